@@ -1,0 +1,1 @@
+"""Solving calibrator observations into caltable sets, judging them, and applying them."""

@@ -1,0 +1,73 @@
+"""The site configuration that lets CASA start without a network.
+
+CASA refuses to import when it finds no run-time data. The package ``casadata`` holds them, so a
+configuration that points there is written and named in ``CASASITECONFIG`` before the child
+process starts. A user's own configuration or data are left alone.
+"""
+
+import importlib.util
+import os
+from pathlib import Path
+
+from contimg_resources.errors import CasaUnavailable
+
+_TEMPLATE = """\
+# Written by contimg: CASA's reference data come from the package casadata, and CASA asks no network.
+measurespath = {data!r}
+datapath = [{data!r}]
+measures_auto_update = False
+data_auto_update = False
+telemetry_enabled = False
+crashreporter_enabled = False
+nogui = True
+agg = True
+iplog = False
+logfile = {log!r}
+"""
+
+
+def casadata_dir() -> Path:
+    """Return the directory of the package ``casadata`` that holds CASA's data.
+
+    Raises
+    ------
+    CasaUnavailable
+        If the package isn't installed.
+    """
+    spec = importlib.util.find_spec("casadata")
+    if spec is None or spec.origin is None:
+        raise CasaUnavailable(
+            "CASA's reference data are missing: the package casadata is not installed in "
+            "this environment"
+        )
+    return Path(spec.origin).parent / "__data__"
+
+
+def user_has_own_configuration() -> bool:
+    """Tell whether the user configured CASA: CASASITECONFIG, ~/.casa/config.py or ~/.casa/data."""
+    home = Path.home() / ".casa"
+    return bool(os.environ.get("CASASITECONFIG")) or any(
+        (home / name).exists() for name in ("config.py", "data")
+    )
+
+
+def write_site_config(directory: Path, log_file: Path) -> dict[str, str]:
+    """Write a site configuration into `directory` and return the environment that names it.
+
+    Parameters
+    ----------
+    directory : Path
+        Working directory of the child process; exists.
+    log_file : Path
+        Where CASA logs.
+
+    Returns
+    -------
+    dict of str to str
+        Environment variables to add; empty when the user has a configuration of their own.
+    """
+    if user_has_own_configuration():
+        return {}
+    config = directory / "casasiteconfig.py"
+    config.write_text(_TEMPLATE.format(data=str(casadata_dir()), log=str(log_file)))
+    return {"CASASITECONFIG": str(config)}

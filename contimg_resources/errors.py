@@ -1,0 +1,138 @@
+"""The vocabulary of failures.
+
+Belongs here: one class for each kind of failure that a caller may want to tell apart.
+Doesn't: messages. Whoever raises says what was looked for, where, and what is near.
+
+An error crosses a process boundary as its class name, message and details, so every class takes
+one message and JSON-able keyword details and nothing else.
+"""
+
+from typing import Any, ClassVar
+
+
+class ContimgError(Exception):
+    """Base of all errors that contimg raises on purpose.
+
+    Parameters
+    ----------
+    message : str
+        One sentence that names the thing and the reason.
+    **details : Any
+        JSON-able particulars (paths as `str`, times as MJD in days).
+
+    Attributes
+    ----------
+    transient : bool
+        True when the same call may work a minute later; only such failures are retried.
+    exit_code : int
+        What the command line returns.
+    """
+
+    transient: ClassVar[bool] = False
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = details
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return class name, message and details, ready for JSON."""
+        return {"type": type(self).__name__, "message": self.message, "details": self.details}
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> "ContimgError":
+        """Rebuild an error from `as_dict`; an unknown class becomes a plain `ContimgError`."""
+        known = {c.__name__: c for c in _family(ContimgError)}
+        error_class = known.get(str(record.get("type")), ContimgError)
+        return error_class(str(record.get("message")), **dict(record.get("details") or {}))
+
+
+def _family(root: type[ContimgError]) -> list[type[ContimgError]]:
+    return [root, *(c for child in root.__subclasses__() for c in _family(child))]
+
+
+class ConfigurationError(ContimgError):
+    """A setting is missing, malformed or contradicts another."""
+
+    exit_code = 2
+
+
+class InvalidName(ContimgError, ValueError):
+    """A name, partition key or path component that must not be used."""
+
+    exit_code = 2
+
+
+class UnreadableObservation(ContimgError):
+    """A MeasurementSet that is truncated, empty, locked, or none at all."""
+
+
+class ObservationNotSettled(ContimgError):
+    """A MeasurementSet that is still being written."""
+
+    transient = True
+
+
+class CalibratorNotFound(ContimgError):
+    """No known calibrator of that name, or none crossed the beam."""
+
+
+class CalibrationFailed(ContimgError):
+    """A solve that gave no usable caltable set; details hold the reasons."""
+
+
+class NoValidCaltables(ContimgError):
+    """No active caltable set is valid for a mid-MJD; details name the nearest before and after."""
+
+
+class RegistryError(ContimgError):
+    """The calibration registry can't do what was asked."""
+
+
+class RegistrationRefused(RegistryError):
+    """A caltable set that may not be registered: missing, unreadable or mostly flagged tables."""
+
+
+class SetNotFound(RegistryError):
+    """No caltable set of that name or version."""
+
+
+class CaltableAltered(RegistryError):
+    """A registered caltable is missing or no longer matches its checksum."""
+
+
+class SchemaMismatch(RegistryError):
+    """A database written by a newer contimg, or one that isn't ours."""
+
+
+class ProductsError(ContimgError):
+    """The products store can't do what was asked."""
+
+
+class CasaError(ContimgError):
+    """A CASA task failed or left no product; the message ends with CASA's own last words."""
+
+
+class CasaCrashed(CasaError):
+    """The CASA process died of a signal (SIGSEGV and the like)."""
+
+    transient = True
+
+
+class CasaTimeout(CasaError):
+    """A CASA step ran longer than its limit and was ended."""
+
+
+class CasaUnavailable(CasaError):
+    """CASA or its reference data isn't installed, or can't be imported."""
+
+    exit_code = 3
+
+
+class PlotUnavailable(ContimgError):
+    """A diagnostic plot can't be drawn here; the product that it illustrates still stands."""
+
+
+class ImagingFailed(ContimgError):
+    """An image that can't be made or isn't sane."""

@@ -1,0 +1,126 @@
+"""The one source of names and paths.
+
+Belongs here: which names are allowed, what an observation's file is called, and where under the
+state directory each product lies.
+Doesn't: opening, creating or deleting anything.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from contimg_resources.calibration.tables import CaltableType
+from contimg_resources.errors import InvalidName
+from contimg_resources.times import mjd_day, parse_partition_key
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+:\-]{0,127}", re.ASCII)
+
+#: Endings of MS names that are intermediate products, never observations.
+INTERMEDIATE_ENDINGS = (
+    "_cal",
+    "_calibrated",
+    "_meridian",
+    "_flagged",
+    "_avg",
+    "_split",
+    ".phased",
+    ".shifted",
+    ".cal",
+    ".tmp",
+    ".part",
+    ".partial",
+    ".writing",
+)
+
+
+def check_name(name: str, what: str = "name") -> str:
+    """Return `name` when it is safe as a file name and in a query.
+
+    Parameters
+    ----------
+    name : str
+        Letters, digits and ``. _ + : -``; begins with a letter or digit; at most 128 characters.
+    what : str
+        What the name is of, for the message.
+
+    Raises
+    ------
+    InvalidName
+        If it has other characters, a path separator or ``..`` in it.
+    """
+    if not _NAME.fullmatch(name) or ".." in name:
+        raise InvalidName(
+            f"{name!r} is no valid {what}: letters, digits and . _ + : - are allowed, beginning "
+            "with a letter or digit, without '..', at most 128 characters"
+        )
+    return name
+
+
+def is_observation_name(name: str) -> bool:
+    """Tell whether a directory of this name can be an incoming observation.
+
+    It ends in ``.ms``, is not hidden, and does not have the name of an intermediate product.
+    """
+    if not name.endswith(".ms") or name.startswith((".", "_")):
+        return False
+    stem = name.removesuffix(".ms")
+    return bool(stem) and not stem.lower().endswith(INTERMEDIATE_ENDINGS)
+
+
+def observation_stem(path: Path) -> str:
+    """Return the name of an MS without ``.ms``, checked."""
+    return check_name(path.name.removesuffix(".ms"), "observation name")
+
+
+def caltable_path(prefix: Path, table_type: CaltableType) -> Path:
+    """Return the path of the caltable of one type under a prefix."""
+    return prefix.with_name(prefix.name + table_type.suffix)
+
+
+@dataclass(frozen=True)
+class StateLayout:
+    """Where everything lies under one state directory.
+
+    Parameters
+    ----------
+    root : Path
+        The state directory; never inside a checkout.
+    """
+
+    root: Path
+
+    @property
+    def incoming(self) -> Path:
+        """Where new MeasurementSets appear unless a setting says otherwise."""
+        return self.root / "incoming"
+
+    @property
+    def scratch(self) -> Path:
+        """Working directories of running steps; whatever lies here may be deleted at rest."""
+        return self.root / "scratch"
+
+    @property
+    def logs(self) -> Path:
+        """CASA logs, one file a step."""
+        return self.root / "logs"
+
+    @property
+    def caltables(self) -> Path:
+        """Solved caltable sets, a directory a set and version."""
+        return self.root / "caltables"
+
+    def caltable_set(self, set_name: str, version: int) -> Path:
+        """Directory of one version of a caltable set."""
+        return self.caltables / f"{check_name(set_name, 'caltable set name')}.v{version}"
+
+    def calibrated_ms(self, key: str) -> Path:
+        """Calibrated MS of an observation."""
+        return self._day(self.root / "calibrated", key) / f"{key}_cal.ms"
+
+    def image_dir(self, key: str) -> Path:
+        """Directory of an observation's 5-minute image and its companions."""
+        return self._day(self.root / "images", key) / key
+
+    @staticmethod
+    def _day(parent: Path, key: str) -> Path:
+        return parent / str(mjd_day(parse_partition_key(key)))

@@ -1,0 +1,185 @@
+"""What an observation is, as read once from its MeasurementSet.
+
+Belongs here: frozen records. Doesn't: reading, settling, looking up calibrators.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from contimg_resources.calibration.tables import ArrayLayout
+from contimg_resources.times import partition_key
+
+
+@dataclass(frozen=True)
+class ObservedField:
+    """One phase centre of an observation; a drift scan has one per integration.
+
+    Parameters
+    ----------
+    id : int
+        Row of the FIELD table.
+    name : str
+        Its name, such as ``meridian_icrs_t0``.
+    ra_deg, dec_deg : float
+        Phase centre, ICRS, degrees.
+    mid_mjd : float
+        Middle of its data, MJD in days.
+    """
+
+    id: int
+    name: str
+    ra_deg: float
+    dec_deg: float
+    mid_mjd: float
+
+
+@dataclass(frozen=True)
+class Antenna:
+    """One row of the ANTENNA table.
+
+    Parameters
+    ----------
+    id : int
+        0-based row, what CASA's columns hold.
+    name : str
+        Its name, ``"1"`` to ``"117"``; never mix it with the id.
+    working : bool
+        Whether any unflagged non-zero cross-correlation of it was found.
+    flagged_fraction : float
+        Share of its cross-correlations that is flagged.
+    """
+
+    id: int
+    name: str
+    working: bool
+    flagged_fraction: float
+
+
+@dataclass(frozen=True)
+class SpectralWindow:
+    """One spectral window.
+
+    Parameters
+    ----------
+    id : int
+        Row of the SPECTRAL_WINDOW table; says nothing about the frequency order.
+    first_hz, last_hz : float
+        Lowest and highest channel centre, Hz.
+    channel_width_hz : float
+        Width of a channel, Hz, positive.
+    n_channels : int
+        Number of channels.
+    """
+
+    id: int
+    first_hz: float
+    last_hz: float
+    channel_width_hz: float
+    n_channels: int
+
+
+@dataclass(frozen=True)
+class CalibratorTransit:
+    """A known calibrator that crossed the beam.
+
+    Parameters
+    ----------
+    name : str
+        Its name in the list of calibrators.
+    ra_deg, dec_deg : float
+        Position, ICRS, degrees.
+    separation_deg : float
+        Least distance to a phase centre, degrees.
+    mid_mjd : float
+        Time of that nearest approach, MJD in days.
+    flux_jy : float
+        Flux density at the centre of the band, Jy, without the primary beam.
+    apparent_flux_jy : float
+        The same times the primary beam at nearest approach, Jy.
+    """
+
+    name: str
+    ra_deg: float
+    dec_deg: float
+    separation_deg: float
+    mid_mjd: float
+    flux_jy: float
+    apparent_flux_jy: float
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One MeasurementSet and what it says it is.
+
+    Parameters
+    ----------
+    path : Path
+        The MS.
+    telescope : str
+        Telescope name of the OBSERVATION table.
+    start_mjd, end_mjd, mid_mjd : float
+        Begin of the first, end of the last integration and the middle of both, MJD in days (UTC),
+        from the TIME and INTERVAL columns.
+    fields : tuple of ObservedField
+        By time.
+    declination_deg : float
+        Mean declination of the phase centres, ICRS degrees: the strip.
+    antennas : tuple of Antenna
+        By id.
+    spectral_windows : tuple of SpectralWindow
+        Sorted by frequency.
+    correlations : tuple of str
+        Such as ``("XX", "YY")``.
+    integration_s : float
+        Median integration time, seconds.
+    n_integrations, n_rows : int
+        Number of distinct times, and of rows of the main table.
+    flagged_fraction : float
+        Flagged visibilities over all cross-correlations of working antennas.
+    calibrators : tuple of CalibratorTransit
+        Brightest apparent flux first; empty when none crossed the beam.
+    signature : str
+        Signature of the content when it was read (see `contimg_resources.observations.settling`).
+    """
+
+    path: Path
+    telescope: str
+    start_mjd: float
+    end_mjd: float
+    mid_mjd: float
+    fields: tuple[ObservedField, ...]
+    declination_deg: float
+    antennas: tuple[Antenna, ...]
+    spectral_windows: tuple[SpectralWindow, ...]
+    correlations: tuple[str, ...]
+    integration_s: float
+    n_integrations: int
+    n_rows: int
+    flagged_fraction: float
+    calibrators: tuple[CalibratorTransit, ...]
+    signature: str
+
+    @property
+    def key(self) -> str:
+        """Partition key: mid-MJD with five decimals."""
+        return partition_key(self.mid_mjd)
+
+    @property
+    def layout(self) -> ArrayLayout:
+        """What a caltable must share with this observation to be applied to it."""
+        return ArrayLayout(
+            antenna_names=tuple(a.name for a in self.antennas),
+            spectral_windows_hz=tuple(
+                (w.first_hz, w.last_hz, w.n_channels) for w in self.spectral_windows
+            ),
+        )
+
+    @property
+    def center_frequency_hz(self) -> float:
+        """Middle of the band, Hz."""
+        return 0.5 * (self.spectral_windows[0].first_hz + self.spectral_windows[-1].last_hz)
+
+    @property
+    def working_antennas(self) -> tuple[Antenna, ...]:
+        """Antennas with data."""
+        return tuple(a for a in self.antennas if a.working)

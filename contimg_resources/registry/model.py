@@ -1,0 +1,158 @@
+"""What the calibration registry holds: caltable sets, their tables, and answers to look-ups.
+
+Belongs here: frozen records. Doesn't: SQL.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from contimg_resources.calibration.tables import ArrayLayout, CaltableType
+
+
+class SetStatus(StrEnum):
+    """Whether a set may be applied."""
+
+    ACTIVE = "active"
+    RETIRED = "retired"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class NewCaltable:
+    """A caltable about to be registered.
+
+    Parameters
+    ----------
+    type : CaltableType
+        Its type.
+    path : Path
+        Its directory.
+    """
+
+    type: CaltableType
+    path: Path
+
+
+@dataclass(frozen=True)
+class NewCaltableSet:
+    """A caltable set about to be registered: one solve.
+
+    Parameters
+    ----------
+    name : str
+        Name of the set; registering the same name again makes a new version.
+    calibrator : str
+        Name of the calibrator field.
+    refant : str
+        Name of the reference antenna.
+    mid_mjd : float
+        mid-MJD of the calibrator observation, days.
+    start_mjd, end_mjd : float
+        Validity window, MJD in days, both ends included.
+    declination_deg : float or None
+        Declination strip of the observation; None when it isn't known (fits any strip).
+    layout : ArrayLayout or None
+        Antennas and spectral windows; None: taken from the tables themselves.
+    tables : tuple of NewCaltable
+        At most one of each type.
+    quality : dict
+        JSON-able measures of the solve.
+    origin : dict
+        JSON-able provenance: source MS and its signature, software versions, parameters, run.
+    """
+
+    name: str
+    calibrator: str
+    refant: str
+    mid_mjd: float
+    start_mjd: float
+    end_mjd: float
+    declination_deg: float | None
+    layout: ArrayLayout | None
+    tables: tuple[NewCaltable, ...]
+    quality: dict[str, Any] = field(default_factory=dict)
+    origin: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RegisteredCaltable:
+    """A caltable of a registered set.
+
+    Parameters
+    ----------
+    type : CaltableType
+        Its type.
+    path : Path
+        Its directory.
+    apply_order : int
+        Ascending order of application.
+    checksum : str
+        SHA-256 over its files, ``sha256:...``.
+    """
+
+    type: CaltableType
+    path: Path
+    apply_order: int
+    checksum: str
+
+
+@dataclass(frozen=True)
+class CaltableSet:
+    """One version of a registered caltable set; see `NewCaltableSet` for the shared fields.
+
+    Parameters
+    ----------
+    id : int
+        Its row.
+    version : int
+        Counts from 1 for each name.
+    status : SetStatus
+        Whether it may be applied.
+    reasons : tuple of str
+        Why it failed or was retired; empty for an active set.
+    registered_mjd : float
+        When it was registered, MJD in days.
+    tables : tuple of RegisteredCaltable
+        In apply order. A set with a FLUX table lists it instead of GA.
+    """
+
+    id: int
+    name: str
+    version: int
+    calibrator: str
+    refant: str
+    mid_mjd: float
+    start_mjd: float
+    end_mjd: float
+    declination_deg: float | None
+    layout: ArrayLayout
+    status: SetStatus
+    reasons: tuple[str, ...]
+    quality: dict[str, Any]
+    origin: dict[str, Any]
+    registered_mjd: float
+    tables: tuple[RegisteredCaltable, ...]
+
+
+@dataclass(frozen=True)
+class ActiveCaltables:
+    """The answer of a look-up.
+
+    Parameters
+    ----------
+    mjd : float
+        The mid-MJD that was looked up, days.
+    set : CaltableSet
+        The set to apply; its `tables` are the ordered apply list.
+    age_h : float
+        Observation minus calibrator observation, hours; negative when the set is later.
+    borrowed : bool
+        True when `mjd` is outside the set's window and borrowing was asked for.
+    """
+
+    mjd: float
+    set: CaltableSet
+    age_h: float
+    borrowed: bool

@@ -1,0 +1,236 @@
+"""All settings, each with its default and its meaning.
+
+Belongs here: what an operator may want to change. Values come from ``CONTIMG_*`` environment
+variables (nested with two underscores, ``CONTIMG_IMAGING__ROBUST=0``), then from the TOML file
+that ``CONTIMG_CONFIG`` names, then from the defaults below.
+Doesn't: figures of the instrument (see `contimg_resources.instrument`) and paths of products
+(see `contimg_resources.naming`).
+"""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from contimg_resources.errors import ConfigurationError
+from contimg_resources.naming import StateLayout
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CasaSettings(_Section):
+    """How CASA is run."""
+
+    step_timeout_s: float = Field(3600.0, gt=0, description="A CASA step is ended after this long.")
+    threads: int = Field(1, ge=1, description="OpenMP threads of one CASA process.")
+
+
+class ArrivalSettings(_Section):
+    """When an incoming MS counts as complete."""
+
+    settle_age_s: float = Field(
+        30.0,
+        ge=0,
+        description="Without a done-marker, nothing inside the MS may have changed for this long.",
+    )
+    done_suffix: str = Field(
+        ".done", description="A file named like the MS plus this marks it as complete at once."
+    )
+    calibrator_list: Path | None = Field(
+        None,
+        description="CSV or ECSV with the user's own calibrators: name, ra_deg, dec_deg, flux_jy, "
+        "reference_ghz, spectral_index.",
+    )
+    calibrator_radius_deg: float = Field(
+        1.0,
+        gt=0,
+        description="An observation holds a calibrator when it comes this near to a phase centre.",
+    )
+    calibrator_min_flux_jy: float = Field(
+        1.0, ge=0, description="Fainter calibrators (apparent flux) do not start a solve."
+    )
+
+
+class CalibrationSettings(_Section):
+    """Solving, judging and borrowing caltable sets."""
+
+    refants: tuple[str, ...] = Field(
+        (
+            *("104", "105", "106", "107", "108", "109", "110", "111", "112", "113"),
+            *("114", "115", "116", "103"),
+        ),
+        description="Preferred reference antennas by name, best first, for refant 'auto'.",
+    )
+    valid_before_h: float = Field(24.0, ge=0, description="A set is valid from this long before.")
+    valid_after_h: float = Field(24.0, ge=0, description="A set is valid until this long after.")
+    strip_tolerance_deg: float = Field(
+        0.5,
+        gt=0,
+        description="A set serves observations whose declination differs by no more than this "
+        "(an apparent declination wobbles by 0.15 deg in ICRS over a day).",
+    )
+    borrow: bool = Field(
+        False, description="Apply the nearest set even outside its window; products are marked."
+    )
+    short_interval_s: float = Field(60.0, gt=0, description="Solution interval of 2G.")
+    min_snr: float = Field(3.0, gt=0, description="Solutions below this SNR are flagged.")
+    min_median_snr: float = Field(
+        10.0, gt=0, description="A table whose median SNR is lower fails its set."
+    )
+    max_flagged_fraction: float = Field(
+        0.3,
+        gt=0,
+        le=1,
+        description="A table with more flagged solutions (of working receptors) fails its set.",
+    )
+    max_phase_scatter_deg: float = Field(
+        30.0, gt=0, description="Largest scatter of the phase solutions about their smooth trend."
+    )
+    max_amplitude_scatter: float = Field(
+        0.3, gt=0, description="Largest relative scatter of the amplitude solutions."
+    )
+    plotms: bool = Field(
+        True, description="Draw casaplotms diagnostics too, where its libraries are present."
+    )
+
+
+class ImagingSettings(_Section):
+    """The 5-minute image."""
+
+    engine: Literal["casa"] = Field("casa", description="Imaging engine.")
+    image_size: int | None = Field(
+        None, ge=64, description="Pixels a side; None: covers the primary beam down to its cut."
+    )
+    cell_arcsec: float | None = Field(
+        None, gt=0, description="Pixel size; None: a fifth of the synthesized beam."
+    )
+    robust: float = Field(0.5, ge=-2, le=2, description="Briggs robust.")
+    niter: int = Field(10_000, ge=0, description="Most CLEAN iterations.")
+    threshold_sigma: float = Field(
+        4.0, gt=0, description="CLEAN stops at this many times the expected or measured noise."
+    )
+    uvrange: str = Field("", description="CASA uv selection; empty keeps every baseline.")
+    beam_cut: float = Field(0.2, gt=0, lt=1, description="Primary-beam cut of the image.")
+    max_flagged_fraction: float = Field(
+        0.6, gt=0, le=1, description="More flagged data (of working antennas) fails the image."
+    )
+    max_rms_ratio: float = Field(
+        3.0, gt=1, description="The rms may exceed what the noise predicts by this factor."
+    )
+    max_beam_elongation: float = Field(6.0, gt=1, description="Largest bmaj / bmin.")
+    min_beam_pixels: float = Field(2.0, gt=0, description="Least pixels across bmin.")
+    flux_tolerance: float = Field(
+        0.2, gt=0, description="Known sources: largest |median flux ratio - 1|."
+    )
+    max_offset_beam: float = Field(
+        0.3, gt=0, description="Known sources: largest median offset, in beams (bmin)."
+    )
+    reference_catalogue: Path | None = Field(
+        None,
+        description="CSV or ECSV of known sources (name, ra_deg, dec_deg, flux_jy, reference_ghz, "
+        "spectral_index) for the flux and astrometry checks.",
+    )
+
+
+class SensorSettings(_Section):
+    """The sensors' pace."""
+
+    interval_s: int = Field(30, ge=1, description="Seconds between looks at the MS directory.")
+    max_runs_per_tick: int = Field(24, ge=1, le=100, description="Runs started per look at most.")
+
+
+class Settings(BaseSettings):
+    """Everything that an operator may set."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CONTIMG_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    state: Path = Field(
+        default_factory=lambda: (
+            Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "contimg"
+        ),
+        description="State directory: databases, products, Dagster's storage, logs.",
+    )
+    ms_dir: Path | None = Field(None, description="Where MS arrive; None: `incoming` in the state.")
+    registry_url: str | None = Field(
+        None, description="SQLAlchemy URL of the registry; None: `registry.sqlite3` in the state."
+    )
+    products_url: str | None = Field(
+        None, description="SQLAlchemy URL of the products store; None: `products.sqlite3`."
+    )
+    casa: CasaSettings = CasaSettings()
+    arrival: ArrivalSettings = ArrivalSettings()
+    calibration: CalibrationSettings = CalibrationSettings()
+    imaging: ImagingSettings = ImagingSettings()
+    sensors: SensorSettings = SensorSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources: arguments, environment, the TOML file that CONTIMG_CONFIG names."""
+        sources: list[PydanticBaseSettingsSource] = [init_settings, env_settings]
+        if config := os.environ.get("CONTIMG_CONFIG"):
+            if not Path(config).is_file():
+                raise ConfigurationError(f"CONTIMG_CONFIG names {config}, which is no file")
+            sources.append(TomlConfigSettingsSource(settings_cls, toml_file=config))
+        return tuple(sources)
+
+    @model_validator(mode="after")
+    def _absolute_state(self) -> "Settings":
+        if not self.state.is_absolute():
+            raise ValueError(f"state: {self.state} must be an absolute path")
+        return self
+
+    @property
+    def layout(self) -> StateLayout:
+        """Paths of everything under the state directory."""
+        return StateLayout(self.state)
+
+    @property
+    def incoming_dir(self) -> Path:
+        """Where MS arrive."""
+        return self.ms_dir or self.layout.incoming
+
+    @property
+    def registry_address(self) -> str:
+        """SQLAlchemy URL of the calibration registry."""
+        return self.registry_url or f"sqlite:///{self.state / 'registry.sqlite3'}"
+
+    @property
+    def products_address(self) -> str:
+        """SQLAlchemy URL of the products store."""
+        return self.products_url or f"sqlite:///{self.state / 'products.sqlite3'}"
+
+
+def load_settings() -> Settings:
+    """Read the settings of this process.
+
+    Raises
+    ------
+    ConfigurationError
+        Naming each setting that is wrong and why.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(str(part) for part in e['loc']) or 'settings'}: {e['msg']}"
+            for e in error.errors()
+        )
+        raise ConfigurationError(f"settings: {wrong}") from error
