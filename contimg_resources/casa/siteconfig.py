@@ -12,7 +12,7 @@ from pathlib import Path
 from contimg_resources.errors import CasaUnavailable
 
 _TEMPLATE = """\
-# Written by contimg: CASA's reference data come from the package casadata, and CASA asks no network.
+# Written by contimg: the package casadata holds the reference data; no network is asked.
 measurespath = {data!r}
 datapath = [{data!r}]
 measures_auto_update = False

@@ -1,0 +1,57 @@
+"""Settings come from the environment, then from a file, and say what is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from contimg_resources.errors import ConfigurationError
+from contimg_resources.settings import load_settings
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    for name in os.environ:
+        if name.startswith("CONTIMG_"):
+            monkeypatch.delenv(name)
+
+
+def test_the_environment_wins_over_the_file_and_the_file_over_the_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "contimg.toml"
+    config.write_text(f'state = "{tmp_path}"\n[imaging]\nrobust = -1.0\nbeam_cut = 0.3\n')
+    monkeypatch.setenv("CONTIMG_CONFIG", str(config))
+    monkeypatch.setenv("CONTIMG_IMAGING__ROBUST", "0.0")
+    settings = load_settings()
+    assert settings.imaging.robust == 0.0
+    assert settings.imaging.beam_cut == 0.3
+    assert settings.imaging.niter == 10_000
+    assert settings.registry_address == f"sqlite:///{tmp_path}/registry.sqlite3"
+
+
+def test_a_wrong_setting_is_named_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONTIMG_STATE", "/var/contimg")
+    monkeypatch.setenv("CONTIMG_IMAGING__ROBUST", "7")
+    with pytest.raises(ConfigurationError, match=r"imaging\.robust: .*less than or equal to 2"):
+        load_settings()
+
+
+def test_a_misspelt_setting_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tmp_path / "contimg.toml"
+    config.write_text("[imaging]\nrobusst = 0\n")
+    monkeypatch.setenv("CONTIMG_CONFIG", str(config))
+    with pytest.raises(ConfigurationError, match="robusst"):
+        load_settings()
+
+
+def test_a_relative_state_directory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONTIMG_STATE", "state")
+    with pytest.raises(ConfigurationError, match="absolute path"):
+        load_settings()
+
+
+def test_no_uv_range_is_hidden_in_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONTIMG_STATE", "/var/contimg")
+    assert load_settings().imaging.uvrange == ""
