@@ -1,0 +1,14 @@
+"""What contimg makes, and when: Dagster's assets, checks, sensors and jobs.
+
+Reads like the pipeline's table of contents: each asset calls one function of
+`contimg_resources.steps` and tells Dagster what came of it.
+Belongs here: partitions, assets, asset checks, sensors, jobs, schedules.
+Doesn't: arithmetic, SQL, CASA.
+"""
+
+import warnings
+
+import dagster as dg
+
+# Partitioned asset checks work, but are announced as a preview once a check at each start.
+warnings.filterwarnings("ignore", ".*partitions_def on an AssetCheckSpec", dg.PreviewWarning)

@@ -1,0 +1,107 @@
+"""Assets of calibration: solved caltable sets, and observations with calibration applied."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from contimg_assets.failures import TRANSIENT_RETRIES, told_to_dagster
+from contimg_assets.partitions import calibration_mjd, observation_key, observation_mjd
+from contimg_assets.telling import (
+    content_version,
+    describe_active,
+    describe_calibrated,
+    describe_set,
+    log_progress,
+)
+from contimg_resources import steps
+from contimg_resources.errors import CalibrationFailed
+from contimg_resources.steps.resource import WorkshopParam
+
+
+@dg.asset(
+    partitions_def=calibration_mjd,
+    deps=[dg.AssetDep("incoming_ms", partition_mapping=dg.AllPartitionMapping())],
+    check_specs=[
+        dg.AssetCheckSpec(
+            "solve_quality",
+            asset="caltable_set",
+            partitions_def=calibration_mjd,
+            blocking=True,
+            description="Each table's SNR, flagged fraction and scatter are within their limits.",
+        )
+    ],
+    group_name="calibration",
+    kinds={"casa", "sqlite"},
+    owners=["team:calibration"],
+    tags={"stage": "calibration"},
+    code_version="1",
+    pool="casa",
+    retry_policy=TRANSIENT_RETRIES,
+)
+def caltable_set(
+    context: dg.AssetExecutionContext, workshop: WorkshopParam
+) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+    """Solve K, BA, BP, GA, GP, 2G (and FLUX where possible) from one calibrator transit.
+
+    The set is registered whole, with the window in which it is valid; a bad solve is registered as
+    failed with its reasons and never applied. The registry, not this asset's partitions, says
+    which set serves an observation.
+    """
+    key = observation_key(context)
+    with told_to_dagster():
+        try:
+            solved = steps.solve_observation(
+                workshop, key, run_id=context.run_id, progress=log_progress(context)
+            )
+        except CalibrationFailed as failure:
+            yield dg.AssetCheckResult(
+                check_name="solve_quality", passed=False, description=failure.message
+            )
+            raise
+    yield dg.MaterializeResult(
+        metadata=describe_set(solved),
+        data_version=content_version(*(table.checksum for table in solved.set.tables)),
+        check_results=[
+            dg.AssetCheckResult(
+                check_name="solve_quality",
+                passed=True,
+                description=f"{len(solved.set.tables)} tables are within their limits",
+            )
+        ],
+    )
+
+
+@dg.asset(
+    partitions_def=observation_mjd,
+    deps=[
+        "incoming_ms",
+        dg.AssetDep(caltable_set, partition_mapping=dg.AllPartitionMapping()),
+    ],
+    group_name="calibration",
+    kinds={"casa"},
+    owners=["team:calibration"],
+    tags={"stage": "calibration"},
+    code_version="1",
+    pool="casa",
+    retry_policy=TRANSIENT_RETRIES,
+)
+def calibrated_ms(
+    context: dg.AssetExecutionContext, workshop: WorkshopParam
+) -> dg.MaterializeResult[None]:
+    """Write the observation anew with the registry's caltables for its mid-MJD applied.
+
+    The incoming MS stays as it is. All fields come to one common phase centre, and RFI is flagged
+    on the calibrated data. The metadata names the set, its version and the tables' checksums.
+    """
+    key = observation_key(context)
+    with told_to_dagster():
+        calibrated = steps.calibrate_observation(
+            workshop, key, run_id=context.run_id, progress=log_progress(context)
+        )
+    return dg.MaterializeResult(
+        metadata={**describe_active(calibrated.active), **describe_calibrated(calibrated)},
+        data_version=content_version(
+            calibrated.observation.signature,
+            *(table.checksum for table in calibrated.active.set.tables),
+        ),
+    )

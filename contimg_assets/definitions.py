@@ -1,0 +1,44 @@
+"""All definitions, as Dagster loads them.
+
+Belongs here: the list of what there is, and the one function that binds it to resources.
+Doesn't: any definition itself.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from contimg_assets.calibration import calibrated_ms, caltable_set
+from contimg_assets.imaging import image_5min
+from contimg_assets.jobs import executor, image_job, log_job, nightly_log, solve_job
+from contimg_assets.observations import incoming_ms, observation_log
+from contimg_assets.sensors import build_observation_sensor, build_waiting_sensor, run_failures
+from contimg_resources.settings import Settings, load_settings
+from contimg_resources.steps.resource import WorkshopResource
+
+
+def build_defs(
+    resource_overrides: Mapping[str, Any] | None = None, settings: Settings | None = None
+) -> dg.Definitions:
+    """Return the definitions, with some of the resources replaced when a test asks for it.
+
+    Parameters
+    ----------
+    resource_overrides : mapping of str to object, optional
+        Stands in for resources of the same name: ``{"workshop": a_workshop}``.
+    settings : Settings, optional
+        Gives the sensors' pace; by default those of this process.
+    """
+    pace = (settings or load_settings()).sensors
+    return dg.Definitions(
+        assets=[incoming_ms, caltable_set, calibrated_ms, image_5min, observation_log],
+        jobs=[solve_job, image_job, log_job],
+        schedules=[nightly_log],
+        sensors=[build_observation_sensor(pace), build_waiting_sensor(pace), run_failures],
+        resources={"workshop": WorkshopResource(), **(resource_overrides or {})},
+        executor=executor,
+    )
+
+
+defs = build_defs()

@@ -1,0 +1,59 @@
+"""The asset of imaging: an observation's 5-minute image, and the checks on it."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from contimg_assets.calibration import calibrated_ms
+from contimg_assets.failures import TRANSIENT_RETRIES, told_to_dagster
+from contimg_assets.partitions import observation_key, observation_mjd
+from contimg_assets.telling import check_result, content_version, describe_image, log_progress
+from contimg_resources import steps
+from contimg_resources.steps.resource import WorkshopParam
+
+
+def _check(name: str, description: str) -> dg.AssetCheckSpec:
+    return dg.AssetCheckSpec(
+        name,
+        asset="image_5min",
+        partitions_def=observation_mjd,
+        blocking=True,
+        description=description,
+    )
+
+
+@dg.asset(
+    partitions_def=observation_mjd,
+    deps=[calibrated_ms],
+    check_specs=[
+        _check("image_rms", "The noise is what the noise of the data predicts."),
+        _check("beam_sane", "The synthesized beam is an ellipse that the pixels sample."),
+        _check("known_fluxes", "Known sources have their flux after primary-beam correction."),
+        _check("astrometry", "Known sources are where they should be."),
+    ],
+    group_name="imaging",
+    kinds={"casa", "fits"},
+    owners=["team:imaging"],
+    tags={"stage": "imaging"},
+    code_version="1",
+    pool="imaging",
+    retry_policy=TRANSIENT_RETRIES,
+)
+def image_5min(
+    context: dg.AssetExecutionContext, workshop: WorkshopParam
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Image five minutes of drift: w-projection, Briggs weights, CLEAN down to the noise.
+
+    Corrected for the time-averaged primary beam and cut where that falls below its limit. FITS
+    files (image, PB-corrected, residual, PSF, primary beam) with their whole origin in the header.
+    """
+    key = observation_key(context)
+    with told_to_dagster():
+        imaged = steps.image_observation(
+            workshop, key, run_id=context.run_id, progress=log_progress(context)
+        )
+    yield dg.MaterializeResult(
+        metadata=describe_image(imaged),
+        data_version=content_version(*imaged.checksums),
+        check_results=[check_result(verdict) for verdict in imaged.verdicts],
+    )

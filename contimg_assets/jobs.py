@@ -1,0 +1,52 @@
+"""Jobs: what the sensors and the schedule start, and with which tags."""
+
+import dagster as dg
+
+from contimg_assets.calibration import calibrated_ms, caltable_set
+from contimg_assets.imaging import image_5min
+from contimg_assets.observations import observation_log
+from contimg_assets.partitions import calibration_mjd, observation_mjd, utc_day
+
+#: Larger goes first: a calibrator's set lets others start, and live data goes before old data.
+SOLVE_PRIORITY = "20"
+LIVE_PRIORITY = "10"
+
+#: Integer MJD of the UTC day, to find a day's runs.
+DAY_TAG = "contimg/mjd_day"
+
+# In-process: a step's heavy work is in CASA's own process, and a process a step would cost five
+# more seconds a run.
+executor = dg.in_process_executor
+
+solve_job = dg.define_asset_job(
+    "solve_calibration",
+    selection=dg.AssetSelection.assets(caltable_set),
+    partitions_def=calibration_mjd,
+    executor_def=executor,
+    description="Solve and register the caltable set of one calibrator observation.",
+)
+
+image_job = dg.define_asset_job(
+    "image_observation",
+    selection=dg.AssetSelection.assets(calibrated_ms, image_5min),
+    partitions_def=observation_mjd,
+    executor_def=executor,
+    description="Calibrate and image one observation.",
+)
+
+log_job = dg.define_asset_job(
+    "log_day",
+    selection=dg.AssetSelection.assets(observation_log),
+    partitions_def=utc_day,
+    executor_def=executor,
+    description="Sum up one UTC day.",
+)
+
+nightly_log = dg.build_schedule_from_partitioned_job(
+    log_job,
+    name="nightly_log",
+    hour_of_day=0,
+    minute_of_hour=30,
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="The log of the UTC day that ended half an hour ago.",
+)

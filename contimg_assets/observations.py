@@ -1,0 +1,43 @@
+"""Assets of arrival: the MeasurementSets that come in, and the log of each day."""
+
+import dagster as dg
+
+from contimg_assets.failures import told_to_dagster
+from contimg_assets.imaging import image_5min
+from contimg_assets.partitions import observation_mjd, utc_day
+from contimg_assets.telling import content_version, describe_day
+from contimg_resources import steps
+from contimg_resources.steps.resource import WorkshopParam
+
+incoming_ms = dg.AssetSpec(
+    "incoming_ms",
+    partitions_def=observation_mjd,
+    group_name="arrival",
+    kinds={"measurementset"},
+    owners=["team:observing"],
+    tags={"stage": "arrival"},
+    description="A MeasurementSet that the correlator wrote: five minutes of drift at the "
+    "meridian. contimg reads it and never changes it. A sensor reports each one when it has "
+    "settled; its key is the mid-MJD of its own TIME column.",
+)
+
+
+@dg.asset(
+    partitions_def=utc_day,
+    deps=[
+        dg.AssetDep(incoming_ms, partition_mapping=dg.AllPartitionMapping()),
+        dg.AssetDep(image_5min, partition_mapping=dg.AllPartitionMapping()),
+    ],
+    group_name="log",
+    kinds={"sqlite"},
+    owners=["team:observing"],
+    tags={"stage": "log"},
+    code_version="1",
+)
+def observation_log(
+    context: dg.AssetExecutionContext, workshop: WorkshopParam
+) -> dg.MaterializeResult[None]:
+    """Sum up one UTC day: what arrived, what was imaged, what waits or failed, and why."""
+    with told_to_dagster():
+        log = steps.day_log(workshop, context.partition_time_window.start.date())
+    return dg.MaterializeResult(metadata=describe_day(log), data_version=content_version(repr(log)))

@@ -1,0 +1,45 @@
+"""How the assets are cut into partitions.
+
+Belongs here: the partition definitions, and the one way to read a key that Dagster hands over.
+Doesn't: making keys (see `contimg_resources.times`).
+"""
+
+import dagster as dg
+
+from contimg_assets.failures import told_to_dagster
+from contimg_resources.times import parse_partition_key
+
+#: One key an observation: mid-MJD with five decimals, such as ``61041.00347``.
+observation_mjd = dg.DynamicPartitionsDefinition(name="observation_mjd")
+
+#: One key a calibrator observation, of the same form; its own, much smaller list.
+calibration_mjd = dg.DynamicPartitionsDefinition(name="calibration_mjd")
+
+#: One key a UTC day, which is one integer MJD. Today's is there from its beginning.
+utc_day = dg.DailyPartitionsDefinition(start_date="2025-01-01", timezone="UTC", end_offset=1)
+
+#: Dagster accepts at most so many dynamic keys in one request.
+KEYS_PER_REQUEST = 1000
+
+
+def observation_key(context: dg.AssetExecutionContext) -> str:
+    """Return the run's observation key after parsing it: a user may have typed anything.
+
+    Raises
+    ------
+    dagster.Failure
+        If it isn't an MJD with five decimals.
+    """
+    with told_to_dagster():
+        parse_partition_key(context.partition_key)
+    return context.partition_key
+
+
+def add_requests(
+    definition: dg.DynamicPartitionsDefinition, keys: list[str]
+) -> list[dg.AddDynamicPartitionsRequest]:
+    """Return the requests that add `keys`, in chunks that Dagster accepts."""
+    return [
+        definition.build_add_request(keys[start : start + KEYS_PER_REQUEST])
+        for start in range(0, len(keys), KEYS_PER_REQUEST)
+    ]

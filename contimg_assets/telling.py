@@ -1,0 +1,96 @@
+"""What the assets tell Dagster: progress, verdicts, pictures, versions.
+
+Belongs here: translation of results into Dagster's own words.
+Doesn't: deciding or measuring anything.
+"""
+
+import base64
+import hashlib
+from typing import Any
+
+import dagster as dg
+
+from contimg_resources.casa import Progress
+from contimg_resources.imaging.acceptance import Verdict
+
+#: Dagster keeps every event twice; a larger picture is named by its path only.
+MAX_PICTURE_BYTES = 15_000
+
+#: A step logs again when its message changes or this much more of it is done.
+_PROGRESS_STEP = 0.25
+
+
+def log_progress(context: dg.AssetExecutionContext) -> Progress:
+    """Return a progress callback that logs to the run, sparingly: each line is a database row."""
+    last = {"message": "", "fraction": -1.0}
+
+    def tell(message: str, fraction: float | None = None) -> None:
+        done = -1.0 if fraction is None else fraction
+        if message == last["message"] and done < float(last["fraction"]) + _PROGRESS_STEP:
+            return
+        last.update(message=message, fraction=done)
+        context.log.info(message if fraction is None else f"{message} ({fraction:.0%})")
+
+    return tell
+
+
+def check_result(verdict: Verdict) -> dg.AssetCheckResult:
+    """Return a verdict as an asset check's result.
+
+    A check that had nothing to compare with passes at the level of a warning and says so.
+    """
+    return dg.AssetCheckResult(
+        check_name=verdict.name,
+        passed=verdict.passed,
+        severity=(dg.AssetCheckSeverity.ERROR if verdict.evaluated else dg.AssetCheckSeverity.WARN),
+        description=verdict.words,
+        metadata={"evaluated": verdict.evaluated, **verdict.measures},
+    )
+
+
+def picture(png: bytes, caption: str) -> dg.MarkdownMetadataValue:
+    """Return a PNG that the partition page shows in place.
+
+    Parameters
+    ----------
+    png : bytes
+        The picture, already small.
+    caption : str
+        Shown instead of a picture that is too large.
+    """
+    data = base64.b64encode(png).decode()
+    if len(data) > MAX_PICTURE_BYTES:
+        return dg.MetadataValue.md(f"{caption} ({len(data)} bytes, too large to show here)")
+    return dg.MetadataValue.md(f"![{caption}](data:image/png;base64,{data})")
+
+
+def content_version(*parts: str) -> dg.DataVersion:
+    """Return one data version for several checksums."""
+    return dg.DataVersion(hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16])
+
+
+def describe_active(active: Any) -> dict[str, Any]:
+    """Return which caltable set was applied, with its version and checksums."""
+    return {
+        "caltable_set": active.set.name,
+        "caltable_version": active.set.version,
+        "caltable_age_h": active.age_h,
+        "caltable_borrowed": active.borrowed,
+        "caltables": _tables(active.set),
+    }
+
+
+def describe_set(solved: Any) -> dict[str, Any]:
+    return {}
+
+
+def describe_calibrated(calibrated: Any) -> dict[str, Any]:
+    return {}
+
+
+def describe_image(imaged: Any) -> dict[str, Any]:
+    return {}
+
+
+def describe_day(log: Any) -> dict[str, Any]:
+    return {}

@@ -1,0 +1,157 @@
+"""Whether an image is good enough: the verdicts behind the asset checks and the command line.
+
+Belongs here: comparing measures with limits and saying the outcome in words.
+Doesn't: measuring (see the statistics and the source matching beside this module).
+"""
+
+import math
+from dataclasses import dataclass, field
+
+from contimg_resources.settings import ImagingSettings
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome of one check.
+
+    Parameters
+    ----------
+    name : str
+        Name of the check.
+    passed : bool
+        False when the product must not be used.
+    words : str
+        What was found and what was allowed, in one sentence.
+    evaluated : bool
+        False when there was nothing to compare with: passed, but known to be unknown.
+    measures : dict of str to float
+        The numbers behind it; names end with their units.
+    """
+
+    name: str
+    passed: bool
+    words: str
+    evaluated: bool = True
+    measures: dict[str, float] = field(default_factory=dict)
+
+
+def judge_rms(rms_jy: float, expected_rms_jy: float, limits: ImagingSettings) -> Verdict:
+    """Judge the noise of an image against what the data's own noise predicts.
+
+    Parameters
+    ----------
+    rms_jy, expected_rms_jy : float
+        Measured and predicted rms of the image before primary-beam correction, Jy/beam.
+    limits : ImagingSettings
+        Holds ``max_rms_ratio``.
+    """
+    ratio = rms_jy / expected_rms_jy if expected_rms_jy > 0 else math.nan
+    return Verdict(
+        name="image_rms",
+        passed=0.5 <= ratio <= limits.max_rms_ratio,
+        words=f"rms {1e3 * rms_jy:.3f} mJy/beam, {ratio:.2f} times the {1e3 * expected_rms_jy:.3f} "
+        f"mJy/beam that the noise of the data predicts; 0.5 to {limits.max_rms_ratio:g} is allowed",
+        measures={
+            "rms_mjy": 1e3 * rms_jy,
+            "expected_rms_mjy": 1e3 * expected_rms_jy,
+            "rms_ratio": ratio,
+        },
+    )
+
+
+def judge_beam(
+    bmaj_arcsec: float, bmin_arcsec: float, cell_arcsec: float, limits: ImagingSettings
+) -> Verdict:
+    """Judge whether the synthesized beam is an ellipse that the pixels sample.
+
+    Parameters
+    ----------
+    bmaj_arcsec, bmin_arcsec, cell_arcsec : float
+        Axes (FWHM) of the restoring beam, and the pixel size, arcsec.
+    limits : ImagingSettings
+        Holds ``max_beam_elongation`` and ``min_beam_pixels``.
+    """
+    real = math.isfinite(bmaj_arcsec) and math.isfinite(bmin_arcsec) and bmin_arcsec > 0
+    elongation = bmaj_arcsec / bmin_arcsec if real else math.nan
+    pixels = bmin_arcsec / cell_arcsec if real else math.nan
+    return Verdict(
+        name="beam_sane",
+        passed=real
+        and 1.0 <= elongation <= limits.max_beam_elongation
+        and pixels >= limits.min_beam_pixels,
+        words=f"beam {bmaj_arcsec:.1f} x {bmin_arcsec:.1f} arcsec: elongation {elongation:.2f} (at "
+        f"most {limits.max_beam_elongation:g}), {pixels:.1f} pixels across its minor axis (at "
+        f"least {limits.min_beam_pixels:g})",
+        measures={"beam_elongation": elongation, "beam_pixels": pixels},
+    )
+
+
+def judge_fluxes(
+    median_flux_ratio: float, n_matched: int, n_expected: int, limits: ImagingSettings
+) -> Verdict:
+    """Judge the PB-corrected flux densities of known sources.
+
+    Parameters
+    ----------
+    median_flux_ratio : float
+        Median of measured over known flux density.
+    n_matched, n_expected : int
+        Known sources found, and known sources that are bright enough to be found.
+    limits : ImagingSettings
+        Holds ``flux_tolerance``.
+    """
+    if n_expected == 0:
+        return _nothing_known("known_fluxes", limits)
+    return Verdict(
+        name="known_fluxes",
+        passed=n_matched > 0 and abs(median_flux_ratio - 1) <= limits.flux_tolerance,
+        words=f"{n_matched} of {n_expected} known sources found, median flux ratio "
+        f"{median_flux_ratio:.3f}; 1 +- {limits.flux_tolerance:g} is allowed",
+        measures={
+            "median_flux_ratio": median_flux_ratio,
+            "n_known_found": n_matched,
+            "n_known_expected": n_expected,
+        },
+    )
+
+
+def judge_astrometry(
+    median_offset_arcsec: float,
+    bmin_arcsec: float,
+    n_matched: int,
+    n_expected: int,
+    limits: ImagingSettings,
+) -> Verdict:
+    """Judge the positions of known sources.
+
+    Parameters
+    ----------
+    median_offset_arcsec : float
+        Median distance between measured and known position, arcsec.
+    bmin_arcsec : float
+        Minor axis of the restoring beam, arcsec.
+    n_matched, n_expected : int
+        As in `judge_fluxes`.
+    limits : ImagingSettings
+        Holds ``max_offset_beam``.
+    """
+    if n_expected == 0:
+        return _nothing_known("astrometry", limits)
+    allowed_arcsec = limits.max_offset_beam * bmin_arcsec
+    return Verdict(
+        name="astrometry",
+        passed=n_matched > 0 and median_offset_arcsec <= allowed_arcsec,
+        words=f"{n_matched} of {n_expected} known sources found, median offset "
+        f"{median_offset_arcsec:.2f} arcsec; {allowed_arcsec:.2f} arcsec "
+        f"({limits.max_offset_beam:g} beams) is allowed",
+        measures={"median_offset_arcsec": median_offset_arcsec},
+    )
+
+
+def _nothing_known(name: str, limits: ImagingSettings) -> Verdict:
+    why = (
+        "no reference catalogue is set (CONTIMG_IMAGING__REFERENCE_CATALOGUE)"
+        if limits.reference_catalogue is None
+        else f"{limits.reference_catalogue} has no source here that is bright enough"
+    )
+    return Verdict(name=name, passed=True, words=f"not evaluated: {why}", evaluated=False)
