@@ -1,0 +1,183 @@
+"""Whether an incoming MeasurementSet is complete.
+
+Belongs here: the signature of a directory's content and the decision drawn from two of them.
+Doesn't: remembering the previous signature (the caller does) and opening the MS.
+
+An MS is a directory of files that are written in place for minutes. The directory's own time of
+change says nothing: it does not move while the files inside grow.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from contimg_resources.errors import ObservationNotSettled, UnreadableObservation
+
+#: Holds no data, and readers of other programs touch it.
+_LOCK_FILE = "table.lock"
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a directory's content looked like at one moment.
+
+    Parameters
+    ----------
+    newest_mtime_ns : int
+        Latest change of any file inside, ns since 1970; 0 without files.
+    total_bytes : int
+        Sum of the files' sizes, bytes.
+    n_files : int
+        Number of files.
+    digest : str
+        SHA-256 over every file's relative path, size and time of change, hexadecimal.
+    """
+
+    newest_mtime_ns: int
+    total_bytes: int
+    n_files: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class SettleDecision:
+    """Whether an MS may be touched, and why.
+
+    Parameters
+    ----------
+    settled : bool
+        True when it is complete.
+    reason : str
+        In words, for the log.
+    """
+
+    settled: bool
+    reason: str
+
+
+def content_signature(path: Path) -> Signature:
+    """Look at every file of a directory without opening any.
+
+    Parameters
+    ----------
+    path : Path
+        The MS. CASA's ``table.lock`` files are left out: they change when somebody only reads.
+
+    Raises
+    ------
+    ObservationNotSettled
+        If it, or a file inside, vanished meanwhile: it is being moved or written.
+    UnreadableObservation
+        If it is no directory, or a symbolic link inside leads out of it.
+    """
+    if not path.is_dir():
+        what = "is a file, not a directory" if path.exists() else "does not exist"
+        raise UnreadableObservation(f"{path} {what}", path=str(path))
+    root = path.resolve()
+    digest = hashlib.sha256()
+    newest = total = count = 0
+    try:
+        for name, status in sorted(_files(path, root, "")):
+            digest.update(f"{name}\0{status[0]}\0{status[1]}\n".encode(errors="surrogateescape"))
+            total += status[0]
+            newest = max(newest, status[1])
+            count += 1
+    except FileNotFoundError as error:
+        raise ObservationNotSettled(
+            f"{path} is being moved or written: {error.filename} vanished while it was looked at",
+            path=str(path),
+        ) from error
+    except OSError as error:
+        raise UnreadableObservation(
+            f"{path} can't be looked at: {error.filename}: {error.strerror}", path=str(path)
+        ) from error
+    return Signature(newest, total, count, digest.hexdigest())
+
+
+def _files(directory: Path, root: Path, prefix: str) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Yield relative name, size and mtime of each file below `directory`."""
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            name = prefix + entry.name
+            if entry.is_symlink():
+                _refuse_link_out(Path(entry.path), root)
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files(Path(entry.path), root, name + "/")
+            elif entry.name != _LOCK_FILE:
+                # A link that stays inside points at a file that is counted on its own.
+                status = entry.stat(follow_symlinks=False)
+                yield name, (status.st_size, status.st_mtime_ns)
+
+
+def _refuse_link_out(link: Path, root: Path) -> None:
+    try:
+        target = link.resolve(strict=True)
+    except (FileNotFoundError, RuntimeError, OSError) as error:
+        raise UnreadableObservation(
+            f"{root} holds the symbolic link {link} that leads nowhere", path=str(root)
+        ) from error
+    if not target.is_relative_to(root):
+        raise UnreadableObservation(
+            f"{root} holds the symbolic link {link} that leads out of it, to {target}; "
+            "an observation must hold its own data",
+            path=str(root),
+        )
+
+
+def decide_settled(
+    previous: Signature | None,
+    current: Signature,
+    now_s: float,
+    done_marker: bool,
+    settle_age_s: float,
+) -> SettleDecision:
+    """Decide whether an MS is complete. Pure: looks at nothing.
+
+    Parameters
+    ----------
+    previous : Signature or None
+        What it looked like at the look before; None at the first.
+    current : Signature
+        What it looks like now.
+    now_s : float
+        Time of this look, seconds since 1970 (UTC).
+    done_marker : bool
+        Whether the writer left its done-marker, which settles the matter at once.
+    settle_age_s : float
+        Without a marker no file may have changed for this long, seconds.
+    """
+    if current.n_files == 0:
+        return SettleDecision(False, "it holds no files yet")
+    if done_marker:
+        return SettleDecision(True, "its done-marker is there")
+    if previous is None:
+        return SettleDecision(False, "seen for the first time; it settles after two equal looks")
+    if previous != current:
+        return SettleDecision(False, _change(previous, current))
+    age_s = now_s - current.newest_mtime_ns / 1e9
+    if age_s < 0:
+        return SettleDecision(
+            False,
+            f"a file inside is dated {-age_s:.0f} s in the future: clocks differ, or it is "
+            "still being written",
+        )
+    if age_s < settle_age_s:
+        return SettleDecision(
+            False, f"a file inside changed {age_s:.0f} s ago; {settle_age_s:.0f} s are asked for"
+        )
+    return SettleDecision(True, f"two equal looks, and unchanged for {age_s:.0f} s")
+
+
+def _change(previous: Signature, current: Signature) -> str:
+    files = current.n_files - previous.n_files
+    size = current.total_bytes - previous.total_bytes
+    if files or size:
+        return f"it changed since the last look ({files:+d} files, {size:+d} bytes)"
+    return "files inside were rewritten since the last look"
+
+
+def done_marker(path: Path, suffix: str = ".done") -> Path:
+    """Return where the writer of an MS puts its done-marker: ``<name>.ms.done`` beside it."""
+    return path.with_name(path.name + suffix)
