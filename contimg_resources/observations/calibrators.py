@@ -25,8 +25,7 @@ Floats = NDArray[np.float64]
 
 PERLEY_BUTLER_2017 = "Perley-Butler 2017"
 
-#: Sources that vary, so that they must never set the flux scale: canonical name, its other names,
-#: position in ICRS degrees, and the reason.
+#: A source that varies, so that it must never set the flux scale; known by name and by position.
 _VARIABLE_NAMES = ("3C454.3", "J2253+1608", "2251+158", "2253+161")
 _VARIABLE_POSITION_DEG = (343.490616, 16.148211)
 _VARIABLE_REASON = (
@@ -63,6 +62,11 @@ class FluxModel:
     ) -> "FluxModel":
         """Return ``S = flux_jy (nu / reference)^spectral_index``."""
         return cls((math.log10(flux_jy), spectral_index), reference_ghz, scale)
+
+    def holds_at(self, frequency_hz: float) -> bool:
+        """Tell whether the model gives a flux density at a frequency in Hz."""
+        low, high = self.valid_ghz or (0.0, math.inf)
+        return low <= frequency_hz / 1e9 <= high and frequency_hz > 0
 
     def flux_jy(self, frequency_hz: Any) -> Floats:
         """Return the flux density.
@@ -323,6 +327,10 @@ class CalibratorCatalogue:
             Frequency at which the fluxes are compared, Hz.
         dish_diameter_m, blockage_diameter_m : float
             Dish and central blockage, metres, for the primary beam.
+
+        Notes
+        -----
+        A calibrator whose flux model doesn't hold at `frequency_hz` is none there.
         """
         transits = []
         for calibrator in self.calibrators:
@@ -335,7 +343,7 @@ class CalibratorCatalogue:
                 [f.dec_deg for f in fields],
             )
             index = int(np.argmin(distances))
-            if not distances[index] <= radius_deg:
+            if not (distances[index] <= radius_deg and calibrator.model.holds_at(frequency_hz)):
                 continue
             flux_jy = float(calibrator.flux_jy(frequency_hz))
             power = airy_power(
