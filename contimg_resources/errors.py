@@ -136,3 +136,7 @@ class PlotUnavailable(ContimgError):
 
 class ImagingFailed(ContimgError):
     """An image that can't be made or isn't sane."""
+
+
+class PlatformError(ContimgError):
+    """Dagster's daemon or webserver can't be started, died, or refused a request."""

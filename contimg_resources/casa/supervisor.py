@@ -26,6 +26,9 @@ def main(pipe: int, command: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    # A group that is asked to end gets the signal too; this process stays until the child is gone,
+    # so that it can still tell how it ended. A handler, unlike SIG_IGN, isn't inherited.
+    signal.signal(signal.SIGTERM, lambda *_: None)
     # The child must not hold the pipe's other end, nor this one.
     os.set_inheritable(int(sys.argv[1]), False)
     status = main(int(sys.argv[1]), sys.argv[2:])
