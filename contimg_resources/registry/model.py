@@ -156,3 +156,68 @@ class ActiveCaltables:
     set: CaltableSet
     age_h: float
     borrowed: bool
+
+
+@dataclass(frozen=True)
+class SetEvent:
+    """Something that happened to a caltable set.
+
+    Parameters
+    ----------
+    id : int
+        Its row; grows with time.
+    set_name : str
+        Name of the set.
+    version : int
+        Version of the set.
+    event : str
+        ``registered``, ``retired`` or ``failed``.
+    at_mjd : float
+        When, MJD in days.
+    reason : str
+        Why; empty for a registration.
+    host : str
+        Computer of the process that did it.
+    pid : int
+        Its process id.
+    user : str
+        Its user.
+    """
+
+    id: int
+    set_name: str
+    version: int
+    event: str
+    at_mjd: float
+    reason: str
+    host: str
+    pid: int
+    user: str
+
+
+@dataclass(frozen=True)
+class TableProblem:
+    """A registered caltable that isn't what it was.
+
+    Parameters
+    ----------
+    set_name : str
+        Name of the set.
+    version : int
+        Version of the set.
+    type : CaltableType
+        Type of the table.
+    path : Path
+        Its directory.
+    problem : str
+        What is wrong with it.
+    """
+
+    set_name: str
+    version: int
+    type: CaltableType
+    path: Path
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.set_name} v{self.version}: {self.type} table {self.path} {self.problem}"

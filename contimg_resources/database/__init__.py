@@ -1,0 +1,10 @@
+"""Opening the databases that several processes share.
+
+Belongs here: connections, transactions, migrations, and what is peculiar to SQLite or Postgres.
+Doesn't: any table of the registry or the products store.
+"""
+
+from contimg_resources.database.store import Database
+from contimg_resources.database.values import plain_json
+
+__all__ = ["Database", "plain_json"]

@@ -1,0 +1,104 @@
+"""Schemas and their versions.
+
+Belongs here: which revisions there are, which one a database has, and running Alembic.
+Doesn't: the migrations themselves; each store keeps its own beside it.
+
+A store's revisions are named ``STORE_0001``, ``STORE_0002``, ... and lie in the files
+``versions/STORE_0001_words.py``, so the newest is known without importing Alembic (0.3 s).
+"""
+
+import zlib
+from functools import cached_property
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from contimg_resources.errors import SchemaMismatch
+
+_VERSION_TABLE = "alembic_version"
+
+
+class Schema:
+    """The revisions of one store.
+
+    Parameters
+    ----------
+    migrations : Path
+        Alembic script directory: ``env.py`` and ``versions/``.
+    """
+
+    def __init__(self, migrations: Path) -> None:
+        self._migrations = migrations
+
+    @cached_property
+    def revisions(self) -> tuple[str, ...]:
+        """Every revision, oldest first."""
+        files = sorted(p.stem for p in (self._migrations / "versions").glob("*_[0-9]*.py"))
+        return tuple("_".join(stem.split("_")[:2]) for stem in files)
+
+    @property
+    def lock_key(self) -> int:
+        """Number of the advisory lock that Postgres writers of this store take."""
+        return zlib.crc32(self._prefix.encode())
+
+    @property
+    def _prefix(self) -> str:
+        return self.revisions[0].split("_")[0] + "_"
+
+    def version(self, connection: sa.Connection) -> str | None:
+        """Return the revision of a database; None when it is new and empty."""
+        if not sa.inspect(connection).has_table(_VERSION_TABLE):
+            return None
+        found = connection.execute(
+            sa.select(sa.column("version_num")).select_from(sa.table(_VERSION_TABLE))
+        ).scalar()
+        return None if found is None else str(found)
+
+    def is_current(self, connection: sa.Connection, what: str, address: str) -> bool:
+        """Tell whether a database has the newest revision.
+
+        Raises
+        ------
+        SchemaMismatch
+            If it has a revision or tables that aren't ours.
+        """
+        version = self.version(connection)
+        if version is None:
+            tables = set(sa.inspect(connection).get_table_names()) - {_VERSION_TABLE}
+            if tables:
+                raise SchemaMismatch(
+                    f"{address} is no {what}: it holds other tables "
+                    f"({', '.join(sorted(tables)[:5])})",
+                    path=address,
+                )
+            return False
+        if version not in self.revisions:
+            reason = (
+                f"was written by a newer contimg (schema {version}; this one knows up to "
+                f"{self.revisions[-1]}): use that contimg, or the backup beside the file"
+                if version.startswith(self._prefix)
+                else f"is no {what}: its schema is {version}, not {self._prefix}..."
+            )
+            raise SchemaMismatch(f"{address} {reason}", path=address, schema=version)
+        return version == self.revisions[-1]
+
+    def upgrade(self, connection: sa.Connection) -> None:
+        """Bring a database to the newest revision, within the connection's transaction."""
+        from alembic import command
+        from alembic.config import Config
+
+        config = Config()
+        # Alembic's options treat % as the begin of an interpolation.
+        config.set_main_option("script_location", str(self._migrations).replace("%", "%%"))
+        config.set_main_option("path_separator", "os")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def run_migrations() -> None:
+    """Do what every store's ``env.py`` is for: migrate on the connection that was handed over."""
+    from alembic import context
+
+    context.configure(connection=context.config.attributes["connection"], render_as_batch=True)
+    with context.begin_transaction():
+        context.run_migrations()

@@ -1,0 +1,243 @@
+"""One database that many processes read and write at once.
+
+Belongs here: the engine, read and write transactions, and bringing the schema up to date when
+a database is opened. Doesn't: tables and queries.
+
+On SQLite a write transaction begins with ``BEGIN IMMEDIATE``, on Postgres it takes one advisory
+lock: either way writers follow one another and what a transaction reads before it writes is true.
+"""
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event, exc
+
+from contimg_resources.database.migrate import Schema
+from contimg_resources.errors import ConfigurationError, ContimgError, SchemaMismatch
+
+_BUSY_TIMEOUT_S = 30.0
+_WRITE = "contimg_write"
+
+
+class Database:
+    """A database with its schema brought up to date.
+
+    Parameters
+    ----------
+    url : str
+        A SQLAlchemy URL, or the path of a SQLite file.
+    what : str
+        What it is, for messages: ``"calibration registry"``.
+    migrations : Path
+        Directory of its Alembic migrations, see `Schema`.
+    error : type of ContimgError
+        Raised when the database can't do what was asked.
+    create : bool
+        Whether a database that isn't there is made.
+
+    Raises
+    ------
+    ConfigurationError
+        If `url` is no database address.
+    SchemaMismatch
+        If the database was written by a newer contimg or isn't ours.
+    ContimgError
+        Of class `error`, if it can't be opened.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        what: str,
+        migrations: Path,
+        error: type[ContimgError],
+        create: bool = True,
+    ) -> None:
+        self._url = _parse(url, what)
+        self._error = error
+        self.what = what
+        self._schema = Schema(migrations)
+        self.path = Path(str(self._url.database)) if self._is_sqlite else None
+        if self.path is not None:
+            self._prepare_file(self.path, create)
+        self._engine = _make_engine(self._url)
+        self._writer = self._engine.execution_options(**{_WRITE: True})
+        self._bring_up_to_date()
+
+    @property
+    def address(self) -> str:
+        """Where it is, without a password."""
+        return str(self.path) if self.path else self._url.render_as_string(hide_password=True)
+
+    @property
+    def _is_sqlite(self) -> bool:
+        return self._url.get_backend_name() == "sqlite"
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """Give a connection whose queries all see one state of the database."""
+        with self._translated("read"), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """Give the connection of the only writer; everything is kept, or nothing."""
+        with self._translated("written"), self._writer.begin() as connection:
+            if not self._is_sqlite:
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(self._schema.lock_key)))
+            yield connection
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _translated(self, verb: str) -> Iterator[None]:
+        try:
+            yield
+        except exc.DBAPIError as error:
+            reason = str(error.orig)
+            if "not a database" in reason or "malformed" in reason:
+                raise SchemaMismatch(
+                    f"{self.address} is no {self.what}: {reason}", path=self.address
+                ) from error
+            hint = _hint(self.path, reason)
+            raise self._error(
+                f"the {self.what} {self.address} can't be {verb}: {reason}{hint}",
+                path=self.address,
+            ) from error
+
+    def _prepare_file(self, path: Path, create: bool) -> None:
+        if path.is_dir():
+            raise self._error(f"the {self.what} {path} is a directory", path=str(path))
+        if path.exists():
+            return
+        if not create:
+            near = sorted(p.name for p in path.parent.glob("*") if "sqlite" in p.name)[:5]
+            raise self._error(
+                f"there is no {self.what} at {path}"
+                + (f"; databases near it: {', '.join(near)}" if near else ""),
+                path=str(path),
+            )
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._error(
+                f"the {self.what} {path} can't be made: {error.strerror}", path=str(path)
+            ) from error
+
+    def _bring_up_to_date(self) -> None:
+        with self.read() as connection:
+            if self._schema.is_current(connection, self.what, self.address):
+                return
+        if self._is_sqlite:
+            self._switch_to_wal()
+        with self.write() as connection:
+            # Another process may have done it while this one waited for the lock.
+            if self._schema.is_current(connection, self.what, self.address):
+                return
+            version = self._schema.version(connection)
+            if version is not None and self.path is not None:
+                _back_up(self.path, self.path.with_name(f"{self.path.name}.before-{version}"))
+            self._schema.upgrade(connection)
+
+    def _switch_to_wal(self) -> None:
+        """Let readers go on while one process writes; the mode is kept in the file.
+
+        SQLite does not wait for other connections when it changes this mode, so this does.
+        """
+        deadline = time.monotonic() + _BUSY_TIMEOUT_S
+        assert self.path is not None
+        while True:
+            try:
+                with closing(sqlite3.connect(self.path, timeout=_BUSY_TIMEOUT_S)) as connection:
+                    connection.execute("PRAGMA journal_mode=WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise self._error(
+                        f"the {self.what} {self.address} can't be opened: {error}"
+                        f"{_hint(self.path, str(error))}",
+                        path=self.address,
+                    ) from error
+                time.sleep(0.02)
+
+
+def _parse(url: str, what: str) -> sa.URL:
+    if "://" not in url:
+        url = f"sqlite:///{Path(url).absolute()}"
+    try:
+        parsed = sa.make_url(url)
+        parsed.get_dialect()
+    except (exc.ArgumentError, exc.NoSuchModuleError, ImportError) as error:
+        raise ConfigurationError(
+            f"{url.split('://', maxsplit=1)[0]!r} is no usable database address for the {what}: "
+            "a path or a SQLAlchemy URL such as sqlite:////data/registry.sqlite3 or "
+            "postgresql+psycopg2://host/name was expected"
+        ) from error
+    backend = parsed.get_backend_name()
+    if backend not in ("sqlite", "postgresql"):
+        raise ConfigurationError(f"the {what} can be in SQLite or Postgres, not in {backend}")
+    if backend == "sqlite" and (not parsed.database or ":memory:" in parsed.database):
+        raise ConfigurationError(
+            f"the {what} must be a file that several processes can open, not in memory"
+        )
+    return parsed
+
+
+def _make_engine(url: sa.URL) -> sa.Engine:
+    if url.get_backend_name() != "sqlite":
+        return sa.create_engine(url, pool_pre_ping=True)
+    engine = sa.create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_S})
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, record: Any) -> None:
+        # The driver must not begin transactions of its own: `_begin` does.
+        connection.isolation_level = None
+        connection.execute(f"PRAGMA busy_timeout={int(_BUSY_TIMEOUT_S * 1000)}")
+        connection.execute("PRAGMA foreign_keys=ON")
+        # In WAL mode only FULL keeps a committed transaction through a power cut.
+        connection.execute("PRAGMA synchronous=FULL")
+        record.info["pid"] = os.getpid()
+
+    @event.listens_for(engine, "checkout")
+    def _refuse_inherited(connection: Any, record: Any, proxy: Any) -> None:
+        # A SQLite connection carried over a fork corrupts the file.
+        if record.info.get("pid") != os.getpid():
+            record.dbapi_connection = proxy.dbapi_connection = None
+            raise exc.DisconnectionError("the connection belongs to the parent process")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        writes = connection.get_execution_options().get(_WRITE)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _hint(path: Path | None, reason: str) -> str:
+    if path is None:
+        return ""
+    if "readonly" in reason or "unable to open" in reason:
+        return f" (is {path} or its directory read-only, or missing?)"
+    if "locked" in reason:
+        return f" (another process held it for more than {_BUSY_TIMEOUT_S:.0f} s)"
+    if "full" in reason:
+        return " (the disk is full)"
+    return ""
+
+
+def _back_up(source: Path, target: Path) -> None:
+    """Copy a database that others may be reading; whole, or not there."""
+    partial = target.with_name(f"{target.name}.writing")
+    partial.unlink(missing_ok=True)
+    with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(partial)) as new:
+        old.backup(new)
+    partial.replace(target)

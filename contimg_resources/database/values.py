@@ -1,0 +1,37 @@
+"""Values as they are stored in JSON columns."""
+
+import math
+from collections.abc import Mapping, Sequence, Set
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+
+def plain_json(value: Any) -> Any:
+    """Return `value` with nothing in it that JSON lacks.
+
+    Numpy scalars and arrays become numbers and lists, paths become text. NaN and infinities
+    become None: Postgres refuses them, and a measure that isn't finite wasn't measured.
+
+    Raises
+    ------
+    TypeError
+        If something in it has no plain form.
+    """
+    if isinstance(value, Enum):
+        return plain_json(value.value)
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(k): plain_json(v) for k, v in value.items()}
+    if isinstance(value, Set):
+        return sorted((plain_json(v) for v in value), key=repr)
+    if isinstance(value, Sequence) and not isinstance(value, bytes):
+        return [plain_json(v) for v in value]
+    if hasattr(value, "tolist"):  # numpy scalars and arrays
+        return plain_json(value.tolist())
+    raise TypeError(f"{value!r} ({type(value).__name__}) can't be stored as JSON")

@@ -1,0 +1,175 @@
+"""Whether a caltable set may be registered.
+
+Belongs here: pure decisions from what was said about a set and what is inside its tables.
+Doesn't: opening tables, SQL.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from contimg_resources.calibration.tables import ArrayLayout, CaltableInfo, CaltableType
+from contimg_resources.errors import InvalidName
+from contimg_resources.naming import check_name
+from contimg_resources.registry.model import NewCaltable, NewCaltableSet
+from contimg_resources.times import check_mjd
+
+_TOLERANCE_HZ = 1e3
+_MAX_TEXT = 128
+
+
+@dataclass(frozen=True)
+class RegistrationLimits:
+    """What a table must satisfy to be registered.
+
+    Parameters
+    ----------
+    max_flagged_fraction : float
+        Largest flagged fraction of the solutions of working antennas.
+    max_identity_fraction : float
+        Largest share of solutions that are exactly 1 (0 for delays). A reference antenna's
+        always are; those of a whole table only when nothing was solved.
+    max_offset_days : float
+        A table's solutions must come this near to the set's mid-MJD, days.
+    """
+
+    max_flagged_fraction: float = 0.5
+    max_identity_fraction: float = 0.9
+    max_offset_days: float = 1.0
+
+
+def problems_of_statement(new: NewCaltableSet) -> list[str]:
+    """Return what is wrong with a set before any table is opened."""
+    found = []
+    try:
+        check_name(new.name, "caltable set name")
+    except InvalidName as error:
+        found.append(error.message)
+    for what, text in (("calibrator", new.calibrator), ("reference antenna", new.refant)):
+        if len(text) > _MAX_TEXT or not text.isprintable():
+            found.append(f"{text[:40]!r} is no {what}: at most {_MAX_TEXT} printable characters")
+    found += _problems_of_window(new)
+    if new.declination_deg is not None and not -90 <= new.declination_deg <= 90:
+        found.append(f"declination {new.declination_deg} deg is outside -90 to 90")
+    if not new.tables:
+        found.append("it has no tables")
+    for table_type, count in Counter(t.type for t in new.tables).items():
+        if count > 1:
+            found.append(f"it has {count} tables of type {table_type}, at most one may be")
+    for path, count in Counter(t.path for t in new.tables).items():
+        if count > 1:
+            found.append(f"{path} is given for {count} types")
+    return found
+
+
+def _problems_of_window(new: NewCaltableSet) -> list[str]:
+    for what, mjd in (
+        ("mid_mjd", new.mid_mjd),
+        ("start_mjd", new.start_mjd),
+        ("end_mjd", new.end_mjd),
+    ):
+        try:
+            check_mjd(mjd)
+        except InvalidName as error:
+            return [f"{what}: {error.message}"]
+    if not new.start_mjd <= new.mid_mjd <= new.end_mjd:
+        return [
+            f"its window {new.start_mjd:.5f} to {new.end_mjd:.5f} does not hold its own mid-MJD "
+            f"{new.mid_mjd:.5f}"
+        ]
+    return []
+
+
+def layout_of(infos: Sequence[CaltableInfo]) -> ArrayLayout:
+    """Return the layout of a set from its tables: of the one with the most channels."""
+    return max(infos, key=lambda i: sum(w[2] for w in i.layout.spectral_windows_hz)).layout
+
+
+def problems_of_tables(
+    new: NewCaltableSet,
+    infos: Mapping[CaltableType, CaltableInfo],
+    layout: ArrayLayout,
+    limits: RegistrationLimits,
+) -> list[str]:
+    """Return what is wrong with the tables of a set, given what is inside each."""
+    found = []
+    for table in new.tables:
+        info = infos[table.type]
+        found += [
+            f"{table.type} table {table.path}: {problem}"
+            for problem in (
+                *_problems_of_solutions(table, info, limits),
+                *_problems_of_time(new.mid_mjd, info, limits),
+                *_problems_of_layout(info.layout, layout),
+            )
+        ]
+    return found
+
+
+def _problems_of_solutions(
+    table: NewCaltable, info: CaltableInfo, limits: RegistrationLimits
+) -> list[str]:
+    expected = table.type.casa_subtypes
+    if info.casa_subtype not in expected:
+        return [f"it holds {info.casa_subtype!r} solutions, not {' or '.join(expected)}"]
+    if info.n_solutions <= 0:
+        return ["it holds no solutions"]
+    if not info.flagged_fraction <= limits.max_flagged_fraction:
+        return [
+            f"{_percent(info.flagged_fraction)} of the solutions of working antennas are flagged, "
+            f"at most {_percent(limits.max_flagged_fraction)} may be"
+        ]
+    if not info.identity_fraction <= limits.max_identity_fraction:
+        return [
+            f"{_percent(info.identity_fraction)} of its solutions are exactly "
+            f"{'0' if table.type is CaltableType.K else '1'}: nothing was solved"
+        ]
+    return []
+
+
+def _problems_of_time(mid_mjd: float, info: CaltableInfo, limits: RegistrationLimits) -> list[str]:
+    # NaN in either time fails the comparison too.
+    reach = limits.max_offset_days
+    if info.start_mjd - reach <= mid_mjd <= info.end_mjd + reach:
+        return []
+    return [
+        f"its solutions are of MJD {info.start_mjd:.5f} to {info.end_mjd:.5f}, more than "
+        f"{reach:g} d from the set's mid-MJD {mid_mjd:.5f}"
+    ]
+
+
+def _problems_of_layout(table: ArrayLayout, whole: ArrayLayout) -> list[str]:
+    found = []
+    if table.antenna_names != whole.antenna_names:
+        found.append(
+            f"its {len(table.antenna_names)} antennas are not the set's "
+            f"{len(whole.antenna_names)} in the same order"
+        )
+    windows = whole.spectral_windows_hz
+    if not windows or not table.spectral_windows_hz:
+        found.append("it has no spectral windows" if windows else "the set has none")
+        return found
+    combined = len(table.spectral_windows_hz) < len(windows)
+    spans = [(low, high) for low, high, _ in windows]
+    if combined:  # solved with combine="spw": one window stands for many
+        spans.append((min(s[0] for s in spans), max(s[1] for s in spans)))
+    outside = [
+        window
+        for window in table.spectral_windows_hz
+        if not any(
+            low - _TOLERANCE_HZ <= window[0] and window[1] <= high + _TOLERANCE_HZ
+            for low, high in spans
+        )
+    ]
+    if outside or len(table.spectral_windows_hz) > len(windows):
+        first = (outside or list(table.spectral_windows_hz))[0]
+        found.append(
+            f"its {len(table.spectral_windows_hz)} spectral windows do not lie within the set's "
+            f"{len(windows)} (such as {first[0] / 1e6:.3f}-{first[1] / 1e6:.3f} MHz)"
+        )
+    return found
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.0f} %" if math.isfinite(fraction) else "an unknown share"

@@ -1,0 +1,238 @@
+"""Which set is valid for an observation.
+
+Belongs here: the queries behind a look-up, and the words when nothing fits.
+Doesn't: writing, checksums.
+
+The nearest set is found from two ends of one index (the nearest at or before, the nearest
+after), bounded by the longest reach of any window, so the cost doesn't grow with the registry.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from contimg_resources.calibration.tables import ArrayLayout
+from contimg_resources.errors import NoValidCaltables
+from contimg_resources.registry.model import CaltableSet, SetStatus
+from contimg_resources.registry.rows import load_layouts, load_sets
+from contimg_resources.registry.tables import caltable_sets
+from contimg_resources.times import isot_from_mjd
+
+_NEAR = 3
+_LISTED = 2
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a caltable set must fit.
+
+    Parameters
+    ----------
+    mjd : float
+        mid-MJD of the observation, days.
+    layout : ArrayLayout or None
+        Its antennas and spectral windows; None fits any.
+    declination_deg : float or None
+        Its strip, degrees; None fits any.
+    strip_tolerance_deg : float
+        Largest difference in declination, degrees.
+    """
+
+    mjd: float
+    layout: ArrayLayout | None
+    declination_deg: float | None
+    strip_tolerance_deg: float
+
+    def __str__(self) -> str:
+        words = [f"MJD {self.mjd:.5f} ({isot_from_mjd(self.mjd)} UTC)"]
+        if self.declination_deg is not None:
+            words.append(
+                f"declination {self.declination_deg:.2f} +- {self.strip_tolerance_deg:g} deg"
+            )
+        if self.layout is not None:
+            words.append(
+                f"{len(self.layout.antenna_names)} antennas and "
+                f"{len(self.layout.spectral_windows_hz)} spectral windows"
+            )
+        return ", ".join(words)
+
+
+def _status_is(status: SetStatus) -> sa.ColumnElement[bool]:
+    return caltable_sets.c.status == status.value
+
+
+def _nearest(side: str, fits: Sequence[sa.ColumnElement[bool]]) -> Any:
+    columns = caltable_sets.c
+    mjd = sa.bindparam("mjd", type_=sa.Double)
+    on_side, by_time = {
+        "before": (columns.mid_mjd <= mjd, columns.mid_mjd.desc()),
+        "after": (columns.mid_mjd > mjd, columns.mid_mjd.asc()),
+    }[side]
+    chosen = (
+        sa.select(columns.id, columns.mid_mjd)
+        .where(_status_is(SetStatus.ACTIVE), on_side, *fits)
+        .order_by(by_time, columns.id.desc())
+        .limit(1)
+        .subquery(side)
+    )
+    return sa.select(chosen)
+
+
+def _make_query(window: bool, strip: bool, layout: bool) -> sa.CompoundSelect[Any]:
+    columns = caltable_sets.c
+    mjd = sa.bindparam("mjd", type_=sa.Double)
+    before: list[sa.ColumnElement[bool]] = []
+    after: list[sa.ColumnElement[bool]] = []
+    both: list[sa.ColumnElement[bool]] = []
+    if window:
+        longest = caltable_sets.alias("longest")
+        reach = (
+            sa.select(sa.func.max(longest.c.reach_days))
+            .where(longest.c.status == SetStatus.ACTIVE.value)
+            .scalar_subquery()
+        )
+        # A millisecond of slack: the reach was rounded when it was stored.
+        slack = 1e-8
+        before.append(columns.mid_mjd >= mjd - reach - slack)
+        after.append(columns.mid_mjd <= mjd + reach + slack)
+        both += [columns.start_mjd <= mjd, columns.end_mjd >= mjd]
+    if strip:
+        difference = sa.func.abs(columns.declination_deg - sa.bindparam("dec", type_=sa.Double))
+        tolerance = sa.bindparam("tolerance", type_=sa.Double)
+        both.append(sa.or_(columns.declination_deg.is_(None), difference <= tolerance))
+    if layout:
+        both.append(columns.layout_id.in_(sa.bindparam("layouts", expanding=True)))
+    return sa.union_all(_nearest("before", [*before, *both]), _nearest("after", [*after, *both]))
+
+
+# Made once: building a query costs more than running it.
+_QUERIES = {
+    (window, strip, layout): _make_query(window, strip, layout)
+    for window in (True, False)
+    for strip in (True, False)
+    for layout in (True, False)
+}
+
+
+def nearest_id(
+    connection: sa.Connection, wanted: Wanted, layout_ids: Sequence[int] | None, *, window: bool
+) -> int | None:
+    """Return the row of the active set nearest in time that fits; ties: the newer.
+
+    Parameters
+    ----------
+    connection : Connection
+        Open for reading.
+    wanted : Wanted
+        What it must fit.
+    layout_ids : sequence of int or None
+        Layouts that fit; None: any.
+    window : bool
+        Whether the MJD must be inside the set's window, ends included.
+    """
+    query = _QUERIES[window, wanted.declination_deg is not None, layout_ids is not None]
+    values: dict[str, Any] = {"mjd": wanted.mjd}
+    if wanted.declination_deg is not None:
+        values |= {"dec": wanted.declination_deg, "tolerance": wanted.strip_tolerance_deg}
+    if layout_ids is not None:
+        values["layouts"] = list(layout_ids)
+    rows = connection.execute(query, values).all()
+    if not rows:
+        return None
+    return int(min(rows, key=lambda row: (abs(row.mid_mjd - wanted.mjd), -row.id)).id)
+
+
+def nothing_fits(connection: sa.Connection, wanted: Wanted) -> NoValidCaltables:
+    """Return the error that says what was looked for, what is near, and why that doesn't fit."""
+    columns = caltable_sets.c
+    before_ids, after_ids = (
+        connection.scalars(
+            sa.select(columns.id)
+            .where(_status_is(SetStatus.ACTIVE), on_side)
+            .order_by(by_time, columns.id.desc())
+            .limit(_NEAR)
+        ).all()
+        for on_side, by_time in (
+            (columns.mid_mjd <= wanted.mjd, columns.mid_mjd.desc()),
+            (columns.mid_mjd > wanted.mjd, columns.mid_mjd.asc()),
+        )
+    )
+    inactive_ids = connection.scalars(
+        sa.select(columns.id)
+        .where(
+            columns.status != SetStatus.ACTIVE.value,
+            columns.start_mjd <= wanted.mjd,
+            columns.end_mjd >= wanted.mjd,
+        )
+        .order_by(sa.func.abs(columns.mid_mjd - wanted.mjd), columns.id.desc())
+        .limit(_LISTED)
+    ).all()
+    wanted_ids = [*before_ids, *after_ids, *inactive_ids]
+    layouts = load_layouts(connection)
+    sets = {s.id: s for s in load_sets(connection, wanted_ids, layouts)}
+    before = [_as_near(sets[i], wanted) for i in before_ids]
+    after = [_as_near(sets[i], wanted) for i in after_ids]
+    message = (
+        f"no active caltable set is valid for {wanted}; "
+        f"nearest before: {_in_words(before)}; nearest after: {_in_words(after)}"
+    )
+    inactive = [
+        f"{s.name} v{s.version} is {s.status}: {'; '.join(s.reasons)}"
+        for s in (sets[i] for i in inactive_ids)
+    ]
+    if inactive:
+        message += f" (not to be applied: {', and '.join(inactive)})"
+    return NoValidCaltables(
+        message,
+        mjd=wanted.mjd,
+        declination_deg=wanted.declination_deg,
+        before=before,
+        after=after,
+        inactive=inactive,
+    )
+
+
+def why_not(candidate: CaltableSet, wanted: Wanted) -> list[str]:
+    """Return in words each reason for which a set doesn't fit."""
+    found = []
+    if wanted.mjd < candidate.start_mjd:
+        found.append(f"its window begins {_span(candidate.start_mjd - wanted.mjd)} later")
+    if wanted.mjd > candidate.end_mjd:
+        found.append(f"its window ended {_span(wanted.mjd - candidate.end_mjd)} earlier")
+    if (
+        wanted.declination_deg is not None
+        and candidate.declination_deg is not None
+        and not abs(candidate.declination_deg - wanted.declination_deg)
+        <= wanted.strip_tolerance_deg
+    ):
+        found.append(f"it is of declination {candidate.declination_deg:.2f} deg")
+    if wanted.layout is not None:
+        found += candidate.layout.differences(wanted.layout)
+    return found
+
+
+def _as_near(candidate: CaltableSet, wanted: Wanted) -> dict[str, Any]:
+    return {
+        "name": candidate.name,
+        "version": candidate.version,
+        "mid_mjd": candidate.mid_mjd,
+        "start_mjd": candidate.start_mjd,
+        "end_mjd": candidate.end_mjd,
+        "why_not": why_not(candidate, wanted),
+    }
+
+
+def _in_words(near: Sequence[dict[str, Any]]) -> str:
+    if not near:
+        return "none"
+    return " and ".join(
+        f"{n['name']} v{n['version']} of MJD {n['mid_mjd']:.5f}, window {n['start_mjd']:.5f} to "
+        f"{n['end_mjd']:.5f} ({'; '.join(n['why_not'])})"
+        for n in near[:1]
+    )
+
+
+def _span(days: float) -> str:
+    return f"{days:.1f} d" if days >= 2 else f"{days * 24:.2f} h"

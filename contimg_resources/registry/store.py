@@ -1,0 +1,693 @@
+"""The calibration registry.
+
+Belongs here: registering, retiring, looking up and verifying caltable sets.
+Doesn't: solving, applying, and deciding whether a solve is good (`checks` decides whether a
+set may be registered at all).
+"""
+
+import getpass
+import os
+import socket
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from contimg_resources.calibration.tables import ArrayLayout, CaltableInfo, CaltableType
+from contimg_resources.casa import Casa
+from contimg_resources.checksums import StatSignature, content_checksum, stat_signature
+from contimg_resources.database import Database, plain_json
+from contimg_resources.errors import (
+    CaltableAltered,
+    RegistrationRefused,
+    RegistryError,
+    SetNotFound,
+)
+from contimg_resources.naming import check_name
+from contimg_resources.registry import lookup
+from contimg_resources.registry.checks import (
+    RegistrationLimits,
+    layout_of,
+    problems_of_statement,
+    problems_of_tables,
+)
+from contimg_resources.registry.model import (
+    ActiveCaltables,
+    CaltableSet,
+    NewCaltableSet,
+    RegisteredCaltable,
+    SetEvent,
+    SetStatus,
+    TableProblem,
+)
+from contimg_resources.registry.prefix import set_under_prefix, tables_under_prefix
+from contimg_resources.registry.rows import layout_digest, load_events, load_layouts, load_sets
+from contimg_resources.registry.tables import caltable_sets, caltables, layouts, set_events
+from contimg_resources.times import check_mjd
+
+#: Reads what is inside each caltable, in the order of the paths.
+Inspector = Callable[[Sequence[Path]], list[CaltableInfo]]
+
+_MIGRATIONS = Path(__file__).with_name("migrations")
+_UNIX_EPOCH_MJD = 40_587.0
+_NO_LAYOUT = ArrayLayout((), ())
+
+
+class CalibrationRegistry:
+    """The calibration registry in one database; safe with many processes at once.
+
+    Parameters
+    ----------
+    url : str
+        SQLAlchemy URL, or the path of a SQLite file; made when it isn't there.
+    inspect : callable or None
+        Reads what is inside caltables; without it sets can be looked up but not registered.
+    limits : RegistrationLimits
+        What a table must satisfy to be registered.
+    create : bool
+        Whether a registry that isn't there is made; False: a `RegistryError`.
+
+    Raises
+    ------
+    SchemaMismatch
+        If the database was written by a newer contimg or isn't a registry.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        inspect: Inspector | None = None,
+        limits: RegistrationLimits | None = None,
+        create: bool = True,
+    ) -> None:
+        self._database = Database(
+            url,
+            what="calibration registry",
+            migrations=_MIGRATIONS,
+            error=RegistryError,
+            create=create,
+        )
+        self._inspect = inspect
+        self._limits = limits or RegistrationLimits()
+        self._layouts: dict[int, ArrayLayout] = {}
+        self._fitting: dict[ArrayLayout, dict[int, bool]] = {}
+        self._sets: dict[int, CaltableSet] = {}
+        self._verified: dict[tuple[Path, str], StatSignature] = {}
+
+    @classmethod
+    def with_casa(
+        cls,
+        url: str,
+        casa: Casa,
+        *,
+        limits: RegistrationLimits | None = None,
+        create: bool = True,
+    ) -> "CalibrationRegistry":
+        """Give a registry that opens caltables through the door to CASA."""
+
+        def inspect(paths: Sequence[Path]) -> list[CaltableInfo]:
+            from contimg_resources.calibration.inspection import inspect_caltables
+
+            return casa.run(inspect_caltables, list(paths), label="inspect-caltables")
+
+        return cls(url, inspect=inspect, limits=limits, create=create)
+
+    @property
+    def address(self) -> str:
+        """Where the registry is, without a password."""
+        return self._database.address
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._database.close()
+
+    # Registering -----------------------------------------------------------------------------
+
+    def register(self, new: NewCaltableSet) -> CaltableSet:
+        """Register a set, whole or not at all, and make it the active version of its name.
+
+        Every table must be a directory that opens, holds solutions of its type, isn't mostly
+        flagged or an identity, and matches the others and the layout. An active earlier version
+        of the name is retired in the same transaction.
+
+        Raises
+        ------
+        RegistrationRefused
+            Naming every reason.
+        """
+        new = _with_absolute_paths(new)
+        _refuse(new, problems_of_statement(new))
+        _refuse(new, _missing_tables(new))
+        signatures = self._signatures(new)
+        infos = self._inspected([t.path for t in new.tables])
+        return self._register_inspected(new, infos, signatures)
+
+    def register_prefix(
+        self,
+        prefix: Path,
+        set_name: str,
+        *,
+        cal_field: str | None = None,
+        refant: str | None = None,
+        valid_start_mjd: float | None = None,
+        valid_end_mjd: float | None = None,
+        declination_deg: float | None = None,
+        valid_before_h: float = 24.0,
+        valid_after_h: float = 24.0,
+        origin: dict[str, Any] | None = None,
+    ) -> CaltableSet:
+        """Register the tables that lie beside a prefix: ``PREFIX_kcal``, ``PREFIX_bacal``, ...
+
+        Parameters
+        ----------
+        prefix : Path
+            Directory and begin of the name of the tables.
+        set_name : str
+            Name of the set.
+        cal_field, refant : str, optional
+            Calibrator field and reference antenna; None: what the tables say.
+        valid_start_mjd, valid_end_mjd : float, optional
+            Window, MJD in days; None: from the times of the tables' solutions, extended by
+            `valid_before_h` and `valid_after_h` hours.
+        declination_deg : float, optional
+            Declination strip; None: it isn't known, and any fits.
+        origin : dict, optional
+            JSON-able provenance, kept with what is known of the tables.
+
+        Raises
+        ------
+        RegistrationRefused
+            If there are no tables or they may not be registered.
+        InvalidName
+            If the prefix holds ``..`` or the name isn't allowed.
+        """
+        check_name(set_name, "caltable set name")
+        tables = tables_under_prefix(prefix)
+        for table in tables:
+            check_readable(table.path)
+        signatures = {t.path: stat_signature(t.path) for t in tables}
+        infos = self._inspected([t.path for t in tables])
+        new = set_under_prefix(
+            set_name,
+            prefix,
+            tables,
+            infos,
+            cal_field=cal_field,
+            refant=refant,
+            valid_start_mjd=valid_start_mjd,
+            valid_end_mjd=valid_end_mjd,
+            declination_deg=declination_deg,
+            valid_before_h=valid_before_h,
+            valid_after_h=valid_after_h,
+            origin=origin or {},
+        )
+        _refuse(new, problems_of_statement(new))
+        return self._register_inspected(new, infos, signatures)
+
+    def register_failed(self, new: NewCaltableSet, reasons: Sequence[str]) -> CaltableSet:
+        """Keep a solve that failed, with its reasons, as a version that is never applied.
+
+        The tables that exist are kept on record; an active earlier version stays active.
+        """
+        if not any(r.strip() for r in reasons):
+            raise RegistryError(f"caltable set {new.name}: a failed set needs a reason")
+        new = _with_absolute_paths(new)
+        present = tuple(t for t in new.tables if t.path.is_dir())
+        new = replace(new, tables=present)
+        # What was solved may be wrong in any way, but the row must say when it was valid.
+        _refuse(new, [p for p in problems_of_statement(new) if p != "it has no tables"])
+        checksums = {t.path: content_checksum(t.path) for t in present}
+        layout = new.layout or _NO_LAYOUT
+        return self._insert(new, layout, checksums, SetStatus.FAILED, tuple(reasons))
+
+    def _register_inspected(
+        self,
+        new: NewCaltableSet,
+        infos: Sequence[CaltableInfo],
+        signatures: dict[Path, StatSignature],
+    ) -> CaltableSet:
+        layout = new.layout or layout_of(infos)
+        by_type = {t.type: info for t, info in zip(new.tables, infos, strict=True)}
+        _refuse(new, problems_of_tables(new, by_type, layout, self._limits))
+        checksums = {t.path: content_checksum(t.path) for t in new.tables}
+        changed = [p for p, before in signatures.items() if stat_signature(p) != before]
+        _refuse(new, [f"{path} changed while it was being registered" for path in changed])
+        return self._insert(new, layout, checksums, SetStatus.ACTIVE, ())
+
+    def _signatures(self, new: NewCaltableSet) -> dict[Path, StatSignature]:
+        return {t.path: stat_signature(t.path) for t in new.tables}
+
+    def _inspected(self, paths: list[Path]) -> list[CaltableInfo]:
+        if self._inspect is None:
+            raise RegistryError(
+                f"{self.address} was opened for look-ups only: registering needs an inspector "
+                "that opens the tables"
+            )
+        infos = self._inspect(paths)
+        if len(infos) != len(paths):
+            raise RegistryError(f"{len(paths)} tables were inspected, {len(infos)} came back")
+        return infos
+
+    def _insert(
+        self,
+        new: NewCaltableSet,
+        layout: ArrayLayout,
+        checksums: dict[Path, str],
+        status: SetStatus,
+        reasons: tuple[str, ...],
+    ) -> CaltableSet:
+        try:
+            quality, origin = plain_json(new.quality), plain_json(new.origin)
+        except TypeError as error:
+            raise RegistrationRefused(f"caltable set {new.name}: {error}") from error
+        now_mjd = _now_mjd()
+        with self._database.write() as connection:
+            version = 1 + int(
+                connection.scalar(
+                    sa.select(sa.func.coalesce(sa.func.max(caltable_sets.c.version), 0)).where(
+                        caltable_sets.c.name == new.name
+                    )
+                )
+                or 0
+            )
+            if status is SetStatus.ACTIVE:
+                _retire_active(connection, new.name, f"replaced by version {version}", now_mjd)
+            values = {
+                "name": new.name,
+                "version": version,
+                "status": status.value,
+                "calibrator": new.calibrator,
+                "refant": new.refant,
+                "mid_mjd": float(new.mid_mjd),
+                "start_mjd": float(new.start_mjd),
+                "end_mjd": float(new.end_mjd),
+                "reach_days": float(max(new.end_mjd - new.mid_mjd, new.mid_mjd - new.start_mjd)),
+                "declination_deg": new.declination_deg,
+                "layout_id": _layout_id(connection, layout),
+                "registered_mjd": now_mjd,
+                "reasons": list(reasons),
+                "quality": quality,
+                "origin": origin,
+            }
+            set_id = _inserted(connection, caltable_sets, values)
+            _insert_tables(connection, set_id, new, checksums)
+            _add_event(
+                connection,
+                set_id,
+                "registered" if status is SetStatus.ACTIVE else "failed",
+                "; ".join(reasons),
+                now_mjd,
+            )
+            return self._loaded(connection, [set_id])[0]
+
+    # Retiring --------------------------------------------------------------------------------
+
+    def retire(self, name: str, reason: str, version: int | None = None) -> CaltableSet:
+        """Retire the active version of a set, so that it's no longer applied.
+
+        Parameters
+        ----------
+        name : str
+            Name of the set.
+        reason : str
+            Why; shown wherever the set would have been used.
+        version : int, optional
+            The version; None: the active one.
+
+        Raises
+        ------
+        SetNotFound
+            If there is no such set or version.
+        RegistryError
+            If it isn't active, or no reason is given.
+        """
+        if not reason.strip():
+            raise RegistryError(f"caltable set {name}: retiring needs a reason")
+        with self._database.write() as connection:
+            found = self._find(connection, name, version)
+            if found.status is not SetStatus.ACTIVE:
+                raise RegistryError(
+                    f"caltable set {name} v{found.version} is not active but {found.status}: "
+                    f"{'; '.join(found.reasons)}"
+                )
+            _retire_active(connection, name, reason.strip(), _now_mjd())
+            return self._loaded(connection, [found.id])[0]
+
+    # Looking up ------------------------------------------------------------------------------
+
+    def active(
+        self,
+        mjd: float,
+        *,
+        layout: ArrayLayout | None = None,
+        declination_deg: float | None = None,
+        strip_tolerance_deg: float = 0.5,
+        borrow: bool = False,
+        verify: bool = True,
+    ) -> ActiveCaltables:
+        """Return the set to apply to an observation, its tables in apply order.
+
+        Among active sets whose window holds `mjd` (ends included) and whose strip and layout fit,
+        the one whose mid-MJD is nearest; of two equally near, the one registered later.
+
+        Parameters
+        ----------
+        mjd : float
+            mid-MJD of the observation, days.
+        layout : ArrayLayout, optional
+            Its antennas and spectral windows; None: any fits.
+        declination_deg : float, optional
+            Its declination strip, degrees; None: any fits.
+        strip_tolerance_deg : float
+            Largest difference in declination, degrees.
+        borrow : bool
+            When no window holds `mjd`, take the nearest set outside its window, and say so.
+        verify : bool
+            Whether the tables are compared with their checksums (once, until a file changes).
+
+        Raises
+        ------
+        NoValidCaltables
+            Naming the MJD, what was looked for, the nearest sets before and after and why they
+            don't fit.
+        CaltableAltered
+            If a table of the set is gone or no longer what was registered.
+        """
+        wanted = lookup.Wanted(check_mjd(mjd), layout, declination_deg, strip_tolerance_deg)
+        with self._database.read() as connection:
+            fitting = None if layout is None else self._fitting_layouts(connection, layout)
+            found = lookup.nearest_id(connection, wanted, fitting, window=True)
+            borrowed = False
+            if found is None and borrow:
+                found = lookup.nearest_id(connection, wanted, fitting, window=False)
+                borrowed = found is not None
+            if found is None:
+                raise lookup.nothing_fits(connection, wanted)
+            # A set that this look-up found is active, and nothing else of it ever changes.
+            chosen = self._sets.get(found)
+            if chosen is None:
+                chosen = self._sets[found] = self._loaded(connection, [found])[0]
+        if verify and (problems := self._problems(chosen, thorough=False)):
+            raise CaltableAltered(
+                f"the caltable set for {wanted} may not be applied: "
+                + "; ".join(str(p) for p in problems),
+                mjd=mjd,
+                set=chosen.name,
+                version=chosen.version,
+                paths=[str(p.path) for p in problems],
+            )
+        return ActiveCaltables(
+            mjd=mjd, set=chosen, age_h=24.0 * (mjd - chosen.mid_mjd), borrowed=borrowed
+        )
+
+    def get(self, name: str, version: int | None = None) -> CaltableSet:
+        """Return a version of a set; None: the active one, else the newest.
+
+        Raises
+        ------
+        SetNotFound
+            Naming sets of similar names.
+        """
+        with self._database.read() as connection:
+            return self._find(connection, name, version)
+
+    def next_version(self, name: str) -> int:
+        """Return the version that the next registration of a name gets if no other comes first."""
+        with self._database.read() as connection:
+            newest = connection.scalar(
+                sa.select(sa.func.max(caltable_sets.c.version)).where(caltable_sets.c.name == name)
+            )
+        return 1 + int(newest or 0)
+
+    def list_sets(
+        self,
+        *,
+        status: SetStatus | None = None,
+        name: str | None = None,
+        limit: int | None = None,
+    ) -> list[CaltableSet]:
+        """Return sets, the latest calibrator observation first.
+
+        Parameters
+        ----------
+        status : SetStatus, optional
+            Only sets of this status.
+        name : str, optional
+            Only versions of this name.
+        limit : int, optional
+            At most so many.
+        """
+        columns = caltable_sets.c
+        query = sa.select(columns.id).order_by(columns.mid_mjd.desc(), columns.id.desc())
+        if status is not None:
+            query = query.where(columns.status == status.value)
+        if name is not None:
+            query = query.where(columns.name == name)
+        if limit is not None:
+            query = query.limit(limit)
+        with self._database.read() as connection:
+            return self._loaded(connection, connection.scalars(query).all())
+
+    def events(
+        self, *, name: str | None = None, after_id: int = 0, limit: int = 1000
+    ) -> list[SetEvent]:
+        """Return what happened to the sets, oldest first.
+
+        Parameters
+        ----------
+        name : str, optional
+            Only to this set.
+        after_id : int
+            Only after this event; a caller that keeps the last id sees each event once.
+        limit : int
+            At most so many.
+        """
+        with self._database.read() as connection:
+            return load_events(connection, name=name, after_id=after_id, limit=limit)
+
+    def last_event_id(self) -> int:
+        """Return the id of the latest event, 0 when there is none; it grows with every change."""
+        with self._database.read() as connection:
+            return int(connection.scalar(sa.select(sa.func.max(set_events.c.id))) or 0)
+
+    # Verifying -------------------------------------------------------------------------------
+
+    def verify(self, name: str | None = None, version: int | None = None) -> list[TableProblem]:
+        """Compare tables with their checksums, reading every byte.
+
+        Parameters
+        ----------
+        name : str, optional
+            The set; None: all active sets.
+        version : int, optional
+            Its version; None: the active one, else the newest.
+
+        Returns
+        -------
+        list of TableProblem
+            Empty when everything is as it was registered.
+        """
+        chosen = (
+            self.list_sets(status=SetStatus.ACTIVE) if name is None else [self.get(name, version)]
+        )
+        return [p for one in chosen for p in self._problems(one, thorough=True)]
+
+    def _problems(self, chosen: CaltableSet, *, thorough: bool) -> list[TableProblem]:
+        found = []
+        for table in chosen.tables:
+            if problem := self._problem(table, thorough):
+                found.append(
+                    TableProblem(chosen.name, chosen.version, table.type, table.path, problem)
+                )
+        return found
+
+    def _problem(self, table: RegisteredCaltable, thorough: bool) -> str:
+        known = (table.path, table.checksum)
+        try:
+            if not table.path.is_dir():
+                return "is gone"
+            signature = stat_signature(table.path)
+            if not thorough and self._verified.get(known) == signature:
+                return ""
+            if content_checksum(table.path) != table.checksum:
+                return "was changed after it was registered"
+        except OSError as error:
+            return f"can't be read: {error.strerror}"
+        self._verified[known] = signature
+        return ""
+
+    # Within ----------------------------------------------------------------------------------
+
+    def _fitting_layouts(self, connection: sa.Connection, layout: ArrayLayout) -> list[int]:
+        ids = connection.scalars(sa.select(layouts.c.id)).all()
+        self._learn_layouts(connection, ids)
+        fits = self._fitting.setdefault(layout, {})
+        for i in ids:
+            if i not in fits:
+                fits[i] = not self._layouts[i].differences(layout)
+        return [i for i in ids if fits[i]]
+
+    def _learn_layouts(self, connection: sa.Connection, ids: Sequence[int]) -> None:
+        if unknown := [i for i in ids if i not in self._layouts]:
+            self._layouts |= load_layouts(connection, unknown)
+
+    def _loaded(self, connection: sa.Connection, ids: Sequence[int]) -> list[CaltableSet]:
+        self._learn_layouts(connection, connection.scalars(sa.select(layouts.c.id)).all())
+        return load_sets(connection, ids, self._layouts)
+
+    def _find(self, connection: sa.Connection, name: str, version: int | None) -> CaltableSet:
+        columns = caltable_sets.c
+        rows = connection.execute(
+            sa.select(columns.id, columns.version, columns.status)
+            .where(columns.name == name)
+            .order_by(columns.version.desc())
+        ).all()
+        if not rows:
+            names = connection.scalars(sa.select(columns.name).distinct()).all()
+            near = get_close_matches(name, names, n=5, cutoff=0.5)
+            raise SetNotFound(
+                f"there is no caltable set {name!r} in {self.address}"
+                + (f"; near it: {', '.join(near)}" if near else f"; it holds {len(names)} names"),
+                name=name,
+                near=near,
+            )
+        if version is None:
+            active = [r for r in rows if r.status == SetStatus.ACTIVE.value]
+            return self._loaded(connection, [(active or rows)[0].id])[0]
+        for row in rows:
+            if row.version == version:
+                return self._loaded(connection, [row.id])[0]
+        versions = ", ".join(str(r.version) for r in reversed(rows))
+        raise SetNotFound(
+            f"caltable set {name} has no version {version}; it has {versions}", name=name
+        )
+
+
+def check_readable(path: Path) -> None:
+    """Refuse a table that isn't a directory with files in it.
+
+    Raises
+    ------
+    RegistrationRefused
+        Naming the path and the reason.
+    """
+    if problem := _missing(path):
+        raise RegistrationRefused(problem, path=str(path))
+
+
+def _missing_tables(new: NewCaltableSet) -> list[str]:
+    return [problem for t in new.tables if (problem := _missing(t.path))]
+
+
+def _missing(path: Path) -> str:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return f"{str(path)!r} is no UTF-8 path"
+    if not path.exists():
+        return f"{path} does not exist"
+    if not path.is_dir():
+        return f"{path} is no directory, so no caltable"
+    try:
+        return "" if stat_signature(path) else f"{path} is an empty directory"
+    except OSError as error:
+        return f"{path} can't be read: {error.strerror}"
+
+
+def _refuse(new: NewCaltableSet, problems: Sequence[str]) -> None:
+    if problems:
+        raise RegistrationRefused(
+            f"caltable set {new.name} was not registered: {'; '.join(problems)}",
+            set=new.name,
+            reasons=list(problems),
+        )
+
+
+def _with_absolute_paths(new: NewCaltableSet) -> NewCaltableSet:
+    return replace(new, tables=tuple(replace(t, path=t.path.absolute()) for t in new.tables))
+
+
+def _now_mjd() -> float:
+    # When a row was written is bookkeeping: the one time that does come from the clock.
+    return _UNIX_EPOCH_MJD + time.time() / 86_400.0
+
+
+def _inserted(connection: sa.Connection, table: sa.Table, values: dict[str, Any]) -> int:
+    key = connection.execute(sa.insert(table).values(**values)).inserted_primary_key
+    assert key is not None
+    return int(key[0])
+
+
+def _layout_id(connection: sa.Connection, layout: ArrayLayout) -> int:
+    digest = layout_digest(layout)
+    known = connection.scalar(sa.select(layouts.c.id).where(layouts.c.digest == digest))
+    if known is not None:
+        return int(known)
+    return _inserted(
+        connection,
+        layouts,
+        {
+            "digest": digest,
+            "antenna_names": list(layout.antenna_names),
+            "spectral_windows_hz": [list(w) for w in layout.spectral_windows_hz],
+        },
+    )
+
+
+def _insert_tables(
+    connection: sa.Connection, set_id: int, new: NewCaltableSet, checksums: dict[Path, str]
+) -> None:
+    scaled = any(t.type is CaltableType.FLUX for t in new.tables)
+    rows = [
+        {
+            "set_id": set_id,
+            "type": t.type.value,
+            "path": str(t.path),
+            "apply_order": t.type.apply_order,
+            # FLUX is GA rescaled: applying both would apply the gain twice.
+            "applied": not (scaled and t.type is CaltableType.GA),
+            "checksum": checksums[t.path],
+        }
+        for t in new.tables
+    ]
+    if rows:
+        connection.execute(sa.insert(caltables), rows)
+
+
+def _retire_active(connection: sa.Connection, name: str, reason: str, now_mjd: float) -> None:
+    columns = caltable_sets.c
+    active = connection.scalars(
+        sa.select(columns.id).where(columns.name == name, columns.status == SetStatus.ACTIVE.value)
+    ).all()
+    for set_id in active:
+        connection.execute(
+            sa.update(caltable_sets)
+            .where(columns.id == set_id)
+            .values(status=SetStatus.RETIRED.value, reasons=[reason])
+        )
+        _add_event(connection, set_id, "retired", reason, now_mjd)
+
+
+def _add_event(
+    connection: sa.Connection, set_id: int, event: str, reason: str, now_mjd: float
+) -> None:
+    user = str(os.getuid()) if hasattr(os, "getuid") else ""
+    with suppress(KeyError, OSError):  # a container's user may have no name
+        user = getpass.getuser()
+    connection.execute(
+        sa.insert(set_events).values(
+            set_id=set_id,
+            event=event,
+            at_mjd=now_mjd,
+            reason=reason,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            user=user,
+        )
+    )
