@@ -1,0 +1,232 @@
+"""Read a MeasurementSet once and say what it is.
+
+Belongs here: the checks that need no CASA, the call through the door, the calibrators in the beam.
+Doesn't: what happens inside the CASA process (see
+`contimg_resources.observations.measurement_set`).
+"""
+
+import fcntl
+import os
+import re
+import signal
+import struct
+from pathlib import Path
+
+from contimg_resources.casa import Casa
+from contimg_resources.errors import (
+    CasaCrashed,
+    CasaTimeout,
+    ObservationNotSettled,
+    UnreadableObservation,
+)
+from contimg_resources.instrument.dsa110 import (
+    BLOCKAGE_DIAMETER_M,
+    CASA_TELESCOPE,
+    DISH_DIAMETER_M,
+)
+from contimg_resources.observations.calibrators import CalibratorCatalogue
+from contimg_resources.observations.measurement_set import (
+    MeasurementSetContent,
+    ReadRequest,
+    read_measurement_set,
+)
+from contimg_resources.observations.model import CalibratorTransit, Observation
+from contimg_resources.observations.settling import content_signature
+
+__all__ = ["ReadRequest", "read_measurement_set", "read_observation"]
+
+#: Reading takes seconds, also of a full observation from a slow disk.
+READ_TIMEOUT_S = 300.0
+
+#: Names under which DSA-110's own dishes are known.
+_OWN_TELESCOPES = (CASA_TELESCOPE, "DSA-110", "DSA_110", "DSA110")
+
+_OF_BROKEN_FILES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE)
+
+
+def read_observation(
+    path: Path,
+    *,
+    casa: Casa,
+    catalogue: CalibratorCatalogue,
+    radius_deg: float,
+    min_flux_jy: float,
+    timeout_s: float = READ_TIMEOUT_S,
+) -> Observation:
+    """Read a MeasurementSet and say what it is; changes nothing in it.
+
+    Parameters
+    ----------
+    path : Path
+        The MS.
+    casa : Casa
+        The door to CASA.
+    catalogue : CalibratorCatalogue
+        Known calibrators.
+    radius_deg : float
+        A calibrator crossed the beam when it came this near to a phase centre, degrees.
+    min_flux_jy : float
+        Calibrators of less apparent flux density are left out, Jy.
+    timeout_s : float
+        Reading is given up after this long, seconds.
+
+    Returns
+    -------
+    Observation
+        Times from the MS's own TIME and INTERVAL, never from the clock or the file name. An MS
+        that is flagged altogether is readable: flagged fraction 1 and no working antenna.
+
+    Raises
+    ------
+    UnreadableObservation
+        If it is missing, no MS, empty, truncated, locked by a writer or inconsistent; the message
+        names path and reason.
+    ObservationNotSettled
+        If it changed while it was read.
+    """
+    path = path.absolute()
+    check_is_measurement_set(path)
+    check_not_locked(path)
+    before = content_signature(path)
+    content = _read(path, casa, timeout_s)
+    if content_signature(path) != before:
+        raise ObservationNotSettled(f"{path} changed while it was read", path=str(path))
+    middle_hz = 0.5 * (content.spectral_windows[0].first_hz + content.spectral_windows[-1].last_hz)
+    transits = _crossing(content, catalogue, radius_deg, middle_hz)
+    return Observation(
+        path=path,
+        telescope=content.telescope,
+        start_mjd=content.start_mjd,
+        end_mjd=content.end_mjd,
+        mid_mjd=0.5 * (content.start_mjd + content.end_mjd),
+        fields=content.fields,
+        declination_deg=sum(f.dec_deg for f in content.fields) / len(content.fields),
+        antennas=content.antennas,
+        spectral_windows=content.spectral_windows,
+        correlations=content.correlations,
+        integration_s=content.integration_s,
+        n_integrations=content.n_integrations,
+        n_rows=content.n_rows,
+        flagged_fraction=content.flagged_fraction,
+        calibrators=tuple(t for t in transits if t.apparent_flux_jy >= min_flux_jy),
+        signature=before.digest,
+    )
+
+
+def _read(path: Path, casa: Casa, timeout_s: float) -> MeasurementSetContent:
+    doing = ["starting"]
+    label = re.sub(r"[^A-Za-z0-9._+:\-]", "_", path.name.removesuffix(".ms"))[:80] + "-read"
+    try:
+        return casa.run(
+            read_measurement_set,
+            ReadRequest(path),
+            label=label,
+            progress=lambda message, _: doing.append(message),
+            timeout_s=timeout_s,
+        )
+    except CasaCrashed as error:
+        if error.details.get("signal") not in _OF_BROKEN_FILES:
+            raise
+        raise UnreadableObservation(
+            f"{path}: CASA crashed ({signal.Signals(error.details['signal']).name}) while "
+            f"{doing[-1]}; its files are damaged",
+            path=str(path),
+            **error.details,
+        ) from error
+    except CasaTimeout as error:
+        raise UnreadableObservation(
+            f"{path}: no answer within {timeout_s:.0f} s while {doing[-1]}; "
+            "is its disk or a writer in the way?",
+            path=str(path),
+        ) from error
+
+
+def _crossing(
+    content: MeasurementSetContent,
+    catalogue: CalibratorCatalogue,
+    radius_deg: float,
+    frequency_hz: float,
+) -> tuple[CalibratorTransit, ...]:
+    """Look for calibrators with the beam of the dishes that observed."""
+    dish_m, blockage_m = DISH_DIAMETER_M, BLOCKAGE_DIAMETER_M
+    if content.telescope not in _OWN_TELESCOPES and content.dish_diameter_m > 0:
+        dish_m, blockage_m = content.dish_diameter_m, 0.0
+    return catalogue.crossing(
+        content.fields,
+        radius_deg,
+        frequency_hz,
+        dish_diameter_m=dish_m,
+        blockage_diameter_m=blockage_m,
+    )
+
+
+def check_is_measurement_set(path: Path) -> None:
+    """Refuse what plainly is no MeasurementSet, without CASA.
+
+    Raises
+    ------
+    UnreadableObservation
+        If it is missing, a file, an empty directory, no table, or a table of another kind.
+    """
+    reason = None
+    if path.is_symlink() and not path.exists():
+        reason = f"is a symbolic link to {path.readlink()}, which does not exist"
+    elif not path.exists():
+        near = next((p for p in path.parents if p.is_dir()), Path("/"))
+        reason = f"does not exist; its nearest directory that exists is {near}"
+    elif not path.is_dir():
+        reason = "is a file; a MeasurementSet is a directory"
+    elif not os.access(path, os.R_OK | os.X_OK):
+        reason = "may not be read by this user"
+    elif next(path.iterdir(), None) is None:
+        reason = "is an empty directory"
+    elif not (path / "table.dat").is_file():
+        reason = "is no MeasurementSet: it has no table.dat"
+    elif (kind := _table_kind(path)) not in (None, "Measurement Set"):
+        reason = f"is a CASA table of type {kind!r}, no MeasurementSet"
+    if reason:
+        raise UnreadableObservation(f"{path} {reason}", path=str(path))
+
+
+def _table_kind(path: Path) -> str | None:
+    """Return the type that ``table.info`` states, None where it states none."""
+    try:
+        text = (path / "table.info").read_text(errors="replace")
+    except OSError:
+        return None
+    match = re.search(r"^Type = *(\S.*?) *$", text, re.MULTILINE)
+    return match.group(1) if match else None
+
+
+def check_not_locked(path: Path) -> None:
+    """Refuse an MS that another process holds open for writing; never waits.
+
+    CASA's locks are POSIX locks on byte 0 of each ``table.lock``, so asking the system who stands
+    in a reader's way takes no lock and touches no file.
+
+    Raises
+    ------
+    UnreadableObservation
+        Naming the table and the process that holds it.
+    """
+    for lock in sorted(path.glob("table.lock")) + sorted(path.glob("*/table.lock")):
+        holder = _writer(lock)
+        if holder is not None:
+            raise UnreadableObservation(
+                f"{path} is locked: process {holder} has {lock.parent} open for writing",
+                path=str(path),
+                pid=holder,
+            )
+
+
+def _writer(lock: Path) -> int | None:
+    layout = "hhqqi4x"
+    query = struct.pack(layout, fcntl.F_RDLCK, os.SEEK_SET, 0, 1, 0)
+    try:
+        with lock.open("rb") as file:
+            answer = fcntl.fcntl(file, fcntl.F_GETLK, query)
+    except OSError:
+        # No lock service on this file system: no writer can hold a lock there either.
+        return None
+    kind, _, _, _, pid = struct.unpack(layout, answer)
+    return int(pid) if kind == fcntl.F_WRLCK else None
