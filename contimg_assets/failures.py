@@ -1,6 +1,6 @@
-"""How contimg's errors become Dagster's failures.
+"""How contimg's errors become Dagster's failures, and a failed run becomes words again.
 
-Belongs here: the one place where an exception is translated.
+Belongs here: the one place where an exception is translated, and the one that reads it back.
 Doesn't: deciding what is transient (see `contimg_resources.errors`), nor any message.
 """
 
@@ -44,6 +44,42 @@ def told_to_dagster() -> Iterator[None]:
             metadata={"error": type(error).__name__},
             allow_retries=False,
         ) from error
+
+
+def failed_steps(context: dg.RunFailureSensorContext) -> list[tuple[str, str]]:
+    """Return each failed step of a run with its reason; the run itself when no step failed.
+
+    A run without a failed step is one whose process died, was ended for its time or never started.
+    """
+    checks = _failed_checks(context)
+    found = []
+    for event in context.get_step_failure_events():
+        step = event.step_key or "run"
+        reason = checks.get(step) or _reason(event)
+        found.append((step, reason))
+    return found or [("run", context.failure_event.message or "the run failed without a message")]
+
+
+def _failed_checks(context: dg.RunFailureSensorContext) -> dict[str, str]:
+    """Return what the failed blocking checks of each step said."""
+    said: dict[str, list[str]] = {}
+    for entry in context.instance.all_logs(
+        context.dagster_run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION
+    ):
+        event = entry.get_dagster_event()
+        evaluation = event.asset_check_evaluation_data
+        if evaluation.blocking and not evaluation.passed:
+            said.setdefault(event.step_key or "run", []).append(
+                f"check {evaluation.check_name}: {evaluation.description}"
+            )
+    return {step: "; ".join(words) for step, words in said.items()}
+
+
+def _reason(event: dg.DagsterEvent) -> str:
+    data = event.step_failure_data
+    if data.user_failure_data and data.user_failure_data.description:
+        return data.user_failure_data.description
+    return data.error.message.strip() if data.error else "no reason was recorded"
 
 
 def _metadata(details: dict[str, Any]) -> dict[str, dg.MetadataValue[Any]]:

@@ -5,7 +5,6 @@ import dagster as dg
 from contimg_assets.calibration import calibrated_ms, caltable_set
 from contimg_assets.imaging import image_5min
 from contimg_assets.observations import observation_log
-from contimg_assets.partitions import calibration_mjd, observation_mjd, utc_day
 
 #: Larger goes first: a calibrator's set lets others start, and live data goes before old data.
 SOLVE_PRIORITY = "20"
@@ -21,7 +20,6 @@ executor = dg.in_process_executor
 solve_job = dg.define_asset_job(
     "solve_calibration",
     selection=dg.AssetSelection.assets(caltable_set),
-    partitions_def=calibration_mjd,
     executor_def=executor,
     description="Solve and register the caltable set of one calibrator observation.",
 )
@@ -29,7 +27,6 @@ solve_job = dg.define_asset_job(
 image_job = dg.define_asset_job(
     "image_observation",
     selection=dg.AssetSelection.assets(calibrated_ms, image_5min),
-    partitions_def=observation_mjd,
     executor_def=executor,
     description="Calibrate and image one observation.",
 )
@@ -37,7 +34,6 @@ image_job = dg.define_asset_job(
 log_job = dg.define_asset_job(
     "log_day",
     selection=dg.AssetSelection.assets(observation_log),
-    partitions_def=utc_day,
     executor_def=executor,
     description="Sum up one UTC day.",
 )

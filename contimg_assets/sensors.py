@@ -2,41 +2,102 @@
 
 Belongs here: asking Dagster to run something. Doesn't: deciding whether an MS is complete, what it
 is, or which caltables serve it (see `contimg_resources.steps`).
+
+Every look derives what there is to start from the stores and from Dagster's runs, so a request
+that was lost with a tick comes again at the next, and one that was submitted doesn't.
 """
 
-import dagster as dg
+from collections.abc import Iterable
 
-from contimg_assets.jobs import image_job, solve_job
+import dagster as dg
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
+from dagster._core.storage.tags import PARTITION_NAME_TAG, PRIORITY_TAG, RUN_KEY_TAG
+
+from contimg_assets.failures import failed_steps
+from contimg_assets.jobs import (
+    DAY_TAG,
+    LIVE_PRIORITY,
+    SOLVE_PRIORITY,
+    image_job,
+    log_job,
+    solve_job,
+)
+from contimg_assets.partitions import add_requests, calibration_mjd, observation_mjd
+from contimg_assets.telling import describe_arrival
 from contimg_resources.settings import SensorSettings
 from contimg_resources.steps.resource import WorkshopParam
+from contimg_resources.steps.starting import Open, open_observations, record_failure
+from contimg_resources.steps.watching import look, memory_from_text, memory_to_text
+
+#: Reading an MS takes seconds; a tick must end well within a minute.
+LOOK_BUDGET_S = 20.0
 
 
 def build_observation_sensor(pace: SensorSettings) -> dg.SensorDefinition:
+    """Return the sensor that registers what arrives and starts what can start."""
+
     @dg.sensor(
         name="observation_sensor",
         jobs=[solve_job, image_job],
         minimum_interval_seconds=pace.interval_s,
         default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Registers complete MeasurementSets. Solves calibrators first; images what "
+        "has valid caltables; the rest waits.",
     )
     def observation_sensor(
         context: dg.SensorEvaluationContext, workshop: WorkshopParam
-    ) -> dg.SkipReason:
-        return dg.SkipReason("no MS")
+    ) -> dg.SensorResult | dg.SkipReason:
+        seen = look(workshop, memory_from_text(context.cursor), budget_s=LOOK_BUDGET_S)
+        for bad in seen.unreadable:
+            context.log.error(bad.reason)
+        undone = open_observations(workshop)
+        requests = (
+            *_solve_requests(context.instance, undone),
+            *_image_requests(context.instance, [o for o in undone if not o.waits]),
+        )[: pace.max_runs_per_tick]
+        context.update_cursor(memory_to_text(seen.memory))
+        if not requests and not seen.arrivals:
+            waiting = sum(o.caltables is None for o in undone)
+            return dg.SkipReason(f"{seen.words}; {waiting} wait for calibration")
+        arrived = [a.observation.key for a in seen.arrivals]
+        return dg.SensorResult(
+            run_requests=requests,
+            dynamic_partitions_requests=_partitions(context.instance, arrived, requests),
+            asset_events=[
+                dg.AssetMaterialization(
+                    "incoming_ms", partition=a.observation.key, metadata=describe_arrival(a)
+                )
+                for a in seen.arrivals
+            ],
+        )
 
     return observation_sensor
 
 
 def build_waiting_sensor(pace: SensorSettings) -> dg.SensorDefinition:
+    """Return the sensor that starts observations once a caltable set is valid for them."""
+
     @dg.sensor(
         name="waiting_sensor",
         job=image_job,
         minimum_interval_seconds=pace.interval_s,
         default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Starts the observations that waited, once a caltable set is valid for them.",
     )
     def waiting_sensor(
         context: dg.SensorEvaluationContext, workshop: WorkshopParam
-    ) -> dg.SkipReason:
-        return dg.SkipReason("nothing waits")
+    ) -> dg.SensorResult | dg.SkipReason:
+        waiting = [o for o in open_observations(workshop) if o.waits]
+        requests = _image_requests(context.instance, waiting)[: pace.max_runs_per_tick]
+        if not requests:
+            without = sum(o.caltables is None for o in waiting)
+            return dg.SkipReason(
+                f"{len(waiting)} observations wait, {without} of them without valid caltables"
+            )
+        return dg.SensorResult(
+            run_requests=requests,
+            dynamic_partitions_requests=_partitions(context.instance, [], requests),
+        )
 
     return waiting_sensor
 
@@ -44,6 +105,99 @@ def build_waiting_sensor(pace: SensorSettings) -> dg.SensorDefinition:
 @dg.run_failure_sensor(
     name="run_failures",
     default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Writes into an observation's history which step of it failed, and why.",
 )
 def run_failures(context: dg.RunFailureSensorContext, workshop: WorkshopParam) -> None:
-    pass
+    """Tell the products store what failed: also when the run's process could not do so itself."""
+    key = context.dagster_run.tags.get(PARTITION_NAME_TAG)
+    if key is None or context.dagster_run.job_name == log_job.name:
+        return
+    for step, reason in failed_steps(context):
+        context.log.error(f"{key}: {step} failed: {reason}")
+        record_failure(workshop, key, step=step, reason=reason, run_id=context.dagster_run.run_id)
+
+
+def _solve_key(observation: Open) -> str:
+    return f"solve:{observation.key}:{observation.signature}"
+
+
+def _image_key(observation: Open) -> str:
+    # With the set in it: an observation that met no valid set, although one was valid when it was
+    # started, starts again with the next.
+    return f"image:{observation.key}:{observation.signature}:{observation.caltables}"
+
+
+def _solve_requests(
+    instance: dg.DagsterInstance, undone: Iterable[Open]
+) -> tuple[dg.RunRequest, ...]:
+    wanted = {_solve_key(o): o for o in undone if o.is_calibrator}
+    known = _finished(instance, wanted)
+    return tuple(
+        _request(solve_job.name, run_key, observation, SOLVE_PRIORITY)
+        for run_key, observation in wanted.items()
+        if run_key not in known
+    )
+
+
+def _image_requests(
+    instance: dg.DagsterInstance, undone: Iterable[Open]
+) -> tuple[dg.RunRequest, ...]:
+    candidates = [o for o in undone if o.caltables is not None]
+    solved = _finished(instance, [_solve_key(o) for o in candidates if o.is_calibrator])
+    # A calibrator observation waits for its own set, which is the nearest that there can be.
+    wanted = {
+        _image_key(o): o for o in candidates if not o.is_calibrator or solved.get(_solve_key(o))
+    }
+    known = _finished(instance, wanted)
+    running = _partitions_in_progress(instance, image_job.name) if wanted else frozenset()
+    return tuple(
+        _request(image_job.name, run_key, observation, LIVE_PRIORITY)
+        for run_key, observation in wanted.items()
+        if run_key not in known and observation.key not in running
+    )
+
+
+def _request(job_name: str, run_key: str, observation: Open, priority: str) -> dg.RunRequest:
+    return dg.RunRequest(
+        run_key=run_key,
+        job_name=job_name,
+        partition_key=observation.key,
+        tags={DAY_TAG: str(observation.day), PRIORITY_TAG: priority},
+    )
+
+
+def _partitions(
+    instance: dg.DagsterInstance, arrived: Iterable[str], requests: Iterable[dg.RunRequest]
+) -> list[dg.AddDynamicPartitionsRequest]:
+    """Return the keys that Dagster must have before it can run the requests."""
+    added = []
+    for definition, keys in (
+        (
+            observation_mjd,
+            {*arrived, *(str(r.partition_key) for r in requests if r.job_name == image_job.name)},
+        ),
+        (
+            calibration_mjd,
+            {str(r.partition_key) for r in requests if r.job_name == solve_job.name},
+        ),
+    ):
+        there = set(instance.get_dynamic_partitions(definition.name or "")) if keys else set()
+        added.extend(add_requests(definition, sorted(keys - there)))
+    return added
+
+
+def _finished(instance: dg.DagsterInstance, run_keys: Iterable[str]) -> dict[str, bool]:
+    """Return, for each run key that was submitted before, whether its newest run is over."""
+    wanted = list(run_keys)
+    if not wanted:
+        return {}
+    records = instance.get_run_records(dg.RunsFilter(tags={RUN_KEY_TAG: wanted}))
+    runs = [record.dagster_run for record in records]
+    return {run.tags[RUN_KEY_TAG]: run.is_finished for run in reversed(runs)}
+
+
+def _partitions_in_progress(instance: dg.DagsterInstance, job_name: str) -> frozenset[str]:
+    records = instance.get_run_records(
+        dg.RunsFilter(job_name=job_name, statuses=NOT_FINISHED_STATUSES)
+    )
+    return frozenset(r.dagster_run.tags.get(PARTITION_NAME_TAG, "") for r in records)

@@ -94,3 +94,7 @@ def describe_image(imaged: Any) -> dict[str, Any]:
 
 def describe_day(log: Any) -> dict[str, Any]:
     return {}
+
+
+def describe_arrival(arrival: Any) -> dict[str, Any]:
+    return {}

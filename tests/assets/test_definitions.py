@@ -1,0 +1,141 @@
+"""The definitions as Dagster sees them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from contimg_assets.definitions import build_defs
+
+ROOT = Path(__file__).parents[2]
+
+WITHOUT_CASA = """
+import sys
+
+class NoCasa:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"casatools", "casatasks", "casaplotms", "casaconfig"}:
+            raise ImportError(f"{name} must not be imported")
+
+sys.meta_path.insert(0, NoCasa())
+from contimg_assets.definitions import defs
+import dagster as dg
+dg.Definitions.validate_loadable(defs)
+print(sorted(m for m in sys.modules if m.startswith("casa")))
+"""
+
+
+@pytest.fixture(scope="module")
+def definitions() -> dg.Definitions:
+    return build_defs()
+
+
+def specs(definitions: dg.Definitions) -> dict[str, dg.AssetSpec]:
+    return {s.key.to_user_string(): s for s in definitions.resolve_all_asset_specs()}
+
+
+def test_definitions_load_where_casa_is_absent() -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", WITHOUT_CASA],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == "[]"
+
+
+def test_the_night_goes_from_arrival_to_log(definitions: dg.Definitions) -> None:
+    found = specs(definitions)
+    assert {name: s.group_name for name, s in found.items()} == {
+        "incoming_ms": "arrival",
+        "caltable_set": "calibration",
+        "calibrated_ms": "calibration",
+        "image_5min": "imaging",
+        "observation_log": "log",
+    }
+    upstream = {n: {d.asset_key.to_user_string() for d in s.deps} for n, s in found.items()}
+    assert upstream["incoming_ms"] == set()
+    assert upstream["caltable_set"] == {"incoming_ms"}
+    assert upstream["calibrated_ms"] == {"incoming_ms", "caltable_set"}
+    assert upstream["image_5min"] == {"calibrated_ms"}
+    assert upstream["observation_log"] == {"incoming_ms", "image_5min"}
+
+
+def test_every_asset_tells_who_owns_it_and_what_it_is(definitions: dg.Definitions) -> None:
+    for name, spec in specs(definitions).items():
+        assert spec.owners, name
+        assert all(owner.startswith("team:") for owner in spec.owners), name
+        assert len(spec.description or "") > 60, name
+        assert 1 <= len(spec.kinds) <= 3, name
+        if name != "incoming_ms":
+            assert spec.code_version, name
+
+
+def test_every_check_is_partitioned_and_blocking(definitions: dg.Definitions) -> None:
+    checks = {
+        check.name: check
+        for asset in definitions.resolve_asset_graph().assets_defs
+        for check in asset.check_specs
+    }
+    assert set(checks) == {
+        "solve_quality",
+        "image_rms",
+        "beam_sane",
+        "known_fluxes",
+        "astrometry",
+    }
+    assert all(check.blocking for check in checks.values())
+    assert checks["solve_quality"].partitions_def.name == "calibration_mjd"
+    assert checks["image_rms"].partitions_def.name == "observation_mjd"
+
+
+def test_a_backfill_of_observations_stays_one_run_an_observation(
+    definitions: dg.Definitions,
+) -> None:
+    for asset in definitions.resolve_asset_graph().assets_defs:
+        assert asset.backfill_policy is None
+
+
+def test_every_sensor_and_the_schedule_run_from_the_start(definitions: dg.Definitions) -> None:
+    repository = definitions.get_repository_def()
+    assert {s.name for s in repository.sensor_defs} == {
+        "observation_sensor",
+        "waiting_sensor",
+        "run_failures",
+    }
+    assert all(
+        s.default_status == dg.DefaultSensorStatus.RUNNING for s in repository.sensor_defs
+    )
+    assert all(
+        s.default_status == dg.DefaultScheduleStatus.RUNNING for s in repository.schedule_defs
+    )
+
+
+def test_the_instance_keeps_its_state_outside_the_checkout(tmp_path: Path) -> None:
+    before = set(ROOT.iterdir())
+    script = """
+import dagster as dg
+with dg.DagsterInstance.get() as instance:
+    instance.add_dynamic_partitions("observation_mjd", ["61041.00347"])
+    print(instance.telemetry_enabled, instance.nux_enabled, instance.run_retries_enabled,
+          instance.run_monitoring_enabled, instance.run_monitoring_max_runtime_seconds,
+          instance.get_concurrency_config().run_queue_config.max_concurrent_runs,
+          instance.get_concurrency_config().pool_config.default_pool_limit)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "DAGSTER_HOME": str(ROOT), "CONTIMG_STATE": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == ["False", "False", "True", "True", "14400", "2", "2"]
+    assert (tmp_path / "history").is_dir()
+    # Other tests may be making caches meanwhile; Dagster's own directories must not appear.
+    assert not {p.name for p in set(ROOT.iterdir()) - before} & {"history", "storage", "schedules"}

@@ -1,0 +1,34 @@
+"""How contimg's errors reach Dagster."""
+
+import dagster as dg
+import pytest
+
+from contimg_assets.failures import told_to_dagster
+from contimg_resources.errors import CasaCrashed, NoValidCaltables
+
+
+def test_a_failure_says_the_error_s_own_sentence_and_keeps_its_details() -> None:
+    with pytest.raises(dg.Failure) as caught, told_to_dagster():
+        raise NoValidCaltables(
+            "no active caltable set is valid at MJD 61041.00347",
+            mjd=61041.00347,
+            nearest_before={"name": "3C286", "end_mjd": 61040.5},
+            nearest_after=None,
+        )
+    failure = caught.value
+    assert failure.description == "no active caltable set is valid at MJD 61041.00347"
+    assert failure.metadata["mjd"] == dg.MetadataValue.float(61041.00347)
+    assert failure.metadata["error"].value == "NoValidCaltables"
+    assert failure.metadata["nearest_before"].value["name"] == "3C286"
+    assert failure.allow_retries is False
+
+
+def test_only_transient_errors_are_worth_a_retry() -> None:
+    with pytest.raises(dg.Failure) as crashed, told_to_dagster():
+        raise CasaCrashed("CASA died of SIGSEGV")
+    assert crashed.value.allow_retries is True
+    with pytest.raises(dg.Failure) as mistake, told_to_dagster():
+        raise KeyError("DATA_DESC_ID")
+    assert mistake.value.allow_retries is False
+    assert mistake.value.description == "KeyError: 'DATA_DESC_ID'"
+    assert isinstance(mistake.value.__cause__, KeyError)
