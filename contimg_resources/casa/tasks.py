@@ -1,0 +1,64 @@
+"""Call a CASA task and believe its product, not its return value.
+
+Belongs here: what is the same for every task called inside a CASA process.
+Doesn't: what any one task is for.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from contimg_resources.errors import CasaError
+
+_WORDS = 300
+
+
+def call_task(task: Callable[..., Any], *, product: Path | None = None, **parameters: Any) -> Any:
+    """Call a CASA task inside a CASA process.
+
+    Parameters
+    ----------
+    task : callable
+        Such as ``casatasks.mstransform``.
+    product : Path, optional
+        What must be there afterwards.
+    **parameters : Any
+        The task's own.
+
+    Returns
+    -------
+    Any
+        What the task returned; don't rely on it.
+
+    Raises
+    ------
+    CasaError
+        If the task raised, or left no product; ends with CASA's last SEVERE words.
+    """
+    import casatasks
+
+    log = Path(casatasks.casalog.logfile())
+    start = log.stat().st_size if log.is_file() else 0
+    name = getattr(task, "__name__", None) or type(task).__name__.strip("_")
+    try:
+        returned = task(**parameters)
+    except Exception as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise CasaError(f"CASA task {name} failed: {said[:_WORDS]}{_severe(log, start)}") from error
+    if product is not None and not product.exists():
+        raise CasaError(f"CASA task {name} left no {product}{_severe(log, start)}")
+    return returned
+
+
+def _severe(log: Path, start: int) -> str:
+    if not log.is_file():
+        return ""
+    with log.open("rb") as stream:
+        stream.seek(start)
+        lines = stream.read().decode(errors="replace").splitlines()
+    words = [
+        line.split("\t")[-1].strip()
+        for line in lines
+        if "\tSEVERE\t" in line and "Leap second" not in line and "scanmap" not in line
+    ]
+    return f"; CASA's last words: {words[-1][:_WORDS]}" if words else ""

@@ -1,0 +1,81 @@
+"""A product that is a directory is whole or it isn't there.
+
+Belongs here: the name under which a directory is written, and putting it in its place.
+Doesn't: what is inside.
+"""
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_STALE_S = 86_400.0
+
+
+@contextmanager
+def whole_directory(place: Path) -> Iterator[Path]:
+    """Give a temporary sibling of `place` to write into, and rename it when all went well.
+
+    What stood at `place` before stays until the new directory is complete and is replaced then.
+    After an exception it stands as before, and nothing of the new one is left.
+
+    Parameters
+    ----------
+    place : Path
+        Where the directory shall stand; its parents are made.
+
+    Yields
+    ------
+    Path
+        A path beside it that doesn't exist yet, for a task that insists on making its own; its
+        name ends in ``.partial``, so that nobody takes it for a product.
+    """
+    place.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(place)
+    # A directory of its own per call: two writers of one product never write into each other's.
+    room = Path(tempfile.mkdtemp(prefix=f".{place.name}.", suffix=".partial", dir=place.parent))
+    try:
+        partial = room / f"{place.name}.partial"
+        yield partial
+        replace_directory(partial, place)
+    finally:
+        shutil.rmtree(room, ignore_errors=True)
+
+
+def replace_directory(new: Path, place: Path) -> None:
+    """Put the directory `new` where `place` is, and remove what stood there.
+
+    Parameters
+    ----------
+    new : Path
+        A complete directory on the same file system.
+    place : Path
+        Its place; may exist.
+    """
+    try:
+        new.rename(place)
+    except OSError:
+        if not place.is_dir():
+            raise
+    else:
+        return
+    # A directory that isn't empty can't be renamed over: away with the old, in with the new.
+    old = Path(tempfile.mkdtemp(prefix=f".{place.name}.", suffix=".old", dir=place.parent))
+    place.rename(old / place.name)
+    try:
+        new.rename(place)
+    except OSError:
+        os.rename(old / place.name, place)  # noqa: PTH104 - the pair of the rename above
+        raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _sweep(place: Path) -> None:
+    # What a killed process left of this product; a day is longer than any step may run.
+    for left in place.parent.glob(f".{place.name}.*"):
+        if left.suffix in (".partial", ".old") and time.time() - left.stat().st_mtime > _STALE_S:
+            shutil.rmtree(left, ignore_errors=True)
