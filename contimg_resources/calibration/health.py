@@ -1,0 +1,170 @@
+"""What the data of a working copy say about its antennas and times. Runs in a CASA process.
+
+Belongs here: reading flags, names, times and windows of a small set of columns.
+Doesn't: deciding anything from them.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_resources.calibration.refant import AntennaHealth
+from contimg_resources.calibration.tables import ArrayLayout
+from contimg_resources.errors import CalibrationFailed
+from contimg_resources.times import mjd_from_casa_seconds
+
+_ROWS_AT_ONCE = 20_000
+
+
+@dataclass(frozen=True)
+class DataHealth:
+    """Flags, times and layout of the selected data.
+
+    Parameters
+    ----------
+    antennas : tuple of AntennaHealth
+        By id.
+    working_receptors : ndarray of bool, shape (n_antennas, n_receptors)
+        True where a receptor has unflagged cross-correlations.
+    flagged_fraction : float
+        Flagged visibilities over all cross-correlations of working antennas.
+    start_mjd, end_mjd : float
+        Begin of the first and end of the last integration, MJD in days.
+    layout : ArrayLayout
+        Antennas and spectral windows.
+    """
+
+    antennas: tuple[AntennaHealth, ...]
+    working_receptors: NDArray[np.bool_]
+    flagged_fraction: float
+    start_mjd: float
+    end_mjd: float
+    layout: ArrayLayout
+
+    @property
+    def n_working(self) -> int:
+        """Number of antennas with unflagged data."""
+        return int(self.working_receptors.any(axis=1).sum())
+
+
+def measure_health(ms: Path, field_ids: tuple[int, ...] = ()) -> DataHealth:
+    """Read flags, times and layout of an MS.
+
+    Parameters
+    ----------
+    ms : Path
+        MeasurementSet, flagged.
+    field_ids : tuple of int
+        Only these fields; empty: all.
+
+    Raises
+    ------
+    CalibrationFailed
+        If there are no cross-correlations, or all are flagged.
+    """
+    from casatools import table
+
+    tb: Any = table()
+    names, positions = _antennas(tb, ms)
+    parallel = _parallel_hands(tb, ms)
+    n = len(names)
+    # Sums over baselines keep the flags of 168 million visibilities out of memory.
+    flagged = np.zeros((n, n, len(parallel)), np.int64)
+    total = np.zeros((n, n, len(parallel)), np.int64)
+    starts, ends = [], []
+    where = "ANTENNA1 != ANTENNA2"
+    if field_ids:
+        where += f" && FIELD_ID IN {list(field_ids)}"
+    tb.open(str(ms), nomodify=True)
+    try:
+        for window in sorted({int(d) for d in tb.getcol("DATA_DESC_ID")}):
+            rows: Any = tb.query(f"DATA_DESC_ID == {window} && {where}")
+            try:
+                for first in range(0, rows.nrows(), _ROWS_AT_ONCE):
+                    count = min(_ROWS_AT_ONCE, rows.nrows() - first)
+                    a1, a2, time, interval, flag, flag_row = (
+                        np.asarray(rows.getcol(c, first, count))
+                        for c in (
+                            *("ANTENNA1", "ANTENNA2", "TIME"),
+                            *("INTERVAL", "FLAG", "FLAG_ROW"),
+                        )
+                    )
+                    flag = (flag | flag_row)[parallel]
+                    np.add.at(flagged, (a1, a2), flag.sum(axis=1).T)
+                    np.add.at(total, (a1, a2), flag.shape[1])
+                    starts.append(float((time - interval / 2).min()))
+                    ends.append(float((time + interval / 2).max()))
+            finally:
+                rows.close()
+    finally:
+        tb.close()
+    if not starts:
+        raise CalibrationFailed(f"{ms.name} has no cross-correlations", reasons=["no data"])
+    if not (flagged < total).any():
+        raise CalibrationFailed(
+            f"all cross-correlations of {ms.name} are flagged", reasons=["all data are flagged"]
+        )
+    per_antenna_flagged = flagged.sum(axis=0) + flagged.sum(axis=1)
+    per_antenna_total = total.sum(axis=0) + total.sum(axis=1)
+    working = per_antenna_flagged < per_antenna_total
+    both = working.any(axis=1)[:, None] & working.any(axis=1)[None, :]
+    middle = np.median(positions[working.any(axis=1)], axis=0)
+    fractions = per_antenna_flagged.sum(axis=1) / np.maximum(per_antenna_total.sum(axis=1), 1)
+    antennas = tuple(
+        AntennaHealth(
+            id=i,
+            name=name,
+            distance_m=float(np.linalg.norm(positions[i] - middle)),
+            flagged_fraction=float(fractions[i]) if per_antenna_total[i].any() else 1.0,
+        )
+        for i, name in enumerate(names)
+    )
+    return DataHealth(
+        antennas=antennas,
+        working_receptors=working,
+        flagged_fraction=float(flagged[both].sum() / total[both].sum()),
+        start_mjd=mjd_from_casa_seconds(min(starts)),
+        end_mjd=mjd_from_casa_seconds(max(ends)),
+        layout=ArrayLayout(antenna_names=names, spectral_windows_hz=_windows(tb, ms)),
+    )
+
+
+def channel_frequencies_hz(ms: Path) -> dict[int, NDArray[np.float64]]:
+    """Return the channel centres (Hz) of each DATA_DESC_ID."""
+    from casatools import table
+
+    tb: Any = table()
+    tb.open(str(ms / "DATA_DESCRIPTION"), nomodify=True)
+    windows = [int(w) for w in tb.getcol("SPECTRAL_WINDOW_ID")]
+    tb.close()
+    tb.open(str(ms / "SPECTRAL_WINDOW"), nomodify=True)
+    found = {dd: np.asarray(tb.getcell("CHAN_FREQ", w), np.float64) for dd, w in enumerate(windows)}
+    tb.close()
+    return found
+
+
+def _antennas(tb: Any, ms: Path) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+    tb.open(str(ms / "ANTENNA"), nomodify=True)
+    names = tuple(str(n) for n in tb.getcol("NAME"))
+    positions = np.asarray(tb.getcol("POSITION"), np.float64).T
+    tb.close()
+    return names, positions
+
+
+def _parallel_hands(tb: Any, ms: Path) -> list[int]:
+    """Return the indices of the two parallel hands along the correlation axis."""
+    tb.open(str(ms / "POLARIZATION"), nomodify=True)
+    kinds = [int(k) for k in np.asarray(tb.getcell("CORR_TYPE", 0)).ravel()]
+    tb.close()
+    # Stokes enumeration of casacore: RR 5, LL 8, XX 9, YY 12, I 1.
+    return [i for i, kind in enumerate(kinds) if kind in (1, 5, 8, 9, 12)]
+
+
+def _windows(tb: Any, ms: Path) -> tuple[tuple[float, float, int], ...]:
+    tb.open(str(ms / "SPECTRAL_WINDOW"), nomodify=True)
+    found = [np.asarray(tb.getcell("CHAN_FREQ", i)) for i in range(tb.nrows())]
+    tb.close()
+    return tuple(sorted((float(w.min()), float(w.max()), int(w.size)) for w in found))

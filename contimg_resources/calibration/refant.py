@@ -1,0 +1,126 @@
+"""Choosing the reference antenna, by name.
+
+Belongs here: the pure decision. Doesn't: measuring the antennas (see `.health`).
+
+Antenna names are numerals ("1".."117") and ids are row numbers from 0: CASA takes either in the
+same parameter and looks for names first. So a name is only ever passed on after it was found in
+the ANTENNA table, and the solved table is checked afterwards.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from contimg_resources.errors import CalibrationFailed
+
+AUTO = "auto"
+
+#: A reference antenna must not have more of its data flagged than this.
+MAX_FLAGGED_FRACTION = 0.5
+
+
+@dataclass(frozen=True)
+class AntennaHealth:
+    """What the data say about one antenna, after flagging.
+
+    Parameters
+    ----------
+    id : int
+        Row of the ANTENNA table.
+    name : str
+        Its name.
+    distance_m : float
+        From the median position of the array, metres.
+    flagged_fraction : float
+        Flagged share of its cross-correlations; 1 when it has none.
+    """
+
+    id: int
+    name: str
+    distance_m: float
+    flagged_fraction: float
+
+    @property
+    def working(self) -> bool:
+        """Whether it has any unflagged data."""
+        return self.flagged_fraction < 1.0
+
+    @property
+    def good(self) -> bool:
+        """Whether it may be the reference."""
+        return self.flagged_fraction <= MAX_FLAGGED_FRACTION
+
+
+@dataclass(frozen=True)
+class RefantChoice:
+    """The reference antenna and why it was taken."""
+
+    id: int
+    name: str
+    reason: str
+
+
+def choose_refant(
+    antennas: Sequence[AntennaHealth], requested: str, preferred: Sequence[str]
+) -> RefantChoice:
+    """Return the reference antenna.
+
+    Parameters
+    ----------
+    antennas : sequence of AntennaHealth
+        All antennas of the observation.
+    requested : str
+        A name, or ``auto``.
+    preferred : sequence of str
+        Names for ``auto``, best first.
+
+    Raises
+    ------
+    CalibrationFailed
+        If the named antenna is absent or bad, or no antenna is good; names the candidates.
+    """
+    by_name = {a.name: a for a in antennas}
+    candidates = _candidates(antennas, preferred)
+    listed = ", ".join(a.name for a in candidates[:5]) or "none"
+    if requested != AUTO:
+        antenna = by_name.get(requested)
+        if antenna is None:
+            raise CalibrationFailed(
+                f"reference antenna {requested!r} is not in the observation; good ones: {listed}",
+                reasons=[f"reference antenna {requested} is absent"],
+            )
+        if not antenna.good:
+            raise CalibrationFailed(
+                f"reference antenna {requested!r} has {antenna.flagged_fraction:.0%} of its data "
+                f"flagged; good ones: {listed}",
+                reasons=[f"reference antenna {requested} is flagged"],
+            )
+        return RefantChoice(antenna.id, antenna.name, "as asked")
+    if not candidates:
+        raise CalibrationFailed(
+            f"no antenna can be the reference: none of {len(antennas)} has less than "
+            f"{MAX_FLAGGED_FRACTION:.0%} of its data flagged",
+            reasons=["no good reference antenna"],
+        )
+    best = candidates[0]
+    if best.name in preferred:
+        skipped = list(preferred[: preferred.index(best.name)])
+        reason = "first of the preferred antennas that is present and good"
+        if skipped:
+            reason += f" (not: {', '.join(skipped)})"
+        return RefantChoice(best.id, best.name, reason)
+    reason = (
+        f"no preferred antenna is present and good; this one has {best.flagged_fraction:.0%} of "
+        f"its data flagged and stands {best.distance_m:.0f} m from the array's middle"
+    )
+    return RefantChoice(best.id, best.name, reason)
+
+
+def _candidates(antennas: Sequence[AntennaHealth], preferred: Sequence[str]) -> list[AntennaHealth]:
+    """Good antennas, best first: preferred ones in their order, then by data and nearness."""
+    rank = {name: i for i, name in enumerate(preferred)}
+    good = [a for a in antennas if a.good]
+    # Flagged fractions that differ by less than 2 % are the same; then the nearer one is better.
+    return sorted(
+        good,
+        key=lambda a: (rank.get(a.name, len(rank)), round(a.flagged_fraction / 0.02), a.distance_m),
+    )

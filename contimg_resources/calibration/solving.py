@@ -1,0 +1,211 @@
+"""Solving a caltable set from one calibrator observation. Runs in a CASA process.
+
+Belongs here: the order of the steps. Each step is a module of its own: `.phasing`, `.skymodel`,
+`.flagging`, `.health`, `.refant`, `.chain`, `.split`, `.fluxscale`, `.quality`, `.placing`.
+
+The chain, each table solved with all before it applied on the fly:
+
+1. K, a delay for each antenna, receptor and spectral window;
+2. short-interval phases, thrown away, so that the bandpass is not decorrelated;
+3. one bandpass, normalised to unit amplitude, split into BA and BP;
+4. one complex gain, split into GA and GP;
+5. 2G, the change of the gain within the observation, on top of GA and GP;
+6. FLUX, where a second calibrator was observed: the gain amplitudes on one flux scale.
+
+A table that can't be solved ends the solve: nothing stands in for it.
+"""
+
+import shutil
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from contimg_resources.calibration.chain import Chain
+from contimg_resources.calibration.flagging import flag_before_solving
+from contimg_resources.calibration.fluxscale import transfer_flux
+from contimg_resources.calibration.health import DataHealth, measure_health
+from contimg_resources.calibration.inspection import read_solutions
+from contimg_resources.calibration.model import (
+    FluxTransfer,
+    Pointing,
+    SolvedCaltable,
+    SolveRequest,
+    SolveResult,
+)
+from contimg_resources.calibration.phasing import merge_fields, phase_to, read_fields
+from contimg_resources.calibration.placing import place_tables
+from contimg_resources.calibration.quality import judge, measure_quality
+from contimg_resources.calibration.refant import RefantChoice, choose_refant
+from contimg_resources.calibration.skymodel import write_point_model
+from contimg_resources.calibration.split import split_amplitude_phase
+from contimg_resources.calibration.tables import CaltableType
+from contimg_resources.casa.child import report_progress
+from contimg_resources.errors import CalibrationFailed, ConfigurationError, UnreadableObservation
+from contimg_resources.instrument.primary_beam import airy_power
+
+#: A calibrator that never rises above this share of the beam is not in it.
+MIN_BEAM_POWER = 0.05
+
+
+def solve_caltables(request: SolveRequest) -> SolveResult:
+    """Solve a caltable set; call through `contimg_resources.casa.Casa.run`.
+
+    The input is only read: all work is done on a copy in the process's scratch directory, and the
+    tables are put in place when all of them are there.
+
+    Parameters
+    ----------
+    request : SolveRequest
+        What to solve.
+
+    Returns
+    -------
+    SolveResult
+        Tables in place with their quality. `SolveResult.failed` tells whether a gate was missed:
+        such tables are there to be looked at, never to be applied.
+
+    Raises
+    ------
+    UnreadableObservation
+        If the MS can't be read.
+    CalibrationFailed
+        If there is no usable reference antenna, calibrator or data, or a table can't be solved;
+        ``details["reasons"]`` lists why.
+    """
+    if not (request.ms / "table.dat").is_file():
+        raise UnreadableObservation(f"{request.ms} is no MeasurementSet", path=str(request.ms))
+    work = Path.cwd() / "work.ms"
+    report_progress("copying the observation", 0.0)
+    fields, declination_deg = _working_copy(request, work)
+    report_progress("flagging", 0.15)
+    flag_before_solving(work, rfi=request.recipe.flag_rfi)
+    health = measure_health(work, fields)
+    refant = choose_refant(health.antennas, request.refant, request.settings.refants)
+    tables, flux = _solve(request, work, fields, refant)
+    report_progress("judging the tables", 0.9)
+    placed = place_tables(tables, request.prefix)
+    solved = []
+    reasons: list[str] = []
+    for kind, path in placed.items():
+        quality = measure_quality(read_solutions(path), kind, health.working_receptors)
+        reasons += judge(kind, quality, request.settings)
+        solved.append(SolvedCaltable(kind, path, quality))
+    notes, plots = _plots(request, solved, health, refant)
+    return SolveResult(
+        calibrator=request.calibrator.name,
+        refant=refant.name,
+        refant_reason=refant.reason,
+        tables=tuple(solved),
+        start_mjd=health.start_mjd,
+        end_mjd=health.end_mjd,
+        mid_mjd=0.5 * (health.start_mjd + health.end_mjd),
+        declination_deg=declination_deg,
+        layout=health.layout,
+        flagged_fraction=health.flagged_fraction,
+        working_antennas=health.n_working,
+        reasons=tuple(reasons),
+        flux=flux,
+        plots=plots,
+        notes=notes,
+        parameters={
+            "pointing": request.pointing.value,
+            "refant_requested": request.refant,
+            "recipe": asdict(request.recipe),
+            "settings": request.settings.model_dump(mode="json"),
+            "calibrator": asdict(request.calibrator),
+            "fields": list(request.calibrator_fields),
+            "transfer_fields": list(request.transfer_fields),
+        },
+        versions=_versions(),
+    )
+
+
+def _working_copy(request: SolveRequest, work: Path) -> tuple[tuple[int, ...], float | None]:
+    """Make the copy with its model; return the calibrator's field ids and the strip (degrees)."""
+    fields = read_fields(request.ms)
+    calibrator = request.calibrator
+    if request.pointing is Pointing.TRACKING:
+        if not request.calibrator_fields:
+            raise ConfigurationError("a tracking solve needs the names of the calibrator's fields")
+        ids = fields.ids(request.calibrator_fields)
+        fields.ids(request.transfer_fields)
+        shutil.copytree(request.ms, work)
+        write_point_model(work, calibrator, field_ids=ids)
+        return ids, None
+    if request.transfer_fields or request.calibrator_fields:
+        raise ConfigurationError("a drift scan has no calibrator or transfer fields to name")
+    separations = fields.separations_rad(calibrator.ra_deg, calibrator.dec_deg)
+    power = float(airy_power(separations.min(), 1.4e9))
+    if power < MIN_BEAM_POWER:
+        raise CalibrationFailed(
+            f"{calibrator.name} did not cross the beam of {request.ms.name}: its nearest phase "
+            f"centre is {np.degrees(separations.min()):.2f} deg away",
+            reasons=[f"{calibrator.name} is not in the beam"],
+        )
+    row_fields = phase_to(request.ms, work, calibrator.ra_deg, calibrator.dec_deg)
+    write_point_model(work, calibrator, separations_rad=separations[row_fields])
+    merge_fields(work, calibrator.name)
+    return (0,), float(np.degrees(fields.dec_rad.mean()))
+
+
+def _solve(
+    request: SolveRequest, work: Path, fields: tuple[int, ...], refant: RefantChoice
+) -> tuple[dict[CaltableType, Path], tuple[FluxTransfer, ...]]:
+    recipe = request.recipe
+    chain = Chain(work, refant, request.settings, fields)
+    transfer = read_fields(work).ids(request.transfer_fields)
+    drift = request.pointing is Pointing.DRIFT
+    scratch = work.parent
+    tables: dict[CaltableType, Path] = {}
+    if recipe.delays:
+        report_progress("solving delays", 0.25)
+        tables[CaltableType.K] = chain.delays(scratch / "k")
+    if recipe.bandpass and not recipe.gains_first:
+        report_progress("solving the bandpass", 0.35)
+        chain.bandpass(scratch / "b", through_short_phases=True)
+    report_progress("solving gains", 0.6)
+    gains = chain.gains(
+        scratch / "g",
+        fields=(*fields, *transfer),
+        combine="scan" if drift else "",
+        channels=recipe.gain_channels,
+    )
+    if recipe.bandpass and recipe.gains_first:
+        report_progress("solving the bandpass", 0.7)
+        chain.bandpass(scratch / "b", through_short_phases=False)
+    if recipe.bandpass:
+        tables[CaltableType.BA], tables[CaltableType.BP] = scratch / "ba", scratch / "bp"
+        split_amplitude_phase(scratch / "b", scratch / "ba", scratch / "bp")
+    tables[CaltableType.GA], tables[CaltableType.GP] = scratch / "ga", scratch / "gp"
+    split_amplitude_phase(gains, scratch / "ga", scratch / "gp")
+    if recipe.short_gains:
+        report_progress("solving short-interval gains", 0.8)
+        tables[CaltableType.G2] = chain.short_gains(scratch / "2g")
+    flux: tuple[FluxTransfer, ...] = ()
+    if transfer:
+        tables[CaltableType.FLUX] = scratch / "flux"
+        named = tuple(zip(transfer, request.transfer_fields, strict=True))
+        flux = transfer_flux(work, gains, scratch / "flux", request.calibrator, fields, named)
+    ordered = sorted(tables, key=lambda kind: kind.apply_order)
+    return {kind: tables[kind] for kind in ordered}, flux
+
+
+def _plots(
+    request: SolveRequest, solved: list[SolvedCaltable], health: DataHealth, refant: RefantChoice
+) -> tuple[tuple[str, ...], tuple[Path, ...]]:
+    del health, refant
+    return (), ()
+
+
+def _versions() -> dict[str, str]:
+    import casatools
+
+    tools: Any = casatools
+    try:
+        own = version("contimg")
+    except PackageNotFoundError:
+        own = "not installed as a package"
+    return {"contimg": own, "casatools": str(tools.version_string())}
