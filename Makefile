@@ -1,0 +1,48 @@
+# What a developer or an operator types. `make` alone lists it.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# Further arguments of `make demo`, `make up` and `make test`: make test ARGS="-k registry"
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help env demo up test lint format lock docs clean
+
+help: ## List the targets.
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+env: $(VENV)/.installed ## Make .venv (PYTHON=python3.13 chooses the interpreter).
+
+$(VENV)/.installed: requirements/lock.txt pyproject.toml requirements/make-env
+	@requirements/make-env "$(PYTHON)" "$(VENV)"
+	@touch $@
+
+demo: env ## Real VLA data, then a simulated DSA-110 night through the platform.
+	@$(BIN)/contimg demo $(ARGS)
+
+up: env ## Serve the platform on your own directories until Ctrl-C.
+	@$(BIN)/contimg up $(ARGS)
+
+test: env ## The whole test suite.
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -rs --durations=15 $(ARGS)
+
+lint: env ## Format, lint, types, architecture, docstrings.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_architecture.py tests/test_docstrings.py
+
+format: env ## Format the code and mend what ruff can mend.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: env ## Write docs/configuration.md anew from the settings.
+	$(BIN)/python -m contimg_resources.cli.configuration_page docs/configuration.md
+
+lock: ## Resolve requirements/lock.txt anew (uses the package index).
+	@requirements/make-lock "$(PYTHON)"
+
+clean: ## Remove the environment and caches.
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
