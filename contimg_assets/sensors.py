@@ -27,7 +27,7 @@ from contimg_assets.telling import describe_arrival
 from contimg_resources.settings import SensorSettings
 from contimg_resources.steps.resource import WorkshopParam
 from contimg_resources.steps.starting import Open, open_observations, record_failure
-from contimg_resources.steps.watching import look, memory_from_text, memory_to_text
+from contimg_resources.steps.watching import Memory, look
 
 #: Reading an MS takes seconds; a tick must end well within a minute.
 LOOK_BUDGET_S = 20.0
@@ -47,7 +47,7 @@ def build_observation_sensor(pace: SensorSettings) -> dg.SensorDefinition:
     def observation_sensor(
         context: dg.SensorEvaluationContext, workshop: WorkshopParam
     ) -> dg.SensorResult | dg.SkipReason:
-        seen = look(workshop, memory_from_text(context.cursor), budget_s=LOOK_BUDGET_S)
+        seen = look(workshop, Memory.from_text(context.cursor), budget_s=LOOK_BUDGET_S)
         for bad in seen.unreadable:
             context.log.error(bad.reason)
         undone = open_observations(workshop)
@@ -55,7 +55,7 @@ def build_observation_sensor(pace: SensorSettings) -> dg.SensorDefinition:
             *_solve_requests(context.instance, undone),
             *_image_requests(context.instance, [o for o in undone if not o.waits]),
         )[: pace.max_runs_per_tick]
-        context.update_cursor(memory_to_text(seen.memory))
+        context.update_cursor(seen.memory.to_text())
         if not requests and not seen.arrivals:
             waiting = sum(o.caltables is None for o in undone)
             return dg.SkipReason(f"{seen.words}; {waiting} wait for calibration")

@@ -5,9 +5,15 @@ Doesn't: starting them, or knowing what was started (Dagster does).
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from contimg_resources.times import mjd_day, parse_partition_key
+from contimg_resources.errors import CaltableAltered, NoValidCaltables
+from contimg_resources.products.model import ObservationRecord, ObservationState
+from contimg_resources.times import mjd_day
+
+#: States in which an observation still has its image to come.
+_UNDONE = (ObservationState.ARRIVED, ObservationState.WAITING, ObservationState.SOLVED)
 
 
 @dataclass(frozen=True)
@@ -37,14 +43,70 @@ class Open:
     @property
     def day(self) -> int:
         """Integer MJD of its UTC day."""
-        return mjd_day(parse_partition_key(self.key))
+        return mjd_day(float(self.key))
 
 
 def open_observations(workshop: Any) -> tuple[Open, ...]:
-    """Return the observations that arrived or wait, oldest first, with the set each would get."""
-    raise NotImplementedError
+    """Return the observations whose image is still to come, with the set each would get now.
+
+    Parameters
+    ----------
+    workshop : Workshop
+        Its stores and settings.
+
+    Returns
+    -------
+    tuple of Open
+        In the order of time.
+    """
+    records = [r for state in _UNDONE for r in workshop.products.list_observations(state=state)]
+    return tuple(
+        Open(
+            key=record.key,
+            signature=record.signature,
+            is_calibrator=bool(record.calibrator),
+            caltables=_caltables(workshop, record),
+            waits=record.state is not ObservationState.ARRIVED,
+        )
+        for record in sorted(records, key=lambda r: r.mid_mjd)
+    )
 
 
 def record_failure(workshop: Any, key: str, *, step: str, reason: str, run_id: str) -> None:
-    """Write a failed step into an observation's history, whatever failed it."""
-    raise NotImplementedError
+    """Write a failed step into an observation's history, unless the step itself did.
+
+    A calibrator observation whose solve failed isn't lost: it waits for another set, as any other.
+    """
+    record = workshop.products.get(key)
+    if step == "caltable_set":
+        if record.state in (ObservationState.ARRIVED, ObservationState.FAILED):
+            workshop.products.set_state(
+                key,
+                ObservationState.WAITING,
+                step=step,
+                reason=f"waits for another set: {reason}",
+                run_id=run_id,
+            )
+        return
+    if record.state not in (ObservationState.WAITING, ObservationState.FAILED):
+        workshop.products.set_state(
+            key, ObservationState.FAILED, step=step, reason=reason, run_id=run_id
+        )
+
+
+def _caltables(workshop: Any, record: ObservationRecord) -> str | None:
+    settings = workshop.settings.calibration
+    look_up = partial(
+        workshop.registry.active,
+        record.mid_mjd,
+        declination_deg=record.declination_deg,
+        strip_tolerance_deg=settings.strip_tolerance_deg,
+        borrow=settings.borrow,
+    )
+    try:
+        # First without the layout: that is the large part of a row, and mostly nothing is valid.
+        look_up(layout=None, verify=False)
+        found = look_up(layout=workshop.products.observation(record.key).layout)
+    except (NoValidCaltables, CaltableAltered):
+        return None
+    return f"{found.set.name}.v{found.set.version}"

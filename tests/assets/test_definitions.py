@@ -108,9 +108,7 @@ def test_every_sensor_and_the_schedule_run_from_the_start(definitions: dg.Defini
         "waiting_sensor",
         "run_failures",
     }
-    assert all(
-        s.default_status == dg.DefaultSensorStatus.RUNNING for s in repository.sensor_defs
-    )
+    assert all(s.default_status == dg.DefaultSensorStatus.RUNNING for s in repository.sensor_defs)
     assert all(
         s.default_status == dg.DefaultScheduleStatus.RUNNING for s in repository.schedule_defs
     )

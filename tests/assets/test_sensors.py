@@ -1,0 +1,185 @@
+"""What the sensors ask for, given what arrived, what is valid and what was started before."""
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from contimg_assets import sensors
+from contimg_assets.jobs import image_job, solve_job
+from contimg_resources.settings import SensorSettings
+from contimg_resources.steps.starting import Open
+from contimg_resources.steps.watching import Look, Memory, Unreadable
+
+TARGET = Open("61041.00347", "aaaa", is_calibrator=False, caltables="3C286_61041.v1", waits=False)
+WAITING = Open("61041.00706", "bbbb", is_calibrator=False, caltables=None, waits=True)
+CALIBRATOR = Open("61041.01064", "cccc", is_calibrator=True, caltables=None, waits=True)
+
+NOTHING_NEW = Look((), (), 0, n_known=2, growing={}, n_left=0, passed_over={}, memory=Memory())
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as ephemeral:
+        yield ephemeral
+
+
+@pytest.fixture
+def night(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    """What the stores would answer; a test changes it."""
+    answers: dict[str, object] = {"look": NOTHING_NEW, "open": ()}
+    monkeypatch.setattr(sensors, "look", lambda *_, **__: answers["look"])
+    monkeypatch.setattr(sensors, "open_observations", lambda _: answers["open"])
+    return answers
+
+
+def tick(
+    sensor: dg.SensorDefinition, instance: dg.DagsterInstance
+) -> tuple[dg.SensorResult | dg.SkipReason, str | None]:
+    context = dg.build_sensor_context(instance=instance, resources={"workshop": object()})
+    return sensor(context), context.cursor  # type: ignore[return-value]
+
+
+def observation_tick(instance: dg.DagsterInstance, **pace: int) -> dg.SensorResult | dg.SkipReason:
+    return tick(sensors.build_observation_sensor(SensorSettings(**pace)), instance)[0]
+
+
+def waiting_tick(instance: dg.DagsterInstance) -> dg.SensorResult | dg.SkipReason:
+    return tick(sensors.build_waiting_sensor(SensorSettings()), instance)[0]
+
+
+def submit(
+    instance: dg.DagsterInstance, request: dg.RunRequest, status: dg.DagsterRunStatus
+) -> None:
+    """Do what the daemon does with a request."""
+    instance.add_run(
+        dg.DagsterRun(
+            job_name=request.job_name or "",
+            run_id=str(uuid.uuid4()),
+            status=status,
+            tags={
+                "dagster/run_key": request.run_key or "",
+                "dagster/partition": request.partition_key or "",
+            },
+        )
+    )
+
+
+def keys(result: dg.SensorResult | dg.SkipReason) -> dict[str, list[str]]:
+    assert isinstance(result, dg.SensorResult)
+    jobs: dict[str, list[str]] = {}
+    for request in result.run_requests or ():
+        jobs.setdefault(str(request.job_name), []).append(str(request.partition_key))
+    return jobs
+
+
+def test_a_tick_without_work_says_what_it_saw(night: dict, instance: dg.DagsterInstance) -> None:
+    night["look"] = Look(
+        (),
+        (),
+        n_refused=0,
+        n_known=9,
+        growing={"2026-01-01T00:05": "it holds no files yet"},
+        n_left=2,
+        passed_over={"intermediates": 3},
+        memory=Memory(),
+    )
+    night["open"] = (WAITING,)
+    result = observation_tick(instance)
+    assert isinstance(result, dg.SkipReason)
+    assert result.skip_message == (
+        "12 MS: 1 still growing, 2 left for the next look, 9 known (3 intermediates beside); "
+        "1 wait for calibration"
+    )
+
+
+def test_an_observation_with_valid_caltables_is_imaged(
+    night: dict, instance: dg.DagsterInstance
+) -> None:
+    night["open"] = (TARGET, WAITING)
+    result = observation_tick(instance)
+    assert keys(result) == {image_job.name: [TARGET.key]}
+    request = result.run_requests[0]
+    assert request.tags["contimg/mjd_day"] == "61041"
+    assert [r.partition_keys for r in result.dynamic_partitions_requests] == [[TARGET.key]]
+
+
+def test_a_calibrator_goes_first_and_is_imaged_after_its_own_solve(
+    night: dict, instance: dg.DagsterInstance
+) -> None:
+    with_an_older_set = Open("61041.01064", "cccc", True, "3C286_61040.v1", waits=False)
+    night["open"] = (TARGET, with_an_older_set)
+    result = observation_tick(instance)
+    assert keys(result) == {solve_job.name: [CALIBRATOR.key], image_job.name: [TARGET.key]}
+    solve, image = result.run_requests
+    assert int(solve.tags["dagster/priority"]) > int(image.tags["dagster/priority"])
+
+    submit(instance, solve, dg.DagsterRunStatus.STARTED)
+    submit(instance, image, dg.DagsterRunStatus.SUCCESS)
+    assert isinstance(observation_tick(instance), dg.SkipReason)
+
+    submit(instance, solve, dg.DagsterRunStatus.FAILURE)
+    assert keys(observation_tick(instance)) == {image_job.name: [CALIBRATOR.key]}
+
+
+def test_a_waiting_observation_starts_when_a_set_becomes_valid(
+    night: dict, instance: dg.DagsterInstance
+) -> None:
+    night["open"] = (WAITING, CALIBRATOR)
+    skipped = waiting_tick(instance)
+    assert isinstance(skipped, dg.SkipReason)
+    assert skipped.skip_message == "2 observations wait, 2 of them without valid caltables"
+
+    submit(instance, observation_tick(instance).run_requests[0], dg.DagsterRunStatus.SUCCESS)
+    night["open"] = tuple(
+        Open(o.key, o.signature, o.is_calibrator, "3C286_61041.v1", waits=True)
+        for o in (WAITING, CALIBRATOR)
+    )
+    assert keys(waiting_tick(instance)) == {image_job.name: [WAITING.key, CALIBRATOR.key]}
+
+
+def test_nothing_is_started_twice_while_it_runs_though_a_nearer_set_appears(
+    night: dict, instance: dg.DagsterInstance
+) -> None:
+    night["open"] = (TARGET,)
+    submit(instance, observation_tick(instance).run_requests[0], dg.DagsterRunStatus.STARTED)
+    nearer = Open(TARGET.key, TARGET.signature, False, "3C286_61041.v2", waits=False)
+    night["open"] = (nearer,)
+    assert isinstance(observation_tick(instance), dg.SkipReason)
+
+
+def test_no_tick_starts_more_runs_than_it_may_and_the_rest_come_next(
+    night: dict, instance: dg.DagsterInstance
+) -> None:
+    night["open"] = tuple(
+        Open(f"61041.{n:05d}", "s", False, "3C286_61041.v1", waits=False) for n in range(5)
+    )
+    started: list[str] = []
+    for _ in range(3):
+        result = observation_tick(instance, max_runs_per_tick=2)
+        started += keys(result)[image_job.name]
+        for request in result.run_requests:
+            submit(instance, request, dg.DagsterRunStatus.STARTED)
+    assert started == [o.key for o in night["open"]]
+
+
+def test_a_redelivered_observation_is_started_anew(
+    night: dict, instance: dg.DagsterInstance
+) -> None:
+    night["open"] = (TARGET,)
+    submit(instance, observation_tick(instance).run_requests[0], dg.DagsterRunStatus.SUCCESS)
+    assert isinstance(observation_tick(instance), dg.SkipReason)
+    night["open"] = (Open(TARGET.key, "another content", False, TARGET.caltables, False),)
+    assert keys(observation_tick(instance)) == {image_job.name: [TARGET.key]}
+
+
+def test_an_unreadable_observation_does_not_stop_the_others(
+    night: dict, instance: dg.DagsterInstance
+) -> None:
+    night["look"] = Look(
+        (), (Unreadable(Path("/in/bad.ms"), "/in/bad.ms holds no rows"),), 0, 0, {}, 0, {}, Memory()
+    )
+    night["open"] = (TARGET,)
+    assert keys(observation_tick(instance)) == {image_job.name: [TARGET.key]}
