@@ -1,10 +1,15 @@
 """Values as they are stored in JSON columns."""
 
 import math
+import time
 from collections.abc import Mapping, Sequence, Set
 from enum import Enum
 from pathlib import Path
 from typing import Any
+
+from contimg_resources.times import SECONDS_PER_DAY
+
+_UNIX_EPOCH_MJD = 40_587.0
 
 
 def plain_json(value: Any) -> Any:
@@ -35,3 +40,11 @@ def plain_json(value: Any) -> Any:
     if hasattr(value, "tolist"):  # numpy scalars and arrays
         return plain_json(value.tolist())
     raise TypeError(f"{value!r} ({type(value).__name__}) can't be stored as JSON")
+
+
+def now_mjd() -> float:
+    """Return the present time, MJD in days, for "recorded at" columns.
+
+    That is bookkeeping: the time of an observation never comes from the clock.
+    """
+    return _UNIX_EPOCH_MJD + time.time() / SECONDS_PER_DAY

@@ -8,7 +8,6 @@ set may be registered at all).
 import getpass
 import os
 import socket
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -21,7 +20,7 @@ import sqlalchemy as sa
 from contimg_resources.calibration.tables import ArrayLayout, CaltableInfo, CaltableType
 from contimg_resources.casa import Casa
 from contimg_resources.checksums import StatSignature, content_checksum, stat_signature
-from contimg_resources.database import Database, plain_json
+from contimg_resources.database import Database, now_mjd, plain_json
 from contimg_resources.errors import (
     CaltableAltered,
     RegistrationRefused,
@@ -54,7 +53,6 @@ from contimg_resources.times import check_mjd
 Inspector = Callable[[Sequence[Path]], list[CaltableInfo]]
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
-_UNIX_EPOCH_MJD = 40_587.0
 _NO_LAYOUT = ArrayLayout((), ())
 
 
@@ -266,7 +264,7 @@ class CalibrationRegistry:
             quality, origin = plain_json(new.quality), plain_json(new.origin)
         except TypeError as error:
             raise RegistrationRefused(f"caltable set {new.name}: {error}") from error
-        now_mjd = _now_mjd()
+        at_mjd = now_mjd()
         with self._database.write() as connection:
             version = 1 + int(
                 connection.scalar(
@@ -277,7 +275,7 @@ class CalibrationRegistry:
                 or 0
             )
             if status is SetStatus.ACTIVE:
-                _retire_active(connection, new.name, f"replaced by version {version}", now_mjd)
+                _retire_active(connection, new.name, f"replaced by version {version}", at_mjd)
             values = {
                 "name": new.name,
                 "version": version,
@@ -290,7 +288,7 @@ class CalibrationRegistry:
                 "reach_days": float(max(new.end_mjd - new.mid_mjd, new.mid_mjd - new.start_mjd)),
                 "declination_deg": new.declination_deg,
                 "layout_id": _layout_id(connection, layout),
-                "registered_mjd": now_mjd,
+                "registered_mjd": at_mjd,
                 "reasons": list(reasons),
                 "quality": quality,
                 "origin": origin,
@@ -302,7 +300,7 @@ class CalibrationRegistry:
                 set_id,
                 "registered" if status is SetStatus.ACTIVE else "failed",
                 "; ".join(reasons),
-                now_mjd,
+                at_mjd,
             )
             return self._loaded(connection, [set_id])[0]
 
@@ -336,7 +334,7 @@ class CalibrationRegistry:
                     f"caltable set {name} v{found.version} is not active but {found.status}: "
                     f"{'; '.join(found.reasons)}"
                 )
-            _retire_active(connection, name, reason.strip(), _now_mjd())
+            _retire_active(connection, name, reason.strip(), now_mjd())
             return self._loaded(connection, [found.id])[0]
 
     # Looking up ------------------------------------------------------------------------------
@@ -613,11 +611,6 @@ def _with_absolute_paths(new: NewCaltableSet) -> NewCaltableSet:
     return replace(new, tables=tuple(replace(t, path=t.path.absolute()) for t in new.tables))
 
 
-def _now_mjd() -> float:
-    # When a row was written is bookkeeping: the one time that does come from the clock.
-    return _UNIX_EPOCH_MJD + time.time() / 86_400.0
-
-
 def _inserted(connection: sa.Connection, table: sa.Table, values: dict[str, Any]) -> int:
     key = connection.execute(sa.insert(table).values(**values)).inserted_primary_key
     assert key is not None
@@ -660,7 +653,7 @@ def _insert_tables(
         connection.execute(sa.insert(caltables), rows)
 
 
-def _retire_active(connection: sa.Connection, name: str, reason: str, now_mjd: float) -> None:
+def _retire_active(connection: sa.Connection, name: str, reason: str, at_mjd: float) -> None:
     columns = caltable_sets.c
     active = connection.scalars(
         sa.select(columns.id).where(columns.name == name, columns.status == SetStatus.ACTIVE.value)
@@ -671,11 +664,11 @@ def _retire_active(connection: sa.Connection, name: str, reason: str, now_mjd: f
             .where(columns.id == set_id)
             .values(status=SetStatus.RETIRED.value, reasons=[reason])
         )
-        _add_event(connection, set_id, "retired", reason, now_mjd)
+        _add_event(connection, set_id, "retired", reason, at_mjd)
 
 
 def _add_event(
-    connection: sa.Connection, set_id: int, event: str, reason: str, now_mjd: float
+    connection: sa.Connection, set_id: int, event: str, reason: str, at_mjd: float
 ) -> None:
     user = str(os.getuid()) if hasattr(os, "getuid") else ""
     with suppress(KeyError, OSError):  # a container's user may have no name
@@ -684,7 +677,7 @@ def _add_event(
         sa.insert(set_events).values(
             set_id=set_id,
             event=event,
-            at_mjd=now_mjd,
+            at_mjd=at_mjd,
             reason=reason,
             host=socket.gethostname(),
             pid=os.getpid(),

@@ -1,0 +1,5 @@
+"""What Alembic runs; the connection comes from `contimg_resources.database`."""
+
+from contimg_resources.database.migrate import run_migrations
+
+run_migrations()

@@ -1,0 +1,238 @@
+"""What the products store holds: observations and their states, artefacts, image statistics.
+
+Belongs here: frozen records. Doesn't: SQL.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+
+class ObservationState(StrEnum):
+    """How far an observation has come."""
+
+    ARRIVED = "arrived"
+    """Settled and read; nothing was made of it yet."""
+    WAITING = "waiting"
+    """No valid caltable set yet."""
+    SOLVED = "solved"
+    """A caltable set was solved from it."""
+    CALIBRATED = "calibrated"
+    """A calibrated MS was made of it."""
+    IMAGED = "imaged"
+    """An image was made of it."""
+    FAILED = "failed"
+    """A step failed; the reason is kept."""
+
+
+class ArtefactKind(StrEnum):
+    """What a file made from an observation is."""
+
+    CALIBRATED_MS = "calibrated_ms"
+    IMAGE = "image"
+    IMAGE_PBCOR = "image_pbcor"
+    RESIDUAL = "residual"
+    PSF = "psf"
+    PRIMARY_BEAM = "primary_beam"
+    PNG = "png"
+    STATISTICS = "statistics"
+
+
+class ArrivalOutcome(StrEnum):
+    """What the arrival of a MeasurementSet turned out to be."""
+
+    NEW = "new"
+    """An observation that wasn't known."""
+    SAME = "same"
+    """Known, and nothing changed."""
+    MOVED = "moved"
+    """Known under another path that is gone."""
+    DUPLICATE = "duplicate"
+    """Known, and delivered a second time; the first stays."""
+    REPLACED = "replaced"
+    """Known, but its content changed: everything made of it must be made again."""
+
+
+@dataclass(frozen=True)
+class ObservationRecord:
+    """An observation as the store knows it.
+
+    Parameters
+    ----------
+    key : str
+        Partition key.
+    path : Path
+        The MeasurementSet.
+    signature : str
+        Signature of its content when it was read.
+    start_mjd : float
+        Begin of its first integration, MJD in days.
+    mid_mjd : float
+        Its middle, MJD in days.
+    end_mjd : float
+        End of its last integration, MJD in days.
+    declination_deg : float
+        Declination strip, degrees.
+    calibrator : str
+        Brightest known calibrator that crossed the beam; empty when none did.
+    state : ObservationState
+        How far it has come.
+    step : str
+        The step that set the state.
+    reason : str
+        Why it waits or failed; else empty.
+    updated_mjd : float
+        When the state was set, MJD in days.
+    superseded_by : str
+        Partition key of the observation that its MS holds now; empty when it's still its own.
+    """
+
+    key: str
+    path: Path
+    signature: str
+    start_mjd: float
+    mid_mjd: float
+    end_mjd: float
+    declination_deg: float
+    calibrator: str
+    state: ObservationState
+    step: str
+    reason: str
+    updated_mjd: float
+    superseded_by: str
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """What an arrival turned out to be, and the observation afterwards."""
+
+    outcome: ArrivalOutcome
+    record: ObservationRecord
+
+
+@dataclass(frozen=True)
+class ObservationEvent:
+    """Something that happened to an observation.
+
+    Parameters
+    ----------
+    id : int
+        Its row; grows with time.
+    key : str
+        Partition key of the observation.
+    at_mjd : float
+        When, MJD in days.
+    state : ObservationState
+        State of the observation afterwards.
+    step : str
+        The step that did it, such as ``arrival`` or ``image_5min``.
+    message : str
+        What happened, or why.
+    run_id : str
+        The run that did it; empty on the command line.
+    """
+
+    id: int
+    key: str
+    at_mjd: float
+    state: ObservationState
+    step: str
+    message: str
+    run_id: str
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A file or directory made from an observation.
+
+    Parameters
+    ----------
+    kind : str
+        What it is, mostly an `ArtefactKind`; one of each kind and version for an observation.
+    path : Path
+        Where it is.
+    version : int
+        Tells artefacts of one kind apart; a re-run replaces the same version.
+    checksum : str
+        ``sha256:...``, or empty for what is too large to hash (a calibrated MS).
+    size_bytes : int
+        Its size, bytes.
+    set_name : str
+        Caltable set that was applied; empty when none was.
+    set_version : int or None
+        Version of that set.
+    borrowed : bool
+        Whether the set was applied outside its window.
+    parameters : dict
+        JSON-able parameters of the step.
+    software : dict
+        JSON-able versions of the software.
+    run_id : str
+        The run that made it; empty on the command line.
+    created_mjd : float
+        When it was recorded, MJD in days; set by the store.
+    """
+
+    kind: str
+    path: Path
+    version: int = 1
+    checksum: str = ""
+    size_bytes: int = 0
+    set_name: str = ""
+    set_version: int | None = None
+    borrowed: bool = False
+    parameters: dict[str, Any] = field(default_factory=dict)
+    software: dict[str, Any] = field(default_factory=dict)
+    run_id: str = ""
+    created_mjd: float = 0.0
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """Numbers of one image; None where one wasn't measured.
+
+    Parameters
+    ----------
+    rms_mjy : float
+        rms noise, mJy/beam.
+    expected_rms_mjy : float or None
+        What the thermal noise predicts, mJy/beam.
+    peak_jy : float or None
+        Brightest pixel, Jy/beam.
+    dynamic_range : float or None
+        Peak over rms.
+    bmaj_arcsec, bmin_arcsec : float or None
+        Axes (FWHM) of the restoring beam, arcsec.
+    bpa_deg : float or None
+        Its position angle, degrees east of north.
+    n_sources : int or None
+        Sources found.
+    n_matched : int or None
+        Of these, known ones.
+    flux_ratio : float or None
+        Median of measured over known flux.
+    offset_arcsec : float or None
+        Median distance between measured and known positions, arcsec.
+    flag_fraction : float or None
+        Flagged data of working antennas.
+    version : int
+        Of the image; a re-run replaces the same version.
+    extra : dict
+        JSON-able further numbers.
+    """
+
+    rms_mjy: float | None
+    expected_rms_mjy: float | None = None
+    peak_jy: float | None = None
+    dynamic_range: float | None = None
+    bmaj_arcsec: float | None = None
+    bmin_arcsec: float | None = None
+    bpa_deg: float | None = None
+    n_sources: int | None = None
+    n_matched: int | None = None
+    flux_ratio: float | None = None
+    offset_arcsec: float | None = None
+    flag_fraction: float | None = None
+    version: int = 1
+    extra: dict[str, Any] = field(default_factory=dict)

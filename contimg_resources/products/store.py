@@ -1,0 +1,454 @@
+"""The products store.
+
+Belongs here: recording what became of each observation, and what was made of it.
+Doesn't: making anything, deleting files, and which caltable set applies (the registry knows).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import sqlalchemy as sa
+from pydantic import ValidationError
+
+from contimg_resources.database import Database, now_mjd
+from contimg_resources.errors import ProductsError
+from contimg_resources.observations.model import Observation
+from contimg_resources.products import history
+from contimg_resources.products.arrivals import judge_arrival
+from contimg_resources.products.model import (
+    Arrival,
+    ArrivalOutcome,
+    Artefact,
+    ImageRecord,
+    ObservationEvent,
+    ObservationRecord,
+    ObservationState,
+)
+from contimg_resources.products.rows import (
+    OBSERVATION,
+    RECORD_COLUMNS,
+    artefact_values,
+    as_artefact,
+    as_event,
+    as_image,
+    as_record,
+    image_values,
+    observation_values,
+)
+from contimg_resources.products.tables import artefacts, images, observation_events, observations
+from contimg_resources.times import parse_partition_key
+
+_MIGRATIONS = Path(__file__).with_name("migrations")
+_NEAR = 3
+
+
+class ProductsStore:
+    """The products store in one database; safe with many processes at once.
+
+    Parameters
+    ----------
+    url : str
+        SQLAlchemy URL, or the path of a SQLite file; made when it isn't there.
+    create : bool
+        Whether a store that isn't there is made; False: a `ProductsError`.
+
+    Raises
+    ------
+    SchemaMismatch
+        If the database was written by a newer contimg or isn't a products store.
+    """
+
+    def __init__(self, url: str, *, create: bool = True) -> None:
+        self._database = Database(
+            url, what="products store", migrations=_MIGRATIONS, error=ProductsError, create=create
+        )
+
+    @property
+    def address(self) -> str:
+        """Where the store is, without a password."""
+        return self._database.address
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._database.close()
+
+    # Observations ----------------------------------------------------------------------------
+
+    def arrive(self, observation: Observation, *, run_id: str = "") -> Arrival:
+        """Record that an observation arrived; telling it twice changes nothing.
+
+        Content that changed in place, or came again under another path while the first is gone,
+        replaces the observation: it's ``arrived`` once more, and its history says so.
+
+        Raises
+        ------
+        ProductsError
+            If another MS of the same mid-MJD, with other content, is there.
+        """
+        key = observation.key
+        path = observation.path.absolute()
+        with self._database.write() as connection:
+            self._supersede(connection, path, key, run_id)
+            known = _record(connection, key)
+            outcome, message = judge_arrival(known, path, observation.signature)
+            if outcome is ArrivalOutcome.SAME:
+                assert known is not None
+                return Arrival(outcome, known)
+            values = observation_values(observation, path)
+            state = known.state if known else ObservationState.ARRIVED
+            if outcome in (ArrivalOutcome.NEW, ArrivalOutcome.REPLACED):
+                state = ObservationState.ARRIVED
+                values |= {"state": state.value, "step": "arrival", "reason": ""}
+                values["updated_mjd"] = now_mjd()
+            if outcome is ArrivalOutcome.NEW:
+                connection.execute(sa.insert(observations).values(key=key, **values))
+            elif outcome is ArrivalOutcome.DUPLICATE:
+                assert known is not None
+                told = (e.message for e in _events(connection, key))
+                if message in told:
+                    return Arrival(outcome, known)
+            else:
+                connection.execute(
+                    sa.update(observations).where(observations.c.key == key).values(**values)
+                )
+            _add_event(connection, key, state, "arrival", message, run_id)
+            return Arrival(outcome, self._found(connection, key))
+
+    def set_state(
+        self,
+        key: str,
+        state: ObservationState,
+        *,
+        step: str,
+        reason: str | None = None,
+        run_id: str | None = None,
+    ) -> ObservationRecord:
+        """Say how far an observation has come.
+
+        Saying the same again adds nothing to the history.
+
+        Parameters
+        ----------
+        key : str
+            Its partition key.
+        state : ObservationState
+            Its state.
+        step : str
+            The step that says so.
+        reason : str, optional
+            Why; needed when it waits or failed.
+        run_id : str, optional
+            The run that says so.
+
+        Raises
+        ------
+        ProductsError
+            If there is no such observation, or a reason is missing.
+        """
+        state = ObservationState(state)
+        reason = (reason or "").strip()
+        if not reason and state in (ObservationState.WAITING, ObservationState.FAILED):
+            raise ProductsError(f"observation {key}: the state {state} needs a reason", key=key)
+        with self._database.write() as connection:
+            known = self._found(connection, key)
+            last = _last_event(connection, key)
+            # Each run that fails or succeeds counts; a sensor that looks again doesn't.
+            same_run = last is not None and last.run_id == (run_id or "")
+            if same_run and (known.state, known.step, known.reason) == (state, step, reason):
+                return known
+            connection.execute(
+                sa.update(observations)
+                .where(observations.c.key == key)
+                .values(state=state.value, step=step, reason=reason, updated_mjd=now_mjd())
+            )
+            _add_event(connection, key, state, step, reason, run_id or "")
+            return self._found(connection, key)
+
+    def get(self, key: str) -> ObservationRecord:
+        """Return what is known of an observation.
+
+        Raises
+        ------
+        ProductsError
+            Naming the observations nearest in time, when there is none of this key.
+        """
+        with self._database.read() as connection:
+            return self._found(connection, key)
+
+    def observation(self, key: str) -> Observation:
+        """Return an observation as it was read from its MS on arrival."""
+        with self._database.read() as connection:
+            self._found(connection, key)
+            text = connection.scalar(
+                sa.select(observations.c.observation).where(observations.c.key == key)
+            )
+        try:
+            return OBSERVATION.validate_json(str(text))
+        except ValidationError as error:
+            raise ProductsError(
+                f"observation {key} in {self.address} was recorded by another contimg: {error}",
+                key=key,
+            ) from error
+
+    def list_observations(
+        self,
+        *,
+        state: ObservationState | None = None,
+        day: int | None = None,
+        start_mjd: float | None = None,
+        end_mjd: float | None = None,
+        limit: int | None = None,
+    ) -> list[ObservationRecord]:
+        """Return observations in the order of time.
+
+        Parameters
+        ----------
+        state : ObservationState, optional
+            Only those in this state.
+        day : int, optional
+            Only those of this UTC day, an integer MJD.
+        start_mjd, end_mjd : float, optional
+            Only those whose mid-MJD is in [start, end), days.
+        limit : int, optional
+            Only the latest so many.
+        """
+        query = sa.select(*RECORD_COLUMNS)
+        mid = observations.c.mid_mjd
+        if state is not None:
+            query = query.where(observations.c.state == state.value)
+        if day is not None:
+            query = query.where(mid >= day, mid < day + 1)
+        if start_mjd is not None:
+            query = query.where(mid >= start_mjd)
+        if end_mjd is not None:
+            query = query.where(mid < end_mjd)
+        query = query.order_by(mid.desc())
+        if limit is not None:
+            query = query.limit(limit)
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        return [as_record(row) for row in reversed(rows)]
+
+    def waiting(self) -> list[ObservationRecord]:
+        """Return the observations that wait for a caltable set, in the order of time."""
+        return self.list_observations(state=ObservationState.WAITING)
+
+    def find_by_path(self, path: Path) -> ObservationRecord | None:
+        """Return the observation that an MS holds now; None when it isn't known."""
+        return self._first(
+            observations.c.path == str(path.absolute()), observations.c.superseded_by == ""
+        )
+
+    def find_by_signature(self, signature: str) -> ObservationRecord | None:
+        """Return the observation of a content signature."""
+        return self._first(observations.c.signature == signature)
+
+    def known_signatures(self) -> dict[Path, str]:
+        """Return the content signature of every known MS, by its path."""
+        columns = observations.c
+        query = sa.select(columns.path, columns.signature).where(columns.superseded_by == "")
+        with self._database.read() as connection:
+            return {Path(row.path): row.signature for row in connection.execute(query)}
+
+    def counts(self, *, day: int | None = None) -> dict[ObservationState, int]:
+        """Return how many observations are in each state, of one UTC day or of all."""
+        columns = observations.c
+        query = sa.select(columns.state, sa.func.count()).group_by(columns.state)
+        if day is not None:
+            query = query.where(columns.mid_mjd >= day, columns.mid_mjd < day + 1)
+        with self._database.read() as connection:
+            found = {str(state): int(count) for state, count in connection.execute(query)}
+        return {state: found.get(state.value, 0) for state in ObservationState}
+
+    # Products --------------------------------------------------------------------------------
+
+    def put_artefacts(
+        self, key: str, made: Sequence[Artefact], *, image: ImageRecord | None = None
+    ) -> list[Path]:
+        """Record what was made of an observation; the same kind and version is replaced.
+
+        Parameters
+        ----------
+        key : str
+            Partition key of the observation.
+        made : sequence of Artefact
+            All artefacts of the step: recorded together, or not at all.
+        image : ImageRecord, optional
+            Numbers of the image among them.
+
+        Returns
+        -------
+        list of Path
+            Paths that no artefact of this observation has any more: the caller may delete them.
+        """
+        names = [(a.kind, a.version) for a in made]
+        if len(set(names)) < len(names):
+            raise ProductsError(
+                f"observation {key}: two artefacts of one kind and version: {names}"
+            )
+        created_mjd = now_mjd()
+        try:
+            rows = [artefact_values(key, a, created_mjd) for a in made]
+            numbers = None if image is None else image_values(key, image)
+        except TypeError as error:
+            raise ProductsError(f"observation {key}: {error}", key=key) from error
+        with self._database.write() as connection:
+            self._found(connection, key)
+            before = _paths(connection, key)
+            for kind, version in names:
+                connection.execute(
+                    sa.delete(artefacts).where(
+                        artefacts.c.key == key,
+                        artefacts.c.kind == kind,
+                        artefacts.c.version == version,
+                    )
+                )
+            if rows:
+                connection.execute(sa.insert(artefacts), rows)
+            if numbers is not None:
+                connection.execute(
+                    sa.delete(images).where(
+                        images.c.key == key, images.c.version == numbers["version"]
+                    )
+                )
+                connection.execute(sa.insert(images).values(**numbers))
+            return sorted(before - _paths(connection, key))
+
+    def artefacts(self, key: str) -> list[Artefact]:
+        """Return what was made of an observation, by kind and version."""
+        query = (
+            sa.select(artefacts)
+            .where(artefacts.c.key == key)
+            .order_by(artefacts.c.kind, artefacts.c.version)
+        )
+        with self._database.read() as connection:
+            self._found(connection, key)
+            return [as_artefact(row) for row in connection.execute(query)]
+
+    def find_artefact(self, path: Path) -> tuple[str, Artefact] | None:
+        """Return whose artefact a path is (partition key) and what is known of it."""
+        query = sa.select(artefacts).where(artefacts.c.path == str(path.absolute()))
+        with self._database.read() as connection:
+            row = connection.execute(query.order_by(artefacts.c.created_mjd.desc())).first()
+        return None if row is None else (row.key, as_artefact(row))
+
+    def image(self, key: str, version: int = 1) -> ImageRecord | None:
+        """Return the numbers of an observation's image; None when there is none."""
+        query = sa.select(images).where(images.c.key == key, images.c.version == version)
+        with self._database.read() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else as_image(row)
+
+    def images(
+        self, *, start_mjd: float | None = None, end_mjd: float | None = None, version: int = 1
+    ) -> dict[str, ImageRecord]:
+        """Return the numbers of images by partition key, in the order of time."""
+        mid = observations.c.mid_mjd
+        query = sa.select(images).join(observations).where(images.c.version == version)
+        if start_mjd is not None:
+            query = query.where(mid >= start_mjd)
+        if end_mjd is not None:
+            query = query.where(mid < end_mjd)
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(mid)).all()
+        return {row.key: as_image(row) for row in rows}
+
+    # What happened ---------------------------------------------------------------------------
+
+    def history(self, key: str) -> list[ObservationEvent]:
+        """Return what happened to an observation, oldest first."""
+        with self._database.read() as connection:
+            self._found(connection, key)
+            return _events(connection, key)
+
+    def explain(self, key: str) -> str:
+        """Say in words what happened to an observation, and why."""
+        return history.explain(
+            self.get(key), self.history(key), self.artefacts(key), self.image(key)
+        )
+
+    # Within ----------------------------------------------------------------------------------
+
+    def _first(self, *conditions: sa.ColumnElement[bool]) -> ObservationRecord | None:
+        query = sa.select(*RECORD_COLUMNS).where(*conditions)
+        with self._database.read() as connection:
+            row = connection.execute(query.order_by(observations.c.updated_mjd.desc())).first()
+        return None if row is None else as_record(row)
+
+    def _found(self, connection: sa.Connection, key: str) -> ObservationRecord:
+        found = _record(connection, key)
+        if found is None:
+            mjd = parse_partition_key(key)
+            keys = connection.scalars(
+                sa.select(observations.c.key)
+                .order_by(sa.func.abs(observations.c.mid_mjd - mjd))
+                .limit(_NEAR)
+            ).all()
+            raise ProductsError(
+                f"there is no observation {key} in {self.address}; "
+                + (f"nearest: {', '.join(sorted(keys))}" if keys else "it holds none"),
+                key=key,
+                near=sorted(keys),
+            )
+        return found
+
+    def _supersede(self, connection: sa.Connection, path: Path, key: str, run_id: str) -> None:
+        """Say so in the history of another observation that was read from this path before."""
+        columns = observations.c
+        others = connection.execute(
+            sa.select(*RECORD_COLUMNS).where(
+                columns.path == str(path), columns.key != key, columns.superseded_by == ""
+            )
+        ).all()
+        for other in (as_record(row) for row in others):
+            message = f"its MS {path} was replaced by observation {key}"
+            values = {"superseded_by": key}
+            state = other.state
+            if state in (ObservationState.ARRIVED, ObservationState.WAITING):
+                state = ObservationState.FAILED
+                values |= {"state": state.value, "step": "arrival", "reason": message}
+            connection.execute(
+                sa.update(observations).where(columns.key == other.key).values(**values)
+            )
+            _add_event(connection, other.key, state, "arrival", message, run_id)
+
+
+def _record(connection: sa.Connection, key: str) -> ObservationRecord | None:
+    row = connection.execute(sa.select(*RECORD_COLUMNS).where(observations.c.key == key)).first()
+    return None if row is None else as_record(row)
+
+
+def _paths(connection: sa.Connection, key: str) -> set[Path]:
+    query = sa.select(artefacts.c.path).where(artefacts.c.key == key)
+    return {Path(path) for path in connection.scalars(query)}
+
+
+def _events(connection: sa.Connection, key: str) -> list[ObservationEvent]:
+    query = sa.select(observation_events).where(observation_events.c.key == key)
+    return [as_event(row) for row in connection.execute(query.order_by(observation_events.c.id))]
+
+
+def _last_event(connection: sa.Connection, key: str) -> ObservationEvent | None:
+    query = sa.select(observation_events).where(observation_events.c.key == key)
+    row = connection.execute(query.order_by(observation_events.c.id.desc()).limit(1)).first()
+    return None if row is None else as_event(row)
+
+
+def _add_event(
+    connection: sa.Connection,
+    key: str,
+    state: ObservationState,
+    step: str,
+    message: str,
+    run_id: str,
+) -> None:
+    connection.execute(
+        sa.insert(observation_events).values(
+            key=key,
+            at_mjd=now_mjd(),
+            state=state.value,
+            step=step,
+            message=message,
+            run_id=run_id,
+        )
+    )

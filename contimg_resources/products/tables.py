@@ -1,0 +1,88 @@
+"""The products store's tables.
+
+Belongs here: the present schema. Doesn't: how it came about (`migrations/`), queries.
+"""
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+
+#: One row an observation, with what it is and how far it has come.
+observations = sa.Table(
+    "observations",
+    metadata,
+    sa.Column("key", sa.String(16), primary_key=True),
+    sa.Column("path", sa.Text, nullable=False),
+    sa.Column("signature", sa.Text, nullable=False),
+    sa.Column("start_mjd", sa.Double, nullable=False),
+    sa.Column("mid_mjd", sa.Double, nullable=False),
+    sa.Column("end_mjd", sa.Double, nullable=False),
+    sa.Column("declination_deg", sa.Double, nullable=False),
+    sa.Column("calibrator", sa.Text, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("step", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("updated_mjd", sa.Double, nullable=False),
+    sa.Column("superseded_by", sa.String(16), nullable=False, server_default=""),
+    # Large, so last: queries of the columns above never read it.
+    sa.Column("observation", sa.Text, nullable=False),
+    sa.Index("ix_observations_path", "path"),
+    sa.Index("ix_observations_state_mid", "state", "mid_mjd"),
+    sa.Index("ix_observations_mid", "mid_mjd"),
+)
+
+#: What happened to the observations; rows are only ever added.
+observation_events = sa.Table(
+    "observation_events",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("key", sa.ForeignKey("observations.key"), nullable=False),
+    sa.Column("at_mjd", sa.Double, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("step", sa.Text, nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("run_id", sa.Text, nullable=False),
+    sa.Index("ix_observation_events_key", "key"),
+)
+
+#: What was made: one row for each observation, kind and version.
+artefacts = sa.Table(
+    "artefacts",
+    metadata,
+    sa.Column("key", sa.ForeignKey("observations.key"), primary_key=True),
+    sa.Column("kind", sa.String(64), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("path", sa.Text, nullable=False),
+    sa.Column("checksum", sa.String(80), nullable=False),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("set_name", sa.String(128), nullable=False),
+    sa.Column("set_version", sa.Integer),
+    sa.Column("borrowed", sa.Boolean, nullable=False),
+    sa.Column("parameters", sa.JSON, nullable=False),
+    sa.Column("software", sa.JSON, nullable=False),
+    sa.Column("run_id", sa.Text, nullable=False),
+    sa.Column("created_mjd", sa.Double, nullable=False),
+    sa.Index("ix_artefacts_path", "path"),
+    sa.Index("ix_artefacts_set", "set_name", "set_version"),
+)
+
+#: Numbers of the images: one row for each observation and version.
+images = sa.Table(
+    "images",
+    metadata,
+    sa.Column("key", sa.ForeignKey("observations.key"), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("rms_mjy", sa.Double),
+    sa.Column("expected_rms_mjy", sa.Double),
+    sa.Column("peak_jy", sa.Double),
+    sa.Column("dynamic_range", sa.Double),
+    sa.Column("bmaj_arcsec", sa.Double),
+    sa.Column("bmin_arcsec", sa.Double),
+    sa.Column("bpa_deg", sa.Double),
+    sa.Column("n_sources", sa.Integer),
+    sa.Column("n_matched", sa.Integer),
+    sa.Column("flux_ratio", sa.Double),
+    sa.Column("offset_arcsec", sa.Double),
+    sa.Column("flag_fraction", sa.Double),
+    sa.Column("extra", sa.JSON, nullable=False),
+)
