@@ -193,7 +193,8 @@ def look(
         n_known=n_known,
         growing=growing,
         n_left=len(left),
-        passed_over=found.passed_over,
+        # Plain files are done-markers as a rule: nothing to tell.
+        passed_over={k: n for k, n in found.passed_over.items() if k != "files"},
         memory=Memory(
             growing=_first(
                 {s: memory.growing[s] for s in left if s in memory.growing}

@@ -1,0 +1,107 @@
+"""Looks at a directory in which observations arrive."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from contimg_resources import steps
+from contimg_resources.errors import UnreadableObservation
+from contimg_resources.settings import ArrivalSettings, Settings
+from contimg_resources.steps.watching import Look, Memory, look
+
+
+class Incoming:
+    """A directory, what is known of it, and what was read from it."""
+
+    def __init__(self, root: Path, settle_age_s: float = 0.0) -> None:
+        self.root = root
+        self.known: dict[Path, str] = {}
+        self.read: list[str] = []
+        self.memory = Memory()
+        settings = Settings(
+            state=root.parent, ms_dir=root, arrival=ArrivalSettings(settle_age_s=settle_age_s)
+        )
+        products = SimpleNamespace(known_signatures=lambda: self.known)
+        self.workshop = SimpleNamespace(settings=settings, products=products)
+
+    def arrive(self, _workshop: Any, path: Path, run_id: str | None = None) -> str:
+        self.read.append(path.stem)
+        if "bad" in path.stem:
+            raise UnreadableObservation(f"{path} holds no rows", path=str(path))
+        self.known[path.absolute()] = "known"
+        return path.stem
+
+    def put(self, stem: str, text: str = "rows", *, done: bool = False) -> None:
+        ms = self.root / f"{stem}.ms"
+        ms.mkdir(exist_ok=True)
+        (ms / "table.dat").write_text(text)
+        if done:
+            (self.root / f"{stem}.ms.done").touch()
+
+    def look(self, **options: Any) -> Look:
+        # Through text, as the memory travels in a cursor.
+        found = look(self.workshop, Memory.from_text(self.memory.to_text()), **options)
+        self.memory = found.memory
+        return found
+
+
+@pytest.fixture
+def incoming(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Incoming:
+    root = tmp_path / "incoming"
+    root.mkdir()
+    directory = Incoming(root)
+    monkeypatch.setattr(steps, "arrive", directory.arrive, raising=False)
+    return directory
+
+
+def test_an_observation_is_read_at_the_second_equal_look_and_then_left_alone(
+    incoming: Incoming,
+) -> None:
+    incoming.put("a")
+    assert incoming.look().arrivals == ()
+    assert incoming.look().arrivals == ("a",)
+    third = incoming.look()
+    assert (third.arrivals, third.n_known, third.words) == ((), 1, "1 MS: 1 known")
+    assert incoming.read == ["a"]
+
+
+def test_a_growing_observation_is_not_touched(incoming: Incoming) -> None:
+    for size in range(3):
+        incoming.put("a", "x" * size)
+        found = incoming.look()
+        assert list(found.growing) == ["a"]
+    assert incoming.read == []
+
+
+def test_a_done_marker_settles_it_at_once(incoming: Incoming) -> None:
+    incoming.put("a", done=True)
+    assert incoming.look().arrivals == ("a",)
+
+
+def test_an_unreadable_one_is_tried_once_until_it_changes(incoming: Incoming) -> None:
+    incoming.put("bad", done=True)
+    first = incoming.look()
+    assert [u.reason for u in first.unreadable] == [f"{incoming.root}/bad.ms holds no rows"]
+    second = incoming.look()
+    assert (second.unreadable, second.words) == ((), "1 MS: 1 unreadable")
+    assert incoming.read == ["bad"]
+    incoming.put("bad", "more rows", done=True)
+    assert len(incoming.look().unreadable) == 1
+    assert incoming.read == ["bad", "bad"]
+
+
+def test_what_a_look_has_no_time_for_comes_with_the_next_ones(incoming: Incoming) -> None:
+    for stem in ("a", "b", "c"):
+        incoming.put(stem, done=True)
+    first = incoming.look(max_arrivals=2)
+    assert (first.arrivals, first.n_left) == (("a", "b"), 1)
+    assert incoming.look(max_arrivals=2).arrivals == ("c",)
+    incoming.put("d", done=True)
+    assert incoming.look(budget_s=-1.0).n_left == 1
+
+
+def test_a_cursor_of_another_version_is_forgotten_not_fatal() -> None:
+    for text in (None, "", "nonsense", "[]", '{"growing": {"a": [1]}}', '{"growing": 3}'):
+        assert Memory.from_text(text) == Memory()
