@@ -1,0 +1,43 @@
+"""Options that several commands share.
+
+Belongs here: their names and help texts. Doesn't: options of one command.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print JSON to stdout, and nothing else there.")
+]
+
+RegistryAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--db",
+        "--registry-db",
+        metavar="PATH|URL",
+        help="The registry: a SQLite file or an SQLAlchemy URL. Default: that of the settings.",
+    ),
+]
+
+ProductsAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--products-db",
+        metavar="PATH|URL",
+        help="The products store: a SQLite file or an SQLAlchemy URL. Default: that of the "
+        "settings.",
+    ),
+]
+
+StateDirectory = Annotated[
+    Path | None,
+    typer.Option(
+        "--state",
+        metavar="DIR",
+        help="State directory: databases, products, Dagster's storage, logs. Default: that of "
+        "the settings.",
+    ),
+]

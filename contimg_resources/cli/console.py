@@ -1,0 +1,133 @@
+"""What the command line says: results to stdout, everything else to stderr.
+
+Belongs here: tables, JSON, progress, the one line that an error is.
+Doesn't: what is said; each command knows that.
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from pydantic_core import to_jsonable_python
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from contimg_resources.casa import Progress as ReportProgress
+from contimg_resources.errors import ContimgError
+
+#: Characters of a line where nobody looks: paths must not be folded in a pipe or a log.
+_PIPE_WIDTH = 250
+
+
+def stdout() -> Console:
+    """Return a console for results."""
+    return Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False)
+
+
+def stderr() -> Console:
+    """Return a console for progress, remarks and errors."""
+    width = None if sys.stderr.isatty() else _PIPE_WIDTH
+    return Console(stderr=True, width=width, highlight=False)
+
+
+def jsonable(result: Any) -> Any:
+    """Return dataclasses, paths and enumerations as plain JSON values; NaN becomes null."""
+    plain = to_jsonable_python(result)
+    return _without_nan(plain)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_nan(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(v) for v in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), -float("inf"))):
+        return None
+    return value
+
+
+def print_json(result: Any) -> None:
+    """Write a result as JSON to stdout."""
+    sys.stdout.write(json.dumps(jsonable(result), indent=2, allow_nan=False) + "\n")
+
+
+def print_lines(lines: Sequence[object]) -> None:
+    """Write plain lines to stdout, without any wrapping or colour."""
+    sys.stdout.writelines(f"{line}\n" for line in lines)
+
+
+def print_table(
+    headings: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None
+) -> None:
+    """Write a table to stdout; None is shown as a dash."""
+    table = Table(title=title, title_justify="left")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*("-" if cell is None else escape(str(cell)) for cell in row))
+    stdout().print(table)
+
+
+def remark(message: str) -> None:
+    """Write a remark to stderr."""
+    stderr().print(escape(message), soft_wrap=True)
+
+
+def print_error(error: BaseException, *, as_json: bool) -> None:
+    """Write one line that says what went wrong to stderr."""
+    if isinstance(error, ContimgError):
+        record, line = error.as_dict(), error.message
+    else:
+        record = {"type": type(error).__name__, "message": str(error), "details": {}}
+        line = f"unexpected {type(error).__name__}: {error} (CONTIMG_DEBUG=1 shows where)"
+    if as_json:
+        sys.stderr.write(json.dumps({"error": jsonable(record)}) + "\n")
+    else:
+        stderr().print(f"[bold red]contimg:[/] {escape(' '.join(line.split()))}", soft_wrap=True)
+
+
+@contextmanager
+def progress(what: str) -> Iterator[ReportProgress]:
+    """Show the progress of a step on stderr.
+
+    A live bar on a terminal; in a pipe or a log one line for each new message.
+
+    Parameters
+    ----------
+    what : str
+        Name of the step.
+
+    Yields
+    ------
+    callable
+        To be called with (message, fraction or None), such as `Casa.run` does.
+    """
+    console = stderr()
+    if not console.is_terminal:
+        said = ""
+
+        def say(message: str, fraction: float | None = None) -> None:
+            nonlocal said
+            if message != said:
+                said = message
+                console.print(escape(f"{what}: {message}"), soft_wrap=True)
+
+        yield say
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bars:
+        task = bars.add_task(escape(what), total=None)
+
+        def show(message: str, fraction: float | None = None) -> None:
+            bars.update(
+                task,
+                description=escape(f"{what}: {message}"),
+                total=None if fraction is None else 1.0,
+                completed=fraction or 0.0,
+            )
+
+        yield show

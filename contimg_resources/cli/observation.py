@@ -1,0 +1,154 @@
+"""``contimg observation``: what an MS is, and what became of an observation.
+
+Belongs here: arguments and output. Doesn't: reading an MS, the products store.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from contimg_resources.cli.arguments import AsJson, ProductsAddress
+from contimg_resources.cli.console import jsonable, print_json, print_lines, print_table, progress
+from contimg_resources.settings import load_settings
+from contimg_resources.times import isot_from_mjd
+
+if TYPE_CHECKING:
+    from contimg_resources.observations.model import Observation
+
+app = typer.Typer(
+    help="Observations: what a MeasurementSet holds, and what became of it.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
+
+
+@app.command()
+def show(
+    ms: Annotated[Path, typer.Argument(metavar="MS", help="The MeasurementSet.")],
+    as_json: AsJson = False,
+) -> None:
+    """Read an MS once and say what it is; nothing in it is changed.
+
+    Example: `contimg observation show /data/ms/2025-10-06T12:36:09.ms --json`
+    """
+    from contimg_resources.casa import Casa
+    from contimg_resources.observations.calibrator_lists import load_catalogue
+    from contimg_resources.observations.reading import read_observation
+
+    settings = load_settings()
+    with progress(ms.name):
+        observation = read_observation(
+            ms,
+            casa=Casa(settings.layout.scratch, settings.layout.logs),
+            catalogue=load_catalogue(settings.arrival.calibrator_list),
+            radius_deg=settings.arrival.calibrator_radius_deg,
+            min_flux_jy=settings.arrival.calibrator_min_flux_jy,
+        )
+    if as_json:
+        print_json({"key": observation.key, **jsonable(observation)})
+    else:
+        print_lines(_lines(observation))
+
+
+@app.command("list")
+def list_observations(
+    products_db: ProductsAddress = None,
+    state: Annotated[
+        str | None,
+        typer.Option(help="Only those arrived, waiting, solved, calibrated, imaged or failed."),
+    ] = None,
+    day: Annotated[
+        int | None, typer.Option(help="Only those of this UTC day, integer MJD.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the latest so many.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the observations that the platform knows, by time, with their state and why.
+
+    Example: `contimg observation list --state failed --day 61041`
+    """
+    from contimg_resources.products.model import ObservationState
+    from contimg_resources.products.store import ProductsStore
+
+    if state is not None and state not in list(ObservationState):
+        raise typer.BadParameter(
+            f"{state!r} is none of {', '.join(ObservationState)}", param_hint="--state"
+        )
+    store = ProductsStore(products_db or load_settings().products_address, create=False)
+    records = store.list_observations(
+        state=None if state is None else ObservationState(state), day=day, limit=limit
+    )
+    if as_json:
+        print_json(records)
+        return
+    print_table(
+        ("observation", "start (UTC)", "dec", "calibrator", "state", "step", "why"),
+        [
+            (
+                r.key,
+                isot_from_mjd(r.start_mjd)[:19],
+                f"{r.declination_deg:+.2f}",
+                r.calibrator or None,
+                r.state,
+                r.step,
+                r.reason,
+            )
+            for r in records
+        ],
+    )
+
+
+@app.command()
+def history(
+    key: Annotated[
+        str, typer.Argument(metavar="KEY", help="mid-MJD with five decimals, as listed.")
+    ],
+    products_db: ProductsAddress = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell what happened to an observation, and why, and what was made of it.
+
+    Example: `contimg observation history 61041.00347`
+    """
+    from contimg_resources.products.store import ProductsStore
+
+    store = ProductsStore(products_db or load_settings().products_address, create=False)
+    if as_json:
+        print_json(
+            {
+                "observation": store.get(key),
+                "history": store.history(key),
+                "artefacts": store.artefacts(key),
+                "image": store.image(key),
+            }
+        )
+        return
+    print_lines([store.explain(key)])
+    print_lines([f"{a.kind}: {a.path}" for a in store.artefacts(key)])
+
+
+def _lines(observation: "Observation") -> list[str]:
+    windows = observation.spectral_windows
+    channels = sum(w.n_channels for w in windows)
+    working = observation.working_antennas
+    calibrators = [
+        f"{c.name}, {c.apparent_flux_jy:.2f} Jy apparent, {c.separation_deg:.2f} deg off at nearest"
+        for c in observation.calibrators
+    ]
+    return [
+        f"observation: {observation.key}",
+        f"path: {observation.path}",
+        f"telescope: {observation.telescope}",
+        f"start: {isot_from_mjd(observation.start_mjd)}",
+        f"end: {isot_from_mjd(observation.end_mjd)}",
+        f"mid-MJD: {observation.mid_mjd:.5f}",
+        f"declination strip: {observation.declination_deg:+.3f} deg",
+        f"fields: {len(observation.fields)}",
+        f"integrations: {observation.n_integrations} of {observation.integration_s:.3f} s",
+        f"antennas: {len(working)} of {len(observation.antennas)} working",
+        f"band: {windows[0].first_hz / 1e6:.3f}-{windows[-1].last_hz / 1e6:.3f} MHz, "
+        f"{len(windows)} windows, {channels} channels, {'/'.join(observation.correlations)}",
+        f"flagged: {observation.flagged_fraction:.1%} of the data of working antennas",
+        f"calibrators: {'; '.join(calibrators) or 'none crossed the beam'}",
+    ]

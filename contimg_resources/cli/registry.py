@@ -1,0 +1,260 @@
+"""``contimg registry``: the calibration registry by hand.
+
+Belongs here: arguments and output. Doesn't: any rule of the registry.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from contimg_resources.cli.arguments import AsJson, RegistryAddress
+from contimg_resources.cli.console import print_json, print_lines, print_table, remark
+from contimg_resources.settings import load_settings
+
+if TYPE_CHECKING:
+    from contimg_resources.registry.model import CaltableSet
+    from contimg_resources.registry.store import CalibrationRegistry
+
+app = typer.Typer(
+    help="Caltable sets: what may be applied to which observation.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the set.")]
+Version = Annotated[
+    int | None, typer.Option("--version", min=1, help="Default: the active one, else the newest.")
+]
+Mjd = Annotated[float, typer.Option("--mjd", help="mid-MJD of the observation, days (UTC).")]
+
+
+def open_registry(address: str | None, *, create: bool = False) -> "CalibrationRegistry":
+    """Return the registry at an address (that of the settings by default), able to look up."""
+    from contimg_resources.registry.store import CalibrationRegistry
+
+    return CalibrationRegistry(address or load_settings().registry_address, create=create)
+
+
+@app.command()
+def init(db: RegistryAddress = None, as_json: AsJson = False) -> None:
+    """Make an empty registry; one that is there is left as it is.
+
+    Example: `contimg registry init --db pipeline/cal_registry.sqlite3`
+    """
+    registry = open_registry(db, create=True)
+    if as_json:
+        print_json({"registry": registry.address})
+    else:
+        print_lines([registry.address])
+
+
+@app.command("register-prefix")
+def register_prefix(
+    set_name: Annotated[
+        str, typer.Option("--set-name", "--name", help="Name of the set; again: a new version.")
+    ],
+    prefix: Annotated[
+        Path,
+        typer.Option(
+            help="The tables are PREFIX_kcal, _bacal, _bpcal, _gacal, _gpcal, _2gcal, _flux.cal."
+        ),
+    ],
+    db: RegistryAddress = None,
+    cal_field: Annotated[
+        str | None, typer.Option(help="Calibrator field. Default: the one the tables name.")
+    ] = None,
+    refant: Annotated[
+        str | None, typer.Option(help="Reference antenna. Default: that of the tables.")
+    ] = None,
+    valid_start: Annotated[
+        float | None, typer.Option(help="Begin of the window, MJD in days.")
+    ] = None,
+    valid_end: Annotated[float | None, typer.Option(help="End of the window, MJD in days.")] = None,
+    dec_deg: Annotated[
+        float | None, typer.Option(help="Declination strip, degrees. Default: fits any.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Register the caltables that lie beside a prefix, all of them or none.
+
+    Each is opened and must match its type and not be mostly flagged. Without a window the set is
+    valid from `calibration.valid_before_h` before its first solution to `valid_after_h` after its
+    last.
+
+    Example: `contimg registry register-prefix --db pipeline/cal_registry.sqlite3 --set-name
+    2025-10-06_J1234+5678 --prefix /data/ms/solves/2025-10-06_J1234+5678`
+    """
+    from contimg_resources.casa import Casa
+    from contimg_resources.registry.store import CalibrationRegistry
+
+    settings = load_settings()
+    casa = Casa(settings.layout.scratch, settings.layout.logs)
+    registry = CalibrationRegistry.with_casa(db or settings.registry_address, casa, create=False)
+    registered = registry.register_prefix(
+        prefix,
+        set_name,
+        cal_field=cal_field,
+        refant=refant,
+        valid_start_mjd=valid_start,
+        valid_end_mjd=valid_end,
+        declination_deg=dec_deg,
+        valid_before_h=settings.calibration.valid_before_h,
+        valid_after_h=settings.calibration.valid_after_h,
+    )
+    _print_set(registered, as_json=as_json)
+
+
+@app.command()
+def active(
+    mjd: Mjd,
+    db: RegistryAddress = None,
+    dec_deg: Annotated[
+        float | None, typer.Option(help="Declination strip of the observation, degrees.")
+    ] = None,
+    borrow: Annotated[
+        bool, typer.Option(help="Outside every window, take the nearest set.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print the caltables to apply to an observation, one path a line, in apply order.
+
+    Exit code 1 when no set is valid for it; the message names the nearest before and after.
+
+    Example: `contimg registry active --db pipeline/cal_registry.sqlite3 --mjd 60295.30000`
+    """
+    settings = load_settings()
+    found = open_registry(db).active(
+        mjd,
+        declination_deg=dec_deg,
+        strip_tolerance_deg=settings.calibration.strip_tolerance_deg,
+        borrow=borrow,
+    )
+    if as_json:
+        print_json(found)
+        return
+    remark(
+        f"{found.set.name} v{found.set.version}, {found.age_h:+.2f} h from its calibrator"
+        + (", BORROWED: outside its window" if found.borrowed else "")
+    )
+    print_lines([table.path for table in found.set.tables])
+
+
+@app.command("list")
+def list_sets(
+    db: RegistryAddress = None,
+    status: Annotated[
+        str | None, typer.Option(metavar="active|retired|failed", help="Only sets of this status.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Only versions of this set.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List sets, the latest calibrator observation first.
+
+    Example: `contimg registry list --status failed --json`
+    """
+    from contimg_resources.registry.model import SetStatus
+
+    if status is not None and status not in list(SetStatus):
+        raise typer.BadParameter(
+            f"{status!r} is none of {', '.join(SetStatus)}", param_hint="--status"
+        )
+    wanted = None if status is None else SetStatus(status)
+    sets = open_registry(db).list_sets(status=wanted, name=name, limit=limit)
+    if as_json:
+        print_json(sets)
+        return
+    print_table(
+        ("set", "status", "calibrator", "mid-MJD", "valid from", "valid to", "dec", "tables"),
+        [
+            (
+                f"{s.name} v{s.version}",
+                s.status,
+                s.calibrator,
+                f"{s.mid_mjd:.5f}",
+                f"{s.start_mjd:.5f}",
+                f"{s.end_mjd:.5f}",
+                None if s.declination_deg is None else f"{s.declination_deg:+.2f}",
+                " ".join(t.type for t in s.tables),
+            )
+            for s in sets
+        ],
+    )
+
+
+@app.command()
+def show(
+    name: Name, db: RegistryAddress = None, version: Version = None, as_json: AsJson = False
+) -> None:
+    """Show a set: window, tables, quality, origin, and what happened to it.
+
+    Example: `contimg registry show 2025-10-06_J1234+5678`
+    """
+    registry = open_registry(db)
+    _print_set(registry.get(name, version), as_json=as_json, events=registry.events(name=name))
+
+
+@app.command()
+def retire(
+    name: Name,
+    reason: Annotated[str, typer.Option(help="Why; shown wherever the set would have been used.")],
+    db: RegistryAddress = None,
+    version: Annotated[
+        int | None, typer.Option("--version", min=1, help="Default: the active one.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Retire a set: it isn't applied any more, and stays on record.
+
+    Example: `contimg registry retire 2025-10-06_J1234+5678 --reason "refant unstable"`
+    """
+    _print_set(open_registry(db).retire(name, reason, version), as_json=as_json)
+
+
+@app.command()
+def verify(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Default: all active sets.")
+    ] = None,
+    db: RegistryAddress = None,
+    version: Version = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare every byte of the tables with their checksums; exit code 1 when one differs.
+
+    Example: `contimg registry verify --db pipeline/cal_registry.sqlite3`
+    """
+    problems = open_registry(db).verify(name, version)
+    if as_json:
+        print_json(problems)
+    elif problems:
+        print_lines(problems)
+    else:
+        remark("every table is as it was registered")
+    if problems:
+        raise typer.Exit(1)
+
+
+def _print_set(chosen: "CaltableSet", *, as_json: bool, events: Any = ()) -> None:
+    if as_json:
+        print_json({"set": chosen, "events": events} if events else chosen)
+        return
+    facts = {
+        "set": f"{chosen.name} v{chosen.version}",
+        "status": f"{chosen.status}" + "".join(f"; {r}" for r in chosen.reasons),
+        "calibrator": chosen.calibrator,
+        "reference antenna": chosen.refant or "-",
+        "mid-MJD": f"{chosen.mid_mjd:.5f}",
+        "valid": f"{chosen.start_mjd:.5f} to {chosen.end_mjd:.5f}",
+        "declination": "any"
+        if chosen.declination_deg is None
+        else f"{chosen.declination_deg:+.3f} deg",
+        "antennas": len(chosen.layout.antenna_names),
+        "spectral windows": len(chosen.layout.spectral_windows_hz),
+    }
+    print_lines([f"{what}: {value}" for what, value in facts.items()])
+    print_lines([f"{table.type} {table.apply_order}: {table.path}" for table in chosen.tables])
+    print_lines(
+        [f"{e.at_mjd:.5f} v{e.version} {e.event} by {e.user}@{e.host} {e.reason}" for e in events]
+    )
