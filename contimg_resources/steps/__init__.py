@@ -1,0 +1,27 @@
+"""One step for one observation: the domain and both stores together.
+
+The assets and the command line call the same functions. Belongs here: reading the stores, calling
+the domain, recording what came of it. Doesn't: Dagster (but for ``resource.py``), printing, SQL,
+CASA.
+"""
+
+from contimg_resources.steps.arriving import Arrived, arrive
+from contimg_resources.steps.calibrating import Calibrated, calibrate_observation
+from contimg_resources.steps.day import DayLog, day_log
+from contimg_resources.steps.imaging import Imaged, image_observation
+from contimg_resources.steps.solving import Solved, solve_observation
+from contimg_resources.steps.workshop import Workshop
+
+__all__ = [
+    "Arrived",
+    "Calibrated",
+    "DayLog",
+    "Imaged",
+    "Solved",
+    "Workshop",
+    "arrive",
+    "calibrate_observation",
+    "day_log",
+    "image_observation",
+    "solve_observation",
+]

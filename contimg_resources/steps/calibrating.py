@@ -1,0 +1,128 @@
+"""Apply to an observation the caltable set that is valid at its mid-MJD."""
+
+from dataclasses import dataclass
+
+from contimg_resources.calibration.apply import ApplyRequest, ApplyResult, write_calibrated_ms
+from contimg_resources.calibration.callib import TableToApply
+from contimg_resources.casa import Progress, no_progress
+from contimg_resources.checksums import content_size_bytes
+from contimg_resources.errors import CaltableAltered, NoValidCaltables
+from contimg_resources.observations.model import Observation
+from contimg_resources.products.model import Artefact, ArtefactKind, ObservationState
+from contimg_resources.registry.model import ActiveCaltables
+from contimg_resources.steps.origin import software
+from contimg_resources.steps.workshop import Workshop
+
+STEP = "calibrated_ms"
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """A calibrated observation.
+
+    Parameters
+    ----------
+    observation : Observation
+        The observation.
+    active : ActiveCaltables
+        The set that was applied.
+    result : ApplyResult
+        The calibrated MS and its flags.
+    """
+
+    observation: Observation
+    active: ActiveCaltables
+    result: ApplyResult
+
+
+def tables_to_apply(active: ActiveCaltables) -> tuple[TableToApply, ...]:
+    """Return the ordered apply list of a look-up as `write_calibrated_ms` wants it."""
+    return tuple(
+        TableToApply(path=table.path, type=table.type, order=table.apply_order)
+        for table in active.set.tables
+    )
+
+
+def origin_of(active: ActiveCaltables, observation: Observation) -> dict[str, str]:
+    """Return the provenance that every product of a calibrated observation carries."""
+    return {
+        "observation": observation.key,
+        "ms": str(observation.path),
+        "ms_signature": observation.signature,
+        "caltable_set": active.set.name,
+        "caltable_version": str(active.set.version),
+        "caltable_age_h": f"{active.age_h:.3f}",
+        "caltable_borrowed": str(active.borrowed),
+        **{f"caltable_{t.type.value}": t.checksum for t in active.set.tables},
+    }
+
+
+def calibrate_observation(
+    workshop: Workshop, key: str, *, run_id: str = "", progress: Progress = no_progress
+) -> Calibrated:
+    """Write the calibrated MS of an observation.
+
+    Parameters
+    ----------
+    workshop : Workshop
+        Stores and tools.
+    key : str
+        Partition key of the observation.
+    run_id : str
+        Who asks, for the history.
+    progress : callable
+        Told what is being done.
+
+    Raises
+    ------
+    NoValidCaltables
+        If no set is valid; the observation waits for one.
+    CaltableAltered
+        If a table of the set is gone or changed; the observation waits for another set.
+    UnreadableObservation
+        If the MS is gone or changed.
+    CasaError
+        If applying failed.
+    """
+    observation = workshop.unchanged(key)
+    try:
+        active = workshop.active_caltables(observation)
+    except (NoValidCaltables, CaltableAltered) as none:
+        workshop.products.set_state(
+            key, ObservationState.WAITING, step=STEP, reason=none.message, run_id=run_id
+        )
+        raise
+    request = ApplyRequest(
+        ms=observation.path,
+        tables=tables_to_apply(active),
+        output=workshop.settings.layout.calibrated_ms(key),
+        working_antennas=tuple(a.name for a in observation.working_antennas),
+        max_flagged_fraction=workshop.settings.imaging.max_flagged_fraction,
+        provenance=origin_of(active, observation),
+    )
+    result = workshop.casa.run(
+        write_calibrated_ms, request, label=f"{key}-calibrate", progress=progress
+    )
+    workshop.products.put_artefacts(
+        key,
+        [
+            Artefact(
+                kind=ArtefactKind.CALIBRATED_MS,
+                path=result.ms,
+                size_bytes=content_size_bytes(result.ms),
+                set_name=active.set.name,
+                set_version=active.set.version,
+                borrowed=active.borrowed,
+                parameters={
+                    "tables": [str(t.path) for t in request.tables],
+                    "phase_center_deg": result.phase_center_deg,
+                    "flagged_fraction": result.flagged_fraction,
+                    "rfi_flagged_fraction": result.rfi_flagged_fraction,
+                },
+                software=software(),
+                run_id=run_id,
+            )
+        ],
+    )
+    workshop.products.set_state(key, ObservationState.CALIBRATED, step=STEP, run_id=run_id)
+    return Calibrated(observation, active, result)

@@ -1,0 +1,87 @@
+"""The log of one UTC day: what was observed, what became of it, and what is missing."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from itertools import pairwise
+
+from contimg_resources.products.model import ImageRecord, ObservationRecord, ObservationState
+from contimg_resources.registry.model import CaltableSet
+from contimg_resources.steps.workshop import Workshop
+from contimg_resources.times import mjd_day, mjd_from_datetime
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A time without observations.
+
+    Parameters
+    ----------
+    start_mjd, end_mjd : float
+        End of one observation and begin of the next, MJD in days.
+    """
+
+    start_mjd: float
+    end_mjd: float
+
+    @property
+    def length_s(self) -> float:
+        """How long it lasted, seconds."""
+        return 86_400.0 * (self.end_mjd - self.start_mjd)
+
+
+@dataclass(frozen=True)
+class DayLog:
+    """One UTC day.
+
+    Parameters
+    ----------
+    day : date
+        The UTC date.
+    mjd_day : int
+        The same as integer MJD.
+    observations : tuple of ObservationRecord
+        Of this day, by time.
+    counts : dict of ObservationState to int
+        How many are in each state.
+    images : dict of str to ImageRecord
+        Numbers of their images by partition key.
+    caltable_sets : tuple of CaltableSet
+        Sets solved from observations of this day, by time.
+    gaps : tuple of Gap
+        Times between two observations longer than `MIN_GAP_S`.
+    """
+
+    day: date
+    mjd_day: int
+    observations: tuple[ObservationRecord, ...]
+    counts: dict[ObservationState, int]
+    images: dict[str, ImageRecord]
+    caltable_sets: tuple[CaltableSet, ...]
+    gaps: tuple[Gap, ...]
+
+    @property
+    def observed_h(self) -> float:
+        """Hours that the observations cover."""
+        return 24.0 * sum(o.end_mjd - o.start_mjd for o in self.observations)
+
+
+#: Shorter pauses between two observations are normal, seconds.
+MIN_GAP_S = 30.0
+
+
+def day_log(workshop: Workshop, day: date) -> DayLog:
+    """Sum up one UTC day from both stores."""
+    start = mjd_day(mjd_from_datetime(datetime(day.year, day.month, day.day, tzinfo=UTC)))
+    observations = tuple(workshop.products.list_observations(day=start))
+    pairs = pairwise(observations)
+    gaps = tuple(Gap(a.end_mjd, b.start_mjd) for a, b in pairs)
+    sets = workshop.registry.list_sets(start_mjd=start, end_mjd=start + 1)
+    return DayLog(
+        day=day,
+        mjd_day=start,
+        observations=observations,
+        counts=workshop.products.counts(day=start),
+        images=workshop.products.images(start_mjd=start, end_mjd=start + 1),
+        caltable_sets=tuple(sorted(sets, key=lambda s: s.mid_mjd)),
+        gaps=tuple(g for g in gaps if g.length_s > MIN_GAP_S),
+    )

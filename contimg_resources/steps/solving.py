@@ -1,0 +1,197 @@
+"""Solve a calibrator observation into a registered caltable set."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from contimg_resources.calibration.model import Pointing, SolveRequest, SolveResult
+from contimg_resources.calibration.solving import solve_caltables
+from contimg_resources.casa import Progress, no_progress
+from contimg_resources.errors import CalibrationFailed, CalibratorNotFound
+from contimg_resources.naming import check_name
+from contimg_resources.observations.calibrators import Calibrator
+from contimg_resources.observations.model import Observation
+from contimg_resources.products.model import ObservationState
+from contimg_resources.registry.model import CaltableSet, NewCaltable, NewCaltableSet
+from contimg_resources.steps.workshop import Workshop
+
+STEP = "caltable_set"
+
+
+@dataclass(frozen=True)
+class Solved:
+    """A caltable set that was solved and registered.
+
+    Parameters
+    ----------
+    observation : Observation
+        The calibrator observation.
+    set : CaltableSet
+        The registered set.
+    result : SolveResult
+        What the solve gave.
+    """
+
+    observation: Observation
+    set: CaltableSet
+    result: SolveResult
+
+
+def calibrator_of(workshop: Workshop, observation: Observation, name: str | None) -> Calibrator:
+    """Return the calibrator to solve on: the named one, or the brightest that crossed the beam.
+
+    Raises
+    ------
+    CalibratorNotFound
+        If none is known by that name, or none crossed the beam.
+    """
+    if name is not None:
+        return workshop.catalogue.find(name)
+    if not observation.calibrators:
+        raise CalibratorNotFound(
+            f"no known calibrator crossed the beam in {observation.path} (declination "
+            f"{observation.declination_deg:+.2f} deg); name one, or add it to the list of "
+            "calibrators",
+            path=str(observation.path),
+        )
+    return workshop.catalogue.find(observation.calibrators[0].name)
+
+
+def solve_request(
+    workshop: Workshop,
+    observation: Observation,
+    calibrator: Calibrator,
+    prefix: Path,
+    *,
+    refant: str = "auto",
+    plots: Path | None = None,
+) -> SolveRequest:
+    """Return the solve of a drift-scan observation on one calibrator, with this site's settings."""
+    return SolveRequest(
+        ms=observation.path,
+        calibrator=calibrator,
+        prefix=prefix,
+        pointing=Pointing.DRIFT,
+        refant=refant,
+        settings=workshop.settings.calibration,
+        plots=plots,
+    )
+
+
+def solve_observation(
+    workshop: Workshop,
+    key: str,
+    *,
+    run_id: str = "",
+    progress: Progress = no_progress,
+    refant: str = "auto",
+    calibrator_name: str | None = None,
+) -> Solved:
+    """Solve a calibrator observation and register the set, whole or as failed.
+
+    Parameters
+    ----------
+    workshop : Workshop
+        Stores and tools.
+    key : str
+        Partition key of the observation.
+    run_id : str
+        Who asks, for the history.
+    progress : callable
+        Told what is being done.
+    refant : str
+        Name of the reference antenna, or ``auto``.
+    calibrator_name : str, optional
+        Calibrator to solve on; None: the brightest that crossed the beam.
+
+    Raises
+    ------
+    CalibrationFailed
+        If the solve isn't good; the set stands in the registry as failed, with the reasons.
+    CalibratorNotFound
+        If there is nothing to solve on.
+    UnreadableObservation
+        If the MS is gone or changed.
+    """
+    observation = workshop.unchanged(key)
+    calibrator = calibrator_of(workshop, observation, calibrator_name)
+    name = check_name(f"{calibrator.name}_{key}", "caltable set name")
+    directory = _own_directory(workshop, name)
+    request = solve_request(
+        workshop, observation, calibrator, directory / name, refant=refant, plots=directory
+    )
+    try:
+        result = workshop.casa.run(
+            solve_caltables, request, label=f"{key}-solve", progress=progress
+        )
+    except CalibrationFailed as failure:
+        reasons = [str(r) for r in failure.details.get("reasons") or [failure.message]]
+        workshop.registry.register_failed(
+            _new_set(workshop, name, observation, calibrator, None, run_id), reasons
+        )
+        raise
+    new = _new_set(workshop, name, observation, calibrator, result, run_id)
+    if result.failed:
+        failed = workshop.registry.register_failed(new, result.reasons)
+        raise CalibrationFailed(
+            f"the solve of {observation.path.name} on {calibrator.name} is not good: "
+            f"{'; '.join(result.reasons)}; registered as failed: {name} version {failed.version}",
+            reasons=list(result.reasons),
+            set=name,
+            version=failed.version,
+        )
+    registered = workshop.registry.register(new)
+    workshop.products.set_state(
+        key,
+        ObservationState.SOLVED,
+        step=STEP,
+        reason=f"registered {registered.name} version {registered.version}",
+        run_id=run_id,
+    )
+    return Solved(observation, registered, result)
+
+
+def _own_directory(workshop: Workshop, name: str) -> Path:
+    """Make a directory that no other solve of this name has, by the next free version."""
+    version = workshop.registry.next_version(name)
+    while True:
+        directory = workshop.settings.layout.caltable_set(name, version)
+        try:
+            directory.mkdir(parents=True)
+        except FileExistsError:
+            version += 1
+        else:
+            return directory
+
+
+def _new_set(
+    workshop: Workshop,
+    name: str,
+    observation: Observation,
+    calibrator: Calibrator,
+    result: SolveResult | None,
+    run_id: str,
+) -> NewCaltableSet:
+    calibration = workshop.settings.calibration
+    origin = {
+        "ms": str(observation.path),
+        "signature": observation.signature,
+        "run_id": run_id,
+        "flux_scale": calibrator.model.scale,
+        "parameters": result.parameters if result else {},
+        "software": result.versions if result else {},
+        "plots": [str(plot) for plot in result.plots] if result else [],
+        "notes": list(result.notes) if result else [],
+    }
+    return NewCaltableSet(
+        name=name,
+        calibrator=calibrator.name,
+        refant=result.refant if result else "",
+        mid_mjd=observation.mid_mjd,
+        start_mjd=observation.mid_mjd - calibration.valid_before_h / 24,
+        end_mjd=observation.mid_mjd + calibration.valid_after_h / 24,
+        declination_deg=observation.declination_deg,
+        layout=observation.layout,
+        tables=tuple(NewCaltable(t.type, t.path) for t in result.tables) if result else (),
+        quality=result.quality if result else {},
+        origin=origin,
+    )
