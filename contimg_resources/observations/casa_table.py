@@ -131,4 +131,10 @@ class OpenTable:
 
 
 def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or "CASA gives no reason"
+    """Return CASA's words on one line.
+
+    After a failed read its cache tries to write into a file that is open read-only, and reports
+    that instead of the truncation; those words would mislead.
+    """
+    words = " ".join(str(error).split())[:300]
+    return words if words and "is not writable" not in words else "CASA gives no reason"
