@@ -2,12 +2,12 @@
 
 import json
 import os
+import queue
 import re
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -117,28 +117,41 @@ def test_a_file_of_random_bytes_is_refused(tmp_path: Path, refusal: Refusal) -> 
     assert "can't be opened" in refusal(path) or "crashed" in refusal(path)
 
 
+def _hold_open_for_writing(ms: Path) -> None:
+    from casatools import table
+
+    from contimg_resources.casa.child import report_progress
+
+    tb = table()
+    tb.open(str(ms), nomodify=False, lockoptions={"option": "permanent"})
+    report_progress(str(os.getpid()))
+    while not ms.with_suffix(".enough").exists():
+        time.sleep(0.02)
+    tb.close()
+
+
 @pytest.fixture
-def writer(copy: Path) -> Iterator["subprocess.Popen[str]"]:
-    """Give a process that holds CASA's write lock on the MS."""
-    code = (
-        "import fcntl, sys, time; f = open(sys.argv[1], 'r+b'); "
-        "fcntl.lockf(f, fcntl.LOCK_EX, 1, 0); print('held', flush=True); time.sleep(60)"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, str(copy / "table.lock")], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    process.stdout.readline()
-    yield process
-    process.kill()
-    process.wait()
+def writer(casa: Casa, copy: Path) -> Iterator[int]:
+    """Give the number of a CASA process that has the MS open for writing."""
+    held: queue.Queue[str] = queue.Queue()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(
+            casa.run,
+            _hold_open_for_writing,
+            copy,
+            label="writer",
+            progress=lambda message, _: held.put(message),
+            timeout_s=60,
+        )
+        try:
+            yield int(held.get(timeout=30))
+        finally:
+            copy.with_suffix(".enough").touch()
 
 
-def test_a_writer_is_named_and_not_waited_for(
-    copy: Path, refusal: Refusal, writer: "subprocess.Popen[str]"
-) -> None:
+def test_a_writer_is_named_and_not_waited_for(copy: Path, refusal: Refusal, writer: int) -> None:
     start = time.perf_counter()
-    assert f"is locked: process {writer.pid} has {copy} open for writing" in refusal(copy)
+    assert f"is locked: process {writer} has {copy} open for writing" in refusal(copy)
     assert time.perf_counter() - start < 1
 
 
@@ -149,6 +162,13 @@ def _crash(request: ReadRequest) -> None:
 
     report_progress("reading column DATA of its main table")
     os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def test_a_name_with_spaces_and_a_link_are_read_all_the_same(
+    tiny: Path, tmp_path: Path, casa: Casa
+) -> None:
+    (tmp_path / "my night's first.ms").symlink_to(tiny)
+    _read(tmp_path / "my night's first.ms", casa)
 
 
 def test_a_crash_of_casa_becomes_words(
