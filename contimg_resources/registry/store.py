@@ -5,11 +5,8 @@ Doesn't: solving, applying, and deciding whether a solve is good (`checks` decid
 set may be registered at all).
 """
 
-import getpass
-import os
-import socket
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,10 +14,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from contimg_resources.calibration.tables import ArrayLayout, CaltableInfo, CaltableType
+from contimg_resources.calibration.tables import ArrayLayout, CaltableInfo
 from contimg_resources.casa import Casa
-from contimg_resources.checksums import StatSignature, content_checksum, stat_signature
-from contimg_resources.database import Database, now_mjd, plain_json
+from contimg_resources.checksums import StatSignature, stat_signature
+from contimg_resources.database import Database, plain_json
 from contimg_resources.errors import (
     CaltableAltered,
     RegistrationRefused,
@@ -35,18 +32,19 @@ from contimg_resources.registry.checks import (
     problems_of_statement,
     problems_of_tables,
 )
+from contimg_resources.registry.integrity import TableChecker, take_checksums, take_signatures
 from contimg_resources.registry.model import (
     ActiveCaltables,
     CaltableSet,
     NewCaltableSet,
-    RegisteredCaltable,
     SetEvent,
     SetStatus,
     TableProblem,
 )
 from contimg_resources.registry.prefix import set_under_prefix, tables_under_prefix
-from contimg_resources.registry.rows import layout_digest, load_events, load_layouts, load_sets
-from contimg_resources.registry.tables import caltable_sets, caltables, layouts, set_events
+from contimg_resources.registry.recording import insert_set, next_version, retire_active
+from contimg_resources.registry.rows import load_events, load_layouts, load_sets
+from contimg_resources.registry.tables import caltable_sets, layouts, set_events
 from contimg_resources.times import check_mjd
 
 #: Reads what is inside each caltable, in the order of the paths.
@@ -96,7 +94,7 @@ class CalibrationRegistry:
         self._layouts: dict[int, ArrayLayout] = {}
         self._fitting: dict[ArrayLayout, dict[int, bool]] = {}
         self._sets: dict[int, CaltableSet] = {}
-        self._verified: dict[tuple[Path, str], StatSignature] = {}
+        self._checker = TableChecker()
 
     @classmethod
     def with_casa(
@@ -141,8 +139,8 @@ class CalibrationRegistry:
         """
         new = _with_absolute_paths(new)
         _refuse(new, problems_of_statement(new))
-        _refuse(new, _missing_tables(new))
-        signatures = self._signatures(new)
+        with _of_set(new.name):
+            signatures = take_signatures(new.tables)
         infos = self._inspected([t.path for t in new.tables])
         return self._register_inspected(new, infos, signatures)
 
@@ -187,9 +185,8 @@ class CalibrationRegistry:
         """
         check_name(set_name, "caltable set name")
         tables = tables_under_prefix(prefix)
-        for table in tables:
-            check_readable(table.path)
-        signatures = {t.path: stat_signature(t.path) for t in tables}
+        with _of_set(set_name):
+            signatures = take_signatures(tables)
         infos = self._inspected([t.path for t in tables])
         new = set_under_prefix(
             set_name,
@@ -220,7 +217,8 @@ class CalibrationRegistry:
         new = replace(new, tables=present)
         # What was solved may be wrong in any way, but the row must say when it was valid.
         _refuse(new, [p for p in problems_of_statement(new) if p != "it has no tables"])
-        checksums = {t.path: content_checksum(t.path) for t in present}
+        with _of_set(new.name):
+            checksums = take_checksums({t.path: stat_signature(t.path) for t in present})
         layout = new.layout or _NO_LAYOUT
         return self._insert(new, layout, checksums, SetStatus.FAILED, tuple(reasons))
 
@@ -233,13 +231,9 @@ class CalibrationRegistry:
         layout = new.layout or layout_of(infos)
         by_type = {t.type: info for t, info in zip(new.tables, infos, strict=True)}
         _refuse(new, problems_of_tables(new, by_type, layout, self._limits))
-        checksums = {t.path: content_checksum(t.path) for t in new.tables}
-        changed = [p for p, before in signatures.items() if stat_signature(p) != before]
-        _refuse(new, [f"{path} changed while it was being registered" for path in changed])
+        with _of_set(new.name):
+            checksums = take_checksums(signatures)
         return self._insert(new, layout, checksums, SetStatus.ACTIVE, ())
-
-    def _signatures(self, new: NewCaltableSet) -> dict[Path, StatSignature]:
-        return {t.path: stat_signature(t.path) for t in new.tables}
 
     def _inspected(self, paths: list[Path]) -> list[CaltableInfo]:
         if self._inspect is None:
@@ -261,47 +255,11 @@ class CalibrationRegistry:
         reasons: tuple[str, ...],
     ) -> CaltableSet:
         try:
-            quality, origin = plain_json(new.quality), plain_json(new.origin)
+            new = replace(new, quality=plain_json(new.quality), origin=plain_json(new.origin))
         except TypeError as error:
             raise RegistrationRefused(f"caltable set {new.name}: {error}") from error
-        at_mjd = now_mjd()
         with self._database.write() as connection:
-            version = 1 + int(
-                connection.scalar(
-                    sa.select(sa.func.coalesce(sa.func.max(caltable_sets.c.version), 0)).where(
-                        caltable_sets.c.name == new.name
-                    )
-                )
-                or 0
-            )
-            if status is SetStatus.ACTIVE:
-                _retire_active(connection, new.name, f"replaced by version {version}", at_mjd)
-            values = {
-                "name": new.name,
-                "version": version,
-                "status": status.value,
-                "calibrator": new.calibrator,
-                "refant": new.refant,
-                "mid_mjd": float(new.mid_mjd),
-                "start_mjd": float(new.start_mjd),
-                "end_mjd": float(new.end_mjd),
-                "reach_days": float(max(new.end_mjd - new.mid_mjd, new.mid_mjd - new.start_mjd)),
-                "declination_deg": new.declination_deg,
-                "layout_id": _layout_id(connection, layout),
-                "registered_mjd": at_mjd,
-                "reasons": list(reasons),
-                "quality": quality,
-                "origin": origin,
-            }
-            set_id = _inserted(connection, caltable_sets, values)
-            _insert_tables(connection, set_id, new, checksums)
-            _add_event(
-                connection,
-                set_id,
-                "registered" if status is SetStatus.ACTIVE else "failed",
-                "; ".join(reasons),
-                at_mjd,
-            )
+            set_id = insert_set(connection, new, layout, checksums, status, reasons)
             return self._loaded(connection, [set_id])[0]
 
     # Retiring --------------------------------------------------------------------------------
@@ -334,7 +292,7 @@ class CalibrationRegistry:
                     f"caltable set {name} v{found.version} is not active but {found.status}: "
                     f"{'; '.join(found.reasons)}"
                 )
-            _retire_active(connection, name, reason.strip(), now_mjd())
+            retire_active(connection, name, reason.strip())
             return self._loaded(connection, [found.id])[0]
 
     # Looking up ------------------------------------------------------------------------------
@@ -391,7 +349,7 @@ class CalibrationRegistry:
             chosen = self._sets.get(found)
             if chosen is None:
                 chosen = self._sets[found] = self._loaded(connection, [found])[0]
-        if verify and (problems := self._problems(chosen, thorough=False)):
+        if verify and (problems := self._checker.problems(chosen, thorough=False)):
             raise CaltableAltered(
                 f"the caltable set for {wanted} may not be applied: "
                 + "; ".join(str(p) for p in problems),
@@ -418,16 +376,15 @@ class CalibrationRegistry:
     def next_version(self, name: str) -> int:
         """Return the version that the next registration of a name gets if no other comes first."""
         with self._database.read() as connection:
-            newest = connection.scalar(
-                sa.select(sa.func.max(caltable_sets.c.version)).where(caltable_sets.c.name == name)
-            )
-        return 1 + int(newest or 0)
+            return next_version(connection, name)
 
     def list_sets(
         self,
         *,
         status: SetStatus | None = None,
         name: str | None = None,
+        start_mjd: float | None = None,
+        end_mjd: float | None = None,
         limit: int | None = None,
     ) -> list[CaltableSet]:
         """Return sets, the latest calibrator observation first.
@@ -438,6 +395,8 @@ class CalibrationRegistry:
             Only sets of this status.
         name : str, optional
             Only versions of this name.
+        start_mjd, end_mjd : float, optional
+            Only sets whose calibrator observation is in this range, MJD in days, the end excluded.
         limit : int, optional
             At most so many.
         """
@@ -447,6 +406,10 @@ class CalibrationRegistry:
             query = query.where(columns.status == status.value)
         if name is not None:
             query = query.where(columns.name == name)
+        if start_mjd is not None:
+            query = query.where(columns.mid_mjd >= start_mjd)
+        if end_mjd is not None:
+            query = query.where(columns.mid_mjd < end_mjd)
         if limit is not None:
             query = query.limit(limit)
         with self._database.read() as connection:
@@ -494,31 +457,7 @@ class CalibrationRegistry:
         chosen = (
             self.list_sets(status=SetStatus.ACTIVE) if name is None else [self.get(name, version)]
         )
-        return [p for one in chosen for p in self._problems(one, thorough=True)]
-
-    def _problems(self, chosen: CaltableSet, *, thorough: bool) -> list[TableProblem]:
-        found = []
-        for table in chosen.tables:
-            if problem := self._problem(table, thorough):
-                found.append(
-                    TableProblem(chosen.name, chosen.version, table.type, table.path, problem)
-                )
-        return found
-
-    def _problem(self, table: RegisteredCaltable, thorough: bool) -> str:
-        known = (table.path, table.checksum)
-        try:
-            if not table.path.is_dir():
-                return "is gone"
-            signature = stat_signature(table.path)
-            if not thorough and self._verified.get(known) == signature:
-                return ""
-            if content_checksum(table.path) != table.checksum:
-                return "was changed after it was registered"
-        except OSError as error:
-            return f"can't be read: {error.strerror}"
-        self._verified[known] = signature
-        return ""
+        return [p for one in chosen for p in self._checker.problems(one, thorough=True)]
 
     # Within ----------------------------------------------------------------------------------
 
@@ -567,35 +506,15 @@ class CalibrationRegistry:
         )
 
 
-def check_readable(path: Path) -> None:
-    """Refuse a table that isn't a directory with files in it.
-
-    Raises
-    ------
-    RegistrationRefused
-        Naming the path and the reason.
-    """
-    if problem := _missing(path):
-        raise RegistrationRefused(problem, path=str(path))
-
-
-def _missing_tables(new: NewCaltableSet) -> list[str]:
-    return [problem for t in new.tables if (problem := _missing(t.path))]
-
-
-def _missing(path: Path) -> str:
+@contextmanager
+def _of_set(name: str) -> Iterator[None]:
+    """Let a refusal begin with the name of the set."""
     try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        return f"{str(path)!r} is no UTF-8 path"
-    if not path.exists():
-        return f"{path} does not exist"
-    if not path.is_dir():
-        return f"{path} is no directory, so no caltable"
-    try:
-        return "" if stat_signature(path) else f"{path} is an empty directory"
-    except OSError as error:
-        return f"{path} can't be read: {error.strerror}"
+        yield
+    except RegistrationRefused as error:
+        raise RegistrationRefused(
+            f"caltable set {name} was not registered: {error.message}", set=name, **error.details
+        ) from error
 
 
 def _refuse(new: NewCaltableSet, problems: Sequence[str]) -> None:
@@ -609,78 +528,3 @@ def _refuse(new: NewCaltableSet, problems: Sequence[str]) -> None:
 
 def _with_absolute_paths(new: NewCaltableSet) -> NewCaltableSet:
     return replace(new, tables=tuple(replace(t, path=t.path.absolute()) for t in new.tables))
-
-
-def _inserted(connection: sa.Connection, table: sa.Table, values: dict[str, Any]) -> int:
-    key = connection.execute(sa.insert(table).values(**values)).inserted_primary_key
-    assert key is not None
-    return int(key[0])
-
-
-def _layout_id(connection: sa.Connection, layout: ArrayLayout) -> int:
-    digest = layout_digest(layout)
-    known = connection.scalar(sa.select(layouts.c.id).where(layouts.c.digest == digest))
-    if known is not None:
-        return int(known)
-    return _inserted(
-        connection,
-        layouts,
-        {
-            "digest": digest,
-            "antenna_names": list(layout.antenna_names),
-            "spectral_windows_hz": [list(w) for w in layout.spectral_windows_hz],
-        },
-    )
-
-
-def _insert_tables(
-    connection: sa.Connection, set_id: int, new: NewCaltableSet, checksums: dict[Path, str]
-) -> None:
-    scaled = any(t.type is CaltableType.FLUX for t in new.tables)
-    rows = [
-        {
-            "set_id": set_id,
-            "type": t.type.value,
-            "path": str(t.path),
-            "apply_order": t.type.apply_order,
-            # FLUX is GA rescaled: applying both would apply the gain twice.
-            "applied": not (scaled and t.type is CaltableType.GA),
-            "checksum": checksums[t.path],
-        }
-        for t in new.tables
-    ]
-    if rows:
-        connection.execute(sa.insert(caltables), rows)
-
-
-def _retire_active(connection: sa.Connection, name: str, reason: str, at_mjd: float) -> None:
-    columns = caltable_sets.c
-    active = connection.scalars(
-        sa.select(columns.id).where(columns.name == name, columns.status == SetStatus.ACTIVE.value)
-    ).all()
-    for set_id in active:
-        connection.execute(
-            sa.update(caltable_sets)
-            .where(columns.id == set_id)
-            .values(status=SetStatus.RETIRED.value, reasons=[reason])
-        )
-        _add_event(connection, set_id, "retired", reason, at_mjd)
-
-
-def _add_event(
-    connection: sa.Connection, set_id: int, event: str, reason: str, at_mjd: float
-) -> None:
-    user = str(os.getuid()) if hasattr(os, "getuid") else ""
-    with suppress(KeyError, OSError):  # a container's user may have no name
-        user = getpass.getuser()
-    connection.execute(
-        sa.insert(set_events).values(
-            set_id=set_id,
-            event=event,
-            at_mjd=at_mjd,
-            reason=reason,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            user=user,
-        )
-    )
