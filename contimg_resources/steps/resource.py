@@ -3,25 +3,22 @@
 Belongs here: handing out a plain `Workshop` to assets and sensors. Doesn't: anything else.
 """
 
-from typing import Any
-
 import dagster as dg
 
 from contimg_resources.settings import load_settings
+from contimg_resources.steps.workshop import Workshop
 
 #: How an asset or a sensor asks for the workshop.
-WorkshopParam = dg.ResourceParam[Any]
+WorkshopParam = dg.ResourceParam[Workshop]
 
 
-class WorkshopResource(dg.ConfigurableResource[Any]):
+class WorkshopResource(dg.ConfigurableResource[Workshop]):
     """Makes the workshop from this process's settings (``CONTIMG_*``), anew for each run.
 
     It has no configuration of its own: a setting typed into a launch dialog would let a user of
     the web interface choose paths.
     """
 
-    def create_resource(self, context: dg.InitResourceContext) -> Any:
+    def create_resource(self, context: dg.InitResourceContext) -> Workshop:
         """Return the workshop: settings, registry, products store, CASA, calibrators."""
-        from contimg_resources.steps import Workshop
-
         return Workshop.from_settings(load_settings())

@@ -6,10 +6,10 @@ Doesn't: starting them, or knowing what was started (Dagster does).
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from contimg_resources.errors import CaltableAltered, NoValidCaltables
 from contimg_resources.products.model import ObservationRecord, ObservationState
+from contimg_resources.steps.workshop import Workshop
 from contimg_resources.times import mjd_day
 
 #: States in which an observation still has its image to come.
@@ -46,7 +46,7 @@ class Open:
         return mjd_day(float(self.key))
 
 
-def open_observations(workshop: Any) -> tuple[Open, ...]:
+def open_observations(workshop: Workshop) -> tuple[Open, ...]:
     """Return the observations whose image is still to come, with the set each would get now.
 
     Parameters
@@ -72,7 +72,7 @@ def open_observations(workshop: Any) -> tuple[Open, ...]:
     )
 
 
-def record_failure(workshop: Any, key: str, *, step: str, reason: str, run_id: str) -> None:
+def record_failure(workshop: Workshop, key: str, *, step: str, reason: str, run_id: str) -> None:
     """Write a failed step into an observation's history, unless the step itself did.
 
     A calibrator observation whose solve failed isn't lost: it waits for another set, as any other.
@@ -94,7 +94,7 @@ def record_failure(workshop: Any, key: str, *, step: str, reason: str, run_id: s
         )
 
 
-def _caltables(workshop: Any, record: ObservationRecord) -> str | None:
+def _caltables(workshop: Workshop, record: ObservationRecord) -> str | None:
     settings = workshop.settings.calibration
     look_up = partial(
         workshop.registry.active,

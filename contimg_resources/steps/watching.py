@@ -6,14 +6,19 @@ Doesn't: when to look again, and starting anything.
 
 import json
 import time
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from contimg_resources import steps
 from contimg_resources.errors import ContimgError, ObservationNotSettled
-from contimg_resources.observations.scanning import scan
+from contimg_resources.observations.scanning import Candidate, scan
 from contimg_resources.observations.settling import Signature, content_signature, decide_settled
+from contimg_resources.products.model import ArrivalOutcome
+from contimg_resources.steps.arriving import Arrived, arrive
+from contimg_resources.steps.workshop import Workshop
 
 T = TypeVar("T")
 
@@ -22,9 +27,13 @@ T = TypeVar("T")
 MAX_REMEMBERED = 500
 
 
+#: So long a look spends on whether known MS were replaced, seconds; the next look goes on there.
+RECHECK_S = 2.0
+
+
 @dataclass(frozen=True)
-class Unreadable:
-    """An MS that is complete but can't be used.
+class SetAside:
+    """An MS that is complete but not used: it can't be read, or was delivered before.
 
     Parameters
     ----------
@@ -46,17 +55,20 @@ class Memory:
     ----------
     growing : dict of str to Signature
         What each MS that wasn't complete looked like, by name.
-    refused : dict of str to str
-        Content of each MS that couldn't be read, by name: it isn't tried again until it changes.
+    aside : dict of str to str
+        Content of each MS that was set aside, by name: it isn't read again until it changes.
+    checked : str
+        Name of the known MS that was last looked at for having been replaced.
     """
 
     growing: dict[str, Signature] = field(default_factory=dict)
-    refused: dict[str, str] = field(default_factory=dict)
+    aside: dict[str, str] = field(default_factory=dict)
+    checked: str = ""
 
     def to_text(self) -> str:
         """Return it as JSON."""
         growing = {stem: list(asdict(s).values()) for stem, s in self.growing.items()}
-        return json.dumps({"growing": growing, "refused": self.refused})
+        return json.dumps({"growing": growing, "aside": self.aside, "checked": self.checked})
 
     @classmethod
     def from_text(cls, text: str | None) -> "Memory":
@@ -64,7 +76,8 @@ class Memory:
         try:
             record = json.loads(text or "{}")
             growing = {str(k): Signature(*v) for k, v in record.get("growing", {}).items()}
-            return cls(growing, {str(k): str(v) for k, v in record.get("refused", {}).items()})
+            aside = {str(k): str(v) for k, v in record.get("aside", {}).items()}
+            return cls(growing, aside, str(record.get("checked", "")))
         except (ValueError, TypeError, AttributeError):
             return cls()
 
@@ -75,14 +88,14 @@ class Look:
 
     Parameters
     ----------
-    arrivals : tuple of Arrival
+    arrivals : tuple of Arrived
         Observations that were read and registered at this look.
-    unreadable : tuple of Unreadable
-        MS that could not be read at this look.
-    n_refused : int
-        MS that could not be read at an earlier look and haven't changed since.
+    set_aside : tuple of SetAside
+        MS that were set aside at this look.
+    n_aside : int
+        MS that an earlier look set aside and that haven't changed since.
     n_known : int
-        MS that an earlier look has dealt with.
+        MS that are registered observations.
     growing : dict of str to str
         Why an MS isn't complete yet, by name.
     n_left : int
@@ -93,9 +106,9 @@ class Look:
         For the next look.
     """
 
-    arrivals: tuple[Any, ...]
-    unreadable: tuple[Unreadable, ...]
-    n_refused: int
+    arrivals: tuple[Arrived, ...]
+    set_aside: tuple[SetAside, ...]
+    n_aside: int
     n_known: int
     growing: dict[str, str]
     n_left: int
@@ -107,19 +120,19 @@ class Look:
         """The counts in one line: ``12 MS: 3 new, 1 still growing, 8 known``."""
         counts = {
             "new": len(self.arrivals),
-            "unreadable": len(self.unreadable) + self.n_refused,
+            "set aside": len(self.set_aside) + self.n_aside,
             "still growing": len(self.growing),
             "left for the next look": self.n_left,
             "known": self.n_known,
         }
         said = ", ".join(f"{n} {what}" for what, n in counts.items() if n)
-        total = sum(counts.values())
         over = ", ".join(f"{n} {what}" for what, n in self.passed_over.items())
+        total = sum(counts.values())
         return f"{total} MS" + (f": {said}" if said else "") + (f" ({over} beside)" if over else "")
 
 
 def look(
-    workshop: Any,
+    workshop: Workshop,
     memory: Memory,
     *,
     budget_s: float = 20.0,
@@ -150,25 +163,24 @@ def look(
     deadline_s = time.monotonic() + budget_s
     found = scan(settings.incoming_dir, settings.arrival.done_suffix)
     known = workshop.products.known_signatures()
-    arrivals: list[Any] = []
-    unreadable: list[Unreadable] = []
+    new = [c for c in found if c.path.absolute() not in known]
+    registered = [c for c in found if c.path.absolute() in known]
+    replaced, checked = _replaced(registered, known, memory.checked)
+    arrivals: list[Arrived] = []
+    aside: dict[str, SetAside] = {}
     growing: dict[str, str] = {}
-    left: list[str] = []
-    n_known = 0
     signatures: dict[str, Signature] = {}
-    refused: dict[str, str] = {}
-    for candidate in found:
+    still_aside: dict[str, str] = {}
+    left: list[str] = []
+    for candidate in [*new, *replaced]:
         stem = candidate.stem
-        if candidate.path.absolute() in known:
-            n_known += 1
-            continue
-        if time.monotonic() > deadline_s or len(arrivals) + len(unreadable) >= max_arrivals:
+        if time.monotonic() > deadline_s or len(arrivals) + len(aside) >= max_arrivals:
             left.append(stem)
             continue
         try:
             signatures[stem] = content_signature(candidate.path)
-            if memory.refused.get(stem) == signatures[stem].digest:
-                refused[stem] = signatures[stem].digest
+            if memory.aside.get(stem) == signatures[stem].digest:
+                still_aside[stem] = signatures[stem].digest
                 continue
             decision = decide_settled(
                 memory.growing.get(stem),
@@ -177,20 +189,23 @@ def look(
                 candidate.done_marker,
                 settings.arrival.settle_age_s,
             )
-            if decision.settled:
-                arrivals.append(steps.arrive(workshop, candidate.path, run_id=run_id))
-            else:
+            if not decision.settled:
                 growing[stem] = decision.reason
+                continue
+            arrived = arrive(workshop, candidate.path, run_id=run_id)
+            if arrived.outcome is ArrivalOutcome.DUPLICATE:
+                aside[stem] = _second_delivery(candidate, arrived)
+            else:
+                arrivals.append(arrived)
         except ObservationNotSettled as error:
             growing[stem] = error.message
         except ContimgError as error:
-            unreadable.append(Unreadable(candidate.path, error.message))
-            refused[stem] = signatures[stem].digest if stem in signatures else ""
+            aside[stem] = SetAside(candidate.path, error.message)
     return Look(
         arrivals=tuple(arrivals),
-        unreadable=tuple(unreadable),
-        n_refused=len(refused) - len(unreadable),
-        n_known=n_known,
+        set_aside=tuple(aside.values()),
+        n_aside=len(still_aside),
+        n_known=len(registered) - len(replaced),
         growing=growing,
         n_left=len(left),
         # Plain files are done-markers as a rule: nothing to tell.
@@ -200,8 +215,39 @@ def look(
                 {s: memory.growing[s] for s in left if s in memory.growing}
                 | {s: signatures[s] for s in growing if s in signatures}
             ),
-            refused=_first({s: memory.refused[s] for s in left if s in memory.refused} | refused),
+            aside=_first(
+                {s: memory.aside[s] for s in left if s in memory.aside}
+                | still_aside
+                | {s: signatures[s].digest for s in aside if s in signatures}
+            ),
+            checked=checked,
         ),
+    )
+
+
+def _replaced(
+    registered: Sequence[Candidate], known: Mapping[Path, str], checked: str
+) -> tuple[list[Candidate], str]:
+    """Return registered MS whose content isn't what was read, and where the next look goes on."""
+    deadline_s = time.monotonic() + RECHECK_S
+    start = bisect_right(registered, checked, key=lambda c: c.stem)
+    found = []
+    for candidate in (*registered[start:], *registered[:start]):
+        if time.monotonic() > deadline_s:
+            break
+        checked = candidate.stem
+        with suppress(ContimgError):
+            digest = content_signature(candidate.path).digest
+            if digest != known[candidate.path.absolute()]:
+                found.append(candidate)
+    return found, checked
+
+
+def _second_delivery(candidate: Candidate, arrived: Arrived) -> SetAside:
+    return SetAside(
+        candidate.path,
+        f"{candidate.path} is a second delivery of observation {arrived.observation.key}; "
+        "the first stays",
     )
 
 

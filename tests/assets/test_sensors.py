@@ -11,7 +11,7 @@ from contimg_assets import sensors
 from contimg_assets.jobs import image_job, solve_job
 from contimg_resources.settings import SensorSettings
 from contimg_resources.steps.starting import Open
-from contimg_resources.steps.watching import Look, Memory, Unreadable
+from contimg_resources.steps.watching import Look, Memory, SetAside
 
 TARGET = Open("61041.00347", "aaaa", is_calibrator=False, caltables="3C286_61041.v1", waits=False)
 WAITING = Open("61041.00706", "bbbb", is_calibrator=False, caltables=None, waits=True)
@@ -79,7 +79,7 @@ def test_a_tick_without_work_says_what_it_saw(night: dict, instance: dg.DagsterI
     night["look"] = Look(
         (),
         (),
-        n_refused=0,
+        n_aside=0,
         n_known=9,
         growing={"2026-01-01T00:05": "it holds no files yet"},
         n_left=2,
@@ -179,7 +179,7 @@ def test_an_unreadable_observation_does_not_stop_the_others(
     night: dict, instance: dg.DagsterInstance
 ) -> None:
     night["look"] = Look(
-        (), (Unreadable(Path("/in/bad.ms"), "/in/bad.ms holds no rows"),), 0, 0, {}, 0, {}, Memory()
+        (), (SetAside(Path("/in/bad.ms"), "/in/bad.ms holds no rows"),), 0, 0, {}, 0, {}, Memory()
     )
     night["open"] = (TARGET,)
     assert keys(observation_tick(instance)) == {image_job.name: [TARGET.key]}

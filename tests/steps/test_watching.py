@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from contimg_resources import steps
 from contimg_resources.errors import UnreadableObservation
+from contimg_resources.observations.settling import content_signature
+from contimg_resources.products.model import ArrivalOutcome
 from contimg_resources.settings import ArrivalSettings, Settings
+from contimg_resources.steps import watching
 from contimg_resources.steps.watching import Look, Memory, look
 
 
@@ -26,12 +28,18 @@ class Incoming:
         products = SimpleNamespace(known_signatures=lambda: self.known)
         self.workshop = SimpleNamespace(settings=settings, products=products)
 
-    def arrive(self, _workshop: Any, path: Path, run_id: str | None = None) -> str:
+    def arrive(self, _workshop: Any, path: Path, run_id: str | None = None) -> SimpleNamespace:
         self.read.append(path.stem)
         if "bad" in path.stem:
             raise UnreadableObservation(f"{path} holds no rows", path=str(path))
-        self.known[path.absolute()] = "known"
-        return path.stem
+        replaced = path.absolute() in self.known
+        outcome = ArrivalOutcome.REPLACED if replaced else ArrivalOutcome.NEW
+        if "again" in path.stem:
+            outcome = ArrivalOutcome.DUPLICATE
+        else:
+            self.known[path.absolute()] = content_signature(path).digest
+        observation = SimpleNamespace(key="61041.00347", stem=path.stem)
+        return SimpleNamespace(observation=observation, outcome=outcome)
 
     def put(self, stem: str, text: str = "rows", *, done: bool = False) -> None:
         ms = self.root / f"{stem}.ms"
@@ -47,12 +55,16 @@ class Incoming:
         return found
 
 
+def names(found: Look) -> list[str]:
+    return [arrived.observation.stem for arrived in found.arrivals]
+
+
 @pytest.fixture
 def incoming(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Incoming:
     root = tmp_path / "incoming"
     root.mkdir()
     directory = Incoming(root)
-    monkeypatch.setattr(steps, "arrive", directory.arrive, raising=False)
+    monkeypatch.setattr(watching, "arrive", directory.arrive)
     return directory
 
 
@@ -61,7 +73,7 @@ def test_an_observation_is_read_at_the_second_equal_look_and_then_left_alone(
 ) -> None:
     incoming.put("a")
     assert incoming.look().arrivals == ()
-    assert incoming.look().arrivals == ("a",)
+    assert names(incoming.look()) == ["a"]
     third = incoming.look()
     assert (third.arrivals, third.n_known, third.words) == ((), 1, "1 MS: 1 known")
     assert incoming.read == ["a"]
@@ -77,18 +89,18 @@ def test_a_growing_observation_is_not_touched(incoming: Incoming) -> None:
 
 def test_a_done_marker_settles_it_at_once(incoming: Incoming) -> None:
     incoming.put("a", done=True)
-    assert incoming.look().arrivals == ("a",)
+    assert names(incoming.look()) == ["a"]
 
 
 def test_an_unreadable_one_is_tried_once_until_it_changes(incoming: Incoming) -> None:
     incoming.put("bad", done=True)
     first = incoming.look()
-    assert [u.reason for u in first.unreadable] == [f"{incoming.root}/bad.ms holds no rows"]
+    assert [u.reason for u in first.set_aside] == [f"{incoming.root}/bad.ms holds no rows"]
     second = incoming.look()
-    assert (second.unreadable, second.words) == ((), "1 MS: 1 unreadable")
+    assert (second.set_aside, second.words) == ((), "1 MS: 1 set aside")
     assert incoming.read == ["bad"]
     incoming.put("bad", "more rows", done=True)
-    assert len(incoming.look().unreadable) == 1
+    assert len(incoming.look().set_aside) == 1
     assert incoming.read == ["bad", "bad"]
 
 
@@ -96,8 +108,8 @@ def test_what_a_look_has_no_time_for_comes_with_the_next_ones(incoming: Incoming
     for stem in ("a", "b", "c"):
         incoming.put(stem, done=True)
     first = incoming.look(max_arrivals=2)
-    assert (first.arrivals, first.n_left) == (("a", "b"), 1)
-    assert incoming.look(max_arrivals=2).arrivals == ("c",)
+    assert (names(first), first.n_left) == (["a", "b"], 1)
+    assert names(incoming.look(max_arrivals=2)) == ["c"]
     incoming.put("d", done=True)
     assert incoming.look(budget_s=-1.0).n_left == 1
 
@@ -105,3 +117,32 @@ def test_what_a_look_has_no_time_for_comes_with_the_next_ones(incoming: Incoming
 def test_a_cursor_of_another_version_is_forgotten_not_fatal() -> None:
     for text in (None, "", "nonsense", "[]", '{"growing": {"a": [1]}}', '{"growing": 3}'):
         assert Memory.from_text(text) == Memory()
+
+
+def test_a_replaced_observation_is_read_again_once_it_has_settled(incoming: Incoming) -> None:
+    incoming.put("a", done=True)
+    incoming.look()
+    incoming.put("a", "other rows")
+    replaced = incoming.look()
+    assert [a.outcome for a in replaced.arrivals] == [ArrivalOutcome.REPLACED]
+    assert incoming.look().words == "1 MS: 1 known"
+
+
+def test_a_second_delivery_is_read_once_and_set_aside(incoming: Incoming) -> None:
+    incoming.put("again", done=True)
+    assert "second delivery of observation 61041.00347" in incoming.look().set_aside[0].reason
+    assert incoming.look().words == "1 MS: 1 set aside"
+    assert incoming.read == ["again"]
+
+
+def test_replacements_are_found_though_a_look_has_time_for_a_few_only(
+    incoming: Incoming, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for stem in ("a", "b", "c"):
+        incoming.put(stem, done=True)
+    incoming.look()
+    ticks = iter(range(1000))
+    monkeypatch.setattr(watching, "RECHECK_S", 1.0)
+    monkeypatch.setattr(watching.time, "monotonic", lambda: float(next(ticks)))
+    incoming.put("c", "other rows")
+    assert any(names(incoming.look(budget_s=1e9)) == ["c"] for _ in range(4))
