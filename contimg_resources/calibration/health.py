@@ -35,6 +35,10 @@ class DataHealth:
         Begin of the first and end of the last integration, MJD in days.
     layout : ArrayLayout
         Antennas and spectral windows.
+    frequencies_hz : tuple of ndarray of float
+        Channel centres of each spectral window by id, Hz.
+    receptors : tuple of str
+        Names of the two receptors: X and Y, or R and L.
     """
 
     antennas: tuple[AntennaHealth, ...]
@@ -43,6 +47,8 @@ class DataHealth:
     start_mjd: float
     end_mjd: float
     layout: ArrayLayout
+    frequencies_hz: tuple[NDArray[np.float64], ...]
+    receptors: tuple[str, str]
 
     @property
     def n_working(self) -> int:
@@ -69,7 +75,8 @@ def measure_health(ms: Path, field_ids: tuple[int, ...] = ()) -> DataHealth:
 
     tb: Any = table()
     names, positions = _antennas(tb, ms)
-    parallel = _parallel_hands(tb, ms)
+    parallel, receptors = _parallel_hands(tb, ms)
+    windows = _windows(tb, ms)
     n = len(names)
     # Sums over baselines keep the flags of 168 million visibilities out of memory.
     flagged = np.zeros((n, n, len(parallel)), np.int64)
@@ -128,7 +135,14 @@ def measure_health(ms: Path, field_ids: tuple[int, ...] = ()) -> DataHealth:
         flagged_fraction=float(flagged[both].sum() / total[both].sum()),
         start_mjd=mjd_from_casa_seconds(min(starts)),
         end_mjd=mjd_from_casa_seconds(max(ends)),
-        layout=ArrayLayout(antenna_names=names, spectral_windows_hz=_windows(tb, ms)),
+        layout=ArrayLayout(
+            antenna_names=names,
+            spectral_windows_hz=tuple(
+                sorted((float(w.min()), float(w.max()), int(w.size)) for w in windows)
+            ),
+        ),
+        frequencies_hz=windows,
+        receptors=receptors,
     )
 
 
@@ -154,17 +168,18 @@ def _antennas(tb: Any, ms: Path) -> tuple[tuple[str, ...], NDArray[np.float64]]:
     return names, positions
 
 
-def _parallel_hands(tb: Any, ms: Path) -> list[int]:
-    """Return the indices of the two parallel hands along the correlation axis."""
+def _parallel_hands(tb: Any, ms: Path) -> tuple[list[int], tuple[str, str]]:
+    """Return where the parallel hands stand along the correlation axis, and the receptors."""
     tb.open(str(ms / "POLARIZATION"), nomodify=True)
     kinds = [int(k) for k in np.asarray(tb.getcell("CORR_TYPE", 0)).ravel()]
     tb.close()
     # Stokes enumeration of casacore: RR 5, LL 8, XX 9, YY 12, I 1.
-    return [i for i, kind in enumerate(kinds) if kind in (1, 5, 8, 9, 12)]
+    hands = [i for i, kind in enumerate(kinds) if kind in (1, 5, 8, 9, 12)]
+    return hands, ("R", "L") if {5, 8} & set(kinds) else ("X", "Y")
 
 
-def _windows(tb: Any, ms: Path) -> tuple[tuple[float, float, int], ...]:
+def _windows(tb: Any, ms: Path) -> tuple[NDArray[np.float64], ...]:
     tb.open(str(ms / "SPECTRAL_WINDOW"), nomodify=True)
-    found = [np.asarray(tb.getcell("CHAN_FREQ", i)) for i in range(tb.nrows())]
+    found = tuple(np.asarray(tb.getcell("CHAN_FREQ", i), np.float64) for i in range(tb.nrows()))
     tb.close()
-    return tuple(sorted((float(w.min()), float(w.max()), int(w.size)) for w in found))
+    return found

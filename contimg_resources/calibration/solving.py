@@ -1,7 +1,8 @@
 """Solving a caltable set from one calibrator observation. Runs in a CASA process.
 
 Belongs here: the order of the steps. Each step is a module of its own: `.phasing`, `.skymodel`,
-`.flagging`, `.health`, `.refant`, `.chain`, `.split`, `.fluxscale`, `.quality`, `.placing`.
+`.flagging`, `.health`, `.refant`, `.chain`, `.split`, `.fluxscale`, `.placing`, `.quality`,
+`.plots`.
 
 The chain, each table solved with all before it applied on the fly:
 
@@ -37,6 +38,7 @@ from contimg_resources.calibration.model import (
 )
 from contimg_resources.calibration.phasing import merge_fields, phase_to, read_fields
 from contimg_resources.calibration.placing import place_tables
+from contimg_resources.calibration.plots import PlotContext, plot_summary, plot_table
 from contimg_resources.calibration.quality import judge, measure_quality
 from contimg_resources.calibration.refant import RefantChoice, choose_refant
 from contimg_resources.calibration.skymodel import write_point_model
@@ -45,6 +47,7 @@ from contimg_resources.calibration.tables import CaltableType
 from contimg_resources.casa.child import report_progress
 from contimg_resources.errors import CalibrationFailed, ConfigurationError, UnreadableObservation
 from contimg_resources.instrument.primary_beam import airy_power
+from contimg_resources.times import isot_from_mjd
 
 #: A calibrator that never rises above this share of the beam is not in it.
 MIN_BEAM_POWER = 0.05
@@ -196,8 +199,27 @@ def _solve(
 def _plots(
     request: SolveRequest, solved: list[SolvedCaltable], health: DataHealth, refant: RefantChoice
 ) -> tuple[tuple[str, ...], tuple[Path, ...]]:
-    del health, refant
-    return (), ()
+    """Draw the tables; return notes and plots. A plot that fails is a note, not a failed solve."""
+    if request.plots is None:
+        return (), ()
+    report_progress("drawing the solutions", 0.95)
+    moment = isot_from_mjd(0.5 * (health.start_mjd + health.end_mjd))[:19]
+    context = PlotContext(
+        title=f"{request.calibrator.name}   {moment} UTC   reference antenna {refant.name}",
+        antenna_names=health.layout.antenna_names,
+        frequencies_hz=health.frequencies_hz,
+        receptors=health.receptors,
+    )
+    name = request.prefix.name
+    try:
+        tables = {t.type: read_solutions(t.path) for t in solved}
+        drawn = [plot_summary(tables, context, request.plots / f"{name}_summary.png")]
+        for kind, solutions in tables.items():
+            png = request.plots / f"{name}{kind.suffix}.png"
+            drawn.append(plot_table(kind, solutions, context, png))
+    except Exception as error:
+        return (f"no plots of the solutions: {type(error).__name__}: {error}",), ()
+    return (), tuple(drawn)
 
 
 def _versions() -> dict[str, str]:
