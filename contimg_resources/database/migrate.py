@@ -5,6 +5,7 @@ Doesn't: the migrations themselves; each store keeps its own beside it.
 
 A store's revisions are named ``STORE_0001``, ``STORE_0002``, ... and lie in the files
 ``versions/STORE_0001_words.py``, so the newest is known without importing Alembic (0.3 s).
+The revision of a database is in its table ``STORE_schema``, so stores can share one in Postgres.
 """
 
 import zlib
@@ -15,7 +16,7 @@ import sqlalchemy as sa
 
 from contimg_resources.errors import SchemaMismatch
 
-_VERSION_TABLE = "alembic_version"
+_SQLITE = "sqlite"
 
 
 class Schema:
@@ -39,18 +40,22 @@ class Schema:
     @property
     def lock_key(self) -> int:
         """Number of the advisory lock that Postgres writers of this store take."""
-        return zlib.crc32(self._prefix.encode())
+        return zlib.crc32(self._store.encode())
 
     @property
-    def _prefix(self) -> str:
-        return self.revisions[0].split("_")[0] + "_"
+    def _store(self) -> str:
+        return self.revisions[0].split("_")[0]
+
+    @property
+    def _version_table(self) -> str:
+        return f"{self._store}_schema"
 
     def version(self, connection: sa.Connection) -> str | None:
         """Return the revision of a database; None when it is new and empty."""
-        if not sa.inspect(connection).has_table(_VERSION_TABLE):
+        if not sa.inspect(connection).has_table(self._version_table):
             return None
         found = connection.execute(
-            sa.select(sa.column("version_num")).select_from(sa.table(_VERSION_TABLE))
+            sa.select(sa.column("version_num")).select_from(sa.table(self._version_table))
         ).scalar()
         return None if found is None else str(found)
 
@@ -60,12 +65,13 @@ class Schema:
         Raises
         ------
         SchemaMismatch
-            If it has a revision or tables that aren't ours.
+            If it has a revision that isn't known, or is a file of other tables.
         """
         version = self.version(connection)
         if version is None:
-            tables = set(sa.inspect(connection).get_table_names()) - {_VERSION_TABLE}
-            if tables:
+            tables = sa.inspect(connection).get_table_names()
+            # A Postgres database may serve others too; a file of other tables was mistaken.
+            if tables and connection.dialect.name == _SQLITE:
                 raise SchemaMismatch(
                     f"{address} is no {what}: it holds other tables "
                     f"({', '.join(sorted(tables)[:5])})",
@@ -73,13 +79,12 @@ class Schema:
                 )
             return False
         if version not in self.revisions:
-            reason = (
-                f"was written by a newer contimg (schema {version}; this one knows up to "
-                f"{self.revisions[-1]}): use that contimg, or the backup beside the file"
-                if version.startswith(self._prefix)
-                else f"is no {what}: its schema is {version}, not {self._prefix}..."
+            raise SchemaMismatch(
+                f"{address} was written by a newer contimg (schema {version}; this one knows up "
+                f"to {self.revisions[-1]}): use that contimg, or the backup beside the file",
+                path=address,
+                schema=version,
             )
-            raise SchemaMismatch(f"{address} {reason}", path=address, schema=version)
         return version == self.revisions[-1]
 
     def upgrade(self, connection: sa.Connection) -> None:
@@ -92,6 +97,7 @@ class Schema:
         config.set_main_option("script_location", str(self._migrations).replace("%", "%%"))
         config.set_main_option("path_separator", "os")
         config.attributes["connection"] = connection
+        config.attributes["version_table"] = self._version_table
         command.upgrade(config, "head")
 
 
@@ -99,6 +105,9 @@ def run_migrations() -> None:
     """Do what every store's ``env.py`` is for: migrate on the connection that was handed over."""
     from alembic import context
 
-    context.configure(connection=context.config.attributes["connection"], render_as_batch=True)
+    handed_over = context.config.attributes
+    context.configure(
+        connection=handed_over["connection"], version_table=handed_over["version_table"]
+    )
     with context.begin_transaction():
         context.run_migrations()

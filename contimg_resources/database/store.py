@@ -185,9 +185,12 @@ def _parse(url: str, what: str) -> sa.URL:
     backend = parsed.get_backend_name()
     if backend not in ("sqlite", "postgresql"):
         raise ConfigurationError(f"the {what} can be in SQLite or Postgres, not in {backend}")
-    if backend == "sqlite" and (not parsed.database or ":memory:" in parsed.database):
+    if backend == "sqlite" and (
+        not parsed.database or ":memory:" in parsed.database or parsed.database.startswith("file:")
+    ):
         raise ConfigurationError(
-            f"the {what} must be a file that several processes can open, not in memory"
+            f"the {what} must be a file that several processes can open, such as "
+            f"sqlite:////data/registry.sqlite3, not {parsed.database or 'in memory'}"
         )
     return parsed
 

@@ -1,0 +1,221 @@
+"""A database that many processes open at once is brought up to date once, and never guessed at."""
+
+import multiprocessing
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from contimg_resources.database import Database, plain_json
+from contimg_resources.errors import ConfigurationError, RegistryError, SchemaMismatch
+
+FORK = multiprocessing.get_context("fork")
+
+ENV = """
+from contimg_resources.database.migrate import run_migrations
+run_migrations()
+"""
+REVISION = """
+import sqlalchemy as sa
+from alembic import op
+revision = "toy_{n:04d}"
+down_revision = {down!r}
+def upgrade():
+    op.create_table("t{n}", sa.Column("id", sa.Integer, primary_key=True))
+    {more}
+"""
+
+
+@pytest.fixture
+def migrations(tmp_path: Path) -> Path:
+    root = tmp_path / "100% of the migrations"
+    (root / "versions").mkdir(parents=True)
+    (root / "env.py").write_text(ENV)
+    add_revision(root, 1)
+    return root
+
+
+def add_revision(root: Path, n: int, more: str = "") -> None:
+    down = f"toy_{n - 1:04d}" if n > 1 else None
+    text = REVISION.format(n=n, down=down, more=more)
+    (root / "versions" / f"toy_{n:04d}_words.py").write_text(text)
+
+
+def open_toy(path: Path | str, migrations: Path, **more: Any) -> Database:
+    return Database(str(path), what="toy store", migrations=migrations, error=RegistryError, **more)
+
+
+def tables_in(path: Path) -> set[str]:
+    with closing(sqlite3.connect(path)) as connection:
+        return {row[0] for row in connection.execute("select name from sqlite_master")}
+
+
+def _open_together(path: Path, migrations: Path, barrier: Any, results: Any) -> None:
+    try:
+        barrier.wait(30)
+        with open_toy(path, migrations).write() as connection:
+            connection.execute(sa.text("insert into t1 default values"))
+        results.put("")
+    except Exception as error:
+        results.put(repr(error))
+
+
+def test_sixteen_processes_may_open_a_new_database_at_once(
+    tmp_path: Path, migrations: Path
+) -> None:
+    path = tmp_path / "deep" / "er" / "x.sqlite3"
+    barrier, results = FORK.Barrier(16), FORK.Queue()
+    processes = [
+        FORK.Process(target=_open_together, args=(path, migrations, barrier, results))
+        for _ in range(16)
+    ]
+    for process in processes:
+        process.start()
+    assert [results.get(timeout=60) for _ in processes] == [""] * 16
+    for process in processes:
+        process.join()
+    with open_toy(path, migrations).read() as connection:
+        assert connection.scalar(sa.text("select count(*) from t1")) == 16
+        assert connection.scalar(sa.text("pragma journal_mode")) == "wal"
+        assert connection.scalar(sa.text("pragma foreign_keys")) == 1
+
+
+def test_an_older_schema_is_migrated_and_a_backup_kept(tmp_path: Path, migrations: Path) -> None:
+    path = tmp_path / "x.sqlite3"
+    with open_toy(path, migrations).write() as connection:
+        connection.execute(sa.text("insert into t1 values (7)"))
+    assert not list(tmp_path.glob("*before*"))
+    add_revision(migrations, 2)
+    with open_toy(path, migrations).read() as connection:
+        assert connection.scalar(sa.text("select id from t1")) == 7
+        assert connection.scalar(sa.text("select count(*) from t2")) == 0
+    backup = tmp_path / "x.sqlite3.before-toy_0001"
+    assert "t2" not in tables_in(backup)
+    with closing(sqlite3.connect(backup)) as connection:
+        assert connection.execute("select id from t1").fetchall() == [(7,)]
+
+
+def test_a_migration_that_fails_leaves_everything_as_it_was(
+    tmp_path: Path, migrations: Path
+) -> None:
+    path = tmp_path / "x.sqlite3"
+    open_toy(path, migrations)
+    add_revision(migrations, 2, more="raise RuntimeError('power cut')")
+    with pytest.raises(RuntimeError, match="power cut"):
+        open_toy(path, migrations)
+    assert "t2" not in tables_in(path)
+
+
+def test_a_newer_schema_is_refused(tmp_path: Path, migrations: Path) -> None:
+    path = tmp_path / "x.sqlite3"
+    add_revision(migrations, 2)
+    open_toy(path, migrations)
+    (migrations / "versions" / "toy_0002_words.py").unlink()
+    with pytest.raises(SchemaMismatch, match=r"newer contimg \(schema toy_0002; .* toy_0001\)"):
+        open_toy(path, migrations)
+
+
+def test_what_is_not_ours_is_refused_and_left_alone(tmp_path: Path, migrations: Path) -> None:
+    foreign = tmp_path / "foreign.sqlite3"
+    with closing(sqlite3.connect(foreign)) as connection:
+        connection.execute("create table bookmarks (id)")
+    before = foreign.read_bytes()
+    with pytest.raises(SchemaMismatch, match=r"is no toy store: .* \(bookmarks\)"):
+        open_toy(foreign, migrations)
+    assert foreign.read_bytes() == before
+    text = tmp_path / "notes.txt"
+    text.write_text("not a database at all, " * 100)
+    with pytest.raises(SchemaMismatch, match=r"notes\.txt is no toy store"):
+        open_toy(text, migrations)
+    with pytest.raises(RegistryError, match="is a directory"):
+        open_toy(tmp_path, migrations)
+
+
+def test_one_that_is_not_there_is_made_only_when_wanted(tmp_path: Path, migrations: Path) -> None:
+    open_toy(tmp_path / "registry.sqlite3", migrations)
+    with pytest.raises(RegistryError, match=r"no toy store at .*rigistry.* near it: registry"):
+        open_toy(tmp_path / "rigistry.sqlite3", migrations, create=False)
+    assert not (tmp_path / "rigistry.sqlite3").exists()
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite://", "sqlite:///:memory:", "mysql://x/y", "nonsense://x", "sqlite:///file:x"]
+)
+def test_an_address_that_can_not_be_shared_is_refused(url: str, migrations: Path) -> None:
+    with pytest.raises(ConfigurationError):
+        open_toy(url, migrations)
+
+
+def test_a_password_is_not_told(migrations: Path) -> None:
+    # Nothing listens there: the error must name the place, not the secret.
+    pytest.importorskip("psycopg2")
+    with pytest.raises(RegistryError) as refused:
+        open_toy("postgresql+psycopg2://me:secret@127.0.0.1:1/x", migrations)
+    assert "secret" not in str(refused.value)
+
+
+@pytest.fixture
+def public_dir() -> Iterator[Path]:
+    root = Path(tempfile.mkdtemp(prefix="contimg-read-only-"))
+    yield root
+    root.chmod(0o755)
+    shutil.rmtree(root)
+
+
+def _write_as_nobody(path: Path, migrations: Path, results: Any) -> None:
+    if os.getuid() == 0:
+        os.setuid(65534)
+    try:
+        with open_toy(path, migrations).write() as connection:
+            connection.execute(sa.text("insert into t1 default values"))
+        results.put("written")
+    except Exception as error:
+        results.put(f"{type(error).__name__}: {error}")
+
+
+def test_a_read_only_file_gives_one_clear_error(public_dir: Path, migrations: Path) -> None:
+    copied = public_dir / "migrations"
+    shutil.copytree(migrations, copied)
+    path = public_dir / "x.sqlite3"
+    open_toy(path, migrations).close()
+    path.chmod(0o444)
+    public_dir.chmod(0o555)
+    results = FORK.Queue()
+    process = FORK.Process(target=_write_as_nobody, args=(path, copied, results))
+    process.start()
+    said = results.get(timeout=30)
+    process.join()
+    assert said.startswith(f"RegistryError: the toy store {path} can't be "), said
+    assert "read-only" in said
+
+
+def test_a_connection_is_not_carried_over_a_fork(tmp_path: Path, migrations: Path) -> None:
+    database = open_toy(tmp_path / "x.sqlite3", migrations)
+    results = FORK.Queue()
+
+    def insert() -> None:
+        with database.write() as connection:
+            connection.execute(sa.text("insert into t1 default values"))
+        results.put(os.getpid())
+
+    process = FORK.Process(target=insert)
+    process.start()
+    assert results.get(timeout=30) == process.pid
+    process.join()
+    with database.read() as connection:
+        assert connection.scalar(sa.text("select count(*) from t1")) == 1
+
+
+def test_what_json_lacks_is_said() -> None:
+    assert plain_json({1: (float("inf"), {"b", "a"}, Path("/x"))}) == {
+        "1": [None, ["a", "b"], "/x"]
+    }
+    with pytest.raises(TypeError, match="can't be stored as JSON"):
+        plain_json([object()])
