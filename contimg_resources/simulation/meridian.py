@@ -1,0 +1,68 @@
+"""Where the meridian is.
+
+Belongs here: sidereal time, directions on the meridian in ICRS, transits.
+Doesn't: UVW coordinates; CASA computes those.
+
+UT1 is taken as UTC: since 1972 they differ by less than 0.9 s, that is 13" of pointing in a beam
+of 2.8 deg. Phase centres stay exact, for they are what is written.
+"""
+
+import erfa
+import numpy as np
+
+from contimg_resources.instrument.dsa110 import LONGITUDE_DEG
+from contimg_resources.times import SECONDS_PER_DAY, check_mjd
+
+_MJD_ZERO = 2_400_000.5
+#: TT - UTC since 2017: 37 leap seconds and 32.184 s.
+_TT_MINUS_UTC_DAYS = 69.184 / SECONDS_PER_DAY
+#: Sidereal degrees per day of UT.
+_DEGREES_PER_DAY = 360.985_647_4
+
+
+def sidereal_time_deg(mjd: float) -> float:
+    """Return the apparent local sidereal time at the array, degrees from 0 to 360."""
+    check_mjd(mjd)
+    greenwich = erfa.gst06a(_MJD_ZERO, mjd, _MJD_ZERO, mjd + _TT_MINUS_UTC_DAYS)
+    return float((np.degrees(greenwich) + LONGITUDE_DEG) % 360.0)
+
+
+def apparent_direction_deg(ra_deg: float, dec_deg: float, mjd: float) -> tuple[float, float]:
+    """Return apparent right ascension and declination of date of an ICRS direction, degrees."""
+    ra, dec, origins = erfa.atci13(
+        np.radians(ra_deg), np.radians(dec_deg), 0, 0, 0, 0, _MJD_ZERO, mjd + _TT_MINUS_UTC_DAYS
+    )
+    return float(np.degrees(ra - origins) % 360.0), float(np.degrees(dec))
+
+
+def meridian_direction_deg(apparent_declination_deg: float, mjd: float) -> tuple[float, float]:
+    """Return the ICRS direction (RA, Dec in degrees) of a point on the meridian.
+
+    Parameters
+    ----------
+    apparent_declination_deg : float
+        Its apparent declination of date, degrees.
+    mjd : float
+        When, MJD in days (UTC).
+    """
+    tt = mjd + _TT_MINUS_UTC_DAYS
+    origins = erfa.eo06a(_MJD_ZERO, tt)
+    ra, dec, _ = erfa.atic13(
+        np.radians(sidereal_time_deg(mjd)) + origins,
+        np.radians(apparent_declination_deg),
+        _MJD_ZERO,
+        tt,
+    )
+    return float(np.degrees(ra) % 360.0), float(np.degrees(dec))
+
+
+def next_transit_mjd(ra_deg: float, dec_deg: float, after_mjd: float) -> float:
+    """Return the first upper transit of an ICRS direction after a time, MJD in days."""
+    ra, _ = apparent_direction_deg(ra_deg, dec_deg, after_mjd)
+    ahead = (ra - sidereal_time_deg(after_mjd)) % 360.0
+    mjd = after_mjd + ahead / _DEGREES_PER_DAY
+    for _ in range(2):
+        ra, _ = apparent_direction_deg(ra_deg, dec_deg, mjd)
+        late = (ra - sidereal_time_deg(mjd) + 180.0) % 360.0 - 180.0
+        mjd += late / _DEGREES_PER_DAY
+    return mjd

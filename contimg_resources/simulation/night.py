@@ -1,0 +1,202 @@
+"""A simulated night: a calibrator transit and target observations of one drifting instrument.
+
+Belongs here: when the observations begin, and making them one after the other.
+Doesn't: one observation (see `contimg_resources.simulation.observation`).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from contimg_resources.casa import Casa, Progress, no_progress
+from contimg_resources.errors import ConfigurationError
+from contimg_resources.instrument.dsa110 import INTEGRATION_S, N_INTEGRATIONS
+from contimg_resources.observations.calibrators import CalibratorCatalogue, separation_deg
+from contimg_resources.simulation.meridian import (
+    apparent_direction_deg,
+    meridian_direction_deg,
+    next_transit_mjd,
+)
+from contimg_resources.simulation.observation import (
+    SimulatedObservation,
+    SimulationRequest,
+    simulate_observation,
+)
+from contimg_resources.simulation.spec import (
+    DeadStyle,
+    GainSpec,
+    RfiSpec,
+    SimulationSpec,
+    Size,
+    SkySpec,
+)
+from contimg_resources.times import SECONDS_PER_DAY, check_mjd
+
+#: Length of one observation, days: 309.24 s.
+SLOT_DAYS = N_INTEGRATIONS * INTEGRATION_S / SECONDS_PER_DAY
+
+
+@dataclass(frozen=True)
+class NightSpec:
+    """A night on the declination strip of a calibrator.
+
+    Parameters
+    ----------
+    size : Size
+        How large each observation is.
+    seed : int
+        Decides everything random.
+    calibrator : str
+        Name of a flux-scale source; it transits in the middle of its observation.
+    after_mjd : float
+        The first transit after this is taken, MJD in days. The default with 3C48 is a transit
+        at local midnight, 2025-10-06.
+    n_targets : int
+        Observations after the calibrator's, in successive slots of 309.24 s.
+    n_targets_before : int
+        Observations before it, which have to wait for it.
+    sky, gains, rfi, dead_antennas, dead_style
+        See `SimulationSpec`.
+    sefd_jy : float, optional
+        See `SimulationSpec`; None: the instrument's.
+
+    Notes
+    -----
+    Targets begin in the first slot whose pointings all lie more than ``sky.radius_deg`` from the
+    calibrator: within a few degrees of 16 Jy an image is limited by its dynamic range, not by its
+    noise. So a gap of some slots lies between calibrator and targets.
+    """
+
+    size: Size = Size.TINY
+    seed: int = 1
+    calibrator: str = "3C48"
+    after_mjd: float = 60_954.0
+    n_targets: int = 4
+    n_targets_before: int = 0
+    sky: SkySpec = field(default_factory=SkySpec)
+    gains: GainSpec = field(default_factory=GainSpec)
+    rfi: RfiSpec | None = None
+    dead_antennas: tuple[str, ...] = ()
+    dead_style: DeadStyle = DeadStyle.ZERO
+    sefd_jy: float | None = None
+
+    def __post_init__(self) -> None:
+        check_mjd(self.after_mjd)
+        if self.n_targets < 0 or self.n_targets_before < 0:
+            raise ConfigurationError("a night can't have fewer than no targets")
+
+
+@dataclass(frozen=True)
+class NightObservation:
+    """One observation of a night, planned.
+
+    Parameters
+    ----------
+    kind : str
+        ``calibrator`` or ``target``.
+    slot : int
+        Slots of 309.24 s after the calibrator's observation, which is slot 0.
+    spec : SimulationSpec
+        The observation.
+    """
+
+    kind: str
+    slot: int
+    spec: SimulationSpec
+
+
+def plan_night(night: NightSpec) -> tuple[NightObservation, ...]:
+    """Return the observations of a night in order of time.
+
+    Raises
+    ------
+    CalibratorNotFound
+        If the calibrator isn't one of the flux scale.
+    """
+    calibrator = CalibratorCatalogue().find(night.calibrator)
+    transit = next_transit_mjd(calibrator.ra_deg, calibrator.dec_deg, night.after_mjd)
+    _, declination = apparent_direction_deg(calibrator.ra_deg, calibrator.dec_deg, transit)
+    first = SimulationSpec.of_size(night.size, transit - 0.5 * SLOT_DAYS, declination, night.seed)
+    first = replace(
+        first,
+        sky=night.sky,
+        gains=night.gains,
+        rfi=night.rfi,
+        dead_antennas=night.dead_antennas,
+        dead_style=night.dead_style,
+        sefd_jy=first.sefd_jy if night.sefd_jy is None else night.sefd_jy,
+    )
+
+    def clear(slot: int) -> bool:
+        nearest = transit + (slot - 0.5 * np.sign(slot)) * SLOT_DAYS
+        ra, dec = meridian_direction_deg(declination, float(nearest))
+        away = separation_deg(ra, dec, calibrator.ra_deg, calibrator.dec_deg)
+        return bool(away > night.sky.radius_deg)
+
+    gap = next((n for n in range(1, 100) if clear(n) and clear(-n)), None)
+    if gap is None:
+        raise ConfigurationError(
+            f"no pointing at declination {declination:.2f} deg is clear of {calibrator.name}"
+        )
+    slots = [
+        *range(-gap - night.n_targets_before + 1, -gap + 1),
+        0,
+        *range(gap, gap + night.n_targets),
+    ]
+    return tuple(
+        NightObservation(
+            kind="target" if slot else "calibrator",
+            slot=slot,
+            spec=replace(first, start_mjd=first.start_mjd + slot * SLOT_DAYS),
+        )
+        for slot in slots
+    )
+
+
+def simulate_night(
+    night: NightSpec,
+    directory: Path,
+    casa: Casa,
+    *,
+    progress: Progress = no_progress,
+    done_markers: bool = True,
+    overwrite: bool = False,
+    selected: Callable[[NightObservation], bool] = lambda _: True,
+) -> Iterator[tuple[NightObservation, SimulatedObservation]]:
+    """Make the observations of a night, yielding each as soon as it lies complete.
+
+    Parameters
+    ----------
+    night : NightSpec
+        The night.
+    directory : Path
+        Where the MS go, such as the directory of incoming observations.
+    casa : Casa
+        The door to CASA.
+    progress : callable, optional
+        Called with (message, fraction of the night).
+    done_markers : bool
+        Whether ``<stem>.ms.done`` tells that an MS is complete.
+    overwrite : bool
+        Whether MS that are there are replaced.
+    selected : callable, optional
+        Which of the planned observations are made; all by default.
+
+    Yields
+    ------
+    tuple of (NightObservation, SimulatedObservation)
+        In order of time.
+    """
+    planned = [o for o in plan_night(night) if selected(o)]
+    for number, planned_one in enumerate(planned):
+
+        def relay(message: str, fraction: float | None, number: int = number) -> None:
+            progress(message, (number + (fraction or 0.0)) / len(planned))
+
+        request = SimulationRequest(planned_one.spec, directory, done_markers, overwrite)
+        yield (
+            planned_one,
+            casa.run(simulate_observation, request, label="simulate", progress=relay),
+        )

@@ -1,0 +1,192 @@
+"""One simulated observation, from its description to an MS with its truth beside it.
+
+Belongs here: putting sky, gains, noise and MeasurementSet together, whole or not at all.
+Doesn't: nights (see `contimg_resources.simulation.night`).
+"""
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_resources.casa.child import report_progress
+from contimg_resources.errors import ConfigurationError
+from contimg_resources.instrument.dsa110 import N_SPECTRAL_WINDOWS
+from contimg_resources.simulation import measurement_set
+from contimg_resources.simulation.gains import draw_gains
+from contimg_resources.simulation.meridian import meridian_direction_deg
+from contimg_resources.simulation.predict import Baselines, noise, window_visibilities
+from contimg_resources.simulation.rfi import draw_interference
+from contimg_resources.simulation.sky import sources_near
+from contimg_resources.simulation.spec import SimulationSpec
+from contimg_resources.simulation.truth import describe_truth, truth_paths
+from contimg_resources.times import datetime_from_mjd
+
+_THREADS_SEED = 4
+
+
+@dataclass(frozen=True)
+class SimulationRequest:
+    """What to simulate and where to.
+
+    Parameters
+    ----------
+    spec : SimulationSpec
+        The observation.
+    directory : Path
+        Where MS and truth go; made if missing.
+    done_marker : bool
+        Whether an empty file ``<stem>.ms.done`` tells that the MS is complete.
+    overwrite : bool
+        Whether an MS of that name may be replaced.
+    """
+
+    spec: SimulationSpec
+    directory: Path
+    done_marker: bool = False
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class SimulatedObservation:
+    """What was written.
+
+    Parameters
+    ----------
+    ms, truth, gains : Path
+        The MS, its truth (JSON) and its gains (npz).
+    mid_mjd : float
+        Middle of the observation, MJD in days.
+    n_visibilities : int
+        Visibilities written, cross-correlations and polarisations alike.
+    elapsed_s : float
+        How long it took, seconds.
+    """
+
+    ms: Path
+    truth: Path
+    gains: Path
+    mid_mjd: float
+    n_visibilities: int
+    elapsed_s: float
+
+
+def observation_name(start_mjd: float) -> str:
+    """Return the stem of an observation's files, its start in UTC: ``2025-10-06T12:36:09``."""
+    return datetime_from_mjd(start_mjd).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def pointings_deg(spec: SimulationSpec) -> NDArray[np.float64]:
+    """Return ICRS RA and Dec of each integration's field, degrees, shape (integrations, 2)."""
+    declination = spec.apparent_declination_deg
+    return np.array([meridian_direction_deg(declination, float(t)) for t in spec.integration_mjd])
+
+
+def simulate_observation(request: SimulationRequest) -> SimulatedObservation:
+    """Simulate one observation; runs in a CASA process.
+
+    Parameters
+    ----------
+    request : SimulationRequest
+        What and where to.
+
+    Returns
+    -------
+    SimulatedObservation
+        What was written: ``<stem>.ms``, ``<stem>.truth.json`` and ``<stem>.gains.npz``.
+
+    Raises
+    ------
+    ConfigurationError
+        If an MS of that name is there and may not be replaced.
+    """
+    began = time.monotonic()
+    spec = request.spec
+    request.directory.mkdir(parents=True, exist_ok=True)
+    ms = request.directory / f"{observation_name(spec.start_mjd)}.ms"
+    if ms.exists() and not request.overwrite:
+        raise ConfigurationError(f"{ms} is already there; it is replaced only when asked to")
+    partial = ms.with_name(f".{ms.name}.writing")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        _simulate_into(partial, spec, ms.name)
+        marker = ms.with_name(f"{ms.name}.done")
+        marker.unlink(missing_ok=True)
+        if ms.exists():
+            ms.rename(partial / "replaced.ms")
+        for made, kept in zip(truth_paths(partial / ms.name), truth_paths(ms), strict=True):
+            made.rename(kept)
+        # The MS appears last, so that whoever finds it finds its truth too.
+        (partial / ms.name).rename(ms)
+        if request.done_marker:
+            marker.touch()
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    n_baselines = Baselines.of(len(spec.antennas), spec.autocorrelations).first.size
+    truth, gains = truth_paths(ms)
+    return SimulatedObservation(
+        ms=ms,
+        truth=truth,
+        gains=gains,
+        mid_mjd=spec.mid_mjd,
+        n_visibilities=n_baselines * spec.n_integrations * spec.window_frequencies_hz.size * 2,
+        elapsed_s=time.monotonic() - began,
+    )
+
+
+def _simulate_into(directory: Path, spec: SimulationSpec, ms_name: str) -> None:
+    pointings = pointings_deg(spec)
+    sources = sources_near(spec.sky, spec.seed, pointings[:, 0], pointings[:, 1])
+    gains = draw_gains(spec.gains, spec.seed, spec.antennas)
+    describe_truth(ms_name, spec, pointings, sources, gains).save(*truth_paths(directory / ms_name))
+    report_progress(f"{ms_name}: frame", 0.0)
+    antenna_uvw = measurement_set.write_skeleton(directory / ms_name, spec, pointings)
+
+    windows_hz = spec.window_frequencies_hz
+    baselines = Baselines.of(len(spec.antennas), spec.autocorrelations)
+    # Milliseconds make observations of one night differ in noise and interference.
+    drawn_from = (spec.seed, round(spec.start_mjd * 86_400_000.0))
+    ranks = np.argsort(np.argsort(windows_hz.ravel())).reshape(windows_hz.shape)
+    interference = (
+        draw_interference(
+            spec.rfi,
+            drawn_from,
+            np.sort(windows_hz.ravel()),
+            spec.n_integrations,
+            len(spec.antennas),
+        )
+        if spec.rfi is not None
+        else None
+    )
+    dead = np.isin(spec.antennas, spec.dead_antennas)
+    silent = dead[baselines.first] | dead[baselines.second]
+
+    def window_data(integration: int, window: int) -> NDArray[np.complex64]:
+        pointing = pointings[integration]
+        seen = window_visibilities(
+            sources,
+            (float(pointing[0]), float(pointing[1])),
+            antenna_uvw[integration],
+            baselines,
+            gains,
+            windows_hz[window],
+            float(spec.integration_mjd[integration]),
+            None if interference is None else (interference, integration, ranks[window]),
+        )
+        seen[silent] = 0
+        if spec.sefd_jy > 0:
+            rng = np.random.default_rng([*drawn_from, _THREADS_SEED, integration, window])
+            seen += noise(rng, seen.shape, spec.noise_jy)
+        return seen
+
+    measurement_set.fill(
+        directory / ms_name,
+        spec,
+        window_data,
+        lambda n: report_progress(f"{ms_name}: integration {n}", n / spec.n_integrations),
+    )
+    assert windows_hz.shape[0] == N_SPECTRAL_WINDOWS

@@ -1,0 +1,210 @@
+"""Visibilities of a drift scan, computed from first principles.
+
+Belongs here: the measurement equation of point sources seen through the primary beam, gains,
+noise and interference, one integration at a time.
+Doesn't: reading or writing a MeasurementSet.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.constants import speed_of_light
+
+from contimg_resources.instrument.primary_beam import airy_power
+from contimg_resources.observations.calibrators import separation_deg
+from contimg_resources.simulation.gains import GainModel
+from contimg_resources.simulation.rfi import Interference
+from contimg_resources.simulation.sky import Source
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Complex64s = NDArray[np.complex64]
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """Pairs of antenna ids, in the order of rows.
+
+    Parameters
+    ----------
+    first, second : ndarray of int, shape (baselines,)
+        ANTENNA1 and ANTENNA2.
+    """
+
+    first: Integers
+    second: Integers
+
+    @classmethod
+    def of(cls, n_antennas: int, autocorrelations: bool) -> "Baselines":
+        """Return all pairs with first <= second (or < without autocorrelations)."""
+        first, second = np.triu_indices(n_antennas, 0 if autocorrelations else 1)
+        return cls(first.astype(np.int64), second.astype(np.int64))
+
+
+def direction_cosines(
+    ra_deg: Floats, dec_deg: Floats, ra0_deg: float, dec0_deg: float
+) -> tuple[Floats, Floats, Floats]:
+    """Return l (east), m (north) and n - 1 of directions about a phase centre.
+
+    Parameters
+    ----------
+    ra_deg, dec_deg : ndarray of float
+        Directions, degrees.
+    ra0_deg, dec0_deg : float
+        Phase centre, degrees.
+
+    Notes
+    -----
+    ``n - 1 = -(l^2 + m^2) / (1 + n)`` keeps its precision near the centre.
+    """
+    ra, dec = np.radians(ra_deg - ra0_deg), np.radians(dec_deg)
+    dec0 = np.radians(dec0_deg)
+    east = np.cos(dec) * np.sin(ra)
+    north = np.sin(dec) * np.cos(dec0) - np.cos(dec) * np.sin(dec0) * np.cos(ra)
+    toward = np.sin(dec) * np.sin(dec0) + np.cos(dec) * np.cos(dec0) * np.cos(ra)
+    return east, north, -(east**2 + north**2) / (1.0 + toward)
+
+
+def apparent_flux_jy(
+    sources: Sequence[Source], ra0_deg: float, dec0_deg: float, frequencies_hz: Floats
+) -> Floats:
+    """Return flux density times primary beam, Jy, shape (frequencies, sources)."""
+    positions = np.array([(s.ra_deg, s.dec_deg) for s in sources]).reshape(-1, 2)
+    away = np.radians(separation_deg(positions[:, 0], positions[:, 1], ra0_deg, dec0_deg))
+    flux = np.array([s.model.flux_jy(frequencies_hz) for s in sources])
+    return flux.reshape(len(sources), -1).T * airy_power(away[None, :], frequencies_hz[:, None])
+
+
+def true_visibilities(
+    sources: Sequence[Source],
+    ra0_deg: float,
+    dec0_deg: float,
+    antenna_uvw_m: Floats,
+    frequencies_hz: Floats,
+) -> Complex64s:
+    """Return what perfect antennas would record in one integration.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        The sky.
+    ra0_deg, dec0_deg : float
+        Phase and pointing centre, ICRS, degrees.
+    antenna_uvw_m : ndarray of float, shape (antennas, 3)
+        UVW of each antenna, metres, such that a baseline's UVW is its first antenna's minus its
+        second's (the convention of a MeasurementSet).
+    frequencies_hz : ndarray of float
+        Channel centres, Hz.
+
+    Returns
+    -------
+    ndarray of complex, shape (frequencies, antennas, antennas)
+        Jy; the same in both polarisations.
+
+    Notes
+    -----
+    ``V_ij = sum_s S_s B_s exp(2 pi i nu/c (u_ij l + v_ij m + w_ij (n - 1)))``, in CASA's sign.
+    The exponential is a product of one factor per antenna, so that a channel is one matrix
+    product ``E diag(S B) E^H``. Smearing over channel and integration is left out, as in CASA's
+    own simulator.
+    """
+    n_antennas = len(antenna_uvw_m)
+    if not sources:
+        return np.zeros((frequencies_hz.size, n_antennas, n_antennas), np.complex64)
+    positions = np.array([(s.ra_deg, s.dec_deg) for s in sources])
+    cosines = np.stack(direction_cosines(positions[:, 0], positions[:, 1], ra0_deg, dec0_deg))
+    path_s = antenna_uvw_m @ cosines / speed_of_light
+    turns = frequencies_hz[:, None, None] * path_s
+    # Whole turns go while still in double precision; what is left fits single precision.
+    turns -= np.round(turns)
+    angle = (2.0 * np.pi * turns).astype(np.float32)
+    phasor = np.empty(angle.shape, np.complex64)
+    phasor.real, phasor.imag = np.cos(angle), np.sin(angle)
+    brightness = apparent_flux_jy(sources, ra0_deg, dec0_deg, frequencies_hz).astype(np.float32)
+    return np.asarray((phasor * brightness[:, None, :]) @ phasor.conj().swapaxes(1, 2))
+
+
+def corrupted_visibilities(
+    true: Complex64s,
+    baselines: Baselines,
+    gains: GainModel,
+    frequencies_hz: Floats,
+    mjd: float,
+    heard: Complex64s | None,
+) -> Complex64s:
+    """Return what the real antennas record, before noise.
+
+    Parameters
+    ----------
+    true : ndarray of complex, shape (frequencies, antennas, antennas)
+        Visibilities of perfect antennas, Jy.
+    baselines : Baselines
+        Which pairs are recorded.
+    gains : GainModel
+        ``V_ij = g_i conj(g_j) V_true`` per receptor.
+    frequencies_hz : ndarray of float
+        Channel centres, Hz.
+    mjd : float
+        Middle of the integration, MJD in days.
+    heard : ndarray of complex, shape (emitters, frequencies, antennas), optional
+        Interference at each antenna (see `Interference.heard`).
+
+    Returns
+    -------
+    ndarray of complex, shape (baselines, frequencies, 2)
+        XX and YY, Jy.
+    """
+    if heard is not None:
+        true = true + np.einsum("efi,efj->fij", heard, heard.conj())
+    total = gains.total(frequencies_hz, mjd).astype(np.complex64)
+    recorded = np.empty((baselines.first.size, frequencies_hz.size, 2), np.complex64)
+    for receptor in range(2):
+        per_antenna = np.ascontiguousarray(total[:, receptor, :].T)
+        seen = true * per_antenna[:, :, None] * per_antenna.conj()[:, None, :]
+        recorded[:, :, receptor] = seen[:, baselines.first, baselines.second].T
+    return recorded
+
+
+def window_visibilities(
+    sources: Sequence[Source],
+    pointing_deg: tuple[float, float],
+    antenna_uvw_m: Floats,
+    baselines: Baselines,
+    gains: GainModel,
+    frequencies_hz: Floats,
+    mjd: float,
+    interference: tuple[Interference, int, Integers] | None,
+) -> Complex64s:
+    """Return one integration of one spectral window without noise.
+
+    Parameters
+    ----------
+    sources, antenna_uvw_m, baselines, gains, frequencies_hz, mjd
+        See `true_visibilities` and `corrupted_visibilities`.
+    pointing_deg : (float, float)
+        Phase and pointing centre, ICRS RA and Dec, degrees.
+    interference : (Interference, int, ndarray of int), optional
+        The emitters, the number of the integration, and where this window's channels stand among
+        all channels in ascending frequency.
+
+    Returns
+    -------
+    ndarray of complex, shape (baselines, frequencies, 2)
+        XX and YY, Jy.
+    """
+    true = true_visibilities(sources, *pointing_deg, antenna_uvw_m, frequencies_hz)
+    heard = None
+    if interference is not None:
+        emitters, integration, channels = interference
+        part = Interference(emitters.strength_jy[:, :, channels], emitters.delay_s)
+        heard = part.heard(integration, frequencies_hz)
+    return corrupted_visibilities(true, baselines, gains, frequencies_hz, mjd, heard)
+
+
+def noise(rng: np.random.Generator, shape: tuple[int, ...], sigma_jy: float) -> Complex64s:
+    """Return complex Gaussian noise, `sigma_jy` in the real and in the imaginary part."""
+    drawn = rng.standard_normal((*shape, 2), dtype=np.float32)
+    drawn *= np.float32(sigma_jy)
+    return drawn.view(np.complex64)[..., 0]

@@ -1,0 +1,339 @@
+"""What to simulate.
+
+Belongs here: frozen, serialisable descriptions with their defaults, and the three sizes.
+Doesn't: doing it.
+"""
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_resources.errors import ConfigurationError
+from contimg_resources.instrument.dsa110 import (
+    CHANNEL_WIDTH_HZ,
+    FREQUENCY_MAX_HZ,
+    FREQUENCY_MIN_HZ,
+    INTEGRATION_S,
+    N_CHANNELS_PER_WINDOW,
+    N_INTEGRATIONS,
+    N_SPECTRAL_WINDOWS,
+    SEFD_JY,
+    active_stations,
+    stations,
+)
+from contimg_resources.times import check_mjd
+
+Floats = NDArray[np.float64]
+
+_EAST_WEST = tuple(s.name for s in active_stations() if int(s.name) <= 51)
+_NORTH_SOUTH = tuple(s.name for s in active_stations() if 68 <= int(s.name) <= 102)
+_OUTRIGGERS = tuple(s.name for s in active_stations() if int(s.name) >= 103)
+_TINY_OUTRIGGERS = ("103", "104", "105", "106", "108", "110", "113", "115")
+
+
+class Size(StrEnum):
+    """How large a simulated observation is; the band, the drift and the sky stay the same."""
+
+    TINY = "tiny"
+    """24 stations, 16 x 4 channels: 0.85 million visibilities, seconds; for tests."""
+    SMALL = "small"
+    """40 stations, 16 x 8 channels: 4.8 million visibilities; for the demo."""
+    FULL = "full"
+    """96 stations, 16 x 48 channels: the real 168 million visibilities."""
+
+
+@dataclass(frozen=True)
+class GainSpec:
+    """How far the antennas stray from perfect; every figure is a standard deviation.
+
+    Parameters
+    ----------
+    delay_ns : float
+        Delays, nanoseconds.
+    bandpass_amplitude : float
+        Relative ripple of the amplitude over the band.
+    bandpass_phase_deg : float
+        Ripple of the phase over the band, degrees.
+    amplitude : float
+        Relative spread of the amplitudes between antennas.
+    random_phase : bool
+        Whether each receptor has an arbitrary constant phase.
+    drift_amplitude : float
+        Relative slow drift of the amplitudes (periods of 6 to 24 h).
+    drift_phase_deg : float
+        Slow drift of the phases, degrees (periods of 6 to 24 h).
+    wander_phase_deg : float
+        Fast wander of the phases, degrees (periods of 150 to 900 s).
+    """
+
+    delay_ns: float = 8.0
+    bandpass_amplitude: float = 0.08
+    bandpass_phase_deg: float = 8.0
+    amplitude: float = 0.15
+    random_phase: bool = True
+    drift_amplitude: float = 0.01
+    drift_phase_deg: float = 6.0
+    wander_phase_deg: float = 1.0
+
+    @classmethod
+    def perfect(cls) -> "GainSpec":
+        """Return antennas whose gain is exactly 1."""
+        return cls(0.0, 0.0, 0.0, 0.0, False, 0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class RfiSpec:
+    """Interference, in Jy as seen by a baseline.
+
+    Parameters
+    ----------
+    lines_mhz : tuple of (float, float)
+        Lowest and highest frequency of each persistent emitter, MHz.
+    line_jy : float
+        Strength of the persistent lines.
+    n_bursts : int
+        Broadband bursts, each in one integration.
+    burst_jy : float
+        Strength of a burst.
+    satellite : bool
+        Whether a satellite passes, its carrier sweeping slowly in frequency.
+    satellite_jy : float
+        Strength of the satellite at its culmination.
+    """
+
+    lines_mhz: tuple[tuple[float, float], ...] = ((1378.5, 1379.5), (1487.0, 1499.0))
+    line_jy: float = 300.0
+    n_bursts: int = 2
+    burst_jy: float = 200.0
+    satellite: bool = True
+    satellite_jy: float = 500.0
+
+
+@dataclass(frozen=True)
+class AddedSource:
+    """A point source put on the sky by hand.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    ra_deg, dec_deg : float
+        Position, ICRS, degrees.
+    flux_jy : float
+        Flux density at `reference_ghz`, Jy.
+    spectral_index : float
+        ``S ~ nu^spectral_index``.
+    reference_ghz : float
+        GHz.
+    """
+
+    name: str
+    ra_deg: float
+    dec_deg: float
+    flux_jy: float
+    spectral_index: float = 0.0
+    reference_ghz: float = 1.405
+
+
+@dataclass(frozen=True)
+class SkySpec:
+    """What is on the sky.
+
+    Parameters
+    ----------
+    catalogue : bool
+        Whether the random catalogue is on the sky.
+    minimum_jy, maximum_jy : float
+        Flux density limits of the random catalogue at 1.405 GHz, Jy.
+    calibrators : bool
+        Whether the flux-scale sources are on the sky.
+    added : tuple of AddedSource
+        Further sources.
+    radius_deg : float
+        Sources farther than this from every pointing are left out.
+    """
+
+    catalogue: bool = True
+    minimum_jy: float = 0.03
+    maximum_jy: float = 0.5
+    calibrators: bool = True
+    added: tuple[AddedSource, ...] = ()
+    radius_deg: float = 4.0
+
+
+class DeadStyle(StrEnum):
+    """What a dead antenna leaves in an MS."""
+
+    ZERO = "zero"
+    """Data exactly zero, unflagged."""
+    FLAGGED = "flagged"
+    """Noise alone, flagged."""
+
+
+@dataclass(frozen=True)
+class SimulationSpec:
+    """One observation to simulate.
+
+    Parameters
+    ----------
+    start_mjd : float
+        Begin of the first integration, MJD in days (UTC).
+    apparent_declination_deg : float
+        Where on the meridian the dishes point: apparent declination of date, degrees.
+    antennas : tuple of str
+        Station names, in the order of the ANTENNA table.
+    channels_per_window : int
+        Channels of each of the 16 spectral windows; they always cover the whole band.
+    seed : int
+        Decides the sky, the gains and the order of the windows; with the start time also the
+        noise and the interference.
+    n_integrations : int
+        Integrations of 12.884902 s, one field each.
+    sefd_jy : float
+        System equivalent flux density of an antenna, Jy; 0: no noise.
+    autocorrelations : bool
+        Whether rows of an antenna with itself are written.
+    gains : GainSpec
+        The antennas' imperfections.
+    sky : SkySpec
+        The sky.
+    rfi : RfiSpec, optional
+        Interference; None: none.
+    dead_antennas : tuple of str
+        Names of antennas without signal.
+    dead_style : DeadStyle
+        What they leave in the MS.
+    """
+
+    start_mjd: float
+    apparent_declination_deg: float
+    antennas: tuple[str, ...]
+    channels_per_window: int
+    seed: int = 1
+    n_integrations: int = N_INTEGRATIONS
+    sefd_jy: float = SEFD_JY
+    autocorrelations: bool = False
+    gains: GainSpec = field(default_factory=GainSpec)
+    sky: SkySpec = field(default_factory=SkySpec)
+    rfi: RfiSpec | None = None
+    dead_antennas: tuple[str, ...] = ()
+    dead_style: DeadStyle = DeadStyle.ZERO
+
+    def __post_init__(self) -> None:
+        check_mjd(self.start_mjd)
+        check_antennas(self.antennas, self.dead_antennas)
+        if not -30.0 <= self.apparent_declination_deg <= 90.0:
+            raise ConfigurationError(
+                f"declination {self.apparent_declination_deg} deg can't be observed from OVRO"
+            )
+        if not 1 <= self.channels_per_window <= 16 * N_CHANNELS_PER_WINDOW:
+            raise ConfigurationError(f"{self.channels_per_window} channels a window aren't sane")
+        if self.n_integrations < 1 or self.seed < 0 or not self.sefd_jy >= 0:
+            raise ConfigurationError(
+                "a simulation needs at least one integration, a seed and an SEFD not below zero"
+            )
+        if not 0 < self.sky.minimum_jy < self.sky.maximum_jy:
+            raise ConfigurationError("the catalogue's flux limits must be positive and ascending")
+
+    @classmethod
+    def of_size(
+        cls, size: Size, start_mjd: float, apparent_declination_deg: float, seed: int = 1
+    ) -> "SimulationSpec":
+        """Return the defaults of one size; change what you need with `dataclasses.replace`."""
+        antennas, channels = PRESETS[size]
+        return cls(start_mjd, apparent_declination_deg, antennas, channels, seed)
+
+    @property
+    def channel_width_hz(self) -> float:
+        """Width of a channel, Hz."""
+        return CHANNEL_WIDTH_HZ * N_CHANNELS_PER_WINDOW / self.channels_per_window
+
+    @property
+    def window_frequencies_hz(self) -> Floats:
+        """Channel centres by spectral window id, Hz, shape (16, channels).
+
+        The ids are scrambled in frequency, as in real MS; within a window frequencies ascend.
+        """
+        order = window_order(self.seed)
+        n = self.channels_per_window
+        lowest = FREQUENCY_MIN_HZ - 0.5 * CHANNEL_WIDTH_HZ
+        width = (FREQUENCY_MAX_HZ - FREQUENCY_MIN_HZ + CHANNEL_WIDTH_HZ) / (N_SPECTRAL_WINDOWS * n)
+        ascending = lowest + width * (np.arange(N_SPECTRAL_WINDOWS * n) + 0.5)
+        return np.asarray(ascending.reshape(N_SPECTRAL_WINDOWS, n)[order])
+
+    @property
+    def integration_mjd(self) -> Floats:
+        """Middle of each integration, MJD in days."""
+        return self.start_mjd + (np.arange(self.n_integrations) + 0.5) * INTEGRATION_S / 86_400.0
+
+    @property
+    def mid_mjd(self) -> float:
+        """Middle of the observation, MJD in days."""
+        return self.start_mjd + 0.5 * self.n_integrations * INTEGRATION_S / 86_400.0
+
+    @property
+    def noise_jy(self) -> float:
+        """Noise of the real and of the imaginary part of one visibility of one polarisation, Jy.
+
+        ``SEFD / sqrt(2 dnu dt)`` (Thompson, Moran & Swenson, 3rd ed., 6.2.4).
+        """
+        return float(self.sefd_jy / np.sqrt(2.0 * self.channel_width_hz * INTEGRATION_S))
+
+    @property
+    def working_antennas(self) -> tuple[str, ...]:
+        """Names of the antennas with signal."""
+        return tuple(a for a in self.antennas if a not in self.dead_antennas)
+
+    @property
+    def expected_rms_jy(self) -> float:
+        """Thermal noise of a naturally weighted Stokes I image of all the data, Jy/beam."""
+        n = len(self.working_antennas)
+        samples = n * (n - 1) / 2 * self.n_integrations * self.window_frequencies_hz.size * 2
+        return float(self.noise_jy / np.sqrt(samples)) if samples else float("inf")
+
+
+def check_antennas(antennas: tuple[str, ...], dead: tuple[str, ...]) -> None:
+    """Refuse antennas that the array doesn't have.
+
+    Raises
+    ------
+    ConfigurationError
+        Naming what is unknown, doubled or missing.
+    """
+    known = {s.name for s in stations()}
+    if unknown := [a for a in antennas if a not in known]:
+        raise ConfigurationError(f"no such station: {', '.join(unknown)}; they are '1' to '117'")
+    if len(set(antennas)) != len(antennas) or len(antennas) < 2:
+        raise ConfigurationError("a simulation needs at least two antennas, each named once")
+    if strangers := [a for a in dead if a not in antennas]:
+        raise ConfigurationError(f"dead antennas that aren't in the array: {', '.join(strangers)}")
+
+
+def window_order(seed: int) -> NDArray[np.int64]:
+    """Return for each spectral window id its place in ascending frequency; never sorted."""
+    rng = np.random.default_rng([seed, 16])
+    while True:
+        order = rng.permutation(N_SPECTRAL_WINDOWS)
+        if np.any(np.diff(order) > 0) and np.any(np.diff(order) < 0):
+            return np.asarray(order, dtype=np.int64)
+
+
+def _spread(names: tuple[str, ...], n: int) -> tuple[str, ...]:
+    # Even steps along an arm would repeat one baseline and give grating lobes inside the beam.
+    steps = np.unique(np.round((len(names) - 1) * np.linspace(0, 1, n) ** 1.6).astype(int))
+    return tuple(names[i] for i in steps)
+
+
+#: Antennas and channels per window of each size.
+PRESETS: dict[Size, tuple[tuple[str, ...], int]] = {
+    Size.TINY: (_spread(_EAST_WEST, 8) + _spread(_NORTH_SOUTH, 8) + _TINY_OUTRIGGERS, 4),
+    Size.SMALL: (_spread(_EAST_WEST, 13) + _spread(_NORTH_SOUTH, 13) + _OUTRIGGERS, 8),
+    Size.FULL: (tuple(s.name for s in active_stations()), N_CHANNELS_PER_WINDOW),
+}
+
+
+def without_noise(spec: SimulationSpec) -> SimulationSpec:
+    """Return the same observation without thermal noise."""
+    return replace(spec, sefd_jy=0.0)

@@ -1,0 +1,255 @@
+"""The truth beside a simulated MeasurementSet.
+
+Belongs here: what was put in, as files (JSON, and npz for the gains) and as an object.
+Doesn't: comparing it with what came out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
+
+from contimg_resources.errors import ContimgError, UnreadableObservation
+from contimg_resources.instrument.dsa110 import N_SPECTRAL_WINDOWS
+from contimg_resources.simulation.gains import GainModel
+from contimg_resources.simulation.predict import apparent_flux_jy
+from contimg_resources.simulation.sky import REFERENCE_GHZ, Source
+from contimg_resources.simulation.spec import SimulationSpec
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class TrueSource:
+    """A source that was put on the sky.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    ra_deg, dec_deg : float
+        Position, ICRS, degrees.
+    flux_jy : float
+        Flux density at `reference_ghz`, Jy, without the primary beam.
+    reference_ghz : float
+        GHz.
+    spectral_index : float
+        Slope of log S against log nu at `reference_ghz`.
+    apparent_flux_jy : float
+        Flux density times primary beam, averaged over integrations and channels with equal
+        weight, Jy: what a naturally weighted image of perfect data shows.
+    mean_beam : float
+        Primary beam at the band's centre, averaged over the integrations.
+    calibrator : bool
+        Whether it is a source of the flux scale.
+    """
+
+    name: str
+    ra_deg: float
+    dec_deg: float
+    flux_jy: float
+    reference_ghz: float
+    spectral_index: float
+    apparent_flux_jy: float
+    mean_beam: float
+    calibrator: bool
+
+
+@dataclass(frozen=True)
+class TruthRecord:
+    """What the JSON file holds.
+
+    Parameters
+    ----------
+    ms : str
+        Name of the MS.
+    spec : SimulationSpec
+        What was asked for.
+    mid_mjd : float
+        Middle of the observation, MJD in days.
+    field_ra_deg, field_dec_deg, field_mjd : tuple of float
+        Pointing of each integration, ICRS degrees, and its middle, MJD in days.
+    window_frequencies_hz : tuple of tuple of float
+        Channel centres by spectral window id, Hz.
+    noise_jy : float
+        Noise of the real and of the imaginary part of one visibility of one polarisation, Jy.
+    expected_rms_jy : float
+        Thermal noise of a naturally weighted Stokes I image, Jy/beam.
+    sources : tuple of TrueSource
+        Brightest apparent flux first.
+    """
+
+    ms: str
+    spec: SimulationSpec
+    mid_mjd: float
+    field_ra_deg: tuple[float, ...]
+    field_dec_deg: tuple[float, ...]
+    field_mjd: tuple[float, ...]
+    window_frequencies_hz: tuple[tuple[float, ...], ...]
+    noise_jy: float
+    expected_rms_jy: float
+    sources: tuple[TrueSource, ...]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What was put into a simulated MS.
+
+    Parameters
+    ----------
+    record : TruthRecord
+        Sky, pointings, frequencies, noise.
+    gains : GainModel
+        The antennas' gains, by antenna id.
+    """
+
+    record: TruthRecord
+    gains: GainModel
+
+    @property
+    def spec(self) -> SimulationSpec:
+        """What was asked for."""
+        return self.record.spec
+
+    @property
+    def sources(self) -> tuple[TrueSource, ...]:
+        """The sky, brightest apparent flux first."""
+        return self.record.sources
+
+    @property
+    def mid_mjd(self) -> float:
+        """Middle of the observation, MJD in days."""
+        return self.record.mid_mjd
+
+    @property
+    def antenna_names(self) -> tuple[str, ...]:
+        """Station names by antenna id."""
+        return self.gains.antenna_names
+
+    def antenna_id(self, name: str) -> int:
+        """Return the id of the antenna of that name."""
+        return self.antenna_names.index(name)
+
+    def total_gain(
+        self, antennas: Sequence[int], frequencies_hz: Any, mjd: float
+    ) -> NDArray[np.complex128]:
+        """Return the whole corrupting gain, ``V_ij = g_i conj(g_j) V_true``.
+
+        Parameters
+        ----------
+        antennas : sequence of int
+            Antenna ids.
+        frequencies_hz : array_like
+            Hz, any order.
+        mjd : float
+            MJD in days.
+
+        Returns
+        -------
+        ndarray of complex, shape (antennas, 2, frequencies)
+            Receptors X and Y.
+        """
+        return self.gains.total(frequencies_hz, mjd)[np.asarray(antennas, dtype=int)]
+
+    def save(self, json_path: Path, gains_path: Path) -> None:
+        """Write both files."""
+        frequencies = np.sort(np.ravel(self.record.window_frequencies_hz))
+        json_path.write_bytes(TypeAdapter(TruthRecord).dump_json(self.record, indent=1))
+        self.gains.save(gains_path, frequencies, np.array(self.record.field_mjd))
+
+    @classmethod
+    def load(cls, path: Path) -> "Truth":
+        """Read the truth of an MS, given the MS or its JSON file.
+
+        Raises
+        ------
+        UnreadableObservation
+            If a file is missing or isn't what `save` wrote.
+        """
+        json_path, gains_path = truth_paths(path)
+        try:
+            record = TypeAdapter(TruthRecord).validate_json(json_path.read_bytes())
+            return cls(record, GainModel.load(gains_path))
+        except (OSError, ValueError, KeyError, ValidationError, ContimgError) as error:
+            raise UnreadableObservation(
+                f"no truth of a simulation at {json_path} and {gains_path}: "
+                f"{type(error).__name__}: {str(error).splitlines()[0]}",
+                path=str(json_path),
+            ) from error
+
+
+def truth_paths(path: Path) -> tuple[Path, Path]:
+    """Return the JSON and npz paths that belong to an MS or to its JSON file."""
+    stem = path.name.removesuffix(".ms").removesuffix(".truth.json")
+    return path.with_name(f"{stem}.truth.json"), path.with_name(f"{stem}.gains.npz")
+
+
+def describe_truth(
+    ms_name: str,
+    spec: SimulationSpec,
+    pointings_deg: Floats,
+    sources: Sequence[Source],
+    gains: GainModel,
+) -> Truth:
+    """Gather the truth of one observation.
+
+    Parameters
+    ----------
+    ms_name : str
+        Name of the MS.
+    spec : SimulationSpec
+        What was asked for.
+    pointings_deg : ndarray of float, shape (integrations, 2)
+        ICRS RA and Dec of each integration's pointing, degrees.
+    sources : sequence of Source
+        The sky.
+    gains : GainModel
+        The gains.
+    """
+    frequencies_hz = spec.window_frequencies_hz
+    # The beam is smooth: the middle of each window stands for the window.
+    middles_hz = frequencies_hz.mean(axis=1)
+    apparent = np.mean([apparent_flux_jy(sources, *p, middles_hz) for p in pointings_deg], axis=0)
+    center_hz = np.array([REFERENCE_GHZ * 1e9])
+    at_center = np.mean([apparent_flux_jy(sources, *p, center_hz) for p in pointings_deg], axis=0)
+    listed = [
+        TrueSource(
+            name=s.name,
+            ra_deg=s.ra_deg,
+            dec_deg=s.dec_deg,
+            flux_jy=float(s.model.flux_jy(center_hz)[0]),
+            reference_ghz=REFERENCE_GHZ,
+            spectral_index=_slope(s),
+            apparent_flux_jy=float(apparent[:, i].sum() / N_SPECTRAL_WINDOWS),
+            mean_beam=float(at_center[0, i] / s.model.flux_jy(center_hz)[0]),
+            calibrator=s.calibrator,
+        )
+        for i, s in enumerate(sources)
+    ]
+    record = TruthRecord(
+        ms=ms_name,
+        spec=spec,
+        mid_mjd=spec.mid_mjd,
+        field_ra_deg=tuple(pointings_deg[:, 0].tolist()),
+        field_dec_deg=tuple(pointings_deg[:, 1].tolist()),
+        field_mjd=tuple(spec.integration_mjd.tolist()),
+        window_frequencies_hz=tuple(tuple(w) for w in frequencies_hz.tolist()),
+        noise_jy=spec.noise_jy,
+        expected_rms_jy=spec.expected_rms_jy,
+        sources=tuple(sorted(listed, key=lambda s: -s.apparent_flux_jy)),
+    )
+    return Truth(record, gains)
+
+
+def truth_as_dict(truth: Truth) -> dict[str, Any]:
+    """Return the record as plain data."""
+    return asdict(truth.record)
+
+
+def _slope(source: Source) -> float:
+    low, high = source.model.flux_jy(np.array([REFERENCE_GHZ * 0.99e9, REFERENCE_GHZ * 1.01e9]))
+    return float(np.log(high / low) / np.log(1.01 / 0.99))
