@@ -12,9 +12,9 @@ from contimg_resources.errors import ConfigurationError
 from contimg_resources.observations.calibrators import (
     Calibrator,
     CalibratorCatalogue,
-    FluxModel,
     refuse_variable,
 )
+from contimg_resources.observations.flux_model import FluxModel
 
 #: Numeric columns with their units and the bounds within which a value makes sense.
 _NUMBERS: dict[str, tuple[str, float, float]] = {

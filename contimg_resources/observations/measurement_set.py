@@ -2,22 +2,23 @@
 
 Belongs here: reading the main table and its sub-tables through casatools, read-only.
 Doesn't: checks that need no CASA, and calibrators (see `contimg_resources.observations.reading`);
-what antennas and flags amount to (see `contimg_resources.observations.flag_counts`).
+phase centres (`contimg_resources.observations.phase_centres`); what antennas and flags amount to
+(`contimg_resources.observations.flag_counts`).
 """
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.casa.child import report_progress
-from contimg_resources.errors import InvalidName, UnreadableObservation
+from contimg_resources.errors import UnreadableObservation
 from contimg_resources.observations.casa_table import OpenTable
 from contimg_resources.observations.flag_counts import FlagCounts, MainColumns, count_flags
 from contimg_resources.observations.model import Antenna, ObservedField, SpectralWindow
-from contimg_resources.times import SECONDS_PER_DAY, mjd_from_casa_seconds
+from contimg_resources.observations.phase_centres import observed_fields, utc_mjd
+from contimg_resources.times import SECONDS_PER_DAY
 
 Floats = NDArray[np.float64]
 
@@ -35,9 +36,6 @@ COLUMNS = (
     *("TIME", "INTERVAL", "ANTENNA1", "ANTENNA2", "FIELD_ID", "DATA_DESC_ID"),
     *("UVW", "FLAG_ROW", "FLAG", "WEIGHT", "SIGMA", "DATA"),
 )
-
-#: Direction frames that don't turn with the Earth, so that ICRS follows without time and place.
-_SKY_FRAMES = ("ICRS", "J2000", "B1950", "GALACTIC")
 
 #: Names of the correlation codes of the MeasurementSet definition (casacore's Stokes types).
 _CORRELATIONS = dict(
@@ -142,7 +140,7 @@ def read_measurement_set(request: ReadRequest) -> MeasurementSetContent:
         _read_last_cells(main, columns, setup.shapes)
         names, dish_diameter_m = _antennas(path, columns)
         telescope = _telescope(path)
-        fields = _fields(path, columns, clock_offset_s)
+        fields = observed_fields(path, columns, clock_offset_s)
         report_progress("reading FLAG and DATA", 0.3)
         counts = count_flags(
             main,
@@ -157,8 +155,8 @@ def read_measurement_set(request: ReadRequest) -> MeasurementSetContent:
     return MeasurementSetContent(
         telescope=telescope,
         dish_diameter_m=dish_diameter_m,
-        start_mjd=_mjd(path, start_s),
-        end_mjd=_mjd(path, end_s),
+        start_mjd=utc_mjd(path, start_s),
+        end_mjd=utc_mjd(path, end_s),
         integration_s=float(np.median(columns.interval_s)),
         n_integrations=columns.n_integrations,
         n_rows=columns.time_s.size,
@@ -182,15 +180,6 @@ def _judged(names: tuple[str, ...], counts: FlagCounts) -> tuple[Antenna, ...]:
     )
 
 
-def _mjd(path: Path, seconds: float) -> float:
-    try:
-        return mjd_from_casa_seconds(seconds)
-    except InvalidName as error:
-        raise UnreadableObservation(
-            f"{path}: column TIME holds a wrong time: {error.message}", path=str(path)
-        ) from error
-
-
 def _main_columns(main: OpenTable) -> MainColumns:
     time_s, interval_s = main.column("TIME"), main.column("INTERVAL")
     for name, values in (("TIME", time_s), ("INTERVAL", interval_s)):
@@ -203,7 +192,7 @@ def _main_columns(main: OpenTable) -> MainColumns:
     if not interval_s.min() > 0:
         raise main.unreadable("column INTERVAL holds integrations of no length")
     for extreme in (time_s.min(), time_s.max()):
-        _mjd(main.path, float(extreme))
+        utc_mjd(main.path, float(extreme))
     return MainColumns(
         time_s=time_s,
         interval_s=interval_s,
@@ -326,58 +315,3 @@ def _telescope(path: Path) -> str:
         if not names or not names[0]:
             raise table.unreadable("no telescope is named")
         return names[0]
-
-
-def _fields(path: Path, columns: MainColumns, offset_s: float) -> tuple[ObservedField, ...]:
-    fields = []
-    with OpenTable(path / "FIELD", path) as table:
-        table.check_ids("FIELD_ID", columns.field_id)
-        names = table.column("NAME")
-        for field_id in (int(i) for i in np.unique(columns.field_id)):
-            times_s = columns.time_s[columns.field_id == field_id]
-            middle_s = 0.5 * float(times_s.min() + times_s.max())
-            ra_deg, dec_deg = _direction_deg(table, field_id, middle_s)
-            fields.append(
-                ObservedField(
-                    id=field_id,
-                    name=str(names[field_id]),
-                    ra_deg=ra_deg,
-                    dec_deg=dec_deg,
-                    mid_mjd=_mjd(path, middle_s + offset_s),
-                )
-            )
-    return tuple(sorted(fields, key=lambda f: (f.mid_mjd, f.id)))
-
-
-def _direction_deg(table: OpenTable, row: int, time_s: float) -> tuple[float, float]:
-    """Return a phase centre in ICRS, degrees; a moving one at `time_s`."""
-    from casatools import measures
-
-    polynomial = np.asarray(table.cell("PHASE_DIR", row), np.float64)
-    origin_s = float(table.cell("TIME", row)) if polynomial.shape[1] > 1 else time_s
-    direction = polynomial @ (time_s - origin_s) ** np.arange(polynomial.shape[1])
-    if not np.all(np.isfinite(direction)) or abs(direction[1]) > 0.5 * np.pi + 1e-9:
-        raise table.unreadable(f"field {row} has no finite phase centre in PHASE_DIR")
-    frame = _frame(table, row)
-    if frame not in _SKY_FRAMES:
-        raise table.unreadable(
-            f"field {row} has its phase centre in the frame {frame}; one of "
-            f"{', '.join(_SKY_FRAMES)} was expected"
-        )
-    if frame != "ICRS":
-        me = measures()
-        given = me.direction(frame, *(f"{float(angle)!r}rad" for angle in direction))
-        icrs = me.measure(given, "ICRS")
-        direction = np.array([icrs["m0"]["value"], icrs["m1"]["value"]])
-    return float(np.degrees(direction[0]) % 360.0), float(np.degrees(direction[1]))
-
-
-def _frame(table: OpenTable, row: int) -> str:
-    """Return the direction frame of a row: one for the column, or a code for each row."""
-    measure: dict[str, Any] = table.keywords("PHASE_DIR").get("MEASINFO", {})
-    if "VarRefCol" in measure:
-        code = int(table.cell(str(measure["VarRefCol"]), row))
-        codes = [int(c) for c in measure["TabRefCodes"]]
-        return str(measure["TabRefTypes"][codes.index(code)]) if code in codes else f"code {code}"
-    frame = str(measure.get("Ref", "not stated"))
-    return "J2000" if frame == "FK5" else frame

@@ -8,9 +8,9 @@ from contimg_resources.observations.calibrators import (
     FLUX_SCALE_SOURCES,
     Calibrator,
     CalibratorCatalogue,
-    FluxModel,
     separation_deg,
 )
+from contimg_resources.observations.flux_model import FluxModel
 from contimg_resources.observations.model import ObservedField
 
 CATALOGUE = CalibratorCatalogue()

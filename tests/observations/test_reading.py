@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from contimg_resources.casa import Casa
-from contimg_resources.observations.calibrators import Calibrator, CalibratorCatalogue, FluxModel
+from contimg_resources.observations.calibrators import Calibrator, CalibratorCatalogue
+from contimg_resources.observations.flux_model import FluxModel
 from contimg_resources.observations.model import Observation
 from contimg_resources.observations.reading import read_observation
 from contimg_resources.observations.settling import content_signature

@@ -1,0 +1,86 @@
+"""Flux density against frequency.
+
+Belongs here: the one form that the flux scale's polynomials and power laws share.
+Doesn't: the sources (see `contimg_resources.observations.calibrators`).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+PERLEY_BUTLER_2017 = "Perley-Butler 2017"
+
+
+@dataclass(frozen=True)
+class FluxModel:
+    """A flux density against frequency.
+
+    Parameters
+    ----------
+    coefficients : tuple of float
+        a_0, a_1, ... of ``log10 S[Jy] = sum a_k (log10(nu / reference))^k``.
+    reference_ghz : float
+        Reference frequency, GHz.
+    scale : str
+        Where the figures come from.
+    valid_ghz : tuple of float, optional
+        Lowest and highest frequency where the model holds, GHz; None: not stated.
+    """
+
+    coefficients: tuple[float, ...]
+    reference_ghz: float
+    scale: str
+    valid_ghz: tuple[float, float] | None = None
+
+    @classmethod
+    def power_law(
+        cls, flux_jy: float, reference_ghz: float, spectral_index: float, scale: str
+    ) -> "FluxModel":
+        """Return ``S = flux_jy (nu / reference)^spectral_index``."""
+        return cls((math.log10(flux_jy), spectral_index), reference_ghz, scale)
+
+    def holds_at(self, frequency_hz: float) -> bool:
+        """Tell whether the model gives a flux density at a frequency in Hz."""
+        low, high = self.valid_ghz or (0.0, math.inf)
+        return low <= frequency_hz / 1e9 <= high and frequency_hz > 0
+
+    def flux_jy(self, frequency_hz: Any) -> Floats:
+        """Return the flux density.
+
+        Parameters
+        ----------
+        frequency_hz : array_like
+            Frequencies, Hz, positive.
+
+        Returns
+        -------
+        ndarray of float
+            Flux densities, Jy, of the shape of `frequency_hz`.
+
+        Raises
+        ------
+        ValueError
+            If a frequency isn't finite and positive, or lies where the model doesn't hold.
+
+        References
+        ----------
+        Perley & Butler 2017, ApJS 230, 7, equation 1.
+        """
+        ghz = np.asarray(frequency_hz, dtype=np.float64) / 1e9
+        if not np.all(np.isfinite(ghz) & (ghz > 0)):
+            raise ValueError("a flux density needs finite positive frequencies in Hz")
+        if self.valid_ghz is not None:
+            low, high = self.valid_ghz
+            if not np.all((ghz >= low) & (ghz <= high)):
+                raise ValueError(
+                    f"the {self.scale} model holds from {low:g} to {high:g} GHz; asked for "
+                    f"{ghz.min():.6g} to {ghz.max():.6g} GHz (are these Hz?)"
+                )
+        logarithm = np.log10(ghz / self.reference_ghz)
+        exponent = np.polynomial.polynomial.polyval(logarithm, np.array(self.coefficients))
+        return np.asarray(10.0**exponent, dtype=np.float64)
