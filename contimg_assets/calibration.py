@@ -4,15 +4,10 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from contimg_assets.descriptions import describe_calibrated, describe_set
 from contimg_assets.failures import TRANSIENT_RETRIES, told_to_dagster
 from contimg_assets.partitions import calibration_mjd, observation_key, observation_mjd
-from contimg_assets.telling import (
-    content_version,
-    describe_active,
-    describe_calibrated,
-    describe_set,
-    log_progress,
-)
+from contimg_assets.telling import content_version, log_progress
 from contimg_resources import steps
 from contimg_resources.errors import CalibrationFailed
 from contimg_resources.steps.resource import WorkshopParam
@@ -99,7 +94,7 @@ def calibrated_ms(
             workshop, key, run_id=context.run_id, progress=log_progress(context)
         )
     return dg.MaterializeResult(
-        metadata={**describe_active(calibrated.active), **describe_calibrated(calibrated)},
+        metadata=describe_calibrated(calibrated),
         data_version=content_version(
             calibrated.observation.signature,
             *(table.checksum for table in calibrated.active.set.tables),

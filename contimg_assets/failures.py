@@ -82,15 +82,9 @@ def _reason(event: dg.DagsterEvent) -> str:
     return data.error.message.strip() if data.error else "no reason was recorded"
 
 
-def _metadata(details: dict[str, Any]) -> dict[str, dg.MetadataValue[Any]]:
-    simple = {
-        bool: dg.MetadataValue.bool,
-        int: dg.MetadataValue.int,
-        float: dg.MetadataValue.float,
-        str: dg.MetadataValue.text,
-    }
+def _metadata(details: dict[str, Any]) -> dict[str, Any]:
     return {
-        name: simple[type(value)](value) if type(value) in simple else dg.MetadataValue.json(value)
+        name: value if isinstance(value, str | int | float) else dg.MetadataValue.json(value)
         for name, value in details.items()
         if value is not None
     }

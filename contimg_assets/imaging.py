@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import dagster as dg
 
 from contimg_assets.calibration import calibrated_ms
+from contimg_assets.descriptions import describe_image
 from contimg_assets.failures import TRANSIENT_RETRIES, told_to_dagster
 from contimg_assets.partitions import observation_key, observation_mjd
-from contimg_assets.telling import check_result, content_version, describe_image, log_progress
+from contimg_assets.telling import check_result, content_version, log_progress
 from contimg_resources import steps
 from contimg_resources.steps.resource import WorkshopParam
 

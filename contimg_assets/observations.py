@@ -2,10 +2,11 @@
 
 import dagster as dg
 
+from contimg_assets.descriptions import describe_day
 from contimg_assets.failures import told_to_dagster
 from contimg_assets.imaging import image_5min
 from contimg_assets.partitions import observation_mjd, utc_day
-from contimg_assets.telling import content_version, describe_day
+from contimg_assets.telling import content_version
 from contimg_resources import steps
 from contimg_resources.steps.resource import WorkshopParam
 

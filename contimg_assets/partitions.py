@@ -30,9 +30,10 @@ def observation_key(context: dg.AssetExecutionContext) -> str:
     dagster.Failure
         If it isn't an MJD with five decimals.
     """
+    key = str(context.partition_key)
     with told_to_dagster():
-        parse_partition_key(context.partition_key)
-    return context.partition_key
+        parse_partition_key(key)
+    return key
 
 
 def add_requests(

@@ -13,6 +13,7 @@ import dagster as dg
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 from dagster._core.storage.tags import PARTITION_NAME_TAG, PRIORITY_TAG, RUN_KEY_TAG
 
+from contimg_assets.descriptions import describe_arrival
 from contimg_assets.failures import failed_steps
 from contimg_assets.jobs import (
     DAY_TAG,
@@ -23,7 +24,6 @@ from contimg_assets.jobs import (
     solve_job,
 )
 from contimg_assets.partitions import add_requests, calibration_mjd, observation_mjd
-from contimg_assets.telling import describe_arrival
 from contimg_resources.settings import SensorSettings
 from contimg_resources.steps.resource import WorkshopParam
 from contimg_resources.steps.starting import Open, open_observations, record_failure
@@ -48,8 +48,8 @@ def build_observation_sensor(pace: SensorSettings) -> dg.SensorDefinition:
         context: dg.SensorEvaluationContext, workshop: WorkshopParam
     ) -> dg.SensorResult | dg.SkipReason:
         seen = look(workshop, Memory.from_text(context.cursor), budget_s=LOOK_BUDGET_S)
-        for bad in seen.unreadable:
-            context.log.error(bad.reason)
+        for aside in seen.set_aside:
+            context.log.error(aside.reason)
         undone = open_observations(workshop)
         requests = (
             *_solve_requests(context.instance, undone),

@@ -6,7 +6,6 @@ Doesn't: deciding or measuring anything.
 
 import base64
 import hashlib
-from typing import Any
 
 import dagster as dg
 
@@ -22,13 +21,14 @@ _PROGRESS_STEP = 0.25
 
 def log_progress(context: dg.AssetExecutionContext) -> Progress:
     """Return a progress callback that logs to the run, sparingly: each line is a database row."""
-    last = {"message": "", "fraction": -1.0}
+    last_message, last_fraction = "", -1.0
 
     def tell(message: str, fraction: float | None = None) -> None:
+        nonlocal last_message, last_fraction
         done = -1.0 if fraction is None else fraction
-        if message == last["message"] and done < float(last["fraction"]) + _PROGRESS_STEP:
+        if message == last_message and done < last_fraction + _PROGRESS_STEP:
             return
-        last.update(message=message, fraction=done)
+        last_message, last_fraction = message, done
         context.log.info(message if fraction is None else f"{message} ({fraction:.0%})")
 
     return tell
@@ -67,34 +67,3 @@ def picture(png: bytes, caption: str) -> dg.MarkdownMetadataValue:
 def content_version(*parts: str) -> dg.DataVersion:
     """Return one data version for several checksums."""
     return dg.DataVersion(hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16])
-
-
-def describe_active(active: Any) -> dict[str, Any]:
-    """Return which caltable set was applied, with its version and checksums."""
-    return {
-        "caltable_set": active.set.name,
-        "caltable_version": active.set.version,
-        "caltable_age_h": active.age_h,
-        "caltable_borrowed": active.borrowed,
-        "caltables": _tables(active.set),
-    }
-
-
-def describe_set(solved: Any) -> dict[str, Any]:
-    return {}
-
-
-def describe_calibrated(calibrated: Any) -> dict[str, Any]:
-    return {}
-
-
-def describe_image(imaged: Any) -> dict[str, Any]:
-    return {}
-
-
-def describe_day(log: Any) -> dict[str, Any]:
-    return {}
-
-
-def describe_arrival(arrival: Any) -> dict[str, Any]:
-    return {}

@@ -1,0 +1,205 @@
+"""What each materialization says about itself on its page.
+
+Belongs here: the metadata of results. Numbers keep their names for ever and end with their units:
+Dagster draws each over the partitions.
+Doesn't: measuring; telling Dagster anything else (see `contimg_assets.telling`).
+"""
+
+from typing import Any
+
+import dagster as dg
+
+from contimg_assets.telling import picture
+from contimg_resources.calibration.model import SolvedCaltable
+from contimg_resources.imaging.model import Source
+from contimg_resources.products.model import ObservationRecord
+from contimg_resources.registry.model import ActiveCaltables, CaltableSet
+from contimg_resources.steps import Arrived, Calibrated, DayLog, Imaged, Solved
+from contimg_resources.times import isot_from_mjd
+
+Metadata = dict[str, Any]
+
+#: So many sources are listed on an image's page.
+_MAX_SOURCES = 20
+
+
+def describe_arrival(arrived: Arrived) -> Metadata:
+    """Say what an MS is."""
+    observation = arrived.observation
+    first, last = observation.spectral_windows[0], observation.spectral_windows[-1]
+    return {
+        "path": dg.MetadataValue.path(observation.path),
+        "outcome": arrived.outcome.value,
+        "start_utc": isot_from_mjd(observation.start_mjd),
+        "end_utc": isot_from_mjd(observation.end_mjd),
+        "mid_mjd": observation.mid_mjd,
+        "declination_deg": observation.declination_deg,
+        "n_integrations": observation.n_integrations,
+        "n_antennas_working": len(observation.working_antennas),
+        "n_antennas": len(observation.antennas),
+        "band_mhz": f"{first.first_hz / 1e6:.3f} - {last.last_hz / 1e6:.3f}",
+        "flag_fraction": observation.flagged_fraction,
+        "calibrators": ", ".join(
+            f"{c.name} ({c.apparent_flux_jy:.2f} Jy apparent)" for c in observation.calibrators
+        )
+        or "none",
+        "caltables": arrived.reason,
+    }
+
+
+def describe_set(solved: Solved) -> Metadata:
+    """Say how good a solve is, and what is in the set."""
+    result = solved.result
+    return {
+        **_describe_registered(solved.set),
+        "calibrator": result.calibrator,
+        "refant": f"{result.refant}: {result.refant_reason}",
+        "valid_from_utc": isot_from_mjd(solved.set.start_mjd),
+        "valid_until_utc": isot_from_mjd(solved.set.end_mjd),
+        "flag_fraction": result.flagged_fraction,
+        "n_antennas_working": result.working_antennas,
+        "least_median_snr": min(t.quality.median_snr for t in result.tables),
+        "largest_table_flag_fraction": max(t.quality.flagged_fraction for t in result.tables),
+        "quality": dg.MetadataValue.table([_quality(t) for t in result.tables]),
+        "plots": dg.MetadataValue.md("\n".join(f"- `{plot}`" for plot in result.plots) or "none"),
+        **({"notes": "; ".join(result.notes)} if result.notes else {}),
+    }
+
+
+def describe_calibrated(calibrated: Calibrated) -> Metadata:
+    """Say which set was applied, with its version and checksums, and what was flagged."""
+    result = calibrated.result
+    return {
+        "ms": dg.MetadataValue.path(result.ms),
+        **_describe_active(calibrated.active),
+        "flag_fraction": result.flagged_fraction,
+        "flag_fraction_arrived": result.input_flagged_fraction,
+        "flag_fraction_rfi": result.rfi_flagged_fraction,
+        "n_antennas_working": len(result.working_antennas),
+        "n_rows": result.n_rows,
+        **_direction("phase_center", result.phase_center_deg),
+    }
+
+
+def describe_image(imaged: Imaged) -> Metadata:
+    """Show the image, and say how good it is and which caltables made it."""
+    result, statistics = imaged.result, imaged.result.statistics
+    return {
+        "image": picture(imaged.thumbnail, f"observation {imaged.observation.key}"),
+        "caltable_set": imaged.calibrated.set_name,
+        "caltable_version": imaged.calibrated.set_version,
+        "caltable_borrowed": imaged.calibrated.borrowed,
+        "rms_mjy": 1e3 * statistics.rms_jy,
+        "expected_rms_mjy": 1e3 * statistics.expected_rms_jy,
+        "peak_jy": statistics.peak_jy,
+        "dynamic_range": statistics.dynamic_range,
+        "bmaj_arcsec": statistics.beam.major_arcsec,
+        "bmin_arcsec": statistics.beam.minor_arcsec,
+        "bpa_deg": statistics.beam.angle_deg,
+        "n_sources": statistics.n_sources,
+        "n_clean_iterations": result.n_iterations,
+        "image_size_pixels": result.grid.size,
+        "cell_arcsec": result.grid.cell_arcsec,
+        "frequency_mhz": result.frequency_hz / 1e6,
+        **_direction("center", (result.grid.ra_deg, result.grid.dec_deg)),
+        "sources": dg.MetadataValue.table([_source(s) for s in result.sources[:_MAX_SOURCES]])
+        if result.sources
+        else "none",
+        "files": dg.MetadataValue.path(result.directory),
+    }
+
+
+def describe_day(log: DayLog) -> Metadata:
+    """Sum up one UTC day."""
+    return {
+        "mjd_day": log.mjd_day,
+        "n_observations": len(log.observations),
+        **{f"n_{state.value}": count for state, count in log.counts.items()},
+        "observed_h": log.observed_h,
+        "n_caltable_sets": len(log.caltable_sets),
+        "n_gaps": len(log.gaps),
+        "largest_gap_s": max((gap.length_s for gap in log.gaps), default=0.0),
+        "observations": dg.MetadataValue.table([_line(o, log) for o in log.observations])
+        if log.observations
+        else "none",
+    }
+
+
+def _describe_active(active: ActiveCaltables) -> Metadata:
+    return {
+        **_describe_registered(active.set),
+        "caltable_age_h": active.age_h,
+        "caltable_borrowed": active.borrowed,
+    }
+
+
+def _describe_registered(caltables: CaltableSet) -> Metadata:
+    return {
+        "caltable_set": caltables.name,
+        "caltable_version": caltables.version,
+        "n_caltables": len(caltables.tables),
+        "caltables": dg.MetadataValue.table(
+            [
+                dg.TableRecord(
+                    {
+                        "order": table.apply_order,
+                        "type": table.type.value,
+                        "path": str(table.path),
+                        "checksum": table.checksum,
+                    }
+                )
+                for table in caltables.tables
+            ]
+        ),
+    }
+
+
+def _quality(table: SolvedCaltable) -> dg.TableRecord:
+    quality = table.quality
+    return dg.TableRecord(
+        {
+            "type": table.type.value,
+            "median_snr": round(quality.median_snr, 1),
+            "flag_fraction": round(quality.flagged_fraction, 4),
+            "amplitude_scatter": _rounded(quality.amplitude_scatter),
+            "phase_scatter_deg": _rounded(quality.phase_scatter_deg),
+            "solutions": quality.n_solutions,
+            "dead_antennas": quality.n_dead_antennas,
+        }
+    )
+
+
+def _source(source: Source) -> dg.TableRecord:
+    return dg.TableRecord(
+        {
+            "ra_deg": round(source.ra_deg, 5),
+            "dec_deg": round(source.dec_deg, 5),
+            "flux_jy": round(source.flux_jy, 5),
+            "error_jy": round(source.flux_error_jy, 5),
+            "snr": round(source.snr, 1),
+            "primary_beam": round(source.primary_beam, 3),
+        }
+    )
+
+
+def _line(observation: ObservationRecord, log: DayLog) -> dg.TableRecord:
+    image = log.images.get(observation.key)
+    return dg.TableRecord(
+        {
+            "key": observation.key,
+            "state": observation.state.value,
+            "calibrator": observation.calibrator,
+            "rms_mjy": _rounded(image.rms_mjy if image else None),
+            "reason": observation.reason,
+        }
+    )
+
+
+def _direction(name: str, ra_dec_deg: tuple[float, float] | None) -> Metadata:
+    if ra_dec_deg is None:
+        return {}
+    return {f"{name}_ra_deg": ra_dec_deg[0], f"{name}_dec_deg": ra_dec_deg[1]}
+
+
+def _rounded(value: float | None) -> float | str:
+    return "" if value is None else round(value, 4)
