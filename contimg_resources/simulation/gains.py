@@ -69,7 +69,7 @@ class GainModel:
     def delay_term(self, frequencies_hz: Any) -> Complexes:
         """Return ``exp(2 pi i tau (nu - nu_0))``, shape (antennas, 2, frequencies)."""
         turn = 2.0 * np.pi * (np.asarray(frequencies_hz, np.float64) - REFERENCE_HZ)
-        return np.exp(1j * self.delay_s[..., None] * turn)
+        return np.asarray(np.exp(1j * self.delay_s[..., None] * turn))
 
     def bandpass(self, frequencies_hz: Any) -> Complexes:
         """Return the bandpass without the delay, shape (antennas, 2, frequencies)."""
@@ -99,7 +99,7 @@ class GainModel:
         Arrays beside the model's own: ``delay_ns`` (antennas, 2), ``bandpass`` (antennas, 2,
         frequencies), ``gain`` (antennas, 2, times), ``frequencies_hz`` and ``mjd``.
         """
-        model = {f.name: np.asarray(getattr(self, f.name)) for f in fields(self)}
+        model: dict[str, Any] = {f.name: np.asarray(getattr(self, f.name)) for f in fields(self)}
         np.savez(
             path,
             **model,

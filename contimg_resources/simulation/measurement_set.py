@@ -151,12 +151,8 @@ def _observe(ms: Path, spec: SimulationSpec, pointings_deg: Floats) -> None:
             referencetime=measures.epoch("TAI", f"{start_s:.6f}s"),
         )
         for integration, (ra_deg, dec_deg) in enumerate(pointings_deg):
-            simulator.setfield(
-                sourcename=field_name(integration),
-                sourcedirection=measures.direction(
-                    "J2000", f"{ra_deg:.12f}deg", f"{dec_deg:.12f}deg"
-                ),
-            )
+            direction = measures.direction("J2000", f"{ra_deg:.12f}deg", f"{dec_deg:.12f}deg")
+            simulator.setfield(sourcename=field_name(integration), sourcedirection=direction)
         for integration in range(spec.n_integrations):
             simulator.observe(
                 sourcename=field_name(integration),

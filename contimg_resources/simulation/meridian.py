@@ -7,7 +7,7 @@ UT1 is taken as UTC: since 1972 they differ by less than 0.9 s, that is 13" of p
 of 2.8 deg. Phase centres stay exact, for they are what is written.
 """
 
-import erfa
+import erfa  # type: ignore[import-untyped]
 import numpy as np
 
 from contimg_resources.instrument.dsa110 import LONGITUDE_DEG

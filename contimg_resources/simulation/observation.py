@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from contimg_resources.casa.child import report_progress
 from contimg_resources.errors import ConfigurationError
-from contimg_resources.instrument.dsa110 import N_SPECTRAL_WINDOWS
 from contimg_resources.simulation import measurement_set
 from contimg_resources.simulation.gains import draw_gains
 from contimg_resources.simulation.meridian import meridian_direction_deg
@@ -25,7 +24,7 @@ from contimg_resources.simulation.spec import SimulationSpec
 from contimg_resources.simulation.truth import describe_truth, truth_paths
 from contimg_resources.times import datetime_from_mjd
 
-_THREADS_SEED = 4
+_NOISE_STREAM = 4
 
 
 @dataclass(frozen=True)
@@ -179,7 +178,7 @@ def _simulate_into(directory: Path, spec: SimulationSpec, ms_name: str) -> None:
         )
         seen[silent] = 0
         if spec.sefd_jy > 0:
-            rng = np.random.default_rng([*drawn_from, _THREADS_SEED, integration, window])
+            rng = np.random.default_rng([*drawn_from, _NOISE_STREAM, integration, window])
             seen += noise(rng, seen.shape, spec.noise_jy)
         return seen
 
@@ -189,4 +188,3 @@ def _simulate_into(directory: Path, spec: SimulationSpec, ms_name: str) -> None:
         window_data,
         lambda n: report_progress(f"{ms_name}: integration {n}", n / spec.n_integrations),
     )
-    assert windows_hz.shape[0] == N_SPECTRAL_WINDOWS

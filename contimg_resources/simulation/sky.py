@@ -10,11 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.observations.calibrators import (
-    FLUX_SCALE_SOURCES,
-    FluxModel,
-    separation_deg,
-)
+from contimg_resources.observations.calibrators import FLUX_SCALE_SOURCES, separation_deg
+from contimg_resources.observations.flux_model import FluxModel
 from contimg_resources.simulation.spec import SkySpec
 
 Floats = NDArray[np.float64]
@@ -145,13 +142,12 @@ def _catalogue_cell(sky: SkySpec, seed: int, ra_cell: int, dec_cell: int) -> lis
 
 
 def _per_deg2(flux_jy: Floats) -> Floats:
-    return np.exp(np.interp(np.log(flux_jy), np.log(_COUNTS_FLUX_JY), np.log(_COUNTS_PER_DEG2)))
+    counts = np.interp(np.log(flux_jy), np.log(_COUNTS_FLUX_JY), np.log(_COUNTS_PER_DEG2))
+    return np.asarray(np.exp(counts), np.float64)
 
 
 def _source_name(ra_deg: float, dec_deg: float) -> str:
-    tenths = int(ra_deg / 15.0 * 36_000.0)
-    seconds = int(abs(dec_deg) * 3600.0)
-    return (
-        f"J{tenths // 36_000:02d}{tenths // 600 % 60:02d}{tenths / 10 % 60:04.1f}"
-        f"{'-' if dec_deg < 0 else '+'}{seconds // 3600:02d}{seconds // 60 % 60:02d}{seconds % 60:02d}"
-    )
+    tenths, arcsec = int(ra_deg * 2_400.0), int(abs(dec_deg) * 3_600.0)
+    hours = f"{tenths // 36_000:02d}{tenths // 600 % 60:02d}{tenths / 10 % 60:04.1f}"
+    degrees = f"{arcsec // 3600:02d}{arcsec // 60 % 60:02d}{arcsec % 60:02d}"
+    return f"J{hours}{'-' if dec_deg < 0 else '+'}{degrees}"

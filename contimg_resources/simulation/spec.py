@@ -23,7 +23,7 @@ from contimg_resources.instrument.dsa110 import (
     active_stations,
     stations,
 )
-from contimg_resources.times import check_mjd
+from contimg_resources.times import SECONDS_PER_DAY, check_mjd
 
 Floats = NDArray[np.float64]
 
@@ -261,17 +261,18 @@ class SimulationSpec:
         lowest = FREQUENCY_MIN_HZ - 0.5 * CHANNEL_WIDTH_HZ
         width = (FREQUENCY_MAX_HZ - FREQUENCY_MIN_HZ + CHANNEL_WIDTH_HZ) / (N_SPECTRAL_WINDOWS * n)
         ascending = lowest + width * (np.arange(N_SPECTRAL_WINDOWS * n) + 0.5)
-        return np.asarray(ascending.reshape(N_SPECTRAL_WINDOWS, n)[order])
+        return np.asarray(ascending.reshape(N_SPECTRAL_WINDOWS, n)[order], np.float64)
 
     @property
     def integration_mjd(self) -> Floats:
         """Middle of each integration, MJD in days."""
-        return self.start_mjd + (np.arange(self.n_integrations) + 0.5) * INTEGRATION_S / 86_400.0
+        middles = (np.arange(self.n_integrations) + 0.5) * INTEGRATION_S / SECONDS_PER_DAY
+        return np.asarray(self.start_mjd + middles, np.float64)
 
     @property
     def mid_mjd(self) -> float:
         """Middle of the observation, MJD in days."""
-        return self.start_mjd + 0.5 * self.n_integrations * INTEGRATION_S / 86_400.0
+        return self.start_mjd + 0.5 * self.n_integrations * INTEGRATION_S / SECONDS_PER_DAY
 
     @property
     def noise_jy(self) -> float:

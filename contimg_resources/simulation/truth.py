@@ -153,7 +153,7 @@ class Truth:
         ndarray of complex, shape (antennas, 2, frequencies)
             Receptors X and Y.
         """
-        return self.gains.total(frequencies_hz, mjd)[np.asarray(antennas, dtype=int)]
+        return np.asarray(self.gains.total(frequencies_hz, mjd)[np.asarray(antennas, dtype=int)])
 
     def save(self, json_path: Path, gains_path: Path) -> None:
         """Write both files."""
@@ -213,9 +213,13 @@ def describe_truth(
     frequencies_hz = spec.window_frequencies_hz
     # The beam is smooth: the middle of each window stands for the window.
     middles_hz = frequencies_hz.mean(axis=1)
-    apparent = np.mean([apparent_flux_jy(sources, *p, middles_hz) for p in pointings_deg], axis=0)
+    apparent = np.mean(
+        [apparent_flux_jy(sources, ra, dec, middles_hz) for ra, dec in pointings_deg], axis=0
+    )
     center_hz = np.array([REFERENCE_GHZ * 1e9])
-    at_center = np.mean([apparent_flux_jy(sources, *p, center_hz) for p in pointings_deg], axis=0)
+    at_center = np.mean(
+        [apparent_flux_jy(sources, ra, dec, center_hz) for ra, dec in pointings_deg], axis=0
+    )
     listed = [
         TrueSource(
             name=s.name,
