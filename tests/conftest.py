@@ -1,13 +1,17 @@
 """Fixtures that every folder of tests may use."""
 
+import fcntl
 import os
 from collections.abc import Generator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from contimg_resources.casa import Casa
+from contimg_resources.simulation.night import NightSpec, plan_night, simulate_night
+from contimg_resources.simulation.truth import Truth
 
 
 @pytest.fixture(scope="session")
@@ -15,6 +19,54 @@ def casa(tmp_path_factory: pytest.TempPathFactory) -> Casa:
     """Give the door to CASA with scratch space and logs of this session."""
     root: Path = tmp_path_factory.mktemp("casa")
     return Casa(root / "scratch", root / "logs", timeout_s=600)
+
+
+@dataclass(frozen=True)
+class TinyNight:
+    """A calibrator transit (3C48) and two successive targets, seen by one drifting instrument.
+
+    All tests share these MS, so none may write into them: copy first.
+    """
+
+    calibrator: Path
+    targets: tuple[Path, Path]
+
+    @property
+    def directory(self) -> Path:
+        return self.calibrator.parent
+
+    @property
+    def all(self) -> tuple[Path, ...]:
+        return (self.calibrator, *self.targets)
+
+    @property
+    def calibrator_truth(self) -> Truth:
+        return Truth.load(self.calibrator)
+
+    @property
+    def target_truths(self) -> tuple[Truth, Truth]:
+        first, second = self.targets
+        return Truth.load(first), Truth.load(second)
+
+
+TINY_NIGHT = NightSpec(n_targets=2, dead_antennas=("7",))
+
+
+@pytest.fixture(scope="session")
+def tiny_night(casa: Casa, tmp_path_factory: pytest.TempPathFactory) -> TinyNight:
+    """Give a simulated night, made once even when several workers run (about 8 s)."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+    directory = root / "tiny-night"
+    with (root / "tiny-night.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        made = sorted(directory.glob("*.ms"))
+        if len(made) < len(plan_night(TINY_NIGHT)):
+            night = simulate_night(TINY_NIGHT, directory, casa, done_markers=False, overwrite=True)
+            made = [observation.ms for _, observation in night]
+    calibrator, first, second = made
+    return TinyNight(calibrator, (first, second))
 
 
 def _refuse_skip(report: Any) -> None:
