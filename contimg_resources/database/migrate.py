@@ -8,6 +8,7 @@ A store's revisions are named ``STORE_0001``, ``STORE_0002``, ... and lie in the
 The revision of a database is in its table ``STORE_schema``, so stores can share one in Postgres.
 """
 
+import threading
 import zlib
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,9 @@ import sqlalchemy as sa
 from contimg_resources.errors import SchemaMismatch
 
 _SQLITE = "sqlite"
+
+# Alembic keeps the migration that is running in a module: one at a time in a process.
+_ALEMBIC = threading.Lock()
 
 
 class Schema:
@@ -98,7 +102,8 @@ class Schema:
         config.set_main_option("path_separator", "os")
         config.attributes["connection"] = connection
         config.attributes["version_table"] = self._version_table
-        command.upgrade(config, "head")
+        with _ALEMBIC:
+            command.upgrade(config, "head")
 
 
 def run_migrations() -> None:

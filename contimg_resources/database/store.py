@@ -67,7 +67,13 @@ class Database:
         self.path = Path(str(self._url.database)) if self._is_sqlite else None
         if self.path is not None:
             self._prepare_file(self.path, create)
-        self._engine = _make_engine(self._url)
+        try:
+            self._engine = _make_engine(self._url)
+        except ModuleNotFoundError as missing:
+            raise ConfigurationError(
+                f"the {what} {self.address} needs the Python package {missing.name}, which isn't "
+                "installed"
+            ) from missing
         self._writer = self._engine.execution_options(**{_WRITE: True})
         self._bring_up_to_date()
 
@@ -102,15 +108,15 @@ class Database:
     def _translated(self, verb: str) -> Iterator[None]:
         try:
             yield
-        except exc.DBAPIError as error:
-            reason = str(error.orig)
+        except (exc.DBAPIError, sqlite3.Error) as error:
+            reason = str(error.orig if isinstance(error, exc.DBAPIError) else error)
             if "not a database" in reason or "malformed" in reason:
                 raise SchemaMismatch(
                     f"{self.address} is no {self.what}: {reason}", path=self.address
                 ) from error
-            hint = _hint(self.path, reason)
             raise self._error(
-                f"the {self.what} {self.address} can't be {verb}: {reason}{hint}",
+                f"the {self.what} {self.address} can't be {verb}: {reason}"
+                f"{_hint(self.path, reason)}",
                 path=self.address,
             ) from error
 

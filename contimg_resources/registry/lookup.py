@@ -14,11 +14,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from contimg_resources.calibration.tables import ArrayLayout
-from contimg_resources.errors import NoValidCaltables
+from contimg_resources.errors import InvalidName, NoValidCaltables
 from contimg_resources.registry.model import CaltableSet, SetStatus
 from contimg_resources.registry.rows import load_layouts, load_sets
 from contimg_resources.registry.tables import caltable_sets
-from contimg_resources.times import isot_from_mjd
+from contimg_resources.times import check_mjd, isot_from_mjd
 
 _NEAR = 3
 _LISTED = 2
@@ -44,6 +44,12 @@ class Wanted:
     layout: ArrayLayout | None
     declination_deg: float | None
     strip_tolerance_deg: float
+
+    def __post_init__(self) -> None:
+        check_mjd(self.mjd)
+        # NaN fails the comparison: a strip that isn't known is None.
+        if self.declination_deg is not None and not -90 <= self.declination_deg <= 90:
+            raise InvalidName(f"{self.declination_deg!r} is no declination in degrees")
 
     def __str__(self) -> str:
         words = [f"MJD {self.mjd:.5f} ({isot_from_mjd(self.mjd)} UTC)"]

@@ -45,7 +45,6 @@ from contimg_resources.registry.prefix import set_under_prefix, tables_under_pre
 from contimg_resources.registry.recording import insert_set, next_version, retire_active
 from contimg_resources.registry.rows import load_events, load_layouts, load_sets
 from contimg_resources.registry.tables import caltable_sets, layouts, set_events
-from contimg_resources.times import check_mjd
 
 #: Reads what is inside each caltable, in the order of the paths.
 Inspector = Callable[[Sequence[Path]], list[CaltableInfo]]
@@ -335,7 +334,7 @@ class CalibrationRegistry:
         CaltableAltered
             If a table of the set is gone or no longer what was registered.
         """
-        wanted = lookup.Wanted(check_mjd(mjd), layout, declination_deg, strip_tolerance_deg)
+        wanted = lookup.Wanted(mjd, layout, declination_deg, strip_tolerance_deg)
         with self._database.read() as connection:
             fitting = None if layout is None else self._fitting_layouts(connection, layout)
             found = lookup.nearest_id(connection, wanted, fitting, window=True)

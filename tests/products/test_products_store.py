@@ -158,9 +158,7 @@ def test_artefacts_are_recorded_together_or_not_at_all(
         store.put_artefacts(KEY, [one, one])
     with pytest.raises(ProductsError, match="can't be stored as JSON"):
         store.put_artefacts(KEY, [one, Artefact("png", tmp_path, parameters={"x": object()})])
-    with pytest.raises(
-        ProductsError, match=r"nearest: 61041\.00347"
-    ):
+    with pytest.raises(ProductsError, match=r"nearest: 61041\.00347"):
         store.put_artefacts("61041.50000", [one])
     assert store.artefacts(KEY) == []
 
