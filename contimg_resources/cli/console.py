@@ -5,7 +5,9 @@ Doesn't: what is said; each command knows that.
 """
 
 import json
+import math
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -21,6 +23,7 @@ from contimg_resources.errors import ContimgError
 
 #: Characters of a line where nobody looks: paths must not be folded in a pipe or a log.
 _PIPE_WIDTH = 250
+_BETWEEN_LINES_S = 5.0
 
 
 def stdout() -> Console:
@@ -45,7 +48,7 @@ def _without_nan(value: Any) -> Any:
         return {k: _without_nan(v) for k, v in value.items()}
     if isinstance(value, list):
         return [_without_nan(v) for v in value]
-    if isinstance(value, float) and (value != value or value in (float("inf"), -float("inf"))):
+    if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
 
@@ -94,7 +97,8 @@ def print_error(error: BaseException, *, as_json: bool) -> None:
 def progress(what: str) -> Iterator[ReportProgress]:
     """Show the progress of a step on stderr.
 
-    A live bar on a terminal; in a pipe or a log one line for each new message.
+    A live bar on a terminal; in a pipe or a log a line for each new message, but not for every
+    step of something that counts up.
 
     Parameters
     ----------
@@ -108,12 +112,13 @@ def progress(what: str) -> Iterator[ReportProgress]:
     """
     console = stderr()
     if not console.is_terminal:
-        said = ""
+        said, said_at_s = "", -math.inf
 
         def say(message: str, fraction: float | None = None) -> None:
-            nonlocal said
-            if message != said:
-                said = message
+            nonlocal said, said_at_s
+            too_soon = fraction is not None and time.monotonic() - said_at_s < _BETWEEN_LINES_S
+            if message != said and not too_soon:
+                said, said_at_s = message, time.monotonic()
                 console.print(escape(f"{what}: {message}"), soft_wrap=True)
 
         yield say

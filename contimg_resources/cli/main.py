@@ -17,8 +17,12 @@ import typer
 
 from contimg_resources import __version__
 from contimg_resources.cli import (
+    apply,
+    calibrate,
+    images,
     observation,
     registry,
+    simulate,
     status,
     up,
 )
@@ -37,7 +41,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(registry.app, name="registry")
+app.command("calibrate")(calibrate.calibrate)
+app.command("apply")(apply.apply)
+app.add_typer(images.app, name="images")
 app.add_typer(observation.app, name="observation")
+app.command("simulate")(simulate.simulate)
 app.command("status")(status.status)
 app.command("up")(up.up)
 

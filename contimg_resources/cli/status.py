@@ -8,7 +8,7 @@ from typing import Any
 
 from contimg_resources.cli.arguments import AsJson, StateDirectory
 from contimg_resources.cli.console import print_json, print_lines, print_table
-from contimg_resources.cli.up import settings_for
+from contimg_resources.cli.given import given_settings
 
 _SHOWN_FAILURES = 5
 
@@ -26,7 +26,7 @@ def status(state: StateDirectory = None, as_json: AsJson = False) -> None:
     from contimg_resources.registry.model import SetStatus
     from contimg_resources.registry.store import CalibrationRegistry
 
-    settings = settings_for(state, None)
+    settings = given_settings(state=state)
     products = ProductsStore(settings.products_address, create=False)
     registry = CalibrationRegistry(settings.registry_address, create=False)
     counts = products.counts()

@@ -3,7 +3,6 @@
 Belongs here: arguments and waiting. Doesn't: starting and ending (`.platform`).
 """
 
-import os
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -13,8 +12,7 @@ import typer
 
 from contimg_resources.cli.arguments import StateDirectory
 from contimg_resources.cli.console import progress, remark
-from contimg_resources.errors import ConfigurationError
-from contimg_resources.settings import Settings, load_settings
+from contimg_resources.cli.given import environment_of, given_settings
 
 _LOOK_S = 2.0
 
@@ -41,7 +39,7 @@ def up(
     """
     from contimg_resources.cli.platform import Platform
 
-    settings = settings_for(state, ms_dir)
+    settings = given_settings(state=state, ms_dir=ms_dir)
     settings.incoming_dir.mkdir(parents=True, exist_ok=True)
     platform = Platform(
         settings.state, port=port, environment=environment_of(settings), read_only=read_only
@@ -59,29 +57,3 @@ def up(
             platform.check_alive()
             time.sleep(_LOOK_S)
     remark("contimg is down")
-
-
-def settings_for(state: Path | None, ms_dir: Path | None) -> Settings:
-    """Return the settings of this process with two of them replaced.
-
-    Parameters
-    ----------
-    state : Path or None
-        State directory; None: that of the settings.
-    ms_dir : Path or None
-        Where MS arrive; None: that of the settings.
-    """
-    settings = load_settings()
-    given = {"state": state, "ms_dir": ms_dir}
-    return settings.model_copy(update={k: v.absolute() for k, v in given.items() if v is not None})
-
-
-def environment_of(settings: Settings) -> dict[str, str]:
-    """Return the variables that give a child process these paths; all else it reads itself."""
-    if (config := os.environ.get("CONTIMG_CONFIG")) and not Path(config).is_file():
-        raise ConfigurationError(f"CONTIMG_CONFIG names {config}, which is no file")
-    found = {"CONTIMG_STATE": str(settings.state), "CONTIMG_MS_DIR": str(settings.incoming_dir)}
-    if config:
-        # The children work in another directory.
-        found["CONTIMG_CONFIG"] = str(Path(config).absolute())
-    return found

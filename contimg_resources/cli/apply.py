@@ -1,0 +1,126 @@
+"""``contimg apply``: write a calibrated MS.
+
+Belongs here: arguments and output. Doesn't: choosing the set (the registry), applying.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from contimg_resources.cli.arguments import AsJson, RegistryAddress
+from contimg_resources.cli.console import jsonable, print_json, print_lines, progress, remark
+from contimg_resources.cli.given import given_settings
+from contimg_resources.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from contimg_resources.calibration.callib import TableToApply
+
+
+def apply(
+    ms: Annotated[Path, typer.Option(help="The observation; only read.")],
+    table: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A caltable, recognised by its ending; once for each. Default: the set that the "
+            "registry gives for the observation."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="The calibrated MS. Default: MS_cal.ms beside it.")
+    ] = None,
+    db: RegistryAddress = None,
+    borrow: Annotated[
+        bool, typer.Option("--borrow", help="Outside every window, take the nearest set.")
+    ] = False,
+    keep_fields: Annotated[
+        bool, typer.Option("--keep-fields", help="Leave the fields at their own phase centres.")
+    ] = False,
+    flag_rfi: Annotated[bool, typer.Option(help="Flag interference after calibrating.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Apply caltables while writing a new MS, all fields at one phase centre, and print its path.
+
+    The tables are applied in their own order (K, BA, BP, GA or FLUX, GP, 2G), however they are
+    given. Exit code 1 when the registry has no valid set.
+
+    Example: `contimg apply --ms /data/ms/5min/2025-10-06T12:36:09.ms --db
+    pipeline/cal_registry.sqlite3`
+    """
+    from contimg_resources.calibration.apply import ApplyRequest, write_calibrated_ms
+    from contimg_resources.steps import Workshop
+    from contimg_resources.steps.calibrating import origin_of, tables_to_apply
+
+    settings = given_settings(registry=db)
+    if borrow:
+        calibration = settings.calibration.model_copy(update={"borrow": True})
+        settings = settings.model_copy(update={"calibration": calibration})
+    workshop = Workshop.from_settings(settings)
+    written = (output or ms.with_name(ms.name.removesuffix(".ms") + "_cal.ms")).absolute()
+    with progress(ms.name) as say:
+        say("reading", None)
+        observation = workshop.read(ms)
+        if table:
+            tables, origin = recognised(table), {"observation": observation.key}
+        else:
+            active = workshop.active_caltables(observation)
+            tables, origin = tables_to_apply(active), origin_of(active, observation)
+            remark(
+                f"{active.set.name} v{active.set.version}, {active.age_h:+.2f} h from its "
+                "calibrator" + (", BORROWED: outside its window" if active.borrowed else "")
+            )
+        request = ApplyRequest(
+            ms=observation.path,
+            tables=tables,
+            output=written,
+            working_antennas=tuple(a.name for a in observation.working_antennas),
+            shift=not keep_fields,
+            flag_rfi=flag_rfi,
+            max_flagged_fraction=settings.imaging.max_flagged_fraction,
+            provenance=origin,
+        )
+        result = workshop.casa.run(
+            write_calibrated_ms, request, label=f"{observation.key}-apply", progress=say
+        )
+    if as_json:
+        print_json({**jsonable(result), "tables": [t.path for t in tables], "origin": origin})
+        return
+    remark(
+        f"flagged: {result.input_flagged_fraction:.1%} on arrival, "
+        f"{result.applied_flagged_fraction:.1%} after applying, "
+        f"{result.flagged_fraction:.1%} after interference (of working antennas)"
+    )
+    print_lines([result.ms])
+
+
+def recognised(paths: list[Path]) -> "tuple[TableToApply, ...]":
+    """Return caltables with their types, recognised by their endings, in apply order.
+
+    Raises
+    ------
+    ConfigurationError
+        If an ending isn't known, two are of one type, or GA is given together with FLUX.
+    """
+    from contimg_resources.calibration.callib import TableToApply
+    from contimg_resources.calibration.tables import CaltableType
+
+    found: dict[CaltableType, Path] = {}
+    for path in paths:
+        # A trailing slash, as a shell completes it, is no part of the name.
+        matching = [t for t in CaltableType if path.name.endswith(t.suffixes)]
+        if not matching:
+            endings = ", ".join(s for t in CaltableType for s in t.suffixes)
+            raise ConfigurationError(
+                f"{path} has none of the endings by which a caltable is recognised: {endings}"
+            )
+        (kind,) = matching
+        if kind in found:
+            raise ConfigurationError(f"two {kind} tables were given: {found[kind]} and {path}")
+        found[kind] = path.absolute()
+    if CaltableType.FLUX in found and CaltableType.GA in found:
+        raise ConfigurationError(
+            f"{found[CaltableType.GA]} and {found[CaltableType.FLUX]} hold the same gain: "
+            "FLUX stands in for GA, give one of them"
+        )
+    tables = (TableToApply(path, kind, kind.apply_order) for kind, path in found.items())
+    return tuple(sorted(tables, key=lambda t: t.order))

@@ -1,0 +1,51 @@
+"""Settings with what a command's arguments say over them.
+
+Belongs here: arguments over settings, settings to children. Doesn't: defaults.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from contimg_resources.errors import ConfigurationError
+from contimg_resources.settings import Settings, load_settings
+
+
+def given_settings(
+    *,
+    state: Path | None = None,
+    ms_dir: Path | None = None,
+    registry: str | None = None,
+    products: str | None = None,
+) -> Settings:
+    """Return the settings of this process, those that a command was given replaced.
+
+    Parameters
+    ----------
+    state : Path, optional
+        State directory.
+    ms_dir : Path, optional
+        Where MS arrive.
+    registry : str, optional
+        Path or URL of the registry.
+    products : str, optional
+        Path or URL of the products store.
+    """
+    given: dict[str, Any] = {
+        "state": None if state is None else state.absolute(),
+        "ms_dir": None if ms_dir is None else ms_dir.absolute(),
+        "registry_url": registry,
+        "products_url": products,
+    }
+    return load_settings().model_copy(update={k: v for k, v in given.items() if v is not None})
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """Return the variables that give a child process these paths; all else it reads itself."""
+    if (config := os.environ.get("CONTIMG_CONFIG")) and not Path(config).is_file():
+        raise ConfigurationError(f"CONTIMG_CONFIG names {config}, which is no file")
+    found = {"CONTIMG_STATE": str(settings.state), "CONTIMG_MS_DIR": str(settings.incoming_dir)}
+    if config:
+        # The children work in another directory.
+        found["CONTIMG_CONFIG"] = str(Path(config).absolute())
+    return found

@@ -1,0 +1,215 @@
+"""``contimg images``: from the MS directory to images, without a running Dagster.
+
+Belongs here: arguments, the order of work, output. Doesn't: the steps themselves, which are the
+same that the assets call.
+"""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from contimg_resources.casa import Progress
+from contimg_resources.cli.arguments import AsJson, ProductsAddress, RegistryAddress
+from contimg_resources.cli.console import print_json, print_table, progress, remark
+from contimg_resources.cli.given import given_settings
+from contimg_resources.errors import ContimgError
+
+if TYPE_CHECKING:
+    from contimg_resources.steps import Workshop
+    from contimg_resources.steps.starting import Open
+    from contimg_resources.steps.watching import Memory
+
+app = typer.Typer(
+    help="5-minute images of whatever lies in a directory.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
+
+#: Between the two looks that a scan takes: without a done-marker, an MS must be the same in both.
+_BETWEEN_LOOKS_S = 1.0
+
+MsDir = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Where MS lie. Default: that of the settings."),
+]
+OutDir = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Under it go images/, calibrated/, caltables/ and logs/. Default: the state "
+        "directory.",
+    ),
+]
+Solve = Annotated[
+    bool, typer.Option("--solve", help="Solve and register calibrator observations too.")
+]
+
+
+@app.command()
+def scan(
+    ms_dir: MsDir = None,
+    out_dir: OutDir = None,
+    db: RegistryAddress = None,
+    products_db: ProductsAddress = None,
+    solve: Solve = False,
+    as_json: AsJson = False,
+) -> None:
+    """Calibrate and image every complete observation once, then stop.
+
+    An observation is taken when its done-marker is there, or nothing in it has changed for
+    `arrival.settle_age_s`. One without a valid caltable set waits for the next scan. Exit code 1
+    when a step of any failed.
+
+    Example: `contimg images scan --ms-dir /data/ms/5min --out-dir /data/images/5min --registry-db
+    pipeline/cal_registry.sqlite3 --products-db pipeline/products.sqlite3`
+    """
+    from contimg_resources.steps.watching import Memory
+
+    workshop = _workshop(ms_dir, out_dir, db, products_db)
+    with progress("images scan") as say:
+        memory = _look(workshop, Memory(), say)
+        if memory.growing:
+            time.sleep(_BETWEEN_LOOKS_S)
+            _look(workshop, memory, say)
+        done = _work_off(workshop, solve, say)
+    _report(workshop, done, as_json)
+
+
+@app.command()
+def watch(
+    ms_dir: MsDir = None,
+    out_dir: OutDir = None,
+    db: RegistryAddress = None,
+    products_db: ProductsAddress = None,
+    solve: Solve = False,
+    interval_s: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="Seconds between looks. Default: sensors.interval_s."),
+    ] = None,
+) -> None:
+    """Calibrate and image observations as they arrive, until Ctrl-C.
+
+    Example: `contimg images watch --ms-dir /data/ms/5min --out-dir /data/images/5min --solve`
+    """
+    from contimg_resources.steps.watching import Memory
+
+    workshop = _workshop(ms_dir, out_dir, db, products_db)
+    memory = Memory()
+    with progress("images watch") as say:
+        while True:
+            memory = _look(workshop, memory, say)
+            _work_off(workshop, solve, say)
+            say(f"waiting for observations in {workshop.settings.incoming_dir}", None)
+            time.sleep(interval_s or workshop.settings.sensors.interval_s)
+
+
+def _workshop(
+    ms_dir: Path | None, out_dir: Path | None, registry: str | None, products: str | None
+) -> "Workshop":
+    from contimg_resources.steps import Workshop
+
+    return Workshop.from_settings(
+        given_settings(state=out_dir, ms_dir=ms_dir, registry=registry, products=products)
+    )
+
+
+def _look(workshop: "Workshop", memory: "Memory", say: Progress) -> "Memory":
+    from contimg_resources.steps.watching import look
+
+    say(f"looking at {workshop.settings.incoming_dir}", None)
+    seen = look(workshop, memory, budget_s=float("inf"), max_arrivals=10**9)
+    for aside in seen.set_aside:
+        remark(f"set aside: {aside.reason}")
+    remark(seen.words)
+    return seen.memory
+
+
+def _work_off(workshop: "Workshop", solve: bool, say: Progress) -> dict[str, str]:
+    """Do what can be done now, calibrators first, in the order of time; return what failed, why."""
+    from contimg_resources import steps
+    from contimg_resources.steps.starting import open_observations
+
+    failed: dict[str, str] = {}
+    if solve:
+        for observation in open_observations(workshop):
+            if observation.is_calibrator and not _is_solved(workshop, observation):
+                _attempt(
+                    workshop, observation.key, "caltable_set", steps.solve_observation, say, failed
+                )
+    for observation in open_observations(workshop):
+        key = observation.key
+        if observation.caltables is not None and _attempt(
+            workshop, key, "calibrated_ms", steps.calibrate_observation, say, failed
+        ):
+            _attempt(workshop, key, "image_5min", steps.image_observation, say, failed)
+    return failed
+
+
+def _is_solved(workshop: "Workshop", observation: "Open") -> bool:
+    sets = workshop.registry.list_sets()
+    return any(s.origin.get("signature") == observation.signature for s in sets)
+
+
+def _attempt(
+    workshop: "Workshop",
+    key: str,
+    step: str,
+    function: Any,
+    say: Progress,
+    failed: dict[str, str],
+) -> bool:
+    from contimg_resources.steps.starting import record_failure
+
+    def tell(message: str, fraction: float | None) -> None:
+        say(f"{key} {step}: {message}", fraction)
+
+    try:
+        function(workshop, key, progress=tell)
+    except ContimgError as error:
+        remark(f"{key} {step} failed: {error.message}")
+        record_failure(workshop, key, step=step, reason=error.message, run_id="")
+        failed[key] = error.message
+        return False
+    return True
+
+
+def _report(workshop: "Workshop", failed: dict[str, str], as_json: bool) -> None:
+    from contimg_resources.products.model import ObservationState
+
+    records = workshop.products.list_observations()
+    images = {r.key: workshop.products.image(r.key) for r in records}
+    if as_json:
+        print_json(
+            {
+                "observations": records,
+                "images": {k: i for k, i in images.items() if i is not None},
+                "failed": failed,
+            }
+        )
+    else:
+        print_table(
+            ("observation", "state", "rms (mJy)", "beam (arcsec)", "sources", "why"),
+            [
+                (
+                    r.key,
+                    r.state,
+                    *_numbers(images[r.key] if r.state is ObservationState.IMAGED else None),
+                    r.reason if r.state is not ObservationState.IMAGED else "",
+                )
+                for r in records
+            ],
+        )
+    if failed:
+        raise typer.Exit(1)
+
+
+def _numbers(image: Any) -> tuple[str | None, str | None, int | None]:
+    if image is None:
+        return None, None, None
+    rms = None if image.rms_mjy is None else f"{image.rms_mjy:.2f}"
+    beam = (
+        None if image.bmaj_arcsec is None else f"{image.bmaj_arcsec:.1f} x {image.bmin_arcsec:.1f}"
+    )
+    return rms, beam, image.n_sources
