@@ -166,6 +166,16 @@ def test_altered_and_missing_tables_are_not_applied(
     assert [p.type for p in registry.verify()] == [CaltableType.BP]
 
 
+def test_a_day_lists_the_sets_of_its_calibrator_observations(
+    registry: CalibrationRegistry, new_set: Maker
+) -> None:
+    for name, offset in (("b", 0.9), ("a", 0.0), ("c", 1.0)):
+        registry.register(new_set(name, MJD + offset, types=GP))
+    day = registry.list_sets(start_mjd=MJD, end_mjd=MJD + 1)
+    assert [s.name for s in day] == ["b", "a"]
+    assert [s.name for s in registry.list_sets(limit=1)] == ["c"]
+
+
 @dataclass(frozen=True)
 class Row:
     mid: float
