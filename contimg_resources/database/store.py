@@ -74,7 +74,13 @@ class Database:
                 f"the {what} {self.address} needs the Python package {missing.name}, which isn't "
                 "installed"
             ) from missing
+        # Writers are one at a time anyway, and must see what the one before them wrote.
         self._writer = self._engine.execution_options(**{_WRITE: True})
+        self._reader = (
+            self._engine
+            if self._is_sqlite
+            else self._engine.execution_options(isolation_level="REPEATABLE READ")
+        )
         self._bring_up_to_date()
 
     @property
@@ -89,7 +95,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """Give a connection whose queries all see one state of the database."""
-        with self._translated("read"), self._engine.begin() as connection:
+        with self._translated("read"), self._reader.begin() as connection:
             yield connection
 
     @contextmanager

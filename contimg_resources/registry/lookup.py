@@ -16,12 +16,14 @@ import sqlalchemy as sa
 from contimg_resources.calibration.tables import ArrayLayout
 from contimg_resources.errors import InvalidName, NoValidCaltables
 from contimg_resources.registry.model import CaltableSet, SetStatus
+from contimg_resources.registry.recording import REPLACED
 from contimg_resources.registry.rows import load_layouts, load_sets
 from contimg_resources.registry.tables import caltable_sets
 from contimg_resources.times import check_mjd, isot_from_mjd
 
 _NEAR = 3
 _LISTED = 2
+_SEARCHED = 20
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,7 @@ def nothing_fits(connection: sa.Connection, wanted: Wanted) -> NoValidCaltables:
             columns.end_mjd >= wanted.mjd,
         )
         .order_by(sa.func.abs(columns.mid_mjd - wanted.mjd), columns.id.desc())
-        .limit(_LISTED)
+        .limit(_SEARCHED)
     ).all()
     wanted_ids = [*before_ids, *after_ids, *inactive_ids]
     layouts = load_layouts(connection)
@@ -187,7 +189,9 @@ def nothing_fits(connection: sa.Connection, wanted: Wanted) -> NoValidCaltables:
     inactive = [
         f"{s.name} v{s.version} is {s.status}: {'; '.join(s.reasons)}"
         for s in (sets[i] for i in inactive_ids)
-    ]
+        # Whatever is wrong with a replaced version, its successor is the one to ask about.
+        if not s.reasons[0].startswith(REPLACED)
+    ][:_LISTED]
     if inactive:
         message += f" (not to be applied: {', and '.join(inactive)})"
     return NoValidCaltables(

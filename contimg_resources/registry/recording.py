@@ -19,6 +19,9 @@ from contimg_resources.registry.model import NewCaltableSet, SetStatus
 from contimg_resources.registry.rows import layout_digest
 from contimg_resources.registry.tables import caltable_sets, caltables, layouts, set_events
 
+#: How the reason of a version begins that a newer one retired.
+REPLACED = "replaced by version"
+
 
 def next_version(connection: sa.Connection, name: str) -> int:
     """Return 1 plus the newest version of a name."""
@@ -42,7 +45,7 @@ def insert_set(
     """
     version = next_version(connection, new.name)
     if status is SetStatus.ACTIVE:
-        retire_active(connection, new.name, f"replaced by version {version}")
+        retire_active(connection, new.name, f"{REPLACED} {version}")
     set_id = _inserted(
         connection,
         caltable_sets,

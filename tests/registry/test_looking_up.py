@@ -103,12 +103,14 @@ def test_a_retired_set_gives_way_and_its_reason_is_told(
 ) -> None:
     registry.register(new_set("old", MJD - 0.5, types=GP))
     registry.register(new_set("bad", MJD, types=GP))
+    registry.register(new_set("bad", MJD, types=GP))
     assert registry.active(MJD).set.name == "bad"
     registry.retire("bad", "refant was flagged")
     assert registry.active(MJD).set.name == "old"
     registry.retire("old", "stale")
-    with pytest.raises(NoValidCaltables, match="bad v1 is retired: refant was flagged"):
+    with pytest.raises(NoValidCaltables, match="bad v2 is retired: refant was flagged") as hole:
         registry.active(MJD)
+    assert "bad v1" not in hole.value.message
 
 
 def test_a_new_version_takes_over_with_its_own_window(
