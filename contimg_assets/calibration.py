@@ -53,17 +53,17 @@ def caltable_set(
                 check_name="solve_quality", passed=False, description=failure.message
             )
             raise
-    yield dg.MaterializeResult(
-        metadata=describe_set(solved),
-        data_version=content_version(*(table.checksum for table in solved.set.tables)),
-        check_results=[
-            dg.AssetCheckResult(
-                check_name="solve_quality",
-                passed=True,
-                description=f"{len(solved.set.tables)} tables are within their limits",
-            )
-        ],
-    )
+        yield dg.MaterializeResult(
+            metadata=describe_set(solved),
+            data_version=content_version(*(table.checksum for table in solved.set.tables)),
+            check_results=[
+                dg.AssetCheckResult(
+                    check_name="solve_quality",
+                    passed=True,
+                    description=f"{len(solved.set.tables)} tables are within their limits",
+                )
+            ],
+        )
 
 
 @dg.asset(
@@ -93,10 +93,10 @@ def calibrated_ms(
         calibrated = steps.calibrate_observation(
             workshop, key, run_id=context.run_id, progress=log_progress(context)
         )
-    return dg.MaterializeResult(
-        metadata=describe_calibrated(calibrated),
-        data_version=content_version(
-            calibrated.observation.signature,
-            *(table.checksum for table in calibrated.active.set.tables),
-        ),
-    )
+        return dg.MaterializeResult(
+            metadata=describe_calibrated(calibrated),
+            data_version=content_version(
+                calibrated.observation.signature,
+                *(table.checksum for table in calibrated.active.set.tables),
+            ),
+        )

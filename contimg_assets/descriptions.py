@@ -58,8 +58,15 @@ def describe_set(solved: Solved) -> Metadata:
         "valid_until_utc": isot_from_mjd(solved.set.end_mjd),
         "flag_fraction": result.flagged_fraction,
         "n_antennas_working": result.working_antennas,
-        "least_median_snr": min(t.quality.median_snr for t in result.tables),
-        "largest_table_flag_fraction": max(t.quality.flagged_fraction for t in result.tables),
+        **{
+            f"median_snr_{t.type.value.lower()}": t.quality.median_snr
+            for t in result.tables
+            if t.quality.median_snr is not None
+        },
+        **{
+            f"flag_fraction_{t.type.value.lower()}": t.quality.flagged_fraction
+            for t in result.tables
+        },
         "quality": dg.MetadataValue.table([_quality(t) for t in result.tables]),
         "plots": dg.MetadataValue.md("\n".join(f"- `{plot}`" for plot in result.plots) or "none"),
         **({"notes": "; ".join(result.notes)} if result.notes else {}),
@@ -159,7 +166,7 @@ def _quality(table: SolvedCaltable) -> dg.TableRecord:
     return dg.TableRecord(
         {
             "type": table.type.value,
-            "median_snr": round(quality.median_snr, 1),
+            "median_snr": _rounded(quality.median_snr),
             "flag_fraction": round(quality.flagged_fraction, 4),
             "amplitude_scatter": _rounded(quality.amplitude_scatter),
             "phase_scatter_deg": _rounded(quality.phase_scatter_deg),

@@ -53,8 +53,8 @@ def image_5min(
         imaged = steps.image_observation(
             workshop, key, run_id=context.run_id, progress=log_progress(context)
         )
-    yield dg.MaterializeResult(
-        metadata=describe_image(imaged),
-        data_version=content_version(*imaged.checksums),
-        check_results=[check_result(verdict) for verdict in imaged.verdicts],
-    )
+        yield dg.MaterializeResult(
+            metadata=describe_image(imaged),
+            data_version=content_version(*imaged.checksums),
+            check_results=[check_result(verdict) for verdict in imaged.verdicts],
+        )

@@ -41,4 +41,6 @@ def observation_log(
     """Sum up one UTC day: what arrived, what was imaged, what waits or failed, and why."""
     with told_to_dagster():
         log = steps.day_log(workshop, context.partition_time_window.start.date())
-    return dg.MaterializeResult(metadata=describe_day(log), data_version=content_version(repr(log)))
+        return dg.MaterializeResult(
+            metadata=describe_day(log), data_version=content_version(repr(log))
+        )

@@ -56,12 +56,14 @@ def build_observation_sensor(pace: SensorSettings) -> dg.SensorDefinition:
             *_image_requests(context.instance, [o for o in undone if not o.waits]),
         )[: pace.max_runs_per_tick]
         context.update_cursor(seen.memory.to_text())
+        without = sum(o.caltables is None for o in undone)
+        skip = dg.SkipReason(f"{seen.words}; {without} wait for calibration")
         if not requests and not seen.arrivals:
-            waiting = sum(o.caltables is None for o in undone)
-            return dg.SkipReason(f"{seen.words}; {waiting} wait for calibration")
+            return skip
         arrived = [a.observation.key for a in seen.arrivals]
         return dg.SensorResult(
-            run_requests=requests,
+            run_requests=requests or None,
+            skip_reason=None if requests else skip,
             dynamic_partitions_requests=_partitions(context.instance, arrived, requests),
             asset_events=[
                 dg.AssetMaterialization(
