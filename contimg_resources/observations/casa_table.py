@@ -17,6 +17,9 @@ from contimg_resources.errors import UnreadableObservation
 #: a table that failed stays open until its process ends.
 _BROKEN: list[Any] = []
 
+#: What casatools raises on damaged files; its binding can't even decode some of its own messages.
+_FAILURES = (RuntimeError, UnicodeDecodeError, MemoryError, SystemError)
+
 
 class OpenTable:
     """One table of a MeasurementSet, open for reading.
@@ -48,7 +51,7 @@ class OpenTable:
             self._tool.open(str(path), nomodify=True, lockoptions={"option": "usernoread"})
             self.n_rows = int(self._tool.nrows())
             self.columns = tuple(str(c) for c in self._tool.colnames())
-        except RuntimeError as error:
+        except _FAILURES as error:
             self._break()
             raise self.unreadable(f"can't be opened: {_reason(error)}") from error
 
@@ -83,7 +86,7 @@ class OpenTable:
             raise self.unreadable(f"has no column {column}")
         try:
             return getattr(self._tool, method)(column, *arguments)
-        except RuntimeError as error:
+        except _FAILURES as error:
             self._break()
             raise self.unreadable(
                 f"column {column} can't be read, its file is truncated or damaged: {_reason(error)}"
@@ -108,7 +111,7 @@ class OpenTable:
             selection = self._tool.selectrows([int(r) for r in rows])
             values = selection.getcol(name)
             selection.close()
-        except RuntimeError as error:
+        except _FAILURES as error:
             self._break()
             raise self.unreadable(
                 f"column {name} can't be read, its file is truncated or damaged: {_reason(error)}"
