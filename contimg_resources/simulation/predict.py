@@ -74,7 +74,9 @@ def apparent_flux_jy(
     positions = np.array([(s.ra_deg, s.dec_deg) for s in sources]).reshape(-1, 2)
     away = np.radians(separation_deg(positions[:, 0], positions[:, 1], ra0_deg, dec0_deg))
     flux = np.array([s.model.flux_jy(frequencies_hz) for s in sources])
-    return flux.reshape(len(sources), -1).T * airy_power(away[None, :], frequencies_hz[:, None])
+    return flux.reshape(len(sources), frequencies_hz.size).T * airy_power(
+        away[None, :], frequencies_hz[:, None]
+    )
 
 
 def true_visibilities(
