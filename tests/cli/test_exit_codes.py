@@ -1,0 +1,147 @@
+"""What a script sees: exit codes, one-line errors, and nothing but JSON on stdout."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contimg_resources import __version__
+
+VERBS = [
+    "registry init",
+    "registry register-prefix",
+    "registry active",
+    "registry list",
+    "registry show",
+    "registry retire",
+    "registry verify",
+    "calibrate",
+    "apply",
+    "images scan",
+    "images watch",
+    "observation show",
+    "observation list",
+    "observation history",
+    "simulate",
+    "status",
+    "up",
+    "demo",
+]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_with_an_example(contimg: Callable[..., Any], verb: str) -> None:
+    answer = contimg(*verb.split(), "--help")
+    assert answer.code == 0
+    assert f"contimg {verb}" in answer.out.partition("Example:")[2]
+
+
+def test_no_command_prints_the_help_and_is_a_usage_error(contimg: Callable[..., Any]) -> None:
+    assert contimg().code == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["no-such-verb"],
+        ["registry", "active"],
+        ["registry", "active", "--mjd", "yesterday"],
+        ["registry", "list", "--status", "fine"],
+        ["registry", "active", "--mjd", "5e9"],
+    ],
+)
+def test_wrong_usage_is_2_and_leaves_stdout_empty(
+    contimg: Callable[..., Any], state: Path, arguments: list[str]
+) -> None:
+    contimg("registry", "init", "--db", state.parent / "registry.sqlite3")
+    answer = contimg(*arguments, "--db", state.parent / "registry.sqlite3")
+    assert answer.code == 2
+    assert answer.out == ""
+    assert answer.err
+
+
+def test_a_setting_that_is_wrong_is_2_and_named(
+    contimg: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONTIMG_IMAGING__ROBUST", "9")
+    answer = contimg("status")
+    assert answer.code == 2
+    assert "imaging.robust" in answer.err
+
+
+def test_an_error_is_one_line_that_names_the_thing(
+    contimg: Callable[..., Any], tmp_path: Path
+) -> None:
+    answer = contimg("observation", "show", tmp_path / "none.ms")
+    assert answer.code == 1
+    assert answer.out == ""
+    (line,) = [x for x in answer.err.splitlines() if x.startswith("contimg:")]
+    assert str(tmp_path / "none.ms") in line
+    assert "Traceback" not in answer.err
+
+
+def test_with_json_an_error_is_json_on_stderr(contimg: Callable[..., Any], tmp_path: Path) -> None:
+    answer = contimg("observation", "show", tmp_path / "none.ms", "--json")
+    assert answer.out == ""
+    error = json.loads(answer.err.splitlines()[-1])["error"]
+    assert error["type"] == "UnreadableObservation"
+    assert str(tmp_path / "none.ms") in error["message"]
+
+
+def test_debugging_shows_where_an_error_comes_from(
+    contimg: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONTIMG_DEBUG", "1")
+    with pytest.raises(Exception, match=r"none\.ms"):
+        contimg("observation", "show", tmp_path / "none.ms")
+
+
+def test_python_m_is_the_same_command() -> None:
+    said = subprocess.run(
+        [sys.executable, "-m", "contimg_resources", "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout == f"contimg {__version__}\n"
+
+
+def test_help_loads_nothing_heavy() -> None:
+    heavy = ["casatools", "dagster", "astropy", "scipy", "matplotlib", "sqlalchemy", "photutils"]
+    code = (
+        "import sys; from contimg_resources.cli.main import run; run(['--help']);"
+        f"print('LOADED', *[m for m in {heavy} if m in sys.modules])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.splitlines()[-1] == "LOADED"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_command_ends_at_once_without_a_traceback(
+    tmp_path: Path, number: int, code: int
+) -> None:
+    (tmp_path / "ms").mkdir()
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "contimg_resources", "images", "watch", "--ms-dir", tmp_path / "ms"],
+        env={**os.environ, "CONTIMG_STATE": str(tmp_path / "state")},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert watching.stderr is not None
+    said = ""
+    while "waiting for observations" not in said:
+        line = watching.stderr.readline()
+        assert line, said
+        said += line
+    time.sleep(0.2)
+    watching.send_signal(number)
+    _, rest = watching.communicate(timeout=10)
+    assert watching.returncode == code
+    assert "Traceback" not in said + rest

@@ -1,0 +1,129 @@
+"""Daemon and webserver: ready when they say so, and gone when their owner is."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from contimg_resources.cli.platform import Platform, running_address
+from contimg_resources.errors import PlatformError
+
+ROOT = Path(__file__).parents[2]
+DEFINITIONS = """
+import os, time
+import dagster as dg
+
+@dg.asset
+def long_work():
+    open(os.environ["CONTIMG_STATE"] + "/started", "w").write(str(os.getpid()))
+    time.sleep(600)
+
+job = dg.define_asset_job("job", [long_work])
+
+@dg.sensor(job=job, minimum_interval_seconds=1)
+def starter():
+    yield dg.RunRequest(run_key="once")
+
+defs = dg.Definitions(assets=[long_work], jobs=[job], sensors=[starter])
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A directory as a checkout has it, with definitions of its own."""
+    directory = tmp_path / "home"
+    directory.mkdir()
+    shutil.copy(ROOT / "dagster.yaml", directory)
+    (directory / "made_up_definitions.py").write_text(DEFINITIONS)
+    (directory / "workspace.yaml").write_text(
+        "load_from:\n  - python_module: {module_name: made_up_definitions}\n"
+    )
+    return directory
+
+
+def wait_for(path: Path, timeout_s: float = 90.0) -> str:
+    deadline = time.monotonic() + timeout_s
+    while not (path.exists() and path.read_text()):
+        assert time.monotonic() < deadline, f"{path} never came"
+        time.sleep(0.1)
+    return path.read_text()
+
+
+def processes_of(state: Path) -> list[str]:
+    """Command lines of all live processes whose environment names the state directory."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if f"CONTIMG_STATE={state}".encode() in (entry / "environ").read_bytes().split(b"\0"):
+                found.append((entry / "cmdline").read_text().replace("\0", " "))
+        except (OSError, UnicodeDecodeError):
+            continue
+    return found
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path / "state"
+    assert processes_of(tmp_path / "state") == []
+
+
+def test_a_platform_is_ready_starts_its_sensors_and_leaves_nothing_behind(
+    home: Path, state: Path
+) -> None:
+    with Platform(state, home=home) as platform:
+        platform.wait_until_ready()
+        assert running_address(state) == platform.address
+        with pytest.raises(PlatformError, match="already"):
+            Platform(state, home=home).start()
+        with pytest.raises(PlatformError, match="no sensor named missing"):
+            platform.start_sensors(["missing"])
+        assert platform.start_sensors() == ("starter",)
+        worker = int(wait_for(state / "started"))
+        (run,) = platform.runs()
+        assert (run.job, run.over) == ("job", False)
+    assert processes_of(state) == []
+    assert not Path(f"/proc/{worker}").exists()
+    assert running_address(state) is None
+
+
+def test_nothing_outlives_an_owner_that_was_killed(home: Path, state: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path;"
+        "from contimg_resources.cli.platform import Platform;"
+        "p = Platform(Path(sys.argv[1]), home=Path(sys.argv[2])); p.start();"
+        "p.wait_until_ready(); (Path(sys.argv[1]) / 'ready').write_text('yes'); time.sleep(600)"
+    )
+    owner = subprocess.Popen([sys.executable, "-c", code, state, home])
+    wait_for(state / "ready")
+    assert len(processes_of(state)) >= 4
+    os.kill(owner.pid, signal.SIGKILL)
+    owner.wait()
+    deadline = time.monotonic() + 10
+    while processes_of(state) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert processes_of(state) == []
+
+
+def test_definitions_that_cannot_be_loaded_are_named(home: Path, state: Path) -> None:
+    (home / "made_up_definitions.py").write_text("import no_such_module\n")
+    with Platform(state, home=home) as platform, pytest.raises(PlatformError) as caught:
+        platform.wait_until_ready()
+    assert "no_such_module" in caught.value.message
+
+
+def test_a_taken_port_is_told_before_anything_is_started(home: Path, state: Path) -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(PlatformError, match=str(port)):
+            Platform(state, port=port, home=home).start()
+    assert running_address(state) is None
