@@ -83,16 +83,34 @@ def sources_near(sky: SkySpec, seed: int, ra_deg: Floats, dec_deg: Floats) -> tu
         for s in sky.added
     ]
     if sky.catalogue:
-        found += [
-            s
-            for cell in _cells(ra_deg, dec_deg, sky.radius_deg)
-            for s in _catalogue_cell(sky, seed, *cell)
-        ]
+        found += _well_apart(
+            [
+                s
+                for cell in _cells(ra_deg, dec_deg, sky.radius_deg + sky.separation_deg)
+                for s in _catalogue_cell(sky, seed, *cell)
+            ],
+            sky.separation_deg,
+        )
     return tuple(
         s
         for s in found
         if separation_deg(s.ra_deg, s.dec_deg, ra_deg, dec_deg).min() <= sky.radius_deg
     )
+
+
+def _well_apart(sources: list[Source], least_deg: float) -> list[Source]:
+    """Leave out sources that have a brighter one nearby, whether or not that one stays.
+
+    Only the surroundings decide, so that neighbouring observations leave out the same sources.
+    """
+    ra = np.array([s.ra_deg for s in sources])
+    dec = np.array([s.dec_deg for s in sources])
+    flux = np.array([s.model.flux_jy(REFERENCE_GHZ * 1e9) for s in sources])
+    return [
+        s
+        for i, s in enumerate(sources)
+        if not np.any((separation_deg(s.ra_deg, s.dec_deg, ra, dec) < least_deg) & (flux > flux[i]))
+    ]
 
 
 def _cells(ra_deg: Floats, dec_deg: Floats, radius_deg: float) -> Iterator[tuple[int, int]]:

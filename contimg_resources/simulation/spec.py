@@ -148,6 +148,9 @@ class SkySpec:
         Whether the random catalogue is on the sky.
     minimum_jy, maximum_jy : float
         Flux density limits of the random catalogue at 1.405 GHz, Jy.
+    separation_deg : float
+        Catalogue sources with a brighter one nearer than this are left out, so that each source
+        that remains can be measured on its own; 0 keeps the blends.
     calibrators : bool
         Whether the flux-scale sources are on the sky.
     added : tuple of AddedSource
@@ -159,6 +162,7 @@ class SkySpec:
     catalogue: bool = True
     minimum_jy: float = 0.03
     maximum_jy: float = 0.5
+    separation_deg: float = 0.05
     calibrators: bool = True
     added: tuple[AddedSource, ...] = ()
     radius_deg: float = 4.0
