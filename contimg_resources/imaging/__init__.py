@@ -1,0 +1,1 @@
+"""Imaging: engines behind one interface, the primary beam, statistics, sources, products."""

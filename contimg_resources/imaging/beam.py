@@ -1,0 +1,171 @@
+"""The primary beam of an image: averaged over the drift, the band and the data.
+
+Belongs here: the beam on an image's grid. Doesn't: the pattern itself
+(`contimg_resources.instrument.primary_beam`) or dividing by it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import RectBivariateSpline
+
+from contimg_resources.errors import ConfigurationError
+from contimg_resources.imaging.model import ImageGrid
+from contimg_resources.instrument.dsa110 import (
+    BLOCKAGE_DIAMETER_M,
+    CASA_TELESCOPE,
+    DISH_DIAMETER_M,
+)
+from contimg_resources.instrument.primary_beam import airy_power
+
+Floats = NDArray[np.float64]
+
+#: Diameters of dish and blockage (m) of telescopes, by the names that MeasurementSets use.
+DISHES_M = {
+    CASA_TELESCOPE: (DISH_DIAMETER_M, BLOCKAGE_DIAMETER_M),
+    "DSA-110": (DISH_DIAMETER_M, BLOCKAGE_DIAMETER_M),
+    "DSA_110": (DISH_DIAMETER_M, BLOCKAGE_DIAMETER_M),
+    "VLA": (24.5, 2.36),
+    "EVLA": (24.5, 2.36),
+}
+_FREQUENCY_BINS = 32
+_PROFILE_POINTS = 4096
+#: The beam varies over degrees: it is computed at so many points a side and interpolated.
+_COARSE = 257
+
+
+@dataclass(frozen=True)
+class DriftBeam:
+    """The mean primary beam of weighted visibilities.
+
+    Parameters
+    ----------
+    pointings_deg : ndarray, shape (n_pointings, 2)
+        Where the telescope pointed, ICRS degrees.
+    profiles : ndarray, shape (n_pointings, n_points)
+        Power times share of the weight of each pointing, at `radii_rad`.
+    radii_rad : ndarray, shape (n_points,)
+        Angles from the pointing, radians, ascending from 0.
+    """
+
+    pointings_deg: Floats
+    profiles: Floats
+    radii_rad: Floats
+
+    def at(self, ra_deg: Floats, dec_deg: Floats) -> Floats:
+        """Return the beam in directions (ICRS degrees, any shape); 1 where all weight points."""
+        total = np.zeros(np.shape(ra_deg))
+        for (ra, dec), profile in zip(self.pointings_deg, self.profiles, strict=True):
+            angle = separation_rad(ra, dec, ra_deg, dec_deg)
+            total += np.interp(angle, self.radii_rad, profile, right=0.0)
+        return total
+
+    def on_grid(self, grid: ImageGrid) -> Floats:
+        """Return the beam on an image, shape (size, size), row = declination upwards."""
+        half = grid.size // 2
+        points = np.linspace(-half, grid.size - 1 - half, min(_COARSE, grid.size))
+        cell_rad = np.deg2rad(grid.cell_arcsec / 3600)
+        x, y = np.meshgrid(-points * cell_rad, points * cell_rad)
+        coarse = self.at(*sky_of_sin(x, y, grid.ra_deg, grid.dec_deg))
+        pixels = np.arange(grid.size) - half
+        return np.asarray(RectBivariateSpline(points, points, coarse)(pixels, pixels))
+
+
+def drift_beam(
+    pointings_deg: Floats,
+    field_channel_weight: Floats,
+    channels_hz: Floats,
+    dish_diameter_m: float,
+    blockage_diameter_m: float,
+) -> DriftBeam:
+    """Average the Airy beam over pointings and channels with the weight that each has in the image.
+
+    Parameters
+    ----------
+    pointings_deg : ndarray, shape (n_pointings, 2)
+        Where the telescope pointed, ICRS degrees.
+    field_channel_weight : ndarray, shape (n_pointings, n_channels)
+        Sums of imaging weights of unflagged data.
+    channels_hz : ndarray, shape (n_channels,)
+        Channel centres, Hz.
+    dish_diameter_m, blockage_diameter_m : float
+        See `contimg_resources.instrument.primary_beam.airy_power`.
+
+    Notes
+    -----
+    A source of flux S at angle theta_f from pointing f appears in a multi-frequency image with
+    ``S sum_fc g_fc A(theta_f, nu_c) / sum_fc g_fc`` with g the imaging weights, so dividing by the
+    second factor gives S at the effective frequency. The band matters: over 13 % in frequency
+    the power at the 0.2 level changes by 40 %.
+    """
+    order = np.argsort(channels_hz)
+    bins = np.array_split(order, min(_FREQUENCY_BINS, len(order)))
+    radii = np.linspace(0.0, np.deg2rad(_reach_deg(channels_hz, dish_diameter_m)), _PROFILE_POINTS)
+    total = field_channel_weight.sum()
+    profiles = np.zeros((len(pointings_deg), len(radii)))
+    for channels in bins:
+        weight = field_channel_weight[:, channels].sum(axis=1)
+        if weight.sum() > 0:
+            share = field_channel_weight[:, channels].sum(axis=0)
+            frequency_hz = float((share * channels_hz[channels]).sum() / share.sum())
+            power = airy_power(radii, frequency_hz, dish_diameter_m, blockage_diameter_m)
+            profiles += np.outer(weight / total, power)
+    used = profiles[:, 0] > 0
+    return DriftBeam(pointings_deg[used], profiles[used], radii)
+
+
+def dish_of(
+    telescope: str, diameter_m: float | None, blockage_m: float | None
+) -> tuple[float, float]:
+    """Return the diameters of dish and blockage, metres: as told, or known for the telescope.
+
+    Raises
+    ------
+    ConfigurationError
+        If the telescope isn't known and the diameter wasn't told.
+    """
+    if diameter_m is not None:
+        return diameter_m, blockage_m or 0.0
+    if telescope not in DISHES_M:
+        raise ConfigurationError(
+            f"the primary beam of telescope {telescope!r} is not known (known: "
+            f"{', '.join(sorted(DISHES_M))}); give dish_diameter_m"
+        )
+    return DISHES_M[telescope]
+
+
+def separation_rad(ra1_deg: float, dec1_deg: float, ra2_deg: Floats, dec2_deg: Floats) -> Floats:
+    """Return angles between one direction and others (haversine; exact for small angles)."""
+    d1, d2 = np.deg2rad(dec1_deg), np.deg2rad(dec2_deg)
+    east = np.deg2rad(np.asarray(ra2_deg) - ra1_deg)
+    h = np.sin((d2 - d1) / 2) ** 2 + np.cos(d1) * np.cos(d2) * np.sin(east / 2) ** 2
+    return np.asarray(2 * np.arcsin(np.sqrt(np.clip(h, 0, 1))))
+
+
+def sky_of_sin(
+    east_rad: Floats, north_rad: Floats, ra_deg: float, dec_deg: float
+) -> tuple[Floats, Floats]:
+    """Return RA and Dec (degrees) of direction cosines about a centre; the SIN projection."""
+    up = np.sqrt(np.clip(1 - east_rad**2 - north_rad**2, 0, None))
+    d0 = np.deg2rad(dec_deg)
+    dec = np.arcsin(np.clip(up * np.sin(d0) + north_rad * np.cos(d0), -1, 1))
+    ra = np.arctan2(east_rad, up * np.cos(d0) - north_rad * np.sin(d0))
+    return np.asarray((ra_deg + np.rad2deg(ra)) % 360), np.asarray(np.rad2deg(dec))
+
+
+def sin_of_sky(
+    ra_deg: Floats, dec_deg: Floats, center_ra_deg: float, center_dec_deg: float
+) -> tuple[Floats, Floats]:
+    """Return the direction cosines (east, north) of directions about a centre."""
+    east = np.deg2rad(np.asarray(ra_deg) - center_ra_deg)
+    d, d0 = np.deg2rad(dec_deg), np.deg2rad(center_dec_deg)
+    return (
+        np.asarray(np.cos(d) * np.sin(east)),
+        np.asarray(np.sin(d) * np.cos(d0) - np.cos(d) * np.sin(d0) * np.cos(east)),
+    )
+
+
+def _reach_deg(channels_hz: Floats, dish_diameter_m: float) -> float:
+    """Return the angle of the second null at the lowest frequency; further out is nothing."""
+    return float(np.rad2deg(min(0.5, 2.3 * 299_792_458.0 / channels_hz.min() / dish_diameter_m)))

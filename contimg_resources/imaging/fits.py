@@ -1,0 +1,151 @@
+"""Images as FITS files that say what they are and where they come from.
+
+Belongs here: headers. Doesn't: computing what goes into them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+import contimg_resources
+from contimg_resources.imaging.model import Beam, ImageGrid
+from contimg_resources.times import isot_from_mjd
+
+_HISTORY_WIDTH = 70
+#: Provenance that has a keyword of its own.
+_KEYWORDS = {
+    "observation": ("OBSID", "observation"),
+    "caltable_set": ("CALSET", "caltable set applied"),
+    "caltable_version": ("CALVER", "version of the caltable set"),
+}
+
+
+@dataclass(frozen=True)
+class HeaderFacts:
+    """What the headers of all products of one image share.
+
+    Parameters
+    ----------
+    grid : ImageGrid
+        Pixels.
+    beam : Beam
+        Restoring beam.
+    frequency_hz, bandwidth_hz : float
+        Effective frequency and width of the band, Hz.
+    telescope, object_name : str
+        Telescope, and what was observed.
+    start_mjd, end_mjd : float
+        Time covered, MJD in days, UTC.
+    cards : dict
+        Further keywords of eight letters at most: value, or value and comment.
+    provenance : dict of str to str
+        Where it comes from.
+    """
+
+    grid: ImageGrid
+    beam: Beam
+    frequency_hz: float
+    bandwidth_hz: float
+    telescope: str
+    object_name: str
+    start_mjd: float
+    end_mjd: float
+    cards: Mapping[str, Any]
+    provenance: Mapping[str, str]
+
+
+def write_fits(
+    path: Path, pixels: NDArray[np.floating[Any]], kind: str, unit: str, facts: HeaderFacts
+) -> None:
+    """Write one product.
+
+    Parameters
+    ----------
+    path : Path
+        File to write.
+    pixels : ndarray, shape (size, size)
+        Row = declination upwards, column = right ascension falling; written as float32 with axes
+        for frequency and Stokes of length 1.
+    kind : str
+        ``BTYPE``: what it shows.
+    unit : str
+        ``BUNIT``; ``Jy/beam``, or empty for the primary beam.
+    facts : HeaderFacts
+        The rest of the header.
+    """
+    header = _header(kind, unit, facts)
+    data = np.asarray(pixels, dtype=np.float32)[np.newaxis, np.newaxis]
+    fits.PrimaryHDU(data, header).writeto(path, checksum=True)
+
+
+def _header(kind: str, unit: str, facts: HeaderFacts) -> fits.Header:
+    header = fits.Header()
+    cell_deg = facts.grid.cell_arcsec / 3600
+    middle = facts.grid.size / 2 + 1
+    for name, value, comment in (
+        ("BTYPE", kind, "what the pixels show"),
+        ("BUNIT", unit, "unit of the pixels"),
+        ("OBJECT", facts.object_name, "what was observed"),
+        ("TELESCOP", facts.telescope, "telescope"),
+        ("ORIGIN", f"contimg {contimg_resources.__version__}", "software that wrote this file"),
+        ("BMAJ", facts.beam.major_arcsec / 3600, "[deg] restoring beam, major axis, FWHM"),
+        ("BMIN", facts.beam.minor_arcsec / 3600, "[deg] restoring beam, minor axis, FWHM"),
+        ("BPA", facts.beam.angle_deg, "[deg] its position angle, east of north"),
+        ("CTYPE1", "RA---SIN", ""),
+        ("CRVAL1", facts.grid.ra_deg, "[deg]"),
+        ("CDELT1", -cell_deg, "[deg]"),
+        ("CRPIX1", middle, ""),
+        ("CUNIT1", "deg", ""),
+        ("CTYPE2", "DEC--SIN", ""),
+        ("CRVAL2", facts.grid.dec_deg, "[deg]"),
+        ("CDELT2", cell_deg, "[deg]"),
+        ("CRPIX2", middle, ""),
+        ("CUNIT2", "deg", ""),
+        ("CTYPE3", "FREQ", ""),
+        ("CRVAL3", facts.frequency_hz, "[Hz] mean over the imaging weights"),
+        ("CDELT3", facts.bandwidth_hz, "[Hz] width of the band"),
+        ("CRPIX3", 1.0, ""),
+        ("CUNIT3", "Hz", ""),
+        ("CTYPE4", "STOKES", ""),
+        ("CRVAL4", 1.0, "Stokes I"),
+        ("CDELT4", 1.0, ""),
+        ("CRPIX4", 1.0, ""),
+        ("CUNIT4", "", ""),
+        ("RADESYS", "ICRS", "frame of the coordinates"),
+        ("SPECSYS", "TOPOCENT", "frame of the frequency"),
+        ("RESTFRQ", facts.frequency_hz, "[Hz]"),
+        ("TIMESYS", "UTC", "time scale of all dates"),
+        ("DATE-OBS", isot_from_mjd(facts.start_mjd), "begin of the data"),
+        ("DATE-AVG", isot_from_mjd(_middle(facts)), "middle of the data"),
+        ("DATE-END", isot_from_mjd(facts.end_mjd), "end of the data"),
+        ("MJD-OBS", facts.start_mjd, "[d] begin of the data"),
+        ("MJD-AVG", _middle(facts), "[d] middle of the data"),
+        ("MJD-END", facts.end_mjd, "[d] end of the data"),
+    ):
+        header[name] = (value, comment) if comment else value
+    for name, value in facts.cards.items():
+        header[name] = value
+    _note_provenance(header, facts.provenance)
+    return header
+
+
+def _middle(facts: HeaderFacts) -> float:
+    return 0.5 * (facts.start_mjd + facts.end_mjd)
+
+
+def _note_provenance(header: fits.Header, provenance: Mapping[str, str]) -> None:
+    for name, value in provenance.items():
+        text = str(value).encode("ascii", "backslashreplace").decode().replace("\n", " ")
+        if name in _KEYWORDS:
+            keyword, comment = _KEYWORDS[name]
+            header[keyword] = (int(text) if text.isdecimal() else text, comment)
+        # Long values continue in lines that begin with two blanks.
+        line = f"{name} = {text}"
+        header["HISTORY"] = line[:_HISTORY_WIDTH]
+        for start in range(_HISTORY_WIDTH, len(line), _HISTORY_WIDTH - 2):
+            header["HISTORY"] = "  " + line[start : start + _HISTORY_WIDTH - 2]

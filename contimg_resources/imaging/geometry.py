@@ -1,0 +1,130 @@
+"""Pixel size and extent of an image, from the data's own beam and primary beam.
+
+Belongs here: choosing the grid. Doesn't: weighting, imaging.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import label
+from scipy.optimize import least_squares
+
+from contimg_resources.errors import ImagingFailed
+from contimg_resources.imaging.beam import DriftBeam, sky_of_sin
+from contimg_resources.imaging.model import Beam
+
+Floats = NDArray[np.float64]
+
+PIXELS_PER_BEAM = 5.0
+LARGEST_SIZE = 16_384
+_SMALLEST_SIZE = 64
+#: Room beyond the primary beam's cut, so that what lies at the cut isn't at the edge.
+_MARGIN = 1.03
+#: CASA fits its restoring beam to the main lobe above this.
+_MAIN_LOBE = 0.35
+
+
+def fft_friendly(size: float) -> int:
+    """Return the smallest even number >= `size` without prime factors above 5."""
+    candidate = max(2, 2 * int(np.ceil(size / 2)))
+    while not _smooth(candidate):
+        candidate += 2
+    return candidate
+
+
+def beam_extent_rad(beam: DriftBeam, ra_deg: float, dec_deg: float, cut: float) -> float:
+    """Return the least half-width (radians) of a square image that holds the beam above `cut`."""
+    reach = beam.radii_rad[-1] + 0.05
+    axis = np.linspace(-reach, reach, 601)
+    east, north = np.meshgrid(axis, axis)
+    inside = beam.at(*sky_of_sin(east, north, ra_deg, dec_deg)) >= cut * beam.profiles[:, 0].sum()
+    if not inside.any():
+        raise ImagingFailed(
+            f"the primary beam is below {cut} everywhere around the phase centre "
+            f"{ra_deg:.4f} {dec_deg:+.4f} deg"
+        )
+    return float(max(np.abs(east[inside]).max(), np.abs(north[inside]).max()))
+
+
+def choose_cell_arcsec(beam: Beam, shortest_fringe_rad: float) -> float:
+    """Return the pixel: a fifth of the minor axis, and never too coarse for the longest baseline.
+
+    Rounded down to a tenth of an arcsec below 10 arcsec and to whole ones above, so that
+    observations a day apart get equal pixels.
+    """
+    nyquist = 0.45 * np.rad2deg(shortest_fringe_rad) * 3600
+    cell = min(beam.minor_arcsec / PIXELS_PER_BEAM, nyquist)
+    step = 10.0 ** (np.floor(np.log10(cell)) - 1)
+    step = 0.5 * 10 * step if cell >= 1 else step
+    return float(np.round(max(step, np.floor(cell / step) * step), 6))
+
+
+def choose_size(half_width_rad: float, cell_arcsec: float) -> int:
+    """Return pixels a side for a half-width.
+
+    Raises
+    ------
+    ImagingFailed
+        If that is more than `LARGEST_SIZE`.
+    """
+    cell_rad = np.deg2rad(cell_arcsec / 3600)
+    size = fft_friendly(max(_SMALLEST_SIZE, 2 * _MARGIN * half_width_rad / cell_rad))
+    if size > LARGEST_SIZE:
+        raise ImagingFailed(
+            f"an image of {size} x {size} pixels of {cell_arcsec} arcsec would cover the primary "
+            f"beam; more than {LARGEST_SIZE} are not made: set image_size and cell_arcsec"
+        )
+    return size
+
+
+def fit_main_lobe(psf: Floats, cell_arcsec: float) -> Beam:
+    """Fit an elliptical Gaussian of peak 1 to the main lobe of a point-spread function.
+
+    Parameters
+    ----------
+    psf : ndarray, shape (size, size)
+        Peak 1; row = declination upwards, column = right ascension falling.
+    cell_arcsec : float
+        Its pixel, arcsec.
+
+    Raises
+    ------
+    ImagingFailed
+        If it has no main lobe.
+    """
+    center = np.unravel_index(int(np.argmax(psf)), psf.shape)
+    lobes, _ = label(psf > _MAIN_LOBE)
+    rows, columns = np.nonzero(lobes == lobes[center])
+    north, west = rows - center[0], columns - center[1]
+    values = psf[rows, columns]
+    if len(values) < 4:
+        # Fewer pixels than parameters: one ring more holds the shape.
+        grown = psf[center[0] - 1 : center[0] + 2, center[1] - 1 : center[1] + 2]
+        north, west = (a.ravel() for a in np.mgrid[-1:2, -1:2])
+        values = grown.ravel()
+
+    def misfit(p: Floats) -> Floats:
+        model = np.exp(-(p[0] * west**2 + p[1] * west * north + p[2] * north**2))
+        return np.asarray(model - values)
+
+    width = max(len(values), 4) / np.pi
+    fit = least_squares(misfit, [1 / width, 0.0, 1 / width])
+    return beam_of_form(*fit.x, cell_arcsec=cell_arcsec)
+
+
+def beam_of_form(xx: float, xy: float, yy: float, *, cell_arcsec: float) -> Beam:
+    """Return the ellipse of ``exp(-(xx x^2 + xy x y + yy y^2))``, x to the west, y to the north."""
+    form = np.array([[xx, xy / 2], [xy / 2, yy]])
+    values, vectors = np.linalg.eigh(form)
+    if not np.isfinite(values).all() or values.min() <= 0:
+        raise ImagingFailed("the point-spread function has no elliptical main lobe")
+    minor, major = 2 * np.sqrt(np.log(2) / values[::-1]) * cell_arcsec
+    west, north = vectors[:, 0]
+    angle = (np.rad2deg(np.arctan2(-west, north)) + 90) % 180 - 90
+    return Beam(float(major), float(minor), float(angle))
+
+
+def _smooth(number: int) -> bool:
+    for prime in (2, 3, 5):
+        while number % prime == 0:
+            number //= prime
+    return number == 1

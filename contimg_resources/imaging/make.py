@@ -1,0 +1,315 @@
+"""Make an image with all its companions from a calibrated MS.
+
+Belongs here: the order of the steps and the products. Doesn't: how any one step works.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
+
+from contimg_resources.casa.child import report_progress
+from contimg_resources.directories import whole_directory
+from contimg_resources.errors import ConfigurationError, ImagingFailed
+from contimg_resources.imaging.beam import DriftBeam, dish_of, drift_beam
+from contimg_resources.imaging.engine import Deconvolution, RawImages, engine_named
+from contimg_resources.imaging.fits import HeaderFacts, write_fits
+from contimg_resources.imaging.geometry import (
+    beam_extent_rad,
+    choose_cell_arcsec,
+    choose_size,
+    fit_main_lobe,
+)
+from contimg_resources.imaging.model import (
+    ImageFiles,
+    ImageGrid,
+    ImageRequest,
+    ImageResult,
+    ImageStatistics,
+    Source,
+)
+from contimg_resources.imaging.png import thumbnail_png, write_png
+from contimg_resources.imaging.sources import find_sources
+from contimg_resources.imaging.statistics import inner_half, local_rms, mad_rms
+from contimg_resources.imaging.visibilities import Visibilities, read_visibilities
+from contimg_resources.imaging.weighting import Weighting, briggs
+
+Floats = NDArray[np.float64]
+
+_SPEED_OF_LIGHT = 299_792_458.0
+_BTYPES = {
+    "image": ("Intensity", "Jy/beam"),
+    "pbcor": ("Intensity", "Jy/beam"),
+    "residual": ("Residual", "Jy/beam"),
+    "psf": ("Point spread function", "Jy/beam"),
+    "primary_beam": ("Primary beam", ""),
+}
+
+
+def make_image(request: ImageRequest) -> ImageResult:
+    """Image a calibrated MS; call through `contimg_resources.casa.Casa.run`.
+
+    Parameters
+    ----------
+    request : ImageRequest
+        What to make.
+
+    Returns
+    -------
+    ImageResult
+        The products, all there; what stood in their directory before was replaced.
+
+    Raises
+    ------
+    UnreadableObservation
+        If the MS can't be read.
+    ImagingFailed
+        If nothing is selected, everything is flagged, or the image isn't finite.
+    ConfigurationError
+        If the engine or the telescope's dish isn't known, or a figure of the request makes no
+        sense.
+    CasaError
+        If CASA failed.
+
+    Notes
+    -----
+    Every source is seen through `contimg_resources.imaging.beam.DriftBeam`; the PB-corrected image
+    is the restored one divided by it, NaN where it is below `ImageRequest.beam_cut`.
+    """
+    _check(request)
+    engine = engine_named(request.engine)
+    report_progress(f"reading the weights of {request.ms.name}", 0.0)
+    seen = read_visibilities(
+        request.ms, request.field_selection, request.spw_selection, request.uvrange
+    )
+    dish_m = dish_of(seen.telescope, request.dish_diameter_m, request.blockage_diameter_m)
+    report_progress("choosing the pixels", 0.1)
+    grid, weighting = choose_grid(request, seen, dish_m)
+    threshold_jy = request.threshold_sigma * weighting.noise_jy
+    report_progress(
+        f"{engine.name}: {grid.size} x {grid.size} pixels of {grid.cell_arcsec} arcsec, CLEAN down "
+        f"to {1e3 * threshold_jy:.3g} mJy/beam",
+        0.2,
+    )
+    raw = engine.deconvolve(
+        Deconvolution(
+            ms=request.ms,
+            grid=grid,
+            field_selection=request.field_selection,
+            spw_selection=request.spw_selection,
+            uvrange=request.uvrange,
+            robust=request.robust,
+            niter=request.niter,
+            threshold_jy=threshold_jy,
+            threshold_sigma=request.threshold_sigma,
+            w_extent_wavelengths=seen.w_extent_wavelengths,
+        )
+    )
+    _check_images(raw, request)
+    report_progress(f"{raw.n_iterations} iterations done; finding sources", 0.8)
+    beam = _beam_of(seen, weighting, dish_m).on_grid(grid)
+    kept_beam = np.where(beam >= request.beam_cut, beam, np.nan)
+    rms = local_rms(raw.residual.astype(np.float64), raw.beam.area_pixels(grid.cell_arcsec))
+    sources = find_sources(
+        raw.image.astype(np.float64), rms, kept_beam, raw.beam, grid, request.min_snr
+    )
+    statistics = _statistics(raw, grid, weighting, sources)
+    with whole_directory(request.directory) as partial:
+        partial.mkdir()
+        result = ImageResult(
+            directory=request.directory,
+            files=ImageFiles.in_directory(request.directory, request.stem),
+            grid=grid,
+            statistics=statistics,
+            sources=sources,
+            frequency_hz=weighting.frequency_hz,
+            start_mjd=seen.start_mjd,
+            end_mjd=seen.end_mjd,
+            mid_mjd=0.5 * (seen.start_mjd + seen.end_mjd),
+            n_iterations=raw.n_iterations,
+            threshold_jy=threshold_jy,
+            engine=engine.name,
+        )
+        report_progress("writing FITS and PNG", 0.9)
+        _write(ImageFiles.in_directory(partial, request.stem), request, result, seen, raw, beam)
+    return result
+
+
+def load_image_result(directory: Path, stem: str) -> ImageResult:
+    """Return what `make_image` wrote into a directory.
+
+    Raises
+    ------
+    ImagingFailed
+        If there is no such image.
+    """
+    summary = ImageFiles.in_directory(directory, stem).summary
+    try:
+        return TypeAdapter(ImageResult).validate_json(summary.read_bytes())
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ImagingFailed(f"{summary} is no summary of an image: {reason}") from error
+
+
+def choose_grid(
+    request: ImageRequest, seen: Visibilities, dish_m: tuple[float, float]
+) -> tuple[ImageGrid, Weighting]:
+    """Choose pixel size and extent, and weigh the visibilities for that extent.
+
+    The cell comes from the synthesized beam, that from the weights, and those (Briggs) from the
+    extent, which comes from the primary beam: so the extent is settled first, with all data
+    counting alike.
+    """
+    ra_deg, dec_deg = seen.phase_center_deg
+    channels_hz = np.concatenate([b.channels_hz for b in seen.blocks])
+    fringe_rad = min(
+        _SPEED_OF_LIGHT
+        / max(float(b.channels_hz.max() * np.abs(b.uvw_m[:, :2]).max()), _SPEED_OF_LIGHT)
+        for b in seen.blocks
+    )
+    if request.image_size is not None and request.cell_arcsec is not None:
+        cell_arcsec, size = request.cell_arcsec, request.image_size
+    else:
+        share = np.zeros((len(seen.pointings_deg), len(channels_hz)))
+        for field in np.unique(np.concatenate([b.field_ids for b in seen.blocks])):
+            share[field] = 1.0
+        rough = drift_beam(seen.pointings_deg, share, channels_hz, *dish_m)
+        half_width_rad = beam_extent_rad(rough, ra_deg, dec_deg, request.beam_cut)
+        cell_arcsec = request.cell_arcsec or _cell(request, seen, half_width_rad, fringe_rad)
+        size = request.image_size or choose_size(half_width_rad, cell_arcsec)
+    width_rad = float(np.deg2rad(size * cell_arcsec / 3600))
+    weighting = briggs(seen, request.robust, width_rad, size)
+    return ImageGrid(size, cell_arcsec, ra_deg, dec_deg), weighting
+
+
+def _cell(
+    request: ImageRequest, seen: Visibilities, half_width_rad: float, fringe_rad: float
+) -> float:
+    trial = choose_size(half_width_rad, float(np.rad2deg(0.4 * fringe_rad) * 3600))
+    weighting = briggs(seen, request.robust, 2 * half_width_rad, trial)
+    return choose_cell_arcsec(fit_main_lobe(weighting.psf, weighting.psf_cell_arcsec), fringe_rad)
+
+
+def _check(request: ImageRequest) -> None:
+    for name, good in {
+        "image_size": request.image_size is None
+        or (request.image_size >= 32 and request.image_size % 2 == 0),
+        "cell_arcsec": request.cell_arcsec is None or request.cell_arcsec > 0,
+        "niter": request.niter >= 0,
+        "threshold_sigma": request.threshold_sigma > 0,
+        "beam_cut": 0 < request.beam_cut < 1,
+        "robust": -2 <= request.robust <= 2,
+    }.items():
+        if not good:
+            raise ConfigurationError(f"{name} can't be {getattr(request, name)!r} in an image")
+
+
+def _check_images(raw: RawImages, request: ImageRequest) -> None:
+    for name in ("image", "residual", "psf"):
+        if not np.isfinite(getattr(raw, name)).all():
+            raise ImagingFailed(
+                f"the {name} of {request.ms} has pixels that are not finite", path=str(request.ms)
+            )
+    if not raw.psf.max() > 0 or not raw.image.any():
+        raise ImagingFailed(f"the image of {request.ms} is empty", path=str(request.ms))
+
+
+def _beam_of(seen: Visibilities, weighting: Weighting, dish_m: tuple[float, float]) -> DriftBeam:
+    return drift_beam(
+        seen.pointings_deg, weighting.field_channel_weight, weighting.channels_hz, *dish_m
+    )
+
+
+def _statistics(
+    raw: RawImages, grid: ImageGrid, weighting: Weighting, sources: tuple[Source, ...]
+) -> ImageStatistics:
+    row, column = np.unravel_index(int(np.argmax(raw.image)), raw.image.shape)
+    ra_deg, dec_deg = sky_of_pixel(grid, float(column), float(row))
+    peak_jy = float(raw.image[row, column])
+    rms_jy = mad_rms(inner_half(raw.image.astype(np.float64)))
+    return ImageStatistics(
+        rms_jy=rms_jy,
+        residual_rms_jy=mad_rms(inner_half(raw.residual.astype(np.float64))),
+        expected_rms_jy=weighting.noise_jy,
+        peak_jy=peak_jy,
+        peak_ra_deg=ra_deg,
+        peak_dec_deg=dec_deg,
+        dynamic_range=peak_jy / rms_jy if rms_jy > 0 else float("inf"),
+        beam=raw.beam,
+        n_sources=len(sources),
+    )
+
+
+def sky_of_pixel(grid: ImageGrid, column: float, row: float) -> tuple[float, float]:
+    """Return RA and Dec (ICRS degrees) of a pixel counted from 0."""
+    from contimg_resources.imaging.beam import sky_of_sin
+
+    cell_rad, half = np.deg2rad(grid.cell_arcsec / 3600), grid.size // 2
+    east, north = np.array(-(column - half) * cell_rad), np.array((row - half) * cell_rad)
+    ra, dec = sky_of_sin(east, north, grid.ra_deg, grid.dec_deg)
+    return float(ra), float(dec)
+
+
+def _write(
+    files: ImageFiles,
+    request: ImageRequest,
+    result: ImageResult,
+    seen: Visibilities,
+    raw: RawImages,
+    beam: Floats,
+) -> None:
+    facts = _facts(request, result, seen)
+    cut = beam < request.beam_cut
+    corrected = np.where(cut, np.nan, raw.image / np.where(cut, 1.0, beam))
+    pixels: Mapping[str, Any] = {
+        "image": raw.image,
+        "pbcor": corrected,
+        "residual": raw.residual,
+        "psf": raw.psf,
+        "primary_beam": np.where(cut, np.nan, beam),
+    }
+    for name, (kind, unit) in _BTYPES.items():
+        write_fits(getattr(files, name), pixels[name], kind, unit, facts)
+    statistics = result.statistics
+    shown = np.where(cut, np.nan, raw.image)
+    write_png(
+        files.png,
+        shown,
+        result.grid,
+        statistics.beam,
+        statistics.rms_jy,
+        f"{request.stem}   rms {1e3 * statistics.rms_jy:.2f} mJy/beam",
+    )
+    files.thumbnail.write_bytes(thumbnail_png(shown, statistics.rms_jy))
+    files.summary.write_bytes(TypeAdapter(ImageResult).dump_json(result, indent=1))
+
+
+def _facts(request: ImageRequest, result: ImageResult, seen: Visibilities) -> HeaderFacts:
+    edges_hz = [f for b in seen.blocks for f in (b.channels_hz.min(), b.channels_hz.max())]
+    widths_hz = [float(np.abs(np.diff(b.channels_hz[:2])).sum()) for b in seen.blocks]
+    statistics = result.statistics
+    cards = {
+        "ROBUST": (request.robust, "Briggs robust"),
+        "NITER": (result.n_iterations, "CLEAN iterations done"),
+        "THRESH": (result.threshold_jy, "[Jy/beam] CLEAN threshold"),
+        "ENGINE": (result.engine, "imaging engine"),
+        "PBCUT": (request.beam_cut, "primary-beam cut"),
+        "RMS": (statistics.rms_jy, "[Jy/beam] 1.4826 MAD of the inner half"),
+        "EXPRMS": (statistics.expected_rms_jy, "[Jy/beam] expected from the noise of the data"),
+    }
+    origin = {f"ms {name}": str(value) for name, value in seen.origin.items()}
+    return HeaderFacts(
+        grid=result.grid,
+        beam=statistics.beam,
+        frequency_hz=result.frequency_hz,
+        bandwidth_hz=float(max(edges_hz) - min(edges_hz) + max(widths_hz, default=0.0)),
+        telescope=seen.telescope,
+        object_name=request.provenance.get("observation", request.stem),
+        start_mjd=seen.start_mjd,
+        end_mjd=seen.end_mjd,
+        cards=cards,
+        provenance={**origin, "calibrated ms": str(request.ms), **request.provenance},
+    )

@@ -1,0 +1,238 @@
+"""Compare the sources of an image with sources that are known.
+
+Belongs here: reference lists and matching. Doesn't: verdicts (see `acceptance`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from contimg_resources.errors import ImagingFailed
+from contimg_resources.imaging.beam import separation_rad, sin_of_sky
+from contimg_resources.imaging.model import Beam, ImageResult, Source
+from contimg_resources.observations.calibrator_lists import read_calibrator_list
+
+#: A found source belongs to a known one within this many minor axes of the beam.
+_RADIUS_BEAMS = 0.5
+#: A known source stands alone when nothing brighter than this share of it is within two beams.
+_COMPANION = 0.05
+_COMPANION_BEAMS = 2.0
+
+
+@dataclass(frozen=True)
+class ReferenceSource:
+    """A source whose position and flux are known.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    ra_deg, dec_deg : float
+        Position, ICRS degrees.
+    flux_jy : float
+        Flux density at `reference_ghz`, Jy.
+    reference_ghz : float
+        GHz.
+    spectral_index : float
+        ``S ~ nu^spectral_index``.
+    """
+
+    name: str
+    ra_deg: float
+    dec_deg: float
+    flux_jy: float
+    reference_ghz: float
+    spectral_index: float
+
+    def flux_at(self, frequency_hz: float) -> float:
+        """Return the flux density at a frequency (Hz), Jy."""
+        ratio = frequency_hz / (self.reference_ghz * 1e9)
+        return float(self.flux_jy * ratio**self.spectral_index)
+
+
+@dataclass(frozen=True)
+class Match:
+    """A known source that was found.
+
+    Parameters
+    ----------
+    reference : ReferenceSource
+        What is known.
+    source : Source
+        What was found.
+    flux_ratio : float
+        PB-corrected over known flux density, at the image's effective frequency.
+    pull : float
+        Difference of the two over the measurement's error.
+    offset_arcsec : float
+        Distance, arcsec.
+    isolated : bool
+        Whether no other known source is near enough to disturb the flux.
+    """
+
+    reference: ReferenceSource
+    source: Source
+    flux_ratio: float
+    pull: float
+    offset_arcsec: float
+    isolated: bool
+
+
+@dataclass(frozen=True)
+class MatchReport:
+    """The known sources of one image.
+
+    Parameters
+    ----------
+    matches : tuple of Match
+        Known sources that were found.
+    missed : tuple of ReferenceSource
+        Known sources inside the primary beam's cut that are bright enough and weren't.
+    n_expected : int
+        Both together.
+    median_flux_ratio, median_offset_arcsec : float
+        Medians over the matches, of isolated ones when there are any; NaN without matches.
+    """
+
+    matches: tuple[Match, ...]
+    missed: tuple[ReferenceSource, ...]
+    n_expected: int
+    median_flux_ratio: float
+    median_offset_arcsec: float
+
+    @property
+    def n_matched(self) -> int:
+        """Known sources that were found."""
+        return len(self.matches)
+
+
+def read_reference_sources(path: Path) -> tuple[ReferenceSource, ...]:
+    """Read a CSV or ECSV of known sources; columns as in a list of calibrators.
+
+    Raises
+    ------
+    ConfigurationError
+        Naming file, row and column of what is missing or malformed.
+    """
+    return tuple(
+        ReferenceSource(
+            name=c.name,
+            ra_deg=c.ra_deg,
+            dec_deg=c.dec_deg,
+            flux_jy=10.0 ** c.model.coefficients[0],
+            reference_ghz=c.model.reference_ghz,
+            spectral_index=c.model.coefficients[1],
+        )
+        for c in read_calibrator_list(path)
+    )
+
+
+def match_image(
+    result: ImageResult, references: Sequence[ReferenceSource], min_snr: float = 10.0
+) -> MatchReport:
+    """Match known sources with those of an image.
+
+    Parameters
+    ----------
+    result : ImageResult
+        The image; its primary-beam file is read.
+    references : sequence of ReferenceSource
+        Known sources, anywhere on the sky.
+    min_snr : float
+        A known source is expected where its flux times the primary beam exceeds the image's rms
+        by this factor.
+
+    Returns
+    -------
+    MatchReport
+        Matches, misses and medians.
+    """
+    response = primary_beam_at(
+        result,
+        np.array([r.ra_deg for r in references]),
+        np.array([r.dec_deg for r in references]),
+    )
+    fluxes = np.array([r.flux_at(result.frequency_hz) for r in references])
+    rms = result.statistics.residual_rms_jy
+    with np.errstate(invalid="ignore"):
+        expected = np.flatnonzero(fluxes * response >= min_snr * rms)
+    beam = result.statistics.beam
+    matches, missed = [], []
+    for i in map(int, expected):
+        match = _match(references[i], fluxes[i], result, _alone(i, references, fluxes, beam))
+        if match is None:
+            missed.append(references[i])
+        else:
+            matches.append(match)
+    judged = [m for m in matches if m.isolated] or matches
+    return MatchReport(
+        matches=tuple(matches),
+        missed=tuple(missed),
+        n_expected=len(expected),
+        median_flux_ratio=float(np.median([m.flux_ratio for m in judged])) if judged else np.nan,
+        median_offset_arcsec=(
+            float(np.median([m.offset_arcsec for m in judged])) if judged else np.nan
+        ),
+    )
+
+
+def primary_beam_at(
+    result: ImageResult, ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the primary beam of an image in directions (ICRS degrees); NaN outside or cut."""
+    grid = result.grid
+    try:
+        with fits.open(result.files.primary_beam) as hdus:
+            pixels = np.squeeze(hdus[0].data)
+    except OSError as error:
+        raise ImagingFailed(f"{result.files.primary_beam} can't be read: {error}") from error
+    east, north = sin_of_sky(ra_deg, dec_deg, grid.ra_deg, grid.dec_deg)
+    cell_rad = np.deg2rad(grid.cell_arcsec / 3600)
+    column = np.rint(grid.size // 2 - east / cell_rad).astype(int)
+    row = np.rint(grid.size // 2 + north / cell_rad).astype(int)
+    here = separation_rad(grid.ra_deg, grid.dec_deg, ra_deg, dec_deg) < np.pi / 2
+    inside = here & (column >= 0) & (column < grid.size) & (row >= 0) & (row < grid.size)
+    found = np.full(len(ra_deg), np.nan)
+    found[inside] = pixels[row[inside], column[inside]]
+    return found
+
+
+def _match(
+    reference: ReferenceSource, flux_jy: float, result: ImageResult, isolated: bool
+) -> Match | None:
+    if not result.sources:
+        return None
+    ra = np.array([s.ra_deg for s in result.sources])
+    dec = np.array([s.dec_deg for s in result.sources])
+    offsets = np.rad2deg(separation_rad(reference.ra_deg, reference.dec_deg, ra, dec)) * 3600
+    nearest = int(np.argmin(offsets))
+    if offsets[nearest] > _RADIUS_BEAMS * result.statistics.beam.minor_arcsec:
+        return None
+    source = result.sources[nearest]
+    return Match(
+        reference=reference,
+        source=source,
+        flux_ratio=source.flux_jy / flux_jy,
+        pull=(source.flux_jy - flux_jy) / source.flux_error_jy,
+        offset_arcsec=float(offsets[nearest]),
+        isolated=isolated,
+    )
+
+
+def _alone(
+    i: int,
+    references: Sequence[ReferenceSource],
+    fluxes: NDArray[np.float64],
+    beam: Beam,
+) -> bool:
+    major = beam.major_arcsec
+    ra = np.array([r.ra_deg for r in references])
+    dec = np.array([r.dec_deg for r in references])
+    near = separation_rad(references[i].ra_deg, references[i].dec_deg, ra, dec)
+    close = near < np.deg2rad(_COMPANION_BEAMS * major / 3600)
+    close[i] = False
+    return not bool((fluxes[close] > _COMPANION * fluxes[i]).any())

@@ -1,0 +1,268 @@
+"""What is asked of imaging and what it gives.
+
+Belongs here: frozen records. Doesn't: doing anything.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class ImageRequest:
+    """An image to make.
+
+    Parameters
+    ----------
+    ms : Path
+        A calibrated MS; its column DATA is imaged and it is only read.
+    directory : Path
+        Where the products go; replaced as a whole when it exists.
+    stem : str
+        First part of the products' file names.
+    engine : str
+        Name of the imaging engine; see `contimg_resources.imaging.engine.ENGINES`.
+    field_selection : str
+        CASA field selection; empty: all fields.
+    spw_selection : str
+        CASA spectral-window selection; empty: all channels.
+    image_size : int, optional
+        Pixels a side; None: covers the primary beam down to `beam_cut`.
+    cell_arcsec : float, optional
+        Pixel size, arcsec; None: a fifth of the minor axis of the synthesized beam.
+    robust : float
+        Briggs robust.
+    niter : int
+        Most CLEAN iterations.
+    threshold_sigma : float
+        CLEAN stops at this many times the expected noise, or the measured one when that is higher.
+    uvrange : str
+        CASA uv selection; empty keeps every baseline.
+    beam_cut : float
+        The PB-corrected image is NaN where the primary beam is lower.
+    dish_diameter_m, blockage_diameter_m : float, optional
+        Of the primary beam; None: known from the telescope's name.
+    min_snr : float
+        Sources are listed from this many times the local rms.
+    provenance : dict of str to str
+        Goes into the FITS headers: ``caltable_set``, ``caltable_version`` and ``observation`` have
+        keywords of their own, everything else becomes HISTORY.
+    """
+
+    ms: Path
+    directory: Path
+    stem: str
+    engine: str = "casa"
+    field_selection: str = ""
+    spw_selection: str = ""
+    image_size: int | None = None
+    cell_arcsec: float | None = None
+    robust: float = 0.5
+    niter: int = 10_000
+    threshold_sigma: float = 4.0
+    uvrange: str = ""
+    beam_cut: float = 0.2
+    dish_diameter_m: float | None = None
+    blockage_diameter_m: float | None = None
+    min_snr: float = 6.0
+    provenance: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ImageGrid:
+    """The pixels of an image.
+
+    Parameters
+    ----------
+    size : int
+        Pixels a side, even.
+    cell_arcsec : float
+        Pixel size, arcsec.
+    ra_deg, dec_deg : float
+        Direction of the pixel at (size/2, size/2) counted from 0, ICRS degrees.
+    """
+
+    size: int
+    cell_arcsec: float
+    ra_deg: float
+    dec_deg: float
+
+
+@dataclass(frozen=True)
+class Beam:
+    """A restoring beam.
+
+    Parameters
+    ----------
+    major_arcsec, minor_arcsec : float
+        Axes, full width at half maximum, arcsec.
+    angle_deg : float
+        Position angle of the major axis, east of north, degrees.
+    """
+
+    major_arcsec: float
+    minor_arcsec: float
+    angle_deg: float
+
+    def area_pixels(self, cell_arcsec: float) -> float:
+        """Return the solid angle in pixels: ``pi bmaj bmin / (4 ln 2 cell^2)``."""
+        return 1.1330900354567985 * self.major_arcsec * self.minor_arcsec / cell_arcsec**2
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source found in an image, fitted with an elliptical Gaussian.
+
+    Parameters
+    ----------
+    ra_deg, dec_deg : float
+        Position, ICRS degrees.
+    peak_jy : float
+        Fitted peak before primary-beam correction, Jy/beam: the apparent flux of a point source.
+    flux_jy : float
+        The same divided by the primary beam: the flux density of a point source, Jy.
+    flux_error_jy : float
+        Its uncertainty from the local rms, Jy.
+    integrated_jy : float
+        PB-corrected integral of the fitted Gaussian, Jy; exceeds `flux_jy` for an extended source.
+    snr : float
+        Fitted peak over local rms.
+    local_rms_jy : float
+        rms around it, before primary-beam correction, Jy/beam.
+    primary_beam : float
+        Primary beam at its position.
+    major_arcsec, minor_arcsec, angle_deg : float
+        Fitted axes (FWHM, not deconvolved) and position angle.
+    """
+
+    ra_deg: float
+    dec_deg: float
+    peak_jy: float
+    flux_jy: float
+    flux_error_jy: float
+    integrated_jy: float
+    snr: float
+    local_rms_jy: float
+    primary_beam: float
+    major_arcsec: float
+    minor_arcsec: float
+    angle_deg: float
+
+
+@dataclass(frozen=True)
+class ImageStatistics:
+    """Measures of an image.
+
+    Parameters
+    ----------
+    rms_jy : float
+        1.4826 MAD of the residual-and-sources image in its inner half, before primary-beam
+        correction, Jy/beam.
+    residual_rms_jy : float
+        The same of the residual image.
+    expected_rms_jy : float
+        What the noise of the unflagged visibilities and their weights predict, Jy/beam.
+    peak_jy : float
+        Highest pixel before primary-beam correction, Jy/beam.
+    peak_ra_deg, peak_dec_deg : float
+        Where it is, ICRS degrees.
+    dynamic_range : float
+        `peak_jy` over `rms_jy`.
+    beam : Beam
+        Restoring beam.
+    n_sources : int
+        Sources listed.
+    """
+
+    rms_jy: float
+    residual_rms_jy: float
+    expected_rms_jy: float
+    peak_jy: float
+    peak_ra_deg: float
+    peak_dec_deg: float
+    dynamic_range: float
+    beam: Beam
+    n_sources: int
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """The products of one image, all in one directory.
+
+    Parameters
+    ----------
+    image : Path
+        Restored image, not corrected for the primary beam, FITS.
+    pbcor : Path
+        PB-corrected image, NaN below the cut, FITS.
+    residual, psf, primary_beam : Path
+        Residual image, point-spread function and time-averaged primary beam, FITS.
+    png, thumbnail : Path
+        Picture with axes, and one small enough to show inline (10 kB at most), PNG.
+    summary : Path
+        This result as JSON.
+    """
+
+    image: Path
+    pbcor: Path
+    residual: Path
+    psf: Path
+    primary_beam: Path
+    png: Path
+    thumbnail: Path
+    summary: Path
+
+    @classmethod
+    def in_directory(cls, directory: Path, stem: str) -> "ImageFiles":
+        """Name the products of the image `stem` in a directory."""
+        return cls(
+            image=directory / f"{stem}.image.fits",
+            pbcor=directory / f"{stem}.pbcor.fits",
+            residual=directory / f"{stem}.residual.fits",
+            psf=directory / f"{stem}.psf.fits",
+            primary_beam=directory / f"{stem}.pb.fits",
+            png=directory / f"{stem}.png",
+            thumbnail=directory / f"{stem}.thumbnail.png",
+            summary=directory / f"{stem}.json",
+        )
+
+
+@dataclass(frozen=True)
+class ImageResult:
+    """An image and its companions.
+
+    Parameters
+    ----------
+    directory : Path
+        Where they are.
+    files : ImageFiles
+        The products.
+    grid : ImageGrid
+        Pixels.
+    statistics : ImageStatistics
+        Measures.
+    sources : tuple of Source
+        Brightest apparent flux first.
+    frequency_hz : float
+        Effective frequency: mean over the imaging weights, Hz.
+    start_mjd, end_mjd, mid_mjd : float
+        Time covered by unflagged data, MJD in days.
+    n_iterations : int
+        CLEAN iterations done.
+    threshold_jy : float
+        Where CLEAN was to stop, Jy/beam.
+    engine : str
+        Engine that made it.
+    """
+
+    directory: Path
+    files: ImageFiles
+    grid: ImageGrid
+    statistics: ImageStatistics
+    sources: tuple[Source, ...]
+    frequency_hz: float
+    start_mjd: float
+    end_mjd: float
+    mid_mjd: float
+    n_iterations: int
+    threshold_jy: float
+    engine: str

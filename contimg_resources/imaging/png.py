@@ -1,0 +1,136 @@
+"""Pictures of an image: one with axes, one small enough to show inline.
+
+Belongs here: drawing. Doesn't: measuring.
+"""
+
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.wcs import WCS
+from numpy.typing import NDArray
+from PIL import Image
+
+from contimg_resources.errors import ImagingFailed
+from contimg_resources.imaging.model import Beam, ImageGrid
+
+Floats = NDArray[np.floating[Any]]
+
+#: A thumbnail stays below this, so that its base64 text fits into a metadata value.
+THUMBNAIL_BYTES = 10_000
+_THUMBNAIL_PIXELS = (224, 192, 160, 128, 96, 64)
+_GREYS = 16
+#: Brightness of a picture runs from these many rms ...
+_DARKEST_RMS = -3.0
+#: ... to at least these, or to this share of the peak when that is more.
+_BRIGHTEST_RMS = 12.0
+_PEAK_SHARE = 0.1
+
+
+def write_png(
+    path: Path, pixels: Floats, grid: ImageGrid, beam: Beam, rms_jy: float, title: str
+) -> None:
+    """Draw an image with sky axes, its beam and a scale of brightness.
+
+    Parameters
+    ----------
+    path : Path
+        PNG to write.
+    pixels : ndarray, shape (size, size)
+        Jy/beam; NaN is left white.
+    grid : ImageGrid
+        Pixels.
+    beam : Beam
+        Restoring beam, drawn in the lower left corner.
+    rms_jy : float
+        Noise, sets the scale, Jy/beam.
+    title : str
+        Written above.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Ellipse
+
+    figure = Figure(figsize=(9.0, 8.0), dpi=110, layout="constrained")
+    axes: Any = figure.add_subplot(projection=celestial_wcs(grid))
+    low, high = _limits(pixels, rms_jy)
+    shown = axes.imshow(
+        1e3 * np.asarray(pixels),
+        origin="lower",
+        cmap="inferno",
+        vmin=1e3 * low,
+        vmax=1e3 * high,
+        interpolation="antialiased",
+    )
+    # The beam is tens of arcsec on degrees of sky: an ellipse of true size would not be seen.
+    magnified = max(1.0, 0.02 * grid.size * grid.cell_arcsec / beam.major_arcsec)
+    corner = 0.06 * grid.size
+    axes.add_patch(
+        Ellipse(
+            (corner, corner),
+            width=magnified * beam.minor_arcsec / grid.cell_arcsec,
+            height=magnified * beam.major_arcsec / grid.cell_arcsec,
+            angle=beam.angle_deg,
+            facecolor="none",
+            edgecolor="tab:cyan",
+            linewidth=1.5,
+        )
+    )
+    label = f'{beam.major_arcsec:.1f}" x {beam.minor_arcsec:.1f}"'
+    if magnified > 1:
+        label += f", drawn {magnified:.0f} times larger"
+    axes.text(1.8 * corner, corner, label, color="tab:cyan", va="center", fontsize=9)
+    axes.coords[0].set_axislabel("Right ascension (ICRS)")
+    axes.coords[1].set_axislabel("Declination (ICRS)")
+    axes.set_title(title)
+    figure.colorbar(shown, ax=axes, label="mJy/beam", shrink=0.9)
+    figure.savefig(path)
+
+
+def thumbnail_png(pixels: Floats, rms_jy: float) -> bytes:
+    """Return a small grey picture as PNG of at most `THUMBNAIL_BYTES`.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (size, size)
+        Jy/beam; NaN becomes black.
+    rms_jy : float
+        Noise, sets the scale, Jy/beam.
+
+    Notes
+    -----
+    Each pixel shows the brightest of those that it stands for, so that point sources survive.
+    """
+    low, high = _limits(pixels, rms_jy)
+    for side in _THUMBNAIL_PIXELS:
+        small = _brightest(np.nan_to_num(np.asarray(pixels), nan=low), side)
+        scaled = np.sqrt(np.clip((small - low) / (high - low), 0, 1))
+        grey = np.rint(scaled * (_GREYS - 1)).astype(np.uint8)[::-1]
+        picture = Image.fromarray(grey, mode="P")
+        picture.putpalette([int(255 * i / (_GREYS - 1)) for i in range(_GREYS) for _ in "rgb"])
+        buffer = BytesIO()
+        picture.save(buffer, format="PNG", optimize=True, bits=4)
+        if buffer.tell() <= THUMBNAIL_BYTES:
+            return buffer.getvalue()
+    raise ImagingFailed("a thumbnail of 64 x 64 pixels exceeds its limit")
+
+
+def celestial_wcs(grid: ImageGrid) -> WCS:
+    """Return the two sky axes of an image."""
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = ["RA---SIN", "DEC--SIN"]
+    wcs.wcs.crval = [grid.ra_deg, grid.dec_deg]
+    wcs.wcs.crpix = [grid.size / 2 + 1] * 2
+    wcs.wcs.cdelt = [-grid.cell_arcsec / 3600, grid.cell_arcsec / 3600]
+    wcs.wcs.radesys = "ICRS"
+    return wcs
+
+
+def _limits(pixels: Floats, rms_jy: float) -> tuple[float, float]:
+    peak = float(np.nanmax(pixels)) if np.isfinite(pixels).any() else 0.0
+    return _DARKEST_RMS * rms_jy, max(_BRIGHTEST_RMS * rms_jy, _PEAK_SHARE * peak)
+
+
+def _brightest(pixels: Floats, side: int) -> Floats:
+    edges = np.linspace(0, pixels.shape[0], min(side, pixels.shape[0]) + 1).astype(int)[:-1]
+    return np.asarray(np.maximum.reduceat(np.maximum.reduceat(pixels, edges, 0), edges, 1))

@@ -1,0 +1,232 @@
+"""Find sources in an image and fit each with Gaussians.
+
+Belongs here: detection and fitting. Doesn't: comparing with catalogues (see `matching`), or
+fluxes at positions known before.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from photutils.detection import find_peaks
+from scipy.optimize import least_squares
+from scipy.spatial import cKDTree
+
+from contimg_resources.errors import ImagingFailed
+from contimg_resources.imaging.beam import sky_of_sin
+from contimg_resources.imaging.geometry import beam_of_form
+from contimg_resources.imaging.model import Beam, ImageGrid, Source
+
+Floats = NDArray[np.float64]
+
+#: A point source between pixels shows a lower peak, so pixels are looked at below the limit.
+_PIXEL_LOSS = 0.85
+#: Sources nearer than this many major axes are fitted together, up to `_LARGEST_GROUP`.
+_NEAR = 1.5
+_LARGEST_GROUP = 6
+#: The fit uses pixels where the beam is above this.
+_STAMP_LEVEL = 0.2
+
+
+@dataclass(frozen=True)
+class _Form:
+    """The beam as ``exp(-(xx x^2 + xy x y + yy y^2))`` in pixels, x along columns."""
+
+    xx: float
+    xy: float
+    yy: float
+
+    def __call__(self, x: Floats, y: Floats) -> Floats:
+        return np.asarray(np.exp(-(self.xx * x**2 + self.xy * x * y + self.yy * y**2)))
+
+
+def find_sources(
+    image: Floats, rms: Floats, primary_beam: Floats, beam: Beam, grid: ImageGrid, min_snr: float
+) -> tuple[Source, ...]:
+    """Find and fit the sources inside the primary beam's cut.
+
+    Parameters
+    ----------
+    image : ndarray, shape (size, size)
+        Restored image, not PB-corrected, Jy/beam.
+    rms : ndarray, shape (size, size)
+        Local noise, Jy/beam.
+    primary_beam : ndarray, shape (size, size)
+        Primary beam; NaN beyond its cut, where no sources are listed.
+    beam : Beam
+        Restoring beam.
+    grid : ImageGrid
+        Pixels.
+    min_snr : float
+        Least fitted peak over local noise.
+
+    Returns
+    -------
+    tuple of Source
+        Brightest apparent flux first.
+
+    Notes
+    -----
+    Peak and position come from a fit of the restoring beam's shape (three parameters a source; with
+    the noise as correlated as an image's its error is the local rms, Condon 1997), shape and
+    integral from a second fit with the shape free. Reading the brightest pixel instead would
+    lose 3 % at 3 pixels a beam.
+    """
+    form = _beam_form(beam, grid)
+    peaks = _peaks(image, rms, primary_beam, beam, grid, min_snr)
+    found = []
+    for group in _groups(peaks, _NEAR * beam.major_arcsec / grid.cell_arcsec):
+        fitted = _fit_group(image, peaks[group], form)
+        for i in range(len(fitted)):
+            source = _source(i, fitted, image, rms, primary_beam, form, grid)
+            if source is not None and source.snr >= min_snr:
+                found.append(source)
+    return tuple(sorted(found, key=lambda s: -s.peak_jy))
+
+
+def _beam_form(beam: Beam, grid: ImageGrid) -> _Form:
+    a = 4 * np.log(2) * (grid.cell_arcsec / beam.major_arcsec) ** 2
+    b = 4 * np.log(2) * (grid.cell_arcsec / beam.minor_arcsec) ** 2
+    angle = np.deg2rad(beam.angle_deg)
+    # East is where columns fall, so the major axis points along (-sin, cos) in (column, row).
+    s, c = -np.sin(angle), np.cos(angle)
+    return _Form(a * s**2 + b * c**2, 2 * (a - b) * s * c, a * c**2 + b * s**2)
+
+
+def _peaks(
+    image: Floats,
+    rms: Floats,
+    primary_beam: Floats,
+    beam: Beam,
+    grid: ImageGrid,
+    min_snr: float,
+) -> NDArray[np.int64]:
+    snr = np.where(np.isfinite(primary_beam), image / rms, 0.0)
+    radius = max(1, int(0.4 * beam.minor_arcsec / grid.cell_arcsec))
+    table = find_peaks(snr, _PIXEL_LOSS * min_snr, box_size=2 * radius + 1)
+    if table is None:
+        return np.empty((0, 2), dtype=np.int64)
+    return np.column_stack([table["x_peak"], table["y_peak"]]).astype(np.int64)
+
+
+def _groups(peaks: NDArray[np.int64], radius: float) -> list[list[int]]:
+    """Group peaks that are near each other; a crowd is cut into pieces of a few."""
+    if not len(peaks):
+        return []
+    neighbours = cKDTree(peaks).query_ball_point(peaks, radius)
+    left = set(range(len(peaks)))
+    groups = []
+    for start in range(len(peaks)):
+        if start not in left:
+            continue
+        group: list[int] = []
+        border = [start]
+        while border and len(group) < _LARGEST_GROUP:
+            i = border.pop()
+            if i in left:
+                left.remove(i)
+                group.append(i)
+                border.extend(j for j in neighbours[i] if j in left)
+        groups.append(group)
+    return groups
+
+
+def _fit_group(image: Floats, peaks: NDArray[np.int64], form: _Form) -> Floats:
+    """Fit amplitude, x and y of each peak with the beam's shape; shape (n_peaks, 3)."""
+    x, y = _stamp(image, peaks, form)
+    values = image[y, x]
+    start = np.column_stack([image[peaks[:, 1], peaks[:, 0]], peaks]).astype(np.float64)
+    scale = np.abs(start[:, 0]).max()
+
+    def misfit(p: Floats) -> Floats:
+        model = sum(a * form(x - x0, y - y0) for a, x0, y0 in p.reshape(-1, 3))
+        return np.asarray((model - values) / scale)
+
+    fit = least_squares(misfit, start.ravel(), x_scale=np.tile([scale, 1.0, 1.0], len(peaks)))
+    return np.asarray(fit.x).reshape(-1, 3)
+
+
+def _stamp(
+    image: Floats, peaks: NDArray[np.int64], form: _Form
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    reach = int(np.ceil(np.sqrt(-np.log(_STAMP_LEVEL) / min(_widths(form)))))
+    dy, dx = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    near = form(dx, dy) >= _STAMP_LEVEL
+    pixels = np.concatenate([np.column_stack([dx[near] + x, dy[near] + y]) for x, y in peaks])
+    pixels = np.unique(pixels, axis=0)
+    size = image.shape[0]
+    inside = ((pixels >= 0) & (pixels < size)).all(axis=1)
+    pixels = pixels[inside & np.isfinite(image[tuple((pixels % size).T[::-1])])]
+    return pixels[:, 0], pixels[:, 1]
+
+
+def _widths(form: _Form) -> Floats:
+    return np.asarray(np.linalg.eigvalsh([[form.xx, form.xy / 2], [form.xy / 2, form.yy]]))
+
+
+def _source(
+    i: int,
+    fitted: Floats,
+    image: Floats,
+    rms: Floats,
+    primary_beam: Floats,
+    form: _Form,
+    grid: ImageGrid,
+) -> Source | None:
+    amplitude, x0, y0 = fitted[i]
+    column, row = round(x0), round(y0)
+    if not (0 <= column < grid.size and 0 <= row < grid.size) or amplitude <= 0:
+        return None
+    response = float(primary_beam[row, column])
+    if not np.isfinite(response):
+        return None
+    noise = float(rms[row, column])
+    others = np.delete(fitted, i, axis=0)
+    shape, ratio = _free_shape(image, fitted[i], others, form, grid)
+    cell_rad = np.deg2rad(grid.cell_arcsec / 3600)
+    half = grid.size // 2
+    ra, dec = sky_of_sin(
+        np.array(-(x0 - half) * cell_rad),
+        np.array((y0 - half) * cell_rad),
+        grid.ra_deg,
+        grid.dec_deg,
+    )
+    return Source(
+        ra_deg=float(ra),
+        dec_deg=float(dec),
+        peak_jy=float(amplitude),
+        flux_jy=float(amplitude) / response,
+        flux_error_jy=noise / response,
+        integrated_jy=float(amplitude) * ratio / response,
+        snr=float(amplitude) / noise,
+        local_rms_jy=noise,
+        primary_beam=response,
+        major_arcsec=shape.major_arcsec,
+        minor_arcsec=shape.minor_arcsec,
+        angle_deg=shape.angle_deg,
+    )
+
+
+def _free_shape(
+    image: Floats, fitted: Floats, others: Floats, form: _Form, grid: ImageGrid
+) -> tuple[Beam, float]:
+    """Fit the shape too; return it, and the integral over that of a point source of this peak."""
+    x, y = _stamp(image, np.rint(fitted[None, 1:]).astype(np.int64), form)
+    values = image[y, x] - sum(a * form(x - x0, y - y0) for a, x0, y0 in others)
+    amplitude, x0, y0 = fitted
+
+    def misfit(p: Floats) -> Floats:
+        model = p[0] * np.exp(
+            -(p[3] * (x - p[1]) ** 2 + p[4] * (x - p[1]) * (y - p[2]) + p[5] * (y - p[2]) ** 2)
+        )
+        return np.asarray(model - values / amplitude)
+
+    start = np.array([1.0, x0, y0, form.xx, form.xy, form.yy])
+    p = least_squares(misfit, start, x_scale=[1, 1, 1, *[form.xx + form.yy] * 3]).x
+    try:
+        shape = beam_of_form(p[3], p[4], p[5], cell_arcsec=grid.cell_arcsec)
+    except ImagingFailed:
+        # Noise made the form unbound: nothing is known of the shape but that it holds the beam.
+        return beam_of_form(form.xx, form.xy, form.yy, cell_arcsec=grid.cell_arcsec), 1.0
+    area = np.sqrt((4 * form.xx * form.yy - form.xy**2) / (4 * p[3] * p[5] - p[4] ** 2))
+    return shape, float(p[0] * area)
