@@ -1,14 +1,26 @@
 """Image a calibrated observation, judge the image, and record both."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 from contimg_resources.casa import Progress, no_progress
+from contimg_resources.checksums import content_checksum
 from contimg_resources.errors import ImagingFailed
-from contimg_resources.imaging.acceptance import Verdict
-from contimg_resources.imaging.model import ImageResult
+from contimg_resources.imaging.acceptance import (
+    Verdict,
+    judge_astrometry,
+    judge_beam,
+    judge_fluxes,
+    judge_rms,
+)
+from contimg_resources.imaging.make import make_image
+from contimg_resources.imaging.matching import MatchReport, match_image, read_reference_sources
+from contimg_resources.imaging.model import ImageRequest, ImageResult
 from contimg_resources.observations.model import Observation
-from contimg_resources.products.model import Artefact
+from contimg_resources.products.model import Artefact, ArtefactKind, ImageRecord, ObservationState
+from contimg_resources.settings import ImagingSettings
+from contimg_resources.steps.origin import software
 from contimg_resources.steps.workshop import Workshop
 
 STEP = "image_5min"
@@ -26,26 +38,213 @@ class Imaged:
         The calibrated MS that was imaged, with the caltable set that it carries.
     result : ImageResult
         The image.
+    known : MatchReport
+        Known sources against those of the image; empty without a reference catalogue.
     verdicts : tuple of Verdict
         One for each check, passed or not.
     checksums : tuple of str
-        Of the FITS files.
+        Of the image, the PB-corrected image and the residual.
     """
 
     observation: Observation
     calibrated: Artefact
     result: ImageResult
+    known: MatchReport
     verdicts: tuple[Verdict, ...]
     checksums: tuple[str, ...]
 
     @property
     def thumbnail(self) -> bytes:
         """A PNG small enough to show inline."""
-        return Path(self.result.files.thumbnail).read_bytes()
+        return self.result.files.thumbnail.read_bytes()
 
 
 def image_observation(
     workshop: Workshop, key: str, *, run_id: str = "", progress: Progress = no_progress
 ) -> Imaged:
-    """Stand in until imaging has landed."""
-    raise ImagingFailed("imaging has not landed yet")
+    """Image the calibrated MS of an observation and judge the image.
+
+    Parameters
+    ----------
+    workshop : Workshop
+        Stores and tools.
+    key : str
+        Partition key of the observation.
+    run_id : str
+        Who asks, for the history.
+    progress : callable
+        Told what is being done.
+
+    Returns
+    -------
+    Imaged
+        The image, recorded; its observation is ``imaged``, or ``failed`` when a verdict says no.
+
+    Raises
+    ------
+    ImagingFailed
+        If there is no calibrated MS, or no image can be made of it.
+    """
+    observation = workshop.products.observation(key)
+    calibrated = _calibrated_ms(workshop, key)
+    imaging = workshop.settings.imaging
+    provenance = {
+        "observation": key,
+        "ms": str(observation.path),
+        "caltable_set": calibrated.set_name,
+        "caltable_version": str(calibrated.set_version),
+        "caltable_borrowed": str(calibrated.borrowed),
+        **software(),
+    }
+    request = image_request(
+        imaging,
+        calibrated.path,
+        workshop.settings.layout.image_dir(key),
+        stem=key,
+        provenance=provenance,
+    )
+    result = workshop.casa.run(make_image, request, label=f"{key}-image", progress=progress)
+    known = known_sources(result, imaging)
+    verdicts = judge(result, known, imaging)
+    artefacts = _artefacts(result, request, calibrated, run_id)
+    workshop.products.put_artefacts(
+        key, artefacts, image=_record(result, known, calibrated, imaging)
+    )
+    refused = [v.words for v in verdicts if not v.passed]
+    workshop.products.set_state(
+        key,
+        ObservationState.FAILED if refused else ObservationState.IMAGED,
+        step=STEP,
+        reason="; ".join(refused) or None,
+        run_id=run_id,
+    )
+    fits = (ArtefactKind.IMAGE, ArtefactKind.IMAGE_PBCOR, ArtefactKind.RESIDUAL)
+    return Imaged(
+        observation=observation,
+        calibrated=calibrated,
+        result=result,
+        known=known,
+        verdicts=verdicts,
+        checksums=tuple(a.checksum for a in artefacts if a.kind in fits),
+    )
+
+
+def image_request(
+    imaging: ImagingSettings, ms: Path, directory: Path, *, stem: str, provenance: dict[str, str]
+) -> ImageRequest:
+    """Return the image that this site's settings ask for."""
+    return ImageRequest(
+        ms=ms,
+        directory=directory,
+        stem=stem,
+        engine=imaging.engine,
+        image_size=imaging.image_size,
+        cell_arcsec=imaging.cell_arcsec,
+        robust=imaging.robust,
+        niter=imaging.niter,
+        threshold_sigma=imaging.threshold_sigma,
+        uvrange=imaging.uvrange,
+        beam_cut=imaging.beam_cut,
+        provenance=provenance,
+    )
+
+
+def known_sources(result: ImageResult, imaging: ImagingSettings) -> MatchReport:
+    """Match the image with the reference catalogue of the settings; empty when there is none."""
+    if imaging.reference_catalogue is None:
+        return MatchReport((), (), 0, math.nan, math.nan)
+    return match_image(result, read_reference_sources(imaging.reference_catalogue))
+
+
+def judge(result: ImageResult, known: MatchReport, imaging: ImagingSettings) -> tuple[Verdict, ...]:
+    """Return the verdicts on an image: noise, beam, known fluxes, astrometry."""
+    statistics = result.statistics
+    return (
+        judge_rms(statistics.residual_rms_jy, statistics.expected_rms_jy, imaging),
+        judge_beam(
+            statistics.beam.major_arcsec,
+            statistics.beam.minor_arcsec,
+            result.grid.cell_arcsec,
+            imaging,
+        ),
+        judge_fluxes(known.median_flux_ratio, known.n_matched, known.n_expected, imaging),
+        judge_astrometry(
+            known.median_offset_arcsec,
+            statistics.beam.minor_arcsec,
+            known.n_matched,
+            known.n_expected,
+            imaging,
+        ),
+    )
+
+
+def _calibrated_ms(workshop: Workshop, key: str) -> Artefact:
+    for artefact in workshop.products.artefacts(key):
+        if artefact.kind == ArtefactKind.CALIBRATED_MS and artefact.path.is_dir():
+            return artefact
+    raise ImagingFailed(
+        f"observation {key} has no calibrated MS "
+        f"({workshop.settings.layout.calibrated_ms(key)} was looked for); calibrate it first",
+        key=key,
+    )
+
+
+def _artefacts(
+    result: ImageResult, request: ImageRequest, calibrated: Artefact, run_id: str
+) -> list[Artefact]:
+    files = result.files
+    parameters = {
+        "image_size": result.grid.size,
+        "cell_arcsec": result.grid.cell_arcsec,
+        "robust": request.robust,
+        "threshold_jy": result.threshold_jy,
+        "n_iterations": result.n_iterations,
+        "engine": result.engine,
+        "beam_cut": request.beam_cut,
+        "uvrange": request.uvrange,
+    }
+    return [
+        Artefact(
+            kind=kind,
+            path=path,
+            checksum=content_checksum(path),
+            size_bytes=path.stat().st_size,
+            set_name=calibrated.set_name,
+            set_version=calibrated.set_version,
+            borrowed=calibrated.borrowed,
+            parameters=parameters,
+            software=software(),
+            run_id=run_id,
+        )
+        for kind, path in (
+            (ArtefactKind.IMAGE, files.image),
+            (ArtefactKind.IMAGE_PBCOR, files.pbcor),
+            (ArtefactKind.RESIDUAL, files.residual),
+            (ArtefactKind.PSF, files.psf),
+            (ArtefactKind.PRIMARY_BEAM, files.primary_beam),
+            (ArtefactKind.PNG, files.png),
+            (ArtefactKind.STATISTICS, files.summary),
+        )
+    ]
+
+
+def _record(
+    result: ImageResult, known: MatchReport, calibrated: Artefact, imaging: ImagingSettings
+) -> ImageRecord:
+    statistics = result.statistics
+    compared = imaging.reference_catalogue is not None and known.n_matched > 0
+    return ImageRecord(
+        rms_mjy=1e3 * statistics.residual_rms_jy,
+        expected_rms_mjy=1e3 * statistics.expected_rms_jy,
+        peak_jy=statistics.peak_jy,
+        dynamic_range=statistics.dynamic_range,
+        bmaj_arcsec=statistics.beam.major_arcsec,
+        bmin_arcsec=statistics.beam.minor_arcsec,
+        bpa_deg=statistics.beam.angle_deg,
+        n_sources=statistics.n_sources,
+        n_matched=known.n_matched if compared else None,
+        flux_ratio=known.median_flux_ratio if compared else None,
+        offset_arcsec=known.median_offset_arcsec if compared else None,
+        flag_fraction=calibrated.parameters.get("flagged_fraction"),
+        extra={"n_known_expected": known.n_expected, "image_rms_mjy": 1e3 * statistics.rms_jy},
+    )
