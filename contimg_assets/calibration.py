@@ -46,7 +46,7 @@ def caltable_set(
     with told_to_dagster():
         try:
             solved = steps.solve_observation(
-                workshop, key, run_id=context.run_id, progress=log_progress(context)
+                workshop, key, run_id=context.run.run_id, progress=log_progress(context)
             )
         except CalibrationFailed as failure:
             yield dg.AssetCheckResult(
@@ -91,7 +91,7 @@ def calibrated_ms(
     key = observation_key(context)
     with told_to_dagster():
         calibrated = steps.calibrate_observation(
-            workshop, key, run_id=context.run_id, progress=log_progress(context)
+            workshop, key, run_id=context.run.run_id, progress=log_progress(context)
         )
         return dg.MaterializeResult(
             metadata=describe_calibrated(calibrated),

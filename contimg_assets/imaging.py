@@ -51,7 +51,7 @@ def image_5min(
     key = observation_key(context)
     with told_to_dagster():
         imaged = steps.image_observation(
-            workshop, key, run_id=context.run_id, progress=log_progress(context)
+            workshop, key, run_id=context.run.run_id, progress=log_progress(context)
         )
         yield dg.MaterializeResult(
             metadata=describe_image(imaged),

@@ -1,0 +1,219 @@
+"""What the assets make of a step's outcome; the steps themselves are substituted."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from contimg_assets import calibration, imaging
+from contimg_assets.definitions import build_defs
+from contimg_assets.failures import failed_steps
+from contimg_assets.sensors import run_failures
+from contimg_resources import steps
+from contimg_resources.errors import CalibrationFailed, CasaCrashed, NoValidCaltables
+from contimg_resources.imaging.acceptance import Verdict
+from contimg_resources.products.model import ObservationState
+
+KEY = "61041.00347"
+GOOD = tuple(
+    Verdict(name, True, "as it should be", measures={"ratio": 1.0})
+    for name in ("image_rms", "beam_sane", "known_fluxes", "astrometry")
+)
+
+
+class Steps:
+    """Stands in for the steps: remembers what was asked, and fails when told to."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str]] = []
+        self.failures: dict[str, list[Exception]] = {}
+        self.verdicts = GOOD
+
+    def _step(self, name: str, result: Any) -> Any:
+        def step(_workshop: object, key: str, *, run_id: str, progress: Any) -> Any:
+            self.calls.append((name, key))
+            progress("half of it", 0.5)
+            if self.failures.get(name):
+                raise self.failures[name].pop(0)
+            return result() if callable(result) else result
+
+        return step
+
+    def install(self, patch: pytest.MonkeyPatch) -> None:
+        tables = (SimpleNamespace(checksum="sha256:aa"), SimpleNamespace(checksum="sha256:bb"))
+        caltables = SimpleNamespace(tables=tables)
+        solved = SimpleNamespace(set=caltables)
+        calibrated = SimpleNamespace(
+            active=SimpleNamespace(set=caltables), observation=SimpleNamespace(signature="1234")
+        )
+        patch.setattr(steps, "solve_observation", self._step("solve", solved))
+        patch.setattr(steps, "calibrate_observation", self._step("calibrate", calibrated))
+        patch.setattr(
+            steps,
+            "image_observation",
+            self._step("image", lambda: SimpleNamespace(checksums=("c",), verdicts=self.verdicts)),
+        )
+        patch.setattr(calibration, "describe_set", lambda _: {"flag_fraction": 0.1})
+        patch.setattr(calibration, "describe_calibrated", lambda _: {"caltable_age_h": 1.5})
+        patch.setattr(imaging, "describe_image", lambda _: {"rms_mjy": 2.0})
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> Steps:
+    substitutes = Steps()
+    substitutes.install(monkeypatch)
+    return substitutes
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as ephemeral:
+        yield ephemeral
+
+
+def execute(
+    instance: dg.DagsterInstance, job: str, key: str = KEY
+) -> dg.ExecuteInProcessResult:
+    instance.add_dynamic_partitions("observation_mjd", [key])
+    instance.add_dynamic_partitions("calibration_mjd", [key])
+    definitions = build_defs({"workshop": SimpleNamespace()})
+    return definitions.resolve_job_def(job).execute_in_process(
+        partition_key=key, instance=instance, raise_on_error=False
+    )
+
+
+def failure(result: dg.ExecuteInProcessResult) -> str:
+    (event,) = [e for e in result.all_events if e.is_step_failure]
+    return str(event.step_failure_data.user_failure_data.description)
+
+
+def test_an_observation_is_calibrated_then_imaged(
+    stand_in: Steps, instance: dg.DagsterInstance
+) -> None:
+    result = execute(instance, "image_observation")
+    assert result.success
+    assert stand_in.calls == [("calibrate", KEY), ("image", KEY)]
+    image = instance.get_latest_materialization_event(dg.AssetKey("image_5min"))
+    materialization = image.asset_materialization
+    assert materialization.partition == KEY
+    assert materialization.metadata["rms_mjy"].value == 2.0
+    assert materialization.tags["dagster/data_version"]
+
+
+def test_the_same_caltables_and_content_give_the_same_data_version(
+    stand_in: Steps, instance: dg.DagsterInstance
+) -> None:
+    versions = set()
+    for _ in range(2):
+        execute(instance, "image_observation")
+        event = instance.get_latest_materialization_event(dg.AssetKey("calibrated_ms"))
+        versions.add(event.asset_materialization.tags["dagster/data_version"])
+    assert len(versions) == 1
+
+
+@pytest.mark.parametrize("key", ["../../etc", "61041.1", "61041.00347 ", "nan", "99999.00000"])
+@pytest.mark.parametrize("job", ["image_observation", "solve_calibration"])
+def test_a_key_that_a_user_typed_is_parsed_before_anything_is_done(
+    stand_in: Steps, instance: dg.DagsterInstance, job: str, key: str
+) -> None:
+    result = execute(instance, job, key)
+    assert not result.success
+    assert stand_in.calls == []
+    assert "expected" in failure(result)
+
+
+def test_an_observation_without_valid_caltables_is_tried_once(
+    stand_in: Steps, instance: dg.DagsterInstance
+) -> None:
+    sentence = "no active caltable set is valid for MJD 61041.00347; nearest before: none"
+    stand_in.failures["calibrate"] = [NoValidCaltables(sentence)]
+    result = execute(instance, "image_observation")
+    assert failure(result) == sentence
+    assert stand_in.calls == [("calibrate", KEY)]
+
+
+def test_a_crash_of_casa_is_tried_again(
+    stand_in: Steps, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    stand_in.failures["image"] = [CasaCrashed("the CASA process died of SIGSEGV")]
+    assert execute(instance, "image_observation").success
+    assert stand_in.calls == [("calibrate", KEY), ("image", KEY), ("image", KEY)]
+
+
+def test_a_bad_image_fails_its_run_and_its_history_says_why(
+    stand_in: Steps, instance: dg.DagsterInstance
+) -> None:
+    words = "rms 9.0 mJy/beam, 4.5 times the 2.0 mJy/beam that the noise predicts"
+    stand_in.verdicts = (Verdict("image_rms", False, words), *GOOD[1:])
+    result = execute(instance, "image_observation")
+    assert not result.success
+    context = dg.build_run_status_sensor_context(
+        sensor_name="run_failures",
+        dagster_instance=instance,
+        dagster_run=result.dagster_run,
+        dagster_event=next(e for e in result.all_events if e.is_run_failure),
+    ).for_run_failure()
+    assert failed_steps(context) == [("image_5min", f"check image_rms: {words}")]
+
+    said: list[dict[str, Any]] = []
+    store = SimpleNamespace(
+        get=lambda _: SimpleNamespace(state=ObservationState.IMAGED),
+        set_state=lambda key, state, **rest: said.append({"key": key, "state": state, **rest}),
+    )
+    run_failures(context, workshop=SimpleNamespace(products=store))
+    (entry,) = said
+    assert (entry["key"], entry["state"]) == (KEY, ObservationState.FAILED)
+    assert (entry["step"], entry["reason"]) == ("image_5min", f"check image_rms: {words}")
+    assert entry["run_id"] == result.run_id
+
+
+def test_a_check_without_anything_to_compare_with_passes_as_a_warning(
+    stand_in: Steps, instance: dg.DagsterInstance
+) -> None:
+    stand_in.verdicts = (
+        *GOOD[:2],
+        Verdict("known_fluxes", True, "not evaluated: no reference catalogue", evaluated=False),
+        GOOD[3],
+    )
+    result = execute(instance, "image_observation")
+    evaluations = {e.check_name: e for e in result.get_asset_check_evaluations()}
+    assert result.success
+    assert evaluations["known_fluxes"].passed
+    assert evaluations["known_fluxes"].severity == dg.AssetCheckSeverity.WARN
+    assert evaluations["known_fluxes"].metadata["evaluated"].value is False
+    assert evaluations["image_rms"].severity == dg.AssetCheckSeverity.ERROR
+    assert {e.partition for e in evaluations.values()} == {KEY}
+
+
+def test_a_bad_solve_shows_as_a_failed_check_and_gives_no_set(
+    stand_in: Steps, instance: dg.DagsterInstance
+) -> None:
+    sentence = "the solve of a.ms on 3C48 is not good: BA: median SNR 4.1, 10 is asked for"
+    stand_in.failures["solve"] = [CalibrationFailed(sentence)]
+    result = execute(instance, "solve_calibration")
+    assert failure(result) == sentence
+    (evaluation,) = result.get_asset_check_evaluations()
+    assert (evaluation.check_name, evaluation.passed) == ("solve_quality", False)
+    assert evaluation.description == sentence
+    assert instance.get_latest_materialization_event(dg.AssetKey("caltable_set")) is None
+
+
+def test_a_mistake_in_our_own_code_is_not_tried_again(
+    stand_in: Steps, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imaging, "describe_image", lambda _: 1 / 0)
+    result = execute(instance, "image_observation")
+    assert failure(result) == "ZeroDivisionError: division by zero"
+    assert stand_in.calls == [("calibrate", KEY), ("image", KEY)]
+
+
+def test_a_picture_that_is_too_large_is_named_instead(tmp_path: Path) -> None:
+    from contimg_assets.telling import MAX_PICTURE_BYTES, picture
+
+    assert picture(b"\x89PNG" + bytes(100), "an image").value.startswith("![an image](data:")
+    large = picture(bytes(MAX_PICTURE_BYTES), "an image").value
+    assert large == "an image (20000 bytes, too large to show here)"

@@ -1,0 +1,202 @@
+"""A short simulated night through the real daemon and webserver, shared by all tests here."""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contimg_resources.casa import Casa
+from contimg_resources.cli.platform import DagsterRun, Platform
+from contimg_resources.products.model import ObservationState
+from contimg_resources.products.store import ProductsStore
+from contimg_resources.settings import Settings
+from contimg_resources.simulation.night import NightSpec, simulate_night
+
+ENVIRONMENT = {
+    "CONTIMG_SENSORS__INTERVAL_S": "2",
+    "CONTIMG_ARRIVAL__SETTLE_AGE_S": "0",
+    "CONTIMG_CALIBRATION__PLOTMS": "false",
+}
+
+_MATERIALIZATIONS = """
+query Materializations($path: [String!]!) {
+  assetNodeOrError(assetKey: {path: $path}) {
+    ... on AssetNode {
+      assetMaterializations(limit: 100) {
+        partition
+        runId
+        metadataEntries {
+          label
+          ... on FloatMetadataEntry { floatValue }
+          ... on IntMetadataEntry { intValue }
+          ... on BoolMetadataEntry { boolValue }
+          ... on TextMetadataEntry { text }
+          ... on MarkdownMetadataEntry { mdStr }
+          ... on PathMetadataEntry { path }
+          ... on TableMetadataEntry { table { records } }
+        }
+      }
+    }
+  }
+}
+"""
+
+_CHECKS = """
+query Checks($path: [String!]!) {
+  assetNodeOrError(assetKey: {path: $path}) {
+    ... on AssetNode {
+      assetChecksOrError {
+        ... on AssetChecks {
+          checks {
+            name
+            blocking
+            executionForLatestMaterialization {
+              status
+              evaluation { success severity description partition }
+            }
+          }
+        }
+      }
+    }
+  }
+}
+"""
+
+
+@dataclass
+class Night:
+    """A platform at work, and the observations that were given to it.
+
+    Parameters
+    ----------
+    platform : Platform
+        Daemon and webserver.
+    store : ProductsStore
+        What the platform says became of the observations.
+    incoming : Path
+        Where MS arrive.
+    calibrator, early, late : str
+        Keys of the calibrator observation and of the targets before and after it.
+    seen : dict
+        What was seen while the night went by.
+    """
+
+    platform: Platform
+    store: ProductsStore
+    incoming: Path
+    calibrator: str = ""
+    early: str = ""
+    late: str = ""
+    seen: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def keys(self) -> set[str]:
+        """The keys of all observations."""
+        return {self.calibrator, self.early, self.late}
+
+    def deliver(self, ms: Path) -> None:
+        """Put an MS into the incoming directory as a writer should: copied aside, then renamed."""
+        aside = self.incoming / f".{ms.name}.copying"
+        shutil.copytree(ms, aside)
+        aside.rename(self.incoming / ms.name)
+
+    def materializations(self, asset: str) -> dict[str, dict[str, Any]]:
+        """Return the metadata of each partition's newest materialization."""
+        answer = self.platform.graphql.query(_MATERIALIZATIONS, {"path": [asset]})
+        events = answer["assetNodeOrError"]["assetMaterializations"]
+        return {
+            event["partition"]: {
+                entry["label"]: next(v for k, v in entry.items() if k != "label")
+                for entry in event["metadataEntries"]
+                if len(entry) > 1
+            }
+            for event in reversed(events)
+        }
+
+    def checks(self, asset: str) -> dict[str, dict[str, Any]]:
+        """Return each check's newest evaluation."""
+        answer = self.platform.graphql.query(_CHECKS, {"path": [asset]})
+        checks = answer["assetNodeOrError"]["assetChecksOrError"]["checks"]
+        return {c["name"]: c["executionForLatestMaterialization"] or {} for c in checks}
+
+    def runs(self, job: str) -> list[DagsterRun]:
+        """Return a job's runs, oldest first."""
+        return [run for run in reversed(self.platform.runs()) if run.job == job]
+
+    def wait_for(self, what: str, condition: Callable[[], bool], timeout_s: float) -> None:
+        """Wait until a condition holds; fail with the tale of the night when it never does."""
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            self.platform.check_alive()
+            if time.monotonic() > deadline:
+                pytest.fail(f"after {timeout_s:.0f} s still waiting for {what}\n{self.tale()}")
+            time.sleep(1.0)
+
+    def tale(self) -> str:
+        """Say what became of every observation, and how the runs went."""
+        observations = [self.store.explain(o.key) for o in self.store.list_observations()]
+        return "\n".join([*observations, *map(str, self.platform.runs())])
+
+
+@pytest.fixture(scope="session")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, Path, str]]:
+    """Kind, MS and key of a target, a calibrator transit and another target."""
+    root = tmp_path_factory.mktemp("sky")
+    casa = Casa(root / "scratch", root / "logs", timeout_s=600)
+    spec = NightSpec(n_targets=1, n_targets_before=1)
+    return [
+        (planned.kind, made.ms, f"{made.mid_mjd:.5f}")
+        for planned, made in simulate_night(spec, root / "ms", casa, done_markers=False)
+    ]
+
+
+@pytest.fixture(scope="session")
+def night(
+    tmp_path_factory: pytest.TempPathFactory, simulated: list[tuple[str, Path, str]]
+) -> Iterator[Night]:
+    """Let a night go by: a target, a broken MS, then the calibrator and another target."""
+    state = tmp_path_factory.mktemp("night") / "state"
+    settings = Settings(state=state)
+    settings.incoming_dir.mkdir(parents=True)
+    with Platform(state, environment=ENVIRONMENT) as platform:
+        platform.wait_until_ready()
+        (_, early, early_key), (_, calibrator, calibrator_key), (_, late, late_key) = simulated
+        night = Night(
+            platform,
+            ProductsStore(settings.products_address),
+            settings.incoming_dir,
+            calibrator=calibrator_key,
+            early=early_key,
+            late=late_key,
+        )
+        broken = night.incoming / "2025-10-06T07:00:00.ms"
+        broken.mkdir()
+        (broken / "table.dat").write_bytes(b"\xbe\xbe\xbe\xbe not a table")
+        night.deliver(early)
+        night.wait_for(
+            "the first target to wait", lambda: _state(night, early_key) == "waiting", 60
+        )
+        night.seen["reason"] = night.store.get(early_key).reason
+        night.seen["runs_without_calibration"] = platform.runs()
+        night.deliver(calibrator)
+        night.deliver(late)
+        night.wait_for("all images", lambda: _all_imaged(night), 420)
+        yield night
+
+
+def _state(night: Night, key: str) -> str | None:
+    states = {o.key: o.state for o in night.store.list_observations()}
+    return states.get(key)
+
+
+def _all_imaged(night: Night) -> bool:
+    failed = night.store.list_observations(state=ObservationState.FAILED)
+    if failed:
+        pytest.fail(f"observations failed\n{night.tale()}")
+    return set(night.materializations("image_5min")) == night.keys and all(
+        run.over for run in night.platform.runs()
+    )

@@ -1,0 +1,77 @@
+"""A night through the real daemon: what arrives is calibrated and imaged, and nothing is lost."""
+
+import base64
+from typing import Any
+
+import pytest
+
+from contimg_resources.products.model import ObservationState
+
+pytestmark = pytest.mark.slow
+
+
+def test_every_observation_is_imaged_once(night: Any) -> None:
+    assert set(night.materializations("incoming_ms")) == night.keys
+    assert set(night.materializations("calibrated_ms")) == night.keys
+    assert set(night.materializations("image_5min")) == night.keys
+    assert sorted(run.partition for run in night.runs("image_observation")) == sorted(night.keys)
+    assert {run.status for run in night.platform.runs()} == {"SUCCESS"}
+    assert {o.state for o in night.store.list_observations()} == {ObservationState.IMAGED}
+
+
+def test_an_observation_before_the_calibrator_waits_and_says_for_what(night: Any) -> None:
+    assert "no active caltable set is valid for MJD" in night.seen["reason"]
+    assert night.seen["runs_without_calibration"] == ()
+    states = [event.state.value for event in night.store.history(night.early)]
+    assert states == ["arrived", "waiting", "calibrated", "imaged"]
+
+
+def test_the_calibrator_is_solved_first_and_serves_itself_and_the_targets(night: Any) -> None:
+    (solve,) = night.runs("solve_calibration")
+    assert solve.partition == night.calibrator
+    assert set(night.materializations("caltable_set")) == {night.calibrator}
+    applied = night.materializations("calibrated_ms")
+    assert {m["caltable_set"] for m in applied.values()} == {f"3C48_{night.calibrator}"}
+    assert {m["caltable_version"] for m in applied.values()} == {1}
+    assert applied[night.early]["caltable_age_h"] < 0 < applied[night.late]["caltable_age_h"]
+    assert applied[night.calibrator]["caltable_age_h"] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_an_image_shows_itself_and_its_numbers(night: Any) -> None:
+    for metadata in night.materializations("image_5min").values():
+        head, _, data = metadata["image"].partition("base64,")
+        assert head.endswith("(data:image/png;")
+        assert len(metadata["image"]) < 15_100
+        assert base64.b64decode(data.rstrip(")")).startswith(b"\x89PNG")
+        assert 0.5 < metadata["rms_mjy"] / metadata["expected_rms_mjy"] < 3.0
+        assert metadata["bmaj_arcsec"] >= metadata["bmin_arcsec"] > 0
+
+
+def test_every_check_was_made_and_none_failed(night: Any) -> None:
+    image = night.checks("image_5min")
+    assert set(image) == {"image_rms", "beam_sane", "known_fluxes", "astrometry"}
+    solve = night.checks("caltable_set")
+    assert set(solve) == {"solve_quality"}
+    for name, execution in {**image, **solve}.items():
+        assert execution["status"] == "SUCCEEDED", name
+        assert execution["evaluation"]["partition"] in night.keys
+    assert (
+        "not evaluated: no reference catalogue"
+        in (image["known_fluxes"]["evaluation"]["description"])
+    )
+    assert image["known_fluxes"]["evaluation"]["severity"] == "WARN"
+
+
+def test_the_incoming_observations_are_as_they_came(night: Any) -> None:
+    for key in night.keys:
+        record = night.store.get(key)
+        assert record.path.parent == night.incoming
+        assert record.signature == night.store.observation(key).signature
+        left = [p.name for p in record.path.parent.iterdir() if not p.name.endswith(".ms")]
+        assert left == []
+
+
+def test_a_broken_delivery_stops_nobody_and_is_told(night: Any) -> None:
+    log = (night.platform.logs / "dagster-daemon.log").read_text()
+    assert "1 set aside" in log
+    assert log.count("2025-10-06T07:00:00.ms") < 5, "it was read again and again"
