@@ -129,6 +129,7 @@ def _look(workshop: "Workshop", memory: "Memory", say: Progress) -> "Memory":
 def _work_off(workshop: "Workshop", solve: bool, say: Progress) -> dict[str, str]:
     """Do what can be done now, calibrators first, in the order of time; return what failed, why."""
     from contimg_resources import steps
+    from contimg_resources.products.model import ObservationState
     from contimg_resources.steps.starting import open_observations
 
     failed: dict[str, str] = {}
@@ -144,6 +145,11 @@ def _work_off(workshop: "Workshop", solve: bool, say: Progress) -> dict[str, str
             workshop, key, "calibrated_ms", steps.calibrate_observation, say, failed
         ):
             _attempt(workshop, key, "image_5min", steps.image_observation, say, failed)
+            record = workshop.products.get(key)
+            if record.state is ObservationState.FAILED and key not in failed:
+                # The image is there, and a check says that it must not be used.
+                remark(f"{key} image_5min: {record.reason}")
+                failed[key] = record.reason
     return failed
 
 

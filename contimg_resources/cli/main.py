@@ -19,6 +19,7 @@ from contimg_resources import __version__
 from contimg_resources.cli import (
     apply,
     calibrate,
+    demo,
     images,
     observation,
     registry,
@@ -48,6 +49,7 @@ app.add_typer(observation.app, name="observation")
 app.command("simulate")(simulate.simulate)
 app.command("status")(status.status)
 app.command("up")(up.up)
+app.command("demo")(demo.demo)
 
 
 def _print_version(wanted: bool) -> None:

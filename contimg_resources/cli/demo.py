@@ -1,0 +1,290 @@
+"""``contimg demo``: a real observation, then a simulated night through the real platform.
+
+Belongs here: the order of the acts, what is shown, the end. Doesn't: the acts
+(`contimg_resources.demo`).
+"""
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from contimg_resources.casa import Progress
+from contimg_resources.cli.arguments import AsJson
+from contimg_resources.cli.console import print_json, print_table, progress, remark
+from contimg_resources.cli.given import environment_of, given_settings
+from contimg_resources.errors import ConfigurationError, ContimgError, PlatformError
+
+if TYPE_CHECKING:
+    from contimg_resources.cli.platform import Platform
+    from contimg_resources.demo.night import NightRow
+    from contimg_resources.demo.real import RealDataResult
+    from contimg_resources.settings import Settings
+    from contimg_resources.steps import Workshop
+
+#: Lies in a state directory that a demo made and the next one may delete.
+_MARKER = ".contimg-demo"
+_LOOK_S = 1.0
+
+
+def demo(
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where everything goes; that of the last demo is deleted first. Default: "
+            "contimg-demo beside the state directory.",
+        ),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Of the web interface. Default: a free one."),
+    ] = None,
+    timeout_s: Annotated[
+        float, typer.Option(min=1, help="The night is given up after this many seconds.")
+    ] = 1800.0,
+    as_json: AsJson = False,
+) -> None:
+    """Show the platform at work: real VLA data, then a simulated DSA-110 night.
+
+    First NGC5921 from casadata is imported, calibrated, registered, looked up, applied and imaged,
+    beside the observatory's published figures. Then a night is simulated into the MS directory of
+    a fresh platform, and followed until every image is there. On a terminal the platform goes on
+    serving until Ctrl-C; otherwise everything is stopped. Exit code 1 when anything failed.
+
+    Example: `contimg demo --port 3000`
+    """
+    began = time.monotonic()
+    directory = _fresh_directory(state or given_settings().state.with_name("contimg-demo"))
+    settings = _settings_of_a_demo(directory)
+    from contimg_resources.cli.platform import Platform
+    from contimg_resources.demo.night import DEMO_NIGHT, write_known_sources
+    from contimg_resources.demo.real import run_ngc5921
+    from contimg_resources.steps import Workshop
+
+    workshop = Workshop.from_settings(settings)
+    write_known_sources(DEMO_NIGHT, _known_sources(directory))
+    platform = Platform(directory, port=port, environment=environment_of(settings))
+    with platform:
+        with progress("NGC5921") as say:
+            real = run_ngc5921(workshop, directory / "ngc5921", say)
+        if not as_json:
+            _print_real(real)
+        rows = _night(workshop, platform, timeout_s)
+        took_s = time.monotonic() - began
+        failures = _failures(rows)
+        _print_night(real, rows, failures, platform.address, took_s, as_json)
+        if sys.stdin.isatty() and sys.stdout.isatty() and not as_json:
+            _serve(platform)
+    if failures:
+        raise typer.Exit(1)
+
+
+def _fresh_directory(directory: Path) -> Path:
+    directory = directory.absolute()
+    if directory.exists() and any(directory.iterdir()):
+        if not (directory / _MARKER).is_file():
+            raise ConfigurationError(
+                f"{directory} is not empty and no demo made it: name another with --state"
+            )
+        from contimg_resources.cli.platform import running_address
+
+        if address := running_address(directory):
+            raise PlatformError(f"a demo is running in {directory} already, {address}")
+        shutil.rmtree(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / _MARKER).touch()
+    return directory
+
+
+def _known_sources(directory: Path) -> Path:
+    return directory / "known_sources.csv"
+
+
+def _settings_of_a_demo(directory: Path) -> "Settings":
+    """Set this process's environment so that only the demo's own settings hold, here and below."""
+    for name in [n for n in os.environ if n.startswith("CONTIMG_") and n != "CONTIMG_DEBUG"]:
+        del os.environ[name]
+    os.environ |= {
+        "CONTIMG_STATE": str(directory),
+        "CONTIMG_SENSORS__INTERVAL_S": "5",
+        "CONTIMG_IMAGING__REFERENCE_CATALOGUE": str(_known_sources(directory)),
+        "CONTIMG_CALIBRATION__PLOTMS": "false",
+    }
+    return given_settings()
+
+
+def _night(workshop: "Workshop", platform: "Platform", timeout_s: float) -> "tuple[NightRow, ...]":
+    """Simulate the night into the MS directory and follow it until it is over."""
+    from contimg_resources.demo.night import DEMO_NIGHT, expected_names, is_over, look_back
+
+    incoming = workshop.settings.incoming_dir
+    expected = len(expected_names(DEMO_NIGHT))
+    with progress("night") as say:
+        say("waiting for Dagster", None)
+        platform.wait_until_ready()
+        platform.start_sensors()
+        deadline = time.monotonic() + timeout_s
+        with _simulating(workshop, say) as simulating:
+            while True:
+                platform.check_alive()
+                if simulating.done():
+                    simulating.result()
+                records = workshop.products.list_observations()
+                _say_where_it_is(records, expected, say, simulated=simulating.done())
+                if is_over(records, DEMO_NIGHT):
+                    break
+                if time.monotonic() > deadline:
+                    raise PlatformError(
+                        f"the night isn't done after {timeout_s:.0f} s: "
+                        + "; ".join(f"{r.key} {r.state} {r.reason}".strip() for r in records)
+                        + f"; logs in {platform.logs}"
+                    )
+                time.sleep(_LOOK_S)
+        say("comparing the images with the truth", None)
+        return look_back(workshop.products, DEMO_NIGHT, incoming)
+
+
+@contextmanager
+def _simulating(workshop: "Workshop", say: Progress) -> "Iterator[Future[None]]":
+    """Simulate in a thread, so that the platform is followed while observations still arrive."""
+    from contimg_resources.demo.night import DEMO_NIGHT
+    from contimg_resources.simulation.night import simulate_night
+
+    def simulate() -> None:
+        for _ in simulate_night(DEMO_NIGHT, workshop.settings.incoming_dir, workshop.casa):
+            pass
+
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(simulate)
+
+
+def _say_where_it_is(records: Any, expected: int, say: Progress, *, simulated: bool) -> None:
+    counts: dict[str, int] = {}
+    for record in records:
+        counts[record.state] = counts.get(record.state, 0) + 1
+    told = ", ".join(f"{n} {state}" for state, n in sorted(counts.items())) or "none has arrived"
+    telling = "" if simulated else " (still observing)"
+    say(f"{expected} observations{telling}: {told}", counts.get("imaged", 0) / expected)
+
+
+def _failures(rows: "tuple[NightRow, ...]") -> list[str]:
+    found = []
+    for row in rows:
+        if row.record is None:
+            found.append(f"{row.name} never arrived")
+        elif not row.imaged:
+            found.append(f"{row.record.key} {row.record.step} failed: {row.record.reason}")
+    return found
+
+
+def _print_real(real: "RealDataResult") -> None:
+    from contimg_resources.calibration.ngc5921 import (
+        PUBLISHED_FLUX_PT99_ERROR_JY,
+        PUBLISHED_FLUX_PT99_JY,
+        PUBLISHED_RATIO,
+        PUBLISHED_RATIO_ERROR,
+    )
+
+    print_table(
+        ("NGC5921 (VLA, 1995)", "here", "published", "here / published"),
+        [
+            (
+                "flux ratio 1445+099 / 3C286",
+                f"{real.ratio:.8f}",
+                f"{PUBLISHED_RATIO:.8f} +- {PUBLISHED_RATIO_ERROR:.8f}",
+                f"{real.ratio / PUBLISHED_RATIO:.6f}",
+            ),
+            (
+                "image peak of 1445+099, scale of Perley & Taylor 1999 (Jy)",
+                f"{real.image_peak_pt99_jy:.5f}",
+                f"{PUBLISHED_FLUX_PT99_JY:.5f} +- {PUBLISHED_FLUX_PT99_ERROR_JY:.5f}",
+                f"{real.image_peak_pt99_jy / PUBLISHED_FLUX_PT99_JY:.4f}",
+            ),
+            (
+                "the same, scale of Perley & Butler 2017 (Jy)",
+                f"{real.image_peak_jy:.5f}",
+                None,
+                None,
+            ),
+        ],
+        title="First act: real data",
+    )
+
+
+def _print_night(
+    real: "RealDataResult",
+    rows: "tuple[NightRow, ...]",
+    failures: list[str],
+    address: str,
+    took_s: float,
+    as_json: bool,
+) -> None:
+    if as_json:
+        print_json(
+            {
+                "ngc5921": real,
+                "night": rows,
+                "failures": failures,
+                "address": address,
+                "took_s": took_s,
+            }
+        )
+        return
+    print_table(
+        (
+            "observation",
+            "start (UTC)",
+            "state",
+            "caltable set",
+            "rms (mJy), expected",
+            "beam (arcsec)",
+            "sources > 10 sigma",
+            "flux / truth",
+            "offset (arcsec)",
+        ),
+        [_cells(row) for row in rows],
+        title="Second act: a simulated night",
+    )
+    for failure in failures:
+        remark(failure)
+    remark(f"{took_s:.0f} s in all; the platform is at {address}")
+
+
+def _cells(row: "NightRow") -> tuple[object, ...]:
+    key = row.record.key if row.record else None
+    state = row.record.state if row.record else "never arrived"
+    if row.image is None or row.recovered is None:
+        return (key, row.name, state, None, None, None, None, None, None)
+    statistics, found = row.image.statistics, row.recovered
+    return (
+        key,
+        row.name,
+        state,
+        row.caltables,
+        f"{1e3 * statistics.rms_jy:.2f}, {1e3 * statistics.expected_rms_jy:.2f}",
+        f"{statistics.beam.major_arcsec:.1f} x {statistics.beam.minor_arcsec:.1f}",
+        f"{found.n_matched} of {found.n_expected}",
+        f"{found.median_flux_ratio:.3f}",
+        f"{found.median_offset_arcsec:.2f}",
+    )
+
+
+def _serve(platform: "Platform") -> None:
+    remark("serving until Ctrl-C")
+    try:
+        while True:
+            platform.check_alive()
+            time.sleep(_LOOK_S)
+    except KeyboardInterrupt:
+        remark("stopping")
+    except ContimgError as error:
+        remark(error.message)
+        raise

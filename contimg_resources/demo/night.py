@@ -1,0 +1,139 @@
+"""Second act: a simulated night through the real platform.
+
+Belongs here: the night, the list of known sources, following the stores until it is done, and
+comparing images with the truth.
+Doesn't: starting the platform, printing.
+"""
+
+import csv
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from contimg_resources.imaging.make import load_image_result
+from contimg_resources.imaging.matching import MatchReport, ReferenceSource, match_image
+from contimg_resources.imaging.model import ImageResult
+from contimg_resources.instrument.dsa110 import FREQUENCY_MAX_HZ, FREQUENCY_MIN_HZ
+from contimg_resources.products.model import ArtefactKind, ObservationRecord, ObservationState
+from contimg_resources.products.store import ProductsStore
+from contimg_resources.simulation.night import NightSpec, plan_night
+from contimg_resources.simulation.observation import observation_name, pointings_deg
+from contimg_resources.simulation.sky import REFERENCE_GHZ, sources_near
+from contimg_resources.simulation.spec import RfiSpec, Size
+from contimg_resources.simulation.truth import Truth
+
+#: A source counts as one that must be recovered from this many times the rms.
+RECOVERED_SNR = 10.0
+
+#: Over it, the slope of a source's spectrum is taken.
+_BAND_HZ = np.array([FREQUENCY_MIN_HZ, FREQUENCY_MAX_HZ])
+
+#: One observation before the calibrator's transit, which has to wait for it, and two after.
+DEMO_NIGHT = NightSpec(
+    size=Size.SMALL,
+    seed=1,
+    n_targets=2,
+    n_targets_before=1,
+    rfi=RfiSpec(),
+    dead_antennas=("7",),
+)
+
+
+@dataclass(frozen=True)
+class NightRow:
+    """What became of one observation of the night.
+
+    Parameters
+    ----------
+    name : str
+        Its MS without ``.ms``.
+    record : ObservationRecord or None
+        What the products store says; None when it never arrived.
+    caltables : str
+        The set that was applied and its version; empty when none was.
+    image : ImageResult or None
+        Its image; None when there is none.
+    recovered : MatchReport or None
+        Its sources against the truth.
+    """
+
+    name: str
+    record: ObservationRecord | None
+    caltables: str
+    image: ImageResult | None
+    recovered: MatchReport | None
+
+    @property
+    def imaged(self) -> bool:
+        """Whether all went well."""
+        return self.record is not None and self.record.state is ObservationState.IMAGED
+
+
+def expected_names(night: NightSpec) -> tuple[str, ...]:
+    """Return the names of the MS of a night, without ``.ms``, by time."""
+    return tuple(observation_name(o.spec.start_mjd) for o in plan_night(night))
+
+
+def write_known_sources(night: NightSpec, path: Path) -> None:
+    """Write the night's sky as the list of known sources of the flux and astrometry checks."""
+    known = {}
+    for planned in plan_night(night):
+        pointings = pointings_deg(planned.spec)
+        for source in sources_near(planned.spec.sky, night.seed, pointings[:, 0], pointings[:, 1]):
+            known[source.name] = source
+    with path.open("w", newline="") as stream:
+        rows = csv.writer(stream)
+        rows.writerow(("name", "ra_deg", "dec_deg", "flux_jy", "reference_ghz", "spectral_index"))
+        for name, source in sorted(known.items()):
+            ends_jy = source.model.flux_jy(_BAND_HZ)
+            flux_jy = float(source.model.flux_jy(REFERENCE_GHZ * 1e9))
+            index = math.log(ends_jy[1] / ends_jy[0]) / math.log(_BAND_HZ[1] / _BAND_HZ[0])
+            rows.writerow((name, source.ra_deg, source.dec_deg, flux_jy, REFERENCE_GHZ, index))
+
+
+def look_back(products: ProductsStore, night: NightSpec, incoming: Path) -> tuple[NightRow, ...]:
+    """Return what became of each observation of a night so far, by time."""
+    records = {r.path.name.removesuffix(".ms"): r for r in products.list_observations()}
+    return tuple(
+        _row(products, name, records.get(name), incoming) for name in expected_names(night)
+    )
+
+
+def is_over(records: Sequence[ObservationRecord], night: NightSpec) -> bool:
+    """Tell whether every observation of a night is imaged or has failed."""
+    done = [r for r in records if r.state in (ObservationState.IMAGED, ObservationState.FAILED)]
+    return len(done) == len(expected_names(night))
+
+
+def _row(
+    products: ProductsStore, name: str, record: ObservationRecord | None, incoming: Path
+) -> NightRow:
+    made = {} if record is None else {a.kind: a for a in products.artefacts(record.key)}
+    # An image that failed its checks is there too, and its figures say why.
+    if ArtefactKind.STATISTICS not in made:
+        return NightRow(name, record, "", None, None)
+    summary = made[ArtefactKind.STATISTICS].path
+    image = load_image_result(summary.parent, summary.name.removesuffix(".json"))
+    truth = Truth.load(incoming / f"{name}.ms")
+    known = [
+        ReferenceSource(
+            name=s.name,
+            ra_deg=s.ra_deg,
+            dec_deg=s.dec_deg,
+            flux_jy=s.flux_jy,
+            reference_ghz=s.reference_ghz,
+            spectral_index=s.spectral_index,
+        )
+        for s in truth.sources
+    ]
+    applied = made[ArtefactKind.CALIBRATED_MS]
+    return NightRow(
+        name=name,
+        record=record,
+        caltables=f"{applied.set_name} v{applied.set_version}",
+        image=image,
+        recovered=match_image(image, known, min_snr=RECOVERED_SNR),
+    )
