@@ -97,6 +97,7 @@ def describe_image(imaged: Imaged) -> Metadata:
         "caltable_version": imaged.calibrated.set_version,
         "caltable_borrowed": imaged.calibrated.borrowed,
         "rms_mjy": 1e3 * statistics.rms_jy,
+        "residual_rms_mjy": 1e3 * statistics.residual_rms_jy,
         "expected_rms_mjy": 1e3 * statistics.expected_rms_jy,
         "peak_jy": statistics.peak_jy,
         "dynamic_range": statistics.dynamic_range,

@@ -6,6 +6,7 @@ Doesn't: deciding or measuring anything.
 
 import base64
 import hashlib
+import math
 
 import dagster as dg
 
@@ -44,7 +45,11 @@ def check_result(verdict: Verdict) -> dg.AssetCheckResult:
         passed=verdict.passed,
         severity=(dg.AssetCheckSeverity.ERROR if verdict.evaluated else dg.AssetCheckSeverity.WARN),
         description=verdict.words,
-        metadata={"evaluated": verdict.evaluated, **verdict.measures},
+        # A measure that isn't a number would break the page that draws it.
+        metadata={
+            "evaluated": verdict.evaluated,
+            **{name: value for name, value in verdict.measures.items() if math.isfinite(value)},
+        },
     )
 
 

@@ -74,9 +74,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
         yield ephemeral
 
 
-def execute(
-    instance: dg.DagsterInstance, job: str, key: str = KEY
-) -> dg.ExecuteInProcessResult:
+def execute(instance: dg.DagsterInstance, job: str, key: str = KEY) -> dg.ExecuteInProcessResult:
     instance.add_dynamic_partitions("observation_mjd", [key])
     instance.add_dynamic_partitions("calibration_mjd", [key])
     definitions = build_defs({"workshop": SimpleNamespace()})

@@ -1,0 +1,81 @@
+"""When an image may be used."""
+
+from pathlib import Path
+
+import pytest
+
+from contimg_resources.imaging.acceptance import (
+    judge_astrometry,
+    judge_beam,
+    judge_fluxes,
+    judge_rms,
+)
+from contimg_resources.settings import ImagingSettings
+
+LIMITS = ImagingSettings()
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("rms_jy", "expected_jy", "passed"),
+    [
+        (2e-3, 2e-3, True),
+        (5.9e-3, 2e-3, True),
+        (6.1e-3, 2e-3, False),
+        # Less than half of the thermal noise isn't a good image but an empty one.
+        (0.5e-3, 2e-3, False),
+        (0.0, 2e-3, False),
+        (2e-3, 0.0, False),
+        (NAN, 2e-3, False),
+        (2e-3, NAN, False),
+    ],
+)
+def test_noise_is_what_the_data_predict(rms_jy: float, expected_jy: float, passed: bool) -> None:
+    assert judge_rms(rms_jy, expected_jy, LIMITS).passed is passed
+
+
+@pytest.mark.parametrize(
+    ("bmaj_arcsec", "bmin_arcsec", "cell_arcsec", "passed"),
+    [
+        (40.0, 30.0, 6.0, True),
+        (200.0, 30.0, 6.0, False),
+        (40.0, 30.0, 20.0, False),
+        (30.0, 40.0, 6.0, False),
+        (0.0, 0.0, 6.0, False),
+        (NAN, NAN, 6.0, False),
+    ],
+)
+def test_a_beam_is_an_ellipse_that_the_pixels_sample(
+    bmaj_arcsec: float, bmin_arcsec: float, cell_arcsec: float, passed: bool
+) -> None:
+    assert judge_beam(bmaj_arcsec, bmin_arcsec, cell_arcsec, LIMITS).passed is passed
+
+
+def test_known_fluxes_agree_within_the_tolerance_and_say_how_well() -> None:
+    good = judge_fluxes(1.03, 7, 8, LIMITS)
+    assert good.passed
+    assert good.words.startswith("7 of 8 known sources found, median flux ratio 1.030")
+    assert not judge_fluxes(1.3, 7, 8, LIMITS).passed
+    assert not judge_fluxes(0.7, 7, 8, LIMITS).passed
+
+
+def test_an_image_in_which_no_known_source_is_found_is_refused() -> None:
+    assert not judge_fluxes(NAN, 0, 8, LIMITS).passed
+    assert not judge_astrometry(NAN, 30.0, 0, 8, LIMITS).passed
+
+
+def test_positions_agree_within_a_part_of_the_beam() -> None:
+    assert judge_astrometry(8.9, 30.0, 7, 8, LIMITS).passed
+    assert not judge_astrometry(9.1, 30.0, 7, 8, LIMITS).passed
+
+
+def test_without_anything_known_a_check_says_that_it_was_not_made(tmp_path: Path) -> None:
+    nothing = judge_fluxes(NAN, 0, 0, LIMITS)
+    assert (nothing.passed, nothing.evaluated) == (True, False)
+    assert nothing.words == (
+        "not evaluated: no reference catalogue is set (CONTIMG_IMAGING__REFERENCE_CATALOGUE)"
+    )
+    with_list = LIMITS.model_copy(update={"reference_catalogue": tmp_path / "known.csv"})
+    empty_sky = judge_astrometry(NAN, 30.0, 0, 0, with_list)
+    assert not empty_sky.evaluated
+    assert empty_sky.words.endswith("known.csv has no source here that is bright enough")

@@ -1,0 +1,129 @@
+"""Which observations may start, asked of real stores."""
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from contimg_resources.calibration.tables import ArrayLayout
+from contimg_resources.errors import NoValidCaltables
+from contimg_resources.observations.model import (
+    Antenna,
+    CalibratorTransit,
+    Observation,
+    SpectralWindow,
+)
+from contimg_resources.products.model import ObservationState
+from contimg_resources.products.store import ProductsStore
+from contimg_resources.settings import Settings
+from contimg_resources.steps.starting import open_observations, record_failure
+
+MJD = 61_041.00347
+
+
+class Registry:
+    """Answers look-ups as a registry with one set would."""
+
+    def __init__(self) -> None:
+        self.valid = False
+        self.layout: ArrayLayout | None = None
+
+    def active(self, mjd: float, *, layout: ArrayLayout | None = None, **_: Any) -> Any:
+        if not self.valid or (layout is not None and layout != self.layout):
+            raise NoValidCaltables(f"none at {mjd}")
+        return SimpleNamespace(set=SimpleNamespace(name="3C48_61041.00000", version=2))
+
+
+def observation(mid_mjd: float = MJD, *, calibrator: bool = False) -> Observation:
+    transit = CalibratorTransit("3C48", 24.4, 33.2, 0.1, mid_mjd, 16.0, 15.0)
+    return Observation(
+        path=Path(f"/in/{mid_mjd:.5f}.ms"),
+        telescope="DSA-110",
+        start_mjd=mid_mjd - 0.00179,
+        end_mjd=mid_mjd + 0.00179,
+        mid_mjd=mid_mjd,
+        fields=(),
+        declination_deg=33.2,
+        antennas=(Antenna(0, "1", True, 0.0), Antenna(1, "104", True, 0.0)),
+        spectral_windows=(SpectralWindow(0, 1.31e9, 1.32e9, 2.4e5, 48),),
+        correlations=("XX", "YY"),
+        integration_s=12.884902,
+        n_integrations=24,
+        n_rows=24,
+        flagged_fraction=0.0,
+        calibrators=(transit,) if calibrator else (),
+        signature=f"signature of {mid_mjd:.5f}",
+    )
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Any:
+    return SimpleNamespace(
+        settings=Settings(state=tmp_path),
+        products=ProductsStore(f"sqlite:///{tmp_path / 'products.sqlite3'}"),
+        registry=Registry(),
+    )
+
+
+def test_an_observation_is_open_until_it_is_imaged_or_failed(workshop: Any) -> None:
+    store = workshop.products
+    keys = [observation(MJD + 0.01 * n).key for n in range(5)]
+    for n in range(5):
+        store.arrive(observation(MJD + 0.01 * n))
+    store.set_state(keys[1], ObservationState.WAITING, step="arrival", reason="no set")
+    store.set_state(keys[2], ObservationState.CALIBRATED, step="calibrated_ms")
+    store.set_state(keys[3], ObservationState.IMAGED, step="image_5min")
+    store.set_state(keys[4], ObservationState.FAILED, step="image_5min", reason="why")
+    assert [(o.key, o.waits) for o in open_observations(workshop)] == [
+        (keys[0], False),
+        (keys[1], True),
+    ]
+
+
+def test_it_names_the_set_that_each_would_get_now(workshop: Any) -> None:
+    workshop.products.arrive(observation())
+    (before,) = open_observations(workshop)
+    assert (before.caltables, before.is_calibrator, before.day) == (None, False, 61041)
+    assert before.signature == f"signature of {MJD:.5f}"
+    workshop.registry.valid = True
+    workshop.registry.layout = observation().layout
+    assert open_observations(workshop)[0].caltables == "3C48_61041.00000.v2"
+
+
+def test_a_set_of_another_array_does_not_start_it(workshop: Any) -> None:
+    workshop.products.arrive(observation())
+    workshop.registry.valid = True
+    workshop.registry.layout = replace(observation().layout, antenna_names=("1", "2"))
+    assert open_observations(workshop)[0].caltables is None
+
+
+def test_a_solved_calibrator_observation_still_has_its_image_to_come(workshop: Any) -> None:
+    workshop.products.arrive(observation(calibrator=True))
+    key = observation().key
+    workshop.products.set_state(key, ObservationState.SOLVED, step="caltable_set")
+    (solved,) = open_observations(workshop)
+    assert (solved.is_calibrator, solved.waits) == (True, True)
+
+
+def test_a_failed_step_is_told_once_and_a_wait_is_no_failure(workshop: Any) -> None:
+    workshop.products.arrive(observation())
+    key = observation().key
+    for _ in range(2):
+        record_failure(workshop, key, step="image_5min", reason="the run died", run_id="r1")
+    assert workshop.products.get(key).state is ObservationState.FAILED
+    assert [e.message for e in workshop.products.history(key)][1:] == ["the run died"]
+    workshop.products.set_state(key, ObservationState.WAITING, step="calibrated_ms", reason="none")
+    record_failure(workshop, key, step="calibrated_ms", reason="none valid", run_id="r2")
+    assert workshop.products.get(key).state is ObservationState.WAITING
+
+
+def test_a_calibrator_observation_whose_solve_failed_waits_for_another_set(workshop: Any) -> None:
+    workshop.products.arrive(observation(calibrator=True))
+    key = observation().key
+    record_failure(workshop, key, step="caltable_set", reason="SNR 2", run_id="r1")
+    record = workshop.products.get(key)
+    assert record.state is ObservationState.WAITING
+    assert record.reason == "waits for another set: SNR 2"
+    assert [o.key for o in open_observations(workshop)] == [key]
