@@ -5,13 +5,28 @@ Doesn't: in which order (see `.solving`).
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from contimg_resources.calibration.completing import complete_windows
 from contimg_resources.calibration.inspection import inspect_caltable
 from contimg_resources.calibration.refant import RefantChoice
 from contimg_resources.errors import CalibrationFailed, RegistrationRefused
 from contimg_resources.settings import CalibrationSettings
+
+#: How tables are interpolated when they are applied on the fly: the nearest solution in time; a
+#: bandpass never across channels without a solution, whose data are flagged instead.
+NEAREST = "nearest"
+NEAREST_FLAGGING = "nearest,nearestflag"
+
+
+@dataclass(frozen=True)
+class AppliedTable:
+    """A table that is applied on the fly, and how it is interpolated."""
+
+    path: Path
+    interpolation: str = NEAREST
 
 
 class Chain:
@@ -27,6 +42,8 @@ class Chain:
         Intervals and the SNR below which a solution is flagged.
     fields : tuple of int
         Field ids of the calibrator.
+    windows : tuple of int
+        Spectral window ids of the data.
     """
 
     def __init__(
@@ -35,17 +52,19 @@ class Chain:
         refant: RefantChoice,
         settings: CalibrationSettings,
         fields: tuple[int, ...],
+        windows: tuple[int, ...],
     ) -> None:
         self.ms = ms
         self.refant = refant
         self.settings = settings
         self.fields = fields
-        self.applied: list[Path] = []
+        self.windows = windows
+        self.applied: list[AppliedTable] = []
 
     def delays(self, table: Path) -> Path:
         """Solve K: one delay for each antenna, receptor and spectral window."""
         self._gaincal(table, self.applied, gaintype="K", solint="inf", combine="scan")
-        return self._apply(table)
+        return self._apply(AppliedTable(table))
 
     def bandpass(self, table: Path, *, through_short_phases: bool) -> Path:
         """Solve one bandpass, of unit mean amplitude in each spectral window.
@@ -62,7 +81,7 @@ class Chain:
         if through_short_phases:
             phases = table.with_name(table.name + "_phases")
             self._gaincal(phases, applied, gaintype="G", calmode="p", solint=self._short)
-            applied.append(phases)
+            applied.append(AppliedTable(phases))
         from casatasks import bandpass
 
         self._run(
@@ -77,7 +96,7 @@ class Chain:
             # more would take it from the product.
             solnorm=through_short_phases,
         )
-        return self._apply(table)
+        return self._apply(AppliedTable(table, NEAREST_FLAGGING))
 
     def gains(
         self, table: Path, *, fields: tuple[int, ...], combine: str, channels: str = ""
@@ -97,25 +116,25 @@ class Chain:
             combine=combine,
             spw=f"*:{channels}" if channels else "",
         )
-        return self._apply(table)
+        return self._apply(AppliedTable(table))
 
     def short_gains(self, table: Path) -> Path:
         """Solve 2G: how the complex gain changes within the observation."""
         self._gaincal(table, self.applied, gaintype="G", calmode="ap", solint=self._short)
-        return self._apply(table)
+        return self._apply(AppliedTable(table))
 
     @property
     def _short(self) -> str:
         return f"{self.settings.short_interval_s:g}s"
 
-    def _apply(self, table: Path) -> Path:
+    def _apply(self, table: AppliedTable) -> Path:
         self.applied.append(table)
-        return table
+        return table.path
 
     def _gaincal(
         self,
         table: Path,
-        applied: list[Path],
+        applied: list[AppliedTable],
         *,
         fields: tuple[int, ...] | None = None,
         **parameters: Any,
@@ -128,7 +147,7 @@ class Chain:
         self,
         task: Callable[..., Any],
         table: Path,
-        applied: list[Path],
+        applied: list[AppliedTable],
         fields: tuple[int, ...],
         **parameters: Any,
     ) -> None:
@@ -141,8 +160,8 @@ class Chain:
                 # A name that stands in the ANTENNA table: CASA looks for names before ids.
                 refant=self.refant.name,
                 minsnr=self.settings.min_snr,
-                gaintable=[str(t) for t in applied],
-                interp=["nearest"] * len(applied),
+                gaintable=[str(t.path) for t in applied],
+                interp=[t.interpolation for t in applied],
                 **parameters,
             )
         except RuntimeError as error:
@@ -157,7 +176,9 @@ class Chain:
             raise self._failure(what, error.message) from error
         if info.flagged_fraction >= 1.0:
             raise self._failure(what, "no solution was found for any antenna")
-        if info.refant != self.refant.name:
+        complete_windows(table, self.windows)
+        # A delay table has no reference in its rows (ANTENNA2 is -1).
+        if info.refant not in ("", self.refant.name):
             raise self._failure(
                 what,
                 f"CASA referred it to antenna {info.refant or 'none'}, not to {self.refant.name}",

@@ -6,6 +6,8 @@ Belongs here: what is flagged and how hard. Doesn't: the input MS, which is neve
 from pathlib import Path
 from typing import Any
 
+from contimg_resources.calibration.interference import flag_interference
+
 #: Thresholds in units of the local scatter. Noise amplitudes of a short integration are
 #: Rayleigh-distributed with a long tail, so CASA's own 3-4 sigma would eat healthy data.
 TFCROP_TIME_SIGMA = 5.0
@@ -14,29 +16,17 @@ RFLAG_TIME_SIGMA = 6.0
 RFLAG_FREQUENCY_SIGMA = 6.0
 
 
-def flag_commands(*, rfi: bool) -> list[str]:
-    """Return what is flagged, as commands of ``flagdata`` in its list mode.
+#: Autocorrelations; NaN and infinity (clipping without limits flags them); exact zeros.
+CERTAIN = ("mode='manual' autocorr=True", "mode='clip' clipzeros=True")
 
-    Parameters
-    ----------
-    rfi : bool
-        Run tfcrop and rflag after autocorrelations, zeros and values that are not finite.
-    """
-    commands = [
-        "mode='manual' autocorr=True",
-        # Clipping without limits flags NaN and infinity; with clipzeros exact zeros too.
-        "mode='clip' clipzeros=True",
-    ]
-    if rfi:
-        commands += [
-            "mode='tfcrop' datacolumn='DATA' ntime='scan' timefit='line' freqfit='poly' "
-            f"timecutoff={TFCROP_TIME_SIGMA} freqcutoff={TFCROP_FREQUENCY_SIGMA} "
-            "maxnpieces=2 usewindowstats='none' extendflags=False",
-            "mode='rflag' datacolumn='DATA' ntime='scan' "
-            f"timedevscale={RFLAG_TIME_SIGMA} freqdevscale={RFLAG_FREQUENCY_SIGMA} "
-            "extendflags=False",
-        ]
-    return commands
+#: What single baselines see.
+DETECTORS = (
+    "mode='tfcrop' datacolumn='DATA' ntime='scan' timefit='line' freqfit='poly' "
+    f"timecutoff={TFCROP_TIME_SIGMA} freqcutoff={TFCROP_FREQUENCY_SIGMA} "
+    "maxnpieces=2 usewindowstats='none' extendflags=False",
+    "mode='rflag' datacolumn='DATA' ntime='scan' "
+    f"timedevscale={RFLAG_TIME_SIGMA} freqdevscale={RFLAG_FREQUENCY_SIGMA} extendflags=False",
+)
 
 
 def flag_before_solving(ms: Path, *, rfi: bool) -> None:
@@ -48,11 +38,20 @@ def flag_before_solving(ms: Path, *, rfi: bool) -> None:
         Working copy whose integrations share one field and scan, so that tfcrop and rflag see a
         time axis.
     rfi : bool
-        Whether to look for interference.
+        Whether to look for interference: first what all baselines see at once, then tfcrop and
+        rflag on each.
     """
+    for command in CERTAIN:
+        _flagdata(ms, command)
+    if rfi:
+        flag_interference(ms)
+        # One pass a command: each detector looks at what the one before has left.
+        for command in DETECTORS:
+            _flagdata(ms, command)
+
+
+def _flagdata(ms: Path, command: str) -> None:
     from casatasks import flagdata
 
     task: Any = flagdata
-    # One pass a command: each detector looks at what the one before has left.
-    for command in flag_commands(rfi=rfi):
-        task(vis=str(ms), mode="list", inpfile=[command], action="apply", flagbackup=False)
+    task(vis=str(ms), mode="list", inpfile=[command], action="apply", flagbackup=False)

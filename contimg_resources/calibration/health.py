@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from contimg_resources.calibration.refant import AntennaHealth
 from contimg_resources.calibration.tables import ArrayLayout
-from contimg_resources.errors import CalibrationFailed
+from contimg_resources.errors import CalibrationFailed, UnreadableObservation
 from contimg_resources.times import mjd_from_casa_seconds
 
 _ROWS_AT_ONCE = 20_000
@@ -37,6 +37,8 @@ class DataHealth:
         Antennas and spectral windows.
     frequencies_hz : tuple of ndarray of float
         Channel centres of each spectral window by id, Hz.
+    windows : tuple of int
+        Spectral window ids that have rows.
     receptors : tuple of str
         Names of the two receptors: X and Y, or R and L.
     """
@@ -48,7 +50,13 @@ class DataHealth:
     end_mjd: float
     layout: ArrayLayout
     frequencies_hz: tuple[NDArray[np.float64], ...]
+    windows: tuple[int, ...]
     receptors: tuple[str, str]
+
+    @property
+    def window_width_hz(self) -> float:
+        """Median width of the spectral windows, Hz, between the outer channel centres."""
+        return float(np.median([np.ptp(hz) for hz in self.frequencies_hz]))
 
     @property
     def n_working(self) -> int:
@@ -82,14 +90,17 @@ def measure_health(ms: Path, field_ids: tuple[int, ...] = ()) -> DataHealth:
     flagged = np.zeros((n, n, len(parallel)), np.int64)
     total = np.zeros((n, n, len(parallel)), np.int64)
     starts, ends = [], []
+    described = _described_windows(tb, ms)
+    present = []
     where = "ANTENNA1 != ANTENNA2"
     if field_ids:
         where += f" && FIELD_ID IN {list(field_ids)}"
     tb.open(str(ms), nomodify=True)
     try:
-        for window in sorted({int(d) for d in tb.getcol("DATA_DESC_ID")}):
-            rows: Any = tb.query(f"DATA_DESC_ID == {window} && {where}")
+        for dd in sorted({int(d) for d in tb.getcol("DATA_DESC_ID")}):
+            rows: Any = tb.query(f"DATA_DESC_ID == {dd} && {where}")
             try:
+                present += [described[dd]] if rows.nrows() else []
                 for first in range(0, rows.nrows(), _ROWS_AT_ONCE):
                     count = min(_ROWS_AT_ONCE, rows.nrows() - first)
                     a1, a2, time, interval, flag, flag_row = (
@@ -142,8 +153,27 @@ def measure_health(ms: Path, field_ids: tuple[int, ...] = ()) -> DataHealth:
             ),
         ),
         frequencies_hz=windows,
+        windows=tuple(sorted(set(present))),
         receptors=receptors,
     )
+
+
+def antenna_names(ms: Path) -> tuple[str, ...]:
+    """Return the names of the antennas by id.
+
+    Raises
+    ------
+    UnreadableObservation
+        If there is no readable ANTENNA table.
+    """
+    from casatools import table
+
+    try:
+        return _antennas(table(), ms)[0]
+    except RuntimeError as error:
+        raise UnreadableObservation(
+            f"{ms} has no readable ANTENNA table: {' '.join(str(error).split())}", path=str(ms)
+        ) from error
 
 
 def channel_frequencies_hz(ms: Path) -> dict[int, NDArray[np.float64]]:
@@ -151,13 +181,19 @@ def channel_frequencies_hz(ms: Path) -> dict[int, NDArray[np.float64]]:
     from casatools import table
 
     tb: Any = table()
-    tb.open(str(ms / "DATA_DESCRIPTION"), nomodify=True)
-    windows = [int(w) for w in tb.getcol("SPECTRAL_WINDOW_ID")]
-    tb.close()
+    windows = _described_windows(tb, ms)
     tb.open(str(ms / "SPECTRAL_WINDOW"), nomodify=True)
     found = {dd: np.asarray(tb.getcell("CHAN_FREQ", w), np.float64) for dd, w in enumerate(windows)}
     tb.close()
     return found
+
+
+def _described_windows(tb: Any, ms: Path) -> list[int]:
+    """Return the spectral window id of each DATA_DESC_ID."""
+    tb.open(str(ms / "DATA_DESCRIPTION"), nomodify=True)
+    windows = [int(w) for w in tb.getcol("SPECTRAL_WINDOW_ID")]
+    tb.close()
+    return windows
 
 
 def _antennas(tb: Any, ms: Path) -> tuple[tuple[str, ...], NDArray[np.float64]]:

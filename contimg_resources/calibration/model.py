@@ -107,13 +107,15 @@ class TableQuality:
         Solutions of working receptors.
     flagged_fraction : float
         Share of them that is flagged.
-    median_snr : float
-        Median signal-to-noise ratio of the unflagged ones; 0 when there are none.
+    median_snr : float or None
+        Median signal-to-noise ratio of the unflagged ones, 0 when there are none; None for
+        delays, whose solver gives none.
     amplitude_scatter : float or None
         Relative scatter of the amplitudes about their smooth trend, from the differences of
         neighbours in frequency (bandpass) or time (gains); None where a receptor has one solution.
     phase_scatter_deg : float or None
-        The same for phases, degrees.
+        The same for phases, degrees; for delays what their scatter between the spectral windows
+        means at the edge of a window.
     minimum, maximum : float
         Range of what the table holds: delays in ns, amplitudes, or phases in degrees.
     n_dead_antennas : int
@@ -122,7 +124,7 @@ class TableQuality:
 
     n_solutions: int
     flagged_fraction: float
-    median_snr: float
+    median_snr: float | None
     amplitude_scatter: float | None
     phase_scatter_deg: float | None
     minimum: float

@@ -19,7 +19,10 @@ _MAD_TO_SIGMA = 1.4826
 
 
 def measure_quality(
-    solutions: Solutions, table_type: CaltableType, working: NDArray[np.bool_]
+    solutions: Solutions,
+    table_type: CaltableType,
+    working: NDArray[np.bool_],
+    window_width_hz: float = 0.0,
 ) -> TableQuality:
     """Measure one caltable over working receptors.
 
@@ -32,18 +35,26 @@ def measure_quality(
     working : ndarray of bool, shape (n_antennas, n_receptors)
         Receptors with unflagged data. A working receptor that the solver dropped counts as
         flagged; an absent one does not count.
+    window_width_hz : float
+        Width of a spectral window, Hz; delays only.
 
     Notes
     -----
     The scatter about the smooth trend is the robust standard deviation of the differences of
-    neighbouring solutions over sqrt(2): it sees noise and jumps, not slow change.
+    neighbouring solutions over sqrt(2): it sees noise and jumps, not slow change. That of delays
+    is the robust deviation of the windows of a receptor from their median, given as the phase
+    ``360 deg x deviation x half the window's width`` that it means at a window's edge: CASA's
+    delay solver writes no SNR.
     """
     counted = working[solutions.antennas].T[:, None, :] & np.ones_like(solutions.flags)
     flags = solutions.flags[counted]
     good = counted & ~solutions.flags
     values = solutions.values[good]
     amplitude, phase_deg = _scatters(solutions, table_type, good)
+    snr: float | None = float(np.median(solutions.snr[good])) if values.size else 0.0
     if table_type is CaltableType.K:
+        snr = None
+        phase_deg = _delay_scatter_ns(solutions, good) * 1e-9 * window_width_hz / 2 * 360
         shown = values.real
     elif table_type in _PHASE_TYPES:
         shown = np.degrees(np.angle(values))
@@ -54,7 +65,7 @@ def measure_quality(
     return TableQuality(
         n_solutions=int(flags.size),
         flagged_fraction=float(flags.mean()) if flags.size else 1.0,
-        median_snr=float(np.median(solutions.snr[good])) if values.size else 0.0,
+        median_snr=snr,
         amplitude_scatter=amplitude,
         phase_scatter_deg=phase_deg,
         minimum=float(shown.min()) if shown.size else 0.0,
@@ -76,7 +87,7 @@ def judge(
             f"{name}: {quality.flagged_fraction:.0%} of the solutions of working receptors are "
             f"flagged (at most {settings.max_flagged_fraction:.0%})"
         )
-    if quality.median_snr < settings.min_median_snr:
+    if quality.median_snr is not None and quality.median_snr < settings.min_median_snr:
         found.append(
             f"{name}: median SNR {quality.median_snr:.1f} (at least {settings.min_median_snr:g})"
         )
@@ -128,6 +139,18 @@ def _neighbours(
     antennas, windows = solutions.antennas[order], solutions.windows[order]
     same = (antennas[1:] == antennas[:-1]) & (windows[1:] == windows[:-1])
     yield values[..., :-1], values[..., 1:], ok[..., :-1] & ok[..., 1:] & same
+
+
+def _delay_scatter_ns(solutions: Solutions, good: NDArray[np.bool_]) -> float:
+    """Return the robust deviation of delays from the median of their receptor, ns."""
+    deviations = []
+    for antenna in np.unique(solutions.antennas):
+        rows = solutions.antennas == antenna
+        for receptor in range(good.shape[0]):
+            delays = solutions.values[receptor][:, rows][good[receptor][:, rows]]
+            if delays.size:
+                deviations.append(delays - np.median(delays))
+    return _robust_sigma(np.concatenate(deviations)) if deviations else 0.0
 
 
 def _robust_sigma(values: NDArray[np.float64]) -> float:

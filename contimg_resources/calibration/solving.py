@@ -27,7 +27,7 @@ import numpy as np
 from contimg_resources.calibration.chain import Chain
 from contimg_resources.calibration.flagging import flag_before_solving
 from contimg_resources.calibration.fluxscale import transfer_flux
-from contimg_resources.calibration.health import DataHealth, measure_health
+from contimg_resources.calibration.health import DataHealth, antenna_names, measure_health
 from contimg_resources.calibration.inspection import read_solutions
 from contimg_resources.calibration.model import (
     FluxTransfer,
@@ -40,7 +40,7 @@ from contimg_resources.calibration.phasing import merge_fields, phase_to, read_f
 from contimg_resources.calibration.placing import place_tables
 from contimg_resources.calibration.plots import PlotContext, plot_summary, plot_table
 from contimg_resources.calibration.quality import judge, measure_quality
-from contimg_resources.calibration.refant import RefantChoice, choose_refant
+from contimg_resources.calibration.refant import AUTO, RefantChoice, choose_refant
 from contimg_resources.calibration.skymodel import write_point_model
 from contimg_resources.calibration.split import split_amplitude_phase
 from contimg_resources.calibration.tables import CaltableType
@@ -78,8 +78,7 @@ def solve_caltables(request: SolveRequest) -> SolveResult:
         If there is no usable reference antenna, calibrator or data, or a table can't be solved;
         ``details["reasons"]`` lists why.
     """
-    if not (request.ms / "table.dat").is_file():
-        raise UnreadableObservation(f"{request.ms} is no MeasurementSet", path=str(request.ms))
+    _check(request)
     work = Path.cwd() / "work.ms"
     report_progress("copying the observation", 0.0)
     fields, declination_deg = _working_copy(request, work)
@@ -87,13 +86,15 @@ def solve_caltables(request: SolveRequest) -> SolveResult:
     flag_before_solving(work, rfi=request.recipe.flag_rfi)
     health = measure_health(work, fields)
     refant = choose_refant(health.antennas, request.refant, request.settings.refants)
-    tables, flux = _solve(request, work, fields, refant)
+    tables, flux = _solve(request, work, fields, refant, health.windows)
     report_progress("judging the tables", 0.9)
     placed = place_tables(tables, request.prefix)
     solved = []
     reasons: list[str] = []
     for kind, path in placed.items():
-        quality = measure_quality(read_solutions(path), kind, health.working_receptors)
+        quality = measure_quality(
+            read_solutions(path), kind, health.working_receptors, health.window_width_hz
+        )
         reasons += judge(kind, quality, request.settings)
         solved.append(SolvedCaltable(kind, path, quality))
     notes, plots = _plots(request, solved, health, refant)
@@ -126,20 +127,35 @@ def solve_caltables(request: SolveRequest) -> SolveResult:
     )
 
 
+def _check(request: SolveRequest) -> None:
+    """Refuse what can't be solved before anything is copied."""
+    tracking = request.pointing is Pointing.TRACKING
+    if tracking and not request.calibrator_fields:
+        raise ConfigurationError("a tracking solve needs the names of the calibrator's fields")
+    if not tracking and (request.transfer_fields or request.calibrator_fields):
+        raise ConfigurationError("a drift scan has no calibrator or transfer fields to name")
+    if not (request.ms / "table.dat").is_file():
+        raise UnreadableObservation(f"{request.ms} is no MeasurementSet", path=str(request.ms))
+    names = antenna_names(request.ms)
+    if request.refant not in (AUTO, *names):
+        near = [n for n in request.settings.refants if n in names] or list(names)
+        raise CalibrationFailed(
+            f"reference antenna {request.refant!r} is not in {request.ms.name}; there are "
+            f"{', '.join(near[:5])}",
+            reasons=[f"reference antenna {request.refant} is absent"],
+        )
+
+
 def _working_copy(request: SolveRequest, work: Path) -> tuple[tuple[int, ...], float | None]:
     """Make the copy with its model; return the calibrator's field ids and the strip (degrees)."""
     fields = read_fields(request.ms)
     calibrator = request.calibrator
     if request.pointing is Pointing.TRACKING:
-        if not request.calibrator_fields:
-            raise ConfigurationError("a tracking solve needs the names of the calibrator's fields")
         ids = fields.ids(request.calibrator_fields)
         fields.ids(request.transfer_fields)
         shutil.copytree(request.ms, work)
         write_point_model(work, calibrator, field_ids=ids)
         return ids, None
-    if request.transfer_fields or request.calibrator_fields:
-        raise ConfigurationError("a drift scan has no calibrator or transfer fields to name")
     separations = fields.separations_rad(calibrator.ra_deg, calibrator.dec_deg)
     power = float(airy_power(separations.min(), 1.4e9))
     if power < MIN_BEAM_POWER:
@@ -155,10 +171,14 @@ def _working_copy(request: SolveRequest, work: Path) -> tuple[tuple[int, ...], f
 
 
 def _solve(
-    request: SolveRequest, work: Path, fields: tuple[int, ...], refant: RefantChoice
+    request: SolveRequest,
+    work: Path,
+    fields: tuple[int, ...],
+    refant: RefantChoice,
+    windows: tuple[int, ...],
 ) -> tuple[dict[CaltableType, Path], tuple[FluxTransfer, ...]]:
     recipe = request.recipe
-    chain = Chain(work, refant, request.settings, fields)
+    chain = Chain(work, refant, request.settings, fields, windows)
     transfer = read_fields(work).ids(request.transfer_fields)
     drift = request.pointing is Pointing.DRIFT
     scratch = work.parent

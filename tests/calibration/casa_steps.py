@@ -49,3 +49,113 @@ def apply_and_average(request: ApplyRequest) -> MeanVisibility:
     tb.close()
     mean = data[~flag].mean()
     return MeanVisibility(float(mean.real), float(mean.imag))
+
+
+@dataclass(frozen=True)
+class RecoveryRequest:
+    """A simulated MS and choices of the tables that should undo its gains."""
+
+    ms: Path
+    choices: list[list[Path]]
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """How much of the corrupting gains is left when the tables are applied to them.
+
+    ``left`` is g_i conj(g_j) divided by the applied tables, for every baseline, integration and
+    channel: 1 when each effect was applied exactly once.
+    """
+
+    amplitude_bias: float
+    """Median of |left| minus 1."""
+    amplitude_scatter: float
+    """Standard deviation of |left|."""
+    phase_scatter_deg: float
+    """Standard deviation of the phase of left."""
+    worst: float
+    """99.9th percentile of |left - 1|."""
+    flagged_fraction: float
+    """Share of the baselines of working antennas that the tables flag."""
+
+
+def measure_recovery(request: RecoveryRequest) -> list[Recovery]:
+    """Put the true gains alone into a copy, apply the tables, and see what is left."""
+    import shutil
+
+    from casatasks import applycal
+    from casatools import table
+
+    from contimg_resources.simulation.truth import Truth
+    from contimg_resources.times import SECONDS_PER_DAY
+
+    truth = Truth.load(request.ms)
+    shutil.copytree(request.ms, "gains.ms")
+    tb: Any = table()
+    tb.open("gains.ms", nomodify=False)
+    flat_time = np.asarray(tb.getcol("TIME"))
+    windows = np.asarray(tb.getcol("DATA_DESC_ID"))
+    a1, a2 = np.asarray(tb.getcol("ANTENNA1")), np.asarray(tb.getcol("ANTENNA2"))
+    data = np.zeros(np.shape(tb.getcol("DATA")), np.complex64)
+    n = len(truth.antenna_names)
+    for time in np.unique(flat_time):
+        for window, hz in enumerate(truth.record.window_frequencies_hz):
+            rows = (flat_time == time) & (windows == window)
+            gains = truth.total_gain(range(n), hz, time / SECONDS_PER_DAY)
+            product = gains[a1[rows]] * gains[a2[rows]].conj()
+            data[:, :, rows] = np.moveaxis(product, 0, -1)
+    tb.putcol("DATA", data)
+    tb.close()
+    dead = [truth.antenna_id(name) for name in truth.spec.dead_antennas]
+    works = ~(np.isin(a1, dead) | np.isin(a2, dead))
+    found = []
+    for tables in request.choices:
+        tb.open("gains.ms", nomodify=False)
+        tb.putcol("FLAG", np.zeros(data.shape, bool))
+        tb.putcol("FLAG_ROW", np.zeros(flat_time.size, bool))
+        tb.close()
+        applycal(
+            vis="gains.ms",
+            gaintable=[str(t) for t in tables],
+            interp=[_interpolation(t) for t in tables],
+            flagbackup=False,
+        )
+        tb.open("gains.ms")
+        left = np.asarray(tb.getcol("CORRECTED_DATA"))[..., works]
+        flag = np.asarray(tb.getcol("FLAG"))[..., works]
+        tb.close()
+        good = left[~flag]
+        found.append(
+            Recovery(
+                amplitude_bias=float(np.median(np.abs(good)) - 1),
+                amplitude_scatter=float(np.abs(good).std()),
+                phase_scatter_deg=float(np.degrees(np.angle(good)).std()),
+                worst=float(np.percentile(np.abs(good - 1), 99.9)),
+                flagged_fraction=float(flag.mean()),
+            )
+        )
+    return found
+
+
+def _interpolation(path: Path) -> str:
+    if path.name.endswith(("_bacal", "_bpcal")):
+        return "nearest,nearestflag"
+    return "linear" if path.name.endswith("_2gcal") else "nearest"
+
+
+@dataclass(frozen=True)
+class DumpRequest:
+    tables: dict[str, Path]
+    npz: Path
+
+
+def dump_solutions(request: DumpRequest) -> Path:
+    """Write the solutions of tables as arrays ``<key>_values``, ``_flags``, ... for the test."""
+    from contimg_resources.calibration.inspection import read_solutions
+
+    arrays = {}
+    for key, path in request.tables.items():
+        for name, value in vars(read_solutions(path)).items():
+            arrays[f"{key}_{name}"] = value
+    np.savez(request.npz, **arrays)
+    return request.npz

@@ -1,0 +1,148 @@
+"""Interference that all baselines see at once.
+
+Belongs here: finding it in the dynamic spectrum of the whole band, and flagging it.
+Doesn't: what single baselines see (tfcrop and rflag, see `.flagging`).
+
+tfcrop and rflag look at one spectral window of one baseline: an emitter that fills a window for
+the whole observation looks normal to them. Compared with the rest of the band it does not.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import median_filter
+
+from contimg_resources.calibration.health import channel_frequencies_hz
+
+Floats = NDArray[np.float64]
+
+#: Excess over the smooth level, in robust standard deviations, and its least relative size.
+SIGMA = 6.0
+MIN_EXCESS = 0.15
+_MAD_TO_SIGMA = 1.4826
+#: The smooth level is a running median over this share of the band, and over so many integrations.
+_BAND_SHARE = 0.6
+_TIME_WIDTH = 9
+
+
+def find_interference(level: Floats) -> NDArray[np.bool_]:
+    """Find channels, integrations and single cells that stand out of a dynamic spectrum.
+
+    Parameters
+    ----------
+    level : ndarray of float, shape (n_times, n_channels)
+        Median amplitude over baselines, channels in ascending frequency; NaN where there is none.
+
+    Returns
+    -------
+    ndarray of bool, same shape
+        True where the level exceeds the smooth one by more than 6 robust standard deviations and
+        15 %. Only an excess is interference: a band edge or a setting source is a lack.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        x = np.log(np.where(level > 0, level, np.nan))
+    if not np.isfinite(x).any():
+        return np.zeros(level.shape, np.bool_)
+    spectrum = _median(x, axis=0)
+    channels = _excess(spectrum, max(3, int(_BAND_SHARE * spectrum.size)))
+    x[:, channels] = np.nan
+    series = _median(x, axis=1)
+    times = _excess(series, min(_TIME_WIDTH, series.size))
+    x[times] = np.nan
+    cells = _stands_out(x - series[:, None] - (spectrum - np.nanmedian(spectrum))[None, :])
+    return np.asarray(cells | channels[None, :] | times[:, None], np.bool_)
+
+
+def flag_interference(ms: Path) -> float:
+    """Flag what all baselines of a working copy see at once. Runs in a CASA process.
+
+    Parameters
+    ----------
+    ms : Path
+        Working copy; zeros and autocorrelations are flagged.
+
+    Returns
+    -------
+    float
+        Share of the dynamic spectrum that was flagged.
+    """
+    from casatools import table
+
+    frequencies = channel_frequencies_hz(ms)
+    tb: Any = table()
+    tb.open(str(ms), nomodify=False)
+    try:
+        times, which = np.unique(np.asarray(tb.getcol("TIME")), return_inverse=True)
+        dd_ids = np.asarray(tb.getcol("DATA_DESC_ID"))
+        present = [int(d) for d in np.unique(dd_ids)]
+        levels = {dd: _level(tb, dd, which[dd_ids == dd], times.size) for dd in present}
+        hz = np.concatenate([frequencies[dd] for dd in present])
+        order = np.argsort(hz)
+        found = np.zeros((times.size, hz.size), np.bool_)
+        for receptor in range(levels[present[0]].shape[0]):
+            level = np.concatenate([levels[dd][receptor] for dd in present], axis=1)
+            found[:, order] |= find_interference(level[:, order])
+        first = 0
+        for dd in present:
+            size = frequencies[dd].size
+            _flag(tb, dd, which[dd_ids == dd], found[:, first : first + size])
+            first += size
+    finally:
+        tb.close()
+    return float(found.mean())
+
+
+def _level(tb: Any, dd: int, which: NDArray[np.int64], n_times: int) -> Floats:
+    """Return the median amplitude over baselines, shape (receptors, times, channels)."""
+    rows = tb.query(f"DATA_DESC_ID == {dd}")
+    amplitude = np.abs(np.asarray(rows.getcol("DATA")))[[0, -1]]
+    amplitude[np.asarray(rows.getcol("FLAG"))[[0, -1]]] = np.nan
+    rows.close()
+    level = np.full((amplitude.shape[0], n_times, amplitude.shape[1]), np.nan)
+    for time in range(n_times):
+        at_once = amplitude[:, :, which == time]
+        if at_once.shape[-1]:
+            level[:, time] = _median(at_once, axis=-1)
+    return level
+
+
+def _flag(tb: Any, dd: int, which: NDArray[np.int64], found: NDArray[np.bool_]) -> None:
+    if not found.any():
+        return
+    rows = tb.query(f"DATA_DESC_ID == {dd}")
+    flag = np.asarray(rows.getcol("FLAG"))
+    flag |= found[which].T[None, :, :]
+    rows.putcol("FLAG", flag)
+    rows.close()
+
+
+def _excess(values: Floats, width: int) -> NDArray[np.bool_]:
+    """Return what stands out of a running median of `width` values."""
+    finite = np.isfinite(values)
+    found = np.zeros(values.shape, np.bool_)
+    if finite.sum() >= 3:
+        known = values[finite]
+        smooth = median_filter(known, size=min(width, known.size), mode="mirror")
+        found[finite] = _stands_out(known - smooth)
+    return found
+
+
+def _stands_out(residual: Floats) -> NDArray[np.bool_]:
+    finite = residual[np.isfinite(residual)]
+    if not finite.size:
+        return np.zeros(residual.shape, np.bool_)
+    middle = np.median(finite)
+    sigma = _MAD_TO_SIGMA * np.median(np.abs(finite - middle))
+    with np.errstate(invalid="ignore"):
+        return np.asarray(residual - middle > max(SIGMA * sigma, np.log1p(MIN_EXCESS)), np.bool_)
+
+
+def _median(values: NDArray[Any], axis: int) -> Floats:
+    # All-NaN slices are expected (flagged channels) and stay NaN.
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.asarray(np.nanmedian(values, axis=axis), np.float64)
