@@ -126,6 +126,12 @@ class ImagingSettings(_Section):
     max_rms_ratio: float = Field(
         3.0, gt=1, description="The rms may exceed what the noise predicts by this factor."
     )
+    max_dynamic_range: float = Field(
+        1000.0,
+        gt=1,
+        description="Nor can it be expected below the peak divided by this: the field of a bright "
+        "calibrator is limited by its dynamic range, not by its noise.",
+    )
     max_beam_elongation: float = Field(6.0, gt=1, description="Largest bmaj / bmin.")
     min_beam_pixels: float = Field(2.0, gt=0, description="Least pixels across bmin.")
     flux_tolerance: float = Field(

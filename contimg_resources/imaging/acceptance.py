@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 
 from contimg_resources.settings import ImagingSettings
 
+#: An image with less noise than this share of the prediction has lost its data or its scale.
+_LEAST_RMS_RATIO = 0.5
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -35,22 +38,29 @@ class Verdict:
     measures: dict[str, float] = field(default_factory=dict)
 
 
-def judge_rms(rms_jy: float, expected_rms_jy: float, limits: ImagingSettings) -> Verdict:
+def judge_rms(
+    rms_jy: float, expected_rms_jy: float, peak_jy: float, limits: ImagingSettings
+) -> Verdict:
     """Judge the noise of an image against what the data's own noise predicts.
 
     Parameters
     ----------
     rms_jy, expected_rms_jy : float
         Measured and predicted rms of the image before primary-beam correction, Jy/beam.
+    peak_jy : float
+        Highest pixel, Jy/beam: beside a bright source the dynamic range sets the limit.
     limits : ImagingSettings
-        Holds ``max_rms_ratio``.
+        Holds ``max_rms_ratio`` and ``max_dynamic_range``.
     """
     ratio = rms_jy / expected_rms_jy if expected_rms_jy > 0 else math.nan
+    least_jy = _LEAST_RMS_RATIO * expected_rms_jy
+    allowed_jy = max(limits.max_rms_ratio * expected_rms_jy, peak_jy / limits.max_dynamic_range)
     return Verdict(
         name="image_rms",
-        passed=0.5 <= ratio <= limits.max_rms_ratio,
+        passed=ratio >= _LEAST_RMS_RATIO and rms_jy <= allowed_jy,
         words=f"rms {1e3 * rms_jy:.3f} mJy/beam, {ratio:.2f} times the {1e3 * expected_rms_jy:.3f} "
-        f"mJy/beam that the noise of the data predicts; 0.5 to {limits.max_rms_ratio:g} is allowed",
+        f"mJy/beam that the noise of the data predicts; {1e3 * least_jy:.3f} to "
+        f"{1e3 * allowed_jy:.3f} is allowed beside a peak of {peak_jy:.3g} Jy/beam",
         measures={
             "rms_mjy": 1e3 * rms_jy,
             "expected_rms_mjy": 1e3 * expected_rms_jy,

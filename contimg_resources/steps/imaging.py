@@ -160,7 +160,9 @@ def judge(result: ImageResult, known: MatchReport, imaging: ImagingSettings) -> 
     """Return the verdicts on an image: noise, beam, known fluxes, astrometry."""
     statistics = result.statistics
     return (
-        judge_rms(statistics.residual_rms_jy, statistics.expected_rms_jy, imaging),
+        judge_rms(
+            statistics.residual_rms_jy, statistics.expected_rms_jy, statistics.peak_jy, imaging
+        ),
         judge_beam(
             statistics.beam.major_arcsec,
             statistics.beam.minor_arcsec,

@@ -31,7 +31,12 @@ NAN = float("nan")
     ],
 )
 def test_noise_is_what_the_data_predict(rms_jy: float, expected_jy: float, passed: bool) -> None:
-    assert judge_rms(rms_jy, expected_jy, LIMITS).passed is passed
+    assert judge_rms(rms_jy, expected_jy, 0.5, LIMITS).passed is passed
+
+
+def test_beside_a_bright_calibrator_the_dynamic_range_sets_the_limit() -> None:
+    assert judge_rms(15e-3, 1e-3, 16.0, LIMITS).passed
+    assert not judge_rms(17e-3, 1e-3, 16.0, LIMITS).passed
 
 
 @pytest.mark.parametrize(
