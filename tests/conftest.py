@@ -49,7 +49,7 @@ class TinyNight:
         return Truth.load(first), Truth.load(second)
 
 
-TINY_NIGHT = NightSpec(n_targets=2, dead_antennas=("7",))
+TINY_NIGHT = NightSpec(n_targets=2, dead_antennas=("86",))
 
 
 @pytest.fixture(scope="session")
