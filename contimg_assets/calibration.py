@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from contimg_assets.descriptions import describe_calibrated, describe_set
-from contimg_assets.failures import TRANSIENT_RETRIES, told_to_dagster
+from contimg_assets.failures import told_to_dagster
 from contimg_assets.partitions import calibration_mjd, observation_key, observation_mjd
 from contimg_assets.telling import content_version, log_progress
 from contimg_resources import steps
@@ -31,7 +31,6 @@ from contimg_resources.steps.resource import WorkshopParam
     tags={"stage": "calibration"},
     code_version="1",
     pool="casa",
-    retry_policy=TRANSIENT_RETRIES,
 )
 def caltable_set(
     context: dg.AssetExecutionContext, workshop: WorkshopParam
@@ -78,7 +77,6 @@ def caltable_set(
     tags={"stage": "calibration"},
     code_version="1",
     pool="casa",
-    retry_policy=TRANSIENT_RETRIES,
 )
 def calibrated_ms(
     context: dg.AssetExecutionContext, workshop: WorkshopParam

@@ -12,32 +12,40 @@ import dagster as dg
 
 from contimg_resources.errors import ContimgError
 
-#: For failures that are marked as transient only: a crashed CASA, a file still being written.
-TRANSIENT_RETRIES = dg.RetryPolicy(max_retries=2, delay=10)
+#: How often, and after how many seconds, a step is tried again after a transient error.
+MAX_RETRIES = 2
+RETRY_DELAY_S = 10
 
 
 @contextmanager
 def told_to_dagster() -> Iterator[None]:
-    """Turn an exception into a `dagster.Failure` that is retried only when it is transient.
+    """Turn an exception into a `dagster.Failure`; only a transient error is tried again.
 
-    Without this, Dagster would apply an asset's retry policy to every exception: an observation
-    without valid caltables would be tried three times and fail three times.
+    Assets have no retry policy: Dagster would apply it to every exception, so that an observation
+    without valid caltables would fail three times, and to interrupts, so that a step that a user
+    ended would start again.
 
     Raises
     ------
     dagster.Failure
         With the error's own sentence as description and its details as metadata.
+    dagster.RetryRequested
+        From such a failure, when the error is transient.
     """
     try:
         yield
-    except dg.Failure:
+    except (dg.Failure, dg.RetryRequested):
         raise
     except ContimgError as error:
-        raise dg.Failure(
+        failure = dg.Failure(
             description=error.message,
             metadata={"error": type(error).__name__, **_metadata(error.details)},
             allow_retries=error.transient,
-        ) from error
+        )
+        failure.__cause__ = error
+        if error.transient:
+            raise dg.RetryRequested(MAX_RETRIES, RETRY_DELAY_S) from failure
+        raise failure from error
     except Exception as error:
         raise dg.Failure(
             description=f"{type(error).__name__}: {error}",

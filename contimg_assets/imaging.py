@@ -6,7 +6,7 @@ import dagster as dg
 
 from contimg_assets.calibration import calibrated_ms
 from contimg_assets.descriptions import describe_image
-from contimg_assets.failures import TRANSIENT_RETRIES, told_to_dagster
+from contimg_assets.failures import told_to_dagster
 from contimg_assets.partitions import observation_key, observation_mjd
 from contimg_assets.telling import check_result, content_version, log_progress
 from contimg_resources import steps
@@ -38,7 +38,6 @@ def _check(name: str, description: str) -> dg.AssetCheckSpec:
     tags={"stage": "imaging"},
     code_version="1",
     pool="imaging",
-    retry_policy=TRANSIENT_RETRIES,
 )
 def image_5min(
     context: dg.AssetExecutionContext, workshop: WorkshopParam

@@ -29,7 +29,7 @@ class Steps:
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, str]] = []
-        self.failures: dict[str, list[Exception]] = {}
+        self.failures: dict[str, list[BaseException]] = {}
         self.verdicts = GOOD
 
     def _step(self, name: str, result: Any) -> Any:
@@ -140,6 +140,24 @@ def test_a_crash_of_casa_is_tried_again(
     stand_in.failures["image"] = [CasaCrashed("the CASA process died of SIGSEGV")]
     assert execute(instance, "image_observation").success
     assert stand_in.calls == [("calibrate", KEY), ("image", KEY), ("image", KEY)]
+
+
+def test_a_step_that_a_user_ends_is_not_started_again(
+    stand_in: Steps, instance: dg.DagsterInstance
+) -> None:
+    stand_in.failures["image"] = [KeyboardInterrupt()]
+    assert not execute(instance, "image_observation").success
+    assert stand_in.calls == [("calibrate", KEY), ("image", KEY)]
+
+
+def test_a_casa_that_crashes_every_time_fails_with_its_last_words(
+    stand_in: Steps, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    stand_in.failures["image"] = [CasaCrashed("CASA died of SIGSEGV") for _ in range(3)]
+    result = execute(instance, "image_observation")
+    assert failure(result) == "CASA died of SIGSEGV"
+    assert stand_in.calls.count(("image", KEY)) == 3
 
 
 def test_a_bad_image_fails_its_run_and_its_history_says_why(

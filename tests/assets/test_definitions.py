@@ -101,6 +101,14 @@ def test_a_backfill_of_observations_stays_one_run_an_observation(
         assert asset.backfill_policy is None
 
 
+def test_no_asset_has_a_retry_policy_that_would_restart_what_a_user_ended(
+    definitions: dg.Definitions,
+) -> None:
+    for asset in definitions.resolve_asset_graph().assets_defs:
+        if asset.is_executable:
+            assert asset.op.retry_policy is None
+
+
 def test_every_sensor_and_the_schedule_run_from_the_start(definitions: dg.Definitions) -> None:
     repository = definitions.get_repository_def()
     assert {s.name for s in repository.sensor_defs} == {

@@ -23,12 +23,20 @@ def test_a_failure_says_the_error_s_own_sentence_and_keeps_its_details() -> None
     assert failure.allow_retries is False
 
 
-def test_only_transient_errors_are_worth_a_retry() -> None:
-    with pytest.raises(dg.Failure) as crashed, told_to_dagster():
+def test_only_transient_errors_are_tried_again() -> None:
+    with pytest.raises(dg.RetryRequested) as crashed, told_to_dagster():
         raise CasaCrashed("CASA died of SIGSEGV")
-    assert crashed.value.allow_retries is True
+    failure = crashed.value.__cause__
+    assert isinstance(failure, dg.Failure)
+    assert failure.description == "CASA died of SIGSEGV"
+    assert isinstance(failure.__cause__, CasaCrashed)
     with pytest.raises(dg.Failure) as mistake, told_to_dagster():
         raise KeyError("DATA_DESC_ID")
     assert mistake.value.allow_retries is False
     assert mistake.value.description == "KeyError: 'DATA_DESC_ID'"
     assert isinstance(mistake.value.__cause__, KeyError)
+
+
+def test_an_interrupt_passes_untouched() -> None:
+    with pytest.raises(KeyboardInterrupt), told_to_dagster():
+        raise KeyboardInterrupt

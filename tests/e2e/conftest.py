@@ -20,6 +20,9 @@ ENVIRONMENT = {
     "CONTIMG_SENSORS__INTERVAL_S": "2",
     "CONTIMG_ARRIVAL__SETTLE_AGE_S": "0",
     "CONTIMG_CALIBRATION__PLOTMS": "false",
+    # A coarse image of the inner beam: a minute an image less.
+    "CONTIMG_IMAGING__CELL_ARCSEC": "9",
+    "CONTIMG_IMAGING__IMAGE_SIZE": "1280",
 }
 
 _MATERIALIZATIONS = """
@@ -184,7 +187,7 @@ def night(
         night.seen["runs_without_calibration"] = platform.runs()
         night.deliver(calibrator)
         night.deliver(late)
-        night.wait_for("all images", lambda: _all_imaged(night), 420)
+        night.wait_for("all images", lambda: _all_imaged(night), 900)
         yield night
 
 

@@ -18,6 +18,7 @@ ASSETS = ("incoming_ms", "caltable_set", "calibrated_ms", "image_5min", "observa
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(1200),
     pytest.mark.browser,
     pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is not installed"),
 ]

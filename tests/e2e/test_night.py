@@ -7,7 +7,7 @@ import pytest
 
 from contimg_resources.products.model import ObservationState
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 def test_every_observation_is_imaged_once(night: Any) -> None:
