@@ -27,6 +27,8 @@ _TITLES = {
 }
 _BANDPASS = (CaltableType.BA, CaltableType.BP)
 _PHASES = (CaltableType.BP, CaltableType.GP)
+#: Phases that spread over more than this are shown over the whole turn.
+_WRAPPED_DEG = 180.0
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class PlotContext:
 def plot_table(
     table_type: CaltableType, solutions: Solutions, context: PlotContext, png: Path
 ) -> Path:
-    """Draw one caltable, both receptors in one panel each.
+    """Draw one caltable, a panel for each receptor; amplitudes and phases of 2G.
 
     Parameters
     ----------
@@ -72,10 +74,14 @@ def plot_table(
     Path
         `png`.
     """
-    figure, axes = _figure(1, 2, (11.0, 4.2))
-    for receptor, ax in enumerate(axes.ravel()):
-        _draw(ax, table_type, solutions, receptor, context, marker=2.0)
-        ax.set_title(f"{_TITLES[table_type]}, {context.receptors[receptor]}", loc="left")
+    phases: tuple[bool, ...] = (table_type in _PHASES,)
+    if table_type is CaltableType.G2:
+        phases = (False, True)
+    figure, axes = _figure(len(phases), 2, (11.0, 4.2 * len(phases) - 0.6 * (len(phases) - 1)))
+    for row, phase in zip(axes, phases, strict=True):
+        for receptor, ax in enumerate(row):
+            _draw(ax, table_type, solutions, (receptor,), context, phase=phase)
+            ax.set_title(f"{_TITLES[table_type]}, {context.receptors[receptor]}", loc="left")
     figure.suptitle(context.title, fontsize=9, color="0.35", x=0.01, ha="left")
     return _save(figure, png, dpi=110)
 
@@ -83,7 +89,7 @@ def plot_table(
 def plot_summary(
     tables: Mapping[CaltableType, Solutions], context: PlotContext, png: Path, dpi: int = 80
 ) -> Path:
-    """Draw the whole set in one compact figure, both receptors together.
+    """Draw the whole set in one compact figure, both receptors together; of 2G the phases.
 
     Parameters
     ----------
@@ -105,15 +111,15 @@ def plot_summary(
     figure, axes = _figure(rows, 3, (11.0, 2.7 * rows))
     panels = list(axes.ravel())
     for panel, (table_type, solutions) in zip(panels, tables.items(), strict=False):
-        for receptor in range(solutions.values.shape[0]):
-            _draw(panel, table_type, solutions, receptor, context, marker=1.2)
+        receptors = tuple(range(solutions.values.shape[0]))
+        phase = table_type in _PHASES or table_type is CaltableType.G2
+        _draw(panel, table_type, solutions, receptors, context, phase=phase)
         panel.set_title(_TITLES[table_type], loc="left")
     for panel in panels[len(tables) :]:
         panel.set_axis_off()
-    if panels:
-        for receptor, name in enumerate(context.receptors):
-            panels[0].plot([], [], "o", ms=4, color=_COLOURS[receptor], label=name)
-        panels[0].legend(loc="upper right", frameon=False, fontsize=7, ncols=2)
+    for receptor, name in enumerate(context.receptors):
+        panels[0].plot([], [], "o", ms=4, color=_COLOURS[receptor], label=name)
+    figure.legend(loc="upper right", frameon=False, fontsize=8, ncols=2)
     figure.suptitle(context.title, fontsize=9, color="0.35", x=0.01, ha="left")
     return _save(figure, png, dpi=dpi)
 
@@ -140,38 +146,56 @@ def _draw(
     ax: Any,
     table_type: CaltableType,
     solutions: Solutions,
-    receptor: int,
+    receptors: tuple[int, ...],
     context: PlotContext,
-    marker: float,
+    *,
+    phase: bool,
 ) -> None:
-    good = ~solutions.flags[receptor]
-    values = solutions.values[receptor]
-    colour = _COLOURS[receptor % 2]
-    style = {"ms": marker, "color": colour, "alpha": 0.55, "mew": 0, "rasterized": True}
-    if table_type is CaltableType.K:
-        y, label = values.real, "delay / ns"
-    elif table_type in _PHASES:
-        y, label = np.degrees(np.angle(values)), "phase / deg"
-    else:
-        y, label = np.abs(values), "amplitude"
     x, x_label = _abscissa(table_type, solutions, context)
-    ax.plot(x[good], y[good], "o", **style)
-    ax.set_xlabel(x_label)
-    ax.set_ylabel(label)
-    if table_type in _PHASES:
-        ax.set_ylim(-185, 185)
-        ax.set_yticks([-180, -90, 0, 90, 180])
-    elif table_type is not CaltableType.K and good.any():
-        ax.set_ylim(0, 1.15 * float(np.percentile(y[good], 99.5)))
+    if table_type is CaltableType.K:
+        y, label = solutions.values.real, "delay / ns"
+    elif phase:
+        y, label = np.degrees(np.angle(solutions.values)), "phase / deg"
+    else:
+        y, label = np.abs(solutions.values), "amplitude"
+    good = ~solutions.flags
+    for receptor in receptors:
+        shown = good[receptor]
+        ax.plot(
+            x[shown],
+            y[receptor][shown],
+            "o",
+            ms=1.4 if shown.sum() > 4000 else 2.6,
+            color=_COLOURS[receptor % 2],
+            alpha=0.55,
+            mew=0,
+            rasterized=True,
+        )
     if not _against_frequency_or_time(table_type, solutions):
         _antenna_ticks(ax, context)
+    else:
+        ax.locator_params(axis="x", nbins=5)
+    _limits(ax, y[list(receptors)][good[list(receptors)]], phase=phase)
+    ax.set_xlabel(x_label, fontsize=8)
+    ax.set_ylabel(label, fontsize=8)
     ax.grid(color="0.9", lw=0.6)
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)
     ax.tick_params(labelsize=7)
-    ax.xaxis.label.set_size(8)
-    ax.yaxis.label.set_size(8)
     ax.title.set_size(9)
+
+
+def _limits(ax: Any, values: NDArray[np.float64], *, phase: bool) -> None:
+    """Scale to the bulk of the values, so that one bad solution does not flatten the others."""
+    if not values.size:
+        return
+    low, high = (float(v) for v in np.percentile(values, [0.5, 99.5]))
+    if phase and high - low > _WRAPPED_DEG:
+        ax.set_ylim(-185, 185)
+        ax.set_yticks([-180, -90, 0, 90, 180])
+    elif high > low:
+        margin = 0.25 * (high - low)
+        ax.set_ylim(low - margin, high + margin)
 
 
 def _against_frequency_or_time(table_type: CaltableType, solutions: Solutions) -> bool:
