@@ -162,6 +162,7 @@ def _simulate_into(directory: Path, spec: SimulationSpec, ms_name: str) -> None:
         else None
     )
     dead = np.isin(spec.antennas, spec.dead_antennas)
+    alone = baselines.first == baselines.second
     silent = dead[baselines.first] | dead[baselines.second]
 
     def window_data(integration: int, window: int) -> NDArray[np.complex64]:
@@ -180,6 +181,8 @@ def _simulate_into(directory: Path, spec: SimulationSpec, ms_name: str) -> None:
         if spec.sefd_jy > 0:
             rng = np.random.default_rng([*drawn_from, _NOISE_STREAM, integration, window])
             seen += noise(rng, seen.shape, spec.noise_jy)
+            # An antenna with itself: real, and on top of the power of its own system noise.
+            seen[alone] = seen[alone].real + np.float32(spec.sefd_jy)
         return seen
 
     measurement_set.fill(

@@ -1,0 +1,60 @@
+"""Fixtures of the simulator's tests."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from contimg_resources.casa import Casa
+from contimg_resources.simulation.observation import (
+    SimulatedObservation,
+    SimulationRequest,
+    simulate_observation,
+)
+from contimg_resources.simulation.spec import SimulationSpec
+
+HERE = str(Path(__file__).parent)
+sys.path.insert(0, HERE)
+
+Columns = Mapping[str, Any]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _casa_side_importable() -> Iterator[None]:
+    """Let the CASA process import `casa_side`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join([HERE, os.environ.get("PYTHONPATH", "")]))
+        yield
+
+
+@pytest.fixture(scope="session")
+def columns(casa: Casa) -> Callable[[Path], Columns]:
+    """Give a function that reads an MS through CASA, each MS once."""
+    import casa_side
+
+    read: dict[Path, Columns] = {}
+
+    def read_once(ms: Path) -> Columns:
+        if ms not in read:
+            with np.load(casa.run(casa_side.dump, ms, label="dump")) as stored:
+                read[ms] = dict(stored)
+        return read[ms]
+
+    return read_once
+
+
+@pytest.fixture(scope="session")
+def simulate(
+    casa: Casa, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[SimulationSpec], SimulatedObservation]:
+    """Give a function that simulates into a directory of its own."""
+
+    def make(spec: SimulationSpec) -> SimulatedObservation:
+        request = SimulationRequest(spec, tmp_path_factory.mktemp("simulated"))
+        return casa.run(simulate_observation, request, label="simulate")
+
+    return make

@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+
+from contimg_resources.errors import CalibratorNotFound
+from contimg_resources.naming import is_observation_name
+from contimg_resources.observations.calibrators import CalibratorCatalogue, separation_deg
+from contimg_resources.simulation.night import SLOT_DAYS, NightSpec, plan_night
+from contimg_resources.simulation.observation import observation_name, pointings_deg
+
+
+@pytest.mark.parametrize("name", ["3C48", "3C286", "3C147", "3C138"])
+def test_the_calibrator_crosses_the_beam_in_the_middle_of_its_observation(name):
+    source = CalibratorCatalogue().find(name)
+    (calibrator,) = plan_night(NightSpec(calibrator=name, n_targets=0))
+    ra, dec = pointings_deg(calibrator.spec).T
+    away = separation_deg(ra, dec, source.ra_deg, source.dec_deg)
+    assert away.min() < 0.03
+    assert abs(away[0] - away[-1]) < 0.001
+
+
+def test_targets_follow_in_successive_slots_on_the_same_strip():
+    night = plan_night(NightSpec(n_targets=3, n_targets_before=2))
+    assert [o.kind for o in night] == ["target"] * 2 + ["calibrator"] + ["target"] * 3
+    starts = np.array([o.spec.start_mjd for o in night])
+    slots = np.array([o.slot for o in night])
+    np.testing.assert_allclose(np.diff(starts), np.diff(slots) * SLOT_DAYS, atol=1e-9)
+    assert list(np.diff(slots)[[0, 3, 4]]) == [1, 1, 1]
+    assert len({o.spec.apparent_declination_deg for o in night}) == 1
+    assert len({o.spec.seed for o in night}) == 1
+
+
+def test_targets_keep_clear_of_the_calibrator():
+    source = CalibratorCatalogue().find("3C147")
+    for observation in plan_night(NightSpec(calibrator="3C147", n_targets_before=1)):
+        if observation.kind == "target":
+            ra, dec = pointings_deg(observation.spec).T
+            assert separation_deg(ra, dec, source.ra_deg, source.dec_deg).min() > 4.0
+
+
+def test_names_are_the_utc_start_and_those_of_observations():
+    names = [observation_name(o.spec.start_mjd) for o in plan_night(NightSpec(n_targets=30))]
+    assert observation_name(60954.5250955) == "2025-10-06T12:36:08"
+    assert len(set(names)) == 31
+    assert all(is_observation_name(f"{n}.ms") for n in names)
+
+
+def test_an_unknown_calibrator_is_refused():
+    with pytest.raises(CalibratorNotFound, match="3C999"):
+        plan_night(NightSpec(calibrator="3C999"))
