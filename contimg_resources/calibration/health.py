@@ -166,14 +166,36 @@ def antenna_names(ms: Path) -> tuple[str, ...]:
     UnreadableObservation
         If there is no readable ANTENNA table.
     """
+    return _text_column(ms, "ANTENNA", "NAME")
+
+
+def telescope_name(ms: Path) -> str:
+    """Return the telescope name of the OBSERVATION table.
+
+    Raises
+    ------
+    UnreadableObservation
+        If there is no readable OBSERVATION table, or it has no rows.
+    """
+    names = _text_column(ms, "OBSERVATION", "TELESCOPE_NAME")
+    if not names:
+        raise UnreadableObservation(f"{ms} has an empty OBSERVATION table", path=str(ms))
+    return names[0]
+
+
+def _text_column(ms: Path, subtable: str, column: str) -> tuple[str, ...]:
     from casatools import table
 
+    tb: Any = table()
     try:
-        return _antennas(table(), ms)[0]
+        tb.open(str(ms / subtable), nomodify=True)
+        values = tuple(str(v) for v in tb.getcol(column)) if tb.nrows() else ()
+        tb.close()
     except RuntimeError as error:
         raise UnreadableObservation(
-            f"{ms} has no readable ANTENNA table: {' '.join(str(error).split())}", path=str(ms)
+            f"{ms} has no readable {subtable} table: {' '.join(str(error).split())}", path=str(ms)
         ) from error
+    return values
 
 
 def channel_frequencies_hz(ms: Path) -> dict[int, NDArray[np.float64]]:

@@ -27,7 +27,12 @@ import numpy as np
 from contimg_resources.calibration.chain import Chain
 from contimg_resources.calibration.flagging import flag_before_solving
 from contimg_resources.calibration.fluxscale import transfer_flux
-from contimg_resources.calibration.health import DataHealth, antenna_names, measure_health
+from contimg_resources.calibration.health import (
+    DataHealth,
+    antenna_names,
+    measure_health,
+    telescope_name,
+)
 from contimg_resources.calibration.inspection import read_solutions
 from contimg_resources.calibration.model import (
     FluxTransfer,
@@ -46,8 +51,12 @@ from contimg_resources.calibration.split import split_amplitude_phase
 from contimg_resources.calibration.tables import CaltableType
 from contimg_resources.casa.child import report_progress
 from contimg_resources.errors import CalibrationFailed, ConfigurationError, UnreadableObservation
+from contimg_resources.instrument.dsa110 import CASA_TELESCOPE
 from contimg_resources.instrument.primary_beam import airy_power
 from contimg_resources.times import isot_from_mjd
+
+#: Names under which MS of DSA-110 go: CASA's name of the site, and its own.
+DRIFT_TELESCOPES = (CASA_TELESCOPE, "DSA-110", "DSA_110", "DSA110")
 
 #: A calibrator that never rises above this share of the beam is not in it.
 MIN_BEAM_POWER = 0.05
@@ -81,7 +90,13 @@ def solve_caltables(request: SolveRequest) -> SolveResult:
     _check(request)
     work = Path.cwd() / "work.ms"
     report_progress("copying the observation", 0.0)
-    fields, declination_deg = _working_copy(request, work)
+    try:
+        fields, declination_deg = _working_copy(request, work)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise UnreadableObservation(
+            f"{request.ms} can't be read to its end: {reason}", path=str(request.ms)
+        ) from error
     report_progress("flagging", 0.15)
     flag_before_solving(work, rfi=request.recipe.flag_rfi)
     health = measure_health(work, fields)
@@ -136,6 +151,12 @@ def _check(request: SolveRequest) -> None:
         raise ConfigurationError("a drift scan has no calibrator or transfer fields to name")
     if not (request.ms / "table.dat").is_file():
         raise UnreadableObservation(f"{request.ms} is no MeasurementSet", path=str(request.ms))
+    telescope = telescope_name(request.ms)
+    if not tracking and telescope not in DRIFT_TELESCOPES:
+        raise ConfigurationError(
+            f"{request.ms.name} was observed by {telescope}: the model of a drift scan carries the "
+            f"primary beam of {' or '.join(DRIFT_TELESCOPES)}; solve it as a tracking observation"
+        )
     names = antenna_names(request.ms)
     if request.refant not in (AUTO, *names):
         near = [n for n in request.settings.refants if n in names] or list(names)

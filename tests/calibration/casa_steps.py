@@ -159,3 +159,23 @@ def dump_solutions(request: DumpRequest) -> Path:
             arrays[f"{key}_{name}"] = value
     np.savez(request.npz, **arrays)
     return request.npz
+
+
+@dataclass(frozen=True)
+class SpoilRequest:
+    ms: Path
+    copy: Path
+
+
+def spoil_with_nan(request: SpoilRequest) -> Path:
+    """Copy an MS and put NaN into all its data."""
+    import shutil
+
+    from casatools import table
+
+    shutil.copytree(request.ms, request.copy)
+    tb: Any = table()
+    tb.open(str(request.copy), nomodify=False)
+    tb.putcol("DATA", np.full(np.shape(tb.getcol("DATA")), np.nan, np.complex64))
+    tb.close()
+    return request.copy

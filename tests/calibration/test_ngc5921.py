@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from contimg_resources.calibration.inspection import inspect_caltables
-from contimg_resources.calibration.model import SolveResult
+from contimg_resources.calibration.model import SolveRequest, SolveResult
 from contimg_resources.calibration.ngc5921 import (
     PHASE_FIELD,
     PUBLISHED_RATIO,
@@ -15,6 +15,8 @@ from contimg_resources.calibration.ngc5921 import (
 from contimg_resources.calibration.solving import solve_caltables
 from contimg_resources.calibration.tables import CaltableType
 from contimg_resources.casa import Casa
+from contimg_resources.errors import ConfigurationError
+from contimg_resources.observations.calibrators import CalibratorCatalogue
 from tests.calibration.casa_steps import ApplyRequest, apply_and_average
 
 pytestmark = pytest.mark.realdata
@@ -82,6 +84,14 @@ def test_the_applied_tables_put_1445_on_the_flux_scale_of_3c286(
     )
     assert mean.real_jy == pytest.approx(solved.flux[0].flux_jy, rel=2e-3)
     assert abs(mean.imaginary_jy) < 2e-3 * mean.real_jy
+
+
+def test_dsa110s_beam_is_never_put_on_another_telescope(casa: Casa, ms: Path) -> None:
+    drift = SolveRequest(
+        ms=ms, calibrator=CalibratorCatalogue().find("3C286"), prefix=ms.parent / "drift" / "x"
+    )
+    with pytest.raises(ConfigurationError, match="observed by VLA"):
+        casa.run(solve_caltables, drift, label="solve")
 
 
 def test_the_input_is_untouched(ms: Path, solved: SolveResult) -> None:
