@@ -103,6 +103,8 @@ def _well_apart(sources: list[Source], least_deg: float) -> list[Source]:
 
     Only the surroundings decide, so that neighbouring observations leave out the same sources.
     """
+    if least_deg <= 0:
+        return sources
     ra = np.array([s.ra_deg for s in sources])
     dec = np.array([s.dec_deg for s in sources])
     flux = np.array([s.model.flux_jy(REFERENCE_GHZ * 1e9) for s in sources])
@@ -142,6 +144,13 @@ def _catalogue_cell(sky: SkySpec, seed: int, ra_cell: int, dec_cell: int) -> lis
         np.interp(np.log(rank), np.log(_COUNTS_PER_DEG2[::-1]), np.log(_COUNTS_FLUX_JY[::-1]))
     )
     index = rng.normal(_SPECTRAL_INDEX_MEAN, _SPECTRAL_INDEX_STD, n)
+    clear = np.all(
+        [
+            separation_deg(ra, dec, c.ra_deg, c.dec_deg) > _CLEAR_OF_CALIBRATOR_DEG
+            for c in FLUX_SCALE_SOURCES
+        ],
+        axis=0,
+    )
     return [
         Source(
             _source_name(ra[i], dec[i]),
@@ -151,11 +160,7 @@ def _catalogue_cell(sky: SkySpec, seed: int, ra_cell: int, dec_cell: int) -> lis
                 float(flux[i]), REFERENCE_GHZ, float(index[i]), "simulated catalogue"
             ),
         )
-        for i in range(n)
-        if all(
-            separation_deg(ra[i], dec[i], c.ra_deg, c.dec_deg) > _CLEAR_OF_CALIBRATOR_DEG
-            for c in FLUX_SCALE_SOURCES
-        )
+        for i in np.flatnonzero(clear)
     ]
 
 
