@@ -37,7 +37,6 @@ DEMO_NIGHT = NightSpec(
     seed=1,
     n_targets=2,
     n_targets_before=1,
-    rfi=RfiSpec(),
     dead_antennas=(PRESETS[Size.SMALL][0][3],),
 )
 
