@@ -100,18 +100,36 @@ class RegisteredCaltable:
 
 @dataclass(frozen=True)
 class CaltableSet:
-    """One version of a registered caltable set; see `NewCaltableSet` for the shared fields.
+    """One version of a registered caltable set.
 
     Parameters
     ----------
     id : int
         Its row.
+    name : str
+        Name of the set.
     version : int
         Counts from 1 for each name.
+    calibrator : str
+        Name of the calibrator field.
+    refant : str
+        Name of the reference antenna.
+    mid_mjd : float
+        mid-MJD of the calibrator observation, days.
+    start_mjd, end_mjd : float
+        Validity window, MJD in days, both ends included.
+    declination_deg : float or None
+        Declination strip of the observation; None fits any strip.
+    layout : ArrayLayout
+        Antennas and spectral windows.
     status : SetStatus
         Whether it may be applied.
     reasons : tuple of str
         Why it failed or was retired; empty for an active set.
+    quality : dict
+        JSON-able measures of the solve.
+    origin : dict
+        JSON-able provenance.
     registered_mjd : float
         When it was registered, MJD in days.
     tables : tuple of RegisteredCaltable

@@ -172,6 +172,8 @@ class CalibrationRegistry:
             `valid_before_h` and `valid_after_h` hours.
         declination_deg : float, optional
             Declination strip; None: it isn't known, and any fits.
+        valid_before_h, valid_after_h : float
+            How far a window without `valid_start_mjd` or `valid_end_mjd` reaches, hours.
         origin : dict, optional
             JSON-able provenance, kept with what is known of the tables.
 

@@ -57,8 +57,16 @@ class NightSpec:
         Observations after the calibrator's, in successive slots of 309.24 s.
     n_targets_before : int
         Observations before it, which have to wait for it.
-    sky, gains, rfi, dead_antennas, dead_style
-        See `SimulationSpec`.
+    sky : SkySpec
+        What is on the sky.
+    gains : GainSpec
+        The antennas' imperfections.
+    rfi : RfiSpec, optional
+        Interference; None: none.
+    dead_antennas : tuple of str
+        Names of antennas without signal.
+    dead_style : DeadStyle
+        What they leave in the MS.
     sefd_jy : float, optional
         See `SimulationSpec`; None: the instrument's.
 

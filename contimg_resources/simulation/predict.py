@@ -183,10 +183,20 @@ def window_visibilities(
 
     Parameters
     ----------
-    sources, antenna_uvw_m, baselines, gains, frequencies_hz, mjd
-        See `true_visibilities` and `corrupted_visibilities`.
+    sources : sequence of Source
+        The sky.
     pointing_deg : (float, float)
         Phase and pointing centre, ICRS RA and Dec, degrees.
+    antenna_uvw_m : ndarray of float, shape (antennas, 3)
+        See `true_visibilities`, metres.
+    baselines : Baselines
+        Pairs of antennas.
+    gains : GainModel
+        The antennas' gains.
+    frequencies_hz : ndarray of float
+        Channel centres of the window, Hz.
+    mjd : float
+        Middle of the integration, MJD in days.
     interference : (Interference, int, ndarray of int), optional
         The emitters, the number of the integration, and where this window's channels stand among
         all channels in ascending frequency.
