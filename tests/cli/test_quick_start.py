@@ -1,0 +1,83 @@
+"""The quick start of the README, on a simulated night: solve, register, look up, apply, image."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Contimg = Callable[..., Any]
+
+
+@pytest.fixture
+def ms_dir(tiny_night: Any, tmp_path: Path) -> Path:
+    """The calibrator observation and one target, complete."""
+    directory = tmp_path / "ms"
+    directory.mkdir()
+    for ms in tiny_night.all[:2]:
+        shutil.copytree(ms, directory / ms.name)
+        (directory / f"{ms.name}.done").touch()
+    return directory
+
+
+def test_an_ms_says_what_it_is(contimg: Contimg, tiny_night: Any) -> None:
+    answer = contimg("observation", "show", tiny_night.calibrator, "--json")
+    assert answer.code == 0
+    assert answer.json["key"] == f"{tiny_night.calibrator_truth.mid_mjd:.5f}"
+    assert [c["name"] for c in answer.json["calibrators"]] == ["3C48"]
+    assert len(answer.json["fields"]) == 24
+
+
+@pytest.mark.slow
+def test_the_quick_start_ends_in_images_that_are_right(
+    contimg: Contimg, ms_dir: Path, tmp_path: Path
+) -> None:
+    db = tmp_path / "cal_registry.sqlite3"
+    calibrator, target = sorted(ms_dir.glob("*.ms"))
+    assert contimg("registry", "init", "--db", db).code == 0
+
+    solved = contimg("calibrate", "--ms", calibrator, "--field", "3C48", "--refant", "104")
+    assert solved.code == 0, solved.err
+    tables = solved.out.splitlines()
+    prefix = ms_dir / "solves" / calibrator.name.removesuffix(".ms")
+    assert tables == [
+        f"{prefix}_{kind}" for kind in ("kcal", "bacal", "bpcal", "gacal", "gpcal", "2gcal")
+    ]
+
+    registered = contimg(
+        *("registry", "register-prefix", "--db", db, "--set-name", "night"),
+        *("--prefix", prefix, "--json"),
+    )
+    assert registered.code == 0, registered.err
+    assert (registered.json["calibrator"], registered.json["refant"]) == ("3C48", "104")
+
+    key = contimg("observation", "show", target, "--json").json["key"]
+    active = contimg("registry", "active", "--db", db, "--mjd", key)
+    assert active.out.splitlines() == tables
+
+    by_hand = contimg(
+        *("apply", "--ms", target, "--output", tmp_path / "by_hand.ms"),
+        *(argument for table in reversed(tables) for argument in ("--table", table)),
+    )
+    assert by_hand.code == 0, by_hand.err
+    assert by_hand.out == f"{tmp_path / 'by_hand.ms'}\n"
+
+    scan = ("images", "scan", "--ms-dir", ms_dir, "--out-dir", tmp_path / "out")
+    stores = ("--registry-db", db, "--products-db", tmp_path / "products.sqlite3")
+    scanned = contimg(*scan, *stores, "--json")
+    assert scanned.code == 0, scanned.err
+    states = {o["key"]: o["state"] for o in scanned.json["observations"]}
+    assert states[key] == "imaged"
+    image = scanned.json["images"][key]
+    assert image["rms_mjy"] < 2 * image["expected_rms_mjy"]
+    assert image["n_sources"] > 5
+    assert (tmp_path / "out" / "images" / key.split(".")[0] / key / f"{key}.pbcor.fits").is_file()
+
+    again = contimg(*scan, *stores, "--json")
+    assert again.json == scanned.json, "a second scan finds nothing left to do"
+
+    told = contimg("observation", "history", key, "--products-db", tmp_path / "products.sqlite3")
+    assert "imaged" in told.out
+    assert json.dumps(scanned.json["failed"]) == "{}"

@@ -1,0 +1,40 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from contimg_resources.demo.night import (
+    DEMO_NIGHT,
+    expected_names,
+    is_over,
+    look_back,
+    write_known_sources,
+)
+from contimg_resources.imaging.matching import read_reference_sources
+from contimg_resources.observations.calibrators import CalibratorCatalogue
+from contimg_resources.products.store import ProductsStore
+from contimg_resources.simulation.night import plan_night
+
+
+def test_the_list_of_known_sources_gives_each_its_flux_over_the_band(tmp_path: Path) -> None:
+    write_known_sources(DEMO_NIGHT, tmp_path / "known.csv")
+    known = {s.name: s for s in read_reference_sources(tmp_path / "known.csv")}
+    assert len(known) > 50
+    truth = CalibratorCatalogue().find(DEMO_NIGHT.calibrator)
+    for frequency_hz in (1.32e9, 1.405e9, 1.49e9):
+        listed = known[truth.name].flux_at(frequency_hz)
+        assert listed == pytest.approx(float(truth.flux_jy(np.array(frequency_hz))), rel=2e-3)
+
+
+def test_one_observation_comes_before_the_calibrator_and_has_to_wait() -> None:
+    kinds = [o.kind for o in plan_night(DEMO_NIGHT)]
+    assert kinds == ["target", "calibrator", "target", "target"]
+    assert len(set(expected_names(DEMO_NIGHT))) == len(kinds)
+
+
+def test_a_night_of_which_nothing_has_arrived_is_not_over(tmp_path: Path) -> None:
+    products = ProductsStore(str(tmp_path / "products.sqlite3"))
+    assert not is_over(products.list_observations(), DEMO_NIGHT)
+    rows = look_back(products, DEMO_NIGHT, tmp_path)
+    assert [r.name for r in rows] == list(expected_names(DEMO_NIGHT))
+    assert not any(r.imaged for r in rows)
