@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from contimg_assets.telling import picture
+from contimg_assets.telling import picture, preview
 from contimg_resources.calibration.model import SolvedCaltable
 from contimg_resources.imaging.model import Source
 from contimg_resources.products.model import ObservationRecord
@@ -92,7 +92,8 @@ def describe_image(imaged: Imaged) -> Metadata:
     """Show the image, and say how good it is and which caltables made it."""
     result, statistics = imaged.result, imaged.result.statistics
     return {
-        "image": picture(imaged.thumbnail, f"observation {imaged.observation.key}"),
+        "image": preview(result.files.thumbnail, imaged.observation.key),
+        "image_finer": picture(result.files.thumbnail, imaged.observation.key),
         "caltable_set": imaged.calibrated.set_name,
         "caltable_version": imaged.calibrated.set_version,
         "caltable_borrowed": imaged.calibrated.borrowed,

@@ -7,11 +7,16 @@ Doesn't: deciding or measuring anything.
 import base64
 import hashlib
 import math
+from pathlib import Path
 
 import dagster as dg
 
 from contimg_resources.casa import Progress
 from contimg_resources.imaging.acceptance import Verdict
+from contimg_resources.imaging.preview import preview_address
+
+#: Longer Markdown is shown after a click only.
+MAX_SHOWN_CHARS = 999
 
 #: Dagster keeps every event twice; a larger picture is named by its path only.
 MAX_PICTURE_BYTES = 15_000
@@ -53,19 +58,21 @@ def check_result(verdict: Verdict) -> dg.AssetCheckResult:
     )
 
 
-def picture(png: bytes, caption: str) -> dg.MarkdownMetadataValue:
-    """Return a PNG that the partition page shows in place.
+def preview(png: Path, caption: str) -> dg.MarkdownMetadataValue:
+    """Return a picture that the partition page shows at once, if coarsely.
 
-    Parameters
-    ----------
-    png : bytes
-        The picture, already small.
-    caption : str
-        Shown instead of a picture that is too large.
+    Dagster hides Markdown of a thousand characters or more behind a link.
     """
-    data = base64.b64encode(png).decode()
+    frame = len(f"![{caption}]()")
+    address = preview_address(png, max_chars=MAX_SHOWN_CHARS - frame)
+    return dg.MetadataValue.md(f"![{caption}]({address})" if address else f"`{png}`")
+
+
+def picture(png: Path, caption: str) -> dg.MarkdownMetadataValue:
+    """Return a PNG that the partition page shows when its link is clicked."""
+    data = base64.b64encode(png.read_bytes()).decode()
     if len(data) > MAX_PICTURE_BYTES:
-        return dg.MetadataValue.md(f"{caption} ({len(data)} bytes, too large to show here)")
+        return dg.MetadataValue.md(f"`{png}` ({len(data)} bytes, too large to show here)")
     return dg.MetadataValue.md(f"![{caption}](data:image/png;base64,{data})")
 
 

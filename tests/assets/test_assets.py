@@ -7,8 +7,9 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from PIL import Image
 
-from contimg_assets import calibration, imaging
+from contimg_assets import calibration, imaging, telling
 from contimg_assets.definitions import build_defs
 from contimg_assets.failures import failed_steps
 from contimg_assets.sensors import run_failures
@@ -227,9 +228,16 @@ def test_a_mistake_in_our_own_code_is_not_tried_again(
     assert stand_in.calls == [("calibrate", KEY), ("image", KEY)]
 
 
-def test_a_picture_that_is_too_large_is_named_instead(tmp_path: Path) -> None:
-    from contimg_assets.telling import MAX_PICTURE_BYTES, picture
+def test_a_picture_is_shown_at_once_and_a_finer_one_on_a_click(tmp_path: Path) -> None:
+    small = tmp_path / "small.png"
+    Image.effect_noise((64, 64), 60).save(small)
+    at_once = telling.preview(small, KEY).value
+    assert at_once.startswith(f"![{KEY}](data:image/svg+xml,")
+    assert len(at_once) < 1000
+    assert telling.picture(small, KEY).value.startswith(f"![{KEY}](data:image/png;base64,")
 
-    assert picture(b"\x89PNG" + bytes(100), "an image").value.startswith("![an image](data:")
-    large = picture(bytes(MAX_PICTURE_BYTES), "an image").value
-    assert large == "an image (20000 bytes, too large to show here)"
+
+def test_a_picture_that_is_too_large_is_named_instead(tmp_path: Path) -> None:
+    large = tmp_path / "large.png"
+    large.write_bytes(bytes(telling.MAX_PICTURE_BYTES))
+    assert telling.picture(large, KEY).value == f"`{large}` (20000 bytes, too large to show here)"

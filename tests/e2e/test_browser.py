@@ -64,12 +64,16 @@ def test_the_page_of_an_image_shows_the_image(
     open_page: Callable[[str], Any], night: Any, tmp_path: Path
 ) -> None:
     page = open_page(f"/assets/image_5min?view=partitions&partition={night.late}")
-    picture = page.locator("img[src^='data:image/png;base64,']").first
-    picture.wait_for()
-    assert picture.evaluate("image => image.complete && image.naturalWidth") > 100
+    at_once = page.locator("img[src^='data:image/svg+xml,']").first
+    at_once.wait_for()
+    assert at_once.evaluate("image => image.complete && image.naturalWidth") == 320
     page.get_by_text("rms_mjy", exact=True).first.wait_for()
     page.wait_for_timeout(1000)
     page.screenshot(path=tmp_path / "image.png")
+    page.get_by_text("[Show Markdown]").first.click()
+    finer = page.locator("img[src^='data:image/png;base64,']").first
+    finer.wait_for()
+    assert finer.evaluate("image => image.complete && image.naturalWidth") > 100
 
 
 def test_the_checks_page_lists_every_check(open_page: Callable[[str], Any], tmp_path: Path) -> None:

@@ -39,9 +39,11 @@ def test_the_calibrator_is_solved_first_and_serves_itself_and_the_targets(night:
 
 def test_an_image_shows_itself_and_its_numbers(night: Any) -> None:
     for metadata in night.materializations("image_5min").values():
-        head, _, data = metadata["image"].partition("base64,")
+        assert "](data:image/svg+xml," in metadata["image"]
+        assert len(metadata["image"]) < 1000
+        head, _, data = metadata["image_finer"].partition("base64,")
         assert head.endswith("(data:image/png;")
-        assert len(metadata["image"]) < 15_100
+        assert len(metadata["image_finer"]) < 15_100
         assert base64.b64decode(data.rstrip(")")).startswith(b"\x89PNG")
         assert 0.5 < metadata["rms_mjy"] / metadata["expected_rms_mjy"] < 3.0
         assert metadata["bmaj_arcsec"] >= metadata["bmin_arcsec"] > 0
