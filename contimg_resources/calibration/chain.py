@@ -35,7 +35,7 @@ class Chain:
     Parameters
     ----------
     ms : Path
-        Working copy with its model.
+        Working copy with its model; the tables are made beside it.
     refant : RefantChoice
         Reference antenna.
     settings : CalibrationSettings
@@ -61,25 +61,25 @@ class Chain:
         self.windows = windows
         self.applied: list[AppliedTable] = []
 
-    def delays(self, table: Path) -> Path:
+    def delays(self) -> Path:
         """Solve K: one delay for each antenna, receptor and spectral window."""
+        table = self._scratch / "delay"
         self._gaincal(table, self.applied, gaintype="K", solint="inf", combine="scan")
         return self._apply(AppliedTable(table))
 
-    def bandpass(self, table: Path, *, through_short_phases: bool) -> Path:
+    def bandpass(self, *, through_short_phases: bool) -> Path:
         """Solve one bandpass, of unit mean amplitude in each spectral window.
 
         Parameters
         ----------
-        table : Path
-            The table to make.
         through_short_phases : bool
             Solve short-interval phases first and apply them in this solve only; needed unless the
             gains are already applied.
         """
+        table = self._scratch / "bandpass"
         applied = list(self.applied)
         if through_short_phases:
-            phases = table.with_name(table.name + "_phases")
+            phases = self._scratch / "short_phase"
             self._gaincal(phases, applied, gaintype="G", calmode="p", solint=self._short)
             applied.append(AppliedTable(phases))
         from casatasks import bandpass
@@ -98,14 +98,13 @@ class Chain:
         )
         return self._apply(AppliedTable(table, NEAREST_FLAGGING))
 
-    def gains(
-        self, table: Path, *, fields: tuple[int, ...], combine: str, channels: str = ""
-    ) -> Path:
+    def gains(self, *, fields: tuple[int, ...], combine: str, channels: str = "") -> Path:
         """Solve one complex gain for each scan, or for all of them together.
 
         Amplitude and phase are solved at once: amplitudes alone would be biased by the phase
         noise of weak data.
         """
+        table = self._scratch / "gain"
         self._gaincal(
             table,
             self.applied,
@@ -118,10 +117,15 @@ class Chain:
         )
         return self._apply(AppliedTable(table))
 
-    def short_gains(self, table: Path) -> Path:
+    def short_gains(self) -> Path:
         """Solve 2G: how the complex gain changes within the observation."""
+        table = self._scratch / "short_gain"
         self._gaincal(table, self.applied, gaintype="G", calmode="ap", solint=self._short)
         return self._apply(AppliedTable(table))
+
+    @property
+    def _scratch(self) -> Path:
+        return self.ms.parent
 
     @property
     def _short(self) -> str:
@@ -151,7 +155,7 @@ class Chain:
         fields: tuple[int, ...],
         **parameters: Any,
     ) -> None:
-        what = table.name
+        what = table.name.replace("_", " ")
         try:
             task(
                 vis=str(self.ms),
@@ -181,10 +185,12 @@ class Chain:
         if info.refant not in ("", self.refant.name):
             raise self._failure(
                 what,
-                f"CASA referred it to antenna {info.refant or 'none'}, not to {self.refant.name}",
+                f"antenna {self.refant.name} has too few solutions to be the reference, CASA took "
+                f"{info.refant}; {info.flagged_fraction:.0%} of all solutions were below SNR "
+                f"{self.settings.min_snr:g}",
             )
 
     def _failure(self, what: str, reason: str) -> CalibrationFailed:
         return CalibrationFailed(
-            f"the {what} table can't be solved: {reason}", reasons=[f"{what}: {reason}"]
+            f"the {what}s can't be solved: {reason}", reasons=[f"{what}s: {reason}"]
         )

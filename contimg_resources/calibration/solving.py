@@ -204,30 +204,30 @@ def _solve(
     drift = request.pointing is Pointing.DRIFT
     scratch = work.parent
     tables: dict[CaltableType, Path] = {}
+    bandpass: Path | None = None
     if recipe.delays:
         report_progress("solving delays", 0.25)
-        tables[CaltableType.K] = chain.delays(scratch / "k")
+        tables[CaltableType.K] = chain.delays()
     if recipe.bandpass and not recipe.gains_first:
         report_progress("solving the bandpass", 0.35)
-        chain.bandpass(scratch / "b", through_short_phases=True)
+        bandpass = chain.bandpass(through_short_phases=True)
     report_progress("solving gains", 0.6)
     gains = chain.gains(
-        scratch / "g",
         fields=(*fields, *transfer),
         combine="scan" if drift else "",
         channels=recipe.gain_channels,
     )
     if recipe.bandpass and recipe.gains_first:
         report_progress("solving the bandpass", 0.7)
-        chain.bandpass(scratch / "b", through_short_phases=False)
-    if recipe.bandpass:
+        bandpass = chain.bandpass(through_short_phases=False)
+    if bandpass is not None:
         tables[CaltableType.BA], tables[CaltableType.BP] = scratch / "ba", scratch / "bp"
-        split_amplitude_phase(scratch / "b", scratch / "ba", scratch / "bp")
+        split_amplitude_phase(bandpass, scratch / "ba", scratch / "bp")
     tables[CaltableType.GA], tables[CaltableType.GP] = scratch / "ga", scratch / "gp"
     split_amplitude_phase(gains, scratch / "ga", scratch / "gp")
     if recipe.short_gains:
         report_progress("solving short-interval gains", 0.8)
-        tables[CaltableType.G2] = chain.short_gains(scratch / "2g")
+        tables[CaltableType.G2] = chain.short_gains()
     flux: tuple[FluxTransfer, ...] = ()
     if transfer:
         tables[CaltableType.FLUX] = scratch / "flux"
