@@ -3,6 +3,9 @@
 Belongs here: handing out a plain `Workshop` to assets and sensors. Doesn't: anything else.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import dagster as dg
 
 from contimg_resources.settings import load_settings
@@ -22,3 +25,13 @@ class WorkshopResource(dg.ConfigurableResource[Workshop]):
     def create_resource(self, context: dg.InitResourceContext) -> Workshop:
         """Return the workshop: settings, registry, products store, CASA, calibrators."""
         return Workshop.from_settings(load_settings())
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Workshop]:
+        """Hand out the workshop and close its stores: a code server ticks for months."""
+        workshop = self.create_resource(context)
+        try:
+            yield workshop
+        finally:
+            workshop.registry.close()
+            workshop.products.close()

@@ -28,7 +28,7 @@ MAX_REMEMBERED = 500
 
 
 #: So long a look spends on whether known MS were replaced, seconds; the next look goes on there.
-RECHECK_S = 2.0
+RECHECK_S = 0.5
 
 
 @dataclass(frozen=True)
