@@ -21,7 +21,7 @@ from contimg_resources.calibration.rfi import (
     flag_interference,
     working_antenna_ids,
 )
-from contimg_resources.casa.child import report_progress
+from contimg_resources.casa.progress import report_progress
 from contimg_resources.casa.tasks import call_task
 from contimg_resources.checksums import stat_signature
 from contimg_resources.directories import whole_directory

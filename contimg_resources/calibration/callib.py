@@ -27,7 +27,8 @@ class TableToApply:
     interpolation_time : str
         CASA's ``tinterp``: ``linear`` or ``nearest``.
     interpolation_frequency : str
-        CASA's ``finterp``, used by tables with channels.
+        CASA's ``finterp``, used by tables with channels; ``...flag`` flags what a flagged channel
+        would have calibrated instead of filling it in from its neighbours.
     gain_field : str
         Name of the field whose solutions are taken, or ``nearest`` on the sky; empty: all.
     """
@@ -36,7 +37,7 @@ class TableToApply:
     type: CaltableType
     order: int
     interpolation_time: str = "linear"
-    interpolation_frequency: str = "linear"
+    interpolation_frequency: str = "linearflag"
     gain_field: str = ""
 
 

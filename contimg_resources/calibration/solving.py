@@ -49,7 +49,7 @@ from contimg_resources.calibration.refant import AUTO, RefantChoice, choose_refa
 from contimg_resources.calibration.skymodel import write_point_model
 from contimg_resources.calibration.split import split_amplitude_phase
 from contimg_resources.calibration.tables import CaltableType
-from contimg_resources.casa.child import report_progress
+from contimg_resources.casa.progress import report_progress
 from contimg_resources.errors import CalibrationFailed, ConfigurationError, UnreadableObservation
 from contimg_resources.instrument.dsa110 import CASA_TELESCOPE
 from contimg_resources.instrument.primary_beam import airy_power

@@ -5,7 +5,6 @@ Started by `contimg_resources.casa.door` as ``python -m contimg_resources.casa.c
 
 import importlib
 import json
-import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -15,24 +14,6 @@ from typing import Any, get_type_hints
 from pydantic import TypeAdapter
 
 from contimg_resources.errors import CasaUnavailable, ContimgError
-
-PROGRESS_FD_VARIABLE = "CONTIMG_PROGRESS_FD"
-
-
-def report_progress(message: str, fraction: float | None = None) -> None:
-    """Tell the process that asked how far the work is; does nothing outside a CASA process.
-
-    Parameters
-    ----------
-    message : str
-        What is being done now.
-    fraction : float, optional
-        How much of this step is done, 0 to 1.
-    """
-    fd = os.environ.get(PROGRESS_FD_VARIABLE)
-    if fd:
-        line = json.dumps({"message": message, "fraction": fraction}) + "\n"
-        os.write(int(fd), line.encode())
 
 
 def _resolve(target: str) -> Callable[[Any], Any]:

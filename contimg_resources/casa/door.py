@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
-from contimg_resources.casa.child import PROGRESS_FD_VARIABLE
+from contimg_resources.casa.progress import PROGRESS_FD_VARIABLE
 from contimg_resources.casa.siteconfig import write_site_config
 from contimg_resources.errors import CasaCrashed, CasaError, CasaTimeout, ContimgError
 

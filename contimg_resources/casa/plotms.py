@@ -20,7 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from contimg_resources.casa.child import report_progress
+from contimg_resources.casa.progress import report_progress
 from contimg_resources.errors import PlotUnavailable
 
 #: Debian packages of the system libraries that the unpacked program takes from outside.

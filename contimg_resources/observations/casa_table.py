@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from contimg_resources.casa.child import report_progress
+from contimg_resources.casa.progress import report_progress
 from contimg_resources.errors import UnreadableObservation
 
 #: Closing a table with truncated files crashes CASA (SIGSEGV) and would take the reason along, so

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.casa.child import report_progress
+from contimg_resources.casa.progress import report_progress
 from contimg_resources.errors import UnreadableObservation
 from contimg_resources.observations.casa_table import OpenTable
 from contimg_resources.observations.flag_counts import FlagCounts, MainColumns, count_flags

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.casa.child import report_progress
+from contimg_resources.casa.progress import report_progress
 from contimg_resources.errors import ConfigurationError
 from contimg_resources.simulation import measurement_set
 from contimg_resources.simulation.gains import draw_gains

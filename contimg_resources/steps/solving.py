@@ -3,10 +3,17 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from contimg_resources.calibration.diagnostics import caltable_plots
 from contimg_resources.calibration.model import Pointing, SolveRequest, SolveResult
 from contimg_resources.calibration.solving import solve_caltables
 from contimg_resources.casa import Progress, no_progress
-from contimg_resources.errors import CalibrationFailed, CalibratorNotFound
+from contimg_resources.casa.plotms import PlotmsRequest, draw_plotms
+from contimg_resources.errors import (
+    CalibrationFailed,
+    CalibratorNotFound,
+    CasaError,
+    PlotUnavailable,
+)
 from contimg_resources.naming import check_name
 from contimg_resources.observations.calibrators import Calibrator
 from contimg_resources.observations.model import Observation
@@ -15,6 +22,9 @@ from contimg_resources.registry.model import CaltableSet, NewCaltable, NewCaltab
 from contimg_resources.steps.workshop import Workshop
 
 STEP = "caltable_set"
+
+#: A plotter that hangs must not keep a run, seconds.
+_PLOTS_TIMEOUT_S = 180.0
 
 
 @dataclass(frozen=True)
@@ -29,11 +39,17 @@ class Solved:
         The registered set.
     result : SolveResult
         What the solve gave.
+    diagnostics : tuple of Path
+        Plots by casaplotms, PNG.
+    notes : tuple of str
+        What an operator should know, such as why there are no plots by casaplotms.
     """
 
     observation: Observation
     set: CaltableSet
     result: SolveResult
+    diagnostics: tuple[Path, ...]
+    notes: tuple[str, ...]
 
 
 def calibrator_of(workshop: Workshop, observation: Observation, name: str | None) -> Calibrator:
@@ -147,7 +163,25 @@ def solve_observation(
         reason=f"registered {registered.name} version {registered.version}",
         run_id=run_id,
     )
-    return Solved(observation, registered, result)
+    # Afterwards: what waits for the set need not wait for its plots.
+    diagnostics, notes = _diagnostics(workshop, result, directory, label=f"{key}-plotms")
+    return Solved(observation, registered, result, diagnostics, (*result.notes, *notes))
+
+
+def _diagnostics(
+    workshop: Workshop, result: SolveResult, directory: Path, label: str
+) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+    """Draw with casaplotms where it works; the set stands without its plots."""
+    if not workshop.settings.calibration.plotms:
+        return (), ("no plots by casaplotms: switched off by calibration.plotms",)
+    wanted = caltable_plots({t.type: t.path for t in result.tables}, directory)
+    try:
+        drawn = workshop.casa.run(
+            draw_plotms, PlotmsRequest(wanted), label=label, timeout_s=_PLOTS_TIMEOUT_S
+        )
+    except (PlotUnavailable, CasaError) as error:
+        return (), (f"no plots by casaplotms: {error.message}",)
+    return tuple(drawn), ()
 
 
 def _own_directory(workshop: Workshop, name: str) -> Path:

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from contimg_resources.casa.child import report_progress
+from contimg_resources.casa.progress import report_progress
 from contimg_resources.errors import CalibrationFailed
 
 
