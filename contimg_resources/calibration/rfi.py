@@ -31,8 +31,8 @@ _TFCROP: dict[str, Any] = {
 }
 _RFLAG: dict[str, Any] = {
     "mode": "rflag",
-    "timedevscale": 6.0,
-    "freqdevscale": 6.0,
+    "timedevscale": 7.0,
+    "freqdevscale": 7.0,
     "extendflags": False,
 }
 
@@ -135,7 +135,8 @@ def working_antenna_ids(ms: Path, field_ids: Collection[int] | None = None) -> s
     found: set[int] = set()
     for rows in _chunks(ms, field_ids):
         good = ~rows.getcol("FLAG")
-        good &= rows.getcol("DATA") != 0
+        data = rows.getcol("DATA")
+        good &= (data != 0) & np.isfinite(data)
         first, second = rows.getcol("ANTENNA1"), rows.getcol("ANTENNA2")
         alive = good.any(axis=(0, 1)) & (first != second)
         found.update(int(a) for a in np.unique(np.concatenate([first[alive], second[alive]])))

@@ -4,6 +4,7 @@ Belongs here: the order of the steps and the products. Doesn't: how any one step
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from contimg_resources.casa.child import report_progress
+from contimg_resources.casa.progress import report_progress
 from contimg_resources.directories import whole_directory
 from contimg_resources.errors import ConfigurationError, ImagingFailed
 from contimg_resources.imaging.beam import DriftBeam, dish_of, drift_beam
-from contimg_resources.imaging.engine import Deconvolution, RawImages, engine_named
+from contimg_resources.imaging.drift import variation_of, write_steady_copy
+from contimg_resources.imaging.engine import (
+    Deconvolution,
+    ImagingEngine,
+    RawImages,
+    engine_named,
+)
 from contimg_resources.imaging.fits import HeaderFacts, write_fits
 from contimg_resources.imaging.geometry import (
     beam_extent_rad,
     choose_cell_arcsec,
     choose_size,
+    fft_friendly,
     fit_main_lobe,
 )
 from contimg_resources.imaging.model import (
@@ -40,6 +48,15 @@ from contimg_resources.imaging.weighting import Weighting, briggs
 Floats = NDArray[np.float64]
 
 _SPEED_OF_LIGHT = 299_792_458.0
+#: Sources of so many times the noise have their drift taken out before the final CLEAN,
+_BRIGHT_SIGMA = 15.0
+#: wherever the primary beam is above this.
+_LOWEST_BEAM = 0.03
+#: They are looked for in an image with pixels so much larger, in half of the time.
+_COARSER = 1.4
+#: The image reaches down to this share of the primary beam's cut, so that sources beyond the cut
+#: are CLEANed too: their sidelobes are not.
+_REACH = 0.5
 _BTYPES = {
     "image": ("Intensity", "Jy/beam"),
     "pbcor": ("Intensity", "Jy/beam"),
@@ -90,27 +107,29 @@ def make_image(request: ImageRequest) -> ImageResult:
     grid, weighting = choose_grid(request, seen, dish_m)
     threshold_jy = request.threshold_sigma * weighting.noise_jy
     report_progress(
-        f"{engine.name}: {grid.size} x {grid.size} pixels of {grid.cell_arcsec} arcsec, CLEAN down "
-        f"to {1e3 * threshold_jy:.3g} mJy/beam",
+        f"{engine.name}: {grid.size} x {grid.size} pixels of {grid.cell_arcsec} arcsec, bright "
+        "sources first",
         0.2,
     )
-    raw = engine.deconvolve(
-        Deconvolution(
-            ms=request.ms,
-            grid=grid,
-            field_selection=request.field_selection,
-            spw_selection=request.spw_selection,
-            uvrange=request.uvrange,
-            robust=request.robust,
-            niter=request.niter,
-            threshold_jy=threshold_jy,
-            threshold_sigma=request.threshold_sigma,
-            w_extent_wavelengths=seen.w_extent_wavelengths,
-        )
+    task = Deconvolution(
+        ms=request.ms,
+        grid=grid,
+        field_selection=request.field_selection,
+        spw_selection=request.spw_selection,
+        uvrange=request.uvrange,
+        robust=request.robust,
+        niter=request.niter,
+        threshold_jy=threshold_jy,
+        threshold_sigma=request.threshold_sigma,
+        w_extent_wavelengths=seen.w_extent_wavelengths,
     )
+    drifting = _beam_of(seen, weighting, dish_m)
+    beam = drifting.on_grid(grid)
+    steady = _steady(engine, task, seen, drifting, dish_m)
+    report_progress(f"{engine.name}: CLEAN down to {1e3 * threshold_jy:.3g} mJy/beam", 0.45)
+    raw = engine.deconvolve(steady)
     _check_images(raw, request)
     report_progress(f"{raw.n_iterations} iterations done; finding sources", 0.8)
-    beam = _beam_of(seen, weighting, dish_m).on_grid(grid)
     kept_beam = np.where(beam >= request.beam_cut, beam, np.nan)
     rms = local_rms(raw.residual.astype(np.float64), raw.beam.area_pixels(grid.cell_arcsec))
     sources = find_sources(
@@ -136,6 +155,44 @@ def make_image(request: ImageRequest) -> ImageResult:
         report_progress("writing FITS and PNG", 0.9)
         _write(ImageFiles.in_directory(partial, request.stem), request, result, seen, raw, beam)
     return result
+
+
+def _steady(
+    engine: ImagingEngine,
+    task: Deconvolution,
+    seen: Visibilities,
+    drifting: DriftBeam,
+    dish_m: tuple[float, float],
+) -> Deconvolution:
+    """Return the task on a copy in scratch whose bright sources don't vary with time and channel.
+
+    The task itself comes back when all fields point the same way.
+    """
+    if len(drifting.pointings_deg) == 1:
+        return task
+    noise_jy = task.threshold_jy / task.threshold_sigma
+    grid = replace(
+        task.grid,
+        size=fft_friendly(task.grid.size / _COARSER),
+        cell_arcsec=task.grid.cell_arcsec * _COARSER,
+    )
+    raw = engine.deconvolve(replace(task, grid=grid, threshold_jy=_BRIGHT_SIGMA * noise_jy))
+    rms = local_rms(raw.residual.astype(np.float64), raw.beam.area_pixels(grid.cell_arcsec))
+    beam = drifting.on_grid(grid)
+    seen_beam = np.where(beam >= _LOWEST_BEAM, beam, np.nan)
+    bright = find_sources(
+        raw.image.astype(np.float64), rms, seen_beam, raw.beam, grid, _BRIGHT_SIGMA
+    )
+    if not bright:
+        return task
+    report_progress(f"taking the drift of {len(bright)} bright sources out", 0.4)
+    copy = Path("steady.ms").resolve()
+    write_steady_copy(
+        task.ms,
+        copy,
+        variation_of(bright, drifting, seen.pointings_deg, seen.phase_center_deg, dish_m),
+    )
+    return replace(task, ms=copy)
 
 
 def load_image_result(directory: Path, stem: str) -> ImageResult:
@@ -177,7 +234,7 @@ def choose_grid(
         for field in np.unique(np.concatenate([b.field_ids for b in seen.blocks])):
             share[field] = 1.0
         rough = drift_beam(seen.pointings_deg, share, channels_hz, *dish_m)
-        half_width_rad = beam_extent_rad(rough, ra_deg, dec_deg, request.beam_cut)
+        half_width_rad = beam_extent_rad(rough, ra_deg, dec_deg, _REACH * request.beam_cut)
         cell_arcsec = request.cell_arcsec or _cell(request, seen, half_width_rad, fringe_rad)
         size = request.image_size or choose_size(half_width_rad, cell_arcsec)
     width_rad = float(np.deg2rad(size * cell_arcsec / 3600))

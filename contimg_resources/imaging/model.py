@@ -26,9 +26,9 @@ class ImageRequest:
     spw_selection : str
         CASA spectral-window selection; empty: all channels.
     image_size : int, optional
-        Pixels a side; None: covers the primary beam down to `beam_cut`.
+        Pixels a side; None: covers the primary beam to half of `beam_cut`.
     cell_arcsec : float, optional
-        Pixel size, arcsec; None: a fifth of the minor axis of the synthesized beam.
+        Pixel size, arcsec; None: a quarter of the minor axis of the synthesized beam.
     robust : float
         Briggs robust.
     niter : int

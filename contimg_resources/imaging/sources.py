@@ -5,6 +5,7 @@ fluxes at positions known before.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,7 +114,7 @@ def _groups(peaks: NDArray[np.int64], radius: float) -> list[list[int]]:
     """Group peaks that are near each other; a crowd is cut into pieces of a few."""
     if not len(peaks):
         return []
-    neighbours = cKDTree(peaks).query_ball_point(peaks, radius)
+    near: Any = cKDTree(peaks).query_ball_point(peaks, radius)
     left = set(range(len(peaks)))
     groups = []
     for start in range(len(peaks)):
@@ -126,7 +127,7 @@ def _groups(peaks: NDArray[np.int64], radius: float) -> list[list[int]]:
             if i in left:
                 left.remove(i)
                 group.append(i)
-                border.extend(j for j in neighbours[i] if j in left)
+                border.extend(int(j) for j in near[i] if int(j) in left)
         groups.append(group)
     return groups
 
