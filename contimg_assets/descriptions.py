@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from contimg_assets.telling import picture, preview
+from contimg_assets.telling import drawing, picture, preview
 from contimg_resources.calibration.model import SolvedCaltable
 from contimg_resources.imaging.model import Source
 from contimg_resources.products.model import ObservationRecord
@@ -68,8 +68,11 @@ def describe_set(solved: Solved) -> Metadata:
             for t in result.tables
         },
         "quality": dg.MetadataValue.table([_quality(t) for t in result.tables]),
-        "plots": dg.MetadataValue.md("\n".join(f"- `{plot}`" for plot in result.plots) or "none"),
-        **({"notes": "; ".join(result.notes)} if result.notes else {}),
+        **({"solutions": drawing(result.plots[0], solved.set.name)} if result.plots else {}),
+        "plots": dg.MetadataValue.md(
+            "\n".join(f"- `{plot}`" for plot in (*result.plots, *solved.diagnostics)) or "none"
+        ),
+        **({"notes": "; ".join(solved.notes)} if solved.notes else {}),
     }
 
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from PIL import Image
 
 #: Pixels a side that are tried, largest first, and WebP qualities, best first.
-_SIDES = (160, 128, 112, 96, 80, 64, 48)
+_SIDES = (720, 560, 400, 280, 200, 160, 128, 112, 96, 80, 64, 48)
 _QUALITIES = (60, 45, 30, 20, 10)
 
 
