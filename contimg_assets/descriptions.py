@@ -27,114 +27,137 @@ def describe_arrival(arrived: Arrived) -> Metadata:
     """Say what an MS is."""
     observation = arrived.observation
     first, last = observation.spectral_windows[0], observation.spectral_windows[-1]
-    return {
-        "path": dg.MetadataValue.path(observation.path),
-        "outcome": arrived.outcome.value,
-        "start_utc": isot_from_mjd(observation.start_mjd),
-        "end_utc": isot_from_mjd(observation.end_mjd),
-        "mid_mjd": observation.mid_mjd,
-        "declination_deg": observation.declination_deg,
-        "n_integrations": observation.n_integrations,
-        "n_antennas_working": len(observation.working_antennas),
-        "n_antennas": len(observation.antennas),
-        "band_mhz": f"{first.first_hz / 1e6:.3f} - {last.last_hz / 1e6:.3f}",
-        "flag_fraction": observation.flagged_fraction,
-        "calibrators": ", ".join(
-            f"{c.name} ({c.apparent_flux_jy:.2f} Jy apparent)" for c in observation.calibrators
-        )
-        or "none",
-        "caltables": arrived.reason,
-    }
+    return _tidy(
+        {
+            "path": dg.MetadataValue.path(observation.path),
+            "outcome": arrived.outcome.value,
+            "start_utc": isot_from_mjd(observation.start_mjd),
+            "end_utc": isot_from_mjd(observation.end_mjd),
+            "mid_mjd": observation.mid_mjd,
+            "declination_deg": observation.declination_deg,
+            "n_integrations": observation.n_integrations,
+            "n_antennas_working": len(observation.working_antennas),
+            "n_antennas": len(observation.antennas),
+            "band_mhz": f"{first.first_hz / 1e6:.3f} - {last.last_hz / 1e6:.3f}",
+            "flag_fraction": observation.flagged_fraction,
+            "calibrators": ", ".join(
+                f"{c.name} ({c.apparent_flux_jy:.2f} Jy apparent)" for c in observation.calibrators
+            )
+            or "none",
+            "caltables": arrived.reason,
+        }
+    )
 
 
 def describe_set(solved: Solved) -> Metadata:
     """Say how good a solve is, and what is in the set."""
     result = solved.result
-    return {
-        **_describe_registered(solved.set),
-        "calibrator": result.calibrator,
-        "refant": f"{result.refant}: {result.refant_reason}",
-        "valid_from_utc": isot_from_mjd(solved.set.start_mjd),
-        "valid_until_utc": isot_from_mjd(solved.set.end_mjd),
-        "flag_fraction": result.flagged_fraction,
-        "n_antennas_working": result.working_antennas,
-        **{
-            f"median_snr_{t.type.value.lower()}": t.quality.median_snr
-            for t in result.tables
-            if t.quality.median_snr is not None
-        },
-        **{
-            f"flag_fraction_{t.type.value.lower()}": t.quality.flagged_fraction
-            for t in result.tables
-        },
-        "quality": dg.MetadataValue.table([_quality(t) for t in result.tables]),
-        **({"solutions": drawing(result.plots[0], solved.set.name)} if result.plots else {}),
-        "plots": dg.MetadataValue.md(
-            "\n".join(f"- `{plot}`" for plot in (*result.plots, *solved.diagnostics)) or "none"
-        ),
-        **({"notes": "; ".join(solved.notes)} if solved.notes else {}),
-    }
+    return _tidy(
+        {
+            **_describe_registered(solved.set),
+            "calibrator": result.calibrator,
+            "refant": f"{result.refant}: {result.refant_reason}",
+            "valid_from_utc": isot_from_mjd(solved.set.start_mjd),
+            "valid_until_utc": isot_from_mjd(solved.set.end_mjd),
+            "flag_fraction": result.flagged_fraction,
+            "n_antennas_working": result.working_antennas,
+            **{
+                f"median_snr_{t.type.value.lower()}": t.quality.median_snr
+                for t in result.tables
+                if t.quality.median_snr is not None
+            },
+            **{
+                f"flag_fraction_{t.type.value.lower()}": t.quality.flagged_fraction
+                for t in result.tables
+            },
+            "quality": dg.MetadataValue.table([_quality(t) for t in result.tables]),
+            **({"solutions": drawing(result.plots[0], solved.set.name)} if result.plots else {}),
+            "plots": dg.MetadataValue.md(
+                "\n".join(f"- `{plot}`" for plot in (*result.plots, *solved.diagnostics)) or "none"
+            ),
+            **({"notes": "; ".join(solved.notes)} if solved.notes else {}),
+        }
+    )
 
 
 def describe_calibrated(calibrated: Calibrated) -> Metadata:
     """Say which set was applied, with its version and checksums, and what was flagged."""
     result = calibrated.result
-    return {
-        "ms": dg.MetadataValue.path(result.ms),
-        **_describe_active(calibrated.active),
-        "flag_fraction": result.flagged_fraction,
-        "flag_fraction_arrived": result.input_flagged_fraction,
-        "flag_fraction_rfi": result.rfi_flagged_fraction,
-        "n_antennas_working": len(result.working_antennas),
-        "n_rows": result.n_rows,
-        **_direction("phase_center", result.phase_center_deg),
-    }
+    return _tidy(
+        {
+            "ms": dg.MetadataValue.path(result.ms),
+            **_describe_active(calibrated.active),
+            "flag_fraction": result.flagged_fraction,
+            "flag_fraction_arrived": result.input_flagged_fraction,
+            "flag_fraction_rfi": result.rfi_flagged_fraction,
+            "n_antennas_working": len(result.working_antennas),
+            "n_rows": result.n_rows,
+            **_direction("phase_center", result.phase_center_deg),
+        }
+    )
 
 
 def describe_image(imaged: Imaged) -> Metadata:
     """Show the image, and say how good it is and which caltables made it."""
     result, statistics = imaged.result, imaged.result.statistics
-    return {
-        "image": preview(result.files.thumbnail, imaged.observation.key),
-        "image_finer": picture(result.files.thumbnail, imaged.observation.key),
-        "caltable_set": imaged.calibrated.set_name,
-        "caltable_version": imaged.calibrated.set_version,
-        "caltable_borrowed": imaged.calibrated.borrowed,
-        "rms_mjy": 1e3 * statistics.rms_jy,
-        "residual_rms_mjy": 1e3 * statistics.residual_rms_jy,
-        "expected_rms_mjy": 1e3 * statistics.expected_rms_jy,
-        "peak_jy": statistics.peak_jy,
-        "dynamic_range": statistics.dynamic_range,
-        "bmaj_arcsec": statistics.beam.major_arcsec,
-        "bmin_arcsec": statistics.beam.minor_arcsec,
-        "bpa_deg": statistics.beam.angle_deg,
-        "n_sources": statistics.n_sources,
-        "n_clean_iterations": result.n_iterations,
-        "image_size_pixels": result.grid.size,
-        "cell_arcsec": result.grid.cell_arcsec,
-        "frequency_mhz": result.frequency_hz / 1e6,
-        **_direction("center", (result.grid.ra_deg, result.grid.dec_deg)),
-        "sources": dg.MetadataValue.table([_source(s) for s in result.sources[:_MAX_SOURCES]])
-        if result.sources
-        else "none",
-        "files": dg.MetadataValue.path(result.directory),
-    }
+    return _tidy(
+        {
+            "image": preview(result.files.thumbnail, imaged.observation.key),
+            "image_finer": picture(result.files.thumbnail, imaged.observation.key),
+            "caltable_set": imaged.calibrated.set_name,
+            "caltable_version": imaged.calibrated.set_version,
+            "caltable_borrowed": imaged.calibrated.borrowed,
+            "rms_mjy": 1e3 * statistics.rms_jy,
+            "residual_rms_mjy": 1e3 * statistics.residual_rms_jy,
+            "expected_rms_mjy": 1e3 * statistics.expected_rms_jy,
+            "peak_jy": statistics.peak_jy,
+            "dynamic_range": statistics.dynamic_range,
+            "bmaj_arcsec": statistics.beam.major_arcsec,
+            "bmin_arcsec": statistics.beam.minor_arcsec,
+            "bpa_deg": statistics.beam.angle_deg,
+            "n_sources": statistics.n_sources,
+            "n_clean_iterations": result.n_iterations,
+            "image_size_pixels": result.grid.size,
+            "cell_arcsec": result.grid.cell_arcsec,
+            "frequency_mhz": result.frequency_hz / 1e6,
+            **_direction("center", (result.grid.ra_deg, result.grid.dec_deg)),
+            "sources": dg.MetadataValue.table([_source(s) for s in result.sources[:_MAX_SOURCES]])
+            if result.sources
+            else "none",
+            "files": dg.MetadataValue.path(result.directory),
+        }
+    )
 
 
 def describe_day(log: DayLog) -> Metadata:
     """Sum up one UTC day."""
+    return _tidy(
+        {
+            "mjd_day": log.mjd_day,
+            "n_observations": len(log.observations),
+            **{f"n_{state.value}": count for state, count in log.counts.items()},
+            "observed_h": log.observed_h,
+            "n_caltable_sets": len(log.caltable_sets),
+            "n_gaps": len(log.gaps),
+            "largest_gap_s": max((gap.length_s for gap in log.gaps), default=0.0),
+            "observations": dg.MetadataValue.table([_line(o, log) for o in log.observations])
+            if log.observations
+            else "none",
+        }
+    )
+
+
+def _tidy(metadata: Metadata) -> Metadata:
+    """Return the metadata with floats as a page can show them: sixteen digits hide the number."""
     return {
-        "mjd_day": log.mjd_day,
-        "n_observations": len(log.observations),
-        **{f"n_{state.value}": count for state, count in log.counts.items()},
-        "observed_h": log.observed_h,
-        "n_caltable_sets": len(log.caltable_sets),
-        "n_gaps": len(log.gaps),
-        "largest_gap_s": max((gap.length_s for gap in log.gaps), default=0.0),
-        "observations": dg.MetadataValue.table([_line(o, log) for o in log.observations])
-        if log.observations
-        else "none",
+        name: _shortened(name, value) if isinstance(value, float) else value
+        for name, value in metadata.items()
     }
+
+
+def _shortened(name: str, value: float) -> float:
+    # Times and directions need their digits behind the point.
+    return round(value, 6) if name.endswith(("_mjd", "_deg")) else float(f"{value:.5g}")
 
 
 def _describe_active(active: ActiveCaltables) -> Metadata:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from PIL import Image
 
-#: Pixels a side that are tried, largest first, and WebP qualities, best first.
+#: Pixels a side that are tried after the picture's own, and WebP qualities, best first.
 _SIDES = (720, 560, 400, 280, 200, 160, 128, 112, 96, 80, 64, 48)
 _QUALITIES = (60, 45, 30, 20, 10)
 
@@ -39,9 +39,12 @@ def preview_address(png: Path, *, max_chars: int, shown_pixels: int = 320) -> st
     with Image.open(png) as opened:
         picture = opened.convert("RGB")
     height = round(shown_pixels * picture.height / picture.width)
-    for side in _SIDES:
+    largest = max(picture.size)
+    for side in (largest, *(s for s in _SIDES if s < largest)):
         small = picture.copy()
         small.thumbnail((side, side), Image.Resampling.LANCZOS)
+        if len(_address(small, _QUALITIES[-1], shown_pixels, height)) > max_chars:
+            continue
         for quality in _QUALITIES:
             address = _address(small, quality, shown_pixels, height)
             if len(address) <= max_chars:

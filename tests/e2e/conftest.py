@@ -69,6 +69,20 @@ query Checks($path: [String!]!) {
 }
 """
 
+_LAUNCH = """
+mutation Launch($job: String!, $tags: [ExecutionTag!]!) {
+  launchRun(executionParams: {
+    selector: {
+      repositoryLocationName: "contimg", repositoryName: "__repository__", jobName: $job
+    }
+    executionMetadata: {tags: $tags}
+  }) {
+    __typename
+    ... on PythonError { message }
+  }
+}
+"""
+
 
 @dataclass
 class Night:
@@ -125,6 +139,12 @@ class Night:
         answer = self.platform.graphql.query(_CHECKS, {"path": [asset]})
         checks = answer["assetNodeOrError"]["assetChecksOrError"]["checks"]
         return {c["name"]: c["executionForLatestMaterialization"] or {} for c in checks}
+
+    def launch(self, job: str, partition: str) -> None:
+        """Start a job for one partition, as the Materialize button does."""
+        tags = [{"key": "dagster/partition", "value": partition}]
+        answer = self.platform.graphql.query(_LAUNCH, {"job": job, "tags": tags})["launchRun"]
+        assert answer["__typename"] == "LaunchRunSuccess", answer
 
     def runs(self, job: str) -> list[DagsterRun]:
         """Return a job's runs, oldest first."""
@@ -188,6 +208,8 @@ def night(
         night.deliver(calibrator)
         night.deliver(late)
         night.wait_for("all images", lambda: _all_imaged(night), 900)
+        night.launch("log_day", "2025-10-06")
+        night.wait_for("the log", lambda: bool(night.materializations("observation_log")), 120)
         yield night
 
 
