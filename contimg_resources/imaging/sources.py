@@ -26,7 +26,7 @@ _PIXEL_LOSS = 0.85
 _NEAR = 1.5
 _LARGEST_GROUP = 6
 #: The fit uses pixels where the beam is above this.
-_STAMP_LEVEL = 0.2
+_STAMP_LEVEL = 0.4
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,8 @@ def _peaks(
 ) -> NDArray[np.int64]:
     snr = np.where(np.isfinite(primary_beam), image / rms, 0.0)
     radius = max(1, int(0.4 * beam.minor_arcsec / grid.cell_arcsec))
+    if not (snr > _PIXEL_LOSS * min_snr).any():
+        return np.empty((0, 2), dtype=np.int64)
     table = find_peaks(snr, _PIXEL_LOSS * min_snr, box_size=2 * radius + 1)
     if table is None:
         return np.empty((0, 2), dtype=np.int64)

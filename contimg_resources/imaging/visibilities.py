@@ -169,7 +169,8 @@ def _select(
     tool.open(str(ms))
     try:
         wanted = {"field": field, "spw": spw, "uvdist": uvrange, "baseline": "*&"}
-        tool.msselect({name: text for name, text in wanted.items() if text})
+        if not tool.msselect({name: text for name, text in wanted.items() if text}):
+            raise RuntimeError("no data match")
         rows = np.sort(np.asarray(tool.range(["rows"])["rows"], dtype=np.int64))
     except RuntimeError as error:
         said = " ".join(str(error).split())

@@ -1,0 +1,37 @@
+"""One simulated observation of perfect antennas and its image, shared by the tests here."""
+
+from dataclasses import replace
+
+import pytest
+
+from contimg_resources.casa import Casa
+from contimg_resources.imaging.make import make_image
+from contimg_resources.imaging.model import ImageRequest, ImageResult
+from contimg_resources.simulation.observation import SimulationRequest, simulate_observation
+from contimg_resources.simulation.spec import GainSpec, SimulationSpec, Size, SkySpec
+from contimg_resources.simulation.truth import Truth
+from tests.imaging.imaging_steps import Sky, bring_to_one_centre
+
+
+@pytest.fixture(scope="session")
+def sky(casa: Casa, tmp_path_factory: pytest.TempPathFactory) -> Sky:
+    spec = SimulationSpec.of_size(Size.TINY, 60954.6, 33.0, seed=3)
+    spec = replace(spec, gains=GainSpec.perfect(), sky=SkySpec(calibrators=False))
+    request = SimulationRequest(spec, tmp_path_factory.mktemp("sky"))
+    ms = casa.run(simulate_observation, request, label="simulate").ms
+    return Sky(casa.run(bring_to_one_centre, ms, label="shift"), Truth.load(ms))
+
+
+@pytest.fixture(scope="session")
+def imaged(casa: Casa, sky: Sky, tmp_path_factory: pytest.TempPathFactory) -> ImageResult:
+    """The image with every default (about half a minute on an idle core)."""
+    place = tmp_path_factory.mktemp("images") / "61041.00347"
+    place.mkdir()
+    (place / "left from before").touch()
+    request = ImageRequest(
+        ms=sky.ms,
+        directory=place,
+        stem="61041.00347",
+        provenance={"observation": "61041.00347", "caltable_set": "3C48", "caltable_version": "2"},
+    )
+    return casa.run(make_image, request, label="image")

@@ -1,0 +1,246 @@
+"""Sources, weights, beams and pixels, each against something worked out by hand."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
+
+from contimg_resources.errors import ConfigurationError, ImagingFailed
+from contimg_resources.imaging.beam import (
+    dish_of,
+    drift_beam,
+    separation_rad,
+    sin_of_sky,
+    sky_of_sin,
+)
+from contimg_resources.imaging.geometry import (
+    beam_extent_rad,
+    choose_cell_arcsec,
+    choose_size,
+    fft_friendly,
+    fit_main_lobe,
+)
+from contimg_resources.imaging.model import Beam, ImageGrid
+from contimg_resources.imaging.png import THUMBNAIL_BYTES, thumbnail_png
+from contimg_resources.imaging.sources import _beam_form, find_sources
+from contimg_resources.imaging.statistics import inner_half, local_rms, mad_rms
+from contimg_resources.imaging.visibilities import Block, Visibilities
+from contimg_resources.imaging.weighting import briggs
+from contimg_resources.instrument.primary_beam import airy_power, drift_averaged_power
+
+BEAM = Beam(45.0, 25.0, 30.0)
+GRID = ImageGrid(256, 7.0, 120.0, 40.0)
+
+
+def blank() -> np.ndarray:
+    return np.zeros((GRID.size, GRID.size))
+
+
+def add_point(image: np.ndarray, ra_deg: float, dec_deg: float, peak_jy: float) -> None:
+    east, north = sin_of_sky(ra_deg, dec_deg, GRID.ra_deg, GRID.dec_deg)
+    cell = np.deg2rad(GRID.cell_arcsec / 3600)
+    y, x = np.mgrid[: GRID.size, : GRID.size]
+    x0, y0 = GRID.size // 2 - east / cell, GRID.size // 2 + north / cell
+    image += peak_jy * _beam_form(BEAM, GRID)(x - x0, y - y0)
+
+
+def found(image: np.ndarray, rms: float = 1e-3, min_snr: float = 6.0) -> tuple:
+    ones = np.ones_like(image)
+    return find_sources(image, rms * ones, 0.5 * ones, BEAM, GRID, min_snr)
+
+
+@given(st.floats(-0.5, 0.5), st.floats(-0.5, 0.5))
+def test_a_source_between_pixels_loses_nothing(dx: float, dy: float) -> None:
+    cell_deg = GRID.cell_arcsec / 3600
+    ra = GRID.ra_deg + (20 + dx) * cell_deg / np.cos(np.deg2rad(GRID.dec_deg))
+    dec = GRID.dec_deg + (10 + dy) * cell_deg
+    image = blank()
+    add_point(image, ra, dec, 0.1)
+    (source,) = found(image)
+    assert source.peak_jy == pytest.approx(0.1, rel=1e-4)
+    assert source.flux_jy == pytest.approx(0.2, rel=1e-4), "divided by the primary beam"
+    assert np.rad2deg(separation_rad(ra, dec, source.ra_deg, source.dec_deg)) * 3600 < 0.01
+    assert source.integrated_jy == pytest.approx(source.flux_jy, rel=1e-3)
+
+
+def test_the_fitted_shape_of_a_point_is_the_beam() -> None:
+    image = blank()
+    add_point(image, 120.01, 40.02, 1.0)
+    (source,) = found(image)
+    assert source.major_arcsec == pytest.approx(45, rel=1e-3)
+    assert source.minor_arcsec == pytest.approx(25, rel=1e-3)
+    assert source.angle_deg == pytest.approx(30, abs=0.1)
+
+
+def test_neighbours_are_told_apart() -> None:
+    image = blank()
+    add_point(image, 120.0, 40.0, 0.10)
+    add_point(image, 120.0, 40.0 + 55 / 3600, 0.05)
+    first, second = found(image)
+    assert first.peak_jy == pytest.approx(0.10, rel=0.01)
+    assert second.peak_jy == pytest.approx(0.05, rel=0.01)
+
+
+def test_an_extended_source_has_more_than_its_peak() -> None:
+    image = blank()
+    add_point(image, 120.0, 40.0, 0.1)
+    (source,) = found(gaussian_filter(image, 2.0))
+    assert source.integrated_jy > 1.3 * source.flux_jy
+
+
+def test_nothing_is_found_beyond_the_cut_or_below_the_limit() -> None:
+    image = blank()
+    add_point(image, 120.0, 40.0, 0.005)
+    assert found(image) == ()
+    add_point(image, 120.0, 40.0, 1.0)
+    beyond = np.full_like(image, np.nan)
+    assert find_sources(image, 1e-3 + blank(), beyond, BEAM, GRID, 6.0) == ()
+
+
+def test_the_flux_error_is_the_scatter_of_the_flux() -> None:
+    """Condon 1997: with noise as correlated as an image's the peak's error is the rms."""
+    rng = np.random.default_rng(1)
+    form = _beam_form(BEAM, GRID)
+    y, x = np.mgrid[-16:17, -16:17]
+    beam = np.pad(form(x, y), ((112, 111), (112, 111)))
+    # The noise of an image is correlated like its beam: the power spectrum is that of the beam.
+    kernel = np.sqrt(np.abs(np.fft.rfft2(np.fft.ifftshift(beam))))
+    places = [(120 + 0.06 * i, 40 + 0.05 * j) for i in range(-3, 4) for j in range(-3, 4)]
+    clean = blank()
+    for ra, dec in places:
+        add_point(clean, ra, dec, 0.02)
+    pulls = []
+    for _ in range(6):
+        noise = np.fft.irfft2(np.fft.rfft2(rng.standard_normal(clean.shape)) * kernel)
+        noise *= 1e-3 / noise.std()
+        pulls += [(s.peak_jy - 0.02) / 1e-3 for s in found(clean + noise)]
+    assert len(pulls) == 6 * len(places)
+    assert np.std(pulls) == pytest.approx(1.0, abs=0.12)
+    assert np.mean(pulls) == pytest.approx(0.0, abs=0.25)
+
+
+@given(st.floats(10, 200), st.floats(1.0, 3.0), st.floats(-89, 89).filter(lambda a: abs(a) > 1))
+def test_a_main_lobe_gives_back_its_ellipse(major: float, ratio: float, angle: float) -> None:
+    beam = Beam(major, major / ratio, angle)
+    grid = ImageGrid(128, beam.minor_arcsec / 4, 0.0, 0.0)
+    y, x = np.mgrid[:128, :128] - 64
+    fitted = fit_main_lobe(_beam_form(beam, grid)(x, y), grid.cell_arcsec)
+    assert fitted.major_arcsec == pytest.approx(major, rel=1e-3)
+    assert fitted.minor_arcsec == pytest.approx(beam.minor_arcsec, rel=1e-3)
+    if ratio > 1.05:
+        assert fitted.angle_deg == pytest.approx(angle, abs=0.5)
+
+
+@given(st.floats(2, 20_000))
+def test_sizes_are_even_large_enough_and_made_of_small_primes(size: float) -> None:
+    chosen = fft_friendly(size)
+    assert chosen >= size
+    assert chosen % 2 == 0
+    assert chosen <= 1.2 * size + 4
+    for prime in (2, 3, 5):
+        while chosen % prime == 0:
+            chosen //= prime
+    assert chosen == 1
+
+
+def test_the_cell_samples_beam_and_longest_baseline_in_round_steps() -> None:
+    assert choose_cell_arcsec(Beam(59, 33, 0), np.deg2rad(30 / 3600)) == 8.0
+    assert choose_cell_arcsec(Beam(59, 33, 0), np.deg2rad(13 / 3600)) == 5.5
+    with pytest.raises(ImagingFailed, match="set image_size"):
+        choose_size(0.5, 1.0)
+
+
+def test_the_image_holds_the_beam_down_to_the_cut() -> None:
+    beam = drift_beam(np.array([[120.0, 40.0]]), np.ones((1, 1)), np.array([1.4e9]), 4.65, 0.4064)
+    half_width = beam_extent_rad(beam, 120.0, 40.0, 0.2)
+    assert airy_power(half_width, 1.4e9) == pytest.approx(0.2, abs=0.01)
+
+
+def test_the_drift_beam_is_the_mean_over_pointings_and_channels_by_their_weight() -> None:
+    pointings = np.column_stack([np.linspace(359.5, 360.7, 5) % 360, np.full(5, 33.0)])
+    channels = np.array([1.49e9, 1.32e9, 1.40e9])
+    weight = np.random.default_rng(1).uniform(0, 1, (5, 3))
+    weight[2] = 0
+    beam = drift_beam(pointings, weight, channels, 4.65, 0.4064)
+    ra, dec = np.array([0.1, 1.4, 358.9]), np.array([33.0, 34.0, 32.2])
+    angles = [separation_rad(*p, ra, dec) for p in pointings]
+    expected = sum(
+        w.sum() * drift_averaged_power(angles, f, w)
+        for f, w in zip(channels, weight.T, strict=True)
+    )
+    assert beam.at(ra, dec) == pytest.approx(expected / weight.sum(), abs=1e-6)
+
+
+def test_the_beam_on_a_grid_is_the_beam_in_its_directions() -> None:
+    beam = drift_beam(np.array([[120.3, 40.0]]), np.ones((1, 1)), np.array([1.4e9]), 4.65, 0.4064)
+    grid = ImageGrid(600, 30.0, 120.0, 40.0)
+    pixels = beam.on_grid(grid)
+    cell = np.deg2rad(30 / 3600)
+    for row, column in ((300, 300), (17, 411), (599, 0), (123, 456)):
+        there = sky_of_sin(
+            np.array(-(column - 300) * cell), np.array((row - 300) * cell), 120.0, 40.0
+        )
+        assert pixels[row, column] == pytest.approx(float(beam.at(*there)), abs=1e-5)
+
+
+@given(st.floats(0, 360), st.floats(-85, 85), st.floats(-0.05, 0.05), st.floats(-0.05, 0.05))
+def test_directions_survive_the_projection(ra: float, dec: float, l: float, m: float) -> None:  # noqa: E741
+    there = sky_of_sin(np.array(l), np.array(m), ra, dec)
+    back = sin_of_sky(*there, ra, dec)
+    assert [float(b) for b in back] == pytest.approx([l, m], abs=1e-12)
+
+
+def test_an_unknown_telescope_needs_its_dish() -> None:
+    assert dish_of("OVRO_MMA", None, None) == (4.65, 0.4064)
+    assert dish_of("SKA", 15.0, None) == (15.0, 0.0)
+    with pytest.raises(ConfigurationError, match="'SKA' is not known"):
+        dish_of("SKA", None, None)
+
+
+def visibilities(n: int, seed: int = 1) -> Visibilities:
+    rng = np.random.default_rng(seed)
+    block = Block(
+        channels_hz=np.array([1.40e9, 1.41e9]),
+        uvw_m=rng.normal(0, 200, (n, 3)),
+        field_ids=np.zeros(n, dtype=np.int64),
+        weight=rng.uniform(0.5, 2, (n, 2)).astype(np.float32),
+        variance=np.full((n, 1), 0.5, dtype=np.float32),
+    )
+    pointing = np.array([[0.0, 0.0]])
+    return Visibilities((block,), 2.0, "X", (0.0, 0.0), pointing, 6e4, 6.1e4, {})
+
+
+def test_natural_weights_give_the_radiometer_noise() -> None:
+    seen = visibilities(500)
+    weight = seen.blocks[0].weight
+    expected = 2.0 * np.sqrt((weight.astype(float) ** 2 * 0.5).sum()) / weight.sum()
+    assert briggs(seen, 2.0, 0.05, 256).noise_jy == pytest.approx(expected, rel=0.02)
+
+
+def test_lower_robust_means_more_noise_and_a_smaller_beam() -> None:
+    results = [briggs(visibilities(5000), robust, 0.05, 512) for robust in (2.0, 0.5, -2.0)]
+    noise = [r.noise_jy for r in results]
+    assert noise[0] < noise[1] < noise[2]
+    width = [fit_main_lobe(r.psf, r.psf_cell_arcsec).major_arcsec for r in results]
+    assert width[0] > width[1] > width[2]
+
+
+def test_noise_measures_ignore_sources_and_nan() -> None:
+    rng = np.random.default_rng(2)
+    image = rng.normal(0, 1.0, (400, 400))
+    image[200, 200] = 1e6
+    image[210, 200] = np.nan
+    assert mad_rms(inner_half(image)) == pytest.approx(1.0, rel=0.02)
+    image[:, 300:] *= 3
+    rms = local_rms(image, 20.0)
+    assert rms[200, 50] == pytest.approx(1.0, rel=0.1)
+    assert rms[200, 380] == pytest.approx(3.0, rel=0.1)
+    with pytest.raises(ImagingFailed, match="no finite pixel"):
+        mad_rms(np.full((3, 3), np.nan))
+
+
+def test_a_thumbnail_of_pure_noise_stays_small() -> None:
+    noise = np.random.default_rng(3).normal(0, 1, (1200, 1200))
+    noise[:200] = np.nan
+    assert len(thumbnail_png(noise, 1.0)) <= THUMBNAIL_BYTES
