@@ -3,6 +3,7 @@
 Belongs here: arguments and waiting. Doesn't: starting and ending (`.platform`).
 """
 
+import signal
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -39,6 +40,8 @@ def up(
     """
     from contimg_resources.cli.platform import Platform
 
+    # A service manager's stop is as good an end as Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     settings = given_settings(state=state, ms_dir=ms_dir)
     settings.incoming_dir.mkdir(parents=True, exist_ok=True)
     platform = Platform(

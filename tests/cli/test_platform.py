@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from contimg_resources.cli.platform import Platform, running_address
+from contimg_resources.cli.platform import Platform, free_port, running_address
 from contimg_resources.errors import PlatformError
 
 ROOT = Path(__file__).parents[2]
@@ -127,3 +127,24 @@ def test_a_taken_port_is_told_before_anything_is_started(home: Path, state: Path
         with pytest.raises(PlatformError, match=str(port)):
             Platform(state, port=port, home=home).start()
     assert running_address(state) is None
+
+
+def test_up_serves_the_real_definitions_until_it_is_asked_to_stop(state: Path) -> None:
+    serving = subprocess.Popen(
+        [sys.executable, "-m", "contimg_resources", "up", "--port", str(free_port())],
+        env={**os.environ, "CONTIMG_STATE": str(state)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert serving.stderr is not None
+    said = ""
+    while "contimg is up" not in said:
+        line = serving.stderr.readline()
+        assert line, said
+        said += line
+    assert running_address(state)
+    serving.send_signal(signal.SIGTERM)
+    _, rest = serving.communicate(timeout=60)
+    assert serving.returncode == 0
+    assert "contimg is down" in rest
+    assert "Traceback" not in said + rest
