@@ -40,6 +40,8 @@ class Deconvolution:
         Stop also at this many times the rms of the residual.
     w_extent_wavelengths : float
         Largest abs(w) of the data, wavelengths.
+    major_cycles : int
+        Most major cycles.
     """
 
     ms: Path
@@ -52,6 +54,7 @@ class Deconvolution:
     threshold_jy: float
     threshold_sigma: float
     w_extent_wavelengths: float
+    major_cycles: int = 5
 
 
 @dataclass(frozen=True)

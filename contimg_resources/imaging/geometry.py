@@ -14,13 +14,13 @@ from contimg_resources.imaging.model import Beam
 
 Floats = NDArray[np.float64]
 
-PIXELS_PER_BEAM = 4.0
+PIXELS_PER_BEAM = 3.0
 LARGEST_SIZE = 16_384
 _SMALLEST_SIZE = 64
 #: Room beyond the primary beam's cut, so that what lies at the cut isn't at the edge.
 _MARGIN = 1.03
-#: CASA fits its restoring beam to the main lobe above this.
-_MAIN_LOBE = 0.35
+#: The beam is fitted to the main lobe above this (see `contimg_resources.imaging.tclean`).
+_MAIN_LOBE = 0.5
 
 
 def fft_friendly(size: float) -> int:
@@ -46,7 +46,7 @@ def beam_extent_rad(beam: DriftBeam, ra_deg: float, dec_deg: float, cut: float) 
 
 
 def choose_cell_arcsec(beam: Beam, shortest_fringe_rad: float) -> float:
-    """Return the pixel: a quarter of the minor axis, and never too coarse for the longest baseline.
+    """Return the pixel: a third of the minor axis, and never too coarse for the longest baseline.
 
     Rounded down to a tenth of an arcsec below 10 arcsec and to whole ones above, so that
     observations a day apart get equal pixels.

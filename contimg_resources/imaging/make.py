@@ -176,7 +176,9 @@ def _steady(
         size=fft_friendly(task.grid.size / _COARSER),
         cell_arcsec=task.grid.cell_arcsec * _COARSER,
     )
-    raw = engine.deconvolve(replace(task, grid=grid, threshold_jy=_BRIGHT_SIGMA * noise_jy))
+    raw = engine.deconvolve(
+        replace(task, grid=grid, threshold_jy=_BRIGHT_SIGMA * noise_jy, major_cycles=2)
+    )
     rms = local_rms(raw.residual.astype(np.float64), raw.beam.area_pixels(grid.cell_arcsec))
     beam = drifting.on_grid(grid)
     seen_beam = np.where(beam >= _LOWEST_BEAM, beam, np.nan)

@@ -28,7 +28,7 @@ class ImageRequest:
     image_size : int, optional
         Pixels a side; None: covers the primary beam to half of `beam_cut`.
     cell_arcsec : float, optional
-        Pixel size, arcsec; None: a quarter of the minor axis of the synthesized beam.
+        Pixel size, arcsec; None: a third of the minor axis of the synthesized beam.
     robust : float
         Briggs robust.
     niter : int

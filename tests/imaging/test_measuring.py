@@ -145,7 +145,7 @@ def test_sizes_are_even_large_enough_and_made_of_small_primes(size: float) -> No
 
 
 def test_the_cell_samples_beam_and_longest_baseline_in_round_steps() -> None:
-    assert choose_cell_arcsec(Beam(59, 33, 0), np.deg2rad(30 / 3600)) == 8.0
+    assert choose_cell_arcsec(Beam(59, 33, 0), np.deg2rad(30 / 3600)) == 10.0
     assert choose_cell_arcsec(Beam(59, 33, 0), np.deg2rad(13 / 3600)) == 5.5
     with pytest.raises(ImagingFailed, match="set image_size"):
         choose_size(0.5, 1.0)
