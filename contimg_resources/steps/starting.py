@@ -13,7 +13,13 @@ from contimg_resources.steps.workshop import Workshop
 from contimg_resources.times import mjd_day
 
 #: States in which an observation still has its image to come.
-_UNDONE = (ObservationState.ARRIVED, ObservationState.WAITING, ObservationState.SOLVED)
+_UNDONE = (
+    ObservationState.ARRIVED,
+    ObservationState.WAITING,
+    ObservationState.SOLVED,
+    # An interrupt between the two steps leaves it here.
+    ObservationState.CALIBRATED,
+)
 
 
 @dataclass(frozen=True)
