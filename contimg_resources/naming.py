@@ -56,6 +56,11 @@ def check_name(name: str, what: str = "name") -> str:
     return name
 
 
+def plain_name(text: str) -> str:
+    """Return `text` with each character that a name must not have replaced by ``_``."""
+    return re.sub(r"[^A-Za-z0-9._+:\-]", "_", text, flags=re.ASCII)
+
+
 def is_observation_name(name: str) -> bool:
     """Tell whether a directory of this name can be an incoming observation.
 

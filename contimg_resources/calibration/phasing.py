@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.errors import CalibrationFailed, UnreadableObservation
+from contimg_resources.observations.calibrators import separation_deg
 
 _ARCSEC_RAD = np.pi / 180 / 3600
 
@@ -35,12 +36,9 @@ class FieldDirections:
     frame: str
 
     def separations_rad(self, ra_deg: float, dec_deg: float) -> NDArray[np.float64]:
-        """Return the angle of each phase centre from a position, radians (haversine formula)."""
-        ra, dec = np.radians(ra_deg), np.radians(dec_deg)
-        half_dec = np.sin((self.dec_rad - dec) / 2) ** 2
-        half_ra = np.sin((self.ra_rad - ra) / 2) ** 2
-        root = np.sqrt(half_dec + np.cos(self.dec_rad) * np.cos(dec) * half_ra)
-        return np.asarray(2 * np.arcsin(np.clip(root, 0, 1)), np.float64)
+        """Return the angle of each phase centre from a position (ICRS degrees), radians."""
+        fields_deg = np.degrees(self.ra_rad), np.degrees(self.dec_rad)
+        return np.radians(separation_deg(ra_deg, dec_deg, *fields_deg))
 
     def ids(self, names: tuple[str, ...]) -> tuple[int, ...]:
         """Return the ids of the named fields.

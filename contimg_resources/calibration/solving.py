@@ -51,12 +51,9 @@ from contimg_resources.calibration.split import split_amplitude_phase
 from contimg_resources.calibration.tables import CaltableType
 from contimg_resources.casa.progress import report_progress
 from contimg_resources.errors import CalibrationFailed, ConfigurationError, UnreadableObservation
-from contimg_resources.instrument.dsa110 import CASA_TELESCOPE
+from contimg_resources.instrument.dsa110 import TELESCOPE_NAMES
 from contimg_resources.instrument.primary_beam import airy_power
 from contimg_resources.times import isot_from_mjd
-
-#: Names under which MS of DSA-110 go: CASA's name of the site, and its own.
-DRIFT_TELESCOPES = (CASA_TELESCOPE, "DSA-110", "DSA_110", "DSA110")
 
 #: A calibrator that never rises above this share of the beam is not in it.
 MIN_BEAM_POWER = 0.05
@@ -152,10 +149,10 @@ def _check(request: SolveRequest) -> None:
     if not (request.ms / "table.dat").is_file():
         raise UnreadableObservation(f"{request.ms} is no MeasurementSet", path=str(request.ms))
     telescope = telescope_name(request.ms)
-    if not tracking and telescope not in DRIFT_TELESCOPES:
+    if not tracking and telescope not in TELESCOPE_NAMES:
         raise ConfigurationError(
             f"{request.ms.name} was observed by {telescope}: the model of a drift scan carries the "
-            f"primary beam of {' or '.join(DRIFT_TELESCOPES)}; solve it as a tracking observation"
+            f"primary beam of {' or '.join(TELESCOPE_NAMES)}; solve it as a tracking observation"
         )
     names = antenna_names(request.ms)
     if request.refant not in (AUTO, *names):

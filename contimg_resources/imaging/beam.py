@@ -8,24 +8,24 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.constants import speed_of_light
 from scipy.interpolate import RectBivariateSpline
 
 from contimg_resources.errors import ConfigurationError
 from contimg_resources.imaging.model import ImageGrid
 from contimg_resources.instrument.dsa110 import (
     BLOCKAGE_DIAMETER_M,
-    CASA_TELESCOPE,
     DISH_DIAMETER_M,
+    TELESCOPE_NAMES,
 )
 from contimg_resources.instrument.primary_beam import airy_power
+from contimg_resources.observations.calibrators import separation_deg
 
 Floats = NDArray[np.float64]
 
 #: Diameters of dish and blockage (m) of telescopes, by the names that MeasurementSets use.
 DISHES_M = {
-    CASA_TELESCOPE: (DISH_DIAMETER_M, BLOCKAGE_DIAMETER_M),
-    "DSA-110": (DISH_DIAMETER_M, BLOCKAGE_DIAMETER_M),
-    "DSA_110": (DISH_DIAMETER_M, BLOCKAGE_DIAMETER_M),
+    **dict.fromkeys(TELESCOPE_NAMES, (DISH_DIAMETER_M, BLOCKAGE_DIAMETER_M)),
     "VLA": (24.5, 2.36),
     "EVLA": (24.5, 2.36),
 }
@@ -136,11 +136,8 @@ def dish_of(
 
 
 def separation_rad(ra1_deg: float, dec1_deg: float, ra2_deg: Floats, dec2_deg: Floats) -> Floats:
-    """Return angles between one direction and others (haversine; exact for small angles)."""
-    d1, d2 = np.deg2rad(dec1_deg), np.deg2rad(dec2_deg)
-    east = np.deg2rad(np.asarray(ra2_deg) - ra1_deg)
-    h = np.sin((d2 - d1) / 2) ** 2 + np.cos(d1) * np.cos(d2) * np.sin(east / 2) ** 2
-    return np.asarray(2 * np.arcsin(np.sqrt(np.clip(h, 0, 1))))
+    """Return angles between one direction (degrees) and others, radians."""
+    return np.radians(separation_deg(ra1_deg, dec1_deg, ra2_deg, dec2_deg))
 
 
 def sky_of_sin(
@@ -168,4 +165,4 @@ def sin_of_sky(
 
 def _reach_deg(channels_hz: Floats, dish_diameter_m: float) -> float:
     """Return the angle of the second null at the lowest frequency; further out is nothing."""
-    return float(np.rad2deg(min(0.5, 2.3 * 299_792_458.0 / channels_hz.min() / dish_diameter_m)))
+    return float(np.rad2deg(min(0.5, 2.3 * speed_of_light / channels_hz.min() / dish_diameter_m)))

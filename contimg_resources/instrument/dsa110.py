@@ -11,6 +11,9 @@ from importlib.resources import files
 #: The name under which CASA's observatory table knows the site (it has no DSA-110).
 CASA_TELESCOPE = "OVRO_MMA"
 
+#: Names under which MS of DSA-110 go: CASA's name of the site, and its own.
+TELESCOPE_NAMES = (CASA_TELESCOPE, "DSA-110", "DSA_110", "DSA110")
+
 LATITUDE_DEG = 37.2334051
 LONGITUDE_DEG = -118.2830000
 HEIGHT_M = 1188.05

@@ -112,21 +112,18 @@ FLUX_SCALE_SOURCES = (
 
 
 def separation_deg(ra_deg: Any, dec_deg: Any, other_ra_deg: Any, other_dec_deg: Any) -> Floats:
-    """Return angles between directions, degrees, exact at all distances (Vincenty's formula).
+    """Return angles between directions, degrees, exact at all distances.
 
     Parameters
     ----------
     ra_deg, dec_deg, other_ra_deg, other_dec_deg : array_like
         Directions in one frame, degrees; broadcast together.
     """
-    d1, d2 = np.radians(dec_deg), np.radians(other_dec_deg)
-    dra = np.radians(other_ra_deg) - np.radians(ra_deg)
-    across = np.hypot(
-        np.cos(d2) * np.sin(dra),
-        np.cos(d1) * np.sin(d2) - np.sin(d1) * np.cos(d2) * np.cos(dra),
-    )
-    along = np.sin(d1) * np.sin(d2) + np.cos(d1) * np.cos(d2) * np.cos(dra)
-    return np.asarray(np.degrees(np.arctan2(across, along)), dtype=np.float64)
+    # Not above: the command line would wait for it whatever is asked.
+    from astropy.coordinates import angular_separation
+
+    angles = (np.radians(a) for a in (ra_deg, dec_deg, other_ra_deg, other_dec_deg))
+    return np.asarray(np.degrees(angular_separation(*angles)), dtype=np.float64)
 
 
 def refuse_variable(calibrator: Calibrator) -> Calibrator:

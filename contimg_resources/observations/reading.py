@@ -21,9 +21,10 @@ from contimg_resources.errors import (
 )
 from contimg_resources.instrument.dsa110 import (
     BLOCKAGE_DIAMETER_M,
-    CASA_TELESCOPE,
     DISH_DIAMETER_M,
+    TELESCOPE_NAMES,
 )
+from contimg_resources.naming import plain_name
 from contimg_resources.observations.calibrators import CalibratorCatalogue
 from contimg_resources.observations.measurement_set import (
     MeasurementSetContent,
@@ -37,9 +38,6 @@ __all__ = ["ReadRequest", "read_measurement_set", "read_observation"]
 
 #: Reading takes seconds, also of a full observation from a slow disk.
 READ_TIMEOUT_S = 300.0
-
-#: Names under which DSA-110's own dishes are known.
-_OWN_TELESCOPES = (CASA_TELESCOPE, "DSA-110", "DSA_110", "DSA110")
 
 _OF_BROKEN_FILES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE)
 
@@ -115,7 +113,7 @@ def read_observation(
 
 def _read(path: Path, casa: Casa, timeout_s: float) -> MeasurementSetContent:
     doing = ["starting"]
-    label = re.sub(r"[^A-Za-z0-9._+:\-]", "_", path.name.removesuffix(".ms"))[:80] + "-read"
+    label = plain_name(path.name.removesuffix(".ms"))[:80] + "-read"
     try:
         return casa.run(
             read_measurement_set,
@@ -149,7 +147,7 @@ def _crossing(
 ) -> tuple[CalibratorTransit, ...]:
     """Look for calibrators with the beam of the dishes that observed."""
     dish_m, blockage_m = DISH_DIAMETER_M, BLOCKAGE_DIAMETER_M
-    if content.telescope not in _OWN_TELESCOPES and content.dish_diameter_m > 0:
+    if content.telescope not in TELESCOPE_NAMES and content.dish_diameter_m > 0:
         dish_m, blockage_m = content.dish_diameter_m, 0.0
     return catalogue.crossing(
         content.fields,

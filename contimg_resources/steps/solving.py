@@ -14,7 +14,7 @@ from contimg_resources.errors import (
     CasaError,
     PlotUnavailable,
 )
-from contimg_resources.naming import check_name
+from contimg_resources.naming import check_name, plain_name
 from contimg_resources.observations.calibrators import Calibrator
 from contimg_resources.observations.model import Observation
 from contimg_resources.products.model import ObservationState
@@ -130,7 +130,8 @@ def solve_observation(
     """
     observation = workshop.unchanged(key)
     calibrator = calibrator_of(workshop, observation, calibrator_name)
-    name = check_name(f"{calibrator.name}_{key}", "caltable set name")
+    # A user's list may call a calibrator "NVSS J1234+56", which is no name of a directory.
+    name = check_name(f"{plain_name(calibrator.name)}_{key}", "caltable set name")
     directory = _own_directory(workshop, name)
     request = solve_request(
         workshop, observation, calibrator, directory / name, refant=refant, plots=directory
