@@ -189,8 +189,8 @@ class Casa:
 
     def _death(self, target: str, status: int, label: str) -> CasaError:
         tail = _tail(self.log_file(label))
-        if status < 0 or status > 128:
-            number = -status if status < 0 else status - 128
+        number = -status if status < 0 else status - 128
+        if number in signal.valid_signals():
             return CasaCrashed(
                 f"the CASA process of {target} died of {signal.Signals(number).name}; "
                 f"log {self.log_file(label)} ends: {tail}",
