@@ -28,6 +28,10 @@ _POLL_S = 0.25
 #: that their runs were interrupted.
 _GRACE_S = 15.0
 
+#: A tick that is cut off forgets what it saw, and an MS that CASA can't be got to read within its
+#: own limit (300 s) would be met anew, and cut off again, at every look.
+_TICK_LIMIT_S = 400
+
 _READY = """
 query Ready {
   workspaceOrError {
@@ -331,6 +335,7 @@ class Platform:
             "DAGSTER_HOME": str(self.home),
             "CONTIMG_STATE": str(self.state),
             "DAGSTER_DISABLE_TELEMETRY": "yes",
+            "DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS": str(_TICK_LIMIT_S),
             "PYTHONUNBUFFERED": "1",
         }
 
