@@ -108,10 +108,12 @@ class ImagingSettings(_Section):
 
     engine: Literal["casa"] = Field("casa", description="Imaging engine.")
     image_size: int | None = Field(
-        None, ge=64, description="Pixels a side; None: covers the primary beam down to its cut."
+        None,
+        ge=64,
+        description="Pixels a side; None: reaches to where the primary beam is half of its cut.",
     )
     cell_arcsec: float | None = Field(
-        None, gt=0, description="Pixel size; None: a fifth of the synthesized beam."
+        None, gt=0, description="Pixel size; None: a third of the synthesized beam's minor axis."
     )
     robust: float = Field(0.5, ge=-2, le=2, description="Briggs robust.")
     niter: int = Field(10_000, ge=0, description="Most CLEAN iterations.")
@@ -198,9 +200,11 @@ class Settings(BaseSettings):
         return tuple(sources)
 
     @model_validator(mode="after")
-    def _absolute_state(self) -> "Settings":
-        if not self.state.is_absolute():
-            raise ValueError(f"state: {self.state} must be an absolute path")
+    def _absolute_paths(self) -> "Settings":
+        # Daemon, webserver and runs work in different directories.
+        for name, path in (("state", self.state), ("ms_dir", self.ms_dir)):
+            if path is not None and not path.is_absolute():
+                raise ValueError(f"{name}: {path} must be an absolute path")
         return self
 
     @property

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from contimg_resources.calibration import interference
 from contimg_resources.calibration.callib import Band, TableToApply, callib_text, map_windows
 from contimg_resources.calibration.rfi import (
     FlagCount,
@@ -293,6 +294,8 @@ def _flag(request: ApplyRequest, partial: Path, ids: set[int]) -> tuple[FlagCoun
     _check_flags(request, applied, "after applying the caltables")
     if request.flag_rfi:
         report_progress(f"flagging interference, {applied.fraction:.1%} is flagged before", 0.6)
+        # First what all baselines see at once: to tfcrop and rflag it looks like the sky.
+        interference.flag_interference(partial)
         flag_interference(partial, one_direction=request.shift)
         final = count_flags(partial, ids)
         report_progress(f"{final.fraction:.1%} of the data of working antennas is flagged", 0.95)
