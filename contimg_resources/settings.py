@@ -205,6 +205,10 @@ class Settings(BaseSettings):
         for name, path in (("state", self.state), ("ms_dir", self.ms_dir)):
             if path is not None and not path.is_absolute():
                 raise ValueError(f"{name}: {path} must be an absolute path")
+        for name, url in (("registry_url", self.registry_url), ("products_url", self.products_url)):
+            path = None if url is None else _file_of(url)
+            if path is not None and not path.is_absolute():
+                raise ValueError(f"{name}: {url} must name its file by an absolute path")
         return self
 
     @property
@@ -226,6 +230,14 @@ class Settings(BaseSettings):
     def products_address(self) -> str:
         """SQLAlchemy URL of the products store."""
         return self.products_url or f"sqlite:///{self.state / 'products.sqlite3'}"
+
+
+def _file_of(url: str) -> Path | None:
+    """Return the file of a store's address; None when it is in a database server."""
+    scheme, found, rest = url.partition(":///")
+    if found:
+        return Path(rest) if scheme.startswith("sqlite") else None
+    return None if "://" in url else Path(url)
 
 
 def load_settings() -> Settings:

@@ -9,6 +9,12 @@ from contimg_resources.calibration.tables import CaltableType
 from contimg_resources.errors import InvalidName
 
 
+def test_what_a_user_calls_a_calibrator_becomes_a_name() -> None:
+    assert naming.plain_name("J1234+5678") == "J1234+5678"
+    plain = naming.plain_name("NVSS J1234+56/é")
+    assert naming.check_name(plain) == "NVSS_J1234+56__"
+
+
 @pytest.mark.parametrize(
     "name",
     ["2025-10-06T12:36:09.ms", "2025-10-06_J1234+5678.ms", "obs.with.dots.ms"],

@@ -46,10 +46,35 @@ def test_a_misspelt_setting_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
         load_settings()
 
 
-def test_a_relative_state_directory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CONTIMG_STATE", "state")
-    with pytest.raises(ConfigurationError, match="absolute path"):
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("STATE", "state"),
+        ("MS_DIR", "incoming"),
+        ("REGISTRY_URL", "pipeline/registry.sqlite3"),
+        ("PRODUCTS_URL", "sqlite:///products.sqlite3"),
+    ],
+)
+def test_a_path_that_each_process_would_take_for_another_is_refused(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"CONTIMG_{name}", value)
+    with pytest.raises(ConfigurationError, match=f"{name.lower()}: .*absolute path"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "/data/r.sqlite3",
+        "sqlite:////data/r.sqlite3",
+        "postgresql+psycopg2:///db",
+        "postgresql://h/d",
+    ],
+)
+def test_a_store_is_a_file_or_in_a_server(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONTIMG_REGISTRY_URL", value)
+    assert load_settings().registry_address == value
 
 
 def test_no_uv_range_is_hidden_in_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
