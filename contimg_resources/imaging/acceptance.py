@@ -11,6 +11,8 @@ from contimg_resources.settings import ImagingSettings
 
 #: An image with less noise than this share of the prediction has lost its data or its scale.
 _LEAST_RMS_RATIO = 0.5
+#: Known sources that are bright enough and yet not there are the image's fault beyond this share.
+_LEAST_FOUND = 0.5
 
 
 @dataclass(frozen=True)
@@ -114,9 +116,11 @@ def judge_fluxes(
         return _nothing_known("known_fluxes", limits)
     return Verdict(
         name="known_fluxes",
-        passed=n_matched > 0 and abs(median_flux_ratio - 1) <= limits.flux_tolerance,
+        passed=n_matched >= _LEAST_FOUND * n_expected
+        and abs(median_flux_ratio - 1) <= limits.flux_tolerance,
         words=f"{n_matched} of {n_expected} known sources found, median flux ratio "
-        f"{median_flux_ratio:.3f}; 1 +- {limits.flux_tolerance:g} is allowed",
+        f"{median_flux_ratio:.3f}; 1 +- {limits.flux_tolerance:g} is allowed, and at least "
+        f"{_LEAST_FOUND:.0%} must be found",
         measures={
             "median_flux_ratio": median_flux_ratio,
             "n_known_found": n_matched,

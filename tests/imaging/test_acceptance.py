@@ -69,6 +69,11 @@ def test_an_image_in_which_no_known_source_is_found_is_refused() -> None:
     assert not judge_astrometry(NAN, 30.0, 0, 8, LIMITS).passed
 
 
+def test_an_image_that_shows_only_a_few_of_the_known_sources_is_refused() -> None:
+    assert judge_fluxes(1.0, 4, 8, LIMITS).passed
+    assert not judge_fluxes(1.0, 3, 8, LIMITS).passed
+
+
 def test_positions_agree_within_a_part_of_the_beam() -> None:
     assert judge_astrometry(8.9, 30.0, 7, 8, LIMITS).passed
     assert not judge_astrometry(9.1, 30.0, 7, 8, LIMITS).passed
