@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter
+from scipy.stats import median_abs_deviation
 
 from contimg_resources.calibration.health import channel_frequencies_hz
 
@@ -21,7 +22,6 @@ Floats = NDArray[np.float64]
 #: Excess over the smooth level, in robust standard deviations, and its least relative size.
 SIGMA = 6.0
 MIN_EXCESS = 0.15
-_MAD_TO_SIGMA = 1.4826
 #: The smooth level is a running median over this share of the band, and over so many integrations.
 _BAND_SHARE = 0.6
 _TIME_WIDTH = 9
@@ -134,7 +134,7 @@ def _stands_out(residual: Floats) -> NDArray[np.bool_]:
     if not finite.size:
         return np.zeros(residual.shape, np.bool_)
     middle = np.median(finite)
-    sigma = _MAD_TO_SIGMA * np.median(np.abs(finite - middle))
+    sigma = median_abs_deviation(finite, scale="normal")
     with np.errstate(invalid="ignore"):
         return np.asarray(residual - middle > max(SIGMA * sigma, np.log1p(MIN_EXCESS)), np.bool_)
 

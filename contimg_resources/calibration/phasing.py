@@ -14,6 +14,8 @@ from contimg_resources.errors import CalibrationFailed, UnreadableObservation
 from contimg_resources.observations.calibrators import separation_deg
 
 _ARCSEC_RAD = np.pi / 180 / 3600
+#: These agree within 0.03 arcsec.
+_SKY_FRAMES = ("ICRS", "J2000", "FK5")
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,19 @@ class FieldDirections:
     frame: str
 
     def separations_rad(self, ra_deg: float, dec_deg: float) -> NDArray[np.float64]:
-        """Return the angle of each phase centre from a position (ICRS degrees), radians."""
+        """Return the angle of each phase centre from a position (ICRS degrees), radians.
+
+        Raises
+        ------
+        CalibrationFailed
+            If the phase centres are in a frame of which ICRS does not follow.
+        """
+        if self.frame not in _SKY_FRAMES:
+            raise CalibrationFailed(
+                f"the phase centres are in the frame {self.frame}; one of "
+                f"{', '.join(_SKY_FRAMES)} was expected",
+                reasons=["phase centres in an unknown frame"],
+            )
         fields_deg = np.degrees(self.ra_rad), np.degrees(self.dec_rad)
         return np.radians(separation_deg(ra_deg, dec_deg, *fields_deg))
 

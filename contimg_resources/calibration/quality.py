@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import median_abs_deviation
 
 from contimg_resources.calibration.inspection import Solutions
 from contimg_resources.calibration.model import TableQuality
@@ -15,7 +16,6 @@ from contimg_resources.settings import CalibrationSettings
 
 _PHASE_TYPES = (CaltableType.BP, CaltableType.GP)
 _BANDPASS_TYPES = (CaltableType.BA, CaltableType.BP)
-_MAD_TO_SIGMA = 1.4826
 
 
 def measure_quality(
@@ -154,4 +154,4 @@ def _delay_scatter_ns(solutions: Solutions, good: NDArray[np.bool_]) -> float:
 
 
 def _robust_sigma(values: NDArray[np.float64]) -> float:
-    return float(_MAD_TO_SIGMA * np.median(np.abs(values - np.median(values))))
+    return float(median_abs_deviation(values, scale="normal"))

@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import zoom
+from scipy.stats import median_abs_deviation
 
 from contimg_resources.errors import ImagingFailed
 
@@ -34,7 +35,7 @@ def mad_rms(values: Floats) -> float:
     finite = values[np.isfinite(values)]
     if not finite.size:
         raise ImagingFailed("the image has no finite pixel")
-    return float(1.4826 * np.median(np.abs(finite - np.median(finite))))
+    return float(median_abs_deviation(finite, axis=None, scale="normal"))
 
 
 def local_rms(residual: Floats, beam_area_pixels: float) -> Floats:
