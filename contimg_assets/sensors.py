@@ -24,6 +24,7 @@ from contimg_assets.jobs import (
     solve_job,
 )
 from contimg_assets.partitions import add_requests, calibration_mjd, observation_mjd
+from contimg_resources.errors import ContimgError
 from contimg_resources.settings import SensorSettings
 from contimg_resources.steps.resource import WorkshopParam
 from contimg_resources.steps.starting import Open, open_observations, record_failure
@@ -116,7 +117,13 @@ def run_failures(context: dg.RunFailureSensorContext, workshop: WorkshopParam) -
         return
     for step, reason in failed_steps(context):
         context.log.error(f"{key}: {step} failed: {reason}")
-        record_failure(workshop, key, step=step, reason=reason, run_id=context.dagster_run.run_id)
+        try:
+            record_failure(
+                workshop, key, step=step, reason=reason, run_id=context.dagster_run.run_id
+            )
+        except ContimgError as error:
+            # A key that somebody typed: there is no observation to tell it of.
+            context.log.error(error.message)
 
 
 def _solve_key(observation: Open) -> str:
