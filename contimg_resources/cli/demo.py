@@ -7,6 +7,7 @@ Belongs here: the order of the acts, what is shown, the end. Doesn't: the acts
 import os
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -154,16 +155,25 @@ def _night(workshop: "Workshop", platform: "Platform", timeout_s: float) -> "tup
 
 @contextmanager
 def _simulating(workshop: "Workshop", say: Progress) -> "Iterator[Future[None]]":
-    """Simulate in a thread, so that the platform is followed while observations still arrive."""
+    """Simulate in a thread, so that the platform is followed while observations still arrive.
+
+    After Ctrl-C or a failure the observation in work is the last.
+    """
     from contimg_resources.demo.night import DEMO_NIGHT
     from contimg_resources.simulation.night import simulate_night
 
+    stop = threading.Event()
+
     def simulate() -> None:
         for _ in simulate_night(DEMO_NIGHT, workshop.settings.incoming_dir, workshop.casa):
-            pass
+            if stop.is_set():
+                return
 
     with ThreadPoolExecutor(1) as pool:
-        yield pool.submit(simulate)
+        try:
+            yield pool.submit(simulate)
+        finally:
+            stop.set()
 
 
 def _say_where_it_is(records: Any, expected: int, say: Progress, *, simulated: bool) -> None:
