@@ -1,32 +1,14 @@
 """Flagging a working copy before solving. Runs in a CASA process.
 
-Belongs here: what is flagged and how hard. Doesn't: the input MS, which is never flagged.
+Belongs here: what is flagged before a solve, in which order. Doesn't: the detectors and how hard
+they cut (see `.rfi` and `.interference`), nor the input MS, which is never flagged.
 """
 
 from pathlib import Path
-from typing import Any
 
-from contimg_resources.calibration.interference import flag_interference
-
-#: Thresholds in units of the local scatter. Noise amplitudes of a short integration are
-#: Rayleigh-distributed with a long tail, so CASA's own 3-4 sigma would eat healthy data.
-TFCROP_TIME_SIGMA = 5.0
-TFCROP_FREQUENCY_SIGMA = 5.0
-RFLAG_TIME_SIGMA = 6.0
-RFLAG_FREQUENCY_SIGMA = 6.0
-
-
-#: Autocorrelations; NaN and infinity (clipping without limits flags them); exact zeros.
-CERTAIN = ("mode='manual' autocorr=True", "mode='clip' clipzeros=True")
-
-#: What single baselines see.
-DETECTORS = (
-    "mode='tfcrop' datacolumn='DATA' ntime='scan' timefit='line' freqfit='poly' "
-    f"timecutoff={TFCROP_TIME_SIGMA} freqcutoff={TFCROP_FREQUENCY_SIGMA} "
-    "maxnpieces=2 usewindowstats='none' extendflags=False",
-    "mode='rflag' datacolumn='DATA' ntime='scan' "
-    f"timedevscale={RFLAG_TIME_SIGMA} freqdevscale={RFLAG_FREQUENCY_SIGMA} extendflags=False",
-)
+from contimg_resources.calibration import interference
+from contimg_resources.calibration.rfi import clip_nonsense, flag_interference
+from contimg_resources.casa.tasks import call_task
 
 
 def flag_before_solving(ms: Path, *, rfi: bool) -> None:
@@ -41,17 +23,10 @@ def flag_before_solving(ms: Path, *, rfi: bool) -> None:
         Whether to look for interference: first what all baselines see at once, then tfcrop and
         rflag on each.
     """
-    for command in CERTAIN:
-        _flagdata(ms, command)
+    import casatasks
+
+    call_task(casatasks.flagdata, vis=str(ms), mode="manual", autocorr=True, flagbackup=False)
+    clip_nonsense(ms)
     if rfi:
-        flag_interference(ms)
-        # One pass a command: each detector looks at what the one before has left.
-        for command in DETECTORS:
-            _flagdata(ms, command)
-
-
-def _flagdata(ms: Path, command: str) -> None:
-    from casatasks import flagdata
-
-    task: Any = flagdata
-    task(vis=str(ms), mode="list", inpfile=[command], action="apply", flagbackup=False)
+        interference.flag_interference(ms)
+        flag_interference(ms, one_direction=False)

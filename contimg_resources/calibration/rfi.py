@@ -1,4 +1,4 @@
-"""Flag radio interference on calibrated data, and count what is flagged.
+"""Flag radio interference in a copy of our own, and count what is flagged.
 
 Belongs here: CASA's flaggers on an MS of our own, and flagged fractions over working antennas.
 Doesn't: an MS that arrived (never written to), or judging a fraction.
@@ -77,7 +77,7 @@ def flag_interference(ms: Path, *, one_direction: bool) -> None:
     Parameters
     ----------
     ms : Path
-        An MS of our own, calibrated.
+        An MS of our own: calibrated, or the working copy of a solve.
     one_direction : bool
         Whether all fields share one phase centre. Then time is followed across them: CASA looks
         at one field at a time, which in a drift scan is one integration, and without neighbours
