@@ -4,7 +4,7 @@ Belongs here: frozen, serialisable descriptions with their defaults, and the thr
 Doesn't: doing it.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
@@ -338,8 +338,3 @@ PRESETS: dict[Size, tuple[tuple[str, ...], int]] = {
     Size.SMALL: (_spread(_EAST_WEST, 17) + _spread(_NORTH_SOUTH, 16) + _SMALL_OUTRIGGERS, 8),
     Size.FULL: (tuple(s.name for s in active_stations()), N_CHANNELS_PER_WINDOW),
 }
-
-
-def without_noise(spec: SimulationSpec) -> SimulationSpec:
-    """Return the same observation without thermal noise."""
-    return replace(spec, sefd_jy=0.0)

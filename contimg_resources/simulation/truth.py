@@ -5,7 +5,7 @@ Doesn't: comparing it with what came out.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -247,11 +247,6 @@ def describe_truth(
         sources=tuple(sorted(listed, key=lambda s: -s.apparent_flux_jy)),
     )
     return Truth(record, gains)
-
-
-def truth_as_dict(truth: Truth) -> dict[str, Any]:
-    """Return the record as plain data."""
-    return asdict(truth.record)
 
 
 def _slope(source: Source) -> float:
