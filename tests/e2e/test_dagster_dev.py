@@ -1,0 +1,60 @@
+"""``dagster dev`` serves what ``contimg up`` serves, as the documents say."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from contimg_resources.cli.graphql import GraphQL
+from contimg_resources.cli.platform import checkout_root, free_port
+from contimg_resources.errors import PlatformError
+
+pytestmark = pytest.mark.slow
+
+_SENSORS = """
+{ repositoriesOrError { ... on RepositoryConnection {
+    nodes { sensors { name sensorState { status } } } } } }
+"""
+
+
+def test_dagster_dev_serves_the_platform_with_its_sensors_on(tmp_path: Path) -> None:
+    state, port = tmp_path / "state", free_port()
+    state.mkdir()
+    serving = subprocess.Popen(
+        [Path(sys.executable).with_name("dagster"), "dev", "-p", str(port)],
+        cwd=checkout_root(),
+        env={**os.environ, "DAGSTER_HOME": str(checkout_root()), "CONTIMG_STATE": str(state)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        (repository,) = _answer(GraphQL(f"http://127.0.0.1:{port}"), serving)
+        assert {s["name"]: s["sensorState"]["status"] for s in repository["sensors"]} == {
+            "observation_sensor": "RUNNING",
+            "waiting_sensor": "RUNNING",
+            "run_failures": "RUNNING",
+        }
+        assert (state / "schedules").is_dir(), "its storage is where the state is"
+    finally:
+        os.killpg(serving.pid, signal.SIGINT)
+        try:
+            serving.wait(60)
+        finally:
+            if serving.poll() is None:
+                os.killpg(serving.pid, signal.SIGKILL)
+
+
+def _answer(graphql: GraphQL, serving: "subprocess.Popen[bytes]") -> list[dict[str, list]]:
+    deadline = time.monotonic() + 120
+    while True:
+        assert serving.poll() is None, "dagster dev ended"
+        try:
+            return graphql.query(_SENSORS)["repositoriesOrError"]["nodes"]
+        except PlatformError:
+            assert time.monotonic() < deadline, "dagster dev never answered"
+            time.sleep(0.5)
