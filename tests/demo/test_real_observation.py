@@ -1,0 +1,46 @@
+"""NGC5921 goes the whole way of an observation and ends at the observatory's published figures."""
+
+
+import pytest
+from astropy.io import fits
+
+from contimg_resources.calibration.ngc5921 import PUBLISHED_FLUX_PT99_JY, PUBLISHED_RATIO
+from contimg_resources.calibration.tables import CaltableType
+from contimg_resources.demo.real import RealDataResult, run_ngc5921
+from contimg_resources.settings import Settings
+from contimg_resources.steps import Workshop
+
+pytestmark = [pytest.mark.realdata, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> RealDataResult:
+    root = tmp_path_factory.mktemp("real")
+    workshop = Workshop.from_settings(Settings(state=root / "state"))
+    return run_ngc5921(workshop, root / "ngc5921")
+
+
+def test_the_flux_ratio_is_the_published_one(real: RealDataResult) -> None:
+    assert real.ratio == pytest.approx(PUBLISHED_RATIO, rel=1e-4)
+
+
+def test_the_registry_gives_the_set_with_flux_in_the_place_of_ga(real: RealDataResult) -> None:
+    assert [t.type for t in real.active.set.tables] == [
+        CaltableType.BA,
+        CaltableType.BP,
+        CaltableType.GP,
+        CaltableType.FLUX,
+    ]
+    assert not real.active.borrowed
+
+
+def test_the_image_shows_1445_with_the_flux_that_its_gains_gave(real: RealDataResult) -> None:
+    assert real.image_peak_jy == pytest.approx(real.flux_jy, rel=5e-3)
+    assert real.image_peak_pt99_jy == pytest.approx(PUBLISHED_FLUX_PT99_JY, rel=5e-3)
+    assert real.image_rms_jy < 0.01 * real.image_peak_jy
+    header = fits.getheader(real.image.files.pbcor)
+    assert header["TELESCOP"] == "VLA"
+    # 1445+099, J2000: 14:45:16.465 +09:58:36.07.
+    statistics = real.image.statistics
+    assert statistics.peak_ra_deg == pytest.approx(221.31860, abs=2e-3)
+    assert statistics.peak_dec_deg == pytest.approx(9.97669, abs=2e-3)
