@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
+from dagster._core import errors as dg_errors
 
 from contimg_resources.errors import ContimgError
 
@@ -87,6 +88,8 @@ def _reason(event: dg.DagsterEvent) -> str:
     data = event.step_failure_data
     if data.user_failure_data and data.user_failure_data.description:
         return data.user_failure_data.description
+    if data.error and data.error.cls_name == dg_errors.DagsterExecutionInterruptedError.__name__:
+        return "interrupted: the platform stopped, or was stopped, while the step ran"
     return data.error.message.strip() if data.error else "no reason was recorded"
 
 

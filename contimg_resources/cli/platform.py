@@ -223,10 +223,13 @@ class Platform:
             serve = ["-h", "127.0.0.1", "-p", str(self.port), *common]
             if self.read_only:
                 serve.append("--read-only")
-            self._make_storage()
+            self._prepare_storage()
             self._spawn("dagster-daemon", "dagster._daemon", ("run", *common))
             self._spawn("dagster-webserver", "dagster_webserver", serve)
-            self._note.write_text(json.dumps({"address": self.address, "pid": os.getpid()}))
+            note = {"address": self.address, "pid": os.getpid()}
+            if ms_dir := self._child_environment().get("CONTIMG_MS_DIR"):
+                note["ms_dir"] = ms_dir
+            self._note.write_text(json.dumps(note))
         except BaseException:
             self.stop()
             raise
@@ -362,13 +365,11 @@ class Platform:
                     "choose another with --port"
                 ) from error
 
-    def _make_storage(self) -> None:
+    def _prepare_storage(self) -> None:
+        """Make Dagster's storage; in one that is there, end what a killed platform left."""
         # Two processes that make Dagster's SQLite files at the same time leave them broken
         # ("more than one head present"), so one makes them before there are two.
-        made = self.state / ".dagster-storage-made"
-        if made.exists():
-            return
-        command = (sys.executable, "-m", "dagster", "instance", "info")
+        command = (sys.executable, "-m", "contimg_assets.leftovers")
         result = subprocess.run(
             command,
             cwd=self.home,
@@ -380,9 +381,8 @@ class Platform:
         if result.returncode:
             last = (result.stderr.strip() or result.stdout.strip()).splitlines()[-1:]
             raise PlatformError(
-                f"Dagster's storage can't be made in {self.state}: {' '.join(last)}"
+                f"Dagster's storage in {self.state} can't be made or read: {' '.join(last)}"
             )
-        made.touch()
 
     def _spawn(self, name: str, module: str, arguments: Sequence[str]) -> None:
         command = (sys.executable, "-m", module, *arguments)
@@ -394,16 +394,27 @@ class Platform:
 
 def running_address(state: Path) -> str | None:
     """Return the address of the platform that runs on a state directory, None without one."""
+    return _running_note(state).get("address")
+
+
+def watched_directory(state: Path) -> Path | None:
+    """Return where the platform that runs on a state directory looks for MS, if it was told."""
+    told = _running_note(state).get("ms_dir")
+    return None if told is None else Path(told)
+
+
+def _running_note(state: Path) -> dict[str, str]:
+    """Return what the platform that runs on a state directory wrote down; empty without one."""
     try:
         with (state / "platform.lock").open() as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 note = json.loads((state / "platform.json").read_text())
-                return str(note["address"])
-    except (OSError, ValueError, KeyError):
-        return None
-    return None
+                return {str(k): str(v) for k, v in note.items()}
+    except (OSError, ValueError, AttributeError):
+        return {}
+    return {}
 
 
 def _not_ready(answer: dict[str, Any]) -> str:

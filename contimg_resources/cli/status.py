@@ -20,7 +20,7 @@ def status(state: StateDirectory = None, as_json: AsJson = False) -> None:
 
     Example: `contimg status --json`
     """
-    from contimg_resources.cli.platform import running_address
+    from contimg_resources.cli.platform import running_address, watched_directory
     from contimg_resources.products.model import ObservationState
     from contimg_resources.products.store import ProductsStore
     from contimg_resources.registry.model import SetStatus
@@ -35,7 +35,7 @@ def status(state: StateDirectory = None, as_json: AsJson = False) -> None:
     latest = products.list_observations(limit=1)
     told: dict[str, Any] = {
         "state": settings.state,
-        "ms_dir": settings.incoming_dir,
+        "ms_dir": watched_directory(settings.state) or settings.incoming_dir,
         "address": running_address(settings.state),
         "observations": {s.value: counts.get(s, 0) for s in ObservationState},
         "latest": latest[0] if latest else None,
@@ -49,7 +49,7 @@ def status(state: StateDirectory = None, as_json: AsJson = False) -> None:
         [
             f"state: {settings.state}",
             f"platform: {told['address'] or 'not running'}",
-            f"MS directory: {settings.incoming_dir}",
+            f"MS directory: {told['ms_dir']}",
             "observations: " + _counts(told["observations"]),
             "caltable sets: " + _counts(sets),
         ]

@@ -11,7 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from contimg_resources.cli.platform import Platform, free_port, running_address
+from contimg_resources.cli.platform import (
+    Platform,
+    free_port,
+    running_address,
+    watched_directory,
+)
 from contimg_resources.errors import PlatformError
 
 ROOT = Path(__file__).parents[2]
@@ -130,8 +135,9 @@ def test_a_taken_port_is_told_before_anything_is_started(home: Path, state: Path
 
 
 def test_up_serves_the_real_definitions_until_it_is_asked_to_stop(state: Path) -> None:
+    told = ("--port", str(free_port()), "--ms-dir", str(state.parent / "arriving"))
     serving = subprocess.Popen(
-        [sys.executable, "-m", "contimg_resources", "up", "--port", str(free_port())],
+        [sys.executable, "-m", "contimg_resources", "up", *told],
         env={**os.environ, "CONTIMG_STATE": str(state)},
         stderr=subprocess.PIPE,
         text=True,
@@ -143,6 +149,7 @@ def test_up_serves_the_real_definitions_until_it_is_asked_to_stop(state: Path) -
         assert line, said
         said += line
     assert running_address(state)
+    assert watched_directory(state) == state.parent / "arriving"
     serving.send_signal(signal.SIGTERM)
     _, rest = serving.communicate(timeout=60)
     assert serving.returncode == 0
