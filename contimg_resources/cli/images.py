@@ -19,7 +19,7 @@ from contimg_resources.errors import ContimgError
 if TYPE_CHECKING:
     from contimg_resources.steps import Workshop
     from contimg_resources.steps.starting import Open
-    from contimg_resources.steps.watching import Memory
+    from contimg_resources.steps.watching import Look, Memory
 
 app = typer.Typer(
     help="5-minute images of whatever lies in a directory.",
@@ -69,10 +69,13 @@ def scan(
 
     workshop = _workshop(ms_dir, out_dir, db, products_db)
     with progress("images scan") as say:
-        memory = _look(workshop, Memory(), say)
-        if memory.growing:
+        say(f"looking at {workshop.settings.incoming_dir}", None)
+        seen = _look(workshop, Memory())
+        remark(seen.words)
+        if seen.growing:
             time.sleep(_BETWEEN_LOOKS_S)
-            _look(workshop, memory, say)
+            seen = _look(workshop, seen.memory)
+            remark(seen.words)
         done = _work_off(workshop, solve, say)
     _report(workshop, done, as_json)
 
@@ -96,11 +99,17 @@ def watch(
     from contimg_resources.steps.watching import Memory
 
     workshop = _workshop(ms_dir, out_dir, db, products_db)
-    memory = Memory()
+    memory, said = Memory(), ""
     with progress("images watch") as say:
+        say(f"looking at {workshop.settings.incoming_dir}", None)
         while True:
-            memory = _look(workshop, memory, say)
-            _work_off(workshop, solve, say)
+            seen = _look(workshop, memory)
+            memory = seen.memory
+            if seen.words != said:
+                # A watch goes on for months: its log tells what changed, not that nothing did.
+                remark(seen.words)
+            said = seen.words
+            _work_off(workshop, solve, say, tell_images=True)
             say(f"waiting for observations in {workshop.settings.incoming_dir}", None)
             time.sleep(interval_s or workshop.settings.sensors.interval_s)
 
@@ -115,19 +124,32 @@ def _workshop(
     )
 
 
-def _look(workshop: "Workshop", memory: "Memory", say: Progress) -> "Memory":
+def _look(workshop: "Workshop", memory: "Memory") -> "Look":
+    """Look once, and tell what is new of each observation; the counts are the caller's."""
     from contimg_resources.steps.watching import look
 
-    say(f"looking at {workshop.settings.incoming_dir}", None)
     seen = look(workshop, memory, budget_s=float("inf"), max_arrivals=10**9)
     for aside in seen.set_aside:
         remark(f"set aside: {aside.reason}")
-    remark(seen.words)
-    return seen.memory
+    for arrived in seen.arrivals:
+        key, ms = arrived.observation.key, arrived.observation.path.name
+        if arrived.is_calibrator:
+            names = ", ".join(c.name for c in arrived.observation.calibrators)
+            remark(f"{key} arrived ({ms}): calibrator {names}")
+        elif arrived.ready:
+            remark(f"{key} arrived ({ms}): caltable set {arrived.reason}")
+        else:
+            remark(f"{key} arrived ({ms}) and waits: {arrived.reason}")
+    return seen
 
 
-def _work_off(workshop: "Workshop", solve: bool, say: Progress) -> dict[str, str]:
-    """Do what can be done now, calibrators first, in the order of time; return what failed, why."""
+def _work_off(
+    workshop: "Workshop", solve: bool, say: Progress, *, tell_images: bool = False
+) -> dict[str, str]:
+    """Do what can be done now, calibrators first, in the order of time; return what failed, why.
+
+    With `tell_images`, each image that was made is told as it is there.
+    """
     from contimg_resources import steps
     from contimg_resources.products.model import ObservationState
     from contimg_resources.steps.starting import open_observations
@@ -146,6 +168,9 @@ def _work_off(workshop: "Workshop", solve: bool, say: Progress) -> dict[str, str
         ):
             _attempt(workshop, key, "image_5min", steps.image_observation, say, failed)
             record = workshop.products.get(key)
+            if tell_images and record.state is ObservationState.IMAGED:
+                rms, beam, n_sources = _numbers(workshop.products.image(key))
+                remark(f"{key} imaged: rms {rms} mJy, beam {beam} arcsec, {n_sources} sources")
             if record.state is ObservationState.FAILED and key not in failed:
                 # The image is there, and a check says that it must not be used.
                 remark(f"{key} image_5min: {record.reason}")

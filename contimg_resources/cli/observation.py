@@ -125,7 +125,6 @@ def history(
         )
         return
     print_lines([store.explain(key)])
-    print_lines([f"{a.kind}: {a.path}" for a in store.artefacts(key)])
 
 
 def _lines(observation: "Observation") -> list[str]:

@@ -11,6 +11,7 @@ import typer
 from contimg_resources.cli.arguments import AsJson, RegistryAddress
 from contimg_resources.cli.console import print_json, print_lines, print_table, remark
 from contimg_resources.settings import load_settings
+from contimg_resources.times import isot_from_mjd
 
 if TYPE_CHECKING:
     from contimg_resources.registry.model import CaltableSet
@@ -252,9 +253,30 @@ def _print_set(chosen: "CaltableSet", *, as_json: bool, events: Any = ()) -> Non
         else f"{chosen.declination_deg:+.3f} deg",
         "antennas": len(chosen.layout.antenna_names),
         "spectral windows": len(chosen.layout.spectral_windows_hz),
+        "solved from": chosen.origin.get("ms") or chosen.origin.get("prefix") or "-",
     }
     print_lines([f"{what}: {value}" for what, value in facts.items()])
-    print_lines([f"{table.type} {table.apply_order}: {table.path}" for table in chosen.tables])
+    qualities = chosen.quality.get("tables", {})
+    for table in chosen.tables:
+        print_lines([f"{table.type} {table.apply_order}: {table.path}"])
+        if measures := _measures(qualities.get(table.type, {})):
+            print_lines([f"  {measures}"])
     print_lines(
-        [f"{e.at_mjd:.5f} v{e.version} {e.event} by {e.user}@{e.host} {e.reason}" for e in events]
+        [
+            f"{isot_from_mjd(e.at_mjd)[:19]} v{e.version} {e.event} by {e.user}@{e.host}"
+            + (f": {e.reason}" if e.reason else "")
+            for e in events
+        ]
     )
+
+
+def _measures(quality: dict[str, Any]) -> str:
+    """Say what a table's quality is in one line; measures that it doesn't have are left out."""
+    formats = {
+        "median_snr": "median SNR {:.0f}",
+        "flagged_fraction": "{:.1%} flagged",
+        "amplitude_scatter": "amplitude scatter {:.2%}",
+        "phase_scatter_deg": "phase scatter {:.2f} deg",
+    }
+    measured = {name: quality.get(name) for name in formats}
+    return ", ".join(formats[name].format(v) for name, v in measured.items() if v is not None)

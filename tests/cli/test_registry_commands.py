@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from contimg_resources.calibration.tables import ArrayLayout, CaltableInfo, CaltableType
+from contimg_resources.registry.model import NewCaltable, NewCaltableSet
 from contimg_resources.registry.store import CalibrationRegistry
 
 MJD = 60_295.3
@@ -126,3 +127,30 @@ def test_an_unknown_set_is_1_and_near_names_are_told(contimg: Callable[..., Any]
     answer = contimg("registry", "show", "nigth", "--db", db)
     assert answer.code == 1
     assert "night" in answer.err
+
+
+def test_show_tells_the_quality_of_each_table_and_where_it_was_solved(
+    contimg: Callable[..., Any], tmp_path: Path, db: Path
+) -> None:
+    registry = CalibrationRegistry(str(db), inspect=made_up)
+    folder = tmp_path / "solves"
+    registry.register(
+        NewCaltableSet(
+            name="night",
+            calibrator="J1234+5678",
+            refant="104",
+            mid_mjd=MJD,
+            start_mjd=MJD - 1,
+            end_mjd=MJD + 1,
+            declination_deg=None,
+            layout=None,
+            tables=(NewCaltable(CaltableType.BA, folder / "night_bacal"),),
+            quality={"tables": {"BA": {"median_snr": 122.9, "flagged_fraction": 0.02}}},
+            origin={"ms": "/data/night.ms"},
+        )
+    )
+    lines = contimg("registry", "show", "night", "--db", db).out.splitlines()
+    assert "solved from: /data/night.ms" in lines
+    after = lines.index(f"BA 20: {folder}/night_bacal") + 1
+    assert lines[after] == "  median SNR 123, 2.0% flagged"
+    assert " v2 registered by " in lines[-1]
