@@ -127,7 +127,8 @@ def read_reference_sources(path: Path) -> tuple[ReferenceSource, ...]:
             reference_ghz=c.model.reference_ghz,
             spectral_index=c.model.coefficients[1],
         )
-        for c in read_calibrator_list(path)
+        # A survey lists what varies too; its flux density says nothing about an image.
+        for c in read_calibrator_list(path, skip_variable=True)
     )
 
 

@@ -40,7 +40,7 @@ def load_catalogue(calibrator_list: Path | None) -> CalibratorCatalogue:
     return CalibratorCatalogue(read_calibrator_list(calibrator_list))
 
 
-def read_calibrator_list(path: Path) -> tuple[Calibrator, ...]:
+def read_calibrator_list(path: Path, *, skip_variable: bool = False) -> tuple[Calibrator, ...]:
     """Read a CSV or ECSV of calibrators.
 
     Parameters
@@ -48,6 +48,8 @@ def read_calibrator_list(path: Path) -> tuple[Calibrator, ...]:
     path : Path
         Columns ``name``, ``ra_deg``, ``dec_deg`` (ICRS), ``flux_jy`` at ``reference_ghz``, and
         ``spectral_index`` (S ~ nu^alpha). Units of an ECSV are converted. Others are ignored.
+    skip_variable : bool
+        Leave out sources that are known to vary, as from a survey, instead of refusing the list.
 
     Returns
     -------
@@ -85,7 +87,8 @@ def read_calibrator_list(path: Path) -> tuple[Calibrator, ...]:
         try:
             calibrators.append(refuse_variable(calibrator))
         except ConfigurationError as error:
-            raise _malformed(path, row, "name", error.message) from error
+            if not skip_variable:
+                raise _malformed(path, row, "name", error.message) from error
     return tuple(calibrators)
 
 

@@ -84,10 +84,15 @@ def image_observation(
     ------
     ImagingFailed
         If there is no calibrated MS, or no image can be made of it.
+    ConfigurationError
+        If the reference catalogue is malformed.
     """
     observation = workshop.products.observation(key)
     calibrated = _calibrated_ms(workshop, key)
     imaging = workshop.settings.imaging
+    if imaging.reference_catalogue is not None:
+        # A list that is malformed is told now, not after minutes of imaging.
+        read_reference_sources(imaging.reference_catalogue)
     provenance = {
         "observation": key,
         "ms": str(observation.path),

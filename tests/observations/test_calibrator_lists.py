@@ -82,3 +82,8 @@ def test_what_is_no_table_is_refused(tmp_path: Path, text: str) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"none\.csv: no such file"):
         load_catalogue(tmp_path / "none.csv")
+
+
+def test_a_list_of_known_sources_goes_without_what_varies(tmp_path: Path) -> None:
+    path = written(tmp_path, HEADER + "3C454.3,343.49,16.148,10,1.4,0\nA,1,2,3,1.4,-0.7\n")
+    assert [c.name for c in read_calibrator_list(path, skip_variable=True)] == ["A"]
