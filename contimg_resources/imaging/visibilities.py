@@ -146,11 +146,17 @@ def _read(ms: Path, field: str, spw: str, uvrange: str) -> Visibilities:
             path=str(ms),
         )
     used = np.unique(np.concatenate([b.field_ids for b in blocks]))
-    (telescope,) = {str(t) for t in _column(ms, "OBSERVATION", "TELESCOPE_NAME")[0]}
+    telescopes = sorted({str(t) for t in _column(ms, "OBSERVATION", "TELESCOPE_NAME")[0]})
+    if len(telescopes) != 1:
+        raise ImagingFailed(
+            f"{ms} was observed by {', '.join(telescopes) or 'no named telescope'}: one primary "
+            "beam was expected",
+            path=str(ms),
+        )
     return Visibilities(
         blocks=tuple(blocks),
         noise_scale=noise_scale,
-        telescope=telescope,
+        telescope=telescopes[0],
         phase_center_deg=_one_center(ms, used),
         pointings_deg=field_directions(ms, "REFERENCE_DIR"),
         start_mjd=mjd_from_casa_seconds(min(t[0] for t in times)),
