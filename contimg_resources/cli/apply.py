@@ -12,6 +12,7 @@ from contimg_resources.cli.arguments import AsJson, RegistryAddress
 from contimg_resources.cli.console import jsonable, print_json, print_lines, progress, remark
 from contimg_resources.cli.given import given_settings
 from contimg_resources.errors import ConfigurationError
+from contimg_resources.naming import is_observation_name
 
 if TYPE_CHECKING:
     from contimg_resources.calibration.callib import TableToApply
@@ -27,7 +28,11 @@ def apply(
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="The calibrated MS. Default: MS_cal.ms beside it.")
+        Path | None,
+        typer.Option(
+            help="The calibrated MS; an earlier product there is replaced, an observation isn't. "
+            "Default: MS_cal.ms beside it."
+        ),
     ] = None,
     db: RegistryAddress = None,
     borrow: Annotated[
@@ -57,6 +62,11 @@ def apply(
         settings = settings.model_copy(update={"calibration": calibration})
     workshop = Workshop.from_settings(settings)
     written = (output or ms.with_name(ms.name.removesuffix(".ms") + "_cal.ms")).absolute()
+    if written.exists() and is_observation_name(written.name):
+        raise ConfigurationError(
+            f"{written} is there, and by its name it may be an observation: only an earlier product, "
+            "such as *_cal.ms, is replaced"
+        )
     with progress(ms.name) as say:
         say("reading", None)
         observation = workshop.read(ms)

@@ -145,3 +145,14 @@ def test_an_interrupted_command_ends_at_once_without_a_traceback(
     _, rest = watching.communicate(timeout=10)
     assert watching.returncode == code
     assert "Traceback" not in said + rest
+
+
+def test_an_output_never_replaces_another_observation(
+    contimg: Callable[..., Any], tmp_path: Path
+) -> None:
+    other = tmp_path / "2025-10-06T12:36:09.ms"
+    (other / "ANTENNA").mkdir(parents=True)
+    answer = contimg("apply", "--ms", tmp_path / "2025-10-06T12:41:18.ms", "--output", other)
+    assert answer.code == 2
+    assert str(other) in answer.err
+    assert (other / "ANTENNA").is_dir()
