@@ -64,7 +64,7 @@ def apply(
     written = (output or ms.with_name(ms.name.removesuffix(".ms") + "_cal.ms")).absolute()
     if written.exists() and is_observation_name(written.name):
         raise ConfigurationError(
-            f"{written} is there, and by its name it may be an observation: only an earlier product, "
+            f"{written} is there, and may be an observation by its name: only an earlier product, "
             "such as *_cal.ms, is replaced"
         )
     with progress(ms.name) as say:
