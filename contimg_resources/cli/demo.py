@@ -248,19 +248,21 @@ def _print_night(
             }
         )
         return
+    # A column an observation: so it fits a terminal of 80 characters.
+    headings = (
+        "start (UTC)",
+        "state",
+        "caltable set",
+        "rms, expected (mJy)",
+        "beam (arcsec)",
+        "sources > 10 sigma",
+        "flux / truth",
+        "offset (arcsec)",
+    )
+    keys, *lines = zip(*(_cells(row) for row in rows), strict=True)
     print_table(
-        (
-            "observation",
-            "start (UTC)",
-            "state",
-            "caltable set",
-            "rms (mJy), expected",
-            "beam (arcsec)",
-            "sources > 10 sigma",
-            "flux / truth",
-            "offset (arcsec)",
-        ),
-        [_cells(row) for row in rows],
+        ("observation", *("-" if key is None else str(key) for key in keys)),
+        [(heading, *line) for heading, line in zip(headings, lines, strict=True)],
         title="Second act: a simulated night",
     )
     for failure in failures:
@@ -271,12 +273,14 @@ def _print_night(
 def _cells(row: "NightRow") -> tuple[object, ...]:
     key = row.record.key if row.record else None
     state = row.record.state if row.record else "never arrived"
+    # With a space, so that it is folded there.
+    start = row.name.replace("T", " ")
     if row.image is None or row.recovered is None:
-        return (key, row.name, state, None, None, None, None, None, None)
+        return (key, start, state, None, None, None, None, None, None)
     statistics, found = row.image.statistics, row.recovered
     return (
         key,
-        row.name,
+        start,
         state,
         row.caltables,
         f"{1e3 * statistics.rms_jy:.2f}, {1e3 * statistics.expected_rms_jy:.2f}",
