@@ -22,7 +22,7 @@ from contimg_resources.products.store import ProductsStore
 from contimg_resources.simulation.night import NightSpec, plan_night
 from contimg_resources.simulation.observation import observation_name, pointings_deg
 from contimg_resources.simulation.sky import REFERENCE_GHZ, sources_near
-from contimg_resources.simulation.spec import PRESETS, RfiSpec, Size
+from contimg_resources.simulation.spec import PRESETS, Size
 from contimg_resources.simulation.truth import Truth
 
 #: A source counts as one that must be recovered from this many times the rms.
@@ -37,7 +37,6 @@ DEMO_NIGHT = NightSpec(
     seed=1,
     n_targets=1,
     n_targets_before=1,
-    rfi=RfiSpec(),
     dead_antennas=(PRESETS[Size.SMALL][0][3],),
 )
 

@@ -4,11 +4,13 @@ Belongs here: tclean's parameters and its images as arrays. Doesn't: anything ot
 """
 
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from contimg_resources.casa.progress import report_progress
 from contimg_resources.casa.tasks import call_task
 from contimg_resources.errors import ImagingFailed
 from contimg_resources.imaging.engine import Deconvolution, Floats, RawImages
@@ -18,10 +20,35 @@ from contimg_resources.imaging.model import Beam
 #: a typical w inside the primary beam has a fifth of it. Each plane costs 0.2 s.
 _PHASE_ERROR_RAD = 0.6
 _PLANES = (8, 256)
-#: Point sources alone stand a larger loop gain than tclean's 0.1, in half of the time.
-_GAIN = 0.25
-#: Deeper minor cycles than tclean's 1.0: fewer major ones, which cost the time.
-_CYCLE_FACTOR = 0.35
+
+
+@dataclass(frozen=True)
+class _Pace:
+    """How boldly CLEAN goes.
+
+    Parameters
+    ----------
+    gain : float
+        Loop gain.
+    cycle_factor : float
+        tclean's ``cyclefactor``: how early a minor cycle ends.
+    cycles : int
+        Major cycles, in units of those that the task allows.
+    """
+
+    gain: float
+    cycle_factor: float
+    cycles: int
+
+
+#: Point sources alone stand a larger gain than tclean's 0.1, and deeper minor cycles than its 1.0:
+#: fewer major cycles, which cost the time.
+_BOLD = _Pace(gain=0.25, cycle_factor=0.35, cycles=1)
+#: For fields where that diverges: beside a calibrator what is left of it can't be CLEANed away.
+_CAREFUL = _Pace(gain=0.1, cycle_factor=1.5, cycles=3)
+#: tclean's stop codes for a peak residual that grew to three times the last, or the least, one.
+_DIVERGED = (5, 6)
+
 #: The restoring beam is fitted to the main lobe above this. tclean's 0.35 takes in the plateau
 #: around a sparse array's main lobe; a Gaussian fitted to what CLEAN leaves of a source, which has
 #: the shape of the main lobe, then shows 0.76 of it, and faint sources come out too faint.
@@ -34,7 +61,27 @@ class TcleanEngine:
     name = "casa"
 
     def deconvolve(self, task: Deconvolution) -> RawImages:
-        """Grid, CLEAN and restore; see `contimg_resources.imaging.engine`."""
+        """Grid, CLEAN and restore; see `contimg_resources.imaging.engine`.
+
+        Raises
+        ------
+        ImagingFailed
+            If CLEAN diverges, also when it goes carefully.
+        """
+        made = self._clean(task, _BOLD)
+        if made is None:
+            report_progress("CLEAN diverged; again with care")
+            made = self._clean(task, _CAREFUL)
+        if made is None:
+            raise ImagingFailed(
+                f"CLEAN of {task.ms} diverges: its residuals grow, so its data or their "
+                "calibration are wrong",
+                path=str(task.ms),
+            )
+        return made
+
+    def _clean(self, task: Deconvolution, pace: _Pace) -> RawImages | None:
+        """Run tclean; None when it diverges."""
         import casatasks
 
         name = Path(tempfile.mkdtemp(dir=".")).resolve() / "clean"
@@ -58,17 +105,19 @@ class TcleanEngine:
             robust=task.robust,
             deconvolver="hogbom",
             niter=task.niter,
-            gain=_GAIN,
+            gain=pace.gain,
             threshold=f"{task.threshold_jy}Jy",
             nsigma=task.threshold_sigma,
-            cyclefactor=_CYCLE_FACTOR,
+            cyclefactor=pace.cycle_factor,
             # Near the threshold tclean goes on and on, a few iterations a cycle.
-            nmajor=task.major_cycles,
+            nmajor=pace.cycles * task.major_cycles,
             psfcutoff=_MAIN_LOBE,
             # The primary beam is applied later, so nothing is masked by tclean's own.
             pblimit=-1e-6,
             savemodel="none",
         )
+        if isinstance(returned, dict) and returned.get("stopcode") in _DIVERGED:
+            return None
         iterations = int(returned.get("iterdone", 0)) if isinstance(returned, dict) else 0
         image, beam = _array(name.with_suffix(".image"), with_beam=True)
         residual, _ = _array(name.with_suffix(".residual"))
