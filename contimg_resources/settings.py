@@ -202,7 +202,12 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _absolute_paths(self) -> "Settings":
         # Daemon, webserver and runs work in different directories.
-        for name, path in (("state", self.state), ("ms_dir", self.ms_dir)):
+        for name, path in (
+            ("state", self.state),
+            ("ms_dir", self.ms_dir),
+            ("arrival.calibrator_list", self.arrival.calibrator_list),
+            ("imaging.reference_catalogue", self.imaging.reference_catalogue),
+        ):
             if path is not None and not path.is_absolute():
                 raise ValueError(f"{name}: {path} must be an absolute path")
         for name, url in (("registry_url", self.registry_url), ("products_url", self.products_url)):

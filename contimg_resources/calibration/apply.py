@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from contimg_resources.calibration import interference
 from contimg_resources.calibration.callib import Band, TableToApply, callib_text, map_windows
+from contimg_resources.calibration.interference import flag_shared_interference
 from contimg_resources.calibration.rfi import (
     FlagCount,
     clip_nonsense,
@@ -295,7 +295,7 @@ def _flag(request: ApplyRequest, partial: Path, ids: set[int]) -> tuple[FlagCoun
     if request.flag_rfi:
         report_progress(f"flagging interference, {applied.fraction:.1%} is flagged before", 0.6)
         # First what all baselines see at once: to tfcrop and rflag it looks like the sky.
-        interference.flag_interference(partial)
+        flag_shared_interference(partial)
         flag_interference(partial, one_direction=request.shift)
         final = count_flags(partial, ids)
         report_progress(f"{final.fraction:.1%} of the data of working antennas is flagged", 0.95)

@@ -6,7 +6,7 @@ they cut (see `.rfi` and `.interference`), nor the input MS, which is never flag
 
 from pathlib import Path
 
-from contimg_resources.calibration import interference
+from contimg_resources.calibration.interference import flag_shared_interference
 from contimg_resources.calibration.rfi import clip_nonsense, flag_interference
 from contimg_resources.casa.tasks import call_task
 
@@ -28,5 +28,5 @@ def flag_before_solving(ms: Path, *, rfi: bool) -> None:
     call_task(casatasks.flagdata, vis=str(ms), mode="manual", autocorr=True, flagbackup=False)
     clip_nonsense(ms)
     if rfi:
-        interference.flag_interference(ms)
+        flag_shared_interference(ms)
         flag_interference(ms, one_direction=False)

@@ -55,7 +55,7 @@ def find_interference(level: Floats) -> NDArray[np.bool_]:
     return np.asarray(cells | channels[None, :] | times[:, None], np.bool_)
 
 
-def flag_interference(ms: Path) -> float:
+def flag_shared_interference(ms: Path) -> float:
     """Flag what all baselines of a working copy see at once. Runs in a CASA process.
 
     Parameters
