@@ -1,6 +1,5 @@
 """NGC5921 goes the whole way of an observation and ends at the observatory's published figures."""
 
-
 import pytest
 from astropy.io import fits
 
