@@ -26,7 +26,7 @@ up: env ## Serve the platform on your own directories until Ctrl-C.
 	@$(BIN)/contimg up $(ARGS)
 
 test: env ## The whole test suite.
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -rs --durations=15 $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -rs --durations=15 $(ARGS)
 
 lint: env ## Format, lint, types, architecture, docstrings.
 	$(BIN)/ruff format --check .

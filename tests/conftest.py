@@ -89,15 +89,3 @@ def pytest_make_collect_report() -> Generator[None, Any, Any]:
     report = yield
     _refuse_skip(report)
     return report
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep each file's tests on one worker, and all that share the real night on the same one.
-
-    Their observations, caltables and images are made once a worker.
-    """
-    for item in items:
-        file = item.path.relative_to(Path(__file__).parent)
-        group = file.parts[0] if file.parts[0] == "e2e" else str(file)
-        item.add_marker(pytest.mark.xdist_group(group))
