@@ -11,17 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
-from scipy.constants import speed_of_light
 
 from contimg_resources.casa.progress import report_progress
 from contimg_resources.directories import whole_directory
 from contimg_resources.errors import ConfigurationError, ImagingFailed
 from contimg_resources.imaging.beam import DriftBeam, dish_of, drift_beam
-from contimg_resources.imaging.drift import (
-    measure_spectral_indices,
-    variation_of,
-    write_steady_copy,
-)
+from contimg_resources.imaging.drift import variation_of, write_steady_copy
 from contimg_resources.imaging.engine import (
     Deconvolution,
     ImagingEngine,
@@ -52,11 +47,10 @@ from contimg_resources.imaging.weighting import Weighting, briggs
 
 Floats = NDArray[np.float64]
 
-#: Sources of so many times the noise have their drift taken out before the final CLEAN.
+_SPEED_OF_LIGHT = 299_792_458.0
+#: Sources of so many times the noise have their drift taken out before the final CLEAN,
 _BRIGHT_SIGMA = 15.0
-#: From so many times the noise on, the brightest source's spectral index is measured.
-_DOMINANT_SIGMA = 2000.0
-#: Bright sources are looked for wherever the primary beam is above this.
+#: wherever the primary beam is above this.
 _LOWEST_BEAM = 0.03
 #: They are looked for in an image with pixels so much larger, in half of the time.
 _COARSER = 1.4
@@ -131,7 +125,7 @@ def make_image(request: ImageRequest) -> ImageResult:
     )
     drifting = _beam_of(seen, weighting, dish_m)
     beam = drifting.on_grid(grid)
-    steady = _steady(engine, task, seen, weighting, drifting, dish_m)
+    steady = _steady(engine, task, seen, drifting, dish_m)
     report_progress(f"{engine.name}: CLEAN down to {1e3 * threshold_jy:.3g} mJy/beam", 0.45)
     raw = engine.deconvolve(steady)
     _check_images(raw, request)
@@ -167,7 +161,6 @@ def _steady(
     engine: ImagingEngine,
     task: Deconvolution,
     seen: Visibilities,
-    weighting: Weighting,
     drifting: DriftBeam,
     dish_m: tuple[float, float],
 ) -> Deconvolution:
@@ -196,16 +189,11 @@ def _steady(
         return task
     report_progress(f"taking the drift of {len(bright)} bright sources out", 0.4)
     copy = Path("steady.ms").resolve()
-    geometry = (weighting, seen.pointings_deg, seen.phase_center_deg, dish_m)
-    # The slope of a source that outshines all others is measured; it makes its sidelobes.
-    outshining = [
-        s.peak_jy >= max(_DOMINANT_SIGMA * noise_jy, 0.5 * bright[0].peak_jy) for s in bright
-    ]
-    index = np.zeros(len(bright))
-    if any(outshining):
-        few = [s for s, outshines in zip(bright, outshining, strict=True) if outshines]
-        index[outshining] = measure_spectral_indices(task.ms, variation_of(few, *geometry))
-    write_steady_copy(task.ms, copy, variation_of(bright, *geometry, index))
+    write_steady_copy(
+        task.ms,
+        copy,
+        variation_of(bright, drifting, seen.pointings_deg, seen.phase_center_deg, dish_m),
+    )
     return replace(task, ms=copy)
 
 
@@ -237,8 +225,8 @@ def choose_grid(
     ra_deg, dec_deg = seen.phase_center_deg
     channels_hz = np.concatenate([b.channels_hz for b in seen.blocks])
     fringe_rad = min(
-        speed_of_light
-        / max(float(b.channels_hz.max() * np.abs(b.uvw_m[:, :2]).max()), speed_of_light)
+        _SPEED_OF_LIGHT
+        / max(float(b.channels_hz.max() * np.abs(b.uvw_m[:, :2]).max()), _SPEED_OF_LIGHT)
         for b in seen.blocks
     )
     if request.image_size is not None and request.cell_arcsec is not None:

@@ -25,6 +25,9 @@ _PIXEL_LOSS = 0.85
 #: Sources nearer than this many major axes are fitted together, up to `_LARGEST_GROUP`.
 _NEAR = 1.5
 _LARGEST_GROUP = 6
+#: A fitted position lies within this many minor axes of its peak, a fitted amplitude between none
+#: and twice the pixel's.
+_MAX_SHIFT = 0.7
 #: The fit uses pixels where the beam is above this.
 _STAMP_LEVEL = 0.4
 
@@ -135,7 +138,11 @@ def _groups(peaks: NDArray[np.int64], radius: float) -> list[list[int]]:
 
 
 def _fit_group(image: Floats, peaks: NDArray[np.int64], form: _Form) -> Floats:
-    """Fit amplitude, x and y of each peak with the beam's shape; shape (n_peaks, 3)."""
+    """Fit amplitude, x and y of each peak with the beam's shape; shape (n_peaks, 3).
+
+    A source stays near its peak and its amplitude near that pixel's: unbound, two components in
+    the sidelobes of a bright source run off to thousands of Jy of opposite sign.
+    """
     x, y = _stamp(image, peaks, form)
     values = image[y, x]
     start = np.column_stack([image[peaks[:, 1], peaks[:, 0]], peaks]).astype(np.float64)
@@ -145,7 +152,14 @@ def _fit_group(image: Floats, peaks: NDArray[np.int64], form: _Form) -> Floats:
         model = sum(a * form(x - x0, y - y0) for a, x0, y0 in p.reshape(-1, 3))
         return np.asarray((model - values) / scale)
 
-    fit = least_squares(misfit, start.ravel(), x_scale=np.tile([scale, 1.0, 1.0], len(peaks)))
+    reach = max(1.0, _MAX_SHIFT * 2.0 * np.sqrt(np.log(2) / max(_widths(form))))
+    room = np.column_stack([start[:, 0], np.full((len(peaks), 2), reach)])
+    fit = least_squares(
+        misfit,
+        start.ravel(),
+        bounds=((start - room).ravel(), (start + room).ravel()),
+        x_scale=np.tile([scale, 1.0, 1.0], len(peaks)),
+    )
     return np.asarray(fit.x).reshape(-1, 3)
 
 
