@@ -1,6 +1,7 @@
 """One simulated observation of perfect antennas and its image, shared by the tests here."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -13,12 +14,27 @@ from contimg_resources.simulation.truth import Truth
 from tests.imaging.imaging_steps import Sky, bring_to_one_centre
 
 
+SPEC = replace(
+    SimulationSpec.of_size(Size.TINY, 60954.6, 33.0, seed=3),
+    gains=GainSpec.perfect(),
+    sky=SkySpec(calibrators=False),
+)
+
+
 @pytest.fixture(scope="session")
 def sky(casa: Casa, tmp_path_factory: pytest.TempPathFactory) -> Sky:
-    spec = SimulationSpec.of_size(Size.TINY, 60954.6, 33.0, seed=3)
-    spec = replace(spec, gains=GainSpec.perfect(), sky=SkySpec(calibrators=False))
-    request = SimulationRequest(spec, tmp_path_factory.mktemp("sky"))
-    ms = casa.run(simulate_observation, request, label="simulate").ms
+    return observed(casa, SPEC, tmp_path_factory.mktemp("sky"))
+
+
+@pytest.fixture(scope="session")
+def quiet_sky(casa: Casa, tmp_path_factory: pytest.TempPathFactory) -> Sky:
+    """The same sky through receivers with a tenth of the noise."""
+    quiet = replace(SPEC, sefd_jy=SPEC.sefd_jy / 10)
+    return observed(casa, quiet, tmp_path_factory.mktemp("quiet-sky"))
+
+
+def observed(casa: Casa, spec: SimulationSpec, directory: Path) -> Sky:
+    ms = casa.run(simulate_observation, SimulationRequest(spec, directory), label="simulate").ms
     return Sky(casa.run(bring_to_one_centre, ms, label="shift"), Truth.load(ms))
 
 

@@ -48,12 +48,27 @@ def test_positions_are_right_within_a_tenth_of_the_beam(
     bright = [m for m in report.matches if m.source.snr > 15]
     assert len(bright) > 30
     assert max(m.offset_arcsec for m in bright) < 0.1 * beam.major_arcsec
-    # At 10 sigma the noise alone moves a source by 0.04 beams (Condon 1997, equation 21).
+    # At 10 sigma the noise alone moves a source by 0.04 beams (Condon 1997, equation 21), and one
+    # of fifty by more than a tenth.
     sigma_beams = [
         m.offset_arcsec / beam.major_arcsec * 2.355 * m.source.snr for m in report.matches
     ]
     assert max(sigma_beams) < 4.5
     assert report.median_offset_arcsec < 0.05 * beam.minor_arcsec
+
+
+def test_only_noise_moves_a_source_of_ten_sigma_by_a_tenth_of_the_beam(
+    report: MatchReport, casa: Casa, quiet_sky: Sky, tmp_path: Path
+) -> None:
+    request = ImageRequest(quiet_sky.ms, tmp_path / "quiet", "quiet")
+    quiet = casa.run(make_image, request, label="image")
+    expected = {m.reference.name for m in report.matches}
+    again = match_image(quiet, quiet_sky.references, min_snr=10.0)
+    found = {m.reference.name: m for m in again.matches}
+    assert expected <= set(found)
+    for name in expected:
+        assert found[name].offset_arcsec < 0.1 * quiet.statistics.beam.minor_arcsec, name
+        assert found[name].flux_ratio == pytest.approx(1.0, abs=0.06), name
 
 
 def test_the_rms_is_what_the_noise_predicts(imaged: ImageResult, sky: Sky) -> None:
