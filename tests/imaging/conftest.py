@@ -13,7 +13,6 @@ from contimg_resources.simulation.spec import GainSpec, SimulationSpec, Size, Sk
 from contimg_resources.simulation.truth import Truth
 from tests.imaging.imaging_steps import Sky, bring_to_one_centre
 
-
 SPEC = replace(
     SimulationSpec.of_size(Size.TINY, 60954.6, 33.0, seed=3),
     gains=GainSpec.perfect(),
