@@ -98,6 +98,12 @@ class CalibrationSettings(_Section):
     max_amplitude_scatter: float = Field(
         0.3, gt=0, description="Largest relative scatter of the amplitude solutions."
     )
+    sky_model: Path | None = Field(
+        None,
+        description="CSV or ECSV of known sources (columns as `arrival.calibrator_list`) that go "
+        "into the model of a solve beside its calibrator; without, gains absorb about 2 / N of "
+        "their flux density with N antennas.",
+    )
     plotms: bool = Field(
         True, description="Draw casaplotms diagnostics too, where its libraries are present."
     )
@@ -206,6 +212,7 @@ class Settings(BaseSettings):
             ("state", self.state),
             ("ms_dir", self.ms_dir),
             ("arrival.calibrator_list", self.arrival.calibrator_list),
+            ("calibration.sky_model", self.calibration.sky_model),
             ("imaging.reference_catalogue", self.imaging.reference_catalogue),
         ):
             if path is not None and not path.is_absolute():

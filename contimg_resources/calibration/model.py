@@ -79,6 +79,8 @@ class SolveRequest:
         Preferred reference antennas, intervals and gates.
     recipe : SolveRecipe
         What is solved.
+    background : tuple of Calibrator
+        Drift scan only: other sources near the calibrator; those in the beam go into the model.
     plots : Path or None
         Directory for PNG plots of the solutions; None: no plots.
     """
@@ -92,6 +94,7 @@ class SolveRequest:
     transfer_fields: tuple[str, ...] = ()
     settings: CalibrationSettings = field(default_factory=CalibrationSettings)
     recipe: SolveRecipe = SolveRecipe()
+    background: tuple[Calibrator, ...] = ()
     plots: Path | None = None
 
 

@@ -50,10 +50,8 @@ def write_point_model(
     cb: Any = calibrater()
     cb.open(str(ms), compress=False, addcorr=False, addmodel=True)
     cb.close()
+    hands = parallel_hands(ms)
     tb: Any = table()
-    tb.open(str(ms / "POLARIZATION"), nomodify=True)
-    hands = np.isin(np.asarray(tb.getcell("CORR_TYPE", 0)).ravel(), _PARALLEL_HANDS)
-    tb.close()
     frequencies = channel_frequencies_hz(ms)
     tb.open(str(ms), nomodify=False)
     try:
@@ -74,6 +72,18 @@ def write_point_model(
                 cells = hands[:, None, None] * model[None, :, :]
                 rows.putcol("MODEL_DATA", cells.astype(np.complex64), first, chunk.size)
             rows.close()
+    finally:
+        tb.close()
+
+
+def parallel_hands(ms: Path) -> NDArray[np.bool_]:
+    """Tell which correlations of an MS see an unpolarised source, shape (n_correlations,)."""
+    from casatools import table
+
+    tb: Any = table()
+    tb.open(str(ms / "POLARIZATION"), nomodify=True)
+    try:
+        return np.isin(np.asarray(tb.getcell("CORR_TYPE", 0)).ravel(), _PARALLEL_HANDS)
     finally:
         tb.close()
 

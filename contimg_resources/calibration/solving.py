@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from contimg_resources.calibration.background import add_background, background_sources
 from contimg_resources.calibration.chain import Chain
 from contimg_resources.calibration.flagging import flag_before_solving
 from contimg_resources.calibration.fluxscale import transfer_flux
@@ -184,6 +185,10 @@ def _working_copy(request: SolveRequest, work: Path) -> tuple[tuple[int, ...], f
         )
     row_fields = phase_to(request.ms, work, calibrator.ra_deg, calibrator.dec_deg)
     write_point_model(work, calibrator, separations_rad=separations[row_fields])
+    others = background_sources(request.background, calibrator, fields)
+    report_progress(f"{len(others)} other sources in the model", 0.1)
+    center = calibrator.ra_deg, calibrator.dec_deg
+    add_background(work, others, fields, row_fields, center)
     merge_fields(work, calibrator.name)
     return (0,), float(np.degrees(fields.dec_rad.mean()))
 

@@ -116,6 +116,7 @@ def _settings_of_a_demo(directory: Path) -> "Settings":
     os.environ |= {
         "CONTIMG_STATE": str(directory),
         "CONTIMG_SENSORS__INTERVAL_S": "5",
+        "CONTIMG_CALIBRATION__SKY_MODEL": str(_known_sources(directory)),
         "CONTIMG_IMAGING__REFERENCE_CATALOGUE": str(_known_sources(directory)),
         "CONTIMG_CALIBRATION__PLOTMS": "false",
     }

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.constants import speed_of_light
 
 from contimg_resources.instrument.primary_beam import airy_power
 from contimg_resources.observations.calibrators import separation_deg
+from contimg_resources.point_sources import direction_cosines, point_source_visibilities
 from contimg_resources.simulation.gains import GainModel
 from contimg_resources.simulation.rfi import Interference
 from contimg_resources.simulation.sky import Source
@@ -41,30 +41,6 @@ class Baselines:
         """Return all pairs with first <= second (or < without autocorrelations)."""
         first, second = np.triu_indices(n_antennas, 0 if autocorrelations else 1)
         return cls(first.astype(np.int64), second.astype(np.int64))
-
-
-def direction_cosines(
-    ra_deg: Floats, dec_deg: Floats, ra0_deg: float, dec0_deg: float
-) -> tuple[Floats, Floats, Floats]:
-    """Return l (east), m (north) and n - 1 of directions about a phase centre.
-
-    Parameters
-    ----------
-    ra_deg, dec_deg : ndarray of float
-        Directions, degrees.
-    ra0_deg, dec0_deg : float
-        Phase centre, degrees.
-
-    Notes
-    -----
-    ``n - 1 = -(l^2 + m^2) / (1 + n)`` keeps its precision near the centre.
-    """
-    ra, dec = np.radians(ra_deg - ra0_deg), np.radians(dec_deg)
-    dec0 = np.radians(dec0_deg)
-    east = np.cos(dec) * np.sin(ra)
-    north = np.sin(dec) * np.cos(dec0) - np.cos(dec) * np.sin(dec0) * np.cos(ra)
-    toward = np.sin(dec) * np.sin(dec0) + np.cos(dec) * np.cos(dec0) * np.cos(ra)
-    return east, north, -(east**2 + north**2) / (1.0 + toward)
 
 
 def apparent_flux_jy(
@@ -107,25 +83,12 @@ def true_visibilities(
 
     Notes
     -----
-    ``V_ij = sum_s S_s B_s exp(2 pi i nu/c (u_ij l + v_ij m + w_ij (n - 1)))``, in CASA's sign.
-    The exponential is a product of one factor per antenna, so that a channel is one matrix
-    product ``E diag(S B) E^H``. Smearing over channel and integration is left out, as in CASA's
-    own simulator.
+    Smearing over channel and integration is left out, as in CASA's own simulator.
     """
-    n_antennas = len(antenna_uvw_m)
-    if not sources:
-        return np.zeros((frequencies_hz.size, n_antennas, n_antennas), np.complex64)
-    positions = np.array([(s.ra_deg, s.dec_deg) for s in sources])
+    positions = np.array([(s.ra_deg, s.dec_deg) for s in sources]).reshape(-1, 2)
     cosines = np.stack(direction_cosines(positions[:, 0], positions[:, 1], ra0_deg, dec0_deg))
-    path_s = antenna_uvw_m @ cosines / speed_of_light
-    turns = frequencies_hz[:, None, None] * path_s
-    # Whole turns go while still in double precision; what is left fits single precision.
-    turns -= np.round(turns)
-    angle = (2.0 * np.pi * turns).astype(np.float32)
-    phasor = np.empty(angle.shape, np.complex64)
-    phasor.real, phasor.imag = np.cos(angle), np.sin(angle)
-    brightness = apparent_flux_jy(sources, ra0_deg, dec0_deg, frequencies_hz).astype(np.float32)
-    return np.asarray((phasor * brightness[:, None, :]) @ phasor.conj().swapaxes(1, 2))
+    apparent = apparent_flux_jy(sources, ra0_deg, dec0_deg, frequencies_hz)
+    return point_source_visibilities(apparent, cosines, antenna_uvw_m, frequencies_hz)
 
 
 def corrupted_visibilities(

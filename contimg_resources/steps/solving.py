@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from contimg_resources.calibration.background import sources_about
 from contimg_resources.calibration.diagnostics import caltable_plots
 from contimg_resources.calibration.model import Pointing, SolveRequest, SolveResult
 from contimg_resources.calibration.solving import solve_caltables
@@ -15,6 +16,7 @@ from contimg_resources.errors import (
     PlotUnavailable,
 )
 from contimg_resources.naming import check_name, plain_name
+from contimg_resources.observations.calibrator_lists import read_calibrator_list
 from contimg_resources.observations.calibrators import Calibrator
 from contimg_resources.observations.model import Observation
 from contimg_resources.products.model import ObservationState
@@ -82,13 +84,19 @@ def solve_request(
     plots: Path | None = None,
 ) -> SolveRequest:
     """Return the solve of a drift-scan observation on one calibrator, with this site's settings."""
+    calibration = workshop.settings.calibration
+    listed = calibration.sky_model
     return SolveRequest(
         ms=observation.path,
         calibrator=calibrator,
         prefix=prefix,
         pointing=Pointing.DRIFT,
         refant=refant,
-        settings=workshop.settings.calibration,
+        settings=calibration,
+        # The list may be a survey's: what varies has no flux density to put into a model.
+        background=()
+        if listed is None
+        else sources_about(read_calibrator_list(listed, skip_variable=True), calibrator),
         plots=plots,
     )
 

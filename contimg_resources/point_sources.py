@@ -1,0 +1,77 @@
+"""Visibilities of point sources about a phase centre.
+
+Belongs here: the measurement equation of a sky of points, which simulating and calibrating share.
+Doesn't: which sources there are, and the primary beam that they are seen through.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.constants import speed_of_light
+
+Floats = NDArray[np.float64]
+Complex64s = NDArray[np.complex64]
+
+
+def direction_cosines(
+    ra_deg: Floats, dec_deg: Floats, ra0_deg: float, dec0_deg: float
+) -> tuple[Floats, Floats, Floats]:
+    """Return l (east), m (north) and n - 1 of directions about a phase centre.
+
+    Parameters
+    ----------
+    ra_deg, dec_deg : ndarray of float
+        Directions, degrees.
+    ra0_deg, dec0_deg : float
+        Phase centre, degrees.
+
+    Notes
+    -----
+    ``n - 1 = -(l^2 + m^2) / (1 + n)`` keeps its precision near the centre.
+    """
+    ra, dec = np.radians(ra_deg - ra0_deg), np.radians(dec_deg)
+    dec0 = np.radians(dec0_deg)
+    east = np.cos(dec) * np.sin(ra)
+    north = np.sin(dec) * np.cos(dec0) - np.cos(dec) * np.sin(dec0) * np.cos(ra)
+    toward = np.sin(dec) * np.sin(dec0) + np.cos(dec) * np.cos(dec0) * np.cos(ra)
+    return east, north, -(east**2 + north**2) / (1.0 + toward)
+
+
+def point_source_visibilities(
+    apparent_jy: Floats, cosines: Floats, antenna_uvw_m: Floats, frequencies_hz: Floats
+) -> Complex64s:
+    """Return what perfect antennas record of point sources at one moment.
+
+    Parameters
+    ----------
+    apparent_jy : ndarray of float, shape (frequencies, sources)
+        Flux densities as seen through the primary beam, Jy.
+    cosines : ndarray of float, shape (3, sources)
+        l, m and n - 1 about the phase centre (see `direction_cosines`).
+    antenna_uvw_m : ndarray of float, shape (antennas, 3)
+        UVW of each antenna, metres, such that a baseline's UVW is its first antenna's minus its
+        second's (the convention of a MeasurementSet).
+    frequencies_hz : ndarray of float, shape (frequencies,)
+        Channel centres, Hz.
+
+    Returns
+    -------
+    ndarray of complex, shape (frequencies, antennas, antennas)
+        Jy; the same in both polarisations.
+
+    Notes
+    -----
+    ``V_ij = sum_s S_s exp(2 pi i nu/c (u_ij l + v_ij m + w_ij (n - 1)))``, in CASA's sign. The
+    exponential is a product of one factor per antenna, so that a channel is one matrix product
+    ``E diag(S) E^H``.
+    """
+    n_antennas = len(antenna_uvw_m)
+    if not cosines.size:
+        return np.zeros((frequencies_hz.size, n_antennas, n_antennas), np.complex64)
+    turns = frequencies_hz[:, None, None] * (antenna_uvw_m @ cosines / speed_of_light)
+    # Whole turns go while still in double precision; what is left fits single precision.
+    turns -= np.round(turns)
+    angle = (2.0 * np.pi * turns).astype(np.float32)
+    phasor = np.empty(angle.shape, np.complex64)
+    phasor.real, phasor.imag = np.cos(angle), np.sin(angle)
+    brightness = apparent_jy.astype(np.float32)
+    return np.asarray((phasor * brightness[:, None, :]) @ phasor.conj().swapaxes(1, 2))
