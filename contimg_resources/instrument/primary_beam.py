@@ -1,10 +1,9 @@
 """The primary beam: the Airy pattern of a dish with a central blockage.
 
-Belongs here: power against angle and frequency, and its mean over a drift.
-Doesn't: grids and images (see `contimg_resources.imaging`).
+Belongs here: power against angle and frequency.
+Doesn't: its mean over a drift, grids and images (see `contimg_resources.imaging.beam`).
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -50,47 +49,6 @@ def airy_power(
     ratio = blockage_diameter_m / dish_diameter_m
     voltage = (_jinc(x) - ratio**2 * _jinc(ratio * x)) / (1.0 - ratio**2)
     return np.asarray(voltage**2, dtype=np.float64)
-
-
-def drift_averaged_power(
-    separations_rad: Sequence[Any] | Floats,
-    frequency_hz: float,
-    weights: Sequence[float] | None = None,
-    dish_diameter_m: float = DISH_DIAMETER_M,
-    blockage_diameter_m: float = BLOCKAGE_DIAMETER_M,
-) -> Floats:
-    """Return the mean power over the pointings of a drift scan.
-
-    Parameters
-    ----------
-    separations_rad : sequence of array_like
-        For each pointing the angles from its centre, radians; all of one shape.
-    frequency_hz : float
-        Frequency, Hz.
-    weights : sequence of float, optional
-        Weight of each pointing, such as its unflagged data; equal by default.
-    dish_diameter_m, blockage_diameter_m : float
-        See `airy_power`.
-
-    Returns
-    -------
-    ndarray of float
-        Weighted mean power, of the shape of one element of `separations_rad`.
-
-    Raises
-    ------
-    ValueError
-        If there are no pointings or all weights are zero.
-    """
-    share = np.ones(len(separations_rad)) if weights is None else np.asarray(weights, np.float64)
-    if not share.sum() > 0:
-        raise ValueError("a drift-averaged beam needs at least one pointing with weight")
-    share = share / share.sum()
-    total = np.zeros(np.shape(separations_rad[0]), dtype=np.float64)
-    # One pointing at a time: a 2400 x 2400 grid of 24 pointings would take 1.1 GB at once.
-    for weight, separation in zip(share, separations_rad, strict=True):
-        total += weight * airy_power(separation, frequency_hz, dish_diameter_m, blockage_diameter_m)
-    return total
 
 
 def _jinc(x: Floats) -> Floats:

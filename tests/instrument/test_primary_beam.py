@@ -7,7 +7,7 @@ from scipy.integrate import quad
 from scipy.special import j0
 
 from contimg_resources.instrument import dsa110
-from contimg_resources.instrument.primary_beam import airy_power, drift_averaged_power
+from contimg_resources.instrument.primary_beam import airy_power
 
 
 @pytest.mark.parametrize("degrees", [0.3, 1.0, 1.4, 2.5])
@@ -29,21 +29,6 @@ def test_full_width_at_half_power_is_that_of_dsa110_at_1400_mhz() -> None:
 
 def test_power_at_the_centre_is_one_at_every_frequency() -> None:
     assert_allclose(airy_power(0.0, np.array([1.31e9, 1.5e9])), 1.0)
-
-
-def test_a_drift_lowers_the_beam_at_its_middle() -> None:
-    pointings = np.radians(np.linspace(-0.64, 0.64, 24))
-    averaged = drift_averaged_power(np.abs(pointings)[:, None], 1.4e9)
-    assert 0.90 < averaged[0] < 0.97
-    assert_allclose(averaged[0], airy_power(np.abs(pointings), 1.4e9).mean(), rtol=1e-12)
-
-
-def test_a_pointing_without_data_does_not_count() -> None:
-    separations = np.radians([[0.1], [2.0]])
-    averaged = drift_averaged_power(separations, 1.4e9, weights=[3.0, 0.0])
-    assert_allclose(averaged, airy_power(separations[0], 1.4e9))
-    with pytest.raises(ValueError, match="at least one pointing"):
-        drift_averaged_power(separations, 1.4e9, weights=[0.0, 0.0])
 
 
 def test_ninety_six_of_117_stations_are_active_and_antenna_names_are_not_ids() -> None:
