@@ -17,6 +17,9 @@ from contimg_resources.casa.plotms import (
     unpack_plotter,
 )
 from contimg_resources.errors import PlotUnavailable
+from contimg_resources.settings import Settings
+from contimg_resources.steps import Workshop, arrive, solve_observation
+from tests.conftest import TinyNight
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +46,28 @@ def running_plotters(application: Path, casa: Casa) -> list[str]:
         if str(application / "usr/bin/casaplotms") in command and str(casa.logs) in command:
             found.append(entry.name)
     return found
+
+
+@pytest.mark.slow
+@pytest.mark.plotms
+def test_a_solve_draws_its_caltables(
+    tiny_night: TinyNight, plotter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    workshop = Workshop.from_settings(Settings(state=tmp_path / "state"))
+    key = arrive(workshop, tiny_night.calibrator).observation.key
+    solved = solve_observation(workshop, key)
+    assert not [note for note in solved.notes if "casaplotms" in note]
+    kinds = ("kcal_delay", "bacal_amp", "bpcal_phase", "gacal_amp", "gpcal_phase")
+    kinds = (*kinds, "2gcal_amp", "2gcal_phase")
+    assert [p.name for p in solved.diagnostics] == [
+        f"plotms_{solved.set.name}_{kind}.png" for kind in kinds
+    ]
+    for png in solved.diagnostics:
+        with Image.open(png) as image:
+            assert image.width > 500
+            # Axes and letters alone have some ten colours; each antenna's points have their own.
+            assert len(image.convert("RGB").getcolors(1 << 24)) > 20, png.name
 
 
 @pytest.mark.plotms
