@@ -13,7 +13,12 @@ from contimg_assets.calibration import calibrated_ms, caltable_set
 from contimg_assets.imaging import image_5min
 from contimg_assets.jobs import executor, image_job, log_job, nightly_log, solve_job
 from contimg_assets.observations import incoming_ms, observation_log
-from contimg_assets.sensors import build_observation_sensor, build_waiting_sensor, run_failures
+from contimg_assets.sensors import (
+    build_observation_sensor,
+    build_waiting_sensor,
+    run_cancellations,
+    run_failures,
+)
 from contimg_resources.settings import Settings, load_settings
 from contimg_resources.steps.resource import WorkshopResource
 
@@ -35,7 +40,12 @@ def build_defs(
         assets=[incoming_ms, caltable_set, calibrated_ms, image_5min, observation_log],
         jobs=[solve_job, image_job, log_job],
         schedules=[nightly_log],
-        sensors=[build_observation_sensor(pace), build_waiting_sensor(pace), run_failures],
+        sensors=[
+            build_observation_sensor(pace),
+            build_waiting_sensor(pace),
+            run_failures,
+            run_cancellations,
+        ],
         resources={"workshop": WorkshopResource(), **(resource_overrides or {})},
         executor=executor,
     )

@@ -69,6 +69,17 @@ def failed_steps(context: dg.RunFailureSensorContext) -> list[tuple[str, str]]:
     return found or [("run", context.failure_event.message or "the run failed without a message")]
 
 
+def interrupted_step(context: dg.RunStatusSensorContext) -> str:
+    """Return the step that a cancelled run was at; its first asset when it was at none yet."""
+    for entry in context.instance.all_logs(
+        context.dagster_run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE
+    ):
+        if step := entry.get_dagster_event().step_key:
+            return step
+    planned = sorted(key.to_user_string() for key in context.dagster_run.asset_selection or ())
+    return planned[0] if planned else "run"
+
+
 def _failed_checks(context: dg.RunFailureSensorContext) -> dict[str, str]:
     """Return what the failed blocking checks of each step said."""
     said: dict[str, list[str]] = {}

@@ -14,7 +14,7 @@ from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 from dagster._core.storage.tags import PARTITION_NAME_TAG, PRIORITY_TAG, RUN_KEY_TAG
 
 from contimg_assets.descriptions import describe_arrival
-from contimg_assets.failures import failed_steps
+from contimg_assets.failures import failed_steps, interrupted_step
 from contimg_assets.jobs import (
     DAY_TAG,
     LIVE_PRIORITY,
@@ -26,12 +26,16 @@ from contimg_assets.jobs import (
 from contimg_assets.partitions import add_requests, calibration_mjd, observation_mjd
 from contimg_resources.errors import ContimgError
 from contimg_resources.settings import SensorSettings
+from contimg_resources.steps import Workshop
 from contimg_resources.steps.resource import WorkshopParam
 from contimg_resources.steps.starting import Open, open_observations, record_failure
 from contimg_resources.steps.watching import Memory, look
 
 #: Reading an MS takes seconds; a tick must end well within a minute.
 LOOK_BUDGET_S = 20.0
+
+#: So soon a run that ended badly is in its observation's history.
+_TELLING_INTERVAL_S = 10
 
 
 def build_observation_sensor(pace: SensorSettings) -> dg.SensorDefinition:
@@ -107,23 +111,40 @@ def build_waiting_sensor(pace: SensorSettings) -> dg.SensorDefinition:
 
 @dg.run_failure_sensor(
     name="run_failures",
+    minimum_interval_seconds=_TELLING_INTERVAL_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Writes into an observation's history which step of it failed, and why.",
 )
 def run_failures(context: dg.RunFailureSensorContext, workshop: WorkshopParam) -> None:
     """Tell the products store what failed: also when the run's process could not do so itself."""
-    key = context.dagster_run.tags.get(PARTITION_NAME_TAG)
-    if key is None or context.dagster_run.job_name == log_job.name:
-        return
     for step, reason in failed_steps(context):
-        context.log.error(f"{key}: {step} failed: {reason}")
-        try:
-            record_failure(
-                workshop, key, step=step, reason=reason, run_id=context.dagster_run.run_id
-            )
-        except ContimgError as error:
-            # A key that somebody typed: there is no observation to tell it of.
-            context.log.error(error.message)
+        _record(context, workshop, step, reason)
+
+
+@dg.run_status_sensor(
+    run_status=dg.DagsterRunStatus.CANCELED,
+    name="run_cancellations",
+    minimum_interval_seconds=_TELLING_INTERVAL_S,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Writes into an observation's history that somebody cancelled a run of it.",
+)
+def run_cancellations(context: dg.RunStatusSensorContext, workshop: WorkshopParam) -> None:
+    """Tell the products store what was cancelled: it isn't started again by itself."""
+    step = interrupted_step(context)
+    _record(context, workshop, step, "cancelled by hand; materialize it to start it again")
+
+
+def _record(context: dg.RunStatusSensorContext, workshop: Workshop, step: str, reason: str) -> None:
+    run = context.dagster_run
+    key = run.tags.get(PARTITION_NAME_TAG)
+    if key is None or run.job_name == log_job.name:
+        return
+    context.log.error(f"{key}: {step} failed: {reason}")
+    try:
+        record_failure(workshop, key, step=step, reason=reason, run_id=run.run_id)
+    except ContimgError as error:
+        # A key that somebody typed: there is no observation to tell it of.
+        context.log.error(error.message)
 
 
 def _solve_key(observation: Open) -> str:

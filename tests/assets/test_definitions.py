@@ -115,6 +115,7 @@ def test_every_sensor_and_the_schedule_run_from_the_start(definitions: dg.Defini
         "observation_sensor",
         "waiting_sensor",
         "run_failures",
+        "run_cancellations",
     }
     assert all(s.default_status == dg.DefaultSensorStatus.RUNNING for s in repository.sensor_defs)
     assert all(

@@ -1,4 +1,4 @@
-"""A short simulated night through the real daemon and webserver, shared by all tests here."""
+"""Observations through the real daemon and webserver, and a browser to look at them."""
 
 import shutil
 import time
@@ -15,6 +15,19 @@ from contimg_resources.products.model import ObservationState
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.settings import Settings
 from contimg_resources.simulation.night import NightSpec, simulate_night
+
+CHROMIUM = Path("/usr/bin/chromium")
+CHROMIUM_FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+
+
+def needs_browser(test: Callable[..., None]) -> Callable[..., None]:
+    """Mark a test that looks through Chromium; skipped where there is none."""
+    missing = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is not installed")
+    return pytest.mark.browser(missing(test))
+
 
 ENVIRONMENT = {
     "CONTIMG_SENSORS__INTERVAL_S": "2",
@@ -69,6 +82,14 @@ query Checks($path: [String!]!) {
 }
 """
 
+_EVALUATIONS = """
+query Evaluations($asset: AssetKeyInput!, $check: String!) {
+  assetCheckExecutions(assetKey: $asset, checkName: $check, limit: 100) {
+    evaluation { success severity description partition }
+  }
+}
+"""
+
 _LAUNCH = """
 mutation Launch($job: String!, $tags: [ExecutionTag!]!) {
   launchRun(executionParams: {
@@ -78,6 +99,17 @@ mutation Launch($job: String!, $tags: [ExecutionTag!]!) {
     executionMetadata: {tags: $tags}
   }) {
     __typename
+    ... on PythonError { message }
+  }
+}
+"""
+
+
+_TERMINATE = """
+mutation Terminate($run: String!) {
+  terminateRun(runId: $run, terminatePolicy: SAFE_TERMINATE) {
+    __typename
+    ... on TerminateRunFailure { message }
     ... on PythonError { message }
   }
 }
@@ -140,11 +172,23 @@ class Night:
         checks = answer["assetNodeOrError"]["assetChecksOrError"]["checks"]
         return {c["name"]: c["executionForLatestMaterialization"] or {} for c in checks}
 
+    def evaluations(self, asset: str, check: str, partition: str) -> list[dict[str, Any]]:
+        """Return how a check ended for one partition, newest first."""
+        variables = {"asset": {"path": [asset]}, "check": check}
+        found = self.platform.graphql.query(_EVALUATIONS, variables)["assetCheckExecutions"]
+        said = [execution["evaluation"] for execution in found if execution["evaluation"]]
+        return [evaluation for evaluation in said if evaluation["partition"] == partition]
+
     def launch(self, job: str, partition: str) -> None:
         """Start a job for one partition, as the Materialize button does."""
         tags = [{"key": "dagster/partition", "value": partition}]
         answer = self.platform.graphql.query(_LAUNCH, {"job": job, "tags": tags})["launchRun"]
         assert answer["__typename"] == "LaunchRunSuccess", answer
+
+    def terminate(self, run_id: str) -> None:
+        """End a run, as the Terminate button does."""
+        answer = self.platform.graphql.query(_TERMINATE, {"run": run_id})["terminateRun"]
+        assert answer["__typename"] == "TerminateRunSuccess", answer
 
     def runs(self, job: str) -> list[DagsterRun]:
         """Return a job's runs, oldest first."""
@@ -225,3 +269,29 @@ def _all_imaged(night: Night) -> bool:
     return set(night.materializations("image_5min")) == night.keys and all(
         run.over for run in night.platform.runs()
     )
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=str(CHROMIUM), args=list(CHROMIUM_FLAGS))
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[Callable[[Night, str], Any]]:
+    """Open pages of a platform; afterwards nothing may have gone wrong in any of them."""
+    page = browser.new_page(viewport={"width": 1840, "height": 900})
+    wrong: list[str] = []
+    page.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+
+    def go(night: Night, path: str) -> Any:
+        page.goto(f"{night.platform.address}{path}")
+        return page
+
+    yield go
+    page.close()
+    assert wrong == []

@@ -38,6 +38,7 @@ def test_dagster_dev_serves_the_platform_with_its_sensors_on(tmp_path: Path) -> 
             "observation_sensor": "RUNNING",
             "waiting_sensor": "RUNNING",
             "run_failures": "RUNNING",
+            "run_cancellations": "RUNNING",
         }
         assert (state / "schedules").is_dir(), "its storage is where the state is"
     finally:

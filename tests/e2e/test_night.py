@@ -1,11 +1,21 @@
-"""A night through the real daemon: what arrives is calibrated and imaged, and nothing is lost."""
+"""A night through the real daemon: what arrives is calibrated and imaged, and nothing is lost.
+
+What a user sees of it in the browser is here too: a file's tests go to one worker, so that there is
+one night.
+"""
 
 import base64
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from contimg_resources.products.model import ObservationState
+from tests.e2e.conftest import needs_browser
+
+GROUPS = ("arrival", "calibration", "imaging", "log")
+ASSETS = ("incoming_ms", "caltable_set", "calibrated_ms", "image_5min", "observation_log")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -89,3 +99,61 @@ def test_the_log_of_the_day_sums_it_up(night: Any) -> None:
     assert log["mjd_day"] == 60954
     assert log["n_caltable_sets"] == 1
     assert log["observed_h"] == pytest.approx(3 * 309.24 / 3600, rel=1e-3)
+
+
+@needs_browser
+def test_the_lineage_page_shows_the_way_of_the_night(
+    open_page: Callable[..., Any], night: Any, tmp_path: Path
+) -> None:
+    expanded = ",".join(f"global@global:{group}" for group in GROUPS)
+    page = open_page(night, f"/asset-groups?expanded={expanded}")
+    for asset in ASSETS:
+        page.locator("foreignObject").get_by_text(asset, exact=True).first.wait_for()
+    page.wait_for_timeout(1500)
+    page.screenshot(path=tmp_path / "lineage.png")
+
+
+@needs_browser
+def test_the_page_of_an_image_shows_the_image(
+    open_page: Callable[..., Any], night: Any, tmp_path: Path
+) -> None:
+    page = open_page(night, f"/assets/image_5min?view=partitions&partition={night.late}")
+    at_once = page.locator("img[src^='data:image/svg+xml,']").first
+    at_once.wait_for()
+    assert at_once.evaluate("image => image.complete && image.naturalWidth") == 320
+    page.get_by_text("rms_mjy", exact=True).first.wait_for()
+    page.wait_for_timeout(1000)
+    page.screenshot(path=tmp_path / "image.png")
+    page.get_by_text("[Show Markdown]").first.click()
+    finer = page.locator("img[src^='data:image/png;base64,']").first
+    finer.wait_for()
+    assert finer.evaluate("image => image.complete && image.naturalWidth") > 100
+
+
+@needs_browser
+def test_the_checks_page_lists_every_check(
+    open_page: Callable[..., Any], night: Any, tmp_path: Path
+) -> None:
+    page = open_page(night, "/assets/image_5min?view=checks")
+    for check in ("image_rms", "beam_sane", "known_fluxes", "astrometry"):
+        page.get_by_text(check, exact=True).first.wait_for()
+    page.screenshot(path=tmp_path / "checks.png")
+
+
+@needs_browser
+def test_no_sign_up_window_and_no_address_beyond_this_machine(browser: Any, night: Any) -> None:
+    page = browser.new_page()
+    elsewhere: list[str] = []
+    page.on(
+        "request",
+        lambda r: (
+            None
+            if r.url.startswith((night.platform.address, "data:", "blob:"))
+            else elsewhere.append(r.url)
+        ),
+    )
+    page.goto(f"{night.platform.address}/asset-groups")
+    page.locator("foreignObject").first.wait_for()
+    assert page.get_by_text("Sign up", exact=False).count() == 0
+    page.close()
+    assert elsewhere == []
