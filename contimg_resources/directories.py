@@ -14,6 +14,10 @@ from pathlib import Path
 
 _STALE_S = 86_400.0
 
+#: Environment variable with a directory that gets a link to every directory being written: so
+#: whoever kills this process can remove what it had no time to.
+UNFINISHED_VARIABLE = "CONTIMG_UNFINISHED"
+
 
 @contextmanager
 def whole_directory(place: Path) -> Iterator[Path]:
@@ -37,6 +41,8 @@ def whole_directory(place: Path) -> Iterator[Path]:
     _sweep(place)
     # A directory of its own per call: two writers of one product never write into each other's.
     room = Path(tempfile.mkdtemp(prefix=f".{place.name}.", suffix=".partial", dir=place.parent))
+    if links := os.environ.get(UNFINISHED_VARIABLE):
+        (Path(links) / room.name).symlink_to(room.absolute())
     try:
         partial = room / f"{place.name}.partial"
         yield partial
@@ -74,8 +80,21 @@ def replace_directory(new: Path, place: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
+def remove_unfinished(links: Path) -> None:
+    """Remove what a process that is gone was writing with `whole_directory`.
+
+    Parameters
+    ----------
+    links : Path
+        The directory that its environment named.
+    """
+    for link in links.iterdir():
+        # Of what was finished the link leads nowhere.
+        shutil.rmtree(link.resolve(), ignore_errors=True)
+
+
 def _sweep(place: Path) -> None:
-    # What a killed process left of this product; a day is longer than any step may run.
+    # What a process left that was killed with its caller; a day is longer than any step may run.
     for left in place.parent.glob(f".{place.name}.*"):
         if left.suffix in (".partial", ".old") and time.time() - left.stat().st_mtime > _STALE_S:
             shutil.rmtree(left, ignore_errors=True)

@@ -23,6 +23,7 @@ from pydantic import TypeAdapter
 
 from contimg_resources.casa.progress import PROGRESS_FD_VARIABLE
 from contimg_resources.casa.siteconfig import write_site_config
+from contimg_resources.directories import UNFINISHED_VARIABLE, remove_unfinished
 from contimg_resources.errors import CasaCrashed, CasaError, CasaTimeout, ContimgError
 
 A = TypeVar("A")
@@ -122,14 +123,19 @@ class Casa:
         timeout_s: float | None,
     ) -> R:
         exchange = workdir / ".exchange"
-        exchange.mkdir()
+        unfinished = exchange / "unfinished"
+        unfinished.mkdir(parents=True)
         hints = {k: v for k, v in function.__annotations__.items() if k != "return"}
         request = {
             "target": f"{function.__module__}:{function.__qualname__}",
             "argument": TypeAdapter(next(iter(hints.values()))).dump_python(argument, mode="json"),
         }
         (exchange / "request.json").write_text(json.dumps(request))
-        status = self._supervise(workdir, exchange, label, progress, timeout_s or self.timeout_s)
+        try:
+            limit_s = timeout_s or self.timeout_s
+            status = self._supervise(workdir, exchange, label, progress, limit_s)
+        finally:
+            remove_unfinished(unfinished)
         result = exchange / "result.json"
         if not result.is_file():
             raise self._death(request["target"], status, label)
@@ -147,6 +153,7 @@ class Casa:
         progress_read, progress_write = os.pipe()
         environment = self._environment(workdir, label)
         environment[PROGRESS_FD_VARIABLE] = str(progress_write)
+        environment[UNFINISHED_VARIABLE] = str(exchange / "unfinished")
         command = [
             *(sys.executable, "-I", "-S", str(Path(__file__).with_name("supervisor.py"))),
             str(death_read),

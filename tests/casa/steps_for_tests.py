@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contimg_resources.casa.progress import report_progress
+from contimg_resources.directories import whole_directory
 from contimg_resources.errors import CalibrationFailed
 
 
@@ -58,3 +59,11 @@ def linger(pid_file: Path) -> None:
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     pid_file.write_text(f"{os.getpid()} {child.pid}")
     time.sleep(600)
+
+
+def linger_over_a_product(place: Path) -> None:
+    """Begin a directory that shall be whole, and outstay."""
+    with whole_directory(place) as partial:
+        partial.mkdir()
+        (partial / "half").write_text("half")
+        time.sleep(600)

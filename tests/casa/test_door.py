@@ -77,6 +77,12 @@ def test_a_step_over_its_time_is_ended_with_its_children(casa: Casa, tmp_path: P
     assert wait_until_gone(pids) == []
 
 
+def test_a_step_that_is_ended_leaves_no_half_of_its_product(casa: Casa, tmp_path: Path) -> None:
+    with pytest.raises(CasaTimeout):
+        casa.run(steps.linger_over_a_product, tmp_path / "whole.ms", label="half", timeout_s=3)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_kill_minus_nine_of_the_caller_leaves_nothing_running(tmp_path: Path) -> None:
     pid_file = tmp_path / "pids"
     program = (
