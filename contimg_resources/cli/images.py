@@ -76,8 +76,10 @@ def scan(
             time.sleep(_BETWEEN_LOOKS_S)
             seen = _look(workshop, seen.memory)
             remark(seen.words)
-        done = _work_off(workshop, solve, say)
-    _report(workshop, done, as_json)
+        for name, reason in seen.growing.items():
+            remark(f"{name}.ms is left for the next scan: {reason}")
+        failed = _work_off(workshop, solve, say, set())
+    _report(workshop, failed, as_json)
 
 
 @app.command()
@@ -94,24 +96,31 @@ def watch(
 ) -> None:
     """Calibrate and image observations as they arrive, until Ctrl-C.
 
+    Whatever Ctrl-C or SIGTERM interrupts leaves nothing behind, and is begun anew by the next watch
+    or scan. Exit code 130 and 143.
+
     Example: `contimg images watch --ms-dir /data/ms/5min --out-dir /data/images/5min --solve`
     """
     from contimg_resources.steps.watching import Memory
 
     workshop = _workshop(ms_dir, out_dir, db, products_db)
-    memory, said = Memory(), ""
-    with progress("images watch") as say:
-        say(f"looking at {workshop.settings.incoming_dir}", None)
-        while True:
-            seen = _look(workshop, memory)
-            memory = seen.memory
-            if seen.words != said:
-                # A watch goes on for months: its log tells what changed, not that nothing did.
-                remark(seen.words)
-            said = seen.words
-            _work_off(workshop, solve, say, tell_images=True)
-            say(f"waiting for observations in {workshop.settings.incoming_dir}", None)
-            time.sleep(interval_s or workshop.settings.sensors.interval_s)
+    memory, said, unsolved = Memory(), "", set[str]()
+    try:
+        with progress("images watch") as say:
+            say(f"looking at {workshop.settings.incoming_dir}", None)
+            while True:
+                seen = _look(workshop, memory)
+                memory = seen.memory
+                if seen.words != said:
+                    # A watch goes on for months: its log tells what changed, not that nothing did.
+                    remark(seen.words)
+                said = seen.words
+                _work_off(workshop, solve, say, unsolved, tell_images=True)
+                say(f"waiting for observations in {workshop.settings.incoming_dir}", None)
+                time.sleep(interval_s or workshop.settings.sensors.interval_s)
+    except (KeyboardInterrupt, SystemExit):
+        remark("images watch: stopped")
+        raise
 
 
 def _workshop(
@@ -144,11 +153,18 @@ def _look(workshop: "Workshop", memory: "Memory") -> "Look":
 
 
 def _work_off(
-    workshop: "Workshop", solve: bool, say: Progress, *, tell_images: bool = False
+    workshop: "Workshop",
+    solve: bool,
+    say: Progress,
+    unsolved: set[str],
+    *,
+    tell_images: bool = False,
 ) -> dict[str, str]:
     """Do what can be done now, calibrators first, in the order of time; return what failed, why.
 
-    With `tell_images`, each image that was made is told as it is there.
+    A calibrator observation whose signature is in `unsolved` isn't solved; one whose solve fails
+    now is added: a solve that crashed leaves nothing in the registry that would tell. With
+    `tell_images`, each image that was made is told as it is there.
     """
     from contimg_resources import steps
     from contimg_resources.products.model import ObservationState
@@ -157,10 +173,13 @@ def _work_off(
     failed: dict[str, str] = {}
     if solve:
         for observation in open_observations(workshop):
-            if observation.is_calibrator and not _is_solved(workshop, observation):
-                _attempt(
-                    workshop, observation.key, "caltable_set", steps.solve_observation, say, failed
-                )
+            signature, key = observation.signature, observation.key
+            if not observation.is_calibrator or signature in unsolved:
+                continue
+            if not _is_solved(workshop, observation) and not _attempt(
+                workshop, key, "caltable_set", steps.solve_observation, say, failed
+            ):
+                unsolved.add(signature)
     for observation in open_observations(workshop):
         key = observation.key
         if observation.caltables is not None and _attempt(
@@ -173,7 +192,7 @@ def _work_off(
                 remark(f"{key} imaged: rms {rms} mJy, beam {beam} arcsec, {n_sources} sources")
             if record.state is ObservationState.FAILED and key not in failed:
                 # The image is there, and a check says that it must not be used.
-                remark(f"{key} image_5min: {record.reason}")
+                remark(f"{key} image_5min failed its checks: {record.reason}")
                 failed[key] = record.reason
     return failed
 
@@ -203,6 +222,9 @@ def _attempt(
         record_failure(workshop, key, step=step, reason=error.message, run_id="")
         failed[key] = error.message
         return False
+    except (KeyboardInterrupt, SystemExit):
+        remark(f"{key} {step} was interrupted")
+        raise
     return True
 
 

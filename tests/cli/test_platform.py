@@ -19,6 +19,9 @@ from contimg_resources.cli.platform import (
 )
 from contimg_resources.errors import PlatformError
 
+sys.path.insert(0, str(Path(__file__).parent))
+from live_processes import processes_of
+
 ROOT = Path(__file__).parents[2]
 DEFINITIONS = """
 import os, time
@@ -58,18 +61,6 @@ def wait_for(path: Path, timeout_s: float = 90.0) -> str:
         assert time.monotonic() < deadline, f"{path} never came"
         time.sleep(0.1)
     return path.read_text()
-
-
-def processes_of(state: Path) -> list[str]:
-    """Command lines of all live processes whose environment names the state directory."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            if f"CONTIMG_STATE={state}".encode() in (entry / "environ").read_bytes().split(b"\0"):
-                found.append((entry / "cmdline").read_text().replace("\0", " "))
-        except (OSError, UnicodeDecodeError):
-            continue
-    return found
 
 
 @pytest.fixture
