@@ -16,6 +16,7 @@ The chain, each table solved with all before it applied on the fly:
 A table that can't be solved ends the solve: nothing stands in for it.
 """
 
+import difflib
 import shutil
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
@@ -157,10 +158,13 @@ def _check(request: SolveRequest) -> None:
         )
     names = antenna_names(request.ms)
     if request.refant not in (AUTO, *names):
-        near = [n for n in request.settings.refants if n in names] or list(names)
+        near = difflib.get_close_matches(request.refant, names, n=3, cutoff=0.5)
+        told = f"; of like names {', '.join(near)}" if near else ""
+        preferred = [n for n in request.settings.refants if n in names][:3]
+        told += f"; preferred are {', '.join(preferred)}" if preferred else ""
         raise CalibrationFailed(
-            f"reference antenna {request.refant!r} is not in {request.ms.name}; there are "
-            f"{', '.join(near[:5])}",
+            f"reference antenna {request.refant!r} is none of the {len(names)} antennas in "
+            f"{request.ms.name}{told}",
             reasons=[f"reference antenna {request.refant} is absent"],
         )
 

@@ -211,7 +211,9 @@ def test_every_table_has_a_plot(solved: SolveResult) -> None:
     assert all(p.read_bytes().startswith(b"\x89PNG") for p in solved.plots)
 
 
-@pytest.mark.parametrize(("refant", "word"), [("104", "flagged"), ("999", "there are 104")])
+@pytest.mark.parametrize(
+    ("refant", "word"), [("104", "flagged"), ("999", r"none of the \d+ antennas")]
+)
 def test_a_named_refant_that_is_dead_or_absent_fails_before_anything_is_written(
     casa: Casa, ms: Path, refant: str, word: str
 ) -> None:
