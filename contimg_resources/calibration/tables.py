@@ -4,9 +4,13 @@ Belongs here: the vocabulary that solving, the registry and applying share.
 Doesn't: anything that opens a table.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+
+#: So many antennas are named in a message; another array differs by a hundred.
+_NAMED = 5
 
 
 class CaltableType(StrEnum):
@@ -95,8 +99,7 @@ class ArrayLayout:
             missing = sorted(set(other.antenna_names) - set(self.antenna_names))
             extra = sorted(set(self.antenna_names) - set(other.antenna_names))
             found.append(
-                f"antennas differ (missing: {', '.join(missing) or 'none'}; "
-                f"extra: {', '.join(extra) or 'none'}; "
+                f"antennas differ (missing: {_listed(missing)}; extra: {_listed(extra)}; "
                 f"{len(self.antenna_names)} against {len(other.antenna_names)})"
             )
         mine, theirs = self.spectral_windows_hz, other.spectral_windows_hz
@@ -107,6 +110,11 @@ class ArrayLayout:
         if not same:
             found.append(f"spectral windows differ ({_describe(mine)} against {_describe(theirs)})")
         return tuple(found)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "") or "none"
 
 
 def _describe(windows: tuple[tuple[float, float, int], ...]) -> str:

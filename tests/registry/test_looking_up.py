@@ -84,6 +84,19 @@ def test_borrowing_happens_only_when_asked_and_is_marked(
     assert not inside.borrowed
 
 
+def test_of_a_foreign_array_a_few_antennas_are_named_and_the_rest_counted(
+    registry: CalibrationRegistry, new_set: Maker
+) -> None:
+    registry.register(new_set("array", types=GP))
+    foreign = ArrayLayout(tuple(f"ea{n:02d}" for n in range(1, 28)), LAYOUT.spectral_windows_hz)
+    with pytest.raises(NoValidCaltables) as refused:
+        registry.active(MJD, layout=foreign)
+    assert (
+        "antennas differ (missing: ea01, ea02, ea03, ea04, ea05 and 22 more; "
+        "extra: 1, 104, 2, 3; 4 against 27)"
+    ) in refused.value.message
+
+
 def test_a_set_of_another_strip_or_array_is_never_applied(
     registry: CalibrationRegistry, new_set: Maker
 ) -> None:
