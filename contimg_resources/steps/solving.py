@@ -1,5 +1,6 @@
 """Solve a calibrator observation into a registered caltable set."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -154,6 +155,10 @@ def solve_observation(
             _new_set(workshop, name, observation, calibrator, None, run_id), reasons
         )
         raise
+    finally:
+        # Without any table it is empty; otherwise it can't be removed so.
+        with suppress(OSError):
+            directory.rmdir()
     new = _new_set(workshop, name, observation, calibrator, result, run_id)
     if result.failed:
         failed = workshop.registry.register_failed(new, result.reasons)
