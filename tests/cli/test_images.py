@@ -13,9 +13,14 @@ from typing import Any
 
 import pytest
 
+from contimg_resources import steps
+from contimg_resources.casa import no_progress
+from contimg_resources.cli.images import _work_off
+from contimg_resources.errors import CasaCrashed
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.registry.store import CalibrationRegistry
 from contimg_resources.settings import Settings
+from contimg_resources.steps import Workshop, arrive
 
 sys.path.insert(0, str(Path(__file__).parent))
 from live_processes import processes_of
@@ -189,3 +194,22 @@ def test_a_scan_says_why_an_ms_has_to_wait(site: Site) -> None:
     _, err = scanning.communicate(timeout=60)
     assert scanning.returncode == 0
     assert "2025-10-06T08:28:42.ms is left for the next scan: it holds no files yet" in err
+
+
+def test_a_solve_that_crashed_is_not_begun_again_at_every_look_of_a_watch(
+    site: Site, tiny_night: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop = Workshop.from_settings(site.settings)
+    key = arrive(workshop, tiny_night.calibrator).observation.key
+    begun: list[str] = []
+
+    def crash(_: Workshop, of: str, **__: Any) -> None:
+        begun.append(of)
+        raise CasaCrashed("CASA died of SIGSEGV")
+
+    monkeypatch.setattr(steps, "solve_observation", crash)
+    unsolved: set[str] = set()
+    looks = [_work_off(workshop, True, no_progress, unsolved) for _ in range(2)]
+    assert begun == [key]
+    assert looks == [{key: "CASA died of SIGSEGV"}, {}]
+    assert workshop.products.get(key).state == "waiting"
