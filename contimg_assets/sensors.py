@@ -7,7 +7,8 @@ Every look derives what there is to start from the stores and from Dagster's run
 that was lost with a tick comes again at the next, and one that was submitted doesn't.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import dagster as dg
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
@@ -26,9 +27,13 @@ from contimg_assets.jobs import (
 from contimg_assets.partitions import add_requests, calibration_mjd, observation_mjd
 from contimg_resources.errors import ContimgError
 from contimg_resources.settings import SensorSettings
-from contimg_resources.steps import Workshop
 from contimg_resources.steps.resource import WorkshopParam
-from contimg_resources.steps.starting import Open, open_observations, record_failure
+from contimg_resources.steps.starting import (
+    Open,
+    open_observations,
+    record_cancellation,
+    record_failure,
+)
 from contimg_resources.steps.watching import Memory, look
 
 #: Reading an MS takes seconds; a tick must end well within a minute.
@@ -117,8 +122,15 @@ def build_waiting_sensor(pace: SensorSettings) -> dg.SensorDefinition:
 )
 def run_failures(context: dg.RunFailureSensorContext, workshop: WorkshopParam) -> None:
     """Tell the products store what failed: also when the run's process could not do so itself."""
+    key = _observation_of(context)
+    if key is None:
+        return
     for step, reason in failed_steps(context):
-        _record(context, workshop, step, reason)
+        context.log.error(f"{key}: {step} failed: {reason}")
+        with _untold_if_unknown(context):
+            record_failure(
+                workshop, key, step=step, reason=reason, run_id=context.dagster_run.run_id
+            )
 
 
 @dg.run_status_sensor(
@@ -130,18 +142,24 @@ def run_failures(context: dg.RunFailureSensorContext, workshop: WorkshopParam) -
 )
 def run_cancellations(context: dg.RunStatusSensorContext, workshop: WorkshopParam) -> None:
     """Tell the products store what was cancelled: it isn't started again by itself."""
-    step = interrupted_step(context)
-    _record(context, workshop, step, "cancelled by hand; materialize it to start it again")
-
-
-def _record(context: dg.RunStatusSensorContext, workshop: Workshop, step: str, reason: str) -> None:
-    run = context.dagster_run
-    key = run.tags.get(PARTITION_NAME_TAG)
-    if key is None or run.job_name == log_job.name:
+    key = _observation_of(context)
+    if key is None:
         return
-    context.log.error(f"{key}: {step} failed: {reason}")
+    step = interrupted_step(context)
+    context.log.warning(f"{key}: {step} was cancelled by hand")
+    with _untold_if_unknown(context):
+        record_cancellation(workshop, key, step=step, run_id=context.dagster_run.run_id)
+
+
+def _observation_of(context: dg.RunStatusSensorContext) -> str | None:
+    run = context.dagster_run
+    return None if run.job_name == log_job.name else run.tags.get(PARTITION_NAME_TAG)
+
+
+@contextmanager
+def _untold_if_unknown(context: dg.RunStatusSensorContext) -> Iterator[None]:
     try:
-        record_failure(workshop, key, step=step, reason=reason, run_id=run.run_id)
+        yield
     except ContimgError as error:
         # A key that somebody typed: there is no observation to tell it of.
         context.log.error(error.message)

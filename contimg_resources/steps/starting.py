@@ -21,6 +21,9 @@ _UNDONE = (
     ObservationState.CALIBRATED,
 )
 
+#: States that a step itself gives an observation that it could not go on with.
+_PUT_ASIDE = (ObservationState.WAITING, ObservationState.FAILED)
+
 
 @dataclass(frozen=True)
 class Open:
@@ -79,25 +82,35 @@ def open_observations(workshop: Workshop) -> tuple[Open, ...]:
 
 
 def record_failure(workshop: Workshop, key: str, *, step: str, reason: str, run_id: str) -> None:
-    """Write a failed step into an observation's history, unless the step itself did.
+    """Write a failed step into an observation's history, unless the step did so itself.
 
     A calibrator observation whose solve failed isn't lost: it waits for another set, as any other.
     """
-    record = workshop.products.get(key)
+    state = ObservationState.FAILED
     if step == "caltable_set":
-        if record.state in (ObservationState.ARRIVED, ObservationState.FAILED):
-            workshop.products.set_state(
-                key,
-                ObservationState.WAITING,
-                step=step,
-                reason=f"waits for another set: {reason}",
-                run_id=run_id,
-            )
+        if workshop.products.get(key).state not in (ObservationState.ARRIVED, *_PUT_ASIDE):
+            return
+        state, reason = ObservationState.WAITING, f"waits for another set: {reason}"
+    history = workshop.products.history(key)
+    # A run tells once. The command line has no runs: there the same reason isn't repeated.
+    told = (
+        [e.run_id == run_id for e in history if e.state in _PUT_ASIDE]
+        if run_id
+        else [e.message == reason for e in history[-1:] if e.state in _PUT_ASIDE]
+    )
+    if not any(told):
+        workshop.products.set_state(key, state, step=step, reason=reason, run_id=run_id)
+
+
+def record_cancellation(workshop: Workshop, key: str, *, step: str, run_id: str) -> None:
+    """Write into an observation's history that somebody cancelled a run of it.
+
+    What was imaged or had failed before stays so: a run that is cancelled replaces nothing.
+    """
+    if workshop.products.get(key).state in (ObservationState.IMAGED, ObservationState.FAILED):
         return
-    if record.state not in (ObservationState.WAITING, ObservationState.FAILED):
-        workshop.products.set_state(
-            key, ObservationState.FAILED, step=step, reason=reason, run_id=run_id
-        )
+    reason = "cancelled by hand; materialize it to start it again"
+    record_failure(workshop, key, step=step, reason=reason, run_id=run_id)
 
 
 def _caltables(workshop: Workshop, record: ObservationRecord) -> str | None:

@@ -18,7 +18,7 @@ from contimg_resources.observations.model import (
 from contimg_resources.products.model import ObservationState
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.settings import Settings
-from contimg_resources.steps.starting import open_observations, record_failure
+from contimg_resources.steps.starting import open_observations, record_cancellation, record_failure
 
 MJD = 61_041.00347
 
@@ -116,9 +116,54 @@ def test_a_failed_step_is_told_once_and_a_wait_is_no_failure(workshop: Any) -> N
         record_failure(workshop, key, step="image_5min", reason="the run died", run_id="r1")
     assert workshop.products.get(key).state is ObservationState.FAILED
     assert [e.message for e in workshop.products.history(key)][1:] == ["the run died"]
-    workshop.products.set_state(key, ObservationState.WAITING, step="calibrated_ms", reason="none")
+    workshop.products.set_state(
+        key, ObservationState.WAITING, step="calibrated_ms", reason="none", run_id="r2"
+    )
     record_failure(workshop, key, step="calibrated_ms", reason="none valid", run_id="r2")
     assert workshop.products.get(key).state is ObservationState.WAITING
+
+
+def test_a_run_that_fails_again_or_dies_after_a_wait_gives_the_newest_reason(
+    workshop: Any,
+) -> None:
+    workshop.products.arrive(observation())
+    key = observation().key
+    workshop.products.set_state(key, ObservationState.WAITING, step="arrival", reason="no set")
+    for run_id, reason in (
+        ("r1", "the run died"),
+        ("r2", "the disk is full"),
+        # The command line has no runs.
+        ("", "it was interrupted"),
+        ("", "the MS is gone"),
+    ):
+        record_failure(workshop, key, step="calibrated_ms", reason=reason, run_id=run_id)
+        record = workshop.products.get(key)
+        assert (record.state, record.reason) == (ObservationState.FAILED, reason)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (ObservationState.WAITING, ObservationState.FAILED),
+        (ObservationState.CALIBRATED, ObservationState.FAILED),
+        # Its image stands as it was, and so does the reason of what failed.
+        (ObservationState.IMAGED, ObservationState.IMAGED),
+        (ObservationState.FAILED, ObservationState.FAILED),
+    ],
+)
+def test_a_cancelled_run_is_told_of_what_was_still_to_come_only(
+    workshop: Any, before: ObservationState, after: ObservationState
+) -> None:
+    workshop.products.arrive(observation())
+    key = observation().key
+    workshop.products.set_state(key, before, step="earlier", reason="as it was", run_id="r1")
+    record_cancellation(workshop, key, step="image_5min", run_id="r2")
+    record = workshop.products.get(key)
+    assert record.state is after
+    assert record.reason == (
+        "as it was" if before is after else "cancelled by hand; materialize it to start it again"
+    )
+    assert key not in {o.key for o in open_observations(workshop)}
 
 
 def test_a_calibrator_observation_whose_solve_failed_waits_for_another_set(workshop: Any) -> None:
