@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -48,6 +49,13 @@ def running_plotters(application: Path, casa: Casa) -> list[str]:
     return found
 
 
+def coloured_pixels(png: Path) -> int:
+    """Count what only points can have drawn: canvas, axes and letters are grey."""
+    with Image.open(png) as image:
+        rgb = np.asarray(image.convert("RGB"), np.int16)
+    return int((np.ptp(rgb, axis=2) > 60).sum())
+
+
 @pytest.mark.slow
 @pytest.mark.plotms
 def test_a_solve_draws_its_caltables(
@@ -65,9 +73,8 @@ def test_a_solve_draws_its_caltables(
     ]
     for png in solved.diagnostics:
         with Image.open(png) as image:
-            assert image.width > 500
-            # Axes and letters alone have some ten colours; each antenna's points have their own.
-            assert len(image.convert("RGB").getcolors(1 << 24)) > 20, png.name
+            assert min(image.size) > 300
+        assert coloured_pixels(png) > 1000, png.name
 
 
 @pytest.mark.plotms
@@ -84,10 +91,7 @@ def test_an_observation_is_drawn_without_a_display(
     for plot in plots:
         with Image.open(plot.png) as image:
             assert min(image.size) > 300
-            colours = image.convert("RGB").getcolors(maxcolors=100_000)
-            # More than a blank canvas: axes and many points.
-            assert colours is not None
-            assert len(colours) > 3
+        assert coloured_pixels(plot.png) > 1000, plot.png.name
     assert running_plotters(plotter, casa) == []
     assert sorted(p.name for p in tmp_path.iterdir()) == ["band.png", "uv.png"]
 
