@@ -3,13 +3,15 @@
 import csv
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from contimg_resources.casa import Casa
-from contimg_resources.cli.platform import Platform
+from contimg_resources.cli.platform import DagsterRun, Platform
+from contimg_resources.naming import StateLayout
 from contimg_resources.products.model import ObservationState
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.settings import Settings
@@ -26,17 +28,23 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 def mishaps(
     casa: Casa, tiny_night: TinyNight, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Night]:
-    """A night with a set already there, in which three things go wrong.
+    """A night with a set already there, in which four things go wrong.
 
     One target is mostly flagged, the list of known sources is wrong for the other, and somebody
-    terminates the solve of the calibrator while CASA is at work.
+    terminates first the solve and then the calibration of the calibrator observation while CASA is
+    at work, and thinks better of the second.
     """
     root = tmp_path_factory.mktemp("mishaps")
     known = root / "known.csv"
     _write_wrong_fluxes(known, tiny_night.target_truths[1])
     settings = Settings(state=root / "state")
     # Its products store is another: to the platform the calibrator observation is new.
-    before = settings.model_copy(update={"products_url": f"sqlite:///{root / 'before.sqlite3'}"})
+    before = settings.model_copy(
+        update={
+            "products_url": f"sqlite:///{root / 'before.sqlite3'}",
+            "calibration": settings.calibration.model_copy(update={"plotms": False}),
+        }
+    )
     workshop = Workshop.from_settings(before)
     calibrator = workshop.settings.incoming_dir / tiny_night.calibrator.name
     shutil.copytree(tiny_night.calibrator, calibrator)
@@ -48,8 +56,10 @@ def mishaps(
     casa.run(flag_most, spoiled, label="flag")
     environment = {
         **ENVIRONMENT,
+        # A small image, cheap, and noisy of the sources beside it.
         "CONTIMG_IMAGING__CELL_ARCSEC": "12",
         "CONTIMG_IMAGING__IMAGE_SIZE": "360",
+        "CONTIMG_IMAGING__MAX_RMS_RATIO": "10",
         "CONTIMG_IMAGING__REFERENCE_CATALOGUE": str(known),
     }
     with Platform(settings.state, environment=environment) as platform:
@@ -63,22 +73,24 @@ def mishaps(
             late=f"{tiny_night.target_truths[1].mid_mjd:.5f}",
         )
         night.seen["registry"] = workshop.registry
-        # The sensor starts the calibrator's own solve; it is ended while CASA is inside.
-        night.wait_for("CASA at work", lambda: bool(_solving(settings.state)), 120)
-        (solve,) = night.runs("solve_calibration")
-        night.terminate(solve.run_id)
-        night.wait_for("the end of the solve", lambda: night.runs("solve_calibration")[0].over, 90)
-        night.seen["solve"] = night.runs("solve_calibration")[0]
-        night.seen["left"] = _solving(settings.state)
-        night.seen["scratch"] = [p.name for p in settings.layout.scratch.glob(f"{key}-solve-*")]
+        # The sensor starts the calibrator's own solve.
+        night.seen["solve"] = _end_inside(night, "solve_calibration", "solve", "gaincal")
+        night.wait_for("its history", lambda: _state(night, key) == "waiting", 60)
+        # It goes on with the older set.
+        night.seen["calibration"] = _end_inside(
+            night, "image_observation", "calibrate", "phaseshift"
+        )
         night.deliver(spoiled)
         night.deliver(other)
+        night.wait_for("its history", lambda: _state(night, key) == "failed", 60)
+        night.seen["cancelled"] = night.store.get(key)
+        night.launch("image_observation", key)
         for failing in (night.early, night.late):
             night.wait_for(
                 f"{failing} to fail", lambda failing=failing: _failed(night, failing), 300
             )
         night.wait_for(
-            "the calibrator's image with the older set",
+            "the calibrator's image after all",
             lambda: night.calibrator in night.materializations("image_5min"),
             300,
         )
@@ -109,33 +121,48 @@ def test_a_check_that_fails_fails_the_observation_and_says_by_how_much(mishaps: 
     record = mishaps.store.get(mishaps.late)
     assert (record.state, record.step) == (ObservationState.FAILED, "image_5min")
     assert record.reason is not None
-    assert "median flux ratio 0.3" in record.reason
+    assert "known sources found, median flux ratio 0.3" in record.reason
     (run,) = [r for r in mishaps.runs("image_observation") if r.partition == mishaps.late]
     assert run.status == "FAILURE"
     said = mishaps.evaluations("image_5min", "known_fluxes", mishaps.late)
     assert [(e["success"], e["severity"]) for e in said] == [(False, "ERROR")]
-    assert said[0]["description"] in record.reason
+    assert said[0]["description"] == record.reason
+    assert mishaps.evaluations("image_5min", "image_rms", mishaps.late)[0]["success"]
     # The image is kept to be looked at.
     assert mishaps.late in mishaps.materializations("image_5min")
 
 
 def test_a_run_that_somebody_terminates_takes_casa_with_it(mishaps: Night) -> None:
-    assert mishaps.seen["solve"].status == "CANCELED"
-    assert mishaps.seen["left"] == []
-    assert mishaps.seen["scratch"] == []
-    sets = mishaps.seen["registry"].list_sets()
-    assert [(s.name, s.version) for s in sets] == [(f"3C48_{mishaps.calibrator}", 1)]
+    for name in ("solve", "calibration"):
+        ended = mishaps.seen[name]
+        assert ended.run.status == "CANCELED"
+        assert (ended.processes, ended.scratch) == ([], []), name
+    assert len(mishaps.runs("solve_calibration")) == 1, "it isn't started again by itself"
 
 
-def test_what_was_cancelled_is_in_the_history_and_not_started_again(mishaps: Night) -> None:
-    told = [e.message for e in mishaps.store.history(mishaps.calibrator) if e.message]
-    assert any("cancelled by hand" in message for message in told)
-    assert len(mishaps.runs("solve_calibration")) == 1
+def test_it_leaves_nothing_that_is_half_made(mishaps: Night) -> None:
+    layout = Settings(state=mishaps.platform.state).layout
+    assert len(mishaps.seen["calibration"].halves_before) == 1
+    assert mishaps.seen["calibration"].halves == []
+    (whole,) = mishaps.seen["registry"].list_sets()
+    assert (whole.name, whole.version) == (f"3C48_{mishaps.calibrator}", 1)
+    assert [d.name for d in layout.caltables.iterdir()] == [f"{whole.name}.v1"]
 
 
-def test_the_others_go_on(mishaps: Night) -> None:
+def test_a_cancelled_observation_says_so_and_waits_for_somebody(mishaps: Night) -> None:
+    record = mishaps.seen["cancelled"]
+    assert (record.state, record.step) == (ObservationState.FAILED, "calibrated_ms")
+    assert record.reason == "cancelled by hand; materialize it to start it again"
+    told = {e.run_id: e.message for e in mishaps.store.history(mishaps.calibrator) if e.message}
+    assert told[mishaps.seen["calibration"].run.run_id] == record.reason
+    assert told[mishaps.seen["solve"].run.run_id] == f"waits for another set: {record.reason}"
+
+
+def test_materialized_again_it_is_imaged_as_if_nothing_had_happened(mishaps: Night) -> None:
     runs = [r for r in mishaps.runs("image_observation") if r.partition == mishaps.calibrator]
-    assert len(runs) == 1
+    assert [run.status for run in runs] == ["CANCELED", "SUCCESS"]
+    record = mishaps.store.get(mishaps.calibrator)
+    assert (record.state, record.reason or "") == (ObservationState.IMAGED, "")
     applied = mishaps.materializations("calibrated_ms")[mishaps.calibrator]
     assert (applied["caltable_set"], applied["caltable_version"]) == (
         f"3C48_{mishaps.calibrator}",
@@ -162,21 +189,66 @@ def test_the_checks_page_shows_which_check_failed(
     page.screenshot(path=tmp_path / "failed_check.png")
 
 
+def _state(night: Night, key: str) -> str | None:
+    return next((o.state for o in night.store.list_observations() if o.key == key), None)
+
+
 def _failed(night: Night, key: str) -> bool:
     records = night.store.list_observations(state=ObservationState.FAILED)
     over = all(run.over for run in night.platform.runs() if run.partition == key)
     return key in {record.key for record in records} and over
 
 
-def _solving(state: Path) -> list[str]:
-    """Return the command lines of CASA processes that solve below a state directory."""
+@dataclass(frozen=True)
+class Ended:
+    """What there was of a run before it was terminated, and what was left of it afterwards."""
+
+    run: DagsterRun
+    halves_before: list[Path]
+    halves: list[Path]
+    processes: list[str]
+    scratch: list[Path]
+
+
+def _end_inside(night: Night, job: str, label: str, task: str) -> Ended:
+    """Terminate the run of a job on the calibrator while it is inside a task of CASA."""
+    layout = Settings(state=night.platform.state).layout
+    label = f"{night.calibrator}-{label}"
+    log = layout.logs / f"{label}.log"
+    begun = f"Begin Task: {task}"
+    earlier = log.read_text().count(begun) if log.exists() else 0
+    night.wait_for(
+        f"{task} at work",
+        lambda: log.exists() and log.read_text().count(begun) > earlier,
+        180,
+    )
+    run_id = night.runs(job)[-1].run_id
+    before = _halves(layout)
+    assert _casa_processes(label, night.platform.state) != []
+    night.terminate(run_id)
+    night.wait_for(f"the end of {run_id}", lambda: night.runs(job)[-1].over, 90)
+    return Ended(
+        night.runs(job)[-1],
+        before,
+        _halves(layout),
+        _casa_processes(label, night.platform.state),
+        list(layout.scratch.glob(f"{label}-*")),
+    )
+
+
+def _halves(layout: StateLayout) -> list[Path]:
+    return [p for kind in ("calibrated", "images") for p in layout.root.glob(f"{kind}/*/.*")]
+
+
+def _casa_processes(label: str, state: Path) -> list[str]:
+    """Return the command lines of CASA's processes of a step below a state directory."""
     found = []
     for process in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             command = process.read_bytes().replace(b"\0", b" ").decode()
         except OSError:
             continue
-        if "casa.child" in command and str(state) in command and "-solve-" in command:
+        if "casa.child" in command and f"{state}/scratch/{label}-" in command:
             found.append(command)
     return found
 
