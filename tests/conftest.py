@@ -8,10 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from contimg_resources.casa import Casa
 from contimg_resources.simulation.night import NightSpec, plan_night, simulate_night
 from contimg_resources.simulation.truth import Truth
+
+# No test is judged by the clock: a busy machine takes longer.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")
