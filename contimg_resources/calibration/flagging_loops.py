@@ -1,0 +1,300 @@
+"""Compiled loops over visibilities that look for interference.
+
+Belongs here: passes over the data of one spectral window in memory.
+Doesn't: their order and what is done with what they return (see `.fast_flagging`).
+
+Arrays have the axes (time, baseline, channel x correlation): the last two of the data lie side by
+side in memory, so the inner loops run over both at once.
+"""
+
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_resources.compiling import compiled, spread
+
+Bools = NDArray[np.bool_]
+Float32s = NDArray[np.float32]
+Complex64s = NDArray[np.complex64]
+
+#: Squares of larger amplitudes don't fit single precision.
+_LARGEST_POWER = np.float32(1e36)
+#: Marks a cell that nothing is known of.
+_UNKNOWN = np.float32(np.inf)
+#: The lesser of two correlated differences is on the average so much of one, in power, for noise
+#: (1 - sqrt(1 - r^2) / 2 with r = 1/2 the correlation of the two; selection diversity, e.g.
+#: Simon & Alouini, Digital Communication over Fading Channels, 2nd ed., 9.7).
+_LESSER = np.float32(1.0 - 0.5 * 0.75**0.5)
+#: 7 standard deviations: of the power of a complex Gaussian, in units of its mean.
+_CLIP = np.float32(0.5 * 7.0**2)
+#: Channels and integrations of a baseline: so many standard deviations of a mean over n cells,
+#: each of which scatters by its mean.
+_MEAN_SIGMA = np.float32(8.0)
+#: The typical difference is a median over about so many cells.
+_SAMPLE = 400
+
+
+class Kind(IntEnum):
+    """Kinds of differences whose size is measured over baselines."""
+
+    AMPLITUDE = 0
+    """None: the visibility itself."""
+    CHANNELS = 1
+    """Between a channel and the next."""
+    TIMES = 2
+    """Between an integration and the next."""
+    POLARISATION = 3
+    """Between the parallel hands."""
+
+
+@compiled(parallel=True)
+def flag_nonsense(data: Complex64s, flag: Bools) -> None:
+    """Flag zeros and values that aren't finite, or too large to be squared.
+
+    Parameters
+    ----------
+    data : ndarray of complex64, shape (n_times, n_baselines, n)
+        Visibilities.
+    flag : ndarray of bool, same shape
+        Changed in place.
+    """
+    n_times, n_baselines, n = data.shape
+    for t in spread(n_times):
+        for b in range(n_baselines):
+            for j in range(n):
+                v = data[t, b, j]
+                power = v.real * v.real + v.imag * v.imag
+                # Not "power >= largest": that is false of NaN.
+                if not (power < _LARGEST_POWER) or power == 0.0:
+                    flag[t, b, j] = True
+
+
+@compiled()
+def _add_differences(
+    first: Complex64s,
+    first_flag: Bools,
+    second: Complex64s,
+    second_flag: Bools,
+    scale: Float32s,
+    total: Float32s,
+    count: Float32s,
+) -> None:
+    """Add the soft power of the differences of two rows of equal length."""
+    n_correlations = scale.size
+    for j in range(0, first.size, n_correlations):
+        for p in range(n_correlations):
+            if not (first_flag[j + p] or second_flag[j + p]):
+                re = first[j + p].real - second[j + p].real
+                im = first[j + p].imag - second[j + p].imag
+                power = re * re + im * im
+                total[j + p] += power / (power + scale[p])
+                count[j + p] += np.float32(1.0)
+
+
+@compiled(parallel=True)
+def soft_sums(
+    data: Complex64s, flag: Bools, scale: Float32s
+) -> tuple[Float32s, Float32s, Float32s, Float32s, Float32s, Float32s]:
+    """Sum the power of differences over baselines so that none counts for more than 1.
+
+    Parameters
+    ----------
+    data : ndarray of complex64, shape (n_times, n_baselines, n_channels * n_correlations)
+        Visibilities.
+    flag : ndarray of bool, same shape
+        True: left out.
+    scale : ndarray of float32, shape (4, n_correlations)
+        Power that counts for one half, by `Kind`: a power x counts for x / (x + scale).
+
+    Returns
+    -------
+    total, count : ndarray of float32, shape (4, n_times, n_channels * n_correlations)
+        Sums and numbers of baselines, by `Kind`. Of `Kind.CHANNELS` and `Kind.TIMES`: between a
+        cell and the next, the last one empty. `Kind.POLARISATION` stands at the first correlation.
+    edge_total, edge_count : ndarray of float32, shape (2, n_times, n_correlations)
+        Between the first channel and the next but one, and for the last.
+    end_total, end_count : ndarray of float32, shape (2, n_channels * n_correlations)
+        Between the first integration and the next but one, and for the last.
+
+    Notes
+    -----
+    Like a median, a few bad antennas can't move the sum far, but it loses less: for noise, the
+    power is found from it to 1.13 / sqrt(n_baselines).
+    """
+    n_times, n_baselines, n = data.shape
+    n_corr = scale.shape[1]
+    total = np.zeros((4, n_times, n), np.float32)
+    count = np.zeros((4, n_times, n), np.float32)
+    edge_total = np.zeros((2, n_times, n_corr), np.float32)
+    edge_count = np.zeros((2, n_times, n_corr), np.float32)
+    end_total = np.zeros((2, n), np.float32)
+    end_count = np.zeros((2, n), np.float32)
+    nothing = np.zeros(n, np.complex64)
+    never = np.zeros(n, np.bool_)
+    for t in spread(n_times):
+        for b in range(n_baselines):
+            v, f = data[t, b], flag[t, b]
+            _add_differences(v, f, nothing, never, scale[0], total[0, t], count[0, t])
+            m = n - n_corr
+            _add_differences(
+                v[:m], f[:m], v[n_corr:], f[n_corr:], scale[1], total[1, t, :m], count[1, t, :m]
+            )
+            if n >= 3 * n_corr:
+                two = 2 * n_corr
+                _add_differences(
+                    v[:n_corr],
+                    f[:n_corr],
+                    v[two : two + n_corr],
+                    f[two : two + n_corr],
+                    scale[1],
+                    edge_total[0, t],
+                    edge_count[0, t],
+                )
+                _add_differences(
+                    v[m:],
+                    f[m:],
+                    v[m - two : m - n_corr],
+                    f[m - two : m - n_corr],
+                    scale[1],
+                    edge_total[1, t],
+                    edge_count[1, t],
+                )
+            if t + 1 < n_times:
+                _add_differences(
+                    v, f, data[t + 1, b], flag[t + 1, b], scale[2], total[2, t], count[2, t]
+                )
+            if t == 0 and n_times >= 3:
+                _add_differences(v, f, data[2, b], flag[2, b], scale[2], end_total[0], end_count[0])
+            if t == n_times - 1 and n_times >= 3:
+                _add_differences(
+                    v, f, data[t - 2, b], flag[t - 2, b], scale[2], end_total[1], end_count[1]
+                )
+            if n_corr > 1:
+                for j in range(0, n, n_corr):
+                    last = j + n_corr - 1
+                    if not (f[j] or f[last]):
+                        re = v[j].real - v[last].real
+                        im = v[j].imag - v[last].imag
+                        power = re * re + im * im
+                        total[3, t, j] += power / (power + scale[3, 0])
+                        count[3, t, j] += np.float32(1.0)
+    return total, count, edge_total, edge_count, end_total, end_count
+
+
+@compiled()
+def _lesser_power(a: Any, b: Any) -> Any:
+    """Return the lesser of two powers of which either may be unknown."""
+    if a == _UNKNOWN:
+        return b * _LESSER
+    if b == _UNKNOWN:
+        return a * _LESSER
+    return min(a, b)
+
+
+@compiled()
+def _step(data: Complex64s, flag: Bools, t: int, j: int, u: int, k: int) -> Any:
+    if flag[t, j] or flag[u, k]:
+        return _UNKNOWN
+    re = data[t, j].real - data[u, k].real
+    im = data[t, j].imag - data[u, k].imag
+    return re * re + im * im
+
+
+@compiled()
+def _mean_power(power: Float32s, n_corr: int, p: int) -> Any:
+    """Return the mean power of noise: of a few cells, from their median; 0: unknown."""
+    n_times, n = power.shape
+    step = max(1, (n_times * n // n_corr) // _SAMPLE) | 1
+    kept = np.empty(n_times * n // n_corr // step + 1, np.float32)
+    size = 0
+    for i in range(0, n_times * n // n_corr, step):
+        x = power[i // (n // n_corr), (i % (n // n_corr)) * n_corr + p]
+        if x != _UNKNOWN:
+            kept[size] = x
+            size += 1
+    if size < 4:
+        return np.float32(0.0)
+    return np.float32(np.median(kept[:size]) / np.log(2.0))
+
+
+@compiled()
+def _mark(power: Float32s, n_corr: int, p: int, mean: Any, mark: Bools) -> None:
+    """Mark cells, channels and integrations with too much power, in all correlations."""
+    n_times, n = power.shape
+    highest = _CLIP * mean
+    per_time = np.zeros(n_times, np.float32)
+    n_per_time = np.zeros(n_times, np.float32)
+    per_channel = np.zeros(n, np.float32)
+    n_per_channel = np.zeros(n, np.float32)
+    for t in range(n_times):
+        for j in range(p, n, n_corr):
+            x = power[t, j]
+            if x == _UNKNOWN:
+                continue
+            if x > highest:
+                mark[t, j // n_corr] = True
+                x = highest
+            per_time[t] += x
+            n_per_time[t] += 1
+            per_channel[j] += x
+            n_per_channel[j] += 1
+    for t in range(n_times):
+        m = n_per_time[t]
+        if m >= 4 and per_time[t] > mean * (m + _MEAN_SIGMA * np.sqrt(m)):
+            mark[t] = True
+    for j in range(p, n, n_corr):
+        m = n_per_channel[j]
+        if m >= 4 and per_channel[j] > mean * (m + _MEAN_SIGMA * np.sqrt(m)):
+            mark[:, j // n_corr] = True
+
+
+@compiled(parallel=True)
+def flag_single(data: Complex64s, flag: Bools, n_corr: int) -> Float32s:
+    """Flag what stands out of the noise of its own baseline.
+
+    Parameters
+    ----------
+    data : ndarray of complex64, shape (n_times, n_baselines, n_channels * n_corr)
+        Visibilities.
+    flag : ndarray of bool, same shape
+        Changed in place.
+    n_corr : int
+        Number of correlations.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_baselines, n_corr)
+        Power of the differences between channels; NaN where unknown.
+    """
+    n_times, n_baselines, n = data.shape
+    noise = np.full((n_baselines, n_corr), np.float32(np.nan), np.float32)
+    for b in spread(n_baselines):
+        v = data[:, b]
+        f = flag[:, b]
+        over_channels = np.empty((n_times, n), np.float32)
+        over_times = np.empty((n_times, n), np.float32)
+        before = np.full(n, _UNKNOWN, np.float32)
+        for t in range(n_times):
+            for j in range(n):
+                below = _step(v, f, t, j, t, j - n_corr) if j >= n_corr else _UNKNOWN
+                above = _step(v, f, t, j, t, j + n_corr) if j + n_corr < n else _UNKNOWN
+                over_channels[t, j] = _lesser_power(below, above)
+                after = _step(v, f, t, j, t + 1, j) if t + 1 < n_times else _UNKNOWN
+                over_times[t, j] = _lesser_power(before[j], after)
+                before[j] = after
+        mark = np.zeros((n_times, n // n_corr), np.bool_)
+        for p in range(n_corr):
+            mean = _mean_power(over_channels, n_corr, p)
+            if mean > 0:
+                noise[b, p] = mean
+                _mark(over_channels, n_corr, p, mean, mark)
+            mean = _mean_power(over_times, n_corr, p)
+            if mean > 0:
+                _mark(over_times, n_corr, p, mean, mark)
+        for t in range(n_times):
+            for j in range(n):
+                if mark[t, j // n_corr]:
+                    f[t, j] = True
+    return noise
