@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import exp1
-from scipy.stats import median_abs_deviation
 
 from contimg_resources.calibration import flagging_loops
 from contimg_resources.calibration.flagging_loops import Kind
@@ -26,6 +25,10 @@ from contimg_resources.calibration.interference import MIN_EXCESS, find_interfer
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Float32s = NDArray[np.float32]
+
+#: By kind: the typical size over baselines, Jy, and their number, each of shape (times, channels,
+#: correlations). Of differences the lesser of those to both neighbours.
+Measured = dict[Kind, tuple[Floats, Floats]]
 
 #: Least relative excess of what all baselines see, in amplitude: of an emitter that never pauses,
 #: and of one that comes and goes. The noise of a band isn't flat, but it is steady.
@@ -180,18 +183,27 @@ def _n_flagged(windows: Sequence[WindowInMemory]) -> int:
 
 
 def _flag_shared(windows: Sequence[WindowInMemory]) -> None:
-    n_correlations = windows[0].data.shape[3]
     scale = _rough_power(windows)
-    typical = [_typical_size(w, scale) for w in windows]
+    # The strong goes first, so that it spoils no difference of its neighbours.
+    for kinds, measure in (
+        ((Kind.AMPLITUDE, Kind.POLARISATION), _cells),
+        ((Kind.CHANNELS, Kind.TIMES), _steps),
+    ):
+        _flag_what_stands_out(windows, kinds, [measure(w, scale) for w in windows])
+
+
+def _flag_what_stands_out(
+    windows: Sequence[WindowInMemory], kinds: Sequence[Kind], measured: Sequence[Measured]
+) -> None:
     order = np.argsort(np.concatenate([w.frequencies_hz for w in windows]), kind="stable")
     found = np.zeros((windows[0].data.shape[0], order.size), np.bool_)
-    for kind in Kind:
-        level = np.concatenate([t[0][kind] for t in typical], axis=1)
-        count = np.concatenate([t[1][kind] for t in typical], axis=1)
+    for kind in kinds:
+        size = np.concatenate([m[kind][0] for m in measured], axis=1)
+        count = np.concatenate([m[kind][1] for m in measured], axis=1)
         persistent, brief = _LEAST[kind]
-        for correlation in range(1 if kind is Kind.POLARISATION else n_correlations):
+        for correlation in range(1 if kind is Kind.POLARISATION else size.shape[2]):
             found[:, order] |= find_interference(
-                level[:, order, correlation],
+                size[:, order, correlation],
                 min_excess=persistent,
                 min_brief_excess=brief,
                 counts=count[:, order, correlation],
@@ -200,8 +212,8 @@ def _flag_shared(windows: Sequence[WindowInMemory]) -> None:
     first = 0
     for window in windows:
         last = first + window.frequencies_hz.size
+        flag = window.flag
         if found[:, first:last].any():
-            flag = window.flag
             flag |= found[:, None, first:last, None]
         first = last
 
@@ -238,32 +250,42 @@ def _median_power(values: NDArray[np.complex64]) -> Floats:
     return np.array([float(np.median(k)) if k.size else 0.0 for k in known])
 
 
-def _typical_size(
-    window: WindowInMemory, scale: Float32s
-) -> tuple[dict[Kind, Floats], dict[Kind, Floats]]:
-    """Return the typical size over baselines, Jy, and their number, by kind.
+def _cells(window: WindowInMemory, scale: Float32s) -> Measured:
+    total, count = flagging_loops.soft_sums(_flat(window.data), _flat(window.flag), scale)
+    shape = _shape(window)
+    return {
+        kind: (
+            _size(total[i].reshape(shape), count[i].reshape(shape), scale[kind]),
+            count[i].reshape(shape).astype(np.float64),
+        )
+        for i, kind in enumerate((Kind.AMPLITUDE, Kind.POLARISATION))
+    }
 
-    Each of shape (times, channels, correlations). Of differences the lesser of both neighbours'.
-    """
-    n_times, _, n_channels, n_correlations = window.data.shape
-    total, count, edge_total, edge_count, end_total, end_count = flagging_loops.soft_sums(
+
+def _steps(window: WindowInMemory, scale: Float32s) -> Measured:
+    total, count, edge_total, edge_count, end_total, end_count = flagging_loops.soft_sums_of_steps(
         _flat(window.data), _flat(window.flag), scale
     )
-    shape = (n_times, n_channels, n_correlations)
-    sizes: dict[Kind, Floats] = {}
-    counts: dict[Kind, Floats] = {}
-    for kind in Kind:
-        number = count[kind].reshape(shape).astype(np.float64)
-        size = _size(total[kind].reshape(shape), number, scale[kind])
-        if kind is Kind.CHANNELS:
-            edges = [_size(edge_total[i], edge_count[i], scale[kind])[:, None] for i in (0, 1)]
-            size, number = _lesser(size, number, edges, edge_count[:, :, None], axis=1)
-        elif kind is Kind.TIMES:
-            ends = end_total.reshape(2, 1, *shape[1:]), end_count.reshape(2, 1, *shape[1:])
-            edges = [_size(ends[0][i], ends[1][i], scale[kind]) for i in (0, 1)]
-            size, number = _lesser(size, number, edges, ends[1], axis=0)
-        sizes[kind], counts[kind] = size, number
-    return sizes, counts
+    shape = _shape(window)
+    outer = {
+        Kind.CHANNELS: (edge_total[:, :, None], edge_count[:, :, None]),
+        Kind.TIMES: (end_total.reshape(2, 1, *shape[1:]), end_count.reshape(2, 1, *shape[1:])),
+    }
+    measured: Measured = {}
+    for i, (kind, (outer_total, outer_count)) in enumerate(outer.items()):
+        measured[kind] = _lesser(
+            _size(total[i].reshape(shape), count[i].reshape(shape), scale[kind]),
+            count[i].reshape(shape).astype(np.float64),
+            _size(outer_total, outer_count, scale[kind]),
+            outer_count,
+            axis=0 if kind is Kind.TIMES else 1,
+        )
+    return measured
+
+
+def _shape(window: WindowInMemory) -> tuple[int, int, int]:
+    n_times, _, n_channels, n_correlations = window.data.shape
+    return n_times, n_channels, n_correlations
 
 
 def _size(total: NDArray[Any], count: NDArray[Any], scale: Float32s) -> Floats:
@@ -275,17 +297,24 @@ def _size(total: NDArray[Any], count: NDArray[Any], scale: Float32s) -> Floats:
 
 
 def _lesser(
-    size: Floats, count: Floats, edges: Sequence[Floats], edge_counts: NDArray[Any], *, axis: int
+    size: Floats, count: Floats, edges: Floats, edge_counts: NDArray[Any], *, axis: int
 ) -> tuple[Floats, Floats]:
     """Return the lesser of the differences to both neighbours, and of how many baselines it is.
 
     `size` is between a cell and the next; at an edge the next but one stands in.
     """
-    inner = [slice(None)] * size.ndim
-    inner[axis] = slice(0, -1)
-    between, n_between = size[tuple(inner)], count[tuple(inner)]
-    below = np.concatenate([edges[0], between], axis=axis)
-    above = np.concatenate([between, edges[1]], axis=axis)
+    between, last = np.split(size, [-1], axis=axis)
+    n_between, _ = np.split(count, [-1], axis=axis)
+    if between.size:
+        # Alone it would not do: the sky changes more over two steps than over one.
+        outermost = (between.take([0], axis=axis), between.take([-1], axis=axis))
+    else:
+        outermost = (last, last)
+    first_edge, last_edge = (
+        np.where(np.isnan(o), np.nan, e) for o, e in zip(outermost, edges, strict=True)
+    )
+    below = np.concatenate([first_edge, between], axis=axis)
+    above = np.concatenate([between, last_edge], axis=axis)
     n_below = np.concatenate([edge_counts[0], n_between], axis=axis)
     n_above = np.concatenate([n_between, edge_counts[1]], axis=axis)
     with np.errstate(invalid="ignore"):
@@ -320,7 +349,7 @@ def _noisy_windows(noise: Floats) -> Bools:
         x = np.log(noise)
         x -= np.nanmedian(x, axis=0)
         x -= np.nanmedian(x, axis=1, keepdims=True)
-        sigma = median_abs_deviation(x, axis=(0, 1), scale="normal", nan_policy="omit")
+        sigma = 1.4826 * np.nanmedian(np.abs(x), axis=(0, 1))
         least = np.maximum(_NOISY_SIGMA * sigma, np.log(_NOISY_WINDOW))
         return np.asarray((x > least).any(axis=-1), np.bool_)
 

@@ -29,9 +29,13 @@ _UNKNOWN = np.float32(np.inf)
 _LESSER = np.float32(1.0 - 0.5 * 0.75**0.5)
 #: 7 standard deviations: of the power of a complex Gaussian, in units of its mean.
 _CLIP = np.float32(0.5 * 7.0**2)
-#: Channels and integrations of a baseline: so many standard deviations of a mean over n cells,
-#: each of which scatters by its mean.
-_MEAN_SIGMA = np.float32(8.0)
+#: Mean by median of that lesser power (drawn: 2e5 x 48 noise visibilities).
+_MEAN_BY_MEDIAN = np.float32(1.547)
+#: Of n neighbouring cells, which share differences, the mean scatters as that of so many
+#: independent ones each (drawn likewise: standard deviation 1.455 / sqrt(n)).
+_INDEPENDENT = 1.455**-2
+#: Channels and integrations of a baseline stand out from so many standard deviations.
+_MEAN_SIGMA = 6.0
 #: The typical difference is a median over about so many cells.
 _SAMPLE = 400
 
@@ -94,10 +98,8 @@ def _add_differences(
 
 
 @compiled(parallel=True)
-def soft_sums(
-    data: Complex64s, flag: Bools, scale: Float32s
-) -> tuple[Float32s, Float32s, Float32s, Float32s, Float32s, Float32s]:
-    """Sum the power of differences over baselines so that none counts for more than 1.
+def soft_sums(data: Complex64s, flag: Bools, scale: Float32s) -> tuple[Float32s, Float32s]:
+    """Sum powers over baselines so that none counts for more than 1.
 
     Parameters
     ----------
@@ -110,13 +112,9 @@ def soft_sums(
 
     Returns
     -------
-    total, count : ndarray of float32, shape (4, n_times, n_channels * n_correlations)
-        Sums and numbers of baselines, by `Kind`. Of `Kind.CHANNELS` and `Kind.TIMES`: between a
-        cell and the next, the last one empty. `Kind.POLARISATION` stands at the first correlation.
-    edge_total, edge_count : ndarray of float32, shape (2, n_times, n_correlations)
-        Between the first channel and the next but one, and for the last.
-    end_total, end_count : ndarray of float32, shape (2, n_channels * n_correlations)
-        Between the first integration and the next but one, and for the last.
+    total, count : ndarray of float32, shape (2, n_times, n_channels * n_correlations)
+        Sums and numbers of baselines: of `Kind.AMPLITUDE`, and of `Kind.POLARISATION`, which
+        stands at the first correlation.
 
     Notes
     -----
@@ -125,52 +123,14 @@ def soft_sums(
     """
     n_times, n_baselines, n = data.shape
     n_corr = scale.shape[1]
-    total = np.zeros((4, n_times, n), np.float32)
-    count = np.zeros((4, n_times, n), np.float32)
-    edge_total = np.zeros((2, n_times, n_corr), np.float32)
-    edge_count = np.zeros((2, n_times, n_corr), np.float32)
-    end_total = np.zeros((2, n), np.float32)
-    end_count = np.zeros((2, n), np.float32)
+    total = np.zeros((2, n_times, n), np.float32)
+    count = np.zeros((2, n_times, n), np.float32)
     nothing = np.zeros(n, np.complex64)
     never = np.zeros(n, np.bool_)
     for t in spread(n_times):
         for b in range(n_baselines):
             v, f = data[t, b], flag[t, b]
             _add_differences(v, f, nothing, never, scale[0], total[0, t], count[0, t])
-            m = n - n_corr
-            _add_differences(
-                v[:m], f[:m], v[n_corr:], f[n_corr:], scale[1], total[1, t, :m], count[1, t, :m]
-            )
-            if n >= 3 * n_corr:
-                two = 2 * n_corr
-                _add_differences(
-                    v[:n_corr],
-                    f[:n_corr],
-                    v[two : two + n_corr],
-                    f[two : two + n_corr],
-                    scale[1],
-                    edge_total[0, t],
-                    edge_count[0, t],
-                )
-                _add_differences(
-                    v[m:],
-                    f[m:],
-                    v[m - two : m - n_corr],
-                    f[m - two : m - n_corr],
-                    scale[1],
-                    edge_total[1, t],
-                    edge_count[1, t],
-                )
-            if t + 1 < n_times:
-                _add_differences(
-                    v, f, data[t + 1, b], flag[t + 1, b], scale[2], total[2, t], count[2, t]
-                )
-            if t == 0 and n_times >= 3:
-                _add_differences(v, f, data[2, b], flag[2, b], scale[2], end_total[0], end_count[0])
-            if t == n_times - 1 and n_times >= 3:
-                _add_differences(
-                    v, f, data[t - 2, b], flag[t - 2, b], scale[2], end_total[1], end_count[1]
-                )
             if n_corr > 1:
                 for j in range(0, n, n_corr):
                     last = j + n_corr - 1
@@ -178,8 +138,79 @@ def soft_sums(
                         re = v[j].real - v[last].real
                         im = v[j].imag - v[last].imag
                         power = re * re + im * im
-                        total[3, t, j] += power / (power + scale[3, 0])
-                        count[3, t, j] += np.float32(1.0)
+                        total[1, t, j] += power / (power + scale[3, 0])
+                        count[1, t, j] += np.float32(1.0)
+    return total, count
+
+
+@compiled(parallel=True)
+def soft_sums_of_steps(
+    data: Complex64s, flag: Bools, scale: Float32s
+) -> tuple[Float32s, Float32s, Float32s, Float32s, Float32s, Float32s]:
+    """Sum the power of differences between neighbours over baselines, as `soft_sums` does.
+
+    Parameters
+    ----------
+    data : ndarray of complex64, shape (n_times, n_baselines, n_channels * n_correlations)
+        Visibilities.
+    flag : ndarray of bool, same shape
+        True: left out.
+    scale : ndarray of float32, shape (4, n_correlations)
+        See `soft_sums`.
+
+    Returns
+    -------
+    total, count : ndarray of float32, shape (2, n_times, n_channels * n_correlations)
+        Sums and numbers of baselines, of `Kind.CHANNELS` and `Kind.TIMES`: between a cell and the
+        next, the last one empty.
+    edge_total, edge_count : ndarray of float32, shape (2, n_times, n_correlations)
+        Between the first channel and the next but one, and for the last.
+    end_total, end_count : ndarray of float32, shape (2, n_channels * n_correlations)
+        Between the first integration and the next but one, and for the last.
+    """
+    n_times, n_baselines, n = data.shape
+    n_corr = scale.shape[1]
+    total = np.zeros((2, n_times, n), np.float32)
+    count = np.zeros((2, n_times, n), np.float32)
+    edge_total = np.zeros((2, n_times, n_corr), np.float32)
+    edge_count = np.zeros((2, n_times, n_corr), np.float32)
+    end_total = np.zeros((2, n), np.float32)
+    end_count = np.zeros((2, n), np.float32)
+    one, two, last = n_corr, 2 * n_corr, n - n_corr
+    for t in spread(n_times):
+        for b in range(n_baselines):
+            v, f = data[t, b], flag[t, b]
+            _add_differences(
+                v[:last], f[:last], v[one:], f[one:], scale[1], total[0, t], count[0, t]
+            )
+            if n >= 3 * n_corr:
+                _add_differences(
+                    v[:one],
+                    f[:one],
+                    v[two : two + one],
+                    f[two : two + one],
+                    scale[1],
+                    edge_total[0, t],
+                    edge_count[0, t],
+                )
+                _add_differences(
+                    v[last:],
+                    f[last:],
+                    v[last - two : last - one],
+                    f[last - two : last - one],
+                    scale[1],
+                    edge_total[1, t],
+                    edge_count[1, t],
+                )
+            if t + 1 < n_times:
+                w, g = data[t + 1, b], flag[t + 1, b]
+                _add_differences(v, f, w, g, scale[2], total[1, t], count[1, t])
+            if t == 0 and n_times >= 3:
+                w, g = data[2, b], flag[2, b]
+                _add_differences(v, f, w, g, scale[2], end_total[0], end_count[0])
+            if t == n_times - 1 and n_times >= 3:
+                w, g = data[t - 2, b], flag[t - 2, b]
+                _add_differences(v, f, w, g, scale[2], end_total[1], end_count[1])
     return total, count, edge_total, edge_count, end_total, end_count
 
 
@@ -216,7 +247,17 @@ def _mean_power(power: Float32s, n_corr: int, p: int) -> Any:
             size += 1
     if size < 4:
         return np.float32(0.0)
-    return np.float32(np.median(kept[:size]) / np.log(2.0))
+    return np.float32(np.median(kept[:size])) * _MEAN_BY_MEDIAN
+
+
+@compiled()
+def _largest_mean(n: Any) -> Any:
+    """Return the mean of n powers, of mean 1, that noise doesn't reach.
+
+    Wilson & Hilferty 1931, PNAS 17, 684: the cube root of a chi-squared is nearly Gaussian.
+    """
+    k = n * _INDEPENDENT
+    return (1.0 - 1.0 / (9.0 * k) + _MEAN_SIGMA / (3.0 * np.sqrt(k))) ** 3
 
 
 @compiled()
@@ -242,11 +283,11 @@ def _mark(power: Float32s, n_corr: int, p: int, mean: Any, mark: Bools) -> None:
             n_per_channel[j] += 1
     for t in range(n_times):
         m = n_per_time[t]
-        if m >= 4 and per_time[t] > mean * (m + _MEAN_SIGMA * np.sqrt(m)):
+        if m >= 4 and per_time[t] > mean * m * _largest_mean(m):
             mark[t] = True
     for j in range(p, n, n_corr):
         m = n_per_channel[j]
-        if m >= 4 and per_channel[j] > mean * (m + _MEAN_SIGMA * np.sqrt(m)):
+        if m >= 4 and per_channel[j] > mean * m * _largest_mean(m):
             mark[:, j // n_corr] = True
 
 

@@ -29,6 +29,9 @@ _BAND_SHARE = 0.6
 _TIME_WIDTH = 9
 #: Lengths of runs of faint cells.
 _RUNS = (1, 2, 4, 8)
+_RUN_FACTOR = 1.3
+#: A channel or an integration of which more than this stands out is flagged as a whole.
+_NEARLY_ALL = 0.8
 
 
 def find_interference(
@@ -69,15 +72,19 @@ def find_interference(
         relative = np.sqrt(counts / np.median(counts[np.isfinite(x)]))
     spectrum = _median(x, axis=0)
     width = max(3, int(_BAND_SHARE * spectrum.size))
-    channels = _excess(spectrum, width, min_excess, _median(relative, axis=0))
-    x[:, channels] = np.nan
-    series = _median(x, axis=1)
+    band, channels = _smooth(spectrum, width, min_excess, _median(relative, axis=0))
+    series = _median(x[:, ~channels], axis=1)
     width = min(_TIME_WIDTH, series.size)
-    times = _excess(series, width, min_brief_excess, _median(relative, axis=1))
-    x[times] = np.nan
-    x -= series[:, None] + (spectrum - np.nanmedian(spectrum))[None, :]
-    cells = _runs_stand_out(x, min_brief_excess, relative, _RUNS if faint else (1,))
-    return np.asarray(cells | channels[None, :] | times[:, None], np.bool_)
+    drift, times = _smooth(series, width, min_brief_excess, _median(relative, axis=1))
+    x -= drift[:, None] + (band - np.nanmedian(band))[None, :]
+    usual = ~(channels[None, :] | times[:, None])
+    cells = _runs_stand_out(x, min_brief_excess, relative, _RUNS if faint else (1,), usual)
+    least = np.log1p(min_excess), np.log1p(min_brief_excess)
+    for channel in np.flatnonzero(channels):
+        cells[:, channel] |= _all_of_it(x[:, channel], cells[:, channel], float(least[0]))
+    for time in np.flatnonzero(times):
+        cells[time] |= _all_of_it(x[time], cells[time], float(least[1]))
+    return cells
 
 
 def flag_shared_interference(ms: Path) -> float:
@@ -143,39 +150,57 @@ def _flag(tb: Any, dd: int, which: NDArray[np.int64], found: NDArray[np.bool_]) 
     rows.close()
 
 
-def _excess(values: Floats, width: int, min_excess: float, weight: Floats) -> NDArray[np.bool_]:
-    """Return what stands out of a running median of `width` values."""
+def _smooth(
+    values: Floats, width: int, min_excess: float, weight: Floats
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Find what stands out of a running median of `width` values, and replace it by that."""
     finite = np.isfinite(values)
     found = np.zeros(values.shape, np.bool_)
+    usual = values.copy()
     if finite.sum() >= 3:
         known = values[finite]
         smooth = median_filter(known, size=min(width, known.size), mode="mirror")
-        found[finite] = _stands_out(known - smooth, min_excess, weight[finite])
-    return found
+        excess = (known - smooth)[None, :]
+        all_of_them = np.ones(excess.shape, np.bool_)
+        weights = weight[finite][None, :]
+        found[finite] = _runs_stand_out(excess, min_excess, weights, (1,), all_of_them)[0]
+        usual[finite] = np.where(found[finite], smooth, known)
+    return usual, found
 
 
-def _stands_out(residual: Floats, min_excess: float, weight: Floats) -> NDArray[np.bool_]:
-    return _runs_stand_out(residual[None, :], min_excess, weight[None, :], (1,))[0]
+def _all_of_it(excess: Floats, cells: NDArray[np.bool_], least: float) -> bool:
+    """Tell whether an emitter never pauses: nearly all stands out, or the rest as a whole does."""
+    known = np.isfinite(excess)
+    rest = excess[known & ~cells]
+    if not rest.size:
+        return bool(known.any())
+    return bool(rest.size < (1 - _NEARLY_ALL) * known.sum() or np.median(rest) > least)
 
 
 def _runs_stand_out(
-    residual: Floats, min_excess: float, weight: Floats, runs: Sequence[int]
+    residual: Floats,
+    min_excess: float,
+    weight: Floats,
+    runs: Sequence[int],
+    usual: NDArray[np.bool_],
 ) -> NDArray[np.bool_]:
     """Return cells in runs along either axis whose mean stands out, longer runs by less.
 
-    The threshold of a run of n is that of one cell divided by 1.5^log2(n) (SumThreshold: Offringa
-    et al. 2010, MNRAS 405, 155); what shorter runs found counts with the threshold only.
+    The threshold of a run of n is that of one cell divided by 1.3^log2(n) (SumThreshold: Offringa
+    et al. 2010, MNRAS 405, 155, who divide by 1.5^log2(n); here neighbours share a difference, and
+    scatter together). What shorter runs found counts with the threshold only. The scatter is that
+    of `usual` cells.
     """
     known = np.isfinite(residual)
     found = np.zeros(residual.shape, np.bool_)
-    if not known.any():
+    if not (known & usual).any():
         return found
     # In units of the scatter of a cell of typical weight.
-    scaled = (residual - np.median(residual[known])) * weight
-    sigma = float(median_abs_deviation(scaled[known], scale="normal"))
-    least = np.log1p(min_excess)
+    scaled = (residual - np.median(residual[known & usual])) * weight
+    sigma = float(median_abs_deviation(scaled[known & usual], scale="normal"))
+    alone = np.maximum(SIGMA * sigma, np.log1p(min_excess) * weight)
     for run in runs:
-        threshold = np.maximum(SIGMA * sigma, least * weight) / 1.5 ** np.log2(run)
+        threshold = alone / _RUN_FACTOR ** np.log2(run)
         values = np.where(known, np.where(found, np.minimum(scaled, threshold), scaled), 0.0)
         now = found.copy()
         for axis in (0, 1) if run > 1 else (0,):
@@ -183,9 +208,11 @@ def _runs_stand_out(
                 continue
             sums, numbers, limits = (
                 sliding_window_view(v, run, axis=axis).sum(axis=-1)
-                for v in (values, known, np.where(known, threshold, 0.0))
+                for v in (values, known, np.where(known, alone, 0.0))
             )
-            above = (sums > limits) & (numbers > 0)
+            # A run with holes is as short as what is left of it.
+            above = sums * _RUN_FACTOR ** np.log2(np.maximum(numbers, 1)) > limits
+            above &= numbers > 0
             for shift in range(run):
                 place = [slice(None), slice(None)]
                 place[axis] = slice(shift, shift + above.shape[axis])
