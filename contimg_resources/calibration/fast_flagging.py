@@ -185,11 +185,16 @@ def _n_flagged(windows: Sequence[WindowInMemory]) -> int:
 def _flag_shared(windows: Sequence[WindowInMemory]) -> None:
     scale = _rough_power(windows)
     # The strong goes first, so that it spoils no difference of its neighbours.
-    for kinds, measure in (
-        ((Kind.AMPLITUDE, Kind.POLARISATION), _cells),
-        ((Kind.CHANNELS, Kind.TIMES), _steps),
-    ):
-        _flag_what_stands_out(windows, kinds, [measure(w, scale) for w in windows])
+    _flag_what_stands_out(
+        windows, (Kind.AMPLITUDE, Kind.POLARISATION), [_cells(w, scale) for w in windows]
+    )
+    steps = [_steps(w, scale) for w in windows]
+    lesser = [_lesser_of_both([s[i] for s in steps], axis) for i, axis in ((0, 1), (1, 0))]
+    measured = [
+        {Kind.CHANNELS: channels, Kind.TIMES: times}
+        for channels, times in zip(*lesser, strict=True)
+    ]
+    _flag_what_stands_out(windows, (Kind.CHANNELS, Kind.TIMES), measured)
 
 
 def _flag_what_stands_out(
@@ -262,25 +267,70 @@ def _cells(window: WindowInMemory, scale: Float32s) -> Measured:
     }
 
 
-def _steps(window: WindowInMemory, scale: Float32s) -> Measured:
+@dataclass(frozen=True)
+class _Steps:
+    """Typical size over baselines of the differences between neighbours in one window, Jy.
+
+    `one` is between a cell and the next (the last one empty); `two` between the next but one: for
+    the first, for the last, and some to compare with. Counts of baselines for both.
+    """
+
+    one: Floats
+    n_one: Floats
+    two: Floats
+    n_two: Floats
+
+
+def _steps(window: WindowInMemory, scale: Float32s) -> tuple[_Steps, _Steps]:
+    """Return the steps over channels and over times."""
     total, count, edge_total, edge_count, end_total, end_count = flagging_loops.soft_sums_of_steps(
         _flat(window.data), _flat(window.flag), scale
     )
     shape = _shape(window)
-    outer = {
-        Kind.CHANNELS: (edge_total[:, :, None], edge_count[:, :, None]),
-        Kind.TIMES: (end_total.reshape(2, 1, *shape[1:]), end_count.reshape(2, 1, *shape[1:])),
-    }
-    measured: Measured = {}
-    for i, (kind, (outer_total, outer_count)) in enumerate(outer.items()):
-        measured[kind] = _lesser(
+    outer = (
+        (edge_total[:, :, None], edge_count[:, :, None]),
+        (end_total.reshape(5, 1, *shape[1:]), end_count.reshape(5, 1, *shape[1:])),
+    )
+    over_channels, over_times = (
+        _Steps(
             _size(total[i].reshape(shape), count[i].reshape(shape), scale[kind]),
             count[i].reshape(shape).astype(np.float64),
-            _size(outer_total, outer_count, scale[kind]),
-            outer_count,
-            axis=0 if kind is Kind.TIMES else 1,
+            _size(*outer[i], scale[kind]),
+            outer[i][1].astype(np.float64),
         )
-    return measured
+        for i, kind in enumerate((Kind.CHANNELS, Kind.TIMES))
+    )
+    return over_channels, over_times
+
+
+def _lesser_of_both(steps: Sequence[_Steps], axis: int) -> list[tuple[Floats, Floats]]:
+    """Return the lesser of the differences to both neighbours, and its baselines, by window.
+
+    At an edge the next but one stands in for the neighbour that isn't there. The sky changes more
+    over two steps than over one, which is known from the whole band and taken out.
+    """
+    n_correlations = steps[0].one.shape[2]
+    one = np.concatenate([s.one.reshape(-1, n_correlations) for s in steps])
+    two = np.concatenate([s.two.reshape(-1, n_correlations) for s in steps])
+    excess = _median(two, axis=0) / _median(one, axis=0)
+    return [_lesser(s, np.fmax(excess, 1.0), axis) for s in steps]
+
+
+def _lesser(steps: _Steps, excess: Floats, axis: int) -> tuple[Floats, Floats]:
+    between, last = np.split(steps.one, [-1], axis=axis)
+    n_between, _ = np.split(steps.n_one, [-1], axis=axis)
+    # Alone, the next but one would not do.
+    outermost = (between.take([0], axis), between.take([-1], axis)) if between.size else (last,) * 2
+    first_edge, last_edge = (
+        np.where(np.isnan(o), np.nan, steps.two[i] / excess) for i, o in enumerate(outermost)
+    )
+    below = np.concatenate([first_edge, between], axis=axis)
+    above = np.concatenate([between, last_edge], axis=axis)
+    n_below = np.concatenate([steps.n_two[0], n_between], axis=axis)
+    n_above = np.concatenate([n_between, steps.n_two[1]], axis=axis)
+    with np.errstate(invalid="ignore"):
+        take_below = (below <= above) | np.isnan(above)
+    return np.where(take_below, below, above), np.where(take_below, n_below, n_above)
 
 
 def _shape(window: WindowInMemory) -> tuple[int, int, int]:
@@ -294,32 +344,6 @@ def _size(total: NDArray[Any], count: NDArray[Any], scale: Float32s) -> Floats:
         mean = np.where(count >= _MIN_BASELINES, total / count, np.nan)
     power = np.interp(mean, _SOFT_MEANS, _POWERS)
     return np.asarray(np.sqrt(power * scale), np.float64)
-
-
-def _lesser(
-    size: Floats, count: Floats, edges: Floats, edge_counts: NDArray[Any], *, axis: int
-) -> tuple[Floats, Floats]:
-    """Return the lesser of the differences to both neighbours, and of how many baselines it is.
-
-    `size` is between a cell and the next; at an edge the next but one stands in.
-    """
-    between, last = np.split(size, [-1], axis=axis)
-    n_between, _ = np.split(count, [-1], axis=axis)
-    if between.size:
-        # Alone it would not do: the sky changes more over two steps than over one.
-        outermost = (between.take([0], axis=axis), between.take([-1], axis=axis))
-    else:
-        outermost = (last, last)
-    first_edge, last_edge = (
-        np.where(np.isnan(o), np.nan, e) for o, e in zip(outermost, edges, strict=True)
-    )
-    below = np.concatenate([first_edge, between], axis=axis)
-    above = np.concatenate([between, last_edge], axis=axis)
-    n_below = np.concatenate([edge_counts[0], n_between], axis=axis)
-    n_above = np.concatenate([n_between, edge_counts[1]], axis=axis)
-    with np.errstate(invalid="ignore"):
-        take_below = (below <= above) | np.isnan(above)
-    return np.where(take_below, below, above), np.where(take_below, n_below, n_above)
 
 
 def _flag_single(windows: Sequence[WindowInMemory]) -> None:
@@ -343,15 +367,20 @@ def _noisy_windows(noise: Floats) -> Bools:
     """
     if len(noise) < 3:
         return np.zeros(noise.shape[:2], np.bool_)
-    with np.errstate(invalid="ignore"), warnings.catch_warnings():
-        # All-NaN slices are expected (flagged antennas and windows) and stay NaN.
-        warnings.simplefilter("ignore", RuntimeWarning)
+    with np.errstate(invalid="ignore", divide="ignore"):
         x = np.log(noise)
-        x -= np.nanmedian(x, axis=0)
-        x -= np.nanmedian(x, axis=1, keepdims=True)
-        sigma = 1.4826 * np.nanmedian(np.abs(x), axis=(0, 1))
+        x -= _median(x, axis=0)
+        x -= _median(x, axis=1)[:, None]
+        sigma = 1.4826 * _median(np.abs(x).reshape(-1, x.shape[2]), axis=0)
         least = np.maximum(_NOISY_SIGMA * sigma, np.log(_NOISY_WINDOW))
         return np.asarray((x > least).any(axis=-1), np.bool_)
+
+
+def _median(values: Floats, axis: int) -> Floats:
+    # All-NaN slices are expected (flagged antennas and windows) and stay NaN.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.asarray(np.nanmedian(values, axis=axis), np.float64)
 
 
 def _soft_mean(power: Floats) -> Floats:

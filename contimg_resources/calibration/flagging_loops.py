@@ -165,8 +165,9 @@ def soft_sums_of_steps(
         next, the last one empty.
     edge_total, edge_count : ndarray of float32, shape (2, n_times, n_correlations)
         Between the first channel and the next but one, and for the last.
-    end_total, end_count : ndarray of float32, shape (2, n_channels * n_correlations)
-        Between the first integration and the next but one, and for the last.
+    end_total, end_count : ndarray of float32, shape (5, n_channels * n_correlations)
+        Between the first integration and the next but one, for the last, and, to compare with, for
+        three between them.
     """
     n_times, n_baselines, n = data.shape
     n_corr = scale.shape[1]
@@ -174,8 +175,8 @@ def soft_sums_of_steps(
     count = np.zeros((2, n_times, n), np.float32)
     edge_total = np.zeros((2, n_times, n_corr), np.float32)
     edge_count = np.zeros((2, n_times, n_corr), np.float32)
-    end_total = np.zeros((2, n), np.float32)
-    end_count = np.zeros((2, n), np.float32)
+    end_total = np.zeros((5, n), np.float32)
+    end_count = np.zeros((5, n), np.float32)
     one, two, last = n_corr, 2 * n_corr, n - n_corr
     for t in spread(n_times):
         for b in range(n_baselines):
@@ -211,26 +212,36 @@ def soft_sums_of_steps(
             if t == n_times - 1 and n_times >= 3:
                 w, g = data[t - 2, b], flag[t - 2, b]
                 _add_differences(v, f, w, g, scale[2], end_total[1], end_count[1])
+            for quarter in range(1, 4):
+                if t == quarter * n_times // 4 and t + 2 < n_times:
+                    w, g = data[t + 2, b], flag[t + 2, b]
+                    end = 1 + quarter
+                    _add_differences(v, f, w, g, scale[2], end_total[end], end_count[end])
     return total, count, edge_total, edge_count, end_total, end_count
 
 
 @compiled()
-def _lesser_power(a: Any, b: Any) -> Any:
-    """Return the lesser of two powers of which either may be unknown."""
-    if a == _UNKNOWN:
-        return b * _LESSER
-    if b == _UNKNOWN:
-        return a * _LESSER
-    return min(a, b)
+def _powers(
+    first: Complex64s,
+    first_flag: Bools,
+    second: Complex64s,
+    second_flag: Bools,
+    power: Float32s,
+) -> None:
+    """Write the power of the differences of two rows of equal length."""
+    for j in range(power.size):
+        re = first[j].real - second[j].real
+        im = first[j].imag - second[j].imag
+        known = not (first_flag[j] | second_flag[j])
+        power[j] = re * re + im * im if known else _UNKNOWN
 
 
 @compiled()
-def _step(data: Complex64s, flag: Bools, t: int, j: int, u: int, k: int) -> Any:
-    if flag[t, j] or flag[u, k]:
-        return _UNKNOWN
-    re = data[t, j].real - data[u, k].real
-    im = data[t, j].imag - data[u, k].imag
-    return re * re + im * im
+def _lesser_powers(a: Float32s, b: Float32s, lesser: Float32s) -> None:
+    """Write the lesser of two powers of which either may be unknown."""
+    for j in range(lesser.size):
+        low, high = min(a[j], b[j]), max(a[j], b[j])
+        lesser[j] = low * _LESSER if high == _UNKNOWN else low
 
 
 @compiled()
@@ -261,33 +272,45 @@ def _largest_mean(n: Any) -> Any:
 
 
 @compiled()
-def _mark(power: Float32s, n_corr: int, p: int, mean: Any, mark: Bools) -> None:
-    """Mark cells, channels and integrations with too much power, in all correlations."""
+def _mark(power: Float32s, mean: Float32s, mark: Bools) -> None:
+    """Mark cells, channels and integrations with too much power, in all correlations.
+
+    `mean` holds the mean power of each correlation; 0: unknown.
+    """
     n_times, n = power.shape
-    highest = _CLIP * mean
-    per_time = np.zeros(n_times, np.float32)
-    n_per_time = np.zeros(n_times, np.float32)
+    n_corr = mean.size
+    highest = np.empty(n, np.float32)
+    for j in range(n):
+        highest[j] = _CLIP * mean[j % n_corr]
     per_channel = np.zeros(n, np.float32)
     n_per_channel = np.zeros(n, np.float32)
+    capped = np.empty(n, np.float32)
+    known = np.empty(n, np.float32)
     for t in range(n_times):
-        for j in range(p, n, n_corr):
-            x = power[t, j]
-            if x == _UNKNOWN:
-                continue
-            if x > highest:
-                mark[t, j // n_corr] = True
-                x = highest
-            per_time[t] += x
-            n_per_time[t] += 1
-            per_channel[j] += x
-            n_per_channel[j] += 1
-    for t in range(n_times):
-        m = n_per_time[t]
-        if m >= 4 and per_time[t] > mean * m * _largest_mean(m):
-            mark[t] = True
-    for j in range(p, n, n_corr):
-        m = n_per_channel[j]
-        if m >= 4 and per_channel[j] > mean * m * _largest_mean(m):
+        row = power[t]
+        n_high = 0
+        for j in range(n):
+            x = row[j]
+            one = np.float32(0.0) if x == _UNKNOWN else np.float32(1.0)
+            n_high += 1 if x > highest[j] else 0
+            capped[j] = np.float32(0.0) if x == _UNKNOWN else min(x, highest[j])
+            known[j] = one
+            per_channel[j] += capped[j]
+            n_per_channel[j] += one
+        if n_high:
+            for j in range(n):
+                if known[j] > 0 and highest[j] > 0 and row[j] > highest[j]:
+                    mark[t, j // n_corr] = True
+        for p in range(n_corr):
+            total, m = np.float32(0.0), np.float32(0.0)
+            for j in range(p, n, n_corr):
+                total += capped[j]
+                m += known[j]
+            if m >= 4 and mean[p] > 0 and total > mean[p] * m * _largest_mean(m):
+                mark[t] = True
+    for j in range(n):
+        m, typical = n_per_channel[j], mean[j % n_corr]
+        if m >= 4 and typical > 0 and per_channel[j] > typical * m * _largest_mean(m):
             mark[:, j // n_corr] = True
 
 
@@ -316,26 +339,33 @@ def flag_single(data: Complex64s, flag: Bools, n_corr: int) -> Float32s:
         f = flag[:, b]
         over_channels = np.empty((n_times, n), np.float32)
         over_times = np.empty((n_times, n), np.float32)
+        # Unknown beyond either end.
+        steps = np.full(n + n_corr, _UNKNOWN, np.float32)
         before = np.full(n, _UNKNOWN, np.float32)
+        after = np.full(n, _UNKNOWN, np.float32)
         for t in range(n_times):
-            for j in range(n):
-                below = _step(v, f, t, j, t, j - n_corr) if j >= n_corr else _UNKNOWN
-                above = _step(v, f, t, j, t, j + n_corr) if j + n_corr < n else _UNKNOWN
-                over_channels[t, j] = _lesser_power(below, above)
-                after = _step(v, f, t, j, t + 1, j) if t + 1 < n_times else _UNKNOWN
-                over_times[t, j] = _lesser_power(before[j], after)
-                before[j] = after
+            row, bad = v[t], f[t]
+            _powers(row[n_corr:], bad[n_corr:], row, bad, steps[n_corr:n])
+            _lesser_powers(steps, steps[n_corr:], over_channels[t])
+            if t + 1 < n_times:
+                _powers(row, bad, v[t + 1], f[t + 1], after)
+            else:
+                after[:] = _UNKNOWN
+            _lesser_powers(before, after, over_times[t])
+            before, after = after, before
         mark = np.zeros((n_times, n // n_corr), np.bool_)
+        mean = np.empty(n_corr, np.float32)
         for p in range(n_corr):
-            mean = _mean_power(over_channels, n_corr, p)
-            if mean > 0:
-                noise[b, p] = mean
-                _mark(over_channels, n_corr, p, mean, mark)
-            mean = _mean_power(over_times, n_corr, p)
-            if mean > 0:
-                _mark(over_times, n_corr, p, mean, mark)
-        for t in range(n_times):
-            for j in range(n):
-                if mark[t, j // n_corr]:
-                    f[t, j] = True
+            mean[p] = _mean_power(over_channels, n_corr, p)
+            if mean[p] > 0:
+                noise[b, p] = mean[p]
+        _mark(over_channels, mean, mark)
+        for p in range(n_corr):
+            mean[p] = _mean_power(over_times, n_corr, p)
+        _mark(over_times, mean, mark)
+        if mark.any():
+            for t in range(n_times):
+                for j in range(n):
+                    if mark[t, j // n_corr]:
+                        f[t, j] = True
     return noise
