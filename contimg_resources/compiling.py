@@ -18,6 +18,11 @@ _R = TypeVar("_R")
 spread: Any = numba.prange
 
 
+def n_cores() -> int:
+    """Return how many cores compiled loops run on (``NUMBA_NUM_THREADS`` limits them)."""
+    return int(numba.get_num_threads())
+
+
 def compiled(*, parallel: bool = False) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
     """Compile a function when it is first called.
 

@@ -106,7 +106,9 @@ class CalibrationSettings(_Section):
 class ImagingSettings(_Section):
     """The 5-minute image."""
 
-    engine: Literal["casa"] = Field("casa", description="Imaging engine.")
+    engine: Literal["casa", "fast"] = Field(
+        "fast", description="Imaging engine: in memory with ducc0, or CASA's tclean."
+    )
     image_size: int | None = Field(
         None,
         ge=64,
