@@ -1,5 +1,7 @@
 """Sources, weights, beams and pixels, each against something worked out by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -253,3 +255,15 @@ def test_a_thumbnail_of_pure_noise_stays_small() -> None:
     noise = np.random.default_rng(3).normal(0, 1, (1200, 1200))
     noise[:200] = np.nan
     assert len(thumbnail_png(noise, 1.0)) <= THUMBNAIL_BYTES
+
+
+def test_points_share_a_cell_as_they_do_in_casa() -> None:
+    """u in [k, k + 1) belongs to cell k, and -u to cell -k - 1."""
+    places = np.array([[10.4, 3.2, 0.0], [-10.9, -3.7, 0.0], [-20.2, 5.5, 0.0]])
+    seen = replace(visibilities(3), uvw=places, weight=np.ones(3, np.float32))
+    # The second point's conjugate lies in the first one's cell, so these two count for less.
+    together = briggs(seen, 0.0, 1.0, 64).weight
+    assert together == pytest.approx([1 / 31, 1 / 31, 1 / 16], rel=1e-5)
+    places[1, 0] = -11.1
+    apart = briggs(replace(seen, uvw=places), 0.0, 1.0, 64).weight
+    assert apart == pytest.approx([1 / 26] * 3, rel=1e-5)
