@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.casa.progress import report_progress
-from contimg_resources.imaging.clean import take_components_out
 from contimg_resources.imaging.cycles import PointSpread, clean, restore_model
 from contimg_resources.imaging.drift import (
     Band,
@@ -40,7 +39,6 @@ _DOMINANT_SIGMA = 250.0
 _GLARING_SIGMA = 2000.0
 _GLARING_SHARE = 0.2
 _ROUNDS = 3
-_ROUGH_CYCLES = 3
 
 
 @dataclass(frozen=True)
@@ -135,19 +133,11 @@ def _with(
 def _rough(
     task: ImagingTask, gridder: Gridder, values: NDArray[np.complex64], grid: ImageGrid
 ) -> RawImages:
-    """Make an image of bright sources, its major cycles in the image plane."""
+    """Make an image of bright sources, without major cycles."""
     gridder.accuracy = ROUGH
     point = PointSpread.of(gridder.psf(grid), grid)
-    dirty = gridder.dirty(values, grid)
-
-    def residual_of(model: NDArray[np.float32]) -> NDArray[np.float32]:
-        residual = dirty.copy()
-        rows, columns = (axis.astype(np.int32) for axis in np.nonzero(model))
-        take_components_out(residual, point.psf, rows, columns, model[rows, columns])
-        return residual
-
     cleaned = clean(
-        task, grid, point, dirty, residual_of, BRIGHT_SIGMA * task.noise_jy, _ROUGH_CYCLES
+        task, grid, point, gridder.dirty(values, grid), None, BRIGHT_SIGMA * task.noise_jy, 1
     )
     image = cleaned.residual.copy()
     restore_model(image, cleaned.model, point)

@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 
 from contimg_resources.casa.progress import report_progress
 from contimg_resources.errors import ImagingFailed
-from contimg_resources.imaging.clean import grow, highest_sidelobe, minor_cycle, restore
+from contimg_resources.imaging.clean import (
+    grow,
+    highest_sidelobe,
+    minor_cycle,
+    restore,
+    take_components_out,
+)
 from contimg_resources.imaging.engine import ImagingTask
 from contimg_resources.imaging.geometry import BeamForm, form_of_beam, restoring_beam
 from contimg_resources.imaging.model import Beam, ImageGrid
@@ -35,6 +41,8 @@ _MASK_BEAMS = 0.6
 _DEEPER = 0.7
 #: ... and is content when an exact residual is so little above.
 _ENOUGH = 1.5
+#: The mask grows so many times at most before the visibilities are asked again.
+_ROUNDS = 3
 #: CLEAN diverges when its residual grows by this factor.
 _DIVERGED = 2.0
 
@@ -92,7 +100,7 @@ def clean(
     grid: ImageGrid,
     point: PointSpread,
     dirty: Singles,
-    residual_of: Callable[[Singles], Singles],
+    residual_of: Callable[[Singles], Singles] | None,
     down_to_jy: float,
     most_cycles: int,
 ) -> Cleaned:
@@ -107,9 +115,10 @@ def clean(
     point : PointSpread
         Point-spread function on them.
     dirty : ndarray of float32, shape (size, size)
-        Dirty image, Jy/beam.
-    residual_of : callable
-        Gives the residual image of a model.
+        Dirty image, Jy/beam; overwritten.
+    residual_of : callable, optional
+        Gives the residual image of a model from the visibilities; None: it is not asked for, and
+        the point-spread function is trusted.
     down_to_jy : float
         Stop here, Jy/beam, or at the task's multiple of the residual's rms.
     most_cycles : int
@@ -125,41 +134,52 @@ def clean(
     reach = max(1, round(_MASK_BEAMS * point.beam.major_arcsec / grid.cell_arcsec))
     done, lowest = 0, np.inf
     for _ in range(most_cycles):
-        highest = float(np.abs(residual).max())
-        if not np.isfinite(highest):
-            raise ImagingFailed(
-                f"the image of {task.ms} has pixels that are not finite", path=str(task.ms)
+        before = done
+        for _ in range(_ROUNDS):
+            highest = _highest(residual, task)
+            if highest > _DIVERGED * lowest:
+                raise ImagingFailed(
+                    f"CLEAN of {task.ms} diverges: its residuals grow, so its data or their "
+                    "calibration are wrong",
+                    path=str(task.ms),
+                )
+            lowest = min(lowest, highest)
+            threshold = max(down_to_jy, task.threshold_sigma * mad_rms(residual[::3, ::3]))
+            noise = local_rms(residual, point.beam.area_pixels(grid.cell_arcsec))
+            seeds = np.abs(residual) > np.maximum(
+                _MASK_SIGMA * noise, max(threshold, _MASK_SIDELOBE * point.sidelobe * highest)
             )
-        if highest > _DIVERGED * lowest:
-            raise ImagingFailed(
-                f"CLEAN of {task.ms} diverges: its residuals grow, so its data or their "
-                "calibration are wrong",
-                path=str(task.ms),
+            mask |= grow(seeds, reach)
+            inside = float(np.abs(residual[mask]).max(initial=0.0))
+            deep = _DEEPER * threshold
+            if inside <= _ENOUGH * deep or done >= task.niter:
+                break
+            minor = minor_cycle(
+                residual,
+                point.psf,
+                mask,
+                gain=_GAIN,
+                down_to_jy=max(deep, _DEPTH * inside),
+                most_iterations=task.niter - done,
             )
-        lowest = min(lowest, highest)
-        threshold = max(down_to_jy, task.threshold_sigma * mad_rms(residual[::3, ::3]))
-        noise = local_rms(residual, point.beam.area_pixels(grid.cell_arcsec))
-        seeds = np.abs(residual) > np.maximum(
-            _MASK_SIGMA * noise, max(threshold, _MASK_SIDELOBE * point.sidelobe * highest)
-        )
-        mask |= grow(seeds, reach)
-        inside = float(np.abs(residual[mask]).max(initial=0.0))
-        deep = _DEEPER * threshold
-        report_progress(f"residual {1e3 * inside:.3g} mJy/beam, {done} iterations")
-        if inside <= _ENOUGH * deep or done >= task.niter:
+            model[minor.rows, minor.columns] += minor.flux_jy
+            done += minor.n_iterations
+            take_components_out(residual, point.psf, minor.rows, minor.columns, minor.flux_jy)
+        if done == before:
             break
-        minor = minor_cycle(
-            residual,
-            point.psf,
-            mask,
-            gain=_GAIN,
-            down_to_jy=max(deep, _DEPTH * inside),
-            most_iterations=task.niter - done,
-        )
-        model[minor.rows, minor.columns] += minor.flux_jy
-        done += minor.n_iterations
-        residual = residual_of(model)
+        report_progress(f"{done} iterations, residual {1e3 * _highest(residual, task):.3g} mJy")
+        if residual_of is not None:
+            residual = residual_of(model)
     return Cleaned(model, residual, done)
+
+
+def _highest(residual: Singles, task: ImagingTask) -> float:
+    highest = float(np.abs(residual).max())
+    if not np.isfinite(highest):
+        raise ImagingFailed(
+            f"the image of {task.ms} has pixels that are not finite", path=str(task.ms)
+        )
+    return highest
 
 
 def restore_model(image: Singles, model: Singles, point: PointSpread) -> None:
