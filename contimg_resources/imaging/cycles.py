@@ -43,6 +43,11 @@ _DEEPER = 0.7
 _ENOUGH = 1.5
 #: The mask grows so many times at most before the visibilities are asked again.
 _ROUNDS = 3
+#: While the residual inside is above so many times the goal the visibilities are asked each time:
+#: the point-spread function's own errors would be CLEANed.
+_CLOSE = 25.0
+#: Iterations of one minor cycle.
+_MOST_ITERATIONS = 3000
 #: CLEAN diverges when its residual grows by this factor.
 _DIVERGED = 2.0
 
@@ -160,11 +165,13 @@ def clean(
                 mask,
                 gain=_GAIN,
                 down_to_jy=max(deep, _DEPTH * inside),
-                most_iterations=task.niter - done,
+                most_iterations=min(task.niter - done, _MOST_ITERATIONS),
             )
             model[minor.rows, minor.columns] += minor.flux_jy
             done += minor.n_iterations
             take_components_out(residual, point.psf, minor.rows, minor.columns, minor.flux_jy)
+            if inside > _CLOSE * down_to_jy and residual_of is not None:
+                break
         if done == before:
             break
         report_progress(f"{done} iterations, residual {1e3 * _highest(residual, task):.3g} mJy")

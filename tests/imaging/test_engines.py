@@ -27,7 +27,8 @@ class Pair:
     @property
     def offset_arcsec(self) -> float:
         there = np.array([self.fast.ra_deg]), np.array([self.fast.dec_deg])
-        return float(np.rad2deg(separation_rad(self.casa.ra_deg, self.casa.dec_deg, *there))) * 3600
+        apart = separation_rad(self.casa.ra_deg, self.casa.dec_deg, *there)
+        return float(np.rad2deg(apart[0])) * 3600
 
 
 def pairs(casa: ImageResult, fast: ImageResult, least_snr: float) -> list[Pair]:
@@ -69,9 +70,11 @@ def test_both_engines_make_the_same_image_of_a_drift_scan(
     found = pairs(by_casa, imaged, 10.0)
     assert len(found) > 50
     assert np.median([p.flux_ratio for p in found]) == pytest.approx(1.0, abs=0.003)
+    # tclean puts components on pixels and w on planes; what that leaves of the sources adds a third
+    # of the noise, which differs between the two images.
     for p in found:
-        # tclean puts components on pixels and w on planes: that moves a source by up to 0.7 sigma.
-        assert p.flux_ratio == pytest.approx(1.0, abs=0.01 + 0.7 / p.casa.snr)
+        assert p.flux_ratio == pytest.approx(1.0, abs=0.01 + 1.0 / p.casa.snr)
+    assert np.std([(p.flux_ratio - 1) * p.casa.snr for p in found if p.casa.snr < 40]) < 0.6
     bright = [p.offset_arcsec for p in found if p.casa.snr > 40]
     assert len(bright) > 15
     assert max(bright) < by_casa.statistics.beam.major_arcsec / 50
