@@ -63,6 +63,11 @@ class ArrivalSettings(_Section):
 class CalibrationSettings(_Section):
     """Solving, judging and borrowing caltable sets."""
 
+    engine: Literal["casa", "fast"] = Field(
+        "fast",
+        description="How a drift scan is solved: averaged in memory first, or by CASA alone "
+        "(which other observations always are).",
+    )
     refants: tuple[str, ...] = Field(
         (
             *("104", "105", "106", "107", "108", "109", "110", "111", "112", "113"),

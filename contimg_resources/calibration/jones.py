@@ -6,12 +6,14 @@ Doesn't: applying the factors to visibilities (see `.memory`).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.calibration.callib import TableToApply
 from contimg_resources.calibration.inspection import Solutions, read_solutions
+from contimg_resources.calibration.ms_layout import channels_of_windows_hz
 from contimg_resources.errors import CasaError
 
 Floats = NDArray[np.float64]
@@ -31,8 +33,8 @@ class Jones:
     flag : ndarray of bool, same shape
         True where a table has no solution.
     weight : ndarray of float32, shape (n_times, n_antennas, 2)
-        Mean of ``abs(factor)**2`` over the unflagged channels: weights of a baseline grow by the
-        product of its two, as with CASA's ``calwt``.
+        Product over the tables of the mean of ``abs(factor)**2`` over unflagged channels of each:
+        weights of a baseline grow by the product of its two, as with CASA's ``calwt``.
     """
 
     factor: NDArray[np.complex64]
@@ -70,11 +72,6 @@ def read_table(table: TableToApply) -> TableSolutions:
     try:
         tb.open(str(table.path), lockoptions={"option": "usernoread"})
         subtype = str(tb.getkeyword("VisCal"))
-        tb.close()
-        tb.open(str(table.path / "SPECTRAL_WINDOW"), lockoptions={"option": "usernoread"})
-        channels = {
-            i: np.asarray(tb.getcell("CHAN_FREQ", i), np.float64) for i in range(tb.nrows())
-        }
     except RuntimeError as error:
         said = " ".join(str(error).split())
         raise CasaError(
@@ -82,7 +79,31 @@ def read_table(table: TableToApply) -> TableSolutions:
         ) from error
     finally:
         tb.close()
-    return TableSolutions(table, read_solutions(table.path), channels, subtype)
+    channels_hz = channels_of_windows_hz(table.path)
+    return TableSolutions(table, read_solutions(table.path), channels_hz, subtype)
+
+
+def has_channels(caltable: Path) -> bool:
+    """Say whether a table has solutions for channels, not for windows. Needs CASA."""
+    import casatools
+
+    tb = casatools.table()
+    try:
+        tb.open(str(caltable), lockoptions={"option": "usernoread"})
+        return bool(tb.nrows()) and np.shape(tb.getcell("FLAG", 0))[1] > 1
+    except RuntimeError as error:
+        said = " ".join(str(error).split())
+        raise CasaError(f"caltable {caltable} can't be read: {said}", path=str(caltable)) from error
+    finally:
+        tb.close()
+
+
+def same_channels(theirs_hz: Floats, ours_hz: Floats) -> bool:
+    """Say whether two windows have the same channels (centres, Hz)."""
+    width_hz = abs(ours_hz[-1] - ours_hz[0]) / max(1, ours_hz.size - 1)
+    return theirs_hz.size == ours_hz.size and bool(
+        np.abs(theirs_hz - ours_hz).max() <= _SAME_CHANNEL * width_hz
+    )
 
 
 def combine(
@@ -113,22 +134,22 @@ def combine(
     -----
     As applycal does (measured against it): between two solutions ``linear`` interpolates amplitude
     and phase, the latter over the shorter arc; before the first and after the last the nearest
-    counts. A delay tau (ns) turns the phase by ``2 pi tau (nu - nu0)``, nu0 the middle of the
-    window. A flagged solution is passed over in time; where an antenna has none it is flagged.
+    counts. A flagged solution flags all data that it would have a share in; a row that an antenna
+    lacks is passed over, and without any row it is flagged. A gain of 0 flags. A delay tau (ns)
+    turns the phase by ``2 pi tau (nu - nu0)``, nu0 the middle of the window.
     """
     shape = (times_s.size, n_antennas, 2, channels_hz.size)
     factor = np.ones(shape, np.complex128)
     flag = np.zeros(shape, np.bool_)
+    weight = np.ones(shape[:3])
     for table, window in tables:
         found, missing = _table_factor(table, window, n_antennas, times_s, channels_hz)
         factor *= found
-        flag |= missing
-    power = np.where(flag, np.nan, np.abs(factor) ** 2)
-    weight = np.ones(shape[:3], np.float32)
-    seen = ~flag.all(axis=-1)
-    weight[seen] = np.nanmean(power[seen], axis=-1)
+        # Nothing can be divided by 0.
+        flag |= missing | (found == 0)
+        weight *= _mean_power(found, missing)
     factor[flag] = 1.0
-    return Jones(factor.astype(np.complex64), flag, weight)
+    return Jones(factor.astype(np.complex64), flag, weight.astype(np.float32))
 
 
 def _table_factor(
@@ -152,11 +173,31 @@ def _table_factor(
         2, 0, 1
     )
     nearest = table.table.interpolation_time.startswith("nearest")
-    found, missing = _in_time(values, flags, moments, times_s, nearest=nearest, real=delays)
+    found = np.ones((times_s.size, *values.shape[1:]), np.complex128)
+    missing = np.ones(found.shape, np.bool_)
+    # Antennas share a pattern of rows: mostly there is one, "all". Between rows that an antenna
+    # has, one that it lacks is passed over; one that is there and flagged is not.
+    has_row = np.zeros((moments.size, n_antennas), np.bool_)
+    has_row[at, solutions.antennas[rows]] = True
+    patterns, which = np.unique(has_row, axis=1, return_inverse=True)
+    for number, pattern in enumerate(patterns.T):
+        if pattern.any():
+            there = np.ix_(pattern, which.ravel() == number)
+            found[:, there[1][0]], missing[:, there[1][0]] = _in_time(
+                values[there], flags[there], moments[pattern], times_s, nearest=nearest, real=delays
+            )
     if delays:
         turn = 2e-9 * np.pi * (channels_hz - channels_hz.mean())
         return np.exp(1j * found.real * turn), missing
     return found, missing
+
+
+def _mean_power(factor: NDArray[np.complex128], flag: NDArray[np.bool_]) -> Floats:
+    """Return the mean of ``abs(factor)**2`` over unflagged channels; 1 where there are none."""
+    good = np.broadcast_to(~flag, factor.shape)
+    n_good = good.sum(axis=-1)
+    total = np.where(good, np.abs(factor) ** 2, 0.0).sum(axis=-1)
+    return np.where(n_good > 0, total / np.maximum(n_good, 1), 1.0)
 
 
 def _in_time(
@@ -168,47 +209,27 @@ def _in_time(
     nearest: bool,
     real: bool,
 ) -> tuple[NDArray[np.complex128], NDArray[np.bool_]]:
-    """Interpolate solutions of shape (moments, ...) to times; flagged ones are passed over."""
-    found = np.ones((times_s.size, *values.shape[1:]), np.complex128)
-    missing = np.broadcast_to(flags.all(axis=0), found.shape).copy()
-    # Receptors share a pattern of flags: mostly there is one, "none".
-    patterns, which = np.unique(flags.reshape(moments.size, -1), axis=1, return_inverse=True)
-    flat = values.reshape(moments.size, -1)
-    result = found.reshape(times_s.size, -1)
-    for number in range(patterns.shape[1]):
-        good = np.flatnonzero(~patterns[:, number])
-        if not good.size:
-            continue
-        columns = np.flatnonzero(which.ravel() == number)
-        known = flat[np.ix_(good, columns)]
-        result[:, columns] = _between(known, moments[good], times_s, nearest=nearest, real=real)
-    return result.reshape(found.shape), missing
-
-
-def _between(
-    known: NDArray[np.complex128], moments: Floats, times_s: Floats, *, nearest: bool, real: bool
-) -> NDArray[np.complex128]:
-    if moments.size == 1:
-        return np.repeat(known, times_s.size, axis=0)
-    if nearest:
-        return np.asarray(known[np.abs(times_s[:, None] - moments[None, :]).argmin(axis=1)])
+    """Interpolate solutions and flags of shape (moments, ...) to times."""
+    if nearest or moments.size == 1:
+        closest = np.abs(times_s[:, None] - moments[None, :]).argmin(axis=1)
+        return values[closest], flags[closest]
     inside = np.clip(times_s, moments[0], moments[-1])
     before = np.clip(np.searchsorted(moments, inside, side="right") - 1, 0, moments.size - 2)
-    share = ((inside - moments[before]) / (moments[before + 1] - moments[before]))[:, None]
-    first, second = known[before], known[before + 1]
+    share = ((inside - moments[before]) / (moments[before + 1] - moments[before])).reshape(
+        -1, *(1,) * (values.ndim - 1)
+    )
+    first, second = values[before], values[before + 1]
+    missing = (flags[before] & (share < 1)) | (flags[before + 1] & (share > 0))
     if real:
-        return np.asarray(first + share * (second - first))
+        return first + share * (second - first), missing
     amplitude = np.abs(first) * (1 - share) + np.abs(second) * share
     phase = np.angle(first) + share * np.angle(second * first.conj())
-    return np.asarray(amplitude * np.exp(1j * phase))
+    return amplitude * np.exp(1j * phase), missing
 
 
 def _check_channels(table: TableSolutions, window: int, channels_hz: Floats) -> None:
     theirs = table.channels_hz[window]
-    width_hz = abs(channels_hz[-1] - channels_hz[0]) / max(1, channels_hz.size - 1)
-    if theirs.size != channels_hz.size or (
-        np.abs(theirs - channels_hz).max() > _SAME_CHANNEL * width_hz
-    ):
+    if not same_channels(theirs, channels_hz):
         raise CasaError(
             f"caltable {table.table.path} has {theirs.size} channels from "
             f"{theirs.min() / 1e6:.3f} MHz, the data {channels_hz.size} from "

@@ -5,7 +5,7 @@ Doesn't: the factors (see `.jones`), the geometry (see `.rotation`), the loops (
 `.visibility_loops`), what interference is (see `.fast_flagging`).
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,31 @@ from contimg_resources.calibration.fast_flagging import (
     flag_interference_in_memory,
 )
 from contimg_resources.calibration.health import channel_frequencies_hz
-from contimg_resources.calibration.jones import TableSolutions, combine, read_table
+from contimg_resources.calibration.jones import (
+    TableSolutions,
+    combine,
+    has_channels,
+    read_table,
+    same_channels,
+)
+from contimg_resources.calibration.large_columns import read_large, write_large
+from contimg_resources.calibration.ms_layout import (
+    bands_with_solutions,
+    channels_of_windows_hz,
+    read_bands,
+)
 from contimg_resources.calibration.new_ms import create_like
 from contimg_resources.calibration.rfi import FlagCount
 from contimg_resources.calibration.rotation import rotate_uvw
-from contimg_resources.calibration.visibility_loops import correct, count_flagged
+from contimg_resources.calibration.visibility_loops import (
+    all_flagged,
+    any_good,
+    correct,
+    count_flagged,
+)
 from contimg_resources.errors import CasaError
 
+Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 #: Receptors of first and second antenna by CASA's code of a correlation (RR ... LL, XX ... YY).
@@ -93,6 +111,14 @@ class Observed:
     uvw_m: NDArray[np.float64]
     windows: dict[int, Window]
 
+    def working_antenna_ids(self) -> frozenset[int]:
+        """Return the antennas with any unflagged visibility that isn't zero."""
+        found: set[int] = set()
+        for number, window in self.windows.items():
+            rows = np.flatnonzero(self.description == number)[any_good(window.data, window.flag)]
+            found.update(map(int, np.unique([self.first[rows], self.second[rows]])))
+        return frozenset(found)
+
     def counted(self, antenna_ids: Collection[int]) -> FlagCount:
         """Count the flags on baselines between the antennas `antenna_ids`."""
         wanted = np.fromiter(antenna_ids, dtype=np.int64)
@@ -117,7 +143,24 @@ def why_not(ms: Path, tables: Sequence[TableToApply]) -> str:
         columns = tb.colnames()
     finally:
         tb.close()
-    return "its weights have a spectrum" if "WEIGHT_SPECTRUM" in columns else ""
+    if "WEIGHT_SPECTRUM" in columns:
+        return "its weights have a spectrum"
+    ours = channels_of_windows_hz(ms)
+    if not all(np.allclose(np.diff(c), np.diff(c)[:1], rtol=1e-6) for c in ours.values()):
+        return "its channels aren't evenly spaced"
+    return next(filter(None, (_why_not_table(ms, ours, table) for table in tables)), "")
+
+
+def _why_not_table(ms: Path, ours_hz: Mapping[int, Floats], table: TableToApply) -> str:
+    if not has_channels(table.path):
+        return ""
+    if not table.interpolation_frequency.endswith("flag"):
+        return f"flagged channels of {table.path.name} are filled in"
+    theirs_hz = channels_of_windows_hz(table.path)
+    spwmap = map_windows(read_bands(ms), bands_with_solutions(table.path), table.path)
+    if all(same_channels(theirs_hz[spwmap[w]], channels) for w, channels in ours_hz.items()):
+        return ""
+    return f"{table.path.name} has other channels"
 
 
 def read_observed(ms: Path, field_ids: Collection[int]) -> Observed:
@@ -136,19 +179,9 @@ def read_observed(ms: Path, field_ids: Collection[int]) -> Observed:
         time_s = np.asarray(tb.getcol("TIME"))[kept]
         uvw_m = np.asarray(tb.getcol("UVW")).T[kept]
         flag_row = np.asarray(tb.getcol("FLAG_ROW"))
-        windows = {}
-        for number in np.unique(description[kept]):
-            rows = kept[description[kept] == number]
-            part = tb.selectrows(rows.tolist())
-            flag = np.asarray(part.getcol("FLAG"), np.bool_).T
-            windows[int(number)] = Window(
-                rows=rows,
-                channels_hz=frequencies[int(number)],
-                data=np.ascontiguousarray(part.getcol("DATA").T, np.complex64),
-                flag=np.ascontiguousarray(flag | flag_row[rows][:, None, None]),
-                weight=np.ascontiguousarray(part.getcol("WEIGHT").T, np.float32),
-            )
-            part.close()
+        sigma = np.asarray(tb.getcol("SIGMA")).T
+        rows = {int(n): kept[description[kept] == n] for n in np.unique(description[kept])}
+        data, flag = (read_large(tb, ms, name, rows) for name in ("DATA", "FLAG"))
     finally:
         tb.close()
     return Observed(
@@ -160,8 +193,24 @@ def read_observed(ms: Path, field_ids: Collection[int]) -> Observed:
         description=description[kept],
         time_s=time_s,
         uvw_m=np.ascontiguousarray(uvw_m),
-        windows=windows,
+        windows={
+            number: Window(
+                rows=mine,
+                channels_hz=frequencies[number],
+                data=data[number],
+                flag=flag[number] | flag_row[mine][:, None, None],
+                weight=_weights_of(sigma[mine]),
+            )
+            for number, mine in rows.items()
+        },
     )
+
+
+def _weights_of(sigma: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the weights of DATA; WEIGHT may be of corrected data that were here before."""
+    weight = np.zeros(sigma.shape, np.float32)
+    np.divide(1.0, sigma.astype(np.float64) ** 2, out=weight, where=sigma > 0, casting="same_kind")
+    return weight
 
 
 def calibrate_in_memory(
@@ -218,7 +267,7 @@ def calibrate_in_memory(
             path_s[mine],
             window.channels_hz,
             pairs,
-            jones.factor,
+            1 / jones.factor,
             jones.flag,
         )
         for p, (a, b) in enumerate(pairs):
@@ -260,7 +309,7 @@ def write_observed(
     source, target = casatools.table(), casatools.table()
     source.open(str(observed.ms))
     try:
-        create_like(source, output, _tiles(observed))
+        create_like(source, output, _tiles(observed), one_shape=_one_shape(observed))
         target.open(str(output), nomodify=False)
         target.addrows(observed.rows.size)
         everything = observed.rows.size == source.nrows()
@@ -269,19 +318,21 @@ def write_observed(
                 column = source.getcol(name)
                 target.putcol(name, column if everything else column[..., observed.rows])
         target.putcol("UVW", observed.uvw_m.T)
+        parts = {n: np.flatnonzero(observed.description == n) for n in observed.windows}
+        n_correlations = next(iter(observed.windows.values())).weight.shape[1]
+        weight = np.zeros((observed.rows.size, n_correlations))
         flag_row = np.zeros(observed.rows.size, np.bool_)
         for number, window in observed.windows.items():
-            mine = np.flatnonzero(observed.description == number)
-            part = target.selectrows(mine.tolist())
-            part.putcol("DATA", window.data.T)
-            part.putcol("FLAG", window.flag.T)
-            part.putcol("WEIGHT", window.weight.T)
-            with np.errstate(divide="ignore"):
-                sigma = np.where(window.weight > 0, 1 / np.sqrt(window.weight), -1.0)
-            part.putcol("SIGMA", sigma.T)
-            part.close()
-            flag_row[mine] = window.flag.all(axis=(1, 2))
+            weight[parts[number]] = window.weight
+            flag_row[parts[number]] = all_flagged(window.flag)
+        sigma = np.full(weight.shape, -1.0)
+        np.divide(1.0, np.sqrt(weight), out=sigma, where=weight > 0)
+        target.putcol("WEIGHT", weight.T)
+        target.putcol("SIGMA", sigma.T)
         target.putcol("FLAG_ROW", flag_row)
+        windows = observed.windows.items()
+        write_large(target, output, "DATA", {n: (parts[n], w.data) for n, w in windows})
+        write_large(target, output, "FLAG", {n: (parts[n], w.flag) for n, w in windows})
         target.close()
         if center_rad is not None:
             target.open(str(output / "FIELD"), nomodify=False)
@@ -317,13 +368,6 @@ def read_receptors(ms: Path) -> dict[int, Ints]:
         raise CasaError(f"{ms} has a correlation of code {code}: no pair of receptors") from code
 
 
-def window_maps(
-    ms_bands: Sequence[Any], tables: Sequence[tuple[TableToApply, Sequence[Any]]]
-) -> list[list[int]]:
-    """Return for each table which of its windows serves each window of the MS."""
-    return [map_windows(ms_bands, bands, table.path) for table, bands in tables]
-
-
 def _window_ids(ms: Path) -> Ints:
     import casatools
 
@@ -336,7 +380,11 @@ def _window_ids(ms: Path) -> Ints:
 
 
 def _tiles(observed: Observed) -> dict[str, list[int]]:
-    window = next(iter(observed.windows.values()))
-    n_channels, n_correlations = window.data.shape[1:]
+    n_channels, n_correlations = next(iter(observed.windows.values())).data.shape[1:]
     large = [n_correlations, n_channels, _TILE_ROWS]
-    return {"DATA": large, "FLAG": large}
+    small = [n_correlations, _TILE_ROWS * n_channels]
+    return {"DATA": large, "FLAG": large, "WEIGHT": small, "SIGMA": small}
+
+
+def _one_shape(observed: Observed) -> bool:
+    return len({window.data.shape[1:] for window in observed.windows.values()}) == 1

@@ -14,7 +14,9 @@ _LEFT_OUT = ("CORRECTED_DATA", "MODEL_DATA")
 _BUCKET = 32768
 
 
-def create_like(source: Any, output: Path, tiles: Mapping[str, Sequence[int]]) -> None:
+def create_like(
+    source: Any, output: Path, tiles: Mapping[str, Sequence[int]], *, one_shape: bool
+) -> None:
     """Make an MS without rows, its subtables copied.
 
     Parameters
@@ -25,6 +27,9 @@ def create_like(source: Any, output: Path, tiles: Mapping[str, Sequence[int]]) -
         What is made; must not be there.
     tiles : mapping of str to sequence of int
         Shapes of the tiles of columns that deserve large ones.
+    one_shape : bool
+        Whether all their cells have one shape: that of a tile without its rows. Then a row that is
+        added is there before it is written, and the file is one array.
 
     Notes
     -----
@@ -38,7 +43,13 @@ def create_like(source: Any, output: Path, tiles: Mapping[str, Sequence[int]]) -
     made = {name: dict(description[name]) for name in columns}
     managers: dict[str, Any] = {}
     for name, column in made.items():
-        kind = "TiledShapeStMan" if name in tiles else "StandardStMan"
+        kind = "StandardStMan"
+        if name in tiles:
+            kind = "TiledColumnStMan" if one_shape else "TiledShapeStMan"
+            if one_shape:
+                # 5: stored directly, of a fixed shape.
+                shape = list(tiles[name][:-1])
+                column |= {"shape": shape, "ndim": len(shape), "option": 5}
         column |= {"dataManagerType": kind, "dataManagerGroup": f"own_{name}"}
         spec = {"DEFAULTTILESHAPE": list(tiles[name])} if name in tiles else {"BUCKETSIZE": _BUCKET}
         managers[f"*{len(managers) + 1}"] = {

@@ -25,7 +25,7 @@ def correct(
     path_s: Floats,
     channels_hz: Floats,
     receptors: Ints,
-    factor: Complexes,
+    inverse: Complexes,
     missing: Bools,
 ) -> None:
     """Calibrate and turn visibilities, both in place.
@@ -41,21 +41,25 @@ def correct(
     path_s : ndarray of float, shape (n_rows,)
         By how much the path to the phase centre grows, seconds.
     channels_hz : ndarray of float, shape (n_channels,)
-        Channel centres, Hz.
+        Channel centres, Hz, evenly spaced.
     receptors : ndarray of int, shape (n_correlations, 2)
         Which receptors of first and second antenna a correlation is of.
-    factor : ndarray of complex64, shape (n_times, n_antennas, 2, n_channels)
-        See `contimg_resources.calibration.jones.Jones`.
+    inverse : ndarray of complex64, shape (n_times, n_antennas, 2, n_channels)
+        One over the factor of `contimg_resources.calibration.jones.Jones`.
     missing : ndarray of bool, same shape
         Where there is no solution.
     """
     n_rows, n_channels, n_correlations = data.shape
+    width_hz = (channels_hz[-1] - channels_hz[0]) / max(1, n_channels - 1)
     for row in spread(n_rows):
         i, j, t = first[row], second[row], time[row]
+        # From channel to channel by a multiplication: 48 of them lose 1e-14.
+        turns = channels_hz[0] * path_s[row]
+        angle = 2.0 * np.pi * (turns - np.floor(turns))
+        turn = complex(np.cos(angle), np.sin(angle))
+        angle = 2.0 * np.pi * width_hz * path_s[row]
+        step = complex(np.cos(angle), np.sin(angle))
         for channel in range(n_channels):
-            turns = channels_hz[channel] * path_s[row]
-            angle = 2.0 * np.pi * (turns - np.floor(turns))
-            turn = complex(np.cos(angle), np.sin(angle))
             for p in range(n_correlations):
                 a, b = receptors[p, 0], receptors[p, 1]
                 seen = data[row, channel, p]
@@ -65,11 +69,12 @@ def correct(
                 if bad:
                     data[row, channel, p] = 0
                 else:
-                    gain = factor[t, i, a, channel] * np.conj(factor[t, j, b, channel])
-                    data[row, channel, p] = seen * turn / gain
+                    gain = inverse[t, i, a, channel] * np.conj(inverse[t, j, b, channel])
+                    data[row, channel, p] = seen * gain * turn
+            turn *= step
 
 
-@compiled()
+@compiled(parallel=True)
 def count_flagged(flag: Bools, counted: Bools) -> int:
     """Return the flagged visibilities of the counted rows.
 
@@ -81,7 +86,47 @@ def count_flagged(flag: Bools, counted: Bools) -> int:
         Which rows.
     """
     total = 0
-    for row in range(flag.shape[0]):
+    for row in spread(flag.shape[0]):
         if counted[row]:
-            total += int(flag[row].sum())
+            total += flag[row].sum()
     return total
+
+
+@compiled(parallel=True)
+def all_flagged(flag: Bools) -> Bools:
+    """Return of which rows everything is flagged.
+
+    Parameters
+    ----------
+    flag : ndarray of bool, shape (n_rows, n_channels, n_correlations)
+        Flags.
+    """
+    found = np.empty(flag.shape[0], np.bool_)
+    for row in spread(flag.shape[0]):
+        found[row] = flag[row].all()
+    return found
+
+
+@compiled(parallel=True)
+def any_good(data: Complexes, flag: Bools) -> Bools:
+    """Return which rows hold any unflagged, finite visibility that isn't zero.
+
+    Parameters
+    ----------
+    data : ndarray of complex64, shape (n_rows, n_channels, n_correlations)
+        Visibilities.
+    flag : ndarray of bool, same shape
+        Flags.
+    """
+    found = np.zeros(flag.shape[0], np.bool_)
+    for row in spread(flag.shape[0]):
+        for channel in range(flag.shape[1]):
+            for p in range(flag.shape[2]):
+                seen = data[row, channel, p]
+                finite = np.isfinite(seen.real) and np.isfinite(seen.imag)
+                if finite and seen != 0 and not flag[row, channel, p]:
+                    found[row] = True
+                    break
+            if found[row]:
+                break
+    return found
