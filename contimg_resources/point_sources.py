@@ -24,6 +24,11 @@ def direction_cosines(
     ra0_deg, dec0_deg : float
         Phase centre, degrees.
 
+    Returns
+    -------
+    tuple of ndarray of float
+        l, m and n - 1, without unit, each of the shape of `ra_deg`.
+
     Notes
     -----
     ``n - 1 = -(l^2 + m^2) / (1 + n)`` keeps its precision near the centre.

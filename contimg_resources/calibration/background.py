@@ -96,6 +96,8 @@ def add_background(
     cosines = np.stack(direction_cosines(ra_deg, dec_deg, *phase_center_deg))
     hands = parallel_hands(ms)
     frequencies = channel_frequencies_hz(ms)
+    # All windows see the same baselines at a time, mostly.
+    antennas_m: dict[tuple[float, bytes, bytes], Floats] = {}
     tb: Any = table()
     tb.open(str(ms), nomodify=False)
     try:
@@ -120,8 +122,10 @@ def add_background(
                 )
                 power = airy_power(np.radians(away_deg)[None, :], hz[:, None])
                 first, second = pairs[0][now], pairs[1][now]
-                antennas_m = _antenna_uvw_m(first, second, uvw_m[now])
-                seen = point_source_visibilities(flux_jy * power, cosines, antennas_m, hz)
+                known = float(moment), first.tobytes(), second.tobytes()
+                if known not in antennas_m:
+                    antennas_m[known] = _antenna_uvw_m(first, second, uvw_m[now])
+                seen = point_source_visibilities(flux_jy * power, cosines, antennas_m[known], hz)
                 model[np.ix_(hands, np.arange(hz.size), now)] += seen[:, first, second]
             rows.putcol("MODEL_DATA", model)
             rows.close()

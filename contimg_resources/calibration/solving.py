@@ -190,7 +190,8 @@ def _working_copy(request: SolveRequest, work: Path) -> tuple[tuple[int, ...], f
     row_fields = phase_to(request.ms, work, calibrator.ra_deg, calibrator.dec_deg)
     write_point_model(work, calibrator, separations_rad=separations[row_fields])
     others = background_sources(request.background, calibrator, fields)
-    report_progress(f"{len(others)} other sources in the model", 0.1)
+    if others:
+        report_progress(f"putting {len(others)} other sources into the model", 0.1)
     center = calibrator.ra_deg, calibrator.dec_deg
     add_background(work, others, fields, row_fields, center)
     merge_fields(work, calibrator.name)

@@ -77,7 +77,7 @@ def expected_names(night: NightSpec) -> tuple[str, ...]:
 
 
 def write_known_sources(night: NightSpec, path: Path) -> None:
-    """Write the night's sky as the list of known sources of the flux and astrometry checks."""
+    """Write the night's sky as a list of known sources, for the solve's model and the checks."""
     known = {}
     for planned in plan_night(night):
         pointings = pointings_deg(planned.spec)

@@ -20,6 +20,7 @@ from contimg_resources.instrument.dsa110 import (
 )
 from contimg_resources.instrument.primary_beam import airy_power
 from contimg_resources.observations.calibrators import separation_deg
+from contimg_resources.point_sources import direction_cosines
 
 Floats = NDArray[np.float64]
 
@@ -154,13 +155,11 @@ def sky_of_sin(
 def sin_of_sky(
     ra_deg: Floats, dec_deg: Floats, center_ra_deg: float, center_dec_deg: float
 ) -> tuple[Floats, Floats]:
-    """Return the direction cosines (east, north) of directions about a centre."""
-    east = np.deg2rad(np.asarray(ra_deg) - center_ra_deg)
-    d, d0 = np.deg2rad(dec_deg), np.deg2rad(center_dec_deg)
-    return (
-        np.asarray(np.cos(d) * np.sin(east)),
-        np.asarray(np.sin(d) * np.cos(d0) - np.cos(d) * np.sin(d0) * np.cos(east)),
+    """Return the direction cosines (east, north) of directions about a centre, all in degrees."""
+    east, north, _ = direction_cosines(
+        np.asarray(ra_deg), np.asarray(dec_deg), center_ra_deg, center_dec_deg
     )
+    return east, north
 
 
 def _reach_deg(channels_hz: Floats, dish_diameter_m: float) -> float:

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from scipy.constants import speed_of_light
 
 from contimg_resources.errors import ImagingFailed
-from contimg_resources.imaging.beam import DriftBeam, separation_rad, sin_of_sky
+from contimg_resources.imaging.beam import DriftBeam, separation_rad
 from contimg_resources.imaging.model import Source
 from contimg_resources.instrument.primary_beam import airy_power
+from contimg_resources.point_sources import direction_cosines
 
 Floats = NDArray[np.float64]
 
@@ -69,13 +70,9 @@ def variation_of(
     ra = np.array([s.ra_deg for s in sources])
     dec = np.array([s.dec_deg for s in sources])
     mean = beam.at(ra, dec)
-    east, north = sin_of_sky(ra, dec, *phase_center_deg)
-    # n - 1 = -(l^2 + m^2) / (1 + n) keeps its precision near the centre.
-    squared = east**2 + north**2
-    toward = -squared / (1.0 + np.sqrt(1.0 - squared))
     return Variation(
         flux_jy=np.array([s.peak_jy for s in sources]) / mean,
-        cosines=np.column_stack([east, north, toward]),
+        cosines=np.column_stack(direction_cosines(ra, dec, *phase_center_deg)),
         ra_deg=ra,
         dec_deg=dec,
         mean_beam=mean,

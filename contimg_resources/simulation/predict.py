@@ -71,8 +71,7 @@ def true_visibilities(
     ra0_deg, dec0_deg : float
         Phase and pointing centre, ICRS, degrees.
     antenna_uvw_m : ndarray of float, shape (antennas, 3)
-        UVW of each antenna, metres, such that a baseline's UVW is its first antenna's minus its
-        second's (the convention of a MeasurementSet).
+        UVW of each antenna, metres (see `contimg_resources.point_sources`).
     frequencies_hz : ndarray of float
         Channel centres, Hz.
 

@@ -179,6 +179,7 @@ def test_a_bad_image_fails_its_run_and_its_history_says_why(
     said: list[dict[str, Any]] = []
     store = SimpleNamespace(
         get=lambda _: SimpleNamespace(state=ObservationState.IMAGED),
+        history=lambda _: [],
         set_state=lambda key, state, **rest: said.append({"key": key, "state": state, **rest}),
     )
     run_failures(context, workshop=SimpleNamespace(products=store))
