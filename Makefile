@@ -8,7 +8,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env demo up test lint format lock docs clean
+.PHONY: help env demo up test bench lint format lock docs clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,9 @@ up: env ## Serve the platform on your own directories until Ctrl-C.
 
 test: env ## The whole test suite.
 	$(BIN)/python -m pytest -n 2 --dist loadfile -rs --durations=15 $(ARGS)
+
+bench: env ## Measure the steps beside plain CASA and WSClean (an hour); writes docs/benchmarks.md.
+	$(BIN)/contimg bench --page docs/benchmarks.md $(ARGS)
 
 lint: env ## Format, lint, types, architecture, docstrings.
 	$(BIN)/ruff format --check .

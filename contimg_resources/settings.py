@@ -63,6 +63,11 @@ class ArrivalSettings(_Section):
 class CalibrationSettings(_Section):
     """Solving, judging and borrowing caltable sets."""
 
+    engine: Literal["casa", "fast"] = Field(
+        "fast",
+        description="How a drift scan is solved: averaged in memory first, or by CASA alone "
+        "(which other observations always are).",
+    )
     refants: tuple[str, ...] = Field(
         (
             *("104", "105", "106", "107", "108", "109", "110", "111", "112", "113"),
@@ -112,7 +117,9 @@ class CalibrationSettings(_Section):
 class ImagingSettings(_Section):
     """The 5-minute image."""
 
-    engine: Literal["casa"] = Field("casa", description="Imaging engine.")
+    engine: Literal["casa", "fast"] = Field(
+        "fast", description="Imaging engine: in memory with ducc0, or CASA's tclean."
+    )
     image_size: int | None = Field(
         None,
         ge=64,

@@ -1,6 +1,7 @@
-"""What else is in the beam with the calibrator: other sources in MODEL_DATA. Needs CASA.
+"""What else is in the beam with the calibrator: other sources in its model.
 
-Belongs here: choosing them from a list, and adding them to the model of a drift scan.
+Belongs here: choosing them from a list, what they look like in a drift scan, and adding them to
+MODEL_DATA (which needs CASA).
 Doesn't: the calibrator itself (see `.skymodel`).
 
 A solve explains whatever its model lacks by antenna gains, as far as their freedom goes: with N
@@ -23,6 +24,7 @@ from contimg_resources.observations.calibrators import Calibrator, separation_de
 from contimg_resources.point_sources import direction_cosines, point_source_visibilities
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 #: Sources that seem fainter than this share of the calibrator do nothing to its gains.
 _FAINTEST_SHARE = 1e-4
@@ -65,68 +67,100 @@ def background_sources(
     return tuple(source for source in listed if _most_apparent_jy(source, fields) > faintest)
 
 
-def add_background(
-    ms: Path,
-    sources: tuple[Calibrator, ...],
-    fields: FieldDirections,
-    row_fields: NDArray[np.int64],
-    phase_center_deg: tuple[float, float],
-) -> None:
+class Background:
+    """The visibilities of other sources in a drift scan brought to one phase centre.
+
+    Parameters
+    ----------
+    sources : tuple of Calibrator
+        They, each seen through the primary beam of each integration.
+    fields : FieldDirections
+        Where the telescope pointed.
+    phase_center_deg : (float, float)
+        The phase centre, ICRS degrees.
+    """
+
+    def __init__(
+        self,
+        sources: tuple[Calibrator, ...],
+        fields: FieldDirections,
+        phase_center_deg: tuple[float, float],
+    ) -> None:
+        self._sources = sources
+        self._fields = fields
+        self._ra_deg = np.array([s.ra_deg for s in sources])
+        self._dec_deg = np.array([s.dec_deg for s in sources])
+        self._cosines = np.stack(direction_cosines(self._ra_deg, self._dec_deg, *phase_center_deg))
+        # All windows see the same baselines at a time, mostly.
+        self._antennas_m: dict[tuple[float, bytes, bytes], Floats] = {}
+
+    def seen(
+        self, time_s: float, field: int, first: Ints, second: Ints, uvw_m: Floats, hz: Floats
+    ) -> NDArray[np.complex64]:
+        """Return the visibilities of one integration, Jy, shape (n_channels, n_rows).
+
+        Parameters
+        ----------
+        time_s : float
+            Its time.
+        field : int
+            Which of the fields it is of.
+        first, second : ndarray of int, shape (n_rows,)
+            Antennas of its rows.
+        uvw_m : ndarray of float, shape (n_rows, 3)
+            UVW about the phase centre, metres.
+        hz : ndarray of float, shape (n_channels,)
+            Channel centres, Hz.
+        """
+        away_deg = separation_deg(
+            self._ra_deg,
+            self._dec_deg,
+            np.degrees(self._fields.ra_rad[field]),
+            np.degrees(self._fields.dec_rad[field]),
+        )
+        flux_jy = np.array([s.flux_jy(hz) for s in self._sources]).T
+        apparent_jy = flux_jy * airy_power(np.radians(away_deg)[None, :], hz[:, None])
+        known = time_s, first.tobytes(), second.tobytes()
+        if known not in self._antennas_m:
+            self._antennas_m[known] = _antenna_uvw_m(first, second, uvw_m)
+        seen = point_source_visibilities(apparent_jy, self._cosines, self._antennas_m[known], hz)
+        return np.asarray(seen[:, first, second])
+
+
+def add_background(ms: Path, background: Background, row_fields: Ints) -> None:
     """Add sources to MODEL_DATA of a working copy with one phase centre.
 
     Parameters
     ----------
     ms : Path
         Working copy with its model.
-    sources : tuple of Calibrator
-        What to add, each seen through the primary beam of each integration.
-    fields : FieldDirections
-        Where the telescope pointed.
+    background : Background
+        What to add.
     row_fields : ndarray of int, shape (n_rows,)
-        Which of `fields` each row is of.
-    phase_center_deg : (float, float)
-        The phase centre, ICRS degrees.
+        Which field each row is of.
     """
     from casatools import table
 
-    if not sources:
-        return
-    ra_deg = np.array([s.ra_deg for s in sources])
-    dec_deg = np.array([s.dec_deg for s in sources])
-    cosines = np.stack(direction_cosines(ra_deg, dec_deg, *phase_center_deg))
     hands = parallel_hands(ms)
     frequencies = channel_frequencies_hz(ms)
-    # All windows see the same baselines at a time, mostly.
-    antennas_m: dict[tuple[float, bytes, bytes], Floats] = {}
     tb: Any = table()
     tb.open(str(ms), nomodify=False)
     try:
         dd_ids = np.asarray(tb.getcol("DATA_DESC_ID"))
         for dd in np.unique(dd_ids):
             hz = frequencies[int(dd)]
-            flux_jy = np.array([s.flux_jy(hz) for s in sources]).T
             rows: Any = tb.query(f"DATA_DESC_ID == {int(dd)}")
             model = np.asarray(rows.getcol("MODEL_DATA"))
             times = np.asarray(rows.getcol("TIME"))
-            pairs = np.asarray(rows.getcol("ANTENNA1")), np.asarray(rows.getcol("ANTENNA2"))
+            first, second = (np.asarray(rows.getcol(f"ANTENNA{i}"), np.int64) for i in (1, 2))
             uvw_m = np.asarray(rows.getcol("UVW")).T
             pointed = row_fields[dd_ids == dd]
             for moment in np.unique(times):
                 now = np.flatnonzero(times == moment)
-                field = int(pointed[now[0]])
-                away_deg = separation_deg(
-                    ra_deg,
-                    dec_deg,
-                    np.degrees(fields.ra_rad[field]),
-                    np.degrees(fields.dec_rad[field]),
+                seen = background.seen(
+                    float(moment), int(pointed[now[0]]), first[now], second[now], uvw_m[now], hz
                 )
-                power = airy_power(np.radians(away_deg)[None, :], hz[:, None])
-                first, second = pairs[0][now], pairs[1][now]
-                known = float(moment), first.tobytes(), second.tobytes()
-                if known not in antennas_m:
-                    antennas_m[known] = _antenna_uvw_m(first, second, uvw_m[now])
-                seen = point_source_visibilities(flux_jy * power, cosines, antennas_m[known], hz)
-                model[np.ix_(hands, np.arange(hz.size), now)] += seen[:, first, second]
+                model[np.ix_(hands, np.arange(hz.size), now)] += seen
             rows.putcol("MODEL_DATA", model)
             rows.close()
     finally:
@@ -142,7 +176,7 @@ def _apart_deg(one: Calibrator, other: Calibrator) -> float:
     return float(separation_deg(one.ra_deg, one.dec_deg, other.ra_deg, other.dec_deg))
 
 
-def _antenna_uvw_m(first: NDArray[np.int64], second: NDArray[np.int64], uvw_m: Floats) -> Floats:
+def _antenna_uvw_m(first: Ints, second: Ints, uvw_m: Floats) -> Floats:
     """Return the UVW of each antenna up to one constant, from those of the baselines."""
     pairs = np.zeros((first.size, int(max(first.max(), second.max())) + 1))
     row = np.arange(first.size)

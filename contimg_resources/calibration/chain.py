@@ -1,32 +1,25 @@
-"""The solver tasks with the tables solved so far applied on the fly. Runs in a CASA process.
+"""The solver tasks on top of the tables solved so far. Runs in a CASA process.
 
 Belongs here: how CASA's gaincal and bandpass are called, and looking at what they left.
 Doesn't: in which order (see `.solving`).
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from contimg_resources.calibration.completing import complete_windows
 from contimg_resources.calibration.inspection import inspect_caltable
 from contimg_resources.calibration.refant import RefantChoice
+from contimg_resources.calibration.solution_times import snap_solutions
+from contimg_resources.calibration.solver_pool import SolverCall, SolverPool
+from contimg_resources.calibration.working import (
+    NEAREST_FLAGGING,
+    AppliedTable,
+    Grain,
+    WorkingData,
+)
 from contimg_resources.errors import CalibrationFailed, RegistrationRefused
 from contimg_resources.settings import CalibrationSettings
-
-#: How tables are interpolated when they are applied on the fly: the nearest solution in time; a
-#: bandpass never across channels without a solution, whose data are flagged instead.
-NEAREST = "nearest"
-NEAREST_FLAGGING = "nearest,nearestflag"
-
-
-@dataclass(frozen=True)
-class AppliedTable:
-    """A table that is applied on the fly, and how it is interpolated."""
-
-    path: Path
-    interpolation: str = NEAREST
 
 
 class Chain:
@@ -34,37 +27,33 @@ class Chain:
 
     Parameters
     ----------
-    ms : Path
-        Working copy with its model; the tables are made beside it.
+    data : WorkingData
+        The calibrator's data; the tables are made in their directory.
+    solvers : SolverPool
+        Where the solver tasks run.
     refant : RefantChoice
         Reference antenna.
     settings : CalibrationSettings
         Intervals and the SNR below which a solution is flagged.
-    fields : tuple of int
-        Field ids of the calibrator.
-    windows : tuple of int
-        Spectral window ids of the data.
     """
 
     def __init__(
         self,
-        ms: Path,
+        data: WorkingData,
+        solvers: SolverPool,
         refant: RefantChoice,
         settings: CalibrationSettings,
-        fields: tuple[int, ...],
-        windows: tuple[int, ...],
     ) -> None:
-        self.ms = ms
+        self.data = data
+        self.solvers = solvers
         self.refant = refant
         self.settings = settings
-        self.fields = fields
-        self.windows = windows
         self.applied: list[AppliedTable] = []
 
     def delays(self) -> Path:
         """Solve K: one delay for each antenna, receptor and spectral window."""
         table = self._scratch / "delay"
-        self._gaincal(table, self.applied, gaintype="K", solint="inf", combine="scan")
+        self._gaincal(table, self.applied, Grain(None, channels=True), gaintype="K", combine="scan")
         return self._apply(AppliedTable(table))
 
     def bandpass(self, *, through_short_phases: bool) -> Path:
@@ -80,17 +69,15 @@ class Chain:
         applied = list(self.applied)
         if through_short_phases:
             phases = self._scratch / "short_phase"
-            self._gaincal(phases, applied, gaintype="G", calmode="p", solint=self._short)
+            self._gaincal(phases, applied, self._short, gaintype="G", calmode="p")
             applied.append(AppliedTable(phases))
-        from casatasks import bandpass
-
         self._run(
-            bandpass,
+            "bandpass",
             table,
             applied,
-            self.fields,
+            Grain(None, channels=True),
+            self.data.fields,
             bandtype="B",
-            solint="inf",
             combine="scan",
             # With the gains applied the amplitude is already 1 on average; dividing it out once
             # more would take it from the product.
@@ -108,10 +95,10 @@ class Chain:
         self._gaincal(
             table,
             self.applied,
+            Grain(None, channels=False),
             fields=fields,
             gaintype="G",
             calmode="ap",
-            solint="inf",
             combine=combine,
             spw=f"*:{channels}" if channels else "",
         )
@@ -120,16 +107,16 @@ class Chain:
     def short_gains(self) -> Path:
         """Solve 2G: how the complex gain changes within the observation."""
         table = self._scratch / "short_gain"
-        self._gaincal(table, self.applied, gaintype="G", calmode="ap", solint=self._short)
+        self._gaincal(table, self.applied, self._short, gaintype="G", calmode="ap")
         return self._apply(AppliedTable(table))
 
     @property
     def _scratch(self) -> Path:
-        return self.ms.parent
+        return self.data.directory
 
     @property
-    def _short(self) -> str:
-        return f"{self.settings.short_interval_s:g}s"
+    def _short(self) -> Grain:
+        return Grain(self.settings.short_interval_s, channels=False)
 
     def _apply(self, table: AppliedTable) -> Path:
         self.applied.append(table)
@@ -139,35 +126,35 @@ class Chain:
         self,
         table: Path,
         applied: list[AppliedTable],
+        grain: Grain,
         *,
         fields: tuple[int, ...] | None = None,
         **parameters: Any,
     ) -> None:
-        from casatasks import gaincal
-
-        self._run(gaincal, table, applied, fields or self.fields, **parameters)
+        self._run("gaincal", table, applied, grain, fields or self.data.fields, **parameters)
 
     def _run(
         self,
-        task: Callable[..., Any],
+        task: str,
         table: Path,
         applied: list[AppliedTable],
+        grain: Grain,
         fields: tuple[int, ...],
         **parameters: Any,
     ) -> None:
         what = table.name.replace("_", " ")
+        source = self.data.for_solver(tuple(applied), grain)
+        everything = parameters | {
+            "solint": source.interval,
+            "field": ",".join(str(f) for f in fields),
+            # A name that stands in the ANTENNA table: CASA looks for names before ids.
+            "refant": self.refant.name,
+            "minsnr": self.settings.min_snr,
+            "gaintable": [str(t.path) for t in source.tables],
+            "interp": [t.interpolation for t in source.tables],
+        }
         try:
-            task(
-                vis=str(self.ms),
-                caltable=str(table),
-                field=",".join(str(f) for f in fields),
-                # A name that stands in the ANTENNA table: CASA looks for names before ids.
-                refant=self.refant.name,
-                minsnr=self.settings.min_snr,
-                gaintable=[str(t.path) for t in applied],
-                interp=[t.interpolation for t in applied],
-                **parameters,
-            )
+            self.solvers.solve(SolverCall(task, everything), source.parts, table)
         except RuntimeError as error:
             reason = " ".join(str(error).split())
             raise self._failure(what, reason) from error
@@ -180,7 +167,8 @@ class Chain:
             raise self._failure(what, error.message) from error
         if info.flagged_fraction >= 1.0:
             raise self._failure(what, "no solution was found for any antenna")
-        complete_windows(table, self.windows)
+        snap_solutions(table, source.times_s)
+        complete_windows(table, self.data.health.windows)
         # A delay table has no reference in its rows (ANTENNA2 is -1).
         if info.refant not in ("", self.refant.name):
             raise self._failure(

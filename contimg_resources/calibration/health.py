@@ -4,6 +4,7 @@ Belongs here: reading flags, names, times and windows of a small set of columns.
 Doesn't: deciding anything from them.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,15 +83,12 @@ def measure_health(ms: Path, field_ids: tuple[int, ...] = ()) -> DataHealth:
     from casatools import table
 
     tb: Any = table()
-    names, positions = _antennas(tb, ms)
-    parallel, receptors = _parallel_hands(tb, ms)
-    windows = _windows(tb, ms)
-    n = len(names)
+    about = read_about(ms)
+    n = len(about.names)
     # Sums over baselines keep the flags of 168 million visibilities out of memory.
-    flagged = np.zeros((n, n, len(parallel)), np.int64)
-    total = np.zeros((n, n, len(parallel)), np.int64)
+    flagged = np.zeros((n, n, len(about.parallel)), np.int64)
+    total = np.zeros((n, n, len(about.parallel)), np.int64)
     starts, ends = [], []
-    described = _described_windows(tb, ms)
     present = []
     where = "ANTENNA1 != ANTENNA2"
     if field_ids:
@@ -100,7 +98,7 @@ def measure_health(ms: Path, field_ids: tuple[int, ...] = ()) -> DataHealth:
         for dd in sorted({int(d) for d in tb.getcol("DATA_DESC_ID")}):
             rows: Any = tb.query(f"DATA_DESC_ID == {dd} && {where}")
             try:
-                present += [described[dd]] if rows.nrows() else []
+                present += [about.window_ids[dd]] if rows.nrows() else []
                 for first in range(0, rows.nrows(), _ROWS_AT_ONCE):
                     count = min(_ROWS_AT_ONCE, rows.nrows() - first)
                     a1, a2, time, interval, flag, flag_row = (
@@ -110,7 +108,7 @@ def measure_health(ms: Path, field_ids: tuple[int, ...] = ()) -> DataHealth:
                             *("INTERVAL", "FLAG", "FLAG_ROW"),
                         )
                     )
-                    flag = (flag | flag_row)[parallel]
+                    flag = (flag | flag_row)[about.parallel]
                     np.add.at(flagged, (a1, a2), flag.sum(axis=1).T)
                     np.add.at(total, (a1, a2), flag.shape[1])
                     starts.append(float((time - interval / 2).min()))
@@ -121,40 +119,113 @@ def measure_health(ms: Path, field_ids: tuple[int, ...] = ()) -> DataHealth:
         tb.close()
     if not starts:
         raise CalibrationFailed(f"{ms.name} has no cross-correlations", reasons=["no data"])
+    return sum_up(about, flagged, total, (min(starts), max(ends)), present)
+
+
+@dataclass(frozen=True)
+class About:
+    """What the subtables of an MS say.
+
+    Parameters
+    ----------
+    ms_name : str
+        Its name.
+    names : tuple of str
+        Of the antennas, by id.
+    positions_m : ndarray of float, shape (n_antennas, 3)
+        Their positions, metres.
+    parallel : list of int
+        Where the parallel hands stand along the correlation axis.
+    receptors : tuple of str
+        Names of the two receptors.
+    frequencies_hz : tuple of ndarray of float
+        Channel centres of each spectral window by id, Hz.
+    window_ids : list of int
+        Spectral window id of each data description.
+    """
+
+    ms_name: str
+    names: tuple[str, ...]
+    positions_m: NDArray[np.float64]
+    parallel: list[int]
+    receptors: tuple[str, str]
+    frequencies_hz: tuple[NDArray[np.float64], ...]
+    window_ids: list[int]
+
+
+def read_about(ms: Path) -> About:
+    """Read the subtables of an MS."""
+    from casatools import table
+
+    tb: Any = table()
+    names, positions = _antennas(tb, ms)
+    parallel, receptors = _parallel_hands(tb, ms)
+    windows = _windows(tb, ms)
+    return About(
+        ms.name, names, positions, parallel, receptors, windows, _described_windows(tb, ms)
+    )
+
+
+def sum_up(
+    about: About,
+    flagged: NDArray[np.int64],
+    total: NDArray[np.int64],
+    span_s: tuple[float, float],
+    windows: Collection[int],
+) -> DataHealth:
+    """Say from the flags of baselines how antennas and receptors are.
+
+    Parameters
+    ----------
+    about : About
+        Subtables of the MS.
+    flagged, total : ndarray of int, shape (n_antennas, n_antennas, n_parallel_hands)
+        Flagged and all cross-correlations of each baseline.
+    span_s : (float, float)
+        Begin of the first and end of the last integration, MJD in seconds.
+    windows : collection of int
+        Ids of the spectral windows that have rows.
+
+    Raises
+    ------
+    CalibrationFailed
+        If all cross-correlations are flagged.
+    """
     if not (flagged < total).any():
         raise CalibrationFailed(
-            f"all cross-correlations of {ms.name} are flagged", reasons=["all data are flagged"]
+            f"all cross-correlations of {about.ms_name} are flagged",
+            reasons=["all data are flagged"],
         )
     per_antenna_flagged = flagged.sum(axis=0) + flagged.sum(axis=1)
     per_antenna_total = total.sum(axis=0) + total.sum(axis=1)
     working = per_antenna_flagged < per_antenna_total
     both = working.any(axis=1)[:, None] & working.any(axis=1)[None, :]
-    middle = np.median(positions[working.any(axis=1)], axis=0)
+    middle = np.median(about.positions_m[working.any(axis=1)], axis=0)
     fractions = per_antenna_flagged.sum(axis=1) / np.maximum(per_antenna_total.sum(axis=1), 1)
     antennas = tuple(
         AntennaHealth(
             id=i,
             name=name,
-            distance_m=float(np.linalg.norm(positions[i] - middle)),
+            distance_m=float(np.linalg.norm(about.positions_m[i] - middle)),
             flagged_fraction=float(fractions[i]) if per_antenna_total[i].any() else 1.0,
         )
-        for i, name in enumerate(names)
+        for i, name in enumerate(about.names)
     )
     return DataHealth(
         antennas=antennas,
         working_receptors=working,
         flagged_fraction=float(flagged[both].sum() / total[both].sum()),
-        start_mjd=mjd_from_casa_seconds(min(starts)),
-        end_mjd=mjd_from_casa_seconds(max(ends)),
+        start_mjd=mjd_from_casa_seconds(span_s[0]),
+        end_mjd=mjd_from_casa_seconds(span_s[1]),
         layout=ArrayLayout(
-            antenna_names=names,
+            antenna_names=about.names,
             spectral_windows_hz=tuple(
-                sorted((float(w.min()), float(w.max()), int(w.size)) for w in windows)
+                sorted((float(w.min()), float(w.max()), int(w.size)) for w in about.frequencies_hz)
             ),
         ),
-        frequencies_hz=windows,
-        windows=tuple(sorted(set(present))),
-        receptors=receptors,
+        frequencies_hz=about.frequencies_hz,
+        windows=tuple(sorted(set(windows))),
+        receptors=about.receptors,
     )
 
 

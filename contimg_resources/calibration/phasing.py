@@ -11,8 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.errors import CalibrationFailed, UnreadableObservation
-from contimg_resources.observations.calibrators import separation_deg
+from contimg_resources.instrument.primary_beam import airy_power
+from contimg_resources.observations.calibrators import Calibrator, separation_deg
 
+#: A calibrator that never rises above this share of the beam is not in it.
+MIN_BEAM_POWER = 0.05
+_BEAM_AT_HZ = 1.4e9
 _ARCSEC_RAD = np.pi / 180 / 3600
 #: These agree within 0.03 arcsec.
 _SKY_FRAMES = ("ICRS", "J2000", "FK5")
@@ -69,6 +73,24 @@ class FieldDirections:
                 reasons=["field not found"],
             )
         return tuple(self.names.index(n) for n in names)
+
+
+def check_in_beam(ms: Path, fields: FieldDirections, calibrator: Calibrator) -> NDArray[np.float64]:
+    """Return the angle of a calibrator from each phase centre of a drift scan, radians.
+
+    Raises
+    ------
+    CalibrationFailed
+        If it is never in the beam.
+    """
+    separations = fields.separations_rad(calibrator.ra_deg, calibrator.dec_deg)
+    if float(airy_power(separations.min(), _BEAM_AT_HZ)) < MIN_BEAM_POWER:
+        raise CalibrationFailed(
+            f"{calibrator.name} did not cross the beam of {ms.name}: its nearest phase "
+            f"centre is {np.degrees(separations.min()):.2f} deg away",
+            reasons=[f"{calibrator.name} is not in the beam"],
+        )
+    return separations
 
 
 def read_fields(ms: Path) -> FieldDirections:

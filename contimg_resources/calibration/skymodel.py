@@ -66,7 +66,7 @@ def write_point_model(
                 chunk = numbers[first : first + _ROWS_AT_ONCE]
                 model = np.repeat(flux_jy[:, None], chunk.size, axis=1)
                 if separations_rad is not None:
-                    model *= _beam(separations_rad[chunk], hz)
+                    model *= beam_power(separations_rad[chunk], hz)
                 if field_ids:
                     model[:, ~np.isin(fields[chunk], field_ids)] = 1.0
                 cells = hands[:, None, None] * model[None, :, :]
@@ -88,7 +88,10 @@ def parallel_hands(ms: Path) -> NDArray[np.bool_]:
         tb.close()
 
 
-def _beam(separations_rad: NDArray[np.float64], hz: NDArray[np.float64]) -> NDArray[np.float64]:
+def beam_power(
+    separations_rad: NDArray[np.float64], hz: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the power of the primary beam, shape (channels, angles)."""
     # Few pointings, many baselines: evaluate the beam once for each distinct angle.
     angles, which = np.unique(separations_rad, return_inverse=True)
     return airy_power(angles[None, :], hz[:, None])[:, which]

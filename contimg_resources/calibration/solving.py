@@ -1,10 +1,10 @@
 """Solving a caltable set from one calibrator observation. Runs in a CASA process.
 
-Belongs here: the order of the steps. Each step is a module of its own: `.phasing`, `.skymodel`,
-`.flagging`, `.health`, `.refant`, `.chain`, `.split`, `.fluxscale`, `.placing`, `.quality`,
-`.plots`.
+Belongs here: the order of the steps. Each step is a module of its own: `.working_memory` or
+`.working_copy` (the engines, which prepare the data), `.refant`, `.chain`, `.split`, `.fluxscale`,
+`.placing`, `.quality`, `.plots`.
 
-The chain, each table solved with all before it applied on the fly:
+The chain, each table solved with all before it applied:
 
 1. K, a delay for each antenna, receptor and spectral window;
 2. short-interval phases, thrown away, so that the bandpass is not decorrelated;
@@ -17,25 +17,18 @@ A table that can't be solved ends the solve: nothing stands in for it.
 """
 
 import difflib
-import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from contimg_resources.calibration.background import add_background, background_sources
 from contimg_resources.calibration.chain import Chain
-from contimg_resources.calibration.flagging import flag_before_solving
 from contimg_resources.calibration.fluxscale import transfer_flux
-from contimg_resources.calibration.health import (
-    DataHealth,
-    antenna_names,
-    measure_health,
-    telescope_name,
-)
+from contimg_resources.calibration.health import DataHealth, antenna_names, telescope_name
 from contimg_resources.calibration.inspection import read_solutions
+from contimg_resources.calibration.memory import why_not
 from contimg_resources.calibration.model import (
     FluxTransfer,
     Pointing,
@@ -43,22 +36,28 @@ from contimg_resources.calibration.model import (
     SolveRequest,
     SolveResult,
 )
-from contimg_resources.calibration.phasing import merge_fields, phase_to, read_fields
+from contimg_resources.calibration.phasing import read_fields
 from contimg_resources.calibration.placing import place_tables
 from contimg_resources.calibration.plots import PlotContext, plot_summary, plot_table
 from contimg_resources.calibration.quality import judge, measure_quality
 from contimg_resources.calibration.refant import AUTO, RefantChoice, choose_refant
-from contimg_resources.calibration.skymodel import write_point_model
+from contimg_resources.calibration.solver_pool import SolverPool
 from contimg_resources.calibration.split import split_amplitude_phase
 from contimg_resources.calibration.tables import CaltableType
+from contimg_resources.calibration.working import WorkingData
+from contimg_resources.calibration.working_copy import copy_observation
+from contimg_resources.calibration.working_memory import read_into_memory
 from contimg_resources.casa.progress import report_progress
+from contimg_resources.compiling import n_cores
 from contimg_resources.errors import CalibrationFailed, ConfigurationError, UnreadableObservation
 from contimg_resources.instrument.dsa110 import TELESCOPE_NAMES
-from contimg_resources.instrument.primary_beam import airy_power
 from contimg_resources.times import isot_from_mjd
 
-#: A calibrator that never rises above this share of the beam is not in it.
-MIN_BEAM_POWER = 0.05
+#: Who prepares the data, by name.
+_ENGINES: dict[str, Callable[[SolveRequest, Path], WorkingData]] = {
+    "casa": copy_observation,
+    "fast": read_into_memory,
+}
 
 
 def solve_caltables(request: SolveRequest) -> SolveResult:
@@ -87,20 +86,15 @@ def solve_caltables(request: SolveRequest) -> SolveResult:
         ``details["reasons"]`` lists why.
     """
     _check(request)
-    work = Path.cwd() / "work.ms"
-    report_progress("copying the observation", 0.0)
-    try:
-        fields, declination_deg = _working_copy(request, work)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise UnreadableObservation(
-            f"{request.ms} can't be read to its end: {reason}", path=str(request.ms)
-        ) from error
-    report_progress("flagging", 0.15)
-    flag_before_solving(work, rfi=request.recipe.flag_rfi)
-    health = measure_health(work, fields)
-    refant = choose_refant(health.antennas, request.refant, request.settings.refants)
-    tables, flux = _solve(request, work, fields, refant, health.windows)
+    report_progress("reading the observation", 0.0)
+    with _readable(request.ms):
+        engine = _engine(request)
+    with SolverPool(n_cores() if engine == "fast" else 1) as solvers:
+        with _readable(request.ms):
+            data = _ENGINES[engine](request, Path.cwd())
+        health = data.health
+        refant = choose_refant(health.antennas, request.refant, request.settings.refants)
+        tables, flux = _solve(request, data, solvers, refant)
     report_progress("judging the tables", 0.9)
     placed = place_tables(tables, request.prefix)
     solved = []
@@ -120,7 +114,7 @@ def solve_caltables(request: SolveRequest) -> SolveResult:
         start_mjd=health.start_mjd,
         end_mjd=health.end_mjd,
         mid_mjd=0.5 * (health.start_mjd + health.end_mjd),
-        declination_deg=declination_deg,
+        declination_deg=data.declination_deg,
         layout=health.layout,
         flagged_fraction=health.flagged_fraction,
         working_antennas=health.n_working,
@@ -129,6 +123,7 @@ def solve_caltables(request: SolveRequest) -> SolveResult:
         plots=plots,
         notes=notes,
         parameters={
+            "engine": engine,
             "pointing": request.pointing.value,
             "refant_requested": request.refant,
             "recipe": asdict(request.recipe),
@@ -169,47 +164,35 @@ def _check(request: SolveRequest) -> None:
         )
 
 
-def _working_copy(request: SolveRequest, work: Path) -> tuple[tuple[int, ...], float | None]:
-    """Make the copy with its model; return the calibrator's field ids and the strip (degrees)."""
-    fields = read_fields(request.ms)
-    calibrator = request.calibrator
-    if request.pointing is Pointing.TRACKING:
-        ids = fields.ids(request.calibrator_fields)
-        fields.ids(request.transfer_fields)
-        shutil.copytree(request.ms, work)
-        write_point_model(work, calibrator, field_ids=ids)
-        return ids, None
-    separations = fields.separations_rad(calibrator.ra_deg, calibrator.dec_deg)
-    power = float(airy_power(separations.min(), 1.4e9))
-    if power < MIN_BEAM_POWER:
-        raise CalibrationFailed(
-            f"{calibrator.name} did not cross the beam of {request.ms.name}: its nearest phase "
-            f"centre is {np.degrees(separations.min()):.2f} deg away",
-            reasons=[f"{calibrator.name} is not in the beam"],
-        )
-    row_fields = phase_to(request.ms, work, calibrator.ra_deg, calibrator.dec_deg)
-    write_point_model(work, calibrator, separations_rad=separations[row_fields])
-    others = background_sources(request.background, calibrator, fields)
-    if others:
-        report_progress(f"putting {len(others)} other sources into the model", 0.1)
-    center = calibrator.ra_deg, calibrator.dec_deg
-    add_background(work, others, fields, row_fields, center)
-    merge_fields(work, calibrator.name)
-    return (0,), float(np.degrees(fields.dec_rad.mean()))
+@contextmanager
+def _readable(ms: Path) -> Iterator[None]:
+    """Say of an error of CASA's that the observation can't be read."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise UnreadableObservation(
+            f"{ms} can't be read to its end: {reason}", path=str(ms)
+        ) from error
+
+
+def _engine(request: SolveRequest) -> str:
+    """Return which engine solves: the one asked for, where it can."""
+    if request.settings.engine == "fast":
+        tracking = request.pointing is Pointing.TRACKING
+        if not tracking and not request.recipe.gain_channels and not why_not(request.ms, ()):
+            return "fast"
+    return "casa"
 
 
 def _solve(
-    request: SolveRequest,
-    work: Path,
-    fields: tuple[int, ...],
-    refant: RefantChoice,
-    windows: tuple[int, ...],
+    request: SolveRequest, data: WorkingData, solvers: SolverPool, refant: RefantChoice
 ) -> tuple[dict[CaltableType, Path], tuple[FluxTransfer, ...]]:
     recipe = request.recipe
-    chain = Chain(work, refant, request.settings, fields, windows)
-    transfer = read_fields(work).ids(request.transfer_fields)
+    chain = Chain(data, solvers, refant, request.settings)
+    transfer = read_fields(data.ms).ids(request.transfer_fields)
     drift = request.pointing is Pointing.DRIFT
-    scratch = work.parent
+    scratch = data.directory
     tables: dict[CaltableType, Path] = {}
     bandpass: Path | None = None
     if recipe.delays:
@@ -220,7 +203,7 @@ def _solve(
         bandpass = chain.bandpass(through_short_phases=True)
     report_progress("solving gains", 0.6)
     gains = chain.gains(
-        fields=(*fields, *transfer),
+        fields=(*data.fields, *transfer),
         combine="scan" if drift else "",
         channels=recipe.gain_channels,
     )
@@ -239,7 +222,9 @@ def _solve(
     if transfer:
         tables[CaltableType.FLUX] = scratch / "flux"
         named = tuple(zip(transfer, request.transfer_fields, strict=True))
-        flux = transfer_flux(work, gains, scratch / "flux", request.calibrator, fields, named)
+        flux = transfer_flux(
+            data.ms, gains, scratch / "flux", request.calibrator, data.fields, named
+        )
     ordered = sorted(tables, key=lambda kind: kind.apply_order)
     return {kind: tables[kind] for kind in ordered}, flux
 

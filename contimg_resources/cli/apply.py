@@ -52,7 +52,8 @@ def apply(
     Example: `contimg apply --ms /data/ms/5min/2025-10-06T12:36:09.ms --db
     pipeline/cal_registry.sqlite3`
     """
-    from contimg_resources.calibration.apply import ApplyRequest, write_calibrated_ms
+    from contimg_resources.calibration.apply import write_calibrated_ms
+    from contimg_resources.calibration.apply_model import ApplyRequest
     from contimg_resources.steps import Workshop
     from contimg_resources.steps.calibrating import origin_of, tables_to_apply
 

@@ -18,6 +18,7 @@ import typer
 from contimg_resources import __version__
 from contimg_resources.cli import (
     apply,
+    bench,
     calibrate,
     demo,
     images,
@@ -50,6 +51,7 @@ app.command("simulate")(simulate.simulate)
 app.command("status")(status.status)
 app.command("up")(up.up)
 app.command("demo")(demo.demo)
+app.command("bench")(bench.bench)
 
 
 def _print_version(wanted: bool) -> None:

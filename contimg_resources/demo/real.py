@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from math import log10
 from pathlib import Path
 
-from contimg_resources.calibration.apply import ApplyRequest, write_calibrated_ms
+from contimg_resources.calibration.apply import write_calibrated_ms
+from contimg_resources.calibration.apply_model import ApplyRequest
 from contimg_resources.calibration.callib import TableToApply
 from contimg_resources.calibration.model import SolveResult
 from contimg_resources.calibration.ngc5921 import (

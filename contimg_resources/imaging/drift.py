@@ -1,12 +1,12 @@
-"""Take out of the visibilities that sources brighten and fade while they drift through the beam.
+"""Sources that brighten and fade while they drift through the beam, channel by channel.
 
-Belongs here: the difference between a source as it was seen in each integration and channel, and
-its mean. Doesn't: finding the sources, imaging.
+Belongs here: how bright a source was in each integration and channel, measuring its spectrum, and
+taking it out of visibilities in memory or in a copy of the MS. Doesn't: finding sources, imaging.
 """
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,64 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.constants import speed_of_light
 
+from contimg_resources.compiling import compiled, spread
 from contimg_resources.errors import ImagingFailed
-from contimg_resources.imaging.beam import DriftBeam, separation_rad
+from contimg_resources.imaging.beam import separation_rad
 from contimg_resources.imaging.model import Source
+from contimg_resources.imaging.visibilities import Visibilities
+from contimg_resources.imaging.weighting import Weighting
 from contimg_resources.instrument.primary_beam import airy_power
 from contimg_resources.point_sources import direction_cosines
 
 Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
+
+#: Beam and spectrum are computed for so many frequencies.
+_BINS = 96
+#: A spectral index counts when it is so many times its error, and is at most so large.
+_LEAST_SIGMA = 3.0
+_STEEPEST = 3.0
+
+
+@dataclass(frozen=True)
+class Band:
+    """The band in bins, and the share of the imaging weight in each.
+
+    Parameters
+    ----------
+    bins_hz : ndarray, shape (n_bins,)
+        Mean frequencies, Hz.
+    bin_of_channel : ndarray of int16, shape (n_channels,)
+        The bin of each channel.
+    share : ndarray, shape (n_fields, n_bins)
+        Share of the imaging weight; its sum is 1.
+    frequency_hz : float
+        Effective frequency of the image, Hz.
+    """
+
+    bins_hz: Floats
+    bin_of_channel: NDArray[np.int16]
+    share: Floats
+    frequency_hz: float
+
+
+def band_of(weighting: Weighting) -> Band:
+    """Sort the channels into bins."""
+    channels_hz = weighting.channels_hz
+    # Bins follow the spectral windows' order, whatever it is.
+    order = np.argsort(channels_hz, kind="stable")
+    groups = np.array_split(order, min(_BINS, len(order)))
+    of_channel = np.empty(len(order), np.int16)
+    share = np.empty((len(weighting.field_channel_weight), len(groups)))
+    for i, group in enumerate(groups):
+        of_channel[group] = i
+        share[:, i] = weighting.field_channel_weight[:, group].sum(axis=1)
+    return Band(
+        bins_hz=np.array([channels_hz[group].mean() for group in groups]),
+        bin_of_channel=of_channel,
+        share=share / share.sum(),
+        frequency_hz=weighting.frequency_hz,
+    )
 
 
 @dataclass(frozen=True)
@@ -30,55 +81,317 @@ class Variation:
     Parameters
     ----------
     flux_jy : ndarray, shape (n_sources,)
-        Flux densities without the primary beam, Jy.
+        Flux densities without the primary beam at the band's effective frequency, Jy.
+    spectral_index : ndarray, shape (n_sources,)
+        ``S ~ nu^spectral_index``; 0 where it isn't known.
     cosines : ndarray, shape (n_sources, 3)
         l (east), m (north) and n - 1 about the phase centre.
     ra_deg, dec_deg : ndarray, shape (n_sources,)
         Positions, ICRS degrees.
-    mean_beam : ndarray, shape (n_sources,)
-        The beam that each has in the image: mean with the imaging weights.
+    mean_response : ndarray, shape (n_sources,)
+        What each has in the image of its flux: beam times relative spectrum, mean with the
+        imaging weights.
     pointings_deg : ndarray, shape (n_fields, 2)
         Where the telescope pointed, ICRS degrees.
     dish_m : (float, float)
         Diameters of dish and blockage, metres.
+    reference_hz : float
+        Effective frequency, Hz.
     """
 
     flux_jy: Floats
+    spectral_index: Floats
     cosines: Floats
     ra_deg: Floats
     dec_deg: Floats
-    mean_beam: Floats
+    mean_response: Floats
     pointings_deg: Floats
     dish_m: tuple[float, float]
+    reference_hz: float
 
-    def excess_jy(self, field: int, frequency_hz: Floats) -> Floats:
-        """Return apparent flux above its mean, Jy, shape (n_channels, n_sources)."""
+    def response(self, field: int, frequency_hz: Floats) -> Floats:
+        """Return beam times relative spectrum, shape (n_channels, n_sources)."""
         ra, dec = self.pointings_deg[field]
         angle = separation_rad(ra, dec, self.ra_deg, self.dec_deg)
         power = airy_power(angle[None, :], frequency_hz[:, None], *self.dish_m)
-        return np.asarray(self.flux_jy * (power - self.mean_beam))
+        ratio = frequency_hz[:, None] / self.reference_hz
+        return np.asarray(power * ratio**self.spectral_index)
+
+    def excess_jy(self, field: int, frequency_hz: Floats) -> Floats:
+        """Return apparent flux above its mean, Jy, shape (n_channels, n_sources)."""
+        return np.asarray(self.flux_jy * (self.response(field, frequency_hz) - self.mean_response))
+
+    @property
+    def mean_jy(self) -> Floats:
+        """Flux of each in the image, not corrected for any beam, Jy, shape (n_sources,)."""
+        return self.flux_jy * self.mean_response
+
+    def table_jy(self, band: Band) -> Singles:
+        """Return apparent fluxes, Jy, shape (n_fields, n_bins, n_sources); 0 without data."""
+        table = np.zeros((*band.share.shape, len(self.flux_jy)), np.float32)
+        for field in np.flatnonzero(band.share.any(axis=1)):
+            table[field] = self.flux_jy * self.response(int(field), band.bins_hz)
+        return table
 
 
 def variation_of(
     sources: Sequence[Source],
-    beam: DriftBeam,
+    band: Band,
     pointings_deg: Floats,
     phase_center_deg: tuple[float, float],
     dish_m: tuple[float, float],
 ) -> Variation:
-    """Gather the sources whose drift is to be taken out."""
+    """Gather sources, without spectra.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        As found in an image with these weights.
+    band : Band
+        Imaging weights of fields and frequencies.
+    pointings_deg : ndarray, shape (n_fields, 2)
+        Where the telescope pointed, ICRS degrees.
+    phase_center_deg : (float, float)
+        The one phase centre, ICRS degrees.
+    dish_m : (float, float)
+        Diameters of dish and blockage, metres.
+    """
     ra = np.array([s.ra_deg for s in sources])
     dec = np.array([s.dec_deg for s in sources])
-    mean = beam.at(ra, dec)
-    return Variation(
-        flux_jy=np.array([s.peak_jy for s in sources]) / mean,
+    unknown = Variation(
+        flux_jy=np.ones(len(sources)),
+        spectral_index=np.zeros(len(sources)),
         cosines=np.column_stack(direction_cosines(ra, dec, *phase_center_deg)),
         ra_deg=ra,
         dec_deg=dec,
-        mean_beam=mean,
+        mean_response=np.ones(len(sources)),
         pointings_deg=pointings_deg,
         dish_m=dish_m,
+        reference_hz=band.frequency_hz,
     )
+    return _scaled(unknown, band, np.array([s.peak_jy for s in sources]))
+
+
+def joined(first: Variation, second: Variation) -> Variation:
+    """Return the sources of both."""
+
+    def both(name: str) -> Floats:
+        return np.concatenate([getattr(first, name), getattr(second, name)])
+
+    return replace(
+        first,
+        flux_jy=both("flux_jy"),
+        spectral_index=both("spectral_index"),
+        cosines=both("cosines"),
+        ra_deg=both("ra_deg"),
+        dec_deg=both("dec_deg"),
+        mean_response=both("mean_response"),
+    )
+
+
+def _scaled(variation: Variation, band: Band, mean_jy: Floats) -> Variation:
+    """Return the variation with such fluxes that the means in the image are these."""
+    table = replace(variation, flux_jy=np.ones(len(mean_jy))).table_jy(band)
+    mean = np.einsum("fb,fbs->s", band.share, table)
+    return replace(variation, flux_jy=mean_jy / mean, mean_response=mean)
+
+
+def with_spectra(
+    variation: Variation,
+    band: Band,
+    seen: Visibilities,
+    weight: Singles,
+    left: NDArray[np.complex64],
+    dominant: NDArray[np.bool_],
+    noise_jy: float,
+) -> Variation:
+    """Improve on the fluxes and spectral indices of the sources that outshine the others.
+
+    Parameters
+    ----------
+    variation : Variation
+        The sources as they were subtracted.
+    band : Band
+        Imaging weights of fields and frequencies.
+    seen : Visibilities
+        Where the points are.
+    weight : ndarray of float32, shape (n,)
+        Imaging weights.
+    left : ndarray of complex64, shape (n,)
+        Visibilities without all these sources.
+    dominant : ndarray of bool, shape (n_sources,)
+        Those to be measured.
+    noise_jy : float
+        Noise of the image, Jy/beam.
+
+    Notes
+    -----
+    What is left of a source whose index was wrong by a and whose flux by a share s is
+    ``S B (s + a x) exp(i phi)`` with x the logarithm of frequency about its mean: s and a are the
+    regressions of the visibilities, turned to the source, on S B and S B x. All other sources
+    average out.
+    """
+    if not dominant.any():
+        return variation
+    measured = np.flatnonzero(dominant)
+    x = np.log(band.bins_hz / band.frequency_hz)
+    table = variation.table_jy(band)[:, :, measured]
+    power = np.einsum("fb,fbs->bs", band.share, table.astype(np.float64) ** 2)
+    x_mean = (power * x[:, None]).sum(axis=0) / power.sum(axis=0)
+    slope = (table * (x[:, None] - x_mean)).astype(np.float32)
+    sums = np.zeros((_HEAPS, 2, len(measured)), np.float64)
+    _turn(
+        left,
+        seen.uvw,
+        weight,
+        seen.field_ids,
+        band.bin_of_channel[seen.channel_ids],
+        np.ascontiguousarray(variation.cosines[measured].T.astype(np.float32)),
+        np.ascontiguousarray(table),
+        slope,
+        sums,
+    )
+    total = float(weight.sum(dtype=np.float64))
+    brighter = sums[:, 0].sum(axis=0) / total / power.sum(axis=0)
+    square = np.einsum("fb,fbs->s", band.share, slope.astype(np.float64) ** 2)
+    steeper = sums[:, 1].sum(axis=0) / total / square
+    believed = np.abs(steeper) > _LEAST_SIGMA * noise_jy / np.sqrt(square)
+    index, mean_jy = variation.spectral_index.copy(), variation.mean_jy
+    index[measured] = np.clip(
+        index[measured] + np.where(believed, steeper, 0.0), -_STEEPEST, _STEEPEST
+    )
+    mean_jy[measured] *= 1.0 + np.clip(brighter, -0.5, 0.5)
+    return _scaled(replace(variation, spectral_index=index), band, mean_jy)
+
+
+def take_out(
+    values: NDArray[np.complex64],
+    seen: Visibilities,
+    band: Band,
+    cosines: Floats,
+    table_jy: Singles,
+) -> None:
+    """Subtract sources from visibilities in memory, in place.
+
+    Parameters
+    ----------
+    values : ndarray of complex64, shape (n,)
+        Visibilities, Jy.
+    seen : Visibilities
+        Where they are.
+    band : Band
+        Bins of the table.
+    cosines : ndarray, shape (n_sources, 3)
+        l (east), m (north) and n - 1 about the phase centre.
+    table_jy : ndarray of float32, shape (n_fields, n_bins, n_sources)
+        Apparent fluxes, Jy.
+    """
+    _subtract_points(
+        values, seen.uvw, seen.field_ids, band.bin_of_channel[seen.channel_ids],
+        np.ascontiguousarray(cosines.T.astype(np.float32)), table_jy,
+    )  # fmt: skip
+
+
+#: Sums over points are made in so many heaps at once.
+_HEAPS = 16
+# cos(2 pi x) and sin(2 pi x) / x as polynomials in x^2 for |x| <= 1/2, to single precision.
+_NODES = 0.25 * (1.0 - np.cos(np.pi * (np.arange(64) + 0.5) / 64)) / 2.0
+_C = (
+    np.polynomial.Polynomial.fit(_NODES, np.cos(2 * np.pi * np.sqrt(_NODES)), 7)
+    .convert()
+    .coef.astype(np.float32)
+)
+_S = (
+    np.polynomial.Polynomial.fit(_NODES, 2 * np.pi * np.sinc(2 * np.sqrt(_NODES)), 7)
+    .convert()
+    .coef.astype(np.float32)
+)
+
+
+@compiled(parallel=True)
+def _subtract_points(
+    values: NDArray[np.complex64],
+    uvw: Floats,
+    field_ids: NDArray[np.int16],
+    bins: NDArray[np.int16],
+    cosines: Singles,
+    table_jy: Singles,
+) -> None:
+    n_sources = cosines.shape[1]
+    east, north, toward = cosines[0], cosines[1], cosines[2]
+    for i in spread(len(values)):
+        u, v, w = np.float32(uvw[i, 0]), np.float32(uvw[i, 1]), np.float32(uvw[i, 2])
+        flux = table_jy[field_ids[i], bins[i]]
+        real, imaginary = np.float32(0.0), np.float32(0.0)
+        for s in range(n_sources):
+            turns = u * east[s] + v * north[s] + w * toward[s]
+            x = turns - np.rint(turns)
+            q = x * x
+            c = _C[7]
+            d = _S[7]
+            c = c * q + _C[6]
+            d = d * q + _S[6]
+            c = c * q + _C[5]
+            d = d * q + _S[5]
+            c = c * q + _C[4]
+            d = d * q + _S[4]
+            c = c * q + _C[3]
+            d = d * q + _S[3]
+            c = c * q + _C[2]
+            d = d * q + _S[2]
+            c = c * q + _C[1]
+            d = d * q + _S[1]
+            c = c * q + _C[0]
+            d = d * q + _S[0]
+            real += flux[s] * c
+            imaginary += flux[s] * (x * d)
+        values[i] -= np.complex64(complex(real, imaginary))
+
+
+@compiled(parallel=True)
+def _turn(
+    left: NDArray[np.complex64],
+    uvw: Floats,
+    weight: Singles,
+    field_ids: NDArray[np.int16],
+    bins: NDArray[np.int16],
+    cosines: Singles,
+    flux: Singles,
+    slope: Singles,
+    sums: Floats,
+) -> None:
+    n_heaps, n, n_sources = len(sums), len(left), cosines.shape[1]
+    east, north, toward = cosines[0], cosines[1], cosines[2]
+    for heap in spread(n_heaps):
+        brighter, steeper = np.zeros(n_sources, np.float64), np.zeros(n_sources, np.float64)
+        for i in range(heap * n // n_heaps, (heap + 1) * n // n_heaps):
+            u, v, w = np.float32(uvw[i, 0]), np.float32(uvw[i, 1]), np.float32(uvw[i, 2])
+            real, imaginary = weight[i] * left[i].real, weight[i] * left[i].imag
+            f, g = flux[field_ids[i], bins[i]], slope[field_ids[i], bins[i]]
+            for s in range(n_sources):
+                turns = u * east[s] + v * north[s] + w * toward[s]
+                x = turns - np.rint(turns)
+                q = x * x
+                c = _C[7]
+                d = _S[7]
+                c = c * q + _C[6]
+                d = d * q + _S[6]
+                c = c * q + _C[5]
+                d = d * q + _S[5]
+                c = c * q + _C[4]
+                d = d * q + _S[4]
+                c = c * q + _C[3]
+                d = d * q + _S[3]
+                c = c * q + _C[2]
+                d = d * q + _S[2]
+                c = c * q + _C[1]
+                d = d * q + _S[1]
+                c = c * q + _C[0]
+                d = d * q + _S[0]
+                toward_us = real * c + imaginary * (x * d)
+                brighter[s] += f[s] * toward_us
+                steeper[s] += g[s] * toward_us
+        sums[heap, 0], sums[heap, 1] = brighter, steeper
 
 
 def write_steady_copy(ms: Path, copy: Path, variation: Variation) -> None:

@@ -13,23 +13,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.errors import ConfigurationError
+from contimg_resources.imaging.beam import DriftBeam
 from contimg_resources.imaging.model import Beam, ImageGrid
+from contimg_resources.imaging.visibilities import Visibilities
+from contimg_resources.imaging.weighting import Weighting
 
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Deconvolution:
+class ImagingTask:
     """What an engine is to do, all decided.
 
     Parameters
     ----------
     ms : Path
         Calibrated MS, all selected fields at one phase centre; DATA is imaged.
+    seen : Visibilities
+        The same in memory: Stokes I, averaged.
+    weighting : Weighting
+        Their imaging weights.
     grid : ImageGrid
         Pixels.
+    beam : DriftBeam
+        The mean primary beam.
+    dish_m : (float, float)
+        Diameters of dish and blockage, metres.
     field_selection, spw_selection, uvrange : str
-        CASA selections; empty: everything.
+        CASA selections, already made in `seen`; empty: everything.
     robust : float
         Briggs robust.
     niter : int
@@ -38,14 +49,14 @@ class Deconvolution:
         Stop here, Jy/beam.
     threshold_sigma : float
         Stop also at this many times the rms of the residual.
-    w_extent_wavelengths : float
-        Largest abs(w) of the data, wavelengths.
-    major_cycles : int
-        Most major cycles.
     """
 
     ms: Path
+    seen: Visibilities
+    weighting: Weighting
     grid: ImageGrid
+    beam: DriftBeam
+    dish_m: tuple[float, float]
     field_selection: str
     spw_selection: str
     uvrange: str
@@ -53,8 +64,11 @@ class Deconvolution:
     niter: int
     threshold_jy: float
     threshold_sigma: float
-    w_extent_wavelengths: float
-    major_cycles: int = 5
+
+    @property
+    def noise_jy(self) -> float:
+        """Expected noise, Jy/beam."""
+        return self.threshold_jy / self.threshold_sigma
 
 
 @dataclass(frozen=True)
@@ -80,11 +94,15 @@ class RawImages:
 
 
 class ImagingEngine(Protocol):
-    """Makes images from a calibrated MS; runs inside a CASA process, in empty scratch space."""
+    """Makes images of calibrated visibilities; runs inside a CASA process, in empty scratch space.
+
+    It takes what bright sources vary during a drift into account; see
+    `contimg_resources.imaging.bright`.
+    """
 
     name: str
 
-    def deconvolve(self, task: Deconvolution) -> RawImages:
+    def image(self, task: ImagingTask) -> RawImages:
         """Grid, CLEAN and restore."""
 
 
@@ -94,8 +112,14 @@ def _casa() -> ImagingEngine:
     return TcleanEngine()
 
 
+def _fast() -> ImagingEngine:
+    from contimg_resources.imaging.fast import FastEngine
+
+    return FastEngine()
+
+
 #: Engines by name.
-ENGINES: dict[str, Callable[[], ImagingEngine]] = {"casa": _casa}
+ENGINES: dict[str, Callable[[], ImagingEngine]] = {"casa": _casa, "fast": _fast}
 
 
 def engine_named(name: str) -> ImagingEngine:

@@ -3,6 +3,9 @@
 Belongs here: choosing the grid. Doesn't: weighting, imaging.
 """
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import label
@@ -13,6 +16,7 @@ from contimg_resources.imaging.beam import DriftBeam, sky_of_sin
 from contimg_resources.imaging.model import Beam
 
 Floats = NDArray[np.float64]
+Reals = NDArray[np.floating[Any]]
 
 PIXELS_PER_BEAM = 3.0
 LARGEST_SIZE = 16_384
@@ -21,6 +25,43 @@ _SMALLEST_SIZE = 64
 _MARGIN = 1.03
 #: The beam is fitted to the main lobe above this (see `contimg_resources.imaging.tclean`).
 _MAIN_LOBE = 0.5
+#: Points per pixel in which CASA fits it, and how far around the peak that is done here.
+_OVERSAMPLING = 3
+_NEAR_PIXELS = 48
+
+
+@dataclass(frozen=True)
+class BeamForm:
+    """A beam as ``exp(-(xx x^2 + xy x y + yy y^2))``, x along columns, y along rows.
+
+    Parameters
+    ----------
+    xx, xy, yy : float
+        Per square pixel.
+    """
+
+    xx: float
+    xy: float
+    yy: float
+
+    def __call__(self, x: Floats, y: Floats) -> Floats:
+        """Return the beam at distances in pixels."""
+        return np.asarray(np.exp(-(self.xx * x**2 + self.xy * x * y + self.yy * y**2)))
+
+    @property
+    def widths(self) -> Floats:
+        """The form's eigenvalues, ascending: along its major and its minor axis."""
+        return np.asarray(np.linalg.eigvalsh([[self.xx, self.xy / 2], [self.xy / 2, self.yy]]))
+
+
+def form_of_beam(beam: Beam, cell_arcsec: float) -> BeamForm:
+    """Return the form of a beam on pixels of a size."""
+    a = 4 * np.log(2) * (cell_arcsec / beam.major_arcsec) ** 2
+    b = 4 * np.log(2) * (cell_arcsec / beam.minor_arcsec) ** 2
+    angle = np.deg2rad(beam.angle_deg)
+    # East is where columns fall, so the major axis points along (-sin, cos) in (column, row).
+    s, c = -np.sin(angle), np.cos(angle)
+    return BeamForm(a * s**2 + b * c**2, 2 * (a - b) * s * c, a * c**2 + b * s**2)
 
 
 def fft_friendly(size: float) -> int:
@@ -109,6 +150,43 @@ def fit_main_lobe(psf: Floats, cell_arcsec: float) -> Beam:
     width = max(len(values), 4) / np.pi
     fit = least_squares(misfit, [1 / width, 0.0, 1 / width])
     return beam_of_form(*fit.x, cell_arcsec=cell_arcsec)
+
+
+def restoring_beam(psf: Reals, cell_arcsec: float) -> Beam:
+    """Return the beam with which to restore, as tclean finds it.
+
+    Parameters
+    ----------
+    psf : ndarray, shape (size, size)
+        Peak 1 at (size/2, size/2).
+    cell_arcsec : float
+        Its pixel, arcsec.
+
+    Notes
+    -----
+    The pixels are too few for a good fit: like CASA (``StokesImageUtil::FitGaussianPSF``) this
+    interpolates two more between them with cubic convolution (Keys 1981, IEEE Trans. ASSP 29, 1153)
+    and fits the main lobe then; equal to tclean's beam in six digits.
+    """
+    half = len(psf) // 2
+    reach = min(half - 1, _NEAR_PIXELS)
+    near = psf[half - reach : half + reach + 1, half - reach : half + reach + 1]
+    matrix = _between(len(near))
+    return fit_main_lobe(matrix @ near.astype(np.float64) @ matrix.T, cell_arcsec / _OVERSAMPLING)
+
+
+def _between(n: int) -> Floats:
+    """Return the matrix that interpolates between n points, without the outermost intervals."""
+    places = 1 + np.arange((n - 3) * _OVERSAMPLING + 1) / _OVERSAMPLING
+    first = np.minimum(places.astype(int), n - 3)
+    t = places - first
+    matrix = np.zeros((len(places), n))
+    row = np.arange(len(places))
+    matrix[row, first - 1] = (-t + 2 * t**2 - t**3) / 2
+    matrix[row, first] = (2 - 5 * t**2 + 3 * t**3) / 2
+    matrix[row, first + 1] = (t + 4 * t**2 - 3 * t**3) / 2
+    matrix[row, first + 2] = (t**3 - t**2) / 2
+    return matrix
 
 
 def beam_of_form(xx: float, xy: float, yy: float, *, cell_arcsec: float) -> Beam:

@@ -4,7 +4,6 @@ Belongs here: the order of the steps and the products. Doesn't: how any one step
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +14,16 @@ from pydantic import TypeAdapter
 from contimg_resources.casa.progress import report_progress
 from contimg_resources.directories import whole_directory
 from contimg_resources.errors import ConfigurationError, ImagingFailed
-from contimg_resources.imaging.beam import DriftBeam, dish_of, drift_beam
-from contimg_resources.imaging.drift import variation_of, write_steady_copy
-from contimg_resources.imaging.engine import (
-    Deconvolution,
-    ImagingEngine,
-    RawImages,
-    engine_named,
-)
+from contimg_resources.imaging.beam import dish_of, drift_beam
+from contimg_resources.imaging.engine import ImagingTask, RawImages, engine_named
 from contimg_resources.imaging.fits import HeaderFacts, write_fits
 from contimg_resources.imaging.geometry import (
     beam_extent_rad,
     choose_cell_arcsec,
     choose_size,
-    fft_friendly,
     fit_main_lobe,
 )
+from contimg_resources.imaging.layout import Layout, read_layout
 from contimg_resources.imaging.model import (
     ImageFiles,
     ImageGrid,
@@ -47,13 +40,6 @@ from contimg_resources.imaging.weighting import Weighting, briggs
 
 Floats = NDArray[np.float64]
 
-_SPEED_OF_LIGHT = 299_792_458.0
-#: Sources of so many times the noise have their drift taken out before the final CLEAN,
-_BRIGHT_SIGMA = 15.0
-#: wherever the primary beam is above this.
-_LOWEST_BEAM = 0.03
-#: They are looked for in an image with pixels so much larger, in half of the time.
-_COARSER = 1.4
 #: The image reaches down to this share of the primary beam's cut, so that sources beyond the cut
 #: are CLEANed too: their sidelobes are not.
 _REACH = 0.5
@@ -98,36 +84,41 @@ def make_image(request: ImageRequest) -> ImageResult:
     """
     _check(request)
     engine = engine_named(request.engine)
-    report_progress(f"reading the weights of {request.ms.name}", 0.0)
-    seen = read_visibilities(
+    report_progress(f"reading {request.ms.name}", 0.0)
+    layout = read_layout(
         request.ms, request.field_selection, request.spw_selection, request.uvrange
     )
-    dish_m = dish_of(seen.telescope, request.dish_diameter_m, request.blockage_diameter_m)
-    report_progress("choosing the pixels", 0.1)
-    grid, weighting = choose_grid(request, seen, dish_m)
+    dish_m = dish_of(layout.telescope, request.dish_diameter_m, request.blockage_diameter_m)
+    seen = read_visibilities(layout, _half_width_rad(layout, dish_m, request.beam_cut))
+    report_progress("choosing the pixels", 0.2)
+    grid, weighting = choose_grid(request, layout, seen, dish_m)
     threshold_jy = request.threshold_sigma * weighting.noise_jy
     report_progress(
-        f"{engine.name}: {grid.size} x {grid.size} pixels of {grid.cell_arcsec} arcsec, bright "
-        "sources first",
-        0.2,
+        f"{engine.name}: {grid.size} x {grid.size} pixels of {grid.cell_arcsec} arcsec, down to "
+        f"{1e3 * threshold_jy:.3g} mJy/beam",
+        0.3,
     )
-    task = Deconvolution(
-        ms=request.ms,
-        grid=grid,
-        field_selection=request.field_selection,
-        spw_selection=request.spw_selection,
-        uvrange=request.uvrange,
-        robust=request.robust,
-        niter=request.niter,
-        threshold_jy=threshold_jy,
-        threshold_sigma=request.threshold_sigma,
-        w_extent_wavelengths=seen.w_extent_wavelengths,
+    drifting = drift_beam(
+        seen.pointings_deg, weighting.field_channel_weight, weighting.channels_hz, *dish_m
     )
-    drifting = _beam_of(seen, weighting, dish_m)
     beam = drifting.on_grid(grid)
-    steady = _steady(engine, task, seen, drifting, dish_m)
-    report_progress(f"{engine.name}: CLEAN down to {1e3 * threshold_jy:.3g} mJy/beam", 0.45)
-    raw = engine.deconvolve(steady)
+    raw = engine.image(
+        ImagingTask(
+            ms=request.ms,
+            seen=seen,
+            weighting=weighting,
+            grid=grid,
+            beam=drifting,
+            dish_m=dish_m,
+            field_selection=request.field_selection,
+            spw_selection=request.spw_selection,
+            uvrange=request.uvrange,
+            robust=request.robust,
+            niter=request.niter,
+            threshold_jy=threshold_jy,
+            threshold_sigma=request.threshold_sigma,
+        )
+    )
     _check_images(raw, request)
     report_progress(f"{raw.n_iterations} iterations done; finding sources", 0.8)
     kept_beam = np.where(beam >= request.beam_cut, beam, np.nan)
@@ -157,46 +148,6 @@ def make_image(request: ImageRequest) -> ImageResult:
     return result
 
 
-def _steady(
-    engine: ImagingEngine,
-    task: Deconvolution,
-    seen: Visibilities,
-    drifting: DriftBeam,
-    dish_m: tuple[float, float],
-) -> Deconvolution:
-    """Return the task on a copy in scratch whose bright sources don't vary with time and channel.
-
-    The task itself comes back when all fields point the same way.
-    """
-    if len(drifting.pointings_deg) == 1:
-        return task
-    noise_jy = task.threshold_jy / task.threshold_sigma
-    grid = replace(
-        task.grid,
-        size=fft_friendly(task.grid.size / _COARSER),
-        cell_arcsec=task.grid.cell_arcsec * _COARSER,
-    )
-    raw = engine.deconvolve(
-        replace(task, grid=grid, threshold_jy=_BRIGHT_SIGMA * noise_jy, major_cycles=2)
-    )
-    rms = local_rms(raw.residual.astype(np.float64), raw.beam.area_pixels(grid.cell_arcsec))
-    beam = drifting.on_grid(grid)
-    seen_beam = np.where(beam >= _LOWEST_BEAM, beam, np.nan)
-    bright = find_sources(
-        raw.image.astype(np.float64), rms, seen_beam, raw.beam, grid, _BRIGHT_SIGMA
-    )
-    if not bright:
-        return task
-    report_progress(f"taking the drift of {len(bright)} bright sources out", 0.4)
-    copy = Path("steady.ms").resolve()
-    write_steady_copy(
-        task.ms,
-        copy,
-        variation_of(bright, drifting, seen.pointings_deg, seen.phase_center_deg, dish_m),
-    )
-    return replace(task, ms=copy)
-
-
 def load_image_result(directory: Path, stem: str) -> ImageResult:
     """Return what `make_image` wrote into a directory.
 
@@ -214,7 +165,7 @@ def load_image_result(directory: Path, stem: str) -> ImageResult:
 
 
 def choose_grid(
-    request: ImageRequest, seen: Visibilities, dish_m: tuple[float, float]
+    request: ImageRequest, layout: Layout, seen: Visibilities, dish_m: tuple[float, float]
 ) -> tuple[ImageGrid, Weighting]:
     """Choose pixel size and extent, and weigh the visibilities for that extent.
 
@@ -223,30 +174,28 @@ def choose_grid(
     counting alike.
     """
     ra_deg, dec_deg = seen.phase_center_deg
-    channels_hz = np.concatenate([b.channels_hz for b in seen.blocks])
-    fringe_rad = min(
-        _SPEED_OF_LIGHT
-        / max(float(b.channels_hz.max() * np.abs(b.uvw_m[:, :2]).max()), _SPEED_OF_LIGHT)
-        for b in seen.blocks
-    )
     if request.image_size is not None and request.cell_arcsec is not None:
         cell_arcsec, size = request.cell_arcsec, request.image_size
     else:
-        share = np.zeros((len(seen.pointings_deg), len(channels_hz)))
-        for field in np.unique(np.concatenate([b.field_ids for b in seen.blocks])):
-            share[field] = 1.0
-        rough = drift_beam(seen.pointings_deg, share, channels_hz, *dish_m)
-        half_width_rad = beam_extent_rad(rough, ra_deg, dec_deg, _REACH * request.beam_cut)
-        cell_arcsec = request.cell_arcsec or _cell(request, seen, half_width_rad, fringe_rad)
+        half_width_rad = _half_width_rad(layout, dish_m, _REACH * request.beam_cut)
+        cell_arcsec = request.cell_arcsec or _cell(request, seen, half_width_rad)
         size = request.image_size or choose_size(half_width_rad, cell_arcsec)
     width_rad = float(np.deg2rad(size * cell_arcsec / 3600))
     weighting = briggs(seen, request.robust, width_rad, size)
     return ImageGrid(size, cell_arcsec, ra_deg, dec_deg), weighting
 
 
-def _cell(
-    request: ImageRequest, seen: Visibilities, half_width_rad: float, fringe_rad: float
-) -> float:
+def _half_width_rad(layout: Layout, dish_m: tuple[float, float], cut: float) -> float:
+    """Return how far the primary beam reaches down to a cut, all data counting alike, radians."""
+    channels_hz = layout.channels_hz
+    share = np.zeros((len(layout.pointings_deg), len(channels_hz)))
+    share[np.unique(layout.field_ids)] = 1.0
+    rough = drift_beam(layout.pointings_deg, share, channels_hz, *dish_m)
+    return beam_extent_rad(rough, *layout.phase_center_deg, cut)
+
+
+def _cell(request: ImageRequest, seen: Visibilities, half_width_rad: float) -> float:
+    fringe_rad = seen.shortest_fringe_rad
     trial = choose_size(half_width_rad, float(np.rad2deg(0.4 * fringe_rad) * 3600))
     weighting = briggs(seen, request.robust, 2 * half_width_rad, trial)
     return choose_cell_arcsec(fit_main_lobe(weighting.psf, weighting.psf_cell_arcsec), fringe_rad)
@@ -274,12 +223,6 @@ def _check_images(raw: RawImages, request: ImageRequest) -> None:
             )
     if not raw.psf.max() > 0 or not raw.image.any():
         raise ImagingFailed(f"the image of {request.ms} is empty", path=str(request.ms))
-
-
-def _beam_of(seen: Visibilities, weighting: Weighting, dish_m: tuple[float, float]) -> DriftBeam:
-    return drift_beam(
-        seen.pointings_deg, weighting.field_channel_weight, weighting.channels_hz, *dish_m
-    )
 
 
 def _statistics(
@@ -347,8 +290,6 @@ def _write(
 
 
 def _facts(request: ImageRequest, result: ImageResult, seen: Visibilities) -> HeaderFacts:
-    edges_hz = [f for b in seen.blocks for f in (b.channels_hz.min(), b.channels_hz.max())]
-    widths_hz = [float(np.abs(np.diff(b.channels_hz[:2])).sum()) for b in seen.blocks]
     statistics = result.statistics
     cards = {
         "ROBUST": (request.robust, "Briggs robust"),
@@ -364,7 +305,7 @@ def _facts(request: ImageRequest, result: ImageResult, seen: Visibilities) -> He
         grid=result.grid,
         beam=statistics.beam,
         frequency_hz=result.frequency_hz,
-        bandwidth_hz=float(max(edges_hz) - min(edges_hz) + max(widths_hz, default=0.0)),
+        bandwidth_hz=seen.bandwidth_hz,
         telescope=seen.telescope,
         object_name=request.provenance.get("observation", request.stem),
         start_mjd=seen.start_mjd,

@@ -51,7 +51,7 @@ class ImageRequest:
     ms: Path
     directory: Path
     stem: str
-    engine: str = "casa"
+    engine: str = "fast"
     field_selection: str = ""
     spw_selection: str = ""
     image_size: int | None = None

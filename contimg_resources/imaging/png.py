@@ -17,6 +17,8 @@ from contimg_resources.imaging.model import Beam, ImageGrid
 
 Floats = NDArray[np.floating[Any]]
 
+#: Pixels a side that the large picture shows: each the brightest of those that it stands for.
+_PICTURE_PIXELS = 900
 #: A thumbnail stays below this, so that its base64 text fits into a metadata value.
 THUMBNAIL_BYTES = 10_000
 _THUMBNAIL_PIXELS = (224, 192, 160, 128, 96, 64)
@@ -54,13 +56,16 @@ def write_png(
     figure = Figure(figsize=(9.0, 8.0), dpi=110, layout="constrained")
     axes: Any = figure.add_subplot(projection=celestial_wcs(grid))
     low, high = _limits(pixels, rms_jy)
+    # Half of the pixels' extent lies on either side of a pixel's centre.
+    extent = (-0.5, grid.size - 0.5, -0.5, grid.size - 0.5)
     shown = axes.imshow(
-        1e3 * np.asarray(pixels),
+        1e3 * _brightest(np.asarray(pixels), _PICTURE_PIXELS),
+        extent=extent,
         origin="lower",
         cmap="inferno",
         vmin=1e3 * low,
         vmax=1e3 * high,
-        interpolation="antialiased",
+        interpolation="nearest",
     )
     # The beam is tens of arcsec on degrees of sky: an ellipse of true size would not be seen.
     magnified = max(1.0, 0.02 * grid.size * grid.cell_arcsec / beam.major_arcsec)

@@ -4,21 +4,20 @@ Belongs here: detection and fitting. Doesn't: comparing with catalogues (see `ma
 fluxes at positions known before.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from photutils.detection import find_peaks
 from scipy.optimize import least_squares
 from scipy.spatial import cKDTree
 
 from contimg_resources.errors import ImagingFailed
 from contimg_resources.imaging.beam import sky_of_sin
-from contimg_resources.imaging.geometry import beam_of_form
+from contimg_resources.imaging.geometry import BeamForm, beam_of_form, form_of_beam
 from contimg_resources.imaging.model import Beam, ImageGrid, Source
 
 Floats = NDArray[np.float64]
+Reals = NDArray[np.floating[Any]]
 
 #: A point source between pixels shows a lower peak, so pixels are looked at below the limit.
 _PIXEL_LOSS = 0.85
@@ -32,20 +31,8 @@ _MAX_SHIFT = 0.7
 _STAMP_LEVEL = 0.4
 
 
-@dataclass(frozen=True)
-class _Form:
-    """The beam as ``exp(-(xx x^2 + xy x y + yy y^2))`` in pixels, x along columns."""
-
-    xx: float
-    xy: float
-    yy: float
-
-    def __call__(self, x: Floats, y: Floats) -> Floats:
-        return np.asarray(np.exp(-(self.xx * x**2 + self.xy * x * y + self.yy * y**2)))
-
-
 def find_sources(
-    image: Floats, rms: Floats, primary_beam: Floats, beam: Beam, grid: ImageGrid, min_snr: float
+    image: Reals, rms: Reals, primary_beam: Reals, beam: Beam, grid: ImageGrid, min_snr: float
 ) -> tuple[Source, ...]:
     """Find and fit the sources inside the primary beam's cut.
 
@@ -76,7 +63,7 @@ def find_sources(
     integral from a second fit with the shape free. Reading the brightest pixel instead would
     lose 3 % at 3 pixels a beam.
     """
-    form = _beam_form(beam, grid)
+    form = form_of_beam(beam, grid.cell_arcsec)
     peaks = _peaks(image, rms, primary_beam, beam, grid, min_snr)
     found = []
     for group in _groups(peaks, _NEAR * beam.major_arcsec / grid.cell_arcsec):
@@ -88,31 +75,29 @@ def find_sources(
     return tuple(sorted(found, key=lambda s: -s.peak_jy))
 
 
-def _beam_form(beam: Beam, grid: ImageGrid) -> _Form:
-    a = 4 * np.log(2) * (grid.cell_arcsec / beam.major_arcsec) ** 2
-    b = 4 * np.log(2) * (grid.cell_arcsec / beam.minor_arcsec) ** 2
-    angle = np.deg2rad(beam.angle_deg)
-    # East is where columns fall, so the major axis points along (-sin, cos) in (column, row).
-    s, c = -np.sin(angle), np.cos(angle)
-    return _Form(a * s**2 + b * c**2, 2 * (a - b) * s * c, a * c**2 + b * s**2)
-
-
 def _peaks(
-    image: Floats,
-    rms: Floats,
-    primary_beam: Floats,
+    image: Reals,
+    rms: Reals,
+    primary_beam: Reals,
     beam: Beam,
     grid: ImageGrid,
     min_snr: float,
 ) -> NDArray[np.int64]:
     snr = np.where(np.isfinite(primary_beam), image / rms, 0.0)
     radius = max(1, int(0.4 * beam.minor_arcsec / grid.cell_arcsec))
-    if not (snr > _PIXEL_LOSS * min_snr).any():
-        return np.empty((0, 2), dtype=np.int64)
-    table = find_peaks(snr, _PIXEL_LOSS * min_snr, box_size=2 * radius + 1)
-    if table is None:
-        return np.empty((0, 2), dtype=np.int64)
-    return np.column_stack([table["x_peak"], table["y_peak"]]).astype(np.int64)
+    high = snr > _PIXEL_LOSS * min_snr
+    rows, columns = np.nonzero(high)
+    # Few pixels are so high: each is compared with its own surroundings.
+    size = len(image)
+    peaks = [
+        (column, row)
+        for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
+        if radius <= row < size - radius
+        and radius <= column < size - radius
+        and snr[row, column]
+        >= snr[row - radius : row + radius + 1, column - radius : column + radius + 1].max()
+    ]
+    return np.array(peaks, dtype=np.int64).reshape(-1, 2)
 
 
 def _groups(peaks: NDArray[np.int64], radius: float) -> list[list[int]]:
@@ -137,7 +122,7 @@ def _groups(peaks: NDArray[np.int64], radius: float) -> list[list[int]]:
     return groups
 
 
-def _fit_group(image: Floats, peaks: NDArray[np.int64], form: _Form) -> Floats:
+def _fit_group(image: Reals, peaks: NDArray[np.int64], form: BeamForm) -> Floats:
     """Fit amplitude, x and y of each peak with the beam's shape; shape (n_peaks, 3).
 
     A source stays near its peak and its amplitude near that pixel's: unbound, two components in
@@ -152,7 +137,7 @@ def _fit_group(image: Floats, peaks: NDArray[np.int64], form: _Form) -> Floats:
         model = sum(a * form(x - x0, y - y0) for a, x0, y0 in p.reshape(-1, 3))
         return np.asarray((model - values) / scale)
 
-    reach = max(1.0, _MAX_SHIFT * 2.0 * np.sqrt(np.log(2) / max(_widths(form))))
+    reach = max(1.0, _MAX_SHIFT * 2.0 * np.sqrt(np.log(2) / form.widths[-1]))
     room = np.column_stack([start[:, 0], np.full((len(peaks), 2), reach)])
     fit = least_squares(
         misfit,
@@ -164,9 +149,9 @@ def _fit_group(image: Floats, peaks: NDArray[np.int64], form: _Form) -> Floats:
 
 
 def _stamp(
-    image: Floats, peaks: NDArray[np.int64], form: _Form
+    image: Reals, peaks: NDArray[np.int64], form: BeamForm
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    reach = int(np.ceil(np.sqrt(-np.log(_STAMP_LEVEL) / min(_widths(form)))))
+    reach = int(np.ceil(np.sqrt(-np.log(_STAMP_LEVEL) / form.widths[0])))
     dy, dx = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     near = form(dx, dy) >= _STAMP_LEVEL
     pixels = np.concatenate([np.column_stack([dx[near] + x, dy[near] + y]) for x, y in peaks])
@@ -177,17 +162,13 @@ def _stamp(
     return pixels[:, 0], pixels[:, 1]
 
 
-def _widths(form: _Form) -> Floats:
-    return np.asarray(np.linalg.eigvalsh([[form.xx, form.xy / 2], [form.xy / 2, form.yy]]))
-
-
 def _source(
     i: int,
     fitted: Floats,
-    image: Floats,
-    rms: Floats,
-    primary_beam: Floats,
-    form: _Form,
+    image: Reals,
+    rms: Reals,
+    primary_beam: Reals,
+    form: BeamForm,
     grid: ImageGrid,
 ) -> Source | None:
     amplitude, x0, y0 = fitted[i]
@@ -225,7 +206,7 @@ def _source(
 
 
 def _free_shape(
-    image: Floats, fitted: Floats, others: Floats, form: _Form, grid: ImageGrid
+    image: Reals, fitted: Floats, others: Floats, form: BeamForm, grid: ImageGrid
 ) -> tuple[Beam, float]:
     """Fit the shape too; return it, and the integral over that of a point source of this peak."""
     x, y = _stamp(image, np.rint(fitted[None, 1:]).astype(np.int64), form)

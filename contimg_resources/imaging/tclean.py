@@ -4,7 +4,7 @@ Belongs here: tclean's parameters and its images as arrays. Doesn't: anything ot
 """
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,10 @@ import numpy as np
 from contimg_resources.casa.progress import report_progress
 from contimg_resources.casa.tasks import call_task
 from contimg_resources.errors import ImagingFailed
-from contimg_resources.imaging.engine import Deconvolution, Floats, RawImages
+from contimg_resources.imaging.bright import bright_sources
+from contimg_resources.imaging.drift import write_steady_copy
+from contimg_resources.imaging.engine import Floats, ImagingTask, RawImages
+from contimg_resources.imaging.gridding import Gridder
 from contimg_resources.imaging.model import Beam
 
 #: Phase error (rad) that a plane of w-projection may make for the largest w at the image's edge;
@@ -44,6 +47,7 @@ class _Pace:
 #: Point sources alone stand a larger gain than tclean's 0.1, and deeper minor cycles than its 1.0:
 #: fewer major cycles, which cost the time.
 _BOLD = _Pace(gain=0.25, cycle_factor=0.35, cycles=1)
+_MAJOR_CYCLES = 5
 #: For fields where that diverges: beside a calibrator what is left of it can't be CLEANed away.
 _CAREFUL = _Pace(gain=0.1, cycle_factor=1.5, cycles=3)
 #: tclean's stop codes for a peak residual that grew to three times the last, or the least, one.
@@ -60,7 +64,7 @@ class TcleanEngine:
 
     name = "casa"
 
-    def deconvolve(self, task: Deconvolution) -> RawImages:
+    def image(self, task: ImagingTask) -> RawImages:
         """Grid, CLEAN and restore; see `contimg_resources.imaging.engine`.
 
         Raises
@@ -68,6 +72,15 @@ class TcleanEngine:
         ImagingFailed
             If CLEAN diverges, also when it goes carefully.
         """
+        bright = bright_sources(task, Gridder(task.seen.uvw, task.weighting.weight))
+        if bright is None:
+            return self._deconvolve(task)
+        report_progress(f"taking the drift of {len(bright.variation.flux_jy)} sources out", 0.4)
+        copy = Path("steady.ms").resolve()
+        write_steady_copy(task.ms, copy, bright.variation)
+        return self._deconvolve(replace(task, ms=copy))
+
+    def _deconvolve(self, task: ImagingTask) -> RawImages:
         made = self._clean(task, _BOLD)
         if made is None:
             report_progress("CLEAN diverged; again with care")
@@ -80,7 +93,7 @@ class TcleanEngine:
             )
         return made
 
-    def _clean(self, task: Deconvolution, pace: _Pace) -> RawImages | None:
+    def _clean(self, task: ImagingTask, pace: _Pace) -> RawImages | None:
         """Run tclean; None when it diverges."""
         import casatasks
 
@@ -110,7 +123,7 @@ class TcleanEngine:
             nsigma=task.threshold_sigma,
             cyclefactor=pace.cycle_factor,
             # Near the threshold tclean goes on and on, a few iterations a cycle.
-            nmajor=pace.cycles * task.major_cycles,
+            nmajor=pace.cycles * _MAJOR_CYCLES,
             psfcutoff=_MAIN_LOBE,
             # The primary beam is applied later, so nothing is masked by tclean's own.
             pblimit=-1e-6,
@@ -125,7 +138,7 @@ class TcleanEngine:
         return RawImages(image, residual, psf, _beam(beam), iterations)
 
 
-def n_planes(task: Deconvolution) -> int:
+def n_planes(task: ImagingTask) -> int:
     """Return the number of w planes.
 
     tclean puts plane i at ``W (i / (N - 1))^2`` with W = 1 / (4 cell) whatever the data hold, so at
@@ -134,7 +147,7 @@ def n_planes(task: Deconvolution) -> int:
     """
     cell_rad = np.deg2rad(task.grid.cell_arcsec / 3600)
     edge_rad = 0.5 * task.grid.size * cell_rad
-    between = np.sqrt(task.w_extent_wavelengths * 0.25 / cell_rad)
+    between = np.sqrt(task.seen.w_extent_wavelengths * 0.25 / cell_rad)
     planes = 1 + np.pi * edge_rad**2 * between / _PHASE_ERROR_RAD
     return int(np.clip(np.ceil(planes), *_PLANES))
 

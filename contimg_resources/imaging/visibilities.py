@@ -1,65 +1,54 @@
-"""What imaging needs to know of the visibilities besides their values.
+"""The visibilities of a calibrated MS in memory: Stokes I, averaged as far as that does no harm.
 
-Belongs here: reading uvw, weights, times, pointings and the noise of a calibrated MS, once.
-Doesn't: weighting schemes, images.
+Belongs here: reading them, once, and the noise in them. Doesn't: weighting schemes, images.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.constants import speed_of_light
 
-from contimg_resources.calibration.apply import field_directions, read_origin
 from contimg_resources.errors import ImagingFailed, UnreadableObservation
+from contimg_resources.imaging.averaging import Parts, average, parts_of_rows
+from contimg_resources.imaging.layout import Layout, Setup
 from contimg_resources.times import mjd_from_casa_seconds
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
+Integers = NDArray[np.int64]
 
-_CHUNK_ROWS = 50_000
-#: Codes of CORR_TYPE whose mean is Stokes I: XX YY, RR LL, I itself.
-_PARALLEL = ((9, 12), (5, 8), (1,))
-#: Rows of each spectral window from which the noise is measured.
-_NOISE_ROWS = 3_000
-
-
-@dataclass(frozen=True)
-class Block:
-    """The Stokes I visibilities of one spectral window, without their values.
-
-    Parameters
-    ----------
-    channels_hz : ndarray, shape (n_channels,)
-        Channel centres, Hz.
-    uvw_m : ndarray, shape (n_rows, 3)
-        Baselines, metres.
-    field_ids : ndarray of int, shape (n_rows,)
-        Row of the FIELD table.
-    weight : ndarray of float32, shape (n_rows, n_channels)
-        Mean weight of the parallel hands (1/Jy^2 as the MS has it), 0 where one is flagged.
-    variance : ndarray of float32, shape (n_rows, 1 or n_channels)
-        Variance of the real or imaginary part of their mean according to the weights, Jy^2.
-    """
-
-    channels_hz: Floats
-    uvw_m: Floats
-    field_ids: NDArray[np.int64]
-    weight: Singles
-    variance: Singles
+#: Visibilities that are read at once.
+_CHUNK = 16_000_000
+#: Rows from which the noise is measured, about.
+_NOISE_ROWS = 40_000
 
 
 @dataclass(frozen=True)
 class Visibilities:
-    """All selected visibilities of a calibrated MS, without their values.
+    """The selected visibilities of a calibrated MS as points in the uv plane.
 
     Parameters
     ----------
-    blocks : tuple of Block
-        One a spectral window.
+    uvw : ndarray, shape (n, 3)
+        Baselines, wavelengths.
+    values : ndarray of complex64, shape (n,)
+        Stokes I, Jy.
+    weight : ndarray of float32, shape (n,)
+        Natural weight: sum over the averaged channels of the mean weight of the parallel hands
+        (1/Jy^2 as the MS has it).
+    variance : ndarray of float32, shape (n,)
+        Variance of the real or imaginary part according to the weights, Jy^2.
+    field_ids : ndarray of int16, shape (n,)
+        Row of the FIELD table.
+    channel_ids : ndarray of int16, shape (n,)
+        Channel nearest to the point's mean frequency, an index of `channels_hz`.
+    channels_hz : ndarray, shape (n_channels,)
+        Centres of all selected channels, Hz.
+    bandwidth_hz : float
+        From the lower edge of the lowest channel to the upper edge of the highest, Hz.
     noise_scale : float
         Noise measured in the data over the noise that the weights claim: 1 when they are true.
     telescope : str
@@ -74,7 +63,14 @@ class Visibilities:
         What the calibrated MS says about its origin.
     """
 
-    blocks: tuple[Block, ...]
+    uvw: Floats
+    values: NDArray[np.complex64]
+    weight: Singles
+    variance: Singles
+    field_ids: NDArray[np.int16]
+    channel_ids: NDArray[np.int16]
+    channels_hz: Floats
+    bandwidth_hz: float
     noise_scale: float
     telescope: str
     phase_center_deg: tuple[float, float]
@@ -86,243 +82,229 @@ class Visibilities:
     @property
     def w_extent_wavelengths(self) -> float:
         """Largest abs(w), wavelengths."""
-        return max(
-            float(np.abs(b.uvw_m[:, 2]).max() * b.channels_hz.max()) / speed_of_light
-            for b in self.blocks
-        )
+        return float(np.abs(self.uvw[:, 2]).max())
+
+    @property
+    def shortest_fringe_rad(self) -> float:
+        """Fringe of the largest abs(u) or abs(v), radians."""
+        return 1.0 / max(1.0, float(np.abs(self.uvw[:, :2]).max()))
 
 
-def read_visibilities(
-    ms: Path, field_selection: str = "", spw_selection: str = "", uvrange: str = ""
-) -> Visibilities:
-    """Read what imaging needs besides the data; runs in a CASA process.
+def read_visibilities(layout: Layout, half_width_rad: float) -> Visibilities:
+    """Read and average the visibilities; runs in a CASA process.
+
+    Parameters
+    ----------
+    layout : Layout
+        What is selected.
+    half_width_rad : float
+        Sources up to so far from the phase centre keep 99 % of their peak, radians.
 
     Raises
     ------
     UnreadableObservation
         If the MS can't be read.
     ImagingFailed
-        If the selection is empty, everything is flagged or not finite, or its fields have several
-        phase centres.
+        If everything is flagged, or unflagged values are not finite.
     """
-    if not (ms / "table.dat").is_file():
-        raise UnreadableObservation(f"{ms} is no MeasurementSet", path=str(ms))
     try:
-        return _read(ms, field_selection, spw_selection, uvrange)
+        return _read(layout, half_width_rad)
     except RuntimeError as error:
         said = " ".join(str(error).split())
-        raise UnreadableObservation(f"{ms} can't be read: {said}", path=str(ms)) from error
+        raise UnreadableObservation(
+            f"{layout.ms} can't be read: {said}", path=str(layout.ms)
+        ) from error
 
 
-def _read(ms: Path, field: str, spw: str, uvrange: str) -> Visibilities:
+def _read(layout: Layout, half_width_rad: float) -> Visibilities:
     import casatools
 
-    rows, channels = _select(ms, field, spw, uvrange)
     table = casatools.table()
-    table.open(str(ms))
+    table.open(str(layout.ms))
     try:
-        description = table.getcol("DATA_DESC_ID")[rows]
-        windows, setups = _column(ms, "DATA_DESCRIPTION", "SPECTRAL_WINDOW_ID", "POLARIZATION_ID")
-        blocks, deviations, times = [], [], []
-        for number in np.unique(description):
-            window = int(windows[number])
-            hands = _parallel_hands(ms, int(setups[number]))
-            block, deviation, seen = _read_block(
-                table, rows[description == number], ms, window, channels.get(window), hands
-            )
-            if block is not None:
-                blocks.append(block)
-                deviations.append(deviation)
-                times.append(seen)
+        uvw_m = np.ascontiguousarray(table.getcol("UVW").T[layout.rows])
+        n_parts = parts_of_rows(layout, uvw_m, half_width_rad)
+        found = _Found(layout, uvw_m, n_parts)
+        # CASA reads with one core; the other one averages what was read before.
+        with ThreadPoolExecutor(max_workers=1) as other:
+            waiting: Future[None] | None = None
+            for setups, rows in _alike(layout):
+                for chosen in _chunks(rows, setups[0]):
+                    cells = _Cells.read(table, layout.rows[chosen])
+                    if waiting is not None:
+                        waiting.result()
+                    waiting = other.submit(found.add, cells, setups, chosen)
+            if waiting is not None:
+                waiting.result()
     finally:
         table.close()
-    if not blocks:
-        raise ImagingFailed(f"{ms}: all selected data are flagged", path=str(ms))
-    noise_scale = 1.4826 * float(np.median(np.abs(np.concatenate(deviations))))
-    if not np.isfinite(noise_scale) or noise_scale <= 0:
+    if found.n_not_finite:
         raise ImagingFailed(
-            f"{ms}: the noise of its unflagged data can't be measured (it comes out as "
-            f"{noise_scale}): values are not finite or identical",
-            path=str(ms),
+            f"{layout.ms}: {found.n_not_finite} of its unflagged values are not finite",
+            path=str(layout.ms),
         )
-    used = np.unique(np.concatenate([b.field_ids for b in blocks]))
-    telescopes = sorted({str(t) for t in _column(ms, "OBSERVATION", "TELESCOPE_NAME")[0]})
-    if len(telescopes) != 1:
-        raise ImagingFailed(
-            f"{ms} was observed by {', '.join(telescopes) or 'no named telescope'}: one primary "
-            "beam was expected",
-            path=str(ms),
-        )
+    points = found.points()
+    if not len(points.weight):
+        raise ImagingFailed(f"{layout.ms}: all selected data are flagged", path=str(layout.ms))
+    edges_hz = np.concatenate(
+        [np.concatenate([s.channels_hz - s.widths_hz / 2, s.channels_hz + s.widths_hz / 2])
+         for s in layout.setups]
+    )  # fmt: skip
     return Visibilities(
-        blocks=tuple(blocks),
-        noise_scale=noise_scale,
-        telescope=telescopes[0],
-        phase_center_deg=_one_center(ms, used),
-        pointings_deg=field_directions(ms, "REFERENCE_DIR"),
-        start_mjd=mjd_from_casa_seconds(min(t[0] for t in times)),
-        end_mjd=mjd_from_casa_seconds(max(t[1] for t in times)),
-        origin=read_origin(ms),
+        uvw=points.uvw,
+        values=points.values,
+        weight=points.weight,
+        variance=points.variance,
+        field_ids=points.field_ids,
+        channel_ids=points.channel_ids,
+        channels_hz=layout.channels_hz,
+        bandwidth_hz=float(np.ptp(edges_hz)),
+        noise_scale=found.noise_scale(),
+        telescope=layout.telescope,
+        phase_center_deg=layout.phase_center_deg,
+        pointings_deg=layout.pointings_deg,
+        start_mjd=mjd_from_casa_seconds(found.first_s),
+        end_mjd=mjd_from_casa_seconds(found.last_s),
+        origin=layout.origin,
     )
 
 
-def _select(
-    ms: Path, field: str, spw: str, uvrange: str
-) -> tuple[NDArray[np.int64], dict[int, NDArray[np.int64]]]:
-    """Return row numbers, and for each window the channels when only some are selected."""
-    import casatools
-
-    tool = casatools.ms()
-    tool.open(str(ms))
-    try:
-        wanted = {"field": field, "spw": spw, "uvdist": uvrange, "baseline": "*&"}
-        if not tool.msselect({name: text for name, text in wanted.items() if text}):
-            raise RuntimeError("no data match")
-        rows = np.sort(np.asarray(tool.range(["rows"])["rows"], dtype=np.int64))
-    except RuntimeError as error:
-        said = " ".join(str(error).split())
-        raise ImagingFailed(
-            f"{ms}: nothing is selected by field {field!r}, spw {spw!r}, uvrange {uvrange!r}: "
-            f"{said}",
-            path=str(ms),
-        ) from error
-    finally:
-        tool.close()
-    channels: dict[int, list[NDArray[np.int64]]] = {}
-    if ":" in spw:
-        for window, first, last, step in tool.msseltoindex(str(ms), spw=spw)["channel"]:
-            channels.setdefault(int(window), []).append(np.arange(first, last + 1, step))
-    return rows, {window: np.concatenate(parts) for window, parts in channels.items()}
+def _alike(layout: Layout) -> Iterator[tuple[list[Setup], Integers]]:
+    """Give setups whose cells have one shape, with the places of their rows in the selection."""
+    groups: dict[tuple[Any, ...], list[Setup]] = {}
+    for setup in layout.setups:
+        key = (setup.n_window_channels, setup.hands, tuple(setup.channels))
+        groups.setdefault(key, []).append(setup)
+    for setups in groups.values():
+        yield setups, np.flatnonzero(np.isin(layout.setup_ids, [s.id for s in setups]))
 
 
-def _column(ms: Path, subtable: str, *names: str) -> list[NDArray[Any]]:
-    import casatools
-
-    table = casatools.table()
-    table.open(str(ms / subtable))
-    try:
-        return [table.getcol(name) for name in names]
-    finally:
-        table.close()
+def _chunks(rows: Integers, setup: Setup) -> list[Integers]:
+    size = max(1, _CHUNK // (setup.n_window_channels * len(setup.hands)))
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
-def _parallel_hands(ms: Path, setup: int) -> list[int]:
-    import casatools
+class _Found:
+    """Gathers points chunk by chunk."""
 
-    table = casatools.table()
-    table.open(str(ms / "POLARIZATION"))
-    try:
-        codes = [int(c) for c in table.getcell("CORR_TYPE", setup)]
-    finally:
-        table.close()
-    for wanted in _PARALLEL:
-        found = [codes.index(code) for code in wanted if code in codes]
-        if found:
-            return found
-    raise ImagingFailed(f"{ms}: its correlations (codes {codes}) don't make Stokes I")
+    def __init__(self, layout: Layout, uvw_m: Floats, n_parts: Integers) -> None:
+        self.layout = layout
+        self.uvw_m = uvw_m
+        self.n_parts = n_parts
+        self.first_s, self.last_s = np.inf, -np.inf
+        self.n_not_finite = 0
+        self._parts: list[Parts] = []
+        self._deviations: list[Floats] = []
+        counts = [len(s.channels_hz) for s in layout.setups]
+        starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+        self._start = {s.id: int(i) for s, i in zip(layout.setups, starts, strict=True)}
 
-
-def _read_block(
-    table: Any,
-    rows: NDArray[np.int64],
-    ms: Path,
-    window: int,
-    channels: NDArray[np.int64] | None,
-    hands: list[int],
-) -> tuple[Block | None, Floats, tuple[float, float]]:
-    frequencies = _channels_hz(ms, window)
-    chosen = slice(None) if channels is None else channels
-    parts: list[tuple[Any, ...]] = []
-    first, last = np.inf, -np.inf
-    for part in _chunks(table, rows):
-        weights = _weights(part)[hands]
-        flags = part.getcol("FLAG")[hands][:, chosen].any(axis=0) | part.getcol("FLAG_ROW")[None]
-        usable: NDArray[np.bool_] = np.asarray((np.isfinite(weights) & (weights > 0)).all(axis=0))
-        safe = np.where(usable, weights, 1.0)
-        if safe.shape[1] > 1:
-            safe, usable = safe[:, chosen], usable[chosen]
-        weight = np.where(~flags & usable, safe.mean(axis=0), 0.0).T.astype(np.float32)
-        variance = ((1.0 / safe).sum(axis=0) / len(hands) ** 2).T.astype(np.float32)
-        seen = weight.any(axis=1)
-        time, half = part.getcol("TIME")[seen], 0.5 * part.getcol("INTERVAL")[seen]
-        first = min(first, (time - half).min(initial=np.inf))
-        last = max(last, (time + half).max(initial=-np.inf))
-        parts.append(
-            (
-                part.getcol("UVW").T[seen],
-                part.getcol("FIELD_ID")[seen].astype(np.int64),
-                weight[seen],
-                variance[seen],
+    def add(self, cells: "_Cells", setups: list[Setup], places: Integers) -> None:
+        """Average the rows at these places of the selection."""
+        setup = setups[0]
+        parts, not_finite, seen = average(
+            data=cells.data,
+            flag=cells.flag,
+            flag_row=cells.flag_row,
+            weight=cells.weight,
+            uvw_m=self.uvw_m[places],
+            field_ids=self.layout.field_ids[places],
+            n_parts=self.n_parts[places],
+            window=np.searchsorted([s.id for s in setups], self.layout.setup_ids[places]),
+            channels_hz=np.array([s.channels_hz for s in setups]),
+            first_channel=np.array([self._start[s.id] for s in setups]),
+            channels=setup.channels,
+            hands=np.array(setup.hands),
+        )
+        self._parts.append(parts)
+        self.n_not_finite += not_finite
+        if not seen.any():
+            return
+        time_s, half_s = cells.time_s[seen], 0.5 * cells.interval_s[seen]
+        self.first_s = min(self.first_s, float((time_s - half_s).min()))
+        self.last_s = max(self.last_s, float((time_s + half_s).max()))
+        some = np.flatnonzero(seen)[:: max(1, len(self.layout.rows) // _NOISE_ROWS)]
+        weight = cells.weight[some]
+        self._deviations.append(
+            _deviations(
+                cells.data[some][:, setup.channels][:, :, setup.hands],
+                cells.flag[some][:, setup.channels][:, :, setup.hands],
+                (weight if weight.shape[1] == 1 else weight[:, setup.channels])[:, :, setup.hands],
             )
         )
-    uvw, fields, weight, variance = (np.concatenate(column) for column in zip(*parts, strict=True))
-    if not len(uvw):
-        return None, np.empty(0), (first, last)
-    block = Block(frequencies[chosen], uvw, fields, weight, variance)
-    return block, _deviations(table, rows, chosen, hands), (float(first), float(last))
+
+    def points(self) -> Parts:
+        """Return all points that have weight."""
+        return Parts.together(self._parts)
+
+    def noise_scale(self) -> float:
+        """Return the noise over what the weights claim."""
+        scale = 1.4826 * float(np.median(np.abs(np.concatenate(self._deviations))))
+        if not np.isfinite(scale) or scale <= 0:
+            raise ImagingFailed(
+                f"{self.layout.ms}: the noise of its unflagged data can't be measured (it comes "
+                f"out as {scale}): values are not finite or identical",
+                path=str(self.layout.ms),
+            )
+        return scale
 
 
-def _channels_hz(ms: Path, window: int) -> Floats:
-    import casatools
+@dataclass(frozen=True)
+class _Cells:
+    """Columns of some rows of an open table; arrays have the row first."""
 
-    table = casatools.table()
-    table.open(str(ms / "SPECTRAL_WINDOW"))
-    try:
-        return np.asarray(table.getcell("CHAN_FREQ", window), dtype=np.float64)
-    finally:
-        table.close()
+    data: NDArray[np.complex64]
+    flag: NDArray[np.bool_]
+    flag_row: NDArray[np.bool_]
+    weight: Singles
+    time_s: Floats
+    interval_s: Floats
+
+    @classmethod
+    def read(cls, table: Any, rows: Integers) -> "_Cells":
+        contiguous = bool(rows[-1] - rows[0] + 1 == len(rows))
+        part = table if contiguous else table.selectrows(rows.tolist())
+        first, n = (int(rows[0]), len(rows)) if contiguous else (0, -1)
+
+        def get(column: str) -> NDArray[Any]:
+            return np.asarray(part.getcol(column, first, n).T)
+
+        names = part.colnames()
+        if "WEIGHT_SPECTRUM" in names and part.iscelldefined("WEIGHT_SPECTRUM", first):
+            weight = get("WEIGHT_SPECTRUM")
+        else:
+            weight = get("WEIGHT")[:, None, :]
+        cells = cls(
+            data=get("DATA"),
+            flag=get("FLAG"),
+            flag_row=get("FLAG_ROW"),
+            weight=weight.astype(np.float32, copy=False),
+            time_s=get("TIME"),
+            interval_s=get("INTERVAL"),
+        )
+        if not contiguous:
+            part.close()
+        return cells
 
 
-def _chunks(table: Any, rows: NDArray[np.int64]) -> Iterator[Any]:
-    for start in range(0, len(rows), _CHUNK_ROWS):
-        part = table.selectrows(rows[start : start + _CHUNK_ROWS].tolist())
-        yield part
-        part.close()
-
-
-def _weights(part: Any) -> Floats:
-    """Return weights, shape (n_correlations, 1 or n_channels, n_rows)."""
-    if "WEIGHT_SPECTRUM" in part.colnames() and part.iscelldefined("WEIGHT_SPECTRUM", 0):
-        return np.asarray(part.getcol("WEIGHT_SPECTRUM"), dtype=np.float64)
-    return np.asarray(part.getcol("WEIGHT"), dtype=np.float64)[:, None, :]
-
-
-def _deviations(table: Any, rows: NDArray[np.int64], chosen: Any, hands: Sequence[int]) -> Floats:
-    """Return noise samples in units of what the weights claim.
+def _deviations(data: NDArray[np.complex64], flag: NDArray[np.bool_], weight: Singles) -> Floats:
+    """Return noise samples in units of what the weights claim; shapes (n_rows, n_channels, 1 or 2).
 
     Differences of the two parallel hands contain no unpolarised sky; differences of neighbouring
     channels contain no slow one. Both are taken where the data allow it.
     """
-    picked = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _NOISE_ROWS)).astype(int))]
-    part = table.selectrows(picked.tolist())
-    try:
-        data = part.getcol("DATA")[list(hands)][:, chosen]
-        good = ~part.getcol("FLAG")[list(hands)][:, chosen] & np.isfinite(data)
-        weights = _weights(part)[list(hands)]
-    finally:
-        part.close()
-    if weights.shape[1] > 1:
-        weights = weights[:, chosen]
-    variance = np.broadcast_to(1.0 / np.where(weights > 0, weights, np.nan), data.shape)
-    if len(hands) == 2:
-        data, variance, good = data[0] - data[1], variance[0] + variance[1], good.all(axis=0)
+    good: Any = ~flag
+    with np.errstate(divide="ignore", invalid="ignore"):
+        variance = np.broadcast_to(1.0 / np.where(weight > 0, weight, np.nan), data.shape)
+    if data.shape[2] == 2:
+        data, variance = data[..., 0] - data[..., 1], variance.sum(axis=2)
+        good = good.all(axis=2)
     else:
-        data, variance, good = data[0], variance[0], good[0]
-    if data.shape[0] > 1:
-        data = data[1:] - data[:-1]
-        variance = variance[1:] + variance[:-1]
-        good = good[1:] & good[:-1]
-    scaled = (data / np.sqrt(variance))[good & np.isfinite(variance)]
+        data, variance, good = data[..., 0], variance[..., 0], good[..., 0]
+    if data.shape[1] > 1:
+        data = data[:, 1:] - data[:, :-1]
+        variance = variance[:, 1:] + variance[:, :-1]
+        good = good[:, 1:] & good[:, :-1]
+    good = np.asarray(good & np.isfinite(variance) & np.isfinite(data))
+    scaled = data[good] / np.sqrt(variance[good])
     return np.concatenate([scaled.real, scaled.imag]).astype(np.float64)
-
-
-def _one_center(ms: Path, used: NDArray[np.int64]) -> tuple[float, float]:
-    ra, dec = field_directions(ms)[used].T
-    east = (ra - ra[0] + 180) % 360 - 180
-    spread_arcsec = 3600 * max(np.ptp(east) * np.cos(np.deg2rad(dec[0])), np.ptp(dec))
-    if spread_arcsec > 0.1:
-        raise ImagingFailed(
-            f"{ms}: its {len(used)} fields have phase centres {spread_arcsec / 3600:.3f} deg "
-            "apart; they must be brought to one before imaging",
-            path=str(ms),
-        )
-    return float(ra[0]), float(dec[0])

@@ -3,19 +3,21 @@
 Belongs here: sums over weighted uv points. Doesn't: reading them, or values of visibilities.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.constants import speed_of_light
 
-from contimg_resources.imaging.visibilities import Block, Visibilities
+from contimg_resources.compiling import compiled, n_cores, spread
+from contimg_resources.imaging.visibilities import Visibilities
 
 Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
 
 #: Pixels a side of the PSF, about.
 _PSF_SIZE = 256
+#: The points are counted in at most so many heaps at once: each is as large as the uv plane.
+_MOST_HEAPS = 4
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class Weighting:
 
     Parameters
     ----------
+    weight : ndarray of float32, shape (n,)
+        Imaging weight of each point.
     noise_jy : float
         Thermal noise of the dirty image (Stokes I), Jy/beam.
     psf : ndarray, shape (n, n)
@@ -36,6 +40,7 @@ class Weighting:
         Channel centres of all windows one after the other, Hz.
     """
 
+    weight: Singles
     noise_jy: float
     psf: Floats
     psf_cell_arcsec: float
@@ -68,7 +73,7 @@ def briggs(
     Returns
     -------
     Weighting
-        Noise, PSF and sums of weights.
+        Weights, noise, PSF and sums of weights.
 
     Notes
     -----
@@ -77,42 +82,99 @@ def briggs(
     ``g_i = w_i / (1 + W_k f^2)`` (Briggs 1995, thesis, ch. 3; CASA's VisImagingWeight). With s_i^2
     the variance of the real part of visibility i the noise of the image is
     ``sqrt(sum g_i^2 s_i^2) / sum g_i``.
+
+    CASA takes whole numbers k of cells such that u is in [k, k + 1), not the nearest ones: with 24
+    stations that makes 3 % in the beam.
     """
-    density = np.zeros(size * size)
-    total = 0.0
-    for points in _points(visibilities, field_of_view_rad, size):
-        for cell in points.cells:
-            density += np.bincount(cell, weights=points.weight, minlength=size * size)
-        total += float(points.weight.sum())
-    share = float((density**2).sum()) / (2.0 * total)
+    uvw, natural = visibilities.uvw, visibilities.weight
+    density, inside = _counted(uvw, natural, field_of_view_rad, size)
+    share = float((density**2).sum()) / (2.0 * inside)
     f_squared = (5.0 * 10.0**-robust) ** 2 / share
-    return _sum_up(visibilities, field_of_view_rad, size, density, f_squared)
-
-
-def _sum_up(
-    visibilities: Visibilities, width_rad: float, size: int, density: Floats, f_squared: float
-) -> Weighting:
-    n_fields = len(visibilities.pointings_deg)
-    uv_plane = np.zeros(size * size)
-    sums, variance_sum = [], 0.0
-    for points in _points(visibilities, width_rad, size):
-        imaging = points.weight / (1.0 + density[points.cells[0]] * f_squared)
-        for cell in points.cells:
-            uv_plane += np.bincount(cell, weights=imaging, minlength=size * size)
-        n = points.n_channels
-        place = (points.block.field_ids[:, None] * n + np.arange(n)).ravel()
-        sums.append(np.bincount(place, weights=imaging, minlength=n_fields * n).reshape(-1, n))
-        variance_sum += float((imaging**2 * points.variance).sum())
-    field_channel_weight = np.concatenate(sums, axis=1).astype(np.float64)
-    psf, cells = _middle_of_psf(uv_plane.reshape(size, size))
-    return Weighting(
-        noise_jy=visibilities.noise_scale
-        * float(np.sqrt(variance_sum) / field_channel_weight.sum()),
-        psf=psf,
-        psf_cell_arcsec=float(np.rad2deg(width_rad) * 3600 / cells),
-        field_channel_weight=field_channel_weight,
-        channels_hz=np.concatenate([b.channels_hz for b in visibilities.blocks]),
+    weight = np.empty_like(natural)
+    _weigh(uvw, natural, density, field_of_view_rad, f_squared, weight)
+    uv_plane, total = _counted(uvw, weight, field_of_view_rad, size)
+    n_fields, n_channels = len(visibilities.pointings_deg), len(visibilities.channels_hz)
+    sums = np.zeros((_heaps(), n_fields, n_channels))
+    squares = np.zeros(_heaps())
+    _sum_up(
+        weight,
+        visibilities.variance,
+        visibilities.field_ids,
+        visibilities.channel_ids,
+        sums,
+        squares,
     )
+    psf, cells = _middle_of_psf(uv_plane)
+    return Weighting(
+        weight=weight,
+        noise_jy=visibilities.noise_scale * float(np.sqrt(squares.sum())) / total,
+        psf=psf,
+        psf_cell_arcsec=float(np.rad2deg(field_of_view_rad) * 3600 / cells),
+        field_channel_weight=sums.sum(axis=0),
+        channels_hz=visibilities.channels_hz,
+    )
+
+
+def _heaps() -> int:
+    return min(_MOST_HEAPS, n_cores())
+
+
+def _counted(uvw: Floats, weight: Singles, width_rad: float, size: int) -> tuple[Floats, float]:
+    """Return weights summed in uv cells at +uv and -uv, and the sum of those inside."""
+    heaps = np.zeros((_heaps(), size, size))
+    _count(uvw, weight, width_rad, heaps)
+    once = heaps.sum(axis=0)
+    # With u in [k, k + 1) -u lies in [-k - 1, -k): opposite the middle, between two cells.
+    return once + once[::-1, ::-1], float(once.sum())
+
+
+@compiled(parallel=True)
+def _count(uvw: Floats, weight: Singles, width_rad: float, heaps: Floats) -> None:
+    n_heaps, size = heaps.shape[0], heaps.shape[1]
+    half = size // 2
+    n = len(weight)
+    for heap in spread(n_heaps):
+        for i in range(heap * n // n_heaps, (heap + 1) * n // n_heaps):
+            column = int(np.floor(uvw[i, 0] * width_rad)) + half
+            row = int(np.floor(uvw[i, 1] * width_rad)) + half
+            if 0 < column < size and 0 < row < size:
+                heaps[heap, row, column] += weight[i]
+
+
+@compiled(parallel=True)
+def _weigh(
+    uvw: Floats,
+    natural: Singles,
+    density: Floats,
+    width_rad: float,
+    f_squared: float,
+    weight: Singles,
+) -> None:
+    size, half = len(density), len(density) // 2
+    for i in spread(len(natural)):
+        column = int(np.floor(uvw[i, 0] * width_rad)) + half
+        row = int(np.floor(uvw[i, 1] * width_rad)) + half
+        weight[i] = 0.0
+        if 0 < column < size and 0 < row < size:
+            weight[i] = natural[i] / (1.0 + density[row, column] * f_squared)
+
+
+@compiled(parallel=True)
+def _sum_up(
+    weight: Singles,
+    variance: Singles,
+    field_ids: NDArray[np.int16],
+    channel_ids: NDArray[np.int16],
+    sums: Floats,
+    squares: Floats,
+) -> None:
+    n_heaps, n = len(squares), len(weight)
+    for heap in spread(n_heaps):
+        square = 0.0
+        for i in range(heap * n // n_heaps, (heap + 1) * n // n_heaps):
+            sums[heap, field_ids[i], channel_ids[i]] += weight[i]
+            square += float(weight[i]) ** 2 * variance[i]
+        squares[heap] = square
 
 
 def _middle_of_psf(uv_plane: Floats) -> tuple[Floats, int]:
@@ -130,32 +192,3 @@ def _middle_of_psf(uv_plane: Floats) -> tuple[Floats, int]:
     summed = rolled.reshape(kept, step, kept, step).sum(axis=(1, 3))
     psf = np.abs(np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(summed))))
     return np.asarray(psf / psf.max()), kept * step
-
-
-@dataclass(frozen=True)
-class _Points:
-    """The uv points of one block, row by row: each array has n_rows x n_channels elements."""
-
-    block: Block
-    n_channels: int
-    weight: Floats
-    variance: Floats
-    cells: tuple[NDArray[np.int64], NDArray[np.int64]]
-
-
-def _points(visibilities: Visibilities, width_rad: float, size: int) -> Iterator[_Points]:
-    """Give uv points with the cells that they and their conjugates fall into."""
-    half = size // 2
-    for block in visibilities.blocks:
-        scale = block.channels_hz / speed_of_light * width_rad
-        u = np.rint(np.outer(block.uvw_m[:, 0], scale)).astype(np.int64)
-        v = np.rint(np.outer(block.uvw_m[:, 1], scale)).astype(np.int64)
-        inside = (np.abs(u) < half) & (np.abs(v) < half)
-        u, v = np.where(inside, u, 0).ravel(), np.where(inside, v, 0).ravel()
-        yield _Points(
-            block=block,
-            n_channels=len(scale),
-            weight=np.where(inside, block.weight, 0.0).ravel(),
-            variance=np.broadcast_to(block.variance, inside.shape).ravel().astype(np.float64),
-            cells=((v + half) * size + u + half, (half - v) * size + half - u),
-        )

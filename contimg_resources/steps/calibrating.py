@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from contimg_resources.calibration.apply import ApplyRequest, ApplyResult, write_calibrated_ms
+from contimg_resources.calibration.apply import write_calibrated_ms
+from contimg_resources.calibration.apply_model import ApplyRequest, ApplyResult
 from contimg_resources.calibration.callib import TableToApply
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.checksums import content_size_bytes

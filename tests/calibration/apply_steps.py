@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from contimg_resources.calibration.apply import ApplyRequest, write_calibrated_ms
+from contimg_resources.calibration.apply import write_calibrated_ms
+from contimg_resources.calibration.apply_model import ApplyRequest
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,8 @@ def describe(ms: Path) -> Facts:
     """Say what is in a calibrated MS; `hit` and `lost` are of `spoil`'s interference."""
     import casatools
 
-    from contimg_resources.calibration.apply import field_directions, read_origin
+    from contimg_resources.calibration.apply import read_origin
+    from contimg_resources.calibration.ms_layout import field_directions
 
     table = casatools.table()
     table.open(str(ms))

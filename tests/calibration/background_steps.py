@@ -6,7 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from contimg_resources.calibration.background import add_background, background_sources
+from contimg_resources.calibration.background import (
+    Background,
+    add_background,
+    background_sources,
+)
 from contimg_resources.calibration.phasing import phase_to, read_fields
 from contimg_resources.calibration.skymodel import write_point_model
 from contimg_resources.observations.calibrators import Calibrator
@@ -32,7 +36,8 @@ def model_a_drift(task: tuple[Path, Calibrator, tuple[Calibrator, ...]]) -> Mode
     write_point_model(work, calibrator, separations_rad=separations[row_fields])
     data, alone = _cross(work, "DATA"), _cross(work, "MODEL_DATA")
     others = background_sources(listed, calibrator, fields)
-    add_background(work, others, fields, row_fields, (calibrator.ra_deg, calibrator.dec_deg))
+    center_deg = calibrator.ra_deg, calibrator.dec_deg
+    add_background(work, Background(others, fields, center_deg), row_fields)
     model = _cross(work, "MODEL_DATA")
     return Modelled(len(others), _rms(data), _rms(data - alone), _rms(data - model))
 

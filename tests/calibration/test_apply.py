@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from contimg_resources.calibration.apply import ApplyRequest, ApplyResult, write_calibrated_ms
+from contimg_resources.calibration.apply import write_calibrated_ms
+from contimg_resources.calibration.apply_model import ApplyRequest, ApplyResult
 from contimg_resources.calibration.callib import Band, TableToApply, callib_text, map_windows
 from contimg_resources.calibration.tables import CaltableType
 from contimg_resources.casa import Casa
@@ -61,10 +62,13 @@ def applied(
     return casa.run(write_calibrated_ms, request, label="apply"), before
 
 
+@pytest.mark.parametrize("engine", ["fast", "casa"])
 def test_delays_and_gains_are_taken_out_window_by_window_in_frequency(
-    casa: Casa, ms: Path, tables: tuple[TableToApply, ...], tmp_path: Path
+    casa: Casa, ms: Path, tables: tuple[TableToApply, ...], tmp_path: Path, engine: str
 ) -> None:
-    request = ApplyRequest(ms, tables, tmp_path / "x_cal.ms", shift=False, flag_rfi=False)
+    request = ApplyRequest(
+        ms, tables, tmp_path / "x_cal.ms", shift=False, flag_rfi=False, engine=engine
+    )
     result = casa.run(write_calibrated_ms, request, label="apply")
     known = tables[0].path.parent / "known.npz"
     worst = casa.run(worst_difference, Pair(ms, result.ms, known), label="compare")
@@ -101,11 +105,12 @@ def test_flags_are_counted_over_working_antennas(applied: tuple[ApplyResult, str
     assert result.flagged_fraction < 0.005, "noise and sources are not interference"
 
 
+@pytest.mark.parametrize("engine", ["fast", "casa"])
 def test_interference_goes_and_little_else(
-    casa: Casa, ms: Path, tables: tuple[TableToApply, ...], tmp_path: Path
+    casa: Casa, ms: Path, tables: tuple[TableToApply, ...], tmp_path: Path, engine: str
 ) -> None:
     dirty = casa.run(spoil, Spoil(ms, tmp_path / "dirty.ms", "interference"), label="spoil")
-    request = ApplyRequest(dirty, tables, tmp_path / "x_cal.ms")
+    request = ApplyRequest(dirty, tables, tmp_path / "x_cal.ms", engine=engine)
     result = casa.run(write_calibrated_ms, request, label="apply")
     facts = casa.run(describe, result.ms, label="describe")
     assert facts.hit > 0.95
@@ -157,7 +162,9 @@ def test_a_task_that_only_pretends_is_found_out_and_the_old_product_stays(
     (output / "older").touch()
     with pytest.raises(CasaError, match="applied none of 2 caltables"):
         casa.run(
-            apply_with_a_task_that_does_nothing, ApplyRequest(ms, tables, output), label="apply"
+            apply_with_a_task_that_does_nothing,
+            ApplyRequest(ms, tables, output, engine="casa"),
+            label="apply",
         )
     assert [p.name for p in tmp_path.iterdir()] == ["x_cal.ms"]
     assert (output / "older").exists()

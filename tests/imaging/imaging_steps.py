@@ -31,7 +31,7 @@ def bring_to_one_centre(ms: Path) -> Path:
     """Write an MS of perfect antennas beside `ms` with one phase centre: nothing to calibrate."""
     import casatasks
 
-    from contimg_resources.calibration.apply import middle_of_fields
+    from contimg_resources.calibration.ms_layout import middle_of_fields
 
     ra_deg, dec_deg = middle_of_fields(ms)
     out = ms.with_name(f"{ms.stem}_cal.ms")
@@ -60,3 +60,27 @@ def spoil(request: Spoil) -> Path:
         table.putcol("DATA", np.full_like(table.getcol("DATA"), np.nan))
     table.close()
     return request.copy
+
+
+def import_3c273(ms: Path) -> Path:
+    """Import the observation of 3C273 that comes with casadata.
+
+    It is put into a year that this project accepts, and what only one hand saw is flagged: tclean
+    takes that for Stokes I, the fast engine doesn't.
+    """
+    import casatasks
+    import casatools
+
+    from contimg_resources.casa.siteconfig import casadata_dir
+
+    casatasks.importuvfits(str(casadata_dir() / "demo" / "3C273XC1.fits"), str(ms))
+    table = casatools.table()
+    table.open(str(ms), nomodify=False)
+    for name in ("TIME", "TIME_CENTROID"):
+        table.putcol(name, table.getcol(name) + 3653 * 86_400.0)
+    flags, weights = table.getcol("FLAG"), table.getcol("WEIGHT")
+    hands = [0, -1]
+    bad = flags[hands].any(axis=0) | (weights[hands] <= 0).any(axis=0)
+    table.putcol("FLAG", np.broadcast_to(bad, flags.shape).copy())
+    table.close()
+    return ms

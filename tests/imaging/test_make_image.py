@@ -175,7 +175,7 @@ def test_fields_with_several_phase_centres_are_refused(
 def test_a_request_that_makes_no_sense_is_refused(casa: Casa, sky: Sky, tmp_path: Path) -> None:
     good = small(sky.ms, tmp_path / "x")
     for bad, words in (
-        (replace(good, engine="aips"), "no imaging engine 'aips'; there are: casa"),
+        (replace(good, engine="aips"), "no imaging engine 'aips'; there are: casa, fast"),
         (replace(good, image_size=127), "image_size can't be 127"),
     ):
         with pytest.raises(ConfigurationError, match=words):

@@ -1,5 +1,7 @@
 """Sources, weights, beams and pixels, each against something worked out by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -20,12 +22,13 @@ from contimg_resources.imaging.geometry import (
     choose_size,
     fft_friendly,
     fit_main_lobe,
+    form_of_beam,
 )
 from contimg_resources.imaging.model import Beam, ImageGrid
 from contimg_resources.imaging.png import THUMBNAIL_BYTES, thumbnail_png
-from contimg_resources.imaging.sources import _beam_form, find_sources
+from contimg_resources.imaging.sources import find_sources
 from contimg_resources.imaging.statistics import inner_half, local_rms, mad_rms
-from contimg_resources.imaging.visibilities import Block, Visibilities
+from contimg_resources.imaging.visibilities import Visibilities
 from contimg_resources.imaging.weighting import briggs
 from contimg_resources.instrument.primary_beam import airy_power
 
@@ -42,7 +45,7 @@ def add_point(image: np.ndarray, ra_deg: float, dec_deg: float, peak_jy: float) 
     cell = np.deg2rad(GRID.cell_arcsec / 3600)
     y, x = np.mgrid[: GRID.size, : GRID.size]
     x0, y0 = GRID.size // 2 - east / cell, GRID.size // 2 + north / cell
-    image += peak_jy * _beam_form(BEAM, GRID)(x - x0, y - y0)
+    image += peak_jy * form_of_beam(BEAM, GRID.cell_arcsec)(x - x0, y - y0)
 
 
 def found(image: np.ndarray, rms: float = 1e-3, min_snr: float = 6.0) -> tuple:
@@ -101,7 +104,7 @@ def test_nothing_is_found_beyond_the_cut_or_below_the_limit() -> None:
 def test_the_flux_error_is_the_scatter_of_the_flux() -> None:
     """Condon 1997: with noise as correlated as an image's the peak's error is the rms."""
     rng = np.random.default_rng(1)
-    form = _beam_form(BEAM, GRID)
+    form = form_of_beam(BEAM, GRID.cell_arcsec)
     y, x = np.mgrid[-16:17, -16:17]
     beam = np.pad(form(x, y), ((112, 111), (112, 111)))
     # The noise of an image is correlated like its beam: the power spectrum is that of the beam.
@@ -125,7 +128,7 @@ def test_a_main_lobe_gives_back_its_ellipse(major: float, ratio: float, angle: f
     beam = Beam(major, major / ratio, angle)
     grid = ImageGrid(128, beam.minor_arcsec / 4, 0.0, 0.0)
     y, x = np.mgrid[:128, :128] - 64
-    fitted = fit_main_lobe(_beam_form(beam, grid)(x, y), grid.cell_arcsec)
+    fitted = fit_main_lobe(form_of_beam(beam, grid.cell_arcsec)(x, y), grid.cell_arcsec)
     assert fitted.major_arcsec == pytest.approx(major, rel=1e-3)
     assert fitted.minor_arcsec == pytest.approx(beam.minor_arcsec, rel=1e-3)
     if ratio > 1.05:
@@ -200,26 +203,34 @@ def test_an_unknown_telescope_needs_its_dish() -> None:
 
 def visibilities(n: int, seed: int = 1) -> Visibilities:
     rng = np.random.default_rng(seed)
-    block = Block(
-        channels_hz=np.array([1.40e9, 1.41e9]),
-        uvw_m=rng.normal(0, 200, (n, 3)),
-        field_ids=np.zeros(n, dtype=np.int64),
-        weight=rng.uniform(0.5, 2, (n, 2)).astype(np.float32),
-        variance=np.full((n, 1), 0.5, dtype=np.float32),
+    return Visibilities(
+        uvw=rng.normal(0, 400, (n, 3)),
+        values=np.zeros(n, np.complex64),
+        weight=rng.uniform(0.5, 2, n).astype(np.float32),
+        variance=np.full(n, 0.5, np.float32),
+        field_ids=np.zeros(n, np.int16),
+        channel_ids=np.zeros(n, np.int16),
+        channels_hz=np.array([1.40e9]),
+        bandwidth_hz=1e6,
+        noise_scale=2.0,
+        telescope="X",
+        phase_center_deg=(0.0, 0.0),
+        pointings_deg=np.array([[0.0, 0.0]]),
+        start_mjd=6e4,
+        end_mjd=6.1e4,
+        origin={},
     )
-    pointing = np.array([[0.0, 0.0]])
-    return Visibilities((block,), 2.0, "X", (0.0, 0.0), pointing, 6e4, 6.1e4, {})
 
 
 def test_natural_weights_give_the_radiometer_noise() -> None:
-    seen = visibilities(500)
-    weight = seen.blocks[0].weight
+    seen = visibilities(1000)
+    weight = seen.weight
     expected = 2.0 * np.sqrt((weight.astype(float) ** 2 * 0.5).sum()) / weight.sum()
     assert briggs(seen, 2.0, 0.05, 256).noise_jy == pytest.approx(expected, rel=0.02)
 
 
 def test_lower_robust_means_more_noise_and_a_smaller_beam() -> None:
-    results = [briggs(visibilities(5000), robust, 0.05, 512) for robust in (2.0, 0.5, -2.0)]
+    results = [briggs(visibilities(10_000), robust, 0.05, 512) for robust in (2.0, 0.5, -2.0)]
     noise = [r.noise_jy for r in results]
     assert noise[0] < noise[1] < noise[2]
     width = [fit_main_lobe(r.psf, r.psf_cell_arcsec).major_arcsec for r in results]
@@ -244,3 +255,15 @@ def test_a_thumbnail_of_pure_noise_stays_small() -> None:
     noise = np.random.default_rng(3).normal(0, 1, (1200, 1200))
     noise[:200] = np.nan
     assert len(thumbnail_png(noise, 1.0)) <= THUMBNAIL_BYTES
+
+
+def test_points_share_a_cell_as_they_do_in_casa() -> None:
+    """u in [k, k + 1) belongs to cell k, and -u to cell -k - 1."""
+    places = np.array([[10.4, 3.2, 0.0], [-10.9, -3.7, 0.0], [-20.2, 5.5, 0.0]])
+    seen = replace(visibilities(3), uvw=places, weight=np.ones(3, np.float32))
+    # The second point's conjugate lies in the first one's cell, so these two count for less.
+    together = briggs(seen, 0.0, 1.0, 64).weight
+    assert together == pytest.approx([1 / 31, 1 / 31, 1 / 16], rel=1e-5)
+    places[1, 0] = -11.1
+    apart = briggs(replace(seen, uvw=places), 0.0, 1.0, 64).weight
+    assert apart == pytest.approx([1 / 26] * 3, rel=1e-5)

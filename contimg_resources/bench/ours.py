@@ -1,0 +1,64 @@
+"""The platform's own steps, timed in a CASA process.
+
+Belongs here: calling the steps as the assets do. Doesn't: the steps.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from contimg_resources.bench.measure import Measured, measured
+from contimg_resources.calibration.apply import write_calibrated_ms
+from contimg_resources.calibration.apply_model import ApplyRequest
+from contimg_resources.calibration.memory import flag_rfi_in_memory, read_observed
+from contimg_resources.calibration.model import SolveRequest
+from contimg_resources.calibration.phasing import read_fields
+from contimg_resources.calibration.solving import solve_caltables
+from contimg_resources.imaging.make import make_image
+from contimg_resources.imaging.model import ImageRequest
+
+
+@dataclass(frozen=True)
+class Way:
+    """From the MS that arrived to an image with its statistics.
+
+    Parameters
+    ----------
+    apply : ApplyRequest
+        How it is calibrated.
+    image : ImageRequest
+        How the calibrated MS is imaged.
+    """
+
+    apply: ApplyRequest
+    image: ImageRequest
+
+
+def apply_and_image(way: Way) -> Measured:
+    """Time both steps, one after the other."""
+
+    def work() -> None:
+        write_calibrated_ms(way.apply)
+        make_image(way.image)
+
+    return measured(work)
+
+
+def apply_only(request: ApplyRequest) -> Measured:
+    """Time the calibrated MS alone."""
+    return measured(lambda: write_calibrated_ms(request))
+
+
+def image_only(request: ImageRequest) -> Measured:
+    """Time the image alone."""
+    return measured(lambda: make_image(request))
+
+
+def solve(request: SolveRequest) -> Measured:
+    """Time a caltable set, from the MS that arrived to the tables and their quality."""
+    return measured(lambda: solve_caltables(request))
+
+
+def flag_in_memory(ms: Path) -> Measured:
+    """Time the flagger on a calibrated MS without RFI flags, once its data are in memory."""
+    observed = read_observed(ms, range(len(read_fields(ms).names)))
+    return measured(lambda: flag_rfi_in_memory(observed))

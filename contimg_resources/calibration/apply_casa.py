@@ -1,0 +1,164 @@
+"""Calibrate an observation with CASA's tasks: mstransform, phaseshift, flagdata.
+
+Belongs here: the engine ``casa`` of `.apply`. Doesn't: what all engines share.
+"""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from contimg_resources.calibration.apply_model import (
+    ApplyRequest,
+    Written,
+    refuse_flagged,
+    refuse_useless,
+)
+from contimg_resources.calibration.callib import callib_text, map_windows
+from contimg_resources.calibration.interference import flag_shared_interference
+from contimg_resources.calibration.ms_layout import (
+    bands_with_solutions,
+    check_antennas,
+    count_rows,
+    middle_of_fields,
+    read_bands,
+)
+from contimg_resources.calibration.rfi import (
+    FlagCount,
+    clip_nonsense,
+    count_flags,
+    flag_interference,
+    working_antenna_ids,
+)
+from contimg_resources.casa.progress import report_progress
+from contimg_resources.casa.tasks import call_task
+from contimg_resources.errors import CasaError
+
+
+def apply_with_casa(
+    request: ApplyRequest, partial: Path, field_ids: Sequence[int], named: frozenset[int]
+) -> Written:
+    """Write the calibrated MS to `partial`.
+
+    Parameters
+    ----------
+    request : ApplyRequest
+        What to do.
+    partial : Path
+        Where it goes.
+    field_ids : sequence of int
+        The selected fields.
+    named : frozenset of int
+        Antennas over which flags are counted; empty: those with data.
+
+    Raises
+    ------
+    UnreadableObservation, CasaError
+        See `contimg_resources.calibration.apply.write_calibrated_ms`.
+    """
+    working = named or frozenset(working_antenna_ids(request.ms, field_ids))
+    arrived = count_flags(request.ms, working, field_ids)
+    refuse_useless(request, working, arrived)
+    center = _transform(request, partial)
+    applied, final = _flag(request, partial, working)
+    return Written(center, working, count_rows(partial), arrived, applied, final)
+
+
+def _transform(request: ApplyRequest, partial: Path) -> tuple[float, float] | None:
+    import casatasks
+
+    report_progress(f"applying {len(request.tables)} caltables to {request.ms.name}", 0.05)
+    windows = read_bands(request.ms)
+    for table in request.tables:
+        check_antennas(request.ms, table.path)
+    maps = [(t, map_windows(windows, bands_with_solutions(t.path), t.path)) for t in request.tables]
+    callib = Path("callib.txt").resolve()
+    callib.write_text(callib_text(maps))
+    applied = partial.with_name(partial.name + ".unshifted") if request.shift else partial
+    call_task(
+        casatasks.mstransform,
+        product=applied / "table.dat",
+        vis=str(request.ms),
+        outputvis=str(applied),
+        field=request.field_selection,
+        antenna="*&",
+        datacolumn="corrected",
+        docallib=True,
+        callib=str(callib),
+    )
+    _check_applied(request, applied)
+    if not request.shift:
+        return None
+    report_progress("bringing the fields to one phase centre", 0.35)
+    ra_deg, dec_deg = request.phase_center_deg or middle_of_fields(applied)
+    call_task(
+        casatasks.phaseshift,
+        product=partial / "table.dat",
+        vis=str(applied),
+        outputvis=str(partial),
+        phasecenter=f"ICRS {ra_deg:.10f}deg {dec_deg:.10f}deg",
+        datacolumn="data",
+    )
+    if count_rows(partial) != count_rows(applied):
+        raise CasaError(
+            f"phaseshift kept {count_rows(partial)} of {count_rows(applied)} rows of {request.ms}"
+        )
+    shutil.rmtree(applied)
+    return (ra_deg, dec_deg)
+
+
+def _flag(request: ApplyRequest, partial: Path, ids: frozenset[int]) -> tuple[FlagCount, FlagCount]:
+    report_progress("flagging zeros", 0.5)
+    clip_nonsense(partial)
+    applied = final = count_flags(partial, ids)
+    refuse_flagged(request, applied, "after applying the caltables")
+    if request.flag_rfi:
+        report_progress(f"flagging interference, {applied.fraction:.1%} is flagged before", 0.6)
+        # First what all baselines see at once: to tfcrop and rflag it looks like the sky.
+        flag_shared_interference(partial)
+        flag_interference(partial, one_direction=request.shift)
+        final = count_flags(partial, ids)
+        report_progress(f"{final.fraction:.1%} of the data of working antennas is flagged", 0.95)
+        refuse_flagged(request, final, "after flagging interference")
+    return applied, final
+
+
+def _check_applied(request: ApplyRequest, applied: Path) -> None:
+    """Compare one integration with its input: CASA reports success when nothing was applied."""
+    import casatools
+
+    if not count_rows(applied):
+        raise CasaError(f"mstransform kept no row of {request.ms}")
+    samples = []
+    table = casatools.table()
+    table.open(str(applied))
+    moment = float(table.getcell("TIME", table.nrows() // 2))
+    table.close()
+    for ms in (request.ms, applied):
+        table.open(str(ms))
+        rows = table.query(
+            f"ANTENNA1 != ANTENNA2 && abs(TIME - {moment!r}) < 1e-3",
+            sortlist="DATA_DESC_ID,ANTENNA1,ANTENNA2",
+            columns="DATA,FLAG",
+        )
+        samples.append([(rows.getcell("DATA", i), rows.getcell("FLAG", i)) for i in _some(rows)])
+        rows.close()
+        table.close()
+    untouched = compared = 0
+    for (raw, _), (calibrated, flags) in zip(*samples, strict=True):
+        good = ~flags & (raw != 0)
+        compared += int(good.sum())
+        untouched += int((raw == calibrated)[good].sum())
+    if compared and untouched == compared:
+        raise CasaError(
+            f"mstransform returned but applied none of {len(request.tables)} caltables to "
+            f"{request.ms}: its data are unchanged",
+            path=str(request.ms),
+        )
+
+
+def _some(rows: Any) -> list[int]:
+    n = int(rows.nrows())
+    return [int(i) for i in np.unique(np.linspace(0, n - 1, min(n, 400)).astype(int))]

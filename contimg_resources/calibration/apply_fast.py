@@ -1,0 +1,96 @@
+"""Calibrate an observation in memory.
+
+Belongs here: the engine ``fast`` of `.apply`: the order of the steps.
+Doesn't: what all engines share, or any step (see `.memory`).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from contimg_resources.calibration.apply_model import (
+    ApplyRequest,
+    Written,
+    refuse_flagged,
+    refuse_useless,
+)
+from contimg_resources.calibration.callib import map_windows
+from contimg_resources.calibration.memory import (
+    calibrate_in_memory,
+    flag_rfi_in_memory,
+    read_observed,
+    read_receptors,
+    write_observed,
+)
+from contimg_resources.calibration.ms_layout import (
+    bands_with_solutions,
+    check_antennas,
+    middle_of_fields,
+    phase_centers_rad,
+    read_bands,
+    to_frame_of_fields,
+)
+from contimg_resources.casa.progress import report_progress
+from contimg_resources.errors import UnreadableObservation
+
+
+def apply_in_memory(
+    request: ApplyRequest, partial: Path, field_ids: Sequence[int], named: frozenset[int]
+) -> Written:
+    """Write the calibrated MS to `partial`.
+
+    Parameters
+    ----------
+    request : ApplyRequest
+        What to do.
+    partial : Path
+        Where it goes.
+    field_ids : sequence of int
+        The selected fields.
+    named : frozenset of int
+        Antennas over which flags are counted; empty: those with data.
+
+    Raises
+    ------
+    UnreadableObservation, CasaError
+        See `contimg_resources.calibration.apply.write_calibrated_ms`.
+    """
+    windows = read_bands(request.ms)
+    maps = []
+    for table in request.tables:
+        check_antennas(request.ms, table.path)
+        maps.append(map_windows(windows, bands_with_solutions(table.path), table.path))
+    try:
+        observed = read_observed(request.ms, field_ids)
+    except RuntimeError as error:
+        said = " ".join(str(error).split())
+        raise UnreadableObservation(
+            f"{request.ms} can't be read: {said}", path=str(request.ms)
+        ) from error
+    working = named or observed.working_antenna_ids()
+    arrived = observed.counted(working)
+    refuse_useless(request, working, arrived)
+    report_progress(f"applying {len(request.tables)} caltables to {request.ms.name}", 0.3)
+    center = None
+    if request.shift:
+        center = request.phase_center_deg or middle_of_fields(request.ms, field_ids)
+    calibrate_in_memory(
+        observed,
+        request.tables,
+        maps,
+        read_receptors(request.ms),
+        phase_centers_rad(request.ms),
+        None if center is None else to_frame_of_fields(request.ms, center),
+    )
+    applied = final = observed.counted(working)
+    refuse_flagged(request, applied, "after applying the caltables")
+    if request.flag_rfi:
+        report_progress(f"flagging interference, {applied.fraction:.1%} is flagged before", 0.45)
+        flag_rfi_in_memory(observed)
+        final = observed.counted(working)
+        refuse_flagged(request, final, "after flagging interference")
+    report_progress(f"{final.fraction:.1%} of the data of working antennas is flagged", 0.6)
+    report_progress("writing the calibrated MS", 0.65)
+    write_observed(
+        observed, partial, None if center is None else to_frame_of_fields(request.ms, center)
+    )
+    return Written(center, working, observed.rows.size, arrived, applied, final)

@@ -1,0 +1,92 @@
+"""The engine ``casa``: a full copy of the observation, with its model. Runs in a CASA process.
+
+Belongs here: making the copy. Doesn't: its steps (see `.phasing`, `.skymodel`, `.flagging`).
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from contimg_resources.calibration.background import (
+    Background,
+    add_background,
+    background_sources,
+)
+from contimg_resources.calibration.flagging import flag_before_solving
+from contimg_resources.calibration.health import DataHealth, measure_health
+from contimg_resources.calibration.model import Pointing, SolveRequest
+from contimg_resources.calibration.phasing import check_in_beam, merge_fields, phase_to, read_fields
+from contimg_resources.calibration.skymodel import write_point_model
+from contimg_resources.calibration.working import AppliedTable, Grain, SolverInput
+from contimg_resources.casa.progress import report_progress
+
+
+@dataclass(frozen=True)
+class WorkingCopy:
+    """A copy of the observation with its model; CASA applies, averages and solves.
+
+    See `contimg_resources.calibration.working.WorkingData`.
+    """
+
+    ms: Path
+    fields: tuple[int, ...]
+    declination_deg: float | None
+    health: DataHealth
+
+    @property
+    def directory(self) -> Path:
+        """Where tables and other intermediate products go."""
+        return self.ms.parent
+
+    def for_solver(self, applied: tuple[AppliedTable, ...], grain: Grain) -> SolverInput:
+        """Return the copy itself: the solver tasks apply and average on the fly."""
+        interval = "inf" if grain.interval_s is None else f"{grain.interval_s:g}s"
+        return SolverInput((self.ms,), applied, interval)
+
+
+def copy_observation(request: SolveRequest, directory: Path) -> WorkingCopy:
+    """Copy the calibrator's observation, bring it to one phase centre, write its model, flag it.
+
+    Parameters
+    ----------
+    request : SolveRequest
+        What is solved.
+    directory : Path
+        Where the copy goes.
+
+    Raises
+    ------
+    CalibrationFailed
+        If the calibrator isn't in the beam, or there are no usable data.
+    RuntimeError
+        If CASA can't read the observation.
+    """
+    work = directory / "work.ms"
+    fields, declination_deg = _copy(request, work)
+    report_progress("flagging", 0.15)
+    flag_before_solving(work, rfi=request.recipe.flag_rfi)
+    return WorkingCopy(work, fields, declination_deg, measure_health(work, fields))
+
+
+def _copy(request: SolveRequest, work: Path) -> tuple[tuple[int, ...], float | None]:
+    """Make the copy with its model; return the calibrator's field ids and the strip (degrees)."""
+    fields = read_fields(request.ms)
+    calibrator = request.calibrator
+    if request.pointing is Pointing.TRACKING:
+        ids = fields.ids(request.calibrator_fields)
+        fields.ids(request.transfer_fields)
+        shutil.copytree(request.ms, work)
+        write_point_model(work, calibrator, field_ids=ids)
+        return ids, None
+    separations = check_in_beam(request.ms, fields, calibrator)
+    row_fields = phase_to(request.ms, work, calibrator.ra_deg, calibrator.dec_deg)
+    write_point_model(work, calibrator, separations_rad=separations[row_fields])
+    others = background_sources(request.background, calibrator, fields)
+    if others:
+        report_progress(f"putting {len(others)} other sources into the model", 0.1)
+        center_deg = calibrator.ra_deg, calibrator.dec_deg
+        add_background(work, Background(others, fields, center_deg), row_fields)
+    merge_fields(work, calibrator.name)
+    return (0,), float(np.degrees(fields.dec_rad.mean()))

@@ -1,0 +1,144 @@
+"""The bright sources of a drift scan: found in rough images, with their beams and spectra.
+
+Belongs here: which sources have their drift taken out. Doesn't: how (see `drift`), the final image.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_resources.casa.progress import report_progress
+from contimg_resources.imaging.cycles import PointSpread, clean, restore_model
+from contimg_resources.imaging.drift import (
+    Band,
+    Variation,
+    band_of,
+    joined,
+    take_out,
+    variation_of,
+    with_spectra,
+)
+from contimg_resources.imaging.engine import ImagingTask, RawImages
+from contimg_resources.imaging.geometry import fft_friendly
+from contimg_resources.imaging.gridding import ROUGH, Gridder
+from contimg_resources.imaging.model import ImageGrid, Source
+from contimg_resources.imaging.sources import find_sources
+from contimg_resources.imaging.statistics import local_rms
+
+#: Sources of so many times the noise have their drift taken out before the final CLEAN,
+BRIGHT_SIGMA = 15.0
+#: wherever the primary beam is above this.
+_LOWEST_BEAM = 0.03
+#: They are looked for in an image with pixels so much larger, in half of the time.
+_COARSER = 1.4
+#: Sources of so many times the noise get a spectral index: its error is a tenth or less.
+_DOMINANT_SIGMA = 250.0
+#: Beside a source of so many times the noise its own varying sidelobes look like bright sources, so
+#: first only sources above this share of the brightest are taken out, and others looked for then.
+_GLARING_SIGMA = 2000.0
+_GLARING_SHARE = 0.2
+_ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class BrightSources:
+    """Bright sources, and the visibilities without them.
+
+    Parameters
+    ----------
+    variation : Variation
+        The sources.
+    values : ndarray of complex64, shape (n,)
+        Visibilities that are left without them, Jy.
+    """
+
+    variation: Variation
+    values: NDArray[np.complex64]
+
+
+def drifts(task: ImagingTask) -> bool:
+    """Tell whether the telescope pointed to more than one place."""
+    return len(task.beam.pointings_deg) > 1
+
+
+def rough_grid(grid: ImageGrid) -> ImageGrid:
+    """Return the pixels of the image in which bright sources are looked for."""
+    return replace(
+        grid, size=fft_friendly(grid.size / _COARSER), cell_arcsec=grid.cell_arcsec * _COARSER
+    )
+
+
+def bright_sources(task: ImagingTask, gridder: Gridder) -> BrightSources | None:
+    """Find the bright sources of a drift scan and take them out; None when there are none.
+
+    Parameters
+    ----------
+    task : ImagingTask
+        The data.
+    gridder : Gridder
+        Grids them.
+    """
+    if not drifts(task):
+        return None
+    band = band_of(task.weighting)
+    known: BrightSources | None = None
+    for _ in range(_ROUNDS):
+        values = task.seen.values if known is None else known.values
+        found = _found(task, gridder, values)
+        if not found:
+            break
+        peak_jy = max(s.peak_jy for s in found)
+        glaring = peak_jy > _GLARING_SIGMA * task.noise_jy
+        if glaring:
+            found = [s for s in found if s.peak_jy > _GLARING_SHARE * peak_jy]
+        known = _with(task, band, known, found)
+        if not glaring:
+            break
+    if known is not None:
+        report_progress(f"{len(known.variation.flux_jy)} bright sources taken out", 0.4)
+    return known
+
+
+def _found(task: ImagingTask, gridder: Gridder, values: NDArray[np.complex64]) -> list[Source]:
+    grid = rough_grid(task.grid)
+    raw = _rough(task, gridder, values, grid)
+    rms = local_rms(raw.residual, raw.beam.area_pixels(grid.cell_arcsec))
+    beam = task.beam.on_grid(grid)
+    seen_beam = np.where(beam >= _LOWEST_BEAM, beam, np.nan)
+    return list(find_sources(raw.image, rms, seen_beam, raw.beam, grid, BRIGHT_SIGMA))
+
+
+def _with(
+    task: ImagingTask, band: Band, known: BrightSources | None, found: list[Source]
+) -> BrightSources:
+    """Take out further sources, and improve on the fluxes and spectra of the dominant ones."""
+    seen = task.seen
+    more = variation_of(found, band, seen.pointings_deg, seen.phase_center_deg, task.dish_m)
+    table = more.table_jy(band)
+    values = seen.values.copy() if known is None else known.values
+    take_out(values, seen, band, more.cosines, table)
+    together = more if known is None else joined(known.variation, more)
+    dominant = np.abs(together.mean_jy) > _DOMINANT_SIGMA * task.noise_jy
+    better = with_spectra(
+        together, band, seen, task.weighting.weight, values, dominant, task.noise_jy
+    )
+    changed = np.flatnonzero(dominant)
+    if len(changed):
+        change = better.table_jy(band)[:, :, changed] - together.table_jy(band)[:, :, changed]
+        take_out(values, seen, band, better.cosines[changed], np.ascontiguousarray(change))
+    return BrightSources(better, values)
+
+
+def _rough(
+    task: ImagingTask, gridder: Gridder, values: NDArray[np.complex64], grid: ImageGrid
+) -> RawImages:
+    """Make an image of bright sources, without major cycles."""
+    gridder.accuracy = ROUGH
+    point = PointSpread.of(gridder.psf(grid), grid)
+    cleaned = clean(
+        task, grid, point, gridder.dirty(values, grid), None, BRIGHT_SIGMA * task.noise_jy, 1
+    )
+    image = cleaned.residual.copy()
+    restore_model(image, cleaned.model, point)
+    return RawImages(image, cleaned.residual, point.psf, point.beam, cleaned.n_iterations)

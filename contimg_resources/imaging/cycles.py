@@ -1,0 +1,193 @@
+"""The order of minor and major cycles.
+
+Belongs here: when to clean where, how deep, and when to stop. Doesn't: gridding, the minor cycle
+itself.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_resources.casa.progress import report_progress
+from contimg_resources.errors import ImagingFailed
+from contimg_resources.imaging.clean import (
+    grow,
+    highest_sidelobe,
+    minor_cycle,
+    restore,
+    take_components_out,
+)
+from contimg_resources.imaging.engine import ImagingTask
+from contimg_resources.imaging.geometry import BeamForm, form_of_beam, restoring_beam
+from contimg_resources.imaging.model import Beam, ImageGrid
+from contimg_resources.imaging.statistics import local_rms, mad_rms
+
+Singles = NDArray[np.float32]
+
+_GAIN = 0.15
+#: A minor cycle ends at this share of its first peak: the point-spread function without w terms
+#: is right to a few percent of its sidelobes.
+_DEPTH = 0.05
+#: Components may be where the residual is above so many times the noise around, and above so many
+#: times the highest sidelobe of the highest residual ...
+_MASK_SIGMA = 5.0
+_MASK_SIDELOBE = 1.3
+#: ... and around there, up to so many major axes away.
+_MASK_BEAMS = 0.6
+#: Inside the mask CLEAN goes down to this share of the threshold: these pixels are known to hold
+#: sources, whose sidelobes would stay otherwise ...
+_DEEPER = 0.7
+#: ... and is content when an exact residual is so little above.
+_ENOUGH = 1.5
+#: Minor cycles in a row where the visibilities are not asked. Where they are, they are asked after
+#: each: otherwise the point-spread function's own errors get CLEANed, and sources lose 2 % of flux.
+_ROUNDS = 4
+#: Iterations of one minor cycle.
+_MOST_ITERATIONS = 3000
+#: CLEAN diverges when its residual grows by this factor.
+_DIVERGED = 2.0
+
+
+@dataclass(frozen=True)
+class PointSpread:
+    """A point-spread function and what was measured on it.
+
+    Parameters
+    ----------
+    psf : ndarray of float32, shape (size, size)
+        Peak 1 at (size/2, size/2).
+    beam : Beam
+        Restoring beam.
+    form : BeamForm
+        The same in pixels.
+    sidelobe : float
+        Highest abs(psf) outside the main lobe.
+    """
+
+    psf: Singles
+    beam: Beam
+    form: BeamForm
+    sidelobe: float
+
+    @classmethod
+    def of(cls, psf: Singles, grid: ImageGrid) -> "PointSpread":
+        """Measure it."""
+        beam = restoring_beam(psf, grid.cell_arcsec)
+        radius = 1.2 * beam.major_arcsec / grid.cell_arcsec
+        return cls(psf, beam, form_of_beam(beam, grid.cell_arcsec), highest_sidelobe(psf, radius))
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """What CLEAN leaves.
+
+    Parameters
+    ----------
+    model : ndarray of float32, shape (size, size)
+        Components, Jy/pixel.
+    residual : ndarray of float32, shape (size, size)
+        Residual, Jy/beam.
+    n_iterations : int
+        Iterations done.
+    """
+
+    model: Singles
+    residual: Singles
+    n_iterations: int
+
+
+def clean(
+    task: ImagingTask,
+    grid: ImageGrid,
+    point: PointSpread,
+    dirty: Singles,
+    residual_of: Callable[[Singles], Singles] | None,
+    down_to_jy: float,
+    most_cycles: int,
+) -> Cleaned:
+    """Alternate minor cycles with exact residuals.
+
+    Parameters
+    ----------
+    task : ImagingTask
+        Its thresholds and limits.
+    grid : ImageGrid
+        Pixels.
+    point : PointSpread
+        Point-spread function on them.
+    dirty : ndarray of float32, shape (size, size)
+        Dirty image, Jy/beam; overwritten.
+    residual_of : callable, optional
+        Gives the residual image of a model from the visibilities; None: it is not asked for, and
+        the point-spread function is trusted.
+    down_to_jy : float
+        Stop here, Jy/beam, or at the task's multiple of the residual's rms.
+    most_cycles : int
+        Most major cycles.
+
+    Raises
+    ------
+    ImagingFailed
+        If CLEAN diverges or the image isn't finite.
+    """
+    residual, model = dirty, np.zeros_like(dirty)
+    mask = np.zeros(dirty.shape, np.bool_)
+    reach = max(1, round(_MASK_BEAMS * point.beam.major_arcsec / grid.cell_arcsec))
+    done, lowest = 0, np.inf
+    for _ in range(most_cycles):
+        before = done
+        for _ in range(_ROUNDS if residual_of is None else 1):
+            highest = _highest(residual, task)
+            if highest > _DIVERGED * lowest:
+                raise ImagingFailed(
+                    f"CLEAN of {task.ms} diverges: its residuals grow, so its data or their "
+                    "calibration are wrong",
+                    path=str(task.ms),
+                )
+            lowest = min(lowest, highest)
+            threshold = max(down_to_jy, task.threshold_sigma * mad_rms(residual[::3, ::3]))
+            noise = local_rms(residual, point.beam.area_pixels(grid.cell_arcsec))
+            seeds = np.abs(residual) > np.maximum(
+                _MASK_SIGMA * noise, max(threshold, _MASK_SIDELOBE * point.sidelobe * highest)
+            )
+            mask |= grow(seeds, reach)
+            inside = float(np.abs(residual[mask]).max(initial=0.0))
+            deep = _DEEPER * threshold
+            if inside <= _ENOUGH * deep or done >= task.niter:
+                break
+            minor = minor_cycle(
+                residual,
+                point.psf,
+                mask,
+                gain=_GAIN,
+                down_to_jy=max(deep, _DEPTH * inside),
+                most_iterations=min(task.niter - done, _MOST_ITERATIONS),
+            )
+            model[minor.rows, minor.columns] += minor.flux_jy
+            done += minor.n_iterations
+            if residual_of is None:
+                take_components_out(residual, point.psf, minor.rows, minor.columns, minor.flux_jy)
+        if done == before:
+            break
+        if residual_of is not None:
+            residual = residual_of(model)
+        report_progress(f"{done} iterations, residual {1e3 * _highest(residual, task):.3g} mJy")
+    return Cleaned(model, residual, done)
+
+
+def _highest(residual: Singles, task: ImagingTask) -> float:
+    highest = float(np.abs(residual).max())
+    if not np.isfinite(highest):
+        raise ImagingFailed(
+            f"the image of {task.ms} has pixels that are not finite", path=str(task.ms)
+        )
+    return highest
+
+
+def restore_model(image: Singles, model: Singles, point: PointSpread) -> None:
+    """Add the components of a model to an image as beams, in place."""
+    rows, columns = np.nonzero(model)
+    peaks_jy = model[rows, columns].astype(np.float64)
+    restore(image, rows.astype(np.float64), columns.astype(np.float64), peaks_jy, point.form)

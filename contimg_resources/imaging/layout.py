@@ -1,0 +1,237 @@
+"""What a calibrated MS holds, before any of its visibilities are read.
+
+Belongs here: selections, spectral windows, pointings, phase centre, telescope. Doesn't: columns
+with one value per visibility (see `visibilities`).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_resources.calibration.apply import read_origin
+from contimg_resources.calibration.ms_layout import field_directions
+from contimg_resources.errors import ImagingFailed, UnreadableObservation
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+#: Codes of CORR_TYPE whose mean is Stokes I: XX YY, RR LL, I itself.
+_PARALLEL = ((9, 12), (5, 8), (1,))
+
+
+@dataclass(frozen=True)
+class Setup:
+    """One data description: a spectral window and its correlations.
+
+    Parameters
+    ----------
+    id : int
+        Value of DATA_DESC_ID.
+    channels : ndarray of int, shape (n_channels,)
+        The selected channels, ascending.
+    channels_hz : ndarray, shape (n_channels,)
+        Their centres, Hz.
+    widths_hz : ndarray, shape (n_channels,)
+        Their widths, Hz.
+    n_window_channels : int
+        All channels of the window.
+    hands : tuple of int
+        The correlations whose mean is Stokes I.
+    """
+
+    id: int
+    channels: Integers
+    channels_hz: Floats
+    widths_hz: Floats
+    n_window_channels: int
+    hands: tuple[int, ...]
+
+    @property
+    def even(self) -> bool:
+        """Whether the channels follow each other at one distance, so that neighbours may merge."""
+        steps = np.diff(self.channels_hz)
+        return bool(len(steps) > 0 and np.allclose(steps, steps[0], rtol=1e-3))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The selected part of a calibrated MS.
+
+    Parameters
+    ----------
+    ms : Path
+        It.
+    rows : ndarray of int, shape (n_rows,)
+        Selected rows of cross-correlations, ascending.
+    setup_ids, field_ids : ndarray of int, shape (n_rows,)
+        DATA_DESC_ID and FIELD_ID of those rows.
+    setups : tuple of Setup
+        The data descriptions of those rows.
+    telescope : str
+        Telescope name.
+    phase_center_deg : (float, float)
+        The one phase centre, ICRS degrees.
+    pointings_deg : ndarray, shape (n_fields, 2)
+        Where the telescope pointed in each field, ICRS degrees.
+    origin : dict
+        What the calibrated MS says about its origin.
+    """
+
+    ms: Path
+    rows: Integers
+    setup_ids: Integers
+    field_ids: Integers
+    setups: tuple[Setup, ...]
+    telescope: str
+    phase_center_deg: tuple[float, float]
+    pointings_deg: Floats
+    origin: dict[str, Any]
+
+    @property
+    def channels_hz(self) -> Floats:
+        """Selected channels of all setups, one after the other, Hz."""
+        return np.concatenate([s.channels_hz for s in self.setups])
+
+
+def read_layout(
+    ms: Path, field_selection: str = "", spw_selection: str = "", uvrange: str = ""
+) -> Layout:
+    """Read what is selected; runs in a CASA process.
+
+    Raises
+    ------
+    UnreadableObservation
+        If the MS can't be read.
+    ImagingFailed
+        If the selection is empty, or its fields have several phase centres or telescopes.
+    """
+    if not (ms / "table.dat").is_file():
+        raise UnreadableObservation(f"{ms} is no MeasurementSet", path=str(ms))
+    try:
+        return _read(ms, field_selection, spw_selection, uvrange)
+    except RuntimeError as error:
+        said = " ".join(str(error).split())
+        raise UnreadableObservation(f"{ms} can't be read: {said}", path=str(ms)) from error
+
+
+def _read(ms: Path, field: str, spw: str, uvrange: str) -> Layout:
+    rows, channels = _select(ms, field, spw, uvrange)
+    setup_ids, field_ids = (c[rows] for c in _column(ms, "", "DATA_DESC_ID", "FIELD_ID"))
+    telescopes = sorted({str(t) for t in _column(ms, "OBSERVATION", "TELESCOPE_NAME")[0]})
+    if len(telescopes) != 1:
+        raise ImagingFailed(
+            f"{ms} was observed by {', '.join(telescopes) or 'no named telescope'}: one primary "
+            "beam was expected",
+            path=str(ms),
+        )
+    return Layout(
+        ms=ms,
+        rows=rows,
+        setup_ids=setup_ids,
+        field_ids=field_ids,
+        setups=_setups(ms, np.unique(setup_ids), channels),
+        telescope=telescopes[0],
+        phase_center_deg=_one_center(ms, np.unique(field_ids)),
+        pointings_deg=field_directions(ms, "REFERENCE_DIR"),
+        origin=read_origin(ms),
+    )
+
+
+def _select(ms: Path, field: str, spw: str, uvrange: str) -> tuple[Integers, dict[int, Integers]]:
+    """Return row numbers, and for each window the channels when only some are selected."""
+    import casatools
+
+    tool = casatools.ms()
+    tool.open(str(ms))
+    try:
+        wanted = {"field": field, "spw": spw, "uvdist": uvrange, "baseline": "*&"}
+        if not tool.msselect({name: text for name, text in wanted.items() if text}):
+            raise RuntimeError("no data match")
+        rows = np.sort(np.asarray(tool.range(["rows"])["rows"], dtype=np.int64))
+    except RuntimeError as error:
+        said = " ".join(str(error).split())
+        raise ImagingFailed(
+            f"{ms}: nothing is selected by field {field!r}, spw {spw!r}, uvrange {uvrange!r}: "
+            f"{said}",
+            path=str(ms),
+        ) from error
+    finally:
+        tool.close()
+    channels: dict[int, list[Integers]] = {}
+    if ":" in spw:
+        for window, first, last, step in tool.msseltoindex(str(ms), spw=spw)["channel"]:
+            channels.setdefault(int(window), []).append(np.arange(first, last + 1, step))
+    return rows, {window: np.unique(np.concatenate(parts)) for window, parts in channels.items()}
+
+
+def _setups(ms: Path, numbers: Integers, channels: dict[int, Integers]) -> tuple[Setup, ...]:
+    import casatools
+
+    windows, polarizations = _column(
+        ms, "DATA_DESCRIPTION", "SPECTRAL_WINDOW_ID", "POLARIZATION_ID"
+    )
+    table = casatools.table()
+    setups = []
+    for number in map(int, numbers):
+        window = int(windows[number])
+        table.open(str(ms / "SPECTRAL_WINDOW"))
+        try:
+            centers_hz = np.asarray(table.getcell("CHAN_FREQ", window), dtype=np.float64)
+            widths_hz = np.abs(np.asarray(table.getcell("CHAN_WIDTH", window), dtype=np.float64))
+        finally:
+            table.close()
+        chosen = channels.get(window, np.arange(len(centers_hz)))
+        setups.append(
+            Setup(
+                id=number,
+                channels=chosen,
+                channels_hz=centers_hz[chosen],
+                widths_hz=widths_hz[chosen],
+                n_window_channels=len(centers_hz),
+                hands=_parallel_hands(ms, int(polarizations[number])),
+            )
+        )
+    return tuple(setups)
+
+
+def _parallel_hands(ms: Path, setup: int) -> tuple[int, ...]:
+    import casatools
+
+    table = casatools.table()
+    table.open(str(ms / "POLARIZATION"))
+    try:
+        codes = [int(c) for c in table.getcell("CORR_TYPE", setup)]
+    finally:
+        table.close()
+    for wanted in _PARALLEL:
+        found = [codes.index(code) for code in wanted if code in codes]
+        if found:
+            return tuple(found)
+    raise ImagingFailed(f"{ms}: its correlations (codes {codes}) don't make Stokes I")
+
+
+def _column(ms: Path, subtable: str, *names: str) -> list[NDArray[Any]]:
+    import casatools
+
+    table = casatools.table()
+    table.open(str(ms / subtable if subtable else ms))
+    try:
+        return [table.getcol(name) for name in names]
+    finally:
+        table.close()
+
+
+def _one_center(ms: Path, used: Integers) -> tuple[float, float]:
+    ra, dec = field_directions(ms)[used].T
+    east = (ra - ra[0] + 180) % 360 - 180
+    spread_arcsec = 3600 * max(np.ptp(east) * np.cos(np.deg2rad(dec[0])), np.ptp(dec))
+    if spread_arcsec > 0.1:
+        raise ImagingFailed(
+            f"{ms}: its {len(used)} fields have phase centres {spread_arcsec / 3600:.3f} deg "
+            "apart; they must be brought to one before imaging",
+            path=str(ms),
+        )
+    return float(ra[0]), float(dec[0])
