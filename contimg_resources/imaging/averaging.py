@@ -1,17 +1,20 @@
-"""Make points of Stokes I from rows of visibilities, averaged over neighbouring channels.
+"""Make Stokes I from rows of visibilities, averaged over neighbouring channels.
 
 Belongs here: how far channels may be averaged, and doing it. Doesn't: reading them.
+
+All spectral windows see the same baselines, so that a moment of a baseline is one row here, and the
+averaged channels of all windows are its columns. Short baselines stand coarser channels than long
+ones, so there are two blocks of rows, each with columns of its own.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.constants import speed_of_light
 
 from contimg_resources.compiling import compiled, spread
-from contimg_resources.imaging.layout import Layout
+from contimg_resources.imaging.layout import Layout, Setup
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -20,46 +23,39 @@ Integers = NDArray[np.int64]
 #: What averaging may take from the peak of a source at the edge of the primary beam. The limit is
 #: 1 %; Briggs weights favour long baselines, which smear more than the mean that is held here.
 _SMEARING = 0.006
-#: Rows from which the averaging is planned.
-_SAMPLE = 20_000
+#: Numbers of channels that are tried: they divide the 48 of a window.
+_FACTORS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 48)
 
 
 @dataclass(frozen=True)
-class Parts:
-    """Points in the uv plane; see `contimg_resources.imaging.visibilities.Visibilities`.
+class Averaging:
+    """Which rows make a block, and which channels become its columns.
 
     Parameters
     ----------
-    uvw : ndarray, shape (n, 3)
-        Wavelengths.
-    values : ndarray of complex64, shape (n,)
-        Stokes I, Jy.
-    weight, variance : ndarray of float32, shape (n,)
-        Sum of weights, and variance of the value according to them.
-    field_ids, channel_ids : ndarray of int16, shape (n,)
-        Field and nearest channel.
+    rows : ndarray of int, shape (n,)
+        The rows, ascending.
+    columns_hz : ndarray, shape (n_columns,)
+        Mean frequencies of the columns, Hz, ascending.
+    parts : ndarray of int, shape (n_setups,)
+        Number of columns of each setup.
+    columns : ndarray of int, shape (n_setups, most)
+        Which those are.
     """
 
-    uvw: Floats
-    values: NDArray[np.complex64]
-    weight: Singles
-    variance: Singles
-    field_ids: NDArray[np.int16]
-    channel_ids: NDArray[np.int16]
-
-    @classmethod
-    def together(cls, parts: Sequence["Parts"]) -> "Parts":
-        """Join several."""
-        return cls(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)))
+    rows: Integers
+    columns_hz: Floats
+    parts: Integers
+    columns: Integers
 
 
-def parts_of_rows(layout: Layout, uvw_m: Floats, half_width_rad: float) -> Integers:
-    """Return into how many points the channels of each row are averaged, shape (n_rows,).
+def plan_averaging(layout: Layout, uvw_m: Floats, half_width_rad: float) -> tuple[Averaging, ...]:
+    """Choose the averaging with the fewest points that keeps sources at the edge.
 
     Parameters
     ----------
     layout : Layout
-        Rows and spectral windows.
+        Spectral windows.
     uvw_m : ndarray, shape (n_rows, 3)
         Baselines, metres.
     half_width_rad : float
@@ -70,134 +66,112 @@ def parts_of_rows(layout: Layout, uvw_m: Floats, half_width_rad: float) -> Integ
     Averaging k channels of width d takes ``1 - sinc(b theta k d / c)``, about ``x^2 / 6`` with
     ``x = pi b theta k d / c``, from what a baseline of projected length b gives to a source at
     theta (Thompson, Moran & Swenson 2017, section 6.4; less what the channels lose by themselves).
-    The number of points is smallest for a given mean loss when k grows as ``b^(-2/3)``.
     """
-    length_m = np.maximum(np.hypot(uvw_m[:, 0], uvw_m[:, 1]), 1.0)
-    which = np.searchsorted([s.id for s in layout.setups], layout.setup_ids)
-    n_channels = np.array([len(s.channels_hz) for s in layout.setups])[which]
-    mergeable = np.array([s.even for s in layout.setups])[which]
-    step_hz = np.array([_step_hz(s.channels_hz) for s in layout.setups])[which]
-    most = np.where(mergeable, n_channels, 1)
-    some = np.unique(np.linspace(0, len(which) - 1, min(len(which), _SAMPLE)).astype(int))
-    unit = np.pi * length_m[some] * half_width_rad * step_hz[some] / speed_of_light
-
-    def merged(scale: float, rows: Integers) -> Floats:
-        wanted = scale * length_m[rows] ** (-2 / 3) / np.maximum(step_hz[rows], 1.0)
-        points = np.ceil(n_channels[rows] / np.clip(wanted, 1.0, most[rows]))
-        return np.asarray(n_channels[rows] / points)
-
-    low, high = 1e-3, 1e15
-    for _ in range(100):
-        middle = float(np.sqrt(low * high))
-        k = merged(middle, some)
-        loss = float(np.mean(np.minimum(unit**2 / 6 * (k**2 - 1), 1.0)))
-        low, high = (middle, high) if loss < _SMEARING else (low, middle)
-    return np.rint(n_channels / merged(low, np.arange(len(which)))).astype(np.int64)
+    length_m = np.hypot(uvw_m[:, 0], uvw_m[:, 1])
+    step_hz = max(_step_hz(s) for s in layout.setups)
+    loss = (np.pi * length_m * half_width_rad * step_hz / speed_of_light) ** 2 / 6
+    order = np.argsort(loss, kind="stable")
+    below = np.concatenate([[0.0], np.cumsum(loss[order])])
+    n = len(loss)
+    best = (float(n), 1, 1, n)
+    for fine in _FACTORS:
+        for coarse in _FACTORS:
+            if coarse < fine:
+                continue
+            # The loss when the shortest m rows are coarse.
+            total = below * (coarse**2 - 1) + (below[-1] - below) * (fine**2 - 1)
+            m = int(np.searchsorted(total, n * _SMEARING, side="right")) - 1
+            if m >= 0:
+                best = min(best, (m / coarse + (n - m) / fine, fine, coarse, m))
+    _, fine, coarse, m = best
+    both = (np.sort(order[m:]), fine), (np.sort(order[:m]), coarse)
+    return tuple(_of_rows(layout, rows, k) for rows, k in both if len(rows))
 
 
-def _step_hz(channels_hz: Floats) -> float:
-    return float(np.abs(np.diff(channels_hz[:2])).sum())
+def _of_rows(layout: Layout, rows: Integers, k: int) -> Averaging:
+    centers = [_split(s, k) for s in layout.setups]
+    parts = np.array([len(c) for c in centers])
+    everything = np.concatenate(centers)
+    place = np.argsort(np.argsort(everything, kind="stable"), kind="stable")
+    columns = np.zeros((len(parts), parts.max()), np.int64)
+    for setup, first in enumerate(np.cumsum(parts) - parts):
+        columns[setup, : parts[setup]] = place[first : first + parts[setup]]
+    return Averaging(rows, np.sort(everything), parts, columns)
 
 
+def _split(setup: Setup, k: int) -> Floats:
+    """Return the mean frequencies of groups of k neighbouring channels."""
+    n = len(setup.channels_hz)
+    parts = -(-n // k) if setup.even else n
+    edges = np.arange(parts + 1) * n // parts
+    sums = np.add.reduceat(setup.channels_hz, edges[:-1])
+    return np.asarray(sums / np.diff(edges))
+
+
+def _step_hz(setup: Setup) -> float:
+    return float(np.abs(np.diff(setup.channels_hz[:2])).sum())
+
+
+@compiled(parallel=True)
 def average(
-    *,
+    which: Integers,
+    rows: Integers,
+    setup: Integers,
     data: NDArray[np.complex64],
     flag: NDArray[np.bool_],
     flag_row: NDArray[np.bool_],
     weight: Singles,
-    uvw_m: Floats,
-    field_ids: Integers,
-    n_parts: Integers,
-    window: Integers,
-    channels_hz: Floats,
-    first_channel: Integers,
     channels: Integers,
     hands: Integers,
-) -> tuple[Parts, int, NDArray[np.bool_]]:
-    """Average rows into points.
+    parts: Integers,
+    columns: Integers,
+    values: NDArray[np.complex64],
+    weights: Singles,
+    sums: Floats,
+    not_finite: Integers,
+) -> None:
+    """Average rows of an MS into a block.
 
     Parameters
     ----------
-    data, flag : ndarray, shape (n_rows, n_window_channels, n_correlations)
+    which : ndarray of int, shape (n,)
+        Those of the next five that are averaged.
+    rows : ndarray of int, shape (n_all,)
+        The row of the block that each goes to; no two of one setup to the same.
+    setup : ndarray of int, shape (n_all,)
+        The setup of each.
+    data, flag : ndarray, shape (n_all, n_window_channels, n_correlations)
         Visibilities, Jy, and their flags.
-    flag_row : ndarray of bool, shape (n_rows,)
+    flag_row : ndarray of bool, shape (n_all,)
         Flags of whole rows.
-    weight : ndarray, shape (n_rows, 1 or n_window_channels, n_correlations)
+    weight : ndarray, shape (n_all, 1 or n_window_channels, n_correlations)
         Weights.
-    uvw_m : ndarray, shape (n_rows, 3)
-        Baselines, metres.
-    field_ids : ndarray of int, shape (n_rows,)
-        Fields.
-    n_parts : ndarray of int, shape (n_rows,)
-        Points that each row becomes.
-    window : ndarray of int, shape (n_rows,)
-        Index of the row's window in the next two.
-    channels_hz : ndarray, shape (n_windows, n_channels)
-        Centres of the selected channels, Hz.
-    first_channel : ndarray of int, shape (n_windows,)
-        Number of the first of them among all channels.
     channels : ndarray of int, shape (n_channels,)
         The selected channels of a window.
     hands : ndarray of int, shape (1,) or (2,)
         The correlations whose mean is Stokes I.
-
-    Returns
-    -------
-    points : Parts
-        Those with weight.
-    n_not_finite : int
-        Unflagged values that are no numbers.
-    seen : ndarray of bool, shape (n_rows,)
-        Rows with at least one point.
+    parts, columns : ndarray of int
+        See `Averaging`.
+    values : ndarray of complex64, shape (n_rows, n_columns)
+        Stokes I is written here, Jy,
+    weights : ndarray of float32, same shape
+        and its weight here.
+    sums : ndarray, shape (n_all, 2)
+        For each row sums over the columns: of weight times variance times weight, and of weight.
+    not_finite : ndarray of int, shape (n_all,)
+        Unflagged values that are no numbers are counted here.
     """
-    offsets = np.concatenate([[0], np.cumsum(n_parts)])
-    n = int(offsets[-1])
-    uvw, values = np.empty((n, 3)), np.empty(n, np.complex64)
-    total, variance = np.empty(n, np.float32), np.empty(n, np.float32)
-    out_field, out_channel = np.empty(n, np.int16), np.empty(n, np.int16)
-    not_finite = np.zeros(len(offsets) - 1, np.int64)
-    _average(
-        data, flag, flag_row, weight, uvw_m, field_ids, offsets, window, channels_hz, first_channel,
-        channels, hands, uvw, values, total, variance, out_field, out_channel, not_finite,
-    )  # fmt: skip
-    kept = total > 0
-    seen = np.logical_or.reduceat(kept, offsets[:-1]) if n else np.zeros(0, bool)
-    everything = (uvw, values, total, variance, out_field, out_channel)
-    if not kept.all():
-        everything = tuple(column[kept] for column in everything)  # type: ignore[assignment]
-    return Parts(*everything), int(not_finite.sum()), seen
-
-
-@compiled(parallel=True)
-def _average(
-    data: NDArray[np.complex64],
-    flag: NDArray[np.bool_],
-    flag_row: NDArray[np.bool_],
-    weight: Singles,
-    uvw_m: Floats,
-    field_ids: Integers,
-    offsets: Integers,
-    window: Integers,
-    channels_hz: Floats,
-    first_channel: Integers,
-    channels: Integers,
-    hands: Integers,
-    uvw: Floats,
-    values: NDArray[np.complex64],
-    total: Singles,
-    variance: Singles,
-    out_field: NDArray[np.int16],
-    out_channel: NDArray[np.int16],
-    not_finite: Integers,
-) -> None:
     n_channels, n_hands = len(channels), len(hands)
     by_channel = weight.shape[1] > 1
-    for row in spread(len(offsets) - 1):
-        n_parts = offsets[row + 1] - offsets[row]
+    for j in spread(len(which)):
+        row = which[j]
+        if flag_row[row]:
+            continue
+        n_parts = parts[setup[row]]
         for part in range(n_parts):
-            sum_weight, sum_value, sum_hz, sum_place, sum_square = 0.0, 0.0 + 0.0j, 0.0, 0.0, 0.0
+            sum_weight, sum_value, sum_square = 0.0, 0.0 + 0.0j, 0.0
             for i in range(part * n_channels // n_parts, (part + 1) * n_channels // n_parts):
-                good = not flag_row[row]
+                good = True
                 value, mean, spread_ = 0.0 + 0.0j, 0.0, 0.0
                 for hand in hands:
                     w = weight[row, channels[i] if by_channel else 0, hand]
@@ -216,15 +190,9 @@ def _average(
                 sum_weight += mean
                 sum_value += mean / n_hands * value
                 sum_square += mean**2 * spread_ / n_hands**2
-                sum_hz += mean * channels_hz[window[row], i]
-                sum_place += mean * i
-            out = offsets[row] + part
-            total[out] = sum_weight
             if sum_weight > 0:
-                scale = sum_hz / sum_weight / speed_of_light
-                for axis in range(3):
-                    uvw[out, axis] = scale * uvw_m[row, axis]
-                values[out] = sum_value / sum_weight
-                variance[out] = sum_square / sum_weight**2
-                out_field[out] = field_ids[row]
-                out_channel[out] = first_channel[window[row]] + int(np.rint(sum_place / sum_weight))
+                column = columns[setup[row], part]
+                values[rows[row], column] = sum_value / sum_weight
+                weights[rows[row], column] = sum_weight
+                sums[row, 0] += sum_square
+                sums[row, 1] += sum_weight

@@ -6,7 +6,6 @@ Belongs here: which sources have their drift taken out. Doesn't: how (see `drift
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from contimg_resources.casa.progress import report_progress
 from contimg_resources.imaging.cycles import PointSpread, clean, restore_model
@@ -21,7 +20,7 @@ from contimg_resources.imaging.drift import (
 )
 from contimg_resources.imaging.engine import ImagingTask, RawImages
 from contimg_resources.imaging.geometry import fft_friendly
-from contimg_resources.imaging.gridding import ROUGH, Gridder
+from contimg_resources.imaging.gridding import ROUGH, Gridder, Values
 from contimg_resources.imaging.model import ImageGrid, Source
 from contimg_resources.imaging.sources import find_sources
 from contimg_resources.imaging.statistics import local_rms
@@ -49,12 +48,12 @@ class BrightSources:
     ----------
     variation : Variation
         The sources.
-    values : ndarray of complex64, shape (n,)
-        Visibilities that are left without them, Jy.
+    values : tuple of ndarray of complex64, shape (n_rows, n_columns)
+        Visibilities of each block that are left without them, Jy.
     """
 
     variation: Variation
-    values: NDArray[np.complex64]
+    values: Values
 
 
 def drifts(task: ImagingTask) -> bool:
@@ -100,7 +99,7 @@ def bright_sources(task: ImagingTask, gridder: Gridder) -> BrightSources | None:
     return known
 
 
-def _found(task: ImagingTask, gridder: Gridder, values: NDArray[np.complex64]) -> list[Source]:
+def _found(task: ImagingTask, gridder: Gridder, values: Values) -> list[Source]:
     grid = rough_grid(task.grid)
     raw = _rough(task, gridder, values, grid)
     rms = local_rms(raw.residual, raw.beam.area_pixels(grid.cell_arcsec))
@@ -116,7 +115,7 @@ def _with(
     seen = task.seen
     more = variation_of(found, band, seen.pointings_deg, seen.phase_center_deg, task.dish_m)
     table = more.table_jy(band)
-    values = seen.values.copy() if known is None else known.values
+    values = tuple(v.copy() for v in seen.values) if known is None else known.values
     take_out(values, seen, band, more.cosines, table)
     together = more if known is None else joined(known.variation, more)
     dominant = np.abs(together.mean_jy) > _DOMINANT_SIGMA * task.noise_jy
@@ -130,15 +129,15 @@ def _with(
     return BrightSources(better, values)
 
 
-def _rough(
-    task: ImagingTask, gridder: Gridder, values: NDArray[np.complex64], grid: ImageGrid
-) -> RawImages:
+def _rough(task: ImagingTask, gridder: Gridder, values: Values, grid: ImageGrid) -> RawImages:
     """Make an image of bright sources, without major cycles."""
     gridder.accuracy = ROUGH
-    point = PointSpread.of(gridder.psf(grid), grid)
+    point = PointSpread.of(gridder, grid, wide=True)
     cleaned = clean(
         task, grid, point, gridder.dirty(values, grid), None, BRIGHT_SIGMA * task.noise_jy, 1
     )
     image = cleaned.residual.copy()
     restore_model(image, cleaned.model, point)
-    return RawImages(image, cleaned.residual, point.psf, point.beam, cleaned.n_iterations)
+    return RawImages(
+        image, cleaned.residual, point.middle(grid.size), point.beam, cleaned.n_iterations
+    )

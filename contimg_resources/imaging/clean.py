@@ -68,8 +68,10 @@ def minor_cycle(
 
     Parameters
     ----------
-    residual, psf : ndarray of float32, shape (size, size)
-        Residual image, Jy/beam, and point-spread function with its peak at (size/2, size/2).
+    residual : ndarray of float32, shape (size, size)
+        Residual image, Jy/beam.
+    psf : ndarray of float32, shape (extent, extent)
+        Point-spread function with its peak at (extent/2, extent/2); where it ends it is 0.
     mask : ndarray of bool, shape (size, size)
         Where components may be.
     gain : float
@@ -139,13 +141,13 @@ def take_components_out(
     flux_jy: Singles,
 ) -> None:
     """Subtract components from a residual image, in place."""
-    size, half = len(psf), len(psf) // 2
+    size, extent, half = len(residual), len(psf), len(psf) // 2
     for r in spread(size):
         for k in range(len(rows)):
             row = r - rows[k] + half
-            if 0 <= row < size:
+            if 0 <= row < extent:
                 shift = half - columns[k]
-                for c in range(max(0, -shift), min(size, size - shift)):
+                for c in range(max(0, -shift), min(size, extent - shift)):
                     residual[r, c] -= flux_jy[k] * psf[row, c + shift]
 
 

@@ -5,7 +5,7 @@ itself.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,14 +21,15 @@ from contimg_resources.imaging.clean import (
 )
 from contimg_resources.imaging.engine import ImagingTask
 from contimg_resources.imaging.geometry import BeamForm, form_of_beam, restoring_beam
+from contimg_resources.imaging.gridding import Gridder
 from contimg_resources.imaging.model import Beam, ImageGrid
 from contimg_resources.imaging.statistics import local_rms, mad_rms
 
 Singles = NDArray[np.float32]
 
 _GAIN = 0.15
-#: A minor cycle ends at this share of its first peak: the point-spread function without w terms
-#: is right to a few percent of its sidelobes.
+#: Minor cycles end at this share of the highest exact residual: the point-spread function without w
+#: terms is right to a few percent of its sidelobes, and below that its errors would be CLEANed.
 _DEPTH = 0.05
 #: Components may be where the residual is above so many times the noise around, and above so many
 #: times the highest sidelobe of the highest residual ...
@@ -41,9 +42,11 @@ _MASK_BEAMS = 0.6
 _DEEPER = 0.7
 #: ... and is content when an exact residual is so little above.
 _ENOUGH = 1.5
-#: Minor cycles in a row where the visibilities are not asked. Where they are, they are asked after
-#: each: otherwise the point-spread function's own errors get CLEANed, and sources lose 2 % of flux.
+#: Minor cycles in a row before the visibilities are asked for the exact residual.
 _ROUNDS = 4
+#: Below this many times the noise the point-spread function is trusted: its errors, some percent,
+#: stay far below the noise, and the visibilities are not asked any more.
+_TRUSTED = 12.0
 #: Iterations of one minor cycle.
 _MOST_ITERATIONS = 3000
 #: CLEAN diverges when its residual grows by this factor.
@@ -56,8 +59,8 @@ class PointSpread:
 
     Parameters
     ----------
-    psf : ndarray of float32, shape (size, size)
-        Peak 1 at (size/2, size/2).
+    psf : ndarray of float32, shape (extent, extent)
+        Peak 1 at (extent/2, extent/2).
     beam : Beam
         Restoring beam.
     form : BeamForm
@@ -72,11 +75,28 @@ class PointSpread:
     sidelobe: float
 
     @classmethod
-    def of(cls, psf: Singles, grid: ImageGrid) -> "PointSpread":
-        """Measure it."""
+    def of(cls, gridder: Gridder, grid: ImageGrid, *, wide: bool) -> "PointSpread":
+        """Make and measure it.
+
+        Parameters
+        ----------
+        gridder : Gridder
+            Makes it.
+        grid : ImageGrid
+            Pixels of the image.
+        wide : bool
+            Whether it reaches from any pixel of the image to any other: a sparse array's sidelobes
+            do, and where those of bright sources aren't known they are taken for sources.
+        """
+        psf = gridder.psf(replace(grid, size=2 * grid.size) if wide else grid)
         beam = restoring_beam(psf, grid.cell_arcsec)
         radius = 1.2 * beam.major_arcsec / grid.cell_arcsec
         return cls(psf, beam, form_of_beam(beam, grid.cell_arcsec), highest_sidelobe(psf, radius))
+
+    def middle(self, size: int) -> Singles:
+        """Return the middle of it, shape (size, size)."""
+        edge = (len(self.psf) - size) // 2
+        return self.psf[edge : edge + size, edge : edge + size]
 
 
 @dataclass(frozen=True)
@@ -120,8 +140,7 @@ def clean(
     dirty : ndarray of float32, shape (size, size)
         Dirty image, Jy/beam; overwritten.
     residual_of : callable, optional
-        Gives the residual image of a model from the visibilities; None: it is not asked for, and
-        the point-spread function is trusted.
+        Gives the residual image of a model from the visibilities; None: it is not asked for.
     down_to_jy : float
         Stop here, Jy/beam, or at the task's multiple of the residual's rms.
     most_cycles : int
@@ -137,8 +156,8 @@ def clean(
     reach = max(1, round(_MASK_BEAMS * point.beam.major_arcsec / grid.cell_arcsec))
     done, lowest = 0, np.inf
     for _ in range(most_cycles):
-        before = done
-        for _ in range(_ROUNDS if residual_of is None else 1):
+        before, brightest = done, 0.0
+        for _ in range(_ROUNDS):
             highest = _highest(residual, task)
             if highest > _DIVERGED * lowest:
                 raise ImagingFailed(
@@ -154,7 +173,8 @@ def clean(
             )
             mask |= grow(seeds, reach)
             inside = float(np.abs(residual[mask]).max(initial=0.0))
-            deep = _DEEPER * threshold
+            brightest = max(brightest, inside)
+            deep = max(_DEEPER * threshold, _DEPTH * (inside if residual_of is None else brightest))
             if inside <= _ENOUGH * deep or done >= task.niter:
                 break
             minor = minor_cycle(
@@ -162,18 +182,17 @@ def clean(
                 point.psf,
                 mask,
                 gain=_GAIN,
-                down_to_jy=max(deep, _DEPTH * inside),
+                down_to_jy=deep,
                 most_iterations=min(task.niter - done, _MOST_ITERATIONS),
             )
             model[minor.rows, minor.columns] += minor.flux_jy
             done += minor.n_iterations
-            if residual_of is None:
-                take_components_out(residual, point.psf, minor.rows, minor.columns, minor.flux_jy)
-        if done == before:
-            break
-        if residual_of is not None:
-            residual = residual_of(model)
+            take_components_out(residual, point.psf, minor.rows, minor.columns, minor.flux_jy)
         report_progress(f"{done} iterations, residual {1e3 * _highest(residual, task):.3g} mJy")
+        trusted = brightest <= _TRUSTED * task.noise_jy
+        if done == before or residual_of is None or trusted:
+            break
+        residual = residual_of(model)
     return Cleaned(model, residual, done)
 
 

@@ -25,6 +25,7 @@ from contimg_resources.point_sources import direction_cosines
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
+Values = Sequence[NDArray[np.complex64]]
 
 #: Beam and spectrum are computed for so many frequencies.
 _BINS = 96
@@ -41,8 +42,8 @@ class Band:
     ----------
     bins_hz : ndarray, shape (n_bins,)
         Mean frequencies, Hz.
-    bin_of_channel : ndarray of int16, shape (n_channels,)
-        The bin of each channel.
+    bin_of_channel : tuple of ndarray of int16, shape (n_columns,)
+        The bin of each averaged channel of each block.
     share : ndarray, shape (n_fields, n_bins)
         Share of the imaging weight; its sum is 1.
     frequency_hz : float
@@ -50,13 +51,13 @@ class Band:
     """
 
     bins_hz: Floats
-    bin_of_channel: NDArray[np.int16]
+    bin_of_channel: tuple[NDArray[np.int16], ...]
     share: Floats
     frequency_hz: float
 
 
 def band_of(weighting: Weighting) -> Band:
-    """Sort the channels into bins."""
+    """Sort the channels of all blocks into bins."""
     channels_hz = weighting.channels_hz
     # Bins follow the spectral windows' order, whatever it is.
     order = np.argsort(channels_hz, kind="stable")
@@ -68,7 +69,9 @@ def band_of(weighting: Weighting) -> Band:
         share[:, i] = weighting.field_channel_weight[:, group].sum(axis=1)
     return Band(
         bins_hz=np.array([channels_hz[group].mean() for group in groups]),
-        bin_of_channel=of_channel,
+        bin_of_channel=tuple(
+            np.split(of_channel, np.cumsum([w.shape[1] for w in weighting.weight])[:-1])
+        ),
         share=share / share.sum(),
         frequency_hz=weighting.frequency_hz,
     )
@@ -200,8 +203,8 @@ def with_spectra(
     variation: Variation,
     band: Band,
     seen: Visibilities,
-    weight: Singles,
-    left: NDArray[np.complex64],
+    weights: Sequence[Singles],
+    left: Values,
     dominant: NDArray[np.bool_],
     noise_jy: float,
 ) -> Variation:
@@ -215,9 +218,9 @@ def with_spectra(
         Imaging weights of fields and frequencies.
     seen : Visibilities
         Where the points are.
-    weight : ndarray of float32, shape (n,)
-        Imaging weights.
-    left : ndarray of complex64, shape (n,)
+    weights : sequence of ndarray of float32, shape (n_rows, n_columns)
+        Imaging weights of each block.
+    left : sequence of ndarray of complex64, same shapes
         Visibilities without all these sources.
     dominant : ndarray of bool, shape (n_sources,)
         Those to be measured.
@@ -240,18 +243,22 @@ def with_spectra(
     x_mean = (power * x[:, None]).sum(axis=0) / power.sum(axis=0)
     slope = (table * (x[:, None] - x_mean)).astype(np.float32)
     sums = np.zeros((_HEAPS, 2, len(measured)), np.float64)
-    _turn(
-        left,
-        seen.uvw,
-        weight,
-        seen.field_ids,
-        band.bin_of_channel[seen.channel_ids],
-        np.ascontiguousarray(variation.cosines[measured].T.astype(np.float32)),
-        np.ascontiguousarray(table),
-        slope,
-        sums,
-    )
-    total = float(weight.sum(dtype=np.float64))
+    for block, known, weight, bins in zip(
+        seen.blocks, left, weights, band.bin_of_channel, strict=True
+    ):
+        _turn(
+            known,
+            block.uvw_m,
+            (block.channels_hz / speed_of_light).astype(np.float32),
+            weight,
+            block.field_ids,
+            bins,
+            np.ascontiguousarray(variation.cosines[measured].T),
+            np.ascontiguousarray(table),
+            slope,
+            sums,
+        )
+    total = sum(float(weight.sum(dtype=np.float64)) for weight in weights)
     brighter = sums[:, 0].sum(axis=0) / total / power.sum(axis=0)
     square = np.einsum("fb,fbs->s", band.share, slope.astype(np.float64) ** 2)
     steeper = sums[:, 1].sum(axis=0) / total / square
@@ -265,18 +272,14 @@ def with_spectra(
 
 
 def take_out(
-    values: NDArray[np.complex64],
-    seen: Visibilities,
-    band: Band,
-    cosines: Floats,
-    table_jy: Singles,
+    values: Values, seen: Visibilities, band: Band, cosines: Floats, table_jy: Singles
 ) -> None:
     """Subtract sources from visibilities in memory, in place.
 
     Parameters
     ----------
-    values : ndarray of complex64, shape (n,)
-        Visibilities, Jy.
+    values : sequence of ndarray of complex64, shape (n_rows, n_columns)
+        Visibilities of each block, Jy.
     seen : Visibilities
         Where they are.
     band : Band
@@ -286,10 +289,17 @@ def take_out(
     table_jy : ndarray of float32, shape (n_fields, n_bins, n_sources)
         Apparent fluxes, Jy.
     """
-    _subtract_points(
-        values, seen.uvw, seen.field_ids, band.bin_of_channel[seen.channel_ids],
-        np.ascontiguousarray(cosines.T.astype(np.float32)), table_jy,
-    )  # fmt: skip
+    for block, known, bins in zip(seen.blocks, values, band.bin_of_channel, strict=True):
+        _subtract_points(
+            known,
+            block.uvw_m,
+            (block.channels_hz / speed_of_light).astype(np.float32),
+            block.weight,
+            block.field_ids,
+            bins,
+            np.ascontiguousarray(cosines.T),
+            table_jy,
+        )
 
 
 #: Sums over points are made in so many heaps at once.
@@ -311,65 +321,30 @@ _S = (
 @compiled(parallel=True)
 def _subtract_points(
     values: NDArray[np.complex64],
-    uvw: Floats,
-    field_ids: NDArray[np.int16],
-    bins: NDArray[np.int16],
-    cosines: Singles,
-    table_jy: Singles,
-) -> None:
-    n_sources = cosines.shape[1]
-    east, north, toward = cosines[0], cosines[1], cosines[2]
-    for i in spread(len(values)):
-        u, v, w = np.float32(uvw[i, 0]), np.float32(uvw[i, 1]), np.float32(uvw[i, 2])
-        flux = table_jy[field_ids[i], bins[i]]
-        real, imaginary = np.float32(0.0), np.float32(0.0)
-        for s in range(n_sources):
-            turns = u * east[s] + v * north[s] + w * toward[s]
-            x = turns - np.rint(turns)
-            q = x * x
-            c = _C[7]
-            d = _S[7]
-            c = c * q + _C[6]
-            d = d * q + _S[6]
-            c = c * q + _C[5]
-            d = d * q + _S[5]
-            c = c * q + _C[4]
-            d = d * q + _S[4]
-            c = c * q + _C[3]
-            d = d * q + _S[3]
-            c = c * q + _C[2]
-            d = d * q + _S[2]
-            c = c * q + _C[1]
-            d = d * q + _S[1]
-            c = c * q + _C[0]
-            d = d * q + _S[0]
-            real += flux[s] * c
-            imaginary += flux[s] * (x * d)
-        values[i] -= np.complex64(complex(real, imaginary))
-
-
-@compiled(parallel=True)
-def _turn(
-    left: NDArray[np.complex64],
-    uvw: Floats,
+    uvw_m: Floats,
+    scale: Singles,
     weight: Singles,
     field_ids: NDArray[np.int16],
     bins: NDArray[np.int16],
-    cosines: Singles,
-    flux: Singles,
-    slope: Singles,
-    sums: Floats,
+    cosines: Floats,
+    table_jy: Singles,
 ) -> None:
-    n_heaps, n, n_sources = len(sums), len(left), cosines.shape[1]
-    east, north, toward = cosines[0], cosines[1], cosines[2]
-    for heap in spread(n_heaps):
-        brighter, steeper = np.zeros(n_sources, np.float64), np.zeros(n_sources, np.float64)
-        for i in range(heap * n // n_heaps, (heap + 1) * n // n_heaps):
-            u, v, w = np.float32(uvw[i, 0]), np.float32(uvw[i, 1]), np.float32(uvw[i, 2])
-            real, imaginary = weight[i] * left[i].real, weight[i] * left[i].imag
-            f, g = flux[field_ids[i], bins[i]], slope[field_ids[i], bins[i]]
+    n_sources = cosines.shape[1]
+    for i in spread(len(values)):
+        path = np.empty(n_sources, np.float32)
+        for s in range(n_sources):
+            path[s] = (
+                uvw_m[i, 0] * cosines[0, s]
+                + uvw_m[i, 1] * cosines[1, s]
+                + uvw_m[i, 2] * cosines[2, s]
+            )
+        for k in range(len(scale)):
+            if weight[i, k] == 0:
+                continue
+            flux = table_jy[field_ids[i], bins[k]]
+            real, imaginary = np.float32(0.0), np.float32(0.0)
             for s in range(n_sources):
-                turns = u * east[s] + v * north[s] + w * toward[s]
+                turns = path[s] * scale[k]
                 x = turns - np.rint(turns)
                 q = x * x
                 c = _C[7]
@@ -388,10 +363,65 @@ def _turn(
                 d = d * q + _S[1]
                 c = c * q + _C[0]
                 d = d * q + _S[0]
-                toward_us = real * c + imaginary * (x * d)
-                brighter[s] += f[s] * toward_us
-                steeper[s] += g[s] * toward_us
-        sums[heap, 0], sums[heap, 1] = brighter, steeper
+                real += flux[s] * c
+                imaginary += flux[s] * (x * d)
+            values[i, k] -= np.complex64(complex(real, imaginary))
+
+
+@compiled(parallel=True)
+def _turn(
+    left: NDArray[np.complex64],
+    uvw_m: Floats,
+    scale: Singles,
+    weight: Singles,
+    field_ids: NDArray[np.int16],
+    bins: NDArray[np.int16],
+    cosines: Floats,
+    flux: Singles,
+    slope: Singles,
+    sums: Floats,
+) -> None:
+    n_heaps, n, n_sources = len(sums), len(left), cosines.shape[1]
+    for heap in spread(n_heaps):
+        brighter, steeper = np.zeros(n_sources, np.float64), np.zeros(n_sources, np.float64)
+        path = np.empty(n_sources, np.float32)
+        for i in range(heap * n // n_heaps, (heap + 1) * n // n_heaps):
+            for s in range(n_sources):
+                path[s] = (
+                    uvw_m[i, 0] * cosines[0, s]
+                    + uvw_m[i, 1] * cosines[1, s]
+                    + uvw_m[i, 2] * cosines[2, s]
+                )
+            for k in range(len(scale)):
+                if weight[i, k] == 0:
+                    continue
+                real, imaginary = weight[i, k] * left[i, k].real, weight[i, k] * left[i, k].imag
+                f, g = flux[field_ids[i], bins[k]], slope[field_ids[i], bins[k]]
+                for s in range(n_sources):
+                    turns = path[s] * scale[k]
+                    x = turns - np.rint(turns)
+                    q = x * x
+                    c = _C[7]
+                    d = _S[7]
+                    c = c * q + _C[6]
+                    d = d * q + _S[6]
+                    c = c * q + _C[5]
+                    d = d * q + _S[5]
+                    c = c * q + _C[4]
+                    d = d * q + _S[4]
+                    c = c * q + _C[3]
+                    d = d * q + _S[3]
+                    c = c * q + _C[2]
+                    d = d * q + _S[2]
+                    c = c * q + _C[1]
+                    d = d * q + _S[1]
+                    c = c * q + _C[0]
+                    d = d * q + _S[0]
+                    toward_us = real * c + imaginary * (x * d)
+                    brighter[s] += f[s] * toward_us
+                    steeper[s] += g[s] * toward_us
+        sums[heap, 0] += brighter
+        sums[heap, 1] += steeper
 
 
 def write_steady_copy(ms: Path, copy: Path, variation: Variation) -> None:

@@ -32,20 +32,20 @@ class FastEngine:
         ImagingFailed
             If CLEAN diverges or the image isn't finite.
         """
-        gridder = Gridder(task.seen.uvw, task.weighting.weight)
+        gridder = Gridder(task.seen.blocks, task.weighting.weight)
         bright = bright_sources(task, gridder)
         values = task.seen.values if bright is None else bright.values
         # What is left without bright sources is hardly more than noise.
         gridder.accuracy = EXACT if bright is None else ROUGH
         grid = task.grid
-        point = PointSpread.of(gridder.psf(grid), grid)
+        point = PointSpread.of(gridder, grid, wide=bright is None)
         report_progress(f"CLEAN down to {1e3 * task.threshold_jy:.3g} mJy/beam", 0.5)
         cleaned = clean(
             task,
             grid,
             point,
             gridder.dirty(values, grid),
-            lambda model: gridder.dirty(values - gridder.values_of(model, grid), grid),
+            lambda model: gridder.dirty(gridder.left(values, model, grid), grid),
             task.threshold_jy,
             _MAJOR_CYCLES,
         )
@@ -53,7 +53,9 @@ class FastEngine:
         restore_model(image, cleaned.model, point)
         if bright is not None:
             _restore_bright(image, bright, grid, point)
-        return RawImages(image, cleaned.residual, point.psf, point.beam, cleaned.n_iterations)
+        return RawImages(
+            image, cleaned.residual, point.middle(grid.size), point.beam, cleaned.n_iterations
+        )
 
 
 def _restore_bright(

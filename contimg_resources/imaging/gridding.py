@@ -4,14 +4,17 @@ Belongs here: dirty images, point-spread functions, and the visibilities of a mo
 Doesn't: CLEAN, weights.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy.constants import speed_of_light
 
 from contimg_resources.compiling import n_cores
 from contimg_resources.imaging.model import ImageGrid
+from contimg_resources.imaging.visibilities import Block
 
-Floats = NDArray[np.float64]
+Values = Sequence[NDArray[np.complex64]]
 Singles = NDArray[np.float32]
 
 #: Error of the gridder relative to the image's rms: of exact images, and of those in which bright
@@ -21,14 +24,14 @@ ROUGH = 1e-3
 
 
 class Gridder:
-    """Grids and degrids one set of weighted points.
+    """Grids and degrids weighted visibilities.
 
     Parameters
     ----------
-    uvw : ndarray, shape (n, 3)
-        Baselines, wavelengths.
-    weight : ndarray of float32, shape (n,)
-        Imaging weights.
+    blocks : sequence of Block
+        Where they are.
+    weights : sequence of ndarray of float32, shape (n_rows, n_columns)
+        Imaging weights of each block; without weight there is no visibility.
 
     Attributes
     ----------
@@ -43,13 +46,20 @@ class Gridder:
     divides by n: a pixel of a dirty image is the flux density of a point there.
     """
 
-    def __init__(self, uvw: Floats, weight: Singles) -> None:
+    def __init__(self, blocks: Sequence[Block], weights: Sequence[Singles]) -> None:
         self.accuracy = EXACT
-        self._uvw = np.column_stack([-uvw[:, 1], uvw[:, 0], uvw[:, 2]])
-        self._weight = weight[:, None]
-        self._total = float(weight.sum(dtype=np.float64))
+        self._parts = [
+            {
+                "uvw": np.column_stack([-b.uvw_m[:, 1], b.uvw_m[:, 0], b.uvw_m[:, 2]]),
+                "freq": b.channels_hz,
+                "mask": (weight > 0).view(np.uint8),
+            }
+            for b, weight in zip(blocks, weights, strict=True)
+        ]
+        self._weights = tuple(weights)
+        self._total = sum(float(w.sum(dtype=np.float64)) for w in weights)
 
-    def dirty(self, values: NDArray[np.complex64], grid: ImageGrid) -> Singles:
+    def dirty(self, values: Values, grid: ImageGrid) -> Singles:
         """Return the dirty image, Jy/beam, shape (size, size)."""
         return self._gridded(values, grid, w=True)
 
@@ -58,42 +68,45 @@ class Gridder:
 
         They are 0 where it matters, near the middle; far out they differ from source to source.
         """
-        return self._gridded(np.ones(len(self._weight), np.complex64), grid, w=False)
+        return self._gridded([np.ones(w.shape, np.complex64) for w in self._weights], grid, w=False)
 
-    def values_of(self, model: Singles, grid: ImageGrid) -> NDArray[np.complex64]:
-        """Return the visibilities (Jy) of a model, Jy/pixel, shape (n,)."""
+    def left(self, values: Values, model: Singles, grid: ImageGrid) -> Values:
+        """Return what is left of visibilities (Jy) without a model, Jy/pixel."""
         import ducc0
 
-        cell_rad = np.deg2rad(grid.cell_arcsec / 3600)
-        values = ducc0.wgridder.dirty2vis(
-            uvw=self._uvw,
-            freq=np.array([speed_of_light]),
-            dirty=model,
-            pixsize_x=cell_rad,
-            pixsize_y=cell_rad,
-            epsilon=self.accuracy,
-            do_wgridding=True,
-            divide_by_n=False,
-            nthreads=n_cores(),
+        return tuple(
+            known
+            - ducc0.wgridder.dirty2vis(
+                **part,
+                **self._how(grid),
+                dirty=model,
+                do_wgridding=True,
+            )
+            for known, part in zip(values, self._parts, strict=True)
         )
-        return np.asarray(values)[:, 0]
 
-    def _gridded(self, values: NDArray[np.complex64], grid: ImageGrid, *, w: bool) -> Singles:
+    def _gridded(self, values: Values, grid: ImageGrid, *, w: bool) -> Singles:
         import ducc0
 
+        image = np.zeros((grid.size, grid.size), np.float32)
+        for known, weight, part in zip(values, self._weights, self._parts, strict=True):
+            image += ducc0.wgridder.vis2dirty(
+                **part,
+                **self._how(grid),
+                vis=known,
+                wgt=weight,
+                npix_x=grid.size,
+                npix_y=grid.size,
+                do_wgridding=w,
+            )
+        return image / np.float32(self._total)
+
+    def _how(self, grid: ImageGrid) -> dict[str, Any]:
         cell_rad = np.deg2rad(grid.cell_arcsec / 3600)
-        image = ducc0.wgridder.vis2dirty(
-            uvw=self._uvw,
-            freq=np.array([speed_of_light]),
-            vis=values[:, None],
-            wgt=self._weight,
-            npix_x=grid.size,
-            npix_y=grid.size,
-            pixsize_x=cell_rad,
-            pixsize_y=cell_rad,
-            epsilon=self.accuracy,
-            do_wgridding=w,
-            divide_by_n=False,
-            nthreads=n_cores(),
-        )
-        return np.asarray(image / np.float32(self._total))
+        return {
+            "pixsize_x": cell_rad,
+            "pixsize_y": cell_rad,
+            "epsilon": self.accuracy,
+            "divide_by_n": False,
+            "nthreads": n_cores(),
+        }

@@ -72,7 +72,7 @@ class TcleanEngine:
         ImagingFailed
             If CLEAN diverges, also when it goes carefully.
         """
-        bright = bright_sources(task, Gridder(task.seen.uvw, task.weighting.weight))
+        bright = bright_sources(task, Gridder(task.seen.blocks, task.weighting.weight))
         if bright is None:
             return self._deconvolve(task)
         report_progress(f"taking the drift of {len(bright.variation.flux_jy)} sources out", 0.4)

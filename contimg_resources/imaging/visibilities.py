@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.constants import speed_of_light
 
 from contimg_resources.errors import ImagingFailed, UnreadableObservation
-from contimg_resources.imaging.averaging import Parts, average, parts_of_rows
+from contimg_resources.imaging.averaging import average, plan_averaging
 from contimg_resources.imaging.layout import Layout, Setup
 from contimg_resources.times import mjd_from_casa_seconds
 
@@ -24,29 +25,48 @@ Integers = NDArray[np.int64]
 _CHUNK = 16_000_000
 #: Rows from which the noise is measured, about.
 _NOISE_ROWS = 40_000
+#: Windows agree on a baseline to this, metres.
+_SAME_M = 1e-3
+
+
+@dataclass(frozen=True)
+class Block:
+    """Visibilities of some baselines, all at the same frequencies.
+
+    Parameters
+    ----------
+    uvw_m : ndarray, shape (n_rows, 3)
+        Baselines, metres: one for each moment and pair of antennas.
+    field_ids : ndarray of int16, shape (n_rows,)
+        Row of the FIELD table.
+    channels_hz : ndarray, shape (n_columns,)
+        Mean frequencies of averaged channels, Hz, ascending.
+    values : ndarray of complex64, shape (n_rows, n_columns)
+        Stokes I, Jy; 0 without weight.
+    weight : ndarray of float32, shape (n_rows, n_columns)
+        Natural weight: sum over the averaged channels of the mean weight of the parallel hands
+        (1/Jy^2 as the MS has it); 0: there are no data.
+    variance : ndarray of float32, shape (n_rows,)
+        Variance of the real or imaginary part times weight, according to the weights: 1/2 for two
+        hands of equal weight.
+    """
+
+    uvw_m: Floats
+    field_ids: NDArray[np.int16]
+    channels_hz: Floats
+    values: NDArray[np.complex64]
+    weight: Singles
+    variance: Singles
 
 
 @dataclass(frozen=True)
 class Visibilities:
-    """The selected visibilities of a calibrated MS as points in the uv plane.
+    """The selected visibilities of a calibrated MS in memory.
 
     Parameters
     ----------
-    uvw : ndarray, shape (n, 3)
-        Baselines, wavelengths.
-    values : ndarray of complex64, shape (n,)
-        Stokes I, Jy.
-    weight : ndarray of float32, shape (n,)
-        Natural weight: sum over the averaged channels of the mean weight of the parallel hands
-        (1/Jy^2 as the MS has it).
-    variance : ndarray of float32, shape (n,)
-        Variance of the real or imaginary part according to the weights, Jy^2.
-    field_ids : ndarray of int16, shape (n,)
-        Row of the FIELD table.
-    channel_ids : ndarray of int16, shape (n,)
-        Channel nearest to the point's mean frequency, an index of `channels_hz`.
-    channels_hz : ndarray, shape (n_channels,)
-        Centres of all selected channels, Hz.
+    blocks : tuple of Block
+        Long and short baselines, which are averaged over less and more channels.
     bandwidth_hz : float
         From the lower edge of the lowest channel to the upper edge of the highest, Hz.
     noise_scale : float
@@ -63,13 +83,7 @@ class Visibilities:
         What the calibrated MS says about its origin.
     """
 
-    uvw: Floats
-    values: NDArray[np.complex64]
-    weight: Singles
-    variance: Singles
-    field_ids: NDArray[np.int16]
-    channel_ids: NDArray[np.int16]
-    channels_hz: Floats
+    blocks: tuple[Block, ...]
     bandwidth_hz: float
     noise_scale: float
     telescope: str
@@ -80,14 +94,30 @@ class Visibilities:
     origin: dict[str, Any]
 
     @property
+    def values(self) -> tuple[NDArray[np.complex64], ...]:
+        """Stokes I of each block, Jy."""
+        return tuple(b.values for b in self.blocks)
+
+    @property
+    def channels_hz(self) -> Floats:
+        """Frequencies of all blocks, one after the other, Hz."""
+        return np.concatenate([b.channels_hz for b in self.blocks])
+
+    @property
     def w_extent_wavelengths(self) -> float:
         """Largest abs(w), wavelengths."""
-        return float(np.abs(self.uvw[:, 2]).max())
+        return (
+            max(float(np.abs(b.uvw_m[:, 2]).max() * b.channels_hz.max()) for b in self.blocks)
+            / speed_of_light
+        )
 
     @property
     def shortest_fringe_rad(self) -> float:
         """Fringe of the largest abs(u) or abs(v), radians."""
-        return 1.0 / max(1.0, float(np.abs(self.uvw[:, :2]).max()))
+        longest = max(
+            float(np.abs(b.uvw_m[:, :2]).max() * b.channels_hz.max()) for b in self.blocks
+        )
+        return 1.0 / max(1.0, longest / speed_of_light)
 
 
 def read_visibilities(layout: Layout, half_width_rad: float) -> Visibilities:
@@ -122,51 +152,21 @@ def _read(layout: Layout, half_width_rad: float) -> Visibilities:
     table = casatools.table()
     table.open(str(layout.ms))
     try:
-        uvw_m = np.ascontiguousarray(table.getcol("UVW").T[layout.rows])
-        n_parts = parts_of_rows(layout, uvw_m, half_width_rad)
-        found = _Found(layout, uvw_m, n_parts)
+        found = Gathering(layout, Moments.read(table, layout), half_width_rad)
         # CASA reads with one core; the other one averages what was read before.
         with ThreadPoolExecutor(max_workers=1) as other:
             waiting: Future[None] | None = None
             for setups, rows in _alike(layout):
                 for chosen in _chunks(rows, setups[0]):
-                    cells = _Cells.read(table, layout.rows[chosen])
+                    cells = Cells.read(table, layout.rows[chosen])
                     if waiting is not None:
                         waiting.result()
-                    waiting = other.submit(found.add, cells, setups, chosen)
+                    waiting = other.submit(found.add, cells, setups[0], chosen)
             if waiting is not None:
                 waiting.result()
     finally:
         table.close()
-    if found.n_not_finite:
-        raise ImagingFailed(
-            f"{layout.ms}: {found.n_not_finite} of its unflagged values are not finite",
-            path=str(layout.ms),
-        )
-    points = found.points()
-    if not len(points.weight):
-        raise ImagingFailed(f"{layout.ms}: all selected data are flagged", path=str(layout.ms))
-    edges_hz = np.concatenate(
-        [np.concatenate([s.channels_hz - s.widths_hz / 2, s.channels_hz + s.widths_hz / 2])
-         for s in layout.setups]
-    )  # fmt: skip
-    return Visibilities(
-        uvw=points.uvw,
-        values=points.values,
-        weight=points.weight,
-        variance=points.variance,
-        field_ids=points.field_ids,
-        channel_ids=points.channel_ids,
-        channels_hz=layout.channels_hz,
-        bandwidth_hz=float(np.ptp(edges_hz)),
-        noise_scale=found.noise_scale(),
-        telescope=layout.telescope,
-        phase_center_deg=layout.phase_center_deg,
-        pointings_deg=layout.pointings_deg,
-        start_mjd=mjd_from_casa_seconds(found.first_s),
-        end_mjd=mjd_from_casa_seconds(found.last_s),
-        origin=layout.origin,
-    )
+    return found.visibilities()
 
 
 def _alike(layout: Layout) -> Iterator[tuple[list[Setup], Integers]]:
@@ -184,45 +184,133 @@ def _chunks(rows: Integers, setup: Setup) -> list[Integers]:
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
-class _Found:
-    """Gathers points chunk by chunk."""
+@dataclass(frozen=True)
+class Moments:
+    """Which rows of an MS are the same moment of the same baseline, in different windows.
 
-    def __init__(self, layout: Layout, uvw_m: Floats, n_parts: Integers) -> None:
-        self.layout = layout
-        self.uvw_m = uvw_m
-        self.n_parts = n_parts
-        self.first_s, self.last_s = np.inf, -np.inf
-        self.n_not_finite = 0
-        self._parts: list[Parts] = []
-        self._deviations: list[Floats] = []
-        counts = [len(s.channels_hz) for s in layout.setups]
-        starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
-        self._start = {s.id: int(i) for s, i in zip(layout.setups, starts, strict=True)}
+    Parameters
+    ----------
+    row : ndarray of int, shape (n,)
+        For each selected row of the MS, in which row here it goes.
+    uvw_m : ndarray, shape (n_rows, 3)
+        Baselines, metres.
+    field_ids : ndarray of int16, shape (n_rows,)
+        Fields.
+    """
 
-    def add(self, cells: "_Cells", setups: list[Setup], places: Integers) -> None:
-        """Average the rows at these places of the selection."""
-        setup = setups[0]
-        parts, not_finite, seen = average(
-            data=cells.data,
-            flag=cells.flag,
-            flag_row=cells.flag_row,
-            weight=cells.weight,
-            uvw_m=self.uvw_m[places],
-            field_ids=self.layout.field_ids[places],
-            n_parts=self.n_parts[places],
-            window=np.searchsorted([s.id for s in setups], self.layout.setup_ids[places]),
-            channels_hz=np.array([s.channels_hz for s in setups]),
-            first_channel=np.array([self._start[s.id] for s in setups]),
-            channels=setup.channels,
-            hands=np.array(setup.hands),
+    row: Integers
+    uvw_m: Floats
+    field_ids: NDArray[np.int16]
+
+    @classmethod
+    def read(cls, table: Any, layout: Layout) -> "Moments":
+        """Read them from an open MS."""
+        time_s, first, second = (
+            table.getcol(name)[layout.rows] for name in ("TIME", "ANTENNA1", "ANTENNA2")
         )
-        self._parts.append(parts)
-        self.n_not_finite += not_finite
+        uvw_m = np.ascontiguousarray(table.getcol("UVW").T[layout.rows])
+        return cls.of(time_s, first, second, uvw_m, layout)
+
+    @classmethod
+    def of(
+        cls, time_s: Floats, first: Integers, second: Integers, uvw_m: Floats, layout: Layout
+    ) -> "Moments":
+        """Find them; where windows disagree on a baseline every row stays for itself.
+
+        Parameters
+        ----------
+        time_s : ndarray, shape (n,)
+            Of each selected row, seconds.
+        first, second : ndarray of int, shape (n,)
+            Antennas.
+        uvw_m : ndarray, shape (n, 3)
+            Baselines, metres.
+        layout : Layout
+            Their setups and fields.
+        """
+        n, fields = len(time_s), layout.field_ids
+        parts = [np.flatnonzero(layout.setup_ids == s.id) for s in layout.setups]
+        row = np.empty(n, np.int64)
+        if all(
+            len(part) == len(parts[0])
+            and all(np.array_equal(c[part], c[parts[0]]) for c in (time_s, first, second, fields))
+            for part in parts
+        ):
+            for part in parts:
+                row[part] = np.arange(len(part))
+        else:
+            keys = np.column_stack([time_s, first, second, fields])
+            _, row = np.unique(keys, axis=0, return_inverse=True)
+            row = row.ravel()
+        _, place = np.unique(row, return_index=True)
+        once = all(len(np.unique(row[part])) == len(part) for part in parts)
+        if not once or not np.allclose(uvw_m, uvw_m[place][row], rtol=0, atol=_SAME_M):
+            row = place = np.arange(n)
+        return cls(row, uvw_m[place], fields[place].astype(np.int16))
+
+
+class Gathering:
+    """Gathers visibilities chunk by chunk.
+
+    Parameters
+    ----------
+    layout : Layout
+        What is selected.
+    moments : Moments
+        Where its rows go.
+    half_width_rad : float
+        See `read_visibilities`.
+    """
+
+    def __init__(self, layout: Layout, moments: Moments, half_width_rad: float) -> None:
+        self.layout = layout
+        self.moments = moments
+        self._plans = plan_averaging(layout, moments.uvw_m, half_width_rad)
+        self._block = np.empty(len(moments.uvw_m), np.int64)
+        self._place = np.empty(len(moments.uvw_m), np.int64)
+        for number, plan in enumerate(self._plans):
+            self._block[plan.rows] = number
+            self._place[plan.rows] = np.arange(len(plan.rows))
+        shapes = [(len(plan.rows), len(plan.columns_hz)) for plan in self._plans]
+        self._values = [np.zeros(shape, np.complex64) for shape in shapes]
+        self._weight = [np.zeros(shape, np.float32) for shape in shapes]
+        self._spread = np.zeros((len(moments.uvw_m), 2))
+        self._first_s, self._last_s = np.inf, -np.inf
+        self._n_not_finite = 0
+        self._deviations: list[Floats] = []
+        self._setup = np.searchsorted([s.id for s in layout.setups], layout.setup_ids)
+
+    def add(self, cells: "Cells", setup: Setup, places: Integers) -> None:
+        """Average the rows at these places of the selection, all of setups like this one."""
+        rows = self.moments.row[places]
+        sums = np.zeros((len(rows), 2))
+        not_finite = np.zeros(len(rows), np.int64)
+        for number, plan in enumerate(self._plans):
+            average(
+                np.flatnonzero(self._block[rows] == number),
+                self._place[rows],
+                self._setup[places],
+                cells.data,
+                cells.flag,
+                cells.flag_row,
+                cells.weight,
+                setup.channels,
+                np.array(setup.hands),
+                plan.parts,
+                plan.columns,
+                self._values[number],
+                self._weight[number],
+                sums,
+                not_finite,
+            )
+        seen = sums[:, 1] > 0
+        np.add.at(self._spread, rows, sums)
+        self._n_not_finite += int(not_finite.sum())
         if not seen.any():
             return
         time_s, half_s = cells.time_s[seen], 0.5 * cells.interval_s[seen]
-        self.first_s = min(self.first_s, float((time_s - half_s).min()))
-        self.last_s = max(self.last_s, float((time_s + half_s).max()))
+        self._first_s = min(self._first_s, float((time_s - half_s).min()))
+        self._last_s = max(self._last_s, float((time_s + half_s).max()))
         some = np.flatnonzero(seen)[:: max(1, len(self.layout.rows) // _NOISE_ROWS)]
         weight = cells.weight[some]
         self._deviations.append(
@@ -233,11 +321,57 @@ class _Found:
             )
         )
 
-    def points(self) -> Parts:
-        """Return all points that have weight."""
-        return Parts.together(self._parts)
+    def visibilities(self) -> Visibilities:
+        """Return what was gathered.
 
-    def noise_scale(self) -> float:
+        Raises
+        ------
+        ImagingFailed
+            If everything is flagged, unflagged values are not finite, or their noise can't be
+            measured.
+        """
+        layout = self.layout
+        if self._n_not_finite:
+            raise ImagingFailed(
+                f"{layout.ms}: {self._n_not_finite} of its unflagged values are not finite",
+                path=str(layout.ms),
+            )
+        known = self._spread[:, 1] > 0
+        if not known.any():
+            raise ImagingFailed(f"{layout.ms}: all selected data are flagged", path=str(layout.ms))
+        variance = np.zeros(len(known), np.float32)
+        variance[known] = self._spread[known, 0] / self._spread[known, 1]
+        edges_hz = np.concatenate(
+            [
+                np.concatenate([s.channels_hz - s.widths_hz / 2, s.channels_hz + s.widths_hz / 2])
+                for s in layout.setups
+            ]
+        )
+        return Visibilities(
+            blocks=tuple(
+                Block(
+                    uvw_m=self.moments.uvw_m[plan.rows],
+                    field_ids=self.moments.field_ids[plan.rows],
+                    channels_hz=plan.columns_hz,
+                    values=values,
+                    weight=weight,
+                    variance=variance[plan.rows],
+                )
+                for plan, values, weight in zip(
+                    self._plans, self._values, self._weight, strict=True
+                )
+            ),
+            bandwidth_hz=float(np.ptp(edges_hz)),
+            noise_scale=self._noise_scale(),
+            telescope=layout.telescope,
+            phase_center_deg=layout.phase_center_deg,
+            pointings_deg=layout.pointings_deg,
+            start_mjd=mjd_from_casa_seconds(self._first_s),
+            end_mjd=mjd_from_casa_seconds(self._last_s),
+            origin=layout.origin,
+        )
+
+    def _noise_scale(self) -> float:
         """Return the noise over what the weights claim."""
         scale = 1.4826 * float(np.median(np.abs(np.concatenate(self._deviations))))
         if not np.isfinite(scale) or scale <= 0:
@@ -250,8 +384,20 @@ class _Found:
 
 
 @dataclass(frozen=True)
-class _Cells:
-    """Columns of some rows of an open table; arrays have the row first."""
+class Cells:
+    """Some rows of an MS.
+
+    Parameters
+    ----------
+    data, flag : ndarray, shape (n, n_channels, n_correlations)
+        Visibilities, Jy, and their flags.
+    flag_row : ndarray of bool, shape (n,)
+        Flags of whole rows.
+    weight : ndarray of float32, shape (n, 1 or n_channels, n_correlations)
+        Weights.
+    time_s, interval_s : ndarray, shape (n,)
+        Middle (MJD in seconds) and length.
+    """
 
     data: NDArray[np.complex64]
     flag: NDArray[np.bool_]
@@ -261,7 +407,8 @@ class _Cells:
     interval_s: Floats
 
     @classmethod
-    def read(cls, table: Any, rows: Integers) -> "_Cells":
+    def read(cls, table: Any, rows: Integers) -> "Cells":
+        """Read some rows of an open table."""
         contiguous = bool(rows[-1] - rows[0] + 1 == len(rows))
         part = table if contiguous else table.selectrows(rows.tolist())
         first, n = (int(rows[0]), len(rows)) if contiguous else (0, -1)

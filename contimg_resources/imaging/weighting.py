@@ -3,13 +3,15 @@
 Belongs here: sums over weighted uv points. Doesn't: reading them, or values of visibilities.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.constants import speed_of_light
 
 from contimg_resources.compiling import compiled, n_cores, spread
-from contimg_resources.imaging.visibilities import Visibilities
+from contimg_resources.imaging.visibilities import Block, Visibilities
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -26,8 +28,8 @@ class Weighting:
 
     Parameters
     ----------
-    weight : ndarray of float32, shape (n,)
-        Imaging weight of each point.
+    weight : tuple of ndarray of float32, shape (n_rows, n_columns)
+        Imaging weight of each visibility of each block.
     noise_jy : float
         Thermal noise of the dirty image (Stokes I), Jy/beam.
     psf : ndarray, shape (n, n)
@@ -37,10 +39,10 @@ class Weighting:
     field_channel_weight : ndarray, shape (n_fields, n_channels)
         Sum of the imaging weights for each field and channel.
     channels_hz : ndarray, shape (n_channels,)
-        Channel centres of all windows one after the other, Hz.
+        Frequencies of the columns of all blocks one after the other, Hz.
     """
 
-    weight: Singles
+    weight: tuple[Singles, ...]
     noise_jy: float
     psf: Floats
     psf_cell_arcsec: float
@@ -86,31 +88,23 @@ def briggs(
     CASA takes whole numbers k of cells such that u is in [k, k + 1), not the nearest ones: with 24
     stations that makes 3 % in the beam.
     """
-    uvw, natural = visibilities.uvw, visibilities.weight
-    density, inside = _counted(uvw, natural, field_of_view_rad, size)
+    blocks = visibilities.blocks
+    density, inside = _counted(blocks, [b.weight for b in blocks], field_of_view_rad, size)
     share = float((density**2).sum()) / (2.0 * inside)
     f_squared = (5.0 * 10.0**-robust) ** 2 / share
-    weight = np.empty_like(natural)
-    _weigh(uvw, natural, density, field_of_view_rad, f_squared, weight)
-    uv_plane, total = _counted(uvw, weight, field_of_view_rad, size)
-    n_fields, n_channels = len(visibilities.pointings_deg), len(visibilities.channels_hz)
-    sums = np.zeros((_heaps(), n_fields, n_channels))
-    squares = np.zeros(_heaps())
-    _sum_up(
-        weight,
-        visibilities.variance,
-        visibilities.field_ids,
-        visibilities.channel_ids,
-        sums,
-        squares,
-    )
+    weights = tuple(_weighed(b, density, field_of_view_rad, f_squared) for b in blocks)
+    uv_plane, total = _counted(blocks, weights, field_of_view_rad, size)
+    summed = [
+        _summed_up(b, weight, len(visibilities.pointings_deg))
+        for b, weight in zip(blocks, weights, strict=True)
+    ]
     psf, cells = _middle_of_psf(uv_plane)
     return Weighting(
-        weight=weight,
-        noise_jy=visibilities.noise_scale * float(np.sqrt(squares.sum())) / total,
+        weight=weights,
+        noise_jy=visibilities.noise_scale * float(np.sqrt(sum(s for _, s in summed))) / total,
         psf=psf,
         psf_cell_arcsec=float(np.rad2deg(field_of_view_rad) * 3600 / cells),
-        field_channel_weight=sums.sum(axis=0),
+        field_channel_weight=np.concatenate([s for s, _ in summed], axis=1),
         channels_hz=visibilities.channels_hz,
     )
 
@@ -119,52 +113,74 @@ def _heaps() -> int:
     return min(_MOST_HEAPS, n_cores())
 
 
-def _counted(uvw: Floats, weight: Singles, width_rad: float, size: int) -> tuple[Floats, float]:
+def _counted(
+    blocks: Sequence[Block], weights: Sequence[Singles], width_rad: float, size: int
+) -> tuple[Floats, float]:
     """Return weights summed in uv cells at +uv and -uv, and the sum of those inside."""
     heaps = np.zeros((_heaps(), size, size))
-    _count(uvw, weight, width_rad, heaps)
+    for b, weight in zip(blocks, weights, strict=True):
+        _count(b.uvw_m, b.channels_hz * (width_rad / speed_of_light), weight, heaps)
     once = heaps.sum(axis=0)
     # With u in [k, k + 1) -u lies in [-k - 1, -k): opposite the middle, between two cells.
     return once + once[::-1, ::-1], float(once.sum())
 
 
+def _weighed(block: Block, density: Floats, width_rad: float, f_squared: float) -> Singles:
+    weight = np.zeros_like(block.weight)
+    scale = block.channels_hz * (width_rad / speed_of_light)
+    _weigh(block.uvw_m, scale, block.weight, density, f_squared, weight)
+    return weight
+
+
+def _summed_up(block: Block, weight: Singles, n_fields: int) -> tuple[Floats, float]:
+    """Return the weight of each field and channel, and the sum of weight^2 times variance."""
+    sums, squares = np.zeros((_heaps(), n_fields, weight.shape[1])), np.zeros(_heaps())
+    _sum_up(weight, block.weight, block.variance, block.field_ids, sums, squares)
+    return sums.sum(axis=0), float(squares.sum())
+
+
 @compiled(parallel=True)
-def _count(uvw: Floats, weight: Singles, width_rad: float, heaps: Floats) -> None:
+def _count(uvw: Floats, scale: Floats, weight: Singles, heaps: Floats) -> None:
     n_heaps, size = heaps.shape[0], heaps.shape[1]
     half = size // 2
     n = len(weight)
     for heap in spread(n_heaps):
         for i in range(heap * n // n_heaps, (heap + 1) * n // n_heaps):
-            column = int(np.floor(uvw[i, 0] * width_rad)) + half
-            row = int(np.floor(uvw[i, 1] * width_rad)) + half
-            if 0 < column < size and 0 < row < size:
-                heaps[heap, row, column] += weight[i]
+            for c in range(len(scale)):
+                if weight[i, c] == 0:
+                    continue
+                column = int(np.floor(uvw[i, 0] * scale[c])) + half
+                row = int(np.floor(uvw[i, 1] * scale[c])) + half
+                if 0 < column < size and 0 < row < size:
+                    heaps[heap, row, column] += weight[i, c]
 
 
 @compiled(parallel=True)
 def _weigh(
     uvw: Floats,
+    scale: Floats,
     natural: Singles,
     density: Floats,
-    width_rad: float,
     f_squared: float,
     weight: Singles,
 ) -> None:
     size, half = len(density), len(density) // 2
     for i in spread(len(natural)):
-        column = int(np.floor(uvw[i, 0] * width_rad)) + half
-        row = int(np.floor(uvw[i, 1] * width_rad)) + half
-        weight[i] = 0.0
-        if 0 < column < size and 0 < row < size:
-            weight[i] = natural[i] / (1.0 + density[row, column] * f_squared)
+        for c in range(len(scale)):
+            if natural[i, c] == 0:
+                continue
+            column = int(np.floor(uvw[i, 0] * scale[c])) + half
+            row = int(np.floor(uvw[i, 1] * scale[c])) + half
+            if 0 < column < size and 0 < row < size:
+                weight[i, c] = natural[i, c] / (1.0 + density[row, column] * f_squared)
 
 
 @compiled(parallel=True)
 def _sum_up(
     weight: Singles,
+    natural: Singles,
     variance: Singles,
     field_ids: NDArray[np.int16],
-    channel_ids: NDArray[np.int16],
     sums: Floats,
     squares: Floats,
 ) -> None:
@@ -172,8 +188,10 @@ def _sum_up(
     for heap in spread(n_heaps):
         square = 0.0
         for i in range(heap * n // n_heaps, (heap + 1) * n // n_heaps):
-            sums[heap, field_ids[i], channel_ids[i]] += weight[i]
-            square += float(weight[i]) ** 2 * variance[i]
+            for c in range(weight.shape[1]):
+                if weight[i, c] > 0:
+                    sums[heap, field_ids[i], c] += weight[i, c]
+                    square += float(weight[i, c]) ** 2 * variance[i] / natural[i, c]
         squares[heap] = square
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.constants import speed_of_light
 from scipy.ndimage import gaussian_filter
 
 from contimg_resources.errors import ConfigurationError, ImagingFailed
@@ -28,7 +29,7 @@ from contimg_resources.imaging.model import Beam, ImageGrid
 from contimg_resources.imaging.png import THUMBNAIL_BYTES, thumbnail_png
 from contimg_resources.imaging.sources import find_sources
 from contimg_resources.imaging.statistics import inner_half, local_rms, mad_rms
-from contimg_resources.imaging.visibilities import Visibilities
+from contimg_resources.imaging.visibilities import Block, Visibilities
 from contimg_resources.imaging.weighting import briggs
 from contimg_resources.instrument.primary_beam import airy_power
 
@@ -202,15 +203,19 @@ def test_an_unknown_telescope_needs_its_dish() -> None:
 
 
 def visibilities(n: int, seed: int = 1) -> Visibilities:
+    """Points one metre of baseline to a wavelength."""
     rng = np.random.default_rng(seed)
-    return Visibilities(
-        uvw=rng.normal(0, 400, (n, 3)),
-        values=np.zeros(n, np.complex64),
-        weight=rng.uniform(0.5, 2, n).astype(np.float32),
-        variance=np.full(n, 0.5, np.float32),
+    weight = rng.uniform(0.5, 2, (n, 1)).astype(np.float32)
+    block = Block(
+        uvw_m=rng.normal(0, 400, (n, 3)),
         field_ids=np.zeros(n, np.int16),
-        channel_ids=np.zeros(n, np.int16),
-        channels_hz=np.array([1.40e9]),
+        channels_hz=np.array([speed_of_light]),
+        values=np.zeros((n, 1), np.complex64),
+        weight=weight,
+        variance=0.5 * weight[:, 0],
+    )
+    return Visibilities(
+        blocks=(block,),
         bandwidth_hz=1e6,
         noise_scale=2.0,
         telescope="X",
@@ -224,7 +229,7 @@ def visibilities(n: int, seed: int = 1) -> Visibilities:
 
 def test_natural_weights_give_the_radiometer_noise() -> None:
     seen = visibilities(1000)
-    weight = seen.weight
+    weight = seen.blocks[0].weight
     expected = 2.0 * np.sqrt((weight.astype(float) ** 2 * 0.5).sum()) / weight.sum()
     assert briggs(seen, 2.0, 0.05, 256).noise_jy == pytest.approx(expected, rel=0.02)
 
@@ -260,10 +265,11 @@ def test_a_thumbnail_of_pure_noise_stays_small() -> None:
 def test_points_share_a_cell_as_they_do_in_casa() -> None:
     """u in [k, k + 1) belongs to cell k, and -u to cell -k - 1."""
     places = np.array([[10.4, 3.2, 0.0], [-10.9, -3.7, 0.0], [-20.2, 5.5, 0.0]])
-    seen = replace(visibilities(3), uvw=places, weight=np.ones(3, np.float32))
+    block = replace(visibilities(3).blocks[0], uvw_m=places, weight=np.ones((3, 1), np.float32))
+    seen = replace(visibilities(3), blocks=(block,))
     # The second point's conjugate lies in the first one's cell, so these two count for less.
-    together = briggs(seen, 0.0, 1.0, 64).weight
+    together = briggs(seen, 0.0, 1.0, 64).weight[0][:, 0]
     assert together == pytest.approx([1 / 31, 1 / 31, 1 / 16], rel=1e-5)
     places[1, 0] = -11.1
-    apart = briggs(replace(seen, uvw=places), 0.0, 1.0, 64).weight
+    apart = briggs(seen, 0.0, 1.0, 64).weight[0][:, 0]
     assert apart == pytest.approx([1 / 26] * 3, rel=1e-5)
