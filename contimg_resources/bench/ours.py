@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contimg_resources.bench.measure import Measured, measured
-from contimg_resources.calibration.apply import write_calibrated_ms
 from contimg_resources.calibration.apply_model import ApplyRequest
 from contimg_resources.calibration.memory import flag_rfi_in_memory, read_observed
 from contimg_resources.calibration.model import SolveRequest
 from contimg_resources.calibration.phasing import read_fields
 from contimg_resources.calibration.solving import solve_caltables
+from contimg_resources.imaging.handed_on import calibrate_for_imaging
 from contimg_resources.imaging.make import make_image
 from contimg_resources.imaging.model import ImageRequest
 
@@ -37,7 +37,7 @@ def apply_and_image(way: Way) -> Measured:
     """Time both steps, one after the other."""
 
     def work() -> None:
-        write_calibrated_ms(way.apply)
+        calibrate_for_imaging(way.apply)
         make_image(way.image)
 
     return measured(work)
@@ -45,7 +45,7 @@ def apply_and_image(way: Way) -> Measured:
 
 def apply_only(request: ApplyRequest) -> Measured:
     """Time the calibrated MS alone."""
-    return measured(lambda: write_calibrated_ms(request))
+    return measured(lambda: calibrate_for_imaging(request))
 
 
 def image_only(request: ImageRequest) -> Measured:

@@ -4,15 +4,14 @@ Belongs here: the one step from an MS that arrived to a calibrated MS of our own
 Doesn't: choosing the caltables (see the registry), solving, imaging.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from contimg_resources.calibration.apply_casa import apply_with_casa
 from contimg_resources.calibration.apply_fast import apply_in_memory
 from contimg_resources.calibration.apply_model import ApplyRequest, ApplyResult, Written
-from contimg_resources.calibration.memory import why_not
+from contimg_resources.calibration.memory import Observed, why_not
+from contimg_resources.calibration.origin import write_origin
 from contimg_resources.casa.progress import report_progress
 from contimg_resources.checksums import stat_signature
 from contimg_resources.directories import whole_directory
@@ -23,17 +22,19 @@ Engine = Callable[[ApplyRequest, Path, Sequence[int], frozenset[int]], Written]
 #: What may write the calibrated MS, by name.
 ENGINES: dict[str, Engine] = {"casa": apply_with_casa, "fast": apply_in_memory}
 
-#: Keyword of the calibrated MS that holds its origin as JSON.
-ORIGIN_KEYWORD = "CONTIMG_ORIGIN"
+#: Called with what an engine still has in memory and its MS, before that is put in its place.
+Also = Callable[[Observed, Path], None]
 
 
-def write_calibrated_ms(request: ApplyRequest) -> ApplyResult:
+def write_calibrated_ms(request: ApplyRequest, *, also: Also | None = None) -> ApplyResult:
     """Write a calibrated MS; call through `contimg_resources.casa.Casa.run`.
 
     Parameters
     ----------
     request : ApplyRequest
         What to do.
+    also : callable, optional
+        Given what an engine that works in memory still has, and the new MS, to write beside.
 
     Returns
     -------
@@ -60,6 +61,8 @@ def write_calibrated_ms(request: ApplyRequest) -> ApplyResult:
         engine = _engine(request)
         written = ENGINES[engine](request, partial, fields, named)
         _note_origin(partial, request, engine, written.phase_center_deg)
+        if also is not None and written.observed is not None:
+            also(written.observed, partial)
         if stat_signature(request.ms) != before:
             raise CasaError(
                 f"{request.ms} changed while it was read; its calibrated MS was thrown away",
@@ -75,19 +78,6 @@ def write_calibrated_ms(request: ApplyRequest) -> ApplyResult:
         applied_flagged_fraction=written.applied.fraction,
         flagged_fraction=written.final.fraction,
     )
-
-
-def read_origin(ms: Path) -> dict[str, Any]:
-    """Return what `write_calibrated_ms` noted in an MS; empty for any other. Needs CASA."""
-    import casatools
-
-    table = casatools.table()
-    table.open(str(ms))
-    try:
-        known = ORIGIN_KEYWORD in table.keywordnames()
-        return dict(json.loads(table.getkeyword(ORIGIN_KEYWORD))) if known else {}
-    finally:
-        table.close()
 
 
 def _check(request: ApplyRequest) -> None:
@@ -160,17 +150,14 @@ def _engine(request: ApplyRequest) -> str:
 def _note_origin(
     ms: Path, request: ApplyRequest, engine: str, center: tuple[float, float] | None
 ) -> None:
-    import casatools
-
-    table = casatools.table()
-    table.open(str(ms), nomodify=False)
-    origin = {
-        **request.provenance,
-        "input_ms": str(request.ms),
-        "caltables": [str(t.path) for t in sorted(request.tables, key=lambda t: t.order)],
-        "phase_center_deg": center,
-        "flag_rfi": request.flag_rfi,
-        "engine": engine,
-    }
-    table.putkeyword(ORIGIN_KEYWORD, json.dumps(origin))
-    table.close()
+    write_origin(
+        ms,
+        {
+            **request.provenance,
+            "input_ms": str(request.ms),
+            "caltables": [str(t.path) for t in sorted(request.tables, key=lambda t: t.order)],
+            "phase_center_deg": center,
+            "flag_rfi": request.flag_rfi,
+            "engine": engine,
+        },
+    )

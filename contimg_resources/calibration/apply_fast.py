@@ -93,4 +93,4 @@ def apply_in_memory(
     write_observed(
         observed, partial, None if center is None else to_frame_of_fields(request.ms, center)
     )
-    return Written(center, working, observed.rows.size, arrived, applied, final)
+    return Written(center, working, observed.rows.size, arrived, applied, final, observed)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from contimg_resources.calibration.callib import TableToApply
+from contimg_resources.calibration.memory import Observed
 from contimg_resources.calibration.rfi import FlagCount
 from contimg_resources.errors import CasaError, UnreadableObservation
 
@@ -106,6 +107,8 @@ class Written:
         Rows of the MS.
     arrived, applied, final : FlagCount
         Flags that came, after applying, and in the end.
+    observed : Observed, optional
+        What was written, where the engine has it in memory.
     """
 
     phase_center_deg: tuple[float, float] | None
@@ -114,6 +117,7 @@ class Written:
     arrived: FlagCount
     applied: FlagCount
     final: FlagCount
+    observed: Observed | None = None
 
 
 def refuse_useless(request: ApplyRequest, working: Collection[int], arrived: FlagCount) -> None:

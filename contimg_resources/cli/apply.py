@@ -52,8 +52,8 @@ def apply(
     Example: `contimg apply --ms /data/ms/5min/2025-10-06T12:36:09.ms --db
     pipeline/cal_registry.sqlite3`
     """
-    from contimg_resources.calibration.apply import write_calibrated_ms
     from contimg_resources.calibration.apply_model import ApplyRequest
+    from contimg_resources.imaging.handed_on import calibrate_for_imaging
     from contimg_resources.steps import Workshop
     from contimg_resources.steps.calibrating import origin_of, tables_to_apply
 
@@ -91,7 +91,7 @@ def apply(
             provenance=origin,
         )
         result = workshop.casa.run(
-            write_calibrated_ms, request, label=f"{observation.key}-apply", progress=say
+            calibrate_for_imaging, request, label=f"{observation.key}-apply", progress=say
         )
     if as_json:
         print_json({**jsonable(result), "tables": [t.path for t in tables], "origin": origin})

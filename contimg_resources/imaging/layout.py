@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.calibration.apply import read_origin
 from contimg_resources.calibration.ms_layout import field_directions
+from contimg_resources.calibration.origin import read_origin
 from contimg_resources.errors import ImagingFailed, UnreadableObservation
 
 Floats = NDArray[np.float64]

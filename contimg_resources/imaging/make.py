@@ -18,11 +18,11 @@ from contimg_resources.imaging.beam import dish_of, drift_beam
 from contimg_resources.imaging.engine import ImagingTask, RawImages, engine_named
 from contimg_resources.imaging.fits import HeaderFacts, write_fits
 from contimg_resources.imaging.geometry import (
-    beam_extent_rad,
     choose_cell_arcsec,
     choose_size,
     fit_main_lobe,
 )
+from contimg_resources.imaging.handed_on import visibilities_of
 from contimg_resources.imaging.layout import Layout, read_layout
 from contimg_resources.imaging.model import (
     ImageFiles,
@@ -33,9 +33,10 @@ from contimg_resources.imaging.model import (
     Source,
 )
 from contimg_resources.imaging.png import thumbnail_png, write_png
+from contimg_resources.imaging.reach import half_width_rad
 from contimg_resources.imaging.sources import find_sources
 from contimg_resources.imaging.statistics import inner_half, local_rms, mad_rms
-from contimg_resources.imaging.visibilities import Visibilities, read_visibilities
+from contimg_resources.imaging.visibilities import Visibilities
 from contimg_resources.imaging.weighting import Weighting, briggs
 
 Floats = NDArray[np.float64]
@@ -89,7 +90,11 @@ def make_image(request: ImageRequest) -> ImageResult:
         request.ms, request.field_selection, request.spw_selection, request.uvrange
     )
     dish_m = dish_of(layout.telescope, request.dish_diameter_m, request.blockage_diameter_m)
-    seen = read_visibilities(layout, _half_width_rad(layout, dish_m, request.beam_cut))
+    seen = visibilities_of(
+        layout,
+        half_width_rad(layout, dish_m, request.beam_cut),
+        everything=not (request.field_selection or request.spw_selection or request.uvrange),
+    )
     report_progress("choosing the pixels", 0.2)
     grid, weighting = choose_grid(request, layout, seen, dish_m)
     threshold_jy = request.threshold_sigma * weighting.noise_jy
@@ -177,27 +182,18 @@ def choose_grid(
     if request.image_size is not None and request.cell_arcsec is not None:
         cell_arcsec, size = request.cell_arcsec, request.image_size
     else:
-        half_width_rad = _half_width_rad(layout, dish_m, _REACH * request.beam_cut)
-        cell_arcsec = request.cell_arcsec or _cell(request, seen, half_width_rad)
-        size = request.image_size or choose_size(half_width_rad, cell_arcsec)
+        half_rad = half_width_rad(layout, dish_m, _REACH * request.beam_cut)
+        cell_arcsec = request.cell_arcsec or _cell(request, seen, half_rad)
+        size = request.image_size or choose_size(half_rad, cell_arcsec)
     width_rad = float(np.deg2rad(size * cell_arcsec / 3600))
     weighting = briggs(seen, request.robust, width_rad, size)
     return ImageGrid(size, cell_arcsec, ra_deg, dec_deg), weighting
 
 
-def _half_width_rad(layout: Layout, dish_m: tuple[float, float], cut: float) -> float:
-    """Return how far the primary beam reaches down to a cut, all data counting alike, radians."""
-    channels_hz = layout.channels_hz
-    share = np.zeros((len(layout.pointings_deg), len(channels_hz)))
-    share[np.unique(layout.field_ids)] = 1.0
-    rough = drift_beam(layout.pointings_deg, share, channels_hz, *dish_m)
-    return beam_extent_rad(rough, *layout.phase_center_deg, cut)
-
-
-def _cell(request: ImageRequest, seen: Visibilities, half_width_rad: float) -> float:
+def _cell(request: ImageRequest, seen: Visibilities, half_rad: float) -> float:
     fringe_rad = seen.shortest_fringe_rad
-    trial = choose_size(half_width_rad, float(np.rad2deg(0.4 * fringe_rad) * 3600))
-    weighting = briggs(seen, request.robust, 2 * half_width_rad, trial)
+    trial = choose_size(half_rad, float(np.rad2deg(0.4 * fringe_rad) * 3600))
+    weighting = briggs(seen, request.robust, 2 * half_rad, trial)
     return choose_cell_arcsec(fit_main_lobe(weighting.psf, weighting.psf_cell_arcsec), fringe_rad)
 
 

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from contimg_resources.calibration.apply import write_calibrated_ms
 from contimg_resources.calibration.apply_model import ApplyRequest, ApplyResult
 from contimg_resources.calibration.callib import TableToApply
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.checksums import content_size_bytes
 from contimg_resources.errors import CaltableAltered, NoValidCaltables
+from contimg_resources.imaging.handed_on import calibrate_for_imaging
 from contimg_resources.observations.model import Observation
 from contimg_resources.products.model import Artefact, ArtefactKind, ObservationState
 from contimg_resources.registry.model import ActiveCaltables
@@ -102,7 +102,7 @@ def calibrate_observation(
         provenance=origin_of(active, observation),
     )
     result = workshop.casa.run(
-        write_calibrated_ms, request, label=f"{key}-calibrate", progress=progress
+        calibrate_for_imaging, request, label=f"{key}-calibrate", progress=progress
     )
     workshop.products.put_artefacts(
         key,

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from contimg_resources.calibration.apply import read_origin, write_calibrated_ms
+from contimg_resources.calibration.apply import write_calibrated_ms
 from contimg_resources.calibration.apply_model import ApplyRequest
 from contimg_resources.calibration.callib import TableToApply
 from contimg_resources.calibration.model import SolveRequest
 from contimg_resources.calibration.ngc5921 import import_ngc5921, ngc5921_request
+from contimg_resources.calibration.origin import read_origin
 from contimg_resources.calibration.solving import solve_caltables
 from contimg_resources.calibration.tables import CaltableType
 from contimg_resources.casa import Casa

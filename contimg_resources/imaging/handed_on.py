@@ -1,0 +1,175 @@
+"""Averaged visibilities that a calibrated MS carries, so that imaging needn't read the rest.
+
+Belongs here: averaging while the data are still in memory, writing that into the MS, reading it
+again. Doesn't: how it is averaged (see `averaging`), or calibrating.
+
+They are a copy of what the MS holds: when any of its files was changed since, they don't count.
+"""
+
+import json
+import shutil
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from contimg_resources.calibration.apply import write_calibrated_ms
+from contimg_resources.calibration.apply_model import ApplyRequest, ApplyResult
+from contimg_resources.calibration.memory import Observed
+from contimg_resources.casa.progress import report_progress
+from contimg_resources.checksums import stat_signature
+from contimg_resources.errors import ConfigurationError, ImagingFailed
+from contimg_resources.imaging.beam import dish_of
+from contimg_resources.imaging.layout import Layout, read_layout
+from contimg_resources.imaging.model import ImageRequest
+from contimg_resources.imaging.reach import half_width_rad
+from contimg_resources.imaging.visibilities import (
+    Block,
+    Cells,
+    Gathering,
+    Moments,
+    Visibilities,
+    read_visibilities,
+)
+
+#: Directory inside of the calibrated MS.
+NAME = "CONTIMG_AVERAGED"
+_FORMAT = 1
+_BEAM_CUT = ImageRequest.beam_cut
+
+
+def calibrate_for_imaging(request: ApplyRequest) -> ApplyResult:
+    """Write a calibrated MS that carries averaged visibilities; call through `Casa.run`.
+
+    See `contimg_resources.calibration.apply.write_calibrated_ms`.
+    """
+    return write_calibrated_ms(request, also=hand_on)
+
+
+def hand_on(observed: Observed, ms: Path) -> None:
+    """Average what is in memory, for images with the default cut, and write it into the MS.
+
+    Where that can't be done (several phase centres, an unknown dish, no usable data) nothing is
+    written: imaging then says why.
+
+    Parameters
+    ----------
+    observed : Observed
+        The calibrated data.
+    ms : Path
+        The MS that was made of them.
+    """
+    try:
+        layout = read_layout(ms)
+        half_rad = half_width_rad(layout, dish_of(layout.telescope, None, None), _BEAM_CUT)
+    except (ImagingFailed, ConfigurationError):
+        return
+    if len(layout.rows) != len(observed.rows):
+        return
+    report_progress("averaging for the image", 0.9)
+    moments = Moments.of(observed.time_s, observed.first, observed.second, observed.uvw_m, layout)
+    gathering = Gathering(layout, moments, half_rad)
+    interval_s = _interval_s(ms)
+    for setup in layout.setups:
+        places = np.flatnonzero(layout.setup_ids == setup.id)
+        window = observed.windows[setup.id]
+        cells = Cells(
+            data=window.data,
+            flag=window.flag,
+            flag_row=np.zeros(len(places), np.bool_),
+            weight=window.weight[:, None, :],
+            time_s=observed.time_s[places],
+            interval_s=interval_s[places],
+        )
+        gathering.add(cells, setup, places)
+    try:
+        seen = gathering.visibilities()
+    except ImagingFailed:
+        return
+    _write(ms, seen, half_rad)
+
+
+def visibilities_of(layout: Layout, half_rad: float, *, everything: bool) -> Visibilities:
+    """Return the averaged visibilities of an MS: those it carries, or read and averaged now.
+
+    Parameters
+    ----------
+    layout : Layout
+        What is selected.
+    half_rad : float
+        See `contimg_resources.imaging.visibilities.read_visibilities`.
+    everything : bool
+        Whether nothing was left out by a selection.
+    """
+    carried = _read(layout, half_rad) if everything else None
+    return read_visibilities(layout, half_rad) if carried is None else carried
+
+
+def _write(ms: Path, seen: Visibilities, half_rad: float) -> None:
+    place = ms / NAME
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    for number, block in enumerate(seen.blocks):
+        for field in fields(Block):
+            np.save(place / f"{field.name}{number}.npy", getattr(block, field.name))
+    about: dict[str, Any] = {
+        "format": _FORMAT,
+        "half_width_rad": half_rad,
+        "n_blocks": len(seen.blocks),
+        "bandwidth_hz": seen.bandwidth_hz,
+        "noise_scale": seen.noise_scale,
+        "start_mjd": seen.start_mjd,
+        "end_mjd": seen.end_mjd,
+        "files": _files(ms),
+    }
+    (place / "about.json").write_text(json.dumps(about))
+
+
+def _read(layout: Layout, half_rad: float) -> Visibilities | None:
+    place = layout.ms / NAME
+    try:
+        about = json.loads((place / "about.json").read_text())
+        if about["format"] != _FORMAT or about["files"] != _files(layout.ms):
+            return None
+        # Averaged for a narrower image it would smear this one's edge.
+        if about["half_width_rad"] < half_rad * (1 - 1e-6):
+            return None
+        blocks = tuple(
+            Block(**{f.name: np.load(place / f"{f.name}{n}.npy") for f in fields(Block)})
+            for n in range(about["n_blocks"])
+        )
+        return Visibilities(
+            blocks=blocks,
+            telescope=layout.telescope,
+            phase_center_deg=layout.phase_center_deg,
+            pointings_deg=layout.pointings_deg,
+            origin=layout.origin,
+            **{
+                name: float(about[name])
+                for name in ("bandwidth_hz", "noise_scale", "start_mjd", "end_mjd")
+            },
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        # Not there, or not whole: the MS itself is.
+        return None
+
+
+def _files(ms: Path) -> list[list[Any]]:
+    """Return name, size and time of change of everything else in the MS."""
+    return [
+        [name, size, changed_ns]
+        for name, size, changed_ns, _ in stat_signature(ms)
+        if not name.startswith(f"{NAME}/")
+    ]
+
+
+def _interval_s(ms: Path) -> np.ndarray[Any, np.dtype[np.float64]]:
+    import casatools
+
+    table = casatools.table()
+    table.open(str(ms))
+    try:
+        return np.asarray(table.getcol("INTERVAL"))
+    finally:
+        table.close()
