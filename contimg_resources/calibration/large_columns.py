@@ -8,22 +8,28 @@ cells) its file is the array itself, tile after tile, so that is read and writte
 moved so is compared with casatools in some rows; any other storage goes through casatools.
 """
 
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.compiling import n_cores
 from contimg_resources.errors import CasaError
 
 Ints = NDArray[np.int64]
 
 #: Bytes moved at once.
-_CHUNK_BYTES = 64_000_000
+_CHUNK_BYTES = 32_000_000
 #: Rows that are compared with what casatools sees.
 _COMPARED = 16
+
+
+_ROOMS = threading.local()
 
 
 @dataclass(frozen=True)
@@ -51,9 +57,10 @@ class Tiles:
     tile_bytes: int
 
     @property
-    def tiles_at_once(self) -> int:
-        """Tiles of a chunk."""
-        return max(1, _CHUNK_BYTES // (self.rows * self.shape[0] * self.shape[1] * 8))
+    def rows_at_once(self) -> int:
+        """Rows of a chunk: whole tiles."""
+        cell_bytes = self.shape[0] * self.shape[1] * 8
+        return self.rows * max(1, _CHUNK_BYTES // (self.rows * cell_bytes))
 
     def decoded(self, raw: NDArray[np.uint8]) -> NDArray[Any]:
         """Return whole tiles as cells, shape (n_rows, n_channels, n_correlations)."""
@@ -100,10 +107,15 @@ def read_large(table: Any, path: Path, column: str, rows: Mapping[int, Ints]) ->
             number: np.empty((wanted.size, *tiles.shape), tiles.dtype)
             for number, wanted in rows.items()
         }
-        for start, cells in _chunks(tiles, int(table.nrows())):
+        n_rows = int(table.nrows())
+
+        def read(start: int) -> None:
+            cells = _chunk(tiles, start, n_rows)
             for number, wanted in rows.items():
                 low, high = np.searchsorted(wanted, (start, start + len(cells)))
                 found[number][low:high] = _taken(cells, wanted[low:high] - start)
+
+        _at_once(read, tiles, n_rows)
         if _agrees(table, column, rows, found):
             return found
     return {number: _through_casa(table, column, wanted) for number, wanted in rows.items()}
@@ -142,40 +154,57 @@ def write_large(
             part.close()
         return
     table.close()
-    with tiles.file.open("r+b") as file:
-        _write_tiles(file, tiles, n_rows, parts)
+    _write_tiles(tiles, n_rows, parts)
     table.open(str(path), nomodify=False)
     rows_of = {number: rows for number, (rows, _) in parts.items()}
     if not _agrees(table, column, rows_of, {n: cells for n, (_, cells) in parts.items()}):
         raise CasaError(f"{path}: {column} was written and reads otherwise", path=str(path))
 
 
-def _write_tiles(
-    file: BinaryIO, tiles: Tiles, n_rows: int, parts: Mapping[int, tuple[Ints, NDArray[Any]]]
-) -> None:
-    size = tiles.tiles_at_once * tiles.rows
-    chunk = np.zeros((size, *tiles.shape), tiles.dtype)
-    for start in range(0, n_rows, size):
+def _write_tiles(tiles: Tiles, n_rows: int, parts: Mapping[int, tuple[Ints, NDArray[Any]]]) -> None:
+    def write(start: int) -> None:
+        n_tiles = -(-min(tiles.rows_at_once, n_rows - start) // tiles.rows)
+        room = _room(tiles.rows_at_once * tiles.shape[0] * tiles.shape[1] * tiles.dtype.itemsize)
+        chunk = room.view(tiles.dtype).reshape(-1, *tiles.shape)[: n_tiles * tiles.rows]
+        chunk[n_rows - start :] = 0
         for rows, cells in parts.values():
-            low, high = np.searchsorted(rows, (start, start + size))
+            low, high = np.searchsorted(rows, (start, start + len(chunk)))
             _put(chunk, rows[low:high] - start, cells[low:high])
-        n_tiles = -(-min(size, n_rows - start) // tiles.rows)
-        file.write(tiles.encoded(chunk[: n_tiles * tiles.rows]).reshape(-1).data)
+        with tiles.file.open("r+b", buffering=0) as file:
+            file.seek(start // tiles.rows * tiles.tile_bytes)
+            left = tiles.encoded(chunk).reshape(-1).view(np.uint8).data
+            while left:
+                left = left[file.write(left) :]
+
+    _at_once(write, tiles, n_rows)
 
 
-def _chunks(tiles: Tiles, n_rows: int) -> Iterator[tuple[int, NDArray[Any]]]:
-    """Yield first row and cells of some tiles at a time."""
-    size = tiles.tiles_at_once * tiles.tile_bytes
-    buffer = np.empty(size, np.uint8)
+def _chunk(tiles: Tiles, start: int, n_rows: int) -> NDArray[Any]:
+    """Return the cells of some tiles, from row `start` on."""
+    n_tiles = -(-min(tiles.rows_at_once, n_rows - start) // tiles.rows)
+    buffer = _room(n_tiles * tiles.tile_bytes)
     with tiles.file.open("rb", buffering=0) as file:
-        start = 0
-        while start < n_rows:
-            n_bytes = file.readinto(buffer.data)
-            cells = tiles.decoded(buffer[: n_bytes - n_bytes % tiles.tile_bytes])
-            if not len(cells):
-                return
-            yield start, cells[: n_rows - start]
-            start += len(cells)
+        file.seek(start // tiles.rows * tiles.tile_bytes)
+        left = buffer.data
+        while left and (n_bytes := file.readinto(left)):
+            left = left[n_bytes:]
+    if len(left):
+        raise OSError(f"{tiles.file} ends {len(left)} bytes too early")
+    return tiles.decoded(buffer)[: n_rows - start]
+
+
+def _room(n_bytes: int) -> NDArray[np.uint8]:
+    """Return memory that this thread uses again: fresh memory costs as much as copying into it."""
+    known = getattr(_ROOMS, "room", None)
+    if known is None or len(known) < n_bytes:
+        _ROOMS.room = known = np.empty(n_bytes, np.uint8)
+    return np.asarray(known[:n_bytes])
+
+
+def _at_once(move: Callable[[int], None], tiles: Tiles, n_rows: int) -> None:
+    """Move all chunks, as many at once as there are cores: copying is what takes the time."""
+    with ThreadPoolExecutor(n_cores()) as pool:
+        list(pool.map(move, range(0, n_rows, tiles.rows_at_once)))
 
 
 def _taken(cells: NDArray[Any], rows: Ints) -> NDArray[Any]:

@@ -6,6 +6,7 @@ Belongs here: which sources have their drift taken out. Doesn't: how (see `drift
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from contimg_resources.casa.progress import report_progress
 from contimg_resources.imaging.cycles import PointSpread, clean, restore_model
@@ -14,6 +15,7 @@ from contimg_resources.imaging.drift import (
     Variation,
     band_of,
     joined,
+    seen_through,
     take_out,
     variation_of,
     with_spectra,
@@ -38,6 +40,10 @@ _DOMINANT_SIGMA = 250.0
 _GLARING_SIGMA = 2000.0
 _GLARING_SHARE = 0.2
 _ROUNDS = 3
+#: They are looked for in every third integration, where there are enough: their fluxes needn't be
+#: better than that, for what is left of them is CLEANed with everything else.
+_EVERY = 3
+_LEAST_FIELDS = 4
 
 
 @dataclass(frozen=True)
@@ -68,30 +74,28 @@ def rough_grid(grid: ImageGrid) -> ImageGrid:
     )
 
 
-def bright_sources(task: ImagingTask, gridder: Gridder) -> BrightSources | None:
+def bright_sources(task: ImagingTask) -> BrightSources | None:
     """Find the bright sources of a drift scan and take them out; None when there are none.
 
     Parameters
     ----------
     task : ImagingTask
         The data.
-    gridder : Gridder
-        Grids them.
     """
     if not drifts(task):
         return None
     band = band_of(task.weighting)
+    part = _Part.of(task, band)
     known: BrightSources | None = None
     for _ in range(_ROUNDS):
-        values = task.seen.values if known is None else known.values
-        found = _found(task, gridder, values)
+        found = _found(task, part, task.seen.values if known is None else known.values)
         if not found:
             break
         peak_jy = max(s.peak_jy for s in found)
         glaring = peak_jy > _GLARING_SIGMA * task.noise_jy
         if glaring:
             found = [s for s in found if s.peak_jy > _GLARING_SHARE * peak_jy]
-        known = _with(task, band, known, found)
+        known = _with(task, band, part.band, known, found)
         if not glaring:
             break
     if known is not None:
@@ -99,21 +103,54 @@ def bright_sources(task: ImagingTask, gridder: Gridder) -> BrightSources | None:
     return known
 
 
-def _found(task: ImagingTask, gridder: Gridder, values: Values) -> list[Source]:
+@dataclass(frozen=True)
+class _Part:
+    """The integrations in which bright sources are looked for."""
+
+    rows: tuple[NDArray[np.bool_], ...]
+    gridder: Gridder
+    band: Band
+    noise_share: float
+    """Noise of an image of all integrations over that of an image of these."""
+
+    @classmethod
+    def of(cls, task: ImagingTask, band: Band) -> "_Part":
+        there = np.flatnonzero(band.share.any(axis=1))
+        used = np.zeros(len(band.share), np.bool_)
+        used[there[:: _EVERY if len(there) >= _EVERY * _LEAST_FIELDS else 1]] = True
+        blocks = task.seen.blocks
+        rows = tuple(used[b.field_ids] for b in blocks)
+        gridder = Gridder(
+            [replace(b, uvw_m=b.uvw_m[some]) for b, some in zip(blocks, rows, strict=True)],
+            [w[some] for w, some in zip(task.weighting.weight, rows, strict=True)],
+        )
+        gridder.accuracy = ROUGH
+        share = float(np.sqrt(band.share[used].sum() / band.share.sum()))
+        return cls(rows, gridder, band.of_fields(used), share)
+
+
+def _found(task: ImagingTask, part: _Part, values: Values) -> list[Source]:
     grid = rough_grid(task.grid)
-    raw = _rough(task, gridder, values, grid)
+    some = tuple(v[rows] for v, rows in zip(values, part.rows, strict=True))
+    raw = _rough(task, part.gridder, some, grid)
     rms = local_rms(raw.residual, raw.beam.area_pixels(grid.cell_arcsec))
     beam = task.beam.on_grid(grid)
     seen_beam = np.where(beam >= _LOWEST_BEAM, beam, np.nan)
-    return list(find_sources(raw.image, rms, seen_beam, raw.beam, grid, BRIGHT_SIGMA))
+    least = BRIGHT_SIGMA * part.noise_share
+    return list(find_sources(raw.image, rms, seen_beam, raw.beam, grid, least))
 
 
 def _with(
-    task: ImagingTask, band: Band, known: BrightSources | None, found: list[Source]
+    task: ImagingTask,
+    band: Band,
+    found_in: Band,
+    known: BrightSources | None,
+    found: list[Source],
 ) -> BrightSources:
     """Take out further sources, and improve on the fluxes and spectra of the dominant ones."""
     seen = task.seen
-    more = variation_of(found, band, seen.pointings_deg, seen.phase_center_deg, task.dish_m)
+    there = variation_of(found, found_in, seen.pointings_deg, seen.phase_center_deg, task.dish_m)
+    more = seen_through(there, band)
     table = more.table_jy(band)
     values = tuple(v.copy() for v in seen.values) if known is None else known.values
     take_out(values, seen, band, more.cosines, table)
@@ -131,7 +168,6 @@ def _with(
 
 def _rough(task: ImagingTask, gridder: Gridder, values: Values, grid: ImageGrid) -> RawImages:
     """Make an image of bright sources, without major cycles."""
-    gridder.accuracy = ROUGH
     point = PointSpread.of(gridder, grid, wide=True)
     cleaned = clean(
         task, grid, point, gridder.dirty(values, grid), None, BRIGHT_SIGMA * task.noise_jy, 1

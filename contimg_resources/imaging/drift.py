@@ -55,6 +55,11 @@ class Band:
     share: Floats
     frequency_hz: float
 
+    def of_fields(self, used: NDArray[np.bool_]) -> "Band":
+        """Return the band when only some fields, shape (n_fields,), are used."""
+        share = np.where(used[:, None], self.share, 0.0)
+        return replace(self, share=share / share.sum())
+
 
 def band_of(weighting: Weighting) -> Band:
     """Sort the channels of all blocks into bins."""
@@ -175,6 +180,12 @@ def variation_of(
     return _scaled(unknown, band, np.array([s.peak_jy for s in sources]))
 
 
+def seen_through(variation: Variation, band: Band) -> Variation:
+    """Return sources of the same fluxes as other imaging weights show them."""
+    table = replace(variation, flux_jy=np.ones(len(variation.flux_jy))).table_jy(band)
+    return replace(variation, mean_response=np.einsum("fb,fbs->s", band.share, table))
+
+
 def joined(first: Variation, second: Variation) -> Variation:
     """Return the sources of both."""
 
@@ -194,9 +205,8 @@ def joined(first: Variation, second: Variation) -> Variation:
 
 def _scaled(variation: Variation, band: Band, mean_jy: Floats) -> Variation:
     """Return the variation with such fluxes that the means in the image are these."""
-    table = replace(variation, flux_jy=np.ones(len(mean_jy))).table_jy(band)
-    mean = np.einsum("fb,fbs->s", band.share, table)
-    return replace(variation, flux_jy=mean_jy / mean, mean_response=mean)
+    seen = seen_through(variation, band)
+    return replace(seen, flux_jy=mean_jy / seen.mean_response)
 
 
 def with_spectra(

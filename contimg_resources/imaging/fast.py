@@ -33,7 +33,7 @@ class FastEngine:
             If CLEAN diverges or the image isn't finite.
         """
         gridder = Gridder(task.seen.blocks, task.weighting.weight)
-        bright = bright_sources(task, gridder)
+        bright = bright_sources(task)
         values = task.seen.values if bright is None else bright.values
         # What is left without bright sources is hardly more than noise.
         gridder.accuracy = EXACT if bright is None else ROUGH

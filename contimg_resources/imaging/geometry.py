@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.interpolate import RectBivariateSpline
 from scipy.ndimage import label
 from scipy.optimize import least_squares
 
@@ -75,9 +76,11 @@ def fft_friendly(size: float) -> int:
 def beam_extent_rad(beam: DriftBeam, ra_deg: float, dec_deg: float, cut: float) -> float:
     """Return the least half-width (radians) of a square image that holds the beam above `cut`."""
     reach = beam.radii_rad[-1] + 0.05
-    axis = np.linspace(-reach, reach, 601)
+    rough, axis = np.linspace(-reach, reach, 121), np.linspace(-reach, reach, 601)
+    coarse = beam.at(*sky_of_sin(*np.meshgrid(rough, rough), ra_deg, dec_deg))
+    power = RectBivariateSpline(rough, rough, coarse)(axis, axis)
     east, north = np.meshgrid(axis, axis)
-    inside = beam.at(*sky_of_sin(east, north, ra_deg, dec_deg)) >= cut * beam.profiles[:, 0].sum()
+    inside = power >= cut * beam.profiles[:, 0].sum()
     if not inside.any():
         raise ImagingFailed(
             f"the primary beam is below {cut} everywhere around the phase centre "

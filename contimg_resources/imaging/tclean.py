@@ -16,7 +16,6 @@ from contimg_resources.errors import ImagingFailed
 from contimg_resources.imaging.bright import bright_sources
 from contimg_resources.imaging.drift import write_steady_copy
 from contimg_resources.imaging.engine import Floats, ImagingTask, RawImages
-from contimg_resources.imaging.gridding import Gridder
 from contimg_resources.imaging.model import Beam
 
 #: Phase error (rad) that a plane of w-projection may make for the largest w at the image's edge;
@@ -72,7 +71,7 @@ class TcleanEngine:
         ImagingFailed
             If CLEAN diverges, also when it goes carefully.
         """
-        bright = bright_sources(task, Gridder(task.seen.blocks, task.weighting.weight))
+        bright = bright_sources(task)
         if bright is None:
             return self._deconvolve(task)
         report_progress(f"taking the drift of {len(bright.variation.flux_jy)} sources out", 0.4)

@@ -234,16 +234,16 @@ class Moments:
         if all(
             len(part) == len(parts[0])
             and all(np.array_equal(c[part], c[parts[0]]) for c in (time_s, first, second, fields))
-            for part in parts
+            for part in parts[1:]
         ):
             for part in parts:
                 row[part] = np.arange(len(part))
+            place = parts[0]
         else:
             keys = np.column_stack([time_s, first, second, fields])
-            _, row = np.unique(keys, axis=0, return_inverse=True)
+            _, place, row = np.unique(keys, axis=0, return_index=True, return_inverse=True)
             row = row.ravel()
-        _, place = np.unique(row, return_index=True)
-        once = all(len(np.unique(row[part])) == len(part) for part in parts)
+        once = all(np.bincount(row[part]).max(initial=0) <= 1 for part in parts)
         if not once or not np.allclose(uvw_m, uvw_m[place][row], rtol=0, atol=_SAME_M):
             row = place = np.arange(n)
         return cls(row, uvw_m[place], fields[place].astype(np.int16))
