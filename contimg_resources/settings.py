@@ -117,8 +117,10 @@ class CalibrationSettings(_Section):
 class ImagingSettings(_Section):
     """The 5-minute image."""
 
-    engine: Literal["casa", "fast"] = Field(
-        "fast", description="Imaging engine: in memory with ducc0, or CASA's tclean."
+    engine: Literal["casa", "fast", "wsclean"] = Field(
+        "fast",
+        description="Imaging engine: in memory with ducc0, CASA's tclean, or the program WSClean "
+        "where it is installed.",
     )
     image_size: int | None = Field(
         None,

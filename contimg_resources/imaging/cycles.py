@@ -88,7 +88,11 @@ class PointSpread:
             Whether it reaches from any pixel of the image to any other: a sparse array's sidelobes
             do, and where those of bright sources aren't known they are taken for sources.
         """
-        psf = gridder.psf(replace(grid, size=2 * grid.size) if wide else grid)
+        return cls.measured(gridder.psf(replace(grid, size=2 * grid.size) if wide else grid), grid)
+
+    @classmethod
+    def measured(cls, psf: Singles, grid: ImageGrid) -> "PointSpread":
+        """Measure one on the pixels of a grid."""
         beam = restoring_beam(psf, grid.cell_arcsec)
         radius = 1.2 * beam.major_arcsec / grid.cell_arcsec
         return cls(psf, beam, form_of_beam(beam, grid.cell_arcsec), highest_sidelobe(psf, radius))

@@ -118,8 +118,18 @@ def _fast() -> ImagingEngine:
     return FastEngine()
 
 
+def _wsclean() -> ImagingEngine:
+    from contimg_resources.imaging.wsclean import WscleanEngine
+
+    return WscleanEngine()
+
+
 #: Engines by name.
-ENGINES: dict[str, Callable[[], ImagingEngine]] = {"casa": _casa, "fast": _fast}
+ENGINES: dict[str, Callable[[], ImagingEngine]] = {
+    "casa": _casa,
+    "fast": _fast,
+    "wsclean": _wsclean,
+}
 
 
 def engine_named(name: str) -> ImagingEngine:
@@ -128,7 +138,7 @@ def engine_named(name: str) -> ImagingEngine:
     Raises
     ------
     ConfigurationError
-        If there is none.
+        If there is none, or the program that it needs is missing.
     """
     if name not in ENGINES:
         raise ConfigurationError(

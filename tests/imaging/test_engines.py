@@ -1,54 +1,16 @@
 """The fast engine against CASA's tclean, on the same visibilities."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from contimg_resources.casa import Casa
-from contimg_resources.imaging.beam import separation_rad
 from contimg_resources.imaging.make import make_image
-from contimg_resources.imaging.model import ImageRequest, ImageResult, Source
+from contimg_resources.imaging.model import ImageRequest, ImageResult
 from tests.imaging.imaging_steps import Sky, import_3c273
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A source in both images."""
-
-    casa: Source
-    fast: Source
-
-    @property
-    def flux_ratio(self) -> float:
-        return self.fast.peak_jy / self.casa.peak_jy
-
-    @property
-    def offset_arcsec(self) -> float:
-        there = np.array([self.fast.ra_deg]), np.array([self.fast.dec_deg])
-        apart = separation_rad(self.casa.ra_deg, self.casa.dec_deg, *there)
-        return float(np.rad2deg(apart[0])) * 3600
-
-
-def pairs(casa: ImageResult, fast: ImageResult, least_snr: float) -> list[Pair]:
-    """Match the sources of two images; every one of the first is in the second."""
-    found = []
-    for source in casa.sources:
-        if source.snr > least_snr:
-            nearest = min(
-                (Pair(source, other) for other in fast.sources), key=lambda p: p.offset_arcsec
-            )
-            assert nearest.offset_arcsec < 0.5 * casa.statistics.beam.minor_arcsec
-            found.append(nearest)
-    return found
-
-
-def assert_beams_agree(casa: ImageResult, fast: ImageResult) -> None:
-    ours, theirs = fast.statistics.beam, casa.statistics.beam
-    assert ours.major_arcsec == pytest.approx(theirs.major_arcsec, rel=0.01)
-    assert ours.minor_arcsec == pytest.approx(theirs.minor_arcsec, rel=0.01)
-    assert ours.angle_deg == pytest.approx(theirs.angle_deg, abs=1)
+from tests.imaging.pairs import assert_beams_agree, pairs
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +35,9 @@ def test_both_engines_make_the_same_image_of_a_drift_scan(
     # tclean puts components on pixels and w on planes; what that leaves of the sources adds a third
     # of the noise, which differs between the two images.
     for p in found:
-        assert p.flux_ratio == pytest.approx(1.0, abs=0.01 + 1.0 / p.casa.snr)
-    assert np.std([(p.flux_ratio - 1) * p.casa.snr for p in found if p.casa.snr < 40]) < 0.6
-    bright = [p.offset_arcsec for p in found if p.casa.snr > 40]
+        assert p.flux_ratio == pytest.approx(1.0, abs=0.01 + 1.0 / p.one.snr)
+    assert np.std([(p.flux_ratio - 1) * p.one.snr for p in found if p.one.snr < 40]) < 0.6
+    bright = [p.offset_arcsec for p in found if p.one.snr > 40]
     assert len(bright) > 15
     assert max(bright) < by_casa.statistics.beam.major_arcsec / 50
 
@@ -90,7 +52,7 @@ def test_both_engines_make_the_same_image_of_3c273(casa: Casa, tmp_path: Path) -
     )
     assert_beams_agree(by_casa, fast)
     found = pairs(by_casa, fast, 20.0)
-    assert found[0].casa.peak_jy == pytest.approx(29.9, abs=0.1)
+    assert found[0].one.peak_jy == pytest.approx(29.9, abs=0.1)
     for p in found:
         assert p.flux_ratio == pytest.approx(1.0, abs=0.01)
         assert p.offset_arcsec < by_casa.statistics.beam.minor_arcsec / 50

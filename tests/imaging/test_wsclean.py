@@ -1,0 +1,159 @@
+"""The engine that is WSClean against the fast one, on the same visibilities."""
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from contimg_resources.casa import Casa
+from contimg_resources.checksums import content_checksum
+from contimg_resources.errors import ConfigurationError, ImagingFailed
+from contimg_resources.imaging.engine import engine_named
+from contimg_resources.imaging.make import make_image
+from contimg_resources.imaging.model import ImageRequest
+from tests.imaging.imaging_steps import Sky, import_3c273
+from tests.imaging.pairs import assert_beams_agree, pairs
+
+
+def needs_wsclean(test: Callable[..., None]) -> Callable[..., None]:
+    """Mark a test that runs WSClean; skipped where it is not."""
+    absent = shutil.which("wsclean") is None
+    missing = pytest.mark.skipif(absent, reason="the program wsclean is not installed")
+    return pytest.mark.wsclean(missing(test))
+
+
+@pytest.fixture(scope="module")
+def tracked(casa: Casa, tmp_path_factory: pytest.TempPathFactory) -> ImageRequest:
+    """A tracked field, observed with the VLA in 1989: one source of 30 Jy and its jet."""
+    place = tmp_path_factory.mktemp("3c273")
+    ms = casa.run(import_3c273, place / "3c273.ms", label="import")
+    return ImageRequest(ms, place / "x", "x", image_size=512, cell_arcsec=0.7, engine="wsclean")
+
+
+@pytest.mark.slow
+@needs_wsclean
+def test_wsclean_makes_the_same_image_of_a_drift_scan(casa: Casa, sky: Sky, tmp_path: Path) -> None:
+    # The middle of the beam only: each of the 16 windows has FFTs of its own.
+    request = ImageRequest(sky.ms, tmp_path / "fast", "x", image_size=512)
+    fast = casa.run(make_image, request, label="fast")
+    by_wsclean = casa.run(
+        make_image,
+        replace(request, engine="wsclean", directory=tmp_path / "wsclean"),
+        label="wsclean",
+    )
+    assert (by_wsclean.engine, fast.engine) == ("wsclean", "fast")
+    assert by_wsclean.grid == fast.grid
+    # It counts uv points in other cells than CASA.
+    assert_beams_agree(fast, by_wsclean, share=0.02)
+    assert by_wsclean.n_iterations > 0
+    assert by_wsclean.statistics.residual_rms_jy == pytest.approx(
+        fast.statistics.residual_rms_jy, rel=0.05
+    )
+    found = pairs(fast, by_wsclean, 10.0)
+    assert len(found) > 10
+    assert np.median([p.flux_ratio for p in found]) == pytest.approx(1.0, abs=0.01)
+    for p in found:
+        assert p.flux_ratio == pytest.approx(1.0, abs=0.01 + 1.0 / p.one.snr)
+        assert p.offset_arcsec < 0.1 * fast.statistics.beam.minor_arcsec
+
+
+@needs_wsclean
+@pytest.mark.parametrize(
+    "selection",
+    [{}, {"uvrange": ">20klambda", "spw_selection": "0", "field_selection": "0"}],
+    ids=["everything", "a selection"],
+)
+def test_wsclean_images_what_is_selected_of_a_tracked_field(
+    casa: Casa, tracked: ImageRequest, tmp_path: Path, selection: dict[str, str]
+) -> None:
+    before = content_checksum(tracked.ms)
+    request = replace(tracked, directory=tmp_path / "wsclean", **selection)
+    made = casa.run(make_image, request, label="wsclean")
+    assert content_checksum(tracked.ms) == before
+    fast = casa.run(
+        make_image, replace(request, engine="fast", directory=tmp_path / "fast"), label="fast"
+    )
+    assert_beams_agree(fast, made, share=0.03, angle_deg=3)
+    found = pairs(fast, made, 100.0)
+    for p in found:
+        assert p.flux_ratio == pytest.approx(1.0, abs=0.02)
+        assert p.offset_arcsec < fast.statistics.beam.minor_arcsec / 50
+    assert found[0].one.peak_jy > 20
+    assert made.statistics.residual_rms_jy < 1.5 * fast.statistics.residual_rms_jy
+
+
+@needs_wsclean
+def test_wsclean_makes_a_dirty_image_too(casa: Casa, tracked: ImageRequest, tmp_path: Path) -> None:
+    dirty = casa.run(make_image, replace(tracked, directory=tmp_path / "x", niter=0), label="dirty")
+    assert dirty.n_iterations == 0
+    assert dirty.statistics.peak_jy == pytest.approx(30, abs=1)
+    assert dirty.statistics.residual_rms_jy > 0.1
+
+
+def test_a_missing_wsclean_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ConfigurationError, match=r"needs the program wsclean.*Debian package"):
+        engine_named("wsclean")
+
+
+def stand_in(directory: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a program that does something else before WSClean in PATH."""
+    program = directory / "wsclean"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{directory}{os.pathsep}{os.environ['PATH']}")
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("echo; echo no room on the disk >&2; exit 3", "ended with status 3.*no room on the disk"),
+        ("kill -9 $$", "died of SIGKILL.*nothing"),
+        ("exit 0", "left no readable wsclean-psf.fits"),
+    ],
+)
+def test_a_failing_wsclean_is_said(
+    casa: Casa,
+    tracked: ImageRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    script: str,
+    said: str,
+) -> None:
+    stand_in(tmp_path, script, monkeypatch)
+    request = replace(tracked, directory=tmp_path / "image")
+    with pytest.raises(ImagingFailed, match=said):
+        casa.run(make_image, request, label="wsclean")
+    assert not request.directory.exists()
+
+
+def test_wsclean_ends_with_its_step(
+    casa: Casa, tracked: ImageRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pid_file = tmp_path / "pid"
+    script = f"echo $$ > {pid_file}; echo 'Initial peak: 1.5 Jy at 1,1'; exec sleep 600"
+    stand_in(tmp_path, script, monkeypatch)
+
+    def stop(message: str, fraction: float | None) -> None:
+        if "1.5 Jy/beam" in message:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        casa.run(make_image, tracked, label="wsclean", progress=stop)
+    pid = int(pid_file.read_text())
+    deadline = time.monotonic() + 30
+    while is_running(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_running(pid)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
