@@ -34,9 +34,9 @@ def average(
     missing: Bools,
     gain_weight: Float32s,
     model: Float32s,
-    relative: Complexes,
+    others: Complexes,
     sums: NDArray[np.complex128],
-    model_sums: NDArray[np.complex128],
+    other_sums: NDArray[np.complex128],
     weights: Floats,
 ) -> None:
     """Add up visibilities over a model and the gains of their antennas.
@@ -71,12 +71,12 @@ def average(
         By how much dividing by the gains changes weights.
     model : ndarray of float32, shape (n_fields, n_channels)
         Model, Jy; its square is a weight.
-    relative : ndarray of complex64, shape (n_rows, n_channels) or (0, 0)
-        What the whole sky shows over `model`; empty: there is nothing else.
+    others : ndarray of complex64, shape (n_rows, n_channels) or (0, 0)
+        What other sources add to `model`, Jy; empty: there are none.
     sums : ndarray of complex128, shape (n_intervals, n_baselines, n_cells, n_correlations)
         Weighted sums are added here.
-    model_sums : ndarray of complex128, same shape, or empty like `relative`
-        Those of `relative` here.
+    other_sums : ndarray of complex128, same shape, or empty like `others`
+        Those of `others` over `model` here, in the parallel hands.
     weights : ndarray of float, same shape
         And their weights here.
     """
@@ -104,7 +104,5 @@ def average(
                     # share * expected is the weight of value / expected.
                     sums[into, baseline, c, p] += share * value
                     weights[into, baseline, c, p] += share * expected
-                    if relative.size:
-                        model_sums[into, baseline, c, p] += (
-                            share * expected * relative[row, channel]
-                        )
+                    if others.size and a == b:
+                        other_sums[into, baseline, c, p] += share * others[row, channel]

@@ -3,6 +3,9 @@
 CASA writes no rows for a spectral window whose data were all flagged, and when such a table is
 applied that window passes **uncalibrated and unflagged**. A flagged solution says what is true:
 there is none.
+
+It also marks such windows as flagged in the table's SPECTRAL_WINDOW, as it does with windows that a
+part of the data doesn't have. Data in a window so marked pass likewise, whatever its solutions say.
 """
 
 from pathlib import Path
@@ -12,7 +15,7 @@ import numpy as np
 
 
 def complete_windows(path: Path, windows: tuple[int, ...]) -> tuple[int, ...]:
-    """Append flagged solutions for the windows that a caltable lacks.
+    """Append flagged solutions for the windows that a caltable lacks, so that it holds for all.
 
     Parameters
     ----------
@@ -29,9 +32,14 @@ def complete_windows(path: Path, windows: tuple[int, ...]) -> tuple[int, ...]:
     from casatools import table
 
     tb: Any = table()
-    tb.open(str(path / "SPECTRAL_WINDOW"), nomodify=True)
-    n_channels = [int(n) for n in tb.getcol("NUM_CHAN")]
-    tb.close()
+    tb.open(str(path / "SPECTRAL_WINDOW"), nomodify=False)
+    try:
+        n_channels = [int(n) for n in tb.getcol("NUM_CHAN")]
+        flags = np.asarray(tb.getcol("FLAG_ROW"))
+        flags[list(windows)] = False
+        tb.putcol("FLAG_ROW", flags)
+    finally:
+        tb.close()
     tb.open(str(path), nomodify=False)
     try:
         of_row = np.asarray(tb.getcol("SPECTRAL_WINDOW_ID"))

@@ -42,7 +42,7 @@ from contimg_resources.calibration.visibility_loops import (
     correct,
     count_flagged,
 )
-from contimg_resources.errors import CasaError
+from contimg_resources.errors import CasaError, UnreadableObservation
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -257,6 +257,7 @@ def calibrate_in_memory(
         jones = combine(served, n_antennas, times_s, window.channels_hz)
         mine = observed.description == number
         pairs = receptors[number]
+        _check_shape(observed.ms, number, window, len(pairs))
         first, second, time = observed.first[mine], observed.second[mine], when[mine]
         correct(
             window.data,
@@ -272,6 +273,17 @@ def calibrate_in_memory(
         )
         for p, (a, b) in enumerate(pairs):
             window.weight[:, p] *= jones.weight[time, first, a] * jones.weight[time, second, b]
+
+
+def _check_shape(ms: Path, number: int, window: Window, n_correlations: int) -> None:
+    """Refuse data of another shape than the subtables say: compiled loops don't look."""
+    told = window.channels_hz.size, n_correlations
+    if window.data.shape[1:] != told:
+        raise UnreadableObservation(
+            f"{ms}: data description {number} has {told[0]} channels and {told[1]} correlations, "
+            f"its data {window.data.shape[1]} and {window.data.shape[2]}",
+            path=str(ms),
+        )
 
 
 def flag_rfi_in_memory(observed: Observed) -> None:

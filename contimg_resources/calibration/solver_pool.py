@@ -14,8 +14,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-
 from contimg_resources.errors import CasaCrashed
 
 
@@ -87,11 +85,11 @@ class SolverPool:
         if len(parts) == 1 or self._pool is None:
             pieces = [_solve(call, part, _piece(table, k)) for k, part in enumerate(parts)]
         else:
-            jobs = [
-                self._pool.submit(_solve, call, part, _piece(table, k))
-                for k, part in enumerate(parts)
-            ]
             try:
+                jobs = [
+                    self._pool.submit(_solve, call, part, _piece(table, k))
+                    for k, part in enumerate(parts)
+                ]
                 pieces = [job.result() for job in jobs]
             except BrokenProcessPool as death:
                 raise CasaCrashed(f"a process of {call.task} died: {death}") from death
@@ -124,23 +122,10 @@ def _join(pieces: Sequence[Path], table: Path) -> None:
         return
     shutil.move(pieces[0], table)
     tb: Any = casatools.table()
-    solved: set[int] = set()
-    for piece in (table, *pieces[1:]):
+    for piece in pieces[1:]:
         tb.open(str(piece))
         try:
-            solved.update(map(int, tb.getcol("SPECTRAL_WINDOW_ID")))
-            if piece != table:
-                tb.copyrows(str(table))
+            tb.copyrows(str(table))
         finally:
             tb.close()
-    for piece in pieces[1:]:
         shutil.rmtree(piece)
-    # A solver flags the windows that its part doesn't have, and flagged ones are passed through
-    # uncalibrated when the table is applied.
-    tb.open(str(table / "SPECTRAL_WINDOW"), nomodify=False)
-    try:
-        flags = np.asarray(tb.getcol("FLAG_ROW"))
-        flags[sorted(solved)] = False
-        tb.putcol("FLAG_ROW", flags)
-    finally:
-        tb.close()

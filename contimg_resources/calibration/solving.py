@@ -36,6 +36,7 @@ from contimg_resources.calibration.model import (
     SolveRequest,
     SolveResult,
 )
+from contimg_resources.calibration.ms_layout import read_bands
 from contimg_resources.calibration.phasing import read_fields
 from contimg_resources.calibration.placing import place_tables
 from contimg_resources.calibration.plots import PlotContext, plot_summary, plot_table
@@ -89,7 +90,9 @@ def solve_caltables(request: SolveRequest) -> SolveResult:
     report_progress("reading the observation", 0.0)
     with _readable(request.ms):
         engine = _engine(request)
-    with SolverPool(n_cores() if engine == "fast" else 1) as solvers:
+        # A part has at least one window.
+        n_parts = min(n_cores(), len(read_bands(request.ms))) if engine == "fast" else 1
+    with SolverPool(n_parts) as solvers:
         with _readable(request.ms):
             data = _ENGINES[engine](request, Path.cwd())
         health = data.health

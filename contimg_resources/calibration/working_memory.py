@@ -22,6 +22,7 @@ from contimg_resources.calibration.health import About, DataHealth, read_about, 
 from contimg_resources.calibration.jones import Jones, combine, read_table
 from contimg_resources.calibration.memory import (
     Observed,
+    Window,
     calibrate_in_memory,
     flag_rfi_in_memory,
     read_observed,
@@ -53,9 +54,8 @@ class WorkingMemory:
         The data.
     model_jy : dict of int to ndarray of float32, shape (n_fields, n_channels)
         Flux density of the calibrator times primary beam, by data description id.
-    relative : dict of int to ndarray of complex64, shape (n_rows, n_channels)
-        What all known sources together show over that, by data description id; empty when there
-        are no others.
+    others_jy : dict of int to ndarray of complex64, shape (n_rows, n_channels)
+        What other known sources add to that, by data description id; empty when there are none.
     name : str
         Of the calibrator.
     center_rad : (float, float)
@@ -72,7 +72,7 @@ class WorkingMemory:
         self,
         observed: Observed,
         model_jy: dict[int, NDArray[np.float32]],
-        relative: dict[int, NDArray[np.complex64]],
+        others_jy: dict[int, NDArray[np.complex64]],
         name: str,
         center_rad: tuple[float, float],
         declination_deg: float | None,
@@ -83,7 +83,7 @@ class WorkingMemory:
         self.directory = directory
         self._observed = observed
         self._model_jy = model_jy
-        self._relative = relative
+        self._others_jy = others_jy
         self._name = name
         self._center_rad = center_rad
         self._about = read_about(observed.ms)
@@ -150,8 +150,8 @@ class WorkingMemory:
         starts = np.searchsorted(which[order], np.arange(self._first.size + 1))
         shape = (n_intervals, self._first.size, int(cell[-1]) + 1, window.data.shape[2])
         sums, weights = np.zeros(shape, np.complex128), np.zeros(shape)
-        relative = self._relative.get(number, np.zeros((0, 0), np.complex64))
-        model_sums = np.zeros(shape if relative.size else (0, 0, 0, 0), np.complex128)
+        others_jy = self._others_jy.get(number, np.zeros((0, 0), np.complex64))
+        other_sums = np.zeros(shape if others_jy.size else (0, 0, 0, 0), np.complex128)
         average(
             window.data,
             window.flag,
@@ -169,22 +169,25 @@ class WorkingMemory:
             jones.flag,
             jones.weight,
             self._model_jy[number],
-            relative,
+            others_jy,
             sums,
-            model_sums,
+            other_sums,
             weights,
         )
         known = weights > 0
         sums[known] /= weights[known]
-        if relative.size:
-            model_sums[known] /= weights[known]
-        width_hz = abs(float(np.median(np.diff(window.channels_hz))))
+        model = None
+        if others_jy.size:
+            other_sums[known] /= weights[known]
+            receptors = self._receptors[number]
+            # What is left of the calibrator is 1 in the parallel hands, and nothing in the others.
+            model = other_sums.astype(np.complex64) + (receptors[:, 0] == receptors[:, 1])
         return Averaged(
             channels_hz=window.channels_hz if channels else window.channels_hz.mean(keepdims=True),
-            widths_hz=np.full(cell[-1] + 1, width_hz * n_channels / (cell[-1] + 1)),
+            widths_hz=np.full(cell[-1] + 1, _width_hz(window) * n_channels / (cell[-1] + 1)),
             data=sums.astype(np.complex64),
             weight=weights.astype(np.float32),
-            model=model_sums.astype(np.complex64) if relative.size else None,
+            model=model,
         )
 
 
@@ -209,6 +212,8 @@ def read_into_memory(request: SolveRequest, directory: Path) -> WorkingMemory:
     separations_rad = check_in_beam(request.ms, fields, calibrator)
     center_rad = to_frame_of_fields(request.ms, (calibrator.ra_deg, calibrator.dec_deg))
     observed = read_observed(request.ms, range(len(fields.names)))
+    if not observed.rows.size:
+        raise CalibrationFailed(f"{request.ms.name} has no cross-correlations", reasons=["no data"])
     report_progress("turning to the calibrator", 0.1)
     calibrate_in_memory(
         observed, (), (), read_receptors(request.ms), phase_centers_rad(request.ms), center_rad
@@ -226,7 +231,7 @@ def read_into_memory(request: SolveRequest, directory: Path) -> WorkingMemory:
     return WorkingMemory(
         observed,
         model_jy,
-        _relative(request, observed, fields, model_jy),
+        _others_jy(request, observed, fields),
         calibrator.name,
         center_rad,
         float(np.degrees(fields.dec_rad.mean())),
@@ -234,37 +239,33 @@ def read_into_memory(request: SolveRequest, directory: Path) -> WorkingMemory:
     )
 
 
-def _relative(
-    request: SolveRequest,
-    observed: Observed,
-    fields: FieldDirections,
-    model_jy: dict[int, NDArray[np.float32]],
+def _others_jy(
+    request: SolveRequest, observed: Observed, fields: FieldDirections
 ) -> dict[int, NDArray[np.complex64]]:
-    """Return what all known sources show over the calibrator; empty without others."""
+    """Return what the known sources beside the calibrator show; empty without any."""
     others = background_sources(request.background, request.calibrator, fields)
     if not others:
         return {}
     report_progress(f"putting {len(others)} other sources into the model", 0.2)
     center_deg = request.calibrator.ra_deg, request.calibrator.dec_deg
     background = Background(others, fields, center_deg)
-    relative = {}
+    others_jy = {}
     for number, window in observed.windows.items():
         mine = np.flatnonzero(observed.description == number)
-        relative[number] = np.empty(window.data.shape[:2], np.complex64)
+        others_jy[number] = np.empty(window.data.shape[:2], np.complex64)
         for moment in np.unique(observed.time_s[mine]):
             now = np.flatnonzero(observed.time_s[mine] == moment)
             rows = mine[now]
-            field = int(observed.field[rows[0]])
             seen = background.seen(
                 float(moment),
-                field,
+                int(observed.field[rows[0]]),
                 observed.first[rows],
                 observed.second[rows],
                 observed.uvw_m[rows],
                 window.channels_hz,
             )
-            relative[number][now] = (1 + seen / model_jy[number][field][:, None]).T
-    return relative
+            others_jy[number][now] = seen.T
+    return others_jy
 
 
 def solution_intervals(times_s: Floats, length_s: float, interval_s: float | None) -> Ints:
@@ -284,6 +285,11 @@ def solution_intervals(times_s: Floats, length_s: float, interval_s: float | Non
     begins = times_s - times_s[0]
     number = np.floor((begins + 1e-3 * length_s) / max(interval_s, length_s)).astype(np.int64)
     return np.unique(number, return_inverse=True)[1]
+
+
+def _width_hz(window: Window) -> float:
+    """Return the width of a channel; 0 of a window that has only one, which says nothing of it."""
+    return float(np.abs(np.diff(window.channels_hz[:2])).sum())
 
 
 def _as_applied(table: AppliedTable) -> TableToApply:
@@ -312,8 +318,6 @@ def _health(observed: Observed, about: About, lengths_s: Floats) -> DataHealth:
         baselines = observed.first[mine], observed.second[mine]
         np.add.at(flagged, baselines, window.flag.sum(axis=1)[:, about.parallel])
         np.add.at(total, baselines, window.flag.shape[1])
-    if not observed.rows.size:
-        raise CalibrationFailed(f"{about.ms_name} has no cross-correlations", reasons=["no data"])
     span_s = (
         float((observed.time_s - lengths_s / 2).min()),
         float((observed.time_s + lengths_s / 2).max()),

@@ -3,18 +3,16 @@
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from contimg_resources.calibration.background import sources_about
 from contimg_resources.casa import Casa
-from contimg_resources.observations.calibrators import Calibrator, CalibratorCatalogue
-from contimg_resources.observations.flux_model import FluxModel
+from contimg_resources.observations.calibrators import CalibratorCatalogue
 from contimg_resources.simulation.night import NightSpec, plan_night
 from contimg_resources.simulation.observation import SimulationRequest, simulate_observation
 from contimg_resources.simulation.spec import GainSpec
-from contimg_resources.simulation.truth import Truth
 from tests.calibration.background_steps import Modelled, model_a_drift
+from tests.calibration.transit import whole_sky
 
 
 @pytest.fixture(scope="module")
@@ -24,18 +22,10 @@ def modelled(casa: Casa, tmp_path_factory: pytest.TempPathFactory) -> Modelled:
     spec = replace(spec, gains=GainSpec.perfect(), sefd_jy=0.0, dead_antennas=())
     request = SimulationRequest(spec, tmp_path_factory.mktemp("transit"))
     ms: Path = casa.run(simulate_observation, request, label="simulate").ms
-    listed = [
-        Calibrator(s.name, (), s.ra_deg, s.dec_deg, power_law(s.flux_jy, s.spectral_index))
-        for s in Truth.load(ms).sources
-    ]
     calibrator = CalibratorCatalogue().find("3C48")
-    near = sources_about(listed, calibrator)
+    near = sources_about(whole_sky(ms), calibrator)
     assert calibrator.name not in [source.name for source in near]
     return casa.run(model_a_drift, (ms, calibrator, near), label="model")
-
-
-def power_law(flux_jy: float, index: float) -> FluxModel:
-    return FluxModel((float(np.log10(flux_jy)), index), 1.405, "the simulation's own")
 
 
 def test_with_the_list_the_model_is_the_sky(modelled: Modelled) -> None:

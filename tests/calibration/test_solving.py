@@ -6,14 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contimg_resources.calibration.model import SolveRequest, SolveResult
+from contimg_resources.calibration.model import SolveResult
 from contimg_resources.calibration.solving import solve_caltables
 from contimg_resources.casa import Casa
 from contimg_resources.errors import CalibrationFailed, ConfigurationError, UnreadableObservation
 from contimg_resources.observations.calibrators import CalibratorCatalogue
-from contimg_resources.simulation.meridian import apparent_direction_deg, next_transit_mjd
-from contimg_resources.simulation.observation import SimulationRequest, simulate_observation
-from contimg_resources.simulation.spec import RfiSpec, SimulationSpec, Size, SkySpec
+from contimg_resources.simulation.spec import RfiSpec, SkySpec
 from contimg_resources.simulation.truth import Truth
 from tests.calibration.casa_steps import (
     DumpRequest,
@@ -24,26 +22,7 @@ from tests.calibration.casa_steps import (
     measure_recovery,
     spoil_with_nan,
 )
-
-CALIBRATOR = CalibratorCatalogue().find("3C286")
-DEAD = ("104", "68")
-TABLES = ("K", "BA", "BP", "GA", "GP", "2G")
-
-
-def transit_spec() -> SimulationSpec:
-    """A transit of 3C286, 0.2 deg from the middle of the beam; the first choice refant is dead."""
-    transit = next_transit_mjd(CALIBRATOR.ra_deg, CALIBRATOR.dec_deg, 61000.0)
-    _, declination = apparent_direction_deg(CALIBRATOR.ra_deg, CALIBRATOR.dec_deg, transit)
-    spec = SimulationSpec.of_size(Size.TINY, transit - 155 / 86400, declination - 0.2, seed=3)
-    return replace(spec, dead_antennas=DEAD)
-
-
-def simulate(casa: Casa, spec: SimulationSpec, directory: Path) -> Path:
-    return casa.run(simulate_observation, SimulationRequest(spec, directory), label="simulate").ms
-
-
-def request(ms: Path) -> SolveRequest:
-    return SolveRequest(ms=ms, calibrator=CALIBRATOR, prefix=ms.parent / "tables" / "3C286")
+from tests.calibration.transit import TABLES, request, simulate, transit_spec
 
 
 @pytest.fixture(scope="module")
