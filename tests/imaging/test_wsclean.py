@@ -55,7 +55,7 @@ def test_wsclean_makes_the_same_image_of_a_drift_scan(casa: Casa, sky: Sky, tmp_
     assert by_wsclean.statistics.residual_rms_jy < 1.05 * fast.statistics.residual_rms_jy
     found = pairs(fast, by_wsclean, 10.0)
     assert len(found) > 8
-    assert np.median([p.flux_ratio for p in found]) == pytest.approx(1.0, abs=0.01)
+    assert np.median([p.flux_ratio for p in found]) == pytest.approx(1.0, abs=0.02)
     for p in found:
         assert p.flux_ratio == pytest.approx(1.0, abs=0.01 + 1.0 / p.one.snr)
         assert p.offset_arcsec < 0.1 * fast.statistics.beam.minor_arcsec
