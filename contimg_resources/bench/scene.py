@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from contimg_resources.calibration.callib import TableToApply
-from contimg_resources.calibration.model import SolveRequest
+from contimg_resources.calibration.model import SolveRequest, SolveResult
 from contimg_resources.calibration.solving import solve_caltables
 from contimg_resources.casa import Casa, Progress
 from contimg_resources.imaging.model import ImageRequest
@@ -117,9 +119,20 @@ def make_scene(
         made.append((ms, spec))
     (calibrator, _), (target, spec) = made
     scene = Scene(size, directory, calibrator, target, spec, (), "")
-    request_solve = scene.solve_request(directory / "tables" / "bench")
-    progress("solving a caltable set", None)
-    request_solve.prefix.parent.mkdir(exist_ok=True)
-    solved = casa.run(solve_caltables, request_solve, label="bench-solve", progress=progress)
+    solved = _solved(scene, casa, progress)
     tables = tuple(TableToApply(t.path, t.type, t.type.apply_order) for t in solved.tables)
     return replace(scene, tables=tables, refant=solved.refant)
+
+
+def _solved(scene: Scene, casa: Casa, progress: Progress) -> SolveResult:
+    """Solve the scene's tables, or return what was solved before."""
+    known = scene.directory / "solved.json"
+    as_json = TypeAdapter(SolveResult)
+    if known.exists():
+        return as_json.validate_json(known.read_bytes())
+    progress("solving a caltable set", None)
+    request = scene.solve_request(scene.directory / "tables" / "bench")
+    request.prefix.parent.mkdir(exist_ok=True)
+    solved = casa.run(solve_caltables, request, label="bench-solve", progress=progress)
+    known.write_bytes(as_json.dump_json(solved))
+    return solved
