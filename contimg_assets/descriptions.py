@@ -61,6 +61,7 @@ def describe_set(solved: Solved) -> Metadata:
             "valid_until_utc": isot_from_mjd(solved.set.end_mjd),
             "flag_fraction": result.flagged_fraction,
             "n_antennas_working": result.working_antennas,
+            "engine_s": solved.engine_s,
             **{
                 f"median_snr_{t.type.value.lower()}": t.quality.median_snr
                 for t in result.tables
@@ -92,6 +93,7 @@ def describe_calibrated(calibrated: Calibrated) -> Metadata:
             "flag_fraction_rfi": result.rfi_flagged_fraction,
             "n_antennas_working": len(result.working_antennas),
             "n_rows": result.n_rows,
+            "engine_s": calibrated.engine_s,
             **_direction("phase_center", result.phase_center_deg),
         }
     )
@@ -117,6 +119,8 @@ def describe_image(imaged: Imaged) -> Metadata:
             "bpa_deg": statistics.beam.angle_deg,
             "n_sources": statistics.n_sources,
             "n_clean_iterations": result.n_iterations,
+            "engine": result.engine,
+            "engine_s": imaged.engine_s,
             "image_size_pixels": result.grid.size,
             "cell_arcsec": result.grid.cell_arcsec,
             "frequency_mhz": result.frequency_hz / 1e6,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from contimg_resources.bench.measure import Result
+from contimg_resources.bench.overhead import GOAL_S, Overhead
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,8 @@ class BenchReport:
         Versions.
     results : tuple of Result
         The contests.
+    overhead : Overhead, optional
+        What the platform adds to an observation; None: not measured.
     stages : tuple of Stage
         What costs what within the steps.
     growth : tuple of Growth
@@ -83,6 +86,7 @@ class BenchReport:
     machine: str
     software: dict[str, str]
     results: tuple[Result, ...]
+    overhead: Overhead | None
     stages: tuple[Stage, ...]
     growth: tuple[Growth, ...]
     notes: tuple[str, ...]
@@ -105,6 +109,16 @@ def table_rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
         )
         for r in results
     ]
+
+
+def overhead_in_words(overhead: Overhead) -> str:
+    """Say what the platform adds to an observation."""
+    missed = "" if overhead.overhead_s < GOAL_S else ", missed"
+    return (
+        f"The platform adds {overhead.overhead_s:.1f} s to an observation (goal: under "
+        f"{GOAL_S:g} s{missed}): the median, over {len(overhead.run_s)} runs of a tiny night, of a "
+        "run from its launch by the daemon to its end, less the time inside of its two steps."
+    )
 
 
 def describe_machine(cores: int) -> str:
@@ -166,6 +180,7 @@ def page(report: BenchReport, picture: str) -> str:
         "",
         *_markdown_table(HEADINGS, table_rows(report.results)),
         "",
+        *((overhead_in_words(report.overhead), "") if report.overhead else ()),
         *(f"- {note}" for note in report.notes),
         *([""] if report.notes else []),
         f"![Time of each stage, and how it grows]({picture})",

@@ -6,6 +6,7 @@ Doesn't: the command line, the pieces of work themselves.
 
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from typing import TypeVar
 
 from contimg_resources.bench import ours, peers
 from contimg_resources.bench.measure import Contest, Measured, take_turns
+from contimg_resources.bench.overhead import measure_overhead
 from contimg_resources.bench.report import BenchReport, Growth, Stage, describe_machine
 from contimg_resources.bench.scene import CALIBRATOR, GRIDS, Scene, make_scene
 from contimg_resources.calibration.apply import write_calibrated_ms
@@ -31,6 +33,8 @@ A = TypeVar("A")
 
 #: Contests by the name that chooses them.
 CONTESTS = ("path", "flagging", "wsclean", "solve")
+#: The name that chooses what the platform adds to the engines' time.
+OVERHEAD = "overhead"
 
 
 @dataclass(frozen=True)
@@ -156,7 +160,7 @@ def run_bench(
     rounds : int
         Turns of each contest.
     chosen : tuple of str
-        Which of `CONTESTS`.
+        Which of `CONTESTS` and `OVERHEAD`.
     growth : bool
         Whether to measure how the cost grows, on a quarter, half and all of the size.
     """
@@ -182,13 +186,19 @@ def run_bench(
         make_image, scene.image_request(calibrated.ms, directory / "image"), label="bench"
     )
     bench = Bench(casa, directory, scene, calibrated, image)
-    results = take_turns([bench.contest(name) for name in chosen], rounds, progress)
+    contests = [bench.contest(name) for name in CONTESTS if name in chosen]
+    results = take_turns(contests, rounds, progress)
+    overhead = None
+    if OVERHEAD in chosen:
+        place = Path(tempfile.mkdtemp(prefix="overhead-", dir=directory))
+        overhead = measure_overhead(place, casa, progress)
     return BenchReport(
         size=size.value,
         n_visibilities=scene.n_visibilities,
         machine=describe_machine(len(os.sched_getaffinity(0))),
         software={name: version(name) for name in ("contimg", "casatasks", "ducc0", "numba")},
         results=results,
+        overhead=overhead,
         stages=tuple(stages),
         growth=tuple(_growth(size, directory, casa, progress)) if growth else (),
         notes=tuple(notes),

@@ -6,6 +6,7 @@ Started by `contimg_resources.casa.door` as ``python -m contimg_resources.casa.c
 import importlib
 import json
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -32,8 +33,12 @@ def main(exchange: Path) -> int:
         hints = get_type_hints(function)
         argument_type = next(t for name, t in hints.items() if name != "return")
         argument = TypeAdapter(argument_type).validate_python(request["argument"])
+        began_s = time.perf_counter()
         value = function(argument)
-        payload = {"value": TypeAdapter(hints["return"]).dump_python(value, mode="json")}
+        payload = {
+            "seconds": time.perf_counter() - began_s,
+            "value": TypeAdapter(hints["return"]).dump_python(value, mode="json"),
+        }
     except ContimgError as error:
         payload = {"error": error.as_dict()}
     except ImportError as error:

@@ -16,8 +16,9 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter
 
@@ -37,6 +38,22 @@ _POLL_S = 0.5
 
 def no_progress(message: str, fraction: float | None = None) -> None:
     """Ignore progress."""
+
+
+@dataclass(frozen=True)
+class Timed(Generic[R]):
+    """What a CASA process returned.
+
+    Parameters
+    ----------
+    value : object
+        It.
+    seconds : float
+        How long its function took, without the start of the process, seconds.
+    """
+
+    value: R
+    seconds: float
 
 
 class Casa:
@@ -77,6 +94,23 @@ class Casa:
     ) -> R:
         """Call ``function(argument)`` in a CASA process and return what it returns.
 
+        See `run_timed`.
+        """
+        return self.run_timed(
+            function, argument, label=label, progress=progress, timeout_s=timeout_s
+        ).value
+
+    def run_timed(
+        self,
+        function: Callable[[A], R],
+        argument: A,
+        *,
+        label: str,
+        progress: Progress = no_progress,
+        timeout_s: float | None = None,
+    ) -> "Timed[R]":
+        """Call ``function(argument)`` in a CASA process; return what it returns, and its time.
+
         Parameters
         ----------
         function : callable
@@ -94,8 +128,8 @@ class Casa:
 
         Returns
         -------
-        object
-            What the function returned.
+        Timed
+            What the function returned, and its seconds.
 
         Raises
         ------
@@ -121,7 +155,7 @@ class Casa:
         label: str,
         progress: Progress,
         timeout_s: float | None,
-    ) -> R:
+    ) -> "Timed[R]":
         exchange = workdir / ".exchange"
         unfinished = exchange / "unfinished"
         unfinished.mkdir(parents=True)
@@ -144,7 +178,7 @@ class Casa:
             raise ContimgError.from_dict(payload["error"])
         returned = function.__annotations__["return"]
         value: R = TypeAdapter(returned).validate_python(payload["value"])
-        return value
+        return Timed(value, float(payload["seconds"]))
 
     def _supervise(
         self, workdir: Path, exchange: Path, label: str, progress: Progress, timeout_s: float

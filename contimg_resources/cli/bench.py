@@ -26,7 +26,9 @@ def bench(
     rounds: Annotated[int, typer.Option(min=1, help="Turns of each contest.")] = 2,
     only: Annotated[
         list[str] | None,
-        typer.Option(help="path, flagging, wsclean or solve; once for each. Default: all."),
+        typer.Option(
+            help="path, flagging, wsclean, solve or overhead; once for each. Default: all."
+        ),
     ] = None,
     growth: Annotated[
         bool, typer.Option(help="Measure how the cost grows with antennas, channels and pixels.")
@@ -43,15 +45,16 @@ def bench(
 
     Example: `contimg bench --size small --only path --only solve --no-growth`
     """
-    from contimg_resources.bench.report import HEADINGS, draw, table_rows
+    from contimg_resources.bench.report import HEADINGS, draw, overhead_in_words, table_rows
     from contimg_resources.bench.report import page as page_of
-    from contimg_resources.bench.running import CONTESTS, run_bench
+    from contimg_resources.bench.running import CONTESTS, OVERHEAD, run_bench
     from contimg_resources.casa import Casa
 
-    chosen = tuple(only or CONTESTS)
-    if unknown := [name for name in chosen if name not in CONTESTS]:
+    known = (*CONTESTS, OVERHEAD)
+    chosen = tuple(only or known)
+    if unknown := [name for name in chosen if name not in known]:
         raise ConfigurationError(
-            f"there is no contest {', '.join(unknown)}; there are {', '.join(CONTESTS)}"
+            f"there is no contest {', '.join(unknown)}; there are {', '.join(known)}"
         )
     where = out_dir.absolute()
     threads = len(os.sched_getaffinity(0))
@@ -72,3 +75,5 @@ def bench(
         print_json(report)
     else:
         print_table(HEADINGS, table_rows(report.results), title=f"size {report.size}")
+        if report.overhead is not None:
+            remark(overhead_in_words(report.overhead))

@@ -29,11 +29,14 @@ class Calibrated:
         The set that was applied.
     result : ApplyResult
         The calibrated MS and its flags.
+    engine_s : float
+        How long that took in CASA's process, without its start, seconds.
     """
 
     observation: Observation
     active: ActiveCaltables
     result: ApplyResult
+    engine_s: float
 
 
 def tables_to_apply(active: ActiveCaltables) -> tuple[TableToApply, ...]:
@@ -101,9 +104,10 @@ def calibrate_observation(
         max_flagged_fraction=workshop.settings.imaging.max_flagged_fraction,
         provenance=origin_of(active, observation),
     )
-    result = workshop.casa.run(
+    timed = workshop.casa.run_timed(
         calibrate_for_imaging, request, label=f"{key}-calibrate", progress=progress
     )
+    result = timed.value
     workshop.products.put_artefacts(
         key,
         [
@@ -126,4 +130,4 @@ def calibrate_observation(
         ],
     )
     workshop.products.set_state(key, ObservationState.CALIBRATED, step=STEP, run_id=run_id)
-    return Calibrated(observation, active, result)
+    return Calibrated(observation, active, result, timed.seconds)

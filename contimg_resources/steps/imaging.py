@@ -44,6 +44,8 @@ class Imaged:
         One for each check, passed or not.
     checksums : tuple of str
         Of the image, the PB-corrected image and the residual.
+    engine_s : float
+        How long the image took in CASA's process, without its start, seconds.
     """
 
     observation: Observation
@@ -52,6 +54,7 @@ class Imaged:
     known: MatchReport
     verdicts: tuple[Verdict, ...]
     checksums: tuple[str, ...]
+    engine_s: float
 
     @property
     def thumbnail(self) -> bytes:
@@ -108,7 +111,8 @@ def image_observation(
         stem=key,
         provenance=provenance,
     )
-    result = workshop.casa.run(make_image, request, label=f"{key}-image", progress=progress)
+    timed = workshop.casa.run_timed(make_image, request, label=f"{key}-image", progress=progress)
+    result = timed.value
     known = known_sources(result, imaging)
     verdicts = judge(result, known, imaging)
     artefacts = _artefacts(result, request, calibrated, run_id)
@@ -131,6 +135,7 @@ def image_observation(
         known=known,
         verdicts=verdicts,
         checksums=tuple(a.checksum for a in artefacts if a.kind in fits),
+        engine_s=timed.seconds,
     )
 
 

@@ -46,6 +46,8 @@ class Solved:
         Plots by casaplotms, PNG.
     notes : tuple of str
         What an operator should know, such as why there are no plots by casaplotms.
+    engine_s : float
+        How long the solve took in CASA's process, without its start, seconds.
     """
 
     observation: Observation
@@ -53,6 +55,7 @@ class Solved:
     result: SolveResult
     diagnostics: tuple[Path, ...]
     notes: tuple[str, ...]
+    engine_s: float
 
 
 def calibrator_of(workshop: Workshop, observation: Observation, name: str | None) -> Calibrator:
@@ -146,7 +149,7 @@ def solve_observation(
         workshop, observation, calibrator, directory / name, refant=refant, plots=directory
     )
     try:
-        result = workshop.casa.run(
+        timed = workshop.casa.run_timed(
             solve_caltables, request, label=f"{key}-solve", progress=progress
         )
     except CalibrationFailed as failure:
@@ -159,6 +162,7 @@ def solve_observation(
         # Without any table it is empty; otherwise it can't be removed so.
         with suppress(OSError):
             directory.rmdir()
+    result = timed.value
     new = _new_set(workshop, name, observation, calibrator, result, run_id)
     if result.failed:
         failed = workshop.registry.register_failed(new, result.reasons)
@@ -179,7 +183,8 @@ def solve_observation(
     )
     # Afterwards: what waits for the set need not wait for its plots.
     diagnostics, notes = _diagnostics(workshop, result, directory, label=f"{key}-plotms")
-    return Solved(observation, registered, result, diagnostics, (*result.notes, *notes))
+    notes = (*result.notes, *notes)
+    return Solved(observation, registered, result, diagnostics, notes, timed.seconds)
 
 
 def _diagnostics(

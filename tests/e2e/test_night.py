@@ -63,6 +63,14 @@ def test_an_image_shows_itself_and_its_numbers(night: Any) -> None:
         assert 0.5 < metadata["rms_mjy"] / metadata["expected_rms_mjy"] < 3.0
 
 
+def test_each_step_says_how_long_its_engine_took(night: Any) -> None:
+    runs = {run.partition: run.duration_s for run in night.runs("image_observation")}
+    for key in night.keys:
+        steps = [night.materializations(a)[key] for a in ("calibrated_ms", "image_5min")]
+        assert all(step["engine_s"] > 0 for step in steps)
+        assert sum(step["engine_s"] for step in steps) < runs[key]
+
+
 def test_every_check_was_made_and_none_failed(night: Any) -> None:
     image = night.checks("image_5min")
     assert set(image) == {"image_rms", "beam_sane", "known_fluxes", "astrometry"}
