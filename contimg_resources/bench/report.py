@@ -92,6 +92,8 @@ class BenchReport:
     notes: tuple[str, ...]
 
 
+#: A stage gets its number in the picture from this share of the longest step.
+_NUMBERED_SHARE = 0.015
 HEADINGS = ("step", "this (s)", "peer", "peer (s)", "times faster", "goal", "peak memory (GB)")
 
 
@@ -154,17 +156,18 @@ def _draw_stages(axes: Any, stages: Sequence[Stage]) -> None:
     from matplotlib import colormaps
 
     steps = list(dict.fromkeys(s.step for s in stages))
+    widest_s = max(sum(s.seconds for s in stages if s.step == step) for step in steps)
     colours = colormaps["tab20"].colors  # type: ignore[attr-defined]
     for row, step in enumerate(steps):
         left = 0.0
         for i, stage in enumerate(s for s in stages if s.step == step):
             axes.barh(row, stage.seconds, left=left, color=colours[i % len(colours)])
-            if stage.seconds > 0.04 * max(s.seconds for s in stages):
-                axes.text(left + 0.05, row, stage.name, va="center", fontsize=7, clip_on=True)
+            if stage.seconds > _NUMBERED_SHARE * widest_s:
+                axes.text(left + stage.seconds / 2, row, str(i + 1), va="center", ha="center")
             left += stage.seconds
     axes.set_yticks(range(len(steps)), steps)
     axes.invert_yaxis()
-    axes.set_xlabel("seconds")
+    axes.set_xlabel("seconds; numbers as in the table of stages")
 
 
 def page(report: BenchReport, picture: str) -> str:
@@ -175,8 +178,8 @@ def page(report: BenchReport, picture: str) -> str:
         "",
         f"`make bench` wrote this page: a simulated observation of size `{report.size}` "
         f"({report.n_visibilities / 1e6:.0f} million visibilities) on {report.machine}; "
-        f"{versions}. Step and peer took turns in one run; times are medians, memory the most of "
-        "any turn.",
+        f"{versions}. Step and peer took turns in one run, {_turns(report)}; times are medians, memory "
+        "the most of any turn.",
         "",
         *_markdown_table(HEADINGS, table_rows(report.results)),
         "",
@@ -188,8 +191,12 @@ def page(report: BenchReport, picture: str) -> str:
         "## Stages",
         "",
         *_markdown_table(
-            ("step", "stage", "seconds"),
-            [(s.step, s.name, f"{s.seconds:.1f}") for s in report.stages],
+            ("step", "", "stage", "seconds"),
+            [
+                (s.step, str(number), s.name, f"{s.seconds:.1f}")
+                for step in dict.fromkeys(s.step for s in report.stages)
+                for number, s in enumerate((s for s in report.stages if s.step == step), 1)
+            ],
         ),
     ]
     if report.growth:
@@ -206,6 +213,11 @@ def page(report: BenchReport, picture: str) -> str:
         headings = ("along", "value", "million visibilities", "apply (s)", "image (s)")
         lines += ["", "## Growth", "", *_markdown_table(headings, rows)]
     return "\n".join(lines) + "\n"
+
+
+def _turns(report: BenchReport) -> str:
+    rounds = max((len(r.ours) for r in report.results), default=0)
+    return "once each" if rounds == 1 else f"{rounds} times each"
 
 
 def _markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

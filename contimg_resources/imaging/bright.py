@@ -109,6 +109,8 @@ class _Part:
 
     rows: tuple[NDArray[np.bool_], ...]
     gridder: Gridder
+    grid: ImageGrid
+    point: PointSpread
     band: Band
     noise_share: float
     """Noise of an image of all integrations over that of an image of these."""
@@ -126,13 +128,14 @@ class _Part:
         )
         gridder.accuracy = ROUGH
         share = float(np.sqrt(band.share[used].sum() / band.share.sum()))
-        return cls(rows, gridder, band.of_fields(used), share)
+        grid = rough_grid(task.grid)
+        point = PointSpread.of(gridder, grid, wide=True)
+        return cls(rows, gridder, grid, point, band.of_fields(used), share)
 
 
 def _found(task: ImagingTask, part: _Part, values: Values) -> list[Source]:
-    grid = rough_grid(task.grid)
-    some = tuple(v[rows] for v, rows in zip(values, part.rows, strict=True))
-    raw = _rough(task, part.gridder, some, grid)
+    grid = part.grid
+    raw = _rough(task, part, tuple(v[rows] for v, rows in zip(values, part.rows, strict=True)))
     rms = local_rms(raw.residual, raw.beam.area_pixels(grid.cell_arcsec))
     beam = task.beam.on_grid(grid)
     seen_beam = np.where(beam >= _LOWEST_BEAM, beam, np.nan)
@@ -166,12 +169,11 @@ def _with(
     return BrightSources(better, values)
 
 
-def _rough(task: ImagingTask, gridder: Gridder, values: Values, grid: ImageGrid) -> RawImages:
+def _rough(task: ImagingTask, part: _Part, values: Values) -> RawImages:
     """Make an image of bright sources, without major cycles."""
-    point = PointSpread.of(gridder, grid, wide=True)
-    cleaned = clean(
-        task, grid, point, gridder.dirty(values, grid), None, BRIGHT_SIGMA * task.noise_jy, 1
-    )
+    grid, point = part.grid, part.point
+    dirty = part.gridder.dirty(values, grid)
+    cleaned = clean(task, grid, point, dirty, None, BRIGHT_SIGMA * task.noise_jy, 1)
     image = cleaned.residual.copy()
     restore_model(image, cleaned.model, point)
     return RawImages(

@@ -328,6 +328,28 @@ _S = (
 )
 
 
+@compiled()
+def _cosine_and_sine(q: float) -> tuple[float, float]:
+    """Return cos(2 pi x) and sin(2 pi x) / x for q = x^2."""
+    c = _C[7]
+    d = _S[7]
+    c = c * q + _C[6]
+    d = d * q + _S[6]
+    c = c * q + _C[5]
+    d = d * q + _S[5]
+    c = c * q + _C[4]
+    d = d * q + _S[4]
+    c = c * q + _C[3]
+    d = d * q + _S[3]
+    c = c * q + _C[2]
+    d = d * q + _S[2]
+    c = c * q + _C[1]
+    d = d * q + _S[1]
+    c = c * q + _C[0]
+    d = d * q + _S[0]
+    return c, d
+
+
 @compiled(parallel=True)
 def _subtract_points(
     values: NDArray[np.complex64],
@@ -356,23 +378,7 @@ def _subtract_points(
             for s in range(n_sources):
                 turns = path[s] * scale[k]
                 x = turns - np.rint(turns)
-                q = x * x
-                c = _C[7]
-                d = _S[7]
-                c = c * q + _C[6]
-                d = d * q + _S[6]
-                c = c * q + _C[5]
-                d = d * q + _S[5]
-                c = c * q + _C[4]
-                d = d * q + _S[4]
-                c = c * q + _C[3]
-                d = d * q + _S[3]
-                c = c * q + _C[2]
-                d = d * q + _S[2]
-                c = c * q + _C[1]
-                d = d * q + _S[1]
-                c = c * q + _C[0]
-                d = d * q + _S[0]
+                c, d = _cosine_and_sine(x * x)
                 real += flux[s] * c
                 imaginary += flux[s] * (x * d)
             values[i, k] -= np.complex64(complex(real, imaginary))
@@ -410,23 +416,7 @@ def _turn(
                 for s in range(n_sources):
                     turns = path[s] * scale[k]
                     x = turns - np.rint(turns)
-                    q = x * x
-                    c = _C[7]
-                    d = _S[7]
-                    c = c * q + _C[6]
-                    d = d * q + _S[6]
-                    c = c * q + _C[5]
-                    d = d * q + _S[5]
-                    c = c * q + _C[4]
-                    d = d * q + _S[4]
-                    c = c * q + _C[3]
-                    d = d * q + _S[3]
-                    c = c * q + _C[2]
-                    d = d * q + _S[2]
-                    c = c * q + _C[1]
-                    d = d * q + _S[1]
-                    c = c * q + _C[0]
-                    d = d * q + _S[0]
+                    c, d = _cosine_and_sine(x * x)
                     toward_us = real * c + imaginary * (x * d)
                     brighter[s] += f[s] * toward_us
                     steeper[s] += g[s] * toward_us

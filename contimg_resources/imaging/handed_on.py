@@ -21,17 +21,12 @@ from contimg_resources.casa.progress import report_progress
 from contimg_resources.checksums import stat_signature
 from contimg_resources.errors import ConfigurationError, ImagingFailed
 from contimg_resources.imaging.beam import dish_of
+from contimg_resources.imaging.gathering import Cells, Gathering, Moments
 from contimg_resources.imaging.layout import Layout, read_layout
 from contimg_resources.imaging.model import ImageRequest
 from contimg_resources.imaging.reach import half_width_rad
-from contimg_resources.imaging.visibilities import (
-    Block,
-    Cells,
-    Gathering,
-    Moments,
-    Visibilities,
-    read_visibilities,
-)
+from contimg_resources.imaging.reading import read_visibilities
+from contimg_resources.imaging.visibilities import Block, Visibilities
 
 #: Directory inside of the calibrated MS.
 NAME = "CONTIMG_AVERAGED"
@@ -98,7 +93,7 @@ def visibilities_of(layout: Layout, half_rad: float, *, everything: bool) -> Vis
     layout : Layout
         What is selected.
     half_rad : float
-        See `contimg_resources.imaging.visibilities.read_visibilities`.
+        See `contimg_resources.imaging.reading.read_visibilities`.
     everything : bool
         Whether nothing was left out by a selection.
     """

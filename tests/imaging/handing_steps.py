@@ -11,7 +11,8 @@ from contimg_resources.imaging import handed_on
 from contimg_resources.imaging.beam import dish_of
 from contimg_resources.imaging.layout import read_layout
 from contimg_resources.imaging.reach import half_width_rad
-from contimg_resources.imaging.visibilities import Block, Visibilities, read_visibilities
+from contimg_resources.imaging.reading import read_visibilities
+from contimg_resources.imaging.visibilities import Block, Visibilities
 
 
 @dataclass(frozen=True)

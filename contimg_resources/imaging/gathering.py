@@ -1,0 +1,263 @@
+"""Gathering visibilities of all windows into averaged ones of Stokes I.
+
+Belongs here: which rows belong together, averaging them chunk by chunk, and the noise in them.
+Doesn't: where they come from (see `reading` and `handed_on`).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_resources.errors import ImagingFailed
+from contimg_resources.imaging.averaging import average, plan_averaging
+from contimg_resources.imaging.layout import Layout, Setup
+from contimg_resources.imaging.visibilities import Block, Visibilities
+from contimg_resources.times import mjd_from_casa_seconds
+
+Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
+Integers = NDArray[np.int64]
+
+#: Rows from which the noise is measured, about.
+_NOISE_ROWS = 40_000
+#: Windows agree on a baseline to this, metres.
+_SAME_M = 1e-3
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Which rows of an MS are the same moment of the same baseline, in different windows.
+
+    Parameters
+    ----------
+    row : ndarray of int, shape (n,)
+        For each selected row of the MS, in which row here it goes.
+    uvw_m : ndarray, shape (n_rows, 3)
+        Baselines, metres.
+    field_ids : ndarray of int16, shape (n_rows,)
+        Fields.
+    """
+
+    row: Integers
+    uvw_m: Floats
+    field_ids: NDArray[np.int16]
+
+    @classmethod
+    def of(
+        cls, time_s: Floats, first: Integers, second: Integers, uvw_m: Floats, layout: Layout
+    ) -> "Moments":
+        """Find them; where windows disagree on a baseline every row stays for itself.
+
+        Parameters
+        ----------
+        time_s : ndarray, shape (n,)
+            Of each selected row, seconds.
+        first, second : ndarray of int, shape (n,)
+            Antennas.
+        uvw_m : ndarray, shape (n, 3)
+            Baselines, metres.
+        layout : Layout
+            Their setups and fields.
+        """
+        n, fields = len(time_s), layout.field_ids
+        parts = [np.flatnonzero(layout.setup_ids == s.id) for s in layout.setups]
+        row = np.empty(n, np.int64)
+        if all(
+            len(part) == len(parts[0])
+            and all(np.array_equal(c[part], c[parts[0]]) for c in (time_s, first, second, fields))
+            for part in parts[1:]
+        ):
+            for part in parts:
+                row[part] = np.arange(len(part))
+            place = parts[0]
+        else:
+            keys = np.column_stack([time_s, first, second, fields])
+            _, place, row = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+            row = row.ravel()
+        once = all(np.bincount(row[part]).max(initial=0) <= 1 for part in parts)
+        if not once or not np.allclose(uvw_m, uvw_m[place][row], rtol=0, atol=_SAME_M):
+            row = place = np.arange(n)
+        return cls(row, uvw_m[place], fields[place].astype(np.int16))
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Some rows of an MS.
+
+    Parameters
+    ----------
+    data, flag : ndarray, shape (n, n_channels, n_correlations)
+        Visibilities, Jy, and their flags.
+    flag_row : ndarray of bool, shape (n,)
+        Flags of whole rows.
+    weight : ndarray of float32, shape (n, 1 or n_channels, n_correlations)
+        Weights.
+    time_s, interval_s : ndarray, shape (n,)
+        Middle (MJD in seconds) and length.
+    """
+
+    data: NDArray[np.complex64]
+    flag: NDArray[np.bool_]
+    flag_row: NDArray[np.bool_]
+    weight: Singles
+    time_s: Floats
+    interval_s: Floats
+
+
+class Gathering:
+    """Gathers visibilities chunk by chunk.
+
+    Parameters
+    ----------
+    layout : Layout
+        What is selected.
+    moments : Moments
+        Where its rows go.
+    half_width_rad : float
+        See `contimg_resources.imaging.reading.read_visibilities`.
+    """
+
+    def __init__(self, layout: Layout, moments: Moments, half_width_rad: float) -> None:
+        self.layout = layout
+        self.moments = moments
+        self._plans = plan_averaging(layout, moments.uvw_m, half_width_rad)
+        self._block = np.empty(len(moments.uvw_m), np.int64)
+        self._place = np.empty(len(moments.uvw_m), np.int64)
+        for number, plan in enumerate(self._plans):
+            self._block[plan.rows] = number
+            self._place[plan.rows] = np.arange(len(plan.rows))
+        shapes = [(len(plan.rows), len(plan.columns_hz)) for plan in self._plans]
+        self._values = [np.zeros(shape, np.complex64) for shape in shapes]
+        self._weight = [np.zeros(shape, np.float32) for shape in shapes]
+        self._spread = np.zeros((len(moments.uvw_m), 2))
+        self._first_s, self._last_s = np.inf, -np.inf
+        self._n_not_finite = 0
+        self._deviations: list[Floats] = []
+        self._setup = np.searchsorted([s.id for s in layout.setups], layout.setup_ids)
+
+    def add(self, cells: Cells, setup: Setup, places: Integers) -> None:
+        """Average the rows at these places of the selection, all of setups like this one."""
+        rows = self.moments.row[places]
+        sums = np.zeros((len(rows), 2))
+        not_finite = np.zeros(len(rows), np.int64)
+        for number, plan in enumerate(self._plans):
+            average(
+                np.flatnonzero(self._block[rows] == number),
+                self._place[rows],
+                self._setup[places],
+                cells.data,
+                cells.flag,
+                cells.flag_row,
+                cells.weight,
+                setup.channels,
+                np.array(setup.hands),
+                plan.parts,
+                plan.columns,
+                self._values[number],
+                self._weight[number],
+                sums,
+                not_finite,
+            )
+        seen = sums[:, 1] > 0
+        np.add.at(self._spread, rows, sums)
+        self._n_not_finite += int(not_finite.sum())
+        if not seen.any():
+            return
+        time_s, half_s = cells.time_s[seen], 0.5 * cells.interval_s[seen]
+        self._first_s = min(self._first_s, float((time_s - half_s).min()))
+        self._last_s = max(self._last_s, float((time_s + half_s).max()))
+        some = np.flatnonzero(seen)[:: max(1, len(self.layout.rows) // _NOISE_ROWS)]
+        weight = cells.weight[some]
+        self._deviations.append(
+            _deviations(
+                cells.data[some][:, setup.channels][:, :, setup.hands],
+                cells.flag[some][:, setup.channels][:, :, setup.hands],
+                (weight if weight.shape[1] == 1 else weight[:, setup.channels])[:, :, setup.hands],
+            )
+        )
+
+    def visibilities(self) -> Visibilities:
+        """Return what was gathered.
+
+        Raises
+        ------
+        ImagingFailed
+            If everything is flagged, unflagged values are not finite, or their noise can't be
+            measured.
+        """
+        layout = self.layout
+        if self._n_not_finite:
+            raise ImagingFailed(
+                f"{layout.ms}: {self._n_not_finite} of its unflagged values are not finite",
+                path=str(layout.ms),
+            )
+        known = self._spread[:, 1] > 0
+        if not known.any():
+            raise ImagingFailed(f"{layout.ms}: all selected data are flagged", path=str(layout.ms))
+        variance = np.zeros(len(known), np.float32)
+        variance[known] = self._spread[known, 0] / self._spread[known, 1]
+        edges_hz = np.concatenate(
+            [
+                np.concatenate([s.channels_hz - s.widths_hz / 2, s.channels_hz + s.widths_hz / 2])
+                for s in layout.setups
+            ]
+        )
+        return Visibilities(
+            blocks=tuple(
+                Block(
+                    uvw_m=self.moments.uvw_m[plan.rows],
+                    field_ids=self.moments.field_ids[plan.rows],
+                    channels_hz=plan.columns_hz,
+                    values=values,
+                    weight=weight,
+                    variance=variance[plan.rows],
+                )
+                for plan, values, weight in zip(
+                    self._plans, self._values, self._weight, strict=True
+                )
+            ),
+            bandwidth_hz=float(np.ptp(edges_hz)),
+            noise_scale=self._noise_scale(),
+            telescope=layout.telescope,
+            phase_center_deg=layout.phase_center_deg,
+            pointings_deg=layout.pointings_deg,
+            start_mjd=mjd_from_casa_seconds(self._first_s),
+            end_mjd=mjd_from_casa_seconds(self._last_s),
+            origin=layout.origin,
+        )
+
+    def _noise_scale(self) -> float:
+        """Return the noise over what the weights claim."""
+        scale = 1.4826 * float(np.median(np.abs(np.concatenate(self._deviations))))
+        if not np.isfinite(scale) or scale <= 0:
+            raise ImagingFailed(
+                f"{self.layout.ms}: the noise of its unflagged data can't be measured (it comes "
+                f"out as {scale}): values are not finite or identical",
+                path=str(self.layout.ms),
+            )
+        return scale
+
+
+def _deviations(data: NDArray[np.complex64], flag: NDArray[np.bool_], weight: Singles) -> Floats:
+    """Return noise samples in units of what the weights claim; shapes (n_rows, n_channels, 1 or 2).
+
+    Differences of the two parallel hands contain no unpolarised sky; differences of neighbouring
+    channels contain no slow one. Both are taken where the data allow it.
+    """
+    good: Any = ~flag
+    with np.errstate(divide="ignore", invalid="ignore"):
+        variance = np.broadcast_to(1.0 / np.where(weight > 0, weight, np.nan), data.shape)
+    if data.shape[2] == 2:
+        data, variance = data[..., 0] - data[..., 1], variance.sum(axis=2)
+        good = good.all(axis=2)
+    else:
+        data, variance, good = data[..., 0], variance[..., 0], good[..., 0]
+    if data.shape[1] > 1:
+        data = data[:, 1:] - data[:, :-1]
+        variance = variance[:, 1:] + variance[:, :-1]
+        good = good[:, 1:] & good[:, :-1]
+    good = np.asarray(good & np.isfinite(variance) & np.isfinite(data))
+    scaled = data[good] / np.sqrt(variance[good])
+    return np.concatenate([scaled.real, scaled.imag]).astype(np.float64)
