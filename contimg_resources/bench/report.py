@@ -178,8 +178,8 @@ def page(report: BenchReport, picture: str) -> str:
         "",
         f"`make bench` wrote this page: a simulated observation of size `{report.size}` "
         f"({report.n_visibilities / 1e6:.0f} million visibilities) on {report.machine}; "
-        f"{versions}. Step and peer took turns in one run, {_turns(report)}; times are medians, memory "
-        "the most of any turn.",
+        f"{versions}. Step and peer took turns in one run, {_turns(report)}; times are medians, "
+        "memory the most of any turn.",
         "",
         *_markdown_table(HEADINGS, table_rows(report.results)),
         "",
