@@ -350,6 +350,13 @@ def _cosine_and_sine(q: float) -> tuple[float, float]:
     return c, d
 
 
+@compiled()
+def _paths(uvw_m: Floats, cosines: Floats, path_m: Singles) -> None:
+    """Write by how much each source's path differs on a baseline, metres."""
+    for s in range(len(path_m)):
+        path_m[s] = uvw_m[0] * cosines[0, s] + uvw_m[1] * cosines[1, s] + uvw_m[2] * cosines[2, s]
+
+
 @compiled(parallel=True)
 def _subtract_points(
     values: NDArray[np.complex64],
@@ -364,12 +371,7 @@ def _subtract_points(
     n_sources = cosines.shape[1]
     for i in spread(len(values)):
         path = np.empty(n_sources, np.float32)
-        for s in range(n_sources):
-            path[s] = (
-                uvw_m[i, 0] * cosines[0, s]
-                + uvw_m[i, 1] * cosines[1, s]
-                + uvw_m[i, 2] * cosines[2, s]
-            )
+        _paths(uvw_m[i], cosines, path)
         for k in range(len(scale)):
             if weight[i, k] == 0:
                 continue
@@ -402,12 +404,7 @@ def _turn(
         brighter, steeper = np.zeros(n_sources, np.float64), np.zeros(n_sources, np.float64)
         path = np.empty(n_sources, np.float32)
         for i in range(heap * n // n_heaps, (heap + 1) * n // n_heaps):
-            for s in range(n_sources):
-                path[s] = (
-                    uvw_m[i, 0] * cosines[0, s]
-                    + uvw_m[i, 1] * cosines[1, s]
-                    + uvw_m[i, 2] * cosines[2, s]
-                )
+            _paths(uvw_m[i], cosines, path)
             for k in range(len(scale)):
                 if weight[i, k] == 0:
                     continue
