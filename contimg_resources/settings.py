@@ -65,8 +65,8 @@ class CalibrationSettings(_Section):
 
     engine: Literal["casa", "fast"] = Field(
         "fast",
-        description="How a drift scan is solved: averaged in memory first, or by CASA alone "
-        "(which other observations always are).",
+        description="How a drift scan is solved (averaged in memory first) and caltables are "
+        "applied (in memory), or both by CASA alone, which does what memory can't in any case.",
     )
     refants: tuple[str, ...] = Field(
         (

@@ -89,6 +89,7 @@ def apply(
             flag_rfi=flag_rfi,
             max_flagged_fraction=settings.imaging.max_flagged_fraction,
             provenance=origin,
+            engine=settings.calibration.engine,
         )
         result = workshop.casa.run(
             calibrate_for_imaging, request, label=f"{observation.key}-apply", progress=say

@@ -103,6 +103,7 @@ def calibrate_observation(
         working_antennas=tuple(a.name for a in observation.working_antennas),
         max_flagged_fraction=workshop.settings.imaging.max_flagged_fraction,
         provenance=origin_of(active, observation),
+        engine=workshop.settings.calibration.engine,
     )
     timed = workshop.casa.run_timed(
         calibrate_for_imaging, request, label=f"{key}-calibrate", progress=progress

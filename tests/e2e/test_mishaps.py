@@ -56,6 +56,8 @@ def mishaps(
     casa.run(flag_most, spoiled, label="flag")
     environment = {
         **ENVIRONMENT,
+        # In memory a step is over before anybody could terminate it.
+        "CONTIMG_CALIBRATION__ENGINE": "casa",
         # A small image, cheap, and noisy of the sources beside it.
         "CONTIMG_IMAGING__CELL_ARCSEC": "12",
         "CONTIMG_IMAGING__IMAGE_SIZE": "360",

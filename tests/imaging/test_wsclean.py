@@ -48,7 +48,7 @@ def test_wsclean_makes_the_same_image_of_a_drift_scan(casa: Casa, sky: Sky, tmp_
     )
     assert (by_wsclean.engine, fast.engine) == ("wsclean", "fast")
     assert by_wsclean.grid == fast.grid
-    # It counts uv points in other cells than CASA.
+    # Its weights make the beam 1 % wider than CASA's do.
     assert_beams_agree(fast, by_wsclean, share=0.02)
     assert by_wsclean.n_iterations > 0
     # Sources outside of these pixels leave sidelobes in both.
