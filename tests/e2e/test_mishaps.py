@@ -82,20 +82,21 @@ def mishaps(
         night.seen["calibration"] = _end_inside(
             night, "image_observation", "calibrate", "phaseshift"
         )
-        night.deliver(spoiled)
-        night.deliver(other)
         night.wait_for("its history", lambda: _state(night, key) == "failed", 60)
         night.seen["cancelled"] = night.store.get(key)
         night.launch("image_observation", key)
-        for failing in (night.early, night.late):
-            night.wait_for(
-                f"{failing} to fail", lambda failing=failing: _failed(night, failing), 300
-            )
         night.wait_for(
             "the calibrator's image after all",
             lambda: night.calibrator in night.materializations("image_5min"),
             300,
         )
+        # The page of a check shows its newest evaluation: one that failed.
+        night.deliver(spoiled)
+        night.deliver(other)
+        for failing in (night.early, night.late):
+            night.wait_for(
+                f"{failing} to fail", lambda failing=failing: _failed(night, failing), 300
+            )
         yield night
 
 
