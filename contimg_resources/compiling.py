@@ -39,9 +39,14 @@ def compiled(*, parallel: bool = False) -> Callable[[Callable[_P, _R]], Callable
     Notes
     -----
     Sums may be reordered and multiply-adds fused, but NaN and infinity keep their meaning: flags
-    depend on them.
+    depend on them. A division by 0 gives infinity or NaN, as in numpy: a check of every divisor
+    would keep loops from being vectorised.
     """
     decorator: Any = numba.njit(
-        cache=True, nogil=True, parallel=parallel, fastmath={"reassoc", "contract", "nsz", "arcp"}
+        cache=True,
+        nogil=True,
+        parallel=parallel,
+        error_model="numpy",
+        fastmath={"reassoc", "contract", "nsz", "arcp"},
     )
     return decorator  # type: ignore[no-any-return]

@@ -10,7 +10,8 @@ from pathlib import Path
 from contimg_resources.calibration.apply_casa import apply_with_casa
 from contimg_resources.calibration.apply_fast import apply_in_memory
 from contimg_resources.calibration.apply_model import ApplyRequest, ApplyResult, Written
-from contimg_resources.calibration.memory import Observed, why_not
+from contimg_resources.calibration.correcting import why_not
+from contimg_resources.calibration.memory import Observed
 from contimg_resources.calibration.origin import write_origin
 from contimg_resources.casa.progress import report_progress
 from contimg_resources.checksums import stat_signature
@@ -53,7 +54,7 @@ def write_calibrated_ms(request: ApplyRequest, *, also: Also | None = None) -> A
         applied, or too much of it is flagged.
     """
     _check(request)
-    report_progress(f"reading {request.ms.name}", 0.0)
+    report_progress(f"looking at {request.ms.name}", 0.0)
     names, fields = _look(request)
     before = stat_signature(request.ms)
     named = _named(request, names)

@@ -14,18 +14,12 @@ from contimg_resources.calibration.apply_model import (
     refuse_useless,
 )
 from contimg_resources.calibration.callib import map_windows
-from contimg_resources.calibration.memory import (
-    calibrate_in_memory,
-    flag_rfi_in_memory,
-    read_observed,
-    read_receptors,
-    write_observed,
-)
+from contimg_resources.calibration.correcting import read_calibrated
+from contimg_resources.calibration.memory import flag_rfi_in_memory, write_observed
 from contimg_resources.calibration.ms_layout import (
     bands_with_solutions,
     check_antennas,
     middle_of_fields,
-    phase_centers_rad,
     read_bands,
     to_frame_of_fields,
 )
@@ -59,28 +53,23 @@ def apply_in_memory(
     for table in request.tables:
         check_antennas(request.ms, table.path)
         maps.append(map_windows(windows, bands_with_solutions(table.path), table.path))
+    center = new_center = None
+    if request.shift:
+        center = request.phase_center_deg or middle_of_fields(request.ms, field_ids)
+        new_center = to_frame_of_fields(request.ms, center)
+    report_progress(
+        f"reading {request.ms.name} and applying {len(request.tables)} caltables to it", 0.05
+    )
     try:
-        observed = read_observed(request.ms, field_ids)
+        before = read_calibrated(request.ms, field_ids, request.tables, maps, new_center, partial)
     except RuntimeError as error:
         said = " ".join(str(error).split())
         raise UnreadableObservation(
             f"{request.ms} can't be read: {said}", path=str(request.ms)
         ) from error
-    working = named or observed.working_antenna_ids()
-    arrived = observed.counted(working)
+    observed, working = before.observed, named or before.working_antenna_ids()
+    arrived = before.counted(working)
     refuse_useless(request, working, arrived)
-    report_progress(f"applying {len(request.tables)} caltables to {request.ms.name}", 0.3)
-    center = None
-    if request.shift:
-        center = request.phase_center_deg or middle_of_fields(request.ms, field_ids)
-    calibrate_in_memory(
-        observed,
-        request.tables,
-        maps,
-        read_receptors(request.ms),
-        phase_centers_rad(request.ms),
-        None if center is None else to_frame_of_fields(request.ms, center),
-    )
     applied = final = observed.counted(working)
     refuse_flagged(request, applied, "after applying the caltables")
     if request.flag_rfi:
@@ -90,7 +79,5 @@ def apply_in_memory(
         refuse_flagged(request, final, "after flagging interference")
     report_progress(f"{final.fraction:.1%} of the data of working antennas is flagged", 0.6)
     report_progress("writing the calibrated MS", 0.65)
-    write_observed(
-        observed, partial, None if center is None else to_frame_of_fields(request.ms, center)
-    )
+    write_observed(observed, partial, new_center)
     return Written(center, working, observed.rows.size, arrived, applied, final, observed)

@@ -100,8 +100,7 @@ def write_averaged_ms(
     try:
         some = windows[chosen[0]]
         tile = [some.data.shape[3], some.data.shape[2], _TILE_ROWS]
-        one_shape = len({windows[number].data.shape for number in chosen}) == 1
-        create_like(original, output, {"DATA": tile, "FLAG": tile}, one_shape=one_shape)
+        create_like(original, output, {"DATA": tile, "FLAG": tile})
     finally:
         original.close()
     n_intervals, n_baselines = rows.times_s.size, rows.first.size

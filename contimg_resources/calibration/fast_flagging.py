@@ -56,16 +56,40 @@ class WindowInMemory:
     ----------
     frequencies_hz : ndarray of float, shape (n_channels,)
         Channel centres, ascending or descending, Hz.
-    data : ndarray of complex64, shape (n_times, n_baselines, n_channels, n_correlations)
-        Visibilities, Jy, C-contiguous; times ascending, no autocorrelations. The first and the last
-        correlation are the parallel hands. Not changed.
+    data : ndarray of complex64, shape (n_rows, n_channels, n_correlations)
+        Visibilities, Jy, C-contiguous, of this window and perhaps of others; no autocorrelations.
+        The first and the last correlation are the parallel hands. Not changed.
     flag : ndarray of bool, same shape
         True: not to be used. C-contiguous; changed in place.
+    place : ndarray of int, shape (n_times, n_baselines)
+        Which row is of which time (ascending) and baseline; -1: none.
     """
 
     frequencies_hz: Floats
     data: NDArray[np.complex64]
     flag: Bools
+    place: NDArray[np.int64]
+
+    @classmethod
+    def of_grid(
+        cls, frequencies_hz: Floats, data: NDArray[np.complex64], flag: Bools
+    ) -> "WindowInMemory":
+        """Return one whose arrays have the axes (time, baseline, channel, correlation)."""
+        place = np.arange(data.shape[0] * data.shape[1]).reshape(data.shape[:2])
+        rows = (place.size, *data.shape[2:])
+        return cls(frequencies_hz, data.reshape(rows), flag.reshape(rows), place)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Times, baselines, channels, correlations."""
+        return (*self.place.shape, *self.data.shape[1:])
+
+    def some(self, step: int) -> NDArray[np.complex64]:
+        """Return a copy of every `step`-th baseline, NaN where flagged, with all four axes."""
+        place = self.place[:, ::step]
+        some = self.data[place]
+        some[self.flag[place] | (place < 0)[:, :, None, None]] = np.nan
+        return some
 
 
 @dataclass(frozen=True)
@@ -134,11 +158,11 @@ def flag_interference_in_memory(windows: Sequence[WindowInMemory]) -> FlaggedInM
     Memory beside `windows`: some tens of MB.
     """
     _check(windows)
-    if not windows or not windows[0].data.size:
+    if not windows or not windows[0].place.size:
         return FlaggedInMemory(0, 0, 0, 0, 0)
     counts = [_n_flagged(windows)]
     for window in windows:
-        flagging_loops.flag_nonsense(_flat(window.data), _flat(window.flag))
+        flagging_loops.flag_nonsense(*_flat(window))
     counts.append(_n_flagged(windows))
     _flag_shared(windows)
     counts.append(_n_flagged(windows))
@@ -146,7 +170,7 @@ def flag_interference_in_memory(windows: Sequence[WindowInMemory]) -> FlaggedInM
     counts.append(_n_flagged(windows))
     before, nonsense, shared, single = counts
     return FlaggedInMemory(
-        n_total=sum(w.data.size for w in windows),
+        n_total=sum(int(np.count_nonzero(w.place >= 0)) * w.data[0].size for w in windows),
         n_before=before,
         n_nonsense=nonsense - before,
         n_shared=shared - nonsense,
@@ -157,29 +181,32 @@ def flag_interference_in_memory(windows: Sequence[WindowInMemory]) -> FlaggedInM
 def _check(windows: Sequence[WindowInMemory]) -> None:
     for number, window in enumerate(windows):
         data, flag = window.data, window.flag
-        if data.ndim != 4 or data.dtype != np.complex64 or flag.dtype != np.bool_:
+        if data.ndim != 3 or data.dtype != np.complex64 or flag.dtype != np.bool_:
             raise ValueError(
-                f"window {number}: data must be complex64 with axes (time, baseline, channel, "
-                f"correlation) and flag bool, not {data.dtype} {data.shape} and {flag.dtype}"
+                f"window {number}: data must be complex64 with axes (row, channel, correlation) "
+                f"and flag bool, not {data.dtype} {data.shape} and {flag.dtype}"
             )
-        if data.shape != flag.shape or window.frequencies_hz.shape != data.shape[2:3]:
+        if data.shape != flag.shape or window.frequencies_hz.shape != data.shape[1:2]:
             raise ValueError(
                 f"window {number}: data {data.shape}, flag {flag.shape} and frequencies "
                 f"{window.frequencies_hz.shape} don't fit"
             )
         if not (data.flags.c_contiguous and flag.flags.c_contiguous):
             raise ValueError(f"window {number}: data and flag must be C-contiguous")
-        first = windows[0].data.shape
-        if (*data.shape[:2], data.shape[3]) != (*first[:2], first[3]):
-            raise ValueError(f"window {number} is {data.shape}, window 0 {first}")
+        if window.place.size and not -1 <= window.place.min() <= window.place.max() < len(data):
+            raise ValueError(f"window {number}: its places aren't rows of its data")
+        first = windows[0]
+        if (*window.place.shape, data.shape[2]) != (*first.place.shape, first.data.shape[2]):
+            raise ValueError(f"window {number} is {window.shape}, window 0 {first.shape}")
 
 
-def _flat(values: NDArray[Any]) -> NDArray[Any]:
-    return values.reshape(*values.shape[:2], -1)
+def _flat(window: WindowInMemory) -> tuple[NDArray[np.complex64], Bools, NDArray[np.int64]]:
+    rows = len(window.data)
+    return window.data.reshape(rows, -1), window.flag.reshape(rows, -1), window.place
 
 
 def _n_flagged(windows: Sequence[WindowInMemory]) -> int:
-    return sum(int(np.count_nonzero(w.flag)) for w in windows)
+    return sum(flagging_loops.count_flagged(*_flat(w)[1:]) for w in windows)
 
 
 def _flag_shared(windows: Sequence[WindowInMemory]) -> None:
@@ -201,7 +228,7 @@ def _flag_what_stands_out(
     windows: Sequence[WindowInMemory], kinds: Sequence[Kind], measured: Sequence[Measured]
 ) -> None:
     order = np.argsort(np.concatenate([w.frequencies_hz for w in windows]), kind="stable")
-    found = np.zeros((windows[0].data.shape[0], order.size), np.bool_)
+    found = np.zeros((len(windows[0].place), order.size), np.bool_)
     for kind in kinds:
         size = np.concatenate([m[kind][0] for m in measured], axis=1)
         count = np.concatenate([m[kind][1] for m in measured], axis=1)
@@ -217,20 +244,19 @@ def _flag_what_stands_out(
     first = 0
     for window in windows:
         last = first + window.frequencies_hz.size
-        flag = window.flag
         if found[:, first:last].any():
-            flag |= found[:, None, first:last, None]
+            mine = np.repeat(found[:, first:last], window.data.shape[2], axis=1)
+            flagging_loops.flag_everywhere(*_flat(window)[1:], mine)
         first = last
 
 
 def _rough_power(windows: Sequence[WindowInMemory]) -> Float32s:
     """Return the median power of each kind of difference over the band, (kinds, correlations)."""
-    n_baselines, n_correlations = windows[0].data.shape[1], windows[0].data.shape[3]
+    _, n_baselines, _, n_correlations = windows[0].shape
     step = max(1, n_baselines // _SAMPLED_BASELINES)
     found: list[list[Floats]] = []
     for window in windows:
-        some = window.data[:, ::step].copy()
-        some[window.flag[:, ::step]] = np.nan
+        some = window.some(step)
         kinds = {
             Kind.AMPLITUDE: some,
             Kind.CHANNELS: some[:, :, 1:] - some[:, :, :-1],
@@ -256,7 +282,7 @@ def _median_power(values: NDArray[np.complex64]) -> Floats:
 
 
 def _cells(window: WindowInMemory, scale: Float32s) -> Measured:
-    total, count = flagging_loops.soft_sums(_flat(window.data), _flat(window.flag), scale)
+    total, count = flagging_loops.soft_sums(*_flat(window), scale)
     shape = _shape(window)
     return {
         kind: (
@@ -284,7 +310,7 @@ class _Steps:
 def _steps(window: WindowInMemory, scale: Float32s) -> tuple[_Steps, _Steps]:
     """Return the steps over channels and over times."""
     total, count, edge_total, edge_count, end_total, end_count = flagging_loops.soft_sums_of_steps(
-        _flat(window.data), _flat(window.flag), scale
+        *_flat(window), scale
     )
     shape = _shape(window)
     outer = (
@@ -334,7 +360,7 @@ def _lesser(steps: _Steps, excess: Floats, axis: int) -> tuple[Floats, Floats]:
 
 
 def _shape(window: WindowInMemory) -> tuple[int, int, int]:
-    n_times, _, n_channels, n_correlations = window.data.shape
+    n_times, _, n_channels, n_correlations = window.shape
     return n_times, n_channels, n_correlations
 
 
@@ -347,14 +373,12 @@ def _size(total: NDArray[Any], count: NDArray[Any], scale: Float32s) -> Floats:
 
 
 def _flag_single(windows: Sequence[WindowInMemory]) -> None:
-    n_correlations = windows[0].data.shape[3]
-    noise = np.array(
-        [flagging_loops.flag_single(_flat(w.data), _flat(w.flag), n_correlations) for w in windows]
-    )
+    n_correlations = windows[0].data.shape[2]
+    noise = np.array([flagging_loops.flag_single(*_flat(w), n_correlations) for w in windows])
     noisy = _noisy_windows(noise.astype(np.float64))
     for window, baselines in zip(windows, noisy, strict=True):
-        if baselines.any():
-            window.flag[:, baselines] = True
+        rows = window.place[:, baselines]
+        window.flag[rows[rows >= 0]] = True
 
 
 def _noisy_windows(noise: Floats) -> Bools:

@@ -1,15 +1,15 @@
 """DATA and FLAG of an MS straight from and to their tiles. Runs in a CASA process.
 
-Belongs here: the large columns, by data description. Doesn't: what stands in them.
+Belongs here: the large columns. Doesn't: what stands in them.
 
 casatools turns every visibility into double precision and back, which at full size is most of the
 time of reading and writing. Where a column is stored simply (one hypercube whose tiles hold whole
-cells) its file is the array itself, tile after tile, so that is read and written here. What was
-moved so is compared with casatools in some rows; any other storage goes through casatools.
+cells) its file is the array itself, tile after tile, so that is read and written here. Some cells
+are compared with what casatools sees; any other storage is read through casatools.
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,17 +19,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.compiling import n_cores
-from contimg_resources.errors import CasaError
+from contimg_resources.errors import CasaError, UnreadableObservation
 
 Ints = NDArray[np.int64]
 
-#: Bytes moved at once.
-_CHUNK_BYTES = 32_000_000
+#: Bytes moved at once: what is done with them next finds them in the cache.
+_CHUNK_BYTES = 4_000_000
 #: Rows that are compared with what casatools sees.
-_COMPARED = 16
-
+_COMPARED = 32
 
 _ROOMS = threading.local()
+
+#: Given cells of a column, shape (n, n_channels, n_correlations), and the place of the first among
+#: the rows that were asked for. Called by several threads; the cells may be changed, and are lost
+#: when it returns.
+Each = Callable[[int, NDArray[Any]], None]
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ class Tiles:
         Rows of a tile.
     tile_bytes : int
         Bytes of a tile.
+    n_rows : int
+        Rows of the column.
     """
 
     file: Path
@@ -55,12 +61,18 @@ class Tiles:
     shape: tuple[int, int]
     rows: int
     tile_bytes: int
+    n_rows: int
 
     @property
     def rows_at_once(self) -> int:
         """Rows of a chunk: whole tiles."""
         cell_bytes = self.shape[0] * self.shape[1] * 8
         return self.rows * max(1, _CHUNK_BYTES // (self.rows * cell_bytes))
+
+    @property
+    def n_tiles(self) -> int:
+        """Number of tiles."""
+        return -(-self.n_rows // self.rows)
 
     def decoded(self, raw: NDArray[np.uint8]) -> NDArray[Any]:
         """Return whole tiles as cells, shape (n_rows, n_channels, n_correlations)."""
@@ -78,12 +90,12 @@ class Tiles:
             )
             tiles = np.zeros((len(packed), self.tile_bytes), np.uint8)
             tiles[:, : packed.shape[1]] = packed
-            return tiles
-        return np.ascontiguousarray(cells, self.dtype).view(np.uint8)
+            return tiles.ravel()
+        return np.ascontiguousarray(cells, self.dtype).reshape(-1).view(np.uint8)
 
 
-def read_large(table: Any, path: Path, column: str, rows: Mapping[int, Ints]) -> dict[int, Any]:
-    """Read some rows of a large column.
+def tiles_of(table: Any, path: Path, column: str) -> Tiles | None:
+    """Return where the cells of a column lie, or None if they aren't stored simply.
 
     Parameters
     ----------
@@ -93,136 +105,7 @@ def read_large(table: Any, path: Path, column: str, rows: Mapping[int, Ints]) ->
         The MS.
     column : str
         ``DATA`` or ``FLAG``.
-    rows : mapping of int to ndarray of int
-        Row numbers, ascending, of each data description.
-
-    Returns
-    -------
-    dict of int to ndarray, shape (n_rows, n_channels, n_correlations)
-        complex64 or bool.
     """
-    tiles = _tiles(table, path, column)
-    if tiles is not None:
-        found = {
-            number: np.empty((wanted.size, *tiles.shape), tiles.dtype)
-            for number, wanted in rows.items()
-        }
-        n_rows = int(table.nrows())
-
-        def read(start: int) -> None:
-            cells = _chunk(tiles, start, n_rows)
-            for number, wanted in rows.items():
-                low, high = np.searchsorted(wanted, (start, start + len(cells)))
-                found[number][low:high] = _taken(cells, wanted[low:high] - start)
-
-        _at_once(read, tiles, n_rows)
-        if _agrees(table, column, rows, found):
-            return found
-    return {number: _through_casa(table, column, wanted) for number, wanted in rows.items()}
-
-
-def write_large(
-    table: Any, path: Path, column: str, parts: Mapping[int, tuple[Ints, NDArray[Any]]]
-) -> None:
-    """Write all rows of a large column.
-
-    Parameters
-    ----------
-    table : casatools.table
-        The MS, open for writing, with its rows; closed and opened again meanwhile.
-    path : Path
-        The MS.
-    column : str
-        ``DATA`` or ``FLAG``.
-    parts : mapping of int to (ndarray of int, ndarray)
-        Row numbers, ascending, of each data description and their cells; together all rows.
-
-    Raises
-    ------
-    CasaError
-        If casatools then sees something else.
-    """
-    n_rows = int(table.nrows())
-    # Rows that were just added are in the file once the table was closed.
-    table.close()
-    table.open(str(path), nomodify=False)
-    tiles = _tiles(table, path, column)
-    if tiles is None:
-        for rows, cells in parts.values():
-            part = table.selectrows(rows.tolist())
-            part.putcol(column, cells.T)
-            part.close()
-        return
-    table.close()
-    _write_tiles(tiles, n_rows, parts)
-    table.open(str(path), nomodify=False)
-    rows_of = {number: rows for number, (rows, _) in parts.items()}
-    if not _agrees(table, column, rows_of, {n: cells for n, (_, cells) in parts.items()}):
-        raise CasaError(f"{path}: {column} was written and reads otherwise", path=str(path))
-
-
-def _write_tiles(tiles: Tiles, n_rows: int, parts: Mapping[int, tuple[Ints, NDArray[Any]]]) -> None:
-    def write(start: int) -> None:
-        n_tiles = -(-min(tiles.rows_at_once, n_rows - start) // tiles.rows)
-        room = _room(tiles.rows_at_once * tiles.shape[0] * tiles.shape[1] * tiles.dtype.itemsize)
-        chunk = room.view(tiles.dtype).reshape(-1, *tiles.shape)[: n_tiles * tiles.rows]
-        chunk[n_rows - start :] = 0
-        for rows, cells in parts.values():
-            low, high = np.searchsorted(rows, (start, start + len(chunk)))
-            _put(chunk, rows[low:high] - start, cells[low:high])
-        with tiles.file.open("r+b", buffering=0) as file:
-            file.seek(start // tiles.rows * tiles.tile_bytes)
-            left = tiles.encoded(chunk).reshape(-1).view(np.uint8).data
-            while left:
-                left = left[file.write(left) :]
-
-    _at_once(write, tiles, n_rows)
-
-
-def _chunk(tiles: Tiles, start: int, n_rows: int) -> NDArray[Any]:
-    """Return the cells of some tiles, from row `start` on."""
-    n_tiles = -(-min(tiles.rows_at_once, n_rows - start) // tiles.rows)
-    buffer = _room(n_tiles * tiles.tile_bytes)
-    with tiles.file.open("rb", buffering=0) as file:
-        file.seek(start // tiles.rows * tiles.tile_bytes)
-        left = buffer.data
-        while left and (n_bytes := file.readinto(left)):
-            left = left[n_bytes:]
-    if len(left):
-        raise OSError(f"{tiles.file} ends {len(left)} bytes too early")
-    return tiles.decoded(buffer)[: n_rows - start]
-
-
-def _room(n_bytes: int) -> NDArray[np.uint8]:
-    """Return memory that this thread uses again: fresh memory costs as much as copying into it."""
-    known = getattr(_ROOMS, "room", None)
-    if known is None or len(known) < n_bytes:
-        _ROOMS.room = known = np.empty(n_bytes, np.uint8)
-    return np.asarray(known[:n_bytes])
-
-
-def _at_once(move: Callable[[int], None], tiles: Tiles, n_rows: int) -> None:
-    """Move all chunks, as many at once as there are cores: copying is what takes the time."""
-    with ThreadPoolExecutor(n_cores()) as pool:
-        list(pool.map(move, range(0, n_rows, tiles.rows_at_once)))
-
-
-def _taken(cells: NDArray[Any], rows: Ints) -> NDArray[Any]:
-    """Return some rows; those that follow one another without a copy."""
-    if rows.size and rows[-1] - rows[0] == rows.size - 1:
-        return cells[rows[0] : rows[-1] + 1]
-    return cells[rows]
-
-
-def _put(chunk: NDArray[Any], rows: Ints, cells: NDArray[Any]) -> None:
-    if rows.size and rows[-1] - rows[0] == rows.size - 1:
-        chunk[rows[0] : rows[-1] + 1] = cells
-    else:
-        chunk[rows] = cells
-
-
-def _tiles(table: Any, path: Path, column: str) -> Tiles | None:
-    """Return where the cells of a column lie, or None if they aren't stored simply."""
     manager = next(m for m in table.getdminfo().values() if column in m["COLUMNS"])
     cubes = list(manager["SPEC"].get("HYPERCUBES", {}).values())
     last = {"TiledShapeStMan": 1, "TiledColumnStMan": 0}.get(manager["TYPE"])
@@ -237,31 +120,236 @@ def _tiles(table: Any, path: Path, column: str) -> Tiles | None:
         str(table.coldatatype(column))
     )
     file = path / f"table.f{int(manager['SEQNR'])}_TSM{last}"
-    n_tiles = -(-int(table.nrows()) // rows)
     tile_bytes = int(cubes[0]["BucketSize"])
-    if dtype is None or not file.is_file() or file.stat().st_size < n_tiles * tile_bytes:
+    n_rows = int(table.nrows())
+    if dtype is None or not file.exists():
         return None
-    return Tiles(file, dtype, (channels, correlations), rows, tile_bytes)
+    tiles = Tiles(file, dtype, (channels, correlations), rows, tile_bytes, n_rows)
+    whole = dtype == np.bool_ or tile_bytes == rows * channels * correlations * dtype.itemsize
+    return tiles if whole else None
 
 
-def _agrees(table: Any, column: str, rows: Mapping[int, Ints], found: Mapping[int, Any]) -> bool:
-    """Compare some cells with what casatools sees."""
-    for number, wanted in rows.items():
-        for i in np.unique(
-            np.linspace(0, wanted.size - 1, min(wanted.size, _COMPARED)).astype(int)
-        ):
-            seen = np.asarray(table.getcell(column, int(wanted[i]))).T
-            if not np.array_equal(
-                seen.astype(found[number].dtype), found[number][i], equal_nan=column == "DATA"
-            ):
-                return False
-    return True
+def read_large(
+    table: Any, path: Path, column: str, rows: Ints, shape: tuple[int, int], each: Each
+) -> None:
+    """Read some rows of a large column, part by part.
+
+    Parameters
+    ----------
+    table : casatools.table
+        The MS, open.
+    path : Path
+        The MS.
+    column : str
+        ``DATA`` or ``FLAG``.
+    rows : ndarray of int
+        Row numbers, ascending.
+    shape : (int, int)
+        Channels and correlations that their cells should have.
+    each : callable
+        Given every part once: complex64 or bool.
+
+    Raises
+    ------
+    UnreadableObservation
+        If cells have another shape.
+    """
+    tiles = tiles_of(table, path, column)
+    if (
+        tiles is None
+        or tiles.file.stat().st_size < tiles.n_tiles * tiles.tile_bytes
+        or not _as_casa_sees(table, tiles, column, rows)
+    ):
+        _read_through_casa(table, path, column, rows, shape, each)
+        return
+    if rows.size:
+        _check_shape(path, column, tiles.shape, shape)
+
+    def read(start: int) -> None:
+        n_tiles = -(-min(tiles.rows_at_once, tiles.n_rows - start) // tiles.rows)
+        cells = tiles.decoded(_bytes(tiles, start // tiles.rows, n_tiles))[: tiles.n_rows - start]
+        low, high = np.searchsorted(rows, (start, start + len(cells)))
+        if low < high:
+            each(int(low), _taken(cells, rows[low:high] - start))
+
+    _at_once(read, tiles)
 
 
-def _through_casa(table: Any, column: str, rows: Ints) -> NDArray[Any]:
-    part = table.selectrows(rows.tolist())
+def write_flags(path: Path, flag: NDArray[np.bool_]) -> None:
+    """Write the column FLAG of an MS of `contimg_resources.calibration.new_ms`.
+
+    Parameters
+    ----------
+    path : Path
+        The MS; open nowhere.
+    flag : ndarray of bool, shape (n_rows, n_channels, n_correlations)
+        Flags of all its rows.
+
+    Raises
+    ------
+    CasaError
+        If casatools then sees something else.
+    """
+    tiles = _tiles_of_new(path, "FLAG")
+
+    def write(start: int) -> None:
+        n_tiles = -(-min(tiles.rows_at_once, tiles.n_rows - start) // tiles.rows)
+        cells = flag[start : start + n_tiles * tiles.rows]
+        if len(cells) < n_tiles * tiles.rows:
+            end = np.zeros((n_tiles * tiles.rows - len(cells), *tiles.shape), np.bool_)
+            cells = np.concatenate([cells, end])
+        _put(tiles, start // tiles.rows * tiles.tile_bytes, tiles.encoded(cells))
+
+    _at_once(write, tiles)
+    _check_written(path, "FLAG", flag)
+
+
+class NewData:
+    """The column DATA of an MS of `contimg_resources.calibration.new_ms`, being written.
+
+    Parameters
+    ----------
+    path : Path
+        The MS; open nowhere.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._tiles = _tiles_of_new(path, "DATA")
+
+    def put(self, first: int, cells: NDArray[np.complex64]) -> None:
+        """Write cells, shape (n, n_channels, n_correlations), from row `first` on."""
+        raw = np.ascontiguousarray(cells, self._tiles.dtype).reshape(-1).view(np.uint8)
+        row_bytes = self._tiles.tile_bytes // self._tiles.rows
+        _put(self._tiles, first * row_bytes, raw)
+
+    def array(self) -> NDArray[np.complex64]:
+        """Return what was written, as it lies in the file; it can't be changed.
+
+        Raises
+        ------
+        CasaError
+            If casatools sees something else.
+        """
+        tiles = self._tiles
+        shape = (tiles.n_rows, *tiles.shape)
+        found: NDArray[np.complex64] = np.memmap(tiles.file, tiles.dtype, "r", shape=shape)
+        _check_written(self._path, "DATA", found)
+        return found.view(np.ndarray)
+
+
+def _tiles_of_new(path: Path, column: str) -> Tiles:
+    import casatools
+
+    table = casatools.table()
+    table.open(str(path))
     try:
-        cells = part.getcol(column).T
+        tiles = tiles_of(table, path, column)
     finally:
-        part.close()
-    return np.ascontiguousarray(cells, np.complex64 if column == "DATA" else np.bool_)
+        table.close()
+    if tiles is None:
+        raise CasaError(f"{path}: {column} isn't stored as it was asked for", path=str(path))
+    return tiles
+
+
+def _check_written(path: Path, column: str, cells: NDArray[Any]) -> None:
+    import casatools
+
+    table = casatools.table()
+    table.open(str(path))
+    try:
+        alike = all(
+            np.array_equal(
+                np.asarray(table.getcell(column, row)).T.astype(cells.dtype),
+                cells[row],
+                equal_nan=cells.dtype != np.bool_,
+            )
+            for row in _some(len(cells)).tolist()
+        )
+    finally:
+        table.close()
+    if not alike:
+        raise CasaError(f"{path}: {column} was written and reads otherwise", path=str(path))
+
+
+def _put(tiles: Tiles, offset: int, raw: NDArray[np.uint8]) -> None:
+    with tiles.file.open("r+b", buffering=0) as file:
+        file.seek(offset)
+        left = raw.data
+        while left:
+            left = left[file.write(left) :]
+
+
+def _bytes(tiles: Tiles, first: int, n_tiles: int) -> NDArray[np.uint8]:
+    buffer = _room(n_tiles * tiles.tile_bytes)
+    with tiles.file.open("rb", buffering=0) as file:
+        file.seek(first * tiles.tile_bytes)
+        left = buffer.data
+        while left and (n_bytes := file.readinto(left)):
+            left = left[n_bytes:]
+    if len(left):
+        raise OSError(f"{tiles.file} ends {len(left)} bytes too early")
+    return buffer
+
+
+def _room(n_bytes: int) -> NDArray[np.uint8]:
+    """Return memory that this thread uses again: fresh memory costs as much as copying into it."""
+    known = getattr(_ROOMS, "room", None)
+    if known is None or len(known) < n_bytes:
+        _ROOMS.room = known = np.empty(n_bytes, np.uint8)
+    return np.asarray(known[:n_bytes])
+
+
+def _at_once(move: Callable[[int], None], tiles: Tiles) -> None:
+    """Move all chunks, as many at once as there are cores: copying is what takes the time."""
+    with ThreadPoolExecutor(n_cores()) as pool:
+        list(pool.map(move, range(0, tiles.n_rows, tiles.rows_at_once)))
+
+
+def _taken(cells: NDArray[Any], rows: Ints) -> NDArray[Any]:
+    """Return some rows; those that follow one another without a copy."""
+    if rows[-1] - rows[0] == rows.size - 1:
+        return cells[rows[0] : rows[-1] + 1]
+    return cells[rows]
+
+
+def _check_shape(path: Path, column: str, found: tuple[int, ...], wanted: tuple[int, int]) -> None:
+    """Refuse cells of another shape than the subtables say: compiled loops don't look."""
+    if tuple(found) != tuple(wanted):
+        raise UnreadableObservation(
+            f"{path}: its windows have {wanted[0]} channels and {wanted[1]} correlations, its "
+            f"{column} {found[0]} and {found[1]}",
+            path=str(path),
+        )
+
+
+def _as_casa_sees(table: Any, tiles: Tiles, column: str, rows: Ints) -> bool:
+    """Compare some cells of a column with what casatools sees."""
+    return all(
+        np.array_equal(
+            np.asarray(table.getcell(column, row)).T.astype(tiles.dtype),
+            tiles.decoded(_bytes(tiles, row // tiles.rows, 1))[row % tiles.rows],
+            equal_nan=tiles.dtype != np.bool_,
+        )
+        for row in rows[_some(rows.size)].tolist()
+    )
+
+
+def _some(n: int) -> Ints:
+    """Return numbers below n, spread over all."""
+    return np.unique(np.linspace(0, n - 1, min(n, _COMPARED)).astype(np.int64))
+
+
+def _read_through_casa(
+    table: Any, path: Path, column: str, rows: Ints, shape: tuple[int, int], each: Each
+) -> None:
+    dtype = np.complex64 if column == "DATA" else np.bool_
+    step = max(1, _CHUNK_BYTES // (8 * shape[0] * shape[1]))
+    for first in range(0, rows.size, step):
+        part = table.selectrows(rows[first : first + step].tolist())
+        try:
+            cells = part.getcol(column).T
+        finally:
+            part.close()
+        _check_shape(path, column, cells.shape[1:], shape)
+        each(first, np.ascontiguousarray(cells, dtype))

@@ -13,6 +13,10 @@ import numpy as np
 from contimg_resources.calibration.callib import Band
 from contimg_resources.errors import CasaError
 
+#: Receptors of first and second antenna by CASA's code of a correlation (RR ... LL, XX ... YY).
+_RECEPTORS = {5: (0, 0), 6: (0, 1), 7: (1, 0), 8: (1, 1)}
+_RECEPTORS |= {code + 4: pair for code, pair in _RECEPTORS.items()}
+
 
 def read_bands(table_path: Path) -> list[Band]:
     """Return the spectral windows of an MS or caltable by id. Needs CASA."""
@@ -195,3 +199,23 @@ def phase_centers_rad(ms: Path) -> np.ndarray[Any, np.dtype[np.float64]]:
     finally:
         table.close()
     return np.array(cells, np.float64).reshape(-1, 2)
+
+
+def read_receptors(ms: Path) -> dict[int, np.ndarray[Any, np.dtype[np.int64]]]:
+    """Return which receptors each correlation is of, by data description id. Needs CASA."""
+    import casatools
+
+    tb = casatools.table()
+    tb.open(str(ms / "POLARIZATION"))
+    codes = [np.ravel(tb.getcell("CORR_TYPE", i)) for i in range(tb.nrows())]
+    tb.close()
+    tb.open(str(ms / "DATA_DESCRIPTION"))
+    setups = np.asarray(tb.getcol("POLARIZATION_ID"))
+    tb.close()
+    try:
+        return {
+            number: np.array([_RECEPTORS[int(code)] for code in codes[setup]], np.int64)
+            for number, setup in enumerate(setups)
+        }
+    except KeyError as code:
+        raise CasaError(f"{ms} has a correlation of code {code}: no pair of receptors") from code

@@ -1,8 +1,9 @@
-"""An empty MS of the form of another. Runs in a CASA process.
+"""A new MS of the form of another. Runs in a CASA process.
 
-Belongs here: columns, storage managers and subtables. Doesn't: rows.
+Belongs here: columns, storage managers, subtables and empty rows. Doesn't: what stands in them.
 """
 
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,9 +15,7 @@ _LEFT_OUT = ("CORRECTED_DATA", "MODEL_DATA")
 _BUCKET = 32768
 
 
-def create_like(
-    source: Any, output: Path, tiles: Mapping[str, Sequence[int]], *, one_shape: bool
-) -> None:
+def create_like(source: Any, output: Path, tiles: Mapping[str, Sequence[int]]) -> None:
     """Make an MS without rows, its subtables copied.
 
     Parameters
@@ -26,10 +25,9 @@ def create_like(
     output : Path
         What is made; must not be there.
     tiles : mapping of str to sequence of int
-        Shapes of the tiles of columns that deserve large ones.
-    one_shape : bool
-        Whether all their cells have one shape: that of a tile without its rows. Then a row that is
-        added is there before it is written, and the file is one array.
+        Shapes of the tiles of columns that deserve large ones: their cells all have that shape,
+        without the rows. A row that was added is there before it is written, and the file is one
+        array.
 
     Notes
     -----
@@ -45,11 +43,10 @@ def create_like(
     for name, column in made.items():
         kind = "StandardStMan"
         if name in tiles:
-            kind = "TiledColumnStMan" if one_shape else "TiledShapeStMan"
-            if one_shape:
-                # 5: stored directly, of a fixed shape.
-                shape = list(tiles[name][:-1])
-                column |= {"shape": shape, "ndim": len(shape), "option": 5}
+            kind = "TiledColumnStMan"
+            # 5: stored directly, of a fixed shape.
+            shape = list(tiles[name][:-1])
+            column |= {"shape": shape, "ndim": len(shape), "option": 5}
         column |= {"dataManagerType": kind, "dataManagerGroup": f"own_{name}"}
         spec = {"DEFAULTTILESHAPE": list(tiles[name])} if name in tiles else {"BUCKETSIZE": _BUCKET}
         managers[f"*{len(managers) + 1}"] = {
@@ -76,3 +73,46 @@ def create_like(
             target.putkeyword(name, value)
     finally:
         target.close()
+
+
+def add_rows(output: Path, n_rows: int, vast: str) -> None:
+    """Add empty rows to an MS of `create_like`.
+
+    Parameters
+    ----------
+    output : Path
+        The MS, open nowhere.
+    n_rows : int
+        How many.
+    vast : str
+        A column with large tiles: its file is a hole until it is written.
+
+    Notes
+    -----
+    casacore fills a new column with zeros, which for visibilities takes as long as writing them.
+    So meanwhile the file is the null device, and only then a file.
+    """
+    import casatools
+
+    target = casatools.table()
+    target.open(str(output), nomodify=False)
+    try:
+        file = output / f"table.f{_manager_of(target, vast)['SEQNR']}_TSM0"
+        target.close()
+        file.unlink()
+        file.symlink_to(os.devnull)
+        target.open(str(output), nomodify=False)
+        target.addrows(n_rows)
+        target.close()
+        target.open(str(output))
+        cube = next(iter(_manager_of(target, vast)["SPEC"]["HYPERCUBES"].values()))
+    finally:
+        target.close()
+    file.unlink()
+    file.touch()
+    n_tiles = -(-n_rows // int(cube["TileShape"][-1]))
+    os.truncate(file, n_tiles * int(cube["BucketSize"]))
+
+
+def _manager_of(table: Any, column: str) -> dict[str, Any]:
+    return next(m for m in table.getdminfo().values() if column in m["COLUMNS"])

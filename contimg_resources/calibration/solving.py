@@ -25,10 +25,10 @@ from pathlib import Path
 from typing import Any
 
 from contimg_resources.calibration.chain import Chain
+from contimg_resources.calibration.correcting import why_not
 from contimg_resources.calibration.fluxscale import transfer_flux
 from contimg_resources.calibration.health import DataHealth, antenna_names, telescope_name
 from contimg_resources.calibration.inspection import read_solutions
-from contimg_resources.calibration.memory import why_not
 from contimg_resources.calibration.model import (
     FluxTransfer,
     Pointing,

@@ -15,20 +15,21 @@ Bools = NDArray[np.bool_]
 Complexes = NDArray[np.complex64]
 
 
-@compiled(parallel=True)
+@compiled()
 def correct(
     data: Complexes,
     flag: Bools,
     first: Ints,
     second: Ints,
     time: Ints,
+    window: Ints,
     path_s: Floats,
     channels_hz: Floats,
     receptors: Ints,
     inverse: Complexes,
     missing: Bools,
 ) -> None:
-    """Calibrate and turn visibilities, both in place.
+    """Calibrate and turn visibilities, both in place, on one core.
 
     Parameters
     ----------
@@ -36,60 +37,59 @@ def correct(
         Visibilities.
     flag : ndarray of bool, same shape
         Flags are added where a table has no solution, and where a value is zero or not finite.
-    first, second, time : ndarray of int, shape (n_rows,)
-        Antennas of each row, and which of the factors' times it is of.
+    first, second, time, window : ndarray of int, shape (n_rows,)
+        Antennas of each row, and which of the times and windows of the factors it is of.
     path_s : ndarray of float, shape (n_rows,)
         By how much the path to the phase centre grows, seconds.
-    channels_hz : ndarray of float, shape (n_channels,)
+    channels_hz : ndarray of float, shape (n_windows, n_channels)
         Channel centres, Hz, evenly spaced.
-    receptors : ndarray of int, shape (n_correlations, 2)
+    receptors : ndarray of int, shape (n_windows, n_correlations, 2)
         Which receptors of first and second antenna a correlation is of.
-    inverse : ndarray of complex64, shape (n_times, n_antennas, 2, n_channels)
+    inverse : ndarray of complex64, shape (n_windows, n_times, n_antennas, 2, n_channels)
         One over the factor of `contimg_resources.calibration.jones.Jones`.
     missing : ndarray of bool, same shape
         Where there is no solution.
     """
     n_rows, n_channels, n_correlations = data.shape
-    width_hz = (channels_hz[-1] - channels_hz[0]) / max(1, n_channels - 1)
-    for row in spread(n_rows):
-        i, j, t = first[row], second[row], time[row]
+    for row in range(n_rows):
+        i, j, w, t = first[row], second[row], window[row], time[row]
+        start_hz = channels_hz[w, 0]
+        width_hz = (channels_hz[w, -1] - start_hz) / max(1, n_channels - 1)
         # From channel to channel by a multiplication: 48 of them lose 1e-14.
-        turns = channels_hz[0] * path_s[row]
+        turns = start_hz * path_s[row]
         angle = 2.0 * np.pi * (turns - np.floor(turns))
         turn = complex(np.cos(angle), np.sin(angle))
         angle = 2.0 * np.pi * width_hz * path_s[row]
         step = complex(np.cos(angle), np.sin(angle))
         for channel in range(n_channels):
             for p in range(n_correlations):
-                a, b = receptors[p, 0], receptors[p, 1]
+                a, b = receptors[w, p, 0], receptors[w, p, 1]
                 seen = data[row, channel, p]
                 bad = not (np.isfinite(seen.real) and np.isfinite(seen.imag))
-                if bad or seen == 0 or missing[t, i, a, channel] or missing[t, j, b, channel]:
+                absent = missing[w, t, i, a, channel] or missing[w, t, j, b, channel]
+                if bad or seen == 0 or absent:
                     flag[row, channel, p] = True
                 if bad:
                     data[row, channel, p] = 0
                 else:
-                    gain = inverse[t, i, a, channel] * np.conj(inverse[t, j, b, channel])
+                    gain = inverse[w, t, i, a, channel] * np.conj(inverse[w, t, j, b, channel])
                     data[row, channel, p] = seen * gain * turn
             turn *= step
 
 
 @compiled(parallel=True)
-def count_flagged(flag: Bools, counted: Bools) -> int:
-    """Return the flagged visibilities of the counted rows.
+def count_flagged(flag: Bools) -> Ints:
+    """Return how many visibilities of each row are flagged.
 
     Parameters
     ----------
     flag : ndarray of bool, shape (n_rows, n_channels, n_correlations)
         Flags.
-    counted : ndarray of bool, shape (n_rows,)
-        Which rows.
     """
-    total = 0
+    found = np.empty(flag.shape[0], np.int64)
     for row in spread(flag.shape[0]):
-        if counted[row]:
-            total += flag[row].sum()
-    return total
+        found[row] = flag[row].sum()
+    return found
 
 
 @compiled(parallel=True)
@@ -107,9 +107,9 @@ def all_flagged(flag: Bools) -> Bools:
     return found
 
 
-@compiled(parallel=True)
+@compiled()
 def any_good(data: Complexes, flag: Bools) -> Bools:
-    """Return which rows hold any unflagged, finite visibility that isn't zero.
+    """Return which rows hold any unflagged, finite visibility that isn't zero; on one core.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def any_good(data: Complexes, flag: Bools) -> Bools:
         Flags.
     """
     found = np.zeros(flag.shape[0], np.bool_)
-    for row in spread(flag.shape[0]):
+    for row in range(flag.shape[0]):
         for channel in range(flag.shape[1]):
             for p in range(flag.shape[2]):
                 seen = data[row, channel, p]

@@ -18,18 +18,12 @@ from contimg_resources.calibration.averaged_ms import Averaged, AveragedRows, wr
 from contimg_resources.calibration.averaging import average
 from contimg_resources.calibration.background import Background, background_sources
 from contimg_resources.calibration.callib import TableToApply
+from contimg_resources.calibration.correcting import read_calibrated
 from contimg_resources.calibration.health import About, DataHealth, read_about, sum_up
 from contimg_resources.calibration.jones import Jones, combine, read_table
-from contimg_resources.calibration.memory import (
-    Observed,
-    Window,
-    calibrate_in_memory,
-    flag_rfi_in_memory,
-    read_observed,
-    read_receptors,
-)
+from contimg_resources.calibration.memory import Observed, flag_rfi_in_memory
 from contimg_resources.calibration.model import SolveRequest
-from contimg_resources.calibration.ms_layout import phase_centers_rad, to_frame_of_fields
+from contimg_resources.calibration.ms_layout import read_receptors, to_frame_of_fields
 from contimg_resources.calibration.phasing import FieldDirections, check_in_beam, read_fields
 from contimg_resources.calibration.skymodel import beam_power
 from contimg_resources.calibration.solution_times import snapped
@@ -54,8 +48,8 @@ class WorkingMemory:
         The data.
     model_jy : dict of int to ndarray of float32, shape (n_fields, n_channels)
         Flux density of the calibrator times primary beam, by data description id.
-    others_jy : dict of int to ndarray of complex64, shape (n_rows, n_channels)
-        What other known sources add to that, by data description id; empty when there are none.
+    others_jy : ndarray of complex64, shape (n_rows, n_channels)
+        What other known sources add to that; empty when there are none.
     name : str
         Of the calibrator.
     center_rad : (float, float)
@@ -72,7 +66,7 @@ class WorkingMemory:
         self,
         observed: Observed,
         model_jy: dict[int, NDArray[np.float32]],
-        others_jy: dict[int, NDArray[np.complex64]],
+        others_jy: NDArray[np.complex64],
         name: str,
         center_rad: tuple[float, float],
         declination_deg: float | None,
@@ -113,12 +107,12 @@ class WorkingMemory:
         )
         tables = [read_table(_as_applied(table)) for table in applied]
         windows = {}
-        for number in self._observed.windows:
+        for number, channels_hz in self._observed.channels_hz.items():
             jones = combine(
                 [(table, self._about.window_ids[number]) for table in tables],
                 self._n_antennas,
                 self._times_s,
-                self._observed.windows[number].channels_hz,
+                channels_hz,
             )
             windows[number] = self._average(number, jones, interval, n_intervals, grain.channels)
         return SolverInput(
@@ -141,27 +135,26 @@ class WorkingMemory:
     def _average(
         self, number: int, jones: Jones, interval: Ints, n_intervals: int, channels: bool
     ) -> Averaged:
-        window = self._observed.windows[number]
-        n_channels = window.channels_hz.size
+        observed = self._observed
+        channels_hz = observed.channels_hz[number]
+        n_channels = channels_hz.size
         cell = np.arange(n_channels) if channels else np.zeros(n_channels, np.int64)
-        mine = self._observed.description == number
-        which = self._which[mine]
-        order = np.argsort(which, kind="stable")
-        starts = np.searchsorted(which[order], np.arange(self._first.size + 1))
-        shape = (n_intervals, self._first.size, int(cell[-1]) + 1, window.data.shape[2])
+        mine = observed.rows_of(number)
+        order = mine[np.argsort(self._which[mine], kind="stable")]
+        starts = np.searchsorted(self._which[order], np.arange(self._first.size + 1))
+        shape = (n_intervals, self._first.size, int(cell[-1]) + 1, observed.data.shape[2])
         sums, weights = np.zeros(shape, np.complex128), np.zeros(shape)
-        others_jy = self._others_jy.get(number, np.zeros((0, 0), np.complex64))
-        other_sums = np.zeros(shape if others_jy.size else (0, 0, 0, 0), np.complex128)
+        other_sums = np.zeros(shape if self._others_jy.size else (0, 0, 0, 0), np.complex128)
         average(
-            window.data,
-            window.flag,
-            window.weight,
+            observed.data,
+            observed.flag,
+            observed.weight,
             order,
             starts,
-            self._observed.first[mine],
-            self._observed.second[mine],
-            self._when[mine],
-            self._observed.field[mine],
+            observed.first,
+            observed.second,
+            self._when,
+            observed.field,
             interval,
             cell,
             self._receptors[number],
@@ -169,7 +162,7 @@ class WorkingMemory:
             jones.flag,
             jones.weight,
             self._model_jy[number],
-            others_jy,
+            self._others_jy,
             sums,
             other_sums,
             weights,
@@ -177,14 +170,14 @@ class WorkingMemory:
         known = weights > 0
         sums[known] /= weights[known]
         model = None
-        if others_jy.size:
+        if self._others_jy.size:
             other_sums[known] /= weights[known]
             receptors = self._receptors[number]
             # What is left of the calibrator is 1 in the parallel hands, and nothing in the others.
             model = other_sums.astype(np.complex64) + (receptors[:, 0] == receptors[:, 1])
         return Averaged(
-            channels_hz=window.channels_hz if channels else window.channels_hz.mean(keepdims=True),
-            widths_hz=np.full(cell[-1] + 1, _width_hz(window) * n_channels / (cell[-1] + 1)),
+            channels_hz=channels_hz if channels else channels_hz.mean(keepdims=True),
+            widths_hz=np.full(cell[-1] + 1, _width_hz(channels_hz) * n_channels / (cell[-1] + 1)),
             data=sums.astype(np.complex64),
             weight=weights.astype(np.float32),
             model=model,
@@ -211,22 +204,17 @@ def read_into_memory(request: SolveRequest, directory: Path) -> WorkingMemory:
     fields, calibrator = read_fields(request.ms), request.calibrator
     separations_rad = check_in_beam(request.ms, fields, calibrator)
     center_rad = to_frame_of_fields(request.ms, (calibrator.ra_deg, calibrator.dec_deg))
-    observed = read_observed(request.ms, range(len(fields.names)))
+    observed = read_calibrated(request.ms, range(len(fields.names)), (), (), center_rad).observed
     if not observed.rows.size:
         raise CalibrationFailed(f"{request.ms.name} has no cross-correlations", reasons=["no data"])
-    report_progress("turning to the calibrator", 0.1)
-    calibrate_in_memory(
-        observed, (), (), read_receptors(request.ms), phase_centers_rad(request.ms), center_rad
-    )
     if request.recipe.flag_rfi:
         report_progress("flagging", 0.15)
         flag_rfi_in_memory(observed)
     model_jy = {
         number: (
-            calibrator.flux_jy(window.channels_hz)[:, None]
-            * beam_power(separations_rad, window.channels_hz)
+            calibrator.flux_jy(channels_hz)[:, None] * beam_power(separations_rad, channels_hz)
         ).T.astype(np.float32)
-        for number, window in observed.windows.items()
+        for number, channels_hz in observed.channels_hz.items()
     }
     return WorkingMemory(
         observed,
@@ -241,30 +229,28 @@ def read_into_memory(request: SolveRequest, directory: Path) -> WorkingMemory:
 
 def _others_jy(
     request: SolveRequest, observed: Observed, fields: FieldDirections
-) -> dict[int, NDArray[np.complex64]]:
+) -> NDArray[np.complex64]:
     """Return what the known sources beside the calibrator show; empty without any."""
     others = background_sources(request.background, request.calibrator, fields)
     if not others:
-        return {}
+        return np.zeros((0, 0), np.complex64)
     report_progress(f"putting {len(others)} other sources into the model", 0.2)
     center_deg = request.calibrator.ra_deg, request.calibrator.dec_deg
     background = Background(others, fields, center_deg)
-    others_jy = {}
-    for number, window in observed.windows.items():
-        mine = np.flatnonzero(observed.description == number)
-        others_jy[number] = np.empty(window.data.shape[:2], np.complex64)
+    others_jy = np.empty(observed.data.shape[:2], np.complex64)
+    for number, channels_hz in observed.channels_hz.items():
+        mine = observed.rows_of(number)
         for moment in np.unique(observed.time_s[mine]):
-            now = np.flatnonzero(observed.time_s[mine] == moment)
-            rows = mine[now]
+            rows = mine[observed.time_s[mine] == moment]
             seen = background.seen(
                 float(moment),
                 int(observed.field[rows[0]]),
                 observed.first[rows],
                 observed.second[rows],
                 observed.uvw_m[rows],
-                window.channels_hz,
+                channels_hz,
             )
-            others_jy[number][now] = seen.T
+            others_jy[rows] = seen.T
     return others_jy
 
 
@@ -287,9 +273,9 @@ def solution_intervals(times_s: Floats, length_s: float, interval_s: float | Non
     return np.unique(number, return_inverse=True)[1]
 
 
-def _width_hz(window: Window) -> float:
+def _width_hz(channels_hz: Floats) -> float:
     """Return the width of a channel; 0 of a window that has only one, which says nothing of it."""
-    return float(np.abs(np.diff(window.channels_hz[:2])).sum())
+    return float(np.abs(np.diff(channels_hz[:2])).sum())
 
 
 def _as_applied(table: AppliedTable) -> TableToApply:
@@ -313,13 +299,15 @@ def _health(observed: Observed, about: About, lengths_s: Floats) -> DataHealth:
     n = len(about.names)
     flagged = np.zeros((n, n, len(about.parallel)), np.int64)
     total = np.zeros_like(flagged)
-    for number, window in observed.windows.items():
-        mine = observed.description == number
+    for number, channels_hz in observed.channels_hz.items():
+        mine = observed.rows_of(number)
         baselines = observed.first[mine], observed.second[mine]
-        np.add.at(flagged, baselines, window.flag.sum(axis=1)[:, about.parallel])
-        np.add.at(total, baselines, window.flag.shape[1])
+        np.add.at(flagged, baselines, observed.flag[mine].sum(axis=1)[:, about.parallel])
+        np.add.at(total, baselines, channels_hz.size)
     span_s = (
         float((observed.time_s - lengths_s / 2).min()),
         float((observed.time_s + lengths_s / 2).max()),
     )
-    return sum_up(about, flagged, total, span_s, [about.window_ids[d] for d in observed.windows])
+    return sum_up(
+        about, flagged, total, span_s, [about.window_ids[d] for d in observed.channels_hz]
+    )

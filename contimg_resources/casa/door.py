@@ -34,6 +34,9 @@ R = TypeVar("R")
 Progress = Callable[[str, float | None], None]
 
 _POLL_S = 0.5
+#: glibc gives the memory of each large array back to the system and asks for it anew, which then
+#: clears it: in imaging that costs a fifth of the time. So all of it stays in the process.
+_KEEPS_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}
 
 
 def no_progress(message: str, fraction: float | None = None) -> None:
@@ -69,15 +72,24 @@ class Casa:
         A call is ended after this many seconds.
     threads : int
         OpenMP threads of the child process.
+    keeps_memory : bool
+        Whether the child process keeps freed memory until it ends, which is faster.
     """
 
     def __init__(
-        self, scratch: Path, logs: Path, *, timeout_s: float = 3600.0, threads: int = 1
+        self,
+        scratch: Path,
+        logs: Path,
+        *,
+        timeout_s: float = 3600.0,
+        threads: int = 1,
+        keeps_memory: bool = True,
     ) -> None:
         self.scratch = scratch
         self.logs = logs
         self.timeout_s = timeout_s
         self.threads = threads
+        self.keeps_memory = keeps_memory
 
     def log_file(self, label: str) -> Path:
         """Return where the calls of this label log."""
@@ -221,6 +233,7 @@ class Casa:
         path = os.pathsep.join(p for p in (root, os.environ.get("PYTHONPATH", "")) if p)
         return {
             **os.environ,
+            **(_KEEPS_MEMORY if self.keeps_memory else {}),
             **write_site_config(workdir, self.log_file(label)),
             "PYTHONPATH": path,
             "OMP_NUM_THREADS": str(self.threads),

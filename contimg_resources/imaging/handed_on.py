@@ -60,24 +60,21 @@ def hand_on(observed: Observed, ms: Path) -> None:
         half_rad = half_width_rad(layout, dish_of(layout.telescope, None, None), _BEAM_CUT)
     except (ImagingFailed, ConfigurationError):
         return
-    if len(layout.rows) != len(observed.rows):
+    if len(layout.rows) != len(observed.rows) or len({s.hands for s in layout.setups}) > 1:
         return
     report_progress("averaging for the image", 0.9)
     moments = Moments.of(observed.time_s, observed.first, observed.second, observed.uvw_m, layout)
     gathering = Gathering(layout, moments, half_rad)
-    interval_s = _interval_s(ms)
-    for setup in layout.setups:
-        places = np.flatnonzero(layout.setup_ids == setup.id)
-        window = observed.windows[setup.id]
-        cells = Cells(
-            data=window.data,
-            flag=window.flag,
-            flag_row=np.zeros(len(places), np.bool_),
-            weight=window.weight[:, None, :],
-            time_s=observed.time_s[places],
-            interval_s=interval_s[places],
-        )
-        gathering.add(cells, setup, places)
+    cells = Cells(
+        data=observed.data,
+        flag=observed.flag,
+        flag_row=np.zeros(len(observed.rows), np.bool_),
+        weight=observed.weight[:, None, :],
+        time_s=observed.time_s,
+        interval_s=_interval_s(ms),
+    )
+    # All of one shape, see `Observed`.
+    gathering.add(cells, layout.setups[0], np.arange(len(observed.rows)))
     try:
         seen = gathering.visibilities()
     except ImagingFailed:

@@ -82,7 +82,7 @@ def add_cross_hands(request: CrossHands) -> Path:
     source.open(str(request.ms))
     n_channels = source.getcell("DATA", 0).shape[1]
     tile = [4, n_channels, 1024]
-    create_like(source, request.copy, {"DATA": tile, "FLAG": tile}, one_shape=True)
+    create_like(source, request.copy, {"DATA": tile, "FLAG": tile})
     target.open(str(request.copy), nomodify=False)
     target.addrows(source.nrows())
     rng = np.random.default_rng(5)

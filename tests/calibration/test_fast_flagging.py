@@ -61,13 +61,14 @@ def windows_of(data: np.ndarray, order: np.ndarray = ORDER) -> list[WindowInMemo
     for place in order:
         channels = slice(place * N_CHANNELS, (place + 1) * N_CHANNELS)
         part = np.ascontiguousarray(np.broadcast_to(data, SHAPE)[:, :, channels], np.complex64)
-        made.append(WindowInMemory(HZ[channels], part, np.zeros(part.shape, np.bool_)))
+        made.append(WindowInMemory.of_grid(HZ[channels], part, np.zeros(part.shape, np.bool_)))
     return made
 
 
 def flags(windows: list[WindowInMemory]) -> np.ndarray:
     """The flags of the whole band in ascending frequency."""
-    return np.concatenate([w.flag for w in sorted(windows, key=lambda w: w.frequencies_hz[0])], 2)
+    ascending = sorted(windows, key=lambda w: w.frequencies_hz[0])
+    return np.concatenate([w.flag.reshape(w.shape) for w in ascending], 2)
 
 
 def found_in(data: np.ndarray, order: np.ndarray = ORDER) -> np.ndarray:
@@ -168,7 +169,7 @@ def test_zeros_and_what_is_no_number_go_and_spoil_nothing() -> None:
 def test_flags_that_came_stay_and_hide_what_is_under_them() -> None:
     windows = windows_of(noise() + emitter(strengths()["a line"]))
     for window in windows:
-        window.flag[:, :, np.isin(window.frequencies_hz, HZ[[12, 40]])] = True
+        window.flag[:, np.isin(window.frequencies_hz, HZ[[12, 40]])] = True
     counts = flag_interference_in_memory(windows)
     assert counts.n_before == 2 * N_TIMES * N_BASELINES * 2
     assert counts.flagged_fraction == pytest.approx(2 / SHAPE[2], rel=1e-3)
@@ -189,7 +190,7 @@ def test_an_observation_without_any_good_data_is_no_error() -> None:
 def test_the_smallest_observations_keep_their_noise(shape: tuple[int, ...]) -> None:
     data = noise().ravel()[: int(np.prod(shape))].reshape(shape)
     flag = np.zeros(shape, np.bool_)
-    flag_interference_in_memory([WindowInMemory(HZ[: shape[2]], data, flag)])
+    flag_interference_in_memory([WindowInMemory.of_grid(HZ[: shape[2]], data, flag)])
     assert not flag.any()
 
 
@@ -199,12 +200,38 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
         flag_interference_in_memory([replace(good, data=good.data.astype(np.complex128))])
     with pytest.raises(ValueError, match="don't fit"):
         flag_interference_in_memory([replace(good, frequencies_hz=HZ)])
-    turned = good.data.transpose(0, 2, 1, 3).copy().transpose(0, 2, 1, 3)
+    turned = good.data.transpose(1, 0, 2).copy().transpose(1, 0, 2)
     with pytest.raises(ValueError, match="C-contiguous"):
         flag_interference_in_memory([replace(good, data=turned)])
-    fewer = replace(good, data=good.data[:3], flag=good.flag[:3])
+    fewer = replace(good, place=good.place[:3])
     with pytest.raises(ValueError, match="window 1"):
         flag_interference_in_memory([good, fewer])
+    with pytest.raises(ValueError, match="aren't rows"):
+        flag_interference_in_memory([replace(good, data=good.data[:3], flag=good.flag[:3])])
+
+
+def test_rows_may_lie_in_any_order_and_be_absent() -> None:
+    together = windows_of(noise() + emitter(strengths()["a line"]))
+    apart = []
+    rng = np.random.default_rng(3)
+    for window in together:
+        n = len(window.data)
+        moved = rng.permutation(2 * n)[:n]
+        data = np.full((2 * n, *window.data.shape[1:]), np.nan, np.complex64)
+        flag = np.zeros(data.shape, np.bool_)
+        data[moved], flag[moved] = window.data, window.flag
+        place = moved[window.place]
+        # What is absent here is flagged there.
+        window.flag[window.place[2, 5]] = True
+        place[2, 5] = -1
+        apart.append(WindowInMemory(window.frequencies_hz, data, flag, place))
+    flag_interference_in_memory(together)
+    counts = flag_interference_in_memory(apart)
+    assert counts.n_before == 0
+    for one, other in zip(together, apart, strict=True):
+        there = other.place >= 0
+        np.testing.assert_array_equal(one.flag[one.place[there]], other.flag[other.place[there]])
+        assert other.flag.sum() == other.flag[other.place[there]].sum()
 
 
 def test_a_simulated_observation_images_as_if_there_had_been_no_interference(
@@ -225,11 +252,11 @@ def test_a_simulated_observation_images_as_if_there_had_been_no_interference(
     clean, dirty = (dump["data"] for dump in seen)
     frequencies_hz, uvw_m = (seen[0][name] for name in ("frequencies_hz", "uvw_m"))
     windows = [
-        WindowInMemory(hz, data, np.zeros(data.shape, np.bool_))
+        WindowInMemory.of_grid(hz, data, np.zeros(data.shape, np.bool_))
         for hz, data in zip(frequencies_hz, dirty.copy(), strict=True)
     ]
     flag_interference_in_memory(windows)
-    good = ~np.array([w.flag for w in windows])
+    good = ~np.array([w.flag.reshape(w.shape) for w in windows])
     injected = abs(dirty - clean)
     assert good[injected > spec.noise_jy].sum() == 0
     assert good[injected < 0.1 * spec.noise_jy].mean() > 0.98
