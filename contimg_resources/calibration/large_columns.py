@@ -215,27 +215,26 @@ class NewData:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._tiles = _tiles_of_new(path, "DATA")
+        tiles = _tiles_of_new(path, "DATA")
+        shape = (tiles.n_rows, *tiles.shape)
+        # A mapping takes the cells of several threads at once, which a file's lock doesn't.
+        mapped: NDArray[np.complex64] = np.memmap(tiles.file, tiles.dtype, "r+", shape=shape)
+        self._cells = mapped.view(np.ndarray)
 
     def put(self, first: int, cells: NDArray[np.complex64]) -> None:
         """Write cells, shape (n, n_channels, n_correlations), from row `first` on."""
-        raw = np.ascontiguousarray(cells, self._tiles.dtype).reshape(-1).view(np.uint8)
-        row_bytes = self._tiles.tile_bytes // self._tiles.rows
-        _put(self._tiles, first * row_bytes, raw)
+        self._cells[first : first + len(cells)] = cells
 
     def array(self) -> NDArray[np.complex64]:
-        """Return what was written, as it lies in the file; it can't be changed.
+        """Return what was written, as it lies in the file; not to be changed.
 
         Raises
         ------
         CasaError
             If casatools sees something else.
         """
-        tiles = self._tiles
-        shape = (tiles.n_rows, *tiles.shape)
-        found: NDArray[np.complex64] = np.memmap(tiles.file, tiles.dtype, "r", shape=shape)
-        _check_written(self._path, "DATA", found)
-        return found.view(np.ndarray)
+        _check_written(self._path, "DATA", self._cells)
+        return self._cells
 
 
 def _tiles_of_new(path: Path, column: str) -> Tiles:

@@ -87,10 +87,17 @@ def add_rows(output: Path, n_rows: int, vast: str) -> None:
     vast : str
         A column with large tiles: its file is a hole until it is written.
 
+    Raises
+    ------
+    OSError
+        If the disk is full.
+
     Notes
     -----
     casacore fills a new column with zeros, which for visibilities takes as long as writing them.
-    So meanwhile the file is the null device, and only then a file.
+    So meanwhile the file is the null device, and only then a file; its place on the disk is
+    reserved, so that a full disk is an error here and not a signal (SIGBUS) in who writes through a
+    mapping.
     """
     import casatools
 
@@ -109,9 +116,9 @@ def add_rows(output: Path, n_rows: int, vast: str) -> None:
     finally:
         target.close()
     file.unlink()
-    file.touch()
     n_tiles = -(-n_rows // int(cube["TileShape"][-1]))
-    os.truncate(file, n_tiles * int(cube["BucketSize"]))
+    with file.open("wb") as made:
+        os.posix_fallocate(made.fileno(), 0, n_tiles * int(cube["BucketSize"]))
 
 
 def _manager_of(table: Any, column: str) -> dict[str, Any]:

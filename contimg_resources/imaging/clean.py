@@ -132,6 +132,12 @@ def _clean(
     return most_iterations
 
 
+@compiled()
+def _subtract(row: Singles, psf: Singles, flux_jy: float) -> None:
+    for c in range(row.size):
+        row[c] -= flux_jy * psf[c]
+
+
 @compiled(parallel=True)
 def take_components_out(
     residual: Singles,
@@ -147,8 +153,10 @@ def take_components_out(
             row = r - rows[k] + half
             if 0 <= row < extent:
                 shift = half - columns[k]
-                for c in range(max(0, -shift), min(size, extent - shift)):
-                    residual[r, c] -= flux_jy[k] * psf[row, c + shift]
+                first, last = max(0, -shift), min(size, extent - shift)
+                _subtract(
+                    residual[r, first:last], psf[row, first + shift : last + shift], flux_jy[k]
+                )
 
 
 def restore(

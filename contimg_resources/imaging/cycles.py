@@ -49,6 +49,8 @@ _ROUNDS = 4
 _TRUSTED = 12.0
 #: Iterations of one minor cycle.
 _MOST_ITERATIONS = 3000
+#: The noise of the whole image is that of every so many-th row and column.
+_STEP = 5
 #: CLEAN diverges when its residual grows by this factor.
 _DIVERGED = 2.0
 
@@ -170,7 +172,7 @@ def clean(
                     path=str(task.ms),
                 )
             lowest = min(lowest, highest)
-            threshold = max(down_to_jy, task.threshold_sigma * mad_rms(residual[::3, ::3]))
+            threshold = max(down_to_jy, task.threshold_sigma * mad_rms(residual[::_STEP, ::_STEP]))
             noise = local_rms(residual, point.beam.area_pixels(grid.cell_arcsec))
             seeds = np.abs(residual) > np.maximum(
                 _MASK_SIGMA * noise, max(threshold, _MASK_SIDELOBE * point.sidelobe * highest)

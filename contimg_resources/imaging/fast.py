@@ -11,7 +11,7 @@ from contimg_resources.imaging.bright import BrightSources, bright_sources
 from contimg_resources.imaging.clean import restore
 from contimg_resources.imaging.cycles import PointSpread, clean, restore_model
 from contimg_resources.imaging.engine import ImagingTask, RawImages
-from contimg_resources.imaging.gridding import EXACT, ROUGH, Gridder
+from contimg_resources.imaging.gridding import EXACT, FAINT, ROUGH, Gridder
 from contimg_resources.imaging.model import ImageGrid
 
 Singles = NDArray[np.float32]
@@ -39,13 +39,16 @@ class FastEngine:
         gridder.accuracy = EXACT if bright is None else ROUGH
         grid = task.grid
         point = PointSpread.of(gridder, grid, wide=bright is None)
+        dirty = gridder.dirty(values, grid)
+        if bright is not None:
+            gridder.accuracy = FAINT
         report_progress(f"CLEAN down to {1e3 * task.threshold_jy:.3g} mJy/beam", 0.5)
         cleaned = clean(
             task,
             grid,
             point,
-            gridder.dirty(values, grid),
-            lambda model: gridder.dirty(gridder.left(values, model, grid), grid),
+            dirty.copy(),
+            lambda model: dirty - gridder.response(model, grid),
             task.threshold_jy,
             _MAJOR_CYCLES,
         )

@@ -4,6 +4,7 @@ Belongs here: which rows belong together, averaging them chunk by chunk, and the
 Doesn't: where they come from (see `reading` and `handed_on`).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,15 @@ Integers = NDArray[np.int64]
 _NOISE_ROWS = 40_000
 #: Windows agree on a baseline to this, metres.
 _SAME_M = 1e-3
+
+
+#: Makes an array of zeros of a name, a shape and a type.
+Make = Callable[[str, tuple[int, ...], Any], NDArray[Any]]
+
+
+def in_memory(name: str, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    """Make an array of zeros; its name is nobody's business."""
+    return np.zeros(shape, dtype)
 
 
 @dataclass(frozen=True)
@@ -117,9 +127,13 @@ class Gathering:
         Where its rows go.
     half_width_rad : float
         See `contimg_resources.imaging.reading.read_visibilities`.
+    make : callable
+        Makes the large arrays, of zeros: of a name, a shape and a type.
     """
 
-    def __init__(self, layout: Layout, moments: Moments, half_width_rad: float) -> None:
+    def __init__(
+        self, layout: Layout, moments: Moments, half_width_rad: float, make: Make = in_memory
+    ) -> None:
         self.layout = layout
         self.moments = moments
         self._plans = plan_averaging(layout, moments.uvw_m, half_width_rad)
@@ -129,8 +143,8 @@ class Gathering:
             self._block[plan.rows] = number
             self._place[plan.rows] = np.arange(len(plan.rows))
         shapes = [(len(plan.rows), len(plan.columns_hz)) for plan in self._plans]
-        self._values = [np.zeros(shape, np.complex64) for shape in shapes]
-        self._weight = [np.zeros(shape, np.float32) for shape in shapes]
+        self._values = [make(f"values{n}", s, np.complex64) for n, s in enumerate(shapes)]
+        self._weight = [make(f"weight{n}", s, np.float32) for n, s in enumerate(shapes)]
         self._spread = np.zeros((len(moments.uvw_m), 2))
         self._first_s, self._last_s = np.inf, -np.inf
         self._n_not_finite = 0
@@ -161,7 +175,8 @@ class Gathering:
                 not_finite,
             )
         seen = sums[:, 1] > 0
-        np.add.at(self._spread, rows, sums)
+        for column in (0, 1):
+            self._spread[:, column] += np.bincount(rows, sums[:, column], len(self._spread))
         self._n_not_finite += int(not_finite.sum())
         if not seen.any():
             return

@@ -17,10 +17,12 @@ from contimg_resources.imaging.visibilities import Block
 Values = Sequence[NDArray[np.complex64]]
 Singles = NDArray[np.float32]
 
-#: Error of the gridder relative to the image's rms: of exact images, and of those in which bright
-#: sources are only looked for, or are no more, which are made in half of the time.
+#: Error of the gridder relative to the image's rms: of exact images; of those in which bright
+#: sources are only looked for, or are no more, which are made in half of the time; and of what a
+#: model of faint sources shows, whose sidelobes are themselves below the noise.
 EXACT = 1e-4
 ROUGH = 1e-3
+FAINT = 1e-2
 
 
 class Gridder:
@@ -36,7 +38,7 @@ class Gridder:
     Attributes
     ----------
     accuracy : float
-        `EXACT` or `ROUGH`.
+        `EXACT`, `ROUGH` or `FAINT`.
 
     Notes
     -----
@@ -70,20 +72,15 @@ class Gridder:
         """
         return self._gridded([np.ones(w.shape, np.complex64) for w in self._weights], grid, w=False)
 
-    def left(self, values: Values, model: Singles, grid: ImageGrid) -> Values:
-        """Return what is left of visibilities (Jy) without a model, Jy/pixel."""
+    def response(self, model: Singles, grid: ImageGrid) -> Singles:
+        """Return the dirty image (Jy/beam) of the visibilities of a model (Jy/pixel)."""
         import ducc0
 
-        return tuple(
-            known
-            - ducc0.wgridder.dirty2vis(
-                **part,
-                **self._how(grid),
-                dirty=model,
-                do_wgridding=True,
-            )
-            for known, part in zip(values, self._parts, strict=True)
-        )
+        shown = [
+            ducc0.wgridder.dirty2vis(**part, **self._how(grid), dirty=model, do_wgridding=True)
+            for part in self._parts
+        ]
+        return self.dirty(shown, grid)
 
     def _gridded(self, values: Values, grid: ImageGrid, *, w: bool) -> Singles:
         import ducc0

@@ -7,6 +7,7 @@ They are a copy of what the MS holds: when any of its files was changed since, t
 """
 
 import json
+import os
 import shutil
 from dataclasses import fields
 from pathlib import Path
@@ -64,7 +65,14 @@ def hand_on(observed: Observed, ms: Path) -> None:
         return
     report_progress("averaging for the image", 0.9)
     moments = Moments.of(observed.time_s, observed.first, observed.second, observed.uvw_m, layout)
-    gathering = Gathering(layout, moments, half_rad)
+    place = ms / NAME
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+
+    def make(name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
+        return _made(place / f"{name}.npy", shape, dtype)
+
+    gathering = Gathering(layout, moments, half_rad, make)
     cells = Cells(
         data=observed.data,
         flag=observed.flag,
@@ -78,6 +86,7 @@ def hand_on(observed: Observed, ms: Path) -> None:
     try:
         seen = gathering.visibilities()
     except ImagingFailed:
+        shutil.rmtree(place)
         return
     _write(ms, seen, half_rad)
 
@@ -100,11 +109,12 @@ def visibilities_of(layout: Layout, half_rad: float, *, everything: bool) -> Vis
 
 def _write(ms: Path, seen: Visibilities, half_rad: float) -> None:
     place = ms / NAME
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir()
     for number, block in enumerate(seen.blocks):
         for field in fields(Block):
-            np.save(place / f"{field.name}{number}.npy", getattr(block, field.name))
+            file = place / f"{field.name}{number}.npy"
+            # The large ones were made there.
+            if not file.exists():
+                np.save(file, getattr(block, field.name))
     about: dict[str, Any] = {
         "format": _FORMAT,
         "half_width_rad": half_rad,
@@ -128,7 +138,7 @@ def _read(layout: Layout, half_rad: float) -> Visibilities | None:
         if about["half_width_rad"] < half_rad * (1 - 1e-6):
             return None
         blocks = tuple(
-            Block(**{f.name: np.load(place / f"{f.name}{n}.npy") for f in fields(Block)})
+            Block(**{f.name: _loaded(place / f"{f.name}{n}.npy") for f in fields(Block)})
             for n in range(about["n_blocks"])
         )
         return Visibilities(
@@ -145,6 +155,20 @@ def _read(layout: Layout, half_rad: float) -> Visibilities | None:
     except (OSError, ValueError, KeyError, TypeError):
         # Not there, or not whole: the MS itself is.
         return None
+
+
+def _made(file: Path, shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
+    """Return an array of zeros that lies in a file, its place on the disk reserved."""
+    made: Any = np.lib.format.open_memmap(file, "w+", np.dtype(dtype), shape)
+    with file.open("r+b") as reserved:
+        os.posix_fallocate(reserved.fileno(), 0, file.stat().st_size)
+    return np.asarray(made.view(np.ndarray))
+
+
+def _loaded(file: Path) -> np.ndarray[Any, Any]:
+    """Return an array as it lies in its file: fresh memory costs as much as copying into it."""
+    loaded: np.ndarray[Any, Any] = np.load(file, mmap_mode="r")
+    return loaded.view(np.ndarray)
 
 
 def _files(ms: Path) -> list[list[Any]]:

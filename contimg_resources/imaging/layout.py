@@ -144,6 +144,13 @@ def _select(ms: Path, field: str, spw: str, uvrange: str) -> tuple[Integers, dic
     """Return row numbers, and for each window the channels when only some are selected."""
     import casatools
 
+    if not (field or spw or uvrange):
+        first, second = _column(ms, "", "ANTENNA1", "ANTENNA2")
+        rows = np.flatnonzero(first != second)
+        if not rows.size:
+            raise ImagingFailed(f"{ms} has no cross-correlations", path=str(ms))
+        return rows, {}
+
     tool = casatools.ms()
     tool.open(str(ms))
     try:

@@ -3,6 +3,7 @@
 Belongs here: the order of the steps and the products. Doesn't: how any one step works.
 """
 
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,12 +33,12 @@ from contimg_resources.imaging.model import (
     ImageStatistics,
     Source,
 )
-from contimg_resources.imaging.png import thumbnail_png, write_png
+from contimg_resources.imaging.png import load_drawing, thumbnail_png, write_png
 from contimg_resources.imaging.reach import half_width_rad
 from contimg_resources.imaging.sources import find_sources
 from contimg_resources.imaging.statistics import inner_half, local_rms, mad_rms
 from contimg_resources.imaging.visibilities import Visibilities
-from contimg_resources.imaging.weighting import Weighting, briggs
+from contimg_resources.imaging.weighting import Weighting, briggs, middle_of_psf
 
 Floats = NDArray[np.float64]
 
@@ -107,6 +108,8 @@ def make_image(request: ImageRequest) -> ImageResult:
         seen.pointings_deg, weighting.field_channel_weight, weighting.channels_hz, *dish_m
     )
     beam = drifting.on_grid(grid)
+    # Loading takes a second, in which the engine needn't wait.
+    threading.Thread(target=load_drawing, daemon=True).start()
     raw = engine.image(
         ImagingTask(
             ms=request.ms,
@@ -127,7 +130,7 @@ def make_image(request: ImageRequest) -> ImageResult:
     _check_images(raw, request)
     report_progress(f"{raw.n_iterations} iterations done; finding sources", 0.8)
     kept_beam = np.where(beam >= request.beam_cut, beam, np.nan)
-    rms = local_rms(raw.residual.astype(np.float64), raw.beam.area_pixels(grid.cell_arcsec))
+    rms = local_rms(raw.residual, raw.beam.area_pixels(grid.cell_arcsec))
     sources = find_sources(
         raw.image.astype(np.float64), rms, kept_beam, raw.beam, grid, request.min_snr
     )
@@ -194,7 +197,8 @@ def _cell(request: ImageRequest, seen: Visibilities, half_rad: float) -> float:
     fringe_rad = seen.shortest_fringe_rad
     trial = choose_size(half_rad, float(np.rad2deg(0.4 * fringe_rad) * 3600))
     weighting = briggs(seen, request.robust, 2 * half_rad, trial)
-    return choose_cell_arcsec(fit_main_lobe(weighting.psf, weighting.psf_cell_arcsec), fringe_rad)
+    lobe = fit_main_lobe(*middle_of_psf(seen, weighting, 2 * half_rad, trial))
+    return choose_cell_arcsec(lobe, fringe_rad)
 
 
 def _check(request: ImageRequest) -> None:
@@ -227,10 +231,10 @@ def _statistics(
     row, column = np.unravel_index(int(np.argmax(raw.image)), raw.image.shape)
     ra_deg, dec_deg = sky_of_pixel(grid, float(column), float(row))
     peak_jy = float(raw.image[row, column])
-    rms_jy = mad_rms(inner_half(raw.image.astype(np.float64)))
+    rms_jy = mad_rms(inner_half(raw.image))
     return ImageStatistics(
         rms_jy=rms_jy,
-        residual_rms_jy=mad_rms(inner_half(raw.residual.astype(np.float64))),
+        residual_rms_jy=mad_rms(inner_half(raw.residual)),
         expected_rms_jy=weighting.noise_jy,
         peak_jy=peak_jy,
         peak_ra_deg=ra_deg,

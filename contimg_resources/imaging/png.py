@@ -30,6 +30,13 @@ _BRIGHTEST_RMS = 12.0
 _PEAK_SHARE = 0.1
 
 
+def load_drawing() -> None:
+    """Load what drawing needs."""
+    import matplotlib.colorbar
+    import matplotlib.figure
+    import matplotlib.patches  # noqa: F401
+
+
 def write_png(
     path: Path, pixels: Floats, grid: ImageGrid, beam: Beam, rms_jy: float, title: str
 ) -> None:

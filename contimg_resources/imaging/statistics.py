@@ -17,8 +17,8 @@ Reals = NDArray[np.floating[Any]]
 _BLOCKS = 12
 #: Standard deviation of a normal distribution over its median absolute deviation.
 _NORMAL = 1.482602218505602
-#: Every second row and column of a block is enough: pixels are as correlated as the beam is wide.
-_STEP = 2
+#: Rows and columns so many beams apart are enough: nearer ones show the same noise.
+_STEP_BEAMS = 0.7
 _BLOCK_BEAMS = 100
 
 
@@ -60,15 +60,16 @@ def local_rms(residual: Reals, beam_area_pixels: float) -> Floats:
     size = residual.shape[0]
     blocks = int(np.clip(size / np.sqrt(_BLOCK_BEAMS * beam_area_pixels), 1, _BLOCKS))
     edges = np.linspace(0, size, blocks + 1).astype(int)
+    step = max(1, round(_STEP_BEAMS * np.sqrt(beam_area_pixels)))
     coarse = np.array(
         [
-            [mad_rms(residual[a:b:_STEP, c:d:_STEP]) for c, d in pairwise(edges)]
+            [mad_rms(residual[a:b:step, c:d:step]) for c, d in pairwise(edges)]
             for a, b in pairwise(edges)
         ]
     )
     between = _linear(0.5 * (edges[1:] + edges[:-1]) - 0.5, size)
     smooth = between @ coarse @ between.T
-    return np.asarray(np.maximum(smooth, 0.5 * mad_rms(residual[::_STEP, ::_STEP])))
+    return np.asarray(np.maximum(smooth, 0.5 * mad_rms(residual[::step, ::step])))
 
 
 def _linear(centers: Floats, size: int) -> Floats:

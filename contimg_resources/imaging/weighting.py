@@ -32,10 +32,6 @@ class Weighting:
         Imaging weight of each visibility of each block.
     noise_jy : float
         Thermal noise of the dirty image (Stokes I), Jy/beam.
-    psf : ndarray, shape (n, n)
-        Middle of the point-spread function without w terms, peak 1.
-    psf_cell_arcsec : float
-        Its pixel, arcsec.
     field_channel_weight : ndarray, shape (n_fields, n_channels)
         Sum of the imaging weights for each field and channel.
     channels_hz : ndarray, shape (n_channels,)
@@ -44,8 +40,6 @@ class Weighting:
 
     weight: tuple[Singles, ...]
     noise_jy: float
-    psf: Floats
-    psf_cell_arcsec: float
     field_channel_weight: Floats
     channels_hz: Floats
 
@@ -75,7 +69,7 @@ def briggs(
     Returns
     -------
     Weighting
-        Weights, noise, PSF and sums of weights.
+        Weights, noise and sums of weights.
 
     Notes
     -----
@@ -93,20 +87,45 @@ def briggs(
     share = float((density**2).sum()) / (2.0 * inside)
     f_squared = (5.0 * 10.0**-robust) ** 2 / share
     weights = tuple(_weighed(b, density, field_of_view_rad, f_squared) for b in blocks)
-    uv_plane, total = _counted(blocks, weights, field_of_view_rad, size)
+    total = sum(float(weight.sum(dtype=np.float64)) for weight in weights)
     summed = [
         _summed_up(b, weight, len(visibilities.pointings_deg))
         for b, weight in zip(blocks, weights, strict=True)
     ]
-    psf, cells = _middle_of_psf(uv_plane)
     return Weighting(
         weight=weights,
         noise_jy=visibilities.noise_scale * float(np.sqrt(sum(s for _, s in summed))) / total,
-        psf=psf,
-        psf_cell_arcsec=float(np.rad2deg(field_of_view_rad) * 3600 / cells),
         field_channel_weight=np.concatenate([s for s, _ in summed], axis=1),
         channels_hz=visibilities.channels_hz,
     )
+
+
+def middle_of_psf(
+    visibilities: Visibilities, weighting: Weighting, field_of_view_rad: float, size: int
+) -> tuple[Floats, float]:
+    """Return the middle of the point-spread function without w terms, and its pixel in arcsec.
+
+    Parameters
+    ----------
+    visibilities : Visibilities
+        Their uvw.
+    weighting : Weighting
+        Their weights.
+    field_of_view_rad : float
+        Width of the image, radians.
+    size : int
+        Pixels a side of the image.
+
+    Returns
+    -------
+    ndarray, shape (n, n)
+        Peak 1.
+    float
+        Width of a pixel, arcsec.
+    """
+    uv_plane, _ = _counted(visibilities.blocks, weighting.weight, field_of_view_rad, size)
+    psf, cells = _psf_of(uv_plane)
+    return psf, float(np.rad2deg(field_of_view_rad) * 3600 / cells)
 
 
 def _heaps() -> int:
@@ -195,7 +214,7 @@ def _sum_up(
         squares[heap] = square
 
 
-def _middle_of_psf(uv_plane: Floats) -> tuple[Floats, int]:
+def _psf_of(uv_plane: Floats) -> tuple[Floats, int]:
     """Return the middle of the PSF, and how many uv cells across it was made of.
 
     Summing neighbouring uv cells narrows the field of view.

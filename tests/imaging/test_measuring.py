@@ -30,7 +30,7 @@ from contimg_resources.imaging.png import THUMBNAIL_BYTES, thumbnail_png
 from contimg_resources.imaging.sources import find_sources
 from contimg_resources.imaging.statistics import inner_half, local_rms, mad_rms
 from contimg_resources.imaging.visibilities import Block, Visibilities
-from contimg_resources.imaging.weighting import briggs
+from contimg_resources.imaging.weighting import briggs, middle_of_psf
 from contimg_resources.instrument.primary_beam import airy_power
 
 BEAM = Beam(45.0, 25.0, 30.0)
@@ -235,10 +235,11 @@ def test_natural_weights_give_the_radiometer_noise() -> None:
 
 
 def test_lower_robust_means_more_noise_and_a_smaller_beam() -> None:
-    results = [briggs(visibilities(10_000), robust, 0.05, 512) for robust in (2.0, 0.5, -2.0)]
+    seen = visibilities(10_000)
+    results = [briggs(seen, robust, 0.05, 512) for robust in (2.0, 0.5, -2.0)]
     noise = [r.noise_jy for r in results]
     assert noise[0] < noise[1] < noise[2]
-    width = [fit_main_lobe(r.psf, r.psf_cell_arcsec).major_arcsec for r in results]
+    width = [fit_main_lobe(*middle_of_psf(seen, r, 0.05, 512)).major_arcsec for r in results]
     assert width[0] > width[1] > width[2]
 
 
