@@ -186,7 +186,7 @@ class _Correction:
         read = [read_table(table) for table in tables]
         used = [observed.first, observed.second, *(t.solutions.antennas for t in read)]
         n_antennas = 1 + max(int(antennas.max(initial=-1)) for antennas in used)
-        times_s, when = np.unique(observed.time_s, return_inverse=True)
+        times_s, when = observed.moments
         windows_of, receptors = _window_ids(observed.ms), read_receptors(observed.ms)
         numbers = list(observed.channels_hz)
 
@@ -255,8 +255,10 @@ def _turn(observed: Observed, center_rad: tuple[float, float] | None) -> Floats:
     if center_rad is None:
         return path_s
     directions_rad = phase_centers_rad(observed.ms)
-    for field in np.unique(observed.field):
-        mine = observed.field == field
+    order = np.argsort(observed.field, kind="stable")
+    edges = np.flatnonzero(np.diff(observed.field[order])) + 1
+    for mine in np.split(order, edges):
+        field = observed.field[mine[0]]
         old = float(directions_rad[field, 0]), float(directions_rad[field, 1])
         observed.uvw_m[mine], path_m = rotate_uvw(observed.uvw_m[mine], old, center_rad)
         path_s[mine] = path_m / speed_of_light

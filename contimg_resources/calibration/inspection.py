@@ -146,6 +146,9 @@ class Solutions:
     def read(cls, tb: Any) -> "Solutions":
         """Read the main table that the table tool `tb` has open."""
         column = "CPARAM" if "CPARAM" in tb.colnames() else "FPARAM"
+        if len(set(tb.getcolshapestring(column))) == 1:
+            values, flags, snr = (np.asarray(tb.getcol(c)) for c in (column, "FLAG", "SNR"))
+            return cls(values, flags, snr.astype(np.float64), *_rows(tb))
         cells = [
             (tb.getcell(column, i), tb.getcell("FLAG", i), tb.getcell("SNR", i))
             for i in range(tb.nrows())
@@ -159,14 +162,7 @@ class Solutions:
         for i, (value, flag, ratio) in enumerate(cells):
             n = np.shape(value)[1]
             values[:, :n, i], flags[:, :n, i], snr[:, :n, i] = value, flag, ratio
-        return cls(
-            values,
-            flags,
-            snr,
-            np.asarray(tb.getcol("ANTENNA1")),
-            np.asarray(tb.getcol("SPECTRAL_WINDOW_ID")),
-            np.asarray(tb.getcol("TIME"), np.float64),
-        )
+        return cls(values, flags, snr, *_rows(tb))
 
     def working_antennas(self) -> NDArray[Any]:
         """Return the ids of the antennas that have any solution, ascending."""
@@ -183,6 +179,14 @@ class Solutions:
         good = self.values[~self.flags]
         neutral = 0.0 if subtype.startswith("K") else 1.0
         return float((good == neutral).mean()) if good.size else 0.0
+
+
+def _rows(tb: Any) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float64]]:
+    """Return antenna, window and time of each row of a caltable."""
+    antennas, windows, times_s = (
+        np.asarray(tb.getcol(name)) for name in ("ANTENNA1", "SPECTRAL_WINDOW_ID", "TIME")
+    )
+    return antennas, windows, times_s.astype(np.float64)
 
 
 def read_solutions(path: Path) -> Solutions:

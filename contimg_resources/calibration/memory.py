@@ -7,6 +7,7 @@ is (see `.fast_flagging`).
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ Ints = NDArray[np.int64]
 #: Rows of a tile: a tile of 48 channels and 2 correlations is 0.8 MB.
 _TILE_ROWS = 1024
 #: Columns that aren't copied as they are.
-_OWN = ("DATA", "FLAG", "WEIGHT", "SIGMA", "UVW", "FLAG_ROW", "FLAG_CATEGORY")
+_OWN = ("DATA", "FLAG", "WEIGHT", "SIGMA", "FLAG_ROW", "FLAG_CATEGORY")
 
 
 @dataclass(eq=False)
@@ -71,6 +72,12 @@ class Observed:
     data: NDArray[np.complex64]
     flag: NDArray[np.bool_]
     weight: NDArray[np.float32]
+
+    @cached_property
+    def moments(self) -> tuple[NDArray[np.float64], Ints]:
+        """The different times, MJD in seconds, ascending, and which of them each row is of."""
+        times_s, when = np.unique(self.time_s, return_inverse=True)
+        return times_s, when
 
     def rows_of(self, number: int) -> Ints:
         """Return which of the rows are of a data description."""
@@ -193,7 +200,7 @@ def _weights_of(sigma: NDArray[Any]) -> NDArray[np.float32]:
 
 def flag_rfi_in_memory(observed: Observed) -> None:
     """Flag interference in calibrated data in memory, in place."""
-    times, when = np.unique(observed.time_s, return_inverse=True)
+    times, when = observed.moments
     n_antennas = 1 + int(max(observed.first.max(), observed.second.max()))
     baselines, which = _numbered(observed.first * n_antennas + observed.second)
     windows = []
@@ -234,11 +241,20 @@ def write_observed(
         write_flags(output, observed.flag)
         target.open(str(output), nomodify=False)
         everything = observed.rows.size == source.nrows()
+        known = {
+            "ANTENNA1": observed.first.astype(np.int32),
+            "ANTENNA2": observed.second.astype(np.int32),
+            "FIELD_ID": observed.field.astype(np.int32),
+            "DATA_DESC_ID": observed.description.astype(np.int32),
+            "TIME": observed.time_s,
+            "UVW": observed.uvw_m.T,
+        }
         for name in target.colnames():
-            if name not in _OWN:
+            if name in known:
+                target.putcol(name, known[name])
+            elif name not in _OWN:
                 column = source.getcol(name)
                 target.putcol(name, column if everything else column[..., observed.rows])
-        target.putcol("UVW", observed.uvw_m.T)
         weight = observed.weight.astype(np.float64)
         sigma = np.full(weight.shape, -1.0)
         np.divide(1.0, np.sqrt(weight), out=sigma, where=weight > 0)

@@ -84,7 +84,7 @@ class WorkingMemory:
         self._receptors = read_receptors(observed.ms)
         lengths_s = _read_lengths_s(observed)
         self.health = _health(observed, self._about, lengths_s)
-        self._times_s, self._when = np.unique(observed.time_s, return_inverse=True)
+        self._times_s, self._when = observed.moments
         self._length_s = float(np.median(lengths_s))
         self._n_antennas = len(self._about.names)
         keys = observed.first * self._n_antennas + observed.second

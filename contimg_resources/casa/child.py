@@ -3,6 +3,7 @@
 Started by `contimg_resources.casa.door` as ``python -m contimg_resources.casa.child``.
 """
 
+import gc
 import importlib
 import json
 import sys
@@ -27,6 +28,8 @@ def _resolve(target: str) -> Callable[[Any], Any]:
 
 def main(exchange: Path) -> int:
     """Serve one request found in `exchange`; 0 when ``result.json`` holds a result."""
+    # Loading CASA makes hundreds of thousands of objects, which would be looked through in vain.
+    gc.set_threshold(200_000)
     request = json.loads((exchange / "request.json").read_text())
     try:
         function = _resolve(request["target"])

@@ -8,6 +8,7 @@ ones, so there are two blocks of rows, each with columns of its own.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,6 +113,21 @@ def _step_hz(setup: Setup) -> float:
     return float(np.abs(np.diff(setup.channels_hz[:2])).sum())
 
 
+@compiled()
+def _weight_of_i(weight: Singles, hands: Integers) -> tuple[float, float]:
+    """Return the mean weight of the hands, and the variance of their mean times its square.
+
+    Both are 0 where a weight is of no use.
+    """
+    mean, variance = 0.0, 0.0
+    for hand in hands:
+        if not (weight[hand] > 0 and np.isfinite(weight[hand])):
+            return 0.0, 0.0
+        mean += weight[hand] / len(hands)
+        variance += 1.0 / weight[hand] / len(hands) ** 2
+    return mean, mean**2 * variance
+
+
 @compiled(parallel=True)
 def average(
     which: Integers,
@@ -168,31 +184,32 @@ def average(
         if flag_row[row]:
             continue
         n_parts = parts[setup[row]]
+        mean, square = _weight_of_i(weight[row, 0], hands)
         for part in range(n_parts):
-            sum_weight, sum_value, sum_square = 0.0, 0.0 + 0.0j, 0.0
+            sum_weight, sum_real, sum_imag, sum_square = 0.0, 0.0, 0.0, 0.0
             for i in range(part * n_channels // n_parts, (part + 1) * n_channels // n_parts):
-                good = True
-                value, mean, spread_ = 0.0 + 0.0j, 0.0, 0.0
+                if by_channel:
+                    mean, square = _weight_of_i(weight[row, channels[i]], hands)
+                good = mean > 0
+                real: Any = np.float32(0.0)
+                imag: Any = np.float32(0.0)
                 for hand in hands:
-                    w = weight[row, channels[i] if by_channel else 0, hand]
-                    if flag[row, channels[i], hand] or not (w > 0 and np.isfinite(w)):
-                        good = False
-                        break
-                    value += data[row, channels[i], hand]
-                    mean += w
-                    spread_ += 1.0 / w
+                    good &= not flag[row, channels[i], hand]
+                    real += data[row, channels[i], hand].real
+                    imag += data[row, channels[i], hand].imag
                 if not good:
                     continue
-                if not (np.isfinite(value.real) and np.isfinite(value.imag)):
+                if not (np.isfinite(real) and np.isfinite(imag)):
                     not_finite[row] += 1
                     continue
-                mean /= n_hands
                 sum_weight += mean
-                sum_value += mean / n_hands * value
-                sum_square += mean**2 * spread_ / n_hands**2
+                sum_real += mean * real
+                sum_imag += mean * imag
+                sum_square += square
             if sum_weight > 0:
                 column = columns[setup[row], part]
-                values[rows[row], column] = sum_value / sum_weight
+                value = complex(sum_real, sum_imag) / (sum_weight * n_hands)
+                values[rows[row], column] = value
                 weights[rows[row], column] = sum_weight
                 sums[row, 0] += sum_square
                 sums[row, 1] += sum_weight

@@ -22,7 +22,7 @@ from contimg_resources.imaging.drift import (
 )
 from contimg_resources.imaging.engine import ImagingTask, RawImages
 from contimg_resources.imaging.geometry import fft_friendly
-from contimg_resources.imaging.gridding import ROUGH, Gridder, Values
+from contimg_resources.imaging.gridding import FAINT, Gridder, Values
 from contimg_resources.imaging.model import ImageGrid, Source
 from contimg_resources.imaging.sources import find_sources
 from contimg_resources.imaging.statistics import local_rms
@@ -126,7 +126,7 @@ class _Part:
             [replace(b, uvw_m=b.uvw_m[some]) for b, some in zip(blocks, rows, strict=True)],
             [w[some] for w, some in zip(task.weighting.weight, rows, strict=True)],
         )
-        gridder.accuracy = ROUGH
+        gridder.accuracy = FAINT
         share = float(np.sqrt(band.share[used].sum() / band.share.sum()))
         grid = rough_grid(task.grid)
         point = PointSpread.of(gridder, grid, wide=True)
@@ -140,7 +140,7 @@ def _found(task: ImagingTask, part: _Part, values: Values) -> list[Source]:
     beam = task.beam.on_grid(grid)
     seen_beam = np.where(beam >= _LOWEST_BEAM, beam, np.nan)
     least = BRIGHT_SIGMA * part.noise_share
-    return list(find_sources(raw.image, rms, seen_beam, raw.beam, grid, least))
+    return list(find_sources(raw.image, rms, seen_beam, raw.beam, grid, least, shapes=False))
 
 
 def _with(

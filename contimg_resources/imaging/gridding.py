@@ -18,8 +18,8 @@ Values = Sequence[NDArray[np.complex64]]
 Singles = NDArray[np.float32]
 
 #: Error of the gridder relative to the image's rms: of exact images; of those in which bright
-#: sources are only looked for, or are no more, which are made in half of the time; and of what a
-#: model of faint sources shows, whose sidelobes are themselves below the noise.
+#: sources are no more, which are made in half of the time; of those in which bright sources are
+#: only looked for, and of what a model of faint sources shows.
 EXACT = 1e-4
 ROUGH = 1e-3
 FAINT = 1e-2
@@ -70,7 +70,8 @@ class Gridder:
 
         They are 0 where it matters, near the middle; far out they differ from source to source.
         """
-        return self._gridded([np.ones(w.shape, np.complex64) for w in self._weights], grid, w=False)
+        one = np.complex64(1.0)
+        return self._gridded([np.broadcast_to(one, w.shape) for w in self._weights], grid, w=False)
 
     def response(self, model: Singles, grid: ImageGrid) -> Singles:
         """Return the dirty image (Jy/beam) of the visibilities of a model (Jy/pixel)."""

@@ -5,6 +5,7 @@ Belongs here: the order of the steps and the products. Doesn't: how any one step
 
 import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -273,18 +274,24 @@ def _write(
         "psf": raw.psf,
         "primary_beam": np.where(cut, np.nan, beam),
     }
-    for name, (kind, unit) in _BTYPES.items():
-        write_fits(getattr(files, name), pixels[name], kind, unit, facts)
     statistics = result.statistics
     shown = np.where(cut, np.nan, raw.image)
-    write_png(
-        files.png,
-        shown,
-        result.grid,
-        statistics.beam,
-        statistics.rms_jy,
-        f"{request.stem}   rms {1e3 * statistics.rms_jy:.2f} mJy/beam",
-    )
+    # Files are written while another thread draws.
+    with ThreadPoolExecutor(1) as other:
+        written = [
+            other.submit(write_fits, getattr(files, name), pixels[name], kind, unit, facts)
+            for name, (kind, unit) in _BTYPES.items()
+        ]
+        write_png(
+            files.png,
+            shown,
+            result.grid,
+            statistics.beam,
+            statistics.rms_jy,
+            f"{request.stem}   rms {1e3 * statistics.rms_jy:.2f} mJy/beam",
+        )
+        for file in written:
+            file.result()
     files.thumbnail.write_bytes(thumbnail_png(shown, statistics.rms_jy))
     files.summary.write_bytes(TypeAdapter(ImageResult).dump_json(result, indent=1))
 

@@ -97,7 +97,8 @@ def write_png(
     axes.coords[1].set_axislabel("Declination (ICRS)")
     axes.set_title(title)
     figure.colorbar(shown, cax=figure.add_axes((0.885, 0.12, 0.02, 0.78)), label="mJy/beam")
-    figure.savefig(path)
+    # Packing it tighter takes longer than drawing it, and saves a tenth.
+    figure.savefig(path, pil_kwargs={"compress_level": 3})
 
 
 def thumbnail_png(pixels: Floats, rms_jy: float) -> bytes:

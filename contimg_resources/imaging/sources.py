@@ -32,7 +32,14 @@ _STAMP_LEVEL = 0.4
 
 
 def find_sources(
-    image: Reals, rms: Reals, primary_beam: Reals, beam: Beam, grid: ImageGrid, min_snr: float
+    image: Reals,
+    rms: Reals,
+    primary_beam: Reals,
+    beam: Beam,
+    grid: ImageGrid,
+    min_snr: float,
+    *,
+    shapes: bool = True,
 ) -> tuple[Source, ...]:
     """Find and fit the sources inside the primary beam's cut.
 
@@ -50,6 +57,8 @@ def find_sources(
         Pixels.
     min_snr : float
         Least fitted peak over local noise.
+    shapes : bool
+        Whether the shape of each is fitted too; else it is the beam's.
 
     Returns
     -------
@@ -69,7 +78,7 @@ def find_sources(
     for group in _groups(peaks, _NEAR * beam.major_arcsec / grid.cell_arcsec):
         fitted = _fit_group(image, peaks[group], form)
         for i in range(len(fitted)):
-            source = _source(i, fitted, image, rms, primary_beam, form, grid)
+            source = _source(i, fitted, image, rms, primary_beam, form, grid, shapes=shapes)
             if source is not None and source.snr >= min_snr:
                 found.append(source)
     return tuple(sorted(found, key=lambda s: -s.peak_jy))
@@ -170,6 +179,8 @@ def _source(
     primary_beam: Reals,
     form: BeamForm,
     grid: ImageGrid,
+    *,
+    shapes: bool,
 ) -> Source | None:
     amplitude, x0, y0 = fitted[i]
     column, row = round(x0), round(y0)
@@ -180,7 +191,10 @@ def _source(
         return None
     noise = float(rms[row, column])
     others = np.delete(fitted, i, axis=0)
-    shape, ratio = _free_shape(image, fitted[i], others, form, grid)
+    if shapes:
+        shape, ratio = _free_shape(image, fitted[i], others, form, grid)
+    else:
+        shape, ratio = _shape_of(form, grid), 1.0
     cell_rad = np.deg2rad(grid.cell_arcsec / 3600)
     half = grid.size // 2
     ra, dec = sky_of_sin(
@@ -225,6 +239,10 @@ def _free_shape(
         shape = beam_of_form(p[3], p[4], p[5], cell_arcsec=grid.cell_arcsec)
     except ImagingFailed:
         # Noise made the form unbound: nothing is known of the shape but that it holds the beam.
-        return beam_of_form(form.xx, form.xy, form.yy, cell_arcsec=grid.cell_arcsec), 1.0
+        return _shape_of(form, grid), 1.0
     area = np.sqrt((4 * form.xx * form.yy - form.xy**2) / (4 * p[3] * p[5] - p[4] ** 2))
     return shape, float(p[0] * area)
+
+
+def _shape_of(form: BeamForm, grid: ImageGrid) -> Beam:
+    return beam_of_form(form.xx, form.xy, form.yy, cell_arcsec=grid.cell_arcsec)
