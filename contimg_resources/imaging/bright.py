@@ -22,7 +22,7 @@ from contimg_resources.imaging.drift import (
 )
 from contimg_resources.imaging.engine import ImagingTask, RawImages
 from contimg_resources.imaging.geometry import fft_friendly
-from contimg_resources.imaging.gridding import FAINT, Gridder, Values
+from contimg_resources.imaging.gridding import ROUGH, Gridder, Values
 from contimg_resources.imaging.model import ImageGrid, Source
 from contimg_resources.imaging.sources import find_sources
 from contimg_resources.imaging.statistics import local_rms
@@ -126,7 +126,7 @@ class _Part:
             [replace(b, uvw_m=b.uvw_m[some]) for b, some in zip(blocks, rows, strict=True)],
             [w[some] for w, some in zip(task.weighting.weight, rows, strict=True)],
         )
-        gridder.accuracy = FAINT
+        gridder.accuracy = ROUGH
         share = float(np.sqrt(band.share[used].sum() / band.share.sum()))
         grid = rough_grid(task.grid)
         point = PointSpread.of(gridder, grid, wide=True)

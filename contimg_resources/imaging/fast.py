@@ -17,6 +17,8 @@ from contimg_resources.imaging.model import ImageGrid
 Singles = NDArray[np.float32]
 
 _MAJOR_CYCLES = 8
+#: Below so many times the noise an error of a hundredth of a source is of no account.
+_FAINT_SIGMA = 30.0
 
 
 class FastEngine:
@@ -40,7 +42,7 @@ class FastEngine:
         grid = task.grid
         point = PointSpread.of(gridder, grid, wide=bright is None)
         dirty = gridder.dirty(values, grid)
-        if bright is not None:
+        if bright is not None and np.abs(dirty).max() < _FAINT_SIGMA * task.noise_jy:
             gridder.accuracy = FAINT
         report_progress(f"CLEAN down to {1e3 * task.threshold_jy:.3g} mJy/beam", 0.5)
         cleaned = clean(

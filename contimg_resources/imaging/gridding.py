@@ -18,8 +18,8 @@ Values = Sequence[NDArray[np.complex64]]
 Singles = NDArray[np.float32]
 
 #: Error of the gridder relative to the image's rms: of exact images; of those in which bright
-#: sources are no more, which are made in half of the time; of those in which bright sources are
-#: only looked for, and of what a model of faint sources shows.
+#: sources are only looked for, or are no more, which are made in half of the time; and of what a
+#: model of faint sources shows.
 EXACT = 1e-4
 ROUGH = 1e-3
 FAINT = 1e-2
