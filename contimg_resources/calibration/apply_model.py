@@ -6,11 +6,14 @@ Belongs here: records, and the limits that every engine keeps. Doesn't: doing an
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from contimg_resources.calibration.callib import TableToApply
-from contimg_resources.calibration.memory import Observed
 from contimg_resources.calibration.rfi import FlagCount
 from contimg_resources.errors import CasaError, UnreadableObservation
+
+if TYPE_CHECKING:
+    from contimg_resources.calibration.memory import Observed
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ class Written:
     arrived: FlagCount
     applied: FlagCount
     final: FlagCount
-    observed: Observed | None = None
+    observed: "Observed | None" = None
 
 
 def refuse_useless(request: ApplyRequest, working: Collection[int], arrived: FlagCount) -> None:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from astropy.stats import mad_std
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter
-from scipy.stats import median_abs_deviation
 
 from contimg_resources.calibration.health import channel_frequencies_hz
 
@@ -197,7 +197,7 @@ def _runs_stand_out(
         return found
     # In units of the scatter of a cell of typical weight.
     scaled = (residual - np.median(residual[known & usual])) * weight
-    sigma = float(median_abs_deviation(scaled[known & usual], scale="normal"))
+    sigma = float(mad_std(scaled[known & usual]))
     alone = np.maximum(SIGMA * sigma, np.log1p(min_excess) * weight)
     for run in runs:
         threshold = alone / _RUN_FACTOR ** np.log2(run)

@@ -6,8 +6,8 @@ Belongs here: the measures and the gates. Doesn't: reading tables (see `.inspect
 from collections.abc import Iterator
 
 import numpy as np
+from astropy.stats import mad_std
 from numpy.typing import NDArray
-from scipy.stats import median_abs_deviation
 
 from contimg_resources.calibration.inspection import Solutions
 from contimg_resources.calibration.model import TableQuality
@@ -154,4 +154,4 @@ def _delay_scatter_ns(solutions: Solutions, good: NDArray[np.bool_]) -> float:
 
 
 def _robust_sigma(values: NDArray[np.float64]) -> float:
-    return float(median_abs_deviation(values, scale="normal"))
+    return float(mad_std(values))

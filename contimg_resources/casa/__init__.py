@@ -6,6 +6,7 @@ Doesn't: what is computed with CASA; those functions live with their idea (calib
 simulation, observations), import CASA inside the function, and are called through `Casa.run`.
 """
 
-from contimg_resources.casa.door import Casa, Progress, Timed, no_progress
+from contimg_resources.casa.door import Casa, Timed
+from contimg_resources.casa.progress import Progress, no_progress
 
 __all__ = ["Casa", "Progress", "Timed", "no_progress"]

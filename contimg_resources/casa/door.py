@@ -1,46 +1,45 @@
-"""Call a function in a CASA process of its own.
+"""Call a function in a CASA process.
 
 casatools is not thread-safe, keeps table locks per process, writes logs into the current
-directory, and crashes with SIGSEGV. So one step is one child process, with its own working
+directory, and crashes with SIGSEGV. So a step is done by a child process, with its own working
 directory, log file and process group; its crash ends one step and its end leaves nothing running.
+
+Starting one takes seconds. A caller with several steps opens the door: then the process starts at
+once, loads what the steps need while the caller does something else, and serves them one after the
+other. One in which a step failed is not asked again.
 """
 
 import json
 import os
-import selectors
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Callable
+import threading
+import weakref
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from pydantic import TypeAdapter
 
-from contimg_resources.casa.progress import PROGRESS_FD_VARIABLE
-from contimg_resources.casa.siteconfig import write_site_config
-from contimg_resources.directories import UNFINISHED_VARIABLE, remove_unfinished
-from contimg_resources.errors import CasaCrashed, CasaError, CasaTimeout, ContimgError
+from contimg_resources.casa.process import REQUEST, CasaProcess
+from contimg_resources.casa.progress import Progress, no_progress
+from contimg_resources.casa.siteconfig import user_has_own_configuration, write_site_config
+from contimg_resources.directories import remove_unfinished
+from contimg_resources.errors import CasaCrashed, CasaError, ContimgError
 
 A = TypeVar("A")
 R = TypeVar("R")
 
-#: Called with what is being done and how much of the step is done (0 to 1, or None).
-Progress = Callable[[str, float | None], None]
-
-_POLL_S = 0.5
 #: glibc gives the memory of each large array back to the system and asks for it anew, which then
 #: clears it: in imaging that costs a fifth of the time. So all of it stays in the process.
 _KEEPS_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}
-
-
-def no_progress(message: str, fraction: float | None = None) -> None:
-    """Ignore progress."""
+#: What an open door's process printed while it loaded.
+_LOADING = "casa-loading"
+#: An open door's process is replaced after so many calls: what libraries forgot goes with it.
+_MOST_CALLS = 50
 
 
 @dataclass(frozen=True)
@@ -90,6 +89,38 @@ class Casa:
         self.timeout_s = timeout_s
         self.threads = threads
         self.keeps_memory = keeps_memory
+        self._loads: str | None = None
+        self._is_open = False
+        self._lock = threading.Lock()
+        # At most one; here, so that it can be ended when nobody has the door any more.
+        self._waiting: list[CasaProcess] = []
+        weakref.finalize(self, _discard_all, self._waiting)
+
+    def open(self, loads: Callable[[], Iterator[None]]) -> None:
+        """Start a process for the calls to come and keep it between them, until `close`.
+
+        Does nothing when the door is open.
+
+        Parameters
+        ----------
+        loads : callable
+            A module-level generator function that loads what the calls will need, piece by piece;
+            called in the process while no call waits.
+        """
+        with self._lock:
+            if self._is_open:
+                return
+            self._is_open = True
+            self._loads = f"{loads.__module__}:{loads.__qualname__}"
+            self._waiting.append(self._started_ahead())
+
+    def close(self) -> None:
+        """End the process that waits for calls, if there is one; calls work as before `open`."""
+        with self._lock:
+            self._is_open = False
+            for process in self._waiting:
+                process.finish()
+            _discard_all(self._waiting)
 
     def log_file(self, label: str) -> Path:
         """Return where the calls of this label log."""
@@ -153,7 +184,7 @@ class Casa:
         """
         self.scratch.mkdir(parents=True, exist_ok=True)
         self.logs.mkdir(parents=True, exist_ok=True)
-        workdir = Path(tempfile.mkdtemp(prefix=f"{label}-", dir=self.scratch))
+        workdir = Path(tempfile.mkdtemp(prefix=f"{label}-", dir=self.scratch.absolute()))
         try:
             return self._run_in(workdir, function, argument, label, progress, timeout_s)
         finally:
@@ -172,69 +203,78 @@ class Casa:
         unfinished = exchange / "unfinished"
         unfinished.mkdir(parents=True)
         hints = {k: v for k, v in function.__annotations__.items() if k != "return"}
+        target = f"{function.__module__}:{function.__qualname__}"
         request = {
-            "target": f"{function.__module__}:{function.__qualname__}",
+            "target": target,
             "argument": TypeAdapter(next(iter(hints.values()))).dump_python(argument, mode="json"),
+            "directory": str(workdir),
+            "log": str(self.log_file(label).absolute()),
+            "casa_log": not user_has_own_configuration(),
         }
-        (exchange / "request.json").write_text(json.dumps(request))
+        (exchange / REQUEST).write_text(json.dumps(request))
+        process = self._taken() or self._started(self.log_file(label))
         try:
-            limit_s = timeout_s or self.timeout_s
-            status = self._supervise(workdir, exchange, label, progress, limit_s)
-        finally:
+            status = process.serve(exchange, progress, timeout_s or self.timeout_s, label)
+            if status is not None and (exchange / REQUEST).exists():
+                # It died before it was asked, while it waited: no fault of this step.
+                _discard(process)
+                process = self._started_ahead()
+                status = process.serve(exchange, progress, timeout_s or self.timeout_s, label)
+        except BaseException:
+            _discard(process)
             remove_unfinished(unfinished)
+            raise
         result = exchange / "result.json"
-        if not result.is_file():
-            raise self._death(request["target"], status, label)
-        payload = json.loads(result.read_text())
+        payload = json.loads(result.read_text()) if result.is_file() else None
+        if status is None and payload is not None and "error" not in payload:
+            self._put_back(process)
+        else:
+            _discard(process)
+            remove_unfinished(unfinished)
+        if payload is None:
+            raise self._death(target, status or 0, label)
         if "error" in payload:
             raise ContimgError.from_dict(payload["error"])
         returned = function.__annotations__["return"]
         value: R = TypeAdapter(returned).validate_python(payload["value"])
         return Timed(value, float(payload["seconds"]))
 
-    def _supervise(
-        self, workdir: Path, exchange: Path, label: str, progress: Progress, timeout_s: float
-    ) -> int:
-        death_read, death_write = os.pipe()
-        progress_read, progress_write = os.pipe()
-        environment = self._environment(workdir, label)
-        environment[PROGRESS_FD_VARIABLE] = str(progress_write)
-        environment[UNFINISHED_VARIABLE] = str(exchange / "unfinished")
-        command = [
-            *(sys.executable, "-I", "-S", str(Path(__file__).with_name("supervisor.py"))),
-            str(death_read),
-            *(sys.executable, "-m", "contimg_resources.casa.child", str(exchange)),
-        ]
-        with self.log_file(label).open("ab") as log:
-            process = subprocess.Popen(
-                command,
-                cwd=workdir,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                pass_fds=(death_read, progress_write),
-            )
-        os.close(death_read)
-        os.close(progress_write)
-        try:
-            return _watch(process, progress_read, progress, timeout_s, label)
-        finally:
-            # Reached on return, on an exception and on an interrupt: end whatever is left.
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            os.close(death_write)
-            os.close(progress_read)
+    def _started(self, log: Path, loads: str | None = None) -> CasaProcess:
+        for directory in (self.scratch, self.logs):
+            directory.mkdir(parents=True, exist_ok=True)
+        home = Path(tempfile.mkdtemp(prefix="casa-", dir=self.scratch.absolute()))
+        return CasaProcess(home, self._environment(home), log, loads)
 
-    def _environment(self, workdir: Path, label: str) -> dict[str, str]:
+    def _started_ahead(self) -> CasaProcess:
+        return self._started(self.log_file(_LOADING), self._loads)
+
+    def _taken(self) -> CasaProcess | None:
+        """Return a process that waits, or one in its stead; None when the door isn't open."""
+        with self._lock:
+            if not self._is_open:
+                return None
+            process = self._waiting.pop() if self._waiting else None
+        if process is not None and process.is_alive():
+            return process
+        if process is not None:
+            _discard(process)
+        return self._started_ahead()
+
+    def _put_back(self, process: CasaProcess) -> None:
+        with self._lock:
+            if self._is_open and not self._waiting and process.n_served < _MOST_CALLS:
+                self._waiting.append(process)
+                return
+        process.finish()
+        _discard(process)
+
+    def _environment(self, directory: Path) -> dict[str, str]:
         root = str(Path(__file__).parents[2])
         path = os.pathsep.join(p for p in (root, os.environ.get("PYTHONPATH", "")) if p)
         return {
             **os.environ,
             **(_KEEPS_MEMORY if self.keeps_memory else {}),
-            **write_site_config(workdir, self.log_file(label)),
+            **write_site_config(directory),
             "PYTHONPATH": path,
             "OMP_NUM_THREADS": str(self.threads),
             "MPLBACKEND": "Agg",
@@ -259,42 +299,14 @@ class Casa:
         )
 
 
-def _watch(
-    process: "subprocess.Popen[bytes]",
-    progress_read: int,
-    progress: Progress,
-    timeout_s: float,
-    label: str,
-) -> int:
-    deadline = time.monotonic() + timeout_s
-    pending = b""
-    with selectors.DefaultSelector() as selector:
-        selector.register(progress_read, selectors.EVENT_READ)
-        while True:
-            if selector.get_map() and selector.select(_POLL_S):
-                chunk = os.read(progress_read, 65536)
-                if not chunk:
-                    selector.unregister(progress_read)
-                *lines, pending = (pending + chunk).split(b"\n")
-                for line in lines:
-                    _relay(line, progress)
-            status = process.poll()
-            if status is None and not selector.get_map():
-                with suppress(subprocess.TimeoutExpired):
-                    status = process.wait(_POLL_S)
-            if status is not None:
-                return status
-            if time.monotonic() > deadline:
-                raise CasaTimeout(
-                    f"{label}: CASA was ended after {timeout_s:.0f} s, the limit of a step",
-                    timeout_s=timeout_s,
-                )
+def _discard(process: CasaProcess) -> None:
+    process.end()
+    shutil.rmtree(process.directory, ignore_errors=True)
 
 
-def _relay(line: bytes, progress: Progress) -> None:
-    with suppress(ValueError):
-        report: dict[str, Any] = json.loads(line)
-        progress(str(report["message"]), report["fraction"])
+def _discard_all(processes: list[CasaProcess]) -> None:
+    while processes:
+        _discard(processes.pop())
 
 
 def _tail(path: Path, lines: int = 5) -> str:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from contimg_resources.errors import CasaUnavailable
 
+#: Name under which CASA logs, in the directory of its process: a link to the file of a step.
+CASA_LOG = "casa.log"
 _TEMPLATE = """\
 # Written by contimg: the package casadata holds the reference data; no network is asked.
 measurespath = {data!r}
@@ -51,15 +53,13 @@ def user_has_own_configuration() -> bool:
     )
 
 
-def write_site_config(directory: Path, log_file: Path) -> dict[str, str]:
+def write_site_config(directory: Path) -> dict[str, str]:
     """Write a site configuration into `directory` and return the environment that names it.
 
     Parameters
     ----------
     directory : Path
-        Working directory of the child process; exists.
-    log_file : Path
-        Where CASA logs.
+        Of the child process; exists.
 
     Returns
     -------
@@ -69,5 +69,5 @@ def write_site_config(directory: Path, log_file: Path) -> dict[str, str]:
     if user_has_own_configuration():
         return {}
     config = directory / "casasiteconfig.py"
-    config.write_text(_TEMPLATE.format(data=str(casadata_dir()), log=str(log_file)))
+    config.write_text(_TEMPLATE.format(data=str(casadata_dir()), log=str(directory / CASA_LOG)))
     return {"CASASITECONFIG": str(config)}

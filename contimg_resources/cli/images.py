@@ -194,6 +194,8 @@ def _work_off(
                 # The image is there, and a check says that it must not be used.
                 remark(f"{key} image_5min failed its checks: {record.reason}")
                 failed[key] = record.reason
+    # Until there is something to do again, which may be hours, no process keeps its memory.
+    workshop.casa.close()
     return failed
 
 

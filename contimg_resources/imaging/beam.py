@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.constants import speed_of_light
-from scipy.interpolate import RectBivariateSpline
 
 from contimg_resources.errors import ConfigurationError
 from contimg_resources.imaging.model import ImageGrid
@@ -67,6 +65,9 @@ class DriftBeam:
         half = grid.size // 2
         points = np.linspace(-half, grid.size - 1 - half, min(_COARSE, grid.size))
         cell_rad = np.deg2rad(grid.cell_arcsec / 3600)
+        # Here and below: scipy is slow to load, and records of this module are needed without it.
+        from scipy.interpolate import RectBivariateSpline
+
         x, y = np.meshgrid(-points * cell_rad, points * cell_rad)
         coarse = self.at(*sky_of_sin(x, y, grid.ra_deg, grid.dec_deg))
         pixels = np.arange(grid.size) - half
@@ -164,4 +165,6 @@ def sin_of_sky(
 
 def _reach_deg(channels_hz: Floats, dish_diameter_m: float) -> float:
     """Return the angle of the second null at the lowest frequency; further out is nothing."""
+    from scipy.constants import speed_of_light
+
     return float(np.rad2deg(min(0.5, 2.3 * speed_of_light / channels_hz.min() / dish_diameter_m)))

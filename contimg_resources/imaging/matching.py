@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from astropy.io import fits
 from numpy.typing import NDArray
 
 from contimg_resources.errors import ImagingFailed
@@ -187,6 +186,8 @@ def primary_beam_at(
     """Return the primary beam of an image in directions (ICRS degrees); NaN outside or cut."""
     grid = result.grid
     try:
+        from astropy.io import fits
+
         with fits.open(result.files.primary_beam) as hdus:
             pixels = np.squeeze(hdus[0].data)
     except OSError as error:

@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.constants import speed_of_light
-from scipy.special import j1
 
 from contimg_resources.instrument.dsa110 import BLOCKAGE_DIAMETER_M, DISH_DIAMETER_M
 
@@ -44,6 +42,9 @@ def airy_power(
     ``E = (2 J1(x)/x - e^2 2 J1(e x)/(e x)) / (1 - e^2)`` and the power ``E^2`` (Born & Wolf,
     Principles of Optics, 7th ed., 8.6.2).
     """
+    # scipy is slow to load, and much that never asks for a beam imports this module.
+    from scipy.constants import speed_of_light
+
     wavelength_m = speed_of_light / np.asarray(frequency_hz, dtype=np.float64)
     x = np.pi * dish_diameter_m * np.sin(np.asarray(separation_rad, np.float64)) / wavelength_m
     ratio = blockage_diameter_m / dish_diameter_m
@@ -52,6 +53,8 @@ def airy_power(
 
 
 def _jinc(x: Floats) -> Floats:
+    from scipy.special import j1
+
     near_zero = np.abs(x) < 1e-6
     safe = np.where(near_zero, 1.0, x)
     return np.where(near_zero, 1.0, 2.0 * j1(safe) / safe)

@@ -7,7 +7,7 @@ from contimg_resources.calibration.callib import TableToApply
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.checksums import content_size_bytes
 from contimg_resources.errors import CaltableAltered, NoValidCaltables
-from contimg_resources.imaging.handed_on import calibrate_for_imaging
+from contimg_resources.in_casa import calibrate, load_engines
 from contimg_resources.observations.model import Observation
 from contimg_resources.products.model import Artefact, ArtefactKind, ObservationState
 from contimg_resources.registry.model import ActiveCaltables
@@ -88,6 +88,7 @@ def calibrate_observation(
     CasaError
         If applying failed.
     """
+    workshop.casa.open(load_engines)
     observation = workshop.unchanged(key)
     try:
         active = workshop.active_caltables(observation)
@@ -105,9 +106,7 @@ def calibrate_observation(
         provenance=origin_of(active, observation),
         engine=workshop.settings.calibration.engine,
     )
-    timed = workshop.casa.run_timed(
-        calibrate_for_imaging, request, label=f"{key}-calibrate", progress=progress
-    )
+    timed = workshop.casa.run_timed(calibrate, request, label=f"{key}-calibrate", progress=progress)
     result = timed.value
     workshop.products.put_artefacts(
         key,

@@ -14,9 +14,9 @@ from contimg_resources.imaging.acceptance import (
     judge_fluxes,
     judge_rms,
 )
-from contimg_resources.imaging.make import make_image
 from contimg_resources.imaging.matching import MatchReport, match_image, read_reference_sources
 from contimg_resources.imaging.model import ImageRequest, ImageResult
+from contimg_resources.in_casa import image, load_engines
 from contimg_resources.observations.model import Observation
 from contimg_resources.products.model import Artefact, ArtefactKind, ImageRecord, ObservationState
 from contimg_resources.settings import ImagingSettings
@@ -90,6 +90,7 @@ def image_observation(
     ConfigurationError
         If the reference catalogue is malformed.
     """
+    workshop.casa.open(load_engines)
     observation = workshop.products.observation(key)
     calibrated = _calibrated_ms(workshop, key)
     imaging = workshop.settings.imaging
@@ -111,7 +112,7 @@ def image_observation(
         stem=key,
         provenance=provenance,
     )
-    timed = workshop.casa.run_timed(make_image, request, label=f"{key}-image", progress=progress)
+    timed = workshop.casa.run_timed(image, request, label=f"{key}-image", progress=progress)
     result = timed.value
     known = known_sources(result, imaging)
     verdicts = judge(result, known, imaging)

@@ -33,5 +33,6 @@ class WorkshopResource(dg.ConfigurableResource[Workshop]):
         try:
             yield workshop
         finally:
+            workshop.casa.close()
             workshop.registry.close()
             workshop.products.close()

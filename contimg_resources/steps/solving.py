@@ -7,7 +7,6 @@ from pathlib import Path
 from contimg_resources.calibration.background import sources_about
 from contimg_resources.calibration.diagnostics import caltable_plots
 from contimg_resources.calibration.model import Pointing, SolveRequest, SolveResult
-from contimg_resources.calibration.solving import solve_caltables
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.casa.plotms import PlotmsRequest, draw_plotms
 from contimg_resources.errors import (
@@ -16,6 +15,7 @@ from contimg_resources.errors import (
     CasaError,
     PlotUnavailable,
 )
+from contimg_resources.in_casa import solve
 from contimg_resources.naming import check_name, plain_name
 from contimg_resources.observations.calibrator_lists import read_calibrator_list
 from contimg_resources.observations.calibrators import Calibrator
@@ -149,9 +149,7 @@ def solve_observation(
         workshop, observation, calibrator, directory / name, refant=refant, plots=directory
     )
     try:
-        timed = workshop.casa.run_timed(
-            solve_caltables, request, label=f"{key}-solve", progress=progress
-        )
+        timed = workshop.casa.run_timed(solve, request, label=f"{key}-solve", progress=progress)
     except CalibrationFailed as failure:
         reasons = [str(r) for r in failure.details.get("reasons") or [failure.message]]
         workshop.registry.register_failed(

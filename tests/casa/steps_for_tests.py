@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,3 +68,49 @@ def linger_over_a_product(place: Path) -> None:
         partial.mkdir()
         (partial / "half").write_text("half")
         time.sleep(600)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Where a step ran, and what it found loaded."""
+
+    pid: int
+    workdir: Path
+    loaded: tuple[str, ...]
+
+
+def leave_traces(word: str) -> Trace:
+    """Print a word, log it in CASA's way, and tell where that was done."""
+    loaded = tuple(name for name in ("casatools",) if name in sys.modules)
+    from casatasks import casalog
+
+    print(f"printed {word}")
+    casalog.post(f"logged {word}")
+    return Trace(os.getpid(), Path.cwd(), loaded)
+
+
+def read_nothing(limit_s: float) -> str:
+    """Start a child that reads what is meant for nobody; return what it read."""
+    command = [sys.executable, "-c", "import sys; print(repr(sys.stdin.read()))"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, timeout=limit_s, check=True)
+    return done.stdout.decode().strip()
+
+
+def load_quickly() -> Iterator[None]:
+    """Load CASA."""
+    import casatools  # noqa: F401
+
+    yield
+
+
+def load_for_a_minute() -> Iterator[None]:
+    """Load in many pieces until somebody waits."""
+    for _ in range(600):
+        time.sleep(0.1)
+        yield
+
+
+def load_what_is_not_there() -> Iterator[None]:
+    """Fail to load."""
+    raise OSError("what was to be loaded isn't there")
+    yield

@@ -1,10 +1,12 @@
-"""The door to CASA: one process a step, its crash ends one step, its end leaves nothing."""
+"""The door to CASA: a crash ends one step, and the end of the caller leaves nothing."""
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,14 @@ import steps_for_tests as steps
 @pytest.fixture(autouse=True)
 def _find_the_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+
+
+@pytest.fixture
+def casa(tmp_path: Path) -> Iterator[Casa]:
+    """A door of its own, closed afterwards."""
+    door = Casa(tmp_path / "scratch", tmp_path / "logs", timeout_s=600)
+    yield door
+    door.close()
 
 
 def test_a_step_runs_in_a_casa_process_of_its_own(casa: Casa, tmp_path: Path) -> None:
@@ -65,8 +75,10 @@ def test_a_step_over_its_time_is_ended_with_its_children(casa: Casa, tmp_path: P
 
 def test_a_step_that_is_ended_leaves_no_half_of_its_product(casa: Casa, tmp_path: Path) -> None:
     with pytest.raises(CasaTimeout):
-        casa.run(steps.linger_over_a_product, tmp_path / "whole.ms", label="half", timeout_s=3)
-    assert list(tmp_path.iterdir()) == []
+        casa.run(
+            steps.linger_over_a_product, tmp_path / "made" / "whole.ms", label="half", timeout_s=3
+        )
+    assert list((tmp_path / "made").iterdir()) == []
 
 
 def test_kill_minus_nine_of_the_caller_leaves_nothing_running(tmp_path: Path) -> None:
@@ -89,14 +101,98 @@ def test_kill_minus_nine_of_the_caller_leaves_nothing_running(tmp_path: Path) ->
     assert wait_until_gone(pids) == []
 
 
+def test_an_open_door_keeps_its_process_and_each_step_its_log(casa: Casa) -> None:
+    casa.open(steps.load_quickly)
+    first, second = (casa.run(steps.leave_traces, word, label=word) for word in ("one", "two"))
+    assert first.pid == second.pid
+    assert "casatools" in second.loaded
+    assert first.workdir != second.workdir
+    assert not first.workdir.exists()
+    for word, other in (("one", "two"), ("two", "one")):
+        log = casa.log_file(word).read_text()
+        assert f"printed {word}" in log
+        assert f"logged {word}" in log
+        assert other not in log
+    casa.close()
+    assert wait_until_gone([first.pid]) == []
+    assert list(casa.scratch.glob("casa-*")) == [], "its directory goes with it"
+    apart = casa.run(steps.leave_traces, "three", label="three")
+    assert apart.pid != first.pid
+    assert wait_until_gone([apart.pid]) == []
+
+
+def test_a_step_does_not_wait_for_what_is_still_being_loaded(casa: Casa) -> None:
+    casa.open(steps.load_for_a_minute)
+    began_s = time.monotonic()
+    casa.run(steps.leave_traces, "early", label="early")
+    assert time.monotonic() - began_s < 30
+
+
+def test_what_can_not_be_loaded_ahead_stops_no_step(casa: Casa) -> None:
+    casa.open(steps.load_what_is_not_there)
+    assert casa.run(steps.leave_traces, "anyway", label="anyway").pid
+    assert "isn't there" in casa.log_file("casa-loading").read_text()
+
+
+def test_a_process_in_which_a_step_failed_is_not_asked_again(casa: Casa) -> None:
+    casa.open(steps.load_quickly)
+    before = casa.run(steps.leave_traces, "before", label="traces")
+    with pytest.raises(CalibrationFailed):
+        casa.run(steps.fail_on_purpose, "no solutions", label="fail")
+    assert wait_until_gone([before.pid]) == []
+    after = casa.run(steps.leave_traces, "after", label="traces")
+    with pytest.raises(CasaCrashed, match="SIGSEGV"):
+        casa.run(steps.crash, int(signal.SIGSEGV), label="crash")
+    last = casa.run(steps.leave_traces, "last", label="traces")
+    assert len({before.pid, after.pid, last.pid}) == 3
+
+
+def test_a_process_that_died_while_it_waited_is_replaced(casa: Casa) -> None:
+    casa.open(steps.load_quickly)
+    killed = casa.run(steps.leave_traces, "first", label="traces").pid
+    os.kill(killed, signal.SIGKILL)
+    assert wait_until_gone([killed]) == []
+    assert casa.run(steps.leave_traces, "second", label="traces").pid != killed
+
+
+def test_what_a_step_starts_reads_none_of_the_requests(casa: Casa) -> None:
+    casa.open(steps.load_quickly)
+    assert casa.run(steps.read_nothing, 20.0, label="read") == "''"
+    assert casa.run(steps.leave_traces, "next", label="next").pid
+
+
+def test_a_door_that_nobody_has_any_more_leaves_no_process(tmp_path: Path) -> None:
+    door = Casa(tmp_path / "scratch", tmp_path / "logs")
+    door.open(steps.load_quickly)
+    pid = door.run(steps.leave_traces, "word", label="word").pid
+    assert is_running(pid)
+    del door
+    gc.collect()
+    assert wait_until_gone([pid]) == []
+
+
+def test_kill_minus_nine_of_a_caller_ends_the_process_that_waits(tmp_path: Path) -> None:
+    program = (
+        "import os, signal, sys; from pathlib import Path; import steps_for_tests as steps\n"
+        "from contimg_resources.casa import Casa\n"
+        f"casa = Casa(Path({str(tmp_path / 's')!r}), Path({str(tmp_path / 'l')!r}))\n"
+        "casa.open(steps.load_quickly)\n"
+        "print(casa.run(steps.leave_traces, 'word', label='word').pid, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert wait_until_gone([int(done.stdout)]) == []
+
+
 def test_a_users_own_casa_configuration_is_respected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CASASITECONFIG", "/etc/casa/mine.py")
-    assert siteconfig.write_site_config(tmp_path, tmp_path / "casa.log") == {}
+    assert siteconfig.write_site_config(tmp_path) == {}
     monkeypatch.delenv("CASASITECONFIG")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert "CASASITECONFIG" in siteconfig.write_site_config(tmp_path, tmp_path / "casa.log")
+    assert "CASASITECONFIG" in siteconfig.write_site_config(tmp_path)
     (tmp_path / ".casa").mkdir()
     (tmp_path / ".casa/config.py").write_text("")
-    assert siteconfig.write_site_config(tmp_path, tmp_path / "casa.log") == {}
+    assert siteconfig.write_site_config(tmp_path) == {}

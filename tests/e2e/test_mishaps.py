@@ -244,14 +244,15 @@ def _halves(layout: StateLayout) -> list[Path]:
 
 
 def _casa_processes(label: str, state: Path) -> list[str]:
-    """Return the command lines of CASA's processes of a step below a state directory."""
+    """Return the command lines of CASA's processes that do a step below a state directory."""
     found = []
-    for process in Path("/proc").glob("[0-9]*/cmdline"):
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            command = process.read_bytes().replace(b"\0", b" ").decode()
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            workdir = str((process / "cwd").readlink())
         except OSError:
             continue
-        if "casa.child" in command and f"{state}/scratch/{label}-" in command:
+        if "casa.child" in command and workdir.startswith(f"{state}/scratch/{label}-"):
             found.append(command)
     return found
 

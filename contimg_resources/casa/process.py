@@ -1,0 +1,176 @@
+"""A CASA process: started, asked, watched, and ended with everything that it started.
+
+Belongs here: the process, its group and its pipes. Doesn't: what it is asked and what its answer
+means (see `.door`), or its inside (see `.child`).
+"""
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from contimg_resources.casa.progress import DONE, PROGRESS_FD_VARIABLE, Progress
+from contimg_resources.errors import CasaTimeout
+
+#: File in the directory of a request that holds it until the process takes it.
+REQUEST = "request.json"
+
+_POLL_S = 0.5
+_CHUNK_BYTES = 65536
+#: So long a process may take to end by itself, seconds.
+_FAREWELL_S = 10.0
+
+
+class CasaProcess:
+    """A process in a group of its own that serves requests one after the other.
+
+    Parameters
+    ----------
+    directory : Path
+        Its working directory; exists.
+    environment : dict of str to str
+        Its environment.
+    log : Path
+        What it prints is appended here until a request names another file.
+    loads : str, optional
+        ``module:function`` of what it loads before the first request.
+
+    Attributes
+    ----------
+    directory : Path
+        As given.
+    n_served : int
+        Requests so far.
+    """
+
+    def __init__(
+        self, directory: Path, environment: dict[str, str], log: Path, loads: str | None = None
+    ) -> None:
+        self.directory = directory
+        self.n_served = 0
+        death_read, self._death_write = os.pipe()
+        self._progress_read, progress_write = os.pipe()
+        command = [
+            *(sys.executable, "-I", "-S", str(Path(__file__).with_name("supervisor.py"))),
+            str(death_read),
+            *(sys.executable, "-m", "contimg_resources.casa.child"),
+            *([loads] if loads else []),
+        ]
+        try:
+            with log.open("ab") as printed:
+                self._process = subprocess.Popen(
+                    command,
+                    cwd=directory,
+                    env={**environment, PROGRESS_FD_VARIABLE: str(progress_write)},
+                    stdin=subprocess.PIPE,
+                    stdout=printed,
+                    stderr=printed,
+                    start_new_session=True,
+                    pass_fds=(death_read, progress_write),
+                )
+        except BaseException:
+            os.close(self._death_write)
+            os.close(self._progress_read)
+            raise
+        finally:
+            os.close(death_read)
+            os.close(progress_write)
+
+    def is_alive(self) -> bool:
+        """Tell whether it can be asked."""
+        return self._process.poll() is None
+
+    def serve(self, exchange: Path, progress: Progress, timeout_s: float, label: str) -> int | None:
+        """Have one request done.
+
+        Parameters
+        ----------
+        exchange : Path
+            Directory with the request; the answer is written there.
+        progress : callable
+            Called with (message, fraction) whenever the process reports.
+        timeout_s : float
+            Longest time that it may take, seconds.
+        label : str
+            Names the request in an error.
+
+        Returns
+        -------
+        int or None
+            None when the request is done and the process waits for the next; else the status with
+            which the process ended, negative or above 128 for a signal.
+
+        Raises
+        ------
+        CasaTimeout
+            If it takes longer.
+        """
+        self.n_served += 1
+        stdin = self._process.stdin
+        assert stdin is not None
+        # Of a process that is gone the watch tells.
+        with suppress(BrokenPipeError):
+            stdin.write(json.dumps(str(exchange)).encode() + b"\n")
+            stdin.flush()
+        return self._watch(progress, time.monotonic() + timeout_s, timeout_s, label)
+
+    def finish(self) -> None:
+        """Let it end by itself, as it wants to when nothing more is asked, and end what is left."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_FAREWELL_S)
+        self.end()
+
+    def end(self) -> None:
+        """End it and everything that it started; it may have ended before."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        if self._death_write >= 0:
+            with suppress(BrokenPipeError):
+                if self._process.stdin is not None:
+                    self._process.stdin.close()
+            os.close(self._death_write)
+            os.close(self._progress_read)
+            self._death_write = -1
+
+    def _watch(
+        self, progress: Progress, deadline_s: float, timeout_s: float, label: str
+    ) -> int | None:
+        pending = b""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._progress_read, selectors.EVENT_READ)
+            while True:
+                if selector.get_map() and selector.select(_POLL_S):
+                    chunk = os.read(self._progress_read, _CHUNK_BYTES)
+                    if not chunk:
+                        selector.unregister(self._progress_read)
+                    *lines, pending = (pending + chunk).split(b"\n")
+                    for line in lines:
+                        if line == DONE:
+                            return None
+                        _relay(line, progress)
+                status = self._process.poll()
+                if status is None and not selector.get_map():
+                    with suppress(subprocess.TimeoutExpired):
+                        status = self._process.wait(_POLL_S)
+                if status is not None:
+                    return status
+                if time.monotonic() > deadline_s:
+                    raise CasaTimeout(
+                        f"{label}: CASA was ended after {timeout_s:.0f} s, the limit of a step",
+                        timeout_s=timeout_s,
+                    )
+
+
+def _relay(line: bytes, progress: Progress) -> None:
+    with suppress(ValueError):
+        report: dict[str, Any] = json.loads(line)
+        progress(str(report["message"]), report["fraction"])
