@@ -3,14 +3,19 @@
 Belongs here: measuring in a process, records, taking turns. Doesn't: what is measured.
 """
 
+import os
 import resource
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from statistics import median
 
+import numpy as np
+
 from contimg_resources.casa import Progress
 
+#: Memory that the machine is to have at hand when a turn begins: as much as a step may take.
+_AT_HAND_BYTES = 6_000_000_000
 #: `ru_maxrss` counts KiB on Linux.
 _GB_PER_KIB = 1024 / 1e9
 
@@ -29,6 +34,19 @@ class Measured:
 
     seconds: float
     peak_gb: float
+
+
+def make_ready() -> None:
+    """Bring the machine into the same state before each turn, whoever's it is.
+
+    What others wrote must not be written out on this turn's time. And a virtual machine may have
+    given its free memory back to the host: to get it again costs seconds a GB, more or less by
+    chance, so it is asked for before.
+    """
+    os.sync()
+    free_bytes = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    held = np.ones(min(_AT_HAND_BYTES, free_bytes // 2), np.uint8)
+    del held
 
 
 def measured(work: Callable[[], object]) -> Measured:

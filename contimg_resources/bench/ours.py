@@ -1,6 +1,8 @@
 """The platform's own steps, timed in a CASA process.
 
 Belongs here: calling the steps as the assets do. Doesn't: the steps.
+
+As in a run, what is loaded is loaded before; peers have imported CASA's tasks by then too.
 """
 
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from contimg_resources.calibration.solving import solve_caltables
 from contimg_resources.imaging.handed_on import calibrate_for_imaging
 from contimg_resources.imaging.make import make_image
 from contimg_resources.imaging.model import ImageRequest
+from contimg_resources.in_casa import load_engines
 
 
 @dataclass(frozen=True)
@@ -40,17 +43,25 @@ def apply_and_image(way: Way) -> Measured:
         calibrate_for_imaging(way.apply)
         make_image(way.image)
 
+    _load()
     return measured(work)
 
 
 def apply_only(request: ApplyRequest) -> Measured:
     """Time the calibrated MS alone."""
+    _load()
     return measured(lambda: calibrate_for_imaging(request))
 
 
 def image_only(request: ImageRequest) -> Measured:
     """Time the image alone."""
+    _load()
     return measured(lambda: make_image(request))
+
+
+def _load() -> None:
+    for _ in load_engines():
+        pass
 
 
 def solve(request: SolveRequest) -> Measured:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from contimg_resources.bench import ours, peers
-from contimg_resources.bench.measure import Contest, Measured, take_turns
+from contimg_resources.bench.measure import Contest, Measured, make_ready, take_turns
 from contimg_resources.bench.overhead import measure_overhead
 from contimg_resources.bench.report import BenchReport, Growth, Stage, describe_machine
 from contimg_resources.bench.scene import CALIBRATOR, GRIDS, Scene, make_scene
@@ -139,13 +139,12 @@ class Bench:
         )
 
     def _timed(self, function: Callable[[A], Measured], argument: A) -> Measured:
-        # What others wrote must not be written out on this turn's time.
-        os.sync()
+        make_ready()
         return self.casa.run(function, argument, label="bench")
 
     def _plain(self, function: Callable[[A], Measured], argument: A) -> Measured:
         """Time a peer as it runs without this platform."""
-        os.sync()
+        make_ready()
         casa = Casa(
             self.casa.scratch,
             self.casa.logs,

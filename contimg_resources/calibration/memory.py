@@ -280,4 +280,5 @@ def _tiles(shape: tuple[int, int]) -> dict[str, list[int]]:
     n_channels, n_correlations = shape
     large = [n_correlations, n_channels, _TILE_ROWS]
     small = [n_correlations, _TILE_ROWS * n_channels]
-    return {"DATA": large, "FLAG": large, "WEIGHT": small, "SIGMA": small}
+    baselines = [3, _TILE_ROWS * n_channels]
+    return {"DATA": large, "FLAG": large, "WEIGHT": small, "SIGMA": small, "UVW": baselines}

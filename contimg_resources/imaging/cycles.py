@@ -25,6 +25,7 @@ from contimg_resources.imaging.gridding import Gridder
 from contimg_resources.imaging.model import Beam, ImageGrid
 from contimg_resources.imaging.statistics import local_rms, mad_rms
 
+Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
 _GAIN = 0.15
@@ -174,10 +175,8 @@ def clean(
             lowest = min(lowest, highest)
             threshold = max(down_to_jy, task.threshold_sigma * mad_rms(residual[::_STEP, ::_STEP]))
             noise = local_rms(residual, point.beam.area_pixels(grid.cell_arcsec))
-            seeds = np.abs(residual) > np.maximum(
-                _MASK_SIGMA * noise, max(threshold, _MASK_SIDELOBE * point.sidelobe * highest)
-            )
-            mask |= grow(seeds, reach)
+            least = max(threshold, _MASK_SIDELOBE * point.sidelobe * highest)
+            mask |= grow(_seeds(residual, noise, least), reach)
             inside = float(np.abs(residual[mask]).max(initial=0.0))
             brightest = max(brightest, inside)
             deep = max(_DEEPER * threshold, _DEPTH * (inside if residual_of is None else brightest))
@@ -202,8 +201,17 @@ def clean(
     return Cleaned(model, residual, done)
 
 
+def _seeds(residual: Singles, noise: Floats, least_jy: float) -> NDArray[np.bool_]:
+    """Return where a residual stands out of the noise around it, and above a limit."""
+    seeds = np.abs(residual) > least_jy
+    # The few pixels above the limit are looked at one by one.
+    above = np.nonzero(seeds)
+    seeds[above] = np.abs(residual[above]) > _MASK_SIGMA * noise[above]
+    return seeds
+
+
 def _highest(residual: Singles, task: ImagingTask) -> float:
-    highest = float(np.abs(residual).max())
+    highest = float(max(residual.max(), -residual.min()))
     if not np.isfinite(highest):
         raise ImagingFailed(
             f"the image of {task.ms} has pixels that are not finite", path=str(task.ms)
