@@ -11,20 +11,17 @@ from contimg_resources.calibration.apply_casa import apply_with_casa
 from contimg_resources.calibration.apply_fast import apply_in_memory
 from contimg_resources.calibration.apply_model import ApplyRequest, ApplyResult, Written
 from contimg_resources.calibration.correcting import why_not
-from contimg_resources.calibration.memory import Observed
+from contimg_resources.calibration.memory import Also
 from contimg_resources.calibration.origin import write_origin
 from contimg_resources.casa.progress import report_progress
 from contimg_resources.checksums import stat_signature
 from contimg_resources.directories import whole_directory
 from contimg_resources.errors import CasaError, ConfigurationError, UnreadableObservation
 
-Engine = Callable[[ApplyRequest, Path, Sequence[int], frozenset[int]], Written]
+Engine = Callable[[ApplyRequest, Path, Sequence[int], frozenset[int], Also | None], Written]
 
 #: What may write the calibrated MS, by name.
 ENGINES: dict[str, Engine] = {"casa": apply_with_casa, "fast": apply_in_memory}
-
-#: Called with what an engine still has in memory and its MS, before that is put in its place.
-Also = Callable[[Observed, Path], None]
 
 
 def write_calibrated_ms(request: ApplyRequest, *, also: Also | None = None) -> ApplyResult:
@@ -35,7 +32,7 @@ def write_calibrated_ms(request: ApplyRequest, *, also: Also | None = None) -> A
     request : ApplyRequest
         What to do.
     also : callable, optional
-        Given what an engine that works in memory still has, and the new MS, to write beside.
+        What else is done with the data, by engines that have them in memory.
 
     Returns
     -------
@@ -60,10 +57,10 @@ def write_calibrated_ms(request: ApplyRequest, *, also: Also | None = None) -> A
     named = _named(request, names)
     with whole_directory(request.output) as partial:
         engine = _engine(request)
-        written = ENGINES[engine](request, partial, fields, named)
+        written = ENGINES[engine](request, partial, fields, named, also)
         _note_origin(partial, request, engine, written.phase_center_deg)
-        if also is not None and written.observed is not None:
-            also(written.observed, partial)
+        if written.rest is not None:
+            written.rest()
         if stat_signature(request.ms) != before:
             raise CasaError(
                 f"{request.ms} changed while it was read; its calibrated MS was thrown away",

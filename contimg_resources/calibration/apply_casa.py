@@ -18,6 +18,7 @@ from contimg_resources.calibration.apply_model import (
 )
 from contimg_resources.calibration.callib import callib_text, map_windows
 from contimg_resources.calibration.interference import flag_shared_interference
+from contimg_resources.calibration.memory import Also
 from contimg_resources.calibration.ms_layout import (
     bands_with_solutions,
     check_antennas,
@@ -38,7 +39,11 @@ from contimg_resources.errors import CasaError
 
 
 def apply_with_casa(
-    request: ApplyRequest, partial: Path, field_ids: Sequence[int], named: frozenset[int]
+    request: ApplyRequest,
+    partial: Path,
+    field_ids: Sequence[int],
+    named: frozenset[int],
+    also: Also | None = None,
 ) -> Written:
     """Write the calibrated MS to `partial`.
 
@@ -52,6 +57,8 @@ def apply_with_casa(
         The selected fields.
     named : frozenset of int
         Antennas over which flags are counted; empty: those with data.
+    also : callable, optional
+        Is not called: nothing is in memory here.
 
     Raises
     ------

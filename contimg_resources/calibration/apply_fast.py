@@ -15,7 +15,12 @@ from contimg_resources.calibration.apply_model import (
 )
 from contimg_resources.calibration.callib import map_windows
 from contimg_resources.calibration.correcting import read_calibrated
-from contimg_resources.calibration.memory import flag_rfi_in_memory, write_observed
+from contimg_resources.calibration.memory import (
+    Also,
+    flag_rfi_in_memory,
+    write_center,
+    write_observed,
+)
 from contimg_resources.calibration.ms_layout import (
     bands_with_solutions,
     check_antennas,
@@ -28,7 +33,11 @@ from contimg_resources.errors import UnreadableObservation
 
 
 def apply_in_memory(
-    request: ApplyRequest, partial: Path, field_ids: Sequence[int], named: frozenset[int]
+    request: ApplyRequest,
+    partial: Path,
+    field_ids: Sequence[int],
+    named: frozenset[int],
+    also: Also | None = None,
 ) -> Written:
     """Write the calibrated MS to `partial`.
 
@@ -42,6 +51,8 @@ def apply_in_memory(
         The selected fields.
     named : frozenset of int
         Antennas over which flags are counted; empty: those with data.
+    also : callable, optional
+        What else is done with the data.
 
     Raises
     ------
@@ -79,5 +90,8 @@ def apply_in_memory(
         refuse_flagged(request, final, "after flagging interference")
     report_progress(f"{final.fraction:.1%} of the data of working antennas is flagged", 0.6)
     report_progress("writing the calibrated MS", 0.65)
-    write_observed(observed, partial, new_center)
-    return Written(center, working, observed.rows.size, arrived, applied, final, observed)
+    if new_center is not None:
+        write_center(partial, new_center)
+    rest = None if also is None else also(observed, partial)
+    write_observed(observed, partial)
+    return Written(center, working, observed.rows.size, arrived, applied, final, rest)

@@ -3,17 +3,13 @@
 Belongs here: records, and the limits that every engine keeps. Doesn't: doing anything.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from contimg_resources.calibration.callib import TableToApply
 from contimg_resources.calibration.rfi import FlagCount
 from contimg_resources.errors import CasaError, UnreadableObservation
-
-if TYPE_CHECKING:
-    from contimg_resources.calibration.memory import Observed
 
 
 @dataclass(frozen=True)
@@ -110,8 +106,8 @@ class Written:
         Rows of the MS.
     arrived, applied, final : FlagCount
         Flags that came, after applying, and in the end.
-    observed : Observed, optional
-        What was written, where the engine has it in memory.
+    rest : callable, optional
+        To be called when the MS is complete; see `contimg_resources.calibration.memory.Also`.
     """
 
     phase_center_deg: tuple[float, float] | None
@@ -120,7 +116,7 @@ class Written:
     arrived: FlagCount
     applied: FlagCount
     final: FlagCount
-    observed: "Observed | None" = None
+    rest: Callable[[], None] | None = None
 
 
 def refuse_useless(request: ApplyRequest, working: Collection[int], arrived: FlagCount) -> None:

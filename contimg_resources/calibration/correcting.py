@@ -150,9 +150,11 @@ def read_calibrated(
         flagged = count_flagged(observed.flag)
         correction = _Correction.of(observed, tables, maps, center_rad)
 
-        def change(part: slice, data: NDArray[np.complex64]) -> None:
+        def change(
+            part: slice, data: NDArray[np.complex64], corrected: NDArray[np.complex64]
+        ) -> None:
             good[part] = any_good(data, observed.flag[part])
-            correction.apply(part, data, observed.flag[part])
+            correction.apply(part, data, corrected, observed.flag[part])
 
         return change
 
@@ -232,10 +234,17 @@ class _Correction:
             missing=missing,
         )
 
-    def apply(self, part: slice, data: NDArray[np.complex64], flag: Bools) -> None:
-        """Calibrate and turn some rows, in place."""
+    def apply(
+        self,
+        part: slice,
+        data: NDArray[np.complex64],
+        corrected: NDArray[np.complex64],
+        flag: Bools,
+    ) -> None:
+        """Calibrate and turn some rows, and add to their flags."""
         correct(
             data,
+            corrected,
             flag,
             self.first[part],
             self.second[part],

@@ -221,9 +221,9 @@ class NewData:
         mapped: NDArray[np.complex64] = np.memmap(tiles.file, tiles.dtype, "r+", shape=shape)
         self._cells = mapped.view(np.ndarray)
 
-    def put(self, first: int, cells: NDArray[np.complex64]) -> None:
-        """Write cells, shape (n, n_channels, n_correlations), from row `first` on."""
-        self._cells[first : first + len(cells)] = cells
+    def place(self, rows: slice) -> NDArray[np.complex64]:
+        """Return where the cells of some rows are to be written."""
+        return self._cells[rows]
 
     def array(self) -> NDArray[np.complex64]:
         """Return what was written, as it lies in the file; not to be changed.

@@ -48,6 +48,8 @@ class Observed:
         ANTENNA1, ANTENNA2, FIELD_ID and DATA_DESC_ID of them.
     time_s : ndarray of float, shape (n_rows,)
         TIME, MJD in seconds.
+    interval_s : ndarray of float, shape (n_rows,)
+        INTERVAL, seconds.
     uvw_m : ndarray of float, shape (n_rows, 3)
         UVW, metres.
     channels_hz : dict of int to ndarray of float, shape (n_channels,)
@@ -67,6 +69,7 @@ class Observed:
     field: Ints
     description: Ints
     time_s: NDArray[np.float64]
+    interval_s: NDArray[np.float64]
     uvw_m: NDArray[np.float64]
     channels_hz: dict[int, Floats]
     data: NDArray[np.complex64]
@@ -94,9 +97,15 @@ class Observed:
         return FlagCount(int(both.sum()) * n_cells, int(flagged[both].sum()))
 
 
-#: Given some visibilities that were just read, shape (n, n_channels, n_correlations), and which
-#: rows they are of: changes them in place. Called by several threads.
-Change = Callable[[slice, NDArray[np.complex64]], None]
+#: Given which rows some visibilities are of, those that were just read, shape (n, n_channels,
+#: n_correlations), and where they shall be: writes them there, changed. Called by several threads.
+Change = Callable[[slice, NDArray[np.complex64], NDArray[np.complex64]], None]
+
+
+#: Called with what an engine has in memory and its MS, which has its data, its flags and its
+#: subtables and gets its other columns meanwhile: begins something on another core, and returns
+#: what is to be called when the MS is complete.
+Also = Callable[[Observed, Path], Callable[[], None]]
 
 
 def read_observed(
@@ -150,6 +159,7 @@ def read_observed(
             field=field[kept],
             description=description[kept],
             time_s=np.asarray(tb.getcol("TIME"))[kept],
+            interval_s=np.asarray(tb.getcol("INTERVAL"))[kept],
             uvw_m=np.ascontiguousarray(np.asarray(tb.getcol("UVW")).T[kept]),
             channels_hz={n: frequencies[n] for n in numbers},
             data=np.empty((0, *shape), np.complex64),
@@ -176,12 +186,11 @@ def read_observed(
 
         def put_data(place: int, cells: NDArray[np.complex64]) -> None:
             part = slice(place, place + len(cells))
-            if change is not None:
-                change(part, cells)
-            if new is None:
-                data[part] = cells
+            there = data[part] if new is None else new.place(part)
+            if change is None:
+                there[...] = cells
             else:
-                new.put(place, cells)
+                change(part, cells, there)
 
         read_large(tb, ms, "DATA", kept, shape, put_data)
         if new is not None:
@@ -219,10 +228,25 @@ def _numbered(keys: Ints) -> tuple[Ints, Ints]:
     return np.flatnonzero(there), (np.cumsum(there) - 1)[keys]
 
 
-def write_observed(
-    observed: Observed, output: Path, center_rad: tuple[float, float] | None
-) -> None:
+def write_center(output: Path, center_rad: tuple[float, float]) -> None:
+    """Give all fields of an MS one phase centre, in their frame, radians."""
+    import casatools
+
+    target = casatools.table()
+    target.open(str(output / "FIELD"), nomodify=False)
+    try:
+        for i in range(target.nrows()):
+            cell = target.getcell("PHASE_DIR", i)
+            cell[:, 0] = center_rad
+            target.putcell("PHASE_DIR", i, cell)
+    finally:
+        target.close()
+
+
+def write_observed(observed: Observed, output: Path) -> None:
     """Write the rest of an MS that already has its data; everything else is as where it came from.
+
+    Uses one core: the other may be busy with the data.
 
     Parameters
     ----------
@@ -230,8 +254,11 @@ def write_observed(
         What `read_observed` returned.
     output : Path
         The MS that was given to it.
-    center_rad : (float, float), optional
-        The one phase centre, in the frame of the fields; None: each keeps its own.
+
+    Raises
+    ------
+    CasaError
+        If it can't be written.
     """
     import casatools
 
@@ -247,6 +274,7 @@ def write_observed(
             "FIELD_ID": observed.field.astype(np.int32),
             "DATA_DESC_ID": observed.description.astype(np.int32),
             "TIME": observed.time_s,
+            "INTERVAL": observed.interval_s,
             "UVW": observed.uvw_m.T,
         }
         for name in target.colnames():
@@ -261,13 +289,6 @@ def write_observed(
         target.putcol("WEIGHT", weight.T)
         target.putcol("SIGMA", sigma.T)
         target.putcol("FLAG_ROW", all_flagged(observed.flag))
-        target.close()
-        if center_rad is not None:
-            target.open(str(output / "FIELD"), nomodify=False)
-            for i in range(target.nrows()):
-                cell = target.getcell("PHASE_DIR", i)
-                cell[:, 0] = center_rad
-                target.putcell("PHASE_DIR", i, cell)
     except RuntimeError as error:
         said = " ".join(str(error).split())
         raise CasaError(f"{output} can't be written: {said}", path=str(observed.ms)) from error

@@ -18,6 +18,7 @@ Complexes = NDArray[np.complex64]
 @compiled()
 def correct(
     data: Complexes,
+    corrected: Complexes,
     flag: Bools,
     first: Ints,
     second: Ints,
@@ -29,12 +30,14 @@ def correct(
     inverse: Complexes,
     missing: Bools,
 ) -> None:
-    """Calibrate and turn visibilities, both in place, on one core.
+    """Calibrate and turn visibilities, on one core.
 
     Parameters
     ----------
     data : ndarray of complex64, shape (n_rows, n_channels, n_correlations)
         Visibilities.
+    corrected : ndarray of complex64, same shape
+        They are written here; may be the same.
     flag : ndarray of bool, same shape
         Flags are added where a table has no solution, and where a value is zero or not finite.
     first, second, time, window : ndarray of int, shape (n_rows,)
@@ -70,10 +73,10 @@ def correct(
                 if bad or seen == 0 or absent:
                     flag[row, channel, p] = True
                 if bad:
-                    data[row, channel, p] = 0
+                    corrected[row, channel, p] = 0
                 else:
                     gain = inverse[w, t, i, a, channel] * np.conj(inverse[w, t, j, b, channel])
-                    data[row, channel, p] = seen * gain * turn
+                    corrected[row, channel, p] = seen * gain * turn
             turn *= step
 
 
@@ -92,9 +95,9 @@ def count_flagged(flag: Bools) -> Ints:
     return found
 
 
-@compiled(parallel=True)
+@compiled()
 def all_flagged(flag: Bools) -> Bools:
-    """Return of which rows everything is flagged.
+    """Return of which rows everything is flagged; on one core.
 
     Parameters
     ----------
@@ -102,7 +105,7 @@ def all_flagged(flag: Bools) -> Bools:
         Flags.
     """
     found = np.empty(flag.shape[0], np.bool_)
-    for row in spread(flag.shape[0]):
+    for row in range(flag.shape[0]):
         found[row] = flag[row].all()
     return found
 

@@ -40,9 +40,9 @@ _DOMINANT_SIGMA = 250.0
 _GLARING_SIGMA = 2000.0
 _GLARING_SHARE = 0.2
 _ROUNDS = 3
-#: They are looked for in every third integration, where there are enough: their fluxes needn't be
+#: They are looked for in every fourth integration, where there are enough: their fluxes needn't be
 #: better than that, for what is left of them is CLEANed with everything else.
-_EVERY = 3
+_EVERY = 4
 _LEAST_FIELDS = 4
 
 

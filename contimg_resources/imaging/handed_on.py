@@ -9,6 +9,8 @@ They are a copy of what the MS holds: when any of its files was changed since, t
 import json
 import os
 import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from contimg_resources.checksums import stat_signature
 from contimg_resources.errors import ConfigurationError, ImagingFailed
 from contimg_resources.imaging.beam import dish_of
 from contimg_resources.imaging.gathering import Cells, Gathering, Moments
-from contimg_resources.imaging.layout import Layout, read_layout
+from contimg_resources.imaging.layout import Layout, layout_of
 from contimg_resources.imaging.model import ImageRequest
 from contimg_resources.imaging.reach import half_width_rad
 from contimg_resources.imaging.reading import read_visibilities
@@ -43,10 +45,10 @@ def calibrate_for_imaging(request: ApplyRequest) -> ApplyResult:
     return write_calibrated_ms(request, also=hand_on)
 
 
-def hand_on(observed: Observed, ms: Path) -> None:
-    """Average what is in memory, for images with the default cut, and write it into the MS.
+def hand_on(observed: Observed, ms: Path) -> Callable[[], None]:
+    """Begin to average what is in memory, for images with the default cut; return how that ends.
 
-    Where that can't be done (several phase centres, an unknown dish, no usable data) nothing is
+    Where it can't be done (several phase centres, an unknown dish, no usable data) nothing is
     written: imaging then says why.
 
     Parameters
@@ -54,20 +56,50 @@ def hand_on(observed: Observed, ms: Path) -> None:
     observed : Observed
         The calibrated data.
     ms : Path
-        The MS that was made of them.
+        The MS that is made of them; its subtables are there.
+
+    Returns
+    -------
+    callable
+        Waits for the averages and completes them; to be called when nothing else of the MS is
+        written any more.
     """
     try:
-        layout = read_layout(ms)
+        layout = layout_of(
+            ms, np.arange(len(observed.rows)), observed.description, observed.field, {}
+        )
         half_rad = half_width_rad(layout, dish_of(layout.telescope, None, None), _BEAM_CUT)
     except (ImagingFailed, ConfigurationError):
-        return
-    if len(layout.rows) != len(observed.rows) or len({s.hands for s in layout.setups}) > 1:
-        return
-    report_progress("averaging for the image", 0.9)
-    moments = Moments.of(observed.time_s, observed.first, observed.second, observed.uvw_m, layout)
+        return _nothing
+    if len({s.hands for s in layout.setups}) > 1:
+        return _nothing
+    report_progress("averaging for the image", 0.7)
     place = ms / NAME
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
+    # CASA's columns are written meanwhile, by one thread that compiled code doesn't wait for.
+    pool = ThreadPoolExecutor(1)
+    averaging = pool.submit(_averaged, observed, layout, half_rad, place)
+
+    def complete() -> None:
+        try:
+            seen = averaging.result()
+        except ImagingFailed:
+            shutil.rmtree(place)
+        else:
+            _write(ms, seen, half_rad)
+        finally:
+            pool.shutdown()
+
+    return complete
+
+
+def _nothing() -> None:
+    pass
+
+
+def _averaged(observed: Observed, layout: Layout, half_rad: float, place: Path) -> Visibilities:
+    moments = Moments.of(observed.time_s, observed.first, observed.second, observed.uvw_m, layout)
 
     def make(name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
         return _made(place / f"{name}.npy", shape, dtype)
@@ -79,16 +111,11 @@ def hand_on(observed: Observed, ms: Path) -> None:
         flag_row=np.zeros(len(observed.rows), np.bool_),
         weight=observed.weight[:, None, :],
         time_s=observed.time_s,
-        interval_s=_interval_s(ms),
+        interval_s=observed.interval_s,
     )
     # All of one shape, see `Observed`.
     gathering.add(cells, layout.setups[0], np.arange(len(observed.rows)))
-    try:
-        seen = gathering.visibilities()
-    except ImagingFailed:
-        shutil.rmtree(place)
-        return
-    _write(ms, seen, half_rad)
+    return gathering.visibilities()
 
 
 def visibilities_of(layout: Layout, half_rad: float, *, everything: bool) -> Visibilities:
@@ -178,14 +205,3 @@ def _files(ms: Path) -> list[list[Any]]:
         for name, size, changed_ns, _ in stat_signature(ms)
         if not name.startswith(f"{NAME}/")
     ]
-
-
-def _interval_s(ms: Path) -> np.ndarray[Any, np.dtype[np.float64]]:
-    import casatools
-
-    table = casatools.table()
-    table.open(str(ms))
-    try:
-        return np.asarray(table.getcol("INTERVAL"))
-    finally:
-        table.close()

@@ -4,6 +4,7 @@ Belongs here: selections, spectral windows, pointings, phase centre, telescope. 
 with one value per visibility (see `visibilities`).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,32 @@ def read_layout(
 def _read(ms: Path, field: str, spw: str, uvrange: str) -> Layout:
     rows, channels = _select(ms, field, spw, uvrange)
     setup_ids, field_ids = (c[rows] for c in _column(ms, "", "DATA_DESC_ID", "FIELD_ID"))
+    return layout_of(ms, rows, setup_ids, field_ids, channels)
+
+
+def layout_of(
+    ms: Path,
+    rows: Integers,
+    setup_ids: Integers,
+    field_ids: Integers,
+    channels: Mapping[int, Integers],
+) -> Layout:
+    """Return the layout of rows that are known; only subtables are read. Needs CASA.
+
+    Parameters
+    ----------
+    ms : Path
+        The MS.
+    rows, setup_ids, field_ids : ndarray of int, shape (n_rows,)
+        See `Layout`.
+    channels : mapping of int to ndarray of int
+        The selected channels of each window of which not all are.
+
+    Raises
+    ------
+    ImagingFailed
+        If its fields have several phase centres, or it has several telescopes.
+    """
     telescopes = sorted({str(t) for t in _column(ms, "OBSERVATION", "TELESCOPE_NAME")[0]})
     if len(telescopes) != 1:
         raise ImagingFailed(
@@ -174,7 +201,7 @@ def _select(ms: Path, field: str, spw: str, uvrange: str) -> tuple[Integers, dic
     return rows, {window: np.unique(np.concatenate(parts)) for window, parts in channels.items()}
 
 
-def _setups(ms: Path, numbers: Integers, channels: dict[int, Integers]) -> tuple[Setup, ...]:
+def _setups(ms: Path, numbers: Integers, channels: Mapping[int, Integers]) -> tuple[Setup, ...]:
     import casatools
 
     windows, polarizations = _column(

@@ -98,7 +98,7 @@ def write_columns(columns: Columns) -> Moved:
     new = NewData(columns.path)
     parts = [(400, 1000), (0, 17), (17, 400)]
     for first, last in parts:
-        new.put(first, cells["DATA"][first:last])
+        new.place(slice(first, last))[...] = cells["DATA"][first:last]
     write_flags(columns.path, cells["FLAG"])
     tb.open(str(columns.path))
     found = Moved(

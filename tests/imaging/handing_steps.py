@@ -34,7 +34,7 @@ def hand_on_and_compare(ms: Path) -> Handed:
     copy = ms.with_name("carrying.ms")
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(ms, copy, ignore=shutil.ignore_patterns(handed_on.NAME))
-    handed_on.hand_on(read_observed(copy, range(24)), copy)
+    handed_on.hand_on(read_observed(copy, range(24)), copy)()
     layout = read_layout(copy)
     half_rad = half_width_rad(layout, dish_of(layout.telescope, None, None), 0.2)
     read = read_visibilities(layout, half_rad)
