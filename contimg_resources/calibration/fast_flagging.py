@@ -1,8 +1,8 @@
 """Flag interference in calibrated visibilities that lie in memory.
 
 Belongs here: the order of the detectors over all spectral windows of one observation.
-Doesn't: the loops over visibilities (see `.flagging_loops`), what stands out of a dynamic spectrum
-(see `.interference`), reading or writing an MS.
+Doesn't: the loops over visibilities (see `.flagging_loops` and `.single_flagging_loops`), what
+stands out of a dynamic spectrum (see `.interference`), reading or writing an MS.
 
 The sky passes through: neighbouring channels and integrations see nearly the same of it, and XX and
 YY see the same. So each detector looks at differences, in which a bright source leaves the noise
@@ -21,6 +21,7 @@ from scipy.special import exp1
 from contimg_resources.calibration import flagging_loops
 from contimg_resources.calibration.flagging_loops import Kind
 from contimg_resources.calibration.interference import MIN_EXCESS, find_interference
+from contimg_resources.calibration.single_flagging_loops import flag_single
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -374,7 +375,7 @@ def _size(total: NDArray[Any], count: NDArray[Any], scale: Float32s) -> Floats:
 
 def _flag_single(windows: Sequence[WindowInMemory]) -> None:
     n_correlations = windows[0].data.shape[2]
-    noise = np.array([flagging_loops.flag_single(*_flat(w), n_correlations) for w in windows])
+    noise = np.array([flag_single(*_flat(w), n_correlations) for w in windows])
     noisy = _noisy_windows(noise.astype(np.float64))
     for window, baselines in zip(windows, noisy, strict=True):
         rows = window.place[:, baselines]
