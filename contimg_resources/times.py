@@ -19,6 +19,7 @@ MJD_MAX_DAYS = 88_069.0
 #: The resolution of a partition key, 0.864 s.
 KEY_RESOLUTION_DAYS = 1e-5
 
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{5}", re.ASCII)
 _KEY = re.compile(r"[0-9]{5}\.[0-9]{5}", re.ASCII)
 _MJD_EPOCH = datetime(1858, 11, 17, tzinfo=UTC)
 
@@ -104,3 +105,38 @@ def isot_from_mjd(mjd: float) -> str:
 def utc_day(mjd: float) -> date:
     """Return the UTC date on which an MJD in days falls."""
     return datetime_from_mjd(mjd).date()
+
+
+def parse_span(begin: str | None, end: str | None) -> tuple[float | None, float | None]:
+    """Return the MJDs in days between which a person wants to look: from the first, up to the last.
+
+    Parameters
+    ----------
+    begin, end : str, optional
+        A UTC date, ``2025-10-06``, or its integer MJD: that whole day; a UTC time,
+        ``2025-10-06T12:30``, or an MJD with a fraction: that moment. None: without a limit.
+
+    Raises
+    ------
+    InvalidName
+        If one is none of these, or the end is before the beginning.
+    """
+    first = None if begin is None else _moment(begin)
+    last = None if end is None else _moment(end) + (1 if _DAY.fullmatch(end) else 0)
+    if first is not None and last is not None and last <= first:
+        raise InvalidName(f"nothing is between {begin} and {end}: the end is before the beginning")
+    return first, last
+
+
+def _moment(text: str) -> float:
+    try:
+        return check_mjd(float(text))
+    except ValueError:
+        pass
+    try:
+        return mjd_from_datetime(datetime.fromisoformat(text))
+    except ValueError as error:
+        raise InvalidName(
+            f"{text!r} is no date: a UTC date or time such as 2025-10-06 or 2025-10-06T12:30, or "
+            "an MJD, was expected"
+        ) from error

@@ -41,3 +41,22 @@ StateDirectory = Annotated[
         "the settings.",
     ),
 ]
+
+Since = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="DATE",
+        help="Only observations from here on: a UTC date or time, or an MJD.",
+    ),
+]
+
+Until = Annotated[
+    str | None,
+    typer.Option(
+        "--to",
+        metavar="DATE",
+        help="Only observations up to here: a UTC date or integer MJD with its whole day, or a "
+        "time.",
+    ),
+]

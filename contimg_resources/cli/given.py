@@ -5,10 +5,13 @@ Belongs here: arguments over settings, settings to children. Doesn't: defaults.
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from contimg_resources.errors import ConfigurationError
 from contimg_resources.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from contimg_resources.steps.workshop import Workshop
 
 
 def given_settings(
@@ -38,6 +41,23 @@ def given_settings(
         "products_url": products,
     }
     return load_settings().model_copy(update={k: v for k, v in given.items() if v is not None})
+
+
+def opened_workshop(settings: Settings) -> "Workshop":
+    """Return the workshop of a state that is there; a look at it makes nothing.
+
+    Raises
+    ------
+    ContimgError
+        If there is no registry or no products store.
+    """
+    from contimg_resources.products.store import ProductsStore
+    from contimg_resources.registry.store import CalibrationRegistry
+    from contimg_resources.steps.workshop import Workshop
+
+    ProductsStore(settings.products_address, create=False).close()
+    CalibrationRegistry(settings.registry_address, create=False).close()
+    return Workshop.from_settings(settings)
 
 
 def environment_of(settings: Settings) -> dict[str, str]:

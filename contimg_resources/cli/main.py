@@ -27,6 +27,8 @@ from contimg_resources.cli import (
     simulate,
     status,
     up,
+    verify,
+    why,
 )
 from contimg_resources.cli.console import print_error
 from contimg_resources.errors import ContimgError
@@ -49,6 +51,8 @@ app.add_typer(images.app, name="images")
 app.add_typer(observation.app, name="observation")
 app.command("simulate")(simulate.simulate)
 app.command("status")(status.status)
+app.command("why")(why.why)
+app.command("verify")(verify.verify)
 app.command("up")(up.up)
 app.command("demo")(demo.demo)
 app.command("bench")(bench.bench)

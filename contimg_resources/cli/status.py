@@ -4,22 +4,45 @@ Belongs here: asking both stores and the platform, and output.
 Doesn't: keeping anything; all of it is known elsewhere.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from contimg_resources.cli.arguments import AsJson, StateDirectory
-from contimg_resources.cli.console import print_json, print_lines, print_table
-from contimg_resources.cli.given import given_settings
+import typer
+
+from contimg_resources.cli.arguments import AsJson, Since, StateDirectory, Until
+from contimg_resources.cli.console import print_json, print_lines, print_table, remark
+from contimg_resources.cli.given import given_settings, opened_workshop
+
+if TYPE_CHECKING:
+    from contimg_resources.settings import Settings
 
 _SHOWN_FAILURES = 5
 
 
-def status(state: StateDirectory = None, as_json: AsJson = False) -> None:
+def status(
+    state: StateDirectory = None,
+    stale: Annotated[
+        bool,
+        typer.Option(
+            "--stale",
+            help="List the observations whose products were made with another caltable set than "
+            "they would get now.",
+        ),
+    ] = False,
+    since: Since = None,
+    until: Until = None,
+    as_json: AsJson = False,
+) -> None:
     """Tell whether the platform is up, how far the observations are, and what failed last.
 
     Works without a running Dagster. Exit code 1 when there is no registry or products store yet.
 
     Example: `contimg status --json`
     """
+    if stale:
+        _tell_stale(given_settings(state=state), since, until, as_json=as_json)
+        return
+    if since is not None or until is not None:
+        raise typer.BadParameter("only with --stale", param_hint="--from, --to")
     from contimg_resources.cli.platform import running_address, watched_directory
     from contimg_resources.products.model import ObservationState
     from contimg_resources.products.store import ProductsStore
@@ -62,6 +85,26 @@ def status(state: StateDirectory = None, as_json: AsJson = False) -> None:
             [(r.key, r.step, r.reason) for r in failed],
             title=f"The latest failures ({told['observations']['failed']} in all)",
         )
+
+
+def _tell_stale(
+    settings: "Settings", since: str | None, until: str | None, *, as_json: bool
+) -> None:
+    from contimg_resources.steps.staleness import stale_observations
+    from contimg_resources.times import parse_span
+
+    start_mjd, end_mjd = parse_span(since, until)
+    found = stale_observations(opened_workshop(settings), start_mjd=start_mjd, end_mjd=end_mjd)
+    if as_json:
+        print_json(found)
+    elif found:
+        print_table(
+            ("observation", "made with", "would get now", "why"),
+            [(s.key, s.applied, s.now, s.why) for s in found],
+            title=f"{len({s.key for s in found})} observations have stale products",
+        )
+    else:
+        remark("nothing is stale: every product was made with the set that it would get now")
 
 
 def _counts(counts: dict[str, int]) -> str:

@@ -189,6 +189,37 @@ class Artefact:
 
 
 @dataclass(frozen=True)
+class AppliedSet:
+    """A caltable set that products of an observation carry.
+
+    Parameters
+    ----------
+    key : str
+        Partition key of the observation.
+    mid_mjd : float
+        Its middle, MJD in days.
+    declination_deg : float
+        Its declination strip, degrees.
+    set_name : str
+        Name of the set.
+    set_version : int
+        Version of the set.
+    borrowed : bool
+        Whether it was applied outside its window.
+    products : tuple of str
+        Kinds of the products that carry it.
+    """
+
+    key: str
+    mid_mjd: float
+    declination_deg: float
+    set_name: str
+    set_version: int
+    borrowed: bool
+    products: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class ImageRecord:
     """Numbers of one image; None where one wasn't measured.
 

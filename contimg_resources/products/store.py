@@ -6,6 +6,7 @@ Doesn't: making anything, deleting files, and which caltable set applies (the re
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from pydantic import ValidationError
@@ -16,6 +17,7 @@ from contimg_resources.observations.model import Observation
 from contimg_resources.products import history
 from contimg_resources.products.arrivals import judge_arrival
 from contimg_resources.products.model import (
+    AppliedSet,
     Arrival,
     ArrivalOutcome,
     Artefact,
@@ -331,6 +333,43 @@ class ProductsStore:
         with self._database.read() as connection:
             row = connection.execute(query.order_by(artefacts.c.created_mjd.desc())).first()
         return None if row is None else (row.key, as_artefact(row))
+
+    def applied_sets(
+        self, *, start_mjd: float | None = None, end_mjd: float | None = None
+    ) -> list[AppliedSet]:
+        """Return which caltable sets the products of each observation carry, in the order of time.
+
+        An observation of which products were made with different sets is there once for each. One
+        whose MS holds another observation now is left out: nothing can be made of it again.
+
+        Parameters
+        ----------
+        start_mjd, end_mjd : float, optional
+            Only observations whose mid-MJD is in [start, end), days.
+        """
+        mine, theirs = artefacts.c, observations.c
+        carried = (mine.key, theirs.mid_mjd, theirs.declination_deg)
+        sets = (mine.set_name, mine.set_version, mine.borrowed)
+        query = (
+            sa.select(*carried, *sets, mine.kind)
+            .join(observations)
+            .where(mine.set_name != "", theirs.superseded_by == "")
+            .order_by(theirs.mid_mjd, *sets, mine.kind)
+        )
+        if start_mjd is not None:
+            query = query.where(theirs.mid_mjd >= start_mjd)
+        if end_mjd is not None:
+            query = query.where(theirs.mid_mjd < end_mjd)
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        kinds: dict[tuple[Any, ...], list[str]] = {}
+        for *values, kind in rows:
+            kinds.setdefault(tuple(values), []).append(kind)
+        names = [column.name for column in (*carried, *sets)]
+        return [
+            AppliedSet(**dict(zip(names, values, strict=True)), products=tuple(found))
+            for values, found in kinds.items()
+        ]
 
     def image(self, key: str, version: int = 1) -> ImageRecord | None:
         """Return the numbers of an observation's image; None when there is none."""

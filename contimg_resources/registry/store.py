@@ -44,7 +44,7 @@ from contimg_resources.registry.model import (
 from contimg_resources.registry.prefix import set_under_prefix, tables_under_prefix
 from contimg_resources.registry.recording import insert_set, next_version, retire_active
 from contimg_resources.registry.rows import load_events, load_layouts, load_sets
-from contimg_resources.registry.tables import caltable_sets, layouts, set_events
+from contimg_resources.registry.tables import caltable_sets, caltables, layouts, set_events
 
 #: Reads what is inside each caltable, in the order of the paths.
 Inspector = Callable[[Sequence[Path]], list[CaltableInfo]]
@@ -373,6 +373,13 @@ class CalibrationRegistry:
         """
         with self._database.read() as connection:
             return self._find(connection, name, version)
+
+    def sets_with(self, table: Path) -> list[CaltableSet]:
+        """Return the sets of which a caltable is one, oldest first; empty when there is none."""
+        query = sa.select(caltables.c.set_id).where(caltables.c.path == str(table.absolute()))
+        with self._database.read() as connection:
+            ids = connection.scalars(query.order_by(caltables.c.set_id)).all()
+            return self._loaded(connection, ids)
 
     def next_version(self, name: str) -> int:
         """Return the version that the next registration of a name gets if no other comes first."""

@@ -31,6 +31,8 @@ VERBS = [
     "observation history",
     "simulate",
     "status",
+    "why",
+    "verify",
     "up",
     "demo",
 ]

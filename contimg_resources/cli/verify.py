@@ -1,0 +1,46 @@
+"""``contimg verify``: whether products and caltables are still what was recorded.
+
+Belongs here: arguments and output. Doesn't: comparing.
+"""
+
+import typer
+
+from contimg_resources.cli.arguments import AsJson, Since, StateDirectory, Until
+from contimg_resources.cli.console import print_json, print_lines, progress, remark
+from contimg_resources.cli.given import given_settings, opened_workshop
+
+
+def verify(
+    state: StateDirectory = None, since: Since = None, until: Until = None, as_json: AsJson = False
+) -> None:
+    """Compare every byte of products and active caltables with their checksums.
+
+    A calibrated MS, too large for a checksum, is compared by its size. Exit code 1 when anything
+    differs or is gone.
+
+    Example: `contimg verify --from 2025-10-06 --to 2025-10-07`
+    """
+    from contimg_resources.steps.verifying import verify_products
+    from contimg_resources.times import parse_span
+
+    start_mjd, end_mjd = parse_span(since, until)
+    workshop = opened_workshop(given_settings(state=state))
+    with progress("verifying") as say:
+        verified = verify_products(workshop, start_mjd=start_mjd, end_mjd=end_mjd, progress=say)
+        say("comparing caltables", None)
+        tables = workshop.registry.verify()
+    problems = [*verified.problems, *tables]
+    if as_json:
+        print_json(
+            {
+                "n_products": verified.n_products,
+                "products": verified.problems,
+                "caltables": tables,
+            }
+        )
+    elif problems:
+        print_lines(problems)
+    else:
+        remark(f"{verified.n_products} products and every active caltable are as they were made")
+    if problems:
+        raise typer.Exit(1)

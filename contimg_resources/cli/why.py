@@ -1,0 +1,104 @@
+"""``contimg why``: where a file comes from.
+
+Belongs here: arguments and output. Doesn't: finding out.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from contimg_resources.cli.arguments import AsJson, StateDirectory
+from contimg_resources.cli.console import print_json, print_lines
+from contimg_resources.cli.given import given_settings, opened_workshop
+from contimg_resources.times import isot_from_mjd
+
+if TYPE_CHECKING:
+    from contimg_resources.products.model import Artefact
+    from contimg_resources.registry.model import CaltableSet
+    from contimg_resources.steps.provenance import Provenance
+
+_SECOND = 19  # characters of an ISO time up to the second
+
+
+def why(
+    product: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PRODUCT", help="An image, a calibrated MS, an MS that arrived, or a caltable."
+        ),
+    ],
+    state: StateDirectory = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell the whole origin of a file: MS, caltable set, checksums, parameters, software, run.
+
+    And whether it would be made otherwise today. Exit code 1 when nothing is known of it, or when
+    it isn't what was recorded any more.
+
+    Example: `contimg why state/images/61041.00347/61041.00347_pbcor.fits`
+    """
+    from contimg_resources.steps.provenance import provenance_of
+    from contimg_resources.steps.verifying import problem_of
+
+    found = provenance_of(opened_workshop(given_settings(state=state)), product)
+    problem = "" if found.artefact is None else problem_of(found.artefact)
+    if as_json:
+        print_json({"origin": found, "problem": problem})
+    else:
+        print_lines(_lines(found, problem))
+    if problem:
+        raise typer.Exit(1)
+
+
+def _lines(found: "Provenance", problem: str) -> list[str]:
+    lines = [f"{found.kind}: {found.path}"]
+    if found.observation is not None:
+        record = found.observation
+        lines += [
+            f"observation: {record.key}, {isot_from_mjd(record.start_mjd)[:_SECOND]} to "
+            f"{isot_from_mjd(record.end_mjd)[:_SECOND]} UTC, declination "
+            f"{record.declination_deg:+.2f} deg",
+            f"  MS: {record.path}, signature {record.signature}",
+            f"  state: {record.state}" + (f": {record.reason}" if record.reason else ""),
+        ]
+    if found.artefact is not None:
+        lines += _of_artefact(found.artefact, problem)
+    for chosen in found.sets:
+        lines += _of_set(chosen, borrowed=found.artefact is not None and found.artefact.borrowed)
+    if found.artefact is not None and found.artefact.set_name and not found.sets:
+        lines.append(
+            f"caltable set: {found.artefact.set_name} v{found.artefact.set_version}, which this "
+            "registry doesn't hold"
+        )
+    for stale in found.stale:
+        now = f"{stale.now} would be applied" if stale.now else "no set is valid"
+        lines.append(f"STALE: {now} today; {stale.why}")
+    return lines
+
+
+def _of_artefact(artefact: "Artefact", problem: str) -> list[str]:
+    run = f"run {artefact.run_id}" if artefact.run_id else "the command line"
+    return [
+        f"made: {isot_from_mjd(artefact.created_mjd)[:_SECOND]} UTC by {run}",
+        f"  content: {artefact.checksum or 'without a checksum, for its size'}, "
+        f"{artefact.size_bytes} bytes: " + (problem or "as it was made"),
+        f"  parameters: {_in_words(artefact.parameters)}",
+        f"  software: {_in_words(artefact.software)}",
+    ]
+
+
+def _of_set(chosen: "CaltableSet", *, borrowed: bool) -> list[str]:
+    reasons = "".join(f"; {reason}" for reason in chosen.reasons)
+    return [
+        f"caltable set: {chosen.name} v{chosen.version}, {chosen.status}{reasons}"
+        + (", BORROWED: applied outside its window" if borrowed else ""),
+        f"  valid: MJD {chosen.start_mjd:.5f} to {chosen.end_mjd:.5f}, calibrator "
+        f"{chosen.calibrator}, reference antenna {chosen.refant or '-'}",
+        f"  solved from: {chosen.origin.get('ms') or chosen.origin.get('prefix') or '-'}",
+        *(f"  {t.type} {t.apply_order}: {t.path} {t.checksum}" for t in chosen.tables),
+    ]
+
+
+def _in_words(values: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items()) or "-"

@@ -1,0 +1,113 @@
+"""Where a file comes from: everything that both stores know of it, together.
+
+Belongs here: finding whose file it is, and gathering. Doesn't: printing, or comparing contents (see
+`.verifying`).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from contimg_resources.errors import ProductsError, SetNotFound
+from contimg_resources.products.model import Artefact, ObservationRecord
+from contimg_resources.registry.model import CaltableSet
+from contimg_resources.steps.staleness import Stale, stale_observations
+from contimg_resources.steps.workshop import Workshop
+
+#: A millisecond: observations are hundreds of seconds apart.
+_MOMENT_DAYS = 1e-8
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """The origin of a file.
+
+    Parameters
+    ----------
+    path : Path
+        The file or directory that is known: that which was asked for, or which holds it.
+    kind : str
+        What it is: an `ArtefactKind`, ``measurement_set`` or ``caltable``.
+    observation : ObservationRecord or None
+        The observation that it is of, or was made from; None for a caltable.
+    artefact : Artefact or None
+        What the products store knows of it: checksum, parameters, software, run.
+    sets : tuple of CaltableSet
+        The caltable set that was applied; of a caltable, the sets to which it belongs.
+    stale : tuple of Stale
+        What would be made otherwise today.
+    """
+
+    path: Path
+    kind: str
+    observation: ObservationRecord | None = None
+    artefact: Artefact | None = None
+    sets: tuple[CaltableSet, ...] = ()
+    stale: tuple[Stale, ...] = ()
+
+
+def provenance_of(workshop: Workshop, path: Path) -> Provenance:
+    """Return the origin of a product, of a file inside one, of an MS or of a caltable.
+
+    Parameters
+    ----------
+    workshop : Workshop
+        Its stores.
+    path : Path
+        The file.
+
+    Raises
+    ------
+    ProductsError
+        If neither store knows it.
+    """
+    for known in (path.absolute(), *path.absolute().parents):
+        found = (
+            _of_artefact(workshop, known) or _of_ms(workshop, known) or _of_table(workshop, known)
+        )
+        if found is not None:
+            return found
+    raise ProductsError(
+        f"neither {workshop.products.address} nor {workshop.registry.address} knows {path}: it is "
+        "no product, no MS that arrived and no caltable of a registered set, or was one before it "
+        "was moved",
+        path=str(path),
+    )
+
+
+def _of_artefact(workshop: Workshop, path: Path) -> Provenance | None:
+    found = workshop.products.find_artefact(path)
+    if found is None:
+        return None
+    key, artefact = found
+    record = workshop.products.get(key)
+    stale = stale_observations(
+        workshop, start_mjd=record.mid_mjd, end_mjd=record.mid_mjd + _MOMENT_DAYS
+    )
+    return Provenance(
+        path=path,
+        kind=artefact.kind,
+        observation=record,
+        artefact=artefact,
+        sets=_applied(workshop, artefact),
+        stale=tuple(s for s in stale if s.key == key and artefact.kind in s.products),
+    )
+
+
+def _applied(workshop: Workshop, artefact: Artefact) -> tuple[CaltableSet, ...]:
+    if not artefact.set_name:
+        return ()
+    try:
+        return (workshop.registry.get(artefact.set_name, artefact.set_version),)
+    except SetNotFound:
+        # Applied from another registry, or given by hand.
+        return ()
+
+
+def _of_ms(workshop: Workshop, path: Path) -> Provenance | None:
+    record = workshop.products.find_by_path(path)
+    return None if record is None else Provenance(path, "measurement_set", observation=record)
+
+
+def _of_table(workshop: Workshop, path: Path) -> Provenance | None:
+    sets = workshop.registry.sets_with(path)
+    return Provenance(path, "caltable", sets=tuple(sets)) if sets else None

@@ -1,0 +1,100 @@
+"""Whether products are still what was recorded.
+
+Belongs here: comparing files with their checksums. Doesn't: caltables (the registry verifies them),
+or mending anything.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from contimg_resources.casa import Progress, no_progress
+from contimg_resources.checksums import content_checksum, content_size_bytes
+from contimg_resources.products.model import Artefact
+from contimg_resources.steps.workshop import Workshop
+
+
+@dataclass(frozen=True)
+class ProductProblem:
+    """A product that isn't what was recorded.
+
+    Parameters
+    ----------
+    key : str
+        Partition key of its observation.
+    kind : str
+        What it is.
+    path : Path
+        Where it should be.
+    problem : str
+        What is wrong with it.
+    """
+
+    key: str
+    kind: str
+    path: Path
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.kind} {self.path} {self.problem}"
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What a comparison found.
+
+    Parameters
+    ----------
+    n_products : int
+        How many products were compared.
+    problems : tuple of ProductProblem
+        Those that differ.
+    """
+
+    n_products: int
+    problems: tuple[ProductProblem, ...]
+
+
+def verify_products(
+    workshop: Workshop,
+    *,
+    start_mjd: float | None = None,
+    end_mjd: float | None = None,
+    progress: Progress = no_progress,
+) -> Verified:
+    """Compare every byte of the products with their checksums.
+
+    A calibrated MS has none, for its size: it is compared by that.
+
+    Parameters
+    ----------
+    workshop : Workshop
+        Its products store.
+    start_mjd, end_mjd : float, optional
+        Only products of observations whose mid-MJD is in [start, end), days.
+    progress : callable
+        Told what is being compared.
+    """
+    records = workshop.products.list_observations(start_mjd=start_mjd, end_mjd=end_mjd)
+    problems, n_products = [], 0
+    for number, record in enumerate(records):
+        progress(f"comparing the products of {record.key}", number / len(records))
+        for artefact in workshop.products.artefacts(record.key):
+            n_products += 1
+            if problem := problem_of(artefact):
+                problems.append(ProductProblem(record.key, artefact.kind, artefact.path, problem))
+    return Verified(n_products, tuple(problems))
+
+
+def problem_of(artefact: Artefact) -> str:
+    """Say what is wrong with a product; empty when it is what was recorded."""
+    try:
+        size_bytes = content_size_bytes(artefact.path)
+        if size_bytes != artefact.size_bytes:
+            return f"has {size_bytes} bytes, {artefact.size_bytes} were recorded"
+        if artefact.checksum and content_checksum(artefact.path) != artefact.checksum:
+            return "has other content than was recorded"
+    except FileNotFoundError:
+        return "is gone"
+    except OSError as error:
+        return f"can't be read: {error.strerror}"
+    return ""
