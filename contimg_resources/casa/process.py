@@ -122,11 +122,13 @@ class CasaProcess:
 
     def finish(self) -> None:
         """Let it end by itself, as it wants to when nothing more is asked, and end what is left."""
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(_FAREWELL_S)
-        self.end()
+        try:
+            if self._process.stdin is not None:
+                self._process.stdin.close()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_FAREWELL_S)
+        finally:
+            self.end()
 
     def end(self) -> None:
         """End it and everything that it started; it may have ended before."""
