@@ -24,6 +24,7 @@ from contimg_resources.cli import (
     images,
     observation,
     registry,
+    reprocess,
     simulate,
     status,
     up,
@@ -51,6 +52,7 @@ app.add_typer(images.app, name="images")
 app.add_typer(observation.app, name="observation")
 app.command("simulate")(simulate.simulate)
 app.command("status")(status.status)
+app.command("reprocess")(reprocess.reprocess)
 app.command("why")(why.why)
 app.command("verify")(verify.verify)
 app.command("up")(up.up)

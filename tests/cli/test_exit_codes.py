@@ -31,6 +31,7 @@ VERBS = [
     "observation history",
     "simulate",
     "status",
+    "reprocess",
     "why",
     "verify",
     "up",

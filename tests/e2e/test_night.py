@@ -5,13 +5,19 @@ one night.
 """
 
 import base64
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from contimg_resources.casa import Casa
+from contimg_resources.cli.main import run
 from contimg_resources.products.model import ObservationState
+from contimg_resources.registry.model import NewCaltable, NewCaltableSet
+from contimg_resources.registry.store import CalibrationRegistry
+from contimg_resources.settings import Settings
 from tests.e2e.conftest import needs_browser
 
 GROUPS = ("arrival", "calibration", "imaging", "log")
@@ -165,3 +171,49 @@ def test_no_sign_up_window_and_no_address_beyond_this_machine(browser: Any, nigh
     assert page.get_by_text("Sign up", exact=False).count() == 0
     page.close()
     assert elsewhere == []
+
+
+@needs_browser
+def test_what_became_stale_is_made_again_as_one_backfill(
+    night: Any, casa: Casa, open_page: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Comes last, for it changes what the others look at."""
+    settings = Settings(state=night.platform.state)
+    registry = CalibrationRegistry.with_casa(settings.registry_address, casa)
+    old = registry.get(f"3C48_{night.calibrator}")
+    late_mjd = float(night.late)
+    registry.register(
+        NewCaltableSet(
+            name=old.name,
+            calibrator=old.calibrator,
+            refant=old.refant,
+            mid_mjd=old.mid_mjd,
+            start_mjd=late_mjd - 0.001,
+            end_mjd=late_mjd + 0.001,
+            declination_deg=old.declination_deg,
+            layout=old.layout,
+            tables=tuple(NewCaltable(t.type, t.path) for t in old.tables),
+        )
+    )
+
+    def contimg(*arguments: str) -> Any:
+        capsys.readouterr()
+        assert run([*arguments, "--state", str(settings.state), "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    assert {s["key"] for s in contimg("status", "--stale")} == night.keys
+    told = contimg("reprocess", "--only", "stale", "--from", "2025-10-06")
+    left_out = {c["key"]: c["hindrance"] for c in told["observations"]}
+    assert left_out.pop(night.late) == ""
+    assert set(left_out.values()) == {"no caltable set is valid for it"}
+
+    def again() -> list[Any]:
+        return [r for r in night.platform.runs() if r.job.startswith("__ASSET_JOB")]
+
+    night.wait_for("the backfill", lambda: bool(again()) and all(r.over for r in again()), 300)
+    (made,) = again()
+    assert (made.partition, made.status) == (night.late, "SUCCESS")
+    assert night.materializations("image_5min")[night.late]["caltable_version"] == 2
+    assert {s["key"] for s in contimg("status", "--stale")} == {night.early, night.calibrator}
+    page = open_page(night, f"/runs/b/{told['backfill_id']}")
+    page.get_by_text("reprocess stale from 2025-10-06: 1 observations").first.wait_for()

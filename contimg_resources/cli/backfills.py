@@ -1,0 +1,118 @@
+"""Backfills of a running Dagster: many partitions as one thing, shown and cancelled as one.
+
+Belongs here: launching one through GraphQL. Doesn't: choosing partitions.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from contimg_resources.cli.graphql import GraphQL
+from contimg_resources.errors import PlatformError
+
+_PARTITIONS = """
+query Partitions($path: [String!]!) {
+  assetNodeOrError(assetKey: {path: $path}) {
+    __typename
+    ... on AssetNode { partitionKeys repository { name location { name } } }
+    ... on AssetNotFoundError { message }
+  }
+}
+"""
+
+_ADD_KEY = """
+mutation AddKey($repository: RepositorySelector!, $name: String!, $key: String!) {
+  addDynamicPartition(
+    repositorySelector: $repository, partitionsDefName: $name, partitionKey: $key
+  ) {
+    __typename
+    ... on PythonError { message }
+    ... on UnauthorizedError { message }
+  }
+}
+"""
+
+_LAUNCH = """
+mutation Launch($params: LaunchBackfillParams!) {
+  launchPartitionBackfill(backfillParams: $params) {
+    __typename
+    ... on LaunchBackfillSuccess { backfillId }
+    ... on PartitionKeysNotFoundError { message }
+    ... on PythonError { message }
+    ... on UnauthorizedError { message }
+  }
+}
+"""
+
+
+@dataclass(frozen=True)
+class Backfill:
+    """What is to be made again.
+
+    Parameters
+    ----------
+    assets : tuple of str
+        Names of the assets.
+    partitions : str
+        Name of their dynamic partitions.
+    keys : tuple of str
+        Partition keys; those that Dagster doesn't have any more are added.
+    title, description : str
+        What the page of backfills shows.
+    """
+
+    assets: tuple[str, ...]
+    partitions: str
+    keys: tuple[str, ...]
+    title: str
+    description: str
+
+
+def launch_backfill(graphql: GraphQL, backfill: Backfill) -> str:
+    """Launch a backfill and return its id.
+
+    Parameters
+    ----------
+    graphql : GraphQL
+        The webserver.
+    backfill : Backfill
+        What to launch.
+
+    Raises
+    ------
+    PlatformError
+        If Dagster refuses it: its assets aren't there, or the webserver is for onlookers only.
+    """
+    node = graphql.query(_PARTITIONS, {"path": [backfill.assets[-1]]})["assetNodeOrError"]
+    if node["__typename"] != "AssetNode":
+        raise PlatformError(f"{graphql.address}: {node.get('message')}")
+    repository = {
+        "repositoryName": node["repository"]["name"],
+        "repositoryLocationName": node["repository"]["location"]["name"],
+    }
+    known = set(node["partitionKeys"])
+    for key in backfill.keys:
+        if key not in known:
+            _add_key(graphql, repository, backfill.partitions, key)
+    params = {
+        "assetSelection": [{"path": [asset]} for asset in backfill.assets],
+        "partitionNames": list(backfill.keys),
+        "title": backfill.title,
+        "description": backfill.description,
+    }
+    launched = graphql.query(_LAUNCH, {"params": params})["launchPartitionBackfill"]
+    if launched["__typename"] != "LaunchBackfillSuccess":
+        raise PlatformError(f"the backfill was refused: {_words(launched)}")
+    return str(launched["backfillId"])
+
+
+def _add_key(graphql: GraphQL, repository: dict[str, str], name: str, key: str) -> None:
+    variables = {"repository": repository, "name": name, "key": key}
+    added = graphql.query(_ADD_KEY, variables)["addDynamicPartition"]
+    # Somebody may have added it just now.
+    wanted = ("AddDynamicPartitionSuccess", "DuplicateDynamicPartitionError")
+    if added["__typename"] not in wanted:
+        raise PlatformError(f"partition {key} can't be added: {_words(added)}")
+
+
+def _words(answer: dict[str, Any]) -> str:
+    return str(answer.get("message") or answer["__typename"])

@@ -1,0 +1,115 @@
+"""Which observations of a span of time are made again.
+
+Belongs here: choosing, with a reason for each. Doesn't: starting anything.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from contimg_resources.errors import NoValidCaltables
+from contimg_resources.products.model import ObservationRecord, ObservationState
+from contimg_resources.steps.staleness import stale_observations
+from contimg_resources.steps.workshop import Workshop
+
+
+class Which(StrEnum):
+    """Which observations are wanted."""
+
+    ALL = "all"
+    """Every one, whatever was made of it."""
+    MISSING = "missing"
+    """Those without an image that didn't fail."""
+    FAILED = "failed"
+    """Those of which a step failed."""
+    STALE = "stale"
+    """Those made with another caltable set than they would get now."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """An observation that is wanted.
+
+    Parameters
+    ----------
+    key : str
+        Its partition key.
+    why : str
+        Why it is among them.
+    hindrance : str
+        Why it can't be made again now; empty when it can.
+    """
+
+    key: str
+    why: str
+    hindrance: str
+
+
+def choose_observations(
+    workshop: Workshop,
+    which: Which,
+    *,
+    start_mjd: float | None = None,
+    end_mjd: float | None = None,
+) -> tuple[Chosen, ...]:
+    """Return the observations that are wanted, in the order of time.
+
+    One whose MS holds another observation now is not among them.
+
+    Parameters
+    ----------
+    workshop : Workshop
+        Its stores and settings.
+    which : Which
+        Which are wanted.
+    start_mjd, end_mjd : float, optional
+        Only those whose mid-MJD is in [start, end), days.
+    """
+    records = [
+        r
+        for r in workshop.products.list_observations(start_mjd=start_mjd, end_mjd=end_mjd)
+        if not r.superseded_by
+    ]
+    reasons = dict(_reasons(workshop, which, records, start_mjd, end_mjd))
+    return tuple(
+        Chosen(r.key, reasons[r.key], _hindrance(workshop, r)) for r in records if r.key in reasons
+    )
+
+
+def _reasons(
+    workshop: Workshop,
+    which: Which,
+    records: list[ObservationRecord],
+    start_mjd: float | None,
+    end_mjd: float | None,
+) -> Iterator[tuple[str, str]]:
+    if which is Which.STALE:
+        for stale in stale_observations(workshop, start_mjd=start_mjd, end_mjd=end_mjd):
+            yield stale.key, f"made with {stale.applied}; {stale.why}"
+        return
+    for record in records:
+        failed = record.state is ObservationState.FAILED
+        if which is Which.ALL:
+            yield record.key, record.state.value
+        elif which is Which.FAILED and failed:
+            yield record.key, f"{record.step} failed: {record.reason}"
+        elif which is Which.MISSING and not failed and workshop.products.image(record.key) is None:
+            yield record.key, f"{record.state}" + (f": {record.reason}" if record.reason else "")
+
+
+def _hindrance(workshop: Workshop, record: ObservationRecord) -> str:
+    if not record.path.is_dir():
+        return f"its MS {record.path} is gone"
+    settings = workshop.settings.calibration
+    try:
+        workshop.registry.active(
+            record.mid_mjd,
+            layout=workshop.products.observation(record.key).layout,
+            declination_deg=record.declination_deg,
+            strip_tolerance_deg=settings.strip_tolerance_deg,
+            borrow=settings.borrow,
+            verify=False,
+        )
+    except NoValidCaltables:
+        return "no caltable set is valid for it"
+    return ""
