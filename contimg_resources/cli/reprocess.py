@@ -12,7 +12,6 @@ from contimg_resources.cli.console import print_json, print_lines, print_table, 
 from contimg_resources.cli.given import given_settings, opened_workshop
 from contimg_resources.errors import PlatformError
 
-_ASSETS = ("calibrated_ms", "image_5min")
 _PARTITIONS = "observation_mjd"
 
 
@@ -24,6 +23,13 @@ def reprocess(
         str,
         typer.Option(metavar="all|missing|failed|stale", help="Which observations."),
     ] = "all",
+    step: Annotated[
+        str,
+        typer.Option(
+            metavar="calibrated_ms|image_5min",
+            help="The step from which on everything is made again.",
+        ),
+    ] = "calibrated_ms",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only list what would be made again, and why.")
     ] = False,
@@ -31,6 +37,7 @@ def reprocess(
 ) -> None:
     """Calibrate and image observations again: one backfill, which the web interface shows.
 
+    One observation is made again with its time: `--from 61041.003 --to 61041.004`.
     Needs a running platform (`contimg up`), but for `--dry-run`. What can't be made now, because
     no caltable set is valid or the MS is gone, is listed and left out. Exit code 1 when nothing is
     left.
@@ -40,15 +47,21 @@ def reprocess(
     from contimg_resources.cli.backfills import Backfill, launch_backfill
     from contimg_resources.cli.graphql import GraphQL
     from contimg_resources.cli.platform import running_address
-    from contimg_resources.steps.reprocessing import Which, choose_observations
+    from contimg_resources.steps.reprocessing import Step, Which, choose_observations
     from contimg_resources.times import parse_span
 
     if only not in list(Which):
         raise typer.BadParameter(f"{only!r} is none of {', '.join(Which)}", param_hint="--only")
+    if step not in list(Step):
+        raise typer.BadParameter(f"{step!r} is none of {', '.join(Step)}", param_hint="--step")
     start_mjd, end_mjd = parse_span(since, until)
     settings = given_settings(state=state)
     chosen = choose_observations(
-        opened_workshop(settings), Which(only), start_mjd=start_mjd, end_mjd=end_mjd
+        opened_workshop(settings),
+        Which(only),
+        step=Step(step),
+        start_mjd=start_mjd,
+        end_mjd=end_mjd,
     )
     keys = tuple(c.key for c in chosen if not c.hindrance)
     backfill_id = address = None
@@ -64,7 +77,7 @@ def reprocess(
         backfill_id = launch_backfill(
             GraphQL(address),
             Backfill(
-                _ASSETS,
+                tuple(Step)[list(Step).index(Step(step)) :],
                 _PARTITIONS,
                 keys,
                 title=f"reprocess {only}{span}: {len(keys)} observations",

@@ -8,9 +8,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from contimg_resources.errors import NoValidCaltables
-from contimg_resources.products.model import ObservationRecord, ObservationState
+from contimg_resources.products.model import ArtefactKind, ObservationRecord, ObservationState
 from contimg_resources.steps.staleness import stale_observations
 from contimg_resources.steps.workshop import Workshop
+
+
+class Step(StrEnum):
+    """The step from which on everything is made again."""
+
+    CALIBRATED_MS = "calibrated_ms"
+    """Calibrating, and imaging."""
+    IMAGE_5MIN = "image_5min"
+    """Imaging what was calibrated."""
 
 
 class Which(StrEnum):
@@ -49,6 +58,7 @@ def choose_observations(
     workshop: Workshop,
     which: Which,
     *,
+    step: Step = Step.CALIBRATED_MS,
     start_mjd: float | None = None,
     end_mjd: float | None = None,
 ) -> tuple[Chosen, ...]:
@@ -62,6 +72,8 @@ def choose_observations(
         Its stores and settings.
     which : Which
         Which are wanted.
+    step : Step
+        The step from which on they are made again.
     start_mjd, end_mjd : float, optional
         Only those whose mid-MJD is in [start, end), days.
     """
@@ -72,7 +84,9 @@ def choose_observations(
     ]
     reasons = dict(_reasons(workshop, which, records, start_mjd, end_mjd))
     return tuple(
-        Chosen(r.key, reasons[r.key], _hindrance(workshop, r)) for r in records if r.key in reasons
+        Chosen(r.key, reasons[r.key], _hindrance(workshop, r, step))
+        for r in records
+        if r.key in reasons
     )
 
 
@@ -97,7 +111,11 @@ def _reasons(
             yield record.key, f"{record.state}" + (f": {record.reason}" if record.reason else "")
 
 
-def _hindrance(workshop: Workshop, record: ObservationRecord) -> str:
+def _hindrance(workshop: Workshop, record: ObservationRecord, step: Step) -> str:
+    if step is Step.IMAGE_5MIN:
+        made = {a.kind: a.path for a in workshop.products.artefacts(record.key)}
+        calibrated = made.get(ArtefactKind.CALIBRATED_MS)
+        return "" if calibrated is not None and calibrated.is_dir() else "it has no calibrated MS"
     if not record.path.is_dir():
         return f"its MS {record.path} is gone"
     settings = workshop.settings.calibration

@@ -8,7 +8,7 @@ import pytest
 
 from contimg_resources.cli.main import run
 from contimg_resources.products.model import ObservationState
-from contimg_resources.steps.reprocessing import Which, choose_observations
+from contimg_resources.steps.reprocessing import Step, Which, choose_observations
 from tests.products.conftest import make_observation
 from tests.steps.conftest import MJD, Made
 
@@ -46,6 +46,15 @@ def test_what_can_not_be_made_is_told_with_its_reason(made: Made) -> None:
     assert "is gone" in hindrances[made.keys[0]]
     assert hindrances[made.keys[1]] == hindrances[made.keys[2]] == ""
     assert hindrances[made.keys[3]] == "no caltable set is valid for it"
+
+
+def test_imaging_alone_needs_what_was_calibrated_and_no_set(made: Made) -> None:
+    made.workshop.registry.retire("first", "bad")
+    shutil.rmtree(made.workshop.settings.state / made.keys[1] / "cal.ms")
+    chosen = choose_observations(made.workshop, Which.ALL, step=Step.IMAGE_5MIN)
+    assert {c.key: c.hindrance for c in chosen if c.hindrance} == {
+        made.keys[1]: "it has no calibrated MS"
+    }
 
 
 def test_the_command_needs_a_platform_only_to_start_something(
