@@ -5,7 +5,7 @@ Belongs here: how results are told. Doesn't: measuring.
 
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,10 +91,33 @@ class BenchReport:
     growth: tuple[Growth, ...]
     notes: tuple[str, ...]
 
+    def completed(self, before: "BenchReport") -> "BenchReport":
+        """Return this report with what only an earlier run measured, on the same machine.
+
+        Step and peer of a row are always of one run. A report of another size, machine or software
+        adds nothing.
+        """
+        if (before.size, before.machine, before.software) != (
+            self.size,
+            self.machine,
+            self.software,
+        ):
+            return self
+        rows = {(r.name, r.peer_name): r for r in (*before.results, *self.results)}
+        return replace(
+            self,
+            results=tuple(rows.values()),
+            overhead=self.overhead or before.overhead,
+            growth=self.growth or before.growth,
+        )
+
 
 #: A stage gets its number in the picture from this share of the longest step.
 _NUMBERED_SHARE = 0.015
-HEADINGS = ("step", "this (s)", "peer", "peer (s)", "times faster", "goal", "peak memory (GB)")
+HEADINGS = (
+    *("step", "this (s)", "peer", "peer (s)", "times faster", "goal", "peak memory (GB)"),
+    "turns",
+)
 
 
 def table_rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
@@ -108,6 +131,7 @@ def table_rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
             f"{r.ratio:.1f}",
             f"{r.goal:g}" + ("" if r.reached else " (missed)"),
             f"{r.peak_gb:.2f}",
+            str(len(r.ours)),
         )
         for r in results
     ]
@@ -178,8 +202,8 @@ def page(report: BenchReport, picture: str) -> str:
         "",
         f"`make bench` wrote this page: a simulated observation of size `{report.size}` "
         f"({report.n_visibilities / 1e6:.0f} million visibilities) on {report.machine}; "
-        f"{versions}. Step and peer took turns in one run, {_turns(report)}; times are medians, "
-        "memory the most of any turn. Before each turn the machine is made ready: nothing is left "
+        f"{versions}. Step and peer took turns in one run; times are medians, memory the most of "
+        "any turn. Before each turn the machine is made ready: nothing is left "
         "to be written to disk, and the memory that a virtual machine gave back to its host is at "
         "hand again, which would else cost seconds a GB, by chance. Both sides have loaded their "
         "programs when the clock starts, as in a run of the platform, where that is done while "
@@ -217,11 +241,6 @@ def page(report: BenchReport, picture: str) -> str:
         headings = ("along", "value", "million visibilities", "apply (s)", "image (s)")
         lines += ["", "## Growth", "", *_markdown_table(headings, rows)]
     return "\n".join(lines) + "\n"
-
-
-def _turns(report: BenchReport) -> str:
-    rounds = max((len(r.ours) for r in report.results), default=0)
-    return "once each" if rounds == 1 else f"{rounds} times each"
 
 
 def _markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
