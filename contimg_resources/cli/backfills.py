@@ -44,6 +44,10 @@ mutation Launch($params: LaunchBackfillParams!) {
 """
 
 
+#: A run of a backfill tells with it what it belongs to.
+TITLE_TAG = "contimg/reprocess"
+
+
 @dataclass(frozen=True)
 class Backfill:
     """What is to be made again.
@@ -57,7 +61,8 @@ class Backfill:
     keys : tuple of str
         Partition keys; those that Dagster doesn't have any more are added.
     title, description : str
-        What the page of backfills shows.
+        For whoever asks for the backfill; the title is a tag of its runs too, by which the web
+        interface finds them: its own pages don't show titles.
     """
 
     assets: tuple[str, ...]
@@ -98,6 +103,7 @@ def launch_backfill(graphql: GraphQL, backfill: Backfill) -> str:
         "partitionNames": list(backfill.keys),
         "title": backfill.title,
         "description": backfill.description,
+        "tags": [{"key": TITLE_TAG, "value": backfill.title}],
     }
     launched = graphql.query(_LAUNCH, {"params": params})["launchPartitionBackfill"]
     if launched["__typename"] != "LaunchBackfillSuccess":

@@ -80,7 +80,7 @@ def reprocess(
                 tuple(Step)[list(Step).index(Step(step)) :],
                 _PARTITIONS,
                 keys,
-                title=f"reprocess {only}{span}: {len(keys)} observations",
+                title=f"{only}{span}, observations: {len(keys)}",
                 description=f"contimg reprocess --only {only}{span}",
             ),
         )

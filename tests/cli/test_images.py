@@ -51,13 +51,13 @@ class Site:
         self.settings = Settings(state=self.state)
         self.products = ProductsStore(self.settings.products_address)
 
-    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+    def start(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(
             [
                 *(sys.executable, "-m", "contimg_resources", "images", *arguments),
                 *("--ms-dir", self.incoming, "--registry-db", self.registry),
             ],
-            env={**os.environ, **COARSE, "CONTIMG_STATE": str(self.state)},
+            env={**os.environ, **COARSE, "CONTIMG_STATE": str(self.state), **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -155,7 +155,8 @@ def test_a_watch_images_what_arrives_and_after_an_interrupt_what_was_left(
     site: Site, tiny_night: Any
 ) -> None:
     key = f"{tiny_night.target_truths[0].mid_mjd:.5f}"
-    watching = site.start("watch", "--interval-s", "0.2")
+    # In memory a step is over before anybody could interrupt it.
+    watching = site.start("watch", "--interval-s", "0.2", CONTIMG_CALIBRATION__ENGINE="casa")
     said = read_until(watching, "waiting for observations")
     assert "0 MS" in said
     site.deliver(tiny_night.targets[0])
