@@ -36,7 +36,7 @@ def why(
     And whether it would be made otherwise today. Exit code 1 when nothing is known of it, or when
     it isn't what was recorded any more.
 
-    Example: `contimg why state/images/61041.00347/61041.00347_pbcor.fits`
+    Example: `contimg why state/images/61041/61041.00347/61041.00347.pbcor.fits`
     """
     from contimg_resources.steps.provenance import provenance_of
     from contimg_resources.steps.verifying import problem_of

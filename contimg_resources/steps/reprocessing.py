@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from contimg_resources.errors import NoValidCaltables
 from contimg_resources.products.model import ArtefactKind, ObservationRecord, ObservationState
+from contimg_resources.steps.looking_up import look_up
 from contimg_resources.steps.staleness import stale_observations
 from contimg_resources.steps.workshop import Workshop
 
@@ -118,16 +119,9 @@ def _hindrance(workshop: Workshop, record: ObservationRecord, step: Step) -> str
         return "" if calibrated is not None and calibrated.is_dir() else "it has no calibrated MS"
     if not record.path.is_dir():
         return f"its MS {record.path} is gone"
-    settings = workshop.settings.calibration
     try:
-        workshop.registry.active(
-            record.mid_mjd,
-            layout=workshop.products.observation(record.key).layout,
-            declination_deg=record.declination_deg,
-            strip_tolerance_deg=settings.strip_tolerance_deg,
-            borrow=settings.borrow,
-            verify=False,
-        )
+        layout = workshop.products.observation(record.key).layout
+        look_up(workshop, record.mid_mjd, record.declination_deg, layout, verify=False)
     except NoValidCaltables:
         return "no caltable set is valid for it"
     return ""

@@ -8,10 +8,12 @@ others: those, and only those, are found.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 from contimg_resources.errors import NoValidCaltables
 from contimg_resources.products.model import AppliedSet
 from contimg_resources.registry.model import ActiveCaltables
+from contimg_resources.steps.looking_up import look_up
 from contimg_resources.steps.workshop import Workshop
 
 
@@ -70,24 +72,15 @@ def stale_observations(
 
 
 def _answer(workshop: Workshop, applied: AppliedSet) -> ActiveCaltables | None:
-    settings = workshop.settings.calibration
-
-    def look_up(layout: bool) -> ActiveCaltables:
-        return workshop.registry.active(
-            applied.mid_mjd,
-            layout=workshop.products.observation(applied.key).layout if layout else None,
-            declination_deg=applied.declination_deg,
-            strip_tolerance_deg=settings.strip_tolerance_deg,
-            borrow=settings.borrow,
-            # A table that was damaged is no new answer; `verify` finds it.
-            verify=False,
-        )
-
+    # A table that was damaged is no new answer; `verify` finds it.
+    asked = partial(look_up, workshop, applied.mid_mjd, applied.declination_deg, verify=False)
     try:
         # The set that was applied fits the observation's layout. When it is the nearest of all
         # layouts, it is the nearest of that one.
-        anything = look_up(layout=False)
-        return anything if _is_the_same(applied, anything) else look_up(layout=True)
+        anything = asked(None)
+        if _is_the_same(applied, anything):
+            return anything
+        return asked(workshop.products.observation(applied.key).layout)
     except NoValidCaltables:
         return None
 

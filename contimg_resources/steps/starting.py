@@ -9,6 +9,7 @@ from functools import partial
 
 from contimg_resources.errors import CaltableAltered, NoValidCaltables
 from contimg_resources.products.model import ObservationRecord, ObservationState
+from contimg_resources.steps.looking_up import look_up
 from contimg_resources.steps.workshop import Workshop
 from contimg_resources.times import mjd_day
 
@@ -114,18 +115,11 @@ def record_cancellation(workshop: Workshop, key: str, *, step: str, run_id: str)
 
 
 def _caltables(workshop: Workshop, record: ObservationRecord) -> str | None:
-    settings = workshop.settings.calibration
-    look_up = partial(
-        workshop.registry.active,
-        record.mid_mjd,
-        declination_deg=record.declination_deg,
-        strip_tolerance_deg=settings.strip_tolerance_deg,
-        borrow=settings.borrow,
-    )
+    asked = partial(look_up, workshop, record.mid_mjd, record.declination_deg)
     try:
         # First without the layout: that is the large part of a row, and mostly nothing is valid.
-        look_up(layout=None, verify=False)
-        found = look_up(layout=workshop.products.observation(record.key).layout)
+        asked(None, verify=False)
+        found = asked(workshop.products.observation(record.key).layout)
     except (NoValidCaltables, CaltableAltered):
         return None
     return f"{found.set.name}.v{found.set.version}"

@@ -14,6 +14,7 @@ from contimg_resources.products.store import ProductsStore
 from contimg_resources.registry.model import ActiveCaltables
 from contimg_resources.registry.store import CalibrationRegistry
 from contimg_resources.settings import Settings
+from contimg_resources.steps.looking_up import look_up
 
 
 @dataclass(frozen=True)
@@ -113,11 +114,4 @@ class Workshop:
         CaltableAltered
             If a table of the set is gone or changed.
         """
-        calibration = self.settings.calibration
-        return self.registry.active(
-            observation.mid_mjd,
-            layout=observation.layout,
-            declination_deg=observation.declination_deg,
-            strip_tolerance_deg=calibration.strip_tolerance_deg,
-            borrow=calibration.borrow,
-        )
+        return look_up(self, observation.mid_mjd, observation.declination_deg, observation.layout)

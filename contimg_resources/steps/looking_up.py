@@ -1,0 +1,54 @@
+"""The registry's answer for an observation, by the settings of this site.
+
+Belongs here: handing strip tolerance and borrowing to the look-up, for every step alike.
+Doesn't: the look-up (see `contimg_resources.registry`).
+"""
+
+from typing import TYPE_CHECKING
+
+from contimg_resources.calibration.tables import ArrayLayout
+from contimg_resources.registry.model import ActiveCaltables
+
+if TYPE_CHECKING:
+    from contimg_resources.steps.workshop import Workshop
+
+
+def look_up(
+    workshop: "Workshop",
+    mid_mjd: float,
+    declination_deg: float,
+    layout: ArrayLayout | None,
+    *,
+    verify: bool = True,
+) -> ActiveCaltables:
+    """Return the set that the registry gives for a mid-MJD, strip and layout.
+
+    Parameters
+    ----------
+    workshop : Workshop
+        Its registry and settings.
+    mid_mjd : float
+        mid-MJD of the observation, days.
+    declination_deg : float
+        Its declination strip, degrees.
+    layout : ArrayLayout or None
+        Its antennas and spectral windows; None: any fits.
+    verify : bool
+        Whether the tables are compared with their checksums.
+
+    Raises
+    ------
+    NoValidCaltables
+        Naming the nearest sets before and after.
+    CaltableAltered
+        If a table of the set is gone or changed.
+    """
+    calibration = workshop.settings.calibration
+    return workshop.registry.active(
+        mid_mjd,
+        layout=layout,
+        declination_deg=declination_deg,
+        strip_tolerance_deg=calibration.strip_tolerance_deg,
+        borrow=calibration.borrow,
+        verify=verify,
+    )
