@@ -25,7 +25,7 @@ from contimg_resources.imaging.geometry import fft_friendly
 from contimg_resources.imaging.gridding import ROUGH, Gridder, Values
 from contimg_resources.imaging.model import ImageGrid, Source
 from contimg_resources.imaging.sources import find_sources
-from contimg_resources.imaging.statistics import local_rms
+from contimg_resources.imaging.statistics import LocalNoise
 
 #: Sources of so many times the noise have their drift taken out before the final CLEAN,
 BRIGHT_SIGMA = 15.0
@@ -136,11 +136,11 @@ class _Part:
 def _found(task: ImagingTask, part: _Part, values: Values) -> list[Source]:
     grid = part.grid
     raw = _rough(task, part, tuple(v[rows] for v, rows in zip(values, part.rows, strict=True)))
-    rms = local_rms(raw.residual, raw.beam.area_pixels(grid.cell_arcsec))
+    noise = LocalNoise.of(raw.residual, raw.beam.area_pixels(grid.cell_arcsec))
     beam = task.beam.on_grid(grid)
     seen_beam = np.where(beam >= _LOWEST_BEAM, beam, np.nan)
     least = BRIGHT_SIGMA * part.noise_share
-    return list(find_sources(raw.image, rms, seen_beam, raw.beam, grid, least, shapes=False))
+    return list(find_sources(raw.image, noise, seen_beam, raw.beam, grid, least, shapes=False))
 
 
 def _with(

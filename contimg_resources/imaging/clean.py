@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter
 
 from contimg_resources.compiling import compiled, spread
 from contimg_resources.imaging.geometry import BeamForm
@@ -50,9 +49,26 @@ def highest_sidelobe(psf: Singles, main_lobe_pixels: float) -> float:
     return float(near[np.hypot(row, column) > main_lobe_pixels].max())
 
 
-def grow(seeds: Mask, pixels: int) -> Mask:
-    """Return the seeds with their surroundings."""
-    return np.asarray(maximum_filter(seeds.view(np.uint8), size=2 * pixels + 1)).view(np.bool_)
+@compiled()
+def mark_around(
+    mask: Mask, rows: NDArray[np.int64], columns: NDArray[np.int64], pixels: int
+) -> None:
+    """Mark pixels with their surroundings in a mask, in place.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (size, size)
+        Where they are marked.
+    rows, columns : ndarray of int, shape (n,)
+        The pixels; few.
+    pixels : int
+        How far around, in rows and in columns.
+    """
+    size = len(mask)
+    for k in range(len(rows)):
+        first, last = max(0, columns[k] - pixels), min(size, columns[k] + pixels + 1)
+        for r in range(max(0, rows[k] - pixels), min(size, rows[k] + pixels + 1)):
+            mask[r, first:last] = True
 
 
 def minor_cycle(

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from contimg_resources.casa.progress import report_progress
 from contimg_resources.errors import ImagingFailed
 from contimg_resources.imaging.clean import (
-    grow,
     highest_sidelobe,
+    mark_around,
     minor_cycle,
     restore,
     take_components_out,
@@ -23,9 +23,9 @@ from contimg_resources.imaging.engine import ImagingTask
 from contimg_resources.imaging.geometry import BeamForm, form_of_beam, restoring_beam
 from contimg_resources.imaging.gridding import Gridder
 from contimg_resources.imaging.model import Beam, ImageGrid
-from contimg_resources.imaging.statistics import local_rms, mad_rms
+from contimg_resources.imaging.statistics import LocalNoise, mad_rms
 
-Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 Singles = NDArray[np.float32]
 
 _GAIN = 0.15
@@ -174,9 +174,9 @@ def clean(
                 )
             lowest = min(lowest, highest)
             threshold = max(down_to_jy, task.threshold_sigma * mad_rms(residual[::_STEP, ::_STEP]))
-            noise = local_rms(residual, point.beam.area_pixels(grid.cell_arcsec))
+            noise = LocalNoise.of(residual, point.beam.area_pixels(grid.cell_arcsec))
             least = max(threshold, _MASK_SIDELOBE * point.sidelobe * highest)
-            mask |= grow(_seeds(residual, noise, least), reach)
+            mark_around(mask, *_seeds(residual, noise, least), reach)
             inside = float(np.abs(residual[mask]).max(initial=0.0))
             brightest = max(brightest, inside)
             deep = max(_DEEPER * threshold, _DEPTH * (inside if residual_of is None else brightest))
@@ -201,13 +201,11 @@ def clean(
     return Cleaned(model, residual, done)
 
 
-def _seeds(residual: Singles, noise: Floats, least_jy: float) -> NDArray[np.bool_]:
+def _seeds(residual: Singles, noise: LocalNoise, least_jy: float) -> tuple[Integers, Integers]:
     """Return where a residual stands out of the noise around it, and above a limit."""
-    seeds = np.abs(residual) > least_jy
-    # The few pixels above the limit are looked at one by one.
-    above = np.nonzero(seeds)
-    seeds[above] = np.abs(residual[above]) > _MASK_SIGMA * noise[above]
-    return seeds
+    rows, columns = np.nonzero(np.abs(residual) > max(least_jy, _MASK_SIGMA * noise.least_jy))
+    seeds = np.abs(residual[rows, columns]) > _MASK_SIGMA * noise.at(rows, columns)
+    return rows[seeds], columns[seeds]
 
 
 def _highest(residual: Singles, task: ImagingTask) -> float:

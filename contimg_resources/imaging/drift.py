@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.constants import speed_of_light
 
-from contimg_resources.compiling import compiled, spread
 from contimg_resources.errors import ImagingFailed
 from contimg_resources.imaging.beam import separation_rad
 from contimg_resources.imaging.model import Source
+from contimg_resources.imaging.point_loops import Turns, subtract_points, turn_to_points
 from contimg_resources.imaging.visibilities import Visibilities
 from contimg_resources.imaging.weighting import Weighting
 from contimg_resources.instrument.primary_beam import airy_power
@@ -252,26 +252,27 @@ def with_spectra(
     power = np.einsum("fb,fbs->bs", band.share, table.astype(np.float64) ** 2)
     x_mean = (power * x[:, None]).sum(axis=0) / power.sum(axis=0)
     slope = (table * (x[:, None] - x_mean)).astype(np.float32)
-    sums = np.zeros((_HEAPS, 2, len(measured)), np.float64)
+    brighter, steeper = np.zeros(len(measured)), np.zeros(len(measured))
     for block, known, weight, bins in zip(
         seen.blocks, left, weights, band.bin_of_channel, strict=True
     ):
-        _turn(
+        sums = turn_to_points(
             known,
             block.uvw_m,
-            (block.channels_hz / speed_of_light).astype(np.float32),
+            Turns.of(block.channels_hz).per_m,
             weight,
             block.field_ids,
             bins,
             np.ascontiguousarray(variation.cosines[measured].T),
             np.ascontiguousarray(table),
             slope,
-            sums,
         )
+        brighter += sums[0]
+        steeper += sums[1]
     total = sum(float(weight.sum(dtype=np.float64)) for weight in weights)
-    brighter = sums[:, 0].sum(axis=0) / total / power.sum(axis=0)
+    brighter /= total * power.sum(axis=0)
     square = np.einsum("fb,fbs->s", band.share, slope.astype(np.float64) ** 2)
-    steeper = sums[:, 1].sum(axis=0) / total / square
+    steeper /= total * square
     believed = np.abs(steeper) > _LEAST_SIGMA * noise_jy / np.sqrt(square)
     index, mean_jy = variation.spectral_index.copy(), variation.mean_jy
     index[measured] = np.clip(
@@ -300,125 +301,16 @@ def take_out(
         Apparent fluxes, Jy.
     """
     for block, known, bins in zip(seen.blocks, values, band.bin_of_channel, strict=True):
-        _subtract_points(
+        subtract_points(
             known,
             block.uvw_m,
-            (block.channels_hz / speed_of_light).astype(np.float32),
+            *Turns.of(block.channels_hz),
             block.weight,
             block.field_ids,
             bins,
             np.ascontiguousarray(cosines.T),
             table_jy,
         )
-
-
-#: Sums over points are made in so many heaps at once.
-_HEAPS = 16
-# cos(2 pi x) and sin(2 pi x) / x as polynomials in x^2 for |x| <= 1/2, to single precision.
-_NODES = 0.25 * (1.0 - np.cos(np.pi * (np.arange(64) + 0.5) / 64)) / 2.0
-_C = (
-    np.polynomial.Polynomial.fit(_NODES, np.cos(2 * np.pi * np.sqrt(_NODES)), 7)
-    .convert()
-    .coef.astype(np.float32)
-)
-_S = (
-    np.polynomial.Polynomial.fit(_NODES, 2 * np.pi * np.sinc(2 * np.sqrt(_NODES)), 7)
-    .convert()
-    .coef.astype(np.float32)
-)
-
-
-@compiled()
-def _cosine_and_sine(q: float) -> tuple[float, float]:
-    """Return cos(2 pi x) and sin(2 pi x) / x for q = x^2."""
-    c = _C[7]
-    d = _S[7]
-    c = c * q + _C[6]
-    d = d * q + _S[6]
-    c = c * q + _C[5]
-    d = d * q + _S[5]
-    c = c * q + _C[4]
-    d = d * q + _S[4]
-    c = c * q + _C[3]
-    d = d * q + _S[3]
-    c = c * q + _C[2]
-    d = d * q + _S[2]
-    c = c * q + _C[1]
-    d = d * q + _S[1]
-    c = c * q + _C[0]
-    d = d * q + _S[0]
-    return c, d
-
-
-@compiled()
-def _paths(uvw_m: Floats, cosines: Floats, path_m: Singles) -> None:
-    """Write by how much each source's path differs on a baseline, metres."""
-    for s in range(len(path_m)):
-        path_m[s] = uvw_m[0] * cosines[0, s] + uvw_m[1] * cosines[1, s] + uvw_m[2] * cosines[2, s]
-
-
-@compiled(parallel=True)
-def _subtract_points(
-    values: NDArray[np.complex64],
-    uvw_m: Floats,
-    scale: Singles,
-    weight: Singles,
-    field_ids: NDArray[np.int16],
-    bins: NDArray[np.int16],
-    cosines: Floats,
-    table_jy: Singles,
-) -> None:
-    n_sources = cosines.shape[1]
-    for i in spread(len(values)):
-        path = np.empty(n_sources, np.float32)
-        _paths(uvw_m[i], cosines, path)
-        for k in range(len(scale)):
-            if weight[i, k] == 0:
-                continue
-            flux = table_jy[field_ids[i], bins[k]]
-            real, imaginary = np.float32(0.0), np.float32(0.0)
-            for s in range(n_sources):
-                turns = path[s] * scale[k]
-                x = turns - np.rint(turns)
-                c, d = _cosine_and_sine(x * x)
-                real += flux[s] * c
-                imaginary += flux[s] * (x * d)
-            values[i, k] -= np.complex64(complex(real, imaginary))
-
-
-@compiled(parallel=True)
-def _turn(
-    left: NDArray[np.complex64],
-    uvw_m: Floats,
-    scale: Singles,
-    weight: Singles,
-    field_ids: NDArray[np.int16],
-    bins: NDArray[np.int16],
-    cosines: Floats,
-    flux: Singles,
-    slope: Singles,
-    sums: Floats,
-) -> None:
-    n_heaps, n, n_sources = len(sums), len(left), cosines.shape[1]
-    for heap in spread(n_heaps):
-        brighter, steeper = np.zeros(n_sources, np.float64), np.zeros(n_sources, np.float64)
-        path = np.empty(n_sources, np.float32)
-        for i in range(heap * n // n_heaps, (heap + 1) * n // n_heaps):
-            _paths(uvw_m[i], cosines, path)
-            for k in range(len(scale)):
-                if weight[i, k] == 0:
-                    continue
-                real, imaginary = weight[i, k] * left[i, k].real, weight[i, k] * left[i, k].imag
-                f, g = flux[field_ids[i], bins[k]], slope[field_ids[i], bins[k]]
-                for s in range(n_sources):
-                    turns = path[s] * scale[k]
-                    x = turns - np.rint(turns)
-                    c, d = _cosine_and_sine(x * x)
-                    toward_us = real * c + imaginary * (x * d)
-                    brighter[s] += f[s] * toward_us
-                    steeper[s] += g[s] * toward_us
-        sums[heap, 0] += brighter
-        sums[heap, 1] += steeper
 
 
 def write_steady_copy(ms: Path, copy: Path, variation: Variation) -> None:

@@ -37,7 +37,7 @@ from contimg_resources.imaging.model import (
 from contimg_resources.imaging.png import load_drawing, thumbnail_png, write_png
 from contimg_resources.imaging.reach import half_width_rad
 from contimg_resources.imaging.sources import find_sources
-from contimg_resources.imaging.statistics import inner_half, local_rms, mad_rms
+from contimg_resources.imaging.statistics import LocalNoise, inner_half, mad_rms
 from contimg_resources.imaging.visibilities import Visibilities
 from contimg_resources.imaging.weighting import Weighting, briggs, middle_of_psf
 
@@ -131,10 +131,8 @@ def make_image(request: ImageRequest) -> ImageResult:
     _check_images(raw, request)
     report_progress(f"{raw.n_iterations} iterations done; finding sources", 0.8)
     kept_beam = np.where(beam >= request.beam_cut, beam, np.nan)
-    rms = local_rms(raw.residual, raw.beam.area_pixels(grid.cell_arcsec))
-    sources = find_sources(
-        raw.image.astype(np.float64), rms, kept_beam, raw.beam, grid, request.min_snr
-    )
+    noise = LocalNoise.of(raw.residual, raw.beam.area_pixels(grid.cell_arcsec))
+    sources = find_sources(raw.image, noise, kept_beam, raw.beam, grid, request.min_snr)
     statistics = _statistics(raw, grid, weighting, sources)
     with whole_directory(request.directory) as partial:
         partial.mkdir()

@@ -15,6 +15,7 @@ from contimg_resources.errors import ImagingFailed
 from contimg_resources.imaging.beam import sky_of_sin
 from contimg_resources.imaging.geometry import BeamForm, beam_of_form, form_of_beam
 from contimg_resources.imaging.model import Beam, ImageGrid, Source
+from contimg_resources.imaging.statistics import LocalNoise
 
 Floats = NDArray[np.float64]
 Reals = NDArray[np.floating[Any]]
@@ -33,7 +34,7 @@ _STAMP_LEVEL = 0.4
 
 def find_sources(
     image: Reals,
-    rms: Reals,
+    noise: LocalNoise,
     primary_beam: Reals,
     beam: Beam,
     grid: ImageGrid,
@@ -47,7 +48,7 @@ def find_sources(
     ----------
     image : ndarray, shape (size, size)
         Restored image, not PB-corrected, Jy/beam.
-    rms : ndarray, shape (size, size)
+    noise : LocalNoise
         Local noise, Jy/beam.
     primary_beam : ndarray, shape (size, size)
         Primary beam; NaN beyond its cut, where no sources are listed.
@@ -73,12 +74,12 @@ def find_sources(
     lose 3 % at 3 pixels a beam.
     """
     form = form_of_beam(beam, grid.cell_arcsec)
-    peaks = _peaks(image, rms, primary_beam, beam, grid, min_snr)
+    peaks = _peaks(image, noise, primary_beam, beam, grid, min_snr)
     found = []
     for group in _groups(peaks, _NEAR * beam.major_arcsec / grid.cell_arcsec):
         fitted = _fit_group(image, peaks[group], form)
         for i in range(len(fitted)):
-            source = _source(i, fitted, image, rms, primary_beam, form, grid, shapes=shapes)
+            source = _source(i, fitted, image, noise, primary_beam, form, grid, shapes=shapes)
             if source is not None and source.snr >= min_snr:
                 found.append(source)
     return tuple(sorted(found, key=lambda s: -s.peak_jy))
@@ -86,25 +87,26 @@ def find_sources(
 
 def _peaks(
     image: Reals,
-    rms: Reals,
+    noise: LocalNoise,
     primary_beam: Reals,
     beam: Beam,
     grid: ImageGrid,
     min_snr: float,
 ) -> NDArray[np.int64]:
-    snr = np.where(np.isfinite(primary_beam), image / rms, 0.0)
     radius = max(1, int(0.4 * beam.minor_arcsec / grid.cell_arcsec))
-    high = snr > _PIXEL_LOSS * min_snr
-    rows, columns = np.nonzero(high)
+    least_snr = _PIXEL_LOSS * min_snr
+    rows, columns = np.nonzero(image > least_snr * noise.least_jy)
+    high = np.isfinite(primary_beam[rows, columns])
+    high &= image[rows, columns] > least_snr * noise.at(rows, columns)
     # Few pixels are so high: each is compared with its own surroundings.
     size = len(image)
     peaks = [
         (column, row)
-        for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
+        for row, column in zip(rows[high].tolist(), columns[high].tolist(), strict=True)
         if radius <= row < size - radius
         and radius <= column < size - radius
-        and snr[row, column]
-        >= snr[row - radius : row + radius + 1, column - radius : column + radius + 1].max()
+        and image[row, column]
+        >= image[row - radius : row + radius + 1, column - radius : column + radius + 1].max()
     ]
     return np.array(peaks, dtype=np.int64).reshape(-1, 2)
 
@@ -146,11 +148,24 @@ def _fit_group(image: Reals, peaks: NDArray[np.int64], form: BeamForm) -> Floats
         model = sum(a * form(x - x0, y - y0) for a, x0, y0 in p.reshape(-1, 3))
         return np.asarray((model - values) / scale)
 
+    def slopes(p: Floats) -> Floats:
+        columns = []
+        for a, x0, y0 in p.reshape(-1, 3):
+            dx, dy = x - x0, y - y0
+            shape = form(dx, dy)
+            columns += [
+                shape,
+                a * shape * (2 * form.xx * dx + form.xy * dy),
+                a * shape * (form.xy * dx + 2 * form.yy * dy),
+            ]
+        return np.asarray(np.column_stack(columns) / scale)
+
     reach = max(1.0, _MAX_SHIFT * 2.0 * np.sqrt(np.log(2) / form.widths[-1]))
     room = np.column_stack([start[:, 0], np.full((len(peaks), 2), reach)])
     fit = least_squares(
         misfit,
         start.ravel(),
+        jac=slopes,
         bounds=((start - room).ravel(), (start + room).ravel()),
         x_scale=np.tile([scale, 1.0, 1.0], len(peaks)),
     )
@@ -175,7 +190,7 @@ def _source(
     i: int,
     fitted: Floats,
     image: Reals,
-    rms: Reals,
+    noise: LocalNoise,
     primary_beam: Reals,
     form: BeamForm,
     grid: ImageGrid,
@@ -189,7 +204,7 @@ def _source(
     response = float(primary_beam[row, column])
     if not np.isfinite(response):
         return None
-    noise = float(rms[row, column])
+    noise_jy = float(noise.at(np.array([row]), np.array([column]))[0])
     others = np.delete(fitted, i, axis=0)
     if shapes:
         shape, ratio = _free_shape(image, fitted[i], others, form, grid)
@@ -208,10 +223,10 @@ def _source(
         dec_deg=float(dec),
         peak_jy=float(amplitude),
         flux_jy=float(amplitude) / response,
-        flux_error_jy=noise / response,
+        flux_error_jy=noise_jy / response,
         integrated_jy=float(amplitude) * ratio / response,
-        snr=float(amplitude) / noise,
-        local_rms_jy=noise,
+        snr=float(amplitude) / noise_jy,
+        local_rms_jy=noise_jy,
         primary_beam=response,
         major_arcsec=shape.major_arcsec,
         minor_arcsec=shape.minor_arcsec,
@@ -228,13 +243,25 @@ def _free_shape(
     amplitude, x0, y0 = fitted
 
     def misfit(p: Floats) -> Floats:
-        model = p[0] * np.exp(
-            -(p[3] * (x - p[1]) ** 2 + p[4] * (x - p[1]) * (y - p[2]) + p[5] * (y - p[2]) ** 2)
+        return np.asarray(p[0] * BeamForm(*p[3:])(x - p[1], y - p[2]) - values / amplitude)
+
+    def slopes(p: Floats) -> Floats:
+        dx, dy = x - p[1], y - p[2]
+        shape = BeamForm(*p[3:])(dx, dy)
+        model = p[0] * shape
+        return np.column_stack(
+            [
+                shape,
+                model * (2 * p[3] * dx + p[4] * dy),
+                model * (p[4] * dx + 2 * p[5] * dy),
+                -model * dx**2,
+                -model * dx * dy,
+                -model * dy**2,
+            ]
         )
-        return np.asarray(model - values / amplitude)
 
     start = np.array([1.0, x0, y0, form.xx, form.xy, form.yy])
-    p = least_squares(misfit, start, x_scale=[1, 1, 1, *[form.xx + form.yy] * 3]).x
+    p = least_squares(misfit, start, slopes, x_scale=[1, 1, 1, *[form.xx + form.yy] * 3]).x
     try:
         shape = beam_of_form(p[3], p[4], p[5], cell_arcsec=grid.cell_arcsec)
     except ImagingFailed:

@@ -3,6 +3,7 @@
 Belongs here: robust numbers over pixels. Doesn't: finding sources.
 """
 
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +14,7 @@ from contimg_resources.errors import ImagingFailed
 
 Floats = NDArray[np.float64]
 Reals = NDArray[np.floating[Any]]
+Integers = NDArray[np.integer[Any]]
 
 _BLOCKS = 12
 #: Standard deviation of a normal distribution over its median absolute deviation.
@@ -42,34 +44,58 @@ def mad_rms(values: Reals) -> float:
     return float(_NORMAL * np.median(np.abs(finite - np.median(finite))))
 
 
-def local_rms(residual: Reals, beam_area_pixels: float) -> Floats:
-    """Return the noise around each pixel, of the image's shape.
+@dataclass(frozen=True)
+class LocalNoise:
+    """The noise around each pixel of an image.
 
     Parameters
     ----------
-    residual : ndarray, shape (size, size)
-        Image without its sources.
-    beam_area_pixels : float
-        Solid angle of the beam, pixels; a block holds at least a hundred beams.
-
-    Notes
-    -----
-    `mad_rms` of blocks, interpolated linearly between their centres and never below half of the
-    whole image's.
+    in_blocks_jy : ndarray, shape (n_blocks, n_blocks)
+        Noise in blocks of pixels.
+    between : ndarray, shape (size, n_blocks)
+        Shares of the blocks in a row, or a column, of pixels.
+    least_jy : float
+        It is nowhere less.
     """
-    size = residual.shape[0]
-    blocks = int(np.clip(size / np.sqrt(_BLOCK_BEAMS * beam_area_pixels), 1, _BLOCKS))
-    edges = np.linspace(0, size, blocks + 1).astype(int)
-    step = max(1, round(_STEP_BEAMS * np.sqrt(beam_area_pixels)))
-    coarse = np.array(
-        [
-            [mad_rms(residual[a:b:step, c:d:step]) for c, d in pairwise(edges)]
-            for a, b in pairwise(edges)
-        ]
-    )
-    between = _linear(0.5 * (edges[1:] + edges[:-1]) - 0.5, size)
-    smooth = between @ coarse @ between.T
-    return np.asarray(np.maximum(smooth, 0.5 * mad_rms(residual[::step, ::step])))
+
+    in_blocks_jy: Floats
+    between: Floats
+    least_jy: float
+
+    @classmethod
+    def of(cls, residual: Reals, beam_area_pixels: float) -> "LocalNoise":
+        """Measure it.
+
+        Parameters
+        ----------
+        residual : ndarray, shape (size, size)
+            Image without its sources.
+        beam_area_pixels : float
+            Solid angle of the beam, pixels; a block holds at least a hundred beams.
+
+        Notes
+        -----
+        `mad_rms` of blocks, interpolated linearly between their centres and never below half of
+        the whole image's.
+        """
+        size = residual.shape[0]
+        blocks = int(np.clip(size / np.sqrt(_BLOCK_BEAMS * beam_area_pixels), 1, _BLOCKS))
+        edges = np.linspace(0, size, blocks + 1).astype(int)
+        step = max(1, round(_STEP_BEAMS * np.sqrt(beam_area_pixels)))
+        in_blocks = np.array(
+            [
+                [mad_rms(residual[a:b:step, c:d:step]) for c, d in pairwise(edges)]
+                for a, b in pairwise(edges)
+            ]
+        )
+        between = _linear(0.5 * (edges[1:] + edges[:-1]) - 0.5, size)
+        whole = mad_rms(residual[::step, ::step])
+        return cls(in_blocks, between, max(0.5 * whole, float(in_blocks.min())))
+
+    def at(self, rows: Integers, columns: Integers) -> Floats:
+        """Return the noise at some pixels; few are asked for where there are millions."""
+        there = np.einsum("ij,ij->i", self.between[rows] @ self.in_blocks_jy, self.between[columns])
+        return np.asarray(np.maximum(there, self.least_jy))
 
 
 def _linear(centers: Floats, size: int) -> Floats:

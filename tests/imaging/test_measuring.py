@@ -28,7 +28,7 @@ from contimg_resources.imaging.geometry import (
 from contimg_resources.imaging.model import Beam, ImageGrid
 from contimg_resources.imaging.png import THUMBNAIL_BYTES, thumbnail_png
 from contimg_resources.imaging.sources import find_sources
-from contimg_resources.imaging.statistics import inner_half, local_rms, mad_rms
+from contimg_resources.imaging.statistics import LocalNoise, inner_half, mad_rms
 from contimg_resources.imaging.visibilities import Block, Visibilities
 from contimg_resources.imaging.weighting import briggs, middle_of_psf
 from contimg_resources.instrument.primary_beam import airy_power
@@ -49,9 +49,12 @@ def add_point(image: np.ndarray, ra_deg: float, dec_deg: float, peak_jy: float) 
     image += peak_jy * form_of_beam(BEAM, GRID.cell_arcsec)(x - x0, y - y0)
 
 
+def even(rms: float) -> LocalNoise:
+    return LocalNoise(np.array([[rms]]), np.ones((GRID.size, 1)), rms)
+
+
 def found(image: np.ndarray, rms: float = 1e-3, min_snr: float = 6.0) -> tuple:
-    ones = np.ones_like(image)
-    return find_sources(image, rms * ones, 0.5 * ones, BEAM, GRID, min_snr)
+    return find_sources(image, even(rms), np.full_like(image, 0.5), BEAM, GRID, min_snr)
 
 
 @given(st.floats(-0.5, 0.5), st.floats(-0.5, 0.5))
@@ -99,7 +102,7 @@ def test_nothing_is_found_beyond_the_cut_or_below_the_limit() -> None:
     assert found(image) == ()
     add_point(image, 120.0, 40.0, 1.0)
     beyond = np.full_like(image, np.nan)
-    assert find_sources(image, 1e-3 + blank(), beyond, BEAM, GRID, 6.0) == ()
+    assert find_sources(image, even(1e-3), beyond, BEAM, GRID, 6.0) == ()
 
 
 def test_the_flux_error_is_the_scatter_of_the_flux() -> None:
@@ -250,9 +253,10 @@ def test_noise_measures_ignore_sources_and_nan() -> None:
     image[210, 200] = np.nan
     assert mad_rms(inner_half(image)) == pytest.approx(1.0, rel=0.02)
     image[:, 300:] *= 3
-    rms = local_rms(image, 20.0)
-    assert rms[200, 50] == pytest.approx(1.0, rel=0.1)
-    assert rms[200, 380] == pytest.approx(3.0, rel=0.1)
+    noise = LocalNoise.of(image, 20.0)
+    left, right = noise.at(np.array([200, 200]), np.array([50, 380]))
+    assert left == pytest.approx(1.0, rel=0.1)
+    assert right == pytest.approx(3.0, rel=0.1)
     with pytest.raises(ImagingFailed, match="no finite pixel"):
         mad_rms(np.full((3, 3), np.nan))
 
