@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 
 from contimg_assets.calibration import calibrated_ms, caltable_set
+from contimg_assets.housekeeping import daily_housekeeping, housekeeping_job
 from contimg_assets.imaging import image_5min
 from contimg_assets.jobs import executor, image_job, log_job, nightly_log, solve_job
 from contimg_assets.observations import incoming_ms, observation_log
@@ -19,6 +20,7 @@ from contimg_assets.sensors import (
     run_cancellations,
     run_failures,
 )
+from contimg_assets.staleness import build_staleness_sensor, caltables_current
 from contimg_resources.settings import Settings, load_settings
 from contimg_resources.steps.resource import WorkshopResource
 
@@ -38,11 +40,13 @@ def build_defs(
     pace = (settings or load_settings()).sensors
     return dg.Definitions(
         assets=[incoming_ms, caltable_set, calibrated_ms, image_5min, observation_log],
-        jobs=[solve_job, image_job, log_job],
-        schedules=[nightly_log],
+        asset_checks=[caltables_current],
+        jobs=[solve_job, image_job, log_job, housekeeping_job],
+        schedules=[nightly_log, daily_housekeeping],
         sensors=[
             build_observation_sensor(pace),
             build_waiting_sensor(pace),
+            build_staleness_sensor(pace),
             run_failures,
             run_cancellations,
         ],

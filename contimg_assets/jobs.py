@@ -5,6 +5,7 @@ import dagster as dg
 from contimg_assets.calibration import calibrated_ms, caltable_set
 from contimg_assets.imaging import image_5min
 from contimg_assets.observations import observation_log
+from contimg_assets.staleness import caltables_current
 
 #: Larger goes first: a calibrator's set lets others start, and live data goes before old data.
 SOLVE_PRIORITY = "20"
@@ -19,7 +20,8 @@ executor = dg.in_process_executor
 
 solve_job = dg.define_asset_job(
     "solve_calibration",
-    selection=dg.AssetSelection.assets(caltable_set),
+    # The sensor tells what becomes stale.
+    selection=dg.AssetSelection.assets(caltable_set) - dg.AssetSelection.checks(caltables_current),
     executor_def=executor,
     description="Solve and register the caltable set of one calibrator observation.",
 )

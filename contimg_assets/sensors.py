@@ -9,6 +9,7 @@ that was lost with a tick comes again at the next, and one that was submitted do
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import dagster as dg
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
@@ -16,6 +17,7 @@ from dagster._core.storage.tags import PARTITION_NAME_TAG, PRIORITY_TAG, RUN_KEY
 
 from contimg_assets.descriptions import describe_arrival
 from contimg_assets.failures import failed_steps, interrupted_step
+from contimg_assets.housekeeping import housekeeping_job
 from contimg_assets.jobs import (
     DAY_TAG,
     LIVE_PRIORITY,
@@ -28,6 +30,7 @@ from contimg_assets.partitions import add_requests, calibration_mjd, observation
 from contimg_resources.errors import ContimgError
 from contimg_resources.settings import SensorSettings
 from contimg_resources.steps.resource import WorkshopParam
+from contimg_resources.steps.room import shortage
 from contimg_resources.steps.starting import (
     Open,
     open_observations,
@@ -48,7 +51,7 @@ def build_observation_sensor(pace: SensorSettings) -> dg.SensorDefinition:
 
     @dg.sensor(
         name="observation_sensor",
-        jobs=[solve_job, image_job],
+        jobs=[solve_job, image_job, housekeeping_job],
         minimum_interval_seconds=pace.interval_s,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Registers complete MeasurementSets. Solves calibrators first; images what "
@@ -61,13 +64,22 @@ def build_observation_sensor(pace: SensorSettings) -> dg.SensorDefinition:
         for aside in seen.set_aside:
             context.log.error(aside.reason)
         undone = open_observations(workshop)
+        paused = shortage(workshop.settings)
         requests = (
-            *_solve_requests(context.instance, undone),
-            *_image_requests(context.instance, [o for o in undone if not o.waits]),
-        )[: pace.max_runs_per_tick]
+            _make_room(context.instance)
+            if paused
+            else (
+                *_solve_requests(context.instance, undone),
+                *_image_requests(context.instance, [o for o in undone if not o.waits]),
+            )[: pace.max_runs_per_tick]
+        )
         context.update_cursor(seen.memory.to_text())
         without = sum(o.caltables is None for o in undone)
-        skip = dg.SkipReason(f"{seen.words}; {without} wait for calibration")
+        words = f"{seen.words}; {without} wait for calibration"
+        if paused:
+            context.log.error(f"paused: {paused}")
+            words = f"paused: {paused}; {words}"
+        skip = dg.SkipReason(words)
         if not requests and not seen.arrivals:
             return skip
         arrived = [a.observation.key for a in seen.arrivals]
@@ -99,6 +111,8 @@ def build_waiting_sensor(pace: SensorSettings) -> dg.SensorDefinition:
     def waiting_sensor(
         context: dg.SensorEvaluationContext, workshop: WorkshopParam
     ) -> dg.SensorResult | dg.SkipReason:
+        if paused := shortage(workshop.settings):
+            return dg.SkipReason(f"paused: {paused}")
         waiting = [o for o in open_observations(workshop) if o.waits]
         requests = _image_requests(context.instance, waiting)[: pace.max_runs_per_tick]
         if not requests:
@@ -202,6 +216,18 @@ def _image_requests(
         _request(image_job.name, run_key, observation, LIVE_PRIORITY)
         for run_key, observation in wanted.items()
         if run_key not in known and observation.key not in running
+    )
+
+
+def _make_room(instance: dg.DagsterInstance) -> tuple[dg.RunRequest, ...]:
+    """Ask for housekeeping, at most once an hour."""
+    run_key = f"room:{datetime.now(tz=UTC):%Y-%m-%dT%H}"
+    if run_key in _finished(instance, [run_key]):
+        return ()
+    return (
+        dg.RunRequest(
+            run_key=run_key, job_name=housekeeping_job.name, tags={PRIORITY_TAG: SOLVE_PRIORITY}
+        ),
     )
 
 

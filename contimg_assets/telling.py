@@ -25,7 +25,7 @@ MAX_PICTURE_BYTES = 15_000
 _PROGRESS_STEP = 0.25
 
 
-def log_progress(context: dg.AssetExecutionContext) -> Progress:
+def log_progress(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> Progress:
     """Return a progress callback that logs to the run, sparingly: each line is a database row."""
     last_message, last_fraction = "", -1.0
 

@@ -138,5 +138,9 @@ class ImagingFailed(ContimgError):
     """An image that can't be made or isn't sane."""
 
 
+class DiskShort(ContimgError):
+    """Too little room is free on the disk to begin a step; nothing was written."""
+
+
 class PlatformError(ContimgError):
     """Dagster's daemon or webserver can't be started, died, or refused a request."""

@@ -118,13 +118,23 @@ class StateLayout:
         """Directory of one version of a caltable set."""
         return self.caltables / f"{check_name(set_name, 'caltable set name')}.v{version}"
 
+    @property
+    def calibrated(self) -> Path:
+        """Calibrated MS, a directory a day."""
+        return self.root / "calibrated"
+
+    @property
+    def images(self) -> Path:
+        """Images, a directory a day."""
+        return self.root / "images"
+
     def calibrated_ms(self, key: str) -> Path:
         """Calibrated MS of an observation."""
-        return self._day(self.root / "calibrated", key) / f"{key}_cal.ms"
+        return self._day(self.calibrated, key) / f"{key}_cal.ms"
 
     def image_dir(self, key: str) -> Path:
         """Directory of an observation's 5-minute image and its companions."""
-        return self._day(self.root / "images", key) / key
+        return self._day(self.images, key) / key
 
     @staticmethod
     def _day(parent: Path, key: str) -> Path:

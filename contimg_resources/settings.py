@@ -171,6 +171,53 @@ class SensorSettings(_Section):
     max_runs_per_tick: int = Field(24, ge=1, le=100, description="Runs started per look at most.")
 
 
+class RetentionSettings(_Section):
+    """What is removed, and when; images and caltables stay unless said otherwise."""
+
+    partition_days: float = Field(
+        90.0,
+        gt=0,
+        description="Observations older than this leave Dagster's list of partitions, not the "
+        "stores; `contimg reprocess` brings them back.",
+    )
+    run_days: float = Field(
+        90.0,
+        gt=0,
+        description="Dagster's runs with their logs, and CASA's logs, are kept this long; the run "
+        "that last materialized a partition is kept for ever.",
+    )
+    calibrated_ms_days: float | None = Field(
+        7.0,
+        gt=0,
+        description="A calibrated MS is removed after this long when it was imaged and can be made "
+        "again, since its MS is still there; None: only for want of room.",
+    )
+    companion_days: float | None = Field(
+        30.0,
+        gt=0,
+        description="Residual, PSF and primary beam of an image are removed after this long; None: "
+        "only for want of room.",
+    )
+    image_days: float | None = Field(
+        None, gt=0, description="Images are removed after this long; None: never."
+    )
+    scratch_h: float = Field(
+        24.0, gt=0, description="What killed steps left behind is removed after this long."
+    )
+    free_gb: float = Field(
+        20.0,
+        ge=0,
+        description="While less is free on the state's disk, calibrated MS and companions of "
+        "images are removed before their time, the oldest first.",
+    )
+    pause_below_gb: float = Field(
+        6.0, ge=0, description="While less is free, no run is started and steps wait."
+    )
+    wait_for_room_s: float = Field(
+        3600.0, ge=0, description="A step that waits for room fails after this long."
+    )
+
+
 class Settings(BaseSettings):
     """Everything that an operator may set."""
 
@@ -196,6 +243,7 @@ class Settings(BaseSettings):
     calibration: CalibrationSettings = CalibrationSettings()
     imaging: ImagingSettings = ImagingSettings()
     sensors: SensorSettings = SensorSettings()
+    retention: RetentionSettings = RetentionSettings()
 
     @classmethod
     def settings_customise_sources(

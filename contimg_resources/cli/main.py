@@ -21,6 +21,7 @@ from contimg_resources.cli import (
     bench,
     calibrate,
     demo,
+    housekeeping,
     images,
     observation,
     registry,
@@ -55,6 +56,8 @@ app.command("status")(status.status)
 app.command("reprocess")(reprocess.reprocess)
 app.command("why")(why.why)
 app.command("verify")(verify.verify)
+app.command("housekeeping")(housekeeping.housekeeping)
+app.add_typer(housekeeping.partitions, name="partitions")
 app.command("up")(up.up)
 app.command("demo")(demo.demo)
 app.command("bench")(bench.bench)

@@ -158,6 +158,8 @@ class Platform:
         Directory of ``dagster.yaml`` and ``workspace.yaml``; the checkout by default.
     read_only : bool
         Serve without mutations; `start_sensors` is refused then.
+    onlookers_port : int, optional
+        Port of a second webserver, which refuses mutations; None: there is none.
 
     Attributes
     ----------
@@ -175,11 +177,13 @@ class Platform:
         environment: Mapping[str, str] | None = None,
         home: Path | None = None,
         read_only: bool = False,
+        onlookers_port: int | None = None,
     ) -> None:
         self.state = state.absolute()
         self.port = free_port() if port is None else port
         self.home = checkout_root() if home is None else home
         self.read_only = read_only
+        self.onlookers_port = onlookers_port
         self.address = f"http://127.0.0.1:{self.port}"
         self.graphql = GraphQL(self.address)
         self._environment = dict(environment or {})
@@ -218,14 +222,19 @@ class Platform:
         self.logs.mkdir(parents=True, exist_ok=True)
         self._take_lock()
         try:
-            self._refuse_taken_port()
             common = ("-w", str(self.home / "workspace.yaml"))
-            serve = ["-h", "127.0.0.1", "-p", str(self.port), *common]
-            if self.read_only:
-                serve.append("--read-only")
+            servers = {"dagster-webserver": (self.port, self.read_only)}
+            if self.onlookers_port is not None:
+                servers["dagster-onlookers"] = (self.onlookers_port, True)
+            for port, _ in servers.values():
+                _refuse_taken_port(port)
             self._prepare_storage()
             self._spawn("dagster-daemon", "dagster._daemon", ("run", *common))
-            self._spawn("dagster-webserver", "dagster_webserver", serve)
+            for name, (port, read_only) in servers.items():
+                serve = ["-h", "127.0.0.1", "-p", str(port), *common]
+                self._spawn(
+                    name, "dagster_webserver", [*serve, "--read-only"] if read_only else serve
+                )
             note = {"address": self.address, "pid": os.getpid()}
             if ms_dir := self._child_environment().get("CONTIMG_MS_DIR"):
                 note["ms_dir"] = ms_dir
@@ -354,17 +363,6 @@ class Platform:
             ) from None
         self._lock = lock
 
-    def _refuse_taken_port(self) -> None:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", self.port))
-            except OSError as error:
-                raise PlatformError(
-                    f"port {self.port} of 127.0.0.1 can't be used ({error.strerror}); "
-                    "choose another with --port"
-                ) from error
-
     def _prepare_storage(self) -> None:
         """Make Dagster's storage; in one that is there, end what a killed platform left."""
         # Two processes that make Dagster's SQLite files at the same time leave them broken
@@ -390,6 +388,17 @@ class Platform:
         self._children.append(
             SupervisedGroup(name, command, self.home, environment, self.logs / f"{name}.log")
         )
+
+
+def _refuse_taken_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise PlatformError(
+                f"port {port} of 127.0.0.1 can't be used ({error.strerror}); choose another"
+            ) from error
 
 
 def running_address(state: Path) -> str | None:

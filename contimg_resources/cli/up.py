@@ -27,6 +27,15 @@ def up(
     port: Annotated[
         int, typer.Option(min=1, max=65535, help="Port of the web interface on 127.0.0.1.")
     ] = 3000,
+    onlookers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=65535,
+            metavar="PORT",
+            help="Serve on this port of 127.0.0.1 too, where nothing can be started.",
+        ),
+    ] = None,
     read_only: Annotated[
         bool, typer.Option("--read-only", help="Serve to onlookers: nothing can be started.")
     ] = False,
@@ -45,7 +54,11 @@ def up(
     settings = given_settings(state=state, ms_dir=ms_dir)
     settings.incoming_dir.mkdir(parents=True, exist_ok=True)
     platform = Platform(
-        settings.state, port=port, environment=environment_of(settings), read_only=read_only
+        settings.state,
+        port=port,
+        environment=environment_of(settings),
+        read_only=read_only,
+        onlookers_port=onlookers,
     )
     with suppress(KeyboardInterrupt), platform, progress("up") as say:
         say("starting Dagster", None)
@@ -54,6 +67,8 @@ def up(
             say("turning the sensors on", None)
             platform.start_sensors()
         remark(f"contimg is up: {platform.address}")
+        if onlookers is not None:
+            remark(f"for onlookers: http://127.0.0.1:{onlookers}")
         remark(f"MS directory {settings.incoming_dir}; state {settings.state}; Ctrl-C stops it")
         say("serving", None)
         while True:

@@ -220,6 +220,28 @@ class AppliedSet:
 
 
 @dataclass(frozen=True)
+class Made:
+    """An artefact with what decides whether it may be removed.
+
+    Parameters
+    ----------
+    key : str
+        Partition key of its observation.
+    artefact : Artefact
+        The artefact.
+    state : ObservationState
+        How far its observation has come.
+    ms : Path
+        The MeasurementSet that it was made from.
+    """
+
+    key: str
+    artefact: Artefact
+    state: ObservationState
+    ms: Path
+
+
+@dataclass(frozen=True)
 class ImageRecord:
     """Numbers of one image; None where one wasn't measured.
 

@@ -6,7 +6,6 @@ Doesn't: making anything, deleting files, and which caltable set applies (the re
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 from pydantic import ValidationError
@@ -21,7 +20,9 @@ from contimg_resources.products.model import (
     Arrival,
     ArrivalOutcome,
     Artefact,
+    ArtefactKind,
     ImageRecord,
+    Made,
     ObservationEvent,
     ObservationRecord,
     ObservationState,
@@ -327,6 +328,69 @@ class ProductsStore:
             self._found(connection, key)
             return [as_artefact(row) for row in connection.execute(query)]
 
+    def made_before(self, created_mjd: float, kinds: Sequence[ArtefactKind]) -> list[Made]:
+        """Return the artefacts of some kinds that were made before a time, the oldest first.
+
+        Parameters
+        ----------
+        created_mjd : float
+            Made before then, MJD in days.
+        kinds : sequence of ArtefactKind
+            Their kinds.
+        """
+        query = (
+            sa.select(artefacts, observations.c.state, observations.c.path.label("ms"))
+            .join(observations)
+            .where(artefacts.c.created_mjd < created_mjd, artefacts.c.kind.in_(list(kinds)))
+            .order_by(artefacts.c.created_mjd, artefacts.c.key)
+        )
+        with self._database.read() as connection:
+            return [
+                Made(row.key, as_artefact(row), ObservationState(row.state), Path(row.ms))
+                for row in connection.execute(query)
+            ]
+
+    def known_paths(self, kind: ArtefactKind) -> frozenset[Path]:
+        """Return the paths of all artefacts of a kind."""
+        query = sa.select(artefacts.c.path).where(artefacts.c.kind == kind)
+        with self._database.read() as connection:
+            return frozenset(Path(path) for path in connection.scalars(query))
+
+    def forget_artefact(self, key: str, made: Artefact, *, step: str, reason: str) -> bool:
+        """Forget an artefact whose files are about to be removed; its history says why.
+
+        Parameters
+        ----------
+        key : str
+            Partition key of its observation.
+        made : Artefact
+            The artefact, as it was when its removal was decided.
+        step : str
+            Who removes it.
+        reason : str
+            Why.
+
+        Returns
+        -------
+        bool
+            False when it was made again since, or is gone: then nothing changes.
+        """
+        columns = artefacts.c
+        same = (
+            columns.key == key,
+            columns.kind == made.kind,
+            columns.version == made.version,
+            columns.path == str(made.path),
+            columns.created_mjd == made.created_mjd,
+        )
+        with self._database.write() as connection:
+            record = self._found(connection, key)
+            if connection.execute(sa.delete(artefacts).where(*same)).rowcount == 0:
+                return False
+            message = f"{made.kind} removed: {reason}"
+            _add_event(connection, key, record.state, step, message, "")
+            return True
+
     def find_artefact(self, path: Path) -> tuple[str, Artefact] | None:
         """Return whose artefact a path is (partition key) and what is known of it."""
         query = sa.select(artefacts).where(artefacts.c.path == str(path.absolute()))
@@ -348,13 +412,21 @@ class ProductsStore:
             Only observations whose mid-MJD is in [start, end), days.
         """
         mine, theirs = artefacts.c, observations.c
-        carried = (mine.key, theirs.mid_mjd, theirs.declination_deg)
-        sets = (mine.set_name, mine.set_version, mine.borrowed)
+        carried = (
+            mine.key,
+            theirs.mid_mjd,
+            theirs.declination_deg,
+            mine.set_name,
+            mine.set_version,
+            mine.borrowed,
+        )
         query = (
-            sa.select(*carried, *sets, mine.kind)
+            # Grouped by the database: there are many kinds of products.
+            sa.select(*carried, sa.func.aggregate_strings(mine.kind, ",").label("kinds"))
             .join(observations)
             .where(mine.set_name != "", theirs.superseded_by == "")
-            .order_by(theirs.mid_mjd, *sets, mine.kind)
+            .group_by(*carried)
+            .order_by(theirs.mid_mjd, mine.set_name, mine.set_version, mine.borrowed)
         )
         if start_mjd is not None:
             query = query.where(theirs.mid_mjd >= start_mjd)
@@ -362,13 +434,17 @@ class ProductsStore:
             query = query.where(theirs.mid_mjd < end_mjd)
         with self._database.read() as connection:
             rows = connection.execute(query).all()
-        kinds: dict[tuple[Any, ...], list[str]] = {}
-        for *values, kind in rows:
-            kinds.setdefault(tuple(values), []).append(kind)
-        names = [column.name for column in (*carried, *sets)]
         return [
-            AppliedSet(**dict(zip(names, values, strict=True)), products=tuple(found))
-            for values, found in kinds.items()
+            AppliedSet(
+                key=row.key,
+                mid_mjd=row.mid_mjd,
+                declination_deg=row.declination_deg,
+                set_name=row.set_name,
+                set_version=row.set_version,
+                borrowed=row.borrowed,
+                products=tuple(sorted(row.kinds.split(","))),
+            )
+            for row in rows
         ]
 
     def image(self, key: str, version: int = 1) -> ImageRecord | None:
@@ -399,6 +475,11 @@ class ProductsStore:
         with self._database.read() as connection:
             self._found(connection, key)
             return _events(connection, key)
+
+    def last_event_id(self) -> int:
+        """Return the id of the latest event, 0 when there is none; it grows with every change."""
+        with self._database.read() as connection:
+            return int(connection.scalar(sa.select(sa.func.max(observation_events.c.id))) or 0)
 
     def explain(self, key: str) -> str:
         """Say in words what happened to an observation, and why."""

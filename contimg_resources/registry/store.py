@@ -5,7 +5,7 @@ Doesn't: solving, applying, and deciding whether a solve is good (`checks` decid
 set may be registered at all).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from difflib import get_close_matches
@@ -33,6 +33,7 @@ from contimg_resources.registry.checks import (
     problems_of_tables,
 )
 from contimg_resources.registry.integrity import TableChecker, take_checksums, take_signatures
+from contimg_resources.registry.lookup import Wanted
 from contimg_resources.registry.model import (
     ActiveCaltables,
     CaltableSet,
@@ -44,6 +45,7 @@ from contimg_resources.registry.model import (
 from contimg_resources.registry.prefix import set_under_prefix, tables_under_prefix
 from contimg_resources.registry.recording import insert_set, next_version, retire_active
 from contimg_resources.registry.rows import load_events, load_layouts, load_sets
+from contimg_resources.registry.snapshot import ActiveSet, ActiveSets
 from contimg_resources.registry.tables import caltable_sets, caltables, layouts, set_events
 
 #: Reads what is inside each caltable, in the order of the paths.
@@ -362,6 +364,40 @@ class CalibrationRegistry:
         return ActiveCaltables(
             mjd=mjd, set=chosen, age_h=24.0 * (mjd - chosen.mid_mjd), borrowed=borrowed
         )
+
+    def active_for_all(
+        self,
+        wanted: Iterable[Wanted],
+        *,
+        borrow: bool = False,
+    ) -> Iterator[tuple[ActiveSet, bool] | None]:
+        """Answer `active` for many observations, from one state of the registry.
+
+        Parameters
+        ----------
+        wanted : iterable of Wanted
+            What the sets must fit.
+        borrow : bool
+            As in `active`.
+
+        Yields
+        ------
+        (ActiveSet, bool) or None
+            The set, and whether it is borrowed; None where there is none.
+        """
+        with self._database.read() as connection:
+            sets = ActiveSets(connection)
+            fitting: dict[ArrayLayout, list[int]] = {}
+            for one in wanted:
+                if one.layout is not None and one.layout not in fitting:
+                    fitting[one.layout] = self._fitting_layouts(connection, one.layout)
+                layout_ids = None if one.layout is None else fitting[one.layout]
+                found = sets.nearest(one, layout_ids, window=True)
+                if found is not None:
+                    yield found, False
+                    continue
+                found = sets.nearest(one, layout_ids, window=False) if borrow else None
+                yield None if found is None else (found, True)
 
     def get(self, name: str, version: int | None = None) -> CaltableSet:
         """Return a version of a set; None: the active one, else the newest.

@@ -12,6 +12,7 @@ from contimg_resources.observations.model import Observation
 from contimg_resources.products.model import Artefact, ArtefactKind, ObservationState
 from contimg_resources.registry.model import ActiveCaltables
 from contimg_resources.steps.origin import software
+from contimg_resources.steps.room import wait_for_room
 from contimg_resources.steps.workshop import Workshop
 
 STEP = "calibrated_ms"
@@ -79,6 +80,8 @@ def calibrate_observation(
 
     Raises
     ------
+    DiskShort
+        If there is no room on the disk to begin.
     NoValidCaltables
         If no set is valid; the observation waits for one.
     CaltableAltered
@@ -88,6 +91,7 @@ def calibrate_observation(
     CasaError
         If applying failed.
     """
+    wait_for_room(workshop.settings, progress)
     workshop.casa.open(load_engines)
     observation = workshop.unchanged(key)
     try:

@@ -21,6 +21,7 @@ from contimg_resources.observations.model import Observation
 from contimg_resources.products.model import Artefact, ArtefactKind, ImageRecord, ObservationState
 from contimg_resources.settings import ImagingSettings
 from contimg_resources.steps.origin import software
+from contimg_resources.steps.room import wait_for_room
 from contimg_resources.steps.workshop import Workshop
 
 STEP = "image_5min"
@@ -85,11 +86,14 @@ def image_observation(
 
     Raises
     ------
+    DiskShort
+        If there is no room on the disk to begin.
     ImagingFailed
         If there is no calibrated MS, or no image can be made of it.
     ConfigurationError
         If the reference catalogue is malformed.
     """
+    wait_for_room(workshop.settings, progress)
     workshop.casa.open(load_engines)
     observation = workshop.products.observation(key)
     calibrated = _calibrated_ms(workshop, key)

@@ -22,6 +22,7 @@ from contimg_resources.observations.calibrators import Calibrator
 from contimg_resources.observations.model import Observation
 from contimg_resources.products.model import ObservationState
 from contimg_resources.registry.model import CaltableSet, NewCaltable, NewCaltableSet
+from contimg_resources.steps.room import wait_for_room
 from contimg_resources.steps.workshop import Workshop
 
 STEP = "caltable_set"
@@ -133,6 +134,8 @@ def solve_observation(
 
     Raises
     ------
+    DiskShort
+        If there is no room on the disk to begin.
     CalibrationFailed
         If the solve isn't good; the set stands in the registry as failed, with the reasons.
     CalibratorNotFound
@@ -140,6 +143,7 @@ def solve_observation(
     UnreadableObservation
         If the MS is gone or changed.
     """
+    wait_for_room(workshop.settings, progress)
     observation = workshop.unchanged(key)
     calibrator = calibrator_of(workshop, observation, calibrator_name)
     # A user's list may call a calibrator "NVSS J1234+56", which is no name of a directory.

@@ -7,14 +7,17 @@ A set that was added, replaced or retired changes the answer for some observatio
 others: those, and only those, are found.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 
-from contimg_resources.errors import NoValidCaltables
+from contimg_resources.calibration.tables import ArrayLayout
 from contimg_resources.products.model import AppliedSet
-from contimg_resources.registry.model import ActiveCaltables
-from contimg_resources.steps.looking_up import look_up
+from contimg_resources.registry.lookup import Wanted
+from contimg_resources.registry.snapshot import ActiveSet
 from contimg_resources.steps.workshop import Workshop
+
+#: What the registry answers now: the set and whether it is borrowed; None: no set is valid.
+Answer = tuple[ActiveSet, bool] | None
 
 
 @dataclass(frozen=True)
@@ -54,55 +57,74 @@ def stale_observations(
     start_mjd, end_mjd : float, optional
         Only those whose mid-MJD is in [start, end), days.
     """
-    found = []
-    for applied in workshop.products.applied_sets(start_mjd=start_mjd, end_mjd=end_mjd):
-        now = _answer(workshop, applied)
-        if now is not None and _is_the_same(applied, now):
-            continue
-        found.append(
-            Stale(
-                key=applied.key,
-                products=applied.products,
-                applied=_in_words(applied.set_name, applied.set_version, applied.borrowed),
-                now=None if now is None else _in_words(now.set.name, now.set.version, now.borrowed),
-                why=_why(workshop, applied, now),
-            )
+    asked = workshop.products.applied_sets(start_mjd=start_mjd, end_mjd=end_mjd)
+    # The set that was applied fits the observation's layout. When it is the nearest of all
+    # layouts, it is the nearest of that one, and the layout needn't be read.
+    suspects = [
+        applied
+        for applied, now in zip(asked, _answers(workshop, asked, [None] * len(asked)), strict=True)
+        if not _is_the_same(applied, now)
+    ]
+    layouts = [workshop.products.observation(applied.key).layout for applied in suspects]
+    fates: dict[tuple[str, int], str] = {}
+    return tuple(
+        Stale(
+            key=applied.key,
+            products=applied.products,
+            applied=_in_words(applied.set_name, applied.set_version, applied.borrowed),
+            now=None if now is None else _in_words(now[0].name, now[0].version, now[1]),
+            why=_why(workshop, applied, now, fates),
         )
-    return tuple(found)
-
-
-def _answer(workshop: Workshop, applied: AppliedSet) -> ActiveCaltables | None:
-    # A table that was damaged is no new answer; `verify` finds it.
-    asked = partial(look_up, workshop, applied.mid_mjd, applied.declination_deg, verify=False)
-    try:
-        # The set that was applied fits the observation's layout. When it is the nearest of all
-        # layouts, it is the nearest of that one.
-        anything = asked(None)
-        if _is_the_same(applied, anything):
-            return anything
-        return asked(workshop.products.observation(applied.key).layout)
-    except NoValidCaltables:
-        return None
-
-
-def _is_the_same(applied: AppliedSet, now: ActiveCaltables) -> bool:
-    return (applied.set_name, applied.set_version, applied.borrowed) == (
-        now.set.name,
-        now.set.version,
-        now.borrowed,
+        for applied, now in zip(suspects, _answers(workshop, suspects, layouts), strict=True)
+        if not _is_the_same(applied, now)
     )
 
 
-def _why(workshop: Workshop, applied: AppliedSet, now: ActiveCaltables | None) -> str:
-    events = workshop.registry.events(name=applied.set_name)
-    ended = [e for e in events if e.version == applied.set_version and e.event == "retired"]
-    if ended:
-        return f"{applied.set_name} v{applied.set_version} was retired: {ended[-1].reason}"
+def _answers(
+    workshop: Workshop, asked: Sequence[AppliedSet], layouts: Sequence[ArrayLayout | None]
+) -> Iterator[Answer]:
+    # A table that was damaged is no new answer; `verify` finds it.
+    calibration = workshop.settings.calibration
+    return workshop.registry.active_for_all(
+        (
+            Wanted(a.mid_mjd, layout, a.declination_deg, calibration.strip_tolerance_deg)
+            for a, layout in zip(asked, layouts, strict=True)
+        ),
+        borrow=calibration.borrow,
+    )
+
+
+def _is_the_same(applied: AppliedSet, now: Answer) -> bool:
+    return now is not None and (applied.set_name, applied.set_version, applied.borrowed) == (
+        now[0].name,
+        now[0].version,
+        now[1],
+    )
+
+
+def _why(
+    workshop: Workshop, applied: AppliedSet, now: Answer, fates: dict[tuple[str, int], str]
+) -> str:
+    """Say what happened to the set that was applied; `fates` keeps what is asked once a set."""
+    name, version = applied.set_name, applied.set_version
+    if (name, version) not in fates:
+        retired = [
+            e
+            for e in workshop.registry.events(name=name)
+            if e.version == version and e.event == "retired"
+        ]
+        fates[name, version] = (
+            f"{name} v{version} was retired: {retired[-1].reason}" if retired else ""
+        )
+    if fates[name, version]:
+        return fates[name, version]
     if now is None:
         return "no set is valid for it any more, by the settings of today"
-    if now.borrowed != applied.borrowed:
+    nearest, borrowed = now
+    if borrowed != applied.borrowed:
         return "it is within a window now" if applied.borrowed else "no window holds it any more"
-    return f"{now.set.name} v{now.set.version} is nearer, {now.age_h:+.2f} h"
+    age_h = 24.0 * (applied.mid_mjd - nearest.mid_mjd)
+    return f"{nearest.name} v{nearest.version} is nearer, {age_h:+.2f} h"
 
 
 def _in_words(name: str, version: int, borrowed: bool) -> str:

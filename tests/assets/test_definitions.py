@@ -76,12 +76,14 @@ def test_every_asset_tells_who_owns_it_and_what_it_is(definitions: dg.Definition
             assert spec.code_version, name
 
 
-def test_every_check_is_partitioned_and_blocking(definitions: dg.Definitions) -> None:
+def test_every_check_of_a_product_is_partitioned_and_blocking(definitions: dg.Definitions) -> None:
     checks = {
         check.name: check
         for asset in definitions.resolve_asset_graph().assets_defs
         for check in asset.check_specs
     }
+    overall = checks.pop("caltables_current")
+    assert (overall.asset_key.to_user_string(), overall.blocking) == ("caltable_set", False)
     assert set(checks) == {
         "solve_quality",
         "image_rms",
@@ -109,15 +111,17 @@ def test_no_asset_has_a_retry_policy_that_would_restart_what_a_user_ended(
             assert asset.op.retry_policy is None
 
 
-def test_every_sensor_and_the_schedule_run_from_the_start(definitions: dg.Definitions) -> None:
+def test_every_sensor_and_schedule_run_from_the_start(definitions: dg.Definitions) -> None:
     repository = definitions.get_repository_def()
     assert {s.name for s in repository.sensor_defs} == {
         "observation_sensor",
         "waiting_sensor",
+        "staleness_sensor",
         "run_failures",
         "run_cancellations",
     }
     assert all(s.default_status == dg.DefaultSensorStatus.RUNNING for s in repository.sensor_defs)
+    assert {s.name for s in repository.schedule_defs} == {"nightly_log", "daily_housekeeping"}
     assert all(
         s.default_status == dg.DefaultScheduleStatus.RUNNING for s in repository.schedule_defs
     )

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import dagster as dg
 import pytest
@@ -20,6 +21,9 @@ CALIBRATOR = Open("61041.01064", "cccc", is_calibrator=True, caltables=None, wai
 NOTHING_NEW = Look((), (), 0, n_known=2, growing={}, n_left=0, passed_over={}, memory=Memory())
 
 
+WORKSHOP = SimpleNamespace(settings=None)
+
+
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
     with dg.DagsterInstance.ephemeral() as ephemeral:
@@ -29,16 +33,17 @@ def instance() -> Iterator[dg.DagsterInstance]:
 @pytest.fixture
 def night(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     """What the stores would answer; a test changes it."""
-    answers: dict[str, object] = {"look": NOTHING_NEW, "open": ()}
+    answers: dict[str, object] = {"look": NOTHING_NEW, "open": (), "shortage": ""}
     monkeypatch.setattr(sensors, "look", lambda *_, **__: answers["look"])
     monkeypatch.setattr(sensors, "open_observations", lambda _: answers["open"])
+    monkeypatch.setattr(sensors, "shortage", lambda _: answers["shortage"])
     return answers
 
 
 def tick(
     sensor: dg.SensorDefinition, instance: dg.DagsterInstance
 ) -> tuple[dg.SensorResult | dg.SkipReason, str | None]:
-    context = dg.build_sensor_context(instance=instance, resources={"workshop": object()})
+    context = dg.build_sensor_context(instance=instance, resources={"workshop": WORKSHOP})
     return sensor(context), context.cursor  # type: ignore[return-value]
 
 
@@ -183,3 +188,27 @@ def test_an_unreadable_observation_does_not_stop_the_others(
     )
     night["open"] = (TARGET,)
     assert keys(observation_tick(instance)) == {image_job.name: [TARGET.key]}
+
+
+def test_without_room_on_the_disk_only_housekeeping_starts_and_that_once_an_hour(
+    night: dict, instance: dg.DagsterInstance
+) -> None:
+    night["open"] = (TARGET, CALIBRATOR)
+    night["shortage"] = "only 1.2 GB are free"
+    result = observation_tick(instance)
+    assert isinstance(result, dg.SensorResult)
+    (request,) = result.run_requests or ()
+    assert (request.job_name, request.partition_key) == ("housekeeping", None)
+    assert not result.dynamic_partitions_requests
+    submit(instance, request, dg.DagsterRunStatus.SUCCESS)
+    again = observation_tick(instance)
+    assert isinstance(again, dg.SkipReason)
+    assert (again.skip_message or "").startswith("paused: only 1.2 GB are free; ")
+    waiting = waiting_tick(instance)
+    assert isinstance(waiting, dg.SkipReason)
+    assert waiting.skip_message == "paused: only 1.2 GB are free"
+    night["shortage"] = ""
+    assert keys(observation_tick(instance)) == {
+        image_job.name: [TARGET.key],
+        solve_job.name: [CALIBRATOR.key],
+    }

@@ -1,7 +1,6 @@
 """Daemon and webserver: ready when they say so, and gone when their owner is."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,37 +21,13 @@ from contimg_resources.errors import PlatformError
 sys.path.insert(0, str(Path(__file__).parent))
 from live_processes import processes_of
 
-ROOT = Path(__file__).parents[2]
-DEFINITIONS = """
-import os, time
-import dagster as dg
-
-@dg.asset
-def long_work():
-    open(os.environ["CONTIMG_STATE"] + "/started", "w").write(str(os.getpid()))
-    time.sleep(600)
-
-job = dg.define_asset_job("job", [long_work])
-
-@dg.sensor(job=job, minimum_interval_seconds=1)
-def starter():
-    yield dg.RunRequest(run_key="once")
-
-defs = dg.Definitions(assets=[long_work], jobs=[job], sensors=[starter])
-"""
+from tests.cli.small_platform import make_home
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """A directory as a checkout has it, with definitions of its own."""
-    directory = tmp_path / "home"
-    directory.mkdir()
-    shutil.copy(ROOT / "dagster.yaml", directory)
-    (directory / "made_up_definitions.py").write_text(DEFINITIONS)
-    (directory / "workspace.yaml").write_text(
-        "load_from:\n  - python_module: {module_name: made_up_definitions}\n"
-    )
-    return directory
+    return make_home(tmp_path / "home")
 
 
 def wait_for(path: Path, timeout_s: float = 90.0) -> str:

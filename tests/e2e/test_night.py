@@ -81,6 +81,7 @@ def test_every_check_was_made_and_none_failed(night: Any) -> None:
     image = night.checks("image_5min")
     assert set(image) == {"image_rms", "beam_sane", "known_fluxes", "astrometry"}
     solve = night.checks("caltable_set")
+    assert solve.pop("caltables_current")["evaluation"]["success"]
     assert set(solve) == {"solve_quality"}
     for name, execution in {**image, **solve}.items():
         assert execution["status"] == "SUCCEEDED", name
@@ -201,6 +202,14 @@ def test_what_became_stale_is_made_again_as_one_backfill(
         return json.loads(capsys.readouterr().out)
 
     assert {s["key"] for s in contimg("status", "--stale")} == night.keys
+
+    def check() -> str:
+        said = night.checks("caltable_set")["caltables_current"].get("evaluation") or {}
+        return str(said.get("description"))
+
+    night.wait_for("the check", lambda: check().startswith("3 observations have stale"), 60)
+    page = open_page(night, "/assets/caltable_set?view=checks&checkDetail=caltables_current")
+    page.get_by_text("3 observations have stale products").first.wait_for()
     told = contimg("reprocess", "--only", "stale", "--from", "2025-10-06")
     left_out = {c["key"]: c["hindrance"] for c in told["observations"]}
     assert left_out.pop(night.calibrator) == ""
@@ -214,5 +223,6 @@ def test_what_became_stale_is_made_again_as_one_backfill(
     assert (made.partition, made.status) == (night.calibrator, "SUCCESS")
     assert night.materializations("image_5min")[night.calibrator]["caltable_version"] == 2
     assert {s["key"] for s in contimg("status", "--stale")} == {night.early, night.late}
+    night.wait_for("the check", lambda: check().startswith("2 observations have stale"), 60)
     page = open_page(night, f"/runs/b/{told['backfill_id']}")
     page.get_by_text("100% completed").first.wait_for()

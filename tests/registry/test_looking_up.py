@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from contimg_resources.calibration.tables import ArrayLayout, CaltableType
 from contimg_resources.errors import CaltableAltered, InvalidName, NoValidCaltables
 from contimg_resources.registry import CalibrationRegistry
+from contimg_resources.registry.lookup import Wanted
 from contimg_resources.registry.tables import caltable_sets, caltables, layouts, metadata
 
 from .conftest import LAYOUT, MJD, Maker, read_made_up_tables
@@ -277,13 +278,17 @@ def test_the_answer_is_the_one_that_looking_at_every_set_gives(
     inside = [(i, r) for i, r in fits if r.mid - r.before <= mjd <= r.mid + r.after]
     candidates = inside or (fits if borrow else [])
     ask = {"layout": layout, "declination_deg": strip, "strip_tolerance_deg": 0.25}
+    (at_once,) = filled.active_for_all([Wanted(mjd, layout, strip, 0.25)], borrow=borrow)
     if not candidates:
+        assert at_once is None
         with pytest.raises(NoValidCaltables):
             filled.active(mjd, borrow=borrow, **ask)  # type: ignore[arg-type]
         return
     expected = min(candidates, key=lambda c: (abs(c[1].mid - mjd), -c[0]))[0]
     found = filled.active(mjd, borrow=borrow, **ask)  # type: ignore[arg-type]
     assert (found.set.id, found.borrowed) == (expected + 1, not inside)
+    assert at_once is not None
+    assert (at_once[0].id, at_once[1]) == (expected + 1, not inside)
 
 
 @pytest.mark.parametrize("reach", [1.0, 4000.0])

@@ -1,0 +1,124 @@
+"""The job that keeps the platform from growing for ever.
+
+Belongs here: the order of what is removed, as a job, a schedule, and ``python -m`` for the command
+line. Doesn't: choosing (see `contimg_assets.retention`, `contimg_resources.steps.retention`).
+"""
+
+from dataclasses import dataclass
+
+import dagster as dg
+
+from contimg_assets.failures import told_to_dagster
+from contimg_assets.jobs import executor
+from contimg_assets.retention import (
+    OldKey,
+    busy_keys,
+    old_keys,
+    old_runs,
+    prune_keys,
+    prune_runs,
+)
+from contimg_assets.telling import log_progress
+from contimg_resources.casa import Progress, no_progress
+from contimg_resources.database import now_mjd
+from contimg_resources.steps.resource import WorkshopParam
+from contimg_resources.steps.retention import Removal, choose_removals, remove
+from contimg_resources.steps.room import free_bytes
+from contimg_resources.steps.workshop import Workshop
+
+_MAX_LISTED = 100
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What housekeeping removes, or removed.
+
+    Parameters
+    ----------
+    keys : tuple of OldKey
+        Partition keys.
+    runs : tuple of str
+        Dagster's runs, by id.
+    files : tuple of Removal
+        Products and what killed steps left.
+    """
+
+    keys: tuple[OldKey, ...]
+    runs: tuple[str, ...]
+    files: tuple[Removal, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the files, bytes."""
+        return sum(r.size_bytes for r in self.files)
+
+    def __str__(self) -> str:
+        return (
+            f"{len(self.keys)} partition keys, {len(self.runs)} runs, {len(self.files)} files and "
+            f"directories of {self.size_bytes / 1e9:.2f} GB"
+        )
+
+
+def old_keys_of(
+    workshop: Workshop, instance: dg.DagsterInstance, *, days: float | None = None
+) -> tuple[OldKey, ...]:
+    """Return the partition keys that are older than the settings keep them, or than `days`."""
+    kept_days = workshop.settings.retention.partition_days if days is None else days
+    return old_keys(instance, before_mjd=now_mjd() - kept_days)
+
+
+def choose(workshop: Workshop, instance: dg.DagsterInstance) -> Swept:
+    """Return all that housekeeping would remove now."""
+    return Swept(
+        keys=old_keys_of(workshop, instance),
+        runs=old_runs(instance, days=workshop.settings.retention.run_days),
+        files=choose_removals(workshop, busy=busy_keys(instance)),
+    )
+
+
+def sweep(
+    workshop: Workshop, instance: dg.DagsterInstance, progress: Progress = no_progress
+) -> Swept:
+    """Remove it, and return what was removed.
+
+    Files go first: they are what makes room.
+    """
+    chosen = choose(workshop, instance)
+    files = remove(workshop, chosen.files, progress=progress)
+    progress(f"removing {len(chosen.keys)} partition keys", None)
+    keys = prune_keys(instance, chosen.keys)
+    progress(f"removing {len(chosen.runs)} runs", None)
+    prune_runs(instance, chosen.runs, workshop.settings.state)
+    return Swept(keys, chosen.runs, files)
+
+
+@dg.op(description="Removes old partition keys, runs, logs and files, as the settings say.")
+def remove_what_is_old(context: dg.OpExecutionContext, workshop: WorkshopParam) -> None:
+    """Remove what is older than the settings keep, and more while there is too little room."""
+    with told_to_dagster():
+        swept = sweep(workshop, context.instance, log_progress(context))
+        free_gb = free_bytes(workshop.settings.state) / 1e9
+        context.log.info(f"removed {swept}; {free_gb:.1f} GB are free")
+        for removal in swept.files[:_MAX_LISTED]:
+            context.log.info(f"{removal.path}: {removal.why}")
+
+
+@dg.job(
+    name="housekeeping",
+    executor_def=executor,
+    description="Removes old partition keys, runs, logs and files (settings `retention.*`). "
+    "`contimg housekeeping --dry-run` lists them.",
+)
+def housekeeping_job() -> None:
+    """Remove what is old."""
+    remove_what_is_old()
+
+
+daily_housekeeping = dg.ScheduleDefinition(
+    name="daily_housekeeping",
+    job=housekeeping_job,
+    cron_schedule="15 20 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Once a day, by daylight in California.",
+)

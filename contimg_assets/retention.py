@@ -1,0 +1,171 @@
+"""What Dagster keeps: partition keys of a rolling window, and the runs that still tell something.
+
+Belongs here: choosing and removing keys and runs. Doesn't: files of products (see
+`contimg_resources.steps.retention`); no row of any store is touched here.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import dagster as dg
+from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
+from dagster._core.storage.tags import PARTITION_NAME_TAG
+
+from contimg_assets.partitions import calibration_mjd, observation_mjd
+from contimg_resources.errors import InvalidName
+from contimg_resources.times import parse_partition_key
+
+_FINISHED = [
+    dg.DagsterRunStatus.SUCCESS,
+    dg.DagsterRunStatus.FAILURE,
+    dg.DagsterRunStatus.CANCELED,
+]
+_UNFINISHED_BACKFILLS = [
+    BulkActionStatus.REQUESTED,
+    BulkActionStatus.CANCELING,
+    BulkActionStatus.FAILING,
+]
+_PAGE = 500
+
+#: Told which key or run is being removed.
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class OldKey:
+    """A partition key that leaves Dagster's list.
+
+    Parameters
+    ----------
+    definition : str
+        Name of its dynamic partitions.
+    key : str
+        The key.
+    """
+
+    definition: str
+    key: str
+
+
+def old_keys(instance: dg.DagsterInstance, *, before_mjd: float) -> tuple[OldKey, ...]:
+    """Return the partition keys before a time that nothing is using.
+
+    None while a backfill is in progress: which keys it is yet to start isn't known for sure.
+
+    Parameters
+    ----------
+    instance : dagster.DagsterInstance
+        The instance.
+    before_mjd : float
+        Only observations before then, MJD in days.
+    """
+    if instance.get_backfills(filters=BulkActionsFilter(statuses=_UNFINISHED_BACKFILLS), limit=1):
+        return ()
+    used = busy_keys(instance)
+    return tuple(
+        OldKey(name, key)
+        for name in (observation_mjd.name or "", calibration_mjd.name or "")
+        for key in instance.get_dynamic_partitions(name)
+        if key not in used and _is_before(key, before_mjd)
+    )
+
+
+def busy_keys(instance: dg.DagsterInstance) -> frozenset[str]:
+    """Return the partition keys of runs that are queued or in progress."""
+    records = instance.get_run_records(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES))
+    return frozenset(r.dagster_run.tags.get(PARTITION_NAME_TAG, "") for r in records)
+
+
+def prune_keys(instance: dg.DagsterInstance, keys: tuple[OldKey, ...]) -> tuple[OldKey, ...]:
+    """Remove partition keys; return those that stay removed.
+
+    A run that was launched meanwhile for one of them gets its key back.
+    """
+    for old in keys:
+        instance.delete_dynamic_partition(old.definition, old.key)
+    used = busy_keys(instance)
+    for old in keys:
+        if old.key in used:
+            instance.add_dynamic_partitions(old.definition, [old.key])
+    return tuple(old for old in keys if old.key not in used)
+
+
+def old_runs(instance: dg.DagsterInstance, *, days: float) -> tuple[str, ...]:
+    """Return the finished runs older than so many days that last materialized no partition.
+
+    Parameters
+    ----------
+    instance : dagster.DagsterInstance
+        The instance.
+    days : float
+        Age, days.
+    """
+    limit = datetime.now(tz=UTC) - timedelta(days=days)
+    old = [
+        record.dagster_run.run_id
+        for record in _pages(instance, dg.RunsFilter(statuses=_FINISHED, created_before=limit))
+    ]
+    if not old:
+        return ()
+    kept = _last_materializing_runs(instance)
+    return tuple(run_id for run_id in old if run_id not in kept)
+
+
+def prune_runs(instance: dg.DagsterInstance, run_ids: tuple[str, ...], state: Path) -> None:
+    """Remove runs with their events, logs and files.
+
+    Parameters
+    ----------
+    instance : dagster.DagsterInstance
+        The instance.
+    run_ids : tuple of str
+        What `old_runs` returned.
+    state : Path
+        The state directory, in which SQLite keeps a database a run.
+    """
+    for run_id in run_ids:
+        # It becomes a path: nothing but an id may.
+        UUID(run_id)
+        instance.delete_run(run_id)
+        # Dagster leaves the files of a run that it has forgotten.
+        for file in (state / "history" / "runs").glob(f"{run_id}.db*"):
+            file.unlink(missing_ok=True)
+        for directory in (state / "storage" / run_id, state / run_id):
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def _pages(instance: dg.DagsterInstance, filters: dg.RunsFilter) -> Iterator[dg.RunRecord]:
+    cursor = None
+    while page := instance.get_run_records(filters, limit=_PAGE, cursor=cursor):
+        yield from page
+        cursor = page[-1].dagster_run.run_id
+
+
+def _last_materializing_runs(instance: dg.DagsterInstance) -> frozenset[str]:
+    """Return the runs that last materialized some partition of some asset."""
+    found: set[str] = set()
+    for asset_key in instance.all_asset_keys():
+        latest = instance.event_log_storage.get_latest_storage_id_by_partition(
+            asset_key, dg.DagsterEventType.ASSET_MATERIALIZATION
+        )
+        storage_ids = list(latest.values())
+        for start in range(0, len(storage_ids), _PAGE):
+            some = storage_ids[start : start + _PAGE]
+            result = instance.fetch_materializations(
+                dg.AssetRecordsFilter(asset_key=asset_key, storage_ids=some), limit=len(some)
+            )
+            found.update(record.run_id for record in result.records)
+    return frozenset(found)
+
+
+def _is_before(key: str, mjd: float) -> bool:
+    try:
+        return parse_partition_key(key) < mjd
+    except InvalidName:
+        # Somebody typed it: no observation has it.
+        return True

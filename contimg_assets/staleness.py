@@ -1,0 +1,117 @@
+"""Telling Dagster which products are stale.
+
+Belongs here: the check that lists them, and the sensor that keeps it true without any run.
+Doesn't: deciding what is stale (see `contimg_resources.steps.staleness`).
+
+The check is one of `caltable_set`: what happens to sets is what makes products stale. As one of an
+asset of observations it would look at all of them in every single observation's run.
+"""
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+from contimg_assets.calibration import caltable_set
+from contimg_assets.failures import told_to_dagster
+from contimg_resources.settings import SensorSettings
+from contimg_resources.steps.resource import WorkshopParam
+from contimg_resources.steps.staleness import Stale, stale_observations
+
+_NAME = "caltables_current"
+#: So many stale observations are listed on the check's page.
+_MAX_LISTED = 50
+
+
+@dg.asset_check(
+    asset=caltable_set,
+    name=_NAME,
+    description="Every product was made with the caltable set that its observation would get now. "
+    "A set that is added, replaced or retired makes products stale; this lists them.",
+)
+def caltables_current(workshop: WorkshopParam) -> dg.AssetCheckResult:
+    """Ask the registry again for every observation that was imaged."""
+    with told_to_dagster():
+        stale = stale_observations(workshop)
+    return dg.AssetCheckResult(
+        passed=not stale,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=_in_words(stale),
+        metadata=_listed(stale),
+    )
+
+
+def build_staleness_sensor(pace: SensorSettings) -> dg.SensorDefinition:
+    """Return the sensor that tells the check when what it says has changed."""
+
+    @dg.sensor(
+        name="staleness_sensor",
+        # Dagster wants to know what a sensor may start; this one starts nothing.
+        asset_selection=[caltable_set],
+        minimum_interval_seconds=pace.interval_s,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Says on the check `caltables_current` which products are stale, whenever "
+        "caltable sets or products change. Starts nothing: `contimg reprocess --only stale` does.",
+    )
+    def staleness_sensor(
+        context: dg.SensorEvaluationContext, workshop: WorkshopParam
+    ) -> dg.SensorResult | dg.SkipReason:
+        # Dagster shows what a check said only until the next materialization.
+        shown = context.instance.get_latest_materialization_event(caltable_set.key)
+        now = ":".join(
+            str(last)
+            for last in (
+                workshop.registry.last_event_id(),
+                workshop.products.last_event_id(),
+                shown.timestamp if shown else "",
+            )
+        )
+        if now == context.cursor:
+            return dg.SkipReason("no caltable set and no product has changed")
+        stale = stale_observations(workshop)
+        context.update_cursor(now)
+        return dg.SensorResult(
+            skip_reason=_in_words(stale),
+            asset_events=[
+                dg.AssetCheckEvaluation(
+                    asset_key=caltable_set.key,
+                    check_name=_NAME,
+                    passed=not stale,
+                    severity=dg.AssetCheckSeverity.WARN,
+                    description=_in_words(stale),
+                    metadata=_listed(stale),
+                )
+            ],
+        )
+
+    return staleness_sensor
+
+
+def _in_words(stale: Sequence[Stale]) -> str:
+    if not stale:
+        return "every product was made with the caltable set that it would get now"
+    first, last = stale[0].key, stale[-1].key
+    n = len({s.key for s in stale})
+    return (
+        f"{n} observations have stale products"
+        + (f", from {first} to {last}" if n > 1 else f": {first}")
+        + "; `contimg reprocess --only stale` makes them again"
+    )
+
+
+def _listed(stale: Sequence[Stale]) -> dict[str, dg.MetadataValue | int]:
+    found: dict[str, dg.MetadataValue | int] = {"n_stale": len({s.key for s in stale})}
+    if stale:
+        found["stale"] = dg.MetadataValue.table(
+            [
+                dg.TableRecord(
+                    {
+                        "observation": s.key,
+                        "made with": s.applied,
+                        "would get now": s.now or "none",
+                        "why": s.why,
+                    }
+                )
+                for s in stale[:_MAX_LISTED]
+            ]
+        )
+    return found

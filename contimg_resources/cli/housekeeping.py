@@ -1,0 +1,107 @@
+"""``contimg housekeeping`` and ``contimg partitions``: what is old, listed and removed.
+
+Belongs here: arguments and output. Doesn't: choosing.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from contimg_resources.cli.arguments import AsJson, StateDirectory
+from contimg_resources.cli.console import print_json, print_lines, print_table, progress, remark
+from contimg_resources.cli.given import given_settings, opened_workshop
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from contimg_resources.settings import Settings
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")]
+
+partitions = typer.Typer(no_args_is_help=True, help="Dagster's list of observations.")
+
+_SHOWN = 20
+
+
+def housekeeping(
+    state: StateDirectory = None, dry_run: DryRun = False, as_json: AsJson = False
+) -> None:
+    """Remove what is older than the settings `retention.*` keep, and more for want of room.
+
+    Partition keys and runs of Dagster, calibrated MS, companions of images, logs, and what killed
+    steps left behind. The platform does the same once a day, and when its disk is nearly full.
+
+    Example: `contimg housekeeping --dry-run`
+    """
+    from contimg_assets.housekeeping import choose, sweep
+
+    settings = given_settings(state=state)
+    workshop = opened_workshop(settings)
+    with _instance(settings) as instance:
+        if dry_run:
+            found = choose(workshop, instance)
+        else:
+            with progress("housekeeping") as say:
+                found = sweep(workshop, instance, say)
+    if as_json:
+        print_json(found)
+        return
+    if found.files:
+        print_table(
+            ("path", "MB", "why"),
+            [(r.path, f"{r.size_bytes / 1e6:.1f}", r.why) for r in found.files],
+        )
+    print_lines([f"{'would remove' if dry_run else 'removed'} {found}"])
+
+
+@partitions.command("prune")
+def prune(
+    state: StateDirectory = None,
+    days: Annotated[
+        float | None,
+        typer.Option(min=0, help="Keep so many days; by default `retention.partition_days`."),
+    ] = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take old observations from Dagster's list of partitions; the stores keep all of them.
+
+    Keys of queued or running runs stay, and all of them while a backfill is in progress.
+    `contimg reprocess` brings observations back that it makes again.
+
+    Example: `contimg partitions prune --dry-run`
+    """
+    from contimg_assets.housekeeping import old_keys_of
+    from contimg_assets.retention import prune_keys
+
+    settings = given_settings(state=state)
+    workshop = opened_workshop(settings)
+    with _instance(settings) as instance:
+        keys = old_keys_of(workshop, instance, days=days)
+        if not dry_run:
+            keys = prune_keys(instance, keys)
+    if as_json:
+        print_json(keys)
+        return
+    if keys:
+        print_table(
+            ("partitions", "key"),
+            [(k.definition, k.key) for k in keys[:_SHOWN]],
+            title=f"The first {min(_SHOWN, len(keys))} of {len(keys)}",
+        )
+    remark(f"{'would remove' if dry_run else 'removed'} {len(keys)} partition keys")
+
+
+@contextmanager
+def _instance(settings: "Settings") -> "Iterator[dg.DagsterInstance]":
+    """Give the Dagster instance of a state directory; made when it isn't there."""
+    import dagster as dg
+
+    from contimg_resources.cli.platform import checkout_root
+
+    os.environ["CONTIMG_STATE"] = str(settings.state)
+    with dg.DagsterInstance.from_config(str(checkout_root())) as instance:
+        yield instance

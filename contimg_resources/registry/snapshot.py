@@ -1,0 +1,126 @@
+"""The active sets at one moment, asked for many observations at once.
+
+Belongs here: the rule of `lookup` in memory: thousands of questions in the time of a few queries.
+Doesn't: loading whole sets, checksums, words when nothing fits.
+"""
+
+from bisect import bisect_right
+from collections.abc import Container
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from contimg_resources.registry.lookup import Wanted
+from contimg_resources.registry.model import SetStatus
+from contimg_resources.registry.tables import caltable_sets
+
+#: As in `lookup`: the reach of a window was rounded when it was stored.
+_SLACK_DAYS = 1e-8
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveSet:
+    """What decides whether an active set serves an observation.
+
+    Parameters
+    ----------
+    id : int
+        Its row; the larger was registered later.
+    name : str
+        Its name.
+    version : int
+        Its version.
+    mid_mjd, start_mjd, end_mjd : float
+        Middle of its calibrator observation and its window, MJD in days.
+    declination_deg : float or None
+        Its strip, degrees; None fits any.
+    layout_id : int
+        Row of its antennas and spectral windows.
+    """
+
+    id: int
+    name: str
+    version: int
+    mid_mjd: float
+    start_mjd: float
+    end_mjd: float
+    declination_deg: float | None
+    layout_id: int
+
+    def fits(self, wanted: Wanted, layout_ids: Container[int] | None, *, window: bool) -> bool:
+        """Tell whether the set may serve; see `lookup.nearest_id`."""
+        if window and not self.start_mjd <= wanted.mjd <= self.end_mjd:
+            return False
+        if layout_ids is not None and self.layout_id not in layout_ids:
+            return False
+        return (
+            wanted.declination_deg is None
+            or self.declination_deg is None
+            or abs(self.declination_deg - wanted.declination_deg) <= wanted.strip_tolerance_deg
+        )
+
+
+class ActiveSets:
+    """All active sets, ordered by time.
+
+    Parameters
+    ----------
+    connection : Connection
+        Open for reading.
+    """
+
+    def __init__(self, connection: sa.Connection) -> None:
+        columns = caltable_sets.c
+        query = (
+            sa.select(
+                columns.id,
+                columns.name,
+                columns.version,
+                columns.mid_mjd,
+                columns.start_mjd,
+                columns.end_mjd,
+                columns.declination_deg,
+                columns.layout_id,
+            )
+            .where(columns.status == SetStatus.ACTIVE.value)
+            .order_by(columns.mid_mjd, columns.id)
+        )
+        self._sets = [ActiveSet(*row) for row in connection.execute(query)]
+        self._mids = [s.mid_mjd for s in self._sets]
+        self._reach_days = max(
+            (max(s.mid_mjd - s.start_mjd, s.end_mjd - s.mid_mjd) for s in self._sets), default=0.0
+        )
+
+    def nearest(
+        self, wanted: Wanted, layout_ids: Container[int] | None, *, window: bool
+    ) -> ActiveSet | None:
+        """Return the set nearest in time that fits; of two equally near the one registered later.
+
+        Parameters
+        ----------
+        wanted : Wanted
+            What it must fit; its layout isn't looked at.
+        layout_ids : container of int or None
+            Layouts that fit; None: any.
+        window : bool
+            Whether the MJD must be inside the set's window, ends included.
+        """
+        after = bisect_right(self._mids, wanted.mjd)
+        furthest_days = self._reach_days + _SLACK_DAYS if window else float("inf")
+        best: ActiveSet | None = None
+        # Before, nearest first, then after; among sets of one mid-MJD the later comes first
+        # before, and last after, so ties are settled by comparing.
+        for places in (range(after - 1, -1, -1), range(after, len(self._sets))):
+            for place in places:
+                candidate = self._sets[place]
+                away_days = abs(candidate.mid_mjd - wanted.mjd)
+                if away_days > furthest_days or (
+                    best is not None and away_days > abs(best.mid_mjd - wanted.mjd)
+                ):
+                    break
+                if candidate.fits(wanted, layout_ids, window=window) and (
+                    best is None
+                    or (away_days, -candidate.id) < (abs(best.mid_mjd - wanted.mjd), -best.id)
+                ):
+                    best = candidate
+        return best

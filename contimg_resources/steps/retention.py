@@ -1,0 +1,204 @@
+"""What is removed from the disk: by age, and for want of room.
+
+Belongs here: choosing files, and removing them so that no store names what is gone.
+Doesn't: Dagster's runs and partition keys (see `contimg_assets.retention`), and caltables: those
+are small, and every product's origin.
+
+A row goes first, its files after it: who is interrupted between the two leaves files that nobody
+names, and those are found and removed a day later.
+"""
+
+import shutil
+import time
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from contimg_resources.casa import Progress, no_progress
+from contimg_resources.checksums import content_size_bytes
+from contimg_resources.database import now_mjd
+from contimg_resources.products.model import ArtefactKind, Made, ObservationState
+from contimg_resources.settings import RetentionSettings
+from contimg_resources.steps.room import free_bytes
+from contimg_resources.steps.workshop import Workshop
+
+STEP = "housekeeping"
+
+_GB = 1e9
+_HOUR_S = 3600.0
+_DAY_S = 86_400.0
+
+_CALIBRATED = (ArtefactKind.CALIBRATED_MS,)
+_COMPANIONS = (ArtefactKind.RESIDUAL, ArtefactKind.PSF, ArtefactKind.PRIMARY_BEAM)
+_IMAGES = (
+    ArtefactKind.IMAGE,
+    ArtefactKind.IMAGE_PBCOR,
+    ArtefactKind.PNG,
+    ArtefactKind.STATISTICS,
+)
+#: An observation in such a state needs its calibrated MS no more.
+_DONE = (ObservationState.IMAGED, ObservationState.FAILED)
+
+
+@dataclass(frozen=True)
+class Removal:
+    """Something that is removed.
+
+    Parameters
+    ----------
+    path : Path
+        The file or directory.
+    size_bytes : int
+        Its size, bytes.
+    why : str
+        Why it is removed.
+    made : Made or None
+        The product that it is; None for what no store names.
+    """
+
+    path: Path
+    size_bytes: int
+    why: str
+    made: Made | None = None
+
+
+def choose_removals(
+    workshop: Workshop, *, busy: Collection[str] = (), at_mjd: float | None = None
+) -> tuple[Removal, ...]:
+    """Return what is to be removed now, products by age first.
+
+    Parameters
+    ----------
+    workshop : Workshop
+        Its products store and settings.
+    busy : collection of str
+        Partition keys of observations that are being worked on: nothing of theirs is removed.
+    at_mjd : float, optional
+        The present, MJD in days.
+    """
+    now = now_mjd() if at_mjd is None else at_mjd
+    retention = workshop.settings.retention
+    chosen = [r for r in _old(workshop, retention, now) if _of(r).key not in busy]
+    chosen += _left_behind(workshop, retention)
+    missing_bytes = (
+        retention.free_gb * _GB
+        - free_bytes(workshop.settings.state)
+        - sum(r.size_bytes for r in chosen)
+    )
+    known = {r.path for r in chosen}
+    for removal in _for_room(workshop, retention, now):
+        if missing_bytes <= 0:
+            break
+        if removal.path not in known and _of(removal).key not in busy:
+            chosen.append(removal)
+            missing_bytes -= removal.size_bytes
+    return tuple(chosen)
+
+
+def remove(
+    workshop: Workshop, removals: Sequence[Removal], *, progress: Progress = no_progress
+) -> tuple[Removal, ...]:
+    """Remove files, those of products after their rows; return what was removed.
+
+    A product that was made again since it was chosen stays.
+
+    Parameters
+    ----------
+    workshop : Workshop
+        Its products store.
+    removals : sequence of Removal
+        What `choose_removals` returned.
+    progress : callable
+        Told what is being removed.
+    """
+    removed = []
+    for number, removal in enumerate(removals):
+        progress(f"removing {removal.path}", number / len(removals))
+        made = removal.made
+        if made is not None and not workshop.products.forget_artefact(
+            made.key, made.artefact, step=STEP, reason=removal.why
+        ):
+            continue
+        _delete(removal.path)
+        removed.append(removal)
+    return tuple(removed)
+
+
+def _old(workshop: Workshop, retention: RetentionSettings, now: float) -> Iterator[Removal]:
+    for days, kinds in (
+        (retention.calibrated_ms_days, _CALIBRATED),
+        (retention.companion_days, _COMPANIONS),
+        (retention.image_days, _IMAGES),
+    ):
+        if days is not None:
+            for made in workshop.products.made_before(now - days, kinds):
+                if _may_go(made, workshop.settings.state):
+                    yield _removal(made, f"made more than {days:g} d ago")
+
+
+def _for_room(workshop: Workshop, retention: RetentionSettings, now: float) -> Iterator[Removal]:
+    why = f"less than {retention.free_gb:g} GB were free"
+    for kinds in (_CALIBRATED, _COMPANIONS):
+        for made in workshop.products.made_before(now, kinds):
+            if _may_go(made, workshop.settings.state):
+                yield _removal(made, why)
+
+
+def _may_go(made: Made, state: Path) -> bool:
+    # What somebody had made elsewhere is theirs. The last copy of the data, and what the next step
+    # needs, stay.
+    if not made.artefact.path.is_relative_to(state):
+        return False
+    return made.artefact.kind != ArtefactKind.CALIBRATED_MS or (
+        made.state in _DONE and made.ms.is_dir()
+    )
+
+
+def _removal(made: Made, why: str) -> Removal:
+    return Removal(made.artefact.path, made.artefact.size_bytes, why, made)
+
+
+def _of(removal: Removal) -> Made:
+    assert removal.made is not None
+    return removal.made
+
+
+def _left_behind(workshop: Workshop, retention: RetentionSettings) -> Iterator[Removal]:
+    """Find what no store names: of steps that were killed, and of removals that were."""
+    layout = workshop.settings.layout
+    for path in _older(layout.scratch, "*", retention.scratch_h * _HOUR_S):
+        yield Removal(path, _size(path), f"left in scratch more than {retention.scratch_h:g} h ago")
+    for path in _older(layout.logs, "*.log", retention.run_days * _DAY_S):
+        yield Removal(path, _size(path), f"a log of more than {retention.run_days:g} d ago")
+    for root in (layout.calibrated, layout.images, layout.caltables):
+        for pattern in (".*.partial", "*/.*.partial", ".*.old", "*/.*.old"):
+            for path in _older(root, pattern, _DAY_S):
+                yield Removal(path, _size(path), "never finished, more than a day ago")
+    known = workshop.products.known_paths(ArtefactKind.CALIBRATED_MS)
+    for path in _older(layout.calibrated, "*/*_cal.ms", _DAY_S):
+        if path not in known:
+            yield Removal(path, _size(path), "a calibrated MS of no observation")
+
+
+def _older(root: Path, pattern: str, seconds: float) -> list[Path]:
+    """Return what lies under a directory and wasn't touched for so long, links left out."""
+    limit = time.time() - seconds
+    return [
+        path
+        for path in sorted(root.glob(pattern))
+        if not path.is_symlink() and path.stat().st_mtime < limit
+    ]
+
+
+def _size(path: Path) -> int:
+    try:
+        return content_size_bytes(path)
+    except OSError:
+        return 0
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,142 @@
+"""Which partition keys and runs Dagster keeps, on a real instance with real runs."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
+
+from contimg_assets.partitions import calibration_mjd, observation_mjd
+from contimg_assets.retention import OldKey, old_keys, old_runs, prune_keys, prune_runs
+
+OBSERVATIONS, CALIBRATIONS = str(observation_mjd.name), str(calibration_mjd.name)
+OLD, NEW = ("60940.00347", "60940.00706"), "61041.00347"
+
+
+@dg.asset(partitions_def=observation_mjd)
+def image(context: dg.AssetExecutionContext) -> None:
+    """Say a word in the run's log, and fail when that is asked for."""
+    context.log.info("imaging")
+    if context.run.tags.get("fail"):
+        raise dg.Failure("no")
+
+
+job = dg.define_asset_job("image_job", [image])
+code = dg.Definitions(assets=[image], jobs=[job])
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    """An instance that keeps its databases as the platform's does."""
+    where = {"base_dir": str(tmp_path)}
+    overrides = {
+        "telemetry": {"enabled": False},
+        "storage": {"sqlite": where},
+        "local_artifact_storage": {
+            "module": "dagster._core.storage.root",
+            "class": "LocalArtifactStorage",
+            "config": where,
+        },
+        "compute_logs": {
+            "module": "dagster._core.storage.local_compute_log_manager",
+            "class": "LocalComputeLogManager",
+            "config": where,
+        },
+    }
+    (tmp_path / "dagster.yaml").write_text(json.dumps(overrides))
+    with dg.DagsterInstance.from_config(str(tmp_path)) as made:
+        made.add_dynamic_partitions(OBSERVATIONS, [*OLD, NEW, "61041."])
+        made.add_dynamic_partitions(CALIBRATIONS, [OLD[0], NEW])
+        yield made
+
+
+def run(instance: dg.DagsterInstance, key: str, **tags: str) -> str:
+    result = code.resolve_job_def("image_job").execute_in_process(
+        instance=instance, partition_key=key, tags=tags, raise_on_error=False
+    )
+    return result.run_id
+
+
+def launched(instance: dg.DagsterInstance, key: str) -> None:
+    instance.add_run(
+        dg.DagsterRun(
+            job_name="image_job",
+            status=dg.DagsterRunStatus.NOT_STARTED,
+            tags={"dagster/partition": key},
+        )
+    )
+
+
+def test_keys_before_the_window_go_and_typed_ones_that_are_none(
+    instance: dg.DagsterInstance,
+) -> None:
+    found = old_keys(instance, before_mjd=61_000.0)
+    assert found == (
+        *(OldKey(OBSERVATIONS, key) for key in (*OLD, "61041.")),
+        OldKey(CALIBRATIONS, OLD[0]),
+    )
+    assert instance.has_dynamic_partition(OBSERVATIONS, OLD[0]), "nothing is removed by looking"
+    assert prune_keys(instance, found) == found
+    assert instance.get_dynamic_partitions(OBSERVATIONS) == [NEW]
+    assert instance.get_dynamic_partitions(CALIBRATIONS) == [NEW]
+
+
+def test_a_key_of_a_run_that_is_launched_stays_also_when_it_came_meanwhile(
+    instance: dg.DagsterInstance,
+) -> None:
+    launched(instance, OLD[0])
+    found = old_keys(instance, before_mjd=61_000.0)
+    assert OLD[0] not in {k.key for k in found}
+    launched(instance, OLD[1])
+    assert OLD[1] not in {k.key for k in prune_keys(instance, found)}
+    assert set(instance.get_dynamic_partitions(OBSERVATIONS)) == {*OLD, NEW}
+
+
+def test_nothing_is_pruned_while_a_backfill_is_in_progress(instance: dg.DagsterInstance) -> None:
+    backfill = PartitionBackfill(
+        backfill_id="b1",
+        status=BulkActionStatus.REQUESTED,
+        from_failure=False,
+        tags={},
+        backfill_timestamp=time.time(),
+        partition_names=[OLD[0]],
+    )
+    instance.add_backfill(backfill)
+    assert old_keys(instance, before_mjd=61_000.0) == ()
+    instance.update_backfill(backfill.with_status(BulkActionStatus.COMPLETED_SUCCESS))
+    assert old_keys(instance, before_mjd=61_000.0) != ()
+
+
+def test_what_was_materialized_is_known_again_when_its_key_comes_back(
+    instance: dg.DagsterInstance,
+) -> None:
+    run(instance, OLD[0])
+    prune_keys(instance, old_keys(instance, before_mjd=61_000.0))
+    instance.add_dynamic_partitions(OBSERVATIONS, [OLD[0]])
+    assert OLD[0] in instance.get_materialized_partitions(dg.AssetKey("image"))
+
+
+def test_old_runs_go_with_their_files_but_for_the_last_of_each_partition(
+    instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    first, second = run(instance, OLD[0]), run(instance, OLD[0])
+    failed, other = run(instance, OLD[1], fail="yes"), run(instance, OLD[1])
+    running = dg.DagsterRun(job_name="image_job", status=dg.DagsterRunStatus.STARTED)
+    instance.add_run(running)
+    assert old_runs(instance, days=1.0) == ()
+    time.sleep(0.01)
+    found = old_runs(instance, days=0.0)
+    assert set(found) == {first, failed}
+    prune_runs(instance, found, tmp_path)
+    left = {r.run_id for r in instance.get_runs()}
+    assert left == {second, other, running.run_id}
+    assert not list(tmp_path.rglob(f"{first}*"))
+    assert list((tmp_path / "history" / "runs").glob(f"{second}.db"))
+    assert instance.all_logs(second)
+    latest = instance.get_latest_materialization_event(dg.AssetKey("image"))
+    assert latest is not None
+    assert latest.run_id == other
+    assert old_runs(instance, days=0.0) == ()
