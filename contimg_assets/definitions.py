@@ -14,6 +14,7 @@ from contimg_assets.housekeeping import daily_housekeeping, housekeeping_job
 from contimg_assets.imaging import image_5min
 from contimg_assets.jobs import executor, image_job, log_job, nightly_log, solve_job
 from contimg_assets.observations import incoming_ms, observation_log
+from contimg_assets.reprocessing import reprocessed_day
 from contimg_assets.sensors import (
     build_observation_sensor,
     build_waiting_sensor,
@@ -39,7 +40,14 @@ def build_defs(
     """
     pace = (settings or load_settings()).sensors
     return dg.Definitions(
-        assets=[incoming_ms, caltable_set, calibrated_ms, image_5min, observation_log],
+        assets=[
+            incoming_ms,
+            caltable_set,
+            calibrated_ms,
+            image_5min,
+            observation_log,
+            reprocessed_day,
+        ],
         asset_checks=[caltables_current],
         jobs=[solve_job, image_job, log_job, housekeeping_job],
         schedules=[nightly_log, daily_housekeeping],

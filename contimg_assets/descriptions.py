@@ -5,6 +5,7 @@ Dagster draws each over the partitions.
 Doesn't: measuring; telling Dagster anything else (see `contimg_assets.telling`).
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
@@ -15,6 +16,7 @@ from contimg_resources.imaging.model import Source
 from contimg_resources.products.model import ObservationRecord
 from contimg_resources.registry.model import ActiveCaltables, CaltableSet
 from contimg_resources.steps import Arrived, Calibrated, DayLog, Imaged, Solved
+from contimg_resources.steps.reprocessing import Chosen
 from contimg_resources.times import isot_from_mjd
 
 Metadata = dict[str, Any]
@@ -149,6 +151,23 @@ def describe_day(log: DayLog) -> Metadata:
             else "none",
         }
     )
+
+
+def describe_reprocessed(chosen: Sequence[Chosen], backfill_id: str | None) -> Metadata:
+    """Say which observations are made again, as which backfill, and which can't be."""
+    left_out = [c for c in chosen if c.hindrance]
+    return {
+        "n_observations": len(chosen) - len(left_out),
+        "n_left_out": len(left_out),
+        "backfill": dg.MetadataValue.md(f"[{backfill_id}](/runs/b/{backfill_id})")
+        if backfill_id
+        else "none",
+        "left_out": dg.MetadataValue.table(
+            [dg.TableRecord({"observation": c.key, "why": c.hindrance}) for c in left_out]
+        )
+        if left_out
+        else "none",
+    }
 
 
 def _tidy(metadata: Metadata) -> Metadata:

@@ -8,6 +8,7 @@ from typing import Any
 
 from contimg_resources.cli.graphql import GraphQL
 from contimg_resources.errors import PlatformError
+from contimg_resources.steps.reprocessing import REPROCESS_TAG
 
 _PARTITIONS = """
 query Partitions($path: [String!]!) {
@@ -42,10 +43,6 @@ mutation Launch($params: LaunchBackfillParams!) {
   }
 }
 """
-
-
-#: A run of a backfill tells with it what it belongs to.
-TITLE_TAG = "contimg/reprocess"
 
 
 @dataclass(frozen=True)
@@ -103,7 +100,7 @@ def launch_backfill(graphql: GraphQL, backfill: Backfill) -> str:
         "partitionNames": list(backfill.keys),
         "title": backfill.title,
         "description": backfill.description,
-        "tags": [{"key": TITLE_TAG, "value": backfill.title}],
+        "tags": [{"key": REPROCESS_TAG, "value": backfill.title}],
     }
     launched = graphql.query(_LAUNCH, {"params": params})["launchPartitionBackfill"]
     if launched["__typename"] != "LaunchBackfillSuccess":

@@ -13,6 +13,9 @@ from contimg_resources.steps.looking_up import look_up
 from contimg_resources.steps.staleness import stale_observations
 from contimg_resources.steps.workshop import Workshop
 
+#: A run of a backfill tells with it what it belongs to: the web interface shows no titles.
+REPROCESS_TAG = "contimg/reprocess"
+
 
 class Step(StrEnum):
     """The step from which on everything is made again."""

@@ -57,6 +57,7 @@ def test_the_night_goes_from_arrival_to_log(definitions: dg.Definitions) -> None
         "calibrated_ms": "calibration",
         "image_5min": "imaging",
         "observation_log": "log",
+        "reprocessed_day": "reprocessing",
     }
     upstream = {n: {d.asset_key.to_user_string() for d in s.deps} for n, s in found.items()}
     assert upstream["incoming_ms"] == set()
