@@ -69,7 +69,12 @@ class Made:
 
 
 @pytest.fixture
-def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
+def made(tmp_path: Path) -> Made:
+    return make_stores(tmp_path)
+
+
+def make_stores(tmp_path: Path) -> Made:
+    """Make them below a directory."""
     settings = Settings(state=tmp_path / "state")
     settings.state.mkdir()
     workshop = Workshop(
