@@ -31,6 +31,7 @@ from contimg_resources.cli import (
     up,
     verify,
     why,
+    years,
 )
 from contimg_resources.cli.console import print_error
 from contimg_resources.errors import ContimgError
@@ -61,6 +62,7 @@ app.add_typer(housekeeping.partitions, name="partitions")
 app.command("up")(up.up)
 app.command("demo")(demo.demo)
 app.command("bench")(bench.bench)
+app.command("bench-years")(years.bench_years)
 
 
 def _print_version(wanted: bool) -> None:

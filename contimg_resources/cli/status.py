@@ -46,14 +46,13 @@ def status(
     from contimg_resources.cli.platform import running_address, watched_directory
     from contimg_resources.products.model import ObservationState
     from contimg_resources.products.store import ProductsStore
-    from contimg_resources.registry.model import SetStatus
     from contimg_resources.registry.store import CalibrationRegistry
 
     settings = given_settings(state=state)
     products = ProductsStore(settings.products_address, create=False)
     registry = CalibrationRegistry(settings.registry_address, create=False)
     counts = products.counts()
-    sets = {s.value: len(registry.list_sets(status=s)) for s in SetStatus}
+    sets = {s.value: n for s, n in registry.counts().items()}
     failed = products.list_observations(state=ObservationState.FAILED, limit=_SHOWN_FAILURES)
     latest = products.list_observations(limit=1)
     told: dict[str, Any] = {

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contimg_resources.errors import ConfigurationError, InvalidName
-from contimg_resources.naming import is_observation_name, observation_stem
+from contimg_resources.naming import check_name, is_observation_name
 
 
 @dataclass(frozen=True)
@@ -20,17 +20,22 @@ class Candidate:
 
     Parameters
     ----------
-    path : Path
-        The MS.
+    location : str
+        Absolute path of the MS.
     stem : str
         Its name without ``.ms``, checked.
     done_marker : bool
         Whether its done-marker lies beside it.
     """
 
-    path: Path
+    location: str
     stem: str
     done_marker: bool
+
+    @property
+    def path(self) -> Path:
+        """The MS; made when it's asked for, since most of ten thousands are only counted."""
+        return Path(self.location)
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,7 @@ def scan(ms_dir: Path, done_suffix: str = ".done") -> Scan:
         ("intermediates", "hidden", "other_directories", "bad_names", "links_out"), 0
     )
     try:
-        with os.scandir(ms_dir) as entries:
+        with os.scandir(str(ms_dir.absolute())) as entries:
             for entry in entries:
                 kind = _kind(entry, ms_dir)
                 if kind == "file":
@@ -123,7 +128,7 @@ def scan(ms_dir: Path, done_suffix: str = ".done") -> Scan:
             path=str(ms_dir),
         ) from error
     candidates = tuple(
-        Candidate(Path(path), name.removesuffix(".ms"), name + done_suffix in plain_files)
+        Candidate(path, name.removesuffix(".ms"), name + done_suffix in plain_files)
         for name, path in sorted(found)
     )
     return Scan(candidates=candidates, files=len(plain_files), **counts)
@@ -145,7 +150,7 @@ def _kind(entry: "os.DirEntry[str]", ms_dir: Path) -> str | None:
     if not is_observation_name(entry.name):
         return "intermediates"
     try:
-        observation_stem(Path(entry.name))
+        check_name(entry.name.removesuffix(".ms"))
     except InvalidName:
         return "bad_names"
     return "candidate"

@@ -246,12 +246,12 @@ class ProductsStore:
         """Return the observation of a content signature."""
         return self._first(observations.c.signature == signature)
 
-    def known_signatures(self) -> dict[Path, str]:
-        """Return the content signature of every known MS, by its path."""
+    def known_signatures(self) -> dict[str, str]:
+        """Return the content signature of every known MS, by its absolute path."""
         columns = observations.c
         query = sa.select(columns.path, columns.signature).where(columns.superseded_by == "")
         with self._database.read() as connection:
-            return {Path(row.path): row.signature for row in connection.execute(query)}
+            return {row.path: row.signature for row in connection.execute(query)}
 
     def counts(self, *, day: int | None = None) -> dict[ObservationState, int]:
         """Return how many observations are in each state, of one UTC day or of all."""

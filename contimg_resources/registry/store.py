@@ -459,6 +459,14 @@ class CalibrationRegistry:
         with self._database.read() as connection:
             return self._loaded(connection, connection.scalars(query).all())
 
+    def counts(self) -> dict[SetStatus, int]:
+        """Return how many sets are in each status."""
+        columns = caltable_sets.c
+        query = sa.select(columns.status, sa.func.count()).group_by(columns.status)
+        with self._database.read() as connection:
+            found = {str(status): int(count) for status, count in connection.execute(query)}
+        return {status: found.get(status.value, 0) for status in SetStatus}
+
     def events(
         self, *, name: str | None = None, after_id: int = 0, limit: int = 1000
     ) -> list[SetEvent]:

@@ -85,6 +85,8 @@ def choose_removals(
         - free_bytes(workshop.settings.state)
         - sum(r.size_bytes for r in chosen)
     )
+    if missing_bytes <= 0:
+        return tuple(chosen)
     known = {r.path for r in chosen}
     for removal in _for_room(workshop, retention, now):
         if missing_bytes <= 0:

@@ -28,7 +28,7 @@ MAX_REMEMBERED = 500
 
 
 #: So long a look spends on whether known MS were replaced, seconds; the next look goes on there.
-RECHECK_S = 0.5
+RECHECK_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -163,8 +163,8 @@ def look(
     deadline_s = time.monotonic() + budget_s
     found = scan(settings.incoming_dir, settings.arrival.done_suffix)
     known = workshop.products.known_signatures()
-    new = [c for c in found if c.path.absolute() not in known]
-    registered = [c for c in found if c.path.absolute() in known]
+    new = [c for c in found if c.location not in known]
+    registered = [c for c in found if c.location in known]
     replaced, checked = _replaced(registered, known, memory.checked)
     arrivals: list[Arrived] = []
     aside: dict[str, SetAside] = {}
@@ -226,7 +226,7 @@ def look(
 
 
 def _replaced(
-    registered: Sequence[Candidate], known: Mapping[Path, str], checked: str
+    registered: Sequence[Candidate], known: Mapping[str, str], checked: str
 ) -> tuple[list[Candidate], str]:
     """Return registered MS whose content isn't what was read, and where the next look goes on."""
     deadline_s = time.monotonic() + RECHECK_S
@@ -238,7 +238,7 @@ def _replaced(
         checked = candidate.stem
         with suppress(ContimgError):
             digest = content_signature(candidate.path).digest
-            if digest != known[candidate.path.absolute()]:
+            if digest != known[candidate.location]:
                 found.append(candidate)
     return found, checked
 

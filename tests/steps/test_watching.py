@@ -19,7 +19,7 @@ class Incoming:
 
     def __init__(self, root: Path, settle_age_s: float = 0.0) -> None:
         self.root = root
-        self.known: dict[Path, str] = {}
+        self.known: dict[str, str] = {}
         self.read: list[str] = []
         self.memory = Memory()
         settings = Settings(
@@ -32,12 +32,12 @@ class Incoming:
         self.read.append(path.stem)
         if "bad" in path.stem:
             raise UnreadableObservation(f"{path} holds no rows", path=str(path))
-        replaced = path.absolute() in self.known
+        replaced = str(path.absolute()) in self.known
         outcome = ArrivalOutcome.REPLACED if replaced else ArrivalOutcome.NEW
         if "again" in path.stem:
             outcome = ArrivalOutcome.DUPLICATE
         else:
-            self.known[path.absolute()] = content_signature(path).digest
+            self.known[str(path.absolute())] = content_signature(path).digest
         observation = SimpleNamespace(key="61041.00347", stem=path.stem)
         return SimpleNamespace(observation=observation, outcome=outcome)
 
