@@ -527,8 +527,12 @@ class CalibrationRegistry:
             self._layouts |= load_layouts(connection, unknown)
 
     def _loaded(self, connection: sa.Connection, ids: Sequence[int]) -> list[CaltableSet]:
-        self._learn_layouts(connection, connection.scalars(sa.select(layouts.c.id)).all())
-        return load_sets(connection, ids, self._layouts)
+        try:
+            return load_sets(connection, ids, self._layouts)
+        except KeyError:
+            # Of a layout that another process added.
+            self._learn_layouts(connection, connection.scalars(sa.select(layouts.c.id)).all())
+            return load_sets(connection, ids, self._layouts)
 
     def _find(self, connection: sa.Connection, name: str, version: int | None) -> CaltableSet:
         columns = caltable_sets.c

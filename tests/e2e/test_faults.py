@@ -1,0 +1,288 @@
+"""Killed in the middle: of every step, of the daemon, of everything at once.
+
+One observation after the other goes through a platform that somebody kills parts of. Each comes out
+imaged, once, with nothing lost, nothing doubled and nothing left running.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from contimg_resources.calibration.tables import CaltableType
+from contimg_resources.casa import Casa
+from contimg_resources.cli.platform import Platform, free_port
+from contimg_resources.products.model import ObservationState
+from contimg_resources.products.store import ProductsStore
+from contimg_resources.registry.model import SetStatus
+from contimg_resources.registry.store import CalibrationRegistry
+from contimg_resources.settings import Settings
+from contimg_resources.steps.verifying import verify_products
+from contimg_resources.steps.workshop import Workshop
+from tests.cli.live_processes import processes_of
+from tests.conftest import TinyNight
+from tests.e2e.conftest import ENVIRONMENT, Night
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+FAULTY = {
+    **ENVIRONMENT,
+    # In memory a step is over before anybody could kill it.
+    "CONTIMG_CALIBRATION__ENGINE": "casa",
+    "CONTIMG_IMAGING__ENGINE": "casa",
+    "CONTIMG_IMAGING__CELL_ARCSEC": "12",
+    "CONTIMG_IMAGING__IMAGE_SIZE": "512",
+    "CONTIMG_IMAGING__MAX_RMS_RATIO": "10",
+}
+
+
+class Up:
+    """``contimg up`` as a process that can be killed."""
+
+    def __init__(self, state: Path, port: int) -> None:
+        self.state, self.port = state, port
+        # Never started: it asks the one that runs.
+        self.platform = Platform(state, port=port)
+        self.process = self._started()
+
+    def _started(self) -> "subprocess.Popen[bytes]":
+        self.state.mkdir(parents=True, exist_ok=True)
+        with (self.state / "up.log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "contimg_resources", "up", "--port", str(self.port)],
+                env={**os.environ, **FAULTY, "CONTIMG_STATE": str(self.state)},
+                stdout=log,
+                stderr=log,
+            )
+
+    def again(self) -> None:
+        """Start it again."""
+        assert self.process.poll() is not None
+        self.process = self._started()
+        self.platform.wait_until_ready()
+
+    def cut_power(self) -> None:
+        """Kill every process at once, this one first."""
+        self.process.kill()
+        for pid in _pids_of(self.state):
+            _kill(pid, signal.SIGKILL)
+        self.process.wait(20)
+
+    def stop(self) -> None:
+        """End it as somebody does with Ctrl-C."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(60)
+
+
+@pytest.fixture(scope="module")
+def faults(
+    tiny_night: TinyNight, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Night, Up]]:
+    state = tmp_path_factory.mktemp("faults") / "state"
+    settings = Settings(state=state)
+    settings.incoming_dir.mkdir(parents=True)
+    up = Up(state, free_port())
+    try:
+        up.platform.wait_until_ready()
+        yield (
+            Night(
+                up.platform,
+                ProductsStore(settings.products_address),
+                settings.incoming_dir,
+                calibrator=f"{tiny_night.calibrator_truth.mid_mjd:.5f}",
+                early=f"{tiny_night.target_truths[0].mid_mjd:.5f}",
+                late=f"{tiny_night.target_truths[1].mid_mjd:.5f}",
+            ),
+            up,
+        )
+    finally:
+        up.stop()
+
+
+def test_a_run_worker_that_is_killed_in_any_step_is_replaced(
+    faults: tuple[Night, Up], tiny_night: TinyNight
+) -> None:
+    night, up = faults
+    key = night.calibrator
+    night.deliver(tiny_night.calibrator)
+    for step, task in (("solve", "gaincal"), ("calibrate", "phaseshift"), ("image", "tclean")):
+        child = _inside(night, f"{key}-{step}", task)
+        worker = _parent(_parent(child))
+        _kill(worker, signal.SIGKILL)
+        begin = time.monotonic()
+        while _alive(child):
+            assert time.monotonic() < begin + 5, "CASA outlives its run"
+            time.sleep(0.05)
+    night.wait_for("the image after all", lambda: _imaged(night, key), 300)
+    runs = night.platform.runs()
+    statuses = [(r.job, r.status) for r in reversed(runs) if r.partition == key]
+    assert statuses == [
+        ("solve_calibration", "FAILURE"),
+        ("solve_calibration", "SUCCESS"),
+        ("image_observation", "FAILURE"),
+        ("image_observation", "FAILURE"),
+        ("image_observation", "SUCCESS"),
+    ]
+    registry = CalibrationRegistry(Settings(state=up.state).registry_address)
+    (whole,) = registry.list_sets()
+    assert (whole.status, len(whole.tables)) == (SetStatus.ACTIVE, len(CaltableType) - 1)
+    assert registry.verify() == []
+
+
+def test_casa_that_crashes_is_started_again_within_the_run(
+    faults: tuple[Night, Up], tiny_night: TinyNight
+) -> None:
+    night, _ = faults
+    key = night.early
+    night.deliver(tiny_night.targets[0])
+    _kill(_inside(night, f"{key}-image", "tclean"), signal.SIGSEGV)
+    night.wait_for("the image after all", lambda: _imaged(night, key), 300)
+    (run,) = [r for r in night.platform.runs() if r.partition == key]
+    assert run.status == "SUCCESS"
+
+
+def test_after_a_power_cut_and_after_the_death_of_the_daemon_it_goes_on_by_itself(
+    faults: tuple[Night, Up], tiny_night: TinyNight
+) -> None:
+    night, up = faults
+    key = night.late
+    night.deliver(tiny_night.targets[1])
+    _inside(night, f"{key}-calibrate", "phaseshift")
+    up.cut_power()
+    assert processes_of(up.state) == []
+    up.again()
+    _inside(night, f"{key}-image", "tclean")
+    (daemon,) = _pids_of(up.state, "dagster._daemon")
+    _kill(daemon, signal.SIGKILL)
+    # Whoever looks after services starts it again.
+    assert up.process.wait(60) == 1
+    assert "dagster-daemon" in (up.state / "up.log").read_text()
+    _wait(lambda: processes_of(up.state) == [], 20)
+    up.again()
+    night.wait_for("the image after all", lambda: _imaged(night, key), 300)
+    runs = [r for r in night.platform.runs() if r.partition == key]
+    assert [r.status for r in runs].count("SUCCESS") == 1
+
+
+def test_nothing_is_lost_nothing_doubled_and_nothing_left(
+    faults: tuple[Night, Up], casa: Casa
+) -> None:
+    night, up = faults
+    assert [o.state for o in night.store.list_observations()] == [ObservationState.IMAGED] * 3
+    for key in night.keys:
+        assert len({a.kind for a in night.store.artefacts(key)}) == len(night.store.artefacts(key))
+        assert key in night.materializations("image_5min")
+    assert verify_products(Workshop.from_settings(Settings(state=up.state))).problems == ()
+    up.stop()
+    assert processes_of(up.state) == []
+    layout = Settings(state=up.state).layout
+    # What killed steps left is found, and goes once it is old.
+    left = [p for root in (layout.calibrated, layout.images) for p in root.glob("*/.*")]
+    for path in [*left, *layout.scratch.iterdir()]:
+        os.utime(path, (0, 0))
+    done = subprocess.run(
+        [sys.executable, "-m", "contimg_resources", "housekeeping"],
+        env={
+            **os.environ,
+            **FAULTY,
+            "CONTIMG_STATE": str(up.state),
+            "CONTIMG_RETENTION__FREE_GB": "0",
+        },
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert "never finished, more than a day ago" in done.stdout or not left
+    assert [p for root in (layout.calibrated, layout.images) for p in root.glob("*/.*")] == []
+    assert list(layout.scratch.iterdir()) == []
+
+
+def _imaged(night: Night, key: str) -> bool:
+    runs = [r for r in night.platform.runs() if r.partition == key]
+    return night.store.get(key).state is ObservationState.IMAGED and all(r.over for r in runs)
+
+
+def _inside(night: Night, label: str, task: str) -> int:
+    """Wait until a step is inside a task of CASA, and return its process."""
+    log = Settings(state=night.platform.state).layout.logs / f"{label}.log"
+    begun = f"Begin Task: {task}"
+    earlier = log.read_text().count(begun) if log.exists() else 0
+    found: list[int] = []
+
+    def at_work() -> bool:
+        if not log.exists() or log.read_text(errors="replace").count(begun) <= earlier:
+            return False
+        found[:] = _children_of(night.platform.state, label)
+        return bool(found)
+
+    night.wait_for(f"{task} of {label}", at_work, 240)
+    return found[0]
+
+
+def _children_of(state: Path, label: str) -> list[int]:
+    """Return the CASA processes that do a step now."""
+    return [
+        pid
+        for pid in _pids_of(state, "casa.child")
+        if "supervisor.py" not in _command(pid)
+        and _workdir(pid).startswith(f"{state}/scratch/{label}-")
+    ]
+
+
+def _pids_of(state: Path, command: str = "") -> list[int]:
+    """Return the processes of a platform, perhaps only those of a command."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            mine = f"CONTIMG_STATE={state}".encode() in (entry / "environ").read_bytes()
+        except OSError:
+            continue
+        told = _command(int(entry.name))
+        if mine and command in told and not (command and "supervisor.py" in told):
+            found.append(int(entry.name))
+    return found
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
+
+
+def _workdir(pid: int) -> str:
+    try:
+        return str(Path(f"/proc/{pid}/cwd").readlink())
+    except OSError:
+        return ""
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def _kill(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+
+
+def _wait(condition: Callable[[], bool], timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
