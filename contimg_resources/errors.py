@@ -139,7 +139,7 @@ class ImagingFailed(ContimgError):
 
 
 class DiskShort(ContimgError):
-    """Too little room is free on the disk to begin a step; nothing was written."""
+    """Too little room on the disk to begin a step, or to end it; nothing half-written is left."""
 
 
 class PlatformError(ContimgError):

@@ -9,6 +9,7 @@ once, loads what the steps need while the caller does something else, and serves
 other. One in which a step failed is not asked again.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -17,10 +18,10 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter
 
@@ -28,7 +29,7 @@ from contimg_resources.casa.process import REQUEST, CasaProcess
 from contimg_resources.casa.progress import Progress, no_progress
 from contimg_resources.casa.siteconfig import user_has_own_configuration, write_site_config
 from contimg_resources.directories import remove_unfinished
-from contimg_resources.errors import CasaCrashed, CasaError, ContimgError
+from contimg_resources.errors import CasaCrashed, CasaError, ContimgError, DiskShort
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -40,6 +41,12 @@ _KEEPS_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40)
 _LOADING = "casa-loading"
 #: An open door's process is replaced after so many calls: what libraries forgot goes with it.
 _MOST_CALLS = 50
+
+#: A disk with less room than this is full to CASA, which writes in pieces of some MB.
+_NO_ROOM_BYTES = 16_000_000
+#: What says so by itself.
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL_WORDS = tuple(os.strerror(number) for number in _FULL)
 
 
 @dataclass(frozen=True)
@@ -112,7 +119,8 @@ class Casa:
                 return
             self._is_open = True
             self._loads = f"{loads.__module__}:{loads.__qualname__}"
-            self._waiting.append(self._started_ahead())
+            with self._full_disk_told(_LOADING):
+                self._waiting.append(self._started_ahead())
 
     def close(self) -> None:
         """End the process that waits for calls, if there is one; calls work as before `open`."""
@@ -181,14 +189,17 @@ class Casa:
         CasaError
             If the function raised anything else; `CasaCrashed` when the process died of a signal,
             `CasaTimeout` when it was ended for its time.
+        DiskShort
+            If the disk of the scratch space is full.
         """
-        self.scratch.mkdir(parents=True, exist_ok=True)
-        self.logs.mkdir(parents=True, exist_ok=True)
-        workdir = Path(tempfile.mkdtemp(prefix=f"{label}-", dir=self.scratch.absolute()))
-        try:
-            return self._run_in(workdir, function, argument, label, progress, timeout_s)
-        finally:
-            shutil.rmtree(workdir, ignore_errors=True)
+        with self._full_disk_told(label):
+            self.scratch.mkdir(parents=True, exist_ok=True)
+            self.logs.mkdir(parents=True, exist_ok=True)
+            workdir = Path(tempfile.mkdtemp(prefix=f"{label}-", dir=self.scratch.absolute()))
+            try:
+                return self._run_in(workdir, function, argument, label, progress, timeout_s)
+            finally:
+                shutil.rmtree(workdir, ignore_errors=True)
 
     def _run_in(
         self,
@@ -224,17 +235,22 @@ class Casa:
             _discard(process)
             remove_unfinished(unfinished)
             raise
-        result = exchange / "result.json"
-        payload = json.loads(result.read_text()) if result.is_file() else None
+        payload = _answer(exchange / "result.json")
+        # Looked at before what the step left half-written is removed.
+        full = shutil.disk_usage(workdir).free < _NO_ROOM_BYTES
         if status is None and payload is not None and "error" not in payload:
             self._put_back(process)
         else:
             _discard(process)
             remove_unfinished(unfinished)
         if payload is None:
-            raise self._death(target, status or 0, label)
+            died = self._death(target, status or 0, label)
+            # A CASA that can't write dies in many ways, which say nothing of the disk.
+            raise (self._disk_full(label, died.message) if full else died)
         if "error" in payload:
-            raise ContimgError.from_dict(payload["error"])
+            error = ContimgError.from_dict(payload["error"])
+            full = full or any(words in error.message for words in _FULL_WORDS)
+            raise (self._disk_full(label, error.message) if full else error)
         returned = function.__annotations__["return"]
         value: R = TypeAdapter(returned).validate_python(payload["value"])
         return Timed(value, float(payload["seconds"]))
@@ -243,7 +259,11 @@ class Casa:
         for directory in (self.scratch, self.logs):
             directory.mkdir(parents=True, exist_ok=True)
         home = Path(tempfile.mkdtemp(prefix="casa-", dir=self.scratch.absolute()))
-        return CasaProcess(home, self._environment(home), log, loads)
+        try:
+            return CasaProcess(home, self._environment(home), log, loads)
+        except BaseException:
+            shutil.rmtree(home, ignore_errors=True)
+            raise
 
     def _started_ahead(self) -> CasaProcess:
         return self._started(self.log_file(_LOADING), self._loads)
@@ -281,6 +301,21 @@ class Casa:
             "PYTHONFAULTHANDLER": "1",
         }
 
+    @contextmanager
+    def _full_disk_told(self, label: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            raise self._disk_full(label, str(error)) from error
+
+    def _disk_full(self, label: str, said: str) -> DiskShort:
+        return DiskShort(
+            f"the disk of {self.scratch} is full: {label} could not go on ({said})",
+            path=str(self.scratch),
+        )
+
     def _death(self, target: str, status: int, label: str) -> CasaError:
         tail = _tail(self.log_file(label))
         number = -status if status < 0 else status - 128
@@ -297,6 +332,15 @@ class Casa:
             status=status,
             log=str(self.log_file(label)),
         )
+
+
+def _answer(file: Path) -> dict[str, Any] | None:
+    """Return what a process answered; None when it didn't, or not to the end."""
+    try:
+        answer: dict[str, Any] = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return None
+    return answer
 
 
 def _discard(process: CasaProcess) -> None:

@@ -3,6 +3,7 @@
 Belongs here: launching one through GraphQL. Doesn't: choosing partitions.
 """
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +44,20 @@ mutation Launch($params: LaunchBackfillParams!) {
   }
 }
 """
+
+
+_STATUS = """
+query Status($id: String!) {
+  partitionBackfillOrError(backfillId: $id) {
+    __typename
+    ... on PartitionBackfill { status }
+    ... on PythonError { message }
+  }
+}
+"""
+
+_IN_PROGRESS = ("REQUESTED", "CANCELING", "FAILING")
+_POLL_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -106,6 +121,30 @@ def launch_backfill(graphql: GraphQL, backfill: Backfill) -> str:
     if launched["__typename"] != "LaunchBackfillSuccess":
         raise PlatformError(f"the backfill was refused: {_words(launched)}")
     return str(launched["backfillId"])
+
+
+def wait_for_backfill(graphql: GraphQL, backfill_id: str) -> str:
+    """Wait until a backfill is over, and return its status.
+
+    Parameters
+    ----------
+    graphql : GraphQL
+        The webserver.
+    backfill_id : str
+        What `launch_backfill` returned.
+
+    Raises
+    ------
+    PlatformError
+        If the platform doesn't know it, or ends.
+    """
+    while True:
+        answer = graphql.query(_STATUS, {"id": backfill_id})["partitionBackfillOrError"]
+        if answer["__typename"] != "PartitionBackfill":
+            raise PlatformError(f"backfill {backfill_id}: {_words(answer)}")
+        if answer["status"] not in _IN_PROGRESS:
+            return str(answer["status"])
+        time.sleep(_POLL_S)
 
 
 def _add_key(graphql: GraphQL, repository: dict[str, str], name: str, key: str) -> None:

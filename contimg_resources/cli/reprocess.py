@@ -3,16 +3,22 @@
 Belongs here: arguments and output. Doesn't: choosing them, or Dagster's language.
 """
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from contimg_resources.cli.arguments import AsJson, Since, StateDirectory, Until
-from contimg_resources.cli.console import print_json, print_lines, print_table, remark
+from contimg_resources.cli.console import print_json, print_lines, print_table, progress, remark
 from contimg_resources.cli.given import given_settings, opened_workshop
 from contimg_resources.errors import PlatformError
 
-_PARTITIONS = "observation_mjd"
+if TYPE_CHECKING:
+    from contimg_resources.settings import Settings
+    from contimg_resources.steps.reprocessing import Chosen
+    from contimg_resources.steps.workshop import Workshop
+
+_CALTABLE_SET = "caltable_set"
 
 
 def reprocess(
@@ -26,7 +32,7 @@ def reprocess(
     step: Annotated[
         str,
         typer.Option(
-            metavar="calibrated_ms|image_5min",
+            metavar="caltable_set|calibrated_ms|image_5min",
             help="The step from which on everything is made again.",
         ),
     ] = "calibrated_ms",
@@ -42,58 +48,119 @@ def reprocess(
     no caltable set is valid or the MS is gone, is listed and left out. Exit code 1 when nothing is
     left.
 
+    With `--step caltable_set` the calibrator observations of the span are solved again, and when
+    that is done, every observation whose products became stale by it is calibrated and imaged
+    again, as a second backfill.
+
     Example: `contimg reprocess --from 2026-01-01 --to 2026-01-02 --only stale`
     """
-    from contimg_resources.cli.backfills import Backfill, launch_backfill
-    from contimg_resources.cli.graphql import GraphQL
-    from contimg_resources.cli.platform import running_address
-    from contimg_resources.steps.reprocessing import Step, Which, choose_observations
+    from contimg_resources.steps.reprocessing import (
+        Step,
+        Which,
+        choose_calibrators,
+        choose_observations,
+    )
     from contimg_resources.times import parse_span
 
     if only not in list(Which):
         raise typer.BadParameter(f"{only!r} is none of {', '.join(Which)}", param_hint="--only")
-    if step not in list(Step):
-        raise typer.BadParameter(f"{step!r} is none of {', '.join(Step)}", param_hint="--step")
+    if step not in (_CALTABLE_SET, *Step):
+        raise typer.BadParameter(
+            f"{step!r} is none of {', '.join((_CALTABLE_SET, *Step))}", param_hint="--step"
+        )
+    solving = step == _CALTABLE_SET
+    if solving and only != Which.ALL:
+        raise typer.BadParameter("only without --only", param_hint="--step caltable_set")
     start_mjd, end_mjd = parse_span(since, until)
     settings = given_settings(state=state)
-    chosen = choose_observations(
-        opened_workshop(settings),
-        Which(only),
-        step=Step(step),
-        start_mjd=start_mjd,
-        end_mjd=end_mjd,
+    workshop = opened_workshop(settings)
+    chosen = (
+        choose_calibrators(workshop, start_mjd=start_mjd, end_mjd=end_mjd)
+        if solving
+        else choose_observations(
+            workshop, Which(only), step=Step(step), start_mjd=start_mjd, end_mjd=end_mjd
+        )
     )
-    keys = tuple(c.key for c in chosen if not c.hindrance)
-    backfill_id = address = None
+    told: dict[str, Any] = {"observations": chosen, "backfill_id": None, "address": None}
+    span = (f" from {since}" if since else "") + (f" to {until}" if until else "")
+    keys = _keys(chosen)
     if keys and not dry_run:
-        address = running_address(settings.state)
-        if address is None:
-            raise PlatformError(
-                f"no platform runs on {settings.state}: start one (contimg up), or ask with "
-                "--dry-run"
-            )
-        span = f" from {since}" if since else ""
-        span += f" to {until}" if until else ""
-        backfill_id = launch_backfill(
-            GraphQL(address),
-            Backfill(
-                tuple(Step)[list(Step).index(Step(step)) :],
-                _PARTITIONS,
-                keys,
-                title=f"{only}{span}, observations: {len(keys)}",
-                description=f"contimg reprocess --only {only}{span}",
-            ),
+        told["address"] = _address(settings)
+        told["backfill_id"] = _launch(
+            told["address"], step, keys, f"{'solve' if solving else only}{span}"
         )
+    if not as_json:
+        _tell(chosen, told)
+    if solving and told["backfill_id"] is not None:
+        told |= _solved(told["address"], told["backfill_id"], workshop)
+        if not as_json:
+            _tell(told["stale"], {**told, "backfill_id": told["second_backfill_id"]})
     if as_json:
-        print_json({"observations": chosen, "backfill_id": backfill_id, "address": address})
-    else:
-        print_table(
-            ("observation", "why", "left out"),
-            [(c.key, c.why, c.hindrance or None) for c in chosen],
-            title=f"{len(keys)} of {len(chosen)} observations are made again",
-        )
-        if backfill_id is not None:
-            print_lines([f"{address}/runs/b/{backfill_id}"])
+        print_json(told)
     if not keys:
         remark(f"nothing to make again ({only})")
         raise typer.Exit(1)
+
+
+def _solved(address: str, backfill_id: str, workshop: "Workshop") -> dict[str, Any]:
+    """Wait for the solves, then launch what they made stale."""
+    from contimg_resources.cli.backfills import wait_for_backfill
+    from contimg_resources.cli.graphql import GraphQL
+    from contimg_resources.steps.reprocessing import Which, choose_observations
+
+    remark("waiting for the solves; Ctrl-C leaves the rest to `contimg reprocess --only stale`")
+    with progress("reprocess") as say:
+        say("solving", None)
+        status = wait_for_backfill(GraphQL(address), backfill_id)
+    remark(f"the solves are over: {status.lower().replace('_', ' ')}")
+    stale = choose_observations(workshop, Which.STALE)
+    keys = _keys(stale)
+    return {
+        "stale": stale,
+        "second_backfill_id": _launch(address, "calibrated_ms", keys, f"stale after {backfill_id}")
+        if keys
+        else None,
+    }
+
+
+def _keys(chosen: Sequence["Chosen"]) -> tuple[str, ...]:
+    return tuple(c.key for c in chosen if not c.hindrance)
+
+
+def _address(settings: "Settings") -> str:
+    from contimg_resources.cli.platform import running_address
+
+    address = running_address(settings.state)
+    if address is None:
+        raise PlatformError(
+            f"no platform runs on {settings.state}: start one (contimg up), or ask with --dry-run"
+        )
+    return address
+
+
+def _launch(address: str, step: str, keys: tuple[str, ...], what: str) -> str:
+    from contimg_resources.cli.backfills import Backfill, launch_backfill
+    from contimg_resources.cli.graphql import GraphQL
+    from contimg_resources.steps.reprocessing import Step
+
+    solving = step == _CALTABLE_SET
+    return launch_backfill(
+        GraphQL(address),
+        Backfill(
+            (_CALTABLE_SET,) if solving else tuple(Step)[list(Step).index(Step(step)) :],
+            "calibration_mjd" if solving else "observation_mjd",
+            keys,
+            title=f"{what}, observations: {len(keys)}",
+            description=f"contimg reprocess --step {step}: {what}",
+        ),
+    )
+
+
+def _tell(chosen: Sequence["Chosen"], told: dict[str, Any]) -> None:
+    print_table(
+        ("observation", "why", "left out"),
+        [(c.key, c.why, c.hindrance or None) for c in chosen],
+        title=f"{len(_keys(chosen))} of {len(chosen)} observations are made again",
+    )
+    if told["backfill_id"] is not None:
+        print_lines([f"{told['address']}/runs/b/{told['backfill_id']}"])

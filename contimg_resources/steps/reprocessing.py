@@ -94,6 +94,29 @@ def choose_observations(
     )
 
 
+def choose_calibrators(
+    workshop: Workshop, *, start_mjd: float | None = None, end_mjd: float | None = None
+) -> tuple[Chosen, ...]:
+    """Return the observations from which caltable sets can be solved, in the order of time.
+
+    Parameters
+    ----------
+    workshop : Workshop
+        Its stores.
+    start_mjd, end_mjd : float, optional
+        Only those whose mid-MJD is in [start, end), days.
+    """
+    return tuple(
+        Chosen(
+            record.key,
+            f"{record.calibrator} crossed it",
+            "" if record.path.is_dir() else f"its MS {record.path} is gone",
+        )
+        for record in workshop.products.list_observations(start_mjd=start_mjd, end_mjd=end_mjd)
+        if record.calibrator and not record.superseded_by
+    )
+
+
 def _reasons(
     workshop: Workshop,
     which: Which,

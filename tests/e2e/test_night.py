@@ -226,3 +226,25 @@ def test_what_became_stale_is_made_again_as_one_backfill(
     night.wait_for("the check", lambda: check().startswith("2 observations have stale"), 60)
     page = open_page(night, f"/runs/b/{told['backfill_id']}")
     page.get_by_text("100% completed").first.wait_for()
+
+
+def test_a_set_that_is_solved_again_is_followed_by_everything_after_it(
+    night: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After the one before: the calibrator carries version 2, the targets version 1."""
+    capsys.readouterr()
+    state = str(night.platform.state)
+    assert run(["reprocess", "--step", "caltable_set", "--state", state, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [(c["key"], c["why"]) for c in told["observations"]] == [
+        (night.calibrator, "3C48 crossed it")
+    ]
+    assert {c["key"] for c in told["stale"]} == night.keys
+
+    def versions() -> set[int]:
+        made = night.materializations("image_5min")
+        return {made[key]["caltable_version"] for key in night.keys}
+
+    night.wait_for("all to be made again", lambda: versions() == {3}, 300)
+    assert run(["status", "--stale", "--state", state, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []

@@ -70,3 +70,6 @@ def test_the_command_needs_a_platform_only_to_start_something(
     assert run(["reprocess"]) == 1
     assert "no platform runs on" in capsys.readouterr().err
     assert run(["reprocess", "--only", "some"]) == 2
+    assert run(["reprocess", "--step", "caltable_set", "--only", "stale"]) == 2
+    # None of these is a calibrator's.
+    assert run(["reprocess", "--step", "caltable_set", "--dry-run"]) == 1
