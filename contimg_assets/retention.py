@@ -135,8 +135,8 @@ def prune_runs(instance: dg.DagsterInstance, run_ids: tuple[str, ...], state: Pa
         # Dagster leaves the files of a run that it has forgotten.
         for file in (state / "history" / "runs").glob(f"{run_id}.db*"):
             file.unlink(missing_ok=True)
-        for directory in (state / "storage" / run_id, state / run_id):
-            shutil.rmtree(directory, ignore_errors=True)
+        for directory in ("storage", "compute_logs"):
+            shutil.rmtree(state / directory / run_id, ignore_errors=True)
 
 
 def _pages(instance: dg.DagsterInstance, filters: dg.RunsFilter) -> Iterator[dg.RunRecord]:

@@ -41,8 +41,8 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
             "config": where,
         },
         "compute_logs": {
-            "module": "dagster._core.storage.local_compute_log_manager",
-            "class": "LocalComputeLogManager",
+            "module": "contimg_assets.compute_logs",
+            "class": "ComputeLogs",
             "config": where,
         },
     }
@@ -126,6 +126,7 @@ def test_old_runs_go_with_their_files_but_for_the_last_of_each_partition(
     failed, other = run(instance, OLD[1], fail="yes"), run(instance, OLD[1])
     running = dg.DagsterRun(job_name="image_job", status=dg.DagsterRunStatus.STARTED)
     instance.add_run(running)
+    assert (tmp_path / "compute_logs" / first).is_dir()
     assert old_runs(instance, days=1.0) == ()
     time.sleep(0.01)
     found = old_runs(instance, days=0.0)
