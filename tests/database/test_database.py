@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from contimg_resources.database import Database, plain_json
+from contimg_resources.database import Database, plain_json, store
 from contimg_resources.errors import ConfigurationError, RegistryError, SchemaMismatch
 
 FORK = multiprocessing.get_context("fork")
@@ -195,6 +195,26 @@ def test_a_read_only_file_gives_one_clear_error(public_dir: Path, migrations: Pa
     process.join()
     assert said.startswith(f"RegistryError: the toy store {path} can't be "), said
     assert "read-only" in said
+
+
+def test_one_that_somebody_else_holds_is_waited_for_and_then_named(
+    tmp_path: Path, migrations: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "_BUSY_TIMEOUT_S", 0.3)
+    path = tmp_path / "x.sqlite3"
+    database = open_toy(path, migrations)
+    with closing(sqlite3.connect(path, isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        with (
+            pytest.raises(RegistryError, match="can't be written: database is locked .*held it"),
+            database.write() as connection,
+        ):
+            connection.execute(sa.text("insert into t1 default values"))
+        with database.read() as connection:
+            assert connection.scalar(sa.text("select count(*) from t1")) == 0, "looking goes on"
+        holder.execute("ROLLBACK")
+    with database.write() as connection:
+        connection.execute(sa.text("insert into t1 default values"))
 
 
 def test_a_connection_is_not_carried_over_a_fork(tmp_path: Path, migrations: Path) -> None:
