@@ -206,7 +206,7 @@ def test_one_that_somebody_else_holds_is_waited_for_and_then_named(
     with closing(sqlite3.connect(path, isolation_level=None)) as holder:
         holder.execute("BEGIN IMMEDIATE")
         with (
-            pytest.raises(RegistryError, match="can't be written: database is locked .*held it"),
+            pytest.raises(RegistryError, match=r"can't be written: database is locked .*held it"),
             database.write() as connection,
         ):
             connection.execute(sa.text("insert into t1 default values"))
