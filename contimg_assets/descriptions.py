@@ -17,12 +17,15 @@ from contimg_resources.products.model import ObservationRecord
 from contimg_resources.registry.model import ActiveCaltables, CaltableSet
 from contimg_resources.steps import Arrived, Calibrated, DayLog, Imaged, Solved
 from contimg_resources.steps.reprocessing import Chosen
+from contimg_resources.steps.staleness import Stale
 from contimg_resources.times import isot_from_mjd
 
 Metadata = dict[str, Any]
 
 #: So many sources are listed on an image's page.
 _MAX_SOURCES = 20
+#: So many stale observations on the check's.
+_MAX_STALE = 50
 
 
 def describe_arrival(arrived: Arrived) -> Metadata:
@@ -166,6 +169,28 @@ def describe_reprocessed(chosen: Sequence[Chosen], backfill_id: str | None) -> M
             [dg.TableRecord({"observation": c.key, "why": c.hindrance}) for c in left_out]
         )
         if left_out
+        else "none",
+    }
+
+
+def describe_stale(stale: Sequence[Stale]) -> Metadata:
+    """List the observations whose products are stale."""
+    return {
+        "n_stale": len({s.key for s in stale}),
+        "stale": dg.MetadataValue.table(
+            [
+                dg.TableRecord(
+                    {
+                        "observation": s.key,
+                        "made with": s.applied,
+                        "would get now": s.now or "none",
+                        "why": s.why,
+                    }
+                )
+                for s in stale[:_MAX_STALE]
+            ]
+        )
+        if stale
         else "none",
     }
 

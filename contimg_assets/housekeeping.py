@@ -1,7 +1,7 @@
 """The job that keeps the platform from growing for ever.
 
-Belongs here: the order of what is removed, as a job, a schedule, and ``python -m`` for the command
-line. Doesn't: choosing (see `contimg_assets.retention`, `contimg_resources.steps.retention`).
+Belongs here: the order of what is removed, as a job and a schedule; the command line calls it too.
+Doesn't: choosing (see `contimg_assets.retention`, `contimg_resources.steps.retention`).
 """
 
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ import dagster as dg
 
 from contimg_assets.failures import told_to_dagster
 from contimg_assets.jobs import executor
+from contimg_assets.partitions import keys_in_progress
 from contimg_assets.retention import (
     OldKey,
-    busy_keys,
     old_keys,
     old_runs,
     prune_keys,
@@ -72,7 +72,7 @@ def choose(workshop: Workshop, instance: dg.DagsterInstance) -> Swept:
     return Swept(
         keys=old_keys_of(workshop, instance),
         runs=old_runs(instance, days=workshop.settings.retention.run_days),
-        files=choose_removals(workshop, busy=busy_keys(instance)),
+        files=choose_removals(workshop, busy=keys_in_progress(instance)),
     )
 
 

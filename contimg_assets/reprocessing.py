@@ -15,7 +15,7 @@ from contimg_assets.calibration import calibrated_ms
 from contimg_assets.descriptions import describe_reprocessed
 from contimg_assets.failures import told_to_dagster
 from contimg_assets.imaging import image_5min
-from contimg_assets.partitions import KEYS_PER_REQUEST, observation_mjd, utc_day
+from contimg_assets.partitions import in_chunks, observation_mjd, utc_day
 from contimg_resources.steps.reprocessing import REPROCESS_TAG, Step, Which, choose_observations
 from contimg_resources.steps.resource import WorkshopParam
 from contimg_resources.times import mjd_from_datetime
@@ -42,8 +42,8 @@ def reprocessed_day(
     """Make the observations of a UTC day again: materialize the day, or a range of days.
 
     Launches one backfill a day, which the Backfills page shows and cancels as one. By default every
-    observation is calibrated and imaged; `only` (all, missing, failed, stale) and `step`
-    (calibrated_ms, image_5min) say otherwise. What can't be made now is left out and listed.
+    observation is calibrated and imaged; the config's `only` (ALL, MISSING, FAILED, STALE) and
+    `step` (CALIBRATED_MS, IMAGE_5MIN) say otherwise. What can't be made now is left out and listed.
     """
     with told_to_dagster():
         day = context.partition_key
@@ -65,8 +65,8 @@ def _launch(context: dg.AssetExecutionContext, step: Step, keys: list[str], titl
     instance = context.instance
     name = observation_mjd.name or ""
     missing = sorted(set(keys) - set(instance.get_dynamic_partitions(name)))
-    for start in range(0, len(missing), KEYS_PER_REQUEST):
-        instance.add_dynamic_partitions(name, missing[start : start + KEYS_PER_REQUEST])
+    for some in in_chunks(missing):
+        instance.add_dynamic_partitions(name, some)
     steps = list(Step)
     backfill = PartitionBackfill.from_asset_partitions(
         backfill_id=make_new_backfill_id(),

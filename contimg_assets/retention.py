@@ -5,7 +5,7 @@ Belongs here: choosing and removing keys and runs. Doesn't: files of products (s
 """
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,10 +13,8 @@ from uuid import UUID
 
 import dagster as dg
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
-from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
-from dagster._core.storage.tags import PARTITION_NAME_TAG
 
-from contimg_assets.partitions import calibration_mjd, observation_mjd
+from contimg_assets.partitions import calibration_mjd, keys_in_progress, observation_mjd
 from contimg_resources.errors import InvalidName
 from contimg_resources.times import parse_partition_key
 
@@ -31,9 +29,6 @@ _UNFINISHED_BACKFILLS = [
     BulkActionStatus.FAILING,
 ]
 _PAGE = 500
-
-#: Told which key or run is being removed.
-Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -52,6 +47,12 @@ class OldKey:
     key: str
 
 
+def backfill_in_progress(instance: dg.DagsterInstance) -> bool:
+    """Tell whether a backfill may still start runs, or end some."""
+    unfinished = BulkActionsFilter(statuses=_UNFINISHED_BACKFILLS)
+    return bool(instance.get_backfills(filters=unfinished, limit=1))
+
+
 def old_keys(instance: dg.DagsterInstance, *, before_mjd: float) -> tuple[OldKey, ...]:
     """Return the partition keys before a time that nothing is using.
 
@@ -64,21 +65,15 @@ def old_keys(instance: dg.DagsterInstance, *, before_mjd: float) -> tuple[OldKey
     before_mjd : float
         Only observations before then, MJD in days.
     """
-    if instance.get_backfills(filters=BulkActionsFilter(statuses=_UNFINISHED_BACKFILLS), limit=1):
+    if backfill_in_progress(instance):
         return ()
-    used = busy_keys(instance)
+    used = keys_in_progress(instance)
     return tuple(
         OldKey(name, key)
         for name in (observation_mjd.name or "", calibration_mjd.name or "")
         for key in instance.get_dynamic_partitions(name)
         if key not in used and _is_before(key, before_mjd)
     )
-
-
-def busy_keys(instance: dg.DagsterInstance) -> frozenset[str]:
-    """Return the partition keys of runs that are queued or in progress."""
-    records = instance.get_run_records(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES))
-    return frozenset(r.dagster_run.tags.get(PARTITION_NAME_TAG, "") for r in records)
 
 
 def prune_keys(instance: dg.DagsterInstance, keys: tuple[OldKey, ...]) -> tuple[OldKey, ...]:
@@ -88,7 +83,7 @@ def prune_keys(instance: dg.DagsterInstance, keys: tuple[OldKey, ...]) -> tuple[
     """
     for old in keys:
         instance.delete_dynamic_partition(old.definition, old.key)
-    used = busy_keys(instance)
+    used = keys_in_progress(instance)
     for old in keys:
         if old.key in used:
             instance.add_dynamic_partitions(old.definition, [old.key])

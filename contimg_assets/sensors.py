@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import dagster as dg
-from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 from dagster._core.storage.tags import PARTITION_NAME_TAG, PRIORITY_TAG, RUN_KEY_TAG
 
 from contimg_assets.descriptions import describe_arrival
@@ -26,7 +25,12 @@ from contimg_assets.jobs import (
     log_job,
     solve_job,
 )
-from contimg_assets.partitions import add_requests, calibration_mjd, observation_mjd
+from contimg_assets.partitions import (
+    add_requests,
+    calibration_mjd,
+    keys_in_progress,
+    observation_mjd,
+)
 from contimg_resources.errors import ContimgError
 from contimg_resources.settings import SensorSettings
 from contimg_resources.steps.resource import WorkshopParam
@@ -76,10 +80,7 @@ def build_observation_sensor(pace: SensorSettings) -> dg.SensorDefinition:
         context.update_cursor(seen.memory.to_text())
         without = sum(o.caltables is None for o in undone)
         words = f"{seen.words}; {without} wait for calibration"
-        if paused:
-            context.log.error(f"paused: {paused}")
-            words = f"paused: {paused}; {words}"
-        skip = dg.SkipReason(words)
+        skip = dg.SkipReason(f"paused: {paused}; {words}" if paused else words)
         if not requests and not seen.arrivals:
             return skip
         arrived = [a.observation.key for a in seen.arrivals]
@@ -211,7 +212,7 @@ def _image_requests(
         _image_key(o): o for o in candidates if not o.is_calibrator or solved.get(_solve_key(o))
     }
     known = _finished(instance, wanted)
-    running = _partitions_in_progress(instance, image_job.name) if wanted else frozenset()
+    running = keys_in_progress(instance, image_job.name) if wanted else frozenset()
     return tuple(
         _request(image_job.name, run_key, observation, LIVE_PRIORITY)
         for run_key, observation in wanted.items()
@@ -268,10 +269,3 @@ def _finished(instance: dg.DagsterInstance, run_keys: Iterable[str]) -> dict[str
     records = instance.get_run_records(dg.RunsFilter(tags={RUN_KEY_TAG: wanted}))
     runs = [record.dagster_run for record in records]
     return {run.tags[RUN_KEY_TAG]: run.is_finished for run in reversed(runs)}
-
-
-def _partitions_in_progress(instance: dg.DagsterInstance, job_name: str) -> frozenset[str]:
-    records = instance.get_run_records(
-        dg.RunsFilter(job_name=job_name, statuses=NOT_FINISHED_STATUSES)
-    )
-    return frozenset(r.dagster_run.tags.get(PARTITION_NAME_TAG, "") for r in records)

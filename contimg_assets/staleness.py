@@ -12,14 +12,13 @@ from collections.abc import Sequence
 import dagster as dg
 
 from contimg_assets.calibration import caltable_set
+from contimg_assets.descriptions import describe_stale
 from contimg_assets.failures import told_to_dagster
 from contimg_resources.settings import SensorSettings
 from contimg_resources.steps.resource import WorkshopParam
 from contimg_resources.steps.staleness import Stale, stale_observations
 
 _NAME = "caltables_current"
-#: So many stale observations are listed on the check's page.
-_MAX_LISTED = 50
 
 
 @dg.asset_check(
@@ -36,7 +35,7 @@ def caltables_current(workshop: WorkshopParam) -> dg.AssetCheckResult:
         passed=not stale,
         severity=dg.AssetCheckSeverity.WARN,
         description=_in_words(stale),
-        metadata=_listed(stale),
+        metadata=describe_stale(stale),
     )
 
 
@@ -78,7 +77,7 @@ def build_staleness_sensor(pace: SensorSettings) -> dg.SensorDefinition:
                     passed=not stale,
                     severity=dg.AssetCheckSeverity.WARN,
                     description=_in_words(stale),
-                    metadata=_listed(stale),
+                    metadata=describe_stale(stale),
                 )
             ],
         )
@@ -96,22 +95,3 @@ def _in_words(stale: Sequence[Stale]) -> str:
         + (f", from {first} to {last}" if n > 1 else f": {first}")
         + "; `contimg reprocess --only stale` makes them again"
     )
-
-
-def _listed(stale: Sequence[Stale]) -> dict[str, dg.MetadataValue | int]:
-    found: dict[str, dg.MetadataValue | int] = {"n_stale": len({s.key for s in stale})}
-    if stale:
-        found["stale"] = dg.MetadataValue.table(
-            [
-                dg.TableRecord(
-                    {
-                        "observation": s.key,
-                        "made with": s.applied,
-                        "would get now": s.now or "none",
-                        "why": s.why,
-                    }
-                )
-                for s in stale[:_MAX_LISTED]
-            ]
-        )
-    return found

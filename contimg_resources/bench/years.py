@@ -4,7 +4,6 @@ Belongs here: filling both stores with made-up observations and sets, in bulk, a
 Doesn't: Dagster's part (see `contimg_resources.cli.years`), observations that could be imaged.
 """
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from contimg_resources.bench.measure import measured
 from contimg_resources.calibration.tables import CaltableType
 from contimg_resources.database import Database, now_mjd
 from contimg_resources.instrument.dsa110 import active_stations
@@ -90,12 +90,7 @@ def fill_stores(workshop: Workshop, n_observations: int, n_sets: int) -> Filled:
 
 def timed(question: Callable[[], object], repeats: int = _REPEATS) -> float:
     """Return the median time of a question, seconds."""
-    took = []
-    for _ in range(repeats):
-        began_s = time.perf_counter()
-        question()
-        took.append(time.perf_counter() - began_s)
-    return median(took)
+    return median(measured(question).seconds for _ in range(repeats))
 
 
 def _writing(store: Any) -> Any:

@@ -249,6 +249,8 @@ class Casa:
             raise (self._disk_full(label, died.message) if full else died)
         if "error" in payload:
             error = ContimgError.from_dict(payload["error"])
+            # What the step itself refuses is no matter of the disk.
+            full = full and isinstance(error, CasaError)
             full = full or any(words in error.message for words in _FULL_WORDS)
             raise (self._disk_full(label, error.message) if full else error)
         returned = function.__annotations__["return"]

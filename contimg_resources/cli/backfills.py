@@ -109,7 +109,7 @@ def launch_backfill(graphql: GraphQL, backfill: Backfill) -> str:
     known = set(node["partitionKeys"])
     for key in backfill.keys:
         if key not in known:
-            _add_key(graphql, repository, backfill.partitions, key)
+            add_key(graphql, repository, backfill.partitions, key)
     params = {
         "assetSelection": [{"path": [asset]} for asset in backfill.assets],
         "partitionNames": list(backfill.keys),
@@ -147,7 +147,25 @@ def wait_for_backfill(graphql: GraphQL, backfill_id: str) -> str:
         time.sleep(_POLL_S)
 
 
-def _add_key(graphql: GraphQL, repository: dict[str, str], name: str, key: str) -> None:
+def add_key(graphql: GraphQL, repository: dict[str, str], name: str, key: str) -> None:
+    """Add a key to dynamic partitions, unless it is there.
+
+    Parameters
+    ----------
+    graphql : GraphQL
+        The webserver.
+    repository : dict of str to str
+        ``repositoryName`` and ``repositoryLocationName``.
+    name : str
+        Name of the dynamic partitions.
+    key : str
+        The key.
+
+    Raises
+    ------
+    PlatformError
+        If Dagster refuses it.
+    """
     variables = {"repository": repository, "name": name, "key": key}
     added = graphql.query(_ADD_KEY, variables)["addDynamicPartition"]
     # Somebody may have added it just now.

@@ -75,11 +75,13 @@ def prune(
     Example: `contimg partitions prune --dry-run`
     """
     from contimg_assets.housekeeping import old_keys_of
-    from contimg_assets.retention import prune_keys
+    from contimg_assets.retention import backfill_in_progress, prune_keys
 
     settings = given_settings(state=state)
     workshop = opened_workshop(settings)
     with _instance(settings) as instance:
+        if backfill_in_progress(instance):
+            remark("a backfill is in progress: no key is pruned before it is over")
         keys = old_keys_of(workshop, instance, days=days)
         if not dry_run:
             keys = prune_keys(instance, keys)

@@ -397,7 +397,8 @@ def _refuse_taken_port(port: int) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             raise PlatformError(
-                f"port {port} of 127.0.0.1 can't be used ({error.strerror}); choose another"
+                f"port {port} of 127.0.0.1 can't be used ({error.strerror}); choose "
+                "another (--port, --onlookers)"
             ) from error
 
 

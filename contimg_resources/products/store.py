@@ -27,12 +27,24 @@ from contimg_resources.products.model import (
     ObservationRecord,
     ObservationState,
 )
+from contimg_resources.products.queries import (
+    load_applied_sets,
+    load_made_before,
+    select_records,
+)
+from contimg_resources.products.recording import (
+    add_event,
+    events_of,
+    find_record,
+    last_event,
+    paths_of,
+    supersede,
+)
 from contimg_resources.products.rows import (
     OBSERVATION,
     RECORD_COLUMNS,
     artefact_values,
     as_artefact,
-    as_event,
     as_image,
     as_record,
     image_values,
@@ -91,8 +103,8 @@ class ProductsStore:
         key = observation.key
         path = observation.path.absolute()
         with self._database.write() as connection:
-            self._supersede(connection, path, key, run_id)
-            known = _record(connection, key)
+            supersede(connection, path, key, run_id)
+            known = find_record(connection, key)
             outcome, message = judge_arrival(known, path, observation.signature)
             if outcome is ArrivalOutcome.SAME:
                 assert known is not None
@@ -107,14 +119,14 @@ class ProductsStore:
                 connection.execute(sa.insert(observations).values(key=key, **values))
             elif outcome is ArrivalOutcome.DUPLICATE:
                 assert known is not None
-                told = (e.message for e in _events(connection, key))
+                told = (e.message for e in events_of(connection, key))
                 if message in told:
                     return Arrival(outcome, known)
             else:
                 connection.execute(
                     sa.update(observations).where(observations.c.key == key).values(**values)
                 )
-            _add_event(connection, key, state, "arrival", message, run_id)
+            add_event(connection, key, state, "arrival", message, run_id)
             return Arrival(outcome, self._found(connection, key))
 
     def set_state(
@@ -154,7 +166,7 @@ class ProductsStore:
             raise ProductsError(f"observation {key}: the state {state} needs a reason", key=key)
         with self._database.write() as connection:
             known = self._found(connection, key)
-            last = _last_event(connection, key)
+            last = last_event(connection, key)
             # Each run that fails or succeeds counts; a sensor that looks again doesn't.
             same_run = last is not None and last.run_id == (run_id or "")
             if same_run and (known.state, known.step, known.reason) == (state, step, reason):
@@ -164,7 +176,7 @@ class ProductsStore:
                 .where(observations.c.key == key)
                 .values(state=state.value, step=step, reason=reason, updated_mjd=now_mjd())
             )
-            _add_event(connection, key, state, step, reason, run_id or "")
+            add_event(connection, key, state, step, reason, run_id or "")
             return self._found(connection, key)
 
     def get(self, key: str) -> ObservationRecord:
@@ -215,19 +227,9 @@ class ProductsStore:
         limit : int, optional
             Only the latest so many.
         """
-        query = sa.select(*RECORD_COLUMNS)
-        mid = observations.c.mid_mjd
-        if state is not None:
-            query = query.where(observations.c.state == state.value)
-        if day is not None:
-            query = query.where(mid >= day, mid < day + 1)
-        if start_mjd is not None:
-            query = query.where(mid >= start_mjd)
-        if end_mjd is not None:
-            query = query.where(mid < end_mjd)
-        query = query.order_by(mid.desc())
-        if limit is not None:
-            query = query.limit(limit)
+        query = select_records(
+            state=state, day=day, start_mjd=start_mjd, end_mjd=end_mjd, limit=limit
+        )
         with self._database.read() as connection:
             rows = connection.execute(query).all()
         return [as_record(row) for row in reversed(rows)]
@@ -297,7 +299,7 @@ class ProductsStore:
             raise ProductsError(f"observation {key}: {error}", key=key) from error
         with self._database.write() as connection:
             self._found(connection, key)
-            before = _paths(connection, key)
+            before = paths_of(connection, key)
             for kind, version in names:
                 connection.execute(
                     sa.delete(artefacts).where(
@@ -315,7 +317,7 @@ class ProductsStore:
                     )
                 )
                 connection.execute(sa.insert(images).values(**numbers))
-            return sorted(before - _paths(connection, key))
+            return sorted(before - paths_of(connection, key))
 
     def artefacts(self, key: str) -> list[Artefact]:
         """Return what was made of an observation, by kind and version."""
@@ -338,17 +340,8 @@ class ProductsStore:
         kinds : sequence of ArtefactKind
             Their kinds.
         """
-        query = (
-            sa.select(artefacts, observations.c.state, observations.c.path.label("ms"))
-            .join(observations)
-            .where(artefacts.c.created_mjd < created_mjd, artefacts.c.kind.in_(list(kinds)))
-            .order_by(artefacts.c.created_mjd, artefacts.c.key)
-        )
         with self._database.read() as connection:
-            return [
-                Made(row.key, as_artefact(row), ObservationState(row.state), Path(row.ms))
-                for row in connection.execute(query)
-            ]
+            return load_made_before(connection, created_mjd, kinds)
 
     def known_paths(self, kind: ArtefactKind) -> frozenset[Path]:
         """Return the paths of all artefacts of a kind."""
@@ -388,7 +381,7 @@ class ProductsStore:
             if connection.execute(sa.delete(artefacts).where(*same)).rowcount == 0:
                 return False
             message = f"{made.kind} removed: {reason}"
-            _add_event(connection, key, record.state, step, message, "")
+            add_event(connection, key, record.state, step, message, "")
             return True
 
     def find_artefact(self, path: Path) -> tuple[str, Artefact] | None:
@@ -411,41 +404,8 @@ class ProductsStore:
         start_mjd, end_mjd : float, optional
             Only observations whose mid-MJD is in [start, end), days.
         """
-        mine, theirs = artefacts.c, observations.c
-        carried = (
-            mine.key,
-            theirs.mid_mjd,
-            theirs.declination_deg,
-            mine.set_name,
-            mine.set_version,
-            mine.borrowed,
-        )
-        query = (
-            # Grouped by the database: there are many kinds of products.
-            sa.select(*carried, sa.func.aggregate_strings(mine.kind, ",").label("kinds"))
-            .join(observations)
-            .where(mine.set_name != "", theirs.superseded_by == "")
-            .group_by(*carried)
-            .order_by(theirs.mid_mjd, mine.set_name, mine.set_version, mine.borrowed)
-        )
-        if start_mjd is not None:
-            query = query.where(theirs.mid_mjd >= start_mjd)
-        if end_mjd is not None:
-            query = query.where(theirs.mid_mjd < end_mjd)
         with self._database.read() as connection:
-            rows = connection.execute(query).all()
-        return [
-            AppliedSet(
-                key=row.key,
-                mid_mjd=row.mid_mjd,
-                declination_deg=row.declination_deg,
-                set_name=row.set_name,
-                set_version=row.set_version,
-                borrowed=row.borrowed,
-                products=tuple(sorted(row.kinds.split(","))),
-            )
-            for row in rows
-        ]
+            return load_applied_sets(connection, start_mjd=start_mjd, end_mjd=end_mjd)
 
     def image(self, key: str, version: int = 1) -> ImageRecord | None:
         """Return the numbers of an observation's image; None when there is none."""
@@ -474,7 +434,7 @@ class ProductsStore:
         """Return what happened to an observation, oldest first."""
         with self._database.read() as connection:
             self._found(connection, key)
-            return _events(connection, key)
+            return events_of(connection, key)
 
     def last_event_id(self) -> int:
         """Return the id of the latest event, 0 when there is none; it grows with every change."""
@@ -496,7 +456,7 @@ class ProductsStore:
         return None if row is None else as_record(row)
 
     def _found(self, connection: sa.Connection, key: str) -> ObservationRecord:
-        found = _record(connection, key)
+        found = find_record(connection, key)
         if found is None:
             mjd = parse_partition_key(key)
             keys = connection.scalars(
@@ -511,64 +471,3 @@ class ProductsStore:
                 near=sorted(keys),
             )
         return found
-
-    def _supersede(self, connection: sa.Connection, path: Path, key: str, run_id: str) -> None:
-        """Say so in the history of another observation that was read from this path before."""
-        columns = observations.c
-        others = connection.execute(
-            sa.select(*RECORD_COLUMNS).where(
-                columns.path == str(path), columns.key != key, columns.superseded_by == ""
-            )
-        ).all()
-        for other in (as_record(row) for row in others):
-            message = f"its MS {path} was replaced by observation {key}"
-            values = {"superseded_by": key}
-            state = other.state
-            if state in (ObservationState.ARRIVED, ObservationState.WAITING):
-                state = ObservationState.FAILED
-                values |= {"state": state.value, "step": "arrival", "reason": message}
-            connection.execute(
-                sa.update(observations).where(columns.key == other.key).values(**values)
-            )
-            _add_event(connection, other.key, state, "arrival", message, run_id)
-
-
-def _record(connection: sa.Connection, key: str) -> ObservationRecord | None:
-    row = connection.execute(sa.select(*RECORD_COLUMNS).where(observations.c.key == key)).first()
-    return None if row is None else as_record(row)
-
-
-def _paths(connection: sa.Connection, key: str) -> set[Path]:
-    query = sa.select(artefacts.c.path).where(artefacts.c.key == key)
-    return {Path(path) for path in connection.scalars(query)}
-
-
-def _events(connection: sa.Connection, key: str) -> list[ObservationEvent]:
-    query = sa.select(observation_events).where(observation_events.c.key == key)
-    return [as_event(row) for row in connection.execute(query.order_by(observation_events.c.id))]
-
-
-def _last_event(connection: sa.Connection, key: str) -> ObservationEvent | None:
-    query = sa.select(observation_events).where(observation_events.c.key == key)
-    row = connection.execute(query.order_by(observation_events.c.id.desc()).limit(1)).first()
-    return None if row is None else as_event(row)
-
-
-def _add_event(
-    connection: sa.Connection,
-    key: str,
-    state: ObservationState,
-    step: str,
-    message: str,
-    run_id: str,
-) -> None:
-    connection.execute(
-        sa.insert(observation_events).values(
-            key=key,
-            at_mjd=now_mjd(),
-            state=state.value,
-            step=step,
-            message=message,
-            run_id=run_id,
-        )
-    )

@@ -95,6 +95,33 @@ def load_sets(
     return [found[i] for i in ids if i in found]
 
 
+def select_ids(
+    *,
+    status: SetStatus | None,
+    name: str | None,
+    start_mjd: float | None,
+    end_mjd: float | None,
+    limit: int | None,
+) -> sa.Select[tuple[int]]:
+    """Return the query for rows of sets, the latest calibrator observation first.
+
+    Limits are MJD in days, the end excluded; None: any.
+    """
+    columns = caltable_sets.c
+    query = sa.select(columns.id).order_by(columns.mid_mjd.desc(), columns.id.desc())
+    if status is not None:
+        query = query.where(columns.status == status.value)
+    if name is not None:
+        query = query.where(columns.name == name)
+    if start_mjd is not None:
+        query = query.where(columns.mid_mjd >= start_mjd)
+    if end_mjd is not None:
+        query = query.where(columns.mid_mjd < end_mjd)
+    if limit is not None:
+        query = query.limit(limit)
+    return query
+
+
 def load_events(
     connection: sa.Connection, *, name: str | None, after_id: int, limit: int
 ) -> list[SetEvent]:

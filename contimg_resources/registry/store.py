@@ -6,9 +6,7 @@ set may be registered at all).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,6 @@ from contimg_resources.errors import (
     CaltableAltered,
     RegistrationRefused,
     RegistryError,
-    SetNotFound,
 )
 from contimg_resources.naming import check_name
 from contimg_resources.registry import lookup
@@ -33,6 +30,7 @@ from contimg_resources.registry.checks import (
     problems_of_tables,
 )
 from contimg_resources.registry.integrity import TableChecker, take_checksums, take_signatures
+from contimg_resources.registry.loading import Loader
 from contimg_resources.registry.lookup import Wanted
 from contimg_resources.registry.model import (
     ActiveCaltables,
@@ -44,9 +42,10 @@ from contimg_resources.registry.model import (
 )
 from contimg_resources.registry.prefix import set_under_prefix, tables_under_prefix
 from contimg_resources.registry.recording import insert_set, next_version, retire_active
-from contimg_resources.registry.rows import load_events, load_layouts, load_sets
+from contimg_resources.registry.refusing import of_set, refuse, with_absolute_paths
+from contimg_resources.registry.rows import load_events, select_ids
 from contimg_resources.registry.snapshot import ActiveSet, ActiveSets
-from contimg_resources.registry.tables import caltable_sets, caltables, layouts, set_events
+from contimg_resources.registry.tables import caltable_sets, caltables, set_events
 
 #: Reads what is inside each caltable, in the order of the paths.
 Inspector = Callable[[Sequence[Path]], list[CaltableInfo]]
@@ -92,8 +91,7 @@ class CalibrationRegistry:
         )
         self._inspect = inspect
         self._limits = limits or RegistrationLimits()
-        self._layouts: dict[int, ArrayLayout] = {}
-        self._fitting: dict[ArrayLayout, dict[int, bool]] = {}
+        self._loader = Loader(self.address)
         self._sets: dict[int, CaltableSet] = {}
         self._checker = TableChecker()
 
@@ -138,9 +136,9 @@ class CalibrationRegistry:
         RegistrationRefused
             Naming every reason.
         """
-        new = _with_absolute_paths(new)
-        _refuse(new, problems_of_statement(new))
-        with _of_set(new.name):
+        new = with_absolute_paths(new)
+        refuse(new, problems_of_statement(new))
+        with of_set(new.name):
             signatures = take_signatures(new.tables)
         infos = self._inspected([t.path for t in new.tables])
         return self._register_inspected(new, infos, signatures)
@@ -188,7 +186,7 @@ class CalibrationRegistry:
         """
         check_name(set_name, "caltable set name")
         tables = tables_under_prefix(prefix)
-        with _of_set(set_name):
+        with of_set(set_name):
             signatures = take_signatures(tables)
         infos = self._inspected([t.path for t in tables])
         new = set_under_prefix(
@@ -205,7 +203,7 @@ class CalibrationRegistry:
             valid_after_h=valid_after_h,
             origin=origin or {},
         )
-        _refuse(new, problems_of_statement(new))
+        refuse(new, problems_of_statement(new))
         return self._register_inspected(new, infos, signatures)
 
     def register_failed(self, new: NewCaltableSet, reasons: Sequence[str]) -> CaltableSet:
@@ -215,12 +213,12 @@ class CalibrationRegistry:
         """
         if not any(r.strip() for r in reasons):
             raise RegistryError(f"caltable set {new.name}: a failed set needs a reason")
-        new = _with_absolute_paths(new)
+        new = with_absolute_paths(new)
         present = tuple(t for t in new.tables if t.path.is_dir())
         new = replace(new, tables=present)
         # What was solved may be wrong in any way, but the row must say when it was valid.
-        _refuse(new, [p for p in problems_of_statement(new) if p != "it has no tables"])
-        with _of_set(new.name):
+        refuse(new, [p for p in problems_of_statement(new) if p != "it has no tables"])
+        with of_set(new.name):
             checksums = take_checksums({t.path: stat_signature(t.path) for t in present})
         layout = new.layout or _NO_LAYOUT
         return self._insert(new, layout, checksums, SetStatus.FAILED, tuple(reasons))
@@ -233,8 +231,8 @@ class CalibrationRegistry:
     ) -> CaltableSet:
         layout = new.layout or layout_of(infos)
         by_type = {t.type: info for t, info in zip(new.tables, infos, strict=True)}
-        _refuse(new, problems_of_tables(new, by_type, layout, self._limits))
-        with _of_set(new.name):
+        refuse(new, problems_of_tables(new, by_type, layout, self._limits))
+        with of_set(new.name):
             checksums = take_checksums(signatures)
         return self._insert(new, layout, checksums, SetStatus.ACTIVE, ())
 
@@ -263,7 +261,7 @@ class CalibrationRegistry:
             raise RegistrationRefused(f"caltable set {new.name}: {error}") from error
         with self._database.write() as connection:
             set_id = insert_set(connection, new, layout, checksums, status, reasons)
-            return self._loaded(connection, [set_id])[0]
+            return self._loader.load(connection, [set_id])[0]
 
     # Retiring --------------------------------------------------------------------------------
 
@@ -289,14 +287,14 @@ class CalibrationRegistry:
         if not reason.strip():
             raise RegistryError(f"caltable set {name}: retiring needs a reason")
         with self._database.write() as connection:
-            found = self._find(connection, name, version)
+            found = self._loader.find(connection, name, version)
             if found.status is not SetStatus.ACTIVE:
                 raise RegistryError(
                     f"caltable set {name} v{found.version} is not active but {found.status}: "
                     f"{'; '.join(found.reasons)}"
                 )
             retire_active(connection, name, reason.strip())
-            return self._loaded(connection, [found.id])[0]
+            return self._loader.load(connection, [found.id])[0]
 
     # Looking up ------------------------------------------------------------------------------
 
@@ -340,7 +338,7 @@ class CalibrationRegistry:
         """
         wanted = lookup.Wanted(mjd, layout, declination_deg, strip_tolerance_deg)
         with self._database.read() as connection:
-            fitting = None if layout is None else self._fitting_layouts(connection, layout)
+            fitting = None if layout is None else self._loader.fitting_layouts(connection, layout)
             found = lookup.nearest_id(connection, wanted, fitting, window=True)
             borrowed = False
             if found is None and borrow:
@@ -351,7 +349,7 @@ class CalibrationRegistry:
             # A set that this look-up found is active, and nothing else of it ever changes.
             chosen = self._sets.get(found)
             if chosen is None:
-                chosen = self._sets[found] = self._loaded(connection, [found])[0]
+                chosen = self._sets[found] = self._loader.load(connection, [found])[0]
         if verify and (problems := self._checker.problems(chosen, thorough=False)):
             raise CaltableAltered(
                 f"the caltable set for {wanted} may not be applied: "
@@ -366,10 +364,7 @@ class CalibrationRegistry:
         )
 
     def active_for_all(
-        self,
-        wanted: Iterable[Wanted],
-        *,
-        borrow: bool = False,
+        self, wanted: Iterable[Wanted], *, borrow: bool = False
     ) -> Iterator[tuple[ActiveSet, bool] | None]:
         """Answer `active` for many observations, from one state of the registry.
 
@@ -390,7 +385,7 @@ class CalibrationRegistry:
             fitting: dict[ArrayLayout, list[int]] = {}
             for one in wanted:
                 if one.layout is not None and one.layout not in fitting:
-                    fitting[one.layout] = self._fitting_layouts(connection, one.layout)
+                    fitting[one.layout] = self._loader.fitting_layouts(connection, one.layout)
                 layout_ids = None if one.layout is None else fitting[one.layout]
                 found = sets.nearest(one, layout_ids, window=True)
                 if found is not None:
@@ -408,14 +403,14 @@ class CalibrationRegistry:
             Naming sets of similar names.
         """
         with self._database.read() as connection:
-            return self._find(connection, name, version)
+            return self._loader.find(connection, name, version)
 
     def sets_with(self, table: Path) -> list[CaltableSet]:
         """Return the sets of which a caltable is one, oldest first; empty when there is none."""
         query = sa.select(caltables.c.set_id).where(caltables.c.path == str(table.absolute()))
         with self._database.read() as connection:
             ids = connection.scalars(query.order_by(caltables.c.set_id)).all()
-            return self._loaded(connection, ids)
+            return self._loader.load(connection, ids)
 
     def next_version(self, name: str) -> int:
         """Return the version that the next registration of a name gets if no other comes first."""
@@ -444,20 +439,11 @@ class CalibrationRegistry:
         limit : int, optional
             At most so many.
         """
-        columns = caltable_sets.c
-        query = sa.select(columns.id).order_by(columns.mid_mjd.desc(), columns.id.desc())
-        if status is not None:
-            query = query.where(columns.status == status.value)
-        if name is not None:
-            query = query.where(columns.name == name)
-        if start_mjd is not None:
-            query = query.where(columns.mid_mjd >= start_mjd)
-        if end_mjd is not None:
-            query = query.where(columns.mid_mjd < end_mjd)
-        if limit is not None:
-            query = query.limit(limit)
+        query = select_ids(
+            status=status, name=name, start_mjd=start_mjd, end_mjd=end_mjd, limit=limit
+        )
         with self._database.read() as connection:
-            return self._loaded(connection, connection.scalars(query).all())
+            return self._loader.load(connection, connection.scalars(query).all())
 
     def counts(self) -> dict[SetStatus, int]:
         """Return how many sets are in each status."""
@@ -510,77 +496,3 @@ class CalibrationRegistry:
             self.list_sets(status=SetStatus.ACTIVE) if name is None else [self.get(name, version)]
         )
         return [p for one in chosen for p in self._checker.problems(one, thorough=True)]
-
-    # Within ----------------------------------------------------------------------------------
-
-    def _fitting_layouts(self, connection: sa.Connection, layout: ArrayLayout) -> list[int]:
-        ids = connection.scalars(sa.select(layouts.c.id)).all()
-        self._learn_layouts(connection, ids)
-        fits = self._fitting.setdefault(layout, {})
-        for i in ids:
-            if i not in fits:
-                fits[i] = not self._layouts[i].differences(layout)
-        return [i for i in ids if fits[i]]
-
-    def _learn_layouts(self, connection: sa.Connection, ids: Sequence[int]) -> None:
-        if unknown := [i for i in ids if i not in self._layouts]:
-            self._layouts |= load_layouts(connection, unknown)
-
-    def _loaded(self, connection: sa.Connection, ids: Sequence[int]) -> list[CaltableSet]:
-        try:
-            return load_sets(connection, ids, self._layouts)
-        except KeyError:
-            # Of a layout that another process added.
-            self._learn_layouts(connection, connection.scalars(sa.select(layouts.c.id)).all())
-            return load_sets(connection, ids, self._layouts)
-
-    def _find(self, connection: sa.Connection, name: str, version: int | None) -> CaltableSet:
-        columns = caltable_sets.c
-        rows = connection.execute(
-            sa.select(columns.id, columns.version, columns.status)
-            .where(columns.name == name)
-            .order_by(columns.version.desc())
-        ).all()
-        if not rows:
-            names = connection.scalars(sa.select(columns.name).distinct()).all()
-            near = get_close_matches(name, names, n=5, cutoff=0.5)
-            raise SetNotFound(
-                f"there is no caltable set {name!r} in {self.address}"
-                + (f"; near it: {', '.join(near)}" if near else f"; it holds {len(names)} names"),
-                name=name,
-                near=near,
-            )
-        if version is None:
-            active = [r for r in rows if r.status == SetStatus.ACTIVE.value]
-            return self._loaded(connection, [(active or rows)[0].id])[0]
-        for row in rows:
-            if row.version == version:
-                return self._loaded(connection, [row.id])[0]
-        versions = ", ".join(str(r.version) for r in reversed(rows))
-        raise SetNotFound(
-            f"caltable set {name} has no version {version}; it has {versions}", name=name
-        )
-
-
-@contextmanager
-def _of_set(name: str) -> Iterator[None]:
-    """Let a refusal begin with the name of the set."""
-    try:
-        yield
-    except RegistrationRefused as error:
-        raise RegistrationRefused(
-            f"caltable set {name} was not registered: {error.message}", set=name, **error.details
-        ) from error
-
-
-def _refuse(new: NewCaltableSet, problems: Sequence[str]) -> None:
-    if problems:
-        raise RegistrationRefused(
-            f"caltable set {new.name} was not registered: {'; '.join(problems)}",
-            set=new.name,
-            reasons=list(problems),
-        )
-
-
-def _with_absolute_paths(new: NewCaltableSet) -> NewCaltableSet:
-    return replace(new, tables=tuple(replace(t, path=t.path.absolute()) for t in new.tables))

@@ -4,10 +4,13 @@ Belongs here: handing strip tolerance and borrowing to the look-up, for every st
 Doesn't: the look-up (see `contimg_resources.registry`).
 """
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from contimg_resources.calibration.tables import ArrayLayout
+from contimg_resources.registry.lookup import Wanted
 from contimg_resources.registry.model import ActiveCaltables
+from contimg_resources.registry.snapshot import ActiveSet
 
 if TYPE_CHECKING:
     from contimg_resources.steps.workshop import Workshop
@@ -51,4 +54,31 @@ def look_up(
         strip_tolerance_deg=calibration.strip_tolerance_deg,
         borrow=calibration.borrow,
         verify=verify,
+    )
+
+
+def look_up_all(
+    workshop: "Workshop", asked: Iterable[tuple[float, float, ArrayLayout | None]]
+) -> Iterator[tuple[ActiveSet, bool] | None]:
+    """Answer `look_up` for many observations from one state of the registry, tables unread.
+
+    Parameters
+    ----------
+    workshop : Workshop
+        Its registry and settings.
+    asked : iterable of (float, float, ArrayLayout or None)
+        mid-MJD (days), declination strip (degrees) and layout of each.
+
+    Returns
+    -------
+    iterator of (ActiveSet, bool) or None
+        The set of each, and whether it is borrowed; None where no set is valid.
+    """
+    calibration = workshop.settings.calibration
+    return workshop.registry.active_for_all(
+        (
+            Wanted(mid_mjd, layout, declination_deg, calibration.strip_tolerance_deg)
+            for mid_mjd, declination_deg, layout in asked
+        ),
+        borrow=calibration.borrow,
     )

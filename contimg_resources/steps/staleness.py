@@ -7,13 +7,11 @@ A set that was added, replaced or retired changes the answer for some observatio
 others: those, and only those, are found.
 """
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from contimg_resources.calibration.tables import ArrayLayout
 from contimg_resources.products.model import AppliedSet
-from contimg_resources.registry.lookup import Wanted
 from contimg_resources.registry.snapshot import ActiveSet
+from contimg_resources.steps.looking_up import look_up_all
 from contimg_resources.steps.workshop import Workshop
 
 #: What the registry answers now: the set and whether it is borrowed; None: no set is valid.
@@ -60,12 +58,16 @@ def stale_observations(
     asked = workshop.products.applied_sets(start_mjd=start_mjd, end_mjd=end_mjd)
     # The set that was applied fits the observation's layout. When it is the nearest of all
     # layouts, it is the nearest of that one, and the layout needn't be read.
-    suspects = [
-        applied
-        for applied, now in zip(asked, _answers(workshop, asked, [None] * len(asked)), strict=True)
-        if not _is_the_same(applied, now)
-    ]
-    layouts = [workshop.products.observation(applied.key).layout for applied in suspects]
+    of_any = look_up_all(workshop, ((a.mid_mjd, a.declination_deg, None) for a in asked))
+    suspects = [a for a, now in zip(asked, of_any, strict=True) if not _is_the_same(a, now)]
+    # A table that was damaged is no new answer; `verify` finds it.
+    answers = look_up_all(
+        workshop,
+        (
+            (a.mid_mjd, a.declination_deg, workshop.products.observation(a.key).layout)
+            for a in suspects
+        ),
+    )
     fates: dict[tuple[str, int], str] = {}
     return tuple(
         Stale(
@@ -75,22 +77,8 @@ def stale_observations(
             now=None if now is None else _in_words(now[0].name, now[0].version, now[1]),
             why=_why(workshop, applied, now, fates),
         )
-        for applied, now in zip(suspects, _answers(workshop, suspects, layouts), strict=True)
+        for applied, now in zip(suspects, answers, strict=True)
         if not _is_the_same(applied, now)
-    )
-
-
-def _answers(
-    workshop: Workshop, asked: Sequence[AppliedSet], layouts: Sequence[ArrayLayout | None]
-) -> Iterator[Answer]:
-    # A table that was damaged is no new answer; `verify` finds it.
-    calibration = workshop.settings.calibration
-    return workshop.registry.active_for_all(
-        (
-            Wanted(a.mid_mjd, layout, a.declination_deg, calibration.strip_tolerance_deg)
-            for a, layout in zip(asked, layouts, strict=True)
-        ),
-        borrow=calibration.borrow,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from contimg_resources.cli.backfills import _add_key
+from contimg_resources.cli.backfills import add_key
 from contimg_resources.cli.platform import DagsterRun, Platform
 from tests.e2e.conftest import ENVIRONMENT, Night, needs_browser
 from tests.steps.conftest import Made, make_stores
@@ -44,7 +44,7 @@ def full(made: Made) -> Iterator[Night]:
     with Platform(made.workshop.settings.state, environment=environment) as platform:
         platform.wait_until_ready()
         for key in made.keys:
-            _add_key(platform.graphql, REPOSITORY, "observation_mjd", key)
+            add_key(platform.graphql, REPOSITORY, "observation_mjd", key)
         yield Night(platform, made.workshop.products, made.workshop.settings.incoming_dir)
 
 

@@ -26,7 +26,9 @@ from contimg_resources.steps.verifying import verify_products
 from contimg_resources.steps.workshop import Workshop
 from tests.cli.live_processes import processes_of
 from tests.conftest import TinyNight
+from tests.e2e.at_work import inside, parent, pids_of
 from tests.e2e.conftest import ENVIRONMENT, Night
+from tests.processes import wait_until_gone
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -69,7 +71,7 @@ class Up:
     def cut_power(self) -> None:
         """Kill every process at once, this one first."""
         self.process.kill()
-        for pid in _pids_of(self.state):
+        for pid in pids_of(self.state):
             _kill(pid, signal.SIGKILL)
         self.process.wait(20)
         _wait(lambda: processes_of(self.state) == [], 20)
@@ -113,13 +115,10 @@ def test_a_run_worker_that_is_killed_in_any_step_is_replaced(
     key = night.calibrator
     night.deliver(tiny_night.calibrator)
     for step, task in (("solve", "gaincal"), ("calibrate", "phaseshift"), ("image", "tclean")):
-        child = _inside(night, f"{key}-{step}", task)
-        worker = _parent(_parent(child))
+        child = inside(night, f"{key}-{step}", task)
+        worker = parent(parent(child))
         _kill(worker, signal.SIGKILL)
-        begin = time.monotonic()
-        while _alive(child):
-            assert time.monotonic() < begin + 5, "CASA outlives its run"
-            time.sleep(0.05)
+        assert wait_until_gone([child]) == [], "CASA outlives its run"
     night.wait_for("the image after all", lambda: _imaged(night, key), 300)
     runs = night.platform.runs()
     statuses = [(r.job, r.status) for r in reversed(runs) if r.partition == key]
@@ -142,7 +141,7 @@ def test_casa_that_crashes_is_started_again_within_the_run(
     night, _ = faults
     key = night.early
     night.deliver(tiny_night.targets[0])
-    _kill(_inside(night, f"{key}-image", "tclean"), signal.SIGSEGV)
+    _kill(inside(night, f"{key}-image", "tclean"), signal.SIGSEGV)
     night.wait_for("the image after all", lambda: _imaged(night, key), 300)
     (run,) = [r for r in night.platform.runs() if r.partition == key]
     assert run.status == "SUCCESS"
@@ -154,11 +153,11 @@ def test_after_a_power_cut_and_after_the_death_of_the_daemon_it_goes_on_by_itsel
     night, up = faults
     key = night.late
     night.deliver(tiny_night.targets[1])
-    _inside(night, f"{key}-calibrate", "phaseshift")
+    inside(night, f"{key}-calibrate", "phaseshift")
     up.cut_power()
     up.again()
-    _inside(night, f"{key}-image", "tclean")
-    (daemon,) = _pids_of(up.state, "dagster._daemon")
+    inside(night, f"{key}-image", "tclean")
+    (daemon,) = pids_of(up.state, "dagster._daemon")
     _kill(daemon, signal.SIGKILL)
     # Whoever looks after services starts it again.
     assert up.process.wait(60) == 1
@@ -206,72 +205,6 @@ def test_nothing_is_lost_nothing_doubled_and_nothing_left(
 def _imaged(night: Night, key: str) -> bool:
     runs = [r for r in night.platform.runs() if r.partition == key]
     return night.store.get(key).state is ObservationState.IMAGED and all(r.over for r in runs)
-
-
-def _inside(night: Night, label: str, task: str) -> int:
-    """Wait until a step is inside a task of CASA, and return its process."""
-    log = Settings(state=night.platform.state).layout.logs / f"{label}.log"
-    begun = f"Begin Task: {task}"
-    earlier = log.read_text().count(begun) if log.exists() else 0
-    found: list[int] = []
-
-    def at_work() -> bool:
-        if not log.exists() or log.read_text(errors="replace").count(begun) <= earlier:
-            return False
-        found[:] = _children_of(night.platform.state, label)
-        return bool(found)
-
-    night.wait_for(f"{task} of {label}", at_work, 240)
-    return found[0]
-
-
-def _children_of(state: Path, label: str) -> list[int]:
-    """Return the CASA processes that do a step now."""
-    return [
-        pid
-        for pid in _pids_of(state, "casa.child")
-        if "supervisor.py" not in _command(pid)
-        and _workdir(pid).startswith(f"{state}/scratch/{label}-")
-    ]
-
-
-def _pids_of(state: Path, command: str = "") -> list[int]:
-    """Return the processes of a platform, perhaps only those of a command."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            mine = f"CONTIMG_STATE={state}".encode() in (entry / "environ").read_bytes()
-        except OSError:
-            continue
-        told = _command(int(entry.name))
-        if mine and command in told and not (command and "supervisor.py" in told):
-            found.append(int(entry.name))
-    return found
-
-
-def _command(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-    except OSError:
-        return ""
-
-
-def _workdir(pid: int) -> str:
-    try:
-        return str(Path(f"/proc/{pid}/cwd").readlink())
-    except OSError:
-        return ""
-
-
-def _parent(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def _kill(pid: int, number: signal.Signals) -> None:

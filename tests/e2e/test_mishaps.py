@@ -18,8 +18,10 @@ from contimg_resources.settings import Settings
 from contimg_resources.simulation.truth import Truth
 from contimg_resources.steps import Workshop, arrive, solve_observation
 from tests.conftest import TinyNight
+from tests.e2e.at_work import inside
 from tests.e2e.conftest import ENVIRONMENT, Night, needs_browser
 from tests.e2e.e2e_steps import flag_most
+from tests.processes import wait_until_gone
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -209,7 +211,7 @@ class Ended:
     run: DagsterRun
     halves_before: list[Path]
     halves: list[Path]
-    processes: list[str]
+    processes: list[int]
     scratch: list[Path]
 
 
@@ -217,44 +219,23 @@ def _end_inside(night: Night, job: str, label: str, task: str) -> Ended:
     """Terminate the run of a job on the calibrator while it is inside a task of CASA."""
     layout = Settings(state=night.platform.state).layout
     label = f"{night.calibrator}-{label}"
-    log = layout.logs / f"{label}.log"
-    begun = f"Begin Task: {task}"
-    earlier = log.read_text().count(begun) if log.exists() else 0
-    night.wait_for(
-        f"{task} at work",
-        lambda: log.exists() and log.read_text().count(begun) > earlier,
-        180,
-    )
+    child = inside(night, label, task)
     run_id = night.runs(job)[-1].run_id
     before = _halves(layout)
-    assert _casa_processes(label, night.platform.state) != []
     night.terminate(run_id)
+    left = wait_until_gone([child])
     night.wait_for(f"the end of {run_id}", lambda: night.runs(job)[-1].over, 90)
     return Ended(
         night.runs(job)[-1],
         before,
         _halves(layout),
-        _casa_processes(label, night.platform.state),
+        left,
         list(layout.scratch.glob(f"{label}-*")),
     )
 
 
 def _halves(layout: StateLayout) -> list[Path]:
     return [p for kind in ("calibrated", "images") for p in layout.root.glob(f"{kind}/*/.*")]
-
-
-def _casa_processes(label: str, state: Path) -> list[str]:
-    """Return the command lines of CASA's processes that do a step below a state directory."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            workdir = str((process / "cwd").readlink())
-        except OSError:
-            continue
-        if "casa.child" in command and workdir.startswith(f"{state}/scratch/{label}-"):
-            found.append(command)
-    return found
 
 
 def _write_wrong_fluxes(path: Path, truth: Truth) -> None:

@@ -1,0 +1,97 @@
+"""Queries over many observations, within a transaction of the caller.
+
+Belongs here: selecting by state, time and age. Doesn't: writing, one observation at a time.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from contimg_resources.products.model import AppliedSet, ArtefactKind, Made, ObservationState
+from contimg_resources.products.rows import RECORD_COLUMNS, as_artefact
+from contimg_resources.products.tables import artefacts, observations
+
+
+def select_records(
+    *,
+    state: ObservationState | None,
+    day: int | None,
+    start_mjd: float | None,
+    end_mjd: float | None,
+    limit: int | None,
+) -> sa.Select[Any]:
+    """Return the query for records, the latest first.
+
+    `day` is an integer MJD; `start_mjd` and `end_mjd` are MJD in days, the end excluded; None: any.
+    """
+    query = sa.select(*RECORD_COLUMNS)
+    mid = observations.c.mid_mjd
+    if state is not None:
+        query = query.where(observations.c.state == state.value)
+    if day is not None:
+        query = query.where(mid >= day, mid < day + 1)
+    if start_mjd is not None:
+        query = query.where(mid >= start_mjd)
+    if end_mjd is not None:
+        query = query.where(mid < end_mjd)
+    query = query.order_by(mid.desc())
+    if limit is not None:
+        query = query.limit(limit)
+    return query
+
+
+def load_applied_sets(
+    connection: sa.Connection, *, start_mjd: float | None, end_mjd: float | None
+) -> list[AppliedSet]:
+    """Return which caltable sets products carry, of observations in [start, end), MJD in days."""
+    mine, theirs = artefacts.c, observations.c
+    carried = (
+        mine.key,
+        theirs.mid_mjd,
+        theirs.declination_deg,
+        mine.set_name,
+        mine.set_version,
+        mine.borrowed,
+    )
+    query = (
+        # Grouped by the database: there are many kinds of products.
+        sa.select(*carried, sa.func.aggregate_strings(mine.kind, ",").label("kinds"))
+        .join(observations)
+        .where(mine.set_name != "", theirs.superseded_by == "")
+        .group_by(*carried)
+        .order_by(theirs.mid_mjd, mine.set_name, mine.set_version, mine.borrowed)
+    )
+    if start_mjd is not None:
+        query = query.where(theirs.mid_mjd >= start_mjd)
+    if end_mjd is not None:
+        query = query.where(theirs.mid_mjd < end_mjd)
+    return [
+        AppliedSet(
+            key=row.key,
+            mid_mjd=row.mid_mjd,
+            declination_deg=row.declination_deg,
+            set_name=row.set_name,
+            set_version=row.set_version,
+            borrowed=row.borrowed,
+            products=tuple(sorted(row.kinds.split(","))),
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def load_made_before(
+    connection: sa.Connection, created_mjd: float, kinds: Sequence[ArtefactKind]
+) -> list[Made]:
+    """Return artefacts of some kinds made before an MJD (days), the oldest first."""
+    query = (
+        sa.select(artefacts, observations.c.state, observations.c.path.label("ms"))
+        .join(observations)
+        .where(artefacts.c.created_mjd < created_mjd, artefacts.c.kind.in_(list(kinds)))
+        .order_by(artefacts.c.created_mjd, artefacts.c.key)
+    )
+    return [
+        Made(row.key, as_artefact(row), ObservationState(row.state), Path(row.ms))
+        for row in connection.execute(query)
+    ]

@@ -1,0 +1,79 @@
+"""One observation's rows and history, within a transaction of the caller.
+
+Belongs here: finding them and adding to the history. Doesn't: what a state becomes, queries over
+many observations (see `queries`).
+"""
+
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from contimg_resources.database import now_mjd
+from contimg_resources.products.model import ObservationEvent, ObservationRecord, ObservationState
+from contimg_resources.products.rows import RECORD_COLUMNS, as_event, as_record
+from contimg_resources.products.tables import artefacts, observation_events, observations
+
+
+def find_record(connection: sa.Connection, key: str) -> ObservationRecord | None:
+    """Return the record of an observation; None when there is none."""
+    row = connection.execute(sa.select(*RECORD_COLUMNS).where(observations.c.key == key)).first()
+    return None if row is None else as_record(row)
+
+
+def paths_of(connection: sa.Connection, key: str) -> set[Path]:
+    """Return the paths of all artefacts of an observation."""
+    query = sa.select(artefacts.c.path).where(artefacts.c.key == key)
+    return {Path(path) for path in connection.scalars(query)}
+
+
+def events_of(connection: sa.Connection, key: str) -> list[ObservationEvent]:
+    """Return what happened to an observation, oldest first."""
+    query = sa.select(observation_events).where(observation_events.c.key == key)
+    return [as_event(row) for row in connection.execute(query.order_by(observation_events.c.id))]
+
+
+def last_event(connection: sa.Connection, key: str) -> ObservationEvent | None:
+    """Return what happened to an observation last; None when nothing did."""
+    query = sa.select(observation_events).where(observation_events.c.key == key)
+    row = connection.execute(query.order_by(observation_events.c.id.desc()).limit(1)).first()
+    return None if row is None else as_event(row)
+
+
+def add_event(
+    connection: sa.Connection,
+    key: str,
+    state: ObservationState,
+    step: str,
+    message: str,
+    run_id: str,
+) -> None:
+    """Add to the history of an observation."""
+    connection.execute(
+        sa.insert(observation_events).values(
+            key=key,
+            at_mjd=now_mjd(),
+            state=state.value,
+            step=step,
+            message=message,
+            run_id=run_id,
+        )
+    )
+
+
+def supersede(connection: sa.Connection, path: Path, key: str, run_id: str) -> None:
+    """Say so in the history of another observation that was read from this path before."""
+    columns = observations.c
+    others = connection.execute(
+        sa.select(*RECORD_COLUMNS).where(
+            columns.path == str(path), columns.key != key, columns.superseded_by == ""
+        )
+    ).all()
+    for other in (as_record(row) for row in others):
+        message = f"its MS {path} was replaced by observation {key}"
+        values = {"superseded_by": key}
+        state = other.state
+        if state in (ObservationState.ARRIVED, ObservationState.WAITING):
+            state = ObservationState.FAILED
+            values |= {"state": state.value, "step": "arrival", "reason": message}
+        connection.execute(sa.update(observations).where(columns.key == other.key).values(**values))
+        add_event(connection, other.key, state, "arrival", message, run_id)
