@@ -13,6 +13,7 @@ from contimg_assets.jobs import executor
 from contimg_assets.partitions import keys_in_progress
 from contimg_assets.retention import (
     OldKey,
+    keys_in_backfills,
     old_keys,
     old_runs,
     prune_keys,
@@ -72,7 +73,10 @@ def choose(workshop: Workshop, instance: dg.DagsterInstance) -> Swept:
     return Swept(
         keys=old_keys_of(workshop, instance),
         runs=old_runs(instance, days=workshop.settings.retention.run_days),
-        files=choose_removals(workshop, busy=keys_in_progress(instance)),
+        # A backfill's runs start one after the other, and need what the step before left.
+        files=choose_removals(
+            workshop, busy=keys_in_progress(instance) | keys_in_backfills(instance)
+        ),
     )
 
 

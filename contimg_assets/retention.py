@@ -12,6 +12,7 @@ from pathlib import Path
 from uuid import UUID
 
 import dagster as dg
+from dagster._core.definitions.partitions.context import partition_loading_context
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 
 from contimg_assets.partitions import calibration_mjd, keys_in_progress, observation_mjd
@@ -51,6 +52,21 @@ def backfill_in_progress(instance: dg.DagsterInstance) -> bool:
     """Tell whether a backfill may still start runs, or end some."""
     unfinished = BulkActionsFilter(statuses=_UNFINISHED_BACKFILLS)
     return bool(instance.get_backfills(filters=unfinished, limit=1))
+
+
+def keys_in_backfills(instance: dg.DagsterInstance) -> frozenset[str]:
+    """Return the partition keys that backfills in progress are about, those yet to start too."""
+    unfinished = BulkActionsFilter(statuses=_UNFINISHED_BACKFILLS)
+    found: set[str] = set()
+    # A backfill of "all" means the keys that there are.
+    with partition_loading_context(dynamic_partitions_store=instance):
+        for backfill in instance.get_backfills(filters=unfinished):
+            found.update(backfill.partition_names or ())
+            if backfill.asset_backfill_data is not None:
+                target = backfill.asset_backfill_data.target_subset
+                for subset in target.partitions_subsets_by_asset_key.values():
+                    found.update(subset.get_partition_keys())
+    return frozenset(found)
 
 
 def old_keys(instance: dg.DagsterInstance, *, before_mjd: float) -> tuple[OldKey, ...]:

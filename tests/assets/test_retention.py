@@ -7,10 +7,18 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 
 from contimg_assets.partitions import calibration_mjd, observation_mjd
-from contimg_assets.retention import OldKey, old_keys, old_runs, prune_keys, prune_runs
+from contimg_assets.retention import (
+    OldKey,
+    keys_in_backfills,
+    old_keys,
+    old_runs,
+    prune_keys,
+    prune_runs,
+)
 
 OBSERVATIONS, CALIBRATIONS = str(observation_mjd.name), str(calibration_mjd.name)
 OLD, NEW = ("60940.00347", "60940.00706"), "61041.00347"
@@ -34,7 +42,13 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
     where = {"base_dir": str(tmp_path)}
     overrides = {
         "telemetry": {"enabled": False},
-        "storage": {"sqlite": where},
+        "storage": {
+            "custom": {
+                "module": "contimg_assets.storage",
+                "class": "Storage",
+                "config": where,
+            }
+        },
         "local_artifact_storage": {
             "module": "dagster._core.storage.root",
             "class": "LocalArtifactStorage",
@@ -108,6 +122,29 @@ def test_nothing_is_pruned_while_a_backfill_is_in_progress(instance: dg.DagsterI
     assert old_keys(instance, before_mjd=61_000.0) == ()
     instance.update_backfill(backfill.with_status(BulkActionStatus.COMPLETED_SUCCESS))
     assert old_keys(instance, before_mjd=61_000.0) != ()
+
+
+@pytest.mark.parametrize("chosen", [list(OLD), None])
+def test_what_a_backfill_is_yet_to_start_is_known(
+    instance: dg.DagsterInstance, chosen: list[str] | None
+) -> None:
+    backfill = PartitionBackfill.from_asset_partitions(
+        backfill_id="b2",
+        asset_graph=AssetGraph.from_assets([image]),
+        partition_names=chosen,
+        asset_selection=[image.key],
+        backfill_timestamp=time.time(),
+        tags={},
+        dynamic_partitions_store=instance,
+        all_partitions=chosen is None,
+        title="images only",
+        description=None,
+        run_config=None,
+    )
+    instance.add_backfill(backfill)
+    assert keys_in_backfills(instance) == frozenset(chosen or (*OLD, NEW, "61041."))
+    instance.update_backfill(backfill.with_status(BulkActionStatus.CANCELED))
+    assert keys_in_backfills(instance) == frozenset()
 
 
 def test_what_was_materialized_is_known_again_when_its_key_comes_back(

@@ -1,0 +1,97 @@
+"""Partition keys are remembered, and forgotten at once when anybody changes them."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from contimg_assets.storage import Storage
+
+NAME = "observation_mjd"
+KEYS = [f"{61000 + 0.01 * i:.5f}" for i in range(300)]
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Iterator[Storage]:
+    made = Storage.from_local(str(tmp_path))
+    made.event_log_storage.add_dynamic_partitions(NAME, KEYS)
+    yield made
+    made.dispose()
+
+
+def test_what_was_read_is_not_read_again(storage: Storage) -> None:
+    log = storage.event_log_storage
+    assert log.get_dynamic_partitions(NAME) == KEYS
+    asked: list[str] = []
+
+    def note(_: object, __: object, statement: str, *___: object) -> None:
+        asked.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        assert log.get_dynamic_partitions(NAME) == KEYS
+        assert log.get_existing_dynamic_partitions(NAME, [*KEYS, "61."]) == set(KEYS)
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    assert asked == []
+
+
+def test_the_answer_is_the_caller_s_own(storage: Storage) -> None:
+    log = storage.event_log_storage
+    keys = log.get_dynamic_partitions(NAME)
+    assert isinstance(keys, list)
+    keys.clear()
+    assert log.get_dynamic_partitions(NAME) == KEYS
+
+
+def test_a_change_is_seen_whoever_made_it(storage: Storage, tmp_path: Path) -> None:
+    log = storage.event_log_storage
+    other = Storage.from_local(str(tmp_path)).event_log_storage
+    for mine, theirs in ((log, other), (other, log)):
+        assert mine.get_dynamic_partitions(NAME)[-1] == theirs.get_dynamic_partitions(NAME)[-1]
+        # SQLite gives the row of the new key the number of the one that went.
+        last = mine.get_dynamic_partitions(NAME)[-1]
+        mine.delete_dynamic_partition(NAME, last)
+        mine.add_dynamic_partitions(NAME, [f"{last}1"])
+        for asked in (mine, theirs):
+            assert asked.get_dynamic_partitions(NAME)[-1] == f"{last}1"
+            assert last not in asked.get_existing_dynamic_partitions(NAME, [*KEYS, last])
+    code = (
+        "import sys; from contimg_assets.storage import Storage;"
+        "log = Storage.from_local(sys.argv[1]).event_log_storage;"
+        f"log.add_dynamic_partitions({NAME!r}, ['61999.00000'])"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+    assert log.get_dynamic_partitions(NAME)[-1] == "61999.00000"
+
+
+def test_definitions_don_t_mix(storage: Storage) -> None:
+    log = storage.event_log_storage
+    log.add_dynamic_partitions("calibration_mjd", KEYS[:2])
+    assert log.get_dynamic_partitions(NAME) == KEYS
+    assert log.get_dynamic_partitions("calibration_mjd") == KEYS[:2]
+    assert log.get_existing_dynamic_partitions("calibration_mjd", KEYS) == set(KEYS[:2])
+
+
+def test_threads_see_every_key_that_was_added_before_they_asked(storage: Storage) -> None:
+    log = storage.event_log_storage
+    wrong: list[str] = []
+
+    def add_and_ask(number: int) -> None:
+        for i in range(20):
+            key = f"{62000 + number + 0.001 * i:.5f}"
+            log.add_dynamic_partitions(NAME, [key])
+            if key not in log.get_dynamic_partitions(NAME):
+                wrong.append(key)
+
+    threads = [threading.Thread(target=add_and_ask, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
