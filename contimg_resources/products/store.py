@@ -27,6 +27,7 @@ from contimg_resources.products.model import (
     ObservationRecord,
     ObservationState,
 )
+from contimg_resources.products.mosaics import MosaicProducts
 from contimg_resources.products.queries import (
     load_applied_sets,
     load_made_before,
@@ -82,6 +83,11 @@ class ProductsStore:
     def address(self) -> str:
         """Where the store is, without a password."""
         return self._database.address
+
+    @property
+    def mosaics(self) -> MosaicProducts:
+        """Its part about mosaics and epochs of measurements."""
+        return MosaicProducts(self._database)
 
     def close(self) -> None:
         """Close its connections."""

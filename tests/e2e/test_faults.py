@@ -1,7 +1,8 @@
-"""Killed in the middle: of every step, of the daemon, of everything at once.
+"""Killed in the middle: of every step, of the daemon, of everything at once; and data as they come.
 
 One observation after the other goes through a platform that somebody kills parts of. Each comes out
-imaged, once, with nothing lost, nothing doubled and nothing left running.
+imaged, once, with nothing lost, nothing doubled and nothing left running. So does one full of
+interference; one of another strip, or without some of its windows, waits and says for what.
 """
 
 import os
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,12 +24,16 @@ from contimg_resources.products.store import ProductsStore
 from contimg_resources.registry.model import SetStatus
 from contimg_resources.registry.store import CalibrationRegistry
 from contimg_resources.settings import Settings
+from contimg_resources.simulation.night import plan_night
+from contimg_resources.simulation.observation import SimulationRequest, simulate_observation
+from contimg_resources.simulation.spec import RfiSpec
 from contimg_resources.steps.verifying import verify_products
 from contimg_resources.steps.workshop import Workshop
 from tests.cli.live_processes import processes_of
-from tests.conftest import TinyNight
+from tests.conftest import TINY_NIGHT, TinyNight
 from tests.e2e.at_work import inside, parent, pids_of
 from tests.e2e.conftest import ENVIRONMENT, Night
+from tests.e2e.e2e_steps import WindowCut, leave_out_windows
 from tests.processes import wait_until_gone
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -169,11 +175,52 @@ def test_after_a_power_cut_and_after_the_death_of_the_daemon_it_goes_on_by_itsel
     assert [r.status for r in runs].count("SUCCESS") == 1
 
 
+def test_interference_is_flagged_and_what_no_set_fits_waits(
+    faults: tuple[Night, Up], tiny_night: TinyNight, casa: Casa, tmp_path: Path
+) -> None:
+    night, _ = faults
+    last = tiny_night.target_truths[1]
+    planned = plan_night(replace(TINY_NIGHT, n_targets=4))
+    noisy, later = (p.spec for p in planned[-2:])
+    assert later.start_mjd > noisy.start_mjd > last.mid_mjd
+    strip = later.apparent_declination_deg + 2.0
+    made = {
+        "noisy": casa.run(
+            simulate_observation,
+            SimulationRequest(replace(noisy, rfi=RfiSpec()), tmp_path / "noisy", False),
+            label="noisy",
+        ).ms,
+        "moved": casa.run(
+            simulate_observation,
+            SimulationRequest(
+                replace(later, apparent_declination_deg=strip), tmp_path / "moved", False
+            ),
+            label="moved",
+        ).ms,
+    }
+    made["cut"] = tmp_path / "2025-10-06T12:34:56.ms"
+    casa.run(leave_out_windows, WindowCut(tiny_night.targets[0], made["cut"]), label="cut")
+    for ms in made.values():
+        night.deliver(ms)
+    night.wait_for("their arrival", lambda: _of_state(night, ObservationState.WAITING, 2), 60)
+    key = f"{noisy.mid_mjd:.5f}"
+    night.wait_for("the image in spite of it", lambda: _imaged(night, key), 300)
+    flagged = night.materializations("calibrated_ms")[key]["flag_fraction_rfi"]
+    clean = night.materializations("calibrated_ms")[night.early]["flag_fraction_rfi"]
+    assert clean + 0.02 < flagged < 0.5
+    cut, moved = (o.reason for o in night.store.list_observations(state=ObservationState.WAITING))
+    assert "spectral windows differ (16 windows" in (cut or "")
+    assert "it is of declination 33.16 deg" in (moved or "")
+
+
 def test_nothing_is_lost_nothing_doubled_and_nothing_left(
     faults: tuple[Night, Up], casa: Casa
 ) -> None:
     night, up = faults
-    assert [o.state for o in night.store.list_observations()] == [ObservationState.IMAGED] * 3
+    assert {
+        o.key for o in night.store.list_observations(state=ObservationState.IMAGED)
+    } > night.keys
+    assert night.store.list_observations(state=ObservationState.FAILED) == []
     for key in night.keys:
         assert len({a.kind for a in night.store.artefacts(key)}) == len(night.store.artefacts(key))
         assert key in night.materializations("image_5min")
@@ -200,6 +247,10 @@ def test_nothing_is_lost_nothing_doubled_and_nothing_left(
     assert "never finished, more than a day ago" in done.stdout or not left
     assert [p for root in (layout.calibrated, layout.images) for p in root.glob("*/.*")] == []
     assert list(layout.scratch.iterdir()) == []
+
+
+def _of_state(night: Night, state: ObservationState, n: int) -> bool:
+    return len(night.store.list_observations(state=state)) == n
 
 
 def _imaged(night: Night, key: str) -> bool:

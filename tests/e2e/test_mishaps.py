@@ -142,6 +142,8 @@ def test_a_run_that_somebody_terminates_takes_casa_with_it(mishaps: Night) -> No
         ended = mishaps.seen[name]
         assert ended.run.status == "CANCELED"
         assert (ended.processes, ended.scratch) == ([], []), name
+        assert ended.slots
+        assert set(ended.slots.values()) == {0}, "its pool slot is free for others"
     assert len(mishaps.runs("solve_calibration")) == 1, "it isn't started again by itself"
 
 
@@ -213,6 +215,19 @@ class Ended:
     halves: list[Path]
     processes: list[int]
     scratch: list[Path]
+    slots: dict[str, int]
+
+
+_POOLS = """
+query Pools {
+  instance { concurrencyLimits { concurrencyKey activeSlotCount } }
+}
+"""
+
+
+def _slots_in_use(night: Night) -> dict[str, int]:
+    limits = night.platform.graphql.query(_POOLS, {})["instance"]["concurrencyLimits"]
+    return {limit["concurrencyKey"]: limit["activeSlotCount"] for limit in limits}
 
 
 def _end_inside(night: Night, job: str, label: str, task: str) -> Ended:
@@ -222,6 +237,7 @@ def _end_inside(night: Night, job: str, label: str, task: str) -> Ended:
     child = inside(night, label, task)
     run_id = night.runs(job)[-1].run_id
     before = _halves(layout)
+    assert sum(_slots_in_use(night).values()) == 1
     night.terminate(run_id)
     left = wait_until_gone([child])
     night.wait_for(f"the end of {run_id}", lambda: night.runs(job)[-1].over, 90)
@@ -231,6 +247,7 @@ def _end_inside(night: Night, job: str, label: str, task: str) -> Ended:
         _halves(layout),
         left,
         list(layout.scratch.glob(f"{label}-*")),
+        _slots_in_use(night),
     )
 
 

@@ -1,0 +1,194 @@
+"""Mosaics and epochs of measurements in the products store.
+
+Belongs here: recording them and asking for them. Doesn't: observations (see `store`), deciding
+which mosaics there should be, deleting files.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from contimg_resources.database import Database, now_mjd, plain_json
+from contimg_resources.errors import ProductsError
+from contimg_resources.products.epochs import (
+    EpochKind,
+    EpochRecord,
+    MosaicRecord,
+    MosaicState,
+    TileSource,
+)
+from contimg_resources.products.model import ArtefactKind, ObservationState
+from contimg_resources.products.tables import artefacts, epochs, mosaics, observations
+
+_NEAR = 3
+_DONE = (ObservationState.IMAGED.value, ObservationState.FAILED.value)
+
+
+class MosaicProducts:
+    """The part of the products store that isn't about single observations.
+
+    Parameters
+    ----------
+    database : Database
+        The store's database.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put(self, mosaic: MosaicRecord) -> MosaicRecord:
+        """Record a mosaic, in the place of what was recorded of the same key."""
+        values = _values(mosaic, {"directory": str(mosaic.directory.absolute())})
+        with self._database.write() as connection:
+            _replace(connection, mosaics, values, ("key",))
+        return self.get(mosaic.key)
+
+    def get(self, key: str) -> MosaicRecord:
+        """Return what is known of a mosaic.
+
+        Raises
+        ------
+        ProductsError
+            Naming the latest ones, when there is none of this key.
+        """
+        with self._database.read() as connection:
+            row = connection.execute(sa.select(mosaics).where(mosaics.c.key == key)).first()
+            if row is not None:
+                return _as_mosaic(row)
+            near = connection.scalars(
+                sa.select(mosaics.c.key).order_by(mosaics.c.mid_mjd.desc()).limit(_NEAR)
+            ).all()
+        raise ProductsError(
+            f"there is no mosaic {key} in {self._database.address}; "
+            + (f"the latest: {', '.join(near)}" if near else "it holds none"),
+            key=key,
+            near=list(near),
+        )
+
+    def find(self, key: str) -> MosaicRecord | None:
+        """Return what is known of a mosaic; None when nothing is."""
+        with self._database.read() as connection:
+            row = connection.execute(sa.select(mosaics).where(mosaics.c.key == key)).first()
+        return None if row is None else _as_mosaic(row)
+
+    def list(
+        self, *, start_mjd: float | None = None, end_mjd: float | None = None
+    ) -> tuple[MosaicRecord, ...]:
+        """Return the mosaics whose middle is in [start, end), MJD in days, in order of time."""
+        query = sa.select(mosaics).order_by(mosaics.c.mid_mjd, mosaics.c.key)
+        query = _between(query, mosaics.c.mid_mjd, start_mjd, end_mjd)
+        with self._database.read() as connection:
+            return tuple(_as_mosaic(row) for row in connection.execute(query))
+
+    def tile_sources(
+        self, *, start_mjd: float | None = None, end_mjd: float | None = None
+    ) -> tuple[TileSource, ...]:
+        """Return the observations in [start, end), MJD in days, with their images, by time."""
+        image = artefacts.alias("image")
+        query = (
+            sa.select(
+                observations.c.key,
+                observations.c.mid_mjd,
+                observations.c.declination_deg,
+                observations.c.state,
+                observations.c.updated_mjd,
+                image.c.checksum,
+            )
+            .outerjoin(
+                image,
+                sa.and_(
+                    image.c.key == observations.c.key,
+                    image.c.kind == ArtefactKind.IMAGE_PBCOR.value,
+                ),
+            )
+            .where(observations.c.superseded_by == "")
+            .order_by(observations.c.mid_mjd)
+        )
+        query = _between(query, observations.c.mid_mjd, start_mjd, end_mjd)
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        return tuple(
+            TileSource(
+                key=row.key,
+                mid_mjd=row.mid_mjd,
+                declination_deg=row.declination_deg,
+                done=row.state in _DONE,
+                # An image that failed its checks is no tile.
+                checksum=(
+                    (row.checksum or "") if row.state == ObservationState.IMAGED.value else ""
+                ),
+                updated_mjd=row.updated_mjd,
+            )
+            for row in rows
+        )
+
+    def put_epoch(self, epoch: EpochRecord) -> EpochRecord:
+        """Record an epoch of measurements, in the place of what was recorded of the same."""
+        values = _values(epoch, {"path": str(epoch.path.absolute()), "kind": epoch.kind.value})
+        with self._database.write() as connection:
+            _replace(connection, epochs, values, ("epoch", "kind"))
+        found = self.find_epoch(epoch.epoch, epoch.kind)
+        assert found is not None
+        return found
+
+    def find_epoch(self, epoch: str, kind: EpochKind) -> EpochRecord | None:
+        """Return what is known of an epoch of measurements; None when nothing is."""
+        query = sa.select(epochs).where(epochs.c.epoch == epoch, epochs.c.kind == kind.value)
+        with self._database.read() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else _as_epoch(row)
+
+    def list_epochs(
+        self,
+        kind: EpochKind | None = None,
+        *,
+        start_mjd: float | None = None,
+        end_mjd: float | None = None,
+    ) -> tuple[EpochRecord, ...]:
+        """Return the epochs whose middle is in [start, end), MJD in days, in order of time."""
+        query = sa.select(epochs).order_by(epochs.c.mid_mjd, epochs.c.epoch)
+        if kind is not None:
+            query = query.where(epochs.c.kind == kind.value)
+        query = _between(query, epochs.c.mid_mjd, start_mjd, end_mjd)
+        with self._database.read() as connection:
+            return tuple(_as_epoch(row) for row in connection.execute(query))
+
+
+def _between(
+    query: sa.Select[Any],
+    column: sa.ColumnElement[float],
+    start_mjd: float | None,
+    end_mjd: float | None,
+) -> sa.Select[Any]:
+    if start_mjd is not None:
+        query = query.where(column >= start_mjd)
+    if end_mjd is not None:
+        query = query.where(column < end_mjd)
+    return query
+
+
+def _values(record: MosaicRecord | EpochRecord, changed: dict[str, Any]) -> dict[str, Any]:
+    values: dict[str, Any] = plain_json({**asdict(record), **changed})
+    return {**values, "created_mjd": now_mjd()}
+
+
+def _replace(
+    connection: sa.Connection, table: sa.Table, values: dict[str, Any], key: Iterable[str]
+) -> None:
+    connection.execute(sa.delete(table).where(*(table.c[name] == values[name] for name in key)))
+    connection.execute(sa.insert(table).values(**values))
+
+
+def _as_mosaic(row: Any) -> MosaicRecord:
+    values = {f.name: getattr(row, f.name) for f in fields(MosaicRecord)}
+    values |= {"state": MosaicState(row.state), "directory": Path(row.directory)}
+    return MosaicRecord(**values)
+
+
+def _as_epoch(row: Any) -> EpochRecord:
+    values = {f.name: getattr(row, f.name) for f in fields(EpochRecord)}
+    values |= {"kind": EpochKind(row.kind), "path": Path(row.path)}
+    return EpochRecord(**values)
