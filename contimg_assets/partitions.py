@@ -20,6 +20,9 @@ observation_mjd = dg.DynamicPartitionsDefinition(name="observation_mjd")
 #: One key a calibrator observation, of the same form; its own, much smaller list.
 calibration_mjd = dg.DynamicPartitionsDefinition(name="calibration_mjd")
 
+#: One key a mosaic: the MJD of its window's middle and its strip, such as ``61041.02083+54.6``.
+mosaic_mjd = dg.DynamicPartitionsDefinition(name="mosaic_mjd")
+
 #: One key a UTC day, which is one integer MJD. Today's is there from its beginning.
 utc_day = dg.DailyPartitionsDefinition(start_date="2025-01-01", timezone="UTC", end_offset=1)
 

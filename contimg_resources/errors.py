@@ -138,6 +138,22 @@ class ImagingFailed(ContimgError):
     """An image that can't be made or isn't sane."""
 
 
+class MosaicFailed(ContimgError):
+    """A mosaic that can't be made, or a tile that can't be used."""
+
+
+class UnreadableImage(ContimgError):
+    """An image file that is truncated, lacks what a measurement needs, or is none at all."""
+
+
+class PhotometryFailed(ContimgError):
+    """Sources or an image on which nothing can be measured."""
+
+
+class UnreadableMeasurements(ContimgError):
+    """A file of measurements that is damaged, or written by a newer contimg."""
+
+
 class DiskShort(ContimgError):
     """Too little room on the disk to begin a step, or to end it; nothing half-written is left."""
 

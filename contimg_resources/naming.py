@@ -128,6 +128,20 @@ class StateLayout:
         """Images, a directory a day."""
         return self.root / "images"
 
+    @property
+    def mosaics(self) -> Path:
+        """Mosaics, a directory a day."""
+        return self.root / "mosaics"
+
+    @property
+    def photometry(self) -> Path:
+        """Measurements, a directory for each kind of epoch."""
+        return self.root / "photometry"
+
+    def mosaic_dir(self, key: str, mid_mjd: float) -> Path:
+        """Directory of a mosaic and its companions."""
+        return self.mosaics / str(mjd_day(mid_mjd)) / check_name(key, "mosaic key")
+
     def calibrated_ms(self, key: str) -> Path:
         """Calibrated MS of an observation."""
         return self._day(self.calibrated, key) / f"{key}_cal.ms"

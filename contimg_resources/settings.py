@@ -164,6 +164,58 @@ class ImagingSettings(_Section):
     )
 
 
+class MosaicSettings(_Section):
+    """Rolling mosaics of 5-minute images."""
+
+    slot_s: float = Field(
+        300.0,
+        ge=60,
+        le=3600,
+        description="The fixed grid of time that windows are counted in; must divide a day.",
+    )
+    width: int = Field(12, ge=2, le=48, description="Slots that a mosaic covers.")
+    step: int = Field(6, ge=1, le=48, description="Slots from one mosaic to the next.")
+    min_tiles: int = Field(2, ge=1, description="A window with fewer images makes no mosaic.")
+    wait_min: float = Field(
+        60.0,
+        ge=0,
+        description="A window with holes waits this long, from its end or from the last change in "
+        "it, for observations that are late; those that come later have it made again.",
+    )
+    max_rms_ratio: float = Field(
+        1.5,
+        gt=1,
+        description="The measured noise may exceed what the tiles' noise predicts by this factor.",
+    )
+    max_seam_sigma: float = Field(
+        3.0, gt=0, description="Largest step at the edge of a tile, in its own uncertainty."
+    )
+    sums_days: float = Field(
+        2.0,
+        gt=0,
+        description="The running sums that a late tile is added to are removed after this long; "
+        "later the mosaic is built anew.",
+    )
+
+
+class PhotometrySettings(_Section):
+    """Forced photometry at catalogue positions."""
+
+    min_flux_mjy: float = Field(
+        10.0, ge=0, description="Fainter catalogue sources aren't measured."
+    )
+    images: bool = Field(True, description="Measure single 5-minute images too, not mosaics alone.")
+    min_references: int = Field(
+        10, ge=3, description="Fewer reference sources can't tell an epoch's flux scale."
+    )
+    max_scale_scatter: float = Field(
+        0.1, gt=0, description="Largest robust scatter of the reference sources' flux ratios."
+    )
+    max_scale_offset: float = Field(
+        0.2, gt=0, description="Largest |flux scale - 1| of an epoch that is published."
+    )
+
+
 class SensorSettings(_Section):
     """The sensors' pace."""
 
@@ -242,6 +294,8 @@ class Settings(BaseSettings):
     arrival: ArrivalSettings = ArrivalSettings()
     calibration: CalibrationSettings = CalibrationSettings()
     imaging: ImagingSettings = ImagingSettings()
+    mosaics: MosaicSettings = MosaicSettings()
+    photometry: PhotometrySettings = PhotometrySettings()
     sensors: SensorSettings = SensorSettings()
     retention: RetentionSettings = RetentionSettings()
 

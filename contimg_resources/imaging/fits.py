@@ -13,7 +13,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 import contimg_resources
-from contimg_resources.imaging.model import Beam, ImageGrid
+from contimg_resources.imaging.model import Beam, SkyGrid
 from contimg_resources.times import isot_from_mjd
 
 _HISTORY_WIDTH = 70
@@ -31,7 +31,7 @@ class HeaderFacts:
 
     Parameters
     ----------
-    grid : ImageGrid
+    grid : SkyGrid
         Pixels.
     beam : Beam
         Restoring beam.
@@ -47,7 +47,7 @@ class HeaderFacts:
         Where it comes from.
     """
 
-    grid: ImageGrid
+    grid: SkyGrid
     beam: Beam
     frequency_hz: float
     bandwidth_hz: float
@@ -68,7 +68,7 @@ def write_fits(
     ----------
     path : Path
         File to write.
-    pixels : ndarray, shape (size, size)
+    pixels : ndarray, shape (rows, columns)
         Row = declination upwards, column = right ascension falling; written as float32 with axes
         for frequency and Stokes of length 1.
     kind : str
@@ -86,7 +86,6 @@ def write_fits(
 def _header(kind: str, unit: str, facts: HeaderFacts) -> fits.Header:
     header = fits.Header()
     cell_deg = facts.grid.cell_arcsec / 3600
-    middle = facts.grid.size / 2 + 1
     for name, value, comment in (
         ("BTYPE", kind, "what the pixels show"),
         ("BUNIT", unit, "unit of the pixels"),
@@ -96,15 +95,15 @@ def _header(kind: str, unit: str, facts: HeaderFacts) -> fits.Header:
         ("BMAJ", facts.beam.major_arcsec / 3600, "[deg] restoring beam, major axis, FWHM"),
         ("BMIN", facts.beam.minor_arcsec / 3600, "[deg] restoring beam, minor axis, FWHM"),
         ("BPA", facts.beam.angle_deg, "[deg] its position angle, east of north"),
-        ("CTYPE1", "RA---SIN", ""),
+        ("CTYPE1", f"RA---{facts.grid.projection}", ""),
         ("CRVAL1", facts.grid.ra_deg, "[deg]"),
         ("CDELT1", -cell_deg, "[deg]"),
-        ("CRPIX1", middle, ""),
+        ("CRPIX1", facts.grid.columns // 2 + 1.0, ""),
         ("CUNIT1", "deg", ""),
-        ("CTYPE2", "DEC--SIN", ""),
+        ("CTYPE2", f"DEC--{facts.grid.projection}", ""),
         ("CRVAL2", facts.grid.dec_deg, "[deg]"),
         ("CDELT2", cell_deg, "[deg]"),
-        ("CRPIX2", middle, ""),
+        ("CRPIX2", facts.grid.rows // 2 + 1.0, ""),
         ("CUNIT2", "deg", ""),
         ("CTYPE3", "FREQ", ""),
         ("CRVAL3", facts.frequency_hz, "[Hz] mean over the imaging weights"),

@@ -5,6 +5,7 @@ Belongs here: frozen records. Doesn't: doing anything.
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,38 @@ class ImageRequest:
     provenance: dict[str, str] = field(default_factory=dict)
 
 
+class SkyGrid(Protocol):
+    """Pixels on the sky, whatever their projection.
+
+    The direction (`ra_deg`, `dec_deg`) is that of the pixel (columns // 2, rows // 2) counted
+    from 0; right ascension falls with the columns, declination rises with the rows.
+    """
+
+    @property
+    def projection(self) -> str:
+        """Its three letters in FITS."""
+
+    @property
+    def columns(self) -> int:
+        """Pixels along right ascension."""
+
+    @property
+    def rows(self) -> int:
+        """Pixels along declination."""
+
+    @property
+    def cell_arcsec(self) -> float:
+        """Pixel size, arcsec."""
+
+    @property
+    def ra_deg(self) -> float:
+        """Right ascension of the middle, ICRS degrees."""
+
+    @property
+    def dec_deg(self) -> float:
+        """Declination of the middle, ICRS degrees."""
+
+
 @dataclass(frozen=True)
 class ImageGrid:
     """The pixels of an image.
@@ -85,6 +118,21 @@ class ImageGrid:
     cell_arcsec: float
     ra_deg: float
     dec_deg: float
+
+    @property
+    def projection(self) -> str:
+        """Orthographic, as an interferometer sees."""
+        return "SIN"
+
+    @property
+    def columns(self) -> int:
+        """Pixels along right ascension."""
+        return self.size
+
+    @property
+    def rows(self) -> int:
+        """Pixels along declination."""
+        return self.size
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from contimg_resources.errors import ImagingFailed
-from contimg_resources.imaging.model import Beam, ImageGrid
+from contimg_resources.imaging.model import Beam, SkyGrid
 
 Floats = NDArray[np.floating[Any]]
 
@@ -38,7 +38,7 @@ def load_drawing() -> None:
 
 
 def write_png(
-    path: Path, pixels: Floats, grid: ImageGrid, beam: Beam, rms_jy: float, title: str
+    path: Path, pixels: Floats, grid: SkyGrid, beam: Beam, rms_jy: float, title: str
 ) -> None:
     """Draw an image with sky axes, its beam and a scale of brightness.
 
@@ -46,9 +46,9 @@ def write_png(
     ----------
     path : Path
         PNG to write.
-    pixels : ndarray, shape (size, size)
+    pixels : ndarray, shape (rows, columns)
         Jy/beam; NaN is left white.
-    grid : ImageGrid
+    grid : SkyGrid
         Pixels.
     beam : Beam
         Restoring beam, drawn in the lower left corner.
@@ -61,11 +61,11 @@ def write_png(
     from matplotlib.patches import Ellipse
 
     # Places of its own: a layout that is found takes as long again as drawing.
-    figure = Figure(figsize=(9.0, 8.0), dpi=110)
+    figure = Figure(figsize=_paper(grid), dpi=110)
     axes: Any = figure.add_axes((0.125, 0.08, 0.74, 0.86), projection=celestial_wcs(grid))
     low, high = _limits(pixels, rms_jy)
     # Half of the pixels' extent lies on either side of a pixel's centre.
-    extent = (-0.5, grid.size - 0.5, -0.5, grid.size - 0.5)
+    extent = (-0.5, grid.columns - 0.5, -0.5, grid.rows - 0.5)
     shown = axes.imshow(
         1e3 * _brightest(np.asarray(pixels), _PICTURE_PIXELS),
         extent=extent,
@@ -76,8 +76,8 @@ def write_png(
         interpolation="nearest",
     )
     # The beam is tens of arcsec on degrees of sky: an ellipse of true size would not be seen.
-    magnified = max(1.0, 0.02 * grid.size * grid.cell_arcsec / beam.major_arcsec)
-    corner = 0.06 * grid.size
+    magnified = max(1.0, 0.02 * grid.rows * grid.cell_arcsec / beam.major_arcsec)
+    corner = 0.06 * grid.rows
     axes.add_patch(
         Ellipse(
             (corner, corner),
@@ -106,7 +106,7 @@ def thumbnail_png(pixels: Floats, rms_jy: float) -> bytes:
 
     Parameters
     ----------
-    pixels : ndarray, shape (size, size)
+    pixels : ndarray, shape (rows, columns)
         Jy/beam; NaN becomes black.
     rms_jy : float
         Noise, sets the scale, Jy/beam.
@@ -129,15 +129,22 @@ def thumbnail_png(pixels: Floats, rms_jy: float) -> bytes:
     raise ImagingFailed("a thumbnail of 64 x 64 pixels exceeds its limit")
 
 
-def celestial_wcs(grid: ImageGrid) -> WCS:
+def celestial_wcs(grid: SkyGrid) -> WCS:
     """Return the two sky axes of an image."""
     wcs = WCS(naxis=2)
-    wcs.wcs.ctype = ["RA---SIN", "DEC--SIN"]
+    wcs.wcs.ctype = [f"RA---{grid.projection}", f"DEC--{grid.projection}"]
     wcs.wcs.crval = [grid.ra_deg, grid.dec_deg]
-    wcs.wcs.crpix = [grid.size / 2 + 1] * 2
+    wcs.wcs.crpix = [grid.columns // 2 + 1, grid.rows // 2 + 1]
     wcs.wcs.cdelt = [-grid.cell_arcsec / 3600, grid.cell_arcsec / 3600]
     wcs.wcs.radesys = "ICRS"
     return wcs
+
+
+def _paper(grid: SkyGrid) -> tuple[float, float]:
+    """Return width and height of the picture, inches: a mosaic is a strip."""
+    if grid.columns <= 1.2 * grid.rows:
+        return 9.0, 8.0
+    return 16.0, float(np.clip(13.5 * grid.rows / grid.columns, 4.0, 8.0))
 
 
 def _limits(pixels: Floats, rms_jy: float) -> tuple[float, float]:
@@ -146,5 +153,10 @@ def _limits(pixels: Floats, rms_jy: float) -> tuple[float, float]:
 
 
 def _brightest(pixels: Floats, side: int) -> Floats:
-    edges = np.linspace(0, pixels.shape[0], min(side, pixels.shape[0]) + 1).astype(int)[:-1]
-    return np.asarray(np.maximum.reduceat(np.maximum.reduceat(pixels, edges, 0), edges, 1))
+    # The longer side has as many pixels as asked for, the other in proportion.
+    longer = max(pixels.shape)
+    rows, columns = (
+        np.linspace(0, n, max(1, round(n * min(side, longer) / longer)) + 1).astype(int)[:-1]
+        for n in pixels.shape
+    )
+    return np.asarray(np.maximum.reduceat(np.maximum.reduceat(pixels, rows, 0), columns, 1))

@@ -1,0 +1,104 @@
+"""What one tile contributes to a mosaic.
+
+Belongs here: from the files of a tile to pixels of the mosaic's grid at its beam.
+Doesn't: adding them up.
+"""
+
+from dataclasses import dataclass
+
+from contimg_resources.errors import ImagingFailed, MosaicFailed
+from contimg_resources.imaging.model import Beam
+from contimg_resources.imaging.statistics import inner_half, mad_rms
+from contimg_resources.mosaics.beams import convolve
+from contimg_resources.mosaics.grid import box_of, reach_deg
+from contimg_resources.mosaics.model import MosaicGrid, TileInMosaic
+from contimg_resources.mosaics.resampling import Pixels, places
+from contimg_resources.mosaics.tiles import Tile, read_pixels
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """A tile on the mosaic's pixels.
+
+    Parameters
+    ----------
+    tile : TileInMosaic
+        Which, and its noise.
+    box : tuple of slice
+        Rows and columns of the mosaic.
+    image : ndarray of float32, shape of the box
+        At the common beam, before primary-beam correction, Jy/beam.
+    beam : ndarray of float32, shape of the box
+        Primary beam; NaN below its cut.
+    """
+
+    tile: TileInMosaic
+    box: tuple[slice, slice]
+    image: Pixels
+    beam: Pixels
+
+
+def reach_of(tile: Tile, cut: float) -> float:
+    """Return how far from its middle a tile counts, degrees.
+
+    Raises
+    ------
+    MosaicFailed
+        If its primary beam can't be read, or is nowhere above the cut.
+    """
+    reach = reach_deg(read_pixels(tile.files.primary_beam, tile.grid.size), tile.grid, cut)
+    if reach <= 0:
+        raise MosaicFailed(
+            f"{tile.files.primary_beam} is nowhere above {cut:g}", path=str(tile.files.primary_beam)
+        )
+    return reach
+
+
+def contribution(tile: Tile, grid: MosaicGrid, common: Beam, cut: float) -> Contribution:
+    """Bring a tile to the beam and the pixels of a mosaic.
+
+    The noise is measured anew, on the residual at the common beam.
+
+    Raises
+    ------
+    MosaicFailed
+        If its files can't be read, hold no finite image, or lie outside of the mosaic.
+    """
+    size, cell = tile.grid.size, tile.grid.cell_arcsec
+    image = read_pixels(tile.files.image, size)
+    residual = read_pixels(tile.files.residual, size)
+    response = read_pixels(tile.files.primary_beam, size)
+    reach = reach_deg(response, tile.grid, cut)
+    box = box_of(grid, tile.grid.ra_deg, tile.grid.dec_deg, reach) if reach > 0 else None
+    if box is None:
+        raise MosaicFailed(
+            f"{tile.files.image} is nowhere on the mosaic"
+            if reach > 0
+            else f"{tile.files.primary_beam} is nowhere above {cut:g}",
+            path=str(tile.files.image),
+        )
+    try:
+        rms_jy = mad_rms(inner_half(convolve(residual, tile.beam, common, cell)))
+    except ImagingFailed as error:
+        raise MosaicFailed(f"{tile.files.residual}: {error.message}") from error
+    blurred = convolve(image, tile.beam, common, cell)
+    if not rms_jy > 0:
+        raise MosaicFailed(f"{tile.files.residual} is without noise", path=str(tile.files.residual))
+    there = places(tile.grid, grid, box)
+    return Contribution(
+        tile=TileInMosaic(
+            key=tile.key,
+            checksum=tile.files.checksum,
+            beam=tile.beam,
+            rms_jy=rms_jy,
+            ra_deg=tile.grid.ra_deg,
+            dec_deg=tile.grid.dec_deg,
+            start_mjd=tile.start_mjd,
+            end_mjd=tile.end_mjd,
+            frequency_hz=tile.frequency_hz,
+        ),
+        box=box,
+        image=there.sample(blurred, 3),
+        # Smooth, and NaN below its cut, which a longer spline would spread.
+        beam=there.sample(response, 1),
+    )

@@ -1,0 +1,125 @@
+"""Measures of a mosaic: its noise, what it covers, steps at the edges of tiles.
+
+Belongs here: numbers over pixels. Doesn't: verdicts (see `checks`).
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_resources.errors import MosaicFailed
+from contimg_resources.imaging.model import Beam
+from contimg_resources.imaging.statistics import mad_rms
+from contimg_resources.mosaics.grid import box_of, reach_deg
+from contimg_resources.mosaics.model import MosaicGrid, MosaicStatistics, Seam, TileInMosaic
+from contimg_resources.mosaics.resampling import Pixels, places
+from contimg_resources.mosaics.tiles import Tile, read_pixels
+
+#: Neighbouring pixels show the same noise: so many beams apart are enough.
+_STEP_BEAMS = 0.7
+#: A seam is looked for within so many beams on either side of a tile's edge.
+_BAND_BEAMS = 6.0
+#: Pixels farther from zero than this are sources.
+_SOURCE_SIGMA = 4.0
+_LEAST_BEAMS = 20.0
+
+
+def measure(
+    image: Pixels, sigma: Pixels, coverage: Pixels, grid: MosaicGrid, beam: Beam, n_tiles: int
+) -> MosaicStatistics:
+    """Measure a mosaic.
+
+    Parameters
+    ----------
+    image, sigma, coverage : ndarray of float32, shape (rows, columns)
+        Mosaic and expected noise, Jy/beam, NaN where no tile is; number of tiles.
+    grid : MosaicGrid
+        Pixels.
+    beam : Beam
+        Restoring beam.
+    n_tiles : int
+        Tiles in it.
+
+    Raises
+    ------
+    MosaicFailed
+        If no pixel is covered.
+    """
+    covered = int(np.count_nonzero(coverage))
+    if not covered:
+        raise MosaicFailed("the mosaic covers no sky")
+    step = _step(grid, beam)
+    some, expected = image[::step, ::step], sigma[::step, ::step]
+    deep = expected <= np.nanpercentile(expected, 25)
+    return MosaicStatistics(
+        rms_jy=mad_rms(some[deep]),
+        expected_rms_jy=float(np.median(expected[deep])),
+        rms_ratio=mad_rms(some / expected),
+        peak_jy=float(np.nanmax(image)),
+        observed_deg2=covered * (grid.cell_arcsec / 3600) ** 2,
+        n_tiles=n_tiles,
+        deepest_tiles=int(coverage.max()),
+    )
+
+
+def find_seam(
+    tile: Tile,
+    known: TileInMosaic,
+    image: Pixels,
+    sigma: Pixels,
+    grid: MosaicGrid,
+    beam: Beam,
+    cut: float,
+) -> Seam | None:
+    """Measure the step at the edge of a tile; None when no other tiles lie along it.
+
+    Notes
+    -----
+    The mean of N pixels of noise that has the restoring beam's shape has the variance
+    ``sigma^2 2 Omega / (N a)``, with the beam's solid angle Omega and a pixel's a: the noise's
+    autocorrelation is a Gaussian of twice the solid angle.
+    """
+    from scipy.ndimage import distance_transform_edt
+
+    response = read_pixels(tile.files.primary_beam, tile.grid.size)
+    reach = reach_deg(response, tile.grid, cut)
+    # A margin for what lies outside of the edge.
+    margin_deg = _BAND_BEAMS * beam.major_arcsec / 3600
+    inner = box_of(grid, tile.grid.ra_deg, tile.grid.dec_deg, reach)
+    if inner is None:
+        return None
+    step = _step(grid, beam)
+    more = int(np.ceil(3600 * margin_deg / grid.cell_arcsec))
+    box = (
+        slice(max(0, inner[0].start - more), min(grid.rows, inner[0].stop + more)),
+        slice(max(0, inner[1].start - more), min(grid.columns, inner[1].stop + more)),
+    )
+    with np.errstate(invalid="ignore"):
+        used = places(tile.grid, grid, box, step).sample(response, 1) > cut
+    rows, columns = (slice(s.start, s.stop, step) for s in box)
+    value, expected = image[rows, columns], sigma[rows, columns]
+    quiet = np.isfinite(value) & (np.abs(np.nan_to_num(value)) < _SOURCE_SIGMA * expected)
+    near = more / step
+    inside = quiet & used & (distance_transform_edt(used) <= near)
+    outside = quiet & ~used & (distance_transform_edt(~used) <= near)
+    # Where others reach across the edge: inside, the ones that stop at it too.
+    area = grid.cell_arcsec**2 * step**2
+    least = _LEAST_BEAMS * beam.area_pixels(1.0) / area
+    if inside.sum() < least or outside.sum() < least:
+        return None
+    (step_in, var_in), (step_out, var_out) = (
+        _mean(value[m], expected[m], beam.area_pixels(1.0) / area) for m in (inside, outside)
+    )
+    return Seam(known.key, step_in - step_out, float(np.sqrt(var_in + var_out)))
+
+
+def _mean(value: Pixels, sigma: Pixels, beam_cells: float) -> tuple[float, float]:
+    """Return the weighted mean of correlated pixels and its variance."""
+    weight = sigma.astype(np.float64) ** -2
+    # What one sees twice counts once: but a cell larger than two beams is independent.
+    correlated = max(1.0, 2.0 * beam_cells)
+    return float((weight * value).sum() / weight.sum()), float(correlated / weight.sum())
+
+
+def _step(grid: MosaicGrid, beam: Beam) -> int:
+    pixels: NDArray[np.float64] = np.sqrt(np.float64(beam.area_pixels(grid.cell_arcsec)))
+    return max(1, round(_STEP_BEAMS * float(pixels)))

@@ -1,0 +1,277 @@
+"""What is asked of a mosaic and what it gives.
+
+Belongs here: frozen records. Doesn't: doing anything.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from contimg_resources.imaging.model import Beam
+
+
+@dataclass(frozen=True)
+class TileFiles:
+    """A 5-minute image that goes into a mosaic.
+
+    Parameters
+    ----------
+    key : str
+        Partition key of its observation.
+    image : Path
+        Restored image, not corrected for the primary beam, FITS.
+    primary_beam : Path
+        Time-averaged primary beam, NaN below its cut, FITS.
+    residual : Path
+        Residual image, FITS; its noise weighs the tile.
+    checksum : str
+        Tells whether the image is still the one that was added before.
+    """
+
+    key: str
+    image: Path
+    primary_beam: Path
+    residual: Path
+    checksum: str
+
+
+@dataclass(frozen=True)
+class MosaicRequest:
+    """A mosaic to make.
+
+    Parameters
+    ----------
+    key : str
+        Its partition key, and first part of the products' file names.
+    directory : Path
+        Where the products go; replaced as a whole. Running sums that lie there are added to.
+    start_mjd, end_mjd : float
+        Its window, MJD in days.
+    declination_deg : float
+        Its strip, degrees.
+    tiles : tuple of TileFiles
+        What it is made of; the order doesn't matter.
+    beam_cut : float
+        Tiles count where their primary beam is higher.
+    keep_sums : bool
+        Whether the running sums are kept, so that a late tile costs no rebuild.
+    provenance : dict of str to str
+        Goes into the FITS headers.
+    """
+
+    key: str
+    directory: Path
+    start_mjd: float
+    end_mjd: float
+    declination_deg: float
+    tiles: tuple[TileFiles, ...]
+    beam_cut: float = 0.2
+    keep_sums: bool = True
+    provenance: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MosaicGrid:
+    """The pixels of a mosaic, of equal area on the sky.
+
+    Parameters
+    ----------
+    columns, rows : int
+        Pixels along right ascension and declination, even.
+    cell_arcsec : float
+        Pixel size, arcsec.
+    ra_deg, dec_deg : float
+        Direction of the pixel (columns/2, rows/2) counted from 0, ICRS degrees.
+
+    Notes
+    -----
+    The zenithal equal-area projection (ZEA; Calabretta & Greisen 2002, A&A 395, 1077, 5.1.7) has no
+    seam at 0 h and no trouble at the pole; 8 deg from its middle shapes are true within 0.5 %.
+    """
+
+    columns: int
+    rows: int
+    cell_arcsec: float
+    ra_deg: float
+    dec_deg: float
+
+    @property
+    def projection(self) -> str:
+        """Its three letters in FITS."""
+        return "ZEA"
+
+
+@dataclass(frozen=True)
+class TileInMosaic:
+    """A tile and what it contributed.
+
+    Parameters
+    ----------
+    key : str
+        Partition key of its observation.
+    checksum : str
+        Of its image.
+    beam : Beam
+        Its own restoring beam.
+    rms_jy : float
+        Its noise at the common beam, before primary-beam correction, Jy/beam.
+    ra_deg, dec_deg : float
+        Its middle, ICRS degrees.
+    start_mjd, end_mjd : float
+        Time that it covers, MJD in days.
+    frequency_hz : float
+        Its effective frequency, Hz.
+    """
+
+    key: str
+    checksum: str
+    beam: Beam
+    rms_jy: float
+    ra_deg: float
+    dec_deg: float
+    start_mjd: float
+    end_mjd: float
+    frequency_hz: float
+
+
+@dataclass(frozen=True)
+class Seam:
+    """The step at the edge of one tile.
+
+    Parameters
+    ----------
+    key : str
+        Partition key of the tile.
+    step_jy : float
+        Mean just inside less mean just outside its edge, on sky without sources, Jy/beam.
+    error_jy : float
+        Its uncertainty, Jy/beam.
+    """
+
+    key: str
+    step_jy: float
+    error_jy: float
+
+    @property
+    def sigma(self) -> float:
+        """The step in units of its uncertainty."""
+        return abs(self.step_jy) / self.error_jy
+
+
+@dataclass(frozen=True)
+class MosaicStatistics:
+    """Measures of a mosaic.
+
+    Parameters
+    ----------
+    rms_jy : float
+        1.4826 MAD of the mosaic where its expected noise is in the lowest quarter, Jy/beam.
+    expected_rms_jy : float
+        Median of the expected noise there, Jy/beam.
+    rms_ratio : float
+        1.4826 MAD of image over sigma map, everywhere: 1 when the noise is as expected.
+    peak_jy : float
+        Highest pixel, Jy/beam.
+    observed_deg2 : float
+        Sky that is covered, square degrees.
+    n_tiles : int
+        Tiles in it.
+    deepest_tiles : int
+        Most tiles that cover one pixel.
+    """
+
+    rms_jy: float
+    expected_rms_jy: float
+    rms_ratio: float
+    peak_jy: float
+    observed_deg2: float
+    n_tiles: int
+    deepest_tiles: int
+
+
+@dataclass(frozen=True)
+class MosaicFiles:
+    """The products of one mosaic, all in one directory.
+
+    Parameters
+    ----------
+    image, sigma, coverage : Path
+        Mosaic (Jy/beam), its expected noise (Jy/beam) and how many tiles cover each pixel, FITS.
+    png, thumbnail : Path
+        Picture with axes, and one small enough to show inline.
+    summary : Path
+        The `MosaicResult` as JSON.
+    sums : Path
+        Running sums, for tiles that come later.
+    """
+
+    image: Path
+    sigma: Path
+    coverage: Path
+    png: Path
+    thumbnail: Path
+    summary: Path
+    sums: Path
+
+    @classmethod
+    def in_directory(cls, directory: Path, stem: str) -> "MosaicFiles":
+        """Name the products of the mosaic `stem` in a directory."""
+        return cls(
+            image=directory / f"{stem}.mosaic.fits",
+            sigma=directory / f"{stem}.sigma.fits",
+            coverage=directory / f"{stem}.coverage.fits",
+            png=directory / f"{stem}.png",
+            thumbnail=directory / f"{stem}.thumbnail.png",
+            summary=directory / f"{stem}.json",
+            sums=directory / f"{stem}.sums.npy",
+        )
+
+
+@dataclass(frozen=True)
+class MosaicResult:
+    """A mosaic and its companions.
+
+    Parameters
+    ----------
+    key : str
+        Its partition key.
+    directory : Path
+        Where they are.
+    files : MosaicFiles
+        The products.
+    grid : MosaicGrid
+        Pixels.
+    beam : Beam
+        The restoring beam that all tiles were brought to; position angle as in each tile's middle.
+    statistics : MosaicStatistics
+        Measures.
+    seams : tuple of Seam
+        One for each tile whose edge lies on other tiles.
+    tiles : tuple of TileInMosaic
+        In the order of time.
+    refused : dict of str to str
+        Tiles that couldn't be used, and why.
+    frequency_hz : float
+        Mean effective frequency, weighted as the tiles are, Hz.
+    start_mjd, mid_mjd, end_mjd : float
+        Time covered by its tiles, and its middle, MJD in days.
+    added : tuple of str
+        Tiles that were added to running sums; all of them when it was built anew.
+    rebuilt : bool
+        Whether it was built anew.
+    """
+
+    key: str
+    directory: Path
+    files: MosaicFiles
+    grid: MosaicGrid
+    beam: Beam
+    statistics: MosaicStatistics
+    seams: tuple[Seam, ...]
+    tiles: tuple[TileInMosaic, ...]
+    refused: dict[str, str]
+    frequency_hz: float
+    start_mjd: float
+    mid_mjd: float
+    end_mjd: float
+    added: tuple[str, ...]
+    rebuilt: bool

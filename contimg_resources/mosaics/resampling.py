@@ -1,0 +1,72 @@
+"""A tile on the pixels of a mosaic.
+
+Belongs here: interpolation. Doesn't: weights, beams.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_resources.imaging.model import SkyGrid
+from contimg_resources.imaging.png import celestial_wcs
+
+Pixels = NDArray[np.float32]
+
+#: Both projections are smooth over degrees: every so-many-th pixel is projected exactly, and a
+#: cubic spline between them errs by less than 1e-6 of a pixel.
+_COARSE = 64
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where pixels of a box of the mosaic are in a tile.
+
+    Parameters
+    ----------
+    rows, columns : ndarray of float32, shape (box rows, box columns)
+        In pixels of the tile, counted from 0.
+    """
+
+    rows: Pixels
+    columns: Pixels
+
+    def sample(self, pixels: Pixels, order: Literal[1, 3]) -> Pixels:
+        """Return a tile's pixels there; NaN outside of it.
+
+        Parameters
+        ----------
+        pixels : ndarray of float32
+            The tile.
+        order : int
+            Of the spline: 3 for an image. Linear interpolation would lower the peak of a beam of
+            three pixels by up to 8 %; that is for what is smooth, and may hold NaN.
+        """
+        from scipy.ndimage import map_coordinates
+
+        sampled = np.empty(self.rows.shape, np.float32)
+        where = np.stack([self.rows, self.columns])
+        map_coordinates(pixels, where, sampled, order=order, mode="constant", cval=np.nan)
+        return sampled
+
+
+def places(tile: SkyGrid, mosaic: SkyGrid, box: tuple[slice, slice], step: int = 1) -> Places:
+    """Return where the pixels of a box of the mosaic are in a tile, every `step`-th of them."""
+    from scipy.interpolate import RectBivariateSpline
+
+    rows, columns = (np.arange(s.start, s.stop, step, dtype=float) for s in box)
+    coarse_rows, coarse_columns = _every(rows), _every(columns)
+    x, y = np.meshgrid(coarse_columns, coarse_rows)
+    ra, dec = celestial_wcs(mosaic).all_pix2world(x.ravel(), y.ravel(), 0)
+    there: Any = celestial_wcs(tile).all_world2pix(ra, dec, 0)
+    in_columns, in_rows = (
+        RectBivariateSpline(coarse_rows, coarse_columns, np.reshape(v, x.shape))(rows, columns)
+        for v in there
+    )
+    return Places(in_rows.astype(np.float32), in_columns.astype(np.float32))
+
+
+def _every(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
+    n = max(4, int(np.ceil(pixels.size / _COARSE)) + 1)
+    return np.linspace(pixels[0], pixels[-1], n)

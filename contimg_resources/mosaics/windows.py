@@ -1,0 +1,245 @@
+"""Which mosaics there should be: rolling windows of time, each of one declination strip.
+
+Belongs here: the plan, derived from when and where observations were made; keys of mosaics.
+Doesn't: making one, or knowing which were made.
+
+Windows are counted on a fixed grid of time from MJD 0, so the plan depends on observing times and
+never on the order of arrival. A window that holds observations of two strips makes two mosaics.
+"""
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from contimg_resources.errors import ConfigurationError, InvalidName
+from contimg_resources.times import SECONDS_PER_DAY, parse_partition_key
+
+_KEY = re.compile(r"([0-9]{5}\.[0-9]{5})([+-][0-9]{2}\.[0-9])", re.ASCII)
+
+
+class Observed(Protocol):
+    """What the plan needs to know of an observation."""
+
+    @property
+    def key(self) -> str:
+        """Its partition key."""
+
+    @property
+    def mid_mjd(self) -> float:
+        """Its middle, MJD in days."""
+
+    @property
+    def declination_deg(self) -> float:
+        """Its strip, degrees."""
+
+
+@dataclass(frozen=True)
+class WindowGrid:
+    """The grid of time on which windows are counted.
+
+    Parameters
+    ----------
+    slot_s : float
+        Length of a slot, seconds; a whole number of them is a day.
+    width : int
+        Slots that a window covers.
+    step : int
+        Slots from the begin of one window to that of the next.
+
+    Raises
+    ------
+    ConfigurationError
+        If a day is no whole number of slots, or windows would leave gaps.
+    """
+
+    slot_s: float = 300.0
+    width: int = 12
+    step: int = 6
+
+    def __post_init__(self) -> None:
+        per_day = SECONDS_PER_DAY / self.slot_s if self.slot_s > 0 else math.nan
+        if not abs(per_day - round(per_day)) < 1e-9:
+            raise ConfigurationError(
+                f"mosaics.slot_s: a day is no whole number of slots of {self.slot_s} s"
+            )
+        if not 1 <= self.step <= self.width:
+            raise ConfigurationError(
+                f"mosaics.step: {self.step} slots from one window to the next would leave gaps "
+                f"between windows of {self.width}"
+            )
+
+    @property
+    def slots_per_day(self) -> int:
+        """Slots in a day."""
+        return round(SECONDS_PER_DAY / self.slot_s)
+
+    def windows_of(self, mjd: float) -> range:
+        """Return the numbers of the windows that hold a time, MJD in days."""
+        slot = math.floor(mjd * self.slots_per_day)
+        first = -((self.width - 1 - slot) // self.step)
+        return range(first, slot // self.step + 1)
+
+    def bounds_mjd(self, number: int) -> tuple[float, float]:
+        """Return begin and end of a window, MJD in days."""
+        begin = number * self.step
+        return begin / self.slots_per_day, (begin + self.width) / self.slots_per_day
+
+
+@dataclass(frozen=True)
+class PlannedMosaic:
+    """A mosaic that there should be.
+
+    Parameters
+    ----------
+    key : str
+        Its partition key.
+    start_mjd, end_mjd : float
+        Its window, MJD in days.
+    declination_deg : float
+        Its strip: the median of its observations, degrees.
+    observations : tuple of str
+        Partition keys of its observations, in the order of time.
+    """
+
+    key: str
+    start_mjd: float
+    end_mjd: float
+    declination_deg: float
+    observations: tuple[str, ...]
+
+    @property
+    def mid_mjd(self) -> float:
+        """Middle of its window, MJD in days."""
+        return 0.5 * (self.start_mjd + self.end_mjd)
+
+
+def mosaic_key(mid_mjd: float, declination_deg: float) -> str:
+    """Return a key such as ``61041.02083+54.6``: MJD of the window's middle, and the strip."""
+    # No strip is called -00.0.
+    return f"{mid_mjd:.5f}{round(declination_deg, 1) + 0.0:+05.1f}"
+
+
+def parse_mosaic_key(key: str) -> tuple[float, float]:
+    """Return the MJD (days) of a mosaic's middle and its strip (degrees), refusing other text.
+
+    Raises
+    ------
+    InvalidName
+        If it isn't the key of a mosaic.
+    """
+    found = _KEY.fullmatch(key)
+    if not found or abs(float(found[2])) > 90:
+        raise InvalidName(
+            f"{key!r} is no mosaic key: the MJD of its middle with five decimals and its "
+            "declination with sign and one decimal was expected, such as 61041.02083+54.6"
+        )
+    return parse_partition_key(found[1]), float(found[2])
+
+
+def plan_mosaics(
+    observations: Sequence[Observed],
+    grid: WindowGrid,
+    *,
+    strip_tolerance_deg: float = 0.5,
+    existing: Mapping[str, Set[str]] | None = None,
+) -> tuple[PlannedMosaic, ...]:
+    """Return the mosaics that observations belong to, in the order of time.
+
+    Parameters
+    ----------
+    observations : sequence of Observed
+        In any order; one that is among them twice counts once.
+    grid : WindowGrid
+        The windows.
+    strip_tolerance_deg : float
+        Observations whose declinations differ by no more are of one strip (and so are their
+        neighbours'), degrees.
+    existing : mapping of str to set of str
+        Keys of mosaics that there are, each with the observations in it: a strip keeps its name
+        when a late observation shifts its median.
+    """
+    by_window: dict[int, dict[str, Observed]] = {}
+    for observed in observations:
+        for number in grid.windows_of(observed.mid_mjd):
+            by_window.setdefault(number, {})[observed.key] = observed
+    known = _by_window(existing or {})
+    planned = []
+    for number, found in by_window.items():
+        start_mjd, end_mjd = grid.bounds_mjd(number)
+        mid_mjd = 0.5 * (start_mjd + end_mjd)
+        strips = _strips(found.values(), strip_tolerance_deg)
+        for strip, key in _named(strips, mid_mjd, known.get(f"{mid_mjd:.5f}", {})):
+            planned.append(
+                PlannedMosaic(
+                    key=key,
+                    start_mjd=start_mjd,
+                    end_mjd=end_mjd,
+                    declination_deg=_median(strip),
+                    observations=tuple(
+                        o.key for o in sorted(strip, key=lambda o: (o.mid_mjd, o.key))
+                    ),
+                )
+            )
+    return tuple(sorted(planned, key=lambda p: (p.start_mjd, p.key)))
+
+
+def has_holes(mids_mjd: Sequence[float], start_mjd: float, end_mjd: float, slot_s: float) -> bool:
+    """Tell whether an observation may be missing from a window.
+
+    Parameters
+    ----------
+    mids_mjd : sequence of float
+        Middles of the observations that there are, MJD in days.
+    start_mjd, end_mjd : float
+        The window, MJD in days.
+    slot_s : float
+        About the time from one observation to the next, seconds.
+    """
+    slot_days = slot_s / SECONDS_PER_DAY
+    # Half an observation may lie beyond either end.
+    edges = [start_mjd - 0.5 * slot_days, *sorted(mids_mjd), end_mjd + 0.5 * slot_days]
+    return bool(np.max(np.diff(edges)) > 1.6 * slot_days)
+
+
+def _strips(observations: Iterable[Observed], tolerance_deg: float) -> list[list[Observed]]:
+    """Group by declination: whoever is within the tolerance of a neighbour is of its strip."""
+    strips: list[list[Observed]] = []
+    for observed in sorted(observations, key=lambda o: (o.declination_deg, o.key)):
+        if strips and observed.declination_deg - strips[-1][-1].declination_deg <= tolerance_deg:
+            strips[-1].append(observed)
+        else:
+            strips.append([observed])
+    return strips
+
+
+def _named(
+    strips: list[list[Observed]], mid_mjd: float, known: Mapping[str, Set[str]]
+) -> Iterator[tuple[list[Observed], str]]:
+    """Name strips: as a mosaic of the same window that shares most observations, else anew."""
+    free = dict(known)
+    # Who shares most chooses first, so that two strips never claim one name.
+    for strip in sorted(strips, key=lambda s: (-_most_shared(s, known)[0], s[0].key)):
+        shared, key = _most_shared(strip, free)
+        if shared:
+            del free[key]
+        yield strip, key if shared else mosaic_key(mid_mjd, _median(strip))
+
+
+def _most_shared(strip: list[Observed], known: Mapping[str, Set[str]]) -> tuple[int, str]:
+    keys = {o.key for o in strip}
+    return max(((len(keys & known[k]), k) for k in sorted(known)), default=(0, ""))
+
+
+def _by_window(existing: Mapping[str, Set[str]]) -> dict[str, dict[str, Set[str]]]:
+    found: dict[str, dict[str, Set[str]]] = {}
+    for key, keys in existing.items():
+        found.setdefault(f"{parse_mosaic_key(key)[0]:.5f}", {})[key] = keys
+    return found
+
+
+def _median(strip: Sequence[Observed]) -> float:
+    return float(np.median([o.declination_deg for o in strip]))
