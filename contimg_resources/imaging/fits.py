@@ -79,7 +79,9 @@ def write_fits(
         The rest of the header.
     """
     header = _header(kind, unit, facts)
-    data = np.asarray(pixels, dtype=np.float32)[np.newaxis, np.newaxis]
+    # A copy in the file's own byte order: astropy would swap the bytes of ours, while they are
+    # being drawn.
+    data = np.array(pixels, dtype=">f4")[np.newaxis, np.newaxis]
     fits.PrimaryHDU(data, header).writeto(path, checksum=True)
 
 

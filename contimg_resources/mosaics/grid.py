@@ -58,6 +58,8 @@ def window_grid(
     # Each tile says where the meridian is at the window's middle; they differ by arcseconds.
     there = np.radians(centers_deg[:, 0] + (mid_mjd - mids_mjd) * _DEGREES_PER_DAY)
     ra_deg = math.degrees(math.atan2(np.sin(there).mean(), np.cos(there).mean())) % 360.0
+    # It must not hang on the order in which rounding errors add up.
+    ra_deg = round(ra_deg, 3)
     # The middles of tiles lie within the window, on the strip.
     half_deg = 0.5 * (end_mjd - start_mjd) * _DEGREES_PER_DAY
     along = ra_deg + np.linspace(-half_deg, half_deg, 25)

@@ -18,7 +18,7 @@ from contimg_resources.mosaics.tiles import Tile, read_pixels
 _STEP_BEAMS = 0.7
 #: A seam is looked for within so many beams on either side of a tile's edge.
 _BAND_BEAMS = 6.0
-#: Pixels farther from zero than this are sources.
+#: Pixels farther from their median than this are sources.
 _SOURCE_SIGMA = 4.0
 _LEAST_BEAMS = 20.0
 
@@ -97,27 +97,30 @@ def find_seam(
         used = places(tile.grid, grid, box, step).sample(response, 1) > cut
     rows, columns = (slice(s.start, s.stop, step) for s in box)
     value, expected = image[rows, columns], sigma[rows, columns]
-    quiet = np.isfinite(value) & (np.abs(np.nan_to_num(value)) < _SOURCE_SIGMA * expected)
     near = more / step
-    inside = quiet & used & (distance_transform_edt(used) <= near)
-    outside = quiet & ~used & (distance_transform_edt(~used) <= near)
-    # Where others reach across the edge: inside, the ones that stop at it too.
+    seen = np.isfinite(value)
+    inside = seen & used & (distance_transform_edt(used) <= near)
+    outside = seen & ~used & (distance_transform_edt(~used) <= near)
     area = grid.cell_arcsec**2 * step**2
     least = _LEAST_BEAMS * beam.area_pixels(1.0) / area
     if inside.sum() < least or outside.sum() < least:
         return None
     (step_in, var_in), (step_out, var_out) = (
-        _mean(value[m], expected[m], beam.area_pixels(1.0) / area) for m in (inside, outside)
+        _quiet_mean(value[m], expected[m], beam.area_pixels(1.0) / area) for m in (inside, outside)
     )
     return Seam(known.key, step_in - step_out, float(np.sqrt(var_in + var_out)))
 
 
-def _mean(value: Pixels, sigma: Pixels, beam_cells: float) -> tuple[float, float]:
-    """Return the weighted mean of correlated pixels and its variance."""
-    weight = sigma.astype(np.float64) ** -2
-    # What one sees twice counts once: but a cell larger than two beams is independent.
+def _quiet_mean(value: Pixels, sigma: Pixels, beam_cells: float) -> tuple[float, float]:
+    """Return the weighted mean of correlated pixels without sources, and its variance."""
+    quiet = np.abs(value - np.median(value)) < _SOURCE_SIGMA * sigma
+    weight = sigma[quiet].astype(np.float64) ** -2
+    # Cells larger than two beams are independent of each other.
     correlated = max(1.0, 2.0 * beam_cells)
-    return float((weight * value).sum() / weight.sum()), float(correlated / weight.sum())
+    # Faint sources make it noisier than the tiles' noise alone.
+    excess = max(1.0, mad_rms(value / sigma)) ** 2
+    mean = (weight * value[quiet]).sum() / weight.sum()
+    return float(mean), float(excess * correlated / weight.sum())
 
 
 def _step(grid: MosaicGrid, beam: Beam) -> int:
