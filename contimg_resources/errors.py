@@ -138,6 +138,10 @@ class ImagingFailed(ContimgError):
     """An image that can't be made or isn't sane."""
 
 
+class CatalogueError(ContimgError):
+    """A catalogue that isn't there, can't be read, or isn't what it should be."""
+
+
 class MosaicFailed(ContimgError):
     """A mosaic that can't be made, or a tile that can't be used."""
 

@@ -129,6 +129,11 @@ class StateLayout:
         return self.root / "images"
 
     @property
+    def catalogues(self) -> Path:
+        """Catalogues of sources, a file each."""
+        return self.root / "catalogues"
+
+    @property
     def mosaics(self) -> Path:
         """Mosaics, a directory a day."""
         return self.root / "mosaics"

@@ -20,6 +20,7 @@ from contimg_resources.cli import (
     apply,
     bench,
     calibrate,
+    catalogue,
     demo,
     housekeeping,
     images,
@@ -51,6 +52,7 @@ app.add_typer(registry.app, name="registry")
 app.command("calibrate")(calibrate.calibrate)
 app.command("apply")(apply.apply)
 app.add_typer(images.app, name="images")
+app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(observation.app, name="observation")
 app.command("simulate")(simulate.simulate)
 app.command("status")(status.status)

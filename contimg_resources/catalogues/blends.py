@@ -1,0 +1,49 @@
+"""Which sources of a catalogue a beam can't tell apart.
+
+Belongs here: neighbours on the sky. Doesn't: measuring them together.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+#: Sources nearer to each other than so many beams (major axis) disturb each other.
+BLEND_BEAMS = 1.5
+
+
+def unit_vectors(ra_deg: Floats, dec_deg: Floats) -> Floats:
+    """Return directions as vectors of length 1, shape (n, 3)."""
+    ra, dec = np.radians(ra_deg), np.radians(dec_deg)
+    return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=-1)
+
+
+def neighbour_pairs(ra_deg: Floats, dec_deg: Floats, radius_arcsec: float) -> NDArray[np.intp]:
+    """Return the pairs of sources that are nearer to each other than a radius.
+
+    Parameters
+    ----------
+    ra_deg, dec_deg : ndarray, shape (n,)
+        Positions, degrees.
+    radius_arcsec : float
+        Arcsec.
+
+    Returns
+    -------
+    ndarray of int, shape (n_pairs, 2)
+        Indices, each pair once.
+    """
+    from scipy.spatial import cKDTree
+
+    if len(ra_deg) < 2:
+        return np.empty((0, 2), np.intp)
+    chord = 2 * np.sin(0.5 * np.radians(radius_arcsec / 3600))
+    pairs = cKDTree(unit_vectors(ra_deg, dec_deg)).query_pairs(chord, output_type="ndarray")
+    return np.asarray(pairs, np.intp)
+
+
+def blended(ra_deg: Floats, dec_deg: Floats, beam_major_arcsec: float) -> NDArray[np.bool_]:
+    """Tell which sources have another within `BLEND_BEAMS` beams, shape (n,)."""
+    found = np.zeros(len(ra_deg), bool)
+    found[neighbour_pairs(ra_deg, dec_deg, BLEND_BEAMS * beam_major_arcsec).ravel()] = True
+    return found

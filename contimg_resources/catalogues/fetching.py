@@ -1,0 +1,107 @@
+"""Fetching surveys from their publishers.
+
+Belongs here: addresses, downloading with an end. Doesn't: reading what came.
+"""
+
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit
+
+from contimg_resources.casa import Progress, no_progress
+from contimg_resources.errors import CatalogueError
+
+_TIMEOUT_S = 60.0
+_CHUNK_BYTES = 1 << 20
+#: More than any of them has.
+_MOST_BYTES = 5 << 30
+
+
+@dataclass(frozen=True)
+class Published:
+    """A survey that can be fetched.
+
+    Parameters
+    ----------
+    survey : str
+        Whose columns it has.
+    url : str
+        Its address.
+    """
+
+    survey: str
+    url: str
+
+
+#: By the name that the command line takes.
+PUBLISHED = {
+    # Condon et al. 1998, AJ 115, 1693; 1.8 million sources.
+    "nvss": Published(
+        "nvss",
+        "https://heasarc.gsfc.nasa.gov/FTP/heasarc/dbase/tdat_files/heasarc_nvss.tdat.gz",
+    ),
+    # Helfand, White & Becker 2015, ApJ 801, 26.
+    "first": Published(
+        "first",
+        "https://sundog.stsci.edu/first/catalogs/first_14dec17.fits.gz",
+    ),
+}
+
+
+@contextmanager
+def fetched(url: str, progress: Progress = no_progress) -> Iterator[Path]:
+    """Download a file and give its path; it's gone afterwards.
+
+    Parameters
+    ----------
+    url : str
+        http or https.
+    progress : callable
+        Told how much has come.
+
+    Yields
+    ------
+    Path
+        The file, named as in the address.
+
+    Raises
+    ------
+    CatalogueError
+        If it can't be downloaded whole.
+    """
+    parts = urlsplit(url)
+    name = Path(parts.path).name
+    if parts.scheme not in ("http", "https") or not name:
+        raise CatalogueError(f"{url!r} is no address of a file: http or https was expected")
+    with TemporaryDirectory(prefix="contimg-catalogue-") as directory:
+        path = Path(directory) / name
+        try:
+            with (
+                urllib.request.urlopen(url, timeout=_TIMEOUT_S) as response,
+                path.open("wb") as file,
+            ):
+                size = int(response.headers.get("Content-Length") or 0)
+                room = shutil.disk_usage(directory).free
+                if size > min(_MOST_BYTES, room):
+                    raise CatalogueError(f"{url} has {size / 1e9:.1f} GB: too much")
+                came = 0
+                while chunk := response.read(_CHUNK_BYTES):
+                    came += len(chunk)
+                    if came > min(_MOST_BYTES, room):
+                        raise CatalogueError(f"{url} doesn't end")
+                    file.write(chunk)
+                    progress(f"{came / 1e6:.0f} MB of {name}", came / size if size else None)
+        except (urllib.error.URLError, OSError, ValueError) as error:
+            reason = getattr(error, "reason", None) or error
+            raise CatalogueError(
+                f"{url} can't be fetched: {reason}. Without a network, fetch it elsewhere and give "
+                "the file to `contimg catalogue add`"
+            ) from error
+        if size and came != size:
+            raise CatalogueError(f"{url} was cut off after {came} of {size} bytes")
+        yield path

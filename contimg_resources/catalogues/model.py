@@ -1,0 +1,125 @@
+"""What a catalogue says.
+
+Belongs here: frozen records of columns. Doesn't: files.
+"""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_resources.imaging.matching import ReferenceSource
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class CatalogueSources:
+    """Sources of a catalogue, a column each.
+
+    Parameters
+    ----------
+    source_id : ndarray of str, shape (n,)
+        Stable names, unique in the catalogue: its own name and the source's, ``nvss-J0123+4567``.
+    name : ndarray of str, shape (n,)
+        As the catalogue has it.
+    ra_deg, dec_deg : ndarray, shape (n,)
+        Positions, ICRS degrees.
+    flux_jy : ndarray, shape (n,)
+        Flux densities at `reference_ghz`, Jy.
+    flux_error_jy : ndarray, shape (n,)
+        Their uncertainties, Jy; NaN where unknown.
+    reference_ghz : ndarray, shape (n,)
+        GHz.
+    spectral_index : ndarray, shape (n,)
+        ``S ~ nu^spectral_index``; NaN where unknown.
+    major_arcsec, minor_arcsec, angle_deg : ndarray, shape (n,)
+        Size as the catalogue has it (FWHM) and position angle; NaN where unknown or a limit.
+    variable : ndarray of bool, shape (n,)
+        Known to vary.
+    """
+
+    source_id: NDArray[np.str_]
+    name: NDArray[np.str_]
+    ra_deg: Floats
+    dec_deg: Floats
+    flux_jy: Floats
+    flux_error_jy: Floats
+    reference_ghz: Floats
+    spectral_index: Floats
+    major_arcsec: Floats
+    minor_arcsec: Floats
+    angle_deg: Floats
+    variable: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.source_id)
+
+    def select(self, which: NDArray[np.bool_] | NDArray[np.intp]) -> "CatalogueSources":
+        """Return some of the sources: those of a mask, or of indices in their order."""
+        return CatalogueSources(**{f.name: getattr(self, f.name)[which] for f in fields(self)})
+
+    def flux_at(self, frequency_hz: float, default_spectral_index: float) -> Floats:
+        """Return flux densities at a frequency, Jy.
+
+        Parameters
+        ----------
+        frequency_hz : float
+            Hz.
+        default_spectral_index : float
+            Of sources whose own isn't known.
+        """
+        index = np.where(
+            np.isfinite(self.spectral_index), self.spectral_index, default_spectral_index
+        )
+        return np.asarray(self.flux_jy * (frequency_hz / (1e9 * self.reference_ghz)) ** index)
+
+    def reference_sources(self, default_spectral_index: float) -> tuple[ReferenceSource, ...]:
+        """Return those that aren't known to vary, to compare an image with."""
+        index = np.where(
+            np.isfinite(self.spectral_index), self.spectral_index, default_spectral_index
+        )
+        return tuple(
+            ReferenceSource(
+                str(self.name[i]),
+                float(self.ra_deg[i]),
+                float(self.dec_deg[i]),
+                float(self.flux_jy[i]),
+                float(self.reference_ghz[i]),
+                float(index[i]),
+            )
+            for i in np.flatnonzero(~self.variable)
+        )
+
+
+@dataclass(frozen=True)
+class CatalogueFacts:
+    """What is known of a stored catalogue.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    survey : str
+        The kind of its input, such as ``nvss``.
+    origin : str
+        The file or address that it was read from.
+    checksum : str
+        Of that file.
+    n_sources : int
+        How many it holds.
+    schema_version : int
+        Version of the file's columns.
+    """
+
+    name: str
+    survey: str
+    origin: str
+    checksum: str
+    n_sources: int
+    schema_version: int
+
+    @property
+    def release(self) -> str:
+        """Name and content in short: two of the same hold the same."""
+        return f"{self.name}@{self.checksum.removeprefix('sha256:')[:12]}"

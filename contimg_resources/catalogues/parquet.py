@@ -1,0 +1,243 @@
+"""A catalogue as a Parquet file in the order of the sky.
+
+Belongs here: the file's columns, writing it, asking it for a piece of sky.
+Doesn't: where files lie (see `store`).
+
+Rows are sorted by their HEALPix pixel (nested, so that neighbours on the sky are neighbours in the
+file), in row groups of some thousand: a cone reads the few groups that it touches.
+"""
+
+import json
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_resources.catalogues.blends import unit_vectors
+from contimg_resources.catalogues.model import CatalogueFacts, CatalogueSources
+from contimg_resources.errors import CatalogueError
+
+Floats = NDArray[np.float64]
+
+#: Version of the columns below. Written into every file.
+SCHEMA_VERSION = 1
+#: Each column with what it holds; all but the first two and the last two are numbers.
+COLUMNS = {
+    "source_id": "stable name, unique in the catalogue",
+    "name": "name as the catalogue has it",
+    "ra_deg": "right ascension, ICRS, degrees",
+    "dec_deg": "declination, ICRS, degrees",
+    "flux_jy": "flux density at reference_ghz, Jy",
+    "flux_error_jy": "its uncertainty, Jy; NaN: unknown",
+    "reference_ghz": "frequency of flux_jy, GHz",
+    "spectral_index": "S ~ nu^spectral_index; NaN: unknown",
+    "major_arcsec": "major axis, FWHM, arcsec; NaN: unknown or a limit",
+    "minor_arcsec": "minor axis, FWHM, arcsec; NaN: unknown or a limit",
+    "angle_deg": "position angle, east of north, degrees; NaN: unknown",
+    "variable": "known to vary",
+    "healpix": "HEALPix pixel of order 10, nested",
+}
+_ORDER = 10
+_TEXTS = ("source_id", "name")
+_ROWS_IN_GROUP = 4096
+_METADATA = b"contimg"
+
+
+def write_catalogue(path: Path, sources: CatalogueSources, facts: CatalogueFacts) -> None:
+    """Write a catalogue into a file that isn't there yet.
+
+    Raises
+    ------
+    CatalogueError
+        If two sources have one id.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    unique, counts = np.unique(sources.source_id, return_counts=True)
+    if unique.size < len(sources):
+        raise CatalogueError(f"{facts.name}: source {unique[counts > 1][0]} is there twice")
+    pixels = _healpix().lonlat_to_healpix(*_angles(sources.ra_deg, sources.dec_deg))
+    order = np.lexsort((sources.source_id, pixels))
+    ordered = sources.select(order)
+    arrays = {
+        name: pixels[order] if name == "healpix" else getattr(ordered, name) for name in COLUMNS
+    }
+    schema = pa.schema(
+        [
+            pa.field(
+                name,
+                pa.string()
+                if name in _TEXTS
+                else pa.from_numpy_dtype(np.asarray(arrays[name]).dtype),
+                nullable=False,
+                metadata={"description": meaning},
+            )
+            for name, meaning in COLUMNS.items()
+        ],
+        metadata={_METADATA: json.dumps(facts.__dict__).encode()},
+    )
+    table = pa.table([pa.array(values) for values in arrays.values()], schema=schema)
+    pq.write_table(table, path, row_group_size=_ROWS_IN_GROUP, compression="lz4")
+
+
+class Catalogue:
+    """A stored catalogue.
+
+    Parameters
+    ----------
+    path : Path
+        Its file.
+
+    Raises
+    ------
+    CatalogueError
+        If the file is damaged, was written by a newer contimg, or isn't a catalogue.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        self.path = path
+        try:
+            self._file = pq.ParquetFile(path, memory_map=True)
+            told = json.loads((self._file.schema_arrow.metadata or {})[_METADATA])
+            self.facts = CatalogueFacts(**told)
+        except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise CatalogueError(
+                f"{path} is no catalogue of contimg: {reason}", path=str(path)
+            ) from error
+        if self.facts.schema_version > SCHEMA_VERSION:
+            raise CatalogueError(
+                f"{path} was written by a newer contimg (version {self.facts.schema_version} of "
+                f"its columns; this one knows up to {SCHEMA_VERSION}): add the catalogue again",
+                path=str(path),
+            )
+
+    def __len__(self) -> int:
+        return self.facts.n_sources
+
+    def cone(
+        self, ra_deg: float, dec_deg: float, radius_deg: float, min_flux_jy: float = 0.0
+    ) -> CatalogueSources:
+        """Return the sources within an angle of a direction, ICRS degrees."""
+        if not (abs(dec_deg) <= 90 and 0 <= radius_deg <= 180 and np.isfinite(ra_deg)):
+            raise CatalogueError(
+                f"there is no cone of {radius_deg} deg about RA {ra_deg}, Dec {dec_deg}"
+            )
+        from astropy import units as u
+
+        # A pixel more: the search is by the pixels' centres.
+        pixels = _healpix(_ORDER - 5).cone_search_lonlat(
+            ra_deg * u.deg, dec_deg * u.deg, (radius_deg + 2.0) * u.deg
+        )
+        found = self._read(self._groups_of(pixels))
+        middle = unit_vectors(np.array([ra_deg]), np.array([dec_deg]))[0]
+        away = np.linalg.norm(unit_vectors(found.ra_deg, found.dec_deg) - middle, axis=-1)
+        near = away <= 2 * np.sin(0.5 * np.radians(radius_deg)) * (1 + 1e-12)
+        return found.select(near & (found.flux_jy >= min_flux_jy))
+
+    def strip(
+        self,
+        dec_min_deg: float,
+        dec_max_deg: float,
+        ra_min_deg: float = 0.0,
+        ra_max_deg: float = 360.0,
+        min_flux_jy: float = 0.0,
+    ) -> CatalogueSources:
+        """Return the sources between declinations and, eastwards, between right ascensions.
+
+        Parameters
+        ----------
+        dec_min_deg, dec_max_deg : float
+            ICRS degrees.
+        ra_min_deg, ra_max_deg : float
+            ICRS degrees; where the second is less, the strip holds 0 h.
+        min_flux_jy : float
+            Fainter ones are left out, Jy.
+        """
+        span_deg = 360.0 if ra_max_deg - ra_min_deg >= 360 else (ra_max_deg - ra_min_deg) % 360
+        found = self._read(
+            g
+            for g, box in enumerate(self._boxes)
+            if box[1] >= dec_min_deg
+            and box[0] <= dec_max_deg
+            and _overlap(box[2], box[3], ra_min_deg, span_deg)
+        )
+        inside = (found.dec_deg >= dec_min_deg) & (found.dec_deg <= dec_max_deg)
+        inside &= (found.ra_deg - ra_min_deg) % 360 <= span_deg
+        return found.select(inside & (found.flux_jy >= min_flux_jy))
+
+    def all(self) -> CatalogueSources:
+        """Return every source."""
+        return self._read(range(self._file.num_row_groups))
+
+    @cached_property
+    def _ranges(self) -> NDArray[np.int64]:
+        """First and last pixel of each row group, shape (n_groups, 2)."""
+        return np.array([self._limits(g, "healpix") for g in range(self._file.num_row_groups)])
+
+    @cached_property
+    def _boxes(self) -> list[tuple[float, float, float, float]]:
+        return [
+            (*self._limits(g, "dec_deg"), *self._limits(g, "ra_deg"))
+            for g in range(self._file.num_row_groups)
+        ]
+
+    def _limits(self, group: int, column: str) -> tuple[Any, Any]:
+        statistics = (
+            self._file.metadata.row_group(group).column(list(COLUMNS).index(column)).statistics
+        )
+        return statistics.min, statistics.max
+
+    def _groups_of(self, pixels: NDArray[np.int64]) -> list[int]:
+        """Return the row groups that hold any of the pixels, which are of a lower order."""
+        coarse = self._ranges >> 10
+        first = np.searchsorted(np.sort(pixels), coarse[:, 0])
+        last = np.searchsorted(np.sort(pixels), coarse[:, 1], side="right")
+        return [int(g) for g in np.flatnonzero(last > first)]
+
+    def _read(self, groups: Iterable[int]) -> CatalogueSources:
+        import pyarrow as pa
+
+        names = [n for n in COLUMNS if n != "healpix"]
+        try:
+            table = self._file.read_row_groups(list(groups), columns=names)
+        except (OSError, pa.ArrowException) as error:
+            raise CatalogueError(
+                f"{self.path} is damaged: {' '.join(str(error).split())[:200]}",
+                path=str(self.path),
+            ) from error
+        columns: dict[str, Any] = {
+            n: np.asarray(table[n].to_pylist(), dtype=np.str_)
+            if n in _TEXTS
+            else table[n].to_numpy()
+            for n in names
+        }
+        return CatalogueSources(**columns)
+
+
+def _healpix(order: int = _ORDER) -> Any:
+    from astropy_healpix import HEALPix
+
+    return HEALPix(nside=2**order, order="nested")
+
+
+def _angles(ra_deg: Floats, dec_deg: Floats) -> tuple[Any, Any]:
+    from astropy import units as u
+
+    return ra_deg * u.deg, dec_deg * u.deg
+
+
+def _overlap(low: float, high: float, ra_min_deg: float, span_deg: float) -> bool:
+    """Tell whether two ranges of right ascension, the first without 0 h inside, overlap."""
+    return (
+        span_deg >= 360
+        or (ra_min_deg - low) % 360 <= high - low
+        or (low - ra_min_deg) % 360 <= span_deg
+    )

@@ -1,0 +1,108 @@
+"""Where catalogues are kept.
+
+Belongs here: one file a catalogue, put and replaced whole. Doesn't: what is inside.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+from contimg_resources.catalogues.model import CatalogueFacts, CatalogueSources
+from contimg_resources.catalogues.parquet import SCHEMA_VERSION, Catalogue, write_catalogue
+from contimg_resources.catalogues.reading import read_catalogue
+from contimg_resources.checksums import content_checksum
+from contimg_resources.errors import CatalogueError
+from contimg_resources.naming import check_name
+
+_SUFFIX = ".parquet"
+
+
+class CatalogueStore:
+    """The catalogues in one directory.
+
+    Parameters
+    ----------
+    root : Path
+        The directory; made when something is put into it.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the catalogues."""
+        return tuple(sorted(p.stem for p in self.root.glob(f"[!.]*{_SUFFIX}")))
+
+    def open(self, name: str) -> Catalogue:
+        """Open a catalogue.
+
+        Raises
+        ------
+        CatalogueError
+            Naming those that there are, when there is none of this name.
+        """
+        path = self._path(name)
+        if not path.is_file():
+            there = ", ".join(self.names())
+            raise CatalogueError(
+                f"there is no catalogue {name!r} in {self.root}; "
+                + (f"there are: {there}" if there else "`contimg catalogue` adds one"),
+                name=name,
+            )
+        return Catalogue(path)
+
+    def add(self, name: str, file: Path, survey: str = "auto", origin: str = "") -> CatalogueFacts:
+        """Read a file and keep it as a catalogue; one of the same name is replaced.
+
+        Parameters
+        ----------
+        name : str
+            Its name from now on.
+        file : Path
+            FITS, VOTable, CSV, ECSV or tdat, perhaps gzipped.
+        survey : str
+            Whose columns it has; ``auto``: found out.
+        origin : str
+            Where it is from; empty: the file.
+
+        Raises
+        ------
+        CatalogueError
+            If the file isn't a catalogue.
+        """
+        sources, found = read_catalogue(file, check_name(name, "catalogue name"), survey)
+        facts = CatalogueFacts(
+            name=name,
+            survey=found,
+            origin=origin or str(file),
+            checksum=content_checksum(file),
+            n_sources=len(sources),
+            schema_version=SCHEMA_VERSION,
+        )
+        self.put(sources, facts)
+        return facts
+
+    def put(self, sources: CatalogueSources, facts: CatalogueFacts) -> None:
+        """Keep sources as a catalogue; whole, or not at all."""
+        path = self._path(facts.name)
+        self.root.mkdir(parents=True, exist_ok=True)
+        handle, partial = tempfile.mkstemp(prefix=".", suffix=".partial", dir=self.root)
+        os.close(handle)
+        try:
+            write_catalogue(Path(partial), sources, facts)
+            Path(partial).replace(path)
+        finally:
+            Path(partial).unlink(missing_ok=True)
+
+    def remove(self, name: str) -> None:
+        """Remove a catalogue.
+
+        Raises
+        ------
+        CatalogueError
+            If there is none of this name.
+        """
+        self.open(name).path.unlink()
+
+    def _path(self, name: str) -> Path:
+        return self.root / f"{check_name(name, 'catalogue name')}{_SUFFIX}"

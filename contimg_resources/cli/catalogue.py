@@ -1,0 +1,165 @@
+"""``contimg catalogue``: surveys and lists of sources.
+
+Belongs here: arguments and output. Doesn't: reading or keeping them.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from contimg_resources.cli.arguments import AsJson, StateDirectory
+from contimg_resources.cli.console import print_json, print_table, progress, remark
+from contimg_resources.cli.given import given_settings
+from contimg_resources.errors import CatalogueError
+
+if TYPE_CHECKING:
+    from contimg_resources.catalogues.model import CatalogueFacts
+    from contimg_resources.catalogues.store import CatalogueStore
+
+app = typer.Typer(
+    help="Catalogues of sources: NVSS, RACS, FIRST, VLASS, and lists of your own.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
+
+_SHOWN = 40
+Name = Annotated[str, typer.Argument(help="Name of the catalogue.")]
+
+
+@app.command()
+def fetch(
+    survey: Annotated[str, typer.Argument(help="`nvss` or `first`.")],
+    url: Annotated[str | None, typer.Option(help="Another address of the same table.")] = None,
+    state: StateDirectory = None,
+    as_json: AsJson = False,
+) -> None:
+    """Download a survey and keep it.
+
+    Example: `contimg catalogue fetch nvss`
+    """
+    from contimg_resources.catalogues.fetching import PUBLISHED, fetched
+
+    if survey not in PUBLISHED:
+        raise CatalogueError(
+            f"{survey!r} can't be fetched, but these: {', '.join(PUBLISHED)}; a file of any other "
+            "goes to `contimg catalogue add`"
+        )
+    address = url or PUBLISHED[survey].url
+    with progress(f"fetch {survey}") as say, fetched(address, say) as file:
+        say("reading", None)
+        facts = _store(state).add(survey, file, PUBLISHED[survey].survey, origin=address)
+    _tell(facts, as_json)
+
+
+@app.command()
+def add(
+    name: Name,
+    file: Annotated[
+        Path, typer.Argument(help="FITS, VOTable, CSV, ECSV or HEASARC's tdat, perhaps gzipped.")
+    ],
+    survey: Annotated[
+        str, typer.Option(help="Whose columns it has: nvss, racs, racs-mid, first, vlass, list.")
+    ] = "auto",
+    state: StateDirectory = None,
+    as_json: AsJson = False,
+) -> None:
+    """Keep a file as a catalogue; one of the same name is replaced.
+
+    A list of your own has the columns `name` (may be missing), `ra_deg`, `dec_deg`, `flux_jy`,
+    `reference_ghz` and, if known, `flux_error_jy` and `spectral_index`.
+
+    Example: `contimg catalogue add mine sources.csv`
+    """
+    with progress(f"add {name}") as say:
+        say(f"reading {file}", None)
+        facts = _store(state).add(name, file.absolute(), survey)
+    _tell(facts, as_json)
+
+
+@app.command("list")
+def list_catalogues(state: StateDirectory = None, as_json: AsJson = False) -> None:
+    """List the catalogues.
+
+    Example: `contimg catalogue list`
+    """
+    store = _store(state)
+    facts = [store.open(name).facts for name in store.names()]
+    if as_json:
+        print_json(facts)
+        return
+    print_table(
+        ("name", "survey", "sources", "from"),
+        [(f.name, f.survey, f.n_sources, f.origin) for f in facts],
+    )
+
+
+@app.command()
+def cone(
+    name: Name,
+    ra_deg: Annotated[float, typer.Argument(help="ICRS degrees.")],
+    dec_deg: Annotated[float, typer.Argument(help="ICRS degrees.")],
+    radius_deg: Annotated[float, typer.Argument(help="Degrees.")],
+    min_flux_mjy: Annotated[float, typer.Option(min=0, help="Leave fainter ones out.")] = 0.0,
+    state: StateDirectory = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the sources around a direction, the brightest first.
+
+    Example: `contimg catalogue cone nvss 24.42 33.16 0.5`
+    """
+    import numpy as np
+
+    found = _store(state).open(name).cone(ra_deg, dec_deg, radius_deg, 1e-3 * min_flux_mjy)
+    found = found.select(np.argsort(-found.flux_jy, kind="stable"))
+    if as_json:
+        print_json(
+            [
+                {
+                    "source_id": str(found.source_id[i]),
+                    "ra_deg": float(found.ra_deg[i]),
+                    "dec_deg": float(found.dec_deg[i]),
+                    "flux_jy": float(found.flux_jy[i]),
+                    "reference_ghz": float(found.reference_ghz[i]),
+                }
+                for i in range(len(found))
+            ]
+        )
+        return
+    print_table(
+        ("source", "RA (deg)", "Dec (deg)", "flux (mJy)", "at (GHz)"),
+        [
+            (
+                found.source_id[i],
+                f"{found.ra_deg[i]:.5f}",
+                f"{found.dec_deg[i]:+.5f}",
+                f"{1e3 * found.flux_jy[i]:.1f}",
+                f"{found.reference_ghz[i]:g}",
+            )
+            for i in range(min(_SHOWN, len(found)))
+        ],
+        title=f"The first {min(_SHOWN, len(found))} of {len(found)}",
+    )
+
+
+@app.command()
+def remove(name: Name, state: StateDirectory = None) -> None:
+    """Remove a catalogue.
+
+    Example: `contimg catalogue remove mine`
+    """
+    _store(state).remove(name)
+    remark(f"removed {name}")
+
+
+def _store(state: Path | None) -> "CatalogueStore":
+    from contimg_resources.catalogues.store import CatalogueStore
+
+    return CatalogueStore(given_settings(state=state).layout.catalogues)
+
+
+def _tell(facts: "CatalogueFacts", as_json: bool) -> None:
+    if as_json:
+        print_json(facts)
+    else:
+        remark(f"{facts.name}: {facts.n_sources} sources of {facts.origin} ({facts.survey})")
