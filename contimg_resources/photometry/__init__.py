@@ -1,0 +1,1 @@
+"""Forced photometry: the flux of every catalogued source in every image, and its history."""

@@ -1,0 +1,85 @@
+"""The restoring beam in pixels, where a source is.
+
+Belongs here: from a beam on the sky to a quadratic form in pixels. Doesn't: measuring.
+"""
+
+import numpy as np
+from astropy.wcs import WCS
+from numpy.typing import NDArray
+
+from contimg_resources.imaging.model import Beam
+from contimg_resources.photometry.model import MeasurableImage
+
+Floats = NDArray[np.float64]
+
+_FOUR_LN2 = 4.0 * np.log(2.0)
+_STEP_DEG = 1e-3
+
+
+def pixel_of_sky(image: MeasurableImage, ra_deg: Floats, dec_deg: Floats) -> tuple[Floats, Floats]:
+    """Return row and column of directions, counted from 0; NaN on the far side of the sky."""
+    columns, rows = image.wcs.all_world2pix(ra_deg, dec_deg, 0)
+    # A projection maps the far side too.
+    back_ra, back_dec = image.wcs.all_pix2world(columns, rows, 0)
+    away = np.hypot((back_ra - ra_deg + 180) % 360 - 180, back_dec - dec_deg)
+    near = np.cos(np.radians(dec_deg)) * away < 1e-4
+    return np.where(near, rows, np.nan), np.where(near, columns, np.nan)
+
+
+def axes_in_pixels(image: MeasurableImage, ra_deg: Floats, dec_deg: Floats) -> Floats:
+    """Return where north and east point, in pixels per arcsec.
+
+    Parameters
+    ----------
+    image : MeasurableImage
+        The image.
+    ra_deg, dec_deg : ndarray, shape (n,)
+        Directions, ICRS degrees.
+
+    Returns
+    -------
+    ndarray, shape (n, 2, 2)
+        ``[:, :, 0]``: column and row per arcsec eastwards; ``[:, :, 1]``: northwards. The same
+        everywhere in an image, whose beam is constant in pixels; the local directions in a mosaic.
+    """
+    if image.kind == "image":
+        ra0, dec0 = image.wcs.wcs.crval
+        middle = _axes(image.wcs, np.array([ra0]), np.array([dec0]))
+        return np.broadcast_to(middle, (len(ra_deg), 2, 2)).copy()
+    return _axes(image.wcs, ra_deg, dec_deg)
+
+
+def _axes(wcs: WCS, ra_deg: Floats, dec_deg: Floats) -> Floats:
+    # Northwards by a step towards the equator where the pole is near.
+    sign = np.where(dec_deg > 89.0, -1.0, 1.0)
+    east_deg = _STEP_DEG / np.maximum(np.cos(np.radians(dec_deg)), 1e-6)
+    here = np.stack(wcs.all_world2pix(ra_deg, dec_deg, 0))
+    east = np.stack(wcs.all_world2pix(ra_deg + east_deg, dec_deg, 0)) - here
+    north = sign * (np.stack(wcs.all_world2pix(ra_deg, dec_deg + sign * _STEP_DEG, 0)) - here)
+    return np.asarray(np.moveaxis(np.stack([east, north], axis=1), 2, 0).transpose(0, 2, 1)) / (
+        3600 * _STEP_DEG
+    )
+
+
+def quadratic_forms(beam: Beam, axes: Floats) -> Floats:
+    """Return the beam as ``exp(-(a dx^2 + 2 b dx dy + c dy^2))`` in pixels.
+
+    Parameters
+    ----------
+    beam : Beam
+        Axes (FWHM) and position angle east of north.
+    axes : ndarray, shape (n, 2, 2)
+        See `axes_in_pixels`.
+
+    Returns
+    -------
+    ndarray, shape (n, 3)
+        a, b and c, per square pixel.
+    """
+    angle = np.radians(beam.angle_deg)
+    # Rows: along the major axis, across it; columns: east, north.
+    turned = np.array([[np.sin(angle), np.cos(angle)], [np.cos(angle), -np.sin(angle)]])
+    scaled = np.sqrt(_FOUR_LN2) * turned / [[beam.major_arcsec], [beam.minor_arcsec]]
+    in_pixels = scaled @ np.linalg.inv(axes)
+    forms = np.swapaxes(in_pixels, 1, 2) @ in_pixels
+    return np.stack([forms[:, 0, 0], forms[:, 0, 1], forms[:, 1, 1]], axis=1)

@@ -1,0 +1,58 @@
+"""What can be wrong with one measurement.
+
+Belongs here: the flags and their words. Doesn't: deciding when one is set.
+"""
+
+from enum import IntFlag
+
+
+class Flag(IntFlag):
+    """Remarks on a measurement; 0 is a plain one.
+
+    With `NAN`, `EDGE`, `OUTSIDE`, `DEGENERATE` or `NO_NOISE` there is no flux.
+    """
+
+    NAN = 1
+    EDGE = 2
+    OUTSIDE = 4
+    BLEND = 8
+    POOR_FIT = 16
+    DEGENERATE = 32
+    NO_NOISE = 64
+
+
+_WORDS = {
+    Flag.NAN: "blank pixels in the stamp",
+    Flag.EDGE: "stamp over the edge of the image",
+    Flag.OUTSIDE: "outside the observed sky",
+    Flag.BLEND: "solved jointly with neighbours",
+    Flag.POOR_FIT: "not a point source with the image's beam",
+    Flag.DEGENERATE: "too close to a neighbour to be told apart",
+    Flag.NO_NOISE: "too few pixels around it to measure the noise",
+}
+
+#: Flags of measurements without a flux.
+NO_FLUX = Flag.NAN | Flag.EDGE | Flag.OUTSIDE | Flag.DEGENERATE | Flag.NO_NOISE
+
+
+def words(flags: int) -> tuple[str, ...]:
+    """Return what flags mean, a phrase each.
+
+    Parameters
+    ----------
+    flags : int
+        Sum of `Flag` values.
+
+    Returns
+    -------
+    tuple of str
+        Empty for 0.
+
+    Raises
+    ------
+    ValueError
+        If a bit has no meaning.
+    """
+    if flags < 0 or flags & ~int(sum(Flag)):
+        raise ValueError(f"{flags} has bits that no flag of a measurement has")
+    return tuple(_WORDS[flag] for flag in Flag if flags & flag)

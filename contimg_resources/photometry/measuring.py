@@ -1,0 +1,317 @@
+"""Forced photometry: the flux density at every position of a list, in one image.
+
+Belongs here: stamps, neighbours, background, fit and errors, in their order.
+Doesn't: the flux scale of the epoch (see `epoch`).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_resources.catalogues.blends import BLEND_BEAMS, neighbour_pairs
+from contimg_resources.errors import PhotometryFailed
+from contimg_resources.photometry.background import Surroundings
+from contimg_resources.photometry.beams import axes_in_pixels, pixel_of_sky, quadratic_forms
+from contimg_resources.photometry.correlation import FilterErrors
+from contimg_resources.photometry.filter_loops import (
+    HAS_NAN,
+    OUT,
+    OVER_EDGE,
+    WHOLE,
+    fit_stamps,
+    judge_stamps,
+)
+from contimg_resources.photometry.flags import NO_FLUX, Flag
+from contimg_resources.photometry.model import MeasurableImage, Singles, SourceList
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+#: Half of a stamp, in major axes of the beam.
+_HALF_BEAMS = 1.5
+#: Sources up to so many major axes away are solved jointly: from 1.5 beams away, where they no
+#: longer count as blended, one would still add 4 % of its flux.
+_JOINT_BEAMS = 2.5
+_MOST_MEMBERS = 12
+#: A fit is poor when chi2 / dof exceeds 1 by so much, and by so much of the squared S/N: sources
+#: a twentieth of a beam off their place are still plain ones.
+_POOR_CHI2, _POOR_SHARE = 4.0, 0.01
+#: Positions are measured from this S/N on.
+_POSITION_SNR = 10.0
+_SIGMA_OF_FWHM = 1.0 / np.sqrt(8.0 * np.log(2.0))
+
+
+@dataclass(frozen=True)
+class RawMeasurements:
+    """What was measured, before the epoch's flux scale; in the order of the list.
+
+    Parameters
+    ----------
+    flux_jy, error_jy : ndarray, shape (n,)
+        Flux densities and their uncertainties, Jy; NaN where a flag says that there is none.
+    background_jy, rms_jy : ndarray, shape (n,)
+        Background, and noise of a pixel, around each, Jy/beam, PB-corrected.
+    chi2 : ndarray, shape (n,)
+        Sum of squared residuals over the stamp in units of the noise.
+    dof : ndarray of int, shape (n,)
+        Pixels of the stamp less one; neighbouring pixels are correlated.
+    flags : ndarray of int, shape (n,)
+        Sums of `contimg_resources.photometry.flags.Flag`.
+    primary_beam : ndarray, shape (n,)
+        At each; 1 in an image that is corrected for it.
+    east_arcsec, north_arcsec : ndarray, shape (n,)
+        Measured less known position, arcsec; NaN below an S/N of 10 and in blends.
+    east_error_arcsec, north_error_arcsec : ndarray, shape (n,)
+        Their uncertainties, arcsec.
+    in_image : ndarray of bool, shape (n,)
+        Whether a source lies on the observed sky.
+    """
+
+    flux_jy: Floats
+    error_jy: Floats
+    background_jy: Floats
+    rms_jy: Floats
+    chi2: Floats
+    dof: Integers
+    flags: Integers
+    primary_beam: Floats
+    east_arcsec: Floats
+    north_arcsec: Floats
+    east_error_arcsec: Floats
+    north_error_arcsec: Floats
+    in_image: NDArray[np.bool_]
+
+    @property
+    def snr(self) -> Floats:
+        """Flux density over its uncertainty, shape (n,)."""
+        return self.flux_jy / self.error_jy
+
+
+def measure(image: MeasurableImage, sources: SourceList) -> RawMeasurements:
+    """Measure sources at their known positions.
+
+    Parameters
+    ----------
+    image : MeasurableImage
+        The image.
+    sources : SourceList
+        Sources anywhere on the sky.
+
+    Returns
+    -------
+    RawMeasurements
+        In the order of the list; what lies outside the image is flagged.
+
+    Raises
+    ------
+    PhotometryFailed
+        If the image has no sky from which to learn its noise.
+
+    Notes
+    -----
+    The error is that of the matched filter in noise of the image's own autocorrelation (see
+    `contimg_resources.photometry.correlation.FilterErrors`). For noise that has the restoring
+    beam's shape it is sqrt(2) times the rms of a pixel.
+    """
+    n = len(sources)
+    rows, columns = pixel_of_sky(image, sources.ra_deg, sources.dec_deg)
+    axes = axes_in_pixels(image, sources.ra_deg, sources.dec_deg)
+    middle = _middle_axes(image)
+    cell_arcsec = 1.0 / np.sqrt(abs(np.linalg.det(middle)))
+    major = image.beam.major_arcsec / cell_arcsec
+    minor = image.beam.minor_arcsec / cell_arcsec
+    half = _HALF_BEAMS * major
+    flags, response = _stamps(image, rows, columns, half)
+    forms = quadratic_forms(image.beam, axes)
+    weights, normalized = _weights(image)
+    around = Surroundings.of(normalized, major, minor)
+    level, noise = around.at(np.nan_to_num(rows), np.nan_to_num(columns))
+    expected = _at(weights, rows, columns)
+    background, rms = level * expected, noise * expected
+    flags[(flags == 0) & ~(rms > 0)] |= Flag.NO_NOISE
+    good = np.flatnonzero(flags == 0)
+    neighbours = _neighbours(sources, good, image.beam.major_arcsec)
+    errors = FilterErrors.measured(
+        _sample_of(normalized, around),
+        quadratic_forms(image.beam, middle[None])[0],
+        half,
+        reach=int(np.ceil(_JOINT_BEAMS * major)) + 1,
+    )
+    flux, chi2, n_pixels, solved, offsets = fit_stamps(
+        image.pixels,
+        weights,
+        rows[good],
+        columns[good],
+        forms[good],
+        background[good],
+        noise[good],
+        neighbours,
+        float(half),
+    )
+    factor = np.array(
+        [
+            errors.alone
+            if (who := neighbours[i][neighbours[i] >= 0]).size == 1
+            else errors.of_first(rows[good][who], columns[good][who])
+            for i in range(len(good))
+        ]
+    ).reshape(-1)
+    flags[good[(solved == 0) | ~np.isfinite(factor)]] |= Flag.DEGENERATE
+    flags[_blended(sources, good, image.beam.major_arcsec)] |= Flag.BLEND
+    full = _Full(n, good, 1.0 / response)
+    error = full(factor * rms[good])
+    snr = full(flux, scaled=False) / full(factor * rms[good], scaled=False)
+    dof = full(n_pixels - 1.0, scaled=False)
+    with np.errstate(invalid="ignore"):
+        excess = full(chi2, scaled=False) / dof - 1.0
+        poor = excess > _POOR_CHI2 + _POOR_SHARE * snr**2
+    flags[np.nan_to_num(poor, nan=0).astype(bool)] |= Flag.POOR_FIT
+    east, north, east_error, north_error = _positions(
+        full(offsets[:, 0], scaled=False),
+        full(offsets[:, 1], scaled=False),
+        axes,
+        image,
+        snr,
+        flags,
+    )
+    without = (flags & int(NO_FLUX)) != 0
+    return RawMeasurements(
+        flux_jy=np.where(without, np.nan, full(flux)),
+        error_jy=np.where(without, np.nan, error),
+        background_jy=full(background[good]),
+        rms_jy=full(rms[good]),
+        chi2=full(chi2, scaled=False),
+        dof=np.nan_to_num(dof).astype(np.int64),
+        flags=flags,
+        primary_beam=response,
+        east_arcsec=east,
+        north_arcsec=north,
+        east_error_arcsec=east_error,
+        north_error_arcsec=north_error,
+        in_image=(flags & int(Flag.OUTSIDE)) == 0,
+    )
+
+
+class _Full:
+    """Puts numbers of sources with whole stamps into columns of all, PB-corrected or not."""
+
+    def __init__(self, n: int, good: NDArray[np.intp], correction: Floats) -> None:
+        self._n, self._good, self._correction = n, good, correction
+
+    def __call__(self, values: NDArray[np.floating[Any]], *, scaled: bool = True) -> Floats:
+        column = np.full(self._n, np.nan)
+        column[self._good] = values
+        return column * self._correction if scaled else column
+
+
+def _middle_axes(image: MeasurableImage) -> Floats:
+    ra0, dec0 = image.wcs.wcs.crval
+    return np.asarray(axes_in_pixels(image, np.array([ra0]), np.array([dec0]))[0])
+
+
+def _stamps(
+    image: MeasurableImage, rows: Floats, columns: Floats, half: float
+) -> tuple[Integers, Floats]:
+    """Return what is wrong with each stamp, and the primary beam at each source."""
+    verdict = judge_stamps(image.pixels, rows, columns, float(half))
+    flags = np.zeros(len(rows), np.int64)
+    for outcome, flag in ((HAS_NAN, Flag.NAN), (OVER_EDGE, Flag.EDGE), (OUT, Flag.OUTSIDE)):
+        flags[verdict == outcome] |= int(flag)
+    response = np.ones(len(rows))
+    if image.primary_beam is not None:
+        response = _at(image.primary_beam, rows, columns)
+        with np.errstate(invalid="ignore"):
+            dim = ~(response >= image.beam_cut)
+        flags[dim] = int(Flag.OUTSIDE)
+        response[dim] = np.nan
+    assert verdict.size == 0 or verdict.min() >= WHOLE
+    return flags, response
+
+
+def _weights(image: MeasurableImage) -> tuple[Singles, Singles]:
+    """Return the expected noise of pixels, and the image over it."""
+    if image.sigma_jy is None:
+        return np.ones((1, 1), np.float32), image.pixels
+    with np.errstate(invalid="ignore", divide="ignore"):
+        normalized = image.pixels / image.sigma_jy
+    if not np.isfinite(normalized).any():
+        raise PhotometryFailed(f"{image.epoch}: its map of noise is nowhere above zero")
+    return image.sigma_jy, np.where(np.isfinite(normalized), normalized, np.float32(np.nan))
+
+
+def _at(pixels: Singles, rows: Floats, columns: Floats) -> Floats:
+    """Return the values of the nearest pixels; NaN outside."""
+    if pixels.size == 1:
+        return np.full(len(rows), float(pixels[0, 0]))
+    r = np.rint(np.nan_to_num(rows, nan=-9)).astype(int)
+    c = np.rint(np.nan_to_num(columns, nan=-9)).astype(int)
+    inside = (r >= 0) & (r < pixels.shape[0]) & (c >= 0) & (c < pixels.shape[1])
+    found = np.full(len(rows), np.nan)
+    found[inside] = pixels[r[inside], c[inside]]
+    return found
+
+
+def _sample_of(normalized: Singles, around: Surroundings) -> Singles:
+    """Return pixels over the noise of their block, by rows of blocks."""
+    scale = float(np.median(around.noise))
+    return np.asarray((normalized - np.float32(np.median(around.background))) / np.float32(scale))
+
+
+def _neighbours(sources: SourceList, good: NDArray[np.intp], major_arcsec: float) -> Integers:
+    """Return for each good source itself and who is solved with it, nearest first."""
+    ra, dec = sources.ra_deg[good], sources.dec_deg[good]
+    found = np.full((len(good), _MOST_MEMBERS), -1, np.int64)
+    found[:, 0] = np.arange(len(good))
+    pairs = neighbour_pairs(ra, dec, _JOINT_BEAMS * major_arcsec)
+    both = np.concatenate([pairs, pairs[:, ::-1]])
+    if not len(both):
+        return found
+    east = (ra[both[:, 1]] - ra[both[:, 0]] + 180) % 360 - 180
+    away = np.hypot(east * np.cos(np.radians(dec[both[:, 0]])), dec[both[:, 1]] - dec[both[:, 0]])
+    count = np.ones(len(good), np.int64)
+    for k in np.lexsort((both[:, 1], away, both[:, 0])):
+        i, j = both[k]
+        if count[i] < _MOST_MEMBERS:
+            found[i, count[i]] = j
+            count[i] += 1
+    return found
+
+
+def _blended(sources: SourceList, good: NDArray[np.intp], major_arcsec: float) -> NDArray[np.intp]:
+    pairs = neighbour_pairs(sources.ra_deg[good], sources.dec_deg[good], BLEND_BEAMS * major_arcsec)
+    return good[np.unique(pairs.ravel())]
+
+
+def _positions(
+    offset_columns: Floats,
+    offset_rows: Floats,
+    axes: Floats,
+    image: MeasurableImage,
+    snr: Floats,
+    flags: Integers,
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return measured less known positions and their uncertainties, arcsec.
+
+    Notes
+    -----
+    The uncertainty of a Gaussian's position along an axis of FWHM theta is ``theta / sqrt(8 ln 2)``
+    over the S/N of its fitted flux density (Condon 1997, eq. 21).
+    """
+    with np.errstate(invalid="ignore"):
+        told = (snr >= _POSITION_SNR) & (flags == 0)
+    offsets = np.stack([offset_columns, offset_rows], axis=1)
+    sky = np.linalg.solve(axes, np.nan_to_num(offsets)[:, :, None])[:, :, 0]
+    angle = np.radians(image.beam.angle_deg)
+    along, across = image.beam.major_arcsec, image.beam.minor_arcsec
+    extents = (
+        np.hypot(along * np.sin(angle), across * np.cos(angle)),
+        np.hypot(along * np.cos(angle), across * np.sin(angle)),
+    )
+    # Beyond half a beam the linear step says only that it is far off.
+    near = np.hypot(sky[:, 0], sky[:, 1]) < image.beam.major_arcsec / 2
+    told &= near & np.isfinite(offset_columns)
+    east, north = (np.where(told, sky[:, k], np.nan) for k in (0, 1))
+    errors = [np.where(told, _SIGMA_OF_FWHM * extent / snr, np.nan) for extent in extents]
+    return east, north, errors[0], errors[1]

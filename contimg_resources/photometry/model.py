@@ -1,0 +1,177 @@
+"""What is measured: an image, a list of sources, and what is known of them.
+
+Belongs here: frozen records and their checks. Doesn't: reading files (see `reading`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from astropy.wcs import WCS
+from numpy.typing import NDArray
+
+from contimg_resources.errors import PhotometryFailed
+from contimg_resources.imaging.model import Beam
+
+Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
+Kind = Literal["image", "mosaic"]
+
+
+@dataclass(frozen=True)
+class MeasurableImage:
+    """An image on which sources can be measured.
+
+    Parameters
+    ----------
+    kind : {'image', 'mosaic'}
+        In an image the restoring beam is constant in pixels, as the gridder made it; in a mosaic
+        its position angle is relative to local north.
+    epoch : str
+        Partition key.
+    pixels : ndarray of float32, shape (n_rows, n_columns)
+        Jy/beam; NaN where nothing was observed.
+    sigma_jy : ndarray of float32, shape (n_rows, n_columns), optional
+        Expected noise of each pixel, Jy/beam; None: the noise varies slowly.
+    primary_beam : ndarray of float32, shape (n_rows, n_columns), optional
+        What fluxes are to be divided by; None: `pixels` are corrected already.
+    wcs : WCS
+        The two sky axes, ICRS.
+    beam : Beam
+        Restoring beam.
+    frequency_hz : float
+        Effective frequency, Hz.
+    start_mjd, mid_mjd, end_mjd : float
+        Time of the data, MJD in days, UTC.
+    beam_cut : float
+        Sources where the primary beam is lower count as outside the observed sky.
+    """
+
+    kind: Kind
+    epoch: str
+    pixels: Singles
+    sigma_jy: Singles | None
+    primary_beam: Singles | None
+    wcs: WCS
+    beam: Beam
+    frequency_hz: float
+    start_mjd: float
+    mid_mjd: float
+    end_mjd: float
+    beam_cut: float = 0.2
+
+    def __post_init__(self) -> None:
+        if self.pixels.ndim != 2 or not self.pixels.size:
+            raise PhotometryFailed(
+                f"{self.epoch}: pixels of shape {self.pixels.shape} are no image"
+            )
+        for name in ("sigma_jy", "primary_beam"):
+            other = getattr(self, name)
+            if other is not None and other.shape != self.pixels.shape:
+                raise PhotometryFailed(
+                    f"{self.epoch}: {name} has shape {other.shape}, the image {self.pixels.shape}"
+                )
+        beam = (self.beam.major_arcsec, self.beam.minor_arcsec, self.beam.angle_deg)
+        if not (np.isfinite(beam).all() and beam[0] >= beam[1] > 0):
+            raise PhotometryFailed(f"{self.epoch}: {self.beam} is no restoring beam")
+
+
+@dataclass(frozen=True)
+class SourceList:
+    """Sources whose fluxes are wanted.
+
+    Parameters
+    ----------
+    source_id : ndarray of str, shape (n_sources,)
+        Stable names, each once.
+    ra_deg, dec_deg : ndarray, shape (n_sources,)
+        Positions, ICRS degrees.
+    flux_jy : ndarray, shape (n_sources,)
+        Expected flux densities at the image's frequency, Jy; NaN where unknown.
+    compact : ndarray of bool, shape (n_sources,)
+        Whether a source may be taken for a point.
+    """
+
+    source_id: NDArray[np.str_]
+    ra_deg: Floats
+    dec_deg: Floats
+    flux_jy: Floats
+    compact: NDArray[np.bool_]
+
+    @classmethod
+    def of(
+        cls,
+        source_id: Sequence[str] | NDArray[np.str_],
+        ra_deg: NDArray[Any],
+        dec_deg: NDArray[Any],
+        flux_jy: NDArray[Any] | None = None,
+        compact: NDArray[Any] | None = None,
+    ) -> "SourceList":
+        """Make a list of columns and check it.
+
+        Parameters
+        ----------
+        source_id : sequence of str
+            Names.
+        ra_deg, dec_deg : array_like, shape (n_sources,)
+            Positions, ICRS degrees.
+        flux_jy : array_like, shape (n_sources,), optional
+            Expected flux densities, Jy; None: unknown.
+        compact : array_like of bool, shape (n_sources,), optional
+            None: all are.
+
+        Returns
+        -------
+        SourceList
+            The list.
+
+        Raises
+        ------
+        PhotometryFailed
+            If columns differ in length, a name is there twice or empty, or a position isn't finite.
+        """
+        names = np.asarray(source_id, dtype=np.str_).reshape(-1)
+        n = len(names)
+        found = cls(
+            names,
+            np.asarray(ra_deg, np.float64).reshape(-1),
+            np.asarray(dec_deg, np.float64).reshape(-1),
+            np.full(n, np.nan) if flux_jy is None else np.asarray(flux_jy, np.float64).reshape(-1),
+            np.ones(n, bool) if compact is None else np.asarray(compact, bool).reshape(-1),
+        )
+        for column in (found.ra_deg, found.dec_deg, found.flux_jy, found.compact):
+            if len(column) != n:
+                raise PhotometryFailed(f"a list of {n} sources has a column of {len(column)}")
+        unique, counts = np.unique(names, return_counts=True)
+        if (counts > 1).any():
+            raise PhotometryFailed(f"source {unique[counts > 1][0]!r} is in the list twice")
+        if (names == "").any():
+            raise PhotometryFailed("a source of the list has no name")
+        with np.errstate(invalid="ignore"):
+            good = np.isfinite(found.ra_deg) & (np.abs(found.dec_deg) <= 90)
+        if not good.all():
+            raise PhotometryFailed(f"source {names[~good][0]!r} has no position on the sky")
+        return found
+
+    def __len__(self) -> int:
+        return len(self.source_id)
+
+
+@dataclass(frozen=True)
+class SourceHistory:
+    """What earlier epochs say about sources, in the order of their list.
+
+    Parameters
+    ----------
+    median_flux_jy : ndarray, shape (n_sources,)
+        Median of good epochs, Jy; NaN without any.
+    n_epochs : ndarray of int, shape (n_sources,)
+        Good epochs.
+    eta : ndarray, shape (n_sources,)
+        Weighted variance over its expectation; NaN with fewer than two epochs.
+    """
+
+    median_flux_jy: Floats
+    n_epochs: NDArray[np.int64]
+    eta: Floats
