@@ -6,9 +6,6 @@ To show the state of one asset Dagster reads the whole list of its partition key
 a season that is most of what the lineage page waits for.
 """
 
-import os
-import sqlite3
-import threading
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +14,8 @@ from typing import Any, Self
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
+
+from contimg_resources.database.observing import CommitObserver
 
 #: Fewer keys are looked up one by one, by an index.
 _FEW = 100
@@ -45,7 +44,7 @@ class EventLog(SqliteEventLogStorage):
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         super().__init__(base_dir, inst_data)
         self._known: dict[str, _Keys] = {}
-        self._observer = _Observer(Path(self.path_for_shard("index")))
+        self._observer = CommitObserver(Path(self.path_for_shard("index")))
 
     def get_dynamic_partitions(self, partitions_def_name: str) -> Sequence[str]:
         """Return the keys of a definition in the order in which they were added."""
@@ -95,39 +94,6 @@ class Storage(DagsterSqliteStorage):
     ) -> Self:
         """Return the storage that ``dagster.yaml`` describes."""
         return cls.from_local(inst_data=inst_data, **config_value)
-
-
-class _Observer:
-    """Tells whether anything was committed to a database since it was asked last.
-
-    ``PRAGMA data_version`` changes, for one connection, with every commit of any other.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
-        self._pid = 0
-        self._opened = 0
-
-    def version(self) -> int:
-        """Return a number that differs after every commit."""
-        with self._lock:
-            if self._connection is None or self._pid != os.getpid():
-                # SQLite's connections don't survive a fork.
-                self._connection = sqlite3.connect(self._path, check_same_thread=False)
-                self._pid = os.getpid()
-                self._opened += 1
-            (seen,) = self._connection.execute("PRAGMA data_version").fetchone()
-            # Another connection counts anew.
-            return (self._opened << 32) + int(seen)
-
-    def close(self) -> None:
-        """Close the connection; the next question opens another."""
-        with self._lock:
-            if self._connection is not None and self._pid == os.getpid():
-                self._connection.close()
-            self._connection = None
 
 
 def _keys_of(version: int, keys: Iterable[str]) -> _Keys:

@@ -6,6 +6,8 @@ Doesn't: adding them up.
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from contimg_resources.errors import ImagingFailed, MosaicFailed
 from contimg_resources.imaging.model import Beam
 from contimg_resources.imaging.statistics import inner_half, mad_rms
@@ -62,12 +64,16 @@ def contribution(tile: Tile, grid: MosaicGrid, common: Beam, cut: float) -> Cont
     Raises
     ------
     MosaicFailed
-        If its files can't be read, hold no finite image, or lie outside of the mosaic.
+        If its files can't be read, hold pixels that aren't finite, or lie outside of the mosaic.
     """
     size, cell = tile.grid.size, tile.grid.cell_arcsec
     image = read_pixels(tile.files.image, size)
     residual = read_pixels(tile.files.residual, size)
     response = read_pixels(tile.files.primary_beam, size)
+    for path, pixels in ((tile.files.image, image), (tile.files.residual, residual)):
+        # The convolution would take them for zeros, or the spline spread them over the tile.
+        if wrong := int(np.count_nonzero(~np.isfinite(pixels))):
+            raise MosaicFailed(f"{path} has {wrong} pixels that are not finite", path=str(path))
     reach = reach_deg(response, tile.grid, cut)
     box = box_of(grid, tile.grid.ra_deg, tile.grid.dec_deg, reach) if reach > 0 else None
     if box is None:

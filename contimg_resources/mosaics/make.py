@@ -86,6 +86,8 @@ def make_mosaic(request: MosaicRequest, progress: Progress = no_progress) -> Mos
                 refused[tile.key] = made.message
             elif sums.add(made.box, made.image, made.beam, made.tile.rms_jy, request.beam_cut):
                 done.append(made.tile)
+            else:
+                refused[tile.key] = f"{tile.files.image} covers no pixel of the mosaic"
         if not done:
             raise _nothing(request, refused)
         progress("measuring and drawing", 0.9)
@@ -170,6 +172,8 @@ def _before(request: MosaicRequest, tiles: Sequence[Tile]) -> MosaicResult | Non
         return None
     wanted = {t.key: t.files.checksum for t in tiles}
     same = all(wanted.get(t.key) == t.checksum for t in before.tiles)
+    # Sums down to another cut are sums of other pixels.
+    same = same and before.beam_cut == request.beam_cut
     return before if same and before.files.sums.is_file() else None
 
 
@@ -237,6 +241,7 @@ def _finish(
         end_mjd=max(t.end_mjd for t in done),
         added=tuple(t.key for t in plan.new if t.key not in refused),
         rebuilt=plan.before is None,
+        beam_cut=request.beam_cut,
     )
     facts = _facts(request, result, tiles[0])
     title = f"{request.key}   {len(done)} images, rms {1e3 * result.statistics.rms_jy:.2f} mJy/beam"

@@ -258,6 +258,8 @@ class MosaicResult:
         Tiles that were added to running sums; all of them when it was built anew.
     rebuilt : bool
         Whether it was built anew.
+    beam_cut : float
+        Tiles count where their primary beam is higher.
     """
 
     key: str
@@ -275,3 +277,4 @@ class MosaicResult:
     end_mjd: float
     added: tuple[str, ...]
     rebuilt: bool
+    beam_cut: float

@@ -232,6 +232,30 @@ def test_a_tile_that_can_t_be_used_is_named_and_the_others_go_on(tmp_path: Path)
     assert not (tmp_path / "none" / "mosaic").exists()
 
 
+def test_sums_down_to_another_cut_are_not_added_to(tmp_path: Path) -> None:
+    wanted = request(written(tiles_of(3), tmp_path), tmp_path)
+    make_mosaic(wanted)
+    higher = replace(wanted, beam_cut=0.5)
+    again = make_mosaic(higher)
+    fresh = make_mosaic(replace(higher, directory=tmp_path / "fresh"))
+    assert again.rebuilt
+    assert again.statistics.observed_deg2 == fresh.statistics.observed_deg2
+
+
+@pytest.mark.parametrize("n", [1, 60])
+@pytest.mark.parametrize("which", ["image", "residual"])
+def test_a_tile_with_pixels_that_are_not_finite_is_refused(
+    tmp_path: Path, n: int, which: str
+) -> None:
+    tiles = written(tiles_of(3), tmp_path)
+    with fits.open(getattr(tiles[1], which), mode="update") as hdus:
+        hdus[0].data[0, 0, 130 : 130 + n, 130 : 130 + n] = np.nan
+    result = make_mosaic(request(tiles, tmp_path))
+    assert [t.key for t in result.tiles] == [tiles[0].key, tiles[2].key]
+    assert result.refused[tiles[1].key].endswith(f"has {n * n} pixels that are not finite")
+    assert tiles[1].key not in result.added
+
+
 def test_killed_while_adding_the_old_mosaic_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

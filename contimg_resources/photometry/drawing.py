@@ -1,0 +1,157 @@
+"""Pictures of photometry: an epoch against its references, a light curve.
+
+Belongs here: drawing. Doesn't: measuring.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from contimg_resources.imaging.model import Beam
+from contimg_resources.photometry.epoch import EpochScale
+from contimg_resources.photometry.light_curves import LightCurve
+from contimg_resources.photometry.measuring import RawMeasurements
+from contimg_resources.photometry.model import SourceList
+from contimg_resources.times import isot_from_mjd
+
+_LIMIT_SIGMA = 3.0
+
+
+def draw_epoch(
+    path: Path,
+    raw: RawMeasurements,
+    sources: SourceList,
+    scale: EpochScale,
+    beam: Beam,
+    title: str,
+) -> None:
+    """Draw flux ratios against S/N and on the sky, and offsets from the known positions.
+
+    Parameters
+    ----------
+    path : Path
+        PNG to write.
+    raw, sources, scale : RawMeasurements, SourceList, EpochScale
+        The epoch.
+    beam : Beam
+        Restoring beam, drawn among the offsets.
+    title : str
+        Written above.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Ellipse
+
+    figure = Figure(figsize=(15.0, 4.6), dpi=100, layout="constrained")
+    ratios, sky, offsets = figure.subplots(1, 3)
+    with np.errstate(invalid="ignore"):
+        shown = np.isfinite(scale.ratio) & (raw.snr > _LIMIT_SIGMA)
+    reference = scale.is_reference
+    for which, style in (
+        (shown & ~reference, {"color": "0.6", "label": "sources"}),
+        (reference, {"color": "tab:blue", "label": "references"}),
+    ):
+        ratios.scatter(raw.snr[which], scale.ratio[which], s=9, **style)
+    ratios.axhline(1.0, color="0.8", zorder=0)
+    if np.isfinite(scale.scale):
+        ratios.axhline(scale.scale, color="tab:blue", linewidth=1)
+        ratios.axhspan(
+            scale.scale - scale.scatter, scale.scale + scale.scatter, color="tab:blue", alpha=0.12
+        )
+    ratios.set(
+        xscale="log", ylim=(0.4, 1.6), xlabel="S/N", ylabel="measured / expected flux density"
+    )
+    ratios.legend(loc="upper right", fontsize=8)
+    ratios.set_title(
+        f"scale {scale.scale:.3f} ± {scale.error:.3f}, scatter {scale.scatter:.3f}, "
+        f"{scale.n_references} references",
+        fontsize=9,
+    )
+    drawn: Any = sky.scatter(
+        sources.ra_deg[shown],
+        sources.dec_deg[shown],
+        c=scale.ratio[shown],
+        s=14,
+        cmap="coolwarm",
+        vmin=0.7,
+        vmax=1.3,
+    )
+    sky.invert_xaxis()
+    sky.set(xlabel="right ascension (deg)", ylabel="declination (deg)")
+    sky.set_title(f"{int(shown.sum())} sources above {_LIMIT_SIGMA:g} sigma", fontsize=9)
+    figure.colorbar(drawn, ax=sky, label="flux ratio")
+    offsets.scatter(raw.east_arcsec, raw.north_arcsec, s=9, color="tab:blue")
+    offsets.add_patch(
+        Ellipse(
+            (0, 0),
+            width=beam.minor_arcsec,
+            height=beam.major_arcsec,
+            angle=beam.angle_deg,
+            facecolor="none",
+            edgecolor="tab:cyan",
+        )
+    )
+    reach = 0.6 * beam.major_arcsec
+    offsets.set(
+        xlim=(reach, -reach), ylim=(-reach, reach), xlabel="east (arcsec)", ylabel="north (arcsec)"
+    )
+    offsets.axhline(0, color="0.85", zorder=0)
+    offsets.axvline(0, color="0.85", zorder=0)
+    offsets.set_aspect("equal")
+    offsets.set_title(
+        f'median offset {scale.east_arcsec:+.2f}" east, {scale.north_arcsec:+.2f}" north; beam',
+        fontsize=9,
+    )
+    figure.suptitle(title if scale.ok else f"{title}   NOT PUBLISHED: {scale.reason}", fontsize=10)
+    figure.savefig(path, pil_kwargs={"compress_level": 6})
+
+
+def draw_light_curve(path: Path, curve: LightCurve) -> None:
+    """Draw flux density against time; what wasn't detected as an upper limit, bad epochs in grey.
+
+    Parameters
+    ----------
+    path : Path
+        PNG to write.
+    curve : LightCurve
+        One source.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10.0, 4.2), dpi=110, layout="constrained")
+    axes = figure.subplots()
+    with np.errstate(invalid="ignore"):
+        detected = curve.flux_jy > _LIMIT_SIGMA * curve.flux_error_jy
+    told = np.isfinite(curve.flux_jy)
+    for good, colour in ((True, "tab:blue"), (False, "0.7")):
+        mine = told & (curve.epoch_ok.astype(bool) == good)
+        points, limits = mine & detected, mine & ~detected
+        axes.errorbar(
+            curve.mid_mjd[points],
+            1e3 * curve.flux_jy[points],
+            1e3 * curve.flux_error_jy[points],
+            fmt="o",
+            markersize=3,
+            linewidth=0.8,
+            color=colour,
+            label=("measured" if good else "bad epoch") if points.any() else None,
+        )
+        if limits.any():
+            axes.scatter(
+                curve.mid_mjd[limits],
+                1e3 * _LIMIT_SIGMA * curve.flux_error_jy[limits],
+                marker="v",
+                s=12,
+                color=colour,
+                label=f"{_LIMIT_SIGMA:g} sigma limit" if good else None,
+            )
+    kinds = ", ".join(sorted(set(curve.kind.tolist())))
+    span = f"{isot_from_mjd(float(curve.mid_mjd[0]))[:10]} to "
+    span += isot_from_mjd(float(curve.mid_mjd[-1]))[:10]
+    axes.set(xlabel="MJD (UTC)", ylabel="flux density (mJy)")
+    axes.ticklabel_format(axis="x", useOffset=False)
+    axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+    axes.set_title(f"{curve.source_id}   {len(curve)} epochs ({kinds}), {span}", fontsize=10)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=8)
+    figure.savefig(path, pil_kwargs={"compress_level": 6})

@@ -1,0 +1,274 @@
+"""Light curves: the measurements of a source over many epochs.
+
+Belongs here: queries over files of measurements, and copies of them that answer fast.
+Doesn't: measures of variability.
+
+The truth is one file an epoch, in a directory a day. A year of mosaics is 17,000 files, so periods
+that are over are copied into one file each, sorted by source. A copy knows the state of the days
+that it was made from; where a day changed since, its own files are read.
+"""
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_resources.casa import Progress, no_progress
+from contimg_resources.errors import PhotometryFailed
+from contimg_resources.photometry.measurements import COLUMNS, arrow_schema, write_whole
+from contimg_resources.photometry.model import Kind
+
+Floats = NDArray[np.float64]
+
+#: Days of a copy: with fewer a year has too many files, with more one late epoch makes much anew.
+PERIOD_DAYS = 32
+_COPIES = "by_source"
+_DAYS_FACT = b"contimg_days"
+_ROWS_IN_GROUP = 32_768
+#: More than the resolution of a file system's clock.
+_SETTLED_NS = 50_000_000
+#: What a light curve shows; the rest stays in the files.
+_SHOWN = (
+    "epoch",
+    "kind",
+    "mid_mjd",
+    "frequency_hz",
+    "flux_jy",
+    "flux_error_jy",
+    "raw_flux_jy",
+    "raw_error_jy",
+    "rms_jy",
+    "flags",
+    "epoch_ok",
+)
+
+
+@dataclass(frozen=True)
+class LightCurve:
+    """The measurements of one source, in the order of time.
+
+    Parameters
+    ----------
+    source_id : str
+        The source.
+    epoch : ndarray of str, shape (n,)
+        Partition keys.
+    kind : ndarray of str, shape (n,)
+        image or mosaic.
+    mid_mjd : ndarray, shape (n,)
+        MJD in days.
+    frequency_hz : ndarray, shape (n,)
+        Hz.
+    flux_jy, flux_error_jy : ndarray, shape (n,)
+        On the scale of the reference sources, Jy; NaN where there is none.
+    raw_flux_jy, raw_error_jy : ndarray, shape (n,)
+        As measured, Jy.
+    rms_jy : ndarray, shape (n,)
+        Local noise, Jy/beam.
+    flags : ndarray of int, shape (n,)
+        See `contimg_resources.photometry.flags`.
+    epoch_ok : ndarray of bool, shape (n,)
+        Whether the epoch passed its gates.
+    """
+
+    source_id: str
+    epoch: NDArray[np.str_]
+    kind: NDArray[np.str_]
+    mid_mjd: Floats
+    frequency_hz: Floats
+    flux_jy: Floats
+    flux_error_jy: Floats
+    raw_flux_jy: Floats
+    raw_error_jy: Floats
+    rms_jy: Floats
+    flags: NDArray[np.int64]
+    epoch_ok: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.epoch)
+
+
+def light_curve(
+    root: Path,
+    source_id: str,
+    kind: Kind = "mosaic",
+    *,
+    start_mjd: float | None = None,
+    end_mjd: float | None = None,
+) -> LightCurve:
+    """Return the measurements of a source.
+
+    Parameters
+    ----------
+    root : Path
+        The directory with measurements: in it a directory for each kind, in that one for each day.
+    source_id : str
+        The source, as in the catalogue; any text: it never becomes part of a query or a path.
+    kind : {'image', 'mosaic'}
+        What it was measured on.
+    start_mjd, end_mjd : float, optional
+        Only epochs in [start, end), MJD in days.
+
+    Raises
+    ------
+    PhotometryFailed
+        If nothing was measured yet, or never this source; naming sources of similar names.
+    """
+    import duckdb
+
+    files = epoch_files(root, kind, start_mjd, end_mjd)
+    if not files:
+        raise PhotometryFailed(f"no {kind} was measured yet ({root / kind} holds nothing)")
+    columns = ", ".join(_SHOWN)
+    with duckdb.connect() as connection:
+        try:
+            table = connection.execute(
+                f"SELECT {columns} FROM read_parquet($files) WHERE source_id = $source "
+                "AND mid_mjd >= $start AND mid_mjd < $end ORDER BY mid_mjd, epoch",
+                {
+                    "files": files,
+                    "source": source_id,
+                    "start": -1e9 if start_mjd is None else start_mjd,
+                    "end": 1e9 if end_mjd is None else end_mjd,
+                },
+            ).fetchnumpy()
+            if not len(table["epoch"]):
+                near = connection.execute(
+                    "SELECT DISTINCT source_id FROM read_parquet($files) "
+                    "ORDER BY levenshtein(source_id, $source), source_id LIMIT 3",
+                    {"files": files[-3:], "source": source_id},
+                ).fetchall()
+                raise PhotometryFailed(
+                    f"source {source_id!r} was never measured on a {kind}"
+                    + (f"; similar: {', '.join(row[0] for row in near)}" if near else "")
+                )
+        except duckdb.Error as error:
+            raise PhotometryFailed(
+                f"the measurements in {root / kind} can't be read: "
+                f"{' '.join(str(error).split())[:300]}"
+            ) from error
+    values = {name: np.ma.filled(np.ma.asarray(table[name]), _nothing(name)) for name in _SHOWN}
+    return LightCurve(source_id=source_id, **values)
+
+
+def copy_by_source(root: Path, kind: Kind, progress: Progress = no_progress) -> tuple[Path, ...]:
+    """Bring the copies that are sorted by source up to date; return those that were made.
+
+    Parameters
+    ----------
+    root : Path
+        The directory with measurements.
+    kind : {'image', 'mosaic'}
+        Which.
+    progress : callable
+        Told what is being done.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    made = []
+    periods = _periods(root / kind)
+    for number, (period, days) in enumerate(sorted(periods.items())):
+        path = _copy_path(root, kind, period)
+        states = _settled(_states(root / kind, days))
+        if _days_of(path) == states:
+            continue
+        progress(f"sorting {kind} epochs from MJD {period * PERIOD_DAYS}", number / len(periods))
+        files = [f for day in states for f in _epochs_of(root / kind / day)]
+        if not files:
+            path.unlink(missing_ok=True)
+            continue
+        schema = arrow_schema()
+        table = pa.concat_tables(
+            pq.ParquetFile(f).read(columns=list(COLUMNS)).cast(schema) for f in files
+        ).sort_by([("source_id", "ascending"), ("mid_mjd", "ascending")])
+        told = {**(schema.metadata or {}), _DAYS_FACT: json.dumps(states).encode()}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, _writer(pq, table.replace_schema_metadata(told)))
+        made.append(path)
+    return tuple(made)
+
+
+def _writer(pq: Any, table: Any) -> Any:
+    def write(partial: Path) -> None:
+        pq.write_table(
+            table,
+            partial,
+            compression="zstd",
+            row_group_size=_ROWS_IN_GROUP,
+            write_statistics=["source_id", "mid_mjd"],
+        )
+
+    return write
+
+
+def epoch_files(
+    root: Path, kind: Kind, start_mjd: float | None, end_mjd: float | None
+) -> list[str]:
+    """Return the files that together hold every epoch once: copies where they are up to date."""
+    found: list[Path] = []
+    for period, days in sorted(_periods(root / kind).items()):
+        wanted = [d for d in days if _touches(int(d), start_mjd, end_mjd)]
+        path = _copy_path(root, kind, period)
+        copied, states = _days_of(path), _states(root / kind, days)
+        # Rows of a day that changed, or went, would be in the copy still.
+        if copied and all(states.get(day) == state for day, state in copied.items()):
+            found += [path] if any(d in copied for d in wanted) else []
+            wanted = [d for d in wanted if d not in copied]
+        found += [f for d in wanted for f in _epochs_of(root / kind / d)]
+    return [str(f) for f in found]
+
+
+def _touches(day: int, start_mjd: float | None, end_mjd: float | None) -> bool:
+    # A mosaic lies under the day of its middle.
+    return (start_mjd is None or day + 1 > start_mjd) and (end_mjd is None or day < end_mjd)
+
+
+def _periods(directory: Path) -> dict[int, list[str]]:
+    """Return the days that there are, by period."""
+    periods: dict[int, list[str]] = {}
+    if directory.is_dir():
+        for entry in directory.iterdir():
+            if entry.name.isdecimal():
+                periods.setdefault(int(entry.name) // PERIOD_DAYS, []).append(entry.name)
+    return {period: sorted(days) for period, days in periods.items()}
+
+
+def _states(directory: Path, days: Iterable[str]) -> dict[str, int]:
+    """Return what changes with every file that comes, goes or is replaced in a day."""
+    return {day: (directory / day).stat().st_mtime_ns for day in days}
+
+
+def _settled(states: dict[str, int]) -> dict[str, int]:
+    """Leave out days that changed just now: another change might look like the same."""
+    limit = time.time_ns() - _SETTLED_NS
+    return {day: state for day, state in states.items() if state < limit}
+
+
+def _days_of(copy: Path) -> dict[str, int]:
+    """Return the days that a copy was made from, with their states; empty without a copy."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        metadata = pq.read_schema(copy, memory_map=True).metadata or {}
+        return {str(day): int(state) for day, state in json.loads(metadata[_DAYS_FACT]).items()}
+    except (OSError, KeyError, ValueError, AttributeError, pa.ArrowException):
+        return {}
+
+
+def _copy_path(root: Path, kind: Kind, period: int) -> Path:
+    return root / _COPIES / kind / f"{period * PERIOD_DAYS}.parquet"
+
+
+def _epochs_of(day: Path) -> Sequence[Path]:
+    return sorted(day.glob("[!.]*.parquet"))
+
+
+def _nothing(name: str) -> Any:
+    return 0 if name in ("flags", "epoch_ok") else ("" if name in ("epoch", "kind") else np.nan)

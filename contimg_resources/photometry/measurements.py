@@ -1,0 +1,223 @@
+"""Measurements as Parquet: one file for each image or mosaic.
+
+Belongs here: the columns, writing and reading a file. Doesn't: queries over many (see
+`light_curves`).
+"""
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_resources.errors import UnreadableMeasurements
+from contimg_resources.photometry.epoch import EpochScale, corrected
+from contimg_resources.photometry.measuring import RawMeasurements
+from contimg_resources.photometry.model import MeasurableImage, SourceList
+
+#: Version of the columns below. Written into every file.
+SCHEMA_VERSION = 1
+
+#: Each column with its type and what it holds.
+COLUMNS: dict[str, tuple[str, str]] = {
+    "source_id": ("string", "stable name, as in the catalogue"),
+    "epoch": ("string", "partition key of the observation or mosaic"),
+    "kind": ("string", "image or mosaic"),
+    "mid_mjd": ("double", "middle of the data, MJD in days, UTC"),
+    "frequency_hz": ("double", "effective frequency, Hz"),
+    "ra_deg": ("double", "catalogue position, ICRS, degrees"),
+    "dec_deg": ("double", "catalogue position, ICRS, degrees"),
+    "expected_jy": ("double", "catalogue flux density at frequency_hz, Jy"),
+    "flux_jy": ("double", "flux density on the scale of the reference sources, Jy; null: none"),
+    "flux_error_jy": ("double", "its uncertainty with that of the scale, Jy"),
+    "raw_flux_jy": ("double", "flux density as measured, Jy"),
+    "raw_error_jy": ("double", "its uncertainty, Jy"),
+    "background_jy": ("float", "local background, Jy/beam"),
+    "rms_jy": ("float", "local noise of a pixel, Jy/beam"),
+    "chi2": ("float", "squared residuals over the stamp, in units of the noise"),
+    "dof": ("int32", "pixels of the stamp less one"),
+    "flags": ("int32", "sum of contimg_resources.photometry.flags.Flag; 0: nothing to remark"),
+    "primary_beam": ("float", "primary beam at the source; 1 in a mosaic"),
+    "east_arcsec": ("float", "measured less catalogue position, arcsec; null: not measured"),
+    "north_arcsec": ("float", "measured less catalogue position, arcsec; null: not measured"),
+    "scale": ("float", "flux scale that was divided by; null: none"),
+    "scale_error": ("float", "its uncertainty"),
+    "is_reference": ("bool", "whether it is one of the sources that tell the scale"),
+    "epoch_ok": ("bool", "whether the epoch passed its gates; if not, don't publish"),
+}
+_METADATA = b"contimg"
+
+
+@dataclass(frozen=True)
+class Written:
+    """A file of measurements.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    n_sources : int
+        Sources in the image.
+    n_measured : int
+        Those with a flux density.
+    """
+
+    path: Path
+    n_sources: int
+    n_measured: int
+
+
+def arrow_schema(facts: dict[str, Any] | None = None) -> Any:
+    """Return the schema of a file; `facts` go into its metadata."""
+    import pyarrow as pa
+
+    types = {
+        "string": pa.string(),
+        "double": pa.float64(),
+        "float": pa.float32(),
+        "int32": pa.int32(),
+        "bool": pa.bool_(),
+    }
+    told = {"schema_version": SCHEMA_VERSION, **(facts or {})}
+    return pa.schema(
+        [
+            pa.field(name, types[kind], metadata={"description": meaning})
+            for name, (kind, meaning) in COLUMNS.items()
+        ],
+        metadata={_METADATA: json.dumps(told).encode()},
+    )
+
+
+def write_measurements(
+    path: Path,
+    image: MeasurableImage,
+    sources: SourceList,
+    raw: RawMeasurements,
+    scale: EpochScale,
+    facts: dict[str, Any] | None = None,
+) -> Written:
+    """Write the measurements of one image; whole, or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        The file; replaced.
+    image : MeasurableImage
+        What was measured.
+    sources : SourceList
+        The sources.
+    raw : RawMeasurements
+        In their order; what lies outside of the image isn't written.
+    scale : EpochScale
+        The epoch's flux scale.
+    facts : dict, optional
+        JSON-able: where the measurements come from.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    flux, error = corrected(raw, scale)
+    kept = np.flatnonzero(raw.in_image)
+    kept = kept[np.argsort(sources.source_id[kept])]
+    n = len(kept)
+    columns: dict[str, Any] = {
+        "source_id": sources.source_id,
+        "ra_deg": sources.ra_deg,
+        "dec_deg": sources.dec_deg,
+        "expected_jy": sources.flux_jy,
+        "flux_jy": flux,
+        "flux_error_jy": error,
+        "raw_flux_jy": raw.flux_jy,
+        "raw_error_jy": raw.error_jy,
+        "background_jy": raw.background_jy,
+        "rms_jy": raw.rms_jy,
+        "chi2": raw.chi2,
+        "dof": raw.dof,
+        "flags": raw.flags,
+        "primary_beam": raw.primary_beam,
+        "east_arcsec": raw.east_arcsec,
+        "north_arcsec": raw.north_arcsec,
+        "scale": scale.at_source,
+        "scale_error": scale.error_at_source,
+        "is_reference": scale.is_reference,
+    }
+    same = {
+        "epoch": image.epoch,
+        "kind": image.kind,
+        "mid_mjd": image.mid_mjd,
+        "frequency_hz": image.frequency_hz,
+        "epoch_ok": scale.ok,
+    }
+    schema = arrow_schema({"epoch": image.epoch, "kind": image.kind, **(facts or {})})
+    table = pa.table(
+        [
+            pa.array([same[name]] * n, schema.field(name).type)
+            if name in same
+            # A number that isn't one is null: queries and people leave it out alike.
+            else pa.array(columns[name][kept], schema.field(name).type, from_pandas=True)
+            for name in COLUMNS
+        ],
+        schema=schema,
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, lambda partial: pq.write_table(table, partial, compression="zstd"))
+    return Written(path, n, int(np.isfinite(flux[kept]).sum()))
+
+
+def read_measurements(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Read the measurements of one image.
+
+    Returns
+    -------
+    tuple of (dict of str to ndarray, dict)
+        Columns, null as NaN; and the facts that were written with them.
+
+    Raises
+    ------
+    UnreadableMeasurements
+        If the file is damaged or was written by a newer contimg.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            facts = json.loads((file.schema_arrow.metadata or {})[_METADATA])
+            version = int(facts["schema_version"])
+            if version > SCHEMA_VERSION:
+                raise UnreadableMeasurements(
+                    f"{path} was written by a newer contimg (version {version} of its columns; "
+                    f"this one knows up to {SCHEMA_VERSION})",
+                    path=str(path),
+                )
+            table = file.read(columns=list(COLUMNS))
+            columns = {name: np.asarray(table[name].to_numpy()) for name in COLUMNS}
+    except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
+        raise UnreadableMeasurements(
+            f"{path} holds no measurements of contimg: {' '.join(str(error).split())[:200]}",
+            path=str(path),
+        ) from error
+    return columns, facts
+
+
+def write_whole(path: Path, write: Any) -> None:
+    """Write a file under another name beside its place, and rename it.
+
+    Parameters
+    ----------
+    path : Path
+        Its place.
+    write : callable
+        Called with the path to write to.
+    """
+    handle, partial = tempfile.mkstemp(prefix=".", suffix=".partial", dir=path.parent)
+    os.close(handle)
+    try:
+        write(Path(partial))
+        Path(partial).replace(path)
+    finally:
+        Path(partial).unlink(missing_ok=True)
