@@ -12,8 +12,18 @@ import dagster as dg
 from contimg_assets.calibration import calibrated_ms, caltable_set
 from contimg_assets.housekeeping import daily_housekeeping, housekeeping_job
 from contimg_assets.imaging import image_5min
-from contimg_assets.jobs import executor, image_job, log_job, nightly_log, solve_job
+from contimg_assets.jobs import (
+    executor,
+    image_job,
+    log_job,
+    mosaic_job,
+    nightly_log,
+    solve_job,
+)
+from contimg_assets.mosaic_sensor import build_mosaic_sensor
+from contimg_assets.mosaics import mosaic_60min
 from contimg_assets.observations import incoming_ms, observation_log
+from contimg_assets.photometry import forced_photometry, image_photometry
 from contimg_assets.reprocessing import reprocessed_day
 from contimg_assets.sensors import (
     build_observation_sensor,
@@ -45,15 +55,19 @@ def build_defs(
             caltable_set,
             calibrated_ms,
             image_5min,
+            image_photometry,
+            mosaic_60min,
+            forced_photometry,
             observation_log,
             reprocessed_day,
         ],
         asset_checks=[caltables_current],
-        jobs=[solve_job, image_job, log_job, housekeeping_job],
+        jobs=[solve_job, image_job, mosaic_job, log_job, housekeeping_job],
         schedules=[nightly_log, daily_housekeeping],
         sensors=[
             build_observation_sensor(pace),
             build_waiting_sensor(pace),
+            build_mosaic_sensor(pace),
             build_staleness_sensor(pace),
             run_failures,
             run_cancellations,

@@ -5,6 +5,7 @@ Dagster draws each over the partitions.
 Doesn't: measuring; telling Dagster anything else (see `contimg_assets.telling`).
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,9 +14,18 @@ import dagster as dg
 from contimg_assets.telling import drawing, picture, preview
 from contimg_resources.calibration.model import SolvedCaltable
 from contimg_resources.imaging.model import Source
+from contimg_resources.mosaics.model import TileInMosaic
 from contimg_resources.products.model import ObservationRecord
 from contimg_resources.registry.model import ActiveCaltables, CaltableSet
-from contimg_resources.steps import Arrived, Calibrated, DayLog, Imaged, Solved
+from contimg_resources.steps import (
+    Arrived,
+    Calibrated,
+    DayLog,
+    Imaged,
+    Measured,
+    Mosaicked,
+    Solved,
+)
 from contimg_resources.steps.reprocessing import Chosen
 from contimg_resources.steps.staleness import Stale
 from contimg_resources.times import isot_from_mjd
@@ -134,6 +144,71 @@ def describe_image(imaged: Imaged) -> Metadata:
             if result.sources
             else "none",
             "files": dg.MetadataValue.path(result.directory),
+        }
+    )
+
+
+def describe_mosaic(made: Mosaicked) -> Metadata:
+    """Show the mosaic, and say how good it is and what it is made of."""
+    result, statistics = made.result, made.result.statistics
+    return _tidy(
+        {
+            "mosaic": preview(result.files.thumbnail, result.key),
+            "mosaic_finer": picture(result.files.thumbnail, result.key),
+            "n_tiles": statistics.n_tiles,
+            "n_refused": len(result.refused),
+            "deepest_tiles": statistics.deepest_tiles,
+            "rms_mjy": 1e3 * statistics.rms_jy,
+            "expected_rms_mjy": 1e3 * statistics.expected_rms_jy,
+            "rms_ratio": statistics.rms_ratio,
+            "peak_jy": statistics.peak_jy,
+            "observed_deg2": statistics.observed_deg2,
+            "bmaj_arcsec": result.beam.major_arcsec,
+            "bmin_arcsec": result.beam.minor_arcsec,
+            "bpa_deg": result.beam.angle_deg,
+            "frequency_mhz": result.frequency_hz / 1e6,
+            "built_anew": result.rebuilt,
+            "n_added": len(result.added),
+            **_direction("center", (result.grid.ra_deg, result.grid.dec_deg)),
+            "tiles": dg.MetadataValue.table([_tile(t) for t in result.tiles]),
+            "refused": dg.MetadataValue.table(
+                [
+                    dg.TableRecord({"observation": key, "why": why})
+                    for key, why in result.refused.items()
+                ]
+            )
+            if result.refused
+            else "none",
+            "files": dg.MetadataValue.path(result.directory),
+        }
+    )
+
+
+def describe_measured(measured: Measured) -> Metadata:
+    """Say how many sources were measured and what their references tell of the epoch."""
+    record, scale = measured.record, measured.scale
+    return _tidy(
+        {
+            "epoch": drawing(measured.png, "flux ratios and offsets"),
+            "n_sources": record.n_sources,
+            "n_measured": record.n_measured,
+            "n_detected": measured.n_detected,
+            "epoch_ok": record.epoch_ok,
+            "why_not": record.reason or "none",
+            "n_references": scale.n_references,
+            "catalogue": record.catalogue,
+            **{
+                name: value
+                for name, value in (
+                    ("flux_scale", scale.scale),
+                    ("flux_scale_error", scale.error),
+                    ("flux_scale_scatter", scale.scatter),
+                    ("offset_east_arcsec", scale.east_arcsec),
+                    ("offset_north_arcsec", scale.north_arcsec),
+                )
+                if math.isfinite(value)
+            },
+            "measurements": dg.MetadataValue.path(record.path),
         }
     )
 
@@ -261,6 +336,17 @@ def _source(source: Source) -> dg.TableRecord:
             "error_jy": round(source.flux_error_jy, 5),
             "snr": round(source.snr, 1),
             "primary_beam": round(source.primary_beam, 3),
+        }
+    )
+
+
+def _tile(tile: TileInMosaic) -> dg.TableRecord:
+    return dg.TableRecord(
+        {
+            "observation": tile.key,
+            "rms_mjy": _rounded(1e3 * tile.rms_jy),
+            "bmaj_arcsec": round(tile.beam.major_arcsec, 2),
+            "bmin_arcsec": round(tile.beam.minor_arcsec, 2),
         }
     )
 

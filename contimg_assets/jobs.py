@@ -1,15 +1,21 @@
 """Jobs: what the sensors and the schedule start, and with which tags."""
 
 import dagster as dg
+from dagster._core.storage.tags import PRIORITY_TAG as _PRIORITY_TAG
 
 from contimg_assets.calibration import calibrated_ms, caltable_set
 from contimg_assets.imaging import image_5min
+from contimg_assets.mosaics import mosaic_60min
 from contimg_assets.observations import observation_log
+from contimg_assets.photometry import forced_photometry, image_photometry
 from contimg_assets.staleness import caltables_current
 
 #: Larger goes first: a calibrator's set lets others start, and live data goes before old data.
 SOLVE_PRIORITY = "20"
 LIVE_PRIORITY = "10"
+
+#: Dagster's own tag for it.
+PRIORITY_TAG = _PRIORITY_TAG
 
 #: Integer MJD of the UTC day, to find a day's runs.
 DAY_TAG = "contimg/mjd_day"
@@ -28,9 +34,16 @@ solve_job = dg.define_asset_job(
 
 image_job = dg.define_asset_job(
     "image_observation",
-    selection=dg.AssetSelection.assets(calibrated_ms, image_5min),
+    selection=dg.AssetSelection.assets(calibrated_ms, image_5min, image_photometry),
     executor_def=executor,
-    description="Calibrate and image one observation.",
+    description="Calibrate and image one observation, and measure its sources.",
+)
+
+mosaic_job = dg.define_asset_job(
+    "make_mosaic",
+    selection=dg.AssetSelection.assets(mosaic_60min, forced_photometry),
+    executor_def=executor,
+    description="Put the images of an hour together, and measure the sources in it.",
 )
 
 log_job = dg.define_asset_job(

@@ -12,6 +12,7 @@ from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from contimg_assets.failures import told_to_dagster
+from contimg_resources.mosaics.windows import parse_mosaic_key
 from contimg_resources.times import parse_partition_key
 
 #: One key an observation: mid-MJD with five decimals, such as ``61041.00347``.
@@ -41,6 +42,20 @@ def observation_key(context: dg.AssetExecutionContext) -> str:
     key = str(context.partition_key)
     with told_to_dagster():
         parse_partition_key(key)
+    return key
+
+
+def mosaic_key_of(context: dg.AssetExecutionContext) -> str:
+    """Return the run's mosaic key after parsing it: a user may have typed anything.
+
+    Raises
+    ------
+    dagster.Failure
+        If it isn't the key of a mosaic.
+    """
+    key = str(context.partition_key)
+    with told_to_dagster():
+        parse_mosaic_key(key)
     return key
 
 

@@ -15,8 +15,14 @@ import dagster as dg
 from dagster._core.definitions.partitions.context import partition_loading_context
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 
-from contimg_assets.partitions import calibration_mjd, keys_in_progress, observation_mjd
+from contimg_assets.partitions import (
+    calibration_mjd,
+    keys_in_progress,
+    mosaic_mjd,
+    observation_mjd,
+)
 from contimg_resources.errors import InvalidName
+from contimg_resources.mosaics.windows import parse_mosaic_key
 from contimg_resources.times import parse_partition_key
 
 _FINISHED = [
@@ -86,7 +92,7 @@ def old_keys(instance: dg.DagsterInstance, *, before_mjd: float) -> tuple[OldKey
     used = keys_in_progress(instance)
     return tuple(
         OldKey(name, key)
-        for name in (observation_mjd.name or "", calibration_mjd.name or "")
+        for name in (d.name or "" for d in (observation_mjd, calibration_mjd, mosaic_mjd))
         for key in instance.get_dynamic_partitions(name)
         if key not in used and _is_before(key, before_mjd)
     )
@@ -175,8 +181,10 @@ def _last_materializing_runs(instance: dg.DagsterInstance) -> frozenset[str]:
 
 
 def _is_before(key: str, mjd: float) -> bool:
-    try:
-        return parse_partition_key(key) < mjd
-    except InvalidName:
-        # Somebody typed it: no observation has it.
-        return True
+    for parse in (parse_partition_key, lambda text: parse_mosaic_key(text)[0]):
+        try:
+            return parse(key) < mjd
+        except InvalidName:
+            continue
+    # Somebody typed it: nothing has it.
+    return True

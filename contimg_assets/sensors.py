@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import dagster as dg
-from dagster._core.storage.tags import PARTITION_NAME_TAG, PRIORITY_TAG, RUN_KEY_TAG
+from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from contimg_assets.descriptions import describe_arrival
 from contimg_assets.failures import failed_steps, interrupted_step
@@ -20,9 +20,11 @@ from contimg_assets.housekeeping import housekeeping_job
 from contimg_assets.jobs import (
     DAY_TAG,
     LIVE_PRIORITY,
+    PRIORITY_TAG,
     SOLVE_PRIORITY,
     image_job,
     log_job,
+    mosaic_job,
     solve_job,
 )
 from contimg_assets.partitions import (
@@ -31,6 +33,7 @@ from contimg_assets.partitions import (
     keys_in_progress,
     observation_mjd,
 )
+from contimg_assets.runs import finished_runs
 from contimg_resources.errors import ContimgError
 from contimg_resources.settings import SensorSettings
 from contimg_resources.steps.resource import WorkshopParam
@@ -42,6 +45,7 @@ from contimg_resources.steps.starting import (
     record_failure,
 )
 from contimg_resources.steps.watching import Memory, look
+from contimg_resources.times import is_partition_key
 
 #: Reading an MS takes seconds; a tick must end well within a minute.
 LOOK_BUDGET_S = 20.0
@@ -168,7 +172,9 @@ def run_cancellations(context: dg.RunStatusSensorContext, workshop: WorkshopPara
 
 def _observation_of(context: dg.RunStatusSensorContext) -> str | None:
     run = context.dagster_run
-    return None if run.job_name == log_job.name else run.tags.get(PARTITION_NAME_TAG)
+    others = (log_job.name, mosaic_job.name)
+    key = None if run.job_name in others else run.tags.get(PARTITION_NAME_TAG)
+    return key if key is None or is_partition_key(key) else None
 
 
 @contextmanager
@@ -194,7 +200,7 @@ def _solve_requests(
     instance: dg.DagsterInstance, undone: Iterable[Open]
 ) -> tuple[dg.RunRequest, ...]:
     wanted = {_solve_key(o): o for o in undone if o.is_calibrator}
-    known = _finished(instance, wanted)
+    known = finished_runs(instance, wanted)
     return tuple(
         _request(solve_job.name, run_key, observation, SOLVE_PRIORITY)
         for run_key, observation in wanted.items()
@@ -206,12 +212,12 @@ def _image_requests(
     instance: dg.DagsterInstance, undone: Iterable[Open]
 ) -> tuple[dg.RunRequest, ...]:
     candidates = [o for o in undone if o.caltables is not None]
-    solved = _finished(instance, [_solve_key(o) for o in candidates if o.is_calibrator])
+    solved = finished_runs(instance, [_solve_key(o) for o in candidates if o.is_calibrator])
     # A calibrator observation waits for its own set, which is the nearest that there can be.
     wanted = {
         _image_key(o): o for o in candidates if not o.is_calibrator or solved.get(_solve_key(o))
     }
-    known = _finished(instance, wanted)
+    known = finished_runs(instance, wanted)
     running = keys_in_progress(instance, image_job.name) if wanted else frozenset()
     return tuple(
         _request(image_job.name, run_key, observation, LIVE_PRIORITY)
@@ -223,7 +229,7 @@ def _image_requests(
 def _make_room(instance: dg.DagsterInstance) -> tuple[dg.RunRequest, ...]:
     """Ask for housekeeping, at most once an hour."""
     run_key = f"room:{datetime.now(tz=UTC):%Y-%m-%dT%H}"
-    if run_key in _finished(instance, [run_key]):
+    if run_key in finished_runs(instance, [run_key]):
         return ()
     return (
         dg.RunRequest(
@@ -259,13 +265,3 @@ def _partitions(
         there = set(instance.get_dynamic_partitions(definition.name or "")) if keys else set()
         added.extend(add_requests(definition, sorted(keys - there)))
     return added
-
-
-def _finished(instance: dg.DagsterInstance, run_keys: Iterable[str]) -> dict[str, bool]:
-    """Return, for each run key that was submitted before, whether its newest run is over."""
-    wanted = list(run_keys)
-    if not wanted:
-        return {}
-    records = instance.get_run_records(dg.RunsFilter(tags={RUN_KEY_TAG: wanted}))
-    runs = [record.dagster_run for record in records]
-    return {run.tags[RUN_KEY_TAG]: run.is_finished for run in reversed(runs)}

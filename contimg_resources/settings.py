@@ -157,10 +157,21 @@ class ImagingSettings(_Section):
     max_offset_beam: float = Field(
         0.3, gt=0, description="Known sources: largest median offset, in beams (bmin)."
     )
-    reference_catalogue: Path | None = Field(
+
+
+class CatalogueSettings(_Section):
+    """Known sources."""
+
+    reference: str | None = Field(
         None,
-        description="CSV or ECSV of known sources (name, ra_deg, dec_deg, flux_jy, reference_ghz, "
-        "spectral_index) for the flux and astrometry checks.",
+        description="Name of the catalogue (`contimg catalogue list`) whose sources are looked for "
+        "in images, for the checks of flux and astrometry, and measured by forced photometry.",
+    )
+    default_spectral_index: float = Field(
+        -0.7,
+        ge=-5,
+        le=5,
+        description="Of sources whose spectral index the catalogue doesn't know (S ~ nu^alpha).",
     )
 
 
@@ -294,6 +305,7 @@ class Settings(BaseSettings):
     arrival: ArrivalSettings = ArrivalSettings()
     calibration: CalibrationSettings = CalibrationSettings()
     imaging: ImagingSettings = ImagingSettings()
+    catalogue: CatalogueSettings = CatalogueSettings()
     mosaics: MosaicSettings = MosaicSettings()
     photometry: PhotometrySettings = PhotometrySettings()
     sensors: SensorSettings = SensorSettings()
@@ -324,7 +336,6 @@ class Settings(BaseSettings):
             ("ms_dir", self.ms_dir),
             ("arrival.calibrator_list", self.arrival.calibrator_list),
             ("calibration.sky_model", self.calibration.sky_model),
-            ("imaging.reference_catalogue", self.imaging.reference_catalogue),
         ):
             if path is not None and not path.is_absolute():
                 raise ValueError(f"{name}: {path} must be an absolute path")

@@ -62,6 +62,11 @@ def partition_key(mjd: float) -> str:
     return f"{check_mjd(mjd):.5f}"
 
 
+def is_partition_key(text: str) -> bool:
+    """Tell whether a text has the form of an observation's partition key."""
+    return bool(_KEY.fullmatch(text))
+
+
 def parse_partition_key(key: str) -> float:
     """Return the MJD in days of a partition key, refusing whatever isn't one.
 

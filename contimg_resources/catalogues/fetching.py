@@ -3,6 +3,7 @@
 Belongs here: addresses, downloading with an end. Doesn't: reading what came.
 """
 
+import http.client
 import shutil
 import urllib.error
 import urllib.request
@@ -96,7 +97,7 @@ def fetched(url: str, progress: Progress = no_progress) -> Iterator[Path]:
                         raise CatalogueError(f"{url} doesn't end")
                     file.write(chunk)
                     progress(f"{came / 1e6:.0f} MB of {name}", came / size if size else None)
-        except (urllib.error.URLError, OSError, ValueError) as error:
+        except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
             reason = getattr(error, "reason", None) or error
             raise CatalogueError(
                 f"{url} can't be fetched: {reason}. Without a network, fetch it elsewhere and give "

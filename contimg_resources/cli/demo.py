@@ -72,6 +72,7 @@ def demo(
 
     workshop = Workshop.from_settings(settings)
     write_known_sources(DEMO_NIGHT, _known_sources(directory))
+    workshop.catalogues.add("simulated", _known_sources(directory))
     platform = Platform(directory, port=port, environment=environment_of(settings))
     with platform:
         with progress("NGC5921") as say:
@@ -117,7 +118,7 @@ def _settings_of_a_demo(directory: Path) -> "Settings":
         "CONTIMG_STATE": str(directory),
         "CONTIMG_SENSORS__INTERVAL_S": "5",
         "CONTIMG_CALIBRATION__SKY_MODEL": str(_known_sources(directory)),
-        "CONTIMG_IMAGING__REFERENCE_CATALOGUE": str(_known_sources(directory)),
+        "CONTIMG_CATALOGUE__REFERENCE": "simulated",
         "CONTIMG_CALIBRATION__PLOTMS": "false",
     }
     return given_settings()

@@ -24,7 +24,9 @@ from contimg_resources.cli import (
     demo,
     housekeeping,
     images,
+    mosaic,
     observation,
+    photometry,
     registry,
     reprocess,
     simulate,
@@ -53,6 +55,9 @@ app.command("calibrate")(calibrate.calibrate)
 app.command("apply")(apply.apply)
 app.add_typer(images.app, name="images")
 app.add_typer(catalogue.app, name="catalogue")
+app.command("mosaic")(mosaic.mosaic)
+app.command("photometry")(photometry.photometry)
+app.command("lightcurve")(photometry.lightcurve)
 app.add_typer(observation.app, name="observation")
 app.command("simulate")(simulate.simulate)
 app.command("status")(status.status)

@@ -5,7 +5,6 @@ Belongs here: reference lists and matching. Doesn't: verdicts (see `acceptance`)
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 from contimg_resources.errors import ImagingFailed
 from contimg_resources.imaging.beam import separation_rad, sin_of_sky
 from contimg_resources.imaging.model import Beam, ImageResult, Source
-from contimg_resources.observations.calibrator_lists import read_calibrator_list
 
 #: A found source belongs to a known one within this many minor axes of the beam.
 _RADIUS_BEAMS = 0.5
@@ -107,28 +105,6 @@ class MatchReport:
     def n_matched(self) -> int:
         """Known sources that were found."""
         return len(self.matches)
-
-
-def read_reference_sources(path: Path) -> tuple[ReferenceSource, ...]:
-    """Read a CSV or ECSV of known sources; columns as in a list of calibrators.
-
-    Raises
-    ------
-    ConfigurationError
-        Naming file, row and column of what is missing or malformed.
-    """
-    return tuple(
-        ReferenceSource(
-            name=c.name,
-            ra_deg=c.ra_deg,
-            dec_deg=c.dec_deg,
-            flux_jy=10.0 ** c.model.coefficients[0],
-            reference_ghz=c.model.reference_ghz,
-            spectral_index=c.model.coefficients[1],
-        )
-        # A survey lists what varies too; its flux density says nothing about an image.
-        for c in read_calibrator_list(path, skip_variable=True)
-    )
 
 
 def match_image(

@@ -144,8 +144,8 @@ class TileSource:
         Its middle, MJD in days.
     declination_deg : float
         Its strip, degrees.
-    done : bool
-        Whether nothing is to come any more: it was imaged, or failed.
+    in_progress : bool
+        Whether its image is yet to come: it neither was imaged nor failed, nor waits for caltables.
     checksum : str
         Of its PB-corrected image; empty when it has no good one.
     updated_mjd : float
@@ -155,6 +155,6 @@ class TileSource:
     key: str
     mid_mjd: float
     declination_deg: float
-    done: bool
+    in_progress: bool
     checksum: str
     updated_mjd: float

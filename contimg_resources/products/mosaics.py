@@ -24,7 +24,11 @@ from contimg_resources.products.model import ArtefactKind, ObservationState
 from contimg_resources.products.tables import artefacts, epochs, mosaics, observations
 
 _NEAR = 3
-_DONE = (ObservationState.IMAGED.value, ObservationState.FAILED.value)
+_IN_PROGRESS = (
+    ObservationState.ARRIVED.value,
+    ObservationState.SOLVED.value,
+    ObservationState.CALIBRATED.value,
+)
 
 
 class MosaicProducts:
@@ -115,7 +119,7 @@ class MosaicProducts:
                 key=row.key,
                 mid_mjd=row.mid_mjd,
                 declination_deg=row.declination_deg,
-                done=row.state in _DONE,
+                in_progress=row.state in _IN_PROGRESS,
                 # An image that failed its checks is no tile.
                 checksum=(
                     (row.checksum or "") if row.state == ObservationState.IMAGED.value else ""

@@ -9,6 +9,8 @@ from contimg_resources.steps.arriving import Arrived, arrive
 from contimg_resources.steps.calibrating import Calibrated, calibrate_observation
 from contimg_resources.steps.day import DayLog, day_log
 from contimg_resources.steps.imaging import Imaged, image_observation
+from contimg_resources.steps.mosaicking import Mosaicked, mosaic_observations
+from contimg_resources.steps.photometry import Measured, measure_image, measure_mosaic
 from contimg_resources.steps.solving import Solved, solve_observation
 from contimg_resources.steps.workshop import Workshop
 
@@ -17,11 +19,16 @@ __all__ = [
     "Calibrated",
     "DayLog",
     "Imaged",
+    "Measured",
+    "Mosaicked",
     "Solved",
     "Workshop",
     "arrive",
     "calibrate_observation",
     "day_log",
     "image_observation",
+    "measure_image",
+    "measure_mosaic",
+    "mosaic_observations",
     "solve_observation",
 ]

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.checksums import content_checksum
@@ -14,7 +15,7 @@ from contimg_resources.imaging.acceptance import (
     judge_fluxes,
     judge_rms,
 )
-from contimg_resources.imaging.matching import MatchReport, match_image, read_reference_sources
+from contimg_resources.imaging.matching import MatchReport, match_image
 from contimg_resources.imaging.model import ImageRequest, ImageResult
 from contimg_resources.in_casa import image, load_engines
 from contimg_resources.observations.model import Observation
@@ -23,6 +24,9 @@ from contimg_resources.settings import ImagingSettings
 from contimg_resources.steps.origin import software
 from contimg_resources.steps.room import wait_for_room
 from contimg_resources.steps.workshop import Workshop
+
+if TYPE_CHECKING:
+    from contimg_resources.catalogues.parquet import Catalogue
 
 STEP = "image_5min"
 
@@ -90,17 +94,16 @@ def image_observation(
         If there is no room on the disk to begin.
     ImagingFailed
         If there is no calibrated MS, or no image can be made of it.
-    ConfigurationError
-        If the reference catalogue is malformed.
+    CatalogueError
+        If the catalogue of the settings isn't there or is damaged.
     """
     wait_for_room(workshop.settings, progress)
     workshop.casa.open(load_engines)
     observation = workshop.products.observation(key)
     calibrated = _calibrated_ms(workshop, key)
     imaging = workshop.settings.imaging
-    if imaging.reference_catalogue is not None:
-        # A list that is malformed is told now, not after minutes of imaging.
-        read_reference_sources(imaging.reference_catalogue)
+    # A catalogue that isn't there is told now, not after minutes of imaging.
+    catalogue = workshop.reference_catalogue()
     provenance = {
         "observation": key,
         "ms": str(observation.path),
@@ -118,12 +121,10 @@ def image_observation(
     )
     timed = workshop.casa.run_timed(image, request, label=f"{key}-image", progress=progress)
     result = timed.value
-    known = known_sources(result, imaging)
+    known = known_sources(result, catalogue, workshop.settings.catalogue.default_spectral_index)
     verdicts = judge(result, known, imaging)
     artefacts = _artefacts(result, request, calibrated, run_id)
-    workshop.products.put_artefacts(
-        key, artefacts, image=_record(result, known, calibrated, imaging)
-    )
+    workshop.products.put_artefacts(key, artefacts, image=_record(result, known, calibrated))
     refused = [v.words for v in verdicts if not v.passed]
     workshop.products.set_state(
         key,
@@ -164,11 +165,17 @@ def image_request(
     )
 
 
-def known_sources(result: ImageResult, imaging: ImagingSettings) -> MatchReport:
-    """Match the image with the reference catalogue of the settings; empty when there is none."""
-    if imaging.reference_catalogue is None:
+def known_sources(
+    result: ImageResult, catalogue: "Catalogue | None", default_spectral_index: float
+) -> MatchReport:
+    """Match the image with the sources of a catalogue; empty when there is none."""
+    if catalogue is None:
         return MatchReport((), (), 0, math.nan, math.nan)
-    return match_image(result, read_reference_sources(imaging.reference_catalogue))
+    grid = result.grid
+    # To its corners.
+    radius_deg = grid.size * grid.cell_arcsec / 3600 / math.sqrt(2)
+    near = catalogue.cone(grid.ra_deg, grid.dec_deg, min(radius_deg, 90.0))
+    return match_image(result, near.reference_sources(default_spectral_index))
 
 
 def judge(result: ImageResult, known: MatchReport, imaging: ImagingSettings) -> tuple[Verdict, ...]:
@@ -245,11 +252,9 @@ def _artefacts(
     ]
 
 
-def _record(
-    result: ImageResult, known: MatchReport, calibrated: Artefact, imaging: ImagingSettings
-) -> ImageRecord:
+def _record(result: ImageResult, known: MatchReport, calibrated: Artefact) -> ImageRecord:
     statistics = result.statistics
-    compared = imaging.reference_catalogue is not None and known.n_matched > 0
+    compared = known.n_matched > 0
     return ImageRecord(
         rms_mjy=1e3 * statistics.residual_rms_jy,
         expected_rms_mjy=1e3 * statistics.expected_rms_jy,

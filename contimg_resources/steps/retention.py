@@ -172,7 +172,10 @@ def _left_behind(workshop: Workshop, retention: RetentionSettings) -> Iterator[R
         yield Removal(path, _size(path), f"left in scratch more than {retention.scratch_h:g} h ago")
     for path in _older(layout.logs, "*.log", retention.run_days * _DAY_S):
         yield Removal(path, _size(path), f"a log of more than {retention.run_days:g} d ago")
-    for root in (layout.calibrated, layout.images, layout.caltables):
+    sums_days = workshop.settings.mosaics.sums_days
+    for path in _older(layout.mosaics, "*/*/*.sums.npy", sums_days * _DAY_S):
+        yield Removal(path, _size(path), f"sums of a mosaic of more than {sums_days:g} d ago")
+    for root in (layout.calibrated, layout.images, layout.caltables, layout.mosaics):
         for pattern in (".*.partial", "*/.*.partial", ".*.old", "*/.*.old"):
             for path in _older(root, pattern, _DAY_S):
                 yield Removal(path, _size(path), "never finished, more than a day ago")

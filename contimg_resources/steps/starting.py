@@ -10,6 +10,7 @@ from functools import partial
 from contimg_resources.errors import CaltableAltered, NoValidCaltables
 from contimg_resources.products.model import ObservationRecord, ObservationState
 from contimg_resources.steps.looking_up import look_up
+from contimg_resources.steps.photometry import IMAGE_STEP
 from contimg_resources.steps.workshop import Workshop
 from contimg_resources.times import mjd_day
 
@@ -88,6 +89,13 @@ def record_failure(workshop: Workshop, key: str, *, step: str, reason: str, run_
     A calibrator observation whose solve failed isn't lost: it waits for another set, as any other.
     """
     state = ObservationState.FAILED
+    if step == IMAGE_STEP:
+        # The image is as good as it was.
+        known = workshop.products.get(key)
+        workshop.products.set_state(
+            key, known.state, step=step, reason=f"not measured: {reason}", run_id=run_id
+        )
+        return
     if step == "caltable_set":
         if workshop.products.get(key).state not in (ObservationState.ARRIVED, *_PUT_ASIDE):
             return

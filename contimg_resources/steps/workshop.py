@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contimg_resources.casa import Casa
+from contimg_resources.catalogues.parquet import Catalogue
+from contimg_resources.catalogues.store import CatalogueStore
 from contimg_resources.errors import ConfigurationError, UnreadableObservation
 from contimg_resources.observations.calibrator_lists import load_catalogue
 from contimg_resources.observations.calibrators import CalibratorCatalogue
@@ -73,6 +75,22 @@ class Workshop:
             casa=casa,
             catalogue=load_catalogue(settings.arrival.calibrator_list),
         )
+
+    @property
+    def catalogues(self) -> CatalogueStore:
+        """Catalogues of sources."""
+        return CatalogueStore(self.settings.layout.catalogues)
+
+    def reference_catalogue(self) -> Catalogue | None:
+        """Open the catalogue that the settings name; None when they name none.
+
+        Raises
+        ------
+        CatalogueError
+            If it isn't there or is damaged.
+        """
+        name = self.settings.catalogue.reference
+        return None if name is None else self.catalogues.open(name)
 
     def read(self, path: Path) -> Observation:
         """Read an MS and say what it is (see `read_observation`)."""

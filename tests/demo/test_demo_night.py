@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from contimg_resources.catalogues.reading import read_catalogue
 from contimg_resources.demo.night import (
     DEMO_NIGHT,
     expected_names,
@@ -10,7 +11,6 @@ from contimg_resources.demo.night import (
     look_back,
     write_known_sources,
 )
-from contimg_resources.imaging.matching import read_reference_sources
 from contimg_resources.observations.calibrators import CalibratorCatalogue
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.simulation.night import plan_night
@@ -18,7 +18,8 @@ from contimg_resources.simulation.night import plan_night
 
 def test_the_list_of_known_sources_gives_each_its_flux_over_the_band(tmp_path: Path) -> None:
     write_known_sources(DEMO_NIGHT, tmp_path / "known.csv")
-    known = {s.name: s for s in read_reference_sources(tmp_path / "known.csv")}
+    sources, _ = read_catalogue(tmp_path / "known.csv", "simulated")
+    known = {s.name: s for s in sources.reference_sources(-0.7)}
     assert len(known) > 50
     truth = CalibratorCatalogue().find(DEMO_NIGHT.calibrator)
     for frequency_hz in (1.32e9, 1.405e9, 1.49e9):

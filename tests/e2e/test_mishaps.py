@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from contimg_resources.casa import Casa
+from contimg_resources.catalogues.store import CatalogueStore
 from contimg_resources.cli.platform import DagsterRun, Platform
 from contimg_resources.naming import StateLayout
 from contimg_resources.products.model import ObservationState
@@ -40,6 +41,7 @@ def mishaps(
     known = root / "known.csv"
     _write_wrong_fluxes(known, tiny_night.target_truths[1])
     settings = Settings(state=root / "state")
+    CatalogueStore(settings.layout.catalogues).add("known", known)
     # Its products store is another: to the platform the calibrator observation is new.
     before = settings.model_copy(
         update={
@@ -64,7 +66,7 @@ def mishaps(
         "CONTIMG_IMAGING__CELL_ARCSEC": "12",
         "CONTIMG_IMAGING__IMAGE_SIZE": "360",
         "CONTIMG_IMAGING__MAX_RMS_RATIO": "10",
-        "CONTIMG_IMAGING__REFERENCE_CATALOGUE": str(known),
+        "CONTIMG_CATALOGUE__REFERENCE": "known",
     }
     with Platform(settings.state, environment=environment) as platform:
         platform.wait_until_ready()

@@ -1,0 +1,68 @@
+"""The sensor that starts mosaics.
+
+Belongs here: asking Dagster to run them. Doesn't: which there should be, and what they wait for
+(see `contimg_resources.steps.mosaicking`).
+"""
+
+import dagster as dg
+
+from contimg_assets.jobs import DAY_TAG, LIVE_PRIORITY, PRIORITY_TAG, mosaic_job
+from contimg_assets.partitions import add_requests, keys_in_progress, mosaic_mjd
+from contimg_assets.runs import finished_runs
+from contimg_resources.settings import SensorSettings
+from contimg_resources.steps.mosaicking import OpenMosaic, open_mosaics
+from contimg_resources.steps.resource import WorkshopParam
+from contimg_resources.steps.room import shortage
+from contimg_resources.times import mjd_day
+
+
+def build_mosaic_sensor(pace: SensorSettings) -> dg.SensorDefinition:
+    """Return the sensor that starts each mosaic whose images are there, or changed."""
+
+    @dg.sensor(
+        name="mosaic_sensor",
+        job=mosaic_job,
+        minimum_interval_seconds=pace.interval_s,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Starts a mosaic once the images of its hour are there, or are late enough; "
+        "again when an image comes after all or is made again.",
+    )
+    def mosaic_sensor(
+        context: dg.SensorEvaluationContext, workshop: WorkshopParam
+    ) -> dg.SensorResult | dg.SkipReason:
+        if paused := shortage(workshop.settings):
+            return dg.SkipReason(f"paused: {paused}")
+        found = open_mosaics(workshop)
+        wanted = {_run_key(m): m for m in found if not m.waits_for}
+        known = finished_runs(context.instance, wanted)
+        running = keys_in_progress(context.instance, mosaic_job.name) if wanted else frozenset()
+        chosen = [
+            (run_key, mosaic)
+            for run_key, mosaic in wanted.items()
+            if run_key not in known and mosaic.key not in running
+        ][: pace.max_runs_per_tick]
+        if not chosen:
+            waiting = [m for m in found if m.waits_for]
+            told = f"; {waiting[0].key} waits for {waiting[0].waits_for}" if waiting else ""
+            return dg.SkipReason(f"{len(waiting)} mosaics wait{told}")
+        keys = {mosaic.key for _, mosaic in chosen}
+        there = set(context.instance.get_dynamic_partitions(mosaic_mjd.name or ""))
+        return dg.SensorResult(
+            run_requests=[_request(run_key, mosaic) for run_key, mosaic in chosen],
+            dynamic_partitions_requests=add_requests(mosaic_mjd, sorted(keys - there)),
+        )
+
+    return mosaic_sensor
+
+
+def _run_key(mosaic: OpenMosaic) -> str:
+    # With what it is made of: a mosaic that failed isn't tried again before that changes.
+    return f"mosaic:{mosaic.key}:{mosaic.signature}"
+
+
+def _request(run_key: str, mosaic: OpenMosaic) -> dg.RunRequest:
+    return dg.RunRequest(
+        run_key=run_key,
+        partition_key=mosaic.key,
+        tags={DAY_TAG: str(mjd_day(mosaic.planned.mid_mjd)), PRIORITY_TAG: LIVE_PRIORITY},
+    )

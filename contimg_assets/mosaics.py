@@ -1,0 +1,58 @@
+"""The asset of mosaics: an hour of images on one piece of sky, and the checks on it."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from contimg_assets.descriptions import describe_mosaic
+from contimg_assets.failures import told_to_dagster
+from contimg_assets.imaging import image_5min
+from contimg_assets.partitions import mosaic_key_of, mosaic_mjd
+from contimg_assets.telling import check_result, content_version, log_progress
+from contimg_resources import steps
+from contimg_resources.steps.resource import WorkshopParam
+
+
+def _check(name: str, description: str) -> dg.AssetCheckSpec:
+    return dg.AssetCheckSpec(
+        name,
+        asset="mosaic_60min",
+        partitions_def=mosaic_mjd,
+        blocking=True,
+        description=description,
+    )
+
+
+@dg.asset(
+    partitions_def=mosaic_mjd,
+    deps=[dg.AssetDep(image_5min, partition_mapping=dg.AllPartitionMapping())],
+    check_specs=[
+        _check("mosaic_noise", "The noise is what the noise of the images predicts."),
+        _check("mosaic_seams", "There is no step at the edge of any image."),
+    ],
+    group_name="mosaics",
+    kinds={"fits"},
+    owners=["team:imaging"],
+    tags={"stage": "mosaics"},
+    code_version="1",
+    pool="mosaics",
+)
+def mosaic_60min(
+    context: dg.AssetExecutionContext, workshop: WorkshopParam
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Put the images of an hour together: one restoring beam, weights of primary beam and noise.
+
+    Windows roll by half an hour on a fixed grid of observing time, whatever the order of arrival;
+    an image that comes late is added to the running sums. FITS files: mosaic, expected noise,
+    number of images.
+    """
+    key = mosaic_key_of(context)
+    with told_to_dagster():
+        made = steps.mosaic_observations(
+            workshop, key, run_id=context.run.run_id, progress=log_progress(context)
+        )
+        yield dg.MaterializeResult(
+            metadata=describe_mosaic(made),
+            data_version=content_version(made.record.checksum),
+            check_results=[check_result(verdict) for verdict in made.verdicts],
+        )

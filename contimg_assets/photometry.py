@@ -1,0 +1,106 @@
+"""Assets of photometry: every catalogue source measured, on mosaics and on single images."""
+
+from collections.abc import Callable, Iterator
+
+import dagster as dg
+
+from contimg_assets.descriptions import describe_measured
+from contimg_assets.failures import told_to_dagster
+from contimg_assets.imaging import image_5min
+from contimg_assets.mosaics import mosaic_60min
+from contimg_assets.partitions import (
+    mosaic_key_of,
+    mosaic_mjd,
+    observation_key,
+    observation_mjd,
+)
+from contimg_assets.telling import check_result, content_version, log_progress
+from contimg_resources import steps
+from contimg_resources.steps.resource import WorkshopParam
+from contimg_resources.steps.workshop import Workshop
+
+_NO_CATALOGUE = "nothing is measured: the settings name no catalogue (CONTIMG_CATALOGUE__REFERENCE)"
+
+
+def _checks(asset: str, partitions: dg.PartitionsDefinition[str]) -> list[dg.AssetCheckSpec]:
+    # Not blocking: a bad epoch is kept, marked, and looked at.
+    return [
+        dg.AssetCheckSpec(
+            "flux_scale",
+            asset=asset,
+            partitions_def=partitions,
+            description="Enough reference sources agree on a flux scale near 1; else the epoch is "
+            "marked and not published.",
+        ),
+        dg.AssetCheckSpec(
+            "positions",
+            asset=asset,
+            partitions_def=partitions,
+            description="Bright sources are where the catalogue says.",
+        ),
+    ]
+
+
+def _measure(
+    context: dg.AssetExecutionContext,
+    workshop: Workshop,
+    key: str,
+    step: Callable[..., steps.Measured | None],
+) -> Iterator[dg.MaterializeResult[None]]:
+    with told_to_dagster():
+        measured = step(workshop, key, run_id=context.run.run_id, progress=log_progress(context))
+        if measured is None:
+            context.log.warning(_NO_CATALOGUE)
+            return
+        yield dg.MaterializeResult(
+            metadata=describe_measured(measured),
+            data_version=content_version(measured.record.checksum),
+            check_results=[check_result(verdict) for verdict in measured.verdicts],
+        )
+
+
+@dg.asset(
+    partitions_def=mosaic_mjd,
+    deps=[mosaic_60min],
+    check_specs=_checks("forced_photometry", mosaic_mjd),
+    output_required=False,
+    group_name="photometry",
+    kinds={"parquet"},
+    owners=["team:variability"],
+    tags={"stage": "photometry"},
+    code_version="1",
+    pool="mosaics",
+)
+def forced_photometry(
+    context: dg.AssetExecutionContext, workshop: WorkshopParam
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Measure the flux density at every catalogue position of a mosaic.
+
+    Matched filter with the local beam, neighbours solved jointly, errors from the noise's own
+    correlation, flux scale from reference sources. One Parquet file a mosaic; what wasn't detected
+    is kept with its error.
+    """
+    yield from _measure(context, workshop, mosaic_key_of(context), steps.measure_mosaic)
+
+
+@dg.asset(
+    partitions_def=observation_mjd,
+    deps=[image_5min],
+    check_specs=_checks("image_photometry", observation_mjd),
+    output_required=False,
+    group_name="photometry",
+    kinds={"parquet"},
+    owners=["team:variability"],
+    tags={"stage": "photometry"},
+    code_version="1",
+    pool="imaging",
+)
+def image_photometry(
+    context: dg.AssetExecutionContext, workshop: WorkshopParam
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Measure the flux density at every catalogue position of a single 5-minute image.
+
+    As `forced_photometry`, with the image's own noise and primary beam: for what changes within an
+    hour.
+    """
+    yield from _measure(context, workshop, observation_key(context), steps.measure_image)

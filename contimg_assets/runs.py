@@ -1,0 +1,19 @@
+"""Which runs were submitted before.
+
+Belongs here: asking Dagster by run keys. Doesn't: making those keys.
+"""
+
+from collections.abc import Iterable
+
+import dagster as dg
+from dagster._core.storage.tags import RUN_KEY_TAG
+
+
+def finished_runs(instance: dg.DagsterInstance, run_keys: Iterable[str]) -> dict[str, bool]:
+    """Return, for each run key that was submitted before, whether its newest run is over."""
+    wanted = list(run_keys)
+    if not wanted:
+        return {}
+    records = instance.get_run_records(dg.RunsFilter(tags={RUN_KEY_TAG: wanted}))
+    runs = [record.dagster_run for record in records]
+    return {run.tags[RUN_KEY_TAG]: run.is_finished for run in reversed(runs)}

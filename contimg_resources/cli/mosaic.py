@@ -1,0 +1,95 @@
+"""``contimg mosaic``: rolling mosaics, without a running Dagster.
+
+Belongs here: arguments and output. Doesn't: the step, which is the same that the asset calls.
+"""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from contimg_resources.cli.arguments import AsJson, StateDirectory
+from contimg_resources.cli.console import print_json, print_table, progress, remark
+from contimg_resources.cli.given import given_settings, opened_workshop
+from contimg_resources.errors import MosaicFailed
+
+if TYPE_CHECKING:
+    from contimg_resources.steps import Workshop
+
+
+def mosaic(
+    key: Annotated[
+        str | None,
+        typer.Argument(
+            help="MJD of the middle of the hour, and declination: `61041.02083+54.6`. Without: "
+            "list what there is."
+        ),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Make all that can be made now.")
+    ] = False,
+    state: StateDirectory = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make the mosaic of an hour, or list mosaics and what they wait for.
+
+    Exit code 1 when a mosaic can't be made or a check says that it isn't good.
+
+    Example: `contimg mosaic 61041.02083+54.6`
+    """
+    from contimg_resources.steps import mosaic_observations
+    from contimg_resources.steps.mosaicking import open_mosaics
+
+    workshop = opened_workshop(given_settings(state=state))
+    if key is None and not everything:
+        _list(workshop, as_json=as_json)
+        return
+    keys = [key] if key else [m.key for m in open_mosaics(workshop) if not m.waits_for]
+    made = []
+    for one in keys:
+        with progress(f"mosaic {one}") as say:
+            made.append(mosaic_observations(workshop, one, progress=say))
+    if as_json:
+        print_json([m.record for m in made])
+    for m in made:
+        if not as_json:
+            remark(f"{m.record.key}: {m.result.statistics.n_tiles} images, {m.result.directory}")
+            for verdict in m.verdicts:
+                remark(f"  {'good' if verdict.passed else 'BAD'}: {verdict.words}")
+    bad = [m.record.key for m in made if m.record.reason]
+    if bad:
+        raise MosaicFailed(f"not good: {', '.join(bad)}")
+    if not made:
+        remark("nothing is to be made now")
+
+
+def _list(workshop: "Workshop", *, as_json: bool) -> None:
+    from contimg_resources.steps.mosaicking import open_mosaics
+
+    known = workshop.products.mosaics.list()
+    still = open_mosaics(workshop)
+    if as_json:
+        print_json(
+            {
+                "mosaics": known,
+                "open": [{"key": m.key, "waits_for": m.waits_for} for m in still],
+            }
+        )
+        return
+    waiting = {m.key: m.waits_for or "can be made" for m in still}
+    rows = [
+        (
+            m.key,
+            m.state.value,
+            len(m.tiles),
+            _mjy(m.statistics.get("rms_mjy")),
+            waiting.pop(m.key, None),
+            m.reason or None,
+        )
+        for m in known
+    ]
+    rows += [(key, "-", None, None, words, None) for key, words in sorted(waiting.items())]
+    print_table(("mosaic", "state", "images", "rms (mJy)", "waits for", "why"), rows)
+
+
+def _mjy(value: float | None) -> str | None:
+    return None if value is None else f"{value:.3f}"

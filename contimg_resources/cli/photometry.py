@@ -1,0 +1,151 @@
+"""``contimg photometry`` and ``contimg lightcurve``: flux densities of catalogue sources.
+
+Belongs here: arguments and output. Doesn't: the steps, which are the same that the assets call.
+"""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from contimg_resources.cli.arguments import AsJson, StateDirectory
+from contimg_resources.cli.console import print_json, print_table, progress, remark
+from contimg_resources.cli.given import given_settings, opened_workshop
+from contimg_resources.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from contimg_resources.photometry.light_curves import LightCurve
+
+_SHOWN = 40
+_KINDS: tuple[Literal["image", "mosaic"], ...] = ("mosaic", "image")
+
+
+def photometry(
+    key: Annotated[
+        str | None,
+        typer.Argument(
+            help="A mosaic (`61041.02083+54.6`) or an observation (`61041.00347`). Without: list "
+            "the epochs that were measured."
+        ),
+    ] = None,
+    state: StateDirectory = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure every catalogue source on a mosaic or a 5-minute image.
+
+    Exit code 1 when nothing can be measured. An epoch whose flux scale isn't good is kept, and
+    marked.
+
+    Example: `contimg photometry 61041.02083+54.6`
+    """
+    from contimg_resources.steps import measure_image, measure_mosaic
+    from contimg_resources.times import is_partition_key
+
+    workshop = opened_workshop(given_settings(state=state))
+    if key is None:
+        epochs = workshop.products.mosaics.list_epochs()
+        if as_json:
+            print_json(epochs)
+            return
+        print_table(
+            ("epoch", "kind", "measured", "scale", "good", "why not"),
+            [
+                (
+                    e.epoch,
+                    e.kind.value,
+                    f"{e.n_measured} of {e.n_sources}",
+                    None if e.scale is None else f"{e.scale:.3f}",
+                    "yes" if e.epoch_ok else "no",
+                    e.reason or None,
+                )
+                for e in epochs
+            ],
+        )
+        return
+    step = measure_image if is_partition_key(key) else measure_mosaic
+    with progress(f"photometry {key}") as say:
+        measured = step(workshop, key, progress=say)
+    if measured is None:
+        raise ConfigurationError(
+            "nothing is measured: the settings name no catalogue (CONTIMG_CATALOGUE__REFERENCE)"
+            if workshop.settings.catalogue.reference is None
+            else "single images aren't measured (CONTIMG_PHOTOMETRY__IMAGES)"
+        )
+    if as_json:
+        print_json(measured.record)
+        return
+    record = measured.record
+    remark(
+        f"{key}: {record.n_measured} of {record.n_sources} sources measured, "
+        f"{measured.n_detected} above 5 sigma; {record.path}"
+    )
+    for verdict in measured.verdicts:
+        remark(f"  {'good' if verdict.passed else 'BAD'}: {verdict.words}")
+
+
+def lightcurve(
+    source: Annotated[str, typer.Argument(help="Id of a source: `nvss-013741+330935`.")],
+    kind: Annotated[
+        str, typer.Option(help="`mosaic`, or `image` for single 5-minute images.")
+    ] = "mosaic",
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw it into a PNG.")] = None,
+    state: StateDirectory = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the flux densities of a source over all epochs.
+
+    Example: `contimg lightcurve nvss-013741+330935 --plot lightcurve.png`
+    """
+    from contimg_resources.photometry.light_curves import light_curve
+
+    kinds = {k: k for k in _KINDS}
+    if kind not in kinds:
+        raise ConfigurationError(f"--kind: {kind!r} is neither mosaic nor image")
+    curve = light_curve(given_settings(state=state).layout.photometry, source, kinds[kind])
+    if plot is not None:
+        from contimg_resources.photometry.drawing import draw_light_curve
+
+        draw_light_curve(plot, curve)
+        remark(f"drawn into {plot}")
+    if as_json:
+        print_json(_rows(curve))
+        return
+    rows = _rows(curve)[-_SHOWN:]
+    print_table(
+        ("epoch", "MJD", "flux (mJy)", "error (mJy)", "remarks"),
+        [
+            (
+                r["epoch"],
+                f"{r['mid_mjd']:.5f}",
+                _mjy(r["flux_jy"]),
+                _mjy(r["flux_error_jy"]),
+                "; ".join(r["remarks"]) or None,
+            )
+            for r in rows
+        ],
+        title=f"{source}: the last {len(rows)} of {len(curve)} epochs",
+    )
+
+
+def _rows(curve: "LightCurve") -> list[dict[str, Any]]:
+    from contimg_resources.photometry.flags import words
+
+    return [
+        {
+            "epoch": str(curve.epoch[i]),
+            "kind": str(curve.kind[i]),
+            "mid_mjd": float(curve.mid_mjd[i]),
+            "flux_jy": float(curve.flux_jy[i]),
+            "flux_error_jy": float(curve.flux_error_jy[i]),
+            "remarks": [
+                *words(int(curve.flags[i])),
+                *([] if curve.epoch_ok[i] else ["bad epoch"]),
+            ],
+        }
+        for i in range(len(curve))
+    ]
+
+
+def _mjy(value: float) -> str | None:
+    return f"{1e3 * value:.2f}" if math.isfinite(value) else None

@@ -1,0 +1,299 @@
+"""Mosaics: which can be made now, and making one.
+
+Belongs here: both stores, the plan and the domain together. Doesn't: the plan itself and how tiles
+are added up (see `contimg_resources.mosaics`), starting anything.
+"""
+
+import hashlib
+import math
+from dataclasses import dataclass
+
+from contimg_resources.casa import Progress, no_progress
+from contimg_resources.checksums import content_checksum, content_size_bytes
+from contimg_resources.database import now_mjd
+from contimg_resources.errors import MosaicFailed
+from contimg_resources.imaging.acceptance import Verdict
+from contimg_resources.mosaics.checks import judge_noise, judge_seams
+from contimg_resources.mosaics.model import MosaicRequest, MosaicResult, TileFiles
+from contimg_resources.mosaics.windows import (
+    PlannedMosaic,
+    WindowGrid,
+    has_holes,
+    parse_mosaic_key,
+    plan_mosaics,
+)
+from contimg_resources.products.epochs import MosaicRecord, MosaicState, TileSource
+from contimg_resources.products.model import Artefact, ArtefactKind
+from contimg_resources.steps.origin import software
+from contimg_resources.steps.room import wait_for_room
+from contimg_resources.steps.workshop import Workshop
+
+STEP = "mosaic_60min"
+
+_MINUTES_PER_DAY = 1440.0
+#: An observation that has been at work for longer isn't waited for.
+_LONGEST_WORK_DAYS = 1.0
+
+
+@dataclass(frozen=True)
+class OpenMosaic:
+    """A mosaic that isn't there, or isn't made of the images that there are now.
+
+    Parameters
+    ----------
+    key : str
+        Its partition key.
+    planned : PlannedMosaic
+        Its window and observations.
+    tiles : dict of str to str
+        Checksums of the images that there are, by observation.
+    waits_for : str
+        What it waits for; empty when it can be made.
+    """
+
+    key: str
+    planned: PlannedMosaic
+    tiles: dict[str, str]
+    waits_for: str
+
+    @property
+    def signature(self) -> str:
+        """Tells apart what it would be made of."""
+        content = "\n".join(f"{key} {self.tiles[key]}" for key in sorted(self.tiles))
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Mosaicked:
+    """A mosaic and what was found about it.
+
+    Parameters
+    ----------
+    record : MosaicRecord
+        As it was recorded.
+    result : MosaicResult
+        The mosaic.
+    verdicts : tuple of Verdict
+        One for each check, passed or not.
+    """
+
+    record: MosaicRecord
+    result: MosaicResult
+    verdicts: tuple[Verdict, ...]
+
+
+def window_grid_of(workshop: Workshop) -> WindowGrid:
+    """Return the windows that the settings ask for."""
+    settings = workshop.settings.mosaics
+    return WindowGrid(settings.slot_s, settings.width, settings.step)
+
+
+def open_mosaics(workshop: Workshop, *, at_mjd: float | None = None) -> tuple[OpenMosaic, ...]:
+    """Return the mosaics that are to be made, derived from what there is now.
+
+    Parameters
+    ----------
+    workshop : Workshop
+        Its products store and settings.
+    at_mjd : float, optional
+        The present, MJD in days.
+
+    Returns
+    -------
+    tuple of OpenMosaic
+        In the order of time, those that wait among them.
+    """
+    now = now_mjd() if at_mjd is None else at_mjd
+    settings = workshop.settings.mosaics
+    sources = {s.key: s for s in workshop.products.mosaics.tile_sources()}
+    known = {m.key: m for m in workshop.products.mosaics.list()}
+    found = []
+    for planned in _plan(workshop, tuple(sources.values()), known):
+        members = [sources[key] for key in planned.observations]
+        tiles = {m.key: m.checksum for m in members if m.checksum}
+        if len(tiles) < settings.min_tiles:
+            continue
+        if planned.key in known and known[planned.key].tiles == tiles:
+            continue
+        waits_for = _waits_for(planned, members, settings.slot_s, settings.wait_min, now)
+        found.append(OpenMosaic(planned.key, planned, tiles, waits_for))
+    return tuple(found)
+
+
+def mosaic_observations(
+    workshop: Workshop, key: str, *, run_id: str = "", progress: Progress = no_progress
+) -> Mosaicked:
+    """Make the mosaic of a key from the images that there are now, and judge it.
+
+    Parameters
+    ----------
+    workshop : Workshop
+        Stores and settings.
+    key : str
+        Partition key of the mosaic.
+    run_id : str
+        Who asks, for the record.
+    progress : callable
+        Told what is being done.
+
+    Returns
+    -------
+    Mosaicked
+        The mosaic, recorded; as failed when a verdict says no.
+
+    Raises
+    ------
+    InvalidName
+        If the key isn't one of a mosaic.
+    MosaicFailed
+        If the window has no images of that strip, or none that can be used.
+    DiskShort
+        If there is no room on the disk to begin.
+    """
+    mid_mjd, declination_deg = parse_mosaic_key(key)
+    wait_for_room(workshop.settings, progress)
+    planned, tiles = _tiles_of(workshop, key, mid_mjd)
+    files, carried = _files(workshop, tiles)
+    request = MosaicRequest(
+        key=key,
+        directory=workshop.settings.layout.mosaic_dir(key, mid_mjd),
+        start_mjd=planned.start_mjd,
+        end_mjd=planned.end_mjd,
+        # Of the key, not of the tiles at hand: so the pixels stay the same when more come.
+        declination_deg=declination_deg,
+        tiles=files,
+        beam_cut=workshop.settings.imaging.beam_cut,
+        provenance={"mosaic": key, "caltable sets": ", ".join(sorted(carried)), **software()},
+    )
+    # It loads astropy, which whoever only asks what there is to do needn't.
+    from contimg_resources.mosaics.make import make_mosaic
+
+    try:
+        result = make_mosaic(request, progress)
+    except MosaicFailed as error:
+        workshop.products.mosaics.put(
+            _record(planned, key, request, tiles, MosaicState.FAILED, error.message, run_id)
+        )
+        raise
+    limits = workshop.settings.mosaics
+    verdicts = (judge_noise(result.statistics, limits), judge_seams(result.seams, limits))
+    refused = "; ".join(v.words for v in verdicts if not v.passed)
+    state = MosaicState.FAILED if refused else MosaicState.MADE
+    record = _record(planned, key, request, tiles, state, refused, run_id, result)
+    return Mosaicked(workshop.products.mosaics.put(record), result, verdicts)
+
+
+def _plan(
+    workshop: Workshop, sources: tuple[TileSource, ...], known: dict[str, MosaicRecord]
+) -> tuple[PlannedMosaic, ...]:
+    return plan_mosaics(
+        sources,
+        window_grid_of(workshop),
+        strip_tolerance_deg=workshop.settings.calibration.strip_tolerance_deg,
+        existing={key: set(mosaic.tiles) for key, mosaic in known.items()},
+    )
+
+
+def _waits_for(
+    planned: PlannedMosaic,
+    members: list[TileSource],
+    slot_s: float,
+    wait_min: float,
+    now: float,
+) -> str:
+    at_work = [m.key for m in members if m.in_progress and now - m.updated_mjd < _LONGEST_WORK_DAYS]
+    if at_work:
+        return f"{len(at_work)} images that are being made, first {at_work[0]}"
+    until = max(planned.end_mjd, *(m.updated_mjd for m in members)) + wait_min / _MINUTES_PER_DAY
+    mids = [m.mid_mjd for m in members if m.checksum]
+    if now < until and has_holes(mids, planned.start_mjd, planned.end_mjd, slot_s):
+        minutes = math.ceil((until - now) * _MINUTES_PER_DAY)
+        return f"observations that may be late, for {minutes} minutes more"
+    return ""
+
+
+def _tiles_of(workshop: Workshop, key: str, mid_mjd: float) -> tuple[PlannedMosaic, dict[str, str]]:
+    """Return the plan of a mosaic, and the checksums of its images by observation."""
+    settings = workshop.settings.mosaics
+    half_days = 0.5 * settings.width * settings.slot_s / 86_400
+    bounds = {"start_mjd": mid_mjd - half_days - 1e-4, "end_mjd": mid_mjd + half_days + 1e-4}
+    sources = workshop.products.mosaics.tile_sources(**bounds)
+    known = {m.key: m for m in workshop.products.mosaics.list(**bounds)}
+    plan = _plan(workshop, sources, known)
+    for planned in plan:
+        if planned.key == key:
+            there = {s.key: s.checksum for s in sources if s.key in planned.observations}
+            tiles = {k: checksum for k, checksum in there.items() if checksum}
+            if tiles:
+                return planned, tiles
+    near = ", ".join(p.key for p in plan if any(s.key in p.observations for s in sources))
+    raise MosaicFailed(
+        f"there are no images for a mosaic {key}"
+        + (f"; about this time there are observations for: {near}" if near else ""),
+        key=key,
+    )
+
+
+def _files(workshop: Workshop, tiles: dict[str, str]) -> tuple[tuple[TileFiles, ...], set[str]]:
+    """Return the files of the images, and the caltable sets that they carry."""
+    files, carried = [], set()
+    for key, checksum in sorted(tiles.items()):
+        made: dict[str, Artefact] = {a.kind: a for a in workshop.products.artefacts(key)}
+        image = made[ArtefactKind.IMAGE]
+        # A companion that was removed for want of room is told by whoever needs it.
+        paths = {
+            kind: made[kind].path if kind in made else image.path.with_suffix(f".{kind}.gone")
+            for kind in (ArtefactKind.PRIMARY_BEAM, ArtefactKind.RESIDUAL)
+        }
+        files.append(
+            TileFiles(
+                key=key,
+                image=image.path,
+                primary_beam=paths[ArtefactKind.PRIMARY_BEAM],
+                residual=paths[ArtefactKind.RESIDUAL],
+                checksum=checksum,
+            )
+        )
+        carried.add(f"{image.set_name} v{image.set_version}")
+    return tuple(files), carried
+
+
+def _record(
+    planned: PlannedMosaic,
+    key: str,
+    request: MosaicRequest,
+    tiles: dict[str, str],
+    state: MosaicState,
+    reason: str,
+    run_id: str,
+    result: MosaicResult | None = None,
+) -> MosaicRecord:
+    statistics = {}
+    if result is not None:
+        told = result.statistics
+        statistics = {
+            "rms_mjy": 1e3 * told.rms_jy,
+            "expected_rms_mjy": 1e3 * told.expected_rms_jy,
+            "rms_ratio": told.rms_ratio,
+            "peak_jy": told.peak_jy,
+            "observed_deg2": told.observed_deg2,
+            "n_tiles": told.n_tiles,
+            "bmaj_arcsec": result.beam.major_arcsec,
+            "bmin_arcsec": result.beam.minor_arcsec,
+            "bpa_deg": result.beam.angle_deg,
+        }
+    return MosaicRecord(
+        key=key,
+        start_mjd=planned.start_mjd,
+        mid_mjd=planned.mid_mjd,
+        end_mjd=planned.end_mjd,
+        declination_deg=planned.declination_deg,
+        state=state,
+        reason=reason,
+        tiles=tiles,
+        directory=request.directory,
+        checksum="" if result is None else content_checksum(result.files.image),
+        size_bytes=0 if result is None else content_size_bytes(result.directory),
+        statistics=statistics,
+        run_id=run_id,
+    )

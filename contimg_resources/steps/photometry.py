@@ -1,0 +1,272 @@
+"""Forced photometry of an image or a mosaic: measured, put on the epoch's scale, and recorded."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_resources.casa import Progress, no_progress
+from contimg_resources.catalogues.model import CatalogueSources
+from contimg_resources.catalogues.parquet import Catalogue
+from contimg_resources.checksums import content_checksum
+from contimg_resources.errors import PhotometryFailed
+from contimg_resources.imaging.acceptance import Verdict
+from contimg_resources.mosaics.model import MosaicFiles
+from contimg_resources.mosaics.windows import parse_mosaic_key
+from contimg_resources.products.epochs import EpochKind, EpochRecord
+from contimg_resources.products.model import ArtefactKind
+from contimg_resources.steps.origin import software
+from contimg_resources.steps.workshop import Workshop
+from contimg_resources.times import mjd_day
+
+if TYPE_CHECKING:
+    from contimg_resources.photometry.epoch import EpochScale
+    from contimg_resources.photometry.model import MeasurableImage
+
+# Measuring loads astropy and numba, which whoever only asks what there is to do needn't: so it is
+# imported where it is done.
+
+MOSAIC_STEP = "forced_photometry"
+IMAGE_STEP = "image_photometry"
+
+#: A source larger than this share of the beam is no reference: part of its flux is lost.
+_COMPACT_BEAMS = 0.5
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An epoch of measurements.
+
+    Parameters
+    ----------
+    record : EpochRecord
+        As it was recorded.
+    scale : EpochScale
+        Its flux scale and astrometry.
+    n_detected : int
+        Sources above five times their error.
+    png : Path
+        Flux ratios and offsets, drawn.
+    verdicts : tuple of Verdict
+        Flux scale and astrometry.
+    """
+
+    record: EpochRecord
+    scale: "EpochScale"
+    n_detected: int
+    png: Path
+    verdicts: tuple[Verdict, ...]
+
+
+def measure_mosaic(
+    workshop: Workshop, key: str, *, run_id: str = "", progress: Progress = no_progress
+) -> Measured | None:
+    """Measure the catalogue's sources on a mosaic; None when the settings name no catalogue.
+
+    Raises
+    ------
+    InvalidName
+        If the key isn't one of a mosaic.
+    ProductsError
+        If there is no such mosaic.
+    PhotometryFailed
+        If nothing can be measured on it.
+    CatalogueError
+        If the catalogue isn't there or is damaged.
+    """
+    parse_mosaic_key(key)
+    catalogue = workshop.reference_catalogue()
+    record = workshop.products.mosaics.get(key)
+    if catalogue is None:
+        return None
+    if not record.checksum:
+        raise PhotometryFailed(f"mosaic {key} couldn't be made: {record.reason}", key=key)
+    from contimg_resources.photometry.reading import read_mosaic
+
+    progress("reading the mosaic", 0.0)
+    files = MosaicFiles.in_directory(record.directory, key)
+    image = read_mosaic(files.image, files.sigma, epoch=key)
+    return _measured(workshop, image, catalogue, record.checksum, run_id, progress)
+
+
+def measure_image(
+    workshop: Workshop, key: str, *, run_id: str = "", progress: Progress = no_progress
+) -> Measured | None:
+    """Measure the catalogue's sources on a 5-minute image; None when there is no catalogue.
+
+    Raises
+    ------
+    PhotometryFailed
+        If the observation has no image, or nothing can be measured on it.
+    CatalogueError
+        If the catalogue isn't there or is damaged.
+    """
+    catalogue = workshop.reference_catalogue()
+    made = {a.kind: a for a in workshop.products.artefacts(key)}
+    if ArtefactKind.IMAGE not in made:
+        raise PhotometryFailed(f"observation {key} has no image; image it first", key=key)
+    if catalogue is None or not workshop.settings.photometry.images:
+        return None
+    from contimg_resources.photometry.reading import read_image
+
+    progress("reading the image", 0.0)
+    image = read_image(made[ArtefactKind.IMAGE].path.parent, key)
+    checksum = made[ArtefactKind.IMAGE].checksum
+    return _measured(workshop, image, catalogue, checksum, run_id, progress)
+
+
+def _measured(
+    workshop: Workshop,
+    image: "MeasurableImage",
+    catalogue: Catalogue,
+    measured_from: str,
+    run_id: str,
+    progress: Progress,
+) -> Measured:
+    from contimg_resources.photometry.drawing import draw_epoch
+    from contimg_resources.photometry.epoch import judge_epoch
+    from contimg_resources.photometry.history import read_history
+    from contimg_resources.photometry.measurements import write_measurements, write_whole
+    from contimg_resources.photometry.measuring import measure
+    from contimg_resources.photometry.model import SourceList
+
+    settings = workshop.settings
+    found = _sources_about(workshop, image, catalogue)
+    sources = SourceList.of(
+        found.source_id,
+        found.ra_deg,
+        found.dec_deg,
+        found.flux_at(image.frequency_hz, settings.catalogue.default_spectral_index),
+        _compact(found, image) & ~found.variable,
+    )
+    if not len(sources):
+        raise PhotometryFailed(
+            f"{image.epoch}: catalogue {catalogue.facts.name} has no source above "
+            f"{settings.photometry.min_flux_mjy:g} mJy there",
+            key=image.epoch,
+        )
+    progress(f"measuring {len(sources)} sources", 0.3)
+    raw = measure(image, sources)
+    root = settings.layout.photometry
+    history = read_history(root, sources, image.kind, image.mid_mjd)
+    scale = judge_epoch(raw, sources, settings.photometry, history)
+    path = root / image.kind / str(mjd_day(_day_mjd(image))) / f"{image.epoch}.parquet"
+    progress("writing and drawing", 0.7)
+    written = write_measurements(
+        path,
+        image,
+        sources,
+        raw,
+        scale,
+        {"catalogue": catalogue.facts.release, "measured_from": measured_from, **software()},
+    )
+    png = path.with_suffix(".png")
+    title = f"{image.epoch}   {written.n_measured} of {written.n_sources} sources measured"
+    write_whole(png, lambda partial: draw_epoch(partial, raw, sources, scale, image.beam, title))
+    record = workshop.products.mosaics.put_epoch(
+        EpochRecord(
+            epoch=image.epoch,
+            kind=EpochKind(image.kind),
+            mid_mjd=image.mid_mjd,
+            measured_from=measured_from,
+            catalogue=catalogue.facts.release,
+            path=path,
+            checksum=content_checksum(path),
+            size_bytes=path.stat().st_size,
+            n_sources=written.n_sources,
+            n_measured=written.n_measured,
+            epoch_ok=scale.ok,
+            reason=scale.reason,
+            scale=_or_none(scale.scale),
+            scale_error=_or_none(scale.error),
+            statistics={
+                "scale_scatter": scale.scatter,
+                "n_references": scale.n_references,
+                "gradient_east_per_deg": scale.gradient[0],
+                "gradient_north_per_deg": scale.gradient[1],
+                "east_arcsec": scale.east_arcsec,
+                "north_arcsec": scale.north_arcsec,
+                "offset_scatter_arcsec": scale.offset_scatter_arcsec,
+                "n_positions": scale.n_positions,
+            },
+            run_id=run_id,
+        )
+    )
+    with np.errstate(invalid="ignore"):
+        n_detected = int((raw.snr >= 5).sum())
+    verdicts = (_judge_scale(scale), _judge_offsets(scale, image, workshop))
+    return Measured(record, scale, n_detected, png, verdicts)
+
+
+def _day_mjd(image: "MeasurableImage") -> float:
+    # A mosaic lies under the day of its window's middle, whatever tiles it has.
+    return parse_mosaic_key(image.epoch)[0] if image.kind == "mosaic" else float(image.epoch)
+
+
+def _sources_about(
+    workshop: Workshop, image: "MeasurableImage", catalogue: Catalogue
+) -> CatalogueSources:
+    rows, columns = image.pixels.shape
+    ra_deg, dec_deg = (float(v) for v in image.wcs.wcs.crval)
+    cell_deg = abs(float(image.wcs.wcs.cdelt[1]))
+    radius_deg = min(90.0, 0.5 * cell_deg * math.hypot(rows, columns) * 1.02)
+    least_jy = 1e-3 * workshop.settings.photometry.min_flux_mjy
+    return catalogue.cone(ra_deg, dec_deg, radius_deg, least_jy)
+
+
+def _compact(found: CatalogueSources, image: "MeasurableImage") -> NDArray[np.bool_]:
+    with np.errstate(invalid="ignore"):
+        return np.asarray(~(found.major_arcsec > _COMPACT_BEAMS * image.beam.major_arcsec))
+
+
+def _judge_scale(scale: "EpochScale") -> Verdict:
+    if not scale.n_references:
+        return Verdict(
+            name="flux_scale",
+            passed=False,
+            words=f"no scale: {scale.reason}; the epoch isn't published",
+            evaluated=False,
+        )
+    told = (
+        f"flux scale {scale.scale:.3f} +- {scale.error:.3f} of {scale.n_references} reference "
+        f"sources, scatter {scale.scatter:.3f}"
+    )
+    return Verdict(
+        name="flux_scale",
+        passed=scale.ok,
+        words=told if scale.ok else f"{told}; the epoch isn't published: {scale.reason}",
+        measures={
+            "flux_scale": scale.scale,
+            "flux_scale_error": scale.error,
+            "flux_scale_scatter": scale.scatter,
+        },
+    )
+
+
+def _judge_offsets(scale: "EpochScale", image: "MeasurableImage", workshop: Workshop) -> Verdict:
+    if not scale.n_positions:
+        return Verdict(
+            name="positions",
+            passed=True,
+            words="not evaluated: no source is bright enough to have its position measured",
+            evaluated=False,
+        )
+    allowed_arcsec = workshop.settings.imaging.max_offset_beam * image.beam.minor_arcsec
+    offset_arcsec = math.hypot(scale.east_arcsec, scale.north_arcsec)
+    return Verdict(
+        name="positions",
+        passed=offset_arcsec <= allowed_arcsec,
+        words=f"median offset of {scale.n_positions} sources {scale.east_arcsec:+.2f} arcsec east, "
+        f"{scale.north_arcsec:+.2f} arcsec north; {allowed_arcsec:.2f} arcsec is allowed",
+        measures={
+            "offset_arcsec": offset_arcsec,
+            "offset_scatter_arcsec": scale.offset_scatter_arcsec,
+        },
+    )
+
+
+def _or_none(value: float) -> float | None:
+    return value if math.isfinite(value) else None
