@@ -16,8 +16,12 @@ from contimg_assets.partitions import (
 )
 from contimg_assets.telling import check_result, content_version, log_progress
 from contimg_resources import steps
+from contimg_resources.imaging.acceptance import Verdict
 from contimg_resources.steps.resource import WorkshopParam
 from contimg_resources.steps.workshop import Workshop
+
+#: What an asset of photometry yields.
+Told = dg.MaterializeResult[None] | dg.AssetCheckResult
 
 _NO_CATALOGUE = "nothing is measured: the settings name no catalogue (CONTIMG_CATALOGUE__REFERENCE)"
 
@@ -46,11 +50,15 @@ def _measure(
     workshop: Workshop,
     key: str,
     step: Callable[..., steps.Measured | None],
-) -> Iterator[dg.MaterializeResult[None]]:
+) -> Iterator[Told]:
     with told_to_dagster():
         measured = step(workshop, key, run_id=context.run.run_id, progress=log_progress(context))
         if measured is None:
             context.log.warning(_NO_CATALOGUE)
+            for name in ("flux_scale", "positions"):
+                yield check_result(
+                    Verdict(name, True, f"not evaluated: {_NO_CATALOGUE}", evaluated=False)
+                )
             return
         yield dg.MaterializeResult(
             metadata=describe_measured(measured),
@@ -71,9 +79,7 @@ def _measure(
     code_version="1",
     pool="mosaics",
 )
-def forced_photometry(
-    context: dg.AssetExecutionContext, workshop: WorkshopParam
-) -> Iterator[dg.MaterializeResult[None]]:
+def forced_photometry(context: dg.AssetExecutionContext, workshop: WorkshopParam) -> Iterator[Told]:
     """Measure the flux density at every catalogue position of a mosaic.
 
     Matched filter with the local beam, neighbours solved jointly, errors from the noise's own
@@ -95,9 +101,7 @@ def forced_photometry(
     code_version="1",
     pool="imaging",
 )
-def image_photometry(
-    context: dg.AssetExecutionContext, workshop: WorkshopParam
-) -> Iterator[dg.MaterializeResult[None]]:
+def image_photometry(context: dg.AssetExecutionContext, workshop: WorkshopParam) -> Iterator[Told]:
     """Measure the flux density at every catalogue position of a single 5-minute image.
 
     As `forced_photometry`, with the image's own noise and primary beam: for what changes within an

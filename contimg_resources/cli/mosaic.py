@@ -76,7 +76,7 @@ def _list(workshop: "Workshop", *, as_json: bool) -> None:
         )
         return
     waiting = {m.key: m.waits_for or "can be made" for m in still}
-    rows = [
+    rows: list[tuple[object, ...]] = [
         (
             m.key,
             m.state.value,

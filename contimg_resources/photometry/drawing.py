@@ -103,7 +103,7 @@ def draw_epoch(
         fontsize=9,
     )
     figure.suptitle(title if scale.ok else f"{title}   NOT PUBLISHED: {scale.reason}", fontsize=10)
-    figure.savefig(path, pil_kwargs={"compress_level": 6})
+    figure.savefig(path, format="png", pil_kwargs={"compress_level": 6})
 
 
 def draw_light_curve(path: Path, curve: LightCurve) -> None:
@@ -154,4 +154,4 @@ def draw_light_curve(path: Path, curve: LightCurve) -> None:
     axes.set_title(f"{curve.source_id}   {len(curve)} epochs ({kinds}), {span}", fontsize=10)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize=8)
-    figure.savefig(path, pil_kwargs={"compress_level": 6})
+    figure.savefig(path, format="png", pil_kwargs={"compress_level": 6})

@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 from PIL import Image
 
-from contimg_assets import calibration, imaging, telling
+from contimg_assets import calibration, imaging, mosaics, photometry, telling
 from contimg_assets.definitions import build_defs
 from contimg_assets.failures import failed_steps
 from contimg_assets.sensors import run_failures
@@ -24,6 +24,11 @@ GOOD = tuple(
     for name in ("image_rms", "beam_sane", "known_fluxes", "astrometry")
 )
 
+GOOD_MOSAIC = tuple(
+    Verdict(name, True, "as it should be") for name in ("mosaic_noise", "mosaic_seams")
+)
+MOSAIC = "61041.02083+54.6"
+
 
 class Steps:
     """Stands in for the steps: remembers what was asked, and fails when told to."""
@@ -32,6 +37,13 @@ class Steps:
         self.calls: list[tuple[str, str]] = []
         self.failures: dict[str, list[BaseException]] = {}
         self.verdicts = GOOD
+        self.measured: Any = SimpleNamespace(
+            record=SimpleNamespace(checksum="e"),
+            verdicts=(
+                Verdict("flux_scale", False, "too few references"),
+                Verdict("positions", True, "as they should be"),
+            ),
+        )
 
     def _step(self, name: str, result: Any) -> Any:
         def step(_workshop: object, key: str, *, run_id: str, progress: Any) -> Any:
@@ -57,6 +69,12 @@ class Steps:
             "image_observation",
             self._step("image", lambda: SimpleNamespace(checksums=("c",), verdicts=self.verdicts)),
         )
+        for name in ("measure_image", "measure_mosaic"):
+            patch.setattr(steps, name, self._step(name, lambda: self.measured))
+        made = SimpleNamespace(record=SimpleNamespace(checksum="d"), verdicts=GOOD_MOSAIC)
+        patch.setattr(steps, "mosaic_observations", self._step("mosaic", made))
+        patch.setattr(mosaics, "describe_mosaic", lambda _: {"n_tiles": 11})
+        patch.setattr(photometry, "describe_measured", lambda _: {"n_measured": 80})
         patch.setattr(calibration, "describe_set", lambda _: {"flag_fraction": 0.1})
         patch.setattr(calibration, "describe_calibrated", lambda _: {"caltable_age_h": 1.5})
         patch.setattr(imaging, "describe_image", lambda _: {"rms_mjy": 2.0})
@@ -78,6 +96,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 def execute(instance: dg.DagsterInstance, job: str, key: str = KEY) -> dg.ExecuteInProcessResult:
     instance.add_dynamic_partitions("observation_mjd", [key])
     instance.add_dynamic_partitions("calibration_mjd", [key])
+    instance.add_dynamic_partitions("mosaic_mjd", [key])
     definitions = build_defs({"workshop": SimpleNamespace()})
     return definitions.resolve_job_def(job).execute_in_process(
         partition_key=key, instance=instance, raise_on_error=False
@@ -94,7 +113,7 @@ def test_an_observation_is_calibrated_then_imaged(
 ) -> None:
     result = execute(instance, "image_observation")
     assert result.success
-    assert stand_in.calls == [("calibrate", KEY), ("image", KEY)]
+    assert stand_in.calls == [("calibrate", KEY), ("image", KEY), ("measure_image", KEY)]
     image = instance.get_latest_materialization_event(dg.AssetKey("image_5min"))
     materialization = image.asset_materialization
     assert materialization.partition == KEY
@@ -114,7 +133,7 @@ def test_the_same_caltables_and_content_give_the_same_data_version(
 
 
 @pytest.mark.parametrize("key", ["../../etc", "61041.1", "61041.00347 ", "nan", "99999.00000"])
-@pytest.mark.parametrize("job", ["image_observation", "solve_calibration"])
+@pytest.mark.parametrize("job", ["image_observation", "solve_calibration", "make_mosaic"])
 def test_a_key_that_a_user_typed_is_parsed_before_anything_is_done(
     stand_in: Steps, instance: dg.DagsterInstance, job: str, key: str
 ) -> None:
@@ -140,7 +159,7 @@ def test_a_crash_of_casa_is_tried_again(
     monkeypatch.setattr("time.sleep", lambda _: None)
     stand_in.failures["image"] = [CasaCrashed("the CASA process died of SIGSEGV")]
     assert execute(instance, "image_observation").success
-    assert stand_in.calls == [("calibrate", KEY), ("image", KEY), ("image", KEY)]
+    assert stand_in.calls[:3] == [("calibrate", KEY), ("image", KEY), ("image", KEY)]
 
 
 def test_a_step_that_a_user_ends_is_not_started_again(
@@ -242,3 +261,32 @@ def test_a_picture_that_is_too_large_is_named_instead(tmp_path: Path) -> None:
     large = tmp_path / "large.png"
     large.write_bytes(bytes(telling.MAX_PICTURE_BYTES))
     assert telling.picture(large, KEY).value == f"`{large}` (20000 bytes, too large to show here)"
+
+
+def test_a_mosaic_is_made_and_measured_and_a_bad_epoch_is_told_but_kept(
+    stand_in: Steps, instance: dg.DagsterInstance
+) -> None:
+    result = execute(instance, "make_mosaic", MOSAIC)
+    assert result.success
+    assert stand_in.calls == [("mosaic", MOSAIC), ("measure_mosaic", MOSAIC)]
+    measured = instance.get_latest_materialization_event(dg.AssetKey("forced_photometry"))
+    assert measured.asset_materialization.metadata["n_measured"].value == 80
+    said = {e.check_name: e.passed for e in result.get_asset_check_evaluations()}
+    assert said == {
+        "mosaic_noise": True,
+        "mosaic_seams": True,
+        "flux_scale": False,
+        "positions": True,
+    }
+
+
+def test_without_a_catalogue_nothing_is_measured_and_nothing_fails(
+    stand_in: Steps, instance: dg.DagsterInstance
+) -> None:
+    stand_in.measured = None
+    result = execute(instance, "make_mosaic", MOSAIC)
+    assert result.success
+    said = [e for e in result.get_asset_check_evaluations() if e.check_name == "flux_scale"]
+    assert "the settings name no catalogue" in (said[0].description or "")
+    assert instance.get_latest_materialization_event(dg.AssetKey("forced_photometry")) is None
+    assert instance.get_latest_materialization_event(dg.AssetKey("mosaic_60min")) is not None

@@ -56,6 +56,9 @@ def test_the_night_goes_from_arrival_to_log(definitions: dg.Definitions) -> None
         "caltable_set": "calibration",
         "calibrated_ms": "calibration",
         "image_5min": "imaging",
+        "image_photometry": "photometry",
+        "mosaic_60min": "mosaics",
+        "forced_photometry": "photometry",
         "observation_log": "log",
         "reprocessed_day": "reprocessing",
     }
@@ -64,6 +67,9 @@ def test_the_night_goes_from_arrival_to_log(definitions: dg.Definitions) -> None
     assert upstream["caltable_set"] == {"incoming_ms"}
     assert upstream["calibrated_ms"] == {"incoming_ms", "caltable_set"}
     assert upstream["image_5min"] == {"calibrated_ms"}
+    assert upstream["image_photometry"] == {"image_5min"}
+    assert upstream["mosaic_60min"] == {"image_5min"}
+    assert upstream["forced_photometry"] == {"mosaic_60min"}
     assert upstream["observation_log"] == {"incoming_ms", "image_5min"}
 
 
@@ -84,6 +90,9 @@ def test_every_check_of_a_product_is_partitioned_and_blocking(definitions: dg.De
         for check in asset.check_specs
     }
     overall = checks.pop("caltables_current")
+    # A bad epoch is marked, and kept to be looked at.
+    for name in ("flux_scale", "positions"):
+        assert not checks.pop(name).blocking
     assert (overall.asset_key.to_user_string(), overall.blocking) == ("caltable_set", False)
     assert set(checks) == {
         "solve_quality",
@@ -91,10 +100,13 @@ def test_every_check_of_a_product_is_partitioned_and_blocking(definitions: dg.De
         "beam_sane",
         "known_fluxes",
         "astrometry",
+        "mosaic_noise",
+        "mosaic_seams",
     }
     assert all(check.blocking for check in checks.values())
     assert checks["solve_quality"].partitions_def.name == "calibration_mjd"
     assert checks["image_rms"].partitions_def.name == "observation_mjd"
+    assert checks["mosaic_seams"].partitions_def.name == "mosaic_mjd"
 
 
 def test_a_backfill_of_observations_stays_one_run_an_observation(
@@ -117,6 +129,7 @@ def test_every_sensor_and_schedule_run_from_the_start(definitions: dg.Definition
     assert {s.name for s in repository.sensor_defs} == {
         "observation_sensor",
         "waiting_sensor",
+        "mosaic_sensor",
         "staleness_sensor",
         "run_failures",
         "run_cancellations",

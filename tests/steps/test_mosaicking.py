@@ -1,0 +1,204 @@
+"""Mosaics and their photometry between both stores: what is to be made, and what comes of it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from contimg_resources.errors import InvalidName, MosaicFailed, PhotometryFailed, ProductsError
+from contimg_resources.mosaics.model import MosaicFiles
+from contimg_resources.photometry.light_curves import light_curve
+from contimg_resources.photometry.measurements import read_measurements
+from contimg_resources.products.epochs import EpochKind, MosaicState
+from contimg_resources.products.model import ObservationState
+from contimg_resources.steps import (
+    Workshop,
+    measure_image,
+    measure_mosaic,
+    mosaic_observations,
+)
+from contimg_resources.steps.mosaicking import OpenMosaic, open_mosaics
+from contimg_resources.steps.retention import choose_removals
+from contimg_resources.steps.starting import record_failure
+from tests.steps.sky import START, Sky, make_sky
+
+KEY = "61041.02083+54.0"
+LONG_AFTER = START + 400.0
+
+
+@pytest.fixture
+def sky(tmp_path: Path) -> Sky:
+    return make_sky(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def hour(tmp_path_factory: pytest.TempPathFactory) -> Sky:
+    """An hour of images, put together and measured; nothing of it may be changed."""
+    sky = make_sky(tmp_path_factory.mktemp("hour"))
+    for number in range(12):
+        sky.image(number)
+    mosaic_observations(sky.workshop, KEY)
+    return sky
+
+
+def found(sky: Sky, at_mjd: float) -> dict[str, OpenMosaic]:
+    return {m.key: m for m in open_mosaics(sky.workshop, at_mjd=at_mjd)}
+
+
+def test_a_window_waits_for_images_that_are_being_made_and_for_late_ones(sky: Sky) -> None:
+    for number in range(6):
+        sky.image(number)
+    now = max(s.updated_mjd for s in sky.workshop.products.mosaics.tile_sources())
+    at_once = found(sky, now + 1e-6)
+    assert "observations that may be late" in at_once[KEY].waits_for
+    later = found(sky, now + 61 / 1440)
+    assert later[KEY].waits_for == ""
+    late = sky.arrive(6)
+    now = sky.workshop.products.get(late).updated_mjd
+    assert found(sky, now + 0.5)[KEY].waits_for == f"1 images that are being made, first {late}"
+    # Whoever waits for caltables is a hole.
+    sky.workshop.products.set_state(
+        late, ObservationState.WAITING, step="arrival", reason="no caltables"
+    )
+    assert found(sky, now + 0.5)[KEY].waits_for == ""
+
+
+def test_a_window_without_holes_waits_for_nothing(hour: Sky) -> None:
+    now = max(s.updated_mjd for s in hour.workshop.products.mosaics.tile_sources())
+    # The one half an hour later has the second half of the hour only.
+    assert "may be late" in found(hour, now)["61041.04167+54.0"].waits_for
+    assert KEY not in found(hour, now), "it was made"
+
+
+def test_what_was_made_is_open_again_when_an_image_comes_or_is_made_again(sky: Sky) -> None:
+    for number in range(5):
+        sky.image(number)
+    first = mosaic_observations(sky.workshop, KEY)
+    assert first.record.state is MosaicState.MADE
+    assert KEY not in found(sky, LONG_AFTER)
+    sky.image(5)
+    signature = found(sky, LONG_AFTER)[KEY].signature
+    second = mosaic_observations(sky.workshop, KEY)
+    assert (second.result.rebuilt, second.result.added) == (False, (sky.keys[5],))
+    sky.image(5, seed=9)
+    assert found(sky, LONG_AFTER)[KEY].signature != signature
+    assert mosaic_observations(sky.workshop, KEY).result.rebuilt
+    # An image that failed its checks is none.
+    sky.workshop.products.set_state(
+        sky.keys[5], ObservationState.FAILED, step="image_5min", reason="rms"
+    )
+    last = mosaic_observations(sky.workshop, KEY)
+    assert sorted(last.record.tiles) == list(sky.keys[:5])
+    assert KEY not in found(sky, LONG_AFTER)
+
+
+def test_a_tile_that_can_t_be_used_isn_t_tried_over_and_over(sky: Sky) -> None:
+    for number in range(4):
+        sky.image(number)
+    image = MosaicFiles.in_directory(Path(), "x").image
+    assert image.name == "x.mosaic.fits"
+    broken = sky.workshop.products.artefacts(sky.keys[1])[0].path.parent
+    next(broken.glob("*.image.fits")).write_bytes(b"")
+    made = mosaic_observations(sky.workshop, KEY)
+    assert list(made.result.refused) == [sky.keys[1]]
+    assert made.record.state is MosaicState.MADE
+    assert KEY not in found(sky, LONG_AFTER)
+
+
+def test_a_mosaic_of_nothing_is_told(sky: Sky) -> None:
+    with pytest.raises(MosaicFailed, match=r"no images for a mosaic 61041\.02083\+54\.0"):
+        mosaic_observations(sky.workshop, KEY)
+    for number in range(2):
+        key = sky.image(number)
+        for file in sky.workshop.settings.layout.image_dir(key).iterdir():
+            file.unlink()
+    with pytest.raises(MosaicFailed, match="none of its 2 images can be used"):
+        mosaic_observations(sky.workshop, KEY)
+    record = sky.workshop.products.mosaics.get(KEY)
+    assert (record.state, record.checksum) == (MosaicState.FAILED, "")
+    assert "can't be read" in record.reason
+    with pytest.raises(PhotometryFailed, match="couldn't be made"):
+        measure_mosaic(sky.workshop, KEY)
+    with pytest.raises(ProductsError, match="the latest: 61041"):
+        measure_mosaic(sky.workshop, "61050.02083+54.0")
+    with pytest.raises(InvalidName):
+        mosaic_observations(sky.workshop, "../" + KEY)
+
+
+def test_every_source_of_an_hour_is_measured(hour: Sky) -> None:
+    record = hour.workshop.products.mosaics.get(KEY)
+    assert record.statistics["n_tiles"] == 12
+    measured = measure_mosaic(hour.workshop, KEY)
+    assert measured is not None
+    assert measured.record.epoch_ok, measured.record.reason
+    assert measured.scale.scale == pytest.approx(1.0, abs=0.02)
+    assert measured.scale.n_references >= 10
+    assert measured.png.stat().st_size > 10_000
+    columns, facts = read_measurements(measured.record.path)
+    assert facts["measured_from"] == record.checksum
+    truth = {f"simulated-s{i}": s[2] for i, s in enumerate(hour.sources)}
+    plain = (columns["flags"] == 0) & np.isfinite(columns["flux_jy"])
+    assert plain.sum() > 80
+    expected = np.array([truth[s] for s in columns["source_id"]])
+    pull = (columns["raw_flux_jy"] - expected)[plain] / columns["raw_error_jy"][plain]
+    assert abs(pull.mean()) < 4 / np.sqrt(plain.sum())
+    assert 0.8 < pull.std() < 1.25
+    stored = hour.workshop.products.mosaics.find_epoch(KEY, EpochKind.MOSAIC)
+    assert stored == measured.record
+
+
+def test_a_single_image_is_measured_too(hour: Sky) -> None:
+    key = hour.keys[4]
+    measured = measure_image(hour.workshop, key)
+    assert measured is not None
+    columns, _ = read_measurements(measured.record.path)
+    brightest = int(np.nanargmax(np.nan_to_num(columns["flux_jy"])))
+    ratio = columns["raw_flux_jy"][brightest] / columns["expected_jy"][brightest]
+    assert ratio == pytest.approx(1.0, abs=0.1)
+    root = hour.workshop.settings.layout.photometry
+    curve = light_curve(root, str(columns["source_id"][brightest]), "image")
+    assert curve.epoch.tolist() == [key]
+
+
+def test_a_wrong_flux_scale_marks_the_epoch(tmp_path: Path) -> None:
+    sky = make_sky(tmp_path)
+    for number in range(5):
+        sky.image(number, scale=1.3)
+    mosaic_observations(sky.workshop, KEY)
+    measured = measure_mosaic(sky.workshop, KEY)
+    assert measured is not None
+    assert not measured.record.epoch_ok
+    assert "is 1.3" in measured.record.reason or "is 1.2" in measured.record.reason
+    columns, _ = read_measurements(measured.record.path)
+    assert not columns["epoch_ok"].any()
+    assert np.isfinite(columns["flux_jy"]).any(), "kept to be looked at"
+
+
+def test_without_a_catalogue_nothing_is_measured(hour: Sky) -> None:
+    settings = hour.workshop.settings
+    bare = replace(
+        hour.workshop,
+        settings=settings.model_copy(
+            update={"catalogue": settings.catalogue.model_copy(update={"reference": None})}
+        ),
+    )
+    assert measure_mosaic(bare, KEY) is None
+    assert measure_image(bare, hour.keys[0]) is None
+
+
+def test_a_measurement_that_fails_leaves_the_image_as_good_as_it_was(sky: Sky) -> None:
+    key = sky.image(0)
+    record_failure(sky.workshop, key, step="image_photometry", reason="no sky", run_id="r")
+    record = sky.workshop.products.get(key)
+    assert (record.state, record.reason) == (ObservationState.IMAGED, "not measured: no sky")
+
+
+def test_sums_of_old_mosaics_go(hour: Sky) -> None:
+    workshop: Workshop = hour.workshop
+    sums = MosaicFiles.in_directory(workshop.products.mosaics.get(KEY).directory, KEY).sums
+    assert sums.is_file()
+    assert sums not in {r.path for r in choose_removals(workshop)}
+    old = workshop.settings.mosaics.model_copy(update={"sums_days": 1e-9})
+    impatient = replace(workshop, settings=workshop.settings.model_copy(update={"mosaics": old}))
+    assert sums in {r.path for r in choose_removals(impatient)}
