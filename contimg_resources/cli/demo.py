@@ -25,6 +25,7 @@ from contimg_resources.errors import ConfigurationError, ContimgError, PlatformE
 
 if TYPE_CHECKING:
     from contimg_resources.cli.platform import Platform
+    from contimg_resources.demo.hour import HourRow
     from contimg_resources.demo.night import NightRow
     from contimg_resources.demo.real import RealDataResult
     from contimg_resources.settings import Settings
@@ -80,9 +81,10 @@ def demo(
         if not as_json:
             _print_real(real)
         rows = _night(workshop, platform, timeout_s)
+        hours = _hours(workshop, platform, timeout_s)
         took_s = time.monotonic() - began
-        failures = [*_disagreements(real), *_failures(rows)]
-        _print_night(real, rows, failures, platform.address, took_s, as_json)
+        failures = [*_disagreements(real), *_failures(rows), *_bad_hours(hours)]
+        _print_night(real, rows, hours, failures, platform.address, took_s, as_json)
         if sys.stdin.isatty() and sys.stdout.isatty() and not as_json:
             _serve(platform)
     if failures:
@@ -120,6 +122,8 @@ def _settings_of_a_demo(directory: Path) -> "Settings":
         "CONTIMG_CALIBRATION__SKY_MODEL": str(_known_sources(directory)),
         "CONTIMG_CATALOGUE__REFERENCE": "simulated",
         "CONTIMG_CALIBRATION__PLOTMS": "false",
+        # Nothing of this night comes late.
+        "CONTIMG_MOSAICS__WAIT_MIN": "0",
     }
     return given_settings()
 
@@ -153,6 +157,23 @@ def _night(workshop: "Workshop", platform: "Platform", timeout_s: float) -> "tup
                 time.sleep(_LOOK_S)
         say("comparing the images with the truth", None)
         return look_back(workshop.products, DEMO_NIGHT, incoming)
+
+
+def _hours(workshop: "Workshop", platform: "Platform", timeout_s: float) -> "tuple[HourRow, ...]":
+    """Follow the night's mosaics until they are made and measured."""
+    from contimg_resources.demo.hour import look_at_mosaics, mosaics_are_over
+
+    with progress("mosaics") as say:
+        say("images are put together and sources measured", None)
+        deadline = time.monotonic() + timeout_s
+        while not (mosaics_are_over(workshop) and all(r.over for r in platform.runs())):
+            platform.check_alive()
+            if time.monotonic() > deadline:
+                raise PlatformError(
+                    f"the mosaics aren't done after {timeout_s:.0f} s; logs in {platform.logs}"
+                )
+            time.sleep(_LOOK_S)
+        return look_at_mosaics(workshop)
 
 
 @contextmanager
@@ -217,6 +238,13 @@ def _failures(rows: "tuple[NightRow, ...]") -> list[str]:
     return found
 
 
+def _bad_hours(hours: "tuple[HourRow, ...]") -> list[str]:
+    found = [f"mosaic {h.mosaic.key}: {h.mosaic.reason}" for h in hours if h.mosaic.reason]
+    if not hours:
+        found.append("no mosaic was made")
+    return found + [f"mosaic {h.mosaic.key} wasn't measured" for h in hours if h.epoch is None]
+
+
 def _print_real(real: "RealDataResult") -> None:
     from contimg_resources.calibration.ngc5921 import (
         PUBLISHED_FLUX_PT99_ERROR_JY,
@@ -254,6 +282,7 @@ def _print_real(real: "RealDataResult") -> None:
 def _print_night(
     real: "RealDataResult",
     rows: "tuple[NightRow, ...]",
+    hours: "tuple[HourRow, ...]",
     failures: list[str],
     address: str,
     took_s: float,
@@ -264,6 +293,7 @@ def _print_night(
             {
                 "ngc5921": real,
                 "night": rows,
+                "mosaics": hours,
                 "failures": failures,
                 "address": address,
                 "took_s": took_s,
@@ -286,6 +316,19 @@ def _print_night(
         ("observation", *("-" if key is None else str(key) for key in keys)),
         [(heading, *line) for heading, line in zip(headings, lines, strict=True)],
         title="Second act: a simulated night",
+    )
+    print_table(
+        (
+            "mosaic",
+            "images",
+            "rms, expected (mJy)",
+            "sources measured",
+            "flux / truth",
+            "spread (sigma)",
+            "flux scale",
+        ),
+        [_hour_cells(hour) for hour in hours],
+        title="Third act: the hour's mosaics, and forced photometry in them",
     )
     for failure in failures:
         remark(failure)
@@ -310,6 +353,22 @@ def _cells(row: "NightRow") -> tuple[object, ...]:
         f"{found.n_matched} of {found.n_expected}",
         f"{found.median_flux_ratio:.3f}",
         f"{found.median_offset_arcsec:.2f}",
+    )
+
+
+def _hour_cells(hour: "HourRow") -> tuple[object, ...]:
+    told = hour.mosaic.statistics
+    epoch = hour.epoch
+    return (
+        hour.mosaic.key,
+        told.get("n_tiles"),
+        f"{told['rms_mjy']:.2f}, {told['expected_rms_mjy']:.2f}" if told else None,
+        None if epoch is None else f"{epoch.n_measured} of {epoch.n_sources}",
+        f"{hour.median_ratio:.3f} ({hour.n_compared})",
+        f"{hour.pull:.2f}",
+        None
+        if epoch is None or epoch.scale is None
+        else f"{epoch.scale:.3f} +- {epoch.scale_error:.3f}",
     )
 
 

@@ -27,4 +27,6 @@ if __name__ == "__main__":
     demo._night = night
     # A night of which nothing arrived would be a failure.
     demo._failures = lambda rows: []
+    demo._hours = lambda *_: ()
+    demo._bad_hours = lambda hours: []
     main()
