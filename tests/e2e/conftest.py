@@ -1,5 +1,6 @@
 """Observations through the real daemon and webserver, and a browser to look at them."""
 
+import csv
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -10,11 +11,13 @@ from typing import Any
 import pytest
 
 from contimg_resources.casa import Casa
+from contimg_resources.catalogues.store import CatalogueStore
 from contimg_resources.cli.platform import DagsterRun, Platform
 from contimg_resources.products.model import ObservationState
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.settings import Settings
 from contimg_resources.simulation.night import NightSpec, simulate_night
+from contimg_resources.simulation.truth import Truth
 
 CHROMIUM = Path("/usr/bin/chromium")
 CHROMIUM_FLAGS = (
@@ -37,6 +40,9 @@ ENVIRONMENT = {
     "CONTIMG_IMAGING__CELL_ARCSEC": "9",
     "CONTIMG_IMAGING__IMAGE_SIZE": "1280",
 }
+
+#: The hour that holds the night's three observations.
+MOSAIC = "60954.35417+33.2"
 
 _MATERIALIZATIONS = """
 query Materializations($path: [String!]!) {
@@ -221,6 +227,16 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, Path,
     ]
 
 
+def write_sky(path: Path, observations: list[Path]) -> None:
+    """Write what is on the sky of simulated observations as a list of known sources."""
+    known = {s.name: s for ms in observations for s in Truth.load(ms).sources}
+    with path.open("w", newline="") as stream:
+        rows = csv.writer(stream)
+        rows.writerow(("name", "ra_deg", "dec_deg", "flux_jy", "reference_ghz", "spectral_index"))
+        for name, s in sorted(known.items()):
+            rows.writerow((name, s.ra_deg, s.dec_deg, s.flux_jy, s.reference_ghz, s.spectral_index))
+
+
 @pytest.fixture(scope="session")
 def night(
     tmp_path_factory: pytest.TempPathFactory, simulated: list[tuple[str, Path, str]]
@@ -229,7 +245,15 @@ def night(
     state = tmp_path_factory.mktemp("night") / "state"
     settings = Settings(state=state)
     settings.incoming_dir.mkdir(parents=True)
-    with Platform(state, environment=ENVIRONMENT) as platform:
+    write_sky(state / "sky.csv", [ms for _, ms, _ in simulated])
+    CatalogueStore(settings.layout.catalogues).add("simulated", state / "sky.csv")
+    environment = {
+        **ENVIRONMENT,
+        "CONTIMG_CATALOGUE__REFERENCE": "simulated",
+        # Nothing of this night comes late.
+        "CONTIMG_MOSAICS__WAIT_MIN": "0",
+    }
+    with Platform(state, environment=environment) as platform:
         platform.wait_until_ready()
         (_, early, early_key), (_, calibrator, calibrator_key), (_, late, late_key) = simulated
         night = Night(
@@ -252,6 +276,7 @@ def night(
         night.deliver(calibrator)
         night.deliver(late)
         night.wait_for("all images", lambda: _all_imaged(night), 900)
+        night.wait_for("the mosaic", lambda: _mosaic_measured(night), 300)
         night.launch("log_day", "2025-10-06")
         night.wait_for("the log", lambda: bool(night.materializations("observation_log")), 120)
         yield night
@@ -260,6 +285,14 @@ def night(
 def _state(night: Night, key: str) -> str | None:
     states = {o.key: o.state for o in night.store.list_observations()}
     return states.get(key)
+
+
+def _mosaic_measured(night: Night) -> bool:
+    """Tell whether all three images are in the night's mosaic, and its sources are measured."""
+    made = night.materializations("mosaic_60min").get(MOSAIC, {})
+    if made.get("n_tiles") != len(night.keys) or not all(r.over for r in night.platform.runs()):
+        return False
+    return MOSAIC in night.materializations("forced_photometry")
 
 
 def _all_imaged(night: Night) -> bool:

@@ -14,14 +14,18 @@ import pytest
 
 from contimg_resources.casa import Casa
 from contimg_resources.cli.main import run
+from contimg_resources.photometry.measurements import read_measurements
 from contimg_resources.products.model import ObservationState
 from contimg_resources.registry.model import NewCaltable, NewCaltableSet
 from contimg_resources.registry.store import CalibrationRegistry
 from contimg_resources.settings import Settings
-from tests.e2e.conftest import needs_browser
+from tests.e2e.conftest import MOSAIC, needs_browser
 
-GROUPS = ("arrival", "calibration", "imaging", "log")
-ASSETS = ("incoming_ms", "caltable_set", "calibrated_ms", "image_5min", "observation_log")
+GROUPS = ("arrival", "calibration", "imaging", "mosaics", "photometry", "log")
+ASSETS = (
+    *("incoming_ms", "caltable_set", "calibrated_ms", "image_5min", "observation_log"),
+    *("mosaic_60min", "forced_photometry", "image_photometry"),
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -32,7 +36,8 @@ def test_every_observation_is_imaged_once(night: Any) -> None:
     assert set(night.materializations("image_5min")) == night.keys
     assert sorted(run.partition for run in night.runs("image_observation")) == sorted(night.keys)
     assert {run.status for run in night.platform.runs()} == {"SUCCESS"}
-    assert len(night.platform.runs()) == 5, "one solve, three images, one log"
+    others = [run for run in night.platform.runs() if run.job != "make_mosaic"]
+    assert len(others) == 5, "one solve, three images, one log"
     assert {o.state for o in night.store.list_observations()} == {ObservationState.IMAGED}
 
 
@@ -87,10 +92,45 @@ def test_every_check_was_made_and_none_failed(night: Any) -> None:
         assert execution["status"] == "SUCCEEDED", name
         assert execution["evaluation"]["partition"] in night.keys
     assert (
-        "not evaluated: no reference catalogue"
+        "known sources found, median flux ratio"
         in (image["known_fluxes"]["evaluation"]["description"])
     )
-    assert image["known_fluxes"]["evaluation"]["severity"] == "WARN"
+
+
+def test_the_hour_is_put_together_and_its_sources_are_measured(night: Any) -> None:
+    mosaic = night.materializations("mosaic_60min")[MOSAIC]
+    assert (mosaic["n_tiles"], mosaic["n_refused"]) == (3, 0)
+    assert "](data:image/svg+xml," in mosaic["mosaic"]
+    assert 0.7 < mosaic["rms_ratio"] < 1.5
+    assert {r["observation"] for r in _records(mosaic["tiles"])} == night.keys
+    for name in ("mosaic_noise", "mosaic_seams"):
+        assert night.evaluations("mosaic_60min", name, MOSAIC)[0]["success"], name
+    measured = night.materializations("forced_photometry")[MOSAIC]
+    assert measured["n_measured"] > 30
+    assert measured["catalogue"].startswith("simulated@")
+    assert set(night.materializations("image_photometry")) == night.keys
+    epochs = night.store.mosaics.list_epochs()
+    assert {e.epoch for e in epochs} >= {*night.keys, MOSAIC}
+
+
+def test_the_commands_tell_of_mosaics_and_light_curves(
+    night: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    state = ["--state", str(night.platform.state)]
+    assert run(["mosaic", *state, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert MOSAIC in {m["key"] for m in told["mosaics"]}
+    assert run(["photometry", *state, "--json"]) == 0
+    (epoch,) = [e for e in json.loads(capsys.readouterr().out) if e["epoch"] == MOSAIC]
+    columns, _ = read_measurements(Path(epoch["path"]))
+    source = str(columns["source_id"][columns["raw_flux_jy"].argmax()])
+    png = tmp_path / "curve.png"
+    assert run(["lightcurve", source, "--plot", str(png), *state, "--json"]) == 0
+    curve = json.loads(capsys.readouterr().out)
+    assert MOSAIC in {row["epoch"] for row in curve}
+    assert png.read_bytes().startswith(b"\x89PNG")
+    assert run(["lightcurve", "simulated-nobody' OR 1=1 --", *state]) == 1
+    assert "was never measured" in capsys.readouterr().err
 
 
 def test_the_incoming_observations_are_as_they_came(night: Any) -> None:
@@ -114,6 +154,10 @@ def test_the_log_of_the_day_sums_it_up(night: Any) -> None:
     assert log["mjd_day"] == 60954
     assert log["n_caltable_sets"] == 1
     assert log["observed_h"] == pytest.approx(3 * 309.24 / 3600, rel=1e-3)
+
+
+def _records(table: dict[str, Any]) -> list[dict[str, Any]]:
+    return [json.loads(record) for record in table["records"]]
 
 
 @needs_browser
