@@ -58,6 +58,51 @@ def judge_stamps(pixels: Singles, rows: Floats, columns: Floats, half: float) ->
     return told
 
 
+@compiled()
+def blank_sources(
+    pixels: Singles, rows: Floats, columns: Floats, forms: Floats, limit: float
+) -> Singles:
+    """Return a copy of an image with NaN where sources are.
+
+    Parameters
+    ----------
+    pixels : ndarray of float32, shape (n_rows, n_columns)
+        The image.
+    rows, columns : ndarray, shape (n,)
+        Sources, pixels; NaN where there is none.
+    forms : ndarray, shape (n, 3)
+        Beam at each, see `contimg_resources.photometry.beams.quadratic_forms`.
+    limit : float
+        Pixels go where the beam is higher than ``exp(-limit)``.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_rows, n_columns)
+        The sky between them.
+    """
+    sky = pixels.copy()
+    n_rows, n_columns = pixels.shape
+    for i in range(len(rows)):
+        a, b, c = forms[i, 0], forms[i, 1], forms[i, 2]
+        # How far the ellipse reaches along rows and columns.
+        determinant = a * c - b * b
+        if not (determinant > 0 and np.isfinite(rows[i]) and np.isfinite(columns[i])):
+            continue
+        tall, wide = np.sqrt(limit * a / determinant), np.sqrt(limit * c / determinant)
+        if rows[i] + tall < 0 or columns[i] + wide < 0:
+            continue
+        if rows[i] - tall > n_rows or columns[i] - wide > n_columns:
+            continue
+        for row in range(max(0, int(rows[i] - tall)), min(n_rows, int(rows[i] + tall) + 2)):
+            for column in range(
+                max(0, int(columns[i] - wide)), min(n_columns, int(columns[i] + wide) + 2)
+            ):
+                dy, dx = row - rows[i], column - columns[i]
+                if a * dx * dx + 2 * b * dx * dy + c * dy * dy < limit:
+                    sky[row, column] = np.nan
+    return sky
+
+
 @compiled(parallel=True)
 def fit_stamps(
     pixels: Singles,

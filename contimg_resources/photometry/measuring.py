@@ -20,6 +20,7 @@ from contimg_resources.photometry.filter_loops import (
     OUT,
     OVER_EDGE,
     WHOLE,
+    blank_sources,
     fit_stamps,
     judge_stamps,
 )
@@ -40,6 +41,9 @@ _MOST_MEMBERS = 12
 _POOR_CHI2, _POOR_SHARE = 4.0, 0.01
 #: Positions are measured from this S/N on.
 _POSITION_SNR = 10.0
+#: Background and noise are those of pixels where the beam of no listed source exceeds
+#: ``exp(-limit)``, as far as that leaves so much of the image.
+_BLANK_LIMIT, _LEAST_SKY = 4.0 * np.log(2.0) * 1.25**2, 0.25
 _SIGMA_OF_FWHM = 1.0 / np.sqrt(8.0 * np.log(2.0))
 
 
@@ -126,7 +130,8 @@ def measure(image: MeasurableImage, sources: SourceList) -> RawMeasurements:
     flags, response = _stamps(image, rows, columns, half)
     forms = quadratic_forms(image.beam, axes)
     weights, normalized = _weights(image)
-    around = Surroundings.of(normalized, major, minor)
+    sky = _sky(normalized, rows, columns, forms)
+    around = Surroundings.of(sky, major, minor)
     level, noise = around.at(np.nan_to_num(rows), np.nan_to_num(columns))
     expected = _at(weights, rows, columns)
     background, rms = level * expected, noise * expected
@@ -134,7 +139,7 @@ def measure(image: MeasurableImage, sources: SourceList) -> RawMeasurements:
     good = np.flatnonzero(flags == 0)
     neighbours = _neighbours(sources, good, image.beam.major_arcsec)
     errors = FilterErrors.measured(
-        _sample_of(normalized, around),
+        _sample_of(sky, around),
         quadratic_forms(image.beam, middle[None])[0],
         half,
         reach=int(np.ceil(_JOINT_BEAMS * major)) + 1,
@@ -239,6 +244,20 @@ def _weights(image: MeasurableImage) -> tuple[Singles, Singles]:
     if not np.isfinite(normalized).any():
         raise PhotometryFailed(f"{image.epoch}: its map of noise is nowhere above zero")
     return image.sigma_jy, np.where(np.isfinite(normalized), normalized, np.float32(np.nan))
+
+
+def _sky(normalized: Singles, rows: Floats, columns: Floats, forms: Floats) -> Singles:
+    """Return the image without the listed sources, as long as enough is left.
+
+    Notes
+    -----
+    Clipping alone leaves their wings: with a source for every 35 beams the median would lie 5 % of
+    the noise too high, and every flux density a tenth of its error too low.
+    """
+    sky = blank_sources(normalized, rows, columns, forms, float(_BLANK_LIMIT))
+    some = (slice(None, None, 4), slice(None, None, 4))
+    enough = _LEAST_SKY * np.isfinite(normalized[some]).sum()
+    return sky if np.isfinite(sky[some]).sum() > enough else normalized
 
 
 def _at(pixels: Singles, rows: Floats, columns: Floats) -> Floats:
