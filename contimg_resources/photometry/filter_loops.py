@@ -123,12 +123,12 @@ def fit_stamps(
         The image, Jy/beam.
     weights : ndarray of float32, shape (n_rows, n_columns) or (1, 1)
         Expected noise of each pixel in units that `noises` are told in; (1, 1): 1 everywhere.
-    rows, columns : ndarray, shape (n,)
-        Sources with whole stamps, pixels.
-    forms : ndarray, shape (n, 3)
+    rows, columns : ndarray, shape (n_all,)
+        Sources, pixels; the first n have whole stamps.
+    forms : ndarray, shape (n_all, 3)
         Beam at each, see `contimg_resources.photometry.beams.quadratic_forms`.
     backgrounds, noises : ndarray, shape (n,)
-        At each source: Jy/beam; and the noise in units of `weights`.
+        At each of the first: Jy/beam; and the noise in units of `weights`.
     neighbours : ndarray of int, shape (n, 12)
         Of each source: itself, then those that are solved with it; -1 where there is none.
     half : float
@@ -146,7 +146,8 @@ def fit_stamps(
     source that is the matched filter ``S = sum(K d / n^2) / sum(K^2 / n^2)`` (Condon 1997, PASP
     109, 166). The offset is the linear one: derivatives of K fitted beside K.
     """
-    n = len(rows)
+    n = len(backgrounds)
+    n_rows, n_columns = pixels.shape
     flux, chi2 = np.full(n, np.nan), np.full(n, np.nan)
     n_pixels, solved = np.zeros(n, np.int64), np.zeros(n, np.int64)
     offsets = np.full((n, 2), np.nan)
@@ -164,6 +165,8 @@ def fit_stamps(
             bottom = max(bottom, round(rows[j] + half))
             left = min(left, round(columns[j] - half))
             right = max(right, round(columns[j] + half))
+        top, bottom = max(top, 0), min(bottom, n_rows - 1)
+        left, right = max(left, 0), min(right, n_columns - 1)
         # The members' fluxes, and where the first of them really is.
         size = n_members + 2
         normal, data = np.zeros((size, size)), np.zeros(size)

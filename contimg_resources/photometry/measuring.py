@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.catalogues.blends import BLEND_BEAMS, neighbour_pairs
+from contimg_resources.catalogues.blends import blended
 from contimg_resources.errors import PhotometryFailed
 from contimg_resources.photometry.background import Surroundings
 from contimg_resources.photometry.beams import axes_in_pixels, pixel_of_sky, quadratic_forms
@@ -26,16 +26,13 @@ from contimg_resources.photometry.filter_loops import (
 )
 from contimg_resources.photometry.flags import NO_FLUX, Flag
 from contimg_resources.photometry.model import MeasurableImage, Singles, SourceList
+from contimg_resources.photometry.neighbours import JOINT_BEAMS, joint_members
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 #: Half of a stamp, in major axes of the beam.
 _HALF_BEAMS = 1.5
-#: Sources up to so many major axes away are solved jointly: from 1.5 beams away, where they no
-#: longer count as blended, one would still add 4 % of its flux.
-_JOINT_BEAMS = 2.5
-_MOST_MEMBERS = 12
 #: A fit is poor when chi2 / dof exceeds 1 by so much, and by so much of the squared S/N: sources
 #: a twentieth of a beam off their place are still plain ones.
 _POOR_CHI2, _POOR_SHARE = 4.0, 0.01
@@ -127,7 +124,7 @@ def measure(image: MeasurableImage, sources: SourceList) -> RawMeasurements:
     major = image.beam.major_arcsec / cell_arcsec
     minor = image.beam.minor_arcsec / cell_arcsec
     half = _HALF_BEAMS * major
-    flags, response = _stamps(image, rows, columns, half)
+    flags, response, shows = _stamps(image, rows, columns, half)
     forms = quadratic_forms(image.beam, axes)
     weights, normalized = _weights(image)
     sky = _sky(normalized, rows, columns, forms)
@@ -137,34 +134,33 @@ def measure(image: MeasurableImage, sources: SourceList) -> RawMeasurements:
     background, rms = level * expected, noise * expected
     flags[(flags == 0) & ~(rms > 0)] |= Flag.NO_NOISE
     good = np.flatnonzero(flags == 0)
-    neighbours = _neighbours(sources, good, image.beam.major_arcsec)
+    # What can't be measured itself still lies on its neighbours.
+    shown = np.concatenate([good, np.flatnonzero(shows & (flags != 0))])
+    ra, dec, major_arcsec = sources.ra_deg[shown], sources.dec_deg[shown], image.beam.major_arcsec
+    members = joint_members(ra, dec, len(good), major_arcsec)
     errors = FilterErrors.measured(
         _sample_of(sky, around),
         quadratic_forms(image.beam, middle[None])[0],
         half,
-        reach=int(np.ceil(_JOINT_BEAMS * major)) + 1,
+        reach=int(np.ceil(JOINT_BEAMS * major)) + 1,
     )
     flux, chi2, n_pixels, solved, offsets = fit_stamps(
         image.pixels,
         weights,
-        rows[good],
-        columns[good],
-        forms[good],
+        rows[shown],
+        columns[shown],
+        forms[shown],
         background[good],
         noise[good],
-        neighbours,
+        members,
         float(half),
     )
-    factor = np.array(
-        [
-            errors.alone
-            if (who := neighbours[i][neighbours[i] >= 0]).size == 1
-            else errors.of_first(rows[good][who], columns[good][who])
-            for i in range(len(good))
-        ]
-    ).reshape(-1)
+    factor = np.full(len(good), errors.alone)
+    for i in np.flatnonzero(members[:, 1] >= 0):
+        who = shown[members[i][members[i] >= 0]]
+        factor[i] = errors.of_first(rows[who], columns[who])
     flags[good[(solved == 0) | ~np.isfinite(factor)]] |= Flag.DEGENERATE
-    flags[_blended(sources, good, image.beam.major_arcsec)] |= Flag.BLEND
+    flags[good[blended(ra, dec, major_arcsec)[: len(good)]]] |= Flag.BLEND
     full = _Full(n, good, 1.0 / response)
     error = full(factor * rms[good])
     snr = full(flux, scaled=False) / full(factor * rms[good], scaled=False)
@@ -218,8 +214,8 @@ def _middle_axes(image: MeasurableImage) -> Floats:
 
 def _stamps(
     image: MeasurableImage, rows: Floats, columns: Floats, half: float
-) -> tuple[Integers, Floats]:
-    """Return what is wrong with each stamp, and the primary beam at each source."""
+) -> tuple[Integers, Floats, NDArray[np.bool_]]:
+    """Return what is wrong with each stamp, the primary beam at each source, and who shows."""
     verdict = judge_stamps(image.pixels, rows, columns, float(half))
     flags = np.zeros(len(rows), np.int64)
     for outcome, flag in ((HAS_NAN, Flag.NAN), (OVER_EDGE, Flag.EDGE), (OUT, Flag.OUTSIDE)):
@@ -232,7 +228,7 @@ def _stamps(
         flags[dim] = int(Flag.OUTSIDE)
         response[dim] = np.nan
     assert verdict.size == 0 or verdict.min() >= WHOLE
-    return flags, response
+    return flags, response, verdict != OUT
 
 
 def _weights(image: MeasurableImage) -> tuple[Singles, Singles]:
@@ -276,31 +272,6 @@ def _sample_of(normalized: Singles, around: Surroundings) -> Singles:
     """Return pixels over the noise of their block, by rows of blocks."""
     scale = float(np.median(around.noise))
     return np.asarray((normalized - np.float32(np.median(around.background))) / np.float32(scale))
-
-
-def _neighbours(sources: SourceList, good: NDArray[np.intp], major_arcsec: float) -> Integers:
-    """Return for each good source itself and who is solved with it, nearest first."""
-    ra, dec = sources.ra_deg[good], sources.dec_deg[good]
-    found = np.full((len(good), _MOST_MEMBERS), -1, np.int64)
-    found[:, 0] = np.arange(len(good))
-    pairs = neighbour_pairs(ra, dec, _JOINT_BEAMS * major_arcsec)
-    both = np.concatenate([pairs, pairs[:, ::-1]])
-    if not len(both):
-        return found
-    east = (ra[both[:, 1]] - ra[both[:, 0]] + 180) % 360 - 180
-    away = np.hypot(east * np.cos(np.radians(dec[both[:, 0]])), dec[both[:, 1]] - dec[both[:, 0]])
-    count = np.ones(len(good), np.int64)
-    for k in np.lexsort((both[:, 1], away, both[:, 0])):
-        i, j = both[k]
-        if count[i] < _MOST_MEMBERS:
-            found[i, count[i]] = j
-            count[i] += 1
-    return found
-
-
-def _blended(sources: SourceList, good: NDArray[np.intp], major_arcsec: float) -> NDArray[np.intp]:
-    pairs = neighbour_pairs(sources.ra_deg[good], sources.dec_deg[good], BLEND_BEAMS * major_arcsec)
-    return good[np.unique(pairs.ravel())]
 
 
 def _positions(
