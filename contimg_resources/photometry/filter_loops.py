@@ -24,7 +24,7 @@ def judge_stamps(pixels: Singles, rows: Floats, columns: Floats, half: float) ->
     Parameters
     ----------
     pixels : ndarray of float32, shape (n_rows, n_columns)
-        The image.
+        The image over its expected noise; not finite where nothing was observed.
     rows, columns : ndarray, shape (n,)
         Sources, pixels; NaN where there is none.
     half : float
@@ -42,7 +42,7 @@ def judge_stamps(pixels: Singles, rows: Floats, columns: Floats, half: float) ->
         if not (-0.5 <= y < n_rows - 0.5 and -0.5 <= x < n_columns - 0.5):
             told[i] = OUT
             continue
-        if np.isnan(pixels[round(y), round(x)]):
+        if not np.isfinite(pixels[round(y), round(x)]):
             told[i] = OUT
             continue
         top, bottom = round(y - half), round(y + half)
@@ -53,7 +53,7 @@ def judge_stamps(pixels: Singles, rows: Floats, columns: Floats, half: float) ->
         told[i] = WHOLE
         for row in range(top, bottom + 1):
             for column in range(left, right + 1):
-                if np.isnan(pixels[row, column]):
+                if not np.isfinite(pixels[row, column]):
                     told[i] = HAS_NAN
     return told
 
@@ -183,14 +183,14 @@ def fit_stamps(
                     q = forms[j, 0] * dx * dx + 2 * forms[j, 1] * dx * dy + forms[j, 2] * dy * dy
                     terms[k] = np.exp(-q)
                 value = pixels[row, column]
-                if not inside or np.isnan(value):
+                noise = noises[i]
+                if weights.size > 1:
+                    noise *= weights[row, column]
+                if not (inside and np.isfinite(value) and 0 < noise < np.inf):
                     continue
                 dy, dx = row - rows[i], column - columns[i]
                 terms[n_members] = 2 * terms[0] * (forms[i, 0] * dx + forms[i, 1] * dy)
                 terms[n_members + 1] = 2 * terms[0] * (forms[i, 1] * dx + forms[i, 2] * dy)
-                noise = noises[i]
-                if weights.size > 1:
-                    noise *= weights[row, column]
                 weight = 1.0 / (noise * noise)
                 for a in range(size):
                     data[a] += weight * terms[a] * (value - backgrounds[i])
