@@ -64,7 +64,7 @@ class Surroundings:
         Raises
         ------
         PhotometryFailed
-            If no block has enough sky.
+            If no block has enough sky, or none has noise.
         """
         step = max(1, round(_STEP_BEAMS * np.sqrt(beam_major_pixels * beam_minor_pixels)))
         edges = [_edges(n, _BLOCK_BEAMS * beam_major_pixels) for n in pixels.shape]
@@ -74,8 +74,8 @@ class Surroundings:
             for j, (left, right) in enumerate(pairwise(edges[1])):
                 some = pixels[top:bottom:step, left:right:step]
                 background[i, j], noise[i, j] = _clipped(some[np.isfinite(some)])
-        if not np.isfinite(noise).any():
-            raise PhotometryFailed("nowhere is there enough sky to measure the noise")
+        if not (noise > 0).any():
+            raise PhotometryFailed("nowhere is there enough sky with noise to measure it")
         rows, columns = (np.asarray(0.5 * (e[1:] + e[:-1]) - 0.5, np.float64) for e in edges)
         return cls(rows, columns, _filled(background), _filled(noise))
 

@@ -5,6 +5,7 @@ Doesn't: fitting.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,12 @@ class FilterErrors:
         r = self.reach
         return float(np.sqrt(self.noise[r, r]) / self.overlap[r, r])
 
+    @cached_property
+    def _splines(self) -> tuple[Floats, Floats]:
+        from scipy.ndimage import spline_filter
+
+        return spline_filter(self.overlap), spline_filter(self.noise)
+
     def of_first(self, rows: Floats, columns: Floats) -> float:
         """Return the error of the first of some sources solved jointly, in units of the noise.
 
@@ -58,15 +65,8 @@ class FilterErrors:
         Fluxes ``S = H^-1 K^T d`` have the covariance ``H^-1 G H^-1``: the usual ``H^-1`` holds for
         pixels that are independent, and is several times too small in an interferometer's image.
         """
-        lag_rows = np.rint(rows[:, None] - rows).astype(int)
-        lag_columns = np.rint(columns[:, None] - columns).astype(int)
-        inside = (np.abs(lag_rows) <= self.reach) & (np.abs(lag_columns) <= self.reach)
-        at = (
-            np.clip(lag_rows, -self.reach, self.reach) + self.reach,
-            np.clip(lag_columns, -self.reach, self.reach) + self.reach,
-        )
-        overlap = np.where(inside, self.overlap[at], 0.0)
-        noise = np.where(inside, self.noise[at], 0.0)
+        lags = np.stack([rows[:, None] - rows, columns[:, None] - columns]) + self.reach
+        overlap, noise = (_between_lags(values, lags) for values in self._splines)
         try:
             inverse = np.linalg.inv(overlap)
         except np.linalg.LinAlgError:
@@ -111,6 +111,13 @@ class FilterErrors:
         ]
         lags = slice(middle - reach, middle + reach + 1)
         return cls(reach, overlap, np.asarray(noise[lags, lags]))
+
+
+def _between_lags(spline: Floats, lags: Floats) -> Floats:
+    """Return what a function of whole lags is between them, and 0 beyond."""
+    from scipy.ndimage import map_coordinates
+
+    return np.asarray(map_coordinates(spline, lags, prefilter=False, mode="constant"))
 
 
 def _autocorrelation(normalized: Singles, reach: int) -> Floats:

@@ -24,7 +24,7 @@ def judge_stamps(pixels: Singles, rows: Floats, columns: Floats, half: float) ->
     Parameters
     ----------
     pixels : ndarray of float32, shape (n_rows, n_columns)
-        The image.
+        The image over its expected noise; not finite where nothing was observed.
     rows, columns : ndarray, shape (n,)
         Sources, pixels; NaN where there is none.
     half : float
@@ -42,7 +42,7 @@ def judge_stamps(pixels: Singles, rows: Floats, columns: Floats, half: float) ->
         if not (-0.5 <= y < n_rows - 0.5 and -0.5 <= x < n_columns - 0.5):
             told[i] = OUT
             continue
-        if np.isnan(pixels[round(y), round(x)]):
+        if not np.isfinite(pixels[round(y), round(x)]):
             told[i] = OUT
             continue
         top, bottom = round(y - half), round(y + half)
@@ -53,9 +53,54 @@ def judge_stamps(pixels: Singles, rows: Floats, columns: Floats, half: float) ->
         told[i] = WHOLE
         for row in range(top, bottom + 1):
             for column in range(left, right + 1):
-                if np.isnan(pixels[row, column]):
+                if not np.isfinite(pixels[row, column]):
                     told[i] = HAS_NAN
     return told
+
+
+@compiled()
+def blank_sources(
+    pixels: Singles, rows: Floats, columns: Floats, forms: Floats, limit: float
+) -> Singles:
+    """Return a copy of an image with NaN where sources are.
+
+    Parameters
+    ----------
+    pixels : ndarray of float32, shape (n_rows, n_columns)
+        The image.
+    rows, columns : ndarray, shape (n,)
+        Sources, pixels; NaN where there is none.
+    forms : ndarray, shape (n, 3)
+        Beam at each, see `contimg_resources.photometry.beams.quadratic_forms`.
+    limit : float
+        Pixels go where the beam is higher than ``exp(-limit)``.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_rows, n_columns)
+        The sky between them.
+    """
+    sky = pixels.copy()
+    n_rows, n_columns = pixels.shape
+    for i in range(len(rows)):
+        a, b, c = forms[i, 0], forms[i, 1], forms[i, 2]
+        # How far the ellipse reaches along rows and columns.
+        determinant = a * c - b * b
+        if not (determinant > 0 and np.isfinite(rows[i]) and np.isfinite(columns[i])):
+            continue
+        tall, wide = np.sqrt(limit * a / determinant), np.sqrt(limit * c / determinant)
+        if rows[i] + tall < 0 or columns[i] + wide < 0:
+            continue
+        if rows[i] - tall > n_rows or columns[i] - wide > n_columns:
+            continue
+        for row in range(max(0, int(rows[i] - tall)), min(n_rows, int(rows[i] + tall) + 2)):
+            for column in range(
+                max(0, int(columns[i] - wide)), min(n_columns, int(columns[i] + wide) + 2)
+            ):
+                dy, dx = row - rows[i], column - columns[i]
+                if a * dx * dx + 2 * b * dx * dy + c * dy * dy < limit:
+                    sky[row, column] = np.nan
+    return sky
 
 
 @compiled(parallel=True)
@@ -78,12 +123,12 @@ def fit_stamps(
         The image, Jy/beam.
     weights : ndarray of float32, shape (n_rows, n_columns) or (1, 1)
         Expected noise of each pixel in units that `noises` are told in; (1, 1): 1 everywhere.
-    rows, columns : ndarray, shape (n,)
-        Sources with whole stamps, pixels.
-    forms : ndarray, shape (n, 3)
+    rows, columns : ndarray, shape (n_all,)
+        Sources, pixels; the first n have whole stamps.
+    forms : ndarray, shape (n_all, 3)
         Beam at each, see `contimg_resources.photometry.beams.quadratic_forms`.
     backgrounds, noises : ndarray, shape (n,)
-        At each source: Jy/beam; and the noise in units of `weights`.
+        At each of the first: Jy/beam; and the noise in units of `weights`.
     neighbours : ndarray of int, shape (n, 12)
         Of each source: itself, then those that are solved with it; -1 where there is none.
     half : float
@@ -101,7 +146,8 @@ def fit_stamps(
     source that is the matched filter ``S = sum(K d / n^2) / sum(K^2 / n^2)`` (Condon 1997, PASP
     109, 166). The offset is the linear one: derivatives of K fitted beside K.
     """
-    n = len(rows)
+    n = len(backgrounds)
+    n_rows, n_columns = pixels.shape
     flux, chi2 = np.full(n, np.nan), np.full(n, np.nan)
     n_pixels, solved = np.zeros(n, np.int64), np.zeros(n, np.int64)
     offsets = np.full((n, 2), np.nan)
@@ -119,6 +165,8 @@ def fit_stamps(
             bottom = max(bottom, round(rows[j] + half))
             left = min(left, round(columns[j] - half))
             right = max(right, round(columns[j] + half))
+        top, bottom = max(top, 0), min(bottom, n_rows - 1)
+        left, right = max(left, 0), min(right, n_columns - 1)
         # The members' fluxes, and where the first of them really is.
         size = n_members + 2
         normal, data = np.zeros((size, size)), np.zeros(size)
@@ -135,14 +183,14 @@ def fit_stamps(
                     q = forms[j, 0] * dx * dx + 2 * forms[j, 1] * dx * dy + forms[j, 2] * dy * dy
                     terms[k] = np.exp(-q)
                 value = pixels[row, column]
-                if not inside or np.isnan(value):
+                noise = noises[i]
+                if weights.size > 1:
+                    noise *= weights[row, column]
+                if not (inside and np.isfinite(value) and 0 < noise < np.inf):
                     continue
                 dy, dx = row - rows[i], column - columns[i]
                 terms[n_members] = 2 * terms[0] * (forms[i, 0] * dx + forms[i, 1] * dy)
                 terms[n_members + 1] = 2 * terms[0] * (forms[i, 1] * dx + forms[i, 2] * dy)
-                noise = noises[i]
-                if weights.size > 1:
-                    noise *= weights[row, column]
                 weight = 1.0 / (noise * noise)
                 for a in range(size):
                     data[a] += weight * terms[a] * (value - backgrounds[i])

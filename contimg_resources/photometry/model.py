@@ -145,13 +145,13 @@ class SourceList:
                 raise PhotometryFailed(f"a list of {n} sources has a column of {len(column)}")
         unique, counts = np.unique(names, return_counts=True)
         if (counts > 1).any():
-            raise PhotometryFailed(f"source {unique[counts > 1][0]!r} is in the list twice")
+            raise PhotometryFailed(f"source {str(unique[counts > 1][0])!r} is in the list twice")
         if (names == "").any():
             raise PhotometryFailed("a source of the list has no name")
         with np.errstate(invalid="ignore"):
             good = np.isfinite(found.ra_deg) & (np.abs(found.dec_deg) <= 90)
         if not good.all():
-            raise PhotometryFailed(f"source {names[~good][0]!r} has no position on the sky")
+            raise PhotometryFailed(f"source {str(names[~good][0])!r} has no position on the sky")
         return found
 
     def __len__(self) -> int:
