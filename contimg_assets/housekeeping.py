@@ -22,6 +22,7 @@ from contimg_assets.retention import (
 from contimg_assets.telling import log_progress
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.database import now_mjd
+from contimg_resources.steps.photometry import sort_measurements
 from contimg_resources.steps.resource import WorkshopParam
 from contimg_resources.steps.retention import Removal, choose_removals, remove
 from contimg_resources.steps.room import free_bytes
@@ -85,7 +86,8 @@ def sweep(
 ) -> Swept:
     """Remove it, and return what was removed.
 
-    Files go first: they are what makes room.
+    Files go first: they are what makes room. Measurements of days that are over are sorted by
+    source last, for light curves that come fast.
     """
     chosen = choose(workshop, instance)
     files = remove(workshop, chosen.files, progress=progress)
@@ -93,6 +95,7 @@ def sweep(
     keys = prune_keys(instance, chosen.keys)
     progress(f"removing {len(chosen.runs)} runs", None)
     prune_runs(instance, chosen.runs, workshop.settings.state)
+    sort_measurements(workshop, progress)
     return Swept(keys, chosen.runs, files)
 
 

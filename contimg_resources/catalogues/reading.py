@@ -62,6 +62,8 @@ def read_catalogue(path: Path, name: str, survey: str = "auto") -> tuple[Catalog
     kept = np.isfinite(flux_jy) & (flux_jy > 0)
     if layout.duplicate and layout.duplicate.lower() in columns:
         kept &= ~(_numbers(path, columns, layout.duplicate) > 1)
+    if layout.quality and layout.quality.lower() in columns:
+        kept &= _numbers(path, columns, layout.quality) == 0
     if not kept.any():
         raise CatalogueError(f"{path} holds no source with a flux density", path=str(path))
     _check_positions(path, ra_deg[kept], dec_deg[kept])

@@ -37,6 +37,8 @@ class Survey:
         Column that holds ``<`` where the size is an upper limit; empty: none does.
     duplicate : str
         Column that is greater than 1 for what the survey lists a second time; empty: none.
+    quality : str
+        Column that is 0 for what the survey recommends; empty: none.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Survey:
     reference_ghz: float | None = None
     limit: str = ""
     duplicate: str = ""
+    quality: str = ""
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -70,10 +73,14 @@ SURVEYS = (
     # The same at HEASARC, table `nvss`.
     Survey(
         *("nvss", "ra", "dec", "flux_20_cm", "mJy", "name", "flux_20_cm_error"),
-        *("major_axis", "minor_axis", "position_angle", 1.4, "major_axis_limit"),
+        *("major_axis", "minor_axis", "position_angle", 1.4, "limit_major_axis"),
     ),
-    # RACS-low, Hale et al. 2021, PASA 38, e058, and RACS-mid, Duchesne et al. 2024, PASA 41, e003:
-    # the tables of sources at CASDA differ in nothing that is used but their frequency.
+    # A dump of it without names.
+    Survey(
+        *("nvss", "ra", "dec", "flux_20_cm", "mJy", "", "flux_20_cm_error"),
+        *("major_axis", "minor_axis", "position_angle", 1.4, "limit_major_axis"),
+    ),
+    # RACS-low, Hale et al. 2021, PASA 38, e058: the table of sources at CASDA.
     Survey(
         *("racs", "RA", "Dec", "Total_flux_Source", "mJy", "Source_Name", "E_Total_flux_Source"),
         reference_ghz=0.8875,
@@ -82,18 +89,14 @@ SURVEYS = (
         *("racs", "RA", "Dec", "Total_flux_Source", "mJy", "Source_ID", "E_Total_flux_Source"),
         reference_ghz=0.8875,
     ),
-    Survey(
-        *("racs-mid", "RA", "Dec", "Total_flux", "mJy", "Name", "E_Total_flux"),
-        reference_ghz=1.3675,
-    ),
-    # Helfand, White & Becker 2015, ApJ 801, 26.
+    # Helfand, White & Becker 2015, ApJ 801, 26; RMS is the error of a peak.
     Survey(
         *("first", "RA", "DEC", "FINT", "mJy", "", "RMS", "MAJOR", "MINOR", "POSANG", 1.4),
     ),
     # Quick look, CIRADA's table of components: Gordon et al. 2021, ApJS 255, 30.
     Survey(
         *("vlass", "RA", "DEC", "Total_flux", "mJy", "Component_name", "E_Total_flux"),
-        *("DC_Maj", "DC_Min", "DC_PA", 3.0, "", "Duplicate_flag"),
+        *("DC_Maj", "DC_Min", "DC_PA", 3.0, "", "Duplicate_flag", "Quality_flag"),
     ),
     # A list of one's own; what `contimg simulate` and calibrator lists have.
     Survey(*("list", "ra_deg", "dec_deg", "flux_jy", "Jy", "name", "flux_error_jy")),

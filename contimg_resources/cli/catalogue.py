@@ -59,7 +59,7 @@ def add(
         Path, typer.Argument(help="FITS, VOTable, CSV, ECSV or HEASARC's tdat, perhaps gzipped.")
     ],
     survey: Annotated[
-        str, typer.Option(help="Whose columns it has: nvss, racs, racs-mid, first, vlass, list.")
+        str, typer.Option(help="Whose columns it has: nvss, racs, first, vlass, list.")
     ] = "auto",
     state: StateDirectory = None,
     as_json: AsJson = False,

@@ -118,6 +118,14 @@ def measure_image(
     return _measured(workshop, image, catalogue, checksum, run_id, progress)
 
 
+def sort_measurements(workshop: Workshop, progress: Progress = no_progress) -> tuple[Path, ...]:
+    """Bring the copies that light curves are read from up to date; return those that were made."""
+    from contimg_resources.photometry.light_curves import copy_by_source
+
+    root = workshop.settings.layout.photometry
+    return tuple(made for kind in EpochKind for made in copy_by_source(root, kind.value, progress))
+
+
 def _measured(
     workshop: Workshop,
     image: "MeasurableImage",

@@ -157,11 +157,11 @@ field[ra] = float8:.5f_degree
 field[dec] = float8:.5f_degree
 field[flux_20_cm] = float8:8.1f_mJy
 field[flux_20_cm_error] = float8:8.1f_mJy
-field[major_axis_limit] = char1
+field[limit_major_axis] = char1
 field[major_axis] = float8
 field[minor_axis] = float8
 field[position_angle] = float8
-line[1] = name ra dec flux_20_cm flux_20_cm_error major_axis_limit major_axis minor_axis \
+line[1] = name ra dec flux_20_cm flux_20_cm_error limit_major_axis major_axis minor_axis \
 position_angle
 <DATA>
 {rows}
@@ -204,12 +204,13 @@ def test_other_surveys(tmp_path: Path) -> None:
     first = Table({"RA": RA, "DEC": DEC, "FINT": MJY, "RMS": 0.01 * MJY, "MAJOR": 0 * RA + 6})
     vlass = Table(
         {
-            "Component_name": ["VLASS1QLCIR A", "VLASS1QLCIR B", "VLASS1QLCIR B"],
-            "RA": RA[:3],
-            "DEC": DEC[:3],
-            "Total_flux": MJY[:3],
-            "E_Total_flux": 0.1 * MJY[:3],
-            "Duplicate_flag": [0, 1, 2],
+            "Component_name": [f"VLASS1QLCIR {n}" for n in "ABBC"],
+            "RA": RA,
+            "DEC": DEC,
+            "Total_flux": MJY,
+            "E_Total_flux": 0.1 * MJY,
+            "Duplicate_flag": [0, 1, 2, 0],
+            "Quality_flag": [0, 0, 0, 4],
         }
     )
     for table, survey, ghz, n in (
