@@ -31,11 +31,12 @@ RECOVERED_SNR = 10.0
 #: Over it, the slope of a source's spectrum is taken.
 _BAND_HZ = np.array([FREQUENCY_MIN_HZ, FREQUENCY_MAX_HZ])
 
-#: One observation before the calibrator's transit, which has to wait for it, and one after.
+#: One observation before the calibrator's transit, which has to wait for it, and two after, whose
+#: images overlap.
 DEMO_NIGHT = NightSpec(
     size=Size.SMALL,
     seed=1,
-    n_targets=1,
+    n_targets=2,
     n_targets_before=1,
     dead_antennas=(PRESETS[Size.SMALL][0][3],),
 )

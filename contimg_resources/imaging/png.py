@@ -38,7 +38,13 @@ def load_drawing() -> None:
 
 
 def write_png(
-    path: Path, pixels: Floats, grid: SkyGrid, beam: Beam, rms_jy: float, title: str
+    path: Path,
+    pixels: Floats,
+    grid: SkyGrid,
+    beam: Beam,
+    rms_jy: float,
+    title: str,
+    peak_share: float = _PEAK_SHARE,
 ) -> None:
     """Draw an image with sky axes, its beam and a scale of brightness.
 
@@ -56,14 +62,20 @@ def write_png(
         Noise, sets the scale, Jy/beam.
     title : str
         Written above.
+    peak_share : float
+        What is brighter than this share of the peak is white: where the noise is limited by the
+        dynamic range, less would show only sidelobes.
     """
     from matplotlib.figure import Figure
     from matplotlib.patches import Ellipse
 
     # Places of its own: a layout that is found takes as long again as drawing.
-    figure = Figure(figsize=_paper(grid), dpi=110)
-    axes: Any = figure.add_axes((0.125, 0.08, 0.74, 0.86), projection=celestial_wcs(grid))
-    low, high = _limits(pixels, rms_jy)
+    width, height = _paper(grid)
+    figure = Figure(figsize=(width, height), dpi=110)
+    bottom, top = 0.64 / height, 1 - 0.48 / height
+    place = (0.125, bottom, 0.74, top - bottom)
+    axes: Any = figure.add_axes(place, projection=celestial_wcs(grid))
+    low, high = _limits(pixels, rms_jy, peak_share)
     # Half of the pixels' extent lies on either side of a pixel's centre.
     extent = (-0.5, grid.columns - 0.5, -0.5, grid.rows - 0.5)
     shown = axes.imshow(
@@ -96,12 +108,16 @@ def write_png(
     axes.coords[0].set_axislabel("Right ascension (ICRS)")
     axes.coords[1].set_axislabel("Declination (ICRS)")
     axes.set_title(title)
-    figure.colorbar(shown, cax=figure.add_axes((0.885, 0.12, 0.02, 0.78)), label="mJy/beam")
+    figure.colorbar(
+        shown,
+        cax=figure.add_axes((0.885, bottom + 0.04, 0.02, top - bottom - 0.08)),
+        label="mJy/beam",
+    )
     # Packing it tighter takes longer than drawing it, and saves a tenth.
     figure.savefig(path, pil_kwargs={"compress_level": 3})
 
 
-def thumbnail_png(pixels: Floats, rms_jy: float) -> bytes:
+def thumbnail_png(pixels: Floats, rms_jy: float, peak_share: float = _PEAK_SHARE) -> bytes:
     """Return a small grey picture as PNG of at most `THUMBNAIL_BYTES`.
 
     Parameters
@@ -110,12 +126,14 @@ def thumbnail_png(pixels: Floats, rms_jy: float) -> bytes:
         Jy/beam; NaN becomes black.
     rms_jy : float
         Noise, sets the scale, Jy/beam.
+    peak_share : float
+        As in `write_png`.
 
     Notes
     -----
     Each pixel shows the brightest of those that it stands for, so that point sources survive.
     """
-    low, high = _limits(pixels, rms_jy)
+    low, high = _limits(pixels, rms_jy, peak_share)
     for side in _THUMBNAIL_PIXELS:
         small = _brightest(np.nan_to_num(np.asarray(pixels), nan=low), side)
         scaled = np.sqrt(np.clip((small - low) / (high - low), 0, 1))
@@ -144,12 +162,12 @@ def _paper(grid: SkyGrid) -> tuple[float, float]:
     """Return width and height of the picture, inches: a mosaic is a strip."""
     if grid.columns <= 1.2 * grid.rows:
         return 9.0, 8.0
-    return 16.0, float(np.clip(13.5 * grid.rows / grid.columns, 4.0, 8.0))
+    return 16.0, float(np.clip(11.84 * grid.rows / grid.columns + 1.12, 3.6, 9.0))
 
 
-def _limits(pixels: Floats, rms_jy: float) -> tuple[float, float]:
+def _limits(pixels: Floats, rms_jy: float, peak_share: float) -> tuple[float, float]:
     peak = float(np.nanmax(pixels)) if np.isfinite(pixels).any() else 0.0
-    return _DARKEST_RMS * rms_jy, max(_BRIGHTEST_RMS * rms_jy, _PEAK_SHARE * peak)
+    return _DARKEST_RMS * rms_jy, max(_BRIGHTEST_RMS * rms_jy, peak_share * peak)
 
 
 def _brightest(pixels: Floats, side: int) -> Floats:

@@ -37,6 +37,8 @@ from contimg_resources.mosaics.tiles import Tile, read_tile
 #: The grid reaches so much farther than the tiles at hand, for others that reach a little farther.
 _REACH_MARGIN = 1.03
 _WORKERS = 2
+#: One calibrator on an hour of sky must not make all else black.
+_PEAK_SHARE = 0.0
 
 
 @dataclass(frozen=True)
@@ -255,10 +257,10 @@ def _finish(
             )
         ]
         rms_jy = result.statistics.rms_jy
-        write_png(files.png, image, plan.grid, plan.beam, rms_jy, title)
+        write_png(files.png, image, plan.grid, plan.beam, rms_jy, title, _PEAK_SHARE)
         for file in written:
             file.result()
-    files.thumbnail.write_bytes(thumbnail_png(image, rms_jy))
+    files.thumbnail.write_bytes(thumbnail_png(image, rms_jy, _PEAK_SHARE))
     files.summary.write_bytes(TypeAdapter(MosaicResult).dump_json(result, indent=1))
     return result
 

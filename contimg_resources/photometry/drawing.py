@@ -86,7 +86,8 @@ def draw_epoch(
             (0, 0),
             width=beam.minor_arcsec,
             height=beam.major_arcsec,
-            angle=beam.angle_deg,
+            # East of north, and east is where the axis grows.
+            angle=-beam.angle_deg,
             facecolor="none",
             edgecolor="tab:cyan",
         )
