@@ -8,7 +8,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env demo up test bench lint format lock docs clean
+.PHONY: help env demo up test bench lint format lock audit docs clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -46,6 +46,9 @@ docs: env ## Write docs/configuration.md anew from the settings.
 
 lock: ## Resolve requirements/lock.txt anew (uses the package index).
 	@requirements/make-lock "$(PYTHON)"
+
+audit: ## Look the lock up in the known vulnerabilities (uses the network).
+	@requirements/audit "$(PYTHON)"
 
 clean: ## Remove the environment and caches.
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -127,6 +127,7 @@ def bench_years(
 
 def _costs_of_stores(workshop: "Workshop", filled: "Filled") -> list[Cost]:
     from contimg_resources.bench.years import timed
+    from contimg_resources.steps.mosaicking import open_mosaics
     from contimg_resources.steps.retention import choose_removals
     from contimg_resources.steps.staleness import stale_observations
     from contimg_resources.steps.starting import open_observations
@@ -152,6 +153,7 @@ def _costs_of_stores(workshop: "Workshop", filled: "Filled") -> list[Cost]:
         Cost("`contimg status`", timed(status, 5), 1.0),
         Cost("a look at the MS directory", timed(lambda: look(workshop, Memory())), None),
         Cost("which observations are open", timed(lambda: open_observations(workshop)), None),
+        Cost("which mosaics are to be made", timed(lambda: open_mosaics(workshop), 5), None),
         Cost("which products are stale", timed(lambda: stale_observations(workshop), 3), None),
         Cost("which files may go", timed(lambda: choose_removals(workshop), 3), None),
     ]
@@ -170,7 +172,7 @@ def _costs_of_platform(settings: "Settings", filled: "Filled") -> list[Cost]:
     return [
         Cost(f"a tick of {_SENSOR}, by Dagster", median(ticks), 1.0),
         Cost("status of `image_5min` after a new key", one, 0.5),
-        Cost("status of all three assets after a new key", all_of_them, None),
+        Cost("status of all three assets after a new key", all_of_them, 0.5),
     ]
 
 

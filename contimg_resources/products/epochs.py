@@ -6,7 +6,7 @@ Belongs here: frozen records. Doesn't: SQL, making any of it.
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class MosaicState(StrEnum):
@@ -132,9 +132,10 @@ class EpochRecord:
     created_mjd: float = 0.0
 
 
-@dataclass(frozen=True)
-class TileSource:
+class TileSource(NamedTuple):
     """What a mosaic may be made of: an observation, and its image when it has one.
+
+    All of a season are looked at again and again: a tuple is made faster than a record.
 
     Parameters
     ----------

@@ -87,6 +87,12 @@ class MosaicProducts:
         with self._database.read() as connection:
             return tuple(_as_mosaic(row) for row in connection.execute(query))
 
+    def tiles(self) -> dict[str, dict[str, str]]:
+        """Return what every mosaic is made of: checksums by observation, by key."""
+        with self._database.read() as connection:
+            rows = connection.execute(sa.select(mosaics.c.key, mosaics.c.tiles)).all()
+        return {row.key: row.tiles for row in rows}
+
     def tile_sources(
         self, *, start_mjd: float | None = None, end_mjd: float | None = None
     ) -> tuple[TileSource, ...]:

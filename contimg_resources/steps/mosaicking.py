@@ -106,14 +106,14 @@ def open_mosaics(workshop: Workshop, *, at_mjd: float | None = None) -> tuple[Op
     now = now_mjd() if at_mjd is None else at_mjd
     settings = workshop.settings.mosaics
     sources = {s.key: s for s in workshop.products.mosaics.tile_sources()}
-    known = {m.key: m for m in workshop.products.mosaics.list()}
+    known = workshop.products.mosaics.tiles()
     found = []
     for planned in _plan(workshop, tuple(sources.values()), known):
         members = [sources[key] for key in planned.observations]
         tiles = {m.key: m.checksum for m in members if m.checksum}
         if len(tiles) < settings.min_tiles:
             continue
-        if planned.key in known and known[planned.key].tiles == tiles:
+        if known.get(planned.key) == tiles:
             continue
         waits_for = _waits_for(planned, members, settings.slot_s, settings.wait_min, now)
         found.append(OpenMosaic(planned.key, planned, tiles, waits_for))
@@ -184,13 +184,13 @@ def mosaic_observations(
 
 
 def _plan(
-    workshop: Workshop, sources: tuple[TileSource, ...], known: dict[str, MosaicRecord]
+    workshop: Workshop, sources: tuple[TileSource, ...], known: dict[str, dict[str, str]]
 ) -> tuple[PlannedMosaic, ...]:
     return plan_mosaics(
         sources,
         window_grid_of(workshop),
         strip_tolerance_deg=workshop.settings.calibration.strip_tolerance_deg,
-        existing={key: set(mosaic.tiles) for key, mosaic in known.items()},
+        existing={key: tiles.keys() for key, tiles in known.items()},
     )
 
 
@@ -218,7 +218,7 @@ def _tiles_of(workshop: Workshop, key: str, mid_mjd: float) -> tuple[PlannedMosa
     half_days = 0.5 * settings.width * settings.slot_s / 86_400
     bounds = {"start_mjd": mid_mjd - half_days - 1e-4, "end_mjd": mid_mjd + half_days + 1e-4}
     sources = workshop.products.mosaics.tile_sources(**bounds)
-    known = {m.key: m for m in workshop.products.mosaics.list(**bounds)}
+    known = {m.key: m.tiles for m in workshop.products.mosaics.list(**bounds)}
     plan = _plan(workshop, sources, known)
     for planned in plan:
         if planned.key == key:
