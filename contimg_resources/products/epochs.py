@@ -50,7 +50,7 @@ class MosaicRecord:
     checksum : str
         Of its image.
     size_bytes : int
-        Size of its files, bytes.
+        Size of its image, bytes.
     statistics : dict
         JSON-able measures.
     run_id : str

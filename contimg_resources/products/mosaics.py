@@ -87,6 +87,20 @@ class MosaicProducts:
         with self._database.read() as connection:
             return tuple(_as_mosaic(row) for row in connection.execute(query))
 
+    def find_by_directory(self, directory: Path) -> MosaicRecord | None:
+        """Return the mosaic whose files are in a directory; None when there is none."""
+        query = sa.select(mosaics).where(mosaics.c.directory == str(directory.absolute()))
+        with self._database.read() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else _as_mosaic(row)
+
+    def find_epoch_by_path(self, path: Path) -> EpochRecord | None:
+        """Return the epoch whose measurements are in a file; None when there is none."""
+        query = sa.select(epochs).where(epochs.c.path == str(path.absolute()))
+        with self._database.read() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else _as_epoch(row)
+
     def tiles(self) -> dict[str, dict[str, str]]:
         """Return what every mosaic is made of: checksums by observation, by key."""
         with self._database.read() as connection:

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 
 from contimg_resources.casa import Progress, no_progress
-from contimg_resources.checksums import content_checksum, content_size_bytes
+from contimg_resources.checksums import content_checksum
 from contimg_resources.database import now_mjd
 from contimg_resources.errors import MosaicFailed
 from contimg_resources.imaging.acceptance import Verdict
@@ -293,7 +293,7 @@ def _record(
         tiles=tiles,
         directory=request.directory,
         checksum="" if result is None else content_checksum(result.files.image),
-        size_bytes=0 if result is None else content_size_bytes(result.directory),
+        size_bytes=0 if result is None else result.files.image.stat().st_size,
         statistics=statistics,
         run_id=run_id,
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from contimg_resources.errors import ProductsError, SetNotFound
 from contimg_resources.products.model import Artefact, ObservationRecord
 from contimg_resources.registry.model import CaltableSet
+from contimg_resources.steps.beyond import MEASUREMENTS, MOSAIC, epoch_artefact, mosaic_artefact
 from contimg_resources.steps.staleness import Stale, stale_observations
 from contimg_resources.steps.workshop import Workshop
 
@@ -26,9 +27,10 @@ class Provenance:
     path : Path
         The file or directory that is known: that which was asked for, or which holds it.
     kind : str
-        What it is: an `ArtefactKind`, ``measurement_set`` or ``caltable``.
+        What it is: an `ArtefactKind`, ``mosaic``, ``measurements``, ``measurement_set`` or
+        ``caltable``.
     observation : ObservationRecord or None
-        The observation that it is of, or was made from; None for a caltable.
+        The observation that it is of, or was made from; None for what is of several.
     artefact : Artefact or None
         What the products store knows of it: checksum, parameters, software, run.
     sets : tuple of CaltableSet
@@ -62,7 +64,10 @@ def provenance_of(workshop: Workshop, path: Path) -> Provenance:
     """
     for known in (path.absolute(), *path.absolute().parents):
         found = (
-            _of_artefact(workshop, known) or _of_ms(workshop, known) or _of_table(workshop, known)
+            _of_artefact(workshop, known)
+            or _of_ms(workshop, known)
+            or _of_table(workshop, known)
+            or _of_hours(workshop, known)
         )
         if found is not None:
             return found
@@ -91,6 +96,15 @@ def _of_artefact(workshop: Workshop, path: Path) -> Provenance | None:
         sets=_applied(workshop, artefact),
         stale=tuple(s for s in stale if s.key == key and artefact.kind in s.products),
     )
+
+
+def _of_hours(workshop: Workshop, path: Path) -> Provenance | None:
+    """Find it among mosaics and measurements."""
+    if (mosaic := workshop.products.mosaics.find_by_directory(path)) is not None:
+        return Provenance(path, MOSAIC, artefact=mosaic_artefact(mosaic))
+    if (epoch := workshop.products.mosaics.find_epoch_by_path(path)) is not None:
+        return Provenance(path, MEASUREMENTS, artefact=epoch_artefact(epoch))
+    return None
 
 
 def _applied(workshop: Workshop, artefact: Artefact) -> tuple[CaltableSet, ...]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.checksums import content_checksum, content_size_bytes
 from contimg_resources.products.model import Artefact
+from contimg_resources.steps.beyond import epoch_artefact, mosaic_artefact
 from contimg_resources.steps.workshop import Workshop
 
 
@@ -20,7 +21,7 @@ class ProductProblem:
     Parameters
     ----------
     key : str
-        Partition key of its observation.
+        Partition key of its observation or mosaic.
     kind : str
         What it is.
     path : Path
@@ -82,6 +83,18 @@ def verify_products(
             n_products += 1
             if problem := problem_of(artefact):
                 problems.append(ProductProblem(record.key, artefact.kind, artefact.path, problem))
+    progress("comparing mosaics and measurements", None)
+    made = workshop.products.mosaics
+    mosaics = made.list(start_mjd=start_mjd, end_mjd=end_mjd)
+    epochs = made.list_epochs(start_mjd=start_mjd, end_mjd=end_mjd)
+    others = [
+        *((m.key, mosaic_artefact(m)) for m in mosaics if m.checksum),
+        *((e.epoch, epoch_artefact(e)) for e in epochs),
+    ]
+    for key, artefact in others:
+        n_products += 1
+        if problem := problem_of(artefact):
+            problems.append(ProductProblem(key, artefact.kind, artefact.path, problem))
     return Verified(n_products, tuple(problems))
 
 

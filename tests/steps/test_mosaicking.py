@@ -19,8 +19,10 @@ from contimg_resources.steps import (
     mosaic_observations,
 )
 from contimg_resources.steps.mosaicking import OpenMosaic, open_mosaics
+from contimg_resources.steps.provenance import provenance_of
 from contimg_resources.steps.retention import choose_removals
 from contimg_resources.steps.starting import record_failure
+from contimg_resources.steps.verifying import verify_products
 from tests.steps.sky import START, Sky, make_sky
 
 KEY = "61041.02083+54.0"
@@ -202,3 +204,29 @@ def test_sums_of_old_mosaics_go(hour: Sky) -> None:
     old = workshop.settings.mosaics.model_copy(update={"sums_days": 1e-9})
     impatient = replace(workshop, settings=workshop.settings.model_copy(update={"mosaics": old}))
     assert sums in {r.path for r in choose_removals(impatient)}
+
+
+def test_a_mosaic_and_its_measurements_tell_where_they_are_from(tmp_path: Path) -> None:
+    sky = make_sky(tmp_path)
+    for number in range(4):
+        sky.image(number)
+    made = mosaic_observations(sky.workshop, KEY)
+    measured = measure_mosaic(sky.workshop, KEY)
+    assert measured is not None
+    of_mosaic = provenance_of(sky.workshop, made.result.files.sigma)
+    assert of_mosaic.kind == "mosaic"
+    assert of_mosaic.artefact is not None
+    assert all(key in of_mosaic.artefact.parameters["images"] for key in sky.keys[:4])
+    of_file = provenance_of(sky.workshop, measured.record.path)
+    assert of_file.artefact is not None
+    assert of_file.artefact.parameters["mosaic"] == f"{KEY} {made.record.checksum}"
+
+    def wrong() -> set[str]:
+        # The images' own checksums are made up.
+        found = verify_products(sky.workshop).problems
+        return {p.problem for p in found if p.kind in ("mosaic", "measurements")}
+
+    assert wrong() == set()
+    measured.record.path.write_bytes(b"other")
+    made.result.files.image.unlink()
+    assert wrong() == {"is gone", f"has 5 bytes, {measured.record.size_bytes} were recorded"}
