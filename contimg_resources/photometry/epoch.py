@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.photometry.flags import NO_FLUX, Flag
+from contimg_resources.photometry.gradient import fit_gradient
 from contimg_resources.photometry.measuring import RawMeasurements
 from contimg_resources.photometry.model import SourceHistory, SourceList
 from contimg_resources.settings import PhotometrySettings
@@ -19,16 +20,15 @@ Mask = NDArray[np.bool_]
 _NORMAL = 1.482602218505602
 #: Error of a median over that of a mean of normal numbers.
 _MEDIAN = 1.2533
+#: Least expected S/N of a reference.
 _MIN_SNR = 15.0
 #: References with a history vary less than this.
 _MAX_ETA = 3.0
+#: Squares of normal numbers count so much at most, and are so much in the mean then.
+_LARGEST_Z2, _CLIPPED_Z2 = 9.0, 0.9940
+_HALVINGS = 40
 #: A source in the beam's outskirts, where the primary beam is uncertain, is no reference.
 _MIN_PRIMARY_BEAM = 0.4
-#: Terms of the position-dependent scale, and how many references each needs.
-_GRADIENT_TERMS = 3
-_REFERENCES_PER_TERM = 10
-#: Probability below which a position-dependent term is believed.
-_SIGNIFICANT = 1e-3
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,8 @@ class EpochScale:
     n_references : int
         How many there are.
     gradient : tuple of float
-        Change of the scale per degree eastwards and northwards; zeros unless significant.
+        Change of the scale's logarithm per degree eastwards and northwards; zeros unless
+        significant.
     at_source, error_at_source : ndarray, shape (n,)
         Scale at each source, without the source itself where it is a reference.
     is_reference : ndarray of bool, shape (n,)
@@ -104,29 +105,30 @@ def judge_epoch(
     -----
     ``g = weighted median of S_i / S_i,ref`` and ``sigma_g = 1.2533 MAD-std / sqrt(N)``; a reference
     source is left out of the scale that it is corrected with. Where at least thirty references
-    agree on a gradient over the image (F-test) ``log S / S_ref`` is fitted linearly instead.
+    agree on a gradient over the image (F-test) ``log S / S_ref`` is fitted linearly, and g is the
+    median of what remains (see `contimg_resources.photometry.gradient`).
     """
     reference_jy = _reference_fluxes(sources, history)
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = raw.flux_jy / reference_jy
-        weight = (raw.flux_jy / raw.error_jy) ** 2
-    chosen = _references(raw, sources, ratio, history)
+        # Of what is expected: what noise made brighter would weigh more, and be a reference sooner.
+        snr = reference_jy / raw.error_jy
+    chosen = _references(raw, sources, snr, ratio, history)
+    weight = _weights(snr, ratio, chosen)
     n = int(chosen.sum())
-    scale, scatter = _weighted_median(ratio[chosen], weight[chosen]), _spread(ratio[chosen])
     east, north = _offsets_deg(sources, chosen)
-    gradient = _gradient(np.log(ratio[chosen]), weight[chosen], east[chosen], north[chosen])
-    slope = 1.0 + gradient[0] * east + gradient[1] * north
-    if any(gradient):
-        flat = ratio / slope
-        scale, scatter = _weighted_median(flat[chosen], weight[chosen]), _spread(flat[chosen])
-    else:
-        flat = ratio
+    terms = np.stack([np.ones(len(sources)), east, north], axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        gradient = fit_gradient(np.log(ratio), weight, terms, chosen)
+    flat = ratio / gradient.factor(terms)
+    scale, scatter = _weighted_median(flat[chosen], weight[chosen]), _spread(flat[chosen])
     error = _MEDIAN * scatter / np.sqrt(n) if n else np.nan
-    at_source = np.full(len(sources), scale)
+    at_source = scale * gradient.factor(terms)
     for i in np.flatnonzero(chosen):
         others = chosen.copy()
         others[i] = False
-        at_source[i] = _weighted_median(flat[others], weight[others])
+        slope = gradient.without(int(i)).factor(terms)
+        at_source[i] = slope[i] * _weighted_median((ratio / slope)[others], weight[others])
     reason = _gates(n, scale, scatter, limits)
     positions = np.isfinite(raw.east_arcsec)
     offsets = (raw.east_arcsec[positions], raw.north_arcsec[positions])
@@ -137,9 +139,9 @@ def judge_epoch(
         error=float(error),
         scatter=scatter,
         n_references=n,
-        gradient=gradient,
-        at_source=at_source * slope,
-        error_at_source=np.full(len(sources), float(error)),
+        gradient=gradient.slopes,
+        at_source=at_source,
+        error_at_source=np.hypot(error, scale * gradient.error(terms)),
         is_reference=chosen,
         ratio=ratio,
         east_arcsec=_median(offsets[0]),
@@ -159,9 +161,12 @@ def corrected(raw: RawMeasurements, scale: EpochScale) -> tuple[Floats, Floats]:
     """
     if not np.isfinite(scale.scale):
         return raw.flux_jy, raw.error_jy
-    flux = raw.flux_jy / scale.at_source
-    own = raw.error_jy / scale.at_source
-    common = flux * scale.error_at_source / scale.at_source
+    # A single reference has no others that tell its scale.
+    known = np.isfinite(scale.at_source)
+    at_source = np.where(known, scale.at_source, 1.0)
+    flux = raw.flux_jy / at_source
+    own = raw.error_jy / at_source
+    common = np.where(known, flux * scale.error_at_source / at_source, 0.0)
     return flux, np.hypot(own, np.where(np.isfinite(common), common, 0.0))
 
 
@@ -173,17 +178,45 @@ def _reference_fluxes(sources: SourceList, history: SourceHistory | None) -> Flo
 
 
 def _references(
-    raw: RawMeasurements, sources: SourceList, ratio: Floats, history: SourceHistory | None
+    raw: RawMeasurements,
+    sources: SourceList,
+    snr: Floats,
+    ratio: Floats,
+    history: SourceHistory | None,
 ) -> Mask:
     plain = (raw.flags & int(NO_FLUX | Flag.BLEND | Flag.POOR_FIT)) == 0
     with np.errstate(invalid="ignore"):
-        bright = (raw.flux_jy / raw.error_jy >= _MIN_SNR) & (ratio > 0)
+        bright = (snr >= _MIN_SNR) & (ratio > 0)
         inner = raw.primary_beam >= _MIN_PRIMARY_BEAM
     chosen = plain & bright & inner & sources.compact & np.isfinite(ratio)
     if history is not None:
         with np.errstate(invalid="ignore"):
             chosen &= ~(history.eta > _MAX_ETA)
     return np.asarray(chosen)
+
+
+def _weights(snr: Floats, ratio: Floats, chosen: Mask) -> Floats:
+    """Return one over the variance of ratios: that of noise, and what references scatter beyond.
+
+    Notes
+    -----
+    The excess is the one with which the mean of ``z^2`` is that of normal numbers (Paule & Mandel
+    1982, J. Res. NBS 87, 377), each z no larger than 3. With weights of the noise alone a few
+    bright references would tell the scale, and its uncertainty from the number of all would be
+    half as large as it is.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        noise = 1.0 / snr**2
+    away = (ratio[chosen] - _median(ratio[chosen])) ** 2
+    low, high = 0.0, float(away.max(initial=0.0))
+    for _ in range(_HALVINGS):
+        excess = 0.5 * (low + high)
+        z2 = np.minimum(away / (noise[chosen] + excess), _LARGEST_Z2) if high > 0 else away
+        if z2.sum() > _CLIPPED_Z2 * len(z2):
+            low = excess
+        else:
+            high = excess
+    return np.asarray(1.0 / (noise + high))
 
 
 def _offsets_deg(sources: SourceList, chosen: Mask) -> tuple[Floats, Floats]:
@@ -195,34 +228,6 @@ def _offsets_deg(sources: SourceList, chosen: Mask) -> tuple[Floats, Floats]:
     dec0 = float(sources.dec_deg[chosen].mean())
     east = ((sources.ra_deg - ra0 + 180) % 360 - 180) * np.cos(np.radians(dec0))
     return east, sources.dec_deg - dec0
-
-
-def _gradient(logs: Floats, weight: Floats, east: Floats, north: Floats) -> tuple[float, float]:
-    """Return the slopes of a linear fit when it is significantly better than a constant."""
-    from scipy.stats import f as f_distribution
-
-    n = len(logs)
-    if n < _GRADIENT_TERMS * _REFERENCES_PER_TERM:
-        return 0.0, 0.0
-    # References scatter by more than their noise: each counts no more than ten times the median's.
-    root = np.sqrt(np.minimum(weight, 10 * np.median(weight)))
-    middle = np.median(logs)
-    kept = np.abs(logs - middle) <= 4 * max(_spread(logs), 1e-12)
-    terms = np.stack([np.ones(n), east, north], axis=1)[kept] * root[kept, None]
-    data = logs[kept] * root[kept]
-    if kept.sum() <= _GRADIENT_TERMS:
-        return 0.0, 0.0
-    found, *_ = np.linalg.lstsq(terms, data, rcond=None)
-    constant = float(terms[:, 0] @ data / (terms[:, 0] @ terms[:, 0]))
-    rest = float(((data - terms @ found) ** 2).sum())
-    simple = float(((data - terms[:, 0] * constant) ** 2).sum())
-    dof = int(kept.sum()) - _GRADIENT_TERMS
-    if rest <= 0:
-        return 0.0, 0.0
-    ratio = ((simple - rest) / (_GRADIENT_TERMS - 1)) / (rest / dof)
-    if f_distribution.sf(ratio, _GRADIENT_TERMS - 1, dof) > _SIGNIFICANT:
-        return 0.0, 0.0
-    return float(found[1]), float(found[2])
 
 
 def _gates(n: int, scale: float, scatter: float, limits: PhotometrySettings) -> str:
@@ -245,8 +250,7 @@ def _weighted_median(values: Floats, weight: Floats) -> float:
     if not len(values):
         return float("nan")
     order = np.argsort(values, kind="stable")
-    # Bright sources aren't that much surer: the scatter of references isn't their noise.
-    share = np.cumsum(np.minimum(weight, 10 * np.median(weight))[order])
+    share = np.cumsum(weight[order])
     middle = 0.5 * share[-1]
     i = int(np.searchsorted(share, middle))
     if i + 1 < len(values) and np.isclose(share[i], middle, rtol=1e-12):

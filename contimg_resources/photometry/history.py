@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from contimg_resources.photometry.light_curves import epoch_files
+from contimg_resources.photometry.light_curves import epoch_files, readable
 from contimg_resources.photometry.model import Kind, SourceHistory, SourceList
 
 
@@ -41,7 +41,7 @@ def read_history(
     count = np.zeros(n, np.int64)
     files = epoch_files(root, kind, before_mjd - days, before_mjd)
     if files:
-        with duckdb.connect() as connection:
+        with duckdb.connect() as connection, readable(root / kind):
             told = connection.execute(
                 "SELECT source_id, median(flux_jy) AS median, count(*) AS n, "
                 "avg(w * flux_jy * flux_jy) AS wii, avg(w * flux_jy) AS wi, avg(w) AS w FROM "

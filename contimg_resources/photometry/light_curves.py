@@ -10,7 +10,8 @@ that it was made from; where a day changed since, its own files are read.
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.casa import Progress, no_progress
-from contimg_resources.errors import PhotometryFailed
+from contimg_resources.errors import PhotometryFailed, UnreadableMeasurements
 from contimg_resources.photometry.measurements import COLUMNS, arrow_schema, write_whole
 from contimg_resources.photometry.model import Kind
 
@@ -46,6 +47,7 @@ _SHOWN = (
     "flags",
     "epoch_ok",
 )
+_TEXTS = ("epoch", "kind")
 
 
 @dataclass(frozen=True)
@@ -118,41 +120,41 @@ def light_curve(
     ------
     PhotometryFailed
         If nothing was measured yet, or never this source; naming sources of similar names.
+    UnreadableMeasurements
+        If a file is damaged.
     """
     import duckdb
 
     files = epoch_files(root, kind, start_mjd, end_mjd)
+    when = _between(start_mjd, end_mjd)
     if not files:
-        raise PhotometryFailed(f"no {kind} was measured yet ({root / kind} holds nothing)")
+        raise PhotometryFailed(
+            f"no {kind} was measured{when or ' yet'} ({root / kind} holds nothing of it)"
+        )
     columns = ", ".join(_SHOWN)
-    with duckdb.connect() as connection:
-        try:
-            table = connection.execute(
-                f"SELECT {columns} FROM read_parquet($files) WHERE source_id = $source "
-                "AND mid_mjd >= $start AND mid_mjd < $end ORDER BY mid_mjd, epoch",
-                {
-                    "files": files,
-                    "source": source_id,
-                    "start": -1e9 if start_mjd is None else start_mjd,
-                    "end": 1e9 if end_mjd is None else end_mjd,
-                },
-            ).fetchnumpy()
-            if not len(table["epoch"]):
-                near = connection.execute(
-                    "SELECT DISTINCT source_id FROM read_parquet($files) "
-                    "ORDER BY levenshtein(source_id, $source), source_id LIMIT 3",
-                    {"files": files[-3:], "source": source_id},
-                ).fetchall()
-                raise PhotometryFailed(
-                    f"source {source_id!r} was never measured on a {kind}"
-                    + (f"; similar: {', '.join(row[0] for row in near)}" if near else "")
-                )
-        except duckdb.Error as error:
+    with duckdb.connect() as connection, readable(root / kind):
+        table = connection.execute(
+            f"SELECT {columns} FROM read_parquet($files) WHERE source_id = $source "
+            "AND mid_mjd >= $start AND mid_mjd < $end ORDER BY mid_mjd, epoch",
+            {
+                "files": files,
+                "source": source_id,
+                "start": -1e9 if start_mjd is None else start_mjd,
+                "end": 1e9 if end_mjd is None else end_mjd,
+            },
+        ).fetchnumpy()
+        if not len(table["epoch"]):
+            near = connection.execute(
+                "SELECT DISTINCT source_id FROM read_parquet($files) WHERE source_id != $source "
+                "ORDER BY levenshtein(source_id, $source), source_id LIMIT 3",
+                {"files": files[-3:], "source": source_id},
+            ).fetchall()
             raise PhotometryFailed(
-                f"the measurements in {root / kind} can't be read: "
-                f"{' '.join(str(error).split())[:300]}"
-            ) from error
+                f"source {source_id!r} was never measured on a {kind}{when}"
+                + (f"; similar: {', '.join(row[0] for row in near)}" if near else "")
+            )
     values = {name: np.ma.filled(np.ma.asarray(table[name]), _nothing(name)) for name in _SHOWN}
+    values |= {name: values[name].astype(np.str_) for name in _TEXTS}
     return LightCurve(source_id=source_id, **values)
 
 
@@ -184,14 +186,32 @@ def copy_by_source(root: Path, kind: Kind, progress: Progress = no_progress) -> 
             path.unlink(missing_ok=True)
             continue
         schema = arrow_schema()
-        table = pa.concat_tables(
-            pq.ParquetFile(f).read(columns=list(COLUMNS)).cast(schema) for f in files
-        ).sort_by([("source_id", "ascending"), ("mid_mjd", "ascending")])
+        table = pa.concat_tables(_read(f, schema) for f in files).sort_by(
+            [("source_id", "ascending"), ("mid_mjd", "ascending")]
+        )
         told = {**(schema.metadata or {}), _DAYS_FACT: json.dumps(states).encode()}
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, _writer(pq, table.replace_schema_metadata(told)))
         made.append(path)
+    for copy in (root / _COPIES / kind).glob("[!.]*.parquet"):
+        # Of a period without any day nothing is left to answer for.
+        if copy not in {_copy_path(root, kind, period) for period in periods}:
+            copy.unlink(missing_ok=True)
     return tuple(made)
+
+
+def _read(path: Path, schema: Any) -> Any:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            return file.read(columns=list(COLUMNS)).cast(schema)
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise UnreadableMeasurements(
+            f"{path} holds no measurements of contimg: {' '.join(str(error).split())[:200]}",
+            path=str(path),
+        ) from error
 
 
 def _writer(pq: Any, table: Any) -> Any:
@@ -205,6 +225,43 @@ def _writer(pq: Any, table: Any) -> Any:
         )
 
     return write
+
+
+@contextmanager
+def readable(directory: Path) -> Iterator[None]:
+    """Say of measurements that a query can't read where they lie.
+
+    Parameters
+    ----------
+    directory : Path
+        Where the query's files are.
+
+    Yields
+    ------
+    None
+        For the query.
+
+    Raises
+    ------
+    UnreadableMeasurements
+        Naming the file, as far as the database names it.
+    """
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        raise UnreadableMeasurements(
+            f"the measurements in {directory} can't be read: {' '.join(str(error).split())[:300]}",
+            path=str(directory),
+        ) from error
+
+
+def _between(start_mjd: float | None, end_mjd: float | None) -> str:
+    if start_mjd is None and end_mjd is None:
+        return ""
+    start = "the first" if start_mjd is None else f"MJD {start_mjd:.5f}"
+    return f" between {start} and {'the last' if end_mjd is None else f'{end_mjd:.5f}'}"
 
 
 def epoch_files(
@@ -271,4 +328,4 @@ def _epochs_of(day: Path) -> Sequence[Path]:
 
 
 def _nothing(name: str) -> Any:
-    return 0 if name in ("flags", "epoch_ok") else ("" if name in ("epoch", "kind") else np.nan)
+    return 0 if name in ("flags", "epoch_ok") else ("" if name in _TEXTS else np.nan)

@@ -5,8 +5,9 @@ Belongs here: the columns, writing and reading a file. Doesn't: queries over man
 """
 
 import json
-import os
-import tempfile
+import time
+import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,8 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "epoch_ok": ("bool", "whether the epoch passed its gates; if not, don't publish"),
 }
 _METADATA = b"contimg"
+_PARTIAL = ".partial"
+_STALE_S = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -214,10 +217,19 @@ def write_whole(path: Path, write: Any) -> None:
     write : callable
         Called with the path to write to.
     """
-    handle, partial = tempfile.mkstemp(prefix=".", suffix=".partial", dir=path.parent)
-    os.close(handle)
+    _sweep(path.parent)
+    # Not `tempfile`, whose files nobody else may read.
+    partial = path.parent / f".{path.name}.{uuid.uuid4().hex}{_PARTIAL}"
     try:
-        write(Path(partial))
-        Path(partial).replace(path)
+        write(partial)
+        partial.replace(path)
     finally:
-        Path(partial).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
+
+
+def _sweep(directory: Path) -> None:
+    # What a process left that was killed; a day is longer than any write may last.
+    for left in directory.glob(f".*{_PARTIAL}"):
+        with suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime > _STALE_S:
+                left.unlink()

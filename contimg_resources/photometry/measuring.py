@@ -132,8 +132,8 @@ def measure(image: MeasurableImage, sources: SourceList) -> RawMeasurements:
         errors = FilterErrors.measured(
             _sample_of(sky, around), form, half, reach=int(np.ceil(JOINT_BEAMS * major)) + 1
         )
-    except PhotometryFailed as error:
-        raise PhotometryFailed(f"{image.epoch}: {error.message}") from error
+    except PhotometryFailed as failure:
+        raise PhotometryFailed(f"{image.epoch}: {failure.message}") from failure
     level, noise = around.at(np.nan_to_num(rows), np.nan_to_num(columns))
     expected = _at(weights, rows, columns)
     background, rms = level * expected, noise * expected

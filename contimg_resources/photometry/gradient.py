@@ -1,0 +1,143 @@
+"""A flux scale that changes over the image.
+
+Belongs here: the linear fit, whether it is believed, and the fit without one reference.
+Doesn't: who is a reference (see `epoch`).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+#: A constant and two slopes, and how many references each needs.
+_TERMS = 3
+_REFERENCES_PER_TERM = 10
+#: Probability of chance below which a gradient is believed.
+_SIGNIFICANT = 1e-3
+#: References further from the median are left out of the fit.
+_CLIP = 4.0
+_NORMAL = 1.482602218505602
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """A gradient of the flux scale, or none.
+
+    Parameters
+    ----------
+    coefficients : ndarray, shape (3,)
+        Of 1, degrees eastwards and degrees northwards in the scale's logarithm; zeros: none.
+    covariance : ndarray, shape (3, 3)
+        Of them.
+    residual, leverage : ndarray, shape (n,)
+        Of each source's logarithm in the fit, 0 for those that aren't in it.
+    pull : ndarray, shape (n, 3)
+        Change of the coefficients with each source's residual.
+    """
+
+    coefficients: Floats
+    covariance: Floats
+    residual: Floats
+    leverage: Floats
+    pull: Floats
+
+    @property
+    def slopes(self) -> tuple[float, float]:
+        """Change of the scale's logarithm per degree, eastwards and northwards."""
+        return float(self.coefficients[1]), float(self.coefficients[2])
+
+    def factor(self, terms: Floats) -> Floats:
+        """Return the scale over that of the middle, shape (n,), at ``[1, east, north]``."""
+        return np.asarray(np.exp(terms[:, 1:] @ self.coefficients[1:]))
+
+    def error(self, terms: Floats) -> Floats:
+        """Return the relative uncertainty of `factor`, shape (n,)."""
+        slopes = self.covariance[1:, 1:]
+        return np.asarray(np.sqrt(np.einsum("ni,ij,nj->n", terms[:, 1:], slopes, terms[:, 1:])))
+
+    def without(self, i: int) -> "Gradient":
+        """Return the fit without a source.
+
+        Notes
+        -----
+        ``c - (T^T W T)^-1 t_i w_i r_i / (1 - h_i)`` with the residual r and the leverage h (Cook &
+        Weisberg 1982, Residuals and Influence in Regression, 3.4.3): no fit is made again.
+        """
+        left = 1.0 - self.leverage[i]
+        if not left > 0:
+            return self
+        moved = self.coefficients - self.pull[i] * self.residual[i] / left
+        return Gradient(moved, self.covariance, self.residual, self.leverage, self.pull)
+
+
+def fit_gradient(logs: Floats, weight: Floats, terms: Floats, chosen: Mask) -> Gradient:
+    """Fit a gradient to the references where it is significantly better than a constant.
+
+    Parameters
+    ----------
+    logs : ndarray, shape (n,)
+        Logarithms of the sources' flux ratios.
+    weight : ndarray, shape (n,)
+        One over their variances.
+    terms : ndarray, shape (n, 3)
+        1, degrees eastwards and degrees northwards.
+    chosen : ndarray of bool, shape (n,)
+        Which sources are references.
+
+    Returns
+    -------
+    Gradient
+        Zeros with fewer than thirty references, or when an F-test, of all or of all but the most
+        influential one, gives chance 0.1 % or more.
+    """
+    n = len(logs)
+    none = Gradient(
+        np.zeros(_TERMS),
+        np.zeros((_TERMS, _TERMS)),
+        np.zeros(n),
+        np.zeros(n),
+        np.zeros((n, _TERMS)),
+    )
+    if chosen.sum() < _TERMS * _REFERENCES_PER_TERM:
+        return none
+    middle = np.median(logs[chosen])
+    spread = _NORMAL * np.median(np.abs(logs[chosen] - middle))
+    kept = np.flatnonzero(chosen & (np.abs(logs - middle) <= _CLIP * max(float(spread), 1e-12)))
+    root = np.sqrt(weight[kept])
+    design, data = terms[kept] * root[:, None], logs[kept] * root
+    if np.linalg.matrix_rank(design) < _TERMS:
+        return none
+    inverse = np.asarray(np.linalg.inv(design.T @ design), np.float64)
+    found = inverse @ design.T @ data
+    residual, leverage, pull = np.zeros(n), np.zeros(n), np.zeros((n, _TERMS))
+    residual[kept] = data - design @ found
+    leverage[kept] = np.einsum("ni,ij,nj->n", design, inverse, design)
+    pull[kept] = design @ inverse
+    # Nor is a gradient believed that hangs on a single bright reference (by Cook's distance).
+    others = np.arange(len(kept)) != np.argmax(
+        residual[kept] ** 2 * leverage[kept] / np.maximum(1 - leverage[kept], 1e-9) ** 2
+    )
+    if not (_is_better(design, data) and _is_better(design[others], data[others])):
+        return none
+    variance = float((residual**2).sum()) / (len(kept) - _TERMS)
+    return Gradient(found, inverse * variance, residual, leverage, pull)
+
+
+def _is_better(design: Floats, data: Floats) -> bool:
+    """Tell whether a gradient fits significantly better than a constant (F-test)."""
+    from scipy.stats import f as f_distribution
+
+    dof = len(data) - _TERMS
+    if dof < 1:
+        return False
+    rest, simple = (
+        float(((data - part @ np.linalg.lstsq(part, data, rcond=None)[0]) ** 2).sum())
+        for part in (design, design[:, :1])
+    )
+    if rest <= 0:
+        return simple > 0
+    ratio = ((simple - rest) / (_TERMS - 1)) / (rest / dof)
+    return bool(f_distribution.sf(ratio, _TERMS - 1, dof) < _SIGNIFICANT)
