@@ -3,15 +3,20 @@
 Belongs here: starting that process, its own peak memory. Doesn't: what is done in it.
 """
 
+import os
 import re
+import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
 
 from contimg_resources.bench.measure import Measured
+from contimg_resources.errors import BenchFailed
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -28,9 +33,26 @@ def in_fresh_process(function: Callable[[A], R], argument: A) -> R:
         Found by its module and name.
     argument : object
         Its argument; pickled.
+
+    Raises
+    ------
+    BenchFailed
+        If the process was killed; what the function itself raises comes through.
     """
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        return process.submit(function, argument).result()
+        try:
+            pid = process.submit(os.getpid).result()
+            try:
+                return process.submit(function, argument).result()
+            except (KeyboardInterrupt, SystemExit):
+                # Nobody waits for the answer any more.
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
+                raise
+        except BrokenProcessPool as error:
+            raise BenchFailed(
+                f"the process that ran {function.__name__} was killed: perhaps memory ran short"
+            ) from error
 
 
 def timed_alone(work: Callable[[], R]) -> tuple[R, Measured]:
