@@ -111,7 +111,6 @@ def photutils_fits(task: PhotometryTask) -> tuple[Measured, float]:
     tuple of (Measured, float)
         What it took, and the median of measured over true flux density; NaN without any source.
     """
-    from astropy.nddata import NDData  # noqa: F401  (loaded before the clock starts)
     from astropy.table import QTable
     from photutils.psf import GaussianPSF, PSFPhotometry
 
@@ -124,9 +123,10 @@ def photutils_fits(task: PhotometryTask) -> tuple[Measured, float]:
     start = QTable({"x": x, "y": y, "flux": sources.flux_jy * area})
     side = 2 * round(_HALF_BEAMS * major) + 1
     fit = PSFPhotometry(model, (side, side))
-    mask = ~(np.isfinite(image.pixels) & np.isfinite(_sigma(image)))
+    sigma_jy = _sigma(image)
+    mask = ~(np.isfinite(image.pixels) & np.isfinite(sigma_jy))
     table, took = timed_alone(
-        lambda: fit(image.pixels, error=_sigma(image), mask=mask, init_params=start)
+        lambda: fit(image.pixels, error=sigma_jy, mask=mask, init_params=start)
     )
     return took, _ratio(np.asarray(table["flux_fit"]) / area, sources.flux_jy)
 

@@ -29,6 +29,8 @@ PHOTOMETRY_GOAL_S = 5.0
 LIGHT_CURVE_GOAL_S = 0.05
 #: As many sources are enough to know what a fit by photutils costs.
 _PEER_SOURCES = 1000
+#: A machine with less to do counts as quiet.
+_QUIET_LOAD = 0.5
 _MS = 1e3
 
 
@@ -77,7 +79,7 @@ def run_sky_bench(size: SkySize, directory: Path, progress: Progress) -> SkyRepo
     SkyReport
         What was measured.
     """
-    bench = _Bench(size, directory, progress, [])
+    bench = _Bench(size, directory, progress, [_load_in_words(os.getloadavg()[0])])
     rows = [*bench.mosaics_and_photometry(), *bench.light_curves(), *bench.catalogue()]
     return SkyReport(
         n_tiles=size.tiles,
@@ -224,6 +226,11 @@ class _Bench:
         if self.size.size >= sky_mosaics.FULL_SIZE:
             make_ready()
         return self._do(what, function, argument)
+
+
+def _load_in_words(load: float) -> str:
+    quiet = "" if load < _QUIET_LOAD else "; times of both sides are longer than on a quiet machine"
+    return f"Processes that ran on the machine when it began (load of a minute): {load:.1f}{quiet}."
 
 
 def _row(name: str, asked: sky_questions.Asked, goal_s: float | None) -> Row:
