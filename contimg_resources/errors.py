@@ -162,5 +162,9 @@ class DiskShort(ContimgError):
     """Too little room on the disk to begin a step, or to end it; nothing half-written is left."""
 
 
+class BenchFailed(ContimgError):
+    """A benchmark that ended without a measurement."""
+
+
 class PlatformError(ContimgError):
     """Dagster's daemon or webserver can't be started, died, or refused a request."""

@@ -209,7 +209,7 @@ def page(report: BenchReport, picture: str) -> str:
         "programs when the clock starts, as in a run of the platform, where that is done while "
         "Dagster starts.",
         "",
-        *_markdown_table(HEADINGS, table_rows(report.results)),
+        *markdown_table(HEADINGS, table_rows(report.results)),
         "",
         *((overhead_in_words(report.overhead), "") if report.overhead else ()),
         *(f"- {note}" for note in report.notes),
@@ -218,7 +218,7 @@ def page(report: BenchReport, picture: str) -> str:
         "",
         "## Stages",
         "",
-        *_markdown_table(
+        *markdown_table(
             ("step", "", "stage", "seconds"),
             [
                 (s.step, str(number), s.name, f"{s.seconds:.1f}")
@@ -239,11 +239,12 @@ def page(report: BenchReport, picture: str) -> str:
             for g in report.growth
         ]
         headings = ("along", "value", "million visibilities", "apply (s)", "image (s)")
-        lines += ["", "## Growth", "", *_markdown_table(headings, rows)]
+        lines += ["", "## Growth", "", *markdown_table(headings, rows)]
     return "\n".join(lines) + "\n"
 
 
-def _markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table, Markdown."""
     return [
         f"| {' | '.join(headings)} |",
         f"|{'---|' * len(headings)}",

@@ -19,6 +19,7 @@ from contimg_resources import __version__
 from contimg_resources.cli import (
     apply,
     bench,
+    bench_sky,
     calibrate,
     catalogue,
     demo,
@@ -69,6 +70,7 @@ app.add_typer(housekeeping.partitions, name="partitions")
 app.command("up")(up.up)
 app.command("demo")(demo.demo)
 app.command("bench")(bench.bench)
+app.command("bench-sky")(bench_sky.bench_sky)
 app.command("bench-years")(years.bench_years)
 
 
