@@ -146,7 +146,8 @@ def test_a_damaged_copy_is_made_anew(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["o'neill", '"; DROP TABLE x; --', "../../etc/passwd", "J1331+305 \u03b1", "a%_b", "$source"]
+    "name",
+    ["o'neill", '"; DROP TABLE x; --', "../../etc/passwd", "J1331+305 \u03b1", "a%_b", "$source"],
 )
 def test_any_text_is_a_name(tmp_path: Path, name: str) -> None:
     write(tmp_path, MJDS[0], names=("plain", name, "other"))
