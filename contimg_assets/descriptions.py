@@ -189,6 +189,8 @@ def describe_measured(measured: Measured) -> Metadata:
     record, scale = measured.record, measured.scale
     return _tidy(
         {
+            "sources": preview(measured.marked, "sources"),
+            "sources_finer": drawing(measured.marked, "measured sources"),
             "epoch": drawing(measured.png, "flux ratios and offsets"),
             "n_sources": record.n_sources,
             "n_measured": record.n_measured,

@@ -1,6 +1,6 @@
-"""A product that is a directory is whole or it isn't there.
+"""A product, directory or file, is whole or it isn't there.
 
-Belongs here: the name under which a directory is written, and putting it in its place.
+Belongs here: the name under which it is written, and putting it in its place.
 Doesn't: what is inside.
 """
 
@@ -8,8 +8,9 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _STALE_S = 86_400.0
@@ -49,6 +50,26 @@ def whole_directory(place: Path) -> Iterator[Path]:
         replace_directory(partial, place)
     finally:
         shutil.rmtree(room, ignore_errors=True)
+
+
+def whole_file(place: Path, write: Callable[[Path], object]) -> None:
+    """Write a file under another name beside its place, and rename it.
+
+    Parameters
+    ----------
+    place : Path
+        Its place; the directory is there.
+    write : callable
+        Called with the path to write to, whose name ends in ``.partial``.
+    """
+    _sweep_files(place.parent)
+    # Not `tempfile`, whose files nobody else may read.
+    partial = place.parent / f".{place.name}.{uuid.uuid4().hex}.partial"
+    try:
+        write(partial)
+        partial.replace(place)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def replace_directory(new: Path, place: Path) -> None:
@@ -98,3 +119,10 @@ def _sweep(place: Path) -> None:
     for left in place.parent.glob(f".{place.name}.*"):
         if left.suffix in (".partial", ".old") and time.time() - left.stat().st_mtime > _STALE_S:
             shutil.rmtree(left, ignore_errors=True)
+
+
+def _sweep_files(directory: Path) -> None:
+    for left in directory.glob(".*.partial"):
+        with suppress(FileNotFoundError):
+            if left.is_file() and time.time() - left.stat().st_mtime > _STALE_S:
+                left.unlink()

@@ -16,9 +16,10 @@ from contimg_resources.bench.fresh import timed_alone
 from contimg_resources.catalogues.model import CatalogueFacts, CatalogueSources
 from contimg_resources.catalogues.parquet import SCHEMA_VERSION, Catalogue
 from contimg_resources.catalogues.store import CatalogueStore
+from contimg_resources.directories import whole_file
 from contimg_resources.errors import CatalogueError, PhotometryFailed
 from contimg_resources.photometry.light_curves import copy_by_source, light_curve
-from contimg_resources.photometry.measurements import COLUMNS, arrow_schema, write_whole
+from contimg_resources.photometry.measurements import COLUMNS, arrow_schema
 
 _FIRST_DAY = 61_041
 _REPEATS = 15
@@ -98,7 +99,7 @@ def fill_year(year: Year) -> None:
         table = pa.table(arrays, schema=schema)
         day = year.root / "mosaic" / str(int(mid_mjd))
         day.mkdir(parents=True, exist_ok=True)
-        write_whole(day / f"{epoch}.parquet", _writer(pq, table))
+        whole_file(day / f"{epoch}.parquet", _writer(pq, table))
 
 
 def sort_year(year: Year) -> float:

@@ -3,14 +3,13 @@
 Belongs here: one file a catalogue, put and replaced whole. Doesn't: what is inside.
 """
 
-import os
-import tempfile
 from pathlib import Path
 
 from contimg_resources.catalogues.model import CatalogueFacts, CatalogueSources
 from contimg_resources.catalogues.parquet import SCHEMA_VERSION, Catalogue, write_catalogue
 from contimg_resources.catalogues.reading import read_catalogue
 from contimg_resources.checksums import content_checksum
+from contimg_resources.directories import whole_file
 from contimg_resources.errors import CatalogueError
 from contimg_resources.naming import check_name
 
@@ -86,13 +85,7 @@ class CatalogueStore:
         """Keep sources as a catalogue; whole, or not at all."""
         path = self._path(facts.name)
         self.root.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(prefix=".", suffix=".partial", dir=self.root)
-        os.close(handle)
-        try:
-            write_catalogue(Path(partial), sources, facts)
-            Path(partial).replace(path)
-        finally:
-            Path(partial).unlink(missing_ok=True)
+        whole_file(path, lambda partial: write_catalogue(partial, sources, facts))
 
     def remove(self, name: str) -> None:
         """Remove a catalogue.

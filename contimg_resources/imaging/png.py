@@ -79,7 +79,7 @@ def write_png(
     # Half of the pixels' extent lies on either side of a pixel's centre.
     extent = (-0.5, grid.columns - 0.5, -0.5, grid.rows - 0.5)
     shown = axes.imshow(
-        1e3 * _brightest(np.asarray(pixels), _PICTURE_PIXELS),
+        1e3 * brightest_pixels(np.asarray(pixels), _PICTURE_PIXELS),
         extent=extent,
         origin="lower",
         cmap="inferno",
@@ -135,7 +135,7 @@ def thumbnail_png(pixels: Floats, rms_jy: float, peak_share: float = _PEAK_SHARE
     """
     low, high = _limits(pixels, rms_jy, peak_share)
     for side in _THUMBNAIL_PIXELS:
-        small = _brightest(np.nan_to_num(np.asarray(pixels), nan=low), side)
+        small = brightest_pixels(np.nan_to_num(np.asarray(pixels), nan=low), side)
         scaled = np.sqrt(np.clip((small - low) / (high - low), 0, 1))
         grey = np.rint(scaled * (_GREYS - 1)).astype(np.uint8)[::-1]
         picture = Image.fromarray(grey, mode="P")
@@ -170,8 +170,16 @@ def _limits(pixels: Floats, rms_jy: float, peak_share: float) -> tuple[float, fl
     return _DARKEST_RMS * rms_jy, max(_BRIGHTEST_RMS * rms_jy, peak_share * peak)
 
 
-def _brightest(pixels: Floats, side: int) -> Floats:
-    # The longer side has as many pixels as asked for, the other in proportion.
+def brightest_pixels(pixels: Floats, side: int) -> Floats:
+    """Return a smaller image, each pixel the brightest of those that it stands for.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (rows, columns)
+        The image.
+    side : int
+        Pixels of its longer side; the other is in proportion.
+    """
     longer = max(pixels.shape)
     rows, columns = (
         np.linspace(0, n, max(1, round(n * min(side, longer) / longer)) + 1).astype(int)[:-1]

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 
 from contimg_resources.imaging.model import Beam
+from contimg_resources.imaging.png import brightest_pixels
 from contimg_resources.photometry.epoch import EpochScale
 from contimg_resources.photometry.light_curves import LightCurve
 from contimg_resources.photometry.measuring import RawMeasurements
-from contimg_resources.photometry.model import SourceList
+from contimg_resources.photometry.model import MeasurableImage, SourceList
 from contimg_resources.times import isot_from_mjd
 
 _LIMIT_SIGMA = 3.0
+_PICTURE_PIXELS = 1000
 
 
 def draw_epoch(
@@ -104,6 +106,65 @@ def draw_epoch(
         fontsize=9,
     )
     figure.suptitle(title if scale.ok else f"{title}   NOT PUBLISHED: {scale.reason}", fontsize=10)
+    figure.savefig(path, format="png", pil_kwargs={"compress_level": 6})
+
+
+def draw_sources(
+    path: Path, image: MeasurableImage, raw: RawMeasurements, sources: SourceList, title: str
+) -> None:
+    """Draw an image with the measured sources marked.
+
+    Parameters
+    ----------
+    path : Path
+        PNG to write.
+    image : MeasurableImage
+        The image.
+    raw, sources : RawMeasurements, SourceList
+        What was measured in it.
+    title : str
+        Written above.
+    """
+    from matplotlib.figure import Figure
+
+    rows, columns = image.pixels.shape
+    shown = brightest_pixels(image.pixels, _PICTURE_PIXELS)
+    noise = float(np.nanmedian(raw.rms_jy * raw.primary_beam))
+    height = float(np.clip(10.0 * rows / columns + 1.0, 3.0, 9.0))
+    figure = Figure(figsize=(11.0, height), dpi=90, layout="constrained")
+    axes: Any = figure.subplots(subplot_kw={"projection": image.wcs})
+    axes.imshow(
+        shown,
+        extent=(-0.5, columns - 0.5, -0.5, rows - 0.5),
+        origin="lower",
+        cmap="gray_r",
+        vmin=-2 * noise,
+        vmax=12 * noise,
+        interpolation="nearest",
+    )
+    x, y = image.wcs.all_world2pix(sources.ra_deg, sources.dec_deg, 0)
+    with np.errstate(invalid="ignore"):
+        detected = raw.in_image & (raw.snr > _LIMIT_SIGMA)
+    told = raw.in_image & np.isfinite(raw.flux_jy)
+    for which, colour, words in (
+        (told & detected, "tab:blue", f"above {_LIMIT_SIGMA:g} sigma"),
+        (told & ~detected, "tab:orange", "not detected"),
+        (raw.in_image & ~told, "tab:red", "not measured"),
+    ):
+        if which.any():
+            axes.scatter(
+                x[which],
+                y[which],
+                s=34,
+                facecolors="none",
+                edgecolors=colour,
+                linewidths=0.8,
+                label=f"{words} ({int(which.sum())})",
+            )
+    axes.legend(loc="lower right", fontsize=7)
+    axes.coords[0].set_axislabel("Right ascension (ICRS)")
+    axes.coords[1].set_axislabel("Declination (ICRS)")
+    axes.set_title(title, fontsize=10)
     figure.savefig(path, format="png", pil_kwargs={"compress_level": 6})
 
 

@@ -20,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.casa import Progress, no_progress
+from contimg_resources.directories import whole_file
 from contimg_resources.errors import PhotometryFailed, UnreadableMeasurements
-from contimg_resources.photometry.measurements import COLUMNS, arrow_schema, write_whole
+from contimg_resources.photometry.measurements import COLUMNS, arrow_schema
 from contimg_resources.photometry.model import Kind
 
 Floats = NDArray[np.float64]
@@ -191,7 +192,7 @@ def copy_by_source(root: Path, kind: Kind, progress: Progress = no_progress) -> 
         )
         told = {**(schema.metadata or {}), _DAYS_FACT: json.dumps(states).encode()}
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, _writer(pq, table.replace_schema_metadata(told)))
+        whole_file(path, _writer(pq, table.replace_schema_metadata(told)))
         made.append(path)
     for copy in (root / _COPIES / kind).glob("[!.]*.parquet"):
         # Of a period without any day nothing is left to answer for.

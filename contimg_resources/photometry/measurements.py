@@ -5,9 +5,6 @@ Belongs here: the columns, writing and reading a file. Doesn't: queries over man
 """
 
 import json
-import time
-import uuid
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.directories import whole_file
 from contimg_resources.errors import UnreadableMeasurements
 from contimg_resources.photometry.epoch import EpochScale, corrected
 from contimg_resources.photometry.measuring import RawMeasurements
@@ -51,8 +49,6 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "epoch_ok": ("bool", "whether the epoch passed its gates; if not, don't publish"),
 }
 _METADATA = b"contimg"
-_PARTIAL = ".partial"
-_STALE_S = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -167,7 +163,7 @@ def write_measurements(
         schema=schema,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, lambda partial: pq.write_table(table, partial, compression="zstd"))
+    whole_file(path, lambda partial: pq.write_table(table, partial, compression="zstd"))
     return Written(path, n, int(np.isfinite(flux[kept]).sum()))
 
 
@@ -205,31 +201,3 @@ def read_measurements(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, An
             path=str(path),
         ) from error
     return columns, facts
-
-
-def write_whole(path: Path, write: Any) -> None:
-    """Write a file under another name beside its place, and rename it.
-
-    Parameters
-    ----------
-    path : Path
-        Its place.
-    write : callable
-        Called with the path to write to.
-    """
-    _sweep(path.parent)
-    # Not `tempfile`, whose files nobody else may read.
-    partial = path.parent / f".{path.name}.{uuid.uuid4().hex}{_PARTIAL}"
-    try:
-        write(partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _sweep(directory: Path) -> None:
-    # What a process left that was killed; a day is longer than any write may last.
-    for left in directory.glob(f".*{_PARTIAL}"):
-        with suppress(FileNotFoundError):
-            if time.time() - left.stat().st_mtime > _STALE_S:
-                left.unlink()

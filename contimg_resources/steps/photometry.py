@@ -12,6 +12,7 @@ from contimg_resources.casa import Progress, no_progress
 from contimg_resources.catalogues.model import CatalogueSources
 from contimg_resources.catalogues.parquet import Catalogue
 from contimg_resources.checksums import content_checksum
+from contimg_resources.directories import whole_file
 from contimg_resources.errors import PhotometryFailed
 from contimg_resources.imaging.acceptance import Verdict
 from contimg_resources.mosaics.model import MosaicFiles
@@ -50,6 +51,8 @@ class Measured:
         Sources above five times their error.
     png : Path
         Flux ratios and offsets, drawn.
+    marked : Path
+        The image with its sources marked.
     verdicts : tuple of Verdict
         Flux scale and astrometry.
     """
@@ -58,6 +61,7 @@ class Measured:
     scale: "EpochScale"
     n_detected: int
     png: Path
+    marked: Path
     verdicts: tuple[Verdict, ...]
 
 
@@ -134,10 +138,10 @@ def _measured(
     run_id: str,
     progress: Progress,
 ) -> Measured:
-    from contimg_resources.photometry.drawing import draw_epoch
+    from contimg_resources.photometry.drawing import draw_epoch, draw_sources
     from contimg_resources.photometry.epoch import judge_epoch
     from contimg_resources.photometry.history import read_history
-    from contimg_resources.photometry.measurements import write_measurements, write_whole
+    from contimg_resources.photometry.measurements import write_measurements
     from contimg_resources.photometry.measuring import measure
     from contimg_resources.photometry.model import SourceList
 
@@ -173,7 +177,9 @@ def _measured(
     )
     png = path.with_suffix(".png")
     title = f"{image.epoch}   {written.n_measured} of {written.n_sources} sources measured"
-    write_whole(png, lambda partial: draw_epoch(partial, raw, sources, scale, image.beam, title))
+    whole_file(png, lambda partial: draw_epoch(partial, raw, sources, scale, image.beam, title))
+    marked = path.with_suffix(".sources.png")
+    whole_file(marked, lambda partial: draw_sources(partial, image, raw, sources, title))
     record = workshop.products.mosaics.put_epoch(
         EpochRecord(
             epoch=image.epoch,
@@ -206,7 +212,7 @@ def _measured(
     with np.errstate(invalid="ignore"):
         n_detected = int((raw.snr >= 5).sum())
     verdicts = (_judge_scale(scale), _judge_offsets(scale, image, workshop))
-    return Measured(record, scale, n_detected, png, verdicts)
+    return Measured(record, scale, n_detected, png, marked, verdicts)
 
 
 def _day_mjd(image: "MeasurableImage") -> float:

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from contimg_resources.directories import whole_file
 from contimg_resources.errors import UnreadableMeasurements
 from contimg_resources.photometry.flags import Flag
 from contimg_resources.photometry.measurements import (
@@ -22,7 +23,6 @@ from contimg_resources.photometry.measurements import (
     SCHEMA_VERSION,
     read_measurements,
     write_measurements,
-    write_whole,
 )
 from tests.photometry.epochs import image, raw, scale, sources, write
 
@@ -156,7 +156,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
         raise OSError("no space left on device")
 
     with pytest.raises(OSError, match="no space"):
-        write_whole(path, fail)
+        whole_file(path, fail)
     assert path.read_bytes() == before
     assert os.listdir(path.parent) == [path.name]  # noqa: PTH208 - hidden ones count
 
@@ -164,14 +164,14 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
 _KILLED = """
 import sys, time
 from pathlib import Path
-from contimg_resources.photometry.measurements import write_whole
+from contimg_resources.directories import whole_file
 
 def write(partial):
     partial.write_bytes(b"half")
     print("half", flush=True)
     time.sleep(60)
 
-write_whole(Path(sys.argv[1]), write)
+whole_file(Path(sys.argv[1]), write)
 """
 
 
@@ -189,9 +189,9 @@ def test_killed_while_writing_leaves_the_old_file(tmp_path: Path) -> None:
     # Nobody takes it for measurements, and a day later the next one to write removes it.
     assert left.name.startswith(".")
     assert left.suffix == ".partial"
-    write_whole(path, lambda partial: partial.write_bytes(before))
+    whole_file(path, lambda partial: partial.write_bytes(before))
     assert left.exists()
     old = time.time() - 2 * 86_400
     os.utime(left, (old, old))
-    write_whole(path, lambda partial: partial.write_bytes(before))
+    whole_file(path, lambda partial: partial.write_bytes(before))
     assert list(path.parent.iterdir()) == [path]
