@@ -13,7 +13,9 @@ from contimg_resources.photometry.model import MeasurableImage
 Floats = NDArray[np.float64]
 
 _FOUR_LN2 = 4.0 * np.log(2.0)
-_STEP_DEG = 1e-3
+_STEP_DEG = 1e-5
+#: At a pole itself every direction is south: axes there are those 4 arcsec from it.
+_NEAREST_POLE_DEG = 89.999
 
 
 def pixel_of_sky(image: MeasurableImage, ra_deg: Floats, dec_deg: Floats) -> tuple[Floats, Floats]:
@@ -50,12 +52,11 @@ def axes_in_pixels(image: MeasurableImage, ra_deg: Floats, dec_deg: Floats) -> F
 
 
 def _axes(wcs: WCS, ra_deg: Floats, dec_deg: Floats) -> Floats:
-    # Northwards by a step towards the equator where the pole is near.
-    sign = np.where(dec_deg > 89.0, -1.0, 1.0)
-    east_deg = _STEP_DEG / np.maximum(np.cos(np.radians(dec_deg)), 1e-6)
+    dec_deg = np.clip(dec_deg, -_NEAREST_POLE_DEG, _NEAREST_POLE_DEG)
+    east_deg = _STEP_DEG / np.cos(np.radians(dec_deg))
     here = np.stack(wcs.all_world2pix(ra_deg, dec_deg, 0))
     east = np.stack(wcs.all_world2pix(ra_deg + east_deg, dec_deg, 0)) - here
-    north = sign * (np.stack(wcs.all_world2pix(ra_deg, dec_deg + sign * _STEP_DEG, 0)) - here)
+    north = np.stack(wcs.all_world2pix(ra_deg, dec_deg + _STEP_DEG, 0)) - here
     return np.asarray(np.moveaxis(np.stack([east, north], axis=1), 2, 0).transpose(0, 2, 1)) / (
         3600 * _STEP_DEG
     )

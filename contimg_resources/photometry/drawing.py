@@ -63,6 +63,9 @@ def draw_epoch(
     ratios.set(
         xscale="log", ylim=(0.4, 1.6), xlabel="S/N", ylabel="measured / expected flux density"
     )
+    if not (shown | reference).any():
+        # A logarithmic axis without a number can't be drawn.
+        ratios.set_xlim(_LIMIT_SIGMA, 1e3)
     ratios.legend(loc="upper right", fontsize=8)
     ratios.set_title(
         f"scale {scale.scale:.3f} ± {scale.error:.3f}, scatter {scale.scatter:.3f}, "
@@ -105,7 +108,11 @@ def draw_epoch(
         f'median offset {scale.east_arcsec:+.2f}" east, {scale.north_arcsec:+.2f}" north; beam',
         fontsize=9,
     )
-    figure.suptitle(title if scale.ok else f"{title}   NOT PUBLISHED: {scale.reason}", fontsize=10)
+    figure.suptitle(
+        title if scale.ok else f"{title}   NOT PUBLISHED: {scale.reason}",
+        fontsize=10,
+        parse_math=False,
+    )
     figure.savefig(path, format="png", pil_kwargs={"compress_level": 6})
 
 
@@ -208,12 +215,14 @@ def draw_light_curve(path: Path, curve: LightCurve) -> None:
                 label=f"{_LIMIT_SIGMA:g} sigma limit" if good else None,
             )
     kinds = ", ".join(sorted(set(curve.kind.tolist())))
-    span = f"{isot_from_mjd(float(curve.mid_mjd[0]))[:10]} to "
-    span += isot_from_mjd(float(curve.mid_mjd[-1]))[:10]
+    days = [isot_from_mjd(float(mjd))[:10] for mjd in curve.mid_mjd[[0, -1]]] if len(curve) else []
+    span = f", {' to '.join(days)}" if days else ""
     axes.set(xlabel="MJD (UTC)", ylabel="flux density (mJy)")
     axes.ticklabel_format(axis="x", useOffset=False)
     axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
-    axes.set_title(f"{curve.source_id}   {len(curve)} epochs ({kinds}), {span}", fontsize=10)
+    axes.set_title(
+        f"{curve.source_id}   {len(curve)} epochs ({kinds}){span}", fontsize=10, parse_math=False
+    )
     if axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize=8)
     figure.savefig(path, format="png", pil_kwargs={"compress_level": 6})

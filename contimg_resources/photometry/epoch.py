@@ -124,11 +124,11 @@ def judge_epoch(
     scale, scatter = _weighted_median(flat[chosen], weight[chosen]), _spread(flat[chosen])
     error = _MEDIAN * scatter / np.sqrt(n) if n else np.nan
     at_source = scale * gradient.factor(terms)
-    for i in np.flatnonzero(chosen):
-        others = chosen.copy()
-        others[i] = False
-        slope = gradient.without(int(i)).factor(terms)
-        at_source[i] = slope[i] * _weighted_median((ratio / slope)[others], weight[others])
+    references = np.flatnonzero(chosen)
+    for k, i in enumerate(references):
+        slope = gradient.without(int(i)).factor(terms[references])
+        values, others = ratio[references] / slope, np.arange(n) != k
+        at_source[i] = slope[k] * _weighted_median(values[others], weight[references][others])
     reason = _gates(n, scale, scatter, limits)
     positions = np.isfinite(raw.east_arcsec)
     offsets = (raw.east_arcsec[positions], raw.north_arcsec[positions])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from contimg_resources.photometry.light_curves import epoch_files, readable
+from contimg_resources.photometry.copies import epoch_files, readable
 from contimg_resources.photometry.model import Kind, SourceHistory, SourceList
 
 

@@ -116,7 +116,6 @@ def measure(image: MeasurableImage, sources: SourceList) -> RawMeasurements:
     """
     n = len(sources)
     rows, columns = pixel_of_sky(image, sources.ra_deg, sources.dec_deg)
-    axes = axes_in_pixels(image, sources.ra_deg, sources.dec_deg)
     middle = _middle_axes(image)
     cell_arcsec = 1.0 / np.sqrt(abs(np.linalg.det(middle)))
     major = image.beam.major_arcsec / cell_arcsec
@@ -124,6 +123,13 @@ def measure(image: MeasurableImage, sources: SourceList) -> RawMeasurements:
     half = _HALF_BEAMS * major
     weights, normalized = _weights(image)
     flags, response, shows = _stamps(image, normalized, rows, columns, half)
+    # Far from the image, at a projection's edge, there are no axes.
+    with np.errstate(invalid="ignore"):
+        near = (np.abs(2 * rows - image.pixels.shape[0]) < image.pixels.shape[0] + 4 * half) & (
+            np.abs(2 * columns - image.pixels.shape[1]) < image.pixels.shape[1] + 4 * half
+        )
+    axes = np.broadcast_to(middle, (n, 2, 2)).copy()
+    axes[near] = axes_in_pixels(image, sources.ra_deg[near], sources.dec_deg[near])
     forms = quadratic_forms(image.beam, axes)
     sky = _sky(normalized, rows, columns, forms)
     form = quadratic_forms(image.beam, middle[None])[0]

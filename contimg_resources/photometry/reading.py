@@ -75,6 +75,17 @@ def _read(
     sigma_jy = None if sigma is None else _map(sigma, _JY_PER_BEAM, image, pixels)
     response = None if primary_beam is None else _map(primary_beam, "", image, pixels)
     start_mjd, end_mjd = _number(header, image, "MJD-OBS"), _number(header, image, "MJD-END")
+    if start_mjd > end_mjd:
+        raise UnreadableImage(
+            f"{image} ends before it begins: MJD-OBS = {start_mjd}, MJD-END = {end_mjd}",
+            path=str(image),
+        )
+    frequency_hz = _number(header, image, "RESTFRQ")
+    if frequency_hz <= 0:
+        raise UnreadableImage(
+            f"{image}: its header says RESTFRQ = {frequency_hz}, a frequency was expected",
+            path=str(image),
+        )
     beam = Beam(
         3600 * _number(header, image, "BMAJ"),
         3600 * _number(header, image, "BMIN"),
@@ -90,7 +101,7 @@ def _read(
         primary_beam=response,
         wcs=_sky(header, image),
         beam=beam,
-        frequency_hz=_number(header, image, "RESTFRQ"),
+        frequency_hz=frequency_hz,
         start_mjd=start_mjd,
         mid_mjd=(
             _number(header, image, "MJD-AVG")
@@ -122,7 +133,9 @@ def _open(path: Path, unit: str) -> tuple[fits.Header, Singles]:
     if data is None or data.dtype.kind != "f":
         raise UnreadableImage(f"{path} holds no image of real numbers", path=str(path))
     if data.ndim < 2 or data.size != data.shape[-1] * data.shape[-2]:
-        raise UnreadableImage(f"{path} has shape {data.shape}: one plane was expected")
+        raise UnreadableImage(
+            f"{path} has shape {data.shape}: one plane was expected", path=str(path)
+        )
     told = str(header.get("BUNIT", "")).strip().lower()
     if told != unit:
         raise UnreadableImage(f"{path} is in {told!r}, not in {unit!r}", path=str(path))
@@ -148,4 +161,9 @@ def _sky(header: fits.Header, path: Path) -> WCS:
         ) from error
     if wcs.naxis != 2:
         raise UnreadableImage(f"{path}: its header has no sky axes", path=str(path))
+    if (wcs.wcs.lngtyp, wcs.wcs.lattyp) != ("RA", "DEC"):
+        raise UnreadableImage(
+            f"{path}: its sky axes are {' and '.join(wcs.wcs.ctype)}, RA and DEC were expected",
+            path=str(path),
+        )
     return wcs

@@ -7,15 +7,10 @@ import numpy as np
 import pytest
 
 from contimg_resources.errors import PhotometryFailed, UnreadableMeasurements
-from contimg_resources.photometry import light_curves
+from contimg_resources.photometry import copies
+from contimg_resources.photometry.copies import PERIOD_DAYS, copy_by_source, epoch_files
 from contimg_resources.photometry.history import read_history
-from contimg_resources.photometry.light_curves import (
-    PERIOD_DAYS,
-    LightCurve,
-    copy_by_source,
-    epoch_files,
-    light_curve,
-)
+from contimg_resources.photometry.light_curves import LightCurve, light_curve
 from tests.photometry.epochs import sources, write
 
 #: The first day of a period.
@@ -130,7 +125,7 @@ def test_an_epoch_that_came_late_is_there(tmp_path: Path) -> None:
 def test_a_day_that_still_changes_is_not_copied(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(light_curves, "_SETTLED_NS", 3600 * 10**9)
+    monkeypatch.setattr(copies, "_SETTLED_NS", 3600 * 10**9)
     night(tmp_path)
     assert copy_by_source(tmp_path, "mosaic") == ()
     assert len(light_curve(tmp_path, "s1")) == len(MJDS)
@@ -221,8 +216,8 @@ def test_the_partial_file_of_a_writer_is_no_epoch(tmp_path: Path) -> None:
     assert len(light_curve(tmp_path, "s1")) == 1
 
 
-@pytest.mark.parametrize("copies", [False, True])
-def test_history_is_what_numpy_says(tmp_path: Path, copies: bool) -> None:
+@pytest.mark.parametrize("with_copies", [False, True])
+def test_history_is_what_numpy_says(tmp_path: Path, with_copies: bool) -> None:
     rng = np.random.default_rng(0)
     flux = 0.2 + 0.01 * rng.standard_normal((12, 3))
     flux[3, 1] = np.nan
@@ -230,7 +225,7 @@ def test_history_is_what_numpy_says(tmp_path: Path, copies: bool) -> None:
     mjds = FIRST + np.arange(12) * 1.3
     for mjd, row, error in zip(mjds, flux, errors, strict=True):
         write(tmp_path, mjd, row, error_jy=error, ok=mjd != mjds[5])
-    if copies:
+    if with_copies:
         copied(tmp_path)
     asked = sources(("s1", "never", "s0", "s2"))
     told = read_history(tmp_path, asked, "mosaic", mjds[11], days=11.8)
