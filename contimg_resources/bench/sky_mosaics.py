@@ -28,9 +28,10 @@ _RA_DEG = 180.0
 _SLOT_S = 300.0
 _START_MJD = 61_041.0
 _DEG_PER_TILE = 15.041 * _SLOT_S / 3600
-#: Half of the sky that is given sources, degrees: what a tile sees above its cut.
+#: Sky that is given sources: so far north and south of the tiles' middles, about what they see
+#: above the cut of their primary beam, and so far in right ascension beyond the first and last.
 _HALF_DEG = 1.9
-_DEG_PER_RA = 0.56
+_MARGIN_RA_DEG = 1.7
 
 
 @dataclass(frozen=True)
@@ -89,10 +90,9 @@ def make_tiles(task: TilesToMake) -> SkyTiles:
     """Write the tiles."""
     coarser = FULL_SIZE / task.size
     beam = Beam(coarser * _BEAM.major_arcsec, coarser * _BEAM.minor_arcsec, _BEAM.angle_deg)
-    margin_deg = _HALF_DEG / _DEG_PER_RA
     sources = random_sources(
         task.n_sources,
-        (_RA_DEG - margin_deg / 2, _RA_DEG + task.n_tiles * _DEG_PER_TILE + margin_deg / 2),
+        (_RA_DEG - _MARGIN_RA_DEG, _RA_DEG + task.n_tiles * _DEG_PER_TILE + _MARGIN_RA_DEG),
         (_DEC_DEG - _HALF_DEG, _DEC_DEG + _HALF_DEG),
         seed=1,
     )
