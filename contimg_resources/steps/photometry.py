@@ -124,7 +124,7 @@ def measure_image(
 
 def sort_measurements(workshop: Workshop, progress: Progress = no_progress) -> tuple[Path, ...]:
     """Bring the copies that light curves are read from up to date; return those that were made."""
-    from contimg_resources.photometry.light_curves import copy_by_source
+    from contimg_resources.photometry.copies import copy_by_source
 
     root = workshop.settings.layout.photometry
     return tuple(made for kind in EpochKind for made in copy_by_source(root, kind.value, progress))
