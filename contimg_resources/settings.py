@@ -202,10 +202,10 @@ class MosaicSettings(_Section):
         3.0, gt=0, description="Largest step at the edge of a tile, in its own uncertainty."
     )
     sums_days: float = Field(
-        2.0,
+        0.5,
         gt=0,
-        description="The running sums that a late tile is added to are removed after this long; "
-        "later the mosaic is built anew.",
+        description="The running sums that a late tile is added to, kept for windows with holes, "
+        "are removed after this long; later the mosaic is built anew.",
     )
 
 

@@ -163,6 +163,13 @@ def mosaic_observations(
         declination_deg=declination_deg,
         tiles=files,
         beam_cut=workshop.settings.imaging.beam_cut,
+        # To a window without holes nothing is added any more.
+        keep_sums=has_holes(
+            [float(tile) for tile in tiles],
+            planned.start_mjd,
+            planned.end_mjd,
+            workshop.settings.mosaics.slot_s,
+        ),
         provenance={"mosaic": key, "caltable sets": ", ".join(sorted(carried)), **software()},
     )
     # It loads astropy, which whoever only asks what there is to do needn't.

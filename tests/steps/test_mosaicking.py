@@ -196,14 +196,21 @@ def test_a_measurement_that_fails_leaves_the_image_as_good_as_it_was(sky: Sky) -
     assert (record.state, record.reason) == (ObservationState.IMAGED, "not measured: no sky")
 
 
-def test_sums_of_old_mosaics_go(hour: Sky) -> None:
-    workshop: Workshop = hour.workshop
-    sums = MosaicFiles.in_directory(workshop.products.mosaics.get(KEY).directory, KEY).sums
-    assert sums.is_file()
-    assert sums not in {r.path for r in choose_removals(workshop)}
+def test_sums_are_kept_for_windows_with_holes_until_they_are_old(hour: Sky, sky: Sky) -> None:
+    def sums(of: Sky) -> Path:
+        record = of.workshop.products.mosaics.get(KEY)
+        return MosaicFiles.in_directory(record.directory, KEY).sums
+
+    assert not sums(hour).exists(), "nothing is missing there"
+    for number in range(3):
+        sky.image(number)
+    mosaic_observations(sky.workshop, KEY)
+    assert sums(sky).is_file()
+    workshop: Workshop = sky.workshop
+    assert sums(sky) not in {r.path for r in choose_removals(workshop)}
     old = workshop.settings.mosaics.model_copy(update={"sums_days": 1e-9})
     impatient = replace(workshop, settings=workshop.settings.model_copy(update={"mosaics": old}))
-    assert sums in {r.path for r in choose_removals(impatient)}
+    assert sums(sky) in {r.path for r in choose_removals(impatient)}
 
 
 def test_a_mosaic_and_its_measurements_tell_where_they_are_from(tmp_path: Path) -> None:
