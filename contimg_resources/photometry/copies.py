@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,11 @@ def epoch_files(
             wanted = [d for d in wanted if d not in copied]
         found += [f for d in wanted for f in _epochs_of(root / kind / d)]
     return [str(f) for f in found]
+
+
+def as_patterns(files: Iterable[str]) -> list[str]:
+    """Return what DuckDB, which takes paths for patterns, understands as just these files."""
+    return [escape(file) for file in files]
 
 
 def _touches(day: int, start_mjd: float | None, end_mjd: float | None) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from contimg_resources.photometry.copies import epoch_files, readable
+from contimg_resources.photometry.copies import as_patterns, epoch_files, readable
 from contimg_resources.photometry.model import Kind, SourceHistory, SourceList
 
 
@@ -49,7 +49,7 @@ def read_history(
                 "FROM read_parquet($files) WHERE epoch_ok AND flux_jy IS NOT NULL "
                 "AND flux_error_jy > 0 AND mid_mjd >= $start AND mid_mjd < $end) "
                 "GROUP BY source_id",
-                {"files": files, "start": before_mjd - days, "end": before_mjd},
+                {"files": as_patterns(files), "start": before_mjd - days, "end": before_mjd},
             ).fetchnumpy()
         place = {str(name): i for i, name in enumerate(sources.source_id)}
         for k, name in enumerate(told["source_id"]):

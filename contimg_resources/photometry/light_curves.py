@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.errors import PhotometryFailed
-from contimg_resources.photometry.copies import copy_by_source, epoch_files, readable
+from contimg_resources.photometry.copies import as_patterns, copy_by_source, epoch_files, readable
 from contimg_resources.photometry.model import Kind
 
 __all__ = ["LightCurve", "copy_by_source", "epoch_files", "light_curve"]
@@ -123,7 +123,7 @@ def light_curve(
             f"SELECT {columns} FROM read_parquet($files) WHERE source_id = $source "
             "AND mid_mjd >= $start AND mid_mjd < $end ORDER BY mid_mjd, epoch",
             {
-                "files": files,
+                "files": as_patterns(files),
                 "source": source_id,
                 "start": -1e9 if start_mjd is None else start_mjd,
                 "end": 1e9 if end_mjd is None else end_mjd,
@@ -133,7 +133,7 @@ def light_curve(
             near = connection.execute(
                 "SELECT DISTINCT source_id FROM read_parquet($files) WHERE source_id != $source "
                 "ORDER BY levenshtein(source_id, $source), source_id LIMIT 3",
-                {"files": files[-3:], "source": source_id},
+                {"files": as_patterns(files[-3:]), "source": source_id},
             ).fetchall()
             raise PhotometryFailed(
                 f"source {source_id!r} was never measured on a {kind}{when}"

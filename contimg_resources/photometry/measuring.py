@@ -39,7 +39,7 @@ _HALF_BEAMS = 1.5
 _POOR_CHI2, _POOR_SHARE = 4.0, 0.01
 #: Background and noise are those of pixels where the beam of no listed source exceeds
 #: ``exp(-limit)``, as far as that leaves so much of the image.
-_BLANK_LIMIT, _LEAST_SKY = 4.0 * np.log(2.0) * 1.25**2, 0.25
+_BLANK_LIMIT, _LEAST_SKY = 4.0 * np.log(2.0) * 1.5**2, 0.25
 
 
 @dataclass(frozen=True)

@@ -122,6 +122,18 @@ def test_an_epoch_that_came_late_is_there(tmp_path: Path) -> None:
         copied(tmp_path)
 
 
+def test_it_says_what_it_sorts(tmp_path: Path) -> None:
+    night(tmp_path)
+    time.sleep(0.06)
+    said: list[str] = []
+    copy_by_source(tmp_path, "mosaic", lambda message, share: said.append(message))
+    first = PERIOD_DAYS * (int(FIRST) // PERIOD_DAYS)
+    assert said == [
+        f"sorting mosaic epochs from MJD {first}",
+        f"sorting mosaic epochs from MJD {first + PERIOD_DAYS}",
+    ]
+
+
 def test_a_day_that_still_changes_is_not_copied(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,6 +174,15 @@ def test_any_directory_will_do(tmp_path: Path, name: str) -> None:
     assert len(light_curve(tmp_path / name, "s1")) == len(MJDS)
     history = read_history(tmp_path / name, sources(), "mosaic", MJDS[5] + 0.01)
     assert history.n_epochs.max() == 6
+
+
+def test_a_directory_whose_name_looks_like_a_pattern_is_itself_alone(tmp_path: Path) -> None:
+    for name in ("night?", "night*", "night[12]", "night1"):
+        write(tmp_path / name, MJDS[0])
+        for with_copies in (False, True):
+            assert len(light_curve(tmp_path / name, "s1")) == 1
+            if not with_copies:
+                copied(tmp_path / name)
 
 
 def test_an_unknown_source_names_similar_ones(tmp_path: Path) -> None:

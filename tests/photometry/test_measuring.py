@@ -128,6 +128,18 @@ def test_what_is_not_detected_keeps_its_number_and_error(tmp_path: Path) -> None
     assert 0.35 < (raw.flux_jy < 0).mean() < 0.65
 
 
+def test_a_list_that_covers_the_whole_image_is_measured(tmp_path: Path) -> None:
+    """Between its sources there is too little sky: the noise is that of all pixels then."""
+    nodes = np.arange(12, SIZE - 12, 8)
+    x, y = (v.ravel().astype(float) for v in np.meshgrid(nodes, nodes))
+    raw = sky(tmp_path, x, y, np.zeros(len(x)), seed=5).measured()
+    assert len(x) > 2000
+    pull = raw.flux_jy / raw.error_jy
+    # Neighbours share their noise.
+    assert abs(pull.mean()) < 0.1
+    assert pull.std() == pytest.approx(1.0, abs=0.1)
+
+
 def test_what_has_no_flux_says_why(tmp_path: Path) -> None:
     middle, half = SIZE / 2, 1.5 * MAJOR_PIXELS
     places = [middle, middle + 60, half - 0.8, half - 0.2, -9]
