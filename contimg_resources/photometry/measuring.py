@@ -254,7 +254,7 @@ def _sky(normalized: Singles, rows: Floats, columns: Floats, forms: Floats) -> S
     Notes
     -----
     Clipping alone leaves their wings: with a source for every 35 beams the median would lie 5 % of
-    the noise too high, and every flux density a tenth of its error too low.
+    the noise too high, and every flux density 7 % of its error too low.
     """
     sky = blank_sources(normalized, rows, columns, forms, float(_BLANK_LIMIT))
     some = (slice(None, None, 4), slice(None, None, 4))
