@@ -240,8 +240,9 @@ class _Bench:
 
 
 def _load_in_words(load: float) -> str:
-    quiet = "" if load < _QUIET_LOAD else "; times of both sides are longer than on a quiet machine"
-    return f"Processes that ran on the machine when it began (load of a minute): {load:.1f}{quiet}."
+    uncertain = "; times, and with them ratios, are then uncertain by a factor of two or three"
+    told = "" if load < _QUIET_LOAD else uncertain
+    return f"Processes that ran on the machine when it began (load of a minute): {load:.1f}{told}."
 
 
 def _row(name: str, asked: sky_questions.Asked, goal_s: float | None) -> Row:
