@@ -108,9 +108,9 @@ def sky_page(report: SkyReport) -> str:
         "",
         f"`contimg bench-sky` wrote this page, in one run on {report.machine}; {versions}. Tiles, "
         "measurements and the catalogue are made up. Each row is measured in a process of its own, "
-        "which has loaded its programs before; mosaic and peer took turns, and both sides run on "
-        "all cores that they use by themselves. Light curves and pieces of the catalogue: median "
-        "of several, each about another source or place.",
+        "which has loaded its programs before; mosaic and photometry took turns with their peers "
+        "(medians), and all run on as many cores as they use by themselves. Light curves and "
+        "pieces of the catalogue: median of several, each about another source or place.",
         "",
         *markdown_table(HEADINGS, sky_rows(report.rows)),
         "",
@@ -120,4 +120,4 @@ def sky_page(report: SkyReport) -> str:
 
 
 def _seconds(value: float) -> str:
-    return f"{value:.1f}" if value >= 10 else f"{value:.2g}"
+    return f"{value:.1f}" if value >= 10 else f"{value:#.2g}"
