@@ -9,9 +9,11 @@ that it was made from; where a day changed since, its own files are read.
 """
 
 import json
+import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from glob import escape
 from pathlib import Path
 from typing import Any
@@ -101,8 +103,8 @@ def _writer(pq: Any, table: Any) -> Any:
 
 
 @contextmanager
-def readable(directory: Path) -> Iterator[None]:
-    """Say of measurements that a query can't read where they lie.
+def query(directory: Path) -> Iterator[Any]:
+    """Give a cursor for a query over measurements, and say where those lie that can't be read.
 
     Parameters
     ----------
@@ -111,7 +113,7 @@ def readable(directory: Path) -> Iterator[None]:
 
     Yields
     ------
-    None
+    duckdb.DuckDBPyConnection
         For the query.
 
     Raises
@@ -122,12 +124,21 @@ def readable(directory: Path) -> Iterator[None]:
     import duckdb
 
     try:
-        yield
+        with _database(os.getpid()).cursor() as cursor:
+            yield cursor
     except duckdb.Error as error:
         raise UnreadableMeasurements(
             f"the measurements in {directory} can't be read: {' '.join(str(error).split())[:300]}",
             path=str(directory),
         ) from error
+
+
+@cache
+def _database(pid: int) -> Any:
+    """Return this process's database, which holds nothing: to open one takes as long as a query."""
+    import duckdb
+
+    return duckdb.connect()
 
 
 def epoch_files(

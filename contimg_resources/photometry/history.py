@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from contimg_resources.photometry.copies import as_patterns, epoch_files, readable
+from contimg_resources.photometry.copies import as_patterns, epoch_files, query
 from contimg_resources.photometry.model import Kind, SourceHistory, SourceList
 
 
@@ -34,15 +34,13 @@ def read_history(
     ``eta = N / (N - 1) (<w I^2> - <w I>^2 / <w>)`` with ``w = 1 / sigma^2`` (Swinbank et al. 2015,
     Astron. Comput. 11, 25), of flux densities on the scale of their epoch.
     """
-    import duckdb
-
     n = len(sources)
     median, eta = np.full(n, np.nan), np.full(n, np.nan)
     count = np.zeros(n, np.int64)
     files = epoch_files(root, kind, before_mjd - days, before_mjd)
     if files:
-        with duckdb.connect() as connection, readable(root / kind):
-            told = connection.execute(
+        with query(root / kind) as cursor:
+            told = cursor.execute(
                 "SELECT source_id, median(flux_jy) AS median, count(*) AS n, "
                 "avg(w * flux_jy * flux_jy) AS wii, avg(w * flux_jy) AS wi, avg(w) AS w FROM "
                 "(SELECT source_id, flux_jy, 1 / (flux_error_jy * flux_error_jy) AS w "

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.errors import PhotometryFailed
-from contimg_resources.photometry.copies import as_patterns, copy_by_source, epoch_files, readable
+from contimg_resources.photometry.copies import as_patterns, copy_by_source, epoch_files, query
 from contimg_resources.photometry.model import Kind
 
 __all__ = ["LightCurve", "copy_by_source", "epoch_files", "light_curve"]
@@ -109,8 +109,6 @@ def light_curve(
     UnreadableMeasurements
         If a file is damaged.
     """
-    import duckdb
-
     files = epoch_files(root, kind, start_mjd, end_mjd)
     when = _between(start_mjd, end_mjd)
     if not files:
@@ -118,8 +116,8 @@ def light_curve(
             f"no {kind} was measured{when or ' yet'} ({root / kind} holds nothing of it)"
         )
     columns = ", ".join(_SHOWN)
-    with duckdb.connect() as connection, readable(root / kind):
-        table = connection.execute(
+    with query(root / kind) as cursor:
+        table = cursor.execute(
             f"SELECT {columns} FROM read_parquet($files) WHERE source_id = $source "
             "AND mid_mjd >= $start AND mid_mjd < $end ORDER BY mid_mjd, epoch",
             {
@@ -130,7 +128,7 @@ def light_curve(
             },
         ).fetchnumpy()
         if not len(table["epoch"]):
-            near = connection.execute(
+            near = cursor.execute(
                 "SELECT DISTINCT source_id FROM read_parquet($files) WHERE source_id != $source "
                 "ORDER BY levenshtein(source_id, $source), source_id LIMIT 3",
                 {"files": as_patterns(files[-3:]), "source": source_id},
