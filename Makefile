@@ -8,10 +8,10 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env demo up test bench lint format lock audit docs clean
+.PHONY: help env demo up test bench bench-sky lint format lock audit docs clean
 
 help: ## List the targets.
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 env: $(VENV)/.installed ## Make .venv (PYTHON=python3.13 chooses the interpreter).
 
@@ -30,6 +30,9 @@ test: env ## The whole test suite.
 
 bench: env ## Measure the steps beside plain CASA and WSClean (an hour); writes docs/benchmarks.md.
 	$(BIN)/contimg bench --page docs/benchmarks.md $(ARGS)
+
+bench-sky: env ## Measure mosaics, photometry and catalogues (some minutes); writes its page.
+	$(BIN)/contimg bench-sky --page docs/sky-benchmarks.md $(ARGS)
 
 lint: env ## Format, lint, types, architecture, docstrings.
 	$(BIN)/ruff format --check .

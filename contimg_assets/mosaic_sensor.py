@@ -15,6 +15,9 @@ from contimg_resources.steps.resource import WorkshopParam
 from contimg_resources.steps.room import shortage
 from contimg_resources.times import mjd_day
 
+#: What changed longer ago isn't started by itself; `contimg mosaic --all` makes it.
+_CHANGED_DAYS = 3.0
+
 
 def build_mosaic_sensor(pace: SensorSettings) -> dg.SensorDefinition:
     """Return the sensor that starts each mosaic whose images are there, or changed."""
@@ -32,7 +35,7 @@ def build_mosaic_sensor(pace: SensorSettings) -> dg.SensorDefinition:
     ) -> dg.SensorResult | dg.SkipReason:
         if paused := shortage(workshop.settings):
             return dg.SkipReason(f"paused: {paused}")
-        found = open_mosaics(workshop)
+        found = open_mosaics(workshop, changed_days=_CHANGED_DAYS)
         wanted = {_run_key(m): m for m in found if not m.waits_for}
         known = finished_runs(context.instance, wanted)
         running = keys_in_progress(context.instance, mosaic_job.name) if wanted else frozenset()

@@ -23,8 +23,6 @@ from contimg_resources.steps.workshop import Workshop
 #: What an asset of photometry yields.
 Told = dg.MaterializeResult[None] | dg.AssetCheckResult
 
-_NO_CATALOGUE = "nothing is measured: the settings name no catalogue (CONTIMG_CATALOGUE__REFERENCE)"
-
 
 def _checks(asset: str, partitions: dg.PartitionsDefinition[str]) -> list[dg.AssetCheckSpec]:
     # Not blocking: a bad epoch is kept, marked, and looked at.
@@ -49,16 +47,15 @@ def _measure(
     context: dg.AssetExecutionContext,
     workshop: Workshop,
     key: str,
-    step: Callable[..., steps.Measured | None],
+    step: Callable[..., steps.Measured | steps.Unmeasured],
 ) -> Iterator[Told]:
     with told_to_dagster():
         measured = step(workshop, key, run_id=context.run.run_id, progress=log_progress(context))
-        if measured is None:
-            context.log.warning(_NO_CATALOGUE)
+        if isinstance(measured, steps.Unmeasured):
+            context.log.warning(f"nothing is measured: {measured.reason}")
             for name in ("flux_scale", "positions"):
-                yield check_result(
-                    Verdict(name, True, f"not evaluated: {_NO_CATALOGUE}", evaluated=False)
-                )
+                words = f"not evaluated: {measured.reason}"
+                yield check_result(Verdict(name, True, words, evaluated=False))
             return
         yield dg.MaterializeResult(
             metadata=describe_measured(measured),

@@ -39,7 +39,7 @@ def photometry(
 
     Example: `contimg photometry 61041.02083+54.6`
     """
-    from contimg_resources.steps import measure_image, measure_mosaic
+    from contimg_resources.steps import Unmeasured, measure_image, measure_mosaic
     from contimg_resources.times import is_partition_key
 
     workshop = opened_workshop(given_settings(state=state))
@@ -66,12 +66,8 @@ def photometry(
     step = measure_image if is_partition_key(key) else measure_mosaic
     with progress(f"photometry {key}") as say:
         measured = step(workshop, key, progress=say)
-    if measured is None:
-        raise ConfigurationError(
-            "nothing is measured: the settings name no catalogue (CONTIMG_CATALOGUE__REFERENCE)"
-            if workshop.settings.catalogue.reference is None
-            else "single images aren't measured (CONTIMG_PHOTOMETRY__IMAGES)"
-        )
+    if isinstance(measured, Unmeasured):
+        raise ConfigurationError(f"nothing is measured: {measured.reason}")
     if as_json:
         print_json(measured.record)
         return

@@ -153,7 +153,14 @@ def _costs_of_stores(workshop: "Workshop", filled: "Filled") -> list[Cost]:
         Cost("`contimg status`", timed(status, 5), 1.0),
         Cost("a look at the MS directory", timed(lambda: look(workshop, Memory())), None),
         Cost("which observations are open", timed(lambda: open_observations(workshop)), None),
-        Cost("which mosaics are to be made", timed(lambda: open_mosaics(workshop), 5), None),
+        Cost(
+            "which mosaics are to be made, of three days",
+            timed(lambda: open_mosaics(workshop, changed_days=3.0), 5),
+            None,
+        ),
+        Cost(
+            "which mosaics are to be made, of all", timed(lambda: open_mosaics(workshop), 5), None
+        ),
         Cost("which products are stale", timed(lambda: stale_observations(workshop), 3), None),
         Cost("which files may go", timed(lambda: choose_removals(workshop), 3), None),
     ]

@@ -101,11 +101,25 @@ class MosaicProducts:
             row = connection.execute(query).first()
         return None if row is None else _as_epoch(row)
 
-    def tiles(self) -> dict[str, dict[str, str]]:
-        """Return what every mosaic is made of: checksums by observation, by key."""
+    def tiles(
+        self, *, start_mjd: float | None = None, end_mjd: float | None = None
+    ) -> dict[str, dict[str, str]]:
+        """Return what mosaics are made of: checksums by observation, by key."""
+        query = sa.select(mosaics.c.key, mosaics.c.tiles)
+        query = _between(query, mosaics.c.mid_mjd, start_mjd, end_mjd)
         with self._database.read() as connection:
-            rows = connection.execute(sa.select(mosaics.c.key, mosaics.c.tiles)).all()
+            rows = connection.execute(query).all()
         return {row.key: row.tiles for row in rows}
+
+    def changed_span(self, after_mjd: float) -> tuple[float, float] | None:
+        """Return the first and last mid-MJD of observations whose state was set after an MJD."""
+        mid = observations.c.mid_mjd
+        query = sa.select(sa.func.min(mid), sa.func.max(mid)).where(
+            observations.c.updated_mjd > after_mjd
+        )
+        with self._database.read() as connection:
+            first, last = connection.execute(query).one()
+        return None if first is None else (first, last)
 
     def tile_sources(
         self, *, start_mjd: float | None = None, end_mjd: float | None = None

@@ -29,6 +29,7 @@ observations = sa.Table(
     sa.Index("ix_observations_path", "path"),
     sa.Index("ix_observations_state_mid", "state", "mid_mjd"),
     sa.Index("ix_observations_mid", "mid_mjd"),
+    sa.Index("ix_observations_updated", "updated_mjd", "mid_mjd"),
 )
 
 #: What happened to the observations; rows are only ever added.

@@ -10,7 +10,12 @@ from contimg_resources.steps.calibrating import Calibrated, calibrate_observatio
 from contimg_resources.steps.day import DayLog, day_log
 from contimg_resources.steps.imaging import Imaged, image_observation
 from contimg_resources.steps.mosaicking import Mosaicked, mosaic_observations
-from contimg_resources.steps.photometry import Measured, measure_image, measure_mosaic
+from contimg_resources.steps.photometry import (
+    Measured,
+    Unmeasured,
+    measure_image,
+    measure_mosaic,
+)
 from contimg_resources.steps.solving import Solved, solve_observation
 from contimg_resources.steps.workshop import Workshop
 
@@ -22,6 +27,7 @@ __all__ = [
     "Measured",
     "Mosaicked",
     "Solved",
+    "Unmeasured",
     "Workshop",
     "arrive",
     "calibrate_observation",

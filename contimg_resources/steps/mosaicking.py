@@ -88,7 +88,9 @@ def window_grid_of(workshop: Workshop) -> WindowGrid:
     return WindowGrid(settings.slot_s, settings.width, settings.step)
 
 
-def open_mosaics(workshop: Workshop, *, at_mjd: float | None = None) -> tuple[OpenMosaic, ...]:
+def open_mosaics(
+    workshop: Workshop, *, at_mjd: float | None = None, changed_days: float | None = None
+) -> tuple[OpenMosaic, ...]:
     """Return the mosaics that are to be made, derived from what there is now.
 
     Parameters
@@ -97,6 +99,8 @@ def open_mosaics(workshop: Workshop, *, at_mjd: float | None = None) -> tuple[Op
         Its products store and settings.
     at_mjd : float, optional
         The present, MJD in days.
+    changed_days : float, optional
+        Look only at times of observations that changed in so many days; None: at all.
 
     Returns
     -------
@@ -105,13 +109,27 @@ def open_mosaics(workshop: Workshop, *, at_mjd: float | None = None) -> tuple[Op
     """
     now = now_mjd() if at_mjd is None else at_mjd
     settings = workshop.settings.mosaics
-    sources = {s.key: s for s in workshop.products.mosaics.tile_sources()}
-    known = workshop.products.mosaics.tiles()
+    made = workshop.products.mosaics
+    start_mjd = end_mjd = None
+    if changed_days is not None:
+        span = made.changed_span(now - changed_days)
+        if span is None:
+            return ()
+        # An observation beyond belongs to none of the windows that changed.
+        reach_days = settings.width * settings.slot_s / 86_400
+        start_mjd, end_mjd = span[0] - reach_days, span[1] + reach_days
+    found_sources = made.tile_sources(start_mjd=start_mjd, end_mjd=end_mjd)
+    sources = {s.key: s for s in found_sources}
+    known = made.tiles(start_mjd=start_mjd, end_mjd=end_mjd)
     found = []
     for planned in _plan(workshop, tuple(sources.values()), known):
         members = [sources[key] for key in planned.observations]
         tiles = {m.key: m.checksum for m in members if m.checksum}
-        if len(tiles) < settings.min_tiles:
+        # At either end of a span windows may have lost members to the cut.
+        cut = start_mjd is not None and not (
+            start_mjd <= planned.start_mjd and planned.end_mjd <= (end_mjd or 0.0)
+        )
+        if cut or len(tiles) < settings.min_tiles:
             continue
         if known.get(planned.key) == tiles:
             continue

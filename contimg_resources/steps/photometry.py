@@ -33,8 +33,22 @@ if TYPE_CHECKING:
 MOSAIC_STEP = "forced_photometry"
 IMAGE_STEP = "image_photometry"
 
+_NO_CATALOGUE = "the settings name no catalogue (CONTIMG_CATALOGUE__REFERENCE)"
 #: A source larger than this share of the beam is no reference: part of its flux is lost.
 _COMPACT_BEAMS = 0.5
+
+
+@dataclass(frozen=True)
+class Unmeasured:
+    """Nothing was measured, and nothing is wrong.
+
+    Parameters
+    ----------
+    reason : str
+        Why.
+    """
+
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -67,8 +81,8 @@ class Measured:
 
 def measure_mosaic(
     workshop: Workshop, key: str, *, run_id: str = "", progress: Progress = no_progress
-) -> Measured | None:
-    """Measure the catalogue's sources on a mosaic; None when the settings name no catalogue.
+) -> Measured | Unmeasured:
+    """Measure the catalogue's sources on a mosaic.
 
     Raises
     ------
@@ -85,7 +99,7 @@ def measure_mosaic(
     catalogue = workshop.reference_catalogue()
     record = workshop.products.mosaics.get(key)
     if catalogue is None:
-        return None
+        return Unmeasured(_NO_CATALOGUE)
     if not record.checksum:
         raise PhotometryFailed(f"mosaic {key} couldn't be made: {record.reason}", key=key)
     from contimg_resources.photometry.reading import read_mosaic
@@ -98,8 +112,8 @@ def measure_mosaic(
 
 def measure_image(
     workshop: Workshop, key: str, *, run_id: str = "", progress: Progress = no_progress
-) -> Measured | None:
-    """Measure the catalogue's sources on a 5-minute image; None when there is no catalogue.
+) -> Measured | Unmeasured:
+    """Measure the catalogue's sources on a 5-minute image.
 
     Raises
     ------
@@ -112,8 +126,10 @@ def measure_image(
     made = {a.kind: a for a in workshop.products.artefacts(key)}
     if ArtefactKind.IMAGE not in made:
         raise PhotometryFailed(f"observation {key} has no image; image it first", key=key)
-    if catalogue is None or not workshop.settings.photometry.images:
-        return None
+    if catalogue is None:
+        return Unmeasured(_NO_CATALOGUE)
+    if not workshop.settings.photometry.images:
+        return Unmeasured("single images aren't measured (CONTIMG_PHOTOMETRY__IMAGES)")
     from contimg_resources.photometry.reading import read_image
 
     progress("reading the image", 0.0)
@@ -137,7 +153,7 @@ def _measured(
     measured_from: str,
     run_id: str,
     progress: Progress,
-) -> Measured:
+) -> Measured | Unmeasured:
     from contimg_resources.photometry.drawing import draw_epoch, draw_sources
     from contimg_resources.photometry.epoch import judge_epoch
     from contimg_resources.photometry.history import read_history
@@ -155,10 +171,10 @@ def _measured(
         _compact(found, image) & ~found.variable,
     )
     if not len(sources):
-        raise PhotometryFailed(
-            f"{image.epoch}: catalogue {catalogue.facts.name} has no source above "
-            f"{settings.photometry.min_flux_mjy:g} mJy there",
-            key=image.epoch,
+        # A list of one's own may hold a few sources far away.
+        return Unmeasured(
+            f"catalogue {catalogue.facts.name} has no source above "
+            f"{settings.photometry.min_flux_mjy:g} mJy there"
         )
     progress(f"measuring {len(sources)} sources", 0.3)
     raw = measure(image, sources)

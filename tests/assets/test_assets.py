@@ -283,7 +283,7 @@ def test_a_mosaic_is_made_and_measured_and_a_bad_epoch_is_told_but_kept(
 def test_without_a_catalogue_nothing_is_measured_and_nothing_fails(
     stand_in: Steps, instance: dg.DagsterInstance
 ) -> None:
-    stand_in.measured = None
+    stand_in.measured = steps.Unmeasured("the settings name no catalogue")
     result = execute(instance, "make_mosaic", MOSAIC)
     assert result.success
     said = [e for e in result.get_asset_check_evaluations() if e.check_name == "flux_scale"]

@@ -29,7 +29,7 @@ WAITS = open_mosaic(LATER, "61041.02347", "61041.02706", waits_for="observations
 def found(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     """What the stores would answer; a test changes it."""
     answers: dict[str, object] = {"open": (), "shortage": ""}
-    monkeypatch.setattr(mosaic_sensor, "open_mosaics", lambda _: answers["open"])
+    monkeypatch.setattr(mosaic_sensor, "open_mosaics", lambda *_, **__: answers["open"])
     monkeypatch.setattr(mosaic_sensor, "shortage", lambda _: answers["shortage"])
     return answers
 

@@ -13,6 +13,8 @@ from contimg_resources.photometry.measurements import read_measurements
 from contimg_resources.products.epochs import EpochKind, MosaicState
 from contimg_resources.products.model import ObservationState
 from contimg_resources.steps import (
+    Measured,
+    Unmeasured,
     Workshop,
     measure_image,
     measure_mosaic,
@@ -95,6 +97,16 @@ def test_what_was_made_is_open_again_when_an_image_comes_or_is_made_again(sky: S
     assert KEY not in found(sky, LONG_AFTER)
 
 
+def test_only_what_changed_lately_can_be_asked_for(sky: Sky) -> None:
+    for number in range(12):
+        sky.image(number)
+    now = max(s.updated_mjd for s in sky.workshop.products.mosaics.tile_sources()) + 0.5
+    all_of_them = open_mosaics(sky.workshop, at_mjd=now)
+    assert open_mosaics(sky.workshop, at_mjd=now, changed_days=1.0) == all_of_them
+    assert KEY in {m.key for m in all_of_them}
+    assert open_mosaics(sky.workshop, at_mjd=now, changed_days=0.4) == ()
+
+
 def test_a_tile_that_can_t_be_used_isn_t_tried_over_and_over(sky: Sky) -> None:
     for number in range(4):
         sky.image(number)
@@ -132,7 +144,7 @@ def test_every_source_of_an_hour_is_measured(hour: Sky) -> None:
     record = hour.workshop.products.mosaics.get(KEY)
     assert record.statistics["n_tiles"] == 12
     measured = measure_mosaic(hour.workshop, KEY)
-    assert measured is not None
+    assert isinstance(measured, Measured)
     assert measured.record.epoch_ok, measured.record.reason
     assert measured.scale.scale == pytest.approx(1.0, abs=0.02)
     assert measured.scale.n_references >= 10
@@ -153,7 +165,7 @@ def test_every_source_of_an_hour_is_measured(hour: Sky) -> None:
 def test_a_single_image_is_measured_too(hour: Sky) -> None:
     key = hour.keys[4]
     measured = measure_image(hour.workshop, key)
-    assert measured is not None
+    assert isinstance(measured, Measured)
     columns, _ = read_measurements(measured.record.path)
     brightest = int(np.nanargmax(np.nan_to_num(columns["flux_jy"])))
     ratio = columns["raw_flux_jy"][brightest] / columns["expected_jy"][brightest]
@@ -169,7 +181,7 @@ def test_a_wrong_flux_scale_marks_the_epoch(tmp_path: Path) -> None:
         sky.image(number, scale=1.3)
     mosaic_observations(sky.workshop, KEY)
     measured = measure_mosaic(sky.workshop, KEY)
-    assert measured is not None
+    assert isinstance(measured, Measured)
     assert not measured.record.epoch_ok
     assert "is 1.3" in measured.record.reason or "is 1.2" in measured.record.reason
     columns, _ = read_measurements(measured.record.path)
@@ -185,8 +197,20 @@ def test_without_a_catalogue_nothing_is_measured(hour: Sky) -> None:
             update={"catalogue": settings.catalogue.model_copy(update={"reference": None})}
         ),
     )
-    assert measure_mosaic(bare, KEY) is None
-    assert measure_image(bare, hour.keys[0]) is None
+    for told in (measure_mosaic(bare, KEY), measure_image(bare, hour.keys[0])):
+        assert isinstance(told, Unmeasured)
+        assert "name no catalogue" in told.reason
+
+
+def test_a_catalogue_without_sources_there_is_nobody_s_fault(hour: Sky, tmp_path: Path) -> None:
+    far = tmp_path / "far.csv"
+    far.write_text("name,ra_deg,dec_deg,flux_jy,reference_ghz\nfar,10,-20,1,1.4\n")
+    hour.workshop.catalogues.add("far", far)
+    catalogue = hour.workshop.settings.catalogue.model_copy(update={"reference": "far"})
+    settings = hour.workshop.settings.model_copy(update={"catalogue": catalogue})
+    told = measure_image(replace(hour.workshop, settings=settings), hour.keys[0])
+    assert isinstance(told, Unmeasured)
+    assert "catalogue far has no source above 10 mJy there" in told.reason
 
 
 def test_a_measurement_that_fails_leaves_the_image_as_good_as_it_was(sky: Sky) -> None:
@@ -219,7 +243,7 @@ def test_a_mosaic_and_its_measurements_tell_where_they_are_from(tmp_path: Path) 
         sky.image(number)
     made = mosaic_observations(sky.workshop, KEY)
     measured = measure_mosaic(sky.workshop, KEY)
-    assert measured is not None
+    assert isinstance(measured, Measured)
     of_mosaic = provenance_of(sky.workshop, made.result.files.sigma)
     assert of_mosaic.kind == "mosaic"
     assert of_mosaic.artefact is not None

@@ -10,7 +10,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make the tables of mosaics and epochs."""
+    """Make the tables of mosaics and epochs, and find what changed lately."""
+    op.create_index("ix_observations_updated", "observations", ["updated_mjd", "mid_mjd"])
     op.create_table(
         "mosaics",
         sa.Column("key", sa.String(32), primary_key=True),
