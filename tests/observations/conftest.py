@@ -159,10 +159,17 @@ def _frame(name: str) -> Callable[[Any], None]:
     return edit
 
 
+def _over_the_leap_second(times: Any) -> Any:
+    """Move the middle to the end of 2016, where the last second of the day comes twice."""
+    moved = times - times.mean() + 57_754.0 * 86_400
+    return moved - 1.0 * (moved > 57_754.0 * 86_400)
+
+
 VARIANTS: dict[str, Callable[[Path], None]] = {
     "nan_time": _edited("", _put("TIME", _one(float("nan")))),
     "in_days": _edited("", _put("TIME", lambda t: t / 86400)),
     "year_2166": _edited("", _put("TIME", lambda t: t + 140.0 * 365.25 * 86400)),
+    "leap_second": _edited("", _put("TIME", _over_the_leap_second)),
     "no_interval": _edited("", _put("INTERVAL", lambda t: t * 0)),
     "in_tai": _edited(
         "",

@@ -31,6 +31,16 @@ def test_a_time_in_tai_becomes_utc(read: Read, night: Path) -> None:
     assert shift_s == pytest.approx(-37.0, abs=1e-3)
 
 
+def test_a_second_that_comes_twice_moves_the_middle_by_half_of_it(
+    read: Read, night: Path, observation: Observation
+) -> None:
+    found = read(night / "leap_second.ms")
+    assert found.n_integrations == observation.n_integrations
+    assert found.mid_mjd == pytest.approx(57_754.0 - 0.5 / 86_400, abs=1e-9)
+    # Of the day before: midnight itself comes half a second later.
+    assert found.key == "57753.99999"
+
+
 def test_a_drift_scan_has_one_field_per_integration(observation: Observation) -> None:
     assert [f.name for f in observation.fields] == [f"meridian_icrs_t{i}" for i in range(4)]
     assert [f.ra_deg for f in observation.fields] == pytest.approx(
