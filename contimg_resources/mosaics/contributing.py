@@ -104,7 +104,7 @@ def contribution(tile: Tile, grid: MosaicGrid, common: Beam, cut: float) -> Cont
             frequency_hz=tile.frequency_hz,
         ),
         box=box,
-        image=there.sample(blurred, 3),
+        image=there.sample(blurred, 5),
         # Smooth, and NaN below its cut, which a longer spline would spread.
         beam=there.sample(response, 1),
     )

@@ -220,7 +220,7 @@ def test_pulls_in_a_mosaic_are_normal(tmp_path: Path, dec_deg: float) -> None:
         bright = np.isfinite(raw.east_arcsec)
         offsets += [raw.east_arcsec[bright], raw.north_arcsec[bright]]
     pull = np.concatenate(pulls)
-    assert abs(pull.mean()) < 0.12
+    assert abs(pull.mean()) < 0.1
     assert pull.std() == pytest.approx(1.0, abs=0.1)
     assert abs(np.concatenate(brightest).mean()) < 0.3
     assert np.median(np.abs(np.concatenate(offsets))) < 0.05 * 200
