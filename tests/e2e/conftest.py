@@ -111,6 +111,21 @@ mutation Launch($job: String!, $tags: [ExecutionTag!]!) {
 """
 
 
+_SENSOR = """
+query Sensor($selector: SensorSelector!) {
+  sensorOrError(sensorSelector: $selector) { ... on Sensor { id } }
+}
+"""
+
+_STOP_SENSOR = """
+mutation Stop($id: String!) {
+  stopSensor(id: $id) {
+    __typename
+    ... on PythonError { message }
+  }
+}
+"""
+
 _TERMINATE = """
 mutation Terminate($run: String!) {
   terminateRun(runId: $run, terminatePolicy: SAFE_TERMINATE) {
@@ -196,6 +211,17 @@ class Night:
         answer = self.platform.graphql.query(_TERMINATE, {"run": run_id})["terminateRun"]
         assert answer["__typename"] == "TerminateRunSuccess", answer
 
+    def stop_sensor(self, name: str) -> None:
+        """Turn a sensor off, as its switch does."""
+        selector = {
+            "repositoryName": "__repository__",
+            "repositoryLocationName": "contimg",
+            "sensorName": name,
+        }
+        found = self.platform.graphql.query(_SENSOR, {"selector": selector})["sensorOrError"]
+        answer = self.platform.graphql.query(_STOP_SENSOR, {"id": found["id"]})["stopSensor"]
+        assert answer["__typename"] == "StopSensorMutationResult", answer
+
     def runs(self, job: str) -> list[DagsterRun]:
         """Return a job's runs, oldest first."""
         return [run for run in reversed(self.platform.runs()) if run.job == job]
@@ -277,6 +303,8 @@ def night(
         night.deliver(late)
         night.wait_for("all images", lambda: _all_imaged(night), 900)
         night.wait_for("the mosaic", lambda: _mosaic_measured(night), 300)
+        # What comes now would have it made again and again.
+        night.stop_sensor("mosaic_sensor")
         night.launch("log_day", "2025-10-06")
         night.wait_for("the log", lambda: bool(night.materializations("observation_log")), 120)
         yield night

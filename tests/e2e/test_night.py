@@ -283,7 +283,8 @@ def test_a_set_that_is_solved_again_is_followed_by_everything_after_it(
     assert [(c["key"], c["why"]) for c in told["observations"]] == [
         (night.calibrator, "3C48 crossed it")
     ]
-    assert {c["key"] for c in told["stale"]} == night.keys
+    # The sensor may have been faster with the calibrator's own.
+    assert {night.early, night.late} <= {c["key"] for c in told["stale"]} <= night.keys
 
     def versions() -> set[int]:
         made = night.materializations("image_5min")
