@@ -187,14 +187,15 @@ def test_it_equals_reproject_and_coadd(tmp_path: Path) -> None:
         reproject_function=reproject_interp,
         input_weights=weights,
         combine_function="mean",
-        order="bicubic",
+        order=5,
     )
     ours, sigma = pixels(result.files.image), pixels(result.files.sigma)
     # The peer's splines see a step at the edges of tiles.
     seen = np.isfinite(ours) & (weight > 0)
     assert seen.sum() > 30_000
     difference = ((ours - peer) / sigma)[seen]
-    assert np.percentile(np.abs(difference), [50, 90]).tolist() < [1e-3, 0.03]
+    assert np.median(np.abs(difference)) < 1e-3
+    assert np.percentile(np.abs(difference), 90) < 0.05
     assert np.percentile(np.abs(sigma * np.sqrt(weight) - 1)[seen], 90) < 0.02
 
 
