@@ -40,9 +40,9 @@ class Places:
         pixels : ndarray of float32
             The tile.
         order : int
-            Of the spline: 5 for an image. Of a beam of 7 x 3 pixels it loses at most 0.1 % of a peak
-            between pixels, a cubic one 0.5 %, linear interpolation 9 %; that is for what is smooth,
-            and may hold NaN.
+            Of the spline: 5 for an image. Of a beam of 7 x 3 pixels it loses at most 0.1 % of a
+            peak between pixels, a cubic one 0.5 %, linear interpolation 9 %; that is for what is
+            smooth, and may hold NaN.
         """
         from scipy.ndimage import map_coordinates
 
