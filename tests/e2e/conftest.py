@@ -305,6 +305,9 @@ def night(
         night.wait_for("the mosaic", lambda: _mosaic_measured(night), 300)
         # What comes now would have it made again and again.
         night.stop_sensor("mosaic_sensor")
+        night.wait_for(
+            "what it had started", lambda: all(r.over for r in night.platform.runs()), 120
+        )
         night.launch("log_day", "2025-10-06")
         night.wait_for("the log", lambda: bool(night.materializations("observation_log")), 120)
         yield night
