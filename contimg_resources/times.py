@@ -12,6 +12,9 @@ from contimg_resources.errors import InvalidName
 
 SECONDS_PER_DAY = 86_400.0
 
+#: Degrees of right ascension that pass the meridian in a day of UT.
+SIDEREAL_DEG_PER_DAY = 360.985_647_4
+
 #: An MJD outside these bounds was read with the wrong epoch: 1990-01-01 and 2100-01-01.
 MJD_MIN_DAYS = 47_892.0
 MJD_MAX_DAYS = 88_069.0

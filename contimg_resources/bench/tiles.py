@@ -17,10 +17,10 @@ from contimg_resources.imaging.fits import HeaderFacts, write_fits
 from contimg_resources.imaging.model import Beam, ImageFiles, ImageGrid
 from contimg_resources.imaging.png import celestial_wcs
 from contimg_resources.mosaics.model import TileFiles
+from contimg_resources.times import SIDEREAL_DEG_PER_DAY
 
 Floats = NDArray[np.float64]
 
-_SIDEREAL_DEG_PER_DAY = 360.985_647_4
 _FOUR_LN2 = 4.0 * np.log(2.0)
 
 
@@ -80,7 +80,7 @@ def drifting_tiles(
     tiles = []
     for number in range(n):
         mid_mjd = start_mjd + (number + 0.5) * slot_s / 86_400
-        ra = (ra_deg + (mid_mjd - start_mjd) * _SIDEREAL_DEG_PER_DAY) % 360
+        ra = (ra_deg + (mid_mjd - start_mjd) * SIDEREAL_DEG_PER_DAY) % 360
         tiles.append(
             MadeUpTile(
                 key=f"{mid_mjd:.5f}",

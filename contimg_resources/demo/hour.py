@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from contimg_resources.imaging.statistics import mad_rms
 from contimg_resources.photometry.measurements import read_measurements
 from contimg_resources.products.epochs import EpochKind, EpochRecord, MosaicRecord
 from contimg_resources.steps.mosaicking import open_mosaics
@@ -73,6 +74,5 @@ def _compared(epoch: EpochRecord | None) -> tuple[int, float, float]:
     bright = flux > _MIN_SNR * error
     if not bright.any():
         return 0, float("nan"), float("nan")
-    difference = (flux - truth) / error
-    spread = 1.4826 * np.median(np.abs(difference - np.median(difference)))
-    return int(bright.sum()), float(np.median((flux / truth)[bright])), float(spread)
+    spread = mad_rms((flux - truth) / error)
+    return int(bright.sum()), float(np.median((flux / truth)[bright])), spread

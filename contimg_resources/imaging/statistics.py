@@ -18,7 +18,7 @@ Integers = NDArray[np.integer[Any]]
 
 _BLOCKS = 12
 #: Standard deviation of a normal distribution over its median absolute deviation.
-_NORMAL = 1.482602218505602
+STD_OF_MAD = 1.482602218505602
 #: Rows and columns so many beams apart are enough: nearer ones show the same noise.
 _STEP_BEAMS = 0.7
 _BLOCK_BEAMS = 100
@@ -41,7 +41,7 @@ def mad_rms(values: Reals) -> float:
     finite = values[np.isfinite(values)]
     if not finite.size:
         raise ImagingFailed("the image has no finite pixel")
-    return float(_NORMAL * np.median(np.abs(finite - np.median(finite))))
+    return float(STD_OF_MAD * np.median(np.abs(finite - np.median(finite))))
 
 
 @dataclass(frozen=True)

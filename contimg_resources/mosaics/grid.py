@@ -14,11 +14,10 @@ from contimg_resources.imaging.model import SkyGrid
 from contimg_resources.imaging.png import celestial_wcs
 from contimg_resources.mosaics.model import MosaicGrid
 from contimg_resources.point_sources import direction_cosines
+from contimg_resources.times import SIDEREAL_DEG_PER_DAY
 
 Floats = NDArray[np.float64]
 
-#: Sidereal degrees that pass the meridian in a day.
-_DEGREES_PER_DAY = 360.985_647_4
 _MAX_PIXELS = 30_000
 _AROUND = 72
 
@@ -56,12 +55,12 @@ def window_grid(
     """
     mid_mjd = 0.5 * (start_mjd + end_mjd)
     # Each tile says where the meridian is at the window's middle; they differ by arcseconds.
-    there = np.radians(centers_deg[:, 0] + (mid_mjd - mids_mjd) * _DEGREES_PER_DAY)
+    there = np.radians(centers_deg[:, 0] + (mid_mjd - mids_mjd) * SIDEREAL_DEG_PER_DAY)
     ra_deg = math.degrees(math.atan2(np.sin(there).mean(), np.cos(there).mean())) % 360.0
     # It must not hang on the order in which rounding errors add up.
     ra_deg = round(ra_deg, 3)
     # The middles of tiles lie within the window, on the strip.
-    half_deg = 0.5 * (end_mjd - start_mjd) * _DEGREES_PER_DAY
+    half_deg = 0.5 * (end_mjd - start_mjd) * SIDEREAL_DEG_PER_DAY
     along = ra_deg + np.linspace(-half_deg, half_deg, 25)
     ra, dec = _circles(along, declination_deg, reach_deg)
     x, y = _zenithal_deg(ra, dec, ra_deg, declination_deg)

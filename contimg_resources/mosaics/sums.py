@@ -87,17 +87,17 @@ class Sums:
         self.layers[2][box] += used
         return int(used.sum())
 
-    def image(self, rows: slice = slice(None)) -> Pixels:
+    def image(self) -> Pixels:
         """Return the mosaic, Jy/beam; NaN where no tile is."""
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray(self.layers[0][rows] / self.layers[1][rows], dtype=np.float32)
+            return np.asarray(self.layers[0] / self.layers[1], dtype=np.float32)
 
-    def sigma(self, rows: slice = slice(None)) -> Pixels:
+    def sigma(self) -> Pixels:
         """Return its expected noise, Jy/beam; NaN where no tile is."""
-        weight = self.layers[1][rows]
+        weight = self.layers[1]
         with np.errstate(divide="ignore"):
             return np.where(weight > 0, 1.0 / np.sqrt(weight), np.nan).astype(np.float32)
 
-    def coverage(self, rows: slice = slice(None)) -> Pixels:
+    def coverage(self) -> Pixels:
         """Return how many tiles there are."""
-        return np.asarray(self.layers[2][rows], dtype=np.float32)
+        return np.asarray(self.layers[2], dtype=np.float32)

@@ -13,12 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.errors import PhotometryFailed
+from contimg_resources.imaging.statistics import STD_OF_MAD
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
-#: Standard deviation of a normal distribution over its median absolute deviation.
-_NORMAL = 1.482602218505602
 #: A block is so many beams (major axis) a side: some hundred independent numbers.
 _BLOCK_BEAMS = 16.0
 #: Pixels so many beams (of its area) apart are enough: nearer ones show the same noise.
@@ -101,13 +100,13 @@ def _clipped(values: Singles) -> tuple[float, float]:
     kept = values.astype(np.float64)
     for _ in range(_TURNS):
         middle = float(np.median(kept))
-        noise = _NORMAL * np.median(np.abs(kept - middle))
+        noise = STD_OF_MAD * np.median(np.abs(kept - middle))
         inside = np.abs(kept - middle) <= _CLIP * noise
         if inside.all() or inside.sum() < _LEAST:
             break
         kept = kept[inside]
     middle = float(np.median(kept))
-    return middle, float(_NORMAL * np.median(np.abs(kept - middle)))
+    return middle, float(STD_OF_MAD * np.median(np.abs(kept - middle)))
 
 
 def _filled(blocks: Floats) -> Floats:

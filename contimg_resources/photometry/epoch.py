@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.imaging.statistics import STD_OF_MAD
 from contimg_resources.photometry.flags import NO_FLUX, Flag
 from contimg_resources.photometry.gradient import fit_gradient
 from contimg_resources.photometry.measuring import RawMeasurements
@@ -17,7 +18,6 @@ from contimg_resources.settings import PhotometrySettings
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-_NORMAL = 1.482602218505602
 #: Error of a median over that of a mean of normal numbers.
 _MEDIAN = 1.2533
 #: Least expected S/N of a reference.
@@ -264,4 +264,4 @@ def _median(values: Floats) -> float:
 
 def _spread(values: Floats) -> float:
     """Return 1.4826 times the median absolute deviation; NaN of nothing."""
-    return _NORMAL * _median(np.abs(values - _median(values)))
+    return STD_OF_MAD * _median(np.abs(values - _median(values)))

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.imaging.statistics import STD_OF_MAD
+
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
@@ -19,7 +21,6 @@ _REFERENCES_PER_TERM = 10
 _SIGNIFICANT = 1e-3
 #: References further from the median are left out of the fit.
 _CLIP = 4.0
-_NORMAL = 1.482602218505602
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def fit_gradient(logs: Floats, weight: Floats, terms: Floats, chosen: Mask) -> G
     if chosen.sum() < _TERMS * _REFERENCES_PER_TERM:
         return none
     middle = np.median(logs[chosen])
-    spread = _NORMAL * np.median(np.abs(logs[chosen] - middle))
+    spread = STD_OF_MAD * np.median(np.abs(logs[chosen] - middle))
     kept = np.flatnonzero(chosen & (np.abs(logs - middle) <= _CLIP * max(float(spread), 1e-12)))
     root = np.sqrt(weight[kept])
     design, data = terms[kept] * root[:, None], logs[kept] * root

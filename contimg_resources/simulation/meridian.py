@@ -11,13 +11,11 @@ import erfa  # type: ignore[import-untyped]
 import numpy as np
 
 from contimg_resources.instrument.dsa110 import LONGITUDE_DEG
-from contimg_resources.times import SECONDS_PER_DAY, check_mjd
+from contimg_resources.times import SECONDS_PER_DAY, SIDEREAL_DEG_PER_DAY, check_mjd
 
 _MJD_ZERO = 2_400_000.5
 #: TT - UTC since 2017: 37 leap seconds and 32.184 s.
 _TT_MINUS_UTC_DAYS = 69.184 / SECONDS_PER_DAY
-#: Sidereal degrees per day of UT.
-_DEGREES_PER_DAY = 360.985_647_4
 
 
 def sidereal_time_deg(mjd: float) -> float:
@@ -60,9 +58,9 @@ def next_transit_mjd(ra_deg: float, dec_deg: float, after_mjd: float) -> float:
     """Return the first upper transit of an ICRS direction after a time, MJD in days."""
     ra, _ = apparent_direction_deg(ra_deg, dec_deg, after_mjd)
     ahead = (ra - sidereal_time_deg(after_mjd)) % 360.0
-    mjd = after_mjd + ahead / _DEGREES_PER_DAY
+    mjd = after_mjd + ahead / SIDEREAL_DEG_PER_DAY
     for _ in range(2):
         ra, _ = apparent_direction_deg(ra_deg, dec_deg, mjd)
         late = (ra - sidereal_time_deg(mjd) + 180.0) % 360.0 - 180.0
-        mjd += late / _DEGREES_PER_DAY
+        mjd += late / SIDEREAL_DEG_PER_DAY
     return mjd

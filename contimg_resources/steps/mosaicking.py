@@ -13,6 +13,7 @@ from contimg_resources.checksums import content_checksum
 from contimg_resources.database import now_mjd
 from contimg_resources.errors import MosaicFailed
 from contimg_resources.imaging.acceptance import Verdict
+from contimg_resources.imaging.model import ImageFiles
 from contimg_resources.mosaics.checks import judge_noise, judge_seams
 from contimg_resources.mosaics.model import MosaicRequest, MosaicResult, TileFiles
 from contimg_resources.mosaics.windows import (
@@ -23,7 +24,7 @@ from contimg_resources.mosaics.windows import (
     plan_mosaics,
 )
 from contimg_resources.products.epochs import MosaicRecord, MosaicState, TileSource
-from contimg_resources.products.model import Artefact, ArtefactKind
+from contimg_resources.products.model import ArtefactKind
 from contimg_resources.steps.origin import software
 from contimg_resources.steps.room import wait_for_room
 from contimg_resources.steps.workshop import Workshop
@@ -263,21 +264,11 @@ def _files(workshop: Workshop, tiles: dict[str, str]) -> tuple[tuple[TileFiles, 
     """Return the files of the images, and the caltable sets that they carry."""
     files, carried = [], set()
     for key, checksum in sorted(tiles.items()):
-        made: dict[str, Artefact] = {a.kind: a for a in workshop.products.artefacts(key)}
-        image = made[ArtefactKind.IMAGE]
+        (image,) = (a for a in workshop.products.artefacts(key) if a.kind == ArtefactKind.IMAGE)
         # A companion that was removed for want of room is told by whoever needs it.
-        paths = {
-            kind: made[kind].path if kind in made else image.path.with_suffix(f".{kind}.gone")
-            for kind in (ArtefactKind.PRIMARY_BEAM, ArtefactKind.RESIDUAL)
-        }
+        named = ImageFiles.in_directory(image.path.parent, key)
         files.append(
-            TileFiles(
-                key=key,
-                image=image.path,
-                primary_beam=paths[ArtefactKind.PRIMARY_BEAM],
-                residual=paths[ArtefactKind.RESIDUAL],
-                checksum=checksum,
-            )
+            TileFiles(key, named.image, named.primary_beam, named.residual, checksum=checksum)
         )
         carried.add(f"{image.set_name} v{image.set_version}")
     return tuple(files), carried
