@@ -158,6 +158,24 @@ class UnreadableMeasurements(ContimgError):
     """A file of measurements that is damaged, or written by a newer contimg."""
 
 
+class VariabilityFailed(ContimgError):
+    """Light curves that tell no variability, or a candidate that there is none of."""
+
+
+class CutoutFailed(ContimgError):
+    """A piece of sky that can't be cut out of an image."""
+
+
+class ExportFailed(ContimgError):
+    """Documents that can't be written, or a directory that holds none."""
+
+
+class AlertFailed(ContimgError):
+    """A message that couldn't be delivered; it is tried again."""
+
+    transient = True
+
+
 class DiskShort(ContimgError):
     """Too little room on the disk to begin a step, or to end it; nothing half-written is left."""
 

@@ -143,6 +143,31 @@ class StateLayout:
         """Measurements, a directory for each kind of epoch."""
         return self.root / "photometry"
 
+    @property
+    def light_curves(self) -> Path:
+        """Points of light curves, a file a day."""
+        return self.root / "light_curves"
+
+    @property
+    def variability(self) -> Path:
+        """Measures of variability, a file a day."""
+        return self.root / "variability"
+
+    @property
+    def candidates(self) -> Path:
+        """Cards of candidates."""
+        return self.root / "candidates"
+
+    @property
+    def cutouts(self) -> Path:
+        """Cutouts, a directory a source."""
+        return self.root / "cutouts"
+
+    @property
+    def export(self) -> Path:
+        """Documents for dashboards unless a setting says otherwise."""
+        return self.root / "export"
+
     def mosaic_dir(self, key: str, mid_mjd: float) -> Path:
         """Directory of a mosaic and its companions."""
         return self.mosaics / str(mjd_day(mid_mjd)) / check_name(key, "mosaic key")

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -227,6 +227,93 @@ class PhotometrySettings(_Section):
     )
 
 
+class VariabilitySettings(_Section):
+    """Light curves and measures of variability."""
+
+    days: float = Field(
+        730.0, gt=1, description="Measures of variability are of so many days up to the day asked."
+    )
+    min_epochs: int = Field(
+        10, ge=3, description="A source that was measured in fewer epochs isn't judged."
+    )
+    eta_sigma: float = Field(
+        3.0,
+        gt=0,
+        description="A variable's log eta lies so many robust standard deviations above that of "
+        "the population at its S/N.",
+    )
+    v_sigma: float = Field(2.0, gt=0, description="The same for log V.")
+
+
+class EseSettings(_Section):
+    """The search for Extreme Scattering Events."""
+
+    templates: tuple[Literal["fiedler", "clegg"], ...] = Field(
+        ("fiedler",), min_length=1, description="Families of templates that are searched with."
+    )
+    min_width_days: float = Field(10.0, ge=3, description="Narrowest dip (full width at half).")
+    max_width_days: float = Field(200.0, le=400, description="Widest dip.")
+    min_depth: float = Field(
+        0.1, gt=0, lt=1, description="Shallowest dip, as a share of the baseline."
+    )
+    false_alarms: float = Field(
+        1.0,
+        gt=0,
+        description="Accepted false alarms in 1000 source-years of steady sources; the score's "
+        "threshold is measured for it on shuffled light curves of the platform's own.",
+    )
+    neighbour_radius_deg: float = Field(
+        1.5, gt=0, description="A dip that sources this near share is the epochs' error."
+    )
+
+
+class CutoutSettings(_Section):
+    """Cutouts around sources and candidates."""
+
+    size_arcmin: float = Field(8.0, gt=0.5, le=120, description="Side of a cutout.")
+    max_gb: float = Field(
+        10.0,
+        gt=0,
+        description="Cutouts take no more than this; the oldest that no candidate or "
+        "mark needs go first.",
+    )
+
+
+class ExportSettings(_Section):
+    """JSON documents for dashboards."""
+
+    directory: Path | None = Field(
+        None, description="Where they are written; None: `export` in the state."
+    )
+    interval_min: int = Field(
+        10, ge=1, le=59, description="They are written anew every so many minutes."
+    )
+    observation_days: float = Field(
+        90.0, gt=0, description="Observations, images and mosaics of so many days are in them."
+    )
+
+
+class AlertSettings(_Section):
+    """Messages about what a person must know."""
+
+    webhook: SecretStr | None = Field(
+        None, description='URL that gets each message as JSON, `{"text": ...}`, by POST.'
+    )
+    email_to: tuple[str, ...] = Field((), description="Addresses that get each message.")
+    email_from: str = Field("contimg@localhost", description="Their sender.")
+    smtp_host: str = Field("localhost", description="The mail server.")
+    smtp_port: int = Field(25, ge=1, le=65535, description="Its port.")
+    smtp_user: str | None = Field(None, description="Who logs in there; None: nobody (no TLS).")
+    smtp_password: SecretStr | None = Field(None, description="And the password.")
+    dashboard_url: str | None = Field(None, description="Messages link to the dashboard there.")
+    rms_factor: float = Field(
+        1.5,
+        gt=1,
+        description="Image quality has fallen when the median rms of the last images exceeds that "
+        "of the weeks before by this factor.",
+    )
+
+
 class SensorSettings(_Section):
     """The sensors' pace."""
 
@@ -308,6 +395,11 @@ class Settings(BaseSettings):
     catalogue: CatalogueSettings = CatalogueSettings()
     mosaics: MosaicSettings = MosaicSettings()
     photometry: PhotometrySettings = PhotometrySettings()
+    variability: VariabilitySettings = VariabilitySettings()
+    ese: EseSettings = EseSettings()
+    cutouts: CutoutSettings = CutoutSettings()
+    export: ExportSettings = ExportSettings()
+    alerts: AlertSettings = AlertSettings()
     sensors: SensorSettings = SensorSettings()
     retention: RetentionSettings = RetentionSettings()
 
@@ -336,6 +428,7 @@ class Settings(BaseSettings):
             ("ms_dir", self.ms_dir),
             ("arrival.calibrator_list", self.arrival.calibrator_list),
             ("calibration.sky_model", self.calibration.sky_model),
+            ("export.directory", self.export.directory),
         ):
             if path is not None and not path.is_absolute():
                 raise ValueError(f"{name}: {path} must be an absolute path")
@@ -354,6 +447,11 @@ class Settings(BaseSettings):
     def incoming_dir(self) -> Path:
         """Where MS arrive."""
         return self.ms_dir or self.layout.incoming
+
+    @property
+    def export_dir(self) -> Path:
+        """Where documents for dashboards are written."""
+        return self.export.directory or self.layout.export
 
     @property
     def registry_address(self) -> str:

@@ -15,6 +15,7 @@ from contimg_resources.errors import ProductsError
 from contimg_resources.observations.model import Observation
 from contimg_resources.products import history
 from contimg_resources.products.arrivals import judge_arrival
+from contimg_resources.products.event_store import EventProducts
 from contimg_resources.products.model import (
     AppliedSet,
     Arrival,
@@ -88,6 +89,11 @@ class ProductsStore:
     def mosaics(self) -> MosaicProducts:
         """Its part about mosaics and epochs of measurements."""
         return MosaicProducts(self._database)
+
+    @property
+    def events(self) -> EventProducts:
+        """Its part about candidates, marks and messages."""
+        return EventProducts(self._database)
 
     def close(self) -> None:
         """Close its connections."""

@@ -1,0 +1,349 @@
+"""What the documents for dashboards hold.
+
+Belongs here: their models, from which the published JSON Schemas are made. Doesn't: filling them,
+writing them.
+
+Every document says its `schema_version` and `document`. Numbers that aren't there are null. Times
+are MJD in days, UTC, unless a name ends in ``_utc``; units are in the names. `Index` is read first:
+it says which pages make up each other document. A page's name has its content's checksum in it, so
+a page never changes, and whoever holds an index can read all of its pages.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+#: Rises when a name goes or changes its meaning; new names may come without.
+SCHEMA_VERSION: Literal[1] = 1
+
+
+class Part(BaseModel):
+    """A part of a document."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Document(Part):
+    """A JSON file."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+
+
+class Page(Part):
+    """One file of a document."""
+
+    path: str = Field(description="Relative to the index.")
+    n_items: int = Field(ge=0)
+    size_bytes: int = Field(ge=0)
+    first: str | float | None = Field(None, description="First source id or MJD in it.")
+    last: str | float | None = Field(None, description="Last source id or MJD in it.")
+
+
+class Count(Part):
+    """How many observations are in a state."""
+
+    state: str
+    n: int
+
+
+class Status(Part):
+    """Tonight at a glance: the last 24 hours before the latest observation's end."""
+
+    start_mjd: float | None = None
+    end_mjd: float | None = None
+    counts: tuple[Count, ...] = ()
+    observed_h: float = 0.0
+    n_images: int = 0
+    n_mosaics: int = 0
+    last_observation: str | None = None
+    last_image_mjd: float | None = None
+    median_rms_mjy: float | None = None
+    median_rms_ratio: float | None = Field(None, description="Of rms over expected rms.")
+    active_set: str | None = Field(None, description="Caltable set valid at the end.")
+    active_set_until_mjd: float | None = None
+    n_failed: int = 0
+    n_waiting: int = Field(0, description="Observations without a valid caltable set.")
+    n_stale: int = 0
+    n_candidates_in_progress: int = 0
+    n_variables: int = 0
+    problems: tuple[str, ...] = Field((), description="What a person must look at, in words.")
+
+
+class Index(Document):
+    """What there is, and the status of the night."""
+
+    document: Literal["index"] = "index"
+    generated_mjd: float
+    generated_utc: str
+    software: dict[str, str]
+    telescope: str
+    status: Status
+    pages: dict[str, tuple[Page, ...]] = Field(
+        description="By document: observations, calibration, image_quality, mosaics, sources, "
+        "light_curves, variables, candidates."
+    )
+    files: dict[str, str] = Field(
+        default_factory=dict,
+        description="For people's own tools: what they are, and the path.",
+    )
+
+
+class ObservationItem(Part):
+    """An observation and what became of it."""
+
+    key: str
+    start_mjd: float
+    mid_mjd: float
+    end_mjd: float
+    ra_deg: float = Field(description="On the meridian at the middle, ICRS.")
+    dec_deg: float
+    calibrator: str = Field(description="In the beam; empty: none.")
+    state: str
+    reason: str
+    set_name: str | None = None
+    borrowed: bool = False
+    stale: bool = False
+
+
+class Observations(Document):
+    """Observations by time."""
+
+    document: Literal["observations"] = "observations"
+    observations: tuple[ObservationItem, ...]
+
+
+class CaltableSetItem(Part):
+    """A caltable set and its window."""
+
+    name: str
+    version: int
+    calibrator: str
+    status: str
+    reason: str = ""
+    mid_mjd: float
+    start_mjd: float
+    end_mjd: float
+    dec_deg: float | None = None
+    refant: str = ""
+    tables: tuple[str, ...] = Field((), description="Types in the order of the apply list.")
+    flag_fraction: float | None = None
+
+
+class Hole(Part):
+    """A time with observations for which no active set is valid."""
+
+    start_mjd: float
+    end_mjd: float
+    n_observations: int
+
+
+class Calibration(Document):
+    """Caltable sets by time, and the holes between their windows."""
+
+    document: Literal["calibration"] = "calibration"
+    sets: tuple[CaltableSetItem, ...]
+    holes: tuple[Hole, ...] = Field((), description="In the first page only.")
+
+
+class ImageQuality(Document):
+    """Measures of the images, a column each, by time."""
+
+    document: Literal["image_quality"] = "image_quality"
+    key: tuple[str, ...]
+    mid_mjd: tuple[float, ...]
+    rms_mjy: tuple[float | None, ...]
+    expected_rms_mjy: tuple[float | None, ...]
+    dynamic_range: tuple[float | None, ...]
+    bmaj_arcsec: tuple[float | None, ...]
+    bmin_arcsec: tuple[float | None, ...]
+    n_sources: tuple[int | None, ...]
+    flux_ratio: tuple[float | None, ...]
+    offset_arcsec: tuple[float | None, ...]
+    flag_fraction: tuple[float | None, ...]
+
+
+class MosaicItem(Part):
+    """A mosaic and its photometry."""
+
+    key: str
+    start_mjd: float
+    mid_mjd: float
+    end_mjd: float
+    ra_deg: float | None = None
+    dec_deg: float
+    state: str
+    reason: str
+    n_tiles: int
+    rms_mjy: float | None = None
+    expected_rms_mjy: float | None = None
+    observed_deg2: float | None = None
+    n_sources: int | None = None
+    n_measured: int | None = None
+    flux_scale: float | None = None
+    epoch_ok: bool | None = None
+
+
+class Mosaics(Document):
+    """Mosaics by time."""
+
+    document: Literal["mosaics"] = "mosaics"
+    mosaics: tuple[MosaicItem, ...]
+
+
+class Sources(Document):
+    """Measured sources and their variability, a column each, by id."""
+
+    document: Literal["sources"] = "sources"
+    source_id: tuple[str, ...]
+    ra_deg: tuple[float, ...]
+    dec_deg: tuple[float, ...]
+    n_epochs: tuple[int, ...]
+    mean_flux_mjy: tuple[float | None, ...]
+    median_snr: tuple[float | None, ...]
+    eta: tuple[float | None, ...]
+    v: tuple[float | None, ...]
+    modulation_index: tuple[float | None, ...]
+    p_value: tuple[float | None, ...]
+    pair_vs: tuple[float | None, ...]
+    pair_m: tuple[float | None, ...]
+    is_variable: tuple[bool, ...]
+    light_curve_page: tuple[int | None, ...] = Field(
+        description="Which page of `light_curves` has it, from 0; null: none."
+    )
+
+
+class LightCurveItem(Part):
+    """A source's flux densities, a column each, by time."""
+
+    source_id: str
+    mid_mjd: tuple[float, ...]
+    flux_mjy: tuple[float | None, ...]
+    error_mjy: tuple[float | None, ...]
+    flags: tuple[int, ...]
+
+
+class LightCurves(Document):
+    """Light curves by source id."""
+
+    document: Literal["light_curves"] = "light_curves"
+    light_curves: tuple[LightCurveItem, ...]
+
+
+class VariableItem(Part):
+    """A source that is selected as variable."""
+
+    source_id: str
+    ra_deg: float
+    dec_deg: float
+    n_epochs: int
+    mean_flux_mjy: float | None
+    eta: float | None
+    v: float | None
+    modulation_index: float | None
+    p_value: float | None
+    pair_vs: float | None
+    pair_m: float | None
+    pair_first_mjd: float | None
+    pair_second_mjd: float | None
+
+
+class Variables(Document):
+    """Sources that are selected as variable, and how they were."""
+
+    document: Literal["variables"] = "variables"
+    day_mjd: int | None = Field(None, description="Up to the end of this UTC day.")
+    systematic_floor: float | None = Field(None, description="A share of the flux density.")
+    n_references: int | None = None
+    eta_sigma: float | None = None
+    v_sigma: float | None = None
+    threshold_snr: tuple[float, ...] = Field(
+        (), description="Median S/N at which the two thresholds below are given."
+    )
+    threshold_eta: tuple[float, ...] = ()
+    threshold_v: tuple[float, ...] = ()
+    variables: tuple[VariableItem, ...]
+
+
+class MarkItem(Part):
+    """What a person said of a candidate."""
+
+    mark: str
+    note: str
+    by: str
+    utc: str
+
+
+class Neighbour(Part):
+    """A source near a candidate's, over the same time: its flux densities over their mean."""
+
+    source_id: str
+    separation_deg: float | None = None
+    mid_mjd: tuple[float, ...]
+    ratio: tuple[float | None, ...]
+
+
+class CutoutItem(Part):
+    """A cutout of one epoch."""
+
+    epoch: str
+    mid_mjd: float
+    png: str = Field(description="Relative to the index.")
+
+
+class CandidateItem(Part):
+    """A candidate's card."""
+
+    id: str
+    source_id: str
+    ra_deg: float
+    dec_deg: float
+    state: str
+    start_mjd: float
+    mid_mjd: float
+    end_mjd: float
+    score: float
+    threshold: float | None = None
+    template: str = ""
+    depth: float | None = None
+    depth_error: float | None = None
+    width_days: float | None = None
+    width_error_days: float | None = None
+    mid_error_days: float | None = None
+    baseline_mjy: float | None = None
+    baseline_error_mjy: float | None = None
+    reduced_chi2: float | None = None
+    neighbour_depth: float | None = None
+    neighbour_depth_error: float | None = None
+    spectral_change: float | None = None
+    spectral_change_error: float | None = None
+    first_day_mjd: int
+    searched_day_mjd: int
+    mark: MarkItem | None = Field(None, description="The one that holds.")
+    earlier_marks: tuple[MarkItem, ...] = ()
+    template_mjd: tuple[float, ...] = ()
+    template_mjy: tuple[float, ...] = ()
+    light_curve_page: int | None = None
+    neighbours: tuple[Neighbour, ...] = ()
+    card_png: str | None = Field(None, description="Relative to the index.")
+    cutouts: tuple[CutoutItem, ...] = ()
+
+
+class Candidates(Document):
+    """Candidates for Extreme Scattering Events by the middle of their dips."""
+
+    document: Literal["candidates"] = "candidates"
+    candidates: tuple[CandidateItem, ...]
+
+
+#: Every document by its name.
+DOCUMENTS: dict[str, type[Document]] = {
+    "index": Index,
+    "observations": Observations,
+    "calibration": Calibration,
+    "image_quality": ImageQuality,
+    "mosaics": Mosaics,
+    "sources": Sources,
+    "light_curves": LightCurves,
+    "variables": Variables,
+    "candidates": Candidates,
+}

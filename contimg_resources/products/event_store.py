@@ -1,0 +1,153 @@
+"""Candidates, marks and messages in the products store.
+
+Belongs here: recording them and asking for them. Doesn't: searching, sending.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict, fields, replace
+from typing import Any
+
+import sqlalchemy as sa
+
+from contimg_resources.database import Database, now_mjd, plain_json
+from contimg_resources.errors import VariabilityFailed
+from contimg_resources.products.events import (
+    AlertRecord,
+    CandidateRecord,
+    CandidateState,
+    Mark,
+    MarkRecord,
+)
+from contimg_resources.products.tables import alerts, candidates, marks
+
+_NEAR = 3
+
+
+class EventProducts:
+    """The part of the products store about candidates, marks and messages.
+
+    Parameters
+    ----------
+    database : Database
+        The store's database.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put_candidates(self, records: Iterable[CandidateRecord]) -> None:
+        """Record candidates, each in the place of what was recorded of the same id; all or none.
+
+        When and in which search one was found first is kept.
+        """
+        with self._database.write() as connection:
+            for record in records:
+                known = connection.execute(
+                    sa.select(candidates.c.created_mjd, candidates.c.first_day).where(
+                        candidates.c.id == record.id
+                    )
+                ).first()
+                values: dict[str, Any] = plain_json(asdict(record))
+                values["created_mjd"] = now_mjd() if known is None else known.created_mjd
+                if known is not None:
+                    values["first_day"] = min(known.first_day, record.first_day)
+                connection.execute(sa.delete(candidates).where(candidates.c.id == record.id))
+                connection.execute(sa.insert(candidates).values(**values))
+
+    def list_candidates(self, source_id: str | None = None) -> tuple[CandidateRecord, ...]:
+        """Return the candidates, or those of one source, by the middle of their dips."""
+        query = sa.select(candidates).order_by(candidates.c.mid_mjd, candidates.c.id)
+        if source_id is not None:
+            query = query.where(candidates.c.source_id == source_id)
+        with self._database.read() as connection:
+            return tuple(_as_candidate(row) for row in connection.execute(query))
+
+    def candidate(self, candidate_id: str) -> CandidateRecord:
+        """Return one candidate.
+
+        Raises
+        ------
+        VariabilityFailed
+            Naming the latest ones, when there is none of this id.
+        """
+        with self._database.read() as connection:
+            row = connection.execute(
+                sa.select(candidates).where(candidates.c.id == candidate_id)
+            ).first()
+            if row is not None:
+                return _as_candidate(row)
+            near = connection.scalars(
+                sa.select(candidates.c.id).order_by(candidates.c.mid_mjd.desc()).limit(_NEAR)
+            ).all()
+        raise VariabilityFailed(
+            f"there is no candidate {candidate_id!r} in {self._database.address}; "
+            + (f"the latest: {', '.join(near)}" if near else "it holds none"),
+            candidate=candidate_id,
+            near=list(near),
+        )
+
+    def put_mark(self, mark: MarkRecord) -> MarkRecord:
+        """Add a mark to a candidate; the earlier ones stay.
+
+        Raises
+        ------
+        VariabilityFailed
+            If there is no such candidate.
+        """
+        self.candidate(mark.candidate_id)
+        marked = replace(mark, created_mjd=now_mjd())
+        with self._database.write() as connection:
+            connection.execute(sa.insert(marks).values(**plain_json(asdict(marked))))
+        return marked
+
+    def list_marks(self, candidate_id: str | None = None) -> tuple[MarkRecord, ...]:
+        """Return all marks, or those of one candidate, in the order in which they were made."""
+        query = sa.select(marks).order_by(marks.c.number)
+        if candidate_id is not None:
+            query = query.where(marks.c.candidate_id == candidate_id)
+        with self._database.read() as connection:
+            return tuple(_as_mark(row) for row in connection.execute(query))
+
+    def last_marks(self) -> dict[str, MarkRecord]:
+        """Return the mark that holds of each candidate that has one, by its id."""
+        return {mark.candidate_id: mark for mark in self.list_marks()}
+
+    def add_alert(self, alert: AlertRecord) -> bool:
+        """Record a message that is due; return False, and change nothing, when it is known."""
+        values: dict[str, Any] = plain_json(asdict(alert))
+        values |= {"created_mjd": now_mjd()}
+        with self._database.write() as connection:
+            known = connection.execute(
+                sa.select(alerts.c.key).where(alerts.c.key == alert.key)
+            ).first()
+            if known is not None:
+                return False
+            connection.execute(sa.insert(alerts).values(**values))
+        return True
+
+    def list_alerts(self, *, unsent: bool = False) -> tuple[AlertRecord, ...]:
+        """Return the messages, or only those not delivered yet, in the order of their time."""
+        query = sa.select(alerts).order_by(alerts.c.created_mjd, alerts.c.key)
+        if unsent:
+            query = query.where(alerts.c.sent_mjd.is_(None))
+        with self._database.read() as connection:
+            return tuple(AlertRecord(**row._mapping) for row in connection.execute(query))
+
+    def update_alert(self, alert: AlertRecord) -> None:
+        """Record what became of a message: when it was sent, tries, the error."""
+        with self._database.write() as connection:
+            connection.execute(
+                sa.update(alerts)
+                .where(alerts.c.key == alert.key)
+                .values(sent_mjd=alert.sent_mjd, n_tries=alert.n_tries, error=alert.error)
+            )
+
+
+def _as_candidate(row: Any) -> CandidateRecord:
+    values = {f.name: getattr(row, f.name) for f in fields(CandidateRecord)}
+    return CandidateRecord(**{**values, "state": CandidateState(row.state)})
+
+
+def _as_mark(row: Any) -> MarkRecord:
+    values = {f.name: getattr(row, f.name) for f in fields(MarkRecord)}
+    return MarkRecord(**{**values, "mark": Mark(row.mark)})
