@@ -1,0 +1,133 @@
+"""Light curves and variability of a UTC day."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from contimg_resources.casa import Progress, no_progress
+from contimg_resources.checksums import content_checksum
+from contimg_resources.directories import whole_file
+from contimg_resources.steps.workshop import Workshop
+
+if TYPE_CHECKING:
+    from contimg_resources.variability.model import Variability
+
+# What computes is imported where it is used: whoever only asks what there is to do needn't load it.
+
+
+@dataclass(frozen=True)
+class DayOfPoints:
+    """The light curves' points of one day.
+
+    Parameters
+    ----------
+    day_mjd : int
+        The UTC day, integer MJD.
+    path : Path or None
+        Their file; None when there is no point.
+    checksum : str
+        Of the file; empty without one.
+    n_points : int
+        Points, which is sources that passed and were measured.
+    n_measurements : int
+        Good measurements that they were chosen from.
+    n_mosaics : int
+        Mosaics of these.
+    """
+
+    day_mjd: int
+    path: Path | None
+    checksum: str
+    n_points: int
+    n_measurements: int
+    n_mosaics: int
+
+
+@dataclass(frozen=True)
+class DayOfVariability:
+    """Variability up to the end of one day.
+
+    Parameters
+    ----------
+    day_mjd : int
+        The UTC day, integer MJD.
+    path, png : Path
+        Measures, and the plane of eta and V, drawn.
+    checksum : str
+        Of the measures.
+    table : Variability
+        The measures.
+    n_points : int
+        Points that they are of.
+    """
+
+    day_mjd: int
+    path: Path
+    png: Path
+    checksum: str
+    table: "Variability"
+    n_points: int
+
+
+def update_light_curves(
+    workshop: Workshop, day_mjd: int, *, progress: Progress = no_progress
+) -> DayOfPoints:
+    """Make the points of a day from the measurements of its mosaics, and of no others.
+
+    Raises
+    ------
+    UnreadableMeasurements
+        If a file of measurements is damaged.
+    """
+    from contimg_resources.variability.passages import gather_day
+    from contimg_resources.variability.points import write_points
+
+    layout = workshop.settings.layout
+    progress("choosing the points of the day", 0.0)
+    points = gather_day(layout.photometry, day_mjd)
+    path = write_points(layout.light_curves, points)
+    return DayOfPoints(
+        day_mjd=day_mjd,
+        path=path,
+        checksum="" if path is None else content_checksum(path),
+        n_points=len(points),
+        n_measurements=points.n_measurements,
+        n_mosaics=len(points.epochs),
+    )
+
+
+def measure_day(
+    workshop: Workshop, day_mjd: int, *, progress: Progress = no_progress
+) -> DayOfVariability:
+    """Measure the variability of every source up to the end of a day.
+
+    Raises
+    ------
+    UnreadableMeasurements
+        If a file of points is damaged.
+    """
+    from contimg_resources.variability.drawing import draw_plane
+    from contimg_resources.variability.measuring import measure_variability
+    from contimg_resources.variability.points import read_points
+    from contimg_resources.variability.tables import variability_path, write_variability
+
+    layout, settings = workshop.settings.layout, workshop.settings.variability
+    progress("reading light curves", 0.0)
+    curves = read_points(
+        layout.light_curves, start_mjd=day_mjd + 1 - settings.days, end_mjd=day_mjd + 1
+    )
+    progress(f"measuring {len(curves)} sources", 0.3)
+    table = measure_variability(curves, settings, day_mjd)
+    path = variability_path(layout.variability, day_mjd)
+    write_variability(path, table)
+    png = path.with_suffix(".png")
+    progress("drawing", 0.8)
+    whole_file(png, lambda partial: draw_plane(partial, table))
+    return DayOfVariability(
+        day_mjd=day_mjd,
+        path=path,
+        png=png,
+        checksum=content_checksum(path),
+        table=table,
+        n_points=len(curves.mid_mjd),
+    )

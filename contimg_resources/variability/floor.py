@@ -1,0 +1,121 @@
+"""The systematic floor: what the errors don't know, as a share of the flux density.
+
+Belongs here: measuring it on the sources that tell the flux scale. Doesn't: which those are.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_resources.variability.metrics import errors_with_floor, medians, scatter_of
+from contimg_resources.variability.model import LightCurves
+
+#: Fewer reference sources can't tell.
+MIN_REFERENCES = 5
+_LARGEST = 1.0
+#: So many tell the median within 2 % of a standard deviation; more only take time.
+_MOST_REFERENCES = 1000
+
+
+@dataclass(frozen=True)
+class Floor:
+    """A systematic floor.
+
+    Parameters
+    ----------
+    share : float
+        Of the flux density; NaN when it couldn't be measured.
+    low, high : float
+        The same, one standard deviation below and above.
+    n_references : int
+        Sources that told it.
+    """
+
+    share: float
+    low: float
+    high: float
+    n_references: int
+
+    @property
+    def applied(self) -> float:
+        """What is added to the errors: 0 when it couldn't be measured."""
+        return self.share if np.isfinite(self.share) else 0.0
+
+
+def reference_sources(curves: LightCurves, min_epochs: int) -> NDArray[np.bool_]:
+    """Return which sources told the scale in at least half of their epochs, shape (n_sources,)."""
+    if not len(curves):
+        return np.zeros(0, np.bool_)
+    n = np.diff(curves.offsets)
+    told = np.add.reduceat(curves.is_reference.astype(np.int64), curves.offsets[:-1])
+    return np.asarray((n >= min_epochs) & (2 * told >= n))
+
+
+def measure_floor(curves: LightCurves, min_epochs: int) -> Floor:
+    """Find the floor with which the median reference source scatters as its errors say.
+
+    That is the f with which the median over reference sources of the probability of a smaller chi2
+    is one half: a median, for one reference in some may vary.
+
+    Parameters
+    ----------
+    curves : LightCurves
+        Points.
+    min_epochs : int
+        Sources with fewer don't tell.
+    """
+    reference = reference_sources(curves, min_epochs)
+    n_references = int(reference.sum())
+    if n_references < MIN_REFERENCES:
+        return Floor(np.nan, np.nan, np.nan, n_references)
+    chosen = only(curves, _some_of(reference))
+    # Standard deviation of a median's rank.
+    beside = 0.5 / np.sqrt(len(chosen))
+    low, middle, high = (_solve(chosen, 0.5 + off) for off in (-beside, 0.0, beside))
+    return Floor(middle, low, high, n_references)
+
+
+def _some_of(which: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return at most `_MOST_REFERENCES` of them, evenly chosen."""
+    there = np.flatnonzero(which)
+    if len(there) <= _MOST_REFERENCES:
+        return which
+    chosen = np.zeros_like(which)
+    chosen[there[np.linspace(0, len(there) - 1, _MOST_REFERENCES).astype(np.int64)]] = True
+    return chosen
+
+
+def only(curves: LightCurves, which: NDArray[np.bool_]) -> LightCurves:
+    """Return the light curves of some of the sources."""
+    counts = np.diff(curves.offsets)
+    points = np.repeat(which, counts)
+    return LightCurves(
+        source_id=curves.source_id[which],
+        ra_deg=curves.ra_deg[which],
+        dec_deg=curves.dec_deg[which],
+        offsets=np.concatenate([[0], np.cumsum(counts[which])]).astype(np.int64),
+        mid_mjd=curves.mid_mjd[points],
+        flux_jy=curves.flux_jy[points],
+        error_jy=curves.error_jy[points],
+        flags=curves.flags[points],
+        is_reference=curves.is_reference[points],
+        epoch=curves.epoch[points],
+    )
+
+
+def _solve(curves: LightCurves, quantile: float) -> float:
+    from scipy.optimize import brentq
+
+    level_jy = medians(curves)
+
+    def too_large(floor: float) -> float:
+        # p is the probability of a larger chi2.
+        smaller = 1.0 - scatter_of(curves, errors_with_floor(curves, floor, level_jy)).p_value
+        return float(np.quantile(smaller, quantile) - 0.5)
+
+    if too_large(0.0) <= 0:
+        return 0.0
+    if too_large(_LARGEST) > 0:
+        return _LARGEST
+    return float(brentq(too_large, 0.0, _LARGEST, xtol=1e-4))

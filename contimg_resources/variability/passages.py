@@ -1,0 +1,150 @@
+"""One point of a light curve for each passage of a source over the meridian.
+
+Belongs here: which measurements are of the same passage, and the best of them. Doesn't: files of
+points (see `points`).
+
+Mosaics roll by half their width, so that a source is in two or three of a passage, with common
+data: to count each as an epoch of its own would make every measure of variability wrong.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_resources.instrument.dsa110 import LONGITUDE_DEG
+from contimg_resources.photometry.copies import as_patterns, epoch_files, query
+from contimg_resources.times import SIDEREAL_DEG_PER_DAY
+
+Floats = NDArray[np.float64]
+
+#: Greenwich mean sidereal time at 2000-01-01 12:00, degrees (Meeus, Astronomical Algorithms, 12.4).
+_GMST_2000_DEG = 280.460_618_37
+_MJD_2000 = 51_544.5
+#: No mosaic's middle is farther than this from the passage of a source in it, days.
+_MARGIN_DAYS = 0.2
+_READ = (
+    "source_id",
+    "ra_deg",
+    "dec_deg",
+    "mid_mjd",
+    "flux_jy",
+    "flux_error_jy",
+    "flags",
+    "is_reference",
+    "epoch",
+)
+
+
+@dataclass(frozen=True)
+class DayPoints:
+    """The points of the passages of one UTC day, sorted by source.
+
+    Parameters
+    ----------
+    day_mjd : int
+        The day: that of the passage over the meridian, integer MJD.
+    columns : dict of str to ndarray
+        See `contimg_resources.variability.points.COLUMNS`.
+    n_measurements : int
+        Good measurements that they were chosen from.
+    epochs : tuple of str
+        Mosaics that these are of.
+    """
+
+    day_mjd: int
+    columns: dict[str, NDArray[Any]]
+    n_measurements: int
+    epochs: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.columns["source_id"])
+
+
+def passage_number(mid_mjd: Floats, ra_deg: Floats) -> NDArray[np.int64]:
+    """Count passages over the meridian: the nearest to each time.
+
+    Parameters
+    ----------
+    mid_mjd, ra_deg : ndarray, shape (n,)
+        MJD in days, degrees. Precession moves a passage by less than two minutes: nothing beside
+        half a day.
+    """
+    sidereal_deg = _GMST_2000_DEG + LONGITUDE_DEG + SIDEREAL_DEG_PER_DAY * (mid_mjd - _MJD_2000)
+    return np.rint((sidereal_deg - ra_deg) / 360.0).astype(np.int64)
+
+
+def passage_mjd(number: NDArray[np.int64], ra_deg: Floats) -> Floats:
+    """Return when a passage is, MJD in days; the inverse of `passage_number`."""
+    sidereal_deg = 360.0 * number + ra_deg - _GMST_2000_DEG - LONGITUDE_DEG
+    return np.asarray(_MJD_2000 + sidereal_deg / SIDEREAL_DEG_PER_DAY)
+
+
+def gather_day(root: Path, day_mjd: int) -> DayPoints:
+    """Choose the points of a day from what was measured in it and an hour around it.
+
+    Of several mosaics of a passage the one with the least error counts; of equal ones the first.
+    Epochs that didn't pass their gates aren't published, so they make no point.
+
+    Parameters
+    ----------
+    root : Path
+        The directory with measurements.
+    day_mjd : int
+        Integer MJD.
+
+    Raises
+    ------
+    UnreadableMeasurements
+        If a file is damaged.
+    """
+    start_mjd, end_mjd = day_mjd - _MARGIN_DAYS, day_mjd + 1 + _MARGIN_DAYS
+    files = epoch_files(root, "mosaic", start_mjd, end_mjd)
+    if not files:
+        return DayPoints(day_mjd, _nothing(), 0, ())
+    with query(root / "mosaic") as cursor:
+        found = cursor.execute(
+            f"SELECT {', '.join(_READ)} FROM read_parquet($files) WHERE epoch_ok "
+            "AND isfinite(flux_jy) AND isfinite(flux_error_jy) AND flux_error_jy > 0 "
+            "AND mid_mjd >= $start AND mid_mjd < $end "
+            "ORDER BY source_id, mid_mjd, epoch",
+            {"files": as_patterns(files), "start": start_mjd, "end": end_mjd},
+        ).fetchnumpy()
+    all_of = {name: np.asarray(found[name]) for name in _READ}
+    number = passage_number(all_of["mid_mjd"], all_of["ra_deg"])
+    passed_mjd = passage_mjd(number, all_of["ra_deg"])
+    today = np.floor(passed_mjd) == day_mjd
+    kept = {name: values[today] for name, values in all_of.items()}
+    number, passed_mjd = number[today], passed_mjd[today]
+    _, source = np.unique(kept["source_id"].astype(np.str_), return_inverse=True)
+    order = np.lexsort((kept["mid_mjd"], kept["flux_error_jy"], number, source))
+    first = np.ones(len(order), np.bool_)
+    first[1:] = (np.diff(source[order]) != 0) | (np.diff(number[order]) != 0)
+    best = order[first]
+    n_mosaics = np.diff(np.append(np.flatnonzero(first), len(order)))
+    return DayPoints(
+        day_mjd,
+        {
+            "source_id": kept["source_id"][best].astype(np.str_),
+            "ra_deg": kept["ra_deg"][best],
+            "dec_deg": kept["dec_deg"][best],
+            "passage_mjd": passed_mjd[best],
+            "mid_mjd": kept["mid_mjd"][best],
+            "flux_jy": kept["flux_jy"][best],
+            "error_jy": kept["flux_error_jy"][best],
+            "flags": kept["flags"][best],
+            "is_reference": kept["is_reference"][best],
+            "n_mosaics": n_mosaics,
+            "epoch": kept["epoch"][best].astype(np.str_),
+        },
+        int(today.sum()),
+        tuple(sorted({str(e) for e in kept["epoch"]})),
+    )
+
+
+def _nothing() -> dict[str, NDArray[Any]]:
+    from contimg_resources.variability.points import empty_columns
+
+    return empty_columns()

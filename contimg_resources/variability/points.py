@@ -1,0 +1,182 @@
+"""Points of light curves: a file for each UTC day.
+
+Belongs here: the columns, writing a day, reading many. Doesn't: choosing points (see `passages`),
+measures.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_resources.directories import whole_file
+from contimg_resources.errors import UnreadableMeasurements
+from contimg_resources.variability.model import LightCurves
+from contimg_resources.variability.passages import DayPoints
+
+#: Version of the columns below. Written into every file.
+SCHEMA_VERSION = 1
+
+#: Each column with its type and what it holds.
+COLUMNS: dict[str, tuple[str, str]] = {
+    "source_id": ("string", "stable name, as in the catalogue"),
+    "ra_deg": ("double", "catalogue position, ICRS, degrees"),
+    "dec_deg": ("double", "catalogue position, ICRS, degrees"),
+    "passage_mjd": ("double", "passage over the meridian, MJD in days, UTC"),
+    "mid_mjd": ("double", "middle of the data, MJD in days, UTC"),
+    "flux_jy": ("double", "flux density on the scale of the reference sources, Jy"),
+    "error_jy": ("double", "its uncertainty with that of the scale, Jy"),
+    "flags": ("int32", "sum of contimg_resources.photometry.flags.Flag"),
+    "is_reference": ("bool", "whether it is one of the sources that told the scale"),
+    "n_mosaics": ("int32", "mosaics of the passage with a good measurement; this is the best"),
+    "epoch": ("string", "partition key of the mosaic"),
+}
+_METADATA = b"contimg"
+_NUMPY: dict[str, Any] = {
+    "string": np.str_,
+    "double": np.float64,
+    "int32": np.int64,
+    "bool": np.bool_,
+}
+
+
+def points_path(root: Path, day_mjd: int) -> Path:
+    """Return the file of a day."""
+    return root / f"{day_mjd:d}.parquet"
+
+
+def empty_columns() -> dict[str, NDArray[Any]]:
+    """Return the columns without a point."""
+    return {name: np.empty(0, _NUMPY[kind]) for name, (kind, _) in COLUMNS.items()}
+
+
+def write_points(root: Path, points: DayPoints) -> Path | None:
+    """Write a day's points; whole, or not at all. A day without any has no file.
+
+    Parameters
+    ----------
+    root : Path
+        The directory of light curves.
+    points : DayPoints
+        The day.
+
+    Returns
+    -------
+    Path or None
+        The file; None when there is none.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = points_path(root, points.day_mjd)
+    if not len(points):
+        path.unlink(missing_ok=True)
+        return None
+    told = {
+        "schema_version": SCHEMA_VERSION,
+        "day_mjd": points.day_mjd,
+        "epochs": list(points.epochs),
+    }
+    types = {"string": pa.string(), "double": pa.float64(), "int32": pa.int32(), "bool": pa.bool_()}
+    schema = pa.schema(
+        [
+            pa.field(name, types[kind], metadata={"description": meaning})
+            for name, (kind, meaning) in COLUMNS.items()
+        ],
+        metadata={_METADATA: json.dumps(told).encode()},
+    )
+    arrays = [pa.array(points.columns[f.name], f.type) for f in schema]
+    table = pa.table(arrays, schema=schema)
+    root.mkdir(parents=True, exist_ok=True)
+    whole_file(path, lambda partial: pq.write_table(table, partial, compression="zstd"))
+    return path
+
+
+def days_between(
+    root: Path, start_mjd: float | None = None, end_mjd: float | None = None
+) -> tuple[int, ...]:
+    """Return the days with points whose beginning is in [start, end), integer MJD."""
+    days = sorted(int(path.stem) for path in root.glob("[!.]*.parquet") if path.stem.isdecimal())
+    return tuple(
+        day
+        for day in days
+        if (start_mjd is None or day >= start_mjd) and (end_mjd is None or day < end_mjd)
+    )
+
+
+def read_points(
+    root: Path, *, start_mjd: float | None = None, end_mjd: float | None = None
+) -> LightCurves:
+    """Read the points of all days in [start, end), MJD in days.
+
+    Raises
+    ------
+    UnreadableMeasurements
+        If a file is damaged or was written by a newer contimg.
+    """
+    import pyarrow as pa
+
+    tables = [_read(points_path(root, day)) for day in days_between(root, start_mjd, end_mjd)]
+    if not tables:
+        return _as_curves(empty_columns(), np.empty(0, np.int64), np.empty(0, np.str_))
+    together = pa.concat_tables(tables).unify_dictionaries()
+    # Names are long and points are many: sorted by number.
+    coded = together["source_id"].combine_chunks()
+    names = np.asarray(coded.dictionary.to_pylist(), np.str_)
+    rank = np.empty(len(names), np.int64)
+    rank[np.argsort(names)] = np.arange(len(names))
+    source = rank[coded.indices.to_numpy(zero_copy_only=False)]
+    mid_mjd = together["mid_mjd"].to_numpy()
+    order = np.lexsort((mid_mjd, source))
+    epochs = together["epoch"].combine_chunks()
+    keys = np.asarray(epochs.dictionary.to_pylist(), np.str_)
+    columns = {
+        name: together[name].to_numpy()[order]
+        for name, (kind, _) in COLUMNS.items()
+        if kind != "string"
+    }
+    columns["epoch"] = keys[epochs.indices.to_numpy(zero_copy_only=False)[order]]
+    return _as_curves(columns, source[order], np.sort(names))
+
+
+def _as_curves(
+    columns: dict[str, NDArray[Any]], source: NDArray[np.int64], names: NDArray[np.str_]
+) -> LightCurves:
+    offsets = np.searchsorted(source, np.arange(len(names) + 1)).astype(np.int64)
+    last = offsets[1:] - 1
+    return LightCurves(
+        source_id=names,
+        # A newer release of the catalogue may have a better position.
+        ra_deg=columns["ra_deg"][last],
+        dec_deg=columns["dec_deg"][last],
+        offsets=offsets,
+        mid_mjd=columns["mid_mjd"],
+        flux_jy=columns["flux_jy"],
+        error_jy=columns["error_jy"],
+        flags=columns["flags"].astype(np.int64),
+        is_reference=columns["is_reference"].astype(np.bool_),
+        epoch=columns["epoch"],
+    )
+
+
+def _read(path: Path) -> Any:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path, read_dictionary=["source_id", "epoch"]) as file:
+            version = int(json.loads(file.schema_arrow.metadata[_METADATA])["schema_version"])
+            if version > SCHEMA_VERSION:
+                raise UnreadableMeasurements(
+                    f"{path} was written by a newer contimg (version {version} of its columns; "
+                    f"this one knows up to {SCHEMA_VERSION})",
+                    path=str(path),
+                )
+            return file.read(columns=list(COLUMNS)).replace_schema_metadata()
+    except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
+        raise UnreadableMeasurements(
+            f"{path} holds no points of light curves: {' '.join(str(error).split())[:200]}",
+            path=str(path),
+        ) from error

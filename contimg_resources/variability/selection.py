@@ -1,0 +1,91 @@
+"""Which sources stand out of the population in the plane of log eta and log V.
+
+Belongs here: thresholds from the population's own distribution. Doesn't: the measures.
+
+After Rowlinson et al. 2019 (Astron. Comput. 27, 111), with one change: centre and spread are taken
+at each source's S/N, since V of faint sources is large by their noise alone, and eta of bright ones
+by what their errors don't know.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_resources.imaging.statistics import STD_OF_MAD
+
+Floats = NDArray[np.float64]
+
+#: Fewer sources are no population.
+MIN_SOURCES = 10
+_IN_BIN = 100
+_MOST_BINS = 12
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """From where on a source stands out, at some values of the S/N.
+
+    Parameters
+    ----------
+    snr : ndarray, shape (n,)
+        Rising; between them log thresholds are interpolated in log S/N.
+    eta, v : ndarray, shape (n,)
+        Thresholds.
+    """
+
+    snr: Floats
+    eta: Floats
+    v: Floats
+
+    def above(self, snr: Floats, eta: Floats, v: Floats) -> NDArray[np.bool_]:
+        """Tell which sources are above both thresholds at their S/N."""
+        if not len(self.snr):
+            return np.zeros(len(snr), np.bool_)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            at = np.log10(snr)
+            nodes = np.log10(self.snr)
+            return np.asarray(
+                (np.log10(eta) > np.interp(at, nodes, np.log10(self.eta)))
+                & (np.log10(v) > np.interp(at, nodes, np.log10(self.v)))
+            )
+
+
+def population_thresholds(
+    snr: Floats, eta: Floats, v: Floats, eta_sigma: float, v_sigma: float
+) -> Thresholds:
+    """Derive thresholds from the population.
+
+    Parameters
+    ----------
+    snr, eta, v : ndarray, shape (n,)
+        Of the sources; those with one that isn't positive and finite don't count.
+    eta_sigma, v_sigma : float
+        How many standard deviations above the centre a threshold lies. They are those of the half
+        below the centre: variables are in the other.
+
+    Returns
+    -------
+    Thresholds
+        Empty with fewer than `MIN_SOURCES` sources.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log10(np.array([snr, eta, v]))
+    logs = logs[:, np.isfinite(logs).all(axis=0)]
+    n = logs.shape[1]
+    if n < MIN_SOURCES:
+        return Thresholds(np.empty(0), np.empty(0), np.empty(0))
+    logs = logs[:, np.argsort(logs[0], kind="stable")]
+    nodes = []
+    for part in np.array_split(logs, min(_MOST_BINS, max(1, n // _IN_BIN)), axis=1):
+        centre, spread = _centre_and_spread(part[1:])
+        limits = centre + np.array([eta_sigma, v_sigma]) * spread
+        nodes.append((float(np.median(part[0])), *limits))
+    return Thresholds(*(10.0 ** np.array(nodes).T))
+
+
+def _centre_and_spread(values: Floats) -> tuple[Floats, Floats]:
+    centre = np.median(values, axis=1)
+    below = centre[:, None] - values
+    spread = [STD_OF_MAD * float(np.median(row[row >= 0])) for row in below]
+    return centre, np.array(spread)
