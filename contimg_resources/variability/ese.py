@@ -1,0 +1,249 @@
+"""The search for Extreme Scattering Events in many light curves.
+
+Belongs here: preparing light curves, calling the search, the threshold for a rate of false alarms.
+Doesn't: judging a dip (see `judging`), candidates and their names.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_resources.casa import Progress, no_progress
+from contimg_resources.imaging.statistics import STD_OF_MAD
+from contimg_resources.settings import EseSettings
+from contimg_resources.variability.metrics import errors_with_floor, medians_of
+from contimg_resources.variability.model import LightCurves
+from contimg_resources.variability.templates import REACH, bank
+
+Floats = NDArray[np.float64]
+
+#: Widths rise by this factor.
+_WIDTH_FACTOR = 1.35
+#: A point higher than so many standard deviations above the median is a flare; it mustn't lift the
+#: baseline of what comes after or before.
+_FLARE_SIGMA = 4.0
+#: The threshold is measured on about so many source-years of shuffled light curves.
+_SHUFFLED_YEARS = 3000.0
+_MOST_SHUFFLES = 40
+_TAIL = 0.1
+#: No threshold is lower: four standard deviations.
+MIN_THRESHOLD = 16.0
+_DAYS_OF_YEAR = 365.25
+_TURN = 500
+
+
+@dataclass(frozen=True)
+class Dips:
+    """The best dip of each source, as `contimg_resources.variability.ese_loops` tells it.
+
+    Parameters
+    ----------
+    score : ndarray, shape (n_sources,)
+        0: none.
+    mid_mjd, width_days : ndarray, shape (n_sources,)
+        Middle and full width at half depth.
+    shape : ndarray of int, shape (n_sources,)
+        Number in the bank.
+    depth : ndarray, shape (n_sources,)
+        As a share of the baseline.
+    spread : ndarray, shape (n_sources,)
+        Scatter of the source's other times, in units of what its errors say; at least 1.
+    """
+
+    score: Floats
+    mid_mjd: Floats
+    width_days: Floats
+    shape: NDArray[np.int64]
+    depth: Floats
+    spread: Floats
+
+
+def widths_of(settings: EseSettings) -> Floats:
+    """Return the widths that are searched with, days."""
+    ratio = settings.max_width_days / settings.min_width_days
+    steps = max(1, int(np.ceil(np.log(max(ratio, 1.0)) / np.log(_WIDTH_FACTOR))))
+    return np.asarray(settings.min_width_days * ratio ** (np.arange(steps + 1) / steps))
+
+
+def prepared(curves: LightCurves, floor: float) -> tuple[Floats, Floats]:
+    """Return flux densities without flares, and errors that hold from one point to the next.
+
+    Parameters
+    ----------
+    curves : LightCurves
+        Points.
+    floor : float
+        Systematic floor, a share of the flux density.
+
+    Returns
+    -------
+    tuple of ndarray, shape (n_points,)
+        Flux density with flares cut at four standard deviations above the median, and errors with
+        the floor, enlarged where neighbouring points of a source differ by more than they say; Jy.
+    """
+    level_jy = medians_of(curves.flux_jy, curves)
+    error_jy = errors_with_floor(curves, floor, level_jy)
+    flux_jy = curves.flux_jy.copy()
+    for i in range(len(curves)):
+        own = curves.of(i)
+        flux, error = flux_jy[own], error_jy[own]
+        if len(flux) > 2:
+            steps = np.abs(np.diff(flux)) / np.hypot(error[1:], error[:-1])
+            error = error * max(1.0, STD_OF_MAD * float(np.median(steps)))
+            error_jy[own] = error
+        off = STD_OF_MAD * float(np.median(np.abs(flux - level_jy[i])))
+        flux_jy[own] = np.minimum(flux, level_jy[i] + _FLARE_SIGMA * np.maximum(error, off))
+    return flux_jy, error_jy
+
+
+def search(
+    curves: LightCurves,
+    flux_jy: Floats,
+    error_jy: Floats,
+    settings: EseSettings,
+    progress: Progress = no_progress,
+) -> Dips:
+    """Find the best dip of each source.
+
+    Parameters
+    ----------
+    curves : LightCurves
+        Sources and times.
+    flux_jy, error_jy : ndarray, shape (n_points,)
+        As `prepared` returns them.
+    settings : EseSettings
+        Templates and widths.
+    progress : callable
+        Told how far it is.
+    """
+    from contimg_resources.variability.ese_loops import (
+        DEPTH,
+        MID,
+        N_SAID,
+        SCORE,
+        SHAPE,
+        SPREAD,
+        WIDTH,
+        best_dips,
+    )
+
+    shapes = np.array([shape.table for shape in bank(settings.templates)])
+    said = [np.zeros((0, N_SAID))]
+    for begin in range(0, len(curves), _TURN):
+        progress(f"source {begin} of {len(curves)}", begin / len(curves))
+        offsets = curves.offsets[begin : begin + _TURN + 1]
+        points = slice(int(offsets[0]), int(offsets[-1]))
+        said.append(
+            best_dips(
+                offsets - offsets[0],
+                curves.mid_mjd[points],
+                flux_jy[points],
+                error_jy[points],
+                shapes,
+                REACH,
+                widths_of(settings),
+                settings.min_depth,
+            )
+        )
+    table = np.concatenate(said)
+    return Dips(
+        score=table[:, SCORE],
+        mid_mjd=table[:, MID],
+        width_days=table[:, WIDTH],
+        shape=table[:, SHAPE].astype(np.int64),
+        depth=table[:, DEPTH],
+        spread=table[:, SPREAD],
+    )
+
+
+def source_years(curves: LightCurves) -> float:
+    """Return how long all sources together were watched, years."""
+    if not len(curves):
+        return 0.0
+    last, first = curves.mid_mjd[curves.offsets[1:] - 1], curves.mid_mjd[curves.offsets[:-1]]
+    return float(np.sum(last - first) / _DAYS_OF_YEAR)
+
+
+def shuffled(
+    curves: LightCurves, flux_jy: Floats, error_jy: Floats, random: np.random.Generator
+) -> tuple[Floats, Floats]:
+    """Return the points of each source in another order, on the same times."""
+    source = np.repeat(np.arange(len(curves)), np.diff(curves.offsets))
+    order = np.lexsort((random.random(len(flux_jy)), source))
+    return flux_jy[order], error_jy[order]
+
+
+def threshold_for(scores: Floats, years: float, false_alarms: float) -> float:
+    """Return the score above which steady sources make so many false alarms.
+
+    The tail of the scores, its uppermost tenth, is taken as exponential, as that of a chi2 nearly
+    is, and followed to the rate.
+
+    Parameters
+    ----------
+    scores : ndarray, shape (n,)
+        Best score of each light curve without an event.
+    years : float
+        How long they are together, years.
+    false_alarms : float
+        Accepted number in 1000 source-years.
+    """
+    n_tail = max(2, int(_TAIL * len(scores)))
+    if len(scores) < 2 * n_tail or years <= 0:
+        return MIN_THRESHOLD
+    ordered = np.sort(scores)
+    start = ordered[-n_tail - 1]
+    slope = float(np.mean(ordered[-n_tail:] - start))
+    wanted = false_alarms * years / 1000.0
+    return max(MIN_THRESHOLD, float(start + slope * np.log(n_tail / wanted)))
+
+
+def measure_threshold(
+    curves: LightCurves,
+    flux_jy: Floats,
+    error_jy: Floats,
+    dips: Dips,
+    steady: NDArray[np.bool_],
+    settings: EseSettings,
+    progress: Progress = no_progress,
+) -> float:
+    """Measure the threshold on the platform's own light curves of steady sources.
+
+    The larger of two: that of shuffled light curves, which have each source's own distribution of
+    errors but nothing that lasts; and that of the light curves as they are, which have whatever the
+    instrument does to them.
+
+    Parameters
+    ----------
+    curves : LightCurves
+        All sources.
+    flux_jy, error_jy : ndarray, shape (n_points,)
+        As `prepared` returns them.
+    dips : Dips
+        The search's answer for the light curves as they are.
+    steady : ndarray of bool, shape (n_sources,)
+        Sources whose scatter is what their errors say.
+    settings : EseSettings
+        With the accepted rate.
+    progress : callable
+        Told how far it is.
+    """
+    from contimg_resources.variability.floor import only
+
+    if not steady.any():
+        return MIN_THRESHOLD
+    points = np.repeat(steady, np.diff(curves.offsets))
+    chosen, flux_jy, error_jy = only(curves, steady), flux_jy[points], error_jy[points]
+    years = source_years(chosen)
+    as_they_are = threshold_for(dips.score[steady], years, settings.false_alarms)
+    # Seeded: the same light curves have the same threshold.
+    random = np.random.default_rng(len(chosen.mid_mjd))
+    turns = int(np.clip(np.ceil(_SHUFFLED_YEARS / max(years, 1e-3)), 1, _MOST_SHUFFLES))
+    scores = []
+    for turn in range(turns):
+        progress(f"shuffled light curves, {turn + 1} of {turns}", turn / turns)
+        flux, error = shuffled(chosen, flux_jy, error_jy, random)
+        scores.append(search(chosen, flux, error, settings).score)
+    in_noise = threshold_for(np.concatenate(scores), years * turns, settings.false_alarms)
+    return max(as_they_are, in_noise)

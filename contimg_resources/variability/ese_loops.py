@@ -1,0 +1,169 @@
+"""The search for dips, compiled.
+
+Belongs here: the loop over middles, widths and shapes. Doesn't: what is made of its answers.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_resources.compiling import compiled, spread
+
+Floats = NDArray[np.float64]
+
+#: What is said of the best dip of a source.
+SCORE, MID, WIDTH, SHAPE, DEPTH, SIGNIFICANCE, SPREAD = range(7)
+N_SAID = 7
+
+#: Points that a fit needs: in its window, in the dip, and on the baseline before it.
+MIN_POINTS, MIN_IN_DIP, MIN_BEFORE = 8, 3, 3
+#: The baseline reaches so many widths to both sides of the middle.
+WINDOW_WIDTHS = 2.0
+#: The baseline before a dip begins and ends so many widths before its middle.
+BEFORE_FROM, BEFORE_TO = 2.0, 0.75
+#: Middles are tried in steps of so many widths.
+STEP_WIDTHS = 1.0 / 6.0
+#: So far around the best dip nothing tells how the source scatters otherwise, in widths.
+_OWN_WIDTHS = 1.5
+_FEWEST_OTHERS = 6
+
+
+@compiled(parallel=True)
+def best_dips(
+    offsets: NDArray[np.int64],
+    mjd: Floats,
+    flux: Floats,
+    error: Floats,
+    shapes: Floats,
+    reach: float,
+    widths: Floats,
+    min_depth: float,
+) -> Floats:
+    """Find the best dip of each source.
+
+    Around each middle, as far as `WINDOW_WIDTHS`, a straight baseline and the shape's depth are
+    fitted by weighted least squares. Depth over its error, squared, is chi2 of the baseline alone
+    less chi2 with the dip. It is divided by the same of the source's other times, or by the reduced
+    chi2 of the fit, where one is more than noise makes: a source that goes up and down all the
+    time has no events.
+
+    Parameters
+    ----------
+    offsets : ndarray of int, shape (n_sources + 1,)
+        Source i has the points ``offsets[i]:offsets[i + 1]``, in the order of time.
+    mjd, flux, error : ndarray, shape (n_points,)
+        Days; any unit.
+    shapes : ndarray, shape (n_shapes, n_steps)
+        Tables from -`reach` to `reach`, in widths; minimum -1.
+    reach : float
+        Half the length of the tables, in widths.
+    widths : ndarray, shape (n_widths,)
+        Full widths at half depth, days.
+    min_depth : float
+        Shallowest dip, as a share of the baseline.
+
+    Returns
+    -------
+    ndarray, shape (n_sources, N_SAID)
+        Score, middle (MJD), width (days), number of the shape, depth as a share of the baseline,
+        depth over its error, and the spread that it was divided by; score 0 when there is none.
+    """
+    n_shapes, n_steps = shapes.shape
+    said = np.zeros((len(offsets) - 1, N_SAID))
+    for source in spread(len(offsets) - 1):
+        first, end = offsets[source], offsets[source + 1]
+        if end - first < MIN_POINTS:
+            continue
+        for width in widths:
+            step = width * STEP_WIDTHS
+            # To half a width behind the last point: of an event in progress.
+            n_middles = int((mjd[end - 1] + 0.5 * width - mjd[first]) / step) + 1
+            ratio = np.full((n_shapes, n_middles), np.nan)
+            depth = np.zeros((n_shapes, n_middles))
+            misfits = np.ones((n_shapes, n_middles))
+            left = first
+            for number in range(n_middles):
+                middle = mjd[first] + number * step
+                while left < end and mjd[left] < middle - WINDOW_WIDTHS * width:
+                    left += 1
+                n_points, n_in_dip, n_before = 0, 0, 0
+                s1, sx, sxx, sf, sxf, sff = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+                right = left
+                while right < end and mjd[right] <= middle + WINDOW_WIDTHS * width:
+                    x = (mjd[right] - middle) / width
+                    w = 1.0 / (error[right] * error[right])
+                    n_points += 1
+                    if abs(x) <= 0.5:
+                        n_in_dip += 1
+                    if -BEFORE_FROM <= x <= -BEFORE_TO:
+                        n_before += 1
+                    s1 += w
+                    sx += w * x
+                    sxx += w * x * x
+                    sf += w * flux[right]
+                    sxf += w * x * flux[right]
+                    sff += w * flux[right] * flux[right]
+                    right += 1
+                if n_points < MIN_POINTS or n_in_dip < MIN_IN_DIP or n_before < MIN_BEFORE:
+                    continue
+                determinant = s1 * sxx - sx * sx
+                if not determinant > 1e-9 * s1 * sxx:
+                    continue
+                for shape in range(n_shapes):
+                    sk, sxk, skk, skf = 0.0, 0.0, 0.0, 0.0
+                    for i in range(left, right):
+                        x = (mjd[i] - middle) / width
+                        place = (x + reach) / (2.0 * reach) * (n_steps - 1)
+                        cell = int(place)
+                        part = place - cell
+                        k = shapes[shape, cell] * (1.0 - part) + shapes[shape, cell + 1] * part
+                        w = 1.0 / (error[i] * error[i])
+                        sk += w * k
+                        sxk += w * x * k
+                        skk += w * k * k
+                        skf += w * k * flux[i]
+                    # The shape, and its product with the data, without what a baseline takes.
+                    level = (sxx * sk - sx * sxk) / determinant
+                    slope = (s1 * sxk - sx * sk) / determinant
+                    own = skk - level * sk - slope * sxk
+                    if not own > 1e-6 * skk:
+                        continue
+                    amount = (skf - level * sf - slope * sxf) / own
+                    base = (sxx * (sf - amount * sk) - sx * (sxf - amount * sxk)) / determinant
+                    flat = (sxx * sf - sx * sxf) / determinant
+                    tilt = (s1 * sxf - sx * sf) / determinant
+                    left_over = sff - flat * sf - tilt * sxf - amount * amount * own
+                    misfit = max(1.0, left_over / max(n_points - 4, 1))
+                    ratio[shape, number] = amount * np.sqrt(own)
+                    misfits[shape, number] = misfit
+                    depth[shape, number] = amount / base if base > 0 else 0.0
+            for shape in range(n_shapes):
+                best, most = -1, 0.0
+                for number in range(n_middles):
+                    z = ratio[shape, number]
+                    deep = z > 0 and min_depth <= depth[shape, number] <= 1.2
+                    if deep:
+                        fitting = z * z / misfits[shape, number]
+                        if fitting > most:
+                            best, most = number, fitting
+                if best < 0:
+                    continue
+                others = np.empty(n_middles)
+                n_others = 0
+                for number in range(n_middles):
+                    far = abs(number - best) * STEP_WIDTHS > _OWN_WIDTHS
+                    if far and not np.isnan(ratio[shape, number]):
+                        others[n_others] = abs(ratio[shape, number])
+                        n_others += 1
+                other = np.sqrt(misfits[shape, best])
+                if n_others >= _FEWEST_OTHERS:
+                    other = max(other, 1.4826 * np.median(others[:n_others]))
+                score = (ratio[shape, best] / other) ** 2
+                if score > said[source, SCORE]:
+                    said[source, SCORE] = score
+                    said[source, MID] = mjd[first] + best * step
+                    said[source, WIDTH] = width
+                    said[source, SHAPE] = shape
+                    said[source, DEPTH] = depth[shape, best]
+                    said[source, SIGNIFICANCE] = ratio[shape, best]
+                    said[source, SPREAD] = other
+    return said

@@ -1,0 +1,133 @@
+"""Shapes of Extreme Scattering Events.
+
+Belongs here: the flux density of a source behind a lens, and the bank of shapes that is searched
+with. Doesn't: searching.
+
+References: Fiedler et al. 1994, ApJ 430, 581 (a lens that scatters); Clegg, Fey & Lazio 1998, ApJ
+496, 253 (a Gaussian lens of plasma that refracts).
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Family = Literal["fiedler", "clegg"]
+
+#: A shape is known up to so many of its widths from its middle; beyond it is 0.
+REACH = 4.0
+#: Steps of the tables of shapes.
+N_STEPS = 1601
+
+#: Lens and scattering widths, in full widths of the source, of the shapes of Fiedler's family: from
+#: a smooth dip to a flat one between high shoulders.
+FIEDLER_SHAPES = ((1.0, 4.0), (2.0, 4.0), (3.0, 8.0), (5.0, 15.0))
+#: Strength, and the source's full width in lens widths, of the shapes of Clegg's.
+CLEGG_SHAPES = ((1.0, 0.6), (4.0, 0.8), (15.0, 1.2))
+#: Rays of the lens are followed so far out, in lens widths.
+_RAYS_TO = 40.0
+_FWHM_OF_STD = float(np.sqrt(8.0 * np.log(2.0)))
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A shape: minimum -1 at u = 0, full width 1 at half its depth.
+
+    Parameters
+    ----------
+    name : str
+        Family and parameters.
+    table : ndarray, shape (N_STEPS,)
+        Values at u from -`REACH` to `REACH`, evenly; u is time from the middle over the width.
+    """
+
+    name: str
+    table: Floats
+
+    def at(self, u: Floats) -> Floats:
+        """Return the shape at `u`, 0 beyond its table."""
+        grid = np.linspace(-REACH, REACH, N_STEPS)
+        return np.asarray(np.interp(u, grid, self.table, left=0.0, right=0.0))
+
+
+def fiedler(d: Floats, lens: float, scattering: float, fraction: float = 1.0) -> Floats:
+    """Return the relative flux density behind a lens that scatters.
+
+    ``F = f {P[c(d - tl/2)/q, c(d + tl/2)/q] + P[c(tl/2 - d), inf] + P[-inf, -c(tl/2 + d)]}
+    + 1 - f`` with ``P(a, b) = [erf(b/sqrt2) - erf(a/sqrt2)]/2``, ``q = sqrt(1 + tb^2)``,
+    ``c = sqrt(8 ln 2)`` (Fiedler et al. 1994, ApJ 430, 581).
+
+    Parameters
+    ----------
+    d : ndarray
+        Offset of the source from the lens's middle, in full widths of the source.
+    lens, scattering : float
+        tl and tb, the same unit.
+    fraction : float
+        f, the lensed share of the flux density.
+    """
+    from scipy.special import ndtr
+
+    c, q = _FWHM_OF_STD, np.hypot(1.0, scattering)
+    scattered = ndtr(c * (d + lens / 2) / q) - ndtr(c * (d - lens / 2) / q)
+    beside = ndtr(c * (d - lens / 2)) + ndtr(-c * (d + lens / 2))
+    return np.asarray(fraction * (scattered + beside) + 1.0 - fraction)
+
+
+def clegg(d: Floats, strength: float, source: float) -> Floats:
+    """Return the relative flux density behind a Gaussian lens of plasma that refracts.
+
+    A ray that passes at u (in lens widths) arrives at ``u (1 + alpha exp(-u^2))``; the density of
+    arriving rays, over the source's Gaussian, is the flux density (Clegg et al. 1998, eqs 14, 18).
+    Rays are counted, so that caustics need no care.
+
+    Parameters
+    ----------
+    d : ndarray
+        Offset from the lens's middle, in lens widths; evenly spaced.
+    strength : float
+        alpha.
+    source : float
+        Full width of the source in lens widths.
+    """
+    from scipy.ndimage import gaussian_filter1d
+
+    step = float(d[1] - d[0])
+    fine = step / 8
+    edges = np.arange(-_RAYS_TO, _RAYS_TO + fine, fine)
+    per_bin = 64
+    u = np.arange(-_RAYS_TO, _RAYS_TO, fine / per_bin)
+    counts, _ = np.histogram(u * (1.0 + strength * np.exp(-np.square(u))), edges)
+    density = gaussian_filter1d(counts / per_bin, source / _FWHM_OF_STD / fine)
+    return np.asarray(np.interp(d, 0.5 * (edges[1:] + edges[:-1]), density))
+
+
+@cache
+def bank(families: tuple[Family, ...]) -> tuple[Shape, ...]:
+    """Return the shapes of some families, each normalised."""
+    wide = np.linspace(-30.0, 30.0, 60_001)
+    found = []
+    for family in families:
+        if family == "fiedler":
+            found += [
+                _normalised(f"Fiedler, lens {tl:g}, scattering {tb:g}", wide, fiedler(wide, tl, tb))
+                for tl, tb in FIEDLER_SHAPES
+            ]
+        else:
+            narrow = wide / 2
+            found += [
+                _normalised(f"Clegg, strength {a:g}, source {b:g}", narrow, clegg(narrow, a, b))
+                for a, b in CLEGG_SHAPES
+            ]
+    return tuple(found)
+
+
+def _normalised(name: str, d: Floats, flux: Floats) -> Shape:
+    middle = len(d) // 2
+    relative = (flux - 1.0) / (1.0 - flux.min())
+    half = d[middle:][np.argmax(relative[middle:] > -0.5)]
+    grid = np.linspace(-REACH, REACH, N_STEPS)
+    return Shape(name, np.interp(grid * 2 * half, d, relative))
