@@ -120,8 +120,8 @@ class Panel:
         figure.text(
             0.5,
             foot,
-            f"{side_arcmin:.1f}' wide    {1e3 * scale.low_jy:.3g} to "
-            f"{1e3 * scale.high_jy:.3g} mJy/beam",
+            f"{side_arcmin:.1f}' wide    {_shown_flux(scale.low_jy)} to "
+            f"{_shown_flux(scale.high_jy)}/beam",
             fontsize=9,
             **style,
         )
@@ -250,6 +250,10 @@ def _orientation(wcs: Any, ra_deg: float, dec_deg: float) -> tuple[float, float]
     if not math.isfinite(north_deg):
         raise CutoutFailed(f"no north at RA {ra_deg:.5f}, Dec {dec_deg:+.5f}")
     return 3600 * cell_deg, north_deg
+
+
+def _shown_flux(jy: float) -> str:
+    return f"{jy:.3g} Jy" if abs(jy) >= 1 else f"{1e3 * jy:.3g} mJy"
 
 
 def _backdrop(rows: int, columns: int) -> Any:
