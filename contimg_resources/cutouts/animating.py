@@ -20,7 +20,7 @@ MOST_FRAMES = 120
 _FRAME_MS = 250
 _LAST_MS = 1500
 _DPI = 90
-_COLOURS = 96
+_COLOURS = 160
 
 
 class FluxThen(NamedTuple):

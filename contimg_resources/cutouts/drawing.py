@@ -84,7 +84,7 @@ class Panel:
 
         height = _SIDE_INCH + _TITLE_INCH + _FOOT_INCH
         figure = Figure(figsize=(_SIDE_INCH, height), dpi=dpi, facecolor=_PAPER)
-        self._canvas = FigureCanvasAgg(figure)
+        self._canvas: Any = FigureCanvasAgg(figure)
         self._scale = scale
         self._x, self._y = (float(v) for v in wcs.all_world2pix(ra_deg, dec_deg, 0))
         self._cell_arcsec, self._north_deg = _orientation(wcs, ra_deg, dec_deg)
