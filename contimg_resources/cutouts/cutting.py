@@ -123,7 +123,7 @@ def _piece(
     if not 0 < size_arcmin < _MOST_PIXELS * cell_arcmin:
         raise CutoutFailed(f"{size_arcmin} arcmin is no size of a cutout")
     # Odd, so that the source is in the pixel in the middle.
-    side = 2 * max(1, math.ceil(0.5 * size_arcmin / cell_arcmin)) + 1
+    side = 2 * max(1, math.ceil(0.5 * size_arcmin / cell_arcmin - 1e-6)) + 1
     rows, columns = _within(round(y), side, image.shape[0]), _within(round(x), side, image.shape[1])
     part = image.wcs.deepcopy()
     part.wcs.crpix = part.wcs.crpix - (columns.start, rows.start)
