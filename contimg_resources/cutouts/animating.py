@@ -71,7 +71,8 @@ def animate(
     """
     from PIL import Image
 
-    read, _ = read_all(chosen(cutouts, min(most_frames, MOST_FRAMES)))
+    found, _ = read_all(chosen(cutouts, min(most_frames, MOST_FRAMES)))
+    read = [cutout for _, cutout in found]
     source_id = one_source(read, cutouts)
     grid = CommonGrid.of(read)
     pixels = [grid.resampled(cutout) for cutout in read]

@@ -65,7 +65,10 @@ def _cards(facts: CutoutFacts, image_name: str) -> dict[str, tuple[Any, str]]:
 
 def as_ascii(text: str) -> str:
     """Return text as a header can hold it; `from_ascii` reverses it."""
-    return text.encode("unicode_escape").decode("ascii")
+    escaped = text.encode("unicode_escape").decode("ascii")
+    bare = escaped.rstrip(" ")
+    # FITS takes blanks at the end for padding.
+    return bare + r"\x20" * (len(escaped) - len(bare))
 
 
 def from_ascii(text: str) -> str:

@@ -84,7 +84,7 @@ def opened_image(path: Path) -> Iterator[OpenImage]:
                     raise CutoutFailed(f"{path}: its first axes aren't RA and DEC")
                 yield OpenImage(hdu.header, wcs, shape[-2:], hdu.section)
     # A truncated file is a ValueError or TypeError to astropy, depending on where it ends.
-    except (OSError, ValueError, TypeError, IndexError, KeyError) as error:
+    except (OSError, ValueError, TypeError, IndexError, KeyError, fits.VerifyError) as error:
         said = " ".join(str(error).split())
         raise CutoutFailed(f"{path} can't be read: {said}", path=str(path)) from error
 
@@ -114,6 +114,12 @@ def read_facts(path: Path) -> CutoutFacts:
 
     try:
         header = fits.Header.fromfile(path)
-    except (OSError, ValueError) as error:
-        raise CutoutFailed(f"{path} can't be read: {error}", path=str(path)) from error
-    return facts_of(header, path)
+        facts = facts_of(header, path)
+        needed = len(header.tostring()) + 4 * header["NAXIS1"] * header["NAXIS2"]
+        is_whole = path.stat().st_size >= needed
+    except (OSError, ValueError, KeyError, fits.VerifyError) as error:
+        said = " ".join(str(error).split())
+        raise CutoutFailed(f"{path} can't be read: {said}", path=str(path)) from error
+    if not is_whole:
+        raise CutoutFailed(f"{path} is truncated: {needed} bytes were expected", path=str(path))
+    return facts

@@ -5,7 +5,7 @@ Belongs here: weights, the header of a stack. Doesn't: interpolation (see `commo
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,15 +77,16 @@ def stack(cutouts: Sequence[Path], place: Path) -> Stack:
     Weights are from each cutout's own noise. Mosaics that roll by half their width share data, so
     the noise of the mean is measured, and falls slower than the number of epochs says.
     """
-    read, unreadable = read_all(cutouts)
-    source_id = one_source(read, cutouts)
-    good = [c for c in read if c.facts.rms_jy > 0]
+    read, unreadable = read_all(cutouts, keep_pixels=False)
+    source_id = one_source([c for _, c in read], cutouts)
+    read = [(path, c) for path, c in read if c.facts.rms_jy > 0]
+    good = [c for _, c in read]
     if not good:
         raise CutoutFailed(f"no cutout of {shown_name(source_id)} has any noise: no weights")
     grid = CommonGrid.of(good)
     total, weights = np.zeros(grid.shape), np.zeros(grid.shape)
-    for cutout in good:
-        pixels = grid.resampled(cutout)
+    for path, cutout in read:
+        pixels = grid.resampled(read_cutout(path))
         weight = np.where(np.isfinite(pixels), cutout.facts.rms_jy**-2, 0.0)
         total += weight * np.nan_to_num(pixels, nan=0.0)
         weights += weight
@@ -113,12 +114,21 @@ def stack(cutouts: Sequence[Path], place: Path) -> Stack:
     return Stack(place, png_beside(place), len(good), facts.rms_jy, other_beams, unreadable)
 
 
-def read_all(paths: Sequence[Path]) -> tuple[list[Cutout], tuple[str, ...]]:
+def read_all(
+    paths: Sequence[Path], *, keep_pixels: bool = True
+) -> tuple[list[tuple[Path, Cutout]], tuple[str, ...]]:
     """Read cutouts, in the order of time.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        FITS files.
+    keep_pixels : bool
+        Without, only their shape stays: a year of a source's large cutouts is gigabytes.
 
     Returns
     -------
-    tuple of (list of Cutout, tuple of str)
+    tuple of (list of (Path, Cutout), tuple of str)
         Those that can be read, and why the others can't.
 
     Raises
@@ -129,12 +139,17 @@ def read_all(paths: Sequence[Path]) -> tuple[list[Cutout], tuple[str, ...]]:
     read, unreadable = [], []
     for path in paths:
         try:
-            read.append(read_cutout(path))
+            cutout = read_cutout(path)
         except CutoutFailed as error:
             unreadable.append(error.message)
+            continue
+        if not keep_pixels:
+            shape_alone = np.broadcast_to(np.float32(np.nan), cutout.pixels.shape)
+            cutout = replace(cutout, pixels=shape_alone)
+        read.append((path, cutout))
     if not read:
         raise CutoutFailed(unreadable[0] if unreadable else "there are no cutouts")
-    return sorted(read, key=lambda c: c.facts.mid_mjd), tuple(unreadable)
+    return sorted(read, key=lambda r: r[1].facts.mid_mjd), tuple(unreadable)
 
 
 def _typical(beams: Sequence[Beam]) -> Beam:

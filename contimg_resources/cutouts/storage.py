@@ -15,6 +15,8 @@ from contimg_resources.cutouts.places import directory_name, epoch_of
 _BYTES_PER_GB = 1e9
 #: Longer than writing a cutout can last.
 _STALE_S = 86_400.0
+#: Making room ends just below the limit.
+_FULL_SHARE = 0.9
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,35 @@ def keep_within(root: Path, max_gb: float, needed: Set[str]) -> tuple[Path, ...]
         with suppress(OSError):
             directory.rmdir()
     return tuple(removed)
+
+
+def full_since(root: Path, max_gb: float, needed: Set[str]) -> float | None:
+    """Return before when there is no room for cutouts of sources that are needed.
+
+    What was removed for want of room would be made, and removed, again and again.
+
+    Parameters
+    ----------
+    root : Path
+        The directory of all cutouts.
+    max_gb : float
+        What all cutouts may take, GB.
+    needed : set of str
+        Ids of sources.
+
+    Returns
+    -------
+    float or None
+        MJD in days, by its key, of the oldest that there is; None: there is room.
+    """
+    found = [_look(d, True) for d in (root / directory_name(i) for i in needed) if d.is_dir()]
+    pairs = [p for d in found for p in d.pairs]
+    size_bytes = sum(p.size_bytes for p in pairs) + sum(sum(d.others.values()) for d in found)
+    limit_bytes = max_gb * _BYTES_PER_GB
+    one_bytes = size_bytes / max(1, len(pairs))
+    if size_bytes < _FULL_SHARE * limit_bytes and size_bytes + one_bytes < limit_bytes:
+        return None
+    return min((p.mid_mjd for p in pairs), default=None)
 
 
 def _directories(root: Path) -> list[Path]:

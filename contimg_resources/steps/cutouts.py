@@ -5,7 +5,7 @@ Belongs here: light curve, products store and cutouts together. Doesn't: pixels 
 """
 
 from collections.abc import Iterable, Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 # Cutting and drawing load astropy and matplotlib: imported where it is done.
 
 STEP = "cutouts"
+
+#: Room is made after so much of what all cutouts may take was written.
+_UNBOUNDED_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -126,27 +129,40 @@ def cut_many(
     source_ids : iterable of str
         Sources; one that fails doesn't stop the others.
     needed : set of str
-        Further sources whose cutouts go last; those asked for are needed too.
+        Further sources whose cutouts go last; those asked for are needed too. When these alone
+        fill the room, nothing is made that is older than the oldest that there is.
     start_mjd, end_mjd : float, optional
         Only mosaics with data in [start, end), MJD in days.
     progress : callable
         Told what is being done.
     """
     from contimg_resources.cutouts.model import shown_name
-    from contimg_resources.cutouts.storage import keep_within
+    from contimg_resources.cutouts.storage import full_since, keep_within
 
     wanted = list(dict.fromkeys(source_ids))
+    root, max_gb = workshop.settings.layout.cutouts, workshop.settings.cutouts.max_gb
+    kept_last = {*wanted, *needed}
+    since_mjd = full_since(root, max_gb, kept_last)
     mosaics = _mosaics(workshop)
     done, failed = [], {}
+    removed: list[Path] = []
+    made_bytes = 0
     for i, source_id in enumerate(wanted):
         progress(f"source {shown_name(source_id)}", i / len(wanted))
         try:
-            done.append(_cut_source(workshop, source_id, mosaics, start_mjd, end_mjd, no_progress))
+            found = _cut_source(
+                workshop, source_id, mosaics, start_mjd, end_mjd, no_progress, since_mjd
+            )
         except (ContimgError, OSError) as error:
             failed[source_id] = str(error)
-    settings = workshop.settings
-    removed = keep_within(settings.layout.cutouts, settings.cutouts.max_gb, {*wanted, *needed})
-    return ManyCutouts(tuple(done), failed, removed)
+            continue
+        done.append(found)
+        made_bytes += _size_bytes(found)
+        if made_bytes > _UNBOUNDED_SHARE * max_gb * 1e9:
+            removed += keep_within(root, max_gb, kept_last)
+            made_bytes = 0
+    removed += keep_within(root, max_gb, kept_last)
+    return ManyCutouts(tuple(_without_removed(f) for f in done), failed, tuple(removed))
 
 
 def stack_source(workshop: Workshop, source_id: str) -> "Stack":
@@ -206,6 +222,16 @@ def _fits_of(root: Path, source_id: str) -> list[Path]:
     return found
 
 
+def _size_bytes(found: SourceCutouts) -> int:
+    # About: a picture is no larger than its pixels.
+    files = (found.directory / f"{epoch}.fits" for epoch in found.made)
+    return 2 * sum(f.stat().st_size for f in files if f.is_file())
+
+
+def _without_removed(found: SourceCutouts) -> SourceCutouts:
+    return replace(found, pngs={k: png for k, png in found.pngs.items() if png.is_file()})
+
+
 def _mosaics(workshop: Workshop) -> dict[str, MosaicRecord]:
     return {
         record.key: record
@@ -221,10 +247,16 @@ def _cut_source(
     start_mjd: float | None,
     end_mjd: float | None,
     progress: Progress,
+    since_key_mjd: float | None = None,
 ) -> SourceCutouts:
     from contimg_resources.cutouts.cutting import CutoutOf, cut
     from contimg_resources.cutouts.model import shown_name
-    from contimg_resources.cutouts.places import cutout_directory, cutout_path, png_beside
+    from contimg_resources.cutouts.places import (
+        cutout_directory,
+        cutout_path,
+        epoch_mjd,
+        png_beside,
+    )
     from contimg_resources.photometry.light_curves import light_curve
 
     layout, size_arcmin = workshop.settings.layout, workshop.settings.cutouts.size_arcmin
@@ -235,7 +267,7 @@ def _cut_source(
     epochs = [
         (str(key), float(mid_mjd))
         for key, mid_mjd in zip(curve.epoch, curve.mid_mjd, strict=True)
-        if key in mosaics
+        if key in mosaics and (since_key_mjd is None or epoch_mjd(key) >= since_key_mjd)
     ]
     paths = {key: cutout_path(layout.cutouts, source_id, key) for key, _ in epochs}
     scale = _scale_in_use(layout.cutouts, source_id, _scale_of(curve))

@@ -14,7 +14,7 @@ from contimg_resources.cutouts.places import (
     stack_path,
 )
 from contimg_resources.cutouts.reading import read_facts
-from contimg_resources.cutouts.storage import keep_within
+from contimg_resources.cutouts.storage import full_since, keep_within
 from contimg_resources.errors import InvalidName
 from tests.cutouts.mosaics import grid, sky, write
 
@@ -35,6 +35,9 @@ HOSTILE = (
     "\ud800",
     "x" * 5000,
     "x" * 5001,
+    "a ",
+    "a&",
+    "x" * 66 + "&&",
     "-rf",
     ".hidden",
     "nvss-013741+330935",
@@ -126,3 +129,11 @@ def test_what_is_being_written_stays(tmp_path: Path) -> None:
     assert epochs_of(tmp_path, "s") == EPOCHS[:1]
     assert partial.exists()
     assert keep_within(tmp_path / "nowhere", 0.0, set()) == ()
+
+
+def test_what_there_is_no_room_for_is_told(tmp_path: Path) -> None:
+    fill(tmp_path, "needed", EPOCHS[2:])
+    fill(tmp_path, "other", EPOCHS)
+    assert full_since(tmp_path, 5100 / 1e9, {"needed", "nobody"}) is None
+    assert full_since(tmp_path, 4400 / 1e9, {"needed", "nobody"}) == 61_043.02083
+    assert full_since(tmp_path, 1e-9, {"nobody"}) is None

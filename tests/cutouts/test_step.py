@@ -103,6 +103,11 @@ def test_many_go_on_after_one_failed_and_take_no_more_room_than_they_may(tmp_pat
     size_bytes = sum(p.stat().st_size for c in left for p in (c.fits, c.png))
     assert 0 < size_bytes <= 30_000
     assert len(done.removed) == 2 * (3 - len(left)) > 0
+    assert set(done.sources[0].pngs.values()) == {c.png for c in left}
+    # What there was no room for isn't made again, only to be removed.
+    again = cut_many(workshop, ["s0"])
+    assert (again.sources[0].made, again.removed) == ((), ())
+    assert again.sources[0].kept == tuple(c.epoch for c in left)
 
 
 def test_any_name_of_a_source(tmp_path: Path) -> None:
