@@ -22,6 +22,7 @@ from contimg_resources.cli import (
     bench_sky,
     calibrate,
     catalogue,
+    cutout,
     demo,
     housekeeping,
     images,
@@ -59,6 +60,7 @@ app.add_typer(catalogue.app, name="catalogue")
 app.command("mosaic")(mosaic.mosaic)
 app.command("photometry")(photometry.photometry)
 app.command("lightcurve")(photometry.lightcurve)
+app.command("cutout")(cutout.cutout)
 app.add_typer(observation.app, name="observation")
 app.command("simulate")(simulate.simulate)
 app.command("status")(status.status)

@@ -32,6 +32,8 @@ _SHOWN = (
     "rms_jy",
     "flags",
     "epoch_ok",
+    "ra_deg",
+    "dec_deg",
 )
 _TEXTS = ("epoch", "kind")
 
@@ -62,6 +64,8 @@ class LightCurve:
         See `contimg_resources.photometry.flags`.
     epoch_ok : ndarray of bool, shape (n,)
         Whether the epoch passed its gates.
+    ra_deg, dec_deg : ndarray, shape (n,)
+        Position in the catalogue, ICRS degrees.
     """
 
     source_id: str
@@ -76,6 +80,8 @@ class LightCurve:
     rms_jy: Floats
     flags: NDArray[np.int64]
     epoch_ok: NDArray[np.bool_]
+    ra_deg: Floats
+    dec_deg: Floats
 
     def __len__(self) -> int:
         return len(self.epoch)

@@ -1,0 +1,134 @@
+"""Headers of cutouts: what stays of the image's, and what is added.
+
+Belongs here: cards. Doesn't: pixels.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from contimg_resources.cutouts.model import CutoutFacts, shown_name
+from contimg_resources.errors import CutoutFailed
+from contimg_resources.imaging.model import Beam
+
+_HIGHER_AXIS = re.compile(
+    r"(NAXIS|CTYPE|CRVAL|CDELT|CRPIX|CUNIT|CROTA|CNAME)[3-9]"
+    r"|(PC|CD)0*([3-9]_0*[1-9]|[1-9]_0*[3-9])|(PV|PS)[3-9]_[0-9]+|WCSAXES"
+)
+#: Of the whole image's pixels; and its log, which is in the image that is named.
+_NOT_KEPT = ("CHECKSUM", "DATASUM", "HISTORY", "COMMENT", "BSCALE", "BZERO", "BLANK", "EXTEND")
+
+
+def cutout_header(parent: Any, wcs: Any, facts: CutoutFacts, image_name: str) -> Any:
+    """Return the header of a cutout.
+
+    Parameters
+    ----------
+    parent : Header
+        Of the image.
+    wcs : WCS
+        Sky axes of the cutout.
+    facts : CutoutFacts
+        What it is.
+    image_name : str
+        File name of the image.
+    """
+    header = parent.copy()
+    if "RESTFRQ" not in header and str(header.get("CTYPE3", "")).startswith("FREQ"):
+        header["RESTFRQ"] = (header["CRVAL3"], "[Hz]")
+    for name in {*header}:
+        if _HIGHER_AXIS.fullmatch(name) or name in _NOT_KEPT:
+            header.remove(name, ignore_missing=True, remove_all=True)
+    header["CRPIX1"], header["CRPIX2"] = (float(v) for v in wcs.wcs.crpix)
+    for name, value in _cards(facts, image_name).items():
+        header[name] = value
+    return header
+
+
+def _cards(facts: CutoutFacts, image_name: str) -> dict[str, tuple[Any, str]]:
+    return {
+        # Reversible, and plain ASCII in one line whatever the source is called.
+        "SOURCE": (as_ascii(facts.source_id), "source that it is of"),
+        "SRC_RA": (facts.ra_deg, "[deg] its position, ICRS"),
+        "SRC_DEC": (facts.dec_deg, "[deg] its position, ICRS"),
+        # EPOCH would be the equinox.
+        "CUTEPOCH": (facts.epoch, "key of mosaic or observation"),
+        "MJD-AVG": (facts.mid_mjd, "[d] middle of the data"),
+        "CUTSIZE": (facts.size_arcmin, "[arcmin] side that was asked for"),
+        "CUTRMS": (facts.rms_jy, "[Jy/beam] 1.4826 MAD of the cutout"),
+        "IMGNAME": (as_ascii(image_name), "image that it was cut out of"),
+        "IMGSUM": (facts.image_checksum, "its checksum"),
+    }
+
+
+def as_ascii(text: str) -> str:
+    """Return text as a header can hold it; `from_ascii` reverses it."""
+    escaped = text.encode("unicode_escape").decode("ascii")
+    bare = escaped.rstrip(" ")
+    # FITS takes blanks at the end for padding.
+    return bare + r"\x20" * (len(escaped) - len(bare))
+
+
+def from_ascii(text: str) -> str:
+    """Return the text that `as_ascii` was given."""
+    return text.encode("ascii").decode("unicode_escape")
+
+
+def facts_of(header: Any, path: Path) -> CutoutFacts:
+    """Return what the header of a cutout says.
+
+    Raises
+    ------
+    CutoutFailed
+        If it isn't one of a cutout.
+    """
+    try:
+        return CutoutFacts(
+            source_id=from_ascii(header["SOURCE"]),
+            ra_deg=float(header["SRC_RA"]),
+            dec_deg=float(header["SRC_DEC"]),
+            epoch=str(header["CUTEPOCH"]),
+            mid_mjd=float(header["MJD-AVG"]),
+            size_arcmin=float(header["CUTSIZE"]),
+            image_checksum=str(header["IMGSUM"]),
+            beam=beam_of(header, path),
+            rms_jy=float(header["CUTRMS"]),
+        )
+    except (KeyError, ValueError, TypeError) as error:
+        raise CutoutFailed(f"{path} is no cutout: {error}", path=str(path)) from error
+
+
+def beam_of(header: Any, path: Path) -> Beam:
+    """Return the restoring beam that a header tells.
+
+    Raises
+    ------
+    CutoutFailed
+        If it tells none.
+    """
+    values = [header.get(name) for name in ("BMAJ", "BMIN", "BPA")]
+    if not all(isinstance(v, int | float) and np.isfinite(v) for v in values):
+        raise CutoutFailed(f"{path}: its header has no restoring beam: {values}", path=str(path))
+    return Beam(3600 * float(values[0]), 3600 * float(values[1]), float(values[2]))
+
+
+def middle_mjd(header: Any, image: Path, source_id: str) -> float:
+    """Return the middle of an image's data, MJD in days.
+
+    Raises
+    ------
+    CutoutFailed
+        If its header doesn't tell.
+    """
+    for names in (("MJD-AVG",), ("MJD-OBS", "MJD-END"), ("MJD-OBS",)):
+        values = [header.get(name) for name in names]
+        if all(isinstance(v, int | float) and np.isfinite(v) for v in values):
+            return float(np.mean(values))
+    raise CutoutFailed(
+        f"no cutout of {shown_name(source_id)} from {image}: its header doesn't say when it was "
+        "observed",
+        path=str(image),
+        source_id=source_id,
+    )

@@ -1,0 +1,120 @@
+"""A cutout in memory, and what its header says.
+
+Belongs here: the records. Doesn't: files (see `reading`), drawing.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_resources.imaging.model import Beam
+
+Singles = NDArray[np.float32]
+
+_SHOWN_CHARS = 34
+_SAME_POSITION_DEG = 0.1 / 3600
+
+
+@dataclass(frozen=True)
+class CutoutFacts:
+    """What the header of a cutout says.
+
+    Parameters
+    ----------
+    source_id : str
+        The source.
+    ra_deg, dec_deg : float
+        Its position, ICRS degrees.
+    epoch : str
+        Key of the mosaic or observation.
+    mid_mjd : float
+        Middle of the data, MJD in days.
+    size_arcmin : float
+        Side that was asked for, arcmin.
+    image_checksum : str
+        Of the image that it was cut out of.
+    beam : Beam
+        Restoring beam; its angle relative to local north.
+    rms_jy : float
+        Robust noise of its pixels, Jy/beam.
+    """
+
+    source_id: str
+    ra_deg: float
+    dec_deg: float
+    epoch: str
+    mid_mjd: float
+    size_arcmin: float
+    image_checksum: str
+    beam: Beam
+    rms_jy: float
+
+    def is_of(self, checksum: str, ra_deg: float, dec_deg: float, size_arcmin: float) -> bool:
+        """Tell whether a cutout made now would be the same."""
+        east_deg = (self.ra_deg - ra_deg + 180) % 360 - 180
+        return (
+            self.image_checksum == checksum
+            and abs(self.size_arcmin - size_arcmin) < 1e-6
+            and abs(east_deg * np.cos(np.radians(dec_deg))) < _SAME_POSITION_DEG
+            and abs(self.dec_deg - dec_deg) < _SAME_POSITION_DEG
+        )
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """A piece of sky.
+
+    Parameters
+    ----------
+    facts : CutoutFacts
+        What its header says.
+    pixels : ndarray of float32, shape (rows, columns)
+        Jy/beam; NaN where nothing was observed.
+    wcs : WCS
+        Its two sky axes, ICRS.
+    """
+
+    facts: CutoutFacts
+    pixels: Singles
+    wcs: Any
+
+
+@dataclass(frozen=True)
+class BrightnessScale:
+    """From where to where a picture's brightness goes.
+
+    Parameters
+    ----------
+    low_jy, high_jy : float
+        Black and white, Jy/beam.
+    """
+
+    low_jy: float
+    high_jy: float
+
+    @classmethod
+    def of(cls, rms_jy: float, peak_jy: float) -> "BrightnessScale":
+        """Choose one that shows the noise and doesn't saturate the source.
+
+        Parameters
+        ----------
+        rms_jy : float
+            Noise, Jy/beam.
+        peak_jy : float
+            Brightest that the source gets, Jy/beam; NaN counts as nothing.
+        """
+        rms = rms_jy if np.isfinite(rms_jy) and rms_jy > 0 else max(1e-3 * abs(peak_jy), 1e-6)
+        return cls(-3 * rms, float(np.nanmax([12 * rms, 1.1 * peak_jy])))
+
+    def resembles(self, other: "BrightnessScale") -> bool:
+        """Tell whether pictures in both look about the same."""
+        ratios = (self.low_jy / other.low_jy, self.high_jy / other.high_jy)
+        return all(1 / 1.5 < r < 1.5 for r in ratios)
+
+
+def shown_name(source_id: str) -> str:
+    """Return a source's name as it is written into a picture or a message: short, one line."""
+    text = "".join(c if c.isprintable() else "?" for c in " ".join(source_id.split()))
+    return text if len(text) <= _SHOWN_CHARS else text[: _SHOWN_CHARS - 3] + "..."

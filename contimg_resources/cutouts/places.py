@@ -1,0 +1,147 @@
+"""Where cutouts lie, and which there are.
+
+Belongs here: names and paths below the directory of cutouts, looking at them. Doesn't: making or
+removing any of it.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from contimg_resources.errors import InvalidName
+from contimg_resources.mosaics.windows import parse_mosaic_key
+from contimg_resources.naming import check_name, plain_name
+from contimg_resources.times import is_partition_key, parse_partition_key
+
+_PLAIN_CHARS = 64
+_HASH_CHARS = 16
+FITS, PNG = ".fits", ".png"
+
+
+class CutoutFiles(NamedTuple):
+    """A cutout that is there.
+
+    Parameters
+    ----------
+    epoch : str
+        Key of the mosaic, or of the observation.
+    mid_mjd : float
+        That the key tells, MJD in days.
+    png, fits : Path
+        Its files.
+    """
+
+    epoch: str
+    mid_mjd: float
+    png: Path
+    fits: Path
+
+
+def directory_name(source_id: str) -> str:
+    """Return the name of a source's directory; that of no other, whatever characters they have."""
+    digest = hashlib.sha256(source_id.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_CHARS]
+    plain = plain_name(source_id)[:_PLAIN_CHARS].replace("..", "__").lstrip("._+:-") or "source"
+    return check_name(f"{plain}-{digest}", "directory of cutouts")
+
+
+def cutout_directory(root: Path, source_id: str) -> Path:
+    """Return the directory of a source's cutouts.
+
+    Parameters
+    ----------
+    root : Path
+        The directory of all cutouts.
+    source_id : str
+        Any text.
+    """
+    return root / directory_name(source_id)
+
+
+def cutout_path(root: Path, source_id: str, epoch: str) -> Path:
+    """Return the FITS file of a cutout.
+
+    Parameters
+    ----------
+    root : Path
+        The directory of all cutouts.
+    source_id : str
+        Any text.
+    epoch : str
+        Key of a mosaic or of an observation.
+
+    Raises
+    ------
+    InvalidName
+        If it's the key of neither.
+    """
+    epoch_mjd(epoch)
+    return cutout_directory(root, source_id) / f"{epoch}{FITS}"
+
+
+def png_beside(fits_path: Path) -> Path:
+    """Return the picture of a cutout."""
+    # A key has points of its own.
+    return fits_path.with_name(fits_path.name.removesuffix(FITS) + PNG)
+
+
+def stack_path(root: Path, source_id: str) -> Path:
+    """Return the FITS file of a source's stack."""
+    return cutout_directory(root, source_id) / f"stack{FITS}"
+
+
+def animation_path(root: Path, source_id: str) -> Path:
+    """Return the animation of a source's cutouts."""
+    return cutout_directory(root, source_id) / "animation.gif"
+
+
+def epoch_mjd(epoch: str) -> float:
+    """Return the MJD (days) that a key tells.
+
+    Raises
+    ------
+    InvalidName
+        If it is the key neither of a mosaic nor of an observation.
+    """
+    return parse_partition_key(epoch) if is_partition_key(epoch) else parse_mosaic_key(epoch)[0]
+
+
+def cutouts_of(root: Path, source_id: str) -> tuple[CutoutFiles, ...]:
+    """Return the cutouts of a source that are there, in the order of time; no file is opened.
+
+    Parameters
+    ----------
+    root : Path
+        The directory of all cutouts.
+    source_id : str
+        Any text.
+    """
+    directory = cutout_directory(root, source_id)
+    if not directory.is_dir():
+        return ()
+    names = {entry.name for entry in os.scandir(directory)}
+    found = [
+        CutoutFiles(epoch, mid_mjd, directory / f"{epoch}{PNG}", directory / f"{epoch}{FITS}")
+        for epoch, mid_mjd in _epochs(names)
+        if {f"{epoch}{PNG}", f"{epoch}{FITS}"} <= names
+    ]
+    return tuple(sorted(found, key=lambda c: (c.mid_mjd, c.epoch)))
+
+
+def epoch_of(name: str) -> tuple[str, float] | None:
+    """Return the epoch that a file name is of and its MJD (days); None: of none."""
+    for ending in (FITS, PNG):
+        if name.endswith(ending):
+            epoch = name.removesuffix(ending)
+            try:
+                return epoch, epoch_mjd(epoch)
+            except InvalidName:
+                return None
+    return None
+
+
+def _epochs(names: set[str]) -> Iterator[tuple[str, float]]:
+    for name in names:
+        if name.endswith(FITS) and (found := epoch_of(name)):
+            yield found

@@ -1,0 +1,226 @@
+"""The mean of a source's cutouts.
+
+Belongs here: weights, the header of a stack. Doesn't: interpolation (see `common_grid`), drawing.
+"""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import contimg_resources
+from contimg_resources.cutouts.common_grid import CommonGrid, one_source
+from contimg_resources.cutouts.drawing import Caption, write_picture
+from contimg_resources.cutouts.header import as_ascii
+from contimg_resources.cutouts.model import Cutout, CutoutFacts, shown_name
+from contimg_resources.cutouts.places import png_beside
+from contimg_resources.cutouts.reading import read_cutout
+from contimg_resources.directories import whole_file
+from contimg_resources.errors import CutoutFailed
+from contimg_resources.imaging.model import Beam
+from contimg_resources.imaging.statistics import mad_rms
+from contimg_resources.times import isot_from_mjd
+
+#: Restoring beams are alike when their axes differ by less than this share ...
+_ALIKE_SHARE = 0.15
+#: ... and their angles, where that matters, by less than this.
+_ALIKE_DEG = 20.0
+_ROUND = 1.15
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A stack that was made.
+
+    Parameters
+    ----------
+    fits, png : Path
+        Its files.
+    n_epochs : int
+        Cutouts in it.
+    rms_jy : float
+        Robust noise, Jy/beam.
+    other_beams : tuple of str
+        Epochs in it whose restoring beam differs much from the others'.
+    unreadable : tuple of str
+        What couldn't be used, and why.
+    """
+
+    fits: Path
+    png: Path
+    n_epochs: int
+    rms_jy: float
+    other_beams: tuple[str, ...]
+    unreadable: tuple[str, ...]
+
+
+def stack(cutouts: Sequence[Path], place: Path) -> Stack:
+    """Write the inverse-variance weighted mean of a source's cutouts.
+
+    Parameters
+    ----------
+    cutouts : sequence of Path
+        FITS files.
+    place : Path
+        FITS file to write; the picture lies beside it.
+
+    Raises
+    ------
+    CutoutFailed
+        If none can be read, or they are of several sources.
+
+    Notes
+    -----
+    Weights are from each cutout's own noise. Mosaics that roll by half their width share data, so
+    the noise of the mean is measured, and falls slower than the number of epochs says.
+    """
+    read, unreadable = read_all(cutouts, keep_pixels=False)
+    source_id = one_source([c for _, c in read], cutouts)
+    read = [(path, c) for path, c in read if c.facts.rms_jy > 0]
+    good = [c for _, c in read]
+    if not good:
+        raise CutoutFailed(f"no cutout of {shown_name(source_id)} has any noise: no weights")
+    grid = CommonGrid.of(good)
+    total, weights = np.zeros(grid.shape), np.zeros(grid.shape)
+    for path, cutout in read:
+        pixels = grid.resampled(read_cutout(path))
+        weight = np.where(np.isfinite(pixels), cutout.facts.rms_jy**-2, 0.0)
+        total += weight * np.nan_to_num(pixels, nan=0.0)
+        weights += weight
+    if not weights.any():
+        raise CutoutFailed(f"no cutout of {shown_name(source_id)} covers a pixel of the stack")
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(weights > 0, total / weights, np.nan).astype(np.float32)
+    beam = _typical([c.facts.beam for c in good])
+    other_beams = tuple(c.facts.epoch for c in good if not _alike(c.facts.beam, beam))
+    each = [c.facts.rms_jy**-2 for c in good]
+    facts = CutoutFacts(
+        source_id=source_id,
+        ra_deg=grid.ra_deg,
+        dec_deg=grid.dec_deg,
+        epoch="stack",
+        mid_mjd=float(np.average([c.facts.mid_mjd for c in good], weights=each)),
+        size_arcmin=60 * grid.side * grid.cell_deg,
+        image_checksum="",
+        beam=beam,
+        rms_jy=mad_rms(mean),
+    )
+    made = Cutout(facts, mean, grid.wcs)
+    header = _header(made, good, other_beams)
+    _write(place, made, header, _caption(source_id, good))
+    return Stack(place, png_beside(place), len(good), facts.rms_jy, other_beams, unreadable)
+
+
+def read_all(
+    paths: Sequence[Path], *, keep_pixels: bool = True
+) -> tuple[list[tuple[Path, Cutout]], tuple[str, ...]]:
+    """Read cutouts, in the order of time.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        FITS files.
+    keep_pixels : bool
+        Without, only their shape stays: a year of a source's large cutouts is gigabytes.
+
+    Returns
+    -------
+    tuple of (list of (Path, Cutout), tuple of str)
+        Those that can be read, and why the others can't.
+
+    Raises
+    ------
+    CutoutFailed
+        If none can be read.
+    """
+    read, unreadable = [], []
+    for path in paths:
+        try:
+            cutout = read_cutout(path)
+        except CutoutFailed as error:
+            unreadable.append(error.message)
+            continue
+        if not keep_pixels:
+            shape_alone = np.broadcast_to(np.float32(np.nan), cutout.pixels.shape)
+            cutout = replace(cutout, pixels=shape_alone)
+        read.append((path, cutout))
+    if not read:
+        raise CutoutFailed(unreadable[0] if unreadable else "there are no cutouts")
+    return sorted(read, key=lambda r: r[1].facts.mid_mjd), tuple(unreadable)
+
+
+def _typical(beams: Sequence[Beam]) -> Beam:
+    turned = np.exp(2j * np.radians([b.angle_deg for b in beams]))
+    return Beam(
+        float(np.median([b.major_arcsec for b in beams])),
+        float(np.median([b.minor_arcsec for b in beams])),
+        float(0.5 * np.degrees(np.angle(turned.mean()))),
+    )
+
+
+def _alike(beam: Beam, typical: Beam) -> bool:
+    axes = (
+        beam.major_arcsec / typical.major_arcsec - 1,
+        beam.minor_arcsec / typical.minor_arcsec - 1,
+    )
+    turn_deg = (beam.angle_deg - typical.angle_deg + 90) % 180 - 90
+    is_round = typical.major_arcsec < _ROUND * typical.minor_arcsec
+    return max(map(abs, axes)) < _ALIKE_SHARE and (is_round or abs(turn_deg) < _ALIKE_DEG)
+
+
+def _caption(source_id: str, cutouts: Sequence[Cutout]) -> Caption:
+    first, last = (isot_from_mjd(cutouts[i].facts.mid_mjd)[:10] for i in (0, -1))
+    when = first if first == last else f"{first} to {last}"
+    n = len(cutouts)
+    return Caption(shown_name(source_id), f"{n} epoch{'s' if n > 1 else ''}, {when}")
+
+
+def _header(made: Cutout, cutouts: Sequence[Cutout], other_beams: Sequence[str]) -> Any:
+    header = made.wcs.to_header()
+    facts, first, last = made.facts, cutouts[0].facts, cutouts[-1].facts
+    for name, value, comment in (
+        ("BUNIT", "Jy/beam", "unit of the pixels"),
+        ("ORIGIN", f"contimg {contimg_resources.__version__}", "software that wrote this file"),
+        ("SOURCE", as_ascii(facts.source_id), "source in the middle"),
+        ("SRC_RA", facts.ra_deg, "[deg] its position, ICRS"),
+        ("SRC_DEC", facts.dec_deg, "[deg] its position, ICRS"),
+        ("CUTEPOCH", "stack", "inverse-variance weighted mean of cutouts"),
+        ("CUTSIZE", facts.size_arcmin, "[arcmin] side"),
+        ("CUTRMS", facts.rms_jy, "[Jy/beam] 1.4826 MAD of the stack"),
+        ("IMGSUM", "", "of many images"),
+        ("NSTACK", len(cutouts), "cutouts in the mean"),
+        ("BMAJ", facts.beam.major_arcsec / 3600, "[deg] median of the restoring beams"),
+        ("BMIN", facts.beam.minor_arcsec / 3600, "[deg] median of the restoring beams"),
+        ("BPA", facts.beam.angle_deg, "[deg] mean, east of north"),
+        ("BEAMDIFF", bool(other_beams), "do restoring beams differ much?"),
+        ("NBEAMDIF", len(other_beams), "epochs with another beam"),
+        ("TIMESYS", "UTC", "time scale of all dates"),
+        ("MJD-OBS", first.mid_mjd, "[d] middle of the first epoch"),
+        ("MJD-AVG", facts.mid_mjd, "[d] weighted mean of the epochs"),
+        ("MJD-END", last.mid_mjd, "[d] middle of the last epoch"),
+        ("DATE-OBS", isot_from_mjd(first.mid_mjd), "middle of the first epoch"),
+        ("DATE-END", isot_from_mjd(last.mid_mjd), "middle of the last epoch"),
+    ):
+        header[name] = (value, comment)
+    for cutout in cutouts:
+        epoch = cutout.facts.epoch
+        words = "; its beam differs" if epoch in other_beams else ""
+        header["HISTORY"] = f"epoch {epoch} rms {cutout.facts.rms_jy:.4g} Jy/beam{words}"
+    return header
+
+
+def _write(place: Path, made: Cutout, header: Any, caption: Caption) -> None:
+    from astropy.io import fits
+
+    def both(partial: Path) -> None:
+        with warnings.catch_warnings():
+            # A long name continues on further cards.
+            warnings.simplefilter("ignore")
+            fits.PrimaryHDU(made.pixels.astype(">f4"), header).writeto(partial, checksum=True)
+        whole_file(png_beside(place), lambda png: write_picture(png, made, caption=caption))
+
+    place.parent.mkdir(parents=True, exist_ok=True)
+    whole_file(place, both)

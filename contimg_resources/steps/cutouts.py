@@ -1,0 +1,356 @@
+"""Cutouts of sources from the mosaics that they were measured on: made, made anew, bounded.
+
+Belongs here: light curve, products store and cutouts together. Doesn't: pixels and pictures (see
+`contimg_resources.cutouts`), choosing sources.
+"""
+
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from contimg_resources.casa import Progress, no_progress
+from contimg_resources.directories import whole_file
+from contimg_resources.errors import ContimgError, CutoutFailed
+from contimg_resources.mosaics.model import MosaicFiles
+from contimg_resources.products.epochs import MosaicRecord, MosaicState
+from contimg_resources.steps.workshop import Workshop
+
+if TYPE_CHECKING:
+    from contimg_resources.cutouts.model import BrightnessScale
+    from contimg_resources.cutouts.stacking import Stack
+    from contimg_resources.photometry.light_curves import LightCurve
+
+# Cutting and drawing load astropy and matplotlib: imported where it is done.
+
+STEP = "cutouts"
+
+#: Room is made after so much of what all cutouts may take was written.
+_UNBOUNDED_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class SourceCutouts:
+    """The cutouts of a source after a look at its mosaics.
+
+    Parameters
+    ----------
+    source_id : str
+        The source.
+    directory : Path
+        Where they lie.
+    made, kept : tuple of str
+        Epochs whose cutout was made (anew), and those whose was as it should be.
+    gone : tuple of str
+        Epochs whose mosaic isn't on the disk any more and of which there is no current cutout.
+    failed : dict of str to str
+        Epochs that couldn't be cut out of, and why.
+    pngs : dict of (float, str) to Path
+        Pictures by mid-MJD in days, as in the light curve, and epoch; in the order of time.
+    """
+
+    source_id: str
+    directory: Path
+    made: tuple[str, ...]
+    kept: tuple[str, ...]
+    gone: tuple[str, ...]
+    failed: dict[str, str]
+    pngs: dict[tuple[float, str], Path]
+
+
+@dataclass(frozen=True)
+class ManyCutouts:
+    """The cutouts of many sources.
+
+    Parameters
+    ----------
+    sources : tuple of SourceCutouts
+        Those that went well.
+    failed : dict of str to str
+        Sources that didn't, and why.
+    removed : tuple of Path
+        Files that were removed for want of room.
+    """
+
+    sources: tuple[SourceCutouts, ...]
+    failed: dict[str, str] = field(default_factory=dict)
+    removed: tuple[Path, ...] = ()
+
+
+def cut_source(
+    workshop: Workshop,
+    source_id: str,
+    *,
+    start_mjd: float | None = None,
+    end_mjd: float | None = None,
+    progress: Progress = no_progress,
+) -> SourceCutouts:
+    """Bring the cutouts of a source up to date with the mosaics that it was measured on.
+
+    Parameters
+    ----------
+    workshop : Workshop
+        Settings and stores.
+    source_id : str
+        Any text.
+    start_mjd, end_mjd : float, optional
+        Only mosaics with data in [start, end), MJD in days.
+    progress : callable
+        Told what is being done.
+
+    Raises
+    ------
+    PhotometryFailed
+        If it was never measured on a mosaic.
+    CutoutFailed
+        If no mosaic gave a cutout, though some were tried.
+    """
+    mosaics = _mosaics(workshop)
+    return _cut_source(workshop, source_id, mosaics, start_mjd, end_mjd, progress)
+
+
+def cut_many(
+    workshop: Workshop,
+    source_ids: Iterable[str],
+    *,
+    needed: Set[str] = frozenset(),
+    start_mjd: float | None = None,
+    end_mjd: float | None = None,
+    progress: Progress = no_progress,
+) -> ManyCutouts:
+    """Bring the cutouts of many sources up to date, and remove old ones for want of room.
+
+    Parameters
+    ----------
+    workshop : Workshop
+        Settings and stores.
+    source_ids : iterable of str
+        Sources; one that fails doesn't stop the others.
+    needed : set of str
+        Further sources whose cutouts go last; those asked for are needed too. When these alone
+        fill the room, nothing is made that is older than the oldest that there is.
+    start_mjd, end_mjd : float, optional
+        Only mosaics with data in [start, end), MJD in days.
+    progress : callable
+        Told what is being done.
+    """
+    from contimg_resources.cutouts.model import shown_name
+    from contimg_resources.cutouts.storage import full_since, keep_within
+
+    wanted = list(dict.fromkeys(source_ids))
+    root, max_gb = workshop.settings.layout.cutouts, workshop.settings.cutouts.max_gb
+    kept_last = {*wanted, *needed}
+    since_mjd = full_since(root, max_gb, kept_last)
+    mosaics = _mosaics(workshop)
+    done, failed = [], {}
+    removed: list[Path] = []
+    made_bytes = 0
+    for i, source_id in enumerate(wanted):
+        progress(f"source {shown_name(source_id)}", i / len(wanted))
+        try:
+            found = _cut_source(
+                workshop, source_id, mosaics, start_mjd, end_mjd, no_progress, since_mjd
+            )
+        except (ContimgError, OSError) as error:
+            failed[source_id] = str(error)
+            continue
+        done.append(found)
+        made_bytes += _size_bytes(found)
+        if made_bytes > _UNBOUNDED_SHARE * max_gb * 1e9:
+            removed += keep_within(root, max_gb, kept_last)
+            made_bytes = 0
+    removed += keep_within(root, max_gb, kept_last)
+    return ManyCutouts(tuple(_without_removed(f) for f in done), failed, tuple(removed))
+
+
+def stack_source(workshop: Workshop, source_id: str) -> "Stack":
+    """Make the mean of all cutouts of a source that are there.
+
+    Raises
+    ------
+    CutoutFailed
+        If there are none, or none can be read.
+    """
+    from contimg_resources.cutouts.places import stack_path
+    from contimg_resources.cutouts.stacking import stack
+
+    root = workshop.settings.layout.cutouts
+    return stack(_fits_of(root, source_id), stack_path(root, source_id))
+
+
+def animate_source(workshop: Workshop, source_id: str) -> tuple[Path, int]:
+    """Make the animation of all cutouts of a source that are there.
+
+    Returns
+    -------
+    tuple of (Path, int)
+        The GIF, and its number of frames.
+
+    Raises
+    ------
+    CutoutFailed
+        If there are none, or none can be read.
+    PhotometryFailed
+        If it was never measured on a mosaic.
+    """
+    from contimg_resources.cutouts.animating import FluxThen, animate
+    from contimg_resources.cutouts.places import animation_path
+    from contimg_resources.photometry.light_curves import light_curve
+
+    layout = workshop.settings.layout
+    curve = light_curve(layout.photometry, source_id, "mosaic")
+    fluxes = {
+        str(epoch): FluxThen(float(flux), float(error))
+        for epoch, flux, error in zip(curve.epoch, curve.flux_jy, curve.flux_error_jy, strict=True)
+    }
+    place = animation_path(layout.cutouts, source_id)
+    paths = _fits_of(layout.cutouts, source_id)
+    return place, animate(paths, place, fluxes, _scale_of(curve))
+
+
+def _fits_of(root: Path, source_id: str) -> list[Path]:
+    from contimg_resources.cutouts.model import shown_name
+    from contimg_resources.cutouts.places import cutouts_of
+
+    found = [c.fits for c in cutouts_of(root, source_id)]
+    if not found:
+        raise CutoutFailed(
+            f"there are no cutouts of {shown_name(source_id)} in {root}", source_id=source_id
+        )
+    return found
+
+
+def _size_bytes(found: SourceCutouts) -> int:
+    # About: a picture is no larger than its pixels.
+    files = (found.directory / f"{epoch}.fits" for epoch in found.made)
+    return 2 * sum(f.stat().st_size for f in files if f.is_file())
+
+
+def _without_removed(found: SourceCutouts) -> SourceCutouts:
+    return replace(found, pngs={k: png for k, png in found.pngs.items() if png.is_file()})
+
+
+def _mosaics(workshop: Workshop) -> dict[str, MosaicRecord]:
+    return {
+        record.key: record
+        for record in workshop.products.mosaics.list()
+        if record.state is MosaicState.MADE
+    }
+
+
+def _cut_source(
+    workshop: Workshop,
+    source_id: str,
+    mosaics: Mapping[str, MosaicRecord],
+    start_mjd: float | None,
+    end_mjd: float | None,
+    progress: Progress,
+    since_key_mjd: float | None = None,
+) -> SourceCutouts:
+    from contimg_resources.cutouts.cutting import CutoutOf, cut
+    from contimg_resources.cutouts.model import shown_name
+    from contimg_resources.cutouts.places import (
+        cutout_directory,
+        cutout_path,
+        epoch_mjd,
+        png_beside,
+    )
+    from contimg_resources.photometry.light_curves import light_curve
+
+    layout, size_arcmin = workshop.settings.layout, workshop.settings.cutouts.size_arcmin
+    curve = light_curve(
+        layout.photometry, source_id, "mosaic", start_mjd=start_mjd, end_mjd=end_mjd
+    )
+    ra_deg, dec_deg = float(curve.ra_deg[-1]), float(curve.dec_deg[-1])
+    epochs = [
+        (str(key), float(mid_mjd))
+        for key, mid_mjd in zip(curve.epoch, curve.mid_mjd, strict=True)
+        if key in mosaics and (since_key_mjd is None or epoch_mjd(key) >= since_key_mjd)
+    ]
+    paths = {key: cutout_path(layout.cutouts, source_id, key) for key, _ in epochs}
+    scale = _scale_in_use(layout.cutouts, source_id, _scale_of(curve))
+    made, kept, gone, failed = [], [], [], {}
+    for i, (key, _) in enumerate(epochs):
+        progress(f"epoch {key}", i / len(epochs))
+        record, place = mosaics[key], paths[key]
+        if _is_current(place, record.checksum, ra_deg, dec_deg, size_arcmin):
+            _in_scale(place, scale)
+            kept.append(key)
+            continue
+        image = MosaicFiles.in_directory(record.directory, key).image
+        if not image.is_file():
+            gone.append(key)
+            continue
+        try:
+            of = CutoutOf(source_id, key, record.checksum)
+            cut(image, ra_deg, dec_deg, size_arcmin, place, of, scale)
+            made.append(key)
+        except CutoutFailed as error:
+            failed[key] = error.message
+    if failed and not made and not kept:
+        raise CutoutFailed(
+            f"none of {len(failed)} mosaics gives a cutout of {shown_name(source_id)}: "
+            + next(iter(failed.values())),
+            source_id=source_id,
+        )
+    there = {*made, *kept}
+    return SourceCutouts(
+        source_id=source_id,
+        directory=cutout_directory(layout.cutouts, source_id),
+        made=tuple(made),
+        kept=tuple(kept),
+        gone=tuple(gone),
+        failed=failed,
+        pngs={(mjd, key): png_beside(paths[key]) for key, mjd in epochs if key in there},
+    )
+
+
+def _is_current(
+    place: Path, checksum: str, ra_deg: float, dec_deg: float, size_arcmin: float
+) -> bool:
+    from contimg_resources.cutouts.places import png_beside
+    from contimg_resources.cutouts.reading import read_facts
+
+    if not (place.is_file() and png_beside(place).is_file()):
+        return False
+    try:
+        return read_facts(place).is_of(checksum, ra_deg, dec_deg, size_arcmin)
+    except CutoutFailed:
+        return False
+
+
+def _scale_of(curve: "LightCurve") -> "BrightnessScale":
+    """Return the scale in which all epochs of a light curve look good."""
+    from contimg_resources.cutouts.model import BrightnessScale
+
+    good = np.isfinite(curve.flux_jy) & curve.epoch_ok.astype(bool)
+    flux, rms = curve.flux_jy[good], curve.rms_jy[np.isfinite(curve.rms_jy)]
+    # Not the maximum: one bad epoch would darken all others.
+    return BrightnessScale.of(
+        float(np.median(rms)) if rms.size else np.nan,
+        float(np.quantile(flux, 0.98)) if flux.size else np.nan,
+    )
+
+
+def _scale_in_use(root: Path, source_id: str, wanted: "BrightnessScale") -> "BrightnessScale":
+    """Return the scale of the pictures that there are, unless another is wanted by now."""
+    from contimg_resources.cutouts.drawing import scale_of_picture
+    from contimg_resources.cutouts.places import cutouts_of
+
+    there = cutouts_of(root, source_id)
+    used = scale_of_picture(there[-1].png) if there else None
+    return used if used is not None and used.resembles(wanted) else wanted
+
+
+def _in_scale(place: Path, scale: "BrightnessScale") -> None:
+    """Draw a cutout anew when its picture is in another scale."""
+    from contimg_resources.cutouts.drawing import scale_of_picture, write_picture
+    from contimg_resources.cutouts.places import png_beside
+    from contimg_resources.cutouts.reading import read_cutout
+
+    png = png_beside(place)
+    if scale_of_picture(png) != scale:
+        cutout = read_cutout(place)
+        whole_file(png, lambda partial: write_picture(partial, cutout, scale))
