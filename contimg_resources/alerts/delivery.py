@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from contimg_resources.alerts.words import one_line
-from contimg_resources.errors import AlertFailed
 
 #: A server that doesn't answer for so long is given up, seconds.
 TIMEOUT_S = 10.0
@@ -30,10 +29,6 @@ class Failure:
 
     reason: str
     certain: bool = True
-
-    def as_error(self) -> AlertFailed:
-        """Return the exception that says so."""
-        return AlertFailed(self.reason, certain=self.certain)
 
 
 class Channel(Protocol):

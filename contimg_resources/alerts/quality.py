@@ -10,7 +10,9 @@ above the limit. Times at which too few images tell end nothing.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
+
+import numpy as np
+from numpy.typing import NDArray
 
 from contimg_resources.products.events import AlertRecord
 from contimg_resources.products.model import ImageNoise
@@ -49,75 +51,78 @@ class Fall:
     n_before: int
 
 
-def fall_at(images: Sequence[ImageNoise], at: int, *, start_mjd: float = 0.0) -> Fall | None:
-    """Return how the last images up to one compare with those before; None: too few.
+class NoiseSeries:
+    """The noise of good images over time.
 
     Parameters
     ----------
     images : sequence of ImageNoise
-        Good images in the order of time.
-    at : int
-        The place of the last one.
-    start_mjd : float
-        Those before aren't among the last, MJD in days.
+        In the order of time.
     """
-    earliest_mjd = max(images[at].mid_mjd - LAST_DAYS, start_mjd)
-    first = max(at + 1 - N_LAST, 0)
-    while images[first].mid_mjd < earliest_mjd:
-        first += 1
+
+    def __init__(self, images: Sequence[ImageNoise]) -> None:
+        self._mid_mjd = np.array([image.mid_mjd for image in images])
+        self._rms_mjy = np.array([image.rms_mjy for image in images])
+        # None becomes NaN.
+        expected_mjy = np.array([image.expected_rms_mjy for image in images], dtype=float)
+        self._relative = self._rms_mjy / np.where(expected_mjy > 0, expected_mjy, np.nan)
+
+    def fall_at(self, at: int, *, start_mjd: float = 0.0) -> Fall | None:
+        """Return how the last images up to one compare with those before; None: too few.
+
+        Parameters
+        ----------
+        at : int
+            The place of that image.
+        start_mjd : float
+            Those before aren't among the last, MJD in days.
+        """
+        mids = self._mid_mjd
+        earliest_mjd = max(mids[at] - LAST_DAYS, start_mjd)
+        first = max(at + 1 - N_LAST, int(np.searchsorted(mids, earliest_mjd)), 0)
         if first > at:
             return None
-    begin = first
-    while begin > 0 and images[begin - 1].mid_mjd >= images[first].mid_mjd - BEFORE_DAYS:
-        begin -= 1
-    last, before = images[first : at + 1], images[begin:first]
-    # Where there are enough, beside what was expected: strips and flagged antennas differ.
-    for relative in (True, False):
-        lasts, befores = _measures(last, relative), _measures(before, relative)
-        if len(lasts) >= MIN_LAST and len(befores) >= MIN_BEFORE:
-            new, old = median(lasts), median(befores)
-            return Fall(new / old, new, old, relative, len(lasts), len(befores))
-    return None
-
-
-def spell_start(images: Sequence[ImageNoise], rms_factor: float) -> int:
-    """Return the place of the image with which the present spell began.
-
-    Parameters
-    ----------
-    images : sequence of ImageNoise
-        Good images in the order of time; a spell goes on at the last.
-    rms_factor : float
-        The ratio's limit.
-    """
-    start = len(images) - 1
-    for at in range(len(images) - 1, -1, -1):
-        fall = fall_at(images, at)
-        if fall is None:
-            continue
-        if fall.ratio <= rms_factor:
-            break
-        start = at
-    return start
-
-
-def is_falling(images: Sequence[ImageNoise], *, rms_factor: float, now_mjd: float) -> Fall | None:
-    """Return how much the noise has grown at present, when that exceeds the limit.
-
-    Parameters
-    ----------
-    images : sequence of ImageNoise
-        Good images in the order of time.
-    rms_factor : float
-        The ratio's limit.
-    now_mjd : float
-        The present, MJD in days; images of more than two days before are no news.
-    """
-    start_mjd = now_mjd - LAST_DAYS
-    if not images or images[-1].mid_mjd < start_mjd:
+        begin = int(np.searchsorted(mids, mids[first] - BEFORE_DAYS))
+        # Where there are enough, beside what was expected: strips and flagged antennas differ.
+        for values, relative in ((self._relative, True), (self._rms_mjy, False)):
+            last, before = _finite(values[first : at + 1]), _finite(values[begin:first])
+            if len(last) >= MIN_LAST and len(before) >= MIN_BEFORE:
+                new, old = float(np.median(last)), float(np.median(before))
+                return Fall(new / old, new, old, relative, len(last), len(before))
         return None
-    fall = fall_at(images, len(images) - 1, start_mjd=start_mjd)
-    return fall if fall is not None and fall.ratio > rms_factor else None
+
+    def present_fall(self, *, rms_factor: float, now_mjd: float) -> Fall | None:
+        """Return how much the noise has grown at present, when that exceeds the limit.
+
+        Parameters
+        ----------
+        rms_factor : float
+            The ratio's limit.
+        now_mjd : float
+            The present, MJD in days; images of more than two days before are no news.
+        """
+        if not len(self._mid_mjd):
+            return None
+        fall = self.fall_at(len(self._mid_mjd) - 1, start_mjd=now_mjd - LAST_DAYS)
+        return fall if fall is not None and fall.ratio > rms_factor else None
+
+    def spell_start(self, rms_factor: float) -> int:
+        """Return the place of the image with which the spell began that goes on at the last.
+
+        Parameters
+        ----------
+        rms_factor : float
+            The ratio's limit.
+        """
+        start = len(self._mid_mjd) - 1
+        for at in range(start, -1, -1):
+            fall = self.fall_at(at)
+            if fall is None:
+                continue
+            if fall.ratio <= rms_factor:
+                break
+            start = at
+        return start
 
 
 def quality_alerts(
@@ -135,10 +140,11 @@ def quality_alerts(
         The present, MJD in days.
     """
     up_to_now = [image for image in images if image.mid_mjd <= now_mjd]
-    fall = is_falling(up_to_now, rms_factor=rms_factor, now_mjd=now_mjd)
+    series = NoiseSeries(up_to_now)
+    fall = series.present_fall(rms_factor=rms_factor, now_mjd=now_mjd)
     if fall is None:
         return ()
-    first = up_to_now[spell_start(up_to_now, rms_factor)]
+    first = up_to_now[series.spell_start(rms_factor)]
     unit = "times the expected rms" if fall.relative else "mJy/beam"
     return (
         AlertRecord(
@@ -153,11 +159,5 @@ def quality_alerts(
     )
 
 
-def _measures(images: Sequence[ImageNoise], relative: bool) -> list[float]:
-    if not relative:
-        return [image.rms_mjy for image in images]
-    return [
-        image.rms_mjy / image.expected_rms_mjy
-        for image in images
-        if image.expected_rms_mjy is not None and image.expected_rms_mjy > 0
-    ]
+def _finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return values[np.isfinite(values)]
