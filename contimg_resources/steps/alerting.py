@@ -128,7 +128,8 @@ def tell_alerts(
     events = workshop.products.events
     new = tuple(a for a in _new(workshop, start_mjd) if events.add_alert(a, at_mjd=start_mjd))
     due = _due(workshop, start_mjd)
-    sent, failed = [], []
+    sent: list[AlertRecord] = []
+    failed: list[AlertRecord] = []
     for number, alert in enumerate(due):
         progress(f"telling {alert.key}", number / len(due))
         # Deliveries may take minutes; a claim begins with its own.

@@ -42,7 +42,7 @@ def mail() -> Iterator[MailServer]:
 
 def make_workshop(root: Path, **alerts: Any) -> Workshop:
     settings = Settings(state=root / "state", alerts=AlertSettings(**alerts))
-    settings.state.mkdir(exist_ok=True)
+    settings.state.mkdir(parents=True, exist_ok=True)
     return Workshop(
         settings=settings,
         registry=CalibrationRegistry(settings.registry_address, inspect=read_made_up_tables),

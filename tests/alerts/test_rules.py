@@ -84,9 +84,7 @@ def test_an_outage_over_midnight_is_told_once_a_day() -> None:
     for tick in range(3 * 144):
         now = begin + tick / 144
         seen = [
-            Uncalibrated("k", begin + i / 96, 54.6)
-            for i in range(3 * 96)
-            if begin + i / 96 <= now
+            Uncalibrated("k", begin + i / 96, 54.6) for i in range(3 * 96) if begin + i / 96 <= now
         ]
         told += [key for key in night(seen, now_mjd=now) if key not in told]
     assert told == ["calibration:2026-01-01", "calibration:2026-01-02", "calibration:2026-01-03"]
@@ -117,9 +115,7 @@ def test_noise_that_has_grown_is_told(expected: bool) -> None:
     before = noise(61_020, 24 * 21, 1.0, expected=expected)
     assert falling([*before, *noise(61_041, 12, 1.3, expected=expected)]) == []
     assert falling([*before, *noise(61_041, 5, 2.0, expected=expected)]) == []
-    assert falling([*before, *noise(61_041, 12, 2.0, expected=expected)]) == [
-        "quality:2026-01-01"
-    ]
+    assert falling([*before, *noise(61_041, 12, 2.0, expected=expected)]) == ["quality:2026-01-01"]
 
 
 def test_too_few_images_tell_nothing() -> None:
