@@ -57,7 +57,8 @@ def alert_sensor(
     context: dg.SensorEvaluationContext, workshop: WorkshopParam
 ) -> dg.RunRequest | dg.SkipReason:
     """Ask for a run when there is something to tell and no run does so already."""
-    found = untold(workshop)
+    found = untold(workshop, seen=context.cursor or "")
+    context.update_cursor(found.seen)
     if not found.new and not found.due:
         return dg.SkipReason("nothing new to tell")
     words = f"{len(found.new)} messages are new, {len(found.due)} are due"

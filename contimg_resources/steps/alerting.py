@@ -10,6 +10,7 @@ never told twice on a channel; one whose process died, or whose server went sile
 between mark and answer may not have been told at all, and `contimg alerts` says so.
 """
 
+import hashlib
 import time
 from dataclasses import dataclass, replace
 
@@ -28,9 +29,11 @@ from contimg_resources.alerts.quality import (
     BEFORE_DAYS,
     HISTORY_DAYS,
     LAST_DAYS,
+    N_LAST,
     NoiseSeries,
     quality_alerts,
 )
+from contimg_resources.alerts.quality import KIND as QUALITY
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.database import now_mjd as clock_mjd
 from contimg_resources.errors import VariabilityFailed
@@ -82,10 +85,13 @@ class Untold:
         Messages that aren't recorded yet.
     due : tuple of AlertRecord
         Recorded ones that may be tried now.
+    seen : str
+        Names the last images when their noise tells nothing new; else empty.
     """
 
     new: tuple[AlertRecord, ...]
     due: tuple[AlertRecord, ...]
+    seen: str = ""
 
     @property
     def signature(self) -> str:
@@ -93,18 +99,26 @@ class Untold:
         return ";".join([*(a.key for a in self.new), *(f"{a.key}#{a.n_tries}" for a in self.due)])
 
 
-def untold(workshop: Workshop, *, now_mjd: float | None = None) -> Untold:
-    """Return what there is to tell; changes nothing, and takes some milliseconds.
+def untold(workshop: Workshop, *, seen: str = "", now_mjd: float | None = None) -> Untold:
+    """Return what there is to tell; changes nothing.
+
+    That takes some milliseconds, and a few hundred after a new image: then it is compared with
+    those of the weeks before.
 
     Parameters
     ----------
     workshop : Workshop
         Its stores and settings.
+    seen : str
+        What the look before had `seen`: images that are still the last aren't compared again.
     now_mjd : float, optional
         The present, MJD in days; by default the clock's.
     """
     present_mjd = clock_mjd() if now_mjd is None else now_mjd
-    return Untold(_new(workshop, present_mjd), _due(workshop, present_mjd))
+    last = _last_images(workshop, present_mjd)
+    new = _new(workshop, present_mjd, with_quality=seen != last)
+    told_nothing = not any(alert.kind == QUALITY for alert in new)
+    return Untold(new, _due(workshop, present_mjd), last if told_nothing else "")
 
 
 def tell_alerts(
@@ -149,11 +163,13 @@ def state_in_words(alert: AlertRecord) -> str:
     return "given up" if alert.next_try_mjd is None else "failed, tried again"
 
 
-def _new(workshop: Workshop, now_mjd: float) -> tuple[AlertRecord, ...]:
+def _new(
+    workshop: Workshop, now_mjd: float, *, with_quality: bool = True
+) -> tuple[AlertRecord, ...]:
     found = (
         *_new_candidates(workshop),
         *_new_calibration(workshop, now_mjd),
-        *_new_quality(workshop, now_mjd),
+        *(_new_quality(workshop, now_mjd) if with_quality else ()),
     )
     known = workshop.products.events.known_alerts(a.key for a in found) if found else frozenset()
     return tuple(alert for alert in found if alert.key not in known)
@@ -207,6 +223,13 @@ def _without_set(
     )
     served = {r.key for r, found in zip(fitting, answers, strict=True) if found is not None}
     return tuple(record for record in records if record.key not in served)
+
+
+def _last_images(workshop: Workshop, now_mjd: float) -> str:
+    """Return a digest of what the rule of image quality takes as the last images."""
+    last = workshop.products.image_noise(start_mjd=now_mjd - LAST_DAYS, end_mjd=now_mjd)
+    facts = (workshop.settings.alerts.rms_factor, last[-N_LAST:])
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
 
 def _new_quality(workshop: Workshop, now_mjd: float) -> tuple[AlertRecord, ...]:

@@ -92,7 +92,7 @@ def test_observations_that_wait_for_a_free_run_have_their_calibration(tmp_path: 
     other.products.arrive(fitting)
     other.products.set_state(fitting.key, ObservationState.WAITING, step="test", reason="no set")
     assert [a.kind for a in untold(other, now_mjd=NOW).new] == ["calibration"]
-    other.registry.register(Maker(tmp_path)("early", NOW - 0.5, before=1.0, after=1.0))
+    other.registry.register(Maker(tmp_path / "other")("early", NOW - 0.5, before=1.0, after=1.0))
     assert untold(other, now_mjd=NOW).new == ()
 
 
@@ -111,10 +111,18 @@ def test_falling_quality_is_told_once(tmp_path: Path, hook: Hook) -> None:
     assert untold(workshop, now_mjd=NOW).new == ()
     for number in range(6):
         image(NOW - 0.5 + number / 24, 4.0, ObservationState.IMAGED)
+    first = untold(workshop, now_mjd=NOW)
+    # Nothing was recorded yet: the next look must find it again.
+    assert (len(first.new), first.seen) == (1, "")
     (new,) = tell_alerts(workshop, now_mjd=NOW).new
     assert new.key == "quality:2026-01-01"
     assert "2.00 times the expected rms" in new.text
     assert untold(workshop, now_mjd=NOW + 1).new == ()
+    seen = untold(workshop, now_mjd=NOW).seen
+    assert seen
+    assert untold(workshop, now_mjd=NOW, seen=seen).seen == seen
+    image(NOW - 0.01, 4.0, ObservationState.IMAGED)
+    assert untold(workshop, now_mjd=NOW).seen != seen
     assert told_keys(hook) == ["quality:2026-01-01"]
 
 

@@ -18,7 +18,7 @@ WORKSHOP = SimpleNamespace(settings=None)
 def found(monkeypatch: pytest.MonkeyPatch) -> dict[str, Untold]:
     """What there is to tell; a test changes it."""
     answers = {"untold": Untold((), ())}
-    monkeypatch.setattr(alerting, "untold", lambda _: answers["untold"])
+    monkeypatch.setattr(alerting, "untold", lambda *_, **__: answers["untold"])
     return answers
 
 
