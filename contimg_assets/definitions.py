@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 
+from contimg_assets.alerting import alert_sensor, alerts_job
 from contimg_assets.calibration import calibrated_ms, caltable_set
 from contimg_assets.housekeeping import daily_housekeeping, housekeeping_job
 from contimg_assets.imaging import image_5min
@@ -62,13 +63,14 @@ def build_defs(
             reprocessed_day,
         ],
         asset_checks=[caltables_current],
-        jobs=[solve_job, image_job, mosaic_job, log_job, housekeeping_job],
+        jobs=[solve_job, image_job, mosaic_job, log_job, housekeeping_job, alerts_job],
         schedules=[nightly_log, daily_housekeeping],
         sensors=[
             build_observation_sensor(pace),
             build_waiting_sensor(pace),
             build_mosaic_sensor(pace),
             build_staleness_sensor(pace),
+            alert_sensor,
             run_failures,
             run_cancellations,
         ],

@@ -17,6 +17,7 @@ import typer
 
 from contimg_resources import __version__
 from contimg_resources.cli import (
+    alerts,
     apply,
     bench,
     bench_sky,
@@ -61,6 +62,7 @@ app.command("mosaic")(mosaic.mosaic)
 app.command("photometry")(photometry.photometry)
 app.command("lightcurve")(photometry.lightcurve)
 app.command("cutout")(cutout.cutout)
+app.add_typer(alerts.app, name="alerts")
 app.add_typer(observation.app, name="observation")
 app.command("simulate")(simulate.simulate)
 app.command("status")(status.status)

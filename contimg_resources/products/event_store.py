@@ -12,6 +12,9 @@ import sqlalchemy as sa
 from contimg_resources.database import Database, now_mjd, plain_json
 from contimg_resources.errors import VariabilityFailed
 from contimg_resources.products.events import (
+    BEGUN,
+    CANDIDATE_KEY,
+    DELIVERED,
     AlertRecord,
     CandidateRecord,
     CandidateState,
@@ -112,10 +115,32 @@ class EventProducts:
         """Return the mark that holds of each candidate that has one, by its id."""
         return {mark.candidate_id: mark for mark in self.list_marks()}
 
-    def add_alert(self, alert: AlertRecord) -> bool:
-        """Record a message that is due; return False, and change nothing, when it is known."""
+    def untold_candidates(self) -> tuple[CandidateRecord, ...]:
+        """Return the candidates that stand and that no message is about, by their dips' middle."""
+        told = sa.select(alerts.c.key).where(
+            alerts.c.key == sa.literal(CANDIDATE_KEY) + candidates.c.id
+        )
+        query = (
+            sa.select(candidates)
+            .where(candidates.c.state != CandidateState.WITHDRAWN.value, ~told.exists())
+            .order_by(candidates.c.mid_mjd, candidates.c.id)
+        )
+        with self._database.read() as connection:
+            return tuple(_as_candidate(row) for row in connection.execute(query))
+
+    def add_alert(self, alert: AlertRecord, *, at_mjd: float | None = None) -> bool:
+        """Record a message that is due; return False, and change nothing, when it is known.
+
+        Parameters
+        ----------
+        alert : AlertRecord
+            The message; due at once.
+        at_mjd : float, optional
+            The present, MJD in days; by default the clock's.
+        """
+        due_mjd = now_mjd() if at_mjd is None else at_mjd
         values: dict[str, Any] = plain_json(asdict(alert))
-        values |= {"created_mjd": now_mjd()}
+        values |= {"created_mjd": due_mjd, "next_try_mjd": due_mjd}
         with self._database.write() as connection:
             known = connection.execute(
                 sa.select(alerts.c.key).where(alerts.c.key == alert.key)
@@ -125,6 +150,12 @@ class EventProducts:
             connection.execute(sa.insert(alerts).values(**values))
         return True
 
+    def known_alerts(self, keys: Iterable[str]) -> frozenset[str]:
+        """Return those of the keys that a message is recorded of."""
+        query = sa.select(alerts.c.key).where(alerts.c.key.in_(list(keys)))
+        with self._database.read() as connection:
+            return frozenset(connection.scalars(query))
+
     def list_alerts(self, *, unsent: bool = False) -> tuple[AlertRecord, ...]:
         """Return the messages, or only those not delivered yet, in the order of their time."""
         query = sa.select(alerts).order_by(alerts.c.created_mjd, alerts.c.key)
@@ -133,14 +164,88 @@ class EventProducts:
         with self._database.read() as connection:
             return tuple(AlertRecord(**row._mapping) for row in connection.execute(query))
 
+    def due_alerts(self, *, at_mjd: float, since_mjd: float) -> tuple[AlertRecord, ...]:
+        """Return the messages that may be tried now and that nobody has in hand.
+
+        Parameters
+        ----------
+        at_mjd : float
+            The present, MJD in days.
+        since_mjd : float
+            Only those that were recorded since, MJD in days.
+        """
+        query = (
+            sa.select(alerts)
+            .where(*_is_free(at_mjd), alerts.c.created_mjd >= since_mjd)
+            .order_by(alerts.c.created_mjd, alerts.c.key)
+        )
+        with self._database.read() as connection:
+            return tuple(AlertRecord(**row._mapping) for row in connection.execute(query))
+
+    def claim_alert(self, key: str, *, at_mjd: float, until_mjd: float) -> AlertRecord | None:
+        """Take a message in hand, which one process alone can; None: it isn't due, or is taken.
+
+        Parameters
+        ----------
+        key : str
+            Its key.
+        at_mjd, until_mjd : float
+            The present, and when others may take it from a process that died, MJD in days.
+        """
+        with self._database.write() as connection:
+            claimed = connection.execute(
+                sa.update(alerts)
+                .where(alerts.c.key == key, *_is_free(at_mjd))
+                .values(claimed_until_mjd=until_mjd)
+            )
+            if claimed.rowcount != 1:
+                return None
+            row = connection.execute(sa.select(alerts).where(alerts.c.key == key)).one()
+            return AlertRecord(**row._mapping)
+
+    def begin_delivery(self, key: str, channel: str) -> bool:
+        """Say that a message goes out on a channel now; False when that was said before."""
+        with self._database.write() as connection:
+            known = connection.scalar(sa.select(alerts.c.channels).where(alerts.c.key == key))
+            if known is None or channel in known:
+                return False
+            _set_channels(connection, key, {**known, channel: BEGUN})
+        return True
+
+    def end_delivery(self, key: str, channel: str, *, delivered: bool) -> None:
+        """Say how it ended: delivered, or certainly not, so that it may be tried again."""
+        with self._database.write() as connection:
+            known = connection.scalar(sa.select(alerts.c.channels).where(alerts.c.key == key)) or {}
+            others = {name: how for name, how in known.items() if name != channel}
+            _set_channels(connection, key, {**others, channel: DELIVERED} if delivered else others)
+
     def update_alert(self, alert: AlertRecord) -> None:
-        """Record what became of a message: when it was sent, tries, the error."""
+        """Record what became of a message (sent, tries, error, next try) and let go of it."""
         with self._database.write() as connection:
             connection.execute(
                 sa.update(alerts)
                 .where(alerts.c.key == alert.key)
-                .values(sent_mjd=alert.sent_mjd, n_tries=alert.n_tries, error=alert.error)
+                .values(
+                    sent_mjd=alert.sent_mjd,
+                    n_tries=alert.n_tries,
+                    error=alert.error,
+                    next_try_mjd=alert.next_try_mjd,
+                    claimed_until_mjd=None,
+                )
             )
+
+
+def _is_free(at_mjd: float) -> tuple[sa.ColumnElement[bool], ...]:
+    columns = alerts.c
+    return (
+        columns.sent_mjd.is_(None),
+        columns.next_try_mjd <= at_mjd,
+        sa.or_(columns.claimed_until_mjd.is_(None), columns.claimed_until_mjd <= at_mjd),
+    )
+
+
+def _set_channels(connection: sa.Connection, key: str, channels: dict[str, str]) -> None:
+    connection.execute(sa.update(alerts).where(alerts.c.key == key).values(channels=channels))
 
 
 def _as_candidate(row: Any) -> CandidateRecord:

@@ -7,6 +7,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+#: What the key of a message about a candidate begins with; its id follows.
+CANDIDATE_KEY = "candidate:"
+#: How far a message is on a channel.
+BEGUN, DELIVERED = "begun", "delivered"
+
 
 class CandidateState(StrEnum):
     """How far an event has come."""
@@ -124,6 +129,13 @@ class AlertRecord:
         How often that was tried.
     error : str
         Why the last try failed; else empty.
+    channels : dict of str to str
+        `begun` or `delivered` for each channel that it went out on. One that is only `begun` was
+        cut short: perhaps it was delivered, and it isn't repeated.
+    next_try_mjd : float or None
+        When it is tried next, MJD in days; None: never again.
+    claimed_until_mjd : float or None
+        Until then a process has it in hand, MJD in days.
     """
 
     key: str
@@ -134,3 +146,6 @@ class AlertRecord:
     sent_mjd: float | None = None
     n_tries: int = 0
     error: str = ""
+    channels: dict[str, str] = field(default_factory=dict)
+    next_try_mjd: float | None = None
+    claimed_until_mjd: float | None = None

@@ -289,3 +289,25 @@ class ImageRecord:
     flag_fraction: float | None = None
     version: int = 1
     extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ImageNoise:
+    """The noise of one image that passed its checks.
+
+    Parameters
+    ----------
+    key : str
+        Partition key of its observation.
+    mid_mjd : float
+        Middle of the observation, MJD in days.
+    rms_mjy : float
+        rms noise, mJy/beam.
+    expected_rms_mjy : float or None
+        What the thermal noise predicts, mJy/beam.
+    """
+
+    key: str
+    mid_mjd: float
+    rms_mjy: float
+    expected_rms_mjy: float | None

@@ -9,9 +9,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from contimg_resources.products.model import AppliedSet, ArtefactKind, Made, ObservationState
+from contimg_resources.products.model import (
+    AppliedSet,
+    ArtefactKind,
+    ImageNoise,
+    Made,
+    ObservationState,
+)
 from contimg_resources.products.rows import RECORD_COLUMNS, as_artefact
-from contimg_resources.products.tables import artefacts, observations
+from contimg_resources.products.tables import artefacts, images, observations
 
 
 def select_records(
@@ -95,3 +101,22 @@ def load_made_before(
         Made(row.key, as_artefact(row), ObservationState(row.state), Path(row.ms))
         for row in connection.execute(query)
     ]
+
+
+def load_noise(connection: sa.Connection, *, start_mjd: float, end_mjd: float) -> list[ImageNoise]:
+    """Return the noise of good images in [start, end), MJD in days, in the order of time."""
+    mine = observations.c
+    query = (
+        sa.select(mine.key, mine.mid_mjd, images.c.rms_mjy, images.c.expected_rms_mjy)
+        .join_from(observations, images)
+        .where(
+            mine.state == ObservationState.IMAGED.value,
+            mine.superseded_by == "",
+            mine.mid_mjd >= start_mjd,
+            mine.mid_mjd < end_mjd,
+            images.c.version == 1,
+            images.c.rms_mjy > 0,
+        )
+        .order_by(mine.mid_mjd)
+    )
+    return [ImageNoise(*row) for row in connection.execute(query)]

@@ -22,6 +22,7 @@ from contimg_resources.products.model import (
     ArrivalOutcome,
     Artefact,
     ArtefactKind,
+    ImageNoise,
     ImageRecord,
     Made,
     ObservationEvent,
@@ -32,6 +33,7 @@ from contimg_resources.products.mosaics import MosaicProducts
 from contimg_resources.products.queries import (
     load_applied_sets,
     load_made_before,
+    load_noise,
     select_records,
 )
 from contimg_resources.products.recording import (
@@ -439,6 +441,17 @@ class ProductsStore:
         with self._database.read() as connection:
             rows = connection.execute(query.order_by(mid)).all()
         return {row.key: as_image(row) for row in rows}
+
+    def image_noise(self, *, start_mjd: float, end_mjd: float) -> list[ImageNoise]:
+        """Return the noise of the images that passed their checks, in the order of time.
+
+        Parameters
+        ----------
+        start_mjd, end_mjd : float
+            Only of observations whose mid-MJD is in [start, end), days.
+        """
+        with self._database.read() as connection:
+            return load_noise(connection, start_mjd=start_mjd, end_mjd=end_mjd)
 
     # What happened ---------------------------------------------------------------------------
 

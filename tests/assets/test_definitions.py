@@ -131,6 +131,7 @@ def test_every_sensor_and_schedule_run_from_the_start(definitions: dg.Definition
         "waiting_sensor",
         "mosaic_sensor",
         "staleness_sensor",
+        "alert_sensor",
         "run_failures",
         "run_cancellations",
     }

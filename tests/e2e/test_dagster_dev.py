@@ -39,6 +39,7 @@ def test_dagster_dev_serves_the_platform_with_its_sensors_on(tmp_path: Path) -> 
             "waiting_sensor": "RUNNING",
             "mosaic_sensor": "RUNNING",
             "staleness_sensor": "RUNNING",
+            "alert_sensor": "RUNNING",
             "run_failures": "RUNNING",
             "run_cancellations": "RUNNING",
         }

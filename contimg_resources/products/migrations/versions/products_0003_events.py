@@ -51,4 +51,7 @@ def upgrade() -> None:
         sa.Column("sent_mjd", sa.Double),
         sa.Column("n_tries", sa.Integer, nullable=False),
         sa.Column("error", sa.Text, nullable=False),
+        sa.Column("channels", sa.JSON, nullable=False),
+        sa.Column("next_try_mjd", sa.Double),
+        sa.Column("claimed_until_mjd", sa.Double),
     )

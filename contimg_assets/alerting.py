@@ -1,0 +1,77 @@
+"""The job that tells people what they must know, and the sensor that starts it.
+
+Belongs here: when Dagster runs it. Doesn't: what is told, to whom and how often it is tried (see
+`contimg_resources.steps.alerting`).
+"""
+
+import hashlib
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from contimg_assets.failures import told_to_dagster
+from contimg_assets.jobs import PRIORITY_TAG, SOLVE_PRIORITY, executor
+from contimg_assets.runs import finished_runs, is_in_progress
+from contimg_assets.telling import log_progress
+from contimg_resources.steps.alerting import tell_alerts, untold
+from contimg_resources.steps.resource import WorkshopParam
+
+_INTERVAL_S = 60
+
+
+@dg.op(description="Records what is new and delivers what is due, each message once.")
+def tell_people(context: dg.OpExecutionContext, workshop: WorkshopParam) -> None:
+    """Tell what is new; a message that couldn't be delivered is tried again by a later run."""
+    with told_to_dagster():
+        told = tell_alerts(workshop, progress=log_progress(context))
+        for alert in told.failed:
+            context.log.error(f"{alert.key} wasn't delivered: {alert.error}")
+        for alert in told.sent:
+            context.log.info(f"{alert.key} was delivered{alert.error and f' ({alert.error})'}")
+        context.log.info(
+            f"{len(told.new)} messages are new, {len(told.sent)} were delivered, "
+            f"{len(told.failed)} failed"
+        )
+
+
+@dg.job(
+    name="send_alerts",
+    executor_def=executor,
+    description="Sends messages about candidates, calibration and image quality (settings "
+    "`alerts.*`). `contimg alerts` lists them.",
+)
+def alerts_job() -> None:
+    """Tell what is new."""
+    tell_people()
+
+
+@dg.sensor(
+    name="alert_sensor",
+    job=alerts_job,
+    minimum_interval_seconds=_INTERVAL_S,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Starts `send_alerts` when there is something new to tell, or a message that "
+    "couldn't be delivered is due again.",
+)
+def alert_sensor(
+    context: dg.SensorEvaluationContext, workshop: WorkshopParam
+) -> dg.RunRequest | dg.SkipReason:
+    """Ask for a run when there is something to tell and no run does so already."""
+    found = untold(workshop, seen=context.cursor or "")
+    context.update_cursor(found.seen)
+    if not found.new and not found.due:
+        return dg.SkipReason("nothing new to tell")
+    words = f"{len(found.new)} messages are new, {len(found.due)} are due"
+    run_key = _run_key(found.signature)
+    if is_in_progress(context.instance, alerts_job.name) or run_key in finished_runs(
+        context.instance, [run_key]
+    ):
+        return dg.SkipReason(f"{words}; a run was started")
+    return dg.RunRequest(run_key=run_key, tags={PRIORITY_TAG: SOLVE_PRIORITY})
+
+
+def _run_key(signature: str) -> str:
+    # With a part of the hour: a run that died before it told anything has a successor.
+    now = datetime.now(tz=UTC)
+    digest = hashlib.sha256(signature.encode()).hexdigest()[:16]
+    return f"alerts:{digest}:{now:%Y-%m-%dT%H}:{now.minute // 10}"

@@ -1,0 +1,127 @@
+"""The message about a night without calibration.
+
+Belongs here: when observations have waited too long for a caltable set, and in which words.
+Doesn't: looking sets up.
+
+The last 24 hours count, not the UTC day: who is on duty must know during the night, which may
+begin on the day before. The key is the UTC day of the first observation that waits, so an outage
+is told two hours after it began and then once a day while it lasts.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from contimg_resources.products.events import AlertRecord
+from contimg_resources.times import isot_from_mjd, mjd_day, utc_day
+
+KIND = "calibration"
+#: So far back observations are looked at, days.
+LOOK_BACK_DAYS = 1.0
+#: So long observations may wait for a calibrator, hours.
+PATIENCE_H = 2.0
+
+_PATIENCE_DAYS = PATIENCE_H / 24
+
+
+@dataclass(frozen=True)
+class Uncalibrated:
+    """An observation for which no caltable set is valid.
+
+    Parameters
+    ----------
+    key : str
+        Its partition key.
+    mid_mjd : float
+        Its middle, MJD in days.
+    declination_deg : float
+        Its strip, degrees.
+    """
+
+    key: str
+    mid_mjd: float
+    declination_deg: float
+
+
+@dataclass(frozen=True)
+class SolvedSet:
+    """A caltable set that was solved and is active.
+
+    Parameters
+    ----------
+    mid_mjd : float
+        Middle of the calibrator observation, MJD in days.
+    declination_deg : float or None
+        Its strip, degrees; None: any.
+    """
+
+    mid_mjd: float
+    declination_deg: float | None
+
+
+def calibration_key(mid_mjd: float) -> str:
+    """Return the key of the message about the UTC day of an MJD (days)."""
+    return f"{KIND}:{utc_day(mid_mjd)}"
+
+
+def possible_calibration_keys(now_mjd: float) -> tuple[str, ...]:
+    """Return every key that a message can have at an MJD (days)."""
+    days = range(mjd_day(now_mjd - LOOK_BACK_DAYS), mjd_day(now_mjd) + 1)
+    return tuple(calibration_key(float(day)) for day in days)
+
+
+def calibration_alerts(
+    uncalibrated: Iterable[Uncalibrated],
+    solved: Iterable[SolvedSet],
+    *,
+    strip_tolerance_deg: float,
+    now_mjd: float,
+) -> tuple[AlertRecord, ...]:
+    """Return the message, when observations have waited too long; else nothing.
+
+    An observation before the last solved calibrator of its strip doesn't count: its time had no
+    set, but the calibration goes on.
+
+    Parameters
+    ----------
+    uncalibrated : iterable of Uncalibrated
+        Observations without a valid set; those older than 24 h are passed over.
+    solved : iterable of SolvedSet
+        The sets solved since.
+    strip_tolerance_deg : float
+        Largest difference in declination between a set and what it serves, degrees.
+    now_mjd : float
+        The present, MJD in days.
+    """
+    sets = tuple(solved)
+    waiting = sorted(
+        (
+            one
+            for one in uncalibrated
+            if now_mjd - LOOK_BACK_DAYS <= one.mid_mjd <= now_mjd
+            and not any(_solved_after(one, s, strip_tolerance_deg) for s in sets)
+        ),
+        key=lambda one: one.mid_mjd,
+    )
+    if not waiting or now_mjd - waiting[0].mid_mjd <= _PATIENCE_DAYS:
+        return ()
+    first, last = waiting[0], waiting[-1]
+    waited_h = 24 * (now_mjd - first.mid_mjd)
+    return (
+        AlertRecord(
+            key=calibration_key(first.mid_mjd),
+            kind=KIND,
+            subject=f"No calibration for {waited_h:.1f} h",
+            text=f"{len(waiting)} observations since {isot_from_mjd(first.mid_mjd)[:16]} UTC have "
+            f"no valid caltable set, and no calibrator was solved since.\n"
+            f"The first: {first.key}, declination {first.declination_deg:.2f} deg; "
+            f"the last: {last.key}.\n"
+            f"`contimg observation history {first.key}` says why it waits.",
+        ),
+    )
+
+
+def _solved_after(one: Uncalibrated, solved: SolvedSet, tolerance_deg: float) -> bool:
+    return solved.mid_mjd >= one.mid_mjd and (
+        solved.declination_deg is None
+        or abs(solved.declination_deg - one.declination_deg) <= tolerance_deg
+    )

@@ -1,0 +1,133 @@
+"""Delivery by e-mail.
+
+Belongs here: one message to the mail server and what its answers mean. Doesn't: trying again.
+"""
+
+import hashlib
+import smtplib
+import ssl
+from contextlib import suppress
+from dataclasses import dataclass
+from email.message import EmailMessage
+from email.utils import formatdate
+
+from contimg_resources.alerts.delivery import TIMEOUT_S, Failure, without_secrets
+from contimg_resources.alerts.words import one_line
+from contimg_resources.settings import AlertSettings
+
+
+@dataclass(frozen=True)
+class Mail:
+    """The addresses and the mail server of the settings.
+
+    Parameters
+    ----------
+    settings : AlertSettings
+        Names both.
+    """
+
+    settings: AlertSettings
+
+    @property
+    def name(self) -> str:
+        """Its name, in records and for people."""
+        return "e-mail"
+
+    def deliver(self, subject: str, text: str, *, kind: str, key: str) -> Failure | None:
+        """Deliver a message; return why that failed, None when it was delivered.
+
+        A server that takes it for some of the addresses has taken it.
+
+        Parameters
+        ----------
+        subject, text : str
+            The message.
+        kind, key : str
+            What it is about; the key makes the message's id.
+        """
+        server = f"{self.settings.smtp_host}:{self.settings.smtp_port}"
+        try:
+            message = self._message(subject, text, key)
+        except (ValueError, IndexError) as error:
+            return Failure(f"the e-mail can't be written: {self._words(error)}")
+        try:
+            connection = smtplib.SMTP(
+                self.settings.smtp_host, self.settings.smtp_port, timeout=TIMEOUT_S
+            )
+        except (OSError, smtplib.SMTPException) as error:
+            return Failure(f"the mail server {server} can't be reached: {self._words(error)}")
+        try:
+            return self._login(connection, server) or self._send(connection, message, server)
+        finally:
+            # It was taken, or not: a server that doesn't say goodbye changes nothing.
+            with suppress(OSError, smtplib.SMTPException):
+                connection.quit()
+            connection.close()
+
+    def _message(self, subject: str, text: str, key: str) -> EmailMessage:
+        message = EmailMessage()
+        message["Subject"] = one_line(f"contimg: {subject}")
+        message["From"] = self.settings.email_from
+        message["To"] = ", ".join(self.settings.email_to)
+        message["Date"] = formatdate()
+        message["Message-ID"] = f"<{hashlib.sha256(key.encode()).hexdigest()[:32]}@contimg>"
+        message["Auto-Submitted"] = "auto-generated"
+        message.set_content(text)
+        return message
+
+    def _login(self, connection: smtplib.SMTP, server: str) -> Failure | None:
+        user, password = self.settings.smtp_user, self.settings.smtp_password
+        if user is None:
+            return None
+        if password is None:
+            return Failure(
+                f"{user} can't log in to the mail server {server} without a password "
+                "(CONTIMG_ALERTS__SMTP_PASSWORD)"
+            )
+        try:
+            # First, and verified: the password goes over no open line.
+            connection.starttls(context=ssl.create_default_context())
+        except (OSError, smtplib.SMTPException) as error:
+            return Failure(f"the mail server {server} gives no TLS: {self._words(error)}")
+        try:
+            connection.login(user, password.get_secret_value())
+        except smtplib.SMTPAuthenticationError as error:
+            # Without its words, which may repeat what it was told, encoded.
+            return Failure(f"the mail server {server} refused {user}: {error.smtp_code}")
+        except (OSError, ValueError, smtplib.SMTPException) as error:
+            return Failure(f"{user} can't log in to {server}: {type(error).__name__}")
+        return None
+
+    def _send(self, connection: smtplib.SMTP, message: EmailMessage, server: str) -> Failure | None:
+        try:
+            connection.send_message(message)
+        except smtplib.SMTPRecipientsRefused as error:
+            return Failure(
+                f"the mail server {server} refused every address: "
+                f"{self._words(*error.recipients.values())}"
+            )
+        except (smtplib.SMTPResponseException, smtplib.SMTPNotSupportedError, ValueError) as error:
+            return Failure(f"the mail server {server} refused the message: {self._words(error)}")
+        except (OSError, smtplib.SMTPException) as error:
+            return Failure(
+                f"the mail server {server} broke off, perhaps after it took the message: "
+                f"{self._words(error)}",
+                certain=False,
+            )
+        return None
+
+    def _words(self, *said: object) -> str:
+        password = self.settings.smtp_password
+        hidden = "" if password is None else password.get_secret_value()
+        words = "; ".join(_plain(one) for one in said)
+        return without_secrets(words, hidden)
+
+
+def _plain(said: object) -> str:
+    if isinstance(said, smtplib.SMTPResponseException):
+        said = (said.smtp_code, said.smtp_error)
+    if isinstance(said, tuple):
+        return " ".join(
+            p.decode(errors="replace") if isinstance(p, bytes) else str(p) for p in said
+        )
+    return f"{said}" or type(said).__name__

@@ -1,0 +1,17 @@
+"""Text that is safe in a header and on one line.
+
+Belongs here: taking line breaks and control characters out of what others named.
+Doesn't: the messages themselves.
+"""
+
+import unicodedata
+
+_MAX_CHARS = 300
+
+
+def one_line(text: str) -> str:
+    """Return `text` on one line, without control characters, and not endlessly long."""
+    # Separators of lines and paragraphs too: mail programs break lines at them.
+    plain = "".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in text)
+    line = " ".join(plain.split())
+    return line if len(line) <= _MAX_CHARS else f"{line[:_MAX_CHARS]}..."

@@ -1,0 +1,151 @@
+"""Each rule: when there is a message, and when there is none."""
+
+import random
+
+import pytest
+
+from contimg_resources.alerts.calibration import SolvedSet, Uncalibrated, calibration_alerts
+from contimg_resources.alerts.candidates import candidate_alerts
+from contimg_resources.alerts.quality import quality_alerts
+from contimg_resources.products.events import CandidateState, Mark, MarkRecord
+from contimg_resources.products.model import ImageNoise
+from tests.alerts.conftest import NOW, make_candidate
+
+
+def test_a_candidate_is_told_with_what_a_person_asks_first() -> None:
+    candidate = make_candidate(id="nvss-013741+330935-61031")
+    (alert,) = candidate_alerts([candidate], {}, "https://dsa.example/contimg/")
+    assert (alert.key, alert.kind) == ("candidate:nvss-013741+330935-61031", "candidate")
+    for words in (
+        "nvss-013741+330935, RA 24.42210 deg, Dec +33.15970 deg",
+        "Depth: 35.0 +- 2.0 %; width: 30.0 +- 2.5 days",
+        "in progress",
+        "Score: 41.2; threshold: 12.5",
+        "https://dsa.example/contimg/#/candidates/nvss-013741+330935-61031",
+    ):
+        assert words in alert.text
+    (without,) = candidate_alerts([make_candidate(parameters={})], {})
+    assert "Depth: unknown; width: unknown" in without.text
+    assert "http" not in without.text
+
+
+def test_a_withdrawn_candidate_and_an_artefact_are_not_told() -> None:
+    withdrawn = make_candidate(state=CandidateState.WITHDRAWN)
+    artefact, real = make_candidate(), make_candidate(state=CandidateState.COMPLETE)
+    marks = {
+        artefact.id: MarkRecord(artefact.id, Mark.ARTEFACT, "a sidelobe", "ada"),
+        real.id: MarkRecord(real.id, Mark.REAL, "", "ada"),
+    }
+    told = candidate_alerts([withdrawn, artefact, real], marks)
+    assert [a.key for a in told] == [f"candidate:{real.id}"]
+
+
+def test_a_source_that_is_named_to_break_headers_is_on_one_line() -> None:
+    evil = "x\r\nBcc: everyone@example.org\x00\u2028y"
+    (alert,) = candidate_alerts([make_candidate(source_id=evil)], {})
+    assert alert.subject == "ESE candidate in x Bcc: everyone@example.org y"
+    assert "\nBcc" not in alert.text
+
+
+def waiting(*hours_ago: float, declination_deg: float = 54.6) -> list[Uncalibrated]:
+    return [Uncalibrated(f"{NOW - h / 24:.5f}", NOW - h / 24, declination_deg) for h in hours_ago]
+
+
+def night(uncalibrated: list[Uncalibrated], *solved: SolvedSet, now_mjd: float = NOW) -> list[str]:
+    told = calibration_alerts(uncalibrated, solved, strip_tolerance_deg=1.0, now_mjd=now_mjd)
+    return [a.key for a in told]
+
+
+def test_a_night_without_calibration_is_told_after_two_hours() -> None:
+    assert night(waiting(1.9, 1.0)) == []
+    assert night(waiting(2.1, 1.0)) == ["calibration:2026-01-01"]
+    (alert,) = calibration_alerts(waiting(2.1, 1.0), (), strip_tolerance_deg=1.0, now_mjd=NOW)
+    assert alert.text.startswith("2 observations since 2026-01-01T12:18 UTC have no valid")
+    assert night([]) == []
+
+
+def test_a_calibrator_of_the_strip_that_was_solved_meanwhile_is_an_end_of_it() -> None:
+    solved_1_h_ago = SolvedSet(NOW - 1 / 24, 54.9)
+    assert night(waiting(3, 2, 0.5), solved_1_h_ago) == []
+    assert night(waiting(3, 2), SolvedSet(NOW - 1 / 24, None)) == []
+    assert night(waiting(3, 2), SolvedSet(NOW - 1 / 24, 16.3)) != []
+    assert night(waiting(3, 2), SolvedSet(NOW - 4 / 24, 54.6)) != []
+    assert night(waiting(9, 5), SolvedSet(NOW - 7 / 24, 54.6)) != []
+
+
+def test_old_observations_that_are_made_again_are_no_news() -> None:
+    assert night(waiting(25.0, 24.0 * 365)) == []
+
+
+def test_an_outage_over_midnight_is_told_once_a_day() -> None:
+    # Every 15 minutes from 20:00 on, looked at every 10 minutes for three days.
+    begin = 61_041 + 20 / 24
+    told: list[str] = []
+    for tick in range(3 * 144):
+        now = begin + tick / 144
+        seen = [
+            Uncalibrated("k", begin + i / 96, 54.6) for i in range(3 * 96) if begin + i / 96 <= now
+        ]
+        told += [key for key in night(seen, now_mjd=now) if key not in told]
+    assert told == ["calibration:2026-01-01", "calibration:2026-01-02", "calibration:2026-01-03"]
+
+
+CHANCE = random.Random(1)
+
+
+def noise(
+    start_mjd: float, n: int, ratio: float, every_h: float = 1.0, *, expected: bool = True
+) -> list[ImageNoise]:
+    found = []
+    for i in range(n):
+        mid = start_mjd + i * every_h / 24
+        strip_mjy = CHANCE.uniform(1, 3) if expected else 1.0
+        rms = strip_mjy * ratio * CHANCE.uniform(0.95, 1.05)
+        found.append(ImageNoise(f"{mid:.5f}", mid, rms, strip_mjy if expected else None))
+    return found
+
+
+def falling(images: list[ImageNoise], now_mjd: float | None = None) -> list[str]:
+    now = images[-1].mid_mjd + 0.01 if now_mjd is None else now_mjd
+    return [a.key for a in quality_alerts(images, rms_factor=1.5, now_mjd=now)]
+
+
+@pytest.mark.parametrize("expected", [True, False])
+def test_noise_that_has_grown_is_told(expected: bool) -> None:
+    before = noise(61_020, 24 * 21, 1.0, expected=expected)
+    assert falling([*before, *noise(61_041, 12, 1.3, expected=expected)]) == []
+    assert falling([*before, *noise(61_041, 5, 2.0, expected=expected)]) == []
+    assert falling([*before, *noise(61_041, 12, 2.0, expected=expected)]) == ["quality:2026-01-01"]
+
+
+def test_too_few_images_tell_nothing() -> None:
+    assert falling(noise(61_040, 12, 1.0)) == []
+    assert falling([*noise(61_039, 20, 1.0), *noise(61_041, 12, 3.0)]) == []
+    assert falling([*noise(61_020, 200, 1.0), *noise(61_041, 5, 3.0)]) == []
+    # 40 days before are too long ago.
+    assert falling([*noise(61_001, 200, 1.0, 0.1), *noise(61_041, 12, 3.0)]) == []
+    assert quality_alerts([], rms_factor=1.5, now_mjd=NOW) == ()
+
+
+def test_old_images_that_are_made_again_are_no_news() -> None:
+    images = [*noise(61_020, 24 * 21, 1.0), *noise(61_041, 12, 2.0)]
+    assert falling(images, now_mjd=61_044) == []
+    assert falling(images, now_mjd=61_400) == []
+
+
+def test_a_spell_is_told_once_and_the_next_spell_anew() -> None:
+    images = [
+        *noise(61_020, 24 * 21, 1.0),
+        *noise(61_041.5, 60, 2.0),  # until 61044.0
+        *noise(61_044, 36, 1.0),
+        *noise(61_045.5, 30, 2.0),
+    ]
+    told: list[str] = []
+    for at in range(24 * 21, len(images) + 1):
+        told += [key for key in falling(images[:at]) if key not in told]
+    assert told == ["quality:2026-01-01", "quality:2026-01-05"]
+
+
+def test_a_pause_in_a_spell_does_not_end_it() -> None:
+    images = [*noise(61_020, 24 * 21, 1.0), *noise(61_041.1, 12, 2.0), *noise(61_046, 12, 2.0)]
+    assert falling(images) == ["quality:2026-01-01"]
