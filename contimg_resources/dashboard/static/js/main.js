@@ -79,6 +79,7 @@ async function draw({ again = false } = {}) {
   main.style.minHeight = again ? `${main.offsetHeight}px` : "";
   main.replaceChildren(...shown);
   main.removeAttribute("aria-busy");
+  main.dataset.shown = [where.name, where.argument].filter(Boolean).join("/");
   const heading = main.querySelector("h1");
   document.title = `${heading?.textContent ?? "contimg"} – contimg`;
   if (again) {
