@@ -310,6 +310,10 @@ def _with_curves(ids: list[str]) -> list[int]:
     return sorted({ids.index(HOSTILE), ids.index(DIPPING), *range(0, len(ids), 40)})
 
 
+def _baseline(i: int) -> float:
+    return 12.0 + i % 7
+
+
 def _dip(mjd: np.ndarray[Any, Any], mid: float, width: float, depth: float) -> Any:
     return 1 - depth * np.exp(-(((mjd - mid) / (0.6 * width)) ** 4))
 
@@ -318,10 +322,10 @@ def _light_curves(export: MadeUpExport, ids: list[str], random: np.random.Genera
     mjd = export.first_mjd + np.sort(random.random(N_POINTS)) * 364.5
     items = []
     for i in _with_curves(ids):
-        mean = 12.0 + i % 7
+        mean = _baseline(i)
         flux = mean + random.normal(0, 0.6, N_POINTS)
-        if ids[i] == DIPPING:
-            flux *= _dip(mjd, export.now_mjd - 60, 45, 0.5)
+        if ids[i] in (DIPPING, ids[40]):
+            flux *= _dip(mjd, export.now_mjd - (60 if ids[i] == DIPPING else 200), 45, 0.5)
         column: list[float | None] = flux.tolist()
         flags = [16 if k % 41 == 8 else 0 for k in range(N_POINTS)]
         column[20], flags[20] = None, 4
@@ -364,7 +368,7 @@ def _candidates(export: MadeUpExport, ids: list[str], random: np.random.Generato
                 width_days=44.2,
                 width_error_days=1.9,
                 mid_error_days=0.8,
-                baseline_mjy=13.1,
+                baseline_mjy=_baseline(ids.index(source)),
                 baseline_error_mjy=0.05,
                 reduced_chi2=1.07,
                 neighbour_depth=0.004,
@@ -374,7 +378,9 @@ def _candidates(export: MadeUpExport, ids: list[str], random: np.random.Generato
                 mark=mark if number else None,
                 earlier_marks=(earlier,) if number else (),
                 template_mjd=tuple(mjd.tolist()),
-                template_mjy=tuple((13.1 * _dip(mjd, mid, 45, 0.5)).tolist()),
+                template_mjy=tuple(
+                    (_baseline(ids.index(source)) * _dip(mjd, mid, 45, 0.5)).tolist()
+                ),
                 light_curve_page=0,
                 neighbours=tuple(
                     model.Neighbour(

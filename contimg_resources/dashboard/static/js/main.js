@@ -27,6 +27,8 @@ const menu = document.getElementById("menu");
 
 let index = null;
 let unreachable = null;
+/** What is shown is of an older export than `index`. */
+let behind = false;
 /** Rises with every view that is begun: one that took longer than the next isn't shown. */
 let turn = 0;
 
@@ -73,8 +75,8 @@ async function draw({ again = false } = {}) {
   }
   const shown = await elements(where);
   if (mine !== turn) return;
-  const focused = document.activeElement?.id;
-  const [left, top] = [scrollX, scrollY];
+  behind = false;
+  const place = again ? remember() : null;
   // Not empty for a moment: the page would jump to its top.
   main.style.minHeight = again ? `${main.offsetHeight}px` : "";
   main.replaceChildren(...shown);
@@ -83,17 +85,34 @@ async function draw({ again = false } = {}) {
   const heading = main.querySelector("h1");
   document.title = `${heading?.textContent ?? "contimg"} – contimg`;
   if (again) {
-    document.getElementById(focused)?.focus({ preventScroll: true });
-    scrollTo(left, top);
+    place();
     requestAnimationFrame(() => requestAnimationFrame(() => {
+      // By now the charts have their heights.
       main.style.minHeight = "";
-      scrollTo(left, top);
+      place();
     }));
   } else {
     live.textContent = `${heading?.textContent ?? "View"} is shown.`;
   }
   frame();
 }
+
+/** What is focused, opened and scrolled to; a function that brings it back. */
+function remember() {
+  const focused = document.activeElement?.id;
+  const open = [...main.querySelectorAll("details[open] > summary[id]")].map((summary) => summary.id);
+  const sideways = [...main.querySelectorAll(".scroll, .strip")].map((part) => part.scrollLeft);
+  const [left, top] = [scrollX, scrollY];
+  return () => {
+    for (const id of open) document.getElementById(id)?.parentElement.setAttribute("open", "");
+    if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+    [...main.querySelectorAll(".scroll, .strip")].forEach((part, i) => (part.scrollLeft = sideways[i] ?? 0));
+    scrollTo(left, top);
+  };
+}
+
+/** Whether somebody types or marks text, which a new view would take away. */
+const occupied = () => document.activeElement?.matches("main input:not([type=checkbox]), main select") || !getSelection().isCollapsed;
 
 /** What stands around every view. */
 function frame() {
@@ -133,8 +152,9 @@ async function look() {
   const { name } = route();
   const same = before && (VIEWS[name]?.needs ?? []).every((d) => JSON.stringify(before.pages[d]) === JSON.stringify(index.pages[d]));
   // Ages go on without a newer export.
-  if (name !== "tonight" && same) frame();
-  else await draw({ again: true });
+  behind ||= name === "tonight" || !same;
+  if (behind && !occupied()) await draw({ again: true });
+  else frame();
 }
 
 async function start() {

@@ -15,6 +15,9 @@ export function digits(value, significant = 3) {
   return fixed(value, Math.max(0, significant - 1 - size));
 }
 
+/** As short as three significant digits allow: 6, not 6.00. */
+export const plain = (value) => (missing(value) ? NONE : String(Number(value.toPrecision(3))));
+
 /** With its error, which has two digits. */
 export function withError(value, error, unit = "") {
   if (missing(value)) return NONE;

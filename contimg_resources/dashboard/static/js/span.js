@@ -6,17 +6,28 @@ import { dayText, mjdOf } from "./times.js";
 
 const LENGTHS = [["all", "everything"], ["1", "last day"], ["7", "last 7 days"], ["30", "last 30 days"], ["90", "last 90 days"], ["365", "last year"], ["own", "from … to …"]];
 
+/** The MJD that was typed; a day that is named is in the span from its begin to its end. */
+function parsed(text, key) {
+  if (/^\d{5}(\.\d*)?$/.test(text)) return Number(text);
+  const day = /^\d{4}-\d{2}-\d{2}$/.test(text) ? mjdOf(Date.parse(text)) : NaN;
+  return Number.isFinite(day) ? day + (key === "to" ? 1 : 0) : null;
+}
+
 /** Controls of a span within [first, last], MJD; `changed` is called when another was chosen. */
 export function spanControl({ id, first, last, initial = "all", changed }) {
   const chosen = keep(`span:${id}`, { length: initial, from: null, to: null });
   const day = (label, key) => {
     const input = el("input", {
-      type: "date",
+      type: "text",
       id: `${id}-${key}`,
+      size: 11,
+      autocomplete: "off",
+      placeholder: "2026-01-31",
+      title: "A UTC date like 2026-01-31, or an MJD",
       change: () => {
-        if (!input.value) return;
-        // A day that is named is in the span from its begin to its end.
-        set(mjdOf(Date.parse(input.value)) + (key === "to" ? 1 : 0), key);
+        const mjd = parsed(input.value.trim(), key);
+        input.setAttribute("aria-invalid", String(mjd === null));
+        if (mjd !== null) set(mjd, key);
       },
     });
     return [input, el("label", { class: "control" }, el("span", {}, label), input)];
@@ -45,6 +56,7 @@ export function spanControl({ id, first, last, initial = "all", changed }) {
     from.value = dayText(start);
     to.value = dayText(end - 1e-6);
     select.value = chosen.length;
+    for (const input of [from, to]) input.removeAttribute("aria-invalid");
   }
   function update() {
     say();

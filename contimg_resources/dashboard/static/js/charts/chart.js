@@ -52,6 +52,12 @@ function swatch(kind, shape) {
   return svg("svg", { class: "swatch", width: 18, height: 14, "aria-hidden": "true" }, inside[shape]());
 }
 
+/** How to find out more. */
+function hintOf(zoomed) {
+  if (!matchMedia("(hover: hover)").matches) return "Touch something to learn more.";
+  return `Point at something, or go through it with the arrow keys.${zoomed ? " Drag to zoom." : ""}`;
+}
+
 /**
  * A chart.
  *
@@ -62,8 +68,11 @@ function swatch(kind, shape) {
  */
 export function chart({ id, title, gist, height = 320, x, y, draw, points = [], legend = [], columns = null, rows = [], zoomed = null }) {
   const number = ++charts;
-  const kept = keep(`chart:${id}`, { at: null, open: false });
-  const readout = el("p", { class: "readout", role: "status" }, points.length ? "" : "Nothing to show here.");
+  const kept = keep(`chart:${id}`, { at: null, says: null, open: false });
+  // The same point may have another place in a newer export.
+  const found = kept.says === null ? -1 : points.findIndex((point) => point.says === kept.says);
+  kept.at = found < 0 ? null : found;
+  const readout = el("p", { class: "readout", role: "status" }, el("span", { class: "dim" }, points.length ? hintOf(zoomed) : "Nothing to show here."));
   const hint = points.length ? `${points.length.toLocaleString("en")} points: arrow keys go through them, Enter opens.` : "";
   const frame = el("div", {
     class: `plot${zoomed ? " zooms" : ""}`,
@@ -103,6 +112,7 @@ export function chart({ id, title, gist, height = 320, x, y, draw, points = [], 
     kept.at = points[i] ? i : null;
     if (!points[i]) return;
     const { x: px, y: py, says, open } = points[i];
+    kept.says = says;
     cursor.setAttribute("cx", plot.x(px));
     cursor.setAttribute("cy", plot.y(py));
     cursor.setAttribute("visibility", "visible");

@@ -91,11 +91,11 @@ export async function show(index) {
     place.replaceChildren(
       chart({
         id: "calibration",
-        title: "Windows of the caltable sets",
+        title: "Windows of the caltable sets by strip",
         gist: `${counted(seen.length, "sets")}: ${["active", "retired", "failed"].map((s) => `${of(s).length} ${s}`).join(", ")}; ${gaps.length ? `${counted(gaps.length, "holes")} with ${counted(observed, "observations")} without a valid set` : "no hole"}.`,
         height: 86 + rows * LANE_PX,
         x: { kind: "time", label: "UTC date, and MJD", domain: [start, end] },
-        y: { kind: "linear", label: "Strip", domain: [rows - 0.3, -0.7], ticks },
+        y: { kind: "linear", label: "", domain: [rows - 0.3, -0.7], ticks },
         draw(plot) {
           for (const hole of gaps) box(plot, [hole.start_mjd, hole.end_mjd], [null, null], "hole");
           for (const { set, row } of placed) box(plot, [set.start_mjd, set.end_mjd], [row - 0.36, row + 0.36], set.status, { rx: 3 });

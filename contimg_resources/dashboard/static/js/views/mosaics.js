@@ -43,12 +43,12 @@ export async function show(index) {
           x: { kind: "time", label: "UTC date, and MJD", domain: range(measured.map((m) => m.mid_mjd)) },
           y: { kind: "log", label: "rms (mJy)", domain: range(measured.flatMap((m) => [m.rms_mjy, m.expected_rms_mjy]), { log: true }) },
           draw(plot) {
-            dots(plot, measured.filter((m) => m.expected_rms_mjy !== null).map((m) => ({ x: m.mid_mjd, y: m.expected_rms_mjy })), "quiet", 3);
             dots(plot, ok, "main", 5);
+            dots(plot, measured.filter((m) => m.expected_rms_mjy !== null).map((m) => ({ x: m.mid_mjd, y: m.expected_rms_mjy })), "other", 3);
             shapes(plot, not, "cross", "bad", 4);
           },
           points,
-          legend: [["main", "dots", "rms"], ["quiet", "dots", "expected"], ["bad", "cross", "epoch not good"]],
+          legend: [["main", "dots", "rms"], ["other", "dots", "expected"], ["bad", "cross", "epoch not good"]],
         })
       : null,
     table({ id: "mosaics", caption: "Mosaics", columns: COLUMNS, rows: all, sort: "-Middle (UTC)", none: "The export has no mosaics yet." }),

@@ -60,8 +60,9 @@ export async function show(index) {
         y: { kind: measure.log ? "log" : "linear", label, domain: yRange },
         draw(plot) {
           if (measure.ideal) rule(plot, { y: measure.ideal }, "ideal");
-          dots(plot, rows.filter((r) => r.also !== null).map((r) => ({ x: r.x, y: r.also })), "other", 3);
           dots(plot, rows, "main", rows.length > 1500 ? 3 : 4.5);
+          // Few values lie on many: over the cloud, else it hides them.
+          dots(plot, rows.filter((r) => r.also !== null).map((r) => ({ x: r.x, y: r.also })), "other", 3);
         },
         points,
         legend: [["main", "dots", measure.name], measure.beside && ["other", "dots", measure.beside[0]], measure.ideal && ["ideal", "line", "as it should be"]].filter(Boolean),

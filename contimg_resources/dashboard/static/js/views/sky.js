@@ -39,13 +39,32 @@ function coverage(observations) {
   return [...strips.values()].map((s) => ({ dec: s.sum / s.n, n: s.n, cells: s.cells })).sort((a, b) => a.dec - b.dec);
 }
 
-/** Where a mosaic lies; in two parts when it reaches over 0 h. */
-function outlines(mosaic) {
+/** Where a mosaic lies in right ascension; in two parts when it reaches over 0 h. */
+function partsOf(mosaic) {
   const width = ((mosaic.end_mjd - mosaic.start_mjd) * DEG_PER_DAY) / 15;
   const middle = hours(mosaic.ra_deg);
   const [lo, hi] = [middle - width / 2, middle + width / 2];
   if (lo < 0) return [[0, hi], [lo + 24, 24]];
   return hi > 24 ? [[lo, 24], [0, hi - 24]] : [[lo, hi]];
+}
+
+/** Where mosaics lie, by strip: those that overlap as one. */
+function outlines(mosaics) {
+  const strips = new Map();
+  for (const mosaic of mosaics) {
+    const dec = Math.round(mosaic.dec_deg / STRIP_DEG) * STRIP_DEG;
+    if (!strips.has(dec)) strips.set(dec, { dec: mosaic.dec_deg, parts: [] });
+    strips.get(dec).parts.push(...partsOf(mosaic));
+  }
+  return [...strips.values()].flatMap(({ dec, parts }) => {
+    const merged = [];
+    for (const [lo, hi] of parts.sort((a, b) => a[0] - b[0])) {
+      const last = merged.at(-1);
+      if (last && lo <= last.span[1]) last.span[1] = Math.max(last.span[1], hi);
+      else merged.push({ dec, span: [lo, hi] });
+    }
+    return merged;
+  });
 }
 
 export async function show(index) {
@@ -78,6 +97,7 @@ export async function show(index) {
     const variablePoints = variables.map((s) => ({ ...s, says: `Variable ${s.id}, mean ${digits(s.flux)} mJy, ${position(s.x * 15, s.y)}. `, open: curveOf(s.id) }));
     const stripPoints = strips.flatMap((s) => s.cells.map((n, i) => ({ n, x: (i + 0.5) * CELL_H, y: s.dec, says: `Strip ${degrees(s.dec)}, RA ${(i * CELL_H).toFixed(2)} to ${((i + 1) * CELL_H).toFixed(2)} h: ${counted(n, "observations")}. ` }))).filter((c) => c.n && inside(c));
     const mosaicPoints = mosaics.map((m) => ({ x: hours(m.ra_deg), y: m.dec_deg, says: `Mosaic ${m.key}, ${utcText(m.mid_mjd)} UTC: ${counted(m.n_tiles, "tiles")}, rms ${digits(m.rms_mjy)} mJy. ` })).filter(inside);
+    const drawn = sources.filter((s, i) => i % thin === 0 && inside(s)).map((s) => ({ ...s, says: `Source ${s.id}, mean ${digits(s.flux)} mJy, ${position(s.x * 15, s.y)}. `, open: curveOf(s.id) }));
     const most = Math.max(1, ...strips.flatMap((s) => s.cells));
     place.replaceChildren(
       chart({
@@ -92,13 +112,13 @@ export async function show(index) {
           if (chosen.observations) {
             for (const strip of strips) strip.cells.forEach((n, i) => n && box(plot, [i * CELL_H, (i + 1) * CELL_H], [strip.dec - BEAM_DEG / 2, strip.dec + BEAM_DEG / 2], "covered", { "fill-opacity": (0.12 + (0.5 * n) / most).toFixed(2) }));
           }
-          if (chosen.mosaics) for (const m of mosaics) for (const part of outlines(m)) box(plot, part, [m.dec_deg - BEAM_DEG / 2, m.dec_deg + BEAM_DEG / 2], "outline");
-          if (chosen.sources) dots(plot, sources.filter((s, i) => i % thin === 0 && inside(s)), "faint", 2.5);
+          if (chosen.mosaics) for (const { dec, span } of outlines(mosaics)) box(plot, span, [dec - BEAM_DEG / 2, dec + BEAM_DEG / 2], "outline");
+          if (chosen.sources) dots(plot, drawn, "faint", 2.5);
           if (chosen.variables) shapes(plot, variables, "diamond", "chosen", 5);
           if (chosen.candidates) shapes(plot, eventPoints, "ring", "event", 8);
         },
-        points: [chosen.candidates && eventPoints, chosen.variables && variablePoints, chosen.observations && stripPoints, chosen.mosaics && mosaicPoints].filter(Boolean).flat(),
-        legend: [["covered", "box", "observed, the more often the brighter"], ["outline", "box", "mosaics"], ["faint", "dots", "sources"], ["chosen", "diamond", "variables"], ["event", "ring", "candidates"]].filter((_, i) => chosen[LAYERS[i][0]]),
+        points: [chosen.candidates && eventPoints, chosen.variables && variablePoints, chosen.observations && stripPoints, chosen.mosaics && mosaicPoints, chosen.sources && drawn].filter(Boolean).flat(),
+        legend: [["covered", "box", "observed, the more often the brighter"], ["outline", "box", "in a mosaic"], ["faint", "dots", "sources"], ["chosen", "diamond", "variables"], ["event", "ring", "candidates"]].filter((_, i) => chosen[LAYERS[i][0]]),
         columns: [
           { name: "Strip", of: (c) => c.y, show: (c) => degrees(c.y), number: true },
           { name: "RA from (h)", of: (c) => c.x - CELL_H / 2, show: (c) => (c.x - CELL_H / 2).toFixed(2), number: true },

@@ -5,7 +5,7 @@ import { el } from "../elements.js";
 import { chart } from "../charts/chart.js";
 import { box, dots, line, shapes } from "../charts/marks.js";
 import { loadDocument } from "../loading.js";
-import { counted, digits, percent, position, range } from "../numbers.js";
+import { counted, digits, percent, plain, position, range } from "../numbers.js";
 import { table } from "../tables.js";
 import { dayText } from "../times.js";
 
@@ -53,7 +53,7 @@ function plane(sources, data) {
   const xs = range([...measured.map((s) => s.x), ...all.map((t) => t.eta)], { log: true });
   const ys = range([...measured.map((s) => s.y), ...all.map((t) => t.v)], { log: true });
   const corner = (t) => [{ x: t.eta, y: ys[1] }, { x: t.eta, y: t.v }, { x: xs[1], y: t.v }];
-  const told = ends.map((t) => `η above ${digits(t.eta)} and V above ${digits(t.v)} at S/N ${digits(t.snr)}`).join(", ");
+  const told = ends.map((t) => `η above ${digits(t.eta)} and V above ${digits(t.v)} at S/N ${plain(t.snr)}`).join(", ");
   const columns = [{ name: "Source", of: (s) => s.id, show: (s) => el("a", { href: curveOf(s.id), class: "id" }, s.id) }, { name: "η", of: (s) => s.x, show: (s) => digits(s.x), number: true }, { name: "V", of: (s) => s.y, show: (s) => digits(s.y), number: true }, { name: "S/N", of: (s) => s.snr, show: (s) => digits(s.snr), number: true }, { name: "Selected", of: (s) => (s.variable ? "yes" : "no") }];
   return chart({
     id: "plane",
@@ -75,7 +75,7 @@ function plane(sources, data) {
     legend: [
       ...CLASSES.map(([, kind, text]) => [kind, "dots", text]),
       ["chosen", "ring", "selected"],
-      ...ends.map((t) => [`threshold ${kindOf(t.snr)}`, "line", `thresholds at S/N ${digits(t.snr)}`]),
+      ...ends.map((t) => [`threshold ${kindOf(t.snr)}`, "line", `thresholds at S/N ${plain(t.snr)}`]),
       ...(ends.length > 1 ? [["band", "box", "thresholds between these S/N"]] : []),
     ],
     columns,
