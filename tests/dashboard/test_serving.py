@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import os
 import shutil
 import socket
 from pathlib import Path
@@ -117,7 +116,7 @@ def test_installing_again_writes_only_what_differs(tmp_path: Path) -> None:
     assert [p.name for p in made if made[p] != again[p]] == ["style.css"]
     assert made.keys() == again.keys()
     assert "changed" not in (tmp_path / "style.css").read_text()
-    assert os.stat(tmp_path / "style.css").st_mode & 0o444 == 0o444
+    assert (tmp_path / "style.css").stat().st_mode & 0o444 == 0o444
 
 
 def test_without_an_export_it_says_what_makes_one(

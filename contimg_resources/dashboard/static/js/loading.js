@@ -14,6 +14,8 @@ const GROWING = {
 };
 
 const pages = new Map();
+/** Pages that failed: the next time they're read past the browser's own cache. */
+const failed = new Set();
 
 /** Why a document can't be shown, in words for an observer. */
 export class LoadFailure extends Error {}
@@ -54,10 +56,10 @@ export async function loadPage(index, document, number) {
   const page = index.pages[document]?.[number];
   if (!page) return null;
   if (!pages.has(page.path)) {
-    const reading = read(page.path, document);
+    const reading = read(page.path, document, failed.delete(page.path) ? { cache: "reload" } : {});
     pages.set(page.path, reading);
     // What failed is tried again when it is asked for again.
-    reading.catch(() => pages.delete(page.path));
+    reading.catch(() => pages.delete(page.path) && failed.add(page.path));
   }
   return pages.get(page.path);
 }

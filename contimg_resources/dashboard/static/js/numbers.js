@@ -34,9 +34,9 @@ export function counted(n, many, one = many.replace(/s$/, "")) {
 /** A fraction as percent. */
 export const percent = (value, decimals = 1) => (missing(value) ? NONE : `${fixed(100 * value, decimals)} %`);
 
-function sexagesimal(value, width, decimals) {
+function sexagesimal(value, width, decimals, turn = Infinity) {
   const unit = 10 ** decimals;
-  const whole = Math.round(value * 3600 * unit);
+  const whole = Math.round(value * 3600 * unit) % (turn * 3600 * unit);
   const seconds = ((whole / unit) % 60).toFixed(decimals).padStart(decimals ? 3 + decimals : 2, "0");
   const minutes = String(Math.floor(whole / unit / 60) % 60).padStart(2, "0");
   return `${String(Math.floor(whole / unit / 3600)).padStart(width, "0")}:${minutes}:${seconds}`;
@@ -45,7 +45,7 @@ function sexagesimal(value, width, decimals) {
 /** "07:31:12.4 +33:12:05", ICRS. */
 export function position(raDeg, decDeg) {
   if (missing(raDeg) || missing(decDeg)) return NONE;
-  return `${sexagesimal((((raDeg % 360) + 360) % 360) / 15, 2, 1)} ${decDeg < 0 ? "−" : "+"}${sexagesimal(Math.abs(decDeg), 2, 0)}`;
+  return `${sexagesimal((((raDeg % 360) + 360) % 360) / 15, 2, 1, 24)} ${decDeg < 0 ? "−" : "+"}${sexagesimal(Math.abs(decDeg), 2, 0)}`;
 }
 
 /** "+33.2°". */

@@ -10,6 +10,7 @@ const TOP = 10;
 const RIGHT = 14;
 const LEFT = 54;
 const NEAR_PX = 22;
+const HIGHLIGHT = 0.05;
 const DRAWN_PX = 8;
 
 let charts = 0;
@@ -62,7 +63,7 @@ function hintOf(zoomed) {
  * A chart.
  *
  * id, title; gist: what it tells, in a sentence; x, y: {kind: linear | log | time, label, domain};
- * draw(plot): draws with marks.js; points: [{x, y, says, open?}] that pointer and keys find, in the
+ * draw(plot): draws with marks.js; points: [{x, y, says, open?, highlighted?}] that pointer and keys find, in the
  * order of the keys, `open` is the address of what a point is about; legend: [[class, shape, text]];
  * rows, columns: its table; zoomed(start, end): called when a span was drawn with the mouse.
  */
@@ -125,7 +126,10 @@ export function chart({ id, title, gist, height = 320, x, y, draw, points = [], 
     let [best, least] = [null, NEAR_PX ** 2];
     points.forEach((candidate, i) => {
       const distance = (plot.x(candidate.x) - atX) ** 2 + (plot.y(candidate.y) - atY) ** 2;
-      if (distance < least) [best, least] = [i, distance];
+      if (distance > NEAR_PX ** 2) return;
+      // Among a crowd, what is highlighted is what one points at.
+      const weighed = candidate.highlighted ? distance * HIGHLIGHT : distance;
+      if (weighed < least) [best, least] = [i, weighed];
     });
     return best;
   }

@@ -93,8 +93,8 @@ export async function show(index) {
     const [lo, hi] = decRange();
     const inside = (p) => p.y >= lo && p.y <= hi;
     const variables = sources.filter((s) => s.variable && inside(s));
-    const eventPoints = candidates.map((c) => ({ x: hours(c.ra_deg), y: c.dec_deg, says: `Candidate ${c.id}, ${c.state}, ${c.source_id}: ${position(c.ra_deg, c.dec_deg)}. `, open: `#/candidates/${encodeURIComponent(c.id)}` })).filter(inside);
-    const variablePoints = variables.map((s) => ({ ...s, says: `Variable ${s.id}, mean ${digits(s.flux)} mJy, ${position(s.x * 15, s.y)}. `, open: curveOf(s.id) }));
+    const eventPoints = candidates.map((c) => ({ x: hours(c.ra_deg), y: c.dec_deg, says: `Candidate ${c.id}, ${c.state}, ${c.source_id}: ${position(c.ra_deg, c.dec_deg)}. `, open: `#/candidates/${encodeURIComponent(c.id)}`, highlighted: true })).filter(inside);
+    const variablePoints = variables.map((s) => ({ ...s, says: `Variable ${s.id}, mean ${digits(s.flux)} mJy, ${position(s.x * 15, s.y)}. `, open: curveOf(s.id), highlighted: true }));
     const stripPoints = strips.flatMap((s) => s.cells.map((n, i) => ({ n, x: (i + 0.5) * CELL_H, y: s.dec, says: `Strip ${degrees(s.dec)}, RA ${(i * CELL_H).toFixed(2)} to ${((i + 1) * CELL_H).toFixed(2)} h: ${counted(n, "observations")}. ` }))).filter((c) => c.n && inside(c));
     const mosaicPoints = mosaics.map((m) => ({ x: hours(m.ra_deg), y: m.dec_deg, says: `Mosaic ${m.key}, ${utcText(m.mid_mjd)} UTC: ${counted(m.n_tiles, "tiles")}, rms ${digits(m.rms_mjy)} mJy. ` })).filter(inside);
     const drawn = sources.filter((s, i) => i % thin === 0 && inside(s)).map((s) => ({ ...s, says: `Source ${s.id}, mean ${digits(s.flux)} mJy, ${position(s.x * 15, s.y)}. `, open: curveOf(s.id) }));

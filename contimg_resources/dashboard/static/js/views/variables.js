@@ -49,7 +49,7 @@ function plane(sources, data) {
   const chosen = measured.filter((s) => s.variable);
   const says = (s) => `${s.id}: η ${digits(s.x)}, V ${digits(s.y)}, S/N ${digits(s.snr)}${s.variable ? "; selected" : ""}. `;
   // The keys go through the selected ones first: they are what one looks for.
-  const points = [...chosen.sort((a, b) => b.x - a.x), ...measured.filter((s) => !s.variable).sort((a, b) => b.x - a.x)].map((s) => ({ ...s, says: says(s), open: curveOf(s.id) }));
+  const points = [...chosen.sort((a, b) => b.x - a.x), ...measured.filter((s) => !s.variable).sort((a, b) => b.x - a.x)].map((s) => ({ ...s, says: says(s), open: curveOf(s.id), highlighted: s.variable }));
   const xs = range([...measured.map((s) => s.x), ...all.map((t) => t.eta)], { log: true });
   const ys = range([...measured.map((s) => s.y), ...all.map((t) => t.v)], { log: true });
   const corner = (t) => [{ x: t.eta, y: ys[1] }, { x: t.eta, y: t.v }, { x: xs[1], y: t.v }];
