@@ -24,6 +24,7 @@ from contimg_resources.cli import (
     calibrate,
     catalogue,
     cutout,
+    dashboard,
     demo,
     housekeeping,
     images,
@@ -72,6 +73,7 @@ app.command("verify")(verify.verify)
 app.command("housekeeping")(housekeeping.housekeeping)
 app.add_typer(housekeeping.partitions, name="partitions")
 app.command("up")(up.up)
+app.command("dashboard")(dashboard.dashboard)
 app.command("demo")(demo.demo)
 app.command("bench")(bench.bench)
 app.command("bench-sky")(bench_sky.bench_sky)

@@ -1,0 +1,78 @@
+// What is drawn in a chart. Belongs here: dots, bars, lines, bands. Doesn't: axes.
+//
+// Large clouds are one path each: ten thousand dots cost one element.
+
+import { svg } from "../elements.js";
+
+const p = (pixel) => pixel.toFixed(1);
+const here = (x, y) => Number.isFinite(x) && Number.isFinite(y);
+
+/** Round dots {x, y} of one class. */
+export function dots(plot, points, kind, size = 5) {
+  let path = "";
+  for (const point of points) {
+    const [x, y] = [plot.x(point.x), plot.y(point.y)];
+    if (here(x, y)) path += `M${p(x)} ${p(y)}h0`;
+  }
+  plot.add(svg("path", { class: `dots ${kind}`, d: path, "stroke-width": size }));
+}
+
+const SHAPES = {
+  ring: (r) => `m${-r} 0a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0`,
+  diamond: (r) => `m0 ${-r}l${r} ${r}l${-r} ${r}l${-r} ${-r}z`,
+  cross: (r) => `m${-r} ${-r}l${2 * r} ${2 * r}m${-2 * r} 0l${2 * r} ${-2 * r}`,
+  bar: (r) => `m0 ${-r}v${2 * r}`,
+};
+
+/** Shapes {x, y} of one class: ring, diamond, cross or bar. */
+export function shapes(plot, points, shape, kind, radius = 5) {
+  let path = "";
+  for (const point of points) {
+    const [x, y] = [plot.x(point.x), plot.y(point.y)];
+    if (here(x, y)) path += `M${p(x)} ${p(y)}${SHAPES[shape](radius)}`;
+  }
+  plot.add(svg("path", { class: `shape ${kind}`, d: path }));
+}
+
+/** Error bars of points {x, y, error}. */
+export function errorBars(plot, points, kind) {
+  let path = "";
+  for (const { x, y, error } of points) {
+    if (!(error > 0)) continue;
+    const [at, low, high] = [plot.x(x), plot.y(y - error), plot.y(y + error)];
+    if (here(at, low) && here(at, high)) path += `M${p(at)} ${p(low)}V${p(high)}`;
+  }
+  plot.add(svg("path", { class: `errors ${kind}`, d: path }));
+}
+
+/** A line through points {x, y}; it breaks where one isn't there. */
+export function line(plot, points, kind) {
+  let path = "";
+  let drawing = false;
+  for (const point of points) {
+    const [x, y] = [plot.x(point.x), plot.y(point.y)];
+    const there = point.y !== null && here(x, y);
+    if (there) path += `${drawing ? "L" : "M"}${p(x)} ${p(y)}`;
+    drawing = there;
+  }
+  plot.add(svg("path", { class: `line ${kind}`, d: path }));
+}
+
+/** A rectangle from (x1, y1) to (x2, y2); an end that is null lies at the edge. */
+export function box(plot, [x1, x2], [y1, y2], kind, attributes = {}) {
+  const across = [x1 === null ? plot.left : plot.x(x1), x2 === null ? plot.right : plot.x(x2)].sort((a, b) => a - b);
+  const down = [y1 === null ? plot.bottom : plot.y(y1), y2 === null ? plot.top : plot.y(y2)].sort((a, b) => a - b);
+  const size = { x: p(across[0]), y: p(down[0]), width: p(Math.max(1, across[1] - across[0])), height: p(Math.max(1, down[1] - down[0])) };
+  plot.add(svg("rect", { class: `box ${kind}`, ...size, ...attributes }));
+}
+
+/** A rule over the whole chart at a value of x or of y. */
+export function rule(plot, { x = null, y = null }, kind) {
+  const path = x !== null ? `M${p(plot.x(x))} ${plot.top}V${plot.bottom}` : `M${plot.left} ${p(plot.y(y))}H${plot.right}`;
+  plot.add(svg("path", { class: `rule ${kind}`, d: path }));
+}
+
+/** Words at a point, in pixels. */
+export function words(plot, x, y, text, { anchor = "start", kind = "" } = {}) {
+  plot.add(svg("text", { class: `words ${kind}`, x: p(x), y: p(y), "text-anchor": anchor }, text));
+}

@@ -1,0 +1,191 @@
+// The page. Belongs here: which view is shown, menu, banners, looking for a newer export every
+// minute. Doesn't: any view.
+
+import { beside, el } from "./elements.js";
+import { LoadFailure, loadIndex } from "./loading.js";
+import { lengthText, nowMjd, utcText } from "./times.js";
+import * as calibration from "./views/calibration.js";
+import * as candidates from "./views/candidates.js";
+import * as lightcurves from "./views/lightcurves.js";
+import * as mosaics from "./views/mosaics.js";
+import * as observations from "./views/observations.js";
+import * as quality from "./views/quality.js";
+import * as sky from "./views/sky.js";
+import * as tonight from "./views/tonight.js";
+import * as variables from "./views/variables.js";
+
+/** Each has `title`, `needs` (documents) and `show(index, argument)`, which gives elements. */
+const VIEWS = { tonight, sky, quality, calibration, variables, lightcurves, candidates, observations, mosaics };
+
+const RELOAD_MS = 60_000;
+const OLD_DAYS = 30 / 1440;
+
+const main = document.getElementById("main");
+const live = document.getElementById("live");
+const nav = document.getElementById("views");
+const menu = document.getElementById("menu");
+
+let index = null;
+let unreachable = null;
+/** What is shown is of an older export than `index`. */
+let behind = false;
+/** Rises with every view that is begun: one that took longer than the next isn't shown. */
+let turn = 0;
+
+function route() {
+  const [name, ...rest] = location.hash.replace(/^#\/?/, "").split("/");
+  let argument = rest.join("/");
+  try {
+    argument = decodeURIComponent(argument);
+  } catch {
+    // Typed by hand, with a percent sign of its own.
+  }
+  return { name: name || "tonight", argument };
+}
+
+function message(error) {
+  const text = error instanceof LoadFailure ? error.message : `This view can't be shown: ${error.message}. Please tell the maintainers of contimg.`;
+  if (!(error instanceof LoadFailure)) console.error(error);
+  const again = el("button", { type: "button", id: "again", click: () => start() }, "Try again");
+  return [el("h1", { tabindex: -1 }, "Can't be shown"), el("div", { class: "message bad", role: "alert" }, el("p", {}, text), again)];
+}
+
+async function elements({ name, argument }) {
+  const view = Object.hasOwn(VIEWS, name) ? VIEWS[name] : null;
+  try {
+    if (!view) throw new LoadFailure(`There is no view “${name}”.`);
+    if (!index) index = await loadIndex();
+    return [await view.show(index, argument)].flat();
+  } catch (error) {
+    return message(error);
+  }
+}
+
+/** Draw the view of the address; `again`: it's the one that is there, so all stays in its place. */
+async function draw({ again = false } = {}) {
+  const mine = ++turn;
+  const where = route();
+  if (!again) {
+    for (const link of nav.querySelectorAll("a")) {
+      if (link.dataset.view === where.name) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+    }
+    live.textContent = "Loading …";
+    main.setAttribute("aria-busy", "true");
+  }
+  const shown = await elements(where);
+  if (mine !== turn) return;
+  behind = false;
+  const place = again ? remember() : null;
+  // Not empty for a moment: the page would jump to its top.
+  main.style.minHeight = again ? `${main.offsetHeight}px` : "";
+  main.replaceChildren(...shown);
+  main.removeAttribute("aria-busy");
+  main.dataset.shown = [where.name, where.argument].filter(Boolean).join("/");
+  const heading = main.querySelector("h1");
+  document.title = `${heading?.textContent ?? "contimg"} – contimg`;
+  if (again) {
+    place();
+    requestAnimationFrame(() => requestAnimationFrame(() => {
+      // By now the charts have their heights.
+      main.style.minHeight = "";
+      place();
+    }));
+  } else {
+    live.textContent = `${heading?.textContent ?? "View"} is shown.`;
+  }
+  frame();
+}
+
+/** What is focused, opened and scrolled to; a function that brings it back. */
+function remember() {
+  const focused = document.activeElement?.id;
+  const open = [...main.querySelectorAll("details[open] > summary[id]")].map((summary) => summary.id);
+  const sideways = [...main.querySelectorAll(".scroll, .strip")].map((part) => part.scrollLeft);
+  const [left, top] = [scrollX, scrollY];
+  return () => {
+    for (const id of open) document.getElementById(id)?.parentElement.setAttribute("open", "");
+    if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+    [...main.querySelectorAll(".scroll, .strip")].forEach((part, i) => (part.scrollLeft = sideways[i] ?? 0));
+    scrollTo(left, top);
+  };
+}
+
+/** Whether somebody types or marks text, which a new view would take away. */
+const occupied = () => document.activeElement?.matches("main input:not([type=checkbox]), main select") || !getSelection().isCollapsed;
+
+/** What stands around every view. */
+function frame() {
+  const banners = [];
+  if (index) {
+    document.getElementById("telescope").textContent = index.telescope;
+    const age = nowMjd() - index.generated_mjd;
+    if (age > OLD_DAYS) {
+      banners.push(el("p", { class: "banner warn", id: "old" }, el("strong", {}, `This export is ${lengthText(age)} old`), ` (${index.generated_utc}). What is shown may no longer hold: is the platform running?`));
+    }
+    document.getElementById("footer").replaceChildren(
+      el("p", {}, `Export of ${utcText(index.generated_mjd)} UTC (MJD ${index.generated_mjd.toFixed(4)}), ${lengthText(age)} old. `, Object.entries(index.software).map(([name, version]) => `${name} ${version}`).join(", ")),
+      files(),
+    );
+  }
+  if (unreachable) banners.push(el("p", { class: "banner bad", id: "unreachable" }, `No newer export can be loaded. ${unreachable}`));
+  const place = document.getElementById("banners");
+  // Said again only when there is something else to say.
+  if (place.textContent !== banners.map((b) => b.textContent).join("")) place.replaceChildren(...banners);
+}
+
+function files() {
+  const links = Object.entries(index.files).map(([what, path]) => [what, beside(path)]).filter(([, href]) => href);
+  return links.length ? el("p", {}, "For your own tools: ", links.map(([what, href], i) => [i ? ", " : "", el("a", { href }, what)])) : "";
+}
+
+async function look() {
+  const before = index;
+  try {
+    index = await loadIndex();
+    unreachable = null;
+  } catch (error) {
+    unreachable = error.message;
+    frame();
+    return;
+  }
+  const { name } = route();
+  const same = before && (VIEWS[name]?.needs ?? []).every((d) => JSON.stringify(before.pages[d]) === JSON.stringify(index.pages[d]));
+  // Ages go on without a newer export.
+  behind ||= name === "tonight" || !same;
+  if (behind && !occupied()) await draw({ again: true });
+  else frame();
+}
+
+async function start() {
+  index = null;
+  await draw();
+}
+
+function openMenu(open) {
+  menu.setAttribute("aria-expanded", String(open));
+  nav.classList.toggle("open", open);
+}
+
+nav.append(el("ul", {}, Object.entries(VIEWS).map(([name, view]) => el("li", {}, el("a", { href: `#/${name}`, "data-view": name, id: `to-${name}` }, view.title)))));
+nav.addEventListener("click", () => openMenu(false));
+menu.addEventListener("click", () => openMenu(menu.getAttribute("aria-expanded") === "false"));
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && menu.getAttribute("aria-expanded") === "true") {
+    openMenu(false);
+    menu.focus();
+  }
+});
+document.getElementById("skip").addEventListener("click", (event) => {
+  // Not by its address: that says which view is shown.
+  event.preventDefault();
+  main.focus();
+});
+addEventListener("hashchange", async () => {
+  await draw();
+  scrollTo(0, 0);
+  // Who opens another view begins to read at its heading.
+  main.querySelector("h1")?.focus({ preventScroll: true });
+});
+setInterval(look, RELOAD_MS);
+start();

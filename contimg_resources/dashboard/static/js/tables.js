@@ -1,0 +1,63 @@
+// Tables that can be sorted. Belongs here: one table of rows. Doesn't: which rows.
+
+import { el } from "./elements.js";
+import { keep } from "./keeping.js";
+
+const SHOWN = 50;
+const MORE = 200;
+
+const compare = (a, b) => {
+  const none = (v) => v === null || v === undefined || v === "";
+  // What isn't there comes last in either order.
+  if (none(a) || none(b)) return null;
+  return typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b), "en", { numeric: true });
+};
+
+function sorted(rows, column, down) {
+  if (!column) return rows;
+  const keyed = rows.map((row) => [column.of(row), row]);
+  const absent = (v) => v === null || v === undefined || v === "";
+  return [...keyed.filter(([k]) => !absent(k)).sort(([a], [b]) => (down ? -1 : 1) * compare(a, b)), ...keyed.filter(([k]) => absent(k))].map(([, row]) => row);
+}
+
+/**
+ * A table. Columns are {name, of(row), show(row)?, number?}: `of` is what is sorted by, `show` what
+ * is seen. `sort` is the name of the column at first, with a "-" before it for descending.
+ */
+export function table({ id, caption, columns, rows, sort = null, none = "None." }) {
+  if (!rows.length) return el("p", { class: "dim" }, none);
+  const chosen = keep(`table:${id}`, { by: sort?.replace(/^-/, "") ?? null, down: sort?.startsWith("-") ?? false, shown: SHOWN });
+  const body = el("tbody");
+  const more = el("button", { type: "button", id: `${id}-more`, click: () => { chosen.shown += MORE; draw(); } });
+  const headings = columns.map((column, i) => {
+    const press = () => {
+      // Of numbers the large ones are looked for.
+      chosen.down = chosen.by === column.name ? !chosen.down : Boolean(column.number);
+      chosen.by = column.name;
+      draw();
+    };
+    return el("th", { scope: "col", class: column.number ? "number" : null }, el("button", { type: "button", id: `${id}-sort-${i}`, click: press }, column.name));
+  });
+  function draw() {
+    const column = columns.find((c) => c.name === chosen.by);
+    headings.forEach((heading, i) => {
+      if (columns[i] === column) heading.setAttribute("aria-sort", chosen.down ? "descending" : "ascending");
+      else heading.removeAttribute("aria-sort");
+    });
+    body.replaceChildren(
+      ...sorted(rows, column, chosen.down)
+        .slice(0, chosen.shown)
+        .map((row) => el("tr", {}, columns.map((c) => el("td", { class: c.number ? "number" : null }, (c.show ?? c.of)(row) ?? "–")))),
+    );
+    const left = rows.length - chosen.shown;
+    more.hidden = left <= 0;
+    more.textContent = `Show ${Math.min(MORE, left).toLocaleString("en")} more of ${left.toLocaleString("en")}`;
+  }
+  draw();
+  return el(
+    "div",
+    { class: "table" },
+    el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption }, el("table", {}, el("caption", {}, caption), el("thead", {}, el("tr", {}, headings)), body)),
+    more,
+  );
+}

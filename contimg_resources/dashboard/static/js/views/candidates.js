@@ -1,0 +1,194 @@
+// Candidates. Belongs here: their list, one's card. Doesn't: marking; contimg candidates mark does.
+
+import { beside, choice, el } from "../elements.js";
+import { chart } from "../charts/chart.js";
+import { lightCurve } from "../charts/lightcurve.js";
+import { dots, line, rule } from "../charts/marks.js";
+import { keep } from "../keeping.js";
+import { loadDocument, loadLightCurve } from "../loading.js";
+import { counted, digits, fixed, median, percent, position, range, withError } from "../numbers.js";
+import { command, quoted } from "../shell.js";
+import { spanControl } from "../span.js";
+import { table } from "../tables.js";
+import { dayText, utcText } from "../times.js";
+import { curveOf } from "./variables.js";
+
+export const title = "Candidates";
+export const needs = ["candidates", "light_curves"];
+
+const MARKS = ["real", "artefact", "follow up"];
+const NEIGHBOURS_SHOWN = 6;
+
+const cardOf = (id) => `#/candidates/${encodeURIComponent(id)}`;
+
+const COLUMNS = [
+  { name: "Candidate", of: (c) => c.id, show: (c) => el("a", { class: "id", href: cardOf(c.id) }, c.id) },
+  { name: "State", of: (c) => c.state, show: (c) => el("span", { class: `state ${c.state.replaceAll(" ", "-")}` }, c.state) },
+  { name: "Mark", of: (c) => c.mark?.mark ?? "" , show: (c) => c.mark?.mark ?? "not marked" },
+  { name: "Score", of: (c) => c.score, show: (c) => digits(c.score), number: true },
+  { name: "Threshold", of: (c) => c.threshold, show: (c) => digits(c.threshold), number: true },
+  { name: "Depth", of: (c) => c.depth, show: (c) => percent(c.depth, 0), number: true },
+  { name: "Width (days)", of: (c) => c.width_days, show: (c) => fixed(c.width_days, 1), number: true },
+  { name: "Middle (UTC)", of: (c) => c.mid_mjd, show: (c) => dayText(c.mid_mjd) },
+  { name: "Source", of: (c) => c.source_id, show: (c) => el("a", { class: "id", href: curveOf(c.source_id) }, c.source_id) },
+];
+
+/** A table of candidates that leads to their cards. */
+export const candidateTable = (rows, id) => table({ id, caption: "Candidates for Extreme Scattering Events", columns: COLUMNS, rows, sort: "-Score", none: "No candidate is like that." });
+
+function list(candidates) {
+  const chosen = keep("candidates", { state: "", mark: "" });
+  const place = el("div");
+  const said = el("p", { class: "dim", role: "status" });
+  function draw() {
+    const rows = candidates.filter((c) => (!chosen.state || c.state === chosen.state) && (!chosen.mark || (c.mark?.mark ?? "none") === chosen.mark));
+    said.textContent = `${counted(rows.length, "candidates")} of ${candidates.length}`;
+    place.replaceChildren(candidateTable(rows, "candidates"));
+  }
+  draw();
+  const set = (name) => (value) => { chosen[name] = value; draw(); };
+  const states = [...new Set(["in progress", "complete", "withdrawn", ...candidates.map((c) => c.state)])];
+  return [
+    el(
+      "div",
+      { class: "controls" },
+      choice("candidates-state", "State", [["", "any"], ...states.map((s) => [s, s])], chosen.state, set("state")),
+      choice("candidates-mark", "Mark", [["", "any"], ["none", "not marked"], ...MARKS.map((m) => [m, m])], chosen.mark, set("mark")),
+    ),
+    said,
+    place,
+  ];
+}
+
+const fact = (name, value) => el("div", {}, el("dt", {}, name), el("dd", {}, value));
+
+function factsOf(c) {
+  const over = c.threshold ? `, ${fixed(c.score / c.threshold, 2)} × the threshold of ${digits(c.threshold)}` : "";
+  return el(
+    "dl",
+    { class: "facts" },
+    fact("Source", el("a", { class: "id", href: curveOf(c.source_id) }, c.source_id)),
+    fact("RA, Dec (ICRS)", position(c.ra_deg, c.dec_deg)),
+    fact("Score", `${digits(c.score)}${over}`),
+    fact("Depth", withError(c.depth, c.depth_error)),
+    fact("Width", withError(c.width_days, c.width_error_days, " days")),
+    fact("Middle", `${utcText(c.mid_mjd)} UTC, MJD ${withError(c.mid_mjd, c.mid_error_days)}`),
+    fact("Half depth to half depth", `${dayText(c.start_mjd)} to ${dayText(c.end_mjd)}`),
+    fact("Baseline", withError(c.baseline_mjy, c.baseline_error_mjy, " mJy")),
+    fact("Reduced χ² with the dip", digits(c.reduced_chi2)),
+    fact("Depth of its neighbours", withError(c.neighbour_depth, c.neighbour_depth_error)),
+    fact("Change of spectral index", withError(c.spectral_change, c.spectral_change_error)),
+    fact("Template", c.template || "–"),
+    fact("Found first, searched last", `${dayText(c.first_day_mjd)}, ${dayText(c.searched_day_mjd)}`),
+  );
+}
+
+function neighboursChart(c, start, end) {
+  if (!c.neighbours.length) return el("p", { class: "dim" }, "No neighbours are told of: whether the epochs or the source dimmed can't be seen here.");
+  const shown = c.neighbours.slice(0, NEIGHBOURS_SHOWN);
+  const curves = shown.map((n) => n.mid_mjd.map((x, i) => ({ x, y: n.ratio[i], id: n.source_id, separation: n.separation_deg })).filter((p) => p.y !== null && p.x >= start && p.x <= end));
+  const points = curves.flat().sort((a, b) => a.x - b.x);
+  const inDip = median(points.filter((p) => p.x >= c.start_mjd && p.x <= c.end_mjd).map((p) => p.y));
+  return chart({
+    id: "neighbours",
+    title: "Neighbours, each over its mean",
+    gist: `${counted(shown.length, "sources")} nearby${inDip === null ? "" : `; their median over the dip is ${fixed(inDip, 3)}`}. If they dip too, it's the epochs, not the source.`,
+    height: 220,
+    x: { kind: "time", label: "UTC date, and MJD", domain: range([start, end], { margin: 0.02 }) },
+    y: { kind: "linear", label: "Flux density / mean", domain: range([...points.map((p) => p.y), 1 - (c.depth ?? 0), 1], { margin: 0.06 }) },
+    draw(plot) {
+      rule(plot, { y: 1 }, "ideal");
+      if (c.depth) rule(plot, { y: 1 - c.depth }, "template");
+      curves.forEach((curve, i) => {
+        line(plot, curve, `thin near-${i}`);
+        dots(plot, curve, `near-${i}`, 3);
+      });
+    },
+    points: points.map((p) => ({ ...p, says: `${p.id}, ${utcText(p.x)} UTC: ${fixed(p.y, 3)} of its mean. `, open: curveOf(p.id) })),
+    legend: [...shown.map((n, i) => [`near-${i}`, "dots", `${n.source_id}${n.separation_deg === null ? "" : ` (${fixed(n.separation_deg, 2)}° away)`}`]), ...(c.depth ? [["template", "line", "depth of the candidate"]] : [])],
+    columns: [{ name: "Neighbour", of: (p) => p.id }, { name: "Away (deg)", of: (p) => p.separation, show: (p) => fixed(p.separation, 2), number: true }, { name: "Middle (UTC)", of: (p) => p.x, show: (p) => utcText(p.x) }, { name: "Over its mean", of: (p) => p.y, show: (p) => fixed(p.y, 3), number: true }],
+    rows: points,
+  });
+}
+
+function curves(c, curve) {
+  const times = curve?.mid_mjd.length ? curve.mid_mjd : c.template_mjd;
+  if (!times.length) return [el("p", { class: "message" }, "The export has no light curve of this source.")];
+  const place = el("div");
+  const span = spanControl({ id: `span-of-candidate-${c.id}`, first: Math.min(times[0], c.start_mjd), last: Math.max(times.at(-1), c.end_mjd), changed: draw });
+  const drawn = curve ?? { mid_mjd: [], flux_mjy: [], error_mjy: [], flags: [] };
+  function draw() {
+    const [start, end] = span.span();
+    place.replaceChildren(
+      lightCurve({ id: "candidate-curve", title: `Light curve of ${c.source_id}`, curve: drawn, candidates: [c], start, end, zoomed: span.zoom, height: 300 }),
+      neighboursChart(c, start, end),
+    );
+  }
+  draw();
+  return [span.element, place];
+}
+
+function picture(path, alt, broken = "This picture isn't in the export.") {
+  const src = beside(path);
+  const image = el("img", { src, alt, loading: "lazy" });
+  // A frame with nothing in it says less than words.
+  image.addEventListener("error", () => image.replaceWith(el("span", { class: "dim missing" }, broken)));
+  return src ? image : el("span", { class: "dim missing" }, broken);
+}
+
+function cutouts(c) {
+  if (!c.cutouts.length) return el("p", { class: "dim" }, "None.");
+  const strip = c.cutouts.map((cutout) => el("li", {}, el("figure", {}, picture(cutout.png, `Cutout around ${c.source_id}, epoch ${cutout.epoch}, ${utcText(cutout.mid_mjd)} UTC`), el("figcaption", {}, dayText(cutout.mid_mjd), el("br"), el("span", { class: "dim" }, `MJD ${cutout.mid_mjd.toFixed(2)}`)))));
+  return el("ul", { class: "strip", tabindex: 0, "aria-label": "Cutouts by epoch" }, strip);
+}
+
+function marking(c) {
+  const chosen = keep(`mark:${c.id}`, { mark: "real", note: "" });
+  const place = el("div");
+  const note = el("input", { type: "text", id: "mark-note", value: chosen.note, input: () => { chosen.note = note.value; draw(); } });
+  const draw = () => place.replaceChildren(command("mark-command", `contimg candidates mark ${quoted(c.id)} ${quoted(chosen.mark)} --note ${chosen.note ? quoted(chosen.note) : '"..."'}`));
+  draw();
+  return [
+    el("p", {}, "The dashboard changes nothing. In a shell on the platform's machine:"),
+    el("div", { class: "controls" }, choice("mark-as", "Mark as", MARKS.map((m) => [m, m]), chosen.mark, (value) => { chosen.mark = value; draw(); }), el("label", { class: "control" }, el("span", {}, "Note"), note)),
+    place,
+  ];
+}
+
+function history(c) {
+  const marks = [c.mark, ...c.earlier_marks].filter(Boolean);
+  if (!marks.length) return el("p", { class: "dim" }, "Nobody has marked it yet.");
+  return el("ol", { class: "marks" }, marks.map((m, i) => el("li", {}, el("strong", {}, m.mark), c.mark && !i ? " (holds)" : "", ` by ${m.by}, ${m.utc}`, m.note ? el("p", { class: "prose" }, m.note) : null)));
+}
+
+async function card(index, c) {
+  const curve = await loadLightCurve(index, c.light_curve_page, c.source_id);
+  return [
+    el("p", {}, el("a", { href: "#/candidates" }, "All candidates")),
+    el("h1", { tabindex: -1 }, `Candidate ${c.id}`),
+    el("p", { class: "lead" }, el("span", { class: `state ${c.state.replaceAll(" ", "-")}` }, c.state), c.mark ? ` marked ${c.mark.mark} by ${c.mark.by}` : " not marked yet"),
+    factsOf(c),
+    curves(c, curve),
+    el("h2", {}, "Cutouts"),
+    cutouts(c),
+    el("h2", {}, "Mark it"),
+    marking(c),
+    el("h2", {}, "Marks"),
+    history(c),
+    c.card_png ? el("details", {}, el("summary", { id: "card-picture" }, "The card as a picture"), el("div", { class: "card" }, picture(c.card_png, `Card of candidate ${c.id}: what is above, as one picture`))) : null,
+  ].flat().filter(Boolean);
+}
+
+export async function show(index, id) {
+  const document = await loadDocument(index, "candidates");
+  const candidates = document?.candidates ?? [];
+  if (id) {
+    const found = candidates.find((c) => c.id === id);
+    if (found) return card(index, found);
+  }
+  return [
+    el("h1", { tabindex: -1 }, title),
+    id ? el("p", { class: "message warn", role: "alert" }, `The export has no candidate “${id}”.`) : null,
+    candidates.length ? list(candidates) : el("p", { class: "message" }, "There are no candidates."),
+  ].flat().filter(Boolean);
+}

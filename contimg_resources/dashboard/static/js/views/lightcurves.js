@@ -1,0 +1,124 @@
+// Light curves. Belongs here: finding a source, its points and its facts. Doesn't: candidates' cards.
+
+import { el } from "../elements.js";
+import { lightCurve } from "../charts/lightcurve.js";
+import { loadDocument, loadLightCurve } from "../loading.js";
+import { counted, digits, position } from "../numbers.js";
+import { spanControl } from "../span.js";
+import { curveOf } from "./variables.js";
+
+export const title = "Light curves";
+export const needs = ["sources", "light_curves", "candidates", "variables"];
+
+const OFFERED = 12;
+
+/** A box that finds sources by a part of their id. */
+function search(sources, current) {
+  const input = el("input", { id: "source", type: "text", role: "combobox", autocomplete: "off", spellcheck: "false", "aria-expanded": "false", "aria-controls": "offered", "aria-autocomplete": "list", value: current });
+  const list = el("ul", { id: "offered", role: "listbox", "aria-label": "Sources", hidden: true });
+  const said = el("p", { class: "dim", id: "found", role: "status" }, `${counted(sources.source_id.length, "sources")}; any part of an id finds one.`);
+  let offered = [];
+  let at = -1;
+  const open = (id) => {
+    close();
+    input.value = id;
+    location.hash = curveOf(id);
+  };
+  function close() {
+    list.hidden = true;
+    input.setAttribute("aria-expanded", "false");
+    input.removeAttribute("aria-activedescendant");
+  }
+  function mark(i) {
+    at = i;
+    [...list.children].forEach((option, n) => option.setAttribute("aria-selected", String(n === i)));
+    if (i >= 0) {
+      input.setAttribute("aria-activedescendant", list.children[i].id);
+      list.children[i].scrollIntoView({ block: "nearest" });
+    } else input.removeAttribute("aria-activedescendant");
+  }
+  function offer() {
+    const word = input.value.trim().toLowerCase();
+    const found = word ? sources.source_id.filter((id) => id.toLowerCase().includes(word)) : [];
+    offered = found.slice(0, OFFERED);
+    list.replaceChildren(...offered.map((id, i) => el("li", { role: "option", id: `offered-${i}`, "aria-selected": "false", pointerdown: (event) => { event.preventDefault(); open(id); } }, id)));
+    list.hidden = !offered.length;
+    input.setAttribute("aria-expanded", String(!list.hidden));
+    said.textContent = word ? `${counted(found.length, "sources")} found${found.length > OFFERED ? `, the first ${OFFERED} are shown` : ""}; arrow keys choose, Enter opens.` : "Any part of an id finds a source.";
+    mark(-1);
+  }
+  input.addEventListener("input", offer);
+  input.addEventListener("blur", close);
+  input.addEventListener("keydown", (event) => {
+    if ((event.key === "ArrowDown" || event.key === "ArrowUp") && offered.length) {
+      event.preventDefault();
+      if (list.hidden) offer();
+      const step = event.key === "ArrowDown" ? 1 : -1;
+      mark(at < 0 && step < 0 ? offered.length - 1 : (at + step + offered.length) % offered.length);
+    } else if (event.key === "Enter") {
+      if (offered.length) open(offered[Math.max(0, at)]);
+    } else if (event.key === "Escape") close();
+  });
+  return el("div", { class: "search" }, el("label", { for: "source" }, "Source"), input, list, said);
+}
+
+const fact = (name, value) => el("div", {}, el("dt", {}, name), el("dd", {}, value));
+
+function factsOf(sources, i) {
+  return el(
+    "dl",
+    { class: "facts" },
+    fact("RA, Dec (ICRS)", position(sources.ra_deg[i], sources.dec_deg[i])),
+    fact("Mean flux", `${digits(sources.mean_flux_mjy[i])} mJy`),
+    fact("Median S/N", digits(sources.median_snr[i])),
+    fact("Epochs", sources.n_epochs[i].toLocaleString("en")),
+    fact("η", digits(sources.eta[i])),
+    fact("V", digits(sources.v[i])),
+    fact("Modulation index", digits(sources.modulation_index[i])),
+    fact("p of a steady source", digits(sources.p_value[i], 2)),
+    fact("Selected as variable", sources.is_variable[i] ? el("a", { href: "#/variables" }, "yes") : "no"),
+  );
+}
+
+function picture(curve, candidates, sourceId) {
+  const [first, last] = [curve.mid_mjd[0], curve.mid_mjd.at(-1)];
+  const place = el("div");
+  const span = spanControl({ id: `span-of-${sourceId}`, first, last, changed: draw });
+  function draw() {
+    const [start, end] = span.span();
+    place.replaceChildren(lightCurve({ id: "light-curve", title: `Light curve of ${sourceId}`, curve, candidates, start, end, zoomed: span.zoom }));
+  }
+  draw();
+  return [span.element, place];
+}
+
+function beginning(variables, candidates) {
+  const list = (ids) => el("ul", { class: "ids" }, ids.slice(0, 30).map((id) => el("li", {}, el("a", { class: "id", href: curveOf(id) }, id))));
+  const [events, selected] = [[...new Set(candidates.map((c) => c.source_id))], variables.map((v) => v.source_id)];
+  return [
+    events.length ? [el("h2", {}, "Sources with candidates"), list(events)] : [],
+    selected.length ? [el("h2", {}, "Variable sources"), list(selected)] : [],
+  ].flat();
+}
+
+export async function show(index, sourceId) {
+  const [sources, variables, events] = await Promise.all(["sources", "variables", "candidates"].map((name) => loadDocument(index, name)));
+  const heading = el("h1", { tabindex: -1 }, title);
+  if (!sources?.source_id.length) return [heading, el("p", { class: "message" }, "The export has no sources yet.")];
+  const candidates = events?.candidates ?? [];
+  const box = search(sources, sourceId);
+  if (!sourceId) return [heading, box, beginning(variables?.variables ?? [], candidates)].flat();
+  const i = sources.source_id.indexOf(sourceId);
+  const name = el("h2", { class: "id" }, sourceId);
+  if (i < 0) return [heading, box, name, el("p", { class: "message warn", role: "alert" }, "The export has no source of this id.")];
+  const own = candidates.filter((c) => c.source_id === sourceId);
+  const curve = await loadLightCurve(index, sources.light_curve_page[i], sourceId);
+  return [
+    heading,
+    box,
+    name,
+    own.length ? el("p", {}, "Candidates: ", own.map((c, n) => [n ? ", " : "", el("a", { href: `#/candidates/${encodeURIComponent(c.id)}` }, c.id), ` (${c.state})`])) : null,
+    factsOf(sources, i),
+    curve?.mid_mjd.length ? picture(curve, own, sourceId) : el("p", { class: "message" }, "The export has no light curve of this source."),
+  ].flat().filter(Boolean);
+}

@@ -1,0 +1,56 @@
+// Mosaics. Belongs here: their table, their noise over time. Doesn't: what was measured in them.
+
+import { el } from "../elements.js";
+import { chart } from "../charts/chart.js";
+import { dots, shapes } from "../charts/marks.js";
+import { loadDocument } from "../loading.js";
+import { counted, degrees, digits, fixed, median, range } from "../numbers.js";
+import { table } from "../tables.js";
+import { utcText } from "../times.js";
+
+export const title = "Mosaics";
+export const needs = ["mosaics"];
+
+const COLUMNS = [
+  { name: "Mosaic", of: (m) => m.key, show: (m) => el("span", { class: "id" }, m.key) },
+  { name: "Middle (UTC)", of: (m) => m.mid_mjd, show: (m) => utcText(m.mid_mjd) },
+  { name: "State", of: (m) => m.state, show: (m) => el("span", { class: `state ${m.state}` }, m.state) },
+  { name: "Why", of: (m) => m.reason, show: (m) => el("span", { class: "prose" }, m.reason) },
+  { name: "Strip", of: (m) => m.dec_deg, show: (m) => degrees(m.dec_deg), number: true },
+  { name: "Tiles", of: (m) => m.n_tiles, number: true },
+  { name: "rms (mJy)", of: (m) => m.rms_mjy, show: (m) => digits(m.rms_mjy), number: true },
+  { name: "Expected (mJy)", of: (m) => m.expected_rms_mjy, show: (m) => digits(m.expected_rms_mjy), number: true },
+  { name: "Sky (deg²)", of: (m) => m.observed_deg2, show: (m) => fixed(m.observed_deg2, 1), number: true },
+  { name: "Sources measured", of: (m) => m.n_measured, show: (m) => (m.n_measured === null ? "–" : `${m.n_measured} of ${m.n_sources ?? "?"}`), number: true },
+  { name: "Flux scale", of: (m) => m.flux_scale, show: (m) => fixed(m.flux_scale, 3), number: true },
+  { name: "Epoch", of: (m) => m.epoch_ok, show: (m) => (m.epoch_ok === null ? "–" : m.epoch_ok ? "good" : el("span", { class: "state failed" }, "not good")) },
+];
+
+export async function show(index) {
+  const document = await loadDocument(index, "mosaics");
+  const all = document?.mosaics ?? [];
+  const measured = all.filter((m) => m.rms_mjy !== null);
+  const points = measured.map((m) => ({ x: m.mid_mjd, y: m.rms_mjy, mosaic: m, says: `${m.key}, ${utcText(m.mid_mjd)} UTC: rms ${digits(m.rms_mjy)} mJy, expected ${digits(m.expected_rms_mjy)} mJy; ${counted(m.n_tiles, "tiles")}. ` }));
+  const [ok, not] = [points.filter((p) => p.mosaic.epoch_ok !== false), points.filter((p) => p.mosaic.epoch_ok === false)];
+  return [
+    el("h1", { tabindex: -1 }, title),
+    measured.length
+      ? chart({
+          id: "mosaic-rms",
+          title: "Noise of the mosaics",
+          gist: `${counted(measured.length, "mosaics")}, median rms ${digits(median(measured.map((m) => m.rms_mjy)))} mJy; ${counted(not.length, "epochs")} not good.`,
+          height: 280,
+          x: { kind: "time", label: "UTC date, and MJD", domain: range(measured.map((m) => m.mid_mjd)) },
+          y: { kind: "log", label: "rms (mJy)", domain: range(measured.flatMap((m) => [m.rms_mjy, m.expected_rms_mjy]), { log: true }) },
+          draw(plot) {
+            dots(plot, ok, "main", 5);
+            dots(plot, measured.filter((m) => m.expected_rms_mjy !== null).map((m) => ({ x: m.mid_mjd, y: m.expected_rms_mjy })), "other", 3);
+            shapes(plot, not, "cross", "bad", 4);
+          },
+          points,
+          legend: [["main", "dots", "rms"], ["other", "dots", "expected"], ["bad", "cross", "epoch not good"]],
+        })
+      : null,
+    table({ id: "mosaics", caption: "Mosaics", columns: COLUMNS, rows: all, sort: "-Middle (UTC)", none: "The export has no mosaics yet." }),
+  ].filter(Boolean);
+}

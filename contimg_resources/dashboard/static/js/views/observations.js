@@ -1,0 +1,50 @@
+// Observations. Belongs here: their table, by state and text. Doesn't: quality of their images.
+
+import { choice, el } from "../elements.js";
+import { keep } from "../keeping.js";
+import { loadDocument } from "../loading.js";
+import { counted, degrees, position } from "../numbers.js";
+import { table } from "../tables.js";
+import { utcText } from "../times.js";
+
+export const title = "Observations";
+export const needs = ["observations"];
+
+const COLUMNS = [
+  { name: "Observation", of: (o) => o.key, show: (o) => el("span", { class: "id" }, o.key) },
+  { name: "Middle (UTC)", of: (o) => o.mid_mjd, show: (o) => utcText(o.mid_mjd) },
+  { name: "State", of: (o) => o.state, show: (o) => el("span", { class: `state ${o.state}` }, o.state) },
+  { name: "Why", of: (o) => o.reason, show: (o) => el("span", { class: "prose" }, o.reason) },
+  { name: "Caltable set", of: (o) => o.set_name, show: (o) => (o.set_name ? el("span", { class: "id" }, o.set_name, o.borrowed ? " (borrowed)" : "", o.stale ? " (stale)" : "") : "–") },
+  { name: "Calibrator", of: (o) => o.calibrator },
+  { name: "RA, Dec on the meridian", of: (o) => o.ra_deg, show: (o) => position(o.ra_deg, o.dec_deg) },
+  { name: "Strip", of: (o) => o.dec_deg, show: (o) => degrees(o.dec_deg), number: true },
+];
+
+export async function show(index) {
+  const document = await loadDocument(index, "observations");
+  const all = document?.observations ?? [];
+  const chosen = keep("observations", { state: "", text: "" });
+  const place = el("div");
+  const said = el("p", { class: "dim", role: "status" });
+  const states = [...new Set(all.map((o) => o.state))].sort();
+  const text = el("input", { type: "search", id: "observations-text", value: chosen.text, input: () => { chosen.text = text.value; draw(); } });
+  function draw() {
+    const word = chosen.text.trim().toLowerCase();
+    const rows = all.filter((o) => (!chosen.state || o.state === chosen.state || (chosen.state === "stale" && o.stale)) && (!word || [o.key, o.reason, o.calibrator, o.set_name].some((t) => t?.toLowerCase().includes(word))));
+    said.textContent = `${counted(rows.length, "observations")} of ${all.length.toLocaleString("en")}`;
+    place.replaceChildren(table({ id: "observations", caption: "Observations", columns: COLUMNS, rows, sort: "-Middle (UTC)", none: "No observation is like that." }));
+  }
+  draw();
+  return [
+    el("h1", { tabindex: -1 }, title),
+    el(
+      "div",
+      { class: "controls" },
+      choice("observations-state", "State", [["", "any"], ...states.map((s) => [s, s]), ["stale", "stale products"]], chosen.state, (value) => { chosen.state = value; draw(); }),
+      el("label", { class: "control" }, el("span", {}, "Key, reason, calibrator or set"), text),
+    ),
+    said,
+    place,
+  ];
+}

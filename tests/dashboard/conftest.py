@@ -1,0 +1,95 @@
+"""A made-up export, the real command that serves it, and a browser to look at it."""
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.dashboard.made_up_export import MadeUpExport, write_export
+
+CHROMIUM = Path("/usr/bin/chromium")
+CHROMIUM_FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+WIDTHS = {"desk": 1280, "phone": 360}
+
+
+def needs_browser(test: Any) -> Any:
+    """Mark a test that looks through Chromium; skipped where there is none."""
+    missing = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is not installed")
+    return pytest.mark.browser(missing(test))
+
+
+def now_mjd() -> float:
+    return time.time() / 86400 + 40587
+
+
+@contextmanager
+def serving(directory: Path, option: str = "--dir") -> Iterator[str]:
+    """Run the command on an export; its address. It ends well when it's told to."""
+    command = [sys.executable, "-m", "contimg_resources", "dashboard", option, directory]
+    process = subprocess.Popen([*command, "--port", "0"], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    found = re.search(r"http://127\.0\.0\.1:\d+/", line)
+    assert found, line + process.stderr.read()
+    try:
+        yield found[0]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+        assert process.stderr.read() == "the dashboard is down\n"
+
+
+@pytest.fixture(scope="session")
+def export(tmp_path_factory: pytest.TempPathFactory) -> MadeUpExport:
+    return write_export(tmp_path_factory.mktemp("export"), now_mjd() - 3 / 1440)
+
+
+@pytest.fixture(scope="session")
+def address(export: MadeUpExport) -> Iterator[str]:
+    with serving(export.directory) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=str(CHROMIUM), args=list(CHROMIUM_FLAGS))
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def new_page(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Make pages; afterwards nothing may have gone wrong in any of them but what was expected."""
+    pages, wrong = [], []
+
+    def make(width: int = 1280, *, expected: str = "", **options: Any) -> Any:
+        options = {"color_scheme": "dark", **options}
+        page = browser.new_page(viewport={"width": width, "height": 800}, **options)
+
+        def note(text: str) -> None:
+            if not (expected and expected in text):
+                wrong.append(text)
+
+        page.set_default_timeout(10_000)
+        page.on("console", lambda m: note(m.text) if m.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: note(str(error)))
+        page.on("dialog", lambda dialog: note(f"a dialog: {dialog.message}"))
+        pages.append(page)
+        return page
+
+    yield make
+    for page in pages:
+        page.close()
+    assert wrong == []

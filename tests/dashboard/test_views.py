@@ -1,0 +1,473 @@
+"""The dashboard as observers use it, in a real browser."""
+
+import json
+import re
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from contimg_resources.photometry.flags import Flag, words
+from tests.dashboard.conftest import WIDTHS, needs_browser, serving
+from tests.dashboard.made_up_export import (
+    CANDIDATES,
+    DIPPING,
+    HOSTILE,
+    N_SETS,
+    N_SOURCES,
+    MadeUpExport,
+)
+
+#: Routes, and words that each must show.
+VIEWS = {
+    "tonight": ("Needs a look: 2 things", "1.12 × what is expected", "valid for 7.", CANDIDATES[0]),
+    "sky": ("3,000 observations in 2 strips (+16.3°, +33.2°)", "2 candidates here"),
+    "quality": ("3,000 images", "median 2.2"),
+    "calibration": (f"{N_SETS} sets", "2 holes with 75 observations without a valid set"),
+    "variables": ("1,999 sources, 23 selected", "at S/N 200"),
+    "lightcurves": ("Sources with candidates", DIPPING),
+    f"lightcurves/{DIPPING}": ("299 points, 8 of them flagged", "fitted template", CANDIDATES[0]),
+    f"lightcurves/{HOSTILE}": (HOSTILE, "299 points"),
+    "candidates": ("2 candidates of 2",),
+    f"candidates/{CANDIDATES[0]}": ("2.66 × the threshold of 15.5", "44.2 ± 1.9 days"),
+    f"candidates/{CANDIDATES[1]}": ("real (holds) by ada", "follow up by ben", "ask for L band"),
+    "observations": ("3,000 observations of 3,000",),
+    "mosaics": ("292 mosaics", "epochs not good"),
+}
+LATE_S = 7200  # after an export that is 3 min old
+
+
+def hash_of(route: str) -> str:
+    name, _, argument = route.partition("/")
+    return f"#/{name}" + (f"/{quote(argument, safe='')}" if argument else "")
+
+
+def shown(page: Any, route: str) -> Any:
+    """Wait until a view is there."""
+    view = page.locator(f"main[data-shown={json.dumps(route)}]")
+    view.wait_for()
+    return view
+
+
+def go(page: Any, address: str, route: str) -> Any:
+    page.goto(address + hash_of(route))
+    view = shown(page, route)
+    for chart in page.locator(".plot").all():
+        chart.locator("svg[role=img] .frame").wait_for()
+    return view
+
+
+@needs_browser
+@pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS.keys())
+def test_every_view_shows_what_it_is_for(
+    address: str, new_page: Callable[..., Any], width: int
+) -> None:
+    page = new_page(width)
+    for route, expected in VIEWS.items():
+        view = go(page, address, route)
+        text = view.text_content()
+        for some in expected:
+            assert some in text, f"{route}: {some}"
+        assert page.locator("h1").count() == 1, route
+        seen = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+        assert seen[0] <= seen[1] == width, f"{route} is {seen[0]} px wide"
+        assert page.evaluate("[...document.images].every((i) => i.alt.length > 10)"), route
+        assert "undefined" not in text, route
+        assert "NaN" not in page.locator("main").inner_html(), route
+        # Every picture in words too, and every chart of data as a table.
+        for chart in page.locator("figure.chart").all():
+            said = chart.locator("svg[role=img] > desc").text_content()
+            assert len(said) > 20, route
+            assert chart.locator("svg[role=img] > title").text_content(), route
+        for name in ("banner", "navigation", "main", "contentinfo"):
+            roles = {"banner": "header", "navigation": "nav", "main": "main"}
+            assert page.locator(roles.get(name, "footer")).count() == 1
+        ids = page.evaluate("[...document.querySelectorAll('[id]')].map((e) => e.id)")
+        assert len(ids) == len(set(ids)), route
+
+
+@needs_browser
+def test_a_hostile_id_is_only_text(address: str, new_page: Callable[..., Any]) -> None:
+    page = new_page()
+    for route in ("variables", "sky", f"lightcurves/{HOSTILE}"):
+        go(page, address, route)
+        assert page.locator("img[src=x], main script").count() == 0
+    assert page.locator("main h2.id").text_content() == HOSTILE
+    page.goto(f"{address}#/{quote(HOSTILE, safe='')}")
+    page.get_by_text("There is no view").wait_for()
+    page.goto(f"{address}#/candidates/%E0%A4%A")
+    page.get_by_text("no candidate “%E0%A4%A”").wait_for()
+    page.goto(f"{address}#/constructor")
+    page.get_by_text("no view “constructor”").wait_for()
+
+
+@needs_browser
+def test_everything_by_keyboard(address: str, new_page: Callable[..., Any]) -> None:
+    page = new_page()
+    go(page, address, "tonight")
+
+    def focused() -> str:
+        return str(page.evaluate("document.activeElement.id"))
+
+    page.keyboard.press("Tab")
+    assert focused() == "skip"
+    page.keyboard.press("Enter")
+    assert focused() == "main"
+    for _ in range(30):
+        page.keyboard.press("Shift+Tab")
+        if focused() == "to-lightcurves":
+            break
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    page.keyboard.press("Enter")
+    shown(page, "lightcurves")
+    assert page.evaluate("document.activeElement.tagName") == "H1"
+    page.keyboard.press("Tab")
+    assert focused() == "source"
+    page.keyboard.type("j0123+33")
+    page.locator("[role=option]").first.wait_for()
+    page.keyboard.press("ArrowDown")
+    assert page.locator("[role=option][aria-selected=true]").text_content() == DIPPING
+    assert page.locator("#source").get_attribute("aria-activedescendant") == "offered-0"
+    page.keyboard.press("Enter")
+    view = shown(page, f"lightcurves/{DIPPING}")
+    page.locator("#light-curve .frame").wait_for()
+    page.locator("#light-curve").focus()
+    page.keyboard.press("ArrowRight")
+    first = view.locator("figure .readout").text_content()
+    assert re.match(
+        r"20\d\d-\d\d-\d\d \d\d:\d\d UTC \(MJD \d{5}\.\d{3}\): [\d.]+ ± 0.60 mJy", first
+    )
+    page.keyboard.press("ArrowRight")
+    assert view.locator("figure .readout").text_content() != first
+    assert page.locator("#light-curve .cursor").get_attribute("visibility") == "visible"
+    # The plane: the selected source with the largest eta first; Enter opens it.
+    go(page, address, "variables")
+    page.locator("#plane").focus()
+    page.keyboard.press("ArrowRight")
+    told = page.locator("figure .readout").text_content()
+    assert "; selected" in told
+    page.keyboard.press("Enter")
+    shown(page, f"lightcurves/{told.split(':')[0]}")
+
+
+@needs_browser
+def test_tables_stand_under_the_charts_and_can_be_sorted(
+    address: str, new_page: Callable[..., Any]
+) -> None:
+    page = new_page()
+    go(page, address, "variables")
+    page.locator("#plane-table").click()
+    rows = page.locator("details[open] tbody tr")
+    assert rows.count() == 50
+    page.locator("#plane-rows-more").click()
+    assert rows.count() == 250
+    etas = page.locator("#variables-sort-1")
+    column = "figure + h2 + .table tbody td:nth-child(2)"
+    largest = float(page.locator(column).first.text_content())
+    etas.click()
+    assert page.locator("th[aria-sort=ascending]").text_content() == "η"
+    assert float(page.locator(column).first.text_content()) < largest
+    page.locator("figure + h2 + .table tbody a").first.click()
+    page.locator("main[data-shown^='lightcurves/']").wait_for()
+
+
+@needs_browser
+def test_pointing_zooming_and_what_stays(address: str, new_page: Callable[..., Any]) -> None:
+    page = new_page()
+    go(page, address, "quality")
+    page.locator("#quality-measure").select_option("flux_ratio")
+    assert "Flux ratio to the catalogue" in page.locator("figcaption").text_content()
+    page.locator("#quality .frame").wait_for()
+    edge = page.locator("#quality").bounding_box()
+    middle = edge["y"] + edge["height"] / 2
+    page.mouse.move(edge["x"] + 400, middle)
+    page.mouse.down()
+    page.mouse.move(edge["x"] + 600, middle, steps=4)
+    page.mouse.up()
+    assert page.locator("#quality-span-length").input_value() == "own"
+    zoomed = page.locator("figcaption").text_content()
+    assert "3,000 images" not in zoomed
+    page.locator("#quality-span-from").fill("not a day")
+    page.locator("#quality-span-from").press("Enter")
+    assert page.locator("#quality-span-from").get_attribute("aria-invalid") == "true"
+    page.locator("#to-sky").click()
+    shown(page, "sky")
+    page.go_back()
+    shown(page, "quality")
+    assert page.locator("figcaption").text_content() == zoomed
+    # Something is told of whatever lies under the pointer.
+    go(page, address, "sky")
+    page.locator("#layer-sources").uncheck()
+    page.locator("#sky .frame").wait_for()
+    edge = page.locator("#sky .shape.event").bounding_box()
+    page.mouse.move(edge["x"] + 9, edge["y"] + edge["height"] - 9)
+    page.get_by_text(re.compile("^Candidate ")).first.wait_for()
+
+
+@needs_browser
+def test_a_candidates_card(address: str, new_page: Callable[..., Any]) -> None:
+    page = new_page()
+    go(page, address, "candidates")
+    page.locator("#candidates-state").select_option("complete")
+    page.locator("#candidates-mark").select_option("real")
+    page.get_by_text("1 candidate of 2").wait_for()
+    page.locator("main a", has_text=CANDIDATES[1]).click()
+    shown(page, f"candidates/{CANDIDATES[1]}")
+    page.locator("#mark-as").select_option("follow up")
+    page.locator("#mark-note").fill("it's deep; $(reboot)")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.locator("#mark-command-copy").click()
+    page.get_by_text("Copied.").wait_for()
+    assert page.evaluate("navigator.clipboard.readText()") == (
+        f"contimg candidates mark {CANDIDATES[1]} 'follow up' --note 'it'\\''s deep; $(reboot)'"
+    )
+    strip = page.locator(".strip img")
+    assert strip.count() == 6
+    strip.last.scroll_into_view_if_needed()
+    page.wait_for_timeout(200)
+    assert strip.last.evaluate("(image) => image.naturalWidth") == 64
+    assert page.locator("#neighbours .frame").count() == 1
+    assert page.locator("#candidate-curve .template").count() >= 1
+
+
+@needs_browser
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_words_can_be_read(address: str, new_page: Callable[..., Any], scheme: str) -> None:
+    page = new_page(color_scheme=scheme)
+    for route in ("tonight", "calibration", f"lightcurves/{DIPPING}"):
+        go(page, address, route)
+        worst = page.evaluate(_CONTRAST)
+        assert worst["ratio"] >= 4.5, f"{route}: {worst}"
+
+
+_CONTRAST = """() => {
+  const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const light = (colour) => numbers(colour).slice(0, 3).map((v) => v / 255)
+    .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const behind = (element) => {
+    for (let e = element; e; e = e.parentElement) {
+      const colour = getComputedStyle(e).backgroundColor;
+      if (numbers(colour)[3] !== 0) return colour;
+    }
+    return "rgb(255, 255, 255)";
+  };
+  let worst = { ratio: 21 };
+  for (const element of document.querySelectorAll("body *")) {
+    const own = [...element.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
+    if (!own || !element.checkVisibility()) continue;
+    const style = getComputedStyle(element);
+    const colour = element.ownerSVGElement ? style.fill : style.color;
+    if (!/^rgb/.test(colour)) continue;
+    const [a, b] = [light(colour), light(behind(element))].sort((x, y) => y - x);
+    const ratio = (a + 0.05) / (b + 0.05);
+    if (ratio < worst.ratio) {
+      worst = { ratio, text: element.textContent.slice(0, 40), colour, on: behind(element) };
+    }
+  }
+  return worst;
+}"""
+
+
+@needs_browser
+def test_the_menu_of_a_phone(address: str, new_page: Callable[..., Any]) -> None:
+    page = new_page(360, has_touch=True)
+    go(page, address, "tonight")
+    menu = page.locator("#menu")
+    assert not page.locator("#to-sky").is_visible()
+    menu.click()
+    assert menu.get_attribute("aria-expanded") == "true"
+    page.keyboard.press("Escape")
+    assert not page.locator("#to-sky").is_visible()
+    menu.click()
+    page.locator("#to-sky").click()
+    shown(page, "sky")
+    assert menu.get_attribute("aria-expanded") == "false"
+
+
+@needs_browser
+def test_an_old_export_says_so(
+    address: str, new_page: Callable[..., Any], export: MadeUpExport
+) -> None:
+    page = new_page()
+    go(page, address, "tonight")
+    assert page.locator("#old").count() == 0
+    page.clock.set_fixed_time(time.time() + LATE_S)
+    go(page, address, "sky")
+    page.reload()
+    shown(page, "sky")
+    assert "This export is 2.1 h old" in page.locator("#old").text_content()
+
+
+@needs_browser
+def test_numbers_and_flags_in_words(address: str, new_page: Callable[..., Any]) -> None:
+    page = new_page()
+    go(page, address, "tonight")
+
+    def js(module: str, expression: str) -> Any:
+        return page.evaluate(f"import('{address}js/{module}').then((m) => {expression})")
+
+    for flags in (0, *Flag, Flag.BLEND | Flag.POOR_FIT):
+        assert js("flags.js", f"m.flagWords({int(flags)})") == ", ".join(words(int(flags)))
+    assert js("numbers.js", "m.withError(13.1234, 0.0561, ' mJy')") == "13.123 ± 0.056 mJy"
+    assert js("numbers.js", "m.position(359.99999, -0.0001)") == "00:00:00.0 −00:00:00"
+    assert js("numbers.js", "[null, 0, 1.5e-7, -0.0234].map((v) => m.digits(v))") == [
+        *("–", "0", "1.50e−7", "−0.0234")
+    ]
+    assert js("times.js", "m.utcText(61041.25)") == "2026-01-01 06:00"
+    assert js("times.js", "[m.lengthText(0.01), m.lengthText(0.5), m.lengthText(20)]") == [
+        *("14 min", "12.0 h", "20 days")
+    ]
+    ticks = "m.ticksOf({kind: 'time', domain: [61041, 61406]}, 4).map((t) => [t.text, t.below])"
+    assert js("charts/scales.js", ticks)[1] == ["2026-04-01", "61131"]
+    ticks = "m.ticksOf({kind: 'log', domain: [0.09, 12]}, 4).map((t) => t.text)"
+    assert js("charts/scales.js", ticks) == ["0.1", "1", "10"]
+
+
+@pytest.fixture
+def changing(export: MadeUpExport, tmp_path: Path) -> MadeUpExport:
+    """Give a copy of the export that a test may change."""
+    shutil.copytree(export.directory, tmp_path / "export", symlinks=True)
+    return MadeUpExport(tmp_path / "export", export.now_mjd, dict(export.pages))
+
+
+@needs_browser
+def test_a_newer_export_comes_by_itself_and_nothing_jumps(
+    changing: MadeUpExport, new_page: Callable[..., Any]
+) -> None:
+    with serving(changing.directory) as address:
+        page = new_page(expected="Failed to load resource")
+        page.clock.install()
+        go(page, address, "tonight")
+        changing.write_index(problems=("the correlator is on fire",))
+        page.clock.fast_forward(61_000)
+        page.get_by_text("the correlator is on fire").wait_for()
+        # A view keeps its zoom, its place and its focus when its document has another page.
+        go(page, address, "observations")
+        page.locator("#observations-state").select_option("failed")
+        page.locator("#observations-more").click()
+        page.locator("#observations-sort-1").click()
+        page.evaluate("scrollTo(0, 900)")
+        seen = page.locator("tbody tr").first.text_content()
+        _shorten(changing, "observations")
+        changing.write_index()
+        page.clock.fast_forward(61_000)
+        page.get_by_text("of 2,999").wait_for()
+        page.clock.run_for(100)
+        assert page.locator("tbody tr").first.text_content() == seen
+        assert page.locator("#observations-state").input_value() == "failed"
+        assert page.evaluate("document.activeElement.id") == "observations-sort-1"
+        assert page.evaluate("scrollY") == 900
+        # Nobody who types is interrupted.
+        page.locator("#observations-text").type("flag")
+        _shorten(changing, "observations")
+        changing.write_index()
+        page.clock.fast_forward(61_000)
+        page.wait_for_timeout(300)
+        assert page.locator("#observations-text").input_value() == "flag"
+        page.locator("#observations-text").blur()
+        page.clock.fast_forward(61_000)
+        page.get_by_text("of 2,998").wait_for()
+        # The index goes away: what is shown stays, and a banner says so.
+        (changing.directory / "index.json").unlink()
+        page.clock.fast_forward(61_000)
+        page.locator("#unreachable").wait_for()
+        assert "of 2,998" in page.locator("main").text_content()
+        changing.write_index()
+        page.clock.fast_forward(61_000)
+        page.locator("#unreachable").wait_for(state="detached")
+
+
+def _shorten(export: MadeUpExport, name: str) -> None:
+    """Write the last page of observations anew, without its last one, under another name."""
+    from contimg_resources.export import model
+
+    *pages, last = export.pages[name]
+    document = model.Observations.model_validate_json((export.directory / last.path).read_text())
+    export.pages[name] = tuple(pages)
+    shorter = document.model_copy(update={"observations": document.observations[:-1]})
+    export.page(name, shorter, last.n_items - 1)
+
+
+@needs_browser
+def test_what_cant_be_loaded_is_told(changing: MadeUpExport, new_page: Callable[..., Any]) -> None:
+    def page_of(name: str) -> Path:
+        return changing.directory / changing.pages[name][0].path
+
+    page_of("image_quality").unlink()
+    page_of("calibration").write_text('{"schema_version": 2, "document": "calibration"}')
+    page_of("mosaics").write_text('{"schema_version": 1, "document": "mos')
+    page_of("candidates").write_text('{"schema_version": 1, "document": "variables"}')
+    (changing.directory / "pictures" / "cutout-0.png").unlink()
+    with serving(changing.directory) as address:
+        page = new_page(expected="404 (No such file)")
+        for route, told in {
+            "quality": "can't be loaded: the server says 404",
+            "calibration": "has schema version 2; this dashboard reads 1",
+            "mosaics": "is no JSON document",
+            "candidates": "is not the document “candidates”",
+        }.items():
+            page.goto(address + hash_of(route))
+            assert told in shown(page, route).locator("[role=alert]").text_content(), route
+        # The others don't mind.
+        assert "is not the document" in go(page, address, "tonight").text_content()
+        go(page, address, "variables")
+        # When it's there again, the button is enough.
+        page.goto(address + hash_of("mosaics"))
+        shown(page, "mosaics")
+        text = json.dumps({"schema_version": 1, "document": "mosaics", "mosaics": []})
+        page_of("mosaics").write_text(text)
+        page.locator("#again").click()
+        page.get_by_text("no mosaics yet").wait_for()
+        # Nothing at all: still a message.
+        (changing.directory / "index.json").unlink()
+        page.reload()
+        page.get_by_text("index.json can't be loaded: the server says 404").wait_for()
+        changing.pages.clear()
+        changing.write_index(counts=(), last_image_mjd=None, median_rms_mjy=None,
+                             active_set=None, problems=(), start_mjd=None, end_mjd=None)  # fmt: skip
+        page.reload()
+        for route in VIEWS:
+            page.goto(address + hash_of(route))
+            assert shown(page, route).text_content()
+
+
+@needs_browser
+def test_deep_links_and_any_server_under_any_path(
+    export: MadeUpExport, address: str, new_page: Callable[..., Any]
+) -> None:
+    del address  # it has put the files there
+    page = new_page()
+    with _plain_server(export.directory.parent) as root:
+        deep = f"{root}{export.directory.name}/"
+        go(page, deep, f"candidates/{CANDIDATES[0]}")
+        page.reload()
+        shown(page, f"candidates/{CANDIDATES[0]}")
+        page.locator("#candidate-curve .template").first.wait_for()
+        assert N_SOURCES > 1000
+
+
+class _plain_server:
+    """Python's own file server, which knows nothing of the dashboard."""
+
+    def __init__(self, directory: Path) -> None:
+        class Quiet(SimpleHTTPRequestHandler):
+            def log_message(self, *args: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=directory))
+
+    def __enter__(self) -> str:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{self._server.server_port}/"
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
