@@ -1,0 +1,368 @@
+"""Candidates for Extreme Scattering Events, from the light curves of all sources.
+
+Belongs here: the whole search, from light curves to candidates with names. Doesn't: its parts (see
+`ese`, `judging`), the store, drawing.
+"""
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_resources.casa import Progress, no_progress
+from contimg_resources.naming import plain_name
+from contimg_resources.products.events import CandidateRecord, CandidateState
+from contimg_resources.settings import EseSettings
+from contimg_resources.variability.ese import (
+    Dips,
+    measure_threshold,
+    prepared,
+    search,
+    source_years,
+)
+from contimg_resources.variability.floor import only
+from contimg_resources.variability.judging import (
+    DipFit,
+    Neighbours,
+    Outcome,
+    depth_of,
+    fit_dip,
+    judge_sides,
+)
+from contimg_resources.variability.model import LightCurves, Variability
+from contimg_resources.variability.templates import Shape, bank
+
+Floats = NDArray[np.float64]
+
+#: A source has so many events at most; each is taken out before the next is looked for.
+_MOST_EVENTS = 4
+#: Neighbours that are asked; the nearest first.
+_MOST_NEIGHBOURS = 12
+#: A steady source's eta is this improbable at most.
+_STEADY_P = 0.01
+_CURVE_POINTS = 240
+_NAME_LENGTH = 80
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A dip above the threshold that is no event.
+
+    Parameters
+    ----------
+    source_id : str
+        The source.
+    mid_mjd, width_days, score : float
+        The dip.
+    outcome : Outcome
+        Why not.
+    """
+
+    source_id: str
+    mid_mjd: float
+    width_days: float
+    score: float
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search found.
+
+    Parameters
+    ----------
+    candidates : tuple of CandidateRecord
+        The best score first; their ids are new.
+    rejected : tuple of Rejected
+        The best score first.
+    threshold : float
+        Score from which on dips count.
+    source_years : float
+        How long the sources that were searched were watched together.
+    n_sources : int
+        Sources that were searched.
+    """
+
+    candidates: tuple[CandidateRecord, ...]
+    rejected: tuple[Rejected, ...]
+    threshold: float
+    source_years: float
+    n_sources: int
+
+    def words(self) -> str:
+        """Say it in a line."""
+        why = Counter(r.outcome.value for r in self.rejected)
+        return (
+            f"{len(self.candidates)} candidates in {self.n_sources} sources "
+            f"({self.source_years:.0f} source-years), threshold {self.threshold:.1f}"
+            + "".join(f"; {n} dips: {words}" for words, n in sorted(why.items()))
+        )
+
+
+def search_candidates(
+    curves: LightCurves,
+    table: Variability,
+    settings: EseSettings,
+    day_mjd: int,
+    *,
+    threshold: float | None = None,
+    progress: Progress = no_progress,
+) -> Found:
+    """Search all light curves for Extreme Scattering Events.
+
+    Parameters
+    ----------
+    curves : LightCurves
+        Up to the end of the day.
+    table : Variability
+        Measures of the same sources, in the same order.
+    settings : EseSettings
+        Templates, widths, depth, the accepted rate of false alarms.
+    day_mjd : int
+        The UTC day, integer MJD.
+    threshold : float, optional
+        Score from which on dips count; measured when it isn't given.
+    progress : callable
+        Told how far it is.
+
+    Raises
+    ------
+    ValueError
+        If the measures are of other sources.
+    """
+    if not np.array_equal(curves.source_id, table.source_id):
+        raise ValueError("light curves and measures of variability are of different sources")
+    floor = table.facts.get("systematic_floor")
+    floor = floor if floor is not None and math.isfinite(floor) else 0.0
+    flux_jy, error_jy = prepared(curves, floor)
+    progress("searching for dips", 0.0)
+    dips = search(
+        curves, flux_jy, error_jy, settings, lambda say, done: progress(say, 0.4 * (done or 0.0))
+    )
+    if threshold is None:
+        with np.errstate(invalid="ignore"):
+            steady = (table.p_value > _STEADY_P) & ~table.is_variable
+        threshold = measure_threshold(
+            curves,
+            flux_jy,
+            error_jy,
+            dips,
+            steady,
+            settings,
+            lambda say, done: progress(say, 0.4 + 0.4 * (done or 0.0)),
+        )
+    progress("judging dips", 0.8)
+    sky = _Sky(curves, table, flux_jy, error_jy, settings, day_mjd, threshold)
+    candidates: list[CandidateRecord] = []
+    rejected: list[Rejected] = []
+    for index in np.flatnonzero(dips.score >= threshold):
+        for event in sky.events_of(int(index), dips):
+            (candidates if isinstance(event, CandidateRecord) else rejected).append(event)  # type: ignore[arg-type]
+    return Found(
+        candidates=tuple(sorted(candidates, key=lambda c: -c.score)),
+        rejected=tuple(sorted(rejected, key=lambda r: -r.score)),
+        threshold=threshold,
+        source_years=source_years(curves),
+        n_sources=len(curves),
+    )
+
+
+@dataclass(frozen=True)
+class _Sky:
+    curves: LightCurves
+    table: Variability
+    flux_jy: Floats
+    error_jy: Floats
+    settings: EseSettings
+    day_mjd: int
+    threshold: float
+
+    def events_of(self, index: int, dips: Dips) -> Iterator[CandidateRecord | Rejected]:
+        """Yield the events of a source, the best first, and what else is above the threshold."""
+        which = np.zeros(len(self.curves), np.bool_)
+        which[index] = True
+        own = self.curves.of(index)
+        left = only(self.curves, which)
+        flux, error = self.flux_jy[own], self.error_jy[own]
+        found, place = dips, index
+        for _ in range(_MOST_EVENTS):
+            if found.score[place] < self.threshold:
+                return
+            shape = bank(self.settings.templates)[found.shape[place]]
+            fit = fit_dip(
+                left.mid_mjd,
+                flux,
+                error,
+                shape,
+                float(found.mid_mjd[place]),
+                float(found.width_days[place]),
+                self.settings.max_width_days,
+            )
+            outcome = judge_sides(fit, shape, left.mid_mjd, flux, error)
+            if not fit.depth >= self.settings.min_depth:
+                outcome = Outcome.SHALLOW
+            neighbours = self._neighbours(index, fit, shape)
+            if neighbours.share(fit.depth):
+                outcome = Outcome.SHARED
+            score = float(found.score[place])
+            if outcome in (Outcome.COMPLETE, Outcome.IN_PROGRESS):
+                yield self._candidate(index, fit, shape, score, outcome, neighbours)
+            else:
+                source_id = str(self.curves.source_id[index])
+                yield Rejected(source_id, fit.mid_mjd, fit.width_days, score, outcome)
+            away = np.abs(left.mid_mjd - fit.mid_mjd) > fit.width_days
+            if away.all() or not away.any():
+                return
+            left = replace(
+                left,
+                offsets=np.array([0, int(away.sum())]),
+                mid_mjd=left.mid_mjd[away],
+                flux_jy=left.flux_jy[away],
+                error_jy=left.error_jy[away],
+                flags=left.flags[away],
+                is_reference=left.is_reference[away],
+                epoch=left.epoch[away],
+            )
+            flux, error = flux[away], error[away]
+            found, place = search(left, flux, error, self.settings), 0
+
+    def _neighbours(self, index: int, fit: DipFit, shape: Shape) -> Neighbours:
+        ra, dec = np.radians(self.curves.ra_deg), np.radians(self.curves.dec_deg)
+        # Of haversines: exact for small angles.
+        half = np.square(np.sin((dec - dec[index]) / 2)) + np.cos(dec) * np.cos(
+            dec[index]
+        ) * np.square(np.sin((ra - ra[index]) / 2))
+        separation_deg = np.degrees(2 * np.arcsin(np.sqrt(np.clip(half, 0, 1))))
+        separation_deg[index] = np.inf
+        near = np.flatnonzero(separation_deg <= self.settings.neighbour_radius_deg)
+        near = near[np.argsort(separation_deg[near], kind="stable")]
+        told, depths, errors = [], [], []
+        for other in near:
+            own = self.curves.of(int(other))
+            depth, error = depth_of(
+                fit, shape, self.curves.mid_mjd[own], self.flux_jy[own], self.error_jy[own]
+            )
+            # Only those that would see it tell anything.
+            if math.isfinite(depth) and error < 0.5 * fit.depth:
+                told.append(int(other))
+                depths.append(depth)
+                errors.append(error)
+            if len(told) == _MOST_NEIGHBOURS:
+                break
+        if not told:
+            return Neighbours((), (), math.nan, math.nan)
+        return Neighbours(
+            tuple(str(self.curves.source_id[i]) for i in told),
+            tuple(float(separation_deg[i]) for i in told),
+            float(np.median(depths)),
+            # Standard deviation of a median of normal values.
+            float(1.2533 * np.sqrt(np.mean(np.square(errors)) / len(errors))),
+        )
+
+    def _candidate(
+        self,
+        index: int,
+        fit: DipFit,
+        shape: Shape,
+        score: float,
+        outcome: Outcome,
+        neighbours: Neighbours,
+    ) -> CandidateRecord:
+        source_id = str(self.curves.source_id[index])
+        half = fit.width_days / 2
+        last = float(self.curves.mid_mjd[self.curves.of(index)][-1])
+        curve_mjd = np.linspace(
+            fit.mid_mjd - 2 * fit.width_days,
+            min(fit.mid_mjd + 2 * fit.width_days, max(last, fit.mid_mjd + half)),
+            _CURVE_POINTS,
+        )
+        return CandidateRecord(
+            id=candidate_id(source_id, fit.mid_mjd),
+            source_id=source_id,
+            ra_deg=float(self.curves.ra_deg[index]),
+            dec_deg=float(self.curves.dec_deg[index]),
+            state=CandidateState(outcome.value),
+            start_mjd=fit.mid_mjd - half,
+            mid_mjd=fit.mid_mjd,
+            end_mjd=fit.mid_mjd + half,
+            score=score,
+            parameters={
+                "depth": fit.depth,
+                "depth_error": fit.depth_error,
+                "width_days": fit.width_days,
+                "width_error_days": fit.width_error_days,
+                "mid_error_days": fit.mid_error_days,
+                "baseline_jy": fit.baseline_jy,
+                "baseline_error_jy": fit.baseline_error_jy,
+                "template": shape.name,
+                "threshold": self.threshold,
+                "reduced_chi2": fit.reduced_chi2,
+                "n_in_dip": fit.n_in_dip,
+                "template_mjd": [round(v, 4) for v in curve_mjd.tolist()],
+                "template_jy": [float(f"{v:.6g}") for v in fit.model(curve_mjd, shape).tolist()],
+            },
+            evidence={
+                "neighbours": list(neighbours.source_ids),
+                "separations_deg": [round(s, 4) for s in neighbours.separations_deg],
+                "neighbour_depth": neighbours.depth,
+                "neighbour_depth_error": neighbours.depth_error,
+            },
+            searched_day=self.day_mjd,
+            first_day=self.day_mjd,
+        )
+
+
+def candidate_id(source_id: str, mid_mjd: float) -> str:
+    """Return a name for a new candidate: safe as a file name, and of this source alone."""
+    plain = plain_name(source_id)[:_NAME_LENGTH].replace("..", "_")
+    if plain != source_id:
+        plain += "-" + hashlib.sha256(source_id.encode()).hexdigest()[:8]
+    return f"ese-{math.floor(mid_mjd)}-{plain}"
+
+
+def with_known_ids(
+    found: Iterable[CandidateRecord], known: Iterable[CandidateRecord]
+) -> tuple[tuple[CandidateRecord, ...], tuple[CandidateRecord, ...]]:
+    """Give candidates that were found before the ids that they had, and tell which are gone.
+
+    The same event is one of the same source whose middle lies within the wider of both dips.
+
+    Parameters
+    ----------
+    found : iterable of CandidateRecord
+        Of this search.
+    known : iterable of CandidateRecord
+        Of earlier ones.
+
+    Returns
+    -------
+    tuple of tuple of CandidateRecord
+        Those found, with ids of their own; and those known that weren't found again.
+    """
+    left = list(known)
+    named: list[CandidateRecord] = []
+    taken = {c.id for c in left}
+    for candidate in found:
+        same = [
+            c
+            for c in left
+            if c.source_id == candidate.source_id
+            and abs(c.mid_mjd - candidate.mid_mjd)
+            <= max(c.end_mjd - c.start_mjd, candidate.end_mjd - candidate.start_mjd)
+        ]
+        if same:
+            nearest = min(same, key=lambda c: abs(c.mid_mjd - candidate.mid_mjd))
+            left.remove(nearest)
+            named.append(replace(candidate, id=nearest.id))
+            continue
+        name, number = candidate.id, 1
+        while name in taken:
+            number += 1
+            name = f"{candidate.id}-{number}"
+        taken.add(name)
+        named.append(replace(candidate, id=name))
+    return tuple(named), tuple(left)

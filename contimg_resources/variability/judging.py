@@ -1,0 +1,279 @@
+"""Whether a dip is an event: its fit, its two sides, and its neighbours.
+
+Belongs here: one dip of one source. Doesn't: the search (see `ese`), names and records.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_resources.variability.templates import Shape
+
+Floats = NDArray[np.float64]
+
+#: The baseline on one side of a dip: from and to so many widths from the middle.
+_SIDE_FROM, _SIDE_TO = 0.75, 2.0
+_MIN_ON_SIDE = 3
+#: A side is back at the baseline when no more than this share of the depth is missing there.
+_MISSING = 0.4
+#: One epoch alone, or the errors of one week, are no event.
+_MOST_OF_ONE_POINT = 0.5
+_WINDOW_WIDTHS = 2.0
+#: Neighbours share a dip when their median depth is this share of its.
+_SHARED = 0.4
+_SHARED_SIGMA = 3.0
+MIN_NEIGHBOURS = 3
+
+
+class Outcome(StrEnum):
+    """What a dip turned out to be."""
+
+    COMPLETE = "complete"
+    IN_PROGRESS = "in progress"
+    NO_RETURN = "doesn't come back to its baseline"
+    NO_BASELINE = "has no baseline before it"
+    ONE_EPOCH = "is one epoch's"
+    SHARED = "is shared by its neighbours"
+    SHALLOW = "is too shallow"
+
+
+@dataclass(frozen=True)
+class DipFit:
+    """A dip, fitted.
+
+    Parameters
+    ----------
+    mid_mjd, mid_error_days : float
+        Middle.
+    width_days, width_error_days : float
+        Full width at half depth.
+    depth, depth_error : float
+        As a share of the baseline.
+    baseline_jy, baseline_error_jy : float
+        At the middle.
+    slope_jy_per_day : float
+        Of the baseline.
+    reduced_chi2 : float
+        Of the points within two widths.
+    n_in_dip : int
+        Points within half a width.
+    largest_share : float
+        Of the gain in chi2 that the best point has.
+    """
+
+    mid_mjd: float
+    mid_error_days: float
+    width_days: float
+    width_error_days: float
+    depth: float
+    depth_error: float
+    baseline_jy: float
+    baseline_error_jy: float
+    slope_jy_per_day: float
+    reduced_chi2: float
+    n_in_dip: int
+    largest_share: float
+
+    def model(self, mjd: Floats, shape: Shape) -> Floats:
+        """Return the fitted flux density, Jy, at times in MJD."""
+        off = mjd - self.mid_mjd
+        dip = self.depth * self.baseline_jy * shape.at(off / self.width_days)
+        return np.asarray(self.baseline_jy + self.slope_jy_per_day * off + dip)
+
+
+def fit_dip(
+    mjd: Floats,
+    flux_jy: Floats,
+    error_jy: Floats,
+    shape: Shape,
+    mid_mjd: float,
+    width_days: float,
+    max_width_days: float,
+) -> DipFit:
+    """Fit middle, width, depth and a straight baseline to the points within two widths.
+
+    Parameters
+    ----------
+    mjd, flux_jy, error_jy : ndarray, shape (n,)
+        Points of the source, in the order of time.
+    shape : Shape
+        Which.
+    mid_mjd, width_days : float
+        Where the search found it; the fit stays within half a width of the one, and within a factor
+        of 1.5 of the other.
+    max_width_days : float
+        No dip is wider.
+
+    Returns
+    -------
+    DipFit
+        Errors are those of the fit, from its covariance, times the root of the reduced chi2 where
+        that is above 1.
+    """
+    from scipy.optimize import least_squares
+
+    near = np.abs(mjd - mid_mjd) <= _WINDOW_WIDTHS * width_days
+    t, f, e = mjd[near], flux_jy[near], error_jy[near]
+
+    def linear(middle: float, width: float) -> tuple[Floats, Floats]:
+        design = np.array([np.ones_like(t), t - middle, shape.at((t - middle) / width)]).T
+        solved = np.linalg.lstsq(design / e[:, None], f / e, rcond=None)[0]
+        return np.asarray(solved, np.float64), design
+
+    def residuals(x: Floats) -> Floats:
+        coefficients, design = linear(x[0], x[1])
+        return np.asarray((f - design @ coefficients) / e)
+
+    low = np.array([mid_mjd - width_days / 2, width_days / 1.5])
+    high = np.array([mid_mjd + width_days / 2, min(width_days * 1.5, max_width_days * 1.05)])
+    start = np.clip([mid_mjd, width_days], low + 1e-6, high - 1e-6)
+    found = least_squares(residuals, start, bounds=(low, high), x_scale=width_days)
+    middle, width = (float(v) for v in found.x)
+    (base, slope, amount), design = linear(middle, width)
+    left = f - design @ np.array([base, slope, amount])
+    dof = max(1, len(t) - 5)
+    reduced = float(np.sum(np.square(left / e)) / dof)
+    covariance = _covariance(t, e, shape, base, slope, amount, middle, width) * max(1.0, reduced)
+    errors = np.sqrt(np.abs(np.diag(covariance)))
+    depth = amount / base if base > 0 else np.nan
+    relative = np.array([-depth / base, 1.0 / base])
+    depth_error = float(np.sqrt(np.abs(relative @ covariance[np.ix_([0, 2], [0, 2])] @ relative)))
+    flat = np.array([np.ones_like(t), t - middle]).T
+    without = f - flat @ np.linalg.lstsq(flat / e[:, None], f / e, rcond=None)[0]
+    gains = np.square(without / e) - np.square(left / e)
+    return DipFit(
+        mid_mjd=middle,
+        mid_error_days=float(errors[3]),
+        width_days=width,
+        width_error_days=float(errors[4]),
+        depth=float(depth),
+        depth_error=depth_error,
+        baseline_jy=float(base),
+        baseline_error_jy=float(errors[0]),
+        slope_jy_per_day=float(slope),
+        reduced_chi2=reduced,
+        n_in_dip=int(np.sum(np.abs(t - middle) <= width / 2)),
+        largest_share=float(gains.max() / max(gains.sum(), 1e-9)),
+    )
+
+
+def _covariance(
+    t: Floats,
+    e: Floats,
+    shape: Shape,
+    base: float,
+    slope: float,
+    amount: float,
+    middle: float,
+    width: float,
+) -> Floats:
+    """Return the covariance of baseline, slope, amount, middle and width, by differences."""
+    values = np.array([base, slope, amount, middle, width])
+
+    def model(x: Floats) -> Floats:
+        return np.asarray(x[0] + x[1] * (t - x[3]) + x[2] * shape.at((t - x[3]) / x[4]))
+
+    steps = np.array([1e-4 * abs(base), 1e-4 * abs(base) / width, 1e-4 * abs(base), 0.0, 0.0])
+    steps[3:] = 0.02 * width
+    columns = []
+    for i, step in enumerate(np.maximum(steps, 1e-12)):
+        beside = np.zeros(5)
+        beside[i] = step
+        columns.append((model(values + beside) - model(values - beside)) / (2 * step) / e)
+    jacobian = np.array(columns).T
+    # A direction that the points don't tell has no finite error: the pseudo-inverse would say 0.
+    return np.asarray(np.linalg.inv(jacobian.T @ jacobian + 1e-12 * np.eye(5)))
+
+
+def judge_sides(
+    fit: DipFit, shape: Shape, mjd: Floats, flux_jy: Floats, error_jy: Floats
+) -> Outcome:
+    """Tell whether the source was at its baseline before, and is again, or isn't yet.
+
+    Parameters
+    ----------
+    fit : DipFit
+        The dip.
+    shape : Shape
+        Its shape: a side may be above the baseline there, never below.
+    mjd, flux_jy, error_jy : ndarray, shape (n,)
+        Points of the source.
+    """
+    if fit.largest_share > _MOST_OF_ONE_POINT:
+        return Outcome.ONE_EPOCH
+    u = (mjd - fit.mid_mjd) / fit.width_days
+    before = (u >= -_SIDE_TO) & (u <= -_SIDE_FROM)
+    after = (u >= _SIDE_FROM) & (u <= _SIDE_TO)
+    if before.sum() < _MIN_ON_SIDE or not _is_back(fit, shape, u, flux_jy, error_jy, before):
+        return Outcome.NO_BASELINE
+    if after.sum() >= _MIN_ON_SIDE:
+        back = _is_back(fit, shape, u, flux_jy, error_jy, after)
+        return Outcome.COMPLETE if back else Outcome.NO_RETURN
+    # Too few points behind it: they are yet to come, or were lost in a gap.
+    return Outcome.IN_PROGRESS if u[-1] < _SIDE_TO else Outcome.NO_RETURN
+
+
+def _is_back(
+    fit: DipFit,
+    shape: Shape,
+    u: Floats,
+    flux_jy: Floats,
+    error_jy: Floats,
+    side: NDArray[np.bool_],
+) -> bool:
+    # Against the level of the whole fit, without its slope: that would follow a step.
+    weight = 1.0 / np.square(error_jy[side])
+    shoulders = fit.depth * fit.baseline_jy * np.maximum(shape.at(u[side]), 0.0)
+    missing = np.sum(weight * (fit.baseline_jy + shoulders - flux_jy[side])) / np.sum(weight)
+    error = 1.0 / np.sqrt(np.sum(weight))
+    return bool(missing <= _MISSING * fit.depth * fit.baseline_jy + 2.0 * error)
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """What a candidate's neighbours did at the same time.
+
+    Parameters
+    ----------
+    source_ids : tuple of str
+        Those that tell, the nearest first.
+    separations_deg : tuple of float
+        How far they are.
+    depth, depth_error : float
+        Median depth of the same dip in them, as a share of their baselines; NaN without any.
+    """
+
+    source_ids: tuple[str, ...]
+    separations_deg: tuple[float, ...]
+    depth: float
+    depth_error: float
+
+    def share(self, depth: float) -> bool:
+        """Tell whether they share a dip of this depth."""
+        if len(self.source_ids) < MIN_NEIGHBOURS:
+            return False
+        return self.depth > _SHARED * depth and self.depth > _SHARED_SIGMA * self.depth_error
+
+
+def depth_of(
+    fit: DipFit, shape: Shape, mjd: Floats, flux_jy: Floats, error_jy: Floats
+) -> tuple[float, float]:
+    """Return the depth of the same dip, same middle and width, in another source, and its error.
+
+    NaN when its points don't tell.
+    """
+    u = (mjd - fit.mid_mjd) / fit.width_days
+    near = np.abs(u) <= _WINDOW_WIDTHS
+    if near.sum() < 4 or not (np.abs(u) <= 0.5).any() or not (np.abs(u[near]) > 0.5).any():
+        return np.nan, np.nan
+    design = np.array([np.ones(int(near.sum())), shape.at(u[near])]).T / error_jy[near][:, None]
+    normal = design.T @ design
+    if np.linalg.cond(normal) > 1e8:
+        return np.nan, np.nan
+    inverse = np.linalg.inv(normal)
+    base, amount = inverse @ (design.T @ (flux_jy[near] / error_jy[near]))
+    if base <= 0:
+        return np.nan, np.nan
+    return float(amount / base), float(np.sqrt(inverse[1, 1]) / base)
