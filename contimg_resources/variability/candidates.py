@@ -32,6 +32,7 @@ from contimg_resources.variability.judging import (
     depth_of,
     fit_dip,
     judge_sides,
+    scatter_elsewhere,
 )
 from contimg_resources.variability.model import LightCurves, Variability
 from contimg_resources.variability.templates import Shape, bank
@@ -186,8 +187,8 @@ class _Sky:
         which = np.zeros(len(self.curves), np.bool_)
         which[index] = True
         own = self.curves.of(index)
-        left = only(self.curves, which)
         flux, error = self.flux_jy[own], self.error_jy[own]
+        left = whole = replace(only(self.curves, which), flux_jy=flux, error_jy=error)
         found, place = dips, index
         for _ in range(_MOST_EVENTS):
             if found.score[place] < self.threshold:
@@ -208,7 +209,11 @@ class _Sky:
             neighbours = self._neighbours(index, fit, shape)
             if neighbours.share(fit.depth):
                 outcome = Outcome.SHARED
-            score = float(found.score[place])
+            score = float(found.score[place]) / scatter_elsewhere(
+                fit, whole.mid_mjd, whole.flux_jy, whole.error_jy
+            )
+            if score < self.threshold:
+                outcome = Outcome.LIKE_OTHERS
             if outcome in (Outcome.COMPLETE, Outcome.IN_PROGRESS):
                 yield self._candidate(index, fit, shape, score, outcome, neighbours)
             else:

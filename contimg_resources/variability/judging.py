@@ -25,6 +25,7 @@ _WINDOW_WIDTHS = 2.0
 _SHARED = 0.4
 _SHARED_SIGMA = 3.0
 MIN_NEIGHBOURS = 3
+_MIN_ELSEWHERE = 8
 
 
 class Outcome(StrEnum):
@@ -37,6 +38,7 @@ class Outcome(StrEnum):
     ONE_EPOCH = "is one epoch's"
     SHARED = "is shared by its neighbours"
     SHALLOW = "is too shallow"
+    LIKE_OTHERS = "is no more than the source does at other times"
 
 
 @dataclass(frozen=True)
@@ -229,6 +231,20 @@ def _is_back(
     missing = np.sum(weight * (fit.baseline_jy + shoulders - flux_jy[side])) / np.sum(weight)
     error = 1.0 / np.sqrt(np.sum(weight))
     return bool(missing <= _MISSING * fit.depth * fit.baseline_jy + 2.0 * error)
+
+
+def scatter_elsewhere(fit: DipFit, mjd: Floats, flux_jy: Floats, error_jy: Floats) -> float:
+    """Return the reduced chi2 about their mean of a source's points farther than a width; 1 at least.
+
+    A source that varies by itself has many dips, and none of them is an event's unless it is much
+    more than the others.
+    """
+    far = np.abs(mjd - fit.mid_mjd) > fit.width_days
+    if far.sum() < _MIN_ELSEWHERE:
+        return 1.0
+    weight = 1.0 / np.square(error_jy[far])
+    mean = np.sum(weight * flux_jy[far]) / np.sum(weight)
+    return max(1.0, float(np.sum(weight * np.square(flux_jy[far] - mean)) / (far.sum() - 1)))
 
 
 @dataclass(frozen=True)
