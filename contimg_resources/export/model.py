@@ -101,6 +101,7 @@ class ObservationItem(Part):
     state: str
     reason: str
     set_name: str | None = None
+    set_version: int | None = None
     borrowed: bool = False
     stale: bool = False
 
@@ -245,6 +246,7 @@ class VariableItem(Part):
     pair_m: float | None
     pair_first_mjd: float | None
     pair_second_mjd: float | None
+    is_pair_variable: bool | None = Field(None, description="Whether its best pair says so too.")
 
 
 class Variables(Document):
