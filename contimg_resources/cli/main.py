@@ -23,6 +23,7 @@ from contimg_resources.cli import (
     calibrate,
     catalogue,
     demo,
+    export,
     housekeeping,
     images,
     mosaic,
@@ -61,6 +62,7 @@ app.command("photometry")(photometry.photometry)
 app.command("lightcurve")(photometry.lightcurve)
 app.add_typer(observation.app, name="observation")
 app.command("simulate")(simulate.simulate)
+app.command("export")(export.export)
 app.command("status")(status.status)
 app.command("reprocess")(reprocess.reprocess)
 app.command("why")(why.why)
