@@ -20,6 +20,8 @@ from contimg_resources.export.model import SCHEMA_VERSION
 LIMIT_BYTES = 1_000_000
 #: What pages have on average; well below the limit, so that few are cut for their size.
 _AIM_BYTES = 400_000
+#: A page isn't cut earlier than at this share of it, however few items there are.
+_LEAST_SHARE = 0.25
 
 
 class Item(NamedTuple):
@@ -174,7 +176,8 @@ def split(paged: Paged, limit_bytes: int = LIMIT_BYTES) -> Iterator[PageContent]
                 item=str(item.label),
             )
         full = size_bytes + item.size_bytes > room_bytes
-        if held and (full or zlib.crc32(item.key.encode()) % often == 0):
+        may_end = size_bytes >= _LEAST_SHARE * aim_bytes
+        if held and (full or (may_end and zlib.crc32(item.key.encode()) % often == 0)):
             yield _page(paged, number, held)
             number, size_bytes, held = number + 1, 0, []
         held.append(item)

@@ -199,7 +199,13 @@ def _write_votable(
     (resource,) = votable.resources
     resource.coordinate_systems.append(CooSys(ID="icrs", system="ICRS"))
     resource.time_systems.append(
-        TimeSys(ID="utc", timeorigin="MJD-origin", timescale="UTC", refposition="TOPOCENTER")
+        TimeSys(
+            ID="utc",
+            timeorigin="MJD-origin",
+            timescale="UTC",
+            refposition="TOPOCENTER",
+            config={"version_1_4_or_later": True},
+        )
     )
     for field in resource.tables[0].fields:
         if field.ucd and field.ucd.startswith("pos.eq"):
