@@ -128,7 +128,10 @@ class ExportDirectory:
                 candidates |= paths if document == "candidates" else set()
         # Pictures are named by the candidates' pages.
         for path in candidates:
-            for card in json.loads((self.root / path).read_bytes())["candidates"]:
+            page = self.root / path
+            # Somebody may have cleared up.
+            cards = json.loads(page.read_bytes())["candidates"] if page.is_file() else ()
+            for card in cards:
                 named |= {card["card_png"], *(cutout["png"] for cutout in card["cutouts"])}
         return named
 

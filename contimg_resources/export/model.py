@@ -76,6 +76,7 @@ class Index(Document):
     generated_mjd: float
     generated_utc: str
     software: dict[str, str]
+    run_id: str = Field("", description="The run that wrote it; empty: the command line.")
     telescope: str
     status: Status
     pages: dict[str, tuple[Page, ...]] = Field(

@@ -53,6 +53,7 @@ def write_documents(
     *,
     now_mjd: float,
     software: Mapping[str, str],
+    run_id: str = "",
     progress: Progress = no_progress,
 ) -> Written:
     """Write all documents, tables and schemas, and at last the index.
@@ -67,6 +68,8 @@ def write_documents(
         The present, MJD in days.
     software : mapping of str to str
         Versions, for the index.
+    run_id : str
+        Who asks, for the index.
     progress : callable
         Told what is being done.
 
@@ -111,6 +114,7 @@ def write_documents(
         generated_mjd=rounded(now_mjd, 6),
         generated_utc=f"{isot_from_mjd(now_mjd)}Z",
         software=dict(software),
+        run_id=run_id,
         telescope=TELESCOPE,
         status=night_status(state),
         pages=pages,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.database import now_mjd as present_mjd
+from contimg_resources.errors import ExportFailed
 from contimg_resources.export.directory import opened
 from contimg_resources.export.reading import read_measures
 from contimg_resources.export.state import CutoutsOf, PlatformState
@@ -77,7 +78,7 @@ def export_dashboard(
     Raises
     ------
     ExportFailed
-        If the directory holds something else, or another export doesn't end.
+        If the directory holds something else, can't be written, or another export doesn't end.
     UnreadableMeasurements
         If the points or measures of variability are damaged.
     """
@@ -85,17 +86,24 @@ def export_dashboard(
     from contimg_resources.export.writing import write_documents
 
     directory = workshop.settings.export_dir
-    versions = software() | ({"run": run_id} if run_id else {})
     with opened(directory) as held:
         progress("reading the stores", 0.0)
         state = read_state(workshop)
-        written = write_documents(
-            held,
-            state,
-            now_mjd=present_mjd() if now_mjd is None else now_mjd,
-            software=versions,
-            progress=progress,
-        )
+        try:
+            written = write_documents(
+                held,
+                state,
+                now_mjd=present_mjd() if now_mjd is None else now_mjd,
+                software=software(),
+                run_id=run_id,
+                progress=progress,
+            )
+        except OSError as error:
+            raise ExportFailed(
+                f"documents can't be written into {directory}: {error.strerror or error}; the "
+                "last ones are still there",
+                path=str(directory),
+            ) from error
     pages = [page for found in written.pages.values() for page in found]
     return Exported(
         directory=directory,

@@ -95,6 +95,17 @@ def test_a_directory_of_something_else_is_refused(tmp_path: Path, name: str, tex
     assert [p.name for p in tmp_path.iterdir()] == [name]
 
 
+def test_pages_that_somebody_removed_are_no_obstacle(tmp_path: Path) -> None:
+    for i in range(3):
+        with opened(tmp_path) as directory:
+            content = json.dumps({"candidates": [], "i": i}).encode()
+            page = directory.put_page("candidates", PageContent(0, content, ()))
+            publish(directory, {"candidates": [page]}, MJD + 0.1 * i)
+        if i == 1:
+            (tmp_path / page).unlink()
+    assert (tmp_path / page).is_file()
+
+
 def test_what_a_killed_first_export_left_is_taken_up(tmp_path: Path) -> None:
     with opened(tmp_path) as directory:
         left = directory.put_page("observations", PageContent(0, b"left", ()))

@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from contimg_resources.errors import ExportFailed
+from contimg_resources.export.directory import ExportDirectory
 from contimg_resources.products.events import Mark, MarkRecord
 from contimg_resources.products.model import ImageRecord, ObservationState
 from contimg_resources.steps import exporting
@@ -49,7 +51,7 @@ def test_a_state_is_exported(made: Made) -> None:
     assert exported.n_pages == 8
     found = {name: pages[0].model_dump() for name, pages in read_export(exported.directory).items()}
     index = found["index"]
-    assert (index["generated_utc"], index["software"]["run"]) == ("2026-01-03T00:00:00.000Z", "r7")
+    assert (index["generated_utc"], index["run_id"]) == ("2026-01-03T00:00:00.000Z", "r7")
     assert index["status"]["active_set"] == "first"
     assert index["status"]["problems"] == ()
     assert [o["set_name"] for o in found["observations"]["observations"]] == ["first"] * 4
@@ -101,3 +103,12 @@ def test_observations_of_so_many_days_are_exported(made: Made) -> None:
     assert exported.counts["observations"] == 2
     # Registered long before, and valid for them.
     assert exported.counts["calibration"] == 1
+
+
+def test_a_full_disk_is_told_in_a_sentence(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(ExportDirectory, "publish", fail)
+    with pytest.raises(ExportFailed, match=r"/export: No space left on device; the last ones"):
+        export_dashboard(made.workshop, now_mjd=MJD + 2)
