@@ -44,8 +44,9 @@ format: env ## Format the code and mend what ruff can mend.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: env ## Write docs/configuration.md anew from the settings.
+docs: env ## Write docs/configuration.md and docs/schema anew from the code.
 	$(BIN)/python -m contimg_resources.cli.configuration_page docs/configuration.md
+	$(BIN)/python -m contimg_resources.cli.schema_pages docs
 
 lock: ## Resolve requirements/lock.txt anew (uses the package index).
 	@requirements/make-lock "$(PYTHON)"

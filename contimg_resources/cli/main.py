@@ -26,6 +26,7 @@ from contimg_resources.cli import (
     cutout,
     dashboard,
     demo,
+    export,
     housekeeping,
     images,
     mosaic,
@@ -66,6 +67,7 @@ app.command("cutout")(cutout.cutout)
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(observation.app, name="observation")
 app.command("simulate")(simulate.simulate)
+app.command("export")(export.export)
 app.command("status")(status.status)
 app.command("reprocess")(reprocess.reprocess)
 app.command("why")(why.why)

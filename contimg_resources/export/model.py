@@ -76,6 +76,7 @@ class Index(Document):
     generated_mjd: float
     generated_utc: str
     software: dict[str, str]
+    run_id: str = Field("", description="The run that wrote it; empty: the command line.")
     telescope: str
     status: Status
     pages: dict[str, tuple[Page, ...]] = Field(
@@ -101,6 +102,7 @@ class ObservationItem(Part):
     state: str
     reason: str
     set_name: str | None = None
+    set_version: int | None = None
     borrowed: bool = False
     stale: bool = False
 
@@ -245,6 +247,7 @@ class VariableItem(Part):
     pair_m: float | None
     pair_first_mjd: float | None
     pair_second_mjd: float | None
+    is_pair_variable: bool | None = Field(None, description="Whether its best pair says so too.")
 
 
 class Variables(Document):

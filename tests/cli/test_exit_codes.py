@@ -31,6 +31,7 @@ VERBS = [
     "observation history",
     "simulate",
     "status",
+    "export",
     "reprocess",
     "why",
     "verify",

@@ -1,0 +1,207 @@
+"""The document of candidates for Extreme Scattering Events.
+
+Belongs here: a candidate's card, with marks, neighbours and pictures, within bounds. Doesn't:
+searching, drawing.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_resources.errors import InvalidName
+from contimg_resources.export.model import CandidateItem, CutoutItem, MarkItem, Neighbour
+from contimg_resources.export.numbers import (
+    DEG_DECIMALS,
+    MJD_DECIMALS,
+    MJY_DECIMALS,
+    decimals,
+    finite,
+    rounded,
+)
+from contimg_resources.export.observations import LONGEST_TEXT
+from contimg_resources.export.pages import Item, Paged, element, elements
+from contimg_resources.export.state import CutoutsOf, PlatformState
+from contimg_resources.naming import check_name
+from contimg_resources.observations.calibrators import separation_deg
+from contimg_resources.products.events import CandidateRecord, MarkRecord
+from contimg_resources.times import isot_from_mjd
+from contimg_resources.variability.model import LightCurves
+
+#: Copies a PNG file into the export and says where; None when there is no such file.
+PutPicture = Callable[[Path], str | None]
+
+MAX_CUTOUTS = 40
+_MAX_NEIGHBOURS = 20
+_MAX_NEIGHBOUR_POINTS = 400
+_MAX_TEMPLATE_POINTS = 1000
+_MAX_MARKS = 50
+#: Surroundings of an event on either side, in units of its own length.
+_SURROUNDINGS = 1.5
+_PARAMETERS = (
+    "threshold",
+    "depth",
+    "depth_error",
+    "width_days",
+    "width_error_days",
+    "mid_error_days",
+    "reduced_chi2",
+)
+_EVIDENCE = ("neighbour_depth", "neighbour_depth_error", "spectral_change", "spectral_change_error")
+
+
+def candidates_document(
+    state: PlatformState, page_of: Mapping[str, int], put_picture: PutPicture
+) -> Paged:
+    """Return the candidates by the middle of their dips.
+
+    Parameters
+    ----------
+    state : PlatformState
+        Candidates, marks, points and pictures; the points sound ones.
+    page_of : mapping of str to int
+        Which page of the light curves has a source.
+    put_picture : callable
+        Takes pictures into the export.
+    """
+    return elements("candidates", "candidates", _items(state, page_of, put_picture))
+
+
+def is_complete(record: CandidateRecord) -> bool:
+    """Tell whether a candidate has all numbers that a card needs."""
+    needed = (
+        record.ra_deg,
+        record.dec_deg,
+        record.start_mjd,
+        record.mid_mjd,
+        record.end_mjd,
+        record.score,
+    )
+    return all(math.isfinite(value) for value in needed)
+
+
+def _items(
+    state: PlatformState, page_of: Mapping[str, int], put_picture: PutPicture
+) -> Iterator[Item]:
+    marks: dict[str, list[MarkRecord]] = defaultdict(list)
+    for mark in state.marks:
+        marks[mark.candidate_id].append(mark)
+    number_of = {name: i for i, name in enumerate(state.points.source_id.tolist())}
+    complete = (c for c in state.candidates if is_complete(c))
+    for record in sorted(complete, key=lambda c: (c.mid_mjd, c.id)):
+        said = [_mark(m) for m in marks[record.id][-_MAX_MARKS:]]
+        card = _card(state.cards, record.id)
+        item = CandidateItem(
+            id=record.id,
+            source_id=record.source_id,
+            ra_deg=rounded(record.ra_deg, DEG_DECIMALS),
+            dec_deg=rounded(record.dec_deg, DEG_DECIMALS),
+            state=record.state.value,
+            start_mjd=rounded(record.start_mjd, MJD_DECIMALS),
+            mid_mjd=rounded(record.mid_mjd, MJD_DECIMALS),
+            end_mjd=rounded(record.end_mjd, MJD_DECIMALS),
+            score=rounded(record.score, MJD_DECIMALS),
+            first_day_mjd=record.first_day,
+            searched_day_mjd=record.searched_day,
+            mark=said[-1] if said else None,
+            earlier_marks=tuple(said[:-1]),
+            light_curve_page=page_of.get(record.source_id),
+            neighbours=tuple(_neighbours(record, state.points, number_of)),
+            card_png=None if card is None else put_picture(card),
+            cutouts=tuple(_cutouts(record, state.cutouts_of, put_picture)),
+            **_fit(record.parameters),
+            **{name: finite(record.evidence.get(name)) for name in _EVIDENCE},
+        )
+        yield element(record.id, item.mid_mjd, item)
+
+
+def _fit(parameters: dict[str, Any]) -> dict[str, Any]:
+    curve = [
+        (rounded(mjd, MJD_DECIMALS), rounded(1e3 * jy, MJY_DECIMALS))
+        for mjd, jy in zip(
+            parameters.get("template_mjd") or (), parameters.get("template_jy") or (), strict=False
+        )
+        if finite(mjd) is not None and finite(jy) is not None
+    ]
+    curve = [curve[i] for i in _evenly(len(curve), _MAX_TEMPLATE_POINTS)]
+    return {
+        **{name: finite(parameters.get(name)) for name in _PARAMETERS},
+        "template": str(parameters.get("template") or ""),
+        "baseline_mjy": _mjy(parameters.get("baseline_jy")),
+        "baseline_error_mjy": _mjy(parameters.get("baseline_error_jy")),
+        "template_mjd": tuple(mjd for mjd, _ in curve),
+        "template_mjy": tuple(mjy for _, mjy in curve),
+    }
+
+
+def _neighbours(
+    record: CandidateRecord, points: LightCurves, number_of: Mapping[str, int]
+) -> Iterator[Neighbour]:
+    start_mjd, end_mjd = _about(record)
+    for name in (record.evidence.get("neighbours") or ())[:_MAX_NEIGHBOURS]:
+        number = number_of.get(str(name))
+        if number is None:
+            continue
+        where = points.of(number)
+        mid_mjd, flux_jy = points.mid_mjd[where], points.flux_jy[where]
+        known_jy = flux_jy[np.isfinite(flux_jy)]
+        mean_jy = float(known_jy.mean()) if len(known_jy) else math.nan
+        shown = np.flatnonzero((mid_mjd >= start_mjd) & (mid_mjd <= end_mjd))
+        shown = shown[_evenly(len(shown), _MAX_NEIGHBOUR_POINTS)]
+        away_deg = separation_deg(
+            record.ra_deg, record.dec_deg, points.ra_deg[number], points.dec_deg[number]
+        )
+        yield Neighbour(
+            source_id=str(name),
+            separation_deg=finite(float(away_deg)),
+            mid_mjd=tuple(decimals(mid_mjd[shown], MJD_DECIMALS)),
+            ratio=tuple(finite(jy / mean_jy) if mean_jy else None for jy in flux_jy[shown]),
+        )
+
+
+def _cutouts(
+    record: CandidateRecord, cutouts_of: CutoutsOf, put_picture: PutPicture
+) -> Iterator[CutoutItem]:
+    start_mjd, end_mjd = _about(record)
+    near = [c for c in cutouts_of(record.source_id) if start_mjd <= c[1] <= end_mjd]
+    near.sort(key=lambda c: (c[1], c[0]))
+    for i in _evenly(len(near), MAX_CUTOUTS):
+        epoch, mid_mjd, png, _ = near[i]
+        path = put_picture(png)
+        # The oldest go when there is no room for them, perhaps since they were listed.
+        if path is not None:
+            yield CutoutItem(epoch=epoch, mid_mjd=rounded(mid_mjd, MJD_DECIMALS), png=path)
+
+
+def _about(record: CandidateRecord) -> tuple[float, float]:
+    around_days = _SURROUNDINGS * max(record.end_mjd - record.start_mjd, 1.0)
+    return record.start_mjd - around_days, record.end_mjd + around_days
+
+
+def _evenly(n: int, n_most: int) -> NDArray[np.int64]:
+    return np.unique(np.linspace(0, n - 1, min(n, n_most)).round().astype(np.int64))
+
+
+def _card(directory: Path, candidate_id: str) -> Path | None:
+    try:
+        return directory / f"{check_name(candidate_id, 'candidate id')}.png"
+    except InvalidName:
+        return None
+
+
+def _mark(mark: MarkRecord) -> MarkItem:
+    return MarkItem(
+        mark=mark.mark.value,
+        note=mark.note[:LONGEST_TEXT],
+        by=mark.by[:LONGEST_TEXT],
+        utc=f"{isot_from_mjd(mark.created_mjd)}Z",
+    )
+
+
+def _mjy(value_jy: Any) -> float | None:
+    known = finite(value_jy)
+    return None if known is None else finite(1e3 * known)

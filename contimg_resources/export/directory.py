@@ -1,0 +1,216 @@
+"""The directory with the documents.
+
+Belongs here: writing pages, pictures and the index so that whoever holds an index of the last day
+can read all that it names; removing what no such index names; one writer at a time.
+Doesn't: what is in any of them.
+
+Pages and pictures have their content's checksum in their names and are never changed. The index
+is replaced last: an export that is killed leaves the previous index with all of its pages. An
+index that was replaced is kept in ``previous`` for a day, by the time at which that happened.
+Only files that have such a name are ever removed.
+"""
+
+import fcntl
+import filecmp
+import hashlib
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from contimg_resources.directories import whole_file
+from contimg_resources.errors import ExportFailed
+from contimg_resources.export.model import DOCUMENTS
+from contimg_resources.export.pages import PageContent
+
+INDEX = "index.json"
+PICTURES = "pictures"
+#: An index is kept so long after it was replaced, and what it names.
+KEPT_DAYS = 1.0
+
+_MARKER = ".contimg-export"
+_PREVIOUS = "previous"
+_POLL_S = 0.2
+_PAGE_NAME = re.compile(r"[0-9]{4,}-[0-9a-f]{12}\.json", re.ASCII)
+_PICTURE_NAME = re.compile(r"[0-9a-f]{32}\.png", re.ASCII)
+_PREVIOUS_NAME = re.compile(r"([0-9]{5}\.[0-9]{5})-[0-9a-f]{12}\.json", re.ASCII)
+
+
+class ExportDirectory:
+    """A directory of documents, held by one writer.
+
+    Parameters
+    ----------
+    root : Path
+        The directory; made by `opened`.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.n_written = 0
+        """How many files were written; those that were there already don't count."""
+
+    def put_page(self, document: str, page: PageContent) -> str:
+        """Write a page unless it is there; return its path relative to the index."""
+        name = f"{page.number:04d}-{hashlib.sha256(page.data).hexdigest()[:12]}.json"
+        self._put(self.root / document / name, page.data)
+        return f"{document}/{name}"
+
+    def put_picture(self, picture: Path) -> str | None:
+        """Copy a PNG file unless it is there; return its relative path, None if there is none."""
+        try:
+            data = picture.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        name = f"{hashlib.sha256(data).hexdigest()[:32]}.png"
+        self._put(self.root / PICTURES / name, data)
+        return f"{PICTURES}/{name}"
+
+    def put_file(self, relative: str, write: Callable[[Path], object]) -> None:
+        """Write a file that keeps its name, unless one of the same content is there."""
+        place = self.root / relative
+        place.parent.mkdir(parents=True, exist_ok=True)
+        # Under a name of its own first: only then is its content known.
+        new = place.with_name(f".{place.name}.new.partial")
+        try:
+            write(new)
+            if not (place.is_file() and filecmp.cmp(new, place, shallow=False)):
+                new.replace(place)
+                self.n_written += 1
+        finally:
+            new.unlink(missing_ok=True)
+
+    def publish(self, index: bytes, now_mjd: float) -> Path:
+        """Put the index in its place, then remove what no index of the last day names."""
+        place = self.root / INDEX
+        if place.is_file():
+            old = place.read_bytes()
+            name = f"{now_mjd:.5f}-{hashlib.sha256(old).hexdigest()[:12]}.json"
+            kept = self.root / _PREVIOUS / name
+            kept.parent.mkdir(exist_ok=True)
+            whole_file(kept, lambda partial: partial.write_bytes(old))
+        whole_file(place, lambda partial: partial.write_bytes(index))
+        self.n_written += 1
+        self._prune(now_mjd)
+        return place
+
+    def _put(self, place: Path, data: bytes) -> None:
+        if place.is_file() and place.stat().st_size == len(data):
+            return
+        place.parent.mkdir(exist_ok=True)
+        whole_file(place, lambda partial: partial.write_bytes(data))
+        self.n_written += 1
+
+    def _prune(self, now_mjd: float) -> None:
+        indexes = [self.root / INDEX]
+        for kept in sorted(_named_like(self.root / _PREVIOUS, _PREVIOUS_NAME)):
+            if float(kept.name.partition("-")[0]) < now_mjd - KEPT_DAYS:
+                kept.unlink()
+            else:
+                indexes.append(kept)
+        named = self._named_by(indexes)
+        folders = dict.fromkeys(DOCUMENTS, _PAGE_NAME) | {PICTURES: _PICTURE_NAME}
+        for folder, pattern in folders.items():
+            for file in _named_like(self.root / folder, pattern):
+                if f"{folder}/{file.name}" not in named:
+                    file.unlink(missing_ok=True)
+
+    def _named_by(self, indexes: list[Path]) -> set[str]:
+        named: set[str] = set()
+        candidates: set[str] = set()
+        for file in indexes:
+            for document, pages in json.loads(file.read_bytes())["pages"].items():
+                paths = {page["path"] for page in pages}
+                named |= paths
+                candidates |= paths if document == "candidates" else set()
+        # Pictures are named by the candidates' pages.
+        for path in candidates:
+            page = self.root / path
+            # Somebody may have cleared up.
+            cards = json.loads(page.read_bytes())["candidates"] if page.is_file() else ()
+            for card in cards:
+                named |= {card["card_png"], *(cutout["png"] for cutout in card["cutouts"])}
+        return named
+
+
+@contextmanager
+def opened(root: Path, *, wait_s: float = 20.0) -> Iterator[ExportDirectory]:
+    """Hold a directory of documents, made when it isn't there, as its only writer.
+
+    Parameters
+    ----------
+    root : Path
+        The directory.
+    wait_s : float
+        How long another export is waited for, seconds.
+
+    Yields
+    ------
+    ExportDirectory
+        The directory.
+
+    Raises
+    ------
+    ExportFailed
+        If it holds something else, can't be written, or another export doesn't end in time.
+    """
+    try:
+        _claim(root)
+        lock = (root / _MARKER).open("a")
+    except OSError as error:
+        raise ExportFailed(
+            f"{root} can't be exported into: {error.strerror}", path=str(root)
+        ) from error
+    # Closing the file, as the end of the process does, gives the lock back.
+    with lock:
+        _wait_for(lock, root, wait_s)
+        yield ExportDirectory(root)
+
+
+def _claim(root: Path) -> None:
+    root.mkdir(parents=True, exist_ok=True)
+    index = root / INDEX
+    is_ours = (root / _MARKER).is_file() or (index.is_file() and _is_our_index(index))
+    if index.exists() and not _is_our_index(index):
+        raise ExportFailed(
+            f"{index} is no index of contimg's documents; export into another directory",
+            path=str(index),
+        )
+    if not is_ours and any(root.iterdir()):
+        raise ExportFailed(
+            f"{root} isn't empty and holds no {INDEX} of contimg's documents; export into another "
+            "directory",
+            path=str(root),
+        )
+
+
+def _is_our_index(file: Path) -> bool:
+    try:
+        found = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and found.get("document") == "index" and "pages" in found
+
+
+def _wait_for(lock: Any, root: Path, wait_s: float) -> None:
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() >= deadline:
+                raise ExportFailed(
+                    f"another export is writing into {root}; try again when it has ended",
+                    path=str(root),
+                ) from error
+            time.sleep(_POLL_S)
+        else:
+            return
+
+
+def _named_like(directory: Path, pattern: re.Pattern[str]) -> Iterator[Path]:
+    if directory.is_dir():
+        yield from (f for f in list(directory.iterdir()) if pattern.fullmatch(f.name))

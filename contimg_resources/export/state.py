@@ -1,0 +1,79 @@
+"""What documents are made of, as it was read at one moment.
+
+Belongs here: the record that all builders share. Doesn't: reading it (see
+`contimg_resources.steps.exporting`), any document.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from contimg_resources.products.epochs import EpochRecord, MosaicRecord
+from contimg_resources.products.events import CandidateRecord, MarkRecord
+from contimg_resources.products.model import AppliedSet, ImageRecord, ObservationRecord
+from contimg_resources.registry.model import CaltableSet
+from contimg_resources.registry.snapshot import ActiveSet
+from contimg_resources.variability.model import LightCurves, Variability
+
+#: Cutouts of a source by its id: epoch, mid-MJD (days), PNG, FITS.
+CutoutsOf = Callable[[str], tuple[tuple[str, float, Path, Path], ...]]
+
+
+def no_cutouts(source_id: str) -> tuple[tuple[str, float, Path, Path], ...]:
+    """Return that a source has no cutouts."""
+    return ()
+
+
+@dataclass(frozen=True)
+class PlatformState:
+    """Everything that is exported.
+
+    Parameters
+    ----------
+    observations : tuple of ObservationRecord
+        By time.
+    answers : tuple of ActiveSet or None
+        The set whose window holds each observation; None: there is no such set.
+    applied : dict of str to AppliedSet
+        What the products of an observation carry, by partition key.
+    stale : frozenset of str
+        Partition keys of observations with stale products.
+    images : dict of str to ImageRecord
+        By partition key.
+    sets : tuple of CaltableSet
+        By time.
+    mosaics : tuple of MosaicRecord
+        By time.
+    epochs : dict of str to EpochRecord
+        Photometry of mosaics, by partition key.
+    points : LightCurves
+        Points of light curves.
+    variability : Variability or None
+        Measures of the last day; None when there are none.
+    candidates : tuple of CandidateRecord
+        By the middle of their dips.
+    marks : tuple of MarkRecord
+        In the order in which they were made.
+    cards : Path
+        The directory with candidates' cards.
+    cutouts_of : callable
+        Cutouts of a source.
+    shortage : str
+        That there is too little room on the disk, in words; empty when there is enough.
+    """
+
+    observations: tuple[ObservationRecord, ...]
+    answers: tuple[ActiveSet | None, ...]
+    applied: dict[str, AppliedSet]
+    stale: frozenset[str]
+    images: dict[str, ImageRecord]
+    sets: tuple[CaltableSet, ...]
+    mosaics: tuple[MosaicRecord, ...]
+    epochs: dict[str, EpochRecord]
+    points: LightCurves
+    variability: Variability | None
+    candidates: tuple[CandidateRecord, ...] = ()
+    marks: tuple[MarkRecord, ...] = ()
+    cards: Path = field(default_factory=Path)
+    cutouts_of: CutoutsOf = no_cutouts
+    shortage: str = ""

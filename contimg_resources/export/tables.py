@@ -1,0 +1,222 @@
+"""Tables for people's own tools: Parquet and VOTable.
+
+Belongs here: their columns with units, meanings and UCDs. Doesn't: the JSON documents; where the
+tables are put.
+
+Numbers have all their digits here. Missing ones are null in Parquet and NaN in VOTable.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_resources.products.events import CandidateRecord, MarkRecord
+from contimg_resources.variability.model import LightCurves
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class About:
+    """What a column is.
+
+    Parameters
+    ----------
+    description : str
+        In words.
+    unit : str
+        As VOUnits writes it; empty: none.
+    ucd : str
+        Unified Content Descriptor; empty: none fits.
+    """
+
+    description: str
+    unit: str = ""
+    ucd: str = ""
+
+
+_POSITION = {
+    "ra_deg": About("Right ascension, ICRS", "deg", "pos.eq.ra;meta.main"),
+    "dec_deg": About("Declination, ICRS", "deg", "pos.eq.dec;meta.main"),
+}
+
+#: Columns of the table of sources.
+SOURCES = {
+    "source_id": About("Id in the catalogue", ucd="meta.id;meta.main"),
+    **_POSITION,
+    "n_epochs": About("Points", ucd="meta.number;obs"),
+    "mean_flux_mjy": About("Weighted mean", "mJy", "phot.flux.density;em.radio;stat.mean"),
+    "median_snr": About("Median S/N of the points", ucd="stat.snr;stat.median"),
+    "eta": About("Reduced chi2 about the mean", ucd="stat.fit.chi2;src.var"),
+    "v": About("Standard deviation over mean", ucd="src.var.index"),
+    "modulation_index": About("Debiased; negative: less scatter than errors", ucd="src.var.index"),
+    "p_value": About("Of an eta as large, of a steady source", ucd="stat.probability"),
+    "pair_vs": About("t statistic of the most significant pair of epochs", ucd="src.var"),
+    "pair_m": About("Modulation of that pair", ucd="src.var.index"),
+    "is_variable": About("Whether it is selected in the plane of eta and V", ucd="meta.code"),
+}
+
+#: Columns of the table of points.
+POINTS = {
+    "source_id": About("Id in the catalogue"),
+    "epoch": About("Partition key of the mosaic"),
+    "mid_mjd": About("Passage over the meridian, MJD, UTC", "d"),
+    "flux_mjy": About("Flux density", "mJy"),
+    "error_mjy": About("Its error", "mJy"),
+    "flags": About("See docs/photometry.md"),
+    "is_reference": About("Whether the source told the epoch's flux scale"),
+}
+
+#: Columns of the table of candidates.
+CANDIDATES = {
+    "id": About("The candidate's name for ever", ucd="meta.id;meta.main"),
+    "source_id": About("The source in the catalogue", ucd="meta.id"),
+    **_POSITION,
+    "state": About("in progress, complete or withdrawn", ucd="meta.code.status"),
+    "start_mjd": About("Half depth on the way in, MJD, UTC", "d", "time.start"),
+    "mid_mjd": About("Middle of the dip, MJD, UTC", "d", "time.epoch"),
+    "end_mjd": About("Half depth on the way out, MJD, UTC", "d", "time.end"),
+    "score": About("Rise of chi2 without the dip, own scatter = 1", ucd="stat.fit.chi2"),
+    "depth": About("As a share of the baseline", ucd="phot.flux.density;arith.ratio"),
+    "depth_error": About("Its error", ucd="stat.error;phot.flux.density;arith.ratio"),
+    "width_days": About("Full width at half depth", "d", "time.duration"),
+    "width_error_days": About("Its error", "d", "stat.error;time.duration"),
+    "baseline_mjy": About("Flux density outside", "mJy", "phot.flux.density;em.radio"),
+    "mark": About("What a person said last; empty: nothing", ucd="meta.code"),
+    "note": About("In the person's words", ucd="meta.note"),
+}
+
+
+def write_sources_votable(place: Path, sources: dict[str, NDArray[Any]]) -> None:
+    """Write the sources as VOTable."""
+    _write_votable(place, "sources", SOURCES, sources)
+
+
+def write_candidates_votable(
+    place: Path, candidates: Sequence[CandidateRecord], marks: Sequence[MarkRecord]
+) -> None:
+    """Write the candidates as VOTable, with the mark that holds of each."""
+    last = {m.candidate_id: m for m in marks}
+    ordered = sorted(candidates, key=lambda c: (c.mid_mjd, c.id))
+    rows = [_candidate_row(c, last.get(c.id)) for c in ordered]
+    values = {
+        name: np.array([r[name] for r in rows], np.str_ if name in _TEXTS else np.float64)
+        for name in CANDIDATES
+    }
+    _write_votable(place, "candidates", CANDIDATES, values)
+
+
+def write_sources_parquet(place: Path, sources: dict[str, NDArray[Any]]) -> None:
+    """Write the sources as Parquet."""
+    import pyarrow as pa
+
+    _write_parquet(place, SOURCES, {name: pa.array(sources[name]) for name in SOURCES})
+
+
+def write_points_parquet(place: Path, points: LightCurves) -> None:
+    """Write all points of all light curves as Parquet, by source and time."""
+    import pyarrow as pa
+
+    number = np.repeat(np.arange(len(points), dtype=np.int32), np.diff(points.offsets))
+    names = pa.array(points.source_id.tolist(), pa.string())
+    values = {
+        "source_id": pa.DictionaryArray.from_arrays(pa.array(number), names),
+        "epoch": pa.array(points.epoch, pa.string()).dictionary_encode(),
+        "mid_mjd": pa.array(points.mid_mjd),
+        "flux_mjy": pa.array(1e3 * points.flux_jy),
+        "error_mjy": pa.array(1e3 * points.error_jy),
+        "flags": pa.array(points.flags.astype(np.int32)),
+        "is_reference": pa.array(points.is_reference),
+    }
+    _write_parquet(place, POINTS, values)
+
+
+_TEXTS = ("id", "source_id", "state", "mark", "note")
+
+
+def _candidate_row(record: CandidateRecord, mark: MarkRecord | None) -> dict[str, Any]:
+    told = record.parameters
+    return {
+        **{name: getattr(record, name) for name in CANDIDATES if hasattr(record, name)},
+        "state": record.state.value,
+        **{
+            name: _number(told.get(name))
+            for name in ("depth", "depth_error", "width_days", "width_error_days")
+        },
+        "baseline_mjy": 1e3 * _number(told.get("baseline_jy")),
+        "mark": mark.mark.value if mark else "",
+        "note": mark.note if mark else "",
+    }
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, (int, float)) else float("nan")
+
+
+def _write_parquet(place: Path, about: dict[str, About], values: dict[str, "pa.Array"]) -> None:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    arrays, fields = [], []
+    for name, what in about.items():
+        column = values[name]
+        if pa.types.is_floating(column.type):
+            column = pc.if_else(pc.is_finite(column), column, None)
+        arrays.append(column)
+        told = {"description": what.description, "unit": what.unit}
+        fields.append(pa.field(name, column.type, metadata=told))
+    table = pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+    pq.write_table(table, place, compression="zstd", compression_level=1)
+
+
+def _write_votable(
+    place: Path, name: str, about: dict[str, About], values: dict[str, NDArray[Any]]
+) -> None:
+    from astropy.io.votable import from_table, writeto
+    from astropy.io.votable.tree import CooSys, TimeSys
+    from astropy.table import Column, Table
+
+    table = Table(
+        [
+            Column(
+                _plain(values[column]),
+                name=column,
+                unit=what.unit or None,
+                description=what.description,
+                meta={"ucd": what.ucd} if what.ucd else None,
+            )
+            for column, what in about.items()
+        ]
+    )
+    votable = from_table(table, table_id=name)
+    votable.version = "1.4"
+    (resource,) = votable.resources
+    resource.coordinate_systems.append(CooSys(ID="icrs", system="ICRS"))
+    resource.time_systems.append(
+        TimeSys(
+            ID="utc",
+            timeorigin="MJD-origin",
+            timescale="UTC",
+            refposition="TOPOCENTER",
+            config={"version_1_4_or_later": True},
+        )
+    )
+    for field in resource.tables[0].fields:
+        if field.ucd and field.ucd.startswith("pos.eq"):
+            field.ref = "icrs"
+        if field.unit == "d" and field.ucd in ("time.start", "time.epoch", "time.end"):
+            field.ref = "utc"
+    writeto(votable, str(place), tabledata_format="binary2")
+
+
+def _plain(values: NDArray[Any]) -> NDArray[Any]:
+    if values.dtype.kind == "U" and not values.dtype.itemsize:
+        return values.astype("U1")
+    # A number that isn't finite is missing.
+    return np.where(np.isfinite(values), values, np.nan) if values.dtype.kind == "f" else values

@@ -1,0 +1,147 @@
+"""All documents of one moment, written in an order in which no reader sees half of them.
+
+Belongs here: which documents, tables and schemas there are, and the index. Doesn't: what is in
+each, reading the stores.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from contimg_resources.casa import Progress, no_progress
+from contimg_resources.export import tables
+from contimg_resources.export.calibration import calibration_document
+from contimg_resources.export.candidates import candidates_document
+from contimg_resources.export.directory import ExportDirectory
+from contimg_resources.export.light_curves import light_curves_document, sound_points
+from contimg_resources.export.model import Index, Page
+from contimg_resources.export.mosaics import mosaics_document
+from contimg_resources.export.numbers import rounded
+from contimg_resources.export.observations import observations_document
+from contimg_resources.export.pages import Paged, encoded, split
+from contimg_resources.export.quality import quality_document
+from contimg_resources.export.schemas import DIRECTORY as SCHEMAS
+from contimg_resources.export.schemas import schemas
+from contimg_resources.export.sources import source_columns, sources_document
+from contimg_resources.export.state import PlatformState
+from contimg_resources.export.status import night_status
+from contimg_resources.export.variables import variables_document
+from contimg_resources.times import isot_from_mjd
+
+TELESCOPE = "DSA-110"
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written.
+
+    Parameters
+    ----------
+    index : Path
+        The index.
+    pages : dict of str to tuple of Page
+        By document.
+    """
+
+    index: Path
+    pages: dict[str, tuple[Page, ...]]
+
+
+def write_documents(
+    directory: ExportDirectory,
+    state: PlatformState,
+    *,
+    now_mjd: float,
+    software: Mapping[str, str],
+    run_id: str = "",
+    progress: Progress = no_progress,
+) -> Written:
+    """Write all documents, tables and schemas, and at last the index.
+
+    Parameters
+    ----------
+    directory : ExportDirectory
+        Held by the caller.
+    state : PlatformState
+        What they are made of.
+    now_mjd : float
+        The present, MJD in days.
+    software : mapping of str to str
+        Versions, for the index.
+    run_id : str
+        Who asks, for the index.
+    progress : callable
+        Told what is being done.
+
+    Raises
+    ------
+    ExportFailed
+        If an item is too large for a page.
+    """
+    state = replace(state, points=sound_points(state.points))
+    progress("light curves", 0.1)
+    curves = _write(directory, light_curves_document(state.points))
+    page_of = {str(name): i for i, (_, names) in enumerate(curves) for name in names}
+    sources = source_columns(state.points, state.variability)
+    progress("other documents", 0.5)
+    documents = {
+        "observations": observations_document(state),
+        "calibration": calibration_document(state),
+        "image_quality": quality_document(state),
+        "mosaics": mosaics_document(state),
+        "sources": sources_document(sources, page_of),
+        "variables": variables_document(state.variability),
+        "candidates": candidates_document(state, page_of, directory.put_picture),
+    }
+    pages = {
+        name: tuple(page for page, _ in _write(directory, paged))
+        for name, paged in documents.items()
+    }
+    pages["light_curves"] = tuple(page for page, _ in curves)
+    progress("tables", 0.7)
+    files = {
+        "sources.vot": lambda place: tables.write_sources_votable(place, sources),
+        "sources.parquet": lambda place: tables.write_sources_parquet(place, sources),
+        "light_curves.parquet": lambda place: tables.write_points_parquet(place, state.points),
+        "candidates.vot": lambda place: tables.write_candidates_votable(
+            place, state.candidates, state.marks
+        ),
+    }
+    for name, write in files.items():
+        directory.put_file(f"tables/{name}", write)
+    _write_schemas(directory)
+    index = Index(
+        generated_mjd=rounded(now_mjd, 6),
+        generated_utc=f"{isot_from_mjd(now_mjd)}Z",
+        software=dict(software),
+        run_id=run_id,
+        telescope=TELESCOPE,
+        status=night_status(state),
+        pages=pages,
+        files={name: f"tables/{name}" for name in files}
+        | {f"schema of {name}": f"{SCHEMAS}/{name}.json" for name in schemas()},
+    )
+    return Written(directory.publish(encoded(index), now_mjd), pages)
+
+
+def _write(directory: ExportDirectory, paged: Paged) -> list[tuple[Page, tuple[str | float, ...]]]:
+    written = []
+    for content in split(paged):
+        page = Page(
+            path=directory.put_page(paged.document, content),
+            n_items=len(content.labels),
+            size_bytes=len(content.data),
+            first=content.labels[0] if content.labels else None,
+            last=content.labels[-1] if content.labels else None,
+        )
+        written.append((page, content.labels))
+    return written
+
+
+def _write_schemas(directory: ExportDirectory) -> None:
+    for name, text in schemas().items():
+        directory.put_file(f"{SCHEMAS}/{name}.json", _writes(text))
+
+
+def _writes(text: str) -> Callable[[Path], object]:
+    return lambda place: place.write_text(text)

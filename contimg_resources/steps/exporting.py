@@ -1,0 +1,184 @@
+"""Documents for dashboards: everything read from the stores at one moment, and written.
+
+Belongs here: asking both stores, the registry's answers, and the export together. Doesn't: what is
+in the documents (see `contimg_resources.export`).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from contimg_resources.casa import Progress, no_progress
+from contimg_resources.database import now_mjd as present_mjd
+from contimg_resources.errors import ExportFailed
+from contimg_resources.export.directory import opened
+from contimg_resources.export.reading import read_measures
+from contimg_resources.export.state import CutoutsOf, PlatformState
+from contimg_resources.products.epochs import EpochKind
+from contimg_resources.products.model import ObservationRecord, ObservationState
+from contimg_resources.registry.model import CaltableSet
+from contimg_resources.registry.snapshot import ActiveSet
+from contimg_resources.steps.looking_up import look_up_all
+from contimg_resources.steps.origin import software
+from contimg_resources.steps.room import shortage
+from contimg_resources.steps.staleness import stale_observations
+from contimg_resources.steps.workshop import Workshop
+
+#: Sets solved so long before the first observation are asked for, besides those that serve one.
+_SETS_BEFORE_DAYS = 7.0
+
+
+@dataclass(frozen=True)
+class Exported:
+    """Documents as they were written.
+
+    Parameters
+    ----------
+    directory : Path
+        Where they are.
+    index : Path
+        The document that is read first.
+    n_pages : int
+        Pages of all documents.
+    n_written : int
+        Files written; the others were there already.
+    size_bytes : int
+        Of all pages.
+    counts : dict of str to int
+        Items by document.
+    """
+
+    directory: Path
+    index: Path
+    n_pages: int
+    n_written: int
+    size_bytes: int
+    counts: dict[str, int]
+
+
+def export_dashboard(
+    workshop: Workshop,
+    *,
+    run_id: str = "",
+    progress: Progress = no_progress,
+    now_mjd: float | None = None,
+) -> Exported:
+    """Write the documents for dashboards anew; pages that didn't change stay as they are.
+
+    Parameters
+    ----------
+    workshop : Workshop
+        Stores and settings.
+    run_id : str
+        Who asks, for the index.
+    progress : callable
+        Told what is being done.
+    now_mjd : float, optional
+        The present, MJD in days.
+
+    Raises
+    ------
+    ExportFailed
+        If the directory holds something else, can't be written, or another export doesn't end.
+    UnreadableMeasurements
+        If the points or measures of variability are damaged.
+    """
+    # It loads pyarrow when it writes tables; whoever only asks needn't.
+    from contimg_resources.export.writing import write_documents
+
+    directory = workshop.settings.export_dir
+    with opened(directory) as held:
+        progress("reading the stores", 0.0)
+        state = read_state(workshop)
+        try:
+            written = write_documents(
+                held,
+                state,
+                now_mjd=present_mjd() if now_mjd is None else now_mjd,
+                software=software(),
+                run_id=run_id,
+                progress=progress,
+            )
+        except OSError as error:
+            raise ExportFailed(
+                f"documents can't be written into {directory}: {error.strerror or error}; the "
+                "last ones are still there",
+                path=str(directory),
+            ) from error
+    pages = [page for found in written.pages.values() for page in found]
+    return Exported(
+        directory=directory,
+        index=written.index,
+        n_pages=len(pages),
+        n_written=held.n_written,
+        size_bytes=sum(page.size_bytes for page in pages),
+        counts={name: sum(p.n_items for p in found) for name, found in written.pages.items()},
+    )
+
+
+def read_state(workshop: Workshop) -> PlatformState:
+    """Return everything that is exported: of so many days, and what was measured ever."""
+    products, layout = workshop.products, workshop.settings.layout
+    latest = products.list_observations(limit=1)
+    start_mjd = (latest[0].mid_mjd if latest else 0.0) - workshop.settings.export.observation_days
+    observations = tuple(products.list_observations(start_mjd=start_mjd))
+    answers = _answers(workshop, observations)
+    epochs = products.mosaics.list_epochs(EpochKind.MOSAIC, start_mjd=start_mjd)
+    points, variability = read_measures(layout)
+    return PlatformState(
+        observations=observations,
+        answers=answers,
+        # Of several sets the last holds: the products were made in the order of time.
+        applied={a.key: a for a in products.applied_sets(start_mjd=start_mjd)},
+        stale=frozenset(s.key for s in stale_observations(workshop, start_mjd=start_mjd)),
+        images=products.images(start_mjd=start_mjd),
+        sets=_sets(workshop, answers, start_mjd),
+        mosaics=products.mosaics.list(start_mjd=start_mjd),
+        epochs={e.epoch: e for e in epochs},
+        points=points,
+        variability=variability,
+        candidates=products.events.list_candidates(),
+        marks=products.events.list_marks(),
+        cards=layout.candidates,
+        cutouts_of=_cutouts_of(workshop),
+        shortage=shortage(workshop.settings),
+    )
+
+
+def _answers(
+    workshop: Workshop, observations: tuple[ObservationRecord, ...]
+) -> tuple[ActiveSet | None, ...]:
+    """Return the set whose window holds each observation; a borrowed one is valid for none."""
+    of_any = look_up_all(workshop, ((o.mid_mjd, o.declination_deg, None) for o in observations))
+    valid = [None if found is None or found[1] else found[0] for found in of_any]
+    # What waits although a set is there may have other antennas. Only of these is the layout read.
+    unsure = [
+        i
+        for i, (record, found) in enumerate(zip(observations, valid, strict=True))
+        if found is not None and record.state is ObservationState.WAITING
+    ]
+    asked = (
+        (o.mid_mjd, o.declination_deg, workshop.products.observation(o.key).layout)
+        for o in (observations[i] for i in unsure)
+    )
+    for i, found in zip(unsure, look_up_all(workshop, asked), strict=True):
+        valid[i] = None if found is None or found[1] else found[0]
+    return tuple(valid)
+
+
+def _sets(
+    workshop: Workshop, answers: tuple[ActiveSet | None, ...], start_mjd: float
+) -> tuple[CaltableSet, ...]:
+    registry = workshop.registry
+    found = registry.list_sets(start_mjd=start_mjd - _SETS_BEFORE_DAYS)
+    known = {(s.name, s.version) for s in found}
+    serving = {(a.name, a.version) for a in answers if a is not None}
+    return (*found, *(registry.get(name, version) for name, version in sorted(serving - known)))
+
+
+def _cutouts_of(workshop: Workshop) -> CutoutsOf:
+    from contimg_resources.steps.cutouts import (  # type: ignore[import-not-found,import-untyped,unused-ignore]
+        cutouts_of,
+    )
+
+    root = workshop.settings.layout.root
+    return lambda source_id: tuple(cutouts_of(root, source_id))
