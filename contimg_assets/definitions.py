@@ -11,6 +11,7 @@ import dagster as dg
 
 from contimg_assets.alerting import alert_sensor, alerts_job
 from contimg_assets.calibration import calibrated_ms, caltable_set
+from contimg_assets.exports import build_export_schedule, dashboard_export, export_job
 from contimg_assets.housekeeping import daily_housekeeping, housekeeping_job
 from contimg_assets.imaging import image_5min
 from contimg_assets.jobs import (
@@ -33,6 +34,14 @@ from contimg_assets.sensors import (
     run_failures,
 )
 from contimg_assets.staleness import build_staleness_sensor, caltables_current
+from contimg_assets.variability import (
+    cutouts,
+    daily_job,
+    daily_variability,
+    ese_candidates,
+    light_curves,
+    variability,
+)
 from contimg_resources.settings import Settings, load_settings
 from contimg_resources.steps.resource import WorkshopResource
 
@@ -49,7 +58,8 @@ def build_defs(
     settings : Settings, optional
         Gives the sensors' pace; by default those of this process.
     """
-    pace = (settings or load_settings()).sensors
+    known = settings or load_settings()
+    pace = known.sensors
     return dg.Definitions(
         assets=[
             incoming_ms,
@@ -60,11 +70,30 @@ def build_defs(
             mosaic_60min,
             forced_photometry,
             observation_log,
+            light_curves,
+            variability,
+            ese_candidates,
+            cutouts,
+            dashboard_export,
             reprocessed_day,
         ],
         asset_checks=[caltables_current],
-        jobs=[solve_job, image_job, mosaic_job, log_job, housekeeping_job, alerts_job],
-        schedules=[nightly_log, daily_housekeeping],
+        jobs=[
+            solve_job,
+            image_job,
+            mosaic_job,
+            log_job,
+            housekeeping_job,
+            alerts_job,
+            daily_job,
+            export_job,
+        ],
+        schedules=[
+            nightly_log,
+            daily_housekeeping,
+            daily_variability,
+            build_export_schedule(known.export),
+        ],
         sensors=[
             build_observation_sensor(pace),
             build_waiting_sensor(pace),

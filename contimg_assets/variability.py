@@ -1,6 +1,4 @@
-"""Daily assets of variability: light curves, measures, candidates, cutouts."""
-
-from collections.abc import Iterator
+"""Daily assets of variability: light curves, measures, candidates, cutouts; and when they run."""
 
 import dagster as dg
 
@@ -11,23 +9,25 @@ from contimg_assets.descriptions_of_days import (
     describe_variability,
 )
 from contimg_assets.failures import told_to_dagster
+from contimg_assets.jobs import executor
 from contimg_assets.mosaics import mosaic_60min
 from contimg_assets.partitions import utc_day
 from contimg_assets.photometry import forced_photometry
-from contimg_assets.telling import content_version, log_progress
+from contimg_assets.telling import log_progress
 from contimg_resources.steps.candidates import find_candidates, redraw_candidates, watched_sources
 from contimg_resources.steps.cutouts import cut_many
 from contimg_resources.steps.resource import WorkshopParam
-from contimg_resources.steps.variability import measure_day, update_light_curves
+from contimg_resources.steps.variability import changed_days, measure_day, update_light_curves
 from contimg_resources.times import mjd_day, mjd_from_datetime
-
-Result = dg.MaterializeResult[None]
+from contimg_resources.times import utc_day as utc_date
 
 #: Days that measures and candidates are of, in the lineage; the settings may say fewer.
 _DAYS_BEFORE = dg.TimeWindowPartitionMapping(
     start_offset=-729, allow_nonexistent_upstream_partitions=True
 )
 _ALL = dg.AllPartitionMapping()
+#: A range of days is one run: to start one takes longer than most days' work.
+_ONE_RUN = dg.BackfillPolicy.single_run()
 
 
 def _days(context: dg.AssetExecutionContext) -> list[tuple[str, int]]:
@@ -41,7 +41,7 @@ def _days(context: dg.AssetExecutionContext) -> list[tuple[str, int]]:
 @dg.asset(
     partitions_def=utc_day,
     deps=[dg.AssetDep(forced_photometry, partition_mapping=_ALL)],
-    backfill_policy=dg.BackfillPolicy.single_run(),
+    backfill_policy=_ONE_RUN,
     group_name="variability",
     kinds={"parquet"},
     owners=["team:variability"],
@@ -51,21 +51,26 @@ def _days(context: dg.AssetExecutionContext) -> list[tuple[str, int]]:
 def light_curves(context: dg.AssetExecutionContext, workshop: WorkshopParam) -> None:
     """Choose one point of each source's light curve for its passage over the meridian.
 
-    Of the mosaics that share a passage's data the best counts. Touches the measurements of the day
-    alone; a range of days is one run.
+    Of the mosaics that share a passage's data the best counts. Touches the measurements of its days
+    alone: those of the run, a range being one run, and those whose mosaics were measured again
+    since.
     """
     with told_to_dagster():
         progress = log_progress(context)
-        days = _days(context)
-        for number, (key, day) in enumerate(days):
-            progress(f"light curves of {key}", number / len(days))
-            points = update_light_curves(workshop, day)
+        asked = dict(_days(context))
+        late = [day for day in changed_days(workshop) if day not in asked.values()]
+        for number, (key, day) in enumerate(asked.items()):
+            progress(f"light curves of {key}", number / (len(asked) + len(late)))
+            told = describe_points(update_light_curves(workshop, day))
+            context.add_asset_metadata(told, partition_key=key)
+        for number, day in enumerate(late, len(asked)):
+            key = str(utc_date(day))
+            progress(f"light curves of {key}, which changed", number / (len(asked) + len(late)))
             context.log_event(
                 dg.AssetMaterialization(
                     asset_key=context.asset_key,
                     partition=key,
-                    metadata=describe_points(points),
-                    tags={dg.DATA_VERSION_TAG: points.checksum} if points.checksum else None,
+                    metadata=describe_points(update_light_curves(workshop, day)),
                 )
             )
 
@@ -73,74 +78,95 @@ def light_curves(context: dg.AssetExecutionContext, workshop: WorkshopParam) -> 
 @dg.asset(
     partitions_def=utc_day,
     deps=[dg.AssetDep(light_curves, partition_mapping=_DAYS_BEFORE)],
+    backfill_policy=_ONE_RUN,
     group_name="variability",
     kinds={"parquet"},
     owners=["team:variability"],
     tags={"stage": "variability"},
     code_version="1",
 )
-def variability(context: dg.AssetExecutionContext, workshop: WorkshopParam) -> Iterator[Result]:
+def variability(context: dg.AssetExecutionContext, workshop: WorkshopParam) -> None:
     """Measure how much each source varies, up to the end of the day, and say who stands out.
 
     eta, V, debiased modulation index, most significant pair, p-value, with a systematic floor from
     the reference sources; thresholds from the population's own distribution.
     """
     with told_to_dagster():
-        ((_, day),) = _days(context)
-        measured = measure_day(workshop, day, progress=log_progress(context))
-        yield dg.MaterializeResult(
-            metadata=describe_variability(measured),
-            data_version=content_version(measured.checksum),
-        )
+        for key, day in _days(context):
+            measured = measure_day(workshop, day, progress=log_progress(context))
+            context.add_asset_metadata(describe_variability(measured), partition_key=key)
 
 
 @dg.asset(
     partitions_def=utc_day,
     deps=[dg.AssetDep(light_curves, partition_mapping=_DAYS_BEFORE), variability],
+    backfill_policy=_ONE_RUN,
     group_name="variability",
     kinds={"sqlite"},
     owners=["team:variability"],
     tags={"stage": "variability"},
     code_version="1",
 )
-def ese_candidates(context: dg.AssetExecutionContext, workshop: WorkshopParam) -> Iterator[Result]:
+def ese_candidates(context: dg.AssetExecutionContext, workshop: WorkshopParam) -> None:
     """Search all light curves up to the end of the day for Extreme Scattering Events.
 
     Matched templates over middle, width and depth; the threshold is measured for a stated rate of
     false alarms. What neighbours share is no event. Marks that people made stay.
     """
     with told_to_dagster():
-        ((_, day),) = _days(context)
-        searched = find_candidates(
-            workshop, day, run_id=context.run.run_id, progress=log_progress(context)
-        )
-        context.log.info(searched.words)
-        yield dg.MaterializeResult(
-            metadata=describe_candidates(searched, workshop.products.events.last_marks())
-        )
+        for key, day in _days(context):
+            searched = find_candidates(
+                workshop, day, run_id=context.run.run_id, progress=log_progress(context)
+            )
+            context.log.info(f"{key}: {searched.words}")
+            told = describe_candidates(searched, workshop.products.events.last_marks())
+            context.add_asset_metadata(told, partition_key=key)
 
 
 @dg.asset(
     partitions_def=utc_day,
     deps=[ese_candidates, dg.AssetDep(mosaic_60min, partition_mapping=_ALL)],
+    backfill_policy=_ONE_RUN,
     group_name="variability",
     kinds={"fits"},
     owners=["team:variability"],
     tags={"stage": "variability"},
     code_version="1",
 )
-def cutouts(context: dg.AssetExecutionContext, workshop: WorkshopParam) -> Iterator[Result]:
+def cutouts(context: dg.AssetExecutionContext, workshop: WorkshopParam) -> None:
     """Cut the surroundings of every candidate out of each mosaic in which it was measured.
 
     FITS and PNG; of other sources by `contimg cutout`. What no candidate or mark needs is removed
     for want of room, the oldest first.
     """
     with told_to_dagster():
-        ((_, day),) = _days(context)
-        watched = watched_sources(workshop)
-        cut = cut_many(workshop, sorted(watched), end_mjd=day + 1.0, progress=log_progress(context))
+        watched, days = watched_sources(workshop), _days(context)
+        # Of a range the last day has all of the others.
+        last = max(day for _, day in days)
+        cut = cut_many(
+            workshop, sorted(watched), end_mjd=last + 1.0, progress=log_progress(context)
+        )
         for source_id, why in cut.failed.items():
             context.log.warning(f"no cutouts of {source_id}: {why}")
         candidates = workshop.products.events.list_candidates()
         redraw_candidates(workshop, tuple(c for c in candidates if c.source_id in watched))
-        yield dg.MaterializeResult(metadata=describe_cutouts(cut, workshop.settings.layout.cutouts))
+        told = describe_cutouts(cut, workshop.settings.layout.cutouts)
+        for key, _ in days:
+            context.add_asset_metadata(told, partition_key=key)
+
+
+daily_job = dg.define_asset_job(
+    "daily_variability",
+    selection=dg.AssetSelection.assets(light_curves, variability, ese_candidates, cutouts),
+    executor_def=executor,
+    description="Light curves, variability, candidates and their cutouts up to the end of a day.",
+)
+
+daily_variability = dg.build_schedule_from_partitioned_job(
+    daily_job,
+    name="daily_variability",
+    hour_of_day=2,
+    minute_of_hour=30,
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="For the UTC day that ended, once its last mosaics are there.",
+)

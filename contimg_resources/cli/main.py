@@ -37,6 +37,7 @@ from contimg_resources.cli import (
     simulate,
     status,
     up,
+    variability,
     verify,
     why,
     years,
@@ -65,6 +66,8 @@ app.command("photometry")(photometry.photometry)
 app.command("lightcurve")(photometry.lightcurve)
 app.command("cutout")(cutout.cutout)
 app.add_typer(alerts.app, name="alerts")
+app.command("variability")(variability.variability)
+app.add_typer(variability.candidates, name="candidates")
 app.add_typer(observation.app, name="observation")
 app.command("simulate")(simulate.simulate)
 app.command("export")(export.export)

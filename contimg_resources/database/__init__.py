@@ -5,6 +5,6 @@ Doesn't: any table of the registry or the products store.
 """
 
 from contimg_resources.database.store import Database
-from contimg_resources.database.values import now_mjd, plain_json
+from contimg_resources.database.values import mjd_from_unix_s, now_mjd, plain_json
 
-__all__ = ["Database", "now_mjd", "plain_json"]
+__all__ = ["Database", "mjd_from_unix_s", "now_mjd", "plain_json"]

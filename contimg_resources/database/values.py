@@ -47,4 +47,9 @@ def now_mjd() -> float:
 
     That is bookkeeping: the time of an observation never comes from the clock.
     """
-    return _UNIX_EPOCH_MJD + time.time() / SECONDS_PER_DAY
+    return mjd_from_unix_s(time.time())
+
+
+def mjd_from_unix_s(seconds: float) -> float:
+    """Return the MJD in days of seconds since 1970, as file systems tell them."""
+    return _UNIX_EPOCH_MJD + seconds / SECONDS_PER_DAY

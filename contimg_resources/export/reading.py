@@ -16,10 +16,10 @@ def read_measures(layout: StateLayout) -> tuple[LightCurves, Variability | None]
         If a file is damaged or was written by a newer contimg.
     """
     # Imported here: these load pyarrow.
-    from contimg_resources.variability.points import (  # type: ignore[import-not-found,import-untyped,unused-ignore]
+    from contimg_resources.variability.points import (
         read_points,
     )
-    from contimg_resources.variability.tables import (  # type: ignore[import-not-found,import-untyped,unused-ignore]
+    from contimg_resources.variability.tables import (
         latest_variability,
         read_variability,
     )

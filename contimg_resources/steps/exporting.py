@@ -176,9 +176,7 @@ def _sets(
 
 
 def _cutouts_of(workshop: Workshop) -> CutoutsOf:
-    from contimg_resources.steps.cutouts import (  # type: ignore[import-not-found,import-untyped,unused-ignore]
-        cutouts_of,
-    )
+    from contimg_resources.cutouts.places import cutouts_of
 
-    root = workshop.settings.layout.root
+    root = workshop.settings.layout.cutouts
     return lambda source_id: tuple(cutouts_of(root, source_id))

@@ -1,18 +1,25 @@
 """Light curves and variability of a UTC day."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.checksums import content_checksum
+from contimg_resources.database import mjd_from_unix_s, now_mjd
 from contimg_resources.directories import whole_file
+from contimg_resources.products.epochs import EpochKind
 from contimg_resources.steps.workshop import Workshop
 
 if TYPE_CHECKING:
     from contimg_resources.variability.model import Variability
 
 # What computes is imported where it is used: whoever only asks what there is to do needn't load it.
+
+
+#: The middle of a mosaic is at most so far from the passages in it that matter for another day.
+_BESIDE_DAYS = 0.05
 
 
 @dataclass(frozen=True)
@@ -94,6 +101,34 @@ def update_light_curves(
         n_measurements=points.n_measurements,
         n_mosaics=len(points.epochs),
     )
+
+
+def changed_days(workshop: Workshop) -> tuple[int, ...]:
+    """Return the days that have points, or should, but whose mosaics were measured again since.
+
+    Only of the days that measures are of; integer MJD, rising.
+    """
+    from contimg_resources.variability.points import points_path
+
+    last_change: dict[int, float] = {}
+    good: set[int] = set()
+    first_mjd, today = now_mjd() - workshop.settings.variability.days, math.floor(now_mjd())
+    for epoch in workshop.products.mosaics.list_epochs(EpochKind.MOSAIC, start_mjd=first_mjd):
+        # A passage of the day may be in a mosaic whose middle is in the next, and the other way.
+        for day in {math.floor(epoch.mid_mjd + off) for off in (-_BESIDE_DAYS, 0.0, _BESIDE_DAYS)}:
+            last_change[day] = max(last_change.get(day, 0.0), epoch.created_mjd)
+        if epoch.epoch_ok:
+            good.add(math.floor(epoch.mid_mjd))
+    root = workshop.settings.layout.light_curves
+    changed = []
+    for day, change_mjd in sorted(last_change.items()):
+        path = points_path(root, day)
+        if path.is_file():
+            if mjd_from_unix_s(path.stat().st_mtime) < change_mjd:
+                changed.append(day)
+        elif day in good and day < today:
+            changed.append(day)
+    return tuple(changed)
 
 
 def measure_day(

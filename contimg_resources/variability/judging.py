@@ -234,7 +234,7 @@ def _is_back(
 
 
 def scatter_elsewhere(fit: DipFit, mjd: Floats, flux_jy: Floats, error_jy: Floats) -> float:
-    """Return the reduced chi2 about their mean of a source's points farther than a width; 1 at least.
+    """Return the reduced chi2 of a source's points farther than a width; at least 1.
 
     A source that varies by itself has many dips, and none of them is an event's unless it is much
     more than the others.

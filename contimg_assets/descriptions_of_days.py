@@ -1,0 +1,164 @@
+"""What each materialization of a daily asset says about itself on its page.
+
+Belongs here: the metadata of light curves, variability, candidates, cutouts and documents. Doesn't:
+that of single observations and mosaics (see `contimg_assets.descriptions`).
+"""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import dagster as dg
+
+from contimg_assets.descriptions import Metadata
+from contimg_assets.telling import drawing, preview
+from contimg_resources.products.events import CandidateRecord, MarkRecord
+from contimg_resources.steps.candidates import Searched
+from contimg_resources.steps.cutouts import ManyCutouts
+from contimg_resources.steps.exporting import Exported
+from contimg_resources.steps.variability import DayOfPoints, DayOfVariability
+from contimg_resources.times import utc_day
+
+#: So many variables and candidates are listed, and so many cards are shown.
+_MAX_LISTED = 30
+_MAX_CARDS = 6
+
+
+def describe_points(points: DayOfPoints) -> Metadata:
+    """Say how many sources passed and were measured."""
+    return {
+        "n_points": points.n_points,
+        "n_measurements": points.n_measurements,
+        "n_mosaics": points.n_mosaics,
+        **({"points": dg.MetadataValue.path(points.path)} if points.path else {}),
+    }
+
+
+def describe_variability(measured: DayOfVariability) -> Metadata:
+    """Show the plane of eta and V, and list who stands out."""
+    table, facts = measured.table, measured.table.facts
+    chosen = [int(i) for i in table.is_variable.nonzero()[0]]
+    chosen.sort(key=lambda i: -float(table.eta[i]))
+    floor = facts["systematic_floor"]
+    return {
+        "plane": preview(measured.png, "log V against log eta"),
+        "plane_finer": drawing(measured.png, "log V against log eta"),
+        "n_sources": len(table),
+        "n_points": measured.n_points,
+        "n_variables": len(chosen),
+        "n_pair_variables": int(table.is_pair_variable.sum()),
+        "n_references": facts["n_references"],
+        **(
+            {"systematic_floor": round(floor, 5)}
+            if math.isfinite(floor)
+            else {"floor": "not measured: too few reference sources; 0 is used"}
+        ),
+        "variables": dg.MetadataValue.table(
+            [
+                dg.TableRecord(
+                    {
+                        "source": str(table.source_id[i]),
+                        "n_epochs": int(table.n_epochs[i]),
+                        "mean_flux_mjy": _short(1e3 * table.mean_flux_jy[i]),
+                        "eta": _short(table.eta[i]),
+                        "V": _short(table.v[i]),
+                        "modulation_index": _short(table.modulation_index[i]),
+                        "pair_vs": _short(table.pair_vs[i]),
+                        "pair_m": _short(table.pair_m[i]),
+                    }
+                )
+                for i in chosen[:_MAX_LISTED]
+            ]
+        )
+        if chosen
+        else "none",
+        "measures": dg.MetadataValue.path(measured.path),
+    }
+
+
+def describe_candidates(searched: Searched, marks: Mapping[str, MarkRecord]) -> Metadata:
+    """Show the candidates' cards, and say what was searched and what was refused."""
+    return {
+        "n_candidates": len(searched.candidates),
+        "n_new": len(searched.new),
+        "n_withdrawn": len(searched.withdrawn),
+        "n_refused": len(searched.rejected),
+        "threshold": _short(searched.threshold),
+        "source_years": _short(searched.source_years),
+        "n_sources": searched.n_sources,
+        "summary": searched.words,
+        "candidates": dg.MetadataValue.table(
+            [_line(c, marks.get(c.id)) for c in searched.candidates[:_MAX_LISTED]]
+        )
+        if searched.candidates
+        else "none",
+        "refused": dg.MetadataValue.table(
+            [
+                dg.TableRecord(
+                    {
+                        "source": r.source_id,
+                        "middle": str(utc_day(r.mid_mjd)),
+                        "width_days": _short(r.width_days),
+                        "score": _short(r.score),
+                        "why": r.outcome.value,
+                    }
+                )
+                for r in searched.rejected[:_MAX_LISTED]
+            ]
+        )
+        if searched.rejected
+        else "none",
+        **{
+            f"card_{number}": drawing(searched.cards[c.id], c.id)
+            for number, c in enumerate(searched.candidates[:_MAX_CARDS], 1)
+        },
+    }
+
+
+def describe_cutouts(cut: ManyCutouts, root: Path) -> Metadata:
+    """Say how many cutouts were made, of which sources."""
+    return {
+        "n_sources": len(cut.sources),
+        "n_made": sum(len(s.made) for s in cut.sources),
+        "n_kept": sum(len(s.kept) for s in cut.sources),
+        "n_gone": sum(len(s.gone) for s in cut.sources),
+        "n_failed": len(cut.failed) + sum(len(s.failed) for s in cut.sources),
+        "n_removed": len(cut.removed),
+        "last": preview(next(reversed(cut.sources[0].pngs.values())), "last cutout")
+        if cut.sources and cut.sources[0].pngs
+        else "none",
+        "cutouts": dg.MetadataValue.path(root),
+    }
+
+
+def describe_export(exported: Exported) -> Metadata:
+    """Say what was written and where."""
+    return {
+        "index": dg.MetadataValue.path(exported.index),
+        "n_pages": exported.n_pages,
+        "n_written": exported.n_written,
+        "size_mb": _short(exported.size_bytes / 1e6),
+        **{f"n_{name}": n for name, n in exported.counts.items()},
+        "dashboard": "`contimg dashboard` serves it",
+    }
+
+
+def _line(candidate: CandidateRecord, mark: MarkRecord | None) -> dg.TableRecord:
+    told = candidate.parameters
+    return dg.TableRecord(
+        {
+            "candidate": candidate.id,
+            "source": candidate.source_id,
+            "state": candidate.state.value,
+            "middle": str(utc_day(candidate.mid_mjd)),
+            "depth_percent": f"{100 * told['depth']:.0f} ± {100 * told['depth_error']:.0f}",
+            "width_days": f"{told['width_days']:.1f} ± {told['width_error_days']:.1f}",
+            "score": _short(candidate.score),
+            "mark": mark.mark.value if mark else "",
+        }
+    )
+
+
+def _short(value: float) -> float | str:
+    number = float(value)
+    return float(f"{number:.4g}") if math.isfinite(number) else ""

@@ -1,0 +1,63 @@
+"""The asset of documents for dashboards, and when it is made."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from contimg_assets.descriptions_of_days import describe_export
+from contimg_assets.failures import told_to_dagster
+from contimg_assets.jobs import executor
+from contimg_assets.telling import log_progress
+from contimg_assets.variability import cutouts, ese_candidates, variability
+from contimg_resources.settings import ExportSettings
+from contimg_resources.steps.exporting import export_dashboard
+from contimg_resources.steps.resource import WorkshopParam
+
+_ALL = dg.AllPartitionMapping()
+
+
+@dg.asset(
+    deps=[
+        dg.AssetDep(variability, partition_mapping=_ALL),
+        dg.AssetDep(ese_candidates, partition_mapping=_ALL),
+        dg.AssetDep(cutouts, partition_mapping=_ALL),
+    ],
+    group_name="export",
+    kinds={"json"},
+    owners=["team:observing"],
+    tags={"stage": "export"},
+    code_version="1",
+)
+def dashboard_export(
+    context: dg.AssetExecutionContext, workshop: WorkshopParam
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Write what dashboards show as JSON documents with published schemas, and tables for tools.
+
+    Status of the night, observations, calibration, image quality, mosaics, sources, light curves,
+    variables, candidates. `contimg dashboard` serves them.
+    """
+    with told_to_dagster():
+        exported = export_dashboard(
+            workshop, run_id=context.run.run_id, progress=log_progress(context)
+        )
+        yield dg.MaterializeResult(metadata=describe_export(exported))
+
+
+export_job = dg.define_asset_job(
+    "export_dashboard",
+    selection=dg.AssetSelection.assets(dashboard_export),
+    executor_def=executor,
+    description="Write the documents for dashboards.",
+)
+
+
+def build_export_schedule(pace: ExportSettings) -> dg.ScheduleDefinition:
+    """Return the schedule that writes the documents anew."""
+    return dg.ScheduleDefinition(
+        name="dashboard_schedule",
+        job=export_job,
+        cron_schedule=f"*/{pace.interval_min} * * * *",
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=f"Every {pace.interval_min} minutes (setting `export.interval_min`).",
+    )
