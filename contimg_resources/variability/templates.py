@@ -113,19 +113,30 @@ def bank(families: tuple[Family, ...]) -> tuple[Shape, ...]:
     for family in families:
         if family == "fiedler":
             found += [
-                _normalised(f"Fiedler, lens {tl:g}, scattering {tb:g}", wide, fiedler(wide, tl, tb))
+                normalised(f"Fiedler, lens {tl:g}, scattering {tb:g}", wide, fiedler(wide, tl, tb))
                 for tl, tb in FIEDLER_SHAPES
             ]
         else:
             narrow = wide / 2
             found += [
-                _normalised(f"Clegg, strength {a:g}, source {b:g}", narrow, clegg(narrow, a, b))
+                normalised(f"Clegg, strength {a:g}, source {b:g}", narrow, clegg(narrow, a, b))
                 for a, b in CLEGG_SHAPES
             ]
     return tuple(found)
 
 
-def _normalised(name: str, d: Floats, flux: Floats) -> Shape:
+def normalised(name: str, d: Floats, flux: Floats) -> Shape:
+    """Return a relative flux density as a shape of depth 1 and width 1.
+
+    Parameters
+    ----------
+    name : str
+        What it is.
+    d : ndarray, shape (n,)
+        Offsets, evenly, the middle in the middle.
+    flux : ndarray, shape (n,)
+        Relative flux density, symmetric, 1 far away.
+    """
     middle = len(d) // 2
     relative = (flux - 1.0) / (1.0 - flux.min())
     half = d[middle:][np.argmax(relative[middle:] > -0.5)]
