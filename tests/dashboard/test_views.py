@@ -166,6 +166,7 @@ def test_tables_stand_under_the_charts_and_can_be_sorted(
     go(page, address, "variables")
     page.locator("#plane-table").click()
     rows = page.locator("details[open] tbody tr")
+    rows.nth(49).wait_for()
     assert rows.count() == 50
     page.locator("#plane-rows-more").click()
     assert rows.count() == 250
