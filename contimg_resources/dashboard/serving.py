@@ -57,14 +57,25 @@ def install_dashboard(directory: Path) -> None:
     ----------
     directory : Path
         Where ``index.json`` is, or will be; made if it isn't there.
+
+    Raises
+    ------
+    ExportFailed
+        If something has to be written there and can't be.
     """
     for source in sorted(p for p in _STATIC.rglob("*") if p.suffix in _TYPES):
         place = directory / source.relative_to(_STATIC)
         content = source.read_bytes()
         if place.is_file() and place.read_bytes() == content:
             continue
-        place.parent.mkdir(parents=True, exist_ok=True)
-        whole_file(place, partial(_write, content))
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            whole_file(place, partial(_write, content))
+        except OSError as error:
+            raise ExportFailed(
+                f"can't put the dashboard's files into {directory}: {error.strerror or error}",
+                directory=str(directory),
+            ) from error
 
 
 def dashboard_server(directory: Path, host: str, port: int) -> ThreadingHTTPServer:

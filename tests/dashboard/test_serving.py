@@ -11,6 +11,7 @@ import pytest
 
 from contimg_resources.cli.main import run
 from contimg_resources.dashboard.serving import install_dashboard
+from contimg_resources.errors import ExportFailed
 from tests.dashboard.conftest import serving
 from tests.dashboard.made_up_export import MadeUpExport
 
@@ -117,6 +118,12 @@ def test_installing_again_writes_only_what_differs(tmp_path: Path) -> None:
     assert made.keys() == again.keys()
     assert "changed" not in (tmp_path / "style.css").read_text()
     assert (tmp_path / "style.css").stat().st_mode & 0o444 == 0o444
+
+
+def test_a_place_for_its_files_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "js").write_text("a file")
+    with pytest.raises(ExportFailed, match="can't put the dashboard's files into"):
+        install_dashboard(tmp_path)
 
 
 def test_without_an_export_it_says_what_makes_one(

@@ -53,8 +53,8 @@ function message(error) {
 async function elements({ name, argument }) {
   const view = Object.hasOwn(VIEWS, name) ? VIEWS[name] : null;
   try {
-    if (!view) throw new LoadFailure(`There is no view “${name}”.`);
     if (!index) index = await loadIndex();
+    if (!view) return [el("h1", { tabindex: -1 }, "Not found"), el("p", { class: "message warn", role: "alert" }, `There is no view “${name}”. `, el("a", { href: "#/tonight" }, "Tonight at a glance"))];
     return [await view.show(index, argument)].flat();
   } catch (error) {
     return message(error);
@@ -121,7 +121,7 @@ function frame() {
     document.getElementById("telescope").textContent = index.telescope;
     const age = nowMjd() - index.generated_mjd;
     if (age > OLD_DAYS) {
-      banners.push(el("p", { class: "banner warn", id: "old" }, el("strong", {}, `This export is ${lengthText(age)} old`), ` (${index.generated_utc}). What is shown may no longer hold: is the platform running?`));
+      banners.push(el("p", { class: "banner warn", id: "old" }, el("strong", {}, `This export is ${lengthText(age)} old`), ` (${utcText(index.generated_mjd)} UTC). What is shown may no longer hold: is the platform running?`));
     }
     document.getElementById("footer").replaceChildren(
       el("p", {}, `Export of ${utcText(index.generated_mjd)} UTC (MJD ${index.generated_mjd.toFixed(4)}), ${lengthText(age)} old. `, Object.entries(index.software).map(([name, version]) => `${name} ${version}`).join(", ")),
@@ -182,6 +182,7 @@ document.getElementById("skip").addEventListener("click", (event) => {
   main.focus();
 });
 addEventListener("hashchange", async () => {
+  openMenu(false);
   await draw();
   scrollTo(0, 0);
   // Who opens another view begins to read at its heading.

@@ -83,6 +83,8 @@ export function chart({ id, title, gist, height = 320, x, y, draw, points = [], 
     "aria-roledescription": "chart",
     "aria-label": `${title}. ${hint}`,
   });
+  // Where the points lie: a pointer asks for all of them sixty times a second.
+  const pixels = new Float32Array(2 * points.length);
   let plot = null;
   let cursor = null;
   let clip = null;
@@ -105,6 +107,10 @@ export function chart({ id, title, gist, height = 320, x, y, draw, points = [], 
     view.append(clip, cursor);
     plot = { ...inside, x: across, y: up, add: (element) => clip.append(element) };
     draw(plot);
+    points.forEach((point, i) => {
+      pixels[2 * i] = across(point.x);
+      pixels[2 * i + 1] = up(point.y);
+    });
     frame.replaceChildren(view);
     if (kept.at !== null) point(kept.at);
   }
@@ -124,13 +130,13 @@ export function chart({ id, title, gist, height = 320, x, y, draw, points = [], 
     const edge = frame.getBoundingClientRect();
     const [atX, atY] = [event.clientX - edge.left, event.clientY - edge.top];
     let [best, least] = [null, NEAR_PX ** 2];
-    points.forEach((candidate, i) => {
-      const distance = (plot.x(candidate.x) - atX) ** 2 + (plot.y(candidate.y) - atY) ** 2;
-      if (distance > NEAR_PX ** 2) return;
+    for (let i = 0; i < points.length; i++) {
+      const distance = (pixels[2 * i] - atX) ** 2 + (pixels[2 * i + 1] - atY) ** 2;
+      if (!(distance < NEAR_PX ** 2)) continue;
       // Among a crowd, what is highlighted is what one points at.
-      const weighed = candidate.highlighted ? distance * HIGHLIGHT : distance;
+      const weighed = points[i].highlighted ? distance * HIGHLIGHT : distance;
       if (weighed < least) [best, least] = [i, weighed];
-    });
+    }
     return best;
   }
 

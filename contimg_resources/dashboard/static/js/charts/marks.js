@@ -71,8 +71,3 @@ export function rule(plot, { x = null, y = null }, kind) {
   const path = x !== null ? `M${p(plot.x(x))} ${plot.top}V${plot.bottom}` : `M${plot.left} ${p(plot.y(y))}H${plot.right}`;
   plot.add(svg("path", { class: `rule ${kind}`, d: path }));
 }
-
-/** Words at a point, in pixels. */
-export function words(plot, x, y, text, { anchor = "start", kind = "" } = {}) {
-  plot.add(svg("text", { class: `words ${kind}`, x: p(x), y: p(y), "text-anchor": anchor }, text));
-}

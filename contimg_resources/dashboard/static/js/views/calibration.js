@@ -106,6 +106,8 @@ export async function show(index) {
         },
         points,
         legend: [["active", "box", "active"], ["retired", "box", "retired"], ["failed", "box", "failed"], ["observed", "bar", "its calibrator's observation"], ["hole", "box", "observations, but no valid set"]],
+        columns: SETS.slice(0, 8),
+        rows: seen,
         zoomed: span.zoom,
       }),
     );

@@ -49,6 +49,8 @@ export async function show(index) {
           },
           points,
           legend: [["main", "dots", "rms"], ["other", "dots", "expected"], ["bad", "cross", "epoch not good"]],
+          columns: COLUMNS.filter((c) => ["Mosaic", "Middle (UTC)", "rms (mJy)", "Expected (mJy)", "Epoch"].includes(c.name)),
+          rows: measured,
         })
       : null,
     table({ id: "mosaics", caption: "Mosaics", columns: COLUMNS, rows: all, sort: "-Middle (UTC)", none: "The export has no mosaics yet." }),
