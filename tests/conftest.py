@@ -2,7 +2,7 @@
 
 import fcntl
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 from contimg_resources.casa import Casa
+from contimg_resources.in_casa import load_engines
 from contimg_resources.simulation.night import NightSpec, plan_night, simulate_night
 from contimg_resources.simulation.truth import Truth
 
@@ -20,9 +21,23 @@ settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")
-def casa(tmp_path_factory: pytest.TempPathFactory) -> Casa:
-    """Give the door to CASA with scratch space and logs of this session."""
+def casa(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Casa]:
+    """Give the door to CASA with scratch space and logs of this session.
+
+    It is open, as that of a run: one process serves many tests. What a test changes of its
+    environment doesn't reach it, and what a step changes in it stays: see `casa_afresh`.
+    """
     root: Path = tmp_path_factory.mktemp("casa")
+    door = Casa(root / "scratch", root / "logs", timeout_s=600)
+    door.open(load_engines)
+    yield door
+    door.close()
+
+
+@pytest.fixture
+def casa_afresh(tmp_path: Path) -> Casa:
+    """Give a door that starts a process for each call, with the environment of then."""
+    root = tmp_path.with_name(f"{tmp_path.name}-casa")
     return Casa(root / "scratch", root / "logs", timeout_s=600)
 
 
