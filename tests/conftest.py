@@ -19,6 +19,52 @@ from contimg_resources.simulation.truth import Truth
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
 
+#: Files that take long, in the order in which workers take them. The first compiles what many
+#: others call. What waits for Dagster, for most of its time, runs beside what computes. What is
+#: short and not listed comes last, so that all workers end at about the same time.
+LONG_FILES = (
+    "calibration/test_fast_flagging.py",
+    "e2e/test_faults.py",
+    "imaging/test_make_image.py",
+    "e2e/test_night.py",
+    "calibration/test_solve_engines.py",
+    "calibration/test_solving.py",
+    "calibration/test_apply.py",
+    "imaging/test_rfi_image.py",
+    "e2e/test_mishaps.py",
+    "cli/test_images.py",
+    "calibration/test_apply_engines.py",
+    "cli/test_demo_serving.py",
+    "imaging/test_engines.py",
+    "e2e/test_backfills_by_hand.py",
+    "imaging/test_wsclean.py",
+    "cli/test_platform.py",
+    "cli/test_quick_start.py",
+    "casa/test_plotms.py",
+    "simulation/test_imaging_simulated.py",
+    "casa/test_door.py",
+    "demo/test_real_observation.py",
+    "calibration/test_flux_transfer.py",
+    "calibration/test_ngc5921.py",
+    "simulation/test_measurement_set.py",
+    "e2e/test_dagster_dev.py",
+    "bench/test_sky.py",
+    "cli/test_proxy.py",
+    "photometry/test_measuring.py",
+    "cli/test_exit_codes.py",
+    "observations/test_reading_broken.py",
+    "mosaics/test_mosaic.py",
+    "assets/test_assets.py",
+    "steps/test_mosaicking.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let long files come first; `make test` tells xdist to keep the order."""
+    here = Path(__file__).parent
+    place = {here / name: n for n, name in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
+
 
 @pytest.fixture(scope="session")
 def casa(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Casa]:
