@@ -242,10 +242,9 @@ class Night:
 
 
 @pytest.fixture(scope="session")
-def simulated(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, Path, str]]:
+def simulated(casa: Casa, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, Path, str]]:
     """Kind, MS and key of a target, a calibrator transit and another target."""
     root = tmp_path_factory.mktemp("sky")
-    casa = Casa(root / "scratch", root / "logs", timeout_s=600)
     spec = NightSpec(n_targets=1, n_targets_before=1)
     return [
         (planned.kind, made.ms, f"{made.mid_mjd:.5f}")
