@@ -1,19 +1,24 @@
 """Fixtures that every folder of tests may use."""
 
 import fcntl
+import json
 import os
-from collections.abc import Generator, Iterator
+import shutil
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import settings
+from pydantic import TypeAdapter
 
 from contimg_resources.casa import Casa
 from contimg_resources.in_casa import load_engines
-from contimg_resources.simulation.night import NightSpec, plan_night, simulate_night
+from contimg_resources.simulation.night import NightSpec, simulate_night
 from contimg_resources.simulation.truth import Truth
+
+T = TypeVar("T")
 
 # No test is judged by the clock: a busy machine takes longer.
 settings.register_profile("unhurried", deadline=None)
@@ -119,20 +124,46 @@ TINY_NIGHT = NightSpec(n_targets=2, dead_antennas=("86",))
 
 
 @pytest.fixture(scope="session")
-def tiny_night(casa: Casa, tmp_path_factory: pytest.TempPathFactory) -> TinyNight:
-    """Give a simulated night, made once even when several workers run (about 8 s)."""
+def of_all_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a directory of this run that every worker is given."""
     root = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        root = root.parent
-    directory = root / "tiny-night"
-    with (root / "tiny-night.lock").open("w") as lock:
+    return root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+
+
+def made_once(directory: Path, kind: type[T], make: Callable[[Path], T]) -> T:
+    """Return what `make` returned, to the first worker that asked, of a directory that it filled.
+
+    What is there no test may write into: copy first.
+
+    Parameters
+    ----------
+    directory : Path
+        Doesn't exist before; in `of_all_workers`.
+    kind : type
+        Of what is made; pydantic can turn it into JSON and back.
+    make : callable
+        Called with the directory.
+    """
+    adapter = TypeAdapter(kind)
+    told = directory.with_name(f"{directory.name}.json")
+    with directory.with_name(f"{directory.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        made = sorted(directory.glob("*.ms"))
-        if len(made) < len(plan_night(TINY_NIGHT)):
-            night = simulate_night(TINY_NIGHT, directory, casa, done_markers=False, overwrite=True)
-            made = [observation.ms for _, observation in night]
-    calibrator, first, second = made
-    return TinyNight(calibrator, (first, second))
+        if not told.exists():
+            shutil.rmtree(directory, ignore_errors=True)
+            told.write_text(json.dumps(adapter.dump_python(make(directory), mode="json")))
+    return adapter.validate_python(json.loads(told.read_text()))
+
+
+@pytest.fixture(scope="session")
+def tiny_night(casa: Casa, of_all_workers: Path) -> TinyNight:
+    """Give a simulated night, made once even when several workers run (about 8 s)."""
+
+    def simulate(directory: Path) -> TinyNight:
+        night = simulate_night(TINY_NIGHT, directory, casa, done_markers=False)
+        calibrator, first, second = (made.ms for _, made in night)
+        return TinyNight(calibrator, (first, second))
+
+    return made_once(of_all_workers / "tiny-night", TinyNight, simulate)
 
 
 def _refuse_skip(report: Any) -> None:
