@@ -26,7 +26,7 @@ up: env ## Serve the platform on your own directories until Ctrl-C.
 	@$(BIN)/contimg up $(ARGS)
 
 test: env ## The whole test suite.
-	$(BIN)/python -m pytest -n 2 --dist loadfile -rs --durations=15 $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -rs --durations=15 $(ARGS)
 
 bench: env ## Measure the steps beside plain CASA and WSClean (an hour); writes docs/benchmarks.md.
 	$(BIN)/contimg bench --page docs/benchmarks.md $(ARGS)

@@ -1,28 +1,98 @@
 """Fixtures that every folder of tests may use."""
 
 import fcntl
+import json
 import os
-from collections.abc import Generator
+import shutil
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import settings
+from pydantic import TypeAdapter
 
 from contimg_resources.casa import Casa
-from contimg_resources.simulation.night import NightSpec, plan_night, simulate_night
+from contimg_resources.in_casa import load_engines
+from contimg_resources.simulation.night import NightSpec, simulate_night
 from contimg_resources.simulation.truth import Truth
+
+T = TypeVar("T")
 
 # No test is judged by the clock: a busy machine takes longer.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
 
+#: Files that take long, in the order in which workers take them. The first compiles what many
+#: others call. What waits for Dagster, for most of its time, runs beside what computes. What is
+#: short and not listed comes last, so that all workers end at about the same time.
+LONG_FILES = (
+    "calibration/test_fast_flagging.py",
+    "e2e/test_faults.py",
+    "imaging/test_make_image.py",
+    "e2e/test_night.py",
+    "calibration/test_solve_engines.py",
+    "calibration/test_solving.py",
+    "calibration/test_apply.py",
+    "imaging/test_rfi_image.py",
+    "e2e/test_mishaps.py",
+    "cli/test_images.py",
+    "calibration/test_apply_engines.py",
+    "cli/test_demo_serving.py",
+    "imaging/test_engines.py",
+    "e2e/test_backfills_by_hand.py",
+    "imaging/test_wsclean.py",
+    "cli/test_platform.py",
+    "cli/test_quick_start.py",
+    "casa/test_plotms.py",
+    "simulation/test_imaging_simulated.py",
+    "casa/test_door.py",
+    "demo/test_real_observation.py",
+    "calibration/test_flux_transfer.py",
+    "calibration/test_ngc5921.py",
+    "simulation/test_measurement_set.py",
+    "imaging/test_seams.py",
+    "registry/test_real_tables.py",
+    "calibration/test_background.py",
+    "cli/test_simulate.py",
+    "e2e/test_dagster_dev.py",
+    "bench/test_sky.py",
+    "cli/test_proxy.py",
+    "photometry/test_measuring.py",
+    "cli/test_exit_codes.py",
+    "observations/test_reading_broken.py",
+    "mosaics/test_mosaic.py",
+    "assets/test_assets.py",
+    "steps/test_mosaicking.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let long files come first; `make test` tells xdist to keep the order."""
+    here = Path(__file__).parent
+    place = {here / name: n for n, name in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
+
 
 @pytest.fixture(scope="session")
-def casa(tmp_path_factory: pytest.TempPathFactory) -> Casa:
-    """Give the door to CASA with scratch space and logs of this session."""
+def casa(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Casa]:
+    """Give the door to CASA with scratch space and logs of this session.
+
+    It is open, as that of a run: one process serves many tests. What a test changes of its
+    environment doesn't reach it, and what a step changes in it stays: see `casa_afresh`.
+    """
     root: Path = tmp_path_factory.mktemp("casa")
+    door = Casa(root / "scratch", root / "logs", timeout_s=600)
+    door.open(load_engines)
+    yield door
+    door.close()
+
+
+@pytest.fixture
+def casa_afresh(tmp_path: Path) -> Casa:
+    """Give a door that starts a process for each call, with the environment of then."""
+    root = tmp_path.with_name(f"{tmp_path.name}-casa")
     return Casa(root / "scratch", root / "logs", timeout_s=600)
 
 
@@ -58,20 +128,46 @@ TINY_NIGHT = NightSpec(n_targets=2, dead_antennas=("86",))
 
 
 @pytest.fixture(scope="session")
-def tiny_night(casa: Casa, tmp_path_factory: pytest.TempPathFactory) -> TinyNight:
-    """Give a simulated night, made once even when several workers run (about 8 s)."""
+def of_all_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a directory of this run that every worker is given."""
     root = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        root = root.parent
-    directory = root / "tiny-night"
-    with (root / "tiny-night.lock").open("w") as lock:
+    return root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+
+
+def made_once(directory: Path, kind: type[T], make: Callable[[Path], T]) -> T:
+    """Return what `make` returned, to the first worker that asked, of a directory that it filled.
+
+    What is there no test may write into: copy first.
+
+    Parameters
+    ----------
+    directory : Path
+        Doesn't exist before; in `of_all_workers`.
+    kind : type
+        Of what is made; pydantic can turn it into JSON and back.
+    make : callable
+        Called with the directory.
+    """
+    adapter = TypeAdapter(kind)
+    told = directory.with_name(f"{directory.name}.json")
+    with directory.with_name(f"{directory.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        made = sorted(directory.glob("*.ms"))
-        if len(made) < len(plan_night(TINY_NIGHT)):
-            night = simulate_night(TINY_NIGHT, directory, casa, done_markers=False, overwrite=True)
-            made = [observation.ms for _, observation in night]
-    calibrator, first, second = made
-    return TinyNight(calibrator, (first, second))
+        if not told.exists():
+            shutil.rmtree(directory, ignore_errors=True)
+            told.write_text(json.dumps(adapter.dump_python(make(directory), mode="json")))
+    return adapter.validate_python(json.loads(told.read_text()))
+
+
+@pytest.fixture(scope="session")
+def tiny_night(casa: Casa, of_all_workers: Path) -> TinyNight:
+    """Give a simulated night, made once even when several workers run (about 8 s)."""
+
+    def simulate(directory: Path) -> TinyNight:
+        night = simulate_night(TINY_NIGHT, directory, casa, done_markers=False)
+        calibrator, first, second = (made.ms for _, made in night)
+        return TinyNight(calibrator, (first, second))
+
+    return made_once(of_all_workers / "tiny-night", TinyNight, simulate)
 
 
 def _refuse_skip(report: Any) -> None:

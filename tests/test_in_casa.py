@@ -16,5 +16,5 @@ def load_everything(_: int) -> list[str]:
     return sorted(SLOW & set(sys.modules))
 
 
-def test_engines_are_there_before_the_first_call(casa: Casa) -> None:
-    assert set(casa.run(load_everything, 0, label="load")) == SLOW
+def test_engines_are_there_before_the_first_call(casa_afresh: Casa) -> None:
+    assert set(casa_afresh.run(load_everything, 0, label="load")) == SLOW

@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 from PIL import Image
 
-from contimg_assets import calibration, imaging, mosaics, photometry, telling
+from contimg_assets import calibration, failures, imaging, mosaics, photometry, telling
 from contimg_assets.definitions import build_defs
 from contimg_assets.failures import failed_steps
 from contimg_assets.sensors import run_failures
@@ -156,7 +156,7 @@ def test_an_observation_without_valid_caltables_is_tried_once(
 def test_a_crash_of_casa_is_tried_again(
     stand_in: Steps, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("time.sleep", lambda _: None)
+    monkeypatch.setattr(failures, "RETRY_DELAY_S", 0)
     stand_in.failures["image"] = [CasaCrashed("the CASA process died of SIGSEGV")]
     assert execute(instance, "image_observation").success
     assert stand_in.calls[:3] == [("calibrate", KEY), ("image", KEY), ("image", KEY)]
@@ -173,7 +173,7 @@ def test_a_step_that_a_user_ends_is_not_started_again(
 def test_a_casa_that_crashes_every_time_fails_with_its_last_words(
     stand_in: Steps, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("time.sleep", lambda _: None)
+    monkeypatch.setattr(failures, "RETRY_DELAY_S", 0)
     stand_in.failures["image"] = [CasaCrashed("CASA died of SIGSEGV") for _ in range(3)]
     result = execute(instance, "image_observation")
     assert failure(result) == "CASA died of SIGSEGV"

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -63,9 +64,11 @@ def flagged_by_window(ms: Path) -> list[float]:
 
 def solve_in_many_parts(request: SolveRequest) -> SolveResult:
     """Solve in nine parts, two of them of one window (7 and 8), one part after the other."""
-    working_memory.n_cores = lambda: 9
-    solving.n_cores = lambda: 1
-    return solving.solve_caltables(request)
+    with (
+        patch.object(working_memory, "n_cores", lambda: 9),
+        patch.object(solving, "n_cores", lambda: 1),
+    ):
+        return solving.solve_caltables(request)
 
 
 @dataclass(frozen=True)

@@ -80,19 +80,21 @@ def test_a_solve_draws_its_caltables(
 @pytest.mark.plotms
 @pytest.mark.realdata
 def test_an_observation_is_drawn_without_a_display(
-    casa: Casa, ms: Path, plotter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    casa_afresh: Casa, ms: Path, plotter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DISPLAY", raising=False)
     plots = (
         PlotmsPlot(ms, tmp_path / "uv.png", "uvdist", "amp", {"field": "0", "avgchannel": "63"}),
         PlotmsPlot(ms, tmp_path / "band.png", "freq", "amp", {"field": "0", "avgtime": "1e8"}),
     )
-    assert casa.run(draw_plotms, PlotmsRequest(plots), label="plotms") == [p.png for p in plots]
+    assert casa_afresh.run(draw_plotms, PlotmsRequest(plots), label="plotms") == [
+        p.png for p in plots
+    ]
     for plot in plots:
         with Image.open(plot.png) as image:
             assert min(image.size) > 300
         assert coloured_pixels(plot.png) > 1000, plot.png.name
-    assert running_plotters(plotter, casa) == []
+    assert running_plotters(plotter, casa_afresh) == []
     assert sorted(p.name for p in tmp_path.iterdir()) == ["band.png", "uv.png"]
 
 
@@ -108,7 +110,7 @@ def test_a_plot_of_nothing_is_unavailable_and_leaves_no_plotter(
 
 
 def test_missing_system_libraries_are_named_with_their_debian_packages(
-    casa: Casa, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    casa_afresh: Casa, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listing = tmp_path / "bin" / "ldd"
     listing.parent.mkdir()
@@ -117,5 +119,5 @@ def test_missing_system_libraries_are_named_with_their_debian_packages(
     monkeypatch.setenv("PATH", f"{listing.parent}{os.pathsep}{os.environ['PATH']}")
     plot = PlotmsPlot(tmp_path / "a.ms", tmp_path / "a.png", "time", "amp")
     with pytest.raises(PlotUnavailable, match=r"libEGL\.so\.1 missing .*libegl1") as unavailable:
-        casa.run(draw_plotms, PlotmsRequest((plot,)), label="plotms")
+        casa_afresh.run(draw_plotms, PlotmsRequest((plot,)), label="plotms")
     assert unavailable.value.details["missing"] == ["libEGL.so.1"]

@@ -242,10 +242,9 @@ class Night:
 
 
 @pytest.fixture(scope="session")
-def simulated(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, Path, str]]:
+def simulated(casa: Casa, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, Path, str]]:
     """Kind, MS and key of a target, a calibrator transit and another target."""
     root = tmp_path_factory.mktemp("sky")
-    casa = Casa(root / "scratch", root / "logs", timeout_s=600)
     spec = NightSpec(n_targets=1, n_targets_before=1)
     return [
         (planned.kind, made.ms, f"{made.mid_mjd:.5f}")
@@ -263,11 +262,14 @@ def write_sky(path: Path, observations: list[Path]) -> None:
             rows.writerow((name, s.ra_deg, s.dec_deg, s.flux_jy, s.reference_ghz, s.spectral_index))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def night(
     tmp_path_factory: pytest.TempPathFactory, simulated: list[tuple[str, Path, str]]
 ) -> Iterator[Night]:
-    """Let a night go by: a target, a broken MS, then the calibrator and another target."""
+    """Let a night go by: a target, a broken MS, then the calibrator and another target.
+
+    Its platform ends with its tests: until then its sensors look for work every other second.
+    """
     state = tmp_path_factory.mktemp("night") / "state"
     settings = Settings(state=state)
     settings.incoming_dir.mkdir(parents=True)

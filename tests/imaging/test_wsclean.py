@@ -117,7 +117,7 @@ def stand_in(directory: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> N
     ],
 )
 def test_a_failing_wsclean_is_said(
-    casa: Casa,
+    casa_afresh: Casa,
     tracked: ImageRequest,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -127,12 +127,12 @@ def test_a_failing_wsclean_is_said(
     stand_in(tmp_path, script, monkeypatch)
     request = replace(tracked, directory=tmp_path / "image")
     with pytest.raises(ImagingFailed, match=said):
-        casa.run(make_image, request, label="wsclean")
+        casa_afresh.run(make_image, request, label="wsclean")
     assert not request.directory.exists()
 
 
 def test_wsclean_ends_with_its_step(
-    casa: Casa, tracked: ImageRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    casa_afresh: Casa, tracked: ImageRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pid_file = tmp_path / "pid"
     script = f"echo $$ > {pid_file}; echo 'Initial peak: 1.5 Jy at 1,1'; exec sleep 600"
@@ -143,7 +143,7 @@ def test_wsclean_ends_with_its_step(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        casa.run(make_image, tracked, label="wsclean", progress=stop)
+        casa_afresh.run(make_image, tracked, label="wsclean", progress=stop)
     pid = int(pid_file.read_text())
     deadline = time.monotonic() + 30
     while is_running(pid) and time.monotonic() < deadline:

@@ -1,8 +1,6 @@
 """Fixtures of the simulator's tests."""
 
-import os
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +14,14 @@ from contimg_resources.simulation.observation import (
     simulate_observation,
 )
 from contimg_resources.simulation.spec import SimulationSpec
-
-HERE = str(Path(__file__).parent)
-sys.path.insert(0, HERE)
+from tests.simulation import casa_side
 
 Columns = Mapping[str, Any]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _casa_side_importable() -> Iterator[None]:
-    """Let the CASA process import `casa_side`."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join([HERE, os.environ.get("PYTHONPATH", "")]))
-        yield
 
 
 @pytest.fixture(scope="session")
 def columns(casa: Casa) -> Callable[[Path], Columns]:
     """Give a function that reads an MS through CASA, each MS once."""
-    import casa_side
-
     read: dict[Path, Columns] = {}
 
     def read_once(ms: Path) -> Columns:

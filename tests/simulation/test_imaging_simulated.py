@@ -1,6 +1,5 @@
 """A simulated drift scan, imaged by CASA alone: is every source where and as bright as it is?"""
 
-import casa_side
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -10,6 +9,7 @@ from scipy.optimize import curve_fit
 from contimg_resources.simulation.night import NightSpec, plan_night
 from contimg_resources.simulation.spec import GainSpec
 from contimg_resources.simulation.truth import Truth
+from tests.simulation import casa_side
 
 HALF = 4
 

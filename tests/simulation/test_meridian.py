@@ -1,4 +1,3 @@
-import casa_side
 import pytest
 
 from contimg_resources.observations.calibrators import FLUX_SCALE_SOURCES
@@ -8,6 +7,7 @@ from contimg_resources.simulation.meridian import (
     next_transit_mjd,
     sidereal_time_deg,
 )
+from tests.simulation import casa_side
 
 MJD = 60954.525104
 
