@@ -8,7 +8,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env demo up test bench bench-sky lint format lock audit docs clean
+.PHONY: help env demo up test bench bench-sky bench-ese lint format lock audit docs clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -33,6 +33,9 @@ bench: env ## Measure the steps beside plain CASA and WSClean (an hour); writes 
 
 bench-sky: env ## Measure mosaics, photometry and catalogues (some minutes); writes its page.
 	$(BIN)/contimg bench-sky --page docs/sky-benchmarks.md $(ARGS)
+
+bench-ese: env ## Measure what the search for events finds, and false alarms; writes its page.
+	$(BIN)/contimg bench-ese --page docs/ese-benchmarks.md $(ARGS)
 
 lint: env ## Format, lint, types, architecture, docstrings.
 	$(BIN)/ruff format --check .

@@ -11,7 +11,9 @@ from importlib.metadata import version
 
 import numpy as np
 
+from contimg_resources.bench.report import describe_machine
 from contimg_resources.casa import Progress
+from contimg_resources.products.events import CandidateRecord
 from contimg_resources.settings import EseSettings, VariabilitySettings
 from contimg_resources.simulation.light_curves import (
     Event,
@@ -215,16 +217,12 @@ def run_events_bench(
 
 def _kinds() -> list[tuple[float, float, float, float]]:
     daily = [(d, w, 1.0, 0.05) for d in DEPTHS for w in WIDTHS_DAYS]
-    sparser = [
-        (GOAL_DEPTH, w, c, 0.05) for c in CADENCES_DAYS if c > 1 for w in _OTHER_WIDTHS_DAYS
-    ]
+    sparser = [(GOAL_DEPTH, w, c, 0.05) for c in CADENCES_DAYS if c > 1 for w in _OTHER_WIDTHS_DAYS]
     noisier = [(GOAL_DEPTH, w, 1.0, e) for e in ERRORS if e != 0.05 for w in _OTHER_WIDTHS_DAYS]
     return daily + sparser + noisier
 
 
-def _search(
-    curves: LightCurves, settings: EseSettings, threshold: float | None = None
-) -> Found:
+def _search(curves: LightCurves, settings: EseSettings, threshold: float | None = None) -> Found:
     table = measure_variability(curves, VariabilitySettings(), _DAY)
     return search_candidates(curves, table, settings, _DAY, threshold=threshold)
 
@@ -258,7 +256,7 @@ def _inject(
         for index in range(n_events)
     }
     found = _search(with_events(curves, events), settings, threshold)
-    best = {}
+    best: dict[int, CandidateRecord] = {}
     for candidate in found.candidates:
         index = int(np.searchsorted(curves.source_id, candidate.source_id))
         event = events.get(index)
@@ -292,4 +290,3 @@ def _any_shape(random: np.random.Generator) -> Shape:
 
 def _median(values: Sequence[float]) -> float:
     return float(np.median(values)) if values else float("nan")
-

@@ -20,6 +20,7 @@ from contimg_resources.cli import (
     alerts,
     apply,
     bench,
+    bench_ese,
     bench_sky,
     calibrate,
     catalogue,
@@ -82,6 +83,7 @@ app.command("dashboard")(dashboard.dashboard)
 app.command("demo")(demo.demo)
 app.command("bench")(bench.bench)
 app.command("bench-sky")(bench_sky.bench_sky)
+app.command("bench-ese")(bench_ese.bench_ese)
 app.command("bench-years")(years.bench_years)
 
 

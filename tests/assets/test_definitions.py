@@ -59,6 +59,11 @@ def test_the_night_goes_from_arrival_to_log(definitions: dg.Definitions) -> None
         "image_photometry": "photometry",
         "mosaic_60min": "mosaics",
         "forced_photometry": "photometry",
+        "light_curves": "variability",
+        "variability": "variability",
+        "ese_candidates": "variability",
+        "cutouts": "variability",
+        "dashboard_export": "export",
         "observation_log": "log",
         "reprocessed_day": "reprocessing",
     }
@@ -70,6 +75,11 @@ def test_the_night_goes_from_arrival_to_log(definitions: dg.Definitions) -> None
     assert upstream["image_photometry"] == {"image_5min"}
     assert upstream["mosaic_60min"] == {"image_5min"}
     assert upstream["forced_photometry"] == {"mosaic_60min"}
+    assert upstream["light_curves"] == {"forced_photometry"}
+    assert upstream["variability"] == {"light_curves"}
+    assert upstream["ese_candidates"] == {"light_curves", "variability"}
+    assert upstream["cutouts"] == {"ese_candidates", "mosaic_60min"}
+    assert upstream["dashboard_export"] == {"variability", "ese_candidates", "cutouts"}
     assert upstream["observation_log"] == {"incoming_ms", "image_5min"}
 
 
@@ -113,7 +123,14 @@ def test_a_backfill_of_observations_stays_one_run_an_observation(
     definitions: dg.Definitions,
 ) -> None:
     for asset in definitions.resolve_asset_graph().assets_defs:
-        assert asset.backfill_policy is None
+        # A range of days is one run where a day's work is less than what it takes to start.
+        daily = asset.key.to_user_string() in {
+            "light_curves",
+            "variability",
+            "ese_candidates",
+            "cutouts",
+        }
+        assert (asset.backfill_policy is not None) == daily
 
 
 def test_no_asset_has_a_retry_policy_that_would_restart_what_a_user_ended(
@@ -136,7 +153,12 @@ def test_every_sensor_and_schedule_run_from_the_start(definitions: dg.Definition
         "run_cancellations",
     }
     assert all(s.default_status == dg.DefaultSensorStatus.RUNNING for s in repository.sensor_defs)
-    assert {s.name for s in repository.schedule_defs} == {"nightly_log", "daily_housekeeping"}
+    assert {s.name for s in repository.schedule_defs} == {
+        "nightly_log",
+        "daily_housekeeping",
+        "daily_variability",
+        "dashboard_schedule",
+    }
     assert all(
         s.default_status == dg.DefaultScheduleStatus.RUNNING for s in repository.schedule_defs
     )
