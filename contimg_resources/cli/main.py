@@ -32,6 +32,7 @@ from contimg_resources.cli import (
     registry,
     reprocess,
     simulate,
+    simulate_season,
     status,
     up,
     verify,
@@ -63,6 +64,7 @@ app.command("lightcurve")(photometry.lightcurve)
 app.command("cutout")(cutout.cutout)
 app.add_typer(observation.app, name="observation")
 app.command("simulate")(simulate.simulate)
+app.command("simulate-season")(simulate_season.simulate_season)
 app.command("status")(status.status)
 app.command("reprocess")(reprocess.reprocess)
 app.command("why")(why.why)

@@ -58,8 +58,8 @@ class FieldShapes:
             east, north, _ = direction_cosines(
                 ra, dec, float(sources.ra_deg[i]), float(sources.dec_deg[i])
             )
-            arcsec = (np.degrees(v).reshape(rows.shape) * 3600 for v in (east, north))
-            shapes[i] = beam_shape(*arcsec, spec.beam)
+            shape = beam_shape(3600 * np.degrees(east), 3600 * np.degrees(north), spec.beam)
+            shapes[i] = shape.reshape(rows.shape)
         return cls(spec, grid, shapes)
 
 
