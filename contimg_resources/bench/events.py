@@ -283,7 +283,7 @@ def _any_shape(random: np.random.Generator) -> Shape:
         d = np.linspace(-40.0, 40.0, 16_001)
         lens, scattering = random.uniform(0.8, 5.0), random.uniform(3.0, 15.0)
         return normalised("drawn", d, fiedler(d, lens, scattering))
-    d = np.linspace(-15.0, 15.0, 6_001)
+    d = np.linspace(-15.0, 15.0, 1_501)
     strength, source = random.uniform(0.7, 10.0), random.uniform(0.5, 1.5)
     return normalised("drawn", d, clegg(d, strength, source))
 

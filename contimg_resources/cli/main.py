@@ -36,6 +36,7 @@ from contimg_resources.cli import (
     registry,
     reprocess,
     simulate,
+    simulate_season,
     status,
     up,
     variability,
@@ -72,6 +73,7 @@ app.add_typer(variability.candidates, name="candidates")
 app.add_typer(observation.app, name="observation")
 app.command("simulate")(simulate.simulate)
 app.command("export")(export.export)
+app.command("simulate-season")(simulate_season.simulate_season)
 app.command("status")(status.status)
 app.command("reprocess")(reprocess.reprocess)
 app.command("why")(why.why)

@@ -64,9 +64,9 @@ class Measured:
     n_detected : int
         Sources above five times their error.
     png : Path
-        Flux ratios and offsets, drawn.
+        Flux ratios and offsets, drawn; not there when nothing was to be drawn.
     marked : Path
-        The image with its sources marked.
+        The image with its sources marked; likewise.
     verdicts : tuple of Verdict
         Flux scale and astrometry.
     """
@@ -80,9 +80,30 @@ class Measured:
 
 
 def measure_mosaic(
-    workshop: Workshop, key: str, *, run_id: str = "", progress: Progress = no_progress
+    workshop: Workshop,
+    key: str,
+    *,
+    run_id: str = "",
+    catalogue: Catalogue | None = None,
+    draw: bool = True,
+    progress: Progress = no_progress,
 ) -> Measured | Unmeasured:
     """Measure the catalogue's sources on a mosaic.
+
+    Parameters
+    ----------
+    workshop : Workshop
+        Stores and settings.
+    key : str
+        Partition key of the mosaic.
+    run_id : str
+        Who asks, for the record.
+    catalogue : Catalogue, optional
+        The sources; None: those of the catalogue that the settings name.
+    draw : bool
+        Whether the two pictures are drawn.
+    progress : callable
+        Told what is being done.
 
     Raises
     ------
@@ -96,7 +117,7 @@ def measure_mosaic(
         If the catalogue isn't there or is damaged.
     """
     parse_mosaic_key(key)
-    catalogue = workshop.reference_catalogue()
+    catalogue = catalogue or workshop.reference_catalogue()
     record = workshop.products.mosaics.get(key)
     if catalogue is None:
         return Unmeasured(_NO_CATALOGUE)
@@ -107,7 +128,7 @@ def measure_mosaic(
     progress("reading the mosaic", 0.0)
     files = MosaicFiles.in_directory(record.directory, key)
     image = read_mosaic(files.image, files.sigma, epoch=key)
-    return _measured(workshop, image, catalogue, record.checksum, run_id, progress)
+    return _measured(workshop, image, catalogue, record.checksum, run_id, progress, draw=draw)
 
 
 def measure_image(
@@ -153,8 +174,9 @@ def _measured(
     measured_from: str,
     run_id: str,
     progress: Progress,
+    *,
+    draw: bool = True,
 ) -> Measured | Unmeasured:
-    from contimg_resources.photometry.drawing import draw_epoch, draw_sources
     from contimg_resources.photometry.epoch import judge_epoch
     from contimg_resources.photometry.history import read_history
     from contimg_resources.photometry.measurements import write_measurements
@@ -191,11 +213,13 @@ def _measured(
         scale,
         {"catalogue": catalogue.facts.release, "measured_from": measured_from, **software()},
     )
-    png = path.with_suffix(".png")
-    title = f"{image.epoch}   {written.n_measured} of {written.n_sources} sources measured"
-    whole_file(png, lambda partial: draw_epoch(partial, raw, sources, scale, image.beam, title))
-    marked = path.with_suffix(".sources.png")
-    whole_file(marked, lambda partial: draw_sources(partial, image, raw, sources, title))
+    png, marked = path.with_suffix(".png"), path.with_suffix(".sources.png")
+    if draw:
+        from contimg_resources.photometry.drawing import draw_epoch, draw_sources
+
+        title = f"{image.epoch}   {written.n_measured} of {written.n_sources} sources measured"
+        whole_file(png, lambda partial: draw_epoch(partial, raw, sources, scale, image.beam, title))
+        whole_file(marked, lambda partial: draw_sources(partial, image, raw, sources, title))
     record = workshop.products.mosaics.put_epoch(
         EpochRecord(
             epoch=image.epoch,

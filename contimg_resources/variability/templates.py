@@ -98,7 +98,7 @@ def clegg(d: Floats, strength: float, source: float) -> Floats:
     step = float(d[1] - d[0])
     fine = step / 8
     edges = np.arange(-_RAYS_TO, _RAYS_TO + fine, fine)
-    per_bin = 64
+    per_bin = 16
     u = np.arange(-_RAYS_TO, _RAYS_TO, fine / per_bin)
     counts, _ = np.histogram(u * (1.0 + strength * np.exp(-np.square(u))), edges)
     density = gaussian_filter1d(counts / per_bin, source / _FWHM_OF_STD / fine)

@@ -1,0 +1,133 @@
+"""A simulated season at the level of mosaics, measured as real ones are.
+
+Belongs here: writing a season into a state, so that light curves, the search for events and cutouts
+have something to work on. Doesn't: what is on the sky (see `season_sky`), pixels (see
+`season_mosaics`).
+"""
+
+import hashlib
+import json
+from dataclasses import asdict
+
+import numpy as np
+
+from contimg_resources.casa import Progress, no_progress
+from contimg_resources.catalogues.model import CatalogueFacts, CatalogueSources
+from contimg_resources.catalogues.parquet import SCHEMA_VERSION
+from contimg_resources.checksums import content_checksum
+from contimg_resources.errors import ConfigurationError, PhotometryFailed
+from contimg_resources.mosaics.model import MosaicFiles, MosaicStatistics
+from contimg_resources.products.epochs import MosaicRecord, MosaicState
+from contimg_resources.simulation.season_mosaics import FieldShapes, write_mosaic
+from contimg_resources.simulation.season_sky import draw_epochs, draw_sources, true_season
+from contimg_resources.simulation.season_spec import (
+    SeasonSpec,
+    SeasonTruth,
+    TrueEpoch,
+    season_truth_path,
+)
+from contimg_resources.steps.mosaicking import window_grid_of
+from contimg_resources.steps.photometry import Unmeasured, measure_mosaic
+from contimg_resources.steps.workshop import Workshop
+
+
+def write_season(
+    workshop: Workshop, spec: SeasonSpec, progress: Progress = no_progress
+) -> SeasonTruth:
+    """Write a season's mosaics and measure them, the earlier before the later.
+
+    Each mosaic is recorded as made of no tile, so nothing asks for its images or makes it again.
+
+    Parameters
+    ----------
+    workshop : Workshop
+        The state that it goes into.
+    spec : SeasonSpec
+        The season.
+    progress : callable
+        Told what is being done.
+
+    Returns
+    -------
+    SeasonTruth
+        What was put in; it lies in the state too (see `season_spec.season_truth_path`).
+
+    Raises
+    ------
+    ConfigurationError
+        If the state holds a season, or a catalogue of its name, already.
+    PhotometryFailed
+        If a mosaic can't be measured.
+    """
+    layout = workshop.settings.layout
+    told = season_truth_path(layout.root)
+    if told.exists():
+        raise ConfigurationError(
+            f"{layout.root} holds a season already ({told.name}): give another state directory",
+            path=str(told),
+        )
+    if spec.name in workshop.catalogues.names():
+        raise ConfigurationError(
+            f"{layout.root} holds a catalogue {spec.name!r} already: give the season another name"
+        )
+    sources = draw_sources(spec)
+    truth = true_season(spec, sources, draw_epochs(spec, window_grid_of(workshop)))
+    # First of all: what a broken-off season left is not taken for part of another.
+    truth.save(told)
+    workshop.catalogues.put(sources, _facts(spec, sources))
+    catalogue = workshop.catalogues.open(spec.name)
+    shapes = FieldShapes.of(spec, sources)
+    flux_jy = np.array([truth.flux_jy[str(s)] for s in sources.source_id], np.float32)
+    for number, epoch in enumerate(truth.epochs):
+        progress(f"mosaic {epoch.key}", number / len(truth.epochs))
+        directory = layout.mosaic_dir(epoch.key, epoch.mid_mjd)
+        statistics = write_mosaic(directory, shapes, epoch, number, flux_jy[:, number])
+        workshop.products.mosaics.put(_record(workshop, spec, epoch, statistics))
+        measured = measure_mosaic(workshop, epoch.key, catalogue=catalogue, draw=False)
+        if isinstance(measured, Unmeasured):
+            raise PhotometryFailed(f"mosaic {epoch.key}: {measured.reason}", key=epoch.key)
+    return truth
+
+
+def _record(
+    workshop: Workshop, spec: SeasonSpec, epoch: TrueEpoch, told: MosaicStatistics
+) -> MosaicRecord:
+    directory = workshop.settings.layout.mosaic_dir(epoch.key, epoch.mid_mjd)
+    image = MosaicFiles.in_directory(directory, epoch.key).image
+    return MosaicRecord(
+        key=epoch.key,
+        start_mjd=epoch.start_mjd,
+        mid_mjd=epoch.mid_mjd,
+        end_mjd=epoch.end_mjd,
+        declination_deg=spec.dec_deg,
+        state=MosaicState.MADE,
+        reason="",
+        tiles={},
+        directory=directory,
+        checksum=content_checksum(image),
+        size_bytes=image.stat().st_size,
+        statistics={
+            "rms_mjy": 1e3 * told.rms_jy,
+            "expected_rms_mjy": 1e3 * told.expected_rms_jy,
+            "rms_ratio": told.rms_ratio,
+            "peak_jy": told.peak_jy,
+            "observed_deg2": told.observed_deg2,
+            "n_tiles": told.n_tiles,
+            "bmaj_arcsec": spec.beam.major_arcsec,
+            "bmin_arcsec": spec.beam.minor_arcsec,
+            "bpa_deg": spec.beam.angle_deg,
+        },
+    )
+
+
+def _facts(spec: SeasonSpec, sources: CatalogueSources) -> CatalogueFacts:
+    # No file was read: the season's description stands for it.
+    described = json.dumps(asdict(spec), sort_keys=True).encode()
+    return CatalogueFacts(
+        name=spec.name,
+        survey="list",
+        origin=f"simulated season, seed {spec.seed}",
+        checksum=f"sha256:{hashlib.sha256(described).hexdigest()}",
+        n_sources=len(sources),
+        schema_version=SCHEMA_VERSION,
+    )
