@@ -210,7 +210,7 @@ class _Sky:
             if neighbours.share(fit.depth):
                 outcome = Outcome.SHARED
             score = float(found.score[place]) / scatter_elsewhere(
-                fit, whole.mid_mjd, whole.flux_jy, whole.error_jy
+                fit, shape, whole.mid_mjd, whole.flux_jy, whole.error_jy
             )
             if score < self.threshold:
                 outcome = Outcome.LIKE_OTHERS

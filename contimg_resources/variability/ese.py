@@ -20,9 +20,9 @@ Floats = NDArray[np.float64]
 
 #: Widths rise by this factor.
 _WIDTH_FACTOR = 1.35
-#: A point higher than so many standard deviations above the median is a flare; it mustn't lift the
-#: baseline of what comes after or before.
-_FLARE_SIGMA = 4.0
+#: A point that is so many standard deviations above so many times the median is a flare; it mustn't
+#: lift the baseline of what comes after or before. The maxima beside a dip stay.
+_FLARE_SIGMA, _FLARE_RATIO = 4.0, 1.4
 #: The threshold is measured on about so many source-years of shuffled light curves.
 _SHUFFLED_YEARS = 3000.0
 _MOST_SHUFFLES = 40
@@ -79,8 +79,7 @@ def prepared(curves: LightCurves, floor: float) -> tuple[Floats, Floats]:
     Returns
     -------
     tuple of ndarray, shape (n_points,)
-        Flux density with flares cut at four standard deviations above the median, and errors with
-        the floor, enlarged where neighbouring points of a source differ by more than they say; Jy.
+        Flux density with flares cut off, and errors with the floor, enlarged where neighbouring points of a source differ by more than they say; Jy.
     """
     level_jy = medians_of(curves.flux_jy, curves)
     error_jy = errors_with_floor(curves, floor, level_jy)
@@ -92,8 +91,8 @@ def prepared(curves: LightCurves, floor: float) -> tuple[Floats, Floats]:
             steps = np.abs(np.diff(flux)) / np.hypot(error[1:], error[:-1])
             error = error * max(1.0, STD_OF_MAD * float(np.median(steps)))
             error_jy[own] = error
-        off = STD_OF_MAD * float(np.median(np.abs(flux - level_jy[i])))
-        flux_jy[own] = np.minimum(flux, level_jy[i] + _FLARE_SIGMA * np.maximum(error, off))
+        highest = _FLARE_RATIO * abs(level_jy[i]) + _FLARE_SIGMA * error
+        flux_jy[own] = np.minimum(flux, highest)
     return flux_jy, error_jy
 
 

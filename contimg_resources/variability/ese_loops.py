@@ -23,7 +23,7 @@ BEFORE_FROM, BEFORE_TO = 2.0, 0.75
 #: Middles are tried in steps of so many widths.
 STEP_WIDTHS = 1.0 / 6.0
 #: So far around the best dip nothing tells how the source scatters otherwise, in widths.
-_OWN_WIDTHS = 1.5
+_OWN_WIDTHS = 3.0
 _FEWEST_OTHERS = 6
 
 

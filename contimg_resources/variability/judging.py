@@ -25,7 +25,9 @@ _WINDOW_WIDTHS = 2.0
 _SHARED = 0.4
 _SHARED_SIGMA = 3.0
 MIN_NEIGHBOURS = 3
-_MIN_ELSEWHERE = 8
+#: Elsewhere is farther than so many widths from the middle; or than so many, for want of points.
+_FAR, _NEAR = 2.5, 1.0
+_MIN_ELSEWHERE = 10
 
 
 class Outcome(StrEnum):
@@ -233,18 +235,33 @@ def _is_back(
     return bool(missing <= _MISSING * fit.depth * fit.baseline_jy + 2.0 * error)
 
 
-def scatter_elsewhere(fit: DipFit, mjd: Floats, flux_jy: Floats, error_jy: Floats) -> float:
-    """Return the reduced chi2 of a source's points farther than a width; at least 1.
+def scatter_elsewhere(
+    fit: DipFit, shape: Shape, mjd: Floats, flux_jy: Floats, error_jy: Floats
+) -> float:
+    """Return the reduced chi2 of a source's points outside of a dip; at least 1.
 
     A source that varies by itself has many dips, and none of them is an event's unless it is much
     more than the others.
+
+    Parameters
+    ----------
+    fit : DipFit
+        The dip.
+    shape : Shape
+        Its shape: the maxima beside it are its own.
+    mjd, flux_jy, error_jy : ndarray, shape (n,)
+        Points of the source.
     """
-    far = np.abs(mjd - fit.mid_mjd) > fit.width_days
+    u = (mjd - fit.mid_mjd) / fit.width_days
+    far = np.abs(u) > _FAR
+    if far.sum() < _MIN_ELSEWHERE:
+        far = np.abs(u) > _NEAR
     if far.sum() < _MIN_ELSEWHERE:
         return 1.0
+    without = flux_jy[far] - fit.depth * fit.baseline_jy * shape.at(u[far])
     weight = 1.0 / np.square(error_jy[far])
-    mean = np.sum(weight * flux_jy[far]) / np.sum(weight)
-    return max(1.0, float(np.sum(weight * np.square(flux_jy[far] - mean)) / (far.sum() - 1)))
+    mean = np.sum(weight * without) / np.sum(weight)
+    return max(1.0, float(np.sum(weight * np.square(without - mean)) / (far.sum() - 1)))
 
 
 @dataclass(frozen=True)

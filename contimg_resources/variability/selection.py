@@ -20,6 +20,9 @@ Floats = NDArray[np.float64]
 MIN_SOURCES = 10
 _IN_BIN = 100
 _MOST_BINS = 12
+_MOST_ON_LINE = 600
+#: Of log S/N: over less a line has no slope.
+_LEAST_RANGE = 0.1
 
 
 @dataclass(frozen=True)
@@ -76,12 +79,34 @@ def population_thresholds(
     if n < MIN_SOURCES:
         return Thresholds(np.empty(0), np.empty(0), np.empty(0))
     logs = logs[:, np.argsort(logs[0], kind="stable")]
-    nodes = []
-    for part in np.array_split(logs, min(_MOST_BINS, max(1, n // _IN_BIN)), axis=1):
-        centre, spread = _centre_and_spread(part[1:])
-        limits = centre + np.array([eta_sigma, v_sigma]) * spread
-        nodes.append((float(np.median(part[0])), *limits))
-    return Thresholds(*(10.0 ** np.array(nodes).T))
+    at, rest = logs[0], logs[1:]
+    # Few sources over a wide range of S/N: what depends on it isn't scatter.
+    lines = [_line(at, row) for row in rest]
+    level = np.array([slope * at + offset for slope, offset in lines])
+    nodes, limits = [], []
+    for part in np.array_split(np.arange(n), min(_MOST_BINS, max(1, n // _IN_BIN))):
+        centre, spread = _centre_and_spread((rest - level)[:, part])
+        nodes.append(float(np.median(at[part])))
+        limits.append(centre + np.array([eta_sigma, v_sigma]) * spread)
+    ends = np.unique([at[0], *nodes, at[-1]])
+    above = np.array(
+        [
+            slope * ends + offset + np.interp(ends, nodes, np.array(limits)[:, i])
+            for i, (slope, offset) in enumerate(lines)
+        ]
+    )
+    return Thresholds(10.0**ends, 10.0 ** above[0], 10.0 ** above[1])
+
+
+def _line(at: Floats, values: Floats) -> tuple[float, float]:
+    """Return slope and offset of a line that outliers don't turn (Theil-Sen)."""
+    from scipy.stats import theilslopes
+
+    some = np.unique(np.linspace(0, len(at) - 1, min(len(at), _MOST_ON_LINE)).astype(np.int64))
+    if at[some[-1]] - at[some[0]] < _LEAST_RANGE:
+        return 0.0, float(np.median(values))
+    slope, offset, *_ = theilslopes(values[some], at[some])
+    return float(slope), float(offset)
 
 
 def _centre_and_spread(values: Floats) -> tuple[Floats, Floats]:
