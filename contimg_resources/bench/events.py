@@ -36,6 +36,8 @@ GOAL_WIDTHS_DAYS = (20.0, 40.0, 80.0, 120.0)
 GOAL_DEPTH, GOAL_COMPLETENESS, GOAL_FALSE_ALARMS, GOAL_S = 0.3, 0.9, 1.0, 300.0
 _OTHER_WIDTHS_DAYS = (20.0, 60.0, 120.0)
 _DAY = 61_040
+#: Sources for each that has an event.
+_BESIDE = 5
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class Cell:
         Events that were put in, and those found within a width of their middle.
     n_in_progress : int
         Those of them that are said to be in progress still.
+    n_besides : int
+        Candidates of the same sources that aren't the event.
     mid_off_days, width_ratio, depth_off : float
         Medians over what was found: offset of the middle (absolute), measured over true width,
         measured less true depth.
@@ -62,6 +66,7 @@ class Cell:
     n: int
     n_found: int
     n_in_progress: int
+    n_besides: int
     mid_off_days: float
     width_ratio: float
     depth_off: float
@@ -242,11 +247,11 @@ def _inject(
     threshold: float,
     random: np.random.Generator,
 ) -> Cell:
-    # As many steady ones beside them: an event has neighbours that have none.
-    curves = steady_light_curves(2 * n_events, watch, random)
+    # Steady ones beside them: an event's neighbours don't have another at the same time.
+    curves = steady_light_curves(_BESIDE * n_events, watch, random)
     first, last = curves.mid_mjd[0], curves.mid_mjd[-1]
     events = {
-        index: Event(
+        _BESIDE * index: Event(
             _any_shape(random),
             # Its ingress lies within what was watched, with a baseline before it.
             random.uniform(first + width_days, last - width_days / 2),
@@ -257,11 +262,15 @@ def _inject(
     }
     found = _search(with_events(curves, events), settings, threshold)
     best: dict[int, CandidateRecord] = {}
+    besides = 0
     for candidate in found.candidates:
         index = int(np.searchsorted(curves.source_id, candidate.source_id))
         event = events.get(index)
-        if event and abs(candidate.mid_mjd - event.mid_mjd) <= event.width_days:
-            best.setdefault(index, candidate)
+        near = event and abs(candidate.mid_mjd - event.mid_mjd) <= event.width_days
+        if near and index not in best:
+            best[index] = candidate
+        elif event:
+            besides += 1
     told = list(best.items())
     return Cell(
         depth,
@@ -271,6 +280,7 @@ def _inject(
         n_events,
         len(told),
         sum(c.state.value == "in progress" for _, c in told),
+        besides,
         _median([abs(c.mid_mjd - events[i].mid_mjd) for i, c in told]),
         _median([c.parameters["width_days"] / width_days for _, c in told]),
         _median([c.parameters["depth"] - depth for _, c in told]),
@@ -279,13 +289,16 @@ def _inject(
 
 def _any_shape(random: np.random.Generator) -> Shape:
     """Return a shape that the bank doesn't hold: a lens drawn at random, of either kind."""
-    if random.random() < 0.7:
-        d = np.linspace(-40.0, 40.0, 16_001)
-        lens, scattering = random.uniform(0.8, 5.0), random.uniform(3.0, 15.0)
-        return normalised("drawn", d, fiedler(d, lens, scattering))
-    d = np.linspace(-15.0, 15.0, 1_501)
-    strength, source = random.uniform(0.7, 10.0), random.uniform(0.5, 1.5)
-    return normalised("drawn", d, clegg(d, strength, source))
+    while True:
+        if random.random() < 0.7:
+            d = np.linspace(-40.0, 40.0, 16_001)
+            flux = fiedler(d, random.uniform(0.8, 5.0), random.uniform(3.0, 15.0))
+        else:
+            d = np.linspace(-15.0, 15.0, 1_501)
+            flux = clegg(d, random.uniform(0.7, 10.0), random.uniform(0.5, 1.5))
+        # Some lenses have a bright middle: their width isn't that of a dip.
+        if flux[len(d) // 2] < flux.min() + 0.05 * (1 - flux.min()):
+            return normalised("drawn", d, flux)
 
 
 def _median(values: Sequence[float]) -> float:

@@ -24,6 +24,7 @@ CELL_HEADINGS = (
     "error (%)",
     "found",
     "in progress",
+    "besides",
     "middle off by (d)",
     "width, found / true",
     "depth, found - true (%)",
@@ -41,6 +42,7 @@ def cell_rows(cells: Sequence[Cell]) -> list[tuple[str, ...]]:
             f"{100 * c.error:.0f}",
             f"{100 * c.completeness:.1f} %" + (" (goal missed)" if _missed(c) else ""),
             f"{100 * c.n_in_progress / c.n:.0f} %",
+            f"{100 * c.n_besides / c.n:.0f} %",
             f"{c.mid_off_days:.1f}",
             f"{c.width_ratio:.2f}",
             f"{100 * c.depth_off:+.1f}",
@@ -97,7 +99,8 @@ def events_page(report: EventsReport) -> str:
         "an epoch's sources share and 1.5 % of their own that their errors don't tell. Events are "
         "lenses drawn at random, of Fiedler's kind and of Clegg's, which the bank of templates "
         "doesn't hold, anywhere from a width after the beginning to half a width before the end; "
-        "found is what the whole search calls a candidate within a width of the true middle. The "
+        "found is what the whole search calls a candidate within a width of the true middle; "
+        "besides are further candidates in the same light curves. The "
         f"threshold, measured on the steady light curves, is {report.alarms[0].threshold:.1f}.",
         "",
         *(f"- {words}." for words in in_words(report)),

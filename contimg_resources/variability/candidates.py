@@ -32,6 +32,7 @@ from contimg_resources.variability.judging import (
     depth_of,
     fit_dip,
     judge_sides,
+    refined_starts,
     scatter_elsewhere,
 )
 from contimg_resources.variability.model import LightCurves, Variability
@@ -45,6 +46,8 @@ _MOST_EVENTS = 4
 _MOST_NEIGHBOURS = 12
 #: A steady source's eta is this improbable at most.
 _STEADY_P = 0.01
+#: Reduced chi2 with which no other shape is tried.
+_GOOD_FIT = 1.3
 _CURVE_POINTS = 240
 _NAME_LENGTH = 80
 
@@ -187,23 +190,15 @@ class _Sky:
         which = np.zeros(len(self.curves), np.bool_)
         which[index] = True
         own = self.curves.of(index)
-        flux, error = self.flux_jy[own], self.error_jy[own]
-        left = whole = replace(only(self.curves, which), flux_jy=flux, error_jy=error)
+        left = whole = replace(
+            only(self.curves, which), flux_jy=self.flux_jy[own], error_jy=self.error_jy[own]
+        )
         found, place = dips, index
         for _ in range(_MOST_EVENTS):
             if found.score[place] < self.threshold:
                 return
-            shape = bank(self.settings.templates)[found.shape[place]]
-            fit = fit_dip(
-                left.mid_mjd,
-                flux,
-                error,
-                shape,
-                float(found.mid_mjd[place]),
-                float(found.width_days[place]),
-                self.settings.max_width_days,
-            )
-            outcome = judge_sides(fit, shape, left.mid_mjd, flux, error)
+            shape, fit = self._best_fit(left, found, place)
+            outcome = judge_sides(fit, shape, left.mid_mjd, left.flux_jy, left.error_jy)
             if not fit.depth >= self.settings.min_depth:
                 outcome = Outcome.SHALLOW
             neighbours = self._neighbours(index, fit, shape)
@@ -222,18 +217,43 @@ class _Sky:
             away = np.abs(left.mid_mjd - fit.mid_mjd) > fit.width_days
             if away.all() or not away.any():
                 return
+            # What the event's shape says of its surroundings goes with it.
+            u = (left.mid_mjd - fit.mid_mjd) / fit.width_days
+            without = left.flux_jy - fit.depth * fit.baseline_jy * shape.at(u)
             left = replace(
                 left,
                 offsets=np.array([0, int(away.sum())]),
                 mid_mjd=left.mid_mjd[away],
-                flux_jy=left.flux_jy[away],
+                flux_jy=without[away],
                 error_jy=left.error_jy[away],
                 flags=left.flags[away],
                 is_reference=left.is_reference[away],
                 epoch=left.epoch[away],
             )
-            flux, error = flux[away], error[away]
-            found, place = search(left, flux, error, self.settings), 0
+            found, place = search(left, left.flux_jy, left.error_jy, self.settings), 0
+
+    def _best_fit(self, one: LightCurves, dips: Dips, place: int) -> tuple[Shape, DipFit]:
+        """Fit the dip of a source with the shape that fits best."""
+        shapes = bank(self.settings.templates)
+        points = (one.mid_mjd, one.flux_jy, one.error_jy)
+        starts = refined_starts(
+            *points,
+            shapes,
+            float(dips.mid_mjd[place]),
+            float(dips.width_days[place]),
+            self.settings.min_width_days,
+        )
+        best: tuple[Shape, DipFit] | None = None
+        for number, mid_mjd, width_days in starts:
+            shape = shapes[number]
+            fit = fit_dip(*points, shape, mid_mjd, width_days, self.settings.max_width_days)
+            if best is None or fit.reduced_chi2 < best[1].reduced_chi2:
+                best = (shape, fit)
+            # Of most one is as good as all: the grid is too coarse for the brightest only.
+            if best[1].reduced_chi2 < _GOOD_FIT:
+                break
+        assert best is not None
+        return best
 
     def _neighbours(self, index: int, fit: DipFit, shape: Shape) -> Neighbours:
         ra, dec = np.radians(self.curves.ra_deg), np.radians(self.curves.dec_deg)

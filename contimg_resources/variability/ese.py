@@ -79,7 +79,8 @@ def prepared(curves: LightCurves, floor: float) -> tuple[Floats, Floats]:
     Returns
     -------
     tuple of ndarray, shape (n_points,)
-        Flux density with flares cut off, and errors with the floor, enlarged where neighbouring points of a source differ by more than they say; Jy.
+        Flux density with flares cut off, and errors with the floor, enlarged where neighbouring
+        points of a source differ by more than they say; Jy.
     """
     level_jy = medians_of(curves.flux_jy, curves)
     error_jy = errors_with_floor(curves, floor, level_jy)
