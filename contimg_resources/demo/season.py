@@ -194,8 +194,9 @@ def compare_season(
 ) -> SeasonResult:
     """Compare what was found in a season with what was put in.
 
-    A candidate is an event when it is of its source and their middles are no farther apart than
-    the event is wide; of several the best counts, the others are false.
+    A candidate is an event when it is of its source and they overlap; of several the best counts,
+    the others are false. Their middles may be far apart while an event is in progress: its end
+    isn't known then.
 
     Parameters
     ----------
@@ -232,9 +233,12 @@ def compare_season(
 def _candidate_of(
     event: TrueEvent, candidates: tuple[CandidateRecord, ...]
 ) -> CandidateRecord | None:
+    half_days = 0.5 * event.width_days
     near = [
         c
         for c in candidates
-        if c.source_id == event.source_id and abs(c.mid_mjd - event.mid_mjd) <= event.width_days
+        if c.source_id == event.source_id
+        and c.start_mjd < event.mid_mjd + half_days
+        and c.end_mjd > event.mid_mjd - half_days
     ]
     return max(near, key=lambda c: c.score, default=None)

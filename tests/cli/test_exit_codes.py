@@ -30,6 +30,7 @@ VERBS = [
     "observation list",
     "observation history",
     "simulate",
+    "simulate-season",
     "status",
     "export",
     "reprocess",

@@ -131,7 +131,7 @@ def test_the_truth_lies_in_the_state_and_a_second_season_is_refused(written: Wri
 
 
 def test_the_same_seed_gives_the_same_season(written: Written, tmp_path: Path) -> None:
-    few = replace(SHORT, n_days=2, n_bad=0)
+    few = replace(SHORT, n_days=2, n_bad=0, maintenance_days=0)
     measured = []
     for name in ("a", "b"):
         workshop = make_workshop(tmp_path / name)
@@ -202,7 +202,8 @@ def test_what_was_found_is_compared_with_the_truth(written: Written) -> None:
     event = written.truth.events[0]
     true = candidate("a", event.source_id, event.mid_mjd + 2, 5.0)
     elsewhere = candidate("b", written.truth.steady[0], event.mid_mjd, 9.0)
-    found = FinishedSeason(7, (event.source_id, written.truth.steady[1]), (true, elsewhere))
+    later = candidate("c", event.source_id, event.mid_mjd + 40, 9.0)
+    found = FinishedSeason(7, (event.source_id, written.truth.steady[1]), (true, elsewhere, later))
     result = compare_season(written.workshop, written.truth, found)
     first, second = result.events
     assert first.found
@@ -211,7 +212,7 @@ def test_what_was_found_is_compared_with_the_truth(written: Written) -> None:
     assert first.depth_offset == pytest.approx(0.4 - event.depth)
     assert not second.found
     assert second.depth_offset is None
-    assert result.false_candidates == (elsewhere,)
+    assert result.false_candidates == (elsewhere, later)
     assert result.variables_found == (event.source_id,)
     assert len(result.variables_missed) == 5
     assert result.false_variables == (written.truth.steady[1],)
