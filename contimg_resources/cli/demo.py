@@ -1,4 +1,4 @@
-"""``contimg demo``: a real observation, then a simulated night through the real platform.
+"""``contimg demo``: a real observation, a simulated night and a season through the platform.
 
 Belongs here: the order of the acts, what is shown, the end. Doesn't: the acts
 (`contimg_resources.demo`).
@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +21,12 @@ from contimg_resources.casa import Progress
 from contimg_resources.cli.arguments import AsJson
 from contimg_resources.cli.console import print_json, print_table, progress, remark
 from contimg_resources.cli.given import environment_of, given_settings
+from contimg_resources.cli.season_act import (
+    dashboard_of,
+    failures_of,
+    play_season,
+    print_season,
+)
 from contimg_resources.errors import ConfigurationError, ContimgError, PlatformError
 
 if TYPE_CHECKING:
@@ -28,6 +34,7 @@ if TYPE_CHECKING:
     from contimg_resources.demo.hour import HourRow
     from contimg_resources.demo.night import NightRow
     from contimg_resources.demo.real import RealDataResult
+    from contimg_resources.demo.season import SeasonResult
     from contimg_resources.settings import Settings
     from contimg_resources.steps import Workshop
 
@@ -54,12 +61,14 @@ def demo(
     ] = 1800.0,
     as_json: AsJson = False,
 ) -> None:
-    """Show the platform at work: real VLA data, then a simulated DSA-110 night.
+    """Show the platform at work: real VLA data, a simulated DSA-110 night, a simulated season.
 
     First NGC5921 from casadata is imported, calibrated, registered, looked up, applied and imaged,
     beside the observatory's published figures. Then a night is simulated into the MS directory of
-    a fresh platform, and followed until every image is there. On a terminal the platform goes on
-    serving until Ctrl-C; otherwise everything is stopped. Exit code 1 when anything failed.
+    a fresh platform, and followed until every image is there and its hour is a mosaic in which
+    every source is measured. Last comes a season of mosaics of one field, in whose light curves the
+    platform looks for Extreme Scattering Events. On a terminal the platform and the dashboard go
+    on serving until Ctrl-C; otherwise everything is stopped. Exit code 1 when anything failed.
 
     Example: `contimg demo --port 3000`
     """
@@ -82,11 +91,17 @@ def demo(
             _print_real(real)
         rows = _night(workshop, platform, timeout_s)
         hours = _hours(workshop, platform, timeout_s)
+        season = _season(workshop, platform, timeout_s)
         took_s = time.monotonic() - began
-        failures = [*_disagreements(real), *_failures(rows), *_bad_hours(hours)]
-        _print_night(real, rows, hours, failures, platform.address, took_s, as_json)
+        failures = [
+            *_disagreements(real),
+            *_failures(rows),
+            *_bad_hours(hours),
+            *(failures_of(season) if season else ()),
+        ]
+        _print_night(real, rows, hours, season, failures, platform.address, took_s, as_json)
         if sys.stdin.isatty() and sys.stdout.isatty() and not as_json:
-            _serve(platform)
+            _serve(workshop, platform)
     if failures:
         raise typer.Exit(1)
 
@@ -174,6 +189,11 @@ def _hours(workshop: "Workshop", platform: "Platform", timeout_s: float) -> "tup
                 )
             time.sleep(_LOOK_S)
         return look_at_mosaics(workshop)
+
+
+def _season(workshop: "Workshop", platform: "Platform", timeout_s: float) -> "SeasonResult | None":
+    """Play the fourth act; a function of its own, so that a test can leave it out."""
+    return play_season(workshop, platform, timeout_s)
 
 
 @contextmanager
@@ -283,6 +303,7 @@ def _print_night(
     real: "RealDataResult",
     rows: "tuple[NightRow, ...]",
     hours: "tuple[HourRow, ...]",
+    season: "SeasonResult | None",
     failures: list[str],
     address: str,
     took_s: float,
@@ -294,6 +315,7 @@ def _print_night(
                 "ngc5921": real,
                 "night": rows,
                 "mosaics": hours,
+                "season": season,
                 "failures": failures,
                 "address": address,
                 "took_s": took_s,
@@ -330,6 +352,8 @@ def _print_night(
         [_hour_cells(hour) for hour in hours],
         title="Third act: the hour's mosaics, and forced photometry in them",
     )
+    if season is not None:
+        print_season(season)
     for failure in failures:
         remark(failure)
     remark(f"{took_s:.0f} s in all; the platform is at {address}")
@@ -372,14 +396,21 @@ def _hour_cells(hour: "HourRow") -> tuple[object, ...]:
     )
 
 
-def _serve(platform: "Platform") -> None:
-    remark("serving until Ctrl-C")
+def _serve(workshop: "Workshop", platform: "Platform") -> None:
     try:
-        while True:
-            platform.check_alive()
-            time.sleep(_LOOK_S)
+        with dashboard_of(workshop) if _is_exported(workshop) else nullcontext("") as dashboard:
+            if dashboard:
+                remark(f"the dashboard is at {dashboard}")
+            remark("serving until Ctrl-C")
+            while True:
+                platform.check_alive()
+                time.sleep(_LOOK_S)
     except KeyboardInterrupt:
         remark("stopping")
     except ContimgError as error:
         remark(error.message)
         raise
+
+
+def _is_exported(workshop: "Workshop") -> bool:
+    return (workshop.settings.export_dir / "index.json").is_file()

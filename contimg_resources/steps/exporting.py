@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contimg_resources.casa import Progress, no_progress
+from contimg_resources.dashboard.serving import install_dashboard
 from contimg_resources.database import now_mjd as present_mjd
 from contimg_resources.errors import ExportFailed
 from contimg_resources.export.directory import opened
@@ -98,6 +99,8 @@ def export_dashboard(
                 run_id=run_id,
                 progress=progress,
             )
+            # Beside them what shows them: any web server can serve the directory.
+            install_dashboard(directory)
         except OSError as error:
             raise ExportFailed(
                 f"documents can't be written into {directory}: {error.strerror or error}; the "

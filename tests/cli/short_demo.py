@@ -28,5 +28,6 @@ if __name__ == "__main__":
     # A night of which nothing arrived would be a failure.
     demo._failures = lambda rows: []
     demo._hours = lambda *_: ()
+    demo._season = lambda *_: None
     demo._bad_hours = lambda hours: []
     main()
