@@ -31,6 +31,7 @@ from contimg_resources.variability.judging import (
     Outcome,
     depth_of,
     fit_dip,
+    goes_elsewhere,
     judge_sides,
     refined_starts,
     scatter_elsewhere,
@@ -204,10 +205,9 @@ class _Sky:
             neighbours = self._neighbours(index, fit, shape)
             if neighbours.share(fit.depth):
                 outcome = Outcome.SHARED
-            score = float(found.score[place]) / scatter_elsewhere(
-                fit, shape, whole.mid_mjd, whole.flux_jy, whole.error_jy
-            )
-            if score < self.threshold:
+            points = (whole.mid_mjd, whole.flux_jy, whole.error_jy)
+            score = float(found.score[place]) / scatter_elsewhere(fit, shape, *points)
+            if score < self.threshold or goes_elsewhere(fit, shape, *points):
                 outcome = Outcome.LIKE_OTHERS
             if outcome in (Outcome.COMPLETE, Outcome.IN_PROGRESS):
                 yield self._candidate(index, fit, shape, score, outcome, neighbours)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.compiling import compiled, spread
+from contimg_resources.variability.ese_limits import MOST_OF_SPAN
 
 Floats = NDArray[np.float64]
 
@@ -74,6 +75,8 @@ def best_dips(
         if end - first < MIN_POINTS:
             continue
         for width in widths:
+            if width > MOST_OF_SPAN * (mjd[end - 1] - mjd[first]):
+                continue
             step = width * STEP_WIDTHS
             # To half a width behind the last point: of an event in progress.
             n_middles = int((mjd[end - 1] + 0.5 * width - mjd[first]) / step) + 1

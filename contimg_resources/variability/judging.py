@@ -10,6 +10,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.variability.ese_limits import MOST_OF_SPAN
 from contimg_resources.variability.templates import Shape
 
 Floats = NDArray[np.float64]
@@ -22,6 +23,10 @@ _MIDS_BEFORE, _MIDS_AFTER, _N_MIDS = 0.8, 0.5, 53
 _MIN_ON_SIDE = 3
 #: A side is back at the baseline when no more than this share of the depth is missing there.
 _MISSING = 0.4
+#: A fitted width may exceed what the search allows by this factor.
+_TOLERANCE = 1.1
+#: With a reduced chi2 above this a fit may leave no more than this share of the depth.
+_POOR_FIT, _LEFT_OVER = 3.0, 0.1
 #: One epoch alone, or the errors of one week, are no event.
 _MOST_OF_ONE_POINT = 0.5
 _WINDOW_WIDTHS = 2.0
@@ -32,6 +37,12 @@ MIN_NEIGHBOURS = 3
 #: Elsewhere is farther than so many widths from the middle; or than so many, for want of points.
 _FAR, _NEAR = 2.5, 1.0
 _MIN_ELSEWHERE = 10
+#: Fewer times of half a width tell nothing.
+_MIN_BINS = 3
+#: A source that is so much of a dip's depth off its level elsewhere wanders.
+_ELSEWHERE = 0.4
+_BINS_A_WIDTH = 4.0
+_BESIDE_MAXIMA = 1.5
 
 
 class Outcome(StrEnum):
@@ -43,6 +54,7 @@ class Outcome(StrEnum):
     NO_BASELINE = "has no baseline before it"
     ONE_EPOCH = "is one epoch's"
     SHARED = "is shared by its neighbours"
+    NO_LENS = "has no lens's shape"
     SHALLOW = "is too shallow"
     LIKE_OTHERS = "is no more than the source does at other times"
 
@@ -265,11 +277,18 @@ def judge_sides(
     mjd, flux_jy, error_jy : ndarray, shape (n,)
         Points of the source.
     """
+    if fit.reduced_chi2 > _POOR_FIT:
+        near = np.abs(mjd - fit.mid_mjd) <= _WINDOW_WIDTHS * fit.width_days
+        left_jy = np.sqrt(fit.reduced_chi2 - 1.0) * float(np.median(error_jy[near]))
+        if left_jy > _LEFT_OVER * fit.depth * fit.baseline_jy:
+            return Outcome.NO_LENS
     if fit.largest_share > _MOST_OF_ONE_POINT:
         return Outcome.ONE_EPOCH
     u = (mjd - fit.mid_mjd) / fit.width_days
     before = (u >= -_SIDE_TO) & (u <= -_SIDE_FROM)
     after = (u >= _SIDE_FROM) & (u <= _SIDE_TO)
+    if fit.width_days > MOST_OF_SPAN * _TOLERANCE * (mjd[-1] - mjd[0]):
+        return Outcome.NO_BASELINE
     if before.sum() < _MIN_ON_SIDE or not _is_back(fit, shape, u, flux_jy, error_jy, before):
         return Outcome.NO_BASELINE
     if after.sum() >= _MIN_ON_SIDE:
@@ -304,7 +323,9 @@ def _is_back(
 def scatter_elsewhere(
     fit: DipFit, shape: Shape, mjd: Floats, flux_jy: Floats, error_jy: Floats
 ) -> float:
-    """Return the reduced chi2 of a source's points outside of a dip; at least 1.
+    """Return how much more a source changes outside of a dip than its errors say; at least 1.
+
+    The reduced chi2 of its points, or of their means over half a width, whichever is larger.
 
     A source that varies by itself has many dips, and none of them is an event's unless it is much
     more than the others.
@@ -325,9 +346,51 @@ def scatter_elsewhere(
     if far.sum() < _MIN_ELSEWHERE:
         return 1.0
     without = flux_jy[far] - fit.depth * fit.baseline_jy * shape.at(u[far])
+    of_points = _reduced_chi2(without, error_jy[far])
+    # What lasts as long as a dip counts for more than what changes from one epoch to the next.
+    counts = np.unique(np.floor(2.0 * u[far]), return_inverse=True)[1]
     weight = 1.0 / np.square(error_jy[far])
-    mean = np.sum(weight * without) / np.sum(weight)
-    return max(1.0, float(np.sum(weight * np.square(without - mean)) / (far.sum() - 1)))
+    sums = np.bincount(counts, weight)
+    of_bins = _reduced_chi2(np.bincount(counts, weight * without) / sums, 1.0 / np.sqrt(sums))
+    return max(1.0, of_points, of_bins if len(sums) >= _MIN_BINS else 1.0)
+
+
+def goes_elsewhere(
+    fit: DipFit, shape: Shape, mjd: Floats, flux_jy: Floats, error_jy: Floats
+) -> bool:
+    """Tell whether a source leaves its level as far, and as long, at other times as in a dip.
+
+    A light curve that wanders has hills as well as valleys; behind a lens a steady source has a
+    valley and the maxima beside it, and nothing else.
+
+    Parameters
+    ----------
+    fit : DipFit
+        The dip.
+    shape : Shape
+        Its shape.
+    mjd, flux_jy, error_jy : ndarray, shape (n,)
+        Points of the source.
+    """
+    u = (mjd - fit.mid_mjd) / fit.width_days
+    far = np.abs(u) > _BESIDE_MAXIMA
+    if far.sum() < _MIN_ON_SIDE:
+        return False
+    depth_jy = fit.depth * fit.baseline_jy
+    off = flux_jy[far] - depth_jy * shape.at(u[far])
+    weight = 1.0 / np.square(error_jy[far])
+    bins = np.unique(np.floor(_BINS_A_WIDTH * u[far]), return_inverse=True)[1]
+    sums = np.bincount(bins, weight)
+    means, errors = np.bincount(bins, weight * off) / sums, 1.0 / np.sqrt(sums)
+    away = np.abs(means - np.median(means))
+    return bool(np.any((away > _ELSEWHERE * depth_jy) & (away > _SHARED_SIGMA * errors)))
+
+
+def _reduced_chi2(values: Floats, errors: Floats) -> float:
+    """Return chi2 about the weighted mean over n + 1: with few values chance doesn't raise it."""
+    weight = 1.0 / np.square(errors)
+    mean = np.sum(weight * values) / np.sum(weight)
+    return float(np.sum(weight * np.square(values - mean)) / (len(values) + 1))
 
 
 @dataclass(frozen=True)

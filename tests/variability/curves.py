@@ -1,0 +1,36 @@
+"""Light curves made by hand."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from contimg_resources.variability.model import LightCurves
+
+
+def light_curves(
+    fluxes: Sequence[Sequence[float]],
+    error: float | Sequence[Sequence[float]] = 0.01,
+    *,
+    reference: Sequence[int] = (),
+    start_mjd: float = 61_000.3,
+) -> LightCurves:
+    """One row a source, daily."""
+    n = [len(row) for row in fluxes]
+    errors = [np.broadcast_to(e, k) for e, k in zip(_rows(error, len(n)), n, strict=True)]
+    mjd = [start_mjd + np.arange(k) for k in n]
+    return LightCurves(
+        source_id=np.array([f"s{i:03d}" for i in range(len(n))]),
+        ra_deg=200.0 + 0.1 * np.arange(len(n)),
+        dec_deg=np.full(len(n), 54.6),
+        offsets=np.concatenate([[0], np.cumsum(n)]).astype(np.int64),
+        mid_mjd=np.concatenate(mjd),
+        flux_jy=np.concatenate([np.asarray(row, float) for row in fluxes]),
+        error_jy=np.concatenate([np.asarray(e, float) for e in errors]),
+        flags=np.zeros(sum(n), np.int64),
+        is_reference=np.repeat(np.isin(np.arange(len(n)), reference), n),
+        epoch=np.concatenate([[f"{t:.5f}+54.6" for t in times] for times in mjd]),
+    )
+
+
+def _rows(error: float | Sequence[Sequence[float]], n: int) -> list[object]:
+    return [error] * n if isinstance(error, float) else list(error)
