@@ -19,7 +19,7 @@ $(VENV)/.installed: requirements/lock.txt pyproject.toml requirements/make-env
 	@requirements/make-env "$(PYTHON)" "$(VENV)"
 	@touch $@
 
-demo: env ## Real VLA data, then a simulated DSA-110 night through the platform.
+demo: env ## Real VLA data, a simulated DSA-110 night and a season of it through the platform.
 	@$(BIN)/contimg demo $(ARGS)
 
 up: env ## Serve the platform on your own directories until Ctrl-C.

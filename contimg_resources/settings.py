@@ -305,7 +305,9 @@ class AlertSettings(_Section):
     smtp_port: int = Field(25, ge=1, le=65535, description="Its port.")
     smtp_user: str | None = Field(None, description="Who logs in there; None: nobody (no TLS).")
     smtp_password: SecretStr | None = Field(None, description="And the password.")
-    dashboard_url: str | None = Field(None, description="Messages link to the dashboard there.")
+    dashboard_url: str | None = Field(
+        None, description="Messages link to the dashboard there: `https://example.org/contimg/`."
+    )
     rms_factor: float = Field(
         1.5,
         gt=1,

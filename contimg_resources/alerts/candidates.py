@@ -70,7 +70,7 @@ def _text(candidate: CandidateRecord, dashboard_url: str | None) -> str:
         f"Score: {candidate.score:.1f}; threshold: {_number(found.get('threshold'), 1)}",
     ]
     if dashboard_url:
-        lines.append(f"{dashboard_url}#/candidates/{quote(candidate.id, safe='+')}")
+        lines.append(f"{dashboard_url.rstrip('/')}/#/candidates/{quote(candidate.id, safe='+')}")
     return "\n".join(lines)
 
 

@@ -65,7 +65,7 @@ SOURCES = {
 POINTS = {
     "source_id": About("Id in the catalogue"),
     "epoch": About("Partition key of the mosaic"),
-    "mid_mjd": About("Passage over the meridian, MJD, UTC", "d"),
+    "mid_mjd": About("Middle of the data, MJD, UTC", "d"),
     "flux_mjy": About("Flux density", "mJy"),
     "error_mjy": About("Its error", "mJy"),
     "flags": About("See docs/photometry.md"),

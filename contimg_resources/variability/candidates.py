@@ -50,6 +50,9 @@ _STEADY_P = 0.01
 #: Reduced chi2 with which no other shape is tried.
 _GOOD_FIT = 1.3
 _CURVE_POINTS = 240
+_EVENTS = (Outcome.COMPLETE, Outcome.IN_PROGRESS)
+#: A depth is so many times its error, else it is none.
+_CERTAIN_SIGMA = 2.0
 _NAME_LENGTH = 80
 
 
@@ -177,6 +180,19 @@ def search_candidates(
 
 
 @dataclass(frozen=True)
+class _Dip:
+    shape: Shape
+    fit: DipFit
+    score: float
+    outcome: Outcome
+
+    def below(self, mjd: Floats) -> Floats:
+        """Return what the dip adds to the baseline, Jy: below 0 in it, above beside it."""
+        u = (mjd - self.fit.mid_mjd) / self.fit.width_days
+        return np.asarray(self.fit.depth * self.fit.baseline_jy * self.shape.at(u))
+
+
+@dataclass(frozen=True)
 class _Sky:
     curves: LightCurves
     table: Variability
@@ -191,35 +207,55 @@ class _Sky:
         which = np.zeros(len(self.curves), np.bool_)
         which[index] = True
         own = self.curves.of(index)
-        left = whole = replace(
+        whole = replace(
             only(self.curves, which), flux_jy=self.flux_jy[own], error_jy=self.error_jy[own]
         )
-        found, place = dips, index
-        for _ in range(_MOST_EVENTS):
-            if found.score[place] < self.threshold:
-                return
-            shape, fit = self._best_fit(left, found, place)
-            outcome = judge_sides(fit, shape, left.mid_mjd, left.flux_jy, left.error_jy)
-            if not fit.depth >= self.settings.min_depth:
-                outcome = Outcome.SHALLOW
-            neighbours = self._neighbours(index, fit, shape)
-            if neighbours.share(fit.depth):
-                outcome = Outcome.SHARED
-            points = (whole.mid_mjd, whole.flux_jy, whole.error_jy)
-            score = float(found.score[place]) / scatter_elsewhere(fit, shape, *points)
-            if score < self.threshold or goes_elsewhere(fit, shape, *points):
+        found = self._dips_of(whole, dips, index)
+        for dip in found:
+            # Another event of the source is nothing that it does by itself.
+            without = whole.flux_jy - sum(
+                (
+                    other.below(whole.mid_mjd)
+                    for other in found
+                    if other is not dip and other.outcome in _EVENTS
+                ),
+                np.zeros(len(whole.mid_mjd)),
+            )
+            points = (whole.mid_mjd, without, whole.error_jy)
+            outcome = dip.outcome
+            score = dip.score / scatter_elsewhere(dip.fit, dip.shape, *points)
+            if score < self.threshold or goes_elsewhere(dip.fit, dip.shape, *points):
                 outcome = Outcome.LIKE_OTHERS
-            if outcome in (Outcome.COMPLETE, Outcome.IN_PROGRESS):
-                yield self._candidate(index, fit, shape, score, outcome, neighbours)
+            neighbours = self._neighbours(index, dip.fit, dip.shape)
+            if neighbours.share(dip.fit.depth):
+                outcome = Outcome.SHARED
+            if outcome in _EVENTS:
+                yield self._candidate(index, dip.fit, dip.shape, score, outcome, neighbours)
             else:
                 source_id = str(self.curves.source_id[index])
-                yield Rejected(source_id, fit.mid_mjd, fit.width_days, score, outcome)
+                yield Rejected(source_id, dip.fit.mid_mjd, dip.fit.width_days, score, outcome)
+
+    def _dips_of(self, whole: LightCurves, dips: Dips, place: int) -> list[_Dip]:
+        """Return the dips of a source above the threshold; each is taken out before the next."""
+        left, found = whole, []
+        for _ in range(_MOST_EVENTS):
+            score = float(dips.score[place])
+            if score < self.threshold:
+                break
+            shape, fit = self._best_fit(left, dips, place)
+            outcome = judge_sides(fit, shape, left.mid_mjd, left.flux_jy, left.error_jy)
+            if not fit.depth >= max(self.settings.min_depth, _CERTAIN_SIGMA * fit.depth_error):
+                outcome = Outcome.SHALLOW
+            dip = _Dip(shape, fit, score, outcome)
+            found.append(dip)
+            if outcome not in (*_EVENTS, Outcome.ONE_EPOCH):
+                # What is left of a step or a wander looks like one event or another.
+                break
             away = np.abs(left.mid_mjd - fit.mid_mjd) > fit.width_days
             if away.all() or not away.any():
-                return
+                break
             # What the event's shape says of its surroundings goes with it.
-            u = (left.mid_mjd - fit.mid_mjd) / fit.width_days
-            without = left.flux_jy - fit.depth * fit.baseline_jy * shape.at(u)
+            without = left.flux_jy - dip.below(left.mid_mjd)
             left = replace(
                 left,
                 offsets=np.array([0, int(away.sum())]),
@@ -230,7 +266,8 @@ class _Sky:
                 is_reference=left.is_reference[away],
                 epoch=left.epoch[away],
             )
-            found, place = search(left, left.flux_jy, left.error_jy, self.settings), 0
+            dips, place = search(left, left.flux_jy, left.error_jy, self.settings), 0
+        return found
 
     def _best_fit(self, one: LightCurves, dips: Dips, place: int) -> tuple[Shape, DipFit]:
         """Fit the dip of a source with the shape that fits best."""

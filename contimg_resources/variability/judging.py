@@ -55,7 +55,7 @@ class Outcome(StrEnum):
     ONE_EPOCH = "is one epoch's"
     SHARED = "is shared by its neighbours"
     NO_LENS = "has no lens's shape"
-    SHALLOW = "is too shallow"
+    SHALLOW = "is too shallow, or its depth too uncertain"
     LIKE_OTHERS = "is no more than the source does at other times"
 
 
@@ -289,9 +289,12 @@ def judge_sides(
     after = (u >= _SIDE_FROM) & (u <= _SIDE_TO)
     if fit.width_days > MOST_OF_SPAN * _TOLERANCE * (mjd[-1] - mjd[0]):
         return Outcome.NO_BASELINE
-    if before.sum() < _MIN_ON_SIDE or not _is_back(fit, shape, u, flux_jy, error_jy, before):
+    ended = after.sum() >= _MIN_ON_SIDE
+    if before.sum() < _MIN_ON_SIDE or not _is_back(
+        fit, shape, u, flux_jy, error_jy, before, by_others=not ended
+    ):
         return Outcome.NO_BASELINE
-    if after.sum() >= _MIN_ON_SIDE:
+    if ended:
         back = _is_back(fit, shape, u, flux_jy, error_jy, after)
         return Outcome.COMPLETE if back else Outcome.NO_RETURN
     # Too few points behind it: they are yet to come, or were lost in a gap.
@@ -305,6 +308,8 @@ def _is_back(
     flux_jy: Floats,
     error_jy: Floats,
     side: NDArray[np.bool_],
+    *,
+    by_others: bool = False,
 ) -> bool:
     weight = 1.0 / np.square(error_jy[side])
     shoulders = fit.depth * fit.baseline_jy * np.maximum(shape.at(u[side]), 0.0)
@@ -314,7 +319,7 @@ def _is_back(
     # other times: of an event in progress a slope and the maximum before it are hard to tell apart.
     levels = [float(np.sum(weight * (fit.baseline_jy + shoulders)) / np.sum(weight))]
     far = np.abs(u) > _NEAR
-    if far.sum() >= _MIN_ELSEWHERE:
+    if by_others and far.sum() >= _MIN_ELSEWHERE:
         levels.append(float(np.median(flux_jy[far])))
     allowed = _MISSING * fit.depth * fit.baseline_jy + 2.0 * error
     return bool(min(levels) - there <= allowed)
@@ -358,7 +363,7 @@ def scatter_elsewhere(
 def goes_elsewhere(
     fit: DipFit, shape: Shape, mjd: Floats, flux_jy: Floats, error_jy: Floats
 ) -> bool:
-    """Tell whether a source leaves its level as far, and as long, at other times as in a dip.
+    """Tell whether a source rises above its level, as far and as long as it falls in a dip.
 
     A light curve that wanders has hills as well as valleys; behind a lens a steady source has a
     valley and the maxima beside it, and nothing else.
@@ -382,7 +387,7 @@ def goes_elsewhere(
     bins = np.unique(np.floor(_BINS_A_WIDTH * u[far]), return_inverse=True)[1]
     sums = np.bincount(bins, weight)
     means, errors = np.bincount(bins, weight * off) / sums, 1.0 / np.sqrt(sums)
-    away = np.abs(means - np.median(means))
+    away = means - np.median(means)
     return bool(np.any((away > _ELSEWHERE * depth_jy) & (away > _SHARED_SIGMA * errors)))
 
 

@@ -117,7 +117,7 @@ def bank(families: tuple[Family, ...]) -> tuple[Shape, ...]:
                 for tl, tb in FIEDLER_SHAPES
             ]
         else:
-            narrow = wide / 2
+            narrow = np.linspace(-15.0, 15.0, 3_001)
             found += [
                 normalised(f"Clegg, strength {a:g}, source {b:g}", narrow, clegg(narrow, a, b))
                 for a, b in CLEGG_SHAPES

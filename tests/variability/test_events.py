@@ -1,0 +1,205 @@
+"""The search for events: what was put in is found, what isn't one is refused, and said why."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from contimg_resources.products.events import CandidateState
+from contimg_resources.settings import EseSettings, VariabilitySettings
+from contimg_resources.simulation.light_curves import (
+    Event,
+    Watch,
+    steady_light_curves,
+    with_events,
+)
+from contimg_resources.variability.candidates import (
+    Found,
+    candidate_id,
+    search_candidates,
+    with_known_ids,
+)
+from contimg_resources.variability.cards import Piece, draw_card, through
+from contimg_resources.variability.ese import MIN_THRESHOLD, threshold_for, widths_of
+from contimg_resources.variability.judging import Outcome
+from contimg_resources.variability.measuring import measure_variability
+from contimg_resources.variability.model import LightCurves
+from contimg_resources.variability.templates import bank
+
+SETTINGS = EseSettings()
+SHAPE = bank(("fiedler",))[1]
+MIDDLE = 60_676.0 + 180
+DAY = 61_040
+
+
+def sky(seed: int = 1, n: int = 60, **watch: float) -> LightCurves:
+    return steady_light_curves(n, Watch(**watch), np.random.default_rng(seed))  # type: ignore[arg-type]
+
+
+def found_in(
+    curves: LightCurves, settings: EseSettings = SETTINGS, threshold: float | None = 20.0
+) -> Found:
+    table = measure_variability(curves, VariabilitySettings(), DAY)
+    return search_candidates(curves, table, settings, DAY, threshold=threshold)
+
+
+def why_not(curves: LightCurves, index: int) -> list[Outcome]:
+    found = found_in(curves)
+    name = str(curves.source_id[index])
+    assert name not in {c.source_id for c in found.candidates}
+    return [r.outcome for r in found.rejected if r.source_id == name]
+
+
+@pytest.mark.parametrize("width_days", [20.0, 60.0, 110.0])
+def test_an_event_is_recovered_within_its_errors(width_days: float) -> None:
+    curves = with_events(sky(), {7: Event(SHAPE, MIDDLE, width_days, 0.35)})
+    (event,) = found_in(curves).candidates
+    told = event.parameters
+    assert event.source_id == curves.source_id[7]
+    assert event.state is CandidateState.COMPLETE
+    assert abs(event.mid_mjd - MIDDLE) < 4 * told["mid_error_days"] + 0.5
+    assert abs(told["width_days"] - width_days) < 4 * told["width_error_days"] + 1
+    assert abs(told["depth"] - 0.35) < 4 * told["depth_error"] + 0.01
+    level = np.median(curves.flux_jy[curves.of(7)])
+    assert told["baseline_jy"] == pytest.approx(level, rel=0.1)
+    assert event.score > 100
+    assert abs(event.evidence["neighbour_depth"]) < 0.1
+    assert min(told["template_jy"]) == pytest.approx(0.65 * told["baseline_jy"], rel=0.05)
+
+
+def test_an_event_of_which_only_the_ingress_was_seen_is_in_progress() -> None:
+    curves = sky(2)
+    last = float(curves.mid_mjd[-1])
+    curves = with_events(curves, {3: Event(SHAPE, last - 5, 60.0, 0.4)})
+    (event,) = found_in(curves).candidates
+    assert event.state is CandidateState.IN_PROGRESS
+    assert event.parameters["width_error_days"] > 1
+
+
+def test_two_events_of_a_source_are_two_candidates() -> None:
+    events = with_events(sky(3), {5: Event(SHAPE, MIDDLE - 90, 25.0, 0.4)})
+    events = with_events(events, {5: Event(SHAPE, MIDDLE + 90, 40.0, 0.4)})
+    found = found_in(events).candidates
+    assert {c.source_id for c in found} == {events.source_id[5]}
+    assert sorted(c.mid_mjd for c in found) == pytest.approx([MIDDLE - 90, MIDDLE + 90], abs=2)
+    assert len({c.id for c in found}) == 2
+
+
+def test_a_dip_that_neighbours_share_is_the_instruments() -> None:
+    events = {i: Event(SHAPE, MIDDLE, 30.0, 0.3) for i in range(0, 60)}
+    found = found_in(with_events(sky(4), events))
+    assert found.candidates == ()
+    assert {r.outcome for r in found.rejected} == {Outcome.SHARED}
+
+
+def test_a_step_is_no_event() -> None:
+    curves = sky(5)
+    own = curves.of(8)
+    flux = curves.flux_jy.copy()
+    flux[own] *= np.where(curves.mid_mjd[own] > MIDDLE, 0.6, 1.0)
+    assert why_not(replace(curves, flux_jy=flux), 8)
+
+
+def test_one_low_epoch_is_no_event() -> None:
+    curves = sky(6)
+    flux = curves.flux_jy.copy()
+    flux[curves.of(8)][100] *= 0.01
+    flux[curves.of(8).start + 100] *= 0.01
+    found = found_in(replace(curves, flux_jy=flux))
+    assert found.candidates == ()
+
+
+def test_a_source_that_goes_up_and_down_has_no_events() -> None:
+    curves = sky(7)
+    own = curves.of(8)
+    flux = curves.flux_jy.copy()
+    flux[own] *= 1 + 0.3 * np.sin(curves.mid_mjd[own] / 12)
+    assert set(why_not(replace(curves, flux_jy=flux), 8)) <= {
+        Outcome.LIKE_OTHERS,
+        Outcome.NO_LENS,
+        Outcome.NO_BASELINE,
+        Outcome.SHALLOW,
+    }
+
+
+def test_a_flare_is_no_event() -> None:
+    curves = sky(8)
+    flux = curves.flux_jy.copy()
+    for index in (8, 9):
+        own = curves.of(index)
+        since = curves.mid_mjd[own] - (MIDDLE - 120)
+        flux[own] *= 1 + 2.0 * (since > 0) * np.exp(-np.clip(since, 0, None) / 10)
+    assert found_in(replace(curves, flux_jy=flux)).candidates == ()
+
+
+def test_sources_with_hardly_any_points_and_gaps_do_no_harm() -> None:
+    curves = sky(9, n=30, cadence_days=40.0)
+    assert found_in(curves).candidates == ()
+    few = sky(10, n=30, n_days=3)
+    assert found_in(few, threshold=None).threshold == MIN_THRESHOLD
+
+
+def test_cleggs_templates_are_an_option() -> None:
+    settings = EseSettings(templates=("clegg",))
+    shape = bank(("clegg",))[2]
+    curves = with_events(sky(11), {4: Event(shape, MIDDLE, 40.0, 0.4)})
+    (event,) = found_in(curves, settings).candidates
+    assert event.parameters["template"].startswith("Clegg")
+
+
+def test_the_threshold_follows_the_tail_to_the_rate() -> None:
+    scores = np.random.default_rng(1).exponential(4.0, 20_000)
+    # A year each: 1 in 1000 years is the 20th highest; 0.1 is beyond what was drawn.
+    for rate in (1.0, 0.1):
+        exact = 4.0 * np.log(1000 / rate)
+        assert threshold_for(scores, 20_000.0, rate) == pytest.approx(exact, rel=0.05)
+    assert threshold_for(scores[:3], 3.0, 1.0) == MIN_THRESHOLD
+
+
+def test_steady_sources_make_no_more_false_alarms_than_was_said() -> None:
+    found = found_in(sky(12, n=800), threshold=None)
+    assert found.threshold >= MIN_THRESHOLD
+    # 0.8 are expected: more than 5 have a probability of 2 in 10,000.
+    assert len(found.candidates) <= 5
+
+
+def test_widths_cover_what_was_asked_for() -> None:
+    widths = widths_of(SETTINGS)
+    assert widths[0] == pytest.approx(10)
+    assert widths[-1] == pytest.approx(200)
+    assert (np.diff(np.log(widths)) < np.log(1.36)).all()
+    assert len(widths_of(EseSettings(min_width_days=20, max_width_days=20))) == 2
+
+
+def test_names_are_safe_and_of_one_source_alone() -> None:
+    hostile = ["../../etc", "a b", "a_b", "é" * 300, "<script>", "x"]
+    names = [candidate_id(text, 61_000.7) for text in hostile]
+    assert len(set(names)) == len(names)
+    assert all("/" not in n and ".." not in n and len(n) < 120 for n in names)
+    assert candidate_id("nvss-J1+2", 61_000.7) == "ese-61000-nvss-J1+2"
+
+
+def test_a_candidate_keeps_its_name_when_its_middle_moves() -> None:
+    curves = with_events(sky(13), {7: Event(SHAPE, MIDDLE, 30.0, 0.35)})
+    (event,) = found_in(curves).candidates
+    moved = replace(event, id="ese-1-other", mid_mjd=event.mid_mjd + 9)
+    far = replace(event, mid_mjd=event.mid_mjd + 90, start_mjd=event.mid_mjd + 75, end_mjd=0.0)
+    (named,), gone = with_known_ids([moved], [event])
+    assert (named.id, gone) == (event.id, ())
+    (named,), gone = with_known_ids([replace(far, end_mjd=far.mid_mjd + 15)], [event])
+    assert named.id == f"{event.id}-2", "the same text, another event"
+    assert gone == (event,)
+
+
+def test_a_card_shows_the_event(tmp_path: Path) -> None:
+    curves = with_events(sky(14), {7: Event(SHAPE, MIDDLE, 30.0, 0.35)})
+    (event,) = found_in(curves).candidates
+    mids = curves.mid_mjd[curves.of(7)].tolist()
+    chosen = through(event, mids)
+    assert 4 <= len(chosen) <= 6
+    assert mids[chosen[0]] < event.start_mjd < event.end_mjd < mids[chosen[-1]]
+    pieces = [Piece(mids[i], np.random.default_rng(i).normal(size=(20, 20))) for i in chosen]
+    draw_card(tmp_path / "with.png", event, curves, pieces)
+    draw_card(tmp_path / "without.png", event, curves)
+    assert (tmp_path / "with.png").stat().st_size > (tmp_path / "without.png").stat().st_size
