@@ -30,6 +30,9 @@ _SUBBANDS = "subbands"
 _NO_BANDS = ("by_source",)
 #: Flagging moves the effective frequency of a band, not by more than this share.
 _SAME_FREQUENCY = 0.01
+#: An image shows so much of its mosaic's sky at least; so many pixels a side are looked at.
+_LEAST_SHARED = 0.5
+_SKY_SAMPLES = 64
 #: No mosaic's middle is farther than this from that of its window, days.
 _MARGIN_DAYS = 0.2
 
@@ -213,16 +216,32 @@ def check_subband(root: Path, band: str, image: MeasurableImage, mosaic: Measura
             f"{said} its middle, MJD {image.mid_mjd:.5f}, isn't between {mosaic.start_mjd:.5f} and "
             f"{mosaic.end_mjd:.5f}"
         )
-    rows, columns = image.pixels.shape
-    middle = image.wcs.pixel_to_world_values((columns - 1) / 2, (rows - 1) / 2)
-    column, row = (float(v) for v in mosaic.wcs.world_to_pixel_values(*middle))
-    rows, columns = mosaic.pixels.shape
-    inside = 0 <= column <= columns - 1 and 0 <= row <= rows - 1
-    if not (inside and np.isfinite(mosaic.pixels[round(row), round(column)])):
+    shared = _shared_sky(image, mosaic)
+    if np.isnan(shared):
+        raise PhotometryFailed(f"{said} it shows nothing")
+    if shared < _LEAST_SHARED:
         raise PhotometryFailed(
-            f"{said} its middle, RA {float(middle[0]):.3f} deg, Dec {float(middle[1]):.3f} deg, "
-            "isn't on the sky that was observed"
+            f"{said} {100 * shared:.0f} % of what it shows was observed there, at least "
+            f"{100 * _LEAST_SHARED:.0f} % is expected"
         )
+
+
+def _shared_sky(image: MeasurableImage, mosaic: MeasurableImage) -> float:
+    """Return which share of an image's sky a mosaic has, too; NaN when it shows nothing."""
+    steps = [max(1, n // _SKY_SAMPLES) for n in image.pixels.shape]
+    shown = np.isfinite(image.pixels[:: steps[0], :: steps[1]])
+    rows, columns = (step * index for step, index in zip(steps, np.nonzero(shown), strict=True))
+    if not len(rows):
+        return float("nan")
+    sky = image.wcs.pixel_to_world_values(columns, rows)
+    # Beyond the horizon of its projection there is no pixel: -1 is outside.
+    x, y = (
+        np.nan_to_num(np.rint(v), nan=-1.0).astype(np.int64)
+        for v in mosaic.wcs.world_to_pixel_values(*sky)
+    )
+    inside = (x >= 0) & (x < mosaic.pixels.shape[1]) & (y >= 0) & (y < mosaic.pixels.shape[0])
+    there = np.isfinite(mosaic.pixels[y[inside], x[inside]])
+    return float(there.sum() / len(rows))
 
 
 def _is_same(frequency_hz: Floats, known_hz: float) -> bool:

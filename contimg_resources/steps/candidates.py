@@ -71,6 +71,7 @@ def find_candidates(
     from contimg_resources.variability.measuring import measure_variability
     from contimg_resources.variability.points import read_points
     from contimg_resources.variability.spectra import spectral_evidence
+    from contimg_resources.variability.templates import bank
 
     settings, events = workshop.settings, workshop.products.events
     progress("reading light curves", 0.0)
@@ -95,15 +96,13 @@ def find_candidates(
         and c.start_mjd >= first_mjd
         and c.mid_mjd <= day_mjd + 1
     )
-    root = settings.layout.photometry
-    named = tuple(
-        replace(
-            c,
-            run_id=run_id,
-            evidence={**c.evidence, **spectral_evidence(root, c, day_mjd + 1)},
-        )
-        for c in named
-    )
+    root, families = settings.layout.photometry, settings.ese.templates
+
+    def with_spectrum(candidate: CandidateRecord) -> CandidateRecord:
+        told = spectral_evidence(root, candidate, lambda: bank(families), day_mjd + 1)
+        return replace(candidate, run_id=run_id, evidence={**candidate.evidence, **told})
+
+    named = tuple(with_spectrum(c) for c in named)
     events.put_candidates([*(c for c in named if c.id not in later), *withdrawn])
     known_ids = {c.id for c in known}
     progress("drawing cards", 0.95)

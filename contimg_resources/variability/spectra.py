@@ -9,7 +9,7 @@ frequencies says 0.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,7 +27,7 @@ from contimg_resources.photometry.subbands import (
 from contimg_resources.products.events import CandidateRecord
 from contimg_resources.variability.judging import REACH_WIDTHS, depth_of
 from contimg_resources.variability.passages import passage_number
-from contimg_resources.variability.templates import Shape, bank
+from contimg_resources.variability.templates import Shape
 
 Floats = NDArray[np.float64]
 
@@ -35,7 +35,7 @@ Floats = NDArray[np.float64]
 _MIN_SNR_LEFT = 4.0
 #: Bands nearer to each other than this, in ln(frequency), are one.
 _MIN_SPREAD = 1e-3
-_LONGEST_NOTE = 300
+_LONGEST_NOTE = 1000
 
 
 class Dip(NamedTuple):
@@ -75,7 +75,9 @@ class BandDepth:
         return 1.0 - self.depth >= _MIN_SNR_LEFT * self.error
 
 
-def spectral_evidence(root: Path, candidate: CandidateRecord, end_mjd: float) -> dict[str, Any]:
+def spectral_evidence(
+    root: Path, candidate: CandidateRecord, shapes: Callable[[], Sequence[Shape]], end_mjd: float
+) -> dict[str, Any]:
     """Return what sub-bands say of a candidate, for its evidence.
 
     Parameters
@@ -84,6 +86,8 @@ def spectral_evidence(root: Path, candidate: CandidateRecord, end_mjd: float) ->
         The directory with measurements.
     candidate : CandidateRecord
         The dip: its middle, width and template stay as they are.
+    shapes : callable
+        Gives the bank that was searched with; it is asked only where there are sub-bands.
     end_mjd : float
         Nothing later is looked at, MJD in days.
 
@@ -97,7 +101,8 @@ def spectral_evidence(root: Path, candidate: CandidateRecord, end_mjd: float) ->
     # Most platforms have no sub-bands: no query then.
     if not bands_root(root).is_dir():
         return {}
-    shape = _shape_of(candidate)
+    name = candidate.parameters.get("template")
+    shape = next((s for s in shapes() if s.name == name), None)
     dip = Dip(candidate.mid_mjd, candidate.end_mjd - candidate.start_mjd)
     if shape is None or not dip.width_days > 0:
         return {}
@@ -185,11 +190,6 @@ def spectral_change(depths: Sequence[BandDepth]) -> tuple[float, float] | None:
     off = x - np.sum(weight * x) / np.sum(weight)
     spread = np.sum(weight * np.square(off))
     return float(np.sum(weight * off * y) / spread), float(1.0 / np.sqrt(spread))
-
-
-def _shape_of(candidate: CandidateRecord) -> Shape | None:
-    name = candidate.parameters.get("template")
-    return next((s for s in bank(("fiedler", "clegg")) if s.name == name), None)
 
 
 def _best_of_passages(fluxes: BandFluxes) -> NDArray[np.int64]:

@@ -136,6 +136,10 @@ def candidate() -> CandidateRecord:
     )
 
 
+def evidence(root: Path, of: CandidateRecord, end_mjd: float) -> dict[str, Any]:
+    return spectral_evidence(root, of, lambda: bank(("fiedler",)), end_mjd)
+
+
 def write_band(root: Path, band: str, depth: float, *, shifted_hz: float = 0.0) -> list[Path]:
     mjd, flux = curve(depth, np.random.default_rng([len(band), 3]))
     paths = []
@@ -160,7 +164,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_evidence_is_read_from_files(root: Path) -> None:
-    told = spectral_evidence(root, candidate(), 61_200.0)
+    told = evidence(root, candidate(), 61_200.0)
     assert set(told) == {"n_bands", "band_depths", "spectral_change", "spectral_change_error"}
     assert told["n_bands"] == 3
     assert [hz for hz, _, _ in told["band_depths"]] == sorted(FREQUENCIES_HZ.values())
@@ -171,28 +175,28 @@ def test_evidence_is_read_from_files(root: Path) -> None:
 
 
 def test_nothing_later_is_looked_at(root: Path) -> None:
-    assert spectral_evidence(root, candidate(), 61_060.0) == {}
-    early = spectral_evidence(root, candidate(), 61_110.0)
-    late = spectral_evidence(root, candidate(), 61_200.0)
+    assert evidence(root, candidate(), 61_060.0) == {}
+    early = evidence(root, candidate(), 61_110.0)
+    late = evidence(root, candidate(), 61_200.0)
     assert early["spectral_change_error"] > late["spectral_change_error"]
 
 
 def test_one_band_tells_no_change(tmp_path: Path) -> None:
     write_band(tmp_path, "low", 0.5)
-    told = spectral_evidence(tmp_path, candidate(), 61_200.0)
+    told = evidence(tmp_path, candidate(), 61_200.0)
     assert set(told) == {"n_bands", "band_depths"}
     assert told["n_bands"] == 1
 
 
 def test_a_source_that_no_sub_band_has_tells_nothing(root: Path) -> None:
     stranger = replace(candidate(), source_id="'; DROP TABLE sources; --")
-    assert spectral_evidence(root, stranger, 61_200.0) == {}
+    assert evidence(root, stranger, 61_200.0) == {}
 
 
 def test_a_damaged_file_is_told_and_costs_its_band_alone(root: Path) -> None:
     damaged = sorted((root / "subbands" / "low").glob("*/*.parquet"))[40]
     damaged.write_bytes(b"none of ours")
-    told = spectral_evidence(root, candidate(), 61_200.0)
+    told = evidence(root, candidate(), 61_200.0)
     assert damaged.name in told["spectral_note"]
     assert told["n_bands"] == 2
     assert abs(told["spectral_change"] - 2.0) < 3 * told["spectral_change_error"]
@@ -200,7 +204,7 @@ def test_a_damaged_file_is_told_and_costs_its_band_alone(root: Path) -> None:
 
 def test_a_band_of_several_frequencies_is_told(tmp_path: Path) -> None:
     write_band(tmp_path, "low", 0.5, shifted_hz=1e6)
-    told = spectral_evidence(tmp_path, candidate(), 61_200.0)
+    told = evidence(tmp_path, candidate(), 61_200.0)
     assert "those are several sub-bands" in told["spectral_note"]
     assert "band_depths" not in told
 
@@ -224,7 +228,7 @@ def test_a_directory_with_a_hostile_name_is_told(root: Path) -> None:
     (root / "subbands" / "low * band").mkdir()
     (root / "subbands" / ".low.partial").mkdir()
     (root / "subbands" / "README").write_text("ours")
-    told = spectral_evidence(root, candidate(), 61_200.0)
+    told = evidence(root, candidate(), 61_200.0)
     assert "'low * band' is no valid name of a sub-band" in told["spectral_note"]
     assert told["n_bands"] == 3
 
@@ -236,7 +240,7 @@ def test_without_sub_bands_nothing_is_read(tmp_path: Path, monkeypatch: pytest.M
     epochs.write(tmp_path, 61_100.0)
     for module, name in ((spectra, "list_bands"), (spectra, "band_fluxes"), (subbands, "query")):
         monkeypatch.setattr(module, name, read)
-    assert spectral_evidence(tmp_path, candidate(), 61_200.0) == {}
+    assert evidence(tmp_path, candidate(), 61_200.0) == {}
 
 
 def test_an_image_of_another_frequency_time_or_sky_is_refused(root: Path) -> None:
@@ -246,11 +250,13 @@ def test_an_image_of_another_frequency_time_or_sky_is_refused(root: Path) -> Non
     check_subband(root, "new", fits, mosaic)
     away = fits.wcs.deepcopy()
     away.wcs.crval = [40.0, 0.0]
+    blank = replace(fits, pixels=np.full((2, 2), np.nan, np.float32))
     for wrong, why in (
         (replace(fits, frequency_hz=2.0e9), "2.0000 GHz aren't between"),
         (replace(fits, frequency_hz=FREQUENCIES_HZ["high"]), "aren't the band's"),
         (replace(fits, mid_mjd=61_101.0), "MJD 61101"),
-        (replace(fits, wcs=away), "isn't on the sky"),
+        (replace(fits, wcs=away), "0 % of what it shows"),
+        (blank, "shows nothing"),
     ):
         with pytest.raises(PhotometryFailed, match=why):
             check_subband(root, "low", wrong, mosaic)
@@ -276,8 +282,8 @@ def test_the_card_says_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         epoch=np.full(n, "61100.02083+54.0"),
     )
     told = {"n_bands": 3, "spectral_change": 1.96, "spectral_change_error": 0.31}
-    for number, evidence in enumerate(({}, told)):
-        drawn = replace(candidate(), evidence=evidence)
+    for number, known in enumerate(({}, told)):
+        drawn = replace(candidate(), evidence=known)
         draw_card(tmp_path / f"{number}.png", drawn, curves)
         assert (tmp_path / f"{number}.png").stat().st_size > 10_000
     assert "spectral index" not in said[0]
