@@ -16,6 +16,7 @@ from contimg_resources.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from contimg_resources.photometry.light_curves import LightCurve
+    from contimg_resources.steps import Workshop
 
 _SHOWN = 40
 _KINDS: tuple[Literal["image", "mosaic"], ...] = ("mosaic", "image")
@@ -29,6 +30,25 @@ def photometry(
             "the epochs that were measured."
         ),
     ] = None,
+    subband: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Measure a mosaic of a part of the band, made elsewhere, for this sub-band: "
+            "`low`. Needs --image.",
+        ),
+    ] = None,
+    image: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FITS",
+            help="That mosaic: Jy/beam, corrected for the primary beam, RESTFRQ in its header.",
+        ),
+    ] = None,
+    sigma: Annotated[
+        Path | None,
+        typer.Option(metavar="FITS", help="Its noise, Jy/beam; without: it varies slowly."),
+    ] = None,
     state: StateDirectory = None,
     as_json: AsJson = False,
 ) -> None:
@@ -37,12 +57,18 @@ def photometry(
     Exit code 1 when nothing can be measured. An epoch whose flux scale isn't good is kept, and
     marked.
 
-    Example: `contimg photometry 61041.02083+54.6`
+    Example: `contimg photometry 61041.02083+54.6`, or
+    `contimg photometry 61041.02083+54.6 --subband low --image low.fits --sigma low.sigma.fits`
     """
     from contimg_resources.steps import Unmeasured, measure_image, measure_mosaic
     from contimg_resources.times import is_partition_key
 
     workshop = opened_workshop(given_settings(state=state))
+    if (subband, image, sigma) != (None, None, None):
+        if key is None or subband is None or image is None:
+            raise ConfigurationError("a sub-band needs all of MOSAIC, --subband and --image")
+        _photometry_of_subband(workshop, key, subband, image, sigma, as_json=as_json)
+        return
     if key is None:
         epochs = workshop.products.mosaics.list_epochs()
         if as_json:
@@ -75,6 +101,27 @@ def photometry(
     remark(
         f"{key}: {record.n_measured} of {record.n_sources} sources measured, "
         f"{measured.n_detected} above 5 sigma; {record.path}"
+    )
+    for verdict in measured.verdicts:
+        remark(f"  {'good' if verdict.passed else 'BAD'}: {verdict.words}")
+
+
+def _photometry_of_subband(
+    workshop: "Workshop", key: str, band: str, image: Path, sigma: Path | None, *, as_json: bool
+) -> None:
+    from contimg_resources.steps import Unmeasured, measure_subband
+
+    with progress(f"photometry {key} {band}") as say:
+        measured = measure_subband(workshop, key, band, image, sigma, progress=say)
+    if isinstance(measured, Unmeasured):
+        raise ConfigurationError(f"nothing is measured: {measured.reason}")
+    written = measured.written
+    if as_json:
+        print_json(written)
+        return
+    remark(
+        f"{key} {band}: {written.n_measured} of {written.n_sources} sources measured at "
+        f"{1e-9 * measured.frequency_hz:.4f} GHz; {written.path}"
     )
     for verdict in measured.verdicts:
         remark(f"  {'good' if verdict.passed else 'BAD'}: {verdict.words}")

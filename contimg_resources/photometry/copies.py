@@ -141,10 +141,18 @@ def _database(pid: int) -> Any:
     return duckdb.connect()
 
 
-def epoch_files(
-    root: Path, kind: Kind, start_mjd: float | None, end_mjd: float | None
-) -> list[str]:
-    """Return the files that together hold every epoch once: copies where they are up to date."""
+def epoch_files(root: Path, kind: str, start_mjd: float | None, end_mjd: float | None) -> list[str]:
+    """Return the files that together hold every epoch once: copies where they are up to date.
+
+    Parameters
+    ----------
+    root : Path
+        The directory with measurements.
+    kind : str
+        The directory in it, with one for each day: of a kind of epochs, or of a sub-band.
+    start_mjd, end_mjd : float, optional
+        Only days that touch [start, end), MJD in days.
+    """
     found: list[Path] = []
     for period, days in sorted(_periods(root / kind).items()):
         wanted = [d for d in days if _touches(int(d), start_mjd, end_mjd)]
@@ -201,7 +209,7 @@ def _days_of(copy: Path) -> dict[str, int]:
         return {}
 
 
-def _copy_path(root: Path, kind: Kind, period: int) -> Path:
+def _copy_path(root: Path, kind: str, period: int) -> Path:
     return root / _COPIES / kind / f"{period * PERIOD_DAYS}.parquet"
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from contimg_resources.photometry.copies import as_patterns, epoch_files, query
-from contimg_resources.photometry.model import Kind, SourceHistory, SourceList
+from contimg_resources.photometry.model import SourceHistory, SourceList
 
 
 def read_history(
-    root: Path, sources: SourceList, kind: Kind, before_mjd: float, days: float = 30.0
+    root: Path, sources: SourceList, kind: str, before_mjd: float, days: float = 30.0
 ) -> SourceHistory:
     """Return what the good epochs of some days say.
 
@@ -22,8 +22,8 @@ def read_history(
         The directory with measurements.
     sources : SourceList
         The sources.
-    kind : {'image', 'mosaic'}
-        Which epochs.
+    kind : str
+        The directory in it: image, mosaic, or that of a sub-band.
     before_mjd : float
         Only epochs before, MJD in days.
     days : float

@@ -43,15 +43,15 @@ def read_image(directory: Path, stem: str, *, epoch: str | None = None) -> Measu
     return _read("image", epoch or stem, files.image, None, files.primary_beam)
 
 
-def read_mosaic(image: Path, sigma: Path, *, epoch: str) -> MeasurableImage:
+def read_mosaic(image: Path, sigma: Path | None, *, epoch: str) -> MeasurableImage:
     """Read a mosaic and its map of noise.
 
     Parameters
     ----------
     image : Path
         PB-corrected, Jy/beam, NaN outside the observed sky.
-    sigma : Path
-        Noise of each pixel, Jy/beam.
+    sigma : Path or None
+        Noise of each pixel, Jy/beam; None: it varies slowly.
     epoch : str
         Partition key.
 

@@ -56,7 +56,8 @@ class CandidateRecord:
         `n_in_dip`, `template_mjd` and `template_jy` (the fitted curve).
     evidence : dict
         JSON-able: `neighbours` (ids), `neighbour_depth`, `neighbour_depth_error`; where sub-band
-        fluxes exist `spectral_change` and `spectral_change_error`.
+        fluxes exist `n_bands`, `band_depths`, `spectral_change`, `spectral_change_error` and
+        `spectral_note` (see `contimg_resources.variability.spectra`).
     searched_day : int
         UTC day, integer MJD, up to which the search that found it last looked.
     first_day : int

@@ -12,9 +12,11 @@ from contimg_resources.steps.imaging import Imaged, image_observation
 from contimg_resources.steps.mosaicking import Mosaicked, mosaic_observations
 from contimg_resources.steps.photometry import (
     Measured,
+    MeasuredSubband,
     Unmeasured,
     measure_image,
     measure_mosaic,
+    measure_subband,
 )
 from contimg_resources.steps.solving import Solved, solve_observation
 from contimg_resources.steps.workshop import Workshop
@@ -25,6 +27,7 @@ __all__ = [
     "DayLog",
     "Imaged",
     "Measured",
+    "MeasuredSubband",
     "Mosaicked",
     "Solved",
     "Unmeasured",
@@ -35,6 +38,7 @@ __all__ = [
     "image_observation",
     "measure_image",
     "measure_mosaic",
+    "measure_subband",
     "mosaic_observations",
     "solve_observation",
 ]

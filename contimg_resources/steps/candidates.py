@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from contimg_resources.variability.cards import Piece
     from contimg_resources.variability.model import LightCurves
 
+_MOST_NOTES = 3
+
 
 @dataclass(frozen=True)
 class Searched:
@@ -68,6 +70,8 @@ def find_candidates(
     from contimg_resources.variability.candidates import search_candidates, with_known_ids
     from contimg_resources.variability.measuring import measure_variability
     from contimg_resources.variability.points import read_points
+    from contimg_resources.variability.spectra import spectral_evidence
+    from contimg_resources.variability.templates import bank
 
     settings, events = workshop.settings, workshop.products.events
     progress("reading light curves", 0.0)
@@ -92,7 +96,13 @@ def find_candidates(
         and c.start_mjd >= first_mjd
         and c.mid_mjd <= day_mjd + 1
     )
-    named = tuple(replace(c, run_id=run_id) for c in named)
+    root, families = settings.layout.photometry, settings.ese.templates
+
+    def with_spectrum(candidate: CandidateRecord) -> CandidateRecord:
+        told = spectral_evidence(root, candidate, lambda: bank(families), day_mjd + 1)
+        return replace(candidate, run_id=run_id, evidence={**candidate.evidence, **told})
+
+    named = tuple(with_spectrum(c) for c in named)
     events.put_candidates([*(c for c in named if c.id not in later), *withdrawn])
     known_ids = {c.id for c in known}
     progress("drawing cards", 0.95)
@@ -106,8 +116,14 @@ def find_candidates(
         source_years=found.source_years,
         n_sources=found.n_sources,
         cards={c.id: draw_candidate(workshop, c, curves) for c in named},
-        words=found.words(),
+        words=found.words() + _notes(named),
     )
+
+
+def _notes(candidates: tuple[CandidateRecord, ...]) -> str:
+    """Say which sub-bands couldn't be read: one file may be in the way of many candidates."""
+    notes = {c.evidence["spectral_note"] for c in candidates if "spectral_note" in c.evidence}
+    return "".join(f"; not all sub-bands are told: {note}" for note in sorted(notes)[:_MOST_NOTES])
 
 
 def draw_candidate(workshop: Workshop, candidate: CandidateRecord, curves: "LightCurves") -> Path:

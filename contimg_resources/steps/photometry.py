@@ -25,7 +25,9 @@ from contimg_resources.times import mjd_day
 
 if TYPE_CHECKING:
     from contimg_resources.photometry.epoch import EpochScale
-    from contimg_resources.photometry.model import MeasurableImage
+    from contimg_resources.photometry.measurements import Written
+    from contimg_resources.photometry.measuring import RawMeasurements
+    from contimg_resources.photometry.model import MeasurableImage, SourceList
 
 # Measuring loads astropy and numba, which whoever only asks what there is to do needn't: so it is
 # imported where it is done.
@@ -159,6 +161,96 @@ def measure_image(
     return _measured(workshop, image, catalogue, checksum, run_id, progress)
 
 
+@dataclass(frozen=True)
+class MeasuredSubband:
+    """An epoch of measurements in a sub-band; no store knows it.
+
+    Parameters
+    ----------
+    written : Written
+        The file.
+    frequency_hz : float
+        Effective frequency of the image, Hz.
+    scale : EpochScale
+        Its flux scale and astrometry.
+    verdicts : tuple of Verdict
+        Flux scale and astrometry.
+    """
+
+    written: "Written"
+    frequency_hz: float
+    scale: "EpochScale"
+    verdicts: tuple[Verdict, ...]
+
+
+def measure_subband(
+    workshop: Workshop,
+    key: str,
+    band: str,
+    image_path: Path,
+    sigma_path: Path | None = None,
+    *,
+    progress: Progress = no_progress,
+) -> MeasuredSubband | Unmeasured:
+    """Measure the catalogue's sources on a mosaic of a part of the band that was made elsewhere.
+
+    Parameters
+    ----------
+    workshop : Workshop
+        Stores and settings.
+    key : str
+        Partition key of the mosaic of the whole band.
+    band : str
+        Name of the sub-band.
+    image_path : Path
+        FITS, Jy/beam, corrected for the primary beam; RESTFRQ in its header is its frequency.
+    sigma_path : Path, optional
+        FITS, noise of each pixel, Jy/beam; None: it varies slowly.
+    progress : callable
+        Told what is being done.
+
+    Raises
+    ------
+    InvalidName
+        If the key isn't one of a mosaic, or the band's name isn't safe.
+    ProductsError
+        If there is no such mosaic.
+    UnreadableImage
+        If an image is damaged or its header lacks something.
+    PhotometryFailed
+        If the image is of another frequency, time or sky, or nothing can be measured on it.
+    """
+    from contimg_resources.photometry.measurements import write_measurements
+    from contimg_resources.photometry.reading import read_mosaic
+    from contimg_resources.photometry.subbands import band_path, bands_root, check_subband
+
+    root = workshop.settings.layout.photometry
+    path = band_path(root, band, mjd_day(parse_mosaic_key(key)[0]), key)
+    catalogue = workshop.reference_catalogue()
+    record = workshop.products.mosaics.get(key)
+    if catalogue is None:
+        return Unmeasured(_NO_CATALOGUE)
+    if not record.checksum:
+        raise PhotometryFailed(f"mosaic {key} couldn't be made: {record.reason}", key=key)
+    progress("reading the image", 0.0)
+    files = MosaicFiles.in_directory(record.directory, key)
+    image = read_mosaic(image_path, sigma_path, epoch=key)
+    check_subband(root, band, image, read_mosaic(files.image, None, epoch=key))
+    on_scale = _on_scale(workshop, image, catalogue, bands_root(root), band, progress)
+    if isinstance(on_scale, Unmeasured):
+        return on_scale
+    sources, raw, scale = on_scale
+    told = {
+        "catalogue": catalogue.facts.release,
+        "measured_from": content_checksum(image_path),
+        "subband": band,
+        **software(),
+    }
+    written = write_measurements(path, image, sources, raw, scale, told)
+    verdicts = (_judge_scale(scale), _judge_offsets(scale, image, workshop))
+    return MeasuredSubband(written, image.frequency_hz, scale, verdicts)
+
+
 def sort_measurements(workshop: Workshop, progress: Progress = no_progress) -> tuple[Path, ...]:
     """Bring the copies that light curves are read from up to date; return those that were made."""
     from contimg_resources.photometry.copies import copy_by_source
@@ -177,32 +269,13 @@ def _measured(
     *,
     draw: bool = True,
 ) -> Measured | Unmeasured:
-    from contimg_resources.photometry.epoch import judge_epoch
-    from contimg_resources.photometry.history import read_history
     from contimg_resources.photometry.measurements import write_measurements
-    from contimg_resources.photometry.measuring import measure
-    from contimg_resources.photometry.model import SourceList
 
-    settings = workshop.settings
-    found = _sources_about(workshop, image, catalogue)
-    sources = SourceList.of(
-        found.source_id,
-        found.ra_deg,
-        found.dec_deg,
-        found.flux_at(image.frequency_hz, settings.catalogue.default_spectral_index),
-        _compact(found, image) & ~found.variable,
-    )
-    if not len(sources):
-        # A list of one's own may hold a few sources far away.
-        return Unmeasured(
-            f"catalogue {catalogue.facts.name} has no source above "
-            f"{settings.photometry.min_flux_mjy:g} mJy there"
-        )
-    progress(f"measuring {len(sources)} sources", 0.3)
-    raw = measure(image, sources)
-    root = settings.layout.photometry
-    history = read_history(root, sources, image.kind, image.mid_mjd)
-    scale = judge_epoch(raw, sources, settings.photometry, history)
+    root = workshop.settings.layout.photometry
+    on_scale = _on_scale(workshop, image, catalogue, root, image.kind, progress)
+    if isinstance(on_scale, Unmeasured):
+        return on_scale
+    sources, raw, scale = on_scale
     path = root / image.kind / str(mjd_day(_day_mjd(image))) / f"{image.epoch}.parquet"
     progress("writing and drawing", 0.7)
     written = write_measurements(
@@ -253,6 +326,41 @@ def _measured(
         n_detected = int((raw.snr >= 5).sum())
     verdicts = (_judge_scale(scale), _judge_offsets(scale, image, workshop))
     return Measured(record, scale, n_detected, png, marked, verdicts)
+
+
+def _on_scale(
+    workshop: Workshop,
+    image: "MeasurableImage",
+    catalogue: Catalogue,
+    root: Path,
+    kind: str,
+    progress: Progress,
+) -> "tuple[SourceList, RawMeasurements, EpochScale] | Unmeasured":
+    """Measure an image's sources, and the flux scale beside earlier epochs in `root` / `kind`."""
+    from contimg_resources.photometry.epoch import judge_epoch
+    from contimg_resources.photometry.history import read_history
+    from contimg_resources.photometry.measuring import measure
+    from contimg_resources.photometry.model import SourceList
+
+    settings = workshop.settings
+    found = _sources_about(workshop, image, catalogue)
+    sources = SourceList.of(
+        found.source_id,
+        found.ra_deg,
+        found.dec_deg,
+        found.flux_at(image.frequency_hz, settings.catalogue.default_spectral_index),
+        _compact(found, image) & ~found.variable,
+    )
+    if not len(sources):
+        # A list of one's own may hold a few sources far away.
+        return Unmeasured(
+            f"catalogue {catalogue.facts.name} has no source above "
+            f"{settings.photometry.min_flux_mjy:g} mJy there"
+        )
+    progress(f"measuring {len(sources)} sources", 0.3)
+    raw = measure(image, sources)
+    history = read_history(root, sources, kind, image.mid_mjd)
+    return sources, raw, judge_epoch(raw, sources, settings.photometry, history)
 
 
 def _day_mjd(image: "MeasurableImage") -> float:

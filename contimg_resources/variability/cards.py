@@ -89,7 +89,8 @@ def draw_card(
         f"width {told['width_days']:.1f} ± {told['width_error_days']:.1f} d,  "
         f"middle {datetime_from_mjd(candidate.mid_mjd):%Y-%m-%d} "
         f"± {told['mid_error_days']:.1f} d,  "
-        f"score {candidate.score:.0f} (threshold {told['threshold']:.0f})",
+        f"score {candidate.score:.0f} (threshold {told['threshold']:.0f})"
+        f"{_spectral_line(candidate.evidence)}",
         fontsize=10,
     )
     curve = figure.add_subplot(parts[0])
@@ -99,6 +100,15 @@ def draw_card(
     if pieces:
         _draw_pieces(figure, parts[2], pieces)
     figure.savefig(path, format="png")
+
+
+def _spectral_line(evidence: dict[str, Any]) -> str:
+    if evidence.get("spectral_change") is None:
+        return ""
+    return (
+        f"\nspectral index changes by {evidence['spectral_change']:+.2f} ± "
+        f"{evidence['spectral_change_error']:.2f} in the dip ({evidence['n_bands']} sub-bands)"
+    )
 
 
 def _draw_source(

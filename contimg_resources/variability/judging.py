@@ -6,6 +6,7 @@ Belongs here: one dip of one source. Doesn't: the search (see `ese`), names and 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,8 @@ _TOLERANCE = 1.1
 _POOR_FIT, _LEFT_OVER = 3.0, 0.1
 #: One epoch alone, or the errors of one week, are no event.
 _MOST_OF_ONE_POINT = 0.5
-_WINDOW_WIDTHS = 2.0
+#: A dip is fitted to the points within so many widths from its middle.
+REACH_WIDTHS = 2.0
 #: Neighbours share a dip when their median depth is this share of its.
 _SHARED = 0.4
 _SHARED_SIGMA = 3.0
@@ -134,7 +136,7 @@ def fit_dip(
     """
     from scipy.optimize import least_squares
 
-    near = np.abs(mjd - mid_mjd) <= _WINDOW_WIDTHS * width_days
+    near = np.abs(mjd - mid_mjd) <= REACH_WIDTHS * width_days
     t, f, e = mjd[near], flux_jy[near], error_jy[near]
 
     def linear(middle: float, width: float) -> tuple[Floats, Floats]:
@@ -209,7 +211,7 @@ def refined_starts(
     list of tuple of (int, float, float)
         Number of the shape, middle (MJD) and width (days) with the least chi2; the best first.
     """
-    near = np.abs(mjd - mid_mjd) <= _WINDOW_WIDTHS * width_days
+    near = np.abs(mjd - mid_mjd) <= REACH_WIDTHS * width_days
     t, f, w = mjd[near], flux_jy[near], 1.0 / error_jy[near]
     flat = np.array([w, w * (t - mid_mjd)])
     # Baseline first: what it takes can be taken out of every shape at once.
@@ -424,15 +426,27 @@ class Neighbours:
         return self.depth > _SHARED * depth and self.depth > _SHARED_SIGMA * self.depth_error
 
 
-def depth_of(
-    fit: DipFit, shape: Shape, mjd: Floats, flux_jy: Floats, error_jy: Floats
-) -> tuple[float, float]:
-    """Return the depth of the same dip, same middle and width, in another source, and its error.
+class Placed(Protocol):
+    """A dip whose place is known."""
 
-    NaN when its points don't tell.
+    @property
+    def mid_mjd(self) -> float:
+        """Its middle, MJD in days."""
+
+    @property
+    def width_days(self) -> float:
+        """Its full width at half depth."""
+
+
+def depth_of(
+    fit: Placed, shape: Shape, mjd: Floats, flux_jy: Floats, error_jy: Floats
+) -> tuple[float, float]:
+    """Return the depth of the same dip, same middle and width, in other points, and its error.
+
+    NaN when they don't tell.
     """
     u = (mjd - fit.mid_mjd) / fit.width_days
-    near = np.abs(u) <= _WINDOW_WIDTHS
+    near = np.abs(u) <= REACH_WIDTHS
     if near.sum() < 4 or not (np.abs(u) <= 0.5).any() or not (np.abs(u[near]) > 0.5).any():
         return np.nan, np.nan
     design = np.array([np.ones(int(near.sum())), shape.at(u[near])]).T / error_jy[near][:, None]
@@ -443,4 +457,6 @@ def depth_of(
     base, amount = inverse @ (design.T @ (flux_jy[near] / error_jy[near]))
     if base <= 0:
         return np.nan, np.nan
-    return float(amount / base), float(np.sqrt(inverse[1, 1]) / base)
+    # A deep dip's error is as much the baseline's.
+    relative = np.array([-amount / base, 1.0]) / base
+    return float(amount / base), float(np.sqrt(relative @ inverse @ relative))

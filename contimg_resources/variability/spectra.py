@@ -1,0 +1,213 @@
+"""How a source's spectrum changes in a dip, from flux densities in sub-bands.
+
+Belongs here: the same dip in each sub-band, and the change of the spectral index that their depths
+say. Doesn't: sub-bands' files (see `contimg_resources.photometry.subbands`), finding dips.
+
+A lens of plasma bends as the square of the wavelength, so its dips are deeper, and of another
+shape, at lower frequencies; the change is positive then. What dims a source alike at all
+frequencies says 0.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_resources.errors import ContimgError
+from contimg_resources.photometry.subbands import (
+    BandFluxes,
+    band_fluxes,
+    bands_root,
+    list_bands,
+)
+from contimg_resources.products.events import CandidateRecord
+from contimg_resources.variability.judging import REACH_WIDTHS, depth_of
+from contimg_resources.variability.passages import passage_number
+from contimg_resources.variability.templates import Shape
+
+Floats = NDArray[np.float64]
+
+#: With less left of a source in its dip, in errors of that, a logarithm is biased by its noise.
+_MIN_SNR_LEFT = 4.0
+#: Bands nearer to each other than this, in ln(frequency), are one.
+_MIN_SPREAD = 1e-3
+_LONGEST_NOTE = 1000
+
+
+class Dip(NamedTuple):
+    """Where a dip is.
+
+    Parameters
+    ----------
+    mid_mjd : float
+        Middle, MJD in days.
+    width_days : float
+        Full width at half depth.
+    """
+
+    mid_mjd: float
+    width_days: float
+
+
+@dataclass(frozen=True)
+class BandDepth:
+    """The depth of a dip in one sub-band.
+
+    Parameters
+    ----------
+    frequency_hz : float
+        Effective frequency, Hz.
+    depth, error : float
+        As a share of the band's own baseline.
+    """
+
+    frequency_hz: float
+    depth: float
+    error: float
+
+    @property
+    def tells(self) -> bool:
+        """Whether so much of the source is left that its logarithm tells something."""
+        return 1.0 - self.depth >= _MIN_SNR_LEFT * self.error
+
+
+def spectral_evidence(
+    root: Path, candidate: CandidateRecord, shapes: Callable[[], Sequence[Shape]], end_mjd: float
+) -> dict[str, Any]:
+    """Return what sub-bands say of a candidate, for its evidence.
+
+    Parameters
+    ----------
+    root : Path
+        The directory with measurements.
+    candidate : CandidateRecord
+        The dip: its middle, width and template stay as they are.
+    shapes : callable
+        Gives the bank that was searched with; it is asked only where there are sub-bands.
+    end_mjd : float
+        Nothing later is looked at, MJD in days.
+
+    Returns
+    -------
+    dict
+        JSON-able; empty where no sub-band tells. `band_depths` (lists of frequency in Hz, depth,
+        error), and `n_bands`, how many of them leave enough of the source; with two or more
+        `spectral_change` and `spectral_change_error`; `spectral_note`, why a band couldn't be read.
+    """
+    # Most platforms have no sub-bands: no query then.
+    if not bands_root(root).is_dir():
+        return {}
+    name = candidate.parameters.get("template")
+    shape = next((s for s in shapes() if s.name == name), None)
+    dip = Dip(candidate.mid_mjd, candidate.end_mjd - candidate.start_mjd)
+    if shape is None or not dip.width_days > 0:
+        return {}
+    reach_days = REACH_WIDTHS * dip.width_days
+    start_mjd, stop_mjd = dip.mid_mjd - reach_days, min(dip.mid_mjd + reach_days, end_mjd)
+    depths, notes = [], []
+    try:
+        bands = list_bands(root)
+    except OSError as error:
+        return {"spectral_note": str(error)[:_LONGEST_NOTE]}
+    for band in bands:
+        # The candidate is whole without: a bad file mustn't lose it, nor the other bands.
+        try:
+            fluxes = band_fluxes(root, band, candidate.source_id, start_mjd, stop_mjd)
+        except (ContimgError, OSError) as error:
+            notes.append(str(error))
+            continue
+        told = band_depth(dip, shape, fluxes)
+        if told is not None:
+            depths.append(told)
+    evidence: dict[str, Any] = {}
+    if depths:
+        depths.sort(key=lambda d: d.frequency_hz)
+        evidence["n_bands"] = sum(d.tells for d in depths)
+        evidence["band_depths"] = [[d.frequency_hz, d.depth, d.error] for d in depths]
+    change = spectral_change(depths)
+    if change is not None:
+        evidence["spectral_change"], evidence["spectral_change_error"] = change
+    if notes:
+        evidence["spectral_note"] = "; ".join(notes)[:_LONGEST_NOTE]
+    return evidence
+
+
+def band_depth(dip: Dip, shape: Shape, fluxes: BandFluxes) -> BandDepth | None:
+    """Return the depth of a dip in one sub-band; None when its points don't tell.
+
+    Parameters
+    ----------
+    dip : Dip
+        Middle and width: fixed.
+    shape : Shape
+        Its shape: fixed, too.
+    fluxes : BandFluxes
+        The source in that band.
+
+    Notes
+    -----
+    The error is that of the fit, times the root of the reduced chi2 where that is above 1.
+    """
+    best = _best_of_passages(fluxes)
+    points = (fluxes.mid_mjd[best], fluxes.flux_jy[best], fluxes.error_jy[best])
+    depth, error = depth_of(dip, shape, *points)
+    if not (math.isfinite(depth) and math.isfinite(error) and error > 0):
+        return None
+    return BandDepth(fluxes.frequency_hz, depth, error * _excess(dip, shape, depth, *points))
+
+
+def spectral_change(depths: Sequence[BandDepth]) -> tuple[float, float] | None:
+    """Return the spectral index in the middle of a dip less that of the baseline, and its error.
+
+    Parameters
+    ----------
+    depths : sequence of BandDepth
+        One for each band; at least two that tell are needed.
+
+    Returns
+    -------
+    tuple of float, or None
+        Change and error.
+
+    Notes
+    -----
+    With ``S ~ nu^alpha`` and depth a(nu) the flux density in the middle is ``S (1 - a)``, so
+    ``alpha_dip - alpha_base = d ln(1 - a) / d ln nu``: the slope of a straight line through the
+    bands, weighted with ``(sigma_a / (1 - a))^-2`` (Bevington & Robinson, Data Reduction, 6.3).
+    """
+    telling = [d for d in depths if d.tells]
+    if len(telling) < 2:
+        return None
+    left = np.array([1.0 - d.depth for d in telling])
+    weight = np.square(left / np.array([d.error for d in telling]))
+    x, y = np.log([d.frequency_hz for d in telling]), np.log(left)
+    if np.ptp(x) < _MIN_SPREAD:
+        return None
+    off = x - np.sum(weight * x) / np.sum(weight)
+    spread = np.sum(weight * np.square(off))
+    return float(np.sum(weight * off * y) / spread), float(1.0 / np.sqrt(spread))
+
+
+def _best_of_passages(fluxes: BandFluxes) -> NDArray[np.int64]:
+    """Choose the point with the least error of each passage: rolling mosaics share data."""
+    number = passage_number(fluxes.mid_mjd, np.full(len(fluxes.mid_mjd), fluxes.ra_deg))
+    order = np.lexsort((fluxes.error_jy, number))
+    first = np.ones(len(order), np.bool_)
+    first[1:] = np.diff(number[order]) != 0
+    return np.sort(order[first])
+
+
+def _excess(
+    dip: Dip, shape: Shape, depth: float, mjd: Floats, flux_jy: Floats, error_jy: Floats
+) -> float:
+    """Return the root of the reduced chi2 about a dip of known depth; at least 1."""
+    u = (mjd - dip.mid_mjd) / dip.width_days
+    near = np.abs(u) <= REACH_WIDTHS
+    relative, weight = 1.0 + depth * shape.at(u[near]), 1.0 / np.square(error_jy[near])
+    base = np.sum(weight * relative * flux_jy[near]) / np.sum(weight * np.square(relative))
+    chi2 = np.sum(weight * np.square(flux_jy[near] - base * relative))
+    return math.sqrt(max(1.0, float(chi2) / (int(near.sum()) - 2)))
