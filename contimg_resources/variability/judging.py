@@ -280,7 +280,7 @@ def judge_sides(
         Points of the source.
     """
     if fit.reduced_chi2 > _POOR_FIT:
-        near = np.abs(mjd - fit.mid_mjd) <= _WINDOW_WIDTHS * fit.width_days
+        near = np.abs(mjd - fit.mid_mjd) <= REACH_WIDTHS * fit.width_days
         left_jy = np.sqrt(fit.reduced_chi2 - 1.0) * float(np.median(error_jy[near]))
         if left_jy > _LEFT_OVER * fit.depth * fit.baseline_jy:
             return Outcome.NO_LENS
