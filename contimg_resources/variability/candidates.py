@@ -35,6 +35,7 @@ from contimg_resources.variability.judging import (
     judge_sides,
     refined_starts,
     scatter_elsewhere,
+    widest_days,
 )
 from contimg_resources.variability.model import LightCurves, Variability
 from contimg_resources.variability.templates import Shape, bank
@@ -273,17 +274,18 @@ class _Sky:
         """Fit the dip of a source with the shape that fits best."""
         shapes = bank(self.settings.templates)
         points = (one.mid_mjd, one.flux_jy, one.error_jy)
+        widest = widest_days(one.mid_mjd, self.settings.max_width_days)
         starts = refined_starts(
             *points,
             shapes,
             float(dips.mid_mjd[place]),
             float(dips.width_days[place]),
-            self.settings.min_width_days,
+            (self.settings.min_width_days, widest),
         )
         best: tuple[Shape, DipFit] | None = None
         for number, mid_mjd, width_days in starts:
             shape = shapes[number]
-            fit = fit_dip(*points, shape, mid_mjd, width_days, self.settings.max_width_days)
+            fit = fit_dip(*points, shape, mid_mjd, width_days, widest)
             if best is None or fit.reduced_chi2 < best[1].reduced_chi2:
                 best = (shape, fit)
             # Of most one is as good as all: the grid is too coarse for the brightest only.

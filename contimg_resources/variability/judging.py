@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 #: The baseline on one side of a dip: from and to so many widths from the middle.
 _SIDE_FROM, _SIDE_TO = 0.75, 2.0
 #: The grid on which a dip is looked at anew: in widths that the search found.
-_WIDTH_RATIOS = 1.2 ** np.arange(-8, 3)
+_WIDTH_RATIOS = 1.2 ** np.arange(-8.0, 3.0)
 _MIDS_BEFORE, _MIDS_AFTER, _N_MIDS = 0.8, 0.5, 53
 _MIN_ON_SIDE = 3
 #: A side is back at the baseline when no more than this share of the depth is missing there.
@@ -188,7 +188,7 @@ def refined_starts(
     shapes: Sequence[Shape],
     mid_mjd: float,
     width_days: float,
-    min_width_days: float,
+    limits_days: tuple[float, float],
 ) -> list[tuple[int, float, float]]:
     """Choose middle and width anew for each shape on a finer grid, all against the same points.
 
@@ -203,8 +203,8 @@ def refined_starts(
         The bank.
     mid_mjd, width_days : float
         Where the search found it.
-    min_width_days : float
-        No dip is narrower.
+    limits_days : tuple of float
+        No dip is narrower, or wider.
 
     Returns
     -------
@@ -220,7 +220,7 @@ def refined_starts(
     best = [(-np.inf, number, mid_mjd, width_days) for number in range(len(shapes))]
     mids = mid_mjd + width_days * np.linspace(-_MIDS_BEFORE, _MIDS_AFTER, _N_MIDS)
     for width in width_days * _WIDTH_RATIOS:
-        if width < min_width_days and width < width_days:
+        if width != width_days and not limits_days[0] <= width <= limits_days[1]:
             continue
         u = (t[None, :] - mids[:, None]) / width
         enough = np.sum(np.abs(u) <= 0.5, axis=1) >= _MIN_ON_SIDE
@@ -265,6 +265,11 @@ def _covariance(
     return np.asarray(np.linalg.inv(jacobian.T @ jacobian + 1e-12 * np.eye(5)))
 
 
+def widest_days(mjd: Floats, max_width_days: float) -> float:
+    """Return the widest dip that a baseline twice as long leaves room for, days."""
+    return min(max_width_days, _TOLERANCE * MOST_OF_SPAN * float(mjd[-1] - mjd[0]))
+
+
 def judge_sides(
     fit: DipFit, shape: Shape, mjd: Floats, flux_jy: Floats, error_jy: Floats
 ) -> Outcome:
@@ -289,8 +294,6 @@ def judge_sides(
     u = (mjd - fit.mid_mjd) / fit.width_days
     before = (u >= -_SIDE_TO) & (u <= -_SIDE_FROM)
     after = (u >= _SIDE_FROM) & (u <= _SIDE_TO)
-    if fit.width_days > MOST_OF_SPAN * _TOLERANCE * (mjd[-1] - mjd[0]):
-        return Outcome.NO_BASELINE
     ended = after.sum() >= _MIN_ON_SIDE
     if before.sum() < _MIN_ON_SIDE or not _is_back(
         fit, shape, u, flux_jy, error_jy, before, by_others=not ended
