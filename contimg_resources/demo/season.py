@@ -16,7 +16,8 @@ from contimg_resources.simulation.season_spec import SeasonSpec, SeasonTruth, Tr
 from contimg_resources.steps.variability import measure_day, update_light_curves
 from contimg_resources.steps.workshop import Workshop
 
-DEMO_SEASON = SeasonSpec()
+#: Ends the day before the demo's night; its field passes at the same hours as the default one.
+DEMO_SEASON = SeasonSpec(start_day_mjd=60_714, ra_deg=9.54)
 
 #: Of the time that the act takes, so much is for writing the season.
 _WRITING = 0.7

@@ -24,6 +24,7 @@ from contimg_resources.products.model import ImageRecord, ObservationRecord, Obs
 _NIGHT_DAYS = 1.0
 #: Kinds of failures that are told of each sort.
 _MAX_KINDS = 8
+_WINDOW_DAYS = 0.1
 _LONGEST_REASON = 300
 _NUMBER = re.compile(r"\d[\d.]*")
 
@@ -43,8 +44,10 @@ def night_status(state: PlatformState) -> Status:
     end_mjd = max(o.end_mjd for o in state.observations)
     start_mjd = end_mjd - _NIGHT_DAYS
     tonight = [o for o in state.observations if o.end_mjd > start_mjd]
-    mosaics = [m for m in state.mosaics if m.mid_mjd > start_mjd]
-    epochs = [e for e in state.epochs.values() if e.mid_mjd > start_mjd]
+    # A window's middle may lie behind the last of its observations.
+    until_mjd = end_mjd + _WINDOW_DAYS
+    mosaics = [m for m in state.mosaics if start_mjd < m.mid_mjd <= until_mjd]
+    epochs = [e for e in state.epochs.values() if start_mjd < e.mid_mjd <= until_mjd]
     images = [state.images[o.key] for o in tonight if o.key in state.images]
     imaged = [o.mid_mjd for o in state.observations if o.state is ObservationState.IMAGED]
     counts = Counter(o.state for o in tonight)

@@ -85,7 +85,7 @@ def draw_card(
     told = candidate.parameters
     figure.suptitle(
         f"{candidate.source_id}   {candidate.state.value}\n"
-        f"depth {100 * told['depth']:.0f} ± {100 * told['depth_error']:.0f} %,  "
+        f"depth {100 * told['depth']:.1f} ± {100 * told['depth_error']:.1f} %,  "
         f"width {told['width_days']:.1f} ± {told['width_error_days']:.1f} d,  "
         f"middle {datetime_from_mjd(candidate.mid_mjd):%Y-%m-%d} "
         f"± {told['mid_error_days']:.1f} d,  "
@@ -156,13 +156,22 @@ def _draw_neighbours(
 
 def _draw_pieces(figure: Any, part: Any, pieces: Sequence[Piece]) -> None:
     row = part.subgridspec(1, len(pieces))
-    # One scale: a dip is seen only so.
-    top = np.nanmax([np.nanmax(p.pixels) for p in pieces])
+    # One scale, the source's own: a dip is seen only so, whatever shines beside it.
+    top = max(_brightest_in_middle(p.pixels) for p in pieces)
     for number, piece in enumerate(pieces):
         axes = figure.add_subplot(row[0, number])
-        axes.imshow(piece.pixels, origin="lower", cmap="inferno", vmin=-0.05 * top, vmax=top)
+        axes.imshow(
+            piece.pixels, origin="lower", cmap="inferno", vmin=-0.05 * top, vmax=max(top, 1e-9)
+        )
         axes.set_title(f"{datetime_from_mjd(piece.mid_mjd):%Y-%m-%d}", fontsize=8)
         axes.set(xticks=[], yticks=[])
+
+
+def _brightest_in_middle(pixels: NDArray[np.floating[Any]]) -> float:
+    rows, columns = pixels.shape
+    middle = pixels[rows * 3 // 8 : rows * 5 // 8 + 1, columns * 3 // 8 : columns * 5 // 8 + 1]
+    finite = middle[np.isfinite(middle)]
+    return float(finite.max()) if finite.size else 0.0
 
 
 def _points(
