@@ -28,6 +28,9 @@ _MISSING = 0.4
 _TOLERANCE = 1.1
 #: With a reduced chi2 above this a fit may leave no more than this share of the depth.
 _POOR_FIT, _LEFT_OVER = 3.0, 0.1
+_FREE_PARAMETERS = 5
+#: Where the maxima beside a dip are, in widths from its middle.
+_MAXIMA_FROM, _MAXIMA_TO = 0.55, 1.6
 #: One epoch alone, or the errors of one week, are no event.
 _MOST_OF_ONE_POINT = 0.5
 #: A dip is fitted to the points within so many widths from its middle.
@@ -284,11 +287,8 @@ def judge_sides(
     mjd, flux_jy, error_jy : ndarray, shape (n,)
         Points of the source.
     """
-    if fit.reduced_chi2 > _POOR_FIT:
-        near = np.abs(mjd - fit.mid_mjd) <= REACH_WIDTHS * fit.width_days
-        left_jy = np.sqrt(fit.reduced_chi2 - 1.0) * float(np.median(error_jy[near]))
-        if left_jy > _LEFT_OVER * fit.depth * fit.baseline_jy:
-            return Outcome.NO_LENS
+    if not _has_lens_shape(fit, shape, mjd, flux_jy, error_jy):
+        return Outcome.NO_LENS
     if fit.largest_share > _MOST_OF_ONE_POINT:
         return Outcome.ONE_EPOCH
     u = (mjd - fit.mid_mjd) / fit.width_days
@@ -304,6 +304,20 @@ def judge_sides(
         return Outcome.COMPLETE if back else Outcome.NO_RETURN
     # Too few points behind it: they are yet to come, or were lost in a gap.
     return Outcome.IN_PROGRESS if u[-1] < _SIDE_TO else Outcome.NO_RETURN
+
+
+def _has_lens_shape(
+    fit: DipFit, shape: Shape, mjd: Floats, flux_jy: Floats, error_jy: Floats
+) -> bool:
+    # Not by the maxima beside it: no bank holds all that lenses may do there.
+    u = np.abs(mjd - fit.mid_mjd) / fit.width_days
+    told = (u <= _MAXIMA_FROM) | ((u >= _MAXIMA_TO) & (u <= REACH_WIDTHS))
+    if told.sum() <= _FREE_PARAMETERS:
+        return True
+    left = (flux_jy - fit.model(mjd, shape))[told] / error_jy[told]
+    reduced = float(np.sum(np.square(left)) / (told.sum() - _FREE_PARAMETERS))
+    left_jy = np.sqrt(max(reduced - 1.0, 0.0)) * float(np.median(error_jy[told]))
+    return reduced <= _POOR_FIT or left_jy <= _LEFT_OVER * fit.depth * fit.baseline_jy
 
 
 def _is_back(
