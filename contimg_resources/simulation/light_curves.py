@@ -5,11 +5,14 @@ images (see `season`).
 """
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.variability.model import LightCurves
+from contimg_resources.variability.passages import DayPoints
+from contimg_resources.variability.points import write_points
 from contimg_resources.variability.templates import Shape
 
 Floats = NDArray[np.float64]
@@ -155,6 +158,34 @@ def with_variables(
             since = np.clip(mjd - start, 0, None)
             flux[own] *= 1 + rise * (mjd > start) * np.exp(-since / random.uniform(5, 40))
     return replace(curves, flux_jy=flux), varying
+
+
+def write_light_curves(root: Path, curves: LightCurves) -> None:
+    """Write light curves as the platform keeps them: a file of points for each day.
+
+    Parameters
+    ----------
+    root : Path
+        The directory of light curves.
+    curves : LightCurves
+        What is written.
+    """
+    place = np.repeat(np.arange(len(curves)), np.diff(curves.offsets))
+    day_of = np.floor(curves.mid_mjd).astype(np.int64)
+    order = np.argsort(day_of, kind="stable")
+    for chosen in np.split(order, np.flatnonzero(np.diff(day_of[order])) + 1):
+        columns = {
+            "source_id": curves.source_id[place[chosen]],
+            "ra_deg": curves.ra_deg[place[chosen]],
+            "dec_deg": curves.dec_deg[place[chosen]],
+            "passage_mjd": curves.mid_mjd[chosen],
+            "n_mosaics": np.full(len(chosen), 2),
+            **{
+                name: getattr(curves, name)[chosen]
+                for name in ("mid_mjd", "flux_jy", "error_jy", "flags", "is_reference", "epoch")
+            },
+        }
+        write_points(root, DayPoints(int(day_of[chosen[0]]), columns, len(chosen), ()))
 
 
 def _walk(mjd: Floats, random: np.random.Generator) -> Floats:

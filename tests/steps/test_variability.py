@@ -15,6 +15,7 @@ from contimg_resources.simulation.light_curves import (
     Watch,
     steady_light_curves,
     with_events,
+    write_light_curves,
 )
 from contimg_resources.steps import Workshop
 from contimg_resources.steps.candidates import (
@@ -25,8 +26,7 @@ from contimg_resources.steps.candidates import (
 )
 from contimg_resources.steps.variability import changed_days, measure_day, update_light_curves
 from contimg_resources.variability.model import LightCurves
-from contimg_resources.variability.passages import DayPoints
-from contimg_resources.variability.points import points_path, write_points
+from contimg_resources.variability.points import points_path
 from contimg_resources.variability.templates import bank
 from tests.photometry import epochs
 
@@ -36,26 +36,7 @@ SHAPE = bank(("fiedler",))[1]
 
 def put_light_curves(workshop: Workshop, curves: LightCurves) -> None:
     """Write points as `light_curves` would."""
-    day_of = np.floor(curves.mid_mjd).astype(int)
-    source = np.repeat(curves.source_id, np.diff(curves.offsets))
-    place = np.repeat(np.arange(len(curves)), np.diff(curves.offsets))
-    for day in np.unique(day_of):
-        chosen = day_of == day
-        columns = {
-            "source_id": source[chosen],
-            "ra_deg": curves.ra_deg[place[chosen]],
-            "dec_deg": curves.dec_deg[place[chosen]],
-            "passage_mjd": curves.mid_mjd[chosen],
-            "mid_mjd": curves.mid_mjd[chosen],
-            "flux_jy": curves.flux_jy[chosen],
-            "error_jy": curves.error_jy[chosen],
-            "flags": curves.flags[chosen],
-            "is_reference": curves.is_reference[chosen],
-            "n_mosaics": np.ones(int(chosen.sum()), int),
-            "epoch": curves.epoch[chosen],
-        }
-        points = DayPoints(int(day), columns, int(chosen.sum()), ())
-        write_points(workshop.settings.layout.light_curves, points)
+    write_light_curves(workshop.settings.layout.light_curves, curves)
 
 
 @pytest.fixture
