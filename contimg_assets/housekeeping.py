@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from contimg_assets.alerting import alerts_job
+from contimg_assets.exports import export_job
 from contimg_assets.failures import told_to_dagster
 from contimg_assets.jobs import executor
 from contimg_assets.partitions import keys_in_progress
@@ -73,7 +75,11 @@ def choose(workshop: Workshop, instance: dg.DagsterInstance) -> Swept:
     """Return all that housekeeping would remove now."""
     return Swept(
         keys=old_keys_of(workshop, instance),
-        runs=old_runs(instance, days=workshop.settings.retention.run_days),
+        runs=old_runs(
+            instance,
+            days=workshop.settings.retention.run_days,
+            frequent_jobs=(export_job.name, alerts_job.name),
+        ),
         # A backfill's runs start one after the other, and need what the step before left.
         files=choose_removals(
             workshop, busy=keys_in_progress(instance) | keys_in_backfills(instance)

@@ -5,7 +5,7 @@ Belongs here: choosing and removing keys and runs. Doesn't: files of products (s
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -36,6 +36,8 @@ _UNFINISHED_BACKFILLS = [
     BulkActionStatus.FAILING,
 ]
 _PAGE = 500
+#: Runs of jobs that run every few minutes are kept so long.
+_FREQUENT_DAYS = 1.0
 
 
 @dataclass(frozen=True)
@@ -112,8 +114,10 @@ def prune_keys(instance: dg.DagsterInstance, keys: tuple[OldKey, ...]) -> tuple[
     return tuple(old for old in keys if old.key not in used)
 
 
-def old_runs(instance: dg.DagsterInstance, *, days: float) -> tuple[str, ...]:
-    """Return the finished runs older than so many days that last materialized no partition.
+def old_runs(
+    instance: dg.DagsterInstance, *, days: float, frequent_jobs: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """Return the finished runs older than so many days that last materialized nothing.
 
     Parameters
     ----------
@@ -121,12 +125,20 @@ def old_runs(instance: dg.DagsterInstance, *, days: float) -> tuple[str, ...]:
         The instance.
     days : float
         Age, days.
+    frequent_jobs : sequence of str
+        Names of jobs that run every few minutes: of their runs more than a day is of no use.
     """
-    limit = datetime.now(tz=UTC) - timedelta(days=days)
-    old = [
-        record.dagster_run.run_id
-        for record in _pages(instance, dg.RunsFilter(statuses=_FINISHED, created_before=limit))
+    now = datetime.now(tz=UTC)
+    filters = [dg.RunsFilter(statuses=_FINISHED, created_before=now - timedelta(days=days))]
+    filters += [
+        dg.RunsFilter(
+            job_name=job,
+            statuses=_FINISHED,
+            created_before=now - timedelta(days=min(days, _FREQUENT_DAYS)),
+        )
+        for job in frequent_jobs
     ]
+    old = dict.fromkeys(r.dagster_run.run_id for f in filters for r in _pages(instance, f))
     if not old:
         return ()
     kept = _last_materializing_runs(instance)
@@ -167,6 +179,10 @@ def _last_materializing_runs(instance: dg.DagsterInstance) -> frozenset[str]:
     """Return the runs that last materialized some partition of some asset."""
     found: set[str] = set()
     for asset_key in instance.all_asset_keys():
+        last = instance.get_latest_materialization_event(asset_key)
+        if last is not None:
+            # Of an asset without partitions nothing else tells.
+            found.add(last.run_id)
         latest = instance.event_log_storage.get_latest_storage_id_by_partition(
             asset_key, dg.DagsterEventType.ASSET_MATERIALIZATION
         )

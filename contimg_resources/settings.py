@@ -335,8 +335,9 @@ class RetentionSettings(_Section):
     run_days: float = Field(
         90.0,
         gt=0,
-        description="Dagster's runs with their logs, and CASA's logs, are kept this long; the run "
-        "that last materialized a partition is kept for ever.",
+        description="Dagster's runs with their logs, and CASA's logs, are kept this long, those "
+        "that export documents and send messages a day; the run that last materialized an asset or "
+        "partition is kept for ever.",
     )
     calibrated_ms_days: float | None = Field(
         7.0,

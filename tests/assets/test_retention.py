@@ -178,3 +178,22 @@ def test_old_runs_go_with_their_files_but_for_the_last_of_each_partition(
     assert latest is not None
     assert latest.run_id == other
     assert old_runs(instance, days=0.0) == ()
+
+
+def test_runs_of_jobs_that_run_all_the_time_go_after_a_day_but_for_the_last(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @dg.asset
+    def documents() -> None:
+        pass
+
+    defs = dg.Definitions([documents], jobs=[dg.define_asset_job("often", [documents])])
+    job = defs.resolve_job_def("often")
+    runs = [job.execute_in_process(instance=instance).run_id for _ in range(3)]
+    other = run(instance, OLD[0])
+    run(instance, OLD[0])
+    assert old_runs(instance, days=90.0, frequent_jobs=["often"]) == ()
+    monkeypatch.setattr("contimg_assets.retention._FREQUENT_DAYS", 0.0)
+    time.sleep(0.01)
+    assert set(old_runs(instance, days=90.0, frequent_jobs=["often"])) == set(runs[:2])
+    assert other in old_runs(instance, days=0.0)
