@@ -10,6 +10,7 @@ from contimg_resources.checksums import content_checksum
 from contimg_resources.database import mjd_from_unix_s, now_mjd
 from contimg_resources.directories import whole_file
 from contimg_resources.products.epochs import EpochKind
+from contimg_resources.steps.origin import software
 from contimg_resources.steps.workshop import Workshop
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def update_light_curves(
     layout = workshop.settings.layout
     progress("choosing the points of the day", 0.0)
     points = gather_day(layout.photometry, day_mjd)
-    path = write_points(layout.light_curves, points)
+    path = write_points(layout.light_curves, points, {"software": software()})
     return DayOfPoints(
         day_mjd=day_mjd,
         path=path,
@@ -153,6 +154,9 @@ def measure_day(
     )
     progress(f"measuring {len(curves)} sources", 0.3)
     table = measure_variability(curves, settings, day_mjd)
+    table.facts.update(
+        n_points=len(curves.mid_mjd), settings=settings.model_dump(), software=software()
+    )
     path = variability_path(layout.variability, day_mjd)
     write_variability(path, table)
     png = path.with_suffix(".png")

@@ -52,7 +52,7 @@ def empty_columns() -> dict[str, NDArray[Any]]:
     return {name: np.empty(0, _NUMPY[kind]) for name, (kind, _) in COLUMNS.items()}
 
 
-def write_points(root: Path, points: DayPoints) -> Path | None:
+def write_points(root: Path, points: DayPoints, facts: dict[str, Any] | None = None) -> Path | None:
     """Write a day's points; whole, or not at all. A day without any has no file.
 
     Parameters
@@ -61,6 +61,8 @@ def write_points(root: Path, points: DayPoints) -> Path | None:
         The directory of light curves.
     points : DayPoints
         The day.
+    facts : dict, optional
+        JSON-able: what belongs to their origin.
 
     Returns
     -------
@@ -78,6 +80,7 @@ def write_points(root: Path, points: DayPoints) -> Path | None:
         "schema_version": SCHEMA_VERSION,
         "day_mjd": points.day_mjd,
         "epochs": list(points.epochs),
+        **(facts or {}),
     }
     types = {"string": pa.string(), "double": pa.float64(), "int32": pa.int32(), "bool": pa.bool_()}
     schema = pa.schema(
