@@ -94,7 +94,6 @@ def find_candidates(
         if c.id not in later
         and c.state is not CandidateState.WITHDRAWN
         and c.start_mjd >= first_mjd
-        and c.mid_mjd <= day_mjd + 1
     )
     root, families = settings.layout.photometry, settings.ese.templates
 
@@ -106,6 +105,10 @@ def find_candidates(
     events.put_candidates([*(c for c in named if c.id not in later), *withdrawn])
     known_ids = {c.id for c in known}
     progress("drawing cards", 0.95)
+    cards = {c.id: card_path(workshop, c.id) for c in named}
+    for candidate in named:
+        if candidate.id not in later or not cards[candidate.id].is_file():
+            draw_candidate(workshop, candidate, curves)
     return Searched(
         day_mjd=day_mjd,
         candidates=named,
@@ -115,7 +118,7 @@ def find_candidates(
         threshold=found.threshold,
         source_years=found.source_years,
         n_sources=found.n_sources,
-        cards={c.id: draw_candidate(workshop, c, curves) for c in named},
+        cards=cards,
         words=found.words() + _notes(named),
     )
 
