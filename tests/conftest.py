@@ -58,6 +58,10 @@ LONG_FILES = (
     "cli/test_simulate.py",
     "e2e/test_dagster_dev.py",
     "bench/test_sky.py",
+    "dashboard/test_season_shown.py",
+    "dashboard/test_views.py",
+    "variability/test_events.py",
+    "steps/test_variability.py",
     "cli/test_proxy.py",
     "photometry/test_measuring.py",
     "cli/test_exit_codes.py",
@@ -190,3 +194,21 @@ def pytest_make_collect_report() -> Generator[None, Any, Any]:
     report = yield
     _refuse_skip(report)
     return report
+
+
+#: Debian's; where there is none, tests that look through it are skipped.
+CHROMIUM = Path("/usr/bin/chromium")
+CHROMIUM_FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """One for all tests of a worker: playwright can't be started twice in a process."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=str(CHROMIUM), args=list(CHROMIUM_FLAGS))
+        yield chromium
+        chromium.close()

@@ -97,7 +97,7 @@ def test_the_dashboard_shows_the_season(
             text = view.text_content()
             assert event.event.source_id in text
             assert "<b>seen</b>" in text, "a note is text"
-            page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+            view.get_by_text("The card as a picture").click()
             view.locator("img").first.wait_for()
             loaded = "[...document.images].every((i) => i.complete && i.naturalWidth > 0)"
             for image in view.locator("img").all():

@@ -18,12 +18,7 @@ from contimg_resources.products.store import ProductsStore
 from contimg_resources.settings import Settings
 from contimg_resources.simulation.night import NightSpec, simulate_night
 from contimg_resources.simulation.truth import Truth
-
-CHROMIUM = Path("/usr/bin/chromium")
-CHROMIUM_FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
+from tests.conftest import CHROMIUM
 
 
 def needs_browser(test: Callable[..., None]) -> Callable[..., None]:
@@ -335,15 +330,6 @@ def _all_imaged(night: Night) -> bool:
     return set(night.materializations("image_5min")) == night.keys and all(
         run.over for run in night.platform.runs()
     )
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=str(CHROMIUM), args=list(CHROMIUM_FLAGS))
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture
