@@ -151,7 +151,7 @@ def _line(candidate: CandidateRecord, mark: MarkRecord | None) -> dg.TableRecord
             "source": candidate.source_id,
             "state": candidate.state.value,
             "middle": str(utc_day(candidate.mid_mjd)),
-            "depth_percent": f"{100 * told['depth']:.0f} ± {100 * told['depth_error']:.0f}",
+            "depth_percent": f"{100 * told['depth']:.1f} ± {100 * told['depth_error']:.1f}",
             "width_days": f"{told['width_days']:.1f} ± {told['width_error_days']:.1f}",
             "score": _short(candidate.score),
             "mark": mark.mark.value if mark else "",

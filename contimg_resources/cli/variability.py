@@ -86,7 +86,8 @@ def variability(
         "too few"
     )
     remark(f"drawn: {measured.png}")
-    _print_candidates(searched.candidates, {})
+    marks = workshop.products.events.last_marks()
+    _print_candidates(searched.candidates, {name: m.mark.value for name, m in marks.items()})
     remark(searched.words)
 
 
@@ -143,7 +144,7 @@ def show(candidate: CandidateId, state: StateDirectory = None, as_json: AsJson =
         "middle": isot_from_mjd(found.mid_mjd),
         "score": f"{found.score:.1f}",
         **{
-            k: v
+            k: f"{v:.4g}" if isinstance(v, float) else v
             for k, v in {**found.parameters, **found.evidence}.items()
             if not isinstance(v, list)
         },
@@ -233,7 +234,7 @@ def _print_candidates(found: "Any", marks: dict[str, str]) -> None:
             c.id,
             c.state.value,
             str(utc_day(c.mid_mjd)),
-            f"{100 * told['depth']:.0f} ± {100 * told['depth_error']:.0f}",
+            f"{100 * told['depth']:.1f} ± {100 * told['depth_error']:.1f}",
             f"{told['width_days']:.1f} ± {told['width_error_days']:.1f}",
             f"{c.score:.0f}",
             marks.get(c.id),
