@@ -32,7 +32,7 @@ def play_season(workshop: "Workshop", platform: "Platform", timeout_s: float) ->
     PlatformError
         If a run fails, the platform ends, or the time is over.
     """
-    from contimg_resources.demo.season import run_season
+    from contimg_resources.demo.season import look_at_season, run_season
     from contimg_resources.times import utc_day
 
     deadline = time.monotonic() + timeout_s
@@ -58,7 +58,7 @@ def play_season(workshop: "Workshop", platform: "Platform", timeout_s: float) ->
         )
         say("documents for the dashboard", 0.9)
         _follow(platform, launch_job(platform.graphql, "export_dashboard"), deadline)
-        return _found(workshop, truth, day_mjd)
+        return look_at_season(workshop, truth, day_mjd)
 
     with progress("season") as say:
         return run_season(workshop, say, finish=finish)
@@ -138,25 +138,3 @@ def _follow(platform: "Platform", run_id: str, deadline: float) -> None:
         raise PlatformError(
             f"run {run_id} of {run.job} ended with {run.status}; {platform.address}/runs/{run_id}"
         )
-
-
-def _found(workshop: "Workshop", truth: "SeasonTruth", day_mjd: int) -> "FinishedSeason":
-    from contimg_resources.demo.season import FinishedSeason
-    from contimg_resources.products.events import CandidateState
-    from contimg_resources.variability.points import read_points
-    from contimg_resources.variability.tables import read_variability, variability_path
-
-    layout = workshop.settings.layout
-    table = read_variability(variability_path(layout.variability, day_mjd))
-    points = read_points(
-        layout.light_curves, start_mjd=min(truth.days_mjd), end_mjd=max(truth.days_mjd) + 1
-    )
-    return FinishedSeason(
-        n_points=len(points.mid_mjd),
-        variables=tuple(str(name) for name in table.source_id[table.is_variable]),
-        candidates=tuple(
-            c
-            for c in workshop.products.events.list_candidates()
-            if c.state is not CandidateState.WITHDRAWN
-        ),
-    )

@@ -6,15 +6,17 @@ Scattering Events in them, comparing with the truth. Doesn't: how any of it is m
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.products.epochs import EpochKind
 from contimg_resources.products.events import CandidateRecord, CandidateState
 from contimg_resources.simulation.season import write_season
 from contimg_resources.simulation.season_spec import SeasonSpec, SeasonTruth, TrueEvent
+from contimg_resources.steps.candidates import find_candidates
 from contimg_resources.steps.variability import measure_day, update_light_curves
 from contimg_resources.steps.workshop import Workshop
+from contimg_resources.variability.points import read_points
+from contimg_resources.variability.tables import read_variability, variability_path
 
 #: Ends the day before the demo's night; its field passes at the same hours as the default one.
 DEMO_SEASON = SeasonSpec(start_day_mjd=60_714, ra_deg=9.54)
@@ -136,20 +138,41 @@ def finish_season(
     progress : callable
         Told what is being done.
     """
-    # Loaded by name, when it is called: the search loads numba.
-    find_candidates = import_module("contimg_resources.steps.candidates").find_candidates
-    n_points = 0
     for number, day in enumerate(truth.days_mjd):
         progress(f"light curves of MJD {day}", 0.6 * number / len(truth.days_mjd))
-        n_points += update_light_curves(workshop, day).n_points
+        update_light_curves(workshop, day)
     progress("measuring variability", 0.6)
-    table = measure_day(workshop, day_mjd).table
+    measure_day(workshop, day_mjd)
     progress("looking for Extreme Scattering Events", 0.7)
-    found = find_candidates(workshop, day_mjd, progress=no_progress).candidates
+    find_candidates(workshop, day_mjd)
+    return look_at_season(workshop, truth, day_mjd)
+
+
+def look_at_season(workshop: Workshop, truth: SeasonTruth, day_mjd: int) -> FinishedSeason:
+    """Return what was found in a season up to a day, whoever searched it.
+
+    Parameters
+    ----------
+    workshop : Workshop
+        The state that the season is in.
+    truth : SeasonTruth
+        Tells its days.
+    day_mjd : int
+        The day, integer MJD.
+    """
+    layout = workshop.settings.layout
+    table = read_variability(variability_path(layout.variability, day_mjd))
+    points = read_points(
+        layout.light_curves, start_mjd=min(truth.days_mjd), end_mjd=max(truth.days_mjd) + 1
+    )
     return FinishedSeason(
-        n_points=n_points,
+        n_points=len(points.mid_mjd),
         variables=tuple(str(name) for name in table.source_id[table.is_variable]),
-        candidates=tuple(c for c in found if c.state is not CandidateState.WITHDRAWN),
+        candidates=tuple(
+            c
+            for c in workshop.products.events.list_candidates()
+            if c.state is not CandidateState.WITHDRAWN
+        ),
     )
 
 

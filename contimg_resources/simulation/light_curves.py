@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.simulation.season_spec import FlareSpec, WalkSpec
+from contimg_resources.simulation.variables import flare_curve, walk_curve
 from contimg_resources.variability.model import LightCurves
 from contimg_resources.variability.passages import DayPoints
 from contimg_resources.variability.points import write_points
@@ -22,6 +24,8 @@ _START_MJD = 60_676.0
 _DENSITY = 4.0
 _STRIP_DEC_DEG = 54.6
 _STRIP_WIDTH_DEG = 3.0
+#: Of flares, less than from one epoch to the next.
+_RISE_DAYS = 0.05
 _GAP_EVERY_DAYS, _GAP_DAYS = 110.0, 6.0
 
 
@@ -152,11 +156,17 @@ def with_variables(
         own = curves.of(int(index))
         mjd = curves.mid_mjd[own]
         if random.random() < 0.7:
-            flux[own] *= np.exp(_walk(mjd, random))
+            walk = WalkSpec(scatter=random.uniform(0.05, 0.2), memory_days=random.uniform(20, 200))
+            flux[own] *= walk_curve(mjd, walk, random)
         else:
-            start, rise = random.uniform(mjd[0], mjd[-1]), random.uniform(0.3, 2.0)
-            since = np.clip(mjd - start, 0, None)
-            flux[own] *= 1 + rise * (mjd > start) * np.exp(-since / random.uniform(5, 40))
+            peak = random.uniform()
+            flare = FlareSpec(
+                peak_share=peak,
+                amplitude=random.uniform(0.3, 2.0),
+                rise_days=_RISE_DAYS,
+                decay_days=random.uniform(5, 40),
+            )
+            flux[own] *= flare_curve(mjd, mjd[0] + peak * (mjd[-1] - mjd[0]), flare)
     return replace(curves, flux_jy=flux), varying
 
 
@@ -186,14 +196,3 @@ def write_light_curves(root: Path, curves: LightCurves) -> None:
             },
         }
         write_points(root, DayPoints(int(day_of[chosen[0]]), columns, len(chosen), ()))
-
-
-def _walk(mjd: Floats, random: np.random.Generator) -> Floats:
-    """Return a damped random walk: 5 to 20 % of scatter, correlated over 20 to 200 days."""
-    scatter, memory_days = random.uniform(0.05, 0.2), random.uniform(20.0, 200.0)
-    walk = np.empty(len(mjd))
-    walk[0] = scatter * random.standard_normal()
-    for i in range(1, len(mjd)):
-        kept = np.exp(-(mjd[i] - mjd[i - 1]) / memory_days)
-        walk[i] = kept * walk[i - 1] + scatter * np.sqrt(1 - kept**2) * random.standard_normal()
-    return walk

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.naming import plain_name
+from contimg_resources.observations.calibrators import separation_deg
 from contimg_resources.products.events import CandidateRecord, CandidateState
 from contimg_resources.settings import EseSettings
 from contimg_resources.variability.ese import (
@@ -24,7 +25,6 @@ from contimg_resources.variability.ese import (
     search,
     source_years,
 )
-from contimg_resources.variability.floor import only
 from contimg_resources.variability.judging import (
     DipFit,
     Neighbours,
@@ -209,7 +209,7 @@ class _Sky:
         which[index] = True
         own = self.curves.of(index)
         whole = replace(
-            only(self.curves, which), flux_jy=self.flux_jy[own], error_jy=self.error_jy[own]
+            self.curves.only(which), flux_jy=self.flux_jy[own], error_jy=self.error_jy[own]
         )
         found = self._dips_of(whole, dips, index)
         for dip in found:
@@ -295,15 +295,13 @@ class _Sky:
         return best
 
     def _neighbours(self, index: int, fit: DipFit, shape: Shape) -> Neighbours:
-        ra, dec = np.radians(self.curves.ra_deg), np.radians(self.curves.dec_deg)
-        # Of haversines: exact for small angles.
-        half = np.square(np.sin((dec - dec[index]) / 2)) + np.cos(dec) * np.cos(
-            dec[index]
-        ) * np.square(np.sin((ra - ra[index]) / 2))
-        separation_deg = np.degrees(2 * np.arcsin(np.sqrt(np.clip(half, 0, 1))))
-        separation_deg[index] = np.inf
-        near = np.flatnonzero(separation_deg <= self.settings.neighbour_radius_deg)
-        near = near[np.argsort(separation_deg[near], kind="stable")]
+        curves = self.curves
+        away_deg = separation_deg(
+            curves.ra_deg, curves.dec_deg, curves.ra_deg[index], curves.dec_deg[index]
+        )
+        away_deg[index] = np.inf
+        near = np.flatnonzero(away_deg <= self.settings.neighbour_radius_deg)
+        near = near[np.argsort(away_deg[near], kind="stable")]
         told, depths, errors = [], [], []
         for other in near:
             own = self.curves.of(int(other))
@@ -321,7 +319,7 @@ class _Sky:
             return Neighbours((), (), math.nan, math.nan)
         return Neighbours(
             tuple(str(self.curves.source_id[i]) for i in told),
-            tuple(float(separation_deg[i]) for i in told),
+            tuple(float(away_deg[i]) for i in told),
             float(np.median(depths)),
             # Standard deviation of a median of normal values.
             float(1.2533 * np.sqrt(np.mean(np.square(errors)) / len(errors))),

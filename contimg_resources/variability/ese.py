@@ -229,12 +229,10 @@ def measure_threshold(
     progress : callable
         Told how far it is.
     """
-    from contimg_resources.variability.floor import only
-
     if not steady.any():
         return MIN_THRESHOLD
     points = np.repeat(steady, np.diff(curves.offsets))
-    chosen, flux_jy, error_jy = only(curves, steady), flux_jy[points], error_jy[points]
+    chosen, flux_jy, error_jy = curves.only(steady), flux_jy[points], error_jy[points]
     years = source_years(chosen)
     as_they_are = threshold_for(dips.score[steady], years, settings.false_alarms)
     # Seeded: the same light curves have the same threshold.

@@ -69,7 +69,7 @@ def measure_floor(curves: LightCurves, min_epochs: int) -> Floor:
     n_references = int(reference.sum())
     if n_references < MIN_REFERENCES:
         return Floor(np.nan, np.nan, np.nan, n_references)
-    chosen = only(curves, _some_of(reference))
+    chosen = curves.only(_some_of(reference))
     # Standard deviation of a median's rank.
     beside = 0.5 / np.sqrt(len(chosen))
     low, middle, high = (_solve(chosen, 0.5 + off) for off in (-beside, 0.0, beside))
@@ -84,24 +84,6 @@ def _some_of(which: NDArray[np.bool_]) -> NDArray[np.bool_]:
     chosen = np.zeros_like(which)
     chosen[there[np.linspace(0, len(there) - 1, _MOST_REFERENCES).astype(np.int64)]] = True
     return chosen
-
-
-def only(curves: LightCurves, which: NDArray[np.bool_]) -> LightCurves:
-    """Return the light curves of some of the sources."""
-    counts = np.diff(curves.offsets)
-    points = np.repeat(which, counts)
-    return LightCurves(
-        source_id=curves.source_id[which],
-        ra_deg=curves.ra_deg[which],
-        dec_deg=curves.dec_deg[which],
-        offsets=np.concatenate([[0], np.cumsum(counts[which])]).astype(np.int64),
-        mid_mjd=curves.mid_mjd[points],
-        flux_jy=curves.flux_jy[points],
-        error_jy=curves.error_jy[points],
-        flags=curves.flags[points],
-        is_reference=curves.is_reference[points],
-        epoch=curves.epoch[points],
-    )
 
 
 def _solve(curves: LightCurves, quantile: float) -> float:

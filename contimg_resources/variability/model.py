@@ -57,6 +57,23 @@ class LightCurves:
         """Return where the points of source number `index` are."""
         return slice(int(self.offsets[index]), int(self.offsets[index + 1]))
 
+    def only(self, which: NDArray[np.bool_]) -> "LightCurves":
+        """Return the light curves of some of the sources."""
+        counts = np.diff(self.offsets)
+        points = np.repeat(which, counts)
+        return LightCurves(
+            source_id=self.source_id[which],
+            ra_deg=self.ra_deg[which],
+            dec_deg=self.dec_deg[which],
+            offsets=np.concatenate([[0], np.cumsum(counts[which])]).astype(np.int64),
+            mid_mjd=self.mid_mjd[points],
+            flux_jy=self.flux_jy[points],
+            error_jy=self.error_jy[points],
+            flags=self.flags[points],
+            is_reference=self.is_reference[points],
+            epoch=self.epoch[points],
+        )
+
 
 @dataclass(frozen=True)
 class Variability:

@@ -147,9 +147,7 @@ def test_nine_sources_are_no_population() -> None:
 def test_no_light_curve_has_no_measure() -> None:
     random = np.random.default_rng(9)
     full = light_curves(random.uniform(0.9, 1.1, (3, 5)))
-    from contimg_resources.variability.floor import only
-
-    table = measure_variability(only(full, np.zeros(3, bool)), SETTINGS, 61_100)
+    table = measure_variability(full.only(np.zeros(3, bool)), SETTINGS, 61_100)
     assert len(table) == 0
     few = measure_variability(full, SETTINGS, 61_100)
     assert not few.is_variable.any(), "five epochs judge nobody"
