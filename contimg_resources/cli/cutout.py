@@ -19,17 +19,18 @@ def cutout(
     since: Since = None,
     until: Until = None,
     stack: Annotated[
-        bool, typer.Option("--stack", help="Make the weighted mean of all its cutouts too.")
+        bool, typer.Option("--stack", help="Make the weighted mean of them too.")
     ] = False,
     animate: Annotated[
-        bool, typer.Option("--animate", help="Make an animation of all its cutouts too.")
+        bool, typer.Option("--animate", help="Make an animation of them too.")
     ] = False,
     state: StateDirectory = None,
     as_json: AsJson = False,
 ) -> None:
     """Cut a source out of every mosaic that it was measured on: FITS and a picture each.
 
-    Cutouts that are there and whose mosaic didn't change stay as they are.
+    Cutouts that are there and whose mosaic didn't change stay as they are. With `--from` or
+    `--to`, a stack and an animation are of that span; else of all cutouts that are there.
 
     Example: `contimg cutout nvss-013741+330935 --stack --animate`
     """
@@ -40,12 +41,14 @@ def cutout(
     workshop = opened_workshop(given_settings(state=state))
     with progress("cutouts") as say:
         found = cut_source(workshop, source, start_mjd=start_mjd, end_mjd=end_mjd, progress=say)
+        of_span = {epoch for _, epoch in found.pngs}
+        epochs = None if since is None and until is None else of_span
         if stack:
             say("stacking", None)
-        stacked = stack_source(workshop, source) if stack else None
+        stacked = stack_source(workshop, source, epochs) if stack else None
         if animate:
             say("animating", None)
-        animated = animate_source(workshop, source) if animate else None
+        animated = animate_source(workshop, source, epochs) if animate else None
     pictures = [
         {"epoch": epoch, "mid_mjd": mid_mjd, "png": png, "made": epoch in found.made}
         for (mid_mjd, epoch), png in found.pngs.items()

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from contimg_resources.products.model import Artefact
     from contimg_resources.registry.model import CaltableSet
     from contimg_resources.steps.provenance import Provenance
+    from contimg_resources.steps.provenance_beyond import SelfTold
 
+_SHOWN_FILES = 6
 _SECOND = 19  # characters of an ISO time up to the second
 
 
@@ -25,7 +27,9 @@ def why(
     product: Annotated[
         Path,
         typer.Argument(
-            metavar="PRODUCT", help="An image, a calibrated MS, an MS that arrived, or a caltable."
+            metavar="PRODUCT",
+            help="An image, a calibrated MS, an MS that arrived, a caltable, a mosaic, "
+            "measurements, a cutout, light curves, measures or a candidate's card.",
         ),
     ],
     state: StateDirectory = None,
@@ -53,6 +57,8 @@ def why(
 
 def _lines(found: "Provenance", problem: str) -> list[str]:
     lines = [f"{found.kind}: {found.path}"]
+    if found.told is not None:
+        lines += _of_itself(found.told)
     if found.observation is not None:
         record = found.observation
         lines += [
@@ -75,6 +81,21 @@ def _lines(found: "Provenance", problem: str) -> list[str]:
         now = f"{stale.now} would be applied" if stale.now else "no set is valid"
         lines.append(f"STALE: {now} today; {stale.why}")
     return lines
+
+
+def _of_itself(told: "SelfTold") -> list[str]:
+    lines = [f"  {name}: {_value(value)}" for name, value in told.facts.items()]
+    shown = told.made_from[-_SHOWN_FILES:]
+    lines += [f"made from: {path}" for path in shown]
+    if (n_more := len(told.made_from) - len(shown)) > 0:
+        lines.append(f"  and {n_more} before these")
+    return lines + ([f"STALE: {told.stale}"] if told.stale else [])
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return _in_words(value)
+    return ", ".join(str(v) for v in value) if isinstance(value, list | tuple) else str(value)
 
 
 def _of_artefact(artefact: "Artefact", problem: str) -> list[str]:

@@ -4,7 +4,7 @@ Belongs here: light curve, products store and cutouts together. Doesn't: pixels 
 `contimg_resources.cutouts`), choosing sources.
 """
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -165,8 +165,19 @@ def cut_many(
     return ManyCutouts(tuple(_without_removed(f) for f in done), failed, tuple(removed))
 
 
-def stack_source(workshop: Workshop, source_id: str) -> "Stack":
-    """Make the mean of all cutouts of a source that are there.
+def stack_source(
+    workshop: Workshop, source_id: str, epochs: Collection[str] | None = None
+) -> "Stack":
+    """Make the mean of the cutouts of a source that are there.
+
+    Parameters
+    ----------
+    workshop : Workshop
+        Settings and stores.
+    source_id : str
+        Any text.
+    epochs : collection of str, optional
+        Only these, by key.
 
     Raises
     ------
@@ -177,11 +188,22 @@ def stack_source(workshop: Workshop, source_id: str) -> "Stack":
     from contimg_resources.cutouts.stacking import stack
 
     root = workshop.settings.layout.cutouts
-    return stack(_fits_of(root, source_id), stack_path(root, source_id))
+    return stack(_fits_of(root, source_id, epochs), stack_path(root, source_id))
 
 
-def animate_source(workshop: Workshop, source_id: str) -> tuple[Path, int]:
-    """Make the animation of all cutouts of a source that are there.
+def animate_source(
+    workshop: Workshop, source_id: str, epochs: Collection[str] | None = None
+) -> tuple[Path, int]:
+    """Make the animation of the cutouts of a source that are there.
+
+    Parameters
+    ----------
+    workshop : Workshop
+        Settings and stores.
+    source_id : str
+        Any text.
+    epochs : collection of str, optional
+        Only these, by key.
 
     Returns
     -------
@@ -206,15 +228,16 @@ def animate_source(workshop: Workshop, source_id: str) -> tuple[Path, int]:
         for epoch, flux, error in zip(curve.epoch, curve.flux_jy, curve.flux_error_jy, strict=True)
     }
     place = animation_path(layout.cutouts, source_id)
-    paths = _fits_of(layout.cutouts, source_id)
+    paths = _fits_of(layout.cutouts, source_id, epochs)
     return place, animate(paths, place, fluxes, _scale_of(curve))
 
 
-def _fits_of(root: Path, source_id: str) -> list[Path]:
+def _fits_of(root: Path, source_id: str, epochs: Collection[str] | None) -> list[Path]:
     from contimg_resources.cutouts.model import shown_name
     from contimg_resources.cutouts.places import cutouts_of
 
-    found = [c.fits for c in cutouts_of(root, source_id)]
+    there = cutouts_of(root, source_id)
+    found = [c.fits for c in there if epochs is None or c.epoch in epochs]
     if not found:
         raise CutoutFailed(
             f"there are no cutouts of {shown_name(source_id)} in {root}", source_id=source_id

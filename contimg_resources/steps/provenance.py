@@ -11,6 +11,7 @@ from contimg_resources.errors import ProductsError, SetNotFound
 from contimg_resources.products.model import Artefact, ObservationRecord
 from contimg_resources.registry.model import CaltableSet
 from contimg_resources.steps.beyond import MEASUREMENTS, MOSAIC, epoch_artefact, mosaic_artefact
+from contimg_resources.steps.provenance_beyond import SelfTold, self_told
 from contimg_resources.steps.staleness import Stale, stale_observations
 from contimg_resources.steps.workshop import Workshop
 
@@ -27,8 +28,8 @@ class Provenance:
     path : Path
         The file or directory that is known: that which was asked for, or which holds it.
     kind : str
-        What it is: an `ArtefactKind`, ``mosaic``, ``measurements``, ``measurement_set`` or
-        ``caltable``.
+        What it is: an `ArtefactKind`, ``mosaic``, ``measurements``, ``measurement_set``,
+        ``caltable``, or the kind of what it says of itself.
     observation : ObservationRecord or None
         The observation that it is of, or was made from; None for what is of several.
     artefact : Artefact or None
@@ -37,6 +38,8 @@ class Provenance:
         The caltable set that was applied; of a caltable, the sets to which it belongs.
     stale : tuple of Stale
         What would be made otherwise today.
+    told : SelfTold or None
+        Of cutouts, light curves, measures of variability and cards: what they say of themselves.
     """
 
     path: Path
@@ -45,6 +48,7 @@ class Provenance:
     artefact: Artefact | None = None
     sets: tuple[CaltableSet, ...] = ()
     stale: tuple[Stale, ...] = ()
+    told: SelfTold | None = None
 
 
 def provenance_of(workshop: Workshop, path: Path) -> Provenance:
@@ -60,8 +64,12 @@ def provenance_of(workshop: Workshop, path: Path) -> Provenance:
     Raises
     ------
     ProductsError
-        If neither store knows it.
+        If neither store knows it, and it says nothing of itself.
+    CutoutFailed, UnreadableMeasurements
+        If it should, and is damaged.
     """
+    if path.is_file() and (told := self_told(workshop, path)) is not None:
+        return Provenance(path.absolute(), told.kind, told=told)
     for known in (path.absolute(), *path.absolute().parents):
         found = (
             _of_artefact(workshop, known)

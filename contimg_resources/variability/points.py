@@ -5,6 +5,8 @@ measures.
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +146,18 @@ def read_points(
     return _as_curves(columns, source[order], np.sort(names))
 
 
+def read_point_facts(path: Path) -> dict[str, Any]:
+    """Read what a day's file says of its origin, and none of its points.
+
+    Raises
+    ------
+    UnreadableMeasurements
+        If it is damaged or was written by a newer contimg.
+    """
+    with _opened(path) as (_, facts):
+        return facts
+
+
 def _as_curves(
     columns: dict[str, NDArray[Any]], source: NDArray[np.int64], names: NDArray[np.str_]
 ) -> LightCurves:
@@ -165,19 +179,26 @@ def _as_curves(
 
 
 def _read(path: Path) -> Any:
+    with _opened(path) as (file, _):
+        return file.read(columns=list(COLUMNS)).replace_schema_metadata()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(path, read_dictionary=["source_id", "epoch"]) as file:
-            version = int(json.loads(file.schema_arrow.metadata[_METADATA])["schema_version"])
+            facts = json.loads(file.schema_arrow.metadata[_METADATA])
+            version = int(facts["schema_version"])
             if version > SCHEMA_VERSION:
                 raise UnreadableMeasurements(
                     f"{path} was written by a newer contimg (version {version} of its columns; "
                     f"this one knows up to {SCHEMA_VERSION})",
                     path=str(path),
                 )
-            return file.read(columns=list(COLUMNS)).replace_schema_metadata()
+            yield file, facts
     except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
         raise UnreadableMeasurements(
             f"{path} holds no points of light curves: {' '.join(str(error).split())[:200]}",

@@ -55,3 +55,33 @@ def test_what_cannot_be_is_said(state: Path, capsys: Any) -> None:
     assert "there is no candidate '../x'" in capsys.readouterr().err
     assert run(["variability", *options]) == 2
     assert "no mosaic was measured yet" in capsys.readouterr().err
+
+
+def test_light_curves_measures_and_cards_tell_where_they_are_from(state: Path, capsys: Any) -> None:
+    options = ["--state", str(state)]
+    assert run(["variability", "2025-07-19", "--json", *options]) == 0
+    (candidate,) = json.loads(capsys.readouterr().out)["candidates"]
+    layout = Settings(state=state).layout
+    last = max(layout.light_curves.glob("*.parquet"))
+    assert run(["why", str(last), *options]) == 0
+    out = capsys.readouterr().out
+    assert f"light_curves: {last}" in out
+    assert f"day_mjd: {last.stem}" in out
+    measures = max(layout.variability.glob("*.parquet"))
+    for path in (measures, measures.with_suffix(".png")):
+        assert run(["why", str(path), *options]) == 0
+        out = capsys.readouterr().out
+        assert "systematic_floor: " in out
+        assert f"made from: {last}" in out
+        assert "before these" in out
+    card = layout.candidates / f"{candidate['id']}.png"
+    assert run(["why", str(card), "--json", *options]) == 0
+    told = json.loads(capsys.readouterr().out)["origin"]["told"]
+    assert told["facts"]["source"] == candidate["source_id"]
+    assert str(last) in told["made_from"]
+    (layout.candidates / "other.png").write_bytes(card.read_bytes())
+    assert run(["why", str(layout.candidates / "other.png"), *options]) == 1
+    assert "neither" in capsys.readouterr().err
+    last.write_bytes(last.read_bytes()[:200])
+    assert run(["why", str(last), *options]) == 1
+    assert f"{last} holds no points of light curves" in capsys.readouterr().err

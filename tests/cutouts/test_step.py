@@ -13,6 +13,7 @@ from contimg_resources.errors import CutoutFailed, PhotometryFailed
 from contimg_resources.mosaics.model import MosaicFiles
 from contimg_resources.products.epochs import MosaicState
 from contimg_resources.steps.cutouts import animate_source, cut_many, cut_source, stack_source
+from contimg_resources.steps.provenance import provenance_of
 from tests.cutouts.night import add_mosaic, make_workshop
 
 HOSTILE = "../../$x'; DROP TABLE\n--"
@@ -124,6 +125,31 @@ def test_any_name_of_a_source(tmp_path: Path) -> None:
         stack_source(workshop, "../x")
 
 
+def test_a_cutout_tells_where_it_is_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workshop = make_workshop(tmp_path)
+    key = add_mosaic(workshop, 0)
+    (png,) = cut_source(workshop, "s0").pngs.values()
+    told = provenance_of(workshop, png).told
+    assert told is not None
+    mosaic = workshop.products.mosaics.get(key)
+    assert (told.kind, told.stale) == ("cutout", "")
+    assert (told.facts["source"], told.facts["mosaic"]) == ("s0", key)
+    assert told.facts["content of its image"] == mosaic.checksum
+    image = MosaicFiles.in_directory(mosaic.directory, key).image
+    assert told.made_from == (image,)
+    # The mosaic is made again, the cutout not yet.
+    add_mosaic(workshop, 0, seed=5)
+    assert run(["why", str(png), "--state", str(workshop.settings.state)]) == 0
+    out = capsys.readouterr().out
+    assert f"made from: {image}" in out
+    assert "STALE: its mosaic was made again" in out
+    png.with_name(f"{key}.fits").write_bytes(b"no FITS")
+    with pytest.raises(CutoutFailed, match="can't be read"):
+        provenance_of(workshop, png)
+
+
 def test_the_command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,7 +168,9 @@ def test_the_command(
     assert keys[1] in captured.out
     assert keys[0] not in captured.out
     assert "0 made, 2 kept, 0 mosaics gone" in captured.err
-    assert "animation of 3 frames" in captured.err
+    # A span is a span: of its cutouts only.
+    assert "stack of 2" in captured.err
+    assert "animation of 2 frames" in captured.err
     assert run(["cutout", "nobody", *state]) == 1
     assert "similar: s0" in capsys.readouterr().err
     assert run(["cutout", "s0", "--state", str(tmp_path / "elsewhere")]) != 0

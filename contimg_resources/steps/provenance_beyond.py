@@ -1,0 +1,158 @@
+"""The origin of what neither store records: cutouts, light curves, measures, candidates' cards.
+
+Belongs here: what such files say of themselves, beside what the store knows now. Doesn't: products
+and tables with a checksum (see `.provenance`).
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from contimg_resources.errors import ProductsError, VariabilityFailed
+from contimg_resources.mosaics.model import MosaicFiles
+from contimg_resources.products.epochs import EpochKind, MosaicState
+from contimg_resources.steps.workshop import Workshop
+
+CUTOUT, LIGHT_CURVES, VARIABILITY, CARD = "cutout", "light_curves", "variability", "candidate"
+_SHOWN_FACTS = ("systematic_floor", "n_references", "n_points", "settings", "software")
+
+
+@dataclass(frozen=True)
+class SelfTold:
+    """What a file says of itself.
+
+    Parameters
+    ----------
+    kind : str
+        ``cutout``, ``light_curves``, ``variability`` or ``candidate``.
+    facts : dict
+        In the file's own words.
+    made_from : tuple of Path
+        Files whose origin is the next question.
+    stale : str
+        Why it would be made otherwise today; empty: it wouldn't, or nobody can tell.
+    """
+
+    kind: str
+    facts: dict[str, Any]
+    made_from: tuple[Path, ...] = field(default=())
+    stale: str = ""
+
+
+def self_told(workshop: Workshop, path: Path) -> SelfTold | None:
+    """Return what a file says of its origin; None: it's none of these.
+
+    Parameters
+    ----------
+    workshop : Workshop
+        Settings and stores.
+    path : Path
+        The file, or the picture beside it.
+
+    Raises
+    ------
+    CutoutFailed, UnreadableMeasurements
+        If it is damaged.
+    """
+    layout = workshop.settings.layout
+    parent = path.resolve().parent
+    if parent.parent == layout.cutouts.resolve():
+        return _of_cutout(workshop, path)
+    if path.suffix == ".parquet" and parent == layout.light_curves.resolve():
+        return _of_points(workshop, path)
+    if path.suffix in (".parquet", ".png") and parent == layout.variability.resolve():
+        return _of_measures(workshop, path.with_suffix(".parquet"))
+    if path.suffix == ".png" and parent == layout.candidates.resolve():
+        return _of_card(workshop, path)
+    return None
+
+
+def _of_cutout(workshop: Workshop, path: Path) -> SelfTold | None:
+    from contimg_resources.cutouts.places import epoch_of
+    from contimg_resources.cutouts.reading import read_facts
+
+    if (named := epoch_of(path.name)) is None:
+        return None
+    facts = read_facts(path.with_name(f"{named[0]}.fits"))
+    told = {
+        "source": facts.source_id,
+        "mosaic": facts.epoch,
+        "content of its image": facts.image_checksum,
+        "side_arcmin": facts.size_arcmin,
+        "rms_mjy": round(1e3 * facts.rms_jy, 4),
+    }
+    image, stale = _mosaic_now(workshop, facts.epoch, facts.image_checksum)
+    return SelfTold(CUTOUT, told, image, stale)
+
+
+def _mosaic_now(workshop: Workshop, key: str, checksum: str) -> tuple[tuple[Path, ...], str]:
+    try:
+        record = workshop.products.mosaics.get(key)
+    except ProductsError:
+        return (), "its mosaic isn't in the store any more"
+    image = MosaicFiles.in_directory(record.directory, key).image
+    if record.state is not MosaicState.MADE:
+        return (image,), f"its mosaic is {record.state.value}"
+    made_again = record.checksum != checksum
+    return (image,), f"its mosaic was made again: {record.checksum}" if made_again else ""
+
+
+def _of_points(workshop: Workshop, path: Path) -> SelfTold:
+    from contimg_resources.variability.points import read_point_facts
+
+    facts = read_point_facts(path)
+    epochs = [str(key) for key in facts.get("epochs", [])]
+    files, gone = [], []
+    for key in epochs:
+        record = workshop.products.mosaics.find_epoch(key, EpochKind.MOSAIC)
+        if record is None:
+            gone.append(key)
+        else:
+            files.append(record.path)
+    told = {"day_mjd": facts["day_mjd"], "mosaics": epochs}
+    if "software" in facts:
+        told["software"] = facts["software"]
+    lost = f"no measurements are in the store any more of {', '.join(gone)}" if gone else ""
+    return SelfTold(LIGHT_CURVES, told, tuple(files), lost)
+
+
+def _of_measures(workshop: Workshop, path: Path) -> SelfTold:
+    from contimg_resources.variability.tables import read_variability
+
+    facts = read_variability(path).facts
+    days = facts.get("settings", {}).get("days")
+    files = _points_up_to(workshop, int(facts["day_mjd"]), days)
+    told = {name: facts[name] for name in _SHOWN_FACTS if name in facts}
+    return SelfTold(VARIABILITY, {"day_mjd": facts["day_mjd"], **told}, files)
+
+
+def _of_card(workshop: Workshop, path: Path) -> SelfTold | None:
+    try:
+        candidate = workshop.products.events.candidate(path.stem)
+    except VariabilityFailed:
+        return None
+    marks = workshop.products.events.list_marks(candidate.id)
+    told: dict[str, Any] = {
+        "source": candidate.source_id,
+        "state": candidate.state.value,
+        "score": round(candidate.score, 1),
+        **{
+            name: candidate.parameters[name]
+            for name in ("threshold", "template", "depth", "width_days")
+            if name in candidate.parameters
+        },
+        "marks": ", ".join(f"{m.mark.value} by {m.by}" for m in marks) or "none",
+        "searched up to day": candidate.searched_day,
+        "run": candidate.run_id or "the command line",
+    }
+    return SelfTold(CARD, told, _points_up_to(workshop, candidate.searched_day))
+
+
+def _points_up_to(workshop: Workshop, day_mjd: int, days: float | None = None) -> tuple[Path, ...]:
+    from contimg_resources.variability.points import days_between, points_path
+
+    root = workshop.settings.layout.light_curves
+    span = workshop.settings.variability.days if days is None else days
+    return tuple(
+        points_path(root, day) for day in days_between(root, day_mjd + 1 - span, day_mjd + 1)
+    )
