@@ -37,8 +37,8 @@ def tell_people(context: dg.OpExecutionContext, workshop: WorkshopParam) -> None
 @dg.job(
     name="send_alerts",
     executor_def=executor,
-    description="Sends messages about candidates, calibration and image quality (settings "
-    "`alerts.*`). `contimg alerts` lists them.",
+    description="Sends messages about candidates, calibration, failures and image quality "
+    "(settings `alerts.*`). `contimg alerts` lists them.",
 )
 def alerts_job() -> None:
     """Tell what is new."""

@@ -25,6 +25,8 @@ from contimg_resources.alerts.calibration import (
 from contimg_resources.alerts.candidates import KIND as CANDIDATE
 from contimg_resources.alerts.candidates import candidate_alerts, is_told
 from contimg_resources.alerts.channels import channels_of
+from contimg_resources.alerts.failures import LOOK_BACK_DAYS as FAILURES_BACK_DAYS
+from contimg_resources.alerts.failures import failure_alerts
 from contimg_resources.alerts.quality import (
     BEFORE_DAYS,
     HISTORY_DAYS,
@@ -169,6 +171,7 @@ def _new(
     found = (
         *_new_candidates(workshop),
         *_new_calibration(workshop, now_mjd),
+        *_new_failures(workshop, now_mjd),
         *(_new_quality(workshop, now_mjd) if with_quality else ()),
     )
     known = workshop.products.events.known_alerts(a.key for a in found) if found else frozenset()
@@ -223,6 +226,13 @@ def _without_set(
     )
     served = {r.key for r, found in zip(fitting, answers, strict=True) if found is not None}
     return tuple(record for record in records if record.key not in served)
+
+
+def _new_failures(workshop: Workshop, now_mjd: float) -> tuple[AlertRecord, ...]:
+    lately = workshop.products.list_observations(
+        start_mjd=now_mjd - FAILURES_BACK_DAYS, end_mjd=now_mjd
+    )
+    return failure_alerts(lately, now_mjd=now_mjd)
 
 
 def _last_images(workshop: Workshop, now_mjd: float) -> str:

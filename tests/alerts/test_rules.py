@@ -1,14 +1,16 @@
 """Each rule: when there is a message, and when there is none."""
 
 import random
+from pathlib import Path
 
 import pytest
 
 from contimg_resources.alerts.calibration import SolvedSet, Uncalibrated, calibration_alerts
 from contimg_resources.alerts.candidates import candidate_alerts
+from contimg_resources.alerts.failures import failure_alerts
 from contimg_resources.alerts.quality import quality_alerts
 from contimg_resources.products.events import CandidateState, Mark, MarkRecord
-from contimg_resources.products.model import ImageNoise
+from contimg_resources.products.model import ImageNoise, ObservationRecord, ObservationState
 from tests.alerts.conftest import NOW, make_candidate
 
 
@@ -149,3 +151,77 @@ def test_a_spell_is_told_once_and_the_next_spell_anew() -> None:
 def test_a_pause_in_a_spell_does_not_end_it() -> None:
     images = [*noise(61_020, 24 * 21, 1.0), *noise(61_041.1, 12, 2.0), *noise(61_046, 12, 2.0)]
     assert falling(images) == ["quality:2026-01-01"]
+
+
+def ended(begin_mjd: float, outcomes: str) -> list[ObservationRecord]:
+    """Make an observation every five minutes: `.` imaged, `s` solved, `x` failed, `w` waiting."""
+    states = {
+        ".": ObservationState.IMAGED,
+        "s": ObservationState.SOLVED,
+        "x": ObservationState.FAILED,
+        "w": ObservationState.WAITING,
+    }
+    found = []
+    for i, letter in enumerate(outcomes):
+        mid = begin_mjd + i / 288
+        found.append(
+            ObservationRecord(
+                key=f"{mid:.5f}",
+                path=Path(f"/ms/{i}.ms"),
+                signature=str(i),
+                start_mjd=mid - 0.0017,
+                mid_mjd=mid,
+                end_mjd=mid + 0.0017,
+                declination_deg=54.6,
+                calibrator="",
+                state=states[letter],
+                step="image_5min",
+                reason="rms 9.1 mJy/beam\nis too much" if letter == "x" else "",
+                updated_mjd=mid,
+                superseded_by="",
+            )
+        )
+    return found
+
+
+def failing(outcomes: str, begin_mjd: float = 61_041.2) -> list[str]:
+    records = ended(begin_mjd, outcomes)
+    return [a.key for a in failure_alerts(records, now_mjd=records[-1].mid_mjd + 0.01)]
+
+
+def test_most_observations_that_fail_are_told_with_the_reason() -> None:
+    records = ended(61_041.2, "......xxxxsx")
+    assert failure_alerts(records[:-2], now_mjd=61_041.3) == ()
+    # What waits neither failed nor went well.
+    records += ended(61_041.3, "xww")
+    (alert,) = failure_alerts(records, now_mjd=61_041.32)
+    assert alert.key == "failures:2026-01-01"
+    assert alert.subject == "6 of the last 12 observations failed"
+    assert f"It began with {records[6].key}, 2026-01-01T05:18 UTC." in alert.text
+    assert "\n6 x image_5min: rms 9.1 mJy/beam is too much\n" in alert.text
+    assert f"history {records[12].key}`" in alert.text
+
+
+def test_some_failures_among_many_are_no_news() -> None:
+    assert failing("..x..x..x.x.x..") == []
+    assert failing("xxxxx") == []
+    assert failing("xxxxxx") == ["failures:2026-01-01"]
+    records = ended(61_041.2, "x" * 12)
+    assert failure_alerts(records, now_mjd=61_043.0) == ()
+    assert failure_alerts([], now_mjd=61_043.0) == ()
+
+
+def test_a_spell_of_failures_is_told_at_once_and_then_once_a_day() -> None:
+    records = ended(61_041.9, "." * 12 + "x" * 600 + "." * 100 + "x" * 20)
+    told: dict[str, float] = {}
+    for at in range(1, len(records) + 1):
+        now = records[at - 1].mid_mjd + 0.001
+        for alert in failure_alerts(records[:at], now_mjd=now):
+            told.setdefault(alert.key, now)
+    # The last is of a new spell, after a third of a day without.
+    assert told == {
+        "failures:2026-01-01": pytest.approx(61_041.96, abs=0.01),
+        "failures:2026-01-02": pytest.approx(61_043.0, abs=0.01),
+        "failures:2026-01-03": pytest.approx(61_044.0, abs=0.01),
+        "failures:2026-01-04": pytest.approx(61_044.39, abs=0.01),
+    }

@@ -1,0 +1,83 @@
+"""The message that most observations fail.
+
+Belongs here: when so many of the last observations ended without a product that may be used that
+somebody must look. Doesn't: judging an image (see `contimg_resources.imaging.acceptance`).
+
+An image that failed its checks counts as any other failure: rising noise is told by `quality` as
+long as images pass, and here when they don't. The key is the UTC day of the first failure of the
+spell within the last 24 hours, so a spell is told at once and then once a day while it lasts.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from contimg_resources.alerts.words import one_line
+from contimg_resources.products.events import AlertRecord
+from contimg_resources.products.model import ObservationRecord, ObservationState
+from contimg_resources.times import isot_from_mjd, utc_day
+
+KIND = "failures"
+#: So far back observations are looked at, days.
+LOOK_BACK_DAYS = 1.0
+#: Of the last so many, but not fewer ...
+N_LAST, MIN_LAST = 12, 6
+#: ... this share must have failed.
+SHARE = 0.5
+
+_ENDS = (ObservationState.IMAGED, ObservationState.SOLVED, ObservationState.FAILED)
+_SHOWN_REASONS = 2
+
+
+def failure_alerts(
+    records: Sequence[ObservationRecord], *, now_mjd: float
+) -> tuple[AlertRecord, ...]:
+    """Return the message, when most of the last observations failed; else nothing.
+
+    Parameters
+    ----------
+    records : sequence of ObservationRecord
+        Observations in the order of time; those that didn't come to an end yet, and others than
+        those of the last 24 hours, are passed over.
+    now_mjd : float
+        The present, MJD in days.
+    """
+    lately = [
+        r
+        for r in records
+        if r.state in _ENDS
+        and not r.superseded_by
+        and now_mjd - LOOK_BACK_DAYS <= r.mid_mjd <= now_mjd
+    ]
+    last = lately[-N_LAST:]
+    if len(last) < MIN_LAST or not _is_failing(last):
+        return ()
+    first = _first_of_spell(lately)
+    failed = [r for r in last if _failed(r)]
+    reasons = Counter(f"{r.step}: {one_line(r.reason)}" for r in failed)
+    told = "".join(f"\n{n} x {reason}" for reason, n in reasons.most_common(_SHOWN_REASONS))
+    return (
+        AlertRecord(
+            key=f"{KIND}:{utc_day(first.mid_mjd)}",
+            kind=KIND,
+            subject=f"{len(failed)} of the last {len(last)} observations failed",
+            text=f"{len(failed)} of the last {len(last)} observations gave no product that may be "
+            f"used. It began with {first.key}, {isot_from_mjd(first.mid_mjd)[:16]} UTC.{told}\n"
+            f"`contimg observation history {failed[-1].key}` tells of the latest.",
+        ),
+    )
+
+
+def _failed(record: ObservationRecord) -> bool:
+    return record.state is ObservationState.FAILED
+
+
+def _is_failing(records: Sequence[ObservationRecord]) -> bool:
+    return sum(_failed(r) for r in records) >= SHARE * len(records)
+
+
+def _first_of_spell(records: Sequence[ObservationRecord]) -> ObservationRecord:
+    """Return the first failure of the spell that goes on at the last observation."""
+    end = len(records)
+    while end > MIN_LAST and _is_failing(records[max(end - 1 - N_LAST, 0) : end - 1]):
+        end -= 1
+    return next(r for r in records[max(end - N_LAST, 0) :] if _failed(r))
