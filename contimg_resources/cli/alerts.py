@@ -13,7 +13,7 @@ from contimg_resources.cli.given import given_settings, opened_workshop
 from contimg_resources.errors import AlertFailed, ConfigurationError
 
 app = typer.Typer(
-    help="Messages about candidates, calibration and image quality.\n\n"
+    help="Messages about candidates, calibration, failures and image quality.\n\n"
     "Example: `contimg alerts` or `contimg alerts test`",
 )
 
