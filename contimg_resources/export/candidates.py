@@ -51,7 +51,13 @@ _PARAMETERS = (
     "mid_error_days",
     "reduced_chi2",
 )
-_EVIDENCE = ("neighbour_depth", "neighbour_depth_error", "spectral_change", "spectral_change_error")
+_EVIDENCE = (
+    "neighbour_depth",
+    "neighbour_depth_error",
+    "over_walk",
+    "spectral_change",
+    "spectral_change_error",
+)
 
 
 def candidates_document(

@@ -317,6 +317,11 @@ class CandidateItem(Part):
     reduced_chi2: float | None = None
     neighbour_depth: float | None = None
     neighbour_depth_error: float | None = None
+    over_walk: float | None = Field(
+        None,
+        description="Twice the difference of log likelihoods: a source that wanders and has the "
+        "event, less one that wanders only.",
+    )
     spectral_change: float | None = None
     spectral_change_error: float | None = None
     first_day_mjd: int

@@ -31,14 +31,13 @@ from contimg_resources.variability.judging import (
     Outcome,
     depth_of,
     fit_dip,
-    goes_elsewhere,
     judge_sides,
     refined_starts,
-    scatter_elsewhere,
     widest_days,
 )
 from contimg_resources.variability.model import LightCurves, Variability
-from contimg_resources.variability.templates import Shape, bank
+from contimg_resources.variability.red_noise import Evidence, evidence_for
+from contimg_resources.variability.templates import Shape, bank, fine_bank
 
 Floats = NDArray[np.float64]
 
@@ -50,6 +49,8 @@ _MOST_NEIGHBOURS = 12
 _STEADY_P = 0.01
 #: Reduced chi2 with which no other shape is tried.
 _GOOD_FIT = 1.3
+#: So many of a bank's shapes are fitted, the best on the grid first.
+_MOST_SHAPES = 8
 _CURVE_POINTS = 240
 _EVENTS = (Outcome.COMPLETE, Outcome.IN_PROGRESS)
 #: A depth is so many times its error, else it is none.
@@ -222,19 +223,18 @@ class _Sky:
                 ),
                 np.zeros(len(whole.mid_mjd)),
             )
-            points = (whole.mid_mjd, without, whole.error_jy)
-            outcome = dip.outcome
-            score = dip.score / scatter_elsewhere(dip.fit, dip.shape, *points)
-            if score < self.threshold or goes_elsewhere(dip.fit, dip.shape, *points):
-                outcome = Outcome.LIKE_OTHERS
+            evidence = evidence_for(
+                dip.below(whole.mid_mjd), whole.mid_mjd, without, whole.error_jy
+            )
+            outcome = dip.outcome if evidence.is_enough else Outcome.LIKE_OTHERS
             neighbours = self._neighbours(index, dip.fit, dip.shape)
             if neighbours.share(dip.fit.depth):
                 outcome = Outcome.SHARED
             if outcome in _EVENTS:
-                yield self._candidate(index, dip.fit, dip.shape, score, outcome, neighbours)
+                yield self._candidate(index, dip, outcome, evidence, neighbours)
             else:
                 source_id = str(self.curves.source_id[index])
-                yield Rejected(source_id, dip.fit.mid_mjd, dip.fit.width_days, score, outcome)
+                yield Rejected(source_id, dip.fit.mid_mjd, dip.fit.width_days, dip.score, outcome)
 
     def _dips_of(self, whole: LightCurves, dips: Dips, place: int) -> list[_Dip]:
         """Return the dips of a source above the threshold; each is taken out before the next."""
@@ -272,25 +272,26 @@ class _Sky:
 
     def _best_fit(self, one: LightCurves, dips: Dips, place: int) -> tuple[Shape, DipFit]:
         """Fit the dip of a source with the shape that fits best."""
-        shapes = bank(self.settings.templates)
         points = (one.mid_mjd, one.flux_jy, one.error_jy)
         widest = widest_days(one.mid_mjd, self.settings.max_width_days)
-        starts = refined_starts(
-            *points,
-            shapes,
-            float(dips.mid_mjd[place]),
-            float(dips.width_days[place]),
-            (self.settings.min_width_days, widest),
-        )
         best: tuple[Shape, DipFit] | None = None
-        for number, mid_mjd, width_days in starts:
-            shape = shapes[number]
-            fit = fit_dip(*points, shape, mid_mjd, width_days, widest)
-            if best is None or fit.reduced_chi2 < best[1].reduced_chi2:
-                best = (shape, fit)
-            # Of most one is as good as all: the grid is too coarse for the brightest only.
-            if best[1].reduced_chi2 < _GOOD_FIT:
-                break
+        # Most dips fit a shape that they were found with; bright and deep ones tell lenses apart.
+        for shapes in (bank(self.settings.templates), fine_bank()):
+            starts = refined_starts(
+                *points,
+                shapes,
+                float(dips.mid_mjd[place]),
+                float(dips.width_days[place]),
+                (self.settings.min_width_days, widest),
+            )
+            for number, mid_mjd, width_days in starts[:_MOST_SHAPES]:
+                shape = shapes[number]
+                fit = fit_dip(*points, shape, mid_mjd, width_days, widest)
+                if best is None or fit.reduced_chi2 < best[1].reduced_chi2:
+                    best = (shape, fit)
+                # Of most one is as good as all: the grid is too coarse for the brightest only.
+                if best[1].reduced_chi2 < _GOOD_FIT:
+                    return best
         assert best is not None
         return best
 
@@ -328,12 +329,12 @@ class _Sky:
     def _candidate(
         self,
         index: int,
-        fit: DipFit,
-        shape: Shape,
-        score: float,
+        dip: _Dip,
         outcome: Outcome,
+        evidence: Evidence,
         neighbours: Neighbours,
     ) -> CandidateRecord:
+        fit, shape = dip.fit, dip.shape
         source_id = str(self.curves.source_id[index])
         half = fit.width_days / 2
         last = float(self.curves.mid_mjd[self.curves.of(index)][-1])
@@ -351,7 +352,7 @@ class _Sky:
             start_mjd=fit.mid_mjd - half,
             mid_mjd=fit.mid_mjd,
             end_mjd=fit.mid_mjd + half,
-            score=score,
+            score=dip.score,
             parameters={
                 "depth": fit.depth,
                 "depth_error": fit.depth_error,
@@ -372,6 +373,8 @@ class _Sky:
                 "separations_deg": [round(s, 4) for s in neighbours.separations_deg],
                 "neighbour_depth": neighbours.depth,
                 "neighbour_depth_error": neighbours.depth_error,
+                "over_walk": evidence.whole,
+                "over_walk_without_maxima": evidence.without_maxima,
             },
             searched_day=self.day_mjd,
             first_day=self.day_mjd,

@@ -39,15 +39,9 @@ REACH_WIDTHS = 2.0
 _SHARED = 0.4
 _SHARED_SIGMA = 3.0
 MIN_NEIGHBOURS = 3
-#: Elsewhere is farther than so many widths from the middle; or than so many, for want of points.
-_FAR, _NEAR = 2.5, 1.0
+#: Elsewhere is farther than so many widths from the middle; fewer points there tell nothing.
+_ELSEWHERE_WIDTHS = 1.0
 _MIN_ELSEWHERE = 10
-#: Fewer times of half a width tell nothing.
-_MIN_BINS = 3
-#: A source that is so much of a dip's depth off its level elsewhere wanders.
-_ELSEWHERE = 0.4
-_BINS_A_WIDTH = 4.0
-_BESIDE_MAXIMA = 1.5
 
 
 class Outcome(StrEnum):
@@ -337,84 +331,11 @@ def _is_back(
     # The fit's own level, without its slope, which would follow a step; or the source's at all
     # other times: of an event in progress a slope and the maximum before it are hard to tell apart.
     levels = [float(np.sum(weight * (fit.baseline_jy + shoulders)) / np.sum(weight))]
-    far = np.abs(u) > _NEAR
+    far = np.abs(u) > _ELSEWHERE_WIDTHS
     if by_others and far.sum() >= _MIN_ELSEWHERE:
         levels.append(float(np.median(flux_jy[far])))
     allowed = _MISSING * fit.depth * fit.baseline_jy + 2.0 * error
     return bool(min(levels) - there <= allowed)
-
-
-def scatter_elsewhere(
-    fit: DipFit, shape: Shape, mjd: Floats, flux_jy: Floats, error_jy: Floats
-) -> float:
-    """Return how much more a source changes outside of a dip than its errors say; at least 1.
-
-    The reduced chi2 of its points, or of their means over half a width, whichever is larger.
-
-    A source that varies by itself has many dips, and none of them is an event's unless it is much
-    more than the others.
-
-    Parameters
-    ----------
-    fit : DipFit
-        The dip.
-    shape : Shape
-        Its shape: the maxima beside it are its own.
-    mjd, flux_jy, error_jy : ndarray, shape (n,)
-        Points of the source.
-    """
-    u = (mjd - fit.mid_mjd) / fit.width_days
-    far = np.abs(u) > _FAR
-    if far.sum() < _MIN_ELSEWHERE:
-        far = np.abs(u) > _NEAR
-    if far.sum() < _MIN_ELSEWHERE:
-        return 1.0
-    without = flux_jy[far] - fit.depth * fit.baseline_jy * shape.at(u[far])
-    of_points = _reduced_chi2(without, error_jy[far])
-    # What lasts as long as a dip counts for more than what changes from one epoch to the next.
-    counts = np.unique(np.floor(2.0 * u[far]), return_inverse=True)[1]
-    weight = 1.0 / np.square(error_jy[far])
-    sums = np.bincount(counts, weight)
-    of_bins = _reduced_chi2(np.bincount(counts, weight * without) / sums, 1.0 / np.sqrt(sums))
-    return max(1.0, of_points, of_bins if len(sums) >= _MIN_BINS else 1.0)
-
-
-def goes_elsewhere(
-    fit: DipFit, shape: Shape, mjd: Floats, flux_jy: Floats, error_jy: Floats
-) -> bool:
-    """Tell whether a source rises above its level, as far and as long as it falls in a dip.
-
-    A light curve that wanders has hills as well as valleys; behind a lens a steady source has a
-    valley and the maxima beside it, and nothing else.
-
-    Parameters
-    ----------
-    fit : DipFit
-        The dip.
-    shape : Shape
-        Its shape.
-    mjd, flux_jy, error_jy : ndarray, shape (n,)
-        Points of the source.
-    """
-    u = (mjd - fit.mid_mjd) / fit.width_days
-    far = np.abs(u) > _BESIDE_MAXIMA
-    if far.sum() < _MIN_ON_SIDE:
-        return False
-    depth_jy = fit.depth * fit.baseline_jy
-    off = flux_jy[far] - depth_jy * shape.at(u[far])
-    weight = 1.0 / np.square(error_jy[far])
-    bins = np.unique(np.floor(_BINS_A_WIDTH * u[far]), return_inverse=True)[1]
-    sums = np.bincount(bins, weight)
-    means, errors = np.bincount(bins, weight * off) / sums, 1.0 / np.sqrt(sums)
-    away = means - np.median(means)
-    return bool(np.any((away > _ELSEWHERE * depth_jy) & (away > _SHARED_SIGMA * errors)))
-
-
-def _reduced_chi2(values: Floats, errors: Floats) -> float:
-    """Return chi2 about the weighted mean over n + 1: with few values chance doesn't raise it."""
-    weight = 1.0 / np.square(errors)
-    mean = np.sum(weight * values) / np.sum(weight)
-    return float(np.sum(weight * np.square(values - mean)) / (len(values) + 1))
 
 
 @dataclass(frozen=True)

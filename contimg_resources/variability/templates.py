@@ -7,6 +7,7 @@ References: Fiedler et al. 1994, ApJ 430, 581 (a lens that scatters); Clegg, Fey
 496, 253 (a Gaussian lens of plasma that refracts).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -27,6 +28,14 @@ N_STEPS = 1601
 FIEDLER_SHAPES = ((1.0, 4.0), (2.0, 4.0), (3.0, 8.0), (5.0, 15.0))
 #: Strength, and the source's full width in lens widths, of the shapes of Clegg's.
 CLEGG_SHAPES = ((1.0, 0.6), (4.0, 0.8), (15.0, 1.2))
+#: The same of the shapes that a dip which fits none of a bank is judged with: a source is bright
+#: enough then to tell lenses apart that the search needn't.
+FINE_FIEDLER_SHAPES = tuple(
+    (tl, tb) for tl in (1.0, 1.8, 3.0, 4.5) for tb in (3.0, 4.5, 7.0, 10.0, 15.0)
+)
+FINE_CLEGG_SHAPES = tuple(
+    (alpha, source) for alpha in (0.8, 1.5, 3.0, 6.0, 12.0) for source in (0.5, 0.8, 1.1, 1.4)
+)
 #: Rays of the lens are followed so far out, in lens widths.
 _RAYS_TO = 40.0
 _FWHM_OF_STD = float(np.sqrt(8.0 * np.log(2.0)))
@@ -95,34 +104,40 @@ def clegg(d: Floats, strength: float, source: float) -> Floats:
     """
     from scipy.ndimage import gaussian_filter1d
 
-    step = float(d[1] - d[0])
-    fine = step / 8
-    edges = np.arange(-_RAYS_TO, _RAYS_TO + fine, fine)
-    per_bin = 16
-    u = np.arange(-_RAYS_TO, _RAYS_TO, fine / per_bin)
-    counts, _ = np.histogram(u * (1.0 + strength * np.exp(-np.square(u))), edges)
+    fine = min(float(d[1] - d[0]) / 2, source / 100)
+    n_bins, per_bin = round(2 * _RAYS_TO / fine), 16
+    u = -_RAYS_TO + (np.arange(n_bins * per_bin) + 0.5) * fine / per_bin
+    arriving = u * (1.0 + strength * np.exp(-np.square(u)))
+    counts, edges = np.histogram(arriving, n_bins, (-_RAYS_TO, _RAYS_TO))
     density = gaussian_filter1d(counts / per_bin, source / _FWHM_OF_STD / fine)
     return np.asarray(np.interp(d, 0.5 * (edges[1:] + edges[:-1]), density))
 
 
 @cache
 def bank(families: tuple[Family, ...]) -> tuple[Shape, ...]:
-    """Return the shapes of some families, each normalised."""
-    wide = np.linspace(-30.0, 30.0, 60_001)
-    found = []
-    for family in families:
-        if family == "fiedler":
-            found += [
-                normalised(f"Fiedler, lens {tl:g}, scattering {tb:g}", wide, fiedler(wide, tl, tb))
-                for tl, tb in FIEDLER_SHAPES
-            ]
-        else:
-            narrow = np.linspace(-15.0, 15.0, 3_001)
-            found += [
-                normalised(f"Clegg, strength {a:g}, source {b:g}", narrow, clegg(narrow, a, b))
-                for a, b in CLEGG_SHAPES
-            ]
-    return tuple(found)
+    """Return the shapes of some families that are searched with, each normalised."""
+    coarse = {"fiedler": FIEDLER_SHAPES, "clegg": CLEGG_SHAPES}
+    return tuple(shape for family in families for shape in _shapes(family, coarse[family]))
+
+
+@cache
+def fine_bank() -> tuple[Shape, ...]:
+    """Return more shapes of both families, to judge bright and deep dips with."""
+    return _shapes("fiedler", FINE_FIEDLER_SHAPES) + _shapes("clegg", FINE_CLEGG_SHAPES)
+
+
+def _shapes(family: Family, parameters: Iterable[tuple[float, float]]) -> tuple[Shape, ...]:
+    if family == "fiedler":
+        d = np.linspace(-30.0, 30.0, 60_001)
+        return tuple(
+            normalised(f"Fiedler, lens {tl:g}, scattering {tb:g}", d, fiedler(d, tl, tb))
+            for tl, tb in parameters
+        )
+    d = np.linspace(-15.0, 15.0, 3_001)
+    return tuple(
+        normalised(f"Clegg, strength {alpha:g}, source {source:g}", d, clegg(d, alpha, source))
+        for alpha, source in parameters
+    )
 
 
 def normalised(name: str, d: Floats, flux: Floats) -> Shape:

@@ -13,6 +13,7 @@ from contimg_resources.simulation.light_curves import (
     Watch,
     steady_light_curves,
     with_events,
+    with_variables,
 )
 from contimg_resources.variability.candidates import (
     Found,
@@ -25,7 +26,7 @@ from contimg_resources.variability.ese import MIN_THRESHOLD, threshold_for, widt
 from contimg_resources.variability.judging import Outcome
 from contimg_resources.variability.measuring import measure_variability
 from contimg_resources.variability.model import LightCurves
-from contimg_resources.variability.templates import bank
+from contimg_resources.variability.templates import bank, clegg, normalised
 
 SETTINGS = EseSettings()
 SHAPE = bank(("fiedler",))[1]
@@ -121,6 +122,26 @@ def test_a_source_that_goes_up_and_down_has_no_events() -> None:
         Outcome.NO_BASELINE,
         Outcome.SHALLOW,
     }
+
+
+def test_a_bright_event_behind_a_lens_that_no_template_knows_is_found() -> None:
+    d = np.linspace(-15.0, 15.0, 1_501)
+    lens = normalised("drawn", d, clegg(d, 5.0, 0.65))
+    curves = with_events(sky(13, error=0.02), {4: Event(lens, MIDDLE, 40.0, 0.5)})
+    (event,) = found_in(curves).candidates
+    # Of a source so bright the search's own templates leave what is no noise.
+    assert event.parameters["template"].startswith("Clegg")
+    assert event.parameters["width_days"] == pytest.approx(40, abs=4)
+    assert event.evidence["over_walk"] > 25
+
+
+def test_sources_that_wander_by_themselves_have_hardly_any_events() -> None:
+    curves, varies = with_variables(sky(14, n=150), 1.0, np.random.default_rng(14))
+    assert varies.all()
+    found = found_in(curves)
+    assert len(found.rejected) > 50
+    # 150 source-years; 1 is expected.
+    assert len(found.candidates) <= 5
 
 
 def test_a_flare_is_no_event() -> None:

@@ -77,6 +77,7 @@ function factsOf(c) {
     fact("Baseline", withError(c.baseline_mjy, c.baseline_error_mjy, " mJy")),
     fact("Reduced χ² with the dip", digits(c.reduced_chi2)),
     fact("Depth of its neighbours", withError(c.neighbour_depth, c.neighbour_depth_error)),
+    fact("2 Δ ln L over a wandering source", digits(c.over_walk)),
     fact("Change of spectral index", withError(c.spectral_change, c.spectral_change_error)),
     fact("Template", c.template || "–"),
     fact("Found first, searched last", `${dayText(c.first_day_mjd)}, ${dayText(c.searched_day_mjd)}`),
