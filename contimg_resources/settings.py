@@ -262,6 +262,12 @@ class EseSettings(_Section):
         description="Accepted false alarms in 1000 source-years of steady sources; the score's "
         "threshold is measured for it on shuffled light curves of the platform's own.",
     )
+    min_over_walk: float = Field(
+        20.0,
+        ge=0,
+        description="Evidence (2 Δ ln L) that a candidate needs over a source that wanders by "
+        "itself; higher, and variable sources make fewer candidates, faint ones too.",
+    )
     neighbour_radius_deg: float = Field(
         1.5, gt=0, description="A dip that sources this near share is the epochs' error."
     )

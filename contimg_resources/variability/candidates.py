@@ -226,7 +226,8 @@ class _Sky:
             evidence = evidence_for(
                 dip.below(whole.mid_mjd), whole.mid_mjd, without, whole.error_jy
             )
-            outcome = dip.outcome if evidence.is_enough else Outcome.LIKE_OTHERS
+            like_others = not evidence.reaches(self.settings.min_over_walk)
+            outcome = Outcome.LIKE_OTHERS if like_others else dip.outcome
             neighbours = self._neighbours(index, dip.fit, dip.shape)
             if neighbours.share(dip.fit.depth):
                 outcome = Outcome.SHARED

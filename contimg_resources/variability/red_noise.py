@@ -15,8 +15,8 @@ Floats = NDArray[np.float64]
 #: in days. Without any walk the second is of no matter.
 _SCATTERS = (0.0, *np.geomspace(0.01, 0.5, 9).tolist())
 _MEMORIES_DAYS = (3.0, 10.0, 30.0, 100.0, 300.0)
-#: Evidence that is needed: for the event as a whole (five standard deviations), and for its dip.
-MIN_WHOLE, MIN_WITHOUT_MAXIMA = 25.0, 6.0
+#: Of the evidence for the event as a whole the dip alone has this share at least.
+_SHARE_OF_DIP = 0.4
 #: The maxima of a shape are where it exceeds this share of its depth.
 _RISE = 0.03
 
@@ -35,10 +35,15 @@ class Evidence(NamedTuple):
     whole: float
     without_maxima: float
 
-    @property
-    def is_enough(self) -> bool:
-        """Whether it is an event rather than one of many ups and downs."""
-        return self.whole >= MIN_WHOLE and self.without_maxima >= MIN_WITHOUT_MAXIMA
+    def reaches(self, least: float) -> bool:
+        """Tell whether it is an event rather than one of many ups and downs.
+
+        Parameters
+        ----------
+        least : float
+            Evidence that the whole event needs; its dip alone needs 40 % of that.
+        """
+        return self.whole >= least and self.without_maxima >= _SHARE_OF_DIP * least
 
 
 def evidence_for(event_jy: Floats, mjd: Floats, flux_jy: Floats, error_jy: Floats) -> Evidence:

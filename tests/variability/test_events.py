@@ -132,7 +132,7 @@ def test_a_bright_event_behind_a_lens_that_no_template_knows_is_found() -> None:
     # Of a source so bright the search's own templates leave what is no noise.
     assert event.parameters["template"].startswith("Clegg")
     assert event.parameters["width_days"] == pytest.approx(40, abs=4)
-    assert event.evidence["over_walk"] > 25
+    assert event.evidence["over_walk"] > SETTINGS.min_over_walk
 
 
 def test_sources_that_wander_by_themselves_have_hardly_any_events() -> None:

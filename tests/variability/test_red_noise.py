@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 from scipy.linalg import cholesky, solve_triangular
 
+from contimg_resources.settings import EseSettings
 from contimg_resources.simulation.season_spec import FlareSpec, WalkSpec
 from contimg_resources.simulation.variables import flare_curve, walk_curve
 from contimg_resources.variability.red_noise import evidence_for
 from contimg_resources.variability.templates import bank, fine_bank
 from contimg_resources.variability.walk_loops import whitened
 
+LEAST = EseSettings().min_over_walk
 RANDOM = np.random.default_rng(4)
 MJD = np.sort(RANDOM.uniform(60_676.0, 61_041.0, 240))
 ERROR = 0.05 * RANDOM.uniform(0.7, 1.4, MJD.size)
@@ -36,10 +38,10 @@ def test_an_event_of_a_steady_source_is_more_than_a_walk() -> None:
     found = evidence_for(EVENT, MJD, with_noise(1 + EVENT), ERROR)
     assert found.whole > 50
     assert found.without_maxima > 20
-    assert found.is_enough
+    assert found.reaches(LEAST)
     nothing = evidence_for(EVENT, MJD, with_noise(np.ones(MJD.size)), ERROR)
     assert nothing.whole < 10
-    assert not nothing.is_enough
+    assert not nothing.reaches(LEAST)
 
 
 def test_a_valley_of_a_walk_is_no_more_than_the_walk() -> None:
@@ -55,7 +57,7 @@ def test_a_valley_of_a_walk_is_no_more_than_the_walk() -> None:
             ),
             key=lambda e: e.whole,
         )
-        enough += best.is_enough
+        enough += best.reaches(LEAST)
     assert enough <= 2
 
 
@@ -66,14 +68,14 @@ def test_the_decay_of_a_flare_is_no_dip_after_a_maximum() -> None:
     for width_days in (30.0, 60.0, 100.0):
         # Its first maximum where the flare is.
         event = lens.at((MJD - 60_900.0) / width_days - 0.6)
-        assert not evidence_for(event, MJD, flux, ERROR).is_enough
+        assert not evidence_for(event, MJD, flux, ERROR).reaches(LEAST)
 
 
 def test_levels_of_nothing_and_hardly_any_points_do_no_harm() -> None:
     few = slice(0, 2)
     for flux in (np.zeros(MJD.size), -np.ones(MJD.size)):
-        assert not evidence_for(EVENT, MJD, flux, ERROR).is_enough
-        assert not evidence_for(EVENT[few], MJD[few], flux[few], ERROR[few]).is_enough
+        assert not evidence_for(EVENT, MJD, flux, ERROR).reaches(LEAST)
+        assert not evidence_for(EVENT[few], MJD[few], flux[few], ERROR[few]).reaches(LEAST)
     assert evidence_for(np.zeros(MJD.size), MJD, np.ones(MJD.size), ERROR).whole == 0
     # All of it in a maximum: no point tells of the dip.
-    assert not evidence_for(np.ones(MJD.size), MJD, np.ones(MJD.size), ERROR).is_enough
+    assert not evidence_for(np.ones(MJD.size), MJD, np.ones(MJD.size), ERROR).reaches(LEAST)
