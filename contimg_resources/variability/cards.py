@@ -90,6 +90,7 @@ def draw_card(
         f"middle {datetime_from_mjd(candidate.mid_mjd):%Y-%m-%d} "
         f"± {told['mid_error_days']:.1f} d,  "
         f"score {candidate.score:.0f} (threshold {told['threshold']:.0f})"
+        f"{_over_walk(candidate.evidence)}"
         f"{_spectral_line(candidate.evidence)}",
         fontsize=10,
     )
@@ -100,6 +101,11 @@ def draw_card(
     if pieces:
         _draw_pieces(figure, parts[2], pieces)
     figure.savefig(path, format="png")
+
+
+def _over_walk(evidence: dict[str, Any]) -> str:
+    # Candidates of earlier releases don't tell.
+    return f",  over a walk {evidence['over_walk']:.0f}" if "over_walk" in evidence else ""
 
 
 def _spectral_line(evidence: dict[str, Any]) -> str:
