@@ -1,6 +1,10 @@
 """`contimg variability` and `contimg candidates` on a state with light curves."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +15,20 @@ from contimg_resources.cli.main import run
 from contimg_resources.settings import Settings
 from contimg_resources.simulation.light_curves import Event, Watch, steady_light_curves, with_events
 from contimg_resources.steps import Workshop
+from contimg_resources.variability.tables import latest_variability, read_variability
 from tests.steps.test_variability import SHAPE, START, put_light_curves
+
+
+def make_state(directory: Path) -> Path:
+    workshop = Workshop.from_settings(Settings(state=directory))
+    curves = steady_light_curves(40, Watch(n_days=200), np.random.default_rng(1))
+    put_light_curves(workshop, with_events(curves, {7: Event(SHAPE, START + 100, 30.0, 0.4)}))
+    return directory
 
 
 @pytest.fixture
 def state(tmp_path: Path) -> Path:
-    workshop = Workshop.from_settings(Settings(state=tmp_path / "state"))
-    curves = steady_light_curves(40, Watch(n_days=200), np.random.default_rng(1))
-    put_light_curves(workshop, with_events(curves, {7: Event(SHAPE, START + 100, 30.0, 0.4)}))
-    return tmp_path / "state"
+    return make_state(tmp_path / "state")
 
 
 def test_search_list_mark_and_show(state: Path, capsys: Any) -> None:
@@ -45,6 +54,44 @@ def test_search_list_mark_and_show(state: Path, capsys: Any) -> None:
     assert run(["candidates", "list", "--all", "--json", *options]) == 0
     (listed,) = json.loads(capsys.readouterr().out)
     assert listed["mark"]["mark"] == "artefact"
+
+
+def outcome_of(state: Path) -> dict[str, Any]:
+    """Tell what a search left behind: every file that holds something, and the candidates."""
+    layout = Settings(state=state).layout
+    table = read_variability(latest_variability(layout.variability))  # type: ignore[arg-type]
+    found = Workshop.from_settings(Settings(state=state)).products.events.list_candidates()
+    names = {p.name for p in state.rglob("*") if p.suffix in (".parquet", ".png")}
+    return {
+        "files": {n for n in names if not n.startswith(".")},
+        "variables": table.source_id[table.is_variable].tolist(),
+        "candidates": [(c.id, c.state, round(c.score, 6)) for c in found],
+    }
+
+
+def test_a_search_that_is_killed_at_any_time_leaves_nothing_half_and_is_made_up_for(
+    state: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "contimg_resources", "variability", "2025-07-19", "--state"]
+    whole = make_state(tmp_path / "whole")
+    began_s = time.monotonic()
+    subprocess.run([*command, str(whole)], check=True, capture_output=True)
+    took_s = time.monotonic() - began_s
+    wanted = outcome_of(whole)
+    assert len(wanted["candidates"]) == 1
+    for share in (0.5, 0.75, 0.9):
+        process = subprocess.Popen(
+            [*command, str(state)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        time.sleep(share * took_s)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        for path in Settings(state=state).layout.variability.glob("[!.]*.parquet"):
+            read_variability(path)
+        for path in state.rglob("[!.]*.png"):
+            assert path.read_bytes().endswith(b"IEND\xaeB`\x82"), path
+    subprocess.run([*command, str(state)], check=True, capture_output=True)
+    assert outcome_of(state) == wanted
 
 
 def test_what_cannot_be_is_said(state: Path, capsys: Any) -> None:
