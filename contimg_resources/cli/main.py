@@ -19,6 +19,7 @@ from contimg_resources import __version__
 from contimg_resources.cli import (
     alerts,
     apply,
+    backup,
     bench,
     bench_ese,
     bench_sky,
@@ -78,6 +79,7 @@ app.command("status")(status.status)
 app.command("reprocess")(reprocess.reprocess)
 app.command("why")(why.why)
 app.command("verify")(verify.verify)
+app.command("backup")(backup.backup)
 app.command("housekeeping")(housekeeping.housekeeping)
 app.add_typer(housekeeping.partitions, name="partitions")
 app.command("up")(up.up)

@@ -110,6 +110,36 @@ class Database:
         """Close its connections."""
         self._engine.dispose()
 
+    def back_up(self, target: Path) -> None:
+        """Copy the database as it is at one moment, while others use it; whole, or not at all.
+
+        Parameters
+        ----------
+        target : Path
+            SQLite file to write; an earlier one is replaced.
+
+        Raises
+        ------
+        ConfigurationError
+            If it is in Postgres, or would be copied onto itself.
+        ContimgError
+            Of the database's own class, if it can't be read or the copy can't be written.
+        """
+        if self.path is None:
+            raise ConfigurationError(
+                f"the {self.what} {self.address} is in Postgres: back it up with pg_dump"
+            )
+        if target.exists() and target.samefile(self.path):
+            raise ConfigurationError(f"the {self.what} {self.path} can't be its own backup")
+        with self._translated("backed up"):
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _back_up(self.path, target)
+            except OSError as error:
+                raise self._error(
+                    f"the backup {target} can't be written: {error.strerror}", path=str(target)
+                ) from error
+
     @contextmanager
     def _translated(self, verb: str) -> Iterator[None]:
         try:
@@ -250,9 +280,15 @@ def _hint(path: Path | None, reason: str) -> str:
 
 
 def _back_up(source: Path, target: Path) -> None:
-    """Copy a database that others may be reading; whole, or not there."""
+    """Copy a database that others may be reading; whole and sound, or not there."""
     partial = target.with_name(f"{target.name}.writing")
     partial.unlink(missing_ok=True)
-    with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(partial)) as new:
-        old.backup(new)
-    partial.replace(target)
+    try:
+        with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(partial)) as new:
+            old.backup(new)
+            (said,) = new.execute("PRAGMA quick_check(1)").fetchone()
+        if said != "ok":
+            raise sqlite3.DatabaseError(f"malformed: {said}")
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -97,6 +97,10 @@ class ProductsStore:
         """Its part about candidates, marks and messages."""
         return EventProducts(self._database)
 
+    def back_up(self, target: Path) -> None:
+        """Copy it into a SQLite file, while others use it; whole, or not at all."""
+        self._database.back_up(target)
+
     def close(self) -> None:
         """Close its connections."""
         self._database.close()

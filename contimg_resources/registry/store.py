@@ -118,6 +118,10 @@ class CalibrationRegistry:
         """Where the registry is, without a password."""
         return self._database.address
 
+    def back_up(self, target: Path) -> None:
+        """Copy it into a SQLite file, while others use it; whole, or not at all."""
+        self._database.back_up(target)
+
     def close(self) -> None:
         """Close its connections."""
         self._database.close()
