@@ -111,7 +111,8 @@ def ese_candidates(context: dg.AssetExecutionContext, workshop: WorkshopParam) -
     """Search all light curves up to the end of the day for Extreme Scattering Events.
 
     Matched templates over middle, width and depth; the threshold is measured for a stated rate of
-    false alarms. What neighbours share is no event. Marks that people made stay.
+    false alarms. What neighbours share is no event, nor what a random walk of the source
+    itself explains as well. Marks that people made stay.
     """
     with told_to_dagster():
         for key, day in _days(context):
