@@ -20,6 +20,9 @@ from contimg_resources.simulation.truth import Truth
 
 T = TypeVar("T")
 
+# Several workers share the cores: a thread that waits for the next loop mustn't keep one busy.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 # No test is judged by the clock: a busy machine takes longer.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
