@@ -4,7 +4,8 @@ Belongs here: connections, transactions, migrations, and what is peculiar to SQL
 Doesn't: any table of the registry or the products store.
 """
 
+from contimg_resources.database.base import DatabaseStore
 from contimg_resources.database.store import Database
 from contimg_resources.database.values import mjd_from_unix_s, now_mjd, plain_json
 
-__all__ = ["Database", "mjd_from_unix_s", "now_mjd", "plain_json"]
+__all__ = ["Database", "DatabaseStore", "mjd_from_unix_s", "now_mjd", "plain_json"]

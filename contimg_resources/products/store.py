@@ -10,7 +10,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from pydantic import ValidationError
 
-from contimg_resources.database import Database, now_mjd
+from contimg_resources.database import Database, DatabaseStore, now_mjd
 from contimg_resources.errors import ProductsError
 from contimg_resources.observations.model import Observation
 from contimg_resources.products import history
@@ -61,7 +61,7 @@ _MIGRATIONS = Path(__file__).with_name("migrations")
 _NEAR = 3
 
 
-class ProductsStore:
+class ProductsStore(DatabaseStore):
     """The products store in one database; safe with many processes at once.
 
     Parameters
@@ -78,14 +78,15 @@ class ProductsStore:
     """
 
     def __init__(self, url: str, *, create: bool = True) -> None:
-        self._database = Database(
-            url, what="products store", migrations=_MIGRATIONS, error=ProductsError, create=create
+        super().__init__(
+            Database(
+                url,
+                what="products store",
+                migrations=_MIGRATIONS,
+                error=ProductsError,
+                create=create,
+            )
         )
-
-    @property
-    def address(self) -> str:
-        """Where the store is, without a password."""
-        return self._database.address
 
     @property
     def mosaics(self) -> MosaicProducts:
@@ -96,14 +97,6 @@ class ProductsStore:
     def events(self) -> EventProducts:
         """Its part about candidates, marks and messages."""
         return EventProducts(self._database)
-
-    def back_up(self, target: Path) -> None:
-        """Copy it into a SQLite file, while others use it; whole, or not at all."""
-        self._database.back_up(target)
-
-    def close(self) -> None:
-        """Close its connections."""
-        self._database.close()
 
     # Observations ----------------------------------------------------------------------------
 

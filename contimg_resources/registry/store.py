@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from contimg_resources.calibration.tables import ArrayLayout, CaltableInfo
 from contimg_resources.casa import Casa
 from contimg_resources.checksums import StatSignature, stat_signature
-from contimg_resources.database import Database, plain_json
+from contimg_resources.database import Database, DatabaseStore, plain_json
 from contimg_resources.errors import (
     CaltableAltered,
     RegistrationRefused,
@@ -54,7 +54,7 @@ _MIGRATIONS = Path(__file__).with_name("migrations")
 _NO_LAYOUT = ArrayLayout((), ())
 
 
-class CalibrationRegistry:
+class CalibrationRegistry(DatabaseStore):
     """The calibration registry in one database; safe with many processes at once.
 
     Parameters
@@ -82,12 +82,14 @@ class CalibrationRegistry:
         limits: RegistrationLimits | None = None,
         create: bool = True,
     ) -> None:
-        self._database = Database(
-            url,
-            what="calibration registry",
-            migrations=_MIGRATIONS,
-            error=RegistryError,
-            create=create,
+        super().__init__(
+            Database(
+                url,
+                what="calibration registry",
+                migrations=_MIGRATIONS,
+                error=RegistryError,
+                create=create,
+            )
         )
         self._inspect = inspect
         self._limits = limits or RegistrationLimits()
@@ -112,19 +114,6 @@ class CalibrationRegistry:
             return casa.run(inspect_caltables, list(paths), label="inspect-caltables")
 
         return cls(url, inspect=inspect, limits=limits, create=create)
-
-    @property
-    def address(self) -> str:
-        """Where the registry is, without a password."""
-        return self._database.address
-
-    def back_up(self, target: Path) -> None:
-        """Copy it into a SQLite file, while others use it; whole, or not at all."""
-        self._database.back_up(target)
-
-    def close(self) -> None:
-        """Close its connections."""
-        self._database.close()
 
     # Registering -----------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ Belongs here: what such files say of themselves, beside what the store knows now
 and tables with a checksum (see `.provenance`).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ class SelfTold:
 
     kind: str
     facts: dict[str, Any]
-    made_from: tuple[Path, ...] = field(default=())
+    made_from: tuple[Path, ...] = ()
     stale: str = ""
 
 

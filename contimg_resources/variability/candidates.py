@@ -226,8 +226,10 @@ class _Sky:
             evidence = evidence_for(
                 dip.below(whole.mid_mjd), whole.mid_mjd, without, whole.error_jy
             )
-            like_others = not evidence.reaches(self.settings.min_over_walk)
-            outcome = Outcome.LIKE_OTHERS if like_others else dip.outcome
+            outcome = dip.outcome
+            # What was refused already keeps its reason.
+            if outcome in _EVENTS and not evidence.reaches(self.settings.min_over_walk):
+                outcome = Outcome.LIKE_OTHERS
             neighbours = self._neighbours(index, dip.fit, dip.shape)
             if neighbours.share(dip.fit.depth):
                 outcome = Outcome.SHARED

@@ -57,7 +57,7 @@ def evidence_for(event_jy: Floats, mjd: Floats, flux_jy: Floats, error_jy: Float
     Parameters
     ----------
     event_jy : ndarray, shape (n,)
-        What the event adds to the baseline, Jy; its amount is fitted.
+        What the event adds to the baseline, Jy; its amount, not below 0, is fitted.
     mjd, flux_jy, error_jy : ndarray, shape (n,)
         Points of the source, in the order of time.
     """
@@ -81,15 +81,19 @@ def _over_walk(event_jy: Floats, mjd: Floats, flux_jy: Floats, error_jy: Floats)
             left, log_determinant = whitened(
                 mjd, error_jy, columns, scatter * abs(level_jy), memory_days
             )
-            walk_only = max(walk_only, -_chi2(left[0], left[1:2]) - log_determinant)
-            with_event = max(with_event, -_chi2(left[0], left[1:]) - log_determinant)
+            level, event = left[1:2], left[1:]
+            flat, _ = _fitted(left[0], level)
+            chi2, amounts = _fitted(left[0], event)
+            walk_only = max(walk_only, -flat - log_determinant)
+            # A hump in its place is no dip.
+            with_event = max(with_event, -(chi2 if amounts[1] > 0 else flat) - log_determinant)
     return max(0.0, with_event - walk_only)
 
 
-def _chi2(values: Floats, models: Floats) -> float:
-    """Return what is left of values after the models were fitted."""
+def _fitted(values: Floats, models: Floats) -> tuple[float, Floats]:
+    """Return what is left of values after models were fitted, chi2, and how much of each it is."""
     # Columns of one size: a dip is a small part of a level.
     norms = np.sqrt(np.sum(np.square(models), axis=1, keepdims=True))
     design = (models / np.where(norms > 0, norms, 1.0)).T
     amounts = np.linalg.lstsq(design, values, rcond=None)[0]
-    return float(np.sum(np.square(values - design @ amounts)))
+    return float(np.sum(np.square(values - design @ amounts))), np.asarray(amounts, np.float64)

@@ -28,8 +28,8 @@ N_STEPS = 1601
 FIEDLER_SHAPES = ((1.0, 4.0), (2.0, 4.0), (3.0, 8.0), (5.0, 15.0))
 #: Strength, and the source's full width in lens widths, of the shapes of Clegg's.
 CLEGG_SHAPES = ((1.0, 0.6), (4.0, 0.8), (15.0, 1.2))
-#: The same of the shapes that a dip which fits none of a bank is judged with: a source is bright
-#: enough then to tell lenses apart that the search needn't.
+#: The same of a finer bank: for dips that fit no shape of the search, whose sources are bright
+#: enough to tell lenses apart.
 FINE_FIEDLER_SHAPES = tuple(
     (tl, tb) for tl in (1.0, 1.8, 3.0, 4.5) for tb in (3.0, 4.5, 7.0, 10.0, 15.0)
 )

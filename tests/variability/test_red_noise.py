@@ -44,6 +44,12 @@ def test_an_event_of_a_steady_source_is_more_than_a_walk() -> None:
     assert not nothing.reaches(LEAST)
 
 
+def test_a_hump_where_the_dip_should_be_is_no_evidence() -> None:
+    dip = np.minimum(EVENT, 0.0)
+    assert evidence_for(dip, MJD, with_noise(1 + dip), ERROR).whole > 50
+    assert evidence_for(dip, MJD, with_noise(1 - dip), ERROR) == (0.0, 0.0)
+
+
 def test_a_valley_of_a_walk_is_no_more_than_the_walk() -> None:
     enough = 0
     for _ in range(60):
