@@ -8,7 +8,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env demo up test bench bench-sky bench-ese lint format lock audit docs clean
+.PHONY: help env demo up test soak fuzz bench bench-sky bench-ese lint format lock audit docs clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,12 @@ up: env ## Serve the platform on your own directories until Ctrl-C.
 
 test: env ## The whole test suite.
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -rs --durations=15 $(ARGS)
+
+soak: env ## Attack a platform at random and see whether it settles: ARGS="--minutes 10 --seed 7"
+	$(BIN)/python -m tests.soak $(ARGS)
+
+fuzz: env ## Damaged input for every parser, and models of the stores: ARGS="--minutes 10 -k images".
+	$(BIN)/python -m pytest tests/fuzz --timeout 0 --minutes 1 $(ARGS)
 
 bench: env ## Measure the steps beside plain CASA and WSClean (an hour); writes docs/benchmarks.md.
 	$(BIN)/contimg bench --page docs/benchmarks.md $(ARGS)

@@ -10,5 +10,10 @@ import warnings
 
 import dagster as dg
 
+from contimg_resources.plain_text import keep_logs_plain
+
+# What runs log names what observations are called: nobody who reads a log shall obey it.
+keep_logs_plain()
+
 # Partitioned asset checks work, but are announced as a preview once a check at each start.
 warnings.filterwarnings("ignore", ".*partitions_def on an AssetCheckSpec", dg.PreviewWarning)

@@ -11,7 +11,7 @@ import dagster as dg
 
 from contimg_assets.failures import told_to_dagster
 from contimg_assets.jobs import PRIORITY_TAG, SOLVE_PRIORITY, executor
-from contimg_assets.runs import finished_runs, is_in_progress
+from contimg_assets.runs import asked_before, is_in_progress
 from contimg_assets.telling import log_progress
 from contimg_resources.steps.alerting import tell_alerts, untold
 from contimg_resources.steps.resource import WorkshopParam
@@ -63,7 +63,7 @@ def alert_sensor(
         return dg.SkipReason("nothing new to tell")
     words = f"{len(found.new)} messages are new, {len(found.due)} are due"
     run_key = _run_key(found.signature)
-    if is_in_progress(context.instance, alerts_job.name) or run_key in finished_runs(
+    if is_in_progress(context.instance, alerts_job.name) or run_key in asked_before(
         context.instance, [run_key]
     ):
         return dg.SkipReason(f"{words}; a run was started")

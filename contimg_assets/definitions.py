@@ -11,8 +11,10 @@ import dagster as dg
 
 from contimg_assets.alerting import alert_sensor, alerts_job
 from contimg_assets.calibration import calibrated_ms, caltable_set
+from contimg_assets.dry_runs import refuse_dry_runs
 from contimg_assets.exports import build_export_schedule, dashboard_export, export_job
 from contimg_assets.housekeeping import daily_housekeeping, housekeeping_job
+from contimg_assets.image_sensor import build_image_sensor
 from contimg_assets.imaging import image_5min
 from contimg_assets.jobs import (
     executor,
@@ -20,6 +22,7 @@ from contimg_assets.jobs import (
     log_job,
     mosaic_job,
     nightly_log,
+    photometry_job,
     solve_job,
 )
 from contimg_assets.mosaic_sensor import build_mosaic_sensor
@@ -81,6 +84,7 @@ def build_defs(
         jobs=[
             solve_job,
             image_job,
+            photometry_job,
             mosaic_job,
             log_job,
             housekeeping_job,
@@ -97,6 +101,7 @@ def build_defs(
         sensors=[
             build_observation_sensor(pace),
             build_waiting_sensor(pace),
+            build_image_sensor(pace),
             build_mosaic_sensor(pace),
             build_staleness_sensor(pace),
             alert_sensor,
@@ -108,4 +113,5 @@ def build_defs(
     )
 
 
+refuse_dry_runs()
 defs = build_defs()

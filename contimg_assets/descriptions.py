@@ -7,15 +7,17 @@ Doesn't: measuring; telling Dagster anything else (see `contimg_assets.telling`)
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
 from contimg_assets.telling import drawing, picture, preview
 from contimg_resources.calibration.model import SolvedCaltable
-from contimg_resources.imaging.model import Source
+from contimg_resources.imaging.model import ImageFiles, Source
 from contimg_resources.mosaics.model import TileInMosaic
-from contimg_resources.products.model import ObservationRecord
+from contimg_resources.products.model import ImageRecord, ObservationRecord
 from contimg_resources.registry.model import ActiveCaltables, CaltableSet
 from contimg_resources.steps import (
     Arrived,
@@ -41,7 +43,7 @@ _MAX_STALE = 50
 def describe_arrival(arrived: Arrived) -> Metadata:
     """Say what an MS is."""
     observation = arrived.observation
-    first, last = observation.spectral_windows[0], observation.spectral_windows[-1]
+    low_hz, high_hz = observation.band_hz
     return _tidy(
         {
             "path": dg.MetadataValue.path(observation.path),
@@ -53,13 +55,15 @@ def describe_arrival(arrived: Arrived) -> Metadata:
             "n_integrations": observation.n_integrations,
             "n_antennas_working": len(observation.working_antennas),
             "n_antennas": len(observation.antennas),
-            "band_mhz": f"{first.first_hz / 1e6:.3f} - {last.last_hz / 1e6:.3f}",
+            "band_mhz": f"{low_hz / 1e6:.3f} - {high_hz / 1e6:.3f}",
             "flag_fraction": observation.flagged_fraction,
             "calibrators": ", ".join(
                 f"{c.name} ({c.apparent_flux_jy:.2f} Jy apparent)" for c in observation.calibrators
             )
             or "none",
             "caltables": arrived.reason,
+            "n_repeated_rows": observation.n_repeated_rows,
+            **({"notes": "; ".join(observation.notes)} if observation.notes else {}),
         }
     )
 
@@ -144,6 +148,28 @@ def describe_image(imaged: Imaged) -> Metadata:
             if result.sources
             else "none",
             "files": dg.MetadataValue.path(result.directory),
+        }
+    )
+
+
+def describe_added(record: ObservationRecord, image: ImageRecord | None, files: Path) -> Metadata:
+    """Show an image that was made elsewhere, and say where it came from."""
+    thumbnail = ImageFiles.in_directory(files, record.key).thumbnail
+    numbers = {} if image is None else asdict(image)
+    return _tidy(
+        {
+            **({"image": preview(thumbnail, record.key)} if thumbnail.is_file() else {}),
+            "made_elsewhere": dg.MetadataValue.path(record.path),
+            "declination_deg": record.declination_deg,
+            **{
+                name: numbers[name]
+                for name in (
+                    *("rms_mjy", "peak_jy", "dynamic_range"),
+                    *("bmaj_arcsec", "bmin_arcsec", "bpa_deg", "n_sources"),
+                )
+                if numbers.get(name) is not None
+            },
+            "files": dg.MetadataValue.path(files),
         }
     )
 

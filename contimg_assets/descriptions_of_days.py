@@ -108,6 +108,19 @@ def describe_candidates(searched: Searched, marks: Mapping[str, MarkRecord]) -> 
         )
         if searched.rejected
         else "none",
+        "n_not_searched": len(searched.unsearched),
+        **(
+            {
+                "not_searched": dg.MetadataValue.table(
+                    [
+                        dg.TableRecord({"source": u.source_id, "why": u.reason})
+                        for u in searched.unsearched[:_MAX_LISTED]
+                    ]
+                )
+            }
+            if searched.unsearched
+            else {}
+        ),
         **{
             f"card_{number}": drawing(searched.cards[c.id], c.id)
             for number, c in enumerate(searched.candidates[:_MAX_CARDS], 1)

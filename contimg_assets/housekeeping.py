@@ -12,7 +12,6 @@ from contimg_assets.alerting import alerts_job
 from contimg_assets.exports import export_job
 from contimg_assets.failures import told_to_dagster
 from contimg_assets.jobs import executor
-from contimg_assets.partitions import keys_in_progress
 from contimg_assets.retention import (
     OldKey,
     keys_in_backfills,
@@ -21,13 +20,15 @@ from contimg_assets.retention import (
     prune_keys,
     prune_runs,
 )
+from contimg_assets.runs import keys_in_progress
 from contimg_assets.telling import log_progress
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.database import now_mjd
+from contimg_resources.disk_space import free_bytes
 from contimg_resources.steps.photometry import sort_measurements
 from contimg_resources.steps.resource import WorkshopParam
 from contimg_resources.steps.retention import Removal, choose_removals, remove
-from contimg_resources.steps.room import free_bytes
+from contimg_resources.steps.room import keep_reserve
 from contimg_resources.steps.workshop import Workshop
 
 _MAX_LISTED = 100
@@ -102,6 +103,7 @@ def sweep(
     progress(f"removing {len(chosen.runs)} runs", None)
     prune_runs(instance, chosen.runs, workshop.settings.state)
     sort_measurements(workshop, progress)
+    keep_reserve(workshop.settings)
     return Swept(keys, chosen.runs, files)
 
 

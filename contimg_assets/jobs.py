@@ -1,7 +1,6 @@
 """Jobs: what the sensors and the schedule start, and with which tags."""
 
 import dagster as dg
-from dagster._core.storage.tags import PRIORITY_TAG as _PRIORITY_TAG
 
 from contimg_assets.calibration import calibrated_ms, caltable_set
 from contimg_assets.imaging import image_5min
@@ -15,7 +14,7 @@ SOLVE_PRIORITY = "20"
 LIVE_PRIORITY = "10"
 
 #: Dagster's own tag for it.
-PRIORITY_TAG = _PRIORITY_TAG
+PRIORITY_TAG = "dagster/priority"
 
 #: Integer MJD of the UTC day, to find a day's runs.
 DAY_TAG = "contimg/mjd_day"
@@ -37,6 +36,13 @@ image_job = dg.define_asset_job(
     selection=dg.AssetSelection.assets(calibrated_ms, image_5min, image_photometry),
     executor_def=executor,
     description="Calibrate and image one observation, and measure its sources.",
+)
+
+photometry_job = dg.define_asset_job(
+    "measure_image",
+    selection=dg.AssetSelection.assets(image_photometry),
+    executor_def=executor,
+    description="Measure the sources of an image that was made elsewhere.",
 )
 
 mosaic_job = dg.define_asset_job(

@@ -7,12 +7,12 @@ Belongs here: asking Dagster to run them. Doesn't: which there should be, and wh
 import dagster as dg
 
 from contimg_assets.jobs import DAY_TAG, LIVE_PRIORITY, PRIORITY_TAG, mosaic_job
-from contimg_assets.partitions import add_requests, keys_in_progress, mosaic_mjd
-from contimg_assets.runs import finished_runs
+from contimg_assets.partitions import add_requests, mosaic_mjd
+from contimg_assets.runs import asked_before, keys_in_progress, keys_to_ask
 from contimg_resources.settings import SensorSettings
 from contimg_resources.steps.mosaicking import OpenMosaic, open_mosaics
 from contimg_resources.steps.resource import WorkshopParam
-from contimg_resources.steps.room import shortage
+from contimg_resources.steps.room import shortage, unwritable
 from contimg_resources.times import mjd_day
 
 #: What changed longer ago isn't started by itself; `contimg mosaic --all` makes it.
@@ -33,16 +33,16 @@ def build_mosaic_sensor(pace: SensorSettings) -> dg.SensorDefinition:
     def mosaic_sensor(
         context: dg.SensorEvaluationContext, workshop: WorkshopParam
     ) -> dg.SensorResult | dg.SkipReason:
-        if paused := shortage(workshop.settings):
+        if paused := shortage(workshop.settings) or unwritable(workshop.settings):
             return dg.SkipReason(f"paused: {paused}")
         found = open_mosaics(workshop, changed_days=_CHANGED_DAYS)
         wanted = {_run_key(m): m for m in found if not m.waits_for}
-        known = finished_runs(context.instance, wanted)
+        due = keys_to_ask(asked_before(context.instance, wanted), wanted)
         running = keys_in_progress(context.instance, mosaic_job.name) if wanted else frozenset()
         chosen = [
-            (run_key, mosaic)
+            (due[run_key], mosaic)
             for run_key, mosaic in wanted.items()
-            if run_key not in known and mosaic.key not in running
+            if run_key in due and mosaic.key not in running
         ][: pace.max_runs_per_tick]
         if not chosen:
             waiting = [m for m in found if m.waits_for]

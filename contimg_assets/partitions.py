@@ -1,15 +1,12 @@
 """How the assets are cut into partitions.
 
-Belongs here: the partition definitions, the one way to read a key that Dagster hands over, and
-which keys are being worked on.
-Doesn't: making keys (see `contimg_resources.times`).
+Belongs here: the partition definitions, and the one way to read a key that Dagster hands over.
+Doesn't: making keys (see `contimg_resources.times`), which are being worked on (see `runs`).
 """
 
 from collections.abc import Iterator
 
 import dagster as dg
-from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
-from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from contimg_assets.failures import told_to_dagster
 from contimg_resources.mosaics.windows import parse_mosaic_key
@@ -63,14 +60,6 @@ def in_chunks(keys: list[str]) -> Iterator[list[str]]:
     """Yield keys in pieces that Dagster accepts."""
     for start in range(0, len(keys), KEYS_PER_REQUEST):
         yield keys[start : start + KEYS_PER_REQUEST]
-
-
-def keys_in_progress(instance: dg.DagsterInstance, job_name: str | None = None) -> frozenset[str]:
-    """Return the partition keys of runs that are queued or in progress, of one job or of all."""
-    records = instance.get_run_records(
-        dg.RunsFilter(job_name=job_name, statuses=NOT_FINISHED_STATUSES)
-    )
-    return frozenset(r.dagster_run.tags.get(PARTITION_NAME_TAG, "") for r in records)
 
 
 def add_requests(

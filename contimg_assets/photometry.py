@@ -38,7 +38,7 @@ def _checks(asset: str, partitions: dg.PartitionsDefinition[str]) -> list[dg.Ass
             "positions",
             asset=asset,
             partitions_def=partitions,
-            description="Bright sources are where the catalogue says.",
+            description="Bright sources are where the list has them, to a small part of the beam.",
         ),
     ]
 

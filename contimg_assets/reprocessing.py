@@ -16,6 +16,8 @@ from contimg_assets.descriptions import describe_reprocessed
 from contimg_assets.failures import told_to_dagster
 from contimg_assets.imaging import image_5min
 from contimg_assets.partitions import in_chunks, observation_mjd, utc_day
+from contimg_assets.retention import keys_in_backfills
+from contimg_assets.runs import keys_in_progress
 from contimg_resources.steps.reprocessing import REPROCESS_TAG, Step, Which, choose_observations
 from contimg_resources.steps.resource import WorkshopParam
 from contimg_resources.times import mjd_from_datetime
@@ -54,6 +56,7 @@ def reprocessed_day(
             step=config.step,
             start_mjd=start_mjd,
             end_mjd=start_mjd + 1.0,
+            busy=keys_in_progress(context.instance) | keys_in_backfills(context.instance),
         )
         keys = [c.key for c in chosen if not c.hindrance]
         title = f"{config.only} of {day}, observations: {len(keys)}"

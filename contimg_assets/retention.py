@@ -4,7 +4,6 @@ Belongs here: choosing and removing keys and runs. Doesn't: files of products (s
 `contimg_resources.steps.retention`); no row of any store is touched here.
 """
 
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,15 +14,12 @@ import dagster as dg
 from dagster._core.definitions.partitions.context import partition_loading_context
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 
-from contimg_assets.partitions import (
-    calibration_mjd,
-    keys_in_progress,
-    mosaic_mjd,
-    observation_mjd,
-)
+from contimg_assets.partitions import calibration_mjd, mosaic_mjd, observation_mjd
+from contimg_assets.runs import keys_in_progress
 from contimg_resources.errors import InvalidName
 from contimg_resources.mosaics.windows import parse_mosaic_key
 from contimg_resources.times import parse_partition_key
+from contimg_resources.trees import remove_tree
 
 _FINISHED = [
     dg.DagsterRunStatus.SUCCESS,
@@ -158,14 +154,17 @@ def prune_runs(instance: dg.DagsterInstance, run_ids: tuple[str, ...], state: Pa
         The state directory, in which SQLite keeps a database a run.
     """
     for run_id in run_ids:
-        # It becomes a path: nothing but an id may.
-        UUID(run_id)
+        try:
+            # It becomes a path: nothing but an id may.
+            UUID(run_id)
+        except ValueError:
+            continue
         instance.delete_run(run_id)
         # Dagster leaves the files of a run that it has forgotten.
         for file in (state / "history" / "runs").glob(f"{run_id}.db*"):
             file.unlink(missing_ok=True)
         for directory in ("storage", "compute_logs"):
-            shutil.rmtree(state / directory / run_id, ignore_errors=True)
+            remove_tree(state / directory / run_id, ignore_errors=True)
 
 
 def _pages(instance: dg.DagsterInstance, filters: dg.RunsFilter) -> Iterator[dg.RunRecord]:

@@ -7,15 +7,16 @@ Every look derives what there is to start from the stores and from Dagster's run
 that was lost with a tick comes again at the next, and one that was submitted doesn't.
 """
 
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import dagster as dg
-from dagster._core.storage.tags import PARTITION_NAME_TAG
 
+from contimg_assets.arrivals import untold_arrivals, with_last
 from contimg_assets.descriptions import describe_arrival
-from contimg_assets.failures import failed_steps, interrupted_step
+from contimg_assets.failures import Cause, failed_steps, interrupted_step
 from contimg_assets.housekeeping import housekeeping_job
 from contimg_assets.jobs import (
     DAY_TAG,
@@ -27,28 +28,41 @@ from contimg_assets.jobs import (
     mosaic_job,
     solve_job,
 )
-from contimg_assets.partitions import (
-    add_requests,
-    calibration_mjd,
+from contimg_assets.partitions import add_requests, calibration_mjd, observation_mjd
+from contimg_assets.runs import (
+    MAX_ATTEMPTS,
+    MAX_CUT_OFF,
+    PARTITION_TAG,
+    Fate,
+    asked_before,
+    fate_of,
+    has_begun,
     keys_in_progress,
-    observation_mjd,
+    keys_to_ask,
+    may_be_asked_again,
+    was_retried,
 )
-from contimg_assets.runs import finished_runs
 from contimg_resources.errors import ContimgError
 from contimg_resources.settings import SensorSettings
+from contimg_resources.steps.photometry import IMAGE_STEP
 from contimg_resources.steps.resource import WorkshopParam
-from contimg_resources.steps.room import shortage
+from contimg_resources.steps.room import shortage, unwritable
 from contimg_resources.steps.starting import (
     Open,
     open_observations,
     record_cancellation,
     record_failure,
+    record_interruption,
+    tell_waiting,
 )
 from contimg_resources.steps.watching import Memory, look
-from contimg_resources.times import is_partition_key
+from contimg_resources.times import is_partition_key, mjd_from_datetime
 
 #: Reading an MS takes seconds; a tick must end well within a minute.
 LOOK_BUDGET_S = 20.0
+
+#: How often a run is asked for at most that failed for this.
+_MOST_ATTEMPTS = {Cause.SURROUNDINGS: MAX_ATTEMPTS, Cause.CUT_OFF: MAX_CUT_OFF, Cause.ITS_OWN: 0}
 
 #: So soon a run that ended badly is in its observation's history.
 _TELLING_INTERVAL_S = 10
@@ -71,32 +85,40 @@ def build_observation_sensor(pace: SensorSettings) -> dg.SensorDefinition:
         seen = look(workshop, Memory.from_text(context.cursor), budget_s=LOOK_BUDGET_S)
         for aside in seen.set_aside:
             context.log.error(aside.reason)
+        for arrived in seen.arrivals:
+            if not arrived.usable:
+                context.log.error(f"{arrived.observation.key}: {arrived.reason}")
         undone = open_observations(workshop)
-        paused = shortage(workshop.settings)
+        tell_waiting(workshop, undone, solving=True)
+        short = shortage(workshop.settings)
+        paused = short or unwritable(workshop.settings)
         requests = (
-            _make_room(context.instance)
+            (_make_room(context.instance) if short else ())
             if paused
             else (
                 *_solve_requests(context.instance, undone),
                 *_image_requests(context.instance, [o for o in undone if not o.waits]),
             )[: pace.max_runs_per_tick]
         )
-        context.update_cursor(seen.memory.to_text())
+        untold = untold_arrivals(workshop, context.instance, context.cursor, seen.arrivals)
+        for error in untold.errors:
+            context.log.error(error)
+        context.update_cursor(with_last(seen.memory.to_text(), untold))
         without = sum(o.caltables is None for o in undone)
-        words = f"{seen.words}; {without} wait for calibration"
+        words = "; ".join((seen.words, f"{without} wait for calibration", *seen.not_taken))
         skip = dg.SkipReason(f"paused: {paused}; {words}" if paused else words)
-        if not requests and not seen.arrivals:
+        if not requests and not untold.arrivals:
             return skip
-        arrived = [a.observation.key for a in seen.arrivals]
+        keys = [a.observation.key for a in untold.arrivals]
         return dg.SensorResult(
             run_requests=requests or None,
             skip_reason=None if requests else skip,
-            dynamic_partitions_requests=_partitions(context.instance, arrived, requests),
+            dynamic_partitions_requests=_partitions(context.instance, keys, requests),
             asset_events=[
                 dg.AssetMaterialization(
                     "incoming_ms", partition=a.observation.key, metadata=describe_arrival(a)
                 )
-                for a in seen.arrivals
+                for a in untold.arrivals
             ],
         )
 
@@ -116,7 +138,7 @@ def build_waiting_sensor(pace: SensorSettings) -> dg.SensorDefinition:
     def waiting_sensor(
         context: dg.SensorEvaluationContext, workshop: WorkshopParam
     ) -> dg.SensorResult | dg.SkipReason:
-        if paused := shortage(workshop.settings):
+        if paused := shortage(workshop.settings) or unwritable(workshop.settings):
             return dg.SkipReason(f"paused: {paused}")
         waiting = [o for o in open_observations(workshop) if o.waits]
         requests = _image_requests(context.instance, waiting)[: pace.max_runs_per_tick]
@@ -144,12 +166,39 @@ def run_failures(context: dg.RunFailureSensorContext, workshop: WorkshopParam) -
     key = _observation_of(context)
     if key is None:
         return
-    for step, reason in failed_steps(context):
-        context.log.error(f"{key}: {step} failed: {reason}")
+    run_id = context.dagster_run.run_id
+    record = context.instance.get_run_record_by_id(run_id)
+    fate = Fate.OVER if record is None else fate_of(record)
+    ended_s = (record and record.end_time) or time.time()
+    ended_mjd = mjd_from_datetime(datetime.fromtimestamp(ended_s, tz=UTC))
+    for failed in failed_steps(context):
+        step, reason = failed.step, failed.reason
+        # What has its image isn't open any more, so no sensor asks for its photometry.
+        most = 0 if step == IMAGE_STEP else _MOST_ATTEMPTS[failed.cause]
+        again = record is not None and (was_retried(record) or may_be_asked_again(record, most))
         with _untold_if_unknown(context):
-            record_failure(
-                workshop, key, step=step, reason=reason, run_id=context.dagster_run.run_id
-            )
+            if fate is Fate.OVER and not again:
+                context.log.error(f"{key}: {step} failed: {reason}")
+                record_failure(
+                    workshop,
+                    key,
+                    step=step,
+                    reason=reason,
+                    run_id=run_id,
+                    ended_mjd=ended_mjd,
+                    died=not context.get_step_failure_events(),
+                )
+            else:
+                context.log.warning(f"{key}: {step} is started again: {reason}")
+                record_interruption(
+                    workshop,
+                    key,
+                    step=step,
+                    reason=reason,
+                    run_id=run_id,
+                    begun=record is None or has_begun(record),
+                    ended_mjd=ended_mjd,
+                )
 
 
 @dg.run_status_sensor(
@@ -173,7 +222,7 @@ def run_cancellations(context: dg.RunStatusSensorContext, workshop: WorkshopPara
 def _observation_of(context: dg.RunStatusSensorContext) -> str | None:
     run = context.dagster_run
     others = (log_job.name, mosaic_job.name)
-    key = None if run.job_name in others else run.tags.get(PARTITION_NAME_TAG)
+    key = None if run.job_name in others else run.tags.get(PARTITION_TAG)
     return key if key is None or is_partition_key(key) else None
 
 
@@ -200,11 +249,13 @@ def _solve_requests(
     instance: dg.DagsterInstance, undone: Iterable[Open]
 ) -> tuple[dg.RunRequest, ...]:
     wanted = {_solve_key(o): o for o in undone if o.is_calibrator}
-    known = finished_runs(instance, wanted)
+    # One that was solved may be interrupted later, in its own calibration or image.
+    unsolved = {run_key for run_key, o in wanted.items() if not o.waits and not o.is_solved}
+    due = keys_to_ask(asked_before(instance, wanted), wanted, still_open=unsolved)
     return tuple(
-        _request(solve_job.name, run_key, observation, SOLVE_PRIORITY)
+        _request(solve_job.name, due[run_key], observation, SOLVE_PRIORITY)
         for run_key, observation in wanted.items()
-        if run_key not in known
+        if run_key in due
     )
 
 
@@ -212,29 +263,31 @@ def _image_requests(
     instance: dg.DagsterInstance, undone: Iterable[Open]
 ) -> tuple[dg.RunRequest, ...]:
     candidates = [o for o in undone if o.caltables is not None]
-    solved = finished_runs(instance, [_solve_key(o) for o in candidates if o.is_calibrator])
+    solves = asked_before(instance, [_solve_key(o) for o in candidates if o.is_calibrator])
+    solved = {key for key, solve in solves.items() if solve.over}
     # A calibrator observation waits for its own set, which is the nearest that there can be.
     wanted = {
-        _image_key(o): o for o in candidates if not o.is_calibrator or solved.get(_solve_key(o))
+        _image_key(o): o for o in candidates if not o.is_calibrator or _solve_key(o) in solved
     }
-    known = finished_runs(instance, wanted)
+    # One that has no image and didn't fail: a caltable was put back, or nobody recorded the end.
+    due = keys_to_ask(asked_before(instance, wanted), wanted, still_open=wanted)
     running = keys_in_progress(instance, image_job.name) if wanted else frozenset()
     return tuple(
-        _request(image_job.name, run_key, observation, LIVE_PRIORITY)
+        _request(image_job.name, due[run_key], observation, LIVE_PRIORITY)
         for run_key, observation in wanted.items()
-        if run_key not in known and observation.key not in running
+        if run_key in due and observation.key not in running
     )
 
 
 def _make_room(instance: dg.DagsterInstance) -> tuple[dg.RunRequest, ...]:
     """Ask for housekeeping, at most once an hour."""
     run_key = f"room:{datetime.now(tz=UTC):%Y-%m-%dT%H}"
-    if run_key in finished_runs(instance, [run_key]):
-        return ()
-    return (
+    due = keys_to_ask(asked_before(instance, [run_key]), [run_key])
+    return tuple(
         dg.RunRequest(
-            run_key=run_key, job_name=housekeeping_job.name, tags={PRIORITY_TAG: SOLVE_PRIORITY}
-        ),
+            run_key=key, job_name=housekeeping_job.name, tags={PRIORITY_TAG: SOLVE_PRIORITY}
+        )
+        for key in due.values()
     )
 
 

@@ -1,24 +1,57 @@
-"""Dagster's databases, with the lists of partition keys kept in memory while nothing changes.
+"""Dagster's databases, with what is read again and again kept in memory while nothing changes.
 
-Belongs here: remembering what was read, and noticing that it changed. Doesn't: any other table.
+Belongs here: remembering what was read, and noticing that it changed; where the databases lie;
+holding back a run's last event until Dagster has set the run's status. Doesn't: any other table.
 
 To show the state of one asset Dagster reads the whole list of its partition keys three times; after
-a season that is most of what the lineage page waits for.
+a season that is most of what the lineage page waits for. It opens its databases anew for every tick
+of a sensor, reads all its migrations each time, to know the newest, and compiles each statement
+again, as often as it is executed.
 """
 
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import quote
 
+import dagster as dg
+from dagster._core.storage.event_log.sqlite import sqlite_event_log
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from dagster._core.storage.runs.sqlite import sqlite_run_storage
+from dagster._core.storage.schedules.sqlite import sqlite_schedule_storage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
 
 from contimg_resources.database.observing import CommitObserver
+from contimg_resources.database.reopening import kept_engine, revisions
 
+#: What a run ends with.
+_ENDS = (
+    dg.DagsterEventType.RUN_SUCCESS,
+    dg.DagsterEventType.RUN_FAILURE,
+    dg.DagsterEventType.RUN_CANCELED,
+)
 #: Fewer keys are looked up one by one, by an index.
 _FEW = 100
+
+
+def _address_of(base_dir: str, db_name: str) -> str:
+    """Return the URL of a database of Dagster's, also when its path holds a ``?`` or a ``#``.
+
+    Dagster writes the path into the URL as it is, and so would read its end as options.
+    """
+    path = Path(base_dir).absolute() / f"{db_name}.db"
+    return f"sqlite:///file:{quote(str(path))}?uri=true"
+
+
+for _module in (sqlite_event_log, sqlite_run_storage, sqlite_schedule_storage):
+    vars(_module).update(
+        create_db_conn_string=_address_of,
+        check_alembic_revision=revisions,
+        create_engine=kept_engine,
+    )
 
 
 @dataclass(frozen=True)
@@ -58,6 +91,33 @@ class EventLog(SqliteEventLogStorage):
             return super().get_existing_dynamic_partitions(partitions_def_name, partition_keys)
         return self._keys(partitions_def_name).all_of_them.intersection(partition_keys)
 
+    def get_logs_for_all_runs_by_log_id(
+        self,
+        after_cursor: int = -1,
+        dagster_event_type: dg.DagsterEventType | set[dg.DagsterEventType] | None = None,
+        limit: int | None = None,
+    ) -> Mapping[int, dg.EventLogEntry]:
+        """Return events by number, up to the first that ends a run which isn't marked so yet.
+
+        Dagster stores that a run failed, and marks it a moment later. Its daemon, which starts
+        interrupted runs again, asks for these events; of a run that isn't marked it would believe
+        that it goes on, and never look at it again.
+        """
+        found = super().get_logs_for_all_runs_by_log_id(after_cursor, dagster_event_type, limit)
+        ends = {e.run_id for e in found.values() if _ends_its_run(e)}
+        if not ends or not self.has_instance:
+            return found
+        runs = self._instance.get_runs(dg.RunsFilter(run_ids=list(ends)))
+        unmarked = {run.run_id for run in runs if not run.is_finished}
+        return dict(
+            takewhile(
+                lambda numbered: (
+                    numbered[1].run_id not in unmarked or not _ends_its_run(numbered[1])
+                ),
+                found.items(),
+            )
+        )
+
     def dispose(self) -> None:
         """Close what is open."""
         self._observer.close()
@@ -94,6 +154,10 @@ class Storage(DagsterSqliteStorage):
     ) -> Self:
         """Return the storage that ``dagster.yaml`` describes."""
         return cls.from_local(inst_data=inst_data, **config_value)
+
+
+def _ends_its_run(event: dg.EventLogEntry) -> bool:
+    return event.is_dagster_event and event.get_dagster_event().event_type in _ENDS
 
 
 def _keys_of(version: int, keys: Iterable[str]) -> _Keys:

@@ -1,7 +1,10 @@
 """Daily assets of variability: light curves, measures, candidates, cutouts; and when they run."""
 
+from collections.abc import Callable
+
 import dagster as dg
 
+from contimg_assets.descriptions import Metadata
 from contimg_assets.descriptions_of_days import (
     describe_candidates,
     describe_cutouts,
@@ -14,7 +17,9 @@ from contimg_assets.mosaics import mosaic_60min
 from contimg_assets.partitions import utc_day
 from contimg_assets.photometry import forced_photometry
 from contimg_assets.telling import log_progress
-from contimg_resources.steps.candidates import find_candidates, redraw_candidates, watched_sources
+from contimg_resources.errors import VariabilityFailed, rejecting
+from contimg_resources.steps.candidates import find_candidates, watched_sources
+from contimg_resources.steps.cards import redraw_candidates
 from contimg_resources.steps.cutouts import cut_many
 from contimg_resources.steps.resource import WorkshopParam
 from contimg_resources.steps.variability import changed_days, measure_day, update_light_curves
@@ -38,6 +43,39 @@ def _days(context: dg.AssetExecutionContext) -> list[tuple[str, int]]:
     ]
 
 
+def _each_day(context: dg.AssetExecutionContext, work: Callable[[str, int], Metadata]) -> None:
+    """Do a run's work for each of its days; of a range, a day that fails doesn't stop the others.
+
+    Raises
+    ------
+    VariabilityFailed
+        Naming the days that failed, after all others were materialized.
+    """
+    days = _days(context)
+    told: dict[str, Metadata] = {}
+    failed: dict[str, str] = {}
+    for key, day in days:
+        if len(days) == 1:
+            told[key] = work(key, day)
+        else:
+            with rejecting(failed, key):
+                told[key] = work(key, day)
+    for key, metadata in told.items():
+        if failed:
+            # A step that fails materializes nothing by itself.
+            context.log_event(
+                dg.AssetMaterialization(context.asset_key, partition=key, metadata=metadata)
+            )
+        else:
+            context.add_asset_metadata(metadata, partition_key=key)
+    if failed:
+        raise VariabilityFailed(
+            f"{len(failed)} of {len(days)} days failed: "
+            + "; ".join(f"{key}: {why}" for key, why in failed.items()),
+            failed=failed,
+        )
+
+
 @dg.asset(
     partitions_def=utc_day,
     deps=[dg.AssetDep(forced_photometry, partition_mapping=_ALL)],
@@ -59,20 +97,27 @@ def light_curves(context: dg.AssetExecutionContext, workshop: WorkshopParam) -> 
         progress = log_progress(context)
         asked = dict(_days(context))
         late = [day for day in changed_days(workshop) if day not in asked.values()]
-        for number, (key, day) in enumerate(asked.items()):
-            progress(f"light curves of {key}", number / (len(asked) + len(late)))
-            told = describe_points(update_light_curves(workshop, day))
-            context.add_asset_metadata(told, partition_key=key)
-        for number, day in enumerate(late, len(asked)):
+        failed: dict[str, str] = {}
+        for number, day in enumerate(late):
             key = str(utc_date(day))
             progress(f"light curves of {key}, which changed", number / (len(asked) + len(late)))
-            context.log_event(
-                dg.AssetMaterialization(
-                    asset_key=context.asset_key,
-                    partition=key,
-                    metadata=describe_points(update_light_curves(workshop, day)),
+            with rejecting(failed, key):
+                context.log_event(
+                    dg.AssetMaterialization(
+                        asset_key=context.asset_key,
+                        partition=key,
+                        metadata=describe_points(update_light_curves(workshop, day)),
+                    )
                 )
-            )
+        for key, why in failed.items():
+            # It is still behind its mosaics, so the next run comes back to it.
+            context.log.error(f"light curves of {key} weren't made again: {why}")
+
+        def update(key: str, day: int) -> Metadata:
+            progress(f"light curves of {key}", None)
+            return describe_points(update_light_curves(workshop, day))
+
+        _each_day(context, update)
 
 
 @dg.asset(
@@ -92,9 +137,11 @@ def variability(context: dg.AssetExecutionContext, workshop: WorkshopParam) -> N
     the reference sources; thresholds from the population's own distribution.
     """
     with told_to_dagster():
-        for key, day in _days(context):
-            measured = measure_day(workshop, day, progress=log_progress(context))
-            context.add_asset_metadata(describe_variability(measured), partition_key=key)
+        progress = log_progress(context)
+        _each_day(
+            context,
+            lambda _, day: describe_variability(measure_day(workshop, day, progress=progress)),
+        )
 
 
 @dg.asset(
@@ -115,13 +162,15 @@ def ese_candidates(context: dg.AssetExecutionContext, workshop: WorkshopParam) -
     itself explains as well. Marks that people made stay.
     """
     with told_to_dagster():
-        for key, day in _days(context):
+
+        def find(key: str, day: int) -> Metadata:
             searched = find_candidates(
                 workshop, day, run_id=context.run.run_id, progress=log_progress(context)
             )
             context.log.info(f"{key}: {searched.words}")
-            told = describe_candidates(searched, workshop.products.events.last_marks())
-            context.add_asset_metadata(told, partition_key=key)
+            return describe_candidates(searched, workshop.products.events.last_marks())
+
+        _each_day(context, find)
 
 
 @dg.asset(

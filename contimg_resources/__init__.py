@@ -5,4 +5,11 @@ imaging, simulation, the command line. Nothing here imports ``contimg_assets`` (
 may), and ``dagster`` is imported only in the ``resource.py`` at a folder's door.
 """
 
+import os
+
+from contimg_resources.surroundings import ignore_impossible_threads
+
 __version__ = "0.1.0"
+
+# Before numpy, numba or ducc0 is imported: each of them reads its variable once.
+ignore_impossible_threads(os.environ)

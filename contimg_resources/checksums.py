@@ -4,10 +4,13 @@ Belongs here: checksums of content, and the cheap signature that tells whether c
 changed. Doesn't: deciding what to do about a change.
 """
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+
+from contimg_resources.trees import kind_of_special_file, walk_files
 
 #: Files that CASA touches when it only reads.
 _VOLATILE = frozenset({"table.lock"})
@@ -25,7 +28,7 @@ def content_checksum(path: Path) -> str:
     Raises
     ------
     OSError
-        If it isn't there or can't be read.
+        If it isn't there or can't be read, or is too deep or too large for a product.
     """
     digest = hashlib.sha256()
     if path.is_dir():
@@ -62,20 +65,15 @@ def _stat_entry(name: str, file: Path) -> tuple[str, int, int, int]:
 
 
 def _files(root: Path) -> Iterator[tuple[str, Path]]:
-    found = []
-    for folder, _, names in os.walk(root, onerror=_raise):
-        for name in names:
-            if name not in _VOLATILE:
-                file = Path(folder, name)
-                found.append((file.relative_to(root).as_posix(), file))
-    return iter(sorted(found))
-
-
-def _raise(error: OSError) -> None:
-    raise error
+    found = [(f.name, f.path) for f in walk_files(root) if f.entry.name not in _VOLATILE]
+    # A link to a directory is none of the tree's files.
+    return iter(sorted((name, path) for name, path in found if not path.is_dir()))
 
 
 def _update(digest: "hashlib._Hash", file: Path) -> None:
+    if special := kind_of_special_file(file.stat().st_mode):
+        # To open a pipe is to wait for its writer.
+        raise OSError(errno.EINVAL, f"is a {special}", str(file))
     with file.open("rb") as stream:
         while chunk := stream.read(1 << 20):
             digest.update(chunk)

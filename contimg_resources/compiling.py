@@ -3,19 +3,34 @@
 Belongs here: how this project compiles. Doesn't: any loop.
 
 A compiled function is kept beside its source (``__pycache__``), so that processes which start anew
-for every step don't compile again.
+for every step don't compile again; of several that need it at once, one compiles and the others
+wait. Where neither the installation nor the user's cache can be written it is kept in the state's
+scratch space, and where that can't either it isn't kept.
 """
 
+import fcntl
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import numba
+
+from contimg_resources.errors import ConfigurationError
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 #: Every function that `compiled` was asked for.
 _FUNCTIONS: list[Any] = []
+
+#: Held while this process compiles, which one thread does at a time.
+_COMPILING = threading.RLock()
+#: How long a function that another process compiles is waited for, seconds: the largest takes ten.
+_LONGEST_WAIT_S = 120.0
+_POLL_S = 0.05
 
 #: ``for i in spread(n)``: a loop whose turns run on all cores, in functions with ``parallel=True``.
 spread: Any = numba.prange
@@ -45,20 +60,80 @@ def compiled(*, parallel: bool = False) -> Callable[[Callable[_P, _R]], Callable
     depend on them. A division by 0 gives infinity or NaN, as in numpy: a check of every divisor
     would keep loops from being vectorised.
     """
-    decorate: Any = numba.njit(
-        cache=True,
-        nogil=True,
-        parallel=parallel,
-        error_model="numpy",
-        fastmath={"reassoc", "contract", "nsz", "arcp"},
-    )
+    options: dict[str, Any] = {
+        "nogil": True,
+        "parallel": parallel,
+        "error_model": "numpy",
+        "fastmath": {"reassoc", "contract", "nsz", "arcp"},
+    }
 
     def kept(function: Callable[_P, _R]) -> Callable[_P, _R]:
-        made = decorate(function)
+        made = _made(function, options)
+        made.compile = _by_one_process(made)
         _FUNCTIONS.append(made)
         return made  # type: ignore[no-any-return]
 
     return kept
+
+
+def _made(function: Callable[..., Any], options: dict[str, Any]) -> Any:
+    njit: Any = numba.njit
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError as error:
+        # numba's own words when none of its places can be written.
+        if "cannot cache" not in str(error):
+            raise
+    config: Any = numba.config
+    if (place := _place_in_state()) is not None and str(place) != config.CACHE_DIR:
+        config.CACHE_DIR = str(place)
+        return _made(function, options)
+    return njit(**options)(function)
+
+
+def _by_one_process(made: Any) -> Callable[[Any], Any]:
+    """Return the function's own ``compile``, which loads what another process compiles now."""
+    compile_here = made.compile
+
+    def compile_once(signature: Any) -> Any:
+        with _COMPILING, _alone(made):
+            return compile_here(signature)
+
+    return compile_once
+
+
+@contextmanager
+def _alone(made: Any) -> Iterator[None]:
+    """Keep other processes from compiling a function; best effort, as is keeping it at all."""
+    place = made.stats.cache_path
+    try:
+        Path(place).mkdir(parents=True, exist_ok=True)
+        lock = (Path(place) / f"{made.__module__}.{made.__qualname__}.lock").open("w")
+    except (OSError, TypeError):
+        yield
+        return
+    with lock:
+        deadline_s = time.monotonic() + _LONGEST_WAIT_S
+        while time.monotonic() < deadline_s:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                time.sleep(_POLL_S)
+        yield
+
+
+def _place_in_state() -> Path | None:
+    """Return where compiled functions are kept under the state, None where that can't be."""
+    from contimg_resources.settings import load_settings
+    from contimg_resources.surroundings import is_writable
+
+    try:
+        place = load_settings().layout.scratch / "compiled"
+        place.mkdir(parents=True, exist_ok=True)
+    except (ConfigurationError, OSError):
+        return None
+    return place if is_writable(place) else None
 
 
 def load_compiled() -> Iterator[None]:

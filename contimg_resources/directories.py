@@ -4,14 +4,16 @@ Belongs here: the name under which it is written, and putting it in its place.
 Doesn't: what is inside.
 """
 
+import glob
 import os
-import shutil
 import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from contimg_resources.trees import remove_tree
 
 _STALE_S = 86_400.0
 
@@ -49,7 +51,7 @@ def whole_directory(place: Path) -> Iterator[Path]:
         yield partial
         replace_directory(partial, place)
     finally:
-        shutil.rmtree(room, ignore_errors=True)
+        remove_tree(room, ignore_errors=True)
 
 
 def whole_file(place: Path, write: Callable[[Path], object]) -> None:
@@ -98,7 +100,7 @@ def replace_directory(new: Path, place: Path) -> None:
         os.rename(old / place.name, place)  # noqa: PTH104 - the pair of the rename above
         raise
     finally:
-        shutil.rmtree(old, ignore_errors=True)
+        remove_tree(old, ignore_errors=True)
 
 
 def remove_unfinished(links: Path) -> None:
@@ -109,16 +111,18 @@ def remove_unfinished(links: Path) -> None:
     links : Path
         The directory that its environment named.
     """
-    for link in links.iterdir():
-        # Of what was finished the link leads nowhere.
-        shutil.rmtree(link.resolve(), ignore_errors=True)
+    # Whoever removed all of scratch removed the links too; the daily sweep finds the rest.
+    with suppress(FileNotFoundError):
+        for link in links.iterdir():
+            # Of what was finished the link leads nowhere.
+            remove_tree(link.resolve(), ignore_errors=True)
 
 
 def _sweep(place: Path) -> None:
     # What a process left that was killed with its caller; a day is longer than any step may run.
-    for left in place.parent.glob(f".{place.name}.*"):
+    for left in place.parent.glob(f".{glob.escape(place.name)}.*"):
         if left.suffix in (".partial", ".old") and time.time() - left.stat().st_mtime > _STALE_S:
-            shutil.rmtree(left, ignore_errors=True)
+            remove_tree(left, ignore_errors=True)
 
 
 def _sweep_files(directory: Path) -> None:

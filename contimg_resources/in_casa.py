@@ -12,10 +12,10 @@ from contimg_resources.imaging.model import ImageRequest, ImageResult
 
 
 def solve(request: SolveRequest) -> SolveResult:
-    """See `contimg_resources.calibration.solving.solve_caltables`."""
-    from contimg_resources.calibration.solving import solve_caltables
+    """See `contimg_resources.imaging.field_of_calibrator.solve_with_field`."""
+    from contimg_resources.imaging.field_of_calibrator import solve_with_field
 
-    return solve_caltables(request)
+    return solve_with_field(request)
 
 
 def calibrate(request: ApplyRequest) -> ApplyResult:

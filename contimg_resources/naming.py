@@ -15,6 +15,12 @@ from contimg_resources.times import mjd_day, parse_partition_key
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+:\-]{0,127}", re.ASCII)
 
+#: How the name of a MeasurementSet ends, in any case: ``.ms``, ``.MS``.
+MS_ENDING = ".ms"
+
+#: What a name within quotes can't hold.
+_UNQUOTABLE = frozenset("\"'\\")
+
 #: Endings of MS names that are intermediate products, never observations.
 INTERMEDIATE_ENDINGS = (
     "_cal",
@@ -61,20 +67,41 @@ def plain_name(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._+:\-]", "_", text, flags=re.ASCII)
 
 
+def is_ms_name(name: str) -> bool:
+    """Tell whether a name is that of a MeasurementSet: it ends in ``.ms``, in any case."""
+    return name.lower().endswith(MS_ENDING)
+
+
+def without_ms(name: str) -> str:
+    """Return a name without its ``.ms``, in whatever case it stands; any other as it is."""
+    return name[: -len(MS_ENDING)] if is_ms_name(name) else name
+
+
 def is_observation_name(name: str) -> bool:
     """Tell whether a directory of this name can be an incoming observation.
 
     It ends in ``.ms``, is not hidden, and does not have the name of an intermediate product.
     """
-    if not name.endswith(".ms") or name.startswith((".", "_")):
+    if not is_ms_name(name) or name.startswith((".", "_")):
         return False
-    stem = name.removesuffix(".ms")
+    stem = without_ms(name)
     return bool(stem) and not stem.lower().endswith(INTERMEDIATE_ENDINGS)
 
 
-def observation_stem(path: Path) -> str:
-    """Return the name of an MS without ``.ms``, checked."""
-    return check_name(path.name.removesuffix(".ms"), "observation name")
+def check_ms_name(name: str) -> None:
+    """Refuse a name of an MS that can't be shown, or quoted in a query of CASA.
+
+    Blanks, ``#``, ``?``, ``%`` and letters of any language are allowed.
+
+    Raises
+    ------
+    InvalidName
+        If it has control characters, bytes that are no text, quotes or backslashes in it.
+    """
+    if not name.isprintable() or not _UNQUOTABLE.isdisjoint(name):
+        raise InvalidName(
+            f"{name!a} has control characters, bytes that are no text, quotes or backslashes in it"
+        )
 
 
 def caltable_path(prefix: Path, table_type: CaltableType) -> Path:
@@ -103,6 +130,11 @@ class StateLayout:
     def scratch(self) -> Path:
         """Working directories of running steps; whatever lies here may be deleted at rest."""
         return self.root / "scratch"
+
+    @property
+    def reserve(self) -> Path:
+        """Disk space that is given up when the disk is full, so that stores can be opened."""
+        return self.root / "reserve"
 
     @property
     def logs(self) -> Path:
@@ -147,6 +179,11 @@ class StateLayout:
     def light_curves(self) -> Path:
         """Points of light curves, a file a day."""
         return self.root / "light_curves"
+
+    @property
+    def added_light_curves(self) -> Path:
+        """Light curves that users added, a file a list."""
+        return self.root / "added_light_curves"
 
     @property
     def variability(self) -> Path:

@@ -15,8 +15,9 @@ SECONDS_PER_DAY = 86_400.0
 #: Degrees of right ascension that pass the meridian in a day of UT.
 SIDEREAL_DEG_PER_DAY = 360.985_647_4
 
-#: An MJD outside these bounds was read with the wrong epoch: 1990-01-01 and 2100-01-01.
-MJD_MIN_DAYS = 47_892.0
+#: An MJD outside these bounds was read with the wrong epoch: 1960-01-01, before the first
+#: interferometers whose data are kept (and when UTC began), and 2100-01-01.
+MJD_MIN_DAYS = 36_934.0
 MJD_MAX_DAYS = 88_069.0
 
 #: The resolution of a partition key, 0.864 s.
@@ -33,12 +34,12 @@ def check_mjd(mjd: float) -> float:
     Raises
     ------
     InvalidName
-        If it isn't finite or lies before 1990 or after 2100: a time in other units or of another
+        If it isn't finite or lies before 1960 or after 2100: a time in other units or of another
         epoch, not an observation.
     """
     if not math.isfinite(mjd) or not MJD_MIN_DAYS <= mjd <= MJD_MAX_DAYS:
         raise InvalidName(
-            f"{mjd!r} is no observing date: an MJD in days between {MJD_MIN_DAYS:.0f} (1990) and "
+            f"{mjd!r} is no observing date: an MJD in days between {MJD_MIN_DAYS:.0f} (1960) and "
             f"{MJD_MAX_DAYS:.0f} (2100) was expected"
         )
     return mjd

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,13 +15,19 @@ from pydantic import TypeAdapter
 
 from contimg_resources.casa import Casa
 from contimg_resources.in_casa import load_engines
-from contimg_resources.simulation.night import NightSpec, simulate_night
+from contimg_resources.simulation.night import NightSpec, plan_night, simulate_night
+from contimg_resources.simulation.observation import SimulationRequest, simulate_observation
+from contimg_resources.simulation.spec import SimulationSpec
 from contimg_resources.simulation.truth import Truth
+from tests.costs import Costs
 
 T = TypeVar("T")
 
 # Several workers share the cores: a thread that waits for the next loop mustn't keep one busy.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # More threads, and more processes of a solve, would only wait for one another.
+    os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 # No test is judged by the clock: a busy machine takes longer.
 settings.register_profile("unhurried", deadline=None)
@@ -32,30 +38,41 @@ settings.load_profile("unhurried")
 #: short and not listed comes last, so that all workers end at about the same time.
 LONG_FILES = (
     "calibration/test_fast_flagging.py",
-    "e2e/test_faults.py",
-    "imaging/test_make_image.py",
     "e2e/test_night.py",
+    "e2e/test_faults.py",
     "calibration/test_solve_engines.py",
-    "calibration/test_solving.py",
-    "calibration/test_apply.py",
     "imaging/test_rfi_image.py",
+    "e2e/test_soak.py",
+    "e2e/test_drift_scan.py",
+    "imaging/test_make_image.py",
     "e2e/test_mishaps.py",
+    "calibration/test_solving.py",
+    "calibration/test_foreign.py",
+    "calibration/test_apply.py",
+    "e2e/test_backfills_by_hand.py",
     "cli/test_images.py",
+    "cli/test_quick_start.py",
+    "cli/test_mosaic_commands.py",
+    "cli/test_code_server.py",
+    "cli/test_variability_commands.py",
+    "cli/test_lightcurves_commands.py",
+    "cli/test_calibrate_register.py",
     "calibration/test_apply_engines.py",
     "cli/test_demo_serving.py",
     "imaging/test_engines.py",
-    "e2e/test_backfills_by_hand.py",
     "imaging/test_wsclean.py",
     "cli/test_platform.py",
-    "cli/test_quick_start.py",
     "casa/test_plotms.py",
     "simulation/test_imaging_simulated.py",
     "casa/test_door.py",
+    "steps/test_adding_images.py",
+    "images/test_foreign_images.py",
     "demo/test_real_observation.py",
     "calibration/test_flux_transfer.py",
     "calibration/test_ngc5921.py",
     "simulation/test_measurement_set.py",
     "imaging/test_seams.py",
+    "places/test_unkind_places.py",
     "registry/test_real_tables.py",
     "calibration/test_background.py",
     "cli/test_simulate.py",
@@ -67,12 +84,21 @@ LONG_FILES = (
     "steps/test_variability.py",
     "cli/test_proxy.py",
     "photometry/test_measuring.py",
+    "photometry/test_backgrounds.py",
+    "photometry/test_extended.py",
+    "images/test_exported_by_casa.py",
     "cli/test_exit_codes.py",
+    "observations/test_reading_foreign.py",
     "observations/test_reading_broken.py",
+    "imaging/test_reliability.py",
     "mosaics/test_mosaic.py",
     "assets/test_assets.py",
     "steps/test_mosaicking.py",
 )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Costs(Path(__file__).parent), "costs")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -101,6 +127,14 @@ def casa_afresh(tmp_path: Path) -> Casa:
     """Give a door that starts a process for each call, with the environment of then."""
     root = tmp_path.with_name(f"{tmp_path.name}-casa")
     return Casa(root / "scratch", root / "logs", timeout_s=600)
+
+
+@pytest.fixture(autouse=True)
+def _umask_of_its_own() -> Iterator[None]:
+    """Whatever a test opens makes what its process writes private; the next one begins anew."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
 
 
 @dataclass(frozen=True)
@@ -132,6 +166,14 @@ class TinyNight:
 
 
 TINY_NIGHT = NightSpec(n_targets=2, dead_antennas=("86",))
+#: Of the 24 integrations of an observation.
+_FEW_INTEGRATIONS = 8
+
+
+def shortened(spec: SimulationSpec) -> SimulationSpec:
+    """Return the middle third of an observation, which CASA works off in a third of the time."""
+    short = replace(spec, n_integrations=_FEW_INTEGRATIONS)
+    return replace(short, start_mjd=short.start_mjd + spec.mid_mjd - short.mid_mjd)
 
 
 @pytest.fixture(scope="session")
@@ -175,6 +217,23 @@ def tiny_night(casa: Casa, of_all_workers: Path) -> TinyNight:
         return TinyNight(calibrator, (first, second))
 
     return made_once(of_all_workers / "tiny-night", TinyNight, simulate)
+
+
+@pytest.fixture(scope="session")
+def short_night(casa: Casa, of_all_workers: Path) -> TinyNight:
+    """Give the same night in short: for tests of what happens to it, not of its images."""
+
+    def simulate(directory: Path) -> TinyNight:
+        requests = [
+            SimulationRequest(shortened(planned.spec), directory, False)
+            for planned in plan_night(TINY_NIGHT)
+        ]
+        calibrator, first, second = (
+            casa.run(simulate_observation, request, label="simulate").ms for request in requests
+        )
+        return TinyNight(calibrator, (first, second))
+
+    return made_once(of_all_workers / "short-night", TinyNight, simulate)
 
 
 def _refuse_skip(report: Any) -> None:

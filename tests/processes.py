@@ -1,7 +1,21 @@
-"""Whether processes are still there."""
+"""Processes that tests start to work at once, and whether processes are still there."""
 
+import multiprocessing
 import time
 from pathlib import Path
+
+#: Processes forked from one without threads. A fork of the tests' own process would keep the locks
+#: that other threads held at that moment, such as SQLite's, and wait for them for ever.
+APART = multiprocessing.get_context("forkserver")
+APART.set_forkserver_preload(
+    [
+        "contimg_resources.registry",
+        "contimg_resources.steps",
+        "alembic.command",
+        "hypothesis",
+        "pytest",
+    ]
+)
 
 
 def is_running(pid: int) -> bool:

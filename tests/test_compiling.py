@@ -37,3 +37,15 @@ def test_what_was_compiled_before_is_loaded_without_a_call() -> None:
 def test_where_nothing_was_compiled_nothing_is_loaded_and_nothing_fails(tmp_path: Path) -> None:
     code = f"import os; os.environ['NUMBA_CACHE_DIR'] = {str(tmp_path)!r}" + _FUNCTION
     assert _run(code + "list(load_compiled())" + _TELL) == "0 0"
+
+
+def test_of_two_processes_that_need_a_function_at_once_one_compiles_it(tmp_path: Path) -> None:
+    code = f"import os; os.environ['NUMBA_CACHE_DIR'] = {str(tmp_path)!r}" + _FUNCTION
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", code + _CALL + _TELL], stdout=subprocess.PIPE, cwd=_ROOT
+        )
+        for _ in range(2)
+    ]
+    told = [process.communicate()[0].split() for process in both]
+    assert sorted(told) == [[b"1", b"0"], [b"1", b"1"]]

@@ -76,3 +76,11 @@ def test_a_caltable_lies_beside_its_prefix() -> None:
     assert naming.caltable_path(prefix, CaltableType.G2) == Path(
         "/data/solves/2025-10-06_J1234+5678_2gcal"
     )
+
+
+@pytest.mark.parametrize("name", ["night.ms", "night.MS", "night.Ms"])
+def test_the_ending_of_an_ms_may_stand_in_any_case(name: str) -> None:
+    assert naming.is_observation_name(name)
+    assert naming.without_ms(name) == "night"
+    assert naming.without_ms("notes.txt") == "notes.txt"
+    assert not naming.is_observation_name("night_CAL.MS")

@@ -27,7 +27,12 @@ def outcome(tmp_path: Path, require_all: str) -> tuple[int, str]:
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
         cwd=tmp_path,
-        env={**os.environ, "CONTIMG_REQUIRE_ALL": require_all},
+        env={
+            **os.environ,
+            "CONTIMG_REQUIRE_ALL": require_all,
+            # The conftest.py imports its neighbours by the name of their folder.
+            "PYTHONPATH": str(Path(__file__).parents[1]),
+        },
         capture_output=True,
         text=True,
         check=False,

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from contimg_resources.calibration.tables import CaltableType
 from contimg_resources.errors import ConfigurationError
 from contimg_resources.settings import load_settings
 
@@ -28,7 +29,7 @@ def test_the_environment_wins_over_the_file_and_the_file_over_the_default(
     assert settings.imaging.robust == 0.0
     assert settings.imaging.beam_cut == 0.3
     assert settings.imaging.niter == 10_000
-    assert settings.registry_address == f"sqlite:///{tmp_path}/registry.sqlite3"
+    assert settings.registry_address == f"{tmp_path}/registry.sqlite3"
 
 
 def test_a_wrong_setting_is_named_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,3 +81,10 @@ def test_a_store_is_a_file_or_in_a_server(value: str, monkeypatch: pytest.Monkey
 def test_no_uv_range_is_hidden_in_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONTIMG_STATE", "/var/contimg")
     assert load_settings().imaging.uvrange == ""
+
+
+def test_an_ending_of_a_caltable_is_set_for_its_type_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONTIMG_CALIBRATION__CALTABLE_ENDINGS__GP", '[".final"]')
+    endings = load_settings().calibration.caltable_endings
+    assert endings[CaltableType.GP] == (".final",)
+    assert ".b" in endings[CaltableType.BP]

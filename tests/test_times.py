@@ -53,6 +53,21 @@ def test_a_time_of_another_epoch_or_unit_is_refused(mjd: float) -> None:
         times.partition_key(mjd)
 
 
+def test_an_observation_of_1989_is_an_observation() -> None:
+    mjd = Time("1989-05-17T03:00:00", scale="utc").mjd
+    key = times.partition_key(mjd)
+    assert key == "47663.12500"
+    assert times.parse_partition_key(key) == pytest.approx(mjd)
+    assert times.utc_day(mjd) == date(1989, 5, 17)
+
+
+@pytest.mark.parametrize("mjd", [61_041.0 / 86_400, 1.76e9 / 86_400, 2_461_041.5, 112_176.0])
+def test_days_taken_for_seconds_and_other_epochs_are_refused(mjd: float) -> None:
+    # TIME in days, in Unix seconds, in Julian days, and an epoch of 140 years too late.
+    with pytest.raises(InvalidName, match=r"between 36934 \(1960\) and 88069 \(2100\)"):
+        times.mjd_from_casa_seconds(mjd * 86_400)
+
+
 def test_conversions_agree_with_astropy() -> None:
     moment = Time("2025-10-06T12:36:09.123", scale="utc")
     assert times.isot_from_mjd(moment.mjd) == "2025-10-06T12:36:09.123"

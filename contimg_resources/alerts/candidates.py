@@ -3,6 +3,7 @@
 Belongs here: whether a candidate is told, and in which words. Doesn't: finding candidates.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
@@ -19,6 +20,8 @@ from contimg_resources.products.events import (
 from contimg_resources.times import utc_day
 
 KIND = "candidate"
+#: In added light curves an event that ended longer ago when it was found first is no news.
+_NEWS_DAYS = 30.0
 
 
 def candidate_alerts(
@@ -52,7 +55,12 @@ def candidate_alerts(
 
 
 def is_told(candidate: CandidateRecord, mark: MarkRecord | None) -> bool:
-    """Tell whether a candidate is news: it stands, and nobody called it an artefact."""
+    """Tell whether a candidate is news: it stands, and nobody called it an artefact.
+
+    In light curves that were added only what is recent is news: archives hold events of all years.
+    """
+    if candidate.added_list and candidate.end_mjd < candidate.first_day - _NEWS_DAYS:
+        return False
     withdrawn = candidate.state is CandidateState.WITHDRAWN
     return not withdrawn and (mark is None or mark.mark is not Mark.ARTEFACT)
 
@@ -61,8 +69,7 @@ def _text(candidate: CandidateRecord, dashboard_url: str | None) -> str:
     found = candidate.parameters
     lines = [
         f"Candidate {one_line(candidate.id)} for an Extreme Scattering Event.",
-        f"Source: {one_line(candidate.source_id)}, RA {candidate.ra_deg:.5f} deg, "
-        f"Dec {candidate.dec_deg:+.5f} deg (ICRS)",
+        f"Source: {one_line(candidate.source_id)}, {_position(candidate)}",
         f"State: {candidate.state.value}; middle on {utc_day(candidate.mid_mjd)} "
         f"(MJD {candidate.mid_mjd:.1f})",
         f"Depth: {_measure(found, 'depth', 'depth_error', 100, '%')}; "
@@ -72,6 +79,12 @@ def _text(candidate: CandidateRecord, dashboard_url: str | None) -> str:
     if dashboard_url:
         lines.append(f"{dashboard_url.rstrip('/')}/#/candidates/{quote(candidate.id, safe='+')}")
     return "\n".join(lines)
+
+
+def _position(candidate: CandidateRecord) -> str:
+    if not math.isfinite(candidate.ra_deg):
+        return "position unknown"
+    return f"RA {candidate.ra_deg:.5f} deg, Dec {candidate.dec_deg:+.5f} deg (ICRS)"
 
 
 def _measure(found: Mapping[str, Any], name: str, error_name: str, scale: float, unit: str) -> str:

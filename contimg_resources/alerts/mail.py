@@ -13,6 +13,7 @@ from email.utils import formatdate
 
 from contimg_resources.alerts.delivery import TIMEOUT_S, Failure, without_secrets
 from contimg_resources.alerts.words import one_line
+from contimg_resources.plain_text import plain
 from contimg_resources.settings import AlertSettings
 
 
@@ -72,7 +73,7 @@ class Mail:
         message["Date"] = formatdate()
         message["Message-ID"] = f"<{hashlib.sha256(key.encode()).hexdigest()[:32]}@contimg>"
         message["Auto-Submitted"] = "auto-generated"
-        message.set_content(text)
+        message.set_content(plain(text))
         return message
 
     def _login(self, connection: smtplib.SMTP, server: str) -> Failure | None:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from contimg_resources.alerts.delivery import TIMEOUT_S, Failure
+from contimg_resources.plain_text import plain
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Webhook:
                 "the webhook isn't a plain http or https URL (CONTIMG_ALERTS__WEBHOOK): "
                 "https://host/path was expected"
             )
-        body = {"text": text, "subject": subject, "kind": kind, "key": key}
+        body = {"text": plain(text), "subject": plain(subject), "kind": kind, "key": key}
         try:
             request = urllib.request.Request(
                 url,

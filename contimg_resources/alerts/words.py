@@ -6,12 +6,14 @@ Doesn't: the messages themselves.
 
 import unicodedata
 
+from contimg_resources.plain_text import plain
+
 _MAX_CHARS = 300
 
 
 def one_line(text: str) -> str:
     """Return `text` on one line, without control characters, and not endlessly long."""
     # Separators of lines and paragraphs too: mail programs break lines at them.
-    plain = "".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in text)
-    line = " ".join(plain.split())
+    spaced = "".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in text)
+    line = plain(" ".join(spaced.split()))
     return line if len(line) <= _MAX_CHARS else f"{line[:_MAX_CHARS]}..."

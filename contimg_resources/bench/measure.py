@@ -8,6 +8,7 @@ import resource
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 
 import numpy as np
@@ -16,6 +17,7 @@ from contimg_resources.casa import Progress
 
 #: Memory that the machine is to have at hand when a turn begins: as much as a step may take.
 _AT_HAND_BYTES = 6_000_000_000
+_PIECE_BYTES = 1 << 24
 #: `ru_maxrss` counts KiB on Linux.
 _GB_PER_KIB = 1024 / 1e9
 
@@ -36,17 +38,27 @@ class Measured:
     peak_gb: float
 
 
-def make_ready() -> None:
+def make_ready(*arrived: Path) -> None:
     """Bring the machine into the same state before each turn, whoever's it is.
 
     What others wrote must not be written out on this turn's time. And a virtual machine may have
     given its free memory back to the host: to get it again costs seconds a GB, more or less by
-    chance, so it is asked for before.
+    chance, so it is asked for before. The same goes for the MS that has just arrived: it lies in
+    memory in a night, and a machine may have dropped it during the turn before.
+
+    Parameters
+    ----------
+    *arrived : Path
+        Each MS.
     """
     os.sync()
     free_bytes = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     held = np.ones(min(_AT_HAND_BYTES, free_bytes // 2), np.uint8)
     del held
+    for file in (file for ms in arrived for file in ms.rglob("*") if file.is_file()):
+        with file.open("rb") as stream:
+            while stream.read(_PIECE_BYTES):
+                pass
 
 
 def measured(work: Callable[[], object]) -> Measured:

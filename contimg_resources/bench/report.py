@@ -201,7 +201,8 @@ def page(report: BenchReport, picture: str) -> str:
         "# What costs what",
         "",
         f"`make bench` wrote this page: a simulated observation of size `{report.size}` "
-        f"({report.n_visibilities / 1e6:.0f} million visibilities) on {report.machine}; "
+        f"({report.n_visibilities / 1e6:.0f} million visibilities, with a WEIGHT_SPECTRUM) on "
+        f"{report.machine}; "
         f"{versions}. Step and peer took turns in one run; times are medians, memory the most of "
         "any turn. Before each turn the machine is made ready: nothing is left "
         "to be written to disk, and the memory that a virtual machine gave back to its host is at "

@@ -28,6 +28,7 @@ from contimg_resources.imaging.model import ImageResult
 from contimg_resources.observations.calibrators import CalibratorCatalogue
 from contimg_resources.settings import CalibrationSettings
 from contimg_resources.simulation.spec import PRESETS, Size
+from contimg_resources.trees import remove_tree
 
 A = TypeVar("A")
 
@@ -122,7 +123,7 @@ class Bench:
         way = _way(self.scene, self.directory)
         # Removing what a turn before made is none of the work.
         for product in (way.apply.output, way.image.directory):
-            shutil.rmtree(product, ignore_errors=True)
+            remove_tree(product, ignore_errors=True)
         return self._timed(ours.apply_and_image, way)
 
     def _peer_image(self) -> peers.PeerImage:
@@ -139,12 +140,12 @@ class Bench:
         )
 
     def _timed(self, function: Callable[[A], Measured], argument: A) -> Measured:
-        make_ready()
+        make_ready(self.scene.calibrator, self.scene.target)
         return self.casa.run(function, argument, label="bench")
 
     def _plain(self, function: Callable[[A], Measured], argument: A) -> Measured:
         """Time a peer as it runs without this platform."""
-        make_ready()
+        make_ready(self.scene.calibrator, self.scene.target)
         casa = Casa(
             self.casa.scratch,
             self.casa.logs,

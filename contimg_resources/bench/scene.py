@@ -83,6 +83,7 @@ def make_scene(
     antennas: Sequence[str] | None = None,
     channels_per_window: int | None = None,
     rfi: bool = True,
+    weight_spectrum: bool = True,
 ) -> Scene:
     """Simulate and solve what isn't there yet.
 
@@ -102,8 +103,16 @@ def make_scene(
         Another number of channels.
     rfi : bool
         Whether there is interference.
+    weight_spectrum : bool
+        Whether the MS have a WEIGHT_SPECTRUM, as the instrument's converter writes it.
     """
-    night = NightSpec(size=size, calibrator=CALIBRATOR, n_targets=1, rfi=RfiSpec() if rfi else None)
+    night = NightSpec(
+        size=size,
+        calibrator=CALIBRATOR,
+        n_targets=1,
+        rfi=RfiSpec() if rfi else None,
+        weight_spectrum=weight_spectrum,
+    )
     made = []
     for planned in plan_night(night):
         spec = replace(

@@ -12,11 +12,14 @@ from contimg_resources.calibration.apply_fast import apply_in_memory
 from contimg_resources.calibration.apply_model import ApplyRequest, ApplyResult, Written
 from contimg_resources.calibration.correcting import why_not
 from contimg_resources.calibration.memory import Also
+from contimg_resources.calibration.ms_layout import antenna_names_of, check_antennas
 from contimg_resources.calibration.origin import write_origin
 from contimg_resources.casa.progress import report_progress
+from contimg_resources.casa.tables import opened
 from contimg_resources.checksums import stat_signature
 from contimg_resources.directories import whole_directory
 from contimg_resources.errors import CasaError, ConfigurationError, UnreadableObservation
+from contimg_resources.observations.counting import distinct
 
 Engine = Callable[[ApplyRequest, Path, Sequence[int], frozenset[int], Also | None], Written]
 
@@ -53,6 +56,8 @@ def write_calibrated_ms(request: ApplyRequest, *, also: Also | None = None) -> A
     _check(request)
     report_progress(f"looking at {request.ms.name}", 0.0)
     names, fields = _look(request)
+    for table in request.tables:
+        check_antennas(request.ms, names, table.path)
     before = stat_signature(request.ms)
     named = _named(request, names)
     with whole_directory(request.output) as partial:
@@ -96,23 +101,22 @@ def _check(request: ApplyRequest) -> None:
 
 
 def _look(request: ApplyRequest) -> tuple[list[str], list[int]]:
-    """Return the antenna names by id and the ids of the selected fields."""
+    """Return the names by id of the antennas with data, and the ids of the selected fields."""
     import casatools
 
-    table, selection = casatools.table(), casatools.ms()
     try:
-        table.open(str(request.ms))
-        columns = table.colnames()
-        table.close()
+        with opened(request.ms) as table:
+            columns = table.colnames()
+            used = distinct(*(table.getcol(name) for name in ("ANTENNA1", "ANTENNA2")))
         if "DATA" not in columns:
             raise UnreadableObservation(f"{request.ms} has no column DATA", path=str(request.ms))
-        table.open(str(request.ms / "ANTENNA"))
-        names = [str(name) for name in table.getcol("NAME")]
-        table.close()
-        table.open(str(request.ms / "FIELD"))
-        fields = list(range(table.nrows()))
-        table.close()
+        # One without data may have the same name as another, or none.
+        every = antenna_names_of(request.ms)
+        names = [name if i in used else "" for i, name in enumerate(every)]
+        with opened(request.ms / "FIELD") as table:
+            fields = list(range(table.nrows()))
         if request.field_selection:
+            selection = casatools.ms()
             chosen = selection.msseltoindex(str(request.ms), field=request.field_selection)
             fields = [int(i) for i in chosen["field"]]
     except RuntimeError as error:
@@ -127,7 +131,8 @@ def _named(request: ApplyRequest, names: Sequence[str]) -> frozenset[int]:
     unknown = sorted(set(request.working_antennas) - set(names))
     if unknown:
         raise ConfigurationError(
-            f"{request.ms} has no antennas named {', '.join(unknown)}; it has {', '.join(names)}"
+            f"{request.ms} has no antennas named {', '.join(unknown)}; it has "
+            f"{', '.join(filter(None, names))}"
         )
     return frozenset(names.index(name) for name in request.working_antennas)
 
@@ -139,7 +144,14 @@ def _engine(request: ApplyRequest) -> str:
             f"there is no engine {request.engine!r} to apply caltables; there are: "
             f"{', '.join(sorted(ENGINES))}"
         )
-    if request.engine == "fast" and (reason := why_not(request.ms, request.tables)):
+    try:
+        reason = why_not(request.ms, request.tables) if request.engine == "fast" else ""
+    except RuntimeError as error:
+        said = " ".join(str(error).split())
+        raise UnreadableObservation(
+            f"{request.ms} can't be read: {said}", path=str(request.ms)
+        ) from error
+    if reason:
         report_progress(f"{reason}: CASA applies the caltables", 0.01)
         return "casa"
     return request.engine

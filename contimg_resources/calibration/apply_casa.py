@@ -3,8 +3,12 @@
 Belongs here: the engine ``casa`` of `.apply`. Doesn't: what all engines share.
 """
 
+import re
 import shutil
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +20,17 @@ from contimg_resources.calibration.apply_model import (
     refuse_flagged,
     refuse_useless,
 )
-from contimg_resources.calibration.callib import callib_text, map_windows
+from contimg_resources.calibration.callib import TableToApply, callib_text, map_windows
 from contimg_resources.calibration.interference import flag_shared_interference
 from contimg_resources.calibration.memory import Also
 from contimg_resources.calibration.ms_layout import (
+    bands_of,
     bands_with_solutions,
-    check_antennas,
     count_rows,
     middle_of_fields,
-    read_bands,
+    used_descriptions,
 )
+from contimg_resources.calibration.orderly import named_as, orderly
 from contimg_resources.calibration.rfi import (
     FlagCount,
     clip_nonsense,
@@ -34,8 +39,14 @@ from contimg_resources.calibration.rfi import (
     working_antenna_ids,
 )
 from contimg_resources.casa.progress import report_progress
+from contimg_resources.casa.tables import opened
 from contimg_resources.casa.tasks import call_task
 from contimg_resources.errors import CasaError
+from contimg_resources.trees import remove_tree
+
+#: The cal library, in the working directory.
+_CALLIB = "callib.txt"
+_BREAKS_LINES = re.compile(r"[\s,'\"]")
 
 
 def apply_with_casa(
@@ -65,10 +76,16 @@ def apply_with_casa(
     UnreadableObservation, CasaError
         See `contimg_resources.calibration.apply.write_calibrated_ms`.
     """
-    working = named or frozenset(working_antenna_ids(request.ms, field_ids))
-    arrived = count_flags(request.ms, working, field_ids)
-    refuse_useless(request, working, arrived)
-    center = _transform(request, partial)
+    ms = orderly(request.ms, Path.cwd())
+    try:
+        with named_as(request.ms, ms):
+            working = named or frozenset(working_antenna_ids(ms, field_ids))
+            arrived = count_flags(ms, working, field_ids)
+            refuse_useless(request, working, arrived)
+            center = _transform(replace(request, ms=ms), partial)
+    finally:
+        if ms != request.ms:
+            remove_tree(ms, ignore_errors=True)
     applied, final = _flag(request, partial, working)
     return Written(center, working, count_rows(partial), arrived, applied, final)
 
@@ -77,24 +94,28 @@ def _transform(request: ApplyRequest, partial: Path) -> tuple[float, float] | No
     import casatasks
 
     report_progress(f"applying {len(request.tables)} caltables to {request.ms.name}", 0.05)
-    windows = read_bands(request.ms)
+    windows = bands_of(request.ms, used_descriptions(request.ms))
+    n_windows = count_rows(request.ms / "SPECTRAL_WINDOW")
+    maps = []
     for table in request.tables:
-        check_antennas(request.ms, table.path)
-    maps = [(t, map_windows(windows, bands_with_solutions(t.path), t.path)) for t in request.tables]
-    callib = Path("callib.txt").resolve()
-    callib.write_text(callib_text(maps))
+        spwmap = map_windows(windows, bands_with_solutions(table.path), table.path)
+        # Those of windows without data say nothing, and CASA wants them.
+        maps.append((table, spwmap + spwmap[:1] * (n_windows - len(spwmap))))
     applied = partial.with_name(partial.name + ".unshifted") if request.shift else partial
-    call_task(
-        casatasks.mstransform,
-        product=applied / "table.dat",
-        vis=str(request.ms),
-        outputvis=str(applied),
-        field=request.field_selection,
-        antenna="*&",
-        datacolumn="corrected",
-        docallib=True,
-        callib=str(callib),
-    )
+    with named_plainly([table for table, _ in maps]) as tables:
+        pairs = zip(tables, (windows_of for _, windows_of in maps), strict=True)
+        Path(_CALLIB).write_text(callib_text(list(pairs)))
+        call_task(
+            casatasks.mstransform,
+            product=applied / "table.dat",
+            vis=str(request.ms),
+            outputvis=str(applied),
+            field=request.field_selection,
+            antenna="*&",
+            datacolumn="corrected",
+            docallib=True,
+            callib=_CALLIB,
+        )
     _check_applied(request, applied)
     if not request.shift:
         return None
@@ -112,8 +133,26 @@ def _transform(request: ApplyRequest, partial: Path) -> tuple[float, float] | No
         raise CasaError(
             f"phaseshift kept {count_rows(partial)} of {count_rows(applied)} rows of {request.ms}"
         )
-    shutil.rmtree(applied)
+    remove_tree(applied)
     return (ra_deg, dec_deg)
+
+
+@contextmanager
+def named_plainly(tables: Sequence[TableToApply]) -> Iterator[list[TableToApply]]:
+    """Give tables with paths that a cal library can hold; where one can't, a copy of it.
+
+    CASA takes the lines of a cal library apart at blanks and commas, also within quotes, and looks
+    through links.
+    """
+    with tempfile.TemporaryDirectory(prefix="contimg-caltables-") as place:
+        found = []
+        for number, table in enumerate(tables):
+            path = table.path.resolve()
+            if _BREAKS_LINES.search(str(path)):
+                path = Path(place) / str(number)
+                shutil.copytree(table.path, path)
+            found.append(replace(table, path=path))
+        yield found
 
 
 def _flag(request: ApplyRequest, partial: Path, ids: frozenset[int]) -> tuple[FlagCount, FlagCount]:
@@ -134,25 +173,21 @@ def _flag(request: ApplyRequest, partial: Path, ids: frozenset[int]) -> tuple[Fl
 
 def _check_applied(request: ApplyRequest, applied: Path) -> None:
     """Compare one integration with its input: CASA reports success when nothing was applied."""
-    import casatools
-
     if not count_rows(applied):
         raise CasaError(f"mstransform kept no row of {request.ms}")
     samples = []
-    table = casatools.table()
-    table.open(str(applied))
-    moment = float(table.getcell("TIME", table.nrows() // 2))
-    table.close()
+    with opened(applied) as table:
+        moment = float(table.getcell("TIME", table.nrows() // 2))
     for ms in (request.ms, applied):
-        table.open(str(ms))
-        rows = table.query(
-            f"ANTENNA1 != ANTENNA2 && abs(TIME - {moment!r}) < 1e-3",
-            sortlist="DATA_DESC_ID,ANTENNA1,ANTENNA2",
-            columns="DATA,FLAG",
-        )
-        samples.append([(rows.getcell("DATA", i), rows.getcell("FLAG", i)) for i in _some(rows)])
-        rows.close()
-        table.close()
+        with opened(ms) as table:
+            rows = table.query(
+                f"ANTENNA1 != ANTENNA2 && abs(TIME - {moment!r}) < 1e-3",
+                sortlist="DATA_DESC_ID,ANTENNA1,ANTENNA2",
+            )
+            samples.append(
+                [(rows.getcell("DATA", i), rows.getcell("FLAG", i)) for i in _some(rows)]
+            )
+            rows.close()
     untouched = compared = 0
     for (raw, _), (calibrated, flags) in zip(*samples, strict=True):
         good = ~flags & (raw != 0)

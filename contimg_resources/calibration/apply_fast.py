@@ -22,11 +22,11 @@ from contimg_resources.calibration.memory import (
     write_observed,
 )
 from contimg_resources.calibration.ms_layout import (
+    bands_of,
     bands_with_solutions,
-    check_antennas,
     middle_of_fields,
-    read_bands,
     to_frame_of_fields,
+    used_descriptions,
 )
 from contimg_resources.casa.progress import report_progress
 from contimg_resources.errors import UnreadableObservation
@@ -59,10 +59,9 @@ def apply_in_memory(
     UnreadableObservation, CasaError
         See `contimg_resources.calibration.apply.write_calibrated_ms`.
     """
-    windows = read_bands(request.ms)
+    windows = bands_of(request.ms, used_descriptions(request.ms))
     maps = []
     for table in request.tables:
-        check_antennas(request.ms, table.path)
         maps.append(map_windows(windows, bands_with_solutions(table.path), table.path))
     center = new_center = None
     if request.shift:

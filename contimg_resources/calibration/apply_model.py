@@ -129,13 +129,14 @@ def refuse_useless(request: ApplyRequest, working: Collection[int], arrived: Fla
     """
     if not working:
         raise UnreadableObservation(
-            f"{request.ms} has no unflagged data that aren't zero on any baseline",
+            f"{request.ms} has no unflagged data on any baseline that are finite, not zero, and "
+            "have a weight above zero",
             path=str(request.ms),
         )
     if arrived.total == arrived.flagged:
         raise UnreadableObservation(
-            f"{request.ms}: all data of its {len(working)} working antennas are flagged; there is "
-            "nothing to calibrate",
+            f"{request.ms}: all data of its {len(working)} working antennas are flagged or have no "
+            "weight above zero; there is nothing to calibrate",
             path=str(request.ms),
         )
 

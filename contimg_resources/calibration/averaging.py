@@ -47,7 +47,7 @@ def average(
         Visibilities, the source at the phase centre.
     flag : ndarray of bool, same shape
         Flags.
-    weight : ndarray of float32, shape (n_rows, n_correlations)
+    weight : ndarray of float32, shape (n_rows, 1 or n_channels, n_correlations)
         Weights.
     order : ndarray of int, shape (n_rows,)
         Rows sorted by baseline.
@@ -81,6 +81,7 @@ def average(
         And their weights here.
     """
     n_channels, n_correlations = data.shape[1], data.shape[2]
+    by_channel = weight.shape[1] > 1
     for baseline in spread(starts.size - 1):
         for k in range(starts[baseline], starts[baseline + 1]):
             row = order[k]
@@ -88,7 +89,8 @@ def average(
             into = interval[t]
             for p in range(n_correlations):
                 a, b = receptors[p, 0], receptors[p, 1]
-                row_weight = weight[row, p] * gain_weight[t, i, a] * gain_weight[t, j, b]
+                grown = gain_weight[t, i, a] * gain_weight[t, j, b]
+                cell_weight = weight[row, 0, p] * grown
                 for channel in range(n_channels):
                     if (
                         flag[row, channel, p]
@@ -98,7 +100,9 @@ def average(
                         continue
                     gain = inverse[t, i, a, channel] * np.conj(inverse[t, j, b, channel])
                     expected = model[field[row], channel]
-                    share = row_weight * expected
+                    if by_channel:
+                        cell_weight = weight[row, channel, p] * grown
+                    share = cell_weight * expected
                     value = data[row, channel, p] * gain
                     c = cell[channel]
                     # share * expected is the weight of value / expected.

@@ -72,7 +72,7 @@ def map_windows(target: Sequence[Band], table: Sequence[Band], path: Path) -> li
     Parameters
     ----------
     target : sequence of Band
-        Windows of the MS by id.
+        Windows of the MS that data refer to.
     table : sequence of Band
         Windows of the caltable that have solutions.
     path : Path
@@ -81,15 +81,15 @@ def map_windows(target: Sequence[Band], table: Sequence[Band], path: Path) -> li
     Returns
     -------
     list of int
-        CASA's ``spwmap``: for each window of the MS the id of the caltable's nearest window among
-        those that cover the middle of it.
+        CASA's ``spwmap``: for each window of the MS by id the id of the caltable's nearest window
+        among those that cover the middle of it. Of windows without data it says nothing true.
 
     Raises
     ------
     CasaError
         If a window has no solutions at its frequency.
     """
-    found = []
+    found = {}
     for window in target:
         serving = [b for b in table if b.low_hz <= window.center_hz <= b.high_hz]
         if not serving:
@@ -104,8 +104,10 @@ def map_windows(target: Sequence[Band], table: Sequence[Band], path: Path) -> li
                 path=str(path),
                 frequency_hz=window.center_hz,
             )
-        found.append(min(serving, key=lambda b: abs(b.center_hz - window.center_hz)).id)
-    return found
+        found[window.id] = min(serving, key=lambda b: abs(b.center_hz - window.center_hz)).id
+    # CASA wants a number for each.
+    anyone = next(iter(found.values()), 0)
+    return [found.get(i, anyone) for i in range(1 + max(found, default=-1))]
 
 
 def callib_text(tables: Sequence[tuple[TableToApply, list[int]]]) -> str:

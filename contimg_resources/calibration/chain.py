@@ -147,8 +147,7 @@ class Chain:
         everything = parameters | {
             "solint": source.interval,
             "field": ",".join(str(f) for f in fields),
-            # A name that stands in the ANTENNA table: CASA looks for names before ids.
-            "refant": self.refant.name,
+            "refant": self.refant.in_casa,
             "minsnr": self.settings.min_snr,
             "gaintable": [str(t.path) for t in source.tables],
             "interp": [t.interpolation for t in source.tables],
@@ -165,7 +164,7 @@ class Chain:
             info = inspect_caltable(table)
         except RegistrationRefused as error:
             raise self._failure(what, error.message) from error
-        if info.flagged_fraction >= 1.0:
+        if info.quality.flagged_fraction >= 1.0:
             raise self._failure(what, "no solution was found for any antenna")
         snap_solutions(table, source.times_s)
         complete_windows(table, self.data.health.windows)
@@ -174,8 +173,8 @@ class Chain:
             raise self._failure(
                 what,
                 f"antenna {self.refant.name} has too few solutions to be the reference, CASA took "
-                f"{info.refant}; {info.flagged_fraction:.0%} of all solutions were below SNR "
-                f"{self.settings.min_snr:g}",
+                f"{info.refant}; {info.quality.flagged_fraction:.0%} of all solutions were below "
+                f"SNR {self.settings.min_snr:g}",
             )
 
     def _failure(self, what: str, reason: str) -> CalibrationFailed:

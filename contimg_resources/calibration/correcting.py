@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.constants import speed_of_light
 
-from contimg_resources.calibration.callib import TableToApply, map_windows
+from contimg_resources.calibration.callib import Band, TableToApply, map_windows
 from contimg_resources.calibration.jones import (
     Jones,
     TableSolutions,
@@ -25,15 +25,22 @@ from contimg_resources.calibration.jones import (
 )
 from contimg_resources.calibration.memory import Change, Observed, read_observed
 from contimg_resources.calibration.ms_layout import (
+    bands_of,
     bands_with_solutions,
     channels_of_windows_hz,
     phase_centers_rad,
-    read_bands,
     read_receptors,
+    used_descriptions,
 )
 from contimg_resources.calibration.rfi import FlagCount
 from contimg_resources.calibration.rotation import rotate_uvw
-from contimg_resources.calibration.visibility_loops import any_good, correct, count_flagged
+from contimg_resources.calibration.visibility_loops import (
+    any_good,
+    correct,
+    count_flagged,
+    scale_weights,
+)
+from contimg_resources.casa.tables import opened
 from contimg_resources.compiling import n_cores
 from contimg_resources.errors import UnreadableObservation
 
@@ -44,35 +51,31 @@ Ints = NDArray[np.int64]
 
 def why_not(ms: Path, tables: Sequence[TableToApply]) -> str:
     """Say why an MS can't be calibrated in memory; empty when it can. Needs CASA."""
-    import casatools
-
     if any(table.gain_field for table in tables):
         return "a table is applied field by field"
-    tb = casatools.table()
-    tb.open(str(ms))
-    try:
-        columns = tb.colnames()
-    finally:
-        tb.close()
-    if "WEIGHT_SPECTRUM" in columns:
-        return "its weights have a spectrum"
-    if len({len(pairs) for pairs in read_receptors(ms).values()}) > 1:
+    used = used_descriptions(ms)
+    receptors = read_receptors(ms, used)
+    if len({len(receptors[number]) for number in used}) > 1:
         return "its windows differ in their correlations"
-    ours = channels_of_windows_hz(ms)
+    windows, channels_hz = _window_ids(ms), channels_of_windows_hz(ms)
+    ours = {int(windows[number]): channels_hz[int(windows[number])] for number in used}
     if len({channels.size for channels in ours.values()}) > 1:
         return "its windows differ in their channels"
     if not all(np.allclose(np.diff(c), np.diff(c)[:1], rtol=1e-6) for c in ours.values()):
         return "its channels aren't evenly spaced"
-    return next(filter(None, (_why_not_table(ms, ours, table) for table in tables)), "")
+    bands = bands_of(ms, used)
+    return next(filter(None, (_why_not_table(bands, ours, table) for table in tables)), "")
 
 
-def _why_not_table(ms: Path, ours_hz: Mapping[int, Floats], table: TableToApply) -> str:
+def _why_not_table(
+    bands: Sequence[Band], ours_hz: Mapping[int, Floats], table: TableToApply
+) -> str:
     if not has_channels(table.path):
         return ""
     if not table.interpolation_frequency.endswith("flag"):
         return f"flagged channels of {table.path.name} are filled in"
     theirs_hz = channels_of_windows_hz(table.path)
-    spwmap = map_windows(read_bands(ms), bands_with_solutions(table.path), table.path)
+    spwmap = map_windows(bands, bands_with_solutions(table.path), table.path)
     if all(same_channels(theirs_hz[spwmap[w]], channels) for w, channels in ours_hz.items()):
         return ""
     return f"{table.path.name} has other channels"
@@ -189,8 +192,8 @@ class _Correction:
         used = [observed.first, observed.second, *(t.solutions.antennas for t in read)]
         n_antennas = 1 + max(int(antennas.max(initial=-1)) for antennas in used)
         times_s, when = observed.moments
-        windows_of, receptors = _window_ids(observed.ms), read_receptors(observed.ms)
         numbers = list(observed.channels_hz)
+        windows_of, receptors = _window_ids(observed.ms), read_receptors(observed.ms, numbers)
 
         def combined(number: int) -> Jones:
             served: list[tuple[TableSolutions, int]] = [
@@ -203,6 +206,7 @@ class _Correction:
         shape = (len(numbers), times_s.size, n_antennas, 2, n_channels)
         inverse, missing = np.empty(shape, np.complex64), np.empty(shape, np.bool_)
         window = np.empty(observed.rows.size, np.int64)
+        grown = np.empty((observed.rows.size, n_correlations), np.float32)
         with ThreadPoolExecutor(n_cores()) as pool:
             products = pool.map(combined, numbers)
             for i, (number, jones) in enumerate(zip(numbers, products, strict=True)):
@@ -218,8 +222,8 @@ class _Correction:
                 window[mine] = i
                 first, second, time = observed.first[mine], observed.second[mine], when[mine]
                 for p, (a, b) in enumerate(pairs):
-                    change = jones.weight[time, first, a] * jones.weight[time, second, b]
-                    observed.weight[mine, p] *= change
+                    grown[mine, p] = jones.weight[time, first, a] * jones.weight[time, second, b]
+        scale_weights(observed.weight, grown)
         return cls(
             first=observed.first,
             second=observed.second,
@@ -275,11 +279,5 @@ def _turn(observed: Observed, center_rad: tuple[float, float] | None) -> Floats:
 
 
 def _window_ids(ms: Path) -> Ints:
-    import casatools
-
-    tb = casatools.table()
-    tb.open(str(ms / "DATA_DESCRIPTION"))
-    try:
+    with opened(ms / "DATA_DESCRIPTION") as tb:
         return np.asarray(tb.getcol("SPECTRAL_WINDOW_ID"), np.int64)
-    finally:
-        tb.close()

@@ -3,7 +3,6 @@
 Belongs here: CASA's fluxscale on a gain table, and the FLUX table that it makes.
 """
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from contimg_resources.calibration.model import FluxTransfer
 from contimg_resources.calibration.split import rewrite_gains
 from contimg_resources.errors import CalibrationFailed
 from contimg_resources.observations.calibrators import Calibrator
+from contimg_resources.trees import remove_tree
 
 
 def transfer_flux(
@@ -56,7 +56,7 @@ def transfer_flux(
     from casatasks import fluxscale
 
     task: Any = fluxscale
-    shutil.rmtree(flux_table, ignore_errors=True)
+    remove_tree(flux_table, ignore_errors=True)
     answer = task(
         vis=str(ms),
         caltable=str(gains),

@@ -5,16 +5,19 @@ Doesn't: deciding anything from them.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.calibration.ms_layout import channels_of_windows_hz, used_descriptions
 from contimg_resources.calibration.refant import AntennaHealth
 from contimg_resources.calibration.tables import ArrayLayout
+from contimg_resources.casa.tables import opened
 from contimg_resources.errors import CalibrationFailed, UnreadableObservation
+from contimg_resources.observations.measurement_set import CORRELATIONS, PARALLEL_HANDS
 from contimg_resources.times import mjd_from_casa_seconds
 
 _ROWS_AT_ONCE = 20_000
@@ -37,7 +40,7 @@ class DataHealth:
     layout : ArrayLayout
         Antennas and spectral windows.
     frequencies_hz : tuple of ndarray of float
-        Channel centres of each spectral window by id, Hz.
+        Channel centres of each spectral window by id, Hz; none of a window without data.
     windows : tuple of int
         Spectral window ids that have rows.
     receptors : tuple of str
@@ -55,35 +58,39 @@ class DataHealth:
     receptors: tuple[str, str]
 
     @property
-    def window_width_hz(self) -> float:
-        """Median width of the spectral windows, Hz, between the outer channel centres."""
-        return float(np.median([np.ptp(hz) for hz in self.frequencies_hz]))
+    def working_antennas(self) -> NDArray[np.bool_]:
+        """Antennas with unflagged data, shape (n_antennas,)."""
+        return np.asarray(self.working_receptors.any(axis=1))
 
     @property
     def n_working(self) -> int:
         """Number of antennas with unflagged data."""
-        return int(self.working_receptors.any(axis=1).sum())
+        return int(self.working_antennas.sum())
 
 
-def measure_health(ms: Path, field_ids: tuple[int, ...] = ()) -> DataHealth:
+def measure_health(
+    ms: Path, field_ids: tuple[int, ...] = (), *, copy_of: Path | None = None
+) -> DataHealth:
     """Read flags, times and layout of an MS.
 
     Parameters
     ----------
     ms : Path
-        MeasurementSet, flagged.
+        MeasurementSet, flagged, also where there is no weight.
     field_ids : tuple of int
         Only these fields; empty: all.
+    copy_of : Path, optional
+        The user's MS that it is a working copy of, for messages.
 
     Raises
     ------
     CalibrationFailed
-        If there are no cross-correlations, or all are flagged.
+        If there are no cross-correlations, no parallel hands, or all are flagged or without weight.
     """
     from casatools import table
 
     tb: Any = table()
-    about = read_about(ms)
+    about = replace(read_about(ms), ms=copy_of or ms)
     n = len(about.names)
     # Sums over baselines keep the flags of 168 million visibilities out of memory.
     flagged = np.zeros((n, n, len(about.parallel)), np.int64)
@@ -118,7 +125,7 @@ def measure_health(ms: Path, field_ids: tuple[int, ...] = ()) -> DataHealth:
     finally:
         tb.close()
     if not starts:
-        raise CalibrationFailed(f"{ms.name} has no cross-correlations", reasons=["no data"])
+        raise CalibrationFailed(f"{about.ms} has no cross-correlations", reasons=["no data"])
     return sum_up(about, flagged, total, (min(starts), max(ends)), present)
 
 
@@ -128,25 +135,28 @@ class About:
 
     Parameters
     ----------
-    ms_name : str
-        Its name.
+    ms : Path
+        The MS, as its user knows it.
     names : tuple of str
         Of the antennas, by id.
     positions_m : ndarray of float, shape (n_antennas, 3)
         Their positions, metres.
+    correlations : tuple of str
+        Such as ``("XX", "YY")``.
     parallel : list of int
         Where the parallel hands stand along the correlation axis.
     receptors : tuple of str
         Names of the two receptors.
     frequencies_hz : tuple of ndarray of float
-        Channel centres of each spectral window by id, Hz.
+        Channel centres of each spectral window by id, Hz; none of a window without data.
     window_ids : list of int
         Spectral window id of each data description.
     """
 
-    ms_name: str
+    ms: Path
     names: tuple[str, ...]
     positions_m: NDArray[np.float64]
+    correlations: tuple[str, ...]
     parallel: list[int]
     receptors: tuple[str, str]
     frequencies_hz: tuple[NDArray[np.float64], ...]
@@ -155,14 +165,24 @@ class About:
 
 def read_about(ms: Path) -> About:
     """Read the subtables of an MS."""
-    from casatools import table
-
-    tb: Any = table()
-    names, positions = _antennas(tb, ms)
-    parallel, receptors = _parallel_hands(tb, ms)
-    windows = _windows(tb, ms)
+    used = used_descriptions(ms)
+    names, positions_m = _antennas(ms)
+    correlations = _correlations(ms, used)
+    described = _described_windows(ms)
+    channels_hz = channels_of_windows_hz(ms)
+    with_data = {described[number] for number in used}
     return About(
-        ms.name, names, positions, parallel, receptors, windows, _described_windows(tb, ms)
+        ms=ms,
+        names=names,
+        positions_m=positions_m,
+        correlations=correlations,
+        parallel=[i for i, name in enumerate(correlations) if name in PARALLEL_HANDS],
+        receptors=("R", "L") if {"RR", "LL"} & set(correlations) else ("X", "Y"),
+        frequencies_hz=tuple(
+            channels_hz[w] if w in with_data else np.empty(0)
+            for w in range(1 + max(with_data, default=-1))
+        ),
+        window_ids=described,
     )
 
 
@@ -189,12 +209,19 @@ def sum_up(
     Raises
     ------
     CalibrationFailed
-        If all cross-correlations are flagged.
+        If there are no parallel hands, or all are flagged.
     """
+    if not about.parallel:
+        raise CalibrationFailed(
+            f"{about.ms} has no parallel hands: its correlations are "
+            f"{'/'.join(about.correlations)}",
+            reasons=["no parallel hands"],
+        )
     if not (flagged < total).any():
         raise CalibrationFailed(
-            f"all cross-correlations of {about.ms_name} are flagged",
-            reasons=["all data are flagged"],
+            f"all cross-correlations of {about.ms} are flagged, zero, not finite, or without a "
+            "weight above zero",
+            reasons=["all data are flagged, zero, not finite, or without a weight above zero"],
         )
     per_antenna_flagged = flagged.sum(axis=0) + flagged.sum(axis=1)
     per_antenna_total = total.sum(axis=0) + total.sum(axis=1)
@@ -218,9 +245,16 @@ def sum_up(
         start_mjd=mjd_from_casa_seconds(span_s[0]),
         end_mjd=mjd_from_casa_seconds(span_s[1]),
         layout=ArrayLayout(
-            antenna_names=about.names,
+            antenna_names=tuple(
+                about.names[i] if per_antenna_total[i].any() else ""
+                for i in range(1 + int(np.flatnonzero(per_antenna_total.any(axis=1)).max()))
+            ),
             spectral_windows_hz=tuple(
-                sorted((float(w.min()), float(w.max()), int(w.size)) for w in about.frequencies_hz)
+                sorted(
+                    (float(w.min()), float(w.max()), int(w.size))
+                    for w in about.frequencies_hz
+                    if w.size
+                )
             ),
         ),
         frequencies_hz=about.frequencies_hz,
@@ -255,60 +289,38 @@ def telescope_name(ms: Path) -> str:
 
 
 def _text_column(ms: Path, subtable: str, column: str) -> tuple[str, ...]:
-    from casatools import table
-
-    tb: Any = table()
     try:
-        tb.open(str(ms / subtable), nomodify=True)
-        values = tuple(str(v) for v in tb.getcol(column)) if tb.nrows() else ()
-        tb.close()
+        with opened(ms / subtable) as table:
+            return tuple(str(v).strip() for v in table.getcol(column)) if table.nrows() else ()
     except RuntimeError as error:
         raise UnreadableObservation(
             f"{ms} has no readable {subtable} table: {' '.join(str(error).split())}", path=str(ms)
         ) from error
-    return values
 
 
 def channel_frequencies_hz(ms: Path) -> dict[int, NDArray[np.float64]]:
-    """Return the channel centres (Hz) of each DATA_DESC_ID."""
-    from casatools import table
-
-    tb: Any = table()
-    windows = _described_windows(tb, ms)
-    tb.open(str(ms / "SPECTRAL_WINDOW"), nomodify=True)
-    found = {dd: np.asarray(tb.getcell("CHAN_FREQ", w), np.float64) for dd, w in enumerate(windows)}
-    tb.close()
-    return found
+    """Return the channel centres (Hz) of each DATA_DESC_ID whose window has any."""
+    channels_hz = channels_of_windows_hz(ms)
+    described = enumerate(_described_windows(ms))
+    return {number: channels_hz[w] for number, w in described if w in channels_hz}
 
 
-def _described_windows(tb: Any, ms: Path) -> list[int]:
+def _described_windows(ms: Path) -> list[int]:
     """Return the spectral window id of each DATA_DESC_ID."""
-    tb.open(str(ms / "DATA_DESCRIPTION"), nomodify=True)
-    windows = [int(w) for w in tb.getcol("SPECTRAL_WINDOW_ID")]
-    tb.close()
-    return windows
+    with opened(ms / "DATA_DESCRIPTION") as table:
+        return [int(w) for w in table.getcol("SPECTRAL_WINDOW_ID")]
 
 
-def _antennas(tb: Any, ms: Path) -> tuple[tuple[str, ...], NDArray[np.float64]]:
-    tb.open(str(ms / "ANTENNA"), nomodify=True)
-    names = tuple(str(n) for n in tb.getcol("NAME"))
-    positions = np.asarray(tb.getcol("POSITION"), np.float64).T
-    tb.close()
-    return names, positions
+def _antennas(ms: Path) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+    with opened(ms / "ANTENNA") as table:
+        names = tuple(str(n).strip() for n in table.getcol("NAME"))
+        return names, np.asarray(table.getcol("POSITION"), np.float64).T
 
 
-def _parallel_hands(tb: Any, ms: Path) -> tuple[list[int], tuple[str, str]]:
-    """Return where the parallel hands stand along the correlation axis, and the receptors."""
-    tb.open(str(ms / "POLARIZATION"), nomodify=True)
-    kinds = [int(k) for k in np.asarray(tb.getcell("CORR_TYPE", 0)).ravel()]
-    tb.close()
-    # Stokes enumeration of casacore: RR 5, LL 8, XX 9, YY 12, I 1.
-    hands = [i for i, kind in enumerate(kinds) if kind in (1, 5, 8, 9, 12)]
-    return hands, ("R", "L") if {5, 8} & set(kinds) else ("X", "Y")
-
-
-def _windows(tb: Any, ms: Path) -> tuple[NDArray[np.float64], ...]:
-    tb.open(str(ms / "SPECTRAL_WINDOW"), nomodify=True)
-    found = tuple(np.asarray(tb.getcell("CHAN_FREQ", i), np.float64) for i in range(tb.nrows()))
-    tb.close()
-    return found
+def _correlations(ms: Path, used: Collection[int]) -> tuple[str, ...]:
+    """Return the correlations of the data; rows without data may hold others."""
+    with opened(ms / "DATA_DESCRIPTION") as table:
+        row = int(table.getcell("POLARIZATION_ID", min(used, default=0)))
+    with opened(ms / "POLARIZATION") as table:
+        codes = [int(k) for k in np.asarray(table.getcell("CORR_TYPE", row)).ravel()]
+    return tuple(CORRELATIONS.get(code, str(code)) for code in codes)

@@ -4,15 +4,22 @@ Belongs here: reading a caltable as CASA wrote it, in a CASA process.
 Doesn't: judging it (see `contimg_resources.calibration.quality` and the registry).
 """
 
+import re
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.calibration.tables import ArrayLayout, CaltableInfo
-from contimg_resources.errors import InvalidName, RegistrationRefused
+from contimg_resources.calibration.quality import measure_quality
+from contimg_resources.calibration.solutions import Solutions
+from contimg_resources.calibration.tables import ArrayLayout, CaltableField, CaltableInfo
+from contimg_resources.errors import InvalidName, RegistrationRefused, UnreadableObservation
+from contimg_resources.observations.casa_table import OpenTable
+from contimg_resources.observations.phase_centres import phase_centre_deg
 from contimg_resources.times import mjd_from_casa_seconds
 
 
@@ -22,7 +29,7 @@ def inspect_caltables(paths: list[Path]) -> list[CaltableInfo]:
     Parameters
     ----------
     paths : list of Path
-        Table directories.
+        Table directories of one set: an antenna works when one of them has a solution for it.
 
     Returns
     -------
@@ -35,17 +42,80 @@ def inspect_caltables(paths: list[Path]) -> list[CaltableInfo]:
         Naming the first path that is no caltable, can't be read to its end, or holds solutions
         that are not finite, and why.
     """
-    return [inspect_caltable(path) for path in paths]
+    return describe_caltables(paths)
+
+
+def describe_caltables(
+    paths: Sequence[Path], working: NDArray[np.bool_] | None = None
+) -> list[CaltableInfo]:
+    """Describe the caltables of a set; see `inspect_caltables`. Runs in a CASA process.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Table directories.
+    working : ndarray of bool, shape (n_antennas,), optional
+        Antennas that have data; None: those that have a solution in one of the tables.
+    """
+    read = [_open(path) for path in paths]
+    if working is None:
+        working = np.zeros(max((len(r.layout.antenna_names) for r in read), default=0), np.bool_)
+        for one in read:
+            working[one.solutions.working_antennas()] = True
+    return [one.described(working) for one in read]
 
 
 def inspect_caltable(path: Path) -> CaltableInfo:
     """Describe one caltable; see `inspect_caltables`. Runs in a CASA process."""
+    return describe_caltables([path])[0]
+
+
+@dataclass(frozen=True)
+class _Read:
+    """One caltable as read, before it is measured."""
+
+    path: Path
+    casa_subtype: str
+    solutions: Solutions
+    layout: ArrayLayout
+    window_width_hz: float
+    span_mjd: tuple[float, float]
+    fields: tuple[CaltableField, ...]
+    source_ms: str
+    refant: str
+
+    def described(self, working: NDArray[np.bool_]) -> CaltableInfo:
+        names = self.layout.antenna_names
+        # Tables of other antennas than the others are refused later, by the registry.
+        known = np.zeros(len(names), np.bool_)
+        known[: working.size] = working[: len(names)]
+        return CaltableInfo(
+            path=self.path,
+            casa_subtype=self.casa_subtype,
+            quality=measure_quality(
+                self.solutions,
+                self.casa_subtype,
+                known,
+                np.array([bool(name) for name in names], np.bool_),
+                self.window_width_hz,
+            ),
+            identity_fraction=self.solutions.identity_fraction(self.casa_subtype),
+            layout=self.layout,
+            start_mjd=self.span_mjd[0],
+            end_mjd=self.span_mjd[1],
+            fields=self.fields,
+            source_ms=self.source_ms,
+            refant=self.refant,
+        )
+
+
+def _open(path: Path) -> _Read:
     _check_directory(path)
     try:
         return _read(path)
     except RegistrationRefused:
         raise
-    except (RuntimeError, KeyError, ValueError) as error:
+    except (UnreadableObservation, RuntimeError, KeyError, ValueError, IndexError) as error:
         reason = " ".join(str(error).split())
         raise _refusal(path, f"can't be read: {reason}") from error
 
@@ -65,27 +135,42 @@ def _check_directory(path: Path) -> None:
         raise _refusal(path, "is no CASA table: it has no table.dat")
 
 
-def _read(path: Path) -> CaltableInfo:
+def _read(path: Path) -> _Read:
     from casatools import table
 
     tb: Any = table()
     # Whoever inspects must neither wait for nor lock out a process that applies the table.
     tb.open(str(path), lockoptions={"option": "usernoread"})
     try:
-        if tb.info().get("type") != "Calibration" or "VisCal" not in tb.keywordnames():
-            kind = tb.info().get("type") or "unknown"
+        stated = tb.info()
+        if stated.get("type") != "Calibration" or "VisCal" not in tb.keywordnames():
+            kind = stated.get("type") or "unknown"
             raise _refusal(path, f"is a CASA table of type {kind!r}, not a caltable")
         if tb.nrows() == 0:
             raise _refusal(path, "has no solutions: it has no rows")
         subtype = str(tb.getkeyword("VisCal"))
-        source_ms = Path(str(tb.getkeyword("MSName"))).name
+        if stated.get("subType") not in ("", None, subtype):
+            raise _refusal(
+                path,
+                f"contradicts itself: its keyword VisCal says {subtype!r}, its table.info "
+                f"{stated['subType']!r}",
+            )
+        source_ms = Path(str(tb.getkeyword("MSName"))).name if "MSName" in tb.keywordnames() else ""
         solutions = Solutions.read(tb)
         antenna2 = np.asarray(tb.getcol("ANTENNA2"))
         field_ids = sorted({int(f) for f in tb.getcol("FIELD_ID")})
     finally:
         tb.close()
-    names = _subtable_column(path, "ANTENNA", "NAME")
-    fields = _subtable_column(path, "FIELD", "NAME")
+    # A name of blanks only fills up the table.
+    names = tuple(
+        name if name.strip() else "" for name in _subtable_column(path, "ANTENNA", "NAME")
+    )
+    if not 0 <= solutions.antennas.min() <= solutions.antennas.max() < len(names):
+        raise _refusal(
+            path,
+            f"has {len(names)} antennas, but ANTENNA1 goes from {solutions.antennas.min()} to "
+            f"{solutions.antennas.max()}",
+        )
     bad = int((~np.isfinite(solutions.values) & ~solutions.flags).sum())
     if bad:
         raise _refusal(path, f"holds {bad} unflagged solutions that are not finite")
@@ -94,111 +179,33 @@ def _read(path: Path) -> CaltableInfo:
         start, end = (mjd_from_casa_seconds(float(t)) for t in (times.min(), times.max()))
     except (InvalidName, ValueError) as error:
         raise _refusal(path, "has no possible observing date in its TIME column") from error
-    return CaltableInfo(
+    windows, width_hz = _spectral_windows(path, np.unique(solutions.windows).tolist())
+    return _Read(
         path=path,
         casa_subtype=subtype,
-        n_solutions=solutions.values.size,
-        flagged_fraction=solutions.flagged_fraction(),
-        identity_fraction=solutions.identity_fraction(subtype),
-        layout=ArrayLayout(antenna_names=names, spectral_windows_hz=_spectral_windows(path)),
-        start_mjd=start,
-        end_mjd=end,
-        field_names=tuple(fields[f] for f in field_ids if 0 <= f < len(fields)),
+        solutions=solutions,
+        layout=ArrayLayout(antenna_names=names, spectral_windows_hz=windows),
+        window_width_hz=width_hz,
+        span_mjd=(start, end),
+        fields=_fields(path, field_ids, float(np.median(times))),
         source_ms=source_ms,
         refant=_most_common_name(antenna2, names),
     )
 
 
-class Solutions:
-    """The solutions of one caltable as arrays.
-
-    Parameters
-    ----------
-    values : ndarray of float or complex, shape (n_receptors, n_channels, n_rows)
-        Delays in ns (K) or complex gains.
-    flags : ndarray of bool, same shape
-        True where there is no solution.
-    snr : ndarray of float, same shape
-        Signal-to-noise ratios that the solver wrote.
-    antennas, windows : ndarray of int, shape (n_rows,)
-        Antenna id and spectral window id of each row.
-    times_s : ndarray of float, shape (n_rows,)
-        Time of each row, MJD in seconds.
-    """
-
-    def __init__(
-        self,
-        values: NDArray[Any],
-        flags: NDArray[np.bool_],
-        snr: NDArray[np.float64],
-        antennas: NDArray[Any],
-        windows: NDArray[Any],
-        times_s: NDArray[np.float64],
-    ) -> None:
-        self.values = values
-        self.flags = flags
-        self.snr = snr
-        self.antennas = antennas
-        self.windows = windows
-        self.times_s = times_s
-
-    @classmethod
-    def read(cls, tb: Any) -> "Solutions":
-        """Read the main table that the table tool `tb` has open."""
-        column = "CPARAM" if "CPARAM" in tb.colnames() else "FPARAM"
-        if len(set(tb.getcolshapestring(column))) == 1:
-            values, flags, snr = (np.asarray(tb.getcol(c)) for c in (column, "FLAG", "SNR"))
-            return cls(values, flags, snr.astype(np.float64), *_rows(tb))
-        cells = [
-            (tb.getcell(column, i), tb.getcell("FLAG", i), tb.getcell("SNR", i))
-            for i in range(tb.nrows())
-        ]
-        # Windows may differ in their number of channels: pad with flagged solutions.
-        channels = max(np.shape(v)[1] for v, _, _ in cells)
-        shape = (np.shape(cells[0][0])[0], channels, len(cells))
-        values = np.zeros(shape, np.complex128 if column == "CPARAM" else np.float64)
-        flags = np.ones(shape, np.bool_)
-        snr = np.zeros(shape, np.float64)
-        for i, (value, flag, ratio) in enumerate(cells):
-            n = np.shape(value)[1]
-            values[:, :n, i], flags[:, :n, i], snr[:, :n, i] = value, flag, ratio
-        return cls(values, flags, snr, *_rows(tb))
-
-    def working_antennas(self) -> NDArray[Any]:
-        """Return the ids of the antennas that have any solution, ascending."""
-        with_solution = ~self.flags.all(axis=(0, 1))
-        return np.unique(self.antennas[with_solution])
-
-    def flagged_fraction(self) -> float:
-        """Return flagged over all solutions of the working antennas; 1 when none works."""
-        rows = np.isin(self.antennas, self.working_antennas())
-        return float(self.flags[..., rows].mean()) if rows.any() else 1.0
-
-    def identity_fraction(self, subtype: str) -> float:
-        """Return the share of unflagged solutions that are exactly 1, or 0 for delays."""
-        good = self.values[~self.flags]
-        neutral = 0.0 if subtype.startswith("K") else 1.0
-        return float((good == neutral).mean()) if good.size else 0.0
-
-
-def _rows(tb: Any) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float64]]:
-    """Return antenna, window and time of each row of a caltable."""
-    antennas, windows, times_s = (
-        np.asarray(tb.getcol(name)) for name in ("ANTENNA1", "SPECTRAL_WINDOW_ID", "TIME")
-    )
-    return antennas, windows, times_s.astype(np.float64)
-
-
-def read_solutions(path: Path) -> Solutions:
-    """Read the solutions of one caltable. Runs in a CASA process."""
-    from casatools import table
-
-    tb: Any = table()
-    tb.open(str(path), lockoptions={"option": "usernoread"})
-    try:
-        return Solutions.read(tb)
-    finally:
-        tb.close()
+def _fields(path: Path, ids: Sequence[int], time_s: float) -> tuple[CaltableField, ...]:
+    """Return the fields with solutions and where they are; one that isn't told has its reason."""
+    found = []
+    with OpenTable(path / "FIELD", path, quiet=True) as table:
+        names = [str(name) for name in table.column("NAME")] if table.n_rows else []
+        for field_id in (i for i in ids if 0 <= i < len(names)):
+            try:
+                _, dec_deg = phase_centre_deg(table, field_id, time_s)
+                found.append(CaltableField(names[field_id], dec_deg))
+            except UnreadableObservation as error:
+                reason = re.sub(r"^.*?sub-table FIELD: ", "", error.message)
+                found.append(CaltableField(names[field_id], None, reason))
+    return tuple(found)
 
 
 def _subtable_column(path: Path, subtable: str, column: str) -> tuple[str, ...]:
@@ -212,16 +219,29 @@ def _subtable_column(path: Path, subtable: str, column: str) -> tuple[str, ...]:
         tb.close()
 
 
-def _spectral_windows(path: Path) -> tuple[tuple[float, float, int], ...]:
+def _spectral_windows(
+    path: Path, ids: Sequence[int]
+) -> tuple[tuple[tuple[float, float, int], ...], float]:
+    """Return the windows of these rows, by frequency, and their median width, Hz."""
     from casatools import table
 
     tb: Any = table()
     tb.open(str(path / "SPECTRAL_WINDOW"), lockoptions={"option": "usernoread"})
     try:
-        windows = [np.asarray(tb.getcell("CHAN_FREQ", i)) for i in range(tb.nrows())]
+        if not 0 <= min(ids) <= max(ids) < tb.nrows():
+            raise _refusal(
+                path,
+                f"has {tb.nrows()} spectral windows, but solutions for {min(ids)} to {max(ids)}",
+            )
+        windows = [np.asarray(tb.getcell("CHAN_FREQ", i)) for i in ids]
+        widths = [
+            np.ptp(hz) + np.median(np.abs(tb.getcell("CHAN_WIDTH", i)))
+            for i, hz in zip(ids, windows, strict=True)
+        ]
     finally:
         tb.close()
-    return tuple(sorted((float(w.min()), float(w.max()), int(w.size)) for w in windows))
+    spans = sorted((float(hz.min()), float(hz.max()), int(hz.size)) for hz in windows)
+    return tuple(spans), float(np.median(widths))
 
 
 def _most_common_name(antenna2: NDArray[Any], names: tuple[str, ...]) -> str:

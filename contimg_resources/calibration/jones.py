@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.calibration.callib import TableToApply
-from contimg_resources.calibration.inspection import Solutions, read_solutions
 from contimg_resources.calibration.ms_layout import channels_of_windows_hz
+from contimg_resources.calibration.solutions import Solutions, read_solutions
 from contimg_resources.errors import CasaError
 
 Floats = NDArray[np.float64]

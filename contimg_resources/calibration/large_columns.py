@@ -1,4 +1,4 @@
-"""DATA and FLAG of an MS straight from and to their tiles. Runs in a CASA process.
+"""DATA, FLAG and WEIGHT_SPECTRUM of an MS straight from and to their tiles. In a CASA process.
 
 Belongs here: the large columns. Doesn't: what stands in them.
 
@@ -30,6 +30,13 @@ _COMPARED = 32
 
 _ROOMS = threading.local()
 
+#: How cells are held, by casatools' name of a column's type.
+_TYPES: dict[str, np.dtype[Any]] = {
+    "complex": np.dtype(np.complex64),
+    "float": np.dtype(np.float32),
+    "boolean": np.dtype(np.bool_),
+}
+
 #: Given cells of a column, shape (n, n_channels, n_correlations), and the place of the first among
 #: the rows that were asked for. Called by several threads; the cells may be changed, and are lost
 #: when it returns.
@@ -45,7 +52,7 @@ class Tiles:
     file : Path
         The file of its hypercube.
     dtype : numpy.dtype
-        ``complex64`` or ``bool``; the latter are stored as bits.
+        ``complex64``, ``float32`` or ``bool``; the last are stored as bits.
     shape : (int, int)
         Channels and correlations of a cell.
     rows : int
@@ -104,7 +111,7 @@ def tiles_of(table: Any, path: Path, column: str) -> Tiles | None:
     path : Path
         The MS.
     column : str
-        ``DATA`` or ``FLAG``.
+        ``DATA``, ``FLAG`` or a column of weights.
     """
     manager = next(m for m in table.getdminfo().values() if column in m["COLUMNS"])
     cubes = list(manager["SPEC"].get("HYPERCUBES", {}).values())
@@ -116,9 +123,7 @@ def tiles_of(table: Any, path: Path, column: str) -> Tiles | None:
     correlations, channels, rows = (int(n) for n in cubes[0]["TileShape"])
     if [correlations, channels] != [int(n) for n in cubes[0]["CellShape"]]:
         return None
-    dtype = {"complex": np.dtype(np.complex64), "boolean": np.dtype(np.bool_)}.get(
-        str(table.coldatatype(column))
-    )
+    dtype = _TYPES.get(str(table.coldatatype(column)))
     file = path / f"table.f{int(manager['SEQNR'])}_TSM{last}"
     tile_bytes = int(cubes[0]["BucketSize"])
     n_rows = int(table.nrows())
@@ -141,13 +146,13 @@ def read_large(
     path : Path
         The MS.
     column : str
-        ``DATA`` or ``FLAG``.
+        ``DATA``, ``FLAG`` or a column of weights; all cells defined.
     rows : ndarray of int
         Row numbers, ascending.
     shape : (int, int)
         Channels and correlations that their cells should have.
     each : callable
-        Given every part once: complex64 or bool.
+        Given every part once: complex64, float32 or bool.
 
     Raises
     ------
@@ -204,28 +209,31 @@ def write_flags(path: Path, flag: NDArray[np.bool_]) -> None:
     _check_written(path, "FLAG", flag)
 
 
-class NewData:
-    """The column DATA of an MS of `contimg_resources.calibration.new_ms`, being written.
+class NewColumn:
+    """A column of numbers of an MS of `contimg_resources.calibration.new_ms`, being written.
 
     Parameters
     ----------
     path : Path
         The MS; open nowhere.
+    column : str
+        ``DATA`` or ``WEIGHT_SPECTRUM``.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, column: str) -> None:
         self._path = path
-        tiles = _tiles_of_new(path, "DATA")
+        self._column = column
+        tiles = _tiles_of_new(path, column)
         shape = (tiles.n_rows, *tiles.shape)
         # A mapping takes the cells of several threads at once, which a file's lock doesn't.
-        mapped: NDArray[np.complex64] = np.memmap(tiles.file, tiles.dtype, "r+", shape=shape)
+        mapped: NDArray[Any] = np.memmap(tiles.file, tiles.dtype, "r+", shape=shape)
         self._cells = mapped.view(np.ndarray)
 
-    def place(self, rows: slice) -> NDArray[np.complex64]:
+    def place(self, rows: slice) -> NDArray[Any]:
         """Return where the cells of some rows are to be written."""
         return self._cells[rows]
 
-    def array(self) -> NDArray[np.complex64]:
+    def array(self) -> NDArray[Any]:
         """Return what was written, as it lies in the file; not to be changed.
 
         Raises
@@ -233,7 +241,7 @@ class NewData:
         CasaError
             If casatools sees something else.
         """
-        _check_written(self._path, "DATA", self._cells)
+        _check_written(self._path, self._column, self._cells)
         return self._cells
 
 
@@ -342,7 +350,7 @@ def _some(n: int) -> Ints:
 def _read_through_casa(
     table: Any, path: Path, column: str, rows: Ints, shape: tuple[int, int], each: Each
 ) -> None:
-    dtype = np.complex64 if column == "DATA" else np.bool_
+    dtype = {"DATA": np.complex64, "FLAG": np.bool_}.get(column, np.float32)
     step = max(1, _CHUNK_BYTES // (8 * shape[0] * shape[1]))
     for first in range(0, rows.size, step):
         part = table.selectrows(rows[first : first + step].tolist())

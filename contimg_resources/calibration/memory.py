@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,24 +18,34 @@ from contimg_resources.calibration.fast_flagging import (
     flag_interference_in_memory,
 )
 from contimg_resources.calibration.health import channel_frequencies_hz
-from contimg_resources.calibration.large_columns import NewData, read_large, write_flags
+from contimg_resources.calibration.large_columns import NewColumn, read_large, write_flags
+from contimg_resources.calibration.main_table import Weights, rows_once
 from contimg_resources.calibration.new_ms import add_rows, create_like
 from contimg_resources.calibration.rfi import FlagCount
-from contimg_resources.calibration.visibility_loops import all_flagged, count_flagged
+from contimg_resources.calibration.visibility_loops import (
+    all_flagged,
+    count_flagged,
+    mean_weights,
+)
+from contimg_resources.casa.tables import opened
 from contimg_resources.errors import CasaError
+from contimg_resources.observations.counting import distinct, in_order
+from contimg_resources.observations.meaning import raw_scale
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 #: Rows of a tile: a tile of 48 channels and 2 correlations is 0.8 MB.
 _TILE_ROWS = 1024
+#: Columns of numbers that are written through a mapping.
+_VAST = ("DATA", "WEIGHT_SPECTRUM")
 #: Columns that aren't copied as they are.
-_OWN = ("DATA", "FLAG", "WEIGHT", "SIGMA", "FLAG_ROW", "FLAG_CATEGORY")
+_OWN = ("DATA", "FLAG", "WEIGHT", "WEIGHT_SPECTRUM", "SIGMA", "FLAG_ROW", "FLAG_CATEGORY")
 
 
 @dataclass(eq=False)
 class Observed:
-    """The cross-correlations of an MS in memory, all of one shape.
+    """The cross-correlations of an MS in memory, each once, all of one shape.
 
     Parameters
     ----------
@@ -57,9 +66,9 @@ class Observed:
     data : ndarray of complex64, shape (n_rows, n_channels, n_correlations)
         Visibilities; perhaps as they lie in a file, and not to be changed.
     flag : ndarray of bool, same shape
-        Flags.
-    weight : ndarray of float32, shape (n_rows, n_correlations)
-        Weights.
+        Flags; what has no weight is flagged.
+    weight : ndarray of float32, shape (n_rows, 1 or n_channels, n_correlations)
+        Weights: of each channel where they vary along the channels of any row.
     """
 
     ms: Path
@@ -79,8 +88,7 @@ class Observed:
     @cached_property
     def moments(self) -> tuple[NDArray[np.float64], Ints]:
         """The different times, MJD in seconds, ascending, and which of them each row is of."""
-        times_s, when = np.unique(self.time_s, return_inverse=True)
-        return times_s, when
+        return in_order(self.time_s)
 
     def rows_of(self, number: int) -> Ints:
         """Return which of the rows are of a data description."""
@@ -137,20 +145,17 @@ def read_observed(
     RuntimeError
         If the MS can't be read.
     """
-    import casatools
-
     frequencies = channel_frequencies_hz(ms)
-    tb = casatools.table()
-    tb.open(str(ms))
-    try:
+    with opened(ms) as tb:
         first, second, field, description = (
             np.asarray(tb.getcol(name), np.int64)
             for name in ("ANTENNA1", "ANTENNA2", "FIELD_ID", "DATA_DESC_ID")
         )
-        kept = np.flatnonzero((first != second) & np.isin(field, list(field_ids)))
-        sigma = np.asarray(tb.getcol("SIGMA")).T[kept]
-        numbers = np.unique(description[kept]).tolist()
-        shape = (max((frequencies[n].size for n in numbers), default=0), sigma.shape[1])
+        wanted = (first != second) & np.isin(field, list(field_ids))
+        kept = np.flatnonzero(wanted & rows_once(tb))
+        numbers = distinct(description[kept]).tolist()
+        n_correlations = np.size(tb.getcell("WEIGHT", int(kept[0]))) if kept.size else 0
+        shape = (max((frequencies[n].size for n in numbers), default=0), n_correlations)
         observed = Observed(
             ms=ms,
             rows=kept,
@@ -164,9 +169,8 @@ def read_observed(
             channels_hz={n: frequencies[n] for n in numbers},
             data=np.empty((0, *shape), np.complex64),
             flag=np.empty((kept.size, *shape), np.bool_),
-            weight=_weights_of(sigma),
+            weight=np.empty((0, 1, n_correlations), np.float32),
         )
-
         if not kept.size:
             return observed
 
@@ -175,18 +179,33 @@ def read_observed(
 
         read_large(tb, ms, "FLAG", kept, shape, put_flags)
         observed.flag[np.asarray(tb.getcol("FLAG_ROW"))[kept]] = True
+        weights = Weights(tb, ms, kept, shape)
+        if output is not None:
+            tiles = _tiles(shape)
+            if not weights.vary:
+                del tiles["WEIGHT_SPECTRUM"]
+            create_like(tb, output, tiles)
+            add_rows(output, kept.size, [name for name in _VAST if name in tiles])
+        spectrum = (
+            None if output is None or not weights.vary else NewColumn(output, "WEIGHT_SPECTRUM")
+        )
+        observed.weight = weights.read(None if spectrum is None else spectrum.place(slice(None)))
+        scale = raw_scale(tb.getcolkeywords("DATA"))
+        if scale != 1:
+            observed.weight /= np.float32(scale**2)
+        _flag_unweighted(observed)
         change = None if prepare is None else prepare(observed)
         if output is None:
             observed.data = data = np.empty((kept.size, *shape), np.complex64)
             new = None
         else:
-            create_like(tb, output, _tiles(shape))
-            add_rows(output, kept.size, "DATA")
-            new = NewData(output)
+            new = NewColumn(output, "DATA")
 
         def put_data(place: int, cells: NDArray[np.complex64]) -> None:
             part = slice(place, place + len(cells))
             there = data[part] if new is None else new.place(part)
+            if scale != 1:
+                cells = cells * np.float32(scale)
             if change is None:
                 there[...] = cells
             else:
@@ -195,16 +214,19 @@ def read_observed(
         read_large(tb, ms, "DATA", kept, shape, put_data)
         if new is not None:
             observed.data = new.array()
-    finally:
-        tb.close()
+        if spectrum is not None:
+            observed.weight = spectrum.array()
     return observed
 
 
-def _weights_of(sigma: NDArray[Any]) -> NDArray[np.float32]:
-    """Return the weights of DATA; WEIGHT may be of corrected data that were here before."""
-    weight = np.zeros(sigma.shape, np.float32)
-    np.divide(1.0, sigma.astype(np.float64) ** 2, out=weight, where=sigma > 0, casting="same_kind")
-    return weight
+def _flag_unweighted(observed: Observed) -> None:
+    """Flag what has no weight."""
+    if observed.weight.shape[1] > 1:
+        np.logical_or(observed.flag, observed.weight <= 0, out=observed.flag)
+        return
+    bad = observed.weight[:, 0] <= 0
+    rows = np.flatnonzero(bad.any(axis=1))
+    observed.flag[rows] |= bad[rows][:, None]
 
 
 def flag_rfi_in_memory(observed: Observed) -> None:
@@ -263,7 +285,7 @@ def write_observed(observed: Observed, output: Path) -> None:
     import casatools
 
     source, target = casatools.table(), casatools.table()
-    source.open(str(observed.ms))
+    source.open(str(observed.ms), lockoptions={"option": "usernoread"})
     try:
         write_flags(output, observed.flag)
         target.open(str(output), nomodify=False)
@@ -283,7 +305,7 @@ def write_observed(observed: Observed, output: Path) -> None:
             elif name not in _OWN:
                 column = source.getcol(name)
                 target.putcol(name, column if everything else column[..., observed.rows])
-        weight = observed.weight.astype(np.float64)
+        weight = mean_weights(observed.weight).astype(np.float64)
         sigma = np.full(weight.shape, -1.0)
         np.divide(1.0, np.sqrt(weight), out=sigma, where=weight > 0)
         target.putcol("WEIGHT", weight.T)
@@ -302,4 +324,5 @@ def _tiles(shape: tuple[int, int]) -> dict[str, list[int]]:
     large = [n_correlations, n_channels, _TILE_ROWS]
     small = [n_correlations, _TILE_ROWS * n_channels]
     baselines = [3, _TILE_ROWS * n_channels]
-    return {"DATA": large, "FLAG": large, "WEIGHT": small, "SIGMA": small, "UVW": baselines}
+    tiles = {"DATA": large, "FLAG": large, "WEIGHT_SPECTRUM": large}
+    return tiles | {"WEIGHT": small, "SIGMA": small, "UVW": baselines}

@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from contimg_resources.calibration.tables import ArrayLayout, CaltableType
+from contimg_resources.calibration.tables import ArrayLayout, CaltableType, TableQuality
 from contimg_resources.observations.calibrators import Calibrator
 from contimg_resources.settings import CalibrationSettings
 
@@ -81,6 +81,10 @@ class SolveRequest:
         What is solved.
     background : tuple of Calibrator
         Drift scan only: other sources near the calibrator; those in the beam go into the model.
+    background_origin : str
+        The catalogue or list that they are from; empty: there was none.
+    default_spectral_index : float
+        Of sources for which none is known.
     plots : Path or None
         Directory for PNG plots of the solutions; None: no plots.
     """
@@ -95,44 +99,9 @@ class SolveRequest:
     settings: CalibrationSettings = field(default_factory=CalibrationSettings)
     recipe: SolveRecipe = SolveRecipe()
     background: tuple[Calibrator, ...] = ()
+    background_origin: str = ""
+    default_spectral_index: float = -0.7
     plots: Path | None = None
-
-
-@dataclass(frozen=True)
-class TableQuality:
-    """Measures of one caltable, over working receptors only.
-
-    A receptor is one polarisation of one antenna; it works when it has any unflagged data.
-
-    Parameters
-    ----------
-    n_solutions : int
-        Solutions of working receptors.
-    flagged_fraction : float
-        Share of them that is flagged.
-    median_snr : float or None
-        Median signal-to-noise ratio of the unflagged ones, 0 when there are none; None for
-        delays, whose solver gives none.
-    amplitude_scatter : float or None
-        Relative scatter of the amplitudes about their smooth trend, from the differences of
-        neighbours in frequency (bandpass) or time (gains); None where a receptor has one solution.
-    phase_scatter_deg : float or None
-        The same for phases, degrees; for delays what their scatter between the spectral windows
-        means at the edge of a window.
-    minimum, maximum : float
-        Range of what the table holds: delays in ns, amplitudes, or phases in degrees.
-    n_dead_antennas : int
-        Antennas with data but without any solution.
-    """
-
-    n_solutions: int
-    flagged_fraction: float
-    median_snr: float | None
-    amplitude_scatter: float | None
-    phase_scatter_deg: float | None
-    minimum: float
-    maximum: float
-    n_dead_antennas: int
 
 
 @dataclass(frozen=True)

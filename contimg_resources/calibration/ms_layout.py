@@ -4,83 +4,109 @@ Belongs here: spectral windows, antennas and directions, read from subtables. Ne
 Doesn't: visibilities, solutions.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from contimg_resources.calibration.callib import Band
+from contimg_resources.calibration.tables import names_fit
+from contimg_resources.casa.tables import opened
 from contimg_resources.errors import CasaError
+from contimg_resources.observations.counting import distinct
 
 #: Receptors of first and second antenna by CASA's code of a correlation (RR ... LL, XX ... YY).
 _RECEPTORS = {5: (0, 0), 6: (0, 1), 7: (1, 0), 8: (1, 1)}
 _RECEPTORS |= {code + 4: pair for code, pair in _RECEPTORS.items()}
 
 
-def read_bands(table_path: Path) -> list[Band]:
-    """Return the spectral windows of an MS or caltable by id. Needs CASA."""
-    import casatools
+def used_descriptions(ms: Path) -> list[int]:
+    """Return the data descriptions that any row of an MS is of. Needs CASA."""
+    with opened(ms) as table:
+        return [int(number) for number in distinct(table.getcol("DATA_DESC_ID"))]
 
-    table = casatools.table()
-    table.open(str(table_path / "SPECTRAL_WINDOW"))
+
+def bands_of(ms: Path, used: Collection[int]) -> list[Band]:
+    """Return the spectral windows of some data descriptions of an MS. Needs CASA."""
+    with opened(ms / "DATA_DESCRIPTION") as table:
+        windows = {int(table.getcell("SPECTRAL_WINDOW_ID", number)) for number in used}
+    return [band for band in read_bands(ms) if band.id in windows]
+
+
+def read_bands(table_path: Path) -> list[Band]:
+    """Return the spectral windows of an MS or caltable by id, but empty ones. Needs CASA."""
     bands = []
-    try:
+    with opened(table_path / "SPECTRAL_WINDOW") as table:
         for i in range(table.nrows()):
+            if not _has_channels(table, i):
+                continue
             center = table.getcell("CHAN_FREQ", i)
             half = 0.5 * np.abs(table.getcell("CHAN_WIDTH", i))
             bands.append(Band(i, float((center - half).min()), float((center + half).max())))
-    finally:
-        table.close()
     return bands
 
 
 def channels_of_windows_hz(table_path: Path) -> dict[int, np.ndarray[Any, np.dtype[np.float64]]]:
-    """Return the channel centres (Hz) of each spectral window of an MS or caltable."""
-    import casatools
+    """Return the channel centres (Hz) of the spectral windows of an MS or caltable that have any.
 
-    table = casatools.table()
+    Raises
+    ------
+    CasaError
+        If they can't be read.
+    """
     try:
-        table.open(str(table_path / "SPECTRAL_WINDOW"), lockoptions={"option": "usernoread"})
-        return {
-            i: np.asarray(table.getcell("CHAN_FREQ", i), np.float64) for i in range(table.nrows())
-        }
+        with opened(table_path / "SPECTRAL_WINDOW") as table:
+            return {
+                i: np.asarray(table.getcell("CHAN_FREQ", i), np.float64)
+                for i in range(table.nrows())
+                if _has_channels(table, i)
+            }
     except RuntimeError as error:
         said = " ".join(str(error).split())
         raise CasaError(f"{table_path} can't be read: {said}", path=str(table_path)) from error
-    finally:
-        table.close()
 
 
-def check_antennas(ms: Path, caltable: Path) -> None:
-    """Refuse a caltable of other antennas than those of an MS.
+def _has_channels(windows: Any, row: int) -> bool:
+    return bool(
+        windows.iscelldefined("CHAN_FREQ", row) and np.size(windows.getcell("CHAN_FREQ", row))
+    )
+
+
+def check_antennas(ms: Path, ours: Sequence[str], caltable: Path) -> None:
+    """Refuse a caltable of other antennas than those that have data in an MS.
+
+    Parameters
+    ----------
+    ms : Path
+        The MS.
+    ours : sequence of str
+        Names of its antennas by id; empty for those without data.
+    caltable : Path
+        The caltable.
 
     Raises
     ------
     CasaError
         Naming antennas that are not in both.
     """
-    # CASA matches antennas by number, so another list of names means other antennas' gains.
-    ours, theirs = antenna_names_of(ms), antenna_names_of(caltable)
-    if ours != theirs:
-        differing = sorted(set(ours) ^ set(theirs))
-        raise CasaError(
-            f"caltable {caltable} is of other antennas than {ms}: {len(theirs)} against "
-            f"{len(ours)}, not in both: {', '.join(differing[:12]) or 'none, only their order'}",
-            path=str(caltable),
-        )
+    # CASA matches antennas by number, so another name there means another antenna's gains.
+    theirs = antenna_names_of(caltable)
+    if names_fit(theirs, list(ours)):
+        return
+    differing = sorted(set(filter(None, ours)) ^ set(filter(None, theirs)))
+    raise CasaError(
+        f"caltable {caltable} is of other antennas than {ms}: {len(theirs)} against "
+        f"{len(ours)}, not in both: {', '.join(differing[:12]) or 'none, only their order'}",
+        path=str(caltable),
+    )
 
 
 def antenna_names_of(table_path: Path) -> list[str]:
     """Return the names of the antennas of an MS or caltable by id."""
-    import casatools
-
-    table = casatools.table()
     try:
-        table.open(str(table_path / "ANTENNA"))
-        names = [str(name) for name in table.getcol("NAME")]
-        table.close()
-        return names
+        with opened(table_path / "ANTENNA") as table:
+            return [str(name).strip() for name in table.getcol("NAME")]
     except RuntimeError as error:
         said = " ".join(str(error).split())
         raise CasaError(f"{table_path} can't be read: {said}", path=str(table_path)) from error
@@ -88,13 +114,9 @@ def antenna_names_of(table_path: Path) -> list[str]:
 
 def bands_with_solutions(caltable: Path) -> list[Band]:
     """Return the spectral windows of a caltable that have rows."""
-    import casatools
-
-    table = casatools.table()
     try:
-        table.open(str(caltable))
-        used = {int(i) for i in np.unique(table.getcol("SPECTRAL_WINDOW_ID"))}
-        table.close()
+        with opened(caltable) as table:
+            used = set(distinct(table.getcol("SPECTRAL_WINDOW_ID")).tolist())
         return [band for band in read_bands(caltable) if band.id in used]
     except RuntimeError as error:
         said = " ".join(str(error).split())
@@ -103,14 +125,8 @@ def bands_with_solutions(caltable: Path) -> list[Band]:
 
 def count_rows(ms: Path) -> int:
     """Return the number of rows of an MS."""
-    import casatools
-
-    table = casatools.table()
-    table.open(str(ms))
-    try:
+    with opened(ms) as table:
         return int(table.nrows())
-    finally:
-        table.close()
 
 
 def field_directions(ms: Path, column: str = "PHASE_DIR") -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -131,13 +147,10 @@ def field_directions(ms: Path, column: str = "PHASE_DIR") -> np.ndarray[Any, np.
     """
     import casatools
 
-    table, measures = casatools.table(), casatools.measures()
-    table.open(str(ms / "FIELD"))
-    try:
+    measures = casatools.measures()
+    with opened(ms / "FIELD") as table:
         frame = table.getcolkeyword(column, "MEASINFO")["Ref"]
         cells = [table.getcell(column, i)[:, 0] for i in range(table.nrows())]
-    finally:
-        table.close()
     found = []
     for ra, dec in ((float(a), float(d)) for a, d in cells):
         there = measures.direction(frame, f"{ra!r}rad", f"{dec!r}rad")
@@ -156,14 +169,8 @@ def middle_of_fields(ms: Path, field_ids: Collection[int] | None = None) -> tupl
     field_ids : collection of int, optional
         Look at these fields only.
     """
-    import casatools
-
-    table = casatools.table()
-    table.open(str(ms))
-    try:
-        used = np.unique(table.getcol("FIELD_ID"))
-    finally:
-        table.close()
+    with opened(ms) as table:
+        used = distinct(table.getcol("FIELD_ID"))
     if field_ids is not None:
         used = used[np.isin(used, list(field_ids))]
     ra, dec = np.deg2rad(field_directions(ms)[used]).T
@@ -177,12 +184,9 @@ def to_frame_of_fields(ms: Path, direction_deg: tuple[float, float]) -> tuple[fl
     """Return an ICRS direction (degrees) in the frame of the phase centres of an MS, radians."""
     import casatools
 
-    table, measures = casatools.table(), casatools.measures()
-    table.open(str(ms / "FIELD"))
-    try:
+    measures = casatools.measures()
+    with opened(ms / "FIELD") as table:
         frame = table.getcolkeyword("PHASE_DIR", "MEASINFO")["Ref"]
-    finally:
-        table.close()
     ra, dec = direction_deg
     found = measures.measure(measures.direction("ICRS", f"{ra!r}deg", f"{dec!r}deg"), frame)
     return float(found["m0"]["value"]), float(found["m1"]["value"])
@@ -190,32 +194,29 @@ def to_frame_of_fields(ms: Path, direction_deg: tuple[float, float]) -> tuple[fl
 
 def phase_centers_rad(ms: Path) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Return the phase centres of an MS in their own frame, radians, shape (n_fields, 2)."""
-    import casatools
-
-    table = casatools.table()
-    table.open(str(ms / "FIELD"))
-    try:
+    with opened(ms / "FIELD") as table:
         cells = [table.getcell("PHASE_DIR", i)[:, 0] for i in range(table.nrows())]
-    finally:
-        table.close()
     return np.array(cells, np.float64).reshape(-1, 2)
 
 
-def read_receptors(ms: Path) -> dict[int, np.ndarray[Any, np.dtype[np.int64]]]:
-    """Return which receptors each correlation is of, by data description id. Needs CASA."""
-    import casatools
+def read_receptors(
+    ms: Path, used: Collection[int]
+) -> dict[int, np.ndarray[Any, np.dtype[np.int64]]]:
+    """Return which receptors each correlation of some data descriptions is of. Needs CASA.
 
-    tb = casatools.table()
-    tb.open(str(ms / "POLARIZATION"))
-    codes = [np.ravel(tb.getcell("CORR_TYPE", i)) for i in range(tb.nrows())]
-    tb.close()
-    tb.open(str(ms / "DATA_DESCRIPTION"))
-    setups = np.asarray(tb.getcol("POLARIZATION_ID"))
-    tb.close()
+    Raises
+    ------
+    CasaError
+        If one is no pair of receptors.
+    """
+    with opened(ms / "DATA_DESCRIPTION") as table:
+        setups = {number: int(table.getcell("POLARIZATION_ID", number)) for number in used}
+    with opened(ms / "POLARIZATION") as table:
+        codes = {i: np.ravel(table.getcell("CORR_TYPE", i)) for i in set(setups.values())}
     try:
         return {
             number: np.array([_RECEPTORS[int(code)] for code in codes[setup]], np.int64)
-            for number, setup in enumerate(setups)
+            for number, setup in setups.items()
         }
     except KeyError as code:
         raise CasaError(f"{ms} has a correlation of code {code}: no pair of receptors") from code

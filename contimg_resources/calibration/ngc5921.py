@@ -8,7 +8,6 @@ that were averaged over the whole band, without a bandpass. So the request asks 
 and for the bandpass on top of them.
 """
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from contimg_resources.calibration.model import Pointing, SolveRecipe, SolveRequ
 from contimg_resources.casa.siteconfig import casadata_dir
 from contimg_resources.errors import CasaUnavailable
 from contimg_resources.observations.calibrators import CalibratorCatalogue
+from contimg_resources.trees import remove_tree
 
 #: Flux ratio 1445+099 / 3C286 and its error as the observatory publishes it.
 PUBLISHED_RATIO = 0.16825768
@@ -25,10 +25,16 @@ PUBLISHED_FLUX_PT99_JY = 2.48362
 PUBLISHED_FLUX_PT99_ERROR_JY = 0.00216
 
 CALIBRATOR = "3C286"
+#: The other calibrator, and its position in the VLA's list, ICRS degrees.
+PHASE_CALIBRATOR = "1445+099"
+PHASE_CALIBRATOR_DEG = (221.3186051, 9.9766868)
 FLUX_FIELD = "1331+30500002_0"
 PHASE_FIELD = "1445+09900002_0"
 TARGET_FIELD = "N5921_2"
+#: The antenna's name in the MS that CASA imports, and the station where it stands, which is the
+#: antenna's name in an MS of pyuvdata.
 REFANT = "15"
+REFANT_STATION = "VLA:N2"
 
 
 def import_ngc5921(ms: Path) -> Path:
@@ -57,16 +63,18 @@ def import_ngc5921(ms: Path) -> Path:
         raise CasaUnavailable(f"casadata holds no {source.name}: {source} is missing")
     ms.parent.mkdir(parents=True, exist_ok=True)
     writing = ms.with_name(f".{ms.name}.writing")
-    shutil.rmtree(writing, ignore_errors=True)
+    remove_tree(writing, ignore_errors=True)
     task(fitsfile=str(source), vis=str(writing))
     if not (writing / "table.dat").is_file():
         raise CasaUnavailable(f"{source} could not be imported: CASA left no MS")
-    shutil.rmtree(ms, ignore_errors=True)
+    remove_tree(ms, ignore_errors=True)
     writing.rename(ms)
     return ms
 
 
-def ngc5921_request(ms: Path, prefix: Path, plots: Path | None = None) -> SolveRequest:
+def ngc5921_request(
+    ms: Path, prefix: Path, plots: Path | None = None, *, refant: str = REFANT
+) -> SolveRequest:
     """Return the request that reproduces the published flux ratio.
 
     Parameters
@@ -77,13 +85,15 @@ def ngc5921_request(ms: Path, prefix: Path, plots: Path | None = None) -> SolveR
         Where the tables go.
     plots : Path, optional
         Directory for plots.
+    refant : str
+        Name of the reference antenna in `ms`.
     """
     return SolveRequest(
         ms=ms,
         calibrator=CalibratorCatalogue().find(CALIBRATOR),
         prefix=prefix,
         pointing=Pointing.TRACKING,
-        refant=REFANT,
+        refant=refant,
         calibrator_fields=(FLUX_FIELD,),
         transfer_fields=(PHASE_FIELD,),
         recipe=SolveRecipe(delays=False, short_gains=False, gains_first=True, flag_rfi=False),

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from contimg_resources.casa.tables import opened
+
 #: Keyword of the calibrated MS that holds its origin as JSON.
 ORIGIN_KEYWORD = "CONTIMG_ORIGIN"
 
@@ -26,12 +28,6 @@ def write_origin(ms: Path, origin: Mapping[str, Any]) -> None:
 
 def read_origin(ms: Path) -> dict[str, Any]:
     """Return what `write_origin` noted in an MS; empty for any other."""
-    import casatools
-
-    table = casatools.table()
-    table.open(str(ms))
-    try:
+    with opened(ms) as table:
         known = ORIGIN_KEYWORD in table.keywordnames()
         return dict(json.loads(table.getkeyword(ORIGIN_KEYWORD))) if known else {}
-    finally:
-        table.close()

@@ -41,8 +41,12 @@ class FieldDirections:
     dec_rad: NDArray[np.float64]
     frame: str
 
-    def separations_rad(self, ra_deg: float, dec_deg: float) -> NDArray[np.float64]:
+    def separations_rad(
+        self, ra_deg: float | NDArray[np.float64], dec_deg: float | NDArray[np.float64]
+    ) -> NDArray[np.float64]:
         """Return the angle of each phase centre from a position (ICRS degrees), radians.
+
+        Positions of shape (n, 1) give angles of shape (n, n_fields).
 
         Raises
         ------

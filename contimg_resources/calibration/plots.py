@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.calibration.inspection import Solutions
+from contimg_resources.calibration.solutions import Solutions
 from contimg_resources.calibration.tables import CaltableType
 
 _COLOURS = ("#1f5f99", "#d1661b")

@@ -1,40 +1,44 @@
-"""Measuring and judging solved tables: pure arithmetic on their solutions.
+"""Measuring and judging caltables: pure arithmetic on their solutions.
 
-Belongs here: the measures and the gates. Doesn't: reading tables (see `.inspection`).
+Belongs here: the measures and the gates, the same whichever way a table came in.
+Doesn't: reading tables (see `.inspection`).
 """
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
-from astropy.stats import mad_std
 from numpy.typing import NDArray
 
-from contimg_resources.calibration.inspection import Solutions
-from contimg_resources.calibration.model import TableQuality
-from contimg_resources.calibration.tables import CaltableType
+from contimg_resources.calibration.solutions import Solutions
+from contimg_resources.calibration.tables import CaltableType, TableQuality
 from contimg_resources.settings import CalibrationSettings
 
-_PHASE_TYPES = (CaltableType.BP, CaltableType.GP)
-_BANDPASS_TYPES = (CaltableType.BA, CaltableType.BP)
+#: Amplitudes this near to 1, or phases (rad) this near to 0, everywhere: the table has none.
+_TRIVIAL = 1e-5
 
 
 def measure_quality(
     solutions: Solutions,
-    table_type: CaltableType,
+    casa_subtype: str,
     working: NDArray[np.bool_],
+    named: NDArray[np.bool_] | None = None,
     window_width_hz: float = 0.0,
 ) -> TableQuality:
-    """Measure one caltable over working receptors.
+    """Measure one caltable over both receptors of the working antennas.
 
     Parameters
     ----------
     solutions : Solutions
         Its solutions.
-    table_type : CaltableType
-        Its type.
-    working : ndarray of bool, shape (n_antennas, n_receptors)
-        Receptors with unflagged data. A working receptor that the solver dropped counts as
-        flagged; an absent one does not count.
+    casa_subtype : str
+        ``VisCal`` keyword: ``K Jones`` are delays, ``B Jones`` is followed along its channels, all
+        others in time.
+    working : ndarray of bool, shape (n_antennas,)
+        Antennas with data. One that the solver dropped counts as flagged, and so does the dead
+        receptor of one; an absent antenna does not count.
+    named : ndarray of bool, shape (n_antennas,), optional
+        Antennas that are not merely rows that fill up the ANTENNA table; None: all.
     window_width_hz : float
         Width of a spectral window, Hz; delays only.
 
@@ -46,58 +50,83 @@ def measure_quality(
     ``360 deg x deviation x half the window's width`` that it means at a window's edge: CASA's
     delay solver writes no SNR.
     """
-    counted = working[solutions.antennas].T[:, None, :] & np.ones_like(solutions.flags)
-    flags = solutions.flags[counted]
+    counted = working[solutions.antennas][None, None, :] & np.ones_like(solutions.flags)
+    per_receptor = counted.sum(axis=(1, 2))
+    flagged = (counted & solutions.flags).sum(axis=(1, 2))
     good = counted & ~solutions.flags
     values = solutions.values[good]
-    amplitude, phase_deg = _scatters(solutions, table_type, good)
     snr: float | None = float(np.median(solutions.snr[good])) if values.size else 0.0
-    if table_type is CaltableType.K:
-        snr = None
+    amplitude: float | None
+    phase_deg: float | None
+    holds_amplitude = False
+    if _holds_delays(casa_subtype):
+        snr, amplitude, shown = None, None, values.real
         phase_deg = _delay_scatter_ns(solutions, good) * 1e-9 * window_width_hz / 2 * 360
-        shown = values.real
-    elif table_type in _PHASE_TYPES:
-        shown = np.degrees(np.angle(values))
     else:
-        shown = np.abs(values)
-    answered = set(solutions.working_antennas().tolist())
-    dead = [a for a in np.flatnonzero(working.any(axis=1)).tolist() if a not in answered]
+        amplitude, phase_deg = _scatters(solutions, casa_subtype, good)
+        # One complex table may hold both; a split one holds exactly 1, or exactly no phase.
+        angle = np.angle(values)
+        if np.all(np.abs(np.abs(values) - 1) < _TRIVIAL):
+            amplitude, shown = None, np.degrees(angle)
+        else:
+            holds_amplitude, shown = True, np.abs(values)
+            if np.all(np.abs(angle) < _TRIVIAL):
+                phase_deg = None
+    solved = np.zeros(working.shape, np.bool_)
+    solved[solutions.working_antennas()] = True
+    present = np.zeros(working.shape, np.bool_)
+    present[solutions.antennas] = True
+    if named is not None:
+        present &= named
+    total = int(per_receptor.sum())
     return TableQuality(
-        n_solutions=int(flags.size),
-        flagged_fraction=float(flags.mean()) if flags.size else 1.0,
+        n_solutions=total,
+        flagged_fraction=float(flagged.sum() / total) if total else 1.0,
+        flagged_by_receptor=tuple(
+            float(bad / of) if of else 1.0 for bad, of in zip(flagged, per_receptor, strict=True)
+        ),
         median_snr=snr,
         amplitude_scatter=amplitude,
         phase_scatter_deg=phase_deg,
+        holds_amplitude=holds_amplitude,
         minimum=float(shown.min()) if shown.size else 0.0,
         maximum=float(shown.max()) if shown.size else 0.0,
-        n_dead_antennas=len(dead),
+        n_dead_antennas=int((working & ~solved).sum()),
+        n_antennas_solved=int(solved.sum()),
+        n_antennas=int(present.sum()),
     )
 
 
 def judge(
     table_type: CaltableType, quality: TableQuality, settings: CalibrationSettings
 ) -> tuple[str, ...]:
-    """Return the reasons for which a table must not be applied; none when it is good."""
+    """Return the reasons for which a table must not be applied; none when it is good.
+
+    A solve and `register-prefix` are judged here. A measure that is not finite misses its limit.
+    """
     name = table_type.value
-    if quality.n_solutions == 0:
+    if quality.n_solutions == 0 or quality.n_antennas_solved == 0:
         return (f"{name}: no solutions",)
     found = []
-    if quality.flagged_fraction > settings.max_flagged_fraction:
+    least = settings.min_antenna_fraction * quality.n_antennas
+    if quality.n_antennas_solved < least:
         found.append(
-            f"{name}: {quality.flagged_fraction:.0%} of the solutions of working receptors are "
-            f"flagged (at most {settings.max_flagged_fraction:.0%})"
+            f"{name}: only {quality.n_antennas_solved} of {quality.n_antennas} antennas have "
+            f"solutions (at least {int(np.ceil(least))})"
         )
-    if quality.median_snr is not None and quality.median_snr < settings.min_median_snr:
-        found.append(
-            f"{name}: median SNR {quality.median_snr:.1f} (at least {settings.min_median_snr:g})"
-        )
+    found += _flagged(name, quality, settings.max_flagged_fraction)
+    per_channel = table_type in (CaltableType.BA, CaltableType.BP)
+    limit = settings.min_channel_snr if per_channel else settings.min_median_snr
+    if quality.median_snr is not None and not quality.median_snr >= limit:
+        what = "median SNR per channel" if per_channel else "median SNR"
+        found.append(f"{name}: {what} {quality.median_snr:.1f} (at least {limit:g})")
     amplitude, phase = quality.amplitude_scatter, quality.phase_scatter_deg
-    if amplitude is not None and amplitude > settings.max_amplitude_scatter:
+    if amplitude is not None and not amplitude <= settings.max_amplitude_scatter:
         found.append(
             f"{name}: amplitudes scatter by {amplitude:.0%} "
             f"(at most {settings.max_amplitude_scatter:.0%})"
         )
-    if phase is not None and phase > settings.max_phase_scatter_deg:
+    if phase is not None and not phase <= settings.max_phase_scatter_deg:
         found.append(
             f"{name}: phases scatter by {phase:.1f} deg "
             f"(at most {settings.max_phase_scatter_deg:g} deg)"
@@ -105,32 +134,44 @@ def judge(
     return tuple(found)
 
 
+def _flagged(name: str, quality: TableQuality, most: float) -> list[str]:
+    worst = max(quality.flagged_by_receptor)
+    if quality.flagged_fraction <= most and worst <= most:
+        return []
+    reason = (
+        f"{name}: {quality.flagged_fraction:.0%} of the solutions of working antennas are flagged"
+    )
+    if len(quality.flagged_by_receptor) > 1:
+        each = " and ".join(f"{share:.0%}" for share in quality.flagged_by_receptor)
+        reason += f", {each} by receptor"
+    return [f"{reason} (at most {most:.0%})"]
+
+
+def _holds_delays(casa_subtype: str) -> bool:
+    return casa_subtype.startswith("K")
+
+
 def _scatters(
-    solutions: Solutions, table_type: CaltableType, good: NDArray[np.bool_]
+    solutions: Solutions, casa_subtype: str, good: NDArray[np.bool_]
 ) -> tuple[float | None, float | None]:
-    if table_type is CaltableType.K:
-        return None, None
     ratios = [
         right[both] / left[both]
-        for left, right, both in _neighbours(solutions, table_type, good)
+        for left, right, both in _neighbours(solutions, casa_subtype, good)
         if both.any()
     ]
     if not ratios:
         return None, None
     ratio = np.concatenate([r.ravel() for r in ratios])
-    amplitude = _robust_sigma(np.log(np.abs(ratio))) / np.sqrt(2)
-    phase_deg = _robust_sigma(np.degrees(np.angle(ratio))) / np.sqrt(2)
-    if table_type in _PHASE_TYPES:
-        return None, phase_deg
-    if table_type is CaltableType.G2:
-        return amplitude, phase_deg
-    return amplitude, None
+    with np.errstate(divide="ignore"):
+        amplitude = _robust_sigma(np.log(np.abs(ratio))) / math.sqrt(2)
+    phase_deg = _robust_sigma(np.degrees(np.angle(ratio))) / math.sqrt(2)
+    return amplitude, phase_deg
 
 
 def _neighbours(
-    solutions: Solutions, table_type: CaltableType, good: NDArray[np.bool_]
+    solutions: Solutions, casa_subtype: str, good: NDArray[np.bool_]
 ) -> Iterator[tuple[NDArray[np.complex128], NDArray[np.complex128], NDArray[np.bool_]]]:
-    if table_type in _BANDPASS_TYPES:
+    if casa_subtype.startswith("B"):
         values = solutions.values
         yield values[:, :-1], values[:, 1:], good[:, :-1] & good[:, 1:]
         return
@@ -154,4 +195,7 @@ def _delay_scatter_ns(solutions: Solutions, good: NDArray[np.bool_]) -> float:
 
 
 def _robust_sigma(values: NDArray[np.float64]) -> float:
+    # Not above: every run would wait for it, and only a set that is looked at needs it.
+    from astropy.stats import mad_std
+
     return float(mad_std(values))

@@ -3,8 +3,9 @@
 Belongs here: the pure decision. Doesn't: measuring the antennas (see `.health`).
 
 Antenna names are numerals ("1".."117") and ids are row numbers from 0: CASA takes either in the
-same parameter and looks for names first. So a name is only ever passed on after it was found in
-the ANTENNA table, and the solved table is checked afterwards.
+same parameter and looks for names first. It also reads ``1c`` as a number with a unit, ``7~9`` as a
+range and ``x*`` as a pattern, unless they stand in quotes. So a name is only ever passed on in
+quotes, after it was found in the ANTENNA table, and the solved table is checked afterwards.
 """
 
 from collections.abc import Sequence
@@ -58,6 +59,11 @@ class RefantChoice:
     name: str
     reason: str
 
+    @property
+    def in_casa(self) -> str:
+        """The name as CASA's tasks take it: in quotes it is nothing but a name."""
+        return f'"{self.name}"'
+
 
 def choose_refant(
     antennas: Sequence[AntennaHealth], requested: str, preferred: Sequence[str]
@@ -88,6 +94,12 @@ def choose_refant(
                 f"reference antenna {requested!r} is not in the observation; good ones: {listed}",
                 reasons=[f"reference antenna {requested} is absent"],
             )
+        if not _names_one(requested, antennas):
+            raise CalibrationFailed(
+                f"reference antenna {requested!r} can't be named to CASA: the name is blank, has a "
+                f"quote in it, or several antennas have it; good ones: {listed}",
+                reasons=[f"reference antenna {requested} is ambiguous"],
+            )
         if not antenna.good:
             raise CalibrationFailed(
                 f"reference antenna {requested!r} has {antenna.flagged_fraction:.0%} of its data "
@@ -115,10 +127,15 @@ def choose_refant(
     return RefantChoice(best.id, best.name, reason)
 
 
+def _names_one(name: str, antennas: Sequence[AntennaHealth]) -> bool:
+    """Tell whether a name in quotes means one antenna to CASA."""
+    return bool(name.strip()) and '"' not in name and [a.name for a in antennas].count(name) == 1
+
+
 def _candidates(antennas: Sequence[AntennaHealth], preferred: Sequence[str]) -> list[AntennaHealth]:
     """Good antennas, best first: preferred ones in their order, then by data and nearness."""
     rank = {name: i for i, name in enumerate(preferred)}
-    good = [a for a in antennas if a.good]
+    good = [a for a in antennas if a.good and _names_one(a.name, antennas)]
     # Flagged fractions that differ by less than 2 % are the same; then the nearer one is better.
     return sorted(
         good,

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.casa.tables import opened
 from contimg_resources.casa.tasks import call_task
 
 #: Rows read at once: 100,000 rows of 48 channels and 2 polarisations are 77 MB.
@@ -160,20 +161,15 @@ def count_flags(
 
 
 def _chunks(ms: Path, field_ids: Collection[int] | None) -> Iterator[Any]:
-    import casatools
-
-    table = casatools.table()
-    table.open(str(ms))
-    where = f" && FIELD_ID IN {sorted(field_ids)}" if field_ids is not None else ""
-    try:
+    with opened(ms) as table:
+        description = np.asarray(table.getcol("DATA_DESC_ID"))
+        wanted = np.ones(description.size, np.bool_)
+        if field_ids is not None:
+            wanted = np.isin(table.getcol("FIELD_ID"), sorted(field_ids))
         # One data description at a time: their rows have cells of one shape.
-        for description in np.unique(table.getcol("DATA_DESC_ID")):
-            rows = table.query(f"DATA_DESC_ID=={description}{where}")
-            numbers = rows.rownumbers()
-            rows.close()
+        for number in np.unique(description):
+            numbers = np.flatnonzero(wanted & (description == number))
             for start in range(0, len(numbers), CHUNK_ROWS):
                 chunk = table.selectrows(numbers[start : start + CHUNK_ROWS].tolist())
                 yield chunk
                 chunk.close()
-    finally:
-        table.close()

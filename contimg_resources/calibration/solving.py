@@ -19,16 +19,17 @@ A table that can't be solved ends the solve: nothing stands in for it.
 import difflib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from contimg_resources.calibration.background import ModelOfField, background_sources
 from contimg_resources.calibration.chain import Chain
 from contimg_resources.calibration.correcting import why_not
 from contimg_resources.calibration.fluxscale import transfer_flux
 from contimg_resources.calibration.health import DataHealth, antenna_names, telescope_name
-from contimg_resources.calibration.inspection import read_solutions
+from contimg_resources.calibration.inspection import describe_caltables
 from contimg_resources.calibration.model import (
     FluxTransfer,
     Pointing,
@@ -36,12 +37,13 @@ from contimg_resources.calibration.model import (
     SolveRequest,
     SolveResult,
 )
-from contimg_resources.calibration.ms_layout import read_bands
+from contimg_resources.calibration.ms_layout import used_descriptions
 from contimg_resources.calibration.phasing import read_fields
-from contimg_resources.calibration.placing import place_tables
+from contimg_resources.calibration.placing import check_prefix, place_tables, state_source
 from contimg_resources.calibration.plots import PlotContext, plot_summary, plot_table
-from contimg_resources.calibration.quality import judge, measure_quality
+from contimg_resources.calibration.quality import judge
 from contimg_resources.calibration.refant import AUTO, RefantChoice, choose_refant
+from contimg_resources.calibration.solutions import read_solutions
 from contimg_resources.calibration.solver_pool import SolverPool
 from contimg_resources.calibration.split import split_amplitude_phase
 from contimg_resources.calibration.tables import CaltableType
@@ -90,8 +92,9 @@ def solve_caltables(request: SolveRequest) -> SolveResult:
     report_progress("reading the observation", 0.0)
     with _readable(request.ms):
         engine = _engine(request)
+        request, modelled = _with_chosen_background(request)
         # A part has at least one window.
-        n_parts = min(n_cores(), len(read_bands(request.ms))) if engine == "fast" else 1
+        n_parts = min(n_cores(), len(used_descriptions(request.ms))) if engine == "fast" else 1
     with SolverPool(n_parts) as solvers:
         with _readable(request.ms):
             data = _ENGINES[engine](request, Path.cwd())
@@ -99,16 +102,18 @@ def solve_caltables(request: SolveRequest) -> SolveResult:
         refant = choose_refant(health.antennas, request.refant, request.settings.refants)
         tables, flux = _solve(request, data, solvers, refant)
     report_progress("judging the tables", 0.9)
+    for path in tables.values():
+        state_source(path, request.ms, data.declination_deg)
     placed = place_tables(tables, request.prefix)
-    solved = []
-    reasons: list[str] = []
-    for kind, path in placed.items():
-        quality = measure_quality(
-            read_solutions(path), kind, health.working_receptors, health.window_width_hz
-        )
-        reasons += judge(kind, quality, request.settings)
-        solved.append(SolvedCaltable(kind, path, quality))
+    infos = describe_caltables(list(placed.values()), health.working_antennas)
+    solved = [
+        SolvedCaltable(kind, info.path, info.quality)
+        for kind, info in zip(placed, infos, strict=True)
+    ]
+    reasons = [r for t in solved for r in judge(t.type, t.quality, request.settings)]
     notes, plots = _plots(request, solved, health, refant)
+    if modelled is not None:
+        notes = (modelled.words(request.calibrator.name, health.n_working), *notes)
     return SolveResult(
         calibrator=request.calibrator.name,
         refant=refant.name,
@@ -132,6 +137,7 @@ def solve_caltables(request: SolveRequest) -> SolveResult:
             "recipe": asdict(request.recipe),
             "settings": request.settings.model_dump(mode="json"),
             "calibrator": asdict(request.calibrator),
+            "other_sources": None if modelled is None else asdict(modelled),
             "fields": list(request.calibrator_fields),
             "transfer_fields": list(request.transfer_fields),
         },
@@ -139,8 +145,19 @@ def solve_caltables(request: SolveRequest) -> SolveResult:
     )
 
 
+def _with_chosen_background(request: SolveRequest) -> tuple[SolveRequest, ModelOfField | None]:
+    """Leave to a drift scan's model the sources that matter; sum them up. None when tracking."""
+    if request.pointing is Pointing.TRACKING:
+        return request, None
+    fields = read_fields(request.ms)
+    chosen = background_sources(request.background, request.calibrator, fields)
+    modelled = ModelOfField.of(chosen, fields, request.background_origin)
+    return replace(request, background=chosen), modelled
+
+
 def _check(request: SolveRequest) -> None:
     """Refuse what can't be solved before anything is copied."""
+    check_prefix(request.prefix)
     tracking = request.pointing is Pointing.TRACKING
     if tracking and not request.calibrator_fields:
         raise ConfigurationError("a tracking solve needs the names of the calibrator's fields")

@@ -4,11 +4,12 @@ The two tables hold one solution, so applying both applies it exactly once:
 ``B = |B| exp(i arg B)``.
 """
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from contimg_resources.casa.tables import copy_table
 
 
 def split_amplitude_phase(table_path: Path, amplitude: Path, phase: Path) -> None:
@@ -21,8 +22,8 @@ def split_amplitude_phase(table_path: Path, amplitude: Path, phase: Path) -> Non
     amplitude, phase : Path
         The new tables: ``|g|`` and ``g / |g|``, with the flags and SNR of the original.
     """
-    shutil.copytree(table_path, amplitude)
-    shutil.copytree(table_path, phase)
+    copy_table(table_path, amplitude)
+    copy_table(table_path, phase)
     rewrite_gains(amplitude, "amplitude")
     rewrite_gains(phase, "phase")
 

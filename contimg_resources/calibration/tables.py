@@ -4,7 +4,7 @@ Belongs here: the vocabulary that solving, the registry and applying share.
 Doesn't: anything that opens a table.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -47,6 +47,11 @@ class CaltableType(StrEnum):
         return _SUFFIXES[self]
 
     @property
+    def other_endings(self) -> tuple[str, ...]:
+        """Endings that observers give such a table, unless a setting says otherwise."""
+        return _OTHER_ENDINGS[self]
+
+    @property
     def casa_subtypes(self) -> tuple[str, ...]:
         """The ``subType`` values that CASA writes into such a table."""
         return _CASA_SUBTYPES[self]
@@ -61,6 +66,59 @@ _SUFFIXES: dict[CaltableType, tuple[str, ...]] = {
     CaltableType.G2: ("_2gcal",),
     CaltableType.FLUX: ("_flux.cal", "_fluxcal"),
 }
+
+#: An observer's bandpass or gain is mostly one complex table: it stands where the phase does.
+_OTHER_ENDINGS: dict[CaltableType, tuple[str, ...]] = {
+    CaltableType.K: (".k", ".K", ".kcal", ".K0", ".delay"),
+    CaltableType.BA: (".ba", ".bacal"),
+    CaltableType.BP: (".b", ".B", ".bcal", "_bcal", ".bp", ".bpcal", ".B0", ".bandpass"),
+    CaltableType.GA: (".ga", ".gacal"),
+    CaltableType.GP: (".g", ".G", ".gcal", "_gcal", ".gp", ".gpcal", ".G0", ".G1"),
+    CaltableType.G2: (".2g", ".2G", ".2gcal"),
+    CaltableType.FLUX: (".flux", ".flux.cal", ".fluxcal", ".fluxscale", ".fluxscale1"),
+}
+
+
+def type_of_ending(
+    ending: str, endings: Mapping[CaltableType, Sequence[str]]
+) -> CaltableType | None:
+    """Return the type that an ending stands for, None when it stands for none.
+
+    Parameters
+    ----------
+    ending : str
+        What follows a prefix, such as ``_kcal`` or ``.b``; capitals count.
+    endings : mapping of CaltableType to sequence of str
+        Endings beside contimg's own.
+    """
+    for kind in CaltableType:
+        if ending in (*kind.suffixes, *endings.get(kind, ())):
+            return kind
+    return None
+
+
+def split_ending(
+    name: str, endings: Mapping[CaltableType, Sequence[str]]
+) -> tuple[str, CaltableType] | None:
+    """Split a table's name into its prefix and the type that its longest known ending stands for.
+
+    Parameters
+    ----------
+    name : str
+        Name of the table's directory.
+    endings : mapping of CaltableType to sequence of str
+        Endings beside contimg's own.
+
+    Returns
+    -------
+    (str, CaltableType) or None
+        None when it has no known ending, or nothing before it.
+    """
+    for start in range(1, len(name)):
+        if kind := type_of_ending(name[start:], endings):
+            return name[:start], kind
+    return None
+
 
 _CASA_SUBTYPES: dict[CaltableType, tuple[str, ...]] = {
     CaltableType.K: ("K Jones",),
@@ -77,13 +135,14 @@ _CASA_SUBTYPES: dict[CaltableType, tuple[str, ...]] = {
 class ArrayLayout:
     """What must be equal before a caltable may be applied to an observation.
 
-    CASA matches antennas by id, so the names must be the same in the same order. It matches
-    spectral windows by id too, but contimg maps them by frequency: their order is free.
+    CASA matches antennas by id, so the names must be the same in the same order. Antennas without
+    data have no say, and no name here. It matches spectral windows by id too, but contimg maps them
+    by frequency: their order is free.
 
     Parameters
     ----------
     antenna_names : tuple of str
-        Names by antenna id.
+        Names by antenna id; empty where no data are of one.
     spectral_windows_hz : tuple of (float, float, int)
         First and last channel centre (Hz, ascending) and number of channels of each spectral
         window, sorted by frequency.
@@ -92,15 +151,20 @@ class ArrayLayout:
     antenna_names: tuple[str, ...]
     spectral_windows_hz: tuple[tuple[float, float, int], ...]
 
+    @property
+    def n_antennas(self) -> int:
+        """Number of antennas with data."""
+        return sum(map(bool, self.antenna_names))
+
     def differences(self, other: "ArrayLayout", tolerance_hz: float = 1e3) -> tuple[str, ...]:
         """Say in words how `other` differs; empty when a set of one fits the other."""
         found = []
-        if self.antenna_names != other.antenna_names:
-            missing = sorted(set(other.antenna_names) - set(self.antenna_names))
-            extra = sorted(set(self.antenna_names) - set(other.antenna_names))
+        if not names_fit(self.antenna_names, other.antenna_names):
+            missing = sorted({*other.antenna_names} - {*self.antenna_names, ""})
+            extra = sorted({*self.antenna_names} - {*other.antenna_names, ""})
             found.append(
                 f"antennas differ (missing: {_listed(missing)}; extra: {_listed(extra)}; "
-                f"{len(self.antenna_names)} against {len(other.antenna_names)})"
+                f"{self.n_antennas} against {other.n_antennas})"
             )
         mine, theirs = self.spectral_windows_hz, other.spectral_windows_hz
         same = len(mine) == len(theirs) and all(
@@ -110,6 +174,16 @@ class ArrayLayout:
         if not same:
             found.append(f"spectral windows differ ({_describe(mine)} against {_describe(theirs)})")
         return tuple(found)
+
+
+def names_fit(one: Sequence[str], other: Sequence[str]) -> bool:
+    """Say whether two lists of antenna names by id are of one array.
+
+    An empty name is of an antenna without data, which fits any; the shorter list has none of those
+    that are missing at its end. Two lists that share no name are of different arrays.
+    """
+    pairs = [(a, b) for a, b in zip(one, other, strict=False) if a and b]
+    return all(a == b for a, b in pairs) and (bool(pairs) or not any(one) or not any(other))
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -128,6 +202,71 @@ def _describe(windows: tuple[tuple[float, float, int], ...]) -> str:
 
 
 @dataclass(frozen=True)
+class TableQuality:
+    """Measures of one caltable, over both receptors of every working antenna.
+
+    Parameters
+    ----------
+    n_solutions : int
+        Solutions of working antennas.
+    flagged_fraction : float
+        Share of them that is flagged.
+    flagged_by_receptor : tuple of float
+        The same of each receptor: a feed that is dead on every antenna is half of the solutions.
+    median_snr : float or None
+        Median signal-to-noise ratio of the unflagged ones, 0 when there are none; None for
+        delays, whose solver gives none. Of a bandpass it is that of a channel.
+    amplitude_scatter : float or None
+        Relative scatter of the amplitudes about their smooth trend, from the differences of
+        neighbours in frequency (bandpass) or time (gains); None where a receptor has one solution
+        or the table holds phases alone.
+    phase_scatter_deg : float or None
+        The same for phases, degrees; for delays what their scatter between the spectral windows
+        means at the edge of a window. None where the table holds amplitudes alone.
+    holds_amplitude : bool
+        Whether it changes amplitudes.
+    minimum, maximum : float
+        Range of what the table holds: delays in ns, amplitudes, or phases in degrees.
+    n_dead_antennas : int
+        Working antennas without any solution in this table.
+    n_antennas_solved, n_antennas : int
+        Antennas with a solution in this table, and all that it names.
+    """
+
+    n_solutions: int
+    flagged_fraction: float
+    flagged_by_receptor: tuple[float, ...]
+    median_snr: float | None
+    amplitude_scatter: float | None
+    phase_scatter_deg: float | None
+    holds_amplitude: bool
+    minimum: float
+    maximum: float
+    n_dead_antennas: int
+    n_antennas_solved: int
+    n_antennas: int
+
+
+@dataclass(frozen=True)
+class CaltableField:
+    """A field for which a caltable has solutions.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    dec_deg : float or None
+        Declination of its phase centre, ICRS degrees; None where the table doesn't tell.
+    problem : str
+        Why it doesn't; empty otherwise.
+    """
+
+    name: str
+    dec_deg: float | None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
 class CaltableInfo:
     """What is inside one caltable, as read from the table itself.
 
@@ -137,17 +276,15 @@ class CaltableInfo:
         The table's directory.
     casa_subtype : str
         ``VisCal`` keyword of the table, such as ``B Jones``.
-    n_solutions : int
-        Number of solutions (rows x channels x receptors).
-    flagged_fraction : float
-        Flagged solutions over all solutions of working antennas (those with any solution).
+    quality : TableQuality
+        Its measures. An antenna works when any of the tables inspected together has a solution.
     identity_fraction : float
         Share of the unflagged solutions that are exactly 1 (or 0 for delays).
     layout : ArrayLayout
-        Antennas and spectral windows of the table.
+        Antennas of the table, and the spectral windows that it has solutions for.
     start_mjd, end_mjd : float
         Times of the first and last solution, MJD in days.
-    field_names : tuple of str
+    fields : tuple of CaltableField
         Fields for which there are solutions.
     source_ms : str
         Name of the MeasurementSet that the table says it was solved from; may be empty.
@@ -157,12 +294,11 @@ class CaltableInfo:
 
     path: Path
     casa_subtype: str
-    n_solutions: int
-    flagged_fraction: float
+    quality: TableQuality
     identity_fraction: float
     layout: ArrayLayout
     start_mjd: float
     end_mjd: float
-    field_names: tuple[str, ...]
+    fields: tuple[CaltableField, ...]
     source_ms: str
     refant: str

@@ -1,6 +1,7 @@
 """Loops over visibilities in memory, compiled.
 
-Belongs here: dividing by Jones factors while turning to another phase centre.
+Belongs here: dividing by Jones factors while turning to another phase centre; sums over flags and
+weights.
 Doesn't: where the factors come from (see `.jones`), reading and writing.
 """
 
@@ -13,6 +14,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Complexes = NDArray[np.complex64]
+Float32s = NDArray[np.float32]
 
 
 @compiled()
@@ -132,4 +134,43 @@ def any_good(data: Complexes, flag: Bools) -> Bools:
                     break
             if found[row]:
                 break
+    return found
+
+
+@compiled(parallel=True)
+def scale_weights(weight: Float32s, factor: Float32s) -> None:
+    """Multiply weights, in place.
+
+    Parameters
+    ----------
+    weight : ndarray of float32, shape (n_rows, 1 or n_channels, n_correlations)
+        Weights.
+    factor : ndarray of float32, shape (n_rows, n_correlations)
+        By what those of all channels are multiplied.
+    """
+    for row in spread(weight.shape[0]):
+        for channel in range(weight.shape[1]):
+            for p in range(weight.shape[2]):
+                weight[row, channel, p] *= factor[row, p]
+
+
+@compiled()
+def mean_weights(weight: Float32s) -> Float32s:
+    """Return the weights of rows: the mean over the channels that have any; on one core.
+
+    Parameters
+    ----------
+    weight : ndarray of float32, shape (n_rows, 1 or n_channels, n_correlations)
+        Weights.
+    """
+    found = np.zeros((weight.shape[0], weight.shape[2]), np.float32)
+    for row in range(weight.shape[0]):
+        for p in range(weight.shape[2]):
+            total, n = 0.0, 0
+            for channel in range(weight.shape[1]):
+                if weight[row, channel, p] > 0:
+                    total += weight[row, channel, p]
+                    n += 1
+            if n:
+                found[row, p] = total / n
     return found

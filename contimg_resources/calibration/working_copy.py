@@ -3,24 +3,21 @@
 Belongs here: making the copy. Doesn't: its steps (see `.phasing`, `.skymodel`, `.flagging`).
 """
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from contimg_resources.calibration.background import (
-    Background,
-    add_background,
-    background_sources,
-)
+from contimg_resources.calibration.background import Background, add_background
 from contimg_resources.calibration.flagging import flag_before_solving
 from contimg_resources.calibration.health import DataHealth, measure_health
 from contimg_resources.calibration.model import Pointing, SolveRequest
+from contimg_resources.calibration.orderly import copy_orderly, named_as, orderly
 from contimg_resources.calibration.phasing import check_in_beam, merge_fields, phase_to, read_fields
 from contimg_resources.calibration.skymodel import write_point_model
 from contimg_resources.calibration.working import AppliedTable, Grain, SolverInput
 from contimg_resources.casa.progress import report_progress
+from contimg_resources.trees import remove_tree
 
 
 @dataclass(frozen=True)
@@ -64,10 +61,12 @@ def copy_observation(request: SolveRequest, directory: Path) -> WorkingCopy:
         If CASA can't read the observation.
     """
     work = directory / "work.ms"
-    fields, declination_deg = _copy(request, work)
-    report_progress("flagging", 0.15)
-    flag_before_solving(work, rfi=request.recipe.flag_rfi)
-    return WorkingCopy(work, fields, declination_deg, measure_health(work, fields))
+    with named_as(request.ms, work):
+        fields, declination_deg = _copy(request, work)
+        report_progress("flagging", 0.15)
+        flag_before_solving(work, rfi=request.recipe.flag_rfi)
+        health = measure_health(work, fields, copy_of=request.ms)
+    return WorkingCopy(work, fields, declination_deg, health)
 
 
 def _copy(request: SolveRequest, work: Path) -> tuple[tuple[int, ...], float | None]:
@@ -77,13 +76,19 @@ def _copy(request: SolveRequest, work: Path) -> tuple[tuple[int, ...], float | N
     if request.pointing is Pointing.TRACKING:
         ids = fields.ids(request.calibrator_fields)
         fields.ids(request.transfer_fields)
-        shutil.copytree(request.ms, work)
+        copy_orderly(request.ms, work)
         write_point_model(work, calibrator, field_ids=ids)
         return ids, None
     separations = check_in_beam(request.ms, fields, calibrator)
-    row_fields = phase_to(request.ms, work, calibrator.ra_deg, calibrator.dec_deg)
+    ms = orderly(request.ms, work.parent)
+    try:
+        with named_as(request.ms, ms):
+            row_fields = phase_to(ms, work, calibrator.ra_deg, calibrator.dec_deg)
+    finally:
+        if ms != request.ms:
+            remove_tree(ms, ignore_errors=True)
     write_point_model(work, calibrator, separations_rad=separations[row_fields])
-    others = background_sources(request.background, calibrator, fields)
+    others = request.background
     if others:
         report_progress(f"putting {len(others)} other sources into the model", 0.1)
         center_deg = calibrator.ra_deg, calibrator.dec_deg

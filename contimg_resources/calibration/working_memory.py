@@ -9,6 +9,7 @@ bandpass over time and a gain over its window. CASA's solvers then read a hundre
 Where other sources are known, their share in each average is its model.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from contimg_resources.calibration.averaged_ms import Averaged, AveragedRows, write_averaged_ms
 from contimg_resources.calibration.averaging import average
-from contimg_resources.calibration.background import Background, background_sources
+from contimg_resources.calibration.background import Background
 from contimg_resources.calibration.callib import TableToApply
 from contimg_resources.calibration.correcting import read_calibrated
 from contimg_resources.calibration.health import About, DataHealth, read_about, sum_up
@@ -81,8 +82,8 @@ class WorkingMemory:
         self._name = name
         self._center_rad = center_rad
         self._about = read_about(observed.ms)
-        self._receptors = read_receptors(observed.ms)
-        lengths_s = _read_lengths_s(observed)
+        self._receptors = read_receptors(observed.ms, observed.channels_hz)
+        lengths_s = observed.interval_s
         self.health = _health(observed, self._about, lengths_s)
         self._times_s, self._when = observed.moments
         self._length_s = float(np.median(lengths_s))
@@ -206,7 +207,7 @@ def read_into_memory(request: SolveRequest, directory: Path) -> WorkingMemory:
     center_rad = to_frame_of_fields(request.ms, (calibrator.ra_deg, calibrator.dec_deg))
     observed = read_calibrated(request.ms, range(len(fields.names)), (), (), center_rad).observed
     if not observed.rows.size:
-        raise CalibrationFailed(f"{request.ms.name} has no cross-correlations", reasons=["no data"])
+        raise CalibrationFailed(f"{request.ms} has no cross-correlations", reasons=["no data"])
     if request.recipe.flag_rfi:
         report_progress("flagging", 0.15)
         flag_rfi_in_memory(observed)
@@ -231,15 +232,16 @@ def _others_jy(
     request: SolveRequest, observed: Observed, fields: FieldDirections
 ) -> NDArray[np.complex64]:
     """Return what the known sources beside the calibrator show; empty without any."""
-    others = background_sources(request.background, request.calibrator, fields)
+    others = request.background
     if not others:
         return np.zeros((0, 0), np.complex64)
     report_progress(f"putting {len(others)} other sources into the model", 0.2)
     center_deg = request.calibrator.ra_deg, request.calibrator.dec_deg
     background = Background(others, fields, center_deg)
     others_jy = np.empty(observed.data.shape[:2], np.complex64)
-    for number, channels_hz in observed.channels_hz.items():
-        mine = observed.rows_of(number)
+
+    def show(number: int) -> None:
+        channels_hz, mine = observed.channels_hz[number], observed.rows_of(number)
         for moment in np.unique(observed.time_s[mine]):
             rows = mine[observed.time_s[mine] == moment]
             seen = background.seen(
@@ -251,6 +253,9 @@ def _others_jy(
                 channels_hz,
             )
             others_jy[rows] = seen.T
+
+    with ThreadPoolExecutor(n_cores()) as pool:
+        list(pool.map(show, observed.channels_hz))
     return others_jy
 
 
@@ -282,17 +287,6 @@ def _as_applied(table: AppliedTable) -> TableToApply:
     in_time, _, in_frequency = table.interpolation.partition(",")
     kind = CaltableType.BP if in_frequency else CaltableType.GP
     return TableToApply(table.path, kind, kind.apply_order, in_time, in_frequency)
-
-
-def _read_lengths_s(observed: Observed) -> Floats:
-    import casatools
-
-    tb = casatools.table()
-    tb.open(str(observed.ms))
-    try:
-        return np.asarray(tb.getcol("INTERVAL"))[observed.rows]
-    finally:
-        tb.close()
 
 
 def _health(observed: Observed, about: About, lengths_s: Floats) -> DataHealth:

@@ -8,6 +8,7 @@ import gc
 import importlib
 import json
 import os
+import re
 import select
 import sys
 import time
@@ -23,6 +24,13 @@ from contimg_resources.casa.progress import report_done
 from contimg_resources.casa.siteconfig import CASA_LOG
 from contimg_resources.directories import UNFINISHED_VARIABLE
 from contimg_resources.errors import CasaUnavailable, ContimgError
+from contimg_resources.plain_text import PlainStream, keep_logs_plain
+
+#: An assertion of casacore's, with the C++ that was asserted.
+_INTERNAL_CHECK = re.compile(r"(Failed )?Always?Assert(Exit)?\b[^;]*")
+
+#: Where in CASA's sources an error was raised.
+_SOURCE_LINE = re.compile(r"\(?([Ff]ile:? )?/?[\w./+-]*\.(cc|h|hpp|tcc)[\s:,]+(line )?\d+\)?:?")
 
 
 def _resolve(target: str) -> Callable[..., Any]:
@@ -41,6 +49,9 @@ def main(loads: str | None = None) -> int:
     loads : str, optional
         ``module:function`` of a generator that loads what requests will need, piece by piece.
     """
+    # Names in an MS are anybody's: what is printed here is read as a log.
+    sys.stdout, sys.stderr = PlainStream(sys.stdout), PlainStream(sys.stderr)
+    keep_logs_plain()
     # Loading CASA makes hundreds of thousands of objects, which would be looked through in vain.
     gc.set_threshold(200_000)
     # What is started from here must not read what is meant for this process.
@@ -84,6 +95,7 @@ def serve(exchange: Path, home: Path) -> None:
     os.chdir(request["directory"])
     os.environ[UNFINISHED_VARIABLE] = str(exchange / "unfinished")
     _log_to(Path(request["log"]), home / CASA_LOG if request["casa_log"] else None)
+    argument, directory = None, str(Path.cwd())
     try:
         function = _resolve(request["target"])
         hints = get_type_hints(function)
@@ -96,23 +108,54 @@ def serve(exchange: Path, home: Path) -> None:
             "value": TypeAdapter(hints["return"]).dump_python(value, mode="json"),
         }
     except ContimgError as error:
-        payload = {"error": error.as_dict()}
+        print(error.message, file=sys.stderr)
+        payload = {"error": _for_users(error.as_dict(), argument, directory)}
     except ImportError as error:
         if not (error.name or "").startswith("casa"):
             raise
         payload = {"error": CasaUnavailable(f"CASA can't be imported: {error}").as_dict()}
     except Exception as error:
         traceback.print_exc()
-        payload = {
-            "error": {
-                "type": "CasaError",
-                "message": f"{request['target']}: {type(error).__name__}: {error}",
-                "details": {"traceback": traceback.format_exc()},
-            }
-        }
+        words = f"{request['target']}: {type(error).__name__}: {error}"
+        record = {"type": "CasaError", "message": words, "details": {}}
+        payload = {"error": _for_users(record, argument, directory)}
+        payload["error"]["details"]["traceback"] = traceback.format_exc()
     partial = exchange / "result.json.part"
     partial.write_text(json.dumps(payload))
     partial.rename(exchange / "result.json")
+
+
+def _for_users(record: dict[str, Any], argument: Any, directory: str) -> dict[str, Any]:
+    """Return an error in words for somebody who knows the input, not this process's directory.
+
+    Parameters
+    ----------
+    record : dict
+        See `ContimgError.as_dict`.
+    argument : object
+        Of the function that failed; its ``ms`` is the input, where it has one.
+    directory : str
+        In which the function worked.
+    """
+    ms = getattr(argument, "ms", None)
+
+    def plain(text: str) -> str:
+        if ms is not None:
+            # A working copy or an intermediate product of the input.
+            text = re.sub(rf"{re.escape(directory)}/[^\s/:,;'\"]*\.ms\b", str(ms), text)
+        text = text.replace(f"{directory}/", "")
+        text = _INTERNAL_CHECK.sub("an internal check of CASA failed", text)
+        return " ".join(_SOURCE_LINE.sub("", text).split())
+
+    details = {
+        name: plain(value)
+        if isinstance(value, str)
+        else [plain(v) if isinstance(v, str) else v for v in value]
+        if isinstance(value, list)
+        else value
+        for name, value in record["details"].items()
+    }
+    return {**record, "message": plain(record["message"]), "details": details}
 
 
 def _log_to(log: Path, casa_log: Path | None) -> None:

@@ -9,7 +9,6 @@ once, loads what the steps need while the caller does something else, and serves
 other. One in which a step failed is not asked again.
 """
 
-import errno
 import json
 import os
 import shutil
@@ -29,7 +28,18 @@ from contimg_resources.casa.process import REQUEST, CasaProcess
 from contimg_resources.casa.progress import Progress, no_progress
 from contimg_resources.casa.siteconfig import user_has_own_configuration, write_site_config
 from contimg_resources.directories import remove_unfinished
-from contimg_resources.errors import CasaCrashed, CasaError, ContimgError, DiskShort
+from contimg_resources.disk_space import FULL, REFUSED
+from contimg_resources.errors import (
+    CasaCrashed,
+    CasaError,
+    ContimgError,
+    DiskRefused,
+    DiskShort,
+    ScratchLost,
+    in_words,
+)
+from contimg_resources.surroundings import environment_of_children
+from contimg_resources.trees import remove_tree
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -39,14 +49,16 @@ R = TypeVar("R")
 _KEEPS_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}
 #: What an open door's process printed while it loaded.
 _LOADING = "casa-loading"
+#: A line of Python's that names some hundred modules when a process crashes.
+_NO_NEWS = "Extension modules:"
 #: An open door's process is replaced after so many calls: what libraries forgot goes with it.
 _MOST_CALLS = 50
 
 #: A disk with less room than this is full to CASA, which writes in pieces of some MB.
 _NO_ROOM_BYTES = 16_000_000
-#: What says so by itself.
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-_FULL_WORDS = tuple(os.strerror(number) for number in _FULL)
+#: What says so by itself, and what says that nobody may write.
+_FULL_WORDS = tuple(os.strerror(number) for number in FULL)
+_REFUSED_WORDS = tuple(os.strerror(number) for number in REFUSED)
 
 
 @dataclass(frozen=True)
@@ -119,7 +131,7 @@ class Casa:
                 return
             self._is_open = True
             self._loads = f"{loads.__module__}:{loads.__qualname__}"
-            with self._full_disk_told(_LOADING):
+            with self._disk_told(_LOADING):
                 self._waiting.append(self._started_ahead())
 
     def close(self) -> None:
@@ -189,17 +201,23 @@ class Casa:
         CasaError
             If the function raised anything else; `CasaCrashed` when the process died of a signal,
             `CasaTimeout` when it was ended for its time.
-        DiskShort
-            If the disk of the scratch space is full.
+        DiskShort, DiskRefused
+            If the disk of the scratch space is full, or lets nobody write.
+        ScratchLost
+            If somebody removed the working directory meanwhile.
         """
-        with self._full_disk_told(label):
+        with self._disk_told(label):
             self.scratch.mkdir(parents=True, exist_ok=True)
             self.logs.mkdir(parents=True, exist_ok=True)
             workdir = Path(tempfile.mkdtemp(prefix=f"{label}-", dir=self.scratch.absolute()))
             try:
                 return self._run_in(workdir, function, argument, label, progress, timeout_s)
+            except FileNotFoundError as error:
+                if workdir.is_dir():
+                    raise
+                raise self._scratch_lost(workdir, label) from error
             finally:
-                shutil.rmtree(workdir, ignore_errors=True)
+                remove_tree(workdir, ignore_errors=True)
 
     def _run_in(
         self,
@@ -237,22 +255,33 @@ class Casa:
             raise
         payload = _answer(exchange / "result.json")
         # Looked at before what the step left half-written is removed.
-        full = shutil.disk_usage(workdir).free < _NO_ROOM_BYTES
+        lost = not exchange.is_dir()
+        refused = not lost and not os.access(workdir, os.W_OK)
+        full = not lost and shutil.disk_usage(workdir).free < _NO_ROOM_BYTES
         if status is None and payload is not None and "error" not in payload:
             self._put_back(process)
         else:
             _discard(process)
             remove_unfinished(unfinished)
+        if payload is None and lost:
+            raise self._scratch_lost(workdir, label)
         if payload is None:
             died = self._death(target, status or 0, label)
             # A CASA that can't write dies in many ways, which say nothing of the disk.
+            if refused:
+                raise DiskRefused(f"{label}: {workdir} can't be written to ({died.message})")
             raise (self._disk_full(label, died.message) if full else died)
         if "error" in payload:
             error = ContimgError.from_dict(payload["error"])
             # What the step itself refuses is no matter of the disk.
             full = full and isinstance(error, CasaError)
             full = full or any(words in error.message for words in _FULL_WORDS)
-            raise (self._disk_full(label, error.message) if full else error)
+            refused = isinstance(error, CasaError) and (
+                refused or any(words in error.message for words in _REFUSED_WORDS)
+            )
+            if full:
+                raise self._disk_full(label, error.message)
+            raise (DiskRefused(f"{label}: {error.message}") if refused else error)
         returned = function.__annotations__["return"]
         value: R = TypeAdapter(returned).validate_python(payload["value"])
         return Timed(value, float(payload["seconds"]))
@@ -264,7 +293,7 @@ class Casa:
         try:
             return CasaProcess(home, self._environment(home), log, loads)
         except BaseException:
-            shutil.rmtree(home, ignore_errors=True)
+            remove_tree(home, ignore_errors=True)
             raise
 
     def _started_ahead(self) -> CasaProcess:
@@ -276,7 +305,7 @@ class Casa:
             if not self._is_open:
                 return None
             process = self._waiting.pop() if self._waiting else None
-        if process is not None and process.is_alive():
+        if process is not None and process.is_alive() and process.directory.is_dir():
             return process
         if process is not None:
             _discard(process)
@@ -296,6 +325,7 @@ class Casa:
         return {
             **os.environ,
             **(_KEEPS_MEMORY if self.keeps_memory else {}),
+            **environment_of_children(self.scratch.absolute() / "home"),
             **write_site_config(directory),
             "PYTHONPATH": path,
             "OMP_NUM_THREADS": str(self.threads),
@@ -304,13 +334,19 @@ class Casa:
         }
 
     @contextmanager
-    def _full_disk_told(self, label: str) -> Iterator[None]:
+    def _disk_told(self, label: str) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            if error.errno not in _FULL:
-                raise
-            raise self._disk_full(label, str(error)) from error
+            if error.errno in FULL:
+                raise self._disk_full(label, str(error)) from error
+            if error.errno in REFUSED:
+                raise DiskRefused(f"{label}: {in_words(error)}") from error
+            raise
+
+    @staticmethod
+    def _scratch_lost(workdir: Path, label: str) -> ScratchLost:
+        return ScratchLost(f"{label}: its working directory {workdir} was removed while it ran")
 
     def _disk_full(self, label: str, said: str) -> DiskShort:
         return DiskShort(
@@ -347,7 +383,7 @@ def _answer(file: Path) -> dict[str, Any] | None:
 
 def _discard(process: CasaProcess) -> None:
     process.end()
-    shutil.rmtree(process.directory, ignore_errors=True)
+    remove_tree(process.directory, ignore_errors=True)
 
 
 def _discard_all(processes: list[CasaProcess]) -> None:
@@ -357,5 +393,6 @@ def _discard_all(processes: list[CasaProcess]) -> None:
 
 def _tail(path: Path, lines: int = 5) -> str:
     with suppress(OSError):
-        return " | ".join(path.read_text(errors="replace").splitlines()[-lines:])
+        said = path.read_text(errors="replace").splitlines()
+        return " | ".join([s for s in said if s and not s.startswith(_NO_NEWS)][-lines:])
     return "(no log)"

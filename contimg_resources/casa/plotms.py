@@ -22,6 +22,7 @@ from typing import Any
 
 from contimg_resources.casa.progress import report_progress
 from contimg_resources.errors import PlotUnavailable
+from contimg_resources.surroundings import home_directory
 
 #: Debian packages of the system libraries that the unpacked program takes from outside.
 DEBIAN_PACKAGES = (
@@ -111,7 +112,8 @@ def draw_plotms(request: PlotmsRequest) -> list[Path]:
 def default_cache() -> Path:
     """Return the directory under which the plotter is unpacked."""
     home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "contimg"
+    own = home_directory()
+    return (Path(home) if home else (own or Path(tempfile.gettempdir())) / ".cache") / "contimg"
 
 
 def unpack_plotter(cache: Path) -> Path:

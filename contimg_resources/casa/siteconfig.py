@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 from contimg_resources.errors import CasaUnavailable
+from contimg_resources.surroundings import home_directory
 
 #: Name under which CASA logs, in the directory of its process: a link to the file of a step.
 CASA_LOG = "casa.log"
@@ -47,10 +48,19 @@ def casadata_dir() -> Path:
 
 def user_has_own_configuration() -> bool:
     """Tell whether the user configured CASA: CASASITECONFIG, ~/.casa/config.py or ~/.casa/data."""
-    home = Path.home() / ".casa"
-    return bool(os.environ.get("CASASITECONFIG")) or any(
-        (home / name).exists() for name in ("config.py", "data")
+    if os.environ.get("CASASITECONFIG"):
+        return True
+    home = home_directory()
+    return home is not None and any(
+        _exists(home / ".casa" / name) for name in ("config.py", "data")
     )
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # of a home that may not even be looked into
+        return False
 
 
 def write_site_config(directory: Path) -> dict[str, str]:

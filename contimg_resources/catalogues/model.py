@@ -110,6 +110,8 @@ class CatalogueFacts:
         How many it holds.
     schema_version : int
         Version of the file's columns.
+    notes : tuple of str
+        What was told when it was read: which rows were rejected, and why.
     """
 
     name: str
@@ -118,6 +120,7 @@ class CatalogueFacts:
     checksum: str
     n_sources: int
     schema_version: int
+    notes: tuple[str, ...] = ()
 
     @property
     def release(self) -> str:

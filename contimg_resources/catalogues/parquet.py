@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from contimg_resources.catalogues.blends import unit_vectors
 from contimg_resources.catalogues.model import CatalogueFacts, CatalogueSources
-from contimg_resources.errors import CatalogueError
+from contimg_resources.errors import CatalogueError, in_words_of_reader
 
 Floats = NDArray[np.float64]
 
@@ -99,18 +100,16 @@ class Catalogue:
     """
 
     def __init__(self, path: Path) -> None:
-        import pyarrow as pa
         import pyarrow.parquet as pq
 
         self.path = path
         try:
             self._file = pq.ParquetFile(path, memory_map=True)
-            told = json.loads((self._file.schema_arrow.metadata or {})[_METADATA])
-            self.facts = CatalogueFacts(**told)
-        except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
-            reason = " ".join(str(error).split())[:200]
+            told = (self._file.schema_arrow.metadata or {})[_METADATA]
+            self.facts = TypeAdapter(CatalogueFacts).validate_json(told)
+        except Exception as error:  # pyarrow raises what it meets
             raise CatalogueError(
-                f"{path} is no catalogue of contimg: {reason}", path=str(path)
+                f"{path} is no catalogue of contimg: {in_words_of_reader(error)}", path=str(path)
             ) from error
         if self.facts.schema_version > SCHEMA_VERSION:
             raise CatalogueError(
@@ -190,10 +189,13 @@ class Catalogue:
         ]
 
     def _limits(self, group: int, column: str) -> tuple[Any, Any]:
-        statistics = (
-            self._file.metadata.row_group(group).column(list(COLUMNS).index(column)).statistics
-        )
-        return statistics.min, statistics.max
+        try:
+            statistics = (
+                self._file.metadata.row_group(group).column(list(COLUMNS).index(column)).statistics
+            )
+            return statistics.min, statistics.max
+        except Exception as error:
+            raise self._damaged(error) from error
 
     def _groups_of(self, pixels: NDArray[np.int64]) -> list[int]:
         """Return the row groups that hold any of the pixels, which are of a lower order."""
@@ -203,23 +205,23 @@ class Catalogue:
         return [int(g) for g in np.flatnonzero(last > first)]
 
     def _read(self, groups: Iterable[int]) -> CatalogueSources:
-        import pyarrow as pa
-
         names = [n for n in COLUMNS if n != "healpix"]
         try:
             table = self._file.read_row_groups(list(groups), columns=names)
-        except (OSError, pa.ArrowException) as error:
-            raise CatalogueError(
-                f"{self.path} is damaged: {' '.join(str(error).split())[:200]}",
-                path=str(self.path),
-            ) from error
-        columns: dict[str, Any] = {
-            n: np.asarray(table[n].to_pylist(), dtype=np.str_)
-            if n in _TEXTS
-            else table[n].to_numpy()
-            for n in names
-        }
+            columns: dict[str, Any] = {
+                n: np.asarray(table[n].to_pylist(), dtype=np.str_)
+                if n in _TEXTS
+                else table[n].to_numpy()
+                for n in names
+            }
+        except Exception as error:  # pyarrow raises what it meets
+            raise self._damaged(error) from error
         return CatalogueSources(**columns)
+
+    def _damaged(self, error: Exception) -> CatalogueError:
+        return CatalogueError(
+            f"{self.path} is damaged: {in_words_of_reader(error)}", path=str(self.path)
+        )
 
 
 def _healpix(order: int = _ORDER) -> Any:

@@ -1,206 +1,155 @@
-"""Reading a file with a catalogue: FITS, VOTable, CSV, ECSV, HEASARC's tdat; gzipped too.
+"""Reading a file with a catalogue, whosever columns it has.
 
-Belongs here: formats, units, names, and refusing what makes no sense. Doesn't: keeping it.
+Belongs here: which rows are sources, their names, ids, and the reasons why other rows are rejected.
+Doesn't: formats (see `contimg_resources.tables`), columns (see `columns`, `rows`), keeping it.
 """
 
+import shlex
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.catalogues.columns import Given
 from contimg_resources.catalogues.model import CatalogueSources
-from contimg_resources.catalogues.surveys import Survey, survey_of
-from contimg_resources.catalogues.tdat import read_tdat
+from contimg_resources.catalogues.rows import SourceRows, read_rows
 from contimg_resources.errors import CatalogueError, ConfigurationError
 from contimg_resources.naming import plain_name
 from contimg_resources.observations.calibrators import Calibrator, refuse_variable
 from contimg_resources.observations.flux_model import FluxModel
-
-Floats = NDArray[np.float64]
-
-_FORMATS = {
-    ".fits": "fits",
-    ".fit": "fits",
-    ".vot": "votable",
-    ".votable": "votable",
-    ".xml": "votable",
-    ".csv": "ascii.csv",
-    ".ecsv": "ascii.ecsv",
-    ".tdat": "tdat",
-}
+from contimg_resources.tables.model import Bools, Floats
 
 
-def read_catalogue(path: Path, name: str, survey: str = "auto") -> tuple[CatalogueSources, str]:
+@dataclass(frozen=True)
+class ReadCatalogue:
+    """What a file with a catalogue holds.
+
+    Parameters
+    ----------
+    sources : CatalogueSources
+        The sources.
+    survey : str
+        Whose columns it has; ``columns`` where they were given or told by their UCDs.
+    notes : tuple of str
+        Which rows were rejected and why, and what else a user should know.
+    """
+
+    sources: CatalogueSources
+    survey: str
+    notes: tuple[str, ...]
+
+
+def read_catalogue(
+    path: Path, name: str, survey: str = "auto", given: Given | None = None
+) -> ReadCatalogue:
     """Read a file with a catalogue.
 
     Parameters
     ----------
     path : Path
-        The file.
+        The file, in any format that `contimg_resources.tables.reading.read_table` reads.
     name : str
         Name of the catalogue, which the sources' ids begin with.
     survey : str
-        Whose columns it has; see `contimg_resources.catalogues.surveys`.
+        Whose columns it has; see `contimg_resources.catalogues.dialects`.
+    given : Given, optional
+        What a user says of its columns.
 
     Returns
     -------
-    tuple of (CatalogueSources, str)
-        The sources, and the survey's name. Those without a flux density above zero are left out.
+    ReadCatalogue
+        Rows without a position, a frequency or a flux density above zero are rejected, and told.
 
     Raises
     ------
     CatalogueError
-        If it can't be read, has other columns, or a position makes no sense.
+        Naming all that is wrong with its columns; or if more rows are wrong than right.
     """
-    table = _open(path)
-    columns = {str(c).lower(): table[c] for c in table.colnames}
-    layout = survey_of(table.colnames, survey, str(path))
-    ra_deg, dec_deg = _positions(path, columns, layout)
-    factor = _flux_factor(path, columns[layout.flux.lower()], layout.flux_unit)
-    flux_jy = factor * _numbers(path, columns, layout.flux)
-    kept = np.isfinite(flux_jy) & (flux_jy > 0)
-    if layout.duplicate and layout.duplicate.lower() in columns:
-        kept &= ~(_numbers(path, columns, layout.duplicate) > 1)
-    if layout.quality and layout.quality.lower() in columns:
-        kept &= _numbers(path, columns, layout.quality) == 0
-    if not kept.any():
-        raise CatalogueError(f"{path} holds no source with a flux density", path=str(path))
-    _check_positions(path, ra_deg[kept], dec_deg[kept])
-    limit = _text(columns, layout.limit) if layout.limit.lower() in columns else None
-    point = np.zeros(len(kept), bool) if limit is None else np.char.startswith(limit, "<")
-    sizes = {
-        key: np.where(point, np.nan, _numbers(path, columns, getattr(layout, key)))
-        for key in ("major", "minor", "angle")
-    }
-    reference = (
-        _numbers(path, columns, "reference_ghz")
-        if layout.reference_ghz is None
-        else np.full(len(kept), layout.reference_ghz)
-    )
-    if not (reference[kept] > 0).all():
-        raise CatalogueError(f"{path}: a reference_ghz isn't above zero", path=str(path))
-    names = _names(columns, layout, ra_deg, dec_deg)
+    command = f"contimg catalogue add {name} {shlex.quote(str(path))}"
+    rows = read_rows(path, survey, given, command, name=name)
+    kept, notes = _kept(rows)
+    names = rows.name.copy()
+    if (unnamed := names == "").any():
+        made = _iau_names(rows.ra_deg[unnamed], rows.dec_deg[unnamed])
+        names = names.astype(np.promote_types(names.dtype, made.dtype))
+        names[unnamed] = made
     sources = CatalogueSources(
         source_id=np.array([f"{name}-{plain_name(n)}" for n in names], dtype=np.str_),
         name=names,
-        ra_deg=ra_deg,
-        dec_deg=dec_deg,
-        flux_jy=flux_jy,
-        flux_error_jy=factor * _numbers(path, columns, layout.flux_error),
-        reference_ghz=reference,
-        spectral_index=_numbers(path, columns, "spectral_index"),
-        major_arcsec=sizes["major"],
-        minor_arcsec=sizes["minor"],
-        angle_deg=sizes["angle"],
-        variable=_known_to_vary(names, ra_deg, dec_deg, flux_jy),
+        ra_deg=rows.ra_deg,
+        dec_deg=rows.dec_deg,
+        flux_jy=rows.flux_jy,
+        flux_error_jy=rows.flux_error_jy,
+        reference_ghz=rows.reference_ghz,
+        spectral_index=rows.spectral_index,
+        major_arcsec=rows.major_arcsec,
+        minor_arcsec=rows.minor_arcsec,
+        angle_deg=rows.angle_deg,
+        variable=_known_to_vary(names, rows, kept),
     ).select(kept)
-    return _with_unique_ids(sources), layout.name
+    return ReadCatalogue(_with_unique_ids(sources), rows.survey, notes)
 
 
-def _open(path: Path) -> Any:
-    from astropy.table import Table
+def _kept(rows: SourceRows) -> tuple[Bools, tuple[str, ...]]:
+    """Return which rows are sources, and why others are rejected.
 
-    suffixes = [s.lower() for s in path.suffixes]
-    form = _FORMATS.get(
-        suffixes[-2] if suffixes[-1:] == [".gz"] and suffixes[:-1] else (suffixes or [""])[-1]
-    )
-    if not path.is_file():
-        raise CatalogueError(f"there is no catalogue file {path}", path=str(path))
-    if form is None:
-        raise CatalogueError(
-            f"{path}: the format of a catalogue is known from its name, which should end in "
-            f"{', '.join(_FORMATS)}, perhaps with .gz",
-            path=str(path),
-        )
-    try:
-        if form == "tdat":
-            return read_tdat(path)
-        options: dict[str, Any] = {"unit_parse_strict": "silent"} if form == "fits" else {}
-        table = Table.read(path, format=form, **options)
-    except CatalogueError:
-        raise
-    except Exception as error:  # astropy raises what its readers meet
-        reason = " ".join(str(error).split())[:300]
-        raise CatalogueError(f"{path} can't be read: {reason}", path=str(path)) from error
-    if not len(table):
-        raise CatalogueError(f"{path} holds no rows", path=str(path))
-    return table
+    Raises
+    ------
+    CatalogueError
+        If none is, or more rows are wrong than right: a column was probably mistaken for another.
+    """
+    path = rows.table.path
+    kept = np.ones(len(rows), bool)
+    notes = list(rows.notes)
+    reasons: list[str] = []
+    n_wrong = 0
 
+    def reject(which: Bools, reason: str) -> None:
+        nonlocal kept
+        which = which & kept
+        if which.any():
+            kept &= ~which
+            first = int(np.flatnonzero(which)[0])
+            reasons.append(f"{int(which.sum())} {reason} (first: row {first + 1})")
 
-def _positions(path: Path, columns: dict[str, Any], layout: Survey) -> tuple[Floats, Floats]:
-    ra, dec = columns[layout.ra.lower()], columns[layout.dec.lower()]
-    if np.asarray(ra).dtype.kind in "SUO":
-        from astropy.coordinates import SkyCoord
-
-        try:
-            found = SkyCoord(
-                np.asarray(ra, dtype=np.str_), np.asarray(dec, dtype=np.str_), unit=("h", "deg")
-            )
-        except ValueError as error:
-            raise CatalogueError(
-                f"{path}: columns {layout.ra}, {layout.dec}: {' '.join(str(error).split())}",
-                path=str(path),
-            ) from error
-        return np.asarray(found.ra.deg), np.asarray(found.dec.deg)
-    return (
-        np.asarray(_numbers(path, columns, layout.ra) % 360.0),
-        _numbers(path, columns, layout.dec),
-    )
-
-
-def _check_positions(path: Path, ra_deg: Floats, dec_deg: Floats) -> None:
+    for role, what in (
+        ("position", "position on the sky"),
+        ("flux", "flux density"),
+        ("frequency", "frequency of a radio telescope"),
+    ):
+        wrong = rows.wrong.get(role, np.zeros(len(rows), bool))
+        if wrong.any():
+            n_wrong = max(n_wrong, int(wrong.sum()))
+            value = rows.value(role, int(np.flatnonzero(wrong)[0]))
+            reject(wrong, f"whose {rows.label(role)} is no {what}, such as {value!r}")
+    reject(~np.isfinite(rows.ra_deg), "without a position")
+    reject(~np.isfinite(rows.flux_jy), "without a flux density")
     with np.errstate(invalid="ignore"):
-        bad = ~(np.isfinite(ra_deg) & (np.abs(dec_deg) <= 90))
-    if bad.any():
-        row = int(np.flatnonzero(bad)[0])
+        reject(~(rows.flux_jy > 0), "whose flux density isn't above zero")
+        reject(~np.isfinite(rows.reference_ghz), "without a frequency")
+        reject(rows.duplicate > 1, "that the survey lists a second time")
+        reject(
+            np.isfinite(rows.quality) & (rows.quality != 0),
+            "that the survey doesn't recommend",
+        )
+    told = "; ".join(reasons)
+    if not kept.any():
         raise CatalogueError(
-            f"{path}: {int(bad.sum())} sources have no position on the sky, the first "
-            f"RA {ra_deg[row]}, Dec {dec_deg[row]}",
+            f"{path} holds no source with a position and a flux density: {told}", path=str(path)
+        )
+    if n_wrong > kept.sum():
+        raise CatalogueError(
+            f"{path}: more rows are wrong than right, so a column was probably misread: "
+            f"{told}. --column ROLE=COLUMN:UNIT says what it is",
             path=str(path),
         )
-
-
-def _numbers(path: Path, columns: dict[str, Any], column: str) -> Floats:
-    """Return a column as numbers; NaN where there is none, or no such column."""
-    if column.lower() not in columns:
-        n = len(next(iter(columns.values())))
-        return np.full(n, np.nan)
-    values = columns[column.lower()]
-    try:
-        return np.ma.filled(np.ma.asarray(values).astype(np.float64), np.nan)
-    except (TypeError, ValueError) as error:
-        raise CatalogueError(f"{path}, column {column}: {error}", path=str(path)) from error
-
-
-def _text(columns: dict[str, Any], column: str) -> NDArray[np.str_]:
-    values = np.ma.filled(np.ma.asarray(columns[column.lower()]).astype(np.str_), "")
-    return np.char.strip(values)
-
-
-def _flux_factor(path: Path, column: Any, unit: str) -> float:
-    """Return what turns a column into Jy."""
-    from astropy import units
-
-    stated = getattr(column, "unit", None) or units.Unit(unit)
-    for known in (units.Jy, units.Jy / units.beam):
-        try:
-            return float(units.Unit(stated).to(known))
-        except (units.UnitConversionError, TypeError, ValueError):
-            continue
-    raise CatalogueError(
-        f"{path}: its flux densities are in {stated}, not in {unit}", path=str(path)
-    )
-
-
-def _names(
-    columns: dict[str, Any], layout: Survey, ra_deg: Floats, dec_deg: Floats
-) -> NDArray[np.str_]:
-    made = _iau_names(ra_deg, dec_deg)
-    if not layout.source:
-        return made
-    given = _text(columns, layout.source)
-    return np.where(given == "", made, given)
+    if reasons:
+        notes.append(f"rejected {int((~kept).sum())} of {len(rows)} rows: {told}")
+    notes += [
+        f"the service cut its answer off: {c}" for c in rows.table.comments if "OVERFLOW" in c
+    ]
+    return kept, tuple(notes)
 
 
 def _iau_names(ra_deg: Floats, dec_deg: Floats) -> NDArray[np.str_]:
@@ -219,17 +168,17 @@ def _iau_names(ra_deg: Floats, dec_deg: Floats) -> NDArray[np.str_]:
     )
 
 
-def _known_to_vary(
-    names: NDArray[np.str_], ra_deg: Floats, dec_deg: Floats, flux_jy: Floats
-) -> NDArray[np.bool_]:
+def _known_to_vary(names: NDArray[np.str_], rows: SourceRows, kept: Bools) -> Bools:
     """Tell which sources must never set a flux scale."""
-    found = np.zeros(len(names), bool)
-    # Blazars that matter are brighter by far.
-    for i in np.flatnonzero(flux_jy > 0.5):
-        model = FluxModel.power_law(float(flux_jy[i]), 1.4, -0.7, "catalogue")
+    found = np.zeros(len(rows), bool)
+    with np.errstate(invalid="ignore"):
+        # Blazars that matter are brighter by far.
+        bright = kept & (rows.flux_jy > 0.5)
+    for i in np.flatnonzero(bright):
+        model = FluxModel.power_law(float(rows.flux_jy[i]), 1.4, -0.7, "catalogue")
         try:
             refuse_variable(
-                Calibrator(str(names[i]), (), float(ra_deg[i]), float(dec_deg[i]), model)
+                Calibrator(str(names[i]), (), float(rows.ra_deg[i]), float(rows.dec_deg[i]), model)
             )
         except ConfigurationError:
             found[i] = True
@@ -237,18 +186,26 @@ def _known_to_vary(
 
 
 def _with_unique_ids(sources: CatalogueSources) -> CatalogueSources:
-    """Tell sources of one name apart by their positions, whatever their order in the file."""
+    """Tell sources of one name apart by their positions, whatever their order in the file.
+
+    A made name is none that another source has.
+    """
     ids = sources.source_id
-    order = np.lexsort((sources.dec_deg, sources.ra_deg, ids))
+    names, inverse, counts = np.unique(ids, return_inverse=True, return_counts=True)
+    repeated = np.flatnonzero(counts[inverse] > 1)
+    if not repeated.size:
+        return sources
     unique = [str(i) for i in ids]
-    seen: dict[str, int] = {}
-    for i in order:
-        n = seen[unique[i]] = seen.get(str(ids[i]), 0) + 1
-        if n > 1:
-            unique[i] = f"{ids[i]}_{n}"
-    return CatalogueSources(
-        **{
-            **{name: getattr(sources, name) for name in sources.__dataclass_fields__},
-            "source_id": np.array(unique, dtype=np.str_),
-        }
-    )
+    taken = {str(n) for n in names}
+    seen: set[str] = set()
+    order = np.lexsort((sources.dec_deg[repeated], sources.ra_deg[repeated], ids[repeated]))
+    for i in repeated[order]:
+        own = str(ids[i])
+        if own in seen:
+            n = 2
+            while f"{own}_{n}" in taken:
+                n += 1
+            unique[i] = f"{own}_{n}"
+            taken.add(unique[i])
+        seen.add(own)
+    return replace(sources, source_id=np.array(unique, dtype=np.str_))

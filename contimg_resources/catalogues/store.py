@@ -5,6 +5,7 @@ Belongs here: one file a catalogue, put and replaced whole. Doesn't: what is ins
 
 from pathlib import Path
 
+from contimg_resources.catalogues.columns import Given
 from contimg_resources.catalogues.model import CatalogueFacts, CatalogueSources
 from contimg_resources.catalogues.parquet import SCHEMA_VERSION, Catalogue, write_catalogue
 from contimg_resources.catalogues.reading import read_catalogue
@@ -50,7 +51,14 @@ class CatalogueStore:
             )
         return Catalogue(path)
 
-    def add(self, name: str, file: Path, survey: str = "auto", origin: str = "") -> CatalogueFacts:
+    def add(
+        self,
+        name: str,
+        file: Path,
+        survey: str = "auto",
+        origin: str = "",
+        given: Given | None = None,
+    ) -> CatalogueFacts:
         """Read a file and keep it as a catalogue; one of the same name is replaced.
 
         Parameters
@@ -58,27 +66,30 @@ class CatalogueStore:
         name : str
             Its name from now on.
         file : Path
-            FITS, VOTable, CSV, ECSV or tdat, perhaps gzipped.
+            FITS, VOTable, Parquet, or text of many kinds, perhaps gzipped.
         survey : str
             Whose columns it has; ``auto``: found out.
         origin : str
             Where it is from; empty: the file.
+        given : Given, optional
+            What a user says of its columns.
 
         Raises
         ------
         CatalogueError
             If the file isn't a catalogue.
         """
-        sources, found = read_catalogue(file, check_name(name, "catalogue name"), survey)
+        read = read_catalogue(file, check_name(name, "catalogue name"), survey, given)
         facts = CatalogueFacts(
             name=name,
-            survey=found,
+            survey=read.survey,
             origin=origin or str(file),
             checksum=content_checksum(file),
-            n_sources=len(sources),
+            n_sources=len(read.sources),
             schema_version=SCHEMA_VERSION,
+            notes=read.notes,
         )
-        self.put(sources, facts)
+        self.put(read.sources, facts)
         return facts
 
     def put(self, sources: CatalogueSources, facts: CatalogueFacts) -> None:

@@ -12,10 +12,13 @@ from contimg_resources.cli.arguments import AsJson, RegistryAddress
 from contimg_resources.cli.console import jsonable, print_json, print_lines, progress, remark
 from contimg_resources.cli.given import given_settings
 from contimg_resources.errors import ConfigurationError
-from contimg_resources.naming import is_observation_name
+from contimg_resources.naming import is_observation_name, without_ms
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from contimg_resources.calibration.callib import TableToApply
+    from contimg_resources.calibration.tables import CaltableType
 
 
 def apply(
@@ -62,7 +65,7 @@ def apply(
         calibration = settings.calibration.model_copy(update={"borrow": True})
         settings = settings.model_copy(update={"calibration": calibration})
     workshop = Workshop.from_settings(settings)
-    written = (output or ms.with_name(ms.name.removesuffix(".ms") + "_cal.ms")).absolute()
+    written = (output or ms.with_name(without_ms(ms.name) + "_cal.ms")).absolute()
     if written.exists() and is_observation_name(written.name):
         raise ConfigurationError(
             f"{written} is there, and may be an observation by its name: only an earlier product, "
@@ -71,8 +74,10 @@ def apply(
     with progress(ms.name) as say:
         say("reading", None)
         observation = workshop.read(ms)
+        observation.refuse_unusable()
         if table:
-            tables, origin = recognised(table), {"observation": observation.key}
+            tables = recognised(table, settings.calibration.caltable_endings)
+            origin = {"observation": observation.key}
         else:
             active = workshop.active_caltables(observation)
             tables, origin = tables_to_apply(active), origin_of(active, observation)
@@ -105,7 +110,9 @@ def apply(
     print_lines([result.ms])
 
 
-def recognised(paths: list[Path]) -> "tuple[TableToApply, ...]":
+def recognised(
+    paths: list[Path], other_endings: "Mapping[CaltableType, Sequence[str]]"
+) -> "tuple[TableToApply, ...]":
     """Return caltables with their types, recognised by their endings, in apply order.
 
     Raises
@@ -114,18 +121,20 @@ def recognised(paths: list[Path]) -> "tuple[TableToApply, ...]":
         If an ending isn't known, two are of one type, or GA is given together with FLUX.
     """
     from contimg_resources.calibration.callib import TableToApply
-    from contimg_resources.calibration.tables import CaltableType
+    from contimg_resources.calibration.tables import CaltableType, split_ending
 
     found: dict[CaltableType, Path] = {}
     for path in paths:
         # A trailing slash, as a shell completes it, is no part of the name.
-        matching = [t for t in CaltableType if path.name.endswith(t.suffixes)]
-        if not matching:
-            endings = ", ".join(s for t in CaltableType for s in t.suffixes)
+        split = split_ending(path.name, other_endings)
+        if split is None:
+            endings = ", ".join(
+                s for t in CaltableType for s in (*t.suffixes, *other_endings.get(t, ()))
+            )
             raise ConfigurationError(
                 f"{path} has none of the endings by which a caltable is recognised: {endings}"
             )
-        (kind,) = matching
+        kind = split[1]
         if kind in found:
             raise ConfigurationError(f"two {kind} tables were given: {found[kind]} and {path}")
         found[kind] = path.absolute()

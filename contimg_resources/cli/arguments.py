@@ -60,3 +60,34 @@ Until = Annotated[
         "time.",
     ),
 ]
+
+ColumnOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column",
+        metavar="ROLE=COLUMN[:UNIT]",
+        help="Which column holds what, and its unit where the file states none: `ra=RAJ2000`, "
+        "`dec=DEJ2000`, `flux=S1400:mJy`; also name, flux_error, frequency, spectral_index, major, "
+        "minor, angle. Repeatable.",
+    ),
+]
+
+FrequencyOption = Annotated[
+    str | None,
+    typer.Option(metavar="FREQUENCY", help="Of all flux densities: `1400MHz`, `0.8875GHz`."),
+]
+
+FrameOption = Annotated[
+    str,
+    typer.Option(
+        metavar="FRAME",
+        help="Of the positions, where the file states none: ICRS, FK5, FK4, B1950, galactic.",
+    ),
+]
+
+TableOption = Annotated[
+    str,
+    typer.Option(
+        "--table", metavar="NAME", help="Name or number of the table, of a file with several."
+    ),
+]

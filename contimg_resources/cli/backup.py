@@ -1,4 +1,4 @@
-"""``contimg backup``: copies of both stores.
+"""``contimg backup`` and ``contimg restore``: copies of the stores, and putting them back.
 
 Belongs here: arguments and output. Doesn't: copying.
 """
@@ -11,32 +11,87 @@ import typer
 from contimg_resources.cli.arguments import AsJson, StateDirectory
 from contimg_resources.cli.console import print_json, progress, remark
 from contimg_resources.cli.given import given_settings, opened_workshop
-
-REGISTRY, PRODUCTS = "registry.sqlite3", "products.sqlite3"
+from contimg_resources.errors import ConfigurationError
 
 
 def backup(
-    directory: Annotated[Path, typer.Argument(help="Where both files are written.")],
+    directory: Annotated[Path, typer.Argument(help="Where the copies are written.")],
+    keep: Annotated[
+        int,
+        typer.Option(
+            min=1, help="So many backups are kept, this one among them; the others in `earlier/`."
+        ),
+    ] = 3,
+    replace_fuller: Annotated[
+        bool,
+        typer.Option(
+            "--replace-fuller", help="Take the place of a backup that holds more than the store."
+        ),
+    ] = False,
     state: StateDirectory = None,
     as_json: AsJson = False,
 ) -> None:
-    """Copy the calibration registry and the products store, while the platform runs.
+    """Copy the calibration registry, the products store and added light curves.
 
-    Each copy is of one moment and is checked; an earlier one is replaced when the new one is whole.
+    The platform may run meanwhile. Each copy is of one moment and is checked; the backup before
+    is moved to `earlier/` when the new one is whole. One that holds more isn't replaced.
     Never copy the files themselves meanwhile: what was written last is in files beside them.
 
-    Example: `contimg backup /backup/contimg`
+    Example: `contimg backup /backup/contimg --keep 7`
     """
+    from contimg_resources.steps.backing_up import back_up
+
     workshop = opened_workshop(given_settings(state=state))
-    # The registry last: what products name is in it then.
-    copies = {"products": directory / PRODUCTS, "registry": directory / REGISTRY}
     with progress("backup") as say:
-        say("copying the products store", 0.0)
-        workshop.products.back_up(copies["products"])
-        say("copying the calibration registry", 0.5)
-        workshop.registry.back_up(copies["registry"])
+        made = back_up(workshop, directory, keep=keep, replace_fuller=replace_fuller, progress=say)
     if as_json:
-        print_json(copies)
+        print_json(made)
         return
-    for path in copies.values():
+    for path in (made.products, made.registry, *made.added_light_curves):
         remark(f"{path}: {path.stat().st_size} bytes")
+    for path in made.earlier:
+        remark(f"earlier: {path}")
+
+
+def restore(
+    directory: Annotated[
+        Path | None,
+        typer.Argument(help="A backup: its directory, or one of those in its `earlier/`."),
+    ] = None,
+    dagster: Annotated[
+        bool,
+        typer.Option(
+            "--dagster", help="Move Dagster's own databases aside: the next `contimg up` makes new."
+        ),
+    ] = False,
+    state: StateDirectory = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put a backup in the place of damaged stores, while no platform runs.
+
+    What stands there is moved to `damaged/` in the state directory, nothing is removed. The copies
+    are checked first. Lists of light curves that are there stay. Observations that arrived since
+    the backup are found again by the platform, as long as their MS are there.
+
+    Example: `contimg restore /backup/contimg`
+    """
+    from contimg_resources.cli.platform import without_platform
+    from contimg_resources.steps import backing_up
+
+    if directory is None and not dagster:
+        raise ConfigurationError("give the directory of a backup, --dagster, or both")
+    settings = given_settings(state=state)
+    with without_platform(settings.state), progress("restore") as say:
+        aside = backing_up.put_dagster_aside(settings) if dagster else None
+        found = None if directory is None else backing_up.restore(settings, directory, progress=say)
+    if as_json:
+        print_json({"dagster_aside": aside, "stores": found})
+        return
+    if dagster:
+        remark(f"Dagster's databases: {aside or 'there were none'}")
+    if found is not None:
+        for path in found.restored:
+            remark(f"restored {path}")
+        if found.aside is not None:
+            remark(f"what stood there is in {found.aside}")
+        remark("`contimg verify` compares products and caltables with the stores")

@@ -12,6 +12,7 @@ from contimg_resources.cli.arguments import AsJson, RegistryAddress
 from contimg_resources.cli.console import print_json, print_lines, progress, remark
 from contimg_resources.cli.given import given_settings
 from contimg_resources.errors import CalibrationFailed, CalibratorNotFound, ConfigurationError
+from contimg_resources.naming import without_ms
 
 if TYPE_CHECKING:
     from contimg_resources.calibration.model import SolveRequest, SolveResult
@@ -83,21 +84,20 @@ def calibrate(
         remark(f"registered {solved.set.name} v{solved.set.version}")
         _print(solved.result, as_json)
         return
-    where = (prefix or ms.absolute().parent / "solves" / ms.name.removesuffix(".ms")).absolute()
+    where = (prefix or ms.absolute().parent / "solves" / without_ms(ms.name)).absolute()
     with progress(ms.name) as say:
         say("reading", None)
         observation = workshop.read(ms)
+        observation.refuse_unusable()
         request = (
             _tracking_request(workshop, observation, field, where, refant, transfer_field or ())
             if tracking
             else _drift_request(workshop, observation, field, where, refant)
         )
-        from contimg_resources.calibration.solving import solve_caltables
+        from contimg_resources.in_casa import solve
 
         where.parent.mkdir(parents=True, exist_ok=True)
-        result = workshop.casa.run(
-            solve_caltables, request, label=f"{where.name}-solve", progress=say
-        )
+        result = workshop.casa.run(solve, request, label=f"{where.name}-solve", progress=say)
     if result.failed:
         raise CalibrationFailed(
             f"the solve of {ms} on {result.calibrator} is not good and must not be applied: "

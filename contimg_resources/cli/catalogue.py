@@ -8,17 +8,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from contimg_resources.cli.arguments import AsJson, StateDirectory
+from contimg_resources.cli.arguments import (
+    AsJson,
+    ColumnOption,
+    FrameOption,
+    FrequencyOption,
+    StateDirectory,
+    TableOption,
+)
 from contimg_resources.cli.console import print_json, print_table, progress, remark
 from contimg_resources.cli.given import given_settings
-from contimg_resources.errors import CatalogueError
+from contimg_resources.errors import CatalogueError, rejecting
 
 if TYPE_CHECKING:
     from contimg_resources.catalogues.model import CatalogueFacts
     from contimg_resources.catalogues.store import CatalogueStore
 
 app = typer.Typer(
-    help="Catalogues of sources: NVSS, RACS, FIRST, VLASS, and lists of your own.",
+    help="Catalogues of sources: surveys, lists of source finders, and lists of your own.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
@@ -56,24 +63,41 @@ def fetch(
 def add(
     name: Name,
     file: Annotated[
-        Path, typer.Argument(help="FITS, VOTable, CSV, ECSV or HEASARC's tdat, perhaps gzipped.")
+        Path,
+        typer.Argument(
+            help="FITS, VOTable, Parquet, CSV, ECSV, HEASARC's tdat or other text, perhaps gzipped."
+        ),
     ],
     survey: Annotated[
-        str, typer.Option(help="Whose columns it has: nvss, racs, first, vlass, list.")
+        str,
+        typer.Option(
+            help="Whose columns it has, where they don't tell: nvss, first, racs, racs-mid, "
+            "racs-high, vlass, tgss, lotss, gleam, sumss, vlssr, selavy, aegean, pybdsf, list."
+        ),
     ] = "auto",
+    column: ColumnOption = None,
+    frequency: FrequencyOption = None,
+    frame: FrameOption = "",
+    table: TableOption = "",
     state: StateDirectory = None,
     as_json: AsJson = False,
 ) -> None:
     """Keep a file as a catalogue; one of the same name is replaced.
 
     A list of your own has the columns `name` (may be missing), `ra_deg`, `dec_deg`, `flux_jy`,
-    `reference_ghz` and, if known, `flux_error_jy` and `spectral_index`.
+    `reference_ghz` and, if known, `flux_error_jy` and `spectral_index`. Any other table works with
+    `--column`. Units and frames that the file states are converted; rows without a position or
+    a flux density are rejected, and reported.
 
-    Example: `contimg catalogue add mine sources.csv`
+    Example: `contimg catalogue add mine sources.csv`, or `contimg catalogue add mine s.fits
+    --column ra=RAJ2000 --column dec=DEJ2000 --column flux=S1400:mJy --frequency 1400MHz`
     """
+    from contimg_resources.catalogues.columns import Given
+
+    given = Given.parse(column or (), frequency, frame, table)
     with progress(f"add {name}") as say:
         say(f"reading {file}", None)
-        facts = _store(state).add(name, file.absolute(), survey)
+        facts = _store(state).add(name, file.absolute(), survey, given=given)
     _tell(facts, as_json)
 
 
@@ -84,14 +108,22 @@ def list_catalogues(state: StateDirectory = None, as_json: AsJson = False) -> No
     Example: `contimg catalogue list`
     """
     store = _store(state)
-    facts = [store.open(name).facts for name in store.names()]
+    facts: list[CatalogueFacts] = []
+    damaged: dict[str, str] = {}
+    for name in store.names():
+        with rejecting(damaged, name):
+            facts.append(store.open(name).facts)
     if as_json:
         print_json(facts)
-        return
-    print_table(
-        ("name", "survey", "sources", "from"),
-        [(f.name, f.survey, f.n_sources, f.origin) for f in facts],
-    )
+    else:
+        print_table(
+            ("name", "survey", "sources", "from"),
+            [(f.name, f.survey, f.n_sources, f.origin) for f in facts],
+        )
+    for name, why in damaged.items():
+        remark(f"catalogue {name}: {why}")
+    if damaged:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -106,7 +138,8 @@ def cone(
 ) -> None:
     """List the sources around a direction, the brightest first.
 
-    Example: `contimg catalogue cone nvss 24.42 33.16 0.5`
+    Example: `contimg catalogue cone nvss 24.42 33.16 0.5`, or
+    `contimg catalogue cone nvss 97.5 -31.5 0.5`
     """
     import numpy as np
 
@@ -163,3 +196,5 @@ def _tell(facts: "CatalogueFacts", as_json: bool) -> None:
         print_json(facts)
     else:
         remark(f"{facts.name}: {facts.n_sources} sources of {facts.origin} ({facts.survey})")
+    for note in facts.notes:
+        remark(f"  {note}")

@@ -18,7 +18,7 @@ from contimg_resources.settings import Settings
 _HEAD = """\
 # Configuration
 
-Written by `make docs` from `contimg_resources/settings.py`; change that file, not this one.
+Written by `make docs` from `contimg_resources/settings/`; change those files, not this one.
 
 A value comes from the first of:
 
@@ -91,6 +91,9 @@ def _type(annotation: Any) -> str:
 def _default(name: str, field: FieldInfo) -> str:
     if name == "state":
         return "`~/.local/state/contimg` (`$XDG_STATE_HOME/contimg`)"
+    default = field.get_default(call_default_factory=True)
+    if isinstance(default, dict):
+        return "; ".join(f"{key}: `{' '.join(values)}`" for key, values in default.items())
     if field.default is PydanticUndefined or field.default is None or field.default == "":
         return "none"
     if isinstance(field.default, tuple):

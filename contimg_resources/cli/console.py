@@ -19,7 +19,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from contimg_resources.casa import Progress as ReportProgress
-from contimg_resources.errors import ContimgError
+from contimg_resources.errors import ContimgError, in_words
+from contimg_resources.plain_text import plain, unwrapped
 
 #: Characters of a line where nobody looks: paths must not be folded in a pipe or a log.
 _PIPE_WIDTH = 250
@@ -28,13 +29,16 @@ _BETWEEN_LINES_S = 5.0
 
 def stdout() -> Console:
     """Return a console for results."""
-    return Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False)
+    width = None if sys.stdout.isatty() else _PIPE_WIDTH
+    return Console(file=unwrapped(sys.stdout), width=width, highlight=False, emoji=False)
 
 
 def stderr() -> Console:
     """Return a console for progress, remarks and errors."""
     width = None if sys.stderr.isatty() else _PIPE_WIDTH
-    return Console(stderr=True, width=width, highlight=False)
+    return Console(
+        file=unwrapped(sys.stderr), stderr=True, width=width, highlight=False, emoji=False
+    )
 
 
 def jsonable(result: Any) -> Any:
@@ -60,7 +64,7 @@ def print_json(result: Any) -> None:
 
 def print_lines(lines: Sequence[object]) -> None:
     """Write plain lines to stdout, without any wrapping or colour."""
-    sys.stdout.writelines(f"{line}\n" for line in lines)
+    sys.stdout.writelines(f"{plain(str(line))}\n" for line in lines)
 
 
 def print_table(
@@ -71,13 +75,18 @@ def print_table(
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for row in rows:
-        table.add_row(*("-" if cell is None else escape(str(cell)) for cell in row))
+        table.add_row(*("-" if cell is None else _shown(str(cell)) for cell in row))
     stdout().print(table)
+
+
+def _shown(text: str) -> str:
+    """Return text as it is to be seen: neither markup nor anything that a terminal obeys."""
+    return escape(plain(text))
 
 
 def remark(message: str) -> None:
     """Write a remark to stderr."""
-    stderr().print(escape(message), soft_wrap=True)
+    stderr().print(_shown(message), soft_wrap=True)
 
 
 def print_error(error: BaseException, *, as_json: bool) -> None:
@@ -86,11 +95,11 @@ def print_error(error: BaseException, *, as_json: bool) -> None:
         record, line = error.as_dict(), error.message
     else:
         record = {"type": type(error).__name__, "message": str(error), "details": {}}
-        line = f"unexpected {type(error).__name__}: {error} (CONTIMG_DEBUG=1 shows where)"
+        line = f"{in_words(error)} (CONTIMG_DEBUG=1 shows where)"
     if as_json:
         sys.stderr.write(json.dumps({"error": jsonable(record)}) + "\n")
     else:
-        stderr().print(f"[bold red]contimg:[/] {escape(' '.join(line.split()))}", soft_wrap=True)
+        stderr().print(f"[bold red]contimg:[/] {_shown(' '.join(line.split()))}", soft_wrap=True)
 
 
 @contextmanager
@@ -119,7 +128,7 @@ def progress(what: str) -> Iterator[ReportProgress]:
             too_soon = fraction is not None and time.monotonic() - said_at_s < _BETWEEN_LINES_S
             if message != said and not too_soon:
                 said, said_at_s = message, time.monotonic()
-                console.print(escape(f"{what}: {message}"), soft_wrap=True)
+                console.print(_shown(f"{what}: {message}"), soft_wrap=True)
 
         yield say
         return
@@ -130,7 +139,7 @@ def progress(what: str) -> Iterator[ReportProgress]:
         def show(message: str, fraction: float | None = None) -> None:
             bars.update(
                 task,
-                description=escape(f"{what}: {message}"),
+                description=_shown(f"{what}: {message}"),
                 total=None if fraction is None else 1.0,
                 completed=fraction or 0.0,
             )

@@ -4,8 +4,8 @@ Belongs here: the order of the acts, what is shown, the end. Doesn't: the acts
 (`contimg_resources.demo`).
 """
 
+import math
 import os
-import shutil
 import sys
 import threading
 import time
@@ -28,9 +28,11 @@ from contimg_resources.cli.season_act import (
     print_season,
 )
 from contimg_resources.errors import ConfigurationError, ContimgError, PlatformError
+from contimg_resources.trees import remove_tree
 
 if TYPE_CHECKING:
     from contimg_resources.cli.platform import Platform
+    from contimg_resources.demo.foreign import MeasuredImage
     from contimg_resources.demo.hour import HourRow
     from contimg_resources.demo.night import NightRow
     from contimg_resources.demo.real import RealDataResult
@@ -77,7 +79,6 @@ def demo(
     settings = _settings_of_a_demo(directory)
     from contimg_resources.cli.platform import Platform
     from contimg_resources.demo.night import DEMO_NIGHT, write_known_sources
-    from contimg_resources.demo.real import run_ngc5921
     from contimg_resources.steps import Workshop
 
     workshop = Workshop.from_settings(settings)
@@ -85,21 +86,24 @@ def demo(
     workshop.catalogues.add("simulated", _known_sources(directory))
     platform = Platform(directory, port=port, environment=environment_of(settings))
     with platform:
-        with progress("NGC5921") as say:
-            real = run_ngc5921(workshop, directory / "ngc5921", say)
+        reals = _real(workshop, directory / "ngc5921")
+        foreign = _foreign(workshop, directory / "ngc5921", reals)
         if not as_json:
-            _print_real(real)
+            _print_real(reals, foreign)
         rows = _night(workshop, platform, timeout_s)
         hours = _hours(workshop, platform, timeout_s)
         season = _season(workshop, platform, timeout_s)
         took_s = time.monotonic() - began
         failures = [
-            *_disagreements(real),
+            *(words for name, real in reals.items() for words in _disagreements(name, real)),
+            *_disagreement_of(foreign, reals),
             *_failures(rows),
             *_bad_hours(hours),
             *(failures_of(season) if season else ()),
         ]
-        _print_night(real, rows, hours, season, failures, platform.address, took_s, as_json)
+        _print_night(
+            reals, foreign, rows, hours, season, failures, platform.address, took_s, as_json
+        )
         if sys.stdin.isatty() and sys.stdout.isatty() and not as_json:
             _serve(workshop, platform)
     if failures:
@@ -117,7 +121,7 @@ def _fresh_directory(directory: Path) -> Path:
 
         if address := running_address(directory):
             raise PlatformError(f"a demo is running in {directory} already, {address}")
-        shutil.rmtree(directory)
+        remove_tree(directory)
     directory.mkdir(parents=True, exist_ok=True)
     (directory / _MARKER).touch()
     return directory
@@ -134,7 +138,6 @@ def _settings_of_a_demo(directory: Path) -> "Settings":
     os.environ |= {
         "CONTIMG_STATE": str(directory),
         "CONTIMG_SENSORS__INTERVAL_S": "5",
-        "CONTIMG_CALIBRATION__SKY_MODEL": str(_known_sources(directory)),
         "CONTIMG_CATALOGUE__REFERENCE": "simulated",
         "CONTIMG_CALIBRATION__PLOTMS": "false",
         # Nothing of this night comes late.
@@ -143,9 +146,43 @@ def _settings_of_a_demo(directory: Path) -> "Settings":
     return given_settings()
 
 
+def _real(workshop: "Workshop", directory: Path) -> "dict[str, RealDataResult]":
+    """Play the first act with the MS that CASA imports, and with one that pyuvdata wrote of it."""
+    from contimg_resources.demo.foreign import has_pyuvdata
+    from contimg_resources.demo.real import run_ngc5921
+
+    with progress("NGC5921") as say:
+        reals = {"imported by CASA": run_ngc5921(workshop, directory, say)}
+    if has_pyuvdata():
+        with progress("NGC5921, written by pyuvdata") as say:
+            reals["written by pyuvdata"] = run_ngc5921(workshop, directory, say, by_pyuvdata=True)
+    else:
+        remark("pyuvdata isn't installed: the MS by other hands is left out")
+    return reals
+
+
+def _foreign(
+    workshop: "Workshop", directory: Path, reals: "dict[str, RealDataResult]"
+) -> "MeasuredImage":
+    """Measure 1445+099 in an image that CASA makes and exports by itself."""
+    from contimg_resources.demo.foreign import measure_image_of_casa
+    from contimg_resources.demo.real import CHANNELS
+
+    real = next(iter(reals.values()))
+    with progress("1445+099, imaged by CASA") as say:
+        say("making the FITS image, adding it, measuring it", 0.0)
+        return measure_image_of_casa(workshop, real.calibrated, directory, real.image, CHANNELS)
+
+
 def _night(workshop: "Workshop", platform: "Platform", timeout_s: float) -> "tuple[NightRow, ...]":
     """Simulate the night into the MS directory and follow it until it is over."""
-    from contimg_resources.demo.night import DEMO_NIGHT, expected_names, is_over, look_back
+    from contimg_resources.demo.night import (
+        DEMO_NIGHT,
+        expected_names,
+        is_over,
+        look_back,
+        of_the_night,
+    )
 
     incoming = workshop.settings.incoming_dir
     expected = len(expected_names(DEMO_NIGHT))
@@ -159,7 +196,7 @@ def _night(workshop: "Workshop", platform: "Platform", timeout_s: float) -> "tup
                 platform.check_alive()
                 if simulating.done():
                     simulating.result()
-                records = workshop.products.list_observations()
+                records = of_the_night(workshop.products.list_observations(), DEMO_NIGHT)
                 _say_where_it_is(records, expected, say, simulated=simulating.done())
                 if is_over(records, DEMO_NIGHT):
                     break
@@ -228,8 +265,8 @@ def _say_where_it_is(records: Any, expected: int, say: Progress, *, simulated: b
     say(f"{expected} observations{telling}: {told}", counts.get("imaged", 0) / expected)
 
 
-def _disagreements(real: "RealDataResult") -> list[str]:
-    """Say where NGC5921 came out other than published, beyond the published errors."""
+def _disagreements(name: str, real: "RealDataResult") -> list[str]:
+    """Return where NGC5921 differs from what is published by more than the published errors."""
     from contimg_resources.calibration.ngc5921 import (
         PUBLISHED_FLUX_PT99_ERROR_JY,
         PUBLISHED_FLUX_PT99_JY,
@@ -239,13 +276,32 @@ def _disagreements(real: "RealDataResult") -> list[str]:
 
     found = []
     if not abs(real.ratio - PUBLISHED_RATIO) <= PUBLISHED_RATIO_ERROR:
-        found.append(f"NGC5921: flux ratio {real.ratio:.8f}, published {PUBLISHED_RATIO:.8f}")
+        found.append(
+            f"NGC5921 {name}: flux ratio {real.ratio:.8f}, published {PUBLISHED_RATIO:.8f}"
+        )
     if not abs(real.image_peak_pt99_jy - PUBLISHED_FLUX_PT99_JY) <= PUBLISHED_FLUX_PT99_ERROR_JY:
         found.append(
-            f"NGC5921: image peak {real.image_peak_pt99_jy:.5f} Jy, published "
+            f"NGC5921 {name}: image peak {real.image_peak_pt99_jy:.5f} Jy, published "
             f"{PUBLISHED_FLUX_PT99_JY:.5f} Jy"
         )
     return found
+
+
+def _disagreement_of(foreign: "MeasuredImage", reals: "dict[str, RealDataResult]") -> list[str]:
+    """Return whether CASA's image shows 1445+099 otherwise than is published, beyond 3 sigma."""
+    from contimg_resources.calibration.ngc5921 import (
+        PUBLISHED_FLUX_PT99_ERROR_JY,
+        PUBLISHED_FLUX_PT99_JY,
+    )
+
+    to_pt99 = next(iter(reals.values())).to_pt99
+    error_jy = math.hypot(foreign.error_jy * to_pt99, PUBLISHED_FLUX_PT99_ERROR_JY)
+    flux_jy = foreign.flux_jy * to_pt99
+    if abs(flux_jy - PUBLISHED_FLUX_PT99_JY) <= 3 * error_jy:
+        return []
+    return [
+        f"1445+099 in CASA's image: {flux_jy:.4f} Jy, published {PUBLISHED_FLUX_PT99_JY:.4f} Jy"
+    ]
 
 
 def _failures(rows: "tuple[NightRow, ...]") -> list[str]:
@@ -265,7 +321,7 @@ def _bad_hours(hours: "tuple[HourRow, ...]") -> list[str]:
     return found + [f"mosaic {h.mosaic.key} wasn't measured" for h in hours if h.epoch is None]
 
 
-def _print_real(real: "RealDataResult") -> None:
+def _print_real(reals: "dict[str, RealDataResult]", foreign: "MeasuredImage") -> None:
     from contimg_resources.calibration.ngc5921 import (
         PUBLISHED_FLUX_PT99_ERROR_JY,
         PUBLISHED_FLUX_PT99_JY,
@@ -273,34 +329,38 @@ def _print_real(real: "RealDataResult") -> None:
         PUBLISHED_RATIO_ERROR,
     )
 
+    to_pt99 = next(iter(reals.values())).to_pt99
     print_table(
-        ("NGC5921 (VLA, 1995)", "here", "published", "here / published"),
+        ("NGC5921 (VLA, 1995)", *(f"MS {name}" for name in reals), "published"),
         [
             (
                 "flux ratio 1445+099 / 3C286",
-                f"{real.ratio:.8f}",
+                *(f"{real.ratio:.8f}" for real in reals.values()),
                 f"{PUBLISHED_RATIO:.8f} +- {PUBLISHED_RATIO_ERROR:.8f}",
-                f"{real.ratio / PUBLISHED_RATIO:.6f}",
             ),
             (
                 "image peak of 1445+099, scale of Perley & Taylor 1999 (Jy)",
-                f"{real.image_peak_pt99_jy:.5f}",
+                *(f"{real.image_peak_pt99_jy:.5f}" for real in reals.values()),
                 f"{PUBLISHED_FLUX_PT99_JY:.5f} +- {PUBLISHED_FLUX_PT99_ERROR_JY:.5f}",
-                f"{real.image_peak_pt99_jy / PUBLISHED_FLUX_PT99_JY:.4f}",
             ),
             (
                 "the same, scale of Perley & Butler 2017 (Jy)",
-                f"{real.image_peak_jy:.5f}",
-                None,
+                *(f"{real.image_peak_jy:.5f}" for real in reals.values()),
                 None,
             ),
         ],
         title="First act: real data",
     )
+    remark(
+        f"1445+099 in an image that CASA made and exported, added as observation {foreign.key}: "
+        f"{foreign.flux_jy * to_pt99:.4f} +- {foreign.error_jy * to_pt99:.4f} Jy by forced "
+        "photometry (Perley & Taylor 1999)"
+    )
 
 
 def _print_night(
-    real: "RealDataResult",
+    reals: "dict[str, RealDataResult]",
+    foreign: "MeasuredImage",
     rows: "tuple[NightRow, ...]",
     hours: "tuple[HourRow, ...]",
     season: "SeasonResult | None",
@@ -312,7 +372,8 @@ def _print_night(
     if as_json:
         print_json(
             {
-                "ngc5921": real,
+                "ngc5921": reals,
+                "image_of_casa": foreign,
                 "night": rows,
                 "mosaics": hours,
                 "season": season,

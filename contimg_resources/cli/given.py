@@ -4,13 +4,18 @@ Belongs here: arguments over settings, settings to children. Doesn't: defaults.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contimg_resources.errors import ConfigurationError
 from contimg_resources.settings import Settings, load_settings
+from contimg_resources.surroundings import keep_private
 
 if TYPE_CHECKING:
+    import dagster as dg
+
     from contimg_resources.steps.workshop import Workshop
 
 
@@ -40,7 +45,9 @@ def given_settings(
         "registry_url": registry,
         "products_url": products,
     }
-    return load_settings().model_copy(update={k: v for k, v in given.items() if v is not None})
+    found = load_settings().model_copy(update={k: v for k, v in given.items() if v is not None})
+    keep_private(found.umask)
+    return found
 
 
 def opened_workshop(settings: Settings) -> "Workshop":
@@ -58,6 +65,18 @@ def opened_workshop(settings: Settings) -> "Workshop":
     ProductsStore(settings.products_address, create=False).close()
     CalibrationRegistry(settings.registry_address, create=False).close()
     return Workshop.from_settings(settings)
+
+
+@contextmanager
+def dagster_instance(settings: Settings) -> "Iterator[dg.DagsterInstance]":
+    """Give the Dagster instance of a state directory; made when it isn't there."""
+    import dagster as dg
+
+    from contimg_resources.cli.platform import checkout_root
+
+    os.environ["CONTIMG_STATE"] = str(settings.state)
+    with dg.DagsterInstance.from_config(str(checkout_root())) as instance:
+        yield instance
 
 
 def environment_of(settings: Settings) -> dict[str, str]:

@@ -1,9 +1,10 @@
 """Ask a running Dagster webserver through GraphQL, with the standard library only.
 
 Belongs here: sending a query and naming what went wrong.
-Doesn't: the queries; they stand beside what needs them (see `contimg_resources.cli.platform`).
+Doesn't: the queries; see `contimg_resources.cli.webserver`.
 """
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -12,6 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from contimg_resources.errors import PlatformError
+
+#: So many characters of an answer are shown.
+_SHOWN = 500
 
 
 @dataclass(frozen=True)
@@ -58,14 +62,20 @@ class GraphQL:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with opener.open(request, timeout=self.timeout_s) as response:
-                answer: dict[str, Any] = json.load(response)
+                answer = json.load(response)
         except urllib.error.HTTPError as error:
-            detail = error.read().decode(errors="replace")[:500]
+            detail = error.read().decode(errors="replace")[:_SHOWN]
             raise PlatformError(f"{self.address} answered {error.code}: {detail}") from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError, http.client.HTTPException) as error:
             raise PlatformError(f"{self.address} does not answer GraphQL: {error}") from error
-        if answer.get("errors"):
-            messages = "; ".join(str(e.get("message")) for e in answer["errors"])
-            raise PlatformError(f"{self.address} refused a query: {messages}")
-        data: dict[str, Any] = answer["data"]
+        told = answer if isinstance(answer, dict) else {}
+        if errors := told.get("errors"):
+            listed = errors if isinstance(errors, list) else [errors]
+            messages = "; ".join(
+                str(e.get("message") if isinstance(e, dict) else e) for e in listed
+            )
+            raise PlatformError(f"{self.address} refused a query: {messages[:_SHOWN]}")
+        data = told.get("data")
+        if not isinstance(data, dict):
+            raise PlatformError(f"{self.address} does not answer GraphQL: it gave no data")
         return data

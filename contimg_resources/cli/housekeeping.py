@@ -3,21 +3,14 @@
 Belongs here: arguments and output. Doesn't: choosing.
 """
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import replace
+from typing import Annotated
 
 import typer
 
 from contimg_resources.cli.arguments import AsJson, StateDirectory
 from contimg_resources.cli.console import print_json, print_lines, print_table, progress, remark
-from contimg_resources.cli.given import given_settings, opened_workshop
-
-if TYPE_CHECKING:
-    import dagster as dg
-
-    from contimg_resources.settings import Settings
+from contimg_resources.cli.given import dagster_instance, given_settings, opened_workshop
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")]
 
@@ -34,18 +27,27 @@ def housekeeping(
     Partition keys and runs of Dagster, calibrated MS, companions of images, logs, and what killed
     steps left behind. The platform does the same once a day, and when its disk is nearly full.
 
+    On a full disk, where no store can be opened, what killed steps left goes first, then the
+    reserve (`retention.reserve_mb`), which is put back when there is room again.
+
     Example: `contimg housekeeping --dry-run`
     """
     from contimg_assets.housekeeping import choose, sweep
 
+    from contimg_resources.steps.retention import free_without_stores
+
     settings = given_settings(state=state)
+    freed = () if dry_run else free_without_stores(settings)
+    for removal in freed:
+        remark(f"removed {removal.path}: {removal.size_bytes / 1e6:.1f} MB, {removal.why}")
     workshop = opened_workshop(settings)
-    with _instance(settings) as instance:
+    with dagster_instance(settings) as instance:
         if dry_run:
             found = choose(workshop, instance)
         else:
             with progress("housekeeping") as say:
                 found = sweep(workshop, instance, say)
+                found = replace(found, files=(*freed, *found.files))
     if as_json:
         print_json(found)
         return
@@ -79,7 +81,7 @@ def prune(
 
     settings = given_settings(state=state)
     workshop = opened_workshop(settings)
-    with _instance(settings) as instance:
+    with dagster_instance(settings) as instance:
         if backfill_in_progress(instance):
             remark("a backfill is in progress: no key is pruned before it is over")
         keys = old_keys_of(workshop, instance, days=days)
@@ -95,15 +97,3 @@ def prune(
             title=f"The first {min(_SHOWN, len(keys))} of {len(keys)}",
         )
     remark(f"{'would remove' if dry_run else 'removed'} {len(keys)} partition keys")
-
-
-@contextmanager
-def _instance(settings: "Settings") -> "Iterator[dg.DagsterInstance]":
-    """Give the Dagster instance of a state directory; made when it isn't there."""
-    import dagster as dg
-
-    from contimg_resources.cli.platform import checkout_root
-
-    os.environ["CONTIMG_STATE"] = str(settings.state)
-    with dg.DagsterInstance.from_config(str(checkout_root())) as instance:
-        yield instance

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from contimg_resources.casa import Progress
-from contimg_resources.cli.arguments import AsJson, ProductsAddress, RegistryAddress
+from contimg_resources.cli.arguments import AsJson, ProductsAddress, RegistryAddress, StateDirectory
 from contimg_resources.cli.console import print_json, print_table, progress, remark
 from contimg_resources.cli.given import given_settings
-from contimg_resources.errors import ContimgError
+from contimg_resources.errors import ConfigurationError, in_words
 
 if TYPE_CHECKING:
-    from contimg_resources.steps import Workshop
+    from contimg_resources.steps import AddedImages, Workshop
     from contimg_resources.steps.starting import Open
     from contimg_resources.steps.watching import Look, Memory
 
@@ -29,6 +29,14 @@ app = typer.Typer(
 
 #: Between the two looks that a scan takes: without a done-marker, an MS must be the same in both.
 _BETWEEN_LOOKS_S = 1.0
+
+_OUTCOMES = {
+    "new": "added",
+    "same": "there already",
+    "duplicate": "there already, from another file",
+    "moved": "made again",
+    "replaced": "replaced",
+}
 
 MsDir = Annotated[
     Path | None,
@@ -59,12 +67,13 @@ def scan(
     """Calibrate and image every complete observation once, then stop.
 
     An observation is taken when its done-marker is there, or nothing in it has changed for
-    `arrival.settle_age_s`. One without a valid caltable set waits for the next scan. Exit code 1
-    when a step of any failed.
+    `arrival.settle_age_s`. One without a valid caltable set waits for the next scan. What isn't
+    taken is named, with the reason. Exit code 1 when a step of any failed.
 
     Example: `contimg images scan --ms-dir /data/ms/5min --out-dir /data/images/5min --registry-db
     pipeline/cal_registry.sqlite3 --products-db pipeline/products.sqlite3`
     """
+    from contimg_resources.observations.scanning import say_passed_over
     from contimg_resources.steps.watching import Memory
 
     workshop = _workshop(ms_dir, out_dir, db, products_db)
@@ -72,14 +81,23 @@ def scan(
         say(f"looking at {workshop.settings.incoming_dir}", None)
         seen = _look(workshop, Memory())
         remark(seen.words)
+        set_aside = seen.set_aside
         if seen.growing:
             time.sleep(_BETWEEN_LOOKS_S)
             seen = _look(workshop, seen.memory)
             remark(seen.words)
+            set_aside += seen.set_aside
         for name, reason in seen.growing.items():
-            remark(f"{name}.ms is left for the next scan: {reason}")
+            remark(f"{name} is left for the next scan: {reason}")
+        for line in say_passed_over(seen.passed_over):
+            remark(f"passed over: {line}")
         failed = _work_off(workshop, solve, say, set())
-    _report(workshop, failed, as_json)
+    not_taken = {
+        "set_aside": {one.path.name: one.reason for one in set_aside},
+        "growing": seen.growing,
+        "passed_over": seen.passed_over,
+    }
+    _report(workshop, failed, not_taken, as_json)
 
 
 @app.command()
@@ -101,10 +119,11 @@ def watch(
 
     Example: `contimg images watch --ms-dir /data/ms/5min --out-dir /data/images/5min --solve`
     """
+    from contimg_resources.observations.scanning import say_passed_over
     from contimg_resources.steps.watching import Memory
 
     workshop = _workshop(ms_dir, out_dir, db, products_db)
-    memory, said, unsolved = Memory(), "", set[str]()
+    memory, said, named, unsolved = Memory(), "", set[str](), set[str]()
     try:
         with progress("images watch") as say:
             say(f"looking at {workshop.settings.incoming_dir}", None)
@@ -115,12 +134,124 @@ def watch(
                     # A watch goes on for months: its log tells what changed, not that nothing did.
                     remark(seen.words)
                 said = seen.words
+                for line in say_passed_over(seen.passed_over):
+                    if line not in named:
+                        remark(f"passed over: {line}")
+                        named.add(line)
                 _work_off(workshop, solve, say, unsolved, tell_images=True)
                 say(f"waiting for observations in {workshop.settings.incoming_dir}", None)
                 time.sleep(interval_s or workshop.settings.sensors.interval_s)
     except (KeyboardInterrupt, SystemExit):
         remark("images watch: stopped")
         raise
+
+
+@app.command()
+def add(
+    images: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FITS...",
+            help="Images corrected for the primary beam: WSClean's, CASA's, ASKAPsoft's, AIPS'.",
+        ),
+    ],
+    pb: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FITS",
+            help="Primary beam on the same pixels: once for all images, or once for each.",
+        ),
+    ] = None,
+    rms: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FITS",
+            help="Map of the noise, likewise. Without --pb and --rms the noise is measured.",
+        ),
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Take the place of another image of the same time.")
+    ] = False,
+    state: StateDirectory = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add images that were made elsewhere; from then on they are observations like others.
+
+    Time, declination, frequency, beam, unit and frame are those of their headers. The files are
+    only read: what is used is a copy in our own form under the state directory. The same image
+    again changes nothing. Exit code 1 when any can't be added or fails its checks.
+
+    Example: `contimg images add night/*-image-pb.fits --state /data/contimg`, or
+    `contimg images add field.pbcor.fits --pb field.pb.fits`
+    """
+    from contimg_resources.images.standard_form import ForeignFiles
+    from contimg_resources.steps import Workshop, add_images
+
+    asked = [
+        ForeignFiles(path, beam, noise)
+        for path, beam, noise in zip(
+            images,
+            _one_each("--pb", pb, len(images)),
+            _one_each("--rms", rms, len(images)),
+            strict=True,
+        )
+    ]
+    workshop = Workshop.from_settings(given_settings(state=state))
+    with progress("images add") as say:
+        found = add_images(workshop, asked, replace_known=replace, progress=say)
+    if as_json:
+        print_json(found)
+    else:
+        _tell_added(found)
+    for path, reason in found.failed.items():
+        # The reason names the file, as a rule.
+        remark(f"not added: {reason if path in reason else f'{path}: {reason}'}")
+    refused = [a for a in found.added if any(not v.passed for v in a.verdicts)]
+    for added in refused:
+        remark(f"{added.record.key} failed its checks: {added.record.reason}")
+    if found.failed or refused:
+        raise typer.Exit(1)
+
+
+def _one_each(name: str, given: list[Path] | None, n: int) -> list[Path | None]:
+    if not given:
+        return [None] * n
+    if len(given) not in (1, n):
+        raise ConfigurationError(
+            f"{name} was given {len(given)} times for {n} images: once for all, or once for each"
+        )
+    return list(given if len(given) == n else given * n)
+
+
+def _tell_added(found: "AddedImages") -> None:
+    print_table(
+        (
+            "observation",
+            "image",
+            "",
+            "state",
+            "dec",
+            "MHz",
+            "rms (mJy)",
+            "beam (arcsec)",
+            "sources",
+        ),
+        [
+            (
+                a.record.key,
+                a.path.name,
+                _OUTCOMES[a.outcome.value],
+                a.record.state,
+                f"{a.record.declination_deg:+.2f}",
+                None if a.image is None else f"{1e-6 * a.image.extra['frequency_hz']:.2f}",
+                *_numbers(a.image),
+            )
+            for a in found.added
+        ],
+    )
+    for added in found.added:
+        for note in added.notes:
+            remark(f"{added.record.key}: {note}")
 
 
 def _workshop(
@@ -142,7 +273,11 @@ def _look(workshop: "Workshop", memory: "Memory") -> "Look":
         remark(f"set aside: {aside.reason}")
     for arrived in seen.arrivals:
         key, ms = arrived.observation.key, arrived.observation.path.name
-        if arrived.is_calibrator:
+        for note in arrived.observation.notes:
+            remark(f"{key} ({ms}): {note}")
+        if not arrived.usable:
+            remark(f"{key} arrived ({ms}): {arrived.reason}")
+        elif arrived.is_calibrator:
             names = ", ".join(c.name for c in arrived.observation.calibrators)
             remark(f"{key} arrived ({ms}): calibrator {names}")
         elif arrived.ready:
@@ -168,7 +303,7 @@ def _work_off(
     """
     from contimg_resources import steps
     from contimg_resources.products.model import ObservationState
-    from contimg_resources.steps.starting import open_observations
+    from contimg_resources.steps.starting import open_observations, tell_waiting
 
     failed: dict[str, str] = {}
     if solve:
@@ -180,7 +315,10 @@ def _work_off(
                 workshop, key, "caltable_set", steps.solve_observation, say, failed
             ):
                 unsolved.add(signature)
-    for observation in open_observations(workshop):
+    undone = open_observations(workshop)
+    hint = "" if solve else "; its calibrator is not solved without --solve"
+    tell_waiting(workshop, undone, solving=False, hint=hint)
+    for observation in undone:
         key = observation.key
         if observation.caltables is not None and _attempt(
             workshop, key, "calibrated_ms", steps.calibrate_observation, say, failed
@@ -219,10 +357,11 @@ def _attempt(
 
     try:
         function(workshop, key, progress=tell)
-    except ContimgError as error:
-        remark(f"{key} {step} failed: {error.message}")
-        record_failure(workshop, key, step=step, reason=error.message, run_id="")
-        failed[key] = error.message
+    except Exception as error:
+        reason = in_words(error)
+        remark(f"{key} {step} failed: {reason}")
+        record_failure(workshop, key, step=step, reason=reason, run_id="")
+        failed[key] = reason
         return False
     except (KeyboardInterrupt, SystemExit):
         remark(f"{key} {step} was interrupted")
@@ -230,7 +369,9 @@ def _attempt(
     return True
 
 
-def _report(workshop: "Workshop", failed: dict[str, str], as_json: bool) -> None:
+def _report(
+    workshop: "Workshop", failed: dict[str, str], not_taken: dict[str, Any], as_json: bool
+) -> None:
     from contimg_resources.products.model import ObservationState
 
     records = workshop.products.list_observations()
@@ -241,6 +382,7 @@ def _report(workshop: "Workshop", failed: dict[str, str], as_json: bool) -> None
                 "observations": records,
                 "images": {k: i for k, i in images.items() if i is not None},
                 "failed": failed,
+                **not_taken,
             }
         )
     else:

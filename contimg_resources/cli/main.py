@@ -7,10 +7,13 @@ Exit codes: 0 done; 1 the answer is no, or the work failed; 2 usage or configura
 there; 130 interrupted, 143 terminated.
 """
 
+import io
 import os
+import re
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -24,6 +27,7 @@ from contimg_resources.cli import (
     bench_ese,
     bench_sky,
     calibrate,
+    calibrators,
     catalogue,
     cutout,
     dashboard,
@@ -31,6 +35,7 @@ from contimg_resources.cli import (
     export,
     housekeeping,
     images,
+    lightcurves,
     mosaic,
     observation,
     photometry,
@@ -47,8 +52,11 @@ from contimg_resources.cli import (
 )
 from contimg_resources.cli.console import print_error
 from contimg_resources.errors import ContimgError
+from contimg_resources.plain_text import PlainStream, keep_logs_plain
+from contimg_resources.surroundings import restart_in_utf8
 
 _TERMINATED = 143
+_NEGATIVE_NUMBER = re.compile(r"-\.?\d")
 
 app = typer.Typer(
     name="contimg",
@@ -64,9 +72,11 @@ app.command("calibrate")(calibrate.calibrate)
 app.command("apply")(apply.apply)
 app.add_typer(images.app, name="images")
 app.add_typer(catalogue.app, name="catalogue")
+app.add_typer(calibrators.app, name="calibrators")
 app.command("mosaic")(mosaic.mosaic)
 app.command("photometry")(photometry.photometry)
 app.command("lightcurve")(photometry.lightcurve)
+app.add_typer(lightcurves.app, name="lightcurves")
 app.command("cutout")(cutout.cutout)
 app.add_typer(alerts.app, name="alerts")
 app.command("variability")(variability.variability)
@@ -80,6 +90,7 @@ app.command("reprocess")(reprocess.reprocess)
 app.command("why")(why.why)
 app.command("verify")(verify.verify)
 app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
 app.command("housekeeping")(housekeeping.housekeeping)
 app.add_typer(housekeeping.partitions, name="partitions")
 app.command("up")(up.up)
@@ -111,9 +122,61 @@ def _raise_terminated(*_: Any) -> NoReturn:
     raise SystemExit(_TERMINATED)
 
 
+def _take_negative_numbers(command: Any) -> None:
+    """Let commands have negative numbers among their arguments: a declination isn't an option."""
+    for inner in getattr(command, "commands", {}).values():
+        _take_negative_numbers(inner)
+    if not hasattr(command, "commands"):
+        parse = command.parse_args
+        command.parse_args = lambda ctx, args: parse(ctx, _arguments_last(command, args))
+
+
+def _arguments_last(command: Any, args: list[str]) -> list[str]:
+    """Return the options first and the arguments behind ``--`` where one is a negative number."""
+    if not any(_NEGATIVE_NUMBER.match(a) for a in args):
+        return args
+    with_value = {
+        name
+        for p in command.params
+        if p.param_type_name == "option" and not p.is_flag
+        for name in (*p.opts, *p.secondary_opts)
+    }
+    options: list[str] = []
+    positional: list[str] = []
+    left = list(args)
+    while left:
+        word = left.pop(0)
+        if word == "--":
+            positional += left
+            break
+        if word.startswith("-") and word != "-" and not _NEGATIVE_NUMBER.match(word):
+            options += [word, *([left.pop(0)] if word in with_value and left else [])]
+        else:
+            positional.append(word)
+    return [*options, "--", *positional]
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; errors are told on stderr, in one line."""
     command = typer.main.get_command(app)
+    _take_negative_numbers(command)
+    keep_logs_plain()
+    with _plain_output():
+        return _run(command, arguments)
+
+
+@contextmanager
+def _plain_output() -> Iterator[None]:
+    """Let no control character of a name reach the terminal, whoever prints it."""
+    out, err = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = PlainStream(out), PlainStream(err)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = out, err
+
+
+def _run(command: Any, arguments: Sequence[str]) -> int:
     try:
         # Typer tells usage errors (2) and turns Ctrl-C into 130; it always ends in SystemExit.
         command.main(args=list(arguments), prog_name="contimg")
@@ -129,5 +192,10 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> NoReturn:
     """Run the command that the arguments of this process name, and exit."""
+    restart_in_utf8()
+    # A name of a file may hold bytes that are no UTF-8.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     signal.signal(signal.SIGTERM, _raise_terminated)
     sys.exit(run(sys.argv[1:]))

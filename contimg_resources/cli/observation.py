@@ -10,7 +10,7 @@ import typer
 
 from contimg_resources.cli.arguments import AsJson, ProductsAddress
 from contimg_resources.cli.console import jsonable, print_json, print_lines, print_table, progress
-from contimg_resources.settings import load_settings
+from contimg_resources.cli.given import given_settings
 from contimg_resources.times import isot_from_mjd
 
 if TYPE_CHECKING:
@@ -33,10 +33,10 @@ def show(
     Example: `contimg observation show /data/ms/2025-10-06T12:36:09.ms --json`
     """
     from contimg_resources.casa import Casa
-    from contimg_resources.observations.calibrator_lists import load_catalogue
+    from contimg_resources.catalogues.calibrator_lists import load_catalogue
     from contimg_resources.observations.reading import read_observation
 
-    settings = load_settings()
+    settings = given_settings()
     with progress(ms.name):
         observation = read_observation(
             ms,
@@ -75,7 +75,7 @@ def list_observations(
         raise typer.BadParameter(
             f"{state!r} is none of {', '.join(ObservationState)}", param_hint="--state"
         )
-    store = ProductsStore(products_db or load_settings().products_address, create=False)
+    store = ProductsStore(given_settings(products=products_db).products_address, create=False)
     records = store.list_observations(
         state=None if state is None else ObservationState(state), day=day, limit=limit
     )
@@ -113,7 +113,7 @@ def history(
     """
     from contimg_resources.products.store import ProductsStore
 
-    store = ProductsStore(products_db or load_settings().products_address, create=False)
+    store = ProductsStore(given_settings(products=products_db).products_address, create=False)
     if as_json:
         print_json(
             {
@@ -130,6 +130,7 @@ def history(
 def _lines(observation: "Observation") -> list[str]:
     windows = observation.spectral_windows
     channels = sum(w.n_channels for w in windows)
+    low_hz, high_hz = observation.band_hz
     working = observation.working_antennas
     calibrators = [
         f"{c.name}, {c.apparent_flux_jy:.2f} Jy apparent, {c.separation_deg:.2f} deg off at nearest"
@@ -146,8 +147,10 @@ def _lines(observation: "Observation") -> list[str]:
         f"fields: {len(observation.fields)}",
         f"integrations: {observation.n_integrations} of {observation.integration_s:.3f} s",
         f"antennas: {len(working)} of {len(observation.antennas)} working",
-        f"band: {windows[0].first_hz / 1e6:.3f}-{windows[-1].last_hz / 1e6:.3f} MHz, "
+        f"band: {low_hz / 1e6:.3f}-{high_hz / 1e6:.3f} MHz, "
         f"{len(windows)} windows, {channels} channels, {'/'.join(observation.correlations)}",
         f"flagged: {observation.flagged_fraction:.1%} of the data of working antennas",
         f"calibrators: {'; '.join(calibrators) or 'none crossed the beam'}",
+        *([f"not usable: {observation.unusable}"] if observation.unusable else []),
+        *(f"note: {note}" for note in observation.notes),
     ]

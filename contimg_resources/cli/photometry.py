@@ -42,7 +42,7 @@ def photometry(
         Path | None,
         typer.Option(
             metavar="FITS",
-            help="That mosaic: Jy/beam, corrected for the primary beam, RESTFRQ in its header.",
+            help="That mosaic, corrected for the primary beam, with its frequency in its header.",
         ),
     ] = None,
     sigma: Annotated[
@@ -136,16 +136,21 @@ def lightcurve(
     state: StateDirectory = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the flux densities of a source over all epochs.
+    """Show the flux densities of a source over all epochs; of an added light curve, too.
 
     Example: `contimg lightcurve nvss-013741+330935 --plot lightcurve.png`
     """
     from contimg_resources.photometry.light_curves import light_curve
+    from contimg_resources.variability.added import added_light_curve, list_of
 
     kinds = {k: k for k in _KINDS}
     if kind not in kinds:
         raise ConfigurationError(f"--kind: {kind!r} is neither mosaic nor image")
-    curve = light_curve(given_settings(state=state).layout.photometry, source, kinds[kind])
+    layout = given_settings(state=state).layout
+    if list_of(layout.added_light_curves, source) is not None:
+        curve = added_light_curve(layout.added_light_curves, source)
+    else:
+        curve = light_curve(layout.photometry, source, kinds[kind])
     if plot is not None:
         from contimg_resources.photometry.drawing import draw_light_curve
 
@@ -155,14 +160,25 @@ def lightcurve(
         print_json(_rows(curve))
         return
     rows = _rows(curve)[-_SHOWN:]
+    # Of a point source it says what the peak says, with a larger error.
+    integrated = any(r["extended"] for r in rows)
     print_table(
-        ("epoch", "MJD", "flux (mJy)", "error (mJy)", "remarks"),
+        (
+            *("epoch", "MJD", "flux (mJy)", "error (mJy)"),
+            *(("integrated (mJy)", "error (mJy)") if integrated else ()),
+            "remarks",
+        ),
         [
             (
                 r["epoch"],
                 f"{r['mid_mjd']:.5f}",
                 _mjy(r["flux_jy"]),
                 _mjy(r["flux_error_jy"]),
+                *(
+                    _mjy(r[name]) if r["extended"] else None
+                    for name in ("integrated_flux_jy", "integrated_error_jy")
+                    if integrated
+                ),
                 "; ".join(r["remarks"]) or None,
             )
             for r in rows
@@ -172,7 +188,7 @@ def lightcurve(
 
 
 def _rows(curve: "LightCurve") -> list[dict[str, Any]]:
-    from contimg_resources.photometry.flags import words
+    from contimg_resources.photometry.flags import Flag, words
 
     return [
         {
@@ -181,6 +197,9 @@ def _rows(curve: "LightCurve") -> list[dict[str, Any]]:
             "mid_mjd": float(curve.mid_mjd[i]),
             "flux_jy": float(curve.flux_jy[i]),
             "flux_error_jy": float(curve.flux_error_jy[i]),
+            "integrated_flux_jy": float(curve.integrated_flux_jy[i]),
+            "integrated_error_jy": float(curve.integrated_error_jy[i]),
+            "extended": bool(curve.flags[i] & Flag.EXTENDED),
             "remarks": [
                 *words(int(curve.flags[i])),
                 *([] if curve.epoch_ok[i] else ["bad epoch"]),

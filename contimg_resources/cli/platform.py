@@ -1,8 +1,8 @@
-"""Dagster's daemon and webserver as children that never outlive whoever started them.
+"""Dagster's processes as children that never outlive whoever started them.
 
-Belongs here: starting both on a state directory, waiting until they are ready, turning the
-sensors on, what runs there are, stopping everything. ``contimg up``, ``contimg demo`` and the
-end-to-end tests use this one class.
+Belongs here: starting code server, daemon and webservers on a state directory, waiting until they
+are ready, turning the sensors on, what runs there are, stopping everything. ``contimg up``,
+``contimg demo`` and the end-to-end tests use this one class.
 Doesn't: what Dagster runs (`contimg_assets`).
 """
 
@@ -13,109 +13,48 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Self
 
+from contimg_resources.cli.children import Child, Processes, Restart
+from contimg_resources.cli.code_server import CodeServer
+from contimg_resources.cli.dagster_storage import storage_trouble
 from contimg_resources.cli.graphql import GraphQL
 from contimg_resources.cli.processes import SupervisedGroup
+from contimg_resources.cli.webserver import (
+    READY,
+    DagsterRun,
+    Definitions,
+    Heartbeat,
+    list_runs,
+    not_ready,
+    start_sensors,
+)
+from contimg_resources.disk_space import fullness
 from contimg_resources.errors import ConfigurationError, PlatformError
+from contimg_resources.naming import StateLayout
+from contimg_resources.surroundings import environment_of_children
 
 _POLL_S = 0.25
 #: How long a group may take to end by itself before it's killed: run workers record in that time
 #: that their runs were interrupted.
 _GRACE_S = 15.0
 
+#: A child that answers needs less than so long for it, seconds.
+_ANSWER_S = 3.0
+#: The code server is waited for no longer than this, seconds.
+_CODE_SERVER_S = 60.0
+
+#: A clock that is put back by more than this was set anew, seconds.
+_CLOCK_S = 60.0
+
 #: A tick that is cut off forgets what it saw, and an MS that CASA can't be got to read within its
 #: own limit (300 s) would be met anew, and cut off again, at every look.
 _TICK_LIMIT_S = 400
-
-_READY = """
-query Ready {
-  workspaceOrError {
-    ... on Workspace {
-      locationEntries {
-        name loadStatus
-        locationOrLoadError { __typename ... on PythonError { message } }
-      }
-    }
-    ... on PythonError { message }
-  }
-  instance {
-    daemonHealth {
-      allDaemonStatuses { daemonType required healthy lastHeartbeatErrors { message } }
-    }
-  }
-}
-"""
-
-_SENSORS = """
-query Sensors {
-  repositoriesOrError {
-    ... on RepositoryConnection {
-      nodes { name location { name } sensors { name sensorState { status } } }
-    }
-    ... on PythonError { message }
-  }
-}
-"""
-
-_START_SENSOR = """
-mutation StartSensor($selector: SensorSelector!) {
-  startSensor(sensorSelector: $selector) {
-    __typename
-    ... on PythonError { message }
-    ... on UnauthorizedError { message }
-  }
-}
-"""
-
-_RUNS = """
-query Runs($filter: RunsFilter, $limit: Int) {
-  runsOrError(filter: $filter, limit: $limit) {
-    ... on Runs {
-      results { runId jobName status startTime endTime tags { key value } assetSelection { path } }
-    }
-    ... on InvalidPipelineRunsFilterError { message }
-    ... on PythonError { message }
-  }
-}
-"""
-
-
-@dataclass(frozen=True)
-class DagsterRun:
-    """One run, as Dagster tells it.
-
-    Parameters
-    ----------
-    run_id : str
-        Its id.
-    job : str
-        Name of its job.
-    status : str
-        Such as ``QUEUED``, ``STARTED``, ``SUCCESS``, ``FAILURE``, ``CANCELED``.
-    partition : str
-        Its partition key; empty when it has none.
-    assets : tuple of str
-        The assets it was asked for; empty for all of its job.
-    duration_s : float or None
-        From start to end, seconds; None while it isn't over.
-    """
-
-    run_id: str
-    job: str
-    status: str
-    partition: str
-    assets: tuple[str, ...]
-    duration_s: float | None
-
-    @property
-    def over(self) -> bool:
-        """Whether nothing more will happen to it."""
-        return self.status in {"SUCCESS", "FAILURE", "CANCELED"}
 
 
 def checkout_root() -> Path:
@@ -187,12 +126,15 @@ class Platform:
         self.address = f"http://127.0.0.1:{self.port}"
         self.graphql = GraphQL(self.address)
         self._environment = dict(environment or {})
-        self._children: list[SupervisedGroup] = []
+        self._children: list[Child] = []
+        self._code_server: CodeServer | None = None
+        self._processes = Processes()
         self._lock: IO[str] | None = None
+        self._clock_s = _clock_s()
 
     @property
     def logs(self) -> Path:
-        """Directory of ``dagster-daemon.log`` and ``dagster-webserver.log``."""
+        """Directory of ``dagster-daemon.log`` and those of the other processes."""
         return self.state / "logs"
 
     @property
@@ -212,7 +154,7 @@ class Platform:
         self.stop()
 
     def start(self) -> None:
-        """Start daemon and webserver; `wait_until_ready` tells when they can be used.
+        """Start its processes; `wait_until_ready` tells when they can be used.
 
         Raises
         ------
@@ -222,19 +164,13 @@ class Platform:
         self.logs.mkdir(parents=True, exist_ok=True)
         self._take_lock()
         try:
-            common = ("-w", str(self.home / "workspace.yaml"))
             servers = {"dagster-webserver": (self.port, self.read_only)}
             if self.onlookers_port is not None:
                 servers["dagster-onlookers"] = (self.onlookers_port, True)
             for port, _ in servers.values():
                 _refuse_taken_port(port)
             self._prepare_storage()
-            self._spawn("dagster-daemon", "dagster._daemon", ("run", *common))
-            for name, (port, read_only) in servers.items():
-                serve = ["-h", "127.0.0.1", "-p", str(port), *common]
-                self._spawn(
-                    name, "dagster_webserver", [*serve, "--read-only"] if read_only else serve
-                )
+            self._start_children(servers)
             note = {"address": self.address, "pid": os.getpid()}
             if ms_dir := self._child_environment().get("CONTIMG_MS_DIR"):
                 note["ms_dir"] = ms_dir
@@ -246,20 +182,41 @@ class Platform:
     def stop(self) -> None:
         """End everything that was started; safe to call twice."""
         for child in self._children:
-            child.ask_to_end()
+            child.group.ask_to_end()
         deadline = time.monotonic() + _GRACE_S
         for child in self._children:
-            child.end(deadline)
+            child.group.end(deadline)
         self._children.clear()
+        if self._code_server is not None:
+            self._code_server.remove()
+            self._code_server = None
         if self._lock is not None:
             self._note.unlink(missing_ok=True)
             self._lock.close()
             self._lock = None
 
     def check_alive(self) -> None:
-        """Raise PlatformError, with the end of its log, when daemon or webserver has died."""
+        """Raise PlatformError, with the end of its log, when one of its processes has died."""
         for child in self._children:
-            child.check_alive()
+            child.group.check_alive()
+
+    def keep_alive(self) -> tuple[Restart, ...]:
+        """Start again what died or hangs; return what was.
+
+        Takes some milliseconds when all is well; to be called every few seconds. A code server
+        takes the runs with it that it had started: they are told as failed, and Dagster's daemon
+        starts them again.
+
+        Raises
+        ------
+        PlatformError
+            When one of them was started again too often.
+        """
+        self._follow_clock()
+        self._processes.look()
+        self._processes.kill_stopped()
+        restarts = (child.keep_alive(self._processes) for child in self._children)
+        return tuple(restart for restart in restarts if restart is not None)
 
     def wait_until_ready(self, timeout_s: float = 120.0) -> None:
         """Wait until the definitions are loaded and every needed daemon is healthy.
@@ -273,7 +230,7 @@ class Platform:
         while True:
             self.check_alive()
             try:
-                waiting_for = _not_ready(self.graphql.query(_READY))
+                waiting_for = not_ready(self.graphql.query(READY))
             except PlatformError as error:
                 if not isinstance(error.__cause__, OSError):
                     raise
@@ -305,44 +262,16 @@ class Platform:
         PlatformError
             When one of `names` doesn't exist or can't be started.
         """
-        answer = self.graphql.query(_SENSORS)["repositoriesOrError"]
-        if "nodes" not in answer:
-            raise PlatformError(f"no sensors: {answer.get('message')}")
-        wanted = None if names is None else set(names)
-        started = []
-        for repository in answer["nodes"]:
-            for sensor in repository["sensors"]:
-                if wanted is not None and sensor["name"] not in wanted:
-                    continue
-                if sensor["sensorState"]["status"] != "RUNNING":
-                    self._start_sensor(repository, sensor["name"])
-                started.append(sensor["name"])
-        if wanted is not None and (missing := wanted - set(started)):
-            raise PlatformError(f"no sensor named {', '.join(sorted(missing))} is defined")
-        return tuple(sorted(started))
+        return start_sensors(self.graphql, names)
 
     def runs(self, limit: int = 1000) -> tuple[DagsterRun, ...]:
         """Return the runs, newest first."""
-        answer = self.graphql.query(_RUNS, {"limit": limit})["runsOrError"]
-        if "results" not in answer:
-            raise PlatformError(f"runs can't be listed: {answer.get('message')}")
-        return tuple(_run(record) for record in answer["results"])
-
-    def _start_sensor(self, repository: dict[str, Any], name: str) -> None:
-        selector = {
-            "repositoryName": repository["name"],
-            "repositoryLocationName": repository["location"]["name"],
-            "sensorName": name,
-        }
-        result = self.graphql.query(_START_SENSOR, {"selector": selector})["startSensor"]
-        if result["__typename"] != "Sensor":
-            raise PlatformError(
-                f"sensor {name} can't be started: {result.get('message') or result['__typename']}"
-            )
+        return list_runs(self.graphql, limit)
 
     def _child_environment(self) -> dict[str, str]:
         return {
             **os.environ,
+            **environment_of_children(StateLayout(self.state).scratch / "home"),
             **self._environment,
             "DAGSTER_HOME": str(self.home),
             "CONTIMG_STATE": str(self.state),
@@ -363,11 +292,16 @@ class Platform:
             ) from None
         self._lock = lock
 
-    def _prepare_storage(self) -> None:
-        """Make Dagster's storage; in one that is there, end what a killed platform left."""
+    def _prepare_storage(self, before_s: float | None = None) -> None:
+        """Make Dagster's storage; in one that is there, end what a killed platform left.
+
+        Or what a dead code server left, whose successor began at `before_s`, Unix time in seconds.
+        """
         # Two processes that make Dagster's SQLite files at the same time leave them broken
         # ("more than one head present"), so one makes them before there are two.
-        command = (sys.executable, "-m", "contimg_assets.leftovers")
+        command = [sys.executable, "-m", "contimg_assets.leftovers"]
+        if before_s is not None:
+            command.append(repr(before_s))
         result = subprocess.run(
             command,
             cwd=self.home,
@@ -377,17 +311,88 @@ class Platform:
             check=False,
         )
         if result.returncode:
-            last = (result.stderr.strip() or result.stdout.strip()).splitlines()[-1:]
             raise PlatformError(
-                f"Dagster's storage in {self.state} can't be made or read: {' '.join(last)}"
+                storage_trouble(self.state, result.stderr.strip() or result.stdout.strip())
             )
 
-    def _spawn(self, name: str, module: str, arguments: Sequence[str]) -> None:
+    def _follow_clock(self) -> None:
+        """Let the sensors tick on when the clock was put back."""
+        before_s, self._clock_s = self._clock_s, _clock_s()
+        if before_s - self._clock_s > _CLOCK_S:
+            try:
+                # No run is as old as that.
+                self._prepare_storage(before_s=0.0)
+            except PlatformError:
+                # A full disk, a locked store: it passes.
+                self._clock_s = before_s
+
+    def _start_children(self, servers: Mapping[str, tuple[int, bool]]) -> None:
+        self._code_server = code = CodeServer.of(self.home)
+        common = ("-w", str(code.workspace))
+        definitions = Definitions(self.graphql)
+        self._children.append(
+            Child(
+                "dagster-code-server",
+                partial(self._serve_code, code),
+                answers=lambda: (
+                    code.answers(_ANSWER_S)
+                    # What can't be loaded from a full disk can't be loaded by another either.
+                    and (definitions.are_loaded() or bool(fullness(self.state)))
+                ),
+                before_restart=definitions.restart,
+                after_restart=self._prepare_storage,
+            )
+        )
+        beat = Heartbeat(self.graphql)
+        self._children.append(
+            Child(
+                "dagster-daemon",
+                partial(self._spawn, "dagster-daemon", "dagster._daemon", ("run", *common)),
+                answers=beat.goes_on,
+                before_restart=beat.restart,
+            )
+        )
+        for name, (port, read_only) in servers.items():
+            serve = ("-h", "127.0.0.1", "-p", str(port), *common)
+            start = (
+                partial(self._spawn, name, "contimg_assets.onlookers", (*serve, "--read-only"))
+                if read_only
+                else partial(self._spawn, name, "dagster_webserver", serve)
+            )
+            self._children.append(Child(name, start, answers=partial(_is_serving, port)))
+
+    def _serve_code(self, code: CodeServer) -> SupervisedGroup:
+        """Start the code server, and wait until it answers.
+
+        Dagster's daemon starts an interrupted run again once, when it sees that it was: without a
+        code server it never does.
+        """
+        group = self._spawn("dagster-code-server", "dagster", code.arguments)
+        deadline = time.monotonic() + _CODE_SERVER_S
+        while group.alive and not code.answers(_ANSWER_S) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        return group
+
+    def _spawn(self, name: str, module: str, arguments: Sequence[str]) -> SupervisedGroup:
         command = (sys.executable, "-m", module, *arguments)
         environment = self._child_environment()
-        self._children.append(
-            SupervisedGroup(name, command, self.home, environment, self.logs / f"{name}.log")
-        )
+        return SupervisedGroup(name, command, self.home, environment, self.logs / f"{name}.log")
+
+
+def _clock_s() -> float:
+    """Return what the clock of the machine says over one that nobody puts back, seconds."""
+    return time.time() - time.monotonic()
+
+
+def _is_serving(port: int) -> bool:
+    """Tell whether a webserver answers; whatever it answers."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), _ANSWER_S) as connection:
+            connection.settimeout(_ANSWER_S)
+            connection.sendall(b"GET /server_info HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")
+            return bool(connection.recv(1))
+    except OSError:
+        return False
 
 
 def _refuse_taken_port(port: int) -> None:
@@ -400,6 +405,27 @@ def _refuse_taken_port(port: int) -> None:
                 f"port {port} of 127.0.0.1 can't be used ({error.strerror}); choose "
                 "another (--port, --onlookers)"
             ) from error
+
+
+@contextmanager
+def without_platform(state: Path) -> Iterator[None]:
+    """Keep platforms from a state directory while its stores are put back.
+
+    Raises
+    ------
+    PlatformError
+        When one runs on it.
+    """
+    state.mkdir(parents=True, exist_ok=True)
+    with (state / "platform.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PlatformError(
+                f"a platform is running on {state}, {running_address(state) or 'just starting'}: "
+                "stop it first"
+            ) from None
+        yield
 
 
 def running_address(state: Path) -> str | None:
@@ -425,39 +451,3 @@ def _running_note(state: Path) -> dict[str, str]:
     except (OSError, ValueError, AttributeError):
         return {}
     return {}
-
-
-def _not_ready(answer: dict[str, Any]) -> str:
-    """Name what a platform still waits for; raise PlatformError for what will never come."""
-    workspace = answer["workspaceOrError"]
-    if "locationEntries" not in workspace:
-        raise PlatformError(f"the workspace can't be loaded: {workspace.get('message')}")
-    for entry in workspace["locationEntries"]:
-        loaded = entry["locationOrLoadError"] or {}
-        if loaded.get("__typename") == "PythonError":
-            raise PlatformError(
-                f"the definitions of {entry['name']} can't be loaded: {loaded['message'].strip()}"
-            )
-        if entry["loadStatus"] != "LOADED":
-            return f"the definitions of {entry['name']}"
-    if not workspace["locationEntries"]:
-        return "the definitions"
-    unwell = [
-        daemon["daemonType"]
-        for daemon in answer["instance"]["daemonHealth"]["allDaemonStatuses"]
-        if daemon["required"] and not daemon["healthy"]
-    ]
-    return f"the daemons {', '.join(unwell)}" if unwell else ""
-
-
-def _run(record: dict[str, Any]) -> DagsterRun:
-    tags = {t["key"]: t["value"] for t in record["tags"]}
-    start, end = record["startTime"], record["endTime"]
-    return DagsterRun(
-        run_id=record["runId"],
-        job=record["jobName"],
-        status=record["status"],
-        partition=tags.get("dagster/partition", ""),
-        assets=tuple("/".join(a["path"]) for a in record["assetSelection"] or ()),
-        duration_s=None if start is None or end is None else end - start,
-    )

@@ -67,14 +67,22 @@ class SupervisedGroup:
 
     def check_alive(self) -> None:
         """Raise PlatformError, with the end of its log, when it has ended."""
-        status = self.process.poll()
-        if status is not None:
-            with self.log.open("rb") as stream:
-                stream.seek(self._log_start)
-                tail = stream.read().decode(errors="replace").strip().splitlines()[-5:]
+        if not self.alive:
             raise PlatformError(
-                f"{self.name} ended with status {status}; {self.log} ends: {' | '.join(tail)}"
+                f"{self.name} ended with status {self.process.returncode}; {self.end_of_log()}"
             )
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has not ended."""
+        return self.process.poll() is None
+
+    def end_of_log(self) -> str:
+        """Return how its log ends, in words."""
+        with self.log.open("rb") as stream:
+            stream.seek(self._log_start)
+            tail = stream.read().decode(errors="replace").strip().splitlines()[-5:]
+        return f"{self.log} ends: {' | '.join(tail)}"
 
     def ask_to_end(self) -> None:
         """Send SIGTERM to every process of the group."""
@@ -90,7 +98,9 @@ class SupervisedGroup:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
-        os.close(self._death_write)
+        if self._death_write >= 0:
+            os.close(self._death_write)
+            self._death_write = -1
 
 
 def _group_members(group: int) -> list[int]:

@@ -3,6 +3,7 @@
 Belongs here: arguments and output. Doesn't: any rule of the registry.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +11,7 @@ import typer
 
 from contimg_resources.cli.arguments import AsJson, RegistryAddress
 from contimg_resources.cli.console import print_json, print_lines, print_table, remark
-from contimg_resources.settings import load_settings
+from contimg_resources.cli.given import given_settings
 from contimg_resources.times import isot_from_mjd
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
+#: A declination that differs more than this from that of the tables is shown with it, degrees.
+_NOTABLE_DEG = 0.5
+
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the set.")]
 Version = Annotated[
     int | None, typer.Option("--version", min=1, help="Default: the active one, else the newest.")
@@ -34,7 +38,7 @@ def open_registry(address: str | None, *, create: bool = False) -> "CalibrationR
     """Return the registry at an address (that of the settings by default), able to look up."""
     from contimg_resources.registry.store import CalibrationRegistry
 
-    return CalibrationRegistry(address or load_settings().registry_address, create=create)
+    return CalibrationRegistry(given_settings(registry=address).registry_address, create=create)
 
 
 @app.command()
@@ -58,7 +62,8 @@ def register_prefix(
     prefix: Annotated[
         Path,
         typer.Option(
-            help="The tables are PREFIX_kcal, _bacal, _bpcal, _gacal, _gpcal, _2gcal, _flux.cal."
+            help="The tables are PREFIX_kcal, _bacal, _bpcal, _gacal, _gpcal, _2gcal, _flux.cal, "
+            "or end as `calibration.caltable_endings` says (.k .b .g .2g and others)."
         ),
     ],
     db: RegistryAddress = None,
@@ -73,25 +78,38 @@ def register_prefix(
     ] = None,
     valid_end: Annotated[float | None, typer.Option(help="End of the window, MJD in days.")] = None,
     dec_deg: Annotated[
-        float | None, typer.Option(help="Declination strip, degrees. Default: fits any.")
+        float | None,
+        typer.Option(help="Declination strip, ICRS degrees. Default: that of the tables' fields."),
     ] = None,
+    any_dec: Annotated[
+        bool, typer.Option("--any-dec", help="The set fits any strip: the array tracked.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Register the caltables that lie beside a prefix, all of them or none.
 
-    Each is opened and must match its type and not be mostly flagged. Without a window the set is
-    valid from `calibration.valid_before_h` before its first solution to `valid_after_h` after its
-    last.
+    Each is opened, must hold what its ending says, and passes the same limits as a solve
+    (`calibration.min_median_snr`, `min_channel_snr`, `max_flagged_fraction` and the like). Without
+    a window the set is valid from `calibration.valid_before_h` before its first solution to
+    `valid_after_h` after its last.
 
     Example: `contimg registry register-prefix --db pipeline/cal_registry.sqlite3 --set-name
     2025-10-06_J1234+5678 --prefix /data/ms/solves/2025-10-06_J1234+5678`
     """
     from contimg_resources.casa import Casa
+    from contimg_resources.registry.checks import RegistrationLimits
     from contimg_resources.registry.store import CalibrationRegistry
 
-    settings = load_settings()
+    if any_dec and dec_deg is not None:
+        raise typer.BadParameter("--dec-deg and --any-dec exclude each other")
+    settings = given_settings()
     casa = Casa(settings.layout.scratch, settings.layout.logs)
-    registry = CalibrationRegistry.with_casa(db or settings.registry_address, casa, create=False)
+    registry = CalibrationRegistry.with_casa(
+        db or settings.registry_address,
+        casa,
+        limits=RegistrationLimits(settings.calibration),
+        create=False,
+    )
     registered = registry.register_prefix(
         prefix,
         set_name,
@@ -100,6 +118,7 @@ def register_prefix(
         valid_start_mjd=valid_start,
         valid_end_mjd=valid_end,
         declination_deg=dec_deg,
+        any_declination=any_dec,
         valid_before_h=settings.calibration.valid_before_h,
         valid_after_h=settings.calibration.valid_after_h,
     )
@@ -124,7 +143,7 @@ def active(
 
     Example: `contimg registry active --db pipeline/cal_registry.sqlite3 --mjd 60295.30000`
     """
-    settings = load_settings()
+    settings = given_settings()
     found = open_registry(db).active(
         mjd,
         declination_deg=dec_deg,
@@ -167,7 +186,10 @@ def list_sets(
         print_json(sets)
         return
     print_table(
-        ("set", "status", "calibrator", "mid-MJD", "valid from", "valid to", "dec", "tables"),
+        (
+            *("set", "status", "calibrator", "mid-MJD", "valid from", "valid to", "dec"),
+            *("flagged", "SNR", "tables", "from"),
+        ),
         [
             (
                 f"{s.name} v{s.version}",
@@ -177,7 +199,10 @@ def list_sets(
                 f"{s.start_mjd:.5f}",
                 f"{s.end_mjd:.5f}",
                 None if s.declination_deg is None else f"{s.declination_deg:+.2f}",
+                _extreme(s, "flagged_fraction", max, "{:.0%}"),
+                _extreme(s, "median_snr", min, "{:.1f}"),
                 " ".join(t.type for t in s.tables),
+                _solved_from(s),
             )
             for s in sets
         ],
@@ -248,19 +273,23 @@ def _print_set(chosen: "CaltableSet", *, as_json: bool, events: Any = ()) -> Non
         "reference antenna": chosen.refant or "-",
         "mid-MJD": f"{chosen.mid_mjd:.5f}",
         "valid": f"{chosen.start_mjd:.5f} to {chosen.end_mjd:.5f}",
-        "declination": "any"
-        if chosen.declination_deg is None
-        else f"{chosen.declination_deg:+.3f} deg",
+        "declination": _declination(chosen),
         "antennas": len(chosen.layout.antenna_names),
+        "working antennas": chosen.quality.get("working_antennas") or "-",
         "spectral windows": len(chosen.layout.spectral_windows_hz),
-        "solved from": chosen.origin.get("ms") or chosen.origin.get("prefix") or "-",
+        "solved from": _solved_from(chosen),
     }
+    if prefix := chosen.origin.get("prefix"):
+        facts["prefix"] = prefix
     print_lines([f"{what}: {value}" for what, value in facts.items()])
     qualities = chosen.quality.get("tables", {})
     for table in chosen.tables:
         print_lines([f"{table.type} {table.apply_order}: {table.path}"])
         if measures := _measures(qualities.get(table.type, {})):
             print_lines([f"  {measures}"])
+    print_lines(
+        [f"not taken: {name} {why}" for name, why in chosen.origin.get("not_taken", {}).items()]
+    )
     print_lines(
         [
             f"{isot_from_mjd(e.at_mjd)[:19]} v{e.version} {e.event} by {e.user}@{e.host}"
@@ -270,13 +299,41 @@ def _print_set(chosen: "CaltableSet", *, as_json: bool, events: Any = ()) -> Non
     )
 
 
+def _solved_from(chosen: "CaltableSet") -> str:
+    """Say which MS a set was solved from; of tables by prefix, what they themselves name."""
+    if ms := chosen.origin.get("ms"):
+        return str(ms)
+    return ", ".join(chosen.origin.get("source_ms", ())) or chosen.origin.get("prefix") or "-"
+
+
+def _declination(chosen: "CaltableSet") -> str:
+    """Say a set's strip, and what its tables say when that is another."""
+    said = chosen.declination_deg
+    words = "any" if said is None else f"{said:+.3f} deg"
+    of_tables = [float(dec) for dec in chosen.origin.get("declination_of_tables_deg", ())]
+    if of_tables and (said is None or any(abs(dec - said) > _NOTABLE_DEG for dec in of_tables)):
+        span = sorted({f"{dec:+.3f}" for dec in (min(of_tables), max(of_tables))}, key=float)
+        words += f" (the tables say {' to '.join(span)} deg)"
+    return words
+
+
+def _extreme(
+    chosen: "CaltableSet", measure: str, of: Callable[[list[float]], float], form: str
+) -> str | None:
+    """Return the worst of a measure over the tables of a set; None when there is none."""
+    tables = chosen.quality.get("tables", {}).values()
+    found = [float(v) for t in tables if (v := t.get(measure)) is not None]
+    return form.format(of(found)) if found else None
+
+
 def _measures(quality: dict[str, Any]) -> str:
     """Say what a table's quality is in one line; measures that it doesn't have are left out."""
     formats = {
-        "median_snr": "median SNR {:.0f}",
+        "median_snr": "median SNR {:.3g}",
         "flagged_fraction": "{:.1%} flagged",
         "amplitude_scatter": "amplitude scatter {:.2%}",
         "phase_scatter_deg": "phase scatter {:.2f} deg",
+        "n_antennas_solved": "{} antennas",
     }
     measured = {name: quality.get(name) for name in formats}
     return ", ".join(formats[name].format(v) for name, v in measured.items() if v is not None)

@@ -10,7 +10,8 @@ import typer
 
 from contimg_resources.cli.arguments import AsJson, Since, StateDirectory, Until
 from contimg_resources.cli.console import print_json, print_lines, print_table, progress, remark
-from contimg_resources.cli.given import given_settings, opened_workshop
+from contimg_resources.cli.given import dagster_instance, given_settings, opened_workshop
+from contimg_resources.cli.platform import running_address
 from contimg_resources.errors import PlatformError
 
 if TYPE_CHECKING:
@@ -45,8 +46,8 @@ def reprocess(
 
     One observation is made again with its time: `--from 61041.003 --to 61041.004`.
     Needs a running platform (`contimg up`), but for `--dry-run`. What can't be made now, because
-    no caltable set is valid or the MS is gone, is listed and left out. Exit code 1 when nothing is
-    left.
+    no caltable set is valid, the MS is gone or a run of it is queued or in progress, is listed and
+    left out. Exit code 1 when nothing is left.
 
     With `--step caltable_set` the calibrator observations of the span are solved again, and when
     that is done, every observation whose products became stale by it is calibrated and imaged
@@ -74,11 +75,17 @@ def reprocess(
     start_mjd, end_mjd = parse_span(since, until)
     settings = given_settings(state=state)
     workshop = opened_workshop(settings)
+    busy = _busy_keys(settings)
     chosen = (
-        choose_calibrators(workshop, start_mjd=start_mjd, end_mjd=end_mjd)
+        choose_calibrators(workshop, start_mjd=start_mjd, end_mjd=end_mjd, busy=busy)
         if solving
         else choose_observations(
-            workshop, Which(only), step=Step(step), start_mjd=start_mjd, end_mjd=end_mjd
+            workshop,
+            Which(only),
+            step=Step(step),
+            start_mjd=start_mjd,
+            end_mjd=end_mjd,
+            busy=busy,
         )
     )
     told: dict[str, Any] = {"observations": chosen, "backfill_id": None, "address": None}
@@ -113,7 +120,7 @@ def _solved(address: str, backfill_id: str, workshop: "Workshop") -> dict[str, A
         say("solving", None)
         status = wait_for_backfill(GraphQL(address), backfill_id)
     remark(f"the solves are over: {status.lower().replace('_', ' ')}")
-    stale = choose_observations(workshop, Which.STALE)
+    stale = choose_observations(workshop, Which.STALE, busy=_busy_keys(workshop.settings))
     keys = _keys(stale)
     return {
         "stale": stale,
@@ -127,9 +134,19 @@ def _keys(chosen: Sequence["Chosen"]) -> tuple[str, ...]:
     return tuple(c.key for c in chosen if not c.hindrance)
 
 
-def _address(settings: "Settings") -> str:
-    from contimg_resources.cli.platform import running_address
+def _busy_keys(settings: "Settings") -> frozenset[str]:
+    """Return the keys of runs and backfills that are queued or in progress."""
+    from contimg_assets.retention import keys_in_backfills
+    from contimg_assets.runs import keys_in_progress
 
+    # Without a platform nothing is in progress, and Dagster's databases needn't be there.
+    if running_address(settings.state) is None:
+        return frozenset()
+    with dagster_instance(settings) as instance:
+        return keys_in_progress(instance) | keys_in_backfills(instance)
+
+
+def _address(settings: "Settings") -> str:
     address = running_address(settings.state)
     if address is None:
         raise PlatformError(

@@ -33,6 +33,12 @@ def simulate(
     dead: Annotated[
         list[str] | None, typer.Option(help="Name of an antenna without signal; once for each.")
     ] = None,
+    weight_spectrum: Annotated[
+        bool,
+        typer.Option(
+            "--weight-spectrum", help="Write WEIGHT_SPECTRUM, as the instrument's converter does."
+        ),
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace MS that are there.")
     ] = False,
@@ -57,6 +63,7 @@ def simulate(
         n_targets_before=targets_before,
         rfi=RfiSpec() if rfi else None,
         dead_antennas=tuple(dead or ()),
+        weight_spectrum=weight_spectrum,
     )
     if after_mjd is not None:
         night = replace(night, after_mjd=after_mjd)

@@ -7,13 +7,17 @@ import signal
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from contimg_resources.cli.arguments import StateDirectory
 from contimg_resources.cli.console import progress, remark
 from contimg_resources.cli.given import environment_of, given_settings
+from contimg_resources.errors import PlatformError
+
+if TYPE_CHECKING:
+    from contimg_resources.settings import Settings
 
 _LOOK_S = 2.0
 
@@ -43,15 +47,27 @@ def up(
     """Serve the platform: Dagster's daemon and web interface, sensors on, until Ctrl-C.
 
     Ctrl-C or SIGTERM stop everything that was started; runs in progress end as failed and start
-    again when the platform does.
+    again when the platform does. A process of Dagster's that dies or hangs is started again, at
+    most five times within ten minutes; then the command ends with exit code 1.
 
     Example: `contimg up --state /data/contimg --ms-dir /data/ms/5min`
     """
     from contimg_resources.cli.platform import Platform
+    from contimg_resources.steps.retention import free_without_stores
+    from contimg_resources.steps.room import keep_reserve
+    from contimg_resources.steps.workshop import Workshop
 
     # A service manager's stop is as good an end as Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     settings = given_settings(state=state, ms_dir=ms_dir)
+    settings.state.mkdir(parents=True, exist_ok=True)
+    for removal in free_without_stores(settings):
+        remark(f"the disk was full: removed {removal.path}, {removal.why}")
+    keep_reserve(settings)
+    # A store that is damaged, or of a newer contimg, is told here, not by every tick.
+    stores = Workshop.from_settings(settings)
+    stores.products.close()
+    stores.registry.close()
     settings.incoming_dir.mkdir(parents=True, exist_ok=True)
     platform = Platform(
         settings.state,
@@ -71,7 +87,29 @@ def up(
             remark(f"for onlookers: http://127.0.0.1:{onlookers}")
         remark(f"MS directory {settings.incoming_dir}; state {settings.state}; Ctrl-C stops it")
         say("serving", None)
-        while True:
-            platform.check_alive()
-            time.sleep(_LOOK_S)
+        try:
+            while True:
+                for restart in platform.keep_alive():
+                    _tell(settings, str(restart))
+                    remark(str(restart))
+                time.sleep(_LOOK_S)
+        except PlatformError as end:
+            _tell(settings, f"the platform ended: {end.message}", at_once=True)
+            raise
     remark("contimg is down")
+
+
+def _tell(settings: "Settings", what: str, *, at_once: bool = False) -> None:
+    """Record a message to people; deliver it here when nobody else will."""
+    from contimg_resources.errors import ContimgError
+    from contimg_resources.steps.alerting import tell_alerts, tell_platform
+    from contimg_resources.steps.workshop import Workshop
+
+    try:
+        workshop = Workshop.from_settings(settings)
+        tell_platform(workshop, what)
+        if at_once:
+            tell_alerts(workshop)
+    except (ContimgError, OSError) as error:
+        # A message that can't be recorded is no reason to stop the night.
+        remark(f"nobody could be told: {error}")

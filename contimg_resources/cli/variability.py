@@ -37,13 +37,17 @@ def variability(
             "--from", metavar="DATE", help="Make the light curves of all days from this one on."
         ),
     ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Metrics of every source, not of the variable ones only.")
+    ] = False,
     state: StateDirectory = None,
     as_json: AsJson = False,
 ) -> None:
     """Update light curves, measure how much each source varies, and search for events.
 
     The light curves of the day and of all days whose mosaics were measured again since are updated;
-    measures and candidates are of everything up to the end of the day. The platform does the same
+    metrics and candidates are of everything up to the end of the day. Lists of light curves that
+    were added (`contimg lightcurves`) are measured and searched whole. The platform does the same
     every night.
 
     Example: `contimg variability 2025-10-06 --from 2025-01-01`
@@ -61,24 +65,26 @@ def variability(
             update_light_curves(workshop, one)
         measured = measure_day(workshop, last, progress=say)
         searched = find_candidates(workshop, last, progress=say)
+    tables = (measured.table, *(one.table for one in searched.added))
+    lines = [
+        metrics_line(t, i) for t in tables for i in (range(len(t)) if every else _variables(t))
+    ]
     if as_json:
         print_json(
             {
                 "day_mjd": last,
                 "n_points": measured.n_points,
                 "facts": measured.table.facts,
-                "variables": [_line(measured.table, i) for i in _variables(measured.table)],
+                "sources" if every else "variables": lines,
                 "candidates": searched.candidates,
+                "not_searched": searched.unsearched,
             }
         )
         return
     table = measured.table
     floor = table.facts["systematic_floor"]
-    print_table(
-        ("source", "epochs", "mean (mJy)", "eta", "V", "m_d", "pair Vs", "pair m"),
-        [tuple(_line(table, i).values()) for i in _variables(table)[:_SHOWN]],
-        title=f"Sources that stand out, of {len(table)}",
-    )
+    n_sources = sum(map(len, tables))
+    print_metrics(lines, "Sources" if every else f"Sources flagged as variable, of {n_sources}")
     remark(
         f"systematic floor {floor:.3f} of {table.facts['n_references']} reference sources"
         if math.isfinite(floor)
@@ -87,7 +93,7 @@ def variability(
     )
     remark(f"drawn: {measured.png}")
     marks = workshop.products.events.last_marks()
-    _print_candidates(searched.candidates, {name: m.mark.value for name, m in marks.items()})
+    print_candidates(searched.candidates, {name: m.mark.value for name, m in marks.items()})
     remark(searched.words)
 
 
@@ -119,7 +125,7 @@ def list_(
     if as_json:
         print_json([{"candidate": c, "mark": marks.get(c.id)} for c in shown])
         return
-    _print_candidates(shown, {name: mark.mark.value for name, mark in marks.items()})
+    print_candidates(shown, {name: mark.mark.value for name, mark in marks.items()})
 
 
 @candidates.command("show")
@@ -128,7 +134,7 @@ def show(candidate: CandidateId, state: StateDirectory = None, as_json: AsJson =
 
     Example: `contimg candidates show ese-61041-nvss-013741+330935`
     """
-    from contimg_resources.steps.candidates import card_path
+    from contimg_resources.steps.cards import card_path
     from contimg_resources.times import isot_from_mjd
 
     workshop = opened_workshop(given_settings(state=state))
@@ -139,7 +145,9 @@ def show(candidate: CandidateId, state: StateDirectory = None, as_json: AsJson =
         return
     told = {
         "source": found.source_id,
-        "position": f"{found.ra_deg:.5f} {found.dec_deg:+.5f} deg",
+        "position": f"{found.ra_deg:.5f} {found.dec_deg:+.5f} deg"
+        if math.isfinite(found.ra_deg)
+        else None,
         "state": found.state.value,
         "middle": isot_from_mjd(found.mid_mjd),
         "score": f"{found.score:.1f}",
@@ -191,10 +199,14 @@ def _day_of(text: str) -> int:
 
 
 def _last_day(workshop: Any) -> int:
+    from contimg_resources.database import now_mjd
     from contimg_resources.products.epochs import EpochKind
     from contimg_resources.times import mjd_day
+    from contimg_resources.variability.added import added_names
 
     epochs = workshop.products.mosaics.list_epochs(EpochKind.MOSAIC)
+    if not epochs and added_names(workshop.settings.layout.added_light_curves):
+        return mjd_day(now_mjd())
     if not epochs:
         raise ConfigurationError(
             f"no mosaic was measured yet in {workshop.settings.state}: `contimg photometry MOSAIC` "
@@ -208,7 +220,38 @@ def _variables(table: "Variability") -> list[int]:
     return sorted(chosen, key=lambda i: -float(table.eta[i]))
 
 
-def _line(table: "Variability", i: int) -> dict[str, Any]:
+def print_metrics(lines: list[dict[str, Any]], title: str) -> None:
+    """Write metrics of sources, the first of them, as a table."""
+    columns = {
+        "source_id": "source",
+        "n_epochs": "epochs",
+        "mean_flux_mjy": "mean (mJy)",
+        "eta": "eta",
+        "v": "V",
+        "modulation_index": "m_d",
+        "p_value": "p",
+        "pair_vs": "pair Vs",
+        "pair_m": "pair m",
+    }
+    shown = lines[:_SHOWN]
+    more = f": the first {len(shown)} of {len(lines)}" if len(lines) > len(shown) else ""
+    print_table(
+        (*columns.values(), "variable"),
+        [(*(line[name] for name in columns), _said_to_vary(line)) for line in shown],
+        title=title + more,
+    )
+
+
+def _said_to_vary(line: dict[str, Any]) -> str | None:
+    said = [
+        *(["eta and V"] if line["is_variable"] else []),
+        *(["a pair"] if line["is_pair_variable"] else []),
+    ]
+    return ", ".join(said) or None
+
+
+def metrics_line(table: "Variability", i: int) -> dict[str, Any]:
+    """Return the metrics of source number `i`, as they are shown."""
     return {
         "source_id": str(table.source_id[i]),
         "n_epochs": int(table.n_epochs[i]),
@@ -216,8 +259,11 @@ def _line(table: "Variability", i: int) -> dict[str, Any]:
         "eta": _number(table.eta[i]),
         "v": _number(table.v[i]),
         "modulation_index": _number(table.modulation_index[i]),
+        "p_value": _number(table.p_value[i]),
         "pair_vs": _number(table.pair_vs[i]),
         "pair_m": _number(table.pair_m[i]),
+        "is_variable": bool(table.is_variable[i]),
+        "is_pair_variable": bool(table.is_pair_variable[i]),
     }
 
 
@@ -225,7 +271,8 @@ def _number(value: float) -> float | None:
     return float(f"{float(value):.4g}") if math.isfinite(value) else None
 
 
-def _print_candidates(found: "Any", marks: dict[str, str]) -> None:
+def print_candidates(found: "Any", marks: dict[str, str]) -> None:
+    """Write candidates as a table, with the mark of each that has one."""
     from contimg_resources.times import utc_day
 
     def line(c: "CandidateRecord") -> tuple[Any, ...]:

@@ -15,12 +15,13 @@ def verify(
 ) -> None:
     """Compare every byte of products and active caltables with their checksums.
 
-    A calibrated MS, too large for a checksum, is compared by its size. Exit code 1 when anything
+    The stores are compared with each other too: products name sets of the registry. A calibrated
+    MS, too large for a checksum, is compared by its size. Exit code 1 when anything
     differs or is gone.
 
     Example: `contimg verify --from 2025-10-06 --to 2025-10-07`
     """
-    from contimg_resources.steps.verifying import verify_products
+    from contimg_resources.steps.verifying import store_problems, verify_products
     from contimg_resources.times import parse_span
 
     start_mjd, end_mjd = parse_span(since, until)
@@ -29,13 +30,15 @@ def verify(
         verified = verify_products(workshop, start_mjd=start_mjd, end_mjd=end_mjd, progress=say)
         say("comparing caltables", None)
         tables = workshop.registry.verify()
-    problems = [*verified.problems, *tables]
+        stores = store_problems(workshop)
+    problems = [*stores, *verified.problems, *tables]
     if as_json:
         print_json(
             {
                 "n_products": verified.n_products,
                 "products": verified.problems,
                 "caltables": tables,
+                "stores": stores,
             }
         )
     elif problems:

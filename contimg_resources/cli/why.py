@@ -14,7 +14,7 @@ from contimg_resources.cli.given import given_settings, opened_workshop
 from contimg_resources.times import isot_from_mjd
 
 if TYPE_CHECKING:
-    from contimg_resources.products.model import Artefact
+    from contimg_resources.products.model import Artefact, ObservationRecord
     from contimg_resources.registry.model import CaltableSet
     from contimg_resources.steps.provenance import Provenance
     from contimg_resources.steps.provenance_beyond import SelfTold
@@ -65,7 +65,7 @@ def _lines(found: "Provenance", problem: str) -> list[str]:
             f"observation: {record.key}, {isot_from_mjd(record.start_mjd)[:_SECOND]} to "
             f"{isot_from_mjd(record.end_mjd)[:_SECOND]} UTC, declination "
             f"{record.declination_deg:+.2f} deg",
-            f"  MS: {record.path}, signature {record.signature}",
+            f"  {_source_of(record)}: {record.path}, signature {record.signature}",
             f"  state: {record.state}" + (f": {record.reason}" if record.reason else ""),
         ]
     if found.artefact is not None:
@@ -81,6 +81,10 @@ def _lines(found: "Provenance", problem: str) -> list[str]:
         now = f"{stale.now} would be applied" if stale.now else "no set is valid"
         lines.append(f"STALE: {now} today; {stale.why}")
     return lines
+
+
+def _source_of(record: "ObservationRecord") -> str:
+    return "MS" if record.origin == "measurement_set" else "image made elsewhere"
 
 
 def _of_itself(told: "SelfTold") -> list[str]:

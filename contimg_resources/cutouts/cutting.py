@@ -8,13 +8,13 @@ import math
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from contimg_resources.checksums import content_checksum
 from contimg_resources.cutouts.drawing import write_picture
-from contimg_resources.cutouts.header import beam_of, cutout_header, middle_mjd
+from contimg_resources.cutouts.header import cutout_header
 from contimg_resources.cutouts.model import (
     BrightnessScale,
     Cutout,
@@ -23,10 +23,13 @@ from contimg_resources.cutouts.model import (
     shown_name,
 )
 from contimg_resources.cutouts.places import png_beside
-from contimg_resources.cutouts.reading import OpenImage, opened_image
+from contimg_resources.cutouts.reading import opened_image
 from contimg_resources.directories import whole_file
 from contimg_resources.errors import CutoutFailed
 from contimg_resources.imaging.statistics import mad_rms
+
+if TYPE_CHECKING:
+    from contimg_resources.images.reading import SkyImage
 
 #: More is an image, not a cutout.
 _MOST_PIXELS = 4096
@@ -97,13 +100,13 @@ def cut(
                 ra_deg=ra_deg % 360.0,
                 dec_deg=dec_deg,
                 epoch=of.epoch,
-                mid_mjd=middle_mjd(image.header, image_path, of.source_id),
+                mid_mjd=image.observed.mid_mjd,
                 size_arcmin=size_arcmin,
                 image_checksum=of.image_checksum or content_checksum(image_path),
-                beam=beam_of(image.header, image_path),
+                beam=image.beam,
                 rms_jy=mad_rms(pixels),
             )
-            header = cutout_header(image.header, wcs, facts, image_path.name)
+            header = cutout_header(image, wcs, facts, image_path.name)
     except CutoutFailed as error:
         raise CutoutFailed(
             f"no cutout of {shown_name(of.source_id)} from {image_path}: {error.message}",
@@ -115,7 +118,7 @@ def cut(
 
 
 def _piece(
-    image: OpenImage, ra_deg: float, dec_deg: float, size_arcmin: float
+    image: "SkyImage", ra_deg: float, dec_deg: float, size_arcmin: float
 ) -> tuple[Singles, Any]:
     from astropy.nddata import Cutout2D
 
@@ -146,7 +149,7 @@ def _within(middle: int, side: int, n: int) -> slice:
     return slice(max(0, middle - half), min(n, middle + half + 1))
 
 
-def _pixel_of(image: OpenImage, ra_deg: float, dec_deg: float) -> tuple[float, float, float]:
+def _pixel_of(image: "SkyImage", ra_deg: float, dec_deg: float) -> tuple[float, float, float]:
     """Return column and row of a position, and the size of a pixel in arcmin."""
     from astropy.wcs.utils import proj_plane_pixel_scales
 

@@ -5,44 +5,54 @@ Belongs here: cards. Doesn't: pixels.
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from contimg_resources.cutouts.model import CutoutFacts, shown_name
+from contimg_resources.cutouts.model import CutoutFacts
 from contimg_resources.errors import CutoutFailed
 from contimg_resources.imaging.model import Beam
 
-_HIGHER_AXIS = re.compile(
-    r"(NAXIS|CTYPE|CRVAL|CDELT|CRPIX|CUNIT|CROTA|CNAME)[3-9]"
-    r"|(PC|CD)0*([3-9]_0*[1-9]|[1-9]_0*[3-9])|(PV|PS)[3-9]_[0-9]+|WCSAXES"
+if TYPE_CHECKING:
+    from contimg_resources.images.reading import SkyImage
+
+_AXES = re.compile(
+    r"(NAXIS|CTYPE|CRVAL|CDELT|CRPIX|CUNIT|CROTA|CNAME)[1-9]"
+    r"|(PC|CD)0*[1-9]_?0*[1-9]|(PV|PS)[1-9]_[0-9]+|WCSAXES|LONPOLE|LATPOLE"
+    r"|RADE(C)?SYS|EQUINOX|EPOCH"
 )
 #: Of the whole image's pixels; and its log, which is in the image that is named.
 _NOT_KEPT = ("CHECKSUM", "DATASUM", "HISTORY", "COMMENT", "BSCALE", "BZERO", "BLANK", "EXTEND")
 
 
-def cutout_header(parent: Any, wcs: Any, facts: CutoutFacts, image_name: str) -> Any:
+def cutout_header(image: "SkyImage", wcs: Any, facts: CutoutFacts, image_name: str) -> Any:
     """Return the header of a cutout.
 
     Parameters
     ----------
-    parent : Header
-        Of the image.
+    image : SkyImage
+        What it is cut out of: its header stays but for what the cutout has of its own.
     wcs : WCS
-        Sky axes of the cutout.
+        Sky axes of the cutout, ICRS.
     facts : CutoutFacts
         What it is.
     image_name : str
         File name of the image.
     """
-    header = parent.copy()
-    if "RESTFRQ" not in header and str(header.get("CTYPE3", "")).startswith("FREQ"):
-        header["RESTFRQ"] = (header["CRVAL3"], "[Hz]")
+    header = image.header.copy()
     for name in {*header}:
-        if _HIGHER_AXIS.fullmatch(name) or name in _NOT_KEPT:
+        if _AXES.fullmatch(name) or name in _NOT_KEPT:
             header.remove(name, ignore_missing=True, remove_all=True)
-    header["CRPIX1"], header["CRPIX2"] = (float(v) for v in wcs.wcs.crpix)
-    for name, value in _cards(facts, image_name).items():
+    header.update(wcs.to_header())
+    beam = facts.beam
+    for name, value in {
+        "BUNIT": ("Jy/beam", "unit of the pixels"),
+        "BMAJ": (beam.major_arcsec / 3600, "[deg] restoring beam, major axis, FWHM"),
+        "BMIN": (beam.minor_arcsec / 3600, "[deg] restoring beam, minor axis, FWHM"),
+        "BPA": (beam.angle_deg, "[deg] its position angle, east of north"),
+        "RESTFRQ": (image.frequency_hz, "[Hz]"),
+        **_cards(facts, image_name),
+    }.items():
         header[name] = value
     return header
 
@@ -112,23 +122,3 @@ def beam_of(header: Any, path: Path) -> Beam:
     if not all(isinstance(v, int | float) and np.isfinite(v) for v in values):
         raise CutoutFailed(f"{path}: its header has no restoring beam: {values}", path=str(path))
     return Beam(3600 * float(values[0]), 3600 * float(values[1]), float(values[2]))
-
-
-def middle_mjd(header: Any, image: Path, source_id: str) -> float:
-    """Return the middle of an image's data, MJD in days.
-
-    Raises
-    ------
-    CutoutFailed
-        If its header doesn't tell.
-    """
-    for names in (("MJD-AVG",), ("MJD-OBS", "MJD-END"), ("MJD-OBS",)):
-        values = [header.get(name) for name in names]
-        if all(isinstance(v, int | float) and np.isfinite(v) for v in values):
-            return float(np.mean(values))
-    raise CutoutFailed(
-        f"no cutout of {shown_name(source_id)} from {image}: its header doesn't say when it was "
-        "observed",
-        path=str(image),
-        source_id=source_id,
-    )

@@ -208,7 +208,7 @@ class _Files(BaseHTTPRequestHandler):
         try:
             path = self._root.joinpath(*words).resolve()
             inside = path.is_relative_to(self._root) and path.is_file()
-        except OSError:
+        except (OSError, RuntimeError):  # links in a circle are the latter before Python 3.13
             return None
         return path if inside else None
 

@@ -32,6 +32,24 @@ class DatabaseStore:
         """
         self._database.back_up(target)
 
+    @property
+    def path(self) -> Path | None:
+        """Its SQLite file; None in Postgres."""
+        return self._database.path
+
+    def size(self) -> int:
+        """Return how many rows it has, of the tables that only grow."""
+        return self._database.size()
+
+    @property
+    def n_known(self) -> int:
+        """The most rows that it was ever seen with, of those that `size` counts."""
+        return self._database.n_known
+
+    def size_of_copy(self, copy: Path) -> int | None:
+        """Return `size` of a copy in a SQLite file; None when that can't be read."""
+        return self._database.size_of_copy(copy)
+
     def close(self) -> None:
         """Close its connections."""
         self._database.close()

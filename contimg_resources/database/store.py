@@ -18,11 +18,18 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event, exc
 
+from contimg_resources.database.memory import memory_path, recall, remember
 from contimg_resources.database.migrate import Schema
-from contimg_resources.errors import ConfigurationError, ContimgError, SchemaMismatch
+from contimg_resources.disk_space import fullness
+from contimg_resources.errors import ConfigurationError, ContimgError, StoreDamaged
 
 _BUSY_TIMEOUT_S = 30.0
 _WRITE = "contimg_write"
+#: What SQLite says of what passes.
+_PASSING = ("locked", "disk I/O error", "is full")
+
+#: What to do about a store that is damaged.
+RESTORE = "`contimg restore` puts a backup in its place (docs/restore.md)"
 
 
 class Database:
@@ -40,6 +47,11 @@ class Database:
         Raised when the database can't do what was asked.
     create : bool
         Whether a database that isn't there is made.
+    unavailable : type of StoreUnavailable, optional
+        Raised instead when it is locked or its disk is full: that passes.
+    size_sql : str, optional
+        Query of one number that only grows with what is written; a store of which it is 0, and was
+        more, was emptied.
 
     Raises
     ------
@@ -47,8 +59,10 @@ class Database:
         If `url` is no database address.
     SchemaMismatch
         If the database was written by a newer contimg or isn't ours.
+    StoreDamaged
+        If it is corrupt, or was emptied or removed since it was made.
     ContimgError
-        Of class `error`, if it can't be opened.
+        Of class `error` or `unavailable`, if it can't be opened.
     """
 
     def __init__(
@@ -59,12 +73,17 @@ class Database:
         migrations: Path,
         error: type[ContimgError],
         create: bool = True,
+        unavailable: type[ContimgError] | None = None,
+        size_sql: str = "",
     ) -> None:
         self._url = _parse(url, what)
         self._error = error
+        self._unavailable = unavailable or error
+        self._size_sql = size_sql
         self.what = what
         self._schema = Schema(migrations)
         self.path = Path(str(self._url.database)) if self._is_sqlite else None
+        self._known = None if self.path is None else recall(self.path)
         if self.path is not None:
             self._prepare_file(self.path, create)
         try:
@@ -82,6 +101,29 @@ class Database:
             else self._engine.execution_options(isolation_level="REPEATABLE READ")
         )
         self._bring_up_to_date()
+        self._compare_size()
+
+    @property
+    def n_known(self) -> int:
+        """The most rows that it was ever seen with, of those that `size` counts; 0: not known."""
+        return 0 if self._known is None else self._known.n_rows
+
+    def size(self) -> int:
+        """Return how many rows it has, of the tables that only grow."""
+        if not self._size_sql:
+            return 0
+        with self.read() as connection:
+            return int(connection.execute(sa.text(self._size_sql)).scalar() or 0)
+
+    def size_of_copy(self, copy: Path) -> int | None:
+        """Return `size` of a copy in a SQLite file; None when that can't be read."""
+        try:
+            # Immutable: else SQLite leaves files beside it.
+            address = f"{copy.absolute().as_uri()}?immutable=1"
+            with closing(sqlite3.connect(address, uri=True)) as opened:
+                return int(opened.execute(self._size_sql).fetchone()[0])
+        except sqlite3.Error:
+            return None
 
     @property
     def address(self) -> str:
@@ -147,22 +189,34 @@ class Database:
         except (exc.DBAPIError, sqlite3.Error) as error:
             reason = str(error.orig if isinstance(error, exc.DBAPIError) else error)
             if "not a database" in reason or "malformed" in reason:
-                raise SchemaMismatch(
-                    f"{self.address} is no {self.what}: {reason}", path=self.address
+                raise StoreDamaged(
+                    f"{self.address} is no {self.what}: {reason}; {RESTORE}", path=self.address
                 ) from error
-            raise self._error(
+            raised = self._unavailable if self._passes(error, reason) else self._error
+            raise raised(
                 f"the {self.what} {self.address} can't be {verb}: {reason}"
                 f"{_hint(self.path, reason)}",
                 path=self.address,
             ) from error
 
+    def _passes(self, error: Exception, reason: str) -> bool:
+        """Tell whether the same question may be answered a while later."""
+        if self.path is None:
+            return isinstance(error, exc.OperationalError | exc.InterfaceError)
+        return any(words in reason for words in _PASSING) or bool(fullness(self.path))
+
     def _prepare_file(self, path: Path, create: bool) -> None:
         if path.is_dir():
             raise self._error(f"the {self.what} {path} is a directory", path=str(path))
         if path.exists():
+            if self._known is not None and path.stat().st_size == 0:
+                # Before SQLite sees it, which would remove what lies beside it.
+                raise self._emptied("holds 0 bytes")
             return
+        if self._known is not None:
+            raise self._emptied("is gone")
         if not create:
-            near = sorted(p.name for p in path.parent.glob("*") if "sqlite" in p.name)[:5]
+            near = sorted(p.name for p in path.parent.glob("*.sqlite*") if p.suffix != ".made")[:5]
             raise self._error(
                 f"there is no {self.what} at {path}"
                 + (f"; databases near it: {', '.join(near)}" if near else ""),
@@ -175,10 +229,31 @@ class Database:
                 f"the {self.what} {path} can't be made: {error.strerror}", path=str(path)
             ) from error
 
+    def _emptied(self, how: str) -> StoreDamaged:
+        assert self._known is not None
+        held = f", when it held {self._known.n_rows} rows" if self._known.n_rows else ""
+        return StoreDamaged(
+            f"the {self.what} {self.address} {how}, but it was there before{held}; {RESTORE}. If "
+            f"you want to begin anew, remove {memory_path(Path(self.address))}",
+            path=self.address,
+        )
+
+    def _compare_size(self) -> None:
+        if self.path is None or not self._size_sql:
+            return
+        n_rows = self.size()
+        if not n_rows and self.n_known:
+            raise self._emptied("holds no rows")
+        # Of one to which nothing was written nothing can be lost.
+        if n_rows > self.n_known:
+            remember(self.path, n_rows)
+
     def _bring_up_to_date(self) -> None:
         with self.read() as connection:
             if self._schema.is_current(connection, self.what, self.address):
                 return
+            if self._known is not None and self._schema.version(connection) is None:
+                raise self._emptied("holds no tables")
         if self._is_sqlite:
             self._switch_to_wal()
         with self.write() as connection:
@@ -204,7 +279,8 @@ class Database:
                 return
             except sqlite3.OperationalError as error:
                 if "locked" not in str(error) or time.monotonic() > deadline:
-                    raise self._error(
+                    raised = self._unavailable if self._passes(error, str(error)) else self._error
+                    raise raised(
                         f"the {self.what} {self.address} can't be opened: {error}"
                         f"{_hint(self.path, str(error))}",
                         path=self.address,
@@ -214,7 +290,8 @@ class Database:
 
 def _parse(url: str, what: str) -> sa.URL:
     if "://" not in url:
-        url = f"sqlite:///{Path(url).absolute()}"
+        # Not by way of a text: a path may hold what means something in a URL.
+        return _of_file(Path(url), what)
     try:
         parsed = sa.make_url(url)
         parsed.get_dialect()
@@ -234,7 +311,20 @@ def _parse(url: str, what: str) -> sa.URL:
             f"the {what} must be a file that several processes can open, such as "
             f"sqlite:////data/registry.sqlite3, not {parsed.database or 'in memory'}"
         )
+    if backend == "sqlite" and "?" in url:
+        raise ConfigurationError(
+            f"the {what} can't be {url!r}: what follows a ? in a URL are options, and none is "
+            "known; give a file whose path holds a ? as a path, without sqlite://"
+        )
     return parsed
+
+
+def _of_file(path: Path, what: str) -> sa.URL:
+    if not path.name or path.name == ":memory:":
+        raise ConfigurationError(
+            f"the {what} must be a file that several processes can open, not {str(path)!r}"
+        )
+    return sa.URL.create("sqlite", database=str(path.absolute()))
 
 
 def _make_engine(url: sa.URL) -> sa.Engine:
@@ -270,6 +360,11 @@ def _make_engine(url: sa.URL) -> sa.Engine:
 def _hint(path: Path | None, reason: str) -> str:
     if path is None:
         return ""
+    if full := fullness(path):
+        return (
+            f" ({full}; remove or move something there, or run `contimg housekeeping`, which gives "
+            "up the space that it keeps in reserve)"
+        )
     if "readonly" in reason or "unable to open" in reason:
         return f" (is {path} or its directory read-only, or missing?)"
     if "locked" in reason:

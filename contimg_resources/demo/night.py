@@ -13,10 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
+from contimg_resources.calibration.ngc5921 import (
+    PHASE_CALIBRATOR,
+    PHASE_CALIBRATOR_DEG,
+    PUBLISHED_FLUX_PT99_JY,
+)
 from contimg_resources.imaging.make import load_image_result
 from contimg_resources.imaging.matching import MatchReport, ReferenceSource, match_image
 from contimg_resources.imaging.model import ImageResult
 from contimg_resources.instrument.dsa110 import FREQUENCY_MAX_HZ, FREQUENCY_MIN_HZ
+from contimg_resources.naming import without_ms
 from contimg_resources.products.model import ArtefactKind, ObservationRecord, ObservationState
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.simulation.night import NightSpec, plan_night
@@ -78,7 +84,7 @@ def expected_names(night: NightSpec) -> tuple[str, ...]:
 
 
 def write_known_sources(night: NightSpec, path: Path) -> None:
-    """Write the night's sky as a list of known sources, for the solve's model and the checks."""
+    """Write the night's sky and 1445+099 as a list of known sources, for models and checks."""
     known = {}
     for planned in plan_night(night):
         pointings = pointings_deg(planned.spec)
@@ -92,19 +98,30 @@ def write_known_sources(night: NightSpec, path: Path) -> None:
             flux_jy = float(source.model.flux_jy(REFERENCE_GHZ * 1e9))
             index = math.log(ends_jy[1] / ends_jy[0]) / math.log(_BAND_HZ[1] / _BAND_HZ[0])
             rows.writerow((name, source.ra_deg, source.dec_deg, flux_jy, REFERENCE_GHZ, index))
+        place = PHASE_CALIBRATOR_DEG
+        rows.writerow((PHASE_CALIBRATOR, *place, PUBLISHED_FLUX_PT99_JY, REFERENCE_GHZ, 0.0))
 
 
 def look_back(products: ProductsStore, night: NightSpec, incoming: Path) -> tuple[NightRow, ...]:
     """Return what became of each observation of a night so far, by time."""
-    records = {r.path.name.removesuffix(".ms"): r for r in products.list_observations()}
+    records = {without_ms(r.path.name): r for r in products.list_observations()}
     return tuple(
         _row(products, name, records.get(name), incoming) for name in expected_names(night)
     )
 
 
+def of_the_night(
+    records: Sequence[ObservationRecord], night: NightSpec
+) -> tuple[ObservationRecord, ...]:
+    """Return the observations of a night; not others, such as the image of the first act."""
+    names = expected_names(night)
+    return tuple(r for r in records if without_ms(r.path.name) in names)
+
+
 def is_over(records: Sequence[ObservationRecord], night: NightSpec) -> bool:
     """Tell whether every observation of a night is imaged or has failed."""
-    done = [r for r in records if r.state in (ObservationState.IMAGED, ObservationState.FAILED)]
+    ended = (ObservationState.IMAGED, ObservationState.FAILED)
+    done = [r for r in of_the_night(records, night) if r.state in ended]
     return len(done) == len(expected_names(night))
 
 

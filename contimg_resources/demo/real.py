@@ -1,7 +1,8 @@
 """First act: NGC5921, which the VLA observed in 1995, beside the observatory's published figures.
 
-Belongs here: import, solve, register, look up, apply, image, through the code that serves DSA-110.
-Doesn't: printing.
+Belongs here: import, solve, register, look up, apply, image, through the code that serves DSA-110;
+all of it twice, with the MS that CASA imports and with one that pyuvdata wrote of it.
+Doesn't: how pyuvdata writes it (see `.foreign`), printing.
 """
 
 from dataclasses import dataclass, replace
@@ -15,12 +16,15 @@ from contimg_resources.calibration.model import SolveResult
 from contimg_resources.calibration.ngc5921 import (
     CALIBRATOR,
     PHASE_FIELD,
+    REFANT,
+    REFANT_STATION,
     import_ngc5921,
     ngc5921_request,
 )
 from contimg_resources.calibration.solving import solve_caltables
 from contimg_resources.calibration.tables import CaltableType
 from contimg_resources.casa import Progress, no_progress
+from contimg_resources.demo.foreign import rewrite_by_pyuvdata
 from contimg_resources.errors import CalibrationFailed
 from contimg_resources.imaging.make import make_image
 from contimg_resources.imaging.model import ImageRequest, ImageResult
@@ -33,7 +37,7 @@ SET_NAME = "NGC5921"
 #: 3C286 after Perley & Taylor (1999, VLA Calibrator Manual): log10 S[Jy] = sum a_k (log10 GHz)^k.
 _PERLEY_TAYLOR_99 = (1.23734, -0.43276, -0.14223, 0.00345)
 #: Band edges of the 63 channels carry no signal; the observatory images these.
-_CHANNELS = "0:6~56"
+CHANNELS = "0:6~56"
 _TABLES_OF_ONE_FIELD = (CaltableType.K, CaltableType.BA, CaltableType.BP)
 
 
@@ -55,6 +59,8 @@ class RealDataResult:
         rms of that image, Jy/beam.
     active : ActiveCaltables
         What the registry gave for the observation.
+    calibrated : Path
+        The calibrated MS.
     image : ImageResult
         The image.
     """
@@ -66,11 +72,21 @@ class RealDataResult:
     image_peak_pt99_jy: float
     image_rms_jy: float
     active: ActiveCaltables
+    calibrated: Path
     image: ImageResult
+
+    @property
+    def to_pt99(self) -> float:
+        """What turns Perley & Butler (2017) into Perley & Taylor (1999) here."""
+        return self.image_peak_pt99_jy / self.image_peak_jy
 
 
 def run_ngc5921(
-    workshop: Workshop, directory: Path, progress: Progress = no_progress
+    workshop: Workshop,
+    directory: Path,
+    progress: Progress = no_progress,
+    *,
+    by_pyuvdata: bool = False,
 ) -> RealDataResult:
     """Take NGC5921 from its UVFITS file to an image of 1445+099.
 
@@ -82,6 +98,8 @@ def run_ngc5921(
         Where MS, tables and image go; not where observations arrive.
     progress : callable, optional
         Told what is being done.
+    by_pyuvdata : bool
+        Whether pyuvdata reads the imported MS and writes the one that is used.
 
     Raises
     ------
@@ -92,13 +110,18 @@ def run_ngc5921(
     """
     progress("importing NGC5921.fits", 0.0)
     ms = workshop.casa.run(import_ngc5921, directory / "NGC5921.ms", label="ngc5921-import")
+    name, refant = SET_NAME, REFANT
+    if by_pyuvdata:
+        progress("writing it anew with pyuvdata", 0.1)
+        ms = rewrite_by_pyuvdata(ms, directory / "NGC5921_pyuvdata.ms")
+        name, refant = f"{SET_NAME}_pyuvdata", REFANT_STATION
     progress("solving on 3C286 and 1445+099", 0.2)
-    request = ngc5921_request(ms, directory / "caltables" / SET_NAME)
+    request = ngc5921_request(ms, directory / "caltables" / name, refant=refant)
     solved = workshop.casa.run(solve_caltables, request, label="ngc5921-solve")
     if solved.failed:
         raise CalibrationFailed(f"NGC5921: {'; '.join(solved.reasons)}", reasons=solved.reasons)
     progress("registering the set and looking it up", 0.5)
-    workshop.registry.register(_new_set(solved, ms))
+    workshop.registry.register(_new_set(name, solved, ms))
     active = workshop.registry.active(solved.mid_mjd, layout=solved.layout)
     progress(f"applying {len(active.set.tables)} caltables", 0.6)
     calibrated = workshop.casa.run(
@@ -106,7 +129,7 @@ def run_ngc5921(
         ApplyRequest(
             ms=ms,
             tables=tuple(_on_its_field(t) for t in tables_to_apply(active)),
-            output=directory / "NGC5921_cal.ms",
+            output=directory / f"{name}_cal.ms",
             field_selection=PHASE_FIELD,
             shift=False,
             flag_rfi=False,
@@ -118,9 +141,9 @@ def run_ngc5921(
         make_image,
         ImageRequest(
             ms=calibrated.ms,
-            directory=directory / "image",
+            directory=directory / f"image_{name}",
             stem="1445+099",
-            spw_selection=_CHANNELS,
+            spw_selection=CHANNELS,
             image_size=256,
         ),
         label="ngc5921-image",
@@ -136,6 +159,7 @@ def run_ngc5921(
         / (flux.flux_jy / flux.ratio),
         image_rms_jy=image.statistics.rms_jy,
         active=active,
+        calibrated=calibrated.ms,
         image=image,
     )
 
@@ -145,9 +169,9 @@ def _on_its_field(table: TableToApply) -> TableToApply:
     return table if table.type in _TABLES_OF_ONE_FIELD else replace(table, gain_field="nearest")
 
 
-def _new_set(solved: SolveResult, ms: Path) -> NewCaltableSet:
+def _new_set(name: str, solved: SolveResult, ms: Path) -> NewCaltableSet:
     return NewCaltableSet(
-        name=SET_NAME,
+        name=name,
         calibrator=CALIBRATOR,
         refant=solved.refant,
         mid_mjd=solved.mid_mjd,

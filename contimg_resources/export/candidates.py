@@ -21,6 +21,7 @@ from contimg_resources.export.numbers import (
     MJY_DECIMALS,
     decimals,
     finite,
+    known,
     rounded,
 )
 from contimg_resources.export.observations import LONGEST_TEXT
@@ -78,10 +79,8 @@ def candidates_document(
 
 
 def is_complete(record: CandidateRecord) -> bool:
-    """Tell whether a candidate has all numbers that a card needs."""
+    """Tell whether a candidate has all numbers that a card needs; a position isn't one."""
     needed = (
-        record.ra_deg,
-        record.dec_deg,
         record.start_mjd,
         record.mid_mjd,
         record.end_mjd,
@@ -104,8 +103,9 @@ def _items(
         item = CandidateItem(
             id=record.id,
             source_id=record.source_id,
-            ra_deg=rounded(record.ra_deg, DEG_DECIMALS),
-            dec_deg=rounded(record.dec_deg, DEG_DECIMALS),
+            added_list=record.added_list,
+            ra_deg=known(record.ra_deg, DEG_DECIMALS),
+            dec_deg=known(record.dec_deg, DEG_DECIMALS),
             state=record.state.value,
             start_mjd=rounded(record.start_mjd, MJD_DECIMALS),
             mid_mjd=rounded(record.mid_mjd, MJD_DECIMALS),
@@ -209,5 +209,5 @@ def _mark(mark: MarkRecord) -> MarkItem:
 
 
 def _mjy(value_jy: Any) -> float | None:
-    known = finite(value_jy)
-    return None if known is None else finite(1e3 * known)
+    value = finite(value_jy)
+    return None if value is None else finite(1e3 * value)

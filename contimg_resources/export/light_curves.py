@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from contimg_resources.export.numbers import MJD_DECIMALS, MJY_DECIMALS
+from contimg_resources.export.numbers import MJD_DECIMALS, MJY_DECIMALS, decimals
 from contimg_resources.export.pages import Item, Paged, element, elements
-from contimg_resources.variability.model import LightCurves
+from contimg_resources.variability.model import OF_POINTS, LightCurves
 
 #: Of one source the newest points, 27 years of nights: a curve fits into one page.
 MAX_POINTS = 10_000
@@ -20,24 +20,17 @@ _TYPICAL_POINT_BYTES = 32
 
 
 def sound_points(points: LightCurves) -> LightCurves:
-    """Return light curves without points and sources that have no time or no position."""
+    """Return light curves without points that have no time."""
     n_points = np.diff(points.offsets)
     source = np.repeat(np.arange(len(points)), n_points)
-    there = np.isfinite(points.ra_deg) & np.isfinite(points.dec_deg)
-    good = np.isfinite(points.mid_mjd) & there[source]
-    if good.all() and there.all():
+    good = np.isfinite(points.mid_mjd)
+    if good.all():
         return points
-    counts = np.bincount(source[good], minlength=len(points))[there]
+    counts = np.bincount(source[good], minlength=len(points))
     return replace(
         points,
-        source_id=points.source_id[there],
-        ra_deg=points.ra_deg[there],
-        dec_deg=points.dec_deg[there],
         offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        **{
-            name: getattr(points, name)[good]
-            for name in ("mid_mjd", "flux_jy", "error_jy", "flags", "is_reference", "epoch")
-        },
+        **{name: getattr(points, name)[good] for name in OF_POINTS},
     )
 
 
@@ -69,10 +62,18 @@ def _items(points: LightCurves, n_most: int) -> Iterator[Item]:
         "flags": points.flags,
     }
     offsets = points.offsets.tolist()
+    extended = np.zeros(len(points), np.bool_)
+    known = np.flatnonzero(np.isfinite(points.integrated_jy))
+    extended[np.searchsorted(points.offsets, known, side="right") - 1] = True
     for number, name in enumerate(points.source_id.tolist()):
         start, end = offsets[number], offsets[number + 1]
         if start == end:
             continue
         shown = slice(max(start, end - n_most), end)
         lists = {column: values[shown].tolist() for column, values in columns.items()}
+        if extended[number]:
+            lists["integrated_mjy"] = decimals(1e3 * points.integrated_jy[shown], MJY_DECIMALS)
+            lists["integrated_error_mjy"] = decimals(
+                1e3 * points.integrated_error_jy[shown], MJY_DECIMALS
+            )
         yield element(name, name, {"source_id": name, **lists})

@@ -197,8 +197,10 @@ class Sources(Document):
 
     document: Literal["sources"] = "sources"
     source_id: tuple[str, ...]
-    ra_deg: tuple[float, ...]
-    dec_deg: tuple[float, ...]
+    ra_deg: tuple[float | None, ...] = Field(
+        description="Null: a light curve that was added without a position."
+    )
+    dec_deg: tuple[float | None, ...]
     n_epochs: tuple[int, ...]
     mean_flux_mjy: tuple[float | None, ...]
     median_snr: tuple[float | None, ...]
@@ -222,6 +224,12 @@ class LightCurveItem(Part):
     flux_mjy: tuple[float | None, ...]
     error_mjy: tuple[float | None, ...]
     flags: tuple[int, ...]
+    integrated_mjy: tuple[float | None, ...] | None = Field(
+        None,
+        description="Integrated flux densities, of the points whose flags say that the source is "
+        "wider than the beam (128). None of a source without such points.",
+    )
+    integrated_error_mjy: tuple[float | None, ...] | None = None
 
 
 class LightCurves(Document):
@@ -235,8 +243,8 @@ class VariableItem(Part):
     """A source that is selected as variable."""
 
     source_id: str
-    ra_deg: float
-    dec_deg: float
+    ra_deg: float | None
+    dec_deg: float | None
     n_epochs: int
     mean_flux_mjy: float | None
     eta: float | None
@@ -298,8 +306,11 @@ class CandidateItem(Part):
 
     id: str
     source_id: str
-    ra_deg: float
-    dec_deg: float
+    added_list: str | None = Field(
+        None, description="List of light curves that users added: no images then. Null: ours."
+    )
+    ra_deg: float | None
+    dec_deg: float | None
     state: str
     start_mjd: float
     mid_mjd: float

@@ -19,6 +19,8 @@ from contimg_resources.export.observations import LONGEST_TEXT
 from contimg_resources.export.pages import Item, Paged, element, elements
 from contimg_resources.export.pointing import meridian_ra_deg
 from contimg_resources.export.state import PlatformState
+from contimg_resources.products.epochs import MosaicRecord
+from contimg_resources.times import SIDEREAL_DEG_PER_DAY
 
 
 def mosaics_document(state: PlatformState) -> Paged:
@@ -30,6 +32,7 @@ def _items(state: PlatformState) -> Iterator[Item]:
     mid_mjd = np.array([m.mid_mjd for m in state.mosaics], np.float64)
     dec_deg = np.array([m.declination_deg for m in state.mosaics], np.float64)
     ra_deg = decimals(meridian_ra_deg(dec_deg, mid_mjd), DEG_DECIMALS)
+    elsewhere = state.elsewhere_ra_deg
     for record, ra in zip(state.mosaics, ra_deg, strict=True):
         epoch = state.epochs.get(record.key)
         item = MosaicItem(
@@ -37,7 +40,7 @@ def _items(state: PlatformState) -> Iterator[Item]:
             start_mjd=rounded(record.start_mjd, MJD_DECIMALS),
             mid_mjd=rounded(record.mid_mjd, MJD_DECIMALS),
             end_mjd=rounded(record.end_mjd, MJD_DECIMALS),
-            ra_deg=ra,
+            ra_deg=rounded(_middle_ra_deg(record, elsewhere, ra), DEG_DECIMALS),
             dec_deg=rounded(record.declination_deg, DEG_DECIMALS),
             state=record.state.value,
             reason=record.reason[:LONGEST_TEXT],
@@ -51,3 +54,16 @@ def _items(state: PlatformState) -> Iterator[Item]:
             epoch_ok=epoch.epoch_ok if epoch else None,
         )
         yield element(record.key, item.mid_mjd, item)
+
+
+def _middle_ra_deg(record: MosaicRecord, elsewhere: dict[str, float], on_meridian: float) -> float:
+    """Return the right ascension of a mosaic's middle, degrees: see `mosaics.grid.window_grid`."""
+    there = [
+        elsewhere[key] + (record.mid_mjd - float(key)) * SIDEREAL_DEG_PER_DAY
+        for key in record.tiles
+        if key in elsewhere
+    ]
+    if not there:
+        return on_meridian
+    angles = np.radians(there)
+    return float(np.degrees(np.arctan2(np.sin(angles).mean(), np.cos(angles).mean())) % 360)

@@ -39,6 +39,11 @@ def finite(value: Any, digits: int = DIGITS) -> float | None:
     return float(f"{float(value):.{digits}g}") if math.isfinite(value) else None
 
 
+def known(value: float, places: int) -> float | None:
+    """Return a number rounded to so many decimals; None for what is no finite number."""
+    return round(float(value), places) if math.isfinite(value) else None
+
+
 def rounded(value: float, places: int) -> float:
     """Return a number that must be there, rounded to so many decimals."""
     return round(float(value), places)

@@ -33,7 +33,7 @@ def _items(state: PlatformState) -> Iterator[Item]:
             start_mjd=rounded(record.start_mjd, MJD_DECIMALS),
             mid_mjd=rounded(record.mid_mjd, MJD_DECIMALS),
             end_mjd=rounded(record.end_mjd, MJD_DECIMALS),
-            ra_deg=ra,
+            ra_deg=rounded(state.elsewhere_ra_deg.get(record.key, ra), DEG_DECIMALS),
             dec_deg=rounded(record.declination_deg, DEG_DECIMALS),
             calibrator=record.calibrator,
             state=record.state.value,

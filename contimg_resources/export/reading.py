@@ -3,17 +3,24 @@
 Belongs here: the one place where they are read for the documents. Doesn't: the files' form.
 """
 
+from dataclasses import replace
+
+from contimg_resources.errors import ContimgError, rejecting
 from contimg_resources.naming import StateLayout
-from contimg_resources.variability.model import LightCurves, Variability
+from contimg_resources.variability.model import (
+    LightCurves,
+    Variability,
+    joined_curves,
+    joined_metrics,
+)
 
 
-def read_measures(layout: StateLayout) -> tuple[LightCurves, Variability | None]:
+def read_measures(
+    layout: StateLayout,
+) -> tuple[LightCurves, Variability | None, tuple[str, ...]]:
     """Return the points of all light curves, and the measures of the last day, None without any.
 
-    Raises
-    ------
-    UnreadableMeasurements
-        If a file is damaged or was written by a newer contimg.
+    Third, the reasons why files can't be read, which don't stop the others.
     """
     # Imported here: these load pyarrow.
     from contimg_resources.variability.points import (
@@ -25,5 +32,52 @@ def read_measures(layout: StateLayout) -> tuple[LightCurves, Variability | None]
     )
 
     latest = latest_variability(layout.variability)
-    points = read_points(layout.light_curves)
-    return points, None if latest is None else read_variability(latest)
+    damaged: dict[str, str] = {}
+    points = read_points(layout.light_curves, damaged=damaged)
+    measures = None
+    if latest is not None:
+        with rejecting(damaged, latest.name):
+            measures = read_variability(latest)
+    return points, measures, tuple(damaged.values())
+
+
+def with_added(
+    layout: StateLayout,
+    points: LightCurves,
+    variability: Variability | None,
+    unreadable: tuple[str, ...] = (),
+) -> tuple[LightCurves, Variability | None, tuple[str, ...]]:
+    """Return points and metrics with those of light curves that users added.
+
+    Parameters
+    ----------
+    layout : StateLayout
+        Where they are.
+    points : LightCurves
+        Of the platform.
+    variability : Variability or None
+        Of the platform; None without any.
+    unreadable : tuple of str
+        Reasons why something can't be read, which go before those of lists.
+
+    Returns
+    -------
+    tuple of (LightCurves, Variability or None, tuple of str)
+        All of them, and the reasons why lists can't be read, which don't stop the others.
+    """
+    from contimg_resources.variability.added import added_names, read_added
+    from contimg_resources.variability.tables import added_variability_path, read_variability
+
+    curves, tables = [points], [] if variability is None else [variability]
+    damaged = list(unreadable)
+    for name in added_names(layout.added_light_curves):
+        try:
+            curves.append(read_added(layout.added_light_curves, name)[0])
+            path = added_variability_path(layout.variability, name)
+            if path.is_file():
+                tables.append(read_variability(path))
+        except ContimgError as error:
+            damaged.append(error.message)
+    facts = {} if variability is None else variability.facts
+    metrics = replace(joined_metrics(tables), facts=facts) if tables else None
+    return joined_curves(curves), metrics, tuple(damaged)

@@ -33,7 +33,6 @@ def source_columns(points: LightCurves, variability: Variability | None) -> Colu
     found = _of_points(points)
     if variability is None or not len(variability):
         return found
-    with_position = np.isfinite(variability.ra_deg) & np.isfinite(variability.dec_deg)
     measured: Columns = {
         "source_id": variability.source_id,
         "ra_deg": variability.ra_deg,
@@ -43,7 +42,6 @@ def source_columns(points: LightCurves, variability: Variability | None) -> Colu
         **{name: getattr(variability, name) for name in MEASURES},
         "is_variable": variability.is_variable,
     }
-    measured = {name: values[with_position] for name, values in measured.items()}
     # Of a source in both the measures hold: they come first.
     together = {name: np.concatenate([measured[name], found[name]]) for name in found}
     _, first = np.unique(together["source_id"], return_index=True)

@@ -60,6 +60,11 @@ class PlatformState:
         Cutouts of a source.
     shortage : str
         That there is too little room on the disk, in words; empty when there is enough.
+    damaged : tuple of str
+        Files that can't be read, in words.
+    elsewhere_ra_deg : dict of str to float
+        Right ascension of the middle of each image that was made elsewhere, by partition key, ICRS
+        degrees: that telescope needn't have looked at the meridian.
     """
 
     observations: tuple[ObservationRecord, ...]
@@ -77,3 +82,5 @@ class PlatformState:
     cards: Path = field(default_factory=Path)
     cutouts_of: CutoutsOf = no_cutouts
     shortage: str = ""
+    damaged: tuple[str, ...] = ()
+    elsewhere_ra_deg: dict[str, float] = field(default_factory=dict)

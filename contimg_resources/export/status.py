@@ -31,7 +31,12 @@ _NUMBER = re.compile(r"\d[\d.]*")
 
 def night_status(state: PlatformState) -> Status:
     """Sum up the night."""
-    in_progress = [c for c in state.candidates if c.state is CandidateState.IN_PROGRESS]
+    # Of light curves that were added it may be years since.
+    in_progress = [
+        c
+        for c in state.candidates
+        if c.state is CandidateState.IN_PROGRESS and c.added_list is None
+    ]
     n_variables = 0 if state.variability is None else int(state.variability.is_variable.sum())
     standing = Status(
         n_stale=len(state.stale),
@@ -99,9 +104,10 @@ def _standing_problems(state: PlatformState) -> Iterator[str]:
         )
     if state.shortage:
         yield state.shortage
+    yield from state.damaged
     for record in state.candidates:
         if not is_complete(record):
-            yield f"candidate {record.id} isn't shown: its position, time or score is missing"
+            yield f"candidate {record.id} isn't shown: its time or score is missing"
 
 
 def _grouped(what: str, became: str, found: Sequence[tuple[str, str]]) -> Iterator[str]:

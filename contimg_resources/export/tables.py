@@ -64,10 +64,12 @@ SOURCES = {
 #: Columns of the table of points.
 POINTS = {
     "source_id": About("Id in the catalogue"),
-    "epoch": About("Partition key of the mosaic"),
+    "epoch": About("Partition key of the mosaic; empty: a light curve that was added"),
     "mid_mjd": About("Middle of the data, MJD, UTC", "d"),
     "flux_mjy": About("Flux density", "mJy"),
     "error_mjy": About("Its error", "mJy"),
+    "integrated_mjy": About("Integrated flux density, of a source wider than the beam", "mJy"),
+    "integrated_error_mjy": About("Its error", "mJy"),
     "flags": About("See docs/photometry.md"),
     "is_reference": About("Whether the source told the epoch's flux scale"),
 }
@@ -77,6 +79,7 @@ CANDIDATES = {
     "id": About("The candidate's name for ever", ucd="meta.id;meta.main"),
     "source_id": About("The source in the catalogue", ucd="meta.id"),
     **_POSITION,
+    "added_list": About("List of added light curves; empty: measured here", ucd="meta.id.part"),
     "state": About("in progress, complete or withdrawn", ucd="meta.code.status"),
     "start_mjd": About("Half depth on the way in, MJD, UTC", "d", "time.start"),
     "mid_mjd": About("Middle of the dip, MJD, UTC", "d", "time.epoch"),
@@ -130,19 +133,22 @@ def write_points_parquet(place: Path, points: LightCurves) -> None:
         "mid_mjd": pa.array(points.mid_mjd),
         "flux_mjy": pa.array(1e3 * points.flux_jy),
         "error_mjy": pa.array(1e3 * points.error_jy),
+        "integrated_mjy": pa.array(1e3 * points.integrated_jy),
+        "integrated_error_mjy": pa.array(1e3 * points.integrated_error_jy),
         "flags": pa.array(points.flags.astype(np.int32)),
         "is_reference": pa.array(points.is_reference),
     }
     _write_parquet(place, POINTS, values)
 
 
-_TEXTS = ("id", "source_id", "state", "mark", "note")
+_TEXTS = ("id", "source_id", "added_list", "state", "mark", "note")
 
 
 def _candidate_row(record: CandidateRecord, mark: MarkRecord | None) -> dict[str, Any]:
     told = record.parameters
     return {
         **{name: getattr(record, name) for name in CANDIDATES if hasattr(record, name)},
+        "added_list": record.added_list or "",
         "state": record.state.value,
         **{
             name: _number(told.get(name))

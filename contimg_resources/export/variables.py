@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from contimg_resources.export.model import VariableItem
-from contimg_resources.export.numbers import DEG_DECIMALS, MJD_DECIMALS, finite, rounded
+from contimg_resources.export.numbers import DEG_DECIMALS, MJD_DECIMALS, finite, known
 from contimg_resources.export.pages import Item, Paged, element, elements
 from contimg_resources.variability.model import Variability
 
@@ -37,13 +37,12 @@ def _selection(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _items(variability: Variability) -> Iterator[Item]:
-    with_position = np.isfinite(variability.ra_deg) & np.isfinite(variability.dec_deg)
-    for i in np.flatnonzero(variability.is_variable & with_position):
+    for i in np.flatnonzero(variability.is_variable):
         name = str(variability.source_id[i])
         item = VariableItem(
             source_id=name,
-            ra_deg=rounded(variability.ra_deg[i], DEG_DECIMALS),
-            dec_deg=rounded(variability.dec_deg[i], DEG_DECIMALS),
+            ra_deg=known(variability.ra_deg[i], DEG_DECIMALS),
+            dec_deg=known(variability.dec_deg[i], DEG_DECIMALS),
             n_epochs=int(variability.n_epochs[i]),
             mean_flux_mjy=finite(1e3 * variability.mean_flux_jy[i]),
             eta=finite(variability.eta[i]),
@@ -60,4 +59,4 @@ def _items(variability: Variability) -> Iterator[Item]:
 
 
 def _mjd(value: float) -> float | None:
-    return rounded(value, MJD_DECIMALS) if math.isfinite(value) else None
+    return known(value, MJD_DECIMALS)

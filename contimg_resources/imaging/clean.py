@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.compiling import compiled, spread
+from contimg_resources.errors import ImagingFailed
 from contimg_resources.imaging.geometry import BeamForm
 
 Singles = NDArray[np.float32]
@@ -16,6 +17,9 @@ Mask = NDArray[np.bool_]
 
 #: Pixels that a minor cycle looks at, at most.
 _MOST_PIXELS = 40_000
+#: A minor cycle stops when the residual's peak falls by less than 2 % in 200 iterations.
+_PATIENCE = 200
+_PROGRESS = 0.98
 #: A restored component ends where its beam is below this.
 _FAINTEST = 1e-7
 
@@ -41,12 +45,24 @@ class MinorCycle:
 
 
 def highest_sidelobe(psf: Singles, main_lobe_pixels: float) -> float:
-    """Return the largest abs(psf) outside the main lobe of this radius."""
+    """Return the largest abs(psf) outside the main lobe of this radius.
+
+    Raises
+    ------
+    ImagingFailed
+        If there is nothing outside of it.
+    """
     half = len(psf) // 2
     reach = min(half, int(40 * main_lobe_pixels))
     near = np.abs(psf[half - reach : half + reach, half - reach : half + reach])
     row, column = np.mgrid[-reach:reach, -reach:reach]
-    return float(near[np.hypot(row, column) > main_lobe_pixels].max())
+    outside = near[np.hypot(row, column) > main_lobe_pixels]
+    if not outside.size:
+        raise ImagingFailed(
+            f"an image of this size lies within its own beam, of {2 * main_lobe_pixels:.0f} pixels "
+            "across: ask for a larger one, or leave imaging.image_size unset"
+        )
+    return float(outside.max())
 
 
 @compiled()
@@ -99,6 +115,9 @@ def minor_cycle(
 
     Notes
     -----
+    It also stops when the peak of the residual no longer falls: the residual doesn't look like
+    sources then, and CLEAN would add components of both signs without end.
+
     Only the pixels inside the mask are kept up to date: they alone can become components. The
     residual image itself is left alone.
     """
@@ -132,8 +151,11 @@ def _clean(
     for i in range(n):
         if abs(values[i]) > highest:
             best, highest = i, abs(values[i])
+    lowest, last_progress = highest, 0
     for iteration in range(most_iterations):
-        if best < 0 or highest < down_to_jy:
+        if highest < _PROGRESS * lowest:
+            lowest, last_progress = highest, iteration
+        if best < 0 or highest < down_to_jy or iteration - last_progress > _PATIENCE:
             return iteration
         step = np.float32(gain * values[best])
         flux[best] += step

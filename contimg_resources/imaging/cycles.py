@@ -47,7 +47,7 @@ _ENOUGH = 1.5
 _ROUNDS = 4
 #: Below this many times the noise the point-spread function is trusted: its errors, some percent,
 #: stay far below the noise, and the visibilities are not asked any more.
-_TRUSTED = 12.0
+_TRUSTED = 16.0
 #: Iterations of one minor cycle.
 _MOST_ITERATIONS = 3000
 #: The noise of the whole image is that of every so many-th row and column.
@@ -99,6 +99,10 @@ class PointSpread:
         beam = restoring_beam(psf, grid.cell_arcsec)
         radius = 1.2 * beam.major_arcsec / grid.cell_arcsec
         return cls(psf, beam, form_of_beam(beam, grid.cell_arcsec), highest_sidelobe(psf, radius))
+
+    def hidden_below_jy(self, peak_jy: float) -> float:
+        """Return below which flux density a sidelobe of this peak looks like a source."""
+        return _MASK_SIDELOBE * self.sidelobe * peak_jy
 
     def middle(self, size: int) -> Singles:
         """Return the middle of it, shape (size, size)."""
@@ -175,7 +179,7 @@ def clean(
             lowest = min(lowest, highest)
             threshold = max(down_to_jy, task.threshold_sigma * mad_rms(residual[::_STEP, ::_STEP]))
             noise = LocalNoise.of(residual, point.beam.area_pixels(grid.cell_arcsec))
-            least = max(threshold, _MASK_SIDELOBE * point.sidelobe * highest)
+            least = max(threshold, point.hidden_below_jy(highest))
             mark_around(mask, *_seeds(residual, noise, least), reach)
             inside = float(np.abs(residual[mask]).max(initial=0.0))
             brightest = max(brightest, inside)

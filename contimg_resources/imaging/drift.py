@@ -4,7 +4,6 @@ Belongs here: how bright a source was in each integration and channel, measuring
 taking it out of visibilities in memory or in a copy of the MS. Doesn't: finding sources, imaging.
 """
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.constants import speed_of_light
 
+from contimg_resources.calibration.health import channel_frequencies_hz
+from contimg_resources.casa.tables import copy_table
 from contimg_resources.errors import ImagingFailed
 from contimg_resources.imaging.beam import separation_rad
 from contimg_resources.imaging.model import Source
@@ -334,20 +335,17 @@ def write_steady_copy(ms: Path, copy: Path, variation: Variation) -> None:
     w (n - 1)))`` is subtracted. Its sum with the imaging weights is zero at the source, so the
     source keeps the flux that it has in the image, whatever S was taken.
     """
-    shutil.copytree(ms, copy)
     import casatools
 
     table = casatools.table()
     try:
-        table.open(str(ms / "SPECTRAL_WINDOW"))
-        frequencies = [table.getcell("CHAN_FREQ", i) for i in range(table.nrows())]
-        table.close()
-        table.open(str(ms / "DATA_DESCRIPTION"))
-        windows = table.getcol("SPECTRAL_WINDOW_ID")
-        table.close()
+        copy_table(ms, copy)
+        frequencies = channel_frequencies_hz(ms)
         table.open(str(copy), nomodify=False)
+        # TaQL refuses units that it doesn't know; others than Jy were refused before.
+        table.putcolkeyword("DATA", "QuantumUnits", ["Jy"])
         for description in np.unique(table.getcol("DATA_DESC_ID")):
-            channels_hz = np.asarray(frequencies[windows[description]], dtype=np.float64)
+            channels_hz = frequencies[int(description)]
             for field in range(len(variation.pointings_deg)):
                 rows = table.query(f"DATA_DESC_ID=={description} && FIELD_ID=={field}")
                 if rows.nrows():
@@ -355,7 +353,7 @@ def write_steady_copy(ms: Path, copy: Path, variation: Variation) -> None:
                 rows.close()
     except RuntimeError as error:
         said = " ".join(str(error).split())
-        raise ImagingFailed(f"{copy} can't be written: {said}", path=str(ms)) from error
+        raise ImagingFailed(f"a copy of {ms} can't be written: {said}", path=str(ms)) from error
     finally:
         table.close()
 

@@ -3,6 +3,7 @@
 Belongs here: headers. Doesn't: computing what goes into them.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,7 @@ class HeaderFacts:
     beam : Beam
         Restoring beam.
     frequency_hz, bandwidth_hz : float
-        Effective frequency and width of the band, Hz.
+        Effective frequency and width of the band, Hz; the latter NaN where it isn't known.
     telescope, object_name : str
         Telescope, and what was observed.
     start_mjd, end_mjd : float
@@ -45,6 +46,8 @@ class HeaderFacts:
         Further keywords of eight letters at most: value, or value and comment.
     provenance : dict of str to str
         Where it comes from.
+    mid_mjd : float, optional
+        Middle of the data, MJD in days, UTC; None: that of `start_mjd` and `end_mjd`.
     """
 
     grid: SkyGrid
@@ -57,6 +60,7 @@ class HeaderFacts:
     end_mjd: float
     cards: Mapping[str, Any]
     provenance: Mapping[str, str]
+    mid_mjd: float | None = None
 
 
 def write_fits(
@@ -109,7 +113,12 @@ def _header(kind: str, unit: str, facts: HeaderFacts) -> fits.Header:
         ("CUNIT2", "deg", ""),
         ("CTYPE3", "FREQ", ""),
         ("CRVAL3", facts.frequency_hz, "[Hz] mean over the imaging weights"),
-        ("CDELT3", facts.bandwidth_hz, "[Hz] width of the band"),
+        # An axis of no width would have no pixels: what isn't known is 1 Hz, as a reader expects.
+        (
+            "CDELT3",
+            facts.bandwidth_hz if math.isfinite(facts.bandwidth_hz) else 1.0,
+            "[Hz] width of the band" + ("" if math.isfinite(facts.bandwidth_hz) else ": unknown"),
+        ),
         ("CRPIX3", 1.0, ""),
         ("CUNIT3", "Hz", ""),
         ("CTYPE4", "STOKES", ""),
@@ -136,7 +145,8 @@ def _header(kind: str, unit: str, facts: HeaderFacts) -> fits.Header:
 
 
 def _middle(facts: HeaderFacts) -> float:
-    return 0.5 * (facts.start_mjd + facts.end_mjd)
+    middle = 0.5 * (facts.start_mjd + facts.end_mjd)
+    return middle if facts.mid_mjd is None else facts.mid_mjd
 
 
 def _note_provenance(header: fits.Header, provenance: Mapping[str, str]) -> None:

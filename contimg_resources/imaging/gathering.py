@@ -210,7 +210,10 @@ class Gathering:
             )
         known = self._spread[:, 1] > 0
         if not known.any():
-            raise ImagingFailed(f"{layout.ms}: all selected data are flagged", path=str(layout.ms))
+            raise ImagingFailed(
+                f"{layout.ms}: all selected data are flagged or have no weight above zero",
+                path=str(layout.ms),
+            )
         variance = np.zeros(len(known), np.float32)
         variance[known] = self._spread[known, 0] / self._spread[known, 1]
         edges_hz = np.concatenate(

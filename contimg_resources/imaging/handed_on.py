@@ -8,7 +8,6 @@ They are a copy of what the MS holds: when any of its files was changed since, t
 
 import json
 import os
-import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
@@ -30,6 +29,7 @@ from contimg_resources.imaging.model import ImageRequest
 from contimg_resources.imaging.reach import half_width_rad
 from contimg_resources.imaging.reading import read_visibilities
 from contimg_resources.imaging.visibilities import Block, Visibilities
+from contimg_resources.trees import remove_tree
 
 #: Directory inside of the calibrated MS.
 NAME = "CONTIMG_AVERAGED"
@@ -75,7 +75,7 @@ def hand_on(observed: Observed, ms: Path) -> Callable[[], None]:
         return _nothing
     report_progress("averaging for the image", 0.7)
     place = ms / NAME
-    shutil.rmtree(place, ignore_errors=True)
+    remove_tree(place, ignore_errors=True)
     place.mkdir()
     # CASA's columns are written meanwhile, by one thread that compiled code doesn't wait for.
     pool = ThreadPoolExecutor(1)
@@ -85,7 +85,7 @@ def hand_on(observed: Observed, ms: Path) -> Callable[[], None]:
         try:
             seen = averaging.result()
         except ImagingFailed:
-            shutil.rmtree(place)
+            remove_tree(place)
         else:
             _write(ms, seen, half_rad)
         finally:
@@ -109,7 +109,7 @@ def _averaged(observed: Observed, layout: Layout, half_rad: float, place: Path) 
         data=observed.data,
         flag=observed.flag,
         flag_row=np.zeros(len(observed.rows), np.bool_),
-        weight=observed.weight[:, None, :],
+        weight=observed.weight,
         time_s=observed.time_s,
         interval_s=observed.interval_s,
     )

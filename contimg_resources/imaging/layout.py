@@ -12,9 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.calibration.main_table import rows_once
 from contimg_resources.calibration.ms_layout import field_directions
 from contimg_resources.calibration.origin import read_origin
+from contimg_resources.casa.tables import opened
 from contimg_resources.errors import ImagingFailed, UnreadableObservation
+from contimg_resources.observations.counting import distinct
+from contimg_resources.observations.measurement_set import CORRELATIONS
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -39,6 +43,8 @@ class Setup:
         Their widths, Hz.
     n_window_channels : int
         All channels of the window.
+    n_correlations : int
+        All correlations of it.
     hands : tuple of int
         The correlations whose mean is Stokes I.
     """
@@ -48,6 +54,7 @@ class Setup:
     channels_hz: Floats
     widths_hz: Floats
     n_window_channels: int
+    n_correlations: int
     hands: tuple[int, ...]
 
     @property
@@ -159,9 +166,9 @@ def layout_of(
         rows=rows,
         setup_ids=setup_ids,
         field_ids=field_ids,
-        setups=_setups(ms, np.unique(setup_ids), channels),
+        setups=_setups(ms, distinct(setup_ids), channels),
         telescope=telescopes[0],
-        phase_center_deg=_one_center(ms, np.unique(field_ids)),
+        phase_center_deg=_one_center(ms, distinct(field_ids)),
         pointings_deg=field_directions(ms, "REFERENCE_DIR"),
         origin=read_origin(ms),
     )
@@ -176,7 +183,7 @@ def _select(ms: Path, field: str, spw: str, uvrange: str) -> tuple[Integers, dic
         rows = np.flatnonzero(first != second)
         if not rows.size:
             raise ImagingFailed(f"{ms} has no cross-correlations", path=str(ms))
-        return rows, {}
+        return _once(ms, rows), {}
 
     tool = casatools.ms()
     tool.open(str(ms))
@@ -184,7 +191,7 @@ def _select(ms: Path, field: str, spw: str, uvrange: str) -> tuple[Integers, dic
         wanted = {"field": field, "spw": spw, "uvdist": uvrange, "baseline": "*&"}
         if not tool.msselect({name: text for name, text in wanted.items() if text}):
             raise RuntimeError("no data match")
-        rows = np.sort(np.asarray(tool.range(["rows"])["rows"], dtype=np.int64))
+        rows = _once(ms, np.sort(np.asarray(tool.range(["rows"])["rows"], dtype=np.int64)))
     except RuntimeError as error:
         said = " ".join(str(error).split())
         raise ImagingFailed(
@@ -201,61 +208,60 @@ def _select(ms: Path, field: str, spw: str, uvrange: str) -> tuple[Integers, dic
     return rows, {window: np.unique(np.concatenate(parts)) for window, parts in channels.items()}
 
 
-def _setups(ms: Path, numbers: Integers, channels: Mapping[int, Integers]) -> tuple[Setup, ...]:
-    import casatools
+def _once(ms: Path, rows: Integers) -> Integers:
+    """Leave out rows that repeat others; an MS that was calibrated here has none."""
+    if read_origin(ms):
+        return rows
+    with opened(ms) as table:
+        return rows[rows_once(table)[rows]]
 
+
+def _setups(ms: Path, numbers: Integers, channels: Mapping[int, Integers]) -> tuple[Setup, ...]:
     windows, polarizations = _column(
         ms, "DATA_DESCRIPTION", "SPECTRAL_WINDOW_ID", "POLARIZATION_ID"
     )
-    table = casatools.table()
     setups = []
-    for number in map(int, numbers):
-        window = int(windows[number])
-        table.open(str(ms / "SPECTRAL_WINDOW"))
-        try:
+    with opened(ms / "SPECTRAL_WINDOW") as table:
+        for number in map(int, numbers):
+            window = int(windows[number])
             centers_hz = np.asarray(table.getcell("CHAN_FREQ", window), dtype=np.float64)
             widths_hz = np.abs(np.asarray(table.getcell("CHAN_WIDTH", window), dtype=np.float64))
-        finally:
-            table.close()
-        chosen = channels.get(window, np.arange(len(centers_hz)))
-        setups.append(
-            Setup(
-                id=number,
-                channels=chosen,
-                channels_hz=centers_hz[chosen],
-                widths_hz=widths_hz[chosen],
-                n_window_channels=len(centers_hz),
-                hands=_parallel_hands(ms, int(polarizations[number])),
+            chosen = channels.get(window, np.arange(len(centers_hz)))
+            codes = _correlations(ms, int(polarizations[number]))
+            setups.append(
+                Setup(
+                    id=number,
+                    channels=chosen,
+                    channels_hz=centers_hz[chosen],
+                    widths_hz=widths_hz[chosen],
+                    n_window_channels=len(centers_hz),
+                    n_correlations=len(codes),
+                    hands=_parallel_hands(ms, codes),
+                )
             )
-        )
     return tuple(setups)
 
 
-def _parallel_hands(ms: Path, setup: int) -> tuple[int, ...]:
-    import casatools
+def _correlations(ms: Path, setup: int) -> list[int]:
+    with opened(ms / "POLARIZATION") as table:
+        return [int(c) for c in table.getcell("CORR_TYPE", setup)]
 
-    table = casatools.table()
-    table.open(str(ms / "POLARIZATION"))
-    try:
-        codes = [int(c) for c in table.getcell("CORR_TYPE", setup)]
-    finally:
-        table.close()
+
+def _parallel_hands(ms: Path, codes: list[int]) -> tuple[int, ...]:
     for wanted in _PARALLEL:
         found = [codes.index(code) for code in wanted if code in codes]
         if found:
             return tuple(found)
-    raise ImagingFailed(f"{ms}: its correlations (codes {codes}) don't make Stokes I")
+    found_names = "/".join(CORRELATIONS.get(code, str(code)) for code in codes)
+    raise ImagingFailed(
+        f"{ms} has no parallel hands to make Stokes I of: its correlations are {found_names}",
+        path=str(ms),
+    )
 
 
 def _column(ms: Path, subtable: str, *names: str) -> list[NDArray[Any]]:
-    import casatools
-
-    table = casatools.table()
-    table.open(str(ms / subtable if subtable else ms))
-    try:
+    with opened(ms / subtable if subtable else ms) as table:
         return [table.getcol(name) for name in names]
-    finally:
-        table.close()
 
 
 def _one_center(ms: Path, used: Integers) -> tuple[float, float]:

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from contimg_resources.casa.progress import report_progress
+from contimg_resources.casa.tables import opened
 from contimg_resources.directories import whole_directory
-from contimg_resources.errors import ConfigurationError, ImagingFailed
+from contimg_resources.errors import ConfigurationError, ImagingFailed, in_words_of_reader
 from contimg_resources.imaging.beam import dish_of, drift_beam
 from contimg_resources.imaging.engine import ImagingTask, RawImages, engine_named
 from contimg_resources.imaging.fits import HeaderFacts, write_fits
@@ -32,14 +33,14 @@ from contimg_resources.imaging.model import (
     ImageRequest,
     ImageResult,
     ImageStatistics,
-    Source,
 )
 from contimg_resources.imaging.png import load_drawing, thumbnail_png, write_png
 from contimg_resources.imaging.reach import half_width_rad
-from contimg_resources.imaging.sources import find_sources
+from contimg_resources.imaging.reliability import Reliable, real_sources
 from contimg_resources.imaging.statistics import LocalNoise, inner_half, mad_rms
 from contimg_resources.imaging.visibilities import Visibilities
 from contimg_resources.imaging.weighting import Weighting, briggs, middle_of_psf
+from contimg_resources.observations.meaning import flux_scale, stated_unit
 
 Floats = NDArray[np.float64]
 
@@ -91,6 +92,7 @@ def make_image(request: ImageRequest) -> ImageResult:
     layout = read_layout(
         request.ms, request.field_selection, request.spw_selection, request.uvrange
     )
+    _check_unit(request.ms, engine.name)
     dish_m = dish_of(layout.telescope, request.dish_diameter_m, request.blockage_diameter_m)
     seen = visibilities_of(
         layout,
@@ -132,8 +134,9 @@ def make_image(request: ImageRequest) -> ImageResult:
     report_progress(f"{raw.n_iterations} iterations done; finding sources", 0.8)
     kept_beam = np.where(beam >= request.beam_cut, beam, np.nan)
     noise = LocalNoise.of(raw.residual, raw.beam.area_pixels(grid.cell_arcsec))
-    sources = find_sources(raw.image, noise, kept_beam, raw.beam, grid, request.min_snr)
-    statistics = _statistics(raw, grid, weighting, sources)
+    found = real_sources(raw.image, noise, kept_beam, raw.beam, grid, request.min_snr)
+    sources = found.sources
+    statistics = _statistics(raw, grid, weighting, found)
     with whole_directory(request.directory) as partial:
         partial.mkdir()
         result = ImageResult(
@@ -155,6 +158,18 @@ def make_image(request: ImageRequest) -> ImageResult:
     return result
 
 
+def _check_unit(ms: Path, engine: str) -> None:
+    """Refuse DATA in another unit than Jy where an engine reads the MS itself."""
+    with opened(ms) as table:
+        keywords = table.getcolkeywords("DATA")
+    if engine != "fast" and flux_scale(keywords, ms) != 1:
+        raise ImagingFailed(
+            f"{ms}: its column DATA is in {stated_unit(keywords)}, which the engine {engine!r} "
+            "takes for Jy; the engine 'fast' turns it into Jy",
+            path=str(ms),
+        )
+
+
 def load_image_result(directory: Path, stem: str) -> ImageResult:
     """Return what `make_image` wrote into a directory.
 
@@ -167,7 +182,7 @@ def load_image_result(directory: Path, stem: str) -> ImageResult:
     try:
         return TypeAdapter(ImageResult).validate_json(summary.read_bytes())
     except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = in_words_of_reader(error)
         raise ImagingFailed(f"{summary} is no summary of an image: {reason}") from error
 
 
@@ -225,7 +240,7 @@ def _check_images(raw: RawImages, request: ImageRequest) -> None:
 
 
 def _statistics(
-    raw: RawImages, grid: ImageGrid, weighting: Weighting, sources: tuple[Source, ...]
+    raw: RawImages, grid: ImageGrid, weighting: Weighting, found: Reliable
 ) -> ImageStatistics:
     row, column = np.unravel_index(int(np.argmax(raw.image)), raw.image.shape)
     ra_deg, dec_deg = sky_of_pixel(grid, float(column), float(row))
@@ -240,7 +255,9 @@ def _statistics(
         peak_dec_deg=dec_deg,
         dynamic_range=peak_jy / rms_jy if rms_jy > 0 else float("inf"),
         beam=raw.beam,
-        n_sources=len(sources),
+        n_sources=len(found.sources),
+        n_rejected=found.n_rejected,
+        detection_snr=found.min_snr,
     )
 
 

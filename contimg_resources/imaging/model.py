@@ -5,7 +5,7 @@ Belongs here: frozen records. Doesn't: doing anything.
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,8 @@ class ImageStatistics:
     residual_rms_jy : float
         The same of the residual image.
     expected_rms_jy : float
-        What the noise of the unflagged visibilities and their weights predict, Jy/beam.
+        What the noise of the unflagged visibilities and their weights predict, Jy/beam; NaN where
+        nobody knows.
     peak_jy : float
         Highest pixel before primary-beam correction, Jy/beam.
     peak_ra_deg, peak_dec_deg : float
@@ -219,7 +220,15 @@ class ImageStatistics:
         Restoring beam.
     n_sources : int
         Sources listed.
+    n_rejected : int
+        Detections that aren't listed, because negative peaks are as high there (see
+        `contimg_resources.imaging.reliability`).
+    detection_snr : float, optional
+        S/N that a detection needed; None: not recorded.
     """
+
+    #: As JSON, what isn't finite stays what it is.
+    __pydantic_config__: ClassVar[dict[str, str]] = {"ser_json_inf_nan": "constants"}
 
     rms_jy: float
     residual_rms_jy: float
@@ -230,6 +239,8 @@ class ImageStatistics:
     dynamic_range: float
     beam: Beam
     n_sources: int
+    n_rejected: int = 0
+    detection_snr: float | None = None
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,13 @@ _PICTURE_PIXELS = 900
 THUMBNAIL_BYTES = 10_000
 _THUMBNAIL_PIXELS = (224, 192, 160, 128, 96, 64)
 _GREYS = 16
-#: Brightness of a picture runs from these many rms ...
+#: Brightness of a picture runs from so many rms ...
 _DARKEST_RMS = -3.0
-#: ... to at least these, or to this share of the peak when that is more.
-_BRIGHTEST_RMS = 12.0
-_PEAK_SHARE = 0.1
+#: ... to the peak, or as near to it as these bounds allow: noise and faint sources stay visible
+#: beside a source of 16 Jy.
+_BRIGHTEST_RMS = (12.0, 300.0)
+#: It grows with the inverse hyperbolic sine: in proportion below so many rms, by ratios above.
+_LINEAR_RMS = 2.0
 
 
 def load_drawing() -> None:
@@ -44,7 +46,6 @@ def write_png(
     beam: Beam,
     rms_jy: float,
     title: str,
-    peak_share: float = _PEAK_SHARE,
 ) -> None:
     """Draw an image with sky axes, its beam and a scale of brightness.
 
@@ -62,10 +63,8 @@ def write_png(
         Noise, sets the scale, Jy/beam.
     title : str
         Written above.
-    peak_share : float
-        What is brighter than this share of the peak is white: where the noise is limited by the
-        dynamic range, less would show only sidelobes.
     """
+    from matplotlib.colors import AsinhNorm
     from matplotlib.figure import Figure
     from matplotlib.patches import Ellipse
 
@@ -75,7 +74,7 @@ def write_png(
     bottom, top = 0.64 / height, 1 - 0.48 / height
     place = (0.125, bottom, 0.74, top - bottom)
     axes: Any = figure.add_axes(place, projection=celestial_wcs(grid))
-    low, high = _limits(pixels, rms_jy, peak_share)
+    low, high, linear = (1e3 * level for level in _levels(pixels, rms_jy))
     # Half of the pixels' extent lies on either side of a pixel's centre.
     extent = (-0.5, grid.columns - 0.5, -0.5, grid.rows - 0.5)
     shown = axes.imshow(
@@ -83,8 +82,7 @@ def write_png(
         extent=extent,
         origin="lower",
         cmap="inferno",
-        vmin=1e3 * low,
-        vmax=1e3 * high,
+        norm=AsinhNorm(linear, low, high),
         interpolation="nearest",
     )
     # The beam is tens of arcsec on degrees of sky: an ellipse of true size would not be seen.
@@ -108,16 +106,20 @@ def write_png(
     axes.coords[0].set_axislabel("Right ascension (ICRS)")
     axes.coords[1].set_axislabel("Declination (ICRS)")
     axes.set_title(title)
-    figure.colorbar(
+    scale = figure.colorbar(
         shown,
         cax=figure.add_axes((0.885, bottom + 0.04, 0.02, top - bottom - 0.08)),
         label="mJy/beam",
+        format="%.3g",
     )
+    decades = 10.0 ** np.arange(np.ceil(np.log10(2 * linear)), np.log10(high) + 1e-6)
+    scale.set_ticks([-linear, 0.0, linear, *decades], minor=False)
+    scale.minorticks_off()
     # Packing it tighter takes longer than drawing it, and saves a tenth.
     figure.savefig(path, pil_kwargs={"compress_level": 3})
 
 
-def thumbnail_png(pixels: Floats, rms_jy: float, peak_share: float = _PEAK_SHARE) -> bytes:
+def thumbnail_png(pixels: Floats, rms_jy: float) -> bytes:
     """Return a small grey picture as PNG of at most `THUMBNAIL_BYTES`.
 
     Parameters
@@ -126,17 +128,16 @@ def thumbnail_png(pixels: Floats, rms_jy: float, peak_share: float = _PEAK_SHARE
         Jy/beam; NaN becomes black.
     rms_jy : float
         Noise, sets the scale, Jy/beam.
-    peak_share : float
-        As in `write_png`.
 
     Notes
     -----
     Each pixel shows the brightest of those that it stands for, so that point sources survive.
     """
-    low, high = _limits(pixels, rms_jy, peak_share)
+    low, high, linear = _levels(pixels, rms_jy)
+    darkest, brightest = np.arcsinh(low / linear), np.arcsinh(high / linear)
     for side in _THUMBNAIL_PIXELS:
         small = brightest_pixels(np.nan_to_num(np.asarray(pixels), nan=low), side)
-        scaled = np.sqrt(np.clip((small - low) / (high - low), 0, 1))
+        scaled = np.clip((np.arcsinh(small / linear) - darkest) / (brightest - darkest), 0, 1)
         grey = np.rint(scaled * (_GREYS - 1)).astype(np.uint8)[::-1]
         picture = Image.fromarray(grey, mode="P")
         picture.putpalette([int(255 * i / (_GREYS - 1)) for i in range(_GREYS) for _ in "rgb"])
@@ -165,9 +166,12 @@ def _paper(grid: SkyGrid) -> tuple[float, float]:
     return 16.0, float(np.clip(11.84 * grid.rows / grid.columns + 1.12, 3.6, 9.0))
 
 
-def _limits(pixels: Floats, rms_jy: float, peak_share: float) -> tuple[float, float]:
+def _levels(pixels: Floats, rms_jy: float) -> tuple[float, float, float]:
+    """Return what is darkest, what is brightest, and where brightness ceases to be linear, Jy."""
     peak = float(np.nanmax(pixels)) if np.isfinite(pixels).any() else 0.0
-    return _DARKEST_RMS * rms_jy, max(_BRIGHTEST_RMS * rms_jy, peak_share * peak)
+    noise = rms_jy if rms_jy > 0 else max(peak, 1e-30) / _BRIGHTEST_RMS[1]
+    least, most = (n * noise for n in _BRIGHTEST_RMS)
+    return _DARKEST_RMS * noise, min(max(peak, least), most), _LINEAR_RMS * noise
 
 
 def brightest_pixels(pixels: Floats, side: int) -> Floats:

@@ -9,6 +9,7 @@ import numpy as np
 from contimg_resources.imaging.beam import drift_beam
 from contimg_resources.imaging.geometry import beam_extent_rad
 from contimg_resources.imaging.layout import Layout
+from contimg_resources.observations.counting import distinct
 
 
 def half_width_rad(layout: Layout, dish_m: tuple[float, float], cut: float) -> float:
@@ -25,6 +26,6 @@ def half_width_rad(layout: Layout, dish_m: tuple[float, float], cut: float) -> f
     """
     channels_hz = layout.channels_hz
     share = np.zeros((len(layout.pointings_deg), len(channels_hz)))
-    share[np.unique(layout.field_ids)] = 1.0
+    share[distinct(layout.field_ids)] = 1.0
     rough = drift_beam(layout.pointings_deg, share, channels_hz, *dish_m)
     return beam_extent_rad(rough, *layout.phase_center_deg, cut)

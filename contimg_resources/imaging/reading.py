@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.calibration.main_table import Weights
+from contimg_resources.casa.tables import opened
 from contimg_resources.errors import UnreadableObservation
 from contimg_resources.imaging.gathering import Cells, Gathering, Moments
 from contimg_resources.imaging.layout import Layout, Setup
 from contimg_resources.imaging.visibilities import Visibilities
+from contimg_resources.observations.meaning import flux_scale
 
 Integers = NDArray[np.int64]
 
@@ -34,7 +37,7 @@ def read_visibilities(layout: Layout, half_width_rad: float) -> Visibilities:
     Raises
     ------
     UnreadableObservation
-        If the MS can't be read.
+        If the MS can't be read, or its DATA aren't flux densities.
     ImagingFailed
         If everything is flagged, or unflagged values are not finite.
     """
@@ -48,25 +51,23 @@ def read_visibilities(layout: Layout, half_width_rad: float) -> Visibilities:
 
 
 def _read(layout: Layout, half_width_rad: float) -> Visibilities:
-    import casatools
-
-    table = casatools.table()
-    table.open(str(layout.ms))
-    try:
+    with opened(layout.ms) as table:
+        scale = flux_scale(table.getcolkeywords("DATA"), layout.ms)
         found = Gathering(layout, _moments(table, layout), half_width_rad)
         # CASA reads with one core; the other one averages what was read before.
         with ThreadPoolExecutor(max_workers=1) as other:
             waiting: Future[None] | None = None
-            for setups, rows in _alike(layout):
-                for chosen in _chunks(rows, setups[0]):
-                    cells = _cells(table, layout.rows[chosen])
+            for setups, places in _alike(layout):
+                rows = layout.rows[places]
+                shape = (setups[0].n_window_channels, setups[0].n_correlations)
+                weights = Weights(table, layout.ms, rows, shape)
+                for part in _chunks(len(rows), setups[0]):
+                    cells = _cells(table, rows[part], weights.read(places=part), scale)
                     if waiting is not None:
                         waiting.result()
-                    waiting = other.submit(found.add, cells, setups[0], chosen)
+                    waiting = other.submit(found.add, cells, setups[0], places[part])
             if waiting is not None:
                 waiting.result()
-    finally:
-        table.close()
     return found.visibilities()
 
 
@@ -74,15 +75,16 @@ def _alike(layout: Layout) -> Iterator[tuple[list[Setup], Integers]]:
     """Give setups whose cells have one shape, with the places of their rows in the selection."""
     groups: dict[tuple[Any, ...], list[Setup]] = {}
     for setup in layout.setups:
-        key = (setup.n_window_channels, setup.hands, tuple(setup.channels))
+        shape = setup.n_window_channels, setup.n_correlations
+        key = (*shape, setup.hands, tuple(setup.channels))
         groups.setdefault(key, []).append(setup)
     for setups in groups.values():
         yield setups, np.flatnonzero(np.isin(layout.setup_ids, [s.id for s in setups]))
 
 
-def _chunks(rows: Integers, setup: Setup) -> list[Integers]:
-    size = max(1, _CHUNK // (setup.n_window_channels * len(setup.hands)))
-    return [rows[start : start + size] for start in range(0, len(rows), size)]
+def _chunks(n_rows: int, setup: Setup) -> list[Integers]:
+    size = max(1, _CHUNK // (setup.n_window_channels * setup.n_correlations))
+    return [np.arange(first, min(first + size, n_rows)) for first in range(0, n_rows, size)]
 
 
 def _moments(table: Any, layout: Layout) -> Moments:
@@ -93,7 +95,7 @@ def _moments(table: Any, layout: Layout) -> Moments:
     return Moments.of(time_s, first, second, uvw_m, layout)
 
 
-def _cells(table: Any, rows: Integers) -> Cells:
+def _cells(table: Any, rows: Integers, weight: NDArray[np.float32], scale: float) -> Cells:
     contiguous = bool(rows[-1] - rows[0] + 1 == len(rows))
     part = table if contiguous else table.selectrows(rows.tolist())
     first, n = (int(rows[0]), len(rows)) if contiguous else (0, -1)
@@ -101,16 +103,14 @@ def _cells(table: Any, rows: Integers) -> Cells:
     def get(column: str) -> NDArray[Any]:
         return np.asarray(part.getcol(column, first, n).T)
 
-    names = part.colnames()
-    if "WEIGHT_SPECTRUM" in names and part.iscelldefined("WEIGHT_SPECTRUM", first):
-        weight = get("WEIGHT_SPECTRUM")
-    else:
-        weight = get("WEIGHT")[:, None, :]
+    data = get("DATA")
+    if scale != 1:
+        data, weight = data * np.float32(scale), weight / np.float32(scale**2)
     cells = Cells(
-        data=get("DATA"),
+        data=data,
         flag=get("FLAG"),
         flag_row=get("FLAG_ROW"),
-        weight=weight.astype(np.float32, copy=False),
+        weight=weight,
         time_s=get("TIME"),
         interval_s=get("INTERVAL"),
     )

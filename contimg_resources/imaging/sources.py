@@ -1,9 +1,10 @@
 """Find sources in an image and fit each with Gaussians.
 
-Belongs here: detection and fitting. Doesn't: comparing with catalogues (see `matching`), or
-fluxes at positions known before.
+Belongs here: detection and fitting. Doesn't: which detections are artefacts (see `reliability`),
+comparing with catalogues (see `matching`), or fluxes at positions known before.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -162,14 +163,30 @@ def _fit_group(image: Reals, peaks: NDArray[np.int64], form: BeamForm) -> Floats
 
     reach = max(1.0, _MAX_SHIFT * 2.0 * np.sqrt(np.log(2) / form.widths[-1]))
     room = np.column_stack([start[:, 0], np.full((len(peaks), 2), reach)])
-    fit = least_squares(
+    fitted = _least_squares(
         misfit,
+        slopes,
         start.ravel(),
-        jac=slopes,
-        bounds=((start - room).ravel(), (start + room).ravel()),
-        x_scale=np.tile([scale, 1.0, 1.0], len(peaks)),
+        np.tile([scale, 1.0, 1.0], len(peaks)),
+        ((start - room).ravel(), (start + room).ravel()),
     )
-    return np.asarray(fit.x).reshape(-1, 3)
+    return fitted.reshape(-1, 3)
+
+
+def _least_squares(
+    misfit: Callable[[Floats], Floats],
+    slopes: Callable[[Floats], Floats],
+    start: Floats,
+    scale: Floats,
+    bounds: tuple[Floats, Floats],
+) -> Floats:
+    """Fit within bounds: by MINPACK, which is fast and knows none, where it ends within them."""
+    with np.errstate(all="ignore"):
+        if len(misfit(start)) >= start.size:
+            found = least_squares(misfit, start, slopes, method="lm", x_scale=scale)
+            if found.success and (bounds[0] <= found.x).all() and (found.x <= bounds[1]).all():
+                return np.asarray(found.x)
+        return np.asarray(least_squares(misfit, start, slopes, bounds, x_scale=scale).x)
 
 
 def _stamp(
@@ -261,7 +278,9 @@ def _free_shape(
         )
 
     start = np.array([1.0, x0, y0, form.xx, form.xy, form.yy])
-    p = least_squares(misfit, start, slopes, x_scale=[1, 1, 1, *[form.xx + form.yy] * 3]).x
+    scale = np.array([1.0, 1.0, 1.0, *[form.xx + form.yy] * 3])
+    unbound = np.full(start.shape, np.inf)
+    p = _least_squares(misfit, slopes, start, scale, (-unbound, unbound))
     try:
         shape = beam_of_form(p[3], p[4], p[5], cell_arcsec=grid.cell_arcsec)
     except ImagingFailed:

@@ -3,31 +3,58 @@
 Belongs here: robust numbers over pixels. Doesn't: finding sources.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.compiling import n_cores
 from contimg_resources.errors import ImagingFailed
 
 Floats = NDArray[np.float64]
 Reals = NDArray[np.floating[Any]]
 Integers = NDArray[np.integer[Any]]
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 _BLOCKS = 12
+#: The inner half tells the noise of an image of which so much of it was observed.
+_LEAST_INNER = 0.5
 #: Standard deviation of a normal distribution over its median absolute deviation.
 STD_OF_MAD = 1.482602218505602
 #: Rows and columns so many beams apart are enough: nearer ones show the same noise.
 _STEP_BEAMS = 0.7
 _BLOCK_BEAMS = 100
+#: With fewer rows, or pixels in a half, a block shows no slope.
+_LEAST_ROWS, _LEAST_PIXELS = 8, 16
 
 
-def inner_half(image: Reals) -> Reals:
+def inner_half(image: NDArray[Scalar]) -> NDArray[Scalar]:
     """Return the inner half of an image, a quarter of its pixels, as a view."""
     rows, columns = image.shape
     return image[rows // 4 : rows - rows // 4, columns // 4 : columns - columns // 4]
+
+
+def observed_rms(image: Reals, seen: NDArray[np.bool_]) -> float:
+    """Return `mad_rms` of the inner half of an image, or of all of it when little of that was seen.
+
+    Parameters
+    ----------
+    image : ndarray, shape (rows, columns)
+        Pixels.
+    seen : ndarray of bool, shape (rows, columns)
+        Which of them were observed; no other counts.
+
+    Raises
+    ------
+    ImagingFailed
+        If none is finite.
+    """
+    if inner_half(seen).mean() > _LEAST_INNER:
+        image, seen = inner_half(image), inner_half(seen)
+    return mad_rms(image[seen])
 
 
 def mad_rms(values: Reals) -> float:
@@ -42,6 +69,52 @@ def mad_rms(values: Reals) -> float:
     if not finite.size:
         raise ImagingFailed("the image has no finite pixel")
     return float(STD_OF_MAD * np.median(np.abs(finite - np.median(finite))))
+
+
+def without_slope(values: Reals) -> Reals:
+    """Return a block of an image less the plane through it: a slope is no noise.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n_rows, n_columns)
+        The block; not finite where nothing is known.
+
+    Notes
+    -----
+    The slopes are those between the medians of halves, which sources don't move.
+    """
+    for axis in (0, 1):
+        n = values.shape[axis]
+        if n < _LEAST_ROWS:
+            continue
+        first, second = np.split(values, [n // 2], axis=axis)
+        ends = [half[np.isfinite(half)] for half in (first, second)]
+        if min(len(end) for end in ends) < _LEAST_PIXELS:
+            continue
+        slope = (np.median(ends[1]) - np.median(ends[0])) / (0.5 * n)
+        ramp = slope * (np.arange(n) - 0.5 * (n - 1))
+        values = values - (ramp[:, None] if axis == 0 else ramp).astype(values.dtype)
+    return values
+
+
+def without_slopes(image: Reals, side: int) -> Reals:
+    """Return an image less the plane through each of its blocks.
+
+    Parameters
+    ----------
+    image : ndarray, shape (n_rows, n_columns)
+        Not finite where nothing is known.
+    side : int
+        Of a block, pixels.
+    """
+    left = image.copy()
+    for top in range(0, image.shape[0], side):
+        for first in range(0, image.shape[1], side):
+            part = (slice(top, top + side), slice(first, first + side))
+            block = without_slope(image[part])
+            known = block[np.isfinite(block)]
+            left[part] = block - (np.median(known) if known.size else 0)
+    return left
 
 
 @dataclass(frozen=True)
@@ -75,21 +148,23 @@ class LocalNoise:
 
         Notes
         -----
-        `mad_rms` of blocks, interpolated linearly between their centres and never below half of
-        the whole image's.
+        `mad_rms` of blocks less the plane through each, interpolated linearly between their centres
+        and never below half of their median.
         """
         size = residual.shape[0]
         blocks = int(np.clip(size / np.sqrt(_BLOCK_BEAMS * beam_area_pixels), 1, _BLOCKS))
         edges = np.linspace(0, size, blocks + 1).astype(int)
         step = max(1, round(_STEP_BEAMS * np.sqrt(beam_area_pixels)))
-        in_blocks = np.array(
-            [
-                [mad_rms(residual[a:b:step, c:d:step]) for c, d in pairwise(edges)]
-                for a, b in pairwise(edges)
-            ]
-        )
+
+        def in_row(a: int, b: int) -> list[float]:
+            parts = (residual[a:b:step, c:d:step] for c, d in pairwise(edges))
+            return [mad_rms(without_slope(part)) for part in parts]
+
+        # Medians let other threads work.
+        with ThreadPoolExecutor(n_cores()) as pool:
+            in_blocks = np.array(list(pool.map(in_row, edges[:-1], edges[1:])))
         between = _linear(0.5 * (edges[1:] + edges[:-1]) - 0.5, size)
-        whole = mad_rms(residual[::step, ::step])
+        whole = float(np.median(in_blocks))
         return cls(in_blocks, between, max(0.5 * whole, float(in_blocks.min())))
 
     def at(self, rows: Integers, columns: Integers) -> Floats:

@@ -171,4 +171,6 @@ def _beam(found: Any) -> Beam:
             angle_deg=float(found["positionangle"]["value"]),
         )
     except (KeyError, TypeError) as error:
-        raise ImagingFailed("tclean gave no restoring beam: all data are flagged") from error
+        raise ImagingFailed(
+            "tclean gave no restoring beam: all data are flagged or have no weight above zero"
+        ) from error

@@ -1,6 +1,7 @@
 """One restoring beam for all tiles of a mosaic: Jy/beam can only be averaged of one beam.
 
-Belongs here: choosing that beam, and convolving a tile to it. Doesn't: resampling.
+Belongs here: choosing that beam, convolving a tile to it, and which tiles can't be averaged with
+the others. Doesn't: resampling.
 """
 
 import logging
@@ -19,6 +20,8 @@ Pixels = NDArray[np.float32]
 _MARGIN = 1.02
 #: A tile whose beam's solid angle exceeds the median by more would blur all others.
 _LARGEST = 1.5
+#: Tiles whose frequencies differ by a larger share show other flux densities.
+_SAME_BAND = 0.1
 
 
 def outliers(beams: Mapping[str, Beam]) -> dict[str, str]:
@@ -30,6 +33,16 @@ def outliers(beams: Mapping[str, Beam]) -> dict[str, str]:
         f"of the tiles; {_LARGEST:g} is allowed"
         for key, area in areas.items()
         if area > _LARGEST * median
+    }
+
+
+def other_bands(frequencies_hz: Mapping[str, float]) -> dict[str, str]:
+    """Return the tiles whose frequency isn't that of the others, by key, and why."""
+    median = float(np.median(list(frequencies_hz.values())))
+    return {
+        key: f"its {1e-6 * hz:.1f} MHz are not the {1e-6 * median:.1f} MHz of the other tiles"
+        for key, hz in frequencies_hz.items()
+        if abs(hz - median) > _SAME_BAND * median
     }
 
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from contimg_resources.errors import ImagingFailed, MosaicFailed
+from contimg_resources.images.resampling import Pixels, places
 from contimg_resources.imaging.model import Beam
-from contimg_resources.imaging.statistics import inner_half, mad_rms
+from contimg_resources.imaging.statistics import observed_rms
 from contimg_resources.mosaics.beams import convolve
 from contimg_resources.mosaics.grid import box_of, reach_deg
 from contimg_resources.mosaics.model import MosaicGrid, TileInMosaic
-from contimg_resources.mosaics.resampling import Pixels, places
 from contimg_resources.mosaics.tiles import Tile, read_pixels
 
 
@@ -84,7 +84,8 @@ def contribution(tile: Tile, grid: MosaicGrid, common: Beam, cut: float) -> Cont
             path=str(tile.files.image),
         )
     try:
-        rms_jy = mad_rms(inner_half(convolve(residual, tile.beam, common, cell)))
+        with np.errstate(invalid="ignore"):
+            rms_jy = observed_rms(convolve(residual, tile.beam, common, cell), response > cut)
     except ImagingFailed as error:
         raise MosaicFailed(f"{tile.files.residual}: {error.message}") from error
     blurred = convolve(image, tile.beam, common, cell)

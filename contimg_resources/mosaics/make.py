@@ -14,11 +14,12 @@ from pydantic import TypeAdapter
 
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.directories import whole_directory
-from contimg_resources.errors import MosaicFailed
+from contimg_resources.errors import MosaicFailed, in_words, rejecting
+from contimg_resources.images.resampling import Pixels
 from contimg_resources.imaging.fits import HeaderFacts, write_fits
 from contimg_resources.imaging.model import Beam
 from contimg_resources.imaging.png import thumbnail_png, write_png
-from contimg_resources.mosaics.beams import common_beam, fits_into, outliers
+from contimg_resources.mosaics.beams import common_beam, fits_into, other_bands, outliers
 from contimg_resources.mosaics.contributing import Contribution, contribution, reach_of
 from contimg_resources.mosaics.grid import box_of, window_grid
 from contimg_resources.mosaics.measuring import find_seam, measure
@@ -30,15 +31,12 @@ from contimg_resources.mosaics.model import (
     Seam,
     TileInMosaic,
 )
-from contimg_resources.mosaics.resampling import Pixels
 from contimg_resources.mosaics.sums import Sums
 from contimg_resources.mosaics.tiles import Tile, read_tile
 
 #: The grid reaches so much farther than the tiles at hand, for others that reach a little farther.
 _REACH_MARGIN = 1.03
 _WORKERS = 2
-#: One calibrator on an hour of sky must not make all else black.
-_PEAK_SHARE = 0.0
 
 
 @dataclass(frozen=True)
@@ -84,8 +82,8 @@ def make_mosaic(request: MosaicRequest, progress: Progress = no_progress) -> Mos
         sums = _sums(plan, files)
         for number, (tile, made) in enumerate(_contributions(plan, request.beam_cut)):
             progress(f"adding {tile.key}", 0.9 * number / len(plan.new))
-            if isinstance(made, MosaicFailed):
-                refused[tile.key] = made.message
+            if isinstance(made, str):
+                refused[tile.key] = made
             elif sums.add(made.box, made.image, made.beam, made.tile.rms_jy, request.beam_cut):
                 done.append(made.tile)
             else:
@@ -119,15 +117,17 @@ def load_mosaic(directory: Path, key: str) -> MosaicResult:
 
 
 def _read(request: MosaicRequest) -> tuple[tuple[Tile, ...], dict[str, str]]:
-    tiles, refused = [], {}
+    tiles: list[Tile] = []
+    refused: dict[str, str] = {}
     for files in request.tiles:
-        try:
+        with rejecting(refused, files.key):
             tiles.append(read_tile(files))
-        except MosaicFailed as error:
-            refused[files.key] = error.message
-    large = outliers({t.key: t.beam for t in tiles}) if tiles else {}
-    kept = sorted((t for t in tiles if t.key not in large), key=lambda t: (t.mid_mjd, t.key))
-    refused |= large
+    if tiles:
+        refused |= other_bands({t.key: t.frequency_hz for t in tiles})
+        tiles = [t for t in tiles if t.key not in refused]
+    if tiles:
+        refused |= outliers({t.key: t.beam for t in tiles})
+    kept = sorted((t for t in tiles if t.key not in refused), key=lambda t: (t.mid_mjd, t.key))
     if not kept:
         raise _nothing(request, refused)
     return tuple(kept), refused
@@ -141,12 +141,11 @@ def _plan(request: MosaicRequest, tiles: tuple[Tile, ...]) -> tuple[_Plan, dict[
         new = tuple(t for t in tiles if t.key not in known)
         if all(_fits(t, before, request.beam_cut) for t in new):
             return _Plan(before.grid, before.beam, new, before), {}
-    reaches, refused = {}, {}
+    reaches: dict[str, float] = {}
+    refused: dict[str, str] = {}
     for tile in tiles:
-        try:
+        with rejecting(refused, tile.key):
             reaches[tile.key] = reach_of(tile, request.beam_cut)
-        except MosaicFailed as error:
-            refused[tile.key] = error.message
     kept = tuple(t for t in tiles if t.key in reaches)
     if not kept:
         raise _nothing(request, refused)
@@ -182,7 +181,7 @@ def _before(request: MosaicRequest, tiles: Sequence[Tile]) -> MosaicResult | Non
 def _fits(tile: Tile, before: MosaicResult, cut: float) -> bool:
     try:
         reach = reach_of(tile, cut)
-    except MosaicFailed:
+    except Exception:
         # It is refused when it is added.
         return True
     inside = box_of(before.grid, tile.grid.ra_deg, tile.grid.dec_deg, reach)
@@ -197,14 +196,17 @@ def _sums(plan: _Plan, files: MosaicFiles) -> Sums:
     return Sums.opened(files.sums, plan.grid.rows, plan.grid.columns)
 
 
-def _contributions(plan: _Plan, cut: float) -> Iterator[tuple[Tile, Contribution | MosaicFailed]]:
-    """Yield what each new tile contributes, in the order of time; two are made at once."""
+def _contributions(plan: _Plan, cut: float) -> Iterator[tuple[Tile, Contribution | str]]:
+    """Yield what each new tile contributes, in the order of time; two are made at once.
 
-    def made(tile: Tile) -> Contribution | MosaicFailed:
+    Of a tile that can't be used the reason.
+    """
+
+    def made(tile: Tile) -> Contribution | str:
         try:
             return contribution(tile, plan.grid, plan.beam, cut)
-        except MosaicFailed as error:
-            return error
+        except Exception as error:
+            return in_words(error)
 
     with ThreadPoolExecutor(_WORKERS) as workers:
         # No more at once than there are workers: each holds some hundred megabytes.
@@ -257,10 +259,10 @@ def _finish(
             )
         ]
         rms_jy = result.statistics.rms_jy
-        write_png(files.png, image, plan.grid, plan.beam, rms_jy, title, _PEAK_SHARE)
+        write_png(files.png, image, plan.grid, plan.beam, rms_jy, title)
         for file in written:
             file.result()
-    files.thumbnail.write_bytes(thumbnail_png(image, rms_jy, _PEAK_SHARE))
+    files.thumbnail.write_bytes(thumbnail_png(image, rms_jy))
     files.summary.write_bytes(TypeAdapter(MosaicResult).dump_json(result, indent=1))
     return result
 

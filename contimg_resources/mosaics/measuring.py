@@ -7,15 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.errors import MosaicFailed
+from contimg_resources.images.resampling import Pixels, places
 from contimg_resources.imaging.model import Beam
-from contimg_resources.imaging.statistics import mad_rms
+from contimg_resources.imaging.statistics import mad_rms, without_slopes
 from contimg_resources.mosaics.grid import box_of, reach_deg
 from contimg_resources.mosaics.model import MosaicGrid, MosaicStatistics, Seam, TileInMosaic
-from contimg_resources.mosaics.resampling import Pixels, places
 from contimg_resources.mosaics.tiles import Tile, read_pixels
 
 #: Neighbouring pixels show the same noise: so many beams apart are enough.
 _STEP_BEAMS = 0.7
+#: A slope is looked for in blocks of so many beams (major axis).
+_BLOCK_BEAMS = 16.0
 #: A seam is looked for within so many beams on either side of a tile's edge.
 _BAND_BEAMS = 6.0
 #: Pixels farther from their median than this are sources.
@@ -49,11 +51,14 @@ def measure(
         raise MosaicFailed("the mosaic covers no sky")
     step = _step(grid, beam)
     some, expected = image[::step, ::step], sigma[::step, ::step]
+    # Faint emission that changes over many beams is no noise.
+    side = max(1, round(_BLOCK_BEAMS * beam.major_arcsec / (step * grid.cell_arcsec)))
+    quiet = without_slopes(some, side)
     deep = expected <= np.nanpercentile(expected, 25)
     return MosaicStatistics(
-        rms_jy=mad_rms(some[deep]),
+        rms_jy=mad_rms(quiet[deep]),
         expected_rms_jy=float(np.median(expected[deep])),
-        rms_ratio=mad_rms(some / expected),
+        rms_ratio=mad_rms(quiet / expected),
         peak_jy=float(np.nanmax(image)),
         observed_deg2=covered * (grid.cell_arcsec / 3600) ** 2,
         n_tiles=n_tiles,

@@ -5,13 +5,13 @@ Belongs here: opening their files, and refusing what isn't a sane tile. Doesn't:
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from astropy.io import fits
+from astropy.wcs.utils import proj_plane_pixel_scales
 from numpy.typing import NDArray
 
-from contimg_resources.errors import MosaicFailed
+from contimg_resources.errors import MosaicFailed, UnreadableImage
+from contimg_resources.images.reading import opened_image, read_raw
 from contimg_resources.imaging.model import Beam, ImageGrid
 from contimg_resources.mosaics.model import TileFiles
 
@@ -31,7 +31,7 @@ class Tile:
     beam : Beam
         Its restoring beam.
     frequency_hz, bandwidth_hz : float
-        Effective frequency and width of the band, Hz.
+        Effective frequency and width of the band, Hz; the latter NaN where it isn't known.
     start_mjd, end_mjd : float
         Time covered, MJD in days.
     telescope : str
@@ -67,35 +67,30 @@ def read_tile(files: TileFiles) -> Tile:
         If its image is missing, truncated, or lacks a sane header.
     """
     try:
-        with fits.open(files.image) as hdus:
-            header: Any = hdus[0].header
+        with opened_image(files.image) as image:
+            rows, columns = image.shape
+            sky = image.wcs
+            cell_deg = float(proj_plane_pixel_scales(sky)[1])
             tile = Tile(
                 files=files,
                 grid=ImageGrid(
-                    int(header["NAXIS1"]),
-                    3600 * float(header["CDELT2"]),
-                    float(header["CRVAL1"]),
-                    float(header["CRVAL2"]),
+                    columns,
+                    # Not of the matrix, which knows fewer digits.
+                    3600 * float(image.header.get("CDELT2", cell_deg)),
+                    *(float(v) for v in sky.wcs.crval),
                 ),
-                beam=Beam(
-                    3600 * float(header["BMAJ"]),
-                    3600 * float(header["BMIN"]),
-                    float(header["BPA"]),
-                ),
-                frequency_hz=float(header["CRVAL3"]),
-                bandwidth_hz=float(header["CDELT3"]),
-                start_mjd=float(header["MJD-OBS"]),
-                end_mjd=float(header["MJD-END"]),
-                telescope=str(header["TELESCOP"]),
+                beam=image.beam,
+                frequency_hz=image.frequency_hz,
+                bandwidth_hz=image.bandwidth_hz,
+                start_mjd=image.observed.start_mjd,
+                end_mjd=image.observed.end_mjd,
+                telescope=str(image.header.get("TELESCOP", "")),
             )
-            square = header["NAXIS1"] == header["NAXIS2"] and header["CTYPE1"] == "RA---SIN"
-    except (OSError, KeyError, TypeError, ValueError, IndexError) as error:
-        raise _refused(files.image, f"can't be read: {error}") from error
-    beam = tile.beam
-    if not square or not tile.grid.cell_arcsec > 0:
+    except UnreadableImage as error:
+        raise MosaicFailed(error.message, path=str(files.image)) from error
+    off = np.abs(sky.wcs.crpix - (columns // 2 + 1)).max()
+    if rows != columns or str(sky.wcs.ctype[0]) != "RA---SIN" or off > 1e-3:
         raise _refused(files.image, "isn't a square image in the projection SIN")
-    if not 0 < beam.minor_arcsec <= beam.major_arcsec < 3600 or not np.isfinite(beam.angle_deg):
-        raise _refused(files.image, f"has no sane restoring beam ({beam})")
     return tile
 
 
@@ -108,10 +103,9 @@ def read_pixels(path: Path, size: int) -> Pixels:
         If it can't be read, or has another size than the tile's image.
     """
     try:
-        with fits.open(path, memmap=False) as hdus:
-            pixels = np.asarray(np.squeeze(hdus[0].data), dtype=np.float32)
-    except (OSError, TypeError, ValueError, IndexError) as error:
-        raise _refused(path, f"can't be read: {error}") from error
+        pixels = read_raw(path)
+    except UnreadableImage as error:
+        raise MosaicFailed(error.message, path=str(path)) from error
     if pixels.shape != (size, size):
         raise _refused(path, f"has {pixels.shape} pixels, not {size} x {size} as its image")
     return pixels

@@ -1,7 +1,7 @@
 """Known calibrators: where they are, how bright, and which of them crossed the beam.
 
 Belongs here: the flux scale's own sources, the lookup by name and by position.
-Doesn't: a user's list as a file (see `contimg_resources.observations.calibrator_lists`), and
+Doesn't: a user's list as a file (see `contimg_resources.catalogues.calibrator_lists`), and
 models put into an MS (see `contimg_resources.calibration`).
 
 There is no default flux: a source whose flux isn't known is no calibrator.

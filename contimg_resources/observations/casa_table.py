@@ -4,13 +4,15 @@ Belongs here: opening without locks, reading columns and cells, checking row num
 Doesn't: what the columns mean. Used inside a CASA process only.
 """
 
+import re
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from contimg_resources.casa.progress import report_progress
+from contimg_resources.casa.progress import Progress, no_progress, report_progress
 from contimg_resources.errors import UnreadableObservation
 
 #: Closing a table with truncated files crashes CASA (SIGSEGV) and would take the reason along, so
@@ -21,10 +23,15 @@ _BROKEN: list[Any] = []
 _FAILURES = (RuntimeError, UnicodeDecodeError, MemoryError, SystemError)
 
 
+#: Condition under which a cell holds anything.
+_FILLED = "ISDEFINED({0}) && NELEMENTS({0}) > 0"
+
+
 class OpenTable:
     """One table of a MeasurementSet, open for reading.
 
-    Takes no locks and leaves none: the files are not touched, not even ``table.lock``.
+    Takes no locks, and touches no file that is there, not even ``table.lock``. Where that is
+    missing casacore makes an empty one, if it may.
 
     Parameters
     ----------
@@ -32,6 +39,8 @@ class OpenTable:
         The table.
     ms : Path
         The MeasurementSet that it belongs to.
+    quiet : bool
+        Whether reading it is not reported as progress.
 
     Raises
     ------
@@ -39,21 +48,28 @@ class OpenTable:
         On any failure, naming both.
     """
 
-    def __init__(self, path: Path, ms: Path) -> None:
+    def __init__(self, path: Path, ms: Path, *, quiet: bool = False) -> None:
         from casatools import table
 
         self.path = path
         self.ms = ms
         self._broken = False
+        # Opening makes one where there is none.
+        self._had_lock_file = (path / "table.lock").exists()
         self._tool: Any = table()
-        report_progress(f"opening {self._what}")
+        self._report: Progress = no_progress if quiet else report_progress
+        self._report(f"opening {self._what}", None)
         try:
             self._tool.open(str(path), nomodify=True, lockoptions={"option": "usernoread"})
             self.n_rows = int(self._tool.nrows())
             self.columns = tuple(str(c) for c in self._tool.colnames())
         except _FAILURES as error:
             self._break()
-            raise self.unreadable(f"can't be opened: {_reason(error)}") from error
+            reason = _reason(error)
+            if "does not exist" in reason and (path / "table.dat").is_file():
+                # CASA's words for a directory whose description it doesn't understand.
+                reason = "its table.dat isn't that of a table, it is damaged or incomplete"
+            raise self.unreadable(f"can't be opened: {reason}") from error
 
     @property
     def _what(self) -> str:
@@ -81,16 +97,14 @@ class OpenTable:
         return UnreadableObservation(f"{name} {reason}", path=str(self.ms))
 
     def _call(self, column: str, method: str, *arguments: Any) -> Any:
-        report_progress(f"reading column {column} of {self._what}")
+        self._report(f"reading column {column} of {self._what}", None)
         if column not in self.columns:
             raise self.unreadable(f"has no column {column}")
         try:
             return getattr(self._tool, method)(column, *arguments)
         except _FAILURES as error:
             self._break()
-            raise self.unreadable(
-                f"column {column} can't be read, its file is truncated or damaged: {_reason(error)}"
-            ) from error
+            raise self.unreadable(f"column {column} {_failed(error)}") from error
 
     def column(self, name: str, start: int = 0, count: int = -1) -> Any:
         """Return cells of a column; the row is the last axis."""
@@ -106,17 +120,53 @@ class OpenTable:
 
     def rows(self, name: str, rows: Any) -> Any:
         """Return cells of the given rows, which must have one shape; the row is the last axis."""
-        report_progress(f"reading column {name} of {self._what}")
+        self._report(f"reading column {name} of {self._what}", None)
         try:
             selection = self._tool.selectrows([int(r) for r in rows])
             values = selection.getcol(name)
             selection.close()
         except _FAILURES as error:
             self._break()
-            raise self.unreadable(
-                f"column {name} can't be read, its file is truncated or damaged: {_reason(error)}"
-            ) from error
+            raise self.unreadable(f"column {name} {_failed(error)}") from error
         return values
+
+    def numbers(self, name: str) -> Any:
+        """Return a whole column, which must hold a number or a truth value in each row."""
+        values = np.asarray(self.column(name))
+        if values.dtype.kind not in "biuf" or values.ndim != 1:
+            raise self.unreadable(f"column {name} doesn't hold one number in each row")
+        return values
+
+    def filled_rows(self, name: str) -> NDArray[np.int64]:
+        """Return the rows in which a column has a value that isn't empty; none without it."""
+        if name not in self.columns:
+            return np.empty(0, np.int64)
+        report_progress(f"looking for empty cells in column {name} of {self._what}")
+        try:
+            return self._selected(_FILLED.format(name))
+        except _FAILURES as error:
+            self._break()
+            raise self.unreadable(f"column {name} {_failed(error)}") from error
+
+    def rows_to_check(self, name: str) -> NDArray[np.int64]:
+        """Return all rows in which a column has a value that isn't finite and above zero.
+
+        There may be others among them: those of a column that CASA can't calculate with.
+        """
+        report_progress(f"looking for zeros and NaN in column {name} of {self._what}")
+        try:
+            # Infinity and NaN make the sum so; this is done twice as fast as reading the column.
+            return self._selected(
+                f"{_FILLED} && (!(SUM({{0}}) < 1e35) || MIN({{0}}) <= 0)".format(name)
+            )
+        except RuntimeError:
+            return self.filled_rows(name)
+
+    def _selected(self, condition: str) -> NDArray[np.int64]:
+        selection = self._tool.query(condition)
+        found = np.asarray(selection.rownumbers(), np.int64)
+        selection.close()
+        return found
 
     def check_ids(self, what: str, ids: Any) -> None:
         """Refuse numbers that point at no row of this table.
@@ -128,8 +178,16 @@ class OpenTable:
         """
         ids = np.asarray(ids)
         if ids.size and not (ids.min() >= 0 and ids.max() < self.n_rows):
+            lost = ""
+            if not self.n_rows and not self._had_lock_file:
+                lost = "; its table.lock, which may hold the number of rows, is missing"
             raise self.unreadable(
                 f"has {self.n_rows} rows, but {what} goes from {ids.min()} to {ids.max()}"
+                + (
+                    "; its table.lock, which may hold the number of rows, is missing"
+                    if lost
+                    else ""
+                )
             )
 
 
@@ -141,3 +199,37 @@ def _reason(error: Exception) -> str:
     """
     words = " ".join(str(error).split())[:300]
     return words if words and "is not writable" not in words else "CASA gives no reason"
+
+
+#: A longer text that isn't UTF-8 is no value but what a damaged file made of one.
+_MAX_TEXT = 64
+
+#: What casacore says of each cause, and the words for it. A file that ends too early shows in many
+#: ways; all of them are about reading bytes that aren't there.
+_CAUSES = (
+    (r"no array in row (\d+)", "has no value in row {}"),
+    (
+        r"not conform|shapes? .*(differ|mismatch)",
+        "has cells of several shapes, where one is needed",
+    ),
+    (r"file \S*?([^/\s]+) .*No such file", "can't be read: its file {} is missing"),
+    (r"file \S*?([^/\s]+) .*Permission denied", "can't be read: no permission for its file {}"),
+    (
+        r"exceeds nr of buckets|number of bytes read|is not writable|[Ee]nd.of.file|EOF|"
+        r"short read|^$",
+        "can't be read, its file is truncated or damaged",
+    ),
+)
+
+
+def _failed(error: Exception) -> str:
+    """Say why a column can't be read: in our words where the cause is known, else in CASA's."""
+    if isinstance(error, UnicodeDecodeError) and len(error.object) <= _MAX_TEXT:
+        return f"holds text that is not UTF-8: {error.object!r}"
+    if isinstance(error, UnicodeDecodeError | MemoryError | SystemError):
+        return "can't be read, its file is truncated or damaged"
+    words = " ".join(str(error).split())
+    for pattern, cause in _CAUSES:
+        if match := re.search(pattern, words):
+            return cause.format(*match.groups())
+    return f"can't be read: {_reason(error)}"

@@ -1,33 +1,39 @@
 """Which antennas work, and how much of their data is flagged.
 
-Belongs here: counting over FLAG, FLAG_ROW and a sample of DATA.
-Doesn't: opening tables; whoever calls hands in an open one.
+Belongs here: counting over FLAG, FLAG_ROW, the weights and a sample of DATA.
+Doesn't: opening tables; whoever calls hands in an open one. Which rows and weights count (see
+`contimg_resources.observations.counting`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from contimg_resources.observations.counting import has_weight, number_integrations, repeated_rows
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
-#: Times nearer than this belong to one integration, s.
-_SAME_TIME_S = 1e-3
-
 
 class VisibilityTable(Protocol):
     """What is asked of the main table."""
 
-    def column(self, name: str, start: int = 0, count: int = -1) -> NDArray[np.generic]:
+    def column(self, name: str, start: int = 0, count: int = -1) -> NDArray[Any]:
         """Return cells of consecutive rows; the row is the last axis."""
 
-    def rows(self, name: str, rows: Ints) -> NDArray[np.generic]:
+    def rows(self, name: str, rows: Ints) -> NDArray[Any]:
         """Return cells of the given rows; the row is the last axis."""
+
+    def filled_rows(self, name: str) -> Ints:
+        """Return the rows in which a column has a value that isn't empty; none without it."""
+
+    def rows_to_check(self, name: str) -> Ints:
+        """Return at least all rows in which a column has a value that isn't finite and above 0."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +48,8 @@ class MainColumns:
         Rows of the sub-tables.
     flag_row : ndarray of bool
         True where the whole row is flagged.
+    feed1, feed2 : ndarray of int, optional
+        Feeds of either antenna; None where the MS doesn't say.
     """
 
     time_s: Floats
@@ -51,6 +59,8 @@ class MainColumns:
     field_id: Ints
     data_desc_id: Ints
     flag_row: Bools
+    feed1: Ints | None = None
+    feed2: Ints | None = None
 
     @cached_property
     def cross(self) -> Bools:
@@ -60,9 +70,7 @@ class MainColumns:
     @cached_property
     def integration(self) -> Ints:
         """Number of the integration of each row, from 0, in order of time."""
-        times, inverse = np.unique(self.time_s, return_inverse=True)
-        steps = np.concatenate(([0], np.cumsum(np.diff(times) > _SAME_TIME_S)))
-        return np.asarray(steps[inverse], dtype=np.int64)
+        return number_integrations(self.time_s)
 
     @cached_property
     def n_integrations(self) -> int:
@@ -76,17 +84,27 @@ class FlagCounts:
 
     Parameters
     ----------
+    repeated : ndarray of bool, shape (n_rows,)
+        True for rows whose visibilities stand in another row that counts.
     working : ndarray of bool, shape (n_antennas,)
         Whether an unflagged, finite, non-zero cross-correlation was found.
     antenna_flagged_fraction : ndarray of float, shape (n_antennas,)
         Flagged share of each antenna's cross-correlations; 1 for one without rows.
     flagged_fraction : float
         Flagged share of the cross-correlations between working antennas; 1 when there are none.
+    unflagged_fraction : float
+        Share of all cross-correlations that neither FLAG nor FLAG_ROW flags, whatever their
+        weights.
+    weighted_fraction : float
+        Share of all cross-correlations that are not flagged and have a weight.
     """
 
+    repeated: Bools
     working: Bools
     antenna_flagged_fraction: Floats
     flagged_fraction: float
+    unflagged_fraction: float
+    weighted_fraction: float
 
 
 def count_flags(
@@ -100,7 +118,8 @@ def count_flags(
 ) -> FlagCounts:
     """Count flags over all rows, and look for working antennas in a sample.
 
-    A visibility is flagged when FLAG or FLAG_ROW says so. All flags are counted. DATA is read for
+    A visibility is flagged when FLAG or FLAG_ROW says so, or its weight is none (see `has_weight`).
+    All flags and weights are counted, each visibility once. DATA is read for
     at most `sampled_integrations` integrations, all their channels and correlations: each time the
     integration that has most unflagged rows of antennas not yet found to work (the middle one
     first, where they are alike), and of it only those rows. So an antenna counts as dead when all
@@ -123,51 +142,118 @@ def count_flags(
         Size of one piece that is read, bytes.
     """
     size = shapes.prod(axis=1)[columns.data_desc_id]
-    flagged = _flagged_per_row(table, columns, shapes, chunk_bytes)
+    spectral = np.zeros(columns.time_s.size, np.bool_)
+    spectral[table.filled_rows("WEIGHT_SPECTRUM")] = True
+    groups = _groups(columns, shapes, spectral)
+    unflagged, flagged = _flagged_per_row(table, columns, groups, chunk_bytes)
+    repeated = repeated_rows(
+        columns.integration,
+        columns.antenna1,
+        columns.antenna2,
+        columns.data_desc_id,
+        flagged >= size,
+        columns.feed1,
+        columns.feed2,
+    )
+    cross = columns.cross & ~repeated
     working = _find_working(
-        table, columns, shapes, flagged < size, n_antennas, sampled_integrations, chunk_bytes
+        table,
+        columns,
+        groups,
+        cross & (flagged < size),
+        n_antennas,
+        sampled_integrations,
+        chunk_bytes,
     )
     antenna_flagged, antenna_total = (
-        np.bincount(columns.antenna1, np.where(columns.cross, counts, 0), n_antennas)
-        + np.bincount(columns.antenna2, np.where(columns.cross, counts, 0), n_antennas)
+        np.bincount(columns.antenna1, np.where(cross, counts, 0), n_antennas)
+        + np.bincount(columns.antenna2, np.where(cross, counts, 0), n_antennas)
         for counts in (flagged, size)
     )
     share = np.ones(n_antennas)
     present = antenna_total > 0
     share[present] = antenna_flagged[present] / antenna_total[present]
-    counted = columns.cross & working[columns.antenna1] & working[columns.antenna2]
+    counted = cross & working[columns.antenna1] & working[columns.antenna2]
     total = int(size[counted].sum())
-    return FlagCounts(working, share, int(flagged[counted].sum()) / total if total else 1.0)
+    everything = max(1, int(size[cross].sum()))
+    return FlagCounts(
+        repeated=repeated,
+        working=working,
+        antenna_flagged_fraction=share,
+        flagged_fraction=int(flagged[counted].sum()) / total if total else 1.0,
+        unflagged_fraction=int(unflagged[cross].sum()) / everything,
+        weighted_fraction=int((size - flagged)[cross].sum()) / everything,
+    )
 
 
-def _groups(columns: MainColumns, shapes: Ints) -> Iterator[tuple[tuple[int, int], Bools]]:
-    """Yield each shape of cells with its rows: one read can't mix shapes."""
-    for shape in np.unique(shapes, axis=0):
-        same = np.flatnonzero(np.all(shapes == shape, axis=1))
+@dataclass(frozen=True, eq=False)
+class _Group:
+    """Rows that one read can hold: cells of one shape, and weights of one kind."""
+
+    n_correlations: int
+    n_channels: int
+    spectral: bool
+    members: Bools
+
+    @property
+    def size(self) -> int:
+        """Visibilities of a row."""
+        return self.n_correlations * self.n_channels
+
+    def weighted(self, table: VisibilityTable, rows: Ints) -> Bools:
+        """Tell which visibilities of some of the rows have a weight; broadcasts to FLAG."""
+        if self.spectral:
+            return has_weight(_read(table, "WEIGHT_SPECTRUM", rows))
+        return has_weight(_read(table, "WEIGHT", rows))[:, np.newaxis, :]
+
+
+def _groups(columns: MainColumns, shapes: Ints, spectral: Bools) -> list[_Group]:
+    """Return the rows by the shape of their cells and by where their weights stand."""
+    found = []
+    for n_correlations, n_channels in np.unique(shapes, axis=0):
+        same = np.flatnonzero(np.all(shapes == (n_correlations, n_channels), axis=1))
         rows = np.isin(columns.data_desc_id, same)
-        if rows.any():
-            yield (int(shape[0]), int(shape[1])), rows
+        for kind, members in ((False, rows & ~spectral), (True, rows & spectral)):
+            if members.any():
+                found.append(_Group(int(n_correlations), int(n_channels), kind, members))
+    return found
 
 
 def _flagged_per_row(
-    table: VisibilityTable, columns: MainColumns, shapes: Ints, chunk_bytes: int
-) -> Ints:
-    n_rows = columns.time_s.size
-    flagged = np.zeros(n_rows, dtype=np.int64)
-    for shape, members in _groups(columns, shapes):
-        step = max(1, chunk_bytes // (shape[0] * shape[1]))
-        if members.all():
-            for start in range(0, n_rows, step):
-                count = min(step, n_rows - start)
-                flagged[start : start + count] = _count(table.column("FLAG", start, count))
-        else:
-            rows = np.flatnonzero(members)
-            for start in range(0, rows.size, step):
-                part = rows[start : start + step]
-                flagged[part] = _count(table.rows("FLAG", part))
-        whole = members & columns.flag_row
-        flagged[whole] = shape[0] * shape[1]
-    return flagged
+    table: VisibilityTable, columns: MainColumns, groups: Iterable[_Group], chunk_bytes: int
+) -> tuple[Ints, Ints]:
+    """Return how many visibilities of each row no flag marks, and how many count as flagged."""
+    unflagged = np.zeros(columns.time_s.size, dtype=np.int64)
+    flagged = np.zeros(columns.time_s.size, dtype=np.int64)
+    for group in groups:
+        to_check = group.members.copy()
+        if group.spectral:
+            to_check[:] = False
+            to_check[table.rows_to_check("WEIGHT_SPECTRUM")] = True
+        for part in _chunks(np.flatnonzero(group.members), chunk_bytes // group.size):
+            flags = _read(table, "FLAG", part).astype(np.bool_, copy=False)
+            by_flag = _count(flags)
+            unflagged[part], flagged[part] = group.size - by_flag, by_flag
+            check = to_check[part]
+            if check.any():
+                weighted = group.weighted(table, part[check])
+                flagged[part[check]] = _count(flags[..., check] | ~weighted)
+        whole = group.members & columns.flag_row
+        unflagged[whole], flagged[whole] = 0, group.size
+    return unflagged, flagged
+
+
+def _chunks(rows: Ints, step: int) -> Iterator[Ints]:
+    step = max(1, step)
+    for start in range(0, rows.size, step):
+        yield rows[start : start + step]
+
+
+def _read(table: VisibilityTable, name: str, rows: Ints) -> NDArray[Any]:
+    """Read some rows, ascending, in the quicker way where they are consecutive."""
+    if rows[-1] - rows[0] + 1 == rows.size:
+        return table.column(name, int(rows[0]), rows.size)
+    return table.rows(name, rows)
 
 
 def _count(flags: NDArray[np.generic]) -> Ints:
@@ -179,15 +265,13 @@ def _count(flags: NDArray[np.generic]) -> Ints:
 def _find_working(
     table: VisibilityTable,
     columns: MainColumns,
-    shapes: Ints,
-    unflagged: Bools,
+    groups: Iterable[_Group],
+    candidates: Bools,
     n_antennas: int,
     sampled_integrations: int,
     chunk_bytes: int,
 ) -> Bools:
     working = np.zeros(n_antennas, dtype=np.bool_)
-    candidates = columns.cross & unflagged
-    groups = list(_groups(columns, shapes))
     from_middle = np.abs(np.arange(columns.n_integrations) - columns.n_integrations // 2)
     searched = np.zeros(columns.n_integrations, dtype=np.bool_)
     for _ in range(min(sampled_integrations, columns.n_integrations)):
@@ -201,21 +285,19 @@ def _find_working(
         rows_each = np.bincount(columns.integration[open_rows], minlength=columns.n_integrations)
         best = int(np.lexsort((from_middle, -rows_each))[0])
         searched[best] = True
-        for shape, members in groups:
-            rows = np.flatnonzero(open_rows & members & (columns.integration == best))
-            step = max(1, chunk_bytes // (8 * shape[0] * shape[1]))
-            for start in range(0, rows.size, step):
-                part = rows[start : start + step]
-                good = _has_data(table, part)
+        for group in groups:
+            rows = np.flatnonzero(open_rows & group.members & (columns.integration == best))
+            for part in _chunks(rows, chunk_bytes // (8 * group.size)):
+                good = _has_data(table, group, part)
                 working[columns.antenna1[part[good]]] = True
                 working[columns.antenna2[part[good]]] = True
     return working
 
 
-def _has_data(table: VisibilityTable, rows: Ints) -> Bools:
-    """Tell which rows hold an unflagged, finite, non-zero visibility."""
+def _has_data(table: VisibilityTable, group: _Group, rows: Ints) -> Bools:
+    """Tell which rows hold a finite, non-zero visibility with a weight that no flag marks."""
     data = table.rows("DATA", rows)
     flags = table.rows("FLAG", rows).astype(np.bool_)
     with np.errstate(invalid="ignore"):
-        usable = np.isfinite(data) & (data != 0) & ~flags
+        usable = np.isfinite(data) & (data != 0) & ~flags & group.weighted(table, rows)
     return np.asarray(usable.any(axis=(0, 1)), dtype=np.bool_)

@@ -5,6 +5,7 @@ Doesn't: the sources (see `contimg_resources.observations.calibrators`).
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,3 +85,35 @@ class FluxModel:
         logarithm = np.log10(ghz / self.reference_ghz)
         exponent = np.polynomial.polynomial.polyval(logarithm, np.array(self.coefficients))
         return np.asarray(10.0**exponent, dtype=np.float64)
+
+
+def flux_densities_jy(models: Sequence[FluxModel], frequencies_hz: Floats) -> Floats:
+    """Return the flux densities of many models at once (see `FluxModel.flux_jy`).
+
+    Parameters
+    ----------
+    models : sequence of FluxModel
+        The models.
+    frequencies_hz : ndarray of float, shape (frequencies,)
+        Frequencies, Hz, positive.
+
+    Returns
+    -------
+    ndarray of float, shape (models, frequencies)
+        Flux densities, Jy.
+
+    Raises
+    ------
+    ValueError
+        If a frequency isn't finite and positive, or lies where one of the models doesn't hold.
+    """
+    flux_jy = np.empty((len(models), frequencies_hz.size))
+    # Many are plain power laws: all of those together.
+    laws = [k for k, m in enumerate(models) if m.valid_ghz is None and len(m.coefficients) == 2]
+    for k in sorted(set(range(len(models))) - set(laws[1:])):
+        flux_jy[k] = models[k].flux_jy(frequencies_hz)
+    level, slope = np.array([models[k].coefficients for k in laws]).reshape(-1, 2).T
+    reference_ghz = np.array([models[k].reference_ghz for k in laws])
+    logarithm = np.log10(frequencies_hz / 1e9 / reference_ghz[:, None])
+    flux_jy[laws] = 10.0 ** (level[:, None] + slope[:, None] * logarithm)
+    return flux_jy

@@ -6,6 +6,7 @@ phase centres (`contimg_resources.observations.phase_centres`); what antennas an
 (`contimg_resources.observations.flag_counts`).
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,9 +39,15 @@ COLUMNS = (
 )
 
 #: Names of the correlation codes of the MeasurementSet definition (casacore's Stokes types).
-_CORRELATIONS = dict(
+CORRELATIONS = dict(
     enumerate(("I", "Q", "U", "V", "RR", "RL", "LR", "LL", "XX", "XY", "YX", "YY"), start=1)
 )
+
+#: So many antennas are named in a note.
+_NAMED = 10
+
+#: Correlations of a receptor with the same receptor, or their sum: what an image is made of.
+PARALLEL_HANDS = frozenset(("I", "RR", "LL", "XX", "YY"))
 
 
 @dataclass(frozen=True)
@@ -78,17 +85,23 @@ class MeasurementSetContent:
     integration_s : float
         Median of INTERVAL, seconds.
     n_integrations, n_rows : int
-        Distinct times, and rows of the main table.
+        Distinct times, and rows of the main table that repeat no other.
     fields : tuple of ObservedField
         Those with data, by time.
     antennas : tuple of Antenna
-        All rows of ANTENNA.
+        Those with data, by id.
     spectral_windows : tuple of SpectralWindow
-        All rows of SPECTRAL_WINDOW, as a caltable has them, by frequency.
+        Those with data, by frequency.
     correlations : tuple of str
         Such as ``("XX", "YY")``.
     flagged_fraction : float
         Over the cross-correlations of working antennas; 1 when none works.
+    n_repeated_rows : int
+        Rows that repeat another.
+    unusable : str
+        Why nothing can be made of the data; empty where something can.
+    notes : tuple of str
+        What was found odd and doesn't keep it from being used.
     """
 
     telescope: str
@@ -103,11 +116,15 @@ class MeasurementSetContent:
     spectral_windows: tuple[SpectralWindow, ...]
     correlations: tuple[str, ...]
     flagged_fraction: float
+    n_repeated_rows: int
+    unusable: str
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class _Setup:
     windows: tuple[SpectralWindow, ...]
+    n_windows: int
     correlations: tuple[str, ...]
     shapes: NDArray[np.int64]
 
@@ -115,7 +132,8 @@ class _Setup:
 def read_measurement_set(request: ReadRequest) -> MeasurementSetContent:
     """Read one MeasurementSet; runs in a CASA process, opens everything read-only.
 
-    Times come from TIME and INTERVAL alone. FLAG and FLAG_ROW are read whole, in chunks; DATA is
+    Times come from TIME and INTERVAL alone. FLAG, FLAG_ROW and the weights are read whole, in
+    chunks; DATA is
     sampled (see `contimg_resources.observations.flag_counts.count_flags`), and the last cells of
     all columns are read because CASA opens a truncated file without complaint.
 
@@ -138,7 +156,7 @@ def read_measurement_set(request: ReadRequest) -> MeasurementSetContent:
         clock_offset_s = _offset_to_utc_s(main, columns.time_s)
         setup = _spectral_setup(path, columns)
         _read_last_cells(main, columns, setup.shapes)
-        names, dish_diameter_m = _antennas(path, columns)
+        array = _antennas(path, columns)
         telescope = _telescope(path)
         fields = observed_fields(path, columns, clock_offset_s)
         report_progress("reading FLAG and DATA", 0.3)
@@ -146,42 +164,86 @@ def read_measurement_set(request: ReadRequest) -> MeasurementSetContent:
             main,
             columns,
             setup.shapes,
-            len(names),
+            array.n_rows,
             sampled_integrations=request.sampled_integrations,
             chunk_bytes=request.chunk_bytes,
         )
     start_s = float(np.min(columns.time_s - 0.5 * columns.interval_s)) + clock_offset_s
     end_s = float(np.max(columns.time_s + 0.5 * columns.interval_s)) + clock_offset_s
+    n_repeated = int(np.count_nonzero(counts.repeated))
     return MeasurementSetContent(
         telescope=telescope,
-        dish_diameter_m=dish_diameter_m,
+        dish_diameter_m=array.dish_diameter_m,
         start_mjd=utc_mjd(path, start_s),
         end_mjd=utc_mjd(path, end_s),
         integration_s=float(np.median(columns.interval_s)),
         n_integrations=columns.n_integrations,
-        n_rows=columns.time_s.size,
+        n_rows=columns.time_s.size - n_repeated,
         fields=fields,
-        antennas=_judged(names, counts),
+        antennas=tuple(
+            Antenna(
+                id=i,
+                name=name,
+                working=bool(counts.working[i]),
+                flagged_fraction=float(counts.antenna_flagged_fraction[i]),
+            )
+            for i, name in array.names.items()
+        ),
         spectral_windows=setup.windows,
         correlations=setup.correlations,
         flagged_fraction=counts.flagged_fraction,
+        n_repeated_rows=n_repeated,
+        unusable=_unusable(columns, setup, counts),
+        notes=_notes(columns, setup, array, counts),
     )
 
 
-def _judged(names: tuple[str, ...], counts: FlagCounts) -> tuple[Antenna, ...]:
-    return tuple(
-        Antenna(
-            id=i,
-            name=name,
-            working=bool(counts.working[i]),
-            flagged_fraction=float(counts.antenna_flagged_fraction[i]),
+def _unusable(columns: MainColumns, setup: _Setup, counts: FlagCounts) -> str:
+    """Say why nothing can be calibrated or imaged, most basic cause first; empty if something."""
+    found = "/".join(setup.correlations)
+    if not set(setup.correlations) & PARALLEL_HANDS:
+        return f"it has no parallel hands: its correlations are {found}"
+    if not columns.cross.any():
+        return "it has no cross-correlations, only autocorrelations"
+    if counts.unflagged_fraction == 0:
+        return "all its cross-correlations are flagged"
+    if counts.weighted_fraction == 0:
+        return "all its unflagged cross-correlations have a weight of zero, below zero or NaN"
+    if not counts.working.any():
+        return "all its unflagged cross-correlations are zero or not finite"
+    return ""
+
+
+def _notes(
+    columns: MainColumns, setup: _Setup, array: "_Array", counts: FlagCounts
+) -> tuple[str, ...]:
+    found = []
+    if n_repeated := int(np.count_nonzero(counts.repeated)):
+        times = np.unique(columns.integration[counts.repeated]).size
+        found.append(
+            f"{n_repeated} of {columns.time_s.size} rows stand twice or more, in {times} of "
+            f"{columns.n_integrations} integrations; each visibility counts once"
         )
-        for i, name in enumerate(names)
-    )
+    weightless = counts.unflagged_fraction - counts.weighted_fraction
+    if weightless > 0:
+        found.append(
+            f"{weightless:.1%} of the cross-correlations have a weight of zero, below zero or "
+            "NaN, and count as flagged"
+        )
+    if n_unused := setup.n_windows - len(setup.windows):
+        found.append(f"no data refer to {n_unused} of {setup.n_windows} rows of SPECTRAL_WINDOW")
+    if array.without_data:
+        more = len(array.without_data) - _NAMED
+        found.append(
+            f"there are no data of {len(array.without_data)} antennas of the ANTENNA table: "
+            + ", ".join(array.without_data[:_NAMED])
+            + (f" and {more} more" if more > 0 else "")
+        )
+    return tuple(found)
 
 
 def _main_columns(main: OpenTable) -> MainColumns:
-    time_s, interval_s = main.column("TIME"), main.column("INTERVAL")
+    time_s, interval_s = main.numbers("TIME"), main.numbers("INTERVAL")
     for name, values in (("TIME", time_s), ("INTERVAL", interval_s)):
         bad = np.flatnonzero(~np.isfinite(values))
         if bad.size:
@@ -196,11 +258,13 @@ def _main_columns(main: OpenTable) -> MainColumns:
     return MainColumns(
         time_s=time_s,
         interval_s=interval_s,
-        antenna1=main.column("ANTENNA1"),
-        antenna2=main.column("ANTENNA2"),
-        field_id=main.column("FIELD_ID"),
-        data_desc_id=main.column("DATA_DESC_ID"),
-        flag_row=main.column("FLAG_ROW").astype(bool),
+        antenna1=main.numbers("ANTENNA1"),
+        antenna2=main.numbers("ANTENNA2"),
+        field_id=main.numbers("FIELD_ID"),
+        data_desc_id=main.numbers("DATA_DESC_ID"),
+        flag_row=main.numbers("FLAG_ROW").astype(bool),
+        feed1=main.numbers("FEED1") if "FEED1" in main.columns else None,
+        feed2=main.numbers("FEED2") if "FEED2" in main.columns else None,
     )
 
 
@@ -223,34 +287,37 @@ def _offset_to_utc_s(main: OpenTable, time_s: Floats) -> float:
 
 
 def _spectral_setup(path: Path, columns: MainColumns) -> _Setup:
+    """Read the windows and correlations that data refer to; the others may be anything."""
     with OpenTable(path / "DATA_DESCRIPTION", path) as table:
-        window_ids = table.column("SPECTRAL_WINDOW_ID")
-        polarization_ids = table.column("POLARIZATION_ID")
         table.check_ids("DATA_DESC_ID", columns.data_desc_id)
+        used = np.unique(columns.data_desc_id)
+        window_ids = table.numbers("SPECTRAL_WINDOW_ID")[used]
+        polarization_ids = table.numbers("POLARIZATION_ID")[used]
+        shapes = np.zeros((table.n_rows, 2), np.int64)
     with OpenTable(path / "SPECTRAL_WINDOW", path) as table:
         table.check_ids("SPECTRAL_WINDOW_ID", window_ids)
-        windows = [_window(table, i) for i in range(table.n_rows)]
+        windows = {int(i): _window(table, int(i)) for i in np.unique(window_ids)}
+        n_windows = table.n_rows
     with OpenTable(path / "POLARIZATION", path) as table:
         table.check_ids("POLARIZATION_ID", polarization_ids)
-        products = [
-            tuple(_CORRELATIONS.get(int(c), str(c)) for c in table.cell("CORR_TYPE", i))
-            for i in range(table.n_rows)
-        ]
-    used = np.unique(columns.data_desc_id)
-    correlations = {products[polarization_ids[i]] for i in used}
-    if len(correlations) != 1:
+        products = {
+            int(i): tuple(
+                CORRELATIONS.get(int(c), str(c)) for c in np.ravel(table.cell("CORR_TYPE", int(i)))
+            )
+            for i in np.unique(polarization_ids)
+        }
+    if len(set(products.values())) != 1:
         raise UnreadableObservation(
-            f"{path} mixes polarisation products {sorted(correlations)}; one set was expected",
+            f"{path} mixes polarisation products {sorted(set(products.values()))}; one set was "
+            "expected",
             path=str(path),
         )
-    shapes = np.array(
-        [
-            (len(products[p]), windows[w].n_channels)
-            for p, w in zip(polarization_ids, window_ids, strict=True)
-        ]
-    )
-    by_frequency = sorted(windows, key=lambda w: (w.first_hz + w.last_hz, w.id))
-    return _Setup(tuple(by_frequency), correlations.pop(), shapes)
+    shapes[used] = [
+        (len(products[int(p)]), windows[int(w)].n_channels)
+        for p, w in zip(polarization_ids, window_ids, strict=True)
+    ]
+    by_frequency = sorted(windows.values(), key=lambda w: (w.first_hz + w.last_hz, w.id))
+    return _Setup(tuple(by_frequency), n_windows, next(iter(products.values())), shapes)
 
 
 def _window(table: OpenTable, row: int) -> SpectralWindow:
@@ -289,24 +356,50 @@ def _read_last_cells(main: OpenTable, columns: MainColumns, shapes: NDArray[np.i
                     f"column {name} has cells of shape {found} in row {last}, where its "
                     f"sub-tables promise {expected} (correlations, channels)"
                 )
-        for name in ("UVW", "WEIGHT", "SIGMA"):
-            main.cell(name, last)
+        found = np.shape(main.cell("WEIGHT", last))
+        if found != expected[:1]:
+            raise main.unreadable(
+                f"column WEIGHT has cells of shape {found} in row {last}, where one weight for "
+                f"each of {expected[0]} correlations was expected"
+            )
+        main.cell("UVW", last)
 
 
-def _antennas(path: Path, columns: MainColumns) -> tuple[tuple[str, ...], float]:
+@dataclass(frozen=True)
+class _Array:
+    """Names of the antennas with data by id, and of the others, nameless rows left out."""
+
+    names: dict[int, str]
+    without_data: tuple[str, ...]
+    n_rows: int
+    dish_diameter_m: float
+
+
+def _antennas(path: Path, columns: MainColumns) -> _Array:
+    """Read the antennas that data refer to: the others may be blank, or named alike."""
     with OpenTable(path / "ANTENNA", path) as table:
         table.check_ids("ANTENNA1", columns.antenna1)
         table.check_ids("ANTENNA2", columns.antenna2)
-        names = tuple(str(n).strip() for n in table.column("NAME"))
-        repeated = sorted({n for n in names if names.count(n) > 1})
-        if repeated:
+        used = np.union1d(columns.antenna1, columns.antenna2)
+        every = [str(name).strip() for name in table.column("NAME")]
+        names = {int(i): every[int(i)] for i in used}
+        others = tuple(name for i, name in enumerate(every) if name and i not in names)
+        nameless = [i for i, name in names.items() if not name]
+        if nameless:
             raise table.unreadable(
-                f"several antennas have the name {', '.join(map(repr, repeated))}; "
+                f"antenna {', '.join(map(str, nameless[:5]))} (by row) has data but no NAME; "
                 "antennas are told apart by name"
             )
-        diameters = np.asarray(table.column("DISH_DIAMETER"), np.float64)
+        repeated = sorted(n for n, times in Counter(names.values()).items() if times > 1)
+        if repeated:
+            raise table.unreadable(
+                f"several antennas with data have the name {', '.join(map(repr, repeated))}; "
+                "antennas are told apart by name"
+            )
+        diameters = np.asarray(table.column("DISH_DIAMETER"), np.float64)[used]
+        n_rows = table.n_rows
     diameters = diameters[np.isfinite(diameters) & (diameters > 0)]
-    return names, float(np.median(diameters)) if diameters.size else 0.0
+    return _Array(names, others, n_rows, float(np.median(diameters)) if diameters.size else 0.0)
 
 
 def _telescope(path: Path) -> str:

@@ -3,10 +3,13 @@
 Belongs here: frozen records. Doesn't: reading, settling, looking up calibrators.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from contimg_resources.calibration.tables import ArrayLayout
+from contimg_resources.errors import UnreadableObservation
 from contimg_resources.times import partition_key
 
 
@@ -35,12 +38,12 @@ class ObservedField:
 
 @dataclass(frozen=True)
 class Antenna:
-    """One row of the ANTENNA table.
+    """One antenna that data refer to.
 
     Parameters
     ----------
     id : int
-        0-based row, what CASA's columns hold.
+        0-based row of the ANTENNA table, what CASA's columns hold.
     name : str
         Its name, ``"1"`` to ``"117"``; never mix it with the id.
     working : bool
@@ -77,6 +80,12 @@ class SpectralWindow:
     channel_width_hz: float
     n_channels: int
 
+    @property
+    def edges_hz(self) -> tuple[float, float]:
+        """Lower edge of the lowest and upper edge of the highest channel, Hz."""
+        half_hz = 0.5 * self.channel_width_hz
+        return self.first_hz - half_hz, self.last_hz + half_hz
+
 
 @dataclass(frozen=True)
 class CalibratorTransit:
@@ -107,9 +116,18 @@ class CalibratorTransit:
     apparent_flux_jy: float
 
 
+class ObservationOrigin(StrEnum):
+    """What an observation was read from."""
+
+    MEASUREMENT_SET = "measurement_set"
+    """A MeasurementSet: it is calibrated and imaged here."""
+    IMAGE = "image"
+    """An image made elsewhere: there is nothing to calibrate."""
+
+
 @dataclass(frozen=True)
 class Observation:
-    """One MeasurementSet and what it says it is.
+    """One MeasurementSet and what it says it is; or an image that was made elsewhere.
 
     Parameters
     ----------
@@ -125,21 +143,30 @@ class Observation:
     declination_deg : float
         Mean declination of the phase centres, ICRS degrees: the strip.
     antennas : tuple of Antenna
-        By id.
+        Those with data, by id; rows of the ANTENNA table that no data refer to play no part.
     spectral_windows : tuple of SpectralWindow
-        Sorted by frequency.
+        Those with data, sorted by frequency; they may overlap.
     correlations : tuple of str
         Such as ``("XX", "YY")``.
     integration_s : float
         Median integration time, seconds.
     n_integrations, n_rows : int
-        Number of distinct times, and of rows of the main table.
+        Number of distinct times, and of rows of the main table that repeat no other.
     flagged_fraction : float
-        Flagged visibilities over all cross-correlations of working antennas.
+        Flagged visibilities over all cross-correlations of working antennas, each once. Without a
+        weight above zero a visibility counts as flagged.
     calibrators : tuple of CalibratorTransit
         Brightest apparent flux first; empty when none crossed the beam.
     signature : str
         Signature of the content when it was read (see `contimg_resources.observations.settling`).
+    n_repeated_rows : int
+        Rows of the main table that hold the visibilities of another row once more.
+    unusable : str
+        Why nothing can be calibrated or imaged from it; empty where something can.
+    notes : tuple of str
+        What was found odd while reading, such as rows that stand twice.
+    origin : ObservationOrigin
+        Of an image `path` is its file, `fields` its middle, and it has no antennas.
     """
 
     path: Path
@@ -158,28 +185,57 @@ class Observation:
     flagged_fraction: float
     calibrators: tuple[CalibratorTransit, ...]
     signature: str
+    n_repeated_rows: int = 0
+    unusable: str = ""
+    notes: tuple[str, ...] = ()
+    origin: ObservationOrigin = ObservationOrigin.MEASUREMENT_SET
 
     @property
     def key(self) -> str:
         """Partition key: mid-MJD with five decimals."""
         return partition_key(self.mid_mjd)
 
+    def refuse_unusable(self) -> None:
+        """Do nothing where data can be calibrated and imaged.
+
+        Raises
+        ------
+        UnreadableObservation
+            Naming the MS and why nothing can be made of it.
+        """
+        if self.unusable:
+            raise UnreadableObservation(
+                f"nothing can be made of {self.path}: {self.unusable}", path=str(self.path)
+            )
+
     @property
     def layout(self) -> ArrayLayout:
         """What a caltable must share with this observation to be applied to it."""
+        names = {a.id: a.name for a in self.antennas}
         return ArrayLayout(
-            antenna_names=tuple(a.name for a in self.antennas),
+            antenna_names=tuple(names.get(i, "") for i in range(1 + max(names, default=-1))),
             spectral_windows_hz=tuple(
                 (w.first_hz, w.last_hz, w.n_channels) for w in self.spectral_windows
             ),
         )
 
     @property
+    def band_hz(self) -> tuple[float, float]:
+        """Lowest and highest frequency, Hz: the union of the windows' edges."""
+        return band_of(self.spectral_windows)
+
+    @property
     def center_frequency_hz(self) -> float:
         """Middle of the band, Hz."""
-        return 0.5 * (self.spectral_windows[0].first_hz + self.spectral_windows[-1].last_hz)
+        return 0.5 * sum(self.band_hz)
 
     @property
     def working_antennas(self) -> tuple[Antenna, ...]:
         """Antennas with data."""
         return tuple(a for a in self.antennas if a.working)
+
+
+def band_of(windows: Iterable[SpectralWindow]) -> tuple[float, float]:
+    """Return the lowest and the highest edge of some spectral windows, Hz."""
+    lows, highs = zip(*(w.edges_hz for w in windows), strict=True)
+    return min(lows), max(highs)

@@ -54,7 +54,7 @@ def observed_fields(path: Path, columns: MainColumns, offset_s: float) -> tuple[
         for field_id in (int(i) for i in np.unique(columns.field_id)):
             times_s = columns.time_s[columns.field_id == field_id]
             middle_s = 0.5 * float(times_s.min() + times_s.max())
-            ra_deg, dec_deg = _direction_deg(table, field_id, middle_s)
+            ra_deg, dec_deg = phase_centre_deg(table, field_id, middle_s)
             fields.append(
                 ObservedField(
                     id=field_id,
@@ -67,7 +67,7 @@ def observed_fields(path: Path, columns: MainColumns, offset_s: float) -> tuple[
     return tuple(sorted(fields, key=lambda f: (f.mid_mjd, f.id)))
 
 
-def _direction_deg(table: OpenTable, row: int, time_s: float) -> tuple[float, float]:
+def phase_centre_deg(table: OpenTable, row: int, time_s: float) -> tuple[float, float]:
     """Return a phase centre in ICRS, degrees; a moving one at `time_s`."""
     from casatools import measures
 

@@ -17,6 +17,7 @@ from contimg_resources.errors import (
     CasaCrashed,
     CasaTimeout,
     ObservationNotSettled,
+    ReadingCutOff,
     UnreadableObservation,
 )
 from contimg_resources.instrument.dsa110 import (
@@ -24,14 +25,14 @@ from contimg_resources.instrument.dsa110 import (
     DISH_DIAMETER_M,
     TELESCOPE_NAMES,
 )
-from contimg_resources.naming import plain_name
+from contimg_resources.naming import plain_name, without_ms
 from contimg_resources.observations.calibrators import CalibratorCatalogue
 from contimg_resources.observations.measurement_set import (
     MeasurementSetContent,
     ReadRequest,
     read_measurement_set,
 )
-from contimg_resources.observations.model import CalibratorTransit, Observation
+from contimg_resources.observations.model import CalibratorTransit, Observation, band_of
 from contimg_resources.observations.settling import content_signature
 
 __all__ = ["ReadRequest", "read_measurement_set", "read_observation"]
@@ -72,7 +73,8 @@ def read_observation(
     -------
     Observation
         Times from the MS's own TIME and INTERVAL, never from the clock or the file name. An MS
-        that is flagged altogether is readable: flagged fraction 1 and no working antenna.
+        that is flagged altogether is readable: flagged fraction 1, no working antenna, and
+        `Observation.unusable` says why.
 
     Raises
     ------
@@ -89,8 +91,9 @@ def read_observation(
     content = _read(path, casa, timeout_s)
     if content_signature(path) != before:
         raise ObservationNotSettled(f"{path} changed while it was read", path=str(path))
-    middle_hz = 0.5 * (content.spectral_windows[0].first_hz + content.spectral_windows[-1].last_hz)
-    transits = _crossing(content, catalogue, radius_deg, middle_hz)
+    transits = _crossing(
+        content, catalogue, radius_deg, 0.5 * sum(band_of(content.spectral_windows))
+    )
     return Observation(
         path=path,
         telescope=content.telescope,
@@ -108,12 +111,15 @@ def read_observation(
         flagged_fraction=content.flagged_fraction,
         calibrators=tuple(t for t in transits if t.apparent_flux_jy >= min_flux_jy),
         signature=before.digest,
+        n_repeated_rows=content.n_repeated_rows,
+        unusable=content.unusable,
+        notes=content.notes,
     )
 
 
 def _read(path: Path, casa: Casa, timeout_s: float) -> MeasurementSetContent:
     doing = ["starting"]
-    label = plain_name(path.name.removesuffix(".ms"))[:80] + "-read"
+    label = plain_name(without_ms(path.name))[:80] + "-read"
     try:
         return casa.run(
             read_measurement_set,
@@ -125,9 +131,9 @@ def _read(path: Path, casa: Casa, timeout_s: float) -> MeasurementSetContent:
     except CasaCrashed as error:
         if error.details.get("signal") not in _OF_BROKEN_FILES:
             raise
-        raise UnreadableObservation(
+        raise ReadingCutOff(
             f"{path}: CASA crashed ({signal.Signals(error.details['signal']).name}) while "
-            f"{doing[-1]}; its files are damaged",
+            f"{doing[-1]}; its files may be damaged",
             path=str(path),
             **error.details,
         ) from error

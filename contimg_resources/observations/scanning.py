@@ -1,4 +1,4 @@
-"""Which directories under the MS directory may be observations.
+"""Which directories under the MS directory may be observations, and what is passed over, and why.
 
 Belongs here: one look at the names, a hundred thousand of them if need be.
 Doesn't: looking into an MS, and whether it is complete (see
@@ -6,12 +6,14 @@ Doesn't: looking into an MS, and whether it is complete (see
 """
 
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from contimg_resources.errors import ConfigurationError, InvalidName
-from contimg_resources.naming import check_name, is_observation_name
+from contimg_resources.naming import check_ms_name, is_ms_name, is_observation_name, without_ms
+from contimg_resources.plain_text import plain_line
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,50 @@ class Candidate:
     done_marker: bool
 
     @property
+    def name(self) -> str:
+        """Its name, with its ``.ms``."""
+        return self.location.rpartition(os.sep)[2]
+
+    @property
     def path(self) -> Path:
         """The MS; made when it's asked for, since most of ten thousands are only counted."""
         return Path(self.location)
+
+
+@dataclass(frozen=True)
+class PassedOver:
+    """Something in the MS directory that is no candidate.
+
+    Parameters
+    ----------
+    name : str
+        Its name in the directory.
+    kind : str
+        What it is, one of `KINDS`: a few words that are the same for all of its kind.
+    reason : str
+        Why it is passed over, in words, without its name.
+    """
+
+    name: str
+    kind: str
+    reason: str
+
+
+#: Kinds of entries that are passed over, and why: the reason where an entry has none of its own.
+KINDS = {
+    "intermediates": "has the name of an intermediate product, no observation",
+    "hidden": "is hidden: its name begins with a dot or underscore",
+    "other directories": "is a directory whose name doesn't end in .ms",
+    "bad names": "has a name that can't be shown or quoted",
+    "broken links": "is a link that leads nowhere",
+    "unreadable": "can't be looked at",
+    "UVH5": "is of UVH5 sub-bands from the correlator: convert them to MS first",
+    "files named as MS": "is a file; a MeasurementSet is a directory",
+    "other files": "is a file",
+}
+
+#: Endings of the correlator's own files, from which MS are made.
+_UVH5_ENDINGS = (".uvh5", ".hdf5")
 
 
 @dataclass(frozen=True)
@@ -46,27 +89,12 @@ class Scan:
     ----------
     candidates : tuple of Candidate
         Sorted by name, which is by time where names are UTC starts.
-    intermediates : int
-        Directories ending in ``.ms`` that have the name of an intermediate product.
-    hidden : int
-        Names that begin with a dot or underscore.
-    files : int
-        Plain files, done-markers among them.
-    other_directories : int
-        Directories that don't end in ``.ms``.
-    bad_names : int
-        Directories ending in ``.ms`` whose name isn't safe (see `contimg_resources.naming`).
-    links_out : int
-        Symbolic links that lead nowhere or out of the directory.
+    passed_over : tuple of PassedOver
+        All else but done-markers, sorted by kind and name.
     """
 
     candidates: tuple[Candidate, ...]
-    intermediates: int
-    hidden: int
-    files: int
-    other_directories: int
-    bad_names: int
-    links_out: int
+    passed_over: tuple[PassedOver, ...]
 
     def __iter__(self) -> Iterator[Candidate]:
         return iter(self.candidates)
@@ -74,24 +102,12 @@ class Scan:
     def __len__(self) -> int:
         return len(self.candidates)
 
-    @property
-    def passed_over(self) -> dict[str, int]:
-        """Counts of whatever is no candidate, without the zeros, ready for a log line."""
-        counts = {
-            "intermediates": self.intermediates,
-            "hidden": self.hidden,
-            "files": self.files,
-            "other directories": self.other_directories,
-            "bad names": self.bad_names,
-            "links out": self.links_out,
-        }
-        return {kind: n for kind, n in counts.items() if n}
-
 
 def scan(ms_dir: Path, done_suffix: str = ".done") -> Scan:
     """Look once at the names in a directory; not into its subdirectories.
 
-    A recursive search would also catch intermediate products and half-written ones.
+    A recursive search would also catch intermediate products and half-written ones. A link is what
+    it leads to, wherever that lies; its own name counts.
 
     Parameters
     ----------
@@ -106,20 +122,25 @@ def scan(ms_dir: Path, done_suffix: str = ".done") -> Scan:
         If the directory isn't there or can't be listed.
     """
     found: list[tuple[str, str]] = []
-    plain_files: set[str] = set()
-    counts = dict.fromkeys(
-        ("intermediates", "hidden", "other_directories", "bad_names", "links_out"), 0
-    )
+    files: set[str] = set()
+    over: list[PassedOver] = []
     try:
         with os.scandir(str(ms_dir.absolute())) as entries:
             for entry in entries:
-                kind = _kind(entry, ms_dir)
-                if kind == "file":
-                    plain_files.add(entry.name)
-                elif kind == "candidate":
-                    found.append((entry.name, entry.path))
-                elif kind is not None:
-                    counts[kind] += 1
+                try:
+                    if _is_file(entry):
+                        files.add(entry.name)
+                    elif (no := _why_not(entry)) is None:
+                        found.append((entry.name, entry.path))
+                    else:
+                        over.append(no)
+                except FileNotFoundError:
+                    # It vanished meanwhile.
+                    continue
+                except OSError as error:
+                    # A link in a circle, or to where nobody may look.
+                    reason = f"can't be looked at: {error.strerror}"
+                    over.append(PassedOver(entry.name, "unreadable", reason))
     except OSError as error:
         near = next((p for p in ms_dir.absolute().parents if p.is_dir()), Path("/"))
         raise ConfigurationError(
@@ -128,36 +149,70 @@ def scan(ms_dir: Path, done_suffix: str = ".done") -> Scan:
             path=str(ms_dir),
         ) from error
     candidates = tuple(
-        Candidate(path, name.removesuffix(".ms"), name + done_suffix in plain_files)
+        Candidate(path, without_ms(name), name + done_suffix in files)
         for name, path in sorted(found)
     )
-    return Scan(candidates=candidates, files=len(plain_files), **counts)
+    over += [_file(name) for name in files if not _is_marker(name, done_suffix)]
+    order = list(KINDS)
+    return Scan(candidates, tuple(sorted(over, key=lambda o: (order.index(o.kind), o.name))))
 
 
-def _kind(entry: "os.DirEntry[str]", ms_dir: Path) -> str | None:
-    """Return what an entry is; None when it vanished meanwhile."""
-    try:
-        if entry.name.startswith((".", "_")):
-            return "hidden"
-        if entry.is_symlink() and not _stays_inside(Path(entry.path), ms_dir):
-            return "links_out"
-        if not entry.is_dir():
-            return "file"
-    except FileNotFoundError:
-        return None
-    if not entry.name.endswith(".ms"):
-        return "other_directories"
-    if not is_observation_name(entry.name):
-        return "intermediates"
-    try:
-        check_name(entry.name.removesuffix(".ms"))
-    except InvalidName:
-        return "bad_names"
-    return "candidate"
-
-
-def _stays_inside(link: Path, ms_dir: Path) -> bool:
-    try:
-        return link.resolve(strict=True).is_relative_to(ms_dir.resolve())
-    except (OSError, RuntimeError):
+def _is_file(entry: "os.DirEntry[str]") -> bool:
+    if entry.name.startswith((".", "_")) or entry.is_dir():
         return False
+    return not entry.is_symlink() or Path(entry.path).exists()
+
+
+def _is_marker(name: str, done_suffix: str) -> bool:
+    return name.endswith(done_suffix) and is_ms_name(name.removesuffix(done_suffix))
+
+
+def _passed_over(name: str, kind: str, reason: str = "") -> PassedOver:
+    return PassedOver(name, kind, reason or KINDS[kind])
+
+
+def _file(name: str) -> PassedOver:
+    if name.lower().endswith(_UVH5_ENDINGS):
+        return _passed_over(name, "UVH5")
+    return _passed_over(name, "files named as MS" if is_ms_name(name) else "other files")
+
+
+def _why_not(entry: "os.DirEntry[str]") -> PassedOver | None:
+    """Say why an entry that is no plain file is no candidate; None when it is one."""
+    name = entry.name
+    if name.startswith((".", "_")):
+        return _passed_over(name, "hidden")
+    if not entry.is_dir():
+        target = Path(entry.path).readlink()
+        return _passed_over(name, "broken links", f"is a link to {target}, which doesn't exist")
+    if name.lower().endswith(_UVH5_ENDINGS):
+        return _passed_over(name, "UVH5")
+    if not is_ms_name(name):
+        return _passed_over(name, "other directories")
+    if not is_observation_name(name):
+        return _passed_over(name, "intermediates")
+    try:
+        check_ms_name(name)
+    except InvalidName as error:
+        return _passed_over(name, "bad names", f"is left alone: {error.message}")
+    return None
+
+
+def say_passed_over(passed_over: Iterable[PassedOver], per_kind: int = 20) -> list[str]:
+    """Name what was passed over, and why, at most so many of each kind.
+
+    Parameters
+    ----------
+    passed_over : iterable of PassedOver
+        See `Scan`.
+    per_kind : int
+        The rest of a kind is only counted.
+    """
+    told: Counter[str] = Counter()
+    lines = []
+    for one in passed_over:
+        told[one.kind] += 1
+        if told[one.kind] <= per_kind:
+            name = one.name if one.name.isprintable() else ascii(one.name)
+            lines.append(plain_line(f"{name} {one.reason}"))
+    return lines + [f"{n - per_kind} more {kind}" for kind, n in told.items() if n > per_kind]

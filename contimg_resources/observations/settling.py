@@ -8,12 +8,18 @@ change says nothing: it does not move while the files inside grow.
 """
 
 import hashlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from contimg_resources.errors import ObservationNotSettled, UnreadableObservation
+from contimg_resources.trees import (
+    LIMITS,
+    TreeLimits,
+    TreeRefused,
+    kind_of_special_file,
+    walk_files,
+)
 
 #: Holds no data, and readers of other programs touch it.
 _LOCK_FILE = "table.lock"
@@ -57,20 +63,23 @@ class SettleDecision:
     reason: str
 
 
-def content_signature(path: Path) -> Signature:
+def content_signature(path: Path, limits: TreeLimits = LIMITS) -> Signature:
     """Look at every file of a directory without opening any.
 
     Parameters
     ----------
     path : Path
         The MS. CASA's ``table.lock`` files are left out: they change when somebody only reads.
+    limits : TreeLimits
+        A deeper or larger tree is no MS.
 
     Raises
     ------
     ObservationNotSettled
         If it, or a file inside, vanished meanwhile: it is being moved or written.
     UnreadableObservation
-        If it is no directory, or a symbolic link inside leads out of it.
+        If it is no directory, is too deep or too large for an MS, or holds a pipe, a device or a
+        symbolic link that leads out of it.
     """
     if not path.is_dir():
         what = "is a file, not a directory" if path.exists() else "does not exist"
@@ -79,7 +88,7 @@ def content_signature(path: Path) -> Signature:
     digest = hashlib.sha256()
     newest = total = count = 0
     try:
-        for name, status in sorted(_files(path, root, "")):
+        for name, status in sorted(_files(path, root, limits)):
             digest.update(f"{name}\0{status[0]}\0{status[1]}\n".encode(errors="surrogateescape"))
             total += status[0]
             newest = max(newest, status[1])
@@ -89,6 +98,10 @@ def content_signature(path: Path) -> Signature:
             f"{path} is being moved or written: {error.filename} vanished while it was looked at",
             path=str(path),
         ) from error
+    except TreeRefused as error:
+        raise UnreadableObservation(
+            f"{path} {error.strerror}, so it is no MeasurementSet", path=str(path)
+        ) from error
     except OSError as error:
         raise UnreadableObservation(
             f"{path} can't be looked at: {error.filename}: {error.strerror}", path=str(path)
@@ -96,19 +109,22 @@ def content_signature(path: Path) -> Signature:
     return Signature(newest, total, count, digest.hexdigest())
 
 
-def _files(directory: Path, root: Path, prefix: str) -> Iterator[tuple[str, tuple[int, int]]]:
+def _files(
+    directory: Path, root: Path, limits: TreeLimits
+) -> Iterator[tuple[str, tuple[int, int]]]:
     """Yield relative name, size and mtime of each file below `directory`."""
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            name = prefix + entry.name
-            if entry.is_symlink():
-                _refuse_link_out(Path(entry.path), root)
-            if entry.is_dir(follow_symlinks=False):
-                yield from _files(Path(entry.path), root, name + "/")
-            elif entry.name != _LOCK_FILE:
-                # A link that stays inside points at a file that is counted on its own.
-                status = entry.stat(follow_symlinks=False)
-                yield name, (status.st_size, status.st_mtime_ns)
+    for file in walk_files(directory, limits):
+        if file.is_link:
+            _refuse_link_out(file.path, root)
+        if file.entry.name != _LOCK_FILE:
+            # A link that stays inside points at a file that is counted on its own.
+            status = file.entry.stat(follow_symlinks=False)
+            if special := kind_of_special_file(status.st_mode):
+                raise UnreadableObservation(
+                    f"{root} holds the {special} {file.name}; a MeasurementSet holds files only",
+                    path=str(root),
+                )
+            yield file.name, (status.st_size, status.st_mtime_ns)
 
 
 def _refuse_link_out(link: Path, root: Path) -> None:

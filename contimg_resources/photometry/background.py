@@ -1,31 +1,37 @@
 """Background and noise around places in an image.
 
-Belongs here: robust numbers of blocks of pixels, and between them. Doesn't: sources.
+Belongs here: smooth surfaces through blocks of sky, and the noise about them. Doesn't: sources, how
+neighbouring pixels are correlated (see `correlation`).
 
 photutils' `Background2D` interpolates a map for every pixel, which takes longer than measuring ten
-thousand sources; here both are looked up only where there is a source.
+thousand sources; here both are looked up only where they are needed.
 """
 
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.errors import PhotometryFailed
-from contimg_resources.imaging.statistics import STD_OF_MAD
+from contimg_resources.photometry.background_loops import compare_levels, fit_blocks, surfaces_at
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
+Integers = NDArray[np.int64]
 
-#: A block is so many beams (major axis) a side: some hundred independent numbers.
-_BLOCK_BEAMS = 16.0
-#: Pixels so many beams (of its area) apart are enough: nearer ones show the same noise.
-_STEP_BEAMS = 0.5
-_CLIP = 3.0
-_TURNS = 4
-#: With fewer numbers a block says nothing.
-_LEAST = 40
+#: A block is so many beams (major axis) a side: some hundred independent numbers. Where that leaves
+#: structure, blocks of half that side are used.
+_BLOCK_BEAMS, _FINE_BEAMS = 16.0, 8.0
+#: Pixels so many beams (square root of its area) apart are enough: nearer ones show the same noise.
+_STEP_BEAMS = 0.7
+#: Terms of a constant and of a quadratic surface.
+_FLAT, _CURVED = 1, 6
+#: A block with fewer pixels of sky looks beyond its edges.
+_LEAST_PIXELS = 90
+#: Finer blocks must do better than noise alone lets them by a tenth, and by so many standard
+#: deviations: to use them without need costs little.
+_EXCESS, _SIGNIFICANT = 1.1, 2.0
 
 
 @dataclass(frozen=True)
@@ -34,31 +40,61 @@ class Surroundings:
 
     Parameters
     ----------
-    rows, columns : ndarray, shape (n_rows,), (n_columns,)
-        Middles of blocks, pixels.
-    background : ndarray, shape (n_rows, n_columns)
-        Clipped median; NaN where too little sky is.
-    noise : ndarray, shape (n_rows, n_columns)
-        1.4826 times the median absolute deviation of what isn't clipped.
+    row_edges, column_edges : ndarray of int, shape (n_down + 1,), (n_across + 1,)
+        Edges of the blocks, pixels.
+    surfaces : ndarray, shape (n_down, n_across, 6)
+        The background in each, see `contimg_resources.photometry.background_loops.fit_blocks`.
+    noise : ndarray, shape (n_down, n_across)
+        1.4826 times the median absolute deviation from it, sources clipped.
+    known : ndarray, shape (n_down, n_across)
+        1 where a block has a surface of its own, nearly 0 where it has its neighbour's.
+    counts : ndarray of int, shape (n_down, n_across)
+        Pixels that it was fitted to.
+    step : int
+        They are so many rows and columns apart.
+    n_terms : int
+        Terms of the polynomial in each: 1 is a constant, 3 a plane, 6 a quadratic surface.
+    share : ndarray, shape (n_down, n_across)
+        How much of `finer` counts in a block.
+    finer : Surroundings, optional
+        The same in smaller blocks, for where these leave structure; of the blocks of `share`.
     """
 
-    rows: Floats
-    columns: Floats
-    background: Floats
+    row_edges: Integers
+    column_edges: Integers
+    surfaces: Floats
     noise: Floats
+    known: Floats
+    counts: Integers
+    step: int
+    n_terms: int
+    share: Floats | None = None
+    finer: "Surroundings | None" = None
 
     @classmethod
     def of(
-        cls, pixels: Singles, beam_major_pixels: float, beam_minor_pixels: float
+        cls,
+        sky: Singles,
+        weights: Singles,
+        beam_major_pixels: float,
+        beam_minor_pixels: float,
+        beams: float = _BLOCK_BEAMS,
+        n_terms: int = _CURVED,
     ) -> "Surroundings":
-        """Measure an image (or an image over its expected noise) in blocks.
+        """Measure an image in blocks.
 
         Parameters
         ----------
-        pixels : ndarray of float32, shape (n_rows, n_columns)
-            NaN where nothing was observed.
+        sky : ndarray of float32, shape (n_rows, n_columns)
+            The image; NaN where nothing was observed, and where known sources are.
+        weights : ndarray of float32, shape (n_rows, n_columns) or (1, 1)
+            Expected noise of each pixel; (1, 1): the same everywhere.
         beam_major_pixels, beam_minor_pixels : float
             Restoring beam, pixels.
+        beams : float
+            Side of a block in beams.
+        n_terms : int
+            Terms of the polynomial in each.
 
         Raises
         ------
@@ -66,65 +102,190 @@ class Surroundings:
             If no block has enough sky, or none has noise.
         """
         step = max(1, round(_STEP_BEAMS * np.sqrt(beam_major_pixels * beam_minor_pixels)))
-        edges = [_edges(n, _BLOCK_BEAMS * beam_major_pixels) for n in pixels.shape]
-        shape = (len(edges[0]) - 1, len(edges[1]) - 1)
-        background, noise = np.full(shape, np.nan), np.full(shape, np.nan)
-        for i, (top, bottom) in enumerate(pairwise(edges[0])):
-            for j, (left, right) in enumerate(pairwise(edges[1])):
-                some = pixels[top:bottom:step, left:right:step]
-                background[i, j], noise[i, j] = _clipped(some[np.isfinite(some)])
-        if not (noise > 0).any():
+        row_edges, column_edges = (_edges(n, beams * beam_major_pixels) for n in sky.shape)
+        surfaces, noise, counts = fit_blocks(
+            sky, weights, row_edges, column_edges, step, n_terms, _LEAST_PIXELS
+        )
+        known = noise > 0
+        if not known.any():
             raise PhotometryFailed("nowhere is there enough sky with noise to measure it")
-        rows, columns = (np.asarray(0.5 * (e[1:] + e[:-1]) - 0.5, np.float64) for e in edges)
-        return cls(rows, columns, _filled(background), _filled(noise))
+        return cls(
+            row_edges,
+            column_edges,
+            _filled(surfaces, known),
+            _filled(noise, known),
+            np.where(known, 1.0, 1e-9),
+            counts,
+            step,
+            n_terms,
+        )
+
+    @classmethod
+    def fitting(
+        cls,
+        sky: Singles,
+        weights: Singles,
+        beam_major_pixels: float,
+        beam_minor_pixels: float,
+        alike: Callable[["Surroundings"], float],
+    ) -> "Surroundings":
+        """Measure an image with surfaces that are as flexible as its background needs.
+
+        Parameters
+        ----------
+        sky, weights, beam_major_pixels, beam_minor_pixels
+            As in `of`.
+        alike : callable
+            Tells how many pixels show the same noise, given surfaces that leave nothing else.
+
+        Notes
+        -----
+        Constants or quadratic surfaces are chosen for the whole image, then where smaller blocks
+        are used. Each further term lowers ``n log(variance)`` of n independent numbers by 1
+        in the mean when there is nothing but noise, with the scatter of a chi2; what exceeds that
+        by two of its standard deviations is structure. Surfaces that are more flexible than needed
+        cost one or two per cent in uncertainty, too stiff ones a bias: planes aren't tried.
+        """
+        beam = (beam_major_pixels, beam_minor_pixels)
+        flat, curved = (cls.of(sky, weights, *beam, n_terms=n) for n in (_FLAT, _CURVED))
+        pixels = alike(curved)
+        curved = curved._debiased(pixels)
+        gain, blocks = flat._gain(curved, sky, weights, pixels)
+        needed = _is_structure(gain.sum(), blocks.sum() * (_CURVED - _FLAT))
+        # A faint slope within blocks is no noise, though none across them needs a surface.
+        chosen = curved if needed else replace(flat, noise=curved.noise)
+        finer = cls.of(sky, weights, *beam, beams=_FINE_BEAMS)._debiased(pixels)
+        return chosen._refined(finer, *chosen._gain(finer, sky, weights, pixels))
+
+    def _gain(
+        self, other: "Surroundings", sky: Singles, weights: Singles, alike: float
+    ) -> tuple[Floats, Floats]:
+        """Return how much lower n log(variance) is in each block of another; which see sky."""
+        ratio, counts = compare_levels(
+            self._left(sky, weights),
+            other._left(sky, weights),
+            other.row_edges,
+            other.column_edges,
+            other.noise,
+            other.step,
+        )
+        return ratio * counts / max(1.0, alike / other.step**2), np.asarray(counts > 0, np.float64)
+
+    def _refined(self, finer: "Surroundings", gain: Floats, blocks: Floats) -> "Surroundings":
+        from scipy.ndimage import maximum_filter, uniform_filter
+
+        # Over three by three blocks: what is weak in one of them is seen.
+        there, around = (9 * uniform_filter(v, 3, mode="constant") for v in (gain, blocks))
+        structure = _is_structure(there, finer.n_terms * np.maximum(around, 0.0))
+        if not structure.any():
+            return self
+        return replace(self, share=maximum_filter(structure * 1.0, 3), finer=finer)
+
+    def _debiased(self, alike: float) -> "Surroundings":
+        """Return the same with the noise that the surfaces followed put back."""
+        share = np.minimum(self.n_terms / np.maximum(self._independent(alike), 1e-9), 0.5)
+        return replace(self, noise=self.noise / np.sqrt(1.0 - share))
+
+    def followed(self, alike: float) -> float:
+        """Return the share of the noise's variance that the surfaces follow, in the mean.
+
+        Parameters
+        ----------
+        alike : float
+            So many pixels show the same noise.
+        """
+        own = self._independent(alike)[self.known == 1].mean()
+        return min(0.5, float(self.n_terms / own))
 
     def at(self, row: Floats, column: Floats) -> tuple[Floats, Floats]:
-        """Return background and noise at places in pixels, linear between blocks' middles."""
-        i, a = _between(self.rows, row)
-        j, b = _between(self.columns, column)
-        found = []
-        for blocks in (self.background, self.noise):
-            upper = (1 - b) * blocks[i, j] + b * blocks[i, j + (b > 0)]
-            lower = (1 - b) * blocks[i + (a > 0), j] + b * blocks[i + (a > 0), j + (b > 0)]
-            found.append((1 - a) * upper + a * lower)
-        return found[0], found[1]
+        """Return background and noise at places in pixels, blended between blocks."""
+        level, noise = self._own(row, column, self.noise)
+        if self.finer is None or self.share is None:
+            return level, noise
+        finer, finer_noise = self.finer.at(row, column)
+        share = self.finer._own(row, column, self.share, flat=True)[1]
+        return level + share * (finer - level), noise + share * (finer_noise - noise)
+
+    def planes_at(self, row: Floats, column: Floats, reach: float) -> tuple[Floats, Floats]:
+        """Return the background about places as planes, and the noise.
+
+        Parameters
+        ----------
+        row, column : ndarray, shape (n,)
+            Places, pixels.
+        reach : float
+            The slope is that between so many pixels to either side.
+
+        Returns
+        -------
+        tuple of (ndarray, shape (n, 3); ndarray, shape (n,))
+            Background, and its change per row and per column; and the noise.
+        """
+        level, noise = self.at(row, column)
+        slopes = [
+            (self.at(row + down, column + right)[0] - self.at(row - down, column - right)[0])
+            / (2 * reach)
+            for down, right in ((reach, 0.0), (0.0, reach))
+        ]
+        return np.stack([level, *slopes], axis=1), noise
+
+    def _own(
+        self, row: Floats, column: Floats, values: Floats, *, flat: bool = False
+    ) -> tuple[Floats, Floats]:
+        known = np.ones_like(self.known) if flat else self.known
+        return surfaces_at(
+            row, column, self.row_edges, self.column_edges, self.surfaces, values, known
+        )
+
+    def _left(self, sky: Singles, weights: Singles) -> Floats:
+        """Return some pixels of the image less the background, over their expected noise."""
+        some = (slice(None, None, self.step), slice(None, None, self.step))
+        rows, columns = np.mgrid[: sky.shape[0] : self.step, : sky.shape[1] : self.step].astype(
+            np.float64
+        )
+        level = self.at(rows.ravel(), columns.ravel())[0].reshape(rows.shape)
+        expected = weights if weights.size == 1 else weights[some]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray((sky[some] - level) / expected)
+
+    def _independent(self, alike: float) -> Floats:
+        """Return how many independent numbers each block has."""
+        return np.asarray(self.counts / max(1.0, alike / self.step**2))
+
+    def normalized(self, sky: Singles, weights: Singles, part: tuple[slice, slice]) -> Floats:
+        """Return a part of the image less its background, over its noise.
+
+        Parameters
+        ----------
+        sky, weights : ndarray of float32
+            As in `of`.
+        part : tuple of slice
+            Rows and columns, with a start and a stop.
+        """
+        rows, columns = np.mgrid[part].astype(np.float64)
+        level, noise = (v.reshape(rows.shape) for v in self.at(rows.ravel(), columns.ravel()))
+        expected = weights if weights.size == 1 else weights[part]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray((sky[part] - level) / (noise * expected))
 
 
-def _edges(n: int, wanted: float) -> NDArray[np.int64]:
+def _is_structure(gain: Floats, terms: Floats) -> NDArray[np.bool_]:
+    """Tell whether so many more terms are worth it."""
+    return np.asarray(gain > _EXCESS * terms + _SIGNIFICANT * np.sqrt(2 * terms))
+
+
+def _edges(n: int, wanted: float) -> Integers:
     return np.linspace(0, n, max(1, round(n / wanted)) + 1).astype(np.int64)
 
 
-def _clipped(values: Singles) -> tuple[float, float]:
-    if values.size < _LEAST:
-        return np.nan, np.nan
-    kept = values.astype(np.float64)
-    for _ in range(_TURNS):
-        middle = float(np.median(kept))
-        noise = STD_OF_MAD * np.median(np.abs(kept - middle))
-        inside = np.abs(kept - middle) <= _CLIP * noise
-        if inside.all() or inside.sum() < _LEAST:
-            break
-        kept = kept[inside]
-    middle = float(np.median(kept))
-    return middle, float(STD_OF_MAD * np.median(np.abs(kept - middle)))
-
-
-def _filled(blocks: Floats) -> Floats:
-    """Give blocks without sky what the nearest one with sky has."""
+def _filled(blocks: Floats, known: NDArray[np.bool_]) -> Floats:
+    """Give blocks without sky what the nearest one with sky has; of its surface the constant."""
     from scipy.ndimage import distance_transform_edt
 
-    missing = ~np.isfinite(blocks)
-    if not missing.any():
+    if known.all():
         return blocks
-    nearest = distance_transform_edt(missing, return_distances=False, return_indices=True)
-    return np.asarray(blocks[tuple(nearest)])
-
-
-def _between(middles: Floats, place: Floats) -> tuple[NDArray[np.int64], Floats]:
-    """Return the block before a place and the share of the next; constant beyond the ends."""
-    inside = np.clip(place, middles[0], middles[-1])
-    i = np.clip(np.searchsorted(middles, inside, side="right") - 1, 0, max(0, len(middles) - 2))
-    if len(middles) == 1:
-        return i.astype(np.int64), np.zeros(len(place))
-    share = (inside - middles[i]) / (middles[i + 1] - middles[i])
-    return i.astype(np.int64), np.asarray(share)
+    nearest = distance_transform_edt(~known, return_distances=False, return_indices=True)
+    filled = np.asarray(blocks[tuple(nearest)])
+    if filled.ndim == 3:
+        filled[~known, 1:] = 0.0
+    return filled

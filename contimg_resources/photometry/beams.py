@@ -45,7 +45,7 @@ def axes_in_pixels(image: MeasurableImage, ra_deg: Floats, dec_deg: Floats) -> F
         everywhere in an image, whose beam is constant in pixels; the local directions in a mosaic.
     """
     if image.kind == "image":
-        ra0, dec0 = image.wcs.wcs.crval
+        ra0, dec0 = image.middle_deg
         middle = _axes(image.wcs, np.array([ra0]), np.array([dec0]))
         return np.broadcast_to(middle, (len(ra_deg), 2, 2)).copy()
     return _axes(image.wcs, ra_deg, dec_deg)

@@ -21,7 +21,7 @@ from typing import Any
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.directories import whole_file
 from contimg_resources.errors import UnreadableMeasurements
-from contimg_resources.photometry.measurements import COLUMNS, arrow_schema
+from contimg_resources.photometry.measurements import COLUMNS, arrow_schema, with_all_columns
 from contimg_resources.photometry.model import Kind
 
 #: Days of a copy: with fewer a year has too many files, with more one late epoch makes much anew.
@@ -61,7 +61,13 @@ def copy_by_source(root: Path, kind: Kind, progress: Progress = no_progress) -> 
             path.unlink(missing_ok=True)
             continue
         schema = arrow_schema()
-        table = pa.concat_tables(_read(f, schema) for f in files).sort_by(
+        try:
+            read = [_read(f, schema) for f in files]
+        except UnreadableMeasurements as error:
+            # These days are read from their own files, as before.
+            progress(f"not sorted: {error.message}", None)
+            continue
+        table = pa.concat_tables(read).sort_by(
             [("source_id", "ascending"), ("mid_mjd", "ascending")]
         )
         told = {**(schema.metadata or {}), _DAYS_FACT: json.dumps(states).encode()}
@@ -81,7 +87,7 @@ def _read(path: Path, schema: Any) -> Any:
 
     try:
         with pq.ParquetFile(path) as file:
-            return file.read(columns=list(COLUMNS)).cast(schema)
+            return with_all_columns(file.read(columns=list(COLUMNS))).cast(schema)
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise UnreadableMeasurements(
             f"{path} holds no measurements of contimg: {' '.join(str(error).split())[:200]}",
@@ -102,9 +108,17 @@ def _writer(pq: Any, table: Any) -> Any:
     return write
 
 
+#: What a query over ``$files`` reads from: all columns, null in files that are older than them.
+MEASUREMENTS = (
+    "(FROM every_column UNION ALL BY NAME FROM read_parquet($files, union_by_name = true))"
+)
+
+
 @contextmanager
 def query(directory: Path) -> Iterator[Any]:
     """Give a cursor for a query over measurements, and say where those lie that can't be read.
+
+    A query reads from `MEASUREMENTS`.
 
     Parameters
     ----------
@@ -125,6 +139,7 @@ def query(directory: Path) -> Iterator[Any]:
 
     try:
         with _database(os.getpid()).cursor() as cursor:
+            cursor.register("every_column", arrow_schema().empty_table())
             yield cursor
     except duckdb.Error as error:
         raise UnreadableMeasurements(

@@ -6,20 +6,25 @@ Doesn't: fitting.
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.errors import PhotometryFailed
+from contimg_resources.photometry.background import Surroundings
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
-Integers = NDArray[np.int64]
 
 _BLOCK = 512
-_MOST_BLOCKS = 24
+_MOST_BLOCKS, _FEW_BLOCKS = 24, 4
+#: Noise farther away than so many beams (major axis) isn't alike.
+_ALIKE_BEAMS = 1.5
 _SOURCE_SIGMA = 4.0
+#: Parts with less sky than this share of the fullest one's are left out.
 _LEAST_SHARE = 0.3
+_LEAST_BEAMS = 30.0
 
 
 @dataclass(frozen=True)
@@ -75,34 +80,30 @@ class FilterErrors:
         return float(np.sqrt(variance)) if variance > 0 else float("nan")
 
     @classmethod
-    def measured(cls, normalized: Singles, form: Floats, half: float, reach: int) -> "FilterErrors":
-        """Measure an image's noise.
+    def of(
+        cls, correlation: "NoiseCorrelation", form: Floats, half: float, reach: int
+    ) -> "FilterErrors":
+        """Work out the filters' covariances.
 
         Parameters
         ----------
-        normalized : ndarray of float32, shape (n_rows, n_columns)
-            Image less its background over its noise; NaN where nothing was observed.
+        correlation : NoiseCorrelation
+            Of the image's noise, to twice `reach`.
         form : ndarray, shape (3,)
             The beam, see `contimg_resources.photometry.beams.quadratic_forms`.
         half : float
             Stamps reach so far from a source, pixels.
         reach : int
             Largest lag, pixels.
-
-        Raises
-        ------
-        PhotometryFailed
-            If there is too little sky without sources.
         """
-        correlation = _autocorrelation(normalized, 2 * reach)
+        from scipy.signal import fftconvolve
+
         h = round(half)
         y, x = np.mgrid[-h : h + 1, -h : h + 1].astype(float)
         kernel = np.exp(-(form[0] * x * x + 2 * form[1] * x * y + form[2] * y * y))
-        from scipy.signal import fftconvolve
-
         pairs = fftconvolve(kernel, kernel[::-1, ::-1])
-        noise = fftconvolve(correlation, pairs, mode="same")
-        middle = correlation.shape[0] // 2
+        noise = fftconvolve(correlation.by_lag, pairs, mode="same")
+        middle = correlation.reach
         overlap = np.zeros((2 * reach + 1, 2 * reach + 1))
         r = min(reach, pairs.shape[0] // 2)
         p = pairs.shape[0] // 2
@@ -113,6 +114,77 @@ class FilterErrors:
         return cls(reach, overlap, np.asarray(noise[lags, lags]))
 
 
+@dataclass(frozen=True)
+class NoiseCorrelation:
+    """The autocorrelation of an image's noise.
+
+    Parameters
+    ----------
+    reach : int
+        Lags go from -reach to reach pixels.
+    by_lag : ndarray, shape (2 reach + 1, 2 reach + 1)
+        Mean product of pixels by lag (rows, columns), sources left out; 1 at lag 0.
+    """
+
+    reach: int
+    by_lag: Floats
+
+    @classmethod
+    def measured(
+        cls,
+        sky: Singles,
+        weights: Singles,
+        around: Surroundings,
+        reach: int,
+        *,
+        beam_pixels: float,
+        most_blocks: int = _MOST_BLOCKS,
+    ) -> "NoiseCorrelation":
+        """Measure an image's noise, its background taken off.
+
+        Parameters
+        ----------
+        sky, weights : ndarray of float32
+            Image and expected noise, see `contimg_resources.photometry.background.Surroundings.of`.
+        around : Surroundings
+            Background and noise.
+        reach : int
+            Largest lag, pixels.
+        beam_pixels : float
+            The beam's area, pixels.
+        most_blocks : int
+            Pieces of sky that are looked at, 512 pixels a side.
+
+        Raises
+        ------
+        PhotometryFailed
+            If there is too little sky without sources.
+        """
+        from scipy.ndimage import binary_dilation
+
+        products, counts = np.zeros((2, 2 * reach + 1, 2 * reach + 1))
+        for part in _parts(sky, most_blocks):
+            values = around.normalized(sky, weights, part)
+            seen = np.isfinite(values)
+            bright = seen & (np.abs(np.nan_to_num(values)) > _SOURCE_SIGMA)
+            kept = seen & ~binary_dilation(bright, iterations=max(1, reach // 4))
+            products += _products_by_lag(np.where(kept, values, 0.0), reach)
+            counts += _products_by_lag(kept, reach)
+        beams = counts[reach, reach] / beam_pixels
+        if not beams > _LEAST_BEAMS:
+            raise PhotometryFailed(
+                f"{beams:.0f} beams of sky without sources are too few to measure its noise, "
+                f"{_LEAST_BEAMS:g} are needed"
+            )
+        mean = products / np.maximum(counts, 1.0)
+        return cls(reach, np.asarray(mean / mean[reach, reach]))
+
+    def alike(self, within: float) -> float:
+        """Return how many pixels show the same noise: the sum over lags up to some pixels."""
+        rows, columns = np.mgrid[-self.reach : self.reach + 1, -self.reach : self.reach + 1]
+        return max(1.0, float(self.by_lag[np.hypot(rows, columns) <= within].sum()))
+
+
 def _between_lags(spline: Floats, lags: Floats) -> Floats:
     """Return what a function of whole lags is between them, and 0 beyond."""
     from scipy.ndimage import map_coordinates
@@ -120,36 +192,66 @@ def _between_lags(spline: Floats, lags: Floats) -> Floats:
     return np.asarray(map_coordinates(spline, lags, prefilter=False, mode="constant"))
 
 
-def _autocorrelation(normalized: Singles, reach: int) -> Floats:
-    """Return the mean product of pixels by lag, sources left out, 1 at lag 0."""
+def _products_by_lag(values: NDArray[Any], reach: int) -> Floats:
+    """Return the sum of products of pixels by lag."""
     from scipy.fft import irfft2, next_fast_len, rfft2
-    from scipy.ndimage import binary_dilation
 
-    products, counts = np.zeros((2, 2 * reach + 1, 2 * reach + 1))
     lags = np.r_[-reach : reach + 1]
-    blocks = _blocks(normalized)
-    for block in blocks:
-        seen = np.isfinite(block)
-        bright = seen & (np.abs(np.nan_to_num(block)) > _SOURCE_SIGMA)
-        kept = seen & ~binary_dilation(bright, iterations=max(1, reach // 4))
-        values = np.where(kept, block, 0.0)
-        size = [next_fast_len(n + reach, real=True) for n in block.shape]
-        products += irfft2(np.abs(rfft2(values, size)) ** 2, size)[np.ix_(lags, lags)]
-        counts += irfft2(np.abs(rfft2(kept * 1.0, size)) ** 2, size)[np.ix_(lags, lags)]
-    if not blocks or counts[reach, reach] < 1000:
-        raise PhotometryFailed("there is too little sky without sources to measure its noise")
-    mean = products / np.maximum(counts, 1.0)
-    return np.asarray(mean / mean[reach, reach])
+    size = [next_fast_len(n + reach, real=True) for n in values.shape]
+    power = np.abs(rfft2(values.astype(np.float32), size)) ** 2
+    return np.asarray(irfft2(power, size)[np.ix_(lags, lags)])
 
 
-def _blocks(normalized: Singles) -> list[Singles]:
-    """Return pieces of the image that are mostly sky, spread over it."""
-    rows, columns = normalized.shape
-    found = []
-    for top in range(0, rows, _BLOCK):
-        for left in range(0, columns, _BLOCK):
-            block = normalized[top : top + _BLOCK, left : left + _BLOCK]
-            if np.isfinite(block[::4, ::4]).mean() > _LEAST_SHARE:
-                found.append(block)
-    step = max(1, len(found) // _MOST_BLOCKS)
-    return found[::step]
+def _parts(sky: Singles, most: int) -> list[tuple[slice, slice]]:
+    """Return parts of the image that hold much sky, spread over it."""
+    rows, columns = sky.shape
+    found = [
+        (slice(top, min(top + _BLOCK, rows)), slice(left, min(left + _BLOCK, columns)))
+        for top in range(0, rows, _BLOCK)
+        for left in range(0, columns, _BLOCK)
+    ]
+    step = 4 if sky.size > _BLOCK**2 else 1
+    held = [int(np.isfinite(sky[part][::step, ::step]).sum()) for part in found]
+    # Of what there is: an image that is blank in most of its area has its noise elsewhere.
+    least = _LEAST_SHARE * max(held)
+    full = [part for part, n in zip(found, held, strict=True) if n and n >= least]
+    return full[:: max(1, -(-len(full) // most))]
+
+
+def noise_of(
+    sky: Singles, weights: Singles, major: float, minor: float, reach: int
+) -> tuple[Surroundings, NoiseCorrelation]:
+    """Measure an image's background, its noise, and how that is correlated.
+
+    Parameters
+    ----------
+    sky, weights : ndarray of float32
+        Image and expected noise, see `contimg_resources.photometry.background.Surroundings.of`.
+    major, minor : float
+        Restoring beam (FWHM), pixels.
+    reach : int
+        Largest lag of the correlation, pixels.
+
+    Raises
+    ------
+    PhotometryFailed
+        If there is too little sky without sources.
+
+    Notes
+    -----
+    The background goes first: a slope that were left in would pass for noise that is correlated
+    over the whole image. The little noise that surfaces follow is put back.
+    """
+    beam_pixels = np.pi / (4 * np.log(2.0)) * major * minor
+
+    def alike(surroundings: Surroundings) -> float:
+        rough = NoiseCorrelation.measured(
+            sky, weights, surroundings, reach, beam_pixels=beam_pixels, most_blocks=_FEW_BLOCKS
+        )
+        return rough.alike(_ALIKE_BEAMS * major)
+
+    around = Surroundings.fitting(sky, weights, major, minor, alike)
+    found = NoiseCorrelation.measured(sky, weights, around, reach, beam_pixels=beam_pixels)
+    followed = around.followed(found.alike(_ALIKE_BEAMS * major))
+    by_lag = found.by_lag * (1.0 - followed) + followed
+    return around, NoiseCorrelation(reach, by_lag)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.imaging.statistics import STD_OF_MAD
+from contimg_resources.photometry.astrometry import ListOffset
 from contimg_resources.photometry.flags import NO_FLUX, Flag
 from contimg_resources.photometry.gradient import fit_gradient
 from contimg_resources.photometry.measuring import RawMeasurements
@@ -63,6 +64,11 @@ class EpochScale:
         Robust scatter of the offsets (the larger of the two directions), arcsec.
     n_positions : int
         Sources behind the offsets.
+    offset : ListOffset, optional
+        The same with errors, and with sources that should be there and aren't.
+    moved_arcsec : tuple of float
+        East and north: by so much the list's places were moved before the flux densities were
+        measured.
     """
 
     ok: bool
@@ -80,6 +86,8 @@ class EpochScale:
     north_arcsec: float
     offset_scatter_arcsec: float
     n_positions: int
+    offset: ListOffset | None = None
+    moved_arcsec: tuple[float, float] = (0.0, 0.0)
 
 
 def judge_epoch(
@@ -130,8 +138,7 @@ def judge_epoch(
         values, others = ratio[references] / slope, np.arange(n) != k
         at_source[i] = slope[k] * _weighted_median(values[others], weight[references][others])
     reason = _gates(n, scale, scatter, limits)
-    positions = np.isfinite(raw.east_arcsec)
-    offsets = (raw.east_arcsec[positions], raw.north_arcsec[positions])
+    offset = ListOffset.of(raw, sources)
     return EpochScale(
         ok=not reason,
         reason=reason,
@@ -144,10 +151,11 @@ def judge_epoch(
         error_at_source=np.hypot(error, scale * gradient.error(terms)),
         is_reference=chosen,
         ratio=ratio,
-        east_arcsec=_median(offsets[0]),
-        north_arcsec=_median(offsets[1]),
-        offset_scatter_arcsec=max(_spread(o) for o in offsets),
-        n_positions=int(positions.sum()),
+        east_arcsec=offset.east_arcsec,
+        north_arcsec=offset.north_arcsec,
+        offset_scatter_arcsec=offset.scatter_arcsec,
+        n_positions=offset.n_positions,
+        offset=offset,
     )
 
 
@@ -159,13 +167,26 @@ def corrected(raw: RawMeasurements, scale: EpochScale) -> tuple[Floats, Floats]:
     ``S' = S / g``, ``sigma'^2 = S'^2 ((sigma / S)^2 + (sigma_g / g)^2)``. Without a scale what was
     measured is returned as it is.
     """
+    return on_scale(raw.flux_jy, raw.error_jy, scale)
+
+
+def on_scale(flux_jy: Floats, error_jy: Floats, scale: EpochScale) -> tuple[Floats, Floats]:
+    """Return any flux densities of an epoch's sources, and uncertainties, as `corrected` does.
+
+    Parameters
+    ----------
+    flux_jy, error_jy : ndarray, shape (n,)
+        As measured, Jy.
+    scale : EpochScale
+        The epoch's.
+    """
     if not np.isfinite(scale.scale):
-        return raw.flux_jy, raw.error_jy
+        return flux_jy, error_jy
     # A single reference has no others that tell its scale.
     known = np.isfinite(scale.at_source)
     at_source = np.where(known, scale.at_source, 1.0)
-    flux = raw.flux_jy / at_source
-    own = raw.error_jy / at_source
+    flux = flux_jy / at_source
+    own = error_jy / at_source
     common = np.where(known, flux * scale.error_at_source / at_source, 0.0)
     return flux, np.hypot(own, np.where(np.isfinite(common), common, 0.0))
 
@@ -184,7 +205,7 @@ def _references(
     ratio: Floats,
     history: SourceHistory | None,
 ) -> Mask:
-    plain = (raw.flags & int(NO_FLUX | Flag.BLEND | Flag.POOR_FIT)) == 0
+    plain = (raw.flags & int(NO_FLUX | Flag.BLEND | Flag.POOR_FIT | Flag.EXTENDED)) == 0
     with np.errstate(invalid="ignore"):
         bright = (snr >= _MIN_SNR) & (ratio > 0)
         inner = raw.primary_beam >= _MIN_PRIMARY_BEAM

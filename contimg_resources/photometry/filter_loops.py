@@ -60,7 +60,7 @@ def judge_stamps(pixels: Singles, rows: Floats, columns: Floats, half: float) ->
 
 @compiled()
 def blank_sources(
-    pixels: Singles, rows: Floats, columns: Floats, forms: Floats, limit: float
+    pixels: Singles, rows: Floats, columns: Floats, forms: Floats, limits: Floats
 ) -> Singles:
     """Return a copy of an image with NaN where sources are.
 
@@ -72,7 +72,7 @@ def blank_sources(
         Sources, pixels; NaN where there is none.
     forms : ndarray, shape (n, 3)
         Beam at each, see `contimg_resources.photometry.beams.quadratic_forms`.
-    limit : float
+    limits : ndarray, shape (n,)
         Pixels go where the beam is higher than ``exp(-limit)``.
 
     Returns
@@ -84,6 +84,7 @@ def blank_sources(
     n_rows, n_columns = pixels.shape
     for i in range(len(rows)):
         a, b, c = forms[i, 0], forms[i, 1], forms[i, 2]
+        limit = limits[i]
         # How far the ellipse reaches along rows and columns.
         determinant = a * c - b * b
         if not (determinant > 0 and np.isfinite(rows[i]) and np.isfinite(columns[i])):
@@ -127,8 +128,10 @@ def fit_stamps(
         Sources, pixels; the first n have whole stamps.
     forms : ndarray, shape (n_all, 3)
         Beam at each, see `contimg_resources.photometry.beams.quadratic_forms`.
-    backgrounds, noises : ndarray, shape (n,)
-        At each of the first: Jy/beam; and the noise in units of `weights`.
+    backgrounds : ndarray, shape (n, 3)
+        At each of the first, Jy/beam, and its change per row and per column.
+    noises : ndarray, shape (n,)
+        Likewise the noise, in units of `weights`.
     neighbours : ndarray of int, shape (n, 12)
         Of each source: itself, then those that are solved with it; -1 where there is none.
     half : float
@@ -192,8 +195,9 @@ def fit_stamps(
                 terms[n_members] = 2 * terms[0] * (forms[i, 0] * dx + forms[i, 1] * dy)
                 terms[n_members + 1] = 2 * terms[0] * (forms[i, 1] * dx + forms[i, 2] * dy)
                 weight = 1.0 / (noise * noise)
+                level = backgrounds[i, 0] + backgrounds[i, 1] * dy + backgrounds[i, 2] * dx
                 for a in range(size):
-                    data[a] += weight * terms[a] * (value - backgrounds[i])
+                    data[a] += weight * terms[a] * (value - level)
                     for b in range(a + 1):
                         normal[a, b] += weight * terms[a] * terms[b]
         for a in range(size):
@@ -214,7 +218,8 @@ def fit_stamps(
         total, count = 0.0, 0
         for row in range(round(rows[i] - half), round(rows[i] + half) + 1):
             for column in range(round(columns[i] - half), round(columns[i] + half) + 1):
-                model = backgrounds[i]
+                dy, dx = row - rows[i], column - columns[i]
+                model = backgrounds[i, 0] + backgrounds[i, 1] * dy + backgrounds[i, 2] * dx
                 for k in range(m):
                     j = members[k]
                     dy, dx = row - rows[j], column - columns[j]

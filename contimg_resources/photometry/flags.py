@@ -19,6 +19,7 @@ class Flag(IntFlag):
     POOR_FIT = 16
     DEGENERATE = 32
     NO_NOISE = 64
+    EXTENDED = 128
 
 
 _WORDS = {
@@ -29,6 +30,7 @@ _WORDS = {
     Flag.POOR_FIT: "not a point source with the image's beam",
     Flag.DEGENERATE: "too close to a neighbour to be told apart",
     Flag.NO_NOISE: "too few pixels around it to measure the noise",
+    Flag.EXTENDED: "wider than the beam; see its integrated flux density",
 }
 
 #: Flags of measurements without a flux.

@@ -12,7 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.errors import PhotometryFailed
-from contimg_resources.photometry.copies import as_patterns, copy_by_source, epoch_files, query
+from contimg_resources.photometry.copies import (
+    MEASUREMENTS,
+    as_patterns,
+    copy_by_source,
+    epoch_files,
+    query,
+)
 from contimg_resources.photometry.model import Kind
 
 __all__ = ["LightCurve", "copy_by_source", "epoch_files", "light_curve"]
@@ -27,6 +33,8 @@ _SHOWN = (
     "frequency_hz",
     "flux_jy",
     "flux_error_jy",
+    "integrated_flux_jy",
+    "integrated_error_jy",
     "raw_flux_jy",
     "raw_error_jy",
     "rms_jy",
@@ -56,6 +64,8 @@ class LightCurve:
         Hz.
     flux_jy, flux_error_jy : ndarray, shape (n,)
         On the scale of the reference sources, Jy; NaN where there is none.
+    integrated_flux_jy, integrated_error_jy : ndarray, shape (n,)
+        Integrated flux densities on that scale, Jy; NaN where the shape wasn't measured.
     raw_flux_jy, raw_error_jy : ndarray, shape (n,)
         As measured, Jy.
     rms_jy : ndarray, shape (n,)
@@ -75,6 +85,8 @@ class LightCurve:
     frequency_hz: Floats
     flux_jy: Floats
     flux_error_jy: Floats
+    integrated_flux_jy: Floats
+    integrated_error_jy: Floats
     raw_flux_jy: Floats
     raw_error_jy: Floats
     rms_jy: Floats
@@ -124,7 +136,7 @@ def light_curve(
     columns = ", ".join(_SHOWN)
     with query(root / kind) as cursor:
         table = cursor.execute(
-            f"SELECT {columns} FROM read_parquet($files) WHERE source_id = $source "
+            f"SELECT {columns} FROM {MEASUREMENTS} WHERE source_id = $source "
             "AND mid_mjd >= $start AND mid_mjd < $end ORDER BY mid_mjd, epoch",
             {
                 "files": as_patterns(files),

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.directories import whole_file
-from contimg_resources.errors import UnreadableMeasurements
-from contimg_resources.photometry.epoch import EpochScale, corrected
+from contimg_resources.errors import UnreadableMeasurements, in_words_of_reader
+from contimg_resources.photometry.epoch import EpochScale, corrected, on_scale
 from contimg_resources.photometry.measuring import RawMeasurements
 from contimg_resources.photometry.model import MeasurableImage, SourceList
 
@@ -43,11 +43,17 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "primary_beam": ("float", "primary beam at the source; 1 in a mosaic"),
     "east_arcsec": ("float", "measured less catalogue position, arcsec; null: not measured"),
     "north_arcsec": ("float", "measured less catalogue position, arcsec; null: not measured"),
+    "integrated_flux_jy": ("double", "integrated, on the scale of flux_jy; null: not measured"),
+    "integrated_error_jy": ("double", "its uncertainty with that of the scale, Jy"),
+    "width": ("float", "largest width over that of the beam; null: not measured"),
+    "width_error": ("float", "its uncertainty"),
     "scale": ("float", "flux scale that was divided by; null: none"),
     "scale_error": ("float", "its uncertainty"),
     "is_reference": ("bool", "whether it is one of the sources that tell the scale"),
     "epoch_ok": ("bool", "whether the epoch passed its gates; if not, don't publish"),
 }
+#: Files that are older than these columns have none of them: what they would hold is null.
+_LATER = ("integrated_flux_jy", "integrated_error_jy", "width", "width_error")
 _METADATA = b"contimg"
 
 
@@ -91,6 +97,24 @@ def arrow_schema(facts: dict[str, Any] | None = None) -> Any:
     )
 
 
+def with_all_columns(table: Any) -> Any:
+    """Return a table as it was read from a file, with the columns that came after the file.
+
+    Raises
+    ------
+    KeyError
+        If it lacks others.
+    """
+    import pyarrow as pa
+
+    schema = arrow_schema()
+    for name in _LATER:
+        if name not in table.column_names:
+            nothing = pa.nulls(table.num_rows, schema.field(name).type)
+            table = table.append_column(schema.field(name), nothing)
+    return table.select(list(COLUMNS))
+
+
 def write_measurements(
     path: Path,
     image: MeasurableImage,
@@ -120,6 +144,7 @@ def write_measurements(
     import pyarrow.parquet as pq
 
     flux, error = corrected(raw, scale)
+    integrated, integrated_error = on_scale(raw.integrated_jy, raw.integrated_error_jy, scale)
     kept = np.flatnonzero(raw.in_image)
     kept = kept[np.argsort(sources.source_id[kept])]
     n = len(kept)
@@ -140,6 +165,10 @@ def write_measurements(
         "primary_beam": raw.primary_beam,
         "east_arcsec": raw.east_arcsec,
         "north_arcsec": raw.north_arcsec,
+        "integrated_flux_jy": integrated,
+        "integrated_error_jy": integrated_error,
+        "width": raw.width,
+        "width_error": raw.width_error,
         "scale": scale.at_source,
         "scale_error": scale.error_at_source,
         "is_reference": scale.is_reference,
@@ -180,7 +209,6 @@ def read_measurements(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, An
     UnreadableMeasurements
         If the file is damaged or was written by a newer contimg.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
@@ -193,11 +221,13 @@ def read_measurements(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, An
                     f"this one knows up to {SCHEMA_VERSION})",
                     path=str(path),
                 )
-            table = file.read(columns=list(COLUMNS))
+            table = with_all_columns(file.read(columns=list(COLUMNS)))
             columns = {name: np.asarray(table[name].to_numpy()) for name in COLUMNS}
-    except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
+    except UnreadableMeasurements:
+        raise
+    except Exception as error:  # pyarrow raises what it meets
         raise UnreadableMeasurements(
-            f"{path} holds no measurements of contimg: {' '.join(str(error).split())[:200]}",
+            f"{path} holds no measurements of contimg: {in_words_of_reader(error)}",
             path=str(path),
         ) from error
     return columns, facts

@@ -4,7 +4,7 @@ Belongs here: stamps, neighbours, background, fit and errors, in their order.
 Doesn't: the flux scale of the epoch (see `epoch`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from contimg_resources.catalogues.blends import blended
 from contimg_resources.errors import PhotometryFailed
-from contimg_resources.photometry.background import Surroundings
+from contimg_resources.imaging.beam import separation_rad
+from contimg_resources.imaging.statistics import STD_OF_MAD
 from contimg_resources.photometry.beams import axes_in_pixels, pixel_of_sky, quadratic_forms
-from contimg_resources.photometry.correlation import FilterErrors
+from contimg_resources.photometry.correlation import FilterErrors, noise_of
 from contimg_resources.photometry.filter_loops import (
     HAS_NAN,
     OUT,
@@ -28,6 +29,13 @@ from contimg_resources.photometry.flags import NO_FLUX, Flag
 from contimg_resources.photometry.model import MeasurableImage, Singles, SourceList
 from contimg_resources.photometry.neighbours import JOINT_BEAMS, joint_members
 from contimg_resources.photometry.positions import offsets_arcsec
+from contimg_resources.photometry.shapes import (
+    SHAPE_SNR,
+    WidthAllowance,
+    measure_shapes,
+    smearing_arcsec,
+)
+from contimg_resources.settings import PhotometrySettings
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -38,8 +46,17 @@ _HALF_BEAMS = 1.5
 #: a twentieth of a beam off their place are still plain ones.
 _POOR_CHI2, _POOR_SHARE = 4.0, 0.01
 #: Background and noise are those of pixels where the beam of no listed source exceeds
-#: ``exp(-limit)``, as far as that leaves so much of the image.
-_BLANK_LIMIT, _LEAST_SKY = 4.0 * np.log(2.0) * 1.5**2, 0.25
+#: ``exp(-limit)``, nor a bright one so much of the noise, as far as that leaves so much sky.
+_BLANK_LIMIT, _LARGEST_LIMIT = 4.0 * np.log(2.0) * 1.5**2, 4.0 * np.log(2.0) * 2.5**2
+_WING_NOISE, _LEAST_SKY = 0.1, 0.3
+#: Every so many rows and columns tell how large the noise is about.
+_STRIDE = 4
+#: Tiles see a source up to so far from their middle.
+_TILE_DEG = 1.0
+
+
+def _unknown() -> Floats:
+    return np.empty(0)
 
 
 @dataclass(frozen=True)
@@ -66,6 +83,10 @@ class RawMeasurements:
         Their uncertainties, arcsec.
     in_image : ndarray of bool, shape (n,)
         Whether a source lies on the observed sky.
+    integrated_jy, integrated_error_jy : ndarray, shape (n,)
+        Integrated flux densities and their uncertainties, Jy; NaN below an S/N of 10 and in blends.
+    width, width_error : ndarray, shape (n,)
+        Largest width over that of the beam along the same direction; likewise.
     """
 
     flux_jy: Floats
@@ -81,6 +102,15 @@ class RawMeasurements:
     east_error_arcsec: Floats
     north_error_arcsec: Floats
     in_image: NDArray[np.bool_]
+    integrated_jy: Floats = field(default_factory=_unknown)
+    integrated_error_jy: Floats = field(default_factory=_unknown)
+    width: Floats = field(default_factory=_unknown)
+    width_error: Floats = field(default_factory=_unknown)
+
+    def __post_init__(self) -> None:
+        for name in ("integrated_jy", "integrated_error_jy", "width", "width_error"):
+            if len(getattr(self, name)) != len(self.flux_jy):
+                object.__setattr__(self, name, np.full(len(self.flux_jy), np.nan))
 
     @property
     def snr(self) -> Floats:
@@ -88,7 +118,9 @@ class RawMeasurements:
         return self.flux_jy / self.error_jy
 
 
-def measure(image: MeasurableImage, sources: SourceList) -> RawMeasurements:
+def measure(
+    image: MeasurableImage, sources: SourceList, limits: PhotometrySettings | None = None
+) -> RawMeasurements:
     """Measure sources at their known positions.
 
     Parameters
@@ -97,6 +129,8 @@ def measure(image: MeasurableImage, sources: SourceList) -> RawMeasurements:
         The image.
     sources : SourceList
         Sources anywhere on the sky.
+    limits : PhotometrySettings, optional
+        Holds what a point source may be wider than the beam by; None: as by default.
 
     Returns
     -------
@@ -121,8 +155,8 @@ def measure(image: MeasurableImage, sources: SourceList) -> RawMeasurements:
     major = image.beam.major_arcsec / cell_arcsec
     minor = image.beam.minor_arcsec / cell_arcsec
     half = _HALF_BEAMS * major
-    weights, normalized = _weights(image)
-    flags, response, shows = _stamps(image, normalized, rows, columns, half)
+    weights, observed = _weights(image)
+    flags, response, shows = _stamps(image, observed, rows, columns, half)
     # Far from the image, at a projection's edge, there are no axes.
     with np.errstate(invalid="ignore"):
         near = (np.abs(2 * rows - image.pixels.shape[0]) < image.pixels.shape[0] + 4 * half) & (
@@ -131,18 +165,16 @@ def measure(image: MeasurableImage, sources: SourceList) -> RawMeasurements:
     axes = np.broadcast_to(middle, (n, 2, 2)).copy()
     axes[near] = axes_in_pixels(image, sources.ra_deg[near], sources.dec_deg[near])
     forms = quadratic_forms(image.beam, axes)
-    sky = _sky(normalized, rows, columns, forms)
+    sky = _sky(observed, weights, rows, columns, forms)
     form = quadratic_forms(image.beam, middle[None])[0]
+    reach = int(np.ceil(JOINT_BEAMS * major)) + 1
     try:
-        around = Surroundings.of(sky, major, minor)
-        errors = FilterErrors.measured(
-            _sample_of(sky, around), form, half, reach=int(np.ceil(JOINT_BEAMS * major)) + 1
-        )
+        around, correlation = noise_of(sky, weights, major, minor, 2 * reach)
     except PhotometryFailed as failure:
         raise PhotometryFailed(f"{image.epoch}: {failure.message}") from failure
-    level, noise = around.at(np.nan_to_num(rows), np.nan_to_num(columns))
-    expected = _at(weights, rows, columns)
-    background, rms = level * expected, noise * expected
+    errors = FilterErrors.of(correlation, form, half, reach)
+    planes, noise = around.planes_at(np.nan_to_num(rows), np.nan_to_num(columns), 0.5 * major)
+    rms = noise * _at(weights, rows, columns)
     flags[(flags == 0) & ~(rms > 0)] |= Flag.NO_NOISE
     good = np.flatnonzero(flags == 0)
     # What can't be measured itself still lies on its neighbours.
@@ -155,7 +187,7 @@ def measure(image: MeasurableImage, sources: SourceList) -> RawMeasurements:
         rows[shown],
         columns[shown],
         forms[shown],
-        background[good],
+        planes[good],
         noise[good],
         members,
         float(half),
@@ -182,11 +214,36 @@ def measure(image: MeasurableImage, sources: SourceList) -> RawMeasurements:
         snr,
         flags,
     )
+    # Poor fits are those of sources that are much wider than the beam.
+    with np.errstate(invalid="ignore"):
+        told = (snr[good] >= SHAPE_SNR) & ((flags[good] & ~int(Flag.POOR_FIT)) == 0)
+    told &= np.isfinite(offsets).all(axis=1) & (np.abs(offsets) < major).all(axis=1)
+    fitted = good[told]
+    limits = limits or PhotometrySettings()
+    allowance = WidthAllowance(
+        limits.point_width_tolerance, _smearing(image, sources, fitted, limits)
+    )
+    shapes = measure_shapes(
+        image.pixels,
+        weights,
+        rows[shown],
+        columns[shown],
+        forms[shown],
+        planes[fitted],
+        rms[fitted],
+        members[told],
+        offsets[told],
+        float(half),
+        correlation,
+        allowance.squared(image.beam.minor_arcsec),
+    )
+    flags[fitted[shapes.extended]] |= Flag.EXTENDED
+    of_fitted = _Full(n, fitted, 1.0 / response)
     without = (flags & int(NO_FLUX)) != 0
     return RawMeasurements(
         flux_jy=np.where(without, np.nan, full(flux)),
         error_jy=np.where(without, np.nan, error),
-        background_jy=full(background[good]),
+        background_jy=full(planes[good, 0]),
         rms_jy=full(rms[good]),
         chi2=full(chi2, scaled=False),
         dof=np.nan_to_num(dof).astype(np.int64),
@@ -197,6 +254,10 @@ def measure(image: MeasurableImage, sources: SourceList) -> RawMeasurements:
         east_error_arcsec=east_error,
         north_error_arcsec=north_error,
         in_image=(flags & int(Flag.OUTSIDE)) == 0,
+        integrated_jy=of_fitted(shapes.integrated_jy),
+        integrated_error_jy=of_fitted(shapes.integrated_error_jy),
+        width=of_fitted(shapes.width, scaled=False),
+        width_error=of_fitted(shapes.width_error, scaled=False),
     )
 
 
@@ -212,8 +273,22 @@ class _Full:
         return column * self._correction if scaled else column
 
 
+def _smearing(
+    image: MeasurableImage, sources: SourceList, which: NDArray[np.intp], limits: PhotometrySettings
+) -> Floats:
+    """Return how far averaging smears some sources, arcsec."""
+    ra0, dec0 = (float(v) for v in image.wcs.wcs.crval)
+    away_deg = np.degrees(separation_rad(ra0, dec0, sources.ra_deg[which], sources.dec_deg[which]))
+    if image.kind == "mosaic":
+        # A source drifts through the tiles' middles, as far from them in declination as it is.
+        away_deg = np.hypot(sources.dec_deg[which] - dec0, np.minimum(away_deg, _TILE_DEG))
+    return smearing_arcsec(
+        away_deg, image.frequency_hz, 1e6 * limits.channel_mhz, limits.integration_s
+    )
+
+
 def _middle_axes(image: MeasurableImage) -> Floats:
-    ra0, dec0 = image.wcs.wcs.crval
+    ra0, dec0 = image.middle_deg
     return np.asarray(axes_in_pixels(image, np.array([ra0]), np.array([dec0]))[0])
 
 
@@ -237,18 +312,19 @@ def _stamps(
 
 
 def _weights(image: MeasurableImage) -> tuple[Singles, Singles]:
-    """Return the expected noise of pixels, and the image over it."""
+    """Return the expected noise of pixels, and the image with NaN where there is none."""
     if image.sigma_jy is None:
         return np.ones((1, 1), np.float32), image.pixels
-    with np.errstate(invalid="ignore", divide="ignore"):
-        normalized = image.pixels / image.sigma_jy
-        known = np.isfinite(normalized) & (image.sigma_jy > 0) & (image.sigma_jy < np.inf)
+    with np.errstate(invalid="ignore"):
+        known = (image.sigma_jy > 0) & (image.sigma_jy < np.inf)
     if not known.any():
         raise PhotometryFailed(f"{image.epoch}: its map of noise is nowhere above zero")
-    return image.sigma_jy, np.where(known, normalized, np.float32(np.nan))
+    return image.sigma_jy, np.where(known, image.pixels, np.float32(np.nan))
 
 
-def _sky(normalized: Singles, rows: Floats, columns: Floats, forms: Floats) -> Singles:
+def _sky(
+    observed: Singles, weights: Singles, rows: Floats, columns: Floats, forms: Floats
+) -> Singles:
     """Return the image without the listed sources, as long as enough is left.
 
     Notes
@@ -256,10 +332,17 @@ def _sky(normalized: Singles, rows: Floats, columns: Floats, forms: Floats) -> S
     Clipping alone leaves their wings: with a source for every 35 beams the median would lie 5 % of
     the noise too high, and every flux density 7 % of its error too low.
     """
-    sky = blank_sources(normalized, rows, columns, forms, float(_BLANK_LIMIT))
-    some = (slice(None, None, 4), slice(None, None, 4))
-    enough = _LEAST_SKY * np.isfinite(normalized[some]).sum()
-    return sky if np.isfinite(sky[some]).sum() > enough else normalized
+    few = (slice(None, None, _STRIDE), slice(None, None, _STRIDE))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        some = observed[few] / (weights if weights.size == 1 else weights[few])
+        here = np.abs(_at(observed, rows, columns) / _at(weights, rows, columns))
+        some = np.abs(some[np.isfinite(some)])
+        # Wings of bright ones reach farther.
+        wings = np.log(here / (_WING_NOISE * STD_OF_MAD * (np.median(some) if some.size else 1.0)))
+    limits = np.clip(np.nan_to_num(wings, nan=0.0), _BLANK_LIMIT, _LARGEST_LIMIT)
+    sky = blank_sources(observed, rows, columns, forms, limits)
+    enough = _LEAST_SKY * np.isfinite(observed).sum()
+    return sky if np.isfinite(sky).sum() > enough else observed
 
 
 def _at(pixels: Singles, rows: Floats, columns: Floats) -> Floats:
@@ -272,9 +355,3 @@ def _at(pixels: Singles, rows: Floats, columns: Floats) -> Floats:
     found = np.full(len(rows), np.nan)
     found[inside] = pixels[r[inside], c[inside]]
     return found
-
-
-def _sample_of(normalized: Singles, around: Surroundings) -> Singles:
-    """Return pixels over the noise of their block, by rows of blocks."""
-    scale = float(np.median(around.noise[around.noise > 0]))
-    return np.asarray((normalized - np.float32(np.median(around.background))) / np.float32(scale))

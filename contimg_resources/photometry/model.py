@@ -76,6 +76,18 @@ class MeasurableImage:
         if not (np.isfinite(beam).all() and beam[0] >= beam[1] > 0):
             raise PhotometryFailed(f"{self.epoch}: {self.beam} is no restoring beam")
 
+    @property
+    def middle_deg(self) -> tuple[float, float]:
+        """Right ascension and declination of the middle pixel, ICRS degrees.
+
+        The reference of a projection, which may lie far outside, when that is nowhere on the sky.
+        """
+        rows, columns = self.pixels.shape
+        ra, dec = self.wcs.all_pix2world(columns // 2, rows // 2, 0)
+        if not np.isfinite([ra, dec]).all():
+            ra, dec = self.wcs.wcs.crval
+        return float(ra), float(dec)
+
 
 @dataclass(frozen=True)
 class SourceList:

@@ -6,13 +6,29 @@ Belongs here: the decision. Doesn't: recording it.
 from pathlib import Path
 
 from contimg_resources.errors import ProductsError
+from contimg_resources.observations.model import ObservationOrigin
 from contimg_resources.products.model import ArrivalOutcome, ObservationRecord
+
+#: How the history of an observation begins to say that its MS came twice, or lies elsewhere.
+TWICE = "delivered a second time"
+MOVED = "moved from"
+
+_KINDS = {
+    ObservationOrigin.MEASUREMENT_SET: "MeasurementSets",
+    ObservationOrigin.IMAGE: "images",
+}
 
 
 def judge_arrival(
-    known: ObservationRecord | None, path: Path, signature: str
+    known: ObservationRecord | None,
+    path: Path,
+    signature: str,
+    origin: ObservationOrigin = ObservationOrigin.MEASUREMENT_SET,
+    *,
+    unusable: str = "",
+    known_unusable: str = "",
 ) -> tuple[ArrivalOutcome, str]:
-    """Tell what the arrival of an MS means, given what is known under its partition key.
+    """Tell what the arrival of an MS or an image means, given what is known under its key.
 
     Parameters
     ----------
@@ -22,6 +38,10 @@ def judge_arrival(
         The MS that arrived.
     signature : str
         Signature of its content.
+    origin : ObservationOrigin
+        Whether it is an MS or an image.
+    unusable, known_unusable : str
+        Why nothing can be made of its data, and of those of the known one; empty: something can.
 
     Returns
     -------
@@ -31,12 +51,20 @@ def judge_arrival(
     Raises
     ------
     ProductsError
-        If another MS with other content but of the same mid-MJD is there.
+        If another MS with other content but of the same mid-MJD is there, unless nothing can be
+        made of that one alone.
     """
     if known is None:
         return ArrivalOutcome.NEW, f"arrived as {path}"
     if known.superseded_by:
         return ArrivalOutcome.REPLACED, f"arrived again as {path}"
+    if known.origin is not origin:
+        raise ProductsError(
+            f"{path} has the mid-MJD {known.key}, and so has {known.path}: the one is an image "
+            "made elsewhere, the other a MeasurementSet; one of them only can be that observation",
+            key=known.key,
+            paths=[str(known.path), str(path)],
+        )
     if known.path == path:
         if known.signature == signature:
             return ArrivalOutcome.SAME, ""
@@ -44,12 +72,18 @@ def judge_arrival(
     there = known.path.exists()
     if known.signature == signature:
         if there:
-            return ArrivalOutcome.DUPLICATE, f"delivered a second time as {path}; not used"
-        return ArrivalOutcome.MOVED, f"moved from {known.path} to {path}"
+            return ArrivalOutcome.DUPLICATE, f"{TWICE} as {path}; not used"
+        return ArrivalOutcome.MOVED, f"{MOVED} {known.path} to {path}"
+    if there and known_unusable and not unusable:
+        return (
+            ArrivalOutcome.REPLACED,
+            f"{path} takes the place of {known.path}, of which nothing can be made",
+        )
     if there:
+        which = f"; nothing can be made of {path}: {unusable}" if unusable else ""
         raise ProductsError(
-            f"{path} and {known.path} are two different MeasurementSets of the same mid-MJD "
-            f"{known.key}: remove or rename one of them",
+            f"{path} and {known.path} are two different {_KINDS[origin]} of the same mid-MJD "
+            f"{known.key}: remove or rename one of them{which}",
             key=known.key,
             paths=[str(known.path), str(path)],
         )

@@ -3,6 +3,7 @@
 Belongs here: recording them and asking for them. Doesn't: searching, sending.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, fields, replace
 from typing import Any
@@ -250,6 +251,8 @@ def _set_channels(connection: sa.Connection, key: str, channels: dict[str, str])
 
 def _as_candidate(row: Any) -> CandidateRecord:
     values = {f.name: getattr(row, f.name) for f in fields(CandidateRecord)}
+    for name in ("ra_deg", "dec_deg"):
+        values[name] = math.nan if values[name] is None else values[name]
     return CandidateRecord(**{**values, "state": CandidateState(row.state)})
 
 

@@ -43,7 +43,7 @@ class CandidateRecord:
     source_id : str
         The source, as in the catalogue.
     ra_deg, dec_deg : float
-        ICRS, degrees.
+        ICRS, degrees; NaN: a light curve that was added without a position.
     state : CandidateState
         How far it has come.
     start_mjd, mid_mjd, end_mjd : float
@@ -57,7 +57,8 @@ class CandidateRecord:
     evidence : dict
         JSON-able: `neighbours` (ids), `neighbour_depth`, `neighbour_depth_error`; where sub-band
         fluxes exist `n_bands`, `band_depths`, `spectral_change`, `spectral_change_error` and
-        `spectral_note` (see `contimg_resources.variability.spectra`).
+        `spectral_note` (see `contimg_resources.variability.spectra`); of a light curve that was
+        added `added_list` and `added_from`, the list and its files.
     searched_day : int
         UTC day, integer MJD, up to which the search that found it last looked.
     first_day : int
@@ -83,6 +84,12 @@ class CandidateRecord:
     first_day: int = 0
     run_id: str = ""
     created_mjd: float = 0.0
+
+    @property
+    def added_list(self) -> str | None:
+        """The list of added light curves that the source is of; None: the platform measured it."""
+        name = self.evidence.get("added_list")
+        return None if name is None else str(name)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ Belongs here: the telling. Doesn't: queries.
 
 from collections.abc import Sequence
 
+from contimg_resources.observations.model import ObservationOrigin
 from contimg_resources.products.model import (
     Artefact,
     ImageRecord,
@@ -13,6 +14,7 @@ from contimg_resources.products.model import (
 )
 from contimg_resources.times import isot_from_mjd
 
+_LABELS = {ObservationOrigin.MEASUREMENT_SET: "MS", ObservationOrigin.IMAGE: "from"}
 _SECOND = 19  # characters of an ISO time up to the second
 
 
@@ -28,7 +30,7 @@ def explain(
     lines = [
         f"Observation {record.key} ({_utc(record.start_mjd)} to {_utc(record.end_mjd)} UTC, "
         f"declination {record.declination_deg:.2f} deg{calibrator})",
-        f"  MS     {record.path}"
+        f"  {_LABELS[record.origin]:6s} {record.path}"
         + (f" (now observation {record.superseded_by})" if record.superseded_by else ""),
         f"  state  {record.state} since {_utc(record.updated_mjd)} UTC ({record.step}){reason}",
     ]

@@ -8,6 +8,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from contimg_resources.observations.model import ObservationOrigin
+
 
 class ObservationState(StrEnum):
     """How far an observation has come."""
@@ -22,6 +24,8 @@ class ObservationState(StrEnum):
     """A calibrated MS was made of it."""
     IMAGED = "imaged"
     """An image was made of it."""
+    INTERRUPTED = "interrupted"
+    """A run of it was cut off in the middle, and is started again."""
     FAILED = "failed"
     """A step failed; the reason is kept."""
 
@@ -86,6 +90,8 @@ class ObservationRecord:
         When the state was set, MJD in days.
     superseded_by : str
         Partition key of the observation that its MS holds now; empty when it's still its own.
+    origin : ObservationOrigin
+        Whether `path` is an MS or an image that was made elsewhere.
     """
 
     key: str
@@ -101,6 +107,7 @@ class ObservationRecord:
     reason: str
     updated_mjd: float
     superseded_by: str
+    origin: ObservationOrigin = ObservationOrigin.MEASUREMENT_SET
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ _IN_PROGRESS = (
     ObservationState.ARRIVED.value,
     ObservationState.SOLVED.value,
     ObservationState.CALIBRATED.value,
+    ObservationState.INTERRUPTED.value,
 )
 
 

@@ -9,15 +9,17 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from contimg_resources.products.arrivals import MOVED, TWICE
 from contimg_resources.products.model import (
     AppliedSet,
     ArtefactKind,
     ImageNoise,
     Made,
+    ObservationEvent,
     ObservationState,
 )
-from contimg_resources.products.rows import RECORD_COLUMNS, as_artefact
-from contimg_resources.products.tables import artefacts, images, observations
+from contimg_resources.products.rows import RECORD_COLUMNS, as_artefact, as_event
+from contimg_resources.products.tables import artefacts, images, observation_events, observations
 
 
 def select_records(
@@ -46,6 +48,28 @@ def select_records(
     if limit is not None:
         query = query.limit(limit)
     return query
+
+
+def load_arrivals(
+    connection: sa.Connection, event_id: int | None, limit: int
+) -> list[ObservationEvent]:
+    """Return the first arrivals after an event, or the latest ones, oldest first.
+
+    What was delivered a second time, and not used, is none.
+    """
+    mine = observation_events.c
+    arrived = sa.and_(
+        mine.state == ObservationState.ARRIVED.value, sa.not_(mine.message.startswith(TWICE))
+    )
+    query = sa.select(observation_events).where(
+        mine.step == "arrival", sa.or_(arrived, mine.message.startswith(MOVED))
+    )
+    if event_id is not None:
+        query = query.where(mine.id > event_id).order_by(mine.id)
+    else:
+        query = query.order_by(mine.id.desc())
+    found = [as_event(row) for row in connection.execute(query.limit(limit))]
+    return found if event_id is not None else found[::-1]
 
 
 def load_applied_sets(

@@ -4,14 +4,29 @@ Belongs here: finding them and adding to the history. Doesn't: what a state beco
 many observations (see `queries`).
 """
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
 from contimg_resources.database import now_mjd
-from contimg_resources.products.model import ObservationEvent, ObservationRecord, ObservationState
-from contimg_resources.products.rows import RECORD_COLUMNS, as_event, as_record
-from contimg_resources.products.tables import artefacts, observation_events, observations
+from contimg_resources.errors import ProductsError
+from contimg_resources.products.model import (
+    Artefact,
+    ImageRecord,
+    ObservationEvent,
+    ObservationRecord,
+    ObservationState,
+)
+from contimg_resources.products.rows import (
+    RECORD_COLUMNS,
+    artefact_values,
+    as_event,
+    as_record,
+    image_values,
+)
+from contimg_resources.products.tables import artefacts, images, observation_events, observations
 
 
 def find_record(connection: sa.Connection, key: str) -> ObservationRecord | None:
@@ -72,8 +87,58 @@ def supersede(connection: sa.Connection, path: Path, key: str, run_id: str) -> N
         message = f"its MS {path} was replaced by observation {key}"
         values = {"superseded_by": key}
         state = other.state
-        if state in (ObservationState.ARRIVED, ObservationState.WAITING):
+        if state in (
+            ObservationState.ARRIVED,
+            ObservationState.WAITING,
+            ObservationState.INTERRUPTED,
+        ):
             state = ObservationState.FAILED
             values |= {"state": state.value, "step": "arrival", "reason": message}
         connection.execute(sa.update(observations).where(columns.key == other.key).values(**values))
         add_event(connection, other.key, state, "arrival", message, run_id)
+
+
+def product_rows(
+    key: str, made: Sequence[Artefact], image: ImageRecord | None
+) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
+    """Return the columns of products of one step, and of the image's numbers among them.
+
+    Raises
+    ------
+    ProductsError
+        If two are of one kind and version, or something isn't JSON-able.
+    """
+    names = [(a.kind, a.version) for a in made]
+    if len(set(names)) < len(names):
+        raise ProductsError(f"observation {key}: two artefacts of one kind and version: {names}")
+    created_mjd = now_mjd()
+    try:
+        rows = [artefact_values(key, a, created_mjd) for a in made]
+        return rows, None if image is None else image_values(key, image)
+    except TypeError as error:
+        raise ProductsError(f"observation {key}: {error}", key=key) from error
+
+
+def replace_products(
+    connection: sa.Connection,
+    key: str,
+    rows: list[dict[str, Any]],
+    numbers: dict[str, Any] | None,
+) -> None:
+    """Record products in the place of those of the same kind and version."""
+    columns = artefacts.c
+    for row in rows:
+        connection.execute(
+            sa.delete(artefacts).where(
+                columns.key == key,
+                columns.kind == row["kind"],
+                columns.version == row["version"],
+            )
+        )
+    if rows:
+        connection.execute(sa.insert(artefacts), rows)
+    if numbers is not None:
+        connection.execute(
+            sa.delete(images).where(images.c.key == key, images.c.version == numbers["version"])
+        )
+        connection.execute(sa.insert(images).values(**numbers))

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from contimg_resources.database import plain_json
-from contimg_resources.observations.model import Observation
+from contimg_resources.observations.model import Observation, ObservationOrigin
 from contimg_resources.products.model import (
     Artefact,
     ImageRecord,
@@ -38,6 +38,7 @@ def observation_values(observation: Observation, path: Path) -> dict[str, Any]:
         "declination_deg": observation.declination_deg,
         "calibrator": observation.calibrators[0].name if observation.calibrators else "",
         "superseded_by": "",
+        "origin": observation.origin.value,
         "observation": OBSERVATION.dump_json(observation).decode(),
     }
 
@@ -46,6 +47,7 @@ def as_record(row: Any) -> ObservationRecord:
     """Return the record of a row with `RECORD_COLUMNS`."""
     values = {f.name: getattr(row, f.name) for f in fields(ObservationRecord)}
     values |= {"path": Path(row.path), "state": ObservationState(row.state)}
+    values["origin"] = ObservationOrigin(row.origin)
     return ObservationRecord(**values)
 
 

@@ -11,11 +11,12 @@ import sqlalchemy as sa
 from pydantic import ValidationError
 
 from contimg_resources.database import Database, DatabaseStore, now_mjd
-from contimg_resources.errors import ProductsError
+from contimg_resources.errors import ProductsError, ProductsUnavailable
 from contimg_resources.observations.model import Observation
 from contimg_resources.products import history
 from contimg_resources.products.arrivals import judge_arrival
 from contimg_resources.products.event_store import EventProducts
+from contimg_resources.products.foreign_images import ImageProducts
 from contimg_resources.products.model import (
     AppliedSet,
     Arrival,
@@ -32,6 +33,7 @@ from contimg_resources.products.model import (
 from contimg_resources.products.mosaics import MosaicProducts
 from contimg_resources.products.queries import (
     load_applied_sets,
+    load_arrivals,
     load_made_before,
     load_noise,
     select_records,
@@ -42,16 +44,16 @@ from contimg_resources.products.recording import (
     find_record,
     last_event,
     paths_of,
+    product_rows,
+    replace_products,
     supersede,
 )
 from contimg_resources.products.rows import (
     OBSERVATION,
     RECORD_COLUMNS,
-    artefact_values,
     as_artefact,
     as_image,
     as_record,
-    image_values,
     observation_values,
 )
 from contimg_resources.products.tables import artefacts, images, observation_events, observations
@@ -59,6 +61,11 @@ from contimg_resources.times import parse_partition_key
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
 _NEAR = 3
+#: Rows that are never removed: what was told of observations, candidates, and marks on them.
+_SIZE_SQL = (
+    "SELECT (SELECT coalesce(max(id), 0) FROM observation_events) "
+    "+ (SELECT count(*) FROM candidates) + (SELECT count(*) FROM marks)"
+)
 
 
 class ProductsStore(DatabaseStore):
@@ -85,6 +92,8 @@ class ProductsStore(DatabaseStore):
                 migrations=_MIGRATIONS,
                 error=ProductsError,
                 create=create,
+                unavailable=ProductsUnavailable,
+                size_sql=_SIZE_SQL,
             )
         )
 
@@ -92,6 +101,11 @@ class ProductsStore(DatabaseStore):
     def mosaics(self) -> MosaicProducts:
         """Its part about mosaics and epochs of measurements."""
         return MosaicProducts(self._database)
+
+    @property
+    def images_made_elsewhere(self) -> ImageProducts:
+        """Its part about observations that are images made elsewhere."""
+        return ImageProducts(self._database)
 
     @property
     def events(self) -> EventProducts:
@@ -109,17 +123,28 @@ class ProductsStore(DatabaseStore):
         Raises
         ------
         ProductsError
-            If another MS of the same mid-MJD, with other content, is there.
+            If another MS of the same mid-MJD, with other content, is there. One of which nothing
+            can be made gives way to one of which something can.
         """
         key = observation.key
         path = observation.path.absolute()
         with self._database.write() as connection:
             supersede(connection, path, key, run_id)
             known = find_record(connection, key)
-            outcome, message = judge_arrival(known, path, observation.signature)
+            outcome, message = judge_arrival(
+                known,
+                path,
+                observation.signature,
+                unusable=observation.unusable,
+                known_unusable=self._read(connection, key).unusable
+                if known and known.path != path
+                else "",
+            )
             if outcome is ArrivalOutcome.SAME:
                 assert known is not None
                 return Arrival(outcome, known)
+            if outcome in (ArrivalOutcome.NEW, ArrivalOutcome.REPLACED):
+                message = "; ".join((message, *observation.notes))
             values = observation_values(observation, path)
             state = known.state if known else ObservationState.ARRIVED
             if outcome in (ArrivalOutcome.NEW, ArrivalOutcome.REPLACED):
@@ -205,9 +230,12 @@ class ProductsStore(DatabaseStore):
         """Return an observation as it was read from its MS on arrival."""
         with self._database.read() as connection:
             self._found(connection, key)
-            text = connection.scalar(
-                sa.select(observations.c.observation).where(observations.c.key == key)
-            )
+            return self._read(connection, key)
+
+    def _read(self, connection: sa.Connection, key: str) -> Observation:
+        text = connection.scalar(
+            sa.select(observations.c.observation).where(observations.c.key == key)
+        )
         try:
             return OBSERVATION.validate_json(str(text))
         except ValidationError as error:
@@ -266,6 +294,11 @@ class ProductsStore(DatabaseStore):
         with self._database.read() as connection:
             return {row.path: row.signature for row in connection.execute(query)}
 
+    def arrivals_after(self, event_id: int | None, *, limit: int) -> list[ObservationEvent]:
+        """Return the first arrivals after an event, or the latest ones (None), oldest first."""
+        with self._database.read() as connection:
+            return load_arrivals(connection, event_id, limit)
+
     def counts(self, *, day: int | None = None) -> dict[ObservationState, int]:
         """Return how many observations are in each state, of one UTC day or of all."""
         columns = observations.c
@@ -297,37 +330,11 @@ class ProductsStore(DatabaseStore):
         list of Path
             Paths that no artefact of this observation has any more: the caller may delete them.
         """
-        names = [(a.kind, a.version) for a in made]
-        if len(set(names)) < len(names):
-            raise ProductsError(
-                f"observation {key}: two artefacts of one kind and version: {names}"
-            )
-        created_mjd = now_mjd()
-        try:
-            rows = [artefact_values(key, a, created_mjd) for a in made]
-            numbers = None if image is None else image_values(key, image)
-        except TypeError as error:
-            raise ProductsError(f"observation {key}: {error}", key=key) from error
+        rows, numbers = product_rows(key, made, image)
         with self._database.write() as connection:
             self._found(connection, key)
             before = paths_of(connection, key)
-            for kind, version in names:
-                connection.execute(
-                    sa.delete(artefacts).where(
-                        artefacts.c.key == key,
-                        artefacts.c.kind == kind,
-                        artefacts.c.version == version,
-                    )
-                )
-            if rows:
-                connection.execute(sa.insert(artefacts), rows)
-            if numbers is not None:
-                connection.execute(
-                    sa.delete(images).where(
-                        images.c.key == key, images.c.version == numbers["version"]
-                    )
-                )
-                connection.execute(sa.insert(images).values(**numbers))
+            replace_products(connection, key, rows, numbers)
             return sorted(before - paths_of(connection, key))
 
     def artefacts(self, key: str) -> list[Artefact]:

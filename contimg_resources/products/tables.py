@@ -24,6 +24,7 @@ observations = sa.Table(
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("updated_mjd", sa.Double, nullable=False),
     sa.Column("superseded_by", sa.String(16), nullable=False, server_default=""),
+    sa.Column("origin", sa.String(16), nullable=False, server_default="measurement_set"),
     # Large, so last: queries of the columns above never read it.
     sa.Column("observation", sa.Text, nullable=False),
     sa.Index("ix_observations_path", "path"),
@@ -139,8 +140,9 @@ candidates = sa.Table(
     metadata,
     sa.Column("id", sa.String(128), primary_key=True),
     sa.Column("source_id", sa.Text, nullable=False),
-    sa.Column("ra_deg", sa.Double, nullable=False),
-    sa.Column("dec_deg", sa.Double, nullable=False),
+    # Null: a light curve that was added without a position.
+    sa.Column("ra_deg", sa.Double),
+    sa.Column("dec_deg", sa.Double),
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("start_mjd", sa.Double, nullable=False),
     sa.Column("mid_mjd", sa.Double, nullable=False),

@@ -7,12 +7,19 @@ Doesn't: opening tables, SQL.
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from contimg_resources.calibration.tables import ArrayLayout, CaltableInfo, CaltableType
+from contimg_resources.calibration.quality import judge
+from contimg_resources.calibration.tables import (
+    ArrayLayout,
+    CaltableInfo,
+    CaltableType,
+    names_fit,
+)
 from contimg_resources.errors import InvalidName
 from contimg_resources.naming import check_name
 from contimg_resources.registry.model import NewCaltable, NewCaltableSet
+from contimg_resources.settings import CalibrationSettings
 from contimg_resources.times import check_mjd
 
 _TOLERANCE_HZ = 1e3
@@ -25,8 +32,8 @@ class RegistrationLimits:
 
     Parameters
     ----------
-    max_flagged_fraction : float
-        Largest flagged fraction of the solutions of working antennas.
+    gates : CalibrationSettings
+        What a solve is judged by, and tables that come in otherwise alike.
     max_identity_fraction : float
         Largest share of solutions that are exactly 1 (0 for delays). A reference antenna's
         always are; those of a whole table only when nothing was solved.
@@ -34,7 +41,7 @@ class RegistrationLimits:
         A table's solutions must come this near to the set's mid-MJD, days.
     """
 
-    max_flagged_fraction: float = 0.5
+    gates: CalibrationSettings = field(default_factory=CalibrationSettings)
     max_identity_fraction: float = 0.9
     max_offset_days: float = 1.0
 
@@ -96,14 +103,19 @@ def problems_of_tables(
     found = []
     for table in new.tables:
         info = infos[table.type]
-        found += [
-            f"{table.type} table {table.path}: {problem}"
-            for problem in (
-                *_problems_of_solutions(table, info, limits),
-                *_problems_of_time(new.mid_mjd, info, limits),
-                *_problems_of_layout(info.layout, layout),
-            )
-        ]
+        problems = (
+            *_problems_of_solutions(table, info, limits),
+            *_problems_of_time(new.mid_mjd, info, limits),
+            *_problems_of_layout(info.layout, layout),
+        )
+        if problems:
+            found.append(f"{table.type} table {table.path}: {'; '.join(problems)}")
+    flux, phases = infos.get(CaltableType.FLUX), infos.get(CaltableType.GP)
+    if flux and phases and flux.quality.holds_amplitude and phases.quality.holds_amplitude:
+        found.append(
+            f"{flux.path} is a gain on another flux scale, and {phases.path} holds amplitudes too: "
+            "both together would apply them twice, leave one out"
+        )
     return found
 
 
@@ -113,13 +125,8 @@ def _problems_of_solutions(
     expected = table.type.casa_subtypes
     if info.casa_subtype not in expected:
         return [f"it holds {info.casa_subtype!r} solutions, not {' or '.join(expected)}"]
-    if info.n_solutions <= 0:
-        return ["it holds no solutions"]
-    if not info.flagged_fraction <= limits.max_flagged_fraction:
-        return [
-            f"{_percent(info.flagged_fraction)} of the solutions of working antennas are flagged, "
-            f"at most {_percent(limits.max_flagged_fraction)} may be"
-        ]
+    if reasons := judge(table.type, info.quality, limits.gates):
+        return [reason.removeprefix(f"{table.type}: ") for reason in reasons]
     if not info.identity_fraction <= limits.max_identity_fraction:
         return [
             f"{_percent(info.identity_fraction)} of its solutions are exactly "
@@ -141,7 +148,7 @@ def _problems_of_time(mid_mjd: float, info: CaltableInfo, limits: RegistrationLi
 
 def _problems_of_layout(table: ArrayLayout, whole: ArrayLayout) -> list[str]:
     found = []
-    if table.antenna_names != whole.antenna_names:
+    if not names_fit(table.antenna_names, whole.antenna_names):
         found.append(
             f"its {len(table.antenna_names)} antennas are not the set's "
             f"{len(whole.antenna_names)} in the same order"

@@ -61,7 +61,7 @@ class Wanted:
             )
         if self.layout is not None:
             words.append(
-                f"{len(self.layout.antenna_names)} antennas and "
+                f"{self.layout.n_antennas} antennas and "
                 f"{len(self.layout.spectral_windows_hz)} spectral windows"
             )
         return ", ".join(words)

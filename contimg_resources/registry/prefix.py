@@ -4,22 +4,59 @@ Belongs here: finding them and saying what set they make. Doesn't: opening them,
 """
 
 import math
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from contimg_resources.calibration.tables import CaltableInfo, CaltableType
-from contimg_resources.errors import InvalidName, RegistrationRefused
+from contimg_resources.calibration.placing import check_prefix
+from contimg_resources.calibration.tables import (
+    CaltableField,
+    CaltableInfo,
+    CaltableType,
+    split_ending,
+    type_of_ending,
+)
+from contimg_resources.errors import RegistrationRefused
 from contimg_resources.registry.checks import layout_of
 from contimg_resources.registry.model import NewCaltable, NewCaltableSet
 
 _HOURS_PER_DAY = 24.0
 _SHOWN = 8
+#: Fields of one strip differ by less in declination, degrees.
+_STRIP_DEG = 1.0
+
+#: Endings beside contimg's own, by type.
+Endings = Mapping[CaltableType, Sequence[str]]
 
 
-def tables_under_prefix(prefix: Path) -> tuple[NewCaltable, ...]:
-    """Return the caltables beside a prefix, recognised by their endings, in apply order.
+@dataclass(frozen=True)
+class UnderPrefix:
+    """What lies under a prefix.
+
+    Parameters
+    ----------
+    tables : tuple of NewCaltable
+        The caltables, in apply order.
+    not_taken : dict of str to str
+        Names of whatever else begins with the prefix, and why each was not taken.
+    """
+
+    tables: tuple[NewCaltable, ...]
+    not_taken: dict[str, str]
+
+
+def tables_under_prefix(prefix: Path, endings: Endings) -> UnderPrefix:
+    """Find the caltables beside a prefix, recognised by their endings.
+
+    Parameters
+    ----------
+    prefix : Path
+        Directory and begin of the name of the tables.
+    endings : mapping of CaltableType to sequence of str
+        Endings beside contimg's own.
 
     Raises
     ------
@@ -28,39 +65,94 @@ def tables_under_prefix(prefix: Path) -> tuple[NewCaltable, ...]:
     RegistrationRefused
         If there are none, or two of the same type.
     """
-    if ".." in prefix.parts or not prefix.name or "\0" in str(prefix):
-        raise InvalidName(
-            f"{str(prefix)!r} is no prefix of caltables: a directory and the begin of a name, "
-            "without '..', was expected"
-        )
+    check_prefix(prefix)
     prefix = prefix.absolute()
-    found = []
-    for table_type in CaltableType:
-        paths = [
-            path
-            for suffix in table_type.suffixes
-            if (path := prefix.with_name(prefix.name + suffix)).exists()
-        ]
-        if len(paths) > 1:
-            raise RegistrationRefused(
-                f"there are two {table_type} tables under {prefix}: "
-                f"{' and '.join(p.name for p in paths)}",
-                prefix=str(prefix),
-            )
-        found += [NewCaltable(table_type, path) for path in paths]
-    if not found:
-        endings = ", ".join(s for t in CaltableType for s in t.suffixes)
+    claimed: dict[CaltableType, list[Path]] = {}
+    not_taken = {}
+    for path in sorted(_siblings(prefix)):
+        kind = type_of_ending(path.name.removeprefix(prefix.name), endings)
+        if kind is None:
+            not_taken[path.name] = _why_not_taken(path, prefix, endings)
+        else:
+            claimed.setdefault(kind, []).append(path)
+    problems = [
+        f"there are two {kind} tables or more: {' and '.join(p.name for p in paths)}"
+        for kind, paths in claimed.items()
+        if len(paths) > 1
+    ]
+    if problems:
         raise RegistrationRefused(
-            f"there are no caltables under {prefix} (looked for {endings}); {_near(prefix)}",
+            f"under {prefix} {'; '.join(problems)}; move away what is not to be applied, or say in "
+            "calibration.caltable_endings which ending counts",
             prefix=str(prefix),
+            reasons=problems,
         )
-    return tuple(found)
+    if not claimed:
+        raise RegistrationRefused(
+            f"there are no caltables under {prefix} (looked for {_all_endings(endings)}); "
+            f"{_near(prefix, endings, not_taken)}",
+            prefix=str(prefix),
+            not_taken=not_taken,
+        )
+    tables = (NewCaltable(kind, claimed[kind][0]) for kind in CaltableType if kind in claimed)
+    return UnderPrefix(tuple(tables), not_taken)
+
+
+def _siblings(prefix: Path) -> list[Path]:
+    try:
+        return [p for p in prefix.parent.iterdir() if p.name.startswith(prefix.name)]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise RegistrationRefused(
+            f"{prefix.parent} can't be listed: {error.strerror}", prefix=str(prefix)
+        ) from error
+
+
+def _why_not_taken(path: Path, prefix: Path, endings: Endings) -> str:
+    if not path.exists():
+        return "is a link to nothing"
+    if not path.is_dir():
+        return "is a file, no table"
+    stated = _stated_kind(path)
+    if stated is None:
+        return "is a directory, but no CASA table"
+    kind, subtype = stated
+    if kind != "Calibration":
+        return f"is a CASA table of type {kind!r}, not a caltable"
+    split = split_ending(path.name, endings)
+    if split is not None:
+        return f"is a {split[1]} table of another prefix, {split[0]}"
+    ending = path.name.removeprefix(prefix.name)
+    return (
+        f"holds {subtype!r} solutions, and its ending {ending!r} stands for no type "
+        "(calibration.caltable_endings)"
+    )
+
+
+def _stated_kind(path: Path) -> tuple[str, str] | None:
+    """Return type and subtype that a CASA table states, None when it is none."""
+    if not (path / "table.dat").is_file():
+        return None
+    try:
+        text = (path / "table.info").read_text(errors="replace")
+    except OSError:
+        text = ""
+    found = [
+        re.search(rf"^{word} *= *(\S.*?) *$", text, re.MULTILINE) for word in ("Type", "SubType")
+    ]
+    kind, subtype = ("unknown" if match is None else match.group(1) for match in found)
+    return kind, subtype
+
+
+def _all_endings(endings: Endings) -> str:
+    return ", ".join(s for t in CaltableType for s in (*t.suffixes, *endings.get(t, ())))
 
 
 def set_under_prefix(
     set_name: str,
     prefix: Path,
-    tables: tuple[NewCaltable, ...],
+    found: UnderPrefix,
     infos: Sequence[CaltableInfo],
     *,
     cal_field: str | None,
@@ -68,6 +160,7 @@ def set_under_prefix(
     valid_start_mjd: float | None,
     valid_end_mjd: float | None,
     declination_deg: float | None,
+    any_declination: bool,
     valid_before_h: float,
     valid_after_h: float,
     origin: dict[str, Any],
@@ -81,9 +174,13 @@ def set_under_prefix(
             prefix=str(prefix),
         )
     mid_mjd = 0.5 * (start_mjd + end_mjd)
+    fields = [field for info in infos for field in info.fields]
+    calibrator = cal_field or _calibrator(infos, prefix)
+    if declination_deg is None and not any_declination:
+        declination_deg = _declination(fields, calibrator, prefix)
     return NewCaltableSet(
         name=set_name,
-        calibrator=cal_field or _calibrator(infos, prefix),
+        calibrator=calibrator,
         refant=refant or _refant(infos),
         mid_mjd=mid_mjd,
         start_mjd=(
@@ -94,28 +191,31 @@ def set_under_prefix(
         end_mjd=end_mjd + valid_after_h / _HOURS_PER_DAY
         if valid_end_mjd is None
         else valid_end_mjd,
-        declination_deg=declination_deg,
+        declination_deg=None if any_declination else declination_deg,
         layout=layout_of(infos),
-        tables=tables,
-        quality={t.type.value: _quality(i) for t, i in zip(tables, infos, strict=True)},
+        tables=found.tables,
+        quality={
+            "working_antennas": max(i.quality.n_antennas_solved for i in infos),
+            "tables": {
+                t.type.value: asdict(i.quality) for t, i in zip(found.tables, infos, strict=True)
+            },
+        },
         origin={
-            "prefix": str(prefix),
+            "prefix": str(prefix.absolute()),
             "source_ms": sorted({i.source_ms for i in infos if i.source_ms}),
+            "declination_of_tables_deg": sorted({f.dec_deg for f in fields if f.dec_deg}),
+            "not_taken": found.not_taken,
             **origin,
         },
     )
 
 
-def _quality(info: CaltableInfo) -> dict[str, Any]:
-    return {"n_solutions": info.n_solutions, "flagged_fraction": info.flagged_fraction}
-
-
 def _calibrator(infos: Sequence[CaltableInfo], prefix: Path) -> str:
-    everywhere = set.intersection(*(set(i.field_names) for i in infos))
+    everywhere = set.intersection(*({f.name for f in i.fields} for i in infos))
     if len(everywhere) == 1:
         return everywhere.pop()
     # Delays and bandpasses are solved on the calibrator, gains often on other fields too.
-    fields = sorted({name for i in infos for name in i.field_names})
+    fields = sorted({f.name for i in infos for f in i.fields})
     shown = ", ".join(fields[:_SHOWN]) + (", ..." if len(fields) > _SHOWN else "")
     raise RegistrationRefused(
         f"the tables under {prefix} hold solutions for {shown or 'no named field'}: "
@@ -125,23 +225,46 @@ def _calibrator(infos: Sequence[CaltableInfo], prefix: Path) -> str:
     )
 
 
+def _declination(fields: Sequence[CaltableField], calibrator: str, prefix: Path) -> float:
+    """Return the strip that the tables were observed at: that of the calibrator's field or fields.
+
+    A drift scan's fields have other names than its calibrator; then all of them count.
+    """
+    own = [f for f in fields if f.name == calibrator] or list(fields)
+    untold = next((f for f in own if f.dec_deg is None), None)
+    decs_deg = [f.dec_deg for f in own if f.dec_deg is not None]
+    what = None
+    if untold is not None:
+        what = f"don't say where field {untold.name} lies: {untold.problem}"
+    elif not decs_deg:
+        what = "have no field that says where it lies"
+    elif max(decs_deg) - min(decs_deg) > _STRIP_DEG:
+        what = (
+            f"are of more than one strip, declinations {min(decs_deg):+.2f} to "
+            f"{max(decs_deg):+.2f} deg"
+        )
+    if what is not None:
+        raise RegistrationRefused(
+            f"the tables under {prefix} {what}; say the declination (--dec-deg), or that any fits "
+            "(--any-dec), as for tables of an array that tracks",
+            prefix=str(prefix),
+        )
+    return sum(decs_deg) / len(decs_deg)
+
+
 def _refant(infos: Sequence[CaltableInfo]) -> str:
     named = Counter(i.refant for i in infos if i.refant)
     return named.most_common(1)[0][0] if named else ""
 
 
-def _near(prefix: Path) -> str:
+def _near(prefix: Path, endings: Endings, not_taken: Mapping[str, str]) -> str:
     if not prefix.parent.is_dir():
         return f"there is no directory {prefix.parent}"
-    endings = tuple(s for t in CaltableType for s in t.suffixes)
-    others = sorted(
-        {
-            p.name.removesuffix(e)
-            for p in prefix.parent.iterdir()
-            for e in endings
-            if p.name.endswith(e)
-        }
-    )
+    if not_taken:
+        told = [f"{name} {why}" for name, why in list(not_taken.items())[:_SHOWN]]
+        return f"what lies there: {'; '.join(told)}"
+    split = (split_ending(p.name, endings) for p in prefix.parent.iterdir())
+    others = sorted({found[0] for found in split if found is not None})
     if not others:
         return f"{prefix.parent} holds no caltables"
     return f"prefixes in {prefix.parent}: {', '.join(others[:_SHOWN])}"

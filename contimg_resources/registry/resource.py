@@ -9,7 +9,9 @@ from dagster import ConfigurableResource, InitResourceContext
 from pydantic import Field
 
 from contimg_resources.casa import Casa
+from contimg_resources.registry.checks import RegistrationLimits
 from contimg_resources.registry.store import CalibrationRegistry
+from contimg_resources.settings import load_settings
 
 
 class CalibrationRegistryResource(ConfigurableResource[CalibrationRegistry]):
@@ -27,4 +29,5 @@ class CalibrationRegistryResource(ConfigurableResource[CalibrationRegistry]):
         if not self.scratch:
             return CalibrationRegistry(self.url)
         casa = Casa(Path(self.scratch), Path(self.logs or self.scratch))
-        return CalibrationRegistry.with_casa(self.url, casa)
+        limits = RegistrationLimits(load_settings().calibration)
+        return CalibrationRegistry.with_casa(self.url, casa, limits=limits)

@@ -20,6 +20,7 @@ from contimg_resources.errors import (
     CaltableAltered,
     RegistrationRefused,
     RegistryError,
+    RegistryUnavailable,
 )
 from contimg_resources.naming import check_name
 from contimg_resources.registry import lookup
@@ -89,6 +90,8 @@ class CalibrationRegistry(DatabaseStore):
                 migrations=_MIGRATIONS,
                 error=RegistryError,
                 create=create,
+                unavailable=RegistryUnavailable,
+                size_sql="SELECT count(*) FROM caltable_sets",
             )
         )
         self._inspect = inspect
@@ -146,11 +149,15 @@ class CalibrationRegistry(DatabaseStore):
         valid_start_mjd: float | None = None,
         valid_end_mjd: float | None = None,
         declination_deg: float | None = None,
+        any_declination: bool = False,
         valid_before_h: float = 24.0,
         valid_after_h: float = 24.0,
         origin: dict[str, Any] | None = None,
     ) -> CaltableSet:
-        """Register the tables that lie beside a prefix: ``PREFIX_kcal``, ``PREFIX_bacal``, ...
+        """Register the tables that lie beside a prefix: ``PREFIX_kcal``, ``PREFIX.b``, ...
+
+        They pass the same gates as the tables of a solve. What lies there and isn't taken stands in
+        the set's origin, with the reasons.
 
         Parameters
         ----------
@@ -164,7 +171,9 @@ class CalibrationRegistry(DatabaseStore):
             Window, MJD in days; None: from the times of the tables' solutions, extended by
             `valid_before_h` and `valid_after_h` hours.
         declination_deg : float, optional
-            Declination strip; None: it isn't known, and any fits.
+            Declination strip, ICRS degrees; None: that of the tables' fields.
+        any_declination : bool
+            The set fits any strip, as that of an array which tracks.
         valid_before_h, valid_after_h : float
             How far a window without `valid_start_mjd` or `valid_end_mjd` reaches, hours.
         origin : dict, optional
@@ -178,20 +187,21 @@ class CalibrationRegistry(DatabaseStore):
             If the prefix holds ``..`` or the name isn't allowed.
         """
         check_name(set_name, "caltable set name")
-        tables = tables_under_prefix(prefix)
+        found = tables_under_prefix(prefix, self._limits.gates.caltable_endings)
         with of_set(set_name):
-            signatures = take_signatures(tables)
-        infos = self._inspected([t.path for t in tables])
+            signatures = take_signatures(found.tables)
+        infos = self._inspected([t.path for t in found.tables])
         new = set_under_prefix(
             set_name,
             prefix,
-            tables,
+            found,
             infos,
             cal_field=cal_field,
             refant=refant,
             valid_start_mjd=valid_start_mjd,
             valid_end_mjd=valid_end_mjd,
             declination_deg=declination_deg,
+            any_declination=any_declination,
             valid_before_h=valid_before_h,
             valid_after_h=valid_after_h,
             origin=origin or {},

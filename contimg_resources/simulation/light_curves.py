@@ -190,6 +190,8 @@ def write_light_curves(root: Path, curves: LightCurves) -> None:
             "dec_deg": curves.dec_deg[place[chosen]],
             "passage_mjd": curves.mid_mjd[chosen],
             "n_mosaics": np.full(len(chosen), 2),
+            "integrated_flux_jy": curves.integrated_jy[chosen],
+            "integrated_error_jy": curves.integrated_error_jy[chosen],
             **{
                 name: getattr(curves, name)[chosen]
                 for name in ("mid_mjd", "flux_jy", "error_jy", "flags", "is_reference", "epoch")

@@ -31,6 +31,8 @@ from contimg_resources.times import casa_seconds_from_mjd
 
 Floats = NDArray[np.float64]
 
+#: Rows of a tile of WEIGHT_SPECTRUM.
+_TILE_ROWS = 1024
 _SAME_TIME_S = 1e-3
 
 
@@ -69,7 +71,7 @@ def fill(
     window_data: Callable[[int, int], NDArray[np.complex64]],
     done: Callable[[int], None],
 ) -> None:
-    """Write DATA and FLAG of all rows, one integration at a time.
+    """Write DATA, FLAG and perhaps WEIGHT_SPECTRUM of all rows, one integration at a time.
 
     Parameters
     ----------
@@ -94,6 +96,7 @@ def fill(
     if spec.dead_style is DeadStyle.FLAGGED:
         flag[:, :, np.tile(dead, N_SPECTRAL_WINDOWS)] = True
     data = np.empty((2, channels, rows), dtype=np.complex64, order="F")
+    weight = np.full(flag.shape, spec.weight, np.float32)
     with _opened(casatools.table(), ms) as table:
         for integration in range(spec.n_integrations):
             for window in range(N_SPECTRAL_WINDOWS):
@@ -103,6 +106,8 @@ def fill(
                 data[:, :, window * n : (window + 1) * n] = block.T
             table.putcol("DATA", data, integration * rows, rows)
             table.putcol("FLAG", flag, integration * rows, rows)
+            if spec.weight_spectrum:
+                table.putcol("WEIGHT_SPECTRUM", weight, integration * rows, rows)
             done(integration + 1)
 
 
@@ -200,7 +205,7 @@ def _lay_out_rows(ms: Path, spec: SimulationSpec, uvw_m: Floats) -> None:
     rows = n_times * per_time
     time_s = np.repeat(spec.integration_mjd * 86_400.0, per_time)
     windows = np.tile(np.repeat(np.arange(N_SPECTRAL_WINDOWS), n_baselines), n_times)
-    sigma = np.full((2, rows), spec.noise_jy if spec.noise_jy > 0 else 1.0, np.float32)
+    weight = np.full((2, rows), spec.weight, np.float32)
     columns: dict[str, Any] = {
         "TIME": time_s,
         "TIME_CENTROID": time_s,
@@ -213,8 +218,8 @@ def _lay_out_rows(ms: Path, spec: SimulationSpec, uvw_m: Floats) -> None:
         # One scan, so that a solution over the scan is one over the observation.
         "SCAN_NUMBER": np.ones(rows, np.int32),
         "FLAG_ROW": np.zeros(rows, bool),
-        "SIGMA": sigma,
-        "WEIGHT": 1.0 / sigma**2,
+        "SIGMA": weight**-0.5,
+        "WEIGHT": weight,
         "UVW": np.tile(uvw_m, (1, N_SPECTRAL_WINDOWS, 1)).reshape(rows, 3).T,
     }
     for name in ("FEED1", "FEED2", "ARRAY_ID", "OBSERVATION_ID", "PROCESSOR_ID", "STATE_ID"):
@@ -223,9 +228,21 @@ def _lay_out_rows(ms: Path, spec: SimulationSpec, uvw_m: Floats) -> None:
         scratch = {"MODEL_DATA", "CORRECTED_DATA"} & set(table.colnames())
         if scratch:
             table.removecols(sorted(scratch))
+        if spec.weight_spectrum:
+            table.addcols(*_spectrum_column(spec.channels_per_window))
         table.addrows(rows - table.nrows())
         for name, values in columns.items():
             table.putcol(name, values)
+
+
+def _spectrum_column(n_channels: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what WEIGHT_SPECTRUM is and how it is stored."""
+    name, manager = "WEIGHT_SPECTRUM", "TiledWgtSpectrum"
+    column = {"valueType": "float", "ndim": 2, "option": 0, "maxlen": 0, "comment": ""}
+    storage = {"COLUMNS": [name], "NAME": manager, "TYPE": "TiledShapeStMan", "SEQNR": 0}
+    storage["SPEC"] = {"DEFAULTTILESHAPE": [2, n_channels, _TILE_ROWS]}
+    kind = {"dataManagerType": "TiledShapeStMan", "dataManagerGroup": manager}
+    return {name: column | kind}, {"*1": storage}
 
 
 def _finish_subtables(ms: Path, spec: SimulationSpec) -> None:

@@ -69,6 +69,8 @@ class NightSpec:
         What they leave in the MS.
     sefd_jy : float, optional
         See `SimulationSpec`; None: the instrument's.
+    weight_spectrum : bool
+        See `SimulationSpec`.
 
     Notes
     -----
@@ -89,6 +91,7 @@ class NightSpec:
     dead_antennas: tuple[str, ...] = ()
     dead_style: DeadStyle = DeadStyle.ZERO
     sefd_jy: float | None = None
+    weight_spectrum: bool = False
 
     def __post_init__(self) -> None:
         check_mjd(self.after_mjd)
@@ -134,6 +137,7 @@ def plan_night(night: NightSpec) -> tuple[NightObservation, ...]:
         rfi=night.rfi,
         dead_antennas=night.dead_antennas,
         dead_style=night.dead_style,
+        weight_spectrum=night.weight_spectrum,
         sefd_jy=first.sefd_jy if night.sefd_jy is None else night.sefd_jy,
     )
 

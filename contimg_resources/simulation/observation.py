@@ -4,7 +4,6 @@ Belongs here: putting sky, gains, noise and MeasurementSet together, whole or no
 Doesn't: nights (see `contimg_resources.simulation.night`).
 """
 
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from contimg_resources.simulation.sky import sources_near
 from contimg_resources.simulation.spec import SimulationSpec
 from contimg_resources.simulation.truth import describe_truth, truth_paths
 from contimg_resources.times import datetime_from_mjd
+from contimg_resources.trees import remove_tree
 
 _NOISE_STREAM = 4
 
@@ -109,7 +109,7 @@ def simulate_observation(request: SimulationRequest) -> SimulatedObservation:
     if ms.exists() and not request.overwrite:
         raise ConfigurationError(f"{ms} is already there; it is replaced only when asked to")
     partial = ms.with_name(f".{ms.name}.writing")
-    shutil.rmtree(partial, ignore_errors=True)
+    remove_tree(partial, ignore_errors=True)
     partial.mkdir()
     try:
         _simulate_into(partial, spec, ms.name)
@@ -124,7 +124,7 @@ def simulate_observation(request: SimulationRequest) -> SimulatedObservation:
         if request.done_marker:
             marker.touch()
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        remove_tree(partial, ignore_errors=True)
     n_baselines = Baselines.of(len(spec.antennas), spec.autocorrelations).first.size
     truth, gains = truth_paths(ms)
     return SimulatedObservation(

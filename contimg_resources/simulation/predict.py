@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from contimg_resources.instrument.primary_beam import airy_power
 from contimg_resources.observations.calibrators import separation_deg
+from contimg_resources.observations.flux_model import flux_densities_jy
 from contimg_resources.point_sources import direction_cosines, point_source_visibilities
 from contimg_resources.simulation.gains import GainModel
 from contimg_resources.simulation.rfi import Interference
@@ -49,10 +50,8 @@ def apparent_flux_jy(
     """Return flux density times primary beam, Jy, shape (frequencies, sources)."""
     positions = np.array([(s.ra_deg, s.dec_deg) for s in sources]).reshape(-1, 2)
     away = np.radians(separation_deg(positions[:, 0], positions[:, 1], ra0_deg, dec0_deg))
-    flux = np.array([s.model.flux_jy(frequencies_hz) for s in sources])
-    return flux.reshape(len(sources), frequencies_hz.size).T * airy_power(
-        away[None, :], frequencies_hz[:, None]
-    )
+    flux_jy = flux_densities_jy([s.model for s in sources], frequencies_hz)
+    return flux_jy.T * airy_power(away[None, :], frequencies_hz[:, None])
 
 
 def true_visibilities(

@@ -210,6 +210,8 @@ class SimulationSpec:
         Names of antennas without signal.
     dead_style : DeadStyle
         What they leave in the MS.
+    weight_spectrum : bool
+        Whether there is a WEIGHT_SPECTRUM, as the instrument's converter writes it.
     """
 
     start_mjd: float
@@ -225,6 +227,7 @@ class SimulationSpec:
     rfi: RfiSpec | None = None
     dead_antennas: tuple[str, ...] = ()
     dead_style: DeadStyle = DeadStyle.ZERO
+    weight_spectrum: bool = False
 
     def __post_init__(self) -> None:
         check_mjd(self.start_mjd)
@@ -286,6 +289,11 @@ class SimulationSpec:
         ``SEFD / sqrt(2 dnu dt)`` (Thompson, Moran & Swenson, 3rd ed., 6.2.4).
         """
         return float(self.sefd_jy / np.sqrt(2.0 * self.channel_width_hz * INTEGRATION_S))
+
+    @property
+    def weight(self) -> float:
+        """Weight of a visibility, 1/Jy^2; 1 without noise."""
+        return float(self.noise_jy**-2) if self.noise_jy > 0 else 1.0
 
     @property
     def working_antennas(self) -> tuple[str, ...]:

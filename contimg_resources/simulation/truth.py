@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from contimg_resources.errors import ContimgError, UnreadableObservation
 from contimg_resources.instrument.dsa110 import N_SPECTRAL_WINDOWS
+from contimg_resources.naming import without_ms
 from contimg_resources.simulation.gains import GainModel
 from contimg_resources.simulation.predict import apparent_flux_jy
 from contimg_resources.simulation.sky import REFERENCE_GHZ, Source
@@ -184,7 +185,7 @@ class Truth:
 
 def truth_paths(path: Path) -> tuple[Path, Path]:
     """Return the JSON and npz paths that belong to an MS or to its JSON file."""
-    stem = path.name.removesuffix(".ms").removesuffix(".truth.json")
+    stem = without_ms(path.name).removesuffix(".truth.json")
     return path.with_name(f"{stem}.truth.json"), path.with_name(f"{stem}.gains.npz")
 
 

@@ -5,6 +5,7 @@ the domain, recording what came of it. Doesn't: Dagster (but for ``resource.py``
 CASA.
 """
 
+from contimg_resources.steps.adding_images import AddedImage, AddedImages, add_images
 from contimg_resources.steps.arriving import Arrived, arrive
 from contimg_resources.steps.calibrating import Calibrated, calibrate_observation
 from contimg_resources.steps.day import DayLog, day_log
@@ -22,6 +23,8 @@ from contimg_resources.steps.solving import Solved, solve_observation
 from contimg_resources.steps.workshop import Workshop
 
 __all__ = [
+    "AddedImage",
+    "AddedImages",
     "Arrived",
     "Calibrated",
     "DayLog",
@@ -32,6 +35,7 @@ __all__ = [
     "Solved",
     "Unmeasured",
     "Workshop",
+    "add_images",
     "arrive",
     "calibrate_observation",
     "day_log",

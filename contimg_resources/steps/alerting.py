@@ -25,8 +25,10 @@ from contimg_resources.alerts.calibration import (
 from contimg_resources.alerts.candidates import KIND as CANDIDATE
 from contimg_resources.alerts.candidates import candidate_alerts, is_told
 from contimg_resources.alerts.channels import channels_of
+from contimg_resources.alerts.delivery import Channel, Failure
 from contimg_resources.alerts.failures import LOOK_BACK_DAYS as FAILURES_BACK_DAYS
 from contimg_resources.alerts.failures import failure_alerts
+from contimg_resources.alerts.platform import platform_alert
 from contimg_resources.alerts.quality import (
     BEFORE_DAYS,
     HISTORY_DAYS,
@@ -38,13 +40,13 @@ from contimg_resources.alerts.quality import (
 from contimg_resources.alerts.quality import KIND as QUALITY
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.database import now_mjd as clock_mjd
-from contimg_resources.errors import VariabilityFailed
+from contimg_resources.errors import VariabilityFailed, rejecting
 from contimg_resources.products.events import BEGUN, CANDIDATE_KEY, DELIVERED, AlertRecord
 from contimg_resources.products.model import ObservationRecord, ObservationState
 from contimg_resources.registry.model import SetStatus
 from contimg_resources.steps.looking_up import look_up_all
 from contimg_resources.steps.workshop import Workshop
-from contimg_resources.times import SECONDS_PER_DAY
+from contimg_resources.times import SECONDS_PER_DAY, mjd_day, utc_day
 
 #: What nobody could be told for so long is old news, days.
 STALE_DAYS = 1.0
@@ -156,6 +158,23 @@ def tell_alerts(
     return Told(new, tuple(sent), tuple(failed))
 
 
+def tell_platform(workshop: Workshop, what: str) -> None:
+    """Record that something is wrong with the platform's own processes.
+
+    Parameters
+    ----------
+    workshop : Workshop
+        Its stores and settings.
+    what : str
+        One sentence.
+    """
+    at_mjd = clock_mjd()
+    workshop.products.events.add_alert(
+        platform_alert(what, at_mjd=at_mjd),
+        at_mjd=at_mjd,
+    )
+
+
 def state_in_words(alert: AlertRecord) -> str:
     """Say how far a message is."""
     if alert.sent_mjd is not None:
@@ -168,14 +187,32 @@ def state_in_words(alert: AlertRecord) -> str:
 def _new(
     workshop: Workshop, now_mjd: float, *, with_quality: bool = True
 ) -> tuple[AlertRecord, ...]:
-    found = (
-        *_new_candidates(workshop),
-        *_new_calibration(workshop, now_mjd),
-        *_new_failures(workshop, now_mjd),
-        *(_new_quality(workshop, now_mjd) if with_quality else ()),
-    )
+    found: list[AlertRecord] = []
+    failed: dict[str, str] = {}
+    with rejecting(failed, "candidates"):
+        found += _new_candidates(workshop)
+    with rejecting(failed, "calibration"):
+        found += _new_calibration(workshop, now_mjd)
+    with rejecting(failed, "failures"):
+        found += _new_failures(workshop, now_mjd)
+    if with_quality:
+        with rejecting(failed, QUALITY):
+            found += _new_quality(workshop, now_mjd)
+    if failed:
+        # What keeps one kind of message from being written is told itself, once a day.
+        found.append(_broken(failed, now_mjd))
     known = workshop.products.events.known_alerts(a.key for a in found) if found else frozenset()
     return tuple(alert for alert in found if alert.key not in known)
+
+
+def _broken(failed: dict[str, str], now_mjd: float) -> AlertRecord:
+    kinds = ", ".join(sorted(failed))
+    return AlertRecord(
+        key=f"alerts:{utc_day(mjd_day(now_mjd))}",
+        kind="alerts",
+        subject=f"messages about {kinds} can't be written",
+        text="\n".join(f"{kind}: {why}" for kind, why in failed.items()),
+    )
 
 
 def _new_candidates(workshop: Workshop) -> tuple[AlertRecord, ...]:
@@ -280,6 +317,14 @@ def _still_stands(workshop: Workshop, alert: AlertRecord) -> bool:
     return is_told(candidate, marks[-1] if marks else None)
 
 
+def _try(channel: Channel, alert: AlertRecord) -> Failure | None:
+    try:
+        return channel.deliver(alert.subject, alert.text, kind=alert.kind, key=alert.key)
+    except Exception as error:
+        # Its text may hold a password; whether anything went out, nobody knows.
+        return Failure(f"{channel.name}: unexpected {type(error).__name__}", certain=False)
+
+
 def _deliver(workshop: Workshop, key: str, at_mjd: float) -> AlertRecord | None:
     """Deliver one message on the channels that it isn't out on; None: another process has it."""
     events = workshop.products.events
@@ -296,7 +341,7 @@ def _deliver(workshop: Workshop, key: str, at_mjd: float) -> AlertRecord | None:
             channels[name] = BEGUN
             doubts.append(f"{name}: {_CUT_SHORT}")
             continue
-        failure = channel.deliver(claimed.subject, claimed.text, kind=claimed.kind, key=key)
+        failure = _try(channel, claimed)
         if failure is None:
             events.end_delivery(key, name, delivered=True)
             channels[name] = DELIVERED

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from contimg_resources.errors import CaltableAltered, NoValidCaltables
+from contimg_resources.errors import CaltableAltered, NoValidCaltables, UnreadableObservation
 from contimg_resources.observations.model import Observation
 from contimg_resources.products.model import ArrivalOutcome, ObservationState
 from contimg_resources.steps.workshop import Workshop
@@ -24,7 +24,9 @@ class Arrived:
     ready : bool
         Whether a valid caltable set is there for it.
     reason : str
-        Which set, or why there is none.
+        Which set, or why there is none; why it can't be used at all.
+    usable : bool
+        Whether anything can be made of its data.
     """
 
     observation: Observation
@@ -32,10 +34,13 @@ class Arrived:
     is_calibrator: bool
     ready: bool
     reason: str
+    usable: bool = True
 
 
 def arrive(workshop: Workshop, path: Path, *, run_id: str | None = None) -> Arrived:
     """Read an MS once and register it; one without a valid caltable set waits.
+
+    One of which nothing can be made, such as a wholly flagged one, has failed with the reason.
 
     Parameters
     ----------
@@ -55,6 +60,18 @@ def arrive(workshop: Workshop, path: Path, *, run_id: str | None = None) -> Arri
     """
     observation = workshop.read(path)
     arrival = workshop.products.arrive(observation, run_id=run_id or "")
+    try:
+        observation.refuse_unusable()
+    except UnreadableObservation as refusal:
+        if arrival.record.state is ObservationState.ARRIVED:
+            workshop.products.set_state(
+                observation.key,
+                ObservationState.FAILED,
+                step="arrival",
+                reason=refusal.message,
+                run_id=run_id,
+            )
+        return Arrived(observation, arrival.outcome, False, False, refusal.message, usable=False)
     is_calibrator = bool(observation.calibrators)
     try:
         active = workshop.active_caltables(observation)

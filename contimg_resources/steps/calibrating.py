@@ -87,13 +87,14 @@ def calibrate_observation(
     CaltableAltered
         If a table of the set is gone or changed; the observation waits for another set.
     UnreadableObservation
-        If the MS is gone or changed.
+        If the MS is gone or changed, or nothing can be made of its data.
     CasaError
         If applying failed.
     """
     wait_for_room(workshop.settings, progress)
     workshop.casa.open(load_engines)
     observation = workshop.unchanged(key)
+    observation.refuse_unusable()
     try:
         active = workshop.active_caltables(observation)
     except (NoValidCaltables, CaltableAltered) as none:

@@ -2,17 +2,18 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from contimg_resources.casa import Progress, no_progress
-from contimg_resources.directories import whole_file
+from contimg_resources.errors import rejecting
 from contimg_resources.products.events import CandidateRecord, CandidateState, Mark, MarkRecord
+from contimg_resources.steps.added_light_curves import search_all_added
+from contimg_resources.steps.cards import card_path, draw_candidates
 from contimg_resources.steps.workshop import Workshop
 
 if TYPE_CHECKING:
-    from contimg_resources.variability.candidates import Rejected
-    from contimg_resources.variability.cards import Piece
-    from contimg_resources.variability.model import LightCurves
+    from contimg_resources.steps.added_light_curves import AddedSearch
+    from contimg_resources.variability.found import Rejected, Unsearched
 
 _MOST_NOTES = 3
 
@@ -33,12 +34,19 @@ class Searched:
         Ids of those that earlier searches found and this one doesn't.
     rejected : tuple of Rejected
         Dips above the threshold that are no events.
+    unsearched : tuple of Unsearched
+        Sources that couldn't be searched, each with its reason.
     threshold : float
         Score from which on dips count.
     source_years, n_sources : float, int
         What was searched.
     cards : dict of str to Path
         Drawings of the candidates, by id.
+    added : tuple of AddedSearch
+        Lists of added light curves that were searched; what was found in them is in all of the
+        above but the threshold.
+    failed_lists : dict of str to str
+        Lists that couldn't be, each with its reason.
     words : str
         All of it in a line.
     """
@@ -48,10 +56,13 @@ class Searched:
     new: tuple[str, ...]
     withdrawn: tuple[str, ...]
     rejected: "tuple[Rejected, ...]"
+    unsearched: "tuple[Unsearched, ...]"
     threshold: float
     source_years: float
     n_sources: int
     cards: dict[str, Path]
+    added: "tuple[AddedSearch, ...]"
+    failed_lists: dict[str, str]
     words: str
 
 
@@ -60,12 +71,9 @@ def find_candidates(
 ) -> Searched:
     """Search the light curves up to the end of a day, record and draw what is found.
 
-    A search of an earlier day than the last one changes no record that a later search made.
-
-    Raises
-    ------
-    UnreadableMeasurements
-        If a file of points is damaged.
+    A search of an earlier day than the last one changes no record that a later search made. Lists
+    of added light curves are searched too, each over all of its days. A day whose file of points
+    can't be read is left out and named in the words.
     """
     from contimg_resources.variability.candidates import search_candidates, with_known_ids
     from contimg_resources.variability.measuring import measure_variability
@@ -75,15 +83,17 @@ def find_candidates(
 
     settings, events = workshop.settings, workshop.products.events
     progress("reading light curves", 0.0)
+    damaged: dict[str, str] = {}
     curves = read_points(
         settings.layout.light_curves,
         start_mjd=day_mjd + 1 - settings.variability.days,
         end_mjd=day_mjd + 1,
+        damaged=damaged,
     )
     # Anew rather than from yesterday's file: both are of the same points then.
     table = measure_variability(curves, settings.variability, day_mjd)
     found = search_candidates(curves, table, settings.ese, day_mjd, progress=progress)
-    known = events.list_candidates()
+    known = tuple(c for c in events.list_candidates() if c.added_list is None)
     named, gone = with_known_ids(found.candidates, known)
     later = {c.id for c in known if c.searched_day > day_mjd}
     # What lies before the days that were searched was neither found nor missed.
@@ -98,28 +108,46 @@ def find_candidates(
     root, families = settings.layout.photometry, settings.ese.templates
 
     def with_spectrum(candidate: CandidateRecord) -> CandidateRecord:
-        told = spectral_evidence(root, candidate, lambda: bank(families), day_mjd + 1)
-        return replace(candidate, run_id=run_id, evidence={**candidate.evidence, **told})
+        told: dict[str, Any] = {}
+        failed: dict[str, str] = {}
+        with rejecting(failed, "spectral_note"):
+            told = spectral_evidence(root, candidate, lambda: bank(families), day_mjd + 1)
+        evidence = {**candidate.evidence, **told, **failed}
+        return replace(candidate, run_id=run_id, evidence=evidence)
 
     named = tuple(with_spectrum(c) for c in named)
     events.put_candidates([*(c for c in named if c.id not in later), *withdrawn])
     known_ids = {c.id for c in known}
     progress("drawing cards", 0.95)
     cards = {c.id: card_path(workshop, c.id) for c in named}
-    for candidate in named:
-        if candidate.id not in later or not cards[candidate.id].is_file():
-            draw_candidate(workshop, candidate, curves)
+    draw_candidates(
+        workshop, (c for c in named if c.id not in later or not cards[c.id].is_file()), curves
+    )
+    added, failed = search_all_added(workshop, run_id=run_id, progress=progress)
+    of_lists = tuple(c for one in added for c in one.found.candidates)
+    notes = [one.words for one in added]
+    notes += [f"list {name} can't be searched: {why}" for name, why in failed.items()]
+    notes += [f"without the day of {name}: {why}" for name, why in damaged.items()]
     return Searched(
         day_mjd=day_mjd,
-        candidates=named,
-        new=tuple(c.id for c in named if c.id not in known_ids),
-        withdrawn=tuple(c.id for c in withdrawn),
-        rejected=found.rejected,
+        candidates=tuple(sorted((*named, *of_lists), key=lambda c: -c.score)),
+        new=(
+            *(c.id for c in named if c.id not in known_ids),
+            *(name for one in added for name in one.new),
+        ),
+        withdrawn=(
+            *(c.id for c in withdrawn),
+            *(name for one in added for name in one.withdrawn),
+        ),
+        rejected=(*found.rejected, *(r for one in added for r in one.found.rejected)),
+        unsearched=(*found.unsearched, *(u for one in added for u in one.found.unsearched)),
         threshold=found.threshold,
-        source_years=found.source_years,
-        n_sources=found.n_sources,
-        cards=cards,
-        words=found.words() + _notes(named),
+        source_years=found.source_years + sum(one.found.source_years for one in added),
+        n_sources=found.n_sources + sum(one.found.n_sources for one in added),
+        cards=cards | {c.id: card_path(workshop, c.id) for c in of_lists},
+        added=added,
+        failed_lists=failed,
+        words="; ".join([found.words() + _notes(named), *notes]),
     )
 
 
@@ -127,32 +155,6 @@ def _notes(candidates: tuple[CandidateRecord, ...]) -> str:
     """Say which sub-bands couldn't be read: one file may be in the way of many candidates."""
     notes = {c.evidence["spectral_note"] for c in candidates if "spectral_note" in c.evidence}
     return "".join(f"; not all sub-bands are told: {note}" for note in sorted(notes)[:_MOST_NOTES])
-
-
-def draw_candidate(workshop: Workshop, candidate: CandidateRecord, curves: "LightCurves") -> Path:
-    """Draw a candidate's card, with the cutouts that there are, and return it."""
-    from contimg_resources.variability.cards import draw_card
-
-    path = card_path(workshop, candidate.id)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pieces = _pieces(workshop, candidate)
-    whole_file(path, lambda partial: draw_card(partial, candidate, curves, pieces))
-    return path
-
-
-def redraw_candidates(workshop: Workshop, candidates: tuple[CandidateRecord, ...]) -> None:
-    """Draw cards again, after their cutouts were made."""
-    from contimg_resources.variability.points import read_points
-
-    if candidates:
-        curves = read_points(workshop.settings.layout.light_curves)
-        for candidate in candidates:
-            draw_candidate(workshop, candidate, curves)
-
-
-def card_path(workshop: Workshop, candidate_id: str) -> Path:
-    """Return the file of a candidate's card."""
-    return workshop.settings.layout.candidates / f"{candidate_id}.png"
 
 
 def mark_candidate(
@@ -169,27 +171,13 @@ def mark_candidate(
 
 
 def watched_sources(workshop: Workshop) -> frozenset[str]:
-    """Return the sources whose cutouts are needed: of candidates that stand, or were marked."""
+    """Return the sources whose cutouts are needed: of candidates that stand, or were marked.
+
+    Light curves that were added have no images.
+    """
     marked = workshop.products.events.last_marks()
     return frozenset(
         c.source_id
         for c in workshop.products.events.list_candidates()
-        if c.state is not CandidateState.WITHDRAWN or c.id in marked
+        if c.added_list is None and (c.state is not CandidateState.WITHDRAWN or c.id in marked)
     )
-
-
-def _pieces(workshop: Workshop, candidate: CandidateRecord) -> "list[Piece]":
-    from contimg_resources.cutouts.places import cutouts_of
-    from contimg_resources.cutouts.reading import read_cutout
-    from contimg_resources.errors import CutoutFailed
-    from contimg_resources.variability.cards import Piece, through
-
-    there = cutouts_of(workshop.settings.layout.cutouts, candidate.source_id)
-    pieces = []
-    for number in through(candidate, [c.mid_mjd for c in there]):
-        try:
-            pieces.append(Piece(there[number].mid_mjd, read_cutout(there[number].fits).pixels))
-        except CutoutFailed:
-            # A card without one picture is better than none.
-            continue
-    return pieces

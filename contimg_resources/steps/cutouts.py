@@ -13,7 +13,7 @@ import numpy as np
 
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.directories import whole_file
-from contimg_resources.errors import ContimgError, CutoutFailed
+from contimg_resources.errors import CutoutFailed, rejecting
 from contimg_resources.mosaics.model import MosaicFiles
 from contimg_resources.products.epochs import MosaicRecord, MosaicState
 from contimg_resources.steps.workshop import Workshop
@@ -105,8 +105,16 @@ def cut_source(
     PhotometryFailed
         If it was never measured on a mosaic.
     CutoutFailed
-        If no mosaic gave a cutout, though some were tried.
+        If no mosaic gave a cutout, though some were tried, or it is an added light curve.
     """
+    from contimg_resources.variability.added import list_of
+
+    name = list_of(workshop.settings.layout.added_light_curves, source_id)
+    if name is not None:
+        raise CutoutFailed(
+            f"{source_id} is a light curve that was added (list {name}): it has no images",
+            source_id=source_id,
+        )
     mosaics = _mosaics(workshop)
     return _cut_source(workshop, source_id, mosaics, start_mjd, end_mjd, progress)
 
@@ -144,20 +152,18 @@ def cut_many(
     kept_last = {*wanted, *needed}
     since_mjd = full_since(root, max_gb, kept_last)
     mosaics = _mosaics(workshop)
-    done, failed = [], {}
+    done: list[SourceCutouts] = []
+    failed: dict[str, str] = {}
     removed: list[Path] = []
     made_bytes = 0
     for i, source_id in enumerate(wanted):
         progress(f"source {shown_name(source_id)}", i / len(wanted))
-        try:
+        with rejecting(failed, source_id):
             found = _cut_source(
                 workshop, source_id, mosaics, start_mjd, end_mjd, no_progress, since_mjd
             )
-        except (ContimgError, OSError) as error:
-            failed[source_id] = str(error)
-            continue
-        done.append(found)
-        made_bytes += _size_bytes(found)
+            made_bytes += _size_bytes(found)
+            done.append(found)
         if made_bytes > _UNBOUNDED_SHARE * max_gb * 1e9:
             removed += keep_within(root, max_gb, kept_last)
             made_bytes = 0
@@ -294,24 +300,23 @@ def _cut_source(
     ]
     paths = {key: cutout_path(layout.cutouts, source_id, key) for key, _ in epochs}
     scale = _scale_in_use(layout.cutouts, source_id, _scale_of(curve))
-    made, kept, gone, failed = [], [], [], {}
+    made, kept, gone = [], [], []
+    failed: dict[str, str] = {}
     for i, (key, _) in enumerate(epochs):
         progress(f"epoch {key}", i / len(epochs))
         record, place = mosaics[key], paths[key]
-        if _is_current(place, record.checksum, ra_deg, dec_deg, size_arcmin):
-            _in_scale(place, scale)
-            kept.append(key)
-            continue
-        image = MosaicFiles.in_directory(record.directory, key).image
-        if not image.is_file():
-            gone.append(key)
-            continue
-        try:
+        with rejecting(failed, key):
+            if _is_current(place, record.checksum, ra_deg, dec_deg, size_arcmin):
+                _in_scale(place, scale)
+                kept.append(key)
+                continue
+            image = MosaicFiles.in_directory(record.directory, key).image
+            if not image.is_file():
+                gone.append(key)
+                continue
             of = CutoutOf(source_id, key, record.checksum)
             cut(image, ra_deg, dec_deg, size_arcmin, place, of, scale)
             made.append(key)
-        except CutoutFailed as error:
-            failed[key] = error.message
     if failed and not made and not kept:
         raise CutoutFailed(
             f"none of {len(failed)} mosaics gives a cutout of {shown_name(source_id)}: "

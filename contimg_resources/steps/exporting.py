@@ -12,17 +12,19 @@ from contimg_resources.dashboard.serving import install_dashboard
 from contimg_resources.database import now_mjd as present_mjd
 from contimg_resources.errors import ExportFailed
 from contimg_resources.export.directory import opened
-from contimg_resources.export.reading import read_measures
+from contimg_resources.export.reading import read_measures, with_added
 from contimg_resources.export.state import CutoutsOf, PlatformState
+from contimg_resources.observations.model import ObservationOrigin
 from contimg_resources.products.epochs import EpochKind
 from contimg_resources.products.model import ObservationRecord, ObservationState
 from contimg_resources.registry.model import CaltableSet
 from contimg_resources.registry.snapshot import ActiveSet
 from contimg_resources.steps.looking_up import look_up_all
 from contimg_resources.steps.origin import software
-from contimg_resources.steps.room import shortage
+from contimg_resources.steps.room import shortage, unwritable
 from contimg_resources.steps.staleness import stale_observations
 from contimg_resources.steps.workshop import Workshop
+from contimg_resources.surroundings import published
 
 #: Sets solved so long before the first observation are asked for, besides those that serve one.
 _SETS_BEFORE_DAYS = 7.0
@@ -87,7 +89,7 @@ def export_dashboard(
     from contimg_resources.export.writing import write_documents
 
     directory = workshop.settings.export_dir
-    with opened(directory) as held:
+    with published(), opened(directory) as held:
         progress("reading the stores", 0.0)
         state = read_state(workshop)
         try:
@@ -126,7 +128,7 @@ def read_state(workshop: Workshop) -> PlatformState:
     observations = tuple(products.list_observations(start_mjd=start_mjd))
     answers = _answers(workshop, observations)
     epochs = products.mosaics.list_epochs(EpochKind.MOSAIC, start_mjd=start_mjd)
-    points, variability = read_measures(layout)
+    points, variability, damaged = with_added(layout, *read_measures(layout))
     return PlatformState(
         observations=observations,
         answers=answers,
@@ -143,7 +145,13 @@ def read_state(workshop: Workshop) -> PlatformState:
         marks=products.events.list_marks(),
         cards=layout.candidates,
         cutouts_of=_cutouts_of(workshop),
-        shortage=shortage(workshop.settings),
+        shortage=shortage(workshop.settings) or unwritable(workshop.settings),
+        damaged=damaged,
+        elsewhere_ra_deg={
+            o.key: products.observation(o.key).fields[0].ra_deg
+            for o in observations
+            if o.origin is ObservationOrigin.IMAGE
+        },
     )
 
 

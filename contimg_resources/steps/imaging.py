@@ -1,9 +1,10 @@
 """Image a calibrated observation, judge the image, and record both."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.checksums import content_checksum
@@ -92,14 +93,17 @@ def image_observation(
     ------
     DiskShort
         If there is no room on the disk to begin.
+    UnreadableObservation
+        If it is an image itself, made elsewhere.
     ImagingFailed
         If there is no calibrated MS, or no image can be made of it.
     CatalogueError
         If the catalogue of the settings isn't there or is damaged.
     """
     wait_for_room(workshop.settings, progress)
-    workshop.casa.open(load_engines)
     observation = workshop.products.observation(key)
+    observation.refuse_unusable()
+    workshop.casa.open(load_engines)
     calibrated = _calibrated_ms(workshop, key)
     imaging = workshop.settings.imaging
     # A catalogue that isn't there is told now, not after minutes of imaging.
@@ -123,8 +127,19 @@ def image_observation(
     result = timed.value
     known = known_sources(result, catalogue, workshop.settings.catalogue.default_spectral_index)
     verdicts = judge(result, known, imaging)
-    artefacts = _artefacts(result, request, calibrated, run_id)
-    workshop.products.put_artefacts(key, artefacts, image=_record(result, known, calibrated))
+    artefacts = image_artefacts(result, _parameters(result, request), run_id, calibrated)
+    statistics = result.statistics
+    numbers = image_record(
+        result,
+        known,
+        expected_rms_mjy=1e3 * statistics.expected_rms_jy,
+        flag_fraction=calibrated.parameters.get("flagged_fraction"),
+        extra={
+            "n_rejected": statistics.n_rejected,
+            "detection_snr": statistics.detection_snr,
+        },
+    )
+    workshop.products.put_artefacts(key, artefacts, image=numbers)
     refused = [v.words for v in verdicts if not v.passed]
     workshop.products.set_state(
         key,
@@ -181,20 +196,23 @@ def known_sources(
 def judge(result: ImageResult, known: MatchReport, imaging: ImagingSettings) -> tuple[Verdict, ...]:
     """Return the verdicts on an image: noise, beam, known fluxes, astrometry."""
     statistics = result.statistics
+    noise = judge_rms(
+        statistics.residual_rms_jy, statistics.expected_rms_jy, statistics.peak_jy, imaging
+    )
+    return (noise, *judge_sky(result, known, imaging))
+
+
+def judge_sky(
+    result: ImageResult, known: MatchReport, imaging: ImagingSettings
+) -> tuple[Verdict, ...]:
+    """Return the verdicts that need no data behind the image: beam, known fluxes, astrometry."""
+    beam = result.statistics.beam
     return (
-        judge_rms(
-            statistics.residual_rms_jy, statistics.expected_rms_jy, statistics.peak_jy, imaging
-        ),
-        judge_beam(
-            statistics.beam.major_arcsec,
-            statistics.beam.minor_arcsec,
-            result.grid.cell_arcsec,
-            imaging,
-        ),
+        judge_beam(beam.major_arcsec, beam.minor_arcsec, result.grid.cell_arcsec, imaging),
         judge_fluxes(known.median_flux_ratio, known.n_matched, known.n_expected, imaging),
         judge_astrometry(
             known.median_offset_arcsec,
-            statistics.beam.minor_arcsec,
+            beam.minor_arcsec,
             known.n_matched,
             known.n_expected,
             imaging,
@@ -213,11 +231,8 @@ def _calibrated_ms(workshop: Workshop, key: str) -> Artefact:
     )
 
 
-def _artefacts(
-    result: ImageResult, request: ImageRequest, calibrated: Artefact, run_id: str
-) -> list[Artefact]:
-    files = result.files
-    parameters = {
+def _parameters(result: ImageResult, request: ImageRequest) -> dict[str, Any]:
+    return {
         "image_size": result.grid.size,
         "cell_arcsec": result.grid.cell_arcsec,
         "robust": request.robust,
@@ -227,16 +242,38 @@ def _artefacts(
         "beam_cut": request.beam_cut,
         "uvrange": request.uvrange,
     }
+
+
+def image_artefacts(
+    result: ImageResult,
+    parameters: Mapping[str, Any],
+    run_id: str,
+    calibrated: Artefact | None = None,
+) -> list[Artefact]:
+    """Return the files of an image as the products store keeps them.
+
+    Parameters
+    ----------
+    result : ImageResult
+        The image. One that was made elsewhere has no PSF.
+    parameters : mapping
+        How it was made.
+    run_id : str
+        Who made it.
+    calibrated : Artefact, optional
+        The calibrated MS that it was made of; None: it was made elsewhere.
+    """
+    files = result.files
     return [
         Artefact(
             kind=kind,
             path=path,
             checksum=content_checksum(path),
             size_bytes=path.stat().st_size,
-            set_name=calibrated.set_name,
-            set_version=calibrated.set_version,
-            borrowed=calibrated.borrowed,
-            parameters=parameters,
+            set_name=calibrated.set_name if calibrated else "",
+            set_version=calibrated.set_version if calibrated else None,
+            borrowed=calibrated.borrowed if calibrated else False,
+            parameters=dict(parameters),
             software=software(),
             run_id=run_id,
         )
@@ -244,7 +281,7 @@ def _artefacts(
             (ArtefactKind.IMAGE, files.image),
             (ArtefactKind.IMAGE_PBCOR, files.pbcor),
             (ArtefactKind.RESIDUAL, files.residual),
-            (ArtefactKind.PSF, files.psf),
+            *([(ArtefactKind.PSF, files.psf)] if calibrated else []),
             (ArtefactKind.PRIMARY_BEAM, files.primary_beam),
             (ArtefactKind.PNG, files.png),
             (ArtefactKind.STATISTICS, files.summary),
@@ -252,12 +289,32 @@ def _artefacts(
     ]
 
 
-def _record(result: ImageResult, known: MatchReport, calibrated: Artefact) -> ImageRecord:
+def image_record(
+    result: ImageResult,
+    known: MatchReport,
+    *,
+    expected_rms_mjy: float | None = None,
+    flag_fraction: float | None = None,
+    extra: Mapping[str, Any],
+) -> ImageRecord:
+    """Return the numbers of an image as the products store keeps them.
+
+    Parameters
+    ----------
+    result : ImageResult
+        The image.
+    known : MatchReport
+        Known sources against its own.
+    expected_rms_mjy, flag_fraction : float, optional
+        What its data say; None: they aren't known.
+    extra : mapping
+        More numbers, by name.
+    """
     statistics = result.statistics
     compared = known.n_matched > 0
     return ImageRecord(
         rms_mjy=1e3 * statistics.residual_rms_jy,
-        expected_rms_mjy=1e3 * statistics.expected_rms_jy,
+        expected_rms_mjy=expected_rms_mjy,
         peak_jy=statistics.peak_jy,
         dynamic_range=statistics.dynamic_range,
         bmaj_arcsec=statistics.beam.major_arcsec,
@@ -267,6 +324,10 @@ def _record(result: ImageResult, known: MatchReport, calibrated: Artefact) -> Im
         n_matched=known.n_matched if compared else None,
         flux_ratio=known.median_flux_ratio if compared else None,
         offset_arcsec=known.median_offset_arcsec if compared else None,
-        flag_fraction=calibrated.parameters.get("flagged_fraction"),
-        extra={"n_known_expected": known.n_expected, "image_rms_mjy": 1e3 * statistics.rms_jy},
+        flag_fraction=flag_fraction,
+        extra={
+            "n_known_expected": known.n_expected,
+            "image_rms_mjy": 1e3 * statistics.rms_jy,
+            **extra,
+        },
     )

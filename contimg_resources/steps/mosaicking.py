@@ -270,7 +270,9 @@ def _files(workshop: Workshop, tiles: dict[str, str]) -> tuple[tuple[TileFiles, 
         files.append(
             TileFiles(key, named.image, named.primary_beam, named.residual, checksum=checksum)
         )
-        carried.add(f"{image.set_name} v{image.set_version}")
+        carried.add(
+            f"{image.set_name} v{image.set_version}" if image.set_name else "images made elsewhere"
+        )
     return tuple(files), carried
 
 

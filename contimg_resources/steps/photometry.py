@@ -1,7 +1,7 @@
 """Forced photometry of an image or a mosaic: measured, put on the epoch's scale, and recorded."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,8 @@ IMAGE_STEP = "image_photometry"
 _NO_CATALOGUE = "the settings name no catalogue (CONTIMG_CATALOGUE__REFERENCE)"
 #: A source larger than this share of the beam is no reference: part of its flux is lost.
 _COMPACT_BEAMS = 0.5
+#: How far an image reaches is looked for at so many places a side.
+_EDGE = 9
 
 
 @dataclass(frozen=True)
@@ -203,7 +205,7 @@ def measure_subband(
     band : str
         Name of the sub-band.
     image_path : Path
-        FITS, Jy/beam, corrected for the primary beam; RESTFRQ in its header is its frequency.
+        FITS, Jy/beam, corrected for the primary beam, of any writer.
     sigma_path : Path, optional
         FITS, noise of each pixel, Jy/beam; None: it varies slowly.
     progress : callable
@@ -244,6 +246,7 @@ def measure_subband(
         "catalogue": catalogue.facts.release,
         "measured_from": content_checksum(image_path),
         "subband": band,
+        "moved_arcsec": list(scale.moved_arcsec),
         **software(),
     }
     written = write_measurements(path, image, sources, raw, scale, told)
@@ -284,7 +287,12 @@ def _measured(
         sources,
         raw,
         scale,
-        {"catalogue": catalogue.facts.release, "measured_from": measured_from, **software()},
+        {
+            "catalogue": catalogue.facts.release,
+            "measured_from": measured_from,
+            "moved_arcsec": list(scale.moved_arcsec),
+            **software(),
+        },
     )
     png, marked = path.with_suffix(".png"), path.with_suffix(".sources.png")
     if draw:
@@ -318,6 +326,7 @@ def _measured(
                 "north_arcsec": scale.north_arcsec,
                 "offset_scatter_arcsec": scale.offset_scatter_arcsec,
                 "n_positions": scale.n_positions,
+                **_offset_statistics(scale),
             },
             run_id=run_id,
         )
@@ -337,6 +346,7 @@ def _on_scale(
     progress: Progress,
 ) -> "tuple[SourceList, RawMeasurements, EpochScale] | Unmeasured":
     """Measure an image's sources, and the flux scale beside earlier epochs in `root` / `kind`."""
+    from contimg_resources.photometry.astrometry import ListOffset, measure_moved
     from contimg_resources.photometry.epoch import judge_epoch
     from contimg_resources.photometry.history import read_history
     from contimg_resources.photometry.measuring import measure
@@ -358,9 +368,16 @@ def _on_scale(
             f"{settings.photometry.min_flux_mjy:g} mJy there"
         )
     progress(f"measuring {len(sources)} sources", 0.3)
-    raw = measure(image, sources)
+    raw = measure(image, sources, settings.photometry)
     history = read_history(root, sources, kind, image.mid_mjd)
-    return sources, raw, judge_epoch(raw, sources, settings.photometry, history)
+    moved = (0.0, 0.0)
+    offset = ListOffset.of(raw, sources)
+    if settings.photometry.shift_positions and offset.significant:
+        progress(f"measuring at places moved by {offset.arcsec:.2f} arcsec", 0.5)
+        raw = measure_moved(image, sources, offset, settings.photometry)
+        moved = (offset.east_arcsec, offset.north_arcsec)
+    scale = judge_epoch(raw, sources, settings.photometry, history)
+    return sources, raw, replace(scale, moved_arcsec=moved)
 
 
 def _day_mjd(image: "MeasurableImage") -> float:
@@ -371,10 +388,15 @@ def _day_mjd(image: "MeasurableImage") -> float:
 def _sources_about(
     workshop: Workshop, image: "MeasurableImage", catalogue: Catalogue
 ) -> CatalogueSources:
+    from astropy.coordinates import SkyCoord
+
     rows, columns = image.pixels.shape
-    ra_deg, dec_deg = (float(v) for v in image.wcs.wcs.crval)
-    cell_deg = abs(float(image.wcs.wcs.cdelt[1]))
-    radius_deg = min(90.0, 0.5 * cell_deg * math.hypot(rows, columns) * 1.02)
+    ra_deg, dec_deg = image.middle_deg
+    x, y = np.meshgrid(np.linspace(0, columns - 1, _EDGE), np.linspace(0, rows - 1, _EDGE))
+    around = np.column_stack(image.wcs.all_pix2world(x.ravel(), y.ravel(), 0))
+    around = around[np.isfinite(around).all(axis=1)]
+    reach = SkyCoord(ra_deg, dec_deg, unit="deg").separation(SkyCoord(*around.T, unit="deg"))
+    radius_deg = min(90.0, 1.02 * float(reach.deg.max()))
     least_jy = 1e-3 * workshop.settings.photometry.min_flux_mjy
     return catalogue.cone(ra_deg, dec_deg, radius_deg, least_jy)
 
@@ -409,25 +431,63 @@ def _judge_scale(scale: "EpochScale") -> Verdict:
 
 
 def _judge_offsets(scale: "EpochScale", image: "MeasurableImage", workshop: Workshop) -> Verdict:
-    if not scale.n_positions:
+    limits = workshop.settings.photometry
+    offset = scale.offset
+    if offset is not None and offset.elsewhere:
+        return Verdict(
+            name="positions",
+            passed=False,
+            words=f"{offset.n_missing} of {offset.n_expected} sources that should be bright by the "
+            "list's flux densities aren't within half a beam of their places: is the list of the "
+            "same equinox and frame, and the image's pixel of reference right?",
+        )
+    if offset is None or not offset.n_positions:
         return Verdict(
             name="positions",
             passed=True,
             words="not evaluated: no source is bright enough to have its position measured",
             evaluated=False,
         )
-    allowed_arcsec = workshop.settings.imaging.max_offset_beam * image.beam.minor_arcsec
-    offset_arcsec = math.hypot(scale.east_arcsec, scale.north_arcsec)
+    beams, lost = offset.arcsec / image.beam.minor_arcsec, offset.lost(image.beam)
+    too_far = offset.significant and beams > limits.max_offset_beam
+    told = (
+        f"median offset of {offset.n_positions} sources from the list "
+        f"{offset.east_arcsec:+.2f} +- {offset.east_error_arcsec:.2f} arcsec east, "
+        f"{offset.north_arcsec:+.2f} +- {offset.north_error_arcsec:.2f} arcsec north: "
+        f"{beams:.2f} beams, {limits.max_offset_beam:g} is allowed"
+    )
+    if scale.moved_arcsec != (0.0, 0.0):
+        told += "; flux densities were measured at places moved by it"
+    elif too_far:
+        told += (
+            f"; each flux density is {100 * lost:.1f} % too low "
+            "(CONTIMG_PHOTOMETRY__SHIFT_POSITIONS=true measures at places moved by it)"
+        )
     return Verdict(
         name="positions",
-        passed=offset_arcsec <= allowed_arcsec,
-        words=f"median offset of {scale.n_positions} sources {scale.east_arcsec:+.2f} arcsec east, "
-        f"{scale.north_arcsec:+.2f} arcsec north; {allowed_arcsec:.2f} arcsec is allowed",
+        passed=not too_far,
+        words=told,
         measures={
-            "offset_arcsec": offset_arcsec,
-            "offset_scatter_arcsec": scale.offset_scatter_arcsec,
+            "offset_arcsec": offset.arcsec,
+            "offset_scatter_arcsec": offset.scatter_arcsec,
+            "offset_beams": beams,
+            "flux_lost": lost,
         },
     )
+
+
+def _offset_statistics(scale: "EpochScale") -> dict[str, float]:
+    found: dict[str, float] = {
+        "moved_east_arcsec": scale.moved_arcsec[0],
+        "moved_north_arcsec": scale.moved_arcsec[1],
+    }
+    if scale.offset is not None:
+        found |= {
+            "east_error_arcsec": scale.offset.east_error_arcsec,
+            "north_error_arcsec": scale.offset.north_error_arcsec,
+            "n_missing": scale.offset.n_missing,
+        }
+    return found
 
 
 def _or_none(value: float) -> float | None:

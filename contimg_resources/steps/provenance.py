@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contimg_resources.errors import ProductsError, SetNotFound
+from contimg_resources.observations.model import ObservationOrigin
 from contimg_resources.products.model import Artefact, ObservationRecord
 from contimg_resources.registry.model import CaltableSet
 from contimg_resources.steps.beyond import MEASUREMENTS, MOSAIC, epoch_artefact, mosaic_artefact
@@ -29,6 +30,7 @@ class Provenance:
         The file or directory that is known: that which was asked for, or which holds it.
     kind : str
         What it is: an `ArtefactKind`, ``mosaic``, ``measurements``, ``measurement_set``,
+        ``image_made_elsewhere``,
         ``caltable``, or the kind of what it says of itself.
     observation : ObservationRecord or None
         The observation that it is of, or was made from; None for what is of several.
@@ -127,7 +129,12 @@ def _applied(workshop: Workshop, artefact: Artefact) -> tuple[CaltableSet, ...]:
 
 def _of_ms(workshop: Workshop, path: Path) -> Provenance | None:
     record = workshop.products.find_by_path(path)
-    return None if record is None else Provenance(path, "measurement_set", observation=record)
+    return None if record is None else Provenance(path, _kind_of(record), observation=record)
+
+
+def _kind_of(record: ObservationRecord) -> str:
+    elsewhere = record.origin is ObservationOrigin.IMAGE
+    return "image_made_elsewhere" if elsewhere else "measurement_set"
 
 
 def _of_table(workshop: Workshop, path: Path) -> Provenance | None:

@@ -14,6 +14,7 @@ from contimg_resources.products.epochs import EpochKind, MosaicState
 from contimg_resources.steps.workshop import Workshop
 
 CUTOUT, LIGHT_CURVES, VARIABILITY, CARD = "cutout", "light_curves", "variability", "candidate"
+ADDED = "added_light_curves"
 _SHOWN_FACTS = ("systematic_floor", "n_references", "n_points", "settings", "software")
 
 
@@ -24,7 +25,7 @@ class SelfTold:
     Parameters
     ----------
     kind : str
-        ``cutout``, ``light_curves``, ``variability`` or ``candidate``.
+        ``cutout``, ``light_curves``, ``added_light_curves``, ``variability`` or ``candidate``.
     facts : dict
         In the file's own words.
     made_from : tuple of Path
@@ -60,6 +61,10 @@ def self_told(workshop: Workshop, path: Path) -> SelfTold | None:
         return _of_cutout(workshop, path)
     if path.suffix == ".parquet" and parent == layout.light_curves.resolve():
         return _of_points(workshop, path)
+    if path.suffix == ".parquet" and parent == layout.added_light_curves.resolve():
+        return _of_list(workshop, path)
+    if path.suffix == ".parquet" and parent == (layout.variability / "added").resolve():
+        return _of_metrics_of_list(workshop, path)
     if path.suffix in (".parquet", ".png") and parent == layout.variability.resolve():
         return _of_measures(workshop, path.with_suffix(".parquet"))
     if path.suffix == ".png" and parent == layout.candidates.resolve():
@@ -116,6 +121,40 @@ def _of_points(workshop: Workshop, path: Path) -> SelfTold:
     return SelfTold(LIGHT_CURVES, told, tuple(files), lost)
 
 
+def _of_list(workshop: Workshop, path: Path) -> SelfTold:
+    from contimg_resources.checksums import content_checksum
+    from contimg_resources.times import isot_from_mjd
+    from contimg_resources.variability.added import read_added_facts
+
+    facts = read_added_facts(workshop.settings.layout.added_light_curves, path.stem)
+    changed = [
+        f.path
+        for f in facts.files
+        if Path(f.path).is_file() and content_checksum(Path(f.path)) != f.checksum
+    ]
+    told = {
+        "list": facts.name,
+        "added": isot_from_mjd(facts.added_mjd),
+        "sources": facts.n_sources,
+        "measurements": facts.n_points,
+        "files": {f.path: f.checksum for f in facts.files},
+        "read_as": {f.path: f.read_as for f in facts.files},
+        "software": facts.software,
+    }
+    stale = f"changed since it was added: {', '.join(changed)}" if changed else ""
+    return SelfTold(ADDED, told, (), stale)
+
+
+def _of_metrics_of_list(workshop: Workshop, path: Path) -> SelfTold:
+    from contimg_resources.variability.added import added_path
+    from contimg_resources.variability.tables import read_variability
+
+    facts = read_variability(path).facts
+    told = {name: facts[name] for name in ("added_list", *_SHOWN_FACTS) if name in facts}
+    made_from = added_path(workshop.settings.layout.added_light_curves, path.stem)
+    return SelfTold(VARIABILITY, told, (made_from,))
+
+
 def _of_measures(workshop: Workshop, path: Path) -> SelfTold:
     from contimg_resources.variability.tables import read_variability
 
@@ -145,6 +184,11 @@ def _of_card(workshop: Workshop, path: Path) -> SelfTold | None:
         "searched up to day": candidate.searched_day,
         "run": candidate.run_id or "the command line",
     }
+    if candidate.added_list is not None:
+        from contimg_resources.variability.added import added_path
+
+        root = workshop.settings.layout.added_light_curves
+        return SelfTold(CARD, told, (added_path(root, candidate.added_list),))
     return SelfTold(CARD, told, _points_up_to(workshop, candidate.searched_day))
 
 

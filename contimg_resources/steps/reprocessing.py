@@ -3,14 +3,16 @@
 Belongs here: choosing, with a reason for each. Doesn't: starting anything.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from contimg_resources.errors import NoValidCaltables
+from contimg_resources.errors import NoValidCaltables, StoreUnavailable, in_words
+from contimg_resources.observations.model import ObservationOrigin
 from contimg_resources.products.model import ArtefactKind, ObservationRecord, ObservationState
 from contimg_resources.steps.looking_up import look_up
 from contimg_resources.steps.staleness import stale_observations
+from contimg_resources.steps.starting import solve_command
 from contimg_resources.steps.workshop import Workshop
 
 #: A run of a backfill tells with it what it belongs to: the web interface shows no titles.
@@ -65,6 +67,7 @@ def choose_observations(
     step: Step = Step.CALIBRATED_MS,
     start_mjd: float | None = None,
     end_mjd: float | None = None,
+    busy: Collection[str] = (),
 ) -> tuple[Chosen, ...]:
     """Return the observations that are wanted, in the order of time.
 
@@ -80,6 +83,8 @@ def choose_observations(
         The step from which on they are made again.
     start_mjd, end_mjd : float, optional
         Only those whose mid-MJD is in [start, end), days.
+    busy : collection of str
+        Partition keys of runs and backfills that are queued or in progress: they are left out.
     """
     records = [
         r
@@ -88,14 +93,18 @@ def choose_observations(
     ]
     reasons = dict(_reasons(workshop, which, records, start_mjd, end_mjd))
     return tuple(
-        Chosen(r.key, reasons[r.key], _hindrance(workshop, r, step))
+        Chosen(r.key, reasons[r.key], _busy(r, busy) or _hindrance(workshop, r, step))
         for r in records
         if r.key in reasons
     )
 
 
 def choose_calibrators(
-    workshop: Workshop, *, start_mjd: float | None = None, end_mjd: float | None = None
+    workshop: Workshop,
+    *,
+    start_mjd: float | None = None,
+    end_mjd: float | None = None,
+    busy: Collection[str] = (),
 ) -> tuple[Chosen, ...]:
     """Return the observations from which caltable sets can be solved, in the order of time.
 
@@ -105,12 +114,15 @@ def choose_calibrators(
         Its stores.
     start_mjd, end_mjd : float, optional
         Only those whose mid-MJD is in [start, end), days.
+    busy : collection of str
+        Partition keys of runs and backfills that are queued or in progress: they are left out.
     """
     return tuple(
         Chosen(
             record.key,
             f"{record.calibrator} crossed it",
-            "" if record.path.is_dir() else f"its MS {record.path} is gone",
+            _busy(record, busy)
+            or ("" if record.path.is_dir() else f"its MS {record.path} is gone"),
         )
         for record in workshop.products.list_observations(start_mjd=start_mjd, end_mjd=end_mjd)
         if record.calibrator and not record.superseded_by
@@ -138,7 +150,13 @@ def _reasons(
             yield record.key, f"{record.state}" + (f": {record.reason}" if record.reason else "")
 
 
+def _busy(record: ObservationRecord, busy: Collection[str]) -> str:
+    return "a run of it is queued or in progress" if record.key in busy else ""
+
+
 def _hindrance(workshop: Workshop, record: ObservationRecord, step: Step) -> str:
+    if record.origin is ObservationOrigin.IMAGE:
+        return "it is an image made elsewhere; `contimg images add` makes its products again"
     if step is Step.IMAGE_5MIN:
         made = {a.kind: a.path for a in workshop.products.artefacts(record.key)}
         calibrated = made.get(ArtefactKind.CALIBRATED_MS)
@@ -149,5 +167,10 @@ def _hindrance(workshop: Workshop, record: ObservationRecord, step: Step) -> str
         layout = workshop.products.observation(record.key).layout
         look_up(workshop, record.mid_mjd, record.declination_deg, layout, verify=False)
     except NoValidCaltables:
-        return "no caltable set is valid for it"
+        cure = f"; to solve its own: {solve_command(record)}" if record.calibrator else ""
+        return f"no caltable set is valid for it{cure}"
+    except StoreUnavailable:
+        raise
+    except Exception as error:
+        return in_words(error)
     return ""

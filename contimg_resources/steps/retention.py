@@ -1,26 +1,31 @@
 """What is removed from the disk: by age, and for want of room.
 
 Belongs here: choosing files, and removing them so that no store names what is gone.
-Doesn't: Dagster's runs and partition keys (see `contimg_assets.retention`), and caltables: those
-are small, and every product's origin.
+Doesn't: Dagster's runs and partition keys (see `contimg_assets.retention`), and registered
+caltables: those are small, and every product's origin.
 
 A row goes first, its files after it: who is interrupted between the two leaves files that nobody
 names, and those are found and removed a day later.
 """
 
-import shutil
+import math
+import re
 import time
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.checksums import content_size_bytes
 from contimg_resources.database import now_mjd
+from contimg_resources.disk_space import free_bytes, fullness
+from contimg_resources.errors import DiskShort
 from contimg_resources.products.model import ArtefactKind, Made, ObservationState
-from contimg_resources.settings import RetentionSettings
-from contimg_resources.steps.room import free_bytes
+from contimg_resources.settings import RetentionSettings, Settings
+from contimg_resources.steps.room import give_up_reserve
 from contimg_resources.steps.workshop import Workshop
+from contimg_resources.trees import remove_tree
 
 STEP = "housekeeping"
 
@@ -36,6 +41,9 @@ _IMAGES = (
     ArtefactKind.PNG,
     ArtefactKind.STATISTICS,
 )
+#: The directory of a set that a platform solves; whatever else lies there is somebody's own.
+_SOLVED_HERE = re.compile(r"[^.].*_\d{5}\.\d{5}\.v\d+", re.ASCII)
+
 #: An observation in such a state needs its calibrated MS no more.
 _DONE = (ObservationState.IMAGED, ObservationState.FAILED)
 
@@ -121,8 +129,10 @@ def remove(
             made.key, made.artefact, step=STEP, reason=removal.why
         ):
             continue
-        _delete(removal.path)
-        removed.append(removal)
+        with suppress(OSError):
+            # What can't be removed is found again the next day.
+            _delete(removal.path)
+            removed.append(removal)
     return tuple(removed)
 
 
@@ -165,11 +175,48 @@ def _of(removal: Removal) -> Made:
     return removal.made
 
 
+def free_without_stores(settings: Settings) -> tuple[Removal, ...]:
+    """Free disk space where the disk is full, without opening a store, which can't be done then.
+
+    Returns
+    -------
+    tuple of Removal
+        What was removed: what killed steps left in scratch, and the reserve if that wasn't enough;
+        empty where the disk isn't full.
+
+    Raises
+    ------
+    DiskShort
+        If the disk is full all the same.
+    """
+    removed: list[Removal] = []
+    if fullness(settings.state):
+        for removal in _left_in_scratch(settings):
+            with suppress(OSError):
+                _delete(removal.path)
+                removed.append(removal)
+    if fullness(settings.state) and (size_bytes := give_up_reserve(settings)):
+        removed.append(Removal(settings.layout.reserve, size_bytes, "kept for a full disk"))
+    if full := fullness(settings.state):
+        raise DiskShort(
+            f"{full}, and nothing in {settings.state} can be removed without opening the stores, "
+            "which needs some space: remove or move something else there, a megabyte is enough, "
+            "then run `contimg housekeeping`",
+            path=str(settings.state),
+        )
+    return tuple(removed)
+
+
+def _left_in_scratch(settings: Settings) -> Iterator[Removal]:
+    hours = settings.retention.scratch_h
+    for path in _older(settings.layout.scratch, "*", hours * _HOUR_S):
+        yield Removal(path, _size(path), f"left in scratch more than {hours:g} h ago")
+
+
 def _left_behind(workshop: Workshop, retention: RetentionSettings) -> Iterator[Removal]:
     """Find what no store names: of steps that were killed, and of removals that were."""
     layout = workshop.settings.layout
-    for path in _older(layout.scratch, "*", retention.scratch_h * _HOUR_S):
-        yield Removal(path, _size(path), f"left in scratch more than {retention.scratch_h:g} h ago")
+    yield from _left_in_scratch(workshop.settings)
     for path in _older(layout.logs, "*.log", retention.run_days * _DAY_S):
         yield Removal(path, _size(path), f"a log of more than {retention.run_days:g} d ago")
     sums_days = workshop.settings.mosaics.sums_days
@@ -179,6 +226,13 @@ def _left_behind(workshop: Workshop, retention: RetentionSettings) -> Iterator[R
         for pattern in (".*.partial", "*/.*.partial", ".*.old", "*/.*.old"):
             for path in _older(root, pattern, _DAY_S):
                 yield Removal(path, _size(path), "never finished, more than a day ago")
+    sets = workshop.registry.list_sets()
+    registered = {t.path.parent for s in sets for t in s.tables}
+    # Of a failed solve without any table there may be plots.
+    registered |= {layout.caltable_set(s.name, s.version) for s in sets if not s.tables}
+    for path in _older(layout.caltables, "*", _DAY_S):
+        if _SOLVED_HERE.fullmatch(path.name) and path not in registered:
+            yield Removal(path, _size(path), "caltables that were never registered")
     known = workshop.products.known_paths(ArtefactKind.CALIBRATED_MS)
     for path in _older(layout.calibrated, "*/*_cal.ms", _DAY_S):
         if path not in known:
@@ -188,11 +242,15 @@ def _left_behind(workshop: Workshop, retention: RetentionSettings) -> Iterator[R
 def _older(root: Path, pattern: str, seconds: float) -> list[Path]:
     """Return what lies under a directory and wasn't touched for so long, links left out."""
     limit = time.time() - seconds
-    return [
-        path
-        for path in sorted(root.glob(pattern))
-        if not path.is_symlink() and path.stat().st_mtime < limit
-    ]
+    return [path for path in sorted(root.glob(pattern)) if _last_touched_s(path) < limit]
+
+
+def _last_touched_s(path: Path) -> float:
+    try:
+        return math.inf if path.is_symlink() else path.stat().st_mtime
+    except OSError:
+        # It is gone, or nobody may look at it.
+        return math.inf
 
 
 def _size(path: Path) -> int:
@@ -204,6 +262,6 @@ def _size(path: Path) -> int:
 
 def _delete(path: Path) -> None:
     if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
+        remove_tree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)

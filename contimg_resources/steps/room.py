@@ -1,24 +1,21 @@
-"""Room on the disk of the state directory.
+"""Room on the disk of the state directory, and whether it can be written to.
 
-Belongs here: whether there is enough of it to begin something, and waiting until there is.
+Belongs here: whether something can be begun, and waiting until it can.
 Doesn't: making room (see `.retention`).
 """
 
-import shutil
+import os
 import time
-from pathlib import Path
 
 from contimg_resources.casa import Progress, no_progress
-from contimg_resources.errors import DiskShort
+from contimg_resources.disk_space import free_bytes
+from contimg_resources.errors import DiskRefused, DiskShort
 from contimg_resources.settings import Settings
 
 _GB = 1e9
 _POLL_S = 10.0
-
-
-def free_bytes(directory: Path) -> int:
-    """Return what is free on the disk of a directory, bytes."""
-    return shutil.disk_usage(directory).free
+#: The reserve is made where so many times its size is free.
+_PLENTY = 10
 
 
 def shortage(settings: Settings) -> str:
@@ -39,8 +36,26 @@ def shortage(settings: Settings) -> str:
     )
 
 
+def unwritable(settings: Settings) -> str:
+    """Name a directory of products that lets nobody write; empty when all can be written to.
+
+    Parameters
+    ----------
+    settings : Settings
+        The state directory.
+    """
+    layout = settings.layout
+    for directory in (layout.root, layout.scratch, layout.logs, layout.caltables,
+                      layout.calibrated, layout.images, layout.mosaics):  # fmt: skip
+        if directory.is_dir() and not os.access(directory, os.W_OK | os.X_OK):
+            return (
+                f"{directory} can't be written to: it is read-only, or user {os.geteuid()} may not"
+            )
+    return ""
+
+
 def wait_for_room(settings: Settings, progress: Progress = no_progress) -> None:
-    """Wait until there is room to begin a step.
+    """Wait until there is room to begin a step, and products can be written.
 
     Parameters
     ----------
@@ -53,11 +68,44 @@ def wait_for_room(settings: Settings, progress: Progress = no_progress) -> None:
     ------
     DiskShort
         If there is none in time.
+    DiskRefused
+        If a directory can't be written to in time.
     """
     deadline = time.monotonic() + settings.retention.wait_for_room_s
-    while why := shortage(settings):
+    while why := unwritable(settings) or shortage(settings):
         left_s = deadline - time.monotonic()
         if left_s <= 0:
-            raise DiskShort(why, path=str(settings.state))
-        progress(f"waits for room: {why}", None)
+            refused = DiskRefused if unwritable(settings) else DiskShort
+            raise refused(why, path=str(settings.state))
+        progress(f"waits for the disk: {why}", None)
         time.sleep(min(_POLL_S, left_s))
+
+
+def keep_reserve(settings: Settings) -> None:
+    """Put the reserve of disk space in its place, where there is plenty."""
+    reserve = settings.layout.reserve
+    size_bytes = int(settings.retention.reserve_mb * 1e6)
+    if not size_bytes:
+        reserve.unlink(missing_ok=True)
+        return
+    if reserve.is_file() and reserve.stat().st_size == size_bytes:
+        return
+    if free_bytes(settings.state) < _PLENTY * size_bytes:
+        return
+    try:
+        with reserve.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, size_bytes)
+    except OSError:
+        # A file system that can't set space aside has no reserve.
+        reserve.unlink(missing_ok=True)
+
+
+def give_up_reserve(settings: Settings) -> int:
+    """Remove the reserve of disk space; return what that frees, bytes."""
+    reserve = settings.layout.reserve
+    try:
+        size_bytes = reserve.stat().st_size
+        reserve.unlink()
+    except OSError:
+        return 0
+    return size_bytes

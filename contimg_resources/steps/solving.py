@@ -4,11 +4,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from contimg_resources.calibration.background import sources_about
+import numpy as np
+
+from contimg_resources.calibration.background import REACH_DEG, sources_about
 from contimg_resources.calibration.diagnostics import caltable_plots
 from contimg_resources.calibration.model import Pointing, SolveRequest, SolveResult
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.casa.plotms import PlotmsRequest, draw_plotms
+from contimg_resources.catalogues.reading import read_catalogue
 from contimg_resources.errors import (
     CalibrationFailed,
     CalibratorNotFound,
@@ -17,8 +20,8 @@ from contimg_resources.errors import (
 )
 from contimg_resources.in_casa import solve
 from contimg_resources.naming import check_name, plain_name
-from contimg_resources.observations.calibrator_lists import read_calibrator_list
 from contimg_resources.observations.calibrators import Calibrator
+from contimg_resources.observations.flux_model import FluxModel
 from contimg_resources.observations.model import Observation
 from contimg_resources.products.model import ObservationState
 from contimg_resources.registry.model import CaltableSet, NewCaltable, NewCaltableSet
@@ -88,22 +91,59 @@ def solve_request(
     refant: str = "auto",
     plots: Path | None = None,
 ) -> SolveRequest:
-    """Return the solve of a drift-scan observation on one calibrator, with this site's settings."""
-    calibration = workshop.settings.calibration
-    listed = calibration.sky_model
+    """Return the solve of a drift-scan observation on one calibrator, with this site's settings.
+
+    Raises
+    ------
+    CatalogueError
+        If the catalogue of the settings isn't there or is damaged, or the list of
+        `calibration.sky_model` is malformed.
+    """
+    background, origin = _background(workshop, calibrator)
     return SolveRequest(
         ms=observation.path,
         calibrator=calibrator,
         prefix=prefix,
         pointing=Pointing.DRIFT,
         refant=refant,
-        settings=calibration,
-        # The list may be a survey's: what varies has no flux density to put into a model.
-        background=()
-        if listed is None
-        else sources_about(read_calibrator_list(listed, skip_variable=True), calibrator),
+        settings=workshop.settings.calibration,
+        background=background,
+        background_origin=origin,
+        default_spectral_index=workshop.settings.catalogue.default_spectral_index,
         plots=plots,
     )
+
+
+def _background(workshop: Workshop, calibrator: Calibrator) -> tuple[tuple[Calibrator, ...], str]:
+    """Return the known sources about a calibrator, and where they are from.
+
+    A list that an operator made comes before the reference catalogue. What is known to vary has no
+    flux density to put into a model.
+    """
+    listed = workshop.settings.calibration.sky_model
+    index = workshop.settings.catalogue.default_spectral_index
+    if listed is not None:
+        near, release, kind = read_catalogue(listed, "sky_model").sources, str(listed), "list"
+    else:
+        catalogue = workshop.reference_catalogue()
+        if catalogue is None:
+            return (), ""
+        near = catalogue.cone(calibrator.ra_deg, calibrator.dec_deg, REACH_DEG)
+        release, kind = catalogue.facts.release, "catalogue"
+    known = tuple(
+        Calibrator(
+            s.name,
+            (),
+            s.ra_deg,
+            s.dec_deg,
+            FluxModel.power_law(s.flux_jy, s.reference_ghz, s.spectral_index, release),
+        )
+        for s in near.reference_sources(index)
+        if s.flux_jy > 0
+    )
+    n_assumed = int(np.isnan(near.spectral_index[~near.variable]).sum())
+    assumed = f", spectral index {index:g} where it has none" if n_assumed else ""
+    return sources_about(known, calibrator), f"the {kind} {release}{assumed}"
 
 
 def solve_observation(
@@ -141,10 +181,11 @@ def solve_observation(
     CalibratorNotFound
         If there is nothing to solve on.
     UnreadableObservation
-        If the MS is gone or changed.
+        If the MS is gone or changed, or nothing can be made of its data.
     """
     wait_for_room(workshop.settings, progress)
     observation = workshop.unchanged(key)
+    observation.refuse_unusable()
     calibrator = calibrator_of(workshop, observation, calibrator_name)
     # A user's list may call a calibrator "NVSS J1234+56", which is no name of a directory.
     name = check_name(f"{plain_name(calibrator.name)}_{key}", "caltable set name")

@@ -4,15 +4,21 @@ Belongs here: the answer, derived from the products store and the registry at ea
 Doesn't: starting them, or knowing what was started (Dagster does).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
-from contimg_resources.errors import CaltableAltered, NoValidCaltables
+from contimg_resources.errors import StoreUnavailable, in_words
+from contimg_resources.observations.model import ObservationOrigin
 from contimg_resources.products.model import ObservationRecord, ObservationState
 from contimg_resources.steps.looking_up import look_up
 from contimg_resources.steps.photometry import IMAGE_STEP
+from contimg_resources.steps.solving import STEP as SOLVE_STEP
 from contimg_resources.steps.workshop import Workshop
 from contimg_resources.times import mjd_day
+
+#: The last digit of a partition key, days.
+_KEY_DAYS = 1e-5
 
 #: States in which an observation still has its image to come.
 _UNDONE = (
@@ -21,10 +27,15 @@ _UNDONE = (
     ObservationState.SOLVED,
     # An interrupt between the two steps leaves it here.
     ObservationState.CALIBRATED,
+    # Mostly its run is started again; if that is lost, it is asked for anew.
+    ObservationState.INTERRUPTED,
 )
 
 #: States that a step itself gives an observation that it could not go on with.
 _PUT_ASIDE = (ObservationState.WAITING, ObservationState.FAILED)
+
+#: States that a later run gave it, when an earlier one is told of late.
+_MADE = (ObservationState.SOLVED, ObservationState.CALIBRATED, ObservationState.IMAGED)
 
 
 @dataclass(frozen=True)
@@ -43,6 +54,8 @@ class Open:
         The set that the registry gives for it now, with its version; None when there is none.
     waits : bool
         Whether it was put aside until a set is valid.
+    reason : str
+        Why there is no set for it; empty when there is one, or it was told already.
     """
 
     key: str
@@ -50,15 +63,23 @@ class Open:
     is_calibrator: bool
     caltables: str | None
     waits: bool
+    reason: str = ""
 
     @property
     def day(self) -> int:
         """Integer MJD of its UTC day."""
         return mjd_day(float(self.key))
 
+    @property
+    def is_solved(self) -> bool:
+        """Whether the set that it would get was solved from it."""
+        return self.caltables is not None and f"_{self.key}.v" in self.caltables
+
 
 def open_observations(workshop: Workshop) -> tuple[Open, ...]:
     """Return the observations whose image is still to come, with the set each would get now.
+
+    One whose MS holds another observation now is not among them.
 
     Parameters
     ----------
@@ -70,36 +91,104 @@ def open_observations(workshop: Workshop) -> tuple[Open, ...]:
     tuple of Open
         In the order of time.
     """
-    records = [r for state in _UNDONE for r in workshop.products.list_observations(state=state)]
-    return tuple(
-        Open(
-            key=record.key,
-            signature=record.signature,
-            is_calibrator=bool(record.calibrator),
-            caltables=_caltables(workshop, record),
-            waits=record.state is not ObservationState.ARRIVED,
-        )
-        for record in sorted(records, key=lambda r: r.mid_mjd)
+    records = [
+        record
+        for state in _UNDONE
+        for record in workshop.products.list_observations(state=state)
+        if not record.superseded_by
+    ]
+    return tuple(_open(workshop, record) for record in sorted(records, key=lambda r: r.mid_mjd))
+
+
+def _open(workshop: Workshop, record: ObservationRecord) -> Open:
+    caltables, reason = _caltables(workshop, record)
+    return Open(
+        key=record.key,
+        signature=record.signature,
+        is_calibrator=bool(record.calibrator),
+        caltables=caltables,
+        waits=record.state not in (ObservationState.ARRIVED, ObservationState.INTERRUPTED),
+        reason="" if record.state is ObservationState.WAITING else reason,
     )
 
 
-def record_failure(workshop: Workshop, key: str, *, step: str, reason: str, run_id: str) -> None:
+def tell_waiting(
+    workshop: Workshop, undone: Iterable[Open], *, solving: bool, hint: str = ""
+) -> None:
+    """Let observations wait, with the reason, that have no set and that nothing will solve.
+
+    Parameters
+    ----------
+    workshop : Workshop
+        Its stores.
+    undone : iterable of Open
+        See `open_observations`.
+    solving : bool
+        Whether calibrator observations are solved that weren't yet; then those don't wait.
+    hint : str
+        Added to the reason of a calibrator observation: how it could be solved.
+    """
+    for observation in undone:
+        if not observation.reason or (
+            observation.is_calibrator and solving and not observation.waits
+        ):
+            continue
+        reason = observation.reason + (hint if observation.is_calibrator else "")
+        workshop.products.set_state(
+            observation.key, ObservationState.WAITING, step="arrival", reason=reason
+        )
+
+
+def record_failure(
+    workshop: Workshop,
+    key: str,
+    *,
+    step: str,
+    reason: str,
+    run_id: str,
+    ended_mjd: float | None = None,
+    died: bool = False,
+) -> None:
     """Write a failed step into an observation's history, unless the step did so itself.
 
     A calibrator observation whose solve failed isn't lost: it waits for another set, as any other.
+
+    Parameters
+    ----------
+    workshop : Workshop
+        Its stores.
+    key : str
+        Partition key of the observation.
+    step : str
+        The step that failed.
+    reason : str
+        Why.
+    run_id : str
+        The run; empty on the command line.
+    ended_mjd : float, optional
+        When the run ended, MJD in days: what a later run made since then stands.
+    died : bool
+        Whether the run was cut off: then the same may succeed another time.
     """
     state = ObservationState.FAILED
-    if step == IMAGE_STEP:
-        # The image is as good as it was.
-        known = workshop.products.get(key)
-        workshop.products.set_state(
-            key, known.state, step=step, reason=f"not measured: {reason}", run_id=run_id
-        )
+    known = workshop.products.get(key)
+    if died and _is_told_late(known, ended_mjd):
         return
-    if step == "caltable_set":
-        if workshop.products.get(key).state not in (ObservationState.ARRIVED, *_PUT_ASIDE):
+    if step == IMAGE_STEP or known.origin is ObservationOrigin.IMAGE:
+        # The image is as good as it was.
+        words = f"not measured: {reason}" if step == IMAGE_STEP else reason
+        workshop.products.set_state(key, known.state, step=step, reason=words, run_id=run_id)
+        return
+    if step == SOLVE_STEP:
+        if known.state not in (
+            ObservationState.ARRIVED,
+            ObservationState.INTERRUPTED,
+            *_PUT_ASIDE,
+        ):
             return
-        state, reason = ObservationState.WAITING, f"waits for another set: {reason}"
+        state = ObservationState.WAITING
+        cure = f"; to solve it again: {solve_command(known)}" if died else ""
+        reason = f"waits for another set: {reason}{cure}"
     history = workshop.products.history(key)
     # A run tells once. The command line has no runs: there the same reason isn't repeated.
     told = (
@@ -109,6 +198,58 @@ def record_failure(workshop: Workshop, key: str, *, step: str, reason: str, run_
     )
     if not any(told):
         workshop.products.set_state(key, state, step=step, reason=reason, run_id=run_id)
+
+
+def record_interruption(
+    workshop: Workshop,
+    key: str,
+    *,
+    step: str,
+    reason: str,
+    run_id: str,
+    begun: bool,
+    ended_mjd: float,
+) -> None:
+    """Write into an observation's history that a run of it was cut off and is started again.
+
+    Parameters
+    ----------
+    workshop : Workshop
+        Its stores.
+    key : str
+        Partition key of the observation.
+    step : str
+        The step that the run was at, or would have begun with.
+    reason : str
+        Why it ended.
+    run_id : str
+        The run.
+    begun : bool
+        Whether any step had begun; if not, the observation is as far as it was.
+    ended_mjd : float
+        When the run ended, MJD in days: what a later run made since then stands.
+    """
+    known = workshop.products.get(key)
+    if _is_told_late(known, ended_mjd):
+        return
+    kept = not begun or step == IMAGE_STEP or known.origin is ObservationOrigin.IMAGE
+    workshop.products.set_state(
+        key,
+        known.state if kept else ObservationState.INTERRUPTED,
+        step=step,
+        reason=f"{reason}; it is started again",
+        run_id=run_id,
+    )
+
+
+def solve_command(record: ObservationRecord) -> str:
+    """Return the command that solves a calibrator observation again."""
+    start, end = (f"{float(record.key) + days:.5f}" for days in (-_KEY_DAYS, _KEY_DAYS))
+    return f"`contimg reprocess --step {SOLVE_STEP} --from {start} --to {end}`"
+
+
+def _is_told_late(known: ObservationRecord, ended_mjd: float | None) -> bool:
+    return ended_mjd is not None and known.state in _MADE and known.updated_mjd > ended_mjd
 
 
 def record_cancellation(workshop: Workshop, key: str, *, step: str, run_id: str) -> None:
@@ -122,12 +263,16 @@ def record_cancellation(workshop: Workshop, key: str, *, step: str, run_id: str)
     record_failure(workshop, key, step=step, reason=reason, run_id=run_id)
 
 
-def _caltables(workshop: Workshop, record: ObservationRecord) -> str | None:
+def _caltables(workshop: Workshop, record: ObservationRecord) -> tuple[str | None, str]:
+    """Return the set that an observation would get now, or None and why there is none."""
     asked = partial(look_up, workshop, record.mid_mjd, record.declination_deg)
     try:
         # First without the layout: that is the large part of a row, and mostly nothing is valid.
         asked(None, verify=False)
         found = asked(workshop.products.observation(record.key).layout)
-    except (NoValidCaltables, CaltableAltered):
-        return None
-    return f"{found.set.name}.v{found.set.version}"
+    except StoreUnavailable:
+        raise
+    except Exception as none:
+        # An observation that can't be looked up waits alone, with the reason.
+        return None, in_words(none)
+    return f"{found.set.name}.v{found.set.version}", ""

@@ -82,10 +82,7 @@ def update_light_curves(
 ) -> DayOfPoints:
     """Make the points of a day from the measurements of its mosaics, and of no others.
 
-    Raises
-    ------
-    UnreadableMeasurements
-        If a file of measurements is damaged.
+    A mosaic whose measurements can't be read is left out; `progress` is told the reason.
     """
     from contimg_resources.variability.passages import gather_day
     from contimg_resources.variability.points import write_points
@@ -93,6 +90,8 @@ def update_light_curves(
     layout = workshop.settings.layout
     progress("choosing the points of the day", 0.0)
     points = gather_day(layout.photometry, day_mjd)
+    for why in points.damaged.values():
+        progress(f"without a mosaic's measurements: {why}", None)
     path = write_points(layout.light_curves, points, {"software": software()})
     return DayOfPoints(
         day_mjd=day_mjd,
@@ -137,10 +136,8 @@ def measure_day(
 ) -> DayOfVariability:
     """Measure the variability of every source up to the end of a day.
 
-    Raises
-    ------
-    UnreadableMeasurements
-        If a file of points is damaged.
+    A day whose file of points can't be read is left out; ``facts["unreadable_days"]`` of the table
+    has the reason. Once the file is removed, the next run makes it again.
     """
     from contimg_resources.variability.drawing import draw_plane
     from contimg_resources.variability.measuring import measure_variability
@@ -149,14 +146,20 @@ def measure_day(
 
     layout, settings = workshop.settings.layout, workshop.settings.variability
     progress("reading light curves", 0.0)
+    damaged: dict[str, str] = {}
     curves = read_points(
-        layout.light_curves, start_mjd=day_mjd + 1 - settings.days, end_mjd=day_mjd + 1
+        layout.light_curves,
+        start_mjd=day_mjd + 1 - settings.days,
+        end_mjd=day_mjd + 1,
+        damaged=damaged,
     )
     progress(f"measuring {len(curves)} sources", 0.3)
     table = measure_variability(curves, settings, day_mjd)
     table.facts.update(
         n_points=len(curves.mid_mjd), settings=settings.model_dump(), software=software()
     )
+    if damaged:
+        table.facts["unreadable_days"] = damaged
     path = variability_path(layout.variability, day_mjd)
     write_variability(path, table)
     png = path.with_suffix(".png")

@@ -1,7 +1,7 @@
 """Whether products are still what was recorded.
 
-Belongs here: comparing files with their checksums. Doesn't: caltables (the registry verifies them),
-or mending anything.
+Belongs here: comparing files with their checksums, and the stores with each other.
+Doesn't: caltables (the registry verifies them), or mending anything.
 """
 
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.checksums import content_checksum, content_size_bytes
+from contimg_resources.database.store import RESTORE
 from contimg_resources.products.model import Artefact
 from contimg_resources.steps.beyond import epoch_artefact, mosaic_artefact
 from contimg_resources.steps.workshop import Workshop
@@ -96,6 +97,35 @@ def verify_products(
         if problem := problem_of(artefact):
             problems.append(ProductProblem(key, artefact.kind, artefact.path, problem))
     return Verified(n_products, tuple(problems))
+
+
+def store_problems(workshop: Workshop) -> list[str]:
+    """Return what each store knows that speaks against the other, or against itself.
+
+    A store that holds less than it once did is an older copy; products that were made with sets
+    that the registry doesn't have are of another registry.
+    """
+    problems = []
+    for what, store in (
+        ("products store", workshop.products),
+        ("calibration registry", workshop.registry),
+    ):
+        if (n_rows := store.size()) < store.n_known:
+            problems.append(
+                f"the {what} {store.address} holds {n_rows} rows, but held {store.n_known} before: "
+                f"it is an older copy; {RESTORE}"
+            )
+    applied: dict[tuple[str, int], list[str]] = {}
+    for one in workshop.products.applied_sets():
+        applied.setdefault((one.set_name, one.set_version), []).append(one.key)
+    known = {(s.name, s.version) for s in workshop.registry.list_sets()} if applied else set()
+    problems += [
+        f"the registry {workshop.registry.address} doesn't have {name} v{version}, with which "
+        f"{len(keys)} observations were made (first {keys[0]}); {RESTORE}"
+        for (name, version), keys in applied.items()
+        if (name, version) not in known
+    ]
+    return problems
 
 
 def problem_of(artefact: Artefact) -> str:

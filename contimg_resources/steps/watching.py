@@ -7,14 +7,23 @@ Doesn't: when to look again, and starting anything.
 import json
 import time
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from contimg_resources.errors import ContimgError, ObservationNotSettled
-from contimg_resources.observations.scanning import Candidate, scan
+from contimg_resources.errors import (
+    CasaCrashed,
+    CasaUnavailable,
+    ContimgError,
+    ObservationNotSettled,
+    ProductsError,
+    ReadingCutOff,
+    in_words,
+)
+from contimg_resources.observations.scanning import Candidate, PassedOver, say_passed_over, scan
 from contimg_resources.observations.settling import Signature, content_signature, decide_settled
 from contimg_resources.products.model import ArrivalOutcome
 from contimg_resources.steps.arriving import Arrived, arrive
@@ -26,6 +35,18 @@ T = TypeVar("T")
 #: for ever.
 MAX_REMEMBERED = 500
 
+
+#: So many reasons for setting MS aside are remembered; the log has them all.
+_REASONS_REMEMBERED = 20
+
+#: So many of each kind are named in one line.
+_SAID_EACH = 5
+
+#: What says nothing of an MS: it is tried again at the next look.
+_NOT_ITS_FAULT = (ObservationNotSettled, CasaUnavailable, MemoryError)
+#: What may be the fault of an MS, or of whoever killed CASA: it is read so often at most.
+_CUT_OFF = (CasaCrashed, ReadingCutOff)
+MAX_READS = 3
 
 #: So long a look spends on whether known MS were replaced, seconds; the next look goes on there.
 RECHECK_S = 0.2
@@ -59,26 +80,43 @@ class Memory:
         Content of each MS that was set aside, by name: it isn't read again until it changes.
     checked : str
         Name of the known MS that was last looked at for having been replaced.
+    reasons : dict of str to str
+        Why MS were set aside, of the first few, by name.
+    kept_out : dict of str to str
+        Path and content of the registered MS that keeps one out which was set aside, by name: once
+        that is gone or replaced, it is read again.
+    cut_off : dict of str to int
+        How often CASA crashed while it read an MS, by name.
     """
 
     growing: dict[str, Signature] = field(default_factory=dict)
     aside: dict[str, str] = field(default_factory=dict)
     checked: str = ""
+    reasons: dict[str, str] = field(default_factory=dict)
+    kept_out: dict[str, str] = field(default_factory=dict)
+    cut_off: dict[str, int] = field(default_factory=dict)
 
     def to_text(self) -> str:
         """Return it as JSON."""
-        growing = {stem: list(asdict(s).values()) for stem, s in self.growing.items()}
-        return json.dumps({"growing": growing, "aside": self.aside, "checked": self.checked})
+        growing = {name: list(asdict(s).values()) for name, s in self.growing.items()}
+        return json.dumps({**vars(self), "growing": growing})
 
     @classmethod
     def from_text(cls, text: str | None) -> "Memory":
         """Return what `to_text` wrote; nothing remembered for any other text."""
         try:
             record = json.loads(text or "{}")
-            growing = {str(k): Signature(*v) for k, v in record.get("growing", {}).items()}
+            growing = {
+                str(k): Signature(int(newest), int(total), int(n), str(digest))
+                for k, (newest, total, n, digest) in record.get("growing", {}).items()
+            }
             aside = {str(k): str(v) for k, v in record.get("aside", {}).items()}
-            return cls(growing, aside, str(record.get("checked", "")))
-        except (ValueError, TypeError, AttributeError):
+            reasons = {str(k): str(v) for k, v in record.get("reasons", {}).items()}
+            kept_out = {str(k): str(v) for k, v in record.get("kept_out", {}).items()}
+            cut_off = {str(k): int(v) for k, v in record.get("cut_off", {}).items()}
+            checked = str(record.get("checked", ""))
+            return cls(growing, aside, checked, reasons, kept_out, cut_off)
+        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
             return cls()
 
 
@@ -100,8 +138,8 @@ class Look:
         Why an MS isn't complete yet, by name.
     n_left : int
         MS that this look had no time for.
-    passed_over : dict of str to int
-        Counts of whatever is no observation.
+    passed_over : tuple of PassedOver
+        Whatever is no observation, by name, and why.
     memory : Memory
         For the next look.
     """
@@ -112,7 +150,7 @@ class Look:
     n_known: int
     growing: dict[str, str]
     n_left: int
-    passed_over: dict[str, int]
+    passed_over: tuple[PassedOver, ...]
     memory: Memory
 
     @property
@@ -126,9 +164,16 @@ class Look:
             "known": self.n_known,
         }
         said = ", ".join(f"{n} {what}" for what, n in counts.items() if n)
-        over = ", ".join(f"{n} {what}" for what, n in self.passed_over.items())
+        kinds = Counter(one.kind for one in self.passed_over)
+        over = ", ".join(f"{n} {kind}" for kind, n in kinds.items())
         total = sum(counts.values())
         return f"{total} MS" + (f": {said}" if said else "") + (f" ({over} beside)" if over else "")
+
+    @property
+    def not_taken(self) -> list[str]:
+        """What isn't taken, by name, and why: the first of each kind, and of what is set aside."""
+        earlier = [f"{name} set aside: {why}" for name, why in self.memory.reasons.items()]
+        return [*earlier[:_SAID_EACH], *say_passed_over(self.passed_over, _SAID_EACH)]
 
 
 def look(
@@ -171,36 +216,52 @@ def look(
     growing: dict[str, str] = {}
     signatures: dict[str, Signature] = {}
     still_aside: dict[str, str] = {}
+    kept_out: dict[str, str] = {}
+    cut_off: dict[str, int] = {}
     left: list[str] = []
     for candidate in [*new, *replaced]:
-        stem = candidate.stem
+        name = candidate.name
         if time.monotonic() > deadline_s or len(arrivals) + len(aside) >= max_arrivals:
-            left.append(stem)
+            left.append(name)
             continue
         try:
-            signatures[stem] = content_signature(candidate.path)
-            if memory.aside.get(stem) == signatures[stem].digest:
-                still_aside[stem] = signatures[stem].digest
+            signatures[name] = content_signature(candidate.path)
+            if memory.aside.get(name) == signatures[name].digest and _is_kept_out(
+                memory.kept_out.get(name), known
+            ):
+                still_aside[name] = signatures[name].digest
                 continue
             decision = decide_settled(
-                memory.growing.get(stem),
-                signatures[stem],
+                memory.growing.get(name),
+                signatures[name],
                 time.time(),
                 candidate.done_marker,
                 settings.arrival.settle_age_s,
             )
             if not decision.settled:
-                growing[stem] = decision.reason
+                growing[name] = decision.reason
                 continue
             arrived = arrive(workshop, candidate.path, run_id=run_id)
             if arrived.outcome is ArrivalOutcome.DUPLICATE:
-                aside[stem] = _second_delivery(candidate, arrived)
+                aside[name] = _second_delivery(candidate, arrived)
+                kept_out[name] = _holder(workshop, arrived.observation.key)
             else:
                 arrivals.append(arrived)
-        except ObservationNotSettled as error:
-            growing[stem] = error.message
-        except ContimgError as error:
-            aside[stem] = SetAside(candidate.path, error.message)
+        except Exception as error:
+            if isinstance(error, _CUT_OFF):
+                cut_off[name] = memory.cut_off.get(name, 0) + 1
+            if _may_pass(error) or 0 < cut_off.get(name, 0) < MAX_READS:
+                growing[name] = in_words(error)
+                continue
+            # Whatever a delivery brings about is a matter of this delivery alone.
+            reason = _naming(candidate, in_words(error))
+            if isinstance(error, ProductsError) and "paths" in error.details:
+                kept_out[name] = _holder(workshop, str(error.details["key"]))
+            if name not in signatures and memory.reasons.get(name) == reason:
+                # One that can't be walked is looked at anew each time, and told once.
+                still_aside[name] = ""
+            else:
+                aside[name] = SetAside(candidate.path, reason)
     return Look(
         arrivals=tuple(arrivals),
         set_aside=tuple(aside.values()),
@@ -208,8 +269,7 @@ def look(
         n_known=len(registered) - len(replaced),
         growing=growing,
         n_left=len(left),
-        # Plain files are done-markers as a rule: nothing to tell.
-        passed_over={k: n for k, n in found.passed_over.items() if k != "files"},
+        passed_over=found.passed_over,
         memory=Memory(
             growing=_first(
                 {s: memory.growing[s] for s in left if s in memory.growing}
@@ -221,6 +281,18 @@ def look(
                 | {s: signatures[s].digest for s in aside if s in signatures}
             ),
             checked=checked,
+            reasons=_first(
+                {name: memory.reasons[name] for name in still_aside if name in memory.reasons}
+                | {name: one.reason for name, one in aside.items()},
+                _REASONS_REMEMBERED,
+            ),
+            kept_out=_first(
+                {s: memory.kept_out[s] for s in (*left, *still_aside) if s in memory.kept_out}
+                | kept_out
+            ),
+            cut_off=_first(
+                {s: memory.cut_off[s] for s in (*left, *growing) if s in memory.cut_off} | cut_off
+            ),
         ),
     )
 
@@ -230,17 +302,40 @@ def _replaced(
 ) -> tuple[list[Candidate], str]:
     """Return registered MS whose content isn't what was read, and where the next look goes on."""
     deadline_s = time.monotonic() + RECHECK_S
-    start = bisect_right(registered, checked, key=lambda c: c.stem)
+    start = bisect_right(registered, checked, key=lambda c: c.name)
     found = []
     for candidate in (*registered[start:], *registered[:start]):
         if time.monotonic() > deadline_s:
             break
-        checked = candidate.stem
-        with suppress(ContimgError):
+        checked = candidate.name
+        # One that can't be looked at now is looked at again.
+        with suppress(Exception):
             digest = content_signature(candidate.path).digest
             if digest != known[candidate.location]:
                 found.append(candidate)
     return found, checked
+
+
+def _holder(workshop: Workshop, key: str) -> str:
+    """Return content and path of the MS that is an observation, for `Memory.kept_out`."""
+    record = workshop.products.get(key)
+    return f"{record.signature} {record.path}"
+
+
+def _is_kept_out(holder: str | None, known: Mapping[str, str]) -> bool:
+    """Tell whether an MS that was set aside still has to be: always, if for itself alone."""
+    signature, _, path = (holder or "").partition(" ")
+    return holder is None or (known.get(path) == signature and Path(path).exists())
+
+
+def _may_pass(error: Exception) -> bool:
+    """Tell whether an error says nothing of the MS."""
+    of_surroundings = isinstance(error, ContimgError) and error.of_surroundings
+    return of_surroundings or isinstance(error, _NOT_ITS_FAULT)
+
+
+def _naming(candidate: Candidate, reason: str) -> str:
+    return reason if candidate.name in reason else f"{candidate.path}: {reason}"
 
 
 def _second_delivery(candidate: Candidate, arrived: Arrived) -> SetAside:
@@ -251,5 +346,5 @@ def _second_delivery(candidate: Candidate, arrived: Arrived) -> SetAside:
     )
 
 
-def _first(entries: dict[str, T]) -> dict[str, T]:
-    return dict(list(entries.items())[:MAX_REMEMBERED])
+def _first(entries: dict[str, T], limit: int = MAX_REMEMBERED) -> dict[str, T]:
+    return dict(list(entries.items())[:limit])

@@ -4,19 +4,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contimg_resources.casa import Casa
+from contimg_resources.catalogues.calibrator_lists import load_catalogue
 from contimg_resources.catalogues.parquet import Catalogue
 from contimg_resources.catalogues.store import CatalogueStore
 from contimg_resources.errors import ConfigurationError, UnreadableObservation
-from contimg_resources.observations.calibrator_lists import load_catalogue
 from contimg_resources.observations.calibrators import CalibratorCatalogue
 from contimg_resources.observations.model import Observation
 from contimg_resources.observations.reading import read_observation
 from contimg_resources.observations.settling import content_signature
 from contimg_resources.products.store import ProductsStore
+from contimg_resources.registry.checks import RegistrationLimits
 from contimg_resources.registry.model import ActiveCaltables
 from contimg_resources.registry.store import CalibrationRegistry
 from contimg_resources.settings import Settings
 from contimg_resources.steps.looking_up import look_up
+from contimg_resources.surroundings import keep_private
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Workshop:
             If a database was written by a newer contimg or isn't ours.
         """
         layout = settings.layout
+        keep_private(settings.umask)
         try:
             for directory in (settings.state, settings.incoming_dir, layout.scratch, layout.logs):
                 directory.mkdir(parents=True, exist_ok=True)
@@ -70,7 +73,9 @@ class Workshop:
         )
         return cls(
             settings=settings,
-            registry=CalibrationRegistry.with_casa(settings.registry_address, casa),
+            registry=CalibrationRegistry.with_casa(
+                settings.registry_address, casa, limits=RegistrationLimits(settings.calibration)
+            ),
             products=ProductsStore(settings.products_address),
             casa=casa,
             catalogue=load_catalogue(settings.arrival.calibrator_list),
@@ -113,6 +118,7 @@ class Workshop:
             If no observation of this key is known.
         """
         observation = self.products.observation(key)
+        observation.refuse_unusable()
         if content_signature(observation.path).digest != observation.signature:
             raise UnreadableObservation(
                 f"{observation.path} is no longer what arrived as observation {key}: its content "

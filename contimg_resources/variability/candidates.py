@@ -6,7 +6,6 @@ Belongs here: the whole search, from light curves to candidates with names. Does
 
 import hashlib
 import math
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -25,6 +24,8 @@ from contimg_resources.variability.ese import (
     search,
     source_years,
 )
+from contimg_resources.variability.ese_limits import MIN_POINTS, MOST_OF_SPAN
+from contimg_resources.variability.found import Found, Rejected, Unsearched
 from contimg_resources.variability.judging import (
     DipFit,
     Neighbours,
@@ -43,6 +44,8 @@ Floats = NDArray[np.float64]
 
 #: A source has so many events at most; each is taken out before the next is looked for.
 _MOST_EVENTS = 4
+#: Nearer than this (5 arcsec) it is the same source.
+_SAME_PLACE_DEG = 5.0 / 3600.0
 #: Neighbours that are asked; the nearest first.
 _MOST_NEIGHBOURS = 12
 #: A steady source's eta is this improbable at most.
@@ -56,61 +59,8 @@ _EVENTS = (Outcome.COMPLETE, Outcome.IN_PROGRESS)
 #: A depth is so many times its error, else it is none.
 _CERTAIN_SIGMA = 2.0
 _NAME_LENGTH = 80
-
-
-@dataclass(frozen=True)
-class Rejected:
-    """A dip above the threshold that is no event.
-
-    Parameters
-    ----------
-    source_id : str
-        The source.
-    mid_mjd, width_days, score : float
-        The dip.
-    outcome : Outcome
-        Why not.
-    """
-
-    source_id: str
-    mid_mjd: float
-    width_days: float
-    score: float
-    outcome: Outcome
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a search found.
-
-    Parameters
-    ----------
-    candidates : tuple of CandidateRecord
-        The best score first; their ids are new.
-    rejected : tuple of Rejected
-        The best score first.
-    threshold : float
-        Score from which on dips count.
-    source_years : float
-        How long the sources that were searched were watched together.
-    n_sources : int
-        Sources that were searched.
-    """
-
-    candidates: tuple[CandidateRecord, ...]
-    rejected: tuple[Rejected, ...]
-    threshold: float
-    source_years: float
-    n_sources: int
-
-    def words(self) -> str:
-        """Say it in a line."""
-        why = Counter(r.outcome.value for r in self.rejected)
-        return (
-            f"{len(self.candidates)} candidates in {self.n_sources} sources "
-            f"({self.source_years:.0f} source-years), threshold {self.threshold:.1f}"
-            + "".join(f"; {n} dips: {words}" for words, n in sorted(why.items()))
-        )
+_LONGEST_REASON = 200
+_UNSOUND = "a time, a flux density or an error isn't finite, or an error isn't above zero"
 
 
 def search_candidates(
@@ -139,6 +89,12 @@ def search_candidates(
     progress : callable
         Told how far it is.
 
+    Returns
+    -------
+    Found
+        Candidates, rejected dips, and the sources that couldn't be searched with the reason of
+        each: one source never ends the search of the others.
+
     Raises
     ------
     ValueError
@@ -146,6 +102,10 @@ def search_candidates(
     """
     if not np.array_equal(curves.source_id, table.source_id):
         raise ValueError("light curves and measures of variability are of different sources")
+    sound = curves.sound()
+    unsearched = [Unsearched(str(name), _UNSOUND) for name in curves.source_id[~sound]]
+    if unsearched:
+        curves, table = curves.only(sound), table.only(sound)
     floor = table.facts.get("systematic_floor")
     floor = floor if floor is not None and math.isfinite(floor) else 0.0
     flux_jy, error_jy = prepared(curves, floor)
@@ -170,15 +130,40 @@ def search_candidates(
     candidates: list[CandidateRecord] = []
     rejected: list[Rejected] = []
     for index in np.flatnonzero(dips.score >= threshold):
-        for event in sky.events_of(int(index), dips):
-            (candidates if isinstance(event, CandidateRecord) else rejected).append(event)  # type: ignore[arg-type]
+        try:
+            events = list(sky.events_of(int(index), dips))
+        except Exception as error:  # whatever one source raises must not cost the others
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:_LONGEST_REASON]}"
+            unsearched.append(Unsearched(str(curves.source_id[index]), reason))
+            continue
+        candidates += [e for e in events if isinstance(e, CandidateRecord)]
+        rejected += [e for e in events if isinstance(e, Rejected)]
+    unsearched += _too_sparse(curves, dips, settings)
     return Found(
         candidates=tuple(sorted(candidates, key=lambda c: -c.score)),
         rejected=tuple(sorted(rejected, key=lambda r: -r.score)),
         threshold=threshold,
         source_years=source_years(curves),
-        n_sources=len(curves),
+        n_sources=int(np.count_nonzero(dips.n_windows)),
+        unsearched=tuple(sorted(unsearched, key=lambda u: u.source_id)),
     )
+
+
+def _too_sparse(curves: LightCurves, dips: Dips, settings: EseSettings) -> Iterator[Unsearched]:
+    """Yield the sources without a single window that has enough points."""
+    shortest_days = settings.min_width_days / MOST_OF_SPAN
+    for index in np.flatnonzero(dips.n_windows == 0):
+        own = curves.of(int(index))
+        if own.stop - own.start < MIN_POINTS:
+            reason = f"fewer than {MIN_POINTS} measurements"
+        elif curves.mid_mjd[own.stop - 1] - curves.mid_mjd[own.start] < shortest_days:
+            reason = f"watched for less than {shortest_days:.0f} days"
+        else:
+            reason = (
+                f"too sparse: no dip of {settings.min_width_days:g} to "
+                f"{settings.max_width_days:g} days has {MIN_POINTS} measurements within two widths"
+            )
+        yield Unsearched(str(curves.source_id[index]), reason)
 
 
 @dataclass(frozen=True)
@@ -187,6 +172,14 @@ class _Dip:
     fit: DipFit
     score: float
     outcome: Outcome
+
+    @property
+    def mid_mjd(self) -> float:
+        return self.fit.mid_mjd
+
+    @property
+    def width_days(self) -> float:
+        return self.fit.width_days
 
     def below(self, mjd: Floats) -> Floats:
         """Return what the dip adds to the baseline, Jy: below 0 in it, above beside it."""
@@ -213,7 +206,11 @@ class _Sky:
             self.curves.only(which), flux_jy=self.flux_jy[own], error_jy=self.error_jy[own]
         )
         found = self._dips_of(whole, dips, index)
+        source_id = str(self.curves.source_id[index])
         for dip in found:
+            if dip.outcome is Outcome.NO_FIT:
+                yield Rejected(source_id, dip.mid_mjd, dip.width_days, dip.score, dip.outcome)
+                continue
             # Another event of the source is nothing that it does by itself.
             without = whole.flux_jy - sum(
                 (
@@ -236,8 +233,7 @@ class _Sky:
             if outcome in _EVENTS:
                 yield self._candidate(index, dip, outcome, evidence, neighbours)
             else:
-                source_id = str(self.curves.source_id[index])
-                yield Rejected(source_id, dip.fit.mid_mjd, dip.fit.width_days, dip.score, outcome)
+                yield Rejected(source_id, dip.mid_mjd, dip.width_days, dip.score, outcome)
 
     def _dips_of(self, whole: LightCurves, dips: Dips, place: int) -> list[_Dip]:
         """Return the dips of a source above the threshold; each is taken out before the next."""
@@ -247,6 +243,9 @@ class _Sky:
             if score < self.threshold:
                 break
             shape, fit = self._best_fit(left, dips, place)
+            if not fit.is_finite:
+                found.append(_Dip(shape, fit, score, Outcome.NO_FIT))
+                break
             outcome = judge_sides(fit, shape, left.mid_mjd, left.flux_jy, left.error_jy)
             if not fit.depth >= max(self.settings.min_depth, _CERTAIN_SIGMA * fit.depth_error):
                 outcome = Outcome.SHALLOW
@@ -304,6 +303,8 @@ class _Sky:
             curves.ra_deg, curves.dec_deg, curves.ra_deg[index], curves.dec_deg[index]
         )
         away_deg[index] = np.inf
+        # Other bands or instruments of the source itself: a lens dims them all.
+        away_deg[away_deg < _SAME_PLACE_DEG] = np.inf
         near = np.flatnonzero(away_deg <= self.settings.neighbour_radius_deg)
         near = near[np.argsort(away_deg[near], kind="stable")]
         told, depths, errors = [], [], []

@@ -72,7 +72,8 @@ def draw_card(
     curves : LightCurves
         Of the source and of its neighbours, at least.
     pieces : sequence of Piece
-        Cutouts through the event; without any there is no such row.
+        Cutouts through the event; without any there is no such row. Light curves that were added
+        have none, which the card says.
     """
     from matplotlib.figure import Figure
 
@@ -91,6 +92,7 @@ def draw_card(
         f"± {told['mid_error_days']:.1f} d,  "
         f"score {candidate.score:.0f} (threshold {told['threshold']:.0f})"
         f"{_over_walk(candidate.evidence)}"
+        f"{_added_line(candidate)}"
         f"{_spectral_line(candidate.evidence)}",
         fontsize=10,
     )
@@ -106,6 +108,13 @@ def draw_card(
 def _over_walk(evidence: dict[str, Any]) -> str:
     # Candidates of earlier releases don't tell.
     return f",  over a walk {evidence['over_walk']:.0f}" if "over_walk" in evidence else ""
+
+
+def _added_line(candidate: CandidateRecord) -> str:
+    if candidate.added_list is None:
+        return ""
+    files = candidate.evidence.get("added_from", "")
+    return f"\nadded light curve, list {candidate.added_list} ({files}): no images"
 
 
 def _spectral_line(evidence: dict[str, Any]) -> str:
@@ -154,6 +163,8 @@ def _draw_neighbours(
         f"{len(names)} of {len(candidate.evidence.get('neighbours', []))} neighbours, "
         f"median depth of the same dip in them {100 * depth:.1f} %"
         if depth is not None and np.isfinite(depth)
+        else "no other source of the list within reach"
+        if candidate.added_list and not names
         else "no neighbour is bright enough to tell",
         fontsize=9,
     )

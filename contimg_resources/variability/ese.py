@@ -49,6 +49,8 @@ class Dips:
         As a share of the baseline.
     spread : ndarray, shape (n_sources,)
         Scatter of the source's other times, in units of what its errors say; at least 1.
+    n_windows : ndarray of int, shape (n_sources,)
+        Windows with enough points; 0: the source can't be searched.
     """
 
     score: Floats
@@ -57,6 +59,7 @@ class Dips:
     shape: NDArray[np.int64]
     depth: Floats
     spread: Floats
+    n_windows: NDArray[np.int64]
 
 
 def widths_of(settings: EseSettings) -> Floats:
@@ -125,6 +128,7 @@ def search(
         SHAPE,
         SPREAD,
         WIDTH,
+        WINDOWS,
         best_dips,
     )
 
@@ -154,6 +158,7 @@ def search(
         shape=table[:, SHAPE].astype(np.int64),
         depth=table[:, DEPTH],
         spread=table[:, SPREAD],
+        n_windows=table[:, WINDOWS].astype(np.int64),
     )
 
 

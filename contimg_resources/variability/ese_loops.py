@@ -7,16 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.compiling import compiled, spread
-from contimg_resources.variability.ese_limits import MOST_OF_SPAN
+from contimg_resources.variability.ese_limits import MIN_POINTS, MOST_OF_SPAN
 
 Floats = NDArray[np.float64]
 
 #: What is said of the best dip of a source.
-SCORE, MID, WIDTH, SHAPE, DEPTH, SIGNIFICANCE, SPREAD = range(7)
-N_SAID = 7
+SCORE, MID, WIDTH, SHAPE, DEPTH, SIGNIFICANCE, SPREAD, WINDOWS = range(8)
+N_SAID = 8
 
-#: Points that a fit needs: in its window, in the dip, and on the baseline before it.
-MIN_POINTS, MIN_IN_DIP, MIN_BEFORE = 8, 3, 3
+#: Points that a fit needs in the dip, and on the baseline before it.
+MIN_IN_DIP, MIN_BEFORE = 3, 3
 #: The baseline reaches so many widths to both sides of the middle.
 WINDOW_WIDTHS = 2.0
 #: The baseline before a dip begins and ends so many widths before its middle.
@@ -67,6 +67,7 @@ def best_dips(
     ndarray, shape (n_sources, N_SAID)
         Score, middle (MJD), width (days), number of the shape, depth as a share of the baseline,
         depth over its error, and the spread that it was divided by; score 0 when there is none.
+        Last, the number of windows that had enough points.
     """
     n_shapes, n_steps = shapes.shape
     said = np.zeros((len(offsets) - 1, N_SAID))
@@ -111,6 +112,7 @@ def best_dips(
                 determinant = s1 * sxx - sx * sx
                 if not determinant > 1e-9 * s1 * sxx:
                     continue
+                said[source, WINDOWS] += 1
                 for shape in range(n_shapes):
                     sk, sxk, skk, skf = 0.0, 0.0, 0.0, 0.0
                     for i in range(left, right):

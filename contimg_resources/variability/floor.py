@@ -65,7 +65,7 @@ def measure_floor(curves: LightCurves, min_epochs: int) -> Floor:
     min_epochs : int
         Sources with fewer don't tell.
     """
-    reference = reference_sources(curves, min_epochs)
+    reference = reference_sources(curves, min_epochs) & curves.sound()
     n_references = int(reference.sum())
     if n_references < MIN_REFERENCES:
         return Floor(np.nan, np.nan, np.nan, n_references)

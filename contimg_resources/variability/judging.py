@@ -55,6 +55,7 @@ class Outcome(StrEnum):
     SHARED = "is shared by its neighbours"
     NO_LENS = "has no lens's shape"
     SHALLOW = "is too shallow, or its depth too uncertain"
+    NO_FIT = "can't be fitted: its baseline is lost"
     LIKE_OTHERS = "is no more than the source does at other times"
 
 
@@ -95,6 +96,12 @@ class DipFit:
     n_in_dip: int
     largest_share: float
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether the points determine the dip: a baseline above zero, and finite errors."""
+        numbers = (self.mid_mjd, self.width_days, self.depth, self.depth_error, self.baseline_jy)
+        return bool(np.isfinite(numbers).all())
+
     def model(self, mjd: Floats, shape: Shape) -> Floats:
         """Return the fitted flux density, Jy, at times in MJD."""
         off = mjd - self.mid_mjd
@@ -129,7 +136,7 @@ def fit_dip(
     -------
     DipFit
         Errors are those of the fit, from its covariance, times the root of the reduced chi2 where
-        that is above 1.
+        that is above 1. Depth and its error are NaN where the baseline isn't above zero.
     """
     from scipy.optimize import least_squares
 

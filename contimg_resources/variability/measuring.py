@@ -3,6 +3,8 @@
 Belongs here: the order of the steps. Doesn't: formulas, files.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from contimg_resources.settings import VariabilitySettings
@@ -15,7 +17,38 @@ from contimg_resources.variability.metrics import (
     scatter_of,
 )
 from contimg_resources.variability.model import LightCurves, Variability
-from contimg_resources.variability.selection import population_thresholds
+from contimg_resources.variability.selection import improbable, population_thresholds
+
+
+def measure_added(curves: LightCurves, settings: VariabilitySettings, day_mjd: int) -> Variability:
+    """Measure the variability of a list of light curves that others measured.
+
+    Parameters
+    ----------
+    curves : LightCurves
+        All of the list.
+    settings : VariabilitySettings
+        Least number of epochs, and how far out of the population a variable is.
+    day_mjd : int
+        The UTC day, integer MJD; only recorded.
+
+    Returns
+    -------
+    Variability
+        As of `measure_variability`, without a systematic error floor: the list's own errors count.
+        Where the list is too small for a population, a source is flagged as variable when a
+        steady one has so large an eta with the probability of `settings.eta_sigma` standard
+        deviations at most; `facts` hold it as `threshold_p`.
+    """
+    table = measure_variability(curves, settings, day_mjd)
+    if table.facts["threshold_snr"]:
+        return table
+    threshold_p = improbable(settings.eta_sigma)
+    with np.errstate(invalid="ignore"):
+        # However few epochs there are: the p-value knows their number.
+        varies = table.p_value < threshold_p
+    facts = {**table.facts, "threshold_p": threshold_p}
+    return replace(table, is_variable=varies, facts=facts)
 
 
 def measure_variability(
@@ -35,8 +68,9 @@ def measure_variability(
     Returns
     -------
     Variability
-        Of every source. Those with fewer epochs than the settings ask have measures, as far as
-        these are defined, but aren't selected and don't count among the population.
+        Of every source. Those with fewer epochs than the settings ask have metrics, as far as
+        these are defined, and their pairs count: the fewer pairs, the less one stands out by
+        chance. They aren't selected in the plane of eta and V and don't count among the population.
     """
     from contimg_resources.variability.pair_loops import most_significant_pairs
 
@@ -84,7 +118,7 @@ def measure_variability(
         pair_first_mjd=first_mjd,
         pair_second_mjd=second_mjd,
         is_reference=reference_sources(curves, settings.min_epochs),
-        is_pair_variable=pair_says_so & enough,
+        is_pair_variable=pair_says_so,
         is_variable=limits.above(snr, scatter.eta, scatter.v) & enough,
         facts={
             "day_mjd": day_mjd,

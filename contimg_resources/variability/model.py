@@ -3,13 +3,30 @@
 Belongs here: columns of many sources at once. Doesn't: computing them, files.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+
+#: Columns of points.
+OF_POINTS = (
+    "mid_mjd",
+    "flux_jy",
+    "error_jy",
+    "integrated_jy",
+    "integrated_error_jy",
+    "flags",
+    "is_reference",
+    "epoch",
+)
+
+
+def _unknown() -> Floats:
+    return np.empty(0)
 
 
 @dataclass(frozen=True)
@@ -24,7 +41,7 @@ class LightCurves:
     source_id : ndarray of str, shape (n_sources,)
         Sorted.
     ra_deg, dec_deg : ndarray, shape (n_sources,)
-        ICRS, degrees.
+        ICRS, degrees; NaN of a light curve that was added without a position.
     offsets : ndarray of int, shape (n_sources + 1,)
         Source i has the points ``offsets[i]:offsets[i + 1]``.
     mid_mjd : ndarray, shape (n_points,)
@@ -37,6 +54,8 @@ class LightCurves:
         Whether the source told the epoch's flux scale.
     epoch : ndarray of str, shape (n_points,)
         Partition key of the mosaic.
+    integrated_jy, integrated_error_jy : ndarray, shape (n_points,), optional
+        Integrated flux densities where the source is flagged as extended, Jy; else NaN.
     """
 
     source_id: NDArray[np.str_]
@@ -49,6 +68,15 @@ class LightCurves:
     flags: NDArray[np.int64]
     is_reference: NDArray[np.bool_]
     epoch: NDArray[np.str_]
+    integrated_jy: Floats = field(default_factory=_unknown)
+    integrated_error_jy: Floats = field(default_factory=_unknown)
+
+    def __post_init__(self) -> None:
+        """Fill in what isn't known."""
+        for name in ("integrated_jy", "integrated_error_jy"):
+            if len(getattr(self, name)) != len(self.mid_mjd):
+                nothing = np.broadcast_to(np.float32(np.nan), len(self.mid_mjd))
+                object.__setattr__(self, name, nothing)
 
     def __len__(self) -> int:
         return len(self.source_id)
@@ -56,6 +84,14 @@ class LightCurves:
     def of(self, index: int) -> slice:
         """Return where the points of source number `index` are."""
         return slice(int(self.offsets[index]), int(self.offsets[index + 1]))
+
+    def sound(self) -> NDArray[np.bool_]:
+        """Return which sources have finite measurements only, with errors above zero."""
+        good = np.isfinite(self.mid_mjd) & np.isfinite(self.flux_jy)
+        good &= np.isfinite(self.error_jy) & (self.error_jy > 0)
+        counts = np.diff(self.offsets)
+        bad = np.bincount(np.repeat(np.arange(len(self)), counts)[~good], minlength=len(self))
+        return np.asarray((bad == 0) & (counts > 0))
 
     def only(self, which: NDArray[np.bool_]) -> "LightCurves":
         """Return the light curves of some of the sources."""
@@ -66,12 +102,7 @@ class LightCurves:
             ra_deg=self.ra_deg[which],
             dec_deg=self.dec_deg[which],
             offsets=np.concatenate([[0], np.cumsum(counts[which])]).astype(np.int64),
-            mid_mjd=self.mid_mjd[points],
-            flux_jy=self.flux_jy[points],
-            error_jy=self.error_jy[points],
-            flags=self.flags[points],
-            is_reference=self.is_reference[points],
-            epoch=self.epoch[points],
+            **{name: getattr(self, name)[points] for name in OF_POINTS},
         )
 
 
@@ -135,3 +166,51 @@ class Variability:
 
     def __len__(self) -> int:
         return len(self.source_id)
+
+    def only(self, which: NDArray[np.bool_]) -> "Variability":
+        """Return the metrics of some of the sources."""
+        columns = {f.name: getattr(self, f.name)[which] for f in fields(self) if f.name != "facts"}
+        return replace(self, **columns)
+
+
+def joined_curves(parts: Sequence[LightCurves]) -> LightCurves:
+    """Return the light curves of all parts as one; of a source in several the first part's count.
+
+    Parameters
+    ----------
+    parts : sequence of LightCurves
+        At least one.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    together = {
+        name: np.concatenate([getattr(p, name) for p in parts])
+        for name in ("source_id", "ra_deg", "dec_deg", *OF_POINTS)
+    }
+    counts = np.concatenate([np.diff(p.offsets) for p in parts])
+    begins = np.concatenate([[0], np.cumsum(counts)])
+    _, first = np.unique(together["source_id"], return_index=True)
+    offsets = np.concatenate([[0], np.cumsum(counts[first])]).astype(np.int64)
+    points = np.arange(offsets[-1]) + np.repeat(begins[first] - offsets[:-1], counts[first])
+    return LightCurves(
+        offsets=offsets,
+        **{name: together[name][first] for name in ("source_id", "ra_deg", "dec_deg")},
+        **{name: together[name][points] for name in OF_POINTS},
+    )
+
+
+def joined_metrics(parts: Sequence[Variability]) -> Variability:
+    """Return the metrics of all parts as one, with the facts of the first.
+
+    Parameters
+    ----------
+    parts : sequence of Variability
+        At least one; of a source in several the first part's count.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    names = [f.name for f in fields(Variability) if f.name != "facts"]
+    together = {name: np.concatenate([getattr(p, name) for p in parts]) for name in names}
+    _, first = np.unique(together["source_id"], return_index=True)
+    chosen = {name: values[first] for name, values in together.items()}
+    return Variability(**chosen, facts=parts[0].facts)

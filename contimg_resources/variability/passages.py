@@ -7,15 +7,22 @@ Mosaics roll by half their width, so that a source is in two or three of a passa
 data: to count each as an epoch of its own would make every measure of variability wrong.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.errors import UnreadableMeasurements, rejecting
 from contimg_resources.instrument.dsa110 import LONGITUDE_DEG
-from contimg_resources.photometry.copies import as_patterns, epoch_files, query
+from contimg_resources.photometry.copies import (
+    MEASUREMENTS,
+    as_patterns,
+    epoch_files,
+    query,
+)
+from contimg_resources.photometry.flags import Flag
 from contimg_resources.times import SIDEREAL_DEG_PER_DAY
 
 Floats = NDArray[np.float64]
@@ -32,10 +39,14 @@ _READ = (
     "mid_mjd",
     "flux_jy",
     "flux_error_jy",
+    "integrated_flux_jy",
+    "integrated_error_jy",
     "flags",
     "is_reference",
     "epoch",
 )
+#: Kept of sources that are flagged as extended; of others they say nothing that the peak doesn't.
+_INTEGRATED = ("integrated_flux_jy", "integrated_error_jy")
 
 
 @dataclass(frozen=True)
@@ -52,12 +63,15 @@ class DayPoints:
         Good measurements that they were chosen from.
     epochs : tuple of str
         Mosaics that these are of.
+    damaged : dict of str to str
+        Files of measurements that can't be read, with the reason: without them.
     """
 
     day_mjd: int
     columns: dict[str, NDArray[Any]]
     n_measurements: int
     epochs: tuple[str, ...]
+    damaged: dict[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.columns["source_id"])
@@ -86,7 +100,8 @@ def gather_day(root: Path, day_mjd: int) -> DayPoints:
     """Choose the points of a day from what was measured in it and an hour around it.
 
     Of several mosaics of a passage the one with the least error counts; of equal ones the first.
-    Epochs that didn't pass their gates aren't published, so they make no point.
+    Epochs that didn't pass their gates aren't published, so they make no point. A file that can't
+    be read is left out, with the reason.
 
     Parameters
     ----------
@@ -94,25 +109,28 @@ def gather_day(root: Path, day_mjd: int) -> DayPoints:
         The directory with measurements.
     day_mjd : int
         Integer MJD.
-
-    Raises
-    ------
-    UnreadableMeasurements
-        If a file is damaged.
     """
     start_mjd, end_mjd = day_mjd - _MARGIN_DAYS, day_mjd + 1 + _MARGIN_DAYS
     files = epoch_files(root, "mosaic", start_mjd, end_mjd)
-    if not files:
-        return DayPoints(day_mjd, _nothing(), 0, ())
-    with query(root / "mosaic") as cursor:
-        found = cursor.execute(
-            f"SELECT {', '.join(_READ)} FROM read_parquet($files) WHERE epoch_ok "
-            "AND isfinite(flux_jy) AND isfinite(flux_error_jy) AND flux_error_jy > 0 "
-            "AND mid_mjd >= $start AND mid_mjd < $end "
-            "ORDER BY source_id, mid_mjd, epoch",
-            {"files": as_patterns(files), "start": start_mjd, "end": end_mjd},
-        ).fetchnumpy()
-    all_of = {name: np.asarray(found[name]) for name in _READ}
+    damaged: dict[str, str] = {}
+    found = None
+    try:
+        found = _measured(root, files, start_mjd, end_mjd)
+    except UnreadableMeasurements:
+        # One at a time, to find which.
+        for file in files:
+            with rejecting(damaged, file):
+                _measured(root, [file], start_mjd, end_mjd)
+        found = _measured(root, [f for f in files if f not in damaged], start_mjd, end_mjd)
+    if found is None:
+        return DayPoints(day_mjd, _nothing(), 0, (), damaged)
+    all_of = {
+        name: np.ma.filled(found[name], np.nan) if name in _INTEGRATED else np.asarray(found[name])
+        for name in _READ
+    }
+    point = (all_of["flags"] & Flag.EXTENDED) == 0
+    for name in _INTEGRATED:
+        all_of[name] = np.where(point, np.nan, all_of[name])
     number = passage_number(all_of["mid_mjd"], all_of["ra_deg"])
     passed_mjd = passage_mjd(number, all_of["ra_deg"])
     today = np.floor(passed_mjd) == day_mjd
@@ -134,6 +152,7 @@ def gather_day(root: Path, day_mjd: int) -> DayPoints:
             "mid_mjd": kept["mid_mjd"][best],
             "flux_jy": kept["flux_jy"][best],
             "error_jy": kept["flux_error_jy"][best],
+            **{name: kept[name][best] for name in _INTEGRATED},
             "flags": kept["flags"][best],
             "is_reference": kept["is_reference"][best],
             "n_mosaics": n_mosaics,
@@ -141,7 +160,25 @@ def gather_day(root: Path, day_mjd: int) -> DayPoints:
         },
         int(today.sum()),
         tuple(sorted({str(e) for e in kept["epoch"]})),
+        damaged,
     )
+
+
+def _measured(
+    root: Path, files: list[str], start_mjd: float, end_mjd: float
+) -> dict[str, NDArray[Any]] | None:
+    """Return the good measurements of some files, sorted; None of no files."""
+    if not files:
+        return None
+    with query(root / "mosaic") as cursor:
+        found: dict[str, NDArray[Any]] = cursor.execute(
+            f"SELECT {', '.join(_READ)} FROM {MEASUREMENTS} WHERE epoch_ok "
+            "AND isfinite(flux_jy) AND isfinite(flux_error_jy) AND flux_error_jy > 0 "
+            "AND mid_mjd >= $start AND mid_mjd < $end "
+            "ORDER BY source_id, mid_mjd, epoch",
+            {"files": as_patterns(files), "start": start_mjd, "end": end_mjd},
+        ).fetchnumpy()
+    return found
 
 
 def _nothing() -> dict[str, NDArray[Any]]:

@@ -14,7 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.directories import whole_file
-from contimg_resources.errors import UnreadableMeasurements
+from contimg_resources.errors import (
+    ContimgError,
+    UnreadableMeasurements,
+    in_words_of_reader,
+    rejecting,
+)
 from contimg_resources.variability.model import LightCurves
 from contimg_resources.variability.passages import DayPoints
 
@@ -30,15 +35,20 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "mid_mjd": ("double", "middle of the data, MJD in days, UTC"),
     "flux_jy": ("double", "flux density on the scale of the reference sources, Jy"),
     "error_jy": ("double", "its uncertainty with that of the scale, Jy"),
+    "integrated_flux_jy": ("float", "integrated, of a source flagged as extended, Jy; else null"),
+    "integrated_error_jy": ("float", "its uncertainty with that of the scale, Jy"),
     "flags": ("int32", "sum of contimg_resources.photometry.flags.Flag"),
     "is_reference": ("bool", "whether it is one of the sources that told the scale"),
     "n_mosaics": ("int32", "mosaics of the passage with a good measurement; this is the best"),
     "epoch": ("string", "partition key of the mosaic"),
 }
+#: Files that are older than these columns have none of them: what they would hold is null.
+_LATER = ("integrated_flux_jy", "integrated_error_jy")
 _METADATA = b"contimg"
 _NUMPY: dict[str, Any] = {
     "string": np.str_,
     "double": np.float64,
+    "float": np.float32,
     "int32": np.int64,
     "bool": np.bool_,
 }
@@ -84,7 +94,7 @@ def write_points(root: Path, points: DayPoints, facts: dict[str, Any] | None = N
         "epochs": list(points.epochs),
         **(facts or {}),
     }
-    types = {"string": pa.string(), "double": pa.float64(), "int32": pa.int32(), "bool": pa.bool_()}
+    types = _arrow_types()
     schema = pa.schema(
         [
             pa.field(name, types[kind], metadata={"description": meaning})
@@ -92,7 +102,11 @@ def write_points(root: Path, points: DayPoints, facts: dict[str, Any] | None = N
         ],
         metadata={_METADATA: json.dumps(told).encode()},
     )
-    arrays = [pa.array(points.columns[f.name], f.type) for f in schema]
+    arrays = [
+        # A number that isn't one is null.
+        pa.array(points.columns[f.name], f.type, from_pandas=f.name in _LATER)
+        for f in schema
+    ]
     table = pa.table(arrays, schema=schema)
     root.mkdir(parents=True, exist_ok=True)
     whole_file(path, lambda partial: pq.write_table(table, partial, compression="zstd"))
@@ -112,18 +126,38 @@ def days_between(
 
 
 def read_points(
-    root: Path, *, start_mjd: float | None = None, end_mjd: float | None = None
+    root: Path,
+    *,
+    start_mjd: float | None = None,
+    end_mjd: float | None = None,
+    damaged: dict[str, str] | None = None,
 ) -> LightCurves:
     """Read the points of all days in [start, end), MJD in days.
+
+    Parameters
+    ----------
+    root : Path
+        The directory with points.
+    start_mjd, end_mjd : float, optional
+        The days.
+    damaged : dict of str to str, optional
+        Gets the reason of each file that can't be read, by its name; the other days are read.
 
     Raises
     ------
     UnreadableMeasurements
-        If a file is damaged or was written by a newer contimg.
+        If a file is damaged or was written by a newer contimg, and `damaged` isn't given.
     """
     import pyarrow as pa
 
-    tables = [_read(points_path(root, day)) for day in days_between(root, start_mjd, end_mjd)]
+    tables = []
+    for day in days_between(root, start_mjd, end_mjd):
+        path = points_path(root, day)
+        if damaged is None:
+            tables.append(_read(path))
+        else:
+            with rejecting(damaged, path.name):
+                tables.append(_read(path))
     if not tables:
         return _as_curves(empty_columns(), np.empty(0, np.int64), np.empty(0, np.str_))
     together = pa.concat_tables(tables).unify_dictionaries()
@@ -172,6 +206,8 @@ def _as_curves(
         mid_mjd=columns["mid_mjd"],
         flux_jy=columns["flux_jy"],
         error_jy=columns["error_jy"],
+        integrated_jy=columns["integrated_flux_jy"],
+        integrated_error_jy=columns["integrated_error_jy"],
         flags=columns["flags"].astype(np.int64),
         is_reference=columns["is_reference"].astype(np.bool_),
         epoch=columns["epoch"],
@@ -179,13 +215,32 @@ def _as_curves(
 
 
 def _read(path: Path) -> Any:
+    import pyarrow as pa
+
+    types = _arrow_types()
     with _opened(path) as (file, _):
-        return file.read(columns=list(COLUMNS)).replace_schema_metadata()
+        there = file.schema_arrow.names
+        lacking = [name for name in _LATER if name not in there]
+        table = file.read(columns=[name for name in COLUMNS if name not in lacking])
+        for name in lacking:
+            table = table.append_column(name, pa.nulls(table.num_rows, types[COLUMNS[name][0]]))
+        return table.select(list(COLUMNS)).replace_schema_metadata()
+
+
+def _arrow_types() -> dict[str, Any]:
+    import pyarrow as pa
+
+    return {
+        "string": pa.string(),
+        "double": pa.float64(),
+        "float": pa.float32(),
+        "int32": pa.int32(),
+        "bool": pa.bool_(),
+    }
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
@@ -199,8 +254,10 @@ def _opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
                     path=str(path),
                 )
             yield file, facts
-    except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
+    except ContimgError:
+        raise
+    except Exception as error:  # pyarrow raises what it meets
         raise UnreadableMeasurements(
-            f"{path} holds no points of light curves: {' '.join(str(error).split())[:200]}",
+            f"{path} holds no points of light curves: {in_words_of_reader(error)}",
             path=str(path),
         ) from error

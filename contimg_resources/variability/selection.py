@@ -98,6 +98,16 @@ def population_thresholds(
     return Thresholds(10.0**ends, 10.0 ** above[0], 10.0 ** above[1])
 
 
+def improbable(sigma: float) -> float:
+    """Return the probability that a normal value lies so many standard deviations above its mean.
+
+    For those who are no population: their p-value is compared with it.
+    """
+    from scipy.special import ndtr
+
+    return float(ndtr(-sigma))
+
+
 def _line(at: Floats, values: Floats) -> tuple[float, float]:
     """Return slope and offset of a line that outliers don't turn (Theil-Sen)."""
     from scipy.stats import theilslopes

@@ -12,7 +12,8 @@ import numpy as np
 
 from contimg_resources.database import plain_json
 from contimg_resources.directories import whole_file
-from contimg_resources.errors import UnreadableMeasurements
+from contimg_resources.errors import UnreadableMeasurements, in_words_of_reader
+from contimg_resources.naming import check_name
 from contimg_resources.variability.model import Variability
 
 #: Version of the columns, which are the fields of `Variability`. Written into every file.
@@ -24,6 +25,11 @@ _COLUMNS = tuple(f.name for f in fields(Variability) if f.name != "facts")
 def variability_path(root: Path, day_mjd: int) -> Path:
     """Return the file of a day."""
     return root / f"{day_mjd:d}.parquet"
+
+
+def added_variability_path(root: Path, name: str) -> Path:
+    """Return the file with the metrics of a list of added light curves."""
+    return root / "added" / f"{check_name(name, 'name of a list')}.parquet"
 
 
 def write_variability(path: Path, table: Variability) -> None:
@@ -49,7 +55,6 @@ def read_variability(path: Path) -> Variability:
     UnreadableMeasurements
         If the file is damaged or was written by a newer contimg.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
@@ -64,9 +69,11 @@ def read_variability(path: Path) -> Variability:
             table = file.read(columns=list(_COLUMNS))
         values: dict[str, Any] = {name: _array(table[name]) for name in _COLUMNS}
         return Variability(**values, facts=told["facts"])
-    except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
+    except UnreadableMeasurements:
+        raise
+    except Exception as error:  # pyarrow raises what it meets
         raise UnreadableMeasurements(
-            f"{path} holds no measures of variability: {' '.join(str(error).split())[:200]}",
+            f"{path} holds no measures of variability: {in_words_of_reader(error)}",
             path=str(path),
         ) from error
 

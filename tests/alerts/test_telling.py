@@ -1,7 +1,6 @@
 """Each thing is told once: over repeated looks, failures, deaths, and processes at once."""
 
 import json
-import multiprocessing
 import os
 import signal
 import time
@@ -24,10 +23,10 @@ from contimg_resources.steps.alerting import (
 from contimg_resources.steps.workshop import Workshop
 from tests.alerts.conftest import NOW, make_candidate, make_workshop
 from tests.alerts.servers import Hook, MailServer
+from tests.processes import APART
 from tests.products.conftest import make_observation
 from tests.registry.conftest import LAYOUT, Maker
 
-FORK = multiprocessing.get_context("fork")
 MINUTE = 1 / 1440
 
 
@@ -241,9 +240,9 @@ def test_processes_at_once_tell_nothing_twice(tmp_path: Path, hook: Hook) -> Non
     workshop.products.close()
     hook.delay_s = 0.05
     n_processes = 3
-    barrier, results = FORK.Barrier(n_processes), FORK.Queue()
+    barrier, results = APART.Barrier(n_processes), APART.Queue()
     processes = [
-        FORK.Process(target=_tell, args=(tmp_path, hook.url, barrier, results))
+        APART.Process(target=_tell, args=(tmp_path, hook.url, barrier, results), daemon=True)
         for _ in range(n_processes)
     ]
     for process in processes:
@@ -263,8 +262,8 @@ def test_a_process_that_is_killed_while_it_tells_leaves_nothing_to_be_told_twice
     first, second = make_candidate(mid_mjd=NOW - 9), make_candidate(mid_mjd=NOW - 8)
     workshop.products.events.put_candidates([first, second])
     hook.delay_s = 1.0
-    barrier, results = FORK.Barrier(1), FORK.Queue()
-    process = FORK.Process(target=_tell, args=(tmp_path, hook.url, barrier, results))
+    barrier, results = APART.Barrier(1), APART.Queue()
+    process = APART.Process(target=_tell, args=(tmp_path, hook.url, barrier, results), daemon=True)
     process.start()
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and not any(a.channels for a in alerts_of(workshop).values()):

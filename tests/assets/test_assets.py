@@ -11,11 +11,12 @@ from PIL import Image
 
 from contimg_assets import calibration, failures, imaging, mosaics, photometry, telling
 from contimg_assets.definitions import build_defs
-from contimg_assets.failures import failed_steps
+from contimg_assets.failures import Cause, FailedStep, failed_steps
 from contimg_assets.sensors import run_failures
 from contimg_resources import steps
 from contimg_resources.errors import CalibrationFailed, CasaCrashed, NoValidCaltables
 from contimg_resources.imaging.acceptance import Verdict
+from contimg_resources.observations.model import ObservationOrigin
 from contimg_resources.products.model import ObservationState
 
 KEY = "61041.00347"
@@ -193,11 +194,15 @@ def test_a_bad_image_fails_its_run_and_its_history_says_why(
         dagster_run=result.dagster_run,
         dagster_event=next(e for e in result.all_events if e.is_run_failure),
     ).for_run_failure()
-    assert failed_steps(context) == [("image_5min", f"check image_rms: {words}")]
+    assert failed_steps(context) == [
+        FailedStep("image_5min", f"check image_rms: {words}", Cause.ITS_OWN)
+    ]
 
     said: list[dict[str, Any]] = []
     store = SimpleNamespace(
-        get=lambda _: SimpleNamespace(state=ObservationState.IMAGED),
+        get=lambda _: SimpleNamespace(
+            state=ObservationState.IMAGED, origin=ObservationOrigin.MEASUREMENT_SET
+        ),
         history=lambda _: [],
         set_state=lambda key, state, **rest: said.append({"key": key, "state": state, **rest}),
     )

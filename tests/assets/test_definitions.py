@@ -147,6 +147,7 @@ def test_every_sensor_and_schedule_run_from_the_start(definitions: dg.Definition
         "observation_sensor",
         "waiting_sensor",
         "mosaic_sensor",
+        "image_sensor",
         "staleness_sensor",
         "alert_sensor",
         "run_failures",

@@ -1,5 +1,7 @@
 """How contimg's errors reach Dagster."""
 
+import errno
+
 import dagster as dg
 import pytest
 
@@ -35,6 +37,17 @@ def test_only_transient_errors_are_tried_again() -> None:
     assert mistake.value.allow_retries is False
     assert mistake.value.description == "KeyError: 'DATA_DESC_ID'"
     assert isinstance(mistake.value.__cause__, KeyError)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EIO])
+def test_what_a_disk_refuses_is_tried_again(number: int) -> None:
+    with pytest.raises(dg.RetryRequested) as refused, told_to_dagster():
+        raise OSError(number, "refused", "/state/images/61041")
+    failure = refused.value.__cause__
+    assert isinstance(failure, dg.Failure)
+    assert "/state/images/61041" in (failure.description or "")
+    with pytest.raises(dg.Failure), told_to_dagster():
+        raise FileNotFoundError(errno.ENOENT, "gone", "/in/a.ms")
 
 
 def test_an_interrupt_passes_untouched() -> None:

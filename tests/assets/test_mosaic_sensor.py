@@ -31,6 +31,7 @@ def found(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     answers: dict[str, object] = {"open": (), "shortage": ""}
     monkeypatch.setattr(mosaic_sensor, "open_mosaics", lambda *_, **__: answers["open"])
     monkeypatch.setattr(mosaic_sensor, "shortage", lambda _: answers["shortage"])
+    monkeypatch.setattr(mosaic_sensor, "unwritable", lambda _: "")
     return answers
 
 

@@ -1,5 +1,6 @@
 """What the sensors ask for, given what arrived, what is valid and what was started before."""
 
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,8 +9,10 @@ from types import SimpleNamespace
 import dagster as dg
 import pytest
 
-from contimg_assets import sensors
+from contimg_assets import runs, sensors
+from contimg_assets.arrivals import Untold
 from contimg_assets.jobs import image_job, solve_job
+from contimg_resources.observations.scanning import PassedOver
 from contimg_resources.settings import SensorSettings
 from contimg_resources.steps.starting import Open
 from contimg_resources.steps.watching import Look, Memory, SetAside
@@ -18,7 +21,7 @@ TARGET = Open("61041.00347", "aaaa", is_calibrator=False, caltables="3C286_61041
 WAITING = Open("61041.00706", "bbbb", is_calibrator=False, caltables=None, waits=True)
 CALIBRATOR = Open("61041.01064", "cccc", is_calibrator=True, caltables=None, waits=True)
 
-NOTHING_NEW = Look((), (), 0, n_known=2, growing={}, n_left=0, passed_over={}, memory=Memory())
+NOTHING_NEW = Look((), (), 0, n_known=2, growing={}, n_left=0, passed_over=(), memory=Memory())
 
 
 WORKSHOP = SimpleNamespace(settings=None)
@@ -33,10 +36,17 @@ def instance() -> Iterator[dg.DagsterInstance]:
 @pytest.fixture
 def night(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     """What the stores would answer; a test changes it."""
-    answers: dict[str, object] = {"look": NOTHING_NEW, "open": (), "shortage": ""}
+    answers: dict[str, object] = {
+        "look": NOTHING_NEW,
+        "open": (),
+        "shortage": "",
+        "unwritable": "",
+    }
     monkeypatch.setattr(sensors, "look", lambda *_, **__: answers["look"])
     monkeypatch.setattr(sensors, "open_observations", lambda _: answers["open"])
     monkeypatch.setattr(sensors, "shortage", lambda _: answers["shortage"])
+    monkeypatch.setattr(sensors, "unwritable", lambda _: answers["unwritable"])
+    monkeypatch.setattr(sensors, "untold_arrivals", lambda *_: Untold((), (), None))
     return answers
 
 
@@ -88,15 +98,21 @@ def test_a_tick_without_work_says_what_it_saw(night: dict, instance: dg.DagsterI
         n_known=9,
         growing={"2026-01-01T00:05": "it holds no files yet"},
         n_left=2,
-        passed_over={"intermediates": 3},
-        memory=Memory(),
+        passed_over=(
+            *(PassedOver(f"{n}_cal.ms", "intermediates", "is no observation") for n in range(6)),
+            PassedOver("night.uvh5", "UVH5", "is of sub-bands"),
+        ),
+        memory=Memory(reasons={"bad.ms": "it has no rows"}),
     )
     night["open"] = (WAITING,)
     result = observation_tick(instance)
     assert isinstance(result, dg.SkipReason)
     assert result.skip_message == (
-        "12 MS: 1 still growing, 2 left for the next look, 9 known (3 intermediates beside); "
-        "1 wait for calibration"
+        "12 MS: 1 still growing, 2 left for the next look, 9 known "
+        "(6 intermediates, 1 UVH5 beside); "
+        "1 wait for calibration; bad.ms set aside: it has no rows; 0_cal.ms is no observation; "
+        "1_cal.ms is no observation; 2_cal.ms is no observation; 3_cal.ms is no observation; "
+        "4_cal.ms is no observation; night.uvh5 is of sub-bands; 1 more intermediates"
     )
 
 
@@ -127,6 +143,21 @@ def test_a_calibrator_goes_first_and_is_imaged_after_its_own_solve(
 
     submit(instance, solve, dg.DagsterRunStatus.FAILURE)
     assert keys(observation_tick(instance)) == {image_job.name: [CALIBRATOR.key]}
+
+
+def test_a_calibrator_that_was_interrupted_after_its_solve_is_not_solved_again(
+    night: dict, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = Open("61041.01064", "cccc", True, "3C286_61040.v1", waits=False)
+    night["open"] = (before,)
+    (solve,) = observation_tick(instance).run_requests
+    submit(instance, solve, dg.DagsterRunStatus.SUCCESS)
+    later = SimpleNamespace(time=lambda: time.time() + 3600)
+    monkeypatch.setattr(runs, "time", later)
+    assert solve_job.name in keys(observation_tick(instance)), "it made no set"
+    after = Open(before.key, before.signature, True, f"3C286_{before.key}.v1", waits=False)
+    night["open"] = (after,)
+    assert keys(observation_tick(instance)) == {image_job.name: [before.key]}
 
 
 def test_a_waiting_observation_starts_when_a_set_becomes_valid(
@@ -188,6 +219,21 @@ def test_an_unreadable_observation_does_not_stop_the_others(
     )
     night["open"] = (TARGET,)
     assert keys(observation_tick(instance)) == {image_job.name: [TARGET.key]}
+
+
+def test_while_a_directory_cannot_be_written_to_nothing_starts(
+    night: dict, instance: dg.DagsterInstance
+) -> None:
+    night["open"] = (TARGET, CALIBRATOR)
+    night["unwritable"] = "/state/images can't be written to"
+    for tick in (observation_tick(instance), waiting_tick(instance)):
+        assert isinstance(tick, dg.SkipReason)
+        assert (tick.skip_message or "").startswith("paused: /state/images can't be written to")
+    night["unwritable"] = ""
+    assert keys(observation_tick(instance)) == {
+        image_job.name: [TARGET.key],
+        solve_job.name: [CALIBRATOR.key],
+    }
 
 
 def test_without_room_on_the_disk_only_housekeeping_starts_and_that_once_an_hour(

@@ -5,12 +5,27 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from alembic.script import ScriptDirectory
+from dagster import AssetKey, DagsterEventType, instance_for_test, job, op
 from sqlalchemy import event
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.engine import Engine
 
 from contimg_assets.storage import Storage
+
+
+@op
+def _work() -> None:
+    """Do nothing."""
+
+
+@job
+def _some_job() -> None:
+    _work()
+
 
 NAME = "observation_mjd"
 KEYS = [f"{61000 + 0.01 * i:.5f}" for i in range(300)]
@@ -95,3 +110,59 @@ def test_threads_see_every_key_that_was_added_before_they_asked(storage: Storage
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_a_process_reads_the_migrations_and_compiles_a_statement_once(
+    storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert storage.run_storage.get_runs_count() == 0
+    key = AssetKey("image_5min")
+    assert storage.event_log_storage.get_latest_materialization_events([key]) == {}
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("once more")
+
+    monkeypatch.setattr(ScriptDirectory, "from_config", never)
+    # Of the same databases, as each tick of a sensor opens them.
+    again = Storage.from_local(str(tmp_path))
+    monkeypatch.setattr(SQLiteCompiler, "__init__", never)
+    assert again.run_storage.get_runs_count() == 0
+    assert again.event_log_storage.get_latest_materialization_events([key]) == {}
+    again.dispose()
+
+
+def test_what_another_process_wrote_is_read(storage: Storage, tmp_path: Path) -> None:
+    """Statements are kept, not connections: nobody sees a database as it was."""
+    assert storage.run_storage.get_runs_count() == 0
+    code = (
+        "import sys; from dagster import DagsterRun; from contimg_assets.storage import Storage;"
+        "Storage.from_local(sys.argv[1]).run_storage.add_run(DagsterRun('job'))"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+    assert storage.run_storage.get_runs_count() == 1
+
+
+def test_the_failure_of_a_run_is_told_once_the_run_is_marked_as_failed(tmp_path: Path) -> None:
+    """Dagster's daemon looks once: what it takes for a run that goes on is never started again."""
+    config = {"module": "contimg_assets.storage", "class": "Storage"}
+    storage = {"custom": {**config, "config": {"base_dir": str(tmp_path)}}}
+    with instance_for_test(overrides={"storage": storage}) as instance:
+        runs = [instance.create_run_for_job(_some_job) for _ in range(2)]
+        log = instance.event_log_storage
+
+        def told() -> list[str]:
+            found = log.get_logs_for_all_runs_by_log_id(
+                dagster_event_type=DagsterEventType.RUN_FAILURE
+            )
+            return [entry.run_id for entry in found.values()]
+
+        mark = instance.run_storage.handle_run_event
+        marked: list[tuple[Any, ...]] = []
+        with pytest.MonkeyPatch.context() as between:
+            between.setattr(instance.run_storage, "handle_run_event", lambda *a: marked.append(a))
+            instance.report_run_failed(runs[0])
+        instance.report_run_failed(runs[1])
+        assert told() == [], "also what comes after it, for its number would be passed over"
+        for event in marked:
+            mark(*event)
+        assert told() == [run.run_id for run in runs]

@@ -151,7 +151,7 @@ class DumpRequest:
 
 def dump_solutions(request: DumpRequest) -> Path:
     """Write the solutions of tables as arrays ``<key>_values``, ``_flags``, ... for the test."""
-    from contimg_resources.calibration.inspection import read_solutions
+    from contimg_resources.calibration.solutions import read_solutions
 
     arrays = {}
     for key, path in request.tables.items():
@@ -179,3 +179,32 @@ def spoil_with_nan(request: SpoilRequest) -> Path:
     tb.putcol("DATA", np.full(np.shape(tb.getcol("DATA")), np.nan, np.complex64))
     tb.close()
     return request.copy
+
+
+@dataclass(frozen=True)
+class NamesRequest:
+    """An MS whose first antennas get these names."""
+
+    ms: Path
+    names: tuple[str, ...]
+
+
+def select_antennas(request: NamesRequest) -> list[list[int]]:
+    """Rename antennas and return the ids that CASA selects by each name, as a refant's is given."""
+    from casatools import ms, table
+
+    from contimg_resources.calibration.refant import RefantChoice
+
+    tb = table()
+    tb.open(str(request.ms / "ANTENNA"), nomodify=False)
+    names = [str(name) for name in tb.getcol("NAME")]
+    names = [f"Z{i}" for i in range(len(names))]
+    names[: len(request.names)] = request.names
+    tb.putcol("NAME", names)
+    tb.close()
+    return [
+        ms()
+        .msseltoindex(str(request.ms), baseline=RefantChoice(i, name, "").in_casa)["antenna1"]
+        .tolist()
+        for i, name in enumerate(request.names)
+    ]

@@ -89,13 +89,13 @@ def read_columns(columns: Columns) -> Moved:
 
 def write_columns(columns: Columns) -> Moved:
     """Write columns whose rows were added as a hole, in parts, and let casatools read them."""
-    from contimg_resources.calibration.large_columns import NewData, write_flags
+    from contimg_resources.calibration.large_columns import NewColumn, write_flags
     from contimg_resources.calibration.new_ms import add_rows
 
     tb, cells = _table(columns), _cells()
     tb.close()
-    add_rows(columns.path, N_ROWS, "DATA")
-    new = NewData(columns.path)
+    add_rows(columns.path, N_ROWS, ["DATA"])
+    new = NewColumn(columns.path, "DATA")
     parts = [(400, 1000), (0, 17), (17, 400)]
     for first, last in parts:
         new.place(slice(first, last))[...] = cells["DATA"][first:last]

@@ -63,10 +63,10 @@ def flagged_by_window(ms: Path) -> list[float]:
 
 
 def solve_in_many_parts(request: SolveRequest) -> SolveResult:
-    """Solve in nine parts, two of them of one window (7 and 8), one part after the other."""
+    """Solve in nine parts, two of them of one window (7 and 8), with two processes."""
     with (
         patch.object(working_memory, "n_cores", lambda: 9),
-        patch.object(solving, "n_cores", lambda: 1),
+        patch.object(solving, "n_cores", lambda: 2),
     ):
         return solving.solve_caltables(request)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from contimg_resources.calibration.apply import write_calibrated_ms
+from contimg_resources.calibration.apply_casa import named_plainly
 from contimg_resources.calibration.apply_model import ApplyRequest, ApplyResult
 from contimg_resources.calibration.callib import Band, TableToApply, callib_text, map_windows
 from contimg_resources.calibration.tables import CaltableType
@@ -216,3 +217,16 @@ def test_the_library_is_in_apply_order_and_refuses_a_quote_in_a_path() -> None:
     assert second.endswith("fldmap='3C48' spwmap=[0]")
     with pytest.raises(CasaError, match="quote"):
         callib_text([(TableToApply(Path("/it's"), CaltableType.K, 10), [0])])
+
+
+def test_a_path_that_a_library_can_not_hold_is_replaced_by_a_copy(tmp_path: Path) -> None:
+    tables = []
+    for name in ("plain#?.b", "John's, and a blank.k"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "table.dat").write_text(name)
+        tables.append(TableToApply(tmp_path / name, CaltableType.K, 10))
+    with named_plainly(tables) as (plain, copied):
+        assert plain == tables[0]
+        assert not set(str(copied.path)) & set(" ,'")
+        assert (copied.path / "table.dat").read_text() == "John's, and a blank.k"
+    assert not copied.path.exists()

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contimg_resources.calibration.inspection import Solutions, inspect_caltables
+from contimg_resources.calibration.inspection import inspect_caltables
+from contimg_resources.calibration.quality import measure_quality
+from contimg_resources.calibration.solutions import Solutions
 from contimg_resources.casa import Casa
 from contimg_resources.errors import RegistrationRefused
 
@@ -24,12 +26,14 @@ def test_an_antenna_without_any_solution_does_not_count_as_flagged() -> None:
     flags[0, 0, 2] = True  # one channel of a working one
     table = _solutions(np.full((2, 4, 3), 0.5 + 0j), flags, [0, 1, 2])
     assert table.working_antennas().tolist() == [0, 2]
-    assert table.flagged_fraction() == pytest.approx(1 / 16)
+    working = np.array([True, False, True])
+    quality = measure_quality(table, "G Jones", working)
+    assert quality.flagged_fraction == pytest.approx(1 / 16)
 
 
 def test_a_table_without_any_solution_is_flagged_throughout() -> None:
     table = _solutions(np.ones((2, 1, 2), complex), np.ones((2, 1, 2), bool), [0, 1])
-    assert table.flagged_fraction() == 1.0
+    assert measure_quality(table, "G Jones", np.zeros(2, bool)).flagged_fraction == 1.0
     assert table.identity_fraction("G Jones") == 0.0
 
 

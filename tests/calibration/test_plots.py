@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from contimg_resources.calibration.inspection import Solutions
 from contimg_resources.calibration.plots import PlotContext, plot_summary, plot_table
+from contimg_resources.calibration.solutions import Solutions
 from contimg_resources.calibration.tables import CaltableType
 
 CONTEXT = PlotContext(

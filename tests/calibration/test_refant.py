@@ -1,9 +1,15 @@
 """The reference antenna is chosen by name, and never one without data."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from contimg_resources.calibration.refant import AntennaHealth, choose_refant
+from contimg_resources.casa import Casa
 from contimg_resources.errors import CalibrationFailed
+from tests.calibration.casa_steps import NamesRequest, select_antennas
+from tests.conftest import TinyNight
 
 PREFERRED = ("104", "105", "103")
 
@@ -49,3 +55,27 @@ def test_a_named_antenna_that_is_dead_or_absent_is_an_error_naming_good_ones(
 def test_an_array_without_data_has_no_reference() -> None:
     with pytest.raises(CalibrationFailed, match="none of 1"):
         choose_refant([antenna(0, "104", flagged=1.0)], "auto", PREFERRED)
+
+
+def test_a_name_that_stands_for_several_antennas_is_never_taken() -> None:
+    antennas = [
+        antenna(0, ""),
+        antenna(1, "A"),
+        antenna(2, "A"),
+        antenna(3, 'a"b'),
+        antenna(4, "7"),
+    ]
+    assert choose_refant(antennas, "auto", ("A",)).name == "7"
+    for name in ("", "A", 'a"b'):
+        with pytest.raises(CalibrationFailed, match=r"can't be named to CASA.*good ones: 7"):
+            choose_refant(antennas, name, ())
+
+
+def test_casa_takes_a_name_for_a_name_whatever_it_looks_like(
+    casa: Casa, tiny_night: TinyNight, tmp_path: Path
+) -> None:
+    ms = tmp_path / "n.ms"
+    shutil.copytree(tiny_night.calibrator, ms)
+    names = ("1c", "1km", "5m", "a b", "7~9", "1,2", "x*", "-3", "!4", "1e3", "2.5", "é1", "3:4")
+    selected = casa.run(select_antennas, NamesRequest(ms, names), label="names")
+    assert selected == [[i] for i in range(len(names))]

@@ -241,14 +241,15 @@ def listing_all(engine: str, ms: Path) -> SolveRequest:
     wanted = with_engine(engine, ms)
     # So little noise that what flags on its size would flag the sky.
     recipe = replace(wanted.recipe, flag_rfi=False)
-    return replace(wanted, recipe=recipe, background=sources_about(whole_sky(ms), CALIBRATOR))
+    others = sources_about(whole_sky(ms), CALIBRATOR)
+    return replace(wanted, recipe=recipe, background=others, background_origin="the truth")
 
 
 @pytest.fixture(scope="module")
 def listed(casa: Casa, quiet: Path) -> dict[str, Solved]:
     """Sets solved with the whole sky in the model, and one without."""
     found = {engine: solve(casa, listing_all(engine, quiet), engine) for engine in ENGINES}
-    without = replace(listing_all("fast", quiet), background=())
+    without = replace(listing_all("fast", quiet), background=(), background_origin="")
     return found | {"without": solve(casa, without, "without")}
 
 
@@ -267,6 +268,18 @@ def test_other_sources_of_the_model_bias_no_gains(
     assert abs(fast.amplitude_bias) < 0.05 * abs(without.amplitude_bias)
     assert fast.amplitude_bias == pytest.approx(by_casa.amplitude_bias, abs=2e-5)
     assert fast.phase_scatter_deg < 1.02 * by_casa.phase_scatter_deg
+
+
+def test_a_set_tells_what_its_model_held(listed: dict[str, Solved]) -> None:
+    told = {engine: listed[engine].result.parameters["other_sources"] for engine in ENGINES}
+    assert told["fast"] == told["casa"]
+    assert told["fast"]["origin"] == "the truth"
+    assert told["fast"]["n_sources"] > 50
+    # The floor is a share of the calibrator, 15 Jy.
+    assert 1e-3 < told["fast"]["faintest_jy"] < 3e-3
+    assert f"3C286 and {told['fast']['n_sources']} sources" in listed["fast"].result.notes[0]
+    assert listed["without"].result.parameters["other_sources"]["n_sources"] == 0
+    assert listed["without"].result.notes[0].startswith("the model is 3C286 alone: no catalogue")
 
 
 def test_cross_hands_make_no_difference(

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from contimg_resources.calibration.inspection import inspect_caltables
 from contimg_resources.calibration.model import SolveResult
 from contimg_resources.calibration.solving import solve_caltables
 from contimg_resources.casa import Casa
@@ -79,6 +80,17 @@ def test_the_set_is_good_and_complete(solved: SolveResult) -> None:
     assert all(t.quality.n_dead_antennas == 0 for t in solved.tables)
     # tfcrop and rflag leave clean noise alone.
     assert solved.flagged_fraction < 0.001
+
+
+def test_the_tables_say_which_ms_they_are_of_and_where_the_telescope_pointed(
+    casa: Casa, ms: Path, solved: SolveResult
+) -> None:
+    infos = casa.run(inspect_caltables, [t.path for t in solved.tables], label="inspect")
+    assert {info.source_ms for info in infos} == {ms.name}
+    # 3C286, to which the data were brought, lies elsewhere.
+    declinations = {round(field.dec_deg or 0, 4) for info in infos for field in info.fields}
+    assert declinations == {round(solved.declination_deg or 0, 4)}
+    assert [info.quality for info in infos] == [t.quality for t in solved.tables]
 
 
 def test_the_product_of_all_tables_is_the_corrupting_gain_within_the_noise(
@@ -185,7 +197,8 @@ def test_auto_skips_a_dead_antenna_and_refers_every_phase_to_the_next(
 
 
 def test_every_table_has_a_plot(solved: SolveResult) -> None:
-    assert solved.notes == ()
+    assert len(solved.notes) == 1
+    assert "alone: no catalogue is set" in solved.notes[0]
     assert len(solved.plots) == 1 + len(TABLES)
     assert all(p.read_bytes().startswith(b"\x89PNG") for p in solved.plots)
 

@@ -1,6 +1,8 @@
 """Functions that the tests of the door run in a CASA process."""
 
+import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +13,7 @@ from pathlib import Path
 
 from contimg_resources.casa.progress import report_progress
 from contimg_resources.directories import whole_directory
-from contimg_resources.errors import CalibrationFailed
+from contimg_resources.errors import CalibrationFailed, CasaError
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,36 @@ def add_up(question: Question) -> Answer:
     return Answer(casatools.version_string(), sum(question.values), question.directory, Path.cwd())
 
 
+def remove_everything_in(scratch: Path) -> None:
+    """Do what somebody does who wants disk space back."""
+    for entry in scratch.iterdir():
+        shutil.rmtree(entry)
+
+
+def meet_a_read_only_disk(place: Path) -> None:
+    """Raise what the system does."""
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(place))
+
+
 def fail_on_purpose(reason: str) -> None:
     """Raise one of our own errors."""
     raise CalibrationFailed(reason, reasons=[reason])
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What is worked on."""
+
+    ms: Path
+
+
+def fail_on_a_copy(observed: Observed) -> None:
+    """Raise an error about a working copy, in the words of casacore."""
+    raise CasaError(
+        f"Table {Path.cwd()}/work.ms/FIELD: (/source/casa6/ms/MSColumns.cc : 123) Failed "
+        f"AlwaysAssert nrow() == rhs.nrow(); see {Path.cwd()}/k_1",
+        reasons=[f"{Path.cwd()}/work.ms is empty"],
+    )
 
 
 def fail_by_accident(value: int) -> int:

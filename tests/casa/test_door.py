@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 
 from contimg_resources.casa import Casa, siteconfig
-from contimg_resources.errors import CalibrationFailed, CasaCrashed, CasaError, CasaTimeout
+from contimg_resources.errors import (
+    CalibrationFailed,
+    CasaCrashed,
+    CasaError,
+    CasaTimeout,
+    DiskRefused,
+    ScratchLost,
+)
 from tests.processes import is_running, wait_until_gone
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -52,6 +59,17 @@ def test_our_own_error_comes_back_as_it_was_raised(casa: Casa) -> None:
     with pytest.raises(CalibrationFailed, match="no solutions") as failure:
         casa.run(steps.fail_on_purpose, "no solutions", label="fail")
     assert failure.value.details == {"reasons": ["no solutions"]}
+
+
+def test_an_error_names_the_input_and_neither_a_working_copy_nor_sources_of_casa(
+    casa: Casa,
+) -> None:
+    with pytest.raises(CasaError) as failure:
+        casa.run(steps.fail_on_a_copy, steps.Observed(Path("/data/night.ms")), label="fail")
+    assert failure.value.message == (
+        "Table /data/night.ms/FIELD: an internal check of CASA failed; see k_1"
+    )
+    assert failure.value.details["reasons"] == ["/data/night.ms is empty"]
 
 
 def test_any_other_error_names_the_step_and_the_cause(casa: Casa) -> None:
@@ -153,6 +171,25 @@ def test_a_process_that_died_while_it_waited_is_replaced(casa: Casa) -> None:
     os.kill(killed, signal.SIGKILL)
     assert wait_until_gone([killed]) == []
     assert casa.run(steps.leave_traces, "second", label="traces").pid != killed
+
+
+def test_a_step_whose_scratch_is_removed_may_be_tried_again(casa: Casa) -> None:
+    casa.open(steps.load_quickly)
+    with pytest.raises(
+        ScratchLost, match=r"its working directory .* was removed while it ran"
+    ) as lost:
+        casa.run(steps.remove_everything_in, casa.scratch, label="robbed")
+    assert lost.value.transient
+    # And the home of a process that waits.
+    casa.run(steps.leave_traces, "between", label="traces")
+    steps.remove_everything_in(casa.scratch)
+    assert casa.run(steps.leave_traces, "after", label="traces").pid
+
+
+def test_what_the_disk_refuses_to_a_step_may_be_tried_again(casa: Casa) -> None:
+    with pytest.raises(DiskRefused, match=r"write: .*Read-only file system") as refused:
+        casa.run(steps.meet_a_read_only_disk, casa.scratch, label="write")
+    assert refused.value.transient
 
 
 def test_what_a_step_starts_reads_none_of_the_requests(casa: Casa) -> None:

@@ -18,7 +18,7 @@ from contimg_resources.casa.plotms import (
     unpack_plotter,
 )
 from contimg_resources.errors import PlotUnavailable
-from contimg_resources.settings import Settings
+from contimg_resources.settings import CalibrationSettings, Settings
 from contimg_resources.steps import Workshop, arrive, solve_observation
 from tests.conftest import TinyNight
 
@@ -62,7 +62,8 @@ def test_a_solve_draws_its_caltables(
     tiny_night: TinyNight, plotter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DISPLAY", raising=False)
-    workshop = Workshop.from_settings(Settings(state=tmp_path / "state"))
+    calibration = CalibrationSettings(model_from_image=False)
+    workshop = Workshop.from_settings(Settings(state=tmp_path / "state", calibration=calibration))
     key = arrive(workshop, tiny_night.calibrator).observation.key
     solved = solve_observation(workshop, key)
     assert not [note for note in solved.notes if "casaplotms" in note]

@@ -1,10 +1,12 @@
 """``contimg demo`` with two acts that are over at once; everything else is the real command."""
 
+from pathlib import Path
+
 import contimg_resources.cli.demo as demo
 from contimg_resources.calibration.ngc5921 import PUBLISHED_FLUX_PT99_JY, PUBLISHED_RATIO
 from contimg_resources.cli.main import main
 from contimg_resources.cli.platform import Platform
-from contimg_resources.demo import real
+from contimg_resources.demo.foreign import MeasuredImage
 from contimg_resources.demo.night import NightRow
 
 
@@ -14,6 +16,7 @@ class Act:
     ratio = PUBLISHED_RATIO
     image_peak_pt99_jy = PUBLISHED_FLUX_PT99_JY
     image_peak_jy = PUBLISHED_FLUX_PT99_JY
+    to_pt99 = 1.0
 
 
 def night(workshop: object, platform: Platform, timeout_s: float) -> tuple[NightRow, ...]:
@@ -23,8 +26,11 @@ def night(workshop: object, platform: Platform, timeout_s: float) -> tuple[Night
 
 
 if __name__ == "__main__":
-    real.run_ngc5921 = lambda *_: Act()
+    demo._real = lambda *_: {"imported by CASA": Act()}
     demo._night = night
+    demo._foreign = lambda *_: MeasuredImage(
+        Path("1445+099_casa.fits"), "49820.40000", PUBLISHED_FLUX_PT99_JY, 0.001
+    )
     # A night of which nothing arrived would be a failure.
     demo._failures = lambda rows: []
     demo._hours = lambda *_: ()

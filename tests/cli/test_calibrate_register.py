@@ -38,6 +38,10 @@ def test_a_calibrator_of_the_users_list_ends_in_a_registered_set(
     assert solved.out.splitlines() == tables
     assert contimg("registry", "active", "--mjd", key).out.splitlines() == tables
     shown = contimg("registry", "show", name, "--json").json["set"]
+    # There is no catalogue: the other sources of the model are those of a first image.
+    model = shown["origin"]["parameters"]["other_sources"]
+    assert model["origin"] == "a first image of the same observation"
+    assert model["n_sources"] > 5
     assert (shown["calibrator"], shown["status"]) == ("my 3C48", "active")
     told = contimg("status", "--json").json
     assert told["observations"]["solved"] == 1

@@ -85,3 +85,36 @@ def test_nothing_at_an_address(
     url = f"{published}/not_there.fits"
     assert run(["catalogue", "fetch", "nvss", "--url", url, "--state", state]) == 1
     assert "can't be fetched" in capsys.readouterr().err
+
+
+def test_a_negative_declination_is_an_argument(
+    tmp_path: Path, state: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.csv").write_text(LIST + "south,97.5,-31.6,0.5,1.4\n")
+    assert run(["catalogue", "add", "mine", str(tmp_path / "mine.csv"), "--state", state]) == 0
+    for words in (
+        ["97.5", "-31.5", "0.5", "--state", state, "--json"],
+        ["--json", "--state", state, "97.5", "-31.5", ".5"],
+        ["--min-flux-mjy", "1", "97.5", "--json", "-31.5", "0.5", "--state", state],
+    ):
+        capsys.readouterr()
+        assert run(["catalogue", "cone", "mine", *words]) == 0
+        assert [s["source_id"] for s in json.loads(capsys.readouterr().out)] == ["mine-south"]
+    assert run(["catalogue", "cone", "mine", "97.5", "-31.5", "0.5", "--colour", "red"]) == 2
+    assert "No such option" in capsys.readouterr().err
+
+
+def test_columns_are_named_on_the_command_line(
+    tmp_path: Path, state: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("Obj,RAJ2000,DEJ2000,S1400\nA,24.42,-33.16,1000\nB,24.42,,1000\n")
+    add = ["catalogue", "add", "t", str(table), "--state", state]
+    assert run(add) == 1
+    said = capsys.readouterr().err
+    proposal = "--column ra=RAJ2000 --column dec=DEJ2000 --column flux=S1400:mJy"
+    assert f"contimg catalogue add t {table} {proposal} --frequency 1400MHz" in said
+    assert run([*add, *proposal.split(), "--frequency", "1400MHz"]) == 0
+    said = capsys.readouterr().err
+    assert "t: 1 sources" in said
+    assert "rejected 1 of 2 rows: 1 without a position (first: row 2)" in said

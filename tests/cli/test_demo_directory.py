@@ -36,5 +36,5 @@ def test_the_users_own_settings_do_not_reach_into_a_demonstration(
         os.environ["CONTIMG_REGISTRY_URL"] = "postgresql+psycopg2://observatory/registry"
         os.environ["CONTIMG_MS_DIR"] = "/data/ms"
         settings = _settings_of_a_demo(tmp_path)
-    assert settings.registry_address == f"sqlite:///{tmp_path / 'registry.sqlite3'}"
+    assert settings.registry_address == str(tmp_path / "registry.sqlite3")
     assert settings.incoming_dir == tmp_path / "incoming"

@@ -30,6 +30,7 @@ pytestmark = pytest.mark.slow
 COARSE = {
     "CONTIMG_ARRIVAL__SETTLE_AGE_S": "0",
     "CONTIMG_CALIBRATION__PLOTMS": "false",
+    "CONTIMG_CALIBRATION__MODEL_FROM_IMAGE": "false",
     # The whole beam with the short baselines only, cleaned no deeper than the sidelobes of the
     # brightest: what is tested here is who gets an image, not how good it is.
     "CONTIMG_IMAGING__CELL_ARCSEC": "20",

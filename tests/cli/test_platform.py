@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from contimg_resources.cli import platform as platform_module
 from contimg_resources.cli.platform import (
     Platform,
     free_port,
@@ -17,11 +18,14 @@ from contimg_resources.cli.platform import (
     watched_directory,
 )
 from contimg_resources.errors import PlatformError
+from contimg_resources.products.store import ProductsStore
 
 sys.path.insert(0, str(Path(__file__).parent))
 from live_processes import processes_of
 
 from tests.cli.small_platform import make_home
+from tests.e2e.at_work import pids_of
+from tests.processes import wait_until_gone
 
 
 @pytest.fixture
@@ -59,7 +63,7 @@ def test_a_platform_is_ready_starts_its_sensors_and_leaves_nothing_behind(
         (run,) = platform.runs()
         assert (run.job, run.over) == ("job", False)
     assert processes_of(state) == []
-    assert not Path(f"/proc/{worker}").exists()
+    assert wait_until_gone([worker]) == []
     assert running_address(state) is None
 
 
@@ -116,8 +120,43 @@ def test_up_serves_the_real_definitions_until_it_is_asked_to_stop(state: Path) -
         said += line
     assert running_address(state)
     assert watched_directory(state) == state.parent / "arriving"
+    # A daemon that dies is started again, and people are told.
+    (daemon,) = pids_of(state, "dagster._daemon")
+    os.kill(daemon, signal.SIGKILL)
+    while "was started again (1 of 5)" not in said:
+        line = serving.stderr.readline()
+        assert line, said
+        said += line
+    assert "dagster-daemon ended with status 137" in said
+    (alert,) = ProductsStore(str(state / "products.sqlite3")).events.list_alerts()
+    assert (alert.kind, alert.subject) == ("platform", "dagster-daemon ended with status 137")
+    assert pids_of(state, "dagster._daemon") not in ([], [daemon])
     serving.send_signal(signal.SIGTERM)
     _, rest = serving.communicate(timeout=60)
     assert serving.returncode == 0
     assert "contimg is down" in rest
     assert "Traceback" not in said + rest
+
+
+def test_when_the_clock_is_put_back_the_sensors_are_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offset_s = [1000.0]
+    monkeypatch.setattr(platform_module, "_clock_s", lambda: offset_s[0])
+    platform = Platform(tmp_path / "state")
+    told: list[float | None] = []
+    monkeypatch.setattr(platform, "_prepare_storage", lambda before_s=None: told.append(before_s))
+    for offset in (1001.0, 95_000.0, 94_990.0, 1000.0, 1000.0):
+        offset_s[0] = offset
+        platform.keep_alive()
+    assert told == [0.0], "put forward, or back by seconds, it changes nothing"
+
+    def refuse(before_s: float | None = None) -> None:
+        raise PlatformError("the disk is full")
+
+    monkeypatch.setattr(platform, "_prepare_storage", refuse)
+    offset_s[0] = 500.0
+    platform.keep_alive()
+    monkeypatch.setattr(platform, "_prepare_storage", lambda before_s=None: told.append(before_s))
+    platform.keep_alive()
+    assert told == [0.0, 0.0], "it is tried again"

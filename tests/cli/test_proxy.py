@@ -8,7 +8,9 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,6 +93,8 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
             ("/etc/ssl/certs/contimg.pem", str(root / "cert.pem")),
             ("/etc/ssl/private/contimg.key", str(root / "key.pem")),
             ("/etc/nginx/contimg.htpasswd", str(root / "htpasswd")),
+            # A slow machine asks slowly: what counts here is how much may come at once.
+            ("rate=5r/s", "rate=1r/m"),
             ("127.0.0.1:3000", f"127.0.0.1:{platform.port}"),
             ("127.0.0.1:3001", f"127.0.0.1:{onlookers}"),
         ):
@@ -197,3 +201,16 @@ def test_a_web_socket_is_for_the_site_s_own_pages(proxy: Proxy) -> None:
     for host in (OPERATORS, ONLOOKERS):
         assert status(host, "https://evil.example.com") == 403
     assert status(OPERATORS, f"https://{OPERATORS}") == 101
+
+
+def test_an_onlooker_asks_for_no_more_than_a_person_can_look_at(proxy: Proxy) -> None:
+    # The last test: it uses up what this address may ask.
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(proxy.ask, ONLOOKERS, body=QUERY) for _ in range(100)]
+        answers = Counter(one.result()[0] for one in asked)
+    assert set(answers) == {200, 429}
+    assert answers[200] >= 30, "a page may open with some dozen queries at once"
+    assert answers[429] >= 39
+    assert proxy.ask(ONLOOKERS, body=QUERY + " " * 70_000)[0] == 413
+    # Operators have a password, and no limit.
+    assert proxy.ask(OPERATORS, body=QUERY, password=PASSWORD)[0] == 200

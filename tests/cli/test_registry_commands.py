@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 
-from contimg_resources.calibration.tables import ArrayLayout, CaltableInfo, CaltableType
+from contimg_resources.calibration.tables import (
+    ArrayLayout,
+    CaltableField,
+    CaltableInfo,
+    CaltableType,
+    TableQuality,
+)
 from contimg_resources.registry.model import NewCaltable, NewCaltableSet
 from contimg_resources.registry.store import CalibrationRegistry
 
@@ -20,13 +26,25 @@ def made_up(paths: Sequence[Path]) -> list[CaltableInfo]:
         CaltableInfo(
             path=path,
             casa_subtype=t.casa_subtypes[0],
-            n_solutions=192,
-            flagged_fraction=0.02,
+            quality=TableQuality(
+                n_solutions=192,
+                flagged_fraction=0.02,
+                flagged_by_receptor=(0.0, 0.04),
+                median_snr=None if t is CaltableType.K else 9.5,
+                amplitude_scatter=0.05 if t is CaltableType.BA else None,
+                phase_scatter_deg=7.0 if t is CaltableType.BP else None,
+                holds_amplitude=t is CaltableType.BA,
+                minimum=0.5,
+                maximum=2.0,
+                n_dead_antennas=0,
+                n_antennas_solved=2,
+                n_antennas=2,
+            ),
             identity_fraction=0.1,
             layout=ArrayLayout(("1", "2"), WINDOWS),
             start_mjd=MJD - 0.001,
             end_mjd=MJD + 0.001,
-            field_names=("J1234+5678",),
+            fields=(CaltableField("J1234+5678", 56.781),),
             source_ms="2025-10-06_J1234+5678.ms",
             refant="104",
         )
@@ -154,3 +172,24 @@ def test_show_tells_the_quality_of_each_table_and_where_it_was_solved(
     after = lines.index(f"BA 20: {folder}/night_bacal") + 1
     assert lines[after] == "  median SNR 123, 2.0% flagged"
     assert " v2 registered by " in lines[-1]
+
+
+def test_what_was_read_from_tables_is_said_in_words(contimg: Callable[..., Any], db: Path) -> None:
+    (db.parent / "solves" / "night.png").touch()
+    CalibrationRegistry(str(db), inspect=made_up).register_prefix(
+        db.parent / "solves" / "night", "again", declination_deg=54.6
+    )
+    lines = contimg("registry", "show", "again", "--db", db).out.splitlines()
+    assert "declination: +54.600 deg (the tables say +56.781 deg)" in lines
+    assert "working antennas: 2" in lines
+    assert "solved from: 2025-10-06_J1234+5678.ms" in lines
+    assert f"prefix: {db.parent / 'solves' / 'night'}" in lines
+    assert "not taken: night.png is a file, no table" in lines
+    bandpass = lines.index(f"BP 30: {db.parent}/solves/night_bpcal")
+    assert (
+        lines[bandpass + 1] == "  median SNR 9.5, 2.0% flagged, phase scatter 7.00 deg, 2 antennas"
+    )
+    listed = contimg("registry", "list", "--name", "night", "--db", db).out
+    assert "+56.78" in listed
+    assert "2025-10-06_J1234+5678.ms" in listed
+    assert " 9.5 " in listed

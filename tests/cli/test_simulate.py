@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,26 @@ def digest_data(ms: Path) -> str:
     tb.close()
     assert np.ptp(np.abs(data)) > 0
     return hashlib.sha256(np.ascontiguousarray(data).tobytes()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Weights:
+    weight: float
+    spectrum: list[float]
+    """Of the channels, when they have weights of their own."""
+
+
+def weights(ms: Path) -> Weights:
+    """Return the weights of a correlation in the last row."""
+    from casatools import table
+
+    tb = table()
+    tb.open(str(ms))
+    last = tb.nrows() - 1
+    weight = float(tb.getcell("WEIGHT", last)[0])
+    cell = tb.getcell("WEIGHT_SPECTRUM", last)[0] if "WEIGHT_SPECTRUM" in tb.colnames() else []
+    tb.close()
+    return Weights(weight, [float(w) for w in cell])
 
 
 def test_a_night_lies_complete_with_its_truth_and_is_the_same_again(
@@ -55,7 +76,10 @@ def test_a_night_lies_complete_with_its_truth_and_is_the_same_again(
     assert refused.err.count(f"{ms} is already there; it is replaced only when asked to") == 1
     assert "Traceback" not in refused.err
     assert casa.run(digest_data, ms, label="read") == data
-    replaced = contimg(*other, "--overwrite")
+    assert casa.run(weights, ms, label="read").spectrum == []
+    replaced = contimg(*other, "--overwrite", "--weight-spectrum")
     assert replaced.code == 0
     assert replaced.json[0]["ms"] == made["ms"]
     assert casa.run(digest_data, ms, label="read") != data
+    written = casa.run(weights, ms, label="read")
+    assert written.spectrum == [written.weight] * 4

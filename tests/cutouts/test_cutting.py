@@ -14,8 +14,9 @@ from contimg_resources.cutouts.cutting import CutoutOf, cut
 from contimg_resources.cutouts.drawing import scale_of_picture
 from contimg_resources.cutouts.model import BrightnessScale
 from contimg_resources.cutouts.places import png_beside
-from contimg_resources.cutouts.reading import OpenImage, read_cutout, read_facts
+from contimg_resources.cutouts.reading import read_cutout, read_facts
 from contimg_resources.errors import CutoutFailed
+from contimg_resources.images.reading import SkyImage
 from tests.cutouts.mosaics import BEAM, MID_MJD, grid, sky, write
 
 EPOCH = "61041.02083+54.0"
@@ -100,8 +101,8 @@ def test_little_of_the_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     on = grid(side=400)
     image = write(tmp_path / "m.fits", on, sky(on, []))
     read = []
-    piece = OpenImage.piece
-    monkeypatch.setattr(OpenImage, "piece", lambda *a: read.append(piece(*a)) or read[-1])
+    piece = SkyImage.piece
+    monkeypatch.setattr(SkyImage, "piece", lambda *a: read.append(piece(*a)) or read[-1])
     cut(image, 180.0, 54.0, 6.0, tmp_path / f"{EPOCH}.fits", CutoutOf("s", EPOCH, "sha256:0"))
     assert [p.shape for p in read] == [(37, 37)]
 

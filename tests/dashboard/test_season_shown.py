@@ -13,12 +13,8 @@ from contimg_resources.products.events import Mark
 from contimg_resources.settings import Settings
 from contimg_resources.simulation.season_spec import SeasonSpec
 from contimg_resources.steps import Workshop
-from contimg_resources.steps.candidates import (
-    card_path,
-    mark_candidate,
-    redraw_candidates,
-    watched_sources,
-)
+from contimg_resources.steps.candidates import mark_candidate, watched_sources
+from contimg_resources.steps.cards import card_path, redraw_candidates
 from contimg_resources.steps.cutouts import cut_many
 from contimg_resources.steps.exporting import export_dashboard
 from tests.dashboard.conftest import WIDTHS, needs_browser, serving

@@ -14,9 +14,14 @@ import pytest
 import sqlalchemy as sa
 
 from contimg_resources.database import Database, plain_json, store
-from contimg_resources.errors import ConfigurationError, RegistryError, SchemaMismatch
-
-FORK = multiprocessing.get_context("fork")
+from contimg_resources.database.memory import memory_path
+from contimg_resources.errors import (
+    ConfigurationError,
+    RegistryError,
+    SchemaMismatch,
+    StoreDamaged,
+)
+from tests.processes import APART
 
 ENV = """
 from contimg_resources.database.migrate import run_migrations
@@ -57,6 +62,58 @@ def tables_in(path: Path) -> set[str]:
         return {row[0] for row in connection.execute("select name from sqlite_master")}
 
 
+SIZE_SQL = "select count(*) from t1"
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (lambda path: path.write_bytes(b""), "holds 0 bytes"),
+        (lambda path: path.unlink(), "is gone"),
+        (
+            lambda path: sqlite3.connect(path, isolation_level=None).execute("delete from t1"),
+            "holds no rows",
+        ),
+        (
+            lambda path: sqlite3.connect(path, isolation_level=None).executescript(
+                "drop table t1; drop table toy_schema"
+            ),
+            "holds no tables",
+        ),
+    ],
+)
+def test_one_that_was_emptied_is_damaged_and_not_made_anew(
+    tmp_path: Path, migrations: Path, harm: Any, words: str
+) -> None:
+    path = tmp_path / "x.sqlite3"
+    database = open_toy(path, migrations, size_sql=SIZE_SQL)
+    with database.write() as connection:
+        connection.execute(sa.text("insert into t1 values (7), (8)"))
+    database.close()
+    open_toy(path, migrations, size_sql=SIZE_SQL).close()
+    harm(path)
+    there = path.read_bytes() if path.exists() else None
+    with pytest.raises(
+        StoreDamaged, match=rf"the toy store .*x\.sqlite3 {words}, but .* held 2 rows; .*restore"
+    ):
+        open_toy(path, migrations, size_sql=SIZE_SQL)
+    assert (path.read_bytes() if path.exists() else None) == there
+    memory_path(path).unlink()
+    open_toy(path, migrations, size_sql=SIZE_SQL).close()
+
+
+def test_what_is_known_of_one_survives_a_memory_that_was_cut_off(
+    tmp_path: Path, migrations: Path
+) -> None:
+    path = tmp_path / "x.sqlite3"
+    open_toy(path, migrations, size_sql=SIZE_SQL).close()
+    assert not memory_path(path).exists(), "nothing was written, so nothing can be lost"
+    memory_path(path).write_text("")
+    path.write_bytes(b"")
+    with pytest.raises(StoreDamaged, match="holds 0 bytes, but it was there before; "):
+        open_toy(path, migrations, size_sql=SIZE_SQL)
+
+
 def _open_together(path: Path, migrations: Path, barrier: Any, results: Any) -> None:
     try:
         barrier.wait(30)
@@ -71,9 +128,9 @@ def test_sixteen_processes_may_open_a_new_database_at_once(
     tmp_path: Path, migrations: Path
 ) -> None:
     path = tmp_path / "deep" / "er" / "x.sqlite3"
-    barrier, results = FORK.Barrier(16), FORK.Queue()
+    barrier, results = APART.Barrier(16), APART.Queue()
     processes = [
-        FORK.Process(target=_open_together, args=(path, migrations, barrier, results))
+        APART.Process(target=_open_together, args=(path, migrations, barrier, results), daemon=True)
         for _ in range(16)
     ]
     for process in processes:
@@ -188,8 +245,8 @@ def test_a_read_only_file_gives_one_clear_error(public_dir: Path, migrations: Pa
     open_toy(path, migrations).close()
     path.chmod(0o444)
     public_dir.chmod(0o555)
-    results = FORK.Queue()
-    process = FORK.Process(target=_write_as_nobody, args=(path, copied, results))
+    results = APART.Queue()
+    process = APART.Process(target=_write_as_nobody, args=(path, copied, results), daemon=True)
     process.start()
     said = results.get(timeout=30)
     process.join()
@@ -217,21 +274,28 @@ def test_one_that_somebody_else_holds_is_waited_for_and_then_named(
         connection.execute(sa.text("insert into t1 default values"))
 
 
-def test_a_connection_is_not_carried_over_a_fork(tmp_path: Path, migrations: Path) -> None:
-    database = open_toy(tmp_path / "x.sqlite3", migrations)
-    results = FORK.Queue()
+def _insert_in_a_fork(path: Path, migrations: Path, results: Any) -> None:
+    database = open_toy(path, migrations)
+    with database.read() as connection:
+        assert connection.scalar(sa.text("select count(*) from t1")) == 0
 
     def insert() -> None:
         with database.write() as connection:
             connection.execute(sa.text("insert into t1 default values"))
-        results.put(os.getpid())
 
-    process = FORK.Process(target=insert)
+    process = multiprocessing.get_context("fork").Process(target=insert)
     process.start()
-    assert results.get(timeout=30) == process.pid
     process.join()
     with database.read() as connection:
-        assert connection.scalar(sa.text("select count(*) from t1")) == 1
+        results.put((process.exitcode, connection.scalar(sa.text("select count(*) from t1"))))
+
+
+def test_a_connection_is_not_carried_over_a_fork(tmp_path: Path, migrations: Path) -> None:
+    results = APART.Queue()
+    process = APART.Process(target=_insert_in_a_fork, args=(tmp_path / "x", migrations, results))
+    process.start()
+    assert results.get(timeout=60) == (0, 1)
+    process.join()
 
 
 def test_what_json_lacks_is_said() -> None:

@@ -9,16 +9,18 @@ from contimg_resources.demo.night import (
     expected_names,
     is_over,
     look_back,
+    of_the_night,
     write_known_sources,
 )
 from contimg_resources.observations.calibrators import CalibratorCatalogue
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.simulation.night import plan_night
+from tests.products.conftest import make_observation
 
 
 def test_the_list_of_known_sources_gives_each_its_flux_over_the_band(tmp_path: Path) -> None:
     write_known_sources(DEMO_NIGHT, tmp_path / "known.csv")
-    sources, _ = read_catalogue(tmp_path / "known.csv", "simulated")
+    sources = read_catalogue(tmp_path / "known.csv", "simulated").sources
     known = {s.name: s for s in sources.reference_sources(-0.7)}
     assert len(known) > 50
     truth = CalibratorCatalogue().find(DEMO_NIGHT.calibrator)
@@ -39,3 +41,13 @@ def test_a_night_of_which_nothing_has_arrived_is_not_over(tmp_path: Path) -> Non
     rows = look_back(products, DEMO_NIGHT, tmp_path)
     assert [r.name for r in rows] == list(expected_names(DEMO_NIGHT))
     assert not any(r.imaged for r in rows)
+
+
+def test_the_image_of_the_first_act_is_no_observation_of_the_night(tmp_path: Path) -> None:
+    products = ProductsStore(str(tmp_path / "products.sqlite3"))
+    for number, name in enumerate((*expected_names(DEMO_NIGHT), "1445+099_casa")):
+        ms = tmp_path / f"{name}.ms"
+        products.arrive(make_observation(ms, 60_954.3 + number / 288, signature=name))
+    found = of_the_night(products.list_observations(), DEMO_NIGHT)
+    assert len(products.list_observations()) == len(found) + 1
+    assert {r.path.stem for r in found} == set(expected_names(DEMO_NIGHT))

@@ -1,22 +1,35 @@
 """NGC5921 goes the whole way of an observation and ends at the observatory's published figures."""
 
+from pathlib import Path
+
 import pytest
 from astropy.io import fits
 
 from contimg_resources.calibration.ngc5921 import PUBLISHED_FLUX_PT99_JY, PUBLISHED_RATIO
 from contimg_resources.calibration.tables import CaltableType
-from contimg_resources.demo.real import RealDataResult, run_ngc5921
-from contimg_resources.settings import Settings
+from contimg_resources.demo.foreign import measure_image_of_casa
+from contimg_resources.demo.night import DEMO_NIGHT, write_known_sources
+from contimg_resources.demo.real import CHANNELS, RealDataResult, run_ngc5921
+from contimg_resources.products.model import ObservationState
+from contimg_resources.settings import CatalogueSettings, Settings
 from contimg_resources.steps import Workshop
 
 pytestmark = [pytest.mark.realdata, pytest.mark.slow]
 
 
-@pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> RealDataResult:
+def _workshop(root: Path) -> Workshop:
+    reference = CatalogueSettings(reference="known")
+    return Workshop.from_settings(Settings(state=root / "state", catalogue=reference))
+
+
+@pytest.fixture(scope="module", params=["imported by CASA", "written by pyuvdata"])
+def real(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> RealDataResult:
     root = tmp_path_factory.mktemp("real")
-    workshop = Workshop.from_settings(Settings(state=root / "state"))
-    return run_ngc5921(workshop, root / "ngc5921")
+    workshop = _workshop(root)
+    by_pyuvdata = request.param == "written by pyuvdata"
+    return run_ngc5921(workshop, root / "ngc5921", by_pyuvdata=by_pyuvdata)
 
 
 def test_the_flux_ratio_is_the_published_one(real: RealDataResult) -> None:
@@ -43,3 +56,17 @@ def test_the_image_shows_1445_with_the_flux_that_its_gains_gave(real: RealDataRe
     statistics = real.image.statistics
     assert statistics.peak_ra_deg == pytest.approx(221.31860, abs=2e-3)
     assert statistics.peak_dec_deg == pytest.approx(9.97669, abs=2e-3)
+
+
+def test_an_image_that_casa_exports_becomes_an_epoch_with_the_published_flux(
+    real: RealDataResult, tmp_path: Path
+) -> None:
+    workshop = _workshop(tmp_path)
+    write_known_sources(DEMO_NIGHT, tmp_path / "known.csv")
+    workshop.catalogues.add("known", tmp_path / "known.csv")
+    measured = measure_image_of_casa(workshop, real.calibrated, tmp_path, real.image, CHANNELS)
+    assert measured.flux_jy * real.to_pt99 == pytest.approx(PUBLISHED_FLUX_PT99_JY, rel=5e-3)
+    assert measured.error_jy < 0.01 * measured.flux_jy
+    assert workshop.products.get(measured.key).state is ObservationState.IMAGED
+    (epoch,) = workshop.products.mosaics.list_epochs()
+    assert epoch.epoch == measured.key

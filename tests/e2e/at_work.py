@@ -19,7 +19,8 @@ def inside(night: Night, label: str, task: str) -> int:
         found[:] = children_of(night.platform.state, label)
         return bool(found)
 
-    night.wait_for(f"{task} of {label}", at_work, 240)
+    # A task takes a second or two.
+    night.wait_for(f"{task} of {label}", at_work, 600, poll_s=0.1)
     return found[0]
 
 

@@ -12,7 +12,8 @@ import pytest
 
 from contimg_resources.casa import Casa
 from contimg_resources.catalogues.store import CatalogueStore
-from contimg_resources.cli.platform import DagsterRun, Platform
+from contimg_resources.cli.platform import Platform
+from contimg_resources.cli.webserver import DagsterRun
 from contimg_resources.products.model import ObservationState
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.settings import Settings
@@ -28,12 +29,16 @@ def needs_browser(test: Callable[..., None]) -> Callable[..., None]:
 
 
 ENVIRONMENT = {
-    "CONTIMG_SENSORS__INTERVAL_S": "2",
+    # Looks cost: an idle platform that looks every second takes a fifth of a core.
+    "CONTIMG_SENSORS__INTERVAL_S": "3",
+    # Nobody looks at the documents.
+    "CONTIMG_EXPORT__INTERVAL_MIN": "59",
     "CONTIMG_ARRIVAL__SETTLE_AGE_S": "0",
     "CONTIMG_CALIBRATION__PLOTMS": "false",
-    # A coarse image of the inner beam: a minute an image less.
-    "CONTIMG_IMAGING__CELL_ARCSEC": "9",
-    "CONTIMG_IMAGING__IMAGE_SIZE": "1280",
+    "CONTIMG_CALIBRATION__MODEL_FROM_IMAGE": "false",
+    # A coarse image: a minute an image less.
+    "CONTIMG_IMAGING__CELL_ARCSEC": "12",
+    "CONTIMG_IMAGING__IMAGE_SIZE": "960",
 }
 
 #: The hour that holds the night's three observations.
@@ -225,14 +230,16 @@ class Night:
         """Runs but those that the clock starts every few minutes."""
         return [run for run in self.platform.runs() if run.job != "export_dashboard"]
 
-    def wait_for(self, what: str, condition: Callable[[], bool], timeout_s: float) -> None:
+    def wait_for(
+        self, what: str, condition: Callable[[], bool], timeout_s: float, poll_s: float = 1.0
+    ) -> None:
         """Wait until a condition holds; fail with the tale of the night when it never does."""
         deadline = time.monotonic() + timeout_s
         while not condition():
             self.platform.check_alive()
             if time.monotonic() > deadline:
                 pytest.fail(f"after {timeout_s:.0f} s still waiting for {what}\n{self.tale()}")
-            time.sleep(1.0)
+            time.sleep(poll_s)
 
     def tale(self) -> str:
         """Say what became of every observation, and how the runs went."""
@@ -267,7 +274,7 @@ def night(
 ) -> Iterator[Night]:
     """Let a night go by: a target, a broken MS, then the calibrator and another target.
 
-    Its platform ends with its tests: until then its sensors look for work every other second.
+    Its platform ends with its tests: until then its sensors look for work every few seconds.
     """
     state = tmp_path_factory.mktemp("night") / "state"
     settings = Settings(state=state)
@@ -291,26 +298,29 @@ def night(
             early=early_key,
             late=late_key,
         )
+        # It would make the mosaic anew with each image.
+        night.stop_sensor("mosaic_sensor")
         broken = night.incoming / "2025-10-06T07:00:00.ms"
         broken.mkdir()
         (broken / "table.dat").write_bytes(b"\xbe\xbe\xbe\xbe not a table")
         night.deliver(early)
         night.wait_for(
-            "the first target to wait", lambda: _state(night, early_key) == "waiting", 60
+            "the first target to wait", lambda: _state(night, early_key) == "waiting", 180
         )
         night.seen["reason"] = night.store.get(early_key).reason
         night.seen["runs_without_calibration"] = night.of_observations()
         night.deliver(calibrator)
         night.deliver(late)
-        night.wait_for("all images", lambda: _all_imaged(night), 900)
-        night.wait_for("the mosaic", lambda: _mosaic_measured(night), 300)
+        night.wait_for("all images", lambda: _all_imaged(night), 1500)
+        platform.start_sensors(["mosaic_sensor"])
+        night.wait_for("the mosaic", lambda: _mosaic_measured(night), 900)
         # What comes now would have it made again and again.
         night.stop_sensor("mosaic_sensor")
         night.wait_for(
-            "what it had started", lambda: all(r.over for r in night.platform.runs()), 120
+            "what it had started", lambda: all(r.over for r in night.platform.runs()), 300
         )
         night.launch("log_day", "2025-10-06")
-        night.wait_for("the log", lambda: bool(night.materializations("observation_log")), 120)
+        night.wait_for("the log", lambda: bool(night.materializations("observation_log")), 300)
         yield night
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from contimg_resources.cli.backfills import add_key
-from contimg_resources.cli.platform import DagsterRun, Platform
+from contimg_resources.cli.platform import Platform
+from contimg_resources.cli.webserver import DagsterRun
 from tests.e2e.conftest import ENVIRONMENT, Night, needs_browser
 from tests.steps.conftest import Made, make_stores
 
@@ -76,11 +77,11 @@ def test_an_mjd_is_typed_and_all_its_observations_selected_then_cancelled_as_one
     (backfill,) = backfills(full)
     assert set(backfill["partitionNames"]) == set(made.keys[:3])
 
-    full.wait_for("its runs", lambda: len(runs(full)) == 3, 90)
-    full.wait_for("two to start", lambda: _count(full, "STARTED") == 2, 60)
+    full.wait_for("its runs", lambda: len(runs(full)) == 3, 240)
+    full.wait_for("two to start", lambda: _count(full, "STARTED") == 2, 180)
     started = next(r for r in runs(full) if r.status == "STARTED")
     page = open_page(full, f"/runs/{started.run_id}")
-    page.get_by_text("waits for room: only").first.wait_for()
+    page.get_by_text("waits for the disk: only").first.wait_for()
 
     page = open_page(full, f"/runs/b/{backfill['id']}")
     page.get_by_text("% completed").first.wait_for()
@@ -90,7 +91,7 @@ def test_an_mjd_is_typed_and_all_its_observations_selected_then_cancelled_as_one
     page.get_by_role("dialog").get_by_role("button", name="Cancel backfill").click()
     full.wait_for("the end", lambda: all(r.status == "CANCELED" for r in runs(full)), 90)
     assert time.monotonic() - begin < 90
-    full.wait_for("its state", lambda: backfills(full)[0]["status"] == "CANCELED", 60)
+    full.wait_for("its state", lambda: backfills(full)[0]["status"] == "CANCELED", 180)
     # What had an image keeps it.
     assert {made.workshop.products.get(k).state for k in made.keys} == {"imaged"}
 
@@ -110,7 +111,7 @@ def test_a_range_of_days_is_picked_and_fans_out_to_its_observations(
     page.screenshot(path=tmp_path / "days.png")
     page.get_by_role("button", name="Launch backfill").click()
     page.get_by_text("Created backfill").wait_for()
-    full.wait_for("a backfill a day", lambda: len(backfills(full)) == before + 3, 120)
+    full.wait_for("a backfill a day", lambda: len(backfills(full)) == before + 3, 300)
     found = {b["title"]: set(b["partitionNames"]) for b in backfills(full) if b["title"]}
     assert found == {
         "all of 2026-01-01, observations: 3": set(made.keys[:3]),

@@ -37,6 +37,7 @@ def test_dagster_dev_serves_the_platform_with_its_sensors_on(tmp_path: Path) -> 
         assert {s["name"]: s["sensorState"]["status"] for s in repository["sensors"]} == {
             "observation_sensor": "RUNNING",
             "waiting_sensor": "RUNNING",
+            "image_sensor": "RUNNING",
             "mosaic_sensor": "RUNNING",
             "staleness_sensor": "RUNNING",
             "alert_sensor": "RUNNING",

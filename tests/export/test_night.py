@@ -131,7 +131,7 @@ def test_problems_are_told_in_words_once_a_kind() -> None:
         "1 observation with stale products (`contimg status --stale` lists them, `contimg "
         "reprocess` makes them anew)",
         "only 1 GB is free",
-        "candidate ese-0 isn't shown: its position, time or score is missing",
+        "candidate ese-0 isn't shown: its time or score is missing",
     )
     assert status.n_candidates_in_progress == 0
 

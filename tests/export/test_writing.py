@@ -123,11 +123,13 @@ def test_numbers_that_are_not_there_are_null(tmp_path: Path) -> None:
     found = {name: pages[0].model_dump() for name, pages in read_export(tmp_path).items()}
     first, *_ = found["light_curves"]["light_curves"]
     assert (first["flux_mjy"][0], first["error_mjy"][1], len(first["mid_mjd"])) == (None, None, 2)
-    # Without a position a source can't be shown.
-    assert found["sources"]["source_id"] == tuple(points.source_id[:3].tolist())
+    assert found["sources"]["source_id"] == tuple(points.source_id.tolist())
+    assert [ra is None for ra in found["sources"]["ra_deg"]] == [False, False, False, True]
+    assert [v["ra_deg"] is None for v in found["variables"]["variables"]] == [False, False, True]
     assert found["sources"]["eta"][0] is None
     assert found["sources"]["p_value"][1] is None
-    assert [v["pair_first_mjd"] for v in found["variables"]["variables"]] == [None, MJD - 20]
+    firsts = [v["pair_first_mjd"] for v in found["variables"]["variables"]]
+    assert firsts == [None, MJD - 20, MJD - 20]
     assert found["variables"]["threshold_snr"] == (5.0, 50.0)
     assert found["image_quality"]["flux_ratio"] == (None, None, None)
     assert found["mosaics"]["mosaics"][0]["expected_rms_mjy"] is None

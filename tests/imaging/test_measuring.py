@@ -1,11 +1,14 @@
 """Sources, weights, beams and pixels, each against something worked out by hand."""
 
 from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from scipy.constants import speed_of_light
 from scipy.ndimage import gaussian_filter
 
@@ -17,6 +20,7 @@ from contimg_resources.imaging.beam import (
     sin_of_sky,
     sky_of_sin,
 )
+from contimg_resources.imaging.clean import highest_sidelobe
 from contimg_resources.imaging.geometry import (
     beam_extent_rad,
     choose_cell_arcsec,
@@ -26,9 +30,9 @@ from contimg_resources.imaging.geometry import (
     form_of_beam,
 )
 from contimg_resources.imaging.model import Beam, ImageGrid
-from contimg_resources.imaging.png import THUMBNAIL_BYTES, thumbnail_png
+from contimg_resources.imaging.png import THUMBNAIL_BYTES, thumbnail_png, write_png
 from contimg_resources.imaging.sources import find_sources
-from contimg_resources.imaging.statistics import LocalNoise, inner_half, mad_rms
+from contimg_resources.imaging.statistics import LocalNoise, inner_half, mad_rms, without_slopes
 from contimg_resources.imaging.visibilities import Block, Visibilities
 from contimg_resources.imaging.weighting import briggs, middle_of_psf
 from contimg_resources.instrument.primary_beam import airy_power
@@ -261,10 +265,42 @@ def test_noise_measures_ignore_sources_and_nan() -> None:
         mad_rms(np.full((3, 3), np.nan))
 
 
+def test_a_slope_is_no_noise() -> None:
+    rng = np.random.default_rng(5)
+    row, column = np.mgrid[:400, :400]
+    image = rng.normal(0, 1.0, (400, 400)) + 0.2 * row - 0.1 * column
+    assert mad_rms(image) > 20
+    noise = LocalNoise.of(image, 20.0)
+    at = np.array([30, 200, 370])
+    np.testing.assert_allclose(noise.at(at, at[::-1]), 1.0, rtol=0.25)
+    image[:, :100] = np.nan
+    assert mad_rms(without_slopes(image, 50)) == pytest.approx(1.0, rel=0.05)
+
+
 def test_a_thumbnail_of_pure_noise_stays_small() -> None:
     noise = np.random.default_rng(3).normal(0, 1, (1200, 1200))
     noise[:200] = np.nan
     assert len(thumbnail_png(noise, 1.0)) <= THUMBNAIL_BYTES
+
+
+def test_beside_a_bright_calibrator_the_pictures_show_faint_sources(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    field = rng.normal(0, 1e-3, (400, 400))
+    field[200:203, 200:203] += 16.0
+    field[300:303, 300:303] += 15e-3
+    write_png(tmp_path / "field.png", field, replace(GRID, size=400), BEAM, 1e-3, "a calibrator")
+    pictures = {
+        "thumbnail": Image.open(BytesIO(thumbnail_png(field, 1e-3))).convert("L"),
+        "large": Image.open(tmp_path / "field.png").convert("L").crop((200, 100, 800, 750)),
+    }
+    for name, picture in pictures.items():
+        grey = np.asarray(picture, float)
+        assert grey.max() > 200, name
+        assert 20 < np.median(grey) < 140, name
+        # Above the middle, right.
+        rows, columns = grey.shape
+        quarter = grey[: 2 * rows // 5, 3 * columns // 5 :]
+        assert quarter.max() > np.median(grey) + 50, name
 
 
 def test_points_share_a_cell_as_they_do_in_casa() -> None:
@@ -278,3 +314,11 @@ def test_points_share_a_cell_as_they_do_in_casa() -> None:
     places[1, 0] = -11.1
     apart = briggs(seen, 0.0, 1.0, 64).weight[0][:, 0]
     assert apart == pytest.approx([1 / 26] * 3, rel=1e-5)
+
+
+def test_an_image_within_its_own_beam_is_refused_in_words() -> None:
+    psf = np.ones((64, 64), np.float32)
+    with pytest.raises(ImagingFailed, match="lies within its own beam, of 100 pixels across"):
+        highest_sidelobe(psf, 50.0)
+    psf[10, 10] = -0.3
+    assert highest_sidelobe(psf - 1, 8.0) == pytest.approx(1.3)

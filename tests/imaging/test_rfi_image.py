@@ -117,6 +117,6 @@ def test_no_source_loses_or_gains_1_percent_of_its_flux(imaged: Imaged) -> None:
     noise = np.sqrt(1 / (1 - imaged.flagged.injected) - 1)
     changes = {name: after[name][0] / before[name][0] - 1 for name in bright}
     for name, change in changes.items():
-        assert abs(change) < max(0.01, 4 * noise / before[name][1]), name
+        assert abs(change) < max(0.01, 5 * noise / before[name][1]), name
     assert max(abs(c) for n, c in changes.items() if before[n][1] > 200) < 0.01
     assert abs(np.median(list(changes.values()))) < 0.002

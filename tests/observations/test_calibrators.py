@@ -10,7 +10,7 @@ from contimg_resources.observations.calibrators import (
     CalibratorCatalogue,
     separation_deg,
 )
-from contimg_resources.observations.flux_model import FluxModel
+from contimg_resources.observations.flux_model import FluxModel, flux_densities_jy
 from contimg_resources.observations.model import ObservedField
 
 CATALOGUE = CalibratorCatalogue()
@@ -45,6 +45,21 @@ def test_a_flux_of_many_channels_keeps_their_shape() -> None:
     flux_jy = CATALOGUE.find("3C48").flux_jy(frequency_hz)
     assert flux_jy.shape == (16, 48)
     assert np.all(np.diff(flux_jy.ravel()) < 0)
+
+
+def test_the_fluxes_of_many_sources_are_those_of_each() -> None:
+    hz = np.array([1.31e9, 1.405e9, 1.49e9])
+    models = [
+        FluxModel.power_law(2.0, 1.4, -0.7, "mine"),
+        CalibratorCatalogue().find("3C286").model,
+        FluxModel.power_law(0.05, 0.3, 0.4, "mine"),
+        FluxModel((0.3, -0.5, 0.1), 1.0, "mine"),
+    ]
+    for some in (models, models[1:2], []):
+        together = flux_densities_jy(some, hz)
+        assert together == pytest.approx(np.array([m.flux_jy(hz) for m in some]).reshape(-1, 3))
+    with pytest.raises(ValueError, match="holds from"):
+        flux_densities_jy(models, np.array([1e15]))
 
 
 @pytest.mark.parametrize("name", ["3c286", "1331+305", "j1331+3030", " 3C 286 ", "1328+307"])

@@ -1,5 +1,7 @@
 """Claims about counting flags and about which antennas work."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -30,6 +32,8 @@ class Table:
         self.time = time
         self.data = [np.ones((2, channels[w]), np.complex64) for w in window]
         self.flag = [np.zeros((2, channels[w]), bool) for w in window]
+        self.weight = [np.ones(2, np.float32) for w in window]
+        self.spectrum: dict[int, NDArray[np.float32]] = {}
         self.data_rows_read = 0
 
     def touching(self, antenna: int) -> NDArray[np.bool_]:
@@ -40,8 +44,16 @@ class Table:
 
     def rows(self, name: str, rows: NDArray[np.int64]) -> NDArray[np.generic]:
         self.data_rows_read += rows.size if name == "DATA" else 0
-        cells = self.data if name == "DATA" else self.flag
-        return np.asfortranarray(np.stack([cells[r] for r in rows], axis=-1))
+        columns = {"FLAG": self.flag, "WEIGHT": self.weight, "WEIGHT_SPECTRUM": self.spectrum}
+        cells: Any = columns.get(name, self.data)
+        return np.asfortranarray(np.stack([cells[int(r)] for r in rows], axis=-1))
+
+    def filled_rows(self, name: str) -> NDArray[np.int64]:
+        return np.array(sorted(self.spectrum), np.int64)
+
+    def rows_to_check(self, name: str) -> NDArray[np.int64]:
+        found = [row for row, cell in sorted(self.spectrum.items()) if not (cell > 0).all()]
+        return np.array(found, np.int64)
 
     def count(self, sampled_integrations: int = 6, chunk_bytes: int = 100) -> FlagCounts:
         return count_flags(
@@ -124,3 +136,68 @@ def test_flag_row_flags_the_whole_row_once() -> None:
                   for cell, t in zip(table.flag, table.time, strict=True)]  # fmt: skip
     table.columns.flag_row[table.time == 0] = True
     assert table.count().flagged_fraction == 0.5
+
+
+@pytest.mark.parametrize("weight", [0.0, -1.0, np.nan, np.inf])
+def test_a_visibility_without_a_weight_counts_as_flagged(weight: float) -> None:
+    table = Table(2, 1, (4,))
+    for row in np.flatnonzero(table.time == 0):
+        table.weight[row][0] = weight
+    counts = table.count()
+    assert counts.flagged_fraction == pytest.approx(1 / 4)
+    assert (counts.unflagged_fraction, counts.weighted_fraction) == (1.0, pytest.approx(3 / 4))
+
+
+def test_weights_of_channels_stand_for_that_of_the_row_where_they_are_filled() -> None:
+    table = Table(2, 1, (4,))
+    for row in range(table.time.size):
+        table.weight[row][:] = 0.0
+    for row in np.flatnonzero(table.time == 1):
+        table.spectrum[int(row)] = np.array([[0, 1, 1, 1]] * 2, np.float32)
+    # The first time has no weight at all, the second in three of four channels.
+    assert table.count().flagged_fraction == pytest.approx(1 - 3 / 8)
+
+
+def test_an_antenna_whose_weights_are_all_zero_is_not_working() -> None:
+    table = Table(2, 1, (4,))
+    for row in np.flatnonzero(table.touching(3)):
+        table.weight[row][:] = 0.0
+    counts = table.count()
+    assert list(counts.working) == [True, True, True, False, True]
+    assert counts.flagged_fraction == 0
+    assert counts.antenna_flagged_fraction[3] == 1
+
+
+def test_an_antenna_with_weights_only_where_it_is_flagged_is_not_working() -> None:
+    table = Table(1, 1, (4,))
+    for row in np.flatnonzero(table.touching(3)):
+        table.flag[row][:, :2] = True
+        table.spectrum[int(row)] = np.array([[1, 1, 0, 0]] * 2, np.float32)
+    assert not table.count().working[3]
+
+
+def test_rows_that_stand_twice_are_counted_once() -> None:
+    table = Table(2, 1, (4,))
+    once = np.arange(table.time.size)
+    twice = np.concatenate([once, once[table.time == 1]])
+    for row in np.flatnonzero(table.time == 1):
+        table.flag[row][:] = True
+    columns = {
+        name: getattr(table.columns, name)[twice]
+        for name in (
+            *("time_s", "interval_s", "antenna1", "antenna2"),
+            *("field_id", "data_desc_id", "flag_row"),
+        )
+    }
+    table.columns = MainColumns(**columns)
+    for cells in (table.data, table.flag, table.weight):
+        cells += [cells[row] for row in twice[once.size :]]
+    counts = table.count()
+    assert counts.flagged_fraction == 0.5
+    assert list(np.flatnonzero(counts.repeated)) == list(range(30, 45))
+    # Where one of two copies is wholly flagged, the other counts.
+    for row in range(30, 45):
+        table.flag[row] = np.zeros_like(table.flag[row])
+    counts = table.count()
+    assert counts.flagged_fraction == 0
+    assert list(np.flatnonzero(counts.repeated)) == list(range(15, 30))

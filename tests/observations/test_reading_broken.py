@@ -38,7 +38,7 @@ def copy(tiny: Path, tmp_path: Path) -> Path:
         ("no_rows", "has no rows"),
         ("no_data", "has no column DATA in its main table"),
         ("antenna_9", "sub-table ANTENNA: has 6 rows, but ANTENNA2 goes from 0 to 9"),
-        ("twins", "sub-table ANTENNA: several antennas have the name '1'"),
+        ("twins", "sub-table ANTENNA: several antennas with data have the name '1'"),
         ("azel", "sub-table FIELD: field 0 has its phase centre in the frame AZEL"),
         ("bad_channels", "spectral window 0 has channel frequencies that are"),
         ("other_channels", r"column DATA has cells of shape \(2, 8\) in row \d+.*promise \(2, 4\)"),

@@ -13,6 +13,7 @@ from contimg_resources.observations.settling import (
     decide_settled,
     done_marker,
 )
+from tests.hostile_trees import nested
 
 NOW_S = 1_000_000.0
 QUIET = Signature(int((NOW_S - 100) * 1e9), 1000, 3, "a")
@@ -123,3 +124,17 @@ def test_an_ms_that_vanishes_under_the_look_is_not_settled(
 def test_the_marker_lies_beside_the_ms(ms: Path) -> None:
     assert done_marker(ms).name == "2025-10-06T12:36:09.ms.done"
     assert done_marker(ms).parent == ms.parent
+
+
+def test_a_directory_that_is_too_deep_or_holds_a_pipe_is_refused_in_words(ms: Path) -> None:
+    os.mkfifo(ms / "ANTENNA" / "table.f1")
+    with pytest.raises(UnreadableObservation, match=r"holds the named pipe ANTENNA/table\.f1"):
+        content_signature(ms)
+    with (
+        nested(ms.with_name("e-deep.ms")) as deep,
+        pytest.raises(
+            UnreadableObservation,
+            match=r"e-deep\.ms holds directories nested more than 32 deep, so it is no Meas",
+        ),
+    ):
+        content_signature(deep)

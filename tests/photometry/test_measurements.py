@@ -77,6 +77,27 @@ def test_a_number_that_is_none_is_null(tmp_path: Path) -> None:
         assert table[name].null_count == 1, name
 
 
+def test_integrated_flux_densities_are_on_the_same_scale(tmp_path: Path) -> None:
+    integrated = {"integrated_jy": np.array([0.9, np.nan, 0.45]), "width": np.full(3, 1.5)}
+    columns, _ = read_measurements(written(tmp_path, **integrated))
+    np.testing.assert_allclose(columns["integrated_flux_jy"], [np.nan, 0.5, 1.0])
+    np.testing.assert_allclose(columns["width"], 1.5)
+
+
+def test_a_file_from_before_integrated_flux_densities_is_read(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    later = ["integrated_flux_jy", "integrated_error_jy", "width", "width_error"]
+    pq.write_table(pq.read_table(path).drop_columns(later), path)
+    columns, _ = read_measurements(path)
+    assert list(columns) == list(COLUMNS)
+    assert columns["raw_flux_jy"][1:].tolist() == [0.2, 0.3]
+    assert np.isnan(columns["integrated_flux_jy"]).all()
+    # Other columns have always been there.
+    pq.write_table(pq.read_table(path).drop_columns(["raw_flux_jy"]), path)
+    with pytest.raises(UnreadableMeasurements, match="raw_flux_jy"):
+        read_measurements(path)
+
+
 def test_what_lies_outside_is_not_written(tmp_path: Path) -> None:
     path = written(tmp_path, in_image=np.array([True, False, True]))
     assert read_measurements(path)[0]["source_id"].tolist() == ["s1", "s2"]

@@ -242,7 +242,7 @@ def test_an_extended_source_is_a_poor_fit(tmp_path: Path) -> None:
     x = np.r_[np.linspace(197, 203, 5), 100.0]
     made = sky(tmp_path, x, np.full(6, 200.0), [0.03] * 5 + [0.15], listed=[(200, 200), (100, 200)])
     raw = made.measured()
-    assert raw.flags.tolist() == [Flag.POOR_FIT, 0]
+    assert raw.flags.tolist() == [Flag.POOR_FIT | Flag.EXTENDED, 0]
     assert raw.chi2[1] / raw.dof[1] < 2
 
 

@@ -1,14 +1,13 @@
 """Many processes record at once: nothing is lost, nothing doubled."""
 
-import multiprocessing
 from pathlib import Path
 from typing import Any
 
 from contimg_resources.products import Artefact, ImageRecord, ObservationState, ProductsStore
+from tests.processes import APART
 
 from .conftest import MJD, make_observation
 
-FORK = multiprocessing.get_context("fork")
 PROCESSES = 8
 EACH = 5
 
@@ -36,9 +35,10 @@ def _record(root: Path, number: int, barrier: Any, results: Any) -> None:
 
 
 def test_nothing_is_lost_and_nothing_doubled(tmp_path: Path) -> None:
-    barrier, results = FORK.Barrier(PROCESSES), FORK.Queue()
+    barrier, results = APART.Barrier(PROCESSES), APART.Queue()
     processes = [
-        FORK.Process(target=_record, args=(tmp_path, n, barrier, results)) for n in range(PROCESSES)
+        APART.Process(target=_record, args=(tmp_path, n, barrier, results), daemon=True)
+        for n in range(PROCESSES)
     ]
     for process in processes:
         process.start()

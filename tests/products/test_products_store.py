@@ -79,6 +79,25 @@ def test_two_different_ms_of_one_time_are_an_error_that_names_both(
     assert store.get(KEY).path == tmp_path / "a.ms"
 
 
+def test_an_ms_of_which_nothing_can_be_made_gives_way_to_a_good_one(
+    store: ProductsStore, tmp_path: Path
+) -> None:
+    flagged = make_observation(tmp_path / "a.ms", unusable="all its data are flagged")
+    good = make_observation(tmp_path / "b.ms", signature="s2")
+    store.arrive(flagged)
+    store.set_state(KEY, ObservationState.FAILED, step="arrival", reason="all flagged")
+    arrival = store.arrive(good)
+    assert arrival.outcome is ArrivalOutcome.REPLACED
+    assert (arrival.record.state, arrival.record.path) == (ObservationState.ARRIVED, good.path)
+    assert store.history(KEY)[-1].message == (
+        f"{good.path} takes the place of {flagged.path}, of which nothing can be made"
+    )
+    # Never the other way round.
+    with pytest.raises(ProductsError, match=r"nothing can be made of .*a\.ms: all its data are"):
+        store.arrive(flagged)
+    assert store.get(KEY).path == good.path
+
+
 def test_an_ms_replaced_by_another_observation_of_the_same_name_leaves_a_trace(
     store: ProductsStore, tmp_path: Path
 ) -> None:

@@ -2,13 +2,19 @@
 
 import pickle
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from contimg_resources.calibration.tables import ArrayLayout, CaltableInfo, CaltableType
+from contimg_resources.calibration.tables import (
+    ArrayLayout,
+    CaltableField,
+    CaltableInfo,
+    CaltableType,
+    TableQuality,
+)
 from contimg_resources.registry import CalibrationRegistry, NewCaltable, NewCaltableSet
 
 MJD = 61_041.0
@@ -17,6 +23,30 @@ WINDOWS = tuple(
 )
 LAYOUT = ArrayLayout(("1", "2", "3", "104"), WINDOWS)
 GAIN_WINDOWS = tuple((0.5 * (a + b), 0.5 * (a + b), 1) for a, b, _ in WINDOWS)
+
+
+GOOD = TableQuality(
+    n_solutions=1536,
+    flagged_fraction=0.05,
+    flagged_by_receptor=(0.05, 0.05),
+    median_snr=50.0,
+    amplitude_scatter=0.02,
+    phase_scatter_deg=1.0,
+    holds_amplitude=False,
+    minimum=0.5,
+    maximum=2.0,
+    n_dead_antennas=0,
+    n_antennas_solved=4,
+    n_antennas=4,
+)
+
+
+def quality(**changes: Any) -> TableQuality:
+    return replace(GOOD, **changes)
+
+
+def flagged(fraction: float) -> TableQuality:
+    return quality(flagged_fraction=fraction, flagged_by_receptor=(fraction, fraction))
 
 
 def read_made_up_tables(paths: Sequence[Path]) -> list[CaltableInfo]:
@@ -29,13 +59,12 @@ def write_table(path: Path, table_type: CaltableType, mid_mjd: float = MJD, **ch
     info: dict[str, Any] = {
         "path": path,
         "casa_subtype": table_type.casa_subtypes[0],
-        "n_solutions": 4 * 2 * sum(w[2] for w in windows),
-        "flagged_fraction": 0.05,
+        "quality": GOOD,
         "identity_fraction": 0.25,
         "layout": ArrayLayout(LAYOUT.antenna_names, windows),
         "start_mjd": mid_mjd - 0.001,
         "end_mjd": mid_mjd + 0.001,
-        "field_names": ("3C286",),
+        "fields": (CaltableField("3C286", 16.3),),
         "source_ms": "2025-10-06T12:36:09.ms",
         "refant": "104",
     }

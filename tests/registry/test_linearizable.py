@@ -1,6 +1,5 @@
 """Sixteen processes at once: every answer is that of some moment while it was asked."""
 
-import multiprocessing
 import tempfile
 import time
 from dataclasses import dataclass
@@ -14,10 +13,10 @@ from hypothesis import strategies as st
 from contimg_resources.calibration.tables import CaltableType
 from contimg_resources.errors import NoValidCaltables, RegistryError
 from contimg_resources.registry import CalibrationRegistry, NewCaltableSet
+from tests.processes import APART
 
 from .conftest import MJD, Maker, read_made_up_tables
 
-FORK = multiprocessing.get_context("fork")
 N_PROCESSES = 16
 #: Of two sets the first is nearer to what is asked for.
 NAMES = ("near", "far")
@@ -136,9 +135,11 @@ def test_every_answer_was_true_while_it_was_asked(
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "r.sqlite3"
         registry = CalibrationRegistry(str(path), inspect=read_made_up_tables)
-        barrier, results = FORK.Barrier(N_PROCESSES), FORK.Queue()
+        barrier, results = APART.Barrier(N_PROCESSES), APART.Queue()
         processes = [
-            FORK.Process(target=_work, args=(path, sets, operations, barrier, results))
+            APART.Process(
+                target=_work, args=(path, sets, operations, barrier, results), daemon=True
+            )
             for operations in work
         ]
         for process in processes:

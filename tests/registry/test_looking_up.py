@@ -19,7 +19,7 @@ from contimg_resources.registry.tables import caltable_sets, caltables, layouts,
 
 from .conftest import LAYOUT, MJD, Maker, read_made_up_tables
 
-OTHER = ArrayLayout(("1", "2", "3"), LAYOUT.spectral_windows_hz)
+OTHER = ArrayLayout(("1", "2", "4"), LAYOUT.spectral_windows_hz)
 GP = [CaltableType.GP]
 
 

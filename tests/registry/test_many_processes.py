@@ -1,6 +1,5 @@
 """Many processes register, retire and look up at once; a killed one leaves nothing half-done."""
 
-import multiprocessing
 import os
 import signal
 from dataclasses import replace
@@ -12,10 +11,10 @@ import sqlalchemy as sa
 from contimg_resources.calibration.tables import CaltableType
 from contimg_resources.registry import CalibrationRegistry, NewCaltableSet, SetStatus
 from contimg_resources.registry.tables import metadata
+from tests.processes import APART
 
 from .conftest import MJD, Maker, read_made_up_tables
 
-FORK = multiprocessing.get_context("fork")
 EACH = 6
 
 
@@ -65,13 +64,21 @@ def test_nothing_is_lost_and_no_look_up_ever_sees_a_hole(tmp_path: Path, new_set
     path = tmp_path / "r.sqlite3"
     new = new_set("shared", types=[CaltableType.K, CaltableType.GP])
     _open(path).register(new)
-    barrier, results = FORK.Barrier(10), FORK.Queue()
+    barrier, results = APART.Barrier(10), APART.Queue()
     elsewhere = [replace(new, name=f"own{i}", mid_mjd=MJD + 0.5) for i in range(2)]
     processes = [
-        *(FORK.Process(target=_register, args=(path, new, barrier, results)) for _ in range(4)),
-        *(FORK.Process(target=_look_up, args=(path, barrier, results)) for _ in range(4)),
         *(
-            FORK.Process(target=_retire_and_register, args=(path, other, barrier, results))
+            APART.Process(target=_register, args=(path, new, barrier, results), daemon=True)
+            for _ in range(4)
+        ),
+        *(
+            APART.Process(target=_look_up, args=(path, barrier, results), daemon=True)
+            for _ in range(4)
+        ),
+        *(
+            APART.Process(
+                target=_retire_and_register, args=(path, other, barrier, results), daemon=True
+            )
             for other in elsewhere
         ),
     ]
@@ -127,7 +134,7 @@ def test_kill_9_after_any_statement_of_a_registration_leaves_nothing_of_it(
     new = new_set(declination_deg=33.0)
     killed = 0
     while True:
-        process = FORK.Process(target=_register_and_die, args=(path, new, killed))
+        process = APART.Process(target=_register_and_die, args=(path, new, killed), daemon=True)
         process.start()
         process.join()
         if process.exitcode == 0:

@@ -6,16 +6,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contimg_resources.calibration.tables import ArrayLayout, CaltableType
+from contimg_resources.calibration.tables import ArrayLayout, CaltableField, CaltableType
 from contimg_resources.errors import (
     InvalidName,
+    NoValidCaltables,
     RegistrationRefused,
     RegistryError,
     SetNotFound,
 )
 from contimg_resources.registry import CalibrationRegistry, NewCaltable, SetStatus
+from contimg_resources.registry.checks import RegistrationLimits
+from contimg_resources.settings import CalibrationSettings
 
-from .conftest import LAYOUT, MJD, Maker, write_table
+from .conftest import (
+    LAYOUT,
+    MJD,
+    Maker,
+    flagged,
+    quality,
+    read_made_up_tables,
+    write_table,
+)
 
 
 def types_of(found: object) -> list[str]:
@@ -76,9 +87,13 @@ def test_quality_and_origin_are_kept_and_what_is_not_finite_was_not_measured(
     ("changes", "reason"),
     [
         ({"casa_subtype": "D Jones"}, "holds 'D Jones' solutions"),
-        ({"n_solutions": 0}, "no solutions"),
-        ({"flagged_fraction": 0.51}, "51 % of the solutions"),
-        ({"flagged_fraction": float("nan")}, "unknown share"),
+        ({"quality": quality(n_solutions=0)}, "no solutions"),
+        ({"quality": flagged(0.31)}, "31% of the solutions of working antennas"),
+        ({"quality": flagged(float("nan"))}, "nan% of the solutions"),
+        ({"quality": quality(median_snr=2.9)}, r"median SNR.* 2.9 \(at least"),
+        ({"quality": quality(median_snr=float("nan"))}, r"median SNR.* nan \(at least"),
+        ({"quality": quality(phase_scatter_deg=95.0)}, "phases scatter by 95.0 deg"),
+        ({"quality": quality(n_antennas_solved=22, n_antennas=117)}, "only 22 of 117 antennas"),
         ({"identity_fraction": 1.0}, "nothing was solved"),
         ({"start_mjd": 57_000.0, "end_mjd": 57_000.1}, "more than 1 d from"),
         ({"start_mjd": float("nan"), "end_mjd": float("nan")}, "more than 1 d from"),
@@ -183,7 +198,7 @@ def test_a_failed_solve_is_kept_with_its_reasons_and_the_good_version_stays(
     registry: CalibrationRegistry, new_set: Maker
 ) -> None:
     registry.register(new_set())
-    failed = registry.register_failed(new_set(flagged_fraction=1.0), ["median SNR 1.2 below 10"])
+    failed = registry.register_failed(new_set(quality=flagged(1.0)), ["median SNR 1.2 below 10"])
     assert (failed.version, failed.status) == (2, SetStatus.FAILED)
     assert failed.reasons == ("median SNR 1.2 below 10",)
     assert registry.active(MJD).set.version == 1
@@ -237,7 +252,8 @@ class TestPrefix:
     def test_what_the_user_says_goes_first(
         self, registry: CalibrationRegistry, tmp_path: Path
     ) -> None:
-        write_table(tmp_path / "n_gpcal", CaltableType.GP, field_names=("a", "b"))
+        both = (CaltableField("a", 16.3), CaltableField("b", 16.4))
+        write_table(tmp_path / "n_gpcal", CaltableType.GP, fields=both)
         with pytest.raises(RegistrationRefused, match="solutions for a, b: say which"):
             registry.register_prefix(tmp_path / "n", "cal")
         registered = registry.register_prefix(
@@ -272,5 +288,131 @@ class TestPrefix:
     ) -> None:
         for suffix in CaltableType.FLUX.suffixes:
             write_table(tmp_path / f"n{suffix}", CaltableType.FLUX)
-        with pytest.raises(RegistrationRefused, match="two FLUX tables"):
+        with pytest.raises(
+            RegistrationRefused, match=r"two FLUX tables .* n_flux.cal and n_fluxcal"
+        ):
+            registry.register_prefix(tmp_path / "n", "cal")
+
+    @pytest.mark.parametrize(
+        ("endings", "types"),
+        [
+            ((".k", ".b", ".g", ".2g"), ["K", "BP", "GP", "2G"]),
+            ((".K", ".B", ".G"), ["K", "BP", "GP"]),
+            ((".kcal", ".bcal", ".gcal"), ["K", "BP", "GP"]),
+            ((".K0", ".B0", ".G1"), ["K", "BP", "GP"]),
+            ((".B0", ".G0"), ["BP", "GP"]),
+            (("_kcal", ".b", "_gacal", "_gpcal"), ["K", "BP", "GA", "GP"]),
+        ],
+    )
+    def test_the_endings_that_observers_use_are_known(
+        self,
+        registry: CalibrationRegistry,
+        tmp_path: Path,
+        endings: tuple[str, ...],
+        types: list[str],
+    ) -> None:
+        for ending, kind in zip(endings, types, strict=True):
+            write_table(tmp_path / f"3c48.ms{ending}", CaltableType(kind))
+        assert types_of(registry.register_prefix(tmp_path / "3c48.ms", "cal")) == types
+
+    def test_two_endings_of_one_type_are_refused_and_both_named(
+        self, registry: CalibrationRegistry, tmp_path: Path
+    ) -> None:
+        for ending in (".G0", ".G1"):
+            write_table(tmp_path / f"n{ending}", CaltableType.GP)
+        with pytest.raises(RegistrationRefused, match=r"two GP tables or more: n\.G0 and n\.G1"):
+            registry.register_prefix(tmp_path / "n", "cal")
+
+    def test_which_ending_counts_is_a_setting(self, tmp_path: Path) -> None:
+        gates = CalibrationSettings(caltable_endings={CaltableType.GP: (".final",)})
+        registry = CalibrationRegistry(
+            str(tmp_path / "r.sqlite3"),
+            inspect=read_made_up_tables,
+            limits=RegistrationLimits(gates),
+        )
+        write_table(tmp_path / "n.G1", CaltableType.GP)
+        write_table(tmp_path / "n.final", CaltableType.GP)
+        write_table(tmp_path / "n.b", CaltableType.BP)
+        registered = registry.register_prefix(tmp_path / "n", "cal")
+        assert [t.path.name for t in registered.tables] == ["n.b", "n.final"]
+        assert list(registered.origin["not_taken"]) == ["n.G1"]
+
+    def test_an_ending_of_two_types_is_no_setting(self) -> None:
+        with pytest.raises(ValueError, match=r"'\.b' stands for BP and for GP alike"):
+            CalibrationSettings(caltable_endings={CaltableType.GP: (".b",)})
+
+    def test_what_lies_there_and_is_not_taken_is_named_with_the_reason(
+        self, registry: CalibrationRegistry, tmp_path: Path
+    ) -> None:
+        write_table(tmp_path / "n.b", CaltableType.BP)
+        (tmp_path / "n.png").touch()
+        (tmp_path / "n_notes").mkdir()
+        (tmp_path / "n.gone").symlink_to(tmp_path / "nowhere")
+        for name, kind, subtype in (
+            *(("n.ms", "Measurement Set", ""), ("n.D0", "Calibration", "Df Jones")),
+            ("n2_kcal", "Calibration", "K Jones"),
+        ):
+            table = write_table(tmp_path / name, CaltableType.K)
+            (table / "table.info").write_text(f"Type = {kind}\nSubType = {subtype}\n")
+        assert registry.register_prefix(tmp_path / "n", "cal").origin["not_taken"] == {
+            "n.D0": "holds 'Df Jones' solutions, and its ending '.D0' stands for no type "
+            "(calibration.caltable_endings)",
+            "n.gone": "is a link to nothing",
+            "n.ms": "is a CASA table of type 'Measurement Set', not a caltable",
+            "n.png": "is a file, no table",
+            "n2_kcal": "is a K table of another prefix, n2",
+            "n_notes": "is a directory, but no CASA table",
+        }
+
+    def test_the_strip_is_that_of_the_tables_and_look_ups_honour_it(
+        self, registry: CalibrationRegistry, tmp_path: Path
+    ) -> None:
+        write_table(tmp_path / "n.b", CaltableType.BP, fields=(CaltableField("3C286", 30.5),))
+        assert registry.register_prefix(tmp_path / "n", "cal").declination_deg == 30.5
+        assert registry.active(MJD, declination_deg=30.9).set.name == "cal"
+        with pytest.raises(NoValidCaltables, match=r"it is of declination 30\.50 deg"):
+            registry.active(MJD, declination_deg=54.6)
+
+    def test_of_a_drift_scans_fields_the_strip_is_the_mean(
+        self, registry: CalibrationRegistry, tmp_path: Path
+    ) -> None:
+        fields = (CaltableField("t0", 16.2), CaltableField("t1", 16.4))
+        write_table(tmp_path / "n.b", CaltableType.BP, fields=fields)
+        registered = registry.register_prefix(tmp_path / "n", "cal", cal_field="3C286")
+        assert registered.declination_deg == pytest.approx(16.3)
+
+    @pytest.mark.parametrize(
+        ("fields", "reason"),
+        [
+            ((CaltableField("a", 16.3), CaltableField("b", 50.5)), "more than one strip"),
+            ((CaltableField("a", None, "frame AZEL"),), "where field a lies: frame AZEL"),
+            ((), "no field that says"),
+        ],
+    )
+    def test_without_one_strip_the_user_must_say_it(
+        self,
+        registry: CalibrationRegistry,
+        tmp_path: Path,
+        fields: tuple[CaltableField, ...],
+        reason: str,
+    ) -> None:
+        write_table(tmp_path / "n.b", CaltableType.BP, fields=fields)
+        with pytest.raises(RegistrationRefused, match=f"{reason}.*--dec-deg"):
+            registry.register_prefix(tmp_path / "n", "cal", cal_field="c")
+        said = registry.register_prefix(
+            tmp_path / "n", "cal", cal_field="c", declination_deg=-5.0, refant="1"
+        )
+        assert said.declination_deg == -5.0
+        free = registry.register_prefix(
+            tmp_path / "n", "cal", cal_field="c", any_declination=True, refant="1"
+        )
+        assert free.declination_deg is None
+
+    def test_a_complex_gain_beside_the_one_on_the_flux_scale_would_be_applied_twice(
+        self, registry: CalibrationRegistry, tmp_path: Path
+    ) -> None:
+        both = quality(holds_amplitude=True)
+        write_table(tmp_path / "n.G1", CaltableType.GP, quality=both)
+        write_table(tmp_path / "n.fluxscale1", CaltableType.FLUX, quality=both)
+        with pytest.raises(RegistrationRefused, match=r"n\.fluxscale1 .*n\.G1 .* twice"):
             registry.register_prefix(tmp_path / "n", "cal")

@@ -65,7 +65,7 @@ def test_a_step_on_a_full_disk_fails_in_words_and_works_when_there_is_room(
 ) -> None:
     settings = Settings(
         state=disk / "state",
-        calibration=CalibrationSettings(plotms=False),
+        calibration=CalibrationSettings(plotms=False, model_from_image=False),
         retention=RetentionSettings(pause_below_gb=0.0, free_gb=0.0),
     )
     workshop = Workshop.from_settings(settings)

@@ -189,6 +189,50 @@ def test_a_wrong_flux_scale_marks_the_epoch(tmp_path: Path) -> None:
     assert np.isfinite(columns["flux_jy"]).any(), "kept to be looked at"
 
 
+def test_a_list_that_is_off_by_a_tenth_of_a_beam_is_told_and_moved_only_when_asked(
+    hour: Sky, tmp_path: Path
+) -> None:
+    listed = tmp_path / "off.csv"
+    # Twelve arcsec north of where the image has them, with a minor axis of 120.
+    rows = [
+        f"s{i},{ra},{dec + 12 / 3600},{jy},1.405" for i, (ra, dec, jy) in enumerate(hour.sources)
+    ]
+    listed.write_text("\n".join(["name,ra_deg,dec_deg,flux_jy,reference_ghz", *rows, ""]))
+    hour.workshop.catalogues.add("off", listed)
+    ratios = []
+    for moved in (False, True):
+        settings = hour.workshop.settings.model_copy(
+            update={
+                "catalogue": hour.workshop.settings.catalogue.model_copy(
+                    update={"reference": "off"}
+                ),
+                "photometry": hour.workshop.settings.photometry.model_copy(
+                    update={"shift_positions": moved}
+                ),
+            }
+        )
+        told = measure_image(replace(hour.workshop, settings=settings), hour.keys[7])
+        assert isinstance(told, Measured)
+        verdict = next(v for v in told.verdicts if v.name == "positions")
+        assert not verdict.passed
+        assert verdict.measures["offset_beams"] == pytest.approx(0.1, abs=0.02)
+        statistics = told.record.statistics
+        assert statistics["north_arcsec"] == pytest.approx(-12.0, abs=3.0)
+        assert 0 < statistics["north_error_arcsec"] < 3.0
+        columns, facts = read_measurements(told.record.path)
+        if moved:
+            assert "measured at places moved by it" in verdict.words
+            assert facts["moved_arcsec"][1] == pytest.approx(-12.0, abs=3.0)
+        else:
+            assert "% too low (CONTIMG_PHOTOMETRY__SHIFT_POSITIONS" in verdict.words
+            assert facts["moved_arcsec"] == [0.0, 0.0]
+        # The list's places stay in the file.
+        assert set(columns["dec_deg"]) <= {dec + 12 / 3600 for _, dec, _ in hour.sources}
+        good = (columns["flags"] == 0) & (columns["raw_flux_jy"] > 30 * columns["raw_error_jy"])
+        ratios.append(np.median(columns["raw_flux_jy"][good] / columns["expected_jy"][good]))
+    assert ratios[1] - ratios[0] == pytest.approx(1 - np.exp(-2 * np.log(2) * 0.07**2), abs=0.01)
+
+
 def test_without_a_catalogue_nothing_is_measured(hour: Sky) -> None:
     settings = hour.workshop.settings
     bare = replace(

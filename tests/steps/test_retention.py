@@ -144,6 +144,25 @@ def test_what_killed_steps_left_behind_goes_after_a_day(made: Made) -> None:
     assert all(d.exists() for d in (*new, elsewhere))
 
 
+def test_caltables_that_were_never_registered_go_after_a_day(made: Made) -> None:
+    set_retention(made)
+    caltables = made.workshop.settings.layout.caltables
+    registered = {t.path.parent for s in made.workshop.registry.list_sets() for t in s.tables}
+    (known,) = {s.name for s in made.workshop.registry.list_sets()} or {"3C48_61041.00347"}
+    killed, recent, own = (
+        caltables / name for name in ("3C48_61041.50000.v1", "3C48_61041.50000.v2", "my-own-tables")
+    )
+    for directory in (killed, recent, own, caltables / f"{known}.v1"):
+        (directory / "a_bpcal").mkdir(parents=True, exist_ok=True)
+        age(directory, 0.5 if directory == recent else 2.0)
+    removed = remove(made.workshop, choose_removals(made.workshop))
+    assert [(r.path, r.why) for r in removed] == [(killed, "caltables that were never registered")]
+    assert not killed.exists()
+    assert recent.exists()
+    assert own.exists()
+    assert all(directory.exists() for directory in registered)
+
+
 def test_logs_are_kept_as_long_as_runs(made: Made) -> None:
     set_retention(made, run_days=10.0)
     logs = made.workshop.settings.layout.logs
@@ -164,7 +183,7 @@ def test_a_step_waits_for_room_and_says_so_then_fails(
     with pytest.raises(DiskShort, match=r"only 4\.2 GB are free .* below 5 GB"):
         room.wait_for_room(made.workshop.settings, lambda message, _=None: said.append(message))
     assert said
-    assert said[0].startswith("waits for room: only 4.2 GB")
+    assert said[0].startswith("waits for the disk: only 4.2 GB")
     answers = iter([4_200_000_000, 6_000_000_000])
     monkeypatch.setattr(room, "free_bytes", lambda _: next(answers))
     room.wait_for_room(made.workshop.settings)

@@ -18,7 +18,13 @@ from contimg_resources.observations.model import (
 from contimg_resources.products.model import ObservationState
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.settings import Settings
-from contimg_resources.steps.starting import open_observations, record_cancellation, record_failure
+from contimg_resources.steps.arriving import arrive
+from contimg_resources.steps.starting import (
+    open_observations,
+    record_cancellation,
+    record_failure,
+    tell_waiting,
+)
 
 MJD = 61_041.00347
 
@@ -174,3 +180,62 @@ def test_a_calibrator_observation_whose_solve_failed_waits_for_another_set(works
     assert record.state is ObservationState.WAITING
     assert record.reason == "waits for another set: SNR 2"
     assert [o.key for o in open_observations(workshop)] == [key]
+
+
+def _arrive(workshop: Any, found: Observation) -> Any:
+    workshop.read = lambda _: found
+    workshop.active_caltables = lambda o: workshop.registry.active(o.mid_mjd, layout=o.layout)
+    return arrive(workshop, found.path)
+
+
+@pytest.mark.parametrize("calibrator", [True, False])
+def test_an_observation_of_which_nothing_can_be_made_has_failed_with_the_reason(
+    workshop: Any, calibrator: bool
+) -> None:
+    useless = replace(observation(calibrator=calibrator), unusable="all its data are flagged")
+    arrived = _arrive(workshop, useless)
+    assert (arrived.usable, arrived.is_calibrator, arrived.ready) == (False, False, False)
+    record = workshop.products.get(useless.key)
+    assert (record.state, record.step) == (ObservationState.FAILED, "arrival")
+    assert record.reason == f"nothing can be made of {useless.path}: all its data are flagged"
+    assert open_observations(workshop) == ()
+    # Delivered again in full it is an observation like others.
+    good = replace(useless, unusable="", signature="other")
+    assert _arrive(workshop, good).usable
+    assert workshop.products.get(good.key).state is not ObservationState.FAILED
+
+
+def test_what_was_odd_in_an_ms_stands_in_its_history(workshop: Any) -> None:
+    odd = replace(observation(), notes=("168 of 336 rows stand twice",), n_repeated_rows=168)
+    _arrive(workshop, odd)
+    (first, *_) = workshop.products.history(odd.key)
+    assert first.message == f"arrived as {odd.path}; 168 of 336 rows stand twice"
+    assert workshop.products.observation(odd.key) == odd
+
+
+def test_a_calibrator_observation_that_nothing_solves_waits_with_the_reason(
+    workshop: Any,
+) -> None:
+    key = observation().key
+    _arrive(workshop, observation(calibrator=True))
+    tell_waiting(workshop, open_observations(workshop), solving=True)
+    assert workshop.products.get(key).state is ObservationState.ARRIVED
+    tell_waiting(workshop, open_observations(workshop), solving=False, hint="; not solved")
+    record = workshop.products.get(key)
+    assert (record.state, record.reason) == (
+        ObservationState.WAITING,
+        f"none at {MJD}; not solved",
+    )
+    # It is still there to be solved later.
+    (still,) = open_observations(workshop)
+    assert still.is_calibrator
+
+
+def test_one_whose_set_was_retired_says_that_there_is_none(workshop: Any) -> None:
+    _arrive(workshop, observation(calibrator=True))
+    key = observation().key
+    workshop.products.set_state(
+        key, ObservationState.SOLVED, step="caltable_set", reason="registered"
+    )
+    tell_waiting(workshop, open_observations(workshop), solving=True)
+    assert workshop.products.get(key).reason == f"none at {MJD}"

@@ -43,7 +43,7 @@ def subband(sky: Sky, path: Path, frequency_hz: float) -> list[str]:
     directory = sky.workshop.products.mosaics.get(KEY).directory
     files = MosaicFiles.in_directory(directory, KEY)
     with fits.open(files.image) as hdus:
-        hdus[0].header["RESTFRQ"] = frequency_hz
+        hdus[0].header["CRVAL3"] = frequency_hz
         hdus.writeto(path)
     return ["--image", str(path), "--sigma", str(files.sigma)]
 
@@ -116,6 +116,8 @@ def write_platform(workshop: Workshop) -> None:
             "mid_mjd": np.full(n, day + 0.5),
             "flux_jy": flux,
             "error_jy": np.full(n, 2e-3),
+            "integrated_flux_jy": np.full(n, np.nan),
+            "integrated_error_jy": np.full(n, np.nan),
             "flags": np.zeros(n, np.int64),
             "is_reference": np.arange(n) > 0,
             "n_mosaics": np.ones(n, np.int64),

@@ -6,12 +6,21 @@ from typing import Any
 
 import pytest
 
-from contimg_resources.errors import UnreadableObservation
+from contimg_resources.errors import (
+    CasaCrashed,
+    DiskRefused,
+    DiskShort,
+    ProductsUnavailable,
+    ReadingCutOff,
+    ScratchLost,
+    UnreadableObservation,
+)
 from contimg_resources.observations.settling import content_signature
 from contimg_resources.products.model import ArrivalOutcome
 from contimg_resources.settings import ArrivalSettings, Settings
 from contimg_resources.steps import watching
-from contimg_resources.steps.watching import Look, Memory, look
+from contimg_resources.steps.watching import MAX_READS, Look, Memory, look
+from tests.hostile_trees import nested
 
 
 class Incoming:
@@ -25,7 +34,10 @@ class Incoming:
         settings = Settings(
             state=root.parent, ms_dir=root, arrival=ArrivalSettings(settle_age_s=settle_age_s)
         )
-        products = SimpleNamespace(known_signatures=lambda: self.known)
+        # Of a second delivery the first is elsewhere.
+        first = SimpleNamespace(path=root, signature="first")
+        self.known[str(first.path)] = first.signature
+        products = SimpleNamespace(known_signatures=lambda: self.known, get=lambda _key: first)
         self.workshop = SimpleNamespace(settings=settings, products=products)
 
     def arrive(self, _workshop: Any, path: Path, run_id: str | None = None) -> SimpleNamespace:
@@ -83,7 +95,7 @@ def test_a_growing_observation_is_not_touched(incoming: Incoming) -> None:
     for size in range(3):
         incoming.put("a", "x" * size)
         found = incoming.look()
-        assert list(found.growing) == ["a"]
+        assert list(found.growing) == ["a.ms"]
     assert incoming.read == []
 
 
@@ -98,6 +110,7 @@ def test_an_unreadable_one_is_tried_once_until_it_changes(incoming: Incoming) ->
     assert [u.reason for u in first.set_aside] == [f"{incoming.root}/bad.ms holds no rows"]
     second = incoming.look()
     assert (second.set_aside, second.words) == ((), "1 MS: 1 set aside")
+    assert second.not_taken == [f"bad.ms set aside: {incoming.root}/bad.ms holds no rows"]
     assert incoming.read == ["bad"]
     incoming.put("bad", "more rows", done=True)
     assert len(incoming.look().set_aside) == 1
@@ -146,3 +159,121 @@ def test_replacements_are_found_though_a_look_has_time_for_a_few_only(
     monkeypatch.setattr(watching.time, "monotonic", lambda: float(next(ticks)))
     incoming.put("c", "other rows")
     assert any(names(incoming.look(budget_s=1e9)) == ["c"] for _ in range(4))
+
+
+def test_two_names_that_differ_in_their_ending_alone_are_two_ms(incoming: Incoming) -> None:
+    incoming.put("bad", done=True)
+    (incoming.root / "bad.MS").mkdir()
+    (incoming.root / "bad.MS" / "table.dat").write_text("other rows")
+    (incoming.root / "bad.MS.done").touch()
+    assert len(incoming.look().set_aside) == 2
+    assert incoming.look().n_aside == 2
+    assert incoming.read == ["bad", "bad"]
+
+
+def test_what_is_passed_over_is_named_with_the_reason(incoming: Incoming) -> None:
+    incoming.put("a", done=True)
+    (incoming.root / "night.uvh5").touch()
+    found = incoming.look()
+    assert found.words == "1 MS: 1 new (1 UVH5 beside)"
+    assert found.not_taken == [
+        "night.uvh5 is of UVH5 sub-bands from the correlator: convert them to MS first"
+    ]
+
+
+def test_a_delivery_too_deep_to_walk_is_set_aside_alone(incoming: Incoming) -> None:
+    incoming.put("a", done=True)
+    incoming.put("z", done=True)
+    (incoming.root / "e-deep.ms.done").touch()
+    with nested(incoming.root / "e-deep.ms"):
+        found = incoming.look()
+        assert names(found) == ["a", "z"]
+        (aside,) = found.set_aside
+        assert "holds directories nested more than 32 deep" in aside.reason
+        assert aside.path.name == "e-deep.ms"
+        again = incoming.look()
+        assert (again.set_aside, again.n_aside, again.n_known) == ((), 1, 2), "told once"
+        assert again.not_taken == [f"e-deep.ms set aside: {aside.reason}"]
+        assert incoming.look().n_aside == 1
+
+
+@pytest.mark.parametrize(
+    ("raised", "reason"),
+    [
+        (RecursionError("maximum recursion depth exceeded"), "unexpected RecursionError: maximum"),
+        (KeyError("x"), "unexpected KeyError: 'x'"),
+        (OSError(5, "Input/output error", "/in/e.ms/table.f0"), "/in/e.ms/table.f0: Input/output"),
+    ],
+)
+def test_whatever_a_delivery_raises_rejects_it_alone_with_its_name(
+    incoming: Incoming, monkeypatch: pytest.MonkeyPatch, raised: Exception, reason: str
+) -> None:
+    for stem in ("a", "e", "z"):
+        incoming.put(stem, done=True)
+
+    def arrive(workshop: Any, path: Path, run_id: str | None = None) -> SimpleNamespace:
+        if path.stem == "e":
+            raise raised
+        return incoming.arrive(workshop, path)
+
+    monkeypatch.setattr(watching, "arrive", arrive)
+    found = incoming.look()
+    assert names(found) == ["a", "z"]
+    (aside,) = found.set_aside
+    assert reason in aside.reason
+    assert "e.ms" in aside.reason
+    assert incoming.look().n_aside == 1, "it isn't read again until it changes"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ProductsUnavailable("database is locked"),
+        DiskShort("only 0.1 GB are free"),
+        DiskRefused("scratch can't be written to"),
+        ScratchLost("its working directory was removed"),
+    ],
+)
+def test_what_is_no_fault_of_a_delivery_does_not_reject_it(
+    incoming: Incoming, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    incoming.put("a", done=True)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(watching, "arrive", refuse)
+    first = incoming.look()
+    assert (first.set_aside, first.growing) == ((), {"a.ms": str(error)})
+    monkeypatch.setattr(watching, "arrive", incoming.arrive)
+    assert names(incoming.look()) == ["a"]
+
+
+def test_one_that_casa_crashes_on_is_read_three_times(
+    incoming: Incoming, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crash = ReadingCutOff("a.ms: CASA crashed (SIGSEGV) while reading column DATA")
+    killed = CasaCrashed("the CASA process died of SIGKILL")
+    incoming.put("a", done=True)
+    raised: list[Exception | None] = [crash, killed, None]
+
+    def arrive(workshop: Any, path: Path, run_id: str | None = None) -> SimpleNamespace:
+        error = raised.pop(0)
+        if error is not None:
+            raise error
+        return incoming.arrive(workshop, path)
+
+    monkeypatch.setattr(watching, "arrive", arrive)
+    for error in (crash, killed):
+        found = incoming.look()
+        assert (found.set_aside, found.growing) == ((), {"a.ms": str(error)})
+    assert names(incoming.look()) == ["a"], "somebody had killed CASA"
+    assert incoming.memory.cut_off == {}
+
+    incoming.put("damaged", done=True)
+    raised[:] = [crash] * MAX_READS
+    assert [len(incoming.look().set_aside) for _ in range(MAX_READS)] == [0, 0, 1]
+    assert incoming.look().n_aside == 1
+    incoming.put("damaged", "rows anew", done=True)
+    raised[:] = [crash, None]
+    assert [names(incoming.look()) for _ in range(2)] == [[], ["damaged"]]

@@ -15,18 +15,20 @@ from contimg_resources.simulation.light_curves import (
     with_events,
     with_variables,
 )
+from contimg_resources.variability import candidates
 from contimg_resources.variability.candidates import (
-    Found,
     candidate_id,
     search_candidates,
     with_known_ids,
 )
 from contimg_resources.variability.cards import Piece, draw_card, through
-from contimg_resources.variability.ese import MIN_THRESHOLD, threshold_for, widths_of
-from contimg_resources.variability.judging import Outcome
+from contimg_resources.variability.ese import MIN_THRESHOLD, Dips, threshold_for, widths_of
+from contimg_resources.variability.found import Found, Rejected
+from contimg_resources.variability.judging import Outcome, fit_dip
 from contimg_resources.variability.measuring import measure_variability
 from contimg_resources.variability.model import LightCurves
 from contimg_resources.variability.templates import bank, clegg, normalised
+from tests.variability.curves import light_curves
 
 SETTINGS = EseSettings()
 SHAPE = bank(("fiedler",))[1]
@@ -224,3 +226,102 @@ def test_a_card_shows_the_event(tmp_path: Path) -> None:
     draw_card(tmp_path / "with.png", event, curves, pieces)
     draw_card(tmp_path / "without.png", event, curves)
     assert (tmp_path / "with.png").stat().st_size > (tmp_path / "without.png").stat().st_size
+
+
+def lost_baseline() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return times, flux densities and errors whose baseline is below zero where the dip is."""
+    days = np.arange(101.0)
+    return days, 1 - 0.0095 * days, np.full(101, 0.01)
+
+
+def test_a_dip_without_a_baseline_has_no_depth_and_is_rejected() -> None:
+    fit = fit_dip(*lost_baseline(), SHAPE, 110.0, 60.0, 200.0)
+    assert np.isnan(fit.depth)
+    assert not fit.is_finite
+    curves = steady_light_curves(12, Watch(n_days=101, lost=0.0), np.random.default_rng(3))
+    curves = replace(curves, flux_jy=curves.flux_jy.copy(), error_jy=curves.error_jy.copy())
+    own = curves.of(4)
+    days, flux_jy, error_jy = (v[: own.stop - own.start] for v in lost_baseline())
+    curves.flux_jy[own], curves.error_jy[own] = flux_jy, error_jy
+    table = measure_variability(curves, VariabilitySettings(), DAY)
+    dips = Dips(
+        score=np.where(np.arange(12) == 4, 50.0, 0.0),
+        mid_mjd=np.full(12, curves.mid_mjd[own.start] + 110.0),
+        width_days=np.full(12, 60.0),
+        shape=np.zeros(12, np.int64),
+        depth=np.full(12, 0.5),
+        spread=np.ones(12),
+        n_windows=np.ones(12, np.int64),
+    )
+    sky_of = candidates._Sky(
+        curves, table, curves.flux_jy, curves.error_jy, SETTINGS, DAY, threshold=20.0
+    )
+    (event,) = sky_of.events_of(4, dips)
+    assert isinstance(event, Rejected)
+    assert event.outcome is Outcome.NO_FIT
+    assert len(days) > 80
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_sources_that_cannot_be_searched_are_listed_and_the_others_are_searched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    curves = with_events(
+        sky(), {7: Event(SHAPE, MIDDLE, 30.0, 0.4), 9: Event(SHAPE, MIDDLE, 30.0, 0.4)}
+    )
+    flux_jy, error_jy = curves.flux_jy.copy(), curves.error_jy.copy()
+    flux_jy[curves.of(20)] = 0.5
+    flux_jy[curves.of(21)] = -0.5
+    flux_jy[curves.of(22).start + 3] = np.nan
+    error_jy[curves.of(23).start + 3] = 0.0
+    keep = np.ones(len(curves.mid_mjd), np.bool_)
+    keep[curves.of(24).start + 2 : curves.of(24).stop] = False
+    counts = np.add.reduceat(keep, curves.offsets[:-1])
+    curves = replace(
+        curves,
+        offsets=np.concatenate([[0], np.cumsum(counts)]),
+        flux_jy=flux_jy[keep],
+        error_jy=error_jy[keep],
+        **{n: getattr(curves, n)[keep] for n in ("mid_mjd", "flags", "is_reference", "epoch")},
+    )
+    names = curves.source_id.tolist()
+    fits = candidates._Sky._best_fit
+
+    def fails_for_one(self: candidates._Sky, one: LightCurves, *rest: object) -> object:
+        if one.source_id[0] == names[9]:
+            raise np.linalg.LinAlgError("SVD did not converge")
+        return fits(self, one, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(candidates._Sky, "_best_fit", fails_for_one)
+    found = found_in(curves)
+    assert [c.source_id for c in found.candidates] == [names[7]]
+    assert {u.source_id: u.reason for u in found.unsearched} == {
+        names[9]: "LinAlgError: SVD did not converge",
+        names[22]: candidates._UNSOUND,
+        names[23]: candidates._UNSOUND,
+        names[24]: "fewer than 8 measurements",
+    }
+    assert "2 not searched: a time, a flux density or an error isn't finite" in found.words()
+
+
+def test_metrics_of_six_epochs_are_there_and_a_pair_of_them_counts() -> None:
+    curves = light_curves([[0.5] * 5 + [0.2]], 0.005)
+    table = measure_variability(curves, VariabilitySettings(min_epochs=10), DAY)
+    assert table.n_epochs.tolist() == [6]
+    assert table.v[0] == pytest.approx(np.std([0.5] * 5 + [0.2], ddof=1) / 0.45)
+    assert table.eta[0] == pytest.approx(np.var([0.5] * 5 + [0.2], ddof=1) / 0.005**2)
+    assert table.is_pair_variable[0]
+    assert not table.is_variable[0], "six epochs are too few for the plane of eta and V"
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_values_beyond_all_measure_end_nothing() -> None:
+    curves = with_events(sky(n=4), {1: Event(SHAPE, MIDDLE, 30.0, 0.4)})
+    flux_jy, error_jy = curves.flux_jy.copy(), curves.error_jy.copy()
+    own = [curves.of(i) for i in range(4)]
+    flux_jy[own[0]] *= 1e308
+    error_jy[own[0].start : own[0].start + 9] = 5e-324
+    flux_jy[own[2]], error_jy[own[2]] = 0.0, 1e-300
+    flux_jy[own[3]] = -1e200
+    found = found_in(replace(curves, flux_jy=flux_jy, error_jy=error_jy))
+    assert [c.source_id for c in found.candidates] == [curves.source_id[1]]

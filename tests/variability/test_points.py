@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from contimg_resources.settings import VariabilitySettings
 from contimg_resources.simulation.meridian import next_transit_mjd
 from contimg_resources.variability.drawing import draw_plane
 from contimg_resources.variability.measuring import measure_variability
+from contimg_resources.variability.model import joined_curves
 from contimg_resources.variability.passages import gather_day, passage_mjd, passage_number
 from contimg_resources.variability.points import points_path, read_points, write_points
 from contimg_resources.variability.tables import (
@@ -22,6 +24,7 @@ from contimg_resources.variability.tables import (
     write_variability,
 )
 from tests.photometry import epochs
+from tests.variability.curves import light_curves
 
 RA = np.array([180.0, 181.0, 182.0])
 DEC = 54.0
@@ -164,3 +167,14 @@ def test_measures_come_back_as_they_were_written_and_are_drawn(tmp_path: Path) -
     path.write_bytes(b"nothing")
     with pytest.raises(UnreadableMeasurements, match="holds no measures"):
         read_variability(path)
+
+
+def test_light_curves_of_several_lists_are_joined_by_source() -> None:
+    one = light_curves([[1.0, 2.0], [3.0]])
+    other = replace(light_curves([[9.0], [4.0, 5.0, 6.0]]), source_id=np.array(["a:x", "s001"]))
+    joined = joined_curves([one, other])
+    assert joined.source_id.tolist() == ["a:x", "s000", "s001"]
+    assert joined.offsets.tolist() == [0, 1, 3, 4]
+    assert joined.flux_jy.tolist() == [9.0, 1.0, 2.0, 3.0], "of s001 the first counts"
+    assert joined.ra_deg[0] == other.ra_deg[0]
+    assert joined_curves([one]) is one

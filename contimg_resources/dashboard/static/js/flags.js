@@ -9,6 +9,7 @@ const WORDS = [
   [16, "not a point source with the image's beam"],
   [32, "too close to a neighbour to be told apart"],
   [64, "too few pixels around it to measure the noise"],
+  [128, "wider than the beam; see its integrated flux density"],
 ];
 
 /** A phrase each; empty for a plain measurement. */

@@ -15,8 +15,16 @@ const COLUMNS = [
   { name: "Flags", of: (r) => flagWords(r.flags) },
 ];
 
+/** Beside the peak where a source is wider than the beam. */
+const INTEGRATED = [
+  { name: "Integrated (mJy)", of: (r) => r.integrated, show: (r) => digits(r.integrated, 4), number: true },
+  { name: "Its error (mJy)", of: (r) => r.integratedError, show: (r) => digits(r.integratedError, 2), number: true },
+];
+
 /** Points of a light curve as a list. */
-export const pointsOf = (curve) => curve.mid_mjd.map((x, i) => ({ x, y: curve.flux_mjy[i], error: curve.error_mjy[i], flags: curve.flags[i] }));
+export const pointsOf = (curve) => curve.mid_mjd.map((x, i) => ({ x, y: curve.flux_mjy[i], error: curve.error_mjy[i], flags: curve.flags[i], integrated: curve.integrated_mjy?.[i] ?? null, integratedError: curve.integrated_error_mjy?.[i] ?? null }));
+
+const wide = (p) => (p.integrated === null ? "" : `; integrated ${withError(p.integrated, p.integratedError, " mJy")}`);
 
 /** A light curve within [start, end], MJD; templates of candidates over it. */
 export function lightCurve({ id, title, curve, candidates, start, end, zoomed, height = 340 }) {
@@ -42,9 +50,9 @@ export function lightCurve({ id, title, curve, candidates, start, end, zoomed, h
       shapes(plot, flagged, "cross", "bad", 3.5);
       for (const template of templates) line(plot, template, "template");
     },
-    points: measured.map((p) => ({ ...p, says: `${utcText(p.x)} UTC (MJD ${p.x.toFixed(3)}): ${withError(p.y, p.error, " mJy")}${p.flags ? `; ${flagWords(p.flags)}` : ""}. ` })),
+    points: measured.map((p) => ({ ...p, says: `${utcText(p.x)} UTC (MJD ${p.x.toFixed(3)}): ${withError(p.y, p.error, " mJy")}${p.flags ? `; ${flagWords(p.flags)}` : ""}${wide(p)}. ` })),
     legend: [["main", "dots", "measured"], flagged.length && ["bad", "cross", "flagged"], fitted.length && ["template", "line", "fitted template"], candidates.length && ["dip", "box", "candidate, half depth to half depth"]].filter(Boolean),
-    columns: COLUMNS,
+    columns: rows.some((p) => p.integrated !== null) ? [...COLUMNS.slice(0, -1), ...INTEGRATED, COLUMNS.at(-1)] : COLUMNS,
     rows,
     zoomed,
   });

@@ -138,6 +138,7 @@ function picture(path, alt, broken = "This picture isn't in the export.") {
 }
 
 function cutouts(c) {
+  if (c.added_list) return el("p", { class: "dim" }, `None: the light curve was added (list ${c.added_list}), so there are no images.`);
   if (!c.cutouts.length) return el("p", { class: "dim" }, "None.");
   const strip = c.cutouts.map((cutout) => el("li", {}, el("figure", {}, picture(cutout.png, `Cutout around ${c.source_id}, epoch ${cutout.epoch}, ${utcText(cutout.mid_mjd)} UTC`), el("figcaption", {}, dayText(cutout.mid_mjd), el("br"), el("span", { class: "dim" }, `MJD ${cutout.mid_mjd.toFixed(2)}`)))));
   return el("ul", { class: "strip", tabindex: 0, "aria-label": "Cutouts by epoch" }, strip);

@@ -72,8 +72,8 @@ export async function show(index) {
   const heading = el("h1", { tabindex: -1 }, title);
   const observations = observed?.observations ?? [];
   const mosaics = (mosaicked?.mosaics ?? []).filter((m) => m.ra_deg !== null);
-  const candidates = events?.candidates ?? [];
-  const sources = (measured?.source_id ?? []).map((id, i) => ({ id, x: hours(measured.ra_deg[i]), y: measured.dec_deg[i], variable: measured.is_variable[i], flux: measured.mean_flux_mjy[i] }));
+  const candidates = (events?.candidates ?? []).filter((c) => c.ra_deg !== null);
+  const sources = (measured?.source_id ?? []).map((id, i) => ({ id, x: hours(measured.ra_deg[i]), y: measured.dec_deg[i], variable: measured.is_variable[i], flux: measured.mean_flux_mjy[i] })).filter((s) => s.y !== null);
   if (!observations.length && !mosaics.length && !sources.length) return [heading, el("p", { class: "message" }, "The export tells of no observations yet.")];
 
   const strips = coverage(observations);

@@ -16,7 +16,7 @@ const SOON_DAYS = 3 / 24;
 /** Images come every five minutes. */
 const LATE_DAYS = 30 / 1440;
 
-const STATES = ["imaged", "calibrated", "solved", "arrived", "waiting", "failed"];
+const STATES = ["imaged", "calibrated", "solved", "arrived", "waiting", "interrupted", "failed"];
 
 function tile(name, value, details, kind = "") {
   return el("section", { class: `tile ${kind}` }, el("h2", {}, name), el("p", { class: "value" }, value), [details].flat().filter(Boolean).map((line) => el("p", { class: "dim" }, line)));

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
+from astropy.coordinates import SkyCoord
 
+from contimg_resources.catalogues.calibrator_lists import load_catalogue, read_calibrator_list
 from contimg_resources.errors import ConfigurationError
-from contimg_resources.observations.calibrator_lists import load_catalogue, read_calibrator_list
 
 HEADER = "name,ra_deg,dec_deg,flux_jy,reference_ghz,spectral_index\n"
 
@@ -69,7 +70,7 @@ def test_a_malformed_row_is_named_with_its_column(
 
 def test_a_missing_column_is_named(tmp_path: Path) -> None:
     path = written(tmp_path, "name,ra_deg,dec_deg,flux_jy,spectral_index\nA,1,2,3,0\n")
-    with pytest.raises(ConfigurationError, match="no column reference_ghz; it has name, ra_deg"):
+    with pytest.raises(ConfigurationError, match="frequency of the flux densities; it has name"):
         read_calibrator_list(path)
 
 
@@ -84,6 +85,25 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         load_catalogue(tmp_path / "none.csv")
 
 
-def test_a_list_of_known_sources_goes_without_what_varies(tmp_path: Path) -> None:
-    path = written(tmp_path, HEADER + "3C454.3,343.49,16.148,10,1.4,0\nA,1,2,3,1.4,-0.7\n")
-    assert [c.name for c in read_calibrator_list(path, skip_variable=True)] == ["A"]
+def test_units_frames_and_hours_are_those_that_the_file_states(tmp_path: Path) -> None:
+    text = (
+        HEADER.replace("name,", "name,aliases,") + "A,B0134+329;X,01:37:41.3,-33:09:36,3,1400,0\n"
+    )
+    units = "# Equinox : 1950.0\n" + text.replace("reference_ghz", "reference_ghz [MHz]", 1)
+    (mine,) = read_calibrator_list(written(tmp_path, units.replace("flux_jy", "flux_jy [mJy]", 1)))
+    where = SkyCoord("01h37m41.3s -33d09m36s", frame="fk4").icrs
+    assert (mine.ra_deg, mine.dec_deg) == pytest.approx((where.ra.deg, where.dec.deg))
+    assert mine.flux_jy(1.4e9) == pytest.approx(0.003)
+    assert mine.aliases == ("B0134+329", "X")
+
+
+def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
+    path = written(tmp_path, HEADER + "A,1,95,3,1.4,x\nB,1,2,,1.4,0\nA,1,2,3,1.4,0\n")
+    with pytest.raises(ConfigurationError) as raised:
+        read_calibrator_list(path)
+    assert raised.value.message == (
+        f"calibrator list {path}, row 1, column dec_deg: 95 is not between -90 and 90 deg; "
+        "row 1, column spectral_index: x is no number; "
+        "row 2, column flux_jy: it is empty, and there are no defaults; "
+        "row 3, column name: 'A' is already in row 1"
+    )

@@ -1,4 +1,4 @@
-"""A tile on the pixels of a mosaic.
+"""An image on the pixels of another.
 
 Belongs here: interpolation. Doesn't: weights, beams.
 """
@@ -54,13 +54,30 @@ class Places:
 
 def places(tile: SkyGrid, mosaic: SkyGrid, box: tuple[slice, slice], step: int = 1) -> Places:
     """Return where the pixels of a box of the mosaic are in a tile, every `step`-th of them."""
+    return places_between(celestial_wcs(tile), celestial_wcs(mosaic), box, step)
+
+
+def places_between(image: Any, other: Any, box: tuple[slice, slice], step: int = 1) -> Places:
+    """Return where the pixels of a box of one image are in another.
+
+    Parameters
+    ----------
+    image : WCS
+        Two sky axes of the image that is sampled.
+    other : WCS
+        Those of the image whose pixels are asked for, in the same frame.
+    box : tuple of slice
+        Rows and columns of the latter.
+    step : int
+        Every so-many-th of them.
+    """
     from scipy.interpolate import RectBivariateSpline
 
     rows, columns = (np.arange(s.start, s.stop, step, dtype=float) for s in box)
     coarse_rows, coarse_columns = _every(rows), _every(columns)
     x, y = np.meshgrid(coarse_columns, coarse_rows)
-    ra, dec = celestial_wcs(mosaic).all_pix2world(x.ravel(), y.ravel(), 0)
-    there: Any = celestial_wcs(tile).all_world2pix(ra, dec, 0)
+    ra, dec = other.all_pix2world(x.ravel(), y.ravel(), 0)
+    there: Any = image.all_world2pix(ra, dec, 0)
     in_columns, in_rows = (
         RectBivariateSpline(coarse_rows, coarse_columns, np.reshape(v, x.shape))(rows, columns)
         for v in there

@@ -1,0 +1,130 @@
+"""Arrivals that Dagster has no materialization of `incoming_ms` for, from the products store.
+
+Belongs here: finding them. Doesn't: reading or recording arrivals.
+
+An observation is recorded in the middle of a tick, and Dagster learns of it at the tick's end: a
+tick that is killed in between would leave it untold for good. So each tick asks the store what
+arrived since the last arrival that was told, and Dagster which of these it knows.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import dagster as dg
+
+from contimg_resources.errors import ContimgError
+from contimg_resources.products.model import ArrivalOutcome, ObservationEvent
+from contimg_resources.steps.arriving import Arrived
+from contimg_resources.steps.workshop import Workshop
+from contimg_resources.times import datetime_from_mjd
+
+#: Maximum number of arrivals checked in a tick; without a cursor, the latest ones.
+WINDOW = 200
+
+_ASSET = dg.AssetKey("incoming_ms")
+_NAME = "told"
+#: No event has such a number.
+_NO_ROW = 1 << 63
+#: Maximum number of events in one answer of Dagster.
+_PAGE = 1000
+
+
+@dataclass(frozen=True)
+class Untold:
+    """Arrivals that Dagster doesn't know of.
+
+    Parameters
+    ----------
+    arrivals : tuple of Arrived
+        What arrived.
+    errors : tuple of str
+        Why the store can't say what some of them are.
+    last : int or None
+        The last event that was looked at; None: there was none yet.
+    """
+
+    arrivals: tuple[Arrived, ...]
+    errors: tuple[str, ...]
+    last: int | None
+
+
+def untold_arrivals(
+    workshop: Workshop,
+    instance: dg.DagsterInstance,
+    cursor: str | None,
+    seen: Iterable[Arrived] = (),
+) -> Untold:
+    """Return the arrivals that Dagster has not been told of.
+
+    Parameters
+    ----------
+    workshop : Workshop
+        Its stores.
+    instance : dagster.DagsterInstance
+        The instance.
+    cursor : str, optional
+        Cursor of the sensor, as `with_last` made it.
+    seen : iterable of Arrived
+        What arrived in this tick, which is known better than from the store.
+    """
+    last = _last_of(cursor)
+    events = workshop.products.arrivals_after(last, limit=WINDOW)
+    newest = {event.key: event for event in events}
+    known_s = _known(instance, newest)
+    of_this_tick = {arrived.observation.key: arrived for arrived in seen}
+    arrivals, errors = [], []
+    for key, event in newest.items():
+        if known_s.get(key, 0.0) >= datetime_from_mjd(event.at_mjd).timestamp():
+            continue
+        try:
+            arrivals.append(of_this_tick.get(key) or _arrived(workshop, event))
+        except ContimgError as error:
+            errors.append(error.message)
+    return Untold(tuple(arrivals), tuple(errors), max((e.id for e in events), default=last))
+
+
+def with_last(memory: str, untold: Untold) -> str:
+    """Return a cursor that holds what a look remembers and which arrivals were told."""
+    return json.dumps({**json.loads(memory), _NAME: untold.last})
+
+
+def _last_of(cursor: str | None) -> int | None:
+    try:
+        last = json.loads(cursor or "{}").get(_NAME)
+    except (ValueError, AttributeError, RecursionError):
+        return None
+    is_row = isinstance(last, int) and not isinstance(last, bool) and 0 <= last < _NO_ROW
+    return last if is_row else None
+
+
+def _known(
+    instance: dg.DagsterInstance, events: Mapping[str, ObservationEvent]
+) -> dict[str, float]:
+    """Return when Dagster was last told of each of these keys, Unix time in seconds."""
+    if not events:
+        return {}
+    first_s = min(datetime_from_mjd(event.at_mjd).timestamp() for event in events.values())
+    told = instance.fetch_materializations(
+        dg.AssetRecordsFilter(
+            asset_key=_ASSET, asset_partitions=list(events), after_timestamp=first_s - 1.0
+        ),
+        limit=_PAGE,
+        ascending=True,
+    )
+    return {str(record.partition_key): record.timestamp for record in told.records}
+
+
+def _arrived(workshop: Workshop, event: ObservationEvent) -> Arrived:
+    """Return what an earlier tick recorded, as far as the store knows."""
+    record = workshop.products.get(event.key)
+    observation = workshop.products.observation(event.key)
+    first = workshop.products.history(event.key)[0]
+    return Arrived(
+        observation,
+        ArrivalOutcome.NEW if event.id == first.id else ArrivalOutcome.REPLACED,
+        is_calibrator=bool(record.calibrator),
+        ready=not record.reason,
+        reason=record.reason,
+        usable=not observation.unusable,
+    )

@@ -1,0 +1,380 @@
+"""How surveys and source finders name their columns.
+
+Belongs here: names, units and frequencies of columns as their publishers have them, and which of
+them a table has. Doesn't: file formats (see `contimg_resources.tables`), nor reading values.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from contimg_resources.errors import CatalogueError
+from contimg_resources.tables.model import Column, Table
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """The columns of a survey or of a source finder.
+
+    Parameters
+    ----------
+    name : str
+        As the command line calls it.
+    columns : mapping
+        By role (see `contimg_resources.catalogues.columns.ROLES`): the column's name and, after a
+        colon, its unit where the file states none; of several names, between bars, the first that
+        is there counts. A unit of an uncertainty that is left out is that of the flux density.
+    marks : tuple of str
+        Columns that tell it from others, beside those of position and flux density; one of several
+        names between bars is enough.
+    reference_ghz : float or None
+        Frequency of the flux densities, GHz; None: the file states it, or the user does.
+    peak_beam_arcsec : float or None
+        The beam (FWHM) where the table has peaks and fitted sizes only: flux densities are peaks
+        times the source's area in beams.
+    """
+
+    name: str
+    columns: Mapping[str, str]
+    marks: tuple[str, ...] = ()
+    reference_ghz: float | None = None
+    peak_beam_arcsec: float | None = field(default=None, kw_only=True)
+
+    def column(self, table: Table, role: str) -> tuple[Column | None, str | None]:
+        """Return the column of a role and its unit where the file states none.
+
+        Raises
+        ------
+        TableError
+            If several columns fit the name.
+        """
+        names, _, unit = self.columns.get(role, "").partition(":")
+        for name in filter(None, names.split("|")):
+            if (found := table.find(name)) is not None:
+                return found, unit or None
+        return None, unit or None
+
+    def fits(self, table: Table, *, marks: bool = True) -> bool:
+        """Tell whether a table has its columns of position and flux density, and its marks."""
+        names = {n.casefold() for n in table.names}
+        wanted = [self.columns[r].partition(":")[0] for r in ("ra", "dec", "flux")]
+        if marks:
+            wanted += self.marks
+        return all(names & {n.casefold() for n in choice.split("|")} for choice in wanted)
+
+
+_J2000 = {"ra": "RAJ2000:deg", "dec": "DEJ2000:deg"}
+_RA_DEC = {"ra": "RA:deg", "dec": "DEC:deg"}
+_AIPS = {
+    **{"ra": "RA(2000):deg", "dec": "DEC(2000):deg", "flux": "PEAK INT:Jy/beam"},
+    **{"major": "MAJOR AX:deg", "minor": "MINOR AX:deg", "angle": "POSANGLE:deg"},
+}
+_RACS_2024 = {
+    **_RA_DEC,
+    **{"name": "Name|Source_Name|Source_ID", "flux": "Total_flux:mJy"},
+    **{"flux_error": "E_Total_flux", "major": "Maj|Maj_axis:arcsec"},
+    **{"minor": "Min|Min_axis:arcsec", "angle": "PA:deg"},
+}
+
+#: Of those that fit, the first counts; if others have the very same columns, a user must say which.
+DIALECTS = (
+    # One's own, and what contimg writes.
+    Dialect(
+        "list",
+        {
+            **{"name": "name", "ra": "ra_deg:deg", "dec": "dec_deg:deg", "flux": "flux_jy:Jy"},
+            **{"flux_error": "flux_error_jy:Jy", "frequency": "reference_ghz:GHz"},
+            **{"spectral_index": "spectral_index", "major": "major_arcsec:arcsec"},
+            **{"minor": "minor_arcsec:arcsec", "angle": "angle_deg:deg", "aliases": "aliases"},
+        },
+    ),
+    # FIRST: Helfand, White & Becker 2015, ApJ 801, 26; RMS is the error of a peak. Its publisher's
+    # FITS, VizieR VIII/92, HEASARC.
+    Dialect(
+        "first",
+        {
+            **_RA_DEC,
+            **{"flux": "FINT:mJy", "flux_error": "RMS", "major": "MAJOR:arcsec"},
+            **{"minor": "MINOR:arcsec", "angle": "POSANG:deg"},
+        },
+        ("MAJOR|FPEAK|SIDEPROB|RMS",),
+        1.4,
+    ),
+    Dialect(
+        "first",
+        {
+            **_J2000,
+            **{"name": "FIRST", "flux": "Fint:mJy", "flux_error": "Rms", "major": "Maj:arcsec"},
+            **{"minor": "Min:arcsec", "angle": "PA:deg"},
+        },
+        ("FIRST|Fpeak",),
+        1.4,
+    ),
+    Dialect(
+        "first",
+        {
+            **_RA_DEC,
+            **{"name": "name", "flux": "int_flux_20_cm:mJy", "flux_error": "flux_20_cm_error"},
+            **{"major": "major_axis:arcsec", "minor": "minor_axis:arcsec"},
+            **{"angle": "position_angle:deg"},
+        },
+        (),
+        1.4,
+    ),
+    # NVSS: Condon et al. 1998, AJ 115, 1693. VizieR VIII/65, HEASARC, the survey's own FITS.
+    Dialect(
+        "nvss",
+        {
+            **_J2000,
+            **{"name": "NVSS", "flux": "S1.4:mJy", "flux_error": "e_S1.4"},
+            **{"major": "MajAxis:arcsec", "minor": "MinAxis:arcsec", "angle": "PA:deg"},
+            **{"limit": "l_MajAxis"},
+        },
+        (),
+        1.4,
+    ),
+    Dialect(
+        "nvss",
+        {
+            **_RA_DEC,
+            **{"name": "name", "flux": "flux_20_cm:mJy", "flux_error": "flux_20_cm_error"},
+            **{"major": "major_axis:arcsec", "minor": "minor_axis:arcsec"},
+            **{"angle": "position_angle:deg", "limit": "limit_major_axis"},
+        },
+        (),
+        1.4,
+    ),
+    Dialect("nvss", _AIPS, (), 1.4, peak_beam_arcsec=45.0),
+    # RACS-low: Hale et al. 2021, PASA 38, e058; CASDA's table of sources.
+    Dialect(
+        "racs",
+        {
+            **_RA_DEC,
+            **{"name": "source_name|source_id", "flux": "total_flux_source:mJy"},
+            **{"flux_error": "e_total_flux_source", "major": "maj_axis|maj:arcsec"},
+            **{"minor": "min_axis|min:arcsec", "angle": "pa:deg"},
+        },
+        (),
+        0.8875,
+    ),
+    # RACS-mid and RACS-high: Duchesne et al. 2024, PASA 41, e003; 2025, PASA 42, e038.
+    Dialect("racs-mid", _RACS_2024, ("Field_ID", "SBID"), 1.3675),
+    Dialect("racs-high", _RACS_2024, ("Field_ID", "SBID"), 1.6555),
+    # VLASS quick look, CIRADA's components: Gordon et al. 2021, ApJS 255, 30; VizieR.
+    Dialect(
+        "vlass",
+        {
+            **_RA_DEC,
+            **{"name": "Component_name", "flux": "Total_flux:mJy", "flux_error": "E_Total_flux"},
+            **{"major": "DC_Maj:arcsec", "minor": "DC_Min:arcsec", "angle": "DC_PA:deg"},
+            **{"duplicate": "Duplicate_flag", "quality": "Quality_flag"},
+        },
+        ("Component_name|Duplicate_flag",),
+        3.0,
+    ),
+    Dialect(
+        "vlass",
+        {
+            **_J2000,
+            **{"name": "CompName", "flux": "Ftot:mJy", "flux_error": "e_Ftot"},
+            **{"major": "DCMaj:arcsec", "minor": "DCMin:arcsec", "angle": "DCPA:deg"},
+            **{"duplicate": "DupFlag", "quality": "QualFlag"},
+        },
+        ("CompName",),
+        3.0,
+    ),
+    # TGSS ADR1: Intema et al. 2017, A&A 598, A78; VizieR.
+    Dialect(
+        "tgss",
+        {
+            **_RA_DEC,
+            **{"name": "Source_name", "flux": "Total_flux:mJy", "flux_error": "E_Total_flux"},
+            **{"major": "Maj:arcsec", "minor": "Min:arcsec", "angle": "PA:deg"},
+        },
+        ("Source_name", "RMS_noise|Source_code"),
+        0.1475,
+    ),
+    Dialect(
+        "tgss",
+        {
+            **_J2000,
+            **{"name": "TGSSADR|TGSS", "flux": "Stotal:mJy", "flux_error": "e_Stotal"},
+            **{"major": "Maj:arcsec", "minor": "Min:arcsec", "angle": "PA:deg"},
+        },
+        ("TGSSADR|TGSS",),
+        0.1475,
+    ),
+    # LoTSS: Shimwell et al. 2022, A&A 659, A1.
+    Dialect(
+        "lotss",
+        {
+            **_RA_DEC,
+            **{"name": "Source_Name", "flux": "Total_flux:mJy", "flux_error": "E_Total_flux"},
+            **{"major": "Maj:arcsec", "minor": "Min:arcsec", "angle": "PA:deg"},
+        },
+        ("Source_Name", "Mosaic_ID"),
+        0.144,
+    ),
+    # GLEAM: Hurley-Walker et al. 2017, MNRAS 464, 1146; 170-231 MHz. Its own names and VizieR's.
+    Dialect(
+        "gleam",
+        {
+            **_J2000,
+            **{"name": "Name|GLEAM", "flux": "int_flux_wide:Jy", "spectral_index": "alpha"},
+            **{"flux_error": "err_int_flux_wide", "major": "a_wide:arcsec"},
+            **{"minor": "b_wide:arcsec", "angle": "pa_wide:deg"},
+        },
+        (),
+        0.2,
+    ),
+    Dialect(
+        "gleam",
+        {
+            **_J2000,
+            **{"name": "GLEAM", "flux": "Fintwide:Jy", "spectral_index": "alpha"},
+            **{"flux_error": "e_Fintwide", "major": "awide:arcsec"},
+            **{"minor": "bwide:arcsec", "angle": "pawide:deg"},
+        },
+        (),
+        0.2,
+    ),
+    # SUMSS: Mauch et al. 2003, MNRAS 342, 1117; VizieR VIII/81B, HEASARC. See `survey_texts`.
+    Dialect(
+        "sumss",
+        {
+            **_J2000,
+            **{"flux": "St:mJy", "flux_error": "e_St", "major": "MajAxis:arcsec"},
+            **{"minor": "MinAxis:arcsec", "angle": "PA:deg"},
+        },
+        ("Sp", "MajAxis|Mosaic"),
+        0.843,
+    ),
+    Dialect(
+        "sumss",
+        {
+            **_RA_DEC,
+            **{"name": "name", "flux": "int_flux_36_cm:mJy", "flux_error": "int_flux_36_cm_error"},
+            **{"major": "major_axis:arcsec", "minor": "minor_axis:arcsec"},
+            **{"angle": "position_angle:deg"},
+        },
+        (),
+        0.843,
+    ),
+    # VLSSr: Lane et al. 2014, MNRAS 440, 327. VizieR, HEASARC, the survey's own FITS and text.
+    Dialect(
+        "vlssr",
+        {
+            **_J2000,
+            **{"name": "VLSSr|VLSS|Name", "flux": "Si:Jy", "flux_error": "e_Si"},
+            **{"major": "MajAx|MajAxis:arcsec", "minor": "MinAx|MinAxis:arcsec"},
+            **{"angle": "PA:deg", "limit": "l_MajAx|l_MajAxis"},
+        },
+        ("MajAx|MajAxis|VLSS|VLSSr",),
+        0.0738,
+    ),
+    Dialect(
+        "vlssr",
+        {
+            **_RA_DEC,
+            **{"name": "name", "flux": "flux_74_mhz:mJy", "flux_error": "flux_74_mhz_error"},
+            **{"major": "major_axis:arcsec", "minor": "minor_axis:arcsec"},
+            **{"angle": "position_angle:deg", "limit": "limit_major_axis|major_axis_limit"},
+        },
+        (),
+        0.0738,
+    ),
+    Dialect("vlssr", _AIPS, (), 0.0738, peak_beam_arcsec=75.0),
+    # ASKAP's source finder: components and islands (text, VOTable, CASDA's CSV).
+    Dialect(
+        "selavy",
+        {
+            "name": "component_name|col_component_name|island_name|col_island_name",
+            "ra": "ra_deg_cont|col_ra_deg_cont:deg",
+            "dec": "dec_deg_cont|col_dec_deg_cont:deg",
+            "flux": "flux_int|col_flux_int:mJy",
+            "flux_error": "flux_int_err|col_flux_int_err",
+            "frequency": "freq|col_freq:MHz",
+            "spectral_index": "spectral_index|col_spectral_index",
+            "major": "maj_axis|col_maj_axis:arcsec",
+            "minor": "min_axis|col_min_axis:arcsec",
+            "angle": "pos_ang|col_pos_ang:deg",
+        },
+    ),
+    # Hancock et al. 2018, PASA 35, e011: AegeanTools' components.
+    Dialect(
+        "aegean",
+        {
+            **{"ra": "ra:deg", "dec": "dec:deg", "flux": "int_flux:Jy"},
+            **{"flux_error": "err_int_flux", "major": "a:arcsec", "minor": "b:arcsec"},
+            **{"angle": "pa:deg"},
+        },
+        ("peak_flux", "a", "b"),
+    ),
+    # Mohan & Rafferty 2015: lists of sources and of Gaussians.
+    Dialect(
+        "pybdsf",
+        {
+            **_RA_DEC,
+            **{"flux": "Total_flux:Jy", "flux_error": "E_Total_flux", "major": "Maj:deg"},
+            **{"minor": "Min:deg", "angle": "PA:deg"},
+        },
+        ("Peak_flux", "Maj", "Min", "E_Total_flux"),
+    ),
+)
+
+NAMES = tuple(dict.fromkeys(d.name for d in DIALECTS))
+
+
+def dialect_of(table: Table, wanted: str = "auto", hint: str = "") -> Dialect | None:
+    """Return the dialect whose columns a table has; None if it has those of none.
+
+    Parameters
+    ----------
+    table : Table
+        The table.
+    wanted : str
+        Name of a dialect, whose marks need not be there then; ``auto``: any.
+    hint : str
+        Names of the catalogue and of the file: a dialect that is in there comes first, and, where
+        no other fits, is taken without its marks too.
+
+    Raises
+    ------
+    CatalogueError
+        If no dialect of this name is known, or the columns are those of several surveys and
+        neither the name of the file nor `wanted` tells which.
+    """
+    if wanted != "auto" and wanted not in NAMES:
+        raise CatalogueError(f"no survey {wanted!r} is known; known: auto, {', '.join(NAMES)}")
+    if wanted != "auto":
+        own = [d for d in DIALECTS if d.name == wanted and d.fits(table, marks=False)]
+        return own[0] if own else None
+    told = hint.casefold().replace("_", "-")
+    hinted = [
+        d
+        for d in sorted(DIALECTS, key=lambda d: -len(d.name))
+        if d.name != "list" and d.name.removesuffix("r") in told and d.fits(table, marks=False)
+    ]
+    found = next((d for d in (*hinted, *DIALECTS) if d.fits(table)), None)
+    if found is None or found in hinted:
+        return found or next(iter(hinted), None)
+    same = [d for d in DIALECTS if d.columns == found.columns]
+    if len(same) == 1:
+        return found
+    raise CatalogueError(
+        f"its columns are those of {' and '.join(d.name for d in same)} alike: "
+        f"--survey {same[0].name} or --survey {same[1].name} tells which"
+    )
+
+
+def described(table: Table, wanted: str) -> str:
+    """Return a phrase with the columns that a wanted dialect needs and this table lacks."""
+    own = [d for d in DIALECTS if d.name == wanted]
+    if not own:
+        return ""
+    needs = "; or ".join(
+        ", ".join(
+            d.columns[r].partition(":")[0].replace("|", " or ") for r in ("ra", "dec", "flux")
+        )
+        for d in own
+    )
+    return f"{wanted} has the columns {needs}; {table.shown_names()}"

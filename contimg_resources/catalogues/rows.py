@@ -1,0 +1,288 @@
+"""A table of sources in our units and frame, row by row, with what is wrong where.
+
+Belongs here: values of the chosen columns. Doesn't: which column holds what (see `columns`), which
+rows are kept (see `reading`, `calibrator_lists`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_resources.catalogues.columns import ROLES, Choice, Choices, Given, choose
+from contimg_resources.catalogues.survey_texts import with_columns
+from contimg_resources.errors import CatalogueError, TableError
+from contimg_resources.tables.model import Bools, Floats, Table
+from contimg_resources.tables.positions import directions, frame_of, with_joined_position
+from contimg_resources.tables.quantities import factor_of
+from contimg_resources.tables.reading import read_table
+
+#: Frequencies of radio catalogues, GHz; beyond, a unit is wrong.
+_GHZ = (0.01, 1000.0)
+#: Source finders write -99 for a spectral index that isn't known.
+_STEEPEST = 10.0
+_LARGEST_ARCSEC = 3600.0
+
+
+@dataclass(frozen=True)
+class SourceRows:
+    """The rows of a table of sources.
+
+    Parameters
+    ----------
+    survey : str
+        The dialect of its columns; ``columns`` where they were given or told by their UCDs.
+    name, aliases : ndarray of str, shape (n,)
+        As the table has them; "" where there is none.
+    ra_deg, dec_deg : ndarray, shape (n,)
+        ICRS degrees; NaN where there is no position.
+    flux_jy, flux_error_jy : ndarray, shape (n,)
+        Jy; NaN where there is none.
+    reference_ghz : ndarray, shape (n,)
+        Frequency of the flux density, GHz; NaN where there is none.
+    spectral_index : ndarray, shape (n,)
+        ``S ~ nu^spectral_index``; NaN where unknown.
+    major_arcsec, minor_arcsec, angle_deg : ndarray, shape (n,)
+        Size (FWHM) and position angle; NaN where unknown or a limit.
+    duplicate, quality : ndarray, shape (n,)
+        Flags of the survey; NaN where it has none.
+    absent, wrong : mapping
+        By role (``position`` for both coordinates): rows without a value, and rows whose value is
+        none of this kind, shape (n,).
+    columns : mapping
+        Names of the columns by role, for messages.
+    notes : tuple of str
+        What a user should know.
+    table : Table
+        Where they are from.
+    """
+
+    survey: str
+    name: NDArray[np.str_]
+    aliases: NDArray[np.str_]
+    ra_deg: Floats
+    dec_deg: Floats
+    flux_jy: Floats
+    flux_error_jy: Floats
+    reference_ghz: Floats
+    spectral_index: Floats
+    major_arcsec: Floats
+    minor_arcsec: Floats
+    angle_deg: Floats
+    duplicate: Floats
+    quality: Floats
+    absent: Mapping[str, Bools]
+    wrong: Mapping[str, Bools]
+    columns: Mapping[str, str]
+    notes: tuple[str, ...]
+    table: Table
+
+    def __len__(self) -> int:
+        return len(self.ra_deg)
+
+    def value(self, role: str, row: int) -> str:
+        """Return what the file has for a role in a row, as text."""
+        roles = ("ra", "dec") if role == "position" else (role,)
+        names = [self.columns[r] for r in roles if r in self.columns]
+        columns = [c for n in names for c in self.table.columns if c.name == n]
+        return " ".join(str(c.text()[row]) for c in columns)
+
+    def label(self, role: str) -> str:
+        """Return the name of the column of a role, or those of the position."""
+        if role == "position":
+            return f"{self.columns['ra']}, {self.columns['dec']}"
+        return self.columns.get(role, role)
+
+
+def read_rows(
+    path: Path,
+    survey: str = "auto",
+    given: Given | None = None,
+    command: str = "contimg catalogue add NAME FILE",
+    also: tuple[str, ...] = (),
+    name: str = "",
+) -> SourceRows:
+    """Read a table of sources.
+
+    Parameters
+    ----------
+    path : Path
+        The file, in any format that `contimg_resources.tables.reading.read_table` reads.
+    survey : str
+        Whose columns it has, or ``auto``.
+    given : Given, optional
+        What a user says of its columns.
+    command : str
+        The command that reads it, which an error proposes with the options that are lacking.
+    also : tuple of str
+        Roles that are needed beside position, flux density and frequency.
+    name : str
+        Name of the catalogue, which may tell its survey.
+
+    Raises
+    ------
+    CatalogueError
+        Naming the file and everything that is wrong with its columns.
+    """
+    given = given or Given()
+    try:
+        table = with_joined_position(with_columns(read_table(path, table=given.table)))
+    except TableError as error:
+        raise CatalogueError(error.message, **error.details) from error
+    if not table.columns and table.misfit:
+        raise CatalogueError(f"{path}: {table.misfit}", path=str(path))
+    if not table.columns:
+        raise CatalogueError(
+            f"{path} has no header that can be recognised, and isn't SUMSS's or VLSSr's text: its "
+            f"first line is {table.lines[0][:60] if table.lines else ''!r}. Put the names of the "
+            "columns into the first line, and as many as a row has values",
+            path=str(path),
+        )
+    try:
+        choices = choose(table, survey, given, command, also, name)
+    except CatalogueError as error:
+        raise CatalogueError(f"{path}: {error.message}", path=str(path)) from error
+    return _Values(table, choices).rows(given)
+
+
+class _Values:
+    """Values by role, collecting everything that is wrong with columns before it is told."""
+
+    def __init__(self, table: Table, choices: Choices) -> None:
+        self.table, self.choices = table, choices
+        self.problems = list(choices.problems)
+        self.wrong: dict[str, Bools] = {}
+        self.absent: dict[str, Bools] = {}
+
+    def rows(self, given: Given) -> SourceRows:
+        chosen = self.choices.by_role
+        ra_deg, dec_deg = self._positions(given)
+        flux_jy = self._numbers("flux")
+        # Without a unit of the flux density, that is the problem to tell.
+        flux_error_jy = self._numbers("flux_error", self._unit_of_flux() or "Jy")
+        sizes = {r: self._numbers(r) for r in ("major", "minor", "angle")}
+        self._check_sizes(sizes["major"])
+        index = self._numbers("spectral_index")
+        reference_ghz = self._frequencies()
+        duplicate, quality = self._numbers("duplicate"), self._numbers("quality")
+        if self.problems:
+            problems = list(dict.fromkeys(self.problems))
+            told = "; ".join(f"({i}) {p}" for i, p in enumerate(problems, 1))
+            raise CatalogueError(
+                f"{self.table.path}: {told if len(problems) > 1 else problems[0]}",
+                path=str(self.table.path),
+                problems=problems,
+            )
+        dialect = self.choices.dialect
+        with np.errstate(invalid="ignore"):
+            if dialect is not None and dialect.peak_beam_arcsec and "flux" not in given.columns:
+                area = sizes["major"] * sizes["minor"] / dialect.peak_beam_arcsec**2
+                flux_jy = flux_jy * np.fmax(area, 1.0)
+            flux_error_jy = np.where(flux_error_jy < 0, np.nan, flux_error_jy)
+            index = np.where(np.abs(index) > _STEEPEST, np.nan, index)
+        if "limit" in chosen:
+            limits = np.char.startswith(chosen["limit"].column.text(), "<")
+            sizes = {r: np.where(limits, np.nan, v) for r, v in sizes.items()}
+        return SourceRows(
+            survey=self.choices.survey,
+            name=self._texts("name"),
+            aliases=self._texts("aliases"),
+            ra_deg=ra_deg,
+            dec_deg=dec_deg,
+            flux_jy=flux_jy,
+            flux_error_jy=flux_error_jy,
+            reference_ghz=reference_ghz,
+            spectral_index=index,
+            major_arcsec=sizes["major"],
+            minor_arcsec=sizes["minor"],
+            angle_deg=sizes["angle"],
+            duplicate=duplicate,
+            quality=quality,
+            absent=self.absent,
+            wrong=self.wrong,
+            columns={r: c.column.name for r, c in chosen.items()},
+            notes=self.choices.notes,
+            table=self.table,
+        )
+
+    def _positions(self, given: Given) -> tuple[Floats, Floats]:
+        nothing = np.full(self.table.n_rows, np.nan)
+        if not {"ra", "dec"} <= set(self.choices.by_role):
+            return nothing, nothing
+        ra, dec = self.choices.by_role["ra"], self.choices.by_role["dec"]
+        try:
+            frame = frame_of(self.table, ra.column, dec.column, given.frame)
+            found = directions(
+                ra.column, dec.column, frame, longitude_unit=ra.given, latitude_unit=dec.given
+            )
+        except TableError as error:
+            self.problems.append(error.message)
+            return nothing, nothing
+        self.absent["position"], self.wrong["position"] = found.absent, found.wrong
+        return found.ra_deg, found.dec_deg
+
+    def _numbers(self, role: str, unstated: str | None = None) -> Floats:
+        """Return the numbers of a role in its unit; NaN without a column, a value, or a number."""
+        choice = self.choices.by_role.get(role)
+        if choice is None:
+            return np.full(self.table.n_rows, np.nan)
+        wanted = ROLES[role] or ""
+        if wanted == "":
+            choice = Choice(choice.column, "")
+        default = unstated if choice.unstated is None else choice.unstated
+        try:
+            factor = factor_of(choice.column, wanted, default, choice.given)
+            values, self.wrong[role] = choice.column.numbers_and_wrong()
+        except TableError as error:
+            told = error.message
+            if "states no unit" in told:
+                name = choice.column.name
+                told += f": say --column {role}={name}:mJy, :Jy or what it is in"
+            self.problems.append(told)
+            return np.full(self.table.n_rows, np.nan)
+        self.absent[role] = ~np.isfinite(values) & ~self.wrong[role]
+        return factor * values
+
+    def _check_sizes(self, major_arcsec: Floats) -> None:
+        """Refuse a size whose unit is that of the dialect, not the file's, when it can't be."""
+        choice = self.choices.by_role.get("major")
+        known = major_arcsec[np.isfinite(major_arcsec)]
+        if choice is None or choice.given or choice.column.unit or not known.size:
+            return
+        if float(np.median(known)) > _LARGEST_ARCSEC:
+            name, unit = choice.column.name, choice.unstated
+            self.problems.append(
+                f"column {name} states no unit, and is no size in {unit} (most are above a "
+                f"degree): say --column major={name}:arcsec or what it is in, and the unit of the "
+                "flux densities"
+            )
+
+    def _unit_of_flux(self) -> str | None:
+        choice = self.choices.by_role.get("flux")
+        return None if choice is None else choice.given or choice.column.unit or choice.unstated
+
+    def _frequencies(self) -> Floats:
+        if self.choices.frequency_ghz is not None:
+            fixed = self.choices.frequency_ghz
+            if not _GHZ[0] <= fixed <= _GHZ[1]:
+                self.problems.append(f"{fixed:g} GHz isn't between {_GHZ[0]} and {_GHZ[1]:g} GHz")
+            return np.full(self.table.n_rows, fixed)
+        values = self._numbers("frequency", "GHz" if self._says_ghz() else None)
+        if "frequency" in self.wrong:
+            with np.errstate(invalid="ignore"):
+                out = np.isfinite(values) & ~((values >= _GHZ[0]) & (values <= _GHZ[1]))
+            self.wrong["frequency"] |= out
+            values = np.where(out, np.nan, values)
+        return values
+
+    def _says_ghz(self) -> bool:
+        choice = self.choices.by_role.get("frequency")
+        return choice is not None and "ghz" in choice.column.name.casefold()
+
+    def _texts(self, role: str) -> NDArray[np.str_]:
+        choice = self.choices.by_role.get(role)
+        if choice is None:
+            return np.full(self.table.n_rows, "", dtype=np.str_)
+        return choice.column.text()

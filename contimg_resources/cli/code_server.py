@@ -1,0 +1,127 @@
+"""The code server of a platform: the one process that loads the definitions.
+
+Belongs here: how it is started, where it answers, whether it does. Doesn't: what is loaded, and
+starting it again (see `contimg_resources.cli.children`).
+
+It evaluates sensors and schedules, and runs are its children. Left alone, Dagster's daemon and
+each webserver start one of their own, and the daemon another one every minute; one that dies is
+missed by nobody for up to a minute. This one is a child of the platform, which looks after it.
+"""
+
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+
+from contimg_resources.errors import ConfigurationError
+
+#: Requests at a time; a sensor's tick may last, and the others mustn't wait for it.
+_N_THREADS = 32
+#: The longest path of a socket, bytes; some are kept for its name.
+_MAX_SOCKET_PATH = 90
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-")
+
+
+@dataclass(frozen=True)
+class CodeServer:
+    """A code server that listens on a socket of its own.
+
+    Parameters
+    ----------
+    home : Path
+        Directory of ``workspace.yaml``, where the server works.
+    directory : Path
+        Its private directory, with the socket and a ``workspace.yaml`` that names it.
+    module : str
+        The module with the definitions.
+    location : str
+        Name of the code location.
+    """
+
+    home: Path
+    directory: Path
+    module: str
+    location: str
+
+    @classmethod
+    def of(cls, home: Path) -> Self:
+        """Prepare the server of the definitions that ``workspace.yaml`` of a directory names.
+
+        Raises
+        ------
+        ConfigurationError
+            If it names anything else than one Python module.
+        """
+        module, location = _module_of(home / "workspace.yaml")
+        server = cls(home, _private_directory(), module, location)
+        entry = {"grpc_server": {"socket": str(server.socket), "location_name": location}}
+        server.workspace.write_text(yaml.safe_dump({"load_from": [entry]}))
+        return server
+
+    @property
+    def socket(self) -> Path:
+        """The socket on which it answers."""
+        return self.directory / "code.sock"
+
+    @property
+    def workspace(self) -> Path:
+        """The ``workspace.yaml`` for Dagster's other processes."""
+        return self.directory / "workspace.yaml"
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """Arguments of the module ``dagster`` that start it."""
+        return (
+            "api", "grpc", "--socket", str(self.socket), "--module-name", self.module,
+            "--working-directory", str(self.home), "--location-name", self.location,
+            "--max-workers", str(_N_THREADS), "--lazy-load-user-code",
+        )  # fmt: skip
+
+    @property
+    def executable(self) -> str:
+        """The interpreter that runs it."""
+        return sys.executable
+
+    def answers(self, timeout_s: float) -> bool:
+        """Tell whether it answers within a time in seconds."""
+        import grpc
+        from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+        with grpc.insecure_channel(f"unix:{self.socket}") as channel:
+            stub = health_pb2_grpc.HealthStub(channel)
+            request = health_pb2.HealthCheckRequest(service="DagsterApi")
+            try:
+                stub.Check(request, timeout=timeout_s)
+            except grpc.RpcError:
+                return False
+        return True
+
+    def remove(self) -> None:
+        """Remove its private directory."""
+        for path in (self.socket, self.workspace):
+            path.unlink(missing_ok=True)
+        self.directory.rmdir()
+
+
+def _module_of(workspace: Path) -> tuple[str, str]:
+    content: Any = yaml.safe_load(workspace.read_text())
+    try:
+        (entry,) = content["load_from"]
+        told = entry["python_module"]
+        module = told if isinstance(told, str) else told["module_name"]
+        location = module if isinstance(told, str) else told.get("location_name", module)
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        raise ConfigurationError(
+            f"{workspace} must name one `python_module` under `load_from`"
+        ) from error
+    return str(module), str(location)
+
+
+def _private_directory() -> Path:
+    """Make a directory that nobody else may enter, short and plain enough for a socket's path."""
+    usual = tempfile.gettempdir()
+    fits = len(usual) < _MAX_SOCKET_PATH and set(usual) <= _PLAIN
+    return Path(tempfile.mkdtemp(prefix="contimg-", dir=usual if fits else "/tmp"))

@@ -1,0 +1,58 @@
+"""Dagster's databases that can't be read: which file it is, in words.
+
+Belongs here: looking for the damaged one. Doesn't: our own stores (see
+`contimg_resources.database`), and restoring (``docs/restore.md``).
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+#: Where Dagster keeps its databases, below the state directory; those of single runs aside.
+_DATABASES = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
+_PAGE = "docs/restore.md"
+_LINK = "(Background on this error at"
+
+
+def storage_trouble(state: Path, printed: str) -> str:
+    """Return why Dagster's storage can't be opened, naming the damaged file.
+
+    Parameters
+    ----------
+    state : Path
+        The state directory.
+    printed : str
+        What the process printed that tried.
+    """
+    damaged = list(damaged_databases(state))
+    if damaged:
+        files = "; ".join(f"{path} is damaged ({why})" for path, why in damaged)
+        return (
+            f"Dagster's storage can't be read: {files}. The observations, caltable sets and "
+            f"products are in other files. See {_PAGE}: how to restore it, or how to start with an "
+            "empty one"
+        )
+    lines = [line for line in printed.splitlines() if line.strip() and _LINK not in line]
+    return f"Dagster's storage in {state} can't be made or read: {''.join(lines[-1:]).strip()}"
+
+
+def damaged_databases(state: Path) -> Iterator[tuple[Path, str]]:
+    """Yield Dagster's databases that are there and can't be read, each with the reason."""
+    for name in _DATABASES:
+        path = state / name
+        if path.exists() and (why := _damage(path)):
+            yield path, why
+
+
+def _damage(path: Path) -> str:
+    if not path.is_file():
+        return "it is no file"
+    if path.stat().st_size == 0:
+        return "it is empty"
+    try:
+        with closing(sqlite3.connect(path.as_uri() + "?mode=ro", uri=True, timeout=5.0)) as found:
+            (answer,) = found.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.Error as error:
+        return str(error)
+    return "" if answer == "ok" else str(answer)

@@ -1,0 +1,77 @@
+"""SQLite databases of others that are opened anew for each question, without paying for it anew.
+
+Belongs here: engines and migrations that a process keeps for them. Doesn't: our own stores, each of
+which keeps its engine (see `contimg_resources.database.store`).
+"""
+
+from collections.abc import Mapping
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+#: Databases whose compiled statements are kept.
+_MOST_ENGINES = 128
+
+
+def kept_engine(
+    address: str,
+    *,
+    connect_args: Mapping[str, float] | None = None,
+    poolclass: object = sa.NullPool,
+) -> sa.Engine:
+    """Return the engine of a database, which keeps the statements that it compiled.
+
+    No connection stays open in it.
+
+    Parameters
+    ----------
+    address : str
+        The database's URL.
+    connect_args : mapping, optional
+        Options of a connection.
+    poolclass : type
+        `sqlalchemy.NullPool`; here since those who make an engine name it.
+
+    Raises
+    ------
+    NotImplementedError
+        For any other pool.
+    """
+    if poolclass is not sa.NullPool:
+        raise NotImplementedError(f"{address} is opened with {poolclass}, not a NullPool")
+    return _engine(address, frozenset((connect_args or {}).items()))
+
+
+@lru_cache(_MOST_ENGINES)
+def _engine(address: str, options: frozenset[tuple[str, float]]) -> sa.Engine:
+    return sa.create_engine(address, poolclass=sa.NullPool, connect_args=dict(options))
+
+
+def revisions(config: "Config", connection: sa.Connection) -> tuple[str | None, str | None]:
+    """Return the revision of a database that Alembic migrates, and the newest one.
+
+    Parameters
+    ----------
+    config : alembic.config.Config
+        Where the migrations are; a process reads them once.
+    connection : sqlalchemy.Connection
+        To the database.
+    """
+    now = None
+    if sa.inspect(connection).has_table("alembic_version"):
+        now = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    return now, _newest(config.get_main_option("script_location") or "")
+
+
+@cache
+def _newest(scripts: str) -> str | None:
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", scripts)
+    return ScriptDirectory.from_config(config).get_current_head()

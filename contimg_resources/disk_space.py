@@ -1,0 +1,54 @@
+"""Disks: how much is free, whether one is full or lets nobody write, in words.
+
+Belongs here: asking the system. Doesn't: what to do about it (see `contimg_resources.steps.room`).
+"""
+
+import errno
+import os
+import shutil
+from pathlib import Path
+
+#: With less nothing can be written that is worth it: SQLite wants 32 kB to open a store.
+_FULL_BYTES = 256 * 1024
+
+#: What the system says of a full disk, and of one that lets nobody write or read: it may pass.
+FULL = (errno.ENOSPC, errno.EDQUOT)
+REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.ENOTCONN)
+
+
+def free_bytes(directory: Path) -> int:
+    """Return what is free on the disk of a directory, bytes."""
+    return shutil.disk_usage(directory).free
+
+
+def fullness(path: Path) -> str:
+    """Say that the file system of a path is full; empty when it isn't.
+
+    Parameters
+    ----------
+    path : Path
+        A file or directory; it needn't exist.
+    """
+    place = _nearest(path)
+    try:
+        found = os.statvfs(place)
+    except OSError:
+        return ""
+    if found.f_files and not found.f_favail:
+        return f"the file system {mount_point(place)} is full: it can hold no more files"
+    free = found.f_bavail * found.f_frsize
+    if free >= _FULL_BYTES:
+        return ""
+    return f"the file system {mount_point(place)} is full: {free} bytes are free"
+
+
+def mount_point(path: Path) -> Path:
+    """Return where the file system of a path is mounted."""
+    place = _nearest(path).resolve()
+    while not place.is_mount() and place != place.parent:
+        place = place.parent
+    return place
+
+
+def _nearest(path: Path) -> Path:
+    return next((p for p in (path, *path.absolute().parents) if p.exists()), Path("/"))

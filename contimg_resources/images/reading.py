@@ -1,0 +1,461 @@
+"""The one reader of images: what a FITS file of any writer holds, in Jy/beam and ICRS.
+
+Belongs here: which of a file's arrays is the image, its axes, and everything that its header says.
+Doesn't: bringing it to other pixels (see `standard_form`), measuring.
+
+All that is wrong with an image is told at once.
+"""
+
+import math
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from astropy.io import fits
+from astropy.wcs import WCS, WCSSUB_LATITUDE, WCSSUB_LONGITUDE
+from numpy.typing import NDArray
+
+from contimg_resources.errors import (
+    ContimgError,
+    InvalidName,
+    UnreadableImage,
+    in_words_of_reader,
+)
+from contimg_resources.images.beams import restoring_beam
+from contimg_resources.images.dates import Observed, observed_time
+from contimg_resources.images.frames import IcrsAxes, icrs_axes
+from contimg_resources.images.spectrum import band_of, refuse_other_stokes
+from contimg_resources.images.units import brightness_factor, response_factor
+from contimg_resources.imaging.model import Beam
+
+Singles = NDArray[np.float32]
+T = TypeVar("T")
+
+#: A block of so many zeros a side isn't of noise.
+_BLANK_PIXELS = 16
+_SAME_PLACE_PIXELS = 0.1
+_WHOLE = slice(None)
+
+
+@dataclass(frozen=True)
+class PlaneOfFile:
+    """The one plane of sky in an array of a file.
+
+    Parameters
+    ----------
+    section : Section
+        The array, all its axes.
+    index : tuple of slice or None
+        What is taken of each axis; None: an axis of the sky.
+    transposed : bool
+        Whether declination is the later of these two.
+    """
+
+    section: Any
+    index: tuple[slice | None, ...]
+    transposed: bool
+
+    def piece(self, rows: slice = _WHOLE, columns: slice = _WHOLE, factor: float = 1.0) -> Singles:
+        """Return some of its rows and columns times a factor; nothing else of the file is read."""
+        chosen = [columns, rows] if self.transposed else [rows, columns]
+        kept = [axis for axis, taken in enumerate(self.index) if taken is None]
+        where = tuple(chosen.pop(0) if taken is None else taken for taken in self.index)
+        found = np.asarray(self.section[where])
+        if found.dtype.kind not in "fiu":
+            raise ValueError("it holds no image of real numbers")
+        found = found.reshape([found.shape[axis] for axis in kept])
+        found = found.T if self.transposed else found
+        scaled = found.astype(np.float64) * factor if factor != 1 else found
+        return np.ascontiguousarray(scaled, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class SkyImage:
+    """An image that is open.
+
+    Parameters
+    ----------
+    path : Path
+        Its file.
+    header : Header
+        Of the image within the file.
+    wcs : WCS
+        Right ascension and declination, ICRS.
+    frame : str
+        In which its header has them.
+    shape : tuple of int
+        Rows (of declination) and columns (of right ascension).
+    unit : str
+        Its ``BUNIT``.
+    beam : Beam
+        Restoring beam; its position angle is east of ICRS' north, in the middle of the image.
+    frequency_hz : float
+        Effective frequency, Hz.
+    bandwidth_hz : float
+        Width of the band, Hz; NaN where the header doesn't say.
+    observed : Observed
+        When.
+    notes : tuple of str
+        What was assumed.
+    plane : PlaneOfFile
+        Its pixels, in `unit`.
+    factor : float
+        What they are multiplied by to be in Jy/beam.
+    """
+
+    path: Path
+    header: Any
+    wcs: WCS
+    frame: str
+    shape: tuple[int, int]
+    unit: str
+    beam: Beam
+    frequency_hz: float
+    bandwidth_hz: float
+    observed: Observed
+    notes: tuple[str, ...]
+    plane: PlaneOfFile
+    factor: float
+
+    def piece(self, rows: slice, columns: slice) -> Singles:
+        """Read some rows and columns, Jy/beam, and nothing else of the file."""
+        return self.plane.piece(rows, columns, self.factor)
+
+    def pixels(self) -> Singles:
+        """Read all of it, Jy/beam; NaN where nothing was observed.
+
+        Raises
+        ------
+        UnreadableImage
+            If no pixel is left.
+        """
+        return blanked(self.piece(_WHOLE, _WHOLE), self.path)
+
+
+@contextmanager
+def opened_image(path: Path) -> Iterator[SkyImage]:
+    """Open an image for its pixels.
+
+    Parameters
+    ----------
+    path : Path
+        FITS file, also compressed (fpack, gzip).
+
+    Yields
+    ------
+    SkyImage
+        The image.
+
+    Raises
+    ------
+    UnreadableImage
+        Naming the file and all that is wrong with it.
+    """
+    with _opened(path) as hdus:
+        found, wrong = _facts(path, hdus)
+        if found is None or wrong:
+            raise _refused(path, wrong)
+        yield found
+
+
+def read_raw(path: Path) -> Singles:
+    """Return the pixels of the image in a file as they are, whatever its header says of them.
+
+    Raises
+    ------
+    UnreadableImage
+        If there is none.
+    """
+    with _opened(path) as hdus:
+        wrong: list[str] = []
+        plane = _tried(wrong, lambda: _plane(hdus, response=True))
+        if plane is None:
+            raise _refused(path, wrong)
+        return plane.pixels.piece()
+
+
+def read_map(path: Path, image: SkyImage, *, response: bool = False) -> Singles:
+    """Return the pixels of an image's companion: its noise (Jy/beam), or its primary beam.
+
+    Parameters
+    ----------
+    path : Path
+        FITS file on the same pixels.
+    image : SkyImage
+        The image.
+    response : bool
+        Whether it is a primary beam.
+
+    Raises
+    ------
+    UnreadableImage
+        Naming the file and all that is wrong with it.
+    """
+    with _opened(path) as hdus:
+        wrong: list[str] = []
+        plane = _tried(wrong, lambda: _plane(hdus, response=response))
+        if plane is None:
+            raise _refused(path, wrong)
+        factor = _tried(
+            wrong,
+            lambda: (response_factor if response else brightness_factor)(plane.header.get("BUNIT")),
+        )
+        if plane.shape != image.shape:
+            wrong.append(f"it has {plane.shape} pixels, {image.path} has {image.shape}")
+        elif axes := _tried(wrong, lambda: _axes(plane)):
+            off = _farthest_pixels(axes.wcs, image)
+            if not off <= _SAME_PLACE_PIXELS:
+                wrong.append(f"its pixels aren't those of {image.path}: up to {off:.3g} pixels off")
+        if wrong or factor is None:
+            raise _refused(path, wrong)
+        found = plane.pixels.piece(factor=factor)
+    found = blanked(found, path)
+    with np.errstate(invalid="ignore"):
+        found[~(found > 0)] = np.nan
+    if not np.isfinite(found).any():
+        raise _refused(path, ["it is nowhere above zero"])
+    if response and float(np.nanmax(found)) > 1.5:
+        raise _refused(
+            path,
+            [f"its peak is {float(np.nanmax(found)):.3g}: a primary beam's is 1 (or 100 per cent)"],
+        )
+    return found
+
+
+def blanked(pixels: Singles, path: Path) -> Singles:
+    """Return pixels with NaN where nothing was observed: infinities, and fields of zeros.
+
+    Raises
+    ------
+    UnreadableImage
+        If no pixel is left.
+    """
+    from scipy.ndimage import binary_erosion, binary_propagation
+
+    found = pixels.copy()
+    found[~np.isfinite(found)] = np.nan
+    zero = found == 0
+    if zero.any():
+        block = np.ones((_BLANK_PIXELS, _BLANK_PIXELS), bool)
+        seeds = binary_erosion(zero | np.isnan(found), block, border_value=1) & zero
+        found[binary_propagation(seeds, mask=zero)] = np.nan
+    if not np.isfinite(found).any():
+        raise _refused(path, ["no pixel of it was observed: all are NaN, infinite or 0"])
+    return found
+
+
+@dataclass(frozen=True)
+class _Plane:
+    """The one plane of sky in a file."""
+
+    header: Any
+    pixels: PlaneOfFile
+    shape: tuple[int, int]
+    full: WCS
+    sky: WCS
+    hdu: Any
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # Not mapped into memory: a file that shrinks meanwhile would kill the process.
+            with fits.open(path, memmap=False) as hdus:
+                yield hdus
+    except Exception as error:
+        # Our own speak for themselves, but for a time that is no observing date. Readers raise
+        # whatever they meet, depending on where a file is damaged.
+        if isinstance(error, ContimgError) and not isinstance(error, InvalidName):
+            raise
+        said = in_words_of_reader(error)
+        raise UnreadableImage(f"{path} can't be read: {said}", path=str(path)) from error
+
+
+def _refused(path: Path, wrong: list[str]) -> UnreadableImage:
+    return UnreadableImage(f"{path}: {'; '.join(wrong)}", path=str(path), problems=wrong)
+
+
+def _tried(wrong: list[str], read: Callable[[], T]) -> T | None:
+    try:
+        return read()
+    except ValueError as error:
+        wrong.append(" ".join(str(error).split()))
+        return None
+
+
+def _facts(path: Path, hdus: Any) -> tuple[SkyImage | None, list[str]]:
+    wrong: list[str] = []
+    plane = _tried(wrong, lambda: _plane(hdus))
+    if plane is None:
+        return None, wrong
+    header = plane.header
+    _tried(wrong, lambda: _whole(path, hdus, plane))
+    factor = _tried(wrong, lambda: brightness_factor(header.get("BUNIT")))
+    observed = _tried(wrong, lambda: observed_time(header))
+    frequency = _tried(wrong, lambda: band_of(header, plane.full))
+    beam = _tried(wrong, lambda: restoring_beam(header, hdus))
+    axes = _tried(wrong, lambda: _axes(plane))
+    _tried(wrong, lambda: refuse_other_stokes(plane.full))
+    if factor is None or observed is None or frequency is None or beam is None or axes is None:
+        return None, wrong
+    angle_deg = (beam.angle_deg + axes.turned_deg + 90) % 180 - 90
+    return (
+        SkyImage(
+            path=path,
+            header=header,
+            wcs=axes.wcs,
+            frame=axes.frame,
+            shape=plane.shape,
+            unit=str(header.get("BUNIT", "")).strip(),
+            beam=beam if not axes.turned_deg else Beam(*_axes_of(beam), angle_deg),
+            frequency_hz=frequency[0],
+            bandwidth_hz=frequency[1],
+            observed=observed,
+            notes=observed.notes,
+            plane=plane.pixels,
+            factor=factor,
+        ),
+        wrong,
+    )
+
+
+def _axes_of(beam: Beam) -> tuple[float, float]:
+    return beam.major_arcsec, beam.minor_arcsec
+
+
+def _plane(hdus: Any, *, response: bool = False) -> _Plane:
+    """Return the image of a file: the one array of real numbers with sky axes."""
+    found, reasons = [], []
+    for number, hdu in enumerate(hdus):
+        if not getattr(hdu, "is_image", False) or not hdu.shape:
+            continue
+        try:
+            found.append(_plane_of(hdu))
+        except ValueError as error:
+            name = f"extension {number}: " if number else ""
+            reasons.append(f"{name}{error}")
+    if len(found) > 1 and not response:
+        bright = [p for p in found if _is_brightness(p.header)]
+        if len(bright) != 1:
+            names = ", ".join(p.hdu.name or "the first" for p in found)
+            raise ValueError(
+                f"it holds {len(found)} images ({names}): write the one that is meant into a file "
+                "of its own"
+            )
+        found = bright
+    if not found:
+        raise ValueError("; ".join(reasons) or "it holds no image")
+    return found[0]
+
+
+def _is_brightness(header: Any) -> bool:
+    try:
+        brightness_factor(header.get("BUNIT"))
+    except ValueError:
+        return False
+    return True
+
+
+def _plane_of(hdu: Any) -> _Plane:
+    shape = tuple(hdu.shape)
+    if len(shape) < 2:
+        raise ValueError(f"its shape is {shape}: one plane of sky was expected")
+    full = _wcs_of(hdu.header)
+    lng, lat = full.wcs.lng, full.wcs.lat
+    if lng < 0 or lat < 0 or "-" not in str(full.wcs.ctype[lng]):
+        raise ValueError(
+            f"it has no sky axes: its axes are {', '.join(str(c) for c in full.wcs.ctype)}"
+        )
+    # Arrays count their axes the other way round; a header may describe axes that were dropped.
+    places = [len(shape) - 1 - axis for axis in (lat, lng)]
+    if min(places) < 0:
+        raise ValueError(f"its sky axes aren't among those of its pixels, of shape {shape}")
+    for axis, length in enumerate(reversed(shape)):
+        if length > 1 and axis not in (lng, lat):
+            kind = str(full.wcs.ctype[axis]) if axis < full.naxis else ""
+            raise ValueError(
+                f"it is a cube of {length} planes along {kind or f'axis {axis + 1}'}: one plane "
+                "was expected"
+            )
+    index: list[slice | None] = [slice(0, 1)] * len(shape)
+    for place in places:
+        index[place] = None
+    # Longitude first: whatever the order of the axes, rows are of latitude.
+    sky = full.sub([WCSSUB_LONGITUDE, WCSSUB_LATITUDE])
+    return _Plane(
+        header=hdu.header,
+        pixels=PlaneOfFile(hdu.section, tuple(index), places[0] > places[1]),
+        shape=(shape[places[0]], shape[places[1]]),
+        full=full,
+        sky=sky,
+        hdu=hdu,
+    )
+
+
+def _wcs_of(header: Any) -> WCS:
+    """Return all axes of a header, with what would keep wcslib from understanding it mended."""
+    meant = header.copy(strip=False)
+    # It may describe more axes than the pixels have.
+    for keyword in [k for k in meant if k.startswith("NAXIS")]:
+        del meant[keyword]
+    for keyword in [k for k in meant if k.startswith("CDELT")]:
+        axis = keyword[5:]
+        kind = str(meant.get(f"CTYPE{axis}", ""))
+        if meant[keyword] == 0 and not kind.startswith(("RA", "DEC", "GL")):
+            # A degenerate axis of no width makes the matrix singular.
+            meant[keyword] = 1.0
+        if kind.startswith("SPECLN"):
+            meant[f"CTYPE{axis}"] = "FREQ"
+    try:
+        wcs = WCS(meant)
+        wcs.wcs.set()
+    except Exception as error:  # wcslib has a family of its own
+        raise ValueError(f"no sky coordinates: {' '.join(str(error).split())}") from error
+    return wcs
+
+
+def _axes(plane: _Plane) -> IcrsAxes:
+    header = plane.header
+    radesys = header.get("RADESYS", header.get("RADECSYS", header.get("RADESYSA", "")))
+    equinox = plane.sky.wcs.equinox
+    told = None if not math.isfinite(equinox) else float(equinox)
+    try:
+        return icrs_axes(plane.sky, str(radesys or ""), told, plane.shape)
+    except ValueError:
+        raise
+    except Exception as error:  # wcslib has a family of its own
+        raise ValueError(f"no sky coordinates: {' '.join(str(error).split())}") from error
+
+
+def _whole(path: Path, hdus: Any, plane: _Plane) -> None:
+    """Refuse a file that ends before its pixels."""
+    place = plane.hdu.fileinfo() or {}
+    opened = getattr(hdus, "_file", None)
+    packed = isinstance(plane.hdu, fits.CompImageHDU) or getattr(opened, "compression", None)
+    if packed or "datLoc" not in place:
+        # Unpacking them tells.
+        return
+    needed = place["datLoc"] + plane.hdu.size
+    if os.path.getsize(path) < needed:  # noqa: PTH202
+        raise ValueError(f"it is truncated: {needed} bytes were expected")
+
+
+def _farthest_pixels(wcs: WCS, image: SkyImage) -> float:
+    """Return how far apart pixels of the same number are in two images, pixels."""
+    rows, columns = image.shape
+    x, y = np.array(
+        [[0, columns - 1, 0, columns - 1, 0.5 * columns], [0, 0, rows - 1, rows - 1, 0.5 * rows]]
+    )
+    there = wcs.wcs_pix2world(np.column_stack([x, y]), 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        back = image.wcs.wcs_world2pix(there[np.isfinite(there).all(axis=1)], 0)
+    here = np.column_stack([x, y])[np.isfinite(there).all(axis=1)]
+    return float(np.max(np.hypot(*(back - here).T))) if len(here) else math.nan

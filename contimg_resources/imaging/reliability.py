@@ -1,0 +1,159 @@
+"""The sources of an image: which detections are real, by what is negative in it.
+
+Belongs here: the comparison of detections with negative peaks. Doesn't: detecting and fitting (see
+`sources`).
+
+The sky has no negative sources. What calibration and CLEAN leave of bright sources (sidelobes,
+ghosts of sources that a calibrator's model lacked, far sources) is as often negative as it is
+positive, and the negative peaks show where it is and how strong.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_resources.imaging.beam import sin_of_sky
+from contimg_resources.imaging.model import Beam, ImageGrid, Source
+from contimg_resources.imaging.sources import find_sources
+from contimg_resources.imaging.statistics import LocalNoise
+
+Floats = NDArray[np.float64]
+Reals = NDArray[np.floating[Any]]
+
+#: A detection exceeds the negative peaks around it by this factor,
+_OVER_NEGATIVE = 1.4
+#: of those that are no farther than so many beams (geometric means of their axes); those farther
+#: away count for less, with the square of the distance. They are
+_REACH_BEAMS = 15.0
+#: above this share of the S/N that a detection needs.
+_NEGATIVE_SHARE = 0.75
+#: Of the detections that pass, as many are false as negative peaks pass the same test: at most this
+#: share may be.
+_FALSE_SHARE = 0.01
+
+
+@dataclass(frozen=True)
+class Reliable:
+    """The detections that are taken to be real.
+
+    Parameters
+    ----------
+    sources : tuple of Source
+        They, in the order given.
+    n_rejected : int
+        Detections that aren't.
+    min_snr : float
+        The S/N that a detection needs in this image.
+    """
+
+    sources: tuple[Source, ...]
+    n_rejected: int
+    min_snr: float
+
+
+def real_sources(
+    image: Reals,
+    noise: LocalNoise,
+    primary_beam: Reals,
+    beam: Beam,
+    grid: ImageGrid,
+    min_snr: float,
+) -> Reliable:
+    """Find and fit the sources of an image, and leave out what may be artefacts.
+
+    Parameters are those of `contimg_resources.imaging.sources.find_sources`.
+    """
+    found = find_sources(image, noise, primary_beam, beam, grid, min_snr)
+    least = _NEGATIVE_SHARE * min_snr
+    negative = find_sources(-image, noise, primary_beam, beam, grid, least, shapes=False)
+    return reliable(found, negative, beam, grid, min_snr)
+
+
+def reliable(
+    found: Sequence[Source],
+    negative: Sequence[Source],
+    beam: Beam,
+    grid: ImageGrid,
+    min_snr: float,
+) -> Reliable:
+    """Reject the detections that may be artefacts.
+
+    Parameters
+    ----------
+    found : sequence of Source
+        Detections of at least `min_snr`.
+    negative : sequence of Source
+        Detections in the negative image of at least 0.75 times that.
+    beam : Beam
+        Restoring beam.
+    grid : ImageGrid
+        Pixels of the image.
+    min_snr : float
+        Least S/N of a detection where there are no artefacts.
+
+    Notes
+    -----
+    Two tests. A detection exceeds the negative peaks within 15 beams by a factor of 1.4, and those
+    farther away by one that falls with the square of the distance: artefacts cluster around bright
+    sources. Then the S/N that is asked for rises until the negative peaks that pass the first test
+    (each beside the others) are at most 1 % of the detections that do. Negative detections are the
+    usual measure of reliability where noise isn't Gaussian (Serra, Jurek & Floeer 2012, PASA 29,
+    296).
+    """
+    reach_rad = _REACH_BEAMS * np.deg2rad(np.sqrt(beam.major_arcsec * beam.minor_arcsec) / 3600)
+    dips = _Peaks.of(negative, grid)
+    real = _Peaks.of(found, grid)
+    stands_out = real.peak_jy > _OVER_NEGATIVE * dips.level_at(real.at, reach_rad)
+    passed = dips.peak_jy > _OVER_NEGATIVE * dips.level_at(dips.at, reach_rad, own=True)
+    as_good = np.sort(dips.snr[passed & (dips.snr >= min_snr)])
+    limit = min_snr
+    for k, snr in enumerate(as_good):
+        n_left = np.count_nonzero(stands_out & (real.snr >= limit))
+        if len(as_good) - k <= _FALSE_SHARE * n_left:
+            break
+        limit = float(np.nextafter(snr, np.inf))
+    kept = stands_out & (real.snr >= limit)
+    return Reliable(
+        tuple(source for source, good in zip(found, kept, strict=True) if good),
+        int(np.count_nonzero(~kept)),
+        limit,
+    )
+
+
+@dataclass(frozen=True)
+class _Peaks:
+    """Peaks as columns: direction cosines, shape (n, 2), peak and S/N."""
+
+    at: Floats
+    peak_jy: Floats
+    snr: Floats
+
+    @classmethod
+    def of(cls, sources: Sequence[Source], grid: ImageGrid) -> "_Peaks":
+        east, north = sin_of_sky(
+            np.array([s.ra_deg for s in sources], np.float64),
+            np.array([s.dec_deg for s in sources], np.float64),
+            grid.ra_deg,
+            grid.dec_deg,
+        )
+        return cls(
+            np.column_stack([east, north]),
+            np.array([s.peak_jy for s in sources]),
+            np.array([s.snr for s in sources]),
+        )
+
+    def level_at(self, places: Floats, reach_rad: float, *, own: bool = False) -> Floats:
+        """Return what these peaks make of artefacts at some places, Jy/beam; 0 without any.
+
+        With `own` the places are those of the peaks, and each leaves itself out.
+        """
+        if not len(self.at):
+            return np.zeros(len(places))
+        away_rad = np.hypot(*np.moveaxis(places[:, None] - self.at[None], 2, 0))
+        level_jy = self.peak_jy * (reach_rad / np.maximum(away_rad, reach_rad)) ** 2
+        if own:
+            np.fill_diagonal(level_jy, 0.0)
+        return np.asarray(level_jy.max(axis=1))

@@ -1,0 +1,172 @@
+"""Where a whole list of sources lies beside an image's.
+
+Belongs here: the median offset, whether it matters, what it costs, measuring at places moved by it.
+Doesn't: positions of single sources (see `positions`).
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_resources.imaging.model import Beam
+from contimg_resources.imaging.statistics import STD_OF_MAD
+from contimg_resources.photometry.flags import NO_FLUX, Flag
+from contimg_resources.photometry.measuring import RawMeasurements, measure
+from contimg_resources.photometry.model import MeasurableImage, SourceList
+from contimg_resources.settings import PhotometrySettings
+
+Floats = NDArray[np.float64]
+
+#: Error of a median over that of a mean of normal numbers.
+_MEDIAN = 1.2533
+#: An offset of fewer errors is none.
+_SIGNIFICANT = 3.0
+#: Sources that are expected this bright have their positions measured, unless they aren't there.
+_EXPECTED_SNR = 20.0
+#: With fewer of them nothing is said of those that aren't there.
+_LEAST_EXPECTED = 5
+
+
+@dataclass(frozen=True)
+class ListOffset:
+    """Measured less listed positions, of all bright sources of an image.
+
+    Parameters
+    ----------
+    east_arcsec, north_arcsec : float
+        Medians, arcsec; NaN without any position.
+    east_error_arcsec, north_error_arcsec : float
+        Their uncertainties, arcsec.
+    scatter_arcsec : float
+        Robust scatter (the larger of the two directions), arcsec.
+    n_positions : int
+        Sources behind them.
+    n_expected : int
+        Sources that should be bright enough, by the list's flux densities.
+    n_missing : int
+        Those of them that aren't within half a beam of their place.
+    """
+
+    east_arcsec: float
+    north_arcsec: float
+    east_error_arcsec: float
+    north_error_arcsec: float
+    scatter_arcsec: float
+    n_positions: int
+    n_expected: int
+    n_missing: int
+
+    @classmethod
+    def of(cls, raw: RawMeasurements, sources: SourceList) -> "ListOffset":
+        """Return that of an image's measurements.
+
+        Parameters
+        ----------
+        raw : RawMeasurements
+            Of the sources, in their order.
+        sources : SourceList
+            The list.
+        """
+        told = np.isfinite(raw.east_arcsec)
+        east, north = raw.east_arcsec[told], raw.north_arcsec[told]
+        plain = (raw.flags & int(NO_FLUX | Flag.BLEND)) == 0
+        with np.errstate(invalid="ignore"):
+            expected = plain & sources.compact & (sources.flux_jy > _EXPECTED_SNR * raw.error_jy)
+        return cls(
+            east_arcsec=_median(east),
+            north_arcsec=_median(north),
+            east_error_arcsec=_error(east, raw.east_error_arcsec[told]),
+            north_error_arcsec=_error(north, raw.north_error_arcsec[told]),
+            scatter_arcsec=max(_spread(east), _spread(north)),
+            n_positions=int(told.sum()),
+            n_expected=int(expected.sum()),
+            n_missing=int((expected & ~told & ((raw.flags & int(Flag.EXTENDED)) == 0)).sum()),
+        )
+
+    @property
+    def arcsec(self) -> float:
+        """Length of the offset, arcsec."""
+        return float(np.hypot(self.east_arcsec, self.north_arcsec))
+
+    @property
+    def significant(self) -> bool:
+        """Whether it is more than three times its error."""
+        pulls = (
+            self.east_arcsec / self.east_error_arcsec,
+            self.north_arcsec / self.north_error_arcsec,
+        )
+        return bool(np.hypot(*pulls) > _SIGNIFICANT)
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether most of the bright sources aren't where the list says."""
+        return self.n_expected >= _LEAST_EXPECTED and 2 * self.n_missing > self.n_expected
+
+    def lost(self, beam: Beam) -> float:
+        """Return the share of each flux density that is lost by measuring beside the source.
+
+        Parameters
+        ----------
+        beam : Beam
+            Restoring beam.
+
+        Notes
+        -----
+        Of a matched filter ``1 - exp(-2 ln 2 d^2)``, with the offset d in beams along it.
+        """
+        angle = np.radians(beam.angle_deg)
+        along = self.east_arcsec * np.sin(angle) + self.north_arcsec * np.cos(angle)
+        across = self.east_arcsec * np.cos(angle) - self.north_arcsec * np.sin(angle)
+        square = (along / beam.major_arcsec) ** 2 + (across / beam.minor_arcsec) ** 2
+        return float(1 - np.exp(-2 * np.log(2) * square))
+
+
+def measure_moved(
+    image: MeasurableImage,
+    sources: SourceList,
+    offset: ListOffset,
+    limits: PhotometrySettings | None = None,
+) -> RawMeasurements:
+    """Measure a list whose places are all moved by its offset.
+
+    Parameters
+    ----------
+    image : MeasurableImage
+        The image.
+    sources : SourceList
+        The list.
+    offset : ListOffset
+        Its offset on the image.
+    limits : PhotometrySettings, optional
+        As in `contimg_resources.photometry.measuring.measure`.
+
+    Returns
+    -------
+    RawMeasurements
+        Positions are told beside the list's own places.
+    """
+    dec = np.clip(sources.dec_deg + offset.north_arcsec / 3600, -90.0, 90.0)
+    ra = sources.ra_deg + offset.east_arcsec / 3600 / np.maximum(np.cos(np.radians(dec)), 1e-9)
+    raw = measure(image, replace(sources, ra_deg=ra % 360.0, dec_deg=dec), limits)
+    return replace(
+        raw,
+        east_arcsec=raw.east_arcsec + offset.east_arcsec,
+        north_arcsec=raw.north_arcsec + offset.north_arcsec,
+    )
+
+
+def _error(values: Floats, errors: Floats) -> float:
+    if not len(values):
+        return float("nan")
+    # Two or three may lie together by chance.
+    own = _spread(values) if len(values) > 3 else 0.0
+    return float(_MEDIAN * max(own, _median(errors)) / np.sqrt(len(values)))
+
+
+def _median(values: Floats) -> float:
+    return float(np.median(values)) if len(values) else float("nan")
+
+
+def _spread(values: Floats) -> float:
+    return STD_OF_MAD * _median(np.abs(values - _median(values)))

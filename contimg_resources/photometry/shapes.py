@@ -1,0 +1,260 @@
+"""How wide sources are beside the restoring beam, and their integrated flux densities.
+
+Belongs here: widths, their errors, which sources are extended. Doesn't: loops over pixels (see
+`shape_loops`).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_resources.photometry.correlation import NoiseCorrelation
+from contimg_resources.photometry.shape_loops import fit_shapes, whitening
+
+Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
+Integers = NDArray[np.int64]
+
+#: Shapes are measured from this S/N on.
+SHAPE_SNR = 10.0
+#: A source is extended when it is wider than allowed by so many errors.
+_SIGNIFICANT = 4.0
+_TURNS = 30
+#: Errors of fits are those of a Gaussian whose axes differ by no more than this share from it.
+_SAME_SHAPE = 0.1
+#: An equally wide Gaussian (FWHM) of a box of width 1.
+_FWHM_OF_BOX = np.sqrt(8 * np.log(2) / 12)
+#: Integrated flux density and the sum of two squared widths by the parameters of a fit.
+_INTEGRAL = np.array([1.0, 0.5, 0.5, 0.0, 0.0, 0.0])
+
+
+@dataclass(frozen=True)
+class WidthAllowance:
+    """By how much a point source may look wider than the beam.
+
+    Parameters
+    ----------
+    share : float
+        Of the width, for what the header's beam, the pixels and the deconvolution leave.
+    smearing_arcsec : ndarray, shape (n,)
+        Width (FWHM) of what bandwidth and integration time smear at each source, arcsec.
+    """
+
+    share: float
+    smearing_arcsec: Floats
+
+    def squared(self, minor_arcsec: float) -> Floats:
+        """Return the allowed squared width less 1, in squares of the beam's minor axis."""
+        return np.asarray((1 + self.share) ** 2 - 1 + (self.smearing_arcsec / minor_arcsec) ** 2)
+
+
+def smearing_arcsec(
+    distance_deg: Floats, frequency_hz: float, channel_hz: float, integration_s: float
+) -> Floats:
+    """Return how far averaging smears a point source away from the phase centre.
+
+    Parameters
+    ----------
+    distance_deg : ndarray, shape (n,)
+        From the phase centre, degrees.
+    frequency_hz, channel_hz : float
+        Of the image, and width of a channel that was imaged, Hz.
+    integration_s : float
+        Time that was averaged, s.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        FWHM of a Gaussian as wide as the smearing, arcsec.
+
+    Notes
+    -----
+    Boxes of length ``r dnu / nu`` along the radius and at most ``r omega t`` across it (Bridle &
+    Schwab 1999, ASP Conf. 180, 371), in quadrature.
+    """
+    earth_per_s = 2 * np.pi / 86_164.09
+    lengths = np.hypot(channel_hz / frequency_hz, earth_per_s * integration_s)
+    return np.asarray(3600 * distance_deg * lengths * _FWHM_OF_BOX)
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """Fitted shapes, for some sources.
+
+    Parameters
+    ----------
+    integrated_jy, integrated_error_jy : ndarray, shape (n,)
+        Integrated flux densities, Jy; NaN without a fit.
+    width, width_error : ndarray, shape (n,)
+        Largest width over that of the beam along the same direction.
+    extended : ndarray of bool, shape (n,)
+        Whether that is more than a point source has.
+    """
+
+    integrated_jy: Floats
+    integrated_error_jy: Floats
+    width: Floats
+    width_error: Floats
+    extended: NDArray[np.bool_]
+
+
+def measure_shapes(
+    pixels: Singles,
+    weights: Singles,
+    rows: Floats,
+    columns: Floats,
+    forms: Floats,
+    planes: Floats,
+    rms: Floats,
+    members: Integers,
+    starts: Floats,
+    half: float,
+    correlation: NoiseCorrelation,
+    allowed: Floats,
+) -> Shapes:
+    """Measure how wide sources are.
+
+    Parameters
+    ----------
+    pixels, weights : ndarray of float32
+        Image and expected noise, see `contimg_resources.photometry.shape_loops.fit_shapes`.
+    rows, columns : ndarray, shape (n_all,)
+        Sources and neighbours, pixels.
+    forms : ndarray, shape (n_all, 3)
+        Beam at each.
+    planes : ndarray, shape (n, 3)
+        Background of those that are measured.
+    rms : ndarray, shape (n,)
+        Noise of a pixel at each, Jy/beam.
+    members : ndarray of int, shape (n, 12)
+        Each of those itself, and who is solved with it.
+    starts : ndarray, shape (n, 2)
+        Where the fit begins: columns and rows from the source's place, pixels.
+    half : float
+        Half of a stamp, pixels.
+    correlation : NoiseCorrelation
+        Of the noise.
+    allowed : ndarray, shape (n,)
+        Squared width in units of the beam, less 1, of a point source at most.
+
+    Notes
+    -----
+    With the covariance matrices B of the beam and ``B^(1/2) (1 + M) B^(1/2)`` of the source a
+    linear fit gives M, whose larger eigenvalue is that of the direction in which the source is
+    widest. What exceeds the allowance by four of its errors, in noise of the image's own
+    autocorrelation, is extended; it is fitted again until the Gaussian doesn't change any more.
+    """
+    n = len(members)
+    if not n:
+        none = np.empty(0)
+        return Shapes(none, none, none, none, np.empty(0, bool))
+    linear, _ = fit_shapes(pixels, weights, rows, columns, forms, planes, members, starts, half, 1)
+    peak = linear[:, 0]
+    errors = _ErrorsOfShapes(correlation, half)
+    point = errors.of(np.median(forms[members[:, 0]], axis=0))
+    with np.errstate(invalid="ignore"):
+        excess, direction = _largest(linear[:, 1:] / peak[:, None])
+        excess_error = _along(point[1:4, 1:4], direction) * rms / peak
+        extended = excess > allowed + _SIGNIFICANT * excess_error
+    integrated = linear[:, :4] @ _INTEGRAL[:4]
+    integrated_error = np.sqrt(_INTEGRAL @ point @ _INTEGRAL) * rms
+    width, width_error = _widths(excess, excess_error)
+    wide = np.flatnonzero(extended)
+    last, found = fit_shapes(
+        pixels,
+        weights,
+        rows,
+        columns,
+        forms,
+        planes[wide],
+        members[wide],
+        starts[wide],
+        half,
+        _TURNS,
+    )
+    for k, i in enumerate(wide):
+        if not np.isfinite(found[k]).all():
+            continue
+        root, own_root = whitening(forms[members[i, 0]]), whitening(found[k, 2:])
+        # The source's covariance in units of the beam's.
+        across = root @ np.linalg.inv(own_root)
+        squares, axes = np.linalg.eigh(across @ across.T)
+        area = float(np.sqrt(squares.prod()))
+        own = errors.of(found[k, 2:], float(np.sqrt(max(1.0, squares[-1]))))
+        integrated[i] = area * last[k, 0]
+        integrated_error[i] = area * np.sqrt(_INTEGRAL @ own @ _INTEGRAL) * rms[i]
+        width[i] = np.sqrt(squares[-1])
+        # Along the same direction, in units of the Gaussian itself.
+        along = np.linalg.solve(across, axes[:, -1])
+        direction = np.array([np.arctan2(along[1], along[0])])
+        relative = float(_along(own[1:4, 1:4], direction)[0]) * rms[i] / last[k, 0]
+        width_error[i] = 0.5 * width[i] * relative
+    return Shapes(integrated, integrated_error, width, width_error, extended)
+
+
+def _largest(change: Floats) -> tuple[Floats, Floats]:
+    """Return the larger eigenvalue of symmetric matrices (11, 22, 12), and its direction."""
+    one, two, both = change.T
+    value = 0.5 * (one + two) + np.hypot(0.5 * (one - two), both)
+    return value, np.asarray(0.5 * np.arctan2(2 * both, one - two))
+
+
+def _along(covariance: Floats, direction: Floats) -> Floats:
+    """Return the error of a squared width along a direction."""
+    c, s = np.cos(direction), np.sin(direction)
+    by = np.stack([c * c, s * s, 2 * c * s], axis=-1)
+    return np.asarray(np.sqrt(np.einsum("ni,ij,nj->n", by, covariance, by)))
+
+
+def _widths(excess: Floats, error: Floats) -> tuple[Floats, Floats]:
+    with np.errstate(invalid="ignore"):
+        width = np.sqrt(np.maximum(1 + excess, 0.0))
+        return width, 0.5 * error / np.maximum(width, 0.5)
+
+
+class _ErrorsOfShapes:
+    """Covariances of fits of Gaussians in an image's noise; those of similar shapes once."""
+
+    def __init__(self, correlation: NoiseCorrelation, half: float) -> None:
+        self._correlation, self._half = correlation, half
+        self._known: dict[tuple[int, ...], Floats] = {}
+
+    def of(self, form: Floats, grown: float = 1.0) -> Floats:
+        """Return the covariance of peak, three changes times the peak, and two moves times it.
+
+        Parameters
+        ----------
+        form : ndarray, shape (3,)
+            Of the Gaussian, per square pixel.
+        grown : float
+            How much larger its stamp is.
+
+        Returns
+        -------
+        ndarray, shape (6, 6)
+            ``H^-1 G H^-1`` with ``H = T T'``, ``G = T C T'`` of the templates T, in squares of the
+            noise of a pixel.
+        """
+        values, axes = np.linalg.eigh([[form[0], form[1]], [form[1], form[2]]])
+        angle = np.arctan2(axes[1, 0], axes[0, 0]) % np.pi
+        key = (*np.rint(0.5 * np.log(values) / _SAME_SHAPE), round(float(angle) * 12 / np.pi) % 12)
+        name = tuple(int(v) for v in key)
+        if name not in self._known:
+            self._known[name] = self._worked_out(form, min(grown, 4.0))
+        return self._known[name]
+
+    def _worked_out(self, form: Floats, grown: float) -> Floats:
+        from scipy.signal import fftconvolve
+
+        h = round(self._half * grown)
+        row, column = np.mgrid[-h : h + 1, -h : h + 1].astype(float)
+        root = whitening(form)
+        u = root[0, 0] * column + root[0, 1] * row
+        w = root[1, 1] * row
+        height = np.exp(-0.5 * (u * u + w * w))
+        templates = height * np.stack([np.ones_like(u), u * u / 2, w * w / 2, u * w, u, w])
+        blurred = fftconvolve(templates, self._correlation.by_lag[None], mode="same", axes=(1, 2))
+        flat = templates.reshape(6, -1)
+        inverse = np.linalg.inv(flat @ flat.T)
+        return np.asarray(inverse @ (flat @ blurred.reshape(6, -1).T) @ inverse)

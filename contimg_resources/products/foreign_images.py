@@ -1,0 +1,175 @@
+"""Observations that are images made elsewhere, in the products store.
+
+Belongs here: recording one with its products, and asking for those that are new. Doesn't:
+MeasurementSets (see `store`), reading or writing any image.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from contimg_resources.database import Database, now_mjd
+from contimg_resources.errors import ProductsError
+from contimg_resources.observations.model import Observation, ObservationOrigin
+from contimg_resources.products.arrivals import judge_arrival
+from contimg_resources.products.model import (
+    Arrival,
+    ArrivalOutcome,
+    Artefact,
+    ImageRecord,
+    ObservationRecord,
+    ObservationState,
+)
+from contimg_resources.products.recording import (
+    add_event,
+    find_record,
+    product_rows,
+    replace_products,
+    supersede,
+)
+from contimg_resources.products.rows import RECORD_COLUMNS, as_record, observation_values
+from contimg_resources.products.tables import artefacts, images, observation_events, observations
+
+#: The step that adds an image.
+STEP = "images_add"
+
+
+class ImageProducts:
+    """The part of the products store about images made elsewhere.
+
+    Parameters
+    ----------
+    database : Database
+        The store's database.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def judge(
+        self, key: str, path: Path, signature: str, *, replace: bool = False
+    ) -> ArrivalOutcome:
+        """Tell what adding an image would be, and change nothing.
+
+        Parameters
+        ----------
+        key : str
+            Partition key of its time.
+        path : Path
+            Its file.
+        signature : str
+            Signature of its content.
+        replace : bool
+            Whether it may take the place of another image.
+
+        Raises
+        ------
+        ProductsError
+            If another observation of the same key is there.
+        """
+        with self._database.read() as connection:
+            known = find_record(connection, key)
+        return _outcome(known, path.absolute(), signature, replace)[0]
+
+    def put(
+        self,
+        observation: Observation,
+        made: Sequence[Artefact],
+        image: ImageRecord,
+        *,
+        refused: str = "",
+        replace: bool = False,
+        run_id: str = "",
+    ) -> Arrival:
+        """Record an image with its products: all of it, or nothing.
+
+        Parameters
+        ----------
+        observation : Observation
+            What it is.
+        made : sequence of Artefact
+            Its files in our own form.
+        image : ImageRecord
+            Its numbers.
+        refused : str
+            Why it may not be used; empty: it is ``imaged``.
+        replace : bool
+            Whether it may take the place of another image.
+        run_id : str
+            Who adds it.
+
+        Raises
+        ------
+        ProductsError
+            If another observation of the same key is there.
+        """
+        key, path = observation.key, observation.path.absolute()
+        state = ObservationState.FAILED if refused else ObservationState.IMAGED
+        rows, numbers = product_rows(key, made, image)
+        with self._database.write() as connection:
+            supersede(connection, path, key, run_id)
+            known = find_record(connection, key)
+            outcome, message = _outcome(known, path, observation.signature, replace)
+            values = observation_values(observation, path) | {
+                "state": state.value,
+                "step": STEP,
+                "reason": refused,
+                "updated_mjd": now_mjd(),
+            }
+            if known is None:
+                connection.execute(sa.insert(observations).values(key=key, **values))
+            else:
+                connection.execute(
+                    sa.update(observations).where(observations.c.key == key).values(**values)
+                )
+                for table in (artefacts, images):
+                    connection.execute(sa.delete(table).where(table.c.key == key))
+            replace_products(connection, key, rows, numbers)
+            told = f"{message or 'made again'}{f': {refused}' if refused else ''}"
+            add_event(connection, key, state, STEP, told, run_id)
+            found = find_record(connection, key)
+        assert found is not None
+        return Arrival(outcome, found)
+
+    def added_after(
+        self, event_id: int, limit: int = 100
+    ) -> tuple[tuple[ObservationRecord, ...], int]:
+        """Return the images that were added or made again after an event, and the last event's id.
+
+        Parameters
+        ----------
+        event_id : int
+            An id that this returned before; 0: all.
+        limit : int
+            Only so many, the first added first.
+        """
+        event = observation_events.c
+        new = sa.select(event.key, sa.func.max(event.id).label("id")).where(
+            event.step == STEP, event.id > event_id
+        )
+        with self._database.read() as connection:
+            new = new.group_by(event.key).order_by(sa.text("id")).limit(limit)
+            latest = {row.key: int(row.id) for row in connection.execute(new)}
+            query = sa.select(*RECORD_COLUMNS).where(
+                observations.c.origin == ObservationOrigin.IMAGE.value,
+                observations.c.key.in_(list(latest)),
+            )
+            found = [as_record(row) for row in connection.execute(query)] if latest else []
+        records = tuple(sorted(found, key=lambda r: r.mid_mjd))
+        return records, max(latest.values(), default=event_id)
+
+
+def _outcome(
+    known: ObservationRecord | None, path: Path, signature: str, replace: bool
+) -> tuple[ArrivalOutcome, str]:
+    try:
+        return judge_arrival(known, path, signature, ObservationOrigin.IMAGE)
+    except ProductsError as error:
+        if known is None or known.origin is not ObservationOrigin.IMAGE:
+            raise
+        if not replace:
+            raise ProductsError(
+                f"{error.message}, or add it with --replace", **error.details
+            ) from error
+        return ArrivalOutcome.REPLACED, f"{known.path} was replaced by {path}, as asked"

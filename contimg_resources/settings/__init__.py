@@ -1,0 +1,49 @@
+"""All settings, each with its default and its meaning.
+
+Belongs here: what an operator may want to change. Values come from ``CONTIMG_*`` environment
+variables (nested with two underscores, ``CONTIMG_IMAGING__ROBUST=0``), then from the TOML file
+that ``CONTIMG_CONFIG`` names, then from the defaults.
+Doesn't: figures of the instrument (see `contimg_resources.instrument`) and paths of products
+(see `contimg_resources.naming`).
+"""
+
+from contimg_resources.settings.observations import (
+    ArrivalSettings,
+    CalibrationSettings,
+    CasaSettings,
+    ImagingSettings,
+)
+from contimg_resources.settings.platform import (
+    AlertSettings,
+    ExportSettings,
+    RetentionSettings,
+    SensorSettings,
+)
+from contimg_resources.settings.surveys import (
+    CatalogueSettings,
+    CutoutSettings,
+    EseSettings,
+    MosaicSettings,
+    PhotometrySettings,
+    VariabilitySettings,
+)
+from contimg_resources.settings.whole import Settings, load_settings
+
+__all__ = [
+    "AlertSettings",
+    "ArrivalSettings",
+    "CalibrationSettings",
+    "CasaSettings",
+    "CatalogueSettings",
+    "CutoutSettings",
+    "EseSettings",
+    "ExportSettings",
+    "ImagingSettings",
+    "MosaicSettings",
+    "PhotometrySettings",
+    "RetentionSettings",
+    "SensorSettings",
+    "Settings",
+    "VariabilitySettings",
+    "load_settings",
+]

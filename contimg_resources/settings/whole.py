@@ -1,0 +1,189 @@
+"""All settings together, and where their values come from.
+
+Belongs here: paths and addresses, the sections, reading them. Doesn't: the settings of a stage (see
+the modules beside this one).
+"""
+
+import os
+from pathlib import Path
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
+
+from contimg_resources.errors import ConfigurationError
+from contimg_resources.naming import StateLayout
+from contimg_resources.settings.observations import (
+    ArrivalSettings,
+    CalibrationSettings,
+    CasaSettings,
+    ImagingSettings,
+)
+from contimg_resources.settings.platform import (
+    AlertSettings,
+    ExportSettings,
+    RetentionSettings,
+    SensorSettings,
+)
+from contimg_resources.settings.surveys import (
+    CatalogueSettings,
+    CutoutSettings,
+    EseSettings,
+    MosaicSettings,
+    PhotometrySettings,
+    VariabilitySettings,
+)
+from contimg_resources.surroundings import home_directory
+
+
+class Settings(BaseSettings):
+    """Everything that an operator may set."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CONTIMG_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    state: Path = Field(
+        default_factory=lambda: (
+            Path(os.environ.get("XDG_STATE_HOME") or _home() / ".local/state") / "contimg"
+        ),
+        description="State directory: databases, products, Dagster's storage, logs.",
+    )
+    ms_dir: Path | None = Field(None, description="Where MS arrive; None: `incoming` in the state.")
+    registry_url: str | None = Field(
+        None, description="SQLAlchemy URL of the registry; None: `registry.sqlite3` in the state."
+    )
+    products_url: str | None = Field(
+        None, description="SQLAlchemy URL of the products store; None: `products.sqlite3`."
+    )
+    umask: str = Field(
+        "077",
+        pattern=r"^0?[0-7]{3}$",
+        description="Permissions that nobody but the owner gets on what is written, octal: 077 is "
+        "all of them, 027 lets the group read, 022 everybody. Documents for dashboards are "
+        "readable by everybody, as far as the directory that holds them is.",
+    )
+    casa: CasaSettings = CasaSettings()
+    arrival: ArrivalSettings = ArrivalSettings()
+    calibration: CalibrationSettings = CalibrationSettings()
+    imaging: ImagingSettings = ImagingSettings()
+    catalogue: CatalogueSettings = CatalogueSettings()
+    mosaics: MosaicSettings = MosaicSettings()
+    photometry: PhotometrySettings = PhotometrySettings()
+    variability: VariabilitySettings = VariabilitySettings()
+    ese: EseSettings = EseSettings()
+    cutouts: CutoutSettings = CutoutSettings()
+    export: ExportSettings = ExportSettings()
+    alerts: AlertSettings = AlertSettings()
+    sensors: SensorSettings = SensorSettings()
+    retention: RetentionSettings = RetentionSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources: arguments, environment, the TOML file that CONTIMG_CONFIG names."""
+        sources: list[PydanticBaseSettingsSource] = [init_settings, env_settings]
+        if config := os.environ.get("CONTIMG_CONFIG"):
+            if not Path(config).is_file():
+                raise ConfigurationError(f"CONTIMG_CONFIG names {config}, which is no file")
+            try:
+                sources.append(TomlConfigSettingsSource(settings_cls, toml_file=config))
+            except (OSError, ValueError, RecursionError) as error:
+                raise ConfigurationError(
+                    f"{config}, which CONTIMG_CONFIG names, can't be read as TOML: {error}"
+                ) from error
+        return tuple(sources)
+
+    @model_validator(mode="after")
+    def _absolute_paths(self) -> "Settings":
+        # Daemon, webserver and runs work in different directories.
+        for name, path in (
+            ("state", self.state),
+            ("ms_dir", self.ms_dir),
+            ("arrival.calibrator_list", self.arrival.calibrator_list),
+            ("calibration.sky_model", self.calibration.sky_model),
+            ("export.directory", self.export.directory),
+        ):
+            if path is not None and not path.is_absolute():
+                raise ValueError(f"{name}: {path} must be an absolute path")
+        for name, url in (("registry_url", self.registry_url), ("products_url", self.products_url)):
+            path = None if url is None else _file_of(url)
+            if path is not None and not path.is_absolute():
+                raise ValueError(f"{name}: {url} must name its file by an absolute path")
+        return self
+
+    @property
+    def layout(self) -> StateLayout:
+        """Paths of everything under the state directory."""
+        return StateLayout(self.state)
+
+    @property
+    def incoming_dir(self) -> Path:
+        """Where MS arrive."""
+        return self.ms_dir or self.layout.incoming
+
+    @property
+    def export_dir(self) -> Path:
+        """Where documents for dashboards are written."""
+        return self.export.directory or self.layout.export
+
+    @property
+    def registry_address(self) -> str:
+        """Path of the calibration registry's file, or the SQLAlchemy URL that was set."""
+        return self.registry_url or str(self.state / "registry.sqlite3")
+
+    @property
+    def products_address(self) -> str:
+        """Path of the products store's file, or the SQLAlchemy URL that was set."""
+        return self.products_url or str(self.state / "products.sqlite3")
+
+
+def _home() -> Path:
+    home = home_directory()
+    if home is None:
+        raise ConfigurationError(
+            "this user has no home directory, where the state would lie by default: set "
+            "CONTIMG_STATE"
+        )
+    return home
+
+
+def _file_of(url: str) -> Path | None:
+    """Return the file of a store's address; None when it is in a database server."""
+    scheme, found, rest = url.partition(":///")
+    if found:
+        return Path(rest) if scheme.startswith("sqlite") else None
+    return None if "://" in url else Path(url)
+
+
+def load_settings() -> Settings:
+    """Read the settings of this process.
+
+    Raises
+    ------
+    ConfigurationError
+        Naming each setting that is wrong and why.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(str(part) for part in e['loc']) or 'settings'}: {e['msg']}"
+            for e in error.errors()
+        )
+        raise ConfigurationError(f"settings: {wrong}") from error
+    except (SettingsError, RecursionError) as error:
+        raise ConfigurationError(
+            f"settings of the environment: {error}: {error.__cause__ or 'too deeply nested'}"
+        ) from error

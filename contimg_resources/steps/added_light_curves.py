@@ -1,0 +1,268 @@
+"""Light curves that users add: kept, measured and searched like those of the platform.
+
+Belongs here: the domain and the stores together. Doesn't: what is in the files (see
+`contimg_resources.variability.foreign`), the platform's own light curves.
+
+A list is measured and searched for itself, over all of its days: its errors, cadence and instrument
+aren't the platform's, so that neither its systematic error floor, nor its population, nor its
+neighbours, nor its threshold are.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from contimg_resources.casa import Progress, no_progress
+from contimg_resources.checksums import content_checksum
+from contimg_resources.database import now_mjd
+from contimg_resources.errors import VariabilityFailed, rejecting
+from contimg_resources.products.events import CandidateRecord, CandidateState
+from contimg_resources.steps.cards import draw_candidates
+from contimg_resources.steps.origin import software
+from contimg_resources.steps.workshop import Workshop
+from contimg_resources.times import mjd_day
+
+if TYPE_CHECKING:
+    from contimg_resources.variability.added import AddedFacts
+    from contimg_resources.variability.foreign_columns import GivenColumn
+    from contimg_resources.variability.found import Found
+    from contimg_resources.variability.model import Variability
+
+
+@dataclass(frozen=True)
+class AddedSearch:
+    """The metrics of a list, and what the search found in it.
+
+    Parameters
+    ----------
+    facts : AddedFacts
+        The list.
+    table : Variability
+        Metrics of its sources.
+    found : Found
+        Candidates with their ids, rejected dips, sources that can't be searched.
+    new, withdrawn : tuple of str
+        Ids of candidates that no earlier search found, and of those that this one doesn't find.
+    """
+
+    facts: "AddedFacts"
+    table: "Variability"
+    found: "Found"
+    new: tuple[str, ...]
+    withdrawn: tuple[str, ...]
+
+    @property
+    def words(self) -> str:
+        """All of it in a line."""
+        return f"list {self.facts.name}: {self.found.words()}"
+
+
+@dataclass(frozen=True)
+class Added:
+    """A list as it was added.
+
+    Parameters
+    ----------
+    path : Path
+        Its file.
+    replaced : bool
+        Whether there was a list of this name before.
+    searched : AddedSearch
+        What is in it.
+    refused : dict of str to str
+        Files that couldn't be read, each with its reason.
+    """
+
+    path: Path
+    replaced: bool
+    searched: AddedSearch
+    refused: dict[str, str]
+
+
+def add_light_curves(
+    workshop: Workshop,
+    name: str,
+    files: Sequence[Path],
+    columns: "Mapping[str, GivenColumn] | None" = None,
+    *,
+    source: str = "",
+    error: str = "",
+    table: str = "",
+    progress: Progress = no_progress,
+) -> Added:
+    """Read files with light curves, keep them as a list, and measure and search it.
+
+    A list of the same name is replaced; until everything was read it stays as it is.
+
+    Parameters
+    ----------
+    workshop : Workshop
+        Stores and settings.
+    name : str
+        Name of the list.
+    files : sequence of Path
+        At least one. One that can't be read doesn't stop the others.
+    columns : mapping of str to GivenColumn, optional
+        What the user said of columns, by role.
+    source, error, table : str
+        See `contimg_resources.variability.foreign.read_rows`.
+    progress : callable
+        Told what is being done.
+
+    Raises
+    ------
+    VariabilityFailed
+        If no file could be read; with the reason of each.
+    InvalidName
+        If `name` is no name.
+    """
+    from contimg_resources.variability.added import (
+        AddedFacts,
+        AddedFile,
+        added_path,
+        as_light_curves,
+        shortened,
+        write_added,
+    )
+    from contimg_resources.variability.foreign import ForeignRows, read_rows
+
+    root = workshop.settings.layout.added_light_curves
+    replaced = added_path(root, name).is_file()
+    parts: list[ForeignRows] = []
+    read: list[AddedFile] = []
+    refused: dict[str, str] = {}
+    for number, file in enumerate(files):
+        progress(f"reading {file.name}", 0.3 * number / len(files))
+        with rejecting(refused, str(file)):
+            rows = read_rows(file.absolute(), columns, source=source, error=error, table=table)
+            read.append(AddedFile(rows.file, content_checksum(file), rows.n_rows, rows.read_as))
+            parts.append(rows)
+    if not parts:
+        raise VariabilityFailed("; ".join(refused.values()), refused=refused)
+    curves, rejected = as_light_curves(name, parts)
+    facts = AddedFacts(
+        name=name,
+        added_mjd=now_mjd(),
+        n_sources=len(curves),
+        n_points=len(curves.mid_mjd),
+        first_mjd=float(curves.mid_mjd.min()),
+        last_mjd=float(curves.mid_mjd.max()),
+        files=tuple(read),
+        rejected=shortened(rejected),
+        software=software(),
+    )
+    path = write_added(root, curves, facts)
+    searched = search_added(
+        workshop, name, progress=lambda say, done: progress(say, 0.3 + 0.7 * (done or 0.0))
+    )
+    return Added(path, replaced, searched, refused)
+
+
+def search_added(
+    workshop: Workshop, name: str, *, run_id: str = "", progress: Progress = no_progress
+) -> AddedSearch:
+    """Measure and search one list, record and draw what is found.
+
+    Raises
+    ------
+    VariabilityFailed
+        If there is no such list.
+    UnreadableMeasurements
+        If its file is damaged.
+    """
+    from contimg_resources.variability.added import read_added
+    from contimg_resources.variability.candidates import search_candidates, with_known_ids
+    from contimg_resources.variability.measuring import measure_added
+    from contimg_resources.variability.tables import added_variability_path, write_variability
+
+    settings, events = workshop.settings, workshop.products.events
+    today = mjd_day(now_mjd())
+    curves, facts = read_added(settings.layout.added_light_curves, name)
+    progress(f"measuring {len(curves)} sources of {name}", 0.1)
+    table = measure_added(curves, settings.variability, today)
+    table.facts.update(
+        added_list=name,
+        n_points=len(curves.mid_mjd),
+        settings=settings.variability.model_dump(),
+        software=software(),
+    )
+    found = search_candidates(curves, table, settings.ese, today, progress=progress)
+    known = _candidates_of(workshop, name)
+    named, gone = with_known_ids(found.candidates, known)
+    files = ", ".join(Path(f.path).name for f in facts.files[:3])
+    named = tuple(
+        replace(c, run_id=run_id, evidence={**c.evidence, "added_list": name, "added_from": files})
+        for c in named
+    )
+    withdrawn = tuple(c for c in gone if c.state is not CandidateState.WITHDRAWN)
+    events.put_candidates([*named, *_withdrawn(withdrawn, today, run_id)])
+    write_variability(added_variability_path(settings.layout.variability, name), table)
+    progress("drawing cards", 0.95)
+    draw_candidates(workshop, named, curves)
+    known_ids = {c.id for c in known}
+    return AddedSearch(
+        facts=facts,
+        table=table,
+        found=replace(found, candidates=named),
+        new=tuple(c.id for c in named if c.id not in known_ids),
+        withdrawn=tuple(c.id for c in withdrawn),
+    )
+
+
+def search_all_added(
+    workshop: Workshop, *, run_id: str = "", progress: Progress = no_progress
+) -> tuple[tuple[AddedSearch, ...], dict[str, str]]:
+    """Measure and search every list; one that can't be doesn't stop the others.
+
+    Returns
+    -------
+    tuple of (tuple of AddedSearch, dict of str to str)
+        What was found, and lists that failed with the reason of each.
+    """
+    from contimg_resources.variability.added import added_names
+
+    done: list[AddedSearch] = []
+    failed: dict[str, str] = {}
+    for name in added_names(workshop.settings.layout.added_light_curves):
+        with rejecting(failed, name):
+            done.append(search_added(workshop, name, run_id=run_id, progress=progress))
+    return tuple(done), failed
+
+
+def remove_light_curves(workshop: Workshop, name: str) -> tuple[str, ...]:
+    """Remove a list and its metrics; its candidates are withdrawn, their marks stay.
+
+    Returns
+    -------
+    tuple of str
+        Ids of the candidates that were withdrawn.
+
+    Raises
+    ------
+    VariabilityFailed
+        If there is no such list.
+    """
+    from contimg_resources.variability.added import remove_added
+    from contimg_resources.variability.tables import added_variability_path
+
+    layout = workshop.settings.layout
+    remove_added(layout.added_light_curves, name)
+    added_variability_path(layout.variability, name).unlink(missing_ok=True)
+    standing = [
+        c for c in _candidates_of(workshop, name) if c.state is not CandidateState.WITHDRAWN
+    ]
+    workshop.products.events.put_candidates(_withdrawn(standing, mjd_day(now_mjd()), ""))
+    return tuple(c.id for c in standing)
+
+
+def _candidates_of(workshop: Workshop, name: str) -> tuple[CandidateRecord, ...]:
+    known = workshop.products.events.list_candidates()
+    return tuple(c for c in known if c.added_list == name)
+
+
+def _withdrawn(
+    candidates: Iterable[CandidateRecord], day_mjd: int, run_id: str
+) -> list[CandidateRecord]:
+    state = CandidateState.WITHDRAWN
+    return [replace(c, state=state, searched_day=day_mjd, run_id=run_id) for c in candidates]

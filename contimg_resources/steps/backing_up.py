@@ -1,0 +1,327 @@
+"""Backups of the stores, and putting one back.
+
+Belongs here: which files belong together, generations, what may replace what.
+Doesn't: copying one database (see `contimg_resources.database`); caltables, images and mosaics,
+which any tool copies.
+"""
+
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from contimg_resources.casa import Progress, no_progress
+from contimg_resources.database.base import DatabaseStore
+from contimg_resources.database.memory import memory_path
+from contimg_resources.errors import BackupRefused, ConfigurationError, ContimgError
+from contimg_resources.products.store import ProductsStore
+from contimg_resources.registry.store import CalibrationRegistry
+from contimg_resources.settings import Settings
+from contimg_resources.steps.workshop import Workshop
+from contimg_resources.trees import remove_tree
+
+REGISTRY, PRODUCTS, LISTS = "registry.sqlite3", "products.sqlite3", "added_light_curves"
+EARLIER = "earlier"
+
+#: Dagster's own databases in the state directory.
+_DAGSTER = ("history", "schedules", "runs.db", "runs.db-wal", "runs.db-shm")
+
+
+@dataclass(frozen=True)
+class Backup:
+    """A backup that was made.
+
+    Parameters
+    ----------
+    products, registry : Path
+        Copies of the stores.
+    added_light_curves : tuple of Path
+        Copies of lists that users added.
+    earlier : tuple of Path
+        Directories of the generations before it, the newest first.
+    """
+
+    products: Path
+    registry: Path
+    added_light_curves: tuple[Path, ...]
+    earlier: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A backup that was put back.
+
+    Parameters
+    ----------
+    restored : tuple of Path
+        What was put in place.
+    aside : Path or None
+        Directory to which what stood there was moved; None when nothing was there.
+    n_rows : dict of str to int
+        Rows of each store now.
+    """
+
+    restored: tuple[Path, ...]
+    aside: Path | None
+    n_rows: dict[str, int]
+
+
+def back_up(
+    workshop: Workshop,
+    directory: Path,
+    *,
+    keep: int = 3,
+    replace_fuller: bool = False,
+    progress: Progress = no_progress,
+) -> Backup:
+    """Copy both stores and the lists of light curves, while others use them; all, or nothing.
+
+    Parameters
+    ----------
+    workshop : Workshop
+        Its stores.
+    directory : Path
+        The newest backup lies here, those before it in ``earlier``.
+    keep : int
+        So many backups are kept, the new one among them.
+    replace_fuller : bool
+        Whether a backup may take the place of one that holds more.
+    progress : callable
+        Told what is being done.
+
+    Raises
+    ------
+    BackupRefused
+        If the backup that is there holds more than the store.
+    ConfigurationError
+        If a store is in Postgres, or would be copied onto itself.
+    ContimgError
+        If a store can't be read, or the directory not be written.
+    """
+    # The registry last: what products name is in it then.
+    stores: dict[str, DatabaseStore] = {PRODUCTS: workshop.products, REGISTRY: workshop.registry}
+    for name, store in stores.items():
+        if store.path is not None and _is_same(directory / name, store.path):
+            raise ConfigurationError(f"{directory / name} can't be its own backup")
+    lists = sorted(workshop.settings.layout.added_light_curves.glob("[!.]*.parquet"))
+    with _written(directory), _partial(directory) as new:
+        for number, (name, store) in enumerate(stores.items()):
+            progress(f"copying {name}", 0.4 * number)
+            store.back_up(new / name)
+            if not replace_fuller:
+                _refuse_less(store, new / name, directory / name)
+        progress("copying added light curves", 0.8)
+        if lists:
+            (new / LISTS).mkdir()
+        for file in lists:
+            shutil.copy2(file, new / LISTS / file.name)
+        _put_aside(directory, keep)
+        for name in (*stores, *([LISTS] if lists else [])):
+            (new / name).rename(directory / name)
+    return Backup(
+        directory / PRODUCTS,
+        directory / REGISTRY,
+        tuple(directory / LISTS / file.name for file in lists),
+        _generations(directory),
+    )
+
+
+def restore(settings: Settings, directory: Path, *, progress: Progress = no_progress) -> Restored:
+    """Put a backup in the place of the stores; what stands there is moved aside, not removed.
+
+    Only to be called while no platform runs on the state directory. Lists of light curves that are
+    there stay.
+
+    Parameters
+    ----------
+    settings : Settings
+        Where the stores are.
+    directory : Path
+        A backup: its directory, or one of its generations in ``earlier``.
+    progress : callable
+        Told what is being done.
+
+    Raises
+    ------
+    ConfigurationError
+        If a store is in Postgres.
+    BackupRefused
+        If the directory holds no backup.
+    ContimgError
+        If a copy is damaged or can't be put in place; the stores are as before then.
+    """
+    targets = {
+        PRODUCTS: _file(settings.products_address),
+        REGISTRY: _file(settings.registry_address),
+    }
+    missing = [name for name in targets if not (directory / name).is_file()]
+    if missing:
+        near = ", ".join(str(p) for p in _generations(directory)) or "none"
+        raise BackupRefused(
+            f"{directory} holds no {' and no '.join(missing)}, so it is no backup; generations in "
+            f"it: {near}",
+            path=str(directory),
+        )
+    aside = settings.state / "damaged" / f"{datetime.now(tz=UTC):%Y-%m-%dT%H-%M-%S}"
+    n_rows: dict[str, int] = {}
+    new = {name: target.with_name(f".{name}.restoring") for name, target in targets.items()}
+    try:
+        with _written(settings.state):
+            for name, target in targets.items():
+                progress(f"checking {directory / name}", None)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _forget(new[name])
+                shutil.copyfile(directory / name, new[name])
+                n_rows[name] = _checked(name, new[name])
+            for name, target in targets.items():
+                progress(f"putting {target} back", None)
+                _move_aside(target, aside)
+                new[name].replace(target)
+            lists = _put_lists(directory / LISTS, settings.layout.added_light_curves)
+    finally:
+        for file in new.values():
+            _forget(file)
+    return Restored((*targets.values(), *lists), aside if aside.is_dir() else None, n_rows)
+
+
+def put_dagster_aside(settings: Settings) -> Path | None:
+    """Move Dagster's databases aside, so that the next platform makes new ones.
+
+    Only to be called while no platform runs on the state directory. What is done and what isn't
+    is in the stores: nothing is made twice or forgotten.
+
+    Returns
+    -------
+    Path or None
+        Where they are now; None when there were none.
+    """
+    aside = settings.state / "damaged" / f"{datetime.now(tz=UTC):%Y-%m-%dT%H-%M-%S}-dagster"
+    with _written(settings.state):
+        for name in _DAGSTER:
+            if (place := settings.state / name).exists():
+                aside.mkdir(parents=True, exist_ok=True)
+                place.rename(aside / name)
+    return aside if aside.is_dir() else None
+
+
+@contextmanager
+def _partial(directory: Path) -> Iterator[Path]:
+    new = Path(tempfile.mkdtemp(prefix=".backup.", suffix=".partial", dir=directory))
+    try:
+        yield new
+    finally:
+        remove_tree(new, ignore_errors=True)
+
+
+@contextmanager
+def _written(directory: Path) -> Iterator[None]:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise ContimgError(
+            f"{directory} can't be written: {error.filename or ''}: {error.strerror}",
+            path=str(directory),
+        ) from error
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    return one.exists() and other.exists() and one.samefile(other)
+
+
+def _refuse_less(store: DatabaseStore, new: Path, there: Path) -> None:
+    """Refuse to put a copy in the place of one that holds more."""
+    if not there.is_file():
+        return
+    before, now = store.size_of_copy(there), store.size_of_copy(new)
+    if before is not None and (now is None or now < before):
+        raise BackupRefused(
+            f"the backup {there} holds {before} rows and {store.address} only {now or 0}: it isn't "
+            "replaced. If the store was damaged, `contimg restore` puts the backup back "
+            "(docs/restore.md); if it is right that it holds less, give --replace-fuller, or "
+            "another directory",
+            path=str(there),
+        )
+
+
+def _put_aside(directory: Path, keep: int) -> None:
+    """Make the backup that is there the newest generation, and remove those beyond `keep`."""
+    present = [directory / n for n in (PRODUCTS, REGISTRY, LISTS) if (directory / n).exists()]
+    if present and keep > 1:
+        made_s = max(p.stat().st_mtime for p in present)
+        stem = f"{datetime.fromtimestamp(made_s, tz=UTC):%Y-%m-%dT%H-%M-%S}"
+        place, number = directory / EARLIER / stem, 1
+        while place.exists():
+            number += 1
+            place = directory / EARLIER / f"{stem}_{number:03d}"
+        place.mkdir(parents=True)
+        for file in present:
+            file.rename(place / file.name)
+    elif (directory / LISTS).is_dir():
+        remove_tree(directory / LISTS)
+    for old in _generations(directory)[keep - 1 :]:
+        remove_tree(old, ignore_errors=True)
+
+
+def _generations(directory: Path) -> tuple[Path, ...]:
+    """Return the directories of earlier backups, the newest first."""
+    found = (directory / EARLIER).glob("[0-9]*")
+    return tuple(sorted((p for p in found if (p / PRODUCTS).is_file()), reverse=True))
+
+
+def _file(address: str) -> Path:
+    if "://" not in address:
+        return Path(address)
+    if address.startswith("sqlite:///"):
+        return Path(address.removeprefix("sqlite:///"))
+    where = address.rpartition("@")[2]
+    raise ConfigurationError(f"{where} is in Postgres: put it back with pg_restore")
+
+
+def _checked(name: str, file: Path) -> int:
+    """Open a copy as the store that it is of, and return its rows."""
+    with closing(sqlite3.connect(file)) as connection:
+        try:
+            (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        except sqlite3.Error as error:
+            said = str(error)
+    if said != "ok":
+        raise BackupRefused(f"the backup's {name} is damaged itself: {said}", path=str(file))
+    kind = ProductsStore if name == PRODUCTS else CalibrationRegistry
+    store = kind(str(file), create=False)
+    try:
+        return store.size()
+    finally:
+        store.close()
+
+
+def _move_aside(store: Path, aside: Path) -> None:
+    for file in (*_files_of(store), memory_path(store)):
+        if file.exists():
+            aside.mkdir(parents=True, exist_ok=True)
+            file.rename(aside / file.name)
+
+
+def _put_lists(source: Path, target: Path) -> list[Path]:
+    """Copy the lists that aren't there, and return them."""
+    put = []
+    for file in sorted(source.glob("[!.]*.parquet")):
+        place = target / file.name
+        if not place.exists():
+            target.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(file, place)
+            put.append(place)
+    return put
+
+
+def _files_of(store: Path) -> tuple[Path, ...]:
+    return tuple(store.with_name(store.name + ending) for ending in ("", "-wal", "-shm"))
+
+
+def _forget(store: Path) -> None:
+    for file in (*_files_of(store), memory_path(store)):
+        file.unlink(missing_ok=True)

@@ -1,0 +1,71 @@
+"""Numbers of a column in a wanted unit.
+
+Belongs here: the decision which unit a column is in, and the conversion. Doesn't: spellings of
+units (see `units`), directions (see `positions`).
+"""
+
+from contimg_resources.errors import TableError
+from contimg_resources.tables.model import Column, Floats
+from contimg_resources.tables.units import factor_between
+
+
+def numbers_in(column: Column, wanted: str, unstated: str | None = None, given: str = "") -> Floats:
+    """Return a column's numbers in a unit, NaN where there is none.
+
+    Parameters
+    ----------
+    column : Column
+        The column.
+    wanted : str
+        The unit of the result, such as ``Jy``.
+    unstated : str or None
+        The unit of a column that states none; None: such a column is refused.
+    given : str
+        The unit that a user gave for this column, which counts more than the file's.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        The unit that is stated counts, whatever the column's name says.
+
+    Raises
+    ------
+    TableError
+        If the unit can't be converted or isn't known, or a value is no number; the message names
+        the column.
+    """
+    return factor_of(column, wanted, unstated, given) * column.numbers()
+
+
+def factor_of(column: Column, wanted: str, unstated: str | None = None, given: str = "") -> float:
+    """Return what converts a column's numbers into a unit; for parameters see `numbers_in`.
+
+    Raises
+    ------
+    TableError
+        If the unit can't be converted or isn't known; the message names the column.
+    """
+    unit = given or column.unit or unstated
+    if unit is None:
+        raise TableError(f"column {column.name} states no unit", column=column.name)
+    if wanted == unit:
+        return 1.0
+    try:
+        return factor_between(unit, wanted)
+    except TableError as error:
+        raise TableError(
+            f"column {column.name} is in {unit}, which isn't {_kind_of(wanted)} ({error.message})",
+            column=column.name,
+        ) from error
+
+
+def _kind_of(unit: str) -> str:
+    return {
+        "Jy": "a flux density (in Jy, mJy, Jy/beam, ...)",
+        "GHz": "a frequency (in Hz, MHz, GHz, ...)",
+        "Hz": "a frequency (in Hz, MHz, GHz, ...)",
+        "deg": "an angle (in deg, rad, hourangle, arcsec, ...)",
+        "arcsec": "an angle (in arcsec, deg, ...)",
+        "d": "a time (in d, s, ...)",
+        "": "a number without a unit",
+    }.get(unit, f"convertible into {unit}")

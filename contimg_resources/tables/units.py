@@ -1,0 +1,138 @@
+"""Units as people write them.
+
+Belongs here: reading a unit in any spelling, and what converts one into another.
+Doesn't: columns (see `quantities`).
+"""
+
+import math
+import re
+import warnings
+from functools import lru_cache
+from typing import Any
+
+from contimg_resources.errors import TableError
+
+#: Spellings that astropy doesn't know, in lower case without blanks and quotes.
+_SPELLINGS = {
+    "h:m:s": "hourangle",
+    "hms": "hourangle",
+    "hh:mm:ss": "hourangle",
+    "hour": "hourangle",
+    "hours": "hourangle",
+    "hr": "hourangle",
+    "hrs": "hourangle",
+    "h": "hourangle",
+    "d:m:s": "deg",
+    "dms": "deg",
+    "dd:mm:ss": "deg",
+    "degree": "deg",
+    "degrees": "deg",
+    "degs": "deg",
+    "radian": "rad",
+    "radians": "rad",
+    "arcsecs": "arcsec",
+    "arcseconds": "arcsec",
+    "arcsecond": "arcsec",
+    "asec": "arcsec",
+    "as": "arcsec",
+    "arcmins": "arcmin",
+    "arcminutes": "arcmin",
+    "millijansky": "mJy",
+    "microjansky": "uJy",
+    "days": "d",
+    "day": "d",
+    "mjd": "d",
+    "jd": "d",
+}
+_FLUXES = {"jy": "Jy", "mjy": "mJy", "ujy": "uJy", "µjy": "uJy", "μjy": "uJy", "njy": "nJy"}
+_FLUXES |= {"jansky": "Jy", "janskys": "Jy", "millijy": "mJy", "microjy": "uJy"}
+#: Parts of a unit in any case; but ``MJy`` is a megajansky.
+_PARTS = {**_FLUXES, "beam": "beam", "beams": "beam", "bm": "beam"}
+_FREQUENCIES = {"hz": "Hz", "khz": "kHz", "mhz": "MHz", "ghz": "GHz"}
+
+
+@lru_cache(maxsize=512)
+def parse_unit(text: str) -> Any:
+    """Return the astropy unit that a text means.
+
+    Parameters
+    ----------
+    text : str
+        Such as ``mJy/beam``, ``"h:m:s"``, ``DEGREES``, ``JY/BEAM``, ``beam-1 mJy``.
+
+    Raises
+    ------
+    TableError
+        If it is none.
+    """
+    from astropy import units as u
+
+    plain = text.strip().strip("\"'").strip()
+    squeezed = "".join(plain.split()).casefold()
+    if re.fullmatch(r"[bj]?\d{4}(\.\d*)?", squeezed):
+        raise TableError(f"{text!r} is an epoch and no unit")
+    # Upper case only where it can't be another prefix: MJY is mJy in old FITS, MJy is a megajansky.
+    if plain == plain.upper() or plain == plain.lower():
+        if squeezed in _FLUXES:
+            return u.Unit(_FLUXES[squeezed])
+        if squeezed in _FREQUENCIES:
+            return u.Unit(_FREQUENCIES[squeezed])
+    if squeezed in _SPELLINGS:
+        return u.Unit(_SPELLINGS[squeezed])
+    plain = re.sub(
+        r"[A-Za-zµμ]+",
+        lambda part: part[0] if part[0] == "MJy" else _PARTS.get(part[0].casefold(), part[0]),
+        plain.removeprefix("(").removesuffix(")") if plain.count("(") == 1 else plain,
+    )
+    for form in (None, "vounit", "fits", "cds"):
+        if (unit := _parsed(plain, form)) is not None:
+            return unit
+    if (unit := _parsed(plain.casefold(), None)) is None:
+        raise TableError(f"{text!r} is no unit that is known")
+    return unit
+
+
+def _parsed(text: str, form: str | None) -> Any:
+    """Return the unit that astropy reads in a text; None if it is none that numbers can be in."""
+    from astropy import units as u
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", u.UnitsWarning)
+            unit = u.Unit(text, format=form, parse_strict="raise")
+        # The logarithm of a unit has none within.
+        plain = getattr(unit, "physical_unit", unit)
+        scale = abs(complex(plain.decompose().scale))
+    except Exception:  # its parsers raise whatever they meet
+        return None
+    return unit if math.isfinite(scale) and scale > 0 else None
+
+
+def is_unit(text: str) -> bool:
+    """Tell whether a text is a unit."""
+    try:
+        parse_unit(text)
+    except TableError:
+        return False
+    return True
+
+
+def factor_between(stated: str, wanted: str) -> float:
+    """Return what converts numbers in one unit into another; flux per beam counts as flux.
+
+    Raises
+    ------
+    TableError
+        If `stated` is no unit, or can't be converted.
+    """
+    from astropy import units as u
+
+    unit = parse_unit(stated)
+    # A time in hours is one too.
+    times = (u.hour,) if unit == u.hourangle else ()
+    for candidate in (unit, unit * u.beam, *times):
+        try:
+            return float(candidate.to(u.Unit(wanted)))
+        except (u.UnitConversionError, TypeError, AttributeError):
+            continue
+    raise TableError(f"{stated} can't be converted into {wanted}")

@@ -1,0 +1,424 @@
+"""Light curves that users add: lists of sources, a Parquet file for each list.
+
+Belongs here: the measurements of several files as one list, its file, reading and removing it.
+Doesn't: what is in files of others (see `foreign`), metrics.
+
+The ids of a list's sources begin with its name and a colon, so they are never those of a catalogue.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_resources.directories import whole_file
+from contimg_resources.errors import (
+    InvalidName,
+    UnreadableMeasurements,
+    VariabilityFailed,
+    in_words_of_reader,
+)
+from contimg_resources.naming import check_name, plain_name
+from contimg_resources.photometry.light_curves import LightCurve
+from contimg_resources.variability.foreign import ForeignRows, RejectedRows
+from contimg_resources.variability.model import LightCurves
+
+Floats = NDArray[np.float64]
+
+#: Version of the columns below. Written into every file.
+SCHEMA_VERSION = 1
+#: Between the name of a list and that of a source in it.
+SEPARATOR = ":"
+
+#: Each column with what it holds.
+COLUMNS = {
+    "source_id": "name of the list, a colon, and the source",
+    "ra_deg": "ICRS, degrees; null: the file has no position",
+    "dec_deg": "ICRS, degrees; null: the file has no position",
+    "mid_mjd": "MJD in days, UTC",
+    "flux_jy": "flux density, Jy",
+    "error_jy": "its uncertainty, Jy",
+}
+_METADATA = b"contimg"
+_SUFFIX = ".parquet"
+#: Times nearer to each other than this are the same, days.
+_SAME_TIME_DAYS = 1e-8
+_LONGEST_SOURCE = 60
+_MOST_REJECTED = 3000
+
+
+@dataclass(frozen=True)
+class AddedFile:
+    """A file that a list is of.
+
+    Parameters
+    ----------
+    path : str
+        Where it was.
+    checksum : str
+        Of its content.
+    n_rows : int
+        Its rows.
+    read_as : dict of str to str
+        How each quantity was read.
+    """
+
+    path: str
+    checksum: str
+    n_rows: int
+    read_as: dict[str, str]
+
+
+@dataclass(frozen=True)
+class AddedFacts:
+    """What is known of a list.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    added_mjd : float
+        When it was added, MJD in days.
+    n_sources, n_points : int
+        Sources and measurements.
+    first_mjd, last_mjd : float
+        Of the measurements, MJD in days.
+    files : tuple of AddedFile
+        Where they are from.
+    rejected : tuple of RejectedRows
+        Rows that don't count.
+    software : dict
+        Versions.
+    """
+
+    name: str
+    added_mjd: float
+    n_sources: int
+    n_points: int
+    first_mjd: float
+    last_mjd: float
+    files: tuple[AddedFile, ...]
+    rejected: tuple[RejectedRows, ...]
+    software: dict[str, str]
+
+
+def added_path(root: Path, name: str) -> Path:
+    """Return the file of a list.
+
+    Raises
+    ------
+    InvalidName
+        If it is no name, or has a colon in it.
+    """
+    if SEPARATOR in name:
+        raise InvalidName(f"{name!r} is no name of a list: it has a colon in it")
+    return root / f"{check_name(name, 'name of a list')}{_SUFFIX}"
+
+
+def added_names(root: Path) -> tuple[str, ...]:
+    """Return the names of all lists, sorted."""
+    return tuple(sorted(p.stem for p in root.glob(f"[!.]*{_SUFFIX}")))
+
+
+def list_of(root: Path, source_id: str) -> str | None:
+    """Return the list that a source is of; None: of none that there is."""
+    name, separator, _ = source_id.partition(SEPARATOR)
+    return name if separator and name in added_names(root) else None
+
+
+def as_light_curves(
+    name: str, parts: Sequence[ForeignRows]
+) -> tuple[LightCurves, tuple[RejectedRows, ...]]:
+    """Return the measurements of files as the light curves of a list, and rows that don't count.
+
+    Of several measurements of a source at one time the one with the least error counts, of equal
+    ones the first.
+
+    Parameters
+    ----------
+    name : str
+        Name of the list.
+    parts : sequence of ForeignRows
+        At least one.
+    """
+    texts = np.concatenate([p.source for p in parts])
+    file = np.repeat(np.arange(len(parts)), [len(p.source) for p in parts])
+    columns = {
+        column: np.concatenate([getattr(p, column) for p in parts])
+        for column in ("ra_deg", "dec_deg", "mjd", "flux_jy", "error_jy", "row")
+    }
+    names, place = np.unique(texts, return_inverse=True)
+    ids = np.array(_ids(name, names.tolist()))
+    rank = np.empty(len(ids), np.int64)
+    rank[np.argsort(ids)] = np.arange(len(ids))
+    source = rank[place]
+    order = np.lexsort((columns["error_jy"], columns["mjd"], source))
+    # Times that differ by rounding only are one time: sorted by error within it.
+    mjd = columns["mjd"][order]
+    begins = np.ones(len(order), np.bool_)
+    begins[1:] = (np.diff(source[order]) != 0) | (np.diff(mjd) > _SAME_TIME_DAYS)
+    group = np.cumsum(begins)
+    order = order[
+        np.lexsort((columns["row"][order], file[order], columns["error_jy"][order], group))
+    ]
+    kept = order[np.flatnonzero(begins)]
+    best = np.repeat(kept, np.diff(np.append(np.flatnonzero(begins), len(order))))
+    again = order != best
+    same = (columns["flux_jy"][order] == columns["flux_jy"][best]) & (
+        columns["error_jy"][order] == columns["error_jy"][best]
+    )
+    rejected = [r for p in parts for r in p.rejected]
+    for reason, which in (
+        ("repeats another row", again & same),
+        ("another measurement at the same time has no larger error", again & ~same),
+    ):
+        rejected += _rejected(parts, texts, file, columns["row"], order[which], reason)
+    n = np.bincount(source[kept], minlength=len(ids))
+    offsets = np.concatenate([[0], np.cumsum(n)]).astype(np.int64)
+    ra_deg, dec_deg = _positions(columns["ra_deg"], columns["dec_deg"], source, len(ids))
+    n_points = len(kept)
+    curves = LightCurves(
+        source_id=np.sort(ids),
+        ra_deg=ra_deg,
+        dec_deg=dec_deg,
+        offsets=offsets,
+        mid_mjd=columns["mjd"][kept],
+        flux_jy=columns["flux_jy"][kept],
+        error_jy=columns["error_jy"][kept],
+        flags=np.zeros(n_points, np.int64),
+        is_reference=np.zeros(n_points, np.bool_),
+        epoch=np.full(n_points, ""),
+    )
+    return curves, tuple(rejected)
+
+
+def _ids(name: str, sources: Sequence[str]) -> list[str]:
+    """Return ids that are safe as file names and differ; the same sources have the same ones."""
+    plain = [plain_name(s)[:_LONGEST_SOURCE].replace("..", "_") for s in sources]
+    taken = {p for p, s in zip(plain, sources, strict=True) if p == s}
+    ids = []
+    for text, source in zip(plain, sources, strict=True):
+        ours = text
+        if text != source:
+            # A blank alone is no loss, unless somebody else has that name.
+            lossless = text == source.replace(" ", "_") and text not in taken
+            if not lossless:
+                ours = f"{text}-{hashlib.sha256(source.encode()).hexdigest()[:8]}"
+        ids.append(f"{name}{SEPARATOR}{ours}")
+    return ids
+
+
+def _positions(
+    ra_deg: Floats, dec_deg: Floats, source: NDArray[np.int64], n: int
+) -> tuple[Floats, Floats]:
+    """Return the first position of each source; NaN where it has none."""
+    found_ra, found_dec = np.full(n, np.nan), np.full(n, np.nan)
+    there = np.flatnonzero(np.isfinite(ra_deg) & np.isfinite(dec_deg))
+    number, first = np.unique(source[there], return_index=True)
+    found_ra[number], found_dec[number] = ra_deg[there[first]], dec_deg[there[first]]
+    return found_ra, found_dec
+
+
+def _rejected(
+    parts: Sequence[ForeignRows],
+    texts: NDArray[np.str_],
+    file: NDArray[np.int64],
+    row: NDArray[np.int64],
+    which: NDArray[np.int64],
+    reason: str,
+) -> list[RejectedRows]:
+    groups: dict[tuple[int, str], list[int]] = {}
+    for i in np.sort(which).tolist():
+        groups.setdefault((int(file[i]), str(texts[i])), []).append(int(row[i]))
+    return [
+        RejectedRows(source, reason, len(rows), tuple(rows[:3]), parts[number].file)
+        for (number, source), rows in groups.items()
+    ]
+
+
+def shortened(rejected: Sequence[RejectedRows]) -> tuple[RejectedRows, ...]:
+    """Return so many rejections as a file's metadata may hold, the rest as one for each reason."""
+    kept, rest = tuple(rejected[:_MOST_REJECTED]), rejected[_MOST_REJECTED:]
+    n: dict[str, int] = {}
+    for r in rest:
+        n[r.reason] = n.get(r.reason, 0) + r.n
+    return kept + tuple(RejectedRows("other sources", why, k, (), "") for why, k in n.items())
+
+
+def write_added(root: Path, curves: LightCurves, facts: AddedFacts) -> Path:
+    """Write a list in the place of one of the same name; whole, or not at all."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = added_path(root, facts.name)
+    n_points = np.diff(curves.offsets)
+    values = {
+        "source_id": np.repeat(curves.source_id, n_points),
+        "ra_deg": np.repeat(curves.ra_deg, n_points),
+        "dec_deg": np.repeat(curves.dec_deg, n_points),
+        **{name: getattr(curves, name) for name in ("mid_mjd", "flux_jy", "error_jy")},
+    }
+    told = {"schema_version": SCHEMA_VERSION, **asdict(facts)}
+    arrays = {name: pa.array(v, from_pandas=v.dtype.kind == "f") for name, v in values.items()}
+    schema = pa.schema(
+        [
+            pa.field(name, arrays[name].type, metadata={"description": meaning})
+            for name, meaning in COLUMNS.items()
+        ],
+        metadata={_METADATA: json.dumps(told).encode()},
+    )
+    table = pa.table([arrays[name] for name in COLUMNS], schema=schema)
+    root.mkdir(parents=True, exist_ok=True)
+    whole_file(path, lambda partial: pq.write_table(table, partial, compression="zstd"))
+    return path
+
+
+def read_added(root: Path, name: str) -> tuple[LightCurves, AddedFacts]:
+    """Read a list.
+
+    Raises
+    ------
+    VariabilityFailed
+        If there is none of this name; naming those that there are.
+    UnreadableMeasurements
+        If its file is damaged or was written by a newer contimg.
+    """
+    import pyarrow.parquet as pq
+
+    path = _existing(root, name)
+    try:
+        with pq.ParquetFile(path) as file:
+            facts = _facts(path, file.schema_arrow.metadata or {})
+            table = file.read(columns=list(COLUMNS))
+        columns = {name: np.asarray(table[name].to_numpy()) for name in COLUMNS}
+        # Written in the order of sources and times.
+        names, first = np.unique(columns["source_id"].astype(np.str_), return_index=True)
+    except UnreadableMeasurements:
+        raise
+    except Exception as error:  # pyarrow raises what it meets
+        raise _damaged(path, error) from error
+    n_points = table.num_rows
+    return (
+        LightCurves(
+            source_id=names,
+            ra_deg=columns["ra_deg"][first],
+            dec_deg=columns["dec_deg"][first],
+            offsets=np.append(first, n_points).astype(np.int64),
+            mid_mjd=columns["mid_mjd"],
+            flux_jy=columns["flux_jy"],
+            error_jy=columns["error_jy"],
+            flags=np.zeros(n_points, np.int64),
+            is_reference=np.zeros(n_points, np.bool_),
+            epoch=np.full(n_points, ""),
+        ),
+        facts,
+    )
+
+
+def read_added_facts(root: Path, name: str) -> AddedFacts:
+    """Read what is known of a list, and none of its measurements.
+
+    Raises
+    ------
+    VariabilityFailed
+        If there is none of this name.
+    UnreadableMeasurements
+        If its file is damaged or was written by a newer contimg.
+    """
+    import pyarrow.parquet as pq
+
+    path = _existing(root, name)
+    try:
+        return _facts(path, pq.read_schema(path).metadata or {})
+    except UnreadableMeasurements:
+        raise
+    except Exception as error:  # pyarrow raises what it meets
+        raise _damaged(path, error) from error
+
+
+def added_light_curve(root: Path, source_id: str) -> LightCurve:
+    """Return the measurements of one source of a list.
+
+    Raises
+    ------
+    VariabilityFailed
+        If there is no such list, or no such source in it; naming those of similar names.
+    UnreadableMeasurements
+        If its file is damaged.
+    """
+    name = source_id.partition(SEPARATOR)[0]
+    curves, _ = read_added(root, name)
+    index = int(np.searchsorted(curves.source_id, source_id))
+    if index >= len(curves) or curves.source_id[index] != source_id:
+        near = get_close_matches(source_id, curves.source_id.tolist(), 3)
+        raise VariabilityFailed(
+            f"the list {name} has no source {source_id!r}; "
+            + (f"similar: {', '.join(near)}" if near else f"`contimg lightcurves show {name}`")
+        )
+    own = curves.of(index)
+    n = own.stop - own.start
+    return LightCurve(
+        source_id=source_id,
+        epoch=np.full(n, ""),
+        kind=np.full(n, f"list {name}"),
+        mid_mjd=curves.mid_mjd[own],
+        frequency_hz=np.full(n, np.nan),
+        flux_jy=curves.flux_jy[own],
+        flux_error_jy=curves.error_jy[own],
+        integrated_flux_jy=np.full(n, np.nan),
+        integrated_error_jy=np.full(n, np.nan),
+        raw_flux_jy=curves.flux_jy[own],
+        raw_error_jy=curves.error_jy[own],
+        rms_jy=np.full(n, np.nan),
+        flags=curves.flags[own],
+        epoch_ok=np.ones(n, np.bool_),
+        ra_deg=np.full(n, curves.ra_deg[index]),
+        dec_deg=np.full(n, curves.dec_deg[index]),
+    )
+
+
+def remove_added(root: Path, name: str) -> None:
+    """Remove a list.
+
+    Raises
+    ------
+    VariabilityFailed
+        If there is none of this name.
+    """
+    _existing(root, name).unlink()
+
+
+def _existing(root: Path, name: str) -> Path:
+    path = added_path(root, name)
+    if not path.is_file():
+        there = added_names(root)
+        raise VariabilityFailed(
+            f"there is no list of light curves {name!r} in {root}; "
+            + (f"there are {', '.join(there)}" if there else "`contimg lightcurves add` makes one"),
+            path=str(path),
+        )
+    return path
+
+
+def _facts(path: Path, metadata: dict[bytes, bytes]) -> AddedFacts:
+    told = json.loads(metadata[_METADATA])
+    version = int(told.pop("schema_version"))
+    if version > SCHEMA_VERSION:
+        raise UnreadableMeasurements(
+            f"{path} was written by a newer contimg (version {version} of its columns; this one "
+            f"knows up to {SCHEMA_VERSION})",
+            path=str(path),
+        )
+    files = tuple(AddedFile(**f) for f in told.pop("files"))
+    rejected = tuple(RejectedRows(**{**r, "rows": tuple(r["rows"])}) for r in told.pop("rejected"))
+    return AddedFacts(files=files, rejected=rejected, **told)
+
+
+def _damaged(path: Path, error: BaseException) -> UnreadableMeasurements:
+    reason = in_words_of_reader(error)
+    return UnreadableMeasurements(f"{path} holds no light curves: {reason}", path=str(path))

@@ -1,0 +1,52 @@
+"""A directory of products that lets nobody write: nothing begins, and it goes on afterwards."""
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from contimg_resources.errors import DiskRefused
+from contimg_resources.settings import RetentionSettings, Settings
+from contimg_resources.steps import room
+from tests.soak.site import read_only
+
+
+def settings_of(state: Path, wait_s: float) -> Settings:
+    return Settings(
+        state=state,
+        retention=RetentionSettings(pause_below_gb=0.0, free_gb=0.0, wait_for_room_s=wait_s),
+    )
+
+
+def test_a_step_waits_until_products_can_be_written_and_says_for_what(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_of(tmp_path / "state", 60.0)
+    images = settings.layout.images
+    images.mkdir(parents=True)
+    assert room.unwritable(settings) == ""
+    if os.geteuid() == 0:
+        give_back = read_only(images)
+        if give_back is None:
+            pytest.skip("root may write everywhere, and nothing may be mounted here")
+    else:
+        images.chmod(0o500)
+
+        def give_back() -> None:
+            images.chmod(0o700)
+
+    monkeypatch.setattr(room, "_POLL_S", 0.05)
+    told: list[str] = []
+    try:
+        assert room.unwritable(settings).startswith(f"{images} can't be written to")
+        with pytest.raises(DiskRefused, match="images can't be written to"):
+            room.wait_for_room(settings_of(settings.state, 0.1))
+        timer = threading.Timer(0.3, give_back)
+        timer.start()
+        room.wait_for_room(settings, lambda message, _: told.append(message))
+        timer.join()
+    finally:
+        give_back()
+    assert told[0].startswith(f"waits for the disk: {images} can't be written to")
+    assert room.unwritable(settings) == ""

@@ -1,0 +1,124 @@
+r"""No name of others reaches a terminal, log, mail or message as a command."""
+
+import io
+import json
+import logging
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from contimg_resources.alerts.mail import Mail
+from contimg_resources.cli import console, images
+from contimg_resources.cli.main import run
+from contimg_resources.errors import ContimgError, in_words
+from contimg_resources.observations.scanning import PassedOver, say_passed_over
+from contimg_resources.plain_text import PlainStream, keep_logs_plain, plain, plain_line
+from contimg_resources.settings import AlertSettings
+
+#: Clears the screen; writes into the clipboard; a C1 sequence; text from right to left; a link.
+HOSTILE = "A\x1b[2J\x1b]52;c;ZXZpbA==\x07\x9b31m\u202egpj.exe\u2066\x7f\r\b\x00\udcffB"
+SHOWN = r"A\x1b[2J\x1b]52;c;ZXZpbA==\x07\x9b31m\u202egpj.exe\u2066\x7f\x0d\x08\x00\udcffB"
+
+
+def harmless(text: str) -> bool:
+    return not set(text) & set("\x1b\x07\x9b\u202e\u2066\x7f\r\b\x00\udcff")
+
+
+def test_what_a_terminal_obeys_is_shown_and_what_people_write_stays() -> None:
+    assert plain(HOSTILE) == SHOWN
+    kind = "Zwicky é 3C 48 β 北\tµJy\n"
+    assert plain(kind) == kind
+    assert plain_line("a\n  b\r\nc") == "a b c"
+
+
+def test_errors_of_ours_and_of_libraries_are_plain() -> None:
+    error = ContimgError(f"antenna {HOSTILE}")
+    assert (str(error), error.message) == (f"antenna {SHOWN}",) * 2
+    assert in_words(ValueError(HOSTILE)).startswith(r"unexpected ValueError: A\x1b[2J")
+    assert harmless(in_words(OSError(2, "No such file", HOSTILE)))
+
+
+def test_everything_that_commands_print_is_plain(capsys: Any) -> None:
+    console.remark(HOSTILE)
+    console.print_lines([HOSTILE])
+    console.print_table(("name",), [(HOSTILE,)], title=None)
+    console.print_error(ValueError(HOSTILE), as_json=False)
+    console.print_json({"name": HOSTILE.replace("\udcff", "")})
+    with console.progress(HOSTILE) as say:
+        say(HOSTILE, None)
+    told = capsys.readouterr()
+    assert harmless(told.out.replace(r"\u", ""))
+    assert harmless(told.err)
+    assert told.err.count(r"\x1b]52;c;") == 4
+
+
+def test_usage_errors_show_what_was_typed_or_globbed(capsys: Any) -> None:
+    assert run(["images", "add", "/nowhere/\x1b]0;owned\x07.fits", "--\x1b[2Jx"]) == 2
+    assert harmless(capsys.readouterr().err)
+
+
+def test_a_scan_shows_names_from_an_ms(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    observation = SimpleNamespace(
+        key="61041.00347",
+        path=Path("/in/a.ms"),
+        notes=(f"telescope {HOSTILE} isn't known",),
+        calibrators=(SimpleNamespace(name=HOSTILE),),
+    )
+    arrived = SimpleNamespace(observation=observation, usable=True, is_calibrator=True)
+    seen = SimpleNamespace(set_aside=(), arrivals=(arrived,))
+    monkeypatch.setattr("contimg_resources.steps.watching.look", lambda *_, **__: seen)
+    images._look(SimpleNamespace(), SimpleNamespace())  # type: ignore[arg-type]
+    said = capsys.readouterr().err
+    assert harmless(said)
+    assert rf"calibrator {SHOWN}" in said
+    lines = say_passed_over([PassedOver(HOSTILE, "other files", "is a file")])
+    assert lines == [f"{HOSTILE!a} is a file"]
+    assert harmless(lines[0])
+
+
+def test_a_stream_lets_the_colours_of_a_terminal_through_and_nothing_else() -> None:
+    terminal, pipe = io.StringIO(), io.StringIO()
+    terminal.isatty = lambda: True  # type: ignore[method-assign]
+    for stream in (terminal, pipe):
+        PlainStream(stream).write("\x1b[1;31mcontimg:\x1b[0m \x1b[2J\x1b]0;x\x07")
+    assert terminal.getvalue() == "\x1b[1;31mcontimg:\x1b[0m " + r"\x1b[2J\x1b]0;x\x07"
+    assert pipe.getvalue() == r"\x1b[1;31mcontimg:\x1b[0m \x1b[2J\x1b]0;x\x07"
+
+
+def test_log_records_are_plain_whoever_logs() -> None:
+    before = logging.getLogRecordFactory()
+    said = io.StringIO()
+    handler = logging.StreamHandler(said)
+    logger = logging.getLogger("a library")
+    logger.addHandler(handler)
+    try:
+        keep_logs_plain()
+        logger.error("field %s", HOSTILE)
+        try:
+            raise ValueError(HOSTILE)
+        except ValueError:
+            logger.exception("it failed")
+    finally:
+        logger.removeHandler(handler)
+        logging.setLogRecordFactory(before)
+    assert harmless(said.getvalue())
+    assert f"field {SHOWN}\n" in said.getvalue()
+    assert r"ValueError: A\x1b[2J" in said.getvalue()
+
+
+def test_a_mail_is_plain_in_its_header_and_its_text() -> None:
+    mail = Mail(AlertSettings(email_to=["a@example.org"], smtp_host="localhost"))
+    text = HOSTILE.replace("\udcff", "")
+    message = mail._message(f"{text}\nBcc: b@example.org", text, "k")
+    assert message["Bcc"] is None
+    assert harmless(str(message["Subject"]))
+    assert harmless(message.get_content())
+
+
+def test_json_holds_names_escaped(capsys: Any) -> None:
+    console.print_json({"name": "A\x1b[2J\u202e"})
+    told = capsys.readouterr().out
+    assert harmless(told)
+    assert json.loads(told) == {"name": "A\x1b[2J\u202e"}, "nothing is lost to a program"
