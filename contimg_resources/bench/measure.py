@@ -41,10 +41,11 @@ class Measured:
 def make_ready(*arrived: Path) -> None:
     """Bring the machine into the same state before each turn, whoever's it is.
 
-    What others wrote must not be written out on this turn's time. And a virtual machine may have
-    given its free memory back to the host: to get it again costs seconds a GB, more or less by
-    chance, so it is asked for before. The same goes for the MS that has just arrived: it lies in
-    memory in a night, and a machine may have dropped it during the turn before.
+    What others wrote must not be written out on this turn's time. An MS that has just arrived lies
+    in memory in a night, and a machine may have dropped it during the turn before. And a virtual
+    machine may have given its free memory back to the host: to get it again costs seconds a GB,
+    more or less by chance, so it is asked for before, at the very end, since it's given back within
+    seconds.
 
     Parameters
     ----------
@@ -52,13 +53,13 @@ def make_ready(*arrived: Path) -> None:
         Each MS.
     """
     os.sync()
-    free_bytes = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    held = np.ones(min(_AT_HAND_BYTES, free_bytes // 2), np.uint8)
-    del held
     for file in (file for ms in arrived for file in ms.rglob("*") if file.is_file()):
         with file.open("rb") as stream:
             while stream.read(_PIECE_BYTES):
                 pass
+    free_bytes = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    held = np.ones(min(_AT_HAND_BYTES, free_bytes // 2), np.uint8)
+    del held
 
 
 def measured(work: Callable[[], object]) -> Measured:

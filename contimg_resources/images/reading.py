@@ -417,7 +417,7 @@ def _wcs_of(header: Any) -> WCS:
         wcs = WCS(meant)
         wcs.wcs.set()
     except Exception as error:  # wcslib has a family of its own
-        raise ValueError(f"no sky coordinates: {' '.join(str(error).split())}") from error
+        raise ValueError(f"no sky coordinates: {in_words_of_reader(error)}") from error
     return wcs
 
 
@@ -431,7 +431,7 @@ def _axes(plane: _Plane) -> IcrsAxes:
     except ValueError:
         raise
     except Exception as error:  # wcslib has a family of its own
-        raise ValueError(f"no sky coordinates: {' '.join(str(error).split())}") from error
+        raise ValueError(f"no sky coordinates: {in_words_of_reader(error)}") from error
 
 
 def _whole(path: Path, hdus: Any, plane: _Plane) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.errors import TableError
+from contimg_resources.errors import TableError, in_words_of_reader
 from contimg_resources.tables.model import Column, Table, TimeSystem
 from contimg_resources.tables.units import factor_between
 from contimg_resources.times import MJD_MAX_DAYS, MJD_MIN_DAYS
@@ -374,8 +374,7 @@ def _utc_mjd(jd: Floats, scale: str) -> Floats:
             found[good] = Time(mjd[good], format="mjd", scale=scale).utc.mjd
         except Exception as error:  # UT1 needs tables that may be of other years
             raise TableError(
-                f"times in {scale.upper()} can't be converted into UTC: "
-                f"{' '.join(str(error).split())[:200]}"
+                f"times in {scale.upper()} can't be converted into UTC: {in_words_of_reader(error)}"
             ) from error
     # What is far off stays far off, so that it is rejected as such.
     return np.where(good, found, mjd)

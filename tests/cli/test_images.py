@@ -101,14 +101,14 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def scanned(
-    tiny_night: Any, registry: Path, tmp_path_factory: pytest.TempPathFactory
+    short_night: Any, registry: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Site, int, str, str]:
     """Scan a directory with the calibrator observation; registry and products are new.
 
     The quick start's test scans one with a target.
     """
     site = Site(tmp_path_factory.mktemp("scan"), registry)
-    site.deliver(tiny_night.calibrator)
+    site.deliver(short_night.calibrator)
     scanning = site.start("scan", "--solve", "--json")
     out, err = scanning.communicate(timeout=500)
     return site, scanning.returncode, out, err
@@ -123,21 +123,21 @@ def site(tmp_path: Path, scanned: Any, registry: Path) -> Iterator[Site]:
 
 
 def test_a_scan_solves_a_calibrator_and_images_it_with_its_own_tables(
-    scanned: tuple[Site, int, str, str], tiny_night: Any, registry: Path
+    scanned: tuple[Site, int, str, str], short_night: Any, registry: Path
 ) -> None:
     site, code, out, err = scanned
     assert code == 0, err
     told = json.loads(out)
-    key = f"{tiny_night.calibrator_truth.mid_mjd:.5f}"
+    key = f"{short_night.calibrator_truth.mid_mjd:.5f}"
     assert [(o["key"], o["state"]) for o in told["observations"]] == [(key, "imaged")]
     assert told["failed"] == {}
 
     (solved,) = CalibrationRegistry(str(registry)).list_sets()
     assert (solved.name, solved.version, solved.status) == (f"3C48_{key}", 1, "active")
-    assert solved.mid_mjd == pytest.approx(tiny_night.calibrator_truth.mid_mjd, abs=1e-6)
+    assert solved.mid_mjd == pytest.approx(short_night.calibrator_truth.mid_mjd, abs=1e-6)
     assert all(t.path.is_dir() for t in solved.tables)
 
-    (truth,) = [s for s in tiny_night.calibrator_truth.sources if s.name == "3C48"]
+    (truth,) = [s for s in short_night.calibrator_truth.sources if s.name == "3C48"]
     assert told["images"][key]["peak_jy"] == pytest.approx(truth.apparent_flux_jy, rel=0.1)
     assert (site.settings.layout.image_dir(key) / f"{key}.pbcor.fits").is_file()
     assert site.unfinished() == []
@@ -153,14 +153,14 @@ def test_a_scan_solves_a_calibrator_and_images_it_with_its_own_tables(
 
 
 def test_a_watch_images_what_arrives_and_after_an_interrupt_what_was_left(
-    site: Site, tiny_night: Any
+    site: Site, short_night: Any
 ) -> None:
-    key = f"{tiny_night.target_truths[0].mid_mjd:.5f}"
+    key = f"{short_night.target_truths[0].mid_mjd:.5f}"
     # In memory a step is over before anybody could interrupt it.
     watching = site.start("watch", "--interval-s", "0.2", CONTIMG_CALIBRATION__ENGINE="casa")
     said = read_until(watching, "waiting for observations")
     assert "0 MS" in said
-    site.deliver(tiny_night.targets[0])
+    site.deliver(short_night.targets[0])
     said = read_until(watching, f"{key} calibrated_ms:")
     assert f"{key} arrived" in said
     calibrated = site.settings.layout.calibrated_ms(key)
@@ -199,10 +199,10 @@ def test_a_scan_says_why_an_ms_has_to_wait(site: Site) -> None:
 
 
 def test_a_solve_that_crashed_is_not_begun_again_at_every_look_of_a_watch(
-    site: Site, tiny_night: Any, monkeypatch: pytest.MonkeyPatch
+    site: Site, short_night: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workshop = Workshop.from_settings(site.settings)
-    key = arrive(workshop, tiny_night.calibrator).observation.key
+    key = arrive(workshop, short_night.calibrator).observation.key
     begun: list[str] = []
 
     def crash(_: Workshop, of: str, **__: Any) -> None:

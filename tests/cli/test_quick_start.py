@@ -12,11 +12,11 @@ Contimg = Callable[..., Any]
 
 
 @pytest.fixture
-def ms_dir(tiny_night: Any, tmp_path: Path) -> Path:
+def ms_dir(short_night: Any, tmp_path: Path) -> Path:
     """The calibrator observation and one target, complete."""
     directory = tmp_path / "ms"
     directory.mkdir()
-    for ms in tiny_night.all[:2]:
+    for ms in short_night.all[:2]:
         shutil.copytree(ms, directory / ms.name)
         (directory / f"{ms.name}.done").touch()
     return directory

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +80,8 @@ def test_the_dashboard_shows_the_season(
     width: int,
     tmp_path: Path,
 ) -> None:
-    with serving(workshop.settings.state, "--state") as address:
-        page = new_page(width)
+    # A page that is open when its server ends complains.
+    with serving(workshop.settings.state, "--state") as address, closing(new_page(width)) as page:
         assert "no observation" in go(page, address, "tonight").text_content().lower()
         for name in ("sky", "quality", "calibration", "mosaics", "observations"):
             go(page, address, name)

@@ -6,6 +6,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -361,8 +362,8 @@ def changing(export: MadeUpExport, tmp_path: Path) -> MadeUpExport:
 def test_a_newer_export_comes_by_itself_and_nothing_jumps(
     changing: MadeUpExport, new_page: Callable[..., Any]
 ) -> None:
-    with serving(changing.directory) as address:
-        page = new_page(expected="Failed to load resource")
+    # A page that is open when its server ends complains.
+    with serving(changing.directory) as address, closing(new_page(expected="Failed to load resource")) as page:
         page.clock.install()
         go(page, address, "tonight")
         changing.write_index(problems=("the correlator is on fire",))
@@ -423,8 +424,8 @@ def test_what_cant_be_loaded_is_told(changing: MadeUpExport, new_page: Callable[
     page_of("mosaics").write_text('{"schema_version": 1, "document": "mos')
     page_of("candidates").write_text('{"schema_version": 1, "document": "variables"}')
     (changing.directory / "pictures" / "cutout-0.png").unlink()
-    with serving(changing.directory) as address:
-        page = new_page(expected="404 (No such file)")
+    # A page that is open when its server ends complains.
+    with serving(changing.directory) as address, closing(new_page(expected="404 (No such file)")) as page:
         for route, told in {
             "quality": "can't be loaded: the server says 404",
             "calibration": "has schema version 2; this dashboard reads 1",

@@ -190,6 +190,15 @@ def test_a_compressed_image_that_lost_a_byte_is_refused_by_name(tmp_path: Path) 
         read_raw(path)
 
 
+def test_an_axis_whose_kind_is_no_text_is_refused_in_words(tmp_path: Path) -> None:
+    path, content = tmp_path / "aips.fits", images()["aips.fits"]
+    for keyword in ("BMAJ", "CTYPE1"):
+        content = _card_changed(0.0, keyword, "T", "set")(content)
+    path.write_bytes(content)
+    with only_ours(path, ours=UnreadableImage), opened_image(path):
+        pytest.fail("it was taken")
+
+
 @pytest.fixture
 def workshop(tmp_path: Path) -> Workshop:
     return made_workshop(tmp_path)
