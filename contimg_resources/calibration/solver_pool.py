@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.errors import CasaCrashed
+from contimg_resources.casa.tasks import call_task
+from contimg_resources.errors import CasaCrashed, CasaError
 
 
 @dataclass(frozen=True)
@@ -114,10 +115,10 @@ def _solve(call: SolverCall, part: Path, table: Path) -> Path:
         # A task formats all that it returns for its log: ten thousand arrays took a tenth of the
         # time.
         with np.printoptions(override_repr=_shape):
-            getattr(casatasks, call.task)(vis=str(part), caltable=str(table), **call.parameters)
-    except RuntimeError as error:
-        # Whatever CASA attached to it might not get through to another process.
-        raise RuntimeError(str(error)) from None
+            task = getattr(casatasks, call.task)
+            call_task(task, vis=str(part), caltable=str(table), **call.parameters)
+    except CasaError as error:
+        raise RuntimeError(error.message) from None
     return table
 
 

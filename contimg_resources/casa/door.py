@@ -30,6 +30,7 @@ from contimg_resources.casa.siteconfig import user_has_own_configuration, write_
 from contimg_resources.directories import remove_unfinished
 from contimg_resources.disk_space import FULL, REFUSED
 from contimg_resources.errors import (
+    CalibrationFailed,
     CasaCrashed,
     CasaError,
     ContimgError,
@@ -273,10 +274,12 @@ class Casa:
             raise (self._disk_full(label, died.message) if full else died)
         if "error" in payload:
             error = ContimgError.from_dict(payload["error"])
-            # What the step itself refuses is no matter of the disk.
-            full = full and isinstance(error, CasaError)
+            # What the step itself refuses is no matter of the disk, but a solver that could not
+            # write has judged nothing.
+            of_casa = isinstance(error, CasaError | CalibrationFailed)
+            full = full and of_casa
             full = full or any(words in error.message for words in _FULL_WORDS)
-            refused = isinstance(error, CasaError) and (
+            refused = of_casa and (
                 refused or any(words in error.message for words in _REFUSED_WORDS)
             )
             if full:

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from contimg_resources.errors import (
     CasaError,
     CasaTimeout,
     DiskRefused,
+    DiskShort,
     ScratchLost,
 )
 from tests.processes import is_running, wait_until_gone
@@ -190,6 +192,18 @@ def test_what_the_disk_refuses_to_a_step_may_be_tried_again(casa: Casa) -> None:
     with pytest.raises(DiskRefused, match=r"write: .*Read-only file system") as refused:
         casa.run(steps.meet_a_read_only_disk, casa.scratch, label="write")
     assert refused.value.transient
+
+
+def test_a_solver_on_a_full_disk_has_judged_nothing(
+    casa: Casa, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(CalibrationFailed, match="no solution"):
+        casa.run(steps.fail_on_purpose, "no solution", label="solve")
+    usage = shutil.disk_usage(casa.scratch)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=0))
+    with pytest.raises(DiskShort, match=r"is full: solve could not go on \(no solution\)") as full:
+        casa.run(steps.fail_on_purpose, "no solution", label="solve")
+    assert full.value.transient
 
 
 def test_what_a_step_starts_reads_none_of_the_requests(casa: Casa) -> None:

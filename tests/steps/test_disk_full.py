@@ -61,7 +61,7 @@ def hidden(settings: Settings) -> list[Path]:
 
 
 def test_a_step_on_a_full_disk_fails_in_words_and_works_when_there_is_room(
-    disk: Path, tiny_night: TinyNight
+    disk: Path, short_night: TinyNight
 ) -> None:
     settings = Settings(
         state=disk / "state",
@@ -69,8 +69,8 @@ def test_a_step_on_a_full_disk_fails_in_words_and_works_when_there_is_room(
         retention=RetentionSettings(pause_below_gb=0.0, free_gb=0.0),
     )
     workshop = Workshop.from_settings(settings)
-    ms = settings.incoming_dir / tiny_night.calibrator.name
-    shutil.copytree(tiny_night.calibrator, ms)
+    ms = settings.incoming_dir / short_night.calibrator.name
+    shutil.copytree(short_night.calibrator, ms)
     key = arrive(workshop, ms).observation.key
     # Full before a step can begin, and while it writes.
     steps: tuple[tuple[Callable[..., object], ObservationState, int], ...] = (
