@@ -363,7 +363,10 @@ def test_a_newer_export_comes_by_itself_and_nothing_jumps(
     changing: MadeUpExport, new_page: Callable[..., Any]
 ) -> None:
     # A page that is open when its server ends complains.
-    with serving(changing.directory) as address, closing(new_page(expected="Failed to load resource")) as page:
+    with (
+        serving(changing.directory) as address,
+        closing(new_page(expected="Failed to load resource")) as page,
+    ):
         page.clock.install()
         go(page, address, "tonight")
         changing.write_index(problems=("the correlator is on fire",))
@@ -425,7 +428,10 @@ def test_what_cant_be_loaded_is_told(changing: MadeUpExport, new_page: Callable[
     page_of("candidates").write_text('{"schema_version": 1, "document": "variables"}')
     (changing.directory / "pictures" / "cutout-0.png").unlink()
     # A page that is open when its server ends complains.
-    with serving(changing.directory) as address, closing(new_page(expected="404 (No such file)")) as page:
+    with (
+        serving(changing.directory) as address,
+        closing(new_page(expected="404 (No such file)")) as page,
+    ):
         for route, told in {
             "quality": "can't be loaded: the server says 404",
             "calibration": "has schema version 2; this dashboard reads 1",
