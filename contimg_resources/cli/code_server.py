@@ -22,6 +22,8 @@ from contimg_resources.errors import ConfigurationError
 _N_THREADS = 32
 #: The longest path of a socket, bytes; some are kept for its name.
 _MAX_SOCKET_PATH = 90
+#: What lies in its private directory.
+_SOCKET, _WORKSPACE = "code.sock", "workspace.yaml"
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-")
 
 
@@ -55,7 +57,7 @@ class CodeServer:
         ConfigurationError
             If it names anything else than one Python module.
         """
-        module, location = _module_of(home / "workspace.yaml")
+        module, location = _module_of(home / _WORKSPACE)
         server = cls(home, _private_directory(), module, location)
         entry = {"grpc_server": {"socket": str(server.socket), "location_name": location}}
         server.workspace.write_text(yaml.safe_dump({"load_from": [entry]}))
@@ -64,12 +66,12 @@ class CodeServer:
     @property
     def socket(self) -> Path:
         """The socket on which it answers."""
-        return self.directory / "code.sock"
+        return self.directory / _SOCKET
 
     @property
     def workspace(self) -> Path:
         """The ``workspace.yaml`` for Dagster's other processes."""
-        return self.directory / "workspace.yaml"
+        return self.directory / _WORKSPACE
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -101,9 +103,20 @@ class CodeServer:
 
     def remove(self) -> None:
         """Remove its private directory."""
-        for path in (self.socket, self.workspace):
-            path.unlink(missing_ok=True)
-        self.directory.rmdir()
+        remove_sockets(self.directory)
+
+
+def remove_sockets(directory: Path) -> None:
+    """Remove the private directory of a code server, and nothing else that is in it.
+
+    Raises
+    ------
+    OSError
+        If there is something else in it, or it isn't there.
+    """
+    for name in (_SOCKET, _WORKSPACE):
+        (directory / name).unlink(missing_ok=True)
+    directory.rmdir()
 
 
 def _module_of(workspace: Path) -> tuple[str, str]:

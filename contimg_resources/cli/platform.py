@@ -14,14 +14,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
 from contimg_resources.cli.children import Child, Processes, Restart
-from contimg_resources.cli.code_server import CodeServer
+from contimg_resources.cli.code_server import CodeServer, remove_sockets
 from contimg_resources.cli.dagster_storage import storage_trouble
 from contimg_resources.cli.graphql import GraphQL
 from contimg_resources.cli.processes import SupervisedGroup
@@ -170,14 +170,29 @@ class Platform:
             for port, _ in servers.values():
                 _refuse_taken_port(port)
             self._prepare_storage()
-            self._start_children(servers)
-            note = {"address": self.address, "pid": os.getpid()}
+            self._remove_sockets_of_killed()
+            self._code_server = CodeServer.of(self.home)
+            note = {
+                "address": self.address,
+                "pid": os.getpid(),
+                "sockets": str(self._code_server.directory),
+            }
             if ms_dir := self._child_environment().get("CONTIMG_MS_DIR"):
                 note["ms_dir"] = ms_dir
             self._note.write_text(json.dumps(note))
+            self._start_children(self._code_server, servers)
         except BaseException:
             self.stop()
             raise
+
+    def _remove_sockets_of_killed(self) -> None:
+        """Remove what a killed platform left outside of the state directory."""
+        # To who holds the lock, the note is that of a killed one; in a copy of a state directory
+        # it may be of one that runs.
+        note = _running_note(self.state)
+        if "sockets" in note and not Path("/proc", note.get("pid", "")).exists():
+            with suppress(OSError):
+                remove_sockets(Path(note["sockets"]))
 
     def stop(self) -> None:
         """End everything that was started; safe to call twice."""
@@ -326,8 +341,7 @@ class Platform:
                 # A full disk, a locked store: it passes.
                 self._clock_s = before_s
 
-    def _start_children(self, servers: Mapping[str, tuple[int, bool]]) -> None:
-        self._code_server = code = CodeServer.of(self.home)
+    def _start_children(self, code: CodeServer, servers: Mapping[str, tuple[int, bool]]) -> None:
         common = ("-w", str(code.workspace))
         definitions = Definitions(self.graphql)
         self._children.append(

@@ -1,6 +1,8 @@
 """Daemon and webserver: ready when they say so, and gone when their owner is."""
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -51,9 +53,14 @@ def state(tmp_path: Path) -> Iterator[Path]:
 def test_a_platform_is_ready_starts_its_sensors_and_leaves_nothing_behind(
     home: Path, state: Path
 ) -> None:
+    left = state / "sockets of one that was killed"
+    left.mkdir(parents=True)
+    (left / "code.sock").touch()
+    (state / "platform.json").write_text(json.dumps({"pid": 2**31, "sockets": str(left)}))
     with Platform(state, home=home) as platform:
         platform.wait_until_ready()
         assert running_address(state) == platform.address
+        assert not left.exists()
         with pytest.raises(PlatformError, match="already"):
             Platform(state, home=home).start()
         with pytest.raises(PlatformError, match="no sensor named missing"):
@@ -77,6 +84,11 @@ def test_nothing_outlives_an_owner_that_was_killed(home: Path, state: Path) -> N
     owner = subprocess.Popen([sys.executable, "-c", code, state, home])
     wait_for(state / "ready")
     assert len(processes_of(state)) >= 4
+    sockets = Path(json.loads((state / "platform.json").read_text())["sockets"])
+    # A copy of the state of one that runs leaves it alone.
+    shutil.copytree(state, state.with_name("copy"), ignore=shutil.ignore_patterns("*.sock"))
+    with Platform(state.with_name("copy"), home=home):
+        assert (sockets / "code.sock").exists()
     os.kill(owner.pid, signal.SIGKILL)
     owner.wait()
     deadline = time.monotonic() + 10

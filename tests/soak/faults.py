@@ -23,6 +23,7 @@ from contimg_resources.registry.store import CalibrationRegistry
 from contimg_resources.trees import remove_tree
 from tests.e2e.at_work import parent, pids_of
 from tests.hostile_trees import nested
+from tests.soak.clock import may_move_clock
 from tests.soak.settled import Delivery, Fate
 from tests.soak.site import Site, empty, may_mount, read_only
 from tests.up import kill
@@ -424,36 +425,15 @@ def _no_mount() -> str:
 
 
 def _no_clock() -> str:
-    return "" if faketime() else "libfaketime isn't installed"
-
-
-def faketime() -> Path | None:
-    """Return the library that gives processes another clock; None where it isn't installed."""
-    found = (path for root in ("/usr/lib", "/usr/local/lib") for path in Path(root).glob(
-        "**/faketime/libfaketimeMT.so.1"
-    ))  # fmt: skip
-    return next(found, None)
+    return "" if may_move_clock() else "there is no C compiler"
 
 
 def _move_clock(site: Site, rng: Random) -> Done | None:
-    library = faketime()
-    # Put back twice, the second would give it the clock of the first again.
-    if library is None or site.down or "FAKETIME" in site.up.environment:
+    if site.clock is None or site.clock.ahead_s:
         return None
-    hours = rng.choice((-2, 2, 26))
-    site.down = True
-    site.up.kill()
-    before = dict(site.up.environment)
-    site.up.environment |= {"LD_PRELOAD": str(library), "FAKETIME": f"{hours:+d}h"}
-    site.start_again()
-
-    def put_back() -> None:
-        site.down = True
-        site.up.kill()
-        site.up.environment = before
-        site.start_again()
-
-    return Done(f"the clock put {hours:+d} h", rng.uniform(10.0, 40.0), put_back)
+    clock, hours = site.clock, rng.choice((-2, 2, 26))
+    clock.move(3600 * hours)
+    return Done(f"the clock put {hours:+d} h", rng.uniform(10.0, 40.0), lambda: clock.move(0))
 
 
 FAULTS = (

@@ -26,6 +26,7 @@ from contimg_resources.trees import remove_tree
 from tests.alerts.servers import Hook, serving
 from tests.e2e.at_work import pids_of
 from tests.e2e.conftest import ENVIRONMENT
+from tests.soak.clock import Clock, may_move_clock
 from tests.soak.settled import Delivery, Fate
 from tests.up import Up
 
@@ -86,6 +87,8 @@ class Site:
         The calibrator observation.
     disk : bool
         Whether the state has a disk of its own.
+    clock : Clock or None
+        Its time of day, where that can be moved.
     deliveries : dict of str to Delivery
         What was delivered, by name.
     beside : list of Beside
@@ -103,6 +106,7 @@ class Site:
     stock: list[Stocked]
     calibrator: Stocked
     disk: bool
+    clock: Clock | None = None
     deliveries: dict[str, Delivery] = field(default_factory=dict)
     beside: list[Beside] = field(default_factory=list)
     down: bool = False
@@ -248,7 +252,11 @@ def a_site(root: Path, n_targets: int, engine: str) -> Iterator[Site]:
             # What is to be looked at afterwards is kept beside it.
             stack.callback(_unmount, root / "disk")
             stack.callback(_keep, state, root / "kept")
-        up = Up(state, free_port(), environment_of_soak(root, hook, engine))
+        clock = Clock.made(root) if may_move_clock() else None
+        environment = environment_of_soak(root, hook, engine)
+        if clock is not None:
+            environment |= clock.environment
+        up = Up(state, free_port(), environment)
         site = Site(
             root,
             up,
@@ -257,6 +265,7 @@ def a_site(root: Path, n_targets: int, engine: str) -> Iterator[Site]:
             targets,
             calibrator,
             disk,
+            clock,
         )
         stack.callback(site.close)
         up.platform.wait_until_ready(240)
