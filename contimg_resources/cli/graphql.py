@@ -9,6 +9,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,7 +65,10 @@ class GraphQL:
             with opener.open(request, timeout=self.timeout_s) as response:
                 answer = json.load(response)
         except urllib.error.HTTPError as error:
-            detail = error.read().decode(errors="replace")[:_SHOWN]
+            detail = ""
+            # The answer may break off.
+            with suppress(OSError, http.client.HTTPException):
+                detail = error.read().decode(errors="replace")[:_SHOWN]
             raise PlatformError(f"{self.address} answered {error.code}: {detail}") from error
         except (OSError, ValueError, RecursionError, http.client.HTTPException) as error:
             raise PlatformError(f"{self.address} does not answer GraphQL: {error}") from error

@@ -17,8 +17,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
     until = time.monotonic() + 60 * pyfuncitem.config.getoption("minutes", 0.0)
     done = yield
-    # Each call of a test of hypothesis, or of a model, draws anew.
-    draws = hasattr(pyfuncitem.obj, "hypothesis") or pyfuncitem.path.stem.endswith("_model")
+    # Each call of a test of hypothesis, or of a model, which has no fixtures, draws anew.
+    of_model = pyfuncitem.path.stem.endswith("_model") and not pyfuncitem._fixtureinfo.argnames
+    draws = hasattr(pyfuncitem.obj, "hypothesis") or of_model
     while draws and time.monotonic() < until:
         names = pyfuncitem._fixtureinfo.argnames
         pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names})

@@ -143,6 +143,7 @@ OK = _whole(b'{"data": {}}', "200 OK")
 @example(_whole(b'{"errors": ["no"]}', "200 OK"))
 @example(_whole(b"[" * 100_000, "200 OK"))
 @example(b"what?\r\n\r\n")
+@example(b"HTTP/1.1 300 OK\r\nContent-Length: 12")
 def test_an_answer_of_the_webserver_is_data_or_refused(
     answering: tuple[str, list[bytes]], answer: bytes
 ) -> None:
