@@ -11,6 +11,9 @@ from pathlib import Path
 #: With less nothing can be written that is worth it: SQLite wants 32 kB to open a store.
 _FULL_BYTES = 256 * 1024
 
+#: A disk with less room than this is full to CASA, which writes in pieces of some MB.
+NO_ROOM_BYTES = 16_000_000
+
 #: What the system says of a full disk, and of one that lets nobody write or read: it may pass.
 FULL = (errno.ENOSPC, errno.EDQUOT)
 REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.ENOTCONN)
@@ -19,6 +22,24 @@ REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errn
 def free_bytes(directory: Path) -> int:
     """Return what is free on the disk of a directory, bytes."""
     return shutil.disk_usage(directory).free
+
+
+def what_refuses(directory: Path) -> str:
+    """Say in the system's words why nothing of some MB can be written; empty when it can.
+
+    To be asked at once when something failed: a moment later the disk may have been freed.
+
+    Parameters
+    ----------
+    directory : Path
+        Where it would be written.
+    """
+    try:
+        if free_bytes(directory) < NO_ROOM_BYTES:
+            return os.strerror(errno.ENOSPC)
+    except OSError as error:
+        return os.strerror(error.errno or errno.EIO)
+    return "" if os.access(directory, os.W_OK) else os.strerror(errno.EROFS)
 
 
 def fullness(path: Path) -> str:

@@ -8,13 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from contimg_resources.cli.platform import Platform
 from tests.cli.live_processes import processes_of
-from tests.e2e.at_work import pids_of
+from tests.e2e.at_work import is_below, pids_of
 
 
 class Up:
@@ -58,11 +58,17 @@ class Up:
         self.process = self._started()
         self.platform.wait_until_ready()
 
-    def kill(self) -> None:
-        """Kill it, and wait until what it had started has ended."""
+    def kill(self, beside: Collection[int] = ()) -> None:
+        """Kill it, and wait until what it had started has ended.
+
+        Parameters
+        ----------
+        beside : collection of int
+            Processes on the same state that may go on, with all that they started.
+        """
         self.process.kill()
         self.process.wait(20)
-        wait(lambda: processes_of(self.state) == [], 60)
+        wait(lambda: all(is_below(pid, beside) for pid in pids_of(self.state)), 60)
 
     def cut_power(self) -> None:
         """Kill every process at once, this one first."""

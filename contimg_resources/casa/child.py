@@ -23,6 +23,7 @@ from contimg_resources.casa.process import REQUEST
 from contimg_resources.casa.progress import report_done
 from contimg_resources.casa.siteconfig import CASA_LOG
 from contimg_resources.directories import UNFINISHED_VARIABLE
+from contimg_resources.disk_space import what_refuses
 from contimg_resources.errors import CasaUnavailable, ContimgError
 from contimg_resources.plain_text import PlainStream, keep_logs_plain
 
@@ -117,6 +118,8 @@ def serve(exchange: Path, home: Path) -> None:
     except Exception as error:
         traceback.print_exc()
         words = f"{request['target']}: {type(error).__name__}: {error}"
+        if why := what_refuses(Path(directory)):
+            words = f"{words} ({why})"
         record = {"type": "CasaError", "message": words, "details": {}}
         payload = {"error": _for_users(record, argument, directory)}
         payload["error"]["details"]["traceback"] = traceback.format_exc()

@@ -28,7 +28,7 @@ from contimg_resources.casa.process import REQUEST, CasaProcess
 from contimg_resources.casa.progress import Progress, no_progress
 from contimg_resources.casa.siteconfig import user_has_own_configuration, write_site_config
 from contimg_resources.directories import remove_unfinished
-from contimg_resources.disk_space import FULL, REFUSED
+from contimg_resources.disk_space import FULL, NO_ROOM_BYTES, REFUSED
 from contimg_resources.errors import (
     CalibrationFailed,
     CasaCrashed,
@@ -55,8 +55,6 @@ _NO_NEWS = "Extension modules:"
 #: An open door's process is replaced after so many calls: what libraries forgot goes with it.
 _MOST_CALLS = 50
 
-#: A disk with less room than this is full to CASA, which writes in pieces of some MB.
-_NO_ROOM_BYTES = 16_000_000
 #: What says so by itself, and what says that nobody may write.
 _FULL_WORDS = tuple(os.strerror(number) for number in FULL)
 _REFUSED_WORDS = tuple(os.strerror(number) for number in REFUSED)
@@ -258,7 +256,7 @@ class Casa:
         # Looked at before what the step left half-written is removed.
         lost = not exchange.is_dir()
         refused = not lost and not os.access(workdir, os.W_OK)
-        full = not lost and shutil.disk_usage(workdir).free < _NO_ROOM_BYTES
+        full = not lost and shutil.disk_usage(workdir).free < NO_ROOM_BYTES
         if status is None and payload is not None and "error" not in payload:
             self._put_back(process)
         else:
@@ -268,9 +266,11 @@ class Casa:
             raise self._scratch_lost(workdir, label)
         if payload is None:
             died = self._death(target, status or 0, label)
-            # A CASA that can't write dies in many ways, which say nothing of the disk.
-            if refused:
+            # A CASA that can't write dies in many ways, which say nothing of the disk; Python's end
+            # says it, when the disk can be written to again.
+            if refused or _says(died, _REFUSED_WORDS):
                 raise DiskRefused(f"{label}: {workdir} can't be written to ({died.message})")
+            full = full or _says(died, _FULL_WORDS)
             raise (self._disk_full(label, died.message) if full else died)
         if "error" in payload:
             error = ContimgError.from_dict(payload["error"])
@@ -278,10 +278,8 @@ class Casa:
             # write has judged nothing.
             of_casa = isinstance(error, CasaError | CalibrationFailed)
             full = full and of_casa
-            full = full or any(words in error.message for words in _FULL_WORDS)
-            refused = of_casa and (
-                refused or any(words in error.message for words in _REFUSED_WORDS)
-            )
+            full = full or _says(error, _FULL_WORDS)
+            refused = of_casa and (refused or _says(error, _REFUSED_WORDS))
             if full:
                 raise self._disk_full(label, error.message)
             raise (DiskRefused(f"{label}: {error.message}") if refused else error)
@@ -373,6 +371,10 @@ class Casa:
             status=status,
             log=str(self.log_file(label)),
         )
+
+
+def _says(error: ContimgError, words: tuple[str, ...]) -> bool:
+    return any(some in error.message for some in words)
 
 
 def _answer(file: Path) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from contimg_resources.disk_space import what_refuses
 from contimg_resources.errors import CasaError
 
 _WORDS = 300
@@ -33,7 +34,8 @@ def call_task(task: Callable[..., Any], *, product: Path | None = None, **parame
     Raises
     ------
     CasaError
-        If the task raised, or left no product; ends with CASA's last SEVERE words.
+        If the task raised, or left no product; ends with CASA's last SEVERE words, and begins with
+        what refuses to be written to.
     """
     import casatasks
 
@@ -44,6 +46,8 @@ def call_task(task: Callable[..., Any], *, product: Path | None = None, **parame
         returned = task(**parameters)
     except Exception as error:
         said = " ".join(str(error).split()) or type(error).__name__
+        if why := what_refuses(Path.cwd()):
+            said = f"{why}: {said}"
         raise CasaError(f"CASA task {name} failed: {said[:_WORDS]}{_severe(log, start)}") from error
     if product is not None and not product.exists():
         raise CasaError(f"CASA task {name} left no {product}{_severe(log, start)}")

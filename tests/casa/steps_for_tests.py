@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from contimg_resources import disk_space
 from contimg_resources.casa.progress import report_progress
+from contimg_resources.casa.tasks import call_task
 from contimg_resources.directories import whole_directory
 from contimg_resources.errors import CalibrationFailed, CasaError
 
@@ -51,6 +53,26 @@ def remove_everything_in(scratch: Path) -> None:
 def meet_a_read_only_disk(place: Path) -> None:
     """Raise what the system does."""
     raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(place))
+
+
+def die_of_a_read_only_disk(place: Path) -> None:
+    """End as a process does that can't write its result; its disk may be written to again."""
+    sys.stderr.write(f"OSError: [Errno 30] {os.strerror(errno.EROFS)}: '{place}'\n")
+    sys.stderr.flush()
+    os._exit(1)
+
+
+def solve_on_a_full_disk(said: str) -> None:
+    """Call a task that fails while the disk is full, which it isn't any more a moment later."""
+
+    def gaincal() -> None:
+        raise RuntimeError(said)
+
+    disk_space.free_bytes = lambda _: 0
+    try:
+        call_task(gaincal)
+    except CasaError as error:
+        raise CalibrationFailed(f"the delays can't be solved: {error.message}") from error
 
 
 def fail_on_purpose(reason: str) -> None:

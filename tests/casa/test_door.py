@@ -194,6 +194,13 @@ def test_what_the_disk_refuses_to_a_step_may_be_tried_again(casa: Casa) -> None:
     assert refused.value.transient
 
 
+def test_what_could_not_be_written_counts_also_when_the_disk_is_well_again(casa: Casa) -> None:
+    with pytest.raises(DiskRefused, match="Read-only file system"):
+        casa.run(steps.die_of_a_read_only_disk, casa.scratch, label="die")
+    with pytest.raises(DiskShort, match=r"No space left on device: Error in Calibrater::solve"):
+        casa.run(steps.solve_on_a_full_disk, "Error in Calibrater::solve.", label="solve")
+
+
 def test_a_solver_on_a_full_disk_has_judged_nothing(
     casa: Casa, monkeypatch: pytest.MonkeyPatch
 ) -> None:

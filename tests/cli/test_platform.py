@@ -45,7 +45,7 @@ def wait_for(path: Path, timeout_s: float = 90.0) -> str:
 
 
 def left_after_a_moment(state: Path) -> list[str]:
-    """Processes of a state directory; a busy machine takes its time to end those that were killed."""
+    """Processes of a state directory; those that were killed may take a moment to end."""
     deadline = time.monotonic() + 10
     while (left := processes_of(state)) and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -1,5 +1,6 @@
 """Catching a platform's processes at work."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from contimg_resources.settings import Settings
@@ -60,6 +61,16 @@ def _workdir(pid: int) -> str:
         return str(Path(f"/proc/{pid}/cwd").readlink())
     except OSError:
         return ""
+
+
+def is_below(pid: int, roots: Collection[int]) -> bool:
+    """Tell whether a process is one of some, or was started by one of them, or has just ended."""
+    try:
+        while pid > 1 and pid not in roots:
+            pid = parent(pid)
+    except OSError:
+        return True
+    return pid in roots
 
 
 def parent(pid: int) -> int:

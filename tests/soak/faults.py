@@ -130,7 +130,7 @@ def _kill_up(site: Site, rng: Random) -> Done | None:
     if site.down:
         return None
     site.down = True
-    site.up.kill()
+    site.kill_up()
     return Done("contimg up killed", rng.uniform(0.0, 15.0), site.start_again)
 
 

@@ -171,6 +171,10 @@ class Site:
         self.beside.append(Beside(arguments, process, log, time.monotonic()))
         return self.beside[-1]
 
+    def kill_up(self) -> None:
+        """Kill the platform; what runs beside it goes on."""
+        self.up.kill([b.process.pid for b in self.beside])
+
     def start_again(self) -> None:
         """Start the platform again, as a service manager does until it stays up."""
         deadline = time.monotonic() + 300
@@ -180,7 +184,7 @@ class Site:
                 self.down = False
                 return
             if self.up.process.poll() is None:
-                self.up.kill()
+                self.kill_up()
             if time.monotonic() > deadline:
                 raise PlatformError(f"the platform can't be started again; see {self.up.log}")
             time.sleep(2.0)
