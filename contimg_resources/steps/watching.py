@@ -282,7 +282,7 @@ def look(
             ),
             checked=checked,
             reasons=_first(
-                {name: memory.reasons[name] for name in still_aside if name in memory.reasons}
+                {s: memory.reasons[s] for s in (*left, *still_aside) if s in memory.reasons}
                 | {name: one.reason for name, one in aside.items()},
                 _REASONS_REMEMBERED,
             ),

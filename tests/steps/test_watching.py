@@ -110,7 +110,11 @@ def test_an_unreadable_one_is_tried_once_until_it_changes(incoming: Incoming) ->
     assert [u.reason for u in first.set_aside] == [f"{incoming.root}/bad.ms holds no rows"]
     second = incoming.look()
     assert (second.set_aside, second.words) == ((), "1 MS: 1 set aside")
-    assert second.not_taken == [f"bad.ms set aside: {incoming.root}/bad.ms holds no rows"]
+    told = [f"bad.ms set aside: {incoming.root}/bad.ms holds no rows"]
+    assert second.not_taken == told
+    # Nor does a look forget it that had no time.
+    assert incoming.look(budget_s=-1.0).n_left == 1
+    assert incoming.look().not_taken == told
     assert incoming.read == ["bad"]
     incoming.put("bad", "more rows", done=True)
     assert len(incoming.look().set_aside) == 1
