@@ -12,7 +12,7 @@ import pytest
 def test_a_calibrator_of_the_users_list_ends_in_a_registered_set(
     contimg: Callable[..., Any],
     state: Path,
-    tiny_night: Any,
+    short_night: Any,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -24,11 +24,11 @@ def test_a_calibrator_of_the_users_list_ends_in_a_registered_set(
     )
     monkeypatch.setenv("CONTIMG_ARRIVAL__CALIBRATOR_LIST", str(listed))
     monkeypatch.setenv("CONTIMG_CALIBRATION__PLOTMS", "false")
-    ms = tmp_path / tiny_night.calibrator.name
-    shutil.copytree(tiny_night.calibrator, ms)
+    ms = tmp_path / short_night.calibrator.name
+    shutil.copytree(short_night.calibrator, ms)
     solved = contimg("calibrate", "--ms", ms, "--field", "my 3c48", "--register")
     assert solved.code == 0, solved.err
-    key = f"{tiny_night.calibrator_truth.mid_mjd:.5f}"
+    key = f"{short_night.calibrator_truth.mid_mjd:.5f}"
     name = f"my_3C48_{key}"
     directory = state / "caltables" / f"{name}.v1"
     tables = [

@@ -142,15 +142,15 @@ def test_what_is_one_is_left_as_it_is(value: str) -> None:
 
 
 def test_casa_reads_an_observation_in_such_a_place_for_a_user_whose_home_can_not_be_written(
-    odd: Path, tiny_night: TinyNight
+    odd: Path, short_night: TinyNight
 ) -> None:
     ms = odd.parent / f"{ODD}.ms"
-    shutil.copytree(tiny_night.targets[0], ms)
+    shutil.copytree(short_night.targets[0], ms)
     done = contimg("observation", "show", ms, "--json", state=odd, HOME="/proc/none")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told["path"] == str(ms)
-    assert told["key"] == f"{tiny_night.target_truths[0].mid_mjd:.5f}"
+    assert told["key"] == f"{short_night.target_truths[0].mid_mjd:.5f}"
     assert sorted(p.name for p in odd.parent.iterdir()) == [ms.name, "state"]
 
 

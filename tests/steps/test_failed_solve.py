@@ -11,15 +11,15 @@ from contimg_resources.steps import Workshop, arrive, solve_observation
 
 
 def test_an_absent_refant_is_told_beside_like_ones_and_leaves_a_failed_set_without_directory(
-    tiny_night: Any, tmp_path: Path
+    short_night: Any, tmp_path: Path
 ) -> None:
     workshop = Workshop.from_settings(Settings(state=tmp_path))
-    observation = arrive(workshop, tiny_night.calibrator).observation
+    observation = arrive(workshop, short_night.calibrator).observation
     names = observation.layout.antenna_names
     with pytest.raises(CalibrationFailed) as failure:
         solve_observation(workshop, observation.key, refant="1040")
     message = failure.value.message
-    assert f"none of the {len(names)} antennas in {tiny_night.calibrator.name}" in message
+    assert f"none of the {len(names)} antennas in {short_night.calibrator.name}" in message
     like = message.partition("of like names ")[2].partition(";")[0].split(", ")
     assert "104" in like
     assert set(like) <= set(names)
