@@ -4,6 +4,7 @@ Belongs here: the one place where an exception is translated, and the one that r
 Doesn't: deciding what is transient (see `contimg_resources.errors`), nor any message.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,12 @@ _STEPS_OF_JOBS = {
 _UNREACHABLE = "failed to reach the user code server"
 _DEQUEUING = "unrecoverable error while dequeuing"
 _MARKED = "has been marked as failed"
+
+#: What SQLAlchemy and each driver call an error of the database, and not of who asks it.
+_OF_DATABASE = "OperationalError"
+_STATEMENT = "\n[SQL:"
+#: What the system says of a disk, in a failure that nobody of ours translated.
+_OF_DISK = tuple(os.strerror(number) for number in (*FULL, *REFUSED))
 
 _CAUSE = "cause"
 
@@ -103,10 +110,13 @@ def told_to_dagster() -> Iterator[None]:
             raise dg.RetryRequested(MAX_RETRIES, RETRY_DELAY_S) from failure
         raise failure from error
     except Exception as error:
-        # A disk that is full or lets nobody write may do so a minute later; nothing else may.
-        transient = isinstance(error, OSError) and error.errno in (*FULL, *REFUSED)
+        # A disk that is full or lets nobody write may do so a minute later, and so may Dagster's
+        # storage on it; nothing else may.
+        full = isinstance(error, OSError) and error.errno in (*FULL, *REFUSED)
+        transient = full or type(error).__name__ == _OF_DATABASE
         failure = dg.Failure(
-            description=f"{type(error).__name__}: {error}",
+            # SQLAlchemy adds the statement, with all that should have been stored.
+            description=f"{type(error).__name__}: {str(error).partition(_STATEMENT)[0]}",
             metadata={
                 "error": type(error).__name__,
                 _CAUSE: (Cause.SURROUNDINGS if transient else Cause.ITS_OWN).value,
@@ -134,20 +144,29 @@ def failed_steps(context: dg.RunFailureSensorContext) -> list[FailedStep]:
 
 
 def interrupted_step(context: dg.RunStatusSensorContext) -> str:
-    """Return the step that a run was at; its first asset when it was at none yet."""
-    at = _last_step(context, dg.DagsterEventType.STEP_FAILURE) or _last_step(
-        context, dg.DagsterEventType.STEP_START
-    )
-    return at or first_step(context.dagster_run)
+    """Return the step that a run was at, or would have begun: between two of them the next one."""
+    kinds = dg.DagsterEventType
+    if failed := _last_step(context, kinds.STEP_FAILURE):
+        return failed
+    begun, done = (_last_step(context, kind) for kind in (kinds.STEP_START, kinds.STEP_SUCCESS))
+    if not begun:
+        return first_step(context.dagster_run)
+    steps = _steps(context.dagster_run)
+    follows = steps[steps.index(done) + 1 :] if done in steps else ()
+    return follows[0] if begun == done and follows else begun
 
 
 def first_step(run: dg.DagsterRun) -> str:
     """Return the asset that a run begins with: that of its job, or of what was selected."""
+    return _steps(run)[0]
+
+
+def _steps(run: dg.DagsterRun) -> tuple[str, ...]:
     selected = {key.to_user_string() for key in run.asset_selection or ()}
     for steps in _STEPS_OF_JOBS.values():
-        if chosen := [step for step in steps if step in selected]:
-            return chosen[0]
-    return _STEPS_OF_JOBS.get(run.job_name, ("run",))[0]
+        if chosen := tuple(step for step in steps if step in selected):
+            return chosen
+    return _STEPS_OF_JOBS.get(run.job_name, ("run",))
 
 
 def _last_step(context: dg.RunStatusSensorContext, what: dg.DagsterEventType) -> str:
@@ -220,15 +239,31 @@ def _reason(event: dg.DagsterEvent) -> str:
         return data.user_failure_data.description
     if data.error and data.error.cls_name == dg.DagsterExecutionInterruptedError.__name__:
         return "interrupted: the platform stopped, or was stopped, while the step ran"
-    return data.error.message.strip() if data.error else "no reason was recorded"
+    if data.error is None:
+        return "no reason was recorded"
+    met = _met(data.error)
+    return data.error.message.strip() if met is None else _line(_innermost(met))
 
 
 def _cause(event: dg.DagsterEvent) -> Cause:
     data = event.step_failure_data
     if data.user_failure_data and (told := data.user_failure_data.metadata.get(_CAUSE)):
         return Cause(str(told.value))
-    interrupted = dg.DagsterExecutionInterruptedError.__name__
-    return Cause.CUT_OFF if data.error and data.error.cls_name == interrupted else Cause.ITS_OWN
+    if data.error is None:
+        return Cause.ITS_OWN
+    if data.error.cls_name == dg.DagsterExecutionInterruptedError.__name__:
+        return Cause.CUT_OFF
+    return Cause.ITS_OWN if _met(data.error) is None else Cause.SURROUNDINGS
+
+
+def _met(error: SerializableErrorInfo) -> SerializableErrorInfo | None:
+    """Return the error of a disk or a database that Dagster itself met in a step, if it was one."""
+    at: SerializableErrorInfo | None = error
+    while at is not None:
+        if at.cls_name == _OF_DATABASE or any(words in at.message for words in _OF_DISK):
+            return at
+        at = at.cause
+    return None
 
 
 def _metadata(details: dict[str, Any]) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 """How contimg's errors reach Dagster."""
 
 import errno
+import sqlite3
 
 import dagster as dg
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from contimg_assets.failures import told_to_dagster
 from contimg_resources.errors import CasaCrashed, NoValidCaltables
@@ -48,6 +50,16 @@ def test_what_a_disk_refuses_is_tried_again(number: int) -> None:
     assert "/state/images/61041" in (failure.description or "")
     with pytest.raises(dg.Failure), told_to_dagster():
         raise FileNotFoundError(errno.ENOENT, "gone", "/in/a.ms")
+
+
+def test_what_a_database_refuses_is_tried_again_and_told_without_its_statement() -> None:
+    with pytest.raises(dg.RetryRequested) as refused, told_to_dagster():
+        raise OperationalError("INSERT", (), sqlite3.OperationalError("database is locked"))
+    failure = refused.value.__cause__
+    assert isinstance(failure, dg.Failure)
+    assert failure.description == (
+        "OperationalError: (sqlite3.OperationalError) database is locked"
+    )
 
 
 def test_an_interrupt_passes_untouched() -> None:

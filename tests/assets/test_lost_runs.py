@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 import pytest
 from dagster._core.events import EngineEventData
+from dagster._core.execution.plan.objects import StepFailureData, StepSuccessData
 from dagster._utils.error import SerializableErrorInfo
 
 from contimg_assets import sensors
@@ -73,14 +74,25 @@ def lose(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.RunRecord:
 
 def begin(instance: dg.DagsterInstance, run: dg.DagsterRun, step: str) -> None:
     """Do what a worker does first."""
-    for kind, key in (
-        (dg.DagsterEventType.PIPELINE_START, None),
-        (dg.DagsterEventType.STEP_START, step),
-    ):
-        instance.report_dagster_event(
-            dg.DagsterEvent(event_type_value=kind.value, job_name=run.job_name, step_key=key),
-            run_id=run.run_id,
-        )
+    report(instance, run, dg.DagsterEventType.PIPELINE_START)
+    report(instance, run, dg.DagsterEventType.STEP_START, step)
+
+
+def report(
+    instance: dg.DagsterInstance,
+    run: dg.DagsterRun,
+    kind: dg.DagsterEventType,
+    step: str | None = None,
+    data: Any = None,
+) -> None:
+    """Do what a worker does when it reports an event."""
+    event = dg.DagsterEvent(
+        event_type_value=kind.value,
+        job_name=run.job_name,
+        step_key=step,
+        event_specific_data=data,
+    )
+    instance.report_dagster_event(event, run_id=run.run_id)
 
 
 def test_a_run_that_was_lost_before_it_began_is_asked_for_again_after_growing_pauses(
@@ -229,6 +241,46 @@ def test_an_interrupted_run_that_is_about_to_start_again_is_no_failure(
     assert keys_in_progress(retrying) == frozenset()
     submit(retrying, "image:k:s:v", partition=key)
     assert keys_in_progress(retrying) == {key}
+
+
+def test_a_run_that_died_between_two_steps_was_at_the_next(
+    retrying: dg.DagsterInstance, made: Made
+) -> None:
+    run = submit(retrying, "image:k:s:v", **arrived(made))
+    made.workshop.products.set_state(made.keys[0], ObservationState.IMAGED, step="image_5min")
+    begin(retrying, run, "image_5min")
+    done = StepSuccessData(duration_ms=1.0)
+    report(retrying, run, dg.DagsterEventType.STEP_SUCCESS, "image_5min", done)
+    retrying.report_engine_event("the worker ended with exit code -9", run)
+    retrying.report_run_failed(run)
+    retrying.report_engine_event("Retrying the run", run)
+    # The image is made, and the run that is started again doesn't make it anew.
+    state, step, _ = failure(retrying, run, made)
+    assert (state, step) == (ObservationState.IMAGED, "image_photometry")
+
+
+def test_a_step_in_which_dagster_s_own_storage_failed_is_asked_for_again(
+    instance: dg.DagsterInstance, made: Made
+) -> None:
+    run = submit(instance, "solve:k:s", "solve_calibration", **arrived(made))
+    begin(instance, run, "caltable_set")
+    driver = SerializableErrorInfo(
+        "sqlite3.OperationalError: disk I/O error\n", [], "OperationalError"
+    )
+    error = SerializableErrorInfo(
+        "sqlalchemy.exc.OperationalError: (sqlite3.OperationalError) disk I/O error\n[SQL: INSERT",
+        [],
+        "OperationalError",
+        cause=driver,
+    )
+    data = StepFailureData(error, None)
+    report(instance, run, dg.DagsterEventType.STEP_FAILURE, "caltable_set", data)
+    instance.report_run_failed(run)
+    assert failure(instance, run, made) == (
+        ObservationState.INTERRUPTED,
+        "caltable_set",
+        "disk I/O error; it is started again",
+    )
 
 
 def test_what_is_in_progress_is_not_made_again(made: Made) -> None:
