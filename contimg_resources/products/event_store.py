@@ -25,6 +25,9 @@ from contimg_resources.products.events import (
 from contimg_resources.products.tables import alerts, candidates, marks
 
 _NEAR = 3
+#: No message is to wait longer for its next try, or is longer in a process's hand: what is, comes
+#: from a clock that was put back since.
+_LONGEST_PAUSE_DAYS, _LONGEST_CLAIM_DAYS = 0.5, 0.5 / 24
 
 
 class EventProducts:
@@ -240,8 +243,17 @@ def _is_free(at_mjd: float) -> tuple[sa.ColumnElement[bool], ...]:
     columns = alerts.c
     return (
         columns.sent_mjd.is_(None),
-        columns.next_try_mjd <= at_mjd,
-        sa.or_(columns.claimed_until_mjd.is_(None), columns.claimed_until_mjd <= at_mjd),
+        sa.or_(
+            columns.next_try_mjd <= at_mjd,
+            columns.next_try_mjd > at_mjd + _LONGEST_PAUSE_DAYS,
+            # It was to be tried at once.
+            sa.and_(columns.n_tries == 0, columns.next_try_mjd.is_not(None)),
+        ),
+        sa.or_(
+            columns.claimed_until_mjd.is_(None),
+            columns.claimed_until_mjd <= at_mjd,
+            columns.claimed_until_mjd > at_mjd + _LONGEST_CLAIM_DAYS,
+        ),
     )
 
 

@@ -158,6 +158,30 @@ def test_a_failure_that_passes_is_delivered_later(tmp_path: Path, hook: Hook) ->
     assert len(hook.bodies) == 2
 
 
+@pytest.mark.parametrize("what", ["recorded", "tried", "in hand"])
+def test_a_message_from_before_the_clock_was_put_back_goes_out_once(
+    tmp_path: Path, hook: Hook, what: str
+) -> None:
+    ahead_mjd = NOW + 26 / 24
+    silent = make_workshop(tmp_path)
+    silent.products.events.put_candidates([make_candidate()])
+    tell_alerts(silent, now_mjd=ahead_mjd)
+    workshop = make_workshop(tmp_path, webhook=hook.url)
+    (key,) = alerts_of(workshop)
+    if what == "tried":
+        hook.answers = [500]
+        assert len(tell_alerts(workshop, now_mjd=ahead_mjd).failed) == 1
+        hook.bodies.clear()
+    elif what == "in hand":
+        # Of a process that was killed.
+        until_mjd = ahead_mjd + 10 * MINUTE
+        assert workshop.products.events.claim_alert(key, at_mjd=ahead_mjd, until_mjd=until_mjd)
+    assert [alert.key for alert in untold(workshop, now_mjd=NOW).due] == [key]
+    assert [sent.key for sent in tell_alerts(workshop, now_mjd=NOW).sent] == [key]
+    assert tell_alerts(workshop, now_mjd=NOW + MINUTE).sent == ()
+    assert len(hook.bodies) == 1
+
+
 def test_the_good_channel_gets_nothing_twice(tmp_path: Path, hook: Hook, mail: MailServer) -> None:
     workshop = make_workshop(
         tmp_path,
