@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from contimg_resources.directories import whole_file
-from contimg_resources.errors import ConfigurationError, UnreadableObservation
+from contimg_resources.errors import ConfigurationError, ContimgError, UnreadableObservation
 from contimg_resources.imaging.model import Beam
 from contimg_resources.naming import check_name
 from contimg_resources.times import check_mjd
@@ -297,7 +297,7 @@ class SeasonTruth:
         """
         try:
             return TypeAdapter(SeasonTruth).validate_json(path.read_bytes())
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, ContimgError) as error:
             raise UnreadableObservation(
                 f"{path} holds no truth of a season: {str(error).splitlines()[0]}", path=str(path)
             ) from error

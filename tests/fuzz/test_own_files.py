@@ -1,6 +1,8 @@
 """Files that contimg wrote and something damaged since: Parquet, and JSON beside products."""
 
 import io
+import json
+import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
@@ -191,6 +194,17 @@ def test_whole_summaries_are_read(tmp_path: Path) -> None:
     assert load_image_result(tmp_path, "x").sources[0].snr == 50.0
     (tmp_path / "season.truth.json").write_bytes(summaries()["season"])
     assert len(SeasonTruth.load(tmp_path / "season.truth.json").epochs) > 0
+
+
+def test_a_season_that_cannot_be_is_refused_by_the_name_of_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "season.truth.json"
+    truth = json.loads(summaries()["season"])
+    truth["spec"]["n_sources"] = 2
+    path.write_text(json.dumps(truth))
+    with pytest.raises(
+        UnreadableObservation, match=re.escape(f"{path} holds no truth of a season")
+    ):
+        SeasonTruth.load(path)
 
 
 @fuzzed(40)
