@@ -73,10 +73,15 @@ class Up:
     def cut_power(self) -> None:
         """Kill every process at once, this one first."""
         self.process.kill()
-        for pid in pids_of(self.state):
-            kill(pid, signal.SIGKILL)
+
+        def all_gone() -> bool:
+            # Again and again: one that was about to start another may just have done so.
+            for pid in pids_of(self.state):
+                kill(pid, signal.SIGKILL)
+            return processes_of(self.state) == []
+
+        wait(all_gone, 60)
         self.process.wait(20)
-        wait(lambda: processes_of(self.state) == [], 20)
 
     def stop(self) -> None:
         """End it as somebody does with Ctrl-C."""
