@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.errors import UnreadableObservation
+from contimg_resources.errors import TableError, UnreadableObservation
 from contimg_resources.observations.counting import has_weight
+from contimg_resources.tables.units import refuse_endless
 
 Singles = NDArray[np.float32]
 
@@ -36,6 +37,10 @@ def jansky_in(unit: str | Sequence[str]) -> float | None:
     text = unit if isinstance(unit, str) else " ".join(str(part) for part in unit)
     text = text.strip()
     if text.lower() in ("", "jy", "jansky"):
+        return 1.0
+    try:
+        refuse_endless(text)
+    except TableError:
         return 1.0
     parsed = units.Unit(text, parse_strict="silent")
     if isinstance(parsed, units.UnrecognizedUnit):

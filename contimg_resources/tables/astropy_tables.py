@@ -13,9 +13,13 @@ import numpy as np
 from contimg_resources.errors import TableError
 from contimg_resources.tables.model import Column, Frame, Table, TimeSystem, column_of
 from contimg_resources.tables.reading import Limits, check_columns, check_rows
+from contimg_resources.tables.units import refuse_endless
 from contimg_resources.tables.votable import chosen_table
 
 _MJD_ORIGIN_JD = 2_400_000.5
+
+#: Headers are no longer.
+_PREAMBLE_BYTES = 1 << 20
 
 
 def read_ascii(path: Path, content: bytes, form: str, limits: Limits) -> Table:
@@ -40,6 +44,12 @@ def read_ascii(path: Path, content: bytes, form: str, limits: Limits) -> Table:
     from astropy.table import Table as AstropyTable
 
     check_columns(content[:4_000_000].count(b"\n# - {name:"), limits)
+    # IPAC states units between bars, machine-readable tables before the last line of dashes.
+    described = content.rfind(b"\n-----") if form in ("ascii.mrt", "ascii.cds") else 0
+    for line in content[:_PREAMBLE_BYTES].splitlines() if form != "ascii.ecsv" else ():
+        if line.startswith(b"|") or described > 0:
+            refuse_endless(line.decode(errors="replace"))
+        described -= len(line) + 1
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         table = AstropyTable.read(io.BytesIO(content), format=form)
@@ -89,6 +99,8 @@ def read_fits(path: Path, content: bytes | None, table: str, limits: Limits) -> 
                 raise TableError("it is a table packed by fpack: unpack it with funpack")
             check_columns(int(hdu.header.get("TFIELDS", 0)), limits)
             check_rows(int(hdu.header.get("NAXIS2", 0)), limits)
+            for i in range(1, int(hdu.header.get("TFIELDS", 0)) + 1):
+                refuse_endless(str(hdu.header.get(f"TUNIT{i}", "")))
             read = AstropyTable.read(hdu, unit_parse_strict="silent")
             header = hdu.header
             stated = {

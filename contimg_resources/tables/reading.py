@@ -9,6 +9,7 @@ import gzip
 import io
 import lzma
 import math
+import re
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import Any
 
 from contimg_resources.errors import TableError, in_words_of_reader
 from contimg_resources.tables.model import Table
+from contimg_resources.tables.units import refuse_endless
 
 _PACKERS: dict[bytes, Callable[[Any], Any]] = {
     b"\x1f\x8b": gzip.open,
@@ -26,6 +28,9 @@ _PACKERS: dict[bytes, Callable[[Any], Any]] = {
 _CHUNK_BYTES = 1 << 22
 _MOST_HEADER_LINES = 10_000
 _PACKED_FREELY_BYTES = 64 << 20
+#: Where VOTable and ECSV state a unit, and so far into a file.
+_UNITS = re.compile(rb"(?i)unit['\"]?\s{0,4}[=:]\s{0,4}[^\n,}>]{1,80}")
+_PREAMBLE_BYTES = 16 << 20
 _XML_MARKS = (b"<FIELD ", b"<TR")
 
 
@@ -122,6 +127,8 @@ def _read(path: Path, table: str, limits: Limits) -> Table:
         content = _unpacked(path, Path.open, limits)
     if not content:
         raise TableError("it is empty")
+    for stated in _UNITS.finditer(content, 0, _PREAMBLE_BYTES):
+        refuse_endless(stated[0].decode(errors="replace"))
     head = _without_mark(head)
     if b"<VOTABLE" in head or b":VOTABLE" in head or head.lstrip()[:5] == b"<?xml":
         return votable.read(path, content, table, limits)

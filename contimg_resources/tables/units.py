@@ -48,6 +48,8 @@ _FLUXES = {"jy": "Jy", "mjy": "mJy", "ujy": "uJy", "µjy": "uJy", "μjy": "uJy",
 _FLUXES |= {"jansky": "Jy", "janskys": "Jy", "millijy": "mJy", "microjy": "uJy"}
 #: Parts of a unit in any case; but ``MJy`` is a megajansky.
 _PARTS = {**_FLUXES, "beam": "beam", "beams": "beam", "bm": "beam"}
+#: Powers of ten as whole numbers: ``10**99999``, ``10^(99999)``, ``10+99999``.
+_ENDLESS = re.compile(r"(?<![\d.])10(?:\s*(?:\*\*|\^)\s*\(?\s*\+?|\+)\s*\d{5,}")
 _FREQUENCIES = {"hz": "Hz", "khz": "kHz", "mhz": "MHz", "ghz": "GHz"}
 
 
@@ -67,6 +69,7 @@ def parse_unit(text: str) -> Any:
     """
     from astropy import units as u
 
+    refuse_endless(text)
     plain = text.strip().strip("\"'").strip()
     squeezed = "".join(plain.split()).casefold()
     if re.fullmatch(r"[bj]?\d{4}(\.\d*)?", squeezed):
@@ -90,6 +93,20 @@ def parse_unit(text: str) -> Any:
     if (unit := _parsed(plain.casefold(), None)) is None:
         raise TableError(f"{text!r} is no unit that is known")
     return unit
+
+
+def refuse_endless(text: str) -> None:
+    """Refuse a unit, or a text with units, that astropy's parsers would work on for hours.
+
+    They compute powers of ten as whole numbers, such as ``10**99999999``.
+
+    Raises
+    ------
+    TableError
+        Naming it.
+    """
+    if found := _ENDLESS.search(text):
+        raise TableError(f"{found[0]!r} is no unit that is known")
 
 
 def _parsed(text: str, form: str | None) -> Any:

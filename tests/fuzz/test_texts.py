@@ -143,6 +143,7 @@ UNIT_LIKE = st.lists(
 @fuzzed(60)
 @given(TEXT | UNIT_LIKE, st.sampled_from(("Jy", "deg", "GHz", "arcsec", "", "d")))
 @example("1,5", "Jy")
+@example("10**99999999", "Jy")
 @example("1e-400", "Jy")
 def test_a_unit_converts_or_is_refused(text: str, wanted: str) -> None:
     with only_ours(ours=TableError):

@@ -4,6 +4,7 @@ import bz2
 import gzip
 import lzma
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from contimg_resources.tables import reading
 from contimg_resources.tables.model import Frame
 from contimg_resources.tables.quantities import numbers_in
 from contimg_resources.tables.reading import Limits, read_table
+from contimg_resources.tables.units import parse_unit
 
 
 def written(tmp_path: Path, name: str, content: str | bytes) -> Path:
@@ -278,3 +280,37 @@ def test_a_word_among_numbers_is_named_with_its_row(tmp_path: Path) -> None:
     table = read_table(written(tmp_path, "t.csv", "name,flux\nA,1\nB,much\nC,nan\n"))
     with pytest.raises(TableError, match="column flux: 'much' in row 2 is no number"):
         table.get("flux").numbers()
+
+
+@pytest.mark.parametrize("power", ["10**99999999", "10+99999999", "10^(99999999)"])
+@pytest.mark.parametrize("form", ["ecsv", "vot", "fits", "ipac", "mrt"])
+def test_a_unit_that_nobody_could_wait_for_is_refused(
+    tmp_path: Path, form: str, power: str
+) -> None:
+    path = tmp_path / f"x.{form}"
+    unit = f"{power}Jy"
+    name = "flux_density_at_1400_MHz"
+    table = Table({"ra": [1.5, 2.5], "dec": [3.5, 4.5], name: [5.5, 6.5]})
+    if form == "fits":
+        hdu = fits.table_to_hdu(table)
+        hdu.header["TUNIT3"] = unit
+        hdu.writeto(path)
+    else:
+        # Of the same length, which machine-readable tables count.
+        table[name].unit = "Jy"
+        names = {"vot": "votable", "ecsv": "ascii.ecsv", "ipac": "ascii.ipac", "mrt": "ascii.mrt"}
+        table.write(path, format=names[form])
+        text = path.read_text()
+        path.write_text(re.sub(r"\bJy\b *", lambda m: unit.ljust(len(m[0])), text))
+    assert power in path.read_text(errors="replace")
+    # What isn't IPAC's may be another table with bars, which lacks their number.
+    words = "fields" if form == "ipac" else "is no unit that is known"
+    with pytest.raises(TableError, match=words):
+        read_table(path)
+    with pytest.raises(TableError, match=r"is no unit that is known"):
+        parse_unit(unit)
+
+
+def test_usual_factors_of_units_are_read() -> None:
+    for text, jy in (("10**-3 Jy", 1e-3), ("10**3 Jy", 1e3), ("1000000 Jy", 1e6), ("10+3 Jy", 1e3)):
+        assert parse_unit(text).to("Jy") == pytest.approx(jy)
