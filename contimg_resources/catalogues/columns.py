@@ -4,6 +4,7 @@ Belongs here: roles, ``--column``, choosing, and the command that an error propo
 Doesn't: names of surveys (see `dialects`), values (see `rows`).
 """
 
+import math
 import re
 import shlex
 from collections.abc import Iterable, Mapping
@@ -131,9 +132,10 @@ def frequency_ghz(text: str) -> float | None:
     if found is None:
         return None
     try:
-        return float(found["number"]) * factor_between(found["unit"], "GHz")
+        ghz = float(found["number"]) * factor_between(found["unit"], "GHz")
     except (TableError, ValueError):
         return None
+    return ghz if 0 < ghz < math.inf else None
 
 
 @dataclass(frozen=True)

@@ -155,6 +155,8 @@ def test_a_unit_converts_or_is_refused(text: str, wanted: str) -> None:
 
 @fuzzed(300)
 @given(TEXT | UNIT_LIKE)
+@example("0HZ")
+@example("1e400GHz")
 def test_words_about_columns_are_understood_or_refused(text: str) -> None:
     with only_ours(ours=TableError):
         parse_frame(text)
