@@ -148,7 +148,7 @@ def read_rows(
 
 
 class _Values:
-    """Values by role, collecting everything that is wrong with columns before it is told."""
+    """Values by role; every problem with a column is collected, to be reported at once."""
 
     def __init__(self, table: Table, choices: Choices) -> None:
         self.table, self.choices = table, choices
@@ -239,7 +239,7 @@ class _Values:
             told = error.message
             if "states no unit" in told:
                 name = choice.column.name
-                told += f": say --column {role}={name}:mJy, :Jy or what it is in"
+                told += f": say --column {role}={name}:mJy, or whichever unit it has"
             self.problems.append(told)
             return np.full(self.table.n_rows, np.nan)
         self.absent[role] = ~np.isfinite(values) & ~self.wrong[role]
@@ -255,8 +255,8 @@ class _Values:
             name, unit = choice.column.name, choice.unstated
             self.problems.append(
                 f"column {name} states no unit, and is no size in {unit} (most are above a "
-                f"degree): say --column major={name}:arcsec or what it is in, and the unit of the "
-                "flux densities"
+                f"degree): say --column major={name}:arcsec, or whichever unit it has, and "
+                "that of the flux densities"
             )
 
     def _unit_of_flux(self) -> str | None:

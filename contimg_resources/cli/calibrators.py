@@ -94,7 +94,7 @@ def import_list(
     if not found.calibrators:
         reasons = "; ".join(f"{n}: {r}" for n, r in list(found.refused.items())[:5])
         raise ConfigurationError(f"{file} has no calibrator for our band: {reasons}")
-    # Names that clash are told before anything is written.
+    # It refuses names that clash, before anything is written.
     CalibratorCatalogue(found.calibrators)
     place.parent.mkdir(parents=True, exist_ok=True)
     origin = f"Imported from {file.name} by contimg calibrators import"

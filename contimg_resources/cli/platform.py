@@ -218,8 +218,8 @@ class Platform:
     def keep_alive(self) -> tuple[Restart, ...]:
         """Start again what died or hangs; return what was.
 
-        Takes some milliseconds when all is well; to be called every few seconds. A code server
-        takes the runs with it that it had started: they are told as failed, and Dagster's daemon
+        Takes some milliseconds when all is well; to be called every few seconds. The runs
+        that a code server had started die with it: they are marked as failed, and Dagster's daemon
         starts them again.
 
         Raises

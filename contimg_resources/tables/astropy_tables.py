@@ -4,6 +4,7 @@ Belongs here: columns from astropy's tables, its mixins among them. Doesn't: rec
 """
 
 import io
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,8 @@ from contimg_resources.tables.votable import chosen_table
 
 _MJD_ORIGIN_JD = 2_400_000.5
 
-#: Headers are no longer.
-_PREAMBLE_BYTES = 1 << 20
+#: Headers of text tables are no longer.
+_HEADER_BYTES = 1 << 20
 
 
 def read_ascii(path: Path, content: bytes, form: str, limits: Limits) -> Table:
@@ -44,12 +45,13 @@ def read_ascii(path: Path, content: bytes, form: str, limits: Limits) -> Table:
     from astropy.table import Table as AstropyTable
 
     check_columns(content[:4_000_000].count(b"\n# - {name:"), limits)
-    # IPAC states units between bars, machine-readable tables before the last line of dashes.
-    described = content.rfind(b"\n-----") if form in ("ascii.mrt", "ascii.cds") else 0
-    for line in content[:_PREAMBLE_BYTES].splitlines() if form != "ascii.ecsv" else ():
-        if line.startswith(b"|") or described > 0:
+    header = content[:_HEADER_BYTES]
+    if form == "ascii.cds":
+        # Machine-readable tables state their units before the last line of dashes.
+        refuse_endless(header[: header.rfind(b"\n-----") + 1].decode(errors="replace"))
+    elif form == "ascii.ipac":
+        for line in re.findall(rb"(?m)^\|.*$", header):
             refuse_endless(line.decode(errors="replace"))
-        described -= len(line) + 1
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         table = AstropyTable.read(io.BytesIO(content), format=form)
