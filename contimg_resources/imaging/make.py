@@ -112,7 +112,8 @@ def make_image(request: ImageRequest) -> ImageResult:
     )
     beam = drifting.on_grid(grid)
     # Loading takes a second, in which the engine needn't wait.
-    threading.Thread(target=load_drawing, daemon=True).start()
+    loading = threading.Thread(target=load_drawing, daemon=True)
+    loading.start()
     raw = engine.image(
         ImagingTask(
             ms=request.ms,
@@ -154,6 +155,7 @@ def make_image(request: ImageRequest) -> ImageResult:
             engine=engine.name,
         )
         report_progress("writing FITS and PNG", 0.9)
+        loading.join()
         _write(ImageFiles.in_directory(partial, request.stem), request, result, seen, raw, beam)
     return result
 
@@ -297,6 +299,7 @@ def _write(
             other.submit(write_fits, getattr(files, name), pixels[name], kind, unit, facts)
             for name, (kind, unit) in _BTYPES.items()
         ]
+        thumbnail = other.submit(thumbnail_png, shown, statistics.rms_jy)
         write_png(
             files.png,
             shown,
@@ -307,7 +310,7 @@ def _write(
         )
         for file in written:
             file.result()
-    files.thumbnail.write_bytes(thumbnail_png(shown, statistics.rms_jy))
+        files.thumbnail.write_bytes(thumbnail.result())
     files.summary.write_bytes(TypeAdapter(ImageResult).dump_json(result, indent=1))
 
 
