@@ -9,7 +9,6 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from contimg_resources.calibration.tables import CaltableType
 from contimg_resources.errors import InvalidName
 from contimg_resources.times import mjd_day, parse_partition_key
 
@@ -102,11 +101,6 @@ def check_ms_name(name: str) -> None:
         raise InvalidName(
             f"{name!a} has control characters, bytes that are no text, quotes or backslashes in it"
         )
-
-
-def caltable_path(prefix: Path, table_type: CaltableType) -> Path:
-    """Return the path of the caltable of one type under a prefix."""
-    return prefix.with_name(prefix.name + table_type.suffix)
 
 
 @dataclass(frozen=True)

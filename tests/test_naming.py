@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from contimg_resources import naming
-from contimg_resources.calibration.tables import CaltableType
+from contimg_resources.calibration.tables import CaltableType, caltable_path
 from contimg_resources.errors import InvalidName
 
 
@@ -73,7 +73,7 @@ def test_tables_are_applied_in_the_order_of_their_types() -> None:
 
 def test_a_caltable_lies_beside_its_prefix() -> None:
     prefix = Path("/data/solves/2025-10-06_J1234+5678")
-    assert naming.caltable_path(prefix, CaltableType.G2) == Path(
+    assert caltable_path(prefix, CaltableType.G2) == Path(
         "/data/solves/2025-10-06_J1234+5678_2gcal"
     )
 

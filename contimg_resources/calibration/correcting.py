@@ -1,8 +1,8 @@
 """Calibrate an observation in memory while it is read.
 
-Belongs here: what is done with each visibility, and whether that can be done here.
-Doesn't: the factors (see `.jones`), the geometry (see `.rotation`), the loops (see
-`.visibility_loops`), reading (see `.memory`).
+Belongs here: what is done with each visibility, its new phase centre, and whether that can be done
+here. Doesn't: the factors (see `.jones`), the loops (see `.visibility_loops`), reading (see
+`.memory`).
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -33,7 +33,6 @@ from contimg_resources.calibration.ms_layout import (
     used_descriptions,
 )
 from contimg_resources.calibration.rfi import FlagCount
-from contimg_resources.calibration.rotation import rotate_uvw
 from contimg_resources.calibration.visibility_loops import (
     any_good,
     correct,
@@ -281,3 +280,44 @@ def _turn(observed: Observed, center_rad: tuple[float, float] | None) -> Floats:
 def _window_ids(ms: Path) -> Ints:
     with opened(ms / "DATA_DESCRIPTION") as tb:
         return np.asarray(tb.getcol("SPECTRAL_WINDOW_ID"), np.int64)
+
+
+def _axes(ra_rad: float, dec_rad: float) -> Floats:
+    """Return the unit vectors of u, v and w for a phase centre, as rows, shape (3, 3)."""
+    sin_ra, cos_ra = np.sin(ra_rad), np.cos(ra_rad)
+    sin_dec, cos_dec = np.sin(dec_rad), np.cos(dec_rad)
+    return np.array(
+        [
+            [-sin_ra, cos_ra, 0.0],
+            [-sin_dec * cos_ra, -sin_dec * sin_ra, cos_dec],
+            [cos_dec * cos_ra, cos_dec * sin_ra, sin_dec],
+        ]
+    )
+
+
+def rotate_uvw(
+    uvw_m: Floats, old_rad: tuple[float, float], new_rad: tuple[float, float]
+) -> tuple[Floats, Floats]:
+    """Return baselines about a new phase centre, and by how much their paths grew.
+
+    Parameters
+    ----------
+    uvw_m : ndarray of float, shape (n_rows, 3)
+        Baselines about the old phase centre, metres.
+    old_rad, new_rad : (float, float)
+        Right ascension and declination of both, radians, in one frame.
+
+    Returns
+    -------
+    uvw_m : ndarray of float, shape (n_rows, 3)
+        Baselines about the new one, metres.
+    path_m : ndarray of float, shape (n_rows,)
+        Old minus new w: visibilities are multiplied by ``exp(2 pi i nu path / c)``.
+
+    Notes
+    -----
+    The baseline b stays, the axes turn: ``uvw = R b``. About the centre s0 a source in s has the
+    phase ``2 pi nu / c (b.s - b.s0)``, and b.s0 is w (Thompson, Moran & Swenson, 3rd ed., 3.1).
+    """
+    turned = uvw_m @ (_axes(*new_rad) @ _axes(*old_rad).T).T
+    return turned, uvw_m[:, 2] - turned[:, 2]

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.calibration.ms_layout import channels_of_windows_hz, used_descriptions
-from contimg_resources.calibration.refant import AntennaHealth
 from contimg_resources.calibration.tables import ArrayLayout
 from contimg_resources.casa.tables import opened
 from contimg_resources.errors import CalibrationFailed, UnreadableObservation
@@ -21,6 +20,41 @@ from contimg_resources.observations.measurement_set import CORRELATIONS, PARALLE
 from contimg_resources.times import mjd_from_casa_seconds
 
 _ROWS_AT_ONCE = 20_000
+
+#: A reference antenna must not have more of its data flagged than this.
+MAX_FLAGGED_FRACTION = 0.5
+
+
+@dataclass(frozen=True)
+class AntennaHealth:
+    """What the data say about one antenna, after flagging.
+
+    Parameters
+    ----------
+    id : int
+        Row of the ANTENNA table.
+    name : str
+        Its name.
+    distance_m : float
+        From the median position of the array, metres.
+    flagged_fraction : float
+        Flagged share of its cross-correlations; 1 when it has none.
+    """
+
+    id: int
+    name: str
+    distance_m: float
+    flagged_fraction: float
+
+    @property
+    def working(self) -> bool:
+        """Whether it has any unflagged data."""
+        return self.flagged_fraction < 1.0
+
+    @property
+    def good(self) -> bool:
+        """Whether it may be the reference."""
+        return self.flagged_fraction <= MAX_FLAGGED_FRACTION
 
 
 @dataclass(frozen=True)

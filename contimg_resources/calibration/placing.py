@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from contimg_resources.calibration.tables import CaltableType
+from contimg_resources.calibration.tables import CaltableType, caltable_path
 from contimg_resources.casa.tables import copy_table
 from contimg_resources.errors import InvalidName
-from contimg_resources.naming import caltable_path
 from contimg_resources.trees import remove_tree
 
 

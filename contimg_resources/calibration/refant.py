@@ -11,44 +11,10 @@ quotes, after it was found in the ANTENNA table, and the solved table is checked
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from contimg_resources.calibration.health import MAX_FLAGGED_FRACTION, AntennaHealth
 from contimg_resources.errors import CalibrationFailed
 
 AUTO = "auto"
-
-#: A reference antenna must not have more of its data flagged than this.
-MAX_FLAGGED_FRACTION = 0.5
-
-
-@dataclass(frozen=True)
-class AntennaHealth:
-    """What the data say about one antenna, after flagging.
-
-    Parameters
-    ----------
-    id : int
-        Row of the ANTENNA table.
-    name : str
-        Its name.
-    distance_m : float
-        From the median position of the array, metres.
-    flagged_fraction : float
-        Flagged share of its cross-correlations; 1 when it has none.
-    """
-
-    id: int
-    name: str
-    distance_m: float
-    flagged_fraction: float
-
-    @property
-    def working(self) -> bool:
-        """Whether it has any unflagged data."""
-        return self.flagged_fraction < 1.0
-
-    @property
-    def good(self) -> bool:
-        """Whether it may be the reference."""
-        return self.flagged_fraction <= MAX_FLAGGED_FRACTION
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,11 @@ _OTHER_ENDINGS: dict[CaltableType, tuple[str, ...]] = {
 }
 
 
+def caltable_path(prefix: Path, table_type: CaltableType) -> Path:
+    """Return the path of the caltable of one type under a prefix."""
+    return prefix.with_name(prefix.name + table_type.suffix)
+
+
 def type_of_ending(
     ending: str, endings: Mapping[CaltableType, Sequence[str]]
 ) -> CaltableType | None:

@@ -1,6 +1,7 @@
 """The engine ``casa``: a full copy of the observation, with its model. Runs in a CASA process.
 
-Belongs here: making the copy. Doesn't: its steps (see `.phasing`, `.skymodel`, `.flagging`).
+Belongs here: making the copy, and what is flagged in it before a solve. Doesn't: the other steps
+(see `.phasing`, `.skymodel`), nor the detectors (see `.rfi` and `.interference`).
 """
 
 from dataclasses import dataclass
@@ -9,14 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from contimg_resources.calibration.background import Background, add_background
-from contimg_resources.calibration.flagging import flag_before_solving
 from contimg_resources.calibration.health import DataHealth, measure_health
+from contimg_resources.calibration.interference import flag_shared_interference
 from contimg_resources.calibration.model import Pointing, SolveRequest
 from contimg_resources.calibration.orderly import copy_orderly, named_as, orderly
 from contimg_resources.calibration.phasing import check_in_beam, merge_fields, phase_to, read_fields
+from contimg_resources.calibration.rfi import clip_nonsense, flag_interference
 from contimg_resources.calibration.skymodel import write_point_model
 from contimg_resources.calibration.working import AppliedTable, Grain, SolverInput
 from contimg_resources.casa.progress import report_progress
+from contimg_resources.casa.tasks import call_task
 from contimg_resources.trees import remove_tree
 
 
@@ -64,7 +67,7 @@ def copy_observation(request: SolveRequest, directory: Path) -> WorkingCopy:
     with named_as(request.ms, work):
         fields, declination_deg = _copy(request, work)
         report_progress("flagging", 0.15)
-        flag_before_solving(work, rfi=request.recipe.flag_rfi)
+        _flag(work, rfi=request.recipe.flag_rfi)
         health = measure_health(work, fields, copy_of=request.ms)
     return WorkingCopy(work, fields, declination_deg, health)
 
@@ -95,3 +98,18 @@ def _copy(request: SolveRequest, work: Path) -> tuple[tuple[int, ...], float | N
         add_background(work, Background(others, fields, center_deg), row_fields)
     merge_fields(work, calibrator.name)
     return (0,), float(np.degrees(fields.dec_rad.mean()))
+
+
+def _flag(work: Path, *, rfi: bool) -> None:
+    """Flag autocorrelations, zeros, NaN and, when asked, interference.
+
+    The copy's integrations share one field and scan, so that tfcrop and rflag see a time axis.
+    """
+    import casatasks
+
+    call_task(casatasks.flagdata, vis=str(work), mode="manual", autocorr=True, flagbackup=False)
+    clip_nonsense(work)
+    if rfi:
+        # First what all baselines see at once, then each by itself.
+        flag_shared_interference(work)
+        flag_interference(work, one_direction=False)

@@ -1,5 +1,6 @@
 """Solve a calibrator observation into a registered caltable set."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from contimg_resources.calibration.background import REACH_DEG, sources_about
-from contimg_resources.calibration.diagnostics import caltable_plots
 from contimg_resources.calibration.model import Pointing, SolveRequest, SolveResult
+from contimg_resources.calibration.tables import CaltableType
 from contimg_resources.casa import Progress, no_progress
-from contimg_resources.casa.plotms import PlotmsRequest, draw_plotms
+from contimg_resources.casa.plotms import PlotmsPlot, PlotmsRequest, draw_plotms
 from contimg_resources.catalogues.reading import read_catalogue
 from contimg_resources.errors import (
     CalibrationFailed,
@@ -32,6 +33,17 @@ STEP = "caltable_set"
 
 #: A plotter that hangs must not keep a run, seconds.
 _PLOTS_TIMEOUT_S = 180.0
+
+#: What casaplotms draws of each table: x and y.
+_PLOTMS_AXES = {
+    CaltableType.K: (("antenna1", "delay"),),
+    CaltableType.BA: (("freq", "amp"),),
+    CaltableType.BP: (("freq", "phase"),),
+    CaltableType.GA: (("antenna1", "amp"),),
+    CaltableType.GP: (("antenna1", "phase"),),
+    CaltableType.G2: (("time", "amp"), ("time", "phase")),
+    CaltableType.FLUX: (("antenna1", "amp"),),
+}
 
 
 @dataclass(frozen=True)
@@ -244,6 +256,29 @@ def _diagnostics(
     except (PlotUnavailable, CasaError) as error:
         return (), (f"no plots by casaplotms: {error.message}",)
     return tuple(drawn), ()
+
+
+def caltable_plots(tables: Mapping[CaltableType, Path], directory: Path) -> tuple[PlotmsPlot, ...]:
+    """Return the plots of a set for `contimg_resources.casa.plotms.draw_plotms`.
+
+    Parameters
+    ----------
+    tables : mapping of CaltableType to Path
+        The set.
+    directory : Path
+        Where the PNG files go: ``plotms_<table>_<axis>.png``.
+    """
+    return tuple(
+        PlotmsPlot(
+            vis=path,
+            png=directory / f"plotms_{path.name}_{yaxis}.png",
+            xaxis=xaxis,
+            yaxis=yaxis,
+            options={"coloraxis": "corr" if xaxis == "antenna1" else "antenna1"},
+        )
+        for kind, path in tables.items()
+        for xaxis, yaxis in _PLOTMS_AXES[kind]
+    )
 
 
 def _own_directory(workshop: Workshop, name: str) -> Path:

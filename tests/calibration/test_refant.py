@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from contimg_resources.calibration.refant import AntennaHealth, choose_refant
+from contimg_resources.calibration.health import AntennaHealth
+from contimg_resources.calibration.refant import choose_refant
 from contimg_resources.casa import Casa
 from contimg_resources.errors import CalibrationFailed
 from tests.calibration.casa_steps import NamesRequest, select_antennas

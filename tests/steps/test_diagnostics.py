@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from contimg_resources.calibration.diagnostics import caltable_plots
-from contimg_resources.calibration.tables import CaltableType
-from contimg_resources.naming import caltable_path
+from contimg_resources.calibration.tables import CaltableType, caltable_path
+from contimg_resources.steps.solving import caltable_plots
 
 
 def test_every_table_is_drawn_into_a_file_of_its_own() -> None:
