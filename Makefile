@@ -43,11 +43,12 @@ bench-sky: env ## Measure mosaics, photometry and catalogues (some minutes); wri
 bench-ese: env ## Measure what the search for events finds, and false alarms; writes its page.
 	$(BIN)/contimg bench-ese --page docs/ese-benchmarks.md $(ARGS)
 
-lint: env ## Format, lint, types, architecture, docstrings.
+lint: env ## Format, lint, types, which folder may import which, docstrings.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q tests/test_architecture.py tests/test_docstrings.py
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m pytest -q tests/test_docstrings.py
 
 format: env ## Format the code and mend what ruff can mend.
 	$(BIN)/ruff format .

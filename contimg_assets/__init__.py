@@ -10,7 +10,7 @@ import warnings
 
 import dagster as dg
 
-from contimg_resources.plain_text import keep_logs_plain
+from contimg_resources.core.plain_text import keep_logs_plain
 
 # What runs log names what observations are called: nobody who reads a log shall obey it.
 keep_logs_plain()

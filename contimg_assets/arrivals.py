@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from contimg_resources.errors import ContimgError
+from contimg_resources.core.errors import ContimgError
+from contimg_resources.core.times import datetime_from_mjd
 from contimg_resources.products.model import ArrivalOutcome, ObservationEvent
 from contimg_resources.steps.arriving import Arrived
 from contimg_resources.steps.workshop import Workshop
-from contimg_resources.times import datetime_from_mjd
 
 #: Maximum number of arrivals checked in a tick; without a cursor, the latest ones.
 WINDOW = 200

@@ -9,7 +9,7 @@ from contimg_assets.failures import told_to_dagster
 from contimg_assets.partitions import calibration_mjd, observation_key, observation_mjd
 from contimg_assets.telling import content_version, log_progress
 from contimg_resources import steps
-from contimg_resources.errors import CalibrationFailed
+from contimg_resources.core.errors import CalibrationFailed
 from contimg_resources.steps.resource import WorkshopParam
 
 

@@ -14,7 +14,8 @@ from typing import Any
 import dagster as dg
 
 from contimg_assets.telling import drawing, picture, preview
-from contimg_resources.calibration.model import SolvedCaltable
+from contimg_resources.calibration.solve.model import SolvedCaltable
+from contimg_resources.core.times import isot_from_mjd
 from contimg_resources.imaging.model import ImageFiles, Source
 from contimg_resources.mosaics.model import TileInMosaic
 from contimg_resources.products.model import ImageRecord, ObservationRecord
@@ -30,7 +31,6 @@ from contimg_resources.steps import (
 )
 from contimg_resources.steps.reprocessing import Chosen
 from contimg_resources.steps.staleness import Stale
-from contimg_resources.times import isot_from_mjd
 
 Metadata = dict[str, Any]
 

@@ -12,12 +12,12 @@ import dagster as dg
 
 from contimg_assets.descriptions import Metadata
 from contimg_assets.telling import drawing, preview
+from contimg_resources.core.times import utc_day
 from contimg_resources.products.events import CandidateRecord, MarkRecord
 from contimg_resources.steps.candidates import Searched
 from contimg_resources.steps.cutouts import ManyCutouts
 from contimg_resources.steps.exporting import Exported
 from contimg_resources.steps.variability import DayOfPoints, DayOfVariability
-from contimg_resources.times import utc_day
 
 #: So many variables and candidates are listed, and so many cards are shown.
 _MAX_LISTED = 30

@@ -1,7 +1,7 @@
 """How contimg's errors become Dagster's failures, and a failed run becomes words again.
 
 Belongs here: the one place where an exception is translated, and the one that reads it back.
-Doesn't: deciding what is transient (see `contimg_resources.errors`), nor any message.
+Doesn't: deciding what is transient (see `contimg_resources.core.errors`), nor any message.
 """
 
 import os
@@ -15,8 +15,8 @@ from typing import Any
 import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
 
-from contimg_resources.disk_space import FULL, REFUSED
-from contimg_resources.errors import ContimgError
+from contimg_resources.core.disk_space import FULL, REFUSED
+from contimg_resources.core.errors import ContimgError
 
 #: The steps of the jobs of observations, in their order.
 _STEPS_OF_JOBS = {

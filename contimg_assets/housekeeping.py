@@ -23,8 +23,8 @@ from contimg_assets.retention import (
 from contimg_assets.runs import keys_in_progress
 from contimg_assets.telling import log_progress
 from contimg_resources.casa import Progress, no_progress
+from contimg_resources.core.disk_space import free_bytes
 from contimg_resources.database import now_mjd
-from contimg_resources.disk_space import free_bytes
 from contimg_resources.steps.photometry import sort_measurements
 from contimg_resources.steps.resource import WorkshopParam
 from contimg_resources.steps.retention import Removal, choose_removals, remove

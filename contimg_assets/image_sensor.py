@@ -11,11 +11,11 @@ from contimg_assets.jobs import DAY_TAG, LIVE_PRIORITY, PRIORITY_TAG, photometry
 from contimg_assets.partitions import add_requests, observation_mjd
 from contimg_assets.runs import lost_requests
 from contimg_assets.telling import content_version
+from contimg_resources.core.times import mjd_day
 from contimg_resources.products.model import ObservationRecord, ObservationState
 from contimg_resources.settings import SensorSettings, Settings
 from contimg_resources.steps.resource import WorkshopParam
 from contimg_resources.steps.workshop import Workshop
-from contimg_resources.times import mjd_day
 
 #: Dagster's tag of a data version.
 _DATA_VERSION_TAG = "dagster/data_version"

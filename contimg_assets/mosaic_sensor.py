@@ -9,11 +9,11 @@ import dagster as dg
 from contimg_assets.jobs import DAY_TAG, LIVE_PRIORITY, PRIORITY_TAG, mosaic_job
 from contimg_assets.partitions import add_requests, mosaic_mjd
 from contimg_assets.runs import asked_before, keys_in_progress, keys_to_ask
+from contimg_resources.core.times import mjd_day
 from contimg_resources.settings import SensorSettings
 from contimg_resources.steps.mosaicking import OpenMosaic, open_mosaics
 from contimg_resources.steps.resource import WorkshopParam
 from contimg_resources.steps.room import shortage, unwritable
-from contimg_resources.times import mjd_day
 
 #: What changed longer ago isn't started by itself; `contimg mosaic --all` makes it.
 _CHANGED_DAYS = 3.0

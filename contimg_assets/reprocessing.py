@@ -18,9 +18,9 @@ from contimg_assets.imaging import image_5min
 from contimg_assets.partitions import in_chunks, observation_mjd, utc_day
 from contimg_assets.retention import keys_in_backfills
 from contimg_assets.runs import keys_in_progress
+from contimg_resources.core.times import mjd_from_datetime
 from contimg_resources.steps.reprocessing import REPROCESS_TAG, Step, Which, choose_observations
 from contimg_resources.steps.resource import WorkshopParam
-from contimg_resources.times import mjd_from_datetime
 
 
 class ReprocessConfig(dg.Config):

@@ -16,10 +16,10 @@ from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 
 from contimg_assets.partitions import calibration_mjd, mosaic_mjd, observation_mjd
 from contimg_assets.runs import keys_in_progress
-from contimg_resources.errors import InvalidName
+from contimg_resources.core.errors import InvalidName
+from contimg_resources.core.times import parse_partition_key
+from contimg_resources.core.trees import remove_tree
 from contimg_resources.mosaics.windows import parse_mosaic_key
-from contimg_resources.times import parse_partition_key
-from contimg_resources.trees import remove_tree
 
 _FINISHED = [
     dg.DagsterRunStatus.SUCCESS,

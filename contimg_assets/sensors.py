@@ -42,7 +42,8 @@ from contimg_assets.runs import (
     may_be_asked_again,
     was_retried,
 )
-from contimg_resources.errors import ContimgError
+from contimg_resources.core.errors import ContimgError
+from contimg_resources.core.times import is_partition_key, mjd_from_datetime
 from contimg_resources.settings import SensorSettings
 from contimg_resources.steps.photometry import IMAGE_STEP
 from contimg_resources.steps.resource import WorkshopParam
@@ -56,7 +57,6 @@ from contimg_resources.steps.starting import (
     tell_waiting,
 )
 from contimg_resources.steps.watching import Memory, look
-from contimg_resources.times import is_partition_key, mjd_from_datetime
 
 #: Reading an MS takes seconds; a tick must end well within a minute.
 LOOK_BUDGET_S = 20.0

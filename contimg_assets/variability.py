@@ -17,14 +17,14 @@ from contimg_assets.mosaics import mosaic_60min
 from contimg_assets.partitions import utc_day
 from contimg_assets.photometry import forced_photometry
 from contimg_assets.telling import log_progress
-from contimg_resources.errors import VariabilityFailed, rejecting
+from contimg_resources.core.errors import VariabilityFailed, rejecting
+from contimg_resources.core.times import mjd_day, mjd_from_datetime
+from contimg_resources.core.times import utc_day as utc_date
 from contimg_resources.steps.candidates import find_candidates, watched_sources
 from contimg_resources.steps.cards import redraw_candidates
 from contimg_resources.steps.cutouts import cut_many
 from contimg_resources.steps.resource import WorkshopParam
 from contimg_resources.steps.variability import changed_days, measure_day, update_light_curves
-from contimg_resources.times import mjd_day, mjd_from_datetime
-from contimg_resources.times import utc_day as utc_date
 
 #: Days that measures and candidates are of, in the lineage; the settings may say fewer.
 _DAYS_BEFORE = dg.TimeWindowPartitionMapping(

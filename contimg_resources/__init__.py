@@ -7,7 +7,7 @@ may), and ``dagster`` is imported only in the ``resource.py`` at a folder's door
 
 import os
 
-from contimg_resources.surroundings import ignore_impossible_threads
+from contimg_resources.core.surroundings import ignore_impossible_threads
 
 __version__ = "0.1.0"
 

@@ -18,7 +18,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import numba
 
-from contimg_resources.errors import ConfigurationError
+from contimg_resources.core.errors import ConfigurationError
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -125,8 +125,8 @@ def _alone(made: Any) -> Iterator[None]:
 
 def _place_in_state() -> Path | None:
     """Return where compiled functions are kept under the state, None where that can't be."""
+    from contimg_resources.core.surroundings import is_writable
     from contimg_resources.settings import load_settings
-    from contimg_resources.surroundings import is_writable
 
     try:
         place = load_settings().layout.scratch / "compiled"

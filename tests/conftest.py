@@ -14,11 +14,11 @@ from hypothesis import settings
 from pydantic import TypeAdapter
 
 from contimg_resources.casa import Casa
-from contimg_resources.in_casa import load_engines
 from contimg_resources.simulation.night import NightSpec, plan_night, simulate_night
 from contimg_resources.simulation.observation import SimulationRequest, simulate_observation
 from contimg_resources.simulation.spec import SimulationSpec
 from contimg_resources.simulation.truth import Truth
+from contimg_resources.steps.in_casa import load_engines
 from tests.costs import Costs
 
 T = TypeVar("T")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from contimg_resources.trees import remove_tree
+from contimg_resources.core.trees import remove_tree
 
 
 @contextmanager

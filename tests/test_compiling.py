@@ -7,7 +7,7 @@ from pathlib import Path
 _ROOT = Path(__file__).parents[1]
 _FUNCTION = """
 import numpy as np
-from contimg_resources.calibration.visibility_loops import any_good as function
+from contimg_resources.calibration.ms.visibility_loops import any_good as function
 from contimg_resources.compiling import load_compiled
 """
 _CALL = """

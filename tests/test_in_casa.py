@@ -1,7 +1,7 @@
 """What a CASA process loads while nobody asks it anything."""
 
 from contimg_resources.casa import Casa
-from contimg_resources.in_casa import load_engines
+from contimg_resources.steps.in_casa import load_engines
 
 #: What calibrating and imaging would else load when they are first asked.
 SLOW = {"casatools", "ducc0", "numba", "matplotlib.figure", "astropy.io.fits", "scipy.interpolate"}

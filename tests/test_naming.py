@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from contimg_resources import naming
-from contimg_resources.calibration.tables import CaltableType, caltable_path
-from contimg_resources.errors import InvalidName
+from contimg_resources.core import naming
+from contimg_resources.core.errors import InvalidName
+from contimg_resources.instrument.caltables import CaltableType, caltable_path
 
 
 def test_what_a_user_calls_a_calibrator_becomes_a_name() -> None:

@@ -12,9 +12,9 @@ import pytest
 from contimg_resources.alerts.mail import Mail
 from contimg_resources.cli import console, images
 from contimg_resources.cli.main import run
-from contimg_resources.errors import ContimgError, in_words
+from contimg_resources.core.errors import ContimgError, in_words
+from contimg_resources.core.plain_text import PlainStream, keep_logs_plain, plain, plain_line
 from contimg_resources.observations.scanning import PassedOver, say_passed_over
-from contimg_resources.plain_text import PlainStream, keep_logs_plain, plain, plain_line
 from contimg_resources.settings import AlertSettings
 
 #: Clears the screen; writes into the clipboard; a C1 sequence; text from right to left; a link.

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from contimg_resources.calibration.tables import CaltableType
-from contimg_resources.errors import ConfigurationError
+from contimg_resources.core.errors import ConfigurationError
+from contimg_resources.instrument.caltables import CaltableType
 from contimg_resources.settings import load_settings
 
 

@@ -7,8 +7,8 @@ from astropy.time import Time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contimg_resources import times
-from contimg_resources.errors import InvalidName
+from contimg_resources.core import times
+from contimg_resources.core.errors import InvalidName
 
 observing_mjds = st.floats(times.MJD_MIN_DAYS + 1, times.MJD_MAX_DAYS - 1)
 

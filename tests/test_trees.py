@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from contimg_resources.checksums import content_checksum, content_size_bytes
-from contimg_resources.directories import replace_directory
-from contimg_resources.trees import TreeLimits, TreeRefused, remove_tree, walk_files
+from contimg_resources.core.checksums import content_checksum, content_size_bytes
+from contimg_resources.core.directories import replace_directory
+from contimg_resources.core.trees import TreeLimits, TreeRefused, remove_tree, walk_files
 from tests.hostile_trees import nested
 
 

@@ -11,8 +11,8 @@ is told two hours after it began and then once a day while it lasts.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from contimg_resources.core.times import isot_from_mjd, mjd_day, utc_day
 from contimg_resources.products.events import AlertRecord
-from contimg_resources.times import isot_from_mjd, mjd_day, utc_day
 
 KIND = "calibration"
 #: So far back observations are looked at, days.

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from contimg_resources.alerts.words import one_line
+from contimg_resources.core.times import utc_day
 from contimg_resources.products.events import (
     CANDIDATE_KEY,
     AlertRecord,
@@ -17,7 +18,6 @@ from contimg_resources.products.events import (
     Mark,
     MarkRecord,
 )
-from contimg_resources.times import utc_day
 
 KIND = "candidate"
 #: In added light curves an event that ended longer ago when it was found first is no news.

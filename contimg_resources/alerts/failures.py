@@ -12,9 +12,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from contimg_resources.alerts.words import one_line
+from contimg_resources.core.times import isot_from_mjd, utc_day
 from contimg_resources.products.events import AlertRecord
 from contimg_resources.products.model import ObservationRecord, ObservationState
-from contimg_resources.times import isot_from_mjd, utc_day
 
 KIND = "failures"
 #: So far back observations are looked at, days.

@@ -13,7 +13,7 @@ from email.utils import formatdate
 
 from contimg_resources.alerts.delivery import TIMEOUT_S, Failure, without_secrets
 from contimg_resources.alerts.words import one_line
-from contimg_resources.plain_text import plain
+from contimg_resources.core.plain_text import plain
 from contimg_resources.settings import AlertSettings
 
 

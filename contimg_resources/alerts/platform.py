@@ -4,8 +4,8 @@ Belongs here: its words. Doesn't: noticing it, and starting the process again
 (``contimg_resources.cli.children``).
 """
 
+from contimg_resources.core.times import isot_from_mjd
 from contimg_resources.products.events import AlertRecord
-from contimg_resources.times import isot_from_mjd
 
 KIND = "platform"
 

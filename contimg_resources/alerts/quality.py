@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.core.times import utc_day
 from contimg_resources.products.events import AlertRecord
 from contimg_resources.products.model import ImageNoise
-from contimg_resources.times import utc_day
 
 KIND = "quality"
 #: The last so many images, but not fewer, within so many days.

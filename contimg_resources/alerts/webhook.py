@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from contimg_resources.alerts.delivery import TIMEOUT_S, Failure
-from contimg_resources.plain_text import plain
+from contimg_resources.core.plain_text import plain
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ Doesn't: the messages themselves.
 
 import unicodedata
 
-from contimg_resources.plain_text import plain
+from contimg_resources.core.plain_text import plain
 
 _MAX_CHARS = 300
 

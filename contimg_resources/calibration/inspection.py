@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from contimg_resources.calibration.quality import measure_quality
 from contimg_resources.calibration.solutions import Solutions
-from contimg_resources.calibration.tables import ArrayLayout, CaltableField, CaltableInfo
-from contimg_resources.errors import InvalidName, RegistrationRefused, UnreadableObservation
+from contimg_resources.core.errors import InvalidName, RegistrationRefused, UnreadableObservation
+from contimg_resources.core.times import mjd_from_casa_seconds
+from contimg_resources.instrument.caltables import ArrayLayout, CaltableField, CaltableInfo
 from contimg_resources.observations.casa_table import OpenTable
 from contimg_resources.observations.phase_centres import phase_centre_deg
-from contimg_resources.times import mjd_from_casa_seconds
 
 
 def inspect_caltables(paths: list[Path]) -> list[CaltableInfo]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.calibration.solutions import Solutions
-from contimg_resources.calibration.tables import CaltableType, TableQuality
+from contimg_resources.instrument.caltables import CaltableType, TableQuality
 from contimg_resources.settings import CalibrationSettings
 
 #: Amplitudes this near to 1, or phases (rad) this near to 0, everywhere: the table has none.

@@ -7,6 +7,6 @@ simulation, observations), import CASA inside the function, and are called throu
 """
 
 from contimg_resources.casa.door import Casa, Timed
-from contimg_resources.casa.progress import Progress, no_progress
+from contimg_resources.core.progress import Progress, no_progress
 
 __all__ = ["Casa", "Progress", "Timed", "no_progress"]

@@ -20,12 +20,12 @@ from typing import Any, get_type_hints
 from pydantic import TypeAdapter
 
 from contimg_resources.casa.process import REQUEST
-from contimg_resources.casa.progress import report_done
 from contimg_resources.casa.siteconfig import CASA_LOG
-from contimg_resources.directories import UNFINISHED_VARIABLE
-from contimg_resources.disk_space import what_refuses
-from contimg_resources.errors import CasaUnavailable, ContimgError
-from contimg_resources.plain_text import PlainStream, keep_logs_plain
+from contimg_resources.core.directories import UNFINISHED_VARIABLE
+from contimg_resources.core.disk_space import what_refuses
+from contimg_resources.core.errors import CasaUnavailable, ContimgError
+from contimg_resources.core.plain_text import PlainStream, keep_logs_plain
+from contimg_resources.core.progress import report_done
 
 #: An assertion of casacore's, with the C++ that was asserted.
 _INTERNAL_CHECK = re.compile(r"(Failed )?Always?Assert(Exit)?\b[^;]*")

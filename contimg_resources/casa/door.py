@@ -25,11 +25,10 @@ from typing import Any, Generic, TypeVar
 from pydantic import TypeAdapter
 
 from contimg_resources.casa.process import REQUEST, CasaProcess
-from contimg_resources.casa.progress import Progress, no_progress
 from contimg_resources.casa.siteconfig import user_has_own_configuration, write_site_config
-from contimg_resources.directories import remove_unfinished
-from contimg_resources.disk_space import FULL, NO_ROOM_BYTES, REFUSED
-from contimg_resources.errors import (
+from contimg_resources.core.directories import remove_unfinished
+from contimg_resources.core.disk_space import FULL, NO_ROOM_BYTES, REFUSED
+from contimg_resources.core.errors import (
     CalibrationFailed,
     CasaCrashed,
     CasaError,
@@ -39,8 +38,9 @@ from contimg_resources.errors import (
     ScratchLost,
     in_words,
 )
-from contimg_resources.surroundings import environment_of_children
-from contimg_resources.trees import remove_tree
+from contimg_resources.core.progress import Progress, no_progress
+from contimg_resources.core.surroundings import environment_of_children
+from contimg_resources.core.trees import remove_tree
 
 A = TypeVar("A")
 R = TypeVar("R")

@@ -1,7 +1,7 @@
 """Diagnostic plots by casaplotms, without a display and without FUSE.
 
 Belongs here: starting the plotter that casaplotms ships, and drawing with it.
-Doesn't: contimg's own plots of solutions (see `contimg_resources.calibration.plots`).
+Doesn't: contimg's own plots of solutions (see `contimg_resources.calibration.solve.plots`).
 
 As installed, casaplotms fails on a server: its generated protobuf code is older than the protobuf
 library, its AppImage wants FUSE, and it wants a display. So: a CASA process in which protobuf is
@@ -20,9 +20,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from contimg_resources.casa.progress import report_progress
-from contimg_resources.errors import PlotUnavailable
-from contimg_resources.surroundings import home_directory
+from contimg_resources.core.errors import PlotUnavailable
+from contimg_resources.core.progress import report_progress
+from contimg_resources.core.surroundings import home_directory
 
 #: Debian packages of the system libraries that the unpacked program takes from outside.
 DEBIAN_PACKAGES = (

@@ -15,8 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from contimg_resources.casa.progress import DONE, PROGRESS_FD_VARIABLE, Progress
-from contimg_resources.errors import CasaTimeout
+from contimg_resources.core.errors import CasaTimeout
+from contimg_resources.core.progress import DONE, PROGRESS_FD_VARIABLE, Progress
 
 #: File in the directory of a request that holds it until the process takes it.
 REQUEST = "request.json"

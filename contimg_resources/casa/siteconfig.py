@@ -9,8 +9,8 @@ import importlib.util
 import os
 from pathlib import Path
 
-from contimg_resources.errors import CasaUnavailable
-from contimg_resources.surroundings import home_directory
+from contimg_resources.core.errors import CasaUnavailable
+from contimg_resources.core.surroundings import home_directory
 
 #: Name under which CASA logs, in the directory of its process: a link to the file of a step.
 CASA_LOG = "casa.log"

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from contimg_resources.disk_space import what_refuses
-from contimg_resources.errors import CasaError
+from contimg_resources.core.disk_space import what_refuses
+from contimg_resources.core.errors import CasaError
 
 _WORDS = 300
 

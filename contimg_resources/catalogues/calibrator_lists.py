@@ -15,7 +15,7 @@ import numpy as np
 
 from contimg_resources.catalogues.columns import Given
 from contimg_resources.catalogues.rows import SourceRows, read_rows
-from contimg_resources.errors import CatalogueError, ConfigurationError
+from contimg_resources.core.errors import CatalogueError, ConfigurationError
 from contimg_resources.observations.calibrators import (
     Calibrator,
     CalibratorCatalogue,

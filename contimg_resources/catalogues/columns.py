@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from contimg_resources.catalogues.dialects import NAMES, Dialect, described, dialect_of
-from contimg_resources.errors import CatalogueError, TableError
+from contimg_resources.core.errors import CatalogueError, TableError
 from contimg_resources.tables.model import Column, Table, ucd_words
 from contimg_resources.tables.units import factor_between
 

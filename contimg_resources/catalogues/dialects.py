@@ -7,7 +7,7 @@ them a table has. Doesn't: file formats (see `contimg_resources.tables`), nor re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from contimg_resources.errors import CatalogueError
+from contimg_resources.core.errors import CatalogueError
 from contimg_resources.tables.model import Column, Table
 
 

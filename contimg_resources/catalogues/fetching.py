@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
 from contimg_resources.casa import Progress, no_progress
-from contimg_resources.errors import CatalogueError
+from contimg_resources.core.errors import CatalogueError
 
 _TIMEOUT_S = 60.0
 _CHUNK_BYTES = 1 << 20

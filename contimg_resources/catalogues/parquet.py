@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 
 from contimg_resources.catalogues.blends import unit_vectors
 from contimg_resources.catalogues.model import CatalogueFacts, CatalogueSources
-from contimg_resources.errors import CatalogueError, in_words_of_reader
+from contimg_resources.core.errors import CatalogueError, in_words_of_reader
 
 Floats = NDArray[np.float64]
 

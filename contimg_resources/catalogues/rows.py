@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from contimg_resources.catalogues.columns import ROLES, Choice, Choices, Given, choose
 from contimg_resources.catalogues.survey_texts import with_columns
-from contimg_resources.errors import CatalogueError, TableError
+from contimg_resources.core.errors import CatalogueError, TableError
 from contimg_resources.tables.model import Bools, Floats, Table
 from contimg_resources.tables.positions import directions, frame_of, with_joined_position
 from contimg_resources.tables.quantities import factor_of

@@ -9,10 +9,10 @@ from contimg_resources.catalogues.columns import Given
 from contimg_resources.catalogues.model import CatalogueFacts, CatalogueSources
 from contimg_resources.catalogues.parquet import SCHEMA_VERSION, Catalogue, write_catalogue
 from contimg_resources.catalogues.reading import read_catalogue
-from contimg_resources.checksums import content_checksum
-from contimg_resources.directories import whole_file
-from contimg_resources.errors import CatalogueError
-from contimg_resources.naming import check_name
+from contimg_resources.core.checksums import content_checksum
+from contimg_resources.core.directories import whole_file
+from contimg_resources.core.errors import CatalogueError
+from contimg_resources.core.naming import check_name
 
 _SUFFIX = ".parquet"
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from contimg_resources.errors import CatalogueError, ConfigurationError, TableError
+from contimg_resources.core.errors import CatalogueError, ConfigurationError, TableError
 from contimg_resources.observations.calibrators import (
     FLUX_SCALE_SOURCES,
     Calibrator,

@@ -10,7 +10,7 @@ import typer
 from contimg_resources.cli.arguments import AsJson, StateDirectory
 from contimg_resources.cli.console import print_json, print_table, remark
 from contimg_resources.cli.given import given_settings, opened_workshop
-from contimg_resources.errors import AlertFailed, ConfigurationError
+from contimg_resources.core.errors import AlertFailed, ConfigurationError
 
 app = typer.Typer(
     help="Messages about candidates, calibration, failures and image quality.\n\n"
@@ -50,8 +50,8 @@ def list_alerts(
     Example: `contimg alerts list --json`
     """
     from contimg_resources.alerts.channels import channels_of
+    from contimg_resources.core.times import isot_from_mjd
     from contimg_resources.steps.alerting import state_in_words
-    from contimg_resources.times import isot_from_mjd
 
     settings = given_settings(state=state)
     found = opened_workshop(settings).products.events.list_alerts(unsent=unsent)

@@ -11,14 +11,14 @@ import typer
 from contimg_resources.cli.arguments import AsJson, RegistryAddress
 from contimg_resources.cli.console import jsonable, print_json, print_lines, progress, remark
 from contimg_resources.cli.given import given_settings
-from contimg_resources.errors import ConfigurationError
-from contimg_resources.naming import is_observation_name, without_ms
+from contimg_resources.core.errors import ConfigurationError
+from contimg_resources.core.naming import is_observation_name, without_ms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from contimg_resources.calibration.callib import TableToApply
-    from contimg_resources.calibration.tables import CaltableType
+    from contimg_resources.calibration.ms.callib import TableToApply
+    from contimg_resources.instrument.caltables import CaltableType
 
 
 def apply(
@@ -55,7 +55,7 @@ def apply(
     Example: `contimg apply --ms /data/ms/5min/2025-10-06T12:36:09.ms --db
     pipeline/cal_registry.sqlite3`
     """
-    from contimg_resources.calibration.apply_model import ApplyRequest
+    from contimg_resources.calibration.apply.model import ApplyRequest
     from contimg_resources.imaging.handed_on import calibrate_for_imaging
     from contimg_resources.steps import Workshop
     from contimg_resources.steps.calibrating import origin_of, tables_to_apply
@@ -120,8 +120,8 @@ def recognised(
     ConfigurationError
         If an ending isn't known, two are of one type, or GA is given together with FLUX.
     """
-    from contimg_resources.calibration.callib import TableToApply
-    from contimg_resources.calibration.tables import CaltableType, split_ending
+    from contimg_resources.calibration.ms.callib import TableToApply
+    from contimg_resources.instrument.caltables import CaltableType, split_ending
 
     found: dict[CaltableType, Path] = {}
     for path in paths:

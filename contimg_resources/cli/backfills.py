@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from contimg_resources.cli.graphql import GraphQL
-from contimg_resources.errors import PlatformError
+from contimg_resources.core.errors import PlatformError
 from contimg_resources.steps.reprocessing import REPROCESS_TAG
 
 _PARTITIONS = """

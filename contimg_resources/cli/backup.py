@@ -11,7 +11,7 @@ import typer
 from contimg_resources.cli.arguments import AsJson, StateDirectory
 from contimg_resources.cli.console import print_json, progress, remark
 from contimg_resources.cli.given import given_settings, opened_workshop
-from contimg_resources.errors import ConfigurationError
+from contimg_resources.core.errors import ConfigurationError
 
 
 def backup(

@@ -11,11 +11,11 @@ import typer
 from contimg_resources.cli.arguments import AsJson, RegistryAddress
 from contimg_resources.cli.console import print_json, print_lines, progress, remark
 from contimg_resources.cli.given import given_settings
-from contimg_resources.errors import CalibrationFailed, CalibratorNotFound, ConfigurationError
-from contimg_resources.naming import without_ms
+from contimg_resources.core.errors import CalibrationFailed, CalibratorNotFound, ConfigurationError
+from contimg_resources.core.naming import without_ms
 
 if TYPE_CHECKING:
-    from contimg_resources.calibration.model import SolveRequest, SolveResult
+    from contimg_resources.calibration.solve.model import SolveRequest, SolveResult
     from contimg_resources.observations.model import Observation
     from contimg_resources.steps import Workshop
 
@@ -94,7 +94,7 @@ def calibrate(
             if tracking
             else _drift_request(workshop, observation, field, where, refant)
         )
-        from contimg_resources.in_casa import solve
+        from contimg_resources.steps.in_casa import solve
 
         where.parent.mkdir(parents=True, exist_ok=True)
         result = workshop.casa.run(solve, request, label=f"{where.name}-solve", progress=say)
@@ -125,7 +125,7 @@ def _tracking_request(
     refant: str,
     transfer_fields: "list[str] | tuple[str, ...]",
 ) -> "SolveRequest":
-    from contimg_resources.calibration.model import Pointing, SolveRecipe, SolveRequest
+    from contimg_resources.calibration.solve.model import Pointing, SolveRecipe, SolveRequest
 
     names = {f.name: f for f in observation.fields}
     for wanted in (field, *transfer_fields):

@@ -18,7 +18,7 @@ from contimg_resources.cli.arguments import (
 )
 from contimg_resources.cli.console import print_json, print_table, remark
 from contimg_resources.cli.given import given_settings
-from contimg_resources.errors import ConfigurationError
+from contimg_resources.core.errors import ConfigurationError
 
 app = typer.Typer(
     help="Calibrators: those that are known, and lists of others as your own.",
@@ -75,7 +75,7 @@ def import_list(
         is_vla_list,
         vla_calibrators,
     )
-    from contimg_resources.directories import whole_file
+    from contimg_resources.core.directories import whole_file
     from contimg_resources.observations.calibrators import CalibratorCatalogue
 
     given = Given.parse(column or (), frequency, frame, table)

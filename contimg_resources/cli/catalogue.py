@@ -18,7 +18,7 @@ from contimg_resources.cli.arguments import (
 )
 from contimg_resources.cli.console import print_json, print_table, progress, remark
 from contimg_resources.cli.given import given_settings
-from contimg_resources.errors import CatalogueError, rejecting
+from contimg_resources.core.errors import CatalogueError, rejecting
 
 if TYPE_CHECKING:
     from contimg_resources.catalogues.model import CatalogueFacts

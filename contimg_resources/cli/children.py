@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from contimg_resources.cli.processes import SupervisedGroup
-from contimg_resources.errors import PlatformError
+from contimg_resources.core.errors import PlatformError
 
 #: Maximum number of restarts of a child within this many seconds; then the platform ends.
 MAX_RESTARTS, WITHIN_S = 5, 600.0

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import yaml
 
-from contimg_resources.errors import ConfigurationError
+from contimg_resources.core.errors import ConfigurationError
 
 #: Requests at a time; a sensor's tick may last, and the others mustn't wait for it.
 _N_THREADS = 32

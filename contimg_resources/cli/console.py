@@ -19,8 +19,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from contimg_resources.casa import Progress as ReportProgress
-from contimg_resources.errors import ContimgError, in_words
-from contimg_resources.plain_text import plain, unwrapped
+from contimg_resources.core.errors import ContimgError, in_words
+from contimg_resources.core.plain_text import plain, unwrapped
 
 #: Characters of a line where nobody looks: paths must not be folded in a pipe or a log.
 _PIPE_WIDTH = 250

@@ -34,8 +34,8 @@ def cutout(
 
     Example: `contimg cutout nvss-013741+330935 --stack --animate`
     """
+    from contimg_resources.core.times import parse_span
     from contimg_resources.steps.cutouts import animate_source, cut_source, stack_source
-    from contimg_resources.times import parse_span
 
     start_mjd, end_mjd = parse_span(since, until)
     workshop = opened_workshop(given_settings(state=state))

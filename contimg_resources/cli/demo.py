@@ -27,8 +27,8 @@ from contimg_resources.cli.season_act import (
     play_season,
     print_season,
 )
-from contimg_resources.errors import ConfigurationError, ContimgError, PlatformError
-from contimg_resources.trees import remove_tree
+from contimg_resources.core.errors import ConfigurationError, ContimgError, PlatformError
+from contimg_resources.core.trees import remove_tree
 
 if TYPE_CHECKING:
     from contimg_resources.cli.platform import Platform
@@ -267,7 +267,7 @@ def _say_where_it_is(records: Any, expected: int, say: Progress, *, simulated: b
 
 def _disagreements(name: str, real: "RealDataResult") -> list[str]:
     """Return where NGC5921 differs from what is published by more than the published errors."""
-    from contimg_resources.calibration.ngc5921 import (
+    from contimg_resources.demo.ngc5921 import (
         PUBLISHED_FLUX_PT99_ERROR_JY,
         PUBLISHED_FLUX_PT99_JY,
         PUBLISHED_RATIO,
@@ -289,7 +289,7 @@ def _disagreements(name: str, real: "RealDataResult") -> list[str]:
 
 def _disagreement_of(foreign: "MeasuredImage", reals: "dict[str, RealDataResult]") -> list[str]:
     """Return whether CASA's image shows 1445+099 otherwise than is published, beyond 3 sigma."""
-    from contimg_resources.calibration.ngc5921 import (
+    from contimg_resources.demo.ngc5921 import (
         PUBLISHED_FLUX_PT99_ERROR_JY,
         PUBLISHED_FLUX_PT99_JY,
     )
@@ -322,7 +322,7 @@ def _bad_hours(hours: "tuple[HourRow, ...]") -> list[str]:
 
 
 def _print_real(reals: "dict[str, RealDataResult]", foreign: "MeasuredImage") -> None:
-    from contimg_resources.calibration.ngc5921 import (
+    from contimg_resources.demo.ngc5921 import (
         PUBLISHED_FLUX_PT99_ERROR_JY,
         PUBLISHED_FLUX_PT99_JY,
         PUBLISHED_RATIO,

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from contimg_resources.errors import ConfigurationError
+from contimg_resources.core.errors import ConfigurationError
+from contimg_resources.core.surroundings import keep_private
 from contimg_resources.settings import Settings, load_settings
-from contimg_resources.surroundings import keep_private
 
 if TYPE_CHECKING:
     import dagster as dg

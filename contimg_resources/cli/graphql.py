@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from contimg_resources.errors import PlatformError
+from contimg_resources.core.errors import PlatformError
 
 #: So many characters of an answer are shown.
 _SHOWN = 500

@@ -14,7 +14,7 @@ from contimg_resources.casa import Progress
 from contimg_resources.cli.arguments import AsJson, ProductsAddress, RegistryAddress, StateDirectory
 from contimg_resources.cli.console import print_json, print_table, progress, remark
 from contimg_resources.cli.given import given_settings
-from contimg_resources.errors import ConfigurationError, in_words
+from contimg_resources.core.errors import ConfigurationError, in_words
 
 if TYPE_CHECKING:
     from contimg_resources.steps import AddedImages, Workshop

@@ -6,7 +6,7 @@ Belongs here: asking the webserver for a run. Doesn't: backfills (see `backfills
 from collections.abc import Sequence
 
 from contimg_resources.cli.graphql import GraphQL
-from contimg_resources.errors import PlatformError
+from contimg_resources.core.errors import PlatformError
 
 _REPOSITORIES = """
 query Jobs {

@@ -12,7 +12,7 @@ from contimg_resources.cli.arguments import AsJson, StateDirectory
 from contimg_resources.cli.console import print_json, print_table, progress, remark
 from contimg_resources.cli.given import given_settings, opened_workshop
 from contimg_resources.cli.variability import metrics_line, print_candidates, print_metrics
-from contimg_resources.errors import ConfigurationError
+from contimg_resources.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from contimg_resources.steps.added_light_curves import AddedSearch
@@ -74,7 +74,7 @@ def add(
 
     Example: `contimg lightcurves add agn.csv --name agn --column flux=S:mJy`
     """
-    from contimg_resources.naming import plain_name
+    from contimg_resources.core.naming import plain_name
     from contimg_resources.steps.added_light_curves import add_light_curves
     from contimg_resources.steps.workshop import Workshop
 
@@ -129,8 +129,8 @@ def list_(state: StateDirectory = None, as_json: AsJson = False) -> None:
 
     Example: `contimg lightcurves list`
     """
-    from contimg_resources.errors import UnreadableMeasurements
-    from contimg_resources.times import utc_day
+    from contimg_resources.core.errors import UnreadableMeasurements
+    from contimg_resources.core.times import utc_day
     from contimg_resources.variability.added import added_names, read_added_facts
 
     root = given_settings(state=state).layout.added_light_curves

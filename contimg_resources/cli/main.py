@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -23,9 +24,6 @@ from contimg_resources.cli import (
     alerts,
     apply,
     backup,
-    bench,
-    bench_ese,
-    bench_sky,
     calibrate,
     calibrators,
     catalogue,
@@ -48,12 +46,11 @@ from contimg_resources.cli import (
     variability,
     verify,
     why,
-    years,
 )
 from contimg_resources.cli.console import print_error
-from contimg_resources.errors import ContimgError
-from contimg_resources.plain_text import PlainStream, keep_logs_plain
-from contimg_resources.surroundings import restart_in_utf8
+from contimg_resources.core.errors import ContimgError
+from contimg_resources.core.plain_text import PlainStream, keep_logs_plain
+from contimg_resources.core.surroundings import restart_in_utf8
 
 _TERMINATED = 143
 _NEGATIVE_NUMBER = re.compile(r"-\.?\d")
@@ -67,39 +64,76 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(registry.app, name="registry")
-app.command("calibrate")(calibrate.calibrate)
-app.command("apply")(apply.apply)
-app.add_typer(images.app, name="images")
-app.add_typer(catalogue.app, name="catalogue")
-app.add_typer(calibrators.app, name="calibrators")
-app.command("mosaic")(mosaic.mosaic)
-app.command("photometry")(photometry.photometry)
-app.command("lightcurve")(photometry.lightcurve)
-app.add_typer(lightcurves.app, name="lightcurves")
-app.command("cutout")(cutout.cutout)
-app.add_typer(alerts.app, name="alerts")
-app.command("variability")(variability.variability)
-app.add_typer(variability.candidates, name="candidates")
-app.add_typer(observation.app, name="observation")
-app.command("simulate")(simulate.simulate)
-app.command("export")(export.export)
-app.command("simulate-season")(simulate_season.simulate_season)
-app.command("status")(status.status)
-app.command("reprocess")(reprocess.reprocess)
-app.command("why")(why.why)
-app.command("verify")(verify.verify)
-app.command("backup")(backup.backup)
-app.command("restore")(backup.restore)
-app.command("housekeeping")(housekeeping.housekeeping)
-app.add_typer(housekeeping.partitions, name="partitions")
-app.command("up")(up.up)
-app.command("dashboard")(dashboard.dashboard)
-app.command("demo")(demo.demo)
-app.command("bench")(bench.bench)
-app.command("bench-sky")(bench_sky.bench_sky)
-app.command("bench-ese")(bench_ese.bench_ese)
-app.command("bench-years")(years.bench_years)
+
+#: The groups of ``contimg --help``, and what each holds: functions are commands, others are groups.
+_PANELS: dict[str, dict[str, Any]] = {
+    "Observe": {"status": status.status, "observation": observation.app},
+    "Calibrate": {
+        "calibrate": calibrate.calibrate,
+        "apply": apply.apply,
+        "registry": registry.app,
+        "calibrators": calibrators.app,
+    },
+    "Image": {"images": images.app, "mosaic": mosaic.mosaic},
+    "Sky": {
+        "catalogue": catalogue.app,
+        "photometry": photometry.photometry,
+        "cutout": cutout.cutout,
+    },
+    "Variability": {
+        "lightcurve": photometry.lightcurve,
+        "lightcurves": lightcurves.app,
+        "variability": variability.variability,
+        "candidates": variability.candidates,
+    },
+    "Operate": {
+        "up": up.up,
+        "dashboard": dashboard.dashboard,
+        "export": export.export,
+        "why": why.why,
+        "verify": verify.verify,
+        "reprocess": reprocess.reprocess,
+        "alerts": alerts.app,
+        "backup": backup.backup,
+        "restore": backup.restore,
+        "housekeeping": housekeeping.housekeeping,
+        "partitions": housekeeping.partitions,
+    },
+    "Develop": {
+        "demo": demo.demo,
+        "simulate": simulate.simulate,
+        "simulate-season": simulate_season.simulate_season,
+    },
+}
+
+
+def _benchmarks() -> dict[str, Any]:
+    """Return the commands of the benchmarks, which only a checkout has."""
+    checkout = Path(__file__).parents[2]
+    if not (checkout / "benchmarks" / "commands.py").is_file():
+        return {}
+    if str(checkout) not in sys.path:
+        sys.path.append(str(checkout))
+    from benchmarks import commands, platform_years
+
+    return {
+        "bench": commands.bench,
+        "bench-sky": commands.bench_sky,
+        "bench-ese": commands.bench_ese,
+        "bench-years": platform_years.bench_years,
+    }
+
+
+def _fill(panels: dict[str, dict[str, Any]]) -> None:
+    for panel, commands in panels.items():
+        for name, command in commands.items():
+            if isinstance(command, typer.Typer):
+                app.add_typer(command, name=name, rich_help_panel=panel)
+            else:
+                app.command(name, rich_help_panel=panel)(command)
+
+
+_fill({**_PANELS, "Develop": {**_PANELS["Develop"], **_benchmarks()}})
 
 
 def _print_version(wanted: bool) -> None:

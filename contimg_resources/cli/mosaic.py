@@ -10,7 +10,7 @@ import typer
 from contimg_resources.cli.arguments import AsJson, StateDirectory
 from contimg_resources.cli.console import print_json, print_table, progress, remark
 from contimg_resources.cli.given import given_settings, opened_workshop
-from contimg_resources.errors import MosaicFailed
+from contimg_resources.core.errors import MosaicFailed
 
 if TYPE_CHECKING:
     from contimg_resources.steps import Workshop

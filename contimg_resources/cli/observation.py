@@ -11,7 +11,7 @@ import typer
 from contimg_resources.cli.arguments import AsJson, ProductsAddress
 from contimg_resources.cli.console import jsonable, print_json, print_lines, print_table, progress
 from contimg_resources.cli.given import given_settings
-from contimg_resources.times import isot_from_mjd
+from contimg_resources.core.times import isot_from_mjd
 
 if TYPE_CHECKING:
     from contimg_resources.observations.model import Observation

@@ -12,7 +12,7 @@ import typer
 from contimg_resources.cli.arguments import AsJson, StateDirectory
 from contimg_resources.cli.console import print_json, print_table, progress, remark
 from contimg_resources.cli.given import given_settings, opened_workshop
-from contimg_resources.errors import ConfigurationError
+from contimg_resources.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from contimg_resources.photometry.light_curves import LightCurve
@@ -60,8 +60,8 @@ def photometry(
     Example: `contimg photometry 61041.02083+54.6`, or
     `contimg photometry 61041.02083+54.6 --subband low --image low.fits --sigma low.sigma.fits`
     """
+    from contimg_resources.core.times import is_partition_key
     from contimg_resources.steps import Unmeasured, measure_image, measure_mosaic
-    from contimg_resources.times import is_partition_key
 
     workshop = opened_workshop(given_settings(state=state))
     if (subband, image, sigma) != (None, None, None):

@@ -34,10 +34,10 @@ from contimg_resources.cli.webserver import (
     not_ready,
     start_sensors,
 )
-from contimg_resources.disk_space import fullness
-from contimg_resources.errors import ConfigurationError, PlatformError
-from contimg_resources.naming import StateLayout
-from contimg_resources.surroundings import environment_of_children
+from contimg_resources.core.disk_space import fullness
+from contimg_resources.core.errors import ConfigurationError, PlatformError
+from contimg_resources.core.naming import StateLayout
+from contimg_resources.core.surroundings import environment_of_children
 
 _POLL_S = 0.25
 #: How long a group may take to end by itself before it's killed: run workers record in that time

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import contimg_resources.casa.supervisor
-from contimg_resources.errors import PlatformError
+from contimg_resources.core.errors import PlatformError
 
 
 class SupervisedGroup:

@@ -12,7 +12,7 @@ import typer
 from contimg_resources.cli.arguments import AsJson, RegistryAddress
 from contimg_resources.cli.console import print_json, print_lines, print_table, remark
 from contimg_resources.cli.given import given_settings
-from contimg_resources.times import isot_from_mjd
+from contimg_resources.core.times import isot_from_mjd
 
 if TYPE_CHECKING:
     from contimg_resources.registry.model import CaltableSet

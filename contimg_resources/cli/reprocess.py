@@ -12,7 +12,7 @@ from contimg_resources.cli.arguments import AsJson, Since, StateDirectory, Until
 from contimg_resources.cli.console import print_json, print_lines, print_table, progress, remark
 from contimg_resources.cli.given import dagster_instance, given_settings, opened_workshop
 from contimg_resources.cli.platform import running_address
-from contimg_resources.errors import PlatformError
+from contimg_resources.core.errors import PlatformError
 
 if TYPE_CHECKING:
     from contimg_resources.settings import Settings
@@ -55,13 +55,13 @@ def reprocess(
 
     Example: `contimg reprocess --from 2026-01-01 --to 2026-01-02 --only stale`
     """
+    from contimg_resources.core.times import parse_span
     from contimg_resources.steps.reprocessing import (
         Step,
         Which,
         choose_calibrators,
         choose_observations,
     )
-    from contimg_resources.times import parse_span
 
     if only not in list(Which):
         raise typer.BadParameter(f"{only!r} is none of {', '.join(Which)}", param_hint="--only")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from contimg_resources.cli.console import print_table, progress
 from contimg_resources.cli.launching import launch_job
-from contimg_resources.errors import PlatformError
+from contimg_resources.core.errors import PlatformError
 
 if TYPE_CHECKING:
     from contimg_resources.casa import Progress
@@ -32,8 +32,8 @@ def play_season(workshop: "Workshop", platform: "Platform", timeout_s: float) ->
     PlatformError
         If a run fails, the platform ends, or the time is over.
     """
+    from contimg_resources.core.times import utc_day
     from contimg_resources.demo.season import look_at_season, run_season
-    from contimg_resources.times import utc_day
 
     deadline = time.monotonic() + timeout_s
 

@@ -89,8 +89,8 @@ def status(
 def _tell_stale(
     settings: "Settings", since: str | None, until: str | None, *, as_json: bool
 ) -> None:
+    from contimg_resources.core.times import parse_span
     from contimg_resources.steps.staleness import stale_observations
-    from contimg_resources.times import parse_span
 
     start_mjd, end_mjd = parse_span(since, until)
     found = stale_observations(opened_workshop(settings), start_mjd=start_mjd, end_mjd=end_mjd)

@@ -14,7 +14,7 @@ import typer
 from contimg_resources.cli.arguments import StateDirectory
 from contimg_resources.cli.console import progress, remark
 from contimg_resources.cli.given import environment_of, given_settings
-from contimg_resources.errors import PlatformError
+from contimg_resources.core.errors import PlatformError
 
 if TYPE_CHECKING:
     from contimg_resources.settings import Settings
@@ -101,7 +101,7 @@ def up(
 
 def _tell(settings: "Settings", what: str, *, at_once: bool = False) -> None:
     """Record a message to people; deliver it here when nobody else will."""
-    from contimg_resources.errors import ContimgError
+    from contimg_resources.core.errors import ContimgError
     from contimg_resources.steps.alerting import tell_alerts, tell_platform
     from contimg_resources.steps.workshop import Workshop
 

@@ -12,7 +12,7 @@ import typer
 from contimg_resources.cli.arguments import AsJson, StateDirectory
 from contimg_resources.cli.console import print_json, print_table, progress, remark
 from contimg_resources.cli.given import given_settings, opened_workshop
-from contimg_resources.errors import ConfigurationError
+from contimg_resources.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from contimg_resources.products.events import CandidateRecord
@@ -134,8 +134,8 @@ def show(candidate: CandidateId, state: StateDirectory = None, as_json: AsJson =
 
     Example: `contimg candidates show ese-61041-nvss-013741+330935`
     """
+    from contimg_resources.core.times import isot_from_mjd
     from contimg_resources.steps.cards import card_path
-    from contimg_resources.times import isot_from_mjd
 
     workshop = opened_workshop(given_settings(state=state))
     found = workshop.products.events.candidate(candidate)
@@ -191,7 +191,7 @@ def mark(
 
 
 def _day_of(text: str) -> int:
-    from contimg_resources.times import mjd_day, parse_span
+    from contimg_resources.core.times import mjd_day, parse_span
 
     first, _ = parse_span(text, None)
     assert first is not None
@@ -199,9 +199,9 @@ def _day_of(text: str) -> int:
 
 
 def _last_day(workshop: Any) -> int:
+    from contimg_resources.core.times import mjd_day
     from contimg_resources.database import now_mjd
     from contimg_resources.products.epochs import EpochKind
-    from contimg_resources.times import mjd_day
     from contimg_resources.variability.added import added_names
 
     epochs = workshop.products.mosaics.list_epochs(EpochKind.MOSAIC)
@@ -273,7 +273,7 @@ def _number(value: float) -> float | None:
 
 def print_candidates(found: "Any", marks: dict[str, str]) -> None:
     """Write candidates as a table, with the mark of each that has one."""
-    from contimg_resources.times import utc_day
+    from contimg_resources.core.times import utc_day
 
     def line(c: "CandidateRecord") -> tuple[Any, ...]:
         told = c.parameters

@@ -21,8 +21,8 @@ def verify(
 
     Example: `contimg verify --from 2025-10-06 --to 2025-10-07`
     """
+    from contimg_resources.core.times import parse_span
     from contimg_resources.steps.verifying import store_problems, verify_products
-    from contimg_resources.times import parse_span
 
     start_mjd, end_mjd = parse_span(since, until)
     workshop = opened_workshop(given_settings(state=state))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from contimg_resources.cli.graphql import GraphQL
-from contimg_resources.errors import PlatformError
+from contimg_resources.core.errors import PlatformError
 
 #: The daemon writes a heartbeat every 30 s; without one for this long it hangs, seconds.
 _NO_BEAT_S = 150.0

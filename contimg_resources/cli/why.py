@@ -11,7 +11,7 @@ import typer
 from contimg_resources.cli.arguments import AsJson, StateDirectory
 from contimg_resources.cli.console import print_json, print_lines
 from contimg_resources.cli.given import given_settings, opened_workshop
-from contimg_resources.times import isot_from_mjd
+from contimg_resources.core.times import isot_from_mjd
 
 if TYPE_CHECKING:
     from contimg_resources.products.model import Artefact, ObservationRecord

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from contimg_resources.core.errors import CutoutFailed
 from contimg_resources.cutouts.model import Cutout, Singles
-from contimg_resources.errors import CutoutFailed
 
 #: Of the spline: of a beam of three pixels a lower one loses more of a peak between pixels.
 _ORDER = 5

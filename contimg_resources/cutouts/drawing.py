@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.core.errors import CutoutFailed
+from contimg_resources.core.times import isot_from_mjd
 from contimg_resources.cutouts.model import BrightnessScale, Cutout, Singles, shown_name
-from contimg_resources.errors import CutoutFailed
 from contimg_resources.imaging.model import Beam
-from contimg_resources.times import isot_from_mjd
 
 #: Text of a PNG in which its scale is kept.
 _SCALE_TEXT = "contimg brightness scale (Jy/beam)"

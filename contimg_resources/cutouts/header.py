@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from contimg_resources.core.errors import CutoutFailed
 from contimg_resources.cutouts.model import CutoutFacts
-from contimg_resources.errors import CutoutFailed
 from contimg_resources.imaging.model import Beam
 
 if TYPE_CHECKING:

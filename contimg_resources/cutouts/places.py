@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from contimg_resources.errors import InvalidName
+from contimg_resources.core.errors import InvalidName
+from contimg_resources.core.naming import check_name, plain_name
+from contimg_resources.core.times import is_partition_key, parse_partition_key
 from contimg_resources.mosaics.windows import parse_mosaic_key
-from contimg_resources.naming import check_name, plain_name
-from contimg_resources.times import is_partition_key, parse_partition_key
 
 _PLAIN_CHARS = 64
 _HASH_CHARS = 16

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from contimg_resources.core.errors import CutoutFailed, UnreadableImage
 from contimg_resources.cutouts.header import facts_of
 from contimg_resources.cutouts.model import Cutout, CutoutFacts
-from contimg_resources.errors import CutoutFailed, UnreadableImage
 
 if TYPE_CHECKING:
     from contimg_resources.images.reading import SkyImage

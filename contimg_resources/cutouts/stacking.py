@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 
 import contimg_resources
+from contimg_resources.core.directories import whole_file
+from contimg_resources.core.errors import CutoutFailed
+from contimg_resources.core.times import isot_from_mjd
 from contimg_resources.cutouts.common_grid import CommonGrid, one_source
 from contimg_resources.cutouts.drawing import Caption, write_picture
 from contimg_resources.cutouts.header import as_ascii
 from contimg_resources.cutouts.model import Cutout, CutoutFacts, shown_name
 from contimg_resources.cutouts.places import png_beside
 from contimg_resources.cutouts.reading import read_cutout
-from contimg_resources.directories import whole_file
-from contimg_resources.errors import CutoutFailed
 from contimg_resources.imaging.model import Beam
 from contimg_resources.imaging.statistics import mad_rms
-from contimg_resources.times import isot_from_mjd
 
 #: Restoring beams are alike when their axes differ by less than this share ...
 _ALIKE_SHARE = 0.15

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
-from contimg_resources.directories import whole_file
-from contimg_resources.errors import ExportFailed
+from contimg_resources.core.directories import whole_file
+from contimg_resources.core.errors import ExportFailed
 
 _STATIC = Path(__file__).parent / "static"
 

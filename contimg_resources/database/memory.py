@@ -12,8 +12,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from contimg_resources.core.directories import whole_file
 from contimg_resources.database.values import now_mjd
-from contimg_resources.directories import whole_file
 
 _ENDING = ".made"
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from contimg_resources.errors import SchemaMismatch
+from contimg_resources.core.errors import SchemaMismatch
 
 _SQLITE = "sqlite"
 

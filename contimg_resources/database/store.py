@@ -18,10 +18,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event, exc
 
+from contimg_resources.core.disk_space import fullness
+from contimg_resources.core.errors import ConfigurationError, ContimgError, StoreDamaged
 from contimg_resources.database.memory import memory_path, recall, remember
 from contimg_resources.database.migrate import Schema
-from contimg_resources.disk_space import fullness
-from contimg_resources.errors import ConfigurationError, ContimgError, StoreDamaged
 
 _BUSY_TIMEOUT_S = 30.0
 _WRITE = "contimg_write"

@@ -7,7 +7,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from contimg_resources.times import SECONDS_PER_DAY
+from contimg_resources.core.times import SECONDS_PER_DAY
 
 _UNIX_EPOCH_MJD = 40_587.0
 

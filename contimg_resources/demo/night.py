@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from contimg_resources.calibration.ngc5921 import (
+from contimg_resources.core.naming import without_ms
+from contimg_resources.demo.ngc5921 import (
     PHASE_CALIBRATOR,
     PHASE_CALIBRATOR_DEG,
     PUBLISHED_FLUX_PT99_JY,
@@ -22,7 +23,6 @@ from contimg_resources.imaging.make import load_image_result
 from contimg_resources.imaging.matching import MatchReport, ReferenceSource, match_image
 from contimg_resources.imaging.model import ImageResult
 from contimg_resources.instrument.dsa110 import FREQUENCY_MAX_HZ, FREQUENCY_MIN_HZ
-from contimg_resources.naming import without_ms
 from contimg_resources.products.model import ArtefactKind, ObservationRecord, ObservationState
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.simulation.night import NightSpec, plan_night

@@ -9,11 +9,15 @@ from dataclasses import dataclass, replace
 from math import log10
 from pathlib import Path
 
-from contimg_resources.calibration.apply import write_calibrated_ms
-from contimg_resources.calibration.apply_model import ApplyRequest
-from contimg_resources.calibration.callib import TableToApply
-from contimg_resources.calibration.model import SolveResult
-from contimg_resources.calibration.ngc5921 import (
+from contimg_resources.calibration.apply.calibrated_ms import write_calibrated_ms
+from contimg_resources.calibration.apply.model import ApplyRequest
+from contimg_resources.calibration.ms.callib import TableToApply
+from contimg_resources.calibration.solve.model import SolveResult
+from contimg_resources.calibration.solve.solving import solve_caltables
+from contimg_resources.casa import Progress, no_progress
+from contimg_resources.core.errors import CalibrationFailed
+from contimg_resources.demo.foreign import rewrite_by_pyuvdata
+from contimg_resources.demo.ngc5921 import (
     CALIBRATOR,
     PHASE_FIELD,
     REFANT,
@@ -21,13 +25,9 @@ from contimg_resources.calibration.ngc5921 import (
     import_ngc5921,
     ngc5921_request,
 )
-from contimg_resources.calibration.solving import solve_caltables
-from contimg_resources.calibration.tables import CaltableType
-from contimg_resources.casa import Progress, no_progress
-from contimg_resources.demo.foreign import rewrite_by_pyuvdata
-from contimg_resources.errors import CalibrationFailed
 from contimg_resources.imaging.make import make_image
 from contimg_resources.imaging.model import ImageRequest, ImageResult
+from contimg_resources.instrument.caltables import CaltableType
 from contimg_resources.registry.model import ActiveCaltables, NewCaltable, NewCaltableSet
 from contimg_resources.steps import Workshop
 from contimg_resources.steps.calibrating import tables_to_apply

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.errors import InvalidName
+from contimg_resources.core.errors import InvalidName
+from contimg_resources.core.naming import check_name
+from contimg_resources.core.times import isot_from_mjd
 from contimg_resources.export.model import CandidateItem, CutoutItem, MarkItem, Neighbour
 from contimg_resources.export.numbers import (
     DEG_DECIMALS,
@@ -27,10 +29,8 @@ from contimg_resources.export.numbers import (
 from contimg_resources.export.observations import LONGEST_TEXT
 from contimg_resources.export.pages import Item, Paged, element, elements
 from contimg_resources.export.state import CutoutsOf, PlatformState
-from contimg_resources.naming import check_name
 from contimg_resources.observations.calibrators import separation_deg
 from contimg_resources.products.events import CandidateRecord, MarkRecord
-from contimg_resources.times import isot_from_mjd
 from contimg_resources.variability.model import LightCurves
 
 #: Copies a PNG file into the export and says where; None when there is no such file.

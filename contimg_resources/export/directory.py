@@ -21,8 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from contimg_resources.directories import whole_file
-from contimg_resources.errors import ExportFailed
+from contimg_resources.core.directories import whole_file
+from contimg_resources.core.errors import ExportFailed
 from contimg_resources.export.model import DOCUMENTS
 from contimg_resources.export.pages import PageContent
 

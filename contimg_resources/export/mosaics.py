@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from contimg_resources.core.times import SIDEREAL_DEG_PER_DAY
 from contimg_resources.export.model import MosaicItem
 from contimg_resources.export.numbers import (
     DEG_DECIMALS,
@@ -20,7 +21,6 @@ from contimg_resources.export.pages import Item, Paged, element, elements
 from contimg_resources.export.pointing import meridian_ra_deg
 from contimg_resources.export.state import PlatformState
 from contimg_resources.products.epochs import MosaicRecord
-from contimg_resources.times import SIDEREAL_DEG_PER_DAY
 
 
 def mosaics_document(state: PlatformState) -> Paged:

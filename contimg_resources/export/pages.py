@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from pydantic_core import to_json
 
-from contimg_resources.errors import ExportFailed
+from contimg_resources.core.errors import ExportFailed
 from contimg_resources.export.model import SCHEMA_VERSION
 
 #: No JSON file is larger.

@@ -5,8 +5,8 @@ Belongs here: the one place where they are read for the documents. Doesn't: the 
 
 from dataclasses import replace
 
-from contimg_resources.errors import ContimgError, rejecting
-from contimg_resources.naming import StateLayout
+from contimg_resources.core.errors import ContimgError, rejecting
+from contimg_resources.core.naming import StateLayout
 from contimg_resources.variability.model import (
     LightCurves,
     Variability,

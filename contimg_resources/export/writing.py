@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from contimg_resources.casa import Progress, no_progress
+from contimg_resources.core.times import isot_from_mjd
 from contimg_resources.export import tables
 from contimg_resources.export.calibration import calibration_document
 from contimg_resources.export.candidates import candidates_document
@@ -26,7 +27,6 @@ from contimg_resources.export.sources import source_columns, sources_document
 from contimg_resources.export.state import PlatformState
 from contimg_resources.export.status import night_status
 from contimg_resources.export.variables import variables_document
-from contimg_resources.times import isot_from_mjd
 
 TELESCOPE = "DSA-110"
 

@@ -1,7 +1,7 @@
 """When an image was observed, from its header.
 
 Belongs here: the time keywords of the FITS standard and of common writers. Doesn't: partition keys
-(see `contimg_resources.times`), the date on which a file was written.
+(see `contimg_resources.core.times`), the date on which a file was written.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from contimg_resources.times import SECONDS_PER_DAY
+from contimg_resources.core.times import SECONDS_PER_DAY
 
 _BEGIN = ("DATE-BEG", "MJD-BEG", "DATE-OBS", "MJD-OBS", "DATE_OBS")
 _END = ("DATE-END", "MJD-END", "DATE_END")

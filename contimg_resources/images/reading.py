@@ -20,7 +20,7 @@ from astropy.io import fits
 from astropy.wcs import WCS, WCSSUB_LATITUDE, WCSSUB_LONGITUDE
 from numpy.typing import NDArray
 
-from contimg_resources.errors import (
+from contimg_resources.core.errors import (
     ContimgError,
     InvalidName,
     UnreadableImage,

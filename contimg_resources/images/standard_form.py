@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from contimg_resources.casa import Progress, no_progress
-from contimg_resources.directories import whole_directory
-from contimg_resources.errors import UnreadableImage
+from contimg_resources.core.directories import whole_directory
+from contimg_resources.core.errors import UnreadableImage
 from contimg_resources.images.reading import SkyImage, opened_image, read_map
 from contimg_resources.images.resampling import Places, places_between
 from contimg_resources.imaging.fits import HeaderFacts, write_fits

@@ -6,7 +6,7 @@ Belongs here: from what a header says to a factor. Doesn't: units of columns.
 import re
 from typing import Any
 
-from contimg_resources.errors import TableError
+from contimg_resources.core.errors import TableError
 from contimg_resources.tables.units import parse_unit
 
 #: All in capitals it may be a milli- or a megajansky.

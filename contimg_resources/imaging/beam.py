@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.errors import ConfigurationError
+from contimg_resources.core.errors import ConfigurationError
+from contimg_resources.core.point_sources import direction_cosines
 from contimg_resources.imaging.model import ImageGrid
 from contimg_resources.instrument.dsa110 import (
     BLOCKAGE_DIAMETER_M,
@@ -18,7 +19,6 @@ from contimg_resources.instrument.dsa110 import (
 )
 from contimg_resources.instrument.primary_beam import airy_power
 from contimg_resources.observations.calibrators import separation_deg
-from contimg_resources.point_sources import direction_cosines
 
 Floats = NDArray[np.float64]
 

@@ -2,7 +2,7 @@
 
 Belongs here: the two turns of such a solve, and which sources of the image go into its model. Runs
 in a CASA process. Doesn't: solving, applying, imaging, or what a model does to the solutions (see
-`contimg_resources.calibration.background`).
+`contimg_resources.calibration.solve.background`).
 
 Gains that were solved with the calibrator alone show the other sources fainter by 2/N with N
 antennas, and among them ghosts of 2/N of their flux density. So a first image finds nearly all of
@@ -16,13 +16,13 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from contimg_resources.calibration.apply_model import ApplyRequest
-from contimg_resources.calibration.background import sources_about
-from contimg_resources.calibration.callib import TableToApply
-from contimg_resources.calibration.model import Pointing, SolveRequest, SolveResult
-from contimg_resources.calibration.solving import solve_caltables
-from contimg_resources.casa.progress import report_progress
-from contimg_resources.errors import CasaError, ConfigurationError, ImagingFailed
+from contimg_resources.calibration.apply.model import ApplyRequest
+from contimg_resources.calibration.ms.callib import TableToApply
+from contimg_resources.calibration.solve.background import sources_about
+from contimg_resources.calibration.solve.model import Pointing, SolveRequest, SolveResult
+from contimg_resources.calibration.solve.solving import solve_caltables
+from contimg_resources.core.errors import CasaError, ConfigurationError, ImagingFailed
+from contimg_resources.core.progress import report_progress
 from contimg_resources.imaging.handed_on import calibrate_for_imaging
 from contimg_resources.imaging.make import make_image
 from contimg_resources.imaging.model import ImageRequest, ImageResult
@@ -37,7 +37,7 @@ def solve_with_field(request: SolveRequest) -> SolveResult:
 
     A drift scan without any list of sources is solved twice, the second time with the sources that
     an image with the first solutions shows. Everything else is
-    `contimg_resources.calibration.solving.solve_caltables`, and so are the errors.
+    `contimg_resources.calibration.solve.solving.solve_caltables`, and so are the errors.
 
     Parameters
     ----------

@@ -14,8 +14,8 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 import contimg_resources
+from contimg_resources.core.times import isot_from_mjd
 from contimg_resources.imaging.model import Beam, SkyGrid
-from contimg_resources.times import isot_from_mjd
 
 _HISTORY_WIDTH = 70
 #: Provenance that has a keyword of its own.

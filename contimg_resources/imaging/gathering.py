@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.errors import ImagingFailed
+from contimg_resources.core.errors import ImagingFailed
+from contimg_resources.core.times import mjd_from_casa_seconds
 from contimg_resources.imaging.averaging import average, plan_averaging
 from contimg_resources.imaging.layout import Layout, Setup
 from contimg_resources.imaging.visibilities import Block, Visibilities
-from contimg_resources.times import mjd_from_casa_seconds
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]

@@ -12,7 +12,7 @@ from scipy.interpolate import RectBivariateSpline
 from scipy.ndimage import label
 from scipy.optimize import least_squares
 
-from contimg_resources.errors import ImagingFailed
+from contimg_resources.core.errors import ImagingFailed
 from contimg_resources.imaging.beam import DriftBeam, sky_of_sin
 from contimg_resources.imaging.model import Beam
 
@@ -24,7 +24,7 @@ LARGEST_SIZE = 16_384
 _SMALLEST_SIZE = 64
 #: Room beyond the primary beam's cut, so that what lies at the cut isn't at the edge.
 _MARGIN = 1.03
-#: The beam is fitted to the main lobe above this (see `contimg_resources.imaging.tclean`).
+#: The beam is fitted to the main lobe above this (see `contimg_resources.imaging.engines.tclean`).
 _MAIN_LOBE = 0.5
 #: Points per pixel in which CASA fits it, and how far around the peak that is done here.
 _OVERSAMPLING = 3

@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from contimg_resources.calibration.apply import write_calibrated_ms
-from contimg_resources.calibration.apply_model import ApplyRequest, ApplyResult
-from contimg_resources.calibration.memory import Observed
-from contimg_resources.casa.progress import report_progress
-from contimg_resources.checksums import stat_signature
-from contimg_resources.errors import ConfigurationError, ImagingFailed
+from contimg_resources.calibration.apply.calibrated_ms import write_calibrated_ms
+from contimg_resources.calibration.apply.memory import Observed
+from contimg_resources.calibration.apply.model import ApplyRequest, ApplyResult
+from contimg_resources.core.checksums import stat_signature
+from contimg_resources.core.errors import ConfigurationError, ImagingFailed
+from contimg_resources.core.progress import report_progress
+from contimg_resources.core.trees import remove_tree
 from contimg_resources.imaging.beam import dish_of
 from contimg_resources.imaging.gathering import Cells, Gathering, Moments
 from contimg_resources.imaging.layout import Layout, layout_of
@@ -29,7 +30,6 @@ from contimg_resources.imaging.model import ImageRequest
 from contimg_resources.imaging.reach import half_width_rad
 from contimg_resources.imaging.reading import read_visibilities
 from contimg_resources.imaging.visibilities import Block, Visibilities
-from contimg_resources.trees import remove_tree
 
 #: Directory inside of the calibrated MS.
 NAME = "CONTIMG_AVERAGED"
@@ -40,7 +40,7 @@ _BEAM_CUT = ImageRequest.beam_cut
 def calibrate_for_imaging(request: ApplyRequest) -> ApplyResult:
     """Write a calibrated MS that carries averaged visibilities; call through `Casa.run`.
 
-    See `contimg_resources.calibration.apply.write_calibrated_ms`.
+    See `contimg_resources.calibration.apply.calibrated_ms.write_calibrated_ms`.
     """
     return write_calibrated_ms(request, also=hand_on)
 

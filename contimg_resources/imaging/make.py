@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from contimg_resources.casa.progress import report_progress
 from contimg_resources.casa.tables import opened
-from contimg_resources.directories import whole_directory
-from contimg_resources.errors import ConfigurationError, ImagingFailed, in_words_of_reader
+from contimg_resources.core.directories import whole_directory
+from contimg_resources.core.errors import ConfigurationError, ImagingFailed, in_words_of_reader
+from contimg_resources.core.progress import report_progress
 from contimg_resources.imaging.beam import dish_of, drift_beam
-from contimg_resources.imaging.engine import ImagingTask, RawImages, engine_named
+from contimg_resources.imaging.engines.base import ImagingTask, RawImages, engine_named
 from contimg_resources.imaging.fits import HeaderFacts, write_fits
 from contimg_resources.imaging.geometry import (
     choose_cell_arcsec,

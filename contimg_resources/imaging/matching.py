@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.errors import ImagingFailed
+from contimg_resources.core.errors import ImagingFailed
 from contimg_resources.imaging.beam import separation_rad, sin_of_sky
 from contimg_resources.imaging.model import Beam, ImageResult, Source
 

@@ -21,7 +21,7 @@ class ImageRequest:
     stem : str
         First part of the products' file names.
     engine : str
-        Name of the imaging engine; see `contimg_resources.imaging.engine.ENGINES`.
+        Name of the imaging engine; see `contimg_resources.imaging.engines.base.ENGINES`.
     field_selection : str
         CASA field selection; empty: all fields.
     spw_selection : str

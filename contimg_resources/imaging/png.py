@@ -13,7 +13,7 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 from PIL import Image
 
-from contimg_resources.errors import ImagingFailed
+from contimg_resources.core.errors import ImagingFailed
 from contimg_resources.imaging.model import Beam, ImageGrid, SkyGrid
 
 Floats = NDArray[np.floating[Any]]

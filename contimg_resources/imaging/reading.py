@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.calibration.main_table import Weights
+from contimg_resources.calibration.ms.main_table import Weights
 from contimg_resources.casa.tables import opened
-from contimg_resources.errors import UnreadableObservation
+from contimg_resources.core.errors import UnreadableObservation
 from contimg_resources.imaging.gathering import Cells, Gathering, Moments
 from contimg_resources.imaging.layout import Layout, Setup
 from contimg_resources.imaging.visibilities import Visibilities

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 from scipy.spatial import cKDTree
 
-from contimg_resources.errors import ImagingFailed
+from contimg_resources.core.errors import ImagingFailed
 from contimg_resources.imaging.beam import sky_of_sin
 from contimg_resources.imaging.geometry import BeamForm, beam_of_form, form_of_beam
 from contimg_resources.imaging.model import Beam, ImageGrid, Source

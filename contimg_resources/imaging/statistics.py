@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.compiling import n_cores
-from contimg_resources.errors import ImagingFailed
+from contimg_resources.core.errors import ImagingFailed
 
 Floats = NDArray[np.float64]
 Reals = NDArray[np.floating[Any]]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.errors import MosaicFailed
+from contimg_resources.core.errors import MosaicFailed
 from contimg_resources.imaging.model import Beam
 
 Pixels = NDArray[np.float32]

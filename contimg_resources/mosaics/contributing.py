@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from contimg_resources.errors import ImagingFailed, MosaicFailed
+from contimg_resources.core.errors import ImagingFailed, MosaicFailed
 from contimg_resources.images.resampling import Pixels, places
 from contimg_resources.imaging.model import Beam
 from contimg_resources.imaging.statistics import observed_rms

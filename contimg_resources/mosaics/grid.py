@@ -9,12 +9,12 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.errors import ConfigurationError
+from contimg_resources.core.errors import ConfigurationError
+from contimg_resources.core.point_sources import direction_cosines
+from contimg_resources.core.times import SIDEREAL_DEG_PER_DAY
 from contimg_resources.imaging.model import SkyGrid
 from contimg_resources.imaging.png import celestial_wcs
 from contimg_resources.mosaics.model import MosaicGrid
-from contimg_resources.point_sources import direction_cosines
-from contimg_resources.times import SIDEREAL_DEG_PER_DAY
 
 Floats = NDArray[np.float64]
 

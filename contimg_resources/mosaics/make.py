@@ -13,8 +13,8 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from contimg_resources.casa import Progress, no_progress
-from contimg_resources.directories import whole_directory
-from contimg_resources.errors import MosaicFailed, in_words, rejecting
+from contimg_resources.core.directories import whole_directory
+from contimg_resources.core.errors import MosaicFailed, in_words, rejecting
 from contimg_resources.images.resampling import Pixels
 from contimg_resources.imaging.fits import HeaderFacts, write_fits
 from contimg_resources.imaging.model import Beam

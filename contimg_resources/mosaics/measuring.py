@@ -6,7 +6,7 @@ Belongs here: numbers over pixels. Doesn't: verdicts (see `checks`).
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.errors import MosaicFailed
+from contimg_resources.core.errors import MosaicFailed
 from contimg_resources.images.resampling import Pixels, places
 from contimg_resources.imaging.model import Beam
 from contimg_resources.imaging.statistics import mad_rms, without_slopes

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.errors import MosaicFailed
+from contimg_resources.core.errors import MosaicFailed
 
 Pixels = NDArray[np.float32]
 

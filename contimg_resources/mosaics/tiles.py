@@ -10,7 +10,7 @@ import numpy as np
 from astropy.wcs.utils import proj_plane_pixel_scales
 from numpy.typing import NDArray
 
-from contimg_resources.errors import MosaicFailed, UnreadableImage
+from contimg_resources.core.errors import MosaicFailed, UnreadableImage
 from contimg_resources.images.reading import opened_image, read_raw
 from contimg_resources.imaging.model import Beam, ImageGrid
 from contimg_resources.mosaics.model import TileFiles

@@ -16,8 +16,8 @@ from typing import Protocol
 
 import numpy as np
 
-from contimg_resources.errors import ConfigurationError, InvalidName
-from contimg_resources.times import SECONDS_PER_DAY, parse_partition_key
+from contimg_resources.core.errors import ConfigurationError, InvalidName
+from contimg_resources.core.times import SECONDS_PER_DAY, parse_partition_key
 
 _KEY = re.compile(r"([0-9]{5}\.[0-9]{5})([+-][0-9]{2}\.[0-9])", re.ASCII)
 

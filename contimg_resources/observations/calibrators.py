@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.errors import CalibratorNotFound, ConfigurationError
+from contimg_resources.core.errors import CalibratorNotFound, ConfigurationError
 from contimg_resources.instrument.dsa110 import BLOCKAGE_DIAMETER_M, DISH_DIAMETER_M
 from contimg_resources.instrument.primary_beam import airy_power
 from contimg_resources.observations.flux_model import PERLEY_BUTLER_2017, FluxModel

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.casa.progress import Progress, no_progress, report_progress
-from contimg_resources.errors import UnreadableObservation
+from contimg_resources.core.errors import UnreadableObservation
+from contimg_resources.core.progress import Progress, no_progress, report_progress
 
 #: Closing a table with truncated files crashes CASA (SIGSEGV) and would take the reason along, so
 #: a table that failed stays open until its process ends.

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.errors import TableError, UnreadableObservation
+from contimg_resources.core.errors import TableError, UnreadableObservation
 from contimg_resources.observations.counting import has_weight
 from contimg_resources.tables.units import refuse_endless
 

@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.casa.progress import report_progress
-from contimg_resources.errors import UnreadableObservation
+from contimg_resources.core.errors import UnreadableObservation
+from contimg_resources.core.progress import report_progress
+from contimg_resources.core.times import SECONDS_PER_DAY
 from contimg_resources.observations.casa_table import OpenTable
 from contimg_resources.observations.flag_counts import FlagCounts, MainColumns, count_flags
 from contimg_resources.observations.model import Antenna, ObservedField, SpectralWindow
 from contimg_resources.observations.phase_centres import observed_fields, utc_mjd
-from contimg_resources.times import SECONDS_PER_DAY
 
 Floats = NDArray[np.float64]
 

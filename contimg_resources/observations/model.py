@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from contimg_resources.calibration.tables import ArrayLayout
-from contimg_resources.errors import UnreadableObservation
-from contimg_resources.times import partition_key
+from contimg_resources.core.errors import UnreadableObservation
+from contimg_resources.core.times import partition_key
+from contimg_resources.instrument.caltables import ArrayLayout
 
 
 @dataclass(frozen=True)

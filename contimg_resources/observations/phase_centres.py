@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from contimg_resources.errors import InvalidName, UnreadableObservation
+from contimg_resources.core.errors import InvalidName, UnreadableObservation
+from contimg_resources.core.times import mjd_from_casa_seconds
 from contimg_resources.observations.casa_table import OpenTable
 from contimg_resources.observations.flag_counts import MainColumns
 from contimg_resources.observations.model import ObservedField
-from contimg_resources.times import mjd_from_casa_seconds
 
 #: Direction frames that don't turn with the Earth, so that ICRS follows without time and place.
 _SKY_FRAMES = ("ICRS", "J2000", "B1950", "GALACTIC")

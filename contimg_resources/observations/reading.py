@@ -13,19 +13,19 @@ import struct
 from pathlib import Path
 
 from contimg_resources.casa import Casa
-from contimg_resources.errors import (
+from contimg_resources.core.errors import (
     CasaCrashed,
     CasaTimeout,
     ObservationNotSettled,
     ReadingCutOff,
     UnreadableObservation,
 )
+from contimg_resources.core.naming import plain_name, without_ms
 from contimg_resources.instrument.dsa110 import (
     BLOCKAGE_DIAMETER_M,
     DISH_DIAMETER_M,
     TELESCOPE_NAMES,
 )
-from contimg_resources.naming import plain_name, without_ms
 from contimg_resources.observations.calibrators import CalibratorCatalogue
 from contimg_resources.observations.measurement_set import (
     MeasurementSetContent,

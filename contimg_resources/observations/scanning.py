@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from contimg_resources.errors import ConfigurationError, InvalidName
-from contimg_resources.naming import check_ms_name, is_ms_name, is_observation_name, without_ms
-from contimg_resources.plain_text import plain_line
+from contimg_resources.core.errors import ConfigurationError, InvalidName
+from contimg_resources.core.naming import check_ms_name, is_ms_name, is_observation_name, without_ms
+from contimg_resources.core.plain_text import plain_line
 
 
 @dataclass(frozen=True)

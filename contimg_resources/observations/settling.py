@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from contimg_resources.errors import ObservationNotSettled, UnreadableObservation
-from contimg_resources.trees import (
+from contimg_resources.core.errors import ObservationNotSettled, UnreadableObservation
+from contimg_resources.core.trees import (
     LIMITS,
     TreeLimits,
     TreeRefused,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.errors import PhotometryFailed
+from contimg_resources.core.errors import PhotometryFailed
 from contimg_resources.photometry.background_loops import compare_levels, fit_blocks, surfaces_at
 
 Floats = NDArray[np.float64]

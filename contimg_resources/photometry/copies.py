@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from contimg_resources.casa import Progress, no_progress
-from contimg_resources.directories import whole_file
-from contimg_resources.errors import UnreadableMeasurements
+from contimg_resources.core.directories import whole_file
+from contimg_resources.core.errors import UnreadableMeasurements
 from contimg_resources.photometry.measurements import COLUMNS, arrow_schema, with_all_columns
 from contimg_resources.photometry.model import Kind
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.errors import PhotometryFailed
+from contimg_resources.core.errors import PhotometryFailed
 from contimg_resources.photometry.background import Surroundings
 
 Floats = NDArray[np.float64]

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from contimg_resources.core.times import isot_from_mjd
 from contimg_resources.imaging.model import Beam
 from contimg_resources.imaging.png import brightest_pixels
 from contimg_resources.photometry.epoch import EpochScale
 from contimg_resources.photometry.light_curves import LightCurve
 from contimg_resources.photometry.measuring import RawMeasurements
 from contimg_resources.photometry.model import MeasurableImage, SourceList
-from contimg_resources.times import isot_from_mjd
 
 _LIMIT_SIGMA = 3.0
 _PICTURE_PIXELS = 1000

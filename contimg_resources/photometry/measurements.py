@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.directories import whole_file
-from contimg_resources.errors import UnreadableMeasurements, in_words_of_reader
+from contimg_resources.core.directories import whole_file
+from contimg_resources.core.errors import UnreadableMeasurements, in_words_of_reader
 from contimg_resources.photometry.epoch import EpochScale, corrected, on_scale
 from contimg_resources.photometry.measuring import RawMeasurements
 from contimg_resources.photometry.model import MeasurableImage, SourceList

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.catalogues.blends import blended
-from contimg_resources.errors import PhotometryFailed
+from contimg_resources.core.errors import PhotometryFailed
 from contimg_resources.imaging.beam import separation_rad
 from contimg_resources.imaging.statistics import STD_OF_MAD
 from contimg_resources.photometry.beams import axes_in_pixels, pixel_of_sky, quadratic_forms

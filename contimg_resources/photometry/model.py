@@ -11,7 +11,7 @@ import numpy as np
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from contimg_resources.errors import PhotometryFailed
+from contimg_resources.core.errors import PhotometryFailed
 from contimg_resources.imaging.model import Beam
 
 Floats = NDArray[np.float64]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from contimg_resources.errors import UnreadableImage
+from contimg_resources.core.errors import UnreadableImage
 from contimg_resources.images.reading import opened_image, read_map
 from contimg_resources.imaging.model import ImageFiles
 from contimg_resources.photometry.model import Kind, MeasurableImage

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.errors import InvalidName, PhotometryFailed, UnreadableMeasurements
+from contimg_resources.core.errors import InvalidName, PhotometryFailed, UnreadableMeasurements
+from contimg_resources.core.naming import check_name
 from contimg_resources.instrument.dsa110 import FREQUENCY_MAX_HZ, FREQUENCY_MIN_HZ
-from contimg_resources.naming import check_name
 from contimg_resources.photometry.copies import as_patterns, epoch_files, query
 from contimg_resources.photometry.measurements import read_measurements
 from contimg_resources.photometry.model import MeasurableImage

@@ -5,7 +5,7 @@ Belongs here: the decision. Doesn't: recording it.
 
 from pathlib import Path
 
-from contimg_resources.errors import ProductsError
+from contimg_resources.core.errors import ProductsError
 from contimg_resources.observations.model import ObservationOrigin
 from contimg_resources.products.model import ArrivalOutcome, ObservationRecord
 

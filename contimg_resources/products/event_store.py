@@ -10,8 +10,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from contimg_resources.core.errors import VariabilityFailed
 from contimg_resources.database import Database, now_mjd, plain_json
-from contimg_resources.errors import VariabilityFailed
 from contimg_resources.products.events import (
     BEGUN,
     CANDIDATE_KEY,

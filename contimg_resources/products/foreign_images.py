@@ -9,8 +9,8 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from contimg_resources.core.errors import ProductsError
 from contimg_resources.database import Database, now_mjd
-from contimg_resources.errors import ProductsError
 from contimg_resources.observations.model import Observation, ObservationOrigin
 from contimg_resources.products.arrivals import judge_arrival
 from contimg_resources.products.model import (

@@ -5,6 +5,7 @@ Belongs here: the telling. Doesn't: queries.
 
 from collections.abc import Sequence
 
+from contimg_resources.core.times import isot_from_mjd
 from contimg_resources.observations.model import ObservationOrigin
 from contimg_resources.products.model import (
     Artefact,
@@ -12,7 +13,6 @@ from contimg_resources.products.model import (
     ObservationEvent,
     ObservationRecord,
 )
-from contimg_resources.times import isot_from_mjd
 
 _LABELS = {ObservationOrigin.MEASUREMENT_SET: "MS", ObservationOrigin.IMAGE: "from"}
 _SECOND = 19  # characters of an ISO time up to the second

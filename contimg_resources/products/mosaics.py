@@ -11,8 +11,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from contimg_resources.core.errors import ProductsError
 from contimg_resources.database import Database, now_mjd, plain_json
-from contimg_resources.errors import ProductsError
 from contimg_resources.products.epochs import (
     EpochKind,
     EpochRecord,

@@ -10,8 +10,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from contimg_resources.core.errors import ProductsError
 from contimg_resources.database import now_mjd
-from contimg_resources.errors import ProductsError
 from contimg_resources.products.model import (
     Artefact,
     ImageRecord,

@@ -10,8 +10,9 @@ from pathlib import Path
 import sqlalchemy as sa
 from pydantic import ValidationError
 
+from contimg_resources.core.errors import ProductsError, ProductsUnavailable
+from contimg_resources.core.times import parse_partition_key
 from contimg_resources.database import Database, DatabaseStore, now_mjd
-from contimg_resources.errors import ProductsError, ProductsUnavailable
 from contimg_resources.observations.model import Observation
 from contimg_resources.products import history
 from contimg_resources.products.arrivals import judge_arrival
@@ -57,7 +58,6 @@ from contimg_resources.products.rows import (
     observation_values,
 )
 from contimg_resources.products.tables import artefacts, images, observation_events, observations
-from contimg_resources.times import parse_partition_key
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
 _NEAR = 3

@@ -10,17 +10,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from contimg_resources.calibration.quality import judge
-from contimg_resources.calibration.tables import (
+from contimg_resources.core.errors import InvalidName
+from contimg_resources.core.naming import check_name
+from contimg_resources.core.times import check_mjd
+from contimg_resources.instrument.caltables import (
     ArrayLayout,
     CaltableInfo,
     CaltableType,
     names_fit,
 )
-from contimg_resources.errors import InvalidName
-from contimg_resources.naming import check_name
 from contimg_resources.registry.model import NewCaltable, NewCaltableSet
 from contimg_resources.settings import CalibrationSettings
-from contimg_resources.times import check_mjd
 
 _TOLERANCE_HZ = 1e3
 _MAX_TEXT = 128

@@ -6,8 +6,8 @@ Belongs here: comparing files with checksums. Doesn't: SQL, what to do about a d
 from collections.abc import Sequence
 from pathlib import Path
 
-from contimg_resources.checksums import StatSignature, content_checksum, stat_signature
-from contimg_resources.errors import RegistrationRefused
+from contimg_resources.core.checksums import StatSignature, content_checksum, stat_signature
+from contimg_resources.core.errors import RegistrationRefused
 from contimg_resources.registry.model import (
     CaltableSet,
     NewCaltable,

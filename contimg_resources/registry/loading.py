@@ -9,8 +9,8 @@ from difflib import get_close_matches
 
 import sqlalchemy as sa
 
-from contimg_resources.calibration.tables import ArrayLayout
-from contimg_resources.errors import SetNotFound
+from contimg_resources.core.errors import SetNotFound
+from contimg_resources.instrument.caltables import ArrayLayout
 from contimg_resources.registry.model import CaltableSet, SetStatus
 from contimg_resources.registry.rows import load_layouts, load_sets
 from contimg_resources.registry.tables import caltable_sets, layouts

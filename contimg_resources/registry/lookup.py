@@ -13,13 +13,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from contimg_resources.calibration.tables import ArrayLayout
-from contimg_resources.errors import InvalidName, NoValidCaltables
+from contimg_resources.core.errors import InvalidName, NoValidCaltables
+from contimg_resources.core.times import check_mjd, isot_from_mjd
+from contimg_resources.instrument.caltables import ArrayLayout
 from contimg_resources.registry.model import CaltableSet, SetStatus
 from contimg_resources.registry.recording import REPLACED
 from contimg_resources.registry.rows import load_layouts, load_sets
 from contimg_resources.registry.tables import caltable_sets
-from contimg_resources.times import check_mjd, isot_from_mjd
 
 _NEAR = 3
 _LISTED = 2

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from contimg_resources.calibration.tables import ArrayLayout, CaltableType
+from contimg_resources.instrument.caltables import ArrayLayout, CaltableType
 
 
 class SetStatus(StrEnum):

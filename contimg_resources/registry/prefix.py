@@ -11,15 +11,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from contimg_resources.calibration.placing import check_prefix
-from contimg_resources.calibration.tables import (
+from contimg_resources.calibration.solve.placing import check_prefix
+from contimg_resources.core.errors import RegistrationRefused
+from contimg_resources.instrument.caltables import (
     CaltableField,
     CaltableInfo,
     CaltableType,
     split_ending,
     type_of_ending,
 )
-from contimg_resources.errors import RegistrationRefused
 from contimg_resources.registry.checks import layout_of
 from contimg_resources.registry.model import NewCaltable, NewCaltableSet
 

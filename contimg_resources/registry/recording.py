@@ -13,8 +13,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from contimg_resources.calibration.tables import ArrayLayout, CaltableType
 from contimg_resources.database import now_mjd
+from contimg_resources.instrument.caltables import ArrayLayout, CaltableType
 from contimg_resources.registry.model import NewCaltableSet, SetStatus
 from contimg_resources.registry.rows import layout_digest
 from contimg_resources.registry.tables import caltable_sets, caltables, layouts, set_events

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from contimg_resources.errors import RegistrationRefused
+from contimg_resources.core.errors import RegistrationRefused
 from contimg_resources.registry.model import NewCaltableSet
 
 

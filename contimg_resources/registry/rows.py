@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from contimg_resources.calibration.tables import ArrayLayout, CaltableType
+from contimg_resources.instrument.caltables import ArrayLayout, CaltableType
 from contimg_resources.registry.model import (
     CaltableSet,
     RegisteredCaltable,

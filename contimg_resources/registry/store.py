@@ -12,17 +12,17 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from contimg_resources.calibration.tables import ArrayLayout, CaltableInfo
 from contimg_resources.casa import Casa
-from contimg_resources.checksums import StatSignature, stat_signature
-from contimg_resources.database import Database, DatabaseStore, plain_json
-from contimg_resources.errors import (
+from contimg_resources.core.checksums import StatSignature, stat_signature
+from contimg_resources.core.errors import (
     CaltableAltered,
     RegistrationRefused,
     RegistryError,
     RegistryUnavailable,
 )
-from contimg_resources.naming import check_name
+from contimg_resources.core.naming import check_name
+from contimg_resources.database import Database, DatabaseStore, plain_json
+from contimg_resources.instrument.caltables import ArrayLayout, CaltableInfo
 from contimg_resources.registry import lookup
 from contimg_resources.registry.checks import (
     RegistrationLimits,

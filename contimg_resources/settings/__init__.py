@@ -4,7 +4,7 @@ Belongs here: what an operator may want to change. Values come from ``CONTIMG_*`
 variables (nested with two underscores, ``CONTIMG_IMAGING__ROBUST=0``), then from the TOML file
 that ``CONTIMG_CONFIG`` names, then from the defaults.
 Doesn't: figures of the instrument (see `contimg_resources.instrument`) and paths of products
-(see `contimg_resources.naming`).
+(see `contimg_resources.core.naming`).
 """
 
 from contimg_resources.settings.observations import (

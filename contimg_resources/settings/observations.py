@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from contimg_resources.calibration.tables import CaltableType
+from contimg_resources.instrument.caltables import CaltableType
 from contimg_resources.settings.section import Section
 
 

@@ -16,8 +16,9 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from contimg_resources.errors import ConfigurationError
-from contimg_resources.naming import StateLayout
+from contimg_resources.core.errors import ConfigurationError
+from contimg_resources.core.naming import StateLayout
+from contimg_resources.core.surroundings import home_directory
 from contimg_resources.settings.observations import (
     ArrivalSettings,
     CalibrationSettings,
@@ -38,7 +39,6 @@ from contimg_resources.settings.surveys import (
     PhotometrySettings,
     VariabilitySettings,
 )
-from contimg_resources.surroundings import home_directory
 
 
 class Settings(BaseSettings):

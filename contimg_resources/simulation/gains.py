@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.core.times import SECONDS_PER_DAY
 from contimg_resources.instrument.dsa110 import FREQUENCY_MAX_HZ, FREQUENCY_MIN_HZ
 from contimg_resources.simulation.spec import GainSpec
-from contimg_resources.times import SECONDS_PER_DAY
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]

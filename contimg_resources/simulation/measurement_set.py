@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.errors import CasaError
+from contimg_resources.core.errors import CasaError
+from contimg_resources.core.times import casa_seconds_from_mjd
 from contimg_resources.instrument.dsa110 import (
     CASA_TELESCOPE,
     DISH_DIAMETER_M,
@@ -27,7 +28,6 @@ from contimg_resources.instrument.dsa110 import (
 )
 from contimg_resources.simulation.predict import Baselines
 from contimg_resources.simulation.spec import DeadStyle, SimulationSpec, window_order
-from contimg_resources.times import casa_seconds_from_mjd
 
 Floats = NDArray[np.float64]
 

@@ -10,8 +10,8 @@ of 2.8 deg. Phase centres stay exact, for they are what is written.
 import erfa  # type: ignore[import-untyped]
 import numpy as np
 
+from contimg_resources.core.times import SECONDS_PER_DAY, SIDEREAL_DEG_PER_DAY, check_mjd
 from contimg_resources.instrument.dsa110 import LONGITUDE_DEG
-from contimg_resources.times import SECONDS_PER_DAY, SIDEREAL_DEG_PER_DAY, check_mjd
 
 _MJD_ZERO = 2_400_000.5
 #: TT - UTC since 2017: 37 leap seconds and 32.184 s.

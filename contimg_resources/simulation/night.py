@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from contimg_resources.casa import Casa, Progress, no_progress
-from contimg_resources.errors import ConfigurationError
+from contimg_resources.core.errors import ConfigurationError
+from contimg_resources.core.times import SECONDS_PER_DAY, check_mjd
 from contimg_resources.instrument.dsa110 import INTEGRATION_S, N_INTEGRATIONS
 from contimg_resources.observations.calibrators import CalibratorCatalogue, separation_deg
 from contimg_resources.simulation.meridian import (
@@ -32,7 +33,6 @@ from contimg_resources.simulation.spec import (
     Size,
     SkySpec,
 )
-from contimg_resources.times import SECONDS_PER_DAY, check_mjd
 
 #: Length of one observation, days: 309.24 s.
 SLOT_DAYS = N_INTEGRATIONS * INTEGRATION_S / SECONDS_PER_DAY

@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.casa.progress import report_progress
-from contimg_resources.errors import ConfigurationError
+from contimg_resources.core.errors import ConfigurationError
+from contimg_resources.core.progress import report_progress
+from contimg_resources.core.times import datetime_from_mjd
+from contimg_resources.core.trees import remove_tree
 from contimg_resources.simulation import measurement_set
 from contimg_resources.simulation.gains import draw_gains
 from contimg_resources.simulation.meridian import meridian_direction_deg
@@ -21,8 +23,6 @@ from contimg_resources.simulation.rfi import draw_interference
 from contimg_resources.simulation.sky import sources_near
 from contimg_resources.simulation.spec import SimulationSpec
 from contimg_resources.simulation.truth import describe_truth, truth_paths
-from contimg_resources.times import datetime_from_mjd
-from contimg_resources.trees import remove_tree
 
 _NOISE_STREAM = 4
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.core.point_sources import direction_cosines, point_source_visibilities
 from contimg_resources.instrument.primary_beam import airy_power
 from contimg_resources.observations.calibrators import separation_deg
 from contimg_resources.observations.flux_model import flux_densities_jy
-from contimg_resources.point_sources import direction_cosines, point_source_visibilities
 from contimg_resources.simulation.gains import GainModel
 from contimg_resources.simulation.rfi import Interference
 from contimg_resources.simulation.sky import Source
@@ -70,7 +70,7 @@ def true_visibilities(
     ra0_deg, dec0_deg : float
         Phase and pointing centre, ICRS, degrees.
     antenna_uvw_m : ndarray of float, shape (antennas, 3)
-        UVW of each antenna, metres (see `contimg_resources.point_sources`).
+        UVW of each antenna, metres (see `contimg_resources.core.point_sources`).
     frequencies_hz : ndarray of float
         Channel centres, Hz.
 

@@ -14,8 +14,8 @@ import numpy as np
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.catalogues.model import CatalogueFacts, CatalogueSources
 from contimg_resources.catalogues.parquet import SCHEMA_VERSION
-from contimg_resources.checksums import content_checksum
-from contimg_resources.errors import ConfigurationError, PhotometryFailed
+from contimg_resources.core.checksums import content_checksum
+from contimg_resources.core.errors import ConfigurationError, PhotometryFailed
 from contimg_resources.mosaics.model import MosaicFiles, MosaicStatistics
 from contimg_resources.products.epochs import MosaicRecord, MosaicState
 from contimg_resources.simulation.season_mosaics import FieldShapes, write_mosaic

@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.bench.tiles import beam_shape, correlated_noise
 from contimg_resources.catalogues.model import CatalogueSources
-from contimg_resources.directories import whole_directory
+from contimg_resources.core.directories import whole_directory
+from contimg_resources.core.point_sources import direction_cosines
 from contimg_resources.imaging.fits import HeaderFacts, write_fits
 from contimg_resources.imaging.png import celestial_wcs
 from contimg_resources.mosaics.measuring import measure
 from contimg_resources.mosaics.model import MosaicFiles, MosaicGrid, MosaicStatistics
-from contimg_resources.point_sources import direction_cosines
 from contimg_resources.simulation.season_sky import season_grid
 from contimg_resources.simulation.season_spec import SeasonSpec, TrueEpoch
 from contimg_resources.simulation.sky import REFERENCE_GHZ
+from contimg_resources.simulation.tiles import beam_shape, correlated_noise
 
 Singles = NDArray[np.float32]
 

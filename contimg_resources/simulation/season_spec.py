@@ -9,11 +9,11 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from contimg_resources.directories import whole_file
-from contimg_resources.errors import ConfigurationError, ContimgError, UnreadableObservation
+from contimg_resources.core.directories import whole_file
+from contimg_resources.core.errors import ConfigurationError, ContimgError, UnreadableObservation
+from contimg_resources.core.naming import check_name
+from contimg_resources.core.times import check_mjd
 from contimg_resources.imaging.model import Beam
-from contimg_resources.naming import check_name
-from contimg_resources.times import check_mjd
 
 #: With fewer steady sources no epoch's flux scale can be told.
 _LEAST_SOURCES = 16

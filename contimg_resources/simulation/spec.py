@@ -10,7 +10,8 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.errors import ConfigurationError
+from contimg_resources.core.errors import ConfigurationError
+from contimg_resources.core.times import SECONDS_PER_DAY, check_mjd
 from contimg_resources.instrument.dsa110 import (
     CHANNEL_WIDTH_HZ,
     FREQUENCY_MAX_HZ,
@@ -23,7 +24,6 @@ from contimg_resources.instrument.dsa110 import (
     active_stations,
     stations,
 )
-from contimg_resources.times import SECONDS_PER_DAY, check_mjd
 
 Floats = NDArray[np.float64]
 

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from contimg_resources.errors import ContimgError, UnreadableObservation
+from contimg_resources.core.errors import ContimgError, UnreadableObservation
+from contimg_resources.core.naming import without_ms
 from contimg_resources.instrument.dsa110 import N_SPECTRAL_WINDOWS
-from contimg_resources.naming import without_ms
 from contimg_resources.simulation.gains import GainModel
 from contimg_resources.simulation.predict import apparent_flux_jy
 from contimg_resources.simulation.sky import REFERENCE_GHZ, Source

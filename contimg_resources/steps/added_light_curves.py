@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from contimg_resources.casa import Progress, no_progress
-from contimg_resources.checksums import content_checksum
+from contimg_resources.core.checksums import content_checksum
+from contimg_resources.core.errors import VariabilityFailed, rejecting
+from contimg_resources.core.times import mjd_day
 from contimg_resources.database import now_mjd
-from contimg_resources.errors import VariabilityFailed, rejecting
 from contimg_resources.products.events import CandidateRecord, CandidateState
 from contimg_resources.steps.cards import draw_candidates
 from contimg_resources.steps.origin import software
 from contimg_resources.steps.workshop import Workshop
-from contimg_resources.times import mjd_day
 
 if TYPE_CHECKING:
     from contimg_resources.variability.added import AddedFacts

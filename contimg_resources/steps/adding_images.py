@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from contimg_resources.casa import Progress, no_progress
-from contimg_resources.checksums import content_checksum
-from contimg_resources.errors import UnreadableImage, rejecting
+from contimg_resources.core.checksums import content_checksum
+from contimg_resources.core.errors import UnreadableImage, rejecting
+from contimg_resources.core.times import SECONDS_PER_DAY, partition_key
 from contimg_resources.imaging.acceptance import (
     Verdict,
 )
@@ -33,7 +34,6 @@ from contimg_resources.steps.imaging import (
 from contimg_resources.steps.origin import software
 from contimg_resources.steps.room import wait_for_room
 from contimg_resources.steps.workshop import Workshop
-from contimg_resources.times import SECONDS_PER_DAY, partition_key
 
 if TYPE_CHECKING:
     from contimg_resources.images.reading import SkyImage

@@ -39,14 +39,14 @@ from contimg_resources.alerts.quality import (
 )
 from contimg_resources.alerts.quality import KIND as QUALITY
 from contimg_resources.casa import Progress, no_progress
+from contimg_resources.core.errors import VariabilityFailed, rejecting
+from contimg_resources.core.times import SECONDS_PER_DAY, mjd_day, utc_day
 from contimg_resources.database import now_mjd as clock_mjd
-from contimg_resources.errors import VariabilityFailed, rejecting
 from contimg_resources.products.events import BEGUN, CANDIDATE_KEY, DELIVERED, AlertRecord
 from contimg_resources.products.model import ObservationRecord, ObservationState
 from contimg_resources.registry.model import SetStatus
 from contimg_resources.steps.looking_up import look_up_all
 from contimg_resources.steps.workshop import Workshop
-from contimg_resources.times import SECONDS_PER_DAY, mjd_day, utc_day
 
 #: What nobody could be told for so long is old news, days.
 STALE_DAYS = 1.0

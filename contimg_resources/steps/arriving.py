@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from contimg_resources.errors import CaltableAltered, NoValidCaltables, UnreadableObservation
+from contimg_resources.core.errors import CaltableAltered, NoValidCaltables, UnreadableObservation
 from contimg_resources.observations.model import Observation
 from contimg_resources.products.model import ArrivalOutcome, ObservationState
 from contimg_resources.steps.workshop import Workshop

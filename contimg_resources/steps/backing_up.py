@@ -15,14 +15,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from contimg_resources.casa import Progress, no_progress
+from contimg_resources.core.errors import BackupRefused, ConfigurationError, ContimgError
+from contimg_resources.core.trees import remove_tree
 from contimg_resources.database.base import DatabaseStore
 from contimg_resources.database.memory import memory_path
-from contimg_resources.errors import BackupRefused, ConfigurationError, ContimgError
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.registry.store import CalibrationRegistry
 from contimg_resources.settings import Settings
 from contimg_resources.steps.workshop import Workshop
-from contimg_resources.trees import remove_tree
 
 REGISTRY, PRODUCTS, LISTS = "registry.sqlite3", "products.sqlite3", "added_light_curves"
 EARLIER = "earlier"

@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 
-from contimg_resources.calibration.apply_model import ApplyRequest, ApplyResult
-from contimg_resources.calibration.callib import TableToApply
+from contimg_resources.calibration.apply.model import ApplyRequest, ApplyResult
+from contimg_resources.calibration.ms.callib import TableToApply
 from contimg_resources.casa import Progress, no_progress
-from contimg_resources.checksums import content_size_bytes
-from contimg_resources.errors import CaltableAltered, NoValidCaltables
-from contimg_resources.in_casa import calibrate, load_engines
+from contimg_resources.core.checksums import content_size_bytes
+from contimg_resources.core.errors import CaltableAltered, NoValidCaltables
 from contimg_resources.observations.model import Observation
 from contimg_resources.products.model import Artefact, ArtefactKind, ObservationState
 from contimg_resources.registry.model import ActiveCaltables
+from contimg_resources.steps.in_casa import calibrate, load_engines
 from contimg_resources.steps.origin import software
 from contimg_resources.steps.room import wait_for_room
 from contimg_resources.steps.workshop import Workshop

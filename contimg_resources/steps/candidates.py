@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contimg_resources.casa import Progress, no_progress
-from contimg_resources.errors import rejecting
+from contimg_resources.core.errors import rejecting
 from contimg_resources.products.events import CandidateRecord, CandidateState, Mark, MarkRecord
 from contimg_resources.steps.added_light_curves import search_all_added
 from contimg_resources.steps.cards import card_path, draw_candidates

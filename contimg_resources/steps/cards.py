@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from contimg_resources.directories import whole_file
-from contimg_resources.errors import rejecting
+from contimg_resources.core.directories import whole_file
+from contimg_resources.core.errors import rejecting
 from contimg_resources.products.events import CandidateRecord
 from contimg_resources.steps.workshop import Workshop
 
@@ -56,9 +56,9 @@ def card_path(workshop: Workshop, candidate_id: str) -> Path:
 
 
 def _pieces(workshop: Workshop, candidate: CandidateRecord) -> "list[Piece]":
+    from contimg_resources.core.errors import CutoutFailed
     from contimg_resources.cutouts.places import cutouts_of
     from contimg_resources.cutouts.reading import read_cutout
-    from contimg_resources.errors import CutoutFailed
     from contimg_resources.variability.cards import Piece, through
 
     there = cutouts_of(workshop.settings.layout.cutouts, candidate.source_id)

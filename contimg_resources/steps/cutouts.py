@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from contimg_resources.casa import Progress, no_progress
-from contimg_resources.directories import whole_file
-from contimg_resources.errors import CutoutFailed, rejecting
+from contimg_resources.core.directories import whole_file
+from contimg_resources.core.errors import CutoutFailed, rejecting
 from contimg_resources.mosaics.model import MosaicFiles
 from contimg_resources.products.epochs import MosaicRecord, MosaicState
 from contimg_resources.steps.workshop import Workshop

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from itertools import pairwise
 
+from contimg_resources.core.times import mjd_day, mjd_from_datetime
 from contimg_resources.products.model import ImageRecord, ObservationRecord, ObservationState
 from contimg_resources.registry.model import CaltableSet
 from contimg_resources.steps.workshop import Workshop
-from contimg_resources.times import mjd_day, mjd_from_datetime
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contimg_resources.casa import Progress, no_progress
+from contimg_resources.core.errors import ExportFailed
+from contimg_resources.core.surroundings import published
 from contimg_resources.dashboard.serving import install_dashboard
 from contimg_resources.database import now_mjd as present_mjd
-from contimg_resources.errors import ExportFailed
 from contimg_resources.export.directory import opened
 from contimg_resources.export.reading import read_measures, with_added
 from contimg_resources.export.state import CutoutsOf, PlatformState
@@ -24,7 +25,6 @@ from contimg_resources.steps.origin import software
 from contimg_resources.steps.room import shortage, unwritable
 from contimg_resources.steps.staleness import stale_observations
 from contimg_resources.steps.workshop import Workshop
-from contimg_resources.surroundings import published
 
 #: Sets solved so long before the first observation are asked for, besides those that serve one.
 _SETS_BEFORE_DAYS = 7.0

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contimg_resources.casa import Progress, no_progress
-from contimg_resources.checksums import content_checksum
-from contimg_resources.errors import ImagingFailed
+from contimg_resources.core.checksums import content_checksum
+from contimg_resources.core.errors import ImagingFailed
 from contimg_resources.imaging.acceptance import (
     Verdict,
     judge_astrometry,
@@ -18,10 +18,10 @@ from contimg_resources.imaging.acceptance import (
 )
 from contimg_resources.imaging.matching import MatchReport, match_image
 from contimg_resources.imaging.model import ImageRequest, ImageResult
-from contimg_resources.in_casa import image, load_engines
 from contimg_resources.observations.model import Observation
 from contimg_resources.products.model import Artefact, ArtefactKind, ImageRecord, ObservationState
 from contimg_resources.settings import ImagingSettings
+from contimg_resources.steps.in_casa import image, load_engines
 from contimg_resources.steps.origin import software
 from contimg_resources.steps.room import wait_for_room
 from contimg_resources.steps.workshop import Workshop

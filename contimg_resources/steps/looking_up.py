@@ -7,7 +7,7 @@ Doesn't: the look-up (see `contimg_resources.registry`).
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from contimg_resources.calibration.tables import ArrayLayout
+from contimg_resources.instrument.caltables import ArrayLayout
 from contimg_resources.registry.lookup import Wanted
 from contimg_resources.registry.model import ActiveCaltables
 from contimg_resources.registry.snapshot import ActiveSet

@@ -9,9 +9,9 @@ import math
 from dataclasses import dataclass
 
 from contimg_resources.casa import Progress, no_progress
-from contimg_resources.checksums import content_checksum
+from contimg_resources.core.checksums import content_checksum
+from contimg_resources.core.errors import MosaicFailed
 from contimg_resources.database import now_mjd
-from contimg_resources.errors import MosaicFailed
 from contimg_resources.imaging.acceptance import Verdict
 from contimg_resources.imaging.model import ImageFiles
 from contimg_resources.mosaics.checks import judge_noise, judge_seams

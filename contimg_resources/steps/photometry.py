@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.catalogues.model import CatalogueSources
 from contimg_resources.catalogues.parquet import Catalogue
-from contimg_resources.checksums import content_checksum
-from contimg_resources.directories import whole_file
-from contimg_resources.errors import PhotometryFailed
+from contimg_resources.core.checksums import content_checksum
+from contimg_resources.core.directories import whole_file
+from contimg_resources.core.errors import PhotometryFailed
+from contimg_resources.core.times import mjd_day
 from contimg_resources.imaging.acceptance import Verdict
 from contimg_resources.mosaics.model import MosaicFiles
 from contimg_resources.mosaics.windows import parse_mosaic_key
@@ -21,7 +22,6 @@ from contimg_resources.products.epochs import EpochKind, EpochRecord
 from contimg_resources.products.model import ArtefactKind
 from contimg_resources.steps.origin import software
 from contimg_resources.steps.workshop import Workshop
-from contimg_resources.times import mjd_day
 
 if TYPE_CHECKING:
     from contimg_resources.photometry.epoch import EpochScale

@@ -7,7 +7,7 @@ Belongs here: finding whose file it is, and gathering. Doesn't: printing, or com
 from dataclasses import dataclass
 from pathlib import Path
 
-from contimg_resources.errors import ProductsError, SetNotFound
+from contimg_resources.core.errors import ProductsError, SetNotFound
 from contimg_resources.observations.model import ObservationOrigin
 from contimg_resources.products.model import Artefact, ObservationRecord
 from contimg_resources.registry.model import CaltableSet

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from contimg_resources.errors import ProductsError, VariabilityFailed
+from contimg_resources.core.errors import ProductsError, VariabilityFailed
 from contimg_resources.mosaics.model import MosaicFiles
 from contimg_resources.products.epochs import EpochKind, MosaicState
 from contimg_resources.steps.workshop import Workshop
@@ -122,8 +122,8 @@ def _of_points(workshop: Workshop, path: Path) -> SelfTold:
 
 
 def _of_list(workshop: Workshop, path: Path) -> SelfTold:
-    from contimg_resources.checksums import content_checksum
-    from contimg_resources.times import isot_from_mjd
+    from contimg_resources.core.checksums import content_checksum
+    from contimg_resources.core.times import isot_from_mjd
     from contimg_resources.variability.added import read_added_facts
 
     facts = read_added_facts(workshop.settings.layout.added_light_curves, path.stem)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from contimg_resources.errors import NoValidCaltables, StoreUnavailable, in_words
+from contimg_resources.core.errors import NoValidCaltables, StoreUnavailable, in_words
 from contimg_resources.observations.model import ObservationOrigin
 from contimg_resources.products.model import ArtefactKind, ObservationRecord, ObservationState
 from contimg_resources.steps.looking_up import look_up

@@ -17,15 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contimg_resources.casa import Progress, no_progress
-from contimg_resources.checksums import content_size_bytes
+from contimg_resources.core.checksums import content_size_bytes
+from contimg_resources.core.disk_space import free_bytes, fullness
+from contimg_resources.core.errors import DiskShort
+from contimg_resources.core.trees import remove_tree
 from contimg_resources.database import now_mjd
-from contimg_resources.disk_space import free_bytes, fullness
-from contimg_resources.errors import DiskShort
 from contimg_resources.products.model import ArtefactKind, Made, ObservationState
 from contimg_resources.settings import RetentionSettings, Settings
 from contimg_resources.steps.room import give_up_reserve
 from contimg_resources.steps.workshop import Workshop
-from contimg_resources.trees import remove_tree
 
 STEP = "housekeeping"
 

@@ -8,8 +8,8 @@ import os
 import time
 
 from contimg_resources.casa import Progress, no_progress
-from contimg_resources.disk_space import free_bytes
-from contimg_resources.errors import DiskRefused, DiskShort
+from contimg_resources.core.disk_space import free_bytes
+from contimg_resources.core.errors import DiskRefused, DiskShort
 from contimg_resources.settings import Settings
 
 _GB = 1e9

@@ -7,25 +7,25 @@ from pathlib import Path
 
 import numpy as np
 
-from contimg_resources.calibration.background import REACH_DEG, sources_about
-from contimg_resources.calibration.model import Pointing, SolveRequest, SolveResult
-from contimg_resources.calibration.tables import CaltableType
+from contimg_resources.calibration.solve.background import REACH_DEG, sources_about
+from contimg_resources.calibration.solve.model import Pointing, SolveRequest, SolveResult
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.casa.plotms import PlotmsPlot, PlotmsRequest, draw_plotms
 from contimg_resources.catalogues.reading import read_catalogue
-from contimg_resources.errors import (
+from contimg_resources.core.errors import (
     CalibrationFailed,
     CalibratorNotFound,
     CasaError,
     PlotUnavailable,
 )
-from contimg_resources.in_casa import solve
-from contimg_resources.naming import check_name, plain_name
+from contimg_resources.core.naming import check_name, plain_name
+from contimg_resources.instrument.caltables import CaltableType
 from contimg_resources.observations.calibrators import Calibrator
 from contimg_resources.observations.flux_model import FluxModel
 from contimg_resources.observations.model import Observation
 from contimg_resources.products.model import ObservationState
 from contimg_resources.registry.model import CaltableSet, NewCaltable, NewCaltableSet
+from contimg_resources.steps.in_casa import solve
 from contimg_resources.steps.room import wait_for_room
 from contimg_resources.steps.workshop import Workshop
 

@@ -8,14 +8,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
-from contimg_resources.errors import StoreUnavailable, in_words
+from contimg_resources.core.errors import StoreUnavailable, in_words
+from contimg_resources.core.times import mjd_day
 from contimg_resources.observations.model import ObservationOrigin
 from contimg_resources.products.model import ObservationRecord, ObservationState
 from contimg_resources.steps.looking_up import look_up
 from contimg_resources.steps.photometry import IMAGE_STEP
 from contimg_resources.steps.solving import STEP as SOLVE_STEP
 from contimg_resources.steps.workshop import Workshop
-from contimg_resources.times import mjd_day
 
 #: The last digit of a partition key, days.
 _KEY_DAYS = 1e-5

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from contimg_resources.casa import Progress, no_progress
-from contimg_resources.checksums import content_checksum
+from contimg_resources.core.checksums import content_checksum
+from contimg_resources.core.directories import whole_file
 from contimg_resources.database import mjd_from_unix_s, now_mjd
-from contimg_resources.directories import whole_file
 from contimg_resources.products.epochs import EpochKind
 from contimg_resources.steps.origin import software
 from contimg_resources.steps.workshop import Workshop

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contimg_resources.casa import Progress, no_progress
-from contimg_resources.checksums import content_checksum, content_size_bytes
+from contimg_resources.core.checksums import content_checksum, content_size_bytes
 from contimg_resources.database.store import RESTORE
 from contimg_resources.products.model import Artefact
 from contimg_resources.steps.beyond import epoch_artefact, mosaic_artefact

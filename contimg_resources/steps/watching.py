@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from contimg_resources.errors import (
+from contimg_resources.core.errors import (
     CasaCrashed,
     CasaUnavailable,
     ContimgError,

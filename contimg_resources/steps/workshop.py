@@ -7,7 +7,8 @@ from contimg_resources.casa import Casa
 from contimg_resources.catalogues.calibrator_lists import load_catalogue
 from contimg_resources.catalogues.parquet import Catalogue
 from contimg_resources.catalogues.store import CatalogueStore
-from contimg_resources.errors import ConfigurationError, UnreadableObservation
+from contimg_resources.core.errors import ConfigurationError, UnreadableObservation
+from contimg_resources.core.surroundings import keep_private
 from contimg_resources.observations.calibrators import CalibratorCatalogue
 from contimg_resources.observations.model import Observation
 from contimg_resources.observations.reading import read_observation
@@ -18,7 +19,6 @@ from contimg_resources.registry.model import ActiveCaltables
 from contimg_resources.registry.store import CalibrationRegistry
 from contimg_resources.settings import Settings
 from contimg_resources.steps.looking_up import look_up
-from contimg_resources.surroundings import keep_private
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.errors import TableError
+from contimg_resources.core.errors import TableError
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from contimg_resources.errors import TableError
+from contimg_resources.core.errors import TableError
 from contimg_resources.tables.model import (
     MISSING_NUMBERS,
     Bools,

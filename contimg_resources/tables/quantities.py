@@ -4,7 +4,7 @@ Belongs here: the decision which unit a column is in, and the conversion. Doesn'
 units (see `units`), directions (see `positions`).
 """
 
-from contimg_resources.errors import TableError
+from contimg_resources.core.errors import TableError
 from contimg_resources.tables.model import Column, Floats
 from contimg_resources.tables.units import factor_between
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from contimg_resources.errors import TableError, in_words_of_reader
+from contimg_resources.core.errors import TableError, in_words_of_reader
 from contimg_resources.tables.model import Table
 from contimg_resources.tables.units import refuse_endless
 

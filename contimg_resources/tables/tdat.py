@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from contimg_resources.errors import TableError
+from contimg_resources.core.errors import TableError
 from contimg_resources.tables.model import Table, column_of
 from contimg_resources.tables.reading import Limits, check_columns, check_rows
 

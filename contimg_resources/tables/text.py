@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from contimg_resources.errors import TableError
+from contimg_resources.core.errors import TableError
 from contimg_resources.tables import astropy_tables
 from contimg_resources.tables.model import Column, Table, column_of
 from contimg_resources.tables.reading import Limits, check_columns, check_rows

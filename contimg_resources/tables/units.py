@@ -10,7 +10,7 @@ import warnings
 from functools import lru_cache
 from typing import Any
 
-from contimg_resources.errors import TableError
+from contimg_resources.core.errors import TableError
 
 #: Spellings that astropy doesn't know, in lower case without blanks and quotes.
 _SPELLINGS = {

@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.directories import whole_file
-from contimg_resources.errors import (
+from contimg_resources.core.directories import whole_file
+from contimg_resources.core.errors import (
     InvalidName,
     UnreadableMeasurements,
     VariabilityFailed,
     in_words_of_reader,
 )
-from contimg_resources.naming import check_name, plain_name
+from contimg_resources.core.naming import check_name, plain_name
 from contimg_resources.photometry.light_curves import LightCurve
 from contimg_resources.variability.foreign import ForeignRows, RejectedRows
 from contimg_resources.variability.model import LightCurves

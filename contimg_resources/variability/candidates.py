@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.casa import Progress, no_progress
-from contimg_resources.naming import plain_name
+from contimg_resources.core.naming import plain_name
 from contimg_resources.observations.calibrators import separation_deg
 from contimg_resources.products.events import CandidateRecord, CandidateState
 from contimg_resources.settings import EseSettings

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.core.times import datetime_from_mjd
 from contimg_resources.products.events import CandidateRecord
-from contimg_resources.times import datetime_from_mjd
 from contimg_resources.variability.model import LightCurves
 
 _MOST_PIECES = 6

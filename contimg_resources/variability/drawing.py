@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from contimg_resources.times import datetime_from_mjd
+from contimg_resources.core.times import datetime_from_mjd
 from contimg_resources.variability.model import Variability
 
 _NAMED = 12

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.errors import TableError
+from contimg_resources.core.errors import TableError
 from contimg_resources.tables.model import Column, Table
 from contimg_resources.tables.positions import directions, frame_of
 from contimg_resources.tables.units import factor_between

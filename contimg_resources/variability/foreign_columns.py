@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from contimg_resources.errors import TableError
+from contimg_resources.core.errors import TableError
 from contimg_resources.tables.model import Column, Table
 from contimg_resources.variability.foreign_times import is_stated, time_meaning
 

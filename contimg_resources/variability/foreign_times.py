@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.errors import TableError, in_words_of_reader
+from contimg_resources.core.errors import TableError, in_words_of_reader
+from contimg_resources.core.times import MJD_MAX_DAYS, MJD_MIN_DAYS
 from contimg_resources.tables.model import Column, Table, TimeSystem
 from contimg_resources.tables.units import factor_between
-from contimg_resources.times import MJD_MAX_DAYS, MJD_MIN_DAYS
 
 Floats = NDArray[np.float64]
 

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.errors import UnreadableMeasurements, rejecting
+from contimg_resources.core.errors import UnreadableMeasurements, rejecting
+from contimg_resources.core.times import SIDEREAL_DEG_PER_DAY
 from contimg_resources.instrument.dsa110 import LONGITUDE_DEG
 from contimg_resources.photometry.copies import (
     MEASUREMENTS,
@@ -23,7 +24,6 @@ from contimg_resources.photometry.copies import (
     query,
 )
 from contimg_resources.photometry.flags import Flag
-from contimg_resources.times import SIDEREAL_DEG_PER_DAY
 
 Floats = NDArray[np.float64]
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.directories import whole_file
-from contimg_resources.errors import (
+from contimg_resources.core.directories import whole_file
+from contimg_resources.core.errors import (
     ContimgError,
     UnreadableMeasurements,
     in_words_of_reader,

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.errors import ContimgError
+from contimg_resources.core.errors import ContimgError
 from contimg_resources.photometry.subbands import (
     BandFluxes,
     band_fluxes,

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from contimg_resources.core.directories import whole_file
+from contimg_resources.core.errors import UnreadableMeasurements, in_words_of_reader
+from contimg_resources.core.naming import check_name
 from contimg_resources.database import plain_json
-from contimg_resources.directories import whole_file
-from contimg_resources.errors import UnreadableMeasurements, in_words_of_reader
-from contimg_resources.naming import check_name
 from contimg_resources.variability.model import Variability
 
 #: Version of the columns, which are the fields of `Variability`. Written into every file.

@@ -91,7 +91,7 @@ def test_an_observation_that_can_not_be_read_back_stops_no_other(
     workshop: Any, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bad, good = arrive(workshop, 1), arrive(workshop, 2)
-    from contimg_resources.errors import ProductsError
+    from contimg_resources.core.errors import ProductsError
 
     read = workshop.products.observation
 

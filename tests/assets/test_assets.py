@@ -14,7 +14,7 @@ from contimg_assets.definitions import build_defs
 from contimg_assets.failures import Cause, FailedStep, failed_steps
 from contimg_assets.sensors import run_failures
 from contimg_resources import steps
-from contimg_resources.errors import CalibrationFailed, CasaCrashed, NoValidCaltables
+from contimg_resources.core.errors import CalibrationFailed, CasaCrashed, NoValidCaltables
 from contimg_resources.imaging.acceptance import Verdict
 from contimg_resources.observations.model import ObservationOrigin
 from contimg_resources.products.model import ObservationState

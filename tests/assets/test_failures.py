@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from contimg_assets.failures import told_to_dagster
-from contimg_resources.errors import CasaCrashed, NoValidCaltables
+from contimg_resources.core.errors import CasaCrashed, NoValidCaltables
 
 
 def test_a_failure_says_the_error_s_own_sentence_and_keeps_its_details() -> None:

@@ -26,7 +26,7 @@ from contimg_assets.runs import (
     keys_to_ask,
     lost_requests,
 )
-from contimg_resources.errors import CasaCrashed, DiskRefused, NoValidCaltables
+from contimg_resources.core.errors import CasaCrashed, DiskRefused, NoValidCaltables
 from contimg_resources.products.model import ObservationState
 from contimg_resources.steps.reprocessing import Which, choose_observations
 from contimg_resources.steps.starting import open_observations

@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from contimg_assets.definitions import build_defs
-from contimg_resources.times import utc_day
+from contimg_resources.core.times import utc_day
 from tests.steps.conftest import MJD, Made, made
 
 __all__ = ["made"]

@@ -5,8 +5,8 @@ import signal
 
 import numpy as np
 
-from contimg_resources.bench.fresh import timed_alone
-from contimg_resources.errors import MosaicFailed
+from benchmarks.fresh import timed_alone
+from contimg_resources.core.errors import MosaicFailed
 
 
 def timed_hold(n_bytes: int) -> tuple[int, float]:

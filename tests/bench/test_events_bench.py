@@ -6,7 +6,7 @@ from contimg_resources.cli.main import run
 
 
 def test_it_counts_and_writes_its_page(tmp_path: Path) -> None:
-    import contimg_resources.bench.events as events
+    import benchmarks.events as events
 
     some = [(0.3, 20.0, 1.0, 0.05), (0.3, 60.0, 4.0, 0.05)]
     kinds = events._kinds

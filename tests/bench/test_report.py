@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from contimg_resources.bench.measure import Measured, Result
-from contimg_resources.bench.overhead import Overhead
-from contimg_resources.bench.report import BenchReport, Growth, Stage, page, table_rows
+from benchmarks.measure import Measured, Result
+from benchmarks.overhead import Overhead
+from benchmarks.report import BenchReport, Growth, Stage, page, table_rows
 
 
 def _result(name: str, ours_s: tuple[float, ...], peers_s: tuple[float, ...]) -> Result:

@@ -11,11 +11,11 @@ import pytest
 from astropy.io import fits
 from typer.testing import CliRunner
 
-from contimg_resources.bench import sky_mosaics, sky_questions, surveying
-from contimg_resources.bench.fresh import in_fresh_process
-from contimg_resources.bench.sky_report import Row, SkyReport, sky_page, sky_rows
+from benchmarks import sky_mosaics, sky_questions, surveying
+from benchmarks.fresh import in_fresh_process
+from benchmarks.sky_report import Row, SkyReport, sky_page, sky_rows
 from contimg_resources.cli.main import app
-from contimg_resources.errors import BenchFailed, MosaicFailed, PhotometryFailed
+from contimg_resources.core.errors import BenchFailed, MosaicFailed, PhotometryFailed
 from tests.bench.alone import end, refuse, timed_hold
 
 _TINY = ("--tiles", "3", "--size", "300", "--sources", "100", "--days", "3", "--rounds", "1")

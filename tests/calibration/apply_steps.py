@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from contimg_resources.calibration.apply import write_calibrated_ms
-from contimg_resources.calibration.apply_model import ApplyRequest
+from contimg_resources.calibration.apply.calibrated_ms import write_calibrated_ms
+from contimg_resources.calibration.apply.model import ApplyRequest
 
 
 @dataclass(frozen=True)
@@ -158,8 +158,8 @@ def describe(ms: Path) -> Facts:
     """Say what is in a calibrated MS; `hit` and `lost` are of `spoil`'s interference."""
     import casatools
 
-    from contimg_resources.calibration.ms_layout import field_directions
-    from contimg_resources.calibration.origin import read_origin
+    from contimg_resources.calibration.ms.layout import field_directions
+    from contimg_resources.calibration.ms.origin import read_origin
 
     table = casatools.table()
     table.open(str(ms))

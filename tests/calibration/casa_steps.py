@@ -86,8 +86,8 @@ def measure_recovery(request: RecoveryRequest) -> list[Recovery]:
     from casatasks import applycal
     from casatools import table
 
+    from contimg_resources.core.times import SECONDS_PER_DAY
     from contimg_resources.simulation.truth import Truth
-    from contimg_resources.times import SECONDS_PER_DAY
 
     truth = Truth.load(request.ms)
     shutil.copytree(request.ms, "gains.ms")
@@ -193,7 +193,7 @@ def select_antennas(request: NamesRequest) -> list[list[int]]:
     """Rename antennas and return the ids that CASA selects by each name, as a refant's is given."""
     from casatools import ms, table
 
-    from contimg_resources.calibration.refant import RefantChoice
+    from contimg_resources.calibration.solve.refant import RefantChoice
 
     tb = table()
     tb.open(str(request.ms / "ANTENNA"), nomodify=False)

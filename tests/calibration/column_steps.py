@@ -56,7 +56,7 @@ def _table(columns: Columns) -> Any:
 
 def read_columns(columns: Columns) -> Moved:
     """Read some rows that casatools wrote, in a table that is stored simply or isn't."""
-    from contimg_resources.calibration.large_columns import read_large, tiles_of
+    from contimg_resources.calibration.ms.large_columns import read_large, tiles_of
 
     tb, cells = _table(columns), _cells()
     others = 0 if columns.one_shape else 40
@@ -89,8 +89,8 @@ def read_columns(columns: Columns) -> Moved:
 
 def write_columns(columns: Columns) -> Moved:
     """Write columns whose rows were added as a hole, in parts, and let casatools read them."""
-    from contimg_resources.calibration.large_columns import NewColumn, write_flags
-    from contimg_resources.calibration.new_ms import add_rows
+    from contimg_resources.calibration.ms.large_columns import NewColumn, write_flags
+    from contimg_resources.calibration.ms.new import add_rows
 
     tb, cells = _table(columns), _cells()
     tb.close()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from contimg_resources.calibration.memory import read_observed
+from contimg_resources.calibration.apply.memory import read_observed
 from contimg_resources.imaging import handed_on
 from contimg_resources.imaging.beam import dish_of
 from contimg_resources.imaging.layout import read_layout

@@ -11,11 +11,11 @@ from unittest.mock import patch
 
 import numpy as np
 
-from contimg_resources.calibration import solving, working_memory
-from contimg_resources.calibration.model import SolveRequest, SolveResult
-from contimg_resources.calibration.ms_layout import read_bands
-from contimg_resources.calibration.new_ms import create_like
-from contimg_resources.calibration.solver_pool import SolverCall, SolverPool
+from contimg_resources.calibration.ms.layout import read_bands
+from contimg_resources.calibration.ms.new import create_like
+from contimg_resources.calibration.solve import solving, working_memory
+from contimg_resources.calibration.solve.model import SolveRequest, SolveResult
+from contimg_resources.calibration.solve.solver_pool import SolverCall, SolverPool
 from tests.calibration.casa_steps import DumpRequest, dump_solutions
 
 

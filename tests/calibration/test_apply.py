@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from contimg_resources.calibration.apply import write_calibrated_ms
-from contimg_resources.calibration.apply_casa import named_plainly
-from contimg_resources.calibration.apply_model import ApplyRequest, ApplyResult
-from contimg_resources.calibration.callib import Band, TableToApply, callib_text, map_windows
-from contimg_resources.calibration.tables import CaltableType
+from contimg_resources.calibration.apply.by_casa import named_plainly
+from contimg_resources.calibration.apply.calibrated_ms import write_calibrated_ms
+from contimg_resources.calibration.apply.model import ApplyRequest, ApplyResult
+from contimg_resources.calibration.ms.callib import Band, TableToApply, callib_text, map_windows
 from contimg_resources.casa import Casa
-from contimg_resources.checksums import content_checksum
-from contimg_resources.errors import CasaError, ConfigurationError, UnreadableObservation
+from contimg_resources.core.checksums import content_checksum
+from contimg_resources.core.errors import CasaError, ConfigurationError, UnreadableObservation
+from contimg_resources.instrument.caltables import CaltableType
 from contimg_resources.simulation.observation import SimulationRequest, simulate_observation
 from contimg_resources.simulation.spec import GainSpec, SimulationSpec, Size, SkySpec
 from tests.calibration.apply_steps import (

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from contimg_resources.calibration.apply import write_calibrated_ms
-from contimg_resources.calibration.apply_model import ApplyRequest
-from contimg_resources.calibration.callib import TableToApply
-from contimg_resources.calibration.model import SolveRequest
-from contimg_resources.calibration.ngc5921 import import_ngc5921, ngc5921_request
-from contimg_resources.calibration.origin import read_origin
-from contimg_resources.calibration.solving import solve_caltables
-from contimg_resources.calibration.tables import CaltableType
+from contimg_resources.calibration.apply.calibrated_ms import write_calibrated_ms
+from contimg_resources.calibration.apply.model import ApplyRequest
+from contimg_resources.calibration.ms.callib import TableToApply
+from contimg_resources.calibration.ms.origin import read_origin
+from contimg_resources.calibration.solve.model import SolveRequest
+from contimg_resources.calibration.solve.solving import solve_caltables
 from contimg_resources.casa import Casa
+from contimg_resources.demo.ngc5921 import import_ngc5921, ngc5921_request
+from contimg_resources.instrument.caltables import CaltableType
 from contimg_resources.observations.calibrators import CalibratorCatalogue
 from tests.calibration.corner_steps import (
     Shift,

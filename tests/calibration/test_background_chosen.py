@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from contimg_resources.calibration.background import (
+from contimg_resources.calibration.solve.background import (
     ModelOfField,
     background_sources,
     most_apparent_jy,
 )
-from contimg_resources.calibration.phasing import FieldDirections
+from contimg_resources.calibration.solve.phasing import FieldDirections
 from contimg_resources.instrument.primary_beam import airy_power
 from contimg_resources.observations.calibrators import Calibrator, CalibratorCatalogue
 from contimg_resources.observations.flux_model import FluxModel

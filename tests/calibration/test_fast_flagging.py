@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contimg_resources.calibration.fast_flagging import (
+from contimg_resources.calibration.flagging.in_memory import (
     FlaggedInMemory,
     WindowInMemory,
     flag_interference_in_memory,
 )
-from contimg_resources.calibration.interference import find_interference
+from contimg_resources.calibration.flagging.interference import find_interference
 from contimg_resources.casa import Casa
 from contimg_resources.simulation.observation import SimulationRequest, pointings_deg
 from contimg_resources.simulation.spec import (

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contimg_resources.calibration.model import (
+from contimg_resources.calibration.solve.model import (
     Pointing,
     SolveRecipe,
     SolveRequest,
     SolveResult,
 )
-from contimg_resources.calibration.solving import solve_caltables
+from contimg_resources.calibration.solve.solving import solve_caltables
 from contimg_resources.casa import Casa
 from contimg_resources.observations.calibrators import Calibrator, CalibratorCatalogue
 from contimg_resources.observations.flux_model import FluxModel

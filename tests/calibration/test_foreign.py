@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from contimg_resources.calibration.apply import write_calibrated_ms
-from contimg_resources.calibration.apply_model import ApplyRequest, ApplyResult
-from contimg_resources.calibration.averaging import average
-from contimg_resources.calibration.callib import TableToApply
-from contimg_resources.calibration.model import SolveRequest, SolveResult
-from contimg_resources.calibration.origin import read_origin
-from contimg_resources.calibration.solving import solve_caltables
-from contimg_resources.calibration.tables import names_fit
+from contimg_resources.calibration.apply.calibrated_ms import write_calibrated_ms
+from contimg_resources.calibration.apply.model import ApplyRequest, ApplyResult
+from contimg_resources.calibration.ms.averaging import average
+from contimg_resources.calibration.ms.callib import TableToApply
+from contimg_resources.calibration.ms.origin import read_origin
+from contimg_resources.calibration.solve.model import SolveRequest, SolveResult
+from contimg_resources.calibration.solve.solving import solve_caltables
 from contimg_resources.casa import Casa
-from contimg_resources.checksums import stat_signature
-from contimg_resources.errors import ImagingFailed, UnreadableObservation
+from contimg_resources.core.checksums import stat_signature
+from contimg_resources.core.errors import ImagingFailed, UnreadableObservation
 from contimg_resources.imaging.make import make_image
 from contimg_resources.imaging.model import ImageRequest
+from contimg_resources.instrument.caltables import names_fit
 from contimg_resources.observations.calibrators import CalibratorCatalogue
 from tests.calibration import foreign
 from tests.calibration.engine_steps import Pair, difference

@@ -10,7 +10,7 @@ from contimg_resources.calibration.inspection import inspect_caltables
 from contimg_resources.calibration.quality import measure_quality
 from contimg_resources.calibration.solutions import Solutions
 from contimg_resources.casa import Casa
-from contimg_resources.errors import RegistrationRefused
+from contimg_resources.core.errors import RegistrationRefused
 
 
 def _solutions(values: np.ndarray, flags: np.ndarray, antennas: list[int]) -> Solutions:

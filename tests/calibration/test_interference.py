@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from contimg_resources.calibration.interference import find_interference
+from contimg_resources.calibration.flagging.interference import find_interference
 
 
 def dynamic_spectrum(noise: float = 0.01) -> np.ndarray:

@@ -5,17 +5,17 @@ from pathlib import Path
 import pytest
 
 from contimg_resources.calibration.inspection import inspect_caltables
-from contimg_resources.calibration.model import SolveRequest, SolveResult
-from contimg_resources.calibration.ngc5921 import (
+from contimg_resources.calibration.solve.model import SolveRequest, SolveResult
+from contimg_resources.calibration.solve.solving import solve_caltables
+from contimg_resources.casa import Casa
+from contimg_resources.core.errors import ConfigurationError
+from contimg_resources.demo.ngc5921 import (
     PHASE_FIELD,
     PUBLISHED_RATIO,
     import_ngc5921,
     ngc5921_request,
 )
-from contimg_resources.calibration.solving import solve_caltables
-from contimg_resources.calibration.tables import CaltableType
-from contimg_resources.casa import Casa
-from contimg_resources.errors import ConfigurationError
+from contimg_resources.instrument.caltables import CaltableType
 from contimg_resources.observations.calibrators import CalibratorCatalogue
 from tests.calibration.casa_steps import ApplyRequest, apply_and_average
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from contimg_resources.calibration.placing import place_tables
-from contimg_resources.calibration.tables import CaltableType
-from contimg_resources.errors import InvalidName
+from contimg_resources.calibration.solve.placing import place_tables
+from contimg_resources.core.errors import InvalidName
+from contimg_resources.instrument.caltables import CaltableType
 
 
 def make_table(path: Path, text: str) -> Path:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from contimg_resources.calibration.plots import PlotContext, plot_summary, plot_table
 from contimg_resources.calibration.solutions import Solutions
-from contimg_resources.calibration.tables import CaltableType
+from contimg_resources.calibration.solve.plots import PlotContext, plot_summary, plot_table
+from contimg_resources.instrument.caltables import CaltableType
 
 CONTEXT = PlotContext(
     title="3C286   2025-11-21T17:21:35 UTC   reference antenna 105",

@@ -5,7 +5,7 @@ import pytest
 
 from contimg_resources.calibration.quality import judge, measure_quality
 from contimg_resources.calibration.solutions import Solutions
-from contimg_resources.calibration.tables import CaltableType, TableQuality
+from contimg_resources.instrument.caltables import CaltableType, TableQuality
 from contimg_resources.settings import CalibrationSettings
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from contimg_resources.calibration.health import AntennaHealth
-from contimg_resources.calibration.refant import choose_refant
+from contimg_resources.calibration.ms.health import AntennaHealth
+from contimg_resources.calibration.solve.refant import choose_refant
 from contimg_resources.casa import Casa
-from contimg_resources.errors import CalibrationFailed
+from contimg_resources.core.errors import CalibrationFailed
 from tests.calibration.casa_steps import NamesRequest, select_antennas
 from tests.conftest import TinyNight
 

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contimg_resources.calibration.apply import write_calibrated_ms
-from contimg_resources.calibration.apply_model import ApplyRequest
-from contimg_resources.calibration.background import sources_about
-from contimg_resources.calibration.callib import TableToApply
-from contimg_resources.calibration.model import SolveRequest, SolveResult
-from contimg_resources.calibration.solving import solve_caltables
+from contimg_resources.calibration.apply.calibrated_ms import write_calibrated_ms
+from contimg_resources.calibration.apply.model import ApplyRequest
+from contimg_resources.calibration.ms.callib import TableToApply
+from contimg_resources.calibration.solve.background import sources_about
+from contimg_resources.calibration.solve.model import SolveRequest, SolveResult
+from contimg_resources.calibration.solve.solving import solve_caltables
 from contimg_resources.casa import Casa
-from contimg_resources.errors import CalibrationFailed, UnreadableObservation
+from contimg_resources.core.errors import CalibrationFailed, UnreadableObservation
 from contimg_resources.settings import CalibrationSettings
 from contimg_resources.simulation.truth import Truth
 from tests.calibration.casa_steps import DumpRequest, Recovery, RecoveryRequest, measure_recovery

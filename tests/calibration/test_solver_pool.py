@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from contimg_resources.casa import Casa
-from contimg_resources.errors import CasaCrashed, CasaTimeout
+from contimg_resources.core.errors import CasaCrashed, CasaTimeout
 from tests.calibration.solve_engine_steps import lose_a_solver, outstay_with_solvers
 from tests.processes import wait_until_gone
 

@@ -7,10 +7,14 @@ import numpy as np
 import pytest
 
 from contimg_resources.calibration.inspection import inspect_caltables
-from contimg_resources.calibration.model import SolveResult
-from contimg_resources.calibration.solving import solve_caltables
+from contimg_resources.calibration.solve.model import SolveResult
+from contimg_resources.calibration.solve.solving import solve_caltables
 from contimg_resources.casa import Casa
-from contimg_resources.errors import CalibrationFailed, ConfigurationError, UnreadableObservation
+from contimg_resources.core.errors import (
+    CalibrationFailed,
+    ConfigurationError,
+    UnreadableObservation,
+)
 from contimg_resources.observations.calibrators import CalibratorCatalogue
 from contimg_resources.simulation.spec import RfiSpec, SkySpec
 from contimg_resources.simulation.truth import Truth

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from contimg_resources.core.times import SECONDS_PER_DAY
 from contimg_resources.observations.calibrators import Calibrator
 from contimg_resources.simulation.truth import Truth
-from contimg_resources.times import SECONDS_PER_DAY
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from contimg_resources.calibration.model import SolveRequest
+from contimg_resources.calibration.solve.model import SolveRequest
 from contimg_resources.casa import Casa
 from contimg_resources.observations.calibrators import Calibrator, CalibratorCatalogue
 from contimg_resources.observations.flux_model import FluxModel

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from contimg_resources import disk_space
-from contimg_resources.casa.progress import report_progress
 from contimg_resources.casa.tasks import call_task
-from contimg_resources.directories import whole_directory
-from contimg_resources.errors import CalibrationFailed, CasaError
+from contimg_resources.core import disk_space
+from contimg_resources.core.directories import whole_directory
+from contimg_resources.core.errors import CalibrationFailed, CasaError
+from contimg_resources.core.progress import report_progress
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from contimg_resources.casa import Casa, siteconfig
-from contimg_resources.errors import (
+from contimg_resources.core.errors import (
     CalibrationFailed,
     CasaCrashed,
     CasaError,

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from contimg_resources.calibration.ngc5921 import import_ngc5921
 from contimg_resources.casa import Casa
 from contimg_resources.casa.plotms import (
     PlotmsPlot,
@@ -17,7 +16,8 @@ from contimg_resources.casa.plotms import (
     missing_libraries,
     unpack_plotter,
 )
-from contimg_resources.errors import PlotUnavailable
+from contimg_resources.core.errors import PlotUnavailable
+from contimg_resources.demo.ngc5921 import import_ngc5921
 from contimg_resources.settings import CalibrationSettings, Settings
 from contimg_resources.steps import Workshop, arrive, solve_observation
 from tests.conftest import TinyNight

@@ -6,7 +6,7 @@ import pytest
 from astropy.coordinates import SkyCoord
 
 from contimg_resources.catalogues.calibrator_lists import load_catalogue, read_calibrator_list
-from contimg_resources.errors import ConfigurationError
+from contimg_resources.core.errors import ConfigurationError
 
 HEADER = "name,ra_deg,dec_deg,flux_jy,reference_ghz,spectral_index\n"
 

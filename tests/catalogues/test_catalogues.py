@@ -19,7 +19,7 @@ from contimg_resources.catalogues.model import CatalogueFacts, CatalogueSources
 from contimg_resources.catalogues.parquet import COLUMNS, SCHEMA_VERSION
 from contimg_resources.catalogues.reading import read_catalogue
 from contimg_resources.catalogues.store import CatalogueStore
-from contimg_resources.errors import CatalogueError, InvalidName
+from contimg_resources.core.errors import CatalogueError, InvalidName
 
 RA = np.array([24.4221, 187.70593, 359.9999, 0.0003])
 DEC = np.array([33.1598, 12.39112, -0.5, 0.25])

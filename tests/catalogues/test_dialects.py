@@ -13,7 +13,7 @@ from astropy.table import Table
 from contimg_resources.catalogues.columns import Given
 from contimg_resources.catalogues.model import CatalogueSources
 from contimg_resources.catalogues.reading import read_catalogue
-from contimg_resources.errors import CatalogueError
+from contimg_resources.core.errors import CatalogueError
 
 RA = np.array([0.0153, 24.42208, 187.70593, 300.5, 359.9999])
 DEC = np.array([-48.4985, 33.15972, 12.39112, -0.5, 29.25])

@@ -11,7 +11,7 @@ from contimg_resources.catalogues.columns import Given
 from contimg_resources.catalogues.model import CatalogueSources
 from contimg_resources.catalogues.reading import ReadCatalogue, read_catalogue
 from contimg_resources.catalogues.store import CatalogueStore
-from contimg_resources.errors import CatalogueError
+from contimg_resources.core.errors import CatalogueError
 
 HEAD = "name,ra_deg,dec_deg,flux_jy,reference_ghz"
 

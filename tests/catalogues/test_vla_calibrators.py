@@ -10,7 +10,7 @@ from astropy.coordinates import SkyCoord
 from contimg_resources.catalogues.calibrator_lists import load_catalogue
 from contimg_resources.catalogues.vla_calibrators import read_vla_list, vla_calibrators
 from contimg_resources.cli.main import run
-from contimg_resources.errors import CatalogueError, ConfigurationError
+from contimg_resources.core.errors import CatalogueError, ConfigurationError
 
 HEADING = (
     "-----------------------------------------------------\n"

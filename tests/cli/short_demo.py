@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import contimg_resources.cli.demo as demo
-from contimg_resources.calibration.ngc5921 import PUBLISHED_FLUX_PT99_JY, PUBLISHED_RATIO
 from contimg_resources.cli.main import main
 from contimg_resources.cli.platform import Platform
 from contimg_resources.demo.foreign import MeasuredImage
+from contimg_resources.demo.ngc5921 import PUBLISHED_FLUX_PT99_JY, PUBLISHED_RATIO
 from contimg_resources.demo.night import NightRow
 
 

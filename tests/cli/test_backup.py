@@ -12,7 +12,7 @@ import pytest
 
 from contimg_resources.cli.main import run
 from contimg_resources.cli.platform import without_platform
-from contimg_resources.errors import StoreDamaged
+from contimg_resources.core.errors import StoreDamaged
 from contimg_resources.products.events import Mark, MarkRecord
 from contimg_resources.settings import Settings
 from contimg_resources.steps import Workshop

@@ -13,7 +13,7 @@ import pytest
 from contimg_resources.cli import children
 from contimg_resources.cli.children import MAX_RESTARTS, Child, Processes, Restart
 from contimg_resources.cli.processes import SupervisedGroup
-from contimg_resources.errors import PlatformError
+from contimg_resources.core.errors import PlatformError
 from tests.processes import wait_until_gone
 
 LASTS = "import time; print('at work', flush=True); time.sleep(600)"

@@ -7,7 +7,7 @@ import pytest
 
 from contimg_resources.cli.dagster_storage import damaged_databases, storage_trouble
 from contimg_resources.cli.platform import Platform, running_address
-from contimg_resources.errors import PlatformError
+from contimg_resources.core.errors import PlatformError
 
 LINK = "(Background on this error at: https://sqlalche.me/e/20/4xp6)"
 

@@ -7,7 +7,7 @@ import pytest
 from contimg_resources.cli import webserver
 from contimg_resources.cli.graphql import GraphQL
 from contimg_resources.cli.webserver import Definitions
-from contimg_resources.errors import PlatformError
+from contimg_resources.core.errors import PlatformError
 
 
 def answer(error: str | None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from contimg_resources.cli.demo import _fresh_directory, _settings_of_a_demo
-from contimg_resources.errors import ConfigurationError
+from contimg_resources.core.errors import ConfigurationError
 
 
 def test_a_directory_with_other_files_is_refused_and_left_as_it_is(

@@ -16,7 +16,7 @@ import pytest
 from contimg_resources import steps
 from contimg_resources.casa import no_progress
 from contimg_resources.cli.images import _work_off
-from contimg_resources.errors import CasaCrashed
+from contimg_resources.core.errors import CasaCrashed
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.registry.store import CalibrationRegistry
 from contimg_resources.settings import Settings

@@ -19,7 +19,7 @@ from contimg_resources.cli.platform import (
     running_address,
     watched_directory,
 )
-from contimg_resources.errors import PlatformError
+from contimg_resources.core.errors import PlatformError
 from contimg_resources.products.store import ProductsStore
 
 sys.path.insert(0, str(Path(__file__).parent))

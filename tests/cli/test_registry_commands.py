@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from contimg_resources.calibration.tables import (
+from contimg_resources.instrument.caltables import (
     ArrayLayout,
     CaltableField,
     CaltableInfo,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from contimg_resources.casa import Casa
-from contimg_resources.checksums import content_checksum
+from contimg_resources.core.checksums import content_checksum
 from contimg_resources.mosaics.model import MosaicFiles
 from contimg_resources.observations.calibrators import CalibratorCatalogue
 from contimg_resources.products.epochs import MosaicRecord, MosaicState

@@ -9,13 +9,13 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from PIL import Image
 
-from contimg_resources.checksums import content_checksum
+from contimg_resources.core.checksums import content_checksum
+from contimg_resources.core.errors import CutoutFailed
 from contimg_resources.cutouts.cutting import CutoutOf, cut
 from contimg_resources.cutouts.drawing import scale_of_picture
 from contimg_resources.cutouts.model import BrightnessScale
 from contimg_resources.cutouts.places import png_beside
 from contimg_resources.cutouts.reading import read_cutout, read_facts
-from contimg_resources.errors import CutoutFailed
 from contimg_resources.images.reading import SkyImage
 from tests.cutouts.mosaics import BEAM, MID_MJD, grid, sky, write
 

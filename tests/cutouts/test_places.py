@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from contimg_resources.core.errors import InvalidName
 from contimg_resources.cutouts.cutting import CutoutOf, cut
 from contimg_resources.cutouts.model import shown_name
 from contimg_resources.cutouts.places import (
@@ -15,7 +16,6 @@ from contimg_resources.cutouts.places import (
 )
 from contimg_resources.cutouts.reading import read_facts
 from contimg_resources.cutouts.storage import full_since, keep_within
-from contimg_resources.errors import InvalidName
 from tests.cutouts.mosaics import grid, sky, write
 
 HOSTILE = (

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from contimg_resources.cli.main import run
+from contimg_resources.core.errors import CutoutFailed, PhotometryFailed
 from contimg_resources.cutouts.places import cutout_path, cutouts_of, png_beside
 from contimg_resources.cutouts.reading import read_facts
-from contimg_resources.errors import CutoutFailed, PhotometryFailed
 from contimg_resources.mosaics.model import MosaicFiles
 from contimg_resources.products.epochs import MosaicState
 from contimg_resources.steps.cutouts import animate_source, cut_many, cut_source, stack_source

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from contimg_resources.core.times import datetime_from_mjd
 from contimg_resources.export import model
-from contimg_resources.times import datetime_from_mjd
 
 STRIPS_DEG = (16.3, 33.2)
 N_OBSERVATIONS = 3000

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from contimg_resources.cli.main import run
+from contimg_resources.core.errors import ExportFailed
 from contimg_resources.dashboard.serving import install_dashboard
-from contimg_resources.errors import ExportFailed
 from tests.dashboard.conftest import serving
 from tests.dashboard.made_up_export import MadeUpExport
 

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from contimg_resources.database import Database, plain_json, store
-from contimg_resources.database.memory import memory_path
-from contimg_resources.errors import (
+from contimg_resources.core.errors import (
     ConfigurationError,
     RegistryError,
     SchemaMismatch,
     StoreDamaged,
 )
+from contimg_resources.database import Database, plain_json, store
+from contimg_resources.database.memory import memory_path
 from tests.processes import APART
 
 ENV = """

@@ -9,7 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy.dialects import postgresql
 
-from contimg_resources.errors import SchemaMismatch
+from contimg_resources.core.errors import SchemaMismatch
 from contimg_resources.products import ProductsStore
 from contimg_resources.products import tables as products_tables
 from contimg_resources.registry import CalibrationRegistry, lookup

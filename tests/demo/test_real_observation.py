@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from astropy.io import fits
 
-from contimg_resources.calibration.ngc5921 import PUBLISHED_FLUX_PT99_JY, PUBLISHED_RATIO
-from contimg_resources.calibration.tables import CaltableType
 from contimg_resources.demo.foreign import measure_image_of_casa
+from contimg_resources.demo.ngc5921 import PUBLISHED_FLUX_PT99_JY, PUBLISHED_RATIO
 from contimg_resources.demo.night import DEMO_NIGHT, write_known_sources
 from contimg_resources.demo.real import CHANNELS, RealDataResult, run_ngc5921
+from contimg_resources.instrument.caltables import CaltableType
 from contimg_resources.products.model import ObservationState
 from contimg_resources.settings import CatalogueSettings, Settings
 from contimg_resources.steps import Workshop

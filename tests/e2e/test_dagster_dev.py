@@ -11,7 +11,7 @@ import pytest
 
 from contimg_resources.cli.graphql import GraphQL
 from contimg_resources.cli.platform import checkout_root, free_port
-from contimg_resources.errors import PlatformError
+from contimg_resources.core.errors import PlatformError
 
 pytestmark = pytest.mark.slow
 

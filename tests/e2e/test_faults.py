@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from contimg_resources.calibration.tables import CaltableType
 from contimg_resources.casa import Casa
 from contimg_resources.cli.platform import free_port
+from contimg_resources.instrument.caltables import CaltableType
 from contimg_resources.products.model import ObservationState
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.registry.model import SetStatus

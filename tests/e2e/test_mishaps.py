@@ -13,7 +13,7 @@ from contimg_resources.casa import Casa
 from contimg_resources.catalogues.store import CatalogueStore
 from contimg_resources.cli.platform import Platform
 from contimg_resources.cli.webserver import DagsterRun
-from contimg_resources.naming import StateLayout
+from contimg_resources.core.naming import StateLayout
 from contimg_resources.products.model import ObservationState
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.settings import Settings

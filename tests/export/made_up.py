@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from contimg_resources.calibration.tables import ArrayLayout
 from contimg_resources.export.model import DOCUMENTS, Document
 from contimg_resources.export.schemas import schemas
 from contimg_resources.export.state import PlatformState
+from contimg_resources.instrument.caltables import ArrayLayout
 from contimg_resources.products.epochs import EpochKind, EpochRecord, MosaicRecord, MosaicState
 from contimg_resources.products.events import CandidateRecord, CandidateState
 from contimg_resources.products.model import ImageRecord, ObservationRecord, ObservationState

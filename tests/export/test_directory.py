@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from contimg_resources.errors import ExportFailed
+from contimg_resources.core.errors import ExportFailed
 from contimg_resources.export.directory import ExportDirectory, opened
 from contimg_resources.export.pages import PageContent
 

@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from contimg_resources.errors import ExportFailed
+from contimg_resources.core.errors import ExportFailed
 from contimg_resources.export.model import Observations
 from contimg_resources.export.pages import Item, columns, element, elements, encoded, split
 

@@ -24,9 +24,10 @@ from hypothesis.stateful import (
 )
 
 from contimg_assets import runs
-from contimg_resources.calibration.apply_model import ApplyResult
-from contimg_resources.calibration.tables import CaltableType
-from contimg_resources.errors import UnreadableObservation
+from contimg_resources.calibration.apply.model import ApplyResult
+from contimg_resources.core.errors import UnreadableObservation
+from contimg_resources.core.times import partition_key
+from contimg_resources.instrument.caltables import CaltableType
 from contimg_resources.observations.calibrators import CalibratorCatalogue
 from contimg_resources.observations.model import Antenna, Observation, SpectralWindow
 from contimg_resources.observations.settling import content_signature
@@ -37,7 +38,6 @@ from contimg_resources.products.store import ProductsStore
 from contimg_resources.registry import CalibrationRegistry, NewCaltable, NewCaltableSet
 from contimg_resources.settings import Settings
 from contimg_resources.steps import Workshop, watching
-from contimg_resources.times import partition_key
 from tests.fuzz.mangling import counted
 from tests.products.conftest import TRANSIT, make_observation
 from tests.registry.conftest import LAYOUT, read_made_up_tables, write_table

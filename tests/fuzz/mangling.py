@@ -19,8 +19,8 @@ from typing import Any, NoReturn
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from contimg_resources.errors import ContimgError
-from contimg_resources.plain_text import plain
+from contimg_resources.core.errors import ContimgError
+from contimg_resources.core.plain_text import plain
 
 #: CPU time of one example, seconds: what takes longer hangs.
 LIMIT_S = 20.0

@@ -14,7 +14,7 @@ from astropy.io import fits
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contimg_resources.errors import ContimgError, UnreadableImage
+from contimg_resources.core.errors import ContimgError, UnreadableImage
 from contimg_resources.images.reading import opened_image, read_map, read_raw
 from contimg_resources.images.standard_form import ForeignFiles
 from contimg_resources.products.model import ArrivalOutcome

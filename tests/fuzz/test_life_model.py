@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 )
 
 from contimg_assets import runs, sensors
-from contimg_resources.errors import ContimgError
+from contimg_resources.core.errors import ContimgError
 from contimg_resources.products.model import (
     Artefact,
     ArtefactKind,

@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 
 from contimg_resources.catalogues.parquet import Catalogue
 from contimg_resources.catalogues.store import CatalogueStore
-from contimg_resources.errors import (
+from contimg_resources.core.errors import (
     CatalogueError,
     ImagingFailed,
     UnreadableMeasurements,

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from contimg_resources.calibration.tables import ArrayLayout, CaltableType
-from contimg_resources.errors import (
+from contimg_resources.core.errors import (
     CaltableAltered,
     NoValidCaltables,
     RegistrationRefused,
     RegistryError,
     SetNotFound,
 )
+from contimg_resources.instrument.caltables import ArrayLayout, CaltableType
 from contimg_resources.registry import CalibrationRegistry, NewCaltable, NewCaltableSet
 from contimg_resources.registry.lookup import Wanted
 from contimg_resources.registry.model import SetStatus

@@ -12,8 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contimg_resources.cli.graphql import GraphQL
+from contimg_resources.core.errors import PlatformError
 from contimg_resources.dashboard.serving import dashboard_server
-from contimg_resources.errors import PlatformError
 from tests.fuzz.mangling import WORD, counted, fuzzed, mangled, only_ours
 
 SECRET = b"nobody may read this"

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from contimg_assets import arrivals
 from contimg_assets.image_sensor import build_image_sensor
 from contimg_assets.runs import _parted
-from contimg_resources.calibration.tables import CaltableType
-from contimg_resources.errors import (
+from contimg_resources.core.errors import (
     ConfigurationError,
     InvalidName,
     RegistrationRefused,
 )
+from contimg_resources.instrument.caltables import CaltableType
 from contimg_resources.observations.settling import Signature, decide_settled
 from contimg_resources.registry.prefix import tables_under_prefix
 from contimg_resources.settings import Settings, load_settings

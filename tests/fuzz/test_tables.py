@@ -11,7 +11,7 @@ from contimg_resources.catalogues.calibrator_lists import read_calibrator_list
 from contimg_resources.catalogues.columns import ROLES, Given
 from contimg_resources.catalogues.reading import read_catalogue
 from contimg_resources.catalogues.vla_calibrators import is_vla_list, vla_calibrators
-from contimg_resources.errors import CatalogueError, ConfigurationError, TableError
+from contimg_resources.core.errors import CatalogueError, ConfigurationError, TableError
 from contimg_resources.tables.reading import read_table
 from contimg_resources.variability.added import as_light_curves
 from contimg_resources.variability.foreign import read_rows

@@ -9,12 +9,9 @@ from pathlib import Path
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from contimg_resources.calibration.tables import CaltableType, split_ending, type_of_ending
 from contimg_resources.catalogues.columns import Given, frequency_ghz
-from contimg_resources.cutouts.places import cutout_path, directory_name, epoch_of
-from contimg_resources.errors import ContimgError, InvalidName, TableError, in_words
-from contimg_resources.mosaics.windows import mosaic_key, parse_mosaic_key
-from contimg_resources.naming import (
+from contimg_resources.core.errors import ContimgError, InvalidName, TableError, in_words
+from contimg_resources.core.naming import (
     StateLayout,
     check_ms_name,
     check_name,
@@ -22,10 +19,8 @@ from contimg_resources.naming import (
     plain_name,
     without_ms,
 )
-from contimg_resources.plain_text import plain, plain_line
-from contimg_resources.tables.positions import parse_frame, sexagesimal_deg
-from contimg_resources.tables.units import factor_between, is_unit, parse_unit
-from contimg_resources.times import (
+from contimg_resources.core.plain_text import plain, plain_line
+from contimg_resources.core.times import (
     is_partition_key,
     isot_from_mjd,
     mjd_day,
@@ -34,6 +29,11 @@ from contimg_resources.times import (
     parse_span,
     partition_key,
 )
+from contimg_resources.cutouts.places import cutout_path, directory_name, epoch_of
+from contimg_resources.instrument.caltables import CaltableType, split_ending, type_of_ending
+from contimg_resources.mosaics.windows import mosaic_key, parse_mosaic_key
+from contimg_resources.tables.positions import parse_frame, sexagesimal_deg
+from contimg_resources.tables.units import factor_between, is_unit, parse_unit
 from contimg_resources.variability.foreign_times import parse_meaning, time_meaning
 from tests.fuzz.mangling import TEXT, WORD, fuzzed, only_ours
 

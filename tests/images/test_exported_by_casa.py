@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from contimg_resources.casa import Casa
-from contimg_resources.errors import UnreadableImage
+from contimg_resources.core.errors import UnreadableImage
 from contimg_resources.images.reading import opened_image
 from tests.images.casa_steps import export_with_casa
 from tests.images.test_foreign_images import SKY, assert_sky

@@ -12,7 +12,7 @@ from astropy.table import Table
 from astropy.time import Time
 from numpy.typing import NDArray
 
-from contimg_resources.errors import UnreadableImage
+from contimg_resources.core.errors import UnreadableImage
 from contimg_resources.images.reading import SkyImage, opened_image
 from contimg_resources.photometry.measuring import RawMeasurements, measure
 from contimg_resources.photometry.model import SourceList

@@ -18,8 +18,8 @@ from astropy.wcs import WCS, WCSSUB_LATITUDE, WCSSUB_LONGITUDE
 from astropy.wcs.utils import wcs_to_celestial_frame
 from numpy.typing import NDArray
 
-from contimg_resources.bench.tiles import correlated_noise
 from contimg_resources.imaging.model import Beam
+from contimg_resources.simulation.tiles import correlated_noise
 
 RA_DEG, DEC_DEG = 150.0, 54.0
 CELL_ARCSEC = 12.0

@@ -31,7 +31,7 @@ def bring_to_one_centre(ms: Path) -> Path:
     """Write an MS of perfect antennas beside `ms` with one phase centre: nothing to calibrate."""
     import casatasks
 
-    from contimg_resources.calibration.ms_layout import middle_of_fields
+    from contimg_resources.calibration.ms.layout import middle_of_fields
 
     ra_deg, dec_deg = middle_of_fields(ms)
     out = ms.with_name(f"{ms.stem}_cal.ms")

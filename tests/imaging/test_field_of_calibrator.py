@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from contimg_resources.calibration.model import Pointing, SolveRequest, SolveResult
-from contimg_resources.errors import ImagingFailed
+from contimg_resources.calibration.solve.model import Pointing, SolveRequest, SolveResult
+from contimg_resources.core.errors import ImagingFailed
 from contimg_resources.imaging import field_of_calibrator
 from contimg_resources.imaging.field_of_calibrator import shown_sources, solve_with_field
 from contimg_resources.imaging.model import Source

@@ -10,8 +10,8 @@ from astropy.wcs import WCS
 from PIL import Image
 
 from contimg_resources.casa import Casa
-from contimg_resources.checksums import content_checksum
-from contimg_resources.errors import ConfigurationError, ImagingFailed, UnreadableObservation
+from contimg_resources.core.checksums import content_checksum
+from contimg_resources.core.errors import ConfigurationError, ImagingFailed, UnreadableObservation
 from contimg_resources.imaging.make import load_image_result, make_image
 from contimg_resources.imaging.matching import MatchReport, match_image
 from contimg_resources.imaging.model import ImageRequest, ImageResult

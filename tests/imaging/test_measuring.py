@@ -12,7 +12,7 @@ from PIL import Image
 from scipy.constants import speed_of_light
 from scipy.ndimage import gaussian_filter
 
-from contimg_resources.errors import ConfigurationError, ImagingFailed
+from contimg_resources.core.errors import ConfigurationError, ImagingFailed
 from contimg_resources.imaging.beam import (
     dish_of,
     drift_beam,
@@ -20,7 +20,7 @@ from contimg_resources.imaging.beam import (
     sin_of_sky,
     sky_of_sin,
 )
-from contimg_resources.imaging.clean import highest_sidelobe
+from contimg_resources.imaging.engines.clean import highest_sidelobe
 from contimg_resources.imaging.geometry import (
     beam_extent_rad,
     choose_cell_arcsec,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.constants import speed_of_light
 
-from contimg_resources.imaging.point_loops import Turns, subtract_points, turn_to_points
+from contimg_resources.imaging.engines.point_loops import Turns, subtract_points, turn_to_points
 
 N_ROWS, N_SOURCES, N_FIELDS = 40, 7, 3
 #: Three windows: the second apart from the first, the third of wider channels.

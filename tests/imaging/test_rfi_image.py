@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contimg_resources.calibration.apply import write_calibrated_ms
-from contimg_resources.calibration.apply_model import ApplyRequest
-from contimg_resources.calibration.callib import TableToApply
-from contimg_resources.calibration.model import SolveRequest
-from contimg_resources.calibration.solving import solve_caltables
+from contimg_resources.calibration.apply.calibrated_ms import write_calibrated_ms
+from contimg_resources.calibration.apply.model import ApplyRequest
+from contimg_resources.calibration.ms.callib import TableToApply
+from contimg_resources.calibration.solve.model import SolveRequest
+from contimg_resources.calibration.solve.solving import solve_caltables
 from contimg_resources.casa import Casa
 from contimg_resources.imaging.make import make_image
 from contimg_resources.imaging.matching import match_image

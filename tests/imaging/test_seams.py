@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from contimg_resources.casa import Casa
+from contimg_resources.core.times import mjd_day, utc_day
 from contimg_resources.imaging.make import make_image
 from contimg_resources.imaging.matching import match_image
 from contimg_resources.imaging.model import ImageRequest
 from contimg_resources.observations.calibrators import CalibratorCatalogue
 from contimg_resources.observations.reading import read_observation
 from contimg_resources.simulation.meridian import sidereal_time_deg
-from contimg_resources.times import mjd_day, utc_day
 from tests.imaging.conftest import SPEC, observed
 
 #: The midnight (UTC) at which the meridian is nearest to 0 h.

@@ -15,10 +15,10 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from contimg_resources.casa import Casa
-from contimg_resources.checksums import content_checksum
-from contimg_resources.errors import ConfigurationError, ImagingFailed
+from contimg_resources.core.checksums import content_checksum
+from contimg_resources.core.errors import ConfigurationError, ImagingFailed
 from contimg_resources.images.standard_form import ForeignFiles
-from contimg_resources.imaging.engine import engine_named
+from contimg_resources.imaging.engines.base import engine_named
 from contimg_resources.imaging.make import load_image_result, make_image
 from contimg_resources.imaging.model import ImageRequest
 from contimg_resources.products.model import ObservationState

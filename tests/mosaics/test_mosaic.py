@@ -13,8 +13,7 @@ from astropy.wcs import WCS
 from reproject import reproject_interp
 from reproject.mosaicking import reproject_and_coadd
 
-from contimg_resources.bench.tiles import MadeUpTile, drifting_tiles, write_tile
-from contimg_resources.errors import MosaicFailed
+from contimg_resources.core.errors import MosaicFailed
 from contimg_resources.imaging.model import Beam
 from contimg_resources.imaging.png import THUMBNAIL_BYTES, celestial_wcs
 from contimg_resources.mosaics import make
@@ -23,6 +22,7 @@ from contimg_resources.mosaics.checks import judge_noise, judge_seams
 from contimg_resources.mosaics.make import load_mosaic, make_mosaic
 from contimg_resources.mosaics.model import MosaicRequest, MosaicResult, TileFiles
 from contimg_resources.settings import MosaicSettings
+from contimg_resources.simulation.tiles import MadeUpTile, drifting_tiles, write_tile
 
 CELL = 40.0
 #: Three pixels across its minor axis, as real images have.

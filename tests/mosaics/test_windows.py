@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contimg_resources.errors import ConfigurationError, InvalidName
+from contimg_resources.core.errors import ConfigurationError, InvalidName
 from contimg_resources.mosaics.windows import (
     PlannedMosaic,
     WindowGrid,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from contimg_resources.casa import Casa
-from contimg_resources.errors import UnreadableObservation
+from contimg_resources.core.errors import UnreadableObservation
 from contimg_resources.observations.calibrators import CalibratorCatalogue
 from contimg_resources.observations.model import Observation
 from contimg_resources.observations.reading import read_observation

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from contimg_resources.errors import CalibratorNotFound, ConfigurationError
+from contimg_resources.core.errors import CalibratorNotFound, ConfigurationError
 from contimg_resources.observations.calibrators import (
     FLUX_SCALE_SOURCES,
     Calibrator,

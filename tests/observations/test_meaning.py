@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from contimg_resources.errors import UnreadableObservation
+from contimg_resources.core.errors import UnreadableObservation
 from contimg_resources.observations.meaning import (
     flux_scale,
     jansky_in,

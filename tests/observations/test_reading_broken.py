@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from contimg_resources.casa import Casa
-from contimg_resources.errors import CasaCrashed, ObservationNotSettled, UnreadableObservation
+from contimg_resources.core.errors import CasaCrashed, ObservationNotSettled, UnreadableObservation
 from contimg_resources.observations import reading
 from contimg_resources.observations.calibrators import CalibratorCatalogue
 from contimg_resources.observations.measurement_set import ReadRequest
@@ -120,7 +120,7 @@ def test_a_file_of_random_bytes_is_refused(tmp_path: Path, refusal: Refusal) -> 
 def _hold_open_for_writing(ms: Path) -> None:
     from casatools import table
 
-    from contimg_resources.casa.progress import report_progress
+    from contimg_resources.core.progress import report_progress
 
     tb = table()
     tb.open(str(ms), nomodify=False, lockoptions={"option": "permanent"})
@@ -158,7 +158,7 @@ def test_a_writer_is_named_and_not_waited_for(copy: Path, refusal: Refusal, writ
 def _crash(request: ReadRequest) -> None:
     import signal
 
-    from contimg_resources.casa.progress import report_progress
+    from contimg_resources.core.progress import report_progress
 
     report_progress("reading column DATA of its main table")
     os.kill(os.getpid(), signal.SIGSEGV)

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contimg_resources.calibration import apply
-from contimg_resources.calibration.apply_model import ApplyRequest
-from contimg_resources.calibration.health import measure_health
-from contimg_resources.calibration.orderly import orderly
+from contimg_resources.calibration.apply import calibrated_ms as apply
+from contimg_resources.calibration.apply.model import ApplyRequest
+from contimg_resources.calibration.ms.health import measure_health
+from contimg_resources.calibration.ms.orderly import orderly
 from contimg_resources.casa import Casa
-from contimg_resources.errors import CalibrationFailed
+from contimg_resources.core.errors import CalibrationFailed
 from contimg_resources.observations.model import Observation
 from tests.observations import foreign
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from contimg_resources.errors import ConfigurationError
+from contimg_resources.core.errors import ConfigurationError
 from contimg_resources.observations.scanning import say_passed_over, scan
 
 

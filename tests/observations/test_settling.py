@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from contimg_resources.errors import ObservationNotSettled, UnreadableObservation
+from contimg_resources.core.errors import ObservationNotSettled, UnreadableObservation
 from contimg_resources.observations import settling
 from contimg_resources.observations.settling import (
     Signature,

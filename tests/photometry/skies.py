@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.bench.tiles import MadeUpTile, write_tile
 from contimg_resources.imaging.model import Beam, ImageGrid
 from contimg_resources.imaging.png import celestial_wcs
 from contimg_resources.photometry.measuring import RawMeasurements, measure
 from contimg_resources.photometry.model import MeasurableImage, SourceList
 from contimg_resources.photometry.reading import read_image
+from contimg_resources.simulation.tiles import MadeUpTile, write_tile
 
 Floats = NDArray[np.float64]
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from contimg_resources.errors import PhotometryFailed
+from contimg_resources.core.errors import PhotometryFailed
 from contimg_resources.photometry.flags import Flag
 from contimg_resources.photometry.measuring import measure
 from tests.photometry.hand_made import RMS_JY, HandMade

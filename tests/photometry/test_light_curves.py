@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contimg_resources.errors import PhotometryFailed, UnreadableMeasurements
+from contimg_resources.core.errors import PhotometryFailed, UnreadableMeasurements
 from contimg_resources.photometry import copies
 from contimg_resources.photometry.copies import PERIOD_DAYS, copy_by_source, epoch_files
 from contimg_resources.photometry.history import read_history

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from contimg_resources.directories import whole_file
-from contimg_resources.errors import UnreadableMeasurements
+from contimg_resources.core.directories import whole_file
+from contimg_resources.core.errors import UnreadableMeasurements
 from contimg_resources.photometry.flags import Flag
 from contimg_resources.photometry.measurements import (
     COLUMNS,
@@ -185,7 +185,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
 _KILLED = """
 import sys, time
 from pathlib import Path
-from contimg_resources.directories import whole_file
+from contimg_resources.core.directories import whole_file
 
 def write(partial):
     partial.write_bytes(b"half")

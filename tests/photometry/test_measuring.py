@@ -11,7 +11,6 @@ from astropy.table import Table
 from photutils.aperture import EllipticalAperture, aperture_photometry
 from photutils.psf import GaussianPSF, PSFPhotometry
 
-from contimg_resources.bench.tiles import MadeUpTile, drifting_tiles, write_tile
 from contimg_resources.imaging.model import Beam
 from contimg_resources.mosaics.make import make_mosaic
 from contimg_resources.mosaics.model import MosaicRequest
@@ -19,6 +18,7 @@ from contimg_resources.photometry.flags import Flag
 from contimg_resources.photometry.measuring import RawMeasurements, measure
 from contimg_resources.photometry.model import SourceList
 from contimg_resources.photometry.reading import read_mosaic
+from contimg_resources.simulation.tiles import MadeUpTile, drifting_tiles, write_tile
 from tests.photometry.skies import (
     BEAM,
     CELL_ARCSEC,

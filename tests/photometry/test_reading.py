@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from contimg_resources.bench.tiles import MadeUpTile, write_tile
-from contimg_resources.errors import UnreadableImage
+from contimg_resources.core.errors import UnreadableImage
 from contimg_resources.imaging.fits import HeaderFacts, write_fits
 from contimg_resources.imaging.model import ImageFiles
 from contimg_resources.mosaics.model import MosaicGrid
 from contimg_resources.photometry.reading import read_image, read_mosaic
+from contimg_resources.simulation.tiles import MadeUpTile, write_tile
 from tests.photometry.skies import BEAM, CELL_ARCSEC, grid
 
 STEM = "61041.00000"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from astropy.wcs import WCS
 
-from contimg_resources.errors import PhotometryFailed
+from contimg_resources.core.errors import PhotometryFailed
 from contimg_resources.imaging.model import Beam
 from contimg_resources.photometry.flags import Flag, words
 from contimg_resources.photometry.measuring import measure

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from contimg_resources.core.surroundings import ignore_impossible_threads
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.registry.store import CalibrationRegistry
-from contimg_resources.surroundings import ignore_impossible_threads
 from tests.conftest import TinyNight
 
 ROOT = Path(__file__).parents[2]
@@ -190,7 +190,7 @@ def _obey_permissions() -> None:
 _CALL = """
 import os
 import numpy as np
-from contimg_resources.calibration.visibility_loops import any_good
+from contimg_resources.calibration.ms.visibility_loops import any_good
 any_good(np.ones((1, 2, 2), np.complex64), np.zeros((1, 2, 2), np.bool_))
 print(sum(any_good.stats.cache_hits.values()), sum(any_good.stats.cache_misses.values()))
 """

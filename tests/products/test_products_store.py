@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contimg_resources.errors import InvalidName, ProductsError
+from contimg_resources.core.errors import InvalidName, ProductsError
 from contimg_resources.products import (
     ArrivalOutcome,
     Artefact,

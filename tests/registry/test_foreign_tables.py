@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from contimg_resources.casa import Casa
-from contimg_resources.errors import RegistrationRefused
+from contimg_resources.core.errors import RegistrationRefused
 from contimg_resources.registry import CalibrationRegistry
 
 from .made_caltables import WINDOWS_HZ, bandpass, write_caltable

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from contimg_resources.calibration.tables import CaltableType
-from contimg_resources.errors import NoValidCaltables, RegistryError
+from contimg_resources.core.errors import NoValidCaltables, RegistryError
+from contimg_resources.instrument.caltables import CaltableType
 from contimg_resources.registry import CalibrationRegistry, NewCaltableSet
 from tests.processes import APART
 

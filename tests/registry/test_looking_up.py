@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contimg_resources.calibration.tables import ArrayLayout, CaltableType
-from contimg_resources.errors import CaltableAltered, InvalidName, NoValidCaltables
+from contimg_resources.core.errors import CaltableAltered, InvalidName, NoValidCaltables
+from contimg_resources.instrument.caltables import ArrayLayout, CaltableType
 from contimg_resources.registry import CalibrationRegistry
 from contimg_resources.registry.lookup import Wanted
 from contimg_resources.registry.tables import caltable_sets, caltables, layouts, metadata

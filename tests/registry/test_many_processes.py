@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from contimg_resources.calibration.tables import CaltableType
+from contimg_resources.instrument.caltables import CaltableType
 from contimg_resources.registry import CalibrationRegistry, NewCaltableSet, SetStatus
 from contimg_resources.registry.tables import metadata
 from tests.processes import APART

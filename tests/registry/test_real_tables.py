@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from contimg_resources.casa import Casa
-from contimg_resources.errors import RegistrationRefused
+from contimg_resources.core.errors import RegistrationRefused
 from contimg_resources.registry import CalibrationRegistry
 
 

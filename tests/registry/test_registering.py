@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contimg_resources.calibration.tables import ArrayLayout, CaltableField, CaltableType
-from contimg_resources.errors import (
+from contimg_resources.core.errors import (
     InvalidName,
     NoValidCaltables,
     RegistrationRefused,
     RegistryError,
     SetNotFound,
 )
+from contimg_resources.instrument.caltables import ArrayLayout, CaltableField, CaltableType
 from contimg_resources.registry import CalibrationRegistry, NewCaltable, SetStatus
 from contimg_resources.registry.checks import RegistrationLimits
 from contimg_resources.settings import CalibrationSettings

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from contimg_resources.errors import ConfigurationError
+from contimg_resources.core.errors import ConfigurationError
+from contimg_resources.core.point_sources import direction_cosines
 from contimg_resources.instrument.primary_beam import airy_power
 from contimg_resources.observations.calibrators import separation_deg
-from contimg_resources.point_sources import direction_cosines
 from contimg_resources.simulation.meridian import apparent_direction_deg, sidereal_time_deg
 from contimg_resources.simulation.observation import SimulationRequest, simulate_observation
 from contimg_resources.simulation.predict import apparent_flux_jy

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from contimg_resources.errors import CalibratorNotFound
-from contimg_resources.naming import is_observation_name
+from contimg_resources.core.errors import CalibratorNotFound
+from contimg_resources.core.naming import is_observation_name
 from contimg_resources.observations.calibrators import CalibratorCatalogue, separation_deg
 from contimg_resources.simulation.night import SLOT_DAYS, NightSpec, plan_night
 from contimg_resources.simulation.observation import observation_name, pointings_deg

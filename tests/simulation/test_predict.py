@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy.constants import speed_of_light
 
+from contimg_resources.core.point_sources import direction_cosines
 from contimg_resources.instrument.primary_beam import airy_power
-from contimg_resources.point_sources import direction_cosines
 from contimg_resources.simulation.gains import draw_gains
 from contimg_resources.simulation.predict import (
     Baselines,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from contimg_resources.errors import ConfigurationError, InvalidName
+from contimg_resources.core.errors import ConfigurationError, InvalidName
 from contimg_resources.instrument.dsa110 import active_stations
 from contimg_resources.simulation.spec import (
     RfiSpec,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from contimg_resources.errors import UnreadableObservation
+from contimg_resources.core.errors import UnreadableObservation
 from contimg_resources.instrument.primary_beam import airy_power
 from contimg_resources.observations.calibrators import separation_deg
 from contimg_resources.simulation.truth import Truth

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from contimg_resources.trees import remove_tree
+from contimg_resources.core.trees import remove_tree
 from tests.soak.agent import soak
 from tests.soak.faults import FAULTS
 

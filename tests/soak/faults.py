@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from contimg_resources.core.trees import remove_tree
 from contimg_resources.registry.model import SetStatus
 from contimg_resources.registry.store import CalibrationRegistry
-from contimg_resources.trees import remove_tree
 from tests.e2e.at_work import parent, pids_of
 from tests.hostile_trees import nested
 from tests.soak.clock import may_move_clock

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from contimg_resources.cli.graphql import GraphQL
+from contimg_resources.core.errors import CaltableAltered, NoValidCaltables
 from contimg_resources.database import now_mjd
-from contimg_resources.errors import CaltableAltered, NoValidCaltables
 from contimg_resources.products.events import AlertRecord
 from contimg_resources.products.model import ObservationRecord
 from contimg_resources.registry.model import SetStatus

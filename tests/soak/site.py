@@ -17,12 +17,12 @@ from pathlib import Path
 
 from contimg_resources.casa import Casa
 from contimg_resources.cli.platform import free_port
+from contimg_resources.core.errors import PlatformError
+from contimg_resources.core.trees import remove_tree
 from contimg_resources.database import now_mjd
-from contimg_resources.errors import PlatformError
-from contimg_resources.in_casa import load_engines
 from contimg_resources.settings import Settings
 from contimg_resources.simulation.night import NightSpec, simulate_night
-from contimg_resources.trees import remove_tree
+from contimg_resources.steps.in_casa import load_engines
 from tests.alerts.servers import Hook, serving
 from tests.e2e.at_work import pids_of
 from tests.e2e.conftest import ENVIRONMENT

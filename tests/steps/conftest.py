@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from contimg_resources.casa import Casa
-from contimg_resources.checksums import content_checksum
+from contimg_resources.core.checksums import content_checksum
 from contimg_resources.observations.calibrators import CalibratorCatalogue
 from contimg_resources.observations.model import Antenna, SpectralWindow
 from contimg_resources.products.model import Artefact, ArtefactKind, ObservationState

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from contimg_resources.bench.tiles import drifting_tiles, random_sources, write_tile
 from contimg_resources.casa import Casa
 from contimg_resources.imaging.model import Beam, ImageFiles
 from contimg_resources.observations.calibrators import CalibratorCatalogue
@@ -11,6 +10,7 @@ from contimg_resources.products.model import Artefact, ArtefactKind, Observation
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.registry.store import CalibrationRegistry
 from contimg_resources.settings import CatalogueSettings, MosaicSettings, Settings
+from contimg_resources.simulation.tiles import drifting_tiles, random_sources, write_tile
 from contimg_resources.steps import Workshop
 from tests.products.conftest import make_observation
 from tests.registry.conftest import read_made_up_tables

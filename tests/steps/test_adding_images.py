@@ -9,8 +9,8 @@ import pytest
 from astropy.io import fits
 
 from contimg_resources.casa import Casa
-from contimg_resources.checksums import content_checksum
-from contimg_resources.errors import ProductsError, UnreadableObservation
+from contimg_resources.core.checksums import content_checksum
+from contimg_resources.core.errors import ProductsError, UnreadableObservation
 from contimg_resources.images.standard_form import ForeignFiles
 from contimg_resources.imaging.make import load_image_result
 from contimg_resources.imaging.model import ImageFiles

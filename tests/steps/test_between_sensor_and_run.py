@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from contimg_resources.errors import CaltableAltered, UnreadableObservation
+from contimg_resources.core.errors import CaltableAltered, UnreadableObservation
 from contimg_resources.observations.settling import content_signature
 from contimg_resources.products.model import ObservationState
 from contimg_resources.steps import calibrate_observation

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from contimg_resources.calibration.tables import CaltableType, caltable_path
+from contimg_resources.instrument.caltables import CaltableType, caltable_path
 from contimg_resources.steps.solving import caltable_plots
 
 

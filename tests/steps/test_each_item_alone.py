@@ -14,7 +14,7 @@ import pytest
 import contimg_assets.variability as daily
 from contimg_assets.sensors import build_observation_sensor
 from contimg_resources.cli.main import run
-from contimg_resources.errors import ProductsUnavailable, StoreUnavailable, rejecting
+from contimg_resources.core.errors import ProductsUnavailable, StoreUnavailable, rejecting
 from contimg_resources.images.standard_form import ForeignFiles
 from contimg_resources.mosaics import make
 from contimg_resources.mosaics.model import TileFiles

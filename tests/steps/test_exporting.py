@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from contimg_resources.errors import ExportFailed
+from contimg_resources.core.errors import ExportFailed
 from contimg_resources.export.directory import ExportDirectory
 from contimg_resources.products.events import Mark, MarkRecord
 from contimg_resources.products.model import ImageRecord, ObservationState

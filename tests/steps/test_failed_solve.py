@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from contimg_resources.errors import CalibrationFailed
+from contimg_resources.core.errors import CalibrationFailed
 from contimg_resources.settings import Settings
 from contimg_resources.steps import Workshop, arrive, solve_observation
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from contimg_resources import disk_space
 from contimg_resources.cli.main import run
-from contimg_resources.errors import DiskShort, ProductsUnavailable
+from contimg_resources.core import disk_space
+from contimg_resources.core.errors import DiskShort, ProductsUnavailable
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.settings import RetentionSettings, Settings
 from contimg_resources.steps import Workshop

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contimg_resources.calibration.model import SolveRequest
+from contimg_resources.calibration.solve.model import SolveRequest
 from contimg_resources.catalogues.model import CatalogueFacts, CatalogueSources
 from contimg_resources.catalogues.parquet import SCHEMA_VERSION
-from contimg_resources.errors import CatalogueError
+from contimg_resources.core.errors import CatalogueError
 from contimg_resources.settings import CalibrationSettings, CatalogueSettings, Settings
 from contimg_resources.steps import Workshop
 from contimg_resources.steps.solving import solve_request

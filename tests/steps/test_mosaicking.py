@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contimg_resources.errors import InvalidName, MosaicFailed, PhotometryFailed, ProductsError
+from contimg_resources.core.errors import InvalidName, MosaicFailed, PhotometryFailed, ProductsError
 from contimg_resources.mosaics.model import MosaicFiles
 from contimg_resources.photometry.light_curves import light_curve
 from contimg_resources.photometry.measurements import read_measurements

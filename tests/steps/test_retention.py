@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from contimg_resources.errors import DiskShort
+from contimg_resources.core.errors import DiskShort
 from contimg_resources.products.model import ArtefactKind, ObservationState
 from contimg_resources.settings import RetentionSettings
 from contimg_resources.steps import retention as module

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from contimg_resources.cli.main import run
-from contimg_resources.errors import InvalidName, ProductsError
+from contimg_resources.core.errors import InvalidName, ProductsError
+from contimg_resources.core.times import parse_span
 from contimg_resources.products.model import ArtefactKind
 from contimg_resources.steps.provenance import provenance_of
 from contimg_resources.steps.staleness import stale_observations
 from contimg_resources.steps.verifying import verify_products
-from contimg_resources.times import parse_span
 from tests.steps.conftest import MJD, TIMES, Made
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from contimg_resources.calibration.tables import ArrayLayout
-from contimg_resources.errors import NoValidCaltables
+from contimg_resources.core.errors import NoValidCaltables
+from contimg_resources.instrument.caltables import ArrayLayout
 from contimg_resources.observations.model import (
     Antenna,
     CalibratorTransit,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from contimg_resources.errors import DiskRefused
+from contimg_resources.core.errors import DiskRefused
 from contimg_resources.settings import RetentionSettings, Settings
 from contimg_resources.steps import room
 from tests.soak.site import read_only

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contimg_resources.errors import VariabilityFailed
+from contimg_resources.core.errors import VariabilityFailed
 from contimg_resources.products.epochs import EpochKind, EpochRecord
 from contimg_resources.products.events import CandidateState, Mark
 from contimg_resources.settings import EseSettings, Settings

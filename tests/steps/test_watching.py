@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from contimg_resources.errors import (
+from contimg_resources.core.errors import (
     CasaCrashed,
     DiskRefused,
     DiskShort,

@@ -6,11 +6,11 @@ import dagster as dg
 import pytest
 
 from contimg_resources.cli.main import run
-from contimg_resources.errors import ConfigurationError
+from contimg_resources.core.errors import ConfigurationError
+from contimg_resources.core.surroundings import published
 from contimg_resources.settings import Settings
 from contimg_resources.steps import Workshop
 from contimg_resources.steps.resource import WorkshopParam, WorkshopResource
-from contimg_resources.surroundings import published
 
 
 def test_a_run_gets_the_stores_of_its_own_state_directory(

@@ -20,7 +20,7 @@ from astropy.io.votable import from_table
 from astropy.table import MaskedColumn, QTable, Table
 from astropy.time import Time
 
-from contimg_resources.errors import TableError
+from contimg_resources.core.errors import TableError
 from contimg_resources.tables import reading
 from contimg_resources.tables.model import Frame
 from contimg_resources.tables.quantities import numbers_in

@@ -11,7 +11,7 @@ from astropy.io.votable.tree import TimeSys
 from astropy.table import Table
 from astropy.time import Time
 
-from contimg_resources.errors import TableError
+from contimg_resources.core.errors import TableError
 from contimg_resources.variability.added import as_light_curves
 from contimg_resources.variability.foreign import ForeignRows, read_rows
 from contimg_resources.variability.foreign_columns import GivenColumn

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from contimg_resources.errors import UnreadableMeasurements
+from contimg_resources.core.errors import UnreadableMeasurements
 from contimg_resources.settings import VariabilitySettings
 from contimg_resources.simulation.meridian import next_transit_mjd
 from contimg_resources.variability.drawing import draw_plane

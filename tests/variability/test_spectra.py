@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from contimg_resources.errors import InvalidName, PhotometryFailed
+from contimg_resources.core.errors import InvalidName, PhotometryFailed
 from contimg_resources.photometry import subbands
 from contimg_resources.photometry.measurements import write_measurements
 from contimg_resources.photometry.subbands import BandFluxes, band_path, check_band, check_subband

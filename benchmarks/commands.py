@@ -1,0 +1,192 @@
+"""The benchmarks' commands: ``contimg bench``, ``bench-sky``, ``bench-ese``, in a checkout alone.
+
+Belongs here: arguments and output. Doesn't: measuring; nor ``bench-years`` (see `.platform_years`).
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from contimg_resources.cli.arguments import AsJson
+from contimg_resources.cli.console import jsonable, print_json, print_table, progress, remark
+from contimg_resources.core.errors import ConfigurationError
+from contimg_resources.simulation.spec import Size
+
+_PICTURE = "benchmarks.png"
+
+
+def bench(
+    size: Annotated[Size, typer.Option(help="Size of the simulated observation.")] = Size.FULL,
+    out_dir: Annotated[
+        Path,
+        typer.Option(metavar="DIR", help="Where MS, products and the results go (9 GB for full)."),
+    ] = Path("bench"),
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of each contest.")] = 2,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="path, flagging, wsclean, solve or overhead; once for each. Default: all."
+        ),
+    ] = None,
+    growth: Annotated[
+        bool, typer.Option(help="Measure how the cost grows with antennas, channels and pixels.")
+    ] = True,
+    page: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a page (Markdown) with a picture beside it."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the steps and plain CASA and WSClean in turns, and print a table.
+
+    The results also go to DIR/bench.json; contests that aren't chosen stay there as they were
+    measured before, on the same machine with the same software. At full size it takes most of an
+    hour.
+
+    Example: `contimg bench --size small --only path --only solve --no-growth`
+    """
+    from pydantic import TypeAdapter
+
+    from benchmarks.report import (
+        HEADINGS,
+        BenchReport,
+        draw,
+        overhead_in_words,
+        table_rows,
+    )
+    from benchmarks.report import page as page_of
+    from benchmarks.running import CONTESTS, OVERHEAD, run_bench
+    from contimg_resources.casa import Casa
+
+    known = (*CONTESTS, OVERHEAD)
+    chosen = tuple(only or known)
+    if unknown := [name for name in chosen if name not in known]:
+        raise ConfigurationError(
+            f"there is no contest {', '.join(unknown)}; there are {', '.join(known)}"
+        )
+    where = out_dir.absolute()
+    threads = len(os.sched_getaffinity(0))
+    casa = Casa(where / "scratch", where / "logs", timeout_s=7200, threads=threads)
+    with progress("bench") as say:
+        report = run_bench(size, where, casa, say, rounds=rounds, chosen=chosen, growth=growth)
+    import json
+
+    results = where / "bench.json"
+    if results.is_file():
+        report = report.completed(TypeAdapter(BenchReport).validate_json(results.read_bytes()))
+    results.write_text(json.dumps(jsonable(report), indent=2) + "\n")
+    if page is not None:
+        picture = page.parent / "images" / _PICTURE
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        draw(report, picture)
+        page.write_text(page_of(report, f"images/{_PICTURE}"))
+    for note in report.notes:
+        remark(note)
+    if as_json:
+        print_json(report)
+    else:
+        print_table(HEADINGS, table_rows(report.results), title=f"size {report.size}")
+        if report.overhead is not None:
+            remark(overhead_in_words(report.overhead))
+
+
+def bench_sky(
+    tiles: Annotated[int, typer.Option(min=2, help="5-minute images in the mosaic.")] = 12,
+    size: Annotated[
+        int, typer.Option(min=200, help="Pixels a side of each; the sky that it covers stays.")
+    ] = 2400,
+    sources: Annotated[int, typer.Option(min=50, help="Sources that are measured.")] = 10_000,
+    days: Annotated[int, typer.Option(min=1, help="Days of the light curves.")] = 365,
+    catalogue: Annotated[
+        int, typer.Option(min=10_000, help="Sources in the catalogue.")
+    ] = 1_770_000,
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of the mosaic and its peer.")] = 2,
+    out_dir: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR",
+            help="Where the results go; what is made up for them lies there meanwhile (3 GB).",
+        ),
+    ] = Path("bench-sky"),
+    page: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page (Markdown).")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure mosaics, forced photometry, light curves and catalogues, and print a table.
+
+    Mosaics are measured beside reproject, photometry beside photutils. The results also go to
+    DIR/bench-sky.json. At full size it takes some minutes.
+
+    Example: `contimg bench-sky --tiles 4 --size 300 --sources 100 --days 30 --catalogue 20000`
+    """
+    import json
+    from tempfile import TemporaryDirectory
+
+    from benchmarks.sky_report import HEADINGS, sky_page, sky_rows
+    from benchmarks.surveying import SkySize, run_sky_bench
+
+    out_dir.mkdir(parents=True, exist_ok=True)
+    asked = SkySize(tiles, size, sources, days, catalogue, rounds)
+    with (
+        TemporaryDirectory(prefix="made-up-", dir=out_dir.absolute()) as made_up,
+        progress("bench-sky") as say,
+    ):
+        report = run_sky_bench(asked, Path(made_up), say)
+    results = out_dir / "bench-sky.json"
+    results.write_text(json.dumps(jsonable(report), indent=2, allow_nan=False) + "\n")
+    if page is not None:
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(sky_page(report))
+    for note in report.notes:
+        remark(note)
+    if as_json:
+        print_json(report)
+    else:
+        print_table(HEADINGS, sky_rows(report.rows))
+
+
+def bench_ese(
+    events: Annotated[int, typer.Option(min=5, help="Events of each kind.")] = 200,
+    sources: Annotated[
+        int, typer.Option(min=50, help="Steady sources, watched for a year each.")
+    ] = 10_000,
+    seed: Annotated[int, typer.Option(help="Of all that is drawn.")] = 1,
+    clegg: Annotated[
+        bool, typer.Option("--clegg", help="Search with Clegg's templates, too.")
+    ] = False,
+    page: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page (Markdown).")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Inject events into made-up light curves, search, and count what is found.
+
+    At full size it takes some minutes.
+
+    Example: `contimg bench-ese --events 20 --sources 500`
+    """
+    from benchmarks.events import run_events_bench
+    from benchmarks.events_report import (
+        ALARM_HEADINGS,
+        CELL_HEADINGS,
+        alarm_rows,
+        cell_rows,
+        events_page,
+        in_words,
+    )
+
+    with progress("bench-ese") as say:
+        report = run_events_bench(events, sources, say, seed=seed, clegg_too=clegg)
+    if page is not None:
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(events_page(report))
+    if as_json:
+        print_json(report)
+        return
+    print_table(CELL_HEADINGS, cell_rows(report.cells))
+    print_table(ALARM_HEADINGS, alarm_rows(report.alarms))
+    for words in in_words(report):
+        remark(words)

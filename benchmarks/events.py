@@ -1,0 +1,316 @@
+"""The benchmark of the search for Extreme Scattering Events: what it finds, and what it makes up.
+
+Belongs here: injecting, searching, counting. Doesn't: how it is told (see `events_report`).
+"""
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from benchmarks.report import describe_machine
+from contimg_resources.casa import Progress
+from contimg_resources.products.events import CandidateRecord
+from contimg_resources.settings import EseSettings, VariabilitySettings
+from contimg_resources.simulation.light_curves import (
+    Event,
+    Watch,
+    steady_light_curves,
+    with_events,
+    with_variables,
+    write_light_curves,
+)
+from contimg_resources.variability.candidates import search_candidates
+from contimg_resources.variability.found import Found
+from contimg_resources.variability.measuring import measure_variability
+from contimg_resources.variability.model import LightCurves
+from contimg_resources.variability.points import read_points
+from contimg_resources.variability.templates import Shape, clegg, fiedler, normalised
+
+DEPTHS = (0.1, 0.15, 0.2, 0.3, 0.5)
+WIDTHS_DAYS = (10.0, 20.0, 40.0, 80.0, 120.0, 180.0)
+CADENCES_DAYS = (1.0, 2.0, 4.0, 7.0)
+ERRORS = (0.02, 0.05, 0.1, 0.2)
+#: The goal: 30 % dips of these widths, daily, at 5 %.
+GOAL_WIDTHS_DAYS = (20.0, 40.0, 80.0, 120.0)
+GOAL_DEPTH, GOAL_COMPLETENESS, GOAL_FALSE_ALARMS, GOAL_S = 0.3, 0.9, 1.0, 300.0
+GOAL_MEASURES_S = 10.0
+_OTHER_WIDTHS_DAYS = (20.0, 60.0, 120.0)
+_DAY = 61_040
+#: Sources for each that has an event.
+_BESIDE = 5
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Completeness for one kind of event.
+
+    Parameters
+    ----------
+    depth, width_days, cadence_days, error : float
+        The events, and how they are watched.
+    n, n_found : int
+        Events that were put in, and those found within a width of their middle.
+    n_in_progress : int
+        Those of them that are said to be in progress still.
+    n_besides : int
+        Candidates of the same sources that aren't the event.
+    mid_off_days, width_ratio, depth_off : float
+        Medians over what was found: offset of the middle (absolute), measured over true width,
+        measured less true depth.
+    """
+
+    depth: float
+    width_days: float
+    cadence_days: float
+    error: float
+    n: int
+    n_found: int
+    n_in_progress: int
+    n_besides: int
+    mid_off_days: float
+    width_ratio: float
+    depth_off: float
+
+    @property
+    def completeness(self) -> float:
+        """Share that was found."""
+        return self.n_found / self.n
+
+
+@dataclass(frozen=True)
+class Alarms:
+    """False alarms on sources without an event.
+
+    Parameters
+    ----------
+    name : str
+        What kind of sources.
+    source_years : float
+        How long they were watched together, years.
+    n : int
+        Candidates.
+    n_rejected : int
+        Dips above the threshold that were refused.
+    threshold : float
+        Score from which on dips count.
+    """
+
+    name: str
+    source_years: float
+    n: int
+    n_rejected: int
+    threshold: float
+
+    @property
+    def per_1000_years(self) -> float:
+        """False alarms in 1000 source-years."""
+        return 1000 * self.n / self.source_years
+
+
+@dataclass(frozen=True)
+class EventsReport:
+    """Everything that one run measured.
+
+    Parameters
+    ----------
+    cells : tuple of Cell
+        Completeness.
+    alarms : tuple of Alarms
+        False alarms.
+    search_s : float
+        What searching `n_sources` light curves of `n_days` took, with the threshold; seconds.
+    measures_s : float
+        What reading them, a file a day, and measuring their variability took; seconds.
+    n_sources, n_days : int
+        Of these.
+    machine : str
+        Processor and cores.
+    software : dict of str to str
+        Versions.
+    """
+
+    cells: tuple[Cell, ...]
+    alarms: tuple[Alarms, ...]
+    search_s: float
+    measures_s: float
+    n_sources: int
+    n_days: int
+    machine: str
+    software: dict[str, str]
+
+
+def run_events_bench(
+    n_events: int, n_sources: int, say: Progress, *, seed: int = 1, clegg_too: bool = False
+) -> EventsReport:
+    """Inject events, search, and count.
+
+    Parameters
+    ----------
+    n_events : int
+        Events of each kind.
+    n_sources : int
+        Steady sources, a year each, on which false alarms are counted and times measured.
+    say : callable
+        Told how far it is.
+    seed : int
+        Of all that is drawn.
+    clegg_too : bool
+        Search with Clegg's templates as well as Fiedler's.
+    """
+    random = np.random.default_rng(seed)
+    settings = EseSettings(templates=("fiedler", "clegg") if clegg_too else ("fiedler",))
+    say("steady sources", 0.0)
+    # Compiled before the clock starts.
+    _search(steady_light_curves(20, Watch(n_days=120), random), settings)
+    steady = steady_light_curves(n_sources, Watch(), random)
+    with TemporaryDirectory(prefix="contimg-bench-") as made_up:
+        root = Path(made_up)
+        say("files of points, a day each", 0.05)
+        write_light_curves(root, steady)
+        began_s = time.perf_counter()
+        steady = read_points(root)
+        table = measure_variability(steady, VariabilitySettings(), _DAY)
+        measures_s = time.perf_counter() - began_s
+    began_s = time.perf_counter()
+    found = search_candidates(steady, table, settings, _DAY)
+    search_s = time.perf_counter() - began_s
+    alarms = [_alarms("steady", found)]
+    threshold = found.threshold
+    say("variables", 0.3)
+    varying, which = with_variables(
+        steady_light_curves(max(200, n_sources // 10), Watch(), random), 0.3, random
+    )
+    found = _search(varying, settings, threshold)
+    names = set(varying.source_id[which])
+    of_steady = replace(
+        found, candidates=tuple(c for c in found.candidates if c.source_id not in names)
+    )
+    years = found.source_years / len(varying)
+    alarms.append(
+        replace(
+            _alarms("steady, among variables", of_steady),
+            source_years=years * float((~which).sum()),
+        )
+    )
+    alarms.append(
+        Alarms(
+            "variable by themselves (walks of 5 to 20 %, flares)",
+            years * float(which.sum()),
+            len(found.candidates) - len(of_steady.candidates),
+            len(found.rejected),
+            threshold,
+        )
+    )
+    kinds = _kinds()
+    thresholds: dict[tuple[float, float], float] = {(1.0, 0.05): threshold}
+    cells = []
+    for number, (depth, width, cadence, error) in enumerate(kinds):
+        say(f"{100 * depth:.0f} % over {width:g} d", 0.4 + 0.6 * number / len(kinds))
+        watch = Watch(cadence_days=cadence, error=error)
+        if (cadence, error) not in thresholds:
+            calm = steady_light_curves(max(300, n_sources // 10), watch, random)
+            thresholds[cadence, error] = _search(calm, settings).threshold
+        cells.append(
+            _inject(depth, width, watch, n_events, settings, thresholds[cadence, error], random)
+        )
+    return EventsReport(
+        tuple(cells),
+        tuple(alarms),
+        search_s,
+        measures_s,
+        n_sources,
+        Watch().n_days,
+        describe_machine(len(os.sched_getaffinity(0))),
+        {name: version(name) for name in ("contimg", "numpy", "scipy", "numba")},
+    )
+
+
+def _kinds() -> list[tuple[float, float, float, float]]:
+    daily = [(d, w, 1.0, 0.05) for d in DEPTHS for w in WIDTHS_DAYS]
+    sparser = [(GOAL_DEPTH, w, c, 0.05) for c in CADENCES_DAYS if c > 1 for w in _OTHER_WIDTHS_DAYS]
+    noisier = [(GOAL_DEPTH, w, 1.0, e) for e in ERRORS if e != 0.05 for w in _OTHER_WIDTHS_DAYS]
+    return daily + sparser + noisier
+
+
+def _search(curves: LightCurves, settings: EseSettings, threshold: float | None = None) -> Found:
+    table = measure_variability(curves, VariabilitySettings(), _DAY)
+    return search_candidates(curves, table, settings, _DAY, threshold=threshold)
+
+
+def _alarms(name: str, found: Found) -> Alarms:
+    return Alarms(
+        name, found.source_years, len(found.candidates), len(found.rejected), found.threshold
+    )
+
+
+def _inject(
+    depth: float,
+    width_days: float,
+    watch: Watch,
+    n_events: int,
+    settings: EseSettings,
+    threshold: float,
+    random: np.random.Generator,
+) -> Cell:
+    # Steady ones beside them: an event's neighbours don't have another at the same time.
+    curves = steady_light_curves(_BESIDE * n_events, watch, random)
+    first, last = curves.mid_mjd[0], curves.mid_mjd[-1]
+    events = {
+        _BESIDE * index: Event(
+            _any_shape(random),
+            # Its ingress lies within what was watched, with a baseline before it.
+            random.uniform(first + width_days, last - width_days / 2),
+            width_days,
+            depth,
+        )
+        for index in range(n_events)
+    }
+    found = _search(with_events(curves, events), settings, threshold)
+    best: dict[int, CandidateRecord] = {}
+    besides = 0
+    for candidate in found.candidates:
+        index = int(np.searchsorted(curves.source_id, candidate.source_id))
+        event = events.get(index)
+        near = event and abs(candidate.mid_mjd - event.mid_mjd) <= event.width_days
+        if near and index not in best:
+            best[index] = candidate
+        elif event:
+            besides += 1
+    told = list(best.items())
+    return Cell(
+        depth,
+        width_days,
+        watch.cadence_days,
+        watch.error,
+        n_events,
+        len(told),
+        sum(c.state.value == "in progress" for _, c in told),
+        besides,
+        _median([abs(c.mid_mjd - events[i].mid_mjd) for i, c in told]),
+        _median([c.parameters["width_days"] / width_days for _, c in told]),
+        _median([c.parameters["depth"] - depth for _, c in told]),
+    )
+
+
+def _any_shape(random: np.random.Generator) -> Shape:
+    """Return a shape that the bank doesn't hold: a lens drawn at random, of either kind."""
+    while True:
+        if random.random() < 0.7:
+            d = np.linspace(-40.0, 40.0, 16_001)
+            flux = fiedler(d, random.uniform(0.8, 5.0), random.uniform(3.0, 15.0))
+        else:
+            d = np.linspace(-15.0, 15.0, 1_501)
+            flux = clegg(d, random.uniform(0.7, 10.0), random.uniform(0.5, 1.5))
+        # Some lenses have a bright middle: their width isn't that of a dip.
+        if flux[len(d) // 2] < flux.min() + 0.05 * (1 - flux.min()):
+            return normalised("drawn", d, flux)
+
+
+def _median(values: Sequence[float]) -> float:
+    return float(np.median(values)) if values else float("nan")

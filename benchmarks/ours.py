@@ -1,0 +1,75 @@
+"""The platform's own steps, timed in a CASA process.
+
+Belongs here: calling the steps as the assets do. Doesn't: the steps.
+
+As in a run, what is loaded is loaded before; peers have imported CASA's tasks by then too.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.measure import Measured, measured
+from contimg_resources.calibration.apply.memory import flag_rfi_in_memory, read_observed
+from contimg_resources.calibration.apply.model import ApplyRequest
+from contimg_resources.calibration.solve.model import SolveRequest
+from contimg_resources.calibration.solve.phasing import read_fields
+from contimg_resources.calibration.solve.solving import solve_caltables
+from contimg_resources.imaging.handed_on import calibrate_for_imaging
+from contimg_resources.imaging.make import make_image
+from contimg_resources.imaging.model import ImageRequest
+from contimg_resources.steps.in_casa import load_engines
+
+
+@dataclass(frozen=True)
+class Way:
+    """From the MS that arrived to an image with its statistics.
+
+    Parameters
+    ----------
+    apply : ApplyRequest
+        How it is calibrated.
+    image : ImageRequest
+        How the calibrated MS is imaged.
+    """
+
+    apply: ApplyRequest
+    image: ImageRequest
+
+
+def apply_and_image(way: Way) -> Measured:
+    """Time both steps, one after the other."""
+
+    def work() -> None:
+        calibrate_for_imaging(way.apply)
+        make_image(way.image)
+
+    _load()
+    return measured(work)
+
+
+def apply_only(request: ApplyRequest) -> Measured:
+    """Time the calibrated MS alone."""
+    _load()
+    return measured(lambda: calibrate_for_imaging(request))
+
+
+def image_only(request: ImageRequest) -> Measured:
+    """Time the image alone."""
+    _load()
+    return measured(lambda: make_image(request))
+
+
+def _load() -> None:
+    for _ in load_engines():
+        pass
+
+
+def solve(request: SolveRequest) -> Measured:
+    """Time a caltable set, from the MS that arrived to the tables and their quality."""
+    return measured(lambda: solve_caltables(request))
+
+
+def flag_in_memory(ms: Path) -> Measured:
+    """Time the flagger on a calibrated MS without RFI flags, once its data are in memory."""
+    observed = read_observed(ms, range(len(read_fields(ms).names)))
+    return measured(lambda: flag_rfi_in_memory(observed))

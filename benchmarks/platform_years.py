@@ -1,0 +1,294 @@
+"""``contimg bench-years``: what looking into the state costs after years of observing.
+
+Belongs here: Dagster's part of that state, the platform on it, and output.
+Doesn't: the stores' part (see `benchmarks.years`).
+
+Rows of Dagster's databases are multiplied in SQL: through its interfaces a season would take hours.
+"""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+import uuid
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from contimg_resources.cli.arguments import AsJson
+from contimg_resources.cli.console import print_json, print_table, progress
+from contimg_resources.core.errors import PlatformError
+
+if TYPE_CHECKING:
+    from benchmarks.years import Filled
+    from contimg_resources.cli.platform import Platform
+    from contimg_resources.settings import Settings
+    from contimg_resources.steps.workshop import Workshop
+
+_ASSETS = ("incoming_ms", "calibrated_ms", "image_5min")
+_CHECKS = ("image_rms", "beam_sane", "known_fluxes", "astrometry")
+#: As much as an image tells of itself.
+_METADATA_CHARS = 12_000
+_SENSOR = "observation_sensor"
+_TICKS = 6
+_ASKED = 9
+_WAIT_S = 300.0
+_SELECTOR = {"repositoryName": "__repository__", "repositoryLocationName": "contimg"}
+
+_STATUS = """
+query Status($keys: [AssetKeyInput!]!) {
+  assetNodes(assetKeys: $keys) {
+    id
+    partitionStats { numMaterialized numMaterializing numPartitions numFailed }
+    assetMaterializations(limit: 1) { timestamp runId }
+  }
+}
+"""
+_SENSOR_TICKS = """
+query Ticks($selector: SensorSelector!) {
+  sensorOrError(sensorSelector: $selector) {
+    ... on Sensor { sensorState { ticks(limit: 20) { status timestamp endTimestamp } } }
+  }
+}
+"""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one question costs.
+
+    Parameters
+    ----------
+    name : str
+        The question.
+    seconds : float
+        Median, seconds.
+    goal_s : float or None
+        What it may cost, seconds; None: nothing was promised.
+    """
+
+    name: str
+    seconds: float
+    goal_s: float | None
+
+
+def bench_years(
+    observations: Annotated[int, typer.Option(min=10, help="Observations in the state.")] = 26_000,
+    sets: Annotated[int, typer.Option(min=10, help="Active caltable sets.")] = 10_000,
+    out_dir: Annotated[
+        Path, typer.Option(metavar="DIR", help="Where the state is made; must not be there yet.")
+    ] = Path("bench-years"),
+    as_json: AsJson = False,
+) -> None:
+    """Fill a state as after a season (90 days by default), and time what is asked of it all day.
+
+    Example: `contimg bench-years --observations 100000`
+    """
+    from benchmarks.years import fill_stores
+    from contimg_resources.settings import Settings
+    from contimg_resources.steps.workshop import Workshop
+
+    settings = Settings(state=out_dir.absolute() / "state")
+    settings.incoming_dir.mkdir(parents=True)
+    with progress("bench-years") as say:
+        say("filling the stores", None)
+        workshop = Workshop.from_settings(settings)
+        filled = fill_stores(workshop, observations, sets)
+        say("filling Dagster's databases", None)
+        _fill_dagster(settings, filled)
+        say("asking the stores", None)
+        costs = [*_costs_of_stores(workshop, filled)]
+        say("asking the platform", None)
+        costs += _costs_of_platform(settings, filled)
+    sizes = _sizes(settings)
+    told = {
+        "n_observations": observations,
+        "n_sets": sets,
+        "costs": [asdict(c) for c in costs],
+        "sizes_mb": sizes,
+    }
+    (out_dir / "bench-years.json").write_text(json.dumps(told, indent=2) + "\n")
+    if as_json:
+        print_json(told)
+        return
+    print_table(
+        ("question", "seconds", "goal"),
+        [(c.name, f"{c.seconds:.4g}", f"{c.goal_s:g}" if c.goal_s else None) for c in costs],
+        title=f"{observations} observations, {sets} caltable sets",
+    )
+    print_table(("database", "MB"), [(n, f"{mb:.0f}") for n, mb in sizes.items()])
+
+
+def _costs_of_stores(workshop: "Workshop", filled: "Filled") -> list[Cost]:
+    from benchmarks.years import timed
+    from contimg_resources.steps.mosaicking import open_mosaics
+    from contimg_resources.steps.retention import choose_removals
+    from contimg_resources.steps.staleness import stale_observations
+    from contimg_resources.steps.starting import open_observations
+    from contimg_resources.steps.watching import Memory, look
+
+    layout = workshop.products.observation(filled.keys[0]).layout
+    spread = iter(range(0, len(filled.keys), max(1, len(filled.keys) // 400)))
+
+    def look_up() -> None:
+        mid_mjd = float(filled.keys[next(spread)])
+        workshop.registry.active(mid_mjd, layout=layout, declination_deg=16.3, verify=False)
+
+    def status() -> None:
+        state = str(workshop.settings.state)
+        command = [sys.executable, "-m", "contimg_resources", "status", "--state", state]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+    stale = stale_observations(workshop)
+    if stale:
+        raise PlatformError(f"{len(stale)} made-up observations are stale: {stale[0]}")
+    return [
+        Cost("registry look-up", timed(look_up, 300), 1e-3),
+        Cost("`contimg status`", timed(status, 5), 1.0),
+        Cost("a look at the MS directory", timed(lambda: look(workshop, Memory())), None),
+        Cost("which observations are open", timed(lambda: open_observations(workshop)), None),
+        Cost(
+            "which mosaics are to be made, of three days",
+            timed(lambda: open_mosaics(workshop, changed_days=3.0), 5),
+            None,
+        ),
+        Cost(
+            "which mosaics are to be made, of all", timed(lambda: open_mosaics(workshop), 5), None
+        ),
+        Cost("which products are stale", timed(lambda: stale_observations(workshop), 3), None),
+        Cost("which files may go", timed(lambda: choose_removals(workshop), 3), None),
+    ]
+
+
+def _costs_of_platform(settings: "Settings", filled: "Filled") -> list[Cost]:
+    from contimg_resources.cli.platform import Platform
+
+    environment = {"CONTIMG_SENSORS__INTERVAL_S": "5", "CONTIMG_RETENTION__PAUSE_BELOW_GB": "0"}
+    with Platform(settings.state, environment=environment) as platform:
+        platform.wait_until_ready(_WAIT_S)
+        began_s = time.time()
+        one = _status_s(platform, filled, _ASSETS[-1:])
+        all_of_them = _status_s(platform, filled, _ASSETS)
+        ticks = _ticks(platform, began_s)
+    return [
+        Cost(f"a tick of {_SENSOR}, by Dagster", median(ticks), 1.0),
+        Cost("status of `image_5min` after a new key", one, 0.5),
+        Cost("status of all three assets after a new key", all_of_them, 0.5),
+    ]
+
+
+def _status_s(platform: "Platform", filled: "Filled", assets: tuple[str, ...]) -> float:
+    """Return what the lineage page waits for after a new key, median in seconds."""
+    from contimg_resources.cli.backfills import add_key
+    from contimg_resources.core.times import partition_key
+
+    keys = [{"path": [asset]} for asset in assets]
+    platform.graphql.query(_STATUS, {"keys": keys})
+    took = []
+    for i in range(_ASKED):
+        key = partition_key(float(filled.keys[-1]) + len(assets) + 0.01 * i)
+        add_key(platform.graphql, _SELECTOR, "observation_mjd", key)
+        asked_s = time.perf_counter()
+        answer = platform.graphql.query(_STATUS, {"keys": keys})
+        took.append(time.perf_counter() - asked_s)
+    stats = answer["assetNodes"][0]["partitionStats"]
+    if stats["numMaterialized"] != len(filled.keys):
+        raise PlatformError(f"Dagster doesn't know what was filled in: {stats}")
+    return median(took)
+
+
+def _ticks(platform: "Platform", began_s: float) -> list[float]:
+    selector = {**_SELECTOR, "sensorName": _SENSOR}
+    deadline = time.monotonic() + _WAIT_S
+    while True:
+        answer = platform.graphql.query(_SENSOR_TICKS, {"selector": selector})["sensorOrError"]
+        ticks = [
+            t["endTimestamp"] - t["timestamp"]
+            for t in answer["sensorState"]["ticks"]
+            if t["endTimestamp"] and t["timestamp"] > began_s and t["status"] == "SKIPPED"
+        ]
+        if len(ticks) >= _TICKS:
+            return ticks
+        if time.monotonic() > deadline:
+            raise PlatformError(f"{_SENSOR} ticked {len(ticks)} times only: {answer}")
+        time.sleep(2.0)
+
+
+def _sizes(settings: "Settings") -> dict[str, float]:
+    files = ("registry.sqlite3", "products.sqlite3", "history/runs.db", "history/runs/index.db")
+    return {name: (settings.state / name).stat().st_size / 1e6 for name in files}
+
+
+def _fill_dagster(settings: "Settings", filled: "Filled") -> None:
+    import dagster as dg
+
+    from benchmarks.years import chunks
+    from contimg_resources.cli.platform import checkout_root
+
+    os.environ["CONTIMG_STATE"] = str(settings.state)
+    first = filled.keys[0]
+    with dg.DagsterInstance.from_config(str(checkout_root())) as instance:
+        for some in chunks(filled.keys):
+            instance.add_dynamic_partitions("observation_mjd", some)
+        for asset in _ASSETS:
+            metadata = {"image": "x" * _METADATA_CHARS} if asset == "image_5min" else {"rms": 0.5}
+            instance.report_runless_asset_event(
+                dg.AssetMaterialization(asset, partition=first, metadata=metadata)
+            )
+        for check in _CHECKS:
+            instance.report_runless_asset_event(
+                dg.AssetCheckEvaluation(
+                    asset_key=dg.AssetKey("image_5min"),
+                    check_name=check,
+                    passed=True,
+                    partition=first,
+                    description="as it should be",
+                )
+            )
+        run = dg.DagsterRun(
+            job_name="image_observation",
+            run_id=str(uuid.uuid4()),
+            status=dg.DagsterRunStatus.SUCCESS,
+            tags={
+                "dagster/partition": first,
+                "dagster/run_key": f"image:{first}:{'s' * 40}:3C48.v1",
+                "contimg/mjd_day": first[:5],
+                "dagster/priority": "10",
+            },
+        )
+        instance.add_run(run)
+    history = settings.state / "history"
+    _multiply(history / "runs" / "index.db", "event_logs", filled.keys, "")
+    _multiply(history / "runs" / "index.db", "asset_check_executions", filled.keys, "")
+    _multiply(history / "runs.db", "runs", filled.keys, run.run_id)
+    _multiply(history / "runs.db", "run_tags", filled.keys, run.run_id)
+
+
+def _multiply(database: Path, table: str, keys: tuple[str, ...], run_id: str) -> None:
+    """Copy the rows of the first key for each of the others, with a run of its own each."""
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.row_factory = sqlite3.Row
+        rows = [dict(row) for row in connection.execute(f"SELECT * FROM {table}")]
+        columns = [name for name in rows[0] if name != "id"]
+        marks = ", ".join("?" for _ in columns)
+        names = ", ".join(f'"{name}"' for name in columns)
+        statement = f"INSERT INTO {table} ({names}) VALUES ({marks})"
+        for key in keys[1:]:
+            # The same run for a key in every table.
+            other = str(uuid.uuid5(uuid.NAMESPACE_OID, key))
+            connection.executemany(
+                statement,
+                [[_of(row[name], keys[0], key, run_id, other) for name in columns] for row in rows],
+            )
+
+
+def _of(value: Any, first: str, key: str, run_id: str, other: str) -> Any:
+    if not isinstance(value, str):
+        return value
+    return value.replace(first, key).replace(run_id, other) if run_id else value.replace(first, key)

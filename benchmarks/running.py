@@ -1,0 +1,309 @@
+"""The benchmark from beginning to end.
+
+Belongs here: which contests there are, their goals, and the order of measuring.
+Doesn't: the command line, the pieces of work themselves.
+"""
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from itertools import pairwise
+from pathlib import Path
+from typing import TypeVar
+
+from benchmarks import ours, peers
+from benchmarks.measure import Contest, Measured, make_ready, take_turns
+from benchmarks.overhead import measure_overhead
+from benchmarks.report import BenchReport, Growth, Stage, describe_machine
+from benchmarks.scene import CALIBRATOR, GRIDS, Scene, make_scene
+from contimg_resources.calibration.apply.calibrated_ms import write_calibrated_ms
+from contimg_resources.calibration.apply.model import ApplyRequest, ApplyResult
+from contimg_resources.casa import Casa, Progress
+from contimg_resources.core.trees import remove_tree
+from contimg_resources.imaging.make import make_image
+from contimg_resources.imaging.model import ImageResult
+from contimg_resources.observations.calibrators import CalibratorCatalogue
+from contimg_resources.settings import CalibrationSettings
+from contimg_resources.simulation.spec import PRESETS, Size
+
+A = TypeVar("A")
+
+#: Contests by the name that chooses them.
+CONTESTS = ("path", "flagging", "wsclean", "solve")
+#: The name that chooses what the platform adds to the engines' time.
+OVERHEAD = "overhead"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One run of the benchmark.
+
+    Parameters
+    ----------
+    casa : Casa
+        The door to CASA; its threads are what both sides get.
+    directory : Path
+        Where everything goes.
+    scene : Scene
+        What is measured on.
+    calibrated : ApplyResult
+        The target, calibrated, without RFI flags.
+    image : ImageResult
+        Its image.
+    """
+
+    casa: Casa
+    directory: Path
+    scene: Scene
+    calibrated: ApplyResult
+    image: ImageResult
+
+    def contest(self, name: str) -> Contest:
+        """Return a contest of `CONTESTS`."""
+        return {
+            "path": self._path,
+            "flagging": self._flagging,
+            "wsclean": self._wsclean,
+            "solve": self._solve,
+        }[name]()
+
+    def _path(self) -> Contest:
+        return Contest(
+            "MS to image",
+            "applycal + tclean (standard gridder)",
+            10,
+            self._our_way,
+            lambda: self._plain(peers.casa_applies_and_images, self._peer_image()),
+        )
+
+    def _wsclean(self) -> Contest:
+        return Contest(
+            "MS to image",
+            "applycal + WSClean",
+            4,
+            self._our_way,
+            lambda: self._plain(peers.casa_applies_and_wsclean_images, self._peer_image()),
+        )
+
+    def _flagging(self) -> Contest:
+        return Contest(
+            "RFI flagging",
+            "flagdata tfcrop + rflag",
+            10,
+            lambda: self._timed(ours.flag_in_memory, self.calibrated.ms),
+            lambda: self._plain(peers.casa_flags, self.calibrated.ms),
+        )
+
+    def _solve(self) -> Contest:
+        calibrator = CalibratorCatalogue().find(CALIBRATOR)
+        plain = peers.PeerSolve(
+            self.scene.calibrator,
+            CALIBRATOR,
+            calibrator.ra_deg,
+            calibrator.dec_deg,
+            self.scene.refant,
+            CalibrationSettings().short_interval_s,
+        )
+        (self.directory / "solve").mkdir(exist_ok=True)
+        return Contest(
+            "caltable set",
+            "gaincal, bandpass",
+            8,
+            lambda: self._timed(
+                ours.solve, self.scene.solve_request(self.directory / "solve" / "bench")
+            ),
+            lambda: self._plain(peers.casa_solves, plain),
+        )
+
+    def _our_way(self) -> Measured:
+        way = _way(self.scene, self.directory)
+        # Removing what a turn before made is none of the work.
+        for product in (way.apply.output, way.image.directory):
+            remove_tree(product, ignore_errors=True)
+        return self._timed(ours.apply_and_image, way)
+
+    def _peer_image(self) -> peers.PeerImage:
+        size, cell_arcsec = GRIDS[self.scene.size]
+        grid = self.image.grid
+        return peers.PeerImage(
+            ms=self.scene.target,
+            one_center=self.calibrated.ms,
+            tables=tuple(t.path for t in self.scene.tables),
+            size=size,
+            cell_arcsec=cell_arcsec,
+            phase_center_deg=(grid.ra_deg, grid.dec_deg),
+            noise_jy=self.image.statistics.expected_rms_jy,
+        )
+
+    def _timed(self, function: Callable[[A], Measured], argument: A) -> Measured:
+        make_ready(self.scene.calibrator, self.scene.target)
+        return self.casa.run(function, argument, label="bench")
+
+    def _plain(self, function: Callable[[A], Measured], argument: A) -> Measured:
+        """Time a peer as it runs without this platform."""
+        make_ready(self.scene.calibrator, self.scene.target)
+        casa = Casa(
+            self.casa.scratch,
+            self.casa.logs,
+            timeout_s=self.casa.timeout_s,
+            threads=self.casa.threads,
+            keeps_memory=False,
+        )
+        return casa.run(function, argument, label="bench")
+
+
+def run_bench(
+    size: Size,
+    directory: Path,
+    casa: Casa,
+    progress: Progress,
+    *,
+    rounds: int,
+    chosen: tuple[str, ...],
+    growth: bool,
+) -> BenchReport:
+    """Make the scene and measure.
+
+    Parameters
+    ----------
+    size : Size
+        Of the simulation.
+    directory : Path
+        Where everything goes; simulated MS that lie there are used again.
+    casa : Casa
+        The door to CASA.
+    progress : callable
+        Told what is being done.
+    rounds : int
+        Turns of each contest.
+    chosen : tuple of str
+        Which of `CONTESTS` and `OVERHEAD`.
+    growth : bool
+        Whether to measure how the cost grows, on a quarter, half and all of the size.
+    """
+    notes = []
+    if "wsclean" in chosen and shutil.which("wsclean") is None:
+        chosen = tuple(name for name in chosen if name != "wsclean")
+        notes.append("WSClean is not installed here: that row is missing.")
+    directory.mkdir(parents=True, exist_ok=True)
+    # Once at a small size, so that no turn has to compile.
+    warm = make_scene(Size.TINY, directory / "warm", casa, progress)
+    way = _way(warm, directory / "warm")
+    casa.run(ours.apply_and_image, way, label="bench-warm", progress=progress)
+    scene = make_scene(size, directory / size.value, casa, progress)
+    stages = list(_stages(scene, directory, casa, progress))
+    unflagged = replace(_way(scene, directory).apply, flag_rfi=False)
+    calibrated = casa.run(
+        write_calibrated_ms,
+        replace(unflagged, output=directory / "unflagged_cal.ms"),
+        label="bench",
+        progress=progress,
+    )
+    image = casa.run(
+        make_image, scene.image_request(calibrated.ms, directory / "image"), label="bench"
+    )
+    bench = Bench(casa, directory, scene, calibrated, image)
+    contests = [bench.contest(name) for name in CONTESTS if name in chosen]
+    results = take_turns(contests, rounds, progress)
+    overhead = None
+    if OVERHEAD in chosen:
+        place = Path(tempfile.mkdtemp(prefix="overhead-", dir=directory))
+        overhead = measure_overhead(place, casa, progress)
+    return BenchReport(
+        size=size.value,
+        n_visibilities=scene.n_visibilities,
+        machine=describe_machine(len(os.sched_getaffinity(0))),
+        software={name: version(name) for name in ("contimg", "casatasks", "ducc0", "numba")},
+        results=results,
+        overhead=overhead,
+        stages=tuple(stages),
+        growth=tuple(_growth(size, directory, casa, progress)) if growth else (),
+        notes=tuple(notes),
+    )
+
+
+def _way(scene: Scene, directory: Path) -> ours.Way:
+    output = directory / "bench_cal.ms"
+    return ours.Way(
+        ApplyRequest(scene.target, scene.tables, output),
+        scene.image_request(output, directory / "bench_image"),
+    )
+
+
+def _stages(scene: Scene, directory: Path, casa: Casa, progress: Progress) -> Iterator[Stage]:
+    way = _way(scene, directory)
+    (directory / "solve").mkdir(exist_ok=True)
+    request = scene.solve_request(directory / "solve" / "stages")
+    for step, function, argument in (
+        ("solve", ours.solve, request),
+        ("apply", ours.apply_only, way.apply),
+        ("image", ours.image_only, way.image),
+    ):
+        heard: list[tuple[str, float]] = []
+
+        def listen(
+            message: str, fraction: float | None, heard: list[tuple[str, float]] = heard
+        ) -> None:
+            heard.append((message, time.monotonic()))
+            progress(message, fraction)
+
+        run: Callable[..., Measured] = casa.run
+        run(function, argument, label="bench", progress=listen)
+        heard.append(("", time.monotonic()))
+        for (message, began_s), (_, ended_s) in pairwise(heard):
+            yield Stage(step, message, ended_s - began_s)
+
+
+def _growth(size: Size, directory: Path, casa: Casa, progress: Progress) -> Iterator[Growth]:
+    antennas, channels = PRESETS[size]
+    # Every n-th antenna, so that the extent of the array stays.
+    for step in (4, 2, 1):
+        few = antennas[::step]
+        yield _point("antennas", len(few), size, directory, casa, progress, few, channels)
+    for step in (4, 2, 1):
+        yield _point(
+            "channels",
+            channels // step,
+            size,
+            directory,
+            casa,
+            progress,
+            antennas,
+            channels // step,
+        )
+    pixels, _ = GRIDS[size]
+    for side in (pixels // 2, pixels, 3 * pixels // 2):
+        yield _point(
+            "pixels a side", side, size, directory, casa, progress, antennas, channels, pixels=side
+        )
+
+
+def _point(
+    along: str,
+    value: int,
+    size: Size,
+    directory: Path,
+    casa: Casa,
+    progress: Progress,
+    antennas: tuple[str, ...],
+    channels: int,
+    pixels: int | None = None,
+) -> Growth:
+    progress(f"growth with {along}: {value}", None)
+    scene = make_scene(
+        size,
+        directory / f"{size.value}-{len(antennas)}-{channels}",
+        casa,
+        progress,
+        antennas=antennas,
+        channels_per_window=channels,
+    )
+    way = _way(scene, directory)
+    image = way.image if pixels is None else replace(way.image, image_size=pixels)
+    applied = casa.run(ours.apply_only, way.apply, label="bench")
+    imaged = casa.run(ours.image_only, image, label="bench")
+    return Growth(along, value, scene.n_visibilities, applied.seconds, imaged.seconds)

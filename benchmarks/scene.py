@@ -1,0 +1,147 @@
+"""What is measured on: a simulated calibrator transit, a target, and the tables solved from it.
+
+Belongs here: making them once, in a directory that later runs use again.
+Doesn't: measuring.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from contimg_resources.calibration.ms.callib import TableToApply
+from contimg_resources.calibration.solve.model import SolveRequest, SolveResult
+from contimg_resources.calibration.solve.solving import solve_caltables
+from contimg_resources.casa import Casa, Progress
+from contimg_resources.imaging.model import ImageRequest
+from contimg_resources.observations.calibrators import CalibratorCatalogue
+from contimg_resources.simulation.night import NightSpec, plan_night
+from contimg_resources.simulation.observation import (
+    SimulationRequest,
+    observation_name,
+    simulate_observation,
+)
+from contimg_resources.simulation.spec import RfiSpec, SimulationSpec, Size
+
+CALIBRATOR = "3C48"
+#: Pixels a side and their size (arcsec) of the image that is measured.
+GRIDS = {Size.TINY: (640, 12.0), Size.SMALL: (1600, 8.0), Size.FULL: (2400, 6.0)}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A calibrator observation, a target and a caltable set.
+
+    Parameters
+    ----------
+    size : Size
+        Of the simulation.
+    directory : Path
+        Where everything lies.
+    calibrator, target : Path
+        The two MS.
+    spec : SimulationSpec
+        Of the target.
+    tables : tuple of TableToApply
+        Solved from the calibrator.
+    refant : str
+        Reference antenna of the solve.
+    """
+
+    size: Size
+    directory: Path
+    calibrator: Path
+    target: Path
+    spec: SimulationSpec
+    tables: tuple[TableToApply, ...]
+    refant: str
+
+    @property
+    def n_visibilities(self) -> int:
+        """Visibilities of one observation, both polarisations."""
+        n = len(self.spec.antennas)
+        channels = self.spec.window_frequencies_hz.size
+        return n * (n - 1) // 2 * self.spec.n_integrations * channels * 2
+
+    def solve_request(self, prefix: Path) -> SolveRequest:
+        """Return the solve of the calibrator with every default."""
+        return SolveRequest(self.calibrator, CalibratorCatalogue().find(CALIBRATOR), prefix)
+
+    def image_request(self, ms: Path, directory: Path) -> ImageRequest:
+        """Return an image on this size's grid."""
+        size, cell_arcsec = GRIDS[self.size]
+        return ImageRequest(ms, directory, "bench", image_size=size, cell_arcsec=cell_arcsec)
+
+
+def make_scene(
+    size: Size,
+    directory: Path,
+    casa: Casa,
+    progress: Progress,
+    *,
+    antennas: Sequence[str] | None = None,
+    channels_per_window: int | None = None,
+    rfi: bool = True,
+    weight_spectrum: bool = True,
+) -> Scene:
+    """Simulate and solve what isn't there yet.
+
+    Parameters
+    ----------
+    size : Size
+        Of the simulation.
+    directory : Path
+        Where it goes.
+    casa : Casa
+        The door to CASA.
+    progress : callable
+        Told what is being done.
+    antennas : sequence of str, optional
+        Other antennas than those of the size.
+    channels_per_window : int, optional
+        Another number of channels.
+    rfi : bool
+        Whether there is interference.
+    weight_spectrum : bool
+        Whether the MS have a WEIGHT_SPECTRUM, as the instrument's converter writes it.
+    """
+    night = NightSpec(
+        size=size,
+        calibrator=CALIBRATOR,
+        n_targets=1,
+        rfi=RfiSpec() if rfi else None,
+        weight_spectrum=weight_spectrum,
+    )
+    made = []
+    for planned in plan_night(night):
+        spec = replace(
+            planned.spec,
+            antennas=tuple(antennas or planned.spec.antennas),
+            channels_per_window=channels_per_window or planned.spec.channels_per_window,
+        )
+        ms = directory / f"{observation_name(spec.start_mjd)}.ms"
+        if not ms.exists():
+            progress(f"simulating {ms.name}", None)
+            request = SimulationRequest(spec, directory)
+            casa.run(simulate_observation, request, label="bench-simulate", progress=progress)
+        made.append((ms, spec))
+    (calibrator, _), (target, spec) = made
+    scene = Scene(size, directory, calibrator, target, spec, (), "")
+    solved = _solved(scene, casa, progress)
+    tables = tuple(TableToApply(t.path, t.type, t.type.apply_order) for t in solved.tables)
+    return replace(scene, tables=tables, refant=solved.refant)
+
+
+def _solved(scene: Scene, casa: Casa, progress: Progress) -> SolveResult:
+    """Solve the scene's tables, or return what was solved before."""
+    known = scene.directory / "solved.json"
+    as_json = TypeAdapter(SolveResult)
+    if known.exists():
+        return as_json.validate_json(known.read_bytes())
+    progress("solving a caltable set", None)
+    request = scene.solve_request(scene.directory / "tables" / "bench")
+    request.prefix.parent.mkdir(exist_ok=True)
+    solved = casa.run(solve_caltables, request, label="bench-solve", progress=progress)
+    known.write_bytes(as_json.dump_json(solved))
+    return solved

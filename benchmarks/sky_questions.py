@@ -1,0 +1,235 @@
+"""Questions to a year of measurements and to a large catalogue, timed.
+
+Belongs here: filling both in bulk, asking them in a process of its own. Doesn't: goals.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from benchmarks.fresh import timed_alone
+from contimg_resources.catalogues.model import CatalogueFacts, CatalogueSources
+from contimg_resources.catalogues.parquet import SCHEMA_VERSION, Catalogue
+from contimg_resources.catalogues.store import CatalogueStore
+from contimg_resources.core.directories import whole_file
+from contimg_resources.core.errors import CatalogueError, PhotometryFailed
+from contimg_resources.photometry.light_curves import copy_by_source, light_curve
+from contimg_resources.photometry.measurements import COLUMNS, arrow_schema
+
+_FIRST_DAY = 61_041
+_REPEATS = 15
+_CATALOGUE = "made-up"
+#: A copy leaves out days that changed just now.
+_SETTLING_S = 0.2
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a question took.
+
+    Parameters
+    ----------
+    first_s : float
+        The first time in its process, seconds.
+    median_s : float
+        Median of those that followed, each about another source or place, seconds.
+    peak_gb : float
+        Most memory of the process, GB.
+    n_found : float
+        Rows in an answer, median.
+    """
+
+    first_s: float
+    median_s: float
+    peak_gb: float
+    n_found: float
+
+
+@dataclass(frozen=True)
+class Year:
+    """Measurements to make up.
+
+    Parameters
+    ----------
+    root : Path
+        Their directory.
+    n_days : int
+        Files, one a day.
+    n_sources : int
+        Rows of a file.
+    """
+
+    root: Path
+    n_days: int
+    n_sources: int
+
+
+def fill_year(year: Year) -> None:
+    """Write a file of measurements for each day."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = arrow_schema()
+    rng = np.random.default_rng(3)
+    n = year.n_sources
+    texts = {"source_id": [_source(i) for i in range(n)], "kind": ["mosaic"] * n}
+    for number in range(year.n_days):
+        mid_mjd = _FIRST_DAY + number + 0.5
+        epoch = f"{mid_mjd:.5f}+54.0"
+        columns = texts | {"epoch": [epoch] * n}
+        arrays = []
+        for name, (kind, _) in COLUMNS.items():
+            if kind == "string":
+                values: Any = columns[name]
+            elif name == "mid_mjd":
+                values = np.full(n, mid_mjd)
+            elif kind == "bool":
+                values = np.ones(n, bool)
+            elif kind == "int32":
+                values = np.zeros(n, np.int32)
+            else:
+                # Digits that don't repeat: they are what a real file is made of.
+                values = rng.standard_normal(n)
+            arrays.append(pa.array(values, schema.field(name).type))
+        table = pa.table(arrays, schema=schema)
+        day = year.root / "mosaic" / str(int(mid_mjd))
+        day.mkdir(parents=True, exist_ok=True)
+        whole_file(day / f"{epoch}.parquet", _writer(pq, table))
+
+
+def sort_year(year: Year) -> float:
+    """Make the copies that are sorted by source; return the seconds that it took.
+
+    Raises
+    ------
+    PhotometryFailed
+        If there are none afterwards.
+    """
+    time.sleep(_SETTLING_S)
+    made, took = timed_alone(lambda: copy_by_source(year.root, "mosaic"))
+    if not made:
+        raise PhotometryFailed(f"no copies were made of the measurements in {year.root}")
+    return took.seconds
+
+
+def ask_light_curves(year: Year) -> Asked:
+    """Time the light curve of one source after the other.
+
+    Raises
+    ------
+    PhotometryFailed
+        If one doesn't have every day.
+    """
+    chosen = np.random.default_rng(5).integers(0, year.n_sources, _REPEATS)
+    asked = _asked([_light_curve_of(year.root, _source(int(i))) for i in chosen])
+    if asked.n_found != year.n_days:
+        raise PhotometryFailed(
+            f"light curves in {year.root} have {asked.n_found:g} epochs of {year.n_days}"
+        )
+    return asked
+
+
+@dataclass(frozen=True)
+class Sky:
+    """A catalogue to make up.
+
+    Parameters
+    ----------
+    root : Path
+        Directory of the store.
+    n_sources : int
+        Sources, evenly spread north of Dec -40 deg as those of NVSS are.
+    """
+
+    root: Path
+    n_sources: int
+
+
+def fill_catalogue(sky: Sky) -> float:
+    """Put the catalogue into the store; return the seconds that sorting and writing took."""
+    n = sky.n_sources
+    rng = np.random.default_rng(7)
+    names = np.array([f"J{i:08d}" for i in range(n)])
+    unknown = np.full(n, np.nan)
+    sources = CatalogueSources(
+        source_id=np.char.add(f"{_CATALOGUE}-", names),
+        name=names,
+        ra_deg=rng.uniform(0, 360, n),
+        dec_deg=np.degrees(np.arcsin(rng.uniform(np.sin(np.radians(-40)), 1, n))),
+        flux_jy=0.0025 * rng.random(n) ** (-1 / 1.5),
+        flux_error_jy=np.full(n, 5e-4),
+        reference_ghz=np.full(n, 1.4),
+        spectral_index=unknown,
+        major_arcsec=unknown,
+        minor_arcsec=unknown,
+        angle_deg=unknown,
+        variable=np.zeros(n, bool),
+    )
+    facts = CatalogueFacts(_CATALOGUE, "made-up", "made up", "sha256:0", n, SCHEMA_VERSION)
+    return timed_alone(lambda: CatalogueStore(sky.root).put(sources, facts))[1].seconds
+
+
+def ask_cones(sky: Sky) -> Asked:
+    """Time cones of 2 deg, anywhere in the catalogue; opening it counts to the first."""
+    return _ask_catalogue(sky, lambda it, ra, dec: it.cone(ra, dec, 2.0))
+
+
+def ask_strips(sky: Sky) -> Asked:
+    """Time strips of 20 x 4 deg, anywhere in the catalogue; opening it counts to the first."""
+    return _ask_catalogue(sky, lambda it, ra, dec: it.strip(dec - 2, dec + 2, ra, ra + 20))
+
+
+def _ask_catalogue(
+    sky: Sky, question: Callable[[Catalogue, float, float], CatalogueSources]
+) -> Asked:
+    store = CatalogueStore(sky.root)
+    opened: list[Catalogue] = []
+
+    def ask(ra_deg: float, dec_deg: float) -> CatalogueSources:
+        if not opened:
+            opened.append(store.open(_CATALOGUE))
+        return question(opened[0], ra_deg, dec_deg)
+
+    asked = _asked([_at(ask, ra, dec) for ra, dec in _places()])
+    if not asked.n_found:
+        raise CatalogueError(f"{_CATALOGUE}: a piece of sky holds none of {sky.n_sources} sources")
+    return asked
+
+
+def _places() -> Iterator[tuple[float, float]]:
+    rng = np.random.default_rng(9)
+    for _ in range(_REPEATS):
+        yield float(rng.uniform(0, 360)), float(rng.uniform(-35, 75))
+
+
+def _asked(questions: list[Callable[[], Any]]) -> Asked:
+    """Ask one after the other."""
+    answers = [timed_alone(question) for question in questions]
+    seconds = [took.seconds for _, took in answers]
+    return Asked(
+        first_s=seconds[0],
+        median_s=median(seconds[1:]),
+        peak_gb=answers[-1][1].peak_gb,
+        n_found=median(len(found) for found, _ in answers),
+    )
+
+
+def _light_curve_of(root: Path, source: str) -> Callable[[], Any]:
+    return lambda: light_curve(root, source, "mosaic")
+
+
+def _at(ask: Callable[[float, float], Any], ra_deg: float, dec_deg: float) -> Callable[[], Any]:
+    return lambda: ask(ra_deg, dec_deg)
+
+
+def _source(number: int) -> str:
+    return f"{_CATALOGUE}-J{number:08d}"
+
+
+def _writer(pq: Any, table: Any) -> Callable[[Path], None]:
+    return lambda partial: pq.write_table(table, partial, compression="zstd")

@@ -1,0 +1,259 @@
+"""Stores as they are after years, and what looking into them costs then.
+
+Belongs here: filling both stores with made-up observations and sets, in bulk, and timing questions.
+Doesn't: Dagster's part (see `.platform_years`), observations that could be imaged.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import sqlalchemy as sa
+
+from benchmarks.measure import measured
+from contimg_resources.core.times import partition_key
+from contimg_resources.database import Database, now_mjd
+from contimg_resources.instrument.caltables import CaltableType
+from contimg_resources.instrument.dsa110 import active_stations
+from contimg_resources.observations.model import (
+    Antenna,
+    Observation,
+    ObservedField,
+    SpectralWindow,
+)
+from contimg_resources.observations.settling import content_signature
+from contimg_resources.products.epochs import MosaicRecord, MosaicState
+from contimg_resources.products.model import Artefact, ArtefactKind, ImageRecord, ObservationState
+from contimg_resources.products.rows import artefact_values, image_values, observation_values
+from contimg_resources.products.tables import (
+    artefacts,
+    images,
+    observation_events,
+    observations,
+)
+from contimg_resources.registry.model import NewCaltable, NewCaltableSet, SetStatus
+from contimg_resources.registry.recording import insert_set
+from contimg_resources.settings import Settings
+from contimg_resources.steps.mosaicking import open_mosaics
+from contimg_resources.steps.workshop import Workshop
+
+#: Days from one observation to the next.
+_STEP_DAYS = 309.24 / 86_400
+_SETS_A_DAY = 4
+_STRIP_DEG = 16.3
+_CHUNK = 1000
+_REPEATS = 15
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What the stores were filled with.
+
+    Parameters
+    ----------
+    keys : tuple of str
+        Partition keys of the observations, in the order of time.
+    n_sets : int
+        Active caltable sets.
+    """
+
+    keys: tuple[str, ...]
+    n_sets: int
+
+
+def fill_stores(workshop: Workshop, n_observations: int, n_sets: int) -> Filled:
+    """Fill empty stores: every observation imaged with the set that is nearest to it.
+
+    Parameters
+    ----------
+    workshop : Workshop
+        Its stores, empty, and its directories.
+    n_observations : int
+        One every 309 seconds, the last a minute ago.
+    n_sets : int
+        Active sets, four a day, of the present and the past.
+    """
+    end_mjd = now_mjd() - 0.001
+    mids = [end_mjd - _STEP_DAYS * (n_observations - 1 - i) for i in range(n_observations)]
+    template = _observation(workshop.settings.incoming_dir / "x.ms", mids[0])
+    set_mids = [end_mjd - (n_sets - 1 - i) / _SETS_A_DAY for i in range(n_sets)]
+    with _writing(workshop.registry) as connection:
+        for i, mid in enumerate(set_mids):
+            _insert_set(connection, template, i, mid)
+    with _writing(workshop.products) as connection:
+        for start in range(0, n_observations, _CHUNK):
+            rows = _rows_of(workshop.settings, template, mids[start : start + _CHUNK], set_mids)
+            for table, values in rows.items():
+                connection.execute(sa.insert(table), values)
+    _fill_mosaics(workshop)
+    return Filled(tuple(partition_key(mid) for mid in mids), n_sets)
+
+
+def _fill_mosaics(workshop: Workshop) -> None:
+    """Record every mosaic that the images make, as made."""
+    for mosaic in open_mosaics(workshop):
+        planned = mosaic.planned
+        workshop.products.mosaics.put(
+            MosaicRecord(
+                key=mosaic.key,
+                start_mjd=planned.start_mjd,
+                mid_mjd=planned.mid_mjd,
+                end_mjd=planned.end_mjd,
+                declination_deg=planned.declination_deg,
+                state=MosaicState.MADE,
+                reason="",
+                tiles=mosaic.tiles,
+                directory=workshop.settings.layout.mosaic_dir(mosaic.key, planned.mid_mjd),
+                checksum="sha256:" + "0" * 64,
+                statistics={"rms_mjy": 0.2, "n_tiles": len(mosaic.tiles)},
+            )
+        )
+
+
+def timed(question: Callable[[], object], repeats: int = _REPEATS) -> float:
+    """Return the median time of a question, seconds."""
+    return median(measured(question).seconds for _ in range(repeats))
+
+
+def _writing(store: Any) -> Any:
+    # Bulk rows have no business in a store's own methods.
+    database: Database = store._database
+    return database.write()
+
+
+def _observation(path: Path, mid_mjd: float) -> Observation:
+    half_days = _STEP_DAYS / 2
+    names = [station.name for station in active_stations()]
+    return Observation(
+        path=path,
+        telescope="OVRO_MMA",
+        start_mjd=mid_mjd - half_days,
+        end_mjd=mid_mjd + half_days,
+        mid_mjd=mid_mjd,
+        fields=tuple(
+            ObservedField(i, f"meridian_icrs_t{i}", 10.0 + i / 18.6, _STRIP_DEG, mid_mjd)
+            for i in range(24)
+        ),
+        declination_deg=_STRIP_DEG,
+        antennas=tuple(Antenna(i, name, True, 0.1) for i, name in enumerate(names)),
+        spectral_windows=tuple(
+            SpectralWindow(i, 1.311e9 + 1.17e7 * i, 1.322e9 + 1.17e7 * i, 244_140.625, 48)
+            for i in range(16)
+        ),
+        correlations=("XX", "YY"),
+        integration_s=12.884902,
+        n_integrations=24,
+        n_rows=1_787_904,
+        flagged_fraction=0.1,
+        calibrators=(),
+        signature="s",
+    )
+
+
+def _insert_set(
+    connection: sa.Connection, template: Observation, number: int, mid_mjd: float
+) -> None:
+    tables = tuple(
+        NewCaltable(kind, Path(f"/caltables/{number}/{kind.suffix}")) for kind in CaltableType
+    )
+    new = NewCaltableSet(
+        name=f"3C48_{number}",
+        calibrator="3C48",
+        refant="104",
+        mid_mjd=mid_mjd,
+        start_mjd=mid_mjd - 1.0,
+        end_mjd=mid_mjd + 1.0,
+        declination_deg=_STRIP_DEG,
+        layout=template.layout,
+        tables=tables,
+    )
+    checksums = {t.path: f"sha256:{number:064d}" for t in tables}
+    insert_set(connection, new, template.layout, checksums, SetStatus.ACTIVE, ())
+
+
+def _rows_of(
+    settings: Settings, template: Observation, mids: list[float], set_mids: list[float]
+) -> dict[sa.Table, list[dict[str, Any]]]:
+    rows: dict[sa.Table, list[dict[str, Any]]] = {
+        table: [] for table in (observations, observation_events, artefacts, images)
+    }
+    for mid in mids:
+        key = partition_key(mid)
+        path = settings.incoming_dir / f"{key}.ms"
+        half_days = _STEP_DAYS / 2
+        known = replace(
+            template,
+            path=path,
+            mid_mjd=mid,
+            start_mjd=mid - half_days,
+            end_mjd=mid + half_days,
+            signature=_made_ms(path),
+        )
+        nearest = _nearest(set_mids, mid)
+        rows[observations].append(
+            {
+                **observation_values(known, path),
+                "key": key,
+                "state": ObservationState.IMAGED.value,
+                "step": "image_5min",
+                "reason": "",
+                "updated_mjd": mid,
+            }
+        )
+        rows[observation_events] += [
+            {
+                "key": key,
+                "at_mjd": mid,
+                "state": state.value,
+                "step": step,
+                "message": "",
+                "run_id": "r",
+            }
+            for state, step in (
+                (ObservationState.ARRIVED, "arrival"),
+                (ObservationState.CALIBRATED, "calibrated_ms"),
+                (ObservationState.IMAGED, "image_5min"),
+            )
+        ]
+        rows[artefacts] += [
+            artefact_values(
+                key,
+                Artefact(
+                    kind,
+                    settings.layout.image_dir(key) / kind.value,
+                    checksum="sha256:" + "0" * 64,
+                    size_bytes=23_000_000,
+                    set_name=f"3C48_{nearest}",
+                    set_version=1,
+                    parameters={"robust": 0.5, "tables": ["x" * 80] * 6},
+                    software={"casatasks": "6.7.0.31", "contimg": "0.1.0"},
+                    run_id="r",
+                ),
+                mid,
+            )
+            for kind in ArtefactKind
+        ]
+        rows[images].append(image_values(key, ImageRecord(rms_mjy=0.6, expected_rms_mjy=0.57)))
+    return rows
+
+
+def _made_ms(path: Path) -> str:
+    """Make what stands for an MS, a directory with a file in it, and return its signature."""
+    path.mkdir()
+    (path / "table.dat").write_bytes(b"rows")
+    return content_signature(path).digest
+
+
+def _nearest(set_mids: list[float], mid: float) -> int:
+    """Return the set nearest to a time; they are evenly spaced and reach beyond it."""
+    place = int((mid - set_mids[0]) * _SETS_A_DAY)
+    around = range(max(0, place - 1), min(len(set_mids), place + 3))
+    return min(around, key=lambda i: (abs(set_mids[i] - mid), -i))
+
+
+def chunks(keys: tuple[str, ...], size: int = _CHUNK) -> Iterator[list[str]]:
+    """Yield keys in pieces."""
+    for start in range(0, len(keys), size):
+        yield list(keys[start : start + size])

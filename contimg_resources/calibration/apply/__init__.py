@@ -1,0 +1,1 @@
+"""Applying caltables: from an MS that arrived to a calibrated one."""

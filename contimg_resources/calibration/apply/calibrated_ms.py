@@ -1,0 +1,173 @@
+"""Write the calibrated MS: caltables applied on the fly, one phase centre, interference flagged.
+
+Belongs here: the one step from an MS that arrived to a calibrated MS of our own.
+Doesn't: choosing the caltables (see the registry), solving, imaging.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from contimg_resources.calibration.apply.by_casa import apply_with_casa
+from contimg_resources.calibration.apply.correcting import why_not
+from contimg_resources.calibration.apply.in_memory import apply_in_memory
+from contimg_resources.calibration.apply.memory import Also
+from contimg_resources.calibration.apply.model import ApplyRequest, ApplyResult, Written
+from contimg_resources.calibration.ms.layout import antenna_names_of, check_antennas
+from contimg_resources.calibration.ms.origin import write_origin
+from contimg_resources.casa.tables import opened
+from contimg_resources.core.checksums import stat_signature
+from contimg_resources.core.directories import whole_directory
+from contimg_resources.core.errors import CasaError, ConfigurationError, UnreadableObservation
+from contimg_resources.core.progress import report_progress
+from contimg_resources.observations.counting import distinct
+
+Engine = Callable[[ApplyRequest, Path, Sequence[int], frozenset[int], Also | None], Written]
+
+#: What may write the calibrated MS, by name.
+ENGINES: dict[str, Engine] = {"casa": apply_with_casa, "fast": apply_in_memory}
+
+
+def write_calibrated_ms(request: ApplyRequest, *, also: Also | None = None) -> ApplyResult:
+    """Write a calibrated MS; call through `contimg_resources.casa.Casa.run`.
+
+    Parameters
+    ----------
+    request : ApplyRequest
+        What to do.
+    also : callable, optional
+        What else is done with the data, by engines that have them in memory.
+
+    Returns
+    -------
+    ApplyResult
+        The MS and its flags. It is whole, or an exception was raised and nothing is there (or
+        what was there before).
+
+    Raises
+    ------
+    ConfigurationError
+        If there are no tables: data are never passed on as calibrated without any.
+    UnreadableObservation
+        If the MS can't be read, or has no unflagged data.
+    CasaError
+        If a table is missing or doesn't fit, CASA failed, the product shows that nothing was
+        applied, or too much of it is flagged.
+    """
+    _check(request)
+    report_progress(f"looking at {request.ms.name}", 0.0)
+    names, fields = _look(request)
+    for table in request.tables:
+        check_antennas(request.ms, names, table.path)
+    before = stat_signature(request.ms)
+    named = _named(request, names)
+    with whole_directory(request.output) as partial:
+        engine = _engine(request)
+        written = ENGINES[engine](request, partial, fields, named, also)
+        _note_origin(partial, request, engine, written.phase_center_deg)
+        if written.rest is not None:
+            written.rest()
+        if stat_signature(request.ms) != before:
+            raise CasaError(
+                f"{request.ms} changed while it was read; its calibrated MS was thrown away",
+                path=str(request.ms),
+            )
+        report_progress(f"putting {request.output.name} in its place", 0.98)
+    return ApplyResult(
+        ms=request.output,
+        phase_center_deg=written.phase_center_deg,
+        working_antennas=tuple(names[i] for i in sorted(written.working)),
+        n_rows=written.n_rows,
+        input_flagged_fraction=written.arrived.fraction,
+        applied_flagged_fraction=written.applied.fraction,
+        flagged_fraction=written.final.fraction,
+    )
+
+
+def _check(request: ApplyRequest) -> None:
+    if not request.tables:
+        raise ConfigurationError(
+            f"no caltables were given for {request.ms}; data are not passed on as calibrated "
+            "without any"
+        )
+    for table in request.tables:
+        if not (table.path / "table.dat").is_file():
+            raise CasaError(f"caltable {table.path} is not there", path=str(table.path))
+    if not (request.ms / "table.dat").is_file():
+        raise UnreadableObservation(
+            f"{request.ms} is no MeasurementSet: it has no table.dat", path=str(request.ms)
+        )
+    if request.output.resolve() == request.ms.resolve():
+        raise ConfigurationError(f"{request.ms} is input and output at once; input is only read")
+
+
+def _look(request: ApplyRequest) -> tuple[list[str], list[int]]:
+    """Return the names by id of the antennas with data, and the ids of the selected fields."""
+    import casatools
+
+    try:
+        with opened(request.ms) as table:
+            columns = table.colnames()
+            used = distinct(*(table.getcol(name) for name in ("ANTENNA1", "ANTENNA2")))
+        if "DATA" not in columns:
+            raise UnreadableObservation(f"{request.ms} has no column DATA", path=str(request.ms))
+        # One without data may have the same name as another, or none.
+        every = antenna_names_of(request.ms)
+        names = [name if i in used else "" for i, name in enumerate(every)]
+        with opened(request.ms / "FIELD") as table:
+            fields = list(range(table.nrows()))
+        if request.field_selection:
+            selection = casatools.ms()
+            chosen = selection.msseltoindex(str(request.ms), field=request.field_selection)
+            fields = [int(i) for i in chosen["field"]]
+    except RuntimeError as error:
+        said = " ".join(str(error).split())
+        raise UnreadableObservation(
+            f"{request.ms} can't be read: {said}", path=str(request.ms)
+        ) from error
+    return names, fields
+
+
+def _named(request: ApplyRequest, names: Sequence[str]) -> frozenset[int]:
+    unknown = sorted(set(request.working_antennas) - set(names))
+    if unknown:
+        raise ConfigurationError(
+            f"{request.ms} has no antennas named {', '.join(unknown)}; it has "
+            f"{', '.join(filter(None, names))}"
+        )
+    return frozenset(names.index(name) for name in request.working_antennas)
+
+
+def _engine(request: ApplyRequest) -> str:
+    """Return which engine does it: "fast" gives way to CASA where it can't."""
+    if request.engine not in ENGINES:
+        raise ConfigurationError(
+            f"there is no engine {request.engine!r} to apply caltables; there are: "
+            f"{', '.join(sorted(ENGINES))}"
+        )
+    try:
+        reason = why_not(request.ms, request.tables) if request.engine == "fast" else ""
+    except RuntimeError as error:
+        said = " ".join(str(error).split())
+        raise UnreadableObservation(
+            f"{request.ms} can't be read: {said}", path=str(request.ms)
+        ) from error
+    if reason:
+        report_progress(f"{reason}: CASA applies the caltables", 0.01)
+        return "casa"
+    return request.engine
+
+
+def _note_origin(
+    ms: Path, request: ApplyRequest, engine: str, center: tuple[float, float] | None
+) -> None:
+    write_origin(
+        ms,
+        {
+            **request.provenance,
+            "input_ms": str(request.ms),
+            "caltables": [str(t.path) for t in sorted(request.tables, key=lambda t: t.order)],
+            "phase_center_deg": center,
+            "flag_rfi": request.flag_rfi,
+            "engine": engine,
+        },
+    )

@@ -1,0 +1,328 @@
+"""An observation in memory: read once, written once.
+
+Belongs here: what lies in memory and how it comes there and goes from there.
+Doesn't: calibrating it (see `.correcting`), what interference is (see
+`contimg_resources.calibration.flagging.in_memory`).
+"""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_resources.calibration.flagging.in_memory import (
+    WindowInMemory,
+    flag_interference_in_memory,
+)
+from contimg_resources.calibration.flagging.rfi import FlagCount
+from contimg_resources.calibration.ms.health import channel_frequencies_hz
+from contimg_resources.calibration.ms.large_columns import NewColumn, read_large, write_flags
+from contimg_resources.calibration.ms.main_table import Weights, rows_once
+from contimg_resources.calibration.ms.new import add_rows, create_like
+from contimg_resources.calibration.ms.visibility_loops import (
+    all_flagged,
+    count_flagged,
+    mean_weights,
+)
+from contimg_resources.casa.tables import opened
+from contimg_resources.core.errors import CasaError
+from contimg_resources.observations.counting import distinct, in_order
+from contimg_resources.observations.meaning import raw_scale
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+#: Rows of a tile: a tile of 48 channels and 2 correlations is 0.8 MB.
+_TILE_ROWS = 1024
+#: Columns of numbers that are written through a mapping.
+_VAST = ("DATA", "WEIGHT_SPECTRUM")
+#: Columns that aren't copied as they are.
+_OWN = ("DATA", "FLAG", "WEIGHT", "WEIGHT_SPECTRUM", "SIGMA", "FLAG_ROW", "FLAG_CATEGORY")
+
+
+@dataclass(eq=False)
+class Observed:
+    """The cross-correlations of an MS in memory, each once, all of one shape.
+
+    Parameters
+    ----------
+    ms : Path
+        Where they came from.
+    rows : ndarray of int, shape (n_rows,)
+        Numbers of the rows that are kept, ascending.
+    first, second, field, description : ndarray of int, shape (n_rows,)
+        ANTENNA1, ANTENNA2, FIELD_ID and DATA_DESC_ID of them.
+    time_s : ndarray of float, shape (n_rows,)
+        TIME, MJD in seconds.
+    interval_s : ndarray of float, shape (n_rows,)
+        INTERVAL, seconds.
+    uvw_m : ndarray of float, shape (n_rows, 3)
+        UVW, metres.
+    channels_hz : dict of int to ndarray of float, shape (n_channels,)
+        Channel centres of each data description, Hz.
+    data : ndarray of complex64, shape (n_rows, n_channels, n_correlations)
+        Visibilities; perhaps as they lie in a file, and not to be changed.
+    flag : ndarray of bool, same shape
+        Flags; what has no weight is flagged.
+    weight : ndarray of float32, shape (n_rows, 1 or n_channels, n_correlations)
+        Weights: of each channel where they vary along the channels of any row.
+    """
+
+    ms: Path
+    rows: Ints
+    first: Ints
+    second: Ints
+    field: Ints
+    description: Ints
+    time_s: NDArray[np.float64]
+    interval_s: NDArray[np.float64]
+    uvw_m: NDArray[np.float64]
+    channels_hz: dict[int, Floats]
+    data: NDArray[np.complex64]
+    flag: NDArray[np.bool_]
+    weight: NDArray[np.float32]
+
+    @cached_property
+    def moments(self) -> tuple[NDArray[np.float64], Ints]:
+        """The different times, MJD in seconds, ascending, and which of them each row is of."""
+        return in_order(self.time_s)
+
+    def rows_of(self, number: int) -> Ints:
+        """Return which of the rows are of a data description."""
+        return np.flatnonzero(self.description == number)
+
+    def counted(self, antenna_ids: Collection[int]) -> FlagCount:
+        """Count the flags on baselines between the antennas `antenna_ids`."""
+        return self.summed(count_flagged(self.flag), antenna_ids)
+
+    def summed(self, flagged: Ints, antenna_ids: Collection[int]) -> FlagCount:
+        """Sum flags that were counted for each row, shape (n_rows,), on these baselines."""
+        both = np.isin(self.first, list(antenna_ids)) & np.isin(self.second, list(antenna_ids))
+        n_cells = self.flag.shape[1] * self.flag.shape[2]
+        return FlagCount(int(both.sum()) * n_cells, int(flagged[both].sum()))
+
+
+#: Given which rows some visibilities are of, those that were just read, shape (n, n_channels,
+#: n_correlations), and where they shall be: writes them there, changed. Called by several threads.
+Change = Callable[[slice, NDArray[np.complex64], NDArray[np.complex64]], None]
+
+
+#: Called with what an engine has in memory and its MS, which has its data, its flags and its
+#: subtables and gets its other columns meanwhile: begins something on another core, and returns
+#: what is to be called when the MS is complete.
+Also = Callable[[Observed, Path], Callable[[], None]]
+
+
+def read_observed(
+    ms: Path,
+    field_ids: Collection[int],
+    prepare: Callable[[Observed], Change] | None = None,
+    output: Path | None = None,
+) -> Observed:
+    """Read the cross-correlations of some fields. Runs in a CASA process.
+
+    Parameters
+    ----------
+    ms : Path
+        The MS, its windows all of one shape.
+    field_ids : collection of int
+        Rows of its FIELD table.
+    prepare : callable, optional
+        Given everything but the data; returns what is done with each part of them while it is in
+        the cache.
+    output : Path, optional
+        A new MS, into which the data go: they are then in memory as they lie in its file.
+
+    Raises
+    ------
+    UnreadableObservation
+        If the data have another shape than the subtables say.
+    CasaError
+        If the new MS can't be written.
+    RuntimeError
+        If the MS can't be read.
+    """
+    frequencies = channel_frequencies_hz(ms)
+    with opened(ms) as tb:
+        first, second, field, description = (
+            np.asarray(tb.getcol(name), np.int64)
+            for name in ("ANTENNA1", "ANTENNA2", "FIELD_ID", "DATA_DESC_ID")
+        )
+        wanted = (first != second) & np.isin(field, list(field_ids))
+        kept = np.flatnonzero(wanted & rows_once(tb))
+        numbers = distinct(description[kept]).tolist()
+        n_correlations = np.size(tb.getcell("WEIGHT", int(kept[0]))) if kept.size else 0
+        shape = (max((frequencies[n].size for n in numbers), default=0), n_correlations)
+        observed = Observed(
+            ms=ms,
+            rows=kept,
+            first=first[kept],
+            second=second[kept],
+            field=field[kept],
+            description=description[kept],
+            time_s=np.asarray(tb.getcol("TIME"))[kept],
+            interval_s=np.asarray(tb.getcol("INTERVAL"))[kept],
+            uvw_m=np.ascontiguousarray(np.asarray(tb.getcol("UVW")).T[kept]),
+            channels_hz={n: frequencies[n] for n in numbers},
+            data=np.empty((0, *shape), np.complex64),
+            flag=np.empty((kept.size, *shape), np.bool_),
+            weight=np.empty((0, 1, n_correlations), np.float32),
+        )
+        if not kept.size:
+            return observed
+
+        def put_flags(place: int, cells: NDArray[np.bool_]) -> None:
+            observed.flag[place : place + len(cells)] = cells
+
+        read_large(tb, ms, "FLAG", kept, shape, put_flags)
+        observed.flag[np.asarray(tb.getcol("FLAG_ROW"))[kept]] = True
+        weights = Weights(tb, ms, kept, shape)
+        if output is not None:
+            tiles = _tiles(shape)
+            if not weights.vary:
+                del tiles["WEIGHT_SPECTRUM"]
+            create_like(tb, output, tiles)
+            add_rows(output, kept.size, [name for name in _VAST if name in tiles])
+        spectrum = (
+            None if output is None or not weights.vary else NewColumn(output, "WEIGHT_SPECTRUM")
+        )
+        observed.weight = weights.read(None if spectrum is None else spectrum.place(slice(None)))
+        scale = raw_scale(tb.getcolkeywords("DATA"))
+        if scale != 1:
+            observed.weight /= np.float32(scale**2)
+        _flag_unweighted(observed)
+        change = None if prepare is None else prepare(observed)
+        if output is None:
+            observed.data = data = np.empty((kept.size, *shape), np.complex64)
+            new = None
+        else:
+            new = NewColumn(output, "DATA")
+
+        def put_data(place: int, cells: NDArray[np.complex64]) -> None:
+            part = slice(place, place + len(cells))
+            there = data[part] if new is None else new.place(part)
+            if scale != 1:
+                cells = cells * np.float32(scale)
+            if change is None:
+                there[...] = cells
+            else:
+                change(part, cells, there)
+
+        read_large(tb, ms, "DATA", kept, shape, put_data)
+        if new is not None:
+            observed.data = new.array()
+        if spectrum is not None:
+            observed.weight = spectrum.array()
+    return observed
+
+
+def _flag_unweighted(observed: Observed) -> None:
+    """Flag what has no weight."""
+    if observed.weight.shape[1] > 1:
+        np.logical_or(observed.flag, observed.weight <= 0, out=observed.flag)
+        return
+    bad = observed.weight[:, 0] <= 0
+    rows = np.flatnonzero(bad.any(axis=1))
+    observed.flag[rows] |= bad[rows][:, None]
+
+
+def flag_rfi_in_memory(observed: Observed) -> None:
+    """Flag interference in calibrated data in memory, in place."""
+    times, when = observed.moments
+    n_antennas = 1 + int(max(observed.first.max(), observed.second.max()))
+    baselines, which = _numbered(observed.first * n_antennas + observed.second)
+    windows = []
+    for number, channels_hz in observed.channels_hz.items():
+        rows = observed.rows_of(number)
+        place = np.full((times.size, baselines.size), -1)
+        place[when[rows], which[rows]] = rows
+        windows.append(WindowInMemory(channels_hz, observed.data, observed.flag, place))
+    flag_interference_in_memory(windows)
+
+
+def _numbered(keys: Ints) -> tuple[Ints, Ints]:
+    """Return the different keys, small numbers, and which each is."""
+    there = np.zeros(int(keys.max()) + 1, np.bool_)
+    there[keys] = True
+    return np.flatnonzero(there), (np.cumsum(there) - 1)[keys]
+
+
+def write_center(output: Path, center_rad: tuple[float, float]) -> None:
+    """Give all fields of an MS one phase centre, in their frame, radians."""
+    import casatools
+
+    target = casatools.table()
+    target.open(str(output / "FIELD"), nomodify=False)
+    try:
+        for i in range(target.nrows()):
+            cell = target.getcell("PHASE_DIR", i)
+            cell[:, 0] = center_rad
+            target.putcell("PHASE_DIR", i, cell)
+    finally:
+        target.close()
+
+
+def write_observed(observed: Observed, output: Path) -> None:
+    """Write the rest of an MS that already has its data; everything else is as where it came from.
+
+    Uses one core: the other may be busy with the data.
+
+    Parameters
+    ----------
+    observed : Observed
+        What `read_observed` returned.
+    output : Path
+        The MS that was given to it.
+
+    Raises
+    ------
+    CasaError
+        If it can't be written.
+    """
+    import casatools
+
+    source, target = casatools.table(), casatools.table()
+    source.open(str(observed.ms), lockoptions={"option": "usernoread"})
+    try:
+        write_flags(output, observed.flag)
+        target.open(str(output), nomodify=False)
+        everything = observed.rows.size == source.nrows()
+        known = {
+            "ANTENNA1": observed.first.astype(np.int32),
+            "ANTENNA2": observed.second.astype(np.int32),
+            "FIELD_ID": observed.field.astype(np.int32),
+            "DATA_DESC_ID": observed.description.astype(np.int32),
+            "TIME": observed.time_s,
+            "INTERVAL": observed.interval_s,
+            "UVW": observed.uvw_m.T,
+        }
+        for name in target.colnames():
+            if name in known:
+                target.putcol(name, known[name])
+            elif name not in _OWN:
+                column = source.getcol(name)
+                target.putcol(name, column if everything else column[..., observed.rows])
+        weight = mean_weights(observed.weight).astype(np.float64)
+        sigma = np.full(weight.shape, -1.0)
+        np.divide(1.0, np.sqrt(weight), out=sigma, where=weight > 0)
+        target.putcol("WEIGHT", weight.T)
+        target.putcol("SIGMA", sigma.T)
+        target.putcol("FLAG_ROW", all_flagged(observed.flag))
+    except RuntimeError as error:
+        said = " ".join(str(error).split())
+        raise CasaError(f"{output} can't be written: {said}", path=str(observed.ms)) from error
+    finally:
+        source.close()
+        target.close()
+
+
+def _tiles(shape: tuple[int, int]) -> dict[str, list[int]]:
+    n_channels, n_correlations = shape
+    large = [n_correlations, n_channels, _TILE_ROWS]
+    small = [n_correlations, _TILE_ROWS * n_channels]
+    baselines = [3, _TILE_ROWS * n_channels]
+    tiles = {"DATA": large, "FLAG": large, "WEIGHT_SPECTRUM": large}
+    return tiles | {"WEIGHT": small, "SIGMA": small, "UVW": baselines}

@@ -1,0 +1,1 @@
+"""Flagging interference, in memory or with CASA's tasks."""

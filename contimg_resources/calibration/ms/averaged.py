@@ -1,0 +1,211 @@
+"""A small MS of averaged visibilities over their model. Runs in a CASA process.
+
+Belongs here: its rows and what its subtables must say. Doesn't: averaging (see `.averaging`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_resources.calibration.ms.new import create_like
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+_TILE_ROWS = 1024
+
+
+@dataclass(frozen=True)
+class Averaged:
+    """The averages of one spectral window.
+
+    Parameters
+    ----------
+    channels_hz, widths_hz : ndarray of float, shape (n_cells,)
+        Centres and widths of the averaged channels, Hz.
+    data : ndarray of complex64, shape (n_intervals, n_baselines, n_cells, n_correlations)
+        Visibilities over their model: 1 where all is known.
+    weight : ndarray of float32, same shape
+        Their weights; 0: there are no data.
+    model : ndarray of complex64, same shape, optional
+        The model of `data`; None: 1 everywhere.
+    """
+
+    channels_hz: Floats
+    widths_hz: Floats
+    data: NDArray[np.complex64]
+    weight: NDArray[np.float32]
+    model: NDArray[np.complex64] | None
+
+
+@dataclass(frozen=True)
+class AveragedRows:
+    """What the rows of all windows have in common.
+
+    Parameters
+    ----------
+    first, second : ndarray of int, shape (n_baselines,)
+        Antenna ids.
+    times_s, lengths_s : ndarray of float, shape (n_intervals,)
+        Middle (MJD in seconds) and length of the intervals.
+    """
+
+    first: Ints
+    second: Ints
+    times_s: Floats
+    lengths_s: Floats
+
+
+def write_averaged_ms(
+    source: Path,
+    output: Path,
+    rows: AveragedRows,
+    windows: Mapping[int, Averaged],
+    chosen: Sequence[int],
+    field_name: str,
+    center_rad: tuple[float, float],
+) -> None:
+    """Write the averages as an MS of one field and one scan; where it has no model CASA takes 1 Jy.
+
+    Parameters
+    ----------
+    source : Path
+        The MS that the data came from; its subtables are copied.
+    output : Path
+        What is made.
+    rows : AveragedRows
+        Baselines and intervals.
+    windows : mapping of int to Averaged
+        By data description id.
+    chosen : sequence of int
+        Of which there are rows; the subtables tell of all of them, so that caltables of different
+        parts of the windows fit together.
+    field_name : str
+        Name of the one field.
+    center_rad : (float, float)
+        Its phase centre, in the frame of the fields.
+
+    Notes
+    -----
+    UVW stays zero: no solver looks at it.
+    """
+    import casatools
+
+    original, target = casatools.table(), casatools.table()
+    original.open(str(source))
+    try:
+        some = windows[chosen[0]]
+        tile = [some.data.shape[3], some.data.shape[2], _TILE_ROWS]
+        create_like(original, output, {"DATA": tile, "FLAG": tile})
+    finally:
+        original.close()
+    n_intervals, n_baselines = rows.times_s.size, rows.first.size
+    block = n_intervals * n_baselines
+    target.open(str(output), nomodify=False)
+    try:
+        target.addcols(*_large_column("WEIGHT_SPECTRUM", "float", tile))
+        if some.model is not None:
+            target.addcols(*_large_column("MODEL_DATA", "complex", tile))
+        target.addrows(block * len(chosen))
+        repeated: dict[str, NDArray[Any]] = {
+            "ANTENNA1": np.tile(rows.first, n_intervals),
+            "ANTENNA2": np.tile(rows.second, n_intervals),
+            "TIME": np.repeat(rows.times_s, n_baselines),
+            "TIME_CENTROID": np.repeat(rows.times_s, n_baselines),
+            "INTERVAL": np.repeat(rows.lengths_s, n_baselines),
+            "EXPOSURE": np.repeat(rows.lengths_s, n_baselines),
+            "SCAN_NUMBER": np.ones(block, np.int32),
+            "UVW": np.zeros((3, block)),
+        }
+        for name, values in repeated.items():
+            kind = np.float64 if values.dtype.kind == "f" else np.int32
+            target.putcol(name, np.tile(values, len(chosen)).astype(kind))
+        for k, number in enumerate(sorted(chosen)):
+            window = windows[number]
+            shape = (block, *window.data.shape[2:])
+            data, weight = window.data.reshape(shape), window.weight.reshape(shape)
+            known = weight > 0
+            # The weight of a row is that of one channel.
+            mean = np.where(
+                known.any(axis=1), weight.sum(axis=1) / np.maximum(known.sum(axis=1), 1), 0
+            )
+            sigma = np.where(mean > 0, 1 / np.sqrt(np.where(mean > 0, mean, 1)), -1)
+            columns: dict[str, Any] = {
+                "DATA_DESC_ID": np.full(block, number, np.int32),
+                "DATA": data.T,
+                "FLAG": ~known.T,
+                "WEIGHT_SPECTRUM": weight.T,
+                "WEIGHT": mean.T.astype(np.float32),
+                "SIGMA": sigma.T.astype(np.float32),
+                "FLAG_ROW": ~known.any(axis=(1, 2)),
+            }
+            if window.model is not None:
+                columns["MODEL_DATA"] = window.model.reshape(shape).T
+            for name, values in columns.items():
+                target.putcol(name, values, k * block, block)
+    finally:
+        target.close()
+    _rewrite_windows(output, windows)
+    _rewrite_field(output, field_name, center_rad)
+
+
+def _large_column(name: str, kind: str, tile: list[int]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the description of a column of matrices and of how it is stored."""
+    storage, group = "TiledShapeStMan", f"own_{name}"
+    column = {
+        "valueType": kind,
+        "dataManagerType": storage,
+        "dataManagerGroup": group,
+        "option": 0,
+        "maxlen": 0,
+        "ndim": 2,
+        "comment": "",
+    }
+    manager = {
+        "COLUMNS": [name],
+        "NAME": group,
+        "TYPE": storage,
+        "SEQNR": 0,
+        "SPEC": {"DEFAULTTILESHAPE": tile},
+    }
+    return {name: column}, {"*1": manager}
+
+
+def _rewrite_windows(ms: Path, windows: Mapping[int, Averaged]) -> None:
+    import casatools
+
+    tb: Any = casatools.table()
+    tb.open(str(ms / "DATA_DESCRIPTION"))
+    described = [int(w) for w in tb.getcol("SPECTRAL_WINDOW_ID")]
+    tb.close()
+    tb.open(str(ms / "SPECTRAL_WINDOW"), nomodify=False)
+    try:
+        for number, window in windows.items():
+            row = described[number]
+            if tb.getcell("NUM_CHAN", row) == window.channels_hz.size:
+                continue
+            tb.putcell("NUM_CHAN", row, window.channels_hz.size)
+            tb.putcell("CHAN_FREQ", row, window.channels_hz)
+            for name in ("CHAN_WIDTH", "EFFECTIVE_BW", "RESOLUTION"):
+                sign = np.sign(np.ravel(tb.getcell(name, row))[0])
+                tb.putcell(name, row, sign * window.widths_hz)
+    finally:
+        tb.close()
+
+
+def _rewrite_field(ms: Path, name: str, center_rad: tuple[float, float]) -> None:
+    import casatools
+
+    tb: Any = casatools.table()
+    tb.open(str(ms / "FIELD"), nomodify=False)
+    try:
+        tb.putcell("NAME", 0, name)
+        cell = np.asarray(tb.getcell("PHASE_DIR", 0))
+        cell[:, 0] = center_rad
+        tb.putcell("PHASE_DIR", 0, cell)
+    finally:
+        tb.close()

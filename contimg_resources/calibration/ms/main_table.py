@@ -1,0 +1,202 @@
+"""Which rows of an MS count, and with what weights. Runs in a CASA process.
+
+Belongs here: asking the main table what `contimg_resources.observations.counting` and `.meaning`
+decide from. Doesn't: deciding, or reading visibilities.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_resources.calibration.ms.large_columns import read_large, tiles_of
+from contimg_resources.observations.counting import number_integrations, repeated_rows
+from contimg_resources.observations.meaning import (
+    spectrum_column,
+    weights_of_channels,
+    weights_of_rows,
+)
+
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+Singles = NDArray[np.float32]
+
+#: Rows of which weights are looked at to see whether they vary along the channels.
+_LOOKED_AT = 64
+#: Visibilities whose flags are read at once.
+_CHUNK = 20_000_000
+
+
+def rows_once(table: Any) -> Bools:
+    """Say which rows hold visibilities that no other row before holds.
+
+    Parameters
+    ----------
+    table : casatools.table
+        The MS, open.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_rows,)
+        Of rows that repeat one another True for the first that isn't wholly flagged.
+    """
+    time_s, first, second, description = (
+        np.asarray(table.getcol(name)) for name in ("TIME", "ANTENNA1", "ANTENNA2", "DATA_DESC_ID")
+    )
+    feeds = [
+        np.asarray(table.getcol(name)) if name in table.colnames() else None
+        for name in ("FEED1", "FEED2")
+    ]
+    keys = (number_integrations(time_s), first, second, description)
+    flagged = np.zeros(time_s.size, np.bool_)
+    repeated = repeated_rows(*keys, flagged, *feeds)
+    if repeated.any():
+        backwards = [None if key is None else key[::-1] for key in (*keys, flagged, *feeds)]
+        involved = repeated | repeated_rows(*backwards)[::-1]  # type: ignore[arg-type]
+        rows = np.flatnonzero(involved)
+        flagged[rows] = _wholly_flagged(table, rows)
+        repeated = repeated_rows(*keys, flagged, *feeds)
+    return ~repeated
+
+
+def _wholly_flagged(table: Any, rows: Ints) -> Bools:
+    found = np.asarray(table.getcol("FLAG_ROW"))[rows].astype(np.bool_)
+    # Rows of one data description have cells of one shape.
+    description = np.asarray(table.getcol("DATA_DESC_ID"))[rows]
+    for number in np.unique(description):
+        mine = np.flatnonzero(description == number)
+        step = max(1, _CHUNK // max(1, np.size(table.getcell("FLAG", int(rows[mine[0]])))))
+        for start in range(0, mine.size, step):
+            some = mine[start : start + step]
+            part = table.selectrows(rows[some].tolist())
+            try:
+                found[some] |= np.asarray(part.getcol("FLAG")).all(axis=(0, 1))
+            finally:
+                part.close()
+    return found
+
+
+def row_weights(table: Any, rows: Ints) -> Singles:
+    """Return the weights of rows without weights of channels, shape (n_rows, n_correlations)."""
+    weight = np.asarray(table.getcol("WEIGHT")).T[rows]
+    if "SIGMA" not in table.colnames():
+        return weights_of_rows(weight, np.zeros_like(weight))
+    return weights_of_rows(weight, np.asarray(table.getcol("SIGMA")).T[rows])
+
+
+def rows_with_spectrum(table: Any, path: Path, rows: Ints) -> tuple[str, Bools]:
+    """Return the column with weights of channels, and whether each of some rows has them in it.
+
+    Parameters
+    ----------
+    table : casatools.table
+        The MS, open.
+    path : Path
+        It.
+    rows : ndarray of int
+        Row numbers, ascending.
+    """
+    column = spectrum_column(table.colnames())
+    if column is None:
+        return "", np.zeros(rows.size, np.bool_)
+    if tiles_of(table, path, column) is not None:
+        return column, np.ones(rows.size, np.bool_)
+    found = table.query(f"isdefined({column})")
+    try:
+        defined = np.asarray(found.rownumbers(), np.int64)
+    finally:
+        found.close()
+    return column, np.isin(rows, defined)
+
+
+class Weights:
+    """The weights of some rows, as they are read.
+
+    Parameters
+    ----------
+    table : casatools.table
+        The MS, open.
+    path : Path
+        It.
+    rows : ndarray of int, shape (n_rows,)
+        Row numbers, ascending.
+    shape : (int, int)
+        Channels and correlations of a row.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        The same.
+    """
+
+    def __init__(self, table: Any, path: Path, rows: Ints, shape: tuple[int, int]) -> None:
+        self._table, self._path, self._rows = table, path, rows
+        self.shape = shape
+        self._column, self._spectral = rows_with_spectrum(table, path, rows)
+        self._by_row: Singles | None = None
+        if not self._spectral.any():
+            self._by_row = row_weights(table, rows)
+        elif self._spectral.all() and not self._varies_somewhere():
+            self._by_row = self._collapsed()
+
+    @property
+    def vary(self) -> bool:
+        """Whether they differ between the channels of any row."""
+        return self._by_row is None
+
+    def read(self, into: Singles | None = None, places: Ints | None = None) -> Singles:
+        """Return the weights.
+
+        Parameters
+        ----------
+        into : ndarray of float32, shape (n_rows, n_channels, n_correlations), optional
+            Where those that vary go.
+        places : ndarray of int, optional
+            Of which of the rows, ascending; None: all.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_rows, 1 or n_channels, n_correlations)
+            1 over the square of the unit of DATA; 0: not to be used.
+        """
+        if self._by_row is not None:
+            return (self._by_row if places is None else self._by_row[places])[:, None, :]
+        rows = self._rows if places is None else self._rows[places]
+        spectral = np.flatnonzero(self._spectral if places is None else self._spectral[places])
+        found = np.empty((rows.size, *self.shape), np.float32) if into is None else into
+        if spectral.size < rows.size:
+            found[...] = row_weights(self._table, rows)[:, None, :]
+
+        def put(place: int, cells: NDArray[Any]) -> None:
+            found[spectral[place : place + len(cells)]] = weights_of_channels(self._column, cells)
+
+        self._read_spectrum(rows[spectral], put)
+        return found
+
+    def _varies_somewhere(self) -> bool:
+        some = np.unique(np.linspace(0, self._rows.size - 1, _LOOKED_AT).astype(np.int64))
+        cells = (self._table.getcell(self._column, int(self._rows[i])) for i in some)
+        return any(_varies(weights_of_channels(self._column, cell.T[None])) for cell in cells)
+
+    def _collapsed(self) -> Singles | None:
+        """Return the weights of rows; None when they vary after all."""
+        found = np.empty((self._rows.size, self.shape[1]), np.float32)
+        varying: list[bool] = []
+
+        def put(place: int, cells: NDArray[Any]) -> None:
+            weight = weights_of_channels(self._column, cells)
+            found[place : place + len(cells)] = weight[:, 0]
+            if _varies(weight):
+                varying.append(True)
+
+        self._read_spectrum(self._rows, put)
+        return None if varying else found
+
+    def _read_spectrum(self, rows: Ints, put: Callable[[int, NDArray[Any]], None]) -> None:
+        read_large(self._table, self._path, self._column, rows, self.shape, put)
+
+
+def _varies(weight: Singles) -> bool:
+    return bool((weight != weight[:, :1]).any())

@@ -1,0 +1,34 @@
+"""What a calibrated MS says about its origin. Needs CASA.
+
+Belongs here: the keyword that holds it. Doesn't: what is in it (see
+`contimg_resources.calibration.apply.calibrated_ms`).
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from contimg_resources.casa.tables import opened
+
+#: Keyword of the calibrated MS that holds its origin as JSON.
+ORIGIN_KEYWORD = "CONTIMG_ORIGIN"
+
+
+def write_origin(ms: Path, origin: Mapping[str, Any]) -> None:
+    """Note in an MS where it came from."""
+    import casatools
+
+    table = casatools.table()
+    table.open(str(ms), nomodify=False)
+    try:
+        table.putkeyword(ORIGIN_KEYWORD, json.dumps(origin))
+    finally:
+        table.close()
+
+
+def read_origin(ms: Path) -> dict[str, Any]:
+    """Return what `write_origin` noted in an MS; empty for any other."""
+    with opened(ms) as table:
+        known = ORIGIN_KEYWORD in table.keywordnames()
+        return dict(json.loads(table.getkeyword(ORIGIN_KEYWORD))) if known else {}

@@ -1,0 +1,1 @@
+"""Solving a calibrator observation into a caltable set."""

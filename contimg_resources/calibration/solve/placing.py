@@ -1,0 +1,112 @@
+"""Putting solved tables in their place, whole or not at all. Runs in a CASA process.
+
+Belongs here: names and renames, and what a table says of where it was observed. Doesn't: solving.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from contimg_resources.casa.tables import copy_table
+from contimg_resources.core.errors import InvalidName
+from contimg_resources.core.trees import remove_tree
+from contimg_resources.instrument.caltables import CaltableType, caltable_path
+
+
+def check_prefix(prefix: Path) -> None:
+    """Refuse a prefix that begins no name of a file.
+
+    Raises
+    ------
+    InvalidName
+        If it is a directory's, or climbs.
+    """
+    if not prefix.name or ".." in prefix.parts or "\0" in str(prefix):
+        raise InvalidName(
+            f"{str(prefix)!r} is no prefix of caltables: a directory and the begin of a name, "
+            "without '..', was expected"
+        )
+
+
+def place_tables(
+    tables: Mapping[CaltableType, Path],
+    prefix: Path,
+    copy: Callable[[Path, Path], object] = copy_table,
+) -> dict[CaltableType, Path]:
+    """Copy tables from scratch beside their place, then rename them into it.
+
+    Tables of an earlier solve under the same prefix are replaced, those that this solve did not
+    make are removed: what stands under a prefix is one solve.
+
+    Parameters
+    ----------
+    tables : mapping of CaltableType to Path
+        Solved tables.
+    prefix : Path
+        Where they go: this path plus the suffix of each type.
+    copy : callable
+        Copies a table.
+
+    Returns
+    -------
+    dict of CaltableType to Path
+        The tables in place, in the order of `tables`.
+    """
+    check_prefix(prefix)
+    staging = prefix.with_name(f".{prefix.name}.writing")
+    remove_tree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    try:
+        for kind, source in tables.items():
+            copy(source, staging / kind.name)
+        for kind in CaltableType:
+            for suffix in kind.suffixes:
+                earlier = prefix.with_name(prefix.name + suffix)
+                if earlier.is_dir():
+                    earlier.rename(staging / f"earlier{suffix}")
+        placed = {}
+        for kind in tables:
+            placed[kind] = caltable_path(prefix, kind)
+            (staging / kind.name).rename(placed[kind])
+        return placed
+    finally:
+        remove_tree(staging, ignore_errors=True)
+
+
+def state_source(path: Path, ms: Path, declination_deg: float | None) -> None:
+    """Record in a caltable the MS that it was solved from, and where the telescope pointed.
+
+    CASA solved averages or a copy, whose name it writes into the table, and which were brought to
+    the calibrator's position. Which observations a table may be applied to follows from the strip.
+
+    Parameters
+    ----------
+    path : Path
+        A caltable, changed in place.
+    ms : Path
+        The calibrator observation.
+    declination_deg : float or None
+        Declination strip of a drift scan, degrees, in the frame of the fields; None: the phase
+        centres are right.
+    """
+    from casatools import table
+
+    tb: Any = table()
+    tb.open(str(path), nomodify=False)
+    try:
+        tb.putkeyword("MSName", ms.name)
+    finally:
+        tb.close()
+    if declination_deg is None:
+        return
+    tb.open(str(path / "FIELD"), nomodify=False)
+    try:
+        for row in range(tb.nrows()):
+            cell = np.asarray(tb.getcell("PHASE_DIR", row))
+            cell[1, :] = 0.0
+            cell[1, 0] = np.radians(declination_deg)
+            tb.putcell("PHASE_DIR", row, cell)
+    finally:
+        tb.close()

@@ -1,0 +1,1 @@
+"""What several folders share: errors, times, names, files, progress, text."""

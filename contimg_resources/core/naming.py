@@ -1,0 +1,216 @@
+"""The one source of names and paths.
+
+Belongs here: which names are allowed, what an observation's file is called, and where under the
+state directory each product lies.
+Doesn't: opening, creating or deleting anything.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from contimg_resources.core.errors import InvalidName
+from contimg_resources.core.times import mjd_day, parse_partition_key
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+:\-]{0,127}", re.ASCII)
+
+#: How the name of a MeasurementSet ends, in any case: ``.ms``, ``.MS``.
+MS_ENDING = ".ms"
+
+#: What a name within quotes can't hold.
+_UNQUOTABLE = frozenset("\"'\\")
+
+#: Endings of MS names that are intermediate products, never observations.
+INTERMEDIATE_ENDINGS = (
+    "_cal",
+    "_calibrated",
+    "_meridian",
+    "_flagged",
+    "_avg",
+    "_split",
+    ".phased",
+    ".shifted",
+    ".cal",
+    ".tmp",
+    ".part",
+    ".partial",
+    ".writing",
+)
+
+
+def check_name(name: str, what: str = "name") -> str:
+    """Return `name` when it is safe as a file name and in a query.
+
+    Parameters
+    ----------
+    name : str
+        Letters, digits and ``. _ + : -``; begins with a letter or digit; at most 128 characters.
+    what : str
+        What the name is of, for the message.
+
+    Raises
+    ------
+    InvalidName
+        If it has other characters, a path separator or ``..`` in it.
+    """
+    if not _NAME.fullmatch(name) or ".." in name:
+        raise InvalidName(
+            f"{name!r} is no valid {what}: letters, digits and . _ + : - are allowed, beginning "
+            "with a letter or digit, without '..', at most 128 characters"
+        )
+    return name
+
+
+def plain_name(text: str) -> str:
+    """Return `text` with each character that a name must not have replaced by ``_``."""
+    return re.sub(r"[^A-Za-z0-9._+:\-]", "_", text, flags=re.ASCII)
+
+
+def is_ms_name(name: str) -> bool:
+    """Tell whether a name is that of a MeasurementSet: it ends in ``.ms``, in any case."""
+    return name.lower().endswith(MS_ENDING)
+
+
+def without_ms(name: str) -> str:
+    """Return a name without its ``.ms``, in whatever case it stands; any other as it is."""
+    return name[: -len(MS_ENDING)] if is_ms_name(name) else name
+
+
+def is_observation_name(name: str) -> bool:
+    """Tell whether a directory of this name can be an incoming observation.
+
+    It ends in ``.ms``, is not hidden, and does not have the name of an intermediate product.
+    """
+    if not is_ms_name(name) or name.startswith((".", "_")):
+        return False
+    stem = without_ms(name)
+    return bool(stem) and not stem.lower().endswith(INTERMEDIATE_ENDINGS)
+
+
+def check_ms_name(name: str) -> None:
+    """Refuse a name of an MS that can't be shown, or quoted in a query of CASA.
+
+    Blanks, ``#``, ``?``, ``%`` and letters of any language are allowed.
+
+    Raises
+    ------
+    InvalidName
+        If it has control characters, bytes that are no text, quotes or backslashes in it.
+    """
+    if not name.isprintable() or not _UNQUOTABLE.isdisjoint(name):
+        raise InvalidName(
+            f"{name!a} has control characters, bytes that are no text, quotes or backslashes in it"
+        )
+
+
+@dataclass(frozen=True)
+class StateLayout:
+    """Where everything lies under one state directory.
+
+    Parameters
+    ----------
+    root : Path
+        The state directory; never inside a checkout.
+    """
+
+    root: Path
+
+    @property
+    def incoming(self) -> Path:
+        """Where new MeasurementSets appear unless a setting says otherwise."""
+        return self.root / "incoming"
+
+    @property
+    def scratch(self) -> Path:
+        """Working directories of running steps; whatever lies here may be deleted at rest."""
+        return self.root / "scratch"
+
+    @property
+    def reserve(self) -> Path:
+        """Disk space that is given up when the disk is full, so that stores can be opened."""
+        return self.root / "reserve"
+
+    @property
+    def logs(self) -> Path:
+        """CASA logs, one file a step."""
+        return self.root / "logs"
+
+    @property
+    def caltables(self) -> Path:
+        """Solved caltable sets, a directory a set and version."""
+        return self.root / "caltables"
+
+    def caltable_set(self, set_name: str, version: int) -> Path:
+        """Directory of one version of a caltable set."""
+        return self.caltables / f"{check_name(set_name, 'caltable set name')}.v{version}"
+
+    @property
+    def calibrated(self) -> Path:
+        """Calibrated MS, a directory a day."""
+        return self.root / "calibrated"
+
+    @property
+    def images(self) -> Path:
+        """Images, a directory a day."""
+        return self.root / "images"
+
+    @property
+    def catalogues(self) -> Path:
+        """Catalogues of sources, a file each."""
+        return self.root / "catalogues"
+
+    @property
+    def mosaics(self) -> Path:
+        """Mosaics, a directory a day."""
+        return self.root / "mosaics"
+
+    @property
+    def photometry(self) -> Path:
+        """Measurements, a directory for each kind of epoch."""
+        return self.root / "photometry"
+
+    @property
+    def light_curves(self) -> Path:
+        """Points of light curves, a file a day."""
+        return self.root / "light_curves"
+
+    @property
+    def added_light_curves(self) -> Path:
+        """Light curves that users added, a file a list."""
+        return self.root / "added_light_curves"
+
+    @property
+    def variability(self) -> Path:
+        """Measures of variability, a file a day."""
+        return self.root / "variability"
+
+    @property
+    def candidates(self) -> Path:
+        """Cards of candidates."""
+        return self.root / "candidates"
+
+    @property
+    def cutouts(self) -> Path:
+        """Cutouts, a directory a source."""
+        return self.root / "cutouts"
+
+    @property
+    def export(self) -> Path:
+        """Documents for dashboards unless a setting says otherwise."""
+        return self.root / "export"
+
+    def mosaic_dir(self, key: str, mid_mjd: float) -> Path:
+        """Directory of a mosaic and its companions."""
+        return self.mosaics / str(mjd_day(mid_mjd)) / check_name(key, "mosaic key")
+
+    def calibrated_ms(self, key: str) -> Path:
+        """Calibrated MS of an observation."""
+        return self._day(self.calibrated, key) / f"{key}_cal.ms"
+
+    def image_dir(self, key: str) -> Path:
+        """Directory of an observation's 5-minute image and its companions."""
+        return self._day(self.images, key) / key
+
+    @staticmethod
+    def _day(parent: Path, key: str) -> Path:
+        return parent / str(mjd_day(parse_partition_key(key)))

@@ -1,0 +1,1 @@
+"""Imaging engines behind one interface: our own, CASA's tclean, WSClean."""

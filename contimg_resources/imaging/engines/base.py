@@ -1,0 +1,147 @@
+"""The interface behind which imaging engines stand side by side.
+
+Belongs here: what an engine is given and gives back, and the list of engines.
+Doesn't: geometry, noise, primary beam, FITS: those are the same for every engine.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_resources.core.errors import ConfigurationError
+from contimg_resources.imaging.beam import DriftBeam
+from contimg_resources.imaging.model import Beam, ImageGrid
+from contimg_resources.imaging.visibilities import Visibilities
+from contimg_resources.imaging.weighting import Weighting
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class ImagingTask:
+    """What an engine is to do, all decided.
+
+    Parameters
+    ----------
+    ms : Path
+        Calibrated MS, all selected fields at one phase centre; DATA is imaged.
+    seen : Visibilities
+        The same in memory: Stokes I, averaged.
+    weighting : Weighting
+        Their imaging weights.
+    grid : ImageGrid
+        Pixels.
+    beam : DriftBeam
+        The mean primary beam.
+    dish_m : (float, float)
+        Diameters of dish and blockage, metres.
+    field_selection, spw_selection, uvrange : str
+        CASA selections, already made in `seen`; empty: everything.
+    robust : float
+        Briggs robust.
+    niter : int
+        Most iterations.
+    threshold_jy : float
+        Stop here, Jy/beam.
+    threshold_sigma : float
+        Stop also at this many times the rms of the residual.
+    """
+
+    ms: Path
+    seen: Visibilities
+    weighting: Weighting
+    grid: ImageGrid
+    beam: DriftBeam
+    dish_m: tuple[float, float]
+    field_selection: str
+    spw_selection: str
+    uvrange: str
+    robust: float
+    niter: int
+    threshold_jy: float
+    threshold_sigma: float
+
+    @property
+    def noise_jy(self) -> float:
+        """Expected noise, Jy/beam."""
+        return self.threshold_jy / self.threshold_sigma
+
+
+@dataclass(frozen=True)
+class RawImages:
+    """What an engine made; not corrected for any primary beam.
+
+    Parameters
+    ----------
+    image, residual, psf : ndarray of float32, shape (size, size)
+        Restored image and residual in Jy/beam, and the point-spread function; row = declination
+        upwards, column = right ascension falling, as FITS has them.
+    beam : Beam
+        Restoring beam.
+    n_iterations : int
+        Iterations done.
+    """
+
+    image: Floats
+    residual: Floats
+    psf: Floats
+    beam: Beam
+    n_iterations: int
+
+
+class ImagingEngine(Protocol):
+    """Makes images of calibrated visibilities; runs inside a CASA process, in empty scratch space.
+
+    It takes what bright sources vary during a drift into account; see
+    `contimg_resources.imaging.engines.bright`.
+    """
+
+    name: str
+
+    def image(self, task: ImagingTask) -> RawImages:
+        """Grid, CLEAN and restore."""
+
+
+def _casa() -> ImagingEngine:
+    from contimg_resources.imaging.engines.tclean import TcleanEngine
+
+    return TcleanEngine()
+
+
+def _fast() -> ImagingEngine:
+    from contimg_resources.imaging.engines.fast import FastEngine
+
+    return FastEngine()
+
+
+def _wsclean() -> ImagingEngine:
+    from contimg_resources.imaging.engines.wsclean import WscleanEngine
+
+    return WscleanEngine()
+
+
+#: Engines by name.
+ENGINES: dict[str, Callable[[], ImagingEngine]] = {
+    "casa": _casa,
+    "fast": _fast,
+    "wsclean": _wsclean,
+}
+
+
+def engine_named(name: str) -> ImagingEngine:
+    """Return the engine of that name.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is none, or the program that it needs is missing.
+    """
+    if name not in ENGINES:
+        raise ConfigurationError(
+            f"there is no imaging engine {name!r}; there are: {', '.join(sorted(ENGINES))}"
+        )
+    return ENGINES[name]()

@@ -1,0 +1,215 @@
+"""The bright sources of a drift scan: found in rough images, with their beams and spectra.
+
+Belongs here: which sources have their drift taken out. Doesn't: how (see `drift`), the final image.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_resources.core.progress import report_progress
+from contimg_resources.imaging.beam import DriftBeam
+from contimg_resources.imaging.engines.base import ImagingTask, RawImages
+from contimg_resources.imaging.engines.cycles import PointSpread, clean, restore_model
+from contimg_resources.imaging.engines.drift import (
+    Band,
+    Variation,
+    band_of,
+    joined,
+    seen_through,
+    take_out,
+    variation_of,
+    with_spectra,
+)
+from contimg_resources.imaging.engines.gridding import FAINT, ROUGH, Gridder, Values
+from contimg_resources.imaging.geometry import beam_extent_rad, fft_friendly
+from contimg_resources.imaging.model import ImageGrid, Source
+from contimg_resources.imaging.sources import find_sources
+from contimg_resources.imaging.statistics import LocalNoise
+
+#: Lowest signal-to-noise ratio of the sources that are subtracted, with their drift through the
+#: beam, before the final CLEAN.
+BRIGHT_SIGMA = 15.0
+#: The same in a second search, when the brighter sources no longer hide these.
+_FAINTER_SIGMA = 10.0
+#: Lowest primary beam response at which sources are searched for.
+_LOWEST_BEAM = 0.03
+#: They are looked for in an image with pixels so much larger, in half of the time, and at most so
+#: much wider: what is farther out is smeared by then.
+_COARSER = 1.4
+_WIDEST = 1.5
+#: Sources of so many times the noise get a spectral index: its error is a tenth or less.
+_DOMINANT_SIGMA = 250.0
+#: Beside a source of so many times the noise its own varying sidelobes look like bright sources, so
+#: first only sources above this share of the brightest are taken out, and others looked for then.
+_GLARING_SIGMA = 2000.0
+_GLARING_SHARE = 0.2
+_ROUNDS = 4
+#: They are looked for in every fourth integration, where there are enough: their fluxes needn't be
+#: better than that, for what is left of them is CLEANed with everything else.
+_EVERY = 4
+_LEAST_FIELDS = 4
+
+
+@dataclass(frozen=True)
+class BrightSources:
+    """Bright sources, and the visibilities without them.
+
+    Parameters
+    ----------
+    variation : Variation
+        The sources.
+    values : tuple of ndarray of complex64, shape (n_rows, n_columns)
+        Visibilities of each block that are left without them, Jy.
+    """
+
+    variation: Variation
+    values: Values
+
+
+def drifts(task: ImagingTask) -> bool:
+    """Tell whether the telescope pointed to more than one place."""
+    return len(task.beam.pointings_deg) > 1
+
+
+def rough_grid(grid: ImageGrid, beam: DriftBeam) -> ImageGrid:
+    """Return the pixels of the image in which bright sources are looked for.
+
+    It reaches as far as the primary beam does, where the image itself ends before: the sidelobes of
+    what is outside cross the image too.
+    """
+    reach_rad = beam_extent_rad(beam, grid.ra_deg, grid.dec_deg, _LOWEST_BEAM)
+    half_rad = 0.5 * grid.size * np.deg2rad(grid.cell_arcsec / 3600)
+    wider = np.clip(reach_rad / half_rad, 1.0, _WIDEST)
+    return replace(
+        grid,
+        size=fft_friendly(wider * grid.size / _COARSER),
+        cell_arcsec=grid.cell_arcsec * _COARSER,
+    )
+
+
+def bright_sources(task: ImagingTask) -> BrightSources | None:
+    """Find the bright sources of a drift scan and take them out; None when there are none.
+
+    Parameters
+    ----------
+    task : ImagingTask
+        The data.
+    """
+    if not drifts(task):
+        return None
+    band = band_of(task.weighting)
+    part = _Part.of(task, band)
+    known: BrightSources | None = None
+    least_sigma = BRIGHT_SIGMA
+    for _ in range(_ROUNDS):
+        left = task.seen.values if known is None else known.values
+        found, hiding = _found(task, part, left, least_sigma)
+        if not found:
+            break
+        known = _with(task, band, part.band, known, found)
+        if hiding:
+            continue
+        if least_sigma < BRIGHT_SIGMA:
+            break
+        least_sigma, part.gridder.accuracy = _FAINTER_SIGMA, FAINT
+    if known is not None:
+        report_progress(f"{len(known.variation.flux_jy)} bright sources taken out", 0.4)
+    return known
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The integrations in which bright sources are looked for."""
+
+    rows: tuple[NDArray[np.bool_], ...]
+    gridder: Gridder
+    grid: ImageGrid
+    point: PointSpread
+    band: Band
+    noise_share: float
+    """Noise of an image of all integrations over that of an image of these."""
+
+    @classmethod
+    def of(cls, task: ImagingTask, band: Band) -> "_Part":
+        there = np.flatnonzero(band.share.any(axis=1))
+        used = np.zeros(len(band.share), np.bool_)
+        used[there[:: _EVERY if len(there) >= _EVERY * _LEAST_FIELDS else 1]] = True
+        blocks = task.seen.blocks
+        rows = tuple(used[b.field_ids] for b in blocks)
+        gridder = Gridder(
+            [replace(b, uvw_m=b.uvw_m[some]) for b, some in zip(blocks, rows, strict=True)],
+            [w[some] for w, some in zip(task.weighting.weight, rows, strict=True)],
+        )
+        gridder.accuracy = ROUGH
+        share = float(np.sqrt(band.share[used].sum() / band.share.sum()))
+        grid = rough_grid(task.grid, task.beam)
+        point = PointSpread.of(gridder, grid, wide=True)
+        return cls(rows, gridder, grid, point, band.of_fields(used), share)
+
+
+def _found(
+    task: ImagingTask, part: _Part, values: Values, least_sigma: float
+) -> tuple[list[Source], bool]:
+    """Find sources that no sidelobe is mistaken for; tell whether they may hide others."""
+    grid = part.grid
+    some = tuple(v[rows] for v, rows in zip(values, part.rows, strict=True))
+    raw = _rough(task, part, some, least_sigma)
+    noise = LocalNoise.of(raw.residual, raw.beam.area_pixels(grid.cell_arcsec))
+    beam = task.beam.on_grid(grid)
+    seen_beam = np.where(beam >= _LOWEST_BEAM, beam, np.nan)
+    least = least_sigma * part.noise_share
+    found = find_sources(raw.image, noise, seen_beam, raw.beam, grid, least, shapes=False)
+    peak_jy = max((s.peak_jy for s in found), default=0.0)
+    hidden_jy = part.point.hidden_below_jy(float(np.abs(raw.residual).max()))
+    if peak_jy > _GLARING_SIGMA * task.noise_jy:
+        hidden_jy = max(hidden_jy, _GLARING_SHARE * peak_jy)
+    certain = [s for s in found if s.peak_jy > hidden_jy]
+    return certain, len(certain) < len(found)
+
+
+def _with(
+    task: ImagingTask,
+    band: Band,
+    found_in: Band,
+    known: BrightSources | None,
+    found: list[Source],
+) -> BrightSources:
+    """Take out further sources, and improve on the fluxes and spectra of the dominant ones."""
+    seen = task.seen
+    there = variation_of(found, found_in, seen.pointings_deg, seen.phase_center_deg, task.dish_m)
+    more = seen_through(there, band)
+    table = more.table_jy(band)
+    values = tuple(v.copy() for v in seen.values) if known is None else known.values
+    take_out(values, seen, band, more.cosines, table)
+    together = more if known is None else joined(known.variation, more)
+    dominant = np.abs(together.mean_jy) > _DOMINANT_SIGMA * task.noise_jy
+    if not dominant[-len(found) :].any():
+        # Those before were measured already, and faint ones change nothing about them.
+        dominant[:] = False
+    better = with_spectra(
+        together, band, seen, task.weighting.weight, values, dominant, task.noise_jy
+    )
+    changed = np.flatnonzero(dominant)
+    if len(changed):
+        change = better.table_jy(band)[:, :, changed] - together.table_jy(band)[:, :, changed]
+        take_out(values, seen, band, better.cosines[changed], np.ascontiguousarray(change))
+    return BrightSources(better, values)
+
+
+def _rough(task: ImagingTask, part: _Part, values: Values, least_sigma: float) -> RawImages:
+    """Make an image of bright sources, without major cycles."""
+    grid, point = part.grid, part.point
+    dirty = part.gridder.dirty(values, grid)
+    peak_jy = float(np.abs(dirty).max())
+    down_to_jy = least_sigma * task.noise_jy
+    if peak_jy > _GLARING_SIGMA * task.noise_jy:
+        # What is fainter than those that will be taken out is mostly their sidelobes.
+        down_to_jy = max(down_to_jy, 0.5 * _GLARING_SHARE * peak_jy)
+    cleaned = clean(task, grid, point, dirty, None, down_to_jy, 1)
+    image = cleaned.residual.copy()
+    restore_model(image, cleaned.model, point)
+    return RawImages(
+        image, cleaned.residual, point.middle(grid.size), point.beam, cleaned.n_iterations
+    )

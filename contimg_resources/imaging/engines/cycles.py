@@ -1,0 +1,228 @@
+"""The order of minor and major cycles.
+
+Belongs here: when to clean where, how deep, and when to stop. Doesn't: gridding, the minor cycle
+itself.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_resources.core.errors import ImagingFailed
+from contimg_resources.core.progress import report_progress
+from contimg_resources.imaging.engines.base import ImagingTask
+from contimg_resources.imaging.engines.clean import (
+    highest_sidelobe,
+    mark_around,
+    minor_cycle,
+    restore,
+    take_components_out,
+)
+from contimg_resources.imaging.engines.gridding import Gridder
+from contimg_resources.imaging.geometry import BeamForm, form_of_beam, restoring_beam
+from contimg_resources.imaging.model import Beam, ImageGrid
+from contimg_resources.imaging.statistics import LocalNoise, mad_rms
+
+Integers = NDArray[np.int64]
+Singles = NDArray[np.float32]
+
+_GAIN = 0.15
+#: Minor cycles end at this share of the highest exact residual: the point-spread function without w
+#: terms is right to a few percent of its sidelobes, and below that its errors would be CLEANed.
+_DEPTH = 0.05
+#: Components may be where the residual is above so many times the noise around, and above so many
+#: times the highest sidelobe of the highest residual ...
+_MASK_SIGMA = 5.0
+_MASK_SIDELOBE = 1.3
+#: ... and around there, up to so many major axes away.
+_MASK_BEAMS = 0.6
+#: Inside the mask CLEAN goes down to this share of the threshold: these pixels are known to hold
+#: sources, whose sidelobes would stay otherwise ...
+_DEEPER = 0.7
+#: ... and is content when an exact residual is so little above.
+_ENOUGH = 1.5
+#: Minor cycles in a row before the visibilities are asked for the exact residual.
+_ROUNDS = 4
+#: Below this many times the noise the point-spread function is trusted: its errors, some percent,
+#: stay far below the noise, and the visibilities are not asked any more.
+_TRUSTED = 16.0
+#: Iterations of one minor cycle.
+_MOST_ITERATIONS = 3000
+#: The noise of the whole image is that of every so many-th row and column.
+_STEP = 5
+#: CLEAN diverges when its residual grows by this factor.
+_DIVERGED = 2.0
+
+
+@dataclass(frozen=True)
+class PointSpread:
+    """A point-spread function and what was measured on it.
+
+    Parameters
+    ----------
+    psf : ndarray of float32, shape (extent, extent)
+        Peak 1 at (extent/2, extent/2).
+    beam : Beam
+        Restoring beam.
+    form : BeamForm
+        The same in pixels.
+    sidelobe : float
+        Highest abs(psf) outside the main lobe.
+    """
+
+    psf: Singles
+    beam: Beam
+    form: BeamForm
+    sidelobe: float
+
+    @classmethod
+    def of(cls, gridder: Gridder, grid: ImageGrid, *, wide: bool) -> "PointSpread":
+        """Make and measure it.
+
+        Parameters
+        ----------
+        gridder : Gridder
+            Makes it.
+        grid : ImageGrid
+            Pixels of the image.
+        wide : bool
+            Whether it reaches from any pixel of the image to any other: a sparse array's sidelobes
+            do, and where those of bright sources aren't known they are taken for sources.
+        """
+        return cls.measured(gridder.psf(replace(grid, size=2 * grid.size) if wide else grid), grid)
+
+    @classmethod
+    def measured(cls, psf: Singles, grid: ImageGrid) -> "PointSpread":
+        """Measure one on the pixels of a grid."""
+        beam = restoring_beam(psf, grid.cell_arcsec)
+        radius = 1.2 * beam.major_arcsec / grid.cell_arcsec
+        return cls(psf, beam, form_of_beam(beam, grid.cell_arcsec), highest_sidelobe(psf, radius))
+
+    def hidden_below_jy(self, peak_jy: float) -> float:
+        """Return below which flux density a sidelobe of this peak looks like a source."""
+        return _MASK_SIDELOBE * self.sidelobe * peak_jy
+
+    def middle(self, size: int) -> Singles:
+        """Return the middle of it, shape (size, size)."""
+        edge = (len(self.psf) - size) // 2
+        return self.psf[edge : edge + size, edge : edge + size]
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """What CLEAN leaves.
+
+    Parameters
+    ----------
+    model : ndarray of float32, shape (size, size)
+        Components, Jy/pixel.
+    residual : ndarray of float32, shape (size, size)
+        Residual, Jy/beam.
+    n_iterations : int
+        Iterations done.
+    """
+
+    model: Singles
+    residual: Singles
+    n_iterations: int
+
+
+def clean(
+    task: ImagingTask,
+    grid: ImageGrid,
+    point: PointSpread,
+    dirty: Singles,
+    residual_of: Callable[[Singles], Singles] | None,
+    down_to_jy: float,
+    most_cycles: int,
+) -> Cleaned:
+    """Alternate minor cycles with exact residuals.
+
+    Parameters
+    ----------
+    task : ImagingTask
+        Its thresholds and limits.
+    grid : ImageGrid
+        Pixels.
+    point : PointSpread
+        Point-spread function on them.
+    dirty : ndarray of float32, shape (size, size)
+        Dirty image, Jy/beam; overwritten.
+    residual_of : callable, optional
+        Gives the residual image of a model from the visibilities; None: it is not asked for.
+    down_to_jy : float
+        Stop here, Jy/beam, or at the task's multiple of the residual's rms.
+    most_cycles : int
+        Most major cycles.
+
+    Raises
+    ------
+    ImagingFailed
+        If CLEAN diverges or the image isn't finite.
+    """
+    residual, model = dirty, np.zeros_like(dirty)
+    mask = np.zeros(dirty.shape, np.bool_)
+    reach = max(1, round(_MASK_BEAMS * point.beam.major_arcsec / grid.cell_arcsec))
+    done, lowest = 0, np.inf
+    for _ in range(most_cycles):
+        before, brightest = done, 0.0
+        for _ in range(_ROUNDS):
+            highest = _highest(residual, task)
+            if highest > _DIVERGED * lowest:
+                raise ImagingFailed(
+                    f"CLEAN of {task.ms} diverges: its residuals grow, so its data or their "
+                    "calibration are wrong",
+                    path=str(task.ms),
+                )
+            lowest = min(lowest, highest)
+            threshold = max(down_to_jy, task.threshold_sigma * mad_rms(residual[::_STEP, ::_STEP]))
+            noise = LocalNoise.of(residual, point.beam.area_pixels(grid.cell_arcsec))
+            least = max(threshold, point.hidden_below_jy(highest))
+            mark_around(mask, *_seeds(residual, noise, least), reach)
+            inside = float(np.abs(residual[mask]).max(initial=0.0))
+            brightest = max(brightest, inside)
+            deep = max(_DEEPER * threshold, _DEPTH * (inside if residual_of is None else brightest))
+            if inside <= _ENOUGH * deep or done >= task.niter:
+                break
+            minor = minor_cycle(
+                residual,
+                point.psf,
+                mask,
+                gain=_GAIN,
+                down_to_jy=deep,
+                most_iterations=min(task.niter - done, _MOST_ITERATIONS),
+            )
+            model[minor.rows, minor.columns] += minor.flux_jy
+            done += minor.n_iterations
+            take_components_out(residual, point.psf, minor.rows, minor.columns, minor.flux_jy)
+        report_progress(f"{done} iterations, residual {1e3 * _highest(residual, task):.3g} mJy")
+        trusted = brightest <= _TRUSTED * task.noise_jy
+        if done == before or residual_of is None or trusted:
+            break
+        residual = residual_of(model)
+    return Cleaned(model, residual, done)
+
+
+def _seeds(residual: Singles, noise: LocalNoise, least_jy: float) -> tuple[Integers, Integers]:
+    """Return where a residual stands out of the noise around it, and above a limit."""
+    rows, columns = np.nonzero(np.abs(residual) > max(least_jy, _MASK_SIGMA * noise.least_jy))
+    seeds = np.abs(residual[rows, columns]) > _MASK_SIGMA * noise.at(rows, columns)
+    return rows[seeds], columns[seeds]
+
+
+def _highest(residual: Singles, task: ImagingTask) -> float:
+    highest = float(max(residual.max(), -residual.min()))
+    if not np.isfinite(highest):
+        raise ImagingFailed(
+            f"the image of {task.ms} has pixels that are not finite", path=str(task.ms)
+        )
+    return highest
+
+
+def restore_model(image: Singles, model: Singles, point: PointSpread) -> None:
+    """Add the components of a model to an image as beams, in place."""
+    rows, columns = np.nonzero(model)
+    peaks_jy = model[rows, columns].astype(np.float64)
+    restore(image, rows.astype(np.float64), columns.astype(np.float64), peaks_jy, point.form)

@@ -1,0 +1,26 @@
+"""What the linter's contracts can't see: names that say nothing, and what loading loads."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("contimg_assets", "contimg_resources")
+
+
+def test_loading_the_definitions_loads_no_casa() -> None:
+    code = (
+        "import sys, contimg_assets.definitions;"
+        "casa = {'casatools', 'casatasks', 'casaplotms', 'casacore', 'casaviewer'};"
+        "print(*sorted(casa & {m.partition('.')[0] for m in sys.modules}))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert result.stdout.strip() == ""
+
+
+def test_nothing_with_a_name_that_says_nothing() -> None:
+    vague = {"utils", "util", "helpers", "common", "misc"}
+    modules = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    assert vague.isdisjoint({name for path in modules for name in (path.stem, path.parent.name)})
