@@ -5,8 +5,7 @@ from typing import Any
 
 from contimg_resources.products import Artefact, ImageRecord, ObservationState, ProductsStore
 from tests.processes import APART
-
-from .conftest import MJD, make_observation
+from tests.products.conftest import MJD, make_observation
 
 PROCESSES = 8
 EACH = 5

@@ -16,8 +16,7 @@ from contimg_resources.products import (
     ObservationState,
     ProductsStore,
 )
-
-from .conftest import MJD, TRANSIT, make_observation
+from tests.products.conftest import MJD, TRANSIT, make_observation
 
 KEY = "61041.00347"
 

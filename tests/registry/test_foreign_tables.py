@@ -9,8 +9,7 @@ import pytest
 from contimg_resources.casa import Casa
 from contimg_resources.core.errors import RegistrationRefused
 from contimg_resources.registry import CalibrationRegistry
-
-from .made_caltables import WINDOWS_HZ, bandpass, write_caltable
+from tests.registry.made_caltables import WINDOWS_HZ, bandpass, write_caltable
 
 
 @pytest.fixture

@@ -14,8 +14,7 @@ from contimg_resources.core.errors import NoValidCaltables, RegistryError
 from contimg_resources.instrument.caltables import CaltableType
 from contimg_resources.registry import CalibrationRegistry, NewCaltableSet
 from tests.processes import APART
-
-from .conftest import MJD, Maker, read_made_up_tables
+from tests.registry.conftest import MJD, Maker, read_made_up_tables
 
 N_PROCESSES = 16
 #: Of two sets the first is nearer to what is asked for.

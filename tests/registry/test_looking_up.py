@@ -16,8 +16,7 @@ from contimg_resources.instrument.caltables import ArrayLayout, CaltableType
 from contimg_resources.registry import CalibrationRegistry
 from contimg_resources.registry.lookup import Wanted
 from contimg_resources.registry.tables import caltable_sets, caltables, layouts, metadata
-
-from .conftest import LAYOUT, MJD, Maker, read_made_up_tables
+from tests.registry.conftest import LAYOUT, MJD, Maker, read_made_up_tables
 
 OTHER = ArrayLayout(("1", "2", "4"), LAYOUT.spectral_windows_hz)
 GP = [CaltableType.GP]

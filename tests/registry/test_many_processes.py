@@ -12,8 +12,7 @@ from contimg_resources.instrument.caltables import CaltableType
 from contimg_resources.registry import CalibrationRegistry, NewCaltableSet, SetStatus
 from contimg_resources.registry.tables import metadata
 from tests.processes import APART
-
-from .conftest import MJD, Maker, read_made_up_tables
+from tests.registry.conftest import MJD, Maker, read_made_up_tables
 
 EACH = 6
 

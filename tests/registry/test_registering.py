@@ -17,8 +17,7 @@ from contimg_resources.instrument.caltables import ArrayLayout, CaltableField, C
 from contimg_resources.registry import CalibrationRegistry, NewCaltable, SetStatus
 from contimg_resources.registry.checks import RegistrationLimits
 from contimg_resources.settings import CalibrationSettings
-
-from .conftest import (
+from tests.registry.conftest import (
     LAYOUT,
     MJD,
     Maker,
