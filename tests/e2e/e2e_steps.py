@@ -18,6 +18,19 @@ def flag_most(ms: Path) -> None:
     tb.close()
 
 
+def flagged_share(ms: Path) -> float:
+    """Return the flagged share of the data between antennas that have any."""
+    from casatools import table
+
+    tb = table()
+    tb.open(str(ms))
+    flags, first, second = (tb.getcol(name) for name in ("FLAG", "ANTENNA1", "ANTENNA2"))
+    tb.close()
+    has_data = ~flags.all(axis=(0, 1))
+    working = np.union1d(first[has_data], second[has_data])
+    return float(flags[..., np.isin(first, working) & np.isin(second, working)].mean())
+
+
 @dataclass(frozen=True)
 class WindowCut:
     """An MS, and the place of a copy without some of its windows, half an hour later."""

@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from contimg_resources.core.errors import CasaCrashed, ObservationNotSettled, Un
 from contimg_resources.observations import reading
 from contimg_resources.observations.calibrators import CalibratorCatalogue
 from contimg_resources.observations.measurement_set import ReadRequest
+from contimg_resources.observations.model import Observation
 from contimg_resources.observations.settling import Signature
 
 Refusal = Callable[[Path], str]
@@ -167,8 +169,9 @@ def _crash(request: ReadRequest) -> None:
 def test_a_name_with_spaces_and_a_link_are_read_all_the_same(
     tiny: Path, tmp_path: Path, casa: Casa
 ) -> None:
-    (tmp_path / "my night's first.ms").symlink_to(tiny)
-    _read(tmp_path / "my night's first.ms", casa)
+    link = tmp_path / "my night's first.ms"
+    link.symlink_to(tiny)
+    assert replace(_read(link, casa), path=tiny) == _read(tiny, casa)
 
 
 def test_a_crash_of_casa_becomes_words(
@@ -213,8 +216,8 @@ def test_an_ms_that_changes_while_it_is_read_is_not_settled(
         _read(tiny, casa)
 
 
-def _read(path: Path, casa: Casa, timeout_s: float = 60.0) -> None:
-    reading.read_observation(
+def _read(path: Path, casa: Casa, timeout_s: float = 60.0) -> Observation:
+    return reading.read_observation(
         path,
         casa=casa,
         catalogue=CalibratorCatalogue(),

@@ -1,10 +1,15 @@
 """The search for events: what was put in is found, what isn't one is refused, and said why."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib import colormaps
+from matplotlib.colors import to_rgb
+from PIL import Image
+from scipy.ndimage import label
 
 from contimg_resources.products.events import CandidateState
 from contimg_resources.settings import EseSettings, VariabilitySettings
@@ -222,10 +227,20 @@ def test_a_card_shows_the_event(tmp_path: Path) -> None:
     chosen = through(event, mids)
     assert 4 <= len(chosen) <= 6
     assert mids[chosen[0]] < event.start_mjd < event.end_mjd < mids[chosen[-1]]
-    pieces = [Piece(mids[i], np.random.default_rng(i).normal(size=(20, 20))) for i in chosen]
-    draw_card(tmp_path / "with.png", event, curves, pieces)
+    source = np.zeros((20, 20))
+    source[8:12, 8:12] = 1.0
+    draw_card(tmp_path / "with.png", event, curves, [Piece(mids[i], source) for i in chosen])
     draw_card(tmp_path / "without.png", event, curves)
-    assert (tmp_path / "with.png").stat().st_size > (tmp_path / "without.png").stat().st_size
+    brightest, measured = colormaps["inferno"](1.0), to_rgb("tab:blue")
+    assert spots_of(tmp_path / "with.png", brightest) == len(chosen)
+    assert spots_of(tmp_path / "without.png", brightest) == 0
+    assert spots_of(tmp_path / "without.png", measured) > 10, "the light curve"
+
+
+def spots_of(picture: Path, color: Sequence[float]) -> int:
+    """Return how many separate spots of a colour a picture has."""
+    pixels = np.asarray(Image.open(picture).convert("RGB")) / 255
+    return int(label(np.abs(pixels - color[:3]).max(axis=-1) < 0.02)[1])
 
 
 def lost_baseline() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
