@@ -13,7 +13,7 @@ import dagster as dg
 
 from contimg_resources.casa import Progress
 from contimg_resources.imaging.acceptance import Verdict
-from contimg_resources.imaging.preview import preview_address
+from contimg_resources.imaging.png import preview_address
 
 #: Longer Markdown is shown after a click only.
 MAX_SHOWN_CHARS = 999

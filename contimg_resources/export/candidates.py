@@ -17,6 +17,7 @@ from contimg_resources.core.errors import InvalidName
 from contimg_resources.core.naming import check_name
 from contimg_resources.core.times import isot_from_mjd
 from contimg_resources.export.model import CandidateItem, CutoutItem, MarkItem, Neighbour
+from contimg_resources.export.nights import LONGEST_TEXT
 from contimg_resources.export.numbers import (
     DEG_DECIMALS,
     MJD_DECIMALS,
@@ -26,7 +27,6 @@ from contimg_resources.export.numbers import (
     known,
     rounded,
 )
-from contimg_resources.export.observations import LONGEST_TEXT
 from contimg_resources.export.pages import Item, Paged, element, elements
 from contimg_resources.export.state import CutoutsOf, PlatformState
 from contimg_resources.observations.calibrators import separation_deg

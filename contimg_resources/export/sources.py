@@ -1,18 +1,29 @@
-"""The document of sources and their variability.
+"""The documents of sources: their variability, their light curves, which of them vary.
 
-Belongs here: putting positions, points and measures together, its columns. Doesn't: computing
-measures.
+Belongs here: putting positions, points and measures together, their elements and columns.
+Doesn't: computing measures, points that aren't exported.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.export.numbers import DEG_DECIMALS, MJY_DECIMALS, decimals, significant
-from contimg_resources.export.pages import Paged, columns
-from contimg_resources.variability.model import LightCurves, Variability
+from contimg_resources.export.model import VariableItem
+from contimg_resources.export.numbers import (
+    DEG_DECIMALS,
+    MJD_DECIMALS,
+    MJY_DECIMALS,
+    decimals,
+    finite,
+    known,
+    significant,
+)
+from contimg_resources.export.pages import Item, Paged, columns, element, elements
+from contimg_resources.variability.model import OF_POINTS, LightCurves, Variability
 
 #: Measures that go into the document under their own names.
 MEASURES = ("median_snr", "eta", "v", "modulation_index", "p_value", "pair_vs", "pair_m")
@@ -26,7 +37,7 @@ def source_columns(points: LightCurves, variability: Variability | None) -> Colu
     Parameters
     ----------
     points : LightCurves
-        Sound ones (see `contimg_resources.export.light_curves`).
+        Sound ones (see `contimg_resources.export.sources`).
     variability : Variability or None
         Measures; None: there are none yet.
     """
@@ -92,3 +103,118 @@ def _of_points(points: LightCurves) -> Columns:
         **dict.fromkeys(MEASURES, nothing),
         "is_variable": np.zeros(n, np.bool_),
     }
+
+
+#: Of one source the newest points, 27 years of nights: a curve fits into one page.
+MAX_POINTS = 10_000
+#: Of all sources together about: a browser reads pages of this, and an index must hold their names.
+_MAX_POINTS_OF_ALL = 60_000_000
+_TYPICAL_POINT_BYTES = 32
+
+
+def sound_points(points: LightCurves) -> LightCurves:
+    """Return light curves without points that have no time."""
+    n_points = np.diff(points.offsets)
+    source = np.repeat(np.arange(len(points)), n_points)
+    good = np.isfinite(points.mid_mjd)
+    if good.all():
+        return points
+    counts = np.bincount(source[good], minlength=len(points))
+    return replace(
+        points,
+        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        **{name: getattr(points, name)[good] for name in OF_POINTS},
+    )
+
+
+def light_curves_document(points: LightCurves) -> Paged:
+    """Return the light curves by source id, the newest points of each; none of a source without.
+
+    Parameters
+    ----------
+    points : LightCurves
+        Sound ones, see `sound_points`.
+    """
+    n_most = min(MAX_POINTS, max(1, _MAX_POINTS_OF_ALL // max(len(points), 1)))
+    n_points = np.minimum(np.diff(points.offsets), n_most)
+    typical = float(n_points.mean()) if len(n_points) else 0.0
+    return elements(
+        "light_curves",
+        "light_curves",
+        _curves(points, n_most),
+        # Known beforehand: all curves at once needn't be held as JSON.
+        typical_bytes=100 + _TYPICAL_POINT_BYTES * typical,
+    )
+
+
+def _curves(points: LightCurves, n_most: int) -> Iterator[Item]:
+    columns = {
+        "mid_mjd": np.round(points.mid_mjd, MJD_DECIMALS),
+        "flux_mjy": np.round(1e3 * points.flux_jy, MJY_DECIMALS),
+        "error_mjy": np.round(1e3 * points.error_jy, MJY_DECIMALS),
+        "flags": points.flags,
+    }
+    offsets = points.offsets.tolist()
+    extended = np.zeros(len(points), np.bool_)
+    known = np.flatnonzero(np.isfinite(points.integrated_jy))
+    extended[np.searchsorted(points.offsets, known, side="right") - 1] = True
+    for number, name in enumerate(points.source_id.tolist()):
+        start, end = offsets[number], offsets[number + 1]
+        if start == end:
+            continue
+        shown = slice(max(start, end - n_most), end)
+        lists = {column: values[shown].tolist() for column, values in columns.items()}
+        if extended[number]:
+            lists["integrated_mjy"] = decimals(1e3 * points.integrated_jy[shown], MJY_DECIMALS)
+            lists["integrated_error_mjy"] = decimals(
+                1e3 * points.integrated_error_jy[shown], MJY_DECIMALS
+            )
+        yield element(name, name, {"source_id": name, **lists})
+
+
+_NUMBERS = ("systematic_floor", "eta_sigma", "v_sigma")
+_THRESHOLDS = ("threshold_snr", "threshold_eta", "threshold_v")
+
+
+def variables_document(variability: Variability | None) -> Paged:
+    """Return the variable sources by id; every page says how they were selected."""
+    facts = {} if variability is None else variability.facts
+    items = () if variability is None else _variables(variability)
+    return elements("variables", "variables", items, head=_selection(facts))
+
+
+def _selection(facts: dict[str, Any]) -> dict[str, Any]:
+    counts = {name: facts.get(name) for name in ("day_mjd", "n_references")}
+    rows = [
+        row
+        for row in zip(*(facts.get(name) or () for name in _THRESHOLDS), strict=True)
+        if all(v is not None and math.isfinite(v) for v in row)
+    ]
+    lists = {name: [finite(row[i]) for row in rows] for i, name in enumerate(_THRESHOLDS)}
+    return {**counts, **{name: finite(facts.get(name)) for name in _NUMBERS}, **lists}
+
+
+def _variables(variability: Variability) -> Iterator[Item]:
+    for i in np.flatnonzero(variability.is_variable):
+        name = str(variability.source_id[i])
+        item = VariableItem(
+            source_id=name,
+            ra_deg=known(variability.ra_deg[i], DEG_DECIMALS),
+            dec_deg=known(variability.dec_deg[i], DEG_DECIMALS),
+            n_epochs=int(variability.n_epochs[i]),
+            mean_flux_mjy=finite(1e3 * variability.mean_flux_jy[i]),
+            eta=finite(variability.eta[i]),
+            v=finite(variability.v[i]),
+            modulation_index=finite(variability.modulation_index[i]),
+            p_value=finite(variability.p_value[i]),
+            pair_vs=finite(variability.pair_vs[i]),
+            pair_m=finite(variability.pair_m[i]),
+            pair_first_mjd=_mjd(variability.pair_first_mjd[i]),
+            pair_second_mjd=_mjd(variability.pair_second_mjd[i]),
+            is_pair_variable=bool(variability.is_pair_variable[i]),
+        )
+        yield element(name, name, item)
+
+
+def _mjd(value: float) -> float | None:
+    return known(value, MJD_DECIMALS)

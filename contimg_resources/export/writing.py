@@ -11,22 +11,28 @@ from pathlib import Path
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.core.times import isot_from_mjd
 from contimg_resources.export import tables
-from contimg_resources.export.calibration import calibration_document
 from contimg_resources.export.candidates import candidates_document
 from contimg_resources.export.directory import ExportDirectory
-from contimg_resources.export.light_curves import light_curves_document, sound_points
 from contimg_resources.export.model import Index, Page
-from contimg_resources.export.mosaics import mosaics_document
+from contimg_resources.export.nights import (
+    calibration_document,
+    mosaics_document,
+    observations_document,
+    quality_document,
+)
 from contimg_resources.export.numbers import rounded
-from contimg_resources.export.observations import observations_document
 from contimg_resources.export.pages import Paged, encoded, split
-from contimg_resources.export.quality import quality_document
 from contimg_resources.export.schemas import DIRECTORY as SCHEMAS
 from contimg_resources.export.schemas import schemas
-from contimg_resources.export.sources import source_columns, sources_document
+from contimg_resources.export.sources import (
+    light_curves_document,
+    sound_points,
+    source_columns,
+    sources_document,
+    variables_document,
+)
 from contimg_resources.export.state import PlatformState
 from contimg_resources.export.status import night_status
-from contimg_resources.export.variables import variables_document
 
 TELESCOPE = "DSA-110"
 

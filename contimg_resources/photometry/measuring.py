@@ -1,7 +1,7 @@
 """Forced photometry: the flux density at every position of a list, in one image.
 
-Belongs here: stamps, neighbours, background, fit and errors, in their order.
-Doesn't: the flux scale of the epoch (see `epoch`).
+Belongs here: positions, stamps, neighbours, background, fit and errors, in their order. Doesn't: the
+flux scale of the epoch (see `.epoch`).
 """
 
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.catalogues.blends import blended
+from contimg_resources.catalogues.blends import blended, neighbour_pairs
 from contimg_resources.core.errors import PhotometryFailed
 from contimg_resources.imaging.beam import separation_rad
 from contimg_resources.imaging.statistics import STD_OF_MAD
@@ -27,8 +27,6 @@ from contimg_resources.photometry.filter_loops import (
 )
 from contimg_resources.photometry.flags import NO_FLUX, Flag
 from contimg_resources.photometry.model import MeasurableImage, Singles, SourceList
-from contimg_resources.photometry.neighbours import JOINT_BEAMS, joint_members
-from contimg_resources.photometry.positions import offsets_arcsec
 from contimg_resources.photometry.shapes import (
     SHAPE_SNR,
     WidthAllowance,
@@ -355,3 +353,117 @@ def _at(pixels: Singles, rows: Floats, columns: Floats) -> Floats:
     found = np.full(len(rows), np.nan)
     found[inside] = pixels[r[inside], c[inside]]
     return found
+
+
+#: Sources up to so many major axes away are solved jointly: from 1.5 beams away, where they no
+#: longer count as blended, one would still add 4 % of its flux.
+JOINT_BEAMS = 2.5
+MOST_MEMBERS = 12
+#: Neighbours nearer to each other than so many major axes are one to a third source.
+_SAME_BEAMS = 0.1
+
+
+def joint_members(ra_deg: Floats, dec_deg: Floats, n: int, major_arcsec: float) -> Integers:
+    """Return for each of the first sources itself and who is solved with it, nearest first.
+
+    Parameters
+    ----------
+    ra_deg, dec_deg : ndarray, shape (n_all,)
+        Sources that show in the image, ICRS degrees.
+    n : int
+        For the first so many members are wanted; the others are neighbours only.
+    major_arcsec : float
+        Major axis of the beam, arcsec.
+
+    Returns
+    -------
+    ndarray of int, shape (n, 12)
+        -1 where there is nobody.
+    """
+    found = np.full((n, MOST_MEMBERS), -1, np.int64)
+    found[:, 0] = np.arange(n)
+    pairs = neighbour_pairs(ra_deg, dec_deg, JOINT_BEAMS * major_arcsec)
+    both = np.concatenate([pairs, pairs[:, ::-1]])
+    both = both[both[:, 0] < n]
+    if not len(both):
+        return found
+    east, north = _offsets_arcsec(ra_deg, dec_deg, both[:, 0], both[:, 1])
+    away = np.hypot(east, north)
+    count = np.ones(n, np.int64)
+    same = _SAME_BEAMS * major_arcsec
+    # Ties are broken by place, so that the order of a list means nothing.
+    for k in np.lexsort((north, east, away, both[:, 0])):
+        i, j = both[k]
+        members = found[i, 1 : count[i]]
+        if count[i] == MOST_MEMBERS:
+            continue
+        apart = np.hypot(*_offsets_arcsec(ra_deg, dec_deg, members, np.full(len(members), j)))
+        # Two at one place can't be told apart from each other; a third one can from both.
+        if not (apart < same).any():
+            found[i, count[i]] = j
+            count[i] += 1
+    return found
+
+
+def _offsets_arcsec(
+    ra_deg: Floats, dec_deg: Floats, here: NDArray[np.integer], there: NDArray[np.integer]
+) -> tuple[Floats, Floats]:
+    east = (ra_deg[there] - ra_deg[here] + 180) % 360 - 180
+    north = dec_deg[there] - dec_deg[here]
+    return 3600 * east * np.cos(np.radians(dec_deg[here])), 3600 * north
+
+
+#: Positions are measured from this S/N on.
+_POSITION_SNR = 10.0
+_SIGMA_OF_FWHM = 1.0 / np.sqrt(8.0 * np.log(2.0))
+
+
+def offsets_arcsec(
+    offset_columns: Floats,
+    offset_rows: Floats,
+    axes: Floats,
+    image: MeasurableImage,
+    snr: Floats,
+    flags: Integers,
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return measured less known positions and their uncertainties, arcsec.
+
+    Parameters
+    ----------
+    offset_columns, offset_rows : ndarray, shape (n,)
+        Fitted offsets, pixels; NaN without a fit.
+    axes : ndarray, shape (n, 2, 2)
+        See `contimg_resources.photometry.beams.axes_in_pixels`.
+    image : MeasurableImage
+        The image.
+    snr : ndarray, shape (n,)
+        Fitted flux density over its uncertainty.
+    flags : ndarray of int, shape (n,)
+        Only sources without any are measured.
+
+    Returns
+    -------
+    tuple of ndarray, shape (n,)
+        East, north and their uncertainties; NaN below an S/N of 10, in blends and far off.
+
+    Notes
+    -----
+    The uncertainty of a Gaussian's position along an axis of FWHM theta is ``theta / sqrt(8 ln 2)``
+    over the S/N of its fitted flux density (Condon 1997, eq. 21).
+    """
+    with np.errstate(invalid="ignore"):
+        told = (snr >= _POSITION_SNR) & (flags == 0)
+    offsets = np.stack([offset_columns, offset_rows], axis=1)
+    sky = np.linalg.solve(axes, np.nan_to_num(offsets)[:, :, None])[:, :, 0]
+    angle = np.radians(image.beam.angle_deg)
+    along, across = image.beam.major_arcsec, image.beam.minor_arcsec
+    extents = (
+        np.hypot(along * np.sin(angle), across * np.cos(angle)),
+        np.hypot(along * np.cos(angle), across * np.sin(angle)),
+    )
+    # Beyond half a beam the linear step says only that it is far off.
+    near = np.hypot(sky[:, 0], sky[:, 1]) < image.beam.major_arcsec / 2
+    told &= near & np.isfinite(offset_columns)
+    east, north = (np.where(told, sky[:, k], np.nan) for k in (0, 1))
+    errors = [np.where(told, _SIGMA_OF_FWHM * extent / snr, np.nan) for extent in extents]
+    return east, north, errors[0], errors[1]

@@ -1,16 +1,17 @@
 """Whether a caltable set may be registered.
 
-Belongs here: pure decisions from what was said about a set and what is inside its tables.
-Doesn't: opening tables, SQL.
+Belongs here: pure decisions from what was said about a set and what is inside its tables, and one
+refusal that names all that is wrong. Doesn't: opening tables, SQL.
 """
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 
 from contimg_resources.calibration.quality import judge
-from contimg_resources.core.errors import InvalidName
+from contimg_resources.core.errors import InvalidName, RegistrationRefused
 from contimg_resources.core.naming import check_name
 from contimg_resources.core.times import check_mjd
 from contimg_resources.instrument.caltables import (
@@ -180,3 +181,35 @@ def _problems_of_layout(table: ArrayLayout, whole: ArrayLayout) -> list[str]:
 
 def _percent(fraction: float) -> str:
     return f"{100 * fraction:.0f} %" if math.isfinite(fraction) else "an unknown share"
+
+
+@contextmanager
+def of_set(name: str) -> Iterator[None]:
+    """Let a refusal begin with the name of the set."""
+    try:
+        yield
+    except RegistrationRefused as error:
+        raise RegistrationRefused(
+            f"caltable set {name} was not registered: {error.message}", set=name, **error.details
+        ) from error
+
+
+def refuse(new: NewCaltableSet, problems: Sequence[str]) -> None:
+    """Refuse a set when there are problems.
+
+    Raises
+    ------
+    RegistrationRefused
+        Naming all of them.
+    """
+    if problems:
+        raise RegistrationRefused(
+            f"caltable set {new.name} was not registered: {'; '.join(problems)}",
+            set=new.name,
+            reasons=list(problems),
+        )
+
+
+def with_absolute_paths(new: NewCaltableSet) -> NewCaltableSet:
+    """Return a set whose tables are found from any directory."""
+    return replace(new, tables=tuple(replace(t, path=t.path.absolute()) for t in new.tables))

@@ -27,8 +27,11 @@ from contimg_resources.registry import lookup
 from contimg_resources.registry.checks import (
     RegistrationLimits,
     layout_of,
+    of_set,
     problems_of_statement,
     problems_of_tables,
+    refuse,
+    with_absolute_paths,
 )
 from contimg_resources.registry.integrity import TableChecker, take_checksums, take_signatures
 from contimg_resources.registry.loading import Loader
@@ -43,7 +46,6 @@ from contimg_resources.registry.model import (
 )
 from contimg_resources.registry.prefix import set_under_prefix, tables_under_prefix
 from contimg_resources.registry.recording import insert_set, next_version, retire_active
-from contimg_resources.registry.refusing import of_set, refuse, with_absolute_paths
 from contimg_resources.registry.rows import load_events, select_ids
 from contimg_resources.registry.snapshot import ActiveSet, ActiveSets
 from contimg_resources.registry.tables import caltable_sets, caltables, set_events

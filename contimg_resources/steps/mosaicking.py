@@ -14,7 +14,7 @@ from contimg_resources.core.errors import MosaicFailed
 from contimg_resources.database import now_mjd
 from contimg_resources.imaging.acceptance import Verdict
 from contimg_resources.imaging.model import ImageFiles
-from contimg_resources.mosaics.checks import judge_noise, judge_seams
+from contimg_resources.mosaics.measuring import judge_noise, judge_seams
 from contimg_resources.mosaics.model import MosaicRequest, MosaicResult, TileFiles
 from contimg_resources.mosaics.windows import (
     PlannedMosaic,

@@ -1,6 +1,6 @@
-"""The search for dips, compiled.
+"""Compiled loops over light curves: dips, pairs of epochs, random walks.
 
-Belongs here: the loop over middles, widths and shapes. Doesn't: what is made of its answers.
+Belongs here: the loops. Doesn't: what is made of their answers.
 """
 
 import numpy as np
@@ -172,3 +172,85 @@ def best_dips(
                     said[source, SIGNIFICANCE] = ratio[shape, best]
                     said[source, SPREAD] = other
     return said
+
+
+@compiled(parallel=True)
+def most_significant_pairs(
+    offsets: NDArray[np.int64], flux: Floats, error: Floats
+) -> NDArray[np.int64]:
+    """Find the pair of each source whose flux densities differ most, in units of their errors.
+
+    ``Vs = (S_1 - S_2) / hypot(sigma_1, sigma_2)`` (Mooley et al. 2016, ApJ 818, 105).
+
+    Parameters
+    ----------
+    offsets : ndarray of int, shape (n_sources + 1,)
+        Source i has the points ``offsets[i]:offsets[i + 1]``.
+    flux, error : ndarray, shape (n_points,)
+        In the same unit.
+
+    Returns
+    -------
+    ndarray of int, shape (n_sources, 2)
+        Points, the earlier first; -1 for sources with fewer than two.
+    """
+    found = np.full((len(offsets) - 1, 2), -1, np.int64)
+    for source in spread(len(offsets) - 1):
+        largest = -1.0
+        for i in range(offsets[source], offsets[source + 1]):
+            for j in range(i + 1, offsets[source + 1]):
+                difference = flux[i] - flux[j]
+                # Squares: no root in the innermost loop.
+                significance = difference * difference / (error[i] * error[i] + error[j] * error[j])
+                if significance > largest:
+                    largest = significance
+                    found[source, 0], found[source, 1] = i, j
+    return found
+
+
+@compiled()
+def whitened(
+    mjd: Floats, error: Floats, columns: Floats, scatter: float, memory_days: float
+) -> tuple[Floats, float]:
+    """Take a damped random walk and the errors out of columns of values.
+
+    What is left of each column, of the data or of a model of them, has variance 1 and no memory if
+    the data are of such a walk: that makes least squares of it right. The walk's covariance is
+    ``scatter^2 exp(-dt / memory)``; it is followed by Kalman's recursion, as Kelly et al. 2009 (ApJ
+    698, 895, eqs 6-12) do, in one turn over the points.
+
+    Parameters
+    ----------
+    mjd, error : ndarray, shape (n,)
+        Days, in the order of time; in the unit of the columns.
+    columns : ndarray, shape (m, n)
+        Values.
+    scatter, memory_days : float
+        Standard deviation of the walk in the unit of the columns, and its time scale.
+
+    Returns
+    -------
+    tuple of (ndarray, float)
+        The columns, shape (m, n), and the logarithm of the covariance's determinant.
+    """
+    n_columns, n = columns.shape
+    left = np.empty((n_columns, n))
+    state = np.zeros(n_columns)
+    variance = scatter * scatter
+    log_determinant = 0.0
+    for i in range(n):
+        if i > 0:
+            kept = np.exp(-(mjd[i] - mjd[i - 1]) / memory_days)
+            variance = kept * kept * variance + scatter * scatter * (1.0 - kept * kept)
+            for c in range(n_columns):
+                state[c] *= kept
+        total = variance + error[i] * error[i]
+        gain = variance / total
+        root = np.sqrt(total)
+        log_determinant += np.log(total)
+        for c in range(n_columns):
+            surprise = columns[c, i] - state[c]
+            left[c, i] = surprise / root
+            state[c] += gain * surprise
+        variance *= 1.0 - gain
+    return left, log_determinant

@@ -72,7 +72,7 @@ def measure_variability(
         these are defined, and their pairs count: the fewer pairs, the less one stands out by
         chance. They aren't selected in the plane of eta and V and don't count among the population.
     """
-    from contimg_resources.variability.pair_loops import most_significant_pairs
+    from contimg_resources.variability.ese_loops import most_significant_pairs
 
     floor = measure_floor(curves, settings.min_epochs)
     error_jy = errors_with_floor(curves, floor.applied, medians_of(curves.flux_jy, curves))

@@ -69,7 +69,7 @@ def evidence_for(event_jy: Floats, mjd: Floats, flux_jy: Floats, error_jy: Float
 
 
 def _over_walk(event_jy: Floats, mjd: Floats, flux_jy: Floats, error_jy: Floats) -> float:
-    from contimg_resources.variability.walk_loops import whitened
+    from contimg_resources.variability.ese_loops import whitened
 
     if not len(mjd):
         return 0.0

@@ -5,12 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from contimg_resources.export.calibration import calibration_document, find_holes
 from contimg_resources.export.model import Calibration, Mosaics, Observations
-from contimg_resources.export.mosaics import mosaics_document
-from contimg_resources.export.observations import observations_document
+from contimg_resources.export.nights import (
+    calibration_document,
+    find_holes,
+    meridian_ra_deg,
+    mosaics_document,
+    observations_document,
+)
 from contimg_resources.export.pages import Paged, split
-from contimg_resources.export.pointing import meridian_ra_deg
 from contimg_resources.export.status import night_status
 from contimg_resources.products.events import CandidateState
 from contimg_resources.products.model import AppliedSet, ObservationState

@@ -8,12 +8,16 @@ import numpy as np
 import pytest
 
 from contimg_resources.export import tables
-from contimg_resources.export.light_curves import light_curves_document, sound_points
 from contimg_resources.export.model import Sources, Variables
 from contimg_resources.export.numbers import decimals, finite, significant
 from contimg_resources.export.pages import split
-from contimg_resources.export.sources import source_columns, sources_document
-from contimg_resources.export.variables import variables_document
+from contimg_resources.export.sources import (
+    light_curves_document,
+    sound_points,
+    source_columns,
+    sources_document,
+    variables_document,
+)
 from contimg_resources.products.events import Mark, MarkRecord
 from tests.export.made_up import MJD, candidate, light_curves, variability
 

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from contimg_resources.cli.main import run
-from contimg_resources.export.light_curves import light_curves_document
 from contimg_resources.export.model import LightCurves as Document
 from contimg_resources.export.pages import split
+from contimg_resources.export.sources import light_curves_document
 from contimg_resources.export.tables import write_points_parquet
 from contimg_resources.photometry.flags import Flag
 from contimg_resources.photometry.light_curves import light_curve
