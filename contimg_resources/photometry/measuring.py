@@ -1,6 +1,6 @@
 """Forced photometry: the flux density at every position of a list, in one image.
 
-Belongs here: positions, stamps, neighbours, background, fit and errors, in their order. Doesn't: the
+Belongs here: positions, stamps, neighbours, background, fit, errors, in their order. Doesn't: the
 flux scale of the epoch (see `.epoch`).
 """
 
