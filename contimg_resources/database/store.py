@@ -22,6 +22,7 @@ from contimg_resources.core.disk_space import fullness
 from contimg_resources.core.errors import ConfigurationError, ContimgError, StoreDamaged
 from contimg_resources.database.memory import memory_path, recall, remember
 from contimg_resources.database.migrate import Schema
+from contimg_resources.database.paths import remember_directory
 
 _BUSY_TIMEOUT_S = 30.0
 _WRITE = "contimg_write"
@@ -93,6 +94,8 @@ class Database:
                 f"the {what} {self.address} needs the Python package {missing.name}, which isn't "
                 "installed"
             ) from missing
+        if self.path is not None:
+            remember_directory(self._engine, self.path)
         # Writers are one at a time anyway, and must see what the one before them wrote.
         self._writer = self._engine.execution_options(**{_WRITE: True})
         self._reader = (

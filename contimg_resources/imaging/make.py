@@ -6,6 +6,7 @@ Belongs here: the order of the steps and the products. Doesn't: how any one step
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -182,10 +183,13 @@ def load_image_result(directory: Path, stem: str) -> ImageResult:
     """
     summary = ImageFiles.in_directory(directory, stem).summary
     try:
-        return TypeAdapter(ImageResult).validate_json(summary.read_bytes())
+        result = TypeAdapter(ImageResult).validate_json(summary.read_bytes())
     except (OSError, ValueError) as error:
         reason = in_words_of_reader(error)
         raise ImagingFailed(f"{summary} is no summary of an image: {reason}") from error
+    # The state directory may have been moved since.
+    files = ImageFiles.in_directory(directory, stem)
+    return replace(result, directory=directory, files=files)
 
 
 def choose_grid(

@@ -6,7 +6,7 @@ Belongs here: the order of the steps and the products. Doesn't: how any one step
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -110,10 +110,12 @@ def load_mosaic(directory: Path, key: str) -> MosaicResult:
     """
     summary = MosaicFiles.in_directory(directory, key).summary
     try:
-        return TypeAdapter(MosaicResult).validate_json(summary.read_bytes())
+        result = TypeAdapter(MosaicResult).validate_json(summary.read_bytes())
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise MosaicFailed(f"{summary} is no summary of a mosaic: {reason}") from error
+    # The state directory may have been moved since.
+    return replace(result, directory=directory, files=MosaicFiles.in_directory(directory, key))
 
 
 def _read(request: MosaicRequest) -> tuple[tuple[Tile, ...], dict[str, str]]:

@@ -5,6 +5,7 @@ Doesn't: making anything, deleting files, and which caltable set applies (the re
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -233,11 +234,14 @@ class ProductsStore(DatabaseStore):
             return self._read(connection, key)
 
     def _read(self, connection: sa.Connection, key: str) -> Observation:
-        text = connection.scalar(
-            sa.select(observations.c.observation).where(observations.c.key == key)
-        )
+        row = connection.execute(
+            sa.select(observations.c.observation, observations.c.path).where(
+                observations.c.key == key
+            )
+        ).one()
         try:
-            return OBSERVATION.validate_json(str(text))
+            # The state directory may have been moved since.
+            return replace(OBSERVATION.validate_json(row.observation), path=Path(row.path))
         except ValidationError as error:
             raise ProductsError(
                 f"observation {key} in {self.address} was recorded by another contimg: {error}",

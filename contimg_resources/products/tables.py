@@ -5,6 +5,8 @@ Belongs here: the present schema. Doesn't: how it came about (`migrations/`), qu
 
 import sqlalchemy as sa
 
+from contimg_resources.database.paths import StoredPath
+
 metadata = sa.MetaData()
 
 #: One row an observation, with what it is and how far it has come.
@@ -12,7 +14,7 @@ observations = sa.Table(
     "observations",
     metadata,
     sa.Column("key", sa.String(16), primary_key=True),
-    sa.Column("path", sa.Text, nullable=False),
+    sa.Column("path", StoredPath, nullable=False),
     sa.Column("signature", sa.Text, nullable=False),
     sa.Column("start_mjd", sa.Double, nullable=False),
     sa.Column("mid_mjd", sa.Double, nullable=False),
@@ -54,7 +56,7 @@ artefacts = sa.Table(
     sa.Column("key", sa.ForeignKey("observations.key"), primary_key=True),
     sa.Column("kind", sa.String(64), primary_key=True),
     sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("path", sa.Text, nullable=False),
+    sa.Column("path", StoredPath, nullable=False),
     sa.Column("checksum", sa.String(80), nullable=False),
     sa.Column("size_bytes", sa.BigInteger, nullable=False),
     sa.Column("set_name", sa.String(128), nullable=False),
@@ -101,7 +103,7 @@ mosaics = sa.Table(
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("tiles", sa.JSON, nullable=False),
-    sa.Column("directory", sa.Text, nullable=False),
+    sa.Column("directory", StoredPath, nullable=False),
     sa.Column("checksum", sa.String(80), nullable=False),
     sa.Column("size_bytes", sa.BigInteger, nullable=False),
     sa.Column("statistics", sa.JSON, nullable=False),
@@ -119,7 +121,7 @@ epochs = sa.Table(
     sa.Column("mid_mjd", sa.Double, nullable=False),
     sa.Column("measured_from", sa.String(80), nullable=False),
     sa.Column("catalogue", sa.Text, nullable=False),
-    sa.Column("path", sa.Text, nullable=False),
+    sa.Column("path", StoredPath, nullable=False),
     sa.Column("checksum", sa.String(80), nullable=False),
     sa.Column("size_bytes", sa.BigInteger, nullable=False),
     sa.Column("n_sources", sa.Integer, nullable=False),

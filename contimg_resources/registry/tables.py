@@ -5,6 +5,8 @@ Belongs here: the present schema. Doesn't: how it came about (`migrations/`), qu
 
 import sqlalchemy as sa
 
+from contimg_resources.database.paths import StoredPath
+
 metadata = sa.MetaData()
 
 #: Antennas and spectral windows, shared by all sets that have the same.
@@ -58,7 +60,7 @@ caltables = sa.Table(
     metadata,
     sa.Column("set_id", sa.ForeignKey("caltable_sets.id"), primary_key=True),
     sa.Column("type", sa.String(8), primary_key=True),
-    sa.Column("path", sa.Text, nullable=False),
+    sa.Column("path", StoredPath, nullable=False),
     sa.Column("apply_order", sa.Integer, nullable=False),
     sa.Column("applied", sa.Boolean, nullable=False),
     sa.Column("checksum", sa.String(80), nullable=False),
