@@ -6,6 +6,7 @@ interference; one of another strip, or without some of its windows, waits and sa
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -183,6 +184,7 @@ def test_nothing_is_lost_nothing_doubled_and_nothing_left(
         assert len({a.kind for a in night.store.artefacts(key)}) == len(night.store.artefacts(key))
         assert key in night.materializations("image_5min")
     assert verify_products(Workshop.from_settings(Settings(state=up.state))).problems == ()
+    night.seen["runs"] = {r.run_id for r in night.of_observations()}
     up.stop()
     assert processes_of(up.state) == []
     layout = Settings(state=up.state).layout
@@ -205,6 +207,49 @@ def test_nothing_is_lost_nothing_doubled_and_nothing_left(
     assert "never finished, more than a day ago" in done.stdout or not left
     assert [p for root in (layout.calibrated, layout.images) for p in root.glob("*/.*")] == []
     assert list(layout.scratch.iterdir()) == []
+
+
+def test_a_copy_of_the_state_works_elsewhere_and_leaves_the_original_alone(
+    faults: tuple[Night, Up], tmp_path: Path
+) -> None:
+    night, up = faults
+    copy = Path(shutil.copytree(up.state, tmp_path / "else where" / "state", symlinks=True))
+    original = up.state.rename(up.state.with_name("original"))
+    as_it_was = tree_of(original)
+    workshop = Workshop.from_settings(Settings(state=copy))
+    assert verify_products(workshop).problems == ()
+    assert workshop.registry.verify() == []
+    paths = [a.path for key in night.keys for a in workshop.products.artefacts(key)]
+    paths += [t.path for one in workshop.registry.list_sets() for t in one.tables]
+    assert len(paths) > 10
+    assert all(path.is_relative_to(copy) for path in paths)
+    environment = {**os.environ, "CONTIMG_STATE": str(copy)}
+    command = [sys.executable, "-m", "contimg_resources"]
+    image = next(p for p in paths if p.name == f"{night.late}.pbcor.fits")
+    told = subprocess.run(
+        [*command, "why", str(image)], env=environment, check=True, capture_output=True, text=True
+    )
+    assert f"3C48_{night.calibrator}" in told.stdout
+    with image.open("ab") as stream:
+        stream.write(b"spoiled")
+    (problem,) = verify_products(workshop).problems
+    assert problem.path == image, "it looks at the copy"
+    log = copy / "logs" / "dagster-daemon.log"
+    n_ticks = log.read_text().count("wait for calibration")
+    there = Up(copy, free_port(), FAULTY)
+    try:
+        there.platform.wait_until_ready()
+        wait(lambda: log.read_text().count("wait for calibration") > n_ticks + 1, 120)
+        runs = [r for r in there.platform.runs() if r.job != "export_dashboard"]
+        assert {r.run_id for r in runs} == night.seen["runs"], "nothing is made again"
+    finally:
+        there.stop()
+    assert tree_of(original) == as_it_was
+
+
+def tree_of(root: Path) -> dict[Path, tuple[int, int]]:
+    """Return size and time of change of everything below a directory."""
+    return {p: (p.lstat().st_size, p.lstat().st_mtime_ns) for p in root.rglob("*")}
 
 
 def _of_state(night: Night, state: ObservationState, n: int) -> bool:

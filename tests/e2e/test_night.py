@@ -16,8 +16,8 @@ from astropy.stats import mad_std
 
 from contimg_resources.casa import Casa
 from contimg_resources.cli.main import run
-from contimg_resources.core.checksums import stat_signature
 from contimg_resources.imaging.model import ImageFiles
+from contimg_resources.observations.settling import content_signature
 from contimg_resources.photometry.measurements import read_measurements
 from contimg_resources.products.model import ObservationState
 from contimg_resources.registry.model import NewCaltable, NewCaltableSet
@@ -176,7 +176,7 @@ def test_the_incoming_observations_are_as_they_came(night: Any) -> None:
     for key in night.keys:
         record = night.store.get(key)
         assert record.path.parent == night.incoming
-        assert record.signature == stat_signature(record.path)
+        assert record.signature == content_signature(record.path).digest
         left = [p.name for p in record.path.parent.iterdir() if not p.name.endswith(".ms")]
         assert left == []
 
