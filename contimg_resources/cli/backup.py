@@ -31,7 +31,7 @@ def backup(
     state: StateDirectory = None,
     as_json: AsJson = False,
 ) -> None:
-    """Copy the calibration registry, the products store and added light curves.
+    """Copy both stores, the caltables, added light curves and settings.
 
     The platform may run meanwhile. Each copy is of one moment and is checked; the backup before
     is moved to `earlier/` when the new one is whole. One that holds more isn't replaced.
@@ -49,6 +49,10 @@ def backup(
         return
     for path in (made.products, made.registry, *made.added_light_curves):
         remark(f"{path}: {path.stat().st_size} bytes")
+    remark(f"{made.registry.with_name('caltables')}: {len(made.caltables)} caltable sets")
+    remark(f"{made.settings}: settings that aren't the defaults")
+    for path in made.outside:
+        remark(f"not copied, since it lies outside of the state directory: {path}")
     for path in made.earlier:
         remark(f"earlier: {path}")
 
@@ -70,8 +74,9 @@ def restore(
     """Put a backup in the place of damaged stores, while no platform runs.
 
     What stands there is moved to `damaged/` in the state directory, nothing is removed. The copies
-    are checked first. Lists of light curves that are there stay. Observations that arrived since
-    the backup are found again by the platform, as long as their MS are there.
+    are checked first. Caltables, lists of light curves and settings that are there stay. With
+    another `--state` it begins a state elsewhere, whose images are made again. Observations that
+    arrived since the backup are found again by the platform, as long as their MS are there.
 
     Example: `contimg restore /backup/contimg`
     """

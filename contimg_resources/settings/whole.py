@@ -7,6 +7,7 @@ the modules beside this one).
 import os
 from pathlib import Path
 
+import tomlkit
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
@@ -147,6 +148,19 @@ class Settings(BaseSettings):
     def products_address(self) -> str:
         """Path of the products store's file, or the SQLAlchemy URL that was set."""
         return self.products_url or str(self.state / "products.sqlite3")
+
+    def as_toml(self) -> str:
+        """Return what isn't a default, as a file that ``CONTIMG_CONFIG`` may name.
+
+        Left out are secrets and the state directory: whoever reads the file may have another.
+        """
+        values = self.model_dump(
+            mode="json",
+            exclude_defaults=True,
+            exclude_none=True,
+            exclude={"state": True, "alerts": {"webhook", "smtp_password"}},
+        )
+        return f"# Without secrets (alerts.webhook, alerts.smtp_password).\n{tomlkit.dumps(values)}"
 
 
 def _home() -> Path:

@@ -1,32 +1,39 @@
-"""Backups of the stores, and putting one back.
+"""Backups of what can't be made again, and putting one back, here or elsewhere.
 
-Belongs here: which files belong together, generations, what may replace what.
-Doesn't: copying one database (see `contimg_resources.database`); caltables, images and mosaics,
-which any tool copies.
+Belongs here: which files belong together (stores, caltables, added light curves, settings),
+generations, what may replace what.
+Doesn't: copying one database (see `contimg_resources.database`); images and mosaics, which any tool
+copies and the platform makes again.
 """
 
+import os
 import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from contimg_resources.casa import Progress, no_progress
+from contimg_resources.core.directories import whole_directory
 from contimg_resources.core.errors import BackupRefused, ConfigurationError, ContimgError
 from contimg_resources.core.trees import remove_tree
 from contimg_resources.database.base import DatabaseStore
 from contimg_resources.database.memory import memory_path
 from contimg_resources.products.store import ProductsStore
+from contimg_resources.registry.model import SetStatus
 from contimg_resources.registry.store import CalibrationRegistry
 from contimg_resources.settings import Settings
 from contimg_resources.steps.workshop import Workshop
 
 REGISTRY, PRODUCTS, LISTS = "registry.sqlite3", "products.sqlite3", "added_light_curves"
+CALTABLES, SETTINGS = "caltables", "settings.toml"
 EARLIER = "earlier"
 
+#: What a backup consists of.
+_PARTS = (PRODUCTS, REGISTRY, CALTABLES, LISTS, SETTINGS)
 #: Dagster's own databases in the state directory.
 _DAGSTER = ("history", "schedules", "runs.db", "runs.db-wal", "runs.db-shm")
 
@@ -41,6 +48,12 @@ class Backup:
         Copies of the stores.
     added_light_curves : tuple of Path
         Copies of lists that users added.
+    caltables : tuple of Path
+        Copies of the directories of caltable sets.
+    settings : Path
+        The settings that aren't the defaults, TOML.
+    outside : tuple of Path
+        Caltables of sets in use that lie outside of the state directory: not copied.
     earlier : tuple of Path
         Directories of the generations before it, the newest first.
     """
@@ -48,6 +61,9 @@ class Backup:
     products: Path
     registry: Path
     added_light_curves: tuple[Path, ...]
+    caltables: tuple[Path, ...]
+    settings: Path
+    outside: tuple[Path, ...]
     earlier: tuple[Path, ...]
 
 
@@ -78,7 +94,9 @@ def back_up(
     replace_fuller: bool = False,
     progress: Progress = no_progress,
 ) -> Backup:
-    """Copy both stores and the lists of light curves, while others use them; all, or nothing.
+    """Copy stores, caltables, added light curves and settings, while others use them.
+
+    All of it, or nothing. A caltable that the backup before holds already is linked, not copied.
 
     Parameters
     ----------
@@ -107,25 +125,35 @@ def back_up(
     for name, store in stores.items():
         if store.path is not None and _is_same(directory / name, store.path):
             raise ConfigurationError(f"{directory / name} can't be its own backup")
-    lists = sorted(workshop.settings.layout.added_light_curves.glob("[!.]*.parquet"))
+    layout = workshop.settings.layout
+    lists = sorted(layout.added_light_curves.glob("[!.]*.parquet"))
     with _written(directory), _partial(directory) as new:
         for number, (name, store) in enumerate(stores.items()):
             progress(f"copying {name}", 0.4 * number)
             store.back_up(new / name)
             if not replace_fuller:
                 _refuse_less(store, new / name, directory / name)
-        progress("copying added light curves", 0.8)
+        progress("copying caltables", 0.6)
+        _copy_caltables(layout.caltables, new / CALTABLES, directory / CALTABLES)
+        (new / SETTINGS).write_text(workshop.settings.as_toml())
+        progress("copying added light curves", 0.9)
         if lists:
             (new / LISTS).mkdir()
         for file in lists:
             shutil.copy2(file, new / LISTS / file.name)
         _put_aside(directory, keep)
-        for name in (*stores, *([LISTS] if lists else [])):
-            (new / name).rename(directory / name)
+        for name in _PARTS:
+            if (new / name).exists():
+                (new / name).rename(directory / name)
+    active = workshop.registry.list_sets(status=SetStatus.ACTIVE)
+    tables = [table.path for one in active for table in one.tables]
     return Backup(
         directory / PRODUCTS,
         directory / REGISTRY,
         tuple(directory / LISTS / file.name for file in lists),
+        tuple(sorted((directory / CALTABLES).iterdir())),
+        directory / SETTINGS,
+        tuple(path for path in tables if not path.is_relative_to(layout.root)),
         _generations(directory),
     )
 
@@ -133,8 +161,8 @@ def back_up(
 def restore(settings: Settings, directory: Path, *, progress: Progress = no_progress) -> Restored:
     """Put a backup in the place of the stores; what stands there is moved aside, not removed.
 
-    Only to be called while no platform runs on the state directory. Lists of light curves that are
-    there stay.
+    Only to be called while no platform runs on the state directory. Caltables, lists of light
+    curves and settings that are there stay.
 
     Parameters
     ----------
@@ -181,11 +209,15 @@ def restore(settings: Settings, directory: Path, *, progress: Progress = no_prog
                 progress(f"putting {target} back", None)
                 _move_aside(target, aside)
                 new[name].replace(target)
-            lists = _put_lists(directory / LISTS, settings.layout.added_light_curves)
+            others = [
+                *_put_trees(directory / CALTABLES, settings.layout.caltables),
+                *_put_files(directory / LISTS, "[!.]*.parquet", settings.layout.added_light_curves),
+                *_put_files(directory, SETTINGS, settings.state),
+            ]
     finally:
         for file in new.values():
             _forget(file)
-    return Restored((*targets.values(), *lists), aside if aside.is_dir() else None, n_rows)
+    return Restored((*targets.values(), *others), aside if aside.is_dir() else None, n_rows)
 
 
 def put_dagster_aside(settings: Settings) -> Path | None:
@@ -250,7 +282,7 @@ def _refuse_less(store: DatabaseStore, new: Path, there: Path) -> None:
 
 def _put_aside(directory: Path, keep: int) -> None:
     """Make the backup that is there the newest generation, and remove those beyond `keep`."""
-    present = [directory / n for n in (PRODUCTS, REGISTRY, LISTS) if (directory / n).exists()]
+    present = [directory / n for n in _PARTS if (directory / n).exists()]
     if present and keep > 1:
         made_s = max(p.stat().st_mtime for p in present)
         stem = f"{datetime.fromtimestamp(made_s, tz=UTC):%Y-%m-%dT%H-%M-%S}"
@@ -261,8 +293,10 @@ def _put_aside(directory: Path, keep: int) -> None:
         place.mkdir(parents=True)
         for file in present:
             file.rename(place / file.name)
-    elif (directory / LISTS).is_dir():
-        remove_tree(directory / LISTS)
+    else:
+        for place in present:
+            if place.is_dir():
+                remove_tree(place)
     for old in _generations(directory)[keep - 1 :]:
         remove_tree(old, ignore_errors=True)
 
@@ -306,10 +340,40 @@ def _move_aside(store: Path, aside: Path) -> None:
             file.rename(aside / file.name)
 
 
-def _put_lists(source: Path, target: Path) -> list[Path]:
-    """Copy the lists that aren't there, and return them."""
+def _copy_caltables(source: Path, target: Path, before: Path) -> None:
+    """Copy the directories of all sets; a file that the backup before holds is linked."""
+
+    def copy(file: str, place: str) -> None:
+        earlier = before / Path(place).relative_to(target)
+        with suppress(OSError):
+            now, then = Path(file).stat(), earlier.stat()
+            if (now.st_size, now.st_mtime_ns) == (then.st_size, then.st_mtime_ns):
+                os.link(earlier, place)
+                return
+        shutil.copy2(file, place)
+
+    target.mkdir()
+    for directory in sorted(source.glob("[!.]*")):
+        if directory.is_dir():
+            shutil.copytree(directory, target / directory.name, copy_function=copy)
+
+
+def _put_trees(source: Path, target: Path) -> list[Path]:
+    """Copy the directories that aren't there, each whole, and return them."""
     put = []
-    for file in sorted(source.glob("[!.]*.parquet")):
+    for directory in sorted(source.glob("[!.]*")):
+        place = target / directory.name
+        if not place.exists():
+            with whole_directory(place) as partial:
+                shutil.copytree(directory, partial)
+            put.append(place)
+    return put
+
+
+def _put_files(source: Path, pattern: str, target: Path) -> list[Path]:
+    """Copy the files that aren't there, and return them."""
+    put = []
+    for file in sorted(source.glob(pattern)):
         place = target / file.name
         if not place.exists():
             target.mkdir(parents=True, exist_ok=True)

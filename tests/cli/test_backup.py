@@ -14,10 +14,12 @@ from contimg_resources.cli.main import run
 from contimg_resources.cli.platform import without_platform
 from contimg_resources.core.errors import StoreDamaged
 from contimg_resources.products.events import Mark, MarkRecord
-from contimg_resources.settings import Settings
+from contimg_resources.registry.store import CalibrationRegistry
+from contimg_resources.settings import Settings, load_settings
 from contimg_resources.steps import Workshop
 from tests.alerts.conftest import make_candidate
 from tests.products.conftest import make_observation
+from tests.registry.conftest import Maker, read_made_up_tables
 from tests.steps.conftest import make_stores
 
 
@@ -50,8 +52,10 @@ def test_stores_are_copied_while_they_are_written_and_can_be_put_back(
         for _ in range(3):
             assert run(["backup", str(copies), "--state", str(state)]) == 0
             assert sorted(p.name for p in copies.iterdir() if p.name != "earlier") == [
+                "caltables",
                 "products.sqlite3",
                 "registry.sqlite3",
+                "settings.toml",
             ]
     finally:
         stop.set()
@@ -200,6 +204,33 @@ def test_a_backup_is_put_back_and_what_was_damaged_is_kept(
     moved = Path(json.loads(capsys.readouterr().out)["dagster_aside"])
     assert (moved / "history" / "runs.db").is_file()
     assert not (state / "history").exists()
+
+
+def test_a_state_is_begun_elsewhere_from_a_backup(
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONTIMG_IMAGING__ROBUST", "-0.5")
+    monkeypatch.setenv("CONTIMG_ALERTS__WEBHOOK", "https://chat.example/secret")
+    state, copies = workshop.settings.state, tmp_path / "copies"
+    registry = CalibrationRegistry(workshop.settings.registry_address, inspect=read_made_up_tables)
+    registry.register(Maker(workshop.settings.layout.caltables)("inside"))
+    outside = registry.register(Maker(tmp_path / "elsewhere")("outside")).tables[0].path
+    assert run(["backup", str(copies), "--state", str(state)]) == 0
+    assert run(["backup", str(copies), "--state", str(state)]) == 0
+    copied = Path("caltables", "tables1", outside.name, "table.dat")
+    (generation,) = (copies / "earlier").iterdir()
+    assert (copies / copied).samefile(generation / copied), "what is there already is linked"
+    assert "secret" not in (copies / "settings.toml").read_text().replace("secrets", "")
+    state.rename(tmp_path / "lost")
+    assert run(["restore", str(copies), "--state", str(tmp_path / "new")]) == 0
+    new = Settings(state=tmp_path / "new")
+    again = CalibrationRegistry(new.registry_address, inspect=read_made_up_tables)
+    assert again.verify() == []
+    first = {s.name: s.tables[0].path for s in again.list_sets()}
+    assert first == {"inside": new.state / copied.parent, "outside": outside}
+    monkeypatch.delenv("CONTIMG_IMAGING__ROBUST")
+    monkeypatch.setenv("CONTIMG_CONFIG", str(new.state / "settings.toml"))
+    assert load_settings().imaging.robust == -0.5
 
 
 def test_what_is_no_sound_backup_is_not_put_back(
