@@ -19,7 +19,12 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 
 from contimg_resources.core.disk_space import fullness
-from contimg_resources.core.errors import ConfigurationError, ContimgError, StoreDamaged
+from contimg_resources.core.errors import (
+    ConfigurationError,
+    ContimgError,
+    SchemaMismatch,
+    StoreDamaged,
+)
 from contimg_resources.database.memory import memory_path, recall, remember
 from contimg_resources.database.migrate import Schema
 from contimg_resources.database.paths import remember_directory
@@ -48,6 +53,8 @@ class Database:
         Raised when the database can't do what was asked.
     create : bool
         Whether a database that isn't there is made.
+    read_only : bool
+        Whether nothing is ever written, also no schema; one that isn't there isn't made.
     unavailable : type of StoreUnavailable, optional
         Raised instead when it is locked or its disk is full: that passes.
     size_sql : str, optional
@@ -59,7 +66,8 @@ class Database:
     ConfigurationError
         If `url` is no database address.
     SchemaMismatch
-        If the database was written by a newer contimg or isn't ours.
+        If the database was written by a newer contimg or isn't ours, or is read alone and was
+        written by an earlier one.
     StoreDamaged
         If it is corrupt, or was emptied or removed since it was made.
     ContimgError
@@ -74,6 +82,7 @@ class Database:
         migrations: Path,
         error: type[ContimgError],
         create: bool = True,
+        read_only: bool = False,
         unavailable: type[ContimgError] | None = None,
         size_sql: str = "",
     ) -> None:
@@ -81,14 +90,15 @@ class Database:
         self._error = error
         self._unavailable = unavailable or error
         self._size_sql = size_sql
+        self._read_only = read_only
         self.what = what
         self._schema = Schema(migrations)
         self.path = Path(str(self._url.database)) if self._is_sqlite else None
         self._known = None if self.path is None else recall(self.path)
         if self.path is not None:
-            self._prepare_file(self.path, create)
+            self._prepare_file(self.path, create and not read_only)
         try:
-            self._engine = _make_engine(self._url)
+            self._engine = _make_engine(self._url, read_only=read_only)
         except ModuleNotFoundError as missing:
             raise ConfigurationError(
                 f"the {what} {self.address} needs the Python package {missing.name}, which isn't "
@@ -248,7 +258,7 @@ class Database:
         if not n_rows and self.n_known:
             raise self._emptied("holds no rows")
         # Of one to which nothing was written nothing can be lost.
-        if n_rows > self.n_known:
+        if n_rows > self.n_known and not self._read_only:
             remember(self.path, n_rows)
 
     def _bring_up_to_date(self) -> None:
@@ -257,6 +267,12 @@ class Database:
                 return
             if self._known is not None and self._schema.version(connection) is None:
                 raise self._emptied("holds no tables")
+            if self._read_only:
+                raise SchemaMismatch(
+                    f"the {self.what} {self.address} was written by an earlier contimg and is only "
+                    "read here: `contimg status` on its state directory brings it up to date",
+                    path=self.address,
+                )
         if self._is_sqlite:
             self._switch_to_wal()
         with self.write() as connection:
@@ -330,9 +346,16 @@ def _of_file(path: Path, what: str) -> sa.URL:
     return sa.URL.create("sqlite", database=str(path.absolute()))
 
 
-def _make_engine(url: sa.URL) -> sa.Engine:
+def _make_engine(url: sa.URL, *, read_only: bool) -> sa.Engine:
     if url.get_backend_name() != "sqlite":
-        return sa.create_engine(url, pool_pre_ping=True)
+        options = {"options": "-c default_transaction_read_only=on"} if read_only else {}
+        return sa.create_engine(url, pool_pre_ping=True, connect_args=options)
+    file = Path(str(url.database))
+    if read_only and not os.access(file.parent, os.W_OK):
+        # SQLite would make files beside it; where it can't, nobody writes.
+        url = sa.URL.create(
+            "sqlite", database=file.as_uri(), query={"immutable": "1", "uri": "true"}
+        )
     engine = sa.create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_S})
 
     @event.listens_for(engine, "connect")
@@ -343,6 +366,8 @@ def _make_engine(url: sa.URL) -> sa.Engine:
         connection.execute("PRAGMA foreign_keys=ON")
         # In WAL mode only FULL keeps a committed transaction through a power cut.
         connection.execute("PRAGMA synchronous=FULL")
+        if read_only:
+            connection.execute("PRAGMA query_only=ON")
         record.info["pid"] = os.getpid()
 
     @event.listens_for(engine, "checkout")

@@ -78,6 +78,8 @@ class ProductsStore(DatabaseStore):
         SQLAlchemy URL, or the path of a SQLite file; made when it isn't there.
     create : bool
         Whether a store that isn't there is made; False: a `ProductsError`.
+    read_only : bool
+        Whether nothing is ever written.
 
     Raises
     ------
@@ -85,7 +87,7 @@ class ProductsStore(DatabaseStore):
         If the database was written by a newer contimg or isn't a products store.
     """
 
-    def __init__(self, url: str, *, create: bool = True) -> None:
+    def __init__(self, url: str, *, create: bool = True, read_only: bool = False) -> None:
         super().__init__(
             Database(
                 url,
@@ -93,6 +95,7 @@ class ProductsStore(DatabaseStore):
                 migrations=_MIGRATIONS,
                 error=ProductsError,
                 create=create,
+                read_only=read_only,
                 unavailable=ProductsUnavailable,
                 size_sql=_SIZE_SQL,
             )

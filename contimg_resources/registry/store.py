@@ -84,6 +84,7 @@ class CalibrationRegistry(DatabaseStore):
         inspect: Inspector | None = None,
         limits: RegistrationLimits | None = None,
         create: bool = True,
+        read_only: bool = False,
     ) -> None:
         super().__init__(
             Database(
@@ -92,6 +93,7 @@ class CalibrationRegistry(DatabaseStore):
                 migrations=_MIGRATIONS,
                 error=RegistryError,
                 create=create,
+                read_only=read_only,
                 unavailable=RegistryUnavailable,
                 size_sql="SELECT count(*) FROM caltable_sets",
             )

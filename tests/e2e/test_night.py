@@ -14,6 +14,7 @@ import pytest
 from astropy.io import fits
 from astropy.stats import mad_std
 
+import contimg_resources as contimg
 from contimg_resources.casa import Casa
 from contimg_resources.cli.main import run
 from contimg_resources.imaging.model import ImageFiles
@@ -170,6 +171,24 @@ def test_the_commands_tell_of_mosaics_and_light_curves(
     assert png.read_bytes().startswith(b"\x89PNG")
     assert run(["lightcurve", "simulated-nobody' OR 1=1 --", *state]) == 1
     assert "was never measured" in capsys.readouterr().err
+
+
+def test_a_notebook_sees_the_night(night: Any) -> None:
+    with contimg.open_state(night.platform.state) as state:
+        assert set(state.observations()["key"]) == night.keys
+        image = state.image(night.late)
+        ra_deg, dec_deg = (image.header[name] for name in ("CRVAL1", "CRVAL2"))
+        center = image.wcs.world_to_pixel_values(ra_deg, dec_deg)
+        assert center == pytest.approx([image.pixels.shape[0] // 2] * 2, abs=1e-3)
+        mosaic = state.mosaic(MOSAIC)
+        assert mosaic.header["BUNIT"] == "Jy/beam"
+        columns, _ = read_measurements(
+            Path(night.materializations("forced_photometry")[MOSAIC]["measurements"])
+        )
+        brightest = columns["raw_flux_jy"].argmax()
+        curve = state.light_curve(str(columns["source_id"][brightest]))
+        assert list(curve["epoch"]) == [MOSAIC]
+        assert curve["raw_flux_jy"][0].to_value("Jy") == columns["raw_flux_jy"][brightest]
 
 
 def test_the_incoming_observations_are_as_they_came(night: Any) -> None:
