@@ -259,6 +259,8 @@ def _workshop(
 ) -> "Workshop":
     from contimg_resources.steps import Workshop
 
+    if ms_dir is not None and not ms_dir.is_dir():
+        raise ConfigurationError(f"--ms-dir: {ms_dir} is no directory", path=str(ms_dir))
     return Workshop.from_settings(
         given_settings(state=out_dir, ms_dir=ms_dir, registry=registry, products=products)
     )

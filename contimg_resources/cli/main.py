@@ -7,6 +7,8 @@ Exit codes: 0 done; 1 the answer is no, or the work failed; 2 usage or configura
 there; 130 interrupted, 143 terminated.
 """
 
+import functools
+import inspect
 import io
 import os
 import re
@@ -47,12 +49,14 @@ from contimg_resources.cli import (
     verify,
     why,
 )
+from contimg_resources.cli.arguments import StateDirectory
 from contimg_resources.cli.console import print_error
 from contimg_resources.core.errors import ContimgError
 from contimg_resources.core.plain_text import PlainStream, keep_logs_plain
 from contimg_resources.core.surroundings import restart_in_utf8
 
 _TERMINATED = 143
+_STATE_VARIABLE = "CONTIMG_STATE"
 _NEGATIVE_NUMBER = re.compile(r"-\.?\d")
 
 app = typer.Typer(
@@ -128,9 +132,32 @@ def _fill(panels: dict[str, dict[str, Any]]) -> None:
     for panel, commands in panels.items():
         for name, command in commands.items():
             if isinstance(command, typer.Typer):
+                for inner in command.registered_commands:
+                    inner.callback = _with_state(inner.callback)
                 app.add_typer(command, name=name, rich_help_panel=panel)
             else:
-                app.command(name, rich_help_panel=panel)(command)
+                app.command(name, rich_help_panel=panel)(_with_state(command))
+
+
+def _with_state(command: Any) -> Any:
+    """Give a command the option ``--state``, when it reads the state from the settings alone."""
+    signature = inspect.signature(command)
+    if "state" in signature.parameters:
+        return command
+
+    @functools.wraps(command)
+    def with_state(*, state: Path | None = None, **arguments: Any) -> Any:
+        if state is not None:
+            os.environ[_STATE_VARIABLE] = str(state.absolute())
+        return command(**arguments)
+
+    added = inspect.Parameter(
+        "state", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=StateDirectory
+    )
+    described: Any = with_state
+    described.__signature__ = signature.replace(parameters=[*signature.parameters.values(), added])
+    described.__annotations__ = {**command.__annotations__, "state": StateDirectory}
+    return described
 
 
 _fill({**_PANELS, "Develop": {**_PANELS["Develop"], **_benchmarks()}})
@@ -195,8 +222,21 @@ def run(arguments: Sequence[str]) -> int:
     command = typer.main.get_command(app)
     _take_negative_numbers(command)
     keep_logs_plain()
-    with _plain_output():
+    with _plain_output(), _own_state():
         return _run(command, arguments)
+
+
+@contextmanager
+def _own_state() -> Iterator[None]:
+    """Let ``--state`` of one command say nothing about the next in this process."""
+    before = os.environ.get(_STATE_VARIABLE)
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(_STATE_VARIABLE, None)
+        else:
+            os.environ[_STATE_VARIABLE] = before
 
 
 @contextmanager

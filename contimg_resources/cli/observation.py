@@ -54,7 +54,7 @@ def show(
 @app.command("list")
 def list_observations(
     products_db: ProductsAddress = None,
-    state: Annotated[
+    status: Annotated[
         str | None,
         typer.Option(help="Only those arrived, waiting, solved, calibrated, imaged or failed."),
     ] = None,
@@ -66,18 +66,18 @@ def list_observations(
 ) -> None:
     """List the observations that the platform knows, by time, with their state and why.
 
-    Example: `contimg observation list --state failed --day 61041`
+    Example: `contimg observation list --status failed --day 61041`
     """
     from contimg_resources.products.model import ObservationState
     from contimg_resources.products.store import ProductsStore
 
-    if state is not None and state not in list(ObservationState):
+    if status is not None and status not in list(ObservationState):
         raise typer.BadParameter(
-            f"{state!r} is none of {', '.join(ObservationState)}", param_hint="--state"
+            f"{status!r} is none of {', '.join(ObservationState)}", param_hint="--status"
         )
     store = ProductsStore(given_settings(products=products_db).products_address, create=False)
     records = store.list_observations(
-        state=None if state is None else ObservationState(state), day=day, limit=limit
+        state=None if status is None else ObservationState(status), day=day, limit=limit
     )
     if as_json:
         print_json(records)

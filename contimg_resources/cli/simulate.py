@@ -16,7 +16,13 @@ from contimg_resources.simulation.spec import RfiSpec, Size
 
 
 def simulate(
-    out_dir: Annotated[Path, typer.Option(metavar="DIR", help="Where the MS and their truth go.")],
+    out_dir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where the MS and their truth go. Default: where the platform expects MS.",
+        ),
+    ] = None,
     size: Annotated[Size, typer.Option(help="How large each observation is.")] = Size.TINY,
     calibrator: Annotated[
         str, typer.Option(help="Flux-scale source that transits in the first observation.")
@@ -74,9 +80,10 @@ def simulate(
         threads=settings.casa.threads,
     )
     made = []
+    place = out_dir or settings.incoming_dir
     with progress("simulate") as say:
         for planned, written in simulate_night(
-            night, out_dir.absolute(), casa, progress=say, overwrite=overwrite
+            night, place.absolute(), casa, progress=say, overwrite=overwrite
         ):
             if as_json:
                 made.append({"kind": planned.kind, "slot": planned.slot, **jsonable(written)})

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 from contimg_resources import __version__
+from contimg_resources.cli.main import app
 
 VERBS = [
     "registry init",
@@ -46,6 +48,45 @@ def test_every_verb_has_help_with_an_example(contimg: Callable[..., Any], verb: 
     answer = contimg(*verb.split(), "--help")
     assert answer.code == 0
     assert f"contimg {verb}" in answer.out.partition("Example:")[2]
+
+
+def leaves(command: Any, name: str = "") -> dict[str, Any]:
+    """Return every command by its words."""
+    found = {}
+    for word, inner in getattr(command, "commands", {}).items():
+        found |= leaves(inner, f"{name} {word}".strip())
+    return found or {name: command}
+
+
+def test_every_command_takes_a_state_directory_and_means_the_same_by_it() -> None:
+    commands = leaves(typer.main.get_command(app))
+    assert {"registry list", "observation show", "simulate", "bench"} < set(commands)
+    for name, command in commands.items():
+        (option,) = [p for p in command.params if "--state" in p.opts]
+        assert option.metavar == "DIR", name
+
+
+def test_a_state_directory_that_a_command_is_given_is_that_commands_alone(
+    contimg: Callable[..., Any], state: Path
+) -> None:
+    other = state.parent / "other"
+    other.mkdir()
+    assert contimg("registry", "init", "--state", other).code == 0
+    assert contimg("registry", "list", "--state", other, "--json").json == []
+    assert contimg("registry", "list").code == 1, "the state of the settings has no registry"
+
+
+def test_the_help_has_groups(contimg: Callable[..., Any]) -> None:
+    told = contimg("--help").out
+    for group in ("Observe", "Calibrate", "Image", "Sky", "Variability", "Operate", "Develop"):
+        assert f"─ {group} ─" in told
+
+
+def test_a_directory_of_ms_that_is_not_there_is_an_error(
+    contimg: Callable[..., Any], state: Path
+) -> None:
+    answer = contimg("images", "scan", "--ms-dir", "/nope")
+    assert (answer.code, answer.err) == (2, "error: --ms-dir: /nope is no directory\n")
 
 
 def test_no_command_prints_the_help_and_is_a_usage_error(contimg: Callable[..., Any]) -> None:
