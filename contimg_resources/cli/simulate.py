@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from contimg_resources.cli.arguments import AsJson
-from contimg_resources.cli.console import jsonable, print_json, print_lines, progress
+from contimg_resources.cli.console import jsonable, print_json, print_lines, progress, remark
 from contimg_resources.cli.given import given_settings
 from contimg_resources.simulation.spec import RfiSpec, Size
 
@@ -45,6 +45,12 @@ def simulate(
             "--weight-spectrum", help="Write WEIGHT_SPECTRUM, as the instrument's converter does."
         ),
     ] = False,
+    sky_list: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write the sources of the sky (CSV), for `contimg catalogue add`."
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace MS that are there.")
     ] = False,
@@ -58,7 +64,7 @@ def simulate(
     Example: `contimg simulate --out-dir /tmp/night --size tiny --targets 2 --seed 7`
     """
     from contimg_resources.casa import Casa
-    from contimg_resources.simulation.night import NightSpec, simulate_night
+    from contimg_resources.simulation.night import NightSpec, simulate_night, write_sky_list
 
     settings = given_settings()
     night = NightSpec(
@@ -89,5 +95,8 @@ def simulate(
                 made.append({"kind": planned.kind, "slot": planned.slot, **jsonable(written)})
             else:
                 print_lines([written.ms])
+    if sky_list is not None:
+        write_sky_list(night, sky_list)
+        remark(f"the sky: {sky_list}")
     if as_json:
         print_json(made)

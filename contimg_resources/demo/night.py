@@ -1,17 +1,14 @@
 """Second act: a simulated night through the real platform.
 
-Belongs here: the night, the list of known sources, following the stores until it is done, and
+Belongs here: the night, its list of known sources, following the stores until it is done, and
 comparing images with the truth.
 Doesn't: starting the platform, printing.
 """
 
 import csv
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from contimg_resources.core.naming import without_ms
 from contimg_resources.demo.ngc5921 import (
@@ -22,20 +19,16 @@ from contimg_resources.demo.ngc5921 import (
 from contimg_resources.imaging.make import load_image_result
 from contimg_resources.imaging.matching import MatchReport, ReferenceSource, match_image
 from contimg_resources.imaging.model import ImageResult
-from contimg_resources.instrument.dsa110 import FREQUENCY_MAX_HZ, FREQUENCY_MIN_HZ
 from contimg_resources.products.model import ArtefactKind, ObservationRecord, ObservationState
 from contimg_resources.products.store import ProductsStore
-from contimg_resources.simulation.night import NightSpec, plan_night
-from contimg_resources.simulation.observation import observation_name, pointings_deg
-from contimg_resources.simulation.sky import REFERENCE_GHZ, sources_near
+from contimg_resources.simulation.night import NightSpec, plan_night, write_sky_list
+from contimg_resources.simulation.observation import observation_name
+from contimg_resources.simulation.sky import REFERENCE_GHZ
 from contimg_resources.simulation.spec import PRESETS, Size
 from contimg_resources.simulation.truth import Truth
 
 #: A source counts as one that must be recovered from this many times the rms.
 RECOVERED_SNR = 10.0
-
-#: Over it, the slope of a source's spectrum is taken.
-_BAND_HZ = np.array([FREQUENCY_MIN_HZ, FREQUENCY_MAX_HZ])
 
 #: One observation before the calibrator's transit, which has to wait for it, and two after, whose
 #: images overlap.
@@ -85,21 +78,12 @@ def expected_names(night: NightSpec) -> tuple[str, ...]:
 
 def write_known_sources(night: NightSpec, path: Path) -> None:
     """Write the night's sky and 1445+099 as a list of known sources, for models and checks."""
-    known = {}
-    for planned in plan_night(night):
-        pointings = pointings_deg(planned.spec)
-        for source in sources_near(planned.spec.sky, night.seed, pointings[:, 0], pointings[:, 1]):
-            known[source.name] = source
-    with path.open("w", newline="") as stream:
-        rows = csv.writer(stream)
-        rows.writerow(("name", "ra_deg", "dec_deg", "flux_jy", "reference_ghz", "spectral_index"))
-        for name, source in sorted(known.items()):
-            ends_jy = source.model.flux_jy(_BAND_HZ)
-            flux_jy = float(source.model.flux_jy(REFERENCE_GHZ * 1e9))
-            index = math.log(ends_jy[1] / ends_jy[0]) / math.log(_BAND_HZ[1] / _BAND_HZ[0])
-            rows.writerow((name, source.ra_deg, source.dec_deg, flux_jy, REFERENCE_GHZ, index))
+    write_sky_list(night, path)
+    with path.open("a", newline="") as stream:
         place = PHASE_CALIBRATOR_DEG
-        rows.writerow((PHASE_CALIBRATOR, *place, PUBLISHED_FLUX_PT99_JY, REFERENCE_GHZ, 0.0))
+        csv.writer(stream).writerow(
+            (PHASE_CALIBRATOR, *place, PUBLISHED_FLUX_PT99_JY, REFERENCE_GHZ, 0.0)
+        )
 
 
 def look_back(products: ProductsStore, night: NightSpec, incoming: Path) -> tuple[NightRow, ...]:

@@ -1,9 +1,11 @@
 """A simulated night: a calibrator transit and target observations of one drifting instrument.
 
-Belongs here: when the observations begin, and making them one after the other.
+Belongs here: when the observations begin, making them one after the other, and their sky as a list.
 Doesn't: one observation (see `contimg_resources.simulation.observation`).
 """
 
+import csv
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +15,12 @@ import numpy as np
 from contimg_resources.casa import Casa, Progress, no_progress
 from contimg_resources.core.errors import ConfigurationError
 from contimg_resources.core.times import SECONDS_PER_DAY, check_mjd
-from contimg_resources.instrument.dsa110 import INTEGRATION_S, N_INTEGRATIONS
+from contimg_resources.instrument.dsa110 import (
+    FREQUENCY_MAX_HZ,
+    FREQUENCY_MIN_HZ,
+    INTEGRATION_S,
+    N_INTEGRATIONS,
+)
 from contimg_resources.observations.calibrators import CalibratorCatalogue, separation_deg
 from contimg_resources.simulation.meridian import (
     apparent_direction_deg,
@@ -23,8 +30,10 @@ from contimg_resources.simulation.meridian import (
 from contimg_resources.simulation.observation import (
     SimulatedObservation,
     SimulationRequest,
+    pointings_deg,
     simulate_observation,
 )
+from contimg_resources.simulation.sky import REFERENCE_GHZ, sources_near
 from contimg_resources.simulation.spec import (
     DeadStyle,
     GainSpec,
@@ -36,6 +45,9 @@ from contimg_resources.simulation.spec import (
 
 #: Length of one observation, days: 309.24 s.
 SLOT_DAYS = N_INTEGRATIONS * INTEGRATION_S / SECONDS_PER_DAY
+
+#: Over it, the slope of a source's spectrum is taken.
+_BAND_HZ = np.array([FREQUENCY_MIN_HZ, FREQUENCY_MAX_HZ])
 
 
 @dataclass(frozen=True)
@@ -212,3 +224,29 @@ def simulate_night(
             planned_one,
             casa.run(simulate_observation, request, label="simulate", progress=relay),
         )
+
+
+def write_sky_list(night: NightSpec, path: Path) -> None:
+    """Write all sources of a night as a list (CSV) for ``contimg catalogue add``.
+
+    Parameters
+    ----------
+    night : NightSpec
+        The night.
+    path : Path
+        File to write: name, position (ICRS, degrees), flux density (Jy) at a frequency (GHz) and
+        spectral index over the band.
+    """
+    known = {}
+    for planned in plan_night(night):
+        pointings = pointings_deg(planned.spec)
+        for source in sources_near(planned.spec.sky, night.seed, pointings[:, 0], pointings[:, 1]):
+            known[source.name] = source
+    with path.open("w", newline="") as stream:
+        rows = csv.writer(stream)
+        rows.writerow(("name", "ra_deg", "dec_deg", "flux_jy", "reference_ghz", "spectral_index"))
+        for name, source in sorted(known.items()):
+            ends_jy = source.model.flux_jy(_BAND_HZ)
+            flux_jy = float(source.model.flux_jy(REFERENCE_GHZ * 1e9))
+            index = math.log(ends_jy[1] / ends_jy[0]) / math.log(_BAND_HZ[1] / _BAND_HZ[0])
+            rows.writerow((name, source.ra_deg, source.dec_deg, flux_jy, REFERENCE_GHZ, index))

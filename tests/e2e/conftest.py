@@ -1,6 +1,5 @@
 """Observations through the real daemon and webserver, and a browser to look at them."""
 
-import csv
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -17,8 +16,7 @@ from contimg_resources.cli.webserver import DagsterRun
 from contimg_resources.products.model import ObservationState
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.settings import Settings
-from contimg_resources.simulation.night import NightSpec, simulate_night
-from contimg_resources.simulation.truth import Truth
+from contimg_resources.simulation.night import NightSpec, simulate_night, write_sky_list
 from tests.conftest import CHROMIUM
 
 
@@ -247,25 +245,18 @@ class Night:
         return "\n".join([*observations, *map(str, self.platform.runs())])
 
 
+#: A target, a calibrator transit and another target.
+SIMULATED = NightSpec(n_targets=1, n_targets_before=1)
+
+
 @pytest.fixture(scope="session")
 def simulated(casa: Casa, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, Path, str]]:
     """Kind, MS and key of a target, a calibrator transit and another target."""
     root = tmp_path_factory.mktemp("sky")
-    spec = NightSpec(n_targets=1, n_targets_before=1)
     return [
         (planned.kind, made.ms, f"{made.mid_mjd:.5f}")
-        for planned, made in simulate_night(spec, root / "ms", casa, done_markers=False)
+        for planned, made in simulate_night(SIMULATED, root / "ms", casa, done_markers=False)
     ]
-
-
-def write_sky(path: Path, observations: list[Path]) -> None:
-    """Write what is on the sky of simulated observations as a list of known sources."""
-    known = {s.name: s for ms in observations for s in Truth.load(ms).sources}
-    with path.open("w", newline="") as stream:
-        rows = csv.writer(stream)
-        rows.writerow(("name", "ra_deg", "dec_deg", "flux_jy", "reference_ghz", "spectral_index"))
-        for name, s in sorted(known.items()):
-            rows.writerow((name, s.ra_deg, s.dec_deg, s.flux_jy, s.reference_ghz, s.spectral_index))
 
 
 @pytest.fixture(scope="module")
@@ -279,7 +270,7 @@ def night(
     state = tmp_path_factory.mktemp("night") / "state"
     settings = Settings(state=state)
     settings.incoming_dir.mkdir(parents=True)
-    write_sky(state / "sky.csv", [ms for _, ms, _ in simulated])
+    write_sky_list(SIMULATED, state / "sky.csv")
     CatalogueStore(settings.layout.catalogues).add("simulated", state / "sky.csv")
     environment = {
         **ENVIRONMENT,
