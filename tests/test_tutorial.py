@@ -1,0 +1,74 @@
+"""The tutorial does what it says: every command of it is run, in its order, as it stands there."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import pytest
+
+import contimg_resources as contimg
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+def blocks(language: str) -> list[str]:
+    """Return the blocks of the tutorial in a language."""
+    return re.findall(rf"```{language}\n(.*?)```", (DOCS / "tutorial.md").read_text(), re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Follow the tutorial; return its state directory and what its commands printed."""
+    root = tmp_path_factory.mktemp("tutorial")
+    script = "".join(blocks("bash")).replace("/tmp/contimg-tutorial", str(root / "state"))
+    (root / "python.py").write_text("".join(blocks("python")))
+    script += f"python3 {root / 'python.py'}\n"
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("CONTIMG_")}
+    followed = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=root,
+        env={**environment, "PATH": path, "COLUMNS": "160"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert followed.returncode == 0, f"{followed.stdout}\n{followed.stderr}"
+    return root / "state", followed.stdout
+
+
+def test_it_ends_in_a_candidate_that_somebody_marked(done: tuple[Path, str]) -> None:
+    state, printed = done
+    with contimg.open_state(state) as opened:
+        assert list(opened.observations()["state"]) == ["imaged"] * 3
+        candidates = opened.candidates()
+        assert "follow_up" in {m.replace("-", "_") for m in candidates["mark"]}
+        assert str(candidates["id"][0]) in printed
+    assert "epochs, faintest" in printed
+
+
+def test_the_ids_in_it_are_those_of_its_night(done: tuple[Path, str]) -> None:
+    state, _ = done
+    with contimg.open_state(state) as opened:
+        assert "60954.35417+33.2" in set(opened.mosaics()["key"])
+
+
+def test_the_notebook_runs_on_it(done: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    state, _ = done
+    monkeypatch.setenv("CONTIMG_STATE", str(state))
+    notebook = json.loads((DOCS / "notebooks" / "state.ipynb").read_text())
+    names: dict[str, Any] = {}
+    with mpl.rc_context({"backend": "agg"}):
+        for cell in notebook["cells"]:
+            if cell["cell_type"] == "code":
+                exec("".join(cell["source"]), names)
+    assert names["image"].pixels.shape[0] > 100
+    assert len(names["mjd"]) > 100
+    assert len(names["variable"]) >= 2
