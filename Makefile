@@ -8,7 +8,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env demo up test soak fuzz bench bench-sky bench-ese lint format lock audit docs clean
+.PHONY: help env demo up test soak fuzz bench bench-sky bench-ese lint format lock audit docs site clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -54,9 +54,13 @@ format: env ## Format the code and mend what ruff can mend.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: env ## Write docs/configuration.md and docs/schema anew from the code.
+docs: env ## Write the pages of settings and commands, and docs/schema, anew from the code.
 	$(BIN)/python -m contimg_resources.cli.configuration_page docs/configuration.md
+	$(BIN)/python -m contimg_resources.cli.commands_page docs/commands.md
 	$(BIN)/python -m contimg_resources.cli.schema_pages docs
+
+site: env ## Build the documentation as a site in build/site (mkdocs serve shows it while you write).
+	$(BIN)/mkdocs build --strict --quiet
 
 lock: ## Resolve requirements/lock.txt anew (uses the package index).
 	@requirements/make-lock "$(PYTHON)"

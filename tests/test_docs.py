@@ -6,7 +6,13 @@ import pytest
 
 from contimg_resources.cli.platform import checkout_root
 
-PAGES = ("README.md", *(f"docs/{p.name}" for p in sorted((checkout_root() / "docs").glob("*.md"))))
+PAGES = (
+    *("README.md", "CONTRIBUTING.md"),
+    *(
+        str(p.relative_to(checkout_root()))
+        for p in sorted((checkout_root() / "docs").rglob("*.md"))
+    ),
+)
 
 
 @pytest.mark.parametrize("page", PAGES)
