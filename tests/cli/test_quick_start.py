@@ -1,4 +1,4 @@
-"""What docs/how-to/command-line.md does, on a simulated night: solve, register, look up, apply, image."""
+"""What docs/how-to/command-line.md does: solve, register, look up, apply, image."""
 
 import json
 import shutil
