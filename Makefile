@@ -60,7 +60,7 @@ docs: env ## Write the pages of settings and commands, and docs/schema, anew fro
 	$(BIN)/python -m contimg_resources.cli.schema_pages docs
 
 site: env ## Build the documentation as a site in build/site (mkdocs serve shows it while you write).
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 lock: ## Resolve requirements/lock.txt anew (uses the package index).
 	@requirements/make-lock "$(PYTHON)"

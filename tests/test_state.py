@@ -11,7 +11,6 @@ from astropy.time import Time
 import contimg_resources as contimg
 from contimg_resources.cli.main import run
 from contimg_resources.core.errors import ConfigurationError, ContimgError
-from contimg_resources.products.events import Mark, MarkRecord
 from tests.cli.test_variability_commands import make_state
 from tests.steps.conftest import Made, make_stores
 
@@ -41,7 +40,7 @@ def test_nothing_is_written_by_reading(made: Made) -> None:
     with contimg.open_state(root) as state:
         state.observations()
         with pytest.raises(ContimgError, match="readonly"):
-            state.products.events.put_mark(MarkRecord("x", Mark.REAL, "", "ada"))
+            state.registry.retire("first", "to see whether it can be written")
     assert {p.name: p.stat().st_size for p in root.iterdir()} == before
     with contimg.open_state(root, read_only=False) as state:
         assert len(state.observations()) == len(made.keys)

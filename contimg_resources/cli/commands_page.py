@@ -13,10 +13,10 @@ from contimg_resources.cli.main import app
 
 _HEAD = """# Commands
 
-Every command takes `--state` and `--help`, prints JSON with `--json` where there is a result, and ends
-with an exit code that a script can use: 0 done; 1 the answer is no, or the work failed; 2 usage or
-configuration; 3 CASA isn't there; 130 interrupted, 143 terminated. This page is made of the help
-texts by `make docs`.
+Every command takes `--state` and `--help`, prints JSON with `--json` where there is a result, and
+ends with an exit code that a script can use: 0 done; 1 the answer is no, or the work failed; 2
+usage or configuration; 3 CASA isn't there; 130 interrupted, 143 terminated. This page is made of
+the help texts by `make docs`.
 """
 
 

@@ -70,6 +70,8 @@ class CalibrationRegistry(DatabaseStore):
         What a table must satisfy to be registered.
     create : bool
         Whether a registry that isn't there is made; False: a `RegistryError`.
+    read_only : bool
+        Whether nothing is ever written.
 
     Raises
     ------

@@ -1,6 +1,7 @@
 """The products store says what became of each observation, and why."""
 
 import shutil
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
@@ -227,3 +228,28 @@ def test_the_story_of_an_observation_names_the_cause(store: ProductsStore, tmp_p
         f"arrived as {tmp_path}/a.ms",
     ):
         assert words in story, story
+
+
+def test_absolute_paths_of_an_earlier_release_become_relative(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = tmp_path / "state"
+    inside, outside = state / "incoming" / "a.ms", tmp_path / "b.ms"
+    file = state / "products.sqlite3"
+    with monkeypatch.context() as earlier:
+        # What an earlier release wrote: everything absolute, and a schema before this one.
+        earlier.setattr("contimg_resources.database.paths._directory_of", lambda dialect: None)
+        store = ProductsStore(str(file))
+        store.arrive(make_observation(inside, MJD, signature="a"))
+        store.arrive(make_observation(outside, MJD + 1, signature="b"))
+        store.close()
+    with sqlite3.connect(file) as connection:
+        connection.execute("UPDATE products_schema SET version_num = 'products_0005'")
+    connection.close()
+    assert [r.path for r in ProductsStore(str(file)).list_observations()] == [inside, outside]
+    moved = state.rename(tmp_path / "moved")
+    store = ProductsStore(str(moved / "products.sqlite3"))
+    found = [r.path for r in store.list_observations()]
+    assert found == [moved / "incoming" / "a.ms", outside]
+    assert [store.observation(r.key).path for r in store.list_observations()] == found
+    assert store.find_by_path(moved / "incoming" / "a.ms") is not None
