@@ -4,8 +4,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from contimg_resources.casa import Progress, no_progress
-from contimg_resources.core.errors import rejecting
+from contimg_resources.core.errors import VariabilityFailed, rejecting
+from contimg_resources.core.times import utc_day
 from contimg_resources.products.events import CandidateRecord, CandidateState, Mark, MarkRecord
 from contimg_resources.steps.added_light_curves import search_all_added
 from contimg_resources.steps.cards import card_path, draw_candidates
@@ -14,6 +17,7 @@ from contimg_resources.steps.workshop import Workshop
 if TYPE_CHECKING:
     from contimg_resources.steps.added_light_curves import AddedSearch
     from contimg_resources.variability.found import Rejected, Unsearched
+    from contimg_resources.variability.model import LightCurves, Variability
 
 _MOST_NOTES = 3
 
@@ -74,9 +78,14 @@ def find_candidates(
     A search of an earlier day than the last one changes no record that a later search made. Lists
     of added light curves are searched too, each over all of its days. A day whose file of points
     can't be read is left out and named in the words.
+
+    Raises
+    ------
+    VariabilityFailed
+        If the day's variability metrics aren't there, or are of other light curves: they are
+        measured first (`contimg_resources.steps.variability.measure_day`).
     """
     from contimg_resources.variability.candidates import search_candidates, with_known_ids
-    from contimg_resources.variability.measuring import measure_variability
     from contimg_resources.variability.points import read_points
     from contimg_resources.variability.spectra import spectral_evidence
     from contimg_resources.variability.templates import bank
@@ -90,8 +99,7 @@ def find_candidates(
         end_mjd=day_mjd + 1,
         damaged=damaged,
     )
-    # Anew rather than from yesterday's file: both are of the same points then.
-    table = measure_variability(curves, settings.variability, day_mjd)
+    table = _variability_of(workshop, day_mjd, curves)
     found = search_candidates(curves, table, settings.ese, day_mjd, progress=progress)
     known = tuple(c for c in events.list_candidates() if c.added_list is None)
     named, gone = with_known_ids(found.candidates, known)
@@ -149,6 +157,32 @@ def find_candidates(
         failed_lists=failed,
         words="; ".join([found.words() + _notes(named), *notes]),
     )
+
+
+def _variability_of(workshop: Workshop, day_mjd: int, curves: "LightCurves") -> "Variability":
+    """Return the variability metrics of a day, which must be of these light curves."""
+    from contimg_resources.variability.measuring import measure_variability
+    from contimg_resources.variability.tables import read_variability, variability_path
+
+    path = variability_path(workshop.settings.layout.variability, day_mjd)
+    name = str(utc_day(day_mjd))
+    if not path.is_file():
+        if len(curves) == 0:
+            return measure_variability(curves, workshop.settings.variability, day_mjd)
+        raise VariabilityFailed(
+            f"the variability metrics of {name} aren't there: materialize `variability` of "
+            f"that day first, or run `contimg variability {name}`",
+            day=name,
+        )
+    table = read_variability(path)
+    same = np.array_equal(table.source_id, curves.source_id)
+    if not same or table.facts.get("n_points") != curves.mid_mjd.size:
+        raise VariabilityFailed(
+            f"the light curves changed since the variability metrics of {name} were measured: "
+            f"materialize `variability` of that day again, or run `contimg variability {name}`",
+            day=name,
+        )
+    return table
 
 
 def _notes(candidates: tuple[CandidateRecord, ...]) -> str:

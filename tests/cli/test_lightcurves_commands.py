@@ -22,8 +22,9 @@ from contimg_resources.simulation.light_curves import (
     write_light_curves,
 )
 from contimg_resources.steps import Workshop
-from contimg_resources.steps.candidates import find_candidates, watched_sources
+from contimg_resources.steps.candidates import watched_sources
 from contimg_resources.variability.templates import bank
+from tests.variability.curves import search
 
 START = 44_300.0
 MIDDLE = START + 300.0
@@ -116,7 +117,7 @@ def test_each_rejected_row_and_source_is_named_with_its_reason(state: Path, caps
     shown = told(capsys, "lightcurves", "show", "archive", "--json", "--state", str(state))
     rejected = {(r["source"], r["reason"]): r["n"] for r in shown["list"]["rejected"]}
     assert rejected == {("six", "no flux density"): 1, ("constant", "error is 0"): 1}
-    searched = find_candidates(Workshop.from_settings(Settings(state=state)), 61_000)
+    searched = search(Workshop.from_settings(Settings(state=state)), 61_000)
     assert {u.source_id: u.reason for u in searched.unsearched} == {
         "archive:six": "fewer than 8 measurements",
         "archive:two": "fewer than 8 measurements",
@@ -128,7 +129,7 @@ def test_the_nightly_search_has_them_whatever_its_day(state: Path, capsys: Any) 
     assert [c["source_id"] for c in found["candidates"]] == ["archive:0954+658"]
     assert {v["source_id"] for v in found["variables"]} == {"archive:0954+658", "archive:six"}
     workshop = Workshop.from_settings(Settings(state=state))
-    again = find_candidates(workshop, 59_000)
+    again = search(workshop, 59_000)
     assert (again.new, again.withdrawn) == ((), ())
     assert watched_sources(workshop) == frozenset(), "there are no images to cut"
     (candidate,) = again.candidates
@@ -154,16 +155,16 @@ def test_lists_and_the_platforms_own_light_curves_do_not_touch_each_other(
         write_light_curves(workshop.settings.layout.light_curves, with_events(curves, {3: event}))
         return workshop
 
-    alone = find_candidates(platform(tmp_path / "alone"), 60_900)
+    alone = search(platform(tmp_path / "alone"), 60_900)
     together = platform(shutil.copytree(state, tmp_path / "state"))
-    both = find_candidates(together, 60_900)
+    both = search(together, 60_900)
     assert both.threshold == alone.threshold
     assert {c.source_id for c in both.candidates} == {"steady-000003", "archive:0954+658"}
     (own,) = alone.candidates
     same = next(c for c in both.candidates if c.added_list is None)
     assert (same.id, same.score, same.evidence) == (own.id, own.score, own.evidence)
     # The next list withdraws nothing of the platform, nor the platform of a list.
-    assert find_candidates(together, 60_900).withdrawn == ()
+    assert search(together, 60_900).withdrawn == ()
 
 
 def test_events_of_agn_that_vary_by_themselves_are_found(tmp_path: Path, capsys: Any) -> None:
@@ -197,7 +198,7 @@ def test_a_list_that_cannot_be_read_does_not_stop_the_others(
     mine = shutil.copytree(state, tmp_path / "state")
     layout = Settings(state=mine).layout
     (layout.added_light_curves / "broken.parquet").write_bytes(b"PAR1 no")
-    searched = find_candidates(Workshop.from_settings(Settings(state=mine)), 61_000)
+    searched = search(Workshop.from_settings(Settings(state=mine)), 61_000)
     assert len(searched.candidates) == 1
     assert "broken.parquet holds no light curves" in searched.failed_lists["broken"]
     assert run(["lightcurves", "list", "--state", str(mine)]) == 1

@@ -14,7 +14,6 @@ from contimg_resources.photometry.measurements import read_measurements, write_m
 from contimg_resources.photometry.subbands import band_path
 from contimg_resources.settings import Settings
 from contimg_resources.steps import Workshop, mosaic_observations
-from contimg_resources.steps.candidates import find_candidates
 from contimg_resources.steps.retention import choose_removals
 from contimg_resources.steps.verifying import verify_products
 from contimg_resources.variability.passages import DayPoints
@@ -22,6 +21,7 @@ from contimg_resources.variability.points import write_points
 from contimg_resources.variability.templates import bank
 from tests.photometry import epochs
 from tests.steps.sky import Sky, make_sky
+from tests.variability.curves import search
 
 KEY = "61041.02083+54.0"
 
@@ -140,7 +140,7 @@ def test_a_candidate_is_recorded_with_its_spectral_change(tmp_path: Path) -> Non
     workshop = Workshop.from_settings(Settings(state=tmp_path / "state"))
     write_platform(workshop)
     last = FIRST + DAYS - 1
-    searched = find_candidates(workshop, last)
+    searched = search(workshop, last)
     assert "sub-bands" not in searched.words
     (recorded,) = workshop.products.events.list_candidates()
     assert recorded.source_id == LENSED
@@ -153,7 +153,7 @@ def test_a_candidate_is_recorded_with_its_spectral_change(tmp_path: Path) -> Non
 
     damaged = workshop.settings.layout.photometry / "subbands/low/61110/61110.50000+54.0.parquet"
     damaged.write_bytes(damaged.read_bytes()[:200])
-    searched = find_candidates(workshop, last)
+    searched = search(workshop, last)
     (recorded,) = workshop.products.events.list_candidates()
     assert recorded.id == searched.candidates[0].id
     assert "spectral_change" not in recorded.evidence

@@ -25,6 +25,7 @@ from contimg_resources.variability.model import LightCurves
 from contimg_resources.variability.points import points_path
 from contimg_resources.variability.templates import bank
 from tests.photometry import epochs
+from tests.variability.curves import search
 
 START = 60_676
 SHAPE = bank(("fiedler",))[1]
@@ -54,13 +55,13 @@ def test_an_events_name_and_marks_survive_every_new_search(
 ) -> None:
     put_light_curves(workshop, sky)
     # While it was in progress, then when it was over, then months later.
-    during = find_candidates(workshop, START + 103)
+    during = search(workshop, START + 103)
     (first,) = during.candidates
     assert first.state is CandidateState.IN_PROGRESS
     assert during.new == (first.id,)
     mark_candidate(workshop, first.id, Mark.FOLLOW_UP, "ask for 3 GHz", "ada")
     mark_candidate(workshop, first.id, Mark.REAL, "seen there, too", "ben")
-    after = find_candidates(workshop, START + 199)
+    after = search(workshop, START + 199)
     (second,) = after.candidates
     assert (second.id, second.state, after.new) == (first.id, CandidateState.COMPLETE, ())
     assert abs(second.mid_mjd - (START + 100)) < 1
@@ -78,11 +79,11 @@ def test_a_search_of_an_earlier_day_changes_nothing_that_a_later_one_said(
     workshop: Workshop, sky: LightCurves
 ) -> None:
     put_light_curves(workshop, sky)
-    find_candidates(workshop, START + 199)
+    search(workshop, START + 199)
     before = workshop.products.events.list_candidates()
-    find_candidates(workshop, START + 103)
+    search(workshop, START + 103)
     assert workshop.products.events.list_candidates() == before
-    find_candidates(workshop, START + 60)
+    search(workshop, START + 60)
     assert workshop.products.events.list_candidates() == before
 
 
@@ -90,18 +91,18 @@ def test_what_is_found_no_more_is_withdrawn_and_keeps_its_mark(
     workshop: Workshop, sky: LightCurves
 ) -> None:
     put_light_curves(workshop, sky)
-    (event,) = find_candidates(workshop, START + 199).candidates
+    (event,) = search(workshop, START + 199).candidates
     mark_candidate(workshop, event.id, Mark.ARTEFACT, "", "ada")
     # The epochs were measured again, and the dip is gone.
     steady = steady_light_curves(40, Watch(n_days=200), np.random.default_rng(1))
     put_light_curves(workshop, steady)
-    searched = find_candidates(workshop, START + 199)
+    searched = search(workshop, START + 199)
     assert searched.withdrawn == (event.id,)
     (left,) = workshop.products.events.list_candidates()
     assert left.state is CandidateState.WITHDRAWN
     assert watched_sources(workshop) == {event.source_id}, "it is marked"
     put_light_curves(workshop, sky)
-    (again,) = find_candidates(workshop, START + 199).candidates
+    (again,) = search(workshop, START + 199).candidates
     assert (again.id, again.state) == (event.id, CandidateState.COMPLETE)
 
 
@@ -111,7 +112,7 @@ def test_a_mark_needs_a_candidate_and_says_which_there_are(
     with pytest.raises(VariabilityFailed, match="it holds none"):
         mark_candidate(workshop, "../x", Mark.REAL, "", "ada")
     put_light_curves(workshop, sky)
-    (event,) = find_candidates(workshop, START + 199).candidates
+    (event,) = search(workshop, START + 199).candidates
     with pytest.raises(VariabilityFailed, match=event.id):
         mark_candidate(workshop, "ese-1-x", Mark.REAL, "", "ada")
     assert workshop.products.events.list_marks() == ()
@@ -174,3 +175,16 @@ def put_epoch(workshop: Workshop, root: Path, mid_mjd: float, *, ok: bool = True
             epoch_ok=ok,
         )
     )
+
+
+def test_candidates_are_searched_with_the_variability_of_that_day_and_no_other(
+    workshop: Workshop, sky: LightCurves
+) -> None:
+    put_light_curves(workshop, sky)
+    with pytest.raises(VariabilityFailed, match=r"of 2025-\d\d-\d\d aren't there: materialize"):
+        find_candidates(workshop, START + 199)
+    measure_day(workshop, START + 199)
+    assert len(find_candidates(workshop, START + 199).candidates) == 1
+    put_light_curves(workshop, steady_light_curves(40, Watch(n_days=199), np.random.default_rng(1)))
+    with pytest.raises(VariabilityFailed, match="light curves changed since"):
+        find_candidates(workshop, START + 199)

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from contimg_resources.steps.candidates import Searched, find_candidates
+from contimg_resources.steps.variability import measure_day
+from contimg_resources.steps.workshop import Workshop
 from contimg_resources.variability.model import LightCurves
 
 
@@ -34,3 +37,9 @@ def light_curves(
 
 def _rows(error: float | Sequence[Sequence[float]], n: int) -> list[object]:
     return [error] * n if isinstance(error, float) else list(error)
+
+
+def search(workshop: Workshop, day_mjd: int) -> Searched:
+    """Measure the variability of a day and search for events, as the platform does every night."""
+    measure_day(workshop, day_mjd)
+    return find_candidates(workshop, day_mjd)
