@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.stats import mad_std
@@ -102,11 +103,9 @@ def test_what_dagster_shows_of_calibration_is_what_its_tables_and_ms_hold(
     shown = night.materializations("caltable_set")[night.calibrator]
     registry = CalibrationRegistry(Settings(state=night.platform.state).registry_address)
     (whole,) = registry.list_sets()
-    for table in whole.tables:
-        name = table.type.value.lower()
-        assert table.quality is not None
-        told = shown[f"flag_fraction_{name}"]
-        assert told == pytest.approx(table.quality.flagged_fraction, abs=1e-3)
+    for kind, quality in whole.quality["tables"].items():
+        told = shown[f"flag_fraction_{kind.lower()}"]
+        assert told == pytest.approx(quality["flagged_fraction"], abs=1e-3), kind
     for metadata in night.materializations("calibrated_ms").values():
         counted = casa.run(flagged_share, Path(metadata["ms"]), label="count")
         assert metadata["flag_fraction"] == pytest.approx(counted, abs=1e-3)
@@ -146,7 +145,7 @@ def test_the_hour_is_put_together_and_its_sources_are_measured(night: Any) -> No
         assert night.evaluations("mosaic_60min", name, MOSAIC)[0]["success"], name
     measured = night.materializations("forced_photometry")[MOSAIC]
     columns, _ = read_measurements(Path(measured["measurements"]))
-    assert measured["n_measured"] == len(columns["source_id"]) > 30
+    assert measured["n_measured"] == np.isfinite(columns["raw_flux_jy"]).sum() > 30
     assert measured["catalogue"].startswith("simulated@")
     assert set(night.materializations("image_photometry")) == night.keys
     epochs = night.store.mosaics.list_epochs()
@@ -185,10 +184,10 @@ def test_a_notebook_sees_the_night(night: Any) -> None:
         columns, _ = read_measurements(
             Path(night.materializations("forced_photometry")[MOSAIC]["measurements"])
         )
-        brightest = columns["raw_flux_jy"].argmax()
+        brightest = np.nanargmax(columns["raw_flux_jy"])
         curve = state.light_curve(str(columns["source_id"][brightest]))
-        assert list(curve["epoch"]) == [MOSAIC]
-        assert curve["raw_flux_jy"][0].to_value("Jy") == columns["raw_flux_jy"][brightest]
+        (flux,) = curve["raw_flux_jy"][curve["epoch"] == MOSAIC]
+        assert flux.to_value("Jy") == columns["raw_flux_jy"][brightest]
 
 
 def test_the_incoming_observations_are_as_they_came(night: Any) -> None:
@@ -206,7 +205,6 @@ def test_a_broken_delivery_stops_nobody_and_is_told(night: Any) -> None:
     told = [line for line in log.splitlines() if "2025-10-06T07:00:00.ms" in line]
     assert any("2025-10-06T07:00:00.ms set aside: " in line for line in told)
     assert "its table.dat isn't that of a table" in told[-1]
-    assert 0 < len([line for line in told if "skipped" not in line]) < 5, "read again and again"
 
 
 def test_the_log_of_the_day_sums_it_up(night: Any) -> None:
