@@ -1,6 +1,6 @@
-"""Fetching surveys from their publishers.
+"""Download surveys from their publishers.
 
-Belongs here: addresses, downloading with an end. Doesn't: reading what came.
+Belongs here: addresses, downloads with a size limit. Doesn't: reading the file.
 """
 
 import http.client
@@ -19,17 +19,17 @@ from contimg_resources.core.errors import CatalogueError
 
 _TIMEOUT_S = 60.0
 _CHUNK_BYTES = 1 << 20
-#: More than any of them has.
+#: Larger than any of these surveys.
 _MOST_BYTES = 5 << 30
 
 
 @dataclass(frozen=True)
 class Published:
-    """A survey that can be fetched.
+    """A survey that can be downloaded.
 
     Parameters
     ----------
-    survey : str
+    The survey's dialect.
         Whose columns it has.
     url : str
         Its address.
@@ -39,7 +39,7 @@ class Published:
     url: str
 
 
-#: By the name that the command line takes.
+#: By the name used on the command line.
 PUBLISHED = {
     # Condon et al. 1998, AJ 115, 1693; 1.8 million sources.
     "nvss": Published(
@@ -56,24 +56,24 @@ PUBLISHED = {
 
 @contextmanager
 def fetched(url: str, progress: Progress = no_progress) -> Iterator[Path]:
-    """Download a file and give its path; it's gone afterwards.
+    """Download a file and yield its path; the file is deleted afterwards.
 
     Parameters
     ----------
     url : str
-        http or https.
+        Its address, http or https.
     progress : callable
-        Told how much has come.
+        Called with the amount downloaded.
 
     Yields
     ------
     Path
-        The file, named as in the address.
+        The file, with the name of the address.
 
     Raises
     ------
     CatalogueError
-        If it can't be downloaded whole.
+        If it can't be downloaded completely.
     """
     parts = urlsplit(url)
     name = Path(parts.path).name
