@@ -38,7 +38,7 @@ class IcrsAxes:
     turned_deg : float
         Position angle in ICRS, at the image centre, of the original frame's north: added to
         position angles.
-        """
+    """
 
     wcs: WCS
     frame: str

@@ -198,7 +198,7 @@ def read_measurement_set(request: ReadRequest) -> MeasurementSetContent:
 
 
 def _unusable(columns: MainColumns, setup: _Setup, counts: FlagCounts) -> str:
-    """Return why the data can't be calibrated or imaged, most basic cause first; empty if they can."""
+    """Return why the data can't be calibrated or imaged, basic causes first; empty if they can."""
     found = "/".join(setup.correlations)
     if not set(setup.correlations) & PARALLEL_HANDS:
         return f"it has no parallel hands: its correlations are {found}"

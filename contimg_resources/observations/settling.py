@@ -95,7 +95,7 @@ def content_signature(path: Path, limits: TreeLimits = LIMITS) -> Signature:
             count += 1
     except FileNotFoundError as error:
         raise ObservationNotSettled(
-            f"{path} is being moved or written: {error.filename} vanished while it was looked at",
+            f"{path} is being moved or written: {error.filename} vanished during the scan",
             path=str(path),
         ) from error
     except TreeRefused as error:
@@ -169,7 +169,7 @@ def decide_settled(
     if done_marker:
         return SettleDecision(True, "its done-marker is there")
     if previous is None:
-        return SettleDecision(False, "seen for the first time; it settles after two equal looks")
+        return SettleDecision(False, "first time seen; it settles after two identical scans")
     if previous != current:
         return SettleDecision(False, _change(previous, current))
     age_s = now_s - current.newest_mtime_ns / 1e9
@@ -181,17 +181,17 @@ def decide_settled(
         )
     if age_s < settle_age_s:
         return SettleDecision(
-            False, f"a file inside changed {age_s:.0f} s ago; {settle_age_s:.0f} s are asked for"
+            False, f"a file inside changed {age_s:.0f} s ago; {settle_age_s:.0f} s are required"
         )
-    return SettleDecision(True, f"two equal looks, and unchanged for {age_s:.0f} s")
+    return SettleDecision(True, f"two identical scans, and unchanged for {age_s:.0f} s")
 
 
 def _change(previous: Signature, current: Signature) -> str:
     files = current.n_files - previous.n_files
     size = current.total_bytes - previous.total_bytes
     if files or size:
-        return f"it changed since the last look ({files:+d} files, {size:+d} bytes)"
-    return "files inside were rewritten since the last look"
+        return f"it changed since the last scan ({files:+d} files, {size:+d} bytes)"
+    return "files inside were rewritten since the last scan"
 
 
 def done_marker(path: Path, suffix: str = ".done") -> Path:

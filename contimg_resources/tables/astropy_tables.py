@@ -137,7 +137,7 @@ def _columns(table: Any, stated: dict[str, dict[str, str]]) -> tuple[Column, ...
 
 
 def _expanded(name: str, column: Any, stated: dict[str, str], taken: set[str]) -> list[Column]:
-    """Return a column, or a mixin's several columns: right ascension and declination of a SkyCoord."""
+    """Return a column, or the columns of a mixin: right ascension and declination of a SkyCoord."""
     from astropy.coordinates import SkyCoord
     from astropy.time import Time
 

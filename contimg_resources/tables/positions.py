@@ -98,7 +98,7 @@ def directions(
 
 
 def with_joined_position(table: Table) -> Table:
-    """Return a table with RA and DEC in addition to columns such as RAh, RAm, RAs, DE-, DEd, DEm, DEs.
+    """Return a table with RA and DEC made from columns such as RAh, RAm, RAs, DE-, DEd, DEm, DEs.
 
     Parameters
     ----------

@@ -59,7 +59,7 @@ class Limits:
 
 
 def read_table(path: Path, *, table: str = "", limits: Limits | None = None) -> Table:
-    """Read a table: CSV, TSV, ASCII, ECSV, VOTable, FITS, Parquet, tdat, IPAC, MRT; also compressed.
+    """Read a table: CSV, TSV, ASCII, ECSV, VOTable, FITS, Parquet, tdat, IPAC, MRT; also packed.
 
     Parameters
     ----------

@@ -198,7 +198,7 @@ def _header(
 
 
 def _units_below(header: str, stated: str, names: list[str]) -> list[str]:
-    """Return the units in the line below the names: one each, or each aligned with its name's end."""
+    """Return the units in the line below the names: one each, or aligned with each name's end."""
     tokens = list(re.finditer(r"\S+", stated))
     plain = [t[0].strip("[]()-") for t in tokens]
     if len(tokens) == len(names):
