@@ -152,7 +152,7 @@ def _read(path: Path) -> _Read:
         if stated.get("subType") not in ("", None, subtype):
             raise _refusal(
                 path,
-                f"contradicts itself: its keyword VisCal says {subtype!r}, its table.info "
+                f"contradicts itself: its keyword VisCal is {subtype!r}, its table.info "
                 f"{stated['subType']!r}",
             )
         source_ms = Path(str(tb.getkeyword("MSName"))).name if "MSName" in tb.keywordnames() else ""

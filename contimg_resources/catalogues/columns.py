@@ -421,11 +421,11 @@ def _missing(
             options.append(f"--column {role}=COLUMN")
     what = "doesn't state" if missing == ["frequency"] else "has no known column for"
     known = described(table, survey) if survey != "auto" else table.shown_names()
-    text = f"it {what} {lacking}; {known}. Say what its columns are: {command} {' '.join(options)}"
+    text = f"it {what} {lacking}; {known}. Name its columns: {command} {' '.join(options)}"
     if others:
         text += f" (other candidates: {', '.join(others)})"
     if survey == "auto" and missing != ["frequency"]:
-        text += f"; or whose it is: --survey {'|'.join(NAMES)}"
+        text += f"; or its survey: --survey {'|'.join(NAMES)}"
     return text
 
 

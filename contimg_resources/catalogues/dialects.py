@@ -362,7 +362,7 @@ def dialect_of(table: Table, wanted: str = "auto", hint: str = "") -> Dialect | 
         return found
     raise CatalogueError(
         f"its columns are those of {' and '.join(d.name for d in same)} alike: "
-        f"--survey {same[0].name} or --survey {same[1].name} tells which"
+        f"choose with --survey {same[0].name} or --survey {same[1].name}"
     )
 
 

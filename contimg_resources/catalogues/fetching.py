@@ -78,7 +78,7 @@ def fetched(url: str, progress: Progress = no_progress) -> Iterator[Path]:
     parts = urlsplit(url)
     name = Path(parts.path).name
     if parts.scheme not in ("http", "https") or not name:
-        raise CatalogueError(f"{url!r} is no address of a file: http or https was expected")
+        raise CatalogueError(f"{url!r} isn't the address of a file: http or https was expected")
     with TemporaryDirectory(prefix="contimg-catalogue-") as directory:
         path = Path(directory) / name
         try:
@@ -89,12 +89,12 @@ def fetched(url: str, progress: Progress = no_progress) -> Iterator[Path]:
                 size = int(response.headers.get("Content-Length") or 0)
                 room = shutil.disk_usage(directory).free
                 if size > min(_MOST_BYTES, room):
-                    raise CatalogueError(f"{url} has {size / 1e9:.1f} GB: too much")
+                    raise CatalogueError(f"{url} has {size / 1e9:.1f} GB: too large")
                 came = 0
                 while chunk := response.read(_CHUNK_BYTES):
                     came += len(chunk)
                     if came > min(_MOST_BYTES, room):
-                        raise CatalogueError(f"{url} doesn't end")
+                        raise CatalogueError(f"{url} exceeds the size limit")
                     file.write(chunk)
                     progress(f"{came / 1e6:.0f} MB of {name}", came / size if size else None)
         except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:

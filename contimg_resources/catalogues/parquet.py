@@ -60,7 +60,7 @@ def write_catalogue(path: Path, sources: CatalogueSources, facts: CatalogueFacts
 
     unique, counts = np.unique(sources.source_id, return_counts=True)
     if unique.size < len(sources):
-        raise CatalogueError(f"{facts.name}: source {unique[counts > 1][0]} is there twice")
+        raise CatalogueError(f"{facts.name}: source {unique[counts > 1][0]} occurs twice")
     pixels = _healpix().lonlat_to_healpix(*_angles(sources.ra_deg, sources.dec_deg))
     order = np.lexsort((sources.source_id, pixels))
     ordered = sources.select(order)

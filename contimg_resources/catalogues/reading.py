@@ -143,7 +143,7 @@ def _kept(rows: SourceRows) -> tuple[Bools, tuple[str, ...]]:
     if n_wrong > kept.sum():
         raise CatalogueError(
             f"{path}: more rows are wrong than right, so a column was probably misread: "
-            f"{told}. --column ROLE=COLUMN:UNIT says what it is",
+            f"{told}. --column ROLE=COLUMN:UNIT gives the right one",
             path=str(path),
         )
     if reasons:

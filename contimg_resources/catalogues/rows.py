@@ -239,7 +239,7 @@ class _Values:
             told = error.message
             if "states no unit" in told:
                 name = choice.column.name
-                told += f": say --column {role}={name}:mJy, or whichever unit it has"
+                told += f": give --column {role}={name}:mJy, or whichever unit it has"
             self.problems.append(told)
             return np.full(self.table.n_rows, np.nan)
         self.absent[role] = ~np.isfinite(values) & ~self.wrong[role]
@@ -255,7 +255,7 @@ class _Values:
             name, unit = choice.column.name, choice.unstated
             self.problems.append(
                 f"column {name} states no unit, and is no size in {unit} (most are above a "
-                f"degree): say --column major={name}:arcsec, or whichever unit it has, and "
+                f"degree): give --column major={name}:arcsec, or whichever unit it has, and "
                 "that of the flux densities"
             )
 

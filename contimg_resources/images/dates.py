@@ -129,7 +129,7 @@ def _first(header: Any, names: tuple[str, ...], scale: str, notes: list[str]) ->
     if without is None:
         return None
     name, mjd = without
-    notes.append(f"{name} = {header[name]!r} has no time of day: 0 h is meant")
+    notes.append(f"{name} = {header[name]!r} has no time of day: 0 h is assumed")
     return mjd
 
 

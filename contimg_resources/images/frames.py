@@ -201,4 +201,4 @@ def _check(wcs: WCS, frame: Any, before: Floats, pixels: Floats) -> None:
     off = meant.separation(SkyCoord(ra, dec, unit="deg", frame=ICRS())).arcsec
     reach = meant.separation(meant[0]).deg
     if not (off <= _ALLOWED_ARCSEC * np.maximum(1.0, reach / 5.0)).all():
-        raise ValueError(f"its axes can't be turned into ICRS (up to {off.max():.2g} arcsec off)")
+        raise ValueError(f"its axes can't be converted to ICRS (up to {off.max():.2g} arcsec off)")

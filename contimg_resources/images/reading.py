@@ -346,8 +346,8 @@ def _plane(hdus: Any, *, response: bool = False) -> _Plane:
         if len(bright) != 1:
             names = ", ".join(p.hdu.name or "the first" for p in found)
             raise ValueError(
-                f"it holds {len(found)} images ({names}): write the one that is meant into a file "
-                "of its own"
+                f"it holds {len(found)} images ({names}): write the wanted image into a "
+                "separate file"
             )
         found = bright
     if not found:

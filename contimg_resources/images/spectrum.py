@@ -66,7 +66,7 @@ def band_of(header: Any, axes: WCS) -> tuple[float, float]:
             raise ValueError(f"{name} = {value!r}: a frequency in Hz was expected")
         frequency_hz, width_hz, where = float(value), math.nan, name
     if not (math.isfinite(frequency_hz) and frequency_hz > 0):
-        raise ValueError(f"{where} says {frequency_hz:g} Hz, which is no frequency")
+        raise ValueError(f"{where} gives {frequency_hz:g} Hz, which is no frequency")
     for name in _BANDWIDTH:
         if isinstance(told := header.get(name), int | float) and told > 0:
             width_hz = float(told)

@@ -225,7 +225,7 @@ def _response(
         told = "noise measured in the image" if rms is None else f"noise of {rms}"
         seen = np.isfinite(pixels) & np.isfinite(noise)
         if not seen.any():
-            raise _refused(image, f"its noise ({told}) is known nowhere in it")
+            raise _refused(image, f"its noise ({told}) isn't known at any of its pixels")
         share = _QUIET_SHARE if rms is not None else _MEASURED_QUIET_SHARE
         least = float(np.quantile(noise[seen][::7], share))
         response = np.minimum(np.float32(least) / noise, np.float32(1.0))
@@ -264,7 +264,7 @@ def _measured_noise(image: SkyImage, pixels: Singles) -> Singles:
     noise = np.asarray(found, np.float32)
     noise[outside] = np.nan
     if not float(np.nanmax(noise)) > 0:
-        raise _refused(image, "it has no noise: what its pixels are worth can't be told")
+        raise _refused(image, "it has no noise: its pixels can't be weighted")
     # A spline between blocks overshoots.
     least = float(np.nanquantile(noise[noise > 0], 0.001))
     return np.maximum(noise, np.float32(least))
@@ -299,7 +299,7 @@ def _grid(image: SkyImage, pixels: Singles) -> tuple[ImageGrid, bool]:
     half = max(math.ceil(-low - 1e-3), math.ceil(high - 1e-3) + 1)
     if 2 * half > LARGEST_SIZE:
         raise _refused(
-            image, f"it would have {2 * half} pixels a side; {LARGEST_SIZE} are the most"
+            image, f"it would have {2 * half} pixels a side; the maximum is {LARGEST_SIZE}"
         )
     return ImageGrid(2 * half, cell_arcsec, ra_deg % 360, dec_deg), copied
 
@@ -382,7 +382,7 @@ def _statistics(
     seen = np.isfinite(form.response)
     rms_jy, residual_rms_jy = (observed_rms(pixels, seen) for pixels in (flat, residual))
     if not residual_rms_jy > 0:
-        raise _refused(image, "it has no noise: what its pixels are worth can't be told")
+        raise _refused(image, "it has no noise: its pixels can't be weighted")
     row, column = np.unravel_index(int(np.argmax(flat)), flat.shape)
     ra_deg, dec_deg = celestial_wcs(form.grid).wcs_pix2world([[column, row]], 0)[0]
     peak_jy = float(flat[row, column])

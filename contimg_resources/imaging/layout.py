@@ -271,7 +271,7 @@ def _one_center(ms: Path, used: Integers) -> tuple[float, float]:
     if spread_arcsec > 0.1:
         raise ImagingFailed(
             f"{ms}: its {len(used)} fields have phase centres {spread_arcsec / 3600:.3f} deg "
-            "apart; they must be brought to one before imaging",
+            "apart; they must be shifted to one before imaging",
             path=str(ms),
         )
     return float(ra[0]), float(dec[0])

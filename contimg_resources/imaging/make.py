@@ -168,7 +168,7 @@ def _check_unit(ms: Path, engine: str) -> None:
     if engine != "fast" and flux_scale(keywords, ms) != 1:
         raise ImagingFailed(
             f"{ms}: its column DATA is in {stated_unit(keywords)}, which the engine {engine!r} "
-            "takes for Jy; the engine 'fast' turns it into Jy",
+            "assumes to be in Jy; the engine 'fast' converts it to Jy",
             path=str(ms),
         )
 

@@ -74,7 +74,7 @@ def flux_scale(keywords: dict[str, Any], ms: object) -> float:
     if scale is None:
         raise UnreadableObservation(
             f"{ms}: its column DATA is in {unit}; visibilities in Jy were expected, or in a unit "
-            "that can be turned into Jy (such as mJy)",
+            "that can be converted to Jy (such as mJy)",
             path=str(ms),
         )
     return scale

@@ -220,7 +220,7 @@ def _notes(
     if n_repeated := int(np.count_nonzero(counts.repeated)):
         times = np.unique(columns.integration[counts.repeated]).size
         found.append(
-            f"{n_repeated} of {columns.time_s.size} rows stand twice or more, in {times} of "
+            f"{n_repeated} of {columns.time_s.size} rows occur twice or more, in {times} of "
             f"{columns.n_integrations} integrations; each visibility counts once"
         )
     weightless = counts.unflagged_fraction - counts.weighted_fraction
@@ -281,7 +281,7 @@ def _offset_to_utc_s(main: OpenTable, time_s: Floats) -> float:
         return float(epoch["m0"]["value"]) * SECONDS_PER_DAY - middle_s
     except (RuntimeError, KeyError, TypeError) as error:
         raise main.unreadable(
-            f"column TIME counts in {frame}, which can't be turned into UTC"
+            f"column TIME is in {frame}, which can't be converted to UTC"
         ) from error
 
 
@@ -353,7 +353,7 @@ def _read_last_cells(main: OpenTable, columns: MainColumns, shapes: NDArray[np.i
             if found != expected:
                 raise main.unreadable(
                     f"column {name} has cells of shape {found} in row {last}, where its "
-                    f"sub-tables promise {expected} (correlations, channels)"
+                    f"sub-tables state {expected} (correlations, channels)"
                 )
         found = np.shape(main.cell("WEIGHT", last))
         if found != expected[:1]:
@@ -387,13 +387,13 @@ def _antennas(path: Path, columns: MainColumns) -> _Array:
         if nameless:
             raise table.unreadable(
                 f"antenna {', '.join(map(str, nameless[:5]))} (by row) has data but no NAME; "
-                "antennas are told apart by name"
+                "antennas are distinguished by name"
             )
         repeated = sorted(n for n, times in Counter(names.values()).items() if times > 1)
         if repeated:
             raise table.unreadable(
                 f"several antennas with data have the name {', '.join(map(repr, repeated))}; "
-                "antennas are told apart by name"
+                "antennas are distinguished by name"
             )
         diameters = np.asarray(table.column("DISH_DIAMETER"), np.float64)[used]
         n_rows = table.n_rows

@@ -140,7 +140,7 @@ def _read(path: Path, casa: Casa, timeout_s: float) -> MeasurementSetContent:
     except CasaTimeout as error:
         raise UnreadableObservation(
             f"{path}: no answer within {timeout_s:.0f} s while {doing[-1]}; "
-            "is its disk or a writer in the way?",
+            "is its disk slow, or is it locked by a writer?",
             path=str(path),
         ) from error
 

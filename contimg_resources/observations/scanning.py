@@ -71,7 +71,7 @@ KINDS = {
     "other directories": "is a directory whose name doesn't end in .ms",
     "bad names": "has a name that can't be shown or quoted",
     "broken links": "is a link that leads nowhere",
-    "unreadable": "can't be looked at",
+    "unreadable": "can't be read",
     "UVH5": "is of UVH5 sub-bands from the correlator: convert them to MS first",
     "files named as MS": "is a file; a MeasurementSet is a directory",
     "other files": "is a file",
@@ -139,7 +139,7 @@ def scan(ms_dir: Path, done_suffix: str = ".done") -> Scan:
                     continue
                 except OSError as error:
                     # A circular link, or one to a directory without permission.
-                    reason = f"can't be looked at: {error.strerror}"
+                    reason = f"can't be read: {error.strerror}"
                     over.append(PassedOver(entry.name, "unreadable", reason))
     except OSError as error:
         near = next((p for p in ms_dir.absolute().parents if p.is_dir()), Path("/"))

@@ -104,7 +104,7 @@ def content_signature(path: Path, limits: TreeLimits = LIMITS) -> Signature:
         ) from error
     except OSError as error:
         raise UnreadableObservation(
-            f"{path} can't be looked at: {error.filename}: {error.strerror}", path=str(path)
+            f"{path} can't be read: {error.filename}: {error.strerror}", path=str(path)
         ) from error
     return Signature(newest, total, count, digest.hexdigest())
 
@@ -169,7 +169,9 @@ def decide_settled(
     if done_marker:
         return SettleDecision(True, "its done-marker is there")
     if previous is None:
-        return SettleDecision(False, "first time seen; it settles after two identical scans")
+        return SettleDecision(
+            False, "seen for the first time; it settles after two identical scans"
+        )
     if previous != current:
         return SettleDecision(False, _change(previous, current))
     age_s = now_s - current.newest_mtime_ns / 1e9

@@ -120,11 +120,11 @@ class ModelOfField:
                 f"{self.apparent_jy:.3g} Jy together as seen through the beam"
             )
         why = (
-            f"{self.origin} has no other source in its beam that matters"
+            f"{self.origin} has no other significant source in its beam"
             if self.origin
             else f"no catalogue is set (catalogue.reference). The gains of {n_antennas} antennas "
             f"absorb about {2 / max(n_antennas, 2):.0%} of the flux density of other sources in "
-            "the image of this observation, in no other"
+            "the image of this observation only"
         )
         return f"the model is {calibrator} alone: {why}"
 

@@ -25,7 +25,7 @@ def check_prefix(prefix: Path) -> None:
     """
     if not prefix.name or ".." in prefix.parts or "\0" in str(prefix):
         raise InvalidName(
-            f"{str(prefix)!r} is no prefix of caltables: a directory and the begin of a name, "
+            f"{str(prefix)!r} is no prefix of caltables: a directory and the beginning of a name, "
             "without '..', was expected"
         )
 

@@ -89,7 +89,7 @@ def choose_refant(
         return RefantChoice(best.id, best.name, reason)
     reason = (
         f"no preferred antenna is present and good; this one has {best.flagged_fraction:.0%} of "
-        f"its data flagged and stands {best.distance_m:.0f} m from the array's middle"
+        f"its data flagged and is {best.distance_m:.0f} m from the array's centre"
     )
     return RefantChoice(best.id, best.name, reason)
 

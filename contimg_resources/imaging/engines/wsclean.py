@@ -107,7 +107,7 @@ class WscleanEngine:
                     report_progress(f"major iteration {cycle}, peak {found.group(1)}/beam", 0.5)
         if process.returncode:
             raise ImagingFailed(
-                f"{self._program} {_ending(process.returncode)} on {task.ms}; it said last: "
+                f"{self._program} {_ending(process.returncode)} on {task.ms}; its last output: "
                 f"{' | '.join(said) or 'nothing'}",
                 path=str(task.ms),
                 status=process.returncode,
