@@ -89,12 +89,14 @@ def fetched(url: str, progress: Progress = no_progress) -> Iterator[Path]:
                 size = int(response.headers.get("Content-Length") or 0)
                 room = shutil.disk_usage(directory).free
                 if size > min(_MOST_BYTES, room):
-                    raise CatalogueError(f"{url} has {size / 1e9:.1f} GB: too large")
+                    raise CatalogueError(
+                        f"{url} has {size / 1e9:.1f} GB: more than the size limit or the free disk space"
+                    )
                 came = 0
                 while chunk := response.read(_CHUNK_BYTES):
                     came += len(chunk)
                     if came > min(_MOST_BYTES, room):
-                        raise CatalogueError(f"{url} exceeds the size limit")
+                        raise CatalogueError(f"{url} exceeds the size limit or the free disk space")
                     file.write(chunk)
                     progress(f"{came / 1e6:.0f} MB of {name}", came / size if size else None)
         except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:

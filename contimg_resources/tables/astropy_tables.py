@@ -92,7 +92,7 @@ def read_fits(path: Path, content: bytes | None, table: str, limits: Limits) -> 
         with fits.open(path if content is None else io.BytesIO(content)) as hdus:
             found = [h for h in hdus if isinstance(h, fits.BinTableHDU | fits.TableHDU)]
             if any("truncated" in str(w.message) for w in warned):
-                raise TableError("it is cut off: the file is shorter than its header says")
+                raise TableError("it is cut off: the file is shorter than its header states")
             if not found:
                 raise TableError("it holds no table (FITS without a table extension)")
             rows = [(str(h.name or ""), int(h.header.get("NAXIS2", 0))) for h in found]
