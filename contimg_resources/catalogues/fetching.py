@@ -29,8 +29,8 @@ class Published:
 
     Parameters
     ----------
-    The survey's dialect.
-        Whose columns it has.
+    survey : str
+        The survey's dialect.
     url : str
         Its address.
     """
@@ -90,13 +90,13 @@ def fetched(url: str, progress: Progress = no_progress) -> Iterator[Path]:
                 room = shutil.disk_usage(directory).free
                 if size > min(_MOST_BYTES, room):
                     raise CatalogueError(
-                        f"{url} has {size / 1e9:.1f} GB: more than the size limit or the free disk space"
+                        f"{url} has {size / 1e9:.1f} GB: above the limit or the free disk space"
                     )
                 came = 0
                 while chunk := response.read(_CHUNK_BYTES):
                     came += len(chunk)
                     if came > min(_MOST_BYTES, room):
-                        raise CatalogueError(f"{url} exceeds the size limit or the free disk space")
+                        raise CatalogueError(f"{url} exceeds the limit or the free disk space")
                     file.write(chunk)
                     progress(f"{came / 1e6:.0f} MB of {name}", came / size if size else None)
         except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:

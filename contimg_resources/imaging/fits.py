@@ -33,8 +33,8 @@ class HeaderFacts:
     Parameters
     ----------
     grid : SkyGrid
-        Pixels.
-    Pixels of the image.
+        Pixels of the image.
+    beam : Beam
         Restoring beam.
     frequency_hz, bandwidth_hz : float
         Effective frequency and width of the band, Hz; the width is NaN if unknown.

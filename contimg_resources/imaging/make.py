@@ -76,9 +76,8 @@ def make_image(request: ImageRequest) -> ImageResult:
         If the MS can't be read.
     ImagingFailed
         If nothing is selected, everything is flagged, or the image isn't finite.
-    If the engine or the telescope's dish isn't known, or a value of the request is
-    invalid.
-        sense.
+    ConfigurationError
+        If the engine or the telescope's dish isn't known, or a value of the request is invalid.
     CasaError
         If CASA failed.
 

@@ -30,8 +30,8 @@ def read_ascii(path: Path, content: bytes, form: str, limits: Limits) -> Table:
     ----------
     path : Path
         The file, for the record.
-    The complete content, UTF-8.
-        All of it, UTF-8.
+    content : bytes
+        The complete content, UTF-8.
     form : str
         Astropy's name of the format.
     limits : Limits

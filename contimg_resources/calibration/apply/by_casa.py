@@ -143,7 +143,6 @@ def named_plainly(tables: Sequence[TableToApply]) -> Iterator[list[TableToApply]
 
     CASA splits the lines of a cal library at blanks and commas, even within quotes, and follows
     links.
-    through links.
     """
     with tempfile.TemporaryDirectory(prefix="contimg-caltables-") as place:
         found = []

@@ -170,7 +170,7 @@ def _smooth(
 
 
 def _all_of_it(excess: Floats, cells: NDArray[np.bool_], least: float) -> bool:
-    """Return whether an emitter is continuous: nearly all cells exceed it, or the rest does."""
+    """Return whether an emitter is continuous: nearly all cells, or the rest, exceed the level."""
     known = np.isfinite(excess)
     rest = excess[known & ~cells]
     if not rest.size:

@@ -115,7 +115,6 @@ def callib_text(tables: Sequence[tuple[TableToApply, list[int]]]) -> str:
 
     Weights are scaled by the amplitudes of every table (``calwt``), so that an antenna that needed
     a large gain has the low weight that its noise requires.
-    a large gain counts for as little as its noise deserves.
     """
     lines = []
     for table, spwmap in sorted(tables, key=lambda pair: pair[0].order):
