@@ -1,1 +1,1 @@
-"""Solving calibrator observations into caltable sets, judging them, and applying them."""
+"""Solve calibrator observations into caltable sets, check their quality, and apply them."""

@@ -1,7 +1,7 @@
-"""Open caltables and say what is inside them.
+"""Open caltables and describe their contents.
 
 Belongs here: reading a caltable as CASA wrote it, in a CASA process.
-Doesn't: judging it (see `contimg_resources.calibration.quality` and the registry).
+Doesn't: checking their quality (see `contimg_resources.calibration.quality` and the registry).
 """
 
 import re
@@ -34,13 +34,13 @@ def inspect_caltables(paths: list[Path]) -> list[CaltableInfo]:
     Returns
     -------
     list of CaltableInfo
-        In the order of `paths`.
+        Descriptions in the order of `paths`.
 
     Raises
     ------
     RegistrationRefused
-        Naming the first path that is no caltable, can't be read to its end, or holds solutions
-        that are not finite, and why.
+        If a path isn't a caltable, can't be read completely, or holds non-finite solutions; the
+        message names the first such path and the reason.
     """
     return describe_caltables(paths)
 
@@ -86,7 +86,7 @@ class _Read:
 
     def described(self, working: NDArray[np.bool_]) -> CaltableInfo:
         names = self.layout.antenna_names
-        # Tables of other antennas than the others are refused later, by the registry.
+        # The registry later refuses tables of different antennas.
         known = np.zeros(len(names), np.bool_)
         known[: working.size] = working[: len(names)]
         return CaltableInfo(
@@ -139,7 +139,7 @@ def _read(path: Path) -> _Read:
     from casatools import table
 
     tb: Any = table()
-    # Whoever inspects must neither wait for nor lock out a process that applies the table.
+    # Inspection must neither wait for nor lock out a process that applies the table.
     tb.open(str(path), lockoptions={"option": "usernoread"})
     try:
         stated = tb.info()
@@ -152,7 +152,7 @@ def _read(path: Path) -> _Read:
         if stated.get("subType") not in ("", None, subtype):
             raise _refusal(
                 path,
-                f"contradicts itself: its keyword VisCal says {subtype!r}, its table.info "
+                f"contradicts itself: its keyword VisCal is {subtype!r}, its table.info "
                 f"{stated['subType']!r}",
             )
         source_ms = Path(str(tb.getkeyword("MSName"))).name if "MSName" in tb.keywordnames() else ""
@@ -161,7 +161,7 @@ def _read(path: Path) -> _Read:
         field_ids = sorted({int(f) for f in tb.getcol("FIELD_ID")})
     finally:
         tb.close()
-    # A name of blanks only fills up the table.
+    # A blank name is only padding of the table.
     names = tuple(
         name if name.strip() else "" for name in _subtable_column(path, "ANTENNA", "NAME")
     )
@@ -194,7 +194,7 @@ def _read(path: Path) -> _Read:
 
 
 def _fields(path: Path, ids: Sequence[int], time_s: float) -> tuple[CaltableField, ...]:
-    """Return the fields with solutions and where they are; one that isn't told has its reason."""
+    """Return the fields with solutions and their positions; unknown positions have a reason."""
     found = []
     with OpenTable(path / "FIELD", path, quiet=True) as table:
         names = [str(name) for name in table.column("NAME")] if table.n_rows else []

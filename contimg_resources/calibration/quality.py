@@ -1,6 +1,6 @@
-"""Measuring and judging caltables: pure arithmetic on their solutions.
+"""Compute and check the quality metrics of caltables from their solutions.
 
-Belongs here: the measures and the gates, the same whichever way a table came in.
+Belongs here: the metrics and the limits, the same for all ways of obtaining a table.
 Doesn't: reading tables (see `.inspection`).
 """
 
@@ -14,7 +14,7 @@ from contimg_resources.calibration.solutions import Solutions
 from contimg_resources.instrument.caltables import CaltableType, TableQuality
 from contimg_resources.settings import CalibrationSettings
 
-#: Amplitudes this near to 1, or phases (rad) this near to 0, everywhere: the table has none.
+#: Amplitudes this close to 1, or phases (rad) this close to 0, everywhere: the table has none.
 _TRIVIAL = 1e-5
 
 
@@ -25,7 +25,7 @@ def measure_quality(
     named: NDArray[np.bool_] | None = None,
     window_width_hz: float = 0.0,
 ) -> TableQuality:
-    """Measure one caltable over both receptors of the working antennas.
+    """Compute the quality metrics of one caltable over both receptors of the working antennas.
 
     Parameters
     ----------
@@ -35,20 +35,20 @@ def measure_quality(
         ``VisCal`` keyword: ``K Jones`` are delays, ``B Jones`` is followed along its channels, all
         others in time.
     working : ndarray of bool, shape (n_antennas,)
-        Antennas with data. One that the solver dropped counts as flagged, and so does the dead
-        receptor of one; an absent antenna does not count.
+        Antennas with data. An antenna dropped by the solver counts as flagged, and so does a dead
+        receptor; an absent antenna is ignored.
     named : ndarray of bool, shape (n_antennas,), optional
-        Antennas that are not merely rows that fill up the ANTENNA table; None: all.
+        Antennas that are not merely padding of the ANTENNA table; None: all.
     window_width_hz : float
         Width of a spectral window, Hz; delays only.
 
     Notes
     -----
     The scatter about the smooth trend is the robust standard deviation of the differences of
-    neighbouring solutions over sqrt(2): it sees noise and jumps, not slow change. That of delays
-    is the robust deviation of the windows of a receptor from their median, given as the phase
-    ``360 deg x deviation x half the window's width`` that it means at a window's edge: CASA's
-    delay solver writes no SNR.
+    neighbouring solutions over sqrt(2): it measures noise and jumps, not slow change. That of
+    delays is the robust deviation of the windows of a receptor from their median, given as the
+    corresponding phase at a window's edge, ``360 deg x deviation x half the window's width``:
+    CASA's delay solver writes no SNR.
     """
     counted = working[solutions.antennas][None, None, :] & np.ones_like(solutions.flags)
     per_receptor = counted.sum(axis=(1, 2))
@@ -100,9 +100,9 @@ def measure_quality(
 def judge(
     table_type: CaltableType, quality: TableQuality, settings: CalibrationSettings
 ) -> tuple[str, ...]:
-    """Return the reasons for which a table must not be applied; none when it is good.
+    """Return the reasons for which a table must not be applied; empty when it is good.
 
-    A solve and `register-prefix` are judged here. A measure that is not finite misses its limit.
+    Used by a solve and by `register-prefix`. A metric that is not finite fails its limit.
     """
     name = table_type.value
     if quality.n_solutions == 0 or quality.n_antennas_solved == 0:
@@ -195,7 +195,7 @@ def _delay_scatter_ns(solutions: Solutions, good: NDArray[np.bool_]) -> float:
 
 
 def _robust_sigma(values: NDArray[np.float64]) -> float:
-    # Not above: every run would wait for it, and only a set that is looked at needs it.
+    # Not at the top: every run would wait for this import, and only the checks need it.
     from astropy.stats import mad_std
 
     return float(mad_std(values))

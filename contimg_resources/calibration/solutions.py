@@ -1,7 +1,7 @@
 """The solutions of a caltable as arrays.
 
 Belongs here: reading them, and which antennas have any. Needs CASA to read.
-Doesn't: measuring or judging them (see `.quality`), what else a caltable holds (see `.inspection`).
+Doesn't: checking their quality (see `.quality`), other caltable content (see `.inspection`).
 """
 
 from pathlib import Path
@@ -21,7 +21,7 @@ class Solutions:
     flags : ndarray of bool, same shape
         True where there is no solution.
     snr : ndarray of float, same shape
-        Signal-to-noise ratios that the solver wrote.
+        Signal-to-noise ratios written by the solver.
     antennas, windows : ndarray of int, shape (n_rows,)
         Antenna id and spectral window id of each row.
     times_s : ndarray of float, shape (n_rows,)

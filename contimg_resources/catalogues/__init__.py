@@ -1,5 +1,5 @@
-"""Catalogues of sources: surveys and lists of one's own, through one door.
+"""Catalogues of sources: surveys and the user's own lists, in one form.
 
-Belongs here: reading and fetching them, keeping them as Parquet, asking for a piece of sky.
+Belongs here: reading and fetching catalogues, storing them as Parquet, selecting a region of sky.
 Doesn't: measuring sources (see `contimg_resources.photometry`).
 """

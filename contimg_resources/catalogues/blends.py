@@ -1,4 +1,4 @@
-"""Which sources of a catalogue a beam can't tell apart.
+"""Find the sources of a catalogue that a beam can't separate.
 
 Belongs here: neighbours on the sky. Doesn't: measuring them together.
 """
@@ -8,25 +8,25 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-#: Sources nearer to each other than so many beams (major axis) disturb each other.
+#: Sources closer to each other than this many beams (major axis) affect each other's flux density.
 BLEND_BEAMS = 1.5
 
 
 def unit_vectors(ra_deg: Floats, dec_deg: Floats) -> Floats:
-    """Return directions as vectors of length 1, shape (n, 3)."""
+    """Return directions as unit vectors, shape (n, 3)."""
     ra, dec = np.radians(ra_deg), np.radians(dec_deg)
     return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=-1)
 
 
 def neighbour_pairs(ra_deg: Floats, dec_deg: Floats, radius_arcsec: float) -> NDArray[np.intp]:
-    """Return the pairs of sources that are nearer to each other than a radius.
+    """Return the pairs of sources that are closer to each other than a radius.
 
     Parameters
     ----------
     ra_deg, dec_deg : ndarray, shape (n,)
         Positions, degrees.
     radius_arcsec : float
-        Arcsec.
+        Radius, arcsec.
 
     Returns
     -------
@@ -43,7 +43,7 @@ def neighbour_pairs(ra_deg: Floats, dec_deg: Floats, radius_arcsec: float) -> ND
 
 
 def blended(ra_deg: Floats, dec_deg: Floats, beam_major_arcsec: float) -> NDArray[np.bool_]:
-    """Tell which sources have another within `BLEND_BEAMS` beams, shape (n,)."""
+    """Return which sources have another within `BLEND_BEAMS` beams, shape (n,)."""
     found = np.zeros(len(ra_deg), bool)
     found[neighbour_pairs(ra_deg, dec_deg, BLEND_BEAMS * beam_major_arcsec).ravel()] = True
     return found

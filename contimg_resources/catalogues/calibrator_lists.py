@@ -1,8 +1,8 @@
 """A user's own list of calibrators as a file.
 
-Belongs here: which rows make calibrators, with errors that name file, row and column, all at once.
-Doesn't: what a calibrator is (see `contimg_resources.observations.calibrators`), reading columns
-(see `rows`), and lists of others that become one's own (see `vla_calibrators`).
+Belongs here: turning rows into calibrators; one error reports all problems by file, row and column.
+Doesn't: the record of a calibrator (see `contimg_resources.observations.calibrators`), reading
+columns (see `rows`), and importing other lists (see `vla_calibrators`).
 """
 
 import re
@@ -28,7 +28,7 @@ COLUMNS = (
     *("name", "aliases", "ra_deg", "dec_deg"),
     *("flux_jy", "reference_ghz", "spectral_index"),
 )
-#: Bounds within which a value makes sense, and their unit.
+#: Bounds of plausible values, and their unit.
 _BOUNDS = {
     "dec": (-90.0, 90.0, "deg"),
     "flux": (0.0, 1e5, "Jy"),
@@ -39,12 +39,12 @@ _SHOWN = 20
 
 
 def load_catalogue(calibrator_list: Path | None) -> CalibratorCatalogue:
-    """Return the sources of the flux scale and those of a user's list, if there is one.
+    """Return the flux scale's sources and those of a user's list, if there is one.
 
     Raises
     ------
     ConfigurationError
-        If the list is malformed (see `read_calibrator_list`) or takes a name that is taken.
+        If the list is malformed (see `read_calibrator_list`) or reuses an existing name.
     """
     if calibrator_list is None:
         return CalibratorCatalogue()
@@ -62,23 +62,23 @@ def read_calibrator_list(
         A table in any format, with the columns ``name``, ``ra_deg``, ``dec_deg`` (ICRS where it
         states no other frame), ``flux_jy`` at ``reference_ghz``, ``spectral_index`` (S ~ nu^alpha)
         and perhaps ``aliases`` (between semicolons), or those of a known survey. Stated units and
-        frames are converted. Others are ignored.
+        frames are converted. Other columns are ignored.
     given : Given, optional
-        What a user says of its columns.
+        The user's description of its columns.
     assumed_spectral_index : float, optional
-        Of sources that the file gives none; without, there must be one for each.
+        Spectral index of sources without one in the file; None: every source must have one.
 
     Returns
     -------
     tuple of Calibrator
-        In the order of the file.
+        The calibrators in the order of the file.
 
     Raises
     ------
     ConfigurationError
-        If the file is missing or isn't a table, a column is missing, or a value is missing, no
-        number, or out of bounds: the message names file, row (1 is the first after the header)
-        and column of everything that is wrong. No value has a default.
+        If the file is missing or isn't a table, a column is missing, or a value is missing, isn't a
+        number, or is out of bounds: the message names the file, row (1 is the first after the
+        header) and column of every problem. No value has a default.
     """
     try:
         rows = read_rows(
@@ -117,16 +117,16 @@ def read_calibrator_list(
 
 
 def write_calibrator_list(path: Path, calibrators: Iterable[Calibrator], remark: str) -> None:
-    """Write a list that `read_calibrator_list` reads.
+    """Write a list that `read_calibrator_list` can read.
 
     Parameters
     ----------
     path : Path
         The file, CSV.
     calibrators : iterable of Calibrator
-        Power laws.
+        Calibrators with power-law flux models.
     remark : str
-        Where they are from, for the first line.
+        Their origin, for the first line.
     """
     from astropy.table import Table
 
@@ -163,7 +163,7 @@ def _calibrator(rows: SourceRows, row: int, path: Path) -> Calibrator:
 
 
 def _wrong_in_row(rows: SourceRows, row: int) -> list[tuple[str, str]]:
-    """Return column and reason of everything that is wrong in a row."""
+    """Return the column and the reason of every problem in a row."""
     found: list[tuple[str, str]] = []
     if not rows.name[row]:
         found.append((rows.label("name"), "it is empty"))

@@ -1,4 +1,4 @@
-"""Which column of a table holds what: given by a user, known by its dialect, or by its UCD.
+"""Find the column for each role: given by a user, known from its dialect, or from its UCD.
 
 Belongs here: roles, ``--column``, choosing, and the command that an error proposes.
 Doesn't: names of surveys (see `dialects`), values (see `rows`).
@@ -15,7 +15,7 @@ from contimg_resources.core.errors import CatalogueError, TableError
 from contimg_resources.tables.model import Column, Table, ucd_words
 from contimg_resources.tables.units import factor_between
 
-#: What a column can be, with the unit that is wanted ("": a pure number; None: text).
+#: Roles of a column, with the wanted unit ("": a pure number; None: text).
 ROLES: dict[str, str | None] = {
     "name": None,
     "ra": "deg",
@@ -62,7 +62,7 @@ _REQUIRED = ("ra", "dec", "flux", "frequency")
 
 @dataclass(frozen=True)
 class Given:
-    """What a user says about a table that doesn't say it itself.
+    """A user's description of a table that doesn't describe itself.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class Given:
     frame : str
         Frame of the positions, such as ``B1950`` or ``galactic``.
     table : str
-        Which of several tables of a file.
+        Name of the table in a file with several.
     """
 
     columns: Mapping[str, tuple[str, str]] = field(default_factory=dict)
@@ -85,21 +85,21 @@ class Given:
     def parse(
         cls, columns: Iterable[str], frequency: str | None = None, frame: str = "", table: str = ""
     ) -> "Given":
-        """Return what the options of a command say.
+        """Return the description from the options of a command.
 
         Parameters
         ----------
         columns : iterable of str
-            ``ra=RAJ2000``, ``flux=S1400:mJy``: role, column, unit.
+            ``ra=RAJ2000``, ``flux=S1400:mJy``: role, column and unit.
         frequency : str, optional
-            Such as ``1400MHz``.
+            Frequency with its unit, such as ``1400MHz``.
         frame, table : str
-            See the class.
+            See the class's parameters.
 
         Raises
         ------
         CatalogueError
-            Naming each that isn't of this form, or whose role isn't known.
+            If an option isn't of this form or its role isn't known; the message names each of them.
         """
         chosen: dict[str, tuple[str, str]] = {}
         wrong = []
@@ -127,7 +127,7 @@ class Given:
 
 
 def frequency_ghz(text: str) -> float | None:
-    """Return the frequency that a text such as ``1400 MHz`` or ``1.4:GHz`` means, GHz, or None."""
+    """Return the frequency of a text such as ``1400 MHz`` or ``1.4:GHz``, GHz, or None."""
     found = _QUANTITY.fullmatch(text)
     if found is None:
         return None
@@ -140,16 +140,16 @@ def frequency_ghz(text: str) -> float | None:
 
 @dataclass(frozen=True)
 class Choice:
-    """A column that was chosen for a role.
+    """A column chosen for a role.
 
     Parameters
     ----------
     column : Column
         The column.
     unstated : str or None
-        Its unit where the file states none; None: not known.
+        Its unit where the file states none; None: unknown.
     given : str
-        Its unit as a user gave it; "": not given.
+        Its unit from the user; "": not given.
     """
 
     column: Column
@@ -164,15 +164,15 @@ class Choices:
     Parameters
     ----------
     dialect : Dialect or None
-        Whose columns the table has; None: only given ones and UCDs.
+        The table's dialect; None: only given columns and UCDs.
     by_role : mapping
-        What was chosen.
+        The chosen columns.
     frequency_ghz : float or None
-        Frequency of all flux densities where there is no column of it, GHz.
+        Frequency of all flux densities without a frequency column, GHz.
     notes : tuple of str
-        What a user should know of the choice.
+        Remarks on the choice for the user.
     problems : tuple of str
-        Everything that is wrong or missing.
+        All errors and missing columns.
     """
 
     dialect: Dialect | None
@@ -183,7 +183,7 @@ class Choices:
 
     @property
     def survey(self) -> str:
-        """Name of the dialect; ``columns`` where there is none."""
+        """Return the name of the dialect; ``columns`` where there is none."""
         return self.dialect.name if self.dialect else "columns"
 
 
@@ -204,13 +204,13 @@ def choose(
     survey : str
         Name of a dialect, or ``auto``.
     given : Given
-        What a user says; it counts more than what is known.
+        The user's description; it takes precedence over known columns.
     command : str
-        The command that read it, for the proposal.
+        The command that reads the table, for the error's proposal.
     also : tuple of str
-        Roles that are needed beside position, flux density and frequency.
+        Roles needed in addition to position, flux density and frequency.
     name : str
-        Name of the catalogue, which may tell its survey, as the file's may.
+        Name of the catalogue; like the file's name it may identify the survey.
 
     Raises
     ------
@@ -284,11 +284,11 @@ def _choice(table: Table, role: str, dialect: Dialect | None, given: Given) -> C
 def _complete(
     table: Table, chosen: dict[str, Choice], given: Given, dialect: Dialect | None
 ) -> None:
-    """Add columns that go with given ones by their names: a declination, an uncertainty, a name."""
+    """Add columns that match given ones by name: a declination, an uncertainty, a name."""
     if "dec" not in chosen and "ra" in chosen and (dec := _partner(table, chosen["ra"].column)):
         chosen["dec"] = Choice(dec)
     if "flux" in given.columns and "flux_error" not in given.columns:
-        # The dialect's uncertainty is that of another column.
+        # The dialect's uncertainty belongs to another column.
         chosen.pop("flux_error", None)
     if (
         "flux" in chosen
@@ -305,7 +305,7 @@ def _complete(
 
 
 def _by_ucd(table: Table, role: str) -> Column | None:
-    """Return the only column whose UCD tells that it has this role."""
+    """Return the only column with the UCD of this role."""
     errors = ("stat.error",)
     candidates: list[tuple[Column, ...]] = []
     if role in ("ra", "dec"):
@@ -340,7 +340,7 @@ def _is_radio(column: Column) -> bool:
 
 
 def _partner(table: Table, ra: Column) -> Column | None:
-    """Return the declination that goes with a right ascension, by its name."""
+    """Return the declination column that matches a right ascension by name."""
     for pattern, replacements in (
         (r"(?i)ra", ("DE", "DEC", "de", "dec", "Dec")),
         (r"(?i)lon", ("LAT", "lat")),
@@ -356,9 +356,9 @@ def _partner(table: Table, ra: Column) -> Column | None:
 def _frequency(
     table: Table, dialect: Dialect | None, flux: Choice | None, is_given: bool
 ) -> tuple[float | None, str]:
-    """Return the frequency that a dialect has or a file states, GHz, and a note where it's told.
+    """Return the dialect's or the file's frequency, GHz, and a note when the file states it.
 
-    A column that a user chose may be of another band than the dialect's own.
+    A column chosen by the user may be of another band than the dialect's own.
     """
     named = None if flux is None else _IN_NAME.match(flux.column.name)
     if flux is not None and named is not None and is_given:
@@ -392,7 +392,7 @@ def _missing(
     constant_ghz: float | None,
     command: str,
 ) -> str:
-    """Return what is missing, and the command that would give it."""
+    """Return the missing roles, and a command that supplies them."""
     words = {
         **{"ra": "right ascension", "dec": "declination", "flux": "flux density"},
         **{"frequency": "the frequency of the flux densities", "name": "name"},
@@ -421,11 +421,11 @@ def _missing(
             options.append(f"--column {role}=COLUMN")
     what = "doesn't state" if missing == ["frequency"] else "has no known column for"
     known = described(table, survey) if survey != "auto" else table.shown_names()
-    text = f"it {what} {lacking}; {known}. Say what its columns are: {command} {' '.join(options)}"
+    text = f"it {what} {lacking}; {known}. Name its columns: {command} {' '.join(options)}"
     if others:
         text += f" (other candidates: {', '.join(others)})"
     if survey == "auto" and missing != ["frequency"]:
-        text += f"; or whose it is: --survey {'|'.join(NAMES)}"
+        text += f"; or its survey: --survey {'|'.join(NAMES)}"
     return text
 
 

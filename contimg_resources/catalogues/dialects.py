@@ -1,7 +1,7 @@
-"""How surveys and source finders name their columns.
+"""Column names of surveys and source finders.
 
-Belongs here: names, units and frequencies of columns as their publishers have them, and which of
-them a table has. Doesn't: file formats (see `contimg_resources.tables`), nor reading values.
+Belongs here: names, units and frequencies of columns as published, and recognising them in a table.
+Doesn't: file formats (see `contimg_resources.tables`), reading values.
 """
 
 from collections.abc import Mapping
@@ -18,18 +18,18 @@ class Dialect:
     Parameters
     ----------
     name : str
-        As the command line calls it.
+        Its name on the command line.
     columns : mapping
         By role (see `contimg_resources.catalogues.columns.ROLES`): the column's name and, after a
-        colon, its unit where the file states none; of several names, between bars, the first that
-        is there counts. A unit of an uncertainty that is left out is that of the flux density.
+        colon, its unit where the file states none; of several names, separated by bars, the first
+        present one is used. An uncertainty without a unit has that of the flux density.
     marks : tuple of str
-        Columns that tell it from others, beside those of position and flux density; one of several
-        names between bars is enough.
+        Columns that distinguish it from other dialects, besides those of position and flux
+        density; one of several names, separated by bars, is enough.
     reference_ghz : float or None
-        Frequency of the flux densities, GHz; None: the file states it, or the user does.
+        Frequency of the flux densities, GHz; None: the file or the user states it.
     peak_beam_arcsec : float or None
-        The beam (FWHM) where the table has peaks and fitted sizes only: flux densities are peaks
+        The beam (FWHM) of a table with only peaks and fitted sizes: flux densities are peaks
         times the source's area in beams.
     """
 
@@ -40,12 +40,12 @@ class Dialect:
     peak_beam_arcsec: float | None = field(default=None, kw_only=True)
 
     def column(self, table: Table, role: str) -> tuple[Column | None, str | None]:
-        """Return the column of a role and its unit where the file states none.
+        """Return the column of a role, and its unit where the file states none.
 
         Raises
         ------
         TableError
-            If several columns fit the name.
+            If several columns match the name.
         """
         names, _, unit = self.columns.get(role, "").partition(":")
         for name in filter(None, names.split("|")):
@@ -54,7 +54,7 @@ class Dialect:
         return None, unit or None
 
     def fits(self, table: Table, *, marks: bool = True) -> bool:
-        """Tell whether a table has its columns of position and flux density, and its marks."""
+        """Return whether a table has its columns of position and flux density, and its marks."""
         names = {n.casefold() for n in table.names}
         wanted = [self.columns[r].partition(":")[0] for r in ("ra", "dec", "flux")]
         if marks:
@@ -75,9 +75,9 @@ _RACS_2024 = {
     **{"minor": "Min|Min_axis:arcsec", "angle": "PA:deg"},
 }
 
-#: Of those that fit, the first counts; if others have the very same columns, a user must say which.
+#: The first match is used; if others have the very same columns, the user must choose.
 DIALECTS = (
-    # One's own, and what contimg writes.
+    # The user's own lists, and those that contimg writes.
     Dialect(
         "list",
         {
@@ -325,23 +325,23 @@ NAMES = tuple(dict.fromkeys(d.name for d in DIALECTS))
 
 
 def dialect_of(table: Table, wanted: str = "auto", hint: str = "") -> Dialect | None:
-    """Return the dialect whose columns a table has; None if it has those of none.
+    """Return the dialect that matches a table's columns; None if none does.
 
     Parameters
     ----------
     table : Table
         The table.
     wanted : str
-        Name of a dialect, whose marks need not be there then; ``auto``: any.
+        Name of a dialect, whose marks are then not required; ``auto``: any.
     hint : str
-        Names of the catalogue and of the file: a dialect that is in there comes first, and, where
-        no other fits, is taken without its marks too.
+        Names of the catalogue and of the file: a dialect named there is tried first and, where
+        no other matches, is accepted without its marks too.
 
     Raises
     ------
     CatalogueError
-        If no dialect of this name is known, or the columns are those of several surveys and
-        neither the name of the file nor `wanted` tells which.
+        If no dialect of this name is known, or the columns match several surveys and neither
+        the file's name nor `wanted` decides between them.
     """
     if wanted != "auto" and wanted not in NAMES:
         raise CatalogueError(f"no survey {wanted!r} is known; known: auto, {', '.join(NAMES)}")
@@ -362,7 +362,7 @@ def dialect_of(table: Table, wanted: str = "auto", hint: str = "") -> Dialect | 
         return found
     raise CatalogueError(
         f"its columns are those of {' and '.join(d.name for d in same)} alike: "
-        f"--survey {same[0].name} or --survey {same[1].name} tells which"
+        f"choose with --survey {same[0].name} or --survey {same[1].name}"
     )
 
 

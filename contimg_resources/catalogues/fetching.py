@@ -1,6 +1,6 @@
-"""Fetching surveys from their publishers.
+"""Download surveys from their publishers.
 
-Belongs here: addresses, downloading with an end. Doesn't: reading what came.
+Belongs here: addresses, downloads with a size limit. Doesn't: reading the file.
 """
 
 import http.client
@@ -19,18 +19,18 @@ from contimg_resources.core.errors import CatalogueError
 
 _TIMEOUT_S = 60.0
 _CHUNK_BYTES = 1 << 20
-#: More than any of them has.
+#: Larger than any of these surveys.
 _MOST_BYTES = 5 << 30
 
 
 @dataclass(frozen=True)
 class Published:
-    """A survey that can be fetched.
+    """A survey that can be downloaded.
 
     Parameters
     ----------
     survey : str
-        Whose columns it has.
+        The survey's dialect.
     url : str
         Its address.
     """
@@ -39,7 +39,7 @@ class Published:
     url: str
 
 
-#: By the name that the command line takes.
+#: By the name used on the command line.
 PUBLISHED = {
     # Condon et al. 1998, AJ 115, 1693; 1.8 million sources.
     "nvss": Published(
@@ -56,29 +56,29 @@ PUBLISHED = {
 
 @contextmanager
 def fetched(url: str, progress: Progress = no_progress) -> Iterator[Path]:
-    """Download a file and give its path; it's gone afterwards.
+    """Download a file and yield its path; the file is deleted afterwards.
 
     Parameters
     ----------
     url : str
-        http or https.
+        Its address, http or https.
     progress : callable
-        Told how much has come.
+        Called with the amount downloaded.
 
     Yields
     ------
     Path
-        The file, named as in the address.
+        The file, with the name of the address.
 
     Raises
     ------
     CatalogueError
-        If it can't be downloaded whole.
+        If it can't be downloaded completely.
     """
     parts = urlsplit(url)
     name = Path(parts.path).name
     if parts.scheme not in ("http", "https") or not name:
-        raise CatalogueError(f"{url!r} is no address of a file: http or https was expected")
+        raise CatalogueError(f"{url!r} isn't the address of a file: http or https was expected")
     with TemporaryDirectory(prefix="contimg-catalogue-") as directory:
         path = Path(directory) / name
         try:
@@ -89,12 +89,14 @@ def fetched(url: str, progress: Progress = no_progress) -> Iterator[Path]:
                 size = int(response.headers.get("Content-Length") or 0)
                 room = shutil.disk_usage(directory).free
                 if size > min(_MOST_BYTES, room):
-                    raise CatalogueError(f"{url} has {size / 1e9:.1f} GB: too much")
+                    raise CatalogueError(
+                        f"{url} has {size / 1e9:.1f} GB: above the limit or the free disk space"
+                    )
                 came = 0
                 while chunk := response.read(_CHUNK_BYTES):
                     came += len(chunk)
                     if came > min(_MOST_BYTES, room):
-                        raise CatalogueError(f"{url} doesn't end")
+                        raise CatalogueError(f"{url} exceeds the limit or the free disk space")
                     file.write(chunk)
                     progress(f"{came / 1e6:.0f} MB of {name}", came / size if size else None)
         except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:

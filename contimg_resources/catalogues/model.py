@@ -1,4 +1,4 @@
-"""What a catalogue says.
+"""Records of a catalogue's sources and of its origin.
 
 Belongs here: frozen records of columns. Doesn't: files.
 """
@@ -15,14 +15,14 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class CatalogueSources:
-    """Sources of a catalogue, a column each.
+    """Sources of a catalogue, one array per column.
 
     Parameters
     ----------
     source_id : ndarray of str, shape (n,)
         Stable names, unique in the catalogue: its own name and the source's, ``nvss-J0123+4567``.
     name : ndarray of str, shape (n,)
-        As the catalogue has it.
+        Names as in the catalogue.
     ra_deg, dec_deg : ndarray, shape (n,)
         Positions, ICRS degrees.
     flux_jy : ndarray, shape (n,)
@@ -30,13 +30,13 @@ class CatalogueSources:
     flux_error_jy : ndarray, shape (n,)
         Their uncertainties, Jy; NaN where unknown.
     reference_ghz : ndarray, shape (n,)
-        GHz.
+        Reference frequencies, GHz.
     spectral_index : ndarray, shape (n,)
         ``S ~ nu^spectral_index``; NaN where unknown.
     major_arcsec, minor_arcsec, angle_deg : ndarray, shape (n,)
-        Size as the catalogue has it (FWHM) and position angle; NaN where unknown or a limit.
+        Size as in the catalogue (FWHM) and position angle; NaN where unknown or an upper limit.
     variable : ndarray of bool, shape (n,)
-        Known to vary.
+        Whether the source is known to vary.
     """
 
     source_id: NDArray[np.str_]
@@ -56,7 +56,7 @@ class CatalogueSources:
         return len(self.source_id)
 
     def select(self, which: NDArray[np.bool_] | NDArray[np.intp]) -> "CatalogueSources":
-        """Return some of the sources: those of a mask, or of indices in their order."""
+        """Return a subset of the sources, given by a mask or by indices in order."""
         return CatalogueSources(**{f.name: getattr(self, f.name)[which] for f in fields(self)})
 
     def flux_at(self, frequency_hz: float, default_spectral_index: float) -> Floats:
@@ -65,9 +65,9 @@ class CatalogueSources:
         Parameters
         ----------
         frequency_hz : float
-            Hz.
+            Frequency, Hz.
         default_spectral_index : float
-            Of sources whose own isn't known.
+            Spectral index of sources without a known one.
         """
         index = np.where(
             np.isfinite(self.spectral_index), self.spectral_index, default_spectral_index
@@ -75,7 +75,7 @@ class CatalogueSources:
         return np.asarray(self.flux_jy * (frequency_hz / (1e9 * self.reference_ghz)) ** index)
 
     def reference_sources(self, default_spectral_index: float) -> tuple[ReferenceSource, ...]:
-        """Return those that aren't known to vary, to compare an image with."""
+        """Return the sources that aren't known to vary, to compare an image with."""
         index = np.where(
             np.isfinite(self.spectral_index), self.spectral_index, default_spectral_index
         )
@@ -94,24 +94,24 @@ class CatalogueSources:
 
 @dataclass(frozen=True)
 class CatalogueFacts:
-    """What is known of a stored catalogue.
+    """Description of a stored catalogue.
 
     Parameters
     ----------
     name : str
         Its name.
     survey : str
-        The kind of its input, such as ``nvss``.
+        Dialect of its input, such as ``nvss``.
     origin : str
-        The file or address that it was read from.
+        File or address from which it was read.
     checksum : str
-        Of that file.
+        Checksum of that file.
     n_sources : int
-        How many it holds.
+        Number of sources.
     schema_version : int
         Version of the file's columns.
     notes : tuple of str
-        What was told when it was read: which rows were rejected, and why.
+        Notes from reading it: rejected rows, and the reasons.
     """
 
     name: str
@@ -124,5 +124,5 @@ class CatalogueFacts:
 
     @property
     def release(self) -> str:
-        """Name and content in short: two of the same hold the same."""
+        """Return its name and content in short: equal releases hold the same sources."""
         return f"{self.name}@{self.checksum.removeprefix('sha256:')[:12]}"

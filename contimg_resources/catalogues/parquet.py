@@ -1,10 +1,10 @@
-"""A catalogue as a Parquet file in the order of the sky.
+"""A catalogue as a Parquet file sorted by sky position.
 
-Belongs here: the file's columns, writing it, asking it for a piece of sky.
-Doesn't: where files lie (see `store`).
+Belongs here: the file's columns, writing it, selecting a region of sky.
+Doesn't: where files are stored (see `store`).
 
 Rows are sorted by their HEALPix pixel (nested, so that neighbours on the sky are neighbours in the
-file), in row groups of some thousand: a cone reads the few groups that it touches.
+file), in row groups of some thousand: a cone search reads only the groups that it touches.
 """
 
 import json
@@ -23,12 +23,12 @@ from contimg_resources.core.errors import CatalogueError, in_words_of_reader
 
 Floats = NDArray[np.float64]
 
-#: Version of the columns below. Written into every file.
+#: Version of the columns below, written into every file.
 SCHEMA_VERSION = 1
-#: Each column with what it holds; all but the first two and the last two are numbers.
+#: Each column with its description; all but the first two and the last two are numeric.
 COLUMNS = {
     "source_id": "stable name, unique in the catalogue",
-    "name": "name as the catalogue has it",
+    "name": "name as in the catalogue",
     "ra_deg": "right ascension, ICRS, degrees",
     "dec_deg": "declination, ICRS, degrees",
     "flux_jy": "flux density at reference_ghz, Jy",
@@ -48,19 +48,19 @@ _METADATA = b"contimg"
 
 
 def write_catalogue(path: Path, sources: CatalogueSources, facts: CatalogueFacts) -> None:
-    """Write a catalogue into a file that isn't there yet.
+    """Write a catalogue into a new file.
 
     Raises
     ------
     CatalogueError
-        If two sources have one id.
+        If two sources share an id.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     unique, counts = np.unique(sources.source_id, return_counts=True)
     if unique.size < len(sources):
-        raise CatalogueError(f"{facts.name}: source {unique[counts > 1][0]} is there twice")
+        raise CatalogueError(f"{facts.name}: source {unique[counts > 1][0]} occurs twice")
     pixels = _healpix().lonlat_to_healpix(*_angles(sources.ra_deg, sources.dec_deg))
     order = np.lexsort((sources.source_id, pixels))
     ordered = sources.select(order)
@@ -107,7 +107,7 @@ class Catalogue:
             self._file = pq.ParquetFile(path, memory_map=True)
             told = (self._file.schema_arrow.metadata or {})[_METADATA]
             self.facts = TypeAdapter(CatalogueFacts).validate_json(told)
-        except Exception as error:  # pyarrow raises what it meets
+        except Exception as error:  # pyarrow raises many kinds of exception
             raise CatalogueError(
                 f"{path} is no catalogue of contimg: {in_words_of_reader(error)}", path=str(path)
             ) from error
@@ -131,7 +131,7 @@ class Catalogue:
             )
         from astropy import units as u
 
-        # A pixel more: the search is by the pixels' centres.
+        # One pixel more: the search uses the pixels' centres.
         pixels = _healpix(_ORDER - 5).cone_search_lonlat(
             ra_deg * u.deg, dec_deg * u.deg, (radius_deg + 2.0) * u.deg
         )
@@ -154,11 +154,11 @@ class Catalogue:
         Parameters
         ----------
         dec_min_deg, dec_max_deg : float
-            ICRS degrees.
+            Declinations, ICRS degrees.
         ra_min_deg, ra_max_deg : float
-            ICRS degrees; where the second is less, the strip holds 0 h.
+            Right ascensions, ICRS degrees; where the second is smaller, the strip includes 0 h.
         min_flux_jy : float
-            Fainter ones are left out, Jy.
+            Lower limit of the flux density, Jy.
         """
         span_deg = 360.0 if ra_max_deg - ra_min_deg >= 360 else (ra_max_deg - ra_min_deg) % 360
         found = self._read(
@@ -173,12 +173,12 @@ class Catalogue:
         return found.select(inside & (found.flux_jy >= min_flux_jy))
 
     def all(self) -> CatalogueSources:
-        """Return every source."""
+        """Return all sources."""
         return self._read(range(self._file.num_row_groups))
 
     @cached_property
     def _ranges(self) -> NDArray[np.int64]:
-        """First and last pixel of each row group, shape (n_groups, 2)."""
+        """Return the first and last pixel of each row group, shape (n_groups, 2)."""
         return np.array([self._limits(g, "healpix") for g in range(self._file.num_row_groups)])
 
     @cached_property
@@ -214,7 +214,7 @@ class Catalogue:
                 else table[n].to_numpy()
                 for n in names
             }
-        except Exception as error:  # pyarrow raises what it meets
+        except Exception as error:  # pyarrow raises many kinds of exception
             raise self._damaged(error) from error
         return CatalogueSources(**columns)
 
@@ -237,7 +237,7 @@ def _angles(ra_deg: Floats, dec_deg: Floats) -> tuple[Any, Any]:
 
 
 def _overlap(low: float, high: float, ra_min_deg: float, span_deg: float) -> bool:
-    """Tell whether two ranges of right ascension, the first without 0 h inside, overlap."""
+    """Return whether two ranges of right ascension overlap; the first doesn't include 0 h."""
     return (
         span_deg >= 360
         or (ra_min_deg - low) % 360 <= high - low

@@ -1,7 +1,7 @@
-"""Reading a file with a catalogue, whosever columns it has.
+"""Read a file with a catalogue of any known survey or described columns.
 
-Belongs here: which rows are sources, their names, ids, and the reasons why other rows are rejected.
-Doesn't: formats (see `contimg_resources.tables`), columns (see `columns`, `rows`), keeping it.
+Belongs here: selecting the rows that are sources, their names, ids, and the reasons of rejection.
+Doesn't: formats (see `contimg_resources.tables`), columns (see `columns`, `rows`), storing it.
 """
 
 import shlex
@@ -23,16 +23,16 @@ from contimg_resources.tables.model import Bools, Floats
 
 @dataclass(frozen=True)
 class ReadCatalogue:
-    """What a file with a catalogue holds.
+    """The content of a catalogue file.
 
     Parameters
     ----------
     sources : CatalogueSources
         The sources.
     survey : str
-        Whose columns it has; ``columns`` where they were given or told by their UCDs.
+        The survey's dialect; ``columns`` where columns were given or found by their UCDs.
     notes : tuple of str
-        Which rows were rejected and why, and what else a user should know.
+        Rejected rows and the reasons, and other remarks for the user.
     """
 
     sources: CatalogueSources
@@ -50,21 +50,23 @@ def read_catalogue(
     path : Path
         The file, in any format that `contimg_resources.tables.reading.read_table` reads.
     name : str
-        Name of the catalogue, which the sources' ids begin with.
+        Name of the catalogue; the sources' ids begin with it.
     survey : str
-        Whose columns it has; see `contimg_resources.catalogues.dialects`.
+        Name of the survey's dialect; see `contimg_resources.catalogues.dialects`.
     given : Given, optional
-        What a user says of its columns.
+        The user's description of its columns.
 
     Returns
     -------
     ReadCatalogue
-        Rows without a position, a frequency or a flux density above zero are rejected, and told.
+        The sources; rows without a position, a frequency or a flux density above zero are
+        rejected, and the notes report them.
 
     Raises
     ------
     CatalogueError
-        Naming all that is wrong with its columns; or if more rows are wrong than right.
+        If its columns can't be used (the message names every problem), or more rows are wrong
+        than right.
     """
     command = f"contimg catalogue add {name} {shlex.quote(str(path))}"
     rows = read_rows(path, survey, given, command, name=name)
@@ -92,12 +94,12 @@ def read_catalogue(
 
 
 def _kept(rows: SourceRows) -> tuple[Bools, tuple[str, ...]]:
-    """Return which rows are sources, and why others are rejected.
+    """Return which rows are sources, and the reasons why others are rejected.
 
     Raises
     ------
     CatalogueError
-        If none is, or more rows are wrong than right: a column was probably mistaken for another.
+        If no row is valid, or more rows are wrong than right: a column was probably misidentified.
     """
     path = rows.table.path
     kept = np.ones(len(rows), bool)
@@ -141,7 +143,7 @@ def _kept(rows: SourceRows) -> tuple[Bools, tuple[str, ...]]:
     if n_wrong > kept.sum():
         raise CatalogueError(
             f"{path}: more rows are wrong than right, so a column was probably misread: "
-            f"{told}. --column ROLE=COLUMN:UNIT says what it is",
+            f"{told}. --column ROLE=COLUMN:UNIT gives the right one",
             path=str(path),
         )
     if reasons:
@@ -153,7 +155,7 @@ def _kept(rows: SourceRows) -> tuple[Bools, tuple[str, ...]]:
 
 
 def _iau_names(ra_deg: Floats, dec_deg: Floats) -> NDArray[np.str_]:
-    """Return names such as J123456.78+123456.7: digits are cut off, not rounded."""
+    """Return names such as J123456.78+123456.7: digits are truncated, not rounded."""
     # In hundredths of a second of time and tenths of an arcsecond.
     ra = np.floor(np.nan_to_num(ra_deg) % 360 / 15 * 360_000 + 1e-6).astype(np.int64)
     dec = np.floor(np.abs(np.nan_to_num(dec_deg)) * 36_000 + 1e-6).astype(np.int64)
@@ -169,10 +171,10 @@ def _iau_names(ra_deg: Floats, dec_deg: Floats) -> NDArray[np.str_]:
 
 
 def _known_to_vary(names: NDArray[np.str_], rows: SourceRows, kept: Bools) -> Bools:
-    """Tell which sources must never set a flux scale."""
+    """Return which sources must never set a flux scale."""
     found = np.zeros(len(rows), bool)
     with np.errstate(invalid="ignore"):
-        # Blazars that matter are brighter by far.
+        # The blazars that matter are much brighter.
         bright = kept & (rows.flux_jy > 0.5)
     for i in np.flatnonzero(bright):
         model = FluxModel.power_law(float(rows.flux_jy[i]), 1.4, -0.7, "catalogue")
@@ -186,9 +188,9 @@ def _known_to_vary(names: NDArray[np.str_], rows: SourceRows, kept: Bools) -> Bo
 
 
 def _with_unique_ids(sources: CatalogueSources) -> CatalogueSources:
-    """Tell sources of one name apart by their positions, whatever their order in the file.
+    """Distinguish sources of one name by their positions, whatever their order in the file.
 
-    A made name is none that another source has.
+    A generated name never equals the name of another source.
     """
     ids = sources.source_id
     names, inverse, counts = np.unique(ids, return_inverse=True, return_counts=True)

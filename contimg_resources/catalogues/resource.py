@@ -1,6 +1,6 @@
 """Catalogues as a Dagster resource.
 
-Belongs here: handing out the plain object. Doesn't: anything that the object does.
+Belongs here: creating the store. Doesn't: its functions.
 """
 
 from pathlib import Path
@@ -12,10 +12,10 @@ from contimg_resources.catalogues.store import CatalogueStore
 
 
 class CatalogueResource(ConfigurableResource[CatalogueStore]):
-    """Hands out a `CatalogueStore`."""
+    """Provides a `CatalogueStore`."""
 
     root: str = Field(description="Directory with the catalogues.")
 
     def create_resource(self, context: InitResourceContext) -> CatalogueStore:
-        """Return the store; its directory is made when something is put into it."""
+        """Return the store; its directory is created with the first catalogue."""
         return CatalogueStore(Path(self.root))

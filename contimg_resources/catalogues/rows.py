@@ -1,7 +1,7 @@
-"""A table of sources in our units and frame, row by row, with what is wrong where.
+"""A table of sources in standard units and frame, row by row, with its problems.
 
-Belongs here: values of the chosen columns. Doesn't: which column holds what (see `columns`), which
-rows are kept (see `reading`, `calibrator_lists`).
+Belongs here: values of the chosen columns. Doesn't: choosing the columns (see `columns`), selecting
+rows (see `reading`, `calibrator_lists`).
 """
 
 from collections.abc import Mapping
@@ -19,9 +19,9 @@ from contimg_resources.tables.positions import directions, frame_of, with_joined
 from contimg_resources.tables.quantities import factor_of
 from contimg_resources.tables.reading import read_table
 
-#: Frequencies of radio catalogues, GHz; beyond, a unit is wrong.
+#: Frequencies of radio catalogues, GHz; outside this range the unit is wrong.
 _GHZ = (0.01, 1000.0)
-#: Source finders write -99 for a spectral index that isn't known.
+#: Source finders write -99 for an unknown spectral index.
 _STEEPEST = 10.0
 _LARGEST_ARCSEC = 3600.0
 
@@ -33,30 +33,30 @@ class SourceRows:
     Parameters
     ----------
     survey : str
-        The dialect of its columns; ``columns`` where they were given or told by their UCDs.
+        The dialect of its columns; ``columns`` where they were given or found by their UCDs.
     name, aliases : ndarray of str, shape (n,)
-        As the table has them; "" where there is none.
+        Names as in the table; "" where there is none.
     ra_deg, dec_deg : ndarray, shape (n,)
-        ICRS degrees; NaN where there is no position.
+        Positions, ICRS degrees; NaN where there is none.
     flux_jy, flux_error_jy : ndarray, shape (n,)
-        Jy; NaN where there is none.
+        Flux densities and their uncertainties, Jy; NaN where there is none.
     reference_ghz : ndarray, shape (n,)
         Frequency of the flux density, GHz; NaN where there is none.
     spectral_index : ndarray, shape (n,)
         ``S ~ nu^spectral_index``; NaN where unknown.
     major_arcsec, minor_arcsec, angle_deg : ndarray, shape (n,)
-        Size (FWHM) and position angle; NaN where unknown or a limit.
+        Size (FWHM) and position angle; NaN where unknown or an upper limit.
     duplicate, quality : ndarray, shape (n,)
         Flags of the survey; NaN where it has none.
     absent, wrong : mapping
-        By role (``position`` for both coordinates): rows without a value, and rows whose value is
-        none of this kind, shape (n,).
+        By role (``position`` for both coordinates): rows without a value, and rows with a value of
+        the wrong kind, shape (n,).
     columns : mapping
         Names of the columns by role, for messages.
     notes : tuple of str
-        What a user should know.
+        Remarks for the user.
     table : Table
-        Where they are from.
+        The original table.
     """
 
     survey: str
@@ -83,14 +83,14 @@ class SourceRows:
         return len(self.ra_deg)
 
     def value(self, role: str, row: int) -> str:
-        """Return what the file has for a role in a row, as text."""
+        """Return the file's text for a role in a row."""
         roles = ("ra", "dec") if role == "position" else (role,)
         names = [self.columns[r] for r in roles if r in self.columns]
         columns = [c for n in names for c in self.table.columns if c.name == n]
         return " ".join(str(c.text()[row]) for c in columns)
 
     def label(self, role: str) -> str:
-        """Return the name of the column of a role, or those of the position."""
+        """Return the name of a role's column, or those of the position."""
         if role == "position":
             return f"{self.columns['ra']}, {self.columns['dec']}"
         return self.columns.get(role, role)
@@ -111,20 +111,20 @@ def read_rows(
     path : Path
         The file, in any format that `contimg_resources.tables.reading.read_table` reads.
     survey : str
-        Whose columns it has, or ``auto``.
+        Name of the survey's dialect, or ``auto``.
     given : Given, optional
-        What a user says of its columns.
+        The user's description of its columns.
     command : str
-        The command that reads it, which an error proposes with the options that are lacking.
+        The command that reads it; an error proposes it with the missing options.
     also : tuple of str
-        Roles that are needed beside position, flux density and frequency.
+        Roles needed in addition to position, flux density and frequency.
     name : str
-        Name of the catalogue, which may tell its survey.
+        Name of the catalogue, which may identify its survey.
 
     Raises
     ------
     CatalogueError
-        Naming the file and everything that is wrong with its columns.
+        If it can't be used; the message names the file and every problem with its columns.
     """
     given = given or Given()
     try:
@@ -148,7 +148,7 @@ def read_rows(
 
 
 class _Values:
-    """Values by role; every problem with a column is collected, to be reported at once."""
+    """Values by role; all problems with columns are collected and reported together."""
 
     def __init__(self, table: Table, choices: Choices) -> None:
         self.table, self.choices = table, choices
@@ -160,7 +160,7 @@ class _Values:
         chosen = self.choices.by_role
         ra_deg, dec_deg = self._positions(given)
         flux_jy = self._numbers("flux")
-        # Without a unit of the flux density, that is the problem to tell.
+        # Without a unit of the flux density, report that problem.
         flux_error_jy = self._numbers("flux_error", self._unit_of_flux() or "Jy")
         sizes = {r: self._numbers(r) for r in ("major", "minor", "angle")}
         self._check_sizes(sizes["major"])
@@ -224,7 +224,7 @@ class _Values:
         return found.ra_deg, found.dec_deg
 
     def _numbers(self, role: str, unstated: str | None = None) -> Floats:
-        """Return the numbers of a role in its unit; NaN without a column, a value, or a number."""
+        """Return a role's numbers in its unit; NaN without a column, a value, or a number."""
         choice = self.choices.by_role.get(role)
         if choice is None:
             return np.full(self.table.n_rows, np.nan)
@@ -239,14 +239,14 @@ class _Values:
             told = error.message
             if "states no unit" in told:
                 name = choice.column.name
-                told += f": say --column {role}={name}:mJy, or whichever unit it has"
+                told += f": give --column {role}={name}:mJy, or whichever unit it has"
             self.problems.append(told)
             return np.full(self.table.n_rows, np.nan)
         self.absent[role] = ~np.isfinite(values) & ~self.wrong[role]
         return factor * values
 
     def _check_sizes(self, major_arcsec: Floats) -> None:
-        """Refuse a size whose unit is that of the dialect, not the file's, when it can't be."""
+        """Refuse an implausible size whose unit comes from the dialect, not from the file."""
         choice = self.choices.by_role.get("major")
         known = major_arcsec[np.isfinite(major_arcsec)]
         if choice is None or choice.given or choice.column.unit or not known.size:
@@ -255,7 +255,7 @@ class _Values:
             name, unit = choice.column.name, choice.unstated
             self.problems.append(
                 f"column {name} states no unit, and is no size in {unit} (most are above a "
-                f"degree): say --column major={name}:arcsec, or whichever unit it has, and "
+                f"degree): give --column major={name}:arcsec, or whichever unit it has, and "
                 "that of the flux densities"
             )
 

@@ -1,6 +1,6 @@
-"""Where catalogues are kept.
+"""Store catalogues, one file each.
 
-Belongs here: one file a catalogue, put and replaced whole. Doesn't: what is inside.
+Belongs here: writing and replacing whole files. Doesn't: their contents.
 """
 
 from pathlib import Path
@@ -23,7 +23,7 @@ class CatalogueStore:
     Parameters
     ----------
     root : Path
-        The directory; made when something is put into it.
+        The directory; created with the first catalogue.
     """
 
     def __init__(self, root: Path) -> None:
@@ -39,7 +39,7 @@ class CatalogueStore:
         Raises
         ------
         CatalogueError
-            Naming those that there are, when there is none of this name.
+            If there is none of this name; the message lists the existing ones.
         """
         path = self._path(name)
         if not path.is_file():
@@ -59,20 +59,20 @@ class CatalogueStore:
         origin: str = "",
         given: Given | None = None,
     ) -> CatalogueFacts:
-        """Read a file and keep it as a catalogue; one of the same name is replaced.
+        """Read a file and store it as a catalogue; one of the same name is replaced.
 
         Parameters
         ----------
         name : str
-            Its name from now on.
+            The catalogue's name.
         file : Path
-            FITS, VOTable, Parquet, or text of many kinds, perhaps gzipped.
+            FITS, VOTable, Parquet, or text of many kinds; may be gzipped.
         survey : str
-            Whose columns it has; ``auto``: found out.
+            Name of the survey's dialect; ``auto``: recognised from the columns.
         origin : str
-            Where it is from; empty: the file.
+            Origin of the file; empty: the file itself.
         given : Given, optional
-            What a user says of its columns.
+            The user's description of its columns.
 
         Raises
         ------
@@ -93,7 +93,7 @@ class CatalogueStore:
         return facts
 
     def put(self, sources: CatalogueSources, facts: CatalogueFacts) -> None:
-        """Keep sources as a catalogue; whole, or not at all."""
+        """Store sources as a catalogue, completely or not at all."""
         path = self._path(facts.name)
         self.root.mkdir(parents=True, exist_ok=True)
         whole_file(path, lambda partial: write_catalogue(partial, sources, facts))

@@ -1,7 +1,7 @@
-"""Surveys whose publishers give them as text in fixed columns without a usable header.
+"""Surveys published as fixed-column text without a usable header.
 
-Belongs here: SUMSS and VLSSr, as columns with the names that VizieR gives them. Doesn't: text with
-a header (see `contimg_resources.tables.text`).
+Belongs here: SUMSS and VLSSr, as columns with VizieR's names. Doesn't: text with a header (see
+`contimg_resources.tables.text`).
 """
 
 import re
@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from contimg_resources.tables.model import Table, column_of
 
-#: SUMSS: what follows the six numbers of the position, with units.
+#: SUMSS: the columns after the six numbers of the position, with units.
 _SUMSS = (
     *(("e_RAJ2000", "arcsec"), ("e_DEJ2000", "arcsec"), ("Sp", "mJy/beam"), ("e_Sp", "mJy/beam")),
     *(("St", "mJy"), ("e_St", "mJy"), ("MajAxis", "arcsec"), ("MinAxis", "arcsec"), ("PA", "deg")),
@@ -19,7 +19,7 @@ _SUMSS = (
 _SUMSS_MOSAIC = re.compile(r"J\d{4}[MP]\d{2}[A-Z]?")
 _SUMSS_MOSAIC_AT = 18
 _POSITION = re.compile(r"\s*(\d\d \d\d \d\d\.\d+) ([-+ ]\d\d \d\d \d\d(\.\d*)?)(?=\s)")
-#: VLSSr: columns of a line, counted from where the position begins; so in the line of errors below.
+#: VLSSr: columns of a line, counted from the start of the position; so in the error line below.
 _VLSSR = {
     **{"Si": (30, 36), "l_MajAx": (37, 38), "MajAx": (38, 42)},
     **{"MinAx": (44, 48), "PA": (49, 54)},
@@ -29,12 +29,12 @@ _N_SHOWN = 200
 
 
 def with_columns(table: Table) -> Table:
-    """Return a table of text without a header with the columns of the survey that it is of.
+    """Return a headerless text table with the columns of its survey.
 
     Parameters
     ----------
     table : Table
-        A table; one that has columns, or is of no known survey, comes back as it is.
+        A table; one that has columns, or belongs to no known survey, is returned unchanged.
     """
     if table.columns or not table.lines:
         return table

@@ -1,7 +1,7 @@
-"""The VLA calibrator manual's list, as calibrators for our band.
+"""Import the VLA calibrator manual's list as calibrators for our band.
 
 Belongs here: the list's text (two names, a table of bands for each source), flux densities at our
-band from its bands, and which sources are no calibrators here. Doesn't: our own list as a file (see
+band from its bands, and the rejection of unsuitable sources. Doesn't: our own list as a file (see
 `calibrator_lists`).
 """
 
@@ -33,7 +33,7 @@ _BANDS_GHZ = {
 #: Middle of our band, GHz.
 _OURS_GHZ = 1.4
 _CONFIGURATIONS = "ABCD"
-#: What the codes of a band mean for a calibrator that must be a point.
+#: Meaning of a band's codes for a calibrator that must be a point source.
 _UNFIT = {
     "X": "not to be used",
     "C": "confused by its surroundings",
@@ -64,7 +64,7 @@ class VlaBand:
     flux_jy : float or None
         Flux density, Jy; None: not measured.
     codes : str
-        Quality in the configurations A, B, C, D.
+        Quality codes in the configurations A, B, C and D.
     """
 
     band: str
@@ -79,13 +79,13 @@ class VlaSource:
     Parameters
     ----------
     names : tuple of str
-        Name of J2000, of B1950, and another name, as far as listed.
+        J2000 name, B1950 name, and another name, as far as listed.
     ra_deg, dec_deg : float
-        ICRS degrees.
+        Position, ICRS degrees.
     bands : tuple of VlaBand
-        As listed.
+        The bands as listed.
     problem : str
-        What of it can't be read; empty: nothing.
+        Why the entry can't be read; empty if it can.
     """
 
     names: tuple[str, ...]
@@ -97,14 +97,14 @@ class VlaSource:
 
 @dataclass(frozen=True)
 class ImportedCalibrators:
-    """Calibrators of a list of others.
+    """Calibrators from an external list.
 
     Parameters
     ----------
     calibrators : tuple of Calibrator
-        In the order of the list.
+        The calibrators in the order of the list.
     refused : mapping
-        Why others aren't, by name.
+        Reasons why other sources were refused, by name.
     """
 
     calibrators: tuple[Calibrator, ...]
@@ -112,26 +112,26 @@ class ImportedCalibrators:
 
 
 def is_vla_list(path: Path) -> bool:
-    """Tell whether a file is text in the form of the VLA calibrator manual."""
+    """Return whether a file is text in the form of the VLA calibrator manual."""
     try:
         return _HEADING.search(_text(path)) is not None
     except CatalogueError:
-        # Too large for it, or no text: whatever it is, another reader says so.
+        # Too large for it, or no text: another reader reports the problem.
         return False
 
 
 def read_vla_list(path: Path) -> tuple[VlaSource, ...]:
-    """Read the VLA calibrator manual's list: its text, or the page with it.
+    """Read the VLA calibrator manual's list: its text, or the web page that contains it.
 
     Parameters
     ----------
     path : Path
-        The file, perhaps packed.
+        The file; may be compressed.
 
     Returns
     -------
     tuple of VlaSource
-        In the order of the list; positions of J2000, or of B1950 where there is no other.
+        The sources in the order of the list; positions of J2000, or of B1950 if that is all.
 
     Raises
     ------
@@ -174,16 +174,16 @@ def read_vla_list(path: Path) -> tuple[VlaSource, ...]:
 def vla_calibrators(
     path: Path, *, configuration: str = "C", spectral_index: float | None = None
 ) -> ImportedCalibrators:
-    """Return the calibrators for our band that the VLA calibrator manual's list has.
+    """Return the calibrators for our band from the VLA calibrator manual's list.
 
     Parameters
     ----------
     path : Path
         The list.
     configuration : str
-        Configuration of the VLA (A, B, C or D) whose baselines are like ours.
+        Configuration of the VLA (A, B, C or D) with baselines similar to ours.
     spectral_index : float, optional
-        Of sources with one band only, which are refused otherwise.
+        Spectral index of sources with one band only; None: they are refused.
 
     Raises
     ------
@@ -198,7 +198,7 @@ def vla_calibrators(
     refused: dict[str, str] = {}
     taken: set[str] = set()
     sources = read_vla_list(path)
-    # What several sources have, such as the name of a survey, is no name.
+    # A name that several sources share, such as a survey's, doesn't identify one.
     counts = Counter(n.casefold() for s in sources for n in set(s.names))
     for source in sources:
         name = source.names[0]
@@ -250,7 +250,7 @@ def _names(found: re.Match[str]) -> tuple[str, ...]:
 
 
 def _flux_jy(rest: str, ends: int) -> float | None:
-    """Return the flux density of a band's line, which stands before where UVMIN does."""
+    """Return the flux density in a band's line; it ends before the UVMIN column."""
     token = re.match(r"\s*(\d+(\.\d*)?|\.\d+)(?=\s|$)", rest)
     if token is None or token.start(1) >= ends:
         return None
@@ -265,7 +265,7 @@ def _model(
     Raises
     ------
     ConfigurationError
-        With the reason why there is none.
+        If there is no model; the message gives the reason.
     """
     bands = {_BANDS_GHZ[b.band]: b for b in source.bands if b.band in _BANDS_GHZ and b.flux_jy}
     at_l = next((b for b in source.bands if b.band == "L"), None)

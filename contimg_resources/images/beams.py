@@ -1,6 +1,6 @@
 """The restoring beam of an image, wherever its writer put it.
 
-Belongs here: keywords, tables of beams, the log of AIPS. Doesn't: what a beam is good for.
+Belongs here: keywords, beam tables, the AIPS history. Doesn't: what a beam is used for.
 """
 
 import math
@@ -15,27 +15,27 @@ _NUMBER = r"([-+]?\d*\.?\d+(?:[EeDd][-+]?\d+)?)"
 _AIPS = re.compile(rf"BMAJ\s*=\s*{_NUMBER}\s+BMIN\s*=\s*{_NUMBER}\s+BPA\s*=\s*{_NUMBER}")
 _CASA = re.compile(rf"restoration\s*:?\s*{_NUMBER}\s+by\s+{_NUMBER}\s+\(arcsec\)")
 _CASA_ANGLE = re.compile(rf"at pa\s+{_NUMBER}\s*\(deg\)")
-#: Axes that differ by rounding only.
+#: Axes whose lengths differ only by rounding.
 _ROUND = 1.0 + 1e-4
 _LARGEST_ARCSEC = 36_000.0
 
 
 def restoring_beam(header: Any, tables: Any = (), channel: int = 0, polarization: int = 0) -> Beam:
-    """Return the restoring beam that a header states; its position angle is as stated.
+    """Return the restoring beam from a header, with its position angle unchanged.
 
     Parameters
     ----------
     header : Header
-        Of the image.
+        The image's header.
     tables : sequence of HDU
-        Those of its file; a table ``BEAMS`` holds a beam for each plane.
+        The tables of its file; a table ``BEAMS`` holds a beam for each plane.
     channel, polarization : int
-        The plane of the image in the cube that it was part of.
+        The image's plane in the cube that it was part of.
 
     Raises
     ------
     ValueError
-        If there is none, or it isn't sane.
+        If there is none, or its values aren't plausible.
     """
     found = _of_keywords(header) or _of_table(tables, channel, polarization) or _of_log(header)
     if found is None:
@@ -73,7 +73,7 @@ def _of_keywords(header: Any) -> Found | None:
             unit = (card_unit(header, name) if name in header else "") or default
             values.append(_in(float(value), unit, "deg" if name == names[2] else "arcsec", name))
         if values[0] == 0 and values[1] == 0:
-            # Written so by tools that know of none.
+            # Written by tools that don't know the beam.
             continue
         return (values[0], values[1], values[2]), ", ".join(names)
     return None

@@ -1,4 +1,4 @@
-"""When an image was observed, from its header.
+"""The time of an image's observation, from its header.
 
 Belongs here: the time keywords of the FITS standard and of common writers. Doesn't: partition keys
 (see `contimg_resources.core.times`), the date on which a file was written.
@@ -16,7 +16,7 @@ from contimg_resources.core.times import SECONDS_PER_DAY
 _BEGIN = ("DATE-BEG", "MJD-BEG", "DATE-OBS", "MJD-OBS", "DATE_OBS")
 _END = ("DATE-END", "MJD-END", "DATE_END")
 _MIDDLE = ("DATE-AVG", "MJD-AVG")
-#: Elapsed time first: an exposure leaves out gaps.
+#: The elapsed time comes first: an exposure time leaves out gaps.
 _LENGTH = ("TELAPSE", "DURATION", "XPOSURE", "EXPOSURE", "EXPTIME", "ONTIME")
 _TIME_OF_DAY = ("TIME-OBS", "UTC-OBS", "TIME_OBS")
 
@@ -29,7 +29,7 @@ _SCALES = {
     **{name: name.lower() for name in ("TDB", "TCG", "TCB")},
 }
 _GPS_BEHIND_TAI_S = 19.0
-#: An MJD that is so near its date has more digits of the same time.
+#: An MJD this close to the date states the same time with more digits.
 _SAME_DAYS = 2e-3 / SECONDS_PER_DAY
 _SECONDS = {"s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0, "hr": 3600.0, "d": SECONDS_PER_DAY}
 _OLD_DATE = re.compile(r"(\d\d)/(\d\d)/(\d\d)")
@@ -39,14 +39,14 @@ _CARD_UNIT = re.compile(r"\s*\[([^\]]+)\]")
 
 @dataclass(frozen=True)
 class Observed:
-    """The time of an image's data.
+    """The time of observation of an image.
 
     Parameters
     ----------
     start_mjd, mid_mjd, end_mjd : float
         MJD in days, UTC; equal when the header names one moment only.
     notes : tuple of str
-        What was assumed.
+        Assumptions.
     """
 
     start_mjd: float
@@ -56,7 +56,7 @@ class Observed:
 
 
 def observed_time(header: Any) -> Observed:
-    """Return when an image was observed.
+    """Return the time at which an image was observed.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def observed_time(header: Any) -> Observed:
     Raises
     ------
     ValueError
-        Naming the keyword that is missing or can't be read.
+        If a keyword is missing or can't be read; the message names it.
     """
     scale = _scale(header)
     notes: list[str] = []
@@ -111,7 +111,7 @@ def _scale(header: Any) -> str:
 
 
 def _first(header: Any, names: tuple[str, ...], scale: str, notes: list[str]) -> float | None:
-    """Return the MJD (UTC) of the first keyword that is there, one with a time of day before."""
+    """Return the MJD (UTC) of the first keyword present, those with a time of day first."""
     without: tuple[str, float] | None = None
     for name in names:
         value = header.get(name)
@@ -129,7 +129,7 @@ def _first(header: Any, names: tuple[str, ...], scale: str, notes: list[str]) ->
     if without is None:
         return None
     name, mjd = without
-    notes.append(f"{name} = {header[name]!r} has no time of day: 0 h is meant")
+    notes.append(f"{name} = {header[name]!r} has no time of day: 0 h is assumed")
     return mjd
 
 
@@ -165,7 +165,7 @@ def _utc_mjd(value: str | float, form: str, scale: str) -> float:
     from astropy.time import Time
 
     with warnings.catch_warnings():
-        # Of leap seconds that nobody knows yet.
+        # Leap seconds that aren't announced yet.
         warnings.simplefilter("ignore")
         found = Time(value, format=form, scale=_SCALES[scale])
         mjd = float(found.utc.mjd)

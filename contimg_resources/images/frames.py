@@ -1,6 +1,6 @@
-"""The sky axes of an image as axes in ICRS.
+"""Convert the sky axes of an image to ICRS.
 
-Belongs here: which frame a header means, and turning its axes. Doesn't: pixels.
+Belongs here: finding the frame of a header, and rotating its axes. Doesn't: pixels.
 """
 
 import warnings
@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 #: From here on an equinox without a frame means FK5 (FITS paper II, 3.1).
 _FK5_SINCE = 1984.0
 _SAME_AS_ICRS = ("ICRS", "ICRF", "ICRF2", "ICRF3")
-#: Axes that were turned must be where the frame's own transformation has them.
+#: Rotated axes must agree with the frame's own transformation to this accuracy.
 _ALLOWED_ARCSEC = 0.1
 _NEAR_DEG = 0.5
 _PLACES = 5
@@ -32,12 +32,12 @@ class IcrsAxes:
     Parameters
     ----------
     wcs : WCS
-        Right ascension and declination, with the projection and the pixels of before.
+        Right ascension and declination, with the original projection and pixels.
     frame : str
-        In which they were, such as ``FK5 J2000``.
+        The original frame, such as ``FK5 J2000``.
     turned_deg : float
-        Position angle in ICRS, in the middle, of the north of before: what is added to a position
-        angle.
+        Position angle in ICRS, at the image centre, of the original frame's north: added to
+        position angles.
     """
 
     wcs: WCS
@@ -46,29 +46,29 @@ class IcrsAxes:
 
 
 def icrs_axes(sky: WCS, radesys: str, equinox: float | None, shape: tuple[int, int]) -> IcrsAxes:
-    """Turn the sky axes of an image into ICRS, in the same projection.
+    """Rotate the sky axes of an image to ICRS, in the same projection.
 
     Parameters
     ----------
     sky : WCS
-        Its two sky axes, longitude first.
+        The image's two sky axes, longitude first.
     radesys : str
-        What its header says; empty: nothing.
+        The header's ``RADESYS``; empty if it has none.
     equinox : float, optional
-        Likewise, years.
+        The header's ``EQUINOX``, years.
     shape : tuple of int
-        Rows and columns.
+        Numbers of rows and columns.
 
     Raises
     ------
     ValueError
-        If the frame isn't known, or the axes are none of the sky.
+        If the frame isn't known, or the axes aren't sky axes.
 
     Notes
     -----
     Another frame is another orientation of the same sphere: only the three Euler angles of the
-    projection change (Calabretta & Greisen 2002, 2.2). FK4's aberration isn't quite a turn; over a
-    few degrees about the middle it is within 0.02 arcsec.
+    projection change (Calabretta & Greisen 2002, 2.2). FK4's aberration isn't exactly a rotation;
+    within a few degrees of the centre the difference is below 0.02 arcsec.
     """
     frame, words = _frame(sky, radesys, equinox)
     if isinstance(frame, ICRS):
@@ -140,15 +140,15 @@ def _unit_vectors(degrees: Floats) -> Floats:
 
 
 def _orientation(native: Floats, celestial: Floats) -> Floats:
-    """Return the rotation from native to celestial vectors that fits pairs of directions best."""
+    """Return the rotation from native to celestial vectors that best fits pairs of directions."""
     good = np.isfinite(celestial).all(axis=1) & np.isfinite(native).all(axis=1)
     left, _, right = np.linalg.svd(_unit_vectors(celestial[good]).T @ _unit_vectors(native[good]))
-    # A proper rotation, also when few pixels or a line of them are there.
+    # A proper rotation, even with few pixels or pixels on one line.
     return np.asarray(left @ np.diag([1, 1, np.linalg.det(left @ right)]) @ right)
 
 
 def _rotation(frame: Any, lon_deg: float, lat_deg: float) -> tuple[Floats, float]:
-    """Return the rotation from a frame to ICRS about a direction, and where its north points."""
+    """Return the rotation from a frame to ICRS about a direction, and the angle of its north."""
     here = SkyCoord(lon_deg, lat_deg, unit="deg", frame=frame)
     away = [here.directional_offset_by(angle * u.deg, _NEAR_DEG * u.deg) for angle in (0, 90)]
     before, after = ([], [])
@@ -170,7 +170,7 @@ def _triad(vectors: Floats) -> Floats:
 
 
 def _turned(sky: WCS, rotation: Floats) -> WCS:
-    """Return axes whose native sphere lies otherwise on the celestial one."""
+    """Return axes with a rotated native sphere."""
     pole = rotation @ np.array([0.0, 0.0, 1.0])
     lat_pole = np.degrees(np.arcsin(np.clip(pole[2], -1, 1)))
     celestial_pole = rotation.T @ np.array([0.0, 0.0, 1.0])
@@ -197,8 +197,8 @@ def _check(wcs: WCS, frame: Any, before: Floats, pixels: Floats) -> None:
     good = np.isfinite(before).all(axis=1)
     meant = SkyCoord(*before[good].T, unit="deg", frame=frame).transform_to(ICRS())
     ra, dec = wcs.wcs_pix2world(pixels[good], 0).T
-    # FK4's aberration bends an image of a radian by arcseconds: only the middle is exact.
+    # FK4's aberration distorts an image of a radian by arcseconds: only the centre is exact.
     off = meant.separation(SkyCoord(ra, dec, unit="deg", frame=ICRS())).arcsec
     reach = meant.separation(meant[0]).deg
     if not (off <= _ALLOWED_ARCSEC * np.maximum(1.0, reach / 5.0)).all():
-        raise ValueError(f"its axes can't be turned into ICRS (up to {off.max():.2g} arcsec off)")
+        raise ValueError(f"its axes can't be converted to ICRS (up to {off.max():.2g} arcsec off)")

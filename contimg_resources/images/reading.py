@@ -1,9 +1,9 @@
-"""The one reader of images: what a FITS file of any writer holds, in Jy/beam and ICRS.
+"""The one reader of images: read a FITS file of any writer, in Jy/beam and ICRS.
 
-Belongs here: which of a file's arrays is the image, its axes, and everything that its header says.
-Doesn't: bringing it to other pixels (see `standard_form`), measuring.
+Belongs here: finding the image among a file's arrays, its axes, and all information in its header.
+Doesn't: resampling to other pixels (see `standard_form`), measuring.
 
-All that is wrong with an image is told at once.
+One error reports everything that is wrong with an image.
 """
 
 import math
@@ -36,7 +36,7 @@ from contimg_resources.imaging.model import Beam
 Singles = NDArray[np.float32]
 T = TypeVar("T")
 
-#: A block of so many zeros a side isn't of noise.
+#: A block of this many zeros a side isn't noise.
 _BLANK_PIXELS = 16
 _SAME_PLACE_PIXELS = 0.1
 _WHOLE = slice(None)
@@ -49,11 +49,11 @@ class PlaneOfFile:
     Parameters
     ----------
     section : Section
-        The array, all its axes.
+        The array with all its axes.
     index : tuple of slice or None
-        What is taken of each axis; None: an axis of the sky.
+        The part of each axis that is read; None for a sky axis.
     transposed : bool
-        Whether declination is the later of these two.
+        Whether declination is the later of the two sky axes.
     """
 
     section: Any
@@ -61,7 +61,7 @@ class PlaneOfFile:
     transposed: bool
 
     def piece(self, rows: slice = _WHOLE, columns: slice = _WHOLE, factor: float = 1.0) -> Singles:
-        """Return some of its rows and columns times a factor; nothing else of the file is read."""
+        """Read some rows and columns, multiplied by a factor, and nothing else of the file."""
         chosen = [columns, rows] if self.transposed else [rows, columns]
         kept = [axis for axis, taken in enumerate(self.index) if taken is None]
         where = tuple(chosen.pop(0) if taken is None else taken for taken in self.index)
@@ -76,36 +76,36 @@ class PlaneOfFile:
 
 @dataclass(frozen=True)
 class SkyImage:
-    """An image that is open.
+    """An open image.
 
     Parameters
     ----------
     path : Path
-        Its file.
+        The image's file.
     header : Header
-        Of the image within the file.
+        The image's header within the file.
     wcs : WCS
         Right ascension and declination, ICRS.
     frame : str
-        In which its header has them.
+        Frame of the header's axes.
     shape : tuple of int
         Rows (of declination) and columns (of right ascension).
     unit : str
-        Its ``BUNIT``.
+        The image's ``BUNIT``.
     beam : Beam
-        Restoring beam; its position angle is east of ICRS' north, in the middle of the image.
+        Restoring beam; its position angle is east of ICRS north, at the image centre.
     frequency_hz : float
         Effective frequency, Hz.
     bandwidth_hz : float
-        Width of the band, Hz; NaN where the header doesn't say.
+        Width of the band, Hz; NaN where the header doesn't give it.
     observed : Observed
-        When.
+        Time of observation.
     notes : tuple of str
-        What was assumed.
+        Assumptions.
     plane : PlaneOfFile
-        Its pixels, in `unit`.
+        The image's pixels, in `unit`.
     factor : float
-        What they are multiplied by to be in Jy/beam.
+        Factor that converts the pixels to Jy/beam.
     """
 
     path: Path
@@ -123,23 +123,23 @@ class SkyImage:
     factor: float
 
     def piece(self, rows: slice, columns: slice) -> Singles:
-        """Read some rows and columns, Jy/beam, and nothing else of the file."""
+        """Read some rows and columns, in Jy/beam, and nothing else of the file."""
         return self.plane.piece(rows, columns, self.factor)
 
     def pixels(self) -> Singles:
-        """Read all of it, Jy/beam; NaN where nothing was observed.
+        """Read all pixels, in Jy/beam; NaN where nothing was observed.
 
         Raises
         ------
         UnreadableImage
-            If no pixel is left.
+            If there are no valid pixels.
         """
         return blanked(self.piece(_WHOLE, _WHOLE), self.path)
 
 
 @contextmanager
 def opened_image(path: Path) -> Iterator[SkyImage]:
-    """Open an image for its pixels.
+    """Open an image to read its pixels.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ def opened_image(path: Path) -> Iterator[SkyImage]:
     Raises
     ------
     UnreadableImage
-        Naming the file and all that is wrong with it.
+        If it can't be used; the message names the file and everything that is wrong with it.
     """
     with _opened(path) as hdus:
         found, wrong = _facts(path, hdus)
@@ -164,12 +164,12 @@ def opened_image(path: Path) -> Iterator[SkyImage]:
 
 
 def read_raw(path: Path) -> Singles:
-    """Return the pixels of the image in a file as they are, whatever its header says of them.
+    """Return the pixels of the image in a file as stored, regardless of its header.
 
     Raises
     ------
     UnreadableImage
-        If there is none.
+        If there is no image.
     """
     with _opened(path) as hdus:
         wrong: list[str] = []
@@ -180,12 +180,12 @@ def read_raw(path: Path) -> Singles:
 
 
 def read_map(path: Path, image: SkyImage, *, response: bool = False) -> Singles:
-    """Return the pixels of an image's companion: its noise (Jy/beam), or its primary beam.
+    """Return the pixels of an image's companion: its noise map (Jy/beam) or its primary beam.
 
     Parameters
     ----------
     path : Path
-        FITS file on the same pixels.
+        FITS file with the image's pixel grid.
     image : SkyImage
         The image.
     response : bool
@@ -194,7 +194,7 @@ def read_map(path: Path, image: SkyImage, *, response: bool = False) -> Singles:
     Raises
     ------
     UnreadableImage
-        Naming the file and all that is wrong with it.
+        If it can't be used; the message names the file and everything that is wrong with it.
     """
     with _opened(path) as hdus:
         wrong: list[str] = []
@@ -228,12 +228,12 @@ def read_map(path: Path, image: SkyImage, *, response: bool = False) -> Singles:
 
 
 def blanked(pixels: Singles, path: Path) -> Singles:
-    """Return pixels with NaN where nothing was observed: infinities, and fields of zeros.
+    """Return pixels with NaN where nothing was observed: infinities and blocks of zeros.
 
     Raises
     ------
     UnreadableImage
-        If no pixel is left.
+        If there are no valid pixels.
     """
     from scipy.ndimage import binary_erosion, binary_propagation
 
@@ -266,12 +266,12 @@ def _opened(path: Path) -> Iterator[Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            # Not mapped into memory: a file that shrinks meanwhile would kill the process.
+            # Not memory-mapped: a file that shrinks meanwhile would kill the process.
             with fits.open(path, memmap=False) as hdus:
                 yield hdus
     except Exception as error:
-        # Our own speak for themselves, but for a time that is no observing date. Readers raise
-        # whatever they meet, depending on where a file is damaged.
+        # Our own errors are clear, except for a time that is no observing date. Readers raise many
+        # kinds of exception, depending on where a file is damaged.
         if isinstance(error, ContimgError) and not isinstance(error, InvalidName):
             raise
         said = in_words_of_reader(error)
@@ -346,8 +346,8 @@ def _plane(hdus: Any, *, response: bool = False) -> _Plane:
         if len(bright) != 1:
             names = ", ".join(p.hdu.name or "the first" for p in found)
             raise ValueError(
-                f"it holds {len(found)} images ({names}): write the one that is meant into a file "
-                "of its own"
+                f"it holds {len(found)} images ({names}): write the wanted image into a "
+                "separate file"
             )
         found = bright
     if not found:
@@ -373,7 +373,7 @@ def _plane_of(hdu: Any) -> _Plane:
         raise ValueError(
             f"it has no sky axes: its axes are {', '.join(str(c) for c in full.wcs.ctype)}"
         )
-    # Arrays count their axes the other way round; a header may describe axes that were dropped.
+    # Arrays count their axes in the opposite order; a header may describe axes that were dropped.
     places = [len(shape) - 1 - axis for axis in (lat, lng)]
     if min(places) < 0:
         raise ValueError(f"its sky axes aren't among those of its pixels, of shape {shape}")
@@ -387,7 +387,7 @@ def _plane_of(hdu: Any) -> _Plane:
     index: list[slice | None] = [slice(0, 1)] * len(shape)
     for place in places:
         index[place] = None
-    # Longitude first: whatever the order of the axes, rows are of latitude.
+    # Longitude first: whatever the order of the axes, rows run in latitude.
     sky = full.sub([WCSSUB_LONGITUDE, WCSSUB_LATITUDE])
     return _Plane(
         header=hdu.header,
@@ -400,23 +400,23 @@ def _plane_of(hdu: Any) -> _Plane:
 
 
 def _wcs_of(header: Any) -> WCS:
-    """Return all axes of a header, with what would keep wcslib from understanding it mended."""
+    """Return all axes of a header, after repairing what wcslib wouldn't understand."""
     meant = header.copy(strip=False)
-    # It may describe more axes than the pixels have.
+    # The header may describe more axes than the pixels have.
     for keyword in [k for k in meant if k.startswith("NAXIS")]:
         del meant[keyword]
     for keyword in [k for k in meant if k.startswith("CDELT")]:
         axis = keyword[5:]
         kind = str(meant.get(f"CTYPE{axis}", ""))
         if meant[keyword] == 0 and not kind.startswith(("RA", "DEC", "GL")):
-            # A degenerate axis of no width makes the matrix singular.
+            # A degenerate axis of zero width makes the matrix singular.
             meant[keyword] = 1.0
         if kind.startswith("SPECLN"):
             meant[f"CTYPE{axis}"] = "FREQ"
     try:
         wcs = WCS(meant)
         wcs.wcs.set()
-    except Exception as error:  # wcslib has a family of its own
+    except Exception as error:  # wcslib has its own exception classes
         raise ValueError(f"no sky coordinates: {in_words_of_reader(error)}") from error
     return wcs
 
@@ -430,17 +430,17 @@ def _axes(plane: _Plane) -> IcrsAxes:
         return icrs_axes(plane.sky, str(radesys or ""), told, plane.shape)
     except ValueError:
         raise
-    except Exception as error:  # wcslib has a family of its own
+    except Exception as error:  # wcslib has its own exception classes
         raise ValueError(f"no sky coordinates: {in_words_of_reader(error)}") from error
 
 
 def _whole(path: Path, hdus: Any, plane: _Plane) -> None:
-    """Refuse a file that ends before its pixels."""
+    """Refuse a file that is truncated before the end of its pixels."""
     place = plane.hdu.fileinfo() or {}
     opened = getattr(hdus, "_file", None)
     packed = isinstance(plane.hdu, fits.CompImageHDU) or getattr(opened, "compression", None)
     if packed or "datLoc" not in place:
-        # Unpacking them tells.
+        # Unpacking detects it.
         return
     needed = place["datLoc"] + plane.hdu.size
     if os.path.getsize(path) < needed:  # noqa: PTH202
@@ -448,7 +448,7 @@ def _whole(path: Path, hdus: Any, plane: _Plane) -> None:
 
 
 def _farthest_pixels(wcs: WCS, image: SkyImage) -> float:
-    """Return how far apart pixels of the same number are in two images, pixels."""
+    """Return the largest offset between pixels of the same index in two images, pixels."""
     rows, columns = image.shape
     x, y = np.array(
         [[0, columns - 1, 0, columns - 1, 0.5 * columns], [0, 0, rows - 1, rows - 1, 0.5 * rows]]

@@ -1,4 +1,4 @@
-"""An image on the pixels of another.
+"""Resample an image to the pixels of another.
 
 Belongs here: interpolation. Doesn't: weights, beams.
 """
@@ -14,35 +14,35 @@ from contimg_resources.imaging.png import celestial_wcs
 
 Pixels = NDArray[np.float32]
 
-#: Both projections are smooth over degrees: every so-many-th pixel is projected exactly, and a
-#: cubic spline between them errs by less than 1e-6 of a pixel.
+#: Both projections are smooth over degrees: only every n-th pixel is projected exactly, and a
+#: cubic spline between them is accurate to better than 1e-6 of a pixel.
 _COARSE = 64
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where pixels of a box of the mosaic are in a tile.
+    """Positions in a tile of the pixels of a box of the mosaic.
 
     Parameters
     ----------
     rows, columns : ndarray of float32, shape (box rows, box columns)
-        In pixels of the tile, counted from 0.
+        Positions in pixels of the tile, counted from 0.
     """
 
     rows: Pixels
     columns: Pixels
 
     def sample(self, pixels: Pixels, order: Literal[1, 3, 5]) -> Pixels:
-        """Return a tile's pixels there; NaN outside of it.
+        """Return a tile's pixels at these positions; NaN outside the tile.
 
         Parameters
         ----------
         pixels : ndarray of float32
             The tile.
         order : int
-            Of the spline: 5 for an image. Of a beam of 7 x 3 pixels it loses at most 0.1 % of a
-            peak between pixels, a cubic one 0.5 %, linear interpolation 9 %; that is for what is
-            smooth, and may hold NaN.
+            Order of the spline: 5 for an image. For a beam of 7 x 3 pixels it loses at most 0.1 %
+            of a peak between pixels, a cubic spline 0.5 %, linear interpolation 9 %; use linear
+            interpolation for smooth arrays, which may hold NaN.
         """
         from scipy.ndimage import map_coordinates
 
@@ -53,23 +53,23 @@ class Places:
 
 
 def places(tile: SkyGrid, mosaic: SkyGrid, box: tuple[slice, slice], step: int = 1) -> Places:
-    """Return where the pixels of a box of the mosaic are in a tile, every `step`-th of them."""
+    """Return the positions in a tile of every `step`-th pixel of a box of the mosaic."""
     return places_between(celestial_wcs(tile), celestial_wcs(mosaic), box, step)
 
 
 def places_between(image: Any, other: Any, box: tuple[slice, slice], step: int = 1) -> Places:
-    """Return where the pixels of a box of one image are in another.
+    """Return the positions in one image of the pixels of a box of another.
 
     Parameters
     ----------
     image : WCS
         Two sky axes of the image that is sampled.
     other : WCS
-        Those of the image whose pixels are asked for, in the same frame.
+        The two sky axes, in the same frame, of the image whose pixels are asked for.
     box : tuple of slice
-        Rows and columns of the latter.
+        Rows and columns of `other`.
     step : int
-        Every so-many-th of them.
+        Only every `step`-th pixel is projected exactly.
     """
     from scipy.interpolate import RectBivariateSpline
 

@@ -1,4 +1,4 @@
-"""What an image shows besides sky: its frequency, its band, its Stokes parameter.
+"""The frequency, bandwidth and Stokes parameter of an image.
 
 Belongs here: spectral and Stokes axes, and the keywords that stand for them. Doesn't: sky axes (see
 `frames`).
@@ -25,14 +25,14 @@ def band_of(header: Any, axes: WCS) -> tuple[float, float]:
     Parameters
     ----------
     header : Header
-        Its header.
+        The image's header.
     axes : WCS
-        All its axes: one of frequency wins over a rest frequency.
+        All the image's axes: a frequency axis takes precedence over a rest frequency.
 
     Returns
     -------
     tuple of float
-        The width is NaN where nothing says it.
+        Frequency and bandwidth; the bandwidth is NaN where the header doesn't give it.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def band_of(header: Any, axes: WCS) -> tuple[float, float]:
     else:
         if strange := [k for k in others if k.upper().startswith(("VEL", "CHAN", "FEL"))]:
             raise ValueError(
-                f"its axis {strange[0]} tells no frequency: an axis FREQ, VRAD, VOPT or VELO was "
+                f"its axis {strange[0]} gives no frequency: an axis FREQ, VRAD, VOPT or VELO was "
                 "expected"
             )
         name = next((n for n in _REST_FREQUENCY if header.get(n) is not None), None)
@@ -66,7 +66,7 @@ def band_of(header: Any, axes: WCS) -> tuple[float, float]:
             raise ValueError(f"{name} = {value!r}: a frequency in Hz was expected")
         frequency_hz, width_hz, where = float(value), math.nan, name
     if not (math.isfinite(frequency_hz) and frequency_hz > 0):
-        raise ValueError(f"{where} says {frequency_hz:g} Hz, which is no frequency")
+        raise ValueError(f"{where} gives {frequency_hz:g} Hz, which is no frequency")
     for name in _BANDWIDTH:
         if isinstance(told := header.get(name), int | float) and told > 0:
             width_hz = float(told)
@@ -77,25 +77,25 @@ def _of_spectral_axis(spectral: WCS, kind: str) -> tuple[float, float]:
     try:
         if not kind.startswith("FREQ"):
             spectral.wcs.sptr("FREQ-???")
-        # The middle of its pixel, and its edges.
+        # The centre of its pixel, and its edges.
         at = spectral.wcs_pix2world([[0.0], [-0.5], [0.5]], 0)[:, 0]
-    except Exception as error:  # wcslib has a family of its own
+    except Exception as error:  # wcslib has its own exception classes
         missing = "its RESTFRQ is missing" if "rest" in str(error) else str(error)
         raise ValueError(
-            f"its axis {kind} tells no frequency: {' '.join(missing.split())}"
+            f"its axis {kind} gives no frequency: {' '.join(missing.split())}"
         ) from error
     width = abs(float(at[2] - at[1]))
-    # What makes no sense as a width is that of an axis without one.
+    # An implausible width is treated like an axis without one.
     return float(at[0]), width if 1.0 < width < 2 * abs(float(at[0])) else math.nan
 
 
 def refuse_other_stokes(axes: WCS) -> None:
-    """Do nothing for an image of Stokes I, or one that doesn't say.
+    """Raise for an image of another Stokes parameter than I; accept images that don't state it.
 
     Raises
     ------
     ValueError
-        Naming what it shows.
+        If it shows another Stokes parameter; the message names it.
     """
     for axis, kind in enumerate(axes.wcs.ctype):
         if str(kind).strip().upper() == "STOKES":

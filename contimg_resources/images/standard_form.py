@@ -1,7 +1,7 @@
-"""An image made elsewhere as the files that a 5-minute image of ours has.
+"""Write an image made elsewhere in the form of our 5-minute images.
 
 Belongs here: the pixels of a square SIN image in ICRS, its flat-noise image, response and residual.
-Doesn't: reading (see `reading`), what the stores know.
+Doesn't: reading (see `reading`), records in the stores.
 """
 
 import math
@@ -38,21 +38,21 @@ from contimg_resources.imaging.statistics import LocalNoise, mad_rms, observed_r
 Singles = NDArray[np.float32]
 Floats = NDArray[np.float64]
 
-#: What `ImageResult.engine` says of an image that was made elsewhere.
+#: Value of `ImageResult.engine` for an image that was made elsewhere.
 ENGINE = "elsewhere"
-#: Pixels of which each lies so near one of the wanted ones are copied, not interpolated.
+#: Pixels that each lie within this distance of a wanted pixel are copied, not interpolated.
 _COPIED_PIXELS = 0.002
-#: SIN shows half of the sky, and little of it well.
+#: SIN shows half of the sky, and its outer part poorly.
 _WIDEST_DEG = 30.0
 _LATTICE = 33
-#: The noise is measured in blocks of so many beams (major axis) a side.
+#: The noise is measured in blocks of this many beams (major axis) a side.
 _BLOCK_BEAMS = 5.0
-#: Each block is the median of so many a side.
+#: Each block's value is the median of this many blocks a side.
 _SMOOTHED_BLOCKS = 3
-#: The least noise of an image: that of this share of its pixels is lower still, by chance where
+#: The lowest noise of an image: this share of its pixels has even lower noise, by chance where
 #: it was measured.
 _QUIET_SHARE, _MEASURED_QUIET_SHARE = 0.005, 0.1
-#: Where less than this share of a pixel was observed, there is none.
+#: A pixel is blank where less than this share of it was observed.
 _LEAST_SEEN = 0.98
 
 
@@ -75,22 +75,22 @@ class ForeignFiles:
 
 @dataclass(frozen=True)
 class StandardForm:
-    """An image made elsewhere on pixels of our own.
+    """An image made elsewhere, on pixels of our standard form.
 
     Parameters
     ----------
     grid : ImageGrid
-        Square, SIN, ICRS.
+        Square grid, SIN projection, ICRS.
     corrected : ndarray of float32, shape (size, size)
         PB-corrected, Jy/beam; NaN where nothing was observed.
     response : ndarray of float32, shape (size, size)
-        What it is multiplied by to have the same noise everywhere; NaN below the cut.
+        Factor that gives the image the same noise everywhere; NaN below the cut.
     beam : Beam
         Restoring beam.
     copied : bool
-        Whether the pixels are those of the file, or were interpolated.
+        Whether the pixels were copied from the file; otherwise they were interpolated.
     response_from : str
-        Where the response comes from, in words.
+        Description of the response's origin.
     """
 
     grid: ImageGrid
@@ -104,26 +104,26 @@ class StandardForm:
 def standard_form(
     image: SkyImage, primary_beam: Path | None, rms: Path | None, beam_cut: float
 ) -> StandardForm:
-    """Bring an open image to our own pixels.
+    """Bring an open image to our standard pixels.
 
     Parameters
     ----------
     image : SkyImage
         The image.
     primary_beam, rms : Path, optional
-        Its companions; without either its noise is measured.
+        The image's companions; without either, its noise is measured.
     beam_cut : float
-        Nothing counts where the response is lower.
+        Pixels with a lower response are ignored.
 
     Raises
     ------
     UnreadableImage
-        If a companion can't be used, or the image isn't one of a few degrees.
+        If a companion can't be used, or the image isn't a few degrees wide.
 
     Notes
     -----
-    The response is the primary beam. Where a map of the noise is given, or none of the two, it is
-    the least noise over the noise: the same thing for an image whose noise is its primary beam's.
+    The response is the primary beam. With a noise map, or without both, it is the lowest noise
+    divided by the noise: the same for an image whose noise follows its primary beam.
     """
     pixels = image.pixels()
     response, told = _response(image, pixels, primary_beam, rms, beam_cut)
@@ -150,34 +150,34 @@ def write_standard_form(
     provenance: Mapping[str, str],
     progress: Progress = no_progress,
 ) -> ImageResult:
-    """Write an image made elsewhere as an image of ours.
+    """Write an image made elsewhere in the form of our own images.
 
     Parameters
     ----------
     files : ForeignFiles
-        What is read.
+        The image and its companions.
     directory : Path
-        Where the products go; replaced as a whole when it exists.
+        Directory for the products; replaced as a whole when it exists.
     stem : str
         First part of the products' file names.
     beam_cut : float
-        Nothing counts where the response is lower.
+        Pixels with a lower response are ignored.
     min_snr : float
-        Sources are listed from this many times the local rms.
+        Signal-to-noise ratio (local rms) above which sources are listed.
     provenance : mapping of str to str
-        Goes into the FITS headers.
+        Entries for the FITS headers.
     progress : callable
-        Told what is being done.
+        Called with the current step and the completed fraction.
 
     Returns
     -------
     ImageResult
-        The products, all there but the PSF; the expected noise is NaN.
+        The products, all but the PSF; the expected noise is NaN.
 
     Raises
     ------
     UnreadableImage
-        Naming the file and all that is wrong with it.
+        If it can't be used; the message names the file and everything that is wrong with it.
     """
     with opened_image(files.image) as image:
         progress("reading the pixels", 0.1)
@@ -225,12 +225,12 @@ def _response(
         told = "noise measured in the image" if rms is None else f"noise of {rms}"
         seen = np.isfinite(pixels) & np.isfinite(noise)
         if not seen.any():
-            raise _refused(image, f"its noise ({told}) is known nowhere in it")
+            raise _refused(image, f"its noise ({told}) isn't known at any of its pixels")
         share = _QUIET_SHARE if rms is not None else _MEASURED_QUIET_SHARE
         least = float(np.quantile(noise[seen][::7], share))
         response = np.minimum(np.float32(least) / noise, np.float32(1.0))
         if beam is not None:
-            # Its extent, and the weights of the map of noise.
+            # Its extent, with the weights of the noise map.
             response = np.where(beam >= cut, response, np.float32(np.nan))
             told += f" within primary beam {primary_beam}"
     with np.errstate(invalid="ignore"):
@@ -264,14 +264,14 @@ def _measured_noise(image: SkyImage, pixels: Singles) -> Singles:
     noise = np.asarray(found, np.float32)
     noise[outside] = np.nan
     if not float(np.nanmax(noise)) > 0:
-        raise _refused(image, "it has no noise: what its pixels are worth can't be told")
+        raise _refused(image, "it has no noise: its pixels can't be weighted")
     # A spline between blocks overshoots.
     least = float(np.nanquantile(noise[noise > 0], 0.001))
     return np.maximum(noise, np.float32(least))
 
 
 def _grid(image: SkyImage, pixels: Singles) -> tuple[ImageGrid, bool]:
-    """Return the pixels that hold all that was observed, and whether they are the image's own."""
+    """Return the grid that holds all observed pixels, and whether it is the image's own grid."""
     rows, columns = image.shape
     row, column = rows // 2, columns // 2
     ra_deg, dec_deg = (float(v) for v in image.wcs.wcs_pix2world([[column, row]], 0)[0])
@@ -279,7 +279,7 @@ def _grid(image: SkyImage, pixels: Singles) -> tuple[ImageGrid, bool]:
         raise _refused(image, "the middle of its pixels is nowhere on the sky")
     scales_deg = proj_plane_pixel_scales(image.wcs)
     cell_arcsec = 3600 * float(np.min(scales_deg))
-    # CDELT of few digits stays one.
+    # A CDELT with few digits keeps them.
     cell_arcsec = float(f"{cell_arcsec:.10g}")
     trial = ImageGrid(2, cell_arcsec, ra_deg % 360, dec_deg)
     y, x = _lattice(np.isfinite(pixels))
@@ -299,13 +299,13 @@ def _grid(image: SkyImage, pixels: Singles) -> tuple[ImageGrid, bool]:
     half = max(math.ceil(-low - 1e-3), math.ceil(high - 1e-3) + 1)
     if 2 * half > LARGEST_SIZE:
         raise _refused(
-            image, f"it would have {2 * half} pixels a side; {LARGEST_SIZE} are the most"
+            image, f"it would have {2 * half} pixels a side; the maximum is {LARGEST_SIZE}"
         )
     return ImageGrid(2 * half, cell_arcsec, ra_deg % 360, dec_deg), copied
 
 
 def _lattice(seen: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Return rows and columns over what was observed, its outermost ones among them."""
+    """Return rows and columns over the observed pixels, including the outermost ones."""
     rows, columns = (np.flatnonzero(seen.any(axis=axis)) for axis in (1, 0))
     y, x = np.meshgrid(
         *(np.linspace(v[0], v[-1], _LATTICE) for v in (rows, columns)), indexing="ij"
@@ -321,7 +321,7 @@ def _on_grid(
         rows, columns = image.shape
         first_row, first_column = half - rows // 2, half - columns // 2
         found = np.full((grid.size, grid.size), np.nan, np.float32)
-        # What lies outside of the grid wasn't observed.
+        # Pixels outside the grid weren't observed.
         to = [
             slice(max(0, f), min(grid.size, f + n))
             for f, n in ((first_row, rows), (first_column, columns))
@@ -351,7 +351,7 @@ def _sources(
 ) -> tuple[tuple[Source, ...], Singles]:
     """Return the sources of the image, and the image without them."""
     seen = np.isfinite(form.response)
-    # Outside there is nothing to measure: noise of the image's own amplitude doesn't disturb.
+    # Outside there is nothing to measure: fill with noise of the image's own amplitude.
     rng = np.random.default_rng(0)
     filled = np.where(seen, flat, np.float32(mad_rms(flat[seen])) * rng.standard_normal(flat.shape))
     noise = LocalNoise.of(filled, form.beam.area_pixels(form.grid.cell_arcsec))
@@ -382,7 +382,7 @@ def _statistics(
     seen = np.isfinite(form.response)
     rms_jy, residual_rms_jy = (observed_rms(pixels, seen) for pixels in (flat, residual))
     if not residual_rms_jy > 0:
-        raise _refused(image, "it has no noise: what its pixels are worth can't be told")
+        raise _refused(image, "it has no noise: its pixels can't be weighted")
     row, column = np.unravel_index(int(np.argmax(flat)), flat.shape)
     ra_deg, dec_deg = celestial_wcs(form.grid).wcs_pix2world([[column, row]], 0)[0]
     peak_jy = float(flat[row, column])
@@ -428,7 +428,7 @@ def _facts(
         end_mjd=result.end_mjd,
         cards={
             "ENGINE": (ENGINE, "this image was made elsewhere"),
-            "PBCUT": (beam_cut, "least response"),
+            "PBCUT": (beam_cut, "lowest response"),
             "RMS": (statistics.rms_jy, "[Jy/beam] 1.4826 MAD"),
         },
         provenance={**told, **provenance},

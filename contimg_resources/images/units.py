@@ -1,6 +1,6 @@
 """The unit of an image's pixels.
 
-Belongs here: from what a header says to a factor. Doesn't: units of columns.
+Belongs here: converting a header's unit to a factor. Doesn't: units of columns.
 """
 
 import re
@@ -9,12 +9,12 @@ from typing import Any
 from contimg_resources.core.errors import TableError
 from contimg_resources.tables.units import parse_unit
 
-#: All in capitals it may be a milli- or a megajansky.
+#: In capitals it may be a milli- or a megajansky.
 _AMBIGUOUS = "MJY"
 
 
 def brightness_factor(text: Any) -> float:
-    """Return what pixels of a unit are multiplied by to be in Jy/beam.
+    """Return the factor that converts pixels of a unit to Jy/beam.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def brightness_factor(text: Any) -> float:
     Raises
     ------
     ValueError
-        If it is no flux density per beam.
+        If it isn't a flux density per beam.
     """
     told = "" if text is None else str(text).strip()
     if not told:
@@ -41,19 +41,19 @@ def brightness_factor(text: Any) -> float:
         raise ValueError(
             f"BUNIT = {told!r} is no flux density per beam, such as Jy/beam or mJy/beam"
         ) from error
-    # The nearest figure of few digits: a plain copy of the pixels stays one.
+    # Round to a figure of few digits, so that a plain copy of the pixels stays one.
     return float(f"{factor:.12g}")
 
 
 def response_factor(text: Any) -> float:
-    """Return what the pixels of a primary beam are multiplied by to be 1 at its peak.
+    """Return the factor that scales the pixels of a primary beam to 1 at its peak.
 
-    Some writers leave the unit of the image in its header, where it can't be meant.
+    Some writers leave the image's unit in its header; it has no meaning there.
 
     Raises
     ------
     ValueError
-        If it is in some other unit.
+        If it is in another unit.
     """
     told = "" if text is None else str(text).strip()
     if told.lower() in ("", "1", "none", "unitless", "dimensionless"):

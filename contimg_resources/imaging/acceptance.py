@@ -1,6 +1,6 @@
-"""Whether an image is good enough: the verdicts behind the asset checks and the command line.
+"""Quality checks of an image, for the asset checks and the command line.
 
-Belongs here: comparing measures with limits and saying the outcome in words.
+Belongs here: comparing measurements with limits and describing the outcome.
 Doesn't: measuring (see the statistics and the source matching beside this module).
 """
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 from contimg_resources.settings import ImagingSettings
 
-#: An image with less noise than this share of the prediction has lost its data or its scale.
+#: An image with less noise than this share of the prediction has lost its data or its flux scale.
 _LEAST_RMS_RATIO = 0.5
-#: Known sources that are bright enough and yet not there are the image's fault beyond this share.
+#: The check fails when fewer than this share of the bright known sources are found.
 _LEAST_FOUND = 0.5
 
 
@@ -26,11 +26,11 @@ class Verdict:
     passed : bool
         False when the product must not be used.
     words : str
-        What was found and what was allowed, in one sentence.
+        Values found and allowed, in one sentence.
     evaluated : bool
-        False when there was nothing to compare with: passed, but known to be unknown.
+        False when there was nothing to compare with: the check passes, but is marked as unknown.
     measures : dict of str to float
-        The numbers behind it; names end with their units.
+        The underlying numbers; names end with their units.
     """
 
     name: str
@@ -43,14 +43,14 @@ class Verdict:
 def judge_rms(
     rms_jy: float, expected_rms_jy: float, peak_jy: float, limits: ImagingSettings
 ) -> Verdict:
-    """Judge the noise of an image against what the data's own noise predicts.
+    """Check the noise of an image against the prediction from the data's own noise.
 
     Parameters
     ----------
     rms_jy, expected_rms_jy : float
         Measured and predicted rms of the image before primary-beam correction, Jy/beam.
     peak_jy : float
-        Highest pixel, Jy/beam: beside a bright source the dynamic range sets the limit.
+        Highest pixel, Jy/beam: near a bright source the dynamic range sets the limit.
     limits : ImagingSettings
         Holds ``max_rms_ratio`` and ``max_dynamic_range``.
     """
@@ -74,7 +74,7 @@ def judge_rms(
 def judge_beam(
     bmaj_arcsec: float, bmin_arcsec: float, cell_arcsec: float, limits: ImagingSettings
 ) -> Verdict:
-    """Judge whether the synthesized beam is an ellipse that the pixels sample.
+    """Check that the synthesized beam is an ellipse sampled by the pixels.
 
     Parameters
     ----------
@@ -101,14 +101,14 @@ def judge_beam(
 def judge_fluxes(
     median_flux_ratio: float, n_matched: int, n_expected: int, limits: ImagingSettings
 ) -> Verdict:
-    """Judge the PB-corrected flux densities of known sources.
+    """Check the PB-corrected flux densities of known sources.
 
     Parameters
     ----------
     median_flux_ratio : float
         Median of measured over known flux density.
     n_matched, n_expected : int
-        Known sources found, and known sources that are bright enough to be found.
+        Numbers of known sources found, and of those bright enough to be found.
     limits : ImagingSettings
         Holds ``flux_tolerance``.
     """
@@ -136,7 +136,7 @@ def judge_astrometry(
     n_expected: int,
     limits: ImagingSettings,
 ) -> Verdict:
-    """Judge the positions of known sources.
+    """Check the positions of known sources.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def judge_astrometry(
     bmin_arcsec : float
         Minor axis of the restoring beam, arcsec.
     n_matched, n_expected : int
-        As in `judge_fluxes`.
+        See `judge_fluxes`.
     limits : ImagingSettings
         Holds ``max_offset_beam``.
     """

@@ -1,10 +1,10 @@
 """Make Stokes I from rows of visibilities, averaged over neighbouring channels.
 
-Belongs here: how far channels may be averaged, and doing it. Doesn't: reading them.
+Belongs here: choosing the channel averaging, and averaging. Doesn't: reading visibilities.
 
-All spectral windows see the same baselines, so that a moment of a baseline is one row here, and the
-averaged channels of all windows are its columns. Short baselines stand coarser channels than long
-ones, so there are two blocks of rows, each with columns of its own.
+All spectral windows see the same baselines, so one integration of a baseline is one row here, and
+the averaged channels of all windows are its columns. Short baselines tolerate coarser channels than
+long ones, so there are two blocks of rows, each with its columns.
 """
 
 from dataclasses import dataclass
@@ -21,16 +21,16 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Integers = NDArray[np.int64]
 
-#: What averaging may take from the peak of a source at the edge of the primary beam. The limit is
-#: 1 %; Briggs weights favour long baselines, which smear more than the mean that is held here.
+#: Maximum loss by averaging in the peak of a source at the edge of the primary beam. The limit is
+#: 1 %; Briggs weights favour long baselines, which smear more than the mean that is limited here.
 _SMEARING = 0.006
-#: Numbers of channels that are tried: they divide the 48 of a window.
+#: Numbers of channels to try: divisors of the 48 channels of a window.
 _FACTORS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 48)
 
 
 @dataclass(frozen=True)
 class Averaging:
-    """Which rows make a block, and which channels become its columns.
+    """The rows of a block, and the channels averaged into each column.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class Averaging:
     parts : ndarray of int, shape (n_setups,)
         Number of columns of each setup.
     columns : ndarray of int, shape (n_setups, most)
-        Which those are.
+        Indices of these columns.
     """
 
     rows: Integers
@@ -51,7 +51,7 @@ class Averaging:
 
 
 def plan_averaging(layout: Layout, uvw_m: Floats, half_width_rad: float) -> tuple[Averaging, ...]:
-    """Choose the averaging with the fewest points that keeps sources at the edge.
+    """Choose the averaging with the fewest visibilities that preserves sources at the edge.
 
     Parameters
     ----------
@@ -60,13 +60,14 @@ def plan_averaging(layout: Layout, uvw_m: Floats, half_width_rad: float) -> tupl
     uvw_m : ndarray, shape (n_rows, 3)
         Baselines, metres.
     half_width_rad : float
-        Angle from the phase centre up to which the peak of a source is to be kept, radians.
+        Angle from the phase centre up to which a source's peak is preserved, radians.
 
     Notes
     -----
-    Averaging k channels of width d takes ``1 - sinc(b theta k d / c)``, about ``x^2 / 6`` with
-    ``x = pi b theta k d / c``, from what a baseline of projected length b gives to a source at
-    theta (Thompson, Moran & Swenson 2017, section 6.4; less what the channels lose by themselves).
+    Averaging k channels of width d reduces the contribution of a baseline of projected length b,
+    for a source at theta, by ``1 - sinc(b theta k d / c)``, about ``x^2 / 6`` with
+    ``x = pi b theta k d / c`` (Thompson, Moran & Swenson 2017, section 6.4; minus the loss within
+    the original channels).
     """
     length_m = np.hypot(uvw_m[:, 0], uvw_m[:, 1])
     step_hz = max(_step_hz(s) for s in layout.setups)
@@ -79,7 +80,7 @@ def plan_averaging(layout: Layout, uvw_m: Floats, half_width_rad: float) -> tupl
         for coarse in _FACTORS:
             if coarse < fine:
                 continue
-            # The loss when the shortest m rows are coarse.
+            # The loss when the shortest m baselines use coarse channels.
             total = below * (coarse**2 - 1) + (below[-1] - below) * (fine**2 - 1)
             m = int(np.searchsorted(total, n * _SMEARING, side="right")) - 1
             if m >= 0:
@@ -115,9 +116,9 @@ def _step_hz(setup: Setup) -> float:
 
 @compiled()
 def _weight_of_i(weight: Singles, hands: Integers) -> tuple[float, float]:
-    """Return the mean weight of the hands, and the variance of their mean times its square.
+    """Return the mean weight of the parallel hands, and their mean's variance times its square.
 
-    Both are 0 where a weight is of no use.
+    Both are 0 where a weight can't be used.
     """
     mean, variance = 0.0, 0.0
     for hand in hands:
@@ -151,17 +152,17 @@ def average(
     Parameters
     ----------
     which : ndarray of int, shape (n,)
-        Those of the next five that are averaged.
+        Indices into the next five arrays of the rows to average.
     rows : ndarray of int, shape (n_all,)
-        The row of the block that each goes to; no two of one setup to the same.
+        The block's row for each of them; no two of one setup go to the same.
     setup : ndarray of int, shape (n_all,)
-        The setup of each.
+        The setup of each row.
     data, flag : ndarray, shape (n_all, n_window_channels, n_correlations)
         Visibilities, Jy, and their flags.
     flag_row : ndarray of bool, shape (n_all,)
         Flags of whole rows.
     weight : ndarray, shape (n_all, 1 or n_window_channels, n_correlations)
-        Weights.
+        Weights of the visibilities.
     channels : ndarray of int, shape (n_channels,)
         The selected channels of a window.
     hands : ndarray of int, shape (1,) or (2,)
@@ -169,13 +170,13 @@ def average(
     parts, columns : ndarray of int
         See `Averaging`.
     values : ndarray of complex64, shape (n_rows, n_columns)
-        Stokes I is written here, Jy,
+        Output: Stokes I, Jy.
     weights : ndarray of float32, same shape
-        and its weight here.
+        Output: its weight.
     sums : ndarray, shape (n_all, 2)
-        For each row sums over the columns: of weight times variance times weight, and of weight.
+        Output, sums over a row's columns: of weight times variance times weight, and of weight.
     not_finite : ndarray of int, shape (n_all,)
-        Unflagged values that are no numbers are counted here.
+        Output: numbers of unflagged values that are not finite.
     """
     n_channels, n_hands = len(channels), len(hands)
     by_channel = weight.shape[1] > 1

@@ -1,4 +1,4 @@
-"""The primary beam of an image: averaged over the drift, the band and the data.
+"""The primary beam of an image, averaged over the drift, the band and the data.
 
 Belongs here: the beam on an image's grid. Doesn't: the pattern itself
 (`contimg_resources.instrument.primary_beam`) or dividing by it.
@@ -22,7 +22,7 @@ from contimg_resources.observations.calibrators import separation_deg
 
 Floats = NDArray[np.float64]
 
-#: Diameters of dish and blockage (m) of telescopes, by the names that MeasurementSets use.
+#: Diameters of dish and blockage (m) of telescopes, by their names in MeasurementSets.
 DISHES_M = {
     **dict.fromkeys(TELESCOPE_NAMES, (DISH_DIAMETER_M, BLOCKAGE_DIAMETER_M)),
     "VLA": (24.5, 2.36),
@@ -30,7 +30,7 @@ DISHES_M = {
 }
 _FREQUENCY_BINS = 32
 _PROFILE_POINTS = 4096
-#: The beam varies over degrees: it is computed at so many points a side and interpolated.
+#: The beam varies over degrees: it is computed at this many points a side and interpolated.
 _COARSE = 257
 
 
@@ -41,9 +41,9 @@ class DriftBeam:
     Parameters
     ----------
     pointings_deg : ndarray, shape (n_pointings, 2)
-        Where the telescope pointed, ICRS degrees.
+        Pointing directions, ICRS degrees.
     profiles : ndarray, shape (n_pointings, n_points)
-        Power times share of the weight of each pointing, at `radii_rad`.
+        Power times share of the weight, for each pointing at `radii_rad`.
     radii_rad : ndarray, shape (n_points,)
         Angles from the pointing, radians, ascending from 0.
     """
@@ -53,7 +53,7 @@ class DriftBeam:
     radii_rad: Floats
 
     def at(self, ra_deg: Floats, dec_deg: Floats) -> Floats:
-        """Return the beam in directions (ICRS degrees, any shape); 1 where all weight points."""
+        """Return the beam in directions (ICRS degrees, any shape); 1 at the common pointing."""
         total = np.zeros(np.shape(ra_deg))
         for (ra, dec), profile in zip(self.pointings_deg, self.profiles, strict=True):
             angle = separation_rad(ra, dec, ra_deg, dec_deg)
@@ -65,7 +65,7 @@ class DriftBeam:
         half = grid.size // 2
         points = np.linspace(-half, grid.size - 1 - half, min(_COARSE, grid.size))
         cell_rad = np.deg2rad(grid.cell_arcsec / 3600)
-        # Here and below: scipy is slow to load, and records of this module are needed without it.
+        # Here and below: scipy is slow to load, and this module's records are needed without it.
         from scipy.interpolate import RectBivariateSpline
 
         x, y = np.meshgrid(-points * cell_rad, points * cell_rad)
@@ -81,12 +81,12 @@ def drift_beam(
     dish_diameter_m: float,
     blockage_diameter_m: float,
 ) -> DriftBeam:
-    """Average the Airy beam over pointings and channels with the weight that each has in the image.
+    """Average the Airy beam over pointings and channels, weighted as in the image.
 
     Parameters
     ----------
     pointings_deg : ndarray, shape (n_pointings, 2)
-        Where the telescope pointed, ICRS degrees.
+        Pointing directions, ICRS degrees.
     field_channel_weight : ndarray, shape (n_pointings, n_channels)
         Sums of imaging weights of unflagged data.
     channels_hz : ndarray, shape (n_channels,)
@@ -120,12 +120,12 @@ def drift_beam(
 def dish_of(
     telescope: str, diameter_m: float | None, blockage_m: float | None
 ) -> tuple[float, float]:
-    """Return the diameters of dish and blockage, metres: as told, or known for the telescope.
+    """Return the diameters of dish and blockage, metres: as given, or known for the telescope.
 
     Raises
     ------
     ConfigurationError
-        If the telescope isn't known and the diameter wasn't told.
+        If the telescope isn't known and no diameter is given.
     """
     if diameter_m is not None:
         return diameter_m, blockage_m or 0.0
@@ -164,7 +164,7 @@ def sin_of_sky(
 
 
 def _reach_deg(channels_hz: Floats, dish_diameter_m: float) -> float:
-    """Return the angle of the second null at the lowest frequency; further out is nothing."""
+    """Return the angle of the second null at the lowest frequency; farther out the beam is zero."""
     from scipy.constants import speed_of_light
 
     return float(np.rad2deg(min(0.5, 2.3 * speed_of_light / channels_hz.min() / dish_diameter_m)))

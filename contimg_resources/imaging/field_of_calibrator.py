@@ -1,13 +1,13 @@
-"""Solve a calibrator without a catalogue of its field: the model comes from a first image.
+"""Solve a calibrator without a catalogue of its field, with a model from a first image.
 
-Belongs here: the two turns of such a solve, and which sources of the image go into its model. Runs
-in a CASA process. Doesn't: solving, applying, imaging, or what a model does to the solutions (see
-`contimg_resources.calibration.solve.background`).
+Belongs here: the two rounds of such a solve, and the choice of the image's sources for its model.
+Runs in a CASA process. Doesn't: solving, applying, imaging, or the effect of a model on the
+solutions (see `contimg_resources.calibration.solve.background`).
 
-Gains that were solved with the calibrator alone show the other sources fainter by 2/N with N
-antennas, and among them ghosts of 2/N of their flux density. So a first image finds nearly all of
-what is missing in the model, and what it shows in error is missed by the second solve as well: the
-gains follow a model's errors by the same 2/N, which is nothing of a ghost.
+Gains solved with the calibrator alone show the other sources fainter by 2/N with N antennas, and
+ghosts of 2/N of their flux density. So a first image finds nearly all the sources missing from the
+model, and errors of that image hardly affect the second solve: the gains follow a model's errors
+by the same 2/N, which is negligible for a ghost.
 """
 
 import math
@@ -35,19 +35,19 @@ _ORIGIN = "a first image of the same observation"
 def solve_with_field(request: SolveRequest) -> SolveResult:
     """Solve a caltable set; call through `contimg_resources.casa.Casa.run`.
 
-    A drift scan without any list of sources is solved twice, the second time with the sources that
-    an image with the first solutions shows. Everything else is
-    `contimg_resources.calibration.solve.solving.solve_caltables`, and so are the errors.
+    A drift scan without any list of sources is solved twice, the second time with the sources from
+    an image made with the first solutions. Everything else, including the errors, is as in
+    `contimg_resources.calibration.solve.solving.solve_caltables`.
 
     Parameters
     ----------
     request : SolveRequest
-        What to solve.
+        The request.
 
     Returns
     -------
     SolveResult
-        Tables in place with their quality. A note says why there is no image, where one was tried.
+        Tables in place with their quality metrics. A note gives the reason if an image failed.
     """
     unknown = request.pointing is Pointing.DRIFT and not request.background_origin
     if not unknown or not request.settings.model_from_image:
@@ -67,7 +67,7 @@ def solve_with_field(request: SolveRequest) -> SolveResult:
 
 
 def _first_look(request: SolveRequest, place: Path) -> tuple[Calibrator, ...]:
-    """Return the sources that an image shows which is calibrated with the calibrator alone."""
+    """Return the sources in an image calibrated with the calibrator alone."""
     solved = solve_caltables(replace(request, prefix=place / "first", plots=None))
     if solved.failed:
         raise ImagingFailed("; ".join(solved.reasons))
@@ -86,14 +86,14 @@ def _first_look(request: SolveRequest, place: Path) -> tuple[Calibrator, ...]:
 
 
 def shown_sources(image: ImageResult, spectral_index: float) -> tuple[Calibrator, ...]:
-    """Return the sources of an image as those of a model.
+    """Return the sources of an image as sources of a model.
 
     Parameters
     ----------
     image : ImageResult
         The image.
     spectral_index : float
-        Taken for theirs.
+        Assumed spectral index of the sources.
     """
     return tuple(
         Calibrator(

@@ -1,6 +1,6 @@
-"""Images as FITS files that say what they are and where they come from.
+"""Write images as FITS files that state their content and origin.
 
-Belongs here: headers. Doesn't: computing what goes into them.
+Belongs here: headers. Doesn't: computing their values.
 """
 
 import math
@@ -18,7 +18,7 @@ from contimg_resources.core.times import isot_from_mjd
 from contimg_resources.imaging.model import Beam, SkyGrid
 
 _HISTORY_WIDTH = 70
-#: Provenance that has a keyword of its own.
+#: Provenance with a dedicated keyword.
 _KEYWORDS = {
     "observation": ("OBSID", "observation"),
     "caltable_set": ("CALSET", "caltable set applied"),
@@ -28,26 +28,26 @@ _KEYWORDS = {
 
 @dataclass(frozen=True)
 class HeaderFacts:
-    """What the headers of all products of one image share.
+    """Header values shared by all products of one image.
 
     Parameters
     ----------
     grid : SkyGrid
-        Pixels.
+        Pixels of the image.
     beam : Beam
         Restoring beam.
     frequency_hz, bandwidth_hz : float
-        Effective frequency and width of the band, Hz; the latter NaN where it isn't known.
+        Effective frequency and width of the band, Hz; the width is NaN if unknown.
     telescope, object_name : str
-        Telescope, and what was observed.
+        Name of the telescope, and of the observed object.
     start_mjd, end_mjd : float
         Time covered, MJD in days, UTC.
     cards : dict
-        Further keywords of eight letters at most: value, or value and comment.
+        Further keywords of up to eight letters: value, or value and comment.
     provenance : dict of str to str
-        Where it comes from.
+        Origin of the image.
     mid_mjd : float, optional
-        Middle of the data, MJD in days, UTC; None: that of `start_mjd` and `end_mjd`.
+        Middle time of the data, MJD in days, UTC; None: that of `start_mjd` and `end_mjd`.
     """
 
     grid: SkyGrid
@@ -73,17 +73,17 @@ def write_fits(
     path : Path
         File to write.
     pixels : ndarray, shape (rows, columns)
-        Row = declination upwards, column = right ascension falling; written as float32 with axes
-        for frequency and Stokes of length 1.
+        Declination increases with rows, right ascension decreases with columns; written as float32
+        with axes for frequency and Stokes of length 1.
     kind : str
-        ``BTYPE``: what it shows.
+        ``BTYPE``, the quantity of the pixels.
     unit : str
         ``BUNIT``; ``Jy/beam``, or empty for the primary beam.
     facts : HeaderFacts
         The rest of the header.
     """
     header = _header(kind, unit, facts)
-    # A copy in the file's own byte order: astropy would swap the bytes of ours, while they are
+    # A copy in the file's own byte order: astropy would swap the bytes of the original while it is
     # being drawn.
     data = np.array(pixels, dtype=">f4")[np.newaxis, np.newaxis]
     fits.PrimaryHDU(data, header).writeto(path, checksum=True)

@@ -1,7 +1,7 @@
-"""Gathering visibilities of all windows into averaged ones of Stokes I.
+"""Combine the visibilities of all windows into averaged Stokes I visibilities.
 
-Belongs here: which rows belong together, averaging them chunk by chunk, and the noise in them.
-Doesn't: where they come from (see `reading` and `handed_on`).
+Belongs here: which rows belong together, averaging them chunk by chunk, and measuring their noise.
+Doesn't: the source of the visibilities (see `reading` and `handed_on`).
 """
 
 from collections.abc import Callable
@@ -21,29 +21,29 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Integers = NDArray[np.int64]
 
-#: Rows from which the noise is measured, about.
+#: Approximate number of rows from which the noise is measured.
 _NOISE_ROWS = 40_000
-#: Windows agree on a baseline to this, metres.
+#: Tolerance between windows for the same baseline, metres.
 _SAME_M = 1e-3
 
 
-#: Makes an array of zeros of a name, a shape and a type.
+#: Function that makes an array of zeros from a name, a shape and a type.
 Make = Callable[[str, tuple[int, ...], Any], NDArray[Any]]
 
 
 def in_memory(name: str, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-    """Make an array of zeros; its name is nobody's business."""
+    """Make an array of zeros; the name is unused."""
     return np.zeros(shape, dtype)
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Which rows of an MS are the same moment of the same baseline, in different windows.
+    """Rows of an MS that are the same integration of the same baseline, in different windows.
 
     Parameters
     ----------
     row : ndarray of int, shape (n,)
-        For each selected row of the MS, in which row here it goes.
+        For each selected row of the MS, its row here.
     uvw_m : ndarray, shape (n_rows, 3)
         Baselines, metres.
     field_ids : ndarray of int16, shape (n_rows,)
@@ -58,18 +58,18 @@ class Moments:
     def of(
         cls, time_s: Floats, first: Integers, second: Integers, uvw_m: Floats, layout: Layout
     ) -> "Moments":
-        """Find them; where windows disagree on a baseline every row stays for itself.
+        """Group the rows; where windows disagree on a baseline every row stays separate.
 
         Parameters
         ----------
         time_s : ndarray, shape (n,)
-            Of each selected row, seconds.
+            Times of the selected rows, seconds.
         first, second : ndarray of int, shape (n,)
-            Antennas.
+            Antennas of the rows.
         uvw_m : ndarray, shape (n, 3)
             Baselines, metres.
         layout : Layout
-            Their setups and fields.
+            Setups and fields of the rows.
         """
         n, fields = len(time_s), layout.field_ids
         parts = [np.flatnonzero(layout.setup_ids == s.id) for s in layout.setups]
@@ -105,7 +105,7 @@ class Cells:
     weight : ndarray of float32, shape (n, 1 or n_channels, n_correlations)
         Weights.
     time_s, interval_s : ndarray, shape (n,)
-        Middle (MJD in seconds) and length.
+        Middle (MJD in seconds) and length of the integrations.
     """
 
     data: NDArray[np.complex64]
@@ -122,13 +122,13 @@ class Gathering:
     Parameters
     ----------
     layout : Layout
-        What is selected.
+        The selected part of the MS.
     moments : Moments
-        Where its rows go.
+        The destination of its rows.
     half_width_rad : float
         See `contimg_resources.imaging.reading.read_visibilities`.
     make : callable
-        Makes the large arrays, of zeros: of a name, a shape and a type.
+        Makes the large arrays of zeros, from a name, a shape and a type.
     """
 
     def __init__(
@@ -152,7 +152,7 @@ class Gathering:
         self._setup = np.searchsorted([s.id for s in layout.setups], layout.setup_ids)
 
     def add(self, cells: Cells, setup: Setup, places: Integers) -> None:
-        """Average the rows at these places of the selection, all of setups like this one."""
+        """Average the rows at these positions of the selection, all of setups like this one."""
         rows = self.moments.row[places]
         sums = np.zeros((len(rows), 2))
         not_finite = np.zeros(len(rows), np.int64)
@@ -194,7 +194,7 @@ class Gathering:
         )
 
     def visibilities(self) -> Visibilities:
-        """Return what was gathered.
+        """Return the combined visibilities.
 
         Raises
         ------
@@ -247,7 +247,7 @@ class Gathering:
         )
 
     def _noise_scale(self) -> float:
-        """Return the noise over what the weights claim."""
+        """Return the ratio of the noise to that implied by the weights."""
         scale = 1.4826 * float(np.median(np.abs(np.concatenate(self._deviations))))
         if not np.isfinite(scale) or scale <= 0:
             raise ImagingFailed(
@@ -259,10 +259,10 @@ class Gathering:
 
 
 def _deviations(data: NDArray[np.complex64], flag: NDArray[np.bool_], weight: Singles) -> Floats:
-    """Return noise samples in units of what the weights claim; shapes (n_rows, n_channels, 1 or 2).
+    """Return noise samples relative to the weights; shapes (n_rows, n_channels, 1 or 2).
 
-    Differences of the two parallel hands contain no unpolarised sky; differences of neighbouring
-    channels contain no slow one. Both are taken where the data allow it.
+    Differences of the two parallel hands remove the unpolarised sky; differences of neighbouring
+    channels remove signals that vary slowly. Both are used where the data allow it.
     """
     good: Any = ~flag
     with np.errstate(divide="ignore", invalid="ignore"):

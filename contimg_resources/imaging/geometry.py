@@ -1,4 +1,4 @@
-"""Pixel size and extent of an image, from the data's own beam and primary beam.
+"""Choose pixel size and extent of an image from the synthesized beam and the primary beam.
 
 Belongs here: choosing the grid. Doesn't: weighting, imaging.
 """
@@ -22,11 +22,11 @@ Reals = NDArray[np.floating[Any]]
 PIXELS_PER_BEAM = 3.0
 LARGEST_SIZE = 16_384
 _SMALLEST_SIZE = 64
-#: Room beyond the primary beam's cut, so that what lies at the cut isn't at the edge.
+#: Margin around the primary beam's cut, so that sources at the cut aren't at the edge.
 _MARGIN = 1.03
 #: The beam is fitted to the main lobe above this (see `contimg_resources.imaging.engines.tclean`).
 _MAIN_LOBE = 0.5
-#: Points per pixel in which CASA fits it, and how far around the peak that is done here.
+#: Points per pixel in CASA's fit, and the distance around the peak that is interpolated here.
 _OVERSAMPLING = 3
 _NEAR_PIXELS = 48
 
@@ -38,7 +38,7 @@ class BeamForm:
     Parameters
     ----------
     xx, xy, yy : float
-        Per square pixel.
+        Coefficients per square pixel.
     """
 
     xx: float
@@ -51,16 +51,16 @@ class BeamForm:
 
     @property
     def widths(self) -> Floats:
-        """The form's eigenvalues, ascending: along its major and its minor axis."""
+        """Return the form's eigenvalues, ascending: along its major and its minor axis."""
         return np.asarray(np.linalg.eigvalsh([[self.xx, self.xy / 2], [self.xy / 2, self.yy]]))
 
 
 def form_of_beam(beam: Beam, cell_arcsec: float) -> BeamForm:
-    """Return the form of a beam on pixels of a size."""
+    """Return the form of a beam for a pixel size."""
     a = 4 * np.log(2) * (cell_arcsec / beam.major_arcsec) ** 2
     b = 4 * np.log(2) * (cell_arcsec / beam.minor_arcsec) ** 2
     angle = np.deg2rad(beam.angle_deg)
-    # East is where columns fall, so the major axis points along (-sin, cos) in (column, row).
+    # East is towards lower columns, so the major axis points along (-sin, cos) in (column, row).
     s, c = -np.sin(angle), np.cos(angle)
     return BeamForm(a * s**2 + b * c**2, 2 * (a - b) * s * c, a * c**2 + b * s**2)
 
@@ -74,7 +74,7 @@ def fft_friendly(size: float) -> int:
 
 
 def beam_extent_rad(beam: DriftBeam, ra_deg: float, dec_deg: float, cut: float) -> float:
-    """Return the least half-width (radians) of a square image that holds the beam above `cut`."""
+    """Return the smallest half-width (radians) of a square image with the beam above `cut`."""
     reach = beam.radii_rad[-1] + 0.05
     rough, axis = np.linspace(-reach, reach, 121), np.linspace(-reach, reach, 601)
     coarse = beam.at(*sky_of_sin(*np.meshgrid(rough, rough), ra_deg, dec_deg))
@@ -90,7 +90,7 @@ def beam_extent_rad(beam: DriftBeam, ra_deg: float, dec_deg: float, cut: float) 
 
 
 def choose_cell_arcsec(beam: Beam, shortest_fringe_rad: float) -> float:
-    """Return the pixel: a third of the minor axis, and never too coarse for the longest baseline.
+    """Return the pixel size: a third of the minor axis, and fine enough for the longest baseline.
 
     Rounded down to a tenth of an arcsec below 10 arcsec and to whole ones above, so that
     observations a day apart get equal pixels.
@@ -103,12 +103,12 @@ def choose_cell_arcsec(beam: Beam, shortest_fringe_rad: float) -> float:
 
 
 def choose_size(half_width_rad: float, cell_arcsec: float) -> int:
-    """Return pixels a side for a half-width.
+    """Return the pixels a side for a half-width.
 
     Raises
     ------
     ImagingFailed
-        If that is more than `LARGEST_SIZE`.
+        If it exceeds `LARGEST_SIZE`.
     """
     cell_rad = np.deg2rad(cell_arcsec / 3600)
     size = fft_friendly(max(_SMALLEST_SIZE, 2 * _MARGIN * half_width_rad / cell_rad))
@@ -126,7 +126,7 @@ def fit_main_lobe(psf: Floats, cell_arcsec: float) -> Beam:
     Parameters
     ----------
     psf : ndarray, shape (size, size)
-        Peak 1; row = declination upwards, column = right ascension falling.
+        Peak 1; declination increases with rows, right ascension decreases with columns.
     cell_arcsec : float
         Its pixel, arcsec.
 
@@ -141,7 +141,7 @@ def fit_main_lobe(psf: Floats, cell_arcsec: float) -> Beam:
     north, west = rows - center[0], columns - center[1]
     values = psf[rows, columns]
     if len(values) < 4:
-        # Fewer pixels than parameters: one ring more holds the shape.
+        # Fewer pixels than parameters: include one more ring of pixels.
         grown = psf[center[0] - 1 : center[0] + 2, center[1] - 1 : center[1] + 2]
         north, west = (a.ravel() for a in np.mgrid[-1:2, -1:2])
         values = grown.ravel()
@@ -156,7 +156,7 @@ def fit_main_lobe(psf: Floats, cell_arcsec: float) -> Beam:
 
 
 def restoring_beam(psf: Reals, cell_arcsec: float) -> Beam:
-    """Return the beam with which to restore, as tclean finds it.
+    """Return the restoring beam, determined as in tclean.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ def restoring_beam(psf: Reals, cell_arcsec: float) -> Beam:
     -----
     The pixels are too few for a good fit: like CASA (``StokesImageUtil::FitGaussianPSF``) this
     interpolates two more between them with cubic convolution (Keys 1981, IEEE Trans. ASSP 29, 1153)
-    and fits the main lobe then; equal to tclean's beam in six digits.
+    and then fits the main lobe; equal to tclean's beam in six digits.
     """
     half = len(psf) // 2
     reach = min(half - 1, _NEAR_PIXELS)

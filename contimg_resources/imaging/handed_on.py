@@ -1,9 +1,9 @@
-"""Averaged visibilities that a calibrated MS carries, so that imaging needn't read the rest.
+"""Averaged visibilities stored in a calibrated MS, so that imaging needn't read the rest.
 
-Belongs here: averaging while the data are still in memory, writing that into the MS, reading it
-again. Doesn't: how it is averaged (see `averaging`), or calibrating.
+Belongs here: averaging while the data are still in memory, writing the averages into the MS,
+reading them again. Doesn't: the averaging method (see `averaging`), or calibrating.
 
-They are a copy of what the MS holds: when any of its files was changed since, they don't count.
+They are a copy of data in the MS: when any of its files was changed since, they are ignored.
 """
 
 import json
@@ -31,14 +31,14 @@ from contimg_resources.imaging.reach import half_width_rad
 from contimg_resources.imaging.reading import read_visibilities
 from contimg_resources.imaging.visibilities import Block, Visibilities
 
-#: Directory inside of the calibrated MS.
+#: Directory inside the calibrated MS.
 NAME = "CONTIMG_AVERAGED"
 _FORMAT = 1
 _BEAM_CUT = ImageRequest.beam_cut
 
 
 def calibrate_for_imaging(request: ApplyRequest) -> ApplyResult:
-    """Write a calibrated MS that carries averaged visibilities; call through `Casa.run`.
+    """Write a calibrated MS with averaged visibilities; call through `Casa.run`.
 
     See `contimg_resources.calibration.apply.calibrated_ms.write_calibrated_ms`.
     """
@@ -46,23 +46,23 @@ def calibrate_for_imaging(request: ApplyRequest) -> ApplyResult:
 
 
 def hand_on(observed: Observed, ms: Path) -> Callable[[], None]:
-    """Begin to average what is in memory, for images with the default cut; return how that ends.
+    """Start averaging the data in memory, for images with the default cut; return its completion.
 
     Where it can't be done (several phase centres, an unknown dish, no usable data) nothing is
-    written: imaging then says why.
+    written: imaging then reports the reason.
 
     Parameters
     ----------
     observed : Observed
         The calibrated data.
     ms : Path
-        The MS that is made of them; its subtables are there.
+        The MS that is being written; its subtables exist already.
 
     Returns
     -------
     callable
-        Waits for the averages and completes them; to be called when nothing else of the MS is
-        written any more.
+        Waits for the averages and completes them; to be called when the rest of the MS is
+        completely written.
     """
     try:
         layout = layout_of(
@@ -77,7 +77,7 @@ def hand_on(observed: Observed, ms: Path) -> Callable[[], None]:
     place = ms / NAME
     remove_tree(place, ignore_errors=True)
     place.mkdir()
-    # CASA's columns are written meanwhile, by one thread that compiled code doesn't wait for.
+    # Meanwhile one thread writes CASA's columns; compiled code doesn't wait for it.
     pool = ThreadPoolExecutor(1)
     averaging = pool.submit(_averaged, observed, layout, half_rad, place)
 
@@ -119,16 +119,16 @@ def _averaged(observed: Observed, layout: Layout, half_rad: float, place: Path) 
 
 
 def visibilities_of(layout: Layout, half_rad: float, *, everything: bool) -> Visibilities:
-    """Return the averaged visibilities of an MS: those it carries, or read and averaged now.
+    """Return the averaged visibilities of an MS: the stored ones, or newly read and averaged.
 
     Parameters
     ----------
     layout : Layout
-        What is selected.
+        The selected part of the MS.
     half_rad : float
         See `contimg_resources.imaging.reading.read_visibilities`.
     everything : bool
-        Whether nothing was left out by a selection.
+        Whether no selection leaves anything out.
     """
     carried = _read(layout, half_rad) if everything else None
     return read_visibilities(layout, half_rad) if carried is None else carried
@@ -139,7 +139,7 @@ def _write(ms: Path, seen: Visibilities, half_rad: float) -> None:
     for number, block in enumerate(seen.blocks):
         for field in fields(Block):
             file = place / f"{field.name}{number}.npy"
-            # The large ones were made there.
+            # The large arrays were created there.
             if not file.exists():
                 np.save(file, getattr(block, field.name))
     about: dict[str, Any] = {
@@ -161,7 +161,7 @@ def _read(layout: Layout, half_rad: float) -> Visibilities | None:
         about = json.loads((place / "about.json").read_text())
         if about["format"] != _FORMAT or about["files"] != _files(layout.ms):
             return None
-        # Averaged for a narrower image it would smear this one's edge.
+        # Averages made for a narrower image would smear the edge of this one.
         if about["half_width_rad"] < half_rad * (1 - 1e-6):
             return None
         blocks = tuple(
@@ -180,12 +180,12 @@ def _read(layout: Layout, half_rad: float) -> Visibilities | None:
             },
         )
     except (OSError, ValueError, KeyError, TypeError):
-        # Not there, or not whole: the MS itself is.
+        # Missing or incomplete: read the MS itself.
         return None
 
 
 def _made(file: Path, shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
-    """Return an array of zeros that lies in a file, its place on the disk reserved."""
+    """Return an array of zeros in a file, with its disk space reserved."""
     made: Any = np.lib.format.open_memmap(file, "w+", np.dtype(dtype), shape)
     with file.open("r+b") as reserved:
         os.posix_fallocate(reserved.fileno(), 0, file.stat().st_size)
@@ -193,13 +193,13 @@ def _made(file: Path, shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any
 
 
 def _loaded(file: Path) -> np.ndarray[Any, Any]:
-    """Return an array as it lies in its file: fresh memory costs as much as copying into it."""
+    """Return an array mapped from its file: new memory costs as much as copying into it."""
     loaded: np.ndarray[Any, Any] = np.load(file, mmap_mode="r")
     return loaded.view(np.ndarray)
 
 
 def _files(ms: Path) -> list[list[Any]]:
-    """Return name, size and time of change of everything else in the MS."""
+    """Return name, size and modification time of every other file in the MS."""
     return [
         [name, size, changed_ns]
         for name, size, changed_ns, _ in stat_signature(ms)

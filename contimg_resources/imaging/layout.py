@@ -1,4 +1,4 @@
-"""What a calibrated MS holds, before any of its visibilities are read.
+"""The layout of a calibrated MS, read before any of its visibilities.
 
 Belongs here: selections, spectral windows, pointings, phase centre, telescope. Doesn't: columns
 with one value per visibility (see `visibilities`).
@@ -42,9 +42,9 @@ class Setup:
     widths_hz : ndarray, shape (n_channels,)
         Their widths, Hz.
     n_window_channels : int
-        All channels of the window.
+        Number of all channels of the window.
     n_correlations : int
-        All correlations of it.
+        Number of all its correlations.
     hands : tuple of int
         The correlations whose mean is Stokes I.
     """
@@ -59,7 +59,7 @@ class Setup:
 
     @property
     def even(self) -> bool:
-        """Whether the channels follow each other at one distance, so that neighbours may merge."""
+        """Return whether the channels are evenly spaced, so that neighbours can be averaged."""
         steps = np.diff(self.channels_hz)
         return bool(len(steps) > 0 and np.allclose(steps, steps[0], rtol=1e-3))
 
@@ -71,7 +71,7 @@ class Layout:
     Parameters
     ----------
     ms : Path
-        It.
+        The MS.
     rows : ndarray of int, shape (n_rows,)
         Selected rows of cross-correlations, ascending.
     setup_ids, field_ids : ndarray of int, shape (n_rows,)
@@ -83,9 +83,9 @@ class Layout:
     phase_center_deg : (float, float)
         The one phase centre, ICRS degrees.
     pointings_deg : ndarray, shape (n_fields, 2)
-        Where the telescope pointed in each field, ICRS degrees.
+        Pointing direction of the telescope in each field, ICRS degrees.
     origin : dict
-        What the calibrated MS says about its origin.
+        Origin recorded in the calibrated MS.
     """
 
     ms: Path
@@ -100,14 +100,14 @@ class Layout:
 
     @property
     def channels_hz(self) -> Floats:
-        """Selected channels of all setups, one after the other, Hz."""
+        """Return the selected channels of all setups, one after the other, Hz."""
         return np.concatenate([s.channels_hz for s in self.setups])
 
 
 def read_layout(
     ms: Path, field_selection: str = "", spw_selection: str = "", uvrange: str = ""
 ) -> Layout:
-    """Read what is selected; runs in a CASA process.
+    """Read the layout of the selected data; runs in a CASA process.
 
     Raises
     ------
@@ -138,7 +138,7 @@ def layout_of(
     field_ids: Integers,
     channels: Mapping[int, Integers],
 ) -> Layout:
-    """Return the layout of rows that are known; only subtables are read. Needs CASA.
+    """Return the layout of known rows; only subtables are read. Needs CASA.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def layout_of(
     rows, setup_ids, field_ids : ndarray of int, shape (n_rows,)
         See `Layout`.
     channels : mapping of int to ndarray of int
-        The selected channels of each window of which not all are.
+        The selected channels of each window that isn't selected completely.
 
     Raises
     ------
@@ -175,7 +175,7 @@ def layout_of(
 
 
 def _select(ms: Path, field: str, spw: str, uvrange: str) -> tuple[Integers, dict[int, Integers]]:
-    """Return row numbers, and for each window the channels when only some are selected."""
+    """Return row numbers, and the selected channels of each partly selected window."""
     import casatools
 
     if not (field or spw or uvrange):
@@ -209,7 +209,7 @@ def _select(ms: Path, field: str, spw: str, uvrange: str) -> tuple[Integers, dic
 
 
 def _once(ms: Path, rows: Integers) -> Integers:
-    """Leave out rows that repeat others; an MS that was calibrated here has none."""
+    """Leave out repeated rows; an MS calibrated by contimg has none."""
     if read_origin(ms):
         return rows
     with opened(ms) as table:
@@ -271,7 +271,7 @@ def _one_center(ms: Path, used: Integers) -> tuple[float, float]:
     if spread_arcsec > 0.1:
         raise ImagingFailed(
             f"{ms}: its {len(used)} fields have phase centres {spread_arcsec / 3600:.3f} deg "
-            "apart; they must be brought to one before imaging",
+            "apart; they must be shifted to one before imaging",
             path=str(ms),
         )
     return float(ra[0]), float(dec[0])

@@ -1,6 +1,6 @@
-"""Make an image with all its companions from a calibrated MS.
+"""Make an image and its companion products from a calibrated MS.
 
-Belongs here: the order of the steps and the products. Doesn't: how any one step works.
+Belongs here: the sequence of steps and the products. Doesn't: the steps themselves.
 """
 
 import threading
@@ -45,8 +45,8 @@ from contimg_resources.observations.meaning import flux_scale, stated_unit
 
 Floats = NDArray[np.float64]
 
-#: The image reaches down to this share of the primary beam's cut, so that sources beyond the cut
-#: are CLEANed too: their sidelobes are not.
+#: The image extends to this share of the primary beam's cut, so that sources outside the cut are
+#: CLEANed too: their sidelobes reach inside.
 _REACH = 0.5
 _BTYPES = {
     "image": ("Intensity", "Jy/beam"),
@@ -63,12 +63,12 @@ def make_image(request: ImageRequest) -> ImageResult:
     Parameters
     ----------
     request : ImageRequest
-        What to make.
+        The request.
 
     Returns
     -------
     ImageResult
-        The products, all there; what stood in their directory before was replaced.
+        The products, all present; they replace the previous content of their directory.
 
     Raises
     ------
@@ -77,14 +77,13 @@ def make_image(request: ImageRequest) -> ImageResult:
     ImagingFailed
         If nothing is selected, everything is flagged, or the image isn't finite.
     ConfigurationError
-        If the engine or the telescope's dish isn't known, or a figure of the request makes no
-        sense.
+        If the engine or the telescope's dish isn't known, or a value of the request is invalid.
     CasaError
         If CASA failed.
 
     Notes
     -----
-    Every source is seen through `contimg_resources.imaging.beam.DriftBeam`; the PB-corrected image
+    Every source is attenuated by `contimg_resources.imaging.beam.DriftBeam`; the PB-corrected image
     is the restored one divided by it, NaN where it is below `ImageRequest.beam_cut`.
     """
     _check(request)
@@ -112,7 +111,7 @@ def make_image(request: ImageRequest) -> ImageResult:
         seen.pointings_deg, weighting.field_channel_weight, weighting.channels_hz, *dish_m
     )
     beam = drifting.on_grid(grid)
-    # Loading takes a second, in which the engine needn't wait.
+    # Loading takes a second, during which the engine can run.
     loading = threading.Thread(target=load_drawing, daemon=True)
     loading.start()
     raw = engine.image(
@@ -162,19 +161,19 @@ def make_image(request: ImageRequest) -> ImageResult:
 
 
 def _check_unit(ms: Path, engine: str) -> None:
-    """Refuse DATA in another unit than Jy where an engine reads the MS itself."""
+    """Refuse DATA in another unit than Jy where an engine reads the MS directly."""
     with opened(ms) as table:
         keywords = table.getcolkeywords("DATA")
     if engine != "fast" and flux_scale(keywords, ms) != 1:
         raise ImagingFailed(
             f"{ms}: its column DATA is in {stated_unit(keywords)}, which the engine {engine!r} "
-            "takes for Jy; the engine 'fast' turns it into Jy",
+            "assumes to be in Jy; the engine 'fast' converts it to Jy",
             path=str(ms),
         )
 
 
 def load_image_result(directory: Path, stem: str) -> ImageResult:
-    """Return what `make_image` wrote into a directory.
+    """Return the result that `make_image` wrote into a directory.
 
     Raises
     ------
@@ -197,9 +196,9 @@ def choose_grid(
 ) -> tuple[ImageGrid, Weighting]:
     """Choose pixel size and extent, and weigh the visibilities for that extent.
 
-    The cell comes from the synthesized beam, that from the weights, and those (Briggs) from the
-    extent, which comes from the primary beam: so the extent is settled first, with all data
-    counting alike.
+    The cell comes from the synthesized beam, the beam from the weights, and the Briggs weights from
+    the extent, which comes from the primary beam: so the extent is computed first, with equal
+    weights of all data.
     """
     ra_deg, dec_deg = seen.phase_center_deg
     if request.image_size is not None and request.cell_arcsec is not None:

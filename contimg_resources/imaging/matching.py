@@ -1,6 +1,6 @@
-"""Compare the sources of an image with sources that are known.
+"""Compare the sources of an image with known sources.
 
-Belongs here: reference lists and matching. Doesn't: verdicts (see `acceptance`).
+Belongs here: reference lists and matching. Doesn't: checks (see `acceptance`).
 """
 
 from collections.abc import Sequence
@@ -13,16 +13,16 @@ from contimg_resources.core.errors import ImagingFailed
 from contimg_resources.imaging.beam import separation_rad, sin_of_sky
 from contimg_resources.imaging.model import Beam, ImageResult, Source
 
-#: A found source belongs to a known one within this many minor axes of the beam.
+#: A detected source matches a known one within this many minor axes of the beam.
 _RADIUS_BEAMS = 0.5
-#: A known source stands alone when nothing brighter than this share of it is within two beams.
+#: A known source is isolated when nothing brighter than this share of it is within two beams.
 _COMPANION = 0.05
 _COMPANION_BEAMS = 2.0
 
 
 @dataclass(frozen=True)
 class ReferenceSource:
-    """A source whose position and flux are known.
+    """A source of known position and flux density.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class ReferenceSource:
     flux_jy : float
         Flux density at `reference_ghz`, Jy.
     reference_ghz : float
-        GHz.
+        Reference frequency, GHz.
     spectral_index : float
         ``S ~ nu^spectral_index``.
     """
@@ -53,22 +53,22 @@ class ReferenceSource:
 
 @dataclass(frozen=True)
 class Match:
-    """A known source that was found.
+    """A known source and its detection.
 
     Parameters
     ----------
     reference : ReferenceSource
-        What is known.
+        The known source.
     source : Source
-        What was found.
+        The detected source.
     flux_ratio : float
         PB-corrected over known flux density, at the image's effective frequency.
     pull : float
-        Difference of the two over the measurement's error.
+        Difference of the two divided by the measurement's error.
     offset_arcsec : float
-        Distance, arcsec.
+        Distance between the two, arcsec.
     isolated : bool
-        Whether no other known source is near enough to disturb the flux.
+        Whether no other known source is close enough to affect the flux density.
     """
 
     reference: ReferenceSource
@@ -81,18 +81,18 @@ class Match:
 
 @dataclass(frozen=True)
 class MatchReport:
-    """The known sources of one image.
+    """The known sources within one image.
 
     Parameters
     ----------
     matches : tuple of Match
-        Known sources that were found.
+        Known sources that were detected.
     missed : tuple of ReferenceSource
-        Known sources inside the primary beam's cut that are bright enough and weren't.
+        Known sources inside the primary beam's cut that are bright enough but weren't detected.
     n_expected : int
-        Both together.
+        Number of both together.
     median_flux_ratio, median_offset_arcsec : float
-        Medians over the matches, of isolated ones when there are any; NaN without matches.
+        Medians over the matches, over isolated ones when there are any; NaN without matches.
     """
 
     matches: tuple[Match, ...]
@@ -103,14 +103,14 @@ class MatchReport:
 
     @property
     def n_matched(self) -> int:
-        """Known sources that were found."""
+        """Return the number of known sources that were detected."""
         return len(self.matches)
 
 
 def match_image(
     result: ImageResult, references: Sequence[ReferenceSource], min_snr: float = 10.0
 ) -> MatchReport:
-    """Match known sources with those of an image.
+    """Match known sources with the sources of an image.
 
     Parameters
     ----------
@@ -119,8 +119,8 @@ def match_image(
     references : sequence of ReferenceSource
         Known sources, anywhere on the sky.
     min_snr : float
-        A known source is expected where its flux times the primary beam exceeds the image's rms
-        by this factor.
+        Signal-to-noise ratio of the expected peak (flux times primary beam over the image's rms)
+        above which a known source is expected.
 
     Returns
     -------

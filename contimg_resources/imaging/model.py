@@ -1,6 +1,6 @@
-"""What is asked of imaging and what it gives.
+"""Records of imaging: requests and results.
 
-Belongs here: frozen records. Doesn't: doing anything.
+Belongs here: frozen records. Doesn't: imaging itself.
 """
 
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ class ImageRequest:
     ms : Path
         A calibrated MS; its column DATA is imaged and it is only read.
     directory : Path
-        Where the products go; replaced as a whole when it exists.
+        Directory for the products; replaced as a whole when it exists.
     stem : str
         First part of the products' file names.
     engine : str
@@ -31,9 +31,9 @@ class ImageRequest:
     cell_arcsec : float, optional
         Pixel size, arcsec; None: a third of the minor axis of the synthesized beam.
     robust : float
-        Briggs robust.
+        Briggs robust parameter.
     niter : int
-        Most CLEAN iterations.
+        Maximum number of CLEAN iterations.
     threshold_sigma : float
         CLEAN stops at this many times the expected noise, or the measured one when that is higher.
     uvrange : str
@@ -41,12 +41,12 @@ class ImageRequest:
     beam_cut : float
         The PB-corrected image is NaN where the primary beam is lower.
     dish_diameter_m, blockage_diameter_m : float, optional
-        Of the primary beam; None: known from the telescope's name.
+        Diameters of dish and blockage, metres; None: known from the telescope's name.
     min_snr : float
-        Sources are listed from this many times the local rms.
+        Signal-to-noise ratio (local rms) above which sources are listed.
     provenance : dict of str to str
-        Goes into the FITS headers: ``caltable_set``, ``caltable_version`` and ``observation`` have
-        keywords of their own, everything else becomes HISTORY.
+        Entries for the FITS headers: ``caltable_set``, ``caltable_version`` and ``observation``
+        have dedicated keywords, everything else becomes HISTORY.
     """
 
     ms: Path
@@ -69,35 +69,35 @@ class ImageRequest:
 
 
 class SkyGrid(Protocol):
-    """Pixels on the sky, whatever their projection.
+    """Pixels on the sky, in any projection.
 
     The direction (`ra_deg`, `dec_deg`) is that of the pixel (columns // 2, rows // 2) counted
-    from 0; right ascension falls with the columns, declination rises with the rows.
+    from 0; right ascension decreases with columns, declination increases with rows.
     """
 
     @property
     def projection(self) -> str:
-        """Its three letters in FITS."""
+        """Return the three-letter code of the projection in FITS."""
 
     @property
     def columns(self) -> int:
-        """Pixels along right ascension."""
+        """Return the number of pixels along right ascension."""
 
     @property
     def rows(self) -> int:
-        """Pixels along declination."""
+        """Return the number of pixels along declination."""
 
     @property
     def cell_arcsec(self) -> float:
-        """Pixel size, arcsec."""
+        """Return the pixel size, arcsec."""
 
     @property
     def ra_deg(self) -> float:
-        """Right ascension of the middle, ICRS degrees."""
+        """Return the right ascension of the central pixel, ICRS degrees."""
 
     @property
     def dec_deg(self) -> float:
-        """Declination of the middle, ICRS degrees."""
+        """Return the declination of the central pixel, ICRS degrees."""
 
 
 @dataclass(frozen=True)
@@ -121,17 +121,17 @@ class ImageGrid:
 
     @property
     def projection(self) -> str:
-        """Orthographic, as an interferometer sees."""
+        """Return the orthographic projection, which an interferometer samples."""
         return "SIN"
 
     @property
     def columns(self) -> int:
-        """Pixels along right ascension."""
+        """Return the number of pixels along right ascension."""
         return self.size
 
     @property
     def rows(self) -> int:
-        """Pixels along declination."""
+        """Return the number of pixels along declination."""
         return self.size
 
 
@@ -175,7 +175,7 @@ class Source:
     snr : float
         Fitted peak over local rms.
     local_rms_jy : float
-        rms around it, before primary-beam correction, Jy/beam.
+        Local rms, before primary-beam correction, Jy/beam.
     primary_beam : float
         Primary beam at its position.
     major_arcsec, minor_arcsec, angle_deg : float
@@ -198,7 +198,7 @@ class Source:
 
 @dataclass(frozen=True)
 class ImageStatistics:
-    """Measures of an image.
+    """Statistics of an image.
 
     Parameters
     ----------
@@ -208,26 +208,26 @@ class ImageStatistics:
     residual_rms_jy : float
         The same of the residual image.
     expected_rms_jy : float
-        What the noise of the unflagged visibilities and their weights predict, Jy/beam; NaN where
-        nobody knows.
+        Prediction from the noise of the unflagged visibilities and their weights, Jy/beam; NaN if
+        unknown.
     peak_jy : float
         Highest pixel before primary-beam correction, Jy/beam.
     peak_ra_deg, peak_dec_deg : float
-        Where it is, ICRS degrees.
+        Position of this pixel, ICRS degrees.
     dynamic_range : float
         `peak_jy` over `rms_jy`.
     beam : Beam
         Restoring beam.
     n_sources : int
-        Sources listed.
+        Number of sources listed.
     n_rejected : int
-        Detections that aren't listed, because negative peaks are as high there (see
+        Number of detections that aren't listed, because negative peaks are as high there (see
         `contimg_resources.imaging.reliability`).
     detection_snr : float, optional
-        S/N that a detection needed; None: not recorded.
+        Signal-to-noise ratio that a detection needed; None: not recorded.
     """
 
-    #: As JSON, what isn't finite stays what it is.
+    #: In JSON, non-finite values are preserved.
     __pydantic_config__: ClassVar[dict[str, str]] = {"ser_json_inf_nan": "constants"}
 
     rms_jy: float
@@ -256,7 +256,7 @@ class ImageFiles:
     residual, psf, primary_beam : Path
         Residual image, point-spread function and time-averaged primary beam, FITS.
     png, thumbnail : Path
-        Picture with axes, and one small enough to show inline (10 kB at most), PNG.
+        Picture with axes, and one small enough to show inline (up to 10 kB), PNG.
     summary : Path
         This result as JSON.
     """
@@ -272,7 +272,7 @@ class ImageFiles:
 
     @classmethod
     def in_directory(cls, directory: Path, stem: str) -> "ImageFiles":
-        """Name the products of the image `stem` in a directory."""
+        """Return the paths of the products of the image `stem` in a directory."""
         return cls(
             image=directory / f"{stem}.image.fits",
             pbcor=directory / f"{stem}.pbcor.fits",
@@ -292,25 +292,25 @@ class ImageResult:
     Parameters
     ----------
     directory : Path
-        Where they are.
+        Directory of the products.
     files : ImageFiles
         The products.
     grid : ImageGrid
-        Pixels.
+        Pixels of the image.
     statistics : ImageStatistics
-        Measures.
+        Statistics of the image.
     sources : tuple of Source
-        Brightest apparent flux first.
+        Sources by decreasing apparent flux.
     frequency_hz : float
         Effective frequency: mean over the imaging weights, Hz.
     start_mjd, end_mjd, mid_mjd : float
         Time covered by unflagged data, MJD in days.
     n_iterations : int
-        CLEAN iterations done.
+        Number of CLEAN iterations done.
     threshold_jy : float
-        Where CLEAN was to stop, Jy/beam.
+        CLEAN threshold, Jy/beam.
     engine : str
-        Engine that made it.
+        Imaging engine that made it.
     """
 
     directory: Path

@@ -1,4 +1,4 @@
-"""Pictures of an image: one with axes, one small enough to show inline, one in a line of metadata.
+"""Draw pictures of an image: with axes, small enough to show inline, or as a metadata value.
 
 Belongs here: drawing. Doesn't: measuring.
 """
@@ -21,24 +21,24 @@ from contimg_resources.imaging.model import Beam, ImageGrid, SkyGrid
 
 Floats = NDArray[np.floating[Any]]
 
-#: Pixels a side that the large picture shows: each the brightest of those that it stands for.
+#: Pixels a side of the large picture: each shows the brightest of the image pixels that it covers.
 _PICTURE_PIXELS = 900
 #: A thumbnail stays below this, so that its base64 text fits into a metadata value.
 THUMBNAIL_BYTES = 10_000
 _THUMBNAIL_PIXELS = (224, 192, 160, 128, 96, 64)
 _GREYS = 16
-#: Brightness of a picture runs from so many rms ...
+#: The brightness scale runs from this many rms ...
 _DARKEST_RMS = -3.0
-#: ... to the peak, or as near to it as these bounds allow: noise and faint sources stay visible
-#: beside a source of 16 Jy.
+#: ... to the peak, within these bounds: noise and faint sources stay visible near a source of
+#: 16 Jy.
 _BRIGHTEST_RMS = (12.0, 300.0)
-#: It grows with the inverse hyperbolic sine: in proportion below so many rms, by ratios above.
+#: It is an inverse hyperbolic sine: linear below this many rms, logarithmic above.
 _LINEAR_RMS = 2.0
 
 
 @cache
 def load_drawing() -> None:
-    """Load what drawing needs: modules, fonts, colours; the first picture takes twice as long."""
+    """Load modules, fonts and colours for drawing; otherwise the first picture is twice as slow."""
     grid = ImageGrid(size=32, cell_arcsec=1.0, ra_deg=0.0, dec_deg=0.0)
     beam = Beam(major_arcsec=1.0, minor_arcsec=1.0, angle_deg=0.0)
     write_png(BytesIO(), np.eye(grid.size), grid, beam, 0.01, "contimg")
@@ -59,28 +59,28 @@ def write_png(
     path : Path or BytesIO
         PNG to write.
     pixels : ndarray, shape (rows, columns)
-        Jy/beam; NaN is left white.
+        Image, Jy/beam; NaN is left white.
     grid : SkyGrid
-        Pixels.
+        Pixels of the image.
     beam : Beam
         Restoring beam, drawn in the lower left corner.
     rms_jy : float
-        Noise, sets the scale, Jy/beam.
+        Noise, which sets the scale, Jy/beam.
     title : str
-        Written above.
+        Title above the picture.
     """
     from matplotlib.colors import AsinhNorm
     from matplotlib.figure import Figure
     from matplotlib.patches import Ellipse
 
-    # Places of its own: a layout that is found takes as long again as drawing.
+    # Fixed positions: an automatic layout takes as long again as drawing.
     width, height = _paper(grid)
     figure = Figure(figsize=(width, height), dpi=110)
     bottom, top = 0.64 / height, 1 - 0.48 / height
     place = (0.125, bottom, 0.74, top - bottom)
     axes: Any = figure.add_axes(place, projection=celestial_wcs(grid))
     low, high, linear = (1e3 * level for level in _levels(pixels, rms_jy))
-    # Half of the pixels' extent lies on either side of a pixel's centre.
+    # Each pixel extends half a pixel to both sides of its centre.
     extent = (-0.5, grid.columns - 0.5, -0.5, grid.rows - 0.5)
     shown = axes.imshow(
         1e3 * brightest_pixels(np.asarray(pixels), _PICTURE_PIXELS),
@@ -90,7 +90,7 @@ def write_png(
         norm=AsinhNorm(linear, low, high),
         interpolation="nearest",
     )
-    # The beam is tens of arcsec on degrees of sky: an ellipse of true size would not be seen.
+    # The beam is tens of arcsec on degrees of sky: an ellipse of true size would be invisible.
     magnified = max(1.0, 0.02 * grid.rows * grid.cell_arcsec / beam.major_arcsec)
     corner = 0.06 * grid.rows
     axes.add_patch(
@@ -120,23 +120,23 @@ def write_png(
     decades = 10.0 ** np.arange(np.ceil(np.log10(2 * linear)), np.log10(high) + 1e-6)
     scale.set_ticks([-linear, 0.0, linear, *decades], minor=False)
     scale.minorticks_off()
-    # Packing it tighter takes longer than drawing it, and saves a tenth.
+    # Stronger compression takes longer than drawing, and saves a tenth.
     figure.savefig(path, format="png", pil_kwargs={"compress_level": 3})
 
 
 def thumbnail_png(pixels: Floats, rms_jy: float) -> bytes:
-    """Return a small grey picture as PNG of at most `THUMBNAIL_BYTES`.
+    """Return a small grey picture as PNG of up to `THUMBNAIL_BYTES`.
 
     Parameters
     ----------
     pixels : ndarray, shape (rows, columns)
-        Jy/beam; NaN becomes black.
+        Image, Jy/beam; NaN becomes black.
     rms_jy : float
-        Noise, sets the scale, Jy/beam.
+        Noise, which sets the scale, Jy/beam.
 
     Notes
     -----
-    Each pixel shows the brightest of those that it stands for, so that point sources survive.
+    Each pixel shows the brightest of the pixels that it covers, so that point sources survive.
     """
     low, high, linear = _levels(pixels, rms_jy)
     darkest, brightest = np.arcsinh(low / linear), np.arcsinh(high / linear)
@@ -172,7 +172,7 @@ def _paper(grid: SkyGrid) -> tuple[float, float]:
 
 
 def _levels(pixels: Floats, rms_jy: float) -> tuple[float, float, float]:
-    """Return what is darkest, what is brightest, and where brightness ceases to be linear, Jy."""
+    """Return the darkest and brightest level, and the upper end of the linear range, Jy."""
     peak = float(np.nanmax(pixels)) if np.isfinite(pixels).any() else 0.0
     noise = rms_jy if rms_jy > 0 else max(peak, 1e-30) / _BRIGHTEST_RMS[1]
     least, most = (n * noise for n in _BRIGHTEST_RMS)
@@ -180,14 +180,14 @@ def _levels(pixels: Floats, rms_jy: float) -> tuple[float, float, float]:
 
 
 def brightest_pixels(pixels: Floats, side: int) -> Floats:
-    """Return a smaller image, each pixel the brightest of those that it stands for.
+    """Return a smaller image, each pixel the brightest of the pixels that it covers.
 
     Parameters
     ----------
     pixels : ndarray, shape (rows, columns)
         The image.
     side : int
-        Pixels of its longer side; the other is in proportion.
+        Pixels of its longer side; the other is proportional.
     """
     longer = max(pixels.shape)
     rows, columns = (
@@ -197,7 +197,7 @@ def brightest_pixels(pixels: Floats, side: int) -> Floats:
     return np.asarray(np.maximum.reduceat(np.maximum.reduceat(pixels, rows, 0), columns, 1))
 
 
-#: Pixels a side that are tried after the picture's own, and WebP qualities, best first.
+#: Sizes (pixels a side) that are tried after the picture's own, and WebP qualities, best first.
 _SIDES = (720, 560, 400, 280, 200, 160, 128, 112, 96, 80, 64, 48)
 _QUALITIES = (60, 45, 30, 20, 10)
 
@@ -205,22 +205,22 @@ _QUALITIES = (60, 45, 30, 20, 10)
 def preview_address(png: Path, *, max_chars: int, shown_pixels: int = 320) -> str | None:
     """Return a picture as a ``data:`` address that a browser shows at a fixed size.
 
-    The picture is WebP inside an SVG, which enlarges it: a picture that fits would else be shown
-    smaller than a stamp.
+    The picture is WebP inside an SVG, which enlarges it: a picture that fits would otherwise be
+    shown tiny.
 
     Parameters
     ----------
     png : Path
         The picture.
     max_chars : int
-        The address has no more characters than this.
+        Maximum length of the address, characters.
     shown_pixels : int
-        Width at which it is shown, pixels.
+        Displayed width, pixels.
 
     Returns
     -------
     str or None
-        The address, without spaces and brackets; None when the picture doesn't fit however small.
+        The address, without spaces and brackets; None when the picture doesn't fit at any size.
     """
     with Image.open(png) as opened:
         picture = opened.convert("RGB")

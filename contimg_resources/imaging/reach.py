@@ -1,6 +1,6 @@
-"""How far from the phase centre an image of visibilities reaches.
+"""The extent of an image of visibilities around the phase centre.
 
-Belongs here: the primary beam's extent before anything of the data but their layout is known.
+Belongs here: the primary beam's extent when only the layout of the data is known.
 Doesn't: the pixels (see `geometry`).
 """
 
@@ -13,7 +13,7 @@ from contimg_resources.observations.counting import distinct
 
 
 def half_width_rad(layout: Layout, dish_m: tuple[float, float], cut: float) -> float:
-    """Return how far the primary beam reaches down to a cut, all data counting alike, radians.
+    """Return the radius of the primary beam at a cut, with equal weights of all data, radians.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-"""Reading the visibilities of a calibrated MS. Runs in a CASA process.
+"""Read the visibilities of a calibrated MS. Runs in a CASA process.
 
-Belongs here: its columns. Doesn't: what becomes of them (see `gathering`).
+Belongs here: reading its columns. Doesn't: processing them (see `gathering`).
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from contimg_resources.observations.meaning import flux_scale
 
 Integers = NDArray[np.int64]
 
-#: Visibilities that are read at once.
+#: Number of visibilities read at once.
 _CHUNK = 16_000_000
 
 
@@ -30,9 +30,9 @@ def read_visibilities(layout: Layout, half_width_rad: float) -> Visibilities:
     Parameters
     ----------
     layout : Layout
-        What is selected.
+        The selected part of the MS.
     half_width_rad : float
-        Sources up to so far from the phase centre keep 99 % of their peak, radians.
+        Distance from the phase centre up to which sources keep 99 % of their peak, radians.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def _read(layout: Layout, half_width_rad: float) -> Visibilities:
     with opened(layout.ms) as table:
         scale = flux_scale(table.getcolkeywords("DATA"), layout.ms)
         found = Gathering(layout, _moments(table, layout), half_width_rad)
-        # CASA reads with one core; the other one averages what was read before.
+        # CASA reads with one core; another averages the previous chunk.
         with ThreadPoolExecutor(max_workers=1) as other:
             waiting: Future[None] | None = None
             for setups, places in _alike(layout):
@@ -72,7 +72,7 @@ def _read(layout: Layout, half_width_rad: float) -> Visibilities:
 
 
 def _alike(layout: Layout) -> Iterator[tuple[list[Setup], Integers]]:
-    """Give setups whose cells have one shape, with the places of their rows in the selection."""
+    """Yield setups whose cells have one shape, with their rows' positions in the selection."""
     groups: dict[tuple[Any, ...], list[Setup]] = {}
     for setup in layout.setups:
         shape = setup.n_window_channels, setup.n_correlations

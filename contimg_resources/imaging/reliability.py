@@ -1,11 +1,11 @@
-"""The sources of an image: which detections are real, by what is negative in it.
+"""Reject false detections of an image by comparison with its negative peaks.
 
 Belongs here: the comparison of detections with negative peaks. Doesn't: detecting and fitting (see
 `sources`).
 
-The sky has no negative sources. What calibration and CLEAN leave of bright sources (sidelobes,
-ghosts of sources that a calibrator's model lacked, far sources) is as often negative as it is
-positive, and the negative peaks show where it is and how strong.
+The sky has no negative sources. Residuals of bright sources after calibration and CLEAN (sidelobes,
+ghosts of sources missing from a calibrator's model, distant sources) are as often negative as
+positive, and the negative peaks show where they are and how strong.
 """
 
 from collections.abc import Sequence
@@ -23,30 +23,30 @@ from contimg_resources.imaging.statistics import LocalNoise
 Floats = NDArray[np.float64]
 Reals = NDArray[np.floating[Any]]
 
-#: A detection exceeds the negative peaks around it by this factor,
+#: A detection must exceed the negative peaks around it by this factor,
 _OVER_NEGATIVE = 1.4
-#: of those that are no farther than so many beams (geometric means of their axes); those farther
-#: away count for less, with the square of the distance. They are
+#: those within this many beams (geometric mean of the axes); more distant ones count less, with
+#: the square of the distance. Negative peaks are used
 _REACH_BEAMS = 15.0
 #: above this share of the S/N that a detection needs.
 _NEGATIVE_SHARE = 0.75
-#: Of the detections that pass, as many are false as negative peaks pass the same test: at most this
-#: share may be.
+#: Among the accepted detections, the number of false ones equals the number of negative peaks that
+#: pass the same test: this is its maximum share.
 _FALSE_SHARE = 0.01
 
 
 @dataclass(frozen=True)
 class Reliable:
-    """The detections that are taken to be real.
+    """The detections that are accepted as real.
 
     Parameters
     ----------
     sources : tuple of Source
-        They, in the order given.
+        Accepted sources, in the order given.
     n_rejected : int
-        Detections that aren't.
+        Number of rejected detections.
     min_snr : float
-        The S/N that a detection needs in this image.
+        Signal-to-noise ratio that a detection needs in this image.
     """
 
     sources: tuple[Source, ...]
@@ -62,7 +62,7 @@ def real_sources(
     grid: ImageGrid,
     min_snr: float,
 ) -> Reliable:
-    """Find and fit the sources of an image, and leave out what may be artefacts.
+    """Find and fit the sources of an image, and leave out possible artefacts.
 
     Parameters are those of `contimg_resources.imaging.sources.find_sources`.
     """
@@ -79,29 +79,29 @@ def reliable(
     grid: ImageGrid,
     min_snr: float,
 ) -> Reliable:
-    """Reject the detections that may be artefacts.
+    """Reject detections that may be artefacts.
 
     Parameters
     ----------
     found : sequence of Source
-        Detections of at least `min_snr`.
+        Detections above `min_snr`.
     negative : sequence of Source
-        Detections in the negative image of at least 0.75 times that.
+        Detections in the negative image above 0.75 times that.
     beam : Beam
         Restoring beam.
     grid : ImageGrid
         Pixels of the image.
     min_snr : float
-        Least S/N of a detection where there are no artefacts.
+        Minimum S/N of a detection where there are no artefacts.
 
     Notes
     -----
-    Two tests. A detection exceeds the negative peaks within 15 beams by a factor of 1.4, and those
-    farther away by one that falls with the square of the distance: artefacts cluster around bright
-    sources. Then the S/N that is asked for rises until the negative peaks that pass the first test
-    (each beside the others) are at most 1 % of the detections that do. Negative detections are the
-    usual measure of reliability where noise isn't Gaussian (Serra, Jurek & Floeer 2012, PASA 29,
-    296).
+    Two tests. A detection must exceed the negative peaks within 15 beams by a factor of 1.4, and
+    more distant ones by a factor that falls with the square of the distance: artefacts cluster
+    around bright sources. Then the required S/N rises until the number of negative peaks that
+    pass the first test (each beside the others) is at most 1 % of the number of detections that
+    do. Negative detections are the usual measure of reliability where noise isn't Gaussian
+    (Serra, Jurek & Floeer 2012, PASA 29, 296).
     """
     reach_rad = _REACH_BEAMS * np.deg2rad(np.sqrt(beam.major_arcsec * beam.minor_arcsec) / 3600)
     dips = _Peaks.of(negative, grid)
@@ -146,9 +146,9 @@ class _Peaks:
         )
 
     def level_at(self, places: Floats, reach_rad: float, *, own: bool = False) -> Floats:
-        """Return what these peaks make of artefacts at some places, Jy/beam; 0 without any.
+        """Return the artefact level from these peaks at some positions, Jy/beam; 0 without peaks.
 
-        With `own` the places are those of the peaks, and each leaves itself out.
+        With `own` the positions are those of the peaks, and each peak ignores itself.
         """
         if not len(self.at):
             return np.zeros(len(places))

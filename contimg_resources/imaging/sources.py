@@ -1,7 +1,7 @@
 """Find sources in an image and fit each with Gaussians.
 
-Belongs here: detection and fitting. Doesn't: which detections are artefacts (see `reliability`),
-comparing with catalogues (see `matching`), or fluxes at positions known before.
+Belongs here: detection and fitting. Doesn't: rejecting artefacts (see `reliability`), comparing
+with catalogues (see `matching`), or fluxes at known positions.
 """
 
 from collections.abc import Callable
@@ -21,13 +21,13 @@ from contimg_resources.imaging.statistics import LocalNoise
 Floats = NDArray[np.float64]
 Reals = NDArray[np.floating[Any]]
 
-#: A point source between pixels shows a lower peak, so pixels are looked at below the limit.
+#: A point source between pixels has a lower peak, so pixels below the limit are considered too.
 _PIXEL_LOSS = 0.85
-#: Sources nearer than this many major axes are fitted together, up to `_LARGEST_GROUP`.
+#: Sources closer than this many major axes are fitted together, up to `_LARGEST_GROUP`.
 _NEAR = 1.5
 _LARGEST_GROUP = 6
-#: A fitted position lies within this many minor axes of its peak, a fitted amplitude between none
-#: and twice the pixel's.
+#: A fitted position must lie within this many minor axes of its peak, a fitted amplitude between
+#: zero and twice the pixel's.
 _MAX_SHIFT = 0.7
 #: The fit uses pixels where the beam is above this.
 _STAMP_LEVEL = 0.4
@@ -56,23 +56,23 @@ def find_sources(
     beam : Beam
         Restoring beam.
     grid : ImageGrid
-        Pixels.
+        Pixels of the image.
     min_snr : float
-        Least fitted peak over local noise.
+        Minimum fitted peak over local noise.
     shapes : bool
-        Whether the shape of each is fitted too; else it is the beam's.
+        Whether the shape of each source is fitted too; otherwise it is the beam's.
 
     Returns
     -------
     tuple of Source
-        Brightest apparent flux first.
+        Sources by decreasing apparent flux.
 
     Notes
     -----
-    Peak and position come from a fit of the restoring beam's shape (three parameters a source; with
-    the noise as correlated as an image's its error is the local rms, Condon 1997), shape and
-    integral from a second fit with the shape free. Reading the brightest pixel instead would
-    lose 3 % at 3 pixels a beam.
+    Peak and position come from a fit of the restoring beam's shape (three parameters per source;
+    with the correlated noise of an image its error is the local rms, Condon 1997), shape and
+    integral from a second fit with free shape. Reading the brightest pixel instead would
+    lose 3 % at 3 pixels per beam.
     """
     form = form_of_beam(beam, grid.cell_arcsec)
     peaks = _peaks(image, noise, primary_beam, beam, grid, min_snr)
@@ -99,7 +99,7 @@ def _peaks(
     rows, columns = np.nonzero(image > least_snr * noise.least_jy)
     high = np.isfinite(primary_beam[rows, columns])
     high &= image[rows, columns] > least_snr * noise.at(rows, columns)
-    # Few pixels are so high: each is compared with its own surroundings.
+    # Few pixels are this high: compare each with its own surroundings.
     size = len(image)
     peaks = [
         (column, row)
@@ -113,7 +113,7 @@ def _peaks(
 
 
 def _groups(peaks: NDArray[np.int64], radius: float) -> list[list[int]]:
-    """Group peaks that are near each other; a crowd is cut into pieces of a few."""
+    """Group peaks that are close to each other; large groups are split into small ones."""
     if not len(peaks):
         return []
     near: Any = cKDTree(peaks).query_ball_point(peaks, radius)
@@ -137,8 +137,8 @@ def _groups(peaks: NDArray[np.int64], radius: float) -> list[list[int]]:
 def _fit_group(image: Reals, peaks: NDArray[np.int64], form: BeamForm) -> Floats:
     """Fit amplitude, x and y of each peak with the beam's shape; shape (n_peaks, 3).
 
-    A source stays near its peak and its amplitude near that pixel's: unbound, two components in
-    the sidelobes of a bright source run off to thousands of Jy of opposite sign.
+    A source stays near its peak and its amplitude near that pixel's: without bounds, two components
+    in the sidelobes of a bright source diverge to thousands of Jy of opposite sign.
     """
     x, y = _stamp(image, peaks, form)
     values = image[y, x]
@@ -180,7 +180,7 @@ def _least_squares(
     scale: Floats,
     bounds: tuple[Floats, Floats],
 ) -> Floats:
-    """Fit within bounds: by MINPACK, which is fast and knows none, where it ends within them."""
+    """Fit within bounds: by MINPACK, which is fast but unbounded, if its result is within them."""
     with np.errstate(all="ignore"):
         if len(misfit(start)) >= start.size:
             found = least_squares(misfit, start, slopes, method="lm", x_scale=scale)
@@ -254,7 +254,7 @@ def _source(
 def _free_shape(
     image: Reals, fitted: Floats, others: Floats, form: BeamForm, grid: ImageGrid
 ) -> tuple[Beam, float]:
-    """Fit the shape too; return it, and the integral over that of a point source of this peak."""
+    """Fit the shape too; return it, and its integral relative to a point source of this peak."""
     x, y = _stamp(image, np.rint(fitted[None, 1:]).astype(np.int64), form)
     values = image[y, x] - sum(a * form(x - x0, y - y0) for a, x0, y0 in others)
     amplitude, x0, y0 = fitted
@@ -284,7 +284,7 @@ def _free_shape(
     try:
         shape = beam_of_form(p[3], p[4], p[5], cell_arcsec=grid.cell_arcsec)
     except ImagingFailed:
-        # Noise made the form unbound: nothing is known of the shape but that it holds the beam.
+        # Noise made the form unbounded: the shape is known only to include the beam.
         return _shape_of(form, grid), 1.0
     area = np.sqrt((4 * form.xx * form.yy - form.xy**2) / (4 * p[3] * p[5] - p[4] ** 2))
     return shape, float(p[0] * area)

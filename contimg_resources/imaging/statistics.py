@@ -1,6 +1,6 @@
-"""Measures of an image: its noise, its peak.
+"""Statistics of an image: its noise, its peak.
 
-Belongs here: robust numbers over pixels. Doesn't: finding sources.
+Belongs here: robust statistics over pixels. Doesn't: finding sources.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -20,14 +20,14 @@ Integers = NDArray[np.integer[Any]]
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 _BLOCKS = 12
-#: The inner half tells the noise of an image of which so much of it was observed.
+#: The inner half determines the noise of an image if this share of it was observed.
 _LEAST_INNER = 0.5
-#: Standard deviation of a normal distribution over its median absolute deviation.
+#: Ratio of a normal distribution's standard deviation to its median absolute deviation.
 STD_OF_MAD = 1.482602218505602
-#: Rows and columns so many beams apart are enough: nearer ones show the same noise.
+#: Rows and columns this many beams apart suffice: closer ones have correlated noise.
 _STEP_BEAMS = 0.7
 _BLOCK_BEAMS = 100
-#: With fewer rows, or pixels in a half, a block shows no slope.
+#: With fewer rows, or fewer pixels in a half, no slope of a block is fitted.
 _LEAST_ROWS, _LEAST_PIXELS = 8, 16
 
 
@@ -38,19 +38,19 @@ def inner_half(image: NDArray[Scalar]) -> NDArray[Scalar]:
 
 
 def observed_rms(image: Reals, seen: NDArray[np.bool_]) -> float:
-    """Return `mad_rms` of the inner half of an image, or of all of it when little of that was seen.
+    """Return `mad_rms` of the inner half of an image, or of the whole when that was mostly unseen.
 
     Parameters
     ----------
     image : ndarray, shape (rows, columns)
-        Pixels.
+        Pixels of the image.
     seen : ndarray of bool, shape (rows, columns)
-        Which of them were observed; no other counts.
+        Which of them were observed; others are ignored.
 
     Raises
     ------
     ImagingFailed
-        If none is finite.
+        If no pixel is finite.
     """
     if inner_half(seen).mean() > _LEAST_INNER:
         image, seen = inner_half(image), inner_half(seen)
@@ -72,16 +72,16 @@ def mad_rms(values: Reals) -> float:
 
 
 def without_slope(values: Reals) -> Reals:
-    """Return a block of an image less the plane through it: a slope is no noise.
+    """Return a block of an image minus a fitted plane: a slope isn't noise.
 
     Parameters
     ----------
     values : ndarray, shape (n_rows, n_columns)
-        The block; not finite where nothing is known.
+        The block; not finite where unknown.
 
     Notes
     -----
-    The slopes are those between the medians of halves, which sources don't move.
+    The slopes are those between the medians of halves, which sources don't affect.
     """
     for axis in (0, 1):
         n = values.shape[axis]
@@ -98,14 +98,14 @@ def without_slope(values: Reals) -> Reals:
 
 
 def without_slopes(image: Reals, side: int) -> Reals:
-    """Return an image less the plane through each of its blocks.
+    """Return an image minus a fitted plane in each of its blocks.
 
     Parameters
     ----------
     image : ndarray, shape (n_rows, n_columns)
-        Not finite where nothing is known.
+        Image; not finite where unknown.
     side : int
-        Of a block, pixels.
+        Side of a block, pixels.
     """
     left = image.copy()
     for top in range(0, image.shape[0], side):
@@ -126,9 +126,9 @@ class LocalNoise:
     in_blocks_jy : ndarray, shape (n_blocks, n_blocks)
         Noise in blocks of pixels.
     between : ndarray, shape (size, n_blocks)
-        Shares of the blocks in a row, or a column, of pixels.
+        Weights of the blocks along a row, or a column, of pixels.
     least_jy : float
-        It is nowhere less.
+        Lower limit of the noise.
     """
 
     in_blocks_jy: Floats
@@ -137,7 +137,7 @@ class LocalNoise:
 
     @classmethod
     def of(cls, residual: Reals, beam_area_pixels: float) -> "LocalNoise":
-        """Measure it.
+        """Measure the noise around each pixel.
 
         Parameters
         ----------
@@ -148,8 +148,8 @@ class LocalNoise:
 
         Notes
         -----
-        `mad_rms` of blocks less the plane through each, interpolated linearly between their centres
-        and never below half of their median.
+        `mad_rms` of blocks minus a fitted plane, interpolated linearly between their centres, with
+        a lower limit of half of their median.
         """
         size = residual.shape[0]
         blocks = int(np.clip(size / np.sqrt(_BLOCK_BEAMS * beam_area_pixels), 1, _BLOCKS))
@@ -160,7 +160,7 @@ class LocalNoise:
             parts = (residual[a:b:step, c:d:step] for c, d in pairwise(edges))
             return [mad_rms(without_slope(part)) for part in parts]
 
-        # Medians let other threads work.
+        # Medians release the lock for other threads.
         with ThreadPoolExecutor(n_cores()) as pool:
             in_blocks = np.array(list(pool.map(in_row, edges[:-1], edges[1:])))
         between = _linear(0.5 * (edges[1:] + edges[:-1]) - 0.5, size)
@@ -168,7 +168,7 @@ class LocalNoise:
         return cls(in_blocks, between, max(0.5 * whole, float(in_blocks.min())))
 
     def at(self, rows: Integers, columns: Integers) -> Floats:
-        """Return the noise at some pixels; few are asked for where there are millions."""
+        """Return the noise at some pixels, without computing it for all the others."""
         there = np.einsum("ij,ij->i", self.between[rows] @ self.in_blocks_jy, self.between[columns])
         return np.asarray(np.maximum(there, self.least_jy))
 

@@ -1,6 +1,6 @@
-"""The visibilities of a calibrated MS in memory: Stokes I, averaged as far as that does no harm.
+"""The visibilities of a calibrated MS in memory: Stokes I, averaged without significant loss.
 
-Belongs here: what they are. Doesn't: reading them (see `reading`), averaging (see `gathering`).
+Belongs here: the records. Doesn't: reading them (see `reading`), averaging (see `gathering`).
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Block:
     Parameters
     ----------
     uvw_m : ndarray, shape (n_rows, 3)
-        Baselines, metres: one for each moment and pair of antennas.
+        Baselines, metres: one for each integration and pair of antennas.
     field_ids : ndarray of int16, shape (n_rows,)
         Row of the FIELD table.
     channels_hz : ndarray, shape (n_columns,)
@@ -30,7 +30,7 @@ class Block:
         Stokes I, Jy; 0 without weight.
     weight : ndarray of float32, shape (n_rows, n_columns)
         Natural weight: sum over the averaged channels of the mean weight of the parallel hands
-        (1/Jy^2 as the MS has it); 0: there are no data.
+        (1/Jy^2 as in the MS); 0: there are no data.
     variance : ndarray of float32, shape (n_rows,)
         Variance of the real or imaginary part times weight, according to the weights: 1/2 for two
         hands of equal weight.
@@ -51,21 +51,21 @@ class Visibilities:
     Parameters
     ----------
     blocks : tuple of Block
-        Long and short baselines, which are averaged over less and more channels.
+        Long and short baselines, averaged over fewer and more channels.
     bandwidth_hz : float
-        From the lower edge of the lowest channel to the upper edge of the highest, Hz.
+        Bandwidth from the lower edge of the lowest channel to the upper edge of the highest, Hz.
     noise_scale : float
-        Noise measured in the data over the noise that the weights claim: 1 when they are true.
+        Ratio of the noise measured in the data to that implied by the weights: 1 if they are right.
     telescope : str
         Telescope name.
     phase_center_deg : (float, float)
         The one phase centre, ICRS degrees.
     pointings_deg : ndarray, shape (n_fields, 2)
-        Where the telescope pointed in each field, ICRS degrees.
+        Pointing direction of the telescope in each field, ICRS degrees.
     start_mjd, end_mjd : float
-        Begin of the first and end of the last integration with unflagged data, MJD in days.
+        Start of the first and end of the last integration with unflagged data, MJD in days.
     origin : dict
-        What the calibrated MS says about its origin.
+        Origin recorded in the calibrated MS.
     """
 
     blocks: tuple[Block, ...]
@@ -80,17 +80,17 @@ class Visibilities:
 
     @property
     def values(self) -> tuple[NDArray[np.complex64], ...]:
-        """Stokes I of each block, Jy."""
+        """Return Stokes I of each block, Jy."""
         return tuple(b.values for b in self.blocks)
 
     @property
     def channels_hz(self) -> Floats:
-        """Frequencies of all blocks, one after the other, Hz."""
+        """Return the frequencies of all blocks, one after the other, Hz."""
         return np.concatenate([b.channels_hz for b in self.blocks])
 
     @property
     def w_extent_wavelengths(self) -> float:
-        """Largest abs(w), wavelengths."""
+        """Return the largest abs(w), wavelengths."""
         return (
             max(float(np.abs(b.uvw_m[:, 2]).max() * b.channels_hz.max()) for b in self.blocks)
             / speed_of_light
@@ -98,7 +98,7 @@ class Visibilities:
 
     @property
     def shortest_fringe_rad(self) -> float:
-        """Fringe of the largest abs(u) or abs(v), radians."""
+        """Return the fringe spacing of the largest abs(u) or abs(v), radians."""
         longest = max(
             float(np.abs(b.uvw_m[:, :2]).max() * b.channels_hz.max()) for b in self.blocks
         )

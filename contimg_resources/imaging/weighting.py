@@ -1,6 +1,6 @@
-"""Briggs weights, and what follows from them without imaging: the noise, the beam, the band.
+"""Briggs weights, and the noise, beam and band that follow from them without imaging.
 
-Belongs here: sums over weighted uv points. Doesn't: reading them, or values of visibilities.
+Belongs here: sums over weighted uv points. Doesn't: reading them, or the visibilities' values.
 """
 
 from collections.abc import Sequence
@@ -16,15 +16,15 @@ from contimg_resources.imaging.visibilities import Block, Visibilities
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
-#: Pixels a side of the PSF, about.
+#: Approximate number of pixels a side of the PSF.
 _PSF_SIZE = 256
-#: The points are counted in at most so many heaps at once: each is as large as the uv plane.
+#: Maximum number of parallel partial sums: each is as large as the uv plane.
 _MOST_HEAPS = 4
 
 
 @dataclass(frozen=True)
 class Weighting:
-    """What Briggs weighting makes of the visibilities.
+    """The result of Briggs weighting.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class Weighting:
 
     @property
     def frequency_hz(self) -> float:
-        """Effective frequency: mean over the imaging weights, Hz."""
+        """Return the effective frequency: mean over the imaging weights, Hz."""
         share = self.field_channel_weight.sum(axis=0)
         return float((share * self.channels_hz).sum() / share.sum())
 
@@ -53,16 +53,16 @@ class Weighting:
 def briggs(
     visibilities: Visibilities, robust: float, field_of_view_rad: float, size: int
 ) -> Weighting:
-    """Weigh the visibilities as CASA does.
+    """Compute imaging weights as CASA does.
 
     Parameters
     ----------
     visibilities : Visibilities
-        Their uvw, weights and noise.
+        The visibilities, with their uvw, weights and noise.
     robust : float
-        Briggs robust R.
+        Briggs robust parameter R.
     field_of_view_rad : float
-        Width of the image, radians: its inverse is the cell in which uv points are counted.
+        Width of the image, radians: its inverse is the size of a uv cell.
     size : int
         Pixels a side of the image.
 
@@ -79,8 +79,8 @@ def briggs(
     the variance of the real part of visibility i the noise of the image is
     ``sqrt(sum g_i^2 s_i^2) / sum g_i``.
 
-    CASA takes whole numbers k of cells such that u is in [k, k + 1), not the nearest ones: with 24
-    stations that makes 3 % in the beam.
+    CASA assigns u in [k, k + 1) to cell k instead of rounding to the nearest one: with 24
+    stations that changes the beam by 3 %.
     """
     blocks = visibilities.blocks
     density, inside = _counted(blocks, [b.weight for b in blocks], field_of_view_rad, size)
@@ -103,14 +103,14 @@ def briggs(
 def middle_of_psf(
     visibilities: Visibilities, weighting: Weighting, field_of_view_rad: float, size: int
 ) -> tuple[Floats, float]:
-    """Return the middle of the point-spread function without w terms, and its pixel in arcsec.
+    """Return the centre of the point-spread function without w terms, and its pixel size in arcsec.
 
     Parameters
     ----------
     visibilities : Visibilities
-        Their uvw.
+        The visibilities, with their uvw.
     weighting : Weighting
-        Their weights.
+        Imaging weights.
     field_of_view_rad : float
         Width of the image, radians.
     size : int
@@ -119,9 +119,9 @@ def middle_of_psf(
     Returns
     -------
     ndarray, shape (n, n)
-        Peak 1.
+        The point-spread function, peak 1.
     float
-        Width of a pixel, arcsec.
+        Pixel size, arcsec.
     """
     uv_plane, _ = _counted(visibilities.blocks, weighting.weight, field_of_view_rad, size)
     psf, cells = _psf_of(uv_plane)
@@ -140,7 +140,7 @@ def _counted(
     for b, weight in zip(blocks, weights, strict=True):
         _count(b.uvw_m, b.channels_hz * (width_rad / speed_of_light), weight, heaps)
     once = heaps.sum(axis=0)
-    # With u in [k, k + 1) -u lies in [-k - 1, -k): opposite the middle, between two cells.
+    # With u in [k, k + 1), -u is in [-k - 1, -k): opposite the centre, between two cells.
     return once + once[::-1, ::-1], float(once.sum())
 
 
@@ -152,7 +152,7 @@ def _weighed(block: Block, density: Floats, width_rad: float, f_squared: float) 
 
 
 def _summed_up(block: Block, weight: Singles, n_fields: int) -> tuple[Floats, float]:
-    """Return the weight of each field and channel, and the sum of weight^2 times variance."""
+    """Return the weight per field and channel, and the sum of weight^2 times variance."""
     sums, squares = np.zeros((_heaps(), n_fields, weight.shape[1])), np.zeros(_heaps())
     _sum_up(weight, block.weight, block.variance, block.field_ids, sums, squares)
     return sums.sum(axis=0), float(squares.sum())
@@ -215,7 +215,7 @@ def _sum_up(
 
 
 def _psf_of(uv_plane: Floats) -> tuple[Floats, int]:
-    """Return the middle of the PSF, and how many uv cells across it was made of.
+    """Return the centre of the PSF, and the number of uv cells across it was made of.
 
     Summing neighbouring uv cells narrows the field of view.
     """
@@ -223,7 +223,7 @@ def _psf_of(uv_plane: Floats) -> tuple[Floats, int]:
     step = max(1, size // _PSF_SIZE)
     kept = 2 * (size // (2 * step))
     edge = (size - kept * step) // 2
-    # The uv origin stays at the middle cell of a block, to half a cell.
+    # The uv origin stays at the central cell of a block, to half a cell.
     rolled = np.roll(uv_plane, step // 2, axis=(0, 1))[edge : edge + kept * step]
     rolled = rolled[:, edge : edge + kept * step]
     summed = rolled.reshape(kept, step, kept, step).sum(axis=(1, 3))

@@ -1,5 +1,5 @@
-"""DSA-110 itself: its figures, its stations and its primary beam.
+"""DSA-110: its parameters, its stations and its primary beam.
 
-Belongs here: what is true of the instrument whatever is observed with it.
+Belongs here: properties of the instrument that don't depend on the observation.
 Doesn't: settings that an operator may want to change.
 """

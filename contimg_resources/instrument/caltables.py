@@ -1,6 +1,6 @@
-"""What a caltable is: its types, their order of application, and what one looks like inside.
+"""Caltables: their types, their order of application, and the description of their contents.
 
-Belongs here: the vocabulary that solving, the registry and applying share.
+Belongs here: the terms shared by solving, the registry and applying.
 Doesn't: anything that opens a table.
 """
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-#: So many antennas are named in a message; another array differs by a hundred.
+#: Number of antennas named in a message; another array differs by a hundred.
 _NAMED = 5
 
 
@@ -33,27 +33,27 @@ class CaltableType(StrEnum):
 
     @property
     def apply_order(self) -> int:
-        """Position in the apply list: 10 for K up to 70 for FLUX."""
+        """Return the position in the apply list: 10 for K up to 70 for FLUX."""
         return 10 * (list(CaltableType).index(self) + 1)
 
     @property
     def suffix(self) -> str:
-        """What a table directory's name ends with when contimg writes it."""
+        """Return the ending of a table directory's name that contimg writes."""
         return _SUFFIXES[self][0]
 
     @property
     def suffixes(self) -> tuple[str, ...]:
-        """Every ending under which a table of this type is recognised."""
+        """Return all endings by which a table of this type is recognised."""
         return _SUFFIXES[self]
 
     @property
     def other_endings(self) -> tuple[str, ...]:
-        """Endings that observers give such a table, unless a setting says otherwise."""
+        """Return the endings that observers use by default for such a table."""
         return _OTHER_ENDINGS[self]
 
     @property
     def casa_subtypes(self) -> tuple[str, ...]:
-        """The ``subType`` values that CASA writes into such a table."""
+        """Return the ``subType`` values that CASA writes into such a table."""
         return _CASA_SUBTYPES[self]
 
 
@@ -67,7 +67,7 @@ _SUFFIXES: dict[CaltableType, tuple[str, ...]] = {
     CaltableType.FLUX: ("_flux.cal", "_fluxcal"),
 }
 
-#: An observer's bandpass or gain is mostly one complex table: it stands where the phase does.
+#: An observer's bandpass or gain is usually one complex table: it takes the place of the phase.
 _OTHER_ENDINGS: dict[CaltableType, tuple[str, ...]] = {
     CaltableType.K: (".k", ".K", ".kcal", ".K0", ".delay"),
     CaltableType.BA: (".ba", ".bacal"),
@@ -87,14 +87,14 @@ def caltable_path(prefix: Path, table_type: CaltableType) -> Path:
 def type_of_ending(
     ending: str, endings: Mapping[CaltableType, Sequence[str]]
 ) -> CaltableType | None:
-    """Return the type that an ending stands for, None when it stands for none.
+    """Return the caltable type of an ending, None when it has none.
 
     Parameters
     ----------
     ending : str
-        What follows a prefix, such as ``_kcal`` or ``.b``; capitals count.
+        The part after a prefix, such as ``_kcal`` or ``.b``; case matters.
     endings : mapping of CaltableType to sequence of str
-        Endings beside contimg's own.
+        Endings in addition to contimg's own.
     """
     for kind in CaltableType:
         if ending in (*kind.suffixes, *endings.get(kind, ())):
@@ -105,14 +105,14 @@ def type_of_ending(
 def split_ending(
     name: str, endings: Mapping[CaltableType, Sequence[str]]
 ) -> tuple[str, CaltableType] | None:
-    """Split a table's name into its prefix and the type that its longest known ending stands for.
+    """Split a table's name into its prefix and the type of its longest known ending.
 
     Parameters
     ----------
     name : str
         Name of the table's directory.
     endings : mapping of CaltableType to sequence of str
-        Endings beside contimg's own.
+        Endings in addition to contimg's own.
 
     Returns
     -------
@@ -138,16 +138,16 @@ _CASA_SUBTYPES: dict[CaltableType, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class ArrayLayout:
-    """What must be equal before a caltable may be applied to an observation.
+    """The properties that must agree before a caltable may be applied to an observation.
 
     CASA matches antennas by id, so the names must be the same in the same order. Antennas without
-    data have no say, and no name here. It matches spectral windows by id too, but contimg maps them
-    by frequency: their order is free.
+    data are ignored and have no name here. CASA also matches spectral windows by id, but contimg
+    maps them by frequency: their order is free.
 
     Parameters
     ----------
     antenna_names : tuple of str
-        Names by antenna id; empty where no data are of one.
+        Names by antenna id; empty for an antenna without data.
     spectral_windows_hz : tuple of (float, float, int)
         First and last channel centre (Hz, ascending) and number of channels of each spectral
         window, sorted by frequency.
@@ -162,7 +162,7 @@ class ArrayLayout:
         return sum(map(bool, self.antenna_names))
 
     def differences(self, other: "ArrayLayout", tolerance_hz: float = 1e3) -> tuple[str, ...]:
-        """Say in words how `other` differs; empty when a set of one fits the other."""
+        """Describe how `other` differs; empty when caltables of one can be applied to the other."""
         found = []
         if not names_fit(self.antenna_names, other.antenna_names):
             missing = sorted({*other.antenna_names} - {*self.antenna_names, ""})
@@ -182,10 +182,10 @@ class ArrayLayout:
 
 
 def names_fit(one: Sequence[str], other: Sequence[str]) -> bool:
-    """Say whether two lists of antenna names by id are of one array.
+    """Return whether two lists of antenna names by id belong to one array.
 
-    An empty name is of an antenna without data, which fits any; the shorter list has none of those
-    that are missing at its end. Two lists that share no name are of different arrays.
+    An empty name is an antenna without data, which matches any; the shorter list lacks those
+    missing at its end. Two lists that share no name belong to different arrays.
     """
     pairs = [(a, b) for a, b in zip(one, other, strict=False) if a and b]
     return all(a == b for a, b in pairs) and (bool(pairs) or not any(one) or not any(other))
@@ -208,34 +208,34 @@ def _describe(windows: tuple[tuple[float, float, int], ...]) -> str:
 
 @dataclass(frozen=True)
 class TableQuality:
-    """Measures of one caltable, over both receptors of every working antenna.
+    """Quality metrics of one caltable, over both receptors of every working antenna.
 
     Parameters
     ----------
     n_solutions : int
-        Solutions of working antennas.
+        Number of solutions of working antennas.
     flagged_fraction : float
-        Share of them that is flagged.
+        Share of these solutions that is flagged.
     flagged_by_receptor : tuple of float
-        The same of each receptor: a feed that is dead on every antenna is half of the solutions.
+        The same for each receptor: a feed that is dead on every antenna is half of the solutions.
     median_snr : float or None
-        Median signal-to-noise ratio of the unflagged ones, 0 when there are none; None for
-        delays, whose solver gives none. Of a bandpass it is that of a channel.
+        Median signal-to-noise ratio of the unflagged solutions, 0 when there are none; None for
+        delays, whose solver gives none. For a bandpass it is the ratio per channel.
     amplitude_scatter : float or None
         Relative scatter of the amplitudes about their smooth trend, from the differences of
         neighbours in frequency (bandpass) or time (gains); None where a receptor has one solution
-        or the table holds phases alone.
+        or the table holds only phases.
     phase_scatter_deg : float or None
-        The same for phases, degrees; for delays what their scatter between the spectral windows
-        means at the edge of a window. None where the table holds amplitudes alone.
+        The same for phases, degrees; for delays the phase at the edge of a window that corresponds
+        to their scatter between the spectral windows. None where the table holds only amplitudes.
     holds_amplitude : bool
         Whether it changes amplitudes.
     minimum, maximum : float
-        Range of what the table holds: delays in ns, amplitudes, or phases in degrees.
+        Range of the table's values: delays in ns, amplitudes, or phases in degrees.
     n_dead_antennas : int
         Working antennas without any solution in this table.
     n_antennas_solved, n_antennas : int
-        Antennas with a solution in this table, and all that it names.
+        Numbers of antennas with a solution in this table, and of all antennas in it.
     """
 
     n_solutions: int
@@ -261,9 +261,9 @@ class CaltableField:
     name : str
         Its name.
     dec_deg : float or None
-        Declination of its phase centre, ICRS degrees; None where the table doesn't tell.
+        Declination of its phase centre, ICRS degrees; None where the table doesn't give it.
     problem : str
-        Why it doesn't; empty otherwise.
+        Why the declination is missing; empty otherwise.
     """
 
     name: str
@@ -273,7 +273,7 @@ class CaltableField:
 
 @dataclass(frozen=True)
 class CaltableInfo:
-    """What is inside one caltable, as read from the table itself.
+    """The contents of one caltable, as read from the table itself.
 
     Parameters
     ----------
@@ -282,17 +282,17 @@ class CaltableInfo:
     casa_subtype : str
         ``VisCal`` keyword of the table, such as ``B Jones``.
     quality : TableQuality
-        Its measures. An antenna works when any of the tables inspected together has a solution.
+        Its metrics. An antenna works when any of the tables inspected together solves it.
     identity_fraction : float
         Share of the unflagged solutions that are exactly 1 (or 0 for delays).
     layout : ArrayLayout
-        Antennas of the table, and the spectral windows that it has solutions for.
+        Antennas of the table, and the spectral windows with solutions.
     start_mjd, end_mjd : float
         Times of the first and last solution, MJD in days.
     fields : tuple of CaltableField
         Fields for which there are solutions.
     source_ms : str
-        Name of the MeasurementSet that the table says it was solved from; may be empty.
+        Name of the MeasurementSet from which the table records it was solved; may be empty.
     refant : str
         Name of the reference antenna of most solutions; empty when there is none.
     """

@@ -1,4 +1,4 @@
-"""Figures of DSA-110 in its continuum mode.
+"""Parameters of DSA-110 in its continuum mode.
 
 Source: the public DSA-110 repositories and operations logs, collected for this project.
 """
@@ -11,7 +11,7 @@ from importlib.resources import files
 #: The name under which CASA's observatory table knows the site (it has no DSA-110).
 CASA_TELESCOPE = "OVRO_MMA"
 
-#: Names under which MS of DSA-110 go: CASA's name of the site, and its own.
+#: Observatory names in MS of DSA-110: CASA's name of the site, and the array's own.
 TELESCOPE_NAMES = (CASA_TELESCOPE, "DSA-110", "DSA_110", "DSA110")
 
 LATITUDE_DEG = 37.2334051
@@ -41,11 +41,11 @@ class Station:
     Parameters
     ----------
     name : str
-        ``"1"`` to ``"117"``; antenna ids count from 0, never mix the two.
+        ``"1"`` to ``"117"``; antenna ids count from 0: never mix the two.
     east_m, north_m, up_m : float
         Offset from the array centre, metres.
     active : bool
-        Whether an antenna works on it.
+        Whether an antenna operates on it.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Station:
 
 @cache
 def stations() -> tuple[Station, ...]:
-    """Return all 117 stations by number."""
+    """Return all 117 stations in order of number."""
     text = files("contimg_resources.instrument").joinpath("stations.csv").read_text()
     return tuple(
         Station(
@@ -72,5 +72,5 @@ def stations() -> tuple[Station, ...]:
 
 
 def active_stations() -> tuple[Station, ...]:
-    """Return the 96 active stations by number."""
+    """Return the 96 active stations in order of number."""
     return tuple(s for s in stations() if s.active)

@@ -1,6 +1,6 @@
 """The primary beam: the Airy pattern of a dish with a central blockage.
 
-Belongs here: power against angle and frequency.
+Belongs here: power as a function of angle and frequency.
 Doesn't: its mean over a drift, grids and images (see `contimg_resources.imaging.beam`).
 """
 
@@ -42,7 +42,7 @@ def airy_power(
     ``E = (2 J1(x)/x - e^2 2 J1(e x)/(e x)) / (1 - e^2)`` and the power ``E^2`` (Born & Wolf,
     Principles of Optics, 7th ed., 8.6.2).
     """
-    # scipy is slow to load, and much that never asks for a beam imports this module.
+    # scipy is slow to load, and many users of this module never compute a beam.
     from scipy.constants import speed_of_light
 
     wavelength_m = speed_of_light / np.asarray(frequency_hz, dtype=np.float64)

@@ -1,5 +1,5 @@
-"""Observations: what lies in the incoming directory, whether it is complete, and what it is.
+"""Observations: finding them in the incoming directory, checking completeness, describing them.
 
 Belongs here: finding candidates, settling, reading a MeasurementSet once, known calibrators.
-Doesn't: changing an MS; everything here only looks.
+Doesn't: changing an MS; this package only reads.
 """

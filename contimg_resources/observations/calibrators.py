@@ -1,10 +1,10 @@
-"""Known calibrators: where they are, how bright, and which of them crossed the beam.
+"""Known calibrators: their positions, flux densities, and which of them crossed the beam.
 
 Belongs here: the flux scale's own sources, the lookup by name and by position.
-Doesn't: a user's list as a file (see `contimg_resources.catalogues.calibrator_lists`), and
-models put into an MS (see `contimg_resources.calibration`).
+Doesn't: a user's list as a file (see `contimg_resources.catalogues.calibrator_lists`),
+models written to an MS (see `contimg_resources.calibration`).
 
-There is no default flux: a source whose flux isn't known is no calibrator.
+There is no default flux density: a source of unknown flux density is no calibrator.
 """
 
 import difflib
@@ -23,7 +23,7 @@ from contimg_resources.observations.model import CalibratorTransit, ObservedFiel
 
 Floats = NDArray[np.float64]
 
-#: A source that varies, so that it must never set the flux scale; known by name and by position.
+#: A variable source that must never set the flux scale; known by name and by position.
 _VARIABLE_NAMES = ("3C454.3", "J2253+1608", "2251+158", "2253+161")
 _VARIABLE_POSITION_DEG = (343.490616, 16.148211)
 _VARIABLE_REASON = (
@@ -40,13 +40,13 @@ class Calibrator:
     Parameters
     ----------
     name : str
-        Its usual name.
+        Its common name.
     aliases : tuple of str
         Other names.
     ra_deg, dec_deg : float
         Position, ICRS (J2000), degrees.
     model : FluxModel
-        Flux density against frequency.
+        Flux density as a function of frequency.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Calibrator:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All its names, the usual one first."""
+        """Return all its names, the common one first."""
         return (self.name, *self.aliases)
 
     def flux_jy(self, frequency_hz: Any) -> Floats:
@@ -77,8 +77,8 @@ def _perley_butler(*coefficients: float, low_ghz: float = 0.05) -> FluxModel:
     return FluxModel(coefficients, 1.0, PERLEY_BUTLER_2017, (low_ghz, 50.0))
 
 
-#: The sources of the flux scale of Perley & Butler 2017 that crossed northern beams, with
-#: positions of the VLA calibrator list.
+#: Sources of the flux scale of Perley & Butler 2017 that crossed northern beams, with
+#: positions from the VLA calibrator list.
 FLUX_SCALE_SOURCES = (
     Calibrator(
         "3C286",
@@ -112,14 +112,14 @@ FLUX_SCALE_SOURCES = (
 
 
 def separation_deg(ra_deg: Any, dec_deg: Any, other_ra_deg: Any, other_dec_deg: Any) -> Floats:
-    """Return angles between directions, degrees, exact at all distances.
+    """Return angles between directions, degrees, accurate at all distances.
 
     Parameters
     ----------
     ra_deg, dec_deg, other_ra_deg, other_dec_deg : array_like
         Directions in one frame, degrees; broadcast together.
     """
-    # Not above: the command line would wait for it whatever is asked.
+    # Not at the top: the command line would wait for this import in every command.
     from astropy.coordinates import angular_separation
 
     angles = (np.radians(a) for a in (ra_deg, dec_deg, other_ra_deg, other_dec_deg))
@@ -132,7 +132,7 @@ def refuse_variable(calibrator: Calibrator) -> Calibrator:
     Raises
     ------
     ConfigurationError
-        If its name or its position is that of 3C454.3.
+        If it has the name or the position of 3C454.3.
     """
     distance = separation_deg(calibrator.ra_deg, calibrator.dec_deg, *_VARIABLE_POSITION_DEG)
     if any(_is_variable(name) for name in calibrator.names) or distance < _SAME_SOURCE_DEG:
@@ -154,7 +154,7 @@ class CalibratorCatalogue:
     Parameters
     ----------
     extra : iterable of Calibrator
-        The user's own, beside the sources of the flux scale.
+        The user's calibrators, in addition to the sources of the flux scale.
 
     Raises
     ------
@@ -179,12 +179,12 @@ class CalibratorCatalogue:
                     )
 
     def find(self, name: str) -> Calibrator:
-        """Return the calibrator of that name or alias, whatever its case and spaces.
+        """Return the calibrator of a name or alias, ignoring case and spaces.
 
         Raises
         ------
         CalibratorNotFound
-            Naming the near matches, or why the source is refused.
+            If there is none; the message names near matches, or why the source is refused.
         """
         found = self._by_name.get(_plain(name))
         if found is not None:
@@ -208,12 +208,12 @@ class CalibratorCatalogue:
         ra_deg, dec_deg : float
             Direction, ICRS, degrees.
         within_deg : float
-            Largest distance, degrees.
+            Maximum distance, degrees.
 
         Raises
         ------
         CalibratorNotFound
-            If none lies that near; the message names the nearest and its distance.
+            If none is that close; the message names the nearest and its distance.
         """
         distances = separation_deg(
             ra_deg,
@@ -240,22 +240,22 @@ class CalibratorCatalogue:
         dish_diameter_m: float = DISH_DIAMETER_M,
         blockage_diameter_m: float = BLOCKAGE_DIAMETER_M,
     ) -> tuple[CalibratorTransit, ...]:
-        """Return the calibrators that came near a phase centre, brightest apparent flux first.
+        """Return the calibrators that crossed near a phase centre, brightest apparent flux first.
 
         Parameters
         ----------
         fields : sequence of ObservedField
             Phase centres of the observation.
         radius_deg : float
-            Largest distance at nearest approach, degrees.
+            Maximum distance at closest approach, degrees.
         frequency_hz : float
             Frequency at which the fluxes are compared, Hz.
         dish_diameter_m, blockage_diameter_m : float
-            Dish and central blockage, metres, for the primary beam.
+            Diameters of the dish and of its central blockage, metres, for the primary beam.
 
         Notes
         -----
-        A calibrator whose flux model doesn't hold at `frequency_hz` is none there.
+        A calibrator whose flux model isn't valid at `frequency_hz` is left out.
         """
         transits = []
         for calibrator in self.calibrators:

@@ -1,7 +1,7 @@
-"""A casatools table opened read-only, whose failures name path, column and reason.
+"""A casatools table opened read-only; its errors name path, column and reason.
 
 Belongs here: opening without locks, reading columns and cells, checking row numbers.
-Doesn't: what the columns mean. Used inside a CASA process only.
+Doesn't: the meaning of the columns. Used inside a CASA process only.
 """
 
 import re
@@ -15,23 +15,23 @@ from numpy.typing import NDArray
 from contimg_resources.core.errors import UnreadableObservation
 from contimg_resources.core.progress import Progress, no_progress, report_progress
 
-#: Closing a table with truncated files crashes CASA (SIGSEGV) and would take the reason along, so
+#: Closing a table with truncated files crashes CASA (SIGSEGV) and would lose the reason, so
 #: a table that failed stays open until its process ends.
 _BROKEN: list[Any] = []
 
-#: What casatools raises on damaged files; its binding can't even decode some of its own messages.
+#: Exceptions of casatools on damaged files; its binding can't even decode some of its own messages.
 _FAILURES = (RuntimeError, UnicodeDecodeError, MemoryError, SystemError)
 
 
-#: Condition under which a cell holds anything.
+#: Condition for a cell with content.
 _FILLED = "ISDEFINED({0}) && NELEMENTS({0}) > 0"
 
 
 class OpenTable:
     """One table of a MeasurementSet, open for reading.
 
-    Takes no locks, and touches no file that is there, not even ``table.lock``. Where that is
-    missing casacore makes an empty one, if it may.
+    Takes no locks and modifies no existing file, not even ``table.lock``. If that is missing,
+    casacore creates an empty one where it has permission.
 
     Parameters
     ----------
@@ -40,12 +40,12 @@ class OpenTable:
     ms : Path
         The MeasurementSet that it belongs to.
     quiet : bool
-        Whether reading it is not reported as progress.
+        Whether reading it is left out of the progress reports.
 
     Raises
     ------
     UnreadableObservation
-        On any failure, naming both.
+        On any failure; the message names table and MS.
     """
 
     def __init__(self, path: Path, ms: Path, *, quiet: bool = False) -> None:
@@ -54,7 +54,7 @@ class OpenTable:
         self.path = path
         self.ms = ms
         self._broken = False
-        # Opening makes one where there is none.
+        # Opening creates one if there is none.
         self._had_lock_file = (path / "table.lock").exists()
         self._tool: Any = table()
         self._report: Progress = no_progress if quiet else report_progress
@@ -67,7 +67,7 @@ class OpenTable:
             self._break()
             reason = _reason(error)
             if "does not exist" in reason and (path / "table.dat").is_file():
-                # CASA's words for a directory whose description it doesn't understand.
+                # CASA's message for a directory whose description it doesn't understand.
                 reason = "its table.dat isn't that of a table, it is damaged or incomplete"
             raise self.unreadable(f"can't be opened: {reason}") from error
 
@@ -92,7 +92,7 @@ class OpenTable:
         _BROKEN.append(self._tool)
 
     def unreadable(self, reason: str) -> UnreadableObservation:
-        """Return the error that says what is wrong with this table."""
+        """Return an error that describes the problem with this table."""
         name = str(self.ms) if self.path == self.ms else f"{self.ms}: sub-table {self.path.name}:"
         return UnreadableObservation(f"{name} {reason}", path=str(self.ms))
 
@@ -138,7 +138,7 @@ class OpenTable:
         return values
 
     def filled_rows(self, name: str) -> NDArray[np.int64]:
-        """Return the rows in which a column has a value that isn't empty; none without it."""
+        """Return the rows in which a column has a value that isn't empty; none if it is missing."""
         if name not in self.columns:
             return np.empty(0, np.int64)
         report_progress(f"looking for empty cells in column {name} of {self._what}")
@@ -151,11 +151,11 @@ class OpenTable:
     def rows_to_check(self, name: str) -> NDArray[np.int64]:
         """Return all rows in which a column has a value that isn't finite and above zero.
 
-        There may be others among them: those of a column that CASA can't calculate with.
+        Others may be included: those of a column that CASA can't compute with.
         """
         report_progress(f"looking for zeros and NaN in column {name} of {self._what}")
         try:
-            # Infinity and NaN make the sum so; this is done twice as fast as reading the column.
+            # Infinity and NaN propagate into the sum; this is twice as fast as reading the column.
             return self._selected(
                 f"{_FILLED} && (!(SUM({{0}}) < 1e35) || MIN({{0}}) <= 0)".format(name)
             )
@@ -169,12 +169,12 @@ class OpenTable:
         return found
 
     def check_ids(self, what: str, ids: Any) -> None:
-        """Refuse numbers that point at no row of this table.
+        """Refuse indices that point to no row of this table.
 
         Raises
         ------
         UnreadableObservation
-            Naming the column that holds them.
+            If there are any; the message names the column that holds them.
         """
         ids = np.asarray(ids)
         if ids.size and not (ids.min() >= 0 and ids.max() < self.n_rows):
@@ -192,20 +192,20 @@ class OpenTable:
 
 
 def _reason(error: Exception) -> str:
-    """Return CASA's words on one line.
+    """Return CASA's message on one line.
 
     After a failed read its cache tries to write into a file that is open read-only, and reports
-    that instead of the truncation; those words would mislead.
+    that instead of the truncation; that message would mislead.
     """
     words = " ".join(str(error).split())[:300]
     return words if words and "is not writable" not in words else "CASA gives no reason"
 
 
-#: A longer text that isn't UTF-8 is no value but what a damaged file made of one.
+#: A longer text that isn't UTF-8 isn't a value but the result of a damaged file.
 _MAX_TEXT = 64
 
-#: What casacore says of each cause, and the words for it. A file that ends too early shows in many
-#: ways; all of them are about reading bytes that aren't there.
+#: casacore's message for each cause, and our wording. A file that ends too early shows in many
+#: ways; all of them are about reading missing bytes.
 _CAUSES = (
     (r"no array in row (\d+)", "has no value in row {}"),
     (
@@ -223,7 +223,7 @@ _CAUSES = (
 
 
 def _failed(error: Exception) -> str:
-    """Say why a column can't be read: in our words where the cause is known, else in CASA's."""
+    """Describe why a column can't be read: in our words for known causes, else in CASA's."""
     if isinstance(error, UnicodeDecodeError) and len(error.object) <= _MAX_TEXT:
         return f"holds text that is not UTF-8: {error.object!r}"
     if isinstance(error, UnicodeDecodeError | MemoryError | SystemError):

@@ -1,7 +1,7 @@
-"""Which rows and visibilities of a MeasurementSet count.
+"""Select the rows and visibilities of a MeasurementSet that count.
 
-Belongs here: which weights count as flagged, which rows repeat an earlier one, and which rows are
-of one integration. Pure: arrays in, arrays out.
+Belongs here: weights that count as flagged, repeated rows, and rows of one integration.
+Pure: arrays in, arrays out.
 Doesn't: reading columns, counting flags (see `contimg_resources.observations.flag_counts`).
 """
 
@@ -12,15 +12,15 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
-#: Times nearer than this belong to one integration, s.
+#: Times closer than this belong to one integration, s.
 SAME_TIME_S = 1e-3
 
 
 def has_weight(weight: NDArray[np.floating]) -> Bools:
-    """Tell which weights count; a visibility of any other weight counts as flagged.
+    """Return which weights are valid; a visibility with any other weight counts as flagged.
 
-    Writers mark what they didn't measure by a weight of zero, below zero, NaN or infinity. SIGMA
-    is not asked: some writers leave it at 0, -1 or NaN beside a good weight.
+    Writers mark missing measurements by a weight of zero, below zero, NaN or infinity. SIGMA
+    is ignored: some writers leave it at 0, -1 or NaN beside a good weight.
 
     Parameters
     ----------
@@ -37,14 +37,14 @@ def has_weight(weight: NDArray[np.floating]) -> Bools:
 
 
 def distinct(*columns: NDArray[np.integer]) -> Ints:
-    """Return the different numbers in columns of small numbers, such as indices; ascending.
+    """Return the distinct values of columns of small integers, such as indices; ascending.
 
     Ten times as fast as `numpy.unique` for the millions of rows of a main table.
 
     Parameters
     ----------
     *columns : ndarray of int, shape (n_rows,)
-        Whole numbers; where any is negative or they are far apart they are sorted.
+        Integers; columns with negative or widely spread values are sorted.
     """
     found = [np.zeros(0, np.int64)]
     for column in map(np.asarray, columns):
@@ -54,9 +54,9 @@ def distinct(*columns: NDArray[np.integer]) -> Ints:
 
 
 def in_order(values: Floats) -> tuple[Floats, Ints]:
-    """Return the different values, ascending, and which of them each is.
+    """Return the distinct values, ascending, and the index of each element among them.
 
-    What `numpy.unique` gives, without sorting a column that is in order already, as times are.
+    Same result as `numpy.unique`, without sorting a column that is already sorted, as times are.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def in_order(values: Floats) -> tuple[Floats, Ints]:
 
 
 def number_integrations(time_s: Floats) -> Ints:
-    """Return the number of each row's integration, from 0, in order of time.
+    """Return the integration number of each row, from 0, in order of time.
 
     Parameters
     ----------
@@ -93,11 +93,11 @@ def repeated_rows(
     feed1: NDArray[np.integer] | None = None,
     feed2: NDArray[np.integer] | None = None,
 ) -> Bools:
-    """Tell which rows hold a visibility that another row holds already.
+    """Return which rows repeat a visibility of another row.
 
-    Two rows are of one visibility when integration, baseline (in either direction), feeds and
-    data description are the same: a writer that was restarted writes an integration, or all of
-    them, a second time. Of such rows the first counts that is not flagged, or the first of all.
+    Two rows hold the same visibility when integration, baseline (in either direction), feeds and
+    data description are the same: a restarted writer writes an integration, or all of them, a
+    second time. Among such rows the first unflagged one counts, or the first if all are flagged.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def repeated_rows(
     antenna1, antenna2, data_desc_id : ndarray of int, shape (n_rows,)
         Columns of the main table.
     flagged : ndarray of bool, shape (n_rows,)
-        True where no visibility of the row is left.
+        True for fully flagged rows.
     feed1, feed2 : ndarray of int, shape (n_rows,), optional
         FEED1 and FEED2; None: one feed for each antenna.
 
@@ -123,7 +123,7 @@ def repeated_rows(
     visibility = np.asarray(integration, np.int64)
     for part in (np.asarray(data_desc_id, np.int64), low, high):
         visibility = visibility * (int(part.max(initial=0)) + 1) + part
-    # Stable, so that of equal rows the earlier comes first.
+    # Stable, so that the earlier of equal rows comes first.
     order = np.argsort(visibility * 2 + flagged, kind="stable")
     ordered = visibility[order]
     repeated = np.zeros(visibility.size, np.bool_)

@@ -1,7 +1,7 @@
-"""Which antennas work, and how much of their data is flagged.
+"""Find the working antennas, and the flagged fraction of their data.
 
 Belongs here: counting over FLAG, FLAG_ROW, the weights and a sample of DATA.
-Doesn't: opening tables; whoever calls hands in an open one. Which rows and weights count (see
+Doesn't: opening tables; the caller passes an open one. Which rows and weights count (see
 `contimg_resources.observations.counting`).
 """
 
@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 
 
 class VisibilityTable(Protocol):
-    """What is asked of the main table."""
+    """The methods of the main table that are used here."""
 
     def column(self, name: str, start: int = 0, count: int = -1) -> NDArray[Any]:
         """Return cells of consecutive rows; the row is the last axis."""
@@ -30,7 +30,7 @@ class VisibilityTable(Protocol):
         """Return cells of the given rows; the row is the last axis."""
 
     def filled_rows(self, name: str) -> Ints:
-        """Return the rows in which a column has a value that isn't empty; none without it."""
+        """Return the rows in which a column has a value that isn't empty; none if it is missing."""
 
     def rows_to_check(self, name: str) -> Ints:
         """Return at least all rows in which a column has a value that isn't finite and above 0."""
@@ -49,7 +49,7 @@ class MainColumns:
     flag_row : ndarray of bool
         True where the whole row is flagged.
     feed1, feed2 : ndarray of int, optional
-        Feeds of either antenna; None where the MS doesn't say.
+        Feeds of the two antennas; None where the MS doesn't state them.
     """
 
     time_s: Floats
@@ -64,39 +64,39 @@ class MainColumns:
 
     @cached_property
     def cross(self) -> Bools:
-        """True for cross-correlations."""
+        """Return True for cross-correlations."""
         return np.asarray(self.antenna1 != self.antenna2)
 
     @cached_property
     def integration(self) -> Ints:
-        """Number of the integration of each row, from 0, in order of time."""
+        """Return the integration number of each row, from 0, in order of time."""
         return number_integrations(self.time_s)
 
     @cached_property
     def n_integrations(self) -> int:
-        """Number of distinct times."""
+        """Return the number of distinct times."""
         return int(self.integration.max()) + 1
 
 
 @dataclass(frozen=True, eq=False)
 class FlagCounts:
-    """What the counting gave.
+    """Results of the flag counts.
 
     Parameters
     ----------
     repeated : ndarray of bool, shape (n_rows,)
-        True for rows whose visibilities stand in another row that counts.
+        True for rows whose visibilities are already counted in another row.
     working : ndarray of bool, shape (n_antennas,)
-        Whether an unflagged, finite, non-zero cross-correlation was found.
+        Whether the antenna has an unflagged, finite, non-zero cross-correlation.
     antenna_flagged_fraction : ndarray of float, shape (n_antennas,)
-        Flagged share of each antenna's cross-correlations; 1 for one without rows.
+        Flagged share of each antenna's cross-correlations; 1 for an antenna without rows.
     flagged_fraction : float
-        Flagged share of the cross-correlations between working antennas; 1 when there are none.
+        Flagged share of the cross-correlations between working antennas; 1 if there are none.
     unflagged_fraction : float
-        Share of all cross-correlations that neither FLAG nor FLAG_ROW flags, whatever their
+        Share of all cross-correlations flagged by neither FLAG nor FLAG_ROW, regardless of
         weights.
     weighted_fraction : float
-        Share of all cross-correlations that are not flagged and have a weight.
+        Share of all cross-correlations that are unflagged and have a valid weight.
     """
 
     repeated: Bools
@@ -116,15 +116,15 @@ def count_flags(
     sampled_integrations: int,
     chunk_bytes: int,
 ) -> FlagCounts:
-    """Count flags over all rows, and look for working antennas in a sample.
+    """Count flags over all rows, and search a sample for working antennas.
 
-    A visibility is flagged when FLAG or FLAG_ROW says so, or its weight is none (see `has_weight`).
-    All flags and weights are counted, each visibility once. DATA is read for
-    at most `sampled_integrations` integrations, all their channels and correlations: each time the
-    integration that has most unflagged rows of antennas not yet found to work (the middle one
-    first, where they are alike), and of it only those rows. So an antenna counts as dead when all
-    its unflagged data there are zero or not finite; an observation of no more integrations than
-    that is searched whole.
+    A visibility is flagged by FLAG, by FLAG_ROW, or by an invalid weight (see `has_weight`).
+    All flags and weights are counted, each visibility once. DATA is read for at most
+    `sampled_integrations` integrations, with all their channels and correlations: each time the
+    integration with the most unflagged rows of antennas not yet found to work (the middle one
+    first, where they are equal), and only those rows of it. An antenna thus counts as dead when
+    all its unflagged data there are zero or not finite; an observation with fewer integrations is
+    searched completely.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def count_flags(
     n_antennas : int
         Rows of the ANTENNA table.
     sampled_integrations : int
-        See above.
+        Maximum number of integrations searched, see above.
     chunk_bytes : int
         Size of one piece that is read, bytes.
     """
@@ -188,7 +188,7 @@ def count_flags(
 
 @dataclass(frozen=True, eq=False)
 class _Group:
-    """Rows that one read can hold: cells of one shape, and weights of one kind."""
+    """Rows that one read can cover: cells of one shape, and weights of one kind."""
 
     n_correlations: int
     n_channels: int
@@ -197,18 +197,18 @@ class _Group:
 
     @property
     def size(self) -> int:
-        """Visibilities of a row."""
+        """Return the number of visibilities in a row."""
         return self.n_correlations * self.n_channels
 
     def weighted(self, table: VisibilityTable, rows: Ints) -> Bools:
-        """Tell which visibilities of some of the rows have a weight; broadcasts to FLAG."""
+        """Return which visibilities of some of the rows have a valid weight; broadcasts to FLAG."""
         if self.spectral:
             return has_weight(_read(table, "WEIGHT_SPECTRUM", rows))
         return has_weight(_read(table, "WEIGHT", rows))[:, np.newaxis, :]
 
 
 def _groups(columns: MainColumns, shapes: Ints, spectral: Bools) -> list[_Group]:
-    """Return the rows by the shape of their cells and by where their weights stand."""
+    """Return the rows grouped by the shape of their cells and the column of their weights."""
     found = []
     for n_correlations, n_channels in np.unique(shapes, axis=0):
         same = np.flatnonzero(np.all(shapes == (n_correlations, n_channels), axis=1))
@@ -222,7 +222,7 @@ def _groups(columns: MainColumns, shapes: Ints, spectral: Bools) -> list[_Group]
 def _flagged_per_row(
     table: VisibilityTable, columns: MainColumns, groups: Iterable[_Group], chunk_bytes: int
 ) -> tuple[Ints, Ints]:
-    """Return how many visibilities of each row no flag marks, and how many count as flagged."""
+    """Return the numbers of unflagged visibilities of each row, and of those counted as flagged."""
     unflagged = np.zeros(columns.time_s.size, dtype=np.int64)
     flagged = np.zeros(columns.time_s.size, dtype=np.int64)
     for group in groups:
@@ -250,7 +250,7 @@ def _chunks(rows: Ints, step: int) -> Iterator[Ints]:
 
 
 def _read(table: VisibilityTable, name: str, rows: Ints) -> NDArray[Any]:
-    """Read some rows, ascending, in the quicker way where they are consecutive."""
+    """Read some rows, ascending; uses the faster call where they are consecutive."""
     if rows[-1] - rows[0] + 1 == rows.size:
         return table.column(name, int(rows[0]), rows.size)
     return table.rows(name, rows)
@@ -295,7 +295,7 @@ def _find_working(
 
 
 def _has_data(table: VisibilityTable, group: _Group, rows: Ints) -> Bools:
-    """Tell which rows hold a finite, non-zero visibility with a weight that no flag marks."""
+    """Return which rows hold a finite, non-zero, unflagged visibility with a valid weight."""
     data = table.rows("DATA", rows)
     flags = table.rows("FLAG", rows).astype(np.bool_)
     with np.errstate(invalid="ignore"):

@@ -1,6 +1,6 @@
-"""Flux density against frequency.
+"""Flux density as a function of frequency.
 
-Belongs here: the one form that the flux scale's polynomials and power laws share.
+Belongs here: the common form of the flux scale's polynomials and of power laws.
 Doesn't: the sources (see `contimg_resources.observations.calibrators`).
 """
 
@@ -19,7 +19,7 @@ PERLEY_BUTLER_2017 = "Perley-Butler 2017"
 
 @dataclass(frozen=True)
 class FluxModel:
-    """A flux density against frequency.
+    """A flux density as a function of frequency.
 
     Parameters
     ----------
@@ -28,9 +28,9 @@ class FluxModel:
     reference_ghz : float
         Reference frequency, GHz.
     scale : str
-        Where the figures come from.
+        Source of the coefficients.
     valid_ghz : tuple of float, optional
-        Lowest and highest frequency where the model holds, GHz; None: not stated.
+        Lowest and highest frequency of the model's validity, GHz; None: not stated.
     """
 
     coefficients: tuple[float, ...]
@@ -46,7 +46,7 @@ class FluxModel:
         return cls((math.log10(flux_jy), spectral_index), reference_ghz, scale)
 
     def holds_at(self, frequency_hz: float) -> bool:
-        """Tell whether the model gives a flux density at a frequency in Hz."""
+        """Return whether the model is valid at a frequency in Hz."""
         low, high = self.valid_ghz or (0.0, math.inf)
         return low <= frequency_hz / 1e9 <= high and frequency_hz > 0
 
@@ -66,7 +66,7 @@ class FluxModel:
         Raises
         ------
         ValueError
-            If a frequency isn't finite and positive, or lies where the model doesn't hold.
+            If a frequency isn't finite and positive, or is outside the model's valid range.
 
         References
         ----------
@@ -105,10 +105,10 @@ def flux_densities_jy(models: Sequence[FluxModel], frequencies_hz: Floats) -> Fl
     Raises
     ------
     ValueError
-        If a frequency isn't finite and positive, or lies where one of the models doesn't hold.
+        If a frequency isn't finite and positive, or is outside the valid range of a model.
     """
     flux_jy = np.empty((len(models), frequencies_hz.size))
-    # Many are plain power laws: all of those together.
+    # Many are plain power laws: compute all of those together.
     laws = [k for k, m in enumerate(models) if m.valid_ghz is None and len(m.coefficients) == 2]
     for k in sorted(set(range(len(models))) - set(laws[1:])):
         flux_jy[k] = models[k].flux_jy(frequencies_hz)

@@ -1,7 +1,7 @@
-"""What the values of a visibility column mean: their unit and their weights.
+"""Interpret the values of a visibility column: their unit and their weights.
 
-Belongs here: the one place that decides how a stated unit is honoured and which of the four columns
-of weights counts. Pure: arrays and names in, arrays out.
+Belongs here: the one place that decides how a stated unit is applied and which of the four weight
+columns counts. Pure: arrays and names in, arrays out.
 Doesn't: which rows count (see `contimg_resources.observations.counting`), reading columns.
 """
 
@@ -19,7 +19,7 @@ Singles = NDArray[np.float32]
 
 
 def jansky_in(unit: str | Sequence[str]) -> float | None:
-    """Return by what values in a unit are to be multiplied to be in Jy.
+    """Return the factor that converts values of a unit to Jy.
 
     Parameters
     ----------
@@ -29,8 +29,8 @@ def jansky_in(unit: str | Sequence[str]) -> float | None:
     Returns
     -------
     float or None
-        1 where the unit says nothing: it is empty, or no unit, such as ``uncalib``. None where it
-        is one of something else than flux density, such as ``K``.
+        1 where no unit is stated: it is empty, or not a unit, such as ``uncalib``. None for a unit
+        of another quantity than flux density, such as ``K``.
     """
     from astropy import units
 
@@ -49,61 +49,61 @@ def jansky_in(unit: str | Sequence[str]) -> float | None:
 
 
 def stated_unit(keywords: dict[str, Any]) -> str:
-    """Return the unit that the keywords of a column state; empty when they state none."""
+    """Return the unit in the keywords of a column; empty when they state none."""
     unit = keywords.get("QuantumUnits", keywords.get("UNIT", ""))
     return unit if isinstance(unit, str) else " ".join(str(part) for part in np.ravel(unit))
 
 
 def flux_scale(keywords: dict[str, Any], ms: object) -> float:
-    """Return by what calibrated visibilities are to be multiplied to be in Jy.
+    """Return the factor that converts calibrated visibilities to Jy.
 
     Parameters
     ----------
     keywords : dict
-        Of the column.
+        The column's keywords.
     ms : object
         The MS, for the message.
 
     Raises
     ------
     UnreadableObservation
-        If they are stated to be something else than flux densities.
+        If the stated unit isn't a flux density.
     """
     unit = stated_unit(keywords)
     scale = jansky_in(unit)
     if scale is None:
         raise UnreadableObservation(
             f"{ms}: its column DATA is in {unit}; visibilities in Jy were expected, or in a unit "
-            "that can be turned into Jy (such as mJy)",
+            "that can be converted to Jy (such as mJy)",
             path=str(ms),
         )
     return scale
 
 
 def raw_scale(keywords: dict[str, Any]) -> float:
-    """Return by what visibilities that are still to be calibrated are to be multiplied.
+    """Return the factor for visibilities that are still to be calibrated.
 
-    A stated flux density is turned into Jy, so that gains of one observation fit another; of any
-    other unit gains make Jy.
+    A stated flux density is converted to Jy, so that gains of one observation apply to another;
+    with any other unit the gains convert to Jy.
     """
     return jansky_in(stated_unit(keywords)) or 1.0
 
 
 def spectrum_column(columns: Collection[str]) -> str | None:
-    """Return which column holds weights of DATA for each channel; None where there is none.
+    """Return the column with weights of DATA per channel; None where there is none.
 
-    Where corrected data are beside DATA, WEIGHT_SPECTRUM is of those: applying caltables changed
-    it, and left SIGMA_SPECTRUM alone. Otherwise WEIGHT_SPECTRUM counts.
+    Where an MS has corrected data besides DATA, WEIGHT_SPECTRUM belongs to those: applying
+    caltables changed it, and left SIGMA_SPECTRUM alone. Otherwise WEIGHT_SPECTRUM is used.
     """
     wanted = ["WEIGHT_SPECTRUM", "SIGMA_SPECTRUM"]
     if "CORRECTED_DATA" in columns:
-        # Without SIGMA_SPECTRUM it is SIGMA that is of DATA.
+        # Without SIGMA_SPECTRUM, SIGMA belongs to DATA.
         wanted = ["SIGMA_SPECTRUM"]
     return next((name for name in wanted if name in columns), None)
 
 
 def weights_of_channels(column: str, values: NDArray[Any]) -> Singles:
-    """Return the weights that cells of a column of `spectrum_column` state, of the same shape.
+    """Return the weights from cells of a column of `spectrum_column`, of the same shape.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def weights_of_channels(column: str, values: NDArray[Any]) -> Singles:
     Returns
     -------
     ndarray of float32
-        1/Jy^2; 0 where the visibility isn't to be used.
+        Weights, 1/Jy^2; 0 for a visibility that isn't to be used.
     """
     if column == "SIGMA_SPECTRUM":
         return _inverse_squares(values)
@@ -123,7 +123,7 @@ def weights_of_channels(column: str, values: NDArray[Any]) -> Singles:
 
 
 def weights_of_rows(weight: NDArray[Any], sigma: NDArray[Any]) -> Singles:
-    """Return the weights of rows without weights for each channel.
+    """Return the weights of rows without weights per channel.
 
     Parameters
     ----------
@@ -133,8 +133,8 @@ def weights_of_rows(weight: NDArray[Any], sigma: NDArray[Any]) -> Singles:
     Returns
     -------
     ndarray of float32, same shape
-        ``1 / SIGMA^2``, which is of DATA also after caltables were applied to the MS; WEIGHT where
-        SIGMA is 0, negative or not finite; 0 where WEIGHT says that there are no data.
+        ``1 / SIGMA^2``, which belongs to DATA even after caltables were applied to the MS; WEIGHT
+        where SIGMA is 0, negative or not finite; 0 where WEIGHT marks missing data.
     """
     from_sigma = _inverse_squares(sigma)
     chosen = np.where(from_sigma > 0, from_sigma, weight)
@@ -145,5 +145,5 @@ def _inverse_squares(sigma: NDArray[Any]) -> Singles:
     found = np.zeros(sigma.shape, np.float64)
     good = has_weight(sigma)
     np.divide(1.0, np.square(sigma, dtype=np.float64), out=found, where=good)
-    # Of the smallest numbers that there are the square has no inverse.
+    # The square of the smallest representable numbers has no inverse.
     return np.where(has_weight(found), found, 0).astype(np.float32)

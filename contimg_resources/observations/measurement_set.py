@@ -1,9 +1,9 @@
-"""What runs inside the CASA process to read one MeasurementSet.
+"""Read one MeasurementSet inside the CASA process.
 
 Belongs here: reading the main table and its sub-tables through casatools, read-only.
 Doesn't: checks that need no CASA, and calibrators (see `contimg_resources.observations.reading`);
-phase centres (`contimg_resources.observations.phase_centres`); what antennas and flags amount to
-(`contimg_resources.observations.flag_counts`).
+phase centres (`contimg_resources.observations.phase_centres`); counting flags and working
+antennas (`contimg_resources.observations.flag_counts`).
 """
 
 from collections import Counter
@@ -43,26 +43,26 @@ CORRELATIONS = dict(
     enumerate(("I", "Q", "U", "V", "RR", "RL", "LR", "LL", "XX", "XY", "YX", "YY"), start=1)
 )
 
-#: So many antennas are named in a note.
+#: Maximum number of antennas named in a note.
 _NAMED = 10
 
-#: Correlations of a receptor with the same receptor, or their sum: what an image is made of.
+#: Correlations of a receptor with the same receptor, or their sum: images are made from these.
 PARALLEL_HANDS = frozenset(("I", "RR", "LL", "XX", "YY"))
 
 
 @dataclass(frozen=True)
 class ReadRequest:
-    """What to read.
+    """A request to read an MS.
 
     Parameters
     ----------
     path : Path
         The MS, absolute.
     sampled_integrations : int
-        How many integrations are searched at most for data of an antenna (see
+        Maximum number of integrations searched for data of an antenna (see
         `contimg_resources.observations.flag_counts`).
     chunk_bytes : int
-        Visibility columns are read in pieces of about this size, bytes.
+        Approximate size of the pieces in which visibility columns are read, bytes.
     """
 
     path: Path
@@ -72,36 +72,36 @@ class ReadRequest:
 
 @dataclass(frozen=True)
 class MeasurementSetContent:
-    """What a MeasurementSet says; see `contimg_resources.observations.model.Observation`.
+    """Content of a MeasurementSet; see `contimg_resources.observations.model.Observation`.
 
     Parameters
     ----------
     telescope : str
         Telescope name.
     dish_diameter_m : float
-        Median dish diameter of the ANTENNA table, metres; 0 where the MS doesn't say.
+        Median dish diameter of the ANTENNA table, metres; 0 where the MS doesn't state it.
     start_mjd, end_mjd : float
-        Begin of the first and end of the last integration, MJD in days (UTC).
+        Start of the first and end of the last integration, MJD in days (UTC).
     integration_s : float
         Median of INTERVAL, seconds.
     n_integrations, n_rows : int
-        Distinct times, and rows of the main table that repeat no other.
+        Numbers of distinct times, and of rows of the main table that repeat no other.
     fields : tuple of ObservedField
-        Those with data, by time.
+        Fields with data, by time.
     antennas : tuple of Antenna
-        Those with data, by id.
+        Antennas with data, by id.
     spectral_windows : tuple of SpectralWindow
-        Those with data, by frequency.
+        Spectral windows with data, by frequency.
     correlations : tuple of str
-        Such as ``("XX", "YY")``.
+        Names of the correlations, such as ``("XX", "YY")``.
     flagged_fraction : float
-        Over the cross-correlations of working antennas; 1 when none works.
+        Flagged share of the cross-correlations of working antennas; 1 when none works.
     n_repeated_rows : int
-        Rows that repeat another.
+        Number of rows that repeat another.
     unusable : str
-        Why nothing can be made of the data; empty where something can.
+        Why the data can't be used; empty where they can.
     notes : tuple of str
-        What was found odd and doesn't keep it from being used.
+        Oddities that don't prevent its use.
     """
 
     telescope: str
@@ -130,17 +130,16 @@ class _Setup:
 
 
 def read_measurement_set(request: ReadRequest) -> MeasurementSetContent:
-    """Read one MeasurementSet; runs in a CASA process, opens everything read-only.
+    """Read one MeasurementSet in a CASA process; open everything read-only.
 
-    Times come from TIME and INTERVAL alone. FLAG, FLAG_ROW and the weights are read whole, in
-    chunks; DATA is
-    sampled (see `contimg_resources.observations.flag_counts.count_flags`), and the last cells of
-    all columns are read because CASA opens a truncated file without complaint.
+    Times come from TIME and INTERVAL alone. FLAG, FLAG_ROW and the weights are read completely, in
+    chunks; DATA is sampled (see `contimg_resources.observations.flag_counts.count_flags`), and the
+    last cells of all columns are read because CASA opens a truncated file without complaint.
 
     Raises
     ------
     UnreadableObservation
-        Naming path, column or sub-table, and reason.
+        If it can't be read; the message names path, column or sub-table, and reason.
     """
     path = request.path
     with OpenTable(path, path) as main:
@@ -199,7 +198,7 @@ def read_measurement_set(request: ReadRequest) -> MeasurementSetContent:
 
 
 def _unusable(columns: MainColumns, setup: _Setup, counts: FlagCounts) -> str:
-    """Say why nothing can be calibrated or imaged, most basic cause first; empty if something."""
+    """Return why the data can't be calibrated or imaged, basic causes first; empty if they can."""
     found = "/".join(setup.correlations)
     if not set(setup.correlations) & PARALLEL_HANDS:
         return f"it has no parallel hands: its correlations are {found}"
@@ -221,7 +220,7 @@ def _notes(
     if n_repeated := int(np.count_nonzero(counts.repeated)):
         times = np.unique(columns.integration[counts.repeated]).size
         found.append(
-            f"{n_repeated} of {columns.time_s.size} rows stand twice or more, in {times} of "
+            f"{n_repeated} of {columns.time_s.size} rows occur twice or more, in {times} of "
             f"{columns.n_integrations} integrations; each visibility counts once"
         )
     weightless = counts.unflagged_fraction - counts.weighted_fraction
@@ -269,7 +268,7 @@ def _main_columns(main: OpenTable) -> MainColumns:
 
 
 def _offset_to_utc_s(main: OpenTable, time_s: Floats) -> float:
-    """Return what to add to TIME for UTC, s; AIPS-born MS count in TAI."""
+    """Return the offset from TIME to UTC, s; AIPS-born MS count in TAI."""
     from casatools import measures
 
     frame = str(main.keywords("TIME").get("MEASINFO", {}).get("Ref", "UTC"))
@@ -282,12 +281,12 @@ def _offset_to_utc_s(main: OpenTable, time_s: Floats) -> float:
         return float(epoch["m0"]["value"]) * SECONDS_PER_DAY - middle_s
     except (RuntimeError, KeyError, TypeError) as error:
         raise main.unreadable(
-            f"column TIME counts in {frame}, which can't be turned into UTC"
+            f"column TIME is in {frame}, which can't be converted to UTC"
         ) from error
 
 
 def _spectral_setup(path: Path, columns: MainColumns) -> _Setup:
-    """Read the windows and correlations that data refer to; the others may be anything."""
+    """Read the windows and correlations that data refer to; others are ignored."""
     with OpenTable(path / "DATA_DESCRIPTION", path) as table:
         table.check_ids("DATA_DESC_ID", columns.data_desc_id)
         used = np.unique(columns.data_desc_id)
@@ -354,7 +353,7 @@ def _read_last_cells(main: OpenTable, columns: MainColumns, shapes: NDArray[np.i
             if found != expected:
                 raise main.unreadable(
                     f"column {name} has cells of shape {found} in row {last}, where its "
-                    f"sub-tables promise {expected} (correlations, channels)"
+                    f"sub-tables state {expected} (correlations, channels)"
                 )
         found = np.shape(main.cell("WEIGHT", last))
         if found != expected[:1]:
@@ -367,7 +366,7 @@ def _read_last_cells(main: OpenTable, columns: MainColumns, shapes: NDArray[np.i
 
 @dataclass(frozen=True)
 class _Array:
-    """Names of the antennas with data by id, and of the others, nameless rows left out."""
+    """Names of the antennas with data by id, and of the others; nameless rows are left out."""
 
     names: dict[int, str]
     without_data: tuple[str, ...]
@@ -376,7 +375,7 @@ class _Array:
 
 
 def _antennas(path: Path, columns: MainColumns) -> _Array:
-    """Read the antennas that data refer to: the others may be blank, or named alike."""
+    """Read the antennas that data refer to: others may be blank, or share a name."""
     with OpenTable(path / "ANTENNA", path) as table:
         table.check_ids("ANTENNA1", columns.antenna1)
         table.check_ids("ANTENNA2", columns.antenna2)
@@ -388,13 +387,13 @@ def _antennas(path: Path, columns: MainColumns) -> _Array:
         if nameless:
             raise table.unreadable(
                 f"antenna {', '.join(map(str, nameless[:5]))} (by row) has data but no NAME; "
-                "antennas are told apart by name"
+                "antennas are distinguished by name"
             )
         repeated = sorted(n for n, times in Counter(names.values()).items() if times > 1)
         if repeated:
             raise table.unreadable(
                 f"several antennas with data have the name {', '.join(map(repr, repeated))}; "
-                "antennas are told apart by name"
+                "antennas are distinguished by name"
             )
         diameters = np.asarray(table.column("DISH_DIAMETER"), np.float64)[used]
         n_rows = table.n_rows

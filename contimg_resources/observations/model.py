@@ -1,4 +1,4 @@
-"""What an observation is, as read once from its MeasurementSet.
+"""Records of an observation, as read once from its MeasurementSet.
 
 Belongs here: frozen records. Doesn't: reading, settling, looking up calibrators.
 """
@@ -26,7 +26,7 @@ class ObservedField:
     ra_deg, dec_deg : float
         Phase centre, ICRS, degrees.
     mid_mjd : float
-        Middle of its data, MJD in days.
+        Middle time of its data, MJD in days.
     """
 
     id: int
@@ -43,11 +43,11 @@ class Antenna:
     Parameters
     ----------
     id : int
-        0-based row of the ANTENNA table, what CASA's columns hold.
+        0-based row of the ANTENNA table, the value in CASA's columns.
     name : str
         Its name, ``"1"`` to ``"117"``; never mix it with the id.
     working : bool
-        Whether any unflagged non-zero cross-correlation of it was found.
+        Whether it has any unflagged non-zero cross-correlation.
     flagged_fraction : float
         Share of its cross-correlations that is flagged.
     """
@@ -65,7 +65,7 @@ class SpectralWindow:
     Parameters
     ----------
     id : int
-        Row of the SPECTRAL_WINDOW table; says nothing about the frequency order.
+        Row of the SPECTRAL_WINDOW table; unrelated to the frequency order.
     first_hz, last_hz : float
         Lowest and highest channel centre, Hz.
     channel_width_hz : float
@@ -82,7 +82,7 @@ class SpectralWindow:
 
     @property
     def edges_hz(self) -> tuple[float, float]:
-        """Lower edge of the lowest and upper edge of the highest channel, Hz."""
+        """Return the lower edge of the lowest and upper edge of the highest channel, Hz."""
         half_hz = 0.5 * self.channel_width_hz
         return self.first_hz - half_hz, self.last_hz + half_hz
 
@@ -98,13 +98,13 @@ class CalibratorTransit:
     ra_deg, dec_deg : float
         Position, ICRS, degrees.
     separation_deg : float
-        Least distance to a phase centre, degrees.
+        Smallest distance to a phase centre, degrees.
     mid_mjd : float
-        Time of that nearest approach, MJD in days.
+        Time of that closest approach, MJD in days.
     flux_jy : float
         Flux density at the centre of the band, Jy, without the primary beam.
     apparent_flux_jy : float
-        The same times the primary beam at nearest approach, Jy.
+        The same times the primary beam at closest approach, Jy.
     """
 
     name: str
@@ -117,17 +117,17 @@ class CalibratorTransit:
 
 
 class ObservationOrigin(StrEnum):
-    """What an observation was read from."""
+    """The kind of data from which an observation was read."""
 
     MEASUREMENT_SET = "measurement_set"
     """A MeasurementSet: it is calibrated and imaged here."""
     IMAGE = "image"
-    """An image made elsewhere: there is nothing to calibrate."""
+    """An image made elsewhere: it needs no calibration."""
 
 
 @dataclass(frozen=True)
 class Observation:
-    """One MeasurementSet and what it says it is; or an image that was made elsewhere.
+    """One MeasurementSet and its description; or an image that was made elsewhere.
 
     Parameters
     ----------
@@ -136,37 +136,38 @@ class Observation:
     telescope : str
         Telescope name of the OBSERVATION table.
     start_mjd, end_mjd, mid_mjd : float
-        Begin of the first, end of the last integration and the middle of both, MJD in days (UTC),
+        Start of the first and end of the last integration, and the midpoint, MJD in days (UTC),
         from the TIME and INTERVAL columns.
     fields : tuple of ObservedField
-        By time.
+        Phase centres by time.
     declination_deg : float
         Mean declination of the phase centres, ICRS degrees: the strip.
     antennas : tuple of Antenna
-        Those with data, by id; rows of the ANTENNA table that no data refer to play no part.
+        Antennas with data, by id; rows of the ANTENNA table without data are ignored.
     spectral_windows : tuple of SpectralWindow
-        Those with data, sorted by frequency; they may overlap.
+        Spectral windows with data, sorted by frequency; they may overlap.
     correlations : tuple of str
-        Such as ``("XX", "YY")``.
+        Names of the correlations, such as ``("XX", "YY")``.
     integration_s : float
         Median integration time, seconds.
     n_integrations, n_rows : int
-        Number of distinct times, and of rows of the main table that repeat no other.
+        Numbers of distinct times, and of rows of the main table that repeat no other.
     flagged_fraction : float
-        Flagged visibilities over all cross-correlations of working antennas, each once. Without a
-        weight above zero a visibility counts as flagged.
+        Flagged share of all cross-correlations of working antennas, each counted once. A
+        visibility without a weight above zero counts as flagged.
     calibrators : tuple of CalibratorTransit
-        Brightest apparent flux first; empty when none crossed the beam.
+        Calibrators by decreasing apparent flux; empty when none crossed the beam.
     signature : str
         Signature of the content when it was read (see `contimg_resources.observations.settling`).
     n_repeated_rows : int
-        Rows of the main table that hold the visibilities of another row once more.
+        Number of rows of the main table that repeat the visibilities of another row.
     unusable : str
-        Why nothing can be calibrated or imaged from it; empty where something can.
+        Why it can't be calibrated or imaged; empty where it can.
     notes : tuple of str
-        What was found odd while reading, such as rows that stand twice.
+        Oddities found while reading, such as repeated rows.
     origin : ObservationOrigin
-        Of an image `path` is its file, `fields` its middle, and it has no antennas.
+        Source of the data. For an image, `path` is its file, `fields` its centre, and it has no
+        antennas.
     """
 
     path: Path
@@ -192,16 +193,16 @@ class Observation:
 
     @property
     def key(self) -> str:
-        """Partition key: mid-MJD with five decimals."""
+        """Return the partition key: mid-MJD with five decimals."""
         return partition_key(self.mid_mjd)
 
     def refuse_unusable(self) -> None:
-        """Do nothing where data can be calibrated and imaged.
+        """Raise if the data can't be calibrated and imaged.
 
         Raises
         ------
         UnreadableObservation
-            Naming the MS and why nothing can be made of it.
+            If they can't; the message names the MS and the reason.
         """
         if self.unusable:
             raise UnreadableObservation(
@@ -210,7 +211,7 @@ class Observation:
 
     @property
     def layout(self) -> ArrayLayout:
-        """What a caltable must share with this observation to be applied to it."""
+        """Return the properties that a caltable must share with this observation."""
         names = {a.id: a.name for a in self.antennas}
         return ArrayLayout(
             antenna_names=tuple(names.get(i, "") for i in range(1 + max(names, default=-1))),
@@ -221,17 +222,17 @@ class Observation:
 
     @property
     def band_hz(self) -> tuple[float, float]:
-        """Lowest and highest frequency, Hz: the union of the windows' edges."""
+        """Return the lowest and highest frequency, Hz: the union of the windows' edges."""
         return band_of(self.spectral_windows)
 
     @property
     def center_frequency_hz(self) -> float:
-        """Middle of the band, Hz."""
+        """Return the middle of the band, Hz."""
         return 0.5 * sum(self.band_hz)
 
     @property
     def working_antennas(self) -> tuple[Antenna, ...]:
-        """Antennas with data."""
+        """Return the antennas with data."""
         return tuple(a for a in self.antennas if a.working)
 
 

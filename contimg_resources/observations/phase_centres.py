@@ -1,7 +1,7 @@
-"""Where each field of a MeasurementSet points, and when.
+"""The pointing direction and time of each field of a MeasurementSet.
 
 Belongs here: FIELD rows as ICRS directions, times as MJD. Used inside a CASA process only.
-Doesn't: which calibrator lies there.
+Doesn't: finding the calibrator there.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ from contimg_resources.observations.casa_table import OpenTable
 from contimg_resources.observations.flag_counts import MainColumns
 from contimg_resources.observations.model import ObservedField
 
-#: Direction frames that don't turn with the Earth, so that ICRS follows without time and place.
+#: Direction frames that don't rotate with the Earth: ICRS follows without time and place.
 _SKY_FRAMES = ("ICRS", "J2000", "B1950", "GALACTIC")
 
 
@@ -25,7 +25,7 @@ def utc_mjd(path: Path, seconds: float) -> float:
     Raises
     ------
     UnreadableObservation
-        If it is no possible observing date.
+        If it isn't a possible observing date.
     """
     try:
         return mjd_from_casa_seconds(seconds)
@@ -45,7 +45,7 @@ def observed_fields(path: Path, columns: MainColumns, offset_s: float) -> tuple[
     columns : MainColumns
         Scalar columns of its main table.
     offset_s : float
-        What to add to TIME for UTC, seconds.
+        Offset from TIME to UTC, seconds.
     """
     fields = []
     with OpenTable(path / "FIELD", path) as table:
@@ -68,7 +68,7 @@ def observed_fields(path: Path, columns: MainColumns, offset_s: float) -> tuple[
 
 
 def phase_centre_deg(table: OpenTable, row: int, time_s: float) -> tuple[float, float]:
-    """Return a phase centre in ICRS, degrees; a moving one at `time_s`."""
+    """Return a phase centre in ICRS, degrees; that of a moving field at `time_s`."""
     from casatools import measures
 
     polynomial = np.asarray(table.cell("PHASE_DIR", row), np.float64)
@@ -91,7 +91,7 @@ def phase_centre_deg(table: OpenTable, row: int, time_s: float) -> tuple[float, 
 
 
 def _frame(table: OpenTable, row: int) -> str:
-    """Return the direction frame of a row: one for the column, or a code for each row."""
+    """Return the direction frame of a row: one for the column, or a code per row."""
     measure: dict[str, Any] = table.keywords("PHASE_DIR").get("MEASINFO", {})
     if "VarRefCol" in measure:
         code = int(table.cell(str(measure["VarRefCol"]), row))

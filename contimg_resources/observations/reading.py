@@ -1,7 +1,7 @@
-"""Read a MeasurementSet once and say what it is.
+"""Read a MeasurementSet once and describe it as an observation.
 
-Belongs here: the checks that need no CASA, the call through the door, the calibrators in the beam.
-Doesn't: what happens inside the CASA process (see
+Belongs here: checks that need no CASA, the call to CASA, the calibrators in the beam.
+Doesn't: reading inside the CASA process (see
 `contimg_resources.observations.measurement_set`).
 """
 
@@ -37,7 +37,7 @@ from contimg_resources.observations.settling import content_signature
 
 __all__ = ["ReadRequest", "read_measurement_set", "read_observation"]
 
-#: Reading takes seconds, also of a full observation from a slow disk.
+#: Reading takes seconds, even for a full observation on a slow disk.
 READ_TIMEOUT_S = 300.0
 
 _OF_BROKEN_FILES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE)
@@ -52,35 +52,35 @@ def read_observation(
     min_flux_jy: float,
     timeout_s: float = READ_TIMEOUT_S,
 ) -> Observation:
-    """Read a MeasurementSet and say what it is; changes nothing in it.
+    """Read a MeasurementSet and describe it, without changing it.
 
     Parameters
     ----------
     path : Path
         The MS.
     casa : Casa
-        The door to CASA.
+        The CASA interface.
     catalogue : CalibratorCatalogue
         Known calibrators.
     radius_deg : float
-        A calibrator crossed the beam when it came this near to a phase centre, degrees.
+        Maximum distance from a phase centre at which a calibrator counts as crossing, degrees.
     min_flux_jy : float
-        Calibrators of less apparent flux density are left out, Jy.
+        Minimum apparent flux density of a calibrator, Jy.
     timeout_s : float
-        Reading is given up after this long, seconds.
+        Time limit for reading, seconds.
 
     Returns
     -------
     Observation
-        Times from the MS's own TIME and INTERVAL, never from the clock or the file name. An MS
-        that is flagged altogether is readable: flagged fraction 1, no working antenna, and
-        `Observation.unusable` says why.
+        The observation. Times are from the MS's TIME and INTERVAL columns, never from the clock or
+        the file name. A completely flagged MS can be read: flagged fraction 1, no working antenna,
+        and the reason in `Observation.unusable`.
 
     Raises
     ------
     UnreadableObservation
-        If it is missing, no MS, empty, truncated, locked by a writer or inconsistent; the message
-        names path and reason.
+        If it is missing, not an MS, empty, truncated, locked by a writer or inconsistent; the
+        message names path and reason.
     ObservationNotSettled
         If it changed while it was read.
     """
@@ -140,7 +140,7 @@ def _read(path: Path, casa: Casa, timeout_s: float) -> MeasurementSetContent:
     except CasaTimeout as error:
         raise UnreadableObservation(
             f"{path}: no answer within {timeout_s:.0f} s while {doing[-1]}; "
-            "is its disk or a writer in the way?",
+            "is its disk slow, or is it locked by a writer?",
             path=str(path),
         ) from error
 
@@ -151,7 +151,7 @@ def _crossing(
     radius_deg: float,
     frequency_hz: float,
 ) -> tuple[CalibratorTransit, ...]:
-    """Look for calibrators with the beam of the dishes that observed."""
+    """Find calibrators in the beam of the observing dishes."""
     dish_m, blockage_m = DISH_DIAMETER_M, BLOCKAGE_DIAMETER_M
     if content.telescope not in TELESCOPE_NAMES and content.dish_diameter_m > 0:
         dish_m, blockage_m = content.dish_diameter_m, 0.0
@@ -165,12 +165,12 @@ def _crossing(
 
 
 def check_is_measurement_set(path: Path) -> None:
-    """Refuse what plainly is no MeasurementSet, without CASA.
+    """Refuse, without CASA, a path that clearly isn't a MeasurementSet.
 
     Raises
     ------
     UnreadableObservation
-        If it is missing, a file, an empty directory, no table, or a table of another kind.
+        If it is missing, a file, an empty directory, not a table, or a table of another kind.
     """
     reason = None
     if path.is_symlink() and not path.exists():
@@ -193,7 +193,7 @@ def check_is_measurement_set(path: Path) -> None:
 
 
 def _table_kind(path: Path) -> str | None:
-    """Return the type that ``table.info`` states, None where it states none."""
+    """Return the type stated in ``table.info``, None where it states none."""
     try:
         text = (path / "table.info").read_text(errors="replace")
     except OSError:
@@ -203,15 +203,15 @@ def _table_kind(path: Path) -> str | None:
 
 
 def check_not_locked(path: Path) -> None:
-    """Refuse an MS that another process holds open for writing; never waits.
+    """Refuse an MS that another process has open for writing; never wait.
 
-    CASA's locks are POSIX locks on byte 0 of each ``table.lock``, so asking the system who stands
-    in a reader's way takes no lock and touches no file.
+    CASA's locks are POSIX locks on byte 0 of each ``table.lock``, so querying the system for a
+    conflicting lock takes no lock and touches no file.
 
     Raises
     ------
     UnreadableObservation
-        Naming the table and the process that holds it.
+        If it is locked; the message names the table and the process that holds it.
     """
     for lock in sorted(path.glob("table.lock")) + sorted(path.glob("*/table.lock")):
         holder = _writer(lock)
@@ -230,7 +230,7 @@ def _writer(lock: Path) -> int | None:
         with lock.open("rb") as file:
             answer = fcntl.fcntl(file, fcntl.F_GETLK, query)
     except OSError:
-        # No lock service on this file system: no writer can hold a lock there either.
+        # No lock service on this file system: a writer can't hold a lock there either.
         return None
     kind, _, _, _, pid = struct.unpack(layout, answer)
     return int(pid) if kind == fcntl.F_WRLCK else None

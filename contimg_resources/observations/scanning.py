@@ -1,7 +1,7 @@
-"""Which directories under the MS directory may be observations, and what is passed over, and why.
+"""Find candidate observations in the MS directory; list other entries with the reason.
 
-Belongs here: one look at the names, a hundred thousand of them if need be.
-Doesn't: looking into an MS, and whether it is complete (see
+Belongs here: one scan of the names, up to a hundred thousand of them.
+Doesn't: opening an MS, checking whether it is complete (see
 `contimg_resources.observations.settling`).
 """
 
@@ -18,7 +18,7 @@ from contimg_resources.core.plain_text import plain_line
 
 @dataclass(frozen=True)
 class Candidate:
-    """A directory that has the name of an observation.
+    """A directory with the name of an observation.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class Candidate:
     stem : str
         Its name without ``.ms``, checked.
     done_marker : bool
-        Whether its done-marker lies beside it.
+        Whether its done-marker exists beside it.
     """
 
     location: str
@@ -36,27 +36,27 @@ class Candidate:
 
     @property
     def name(self) -> str:
-        """Its name, with its ``.ms``."""
+        """Return its name, with its ``.ms``."""
         return self.location.rpartition(os.sep)[2]
 
     @property
     def path(self) -> Path:
-        """The MS; made when it's asked for, since most of ten thousands are only counted."""
+        """Return the path of the MS, created on demand: most of many thousands are only counted."""
         return Path(self.location)
 
 
 @dataclass(frozen=True)
 class PassedOver:
-    """Something in the MS directory that is no candidate.
+    """An entry of the MS directory that isn't a candidate.
 
     Parameters
     ----------
     name : str
         Its name in the directory.
     kind : str
-        What it is, one of `KINDS`: a few words that are the same for all of its kind.
+        One of `KINDS`: a few words, the same for all entries of the kind.
     reason : str
-        Why it is passed over, in words, without its name.
+        Why it is passed over, without its name.
     """
 
     name: str
@@ -64,33 +64,33 @@ class PassedOver:
     reason: str
 
 
-#: Kinds of entries that are passed over, and why: the reason where an entry has none of its own.
+#: Kinds of entries that are passed over, with the default reason.
 KINDS = {
     "intermediates": "has the name of an intermediate product, no observation",
     "hidden": "is hidden: its name begins with a dot or underscore",
     "other directories": "is a directory whose name doesn't end in .ms",
     "bad names": "has a name that can't be shown or quoted",
     "broken links": "is a link that leads nowhere",
-    "unreadable": "can't be looked at",
+    "unreadable": "can't be read",
     "UVH5": "is of UVH5 sub-bands from the correlator: convert them to MS first",
     "files named as MS": "is a file; a MeasurementSet is a directory",
     "other files": "is a file",
 }
 
-#: Endings of the correlator's own files, from which MS are made.
+#: Endings of the correlator's own files, which are converted to MS.
 _UVH5_ENDINGS = (".uvh5", ".hdf5")
 
 
 @dataclass(frozen=True)
 class Scan:
-    """What one look found; iterates over its candidates.
+    """Result of one scan; iterates over its candidates.
 
     Parameters
     ----------
     candidates : tuple of Candidate
-        Sorted by name, which is by time where names are UTC starts.
+        Sorted by name, which is by time where names are UTC start times.
     passed_over : tuple of PassedOver
-        All else but done-markers, sorted by kind and name.
+        All other entries but done-markers, sorted by kind and name.
     """
 
     candidates: tuple[Candidate, ...]
@@ -104,22 +104,22 @@ class Scan:
 
 
 def scan(ms_dir: Path, done_suffix: str = ".done") -> Scan:
-    """Look once at the names in a directory; not into its subdirectories.
+    """Scan the names in a directory once, without its subdirectories.
 
-    A recursive search would also catch intermediate products and half-written ones. A link is what
-    it leads to, wherever that lies; its own name counts.
+    A recursive search would also find intermediate products and half-written ones. A link is
+    treated as its target, wherever that is, but under the link's own name.
 
     Parameters
     ----------
     ms_dir : Path
-        Where observations arrive.
+        Directory in which observations arrive.
     done_suffix : str
-        What a done-marker's name adds to the MS's.
+        Suffix of a done-marker's name after the MS's name.
 
     Raises
     ------
     ConfigurationError
-        If the directory isn't there or can't be listed.
+        If the directory doesn't exist or can't be listed.
     """
     found: list[tuple[str, str]] = []
     files: set[str] = set()
@@ -138,8 +138,8 @@ def scan(ms_dir: Path, done_suffix: str = ".done") -> Scan:
                     # It vanished meanwhile.
                     continue
                 except OSError as error:
-                    # A link in a circle, or to where nobody may look.
-                    reason = f"can't be looked at: {error.strerror}"
+                    # A circular link, or one to a directory without permission.
+                    reason = f"can't be read: {error.strerror}"
                     over.append(PassedOver(entry.name, "unreadable", reason))
     except OSError as error:
         near = next((p for p in ms_dir.absolute().parents if p.is_dir()), Path("/"))
@@ -178,7 +178,7 @@ def _file(name: str) -> PassedOver:
 
 
 def _why_not(entry: "os.DirEntry[str]") -> PassedOver | None:
-    """Say why an entry that is no plain file is no candidate; None when it is one."""
+    """Return why an entry other than a plain file is no candidate; None when it is one."""
     name = entry.name
     if name.startswith((".", "_")):
         return _passed_over(name, "hidden")
@@ -199,14 +199,14 @@ def _why_not(entry: "os.DirEntry[str]") -> PassedOver | None:
 
 
 def say_passed_over(passed_over: Iterable[PassedOver], per_kind: int = 20) -> list[str]:
-    """Name what was passed over, and why, at most so many of each kind.
+    """List the entries that were passed over with the reasons, up to a maximum of each kind.
 
     Parameters
     ----------
     passed_over : iterable of PassedOver
-        See `Scan`.
+        Entries from a `Scan`.
     per_kind : int
-        The rest of a kind is only counted.
+        Maximum number listed per kind; the rest is only counted.
     """
     told: Counter[str] = Counter()
     lines = []

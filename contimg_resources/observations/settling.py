@@ -1,10 +1,10 @@
-"""Whether an incoming MeasurementSet is complete.
+"""Check whether an incoming MeasurementSet is complete.
 
-Belongs here: the signature of a directory's content and the decision drawn from two of them.
-Doesn't: remembering the previous signature (the caller does) and opening the MS.
+Belongs here: the signature of a directory's content and the decision from two of them.
+Doesn't: storing the previous signature (the caller does), opening the MS.
 
-An MS is a directory of files that are written in place for minutes. The directory's own time of
-change says nothing: it does not move while the files inside grow.
+An MS is a directory of files that are written in place for minutes. The directory's own
+modification time is no evidence: it doesn't change while the files inside grow.
 """
 
 import hashlib
@@ -21,24 +21,24 @@ from contimg_resources.core.trees import (
     walk_files,
 )
 
-#: Holds no data, and readers of other programs touch it.
+#: Holds no data, and other programs modify it when reading.
 _LOCK_FILE = "table.lock"
 
 
 @dataclass(frozen=True)
 class Signature:
-    """What a directory's content looked like at one moment.
+    """The state of a directory's content at one moment.
 
     Parameters
     ----------
     newest_mtime_ns : int
-        Latest change of any file inside, ns since 1970; 0 without files.
+        Latest modification of any file inside, ns since 1970; 0 without files.
     total_bytes : int
         Sum of the files' sizes, bytes.
     n_files : int
         Number of files.
     digest : str
-        SHA-256 over every file's relative path, size and time of change, hexadecimal.
+        SHA-256 over every file's relative path, size and modification time, hexadecimal.
     """
 
     newest_mtime_ns: int
@@ -49,14 +49,14 @@ class Signature:
 
 @dataclass(frozen=True)
 class SettleDecision:
-    """Whether an MS may be touched, and why.
+    """Whether an MS may be processed, and why.
 
     Parameters
     ----------
     settled : bool
         True when it is complete.
     reason : str
-        In words, for the log.
+        Reason for the log.
     """
 
     settled: bool
@@ -64,22 +64,22 @@ class SettleDecision:
 
 
 def content_signature(path: Path, limits: TreeLimits = LIMITS) -> Signature:
-    """Look at every file of a directory without opening any.
+    """Return the signature of a directory's files without opening any.
 
     Parameters
     ----------
     path : Path
-        The MS. CASA's ``table.lock`` files are left out: they change when somebody only reads.
+        The MS. CASA's ``table.lock`` files are left out: they change even when the MS is only read.
     limits : TreeLimits
-        A deeper or larger tree is no MS.
+        Limits of depth and size; a larger tree isn't an MS.
 
     Raises
     ------
     ObservationNotSettled
         If it, or a file inside, vanished meanwhile: it is being moved or written.
     UnreadableObservation
-        If it is no directory, is too deep or too large for an MS, or holds a pipe, a device or a
-        symbolic link that leads out of it.
+        If it isn't a directory, is too deep or too large for an MS, or holds a pipe, a device or
+        a symbolic link that points outside.
     """
     if not path.is_dir():
         what = "is a file, not a directory" if path.exists() else "does not exist"
@@ -95,7 +95,7 @@ def content_signature(path: Path, limits: TreeLimits = LIMITS) -> Signature:
             count += 1
     except FileNotFoundError as error:
         raise ObservationNotSettled(
-            f"{path} is being moved or written: {error.filename} vanished while it was looked at",
+            f"{path} is being moved or written: {error.filename} vanished during the scan",
             path=str(path),
         ) from error
     except TreeRefused as error:
@@ -104,7 +104,7 @@ def content_signature(path: Path, limits: TreeLimits = LIMITS) -> Signature:
         ) from error
     except OSError as error:
         raise UnreadableObservation(
-            f"{path} can't be looked at: {error.filename}: {error.strerror}", path=str(path)
+            f"{path} can't be read: {error.filename}: {error.strerror}", path=str(path)
         ) from error
     return Signature(newest, total, count, digest.hexdigest())
 
@@ -117,7 +117,7 @@ def _files(
         if file.is_link:
             _refuse_link_out(file.path, root)
         if file.entry.name != _LOCK_FILE:
-            # A link that stays inside points at a file that is counted on its own.
+            # A link that stays inside points to a file that is counted separately.
             status = file.entry.stat(follow_symlinks=False)
             if special := kind_of_special_file(status.st_mode):
                 raise UnreadableObservation(
@@ -149,27 +149,29 @@ def decide_settled(
     done_marker: bool,
     settle_age_s: float,
 ) -> SettleDecision:
-    """Decide whether an MS is complete. Pure: looks at nothing.
+    """Decide whether an MS is complete, without reading any files.
 
     Parameters
     ----------
     previous : Signature or None
-        What it looked like at the look before; None at the first.
+        Signature at the previous scan; None at the first.
     current : Signature
-        What it looks like now.
+        Signature now.
     now_s : float
-        Time of this look, seconds since 1970 (UTC).
+        Time of this scan, seconds since 1970 (UTC).
     done_marker : bool
-        Whether the writer left its done-marker, which settles the matter at once.
+        Whether the writer created its done-marker, which is sufficient.
     settle_age_s : float
-        Without a marker no file may have changed for this long, seconds.
+        Time without changes that is required if there is no marker, seconds.
     """
     if current.n_files == 0:
         return SettleDecision(False, "it holds no files yet")
     if done_marker:
         return SettleDecision(True, "its done-marker is there")
     if previous is None:
-        return SettleDecision(False, "seen for the first time; it settles after two equal looks")
+        return SettleDecision(
+            False, "seen for the first time; it settles after two identical scans"
+        )
     if previous != current:
         return SettleDecision(False, _change(previous, current))
     age_s = now_s - current.newest_mtime_ns / 1e9
@@ -181,19 +183,19 @@ def decide_settled(
         )
     if age_s < settle_age_s:
         return SettleDecision(
-            False, f"a file inside changed {age_s:.0f} s ago; {settle_age_s:.0f} s are asked for"
+            False, f"a file inside changed {age_s:.0f} s ago; {settle_age_s:.0f} s are required"
         )
-    return SettleDecision(True, f"two equal looks, and unchanged for {age_s:.0f} s")
+    return SettleDecision(True, f"two identical scans, and unchanged for {age_s:.0f} s")
 
 
 def _change(previous: Signature, current: Signature) -> str:
     files = current.n_files - previous.n_files
     size = current.total_bytes - previous.total_bytes
     if files or size:
-        return f"it changed since the last look ({files:+d} files, {size:+d} bytes)"
-    return "files inside were rewritten since the last look"
+        return f"it changed since the last scan ({files:+d} files, {size:+d} bytes)"
+    return "files inside were rewritten since the last scan"
 
 
 def done_marker(path: Path, suffix: str = ".done") -> Path:
-    """Return where the writer of an MS puts its done-marker: ``<name>.ms.done`` beside it."""
+    """Return the path of an MS's done-marker: ``<name>.ms.done`` beside it."""
     return path.with_name(path.name + suffix)

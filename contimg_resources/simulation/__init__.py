@@ -1,8 +1,8 @@
-"""A simulated DSA-110: MeasurementSets whose truth is known.
+"""A simulated DSA-110: MeasurementSets with known truth.
 
-Belongs here: what to simulate (`spec`), the sky (`sky`), the antennas' gains (`gains`),
-interference (`rfi`), where the meridian points (`meridian`), visibilities (`predict`), the
-MeasurementSet (`measurement_set`), the truth beside it (`truth`), one observation
+Belongs here: the parameters of a simulation (`spec`), the sky (`sky`), the antennas' gains
+(`gains`), interference (`rfi`), the direction of the meridian (`meridian`), visibilities
+(`predict`), the MeasurementSet (`measurement_set`), its truth (`truth`), one observation
 (`observation`) and a whole night (`night`).
-Doesn't: anything that solves, images or judges; it must not share code with what it tests.
+Doesn't: solving, imaging or quality checks; it must not share code with what it tests.
 """

@@ -20,7 +20,7 @@ from contimg_resources.simulation.spec import GainSpec
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
 
-#: Delays turn the phase about the middle of the band.
+#: Delays rotate the phase about the middle of the band.
 REFERENCE_HZ = 0.5 * (FREQUENCY_MIN_HZ + FREQUENCY_MAX_HZ)
 _SPAN_HZ = FREQUENCY_MAX_HZ - FREQUENCY_MIN_HZ
 _N_RIPPLES = 3
@@ -35,7 +35,7 @@ class GainModel:
     Parameters
     ----------
     antenna_names : tuple of str
-        By antenna id.
+        Names by antenna id.
     delay_s : ndarray of float, shape (antennas, 2)
         Delays, seconds.
     ripple_amplitude, ripple_phase_rad : ndarray of float, shape (antennas, 2, 6)
@@ -46,7 +46,7 @@ class GainModel:
     drift_period_s, drift_offset_rad : ndarray of float, shape (antennas, 2, 5)
         Sinusoids of the drift: periods in seconds, phases at MJD 0 in radians.
     drift_amplitude, drift_phase_rad : ndarray of float, shape (antennas, 2, 5)
-        How much each sinusoid changes the logarithm of the amplitude, and the phase in radians.
+        Amplitude of each sinusoid in the logarithm of the amplitude, and in the phase in radians.
 
     Notes
     -----
@@ -79,7 +79,7 @@ class GainModel:
         return np.asarray(np.exp((self.ripple_amplitude + 1j * self.ripple_phase_rad) @ ripples))
 
     def gain(self, mjd: Any) -> Complexes:
-        """Return the gain against time (MJD in days), shape (antennas, 2, times)."""
+        """Return the gain as a function of time (MJD in days), shape (antennas, 2, times)."""
         seconds = np.atleast_1d(np.asarray(mjd, np.float64)) * SECONDS_PER_DAY
         angle = 2.0 * np.pi * seconds / self.drift_period_s[..., None]
         waves = np.sin(angle + self.drift_offset_rad[..., None])
@@ -90,13 +90,13 @@ class GainModel:
         return np.asarray(constant[..., None] * np.exp(exponent))
 
     def total(self, frequencies_hz: Any, mjd: float) -> Complexes:
-        """Return the whole gain at one time (MJD), shape (antennas, 2, frequencies)."""
+        """Return the total gain at one time (MJD), shape (antennas, 2, frequencies)."""
         return self.delay_term(frequencies_hz) * self.bandpass(frequencies_hz) * self.gain(mjd)
 
     def save(self, path: Path, frequencies_hz: Floats, mjd: Floats) -> None:
         """Write the model, and its terms sampled at frequencies (Hz, ascending) and times (MJD).
 
-        Arrays beside the model's own: ``delay_ns`` (antennas, 2), ``bandpass`` (antennas, 2,
+        Arrays besides the model's own: ``delay_ns`` (antennas, 2), ``bandpass`` (antennas, 2,
         frequencies), ``gain`` (antennas, 2, times), ``frequencies_hz`` and ``mjd``.
         """
         model: dict[str, Any] = {f.name: np.asarray(getattr(self, f.name)) for f in fields(self)}
@@ -112,7 +112,7 @@ class GainModel:
 
     @classmethod
     def load(cls, path: Path) -> "GainModel":
-        """Read what `save` wrote."""
+        """Read a model written by `save`."""
         with np.load(path) as stored:
             arrays = {f.name: stored[f.name] for f in fields(cls) if f.name != "antenna_names"}
             return cls(antenna_names=tuple(map(str, stored["antenna_names"])), **arrays)
@@ -124,10 +124,10 @@ def draw_gains(spec: GainSpec, seed: int, antennas: Sequence[str]) -> GainModel:
     Parameters
     ----------
     spec : GainSpec
-        How far they stray from 1.
+        Standard deviations from a gain of 1.
     seed : int
-        Decides all of them. A station's gains don't depend on which other stations there are,
-        nor on when the observation begins: a night's observations share one instrument.
+        Random seed. A station's gains don't depend on which other stations there are,
+        nor on the start time: a night's observations share one instrument.
     antennas : sequence of str
         Station names by antenna id.
 
@@ -143,7 +143,7 @@ def draw_gains(spec: GainSpec, seed: int, antennas: Sequence[str]) -> GainModel:
 
 def _draw_station(spec: GainSpec, rng: np.random.Generator) -> dict[str, Floats]:
     ripples, waves = (2, 2 * _N_RIPPLES), (2, _N_SLOW + _N_FAST)
-    # Sines and cosines carry half their squared amplitude on average.
+    # Sines and cosines have half their squared amplitude on average.
     per_ripple = np.sqrt(1.0 / _N_RIPPLES)
     slow = np.r_[np.ones(_N_SLOW), np.zeros(_N_FAST)] * np.sqrt(2.0 / _N_SLOW)
     fast = np.r_[np.zeros(_N_SLOW), np.ones(_N_FAST)] * np.sqrt(2.0 / _N_FAST)

@@ -1,6 +1,6 @@
-"""Made-up light curves with all that real ones have: gaps, errors of epochs, variables, events.
+"""Simulated light curves with the properties of real ones: gaps, epoch errors, variables, events.
 
-Belongs here: points whose truth is known, without images. Doesn't: searching them; seasons with
+Belongs here: measurements with known truth, without images. Doesn't: searching them; seasons with
 images (see `season`).
 """
 
@@ -20,33 +20,33 @@ from contimg_resources.variability.templates import Shape
 Floats = NDArray[np.float64]
 
 _START_MJD = 60_676.0
-#: Sources to the square degree: those above some 40 mJy.
+#: Sources per square degree: those above some 40 mJy.
 _DENSITY = 4.0
 _STRIP_DEC_DEG = 54.6
 _STRIP_WIDTH_DEG = 3.0
-#: Of flares, less than from one epoch to the next.
+#: Number of flares, fewer than one per epoch interval.
 _RISE_DAYS = 0.05
 _GAP_EVERY_DAYS, _GAP_DAYS = 110.0, 6.0
 
 
 @dataclass(frozen=True)
 class Watch:
-    """How sources are watched.
+    """The observing pattern of the sources.
 
     Parameters
     ----------
     n_days : int
-        How long, days.
+        Length of the observations, days.
     cadence_days : float
-        From one epoch to the next.
+        Interval between epochs, days.
     error : float
-        Error of one flux density, a share of it.
+        Relative error of one flux density.
     lost : float
-        Share of the epochs that are lost at random, besides a gap of six days every 110.
+        Share of the epochs that are lost at random, in addition to a gap of six days every 110.
     epoch_scatter : float
-        Error that all sources of an epoch share, a share of the flux density.
+        Relative error common to all sources of an epoch.
     own_scatter : float
-        Error that isn't known of and that each measurement has by itself, a share of it.
+        Relative error of each measurement that isn't included in its uncertainty.
     """
 
     n_days: int = 365
@@ -59,16 +59,16 @@ class Watch:
 
 @dataclass(frozen=True)
 class Event:
-    """An event that is put into a light curve.
+    """An event that is added to a light curve.
 
     Parameters
     ----------
     shape : Shape
         Its shape.
     mid_mjd, width_days : float
-        Middle and full width at half depth.
+        Epoch of minimum and full width at half depth.
     depth : float
-        Share of the flux density that is missing in the middle.
+        Share of the flux density that is missing at minimum.
     """
 
     shape: Shape
@@ -80,18 +80,18 @@ class Event:
 def steady_light_curves(
     n_sources: int, watch: Watch, random: np.random.Generator, *, prefix: str = "steady"
 ) -> LightCurves:
-    """Make up light curves of steady sources along a strip of sky.
+    """Simulate light curves of constant sources along a strip of sky.
 
     Parameters
     ----------
     n_sources : int
-        How many.
+        Number of sources.
     watch : Watch
         Epochs and errors.
     random : numpy.random.Generator
-        What is drawn from.
+        Random number generator.
     prefix : str
-        Of their names.
+        Prefix of their names.
     """
     times = _START_MJD + np.arange(0.0, watch.n_days, watch.cadence_days)
     kept = random.random(len(times)) >= watch.lost
@@ -112,7 +112,7 @@ def steady_light_curves(
         offsets=n * np.arange(n_sources + 1, dtype=np.int64),
         mid_mjd=np.tile(mjd, n_sources),
         flux_jy=flux.ravel(),
-        # The known part of what an epoch's scale adds.
+        # The known part of the error from an epoch's flux scale.
         error_jy=np.hypot(error, 0.5 * watch.epoch_scatter * level[:, None]).ravel(),
         flags=np.zeros(n * n_sources, np.int64),
         is_reference=np.repeat(level > np.quantile(level, 0.7), n),
@@ -126,7 +126,7 @@ def with_events(curves: LightCurves, events: dict[int, Event]) -> LightCurves:
     for index, event in events.items():
         own = curves.of(index)
         u = (curves.mid_mjd[own] - event.mid_mjd) / event.width_days
-        # Signal changes, noise stays: it is the receiver's.
+        # The signal changes, the noise stays: it comes from the receiver.
         flux[own] += event.depth * np.median(flux[own]) * event.shape.at(u)
     return replace(curves, flux_jy=flux)
 
@@ -134,16 +134,16 @@ def with_events(curves: LightCurves, events: dict[int, Event]) -> LightCurves:
 def with_variables(
     curves: LightCurves, share: float, random: np.random.Generator
 ) -> tuple[LightCurves, NDArray[np.bool_]]:
-    """Let some sources vary by themselves: slowly and without order, or in flares.
+    """Make some sources intrinsically variable: slow and irregular, or with flares.
 
     Parameters
     ----------
     curves : LightCurves
-        Steady sources.
+        Constant sources.
     share : float
-        How many of them shall vary.
+        Share of variable sources.
     random : numpy.random.Generator
-        What is drawn from.
+        Random number generator.
 
     Returns
     -------
@@ -171,14 +171,14 @@ def with_variables(
 
 
 def write_light_curves(root: Path, curves: LightCurves) -> None:
-    """Write light curves as the platform keeps them: a file of points for each day.
+    """Write light curves in the platform's format: a file of measurements for each day.
 
     Parameters
     ----------
     root : Path
         The directory of light curves.
     curves : LightCurves
-        What is written.
+        The light curves to write.
     """
     place = np.repeat(np.arange(len(curves)), np.diff(curves.offsets))
     day_of = np.floor(curves.mid_mjd).astype(np.int64)

@@ -1,9 +1,9 @@
-"""Writing a MeasurementSet as DSA-110 users know it, through casatools.
+"""Write a MeasurementSet in the form of DSA-110's, through casatools.
 
 Belongs here: tables, rows and columns. Every function here runs in a CASA process.
-Doesn't: what the visibilities are.
+Doesn't: computing the visibilities.
 
-CASA's simulator makes the frame and the UVW of the first spectral window; the rows of the other
+CASA's simulator makes the subtables and the UVW of the first spectral window; the rows of the other
 windows share that UVW, so they are added through the table tool, integration after integration.
 """
 
@@ -47,16 +47,16 @@ def write_skeleton(ms: Path, spec: SimulationSpec, pointings_deg: Floats) -> Flo
     Parameters
     ----------
     ms : Path
-        Where; must not exist.
+        Path of the MS; must not exist.
     spec : SimulationSpec
-        What to simulate.
+        The simulation's parameters.
     pointings_deg : ndarray of float, shape (integrations, 2)
         ICRS RA and Dec of each integration's field, degrees.
 
     Returns
     -------
     ndarray of float, shape (integrations, antennas, 3)
-        UVW of each antenna, metres, so that a row's is its first antenna's minus its second's.
+        UVW of each antenna, metres; a row's UVW is its first antenna's minus its second's.
     """
     _observe(ms, spec, pointings_deg)
     uvw_m = _read_uvw(ms, spec)
@@ -71,16 +71,16 @@ def fill(
     window_data: Callable[[int, int], NDArray[np.complex64]],
     done: Callable[[int], None],
 ) -> None:
-    """Write DATA, FLAG and perhaps WEIGHT_SPECTRUM of all rows, one integration at a time.
+    """Write DATA, FLAG and optionally WEIGHT_SPECTRUM of all rows, one integration at a time.
 
     Parameters
     ----------
     ms : Path
-        What `write_skeleton` wrote.
+        The MS from `write_skeleton`.
     spec : SimulationSpec
-        What is simulated.
+        The simulation's parameters.
     window_data : callable
-        Given an integration and a spectral window id, the visibilities of shape (baselines,
+        Returns, for an integration and a spectral window id, the visibilities of shape (baselines,
         frequencies, 2).
     done : callable
         Called with the number of integrations written.
@@ -112,7 +112,7 @@ def fill(
 
 
 def _observe(ms: Path, spec: SimulationSpec, pointings_deg: Floats) -> None:
-    """Let CASA's simulator make the subtables and the rows of the first window."""
+    """Make the subtables and the rows of the first window with CASA's simulator."""
     import casatools
 
     simulator, measures = casatools.simulator(), casatools.measures()
@@ -147,8 +147,8 @@ def _observe(ms: Path, spec: SimulationSpec, pointings_deg: Floats) -> None:
         simulator.setfeed(mode="perfect X Y")
         simulator.setlimits(shadowlimit=0.999, elevationlimit="1deg")
         simulator.setauto(1.0 if spec.autocorrelations else 0.0)
-        # Given a UTC epoch the simulator writes TAI into a column that says UTC, and computes UVW
-        # for that: 37 s late. Numbers of UTC called TAI come out right in both.
+        # Given a UTC epoch the simulator writes TAI into a column labelled UTC, and computes UVW
+        # for that: 37 s late. UTC values labelled TAI give the right result in both.
         start_s = casa_seconds_from_mjd(spec.start_mjd)
         simulator.settimes(
             integrationtime=f"{INTEGRATION_S}s",
@@ -196,7 +196,7 @@ def _read_uvw(ms: Path, spec: SimulationSpec) -> Floats:
 
 
 def _lay_out_rows(ms: Path, spec: SimulationSpec, uvw_m: Floats) -> None:
-    """Put all rows in order of time, window, baseline and fill all columns but DATA and FLAG."""
+    """Order all rows by time, window, baseline and fill all columns but DATA and FLAG."""
     import casatools
 
     n_times, n_baselines, _ = uvw_m.shape
@@ -236,7 +236,7 @@ def _lay_out_rows(ms: Path, spec: SimulationSpec, uvw_m: Floats) -> None:
 
 
 def _spectrum_column(n_channels: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what WEIGHT_SPECTRUM is and how it is stored."""
+    """Return the description of WEIGHT_SPECTRUM and its storage manager."""
     name, manager = "WEIGHT_SPECTRUM", "TiledWgtSpectrum"
     column = {"valueType": "float", "ndim": 2, "option": 0, "maxlen": 0, "comment": ""}
     storage = {"COLUMNS": [name], "NAME": manager, "TYPE": "TiledShapeStMan", "SEQNR": 0}
@@ -273,7 +273,7 @@ def _window_name(place: int) -> str:
 
 
 class _opened:
-    """Open a table for writing and close it whatever happens."""
+    """Open a table for writing and close it in any case."""
 
     def __init__(self, table: Any, path: Path) -> None:
         self.table, self.path = table, path

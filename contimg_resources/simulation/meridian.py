@@ -1,10 +1,10 @@
-"""Where the meridian is.
+"""The direction of the meridian.
 
 Belongs here: sidereal time, directions on the meridian in ICRS, transits.
 Doesn't: UVW coordinates; CASA computes those.
 
-UT1 is taken as UTC: since 1972 they differ by less than 0.9 s, that is 13" of pointing in a beam
-of 2.8 deg. Phase centres stay exact, for they are what is written.
+UT1 is approximated by UTC: since 1972 they differ by less than 0.9 s, that is 13" of pointing in a
+beam of 2.8 deg. Phase centres stay exact, because they are written as computed.
 """
 
 import erfa  # type: ignore[import-untyped]
@@ -41,7 +41,7 @@ def meridian_direction_deg(apparent_declination_deg: float, mjd: float) -> tuple
     apparent_declination_deg : float
         Its apparent declination of date, degrees.
     mjd : float
-        When, MJD in days (UTC).
+        Time, MJD in days (UTC).
     """
     tt = mjd + _TT_MINUS_UTC_DAYS
     origins = erfa.eo06a(_MJD_ZERO, tt)

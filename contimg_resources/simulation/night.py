@@ -1,6 +1,6 @@
 """A simulated night: a calibrator transit and target observations of one drifting instrument.
 
-Belongs here: when the observations begin, making them one after the other, and their sky as a list.
+Belongs here: planning the observations, making them one after the other, and their sky as a list.
 Doesn't: one observation (see `contimg_resources.simulation.observation`).
 """
 
@@ -46,7 +46,7 @@ from contimg_resources.simulation.spec import (
 #: Length of one observation, days: 309.24 s.
 SLOT_DAYS = N_INTEGRATIONS * INTEGRATION_S / SECONDS_PER_DAY
 
-#: Over it, the slope of a source's spectrum is taken.
+#: Frequency range over which a source's spectral slope is measured.
 _BAND_HZ = np.array([FREQUENCY_MIN_HZ, FREQUENCY_MAX_HZ])
 
 
@@ -57,20 +57,20 @@ class NightSpec:
     Parameters
     ----------
     size : Size
-        How large each observation is.
+        Size of each observation.
     seed : int
-        Decides everything random.
+        Random seed.
     calibrator : str
-        Name of a flux-scale source; it transits in the middle of its observation.
+        Name of a flux-scale source; it transits at the middle of its observation.
     after_mjd : float
-        The first transit after this is taken, MJD in days. The default with 3C48 is a transit
-        at local midnight, 2025-10-06.
+        The night starts with the first transit after this, MJD in days. The default with 3C48 is a
+        transit at local midnight, 2025-10-06.
     n_targets : int
         Observations after the calibrator's, in successive slots of 309.24 s.
     n_targets_before : int
-        Observations before it, which have to wait for it.
+        Observations before it, which have to wait for its calibration.
     sky : SkySpec
-        What is on the sky.
+        Contents of the sky.
     gains : GainSpec
         The antennas' imperfections.
     rfi : RfiSpec, optional
@@ -78,7 +78,7 @@ class NightSpec:
     dead_antennas : tuple of str
         Names of antennas without signal.
     dead_style : DeadStyle
-        What they leave in the MS.
+        Their data in the MS.
     sefd_jy : float, optional
         See `SimulationSpec`; None: the instrument's.
     weight_spectrum : bool
@@ -86,9 +86,9 @@ class NightSpec:
 
     Notes
     -----
-    Targets begin in the first slot whose pointings all lie more than ``sky.radius_deg`` from the
+    Targets begin in the first slot whose pointings are all more than ``sky.radius_deg`` from the
     calibrator: within a few degrees of 16 Jy an image is limited by its dynamic range, not by its
-    noise. So a gap of some slots lies between calibrator and targets.
+    noise. This leaves a gap of some slots between calibrator and targets.
     """
 
     size: Size = Size.TINY
@@ -113,14 +113,14 @@ class NightSpec:
 
 @dataclass(frozen=True)
 class NightObservation:
-    """One observation of a night, planned.
+    """One planned observation of a night.
 
     Parameters
     ----------
     kind : str
         ``calibrator`` or ``target``.
     slot : int
-        Slots of 309.24 s after the calibrator's observation, which is slot 0.
+        Number of slots of 309.24 s after the calibrator's observation, which is slot 0.
     spec : SimulationSpec
         The observation.
     """
@@ -189,29 +189,29 @@ def simulate_night(
     overwrite: bool = False,
     selected: Callable[[NightObservation], bool] = lambda _: True,
 ) -> Iterator[tuple[NightObservation, SimulatedObservation]]:
-    """Make the observations of a night, yielding each as soon as it lies complete.
+    """Make the observations of a night, yielding each as soon as it is complete.
 
     Parameters
     ----------
     night : NightSpec
         The night.
     directory : Path
-        Where the MS go, such as the directory of incoming observations.
+        Directory for the MS, such as the directory of incoming observations.
     casa : Casa
-        The door to CASA.
+        The CASA interface.
     progress : callable, optional
         Called with (message, fraction of the night).
     done_markers : bool
-        Whether ``<stem>.ms.done`` tells that an MS is complete.
+        Whether ``<stem>.ms.done`` marks a complete MS.
     overwrite : bool
-        Whether MS that are there are replaced.
+        Whether existing MS are replaced.
     selected : callable, optional
-        Which of the planned observations are made; all by default.
+        Selects the planned observations to make; all by default.
 
     Yields
     ------
     tuple of (NightObservation, SimulatedObservation)
-        In order of time.
+        The observations in order of time.
     """
     planned = [o for o in plan_night(night) if selected(o)]
     for number, planned_one in enumerate(planned):

@@ -1,6 +1,6 @@
-"""One simulated observation, from its description to an MS with its truth beside it.
+"""One simulated observation: an MS and its truth, from a specification.
 
-Belongs here: putting sky, gains, noise and MeasurementSet together, whole or not at all.
+Belongs here: combining sky, gains, noise and MeasurementSet, completely or not at all.
 Doesn't: nights (see `contimg_resources.simulation.night`).
 """
 
@@ -29,18 +29,18 @@ _NOISE_STREAM = 4
 
 @dataclass(frozen=True)
 class SimulationRequest:
-    """What to simulate and where to.
+    """A request to simulate an observation.
 
     Parameters
     ----------
     spec : SimulationSpec
         The observation.
     directory : Path
-        Where MS and truth go; made if missing.
+        Directory for the MS and its truth; created if missing.
     done_marker : bool
-        Whether an empty file ``<stem>.ms.done`` tells that the MS is complete.
+        Whether an empty file ``<stem>.ms.done`` marks the complete MS.
     overwrite : bool
-        Whether an MS of that name may be replaced.
+        Whether an existing MS of that name may be replaced.
     """
 
     spec: SimulationSpec
@@ -51,7 +51,7 @@ class SimulationRequest:
 
 @dataclass(frozen=True)
 class SimulatedObservation:
-    """What was written.
+    """The files of a simulated observation.
 
     Parameters
     ----------
@@ -60,9 +60,9 @@ class SimulatedObservation:
     mid_mjd : float
         Middle of the observation, MJD in days.
     n_visibilities : int
-        Visibilities written, cross-correlations and polarisations alike.
+        Number of visibilities written, over cross-correlations and polarisations.
     elapsed_s : float
-        How long it took, seconds.
+        Elapsed time, seconds.
     """
 
     ms: Path
@@ -90,17 +90,17 @@ def simulate_observation(request: SimulationRequest) -> SimulatedObservation:
     Parameters
     ----------
     request : SimulationRequest
-        What and where to.
+        The request.
 
     Returns
     -------
     SimulatedObservation
-        What was written: ``<stem>.ms``, ``<stem>.truth.json`` and ``<stem>.gains.npz``.
+        The files: ``<stem>.ms``, ``<stem>.truth.json`` and ``<stem>.gains.npz``.
 
     Raises
     ------
     ConfigurationError
-        If an MS of that name is there and may not be replaced.
+        If an MS of that name exists and may not be replaced.
     """
     began = time.monotonic()
     spec = request.spec
@@ -119,7 +119,7 @@ def simulate_observation(request: SimulationRequest) -> SimulatedObservation:
             ms.rename(partial / "replaced.ms")
         for made, kept in zip(truth_paths(partial / ms.name), truth_paths(ms), strict=True):
             made.rename(kept)
-        # The MS appears last, so that whoever finds it finds its truth too.
+        # The MS appears last, so that its truth exists by then.
         (partial / ms.name).rename(ms)
         if request.done_marker:
             marker.touch()
@@ -142,12 +142,12 @@ def _simulate_into(directory: Path, spec: SimulationSpec, ms_name: str) -> None:
     sources = sources_near(spec.sky, spec.seed, pointings[:, 0], pointings[:, 1])
     gains = draw_gains(spec.gains, spec.seed, spec.antennas)
     describe_truth(ms_name, spec, pointings, sources, gains).save(*truth_paths(directory / ms_name))
-    report_progress(f"{ms_name}: frame", 0.0)
+    report_progress(f"{ms_name}: writing subtables", 0.0)
     antenna_uvw = measurement_set.write_skeleton(directory / ms_name, spec, pointings)
 
     windows_hz = spec.window_frequencies_hz
     baselines = Baselines.of(len(spec.antennas), spec.autocorrelations)
-    # Milliseconds make observations of one night differ in noise and interference.
+    # Milliseconds of the start time vary noise and interference within a night.
     drawn_from = (spec.seed, round(spec.start_mjd * 86_400_000.0))
     ranks = np.argsort(np.argsort(windows_hz.ravel())).reshape(windows_hz.shape)
     interference = (
@@ -181,7 +181,7 @@ def _simulate_into(directory: Path, spec: SimulationSpec, ms_name: str) -> None:
         if spec.sefd_jy > 0:
             rng = np.random.default_rng([*drawn_from, _NOISE_STREAM, integration, window])
             seen += noise(rng, seen.shape, spec.noise_jy)
-            # An antenna with itself: real, and on top of the power of its own system noise.
+            # An autocorrelation: real, and added to the power of the antenna's own system noise.
             seen[alone] = seen[alone].real + np.float32(spec.sefd_jy)
         return seen
 

@@ -1,6 +1,6 @@
-"""Visibilities of a drift scan, computed from first principles.
+"""Compute visibilities of a drift scan from first principles.
 
-Belongs here: the measurement equation of point sources seen through the primary beam, gains,
+Belongs here: the measurement equation of point sources attenuated by the primary beam, gains,
 noise and interference, one integration at a time.
 Doesn't: reading or writing a MeasurementSet.
 """
@@ -61,7 +61,7 @@ def true_visibilities(
     antenna_uvw_m: Floats,
     frequencies_hz: Floats,
 ) -> Complex64s:
-    """Return what perfect antennas would record in one integration.
+    """Return the visibilities of perfect antennas in one integration.
 
     Parameters
     ----------
@@ -77,11 +77,11 @@ def true_visibilities(
     Returns
     -------
     ndarray of complex, shape (frequencies, antennas, antennas)
-        Jy; the same in both polarisations.
+        Visibilities, Jy; the same in both polarisations.
 
     Notes
     -----
-    Smearing over channel and integration is left out, as in CASA's own simulator.
+    Smearing over channel and integration is neglected, as in CASA's own simulator.
     """
     positions = np.array([(s.ra_deg, s.dec_deg) for s in sources]).reshape(-1, 2)
     cosines = np.stack(direction_cosines(positions[:, 0], positions[:, 1], ra0_deg, dec0_deg))
@@ -97,14 +97,14 @@ def corrupted_visibilities(
     mjd: float,
     heard: Complex64s | None,
 ) -> Complex64s:
-    """Return what the real antennas record, before noise.
+    """Return the visibilities of the real antennas, before noise.
 
     Parameters
     ----------
     true : ndarray of complex, shape (frequencies, antennas, antennas)
         Visibilities of perfect antennas, Jy.
     baselines : Baselines
-        Which pairs are recorded.
+        Recorded pairs of antennas.
     gains : GainModel
         ``V_ij = g_i conj(g_j) V_true`` per receptor.
     frequencies_hz : ndarray of float
@@ -112,7 +112,7 @@ def corrupted_visibilities(
     mjd : float
         Middle of the integration, MJD in days.
     heard : ndarray of complex, shape (emitters, frequencies, antennas), optional
-        Interference at each antenna (see `Interference.heard`).
+        Interference received by each antenna (see `Interference.heard`).
 
     Returns
     -------
@@ -159,7 +159,7 @@ def window_visibilities(
     mjd : float
         Middle of the integration, MJD in days.
     interference : (Interference, int, ndarray of int), optional
-        The emitters, the number of the integration, and where this window's channels stand among
+        The emitters, the number of the integration, and the indices of this window's channels among
         all channels in ascending frequency.
 
     Returns

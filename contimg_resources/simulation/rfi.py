@@ -1,6 +1,6 @@
 """Simulated interference.
 
-Belongs here: persistent lines, broadband bursts and a satellite, as what each antenna hears.
+Belongs here: persistent lines, broadband bursts and a satellite, as received by each antenna.
 Doesn't: flagging.
 """
 
@@ -26,7 +26,7 @@ class Interference:
     strength_jy : ndarray of float, shape (emitters, integrations, frequencies)
         Strength on a baseline, Jy; frequencies ascending.
     delay_s : ndarray of float, shape (emitters, antennas)
-        When each antenna hears each emitter, seconds; what makes the fringes differ.
+        Delay of each emitter at each antenna, seconds, which causes different fringe rates.
     """
 
     strength_jy: Floats
@@ -35,8 +35,8 @@ class Interference:
     def heard(self, integration: int, frequencies_hz: Floats) -> NDArray[np.complex64]:
         """Return sqrt(Jy) at each antenna, shape (emitters, frequencies, antennas).
 
-        The product of one antenna's with the conjugate of another's, summed over emitters, is
-        what their baseline records.
+        The product of one antenna's value with the conjugate of another's, summed over emitters, is
+        the signal of their baseline.
         """
         turns = frequencies_hz[None, :, None] * self.delay_s[:, None, :]
         amplitude = np.sqrt(self.strength_jy[:, integration, :, None])
@@ -55,9 +55,9 @@ def draw_interference(
     Parameters
     ----------
     spec : RfiSpec
-        What there is.
+        Types and strengths of interference.
     seed : tuple of int
-        Decides times, directions and frequencies.
+        Random seed for times, directions and frequencies.
     frequencies_hz : ndarray of float
         All channel centres, ascending, Hz.
     n_integrations, n_antennas : int
@@ -66,7 +66,7 @@ def draw_interference(
     Returns
     -------
     Interference
-        One emitter a line, a burst and a satellite.
+        One emitter per line, per burst and per satellite.
     """
     rng = np.random.default_rng([*seed, 3])
     times = np.arange(n_integrations)[:, None]

@@ -1,7 +1,7 @@
-"""A simulated season at the level of mosaics, measured as real ones are.
+"""A simulated season of mosaics, measured as real ones are.
 
-Belongs here: writing a season into a state, so that light curves, the search for events and cutouts
-have something to work on. Doesn't: what is on the sky (see `season_sky`), pixels (see
+Belongs here: writing a season into a state directory, as input of light curves, the event search
+and cutouts. Doesn't: drawing the sky (see `season_sky`), pixels (see
 `season_mosaics`).
 """
 
@@ -34,28 +34,28 @@ from contimg_resources.steps.workshop import Workshop
 def write_season(
     workshop: Workshop, spec: SeasonSpec, progress: Progress = no_progress
 ) -> SeasonTruth:
-    """Write a season's mosaics and measure them, the earlier before the later.
+    """Write a season's mosaics and measure them, in order of time.
 
-    Each mosaic is recorded as made of no tile, so nothing asks for its images or makes it again.
+    Each mosaic is recorded as made of no tile, so nothing requests its images or makes it again.
 
     Parameters
     ----------
     workshop : Workshop
-        The state that it goes into.
+        The state to write to.
     spec : SeasonSpec
         The season.
     progress : callable
-        Told what is being done.
+        Called with the current step and the completed fraction.
 
     Returns
     -------
     SeasonTruth
-        What was put in; it lies in the state too (see `season_spec.season_truth_path`).
+        The truth of the season; also stored in the state (see `season_spec.season_truth_path`).
 
     Raises
     ------
     ConfigurationError
-        If the state holds a season, or a catalogue of its name, already.
+        If the state already holds a season, or a catalogue of its name.
     PhotometryFailed
         If a mosaic can't be measured.
     """
@@ -72,7 +72,7 @@ def write_season(
         )
     sources = draw_sources(spec)
     truth = true_season(spec, sources, draw_epochs(spec, window_grid_of(workshop)))
-    # First of all: what a broken-off season left is not taken for part of another.
+    # First of all, so that the remains of an interrupted season aren't taken for part of another.
     truth.save(told)
     workshop.catalogues.put(sources, _facts(spec, sources))
     catalogue = workshop.catalogues.open(spec.name)
@@ -121,7 +121,7 @@ def _record(
 
 
 def _facts(spec: SeasonSpec, sources: CatalogueSources) -> CatalogueFacts:
-    # No file was read: the season's description stands for it.
+    # No file was read: the season's specification takes its place.
     described = json.dumps(asdict(spec), sort_keys=True).encode()
     return CatalogueFacts(
         name=spec.name,

@@ -1,6 +1,6 @@
-"""Mosaics of a simulated season: a known sky in noise that has the beam's shape.
+"""Mosaics of a simulated season: a known sky in noise correlated by the beam.
 
-Belongs here: pixels and FITS files of one epoch after the other. Doesn't: what is on the sky (see
+Belongs here: pixels and FITS files of one epoch after the other. Doesn't: drawing the sky (see
 `season_sky`), recording and measuring (see `season`).
 """
 
@@ -25,22 +25,22 @@ from contimg_resources.simulation.tiles import beam_shape, correlated_noise
 Singles = NDArray[np.float32]
 
 _BANDWIDTH_HZ = 1.87e8
-#: So many epochs have noise of their own.
+#: Number of epochs with independent noise.
 _SEEDS = 1_000_000
 
 
 @dataclass(frozen=True)
 class FieldShapes:
-    """What every epoch of a field has in common.
+    """Properties shared by all epochs of a field.
 
     Parameters
     ----------
     spec : SeasonSpec
         The season.
     grid : MosaicGrid
-        Pixels.
+        Pixels of the mosaic.
     of_source : ndarray of float32, shape (n_sources, rows, columns)
-        Each source at 1 Jy.
+        Image of each source at 1 Jy.
     """
 
     spec: SeasonSpec
@@ -66,7 +66,7 @@ class FieldShapes:
 def write_mosaic(
     directory: Path, shapes: FieldShapes, epoch: TrueEpoch, number: int, flux_jy: Singles
 ) -> MosaicStatistics:
-    """Write image and expected noise of an epoch, as a piece of the mosaic of its window.
+    """Write image and expected noise of an epoch, as the mosaic of its window.
 
     Parameters
     ----------
@@ -77,19 +77,19 @@ def write_mosaic(
     epoch : TrueEpoch
         The epoch.
     number : int
-        Which of the season's it is; its noise is its own.
+        Number of the epoch in the season; its noise is independent of others.
     flux_jy : ndarray of float32, shape (n_sources,)
         True flux densities at the epoch, Jy.
 
     Returns
     -------
     MosaicStatistics
-        As of real mosaics, of no tile.
+        Statistics as for real mosaics, with no tile.
     """
     spec, grid = shapes.spec, shapes.grid
     noise = correlated_noise(grid.columns, grid.cell_arcsec, spec.beam, spec.seed * _SEEDS + number)
     sky = np.tensordot(flux_jy, shapes.of_source, 1)
-    # What is wrong with the gains is wrong with noise and sources alike.
+    # Gain errors affect noise and sources alike.
     image = (epoch.scale * (sky + spec.rms_jy * noise)).astype(np.float32)
     sigma = np.full(image.shape, epoch.scale * spec.rms_jy, np.float32)
     told = measure(image, sigma, np.ones(image.shape, np.float32), grid, spec.beam, 0)

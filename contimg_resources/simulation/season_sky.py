@@ -1,7 +1,7 @@
-"""The sky of a simulated season and its epochs, drawn from a seed.
+"""Draw the sky of a simulated season and its epochs from a seed.
 
-Belongs here: where sources are and how bright at each epoch; which passages are observed, in which
-mosaic's window. Doesn't: images (see `season_mosaics`), files.
+Belongs here: positions of sources and their flux densities at each epoch; the observed transits,
+and their mosaic windows. Doesn't: images (see `season_mosaics`), files.
 """
 
 from itertools import pairwise
@@ -27,10 +27,10 @@ from contimg_resources.variability.passages import passage_mjd, passage_number
 
 Floats = NDArray[np.float64]
 
-#: Sources keep so many beams (major axis) from the field's edge: stamps are whole.
+#: Distance of sources from the field's edge, in beams (major axis), so that stamps are complete.
 _EDGE_BEAMS = 2.5
 _TRIES = 100_000
-#: What is drawn has a stream of random numbers of its own, so that no choice changes another.
+#: Each kind of draw has its own random number stream, so that no choice changes another.
 _PLACES, _FLUXES, _CHOICE, _WALKS, _SCALES, _LOSSES = range(6)
 
 
@@ -46,7 +46,7 @@ def draw_sources(spec: SeasonSpec) -> CatalogueSources:
     Raises
     ------
     ConfigurationError
-        If the field has no room for so many.
+        If the field is too small for the sources.
     """
     ra_deg, dec_deg = _places(spec)
     low, high = np.log(spec.flux_jy)
@@ -65,13 +65,13 @@ def draw_sources(spec: SeasonSpec) -> CatalogueSources:
         major_arcsec=unknown,
         minor_arcsec=unknown,
         angle_deg=unknown,
-        # Nobody knows yet which ones vary.
+        # None of them is known to vary yet.
         variable=np.zeros(spec.n_sources, np.bool_),
     )
 
 
 def draw_epochs(spec: SeasonSpec, windows: WindowGrid) -> tuple[TrueEpoch, ...]:
-    """Draw which passages are observed, and how well; each in the window that holds it best."""
+    """Draw the observed transits and their quality; each in the window that covers it best."""
     ra = np.array([spec.ra_deg])
     ends = np.array([spec.start_day_mjd, spec.end_mjd], np.float64)
     first, last = passage_number(ends, np.repeat(ra, 2))
@@ -97,12 +97,12 @@ def draw_epochs(spec: SeasonSpec, windows: WindowGrid) -> tuple[TrueEpoch, ...]:
 def true_season(
     spec: SeasonSpec, sources: CatalogueSources, epochs: tuple[TrueEpoch, ...]
 ) -> SeasonTruth:
-    """Decide which sources vary and how; return what is true then.
+    """Draw which sources vary and how; return the truth of the season.
 
     Raises
     ------
     ConfigurationError
-        If too few sources are of a flux density at which sources may vary.
+        If too few sources have a flux density in the range of variable sources.
     """
     low, high = spec.varying_flux_jy
     able = np.flatnonzero((sources.flux_jy >= low) & (sources.flux_jy <= high))
@@ -120,7 +120,7 @@ def true_season(
     for i, event in zip(eventful, spec.events, strict=True):
         mid_mjd = spec.mjd_at(event.mid_share)
         relative[i] = event_curve(mjd, mid_mjd, event)
-        # Half a width beyond half depth a dip is over but for its wings.
+        # Half a width outside half depth only the wings of a dip are left.
         ends_mjd = mid_mjd + event.width_days
         name = str(sources.source_id[i])
         events.append(
@@ -173,7 +173,7 @@ def _places(spec: SeasonSpec) -> tuple[Floats, Floats]:
             found = np.array(kept)
             return found[:, 0], found[:, 1]
     raise ConfigurationError(
-        f"a field of {spec.size_deg:g} deg has no room for {spec.n_sources} sources that are "
+        f"a field of {spec.size_deg:g} deg is too small for {spec.n_sources} sources that are "
         f"{spec.min_separation_arcmin:g} arcmin apart"
     )
 

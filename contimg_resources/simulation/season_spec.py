@@ -1,6 +1,6 @@
-"""What a simulated season is to be, and the truth about one.
+"""Specification of a simulated season, and its truth.
 
-Belongs here: frozen, serialisable descriptions with their defaults. Doesn't: drawing or writing it
+Belongs here: frozen, serialisable records with their defaults. Doesn't: drawing or writing a season
 (see `season_sky` and `season`).
 """
 
@@ -15,22 +15,22 @@ from contimg_resources.core.naming import check_name
 from contimg_resources.core.times import check_mjd
 from contimg_resources.imaging.model import Beam
 
-#: With fewer steady sources no epoch's flux scale can be told.
+#: With fewer constant sources an epoch's flux scale can't be measured.
 _LEAST_SOURCES = 16
 
 
 @dataclass(frozen=True)
 class EventSpec:
-    """An Extreme Scattering Event, of Fiedler's family.
+    """An Extreme Scattering Event of Fiedler's family.
 
     Parameters
     ----------
     mid_share : float
-        When its middle is: 0 at the season's begin, 1 at its end.
+        Time of its minimum: 0 at the start of the season, 1 at its end.
     width_days : float
         Full width at half depth, days.
     depth : float
-        Share of the flux density that is missing in its middle.
+        Share of the flux density that is missing at minimum.
     lens, scattering : float
         Its shape (see `contimg_resources.variability.templates.fiedler`).
     """
@@ -44,14 +44,14 @@ class EventSpec:
 
 @dataclass(frozen=True)
 class FlareSpec:
-    """A flare: exponential rise and decay.
+    """A flare with exponential rise and decay.
 
     Parameters
     ----------
     peak_share : float
-        When it peaks: 0 at the season's begin, 1 at its end.
+        Time of its peak: 0 at the start of the season, 1 at its end.
     amplitude : float
-        Peak flux density over the quiescent one, less 1.
+        Peak flux density divided by the quiescent one, minus 1.
     rise_days, decay_days : float
         E-folding times, days.
     """
@@ -69,9 +69,9 @@ class WalkSpec:
     Parameters
     ----------
     scatter : float
-        Its standard deviation in the long run.
+        Its long-term standard deviation.
     memory_days : float
-        After so long its correlation is 1/e, days.
+        Time after which its correlation is 1/e, days.
     """
 
     scatter: float
@@ -80,53 +80,53 @@ class WalkSpec:
 
 @dataclass(frozen=True)
 class SeasonSpec:
-    """A season of one field, which passes the meridian once a sidereal day.
+    """A season of one field, which transits once a sidereal day.
 
     Parameters
     ----------
     name : str
-        Of its catalogue, and first part of its sources' ids.
+        Name of its catalogue, and first part of its sources' ids.
     seed : int
-        Decides everything random.
+        Random seed.
     start_day_mjd : int
         First UTC day, integer MJD.
     n_days : int
-        UTC days.
+        Number of UTC days.
     ra_deg, dec_deg : float
-        Middle of the field, ICRS degrees. The default passes in the evening of the first day and
-        in the morning of the last, UTC, so that no source's day is another one than the field's.
+        Centre of the field, ICRS degrees. The default transits in the evening of the first day and
+        in the morning of the last, UTC, so that all sources have the same UTC day as the field.
     size_deg, cell_arcsec : float
         Side of the field, degrees, and its pixels, arcsec.
     beam : Beam
-        Restoring beam, which the noise is correlated by.
+        Restoring beam, which sets the correlation of the noise.
     rms_jy : float
         Noise, Jy/beam.
     n_sources : int
-        Point sources.
+        Number of point sources.
     min_separation_arcmin : float
-        How far they are apart at least, arcmin.
+        Minimum distance between them, arcmin.
     flux_jy : tuple of float
-        Faintest and brightest, Jy.
+        Lowest and highest flux density, Jy.
     varying_flux_jy : tuple of float
-        Sources that vary are of these, Jy.
+        Range of flux densities of variable sources, Jy.
     events : tuple of EventSpec
-        Of a source each.
+        Extreme Scattering Events, each of a different source.
     flares : tuple of FlareSpec
-        Likewise.
+        Flares, each of a different source.
     walks : tuple of WalkSpec
-        Likewise.
+        Damped random walks, each of a different source.
     scale_error : float
         Scatter of the epochs' flux scales.
     n_bad : int
-        Epochs whose scale is off by `bad_scale_error`.
+        Number of epochs whose scale is off by `bad_scale_error`.
     bad_scale_error : float
-        By so much, up or down.
+        Relative error of their scale, up or down.
     lost_share : float
-        Share of passages that are lost, a day here and there.
+        Share of transits that are lost, on single days.
     maintenance_share : float
-        When maintenance begins: 0 at the season's begin, 1 at its end.
+        Start of maintenance: 0 at the start of the season, 1 at its end.
     maintenance_days : int
-        How long it takes, days.
+        Duration of maintenance, days.
     """
 
     name: str = "season"
@@ -166,7 +166,7 @@ class SeasonSpec:
         check_mjd(self.start_day_mjd + self.n_days)
         n_varying = len(self.events) + len(self.flares) + len(self.walks)
         if self.n_days < 1:
-            raise ConfigurationError(f"a season of {self.n_days} days has no passage")
+            raise ConfigurationError(f"a season of {self.n_days} days has no transit")
         if self.n_sources < _LEAST_SOURCES + n_varying:
             raise ConfigurationError(
                 f"a season of {self.n_sources} sources, {n_varying} of which vary, has too few "
@@ -175,12 +175,12 @@ class SeasonSpec:
 
     @property
     def end_mjd(self) -> int:
-        """End of its last UTC day, MJD."""
+        """Return the end of its last UTC day, MJD."""
         return self.start_day_mjd + self.n_days
 
     @property
     def last_day_mjd(self) -> int:
-        """Its last UTC day, integer MJD."""
+        """Return its last UTC day, integer MJD."""
         return self.end_mjd - 1
 
     def mjd_at(self, share: float) -> float:
@@ -190,16 +190,16 @@ class SeasonSpec:
 
 @dataclass(frozen=True)
 class TrueEvent:
-    """An Extreme Scattering Event that was put in.
+    """An Extreme Scattering Event added to a source.
 
     Parameters
     ----------
     source_id : str
         The source.
     mid_mjd, width_days, depth : float
-        Middle, MJD in days; full width at half depth, days; share that is missing in the middle.
+        Epoch of minimum, MJD in days; full width at half depth, days; share missing at minimum.
     in_progress : bool
-        Whether it lasts beyond the season's end.
+        Whether it lasts until after the season's end.
     """
 
     source_id: str
@@ -211,7 +211,7 @@ class TrueEvent:
 
 @dataclass(frozen=True)
 class TrueEpoch:
-    """A passage that was observed.
+    """An observed transit.
 
     Parameters
     ----------
@@ -220,11 +220,11 @@ class TrueEpoch:
     start_mjd, end_mjd : float
         The mosaic's window, MJD in days.
     passage_mjd : float
-        When the middle of the field passes the meridian, MJD in days.
+        Time of the transit of the field's centre, MJD in days.
     scale : float
-        Measured over true flux densities.
+        Ratio of measured to true flux densities.
     bad : bool
-        Whether the scale is off by so much that the gates must refuse the epoch.
+        Whether the scale error is so large that the checks must reject the epoch.
     """
 
     key: str
@@ -236,29 +236,29 @@ class TrueEpoch:
 
     @property
     def mid_mjd(self) -> float:
-        """Middle of the mosaic's window, MJD in days."""
+        """Return the middle of the mosaic's window, MJD in days."""
         return 0.5 * (self.start_mjd + self.end_mjd)
 
     @property
     def day_mjd(self) -> int:
-        """UTC day of the passage, integer MJD."""
+        """Return the UTC day of the transit, integer MJD."""
         return int(self.passage_mjd)
 
 
 @dataclass(frozen=True)
 class SeasonTruth:
-    """What was put into a season.
+    """The truth of a simulated season.
 
     Parameters
     ----------
     spec : SeasonSpec
-        What was asked for.
+        The specification.
     events : tuple of TrueEvent
         Extreme Scattering Events.
     flaring, slow, steady : tuple of str
-        Ids of the sources that flare, vary slowly, and don't vary.
+        Ids of the sources that flare, vary slowly, and are constant.
     epochs : tuple of TrueEpoch
-        In the order of time.
+        Epochs in order of time.
     flux_jy : dict of str to tuple of float
         True flux densities at the epochs, by source, Jy.
     """
@@ -273,12 +273,12 @@ class SeasonTruth:
 
     @property
     def varying(self) -> tuple[str, ...]:
-        """Ids of all sources that vary."""
+        """Return the ids of all sources that vary."""
         return (*(e.source_id for e in self.events), *self.flaring, *self.slow)
 
     @property
     def days_mjd(self) -> tuple[int, ...]:
-        """UTC days with an observed passage, integer MJD."""
+        """Return the UTC days with an observed transit, integer MJD."""
         return tuple(sorted({e.day_mjd for e in self.epochs}))
 
     def save(self, path: Path) -> None:
@@ -288,7 +288,7 @@ class SeasonTruth:
 
     @classmethod
     def load(cls, path: Path) -> "SeasonTruth":
-        """Read what `save` wrote.
+        """Read a truth written by `save`.
 
         Raises
         ------
@@ -304,5 +304,5 @@ class SeasonTruth:
 
 
 def season_truth_path(state: Path) -> Path:
-    """Return where the truth of the season in a state directory lies."""
+    """Return the path of the season's truth in a state directory."""
     return state / "season.truth.json"

@@ -1,6 +1,6 @@
 """The simulated sky: point sources.
 
-Belongs here: the random catalogue, the calibrators on it, and who is near a pointing.
+Belongs here: the random catalogue, the calibrators on it, and selecting sources near a pointing.
 Doesn't: the primary beam and visibilities (see `contimg_resources.simulation.predict`).
 """
 
@@ -19,14 +19,14 @@ Floats = NDArray[np.float64]
 #: Frequency at which the catalogue's flux densities are drawn, GHz.
 REFERENCE_GHZ = 1.405
 
-#: Sources brighter than a flux density (Jy) per square degree at 1.4 GHz, read off the NVSS counts
-#: (Condon et al. 1998, AJ 115, 1693).
+#: Cumulative density of sources per square degree above a flux density (Jy) at 1.4 GHz, from the
+#: NVSS counts (Condon et al. 1998, AJ 115, 1693).
 _COUNTS_FLUX_JY = np.array([0.0025, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0])
 _COUNTS_PER_DEG2 = np.array([53.0, 17.0, 6.2, 1.7, 0.41, 0.07, 0.01, 0.001])
 
 _SPECTRAL_INDEX_MEAN = -0.75
 _SPECTRAL_INDEX_STD = 0.25
-#: No catalogue source is this near to a calibrator: the calibrator's model is a single point.
+#: Minimum distance of a catalogue source to a calibrator: the calibrator's model is a point source.
 _CLEAR_OF_CALIBRATOR_DEG = 0.1
 
 
@@ -41,7 +41,7 @@ class Source:
     ra_deg, dec_deg : float
         Position, ICRS, degrees.
     model : FluxModel
-        Flux density against frequency.
+        Flux density as a function of frequency.
     calibrator : bool
         Whether it is a source of the flux scale.
     """
@@ -59,9 +59,9 @@ def sources_near(sky: SkySpec, seed: int, ra_deg: Floats, dec_deg: Floats) -> tu
     Parameters
     ----------
     sky : SkySpec
-        What is on the sky.
+        Contents of the sky.
     seed : int
-        Decides the random catalogue, which is one and the same whatever part of it is looked at.
+        Random seed of the catalogue, which doesn't depend on the selected part.
     ra_deg, dec_deg : ndarray of float
         Pointings, ICRS, degrees.
 
@@ -99,9 +99,9 @@ def sources_near(sky: SkySpec, seed: int, ra_deg: Floats, dec_deg: Floats) -> tu
 
 
 def _well_apart(sources: list[Source], least_deg: float) -> list[Source]:
-    """Leave out sources that have a brighter one nearby, whether or not that one stays.
+    """Leave out sources that have a brighter one nearby, whether or not that one is kept.
 
-    Only the surroundings decide, so that neighbouring observations leave out the same sources.
+    Only the surroundings matter, so that neighbouring observations leave out the same sources.
     """
     if least_deg <= 0:
         return sources
@@ -128,9 +128,9 @@ def _cells(ra_deg: Floats, dec_deg: Floats, radius_deg: float) -> Iterator[tuple
 
 
 def _catalogue_cell(sky: SkySpec, seed: int, ra_cell: int, dec_cell: int) -> list[Source]:
-    """Draw the sources of the cell of 1 deg x 1 deg whose south-west corner is given, in degrees.
+    """Draw the sources of the 1 deg x 1 deg cell with the given south-west corner, degrees.
 
-    Cell by cell, so that neighbouring observations see the same source.
+    Each cell is drawn separately, so that neighbouring observations have the same sources.
     """
     rng = np.random.default_rng([seed, 1, ra_cell, dec_cell + 90])
     sines = np.sin(np.radians([dec_cell, dec_cell + 1]))

@@ -1,7 +1,7 @@
-"""What to simulate.
+"""Specification of a simulated observation.
 
-Belongs here: frozen, serialisable descriptions with their defaults, and the three sizes.
-Doesn't: doing it.
+Belongs here: frozen, serialisable records with their defaults, and the three sizes.
+Doesn't: simulating.
 """
 
 from dataclasses import dataclass, field
@@ -29,13 +29,13 @@ Floats = NDArray[np.float64]
 
 _EAST_WEST = tuple(s.name for s in active_stations() if int(s.name) <= 51)
 _NORTH_SOUTH = tuple(s.name for s in active_stations() if 68 <= int(s.name) <= 102)
-# Few outriggers beside thinned arms, so that the beam stays like that of the whole array.
+# Few outriggers and thinned arms, so that the beam stays like that of the whole array.
 _TINY_OUTRIGGERS = ("103", "104", "105", "116")
 _SMALL_OUTRIGGERS = (*_TINY_OUTRIGGERS, "106", "108", "115")
 
 
 class Size(StrEnum):
-    """How large a simulated observation is; the band, the drift and the sky stay the same."""
+    """Size of a simulated observation; the band, the drift and the sky stay the same."""
 
     TINY = "tiny"
     """24 stations, 16 x 4 channels: 0.85 million visibilities, seconds; for tests."""
@@ -47,7 +47,7 @@ class Size(StrEnum):
 
 @dataclass(frozen=True)
 class GainSpec:
-    """How far the antennas stray from perfect; every figure is a standard deviation.
+    """Imperfections of the antennas; every value is a standard deviation.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class GainSpec:
     drift_phase_deg : float
         Slow drift of the phases, degrees (periods of 6 to 24 h).
     wander_phase_deg : float
-        Fast wander of the phases, degrees (periods of 150 to 900 s).
+        Fast fluctuation of the phases, degrees (periods of 150 to 900 s).
     """
 
     delay_ns: float = 8.0
@@ -80,13 +80,13 @@ class GainSpec:
 
     @classmethod
     def perfect(cls) -> "GainSpec":
-        """Return antennas whose gain is exactly 1."""
+        """Return antennas with a gain of exactly 1."""
         return cls(0.0, 0.0, 0.0, 0.0, False, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
 class RfiSpec:
-    """Interference, in Jy as seen by a baseline.
+    """Interference, in Jy on a baseline.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ class RfiSpec:
     line_jy : float
         Strength of the persistent lines.
     n_bursts : int
-        Broadband bursts, each in one integration.
+        Number of broadband bursts, each in one integration.
     burst_jy : float
         Strength of a burst.
     satellite : bool
@@ -114,7 +114,7 @@ class RfiSpec:
 
 @dataclass(frozen=True)
 class AddedSource:
-    """A point source put on the sky by hand.
+    """A point source added to the sky.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ class AddedSource:
     spectral_index : float
         ``S ~ nu^spectral_index``.
     reference_ghz : float
-        GHz.
+        Reference frequency, GHz.
     """
 
     name: str
@@ -140,19 +140,19 @@ class AddedSource:
 
 @dataclass(frozen=True)
 class SkySpec:
-    """What is on the sky.
+    """Contents of the sky.
 
     Parameters
     ----------
     catalogue : bool
-        Whether the random catalogue is on the sky.
+        Whether to include the random catalogue.
     minimum_jy, maximum_jy : float
         Flux density limits of the random catalogue at 1.405 GHz, Jy.
     separation_deg : float
-        Catalogue sources with a brighter one nearer than this are left out, so that each source
-        that remains can be measured on its own; 0 keeps the blends.
+        Catalogue sources with a brighter one closer than this are left out, so that each remaining
+        source can be measured separately; 0 keeps the blends.
     calibrators : bool
-        Whether the flux-scale sources are on the sky.
+        Whether to include the flux-scale sources.
     added : tuple of AddedSource
         Further sources.
     radius_deg : float
@@ -169,12 +169,12 @@ class SkySpec:
 
 
 class DeadStyle(StrEnum):
-    """What a dead antenna leaves in an MS."""
+    """Data of a dead antenna in an MS."""
 
     ZERO = "zero"
     """Data exactly zero, unflagged."""
     FLAGGED = "flagged"
-    """Noise alone, flagged."""
+    """Only noise, flagged."""
 
 
 @dataclass(frozen=True)
@@ -184,22 +184,22 @@ class SimulationSpec:
     Parameters
     ----------
     start_mjd : float
-        Begin of the first integration, MJD in days (UTC).
+        Start of the first integration, MJD in days (UTC).
     apparent_declination_deg : float
-        Where on the meridian the dishes point: apparent declination of date, degrees.
+        Pointing of the dishes on the meridian: apparent declination of date, degrees.
     antennas : tuple of str
         Station names, in the order of the ANTENNA table.
     channels_per_window : int
         Channels of each of the 16 spectral windows; they always cover the whole band.
     seed : int
-        Decides the sky, the gains and the order of the windows; with the start time also the
-        noise and the interference.
+        Random seed of the sky, the gains and the order of the windows; with the start time also of
+        the noise and the interference.
     n_integrations : int
         Integrations of 12.884902 s, one field each.
     sefd_jy : float
         System equivalent flux density of an antenna, Jy; 0: no noise.
     autocorrelations : bool
-        Whether rows of an antenna with itself are written.
+        Whether autocorrelation rows are written.
     gains : GainSpec
         The antennas' imperfections.
     sky : SkySpec
@@ -209,9 +209,9 @@ class SimulationSpec:
     dead_antennas : tuple of str
         Names of antennas without signal.
     dead_style : DeadStyle
-        What they leave in the MS.
+        Their data in the MS.
     weight_spectrum : bool
-        Whether there is a WEIGHT_SPECTRUM, as the instrument's converter writes it.
+        Whether to write a WEIGHT_SPECTRUM, as the instrument's converter does.
     """
 
     start_mjd: float
@@ -249,18 +249,18 @@ class SimulationSpec:
     def of_size(
         cls, size: Size, start_mjd: float, apparent_declination_deg: float, seed: int = 1
     ) -> "SimulationSpec":
-        """Return the defaults of one size; change what you need with `dataclasses.replace`."""
+        """Return the defaults of one size; change them with `dataclasses.replace`."""
         antennas, channels = PRESETS[size]
         return cls(start_mjd, apparent_declination_deg, antennas, channels, seed)
 
     @property
     def channel_width_hz(self) -> float:
-        """Width of a channel, Hz."""
+        """Return the width of a channel, Hz."""
         return CHANNEL_WIDTH_HZ * N_CHANNELS_PER_WINDOW / self.channels_per_window
 
     @property
     def window_frequencies_hz(self) -> Floats:
-        """Channel centres by spectral window id, Hz, shape (16, channels).
+        """Return the channel centres by spectral window id, Hz, shape (16, channels).
 
         The ids are scrambled in frequency, as in real MS; within a window frequencies ascend.
         """
@@ -273,18 +273,18 @@ class SimulationSpec:
 
     @property
     def integration_mjd(self) -> Floats:
-        """Middle of each integration, MJD in days."""
+        """Return the middle of each integration, MJD in days."""
         middles = (np.arange(self.n_integrations) + 0.5) * INTEGRATION_S / SECONDS_PER_DAY
         return np.asarray(self.start_mjd + middles, np.float64)
 
     @property
     def mid_mjd(self) -> float:
-        """Middle of the observation, MJD in days."""
+        """Return the middle of the observation, MJD in days."""
         return self.start_mjd + 0.5 * self.n_integrations * INTEGRATION_S / SECONDS_PER_DAY
 
     @property
     def noise_jy(self) -> float:
-        """Noise of the real and of the imaginary part of one visibility of one polarisation, Jy.
+        """Return the noise of the real and imaginary part of a visibility of one polarisation, Jy.
 
         ``SEFD / sqrt(2 dnu dt)`` (Thompson, Moran & Swenson, 3rd ed., 6.2.4).
         """
@@ -292,17 +292,17 @@ class SimulationSpec:
 
     @property
     def weight(self) -> float:
-        """Weight of a visibility, 1/Jy^2; 1 without noise."""
+        """Return the weight of a visibility, 1/Jy^2; 1 without noise."""
         return float(self.noise_jy**-2) if self.noise_jy > 0 else 1.0
 
     @property
     def working_antennas(self) -> tuple[str, ...]:
-        """Names of the antennas with signal."""
+        """Return the names of the antennas with signal."""
         return tuple(a for a in self.antennas if a not in self.dead_antennas)
 
     @property
     def expected_rms_jy(self) -> float:
-        """Thermal noise of a naturally weighted Stokes I image of all the data, Jy/beam."""
+        """Return the thermal noise of a naturally weighted Stokes I image of all data, Jy/beam."""
         n = len(self.working_antennas)
         samples = n * (n - 1) / 2 * self.n_integrations * self.window_frequencies_hz.size * 2
         return float(self.noise_jy / np.sqrt(samples)) if samples else float("inf")
@@ -314,7 +314,7 @@ def check_antennas(antennas: tuple[str, ...], dead: tuple[str, ...]) -> None:
     Raises
     ------
     ConfigurationError
-        Naming what is unknown, doubled or missing.
+        If a name is unknown, repeated or missing; the message lists the names.
     """
     known = {s.name for s in stations()}
     if unknown := [a for a in antennas if a not in known]:
@@ -326,7 +326,7 @@ def check_antennas(antennas: tuple[str, ...], dead: tuple[str, ...]) -> None:
 
 
 def window_order(seed: int) -> NDArray[np.int64]:
-    """Return for each spectral window id its place in ascending frequency; never sorted."""
+    """Return for each spectral window id its index in ascending frequency; never sorted."""
     rng = np.random.default_rng([seed, 16])
     while True:
         order = rng.permutation(N_SPECTRAL_WINDOWS)
@@ -335,7 +335,7 @@ def window_order(seed: int) -> NDArray[np.int64]:
 
 
 def _spread(names: tuple[str, ...], n: int) -> tuple[str, ...]:
-    # Even steps along an arm would repeat one baseline and give grating lobes inside the beam.
+    # Equal steps along an arm would repeat one baseline and give grating lobes inside the beam.
     steps = np.unique(np.round((len(names) - 1) * np.linspace(0, 1, n) ** 1.6).astype(int))
     return tuple(names[i] for i in steps)
 

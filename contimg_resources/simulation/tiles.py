@@ -1,6 +1,6 @@
-"""Made-up 5-minute images, with the files and headers of real ones.
+"""Simulated 5-minute images, with the files and headers of real ones.
 
-Belongs here: images of a known sky and of noise with the beam's shape, in a moment each. Doesn't:
+Belongs here: images of a known sky and of noise correlated by the beam, made quickly. Doesn't:
 visibilities (see `contimg_resources.simulation`).
 """
 
@@ -26,7 +26,7 @@ _FOUR_LN2 = 4.0 * np.log(2.0)
 
 @dataclass(frozen=True)
 class MadeUpTile:
-    """A tile to make up.
+    """The parameters of a simulated tile.
 
     Parameters
     ----------
@@ -43,11 +43,11 @@ class MadeUpTile:
     fwhm_deg : float
         Primary beam (a Gaussian), degrees.
     sky_jy : float
-        Brightness that is the same everywhere, Jy/beam.
+        Uniform sky brightness, Jy/beam.
     cut : float
-        The primary beam's file holds NaN below.
+        Level below which the primary beam's file holds NaN.
     seed : int
-        Of the noise.
+        Random seed of the noise.
     """
 
     key: str
@@ -76,7 +76,7 @@ def drifting_tiles(
     sky_jy: float = 0.0,
     seed: int = 0,
 ) -> tuple[MadeUpTile, ...]:
-    """Return successive tiles of a telescope at rest; `ra_deg` passes it at `start_mjd`."""
+    """Return successive tiles of a stationary telescope; `ra_deg` transits at `start_mjd`."""
     tiles = []
     for number in range(n):
         mid_mjd = start_mjd + (number + 0.5) * slot_s / 86_400
@@ -104,9 +104,9 @@ def write_tile(
     Parameters
     ----------
     tile : MadeUpTile
-        What to make.
+        The tile's parameters.
     directory : Path
-        Where; made.
+        Directory for the files; created.
     sources : sequence of tuple of float
         RA, Dec (ICRS degrees) and flux density (Jy) of point sources.
     """
@@ -147,7 +147,7 @@ def write_tile(
 
 
 def correlated_noise(size: int, cell_arcsec: float, beam: Beam, seed: int) -> Floats:
-    """Return noise of standard deviation 1 that is correlated as by a restoring beam.
+    """Return noise of standard deviation 1, correlated by a restoring beam.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def correlated_noise(size: int, cell_arcsec: float, beam: Beam, seed: int) -> Fl
     beam : Beam
         The beam.
     seed : int
-        Of the random numbers.
+        Random seed.
 
     Returns
     -------
@@ -177,7 +177,7 @@ def correlated_noise(size: int, cell_arcsec: float, beam: Beam, seed: int) -> Fl
 
 
 def beam_shape(east_arcsec: Floats, north_arcsec: Floats, beam: Beam) -> Floats:
-    """Return a restoring beam of peak 1 at offsets from its middle, arcsec."""
+    """Return a restoring beam of peak 1 at offsets from its centre, arcsec."""
     angle = np.deg2rad(beam.angle_deg)
     along = east_arcsec * np.sin(angle) + north_arcsec * np.cos(angle)
     across = east_arcsec * np.cos(angle) - north_arcsec * np.sin(angle)

@@ -1,7 +1,7 @@
-"""The truth beside a simulated MeasurementSet.
+"""The truth of a simulated MeasurementSet.
 
-Belongs here: what was put in, as files (JSON, and npz for the gains) and as an object.
-Doesn't: comparing it with what came out.
+Belongs here: the simulated sky and gains, as files (JSON, and npz for the gains) and as an object.
+Doesn't: comparing it with results.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class TrueSource:
-    """A source that was put on the sky.
+    """A source on the simulated sky.
 
     Parameters
     ----------
@@ -37,12 +37,12 @@ class TrueSource:
     flux_jy : float
         Flux density at `reference_ghz`, Jy, without the primary beam.
     reference_ghz : float
-        GHz.
+        Reference frequency, GHz.
     spectral_index : float
         Slope of log S against log nu at `reference_ghz`.
     apparent_flux_jy : float
         Flux density times primary beam, averaged over integrations and channels with equal
-        weight, Jy: what a naturally weighted image of perfect data shows.
+        weight, Jy: the flux density in a naturally weighted image of perfect data.
     mean_beam : float
         Primary beam at the band's centre, averaged over the integrations.
     calibrator : bool
@@ -62,14 +62,14 @@ class TrueSource:
 
 @dataclass(frozen=True)
 class TruthRecord:
-    """What the JSON file holds.
+    """The content of the JSON file.
 
     Parameters
     ----------
     ms : str
         Name of the MS.
     spec : SimulationSpec
-        What was asked for.
+        The specification.
     mid_mjd : float
         Middle of the observation, MJD in days.
     field_ra_deg, field_dec_deg, field_mjd : tuple of float
@@ -81,7 +81,7 @@ class TruthRecord:
     expected_rms_jy : float
         Thermal noise of a naturally weighted Stokes I image, Jy/beam.
     sources : tuple of TrueSource
-        Brightest apparent flux first.
+        Sources by decreasing apparent flux.
     """
 
     ms: str
@@ -98,7 +98,7 @@ class TruthRecord:
 
 @dataclass(frozen=True)
 class Truth:
-    """What was put into a simulated MS.
+    """The truth of a simulated MS.
 
     Parameters
     ----------
@@ -113,22 +113,22 @@ class Truth:
 
     @property
     def spec(self) -> SimulationSpec:
-        """What was asked for."""
+        """Return the specification."""
         return self.record.spec
 
     @property
     def sources(self) -> tuple[TrueSource, ...]:
-        """The sky, brightest apparent flux first."""
+        """Return the sky, by decreasing apparent flux."""
         return self.record.sources
 
     @property
     def mid_mjd(self) -> float:
-        """Middle of the observation, MJD in days."""
+        """Return the middle of the observation, MJD in days."""
         return self.record.mid_mjd
 
     @property
     def antenna_names(self) -> tuple[str, ...]:
-        """Station names by antenna id."""
+        """Return the station names by antenna id."""
         return self.gains.antenna_names
 
     def antenna_id(self, name: str) -> int:
@@ -138,21 +138,21 @@ class Truth:
     def total_gain(
         self, antennas: Sequence[int], frequencies_hz: Any, mjd: float
     ) -> NDArray[np.complex128]:
-        """Return the whole corrupting gain, ``V_ij = g_i conj(g_j) V_true``.
+        """Return the total corrupting gain, ``V_ij = g_i conj(g_j) V_true``.
 
         Parameters
         ----------
         antennas : sequence of int
             Antenna ids.
         frequencies_hz : array_like
-            Hz, any order.
+            Frequencies, Hz, in any order.
         mjd : float
-            MJD in days.
+            Time, MJD in days.
 
         Returns
         -------
         ndarray of complex, shape (antennas, 2, frequencies)
-            Receptors X and Y.
+            Gains of receptors X and Y.
         """
         return np.asarray(self.gains.total(frequencies_hz, mjd)[np.asarray(antennas, dtype=int)])
 
@@ -169,7 +169,7 @@ class Truth:
         Raises
         ------
         UnreadableObservation
-            If a file is missing or isn't what `save` wrote.
+            If a file is missing or wasn't written by `save`.
         """
         json_path, gains_path = truth_paths(path)
         try:
@@ -196,14 +196,14 @@ def describe_truth(
     sources: Sequence[Source],
     gains: GainModel,
 ) -> Truth:
-    """Gather the truth of one observation.
+    """Collect the truth of one observation.
 
     Parameters
     ----------
     ms_name : str
         Name of the MS.
     spec : SimulationSpec
-        What was asked for.
+        The specification.
     pointings_deg : ndarray of float, shape (integrations, 2)
         ICRS RA and Dec of each integration's pointing, degrees.
     sources : sequence of Source
@@ -212,7 +212,7 @@ def describe_truth(
         The gains.
     """
     frequencies_hz = spec.window_frequencies_hz
-    # The beam is smooth: the middle of each window stands for the window.
+    # The beam is smooth: the middle of each window represents the window.
     middles_hz = frequencies_hz.mean(axis=1)
     apparent = np.mean(
         [apparent_flux_jy(sources, ra, dec, middles_hz) for ra, dec in pointings_deg], axis=0

@@ -1,6 +1,6 @@
-"""How simulated sources vary: flux densities relative to the quiescent one.
+"""Variation of simulated sources: flux densities relative to the quiescent one.
 
-Belongs here: shapes over time. Doesn't: which source has which.
+Belongs here: shapes over time. Doesn't: assigning them to sources.
 """
 
 import numpy as np
@@ -13,21 +13,21 @@ Floats = NDArray[np.float64]
 
 
 def event_curve(mjd: Floats, mid_mjd: float, event: EventSpec) -> Floats:
-    """Return an Extreme Scattering Event of just the depth and width that were asked for.
+    """Return an Extreme Scattering Event of exactly the requested depth and width.
 
     Parameters
     ----------
     mjd : ndarray
         MJD in days.
     mid_mjd : float
-        Its middle, MJD in days.
+        Its epoch of minimum, MJD in days.
     event : EventSpec
         The event.
     """
     d = np.linspace(0.0, 4.0 * (event.lens + event.scattering), 40_001)
     missing = 1.0 - fiedler(d, event.lens, event.scattering)
     deepest = float(missing.max())
-    # The outermost place where half of the depth is missing.
+    # The outermost point where half of the depth is missing.
     half = float(d[np.flatnonzero(missing >= 0.5 * deepest)[-1]])
     offset = (mjd - mid_mjd) * 2.0 * half / event.width_days
     return fiedler(offset, event.lens, event.scattering, event.depth / deepest)
@@ -41,7 +41,7 @@ def flare_curve(mjd: Floats, peak_mjd: float, flare: FlareSpec) -> Floats:
 
 
 def walk_curve(mjd: Floats, walk: WalkSpec, rng: np.random.Generator) -> Floats:
-    """Return a damped random walk at rising MJD (days), exact however they are spaced."""
+    """Return a damped random walk at ascending MJD (days), exact for any spacing."""
     log = np.empty(len(mjd))
     kept = np.exp(-np.diff(mjd, prepend=-np.inf) / walk.memory_days)
     steps = walk.scatter * np.sqrt(1.0 - kept**2) * rng.standard_normal(len(mjd))

@@ -1,6 +1,6 @@
-"""Tables that astropy reads: FITS, ECSV, IPAC, and CDS's and the AAS's machine-readable tables.
+"""Read tables with astropy: FITS, ECSV, IPAC, and machine-readable tables of the CDS and the AAS.
 
-Belongs here: columns from astropy's tables, its mixins among them. Doesn't: recognising a format.
+Belongs here: columns from astropy's tables, including mixins. Doesn't: recognising a format.
 """
 
 import io
@@ -19,7 +19,7 @@ from contimg_resources.tables.votable import chosen_table
 
 _MJD_ORIGIN_JD = 2_400_000.5
 
-#: Headers of text tables are no longer.
+#: Upper limit of a text table's header length.
 _HEADER_BYTES = 1 << 20
 
 
@@ -31,7 +31,7 @@ def read_ascii(path: Path, content: bytes, form: str, limits: Limits) -> Table:
     path : Path
         The file, for the record.
     content : bytes
-        All of it, UTF-8.
+        The complete content, UTF-8.
     form : str
         Astropy's name of the format.
     limits : Limits
@@ -73,7 +73,7 @@ def read_fits(path: Path, content: bytes | None, table: str, limits: Limits) -> 
     path : Path
         The file.
     content : bytes or None
-        Its content where it was packed; None: the file is read.
+        Its content if it was compressed; None: the file is read.
     table : str
         EXTNAME or number of the table; empty: the only one with rows.
     limits : Limits
@@ -82,7 +82,7 @@ def read_fits(path: Path, content: bytes | None, table: str, limits: Limits) -> 
     Raises
     ------
     TableError
-        If it is cut off, holds no table, or several and none was named.
+        If it is truncated, holds no table, or holds several and none was named.
     """
     from astropy.io import fits
     from astropy.table import Table as AstropyTable
@@ -92,7 +92,7 @@ def read_fits(path: Path, content: bytes | None, table: str, limits: Limits) -> 
         with fits.open(path if content is None else io.BytesIO(content)) as hdus:
             found = [h for h in hdus if isinstance(h, fits.BinTableHDU | fits.TableHDU)]
             if any("truncated" in str(w.message) for w in warned):
-                raise TableError("it is cut off: the file is shorter than its header says")
+                raise TableError("it is cut off: the file is shorter than its header states")
             if not found:
                 raise TableError("it holds no table (FITS without a table extension)")
             rows = [(str(h.name or ""), int(h.header.get("NAXIS2", 0))) for h in found]
@@ -137,7 +137,7 @@ def _columns(table: Any, stated: dict[str, dict[str, str]]) -> tuple[Column, ...
 
 
 def _expanded(name: str, column: Any, stated: dict[str, str], taken: set[str]) -> list[Column]:
-    """Return a column, or several of a mixin: right ascension and declination of a SkyCoord."""
+    """Return a column, or the columns of a mixin: right ascension and declination of a SkyCoord."""
     from astropy.coordinates import SkyCoord
     from astropy.time import Time
 

@@ -1,4 +1,4 @@
-"""A table as its writer meant it: named columns with what the file states of them.
+"""A table with named columns and the properties that its file states.
 
 Belongs here: records of columns, and finding a column. Doesn't: file formats (see `reading`),
 conversion to a wanted unit or frame (see `quantities` and `positions`).
@@ -18,21 +18,21 @@ from contimg_resources.core.errors import TableError
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-#: Texts that stand for a value that isn't there.
+#: Texts that stand for a missing value.
 MISSING = ("", "--", "null", "none", "n/a", "masked")
-#: The same in columns of numbers only: in a column of names they may be names.
+#: The same in numeric columns only: in a column of names they may be names.
 MISSING_NUMBERS = (*MISSING, "nan", "na", "-", ".", "...", "<na>")
 
 
 @dataclass(frozen=True)
 class Frame:
-    """The frame of celestial coordinates, as a file states it.
+    """The frame of celestial coordinates, as stated in a file.
 
     Parameters
     ----------
     system : str
-        ``icrs``, ``fk5``, ``fk4``, ``galactic``, ``supergalactic``, ``ecliptic``, or what the file
-        has, in lower case.
+        ``icrs``, ``fk5``, ``fk4``, ``galactic``, ``supergalactic``, ``ecliptic``, or the file's
+        own text, in lower case.
     equinox : str
         Such as ``J2000`` or ``B1950``; empty: not stated.
     epoch : str
@@ -49,7 +49,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class TimeSystem:
-    """The scale and zero point of times, as a file states them.
+    """The scale and zero point of times, as stated in a file.
 
     Parameters
     ----------
@@ -73,17 +73,17 @@ class Column:
     Parameters
     ----------
     name : str
-        Its name as people see it (of a VOTable: ``name``, not ``ID``).
+        Its visible name (in a VOTable ``name``, not ``ID``).
     data : ndarray or pyarrow.ChunkedArray, length n
-        Values; text of a text file stays text until numbers are asked for.
+        Values; those of a text file remain text until they are converted to numbers.
     absent : ndarray of bool, shape (n,)
         True where the file has no value.
     unit : str
-        As the file states it; empty: not stated.
+        Unit as stated in the file; empty: not stated.
     ucd : str
         Unified content descriptor, lower case; empty: not stated.
     description : str
-        In the file's words.
+        Description from the file.
     frame : Frame or None
         Frame of celestial coordinates, where the file states one for this column.
     times : TimeSystem or None
@@ -104,17 +104,17 @@ class Column:
 
     @property
     def is_text(self) -> bool:
-        """Whether the file holds text in this column (which may be numbers)."""
+        """Return whether the file holds text in this column (which may be numbers)."""
         return not isinstance(self.data, np.ndarray)
 
     def text(self) -> NDArray[np.str_]:
-        """Return the values as text without blanks around, "" where there is none, shape (n,)."""
+        """Return the values as stripped text, "" where there is none, shape (n,)."""
         if self.is_text:
             values: Any = np.array(self.data.fill_null("").to_pylist(), dtype=np.str_)
         elif self.data.ndim > 1:
             raise self._no_single_values()
         elif self.data.dtype.kind == "f":
-            # 17 and not 17.0: names of sources are numbers in some files.
+            # 17, not 17.0: names of sources are numbers in some files.
             whole = bool(np.all(self.absent | (self.data == np.round(self.data))))
             values = np.array([f"{v:.0f}" if whole else repr(float(v)) for v in self.data])
         else:
@@ -143,7 +143,7 @@ class Column:
         return values
 
     def numbers_and_wrong(self) -> tuple[Floats, Bools]:
-        """Return numbers, NaN where there is none, and which values aren't numbers, shape (n,)."""
+        """Return numbers, NaN where there is none, and a mask of non-numeric values, shape (n,)."""
         wrong = np.zeros(len(self), bool)
         if not self.is_text:
             if self.data.ndim > 1 or self.data.dtype.kind not in "biuf":
@@ -172,20 +172,20 @@ class Column:
 
 
 def _number(text: str) -> float:
-    """Return a number, in Fortran's or a typesetter's spelling too: 1.5D+02, \u22121.5."""
+    """Return a number, also in Fortran's or a typesetter's notation: 1.5D+02, \u22121.5."""
     plain = text.replace("\u2212", "-")
     return float(re.sub(r"(?<=[\d.])[dD](?=[-+]?\d)", "e", plain))
 
 
 def column_of(name: str, values: Any, mask: Any = None, **stated: Any) -> Column:
-    """Return a column of whatever a reader gives.
+    """Return a column from the values that a reader provides.
 
     Parameters
     ----------
     name : str
         Its name.
     values : array_like or pyarrow.ChunkedArray, length n
-        Numbers or text; bytes are decoded, blanks around text are removed.
+        Numbers or text; bytes are decoded, text is stripped.
     mask : array_like of bool, shape (n,), optional
         True where there is no value.
     **stated : Any
@@ -235,19 +235,19 @@ class Table:
     path : Path
         The file.
     format : str
-        Such as ``csv``, ``votable``, ``fits``.
+        Name of the format, such as ``csv``, ``votable``, ``fits``.
     columns : tuple of Column
-        In the order of the file, all of one length. None of a text file without a header.
+        In the order of the file, all of one length. Empty for a text file without a header.
     n_rows : int
         Number of rows.
     comments : tuple of str
-        Lines of comments and remarks of the file.
+        Comment and remark lines of the file.
     keywords : mapping
         Keywords of a FITS header, of an ECSV's ``meta``, PARAMs of a VOTable; names in upper case.
     lines : tuple of str
-        The lines of a text file without a header that its rows fit, where `columns` are empty.
+        The lines of a text file without a header that matches its rows; `columns` is then empty.
     misfit : str
-        Why the columns of such a file couldn't be told, where there is a header.
+        Why the columns of such a file couldn't be found, where there is a header.
     """
 
     path: Path
@@ -261,7 +261,7 @@ class Table:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the columns."""
+        """Return the names of the columns."""
         return tuple(c.name for c in self.columns)
 
     def find(self, name: str) -> Column | None:
@@ -296,7 +296,7 @@ class Table:
         Raises
         ------
         TableError
-            If there is none (the message names what is near), or several fit.
+            If there is none (the message names similar ones), or several match.
         """
         found = self.find(name)
         if found is None:
@@ -308,15 +308,15 @@ class Table:
         return found
 
     def with_ucd(self, *words: str, without: Iterable[str] = ()) -> tuple[Column, ...]:
-        """Return the columns whose UCD begins with the first word and holds the others.
+        """Return the columns whose UCD begins with the first word and contains the others.
 
         Parameters
         ----------
         *words : str
-            UCD words such as ``pos.eq.ra``, ``meta.main``; UCD1 such as ``POS_EQ_RA_MAIN`` counts
-            as its successor.
+            UCD words such as ``pos.eq.ra``, ``meta.main``; a UCD1 such as ``POS_EQ_RA_MAIN`` is
+            converted to its successor.
         without : iterable of str
-            Words that the UCD must not hold.
+            Words that the UCD must not contain.
         """
         banned = set(without)
         return tuple(
@@ -329,7 +329,7 @@ class Table:
         )
 
     def shown_names(self, near: str = "", n: int = 30) -> str:
-        """Return a phrase with the names of the columns, for a message; those near first."""
+        """Return a phrase with the names of the columns, for a message; similar ones first."""
         import difflib
 
         names = list(self.names)
@@ -340,7 +340,7 @@ class Table:
         return f"{told}it has {', '.join(names[:n]) or 'no columns'}{more}"
 
 
-#: UCD1, of older VOTables, as today's words.
+#: UCD1, of older VOTables, in current UCD words.
 _UCD1 = {
     "pos_eq_ra_main": "pos.eq.ra;meta.main",
     "pos_eq_dec_main": "pos.eq.dec;meta.main",

@@ -1,6 +1,6 @@
-"""Tables in Parquet: units and UCDs from the metadata that their writers put there.
+"""Tables in Parquet, with units and UCDs from the metadata.
 
-Belongs here: the format. Doesn't: what the columns mean.
+Belongs here: the format. Doesn't: the meaning of the columns.
 """
 
 import io
@@ -28,7 +28,7 @@ def read(path: Path, limits: Limits, content: bytes | None = None) -> Table:
     limits : Limits
         Largest size.
     content : bytes, optional
-        Its content where it was packed.
+        Its content if it was compressed.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def _column(field: Any, values: Any, stated: dict[str, str]) -> Column:
 
 
 def _with_masks(columns: list[Column]) -> tuple[Column, ...]:
-    """Apply masks that astropy writes as columns of their own, ``flux.mask`` beside ``flux``."""
+    """Apply masks that astropy writes as separate columns, ``flux.mask`` beside ``flux``."""
     masks = {
         c.name.removesuffix(".mask"): np.asarray(c.data, dtype=bool)
         for c in columns
@@ -110,7 +110,7 @@ def _first(metadata: dict[bytes, bytes], keys: tuple[bytes, ...]) -> str:
 
 
 def _stated(metadata: dict[bytes, bytes]) -> dict[str, dict[str, str]]:
-    """Return what VOParquet's or astropy's metadata state of the columns."""
+    """Return the columns' properties stated in VOParquet's or astropy's metadata."""
     if b"IVOA.VOTable-Parquet.content" in metadata:
         from contimg_resources.tables.votable import stated_fields
 

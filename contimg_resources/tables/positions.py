@@ -1,7 +1,7 @@
-"""Directions in ICRS from two columns of any unit, spelling and frame.
+"""Convert two columns of any unit, notation and frame to ICRS directions.
 
 Belongs here: degrees, hours and sexagesimal text, decided value by value; frames to ICRS.
-Doesn't: which columns hold the position (see `contimg_resources.catalogues`).
+Doesn't: finding the columns of the position (see `contimg_resources.catalogues`).
 """
 
 import re
@@ -40,7 +40,7 @@ class Directions:
     absent : ndarray of bool, shape (n,)
         True where the file has no position.
     wrong : ndarray of bool, shape (n,)
-        True where the file has something that is no direction.
+        True where the file's value isn't a direction.
     """
 
     ra_deg: Floats
@@ -57,7 +57,7 @@ def directions(
     longitude_unit: str = "",
     latitude_unit: str = "",
 ) -> Directions:
-    """Return the directions that two columns hold.
+    """Return the directions in two columns.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def directions(
     frame : Frame
         Their frame (see `frame_of`).
     longitude_unit, latitude_unit : str
-        Units that a user gave, which count more than the file's.
+        Units from the user, which take precedence over the file's.
 
     Raises
     ------
@@ -75,9 +75,9 @@ def directions(
 
     Notes
     -----
-    Without a stated unit numbers are degrees. A sexagesimal right ascension has hours, unless it
-    is marked ``d`` or its unit is stated as degrees and it can't be hours; one of any other
-    longitude has degrees.
+    Numbers without a stated unit are degrees. A sexagesimal right ascension is in hours, unless it
+    is marked ``d`` or its unit is stated as degrees and it can't be hours; a sexagesimal value
+    of any other longitude is in degrees.
     """
     equatorial = frame.system in ("icrs", "fk5", "fk4")
     x, no_x, bad_x = _angles_deg(longitude, longitude_unit, hours=equatorial)
@@ -92,18 +92,18 @@ def directions(
     if good.any():
         ra[good], dec[good] = to_icrs(x[good], y[good], frame)
     ra %= 360.0
-    # A tiny negative angle is 360.0 after rounding.
+    # A tiny negative angle becomes 360.0 after rounding.
     ra[ra >= 360.0] = 0.0
     return Directions(ra, dec, absent, wrong)
 
 
 def with_joined_position(table: Table) -> Table:
-    """Return a table with RA and DEC beside columns such as RAh, RAm, RAs, DE-, DEd, DEm, DEs.
+    """Return a table with RA and DEC made from columns such as RAh, RAm, RAs, DE-, DEd, DEm, DEs.
 
     Parameters
     ----------
     table : Table
-        A table; one without such columns, or with a position beside, comes back as it is.
+        A table; one without such columns, or that also has a position, is returned unchanged.
     """
     by_name = {c.name: c for c in table.columns}
     parts = [by_name.get(n) for n in ("RAh", "RAm", "RAs", "DEd", "DEm", "DEs")]
@@ -132,18 +132,18 @@ def frame_of(table: Table, longitude: Column, latitude: Column, given: str = "")
     table : Table
         The table.
     longitude, latitude : Column
-        Its columns.
+        The longitude and latitude columns.
     given : str
-        What a user said, such as ``fk4``, ``B1950``, ``galactic``; counts more than the file.
+        Frame from the user, such as ``fk4``, ``B1950``, ``galactic``; it takes precedence.
 
     Raises
     ------
     TableError
-        If the two columns are of different frames, or the frame isn't known.
+        If the two columns are in different frames, or the frame isn't known.
 
     Notes
     -----
-    Where nothing is stated: ICRS, which J2000 catalogues are within 0.03 arcsec.
+    Without a stated frame: ICRS, which agrees with J2000 catalogues within 0.03 arcsec.
     """
     if given:
         return parse_frame(given)
@@ -165,12 +165,12 @@ def frame_of(table: Table, longitude: Column, latitude: Column, given: str = "")
 
 
 def parse_frame(text: str) -> Frame:
-    """Return the frame that a text means, such as ``FK4``, ``B1950``, ``J2000``, ``galactic``.
+    """Return the frame of a text such as ``FK4``, ``B1950``, ``J2000``, ``galactic``.
 
     Raises
     ------
     TableError
-        If it is none that is known.
+        If the frame isn't known.
     """
     parts = text.replace(",", " ").replace("(", " ").replace(")", " ").split()
     system, equinox = "", ""
@@ -198,9 +198,9 @@ def to_icrs(longitude_deg: Floats, latitude_deg: Floats, frame: Frame) -> tuple[
     Parameters
     ----------
     longitude_deg, latitude_deg : ndarray, shape (n,)
-        Degrees.
+        Longitudes and latitudes, degrees.
     frame : Frame
-        Their frame. FK4 without an equinox is of B1950, FK5 of J2000; FK4's epoch, where it isn't
+        Their frame. FK4 without an equinox is B1950, FK5 is J2000; FK4's epoch, where it isn't
         stated, is its equinox.
 
     Raises
@@ -252,14 +252,14 @@ def _epoch(text: str, frame: Frame) -> Any:
 
 
 def sexagesimal_deg(text: str, *, hours: bool) -> float:
-    """Return the degrees of ``01:37:41.3``, ``01h37m41.3s``, ``-17d27'11.8"``; NaN if it is none.
+    """Return the degrees of ``01:37:41.3``, ``01h37m41.3s``, ``-17d27'11.8"``; NaN if invalid.
 
     Parameters
     ----------
     text : str
         The text.
     hours : bool
-        Whether the whole number counts hours where nothing in the text tells.
+        Whether the whole number is in hours where the text doesn't mark it.
     """
     found = _SEXAGESIMAL.fullmatch(text.strip())
     if found is None:
@@ -279,7 +279,7 @@ def sexagesimal_deg(text: str, *, hours: bool) -> float:
 
 
 def _angles_deg(column: Column, given: str, *, hours: bool) -> tuple[Floats, Bools, Bools]:
-    """Return degrees, which are absent, and which are no angle."""
+    """Return degrees, a mask of absent values, and a mask of values that aren't angles."""
     unit = given or column.unit
     try:
         factor = factor_between(unit, "deg") if unit else 1.0
@@ -294,7 +294,7 @@ def _angles_deg(column: Column, given: str, *, hours: bool) -> tuple[Floats, Boo
         absent |= ~wrong & ~np.isfinite(degrees)
     if not wrong.any():
         return degrees, absent, wrong
-    # Hours in sexagesimal text, unless degrees are stated in words such as "d:m:s".
+    # Sexagesimal text is in hours, unless degrees are stated in words such as "d:m:s".
     counted_in_hours = hours and not _is_dms(unit)
     if unit and parse_unit(unit) == parse_unit("hourangle"):
         counted_in_hours = True

@@ -1,6 +1,6 @@
-"""Numbers of a column in a wanted unit.
+"""Convert the numbers of a column to a wanted unit.
 
-Belongs here: the decision which unit a column is in, and the conversion. Doesn't: spellings of
+Belongs here: finding the unit of a column, and the conversion. Doesn't: notations of
 units (see `units`), directions (see `positions`).
 """
 
@@ -19,26 +19,26 @@ def numbers_in(column: Column, wanted: str, unstated: str | None = None, given: 
     wanted : str
         The unit of the result, such as ``Jy``.
     unstated : str or None
-        The unit of a column that states none; None: such a column is refused.
+        The unit assumed for a column that states none; None: such a column is refused.
     given : str
-        The unit that a user gave for this column, which counts more than the file's.
+        The user's unit for this column, which takes precedence over the file's.
 
     Returns
     -------
     ndarray, shape (n,)
-        The unit that is stated counts, whatever the column's name says.
+        Converted values; a stated unit takes precedence over the column's name.
 
     Raises
     ------
     TableError
-        If the unit can't be converted or isn't known, or a value is no number; the message names
+        If the unit can't be converted or isn't known, or a value isn't a number; the message names
         the column.
     """
     return factor_of(column, wanted, unstated, given) * column.numbers()
 
 
 def factor_of(column: Column, wanted: str, unstated: str | None = None, given: str = "") -> float:
-    """Return what converts a column's numbers into a unit; for parameters see `numbers_in`.
+    """Return the factor that converts a column's numbers to a unit (parameters: see `numbers_in`).
 
     Raises
     ------

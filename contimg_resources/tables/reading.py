@@ -1,7 +1,7 @@
-"""Reading a table of any format: its format is recognised from its content, then from its name.
+"""Read a table of any format, recognised from its content, then from its name.
 
-Belongs here: recognition, unpacking, limits of size, one clear error. Doesn't: a format itself
-(see `text`, `votable`, `astropy_tables`, `tdat`), nor what columns mean.
+Belongs here: recognition, decompression, size limits, clear errors. Doesn't: a format itself
+(see `text`, `votable`, `astropy_tables`, `tdat`), the meaning of columns.
 """
 
 import bz2
@@ -28,7 +28,7 @@ _PACKERS: dict[bytes, Callable[[Any], Any]] = {
 _CHUNK_BYTES = 1 << 22
 _MOST_HEADER_LINES = 10_000
 _PACKED_FREELY_BYTES = 64 << 20
-#: Where VOTable and ECSV state a unit, and so far into a file.
+#: Where VOTable and ECSV state a unit, and how far into a file.
 _UNITS = re.compile(rb"(?i)unit['\"]?\s{0,4}[=:]\s{0,4}[^\n,}>]{1,80}")
 _PREAMBLE_BYTES = 16 << 20
 _XML_MARKS = (b"<FIELD ", b"<TR")
@@ -36,19 +36,19 @@ _XML_MARKS = (b"<FIELD ", b"<TR")
 
 @dataclass(frozen=True)
 class Limits:
-    """The largest table that is read.
+    """Limits on the size of a table.
 
     Parameters
     ----------
     n_columns, n_rows : int
         Number of columns and rows.
     n_bytes : int
-        Bytes of text or XML, unpacked.
+        Bytes of text or XML after decompression.
     n_cells : int
-        Rows times columns: a few kilobytes of Parquet can stand for any number of equal rows.
+        Rows times columns: a few kilobytes of Parquet can hold any number of equal rows.
     packing : float
-        Unpacked bytes for each packed one, once there are more than 64 MB: tables pack to a tenth
-        or a hundredth, endless repetition to a thousandth.
+        Maximum compression factor of content above 64 MB: tables compress by a factor of ten
+        or a hundred, endless repetition by a thousand.
     """
 
     n_columns: int = 4000
@@ -59,12 +59,12 @@ class Limits:
 
 
 def read_table(path: Path, *, table: str = "", limits: Limits | None = None) -> Table:
-    """Read a table: CSV, TSV, ASCII, ECSV, VOTable, FITS, Parquet, tdat, IPAC, MRT; packed too.
+    """Read a table: CSV, TSV, ASCII, ECSV, VOTable, FITS, Parquet, tdat, IPAC, MRT; also packed.
 
     Parameters
     ----------
     path : Path
-        The file, perhaps packed by gzip, bzip2 or xz.
+        The file; may be compressed by gzip, bzip2 or xz.
     table : str
         Name (EXTNAME) or number (from 1) of the table in a file that holds several; empty: the
         only one with rows.
@@ -74,13 +74,13 @@ def read_table(path: Path, *, table: str = "", limits: Limits | None = None) -> 
     Returns
     -------
     Table
-        Its columns with units, UCDs, descriptions, frames and masks.
+        The columns with units, UCDs, descriptions, frames and masks.
 
     Raises
     ------
     TableError
-        If it isn't there, holds no table or no rows, is cut off, is too large, or holds several
-        tables and none was named. The message names the file.
+        If it doesn't exist, holds no table or no rows, is truncated, is too large, or holds
+        several tables and none was named. The message names the file.
     """
     limits = limits or Limits()
     path = Path(path)
@@ -97,7 +97,7 @@ def read_table(path: Path, *, table: str = "", limits: Limits | None = None) -> 
         )
     except MemoryError as error:
         raise TableError(f"{path} needs more memory than there is", path=str(path)) from error
-    except Exception as error:  # readers raise whatever they meet
+    except Exception as error:  # readers raise many kinds of exception
         reason = in_words_of_reader(error)
         raise TableError(f"{path} can't be read: {reason}", path=str(path)) from error
     if not found.n_rows:
@@ -154,7 +154,7 @@ def _without_mark(head: bytes) -> bytes:
 
 
 def _unpacked(path: Path, opener: Callable[..., Any], limits: Limits) -> bytes:
-    """Return the content of a file, counting lines and fields while it comes."""
+    """Return the content of a file, counting lines and fields while reading it."""
     content = io.BytesIO()
     counts = dict.fromkeys((b"\n", b"\r", *_XML_MARKS), 0)
     head = b""
@@ -193,12 +193,12 @@ def _check_packing(n_unpacked: int, n_packed: float, limits: Limits) -> None:
 
 
 def check_cells(n_rows: int, n_columns: int, limits: Limits) -> None:
-    """Refuse a table of too many values.
+    """Refuse a table with too many values.
 
     Raises
     ------
     TableError
-        With the numbers and the limit.
+        If it exceeds the limit; the message gives the numbers and the limit.
     """
     if n_rows * n_columns > limits.n_cells:
         raise TableError(
@@ -208,19 +208,19 @@ def check_cells(n_rows: int, n_columns: int, limits: Limits) -> None:
 
 
 def read_text(path: Path, n_bytes: int) -> str:
-    """Return the text of a file, perhaps packed.
+    """Return the text of a file that may be compressed.
 
     Parameters
     ----------
     path : Path
         The file.
     n_bytes : int
-        Its most bytes, unpacked.
+        Maximum number of bytes after decompression.
 
     Raises
     ------
     TableError
-        If it isn't there, can't be read, or is larger.
+        If it doesn't exist, can't be read, or is larger.
     """
     if not path.is_file():
         raise TableError(f"{path}: no such file", path=str(path))
@@ -235,12 +235,12 @@ def read_text(path: Path, n_bytes: int) -> str:
 
 
 def check_columns(n_columns: int, limits: Limits) -> None:
-    """Refuse a table of too many columns.
+    """Refuse a table with too many columns.
 
     Raises
     ------
     TableError
-        With the number and the limit.
+        If it exceeds the limit; the message gives the number and the limit.
     """
     if n_columns > limits.n_columns:
         raise TableError(
@@ -249,12 +249,12 @@ def check_columns(n_columns: int, limits: Limits) -> None:
 
 
 def check_rows(n_rows: int, limits: Limits, about: str = "") -> None:
-    """Refuse a table of too many rows.
+    """Refuse a table with too many rows.
 
     Raises
     ------
     TableError
-        With the number and the limit.
+        If it exceeds the limit; the message gives the number and the limit.
     """
     if n_rows > limits.n_rows:
         shown = f"{limits.n_rows if about else n_rows:,}"

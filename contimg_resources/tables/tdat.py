@@ -1,6 +1,6 @@
 """HEASARC's transportable tables (``tdat``).
 
-Belongs here: the format. Doesn't: what the columns mean.
+Belongs here: the format. Doesn't: the meaning of the columns.
 """
 
 import io
@@ -29,14 +29,14 @@ def read(path: Path, content: bytes, limits: Limits) -> Table:
     path : Path
         The file, for the record.
     content : bytes
-        All of it, unpacked.
+        The complete content, decompressed.
     limits : Limits
         Largest size.
 
     Raises
     ------
     TableError
-        If its header or its end is missing: a download that was cut off.
+        If its header or its end is missing, as in a truncated download.
     """
     import pyarrow as pa
     import pyarrow.csv
@@ -52,7 +52,7 @@ def read(path: Path, content: bytes, limits: Limits) -> Table:
     delimiter = str(keywords.get("FIELD_DELIMITER") or "|")[:1]
     if not data.strip():
         raise TableError("it holds no rows")
-    # Each row ends with a delimiter, after which comes nothing.
+    # Each row ends with a delimiter and nothing after it.
     numbered = [str(i) for i in range(len(names) + 1)]
     try:
         table = pa.csv.read_csv(
@@ -75,7 +75,7 @@ def read(path: Path, content: bytes, limits: Limits) -> Table:
 
 
 def _header(text: str) -> tuple[dict[str, dict[str, str]], list[str], dict[str, Any]]:
-    """Return what is stated of fields, the names of the columns of a row, and keywords."""
+    """Return the stated properties of fields, the names of the columns of a row, and keywords."""
     fields: dict[str, dict[str, str]] = {}
     names: list[str] = []
     keywords: dict[str, Any] = {}

@@ -1,7 +1,7 @@
-"""Tables in text: CSV, TSV, columns between blanks, names behind ``#``, units below the names.
+"""Tables in text: CSV, TSV, columns separated by blanks, names after ``#``, units below the names.
 
 Belongs here: finding header, delimiter and units, splitting rows. Doesn't: formats that astropy
-reads (ECSV, IPAC, MRT; see `astropy_tables`), nor text without any header: its lines are kept.
+reads (ECSV, IPAC, MRT; see `astropy_tables`), parsing text without a header: its lines are kept.
 """
 
 import csv
@@ -26,23 +26,23 @@ _BLANKS = " "
 
 
 def read(path: Path, content: bytes, ending: str, limits: Limits) -> Table:
-    """Read a table in text.
+    """Read a text table.
 
     Parameters
     ----------
     path : Path
         The file, for the record.
     content : bytes
-        All of it, unpacked.
+        The complete content, decompressed.
     ending : str
-        Of its name, such as ``.csv``.
+        Ending of the file's name, such as ``.csv``.
     limits : Limits
         Largest size.
 
     Raises
     ------
     TableError
-        If rows have other numbers of fields than the header, or astropy can't read its format.
+        If rows and header differ in the number of fields, or astropy can't read its format.
     """
     body = _in_utf8(content)
     start = body[:65536]
@@ -89,10 +89,10 @@ def read(path: Path, content: bytes, ending: str, limits: Limits) -> Table:
 
 
 def _ipac(path: Path, body: bytes, limits: Limits) -> Table | None:
-    """Return an IPAC table; None if it is none, or has no rows as such."""
+    """Return an IPAC table; None if it isn't one, or has no rows in that format."""
     try:
         table = astropy_tables.read_ascii(path, body, "ascii.ipac", limits)
-    except Exception:  # astropy raises whatever it meets
+    except Exception:  # astropy raises many kinds of exception
         return None
     return table if table.n_rows else None
 
@@ -115,7 +115,7 @@ def _in_utf8(content: bytes) -> bytes:
 
 
 def _first_lines(body: bytes) -> list[tuple[int, str]]:
-    """Return the first lines with where they begin: comments, and a few more."""
+    """Return the first lines with their offsets: comments, and a few more."""
     found: list[tuple[int, str]] = []
     at = n_data = 0
     while at < len(body) and n_data < 30 and len(found) < 10_000:
@@ -145,7 +145,7 @@ def _fields(line: str, delimiter: str) -> list[str]:
 
 
 def _delimiter(lines: list[str], ending: str) -> str:
-    """Return what separates fields: the character that all lines hold equally often."""
+    """Return the field separator: the character that occurs equally often in all lines."""
     candidates = (",", "\t", ";", "|") if ending != ".tsv" else ("\t", ";", ",", "|")
     for candidate in candidates:
         numbers = {len(_fields(line, candidate)) for line in lines}
@@ -164,7 +164,7 @@ def _is_data(fields: list[str]) -> bool:
 def _header(
     comments: tuple[str, ...], data: list[str], delimiter: str, limits: Limits
 ) -> tuple[list[str], list[str], int]:
-    """Return names, units, and how many of the lines that aren't comments are of the header."""
+    """Return names, units, and the number of header lines that aren't comments."""
     first = _fields(data[0], delimiter)
     check_columns(len(first), limits)
     if _is_data(first):
@@ -177,7 +177,7 @@ def _header(
             names = _fields(plain.strip(), delimiter)
             if len(names) not in (len(first), len(first) + 1):
                 names = _fields(plain.strip(), _BLANKS)
-            # Selavy's last column is a comment, empty for most.
+            # Selavy's last column is a comment, empty in most rows.
             if len(names) == len(first) + 1 and names[-1].casefold() == "comment":
                 names = names[:-1]
             if len(names) == len(first) and not _is_data(names) and len(set(names)) > 1:
@@ -198,7 +198,7 @@ def _header(
 
 
 def _units_below(header: str, stated: str, names: list[str]) -> list[str]:
-    """Return the units in the line below the names: one each, or each below the end of its name."""
+    """Return the units in the line below the names: one each, or aligned with each name's end."""
     tokens = list(re.finditer(r"\S+", stated))
     plain = [t[0].strip("[]()-") for t in tokens]
     if len(tokens) == len(names):
@@ -223,14 +223,14 @@ def _without_comments(rows: bytes) -> bytes:
 
 
 class _Uneven(Exception):
-    """Rows of other numbers of fields than the header."""
+    """Raised for rows with other numbers of fields than the header."""
 
     def __init__(self, rows: list[tuple[str, int]]) -> None:
         super().__init__(rows)
         self.rows = rows
 
     def told(self, body: bytes, n_names: int) -> str:
-        """Return which lines have how many fields."""
+        """Return a description of the lines and their numbers of fields."""
         shown = []
         for text, n in self.rows[:3]:
             found = re.search(rb"(?m)^\s*?" + re.escape(text.encode()) + rb"\r?$", body)

@@ -1,6 +1,6 @@
-"""Units as people write them.
+"""Read units as people write them.
 
-Belongs here: reading a unit in any spelling, and what converts one into another.
+Belongs here: reading a unit in any notation, and conversion factors between units.
 Doesn't: columns (see `quantities`).
 """
 
@@ -55,17 +55,17 @@ _FREQUENCIES = {"hz": "Hz", "khz": "kHz", "mhz": "MHz", "ghz": "GHz"}
 
 @lru_cache(maxsize=512)
 def parse_unit(text: str) -> Any:
-    """Return the astropy unit that a text means.
+    """Return the astropy unit of a text.
 
     Parameters
     ----------
     text : str
-        Such as ``mJy/beam``, ``"h:m:s"``, ``DEGREES``, ``JY/BEAM``, ``beam-1 mJy``.
+        A unit such as ``mJy/beam``, ``"h:m:s"``, ``DEGREES``, ``JY/BEAM``, ``beam-1 mJy``.
 
     Raises
     ------
     TableError
-        If it is none.
+        If it isn't a unit.
     """
     from astropy import units as u
 
@@ -96,37 +96,37 @@ def parse_unit(text: str) -> Any:
 
 
 def refuse_endless(text: str) -> None:
-    """Refuse a unit, or a text with units, that astropy's parsers would work on for hours.
+    """Refuse a unit, or a text with units, that would take astropy's parsers hours.
 
     They compute powers of ten as whole numbers, such as ``10**99999999``.
 
     Raises
     ------
     TableError
-        Naming it.
+        If there is such a unit; the message names it.
     """
     if found := _ENDLESS.search(text):
         raise TableError(f"{found[0]!r} is no unit that is known")
 
 
 def _parsed(text: str, form: str | None) -> Any:
-    """Return the unit that astropy reads in a text; None if it is none that numbers can be in."""
+    """Return astropy's unit for a text; None if it isn't a unit for numbers."""
     from astropy import units as u
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", u.UnitsWarning)
             unit = u.Unit(text, format=form, parse_strict="raise")
-        # The logarithm of a unit has none within.
+        # The logarithm of a unit has no unit within.
         plain = getattr(unit, "physical_unit", unit)
         scale = abs(complex(plain.decompose().scale))
-    except Exception:  # its parsers raise whatever they meet
+    except Exception:  # its parsers raise many kinds of exception
         return None
     return unit if math.isfinite(scale) and scale > 0 else None
 
 
 def is_unit(text: str) -> bool:
-    """Tell whether a text is a unit."""
+    """Return whether a text is a unit."""
     try:
         parse_unit(text)
     except TableError:
@@ -135,17 +135,17 @@ def is_unit(text: str) -> bool:
 
 
 def factor_between(stated: str, wanted: str) -> float:
-    """Return what converts numbers in one unit into another; flux per beam counts as flux.
+    """Return the factor from one unit to another; flux density per beam counts as flux density.
 
     Raises
     ------
     TableError
-        If `stated` is no unit, or can't be converted.
+        If `stated` isn't a unit, or can't be converted.
     """
     from astropy import units as u
 
     unit = parse_unit(stated)
-    # A time in hours is one too.
+    # A time in hours is a time too.
     times = (u.hour,) if unit == u.hourangle else ()
     for candidate in (unit, unit * u.beam, *times):
         try:

@@ -1,6 +1,6 @@
-"""VOTables: fields by the name that people see, with their COOSYS and TIMESYS.
+"""Read VOTables: fields by their visible name, with their COOSYS and TIMESYS.
 
-Belongs here: the format. Doesn't: what the fields mean.
+Belongs here: the format. Doesn't: the meaning of the fields.
 """
 
 import io
@@ -33,7 +33,7 @@ def read(path: Path, content: bytes, table: str, limits: Limits) -> Table:
     path : Path
         The file, for the record.
     content : bytes
-        All of it, unpacked.
+        The complete content, decompressed.
     table : str
         Name or number of the table; empty: the only one with rows.
     limits : Limits
@@ -42,7 +42,7 @@ def read(path: Path, content: bytes, table: str, limits: Limits) -> Table:
     Raises
     ------
     TableError
-        If it holds an error message of a service, no table, or several and none was named.
+        If it holds a service's error message, no table, or several and none was named.
     """
     document = _parsed(content)
     remarks = _remarks(document)
@@ -64,14 +64,14 @@ def read(path: Path, content: bytes, table: str, limits: Limits) -> Table:
         str(p.name).upper(): p.value for t in (*document.resources, found) for p in t.params
     }
     if len(frames) == 1 and not any(c.frame for c in columns):
-        # No field refers to it, so it is of the whole table.
+        # No field refers to it, so it applies to the whole table.
         (frame,) = frames.values()
         keywords |= {"RADESYS": frame.system, "EQUINOX": frame.equinox}
     return Table(path, "votable", columns, len(found.array), remarks, keywords)
 
 
 def stated_fields(content: bytes) -> dict[str, dict[str, str]]:
-    """Return what a VOTable without data states of its fields, by name (VOParquet)."""
+    """Return a dataless VOTable's properties of its fields, by name (VOParquet)."""
     document = _parsed(content)
     return {str(f.name): _stated(f) for t in document.iter_tables() for f in t.fields}
 
@@ -89,7 +89,7 @@ def chosen_table(tables: list[tuple[str, int]], wanted: str) -> int:
     Raises
     ------
     TableError
-        If there is none such, or several have rows and none is wanted.
+        If there is no such table, or several have rows and none is wanted.
     """
     shown = ", ".join(f"{i} {n or '(no name)'}: {r} rows" for i, (n, r) in enumerate(tables, 1))
     if wanted:
@@ -112,7 +112,7 @@ def _parsed(content: bytes) -> Any:
 
 
 def _remarks(document: Any) -> tuple[str, ...]:
-    """Return the INFOs of a document, such as that the answer was cut off by a limit."""
+    """Return the INFOs of a document, for example that a limit truncated the answer."""
 
     def of(element: Any) -> list[Any]:
         nested = [i for r in getattr(element, "resources", ()) for i in of(r)]
@@ -155,7 +155,7 @@ def _origin_jd(text: Any) -> float | None:
 
 
 def _references(table: Any) -> dict[str, str]:
-    """Return the systems that groups refer to, by the ID of the field in the group."""
+    """Return the systems referenced by groups, by the ID of the field in the group."""
     found: dict[str, str] = {}
     for group in table.iter_groups():
         if group.ref:

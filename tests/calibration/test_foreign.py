@@ -217,7 +217,7 @@ def test_an_image_takes_calibrated_data_in_the_unit_that_they_state(
     assert casa.run(mean_amplitude_jy, made, label="read") == pytest.approx(1e-3 * in_jy)
     request = ImageRequest(made, tmp_path / "image", "t", engine="casa")
     with pytest.raises(
-        ImagingFailed, match=r"DATA is in mJy, which the engine 'casa' takes for Jy"
+        ImagingFailed, match=r"DATA is in mJy, which the engine 'casa' assumes to be in Jy"
     ):
         casa.run(make_image, request, label="image")
     foreign.state_unit(made, "K")

@@ -252,7 +252,7 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
         ("colour=B", "with a role of name, ra, dec"),
         ("flux=S1401", "there is no column S1401; near: S1400"),
         ("flux=S1400:furlong", "'furlong' is no unit"),
-        ("flux=S1400", "column S1400 states no unit: say --column flux=S1400:mJy"),
+        ("flux=S1400", "column S1400 states no unit: give --column flux=S1400:mJy"),
     ],
 )
 def test_a_column_that_isn_t_right_is_refused(tmp_path: Path, column: str, told: str) -> None:

@@ -256,8 +256,8 @@ def test_the_frequency_is_that_of_its_axis(
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"CTYPE3": "VRAD", "CUNIT3": "m/s"}, "VRAD tells no frequency: its RESTFRQ is missing"),
-        ({"CTYPE3": "VELOCITY", "CUNIT3": "m/s", "RESTFRQ": HI_HZ}, "VELOCITY tells no frequency"),
+        ({"CTYPE3": "VRAD", "CUNIT3": "m/s"}, "VRAD gives no frequency: its RESTFRQ is missing"),
+        ({"CTYPE3": "VELOCITY", "CUNIT3": "m/s", "RESTFRQ": HI_HZ}, "VELOCITY gives no frequency"),
         ({"CTYPE3": None}, "no frequency"),
         ({"CRVAL4": 4.0}, "Stokes V"),
         ({"CRVAL4": -5.0}, "Stokes XX"),

@@ -43,7 +43,7 @@ def copy(tiny: Path, tmp_path: Path) -> Path:
         ("twins", "sub-table ANTENNA: several antennas with data have the name '1'"),
         ("azel", "sub-table FIELD: field 0 has its phase centre in the frame AZEL"),
         ("bad_channels", "spectral window 0 has channel frequencies that are"),
-        ("other_channels", r"column DATA has cells of shape \(2, 8\) in row \d+.*promise \(2, 4\)"),
+        ("other_channels", r"column DATA has cells of shape \(2, 8\) in row \d+.*state \(2, 4\)"),
         ("no_telescope", "sub-table OBSERVATION: no telescope is named"),
     ],
 )

@@ -37,8 +37,8 @@ def variant(read: Read, tiny: Path, tmp_path: Path) -> Variant:
 @pytest.mark.parametrize(
     ("edit", "n_repeated", "told"),
     [
-        (foreign.all_rows_twice, 168, "168 of 336 rows stand twice or more, in 4 of 4"),
-        (foreign.one_integration_twice, 42, "42 of 210 rows stand twice or more, in 1 of 4"),
+        (foreign.all_rows_twice, 168, "168 of 336 rows occur twice or more, in 4 of 4"),
+        (foreign.one_integration_twice, 42, "42 of 210 rows occur twice or more, in 1 of 4"),
     ],
 )
 def test_rows_that_stand_twice_are_told_and_counted_once(

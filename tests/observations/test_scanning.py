@@ -63,7 +63,7 @@ def test_links_that_lead_nowhere_are_named_and_hide_nothing_else(tmp_path: Path)
     assert [c.stem for c in found] == ["good"]
     assert say_passed_over(found.passed_over) == [
         "gone.ms is a link to /not/there.ms, which doesn't exist",
-        "circle.ms can't be looked at: Too many levels of symbolic links",
+        "circle.ms can't be read: Too many levels of symbolic links",
     ]
 
 

@@ -100,7 +100,7 @@ def _mostly_flagged(path: Path) -> None:
         ),
         (
             lambda path: write_caltable(path, "B Jones", bandpass(20, 30), info_subtype="G Jones"),
-            "VisCal says 'B Jones', its table.info 'G Jones'",
+            "VisCal is 'B Jones', its table.info 'G Jones'",
         ),
         (
             lambda path: write_caltable(path, "B Jones", bandpass(20, 30), frame="AZEL"),

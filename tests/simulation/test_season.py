@@ -188,11 +188,11 @@ def test_an_event_has_the_depth_and_width_that_were_asked_for() -> None:
 
 
 def test_what_can_not_be_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="no passage"):
+    with pytest.raises(ConfigurationError, match="no transit"):
         SeasonSpec(n_days=0)
     with pytest.raises(ConfigurationError, match="too few steady ones"):
         SeasonSpec(n_sources=12)
-    with pytest.raises(ConfigurationError, match="no room for 45 sources"):
+    with pytest.raises(ConfigurationError, match="too small for 45 sources"):
         draw_sources(SeasonSpec(min_separation_arcmin=10.0))
     with pytest.raises(ConfigurationError, match="are to vary, but only"):
         drawn(SeasonSpec(events=(EventSpec(0.5, 30.0, 0.4, 1.0, 4.0),) * 20))

@@ -206,10 +206,10 @@ def test_an_observation_of_which_nothing_can_be_made_has_failed_with_the_reason(
 
 
 def test_what_was_odd_in_an_ms_stands_in_its_history(workshop: Any) -> None:
-    odd = replace(observation(), notes=("168 of 336 rows stand twice",), n_repeated_rows=168)
+    odd = replace(observation(), notes=("168 of 336 rows occur twice",), n_repeated_rows=168)
     _arrive(workshop, odd)
     (first, *_) = workshop.products.history(odd.key)
-    assert first.message == f"arrived as {odd.path}; 168 of 336 rows stand twice"
+    assert first.message == f"arrived as {odd.path}; 168 of 336 rows occur twice"
     assert workshop.products.observation(odd.key) == odd
 
 

@@ -1,1 +1,1 @@
-"""Applying caltables: from an MS that arrived to a calibrated one."""
+"""Apply caltables: from an incoming MS to a calibrated one."""

@@ -61,15 +61,15 @@ def apply_with_casa(
     Parameters
     ----------
     request : ApplyRequest
-        What to do.
+        The request.
     partial : Path
-        Where it goes.
+        Path of the MS to write.
     field_ids : sequence of int
-        The selected fields.
+        Ids of the selected fields.
     named : frozenset of int
         Antennas over which flags are counted; empty: those with data.
     also : callable, optional
-        Is not called: nothing is in memory here.
+        Not called: nothing is in memory here.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def _transform(request: ApplyRequest, partial: Path) -> tuple[float, float] | No
     maps = []
     for table in request.tables:
         spwmap = map_windows(windows, bands_with_solutions(table.path), table.path)
-        # Those of windows without data say nothing, and CASA wants them.
+        # Entries of windows without data have no effect, but CASA requires them.
         maps.append((table, spwmap + spwmap[:1] * (n_windows - len(spwmap))))
     applied = partial.with_name(partial.name + ".unshifted") if request.shift else partial
     with named_plainly([table for table, _ in maps]) as tables:
@@ -119,7 +119,7 @@ def _transform(request: ApplyRequest, partial: Path) -> tuple[float, float] | No
     _check_applied(request, applied)
     if not request.shift:
         return None
-    report_progress("bringing the fields to one phase centre", 0.35)
+    report_progress("shifting the fields to one phase centre", 0.35)
     ra_deg, dec_deg = request.phase_center_deg or middle_of_fields(applied)
     call_task(
         casatasks.phaseshift,
@@ -139,10 +139,10 @@ def _transform(request: ApplyRequest, partial: Path) -> tuple[float, float] | No
 
 @contextmanager
 def named_plainly(tables: Sequence[TableToApply]) -> Iterator[list[TableToApply]]:
-    """Give tables with paths that a cal library can hold; where one can't, a copy of it.
+    """Yield tables with paths that a cal library can hold, copying those where it can't.
 
-    CASA takes the lines of a cal library apart at blanks and commas, also within quotes, and looks
-    through links.
+    CASA splits the lines of a cal library at blanks and commas, even within quotes, and follows
+    links.
     """
     with tempfile.TemporaryDirectory(prefix="contimg-caltables-") as place:
         found = []
@@ -161,8 +161,8 @@ def _flag(request: ApplyRequest, partial: Path, ids: frozenset[int]) -> tuple[Fl
     applied = final = count_flags(partial, ids)
     refuse_flagged(request, applied, "after applying the caltables")
     if request.flag_rfi:
-        report_progress(f"flagging interference, {applied.fraction:.1%} is flagged before", 0.6)
-        # First what all baselines see at once: to tfcrop and rflag it looks like the sky.
+        report_progress(f"flagging interference, {applied.fraction:.1%} is already flagged", 0.6)
+        # Interference common to all baselines first: to tfcrop and rflag it looks like the sky.
         flag_shared_interference(partial)
         flag_interference(partial, one_direction=request.shift)
         final = count_flags(partial, ids)
@@ -172,7 +172,7 @@ def _flag(request: ApplyRequest, partial: Path, ids: frozenset[int]) -> tuple[Fl
 
 
 def _check_applied(request: ApplyRequest, applied: Path) -> None:
-    """Compare one integration with its input: CASA reports success when nothing was applied."""
+    """Compare one integration with its input: CASA reports success even if nothing was applied."""
     if not count_rows(applied):
         raise CasaError(f"mstransform kept no row of {request.ms}")
     samples = []

@@ -1,6 +1,6 @@
 """Write the calibrated MS: caltables applied on the fly, one phase centre, interference flagged.
 
-Belongs here: the one step from an MS that arrived to a calibrated MS of our own.
+Belongs here: the one step from an incoming MS to our calibrated MS.
 Doesn't: choosing the caltables (see the registry), solving, imaging.
 """
 
@@ -23,7 +23,7 @@ from contimg_resources.observations.counting import distinct
 
 Engine = Callable[[ApplyRequest, Path, Sequence[int], frozenset[int], Also | None], Written]
 
-#: What may write the calibrated MS, by name.
+#: The engines that can write the calibrated MS, by name.
 ENGINES: dict[str, Engine] = {"casa": apply_with_casa, "fast": apply_in_memory}
 
 
@@ -33,28 +33,28 @@ def write_calibrated_ms(request: ApplyRequest, *, also: Also | None = None) -> A
     Parameters
     ----------
     request : ApplyRequest
-        What to do.
+        The request.
     also : callable, optional
-        What else is done with the data, by engines that have them in memory.
+        Further processing of the data, by engines that have them in memory.
 
     Returns
     -------
     ApplyResult
-        The MS and its flags. It is whole, or an exception was raised and nothing is there (or
-        what was there before).
+        The MS and its flags. It is complete, or an exception was raised and nothing was written
+        (the previous MS remains).
 
     Raises
     ------
     ConfigurationError
-        If there are no tables: data are never passed on as calibrated without any.
+        If there are no tables: data are never accepted as calibrated without any.
     UnreadableObservation
         If the MS can't be read, or has no unflagged data.
     CasaError
-        If a table is missing or doesn't fit, CASA failed, the product shows that nothing was
+        If a table is missing or doesn't match, CASA failed, the product shows that nothing was
         applied, or too much of it is flagged.
     """
     _check(request)
-    report_progress(f"looking at {request.ms.name}", 0.0)
+    report_progress(f"inspecting {request.ms.name}", 0.0)
     names, fields = _look(request)
     for table in request.tables:
         check_antennas(request.ms, names, table.path)
@@ -68,10 +68,10 @@ def write_calibrated_ms(request: ApplyRequest, *, also: Also | None = None) -> A
             written.rest()
         if stat_signature(request.ms) != before:
             raise CasaError(
-                f"{request.ms} changed while it was read; its calibrated MS was thrown away",
+                f"{request.ms} changed while it was read; its calibrated MS was discarded",
                 path=str(request.ms),
             )
-        report_progress(f"putting {request.output.name} in its place", 0.98)
+        report_progress(f"moving {request.output.name} into place", 0.98)
     return ApplyResult(
         ms=request.output,
         phase_center_deg=written.phase_center_deg,
@@ -110,7 +110,7 @@ def _look(request: ApplyRequest) -> tuple[list[str], list[int]]:
             used = distinct(*(table.getcol(name) for name in ("ANTENNA1", "ANTENNA2")))
         if "DATA" not in columns:
             raise UnreadableObservation(f"{request.ms} has no column DATA", path=str(request.ms))
-        # One without data may have the same name as another, or none.
+        # An antenna without data may share its name with another, or have none.
         every = antenna_names_of(request.ms)
         names = [name if i in used else "" for i, name in enumerate(every)]
         with opened(request.ms / "FIELD") as table:
@@ -138,7 +138,7 @@ def _named(request: ApplyRequest, names: Sequence[str]) -> frozenset[int]:
 
 
 def _engine(request: ApplyRequest) -> str:
-    """Return which engine does it: "fast" gives way to CASA where it can't."""
+    """Return the engine to use: "fast" falls back to CASA where it can't be used."""
     if request.engine not in ENGINES:
         raise ConfigurationError(
             f"there is no engine {request.engine!r} to apply caltables; there are: "

@@ -1,6 +1,6 @@
 """Calibrate an observation in memory while it is read.
 
-Belongs here: what is done with each visibility, its new phase centre, and whether that can be done
+Belongs here: the correction of each visibility, its new phase centre, and whether that is possible
 here. Doesn't: the factors (see `.jones`), reading (see `.memory`), the loops (see
 `contimg_resources.calibration.ms.visibility_loops`).
 """
@@ -49,7 +49,7 @@ Ints = NDArray[np.int64]
 
 
 def why_not(ms: Path, tables: Sequence[TableToApply]) -> str:
-    """Say why an MS can't be calibrated in memory; empty when it can. Needs CASA."""
+    """Return why an MS can't be calibrated in memory; empty when it can. Needs CASA."""
     if any(table.gain_field for table in tables):
         return "a table is applied field by field"
     used = used_descriptions(ms)
@@ -82,16 +82,16 @@ def _why_not_table(
 
 @dataclass(frozen=True)
 class Arrived:
-    """What the data were before they were calibrated.
+    """The data and flags of an MS before and after calibration.
 
     Parameters
     ----------
     observed : Observed
-        They as they are now.
+        The data after calibration.
     good : ndarray of bool, shape (n_rows,)
-        Whether a row had any unflagged, finite visibility that wasn't zero.
+        Whether a row had any unflagged, finite, non-zero visibility.
     flagged : ndarray of int, shape (n_rows,)
-        How many visibilities of a row were flagged.
+        Number of flagged visibilities of each row before calibration.
     """
 
     observed: Observed
@@ -104,7 +104,7 @@ class Arrived:
         return frozenset(int(i) for antennas in both for i in np.flatnonzero(np.bincount(antennas)))
 
     def counted(self, antenna_ids: Collection[int]) -> FlagCount:
-        """Count the flags that there were on baselines between the antennas `antenna_ids`."""
+        """Count the original flags on baselines between the antennas `antenna_ids`."""
         return self.observed.summed(self.flagged, antenna_ids)
 
 
@@ -116,29 +116,29 @@ def read_calibrated(
     center_rad: tuple[float, float] | None,
     output: Path | None = None,
 ) -> Arrived:
-    """Read an observation, apply tables and turn all fields to one phase centre. Needs CASA.
+    """Read an observation, apply tables and shift all fields to one phase centre. Needs CASA.
 
     Parameters
     ----------
     ms : Path
-        The MS that arrived.
+        The incoming MS.
     field_ids : collection of int
-        Rows of its FIELD table.
+        Rows of its FIELD table to read.
     tables : sequence of TableToApply
-        The tables.
+        The tables to apply.
     maps : sequence of sequence of int
-        For each table the window that serves each spectral window of the MS.
+        For each table, the window that applies to each spectral window of the MS.
     center_rad : (float, float), optional
-        The new phase centre, in the frame of the fields; None: they stay.
+        The new phase centre, in the frame of the fields; None: unchanged.
     output : Path, optional
-        A new MS into which the calibrated data go; see `.memory`.
+        A new MS for the calibrated data; see `.memory`.
 
     Raises
     ------
     UnreadableObservation
-        If the data have another shape than the subtables say.
+        If the shape of the data differs from the subtables.
     CasaError
-        If a table can't be read or has other channels, a correlation is no pair of receptors, or
+        If a table can't be read or has other channels, a correlation isn't a pair of receptors, or
         the new MS can't be written.
     RuntimeError
         If the MS can't be read.
@@ -166,7 +166,7 @@ def read_calibrated(
 
 @dataclass(frozen=True, eq=False)
 class _Correction:
-    """What is done with the visibilities of an observation; see `visibility_loops.correct`."""
+    """The correction of an observation's visibilities; see `visibility_loops.correct`."""
 
     first: Ints
     second: Ints
@@ -186,7 +186,7 @@ class _Correction:
         maps: Sequence[Sequence[int]],
         center_rad: tuple[float, float] | None,
     ) -> "_Correction":
-        """Say how an observation is corrected, whose weights and UVW then already are."""
+        """Return the correction of an observation, whose weights and UVW are corrected at once."""
         read = [read_table(table) for table in tables]
         used = [observed.first, observed.second, *(t.solutions.antennas for t in read)]
         n_antennas = 1 + max(int(antennas.max(initial=-1)) for antennas in used)
@@ -244,7 +244,7 @@ class _Correction:
         corrected: NDArray[np.complex64],
         flag: Bools,
     ) -> None:
-        """Calibrate and turn some rows, and add to their flags."""
+        """Calibrate and phase-rotate some rows, and add to their flags."""
         correct(
             data,
             corrected,
@@ -262,7 +262,7 @@ class _Correction:
 
 
 def _turn(observed: Observed, center_rad: tuple[float, float] | None) -> Floats:
-    """Turn the baselines; return by how much the path to the phase centre grows, seconds."""
+    """Rotate the baselines; return the increase of the path to the phase centre, seconds."""
     path_s = np.zeros(observed.rows.size)
     if center_rad is None:
         return path_s
@@ -298,25 +298,25 @@ def _axes(ra_rad: float, dec_rad: float) -> Floats:
 def rotate_uvw(
     uvw_m: Floats, old_rad: tuple[float, float], new_rad: tuple[float, float]
 ) -> tuple[Floats, Floats]:
-    """Return baselines about a new phase centre, and by how much their paths grew.
+    """Return baselines about a new phase centre, and the increase of their paths.
 
     Parameters
     ----------
     uvw_m : ndarray of float, shape (n_rows, 3)
         Baselines about the old phase centre, metres.
     old_rad, new_rad : (float, float)
-        Right ascension and declination of both, radians, in one frame.
+        Right ascension and declination of the two centres, radians, in one frame.
 
     Returns
     -------
     uvw_m : ndarray of float, shape (n_rows, 3)
-        Baselines about the new one, metres.
+        Baselines about the new phase centre, metres.
     path_m : ndarray of float, shape (n_rows,)
         Old minus new w: visibilities are multiplied by ``exp(2 pi i nu path / c)``.
 
     Notes
     -----
-    The baseline b stays, the axes turn: ``uvw = R b``. About the centre s0 a source in s has the
+    The baseline b stays, the axes rotate: ``uvw = R b``. About the centre s0 a source at s has the
     phase ``2 pi nu / c (b.s - b.s0)``, and b.s0 is w (Thompson, Moran & Swenson, 3rd ed., 3.1).
     """
     turned = uvw_m @ (_axes(*new_rad) @ _axes(*old_rad).T).T

@@ -1,7 +1,7 @@
 """Calibrate an observation in memory.
 
-Belongs here: the engine ``fast`` of `.calibrated_ms`: the order of the steps.
-Doesn't: what all engines share, or any step (see `.memory`).
+Belongs here: the engine ``fast`` of `.calibrated_ms`: the sequence of steps.
+Doesn't: code that all engines share, or the steps (see `.memory`).
 """
 
 from collections.abc import Sequence
@@ -44,15 +44,15 @@ def apply_in_memory(
     Parameters
     ----------
     request : ApplyRequest
-        What to do.
+        The request.
     partial : Path
-        Where it goes.
+        Path of the MS to write.
     field_ids : sequence of int
-        The selected fields.
+        Ids of the selected fields.
     named : frozenset of int
         Antennas over which flags are counted; empty: those with data.
     also : callable, optional
-        What else is done with the data.
+        Further processing of the data.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def apply_in_memory(
     applied = final = observed.counted(working)
     refuse_flagged(request, applied, "after applying the caltables")
     if request.flag_rfi:
-        report_progress(f"flagging interference, {applied.fraction:.1%} is flagged before", 0.45)
+        report_progress(f"flagging interference, {applied.fraction:.1%} is already flagged", 0.45)
         flag_rfi_in_memory(observed)
         final = observed.counted(working)
         refuse_flagged(request, final, "after flagging interference")

@@ -1,4 +1,4 @@
-"""What caltables do to each antenna: Jones factors for every time and channel of an MS.
+"""The effect of caltables on each antenna: Jones factors for every time and channel of an MS.
 
 Belongs here: reading solutions, interpolating them as CASA's applycal does, multiplying the tables.
 Doesn't: applying the factors to visibilities (see `.memory`).
@@ -29,12 +29,12 @@ class Jones:
     Parameters
     ----------
     factor : ndarray of complex64, shape (n_times, n_antennas, 2, n_channels)
-        What each receptor multiplied; 1 where flagged.
+        Factor of each receptor's voltage; 1 where flagged.
     flag : ndarray of bool, same shape
         True where a table has no solution.
     weight : ndarray of float32, shape (n_times, n_antennas, 2)
-        Product over the tables of the mean of ``abs(factor)**2`` over unflagged channels of each:
-        weights of a baseline grow by the product of its two, as with CASA's ``calwt``.
+        Product over the tables of the mean of ``abs(factor)**2`` over each table's unflagged
+        channels: weights of a baseline scale with the product of its two, as with CASA's ``calwt``.
     """
 
     factor: NDArray[np.complex64]
@@ -49,9 +49,9 @@ class TableSolutions:
     Parameters
     ----------
     table : TableToApply
-        How it is applied.
+        The table and its interpolation.
     solutions : Solutions
-        What it holds.
+        Its solutions.
     channels_hz : dict of int to ndarray
         Channel centres of its windows by id, Hz.
     subtype : str
@@ -84,7 +84,7 @@ def read_table(table: TableToApply) -> TableSolutions:
 
 
 def has_channels(caltable: Path) -> bool:
-    """Say whether a table has solutions for channels, not for windows. Needs CASA."""
+    """Return whether a table has solutions per channel, not per window. Needs CASA."""
     import casatools
 
     tb = casatools.table()
@@ -99,7 +99,7 @@ def has_channels(caltable: Path) -> bool:
 
 
 def same_channels(theirs_hz: Floats, ours_hz: Floats) -> bool:
-    """Say whether two windows have the same channels (centres, Hz)."""
+    """Return whether two windows have the same channels (centres, Hz)."""
     width_hz = abs(ours_hz[-1] - ours_hz[0]) / max(1, ours_hz.size - 1)
     return theirs_hz.size == ours_hz.size and bool(
         np.abs(theirs_hz - ours_hz).max() <= _SAME_CHANNEL * width_hz
@@ -117,9 +117,9 @@ def combine(
     Parameters
     ----------
     tables : sequence of (TableSolutions, int)
-        Each with the id of its window that serves.
+        Each table with the id of its window that applies.
     n_antennas : int
-        Antennas of the MS; ids are those of the tables.
+        Number of antennas of the MS; ids are those of the tables.
     times_s : ndarray of float, shape (n_times,)
         Times of the MS, MJD in seconds.
     channels_hz : ndarray of float, shape (n_channels,)
@@ -128,15 +128,15 @@ def combine(
     Raises
     ------
     CasaError
-        If a table has channels of its own that aren't those of the MS.
+        If a table has channels that differ from those of the MS.
 
     Notes
     -----
-    As applycal does (measured against it): between two solutions ``linear`` interpolates amplitude
-    and phase, the latter over the shorter arc; before the first and after the last the nearest
-    counts. A flagged solution flags all data that it would have a share in; a row that an antenna
-    lacks is passed over, and without any row it is flagged. A gain of 0 flags. A delay tau (ns)
-    turns the phase by ``2 pi tau (nu - nu0)``, nu0 the middle of the window.
+    As in applycal (verified by measurement): between two solutions ``linear`` interpolates
+    amplitude and phase, the latter over the shorter arc; before the first and after the last the
+    nearest is used. A flagged solution flags all data to which it would contribute; a row that an
+    antenna lacks is skipped, and without any row its data are flagged. A gain of 0 flags. A delay
+    tau (ns) rotates the phase by ``2 pi tau (nu - nu0)``, nu0 the middle of the window.
     """
     shape = (times_s.size, n_antennas, 2, channels_hz.size)
     factor = np.ones(shape, np.complex128)
@@ -145,7 +145,7 @@ def combine(
     for table, window in tables:
         found, missing = _table_factor(table, window, n_antennas, times_s, channels_hz)
         factor *= found
-        # Nothing can be divided by 0.
+        # Avoid a division by 0.
         flag |= missing | (found == 0)
         weight *= _mean_power(found, missing)
     factor[flag] = 1.0
@@ -166,7 +166,7 @@ def _table_factor(
         n_channels = channels_hz.size
     values = np.zeros((moments.size, n_antennas, 2, n_channels), np.complex128)
     flags = np.ones(values.shape, np.bool_)
-    # A table of one receptor (T Jones) serves both.
+    # A table of one receptor (T Jones) applies to both.
     cells = solutions.values[:, :n_channels][:, :, rows]
     values[at, solutions.antennas[rows]] = cells.transpose(2, 0, 1)
     flags[at, solutions.antennas[rows]] = solutions.flags[:, :n_channels][:, :, rows].transpose(
@@ -175,8 +175,8 @@ def _table_factor(
     nearest = table.table.interpolation_time.startswith("nearest")
     found = np.ones((times_s.size, *values.shape[1:]), np.complex128)
     missing = np.ones(found.shape, np.bool_)
-    # Antennas share a pattern of rows: mostly there is one, "all". Between rows that an antenna
-    # has, one that it lacks is passed over; one that is there and flagged is not.
+    # Antennas share a pattern of rows: mostly there is one, "all". A row that an antenna lacks is
+    # skipped; a row that is present and flagged is not.
     has_row = np.zeros((moments.size, n_antennas), np.bool_)
     has_row[at, solutions.antennas[rows]] = True
     patterns, which = np.unique(has_row, axis=1, return_inverse=True)

@@ -1,7 +1,7 @@
 """An observation in memory: read once, written once.
 
-Belongs here: what lies in memory and how it comes there and goes from there.
-Doesn't: calibrating it (see `.correcting`), what interference is (see
+Belongs here: the arrays in memory, reading and writing them.
+Doesn't: calibrating them (see `.correcting`), detecting interference (see
 `contimg_resources.calibration.flagging.in_memory`).
 """
 
@@ -37,9 +37,9 @@ Ints = NDArray[np.int64]
 
 #: Rows of a tile: a tile of 48 channels and 2 correlations is 0.8 MB.
 _TILE_ROWS = 1024
-#: Columns of numbers that are written through a mapping.
+#: Numeric columns that are written through a memory map.
 _VAST = ("DATA", "WEIGHT_SPECTRUM")
-#: Columns that aren't copied as they are.
+#: Columns that aren't copied unchanged.
 _OWN = ("DATA", "FLAG", "WEIGHT", "WEIGHT_SPECTRUM", "SIGMA", "FLAG_ROW", "FLAG_CATEGORY")
 
 
@@ -50,11 +50,11 @@ class Observed:
     Parameters
     ----------
     ms : Path
-        Where they came from.
+        The original MS.
     rows : ndarray of int, shape (n_rows,)
-        Numbers of the rows that are kept, ascending.
+        Row numbers of the selected rows, ascending.
     first, second, field, description : ndarray of int, shape (n_rows,)
-        ANTENNA1, ANTENNA2, FIELD_ID and DATA_DESC_ID of them.
+        ANTENNA1, ANTENNA2, FIELD_ID and DATA_DESC_ID of these rows.
     time_s : ndarray of float, shape (n_rows,)
         TIME, MJD in seconds.
     interval_s : ndarray of float, shape (n_rows,)
@@ -64,9 +64,9 @@ class Observed:
     channels_hz : dict of int to ndarray of float, shape (n_channels,)
         Channel centres of each data description, Hz.
     data : ndarray of complex64, shape (n_rows, n_channels, n_correlations)
-        Visibilities; perhaps as they lie in a file, and not to be changed.
+        Visibilities; may be mapped from a file, and must not be changed.
     flag : ndarray of bool, same shape
-        Flags; what has no weight is flagged.
+        Flags; visibilities without a weight are flagged.
     weight : ndarray of float32, shape (n_rows, 1 or n_channels, n_correlations)
         Weights: of each channel where they vary along the channels of any row.
     """
@@ -87,11 +87,11 @@ class Observed:
 
     @cached_property
     def moments(self) -> tuple[NDArray[np.float64], Ints]:
-        """The different times, MJD in seconds, ascending, and which of them each row is of."""
+        """Return the distinct times, MJD in seconds, ascending, and each row's index among them."""
         return in_order(self.time_s)
 
     def rows_of(self, number: int) -> Ints:
-        """Return which of the rows are of a data description."""
+        """Return the rows of a data description."""
         return np.flatnonzero(self.description == number)
 
     def counted(self, antenna_ids: Collection[int]) -> FlagCount:
@@ -99,20 +99,20 @@ class Observed:
         return self.summed(count_flagged(self.flag), antenna_ids)
 
     def summed(self, flagged: Ints, antenna_ids: Collection[int]) -> FlagCount:
-        """Sum flags that were counted for each row, shape (n_rows,), on these baselines."""
+        """Sum flags counted for each row, shape (n_rows,), on these baselines."""
         both = np.isin(self.first, list(antenna_ids)) & np.isin(self.second, list(antenna_ids))
         n_cells = self.flag.shape[1] * self.flag.shape[2]
         return FlagCount(int(both.sum()) * n_cells, int(flagged[both].sum()))
 
 
-#: Given which rows some visibilities are of, those that were just read, shape (n, n_channels,
-#: n_correlations), and where they shall be: writes them there, changed. Called by several threads.
+#: Given the row indices of some visibilities, those just read, shape (n, n_channels,
+#: n_correlations), and their destination: writes them there, changed. Called by several threads.
 Change = Callable[[slice, NDArray[np.complex64], NDArray[np.complex64]], None]
 
 
-#: Called with what an engine has in memory and its MS, which has its data, its flags and its
-#: subtables and gets its other columns meanwhile: begins something on another core, and returns
-#: what is to be called when the MS is complete.
+#: Called with an engine's data in memory and its MS, which has its data, flags and subtables and
+#: receives its other columns meanwhile: starts a task on another core, and returns a function to
+#: call when the MS is complete.
 Also = Callable[[Observed, Path], Callable[[], None]]
 
 
@@ -127,19 +127,19 @@ def read_observed(
     Parameters
     ----------
     ms : Path
-        The MS, its windows all of one shape.
+        The MS; all its windows have one shape.
     field_ids : collection of int
-        Rows of its FIELD table.
+        Rows of its FIELD table to read.
     prepare : callable, optional
-        Given everything but the data; returns what is done with each part of them while it is in
-        the cache.
+        Called with everything but the data; returns the processing of each part of them, which
+        runs while the part is in the cache.
     output : Path, optional
-        A new MS, into which the data go: they are then in memory as they lie in its file.
+        A new MS that receives the data: they are then mapped from its file.
 
     Raises
     ------
     UnreadableObservation
-        If the data have another shape than the subtables say.
+        If the shape of the data differs from the subtables.
     CasaError
         If the new MS can't be written.
     RuntimeError
@@ -220,7 +220,7 @@ def read_observed(
 
 
 def _flag_unweighted(observed: Observed) -> None:
-    """Flag what has no weight."""
+    """Flag visibilities without a weight."""
     if observed.weight.shape[1] > 1:
         np.logical_or(observed.flag, observed.weight <= 0, out=observed.flag)
         return
@@ -244,14 +244,14 @@ def flag_rfi_in_memory(observed: Observed) -> None:
 
 
 def _numbered(keys: Ints) -> tuple[Ints, Ints]:
-    """Return the different keys, small numbers, and which each is."""
+    """Return the distinct keys, small integers, and each element's index among them."""
     there = np.zeros(int(keys.max()) + 1, np.bool_)
     there[keys] = True
     return np.flatnonzero(there), (np.cumsum(there) - 1)[keys]
 
 
 def write_center(output: Path, center_rad: tuple[float, float]) -> None:
-    """Give all fields of an MS one phase centre, in their frame, radians."""
+    """Set one phase centre for all fields of an MS, in their frame, radians."""
     import casatools
 
     target = casatools.table()
@@ -266,16 +266,16 @@ def write_center(output: Path, center_rad: tuple[float, float]) -> None:
 
 
 def write_observed(observed: Observed, output: Path) -> None:
-    """Write the rest of an MS that already has its data; everything else is as where it came from.
+    """Write the rest of an MS that already has its data; other columns are copied from the source.
 
-    Uses one core: the other may be busy with the data.
+    Uses one core: the other may be processing the data.
 
     Parameters
     ----------
     observed : Observed
-        What `read_observed` returned.
+        Result of `read_observed`.
     output : Path
-        The MS that was given to it.
+        The MS that was passed to it.
 
     Raises
     ------

@@ -1,6 +1,6 @@
-"""What is asked of a calibrated MS and what it gives, whichever engine writes it.
+"""Requests for a calibrated MS and its description, for all engines.
 
-Belongs here: records, and the limits that every engine keeps. Doesn't: doing anything.
+Belongs here: records, and the limits that apply to every engine. Doesn't: calibrating.
 """
 
 from collections.abc import Callable, Collection
@@ -14,12 +14,12 @@ from contimg_resources.core.errors import CasaError, UnreadableObservation
 
 @dataclass(frozen=True)
 class ApplyRequest:
-    """What to calibrate, with what, and where to put it.
+    """A request to calibrate an MS: the input, the caltables, the output.
 
     Parameters
     ----------
     ms : Path
-        The MS that arrived; only read.
+        The incoming MS; only read.
     tables : tuple of TableToApply
         The caltables; applied in the order of their ``order``.
     output : Path
@@ -29,18 +29,18 @@ class ApplyRequest:
     field_selection : str
         CASA field selection; empty: all fields.
     shift : bool
-        Bring all fields to one phase centre; without, they stay where they are.
+        Shift all fields to one phase centre; otherwise they are unchanged.
     phase_center_deg : (float, float), optional
-        Right ascension and declination of it, ICRS degrees; None: the middle of the fields, which
+        Its right ascension and declination, ICRS degrees; None: the middle of the fields, which
         for a drift scan is the meridian in the middle of the observation.
     flag_rfi : bool
         Flag radio interference after calibrating.
     max_flagged_fraction : float
-        More flags than this on working antennas is an error.
+        Maximum flagged fraction of working antennas; more is an error.
     provenance : dict of str to str
-        Noted in the calibrated MS.
+        Provenance recorded in the calibrated MS.
     engine : str
-        ``fast``: in memory, or where that can't be done with CASA; ``casa``: CASA's tasks.
+        ``fast``: in memory, or with CASA where that isn't possible; ``casa``: CASA's tasks.
     """
 
     ms: Path
@@ -63,17 +63,17 @@ class ApplyResult:
     Parameters
     ----------
     ms : Path
-        It.
+        The calibrated MS.
     phase_center_deg : (float, float), optional
-        Its one phase centre, ICRS degrees; None when the fields were left where they are.
+        Its phase centre, ICRS degrees; None when the fields were not shifted.
     working_antennas : tuple of str
         Names of the antennas over which flags were counted.
     n_rows : int
-        Rows of it; autocorrelations are left behind.
+        Number of its rows; autocorrelations are left out.
     input_flagged_fraction : float
-        Flags that came with the data.
+        Flagged fraction of the input.
     applied_flagged_fraction : float
-        After applying: with zeros, values that aren't finite, and antennas without solutions.
+        After applying: with zeros, non-finite values, and antennas without solutions.
     flagged_fraction : float
         After flagging interference. All three are of cross-correlations of working antennas.
     """
@@ -88,13 +88,13 @@ class ApplyResult:
 
     @property
     def rfi_flagged_fraction(self) -> float:
-        """What flagging interference added."""
+        """Return the fraction added by flagging interference."""
         return self.flagged_fraction - self.applied_flagged_fraction
 
 
 @dataclass(frozen=True)
 class Written:
-    """What an engine wrote.
+    """An engine's output.
 
     Parameters
     ----------
@@ -103,9 +103,9 @@ class Written:
     working : frozenset of int
         Ids of the antennas over which flags were counted.
     n_rows : int
-        Rows of the MS.
+        Number of rows of the MS.
     arrived, applied, final : FlagCount
-        Flags that came, after applying, and in the end.
+        Flags of the input, after applying, and finally.
     rest : callable, optional
         To be called when the MS is complete; see `contimg_resources.calibration.apply.memory.Also`.
     """
@@ -120,12 +120,12 @@ class Written:
 
 
 def refuse_useless(request: ApplyRequest, working: Collection[int], arrived: FlagCount) -> None:
-    """Refuse an MS without anything to calibrate.
+    """Refuse an MS without usable data.
 
     Raises
     ------
     UnreadableObservation
-        If no antenna works, or all that came is flagged.
+        If no antenna works, or all input data are flagged.
     """
     if not working:
         raise UnreadableObservation(
@@ -142,12 +142,12 @@ def refuse_useless(request: ApplyRequest, working: Collection[int], arrived: Fla
 
 
 def refuse_flagged(request: ApplyRequest, count: FlagCount, when: str) -> None:
-    """Refuse data of which too much is flagged.
+    """Refuse data with too many flags.
 
     Raises
     ------
     CasaError
-        Naming the share, the limit and the moment.
+        If too much is flagged; the message names the fraction, the limit and the step.
     """
     if count.flagged == count.total or count.fraction > request.max_flagged_fraction:
         raise CasaError(

@@ -1,12 +1,12 @@
-"""Flag interference in calibrated visibilities that lie in memory.
+"""Flag interference in calibrated visibilities in memory.
 
-Belongs here: the order of the detectors over all spectral windows of one observation.
-Doesn't: the loops over visibilities (see `.loops` and `.single_loops`), what
-stands out of a dynamic spectrum (see `.interference`), reading or writing an MS.
+Belongs here: the sequence of detectors over all spectral windows of one observation.
+Doesn't: the loops over visibilities (see `.loops` and `.single_loops`), outliers of a
+dynamic spectrum (see `.interference`), reading or writing an MS.
 
-The sky passes through: neighbouring channels and integrations see nearly the same of it, and XX and
-YY see the same. So each detector looks at differences, in which a bright source leaves the noise
-where it was, and interference doesn't.
+The sky cancels: neighbouring channels and integrations have nearly the same sky signal, and so have
+XX and YY. So each detector uses differences, in which a bright source doesn't change the noise,
+but interference remains.
 """
 
 import warnings
@@ -27,24 +27,24 @@ Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Float32s = NDArray[np.float32]
 
-#: By kind: the typical size over baselines, Jy, and their number, each of shape (times, channels,
-#: correlations). Of differences the lesser of those to both neighbours.
+#: By kind: the typical size over baselines, Jy, and the number of baselines, each of shape (times,
+#: channels, correlations). For differences, the smaller of those to the two neighbours.
 Measured = dict[Kind, tuple[Floats, Floats]]
 
-#: Least relative excess of what all baselines see, in amplitude: of an emitter that never pauses,
-#: and of one that comes and goes. The noise of a band isn't flat, but it is steady.
+#: Minimum relative excess, in amplitude, of interference common to all baselines: of a continuous
+#: emitter, and of an intermittent one. The noise of a band isn't flat, but it is stable.
 _LEAST: dict[Kind, tuple[float, float]] = {
     Kind.AMPLITUDE: (MIN_EXCESS, MIN_EXCESS),
     Kind.CHANNELS: (0.10, 0.04),
     Kind.TIMES: (0.10, 0.04),
     Kind.POLARISATION: (0.10, 0.04),
 }
-#: Fewer baselines than this say nothing about all of them.
+#: Fewer baselines than this are not representative of all.
 _MIN_BASELINES = 6
-#: So many baselines, spread over all, tell roughly how large the differences are.
+#: Number of baselines, spread over all, for a rough estimate of the differences.
 _SAMPLED_BASELINES = 96
-#: A baseline that is so much noisier (in power) in one window than in its others, and by 7 robust
-#: standard deviations, hears something that never pauses there.
+#: A baseline that is noisier by this factor (in power) in one window than in its others, and by 7
+#: robust standard deviations, receives continuous interference there.
 _NOISY_WINDOW = 4.0
 _NOISY_SIGMA = 7.0
 
@@ -58,12 +58,12 @@ class WindowInMemory:
     frequencies_hz : ndarray of float, shape (n_channels,)
         Channel centres, ascending or descending, Hz.
     data : ndarray of complex64, shape (n_rows, n_channels, n_correlations)
-        Visibilities, Jy, C-contiguous, of this window and perhaps of others; no autocorrelations.
+        Visibilities, Jy, C-contiguous, of this window and possibly of others; no autocorrelations.
         The first and the last correlation are the parallel hands. Not changed.
     flag : ndarray of bool, same shape
         True: not to be used. C-contiguous; changed in place.
     place : ndarray of int, shape (n_times, n_baselines)
-        Which row is of which time (ascending) and baseline; -1: none.
+        The row of each time (ascending) and baseline; -1: none.
     """
 
     frequencies_hz: Floats
@@ -75,14 +75,14 @@ class WindowInMemory:
     def of_grid(
         cls, frequencies_hz: Floats, data: NDArray[np.complex64], flag: Bools
     ) -> "WindowInMemory":
-        """Return one whose arrays have the axes (time, baseline, channel, correlation)."""
+        """Return a window whose arrays have the axes (time, baseline, channel, correlation)."""
         place = np.arange(data.shape[0] * data.shape[1]).reshape(data.shape[:2])
         rows = (place.size, *data.shape[2:])
         return cls(frequencies_hz, data.reshape(rows), flag.reshape(rows), place)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """Times, baselines, channels, correlations."""
+        """Return the numbers of times, baselines, channels, correlations."""
         return (*self.place.shape, *self.data.shape[1:])
 
     def some(self, step: int) -> NDArray[np.complex64]:
@@ -95,20 +95,20 @@ class WindowInMemory:
 
 @dataclass(frozen=True)
 class FlaggedInMemory:
-    """How many visibilities were flagged, and by what.
+    """Numbers of flagged visibilities, by cause.
 
     Parameters
     ----------
     n_total : int
-        Visibilities, each channel and correlation counted.
+        Number of visibilities; each channel and correlation counts.
     n_before : int
-        Flagged when they came.
+        Flagged in the input.
     n_nonsense : int
         Added: zero or not finite.
     n_shared : int
-        Added: what all baselines see at once.
+        Added: interference common to all baselines.
     n_single : int
-        Added: what single baselines see.
+        Added: interference in single baselines.
     """
 
     n_total: int
@@ -119,7 +119,7 @@ class FlaggedInMemory:
 
     @property
     def flagged_fraction(self) -> float:
-        """Flagged share in the end; 1 when there is nothing."""
+        """Return the final flagged share; 1 when there are no visibilities."""
         flagged = self.n_before + self.n_nonsense + self.n_shared + self.n_single
         return flagged / self.n_total if self.n_total else 1.0
 
@@ -130,33 +130,33 @@ def flag_interference_in_memory(windows: Sequence[WindowInMemory]) -> FlaggedInM
     Parameters
     ----------
     windows : sequence of WindowInMemory
-        In any order of frequency, of the same integrations, baselines (in the same order) and
-        correlations. Their flags are changed in place: flags are added, never taken away.
+        Windows in any order of frequency, with the same integrations, baselines (in the same order)
+        and correlations. Their flags are changed in place: flags are only added.
 
     Returns
     -------
     FlaggedInMemory
-        Counts.
+        Numbers of flagged visibilities.
 
     Raises
     ------
     ValueError
-        If shapes or types don't fit each other, or an array isn't C-contiguous.
+        If shapes or types don't match, or an array isn't C-contiguous.
 
     Notes
     -----
-    1. What all baselines see at once: four dynamic spectra of the whole band, each the typical
-       size over baselines of one kind of difference (`flagging_loops.Kind`). With 4500 baselines
-       it is known to 1 %, so that interference well below the noise of one visibility is found.
-       A cell is flagged in all baselines and correlations.
-    2. What one baseline sees: cells whose difference from both neighbours, in frequency or in time,
-       exceeds 7 standard deviations of this baseline and window; channels and integrations that do
-       so on the average; windows that are noisy in this baseline alone.
+    1. Interference common to all baselines: four dynamic spectra of the whole band, each the
+       typical size over baselines of one kind of difference (`flagging_loops.Kind`). With 4500
+       baselines it is known to 1 %, so that interference well below the noise of one visibility is
+       found. A cell is flagged in all baselines and correlations.
+    2. Interference in one baseline: cells whose difference from both neighbours, in frequency or in
+       time, exceeds 7 standard deviations of this baseline and window; channels and integrations
+       that do so on average; windows that are noisy in this baseline alone.
 
-    In a channel of interference both neighbours differ; beside it only one does. So a cell counts
-    with the lesser of its two differences, and interference doesn't spread into its neighbours.
+    In a channel with interference both neighbours differ; beside it only one does. So the smaller
+    of the two differences is used, and interference doesn't spread to neighbouring cells.
 
-    Memory beside `windows`: some tens of MB.
+    Memory in addition to `windows`: some tens of MB.
     """
     _check(windows)
     if not windows or not windows[0].place.size:
@@ -212,7 +212,7 @@ def _n_flagged(windows: Sequence[WindowInMemory]) -> int:
 
 def _flag_shared(windows: Sequence[WindowInMemory]) -> None:
     scale = _rough_power(windows)
-    # The strong goes first, so that it spoils no difference of its neighbours.
+    # Strong interference is flagged first, so that it doesn't affect its neighbours' differences.
     _flag_what_stands_out(
         windows, (Kind.AMPLITUDE, Kind.POLARISATION), [_cells(w, scale) for w in windows]
     )
@@ -265,7 +265,7 @@ def _rough_power(windows: Sequence[WindowInMemory]) -> Float32s:
             Kind.POLARISATION: np.repeat(some[..., :1] - some[..., -1:], n_correlations, axis=-1),
         }
         found.append([_median_power(kinds[kind]) for kind in Kind])
-    # A window that is full of interference must not set the scale of the band.
+    # A window full of interference must not set the scale of the band.
     known = np.array(found)
     power = np.ones(known.shape[1:])
     for place in np.ndindex(*power.shape):
@@ -298,8 +298,8 @@ def _cells(window: WindowInMemory, scale: Float32s) -> Measured:
 class _Steps:
     """Typical size over baselines of the differences between neighbours in one window, Jy.
 
-    `one` is between a cell and the next (the last one empty); `two` between the next but one: for
-    the first, for the last, and some to compare with. Counts of baselines for both.
+    `one` is between a cell and the next (the last one empty); `two` between a cell and the next but
+    one: for the first, for the last, and some for comparison. Numbers of baselines for both.
     """
 
     one: Floats
@@ -331,10 +331,10 @@ def _steps(window: WindowInMemory, scale: Float32s) -> tuple[_Steps, _Steps]:
 
 
 def _lesser_of_both(steps: Sequence[_Steps], axis: int) -> list[tuple[Floats, Floats]]:
-    """Return the lesser of the differences to both neighbours, and its baselines, by window.
+    """Return the smaller of the differences to the two neighbours, and its baselines, by window.
 
-    At an edge the next but one stands in for the neighbour that isn't there. The sky changes more
-    over two steps than over one, which is known from the whole band and taken out.
+    At an edge the next but one replaces the missing neighbour. The sky changes more over two
+    steps than over one; this excess is known from the whole band and removed.
     """
     n_correlations = steps[0].one.shape[2]
     one = np.concatenate([s.one.reshape(-1, n_correlations) for s in steps])
@@ -346,7 +346,7 @@ def _lesser_of_both(steps: Sequence[_Steps], axis: int) -> list[tuple[Floats, Fl
 def _lesser(steps: _Steps, excess: Floats, axis: int) -> tuple[Floats, Floats]:
     between, last = np.split(steps.one, [-1], axis=axis)
     n_between, _ = np.split(steps.n_one, [-1], axis=axis)
-    # Alone, the next but one would not do.
+    # Without a neighbour, the next but one alone isn't enough.
     outermost = (between.take([0], axis), between.take([-1], axis)) if between.size else (last,) * 2
     first_edge, last_edge = (
         np.where(np.isnan(o), np.nan, steps.two[i] / excess) for i, o in enumerate(outermost)
@@ -366,7 +366,7 @@ def _shape(window: WindowInMemory) -> tuple[int, int, int]:
 
 
 def _size(total: NDArray[Any], count: NDArray[Any], scale: Float32s) -> Floats:
-    """Return the amplitude that noise must have for this mean; NaN of too few baselines."""
+    """Return the amplitude of noise with this mean; NaN with too few baselines."""
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = np.where(count >= _MIN_BASELINES, total / count, np.nan)
     power = np.interp(mean, _SOFT_MEANS, _POWERS)
@@ -383,7 +383,7 @@ def _flag_single(windows: Sequence[WindowInMemory]) -> None:
 
 
 def _noisy_windows(noise: Floats) -> Bools:
-    """Find windows in which single baselines are far noisier than in the others.
+    """Find windows in which single baselines are much noisier than in the others.
 
     Parameters
     ----------
@@ -414,6 +414,6 @@ def _soft_mean(power: Floats) -> Floats:
     return np.asarray(1.0 - inverse * np.exp(inverse) * exp1(inverse), np.float64)
 
 
-#: Powers of noise in units of the scale, and their means as `flagging_loops.soft_sums` counts.
+#: Noise powers in units of the scale, and the corresponding means from `flagging_loops.soft_sums`.
 _POWERS = np.geomspace(0.002, 1e6, 2000)
 _SOFT_MEANS = _soft_mean(_POWERS)

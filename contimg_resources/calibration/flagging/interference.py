@@ -1,9 +1,9 @@
-"""Interference that all baselines see at once.
+"""Interference common to all baselines.
 
 Belongs here: finding it in the dynamic spectrum of the whole band, and flagging it.
-Doesn't: what single baselines see (tfcrop and rflag, see `.flagging`).
+Doesn't: interference in single baselines (tfcrop and rflag, see `.flagging`).
 
-tfcrop and rflag look at one spectral window of one baseline: an emitter that fills a window for
+tfcrop and rflag process one spectral window of one baseline: an emitter that fills a window for
 the whole observation looks normal to them. Compared with the rest of the band it does not.
 """
 
@@ -21,16 +21,16 @@ from contimg_resources.calibration.ms.health import channel_frequencies_hz
 
 Floats = NDArray[np.float64]
 
-#: Excess over the smooth level, in robust standard deviations, and its least relative size.
+#: Excess over the smooth level, in robust standard deviations, and its minimum relative size.
 SIGMA = 6.0
 MIN_EXCESS = 0.15
-#: The smooth level is a running median over this share of the band, and over so many integrations.
+#: The smooth level is a running median over this share of the band, and this many integrations.
 _BAND_SHARE = 0.6
 _TIME_WIDTH = 9
 #: Lengths of runs of faint cells.
 _RUNS = (1, 2, 4, 8)
 _RUN_FACTOR = 1.3
-#: A channel or an integration of which more than this stands out is flagged as a whole.
+#: A channel or an integration is flagged completely when more than this share of it is flagged.
 _NEARLY_ALL = 0.8
 
 
@@ -42,26 +42,27 @@ def find_interference(
     counts: Floats | None = None,
     faint: bool = False,
 ) -> NDArray[np.bool_]:
-    """Find channels, integrations and single cells that stand out of a dynamic spectrum.
+    """Find outlying channels, integrations and single cells of a dynamic spectrum.
 
     Parameters
     ----------
     level : ndarray of float, shape (n_times, n_channels)
         Median amplitude over baselines, channels in ascending frequency; NaN where there is none.
     min_excess : float
-        Least relative excess of a channel over the smooth band.
+        Minimum relative excess of a channel over the smooth band.
     min_brief_excess : float
-        Least relative excess of an integration, or of a cell over its channel and integration.
+        Minimum relative excess of an integration, or of a cell over its channel and integration.
     counts : ndarray of float, same shape, optional
-        Of how many baselines each level is: of fewer it scatters more.
+        Number of baselines of each level: with fewer it scatters more.
     faint : bool
-        Also find runs of cells, in time or in frequency, that stand out only together.
+        Also find runs of cells, in time or in frequency, that are significant only together.
 
     Returns
     -------
     ndarray of bool, same shape
         True where the level exceeds the smooth one by more than 6 robust standard deviations and
-        the least excess. Only an excess is interference: a band edge or a setting source is a lack.
+        the minimum excess. Only an excess is interference: a band edge or a setting source is a
+        deficit.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         x = np.log(np.where(level > 0, level, np.nan))
@@ -88,7 +89,7 @@ def find_interference(
 
 
 def flag_shared_interference(ms: Path) -> float:
-    """Flag what all baselines of a working copy see at once. Runs in a CASA process.
+    """Flag interference common to all baselines of a working copy. Runs in a CASA process.
 
     Parameters
     ----------
@@ -153,7 +154,7 @@ def _flag(tb: Any, dd: int, which: NDArray[np.int64], found: NDArray[np.bool_]) 
 def _smooth(
     values: Floats, width: int, min_excess: float, weight: Floats
 ) -> tuple[Floats, NDArray[np.bool_]]:
-    """Find what stands out of a running median of `width` values, and replace it by that."""
+    """Find outliers from a running median of `width` values, and replace them by it."""
     finite = np.isfinite(values)
     found = np.zeros(values.shape, np.bool_)
     usual = values.copy()
@@ -169,7 +170,7 @@ def _smooth(
 
 
 def _all_of_it(excess: Floats, cells: NDArray[np.bool_], least: float) -> bool:
-    """Tell whether an emitter never pauses: nearly all stands out, or the rest as a whole does."""
+    """Return whether an emitter is continuous: nearly all cells, or the rest, exceed the level."""
     known = np.isfinite(excess)
     rest = excess[known & ~cells]
     if not rest.size:
@@ -184,12 +185,12 @@ def _runs_stand_out(
     runs: Sequence[int],
     usual: NDArray[np.bool_],
 ) -> NDArray[np.bool_]:
-    """Return cells in runs along either axis whose mean stands out, longer runs by less.
+    """Return cells in runs along either axis with a significant mean; longer runs need less excess.
 
     The threshold of a run of n is that of one cell divided by 1.3^log2(n) (SumThreshold: Offringa
     et al. 2010, MNRAS 405, 155, who divide by 1.5^log2(n); here neighbours share a difference, and
-    scatter together). What shorter runs found counts with the threshold only. The scatter is that
-    of `usual` cells.
+    their scatter is correlated). Cells found in shorter runs count with the threshold only. The
+    scatter is that of `usual` cells.
     """
     known = np.isfinite(residual)
     found = np.zeros(residual.shape, np.bool_)
@@ -210,7 +211,7 @@ def _runs_stand_out(
                 sliding_window_view(v, run, axis=axis).sum(axis=-1)
                 for v in (values, known, np.where(known, alone, 0.0))
             )
-            # A run with holes is as short as what is left of it.
+            # A run with gaps counts only its remaining cells.
             above = sums * _RUN_FACTOR ** np.log2(np.maximum(numbers, 1)) > limits
             above &= numbers > 0
             for shift in range(run):

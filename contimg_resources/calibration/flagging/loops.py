@@ -1,11 +1,11 @@
-"""Compiled loops over visibilities that measure what all baselines see at once.
+"""Compiled loops over visibilities that measure signals common to all baselines.
 
 Belongs here: passes over the data of one spectral window in memory, and flagging all baselines.
-Doesn't: looking at one baseline (see `.single_loops`), the order of the passes and what is
-done with what they return (see `.in_memory`).
+Doesn't: analysing one baseline (see `.single_loops`), the sequence of passes and the use of
+their results (see `.in_memory`).
 
-Arrays have the axes (row, channel x correlation), and `place` says which row is of which time and
-baseline (-1: none). The last two axes of the data lie side by side in memory, so the inner loops
+Arrays have the axes (row, channel x correlation), and `place` holds the row of each time and
+baseline (-1: none). The last two axes of the data are contiguous in memory, so the inner loops
 run over both at once.
 """
 
@@ -21,9 +21,9 @@ Float32s = NDArray[np.float32]
 Complex64s = NDArray[np.complex64]
 Ints = NDArray[np.int64]
 
-#: Squares of larger amplitudes don't fit single precision.
+#: Squares of larger amplitudes overflow single precision.
 _LARGEST_POWER = np.float32(1e36)
-#: Marks a cell that nothing is known of.
+#: Marks a cell of unknown value.
 UNKNOWN = np.float32(np.inf)
 
 
@@ -62,14 +62,14 @@ def flag_nonsense(data: Complex64s, flag: Bools, place: Ints) -> None:
             for j in range(data.shape[1]):
                 v = data[row, j]
                 power = v.real * v.real + v.imag * v.imag
-                # Not "power >= largest": that is false of NaN.
+                # Not "power >= largest": that is false for NaN.
                 if not (power < _LARGEST_POWER) or power == 0.0:
                     flag[row, j] = True
 
 
 @compiled(parallel=True)
 def count_flagged(flag: Bools, place: Ints) -> int:
-    """Return how many visibilities are flagged.
+    """Return the number of flagged visibilities.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def flag_everywhere(flag: Bools, place: Ints, found: Bools) -> None:
     place : ndarray of int, shape (n_times, n_baselines)
         Rows.
     found : ndarray of bool, shape (n_times, n)
-        What is flagged.
+        Cells to flag.
     """
     for t in spread(place.shape[0]):
         if not found[t].any():
@@ -125,7 +125,7 @@ def powers(
 
 @compiled()
 def _add_soft(power: Float32s, scale: Float32s, total: Float32s, count: Float32s) -> None:
-    """Add powers so that none counts for more than 1, and count those that are known."""
+    """Add powers with a limit of 1 each, and count the known ones."""
     for j in range(power.size):
         x = power[j]
         known = x != UNKNOWN
@@ -146,7 +146,7 @@ def _add_differences(
 ) -> None:
     """Add the soft power of the differences of two rows of equal length; `power` is overwritten.
 
-    Two short loops: compilers vectorise a loop over few arrays only.
+    Two short loops: compilers vectorise only loops over few arrays.
     """
     powers(first, first_flag, second, second_flag, power[: first.size])
     _add_soft(power[: first.size], scale[: first.size], total, count)
@@ -154,7 +154,7 @@ def _add_differences(
 
 @compiled()
 def _along_rows(scale: Float32s, n: int) -> Float32s:
-    """Return scales of correlations for each element of a row of n, for every kind."""
+    """Return the scales of correlations for each element of a row of n, for every kind."""
     rows = np.empty((len(scale), n), np.float32)
     for j in range(n):
         rows[:, j] = scale[:, j % scale.shape[1]]
@@ -165,7 +165,7 @@ def _along_rows(scale: Float32s, n: int) -> Float32s:
 def soft_sums(
     data: Complex64s, flag: Bools, place: Ints, scale: Float32s
 ) -> tuple[Float32s, Float32s]:
-    """Sum powers over baselines so that none counts for more than 1.
+    """Sum powers over baselines with a limit of 1 each.
 
     Parameters
     ----------
@@ -176,18 +176,18 @@ def soft_sums(
     place : ndarray of int, shape (n_times, n_baselines)
         Rows.
     scale : ndarray of float32, shape (4, n_correlations)
-        Power that counts for one half, by `Kind`: a power x counts for x / (x + scale).
+        Power with a contribution of one half, by `Kind`: a power x contributes x / (x + scale).
 
     Returns
     -------
     total, count : ndarray of float32, shape (2, n_times, n_channels * n_correlations)
-        Sums and numbers of baselines: of `Kind.AMPLITUDE`, and of `Kind.POLARISATION`, which
-        stands at the first correlation.
+        Sums and numbers of baselines: of `Kind.AMPLITUDE`, and of `Kind.POLARISATION`, which is
+        stored at the first correlation.
 
     Notes
     -----
-    Like a median, a few bad antennas can't move the sum far, but it loses less: for noise, the
-    power is found from it to 1.13 / sqrt(n_baselines).
+    Like a median, the sum is hardly affected by a few bad antennas, but it is more efficient: for
+    noise, the power follows from it to 1.13 / sqrt(n_baselines).
     """
     (n_times, n_baselines), n = place.shape, data.shape[1]
     n_corr = scale.shape[1]
@@ -219,7 +219,7 @@ def soft_sums(
                     count[1, t],
                     power,
                 )
-        # Other pairs than those of one channel went with them.
+        # Pairs other than those of one channel were included.
         for j in range(n):
             if j % n_corr or not hands:
                 total[1, t, j], count[1, t, j] = np.float32(0.0), np.float32(0.0)
@@ -251,7 +251,7 @@ def soft_sums_of_steps(
     edge_total, edge_count : ndarray of float32, shape (2, n_times, n_correlations)
         Between the first channel and the next but one, and for the last.
     end_total, end_count : ndarray of float32, shape (5, n_channels * n_correlations)
-        Between the first integration and the next but one, for the last, and, to compare with, for
+        Between the first integration and the next but one, for the last, and, for comparison, for
         three between them.
     """
     (n_times, n_baselines), n = place.shape, data.shape[1]

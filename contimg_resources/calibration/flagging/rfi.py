@@ -1,7 +1,7 @@
-"""Flag radio interference in a copy of our own, and count what is flagged.
+"""Flag radio interference in our copy of an MS, and count flags.
 
-Belongs here: CASA's flaggers on an MS of our own, and flagged fractions over working antennas.
-Doesn't: an MS that arrived (never written to), or judging a fraction.
+Belongs here: CASA's flaggers on our own MS, and flagged fractions over working antennas.
+Doesn't: an incoming MS (never written to), or checking a fraction against a limit.
 """
 
 from collections.abc import Collection, Iterator
@@ -19,8 +19,8 @@ from contimg_resources.casa.tasks import call_task
 #: Rows read at once: 100,000 rows of 48 channels and 2 polarisations are 77 MB.
 CHUNK_ROWS = 100_000
 
-# Of pure noise these cuts flag less than 0.1 %, of a 30 Jy source off the centre nothing; CASA's
-# own defaults (4 and 3 for tfcrop) flag 1 to 7 % of noise.
+# These cuts flag less than 0.1 % of pure noise, and nothing of a 30 Jy source off the centre;
+# CASA's defaults (4 and 3 for tfcrop) flag 1 to 7 % of noise.
 _TFCROP: dict[str, Any] = {
     "mode": "tfcrop",
     "timecutoff": 5.0,
@@ -40,12 +40,12 @@ _RFLAG: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class FlagCount:
-    """Visibilities and how many of them are flagged.
+    """Numbers of visibilities and of flagged ones.
 
     Parameters
     ----------
     total, flagged : int
-        Cross-correlations of working antennas, each channel and polarisation counted.
+        Cross-correlations of working antennas; each channel and polarisation counts.
     """
 
     total: int
@@ -53,7 +53,7 @@ class FlagCount:
 
     @property
     def fraction(self) -> float:
-        """Flagged share; 1 when there is nothing."""
+        """Return the flagged share; 1 when there are no visibilities."""
         return self.flagged / self.total if self.total else 1.0
 
 
@@ -78,11 +78,11 @@ def flag_interference(ms: Path, *, one_direction: bool) -> None:
     Parameters
     ----------
     ms : Path
-        An MS of our own: calibrated, or the working copy of a solve.
+        Our own MS: calibrated, or the working copy of a solve.
     one_direction : bool
-        Whether all fields share one phase centre. Then time is followed across them: CASA looks
-        at one field at a time, which in a drift scan is one integration, and without neighbours
-        in time it misses two thirds of what is there.
+        Whether all fields share one phase centre. Then time is followed across them: CASA
+        processes one field at a time, which in a drift scan is one integration, and without
+        neighbours in time it misses two thirds of the interference.
     """
     import casatasks
 
@@ -124,14 +124,14 @@ def _one_scan(ms: Path) -> Iterator[None]:
 
 
 def working_antenna_ids(ms: Path, field_ids: Collection[int] | None = None) -> set[int]:
-    """Return the ids of antennas with any unflagged cross-correlation that isn't zero.
+    """Return the ids of antennas with any unflagged, non-zero cross-correlation.
 
     Parameters
     ----------
     ms : Path
         MS to read.
     field_ids : collection of int, optional
-        Look at these fields only.
+        Only these fields are read.
     """
     found: set[int] = set()
     for rows in _chunks(ms, field_ids):

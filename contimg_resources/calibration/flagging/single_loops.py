@@ -1,7 +1,7 @@
-"""Compiled loops that look for interference in one baseline.
+"""Compiled loops that detect interference in one baseline.
 
-Belongs here: what stands out of the noise of a baseline and a spectral window.
-Doesn't: what all baselines see at once (see `.loops`, where the axes are explained).
+Belongs here: outliers from the noise of a baseline and a spectral window.
+Doesn't: interference common to all baselines (see `.loops`, where the axes are explained).
 """
 
 from typing import Any
@@ -17,26 +17,26 @@ Float32s = NDArray[np.float32]
 Complex64s = NDArray[np.complex64]
 Ints = NDArray[np.int64]
 
-#: The lesser of two correlated differences is on the average so much of one, in power, for noise
+#: For noise, the smaller of two correlated differences has on average this share of one's power
 #: (1 - sqrt(1 - r^2) / 2 with r = 1/2 the correlation of the two; selection diversity, e.g.
 #: Simon & Alouini, Digital Communication over Fading Channels, 2nd ed., 9.7).
 _LESSER = np.float32(1.0 - 0.5 * 0.75**0.5)
 #: 7 standard deviations: of the power of a complex Gaussian, in units of its mean.
 _CLIP = np.float32(0.5 * 7.0**2)
-#: Mean by median of that lesser power (drawn: 2e5 x 48 noise visibilities).
+#: Ratio of mean to median of that smaller power (simulated: 2e5 x 48 noise visibilities).
 _MEAN_BY_MEDIAN = np.float32(1.547)
-#: Of n neighbouring cells, which share differences, the mean scatters as that of so many
-#: independent ones each (drawn likewise: standard deviation 1.455 / sqrt(n)).
+#: The mean of n neighbouring cells, which share differences, scatters as if each counted as this
+#: many independent ones (simulated likewise: standard deviation 1.455 / sqrt(n)).
 _INDEPENDENT = 1.455**-2
-#: Channels and integrations of a baseline stand out from so many standard deviations.
+#: Channels and integrations of a baseline are flagged above this many standard deviations.
 _MEAN_SIGMA = 6.0
-#: The typical difference is a median over about so many cells.
+#: The typical difference is a median over about this many cells.
 _SAMPLE = 400
 
 
 @compiled()
 def _lesser_powers(a: Float32s, b: Float32s, lesser: Float32s) -> None:
-    """Write the lesser of two powers of which either may be unknown."""
+    """Write the smaller of two powers, either of which may be unknown."""
     for j in range(lesser.size):
         low, high = min(a[j], b[j]), max(a[j], b[j])
         lesser[j] = low * _LESSER if high == UNKNOWN else low
@@ -44,10 +44,10 @@ def _lesser_powers(a: Float32s, b: Float32s, lesser: Float32s) -> None:
 
 @compiled()
 def _median(values: Float32s) -> Any:
-    """Return the median of some values that aren't negative.
+    """Return the median of non-negative values.
 
-    The bits of such numbers are ordered as they are, so it is found by halving: 31 counts, which
-    are vectorised, where a sort would mispredict most of its comparisons.
+    The bits of such numbers have the same order as the values, so it is found by bisection: 31
+    counts, which are vectorised, where a sort would mispredict most of its comparisons.
     """
     bits = values.view(np.int32)
     low, high = 0, 0x7F800000
@@ -68,7 +68,7 @@ def _median(values: Float32s) -> Any:
             above = min(above, bits[i])
     both = np.empty(2, np.int32)
     both[0] = low
-    # Of an even number the middle one of both halves.
+    # For an even number, the middle value of both halves.
     both[1] = above if 2 * n_below == bits.size else low
     halves = both.view(np.float32)
     return np.float32(0.5) * (halves[0] + halves[1])
@@ -76,7 +76,7 @@ def _median(values: Float32s) -> Any:
 
 @compiled()
 def _mean_power(power: Float32s, n_corr: int, p: int) -> Any:
-    """Return the mean power of noise: of a few cells, from their median; 0: unknown."""
+    """Return the mean power of noise; with few cells from their median; 0: unknown."""
     flat = power.reshape(power.size)
     step = max(1, flat.size // n_corr // _SAMPLE) | 1
     kept = np.empty(flat.size // n_corr // step + 1, np.float32)
@@ -93,7 +93,7 @@ def _mean_power(power: Float32s, n_corr: int, p: int) -> Any:
 
 @compiled()
 def _largest_mean(n: Any) -> Any:
-    """Return the mean of n powers, of mean 1, that noise doesn't reach.
+    """Return the mean of n powers, of mean 1, that noise practically never reaches.
 
     Wilson & Hilferty 1931, PNAS 17, 684: the cube root of a chi-squared is nearly Gaussian.
     """
@@ -103,7 +103,7 @@ def _largest_mean(n: Any) -> Any:
 
 @compiled()
 def _capped(power: Float32s, highest: Float32s, capped: Float32s, known: Float32s) -> int:
-    """Write powers, 0 where unknown and no more than `highest`; return how many are above."""
+    """Write powers, 0 where unknown and limited to `highest`; return the number above the limit."""
     n_high = 0
     for j in range(power.size):
         x = power[j]
@@ -131,7 +131,7 @@ def _sum_of(values: Float32s, share: Float32s) -> Any:
 
 @compiled()
 def _mark(power: Float32s, mean: Float32s, mark: Bools) -> None:
-    """Mark cells, channels and integrations with too much power, in all correlations.
+    """Mark cells, channels and integrations with excessive power, in all correlations.
 
     `mean` holds the mean power of each correlation; 0: unknown.
     """
@@ -167,7 +167,7 @@ def _mark(power: Float32s, mean: Float32s, mark: Bools) -> None:
 
 @compiled(parallel=True)
 def flag_single(data: Complex64s, flag: Bools, place: Ints, n_corr: int) -> Float32s:
-    """Flag what stands out of the noise of its own baseline.
+    """Flag outliers from the noise of each baseline.
 
     Parameters
     ----------
@@ -190,7 +190,7 @@ def flag_single(data: Complex64s, flag: Bools, place: Ints, n_corr: int) -> Floa
     for b in spread(n_baselines):
         over_channels = np.full((n_times, n), UNKNOWN, np.float32)
         over_times = np.full((n_times, n), UNKNOWN, np.float32)
-        # Unknown beyond either end.
+        # Unknown outside both ends.
         steps = np.full(n + n_corr, UNKNOWN, np.float32)
         before = np.full(n, UNKNOWN, np.float32)
         after = np.full(n, UNKNOWN, np.float32)

@@ -1,1 +1,1 @@
-"""MeasurementSets of ours and of others: their layout, their large columns, averages of them."""
+"""MeasurementSets, our own and others': their layout, their large columns, averages of them."""

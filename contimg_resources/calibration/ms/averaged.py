@@ -1,6 +1,6 @@
-"""A small MS of averaged visibilities over their model. Runs in a CASA process.
+"""A small MS of visibilities divided by their model and averaged. Runs in a CASA process.
 
-Belongs here: its rows and what its subtables must say. Doesn't: averaging (see `.averaging`).
+Belongs here: its rows and the contents of its subtables. Doesn't: averaging (see `.averaging`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ class Averaged:
     channels_hz, widths_hz : ndarray of float, shape (n_cells,)
         Centres and widths of the averaged channels, Hz.
     data : ndarray of complex64, shape (n_intervals, n_baselines, n_cells, n_correlations)
-        Visibilities over their model: 1 where all is known.
+        Visibilities divided by their model: 1 where everything is known.
     weight : ndarray of float32, same shape
         Their weights; 0: there are no data.
     model : ndarray of complex64, same shape, optional
@@ -44,7 +44,7 @@ class Averaged:
 
 @dataclass(frozen=True)
 class AveragedRows:
-    """What the rows of all windows have in common.
+    """Properties that the rows of all windows share.
 
     Parameters
     ----------
@@ -69,21 +69,21 @@ def write_averaged_ms(
     field_name: str,
     center_rad: tuple[float, float],
 ) -> None:
-    """Write the averages as an MS of one field and one scan; where it has no model CASA takes 1 Jy.
+    """Write the averages as an MS of one field and one scan; without a model CASA uses 1 Jy.
 
     Parameters
     ----------
     source : Path
-        The MS that the data came from; its subtables are copied.
+        The MS of the original data; its subtables are copied.
     output : Path
-        What is made.
+        Path of the MS to write.
     rows : AveragedRows
         Baselines and intervals.
     windows : mapping of int to Averaged
-        By data description id.
+        Averages by data description id.
     chosen : sequence of int
-        Of which there are rows; the subtables tell of all of them, so that caltables of different
-        parts of the windows fit together.
+        Data descriptions with rows; the subtables describe all of them, so that caltables of
+        different parts of the windows can be joined.
     field_name : str
         Name of the one field.
     center_rad : (float, float)
@@ -91,7 +91,7 @@ def write_averaged_ms(
 
     Notes
     -----
-    UVW stays zero: no solver looks at it.
+    UVW stays zero: no solver uses it.
     """
     import casatools
 
@@ -154,7 +154,7 @@ def write_averaged_ms(
 
 
 def _large_column(name: str, kind: str, tile: list[int]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the description of a column of matrices and of how it is stored."""
+    """Return the description of a column of matrices and its storage manager."""
     storage, group = "TiledShapeStMan", f"own_{name}"
     column = {
         "valueType": kind,

@@ -1,7 +1,7 @@
-"""Averaging visibilities of a known source, compiled.
+"""Compiled averaging of the visibilities of a known source.
 
 Belongs here: the loop that divides by gains and model and averages.
-Doesn't: which gains, which model, what becomes of the averages (see
+Doesn't: choosing gains and model, and using the averages (see
 `contimg_resources.calibration.solve.working_memory`).
 """
 
@@ -40,7 +40,7 @@ def average(
     other_sums: NDArray[np.complex128],
     weights: Floats,
 ) -> None:
-    """Add up visibilities over a model and the gains of their antennas.
+    """Average visibilities divided by a model and by the gains of their antennas.
 
     Parameters
     ----------
@@ -53,33 +53,33 @@ def average(
     order : ndarray of int, shape (n_rows,)
         Rows sorted by baseline.
     starts : ndarray of int, shape (n_baselines + 1,)
-        Where in `order` each baseline begins.
+        Index in `order` at which each baseline begins.
     first, second, time : ndarray of int, shape (n_rows,)
-        Antennas, and which integration.
+        Antennas, and index of the integration.
     field : ndarray of int, shape (n_rows,)
-        Which field: the model differs between them.
+        Index of the field: the model differs between them.
     interval : ndarray of int, shape (n_times,)
-        Which interval an integration goes into.
+        Index of the interval that an integration belongs to.
     cell : ndarray of int, shape (n_channels,)
-        Which average a channel goes into.
+        Index of the average that a channel belongs to.
     receptors : ndarray of int, shape (n_correlations, 2)
         Receptors of first and second antenna.
     inverse : ndarray of complex64, shape (n_times, n_antennas, 2, n_channels)
-        One over the gains.
+        Inverse of the gains.
     missing : ndarray of bool, same shape
-        Where there are no gains: such data are left out.
+        True where there are no gains: such data are left out.
     gain_weight : ndarray of float32, shape (n_times, n_antennas, 2)
-        By how much dividing by the gains changes weights.
+        Factor by which dividing by the gains changes weights.
     model : ndarray of float32, shape (n_fields, n_channels)
-        Model, Jy; its square is a weight.
+        Model, Jy; its square is used as a weight.
     others : ndarray of complex64, shape (n_rows, n_channels) or (0, 0)
-        What other sources add to `model`, Jy; empty: there are none.
+        Contribution of other sources to `model`, Jy; empty: there are none.
     sums : ndarray of complex128, shape (n_intervals, n_baselines, n_cells, n_correlations)
-        Weighted sums are added here.
+        Output: weighted sums.
     other_sums : ndarray of complex128, same shape, or empty like `others`
-        Those of `others` over `model` here, in the parallel hands.
+        Output: sums of `others` divided by `model`, in the parallel hands.
     weights : ndarray of float, same shape
-        And their weights here.
+        Output: sums of the weights.
     """
     n_channels, n_correlations = data.shape[1], data.shape[2]
     by_channel = weight.shape[1] > 1

@@ -1,4 +1,4 @@
-"""How caltables meet the spectral windows of another MS.
+"""Map caltables to the spectral windows of another MS.
 
 Belongs here: the window map by frequency and CASA's text for it (the "cal library").
 Doesn't: opening tables, applying them.
@@ -27,10 +27,10 @@ class TableToApply:
     interpolation_time : str
         CASA's ``tinterp``: ``linear`` or ``nearest``.
     interpolation_frequency : str
-        CASA's ``finterp``, used by tables with channels; ``...flag`` flags what a flagged channel
-        would have calibrated instead of filling it in from its neighbours.
+        CASA's ``finterp``, used by tables with channels; ``...flag`` flags data in channels with
+        flagged solutions instead of interpolating the solutions.
     gain_field : str
-        Name of the field whose solutions are taken, or ``nearest`` on the sky; empty: all.
+        Name of the field whose solutions are used, or ``nearest`` on the sky; empty: all.
     """
 
     path: Path
@@ -48,7 +48,7 @@ class Band:
     Parameters
     ----------
     id : int
-        Row of the SPECTRAL_WINDOW table that it stands in.
+        Its row in the SPECTRAL_WINDOW table.
     low_hz, high_hz : float
         Lower edge of the lowest, upper edge of the highest channel, Hz.
     """
@@ -59,12 +59,12 @@ class Band:
 
     @property
     def center_hz(self) -> float:
-        """Middle, Hz."""
+        """Return the middle, Hz."""
         return 0.5 * (self.low_hz + self.high_hz)
 
 
 def map_windows(target: Sequence[Band], table: Sequence[Band], path: Path) -> list[int]:
-    """Say for each spectral window of an MS which window of a caltable serves it.
+    """Return for each spectral window of an MS the window of a caltable that applies to it.
 
     CASA maps them by their number, but DSA-110 writes windows in a scrambled order that may
     differ between two observations, so the map is made by frequency.
@@ -82,7 +82,7 @@ def map_windows(target: Sequence[Band], table: Sequence[Band], path: Path) -> li
     -------
     list of int
         CASA's ``spwmap``: for each window of the MS by id the id of the caltable's nearest window
-        among those that cover the middle of it. Of windows without data it says nothing true.
+        among those that cover its middle. Entries of windows without data have no meaning.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def map_windows(target: Sequence[Band], table: Sequence[Band], path: Path) -> li
                 frequency_hz=window.center_hz,
             )
         found[window.id] = min(serving, key=lambda b: abs(b.center_hz - window.center_hz)).id
-    # CASA wants a number for each.
+    # CASA requires a number for each.
     anyone = next(iter(found.values()), 0)
     return [found.get(i, anyone) for i in range(1 + max(found, default=-1))]
 
@@ -114,7 +114,7 @@ def callib_text(tables: Sequence[tuple[TableToApply, list[int]]]) -> str:
     """Write the cal library for tables with their window maps, in apply order.
 
     Weights are scaled by the amplitudes of every table (``calwt``), so that an antenna that needed
-    a large gain counts for as little as its noise deserves.
+    a large gain has the low weight that its noise requires.
     """
     lines = []
     for table, spwmap in sorted(tables, key=lambda pair: pair[0].order):

@@ -1,7 +1,7 @@
-"""What the data of a working copy say about its antennas and times. Runs in a CASA process.
+"""The state of antennas and times in the data of a working copy. Runs in a CASA process.
 
 Belongs here: reading flags, names, times and windows of a small set of columns.
-Doesn't: deciding anything from them.
+Doesn't: decisions based on them.
 """
 
 from collections.abc import Collection
@@ -21,13 +21,13 @@ from contimg_resources.observations.measurement_set import CORRELATIONS, PARALLE
 
 _ROWS_AT_ONCE = 20_000
 
-#: A reference antenna must not have more of its data flagged than this.
+#: Maximum flagged fraction of a reference antenna.
 MAX_FLAGGED_FRACTION = 0.5
 
 
 @dataclass(frozen=True)
 class AntennaHealth:
-    """What the data say about one antenna, after flagging.
+    """The state of one antenna after flagging.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class AntennaHealth:
     name : str
         Its name.
     distance_m : float
-        From the median position of the array, metres.
+        Distance from the median position of the array, metres.
     flagged_fraction : float
         Flagged share of its cross-correlations; 1 when it has none.
     """
@@ -48,12 +48,12 @@ class AntennaHealth:
 
     @property
     def working(self) -> bool:
-        """Whether it has any unflagged data."""
+        """Return whether it has any unflagged data."""
         return self.flagged_fraction < 1.0
 
     @property
     def good(self) -> bool:
-        """Whether it may be the reference."""
+        """Return whether it may be the reference."""
         return self.flagged_fraction <= MAX_FLAGGED_FRACTION
 
 
@@ -64,17 +64,17 @@ class DataHealth:
     Parameters
     ----------
     antennas : tuple of AntennaHealth
-        By id.
+        States of the antennas by id.
     working_receptors : ndarray of bool, shape (n_antennas, n_receptors)
         True where a receptor has unflagged cross-correlations.
     flagged_fraction : float
-        Flagged visibilities over all cross-correlations of working antennas.
+        Flagged share of all cross-correlations of working antennas.
     start_mjd, end_mjd : float
-        Begin of the first and end of the last integration, MJD in days.
+        Start of the first and end of the last integration, MJD in days.
     layout : ArrayLayout
         Antennas and spectral windows.
     frequencies_hz : tuple of ndarray of float
-        Channel centres of each spectral window by id, Hz; none of a window without data.
+        Channel centres of each spectral window by id, Hz; empty for a window without data.
     windows : tuple of int
         Spectral window ids that have rows.
     receptors : tuple of str
@@ -93,12 +93,12 @@ class DataHealth:
 
     @property
     def working_antennas(self) -> NDArray[np.bool_]:
-        """Antennas with unflagged data, shape (n_antennas,)."""
+        """Return True for antennas with unflagged data, shape (n_antennas,)."""
         return np.asarray(self.working_receptors.any(axis=1))
 
     @property
     def n_working(self) -> int:
-        """Number of antennas with unflagged data."""
+        """Return the number of antennas with unflagged data."""
         return int(self.working_antennas.sum())
 
 
@@ -110,11 +110,11 @@ def measure_health(
     Parameters
     ----------
     ms : Path
-        MeasurementSet, flagged, also where there is no weight.
+        MeasurementSet, flagged also where there is no valid weight.
     field_ids : tuple of int
         Only these fields; empty: all.
     copy_of : Path, optional
-        The user's MS that it is a working copy of, for messages.
+        The user's MS of which it is a working copy, for messages.
 
     Raises
     ------
@@ -126,7 +126,7 @@ def measure_health(
     tb: Any = table()
     about = replace(read_about(ms), ms=copy_of or ms)
     n = len(about.names)
-    # Sums over baselines keep the flags of 168 million visibilities out of memory.
+    # Sums per baseline avoid keeping the flags of 168 million visibilities in memory.
     flagged = np.zeros((n, n, len(about.parallel)), np.int64)
     total = np.zeros((n, n, len(about.parallel)), np.int64)
     starts, ends = [], []
@@ -165,24 +165,24 @@ def measure_health(
 
 @dataclass(frozen=True)
 class About:
-    """What the subtables of an MS say.
+    """Content of the subtables of an MS.
 
     Parameters
     ----------
     ms : Path
-        The MS, as its user knows it.
+        The MS, under the name known to the user.
     names : tuple of str
-        Of the antennas, by id.
+        Names of the antennas, by id.
     positions_m : ndarray of float, shape (n_antennas, 3)
         Their positions, metres.
     correlations : tuple of str
-        Such as ``("XX", "YY")``.
+        Names of the correlations, such as ``("XX", "YY")``.
     parallel : list of int
-        Where the parallel hands stand along the correlation axis.
+        Positions of the parallel hands along the correlation axis.
     receptors : tuple of str
         Names of the two receptors.
     frequencies_hz : tuple of ndarray of float
-        Channel centres of each spectral window by id, Hz; none of a window without data.
+        Channel centres of each spectral window by id, Hz; empty for a window without data.
     window_ids : list of int
         Spectral window id of each data description.
     """
@@ -227,7 +227,7 @@ def sum_up(
     span_s: tuple[float, float],
     windows: Collection[int],
 ) -> DataHealth:
-    """Say from the flags of baselines how antennas and receptors are.
+    """Return the state of antennas and receptors from the flags of baselines.
 
     Parameters
     ----------
@@ -236,7 +236,7 @@ def sum_up(
     flagged, total : ndarray of int, shape (n_antennas, n_antennas, n_parallel_hands)
         Flagged and all cross-correlations of each baseline.
     span_s : (float, float)
-        Begin of the first and end of the last integration, MJD in seconds.
+        Start of the first and end of the last integration, MJD in seconds.
     windows : collection of int
         Ids of the spectral windows that have rows.
 
@@ -352,7 +352,7 @@ def _antennas(ms: Path) -> tuple[tuple[str, ...], NDArray[np.float64]]:
 
 
 def _correlations(ms: Path, used: Collection[int]) -> tuple[str, ...]:
-    """Return the correlations of the data; rows without data may hold others."""
+    """Return the correlations of the data; rows without data may have others."""
     with opened(ms / "DATA_DESCRIPTION") as table:
         row = int(table.getcell("POLARIZATION_ID", min(used, default=0)))
     with opened(ms / "POLARIZATION") as table:

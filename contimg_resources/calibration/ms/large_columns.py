@@ -1,11 +1,11 @@
-"""DATA, FLAG and WEIGHT_SPECTRUM of an MS straight from and to their tiles. In a CASA process.
+"""Read and write DATA, FLAG and WEIGHT_SPECTRUM of an MS in their tiles. Runs in a CASA process.
 
-Belongs here: the large columns. Doesn't: what stands in them.
+Belongs here: the large columns. Doesn't: their values.
 
-casatools turns every visibility into double precision and back, which at full size is most of the
-time of reading and writing. Where a column is stored simply (one hypercube whose tiles hold whole
-cells) its file is the array itself, tile after tile, so that is read and written here. Some cells
-are compared with what casatools sees; any other storage is read through casatools.
+casatools converts every visibility to double precision and back, which at full size takes most of
+the time of reading and writing. Where a column is stored simply (one hypercube whose tiles hold
+whole cells) its file is the array itself, tile after tile, and is read and written here. Some cells
+are compared with casatools' values; any other storage is read through casatools.
 """
 
 import threading
@@ -23,29 +23,29 @@ from contimg_resources.core.errors import CasaError, UnreadableObservation
 
 Ints = NDArray[np.int64]
 
-#: Bytes moved at once: what is done with them next finds them in the cache.
+#: Bytes moved at once: the next processing step then finds them in the cache.
 _CHUNK_BYTES = 4_000_000
-#: Rows that are compared with what casatools sees.
+#: Rows that are compared with casatools' values.
 _COMPARED = 32
 
 _ROOMS = threading.local()
 
-#: How cells are held, by casatools' name of a column's type.
+#: Data type of cells, by casatools' name of a column's type.
 _TYPES: dict[str, np.dtype[Any]] = {
     "complex": np.dtype(np.complex64),
     "float": np.dtype(np.float32),
     "boolean": np.dtype(np.bool_),
 }
 
-#: Given cells of a column, shape (n, n_channels, n_correlations), and the place of the first among
-#: the rows that were asked for. Called by several threads; the cells may be changed, and are lost
-#: when it returns.
+#: Called with cells of a column, shape (n, n_channels, n_correlations), and the position of the
+#: first among the requested rows. Called by several threads; the cells may be changed, and are
+#: invalid after it returns.
 Each = Callable[[int, NDArray[Any]], None]
 
 
 @dataclass(frozen=True)
 class Tiles:
-    """Where the cells of a column lie.
+    """The positions of a column's cells in its file.
 
     Parameters
     ----------
@@ -54,13 +54,13 @@ class Tiles:
     dtype : numpy.dtype
         ``complex64``, ``float32`` or ``bool``; the last are stored as bits.
     shape : (int, int)
-        Channels and correlations of a cell.
+        Numbers of channels and correlations of a cell.
     rows : int
-        Rows of a tile.
+        Number of rows of a tile.
     tile_bytes : int
-        Bytes of a tile.
+        Number of bytes of a tile.
     n_rows : int
-        Rows of the column.
+        Number of rows of the column.
     """
 
     file: Path
@@ -72,13 +72,13 @@ class Tiles:
 
     @property
     def rows_at_once(self) -> int:
-        """Rows of a chunk: whole tiles."""
+        """Return the number of rows of a chunk, a multiple of whole tiles."""
         cell_bytes = self.shape[0] * self.shape[1] * 8
         return self.rows * max(1, _CHUNK_BYTES // (self.rows * cell_bytes))
 
     @property
     def n_tiles(self) -> int:
-        """Number of tiles."""
+        """Return the number of tiles."""
         return -(-self.n_rows // self.rows)
 
     def decoded(self, raw: NDArray[np.uint8]) -> NDArray[Any]:
@@ -102,7 +102,7 @@ class Tiles:
 
 
 def tiles_of(table: Any, path: Path, column: str) -> Tiles | None:
-    """Return where the cells of a column lie, or None if they aren't stored simply.
+    """Return the positions of a column's cells, or None if they aren't stored simply.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def tiles_of(table: Any, path: Path, column: str) -> Tiles | None:
 def read_large(
     table: Any, path: Path, column: str, rows: Ints, shape: tuple[int, int], each: Each
 ) -> None:
-    """Read some rows of a large column, part by part.
+    """Read some rows of a large column in parts.
 
     Parameters
     ----------
@@ -150,9 +150,9 @@ def read_large(
     rows : ndarray of int
         Row numbers, ascending.
     shape : (int, int)
-        Channels and correlations that their cells should have.
+        Numbers of channels and correlations that their cells must have.
     each : callable
-        Given every part once: complex64, float32 or bool.
+        Called once with every part: complex64, float32 or bool.
 
     Raises
     ------
@@ -186,14 +186,14 @@ def write_flags(path: Path, flag: NDArray[np.bool_]) -> None:
     Parameters
     ----------
     path : Path
-        The MS; open nowhere.
+        The MS; not open anywhere.
     flag : ndarray of bool, shape (n_rows, n_channels, n_correlations)
         Flags of all its rows.
 
     Raises
     ------
     CasaError
-        If casatools then sees something else.
+        If casatools reads other values afterwards.
     """
     tiles = _tiles_of_new(path, "FLAG")
 
@@ -210,12 +210,12 @@ def write_flags(path: Path, flag: NDArray[np.bool_]) -> None:
 
 
 class NewColumn:
-    """A column of numbers of an MS of `contimg_resources.calibration.ms.new`, being written.
+    """A numeric column of an MS of `contimg_resources.calibration.ms.new`, being written.
 
     Parameters
     ----------
     path : Path
-        The MS; open nowhere.
+        The MS; not open anywhere.
     column : str
         ``DATA`` or ``WEIGHT_SPECTRUM``.
     """
@@ -225,21 +225,21 @@ class NewColumn:
         self._column = column
         tiles = _tiles_of_new(path, column)
         shape = (tiles.n_rows, *tiles.shape)
-        # A mapping takes the cells of several threads at once, which a file's lock doesn't.
+        # A memory map accepts the cells of several threads at once, which a file's lock prevents.
         mapped: NDArray[Any] = np.memmap(tiles.file, tiles.dtype, "r+", shape=shape)
         self._cells = mapped.view(np.ndarray)
 
     def place(self, rows: slice) -> NDArray[Any]:
-        """Return where the cells of some rows are to be written."""
+        """Return the array into which the cells of some rows are to be written."""
         return self._cells[rows]
 
     def array(self) -> NDArray[Any]:
-        """Return what was written, as it lies in the file; not to be changed.
+        """Return the written cells, mapped from the file; not to be changed.
 
         Raises
         ------
         CasaError
-            If casatools sees something else.
+            If casatools reads other values.
         """
         _check_written(self._path, self._column, self._cells)
         return self._cells
@@ -300,7 +300,7 @@ def _bytes(tiles: Tiles, first: int, n_tiles: int) -> NDArray[np.uint8]:
 
 
 def _room(n_bytes: int) -> NDArray[np.uint8]:
-    """Return memory that this thread uses again: fresh memory costs as much as copying into it."""
+    """Return memory that this thread reuses: new memory costs as much as copying into it."""
     known = getattr(_ROOMS, "room", None)
     if known is None or len(known) < n_bytes:
         _ROOMS.room = known = np.empty(n_bytes, np.uint8)
@@ -308,20 +308,20 @@ def _room(n_bytes: int) -> NDArray[np.uint8]:
 
 
 def _at_once(move: Callable[[int], None], tiles: Tiles) -> None:
-    """Move all chunks, as many at once as there are cores: copying is what takes the time."""
+    """Move all chunks in parallel on all cores: copying takes the time."""
     with ThreadPoolExecutor(n_cores()) as pool:
         list(pool.map(move, range(0, tiles.n_rows, tiles.rows_at_once)))
 
 
 def _taken(cells: NDArray[Any], rows: Ints) -> NDArray[Any]:
-    """Return some rows; those that follow one another without a copy."""
+    """Return some rows; consecutive ones without a copy."""
     if rows[-1] - rows[0] == rows.size - 1:
         return cells[rows[0] : rows[-1] + 1]
     return cells[rows]
 
 
 def _check_shape(path: Path, column: str, found: tuple[int, ...], wanted: tuple[int, int]) -> None:
-    """Refuse cells of another shape than the subtables say: compiled loops don't look."""
+    """Refuse cells whose shape differs from the subtables: compiled loops don't check it."""
     if tuple(found) != tuple(wanted):
         raise UnreadableObservation(
             f"{path}: its windows have {wanted[0]} channels and {wanted[1]} correlations, its "
@@ -331,7 +331,7 @@ def _check_shape(path: Path, column: str, found: tuple[int, ...], wanted: tuple[
 
 
 def _as_casa_sees(table: Any, tiles: Tiles, column: str, rows: Ints) -> bool:
-    """Compare some cells of a column with what casatools sees."""
+    """Compare some cells of a column with casatools' values."""
     return all(
         np.array_equal(
             np.asarray(table.getcell(column, row)).T.astype(tiles.dtype),
@@ -343,7 +343,7 @@ def _as_casa_sees(table: Any, tiles: Tiles, column: str, rows: Ints) -> bool:
 
 
 def _some(n: int) -> Ints:
-    """Return numbers below n, spread over all."""
+    """Return numbers below n, spread over the whole range."""
     return np.unique(np.linspace(0, n - 1, min(n, _COMPARED)).astype(np.int64))
 
 

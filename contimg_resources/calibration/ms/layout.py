@@ -1,4 +1,4 @@
-"""What must be known of an MS and of caltables before one is applied to the other.
+"""Properties of an MS and of caltables that are needed to apply one to the other.
 
 Belongs here: spectral windows, antennas and directions, read from subtables. Needs CASA.
 Doesn't: visibilities, solutions.
@@ -22,7 +22,7 @@ _RECEPTORS |= {code + 4: pair for code, pair in _RECEPTORS.items()}
 
 
 def used_descriptions(ms: Path) -> list[int]:
-    """Return the data descriptions that any row of an MS is of. Needs CASA."""
+    """Return the data descriptions used by any row of an MS. Needs CASA."""
     with opened(ms) as table:
         return [int(number) for number in distinct(table.getcol("DATA_DESC_ID"))]
 
@@ -35,7 +35,7 @@ def bands_of(ms: Path, used: Collection[int]) -> list[Band]:
 
 
 def read_bands(table_path: Path) -> list[Band]:
-    """Return the spectral windows of an MS or caltable by id, but empty ones. Needs CASA."""
+    """Return the non-empty spectral windows of an MS or caltable by id. Needs CASA."""
     bands = []
     with opened(table_path / "SPECTRAL_WINDOW") as table:
         for i in range(table.nrows()):
@@ -74,7 +74,7 @@ def _has_channels(windows: Any, row: int) -> bool:
 
 
 def check_antennas(ms: Path, ours: Sequence[str], caltable: Path) -> None:
-    """Refuse a caltable of other antennas than those that have data in an MS.
+    """Refuse a caltable of other antennas than those with data in an MS.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def check_antennas(ms: Path, ours: Sequence[str], caltable: Path) -> None:
     Raises
     ------
     CasaError
-        Naming antennas that are not in both.
+        If the antennas differ; the message names those that are not in both.
     """
     # CASA matches antennas by number, so another name there means another antenna's gains.
     theirs = antenna_names_of(caltable)
@@ -137,8 +137,8 @@ def field_directions(ms: Path, column: str = "PHASE_DIR") -> np.ndarray[Any, np.
     ms : Path
         The MS.
     column : str
-        ``PHASE_DIR``, or ``REFERENCE_DIR``, which still says where the telescope pointed after
-        the phase centres were moved.
+        ``PHASE_DIR``, or ``REFERENCE_DIR``, which still records the pointing direction after
+        the phase centres were shifted.
 
     Returns
     -------
@@ -167,7 +167,7 @@ def middle_of_fields(ms: Path, field_ids: Collection[int] | None = None) -> tupl
     ms : Path
         The MS.
     field_ids : collection of int, optional
-        Look at these fields only.
+        Only these fields are used.
     """
     with opened(ms) as table:
         used = distinct(table.getcol("FIELD_ID"))
@@ -202,12 +202,12 @@ def phase_centers_rad(ms: Path) -> np.ndarray[Any, np.dtype[np.float64]]:
 def read_receptors(
     ms: Path, used: Collection[int]
 ) -> dict[int, np.ndarray[Any, np.dtype[np.int64]]]:
-    """Return which receptors each correlation of some data descriptions is of. Needs CASA.
+    """Return the receptors of each correlation of some data descriptions. Needs CASA.
 
     Raises
     ------
     CasaError
-        If one is no pair of receptors.
+        If a correlation isn't a pair of receptors.
     """
     with opened(ms / "DATA_DESCRIPTION") as table:
         setups = {number: int(table.getcell("POLARIZATION_ID", number)) for number in used}

@@ -1,7 +1,7 @@
-"""Which rows of an MS count, and with what weights. Runs in a CASA process.
+"""Select the rows of an MS that count, and their weights. Runs in a CASA process.
 
-Belongs here: asking the main table what `contimg_resources.observations.counting` and `.meaning`
-decide from. Doesn't: deciding, or reading visibilities.
+Belongs here: reading the columns of the main table that `contimg_resources.observations.counting`
+and `.meaning` need. Doesn't: deciding, or reading visibilities.
 """
 
 from collections.abc import Callable
@@ -23,14 +23,14 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Singles = NDArray[np.float32]
 
-#: Rows of which weights are looked at to see whether they vary along the channels.
+#: Number of rows whose weights are checked for variation along the channels.
 _LOOKED_AT = 64
-#: Visibilities whose flags are read at once.
+#: Number of visibilities whose flags are read at once.
 _CHUNK = 20_000_000
 
 
 def rows_once(table: Any) -> Bools:
-    """Say which rows hold visibilities that no other row before holds.
+    """Return which rows don't repeat the visibilities of an earlier row.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def rows_once(table: Any) -> Bools:
     Returns
     -------
     ndarray of bool, shape (n_rows,)
-        Of rows that repeat one another True for the first that isn't wholly flagged.
+        Among rows that repeat one another, True for the first that isn't completely flagged.
     """
     time_s, first, second, description = (
         np.asarray(table.getcol(name)) for name in ("TIME", "ANTENNA1", "ANTENNA2", "DATA_DESC_ID")
@@ -79,7 +79,7 @@ def _wholly_flagged(table: Any, rows: Ints) -> Bools:
 
 
 def row_weights(table: Any, rows: Ints) -> Singles:
-    """Return the weights of rows without weights of channels, shape (n_rows, n_correlations)."""
+    """Return the weights of rows without weights per channel, shape (n_rows, n_correlations)."""
     weight = np.asarray(table.getcol("WEIGHT")).T[rows]
     if "SIGMA" not in table.colnames():
         return weights_of_rows(weight, np.zeros_like(weight))
@@ -87,14 +87,14 @@ def row_weights(table: Any, rows: Ints) -> Singles:
 
 
 def rows_with_spectrum(table: Any, path: Path, rows: Ints) -> tuple[str, Bools]:
-    """Return the column with weights of channels, and whether each of some rows has them in it.
+    """Return the column with weights per channel, and whether each of some rows has them there.
 
     Parameters
     ----------
     table : casatools.table
         The MS, open.
     path : Path
-        It.
+        The MS.
     rows : ndarray of int
         Row numbers, ascending.
     """
@@ -112,23 +112,23 @@ def rows_with_spectrum(table: Any, path: Path, rows: Ints) -> tuple[str, Bools]:
 
 
 class Weights:
-    """The weights of some rows, as they are read.
+    """The weights of some rows, read on demand.
 
     Parameters
     ----------
     table : casatools.table
         The MS, open.
     path : Path
-        It.
+        The MS.
     rows : ndarray of int, shape (n_rows,)
         Row numbers, ascending.
     shape : (int, int)
-        Channels and correlations of a row.
+        Numbers of channels and correlations of a row.
 
     Attributes
     ----------
     shape : (int, int)
-        The same.
+        Numbers of channels and correlations of a row.
     """
 
     def __init__(self, table: Any, path: Path, rows: Ints, shape: tuple[int, int]) -> None:
@@ -143,7 +143,7 @@ class Weights:
 
     @property
     def vary(self) -> bool:
-        """Whether they differ between the channels of any row."""
+        """Return whether they differ between the channels of any row."""
         return self._by_row is None
 
     def read(self, into: Singles | None = None, places: Ints | None = None) -> Singles:
@@ -152,14 +152,14 @@ class Weights:
         Parameters
         ----------
         into : ndarray of float32, shape (n_rows, n_channels, n_correlations), optional
-            Where those that vary go.
+            Destination of weights that vary.
         places : ndarray of int, optional
-            Of which of the rows, ascending; None: all.
+            Indices of the rows, ascending; None: all.
 
         Returns
         -------
         ndarray of float32, shape (n_rows, 1 or n_channels, n_correlations)
-            1 over the square of the unit of DATA; 0: not to be used.
+            Weights, 1 over the square of the unit of DATA; 0: not to be used.
         """
         if self._by_row is not None:
             return (self._by_row if places is None else self._by_row[places])[:, None, :]

@@ -1,6 +1,6 @@
-"""A new MS of the form of another. Runs in a CASA process.
+"""Create a new MS in the form of another. Runs in a CASA process.
 
-Belongs here: columns, storage managers, subtables and empty rows. Doesn't: what stands in them.
+Belongs here: columns, storage managers, subtables and empty rows. Doesn't: their contents.
 """
 
 import os
@@ -14,9 +14,9 @@ import numpy as np
 from contimg_resources.casa.tables import copy_table, opened
 from contimg_resources.core.trees import remove_tree
 
-#: Columns with a value for each visibility or correlation, and how they are held. Any other array
-#: column stays behind, but UVW: what CASA's calibration tasks make is of no use beside calibrated
-#: data, and weights of channels are there when they are asked for.
+#: Columns with a value per visibility or correlation, and their data types. Other array columns but
+#: UVW are not copied: products of CASA's calibration tasks are of no use beside calibrated data,
+#: and weights per channel are included on request.
 _KINDS = {
     "DATA": "complex",
     "FLAG": "boolean",
@@ -35,23 +35,23 @@ _BUCKET = 32768
 
 
 def create_like(source: Any, output: Path, tiles: Mapping[str, Sequence[int]]) -> None:
-    """Make an MS without rows, its subtables copied, and those made that it lacks.
+    """Make an MS without rows; copy its subtables, and create missing ones.
 
     Parameters
     ----------
     source : casatools.table
         The MS, open.
     output : Path
-        What is made; must not be there.
+        Path of the new MS; must not exist.
     tiles : mapping of str to sequence of int
-        Shapes of the tiles of columns that deserve large ones: their cells all have that shape,
-        without the rows. A row that was added is there before it is written, and the file is one
-        array. WEIGHT_SPECTRUM is there when it is among them.
+        Shapes of the tiles of columns with large tiles: their cells all have that shape, without
+        the rows. Added rows exist before they are written, and the file is one array.
+        WEIGHT_SPECTRUM is included when it is among them.
 
     Notes
     -----
-    The incremental storage manager, which suits rows that are written one after the other, takes
-    minutes when whole columns are put; scalars go to the standard one instead.
+    The incremental storage manager, which suits rows written one after the other, takes
+    minutes when whole columns are put; scalars use the standard one instead.
     """
     import casatools
 
@@ -117,7 +117,7 @@ def _columns_like(source: Any, with_spectrum: bool) -> dict[str, dict[str, Any]]
         keywords = dict(column.get("keywords", {}))
         stated = [str(unit) for unit in np.ravel(keywords.get("QuantumUnits", []))]
         if not all(units.check(unit) for unit in stated):
-            # TaQL refuses to look at such a column.
+            # TaQL refuses to read such a column.
             del keywords["QuantumUnits"]
         if name == "DATA":
             keywords["QuantumUnits"] = ["Jy"]
@@ -131,14 +131,14 @@ def _columns_like(source: Any, with_spectrum: bool) -> dict[str, dict[str, Any]]
 
 
 def supply_subtables(ms: Path, names: Sequence[str]) -> None:
-    """Give an MS of our own empty subtables of these names; it isn't told of them.
+    """Add empty subtables of these names to our own MS, without registering them in it.
 
     Parameters
     ----------
     ms : Path
-        Its directory.
+        The directory of the MS.
     names : sequence of str
-        Among `SUBTABLES`.
+        Names among `SUBTABLES`.
     """
     if not names:
         return
@@ -147,7 +147,7 @@ def supply_subtables(ms: Path, names: Sequence[str]) -> None:
     scratch = Path(tempfile.mkdtemp(dir=".")).resolve()
     simulator = casatools.simulator()
     try:
-        # What is an MS is best known to who makes one.
+        # The simulator knows best how to make an MS.
         simulator.open(str(scratch / "blank.ms"))
         simulator.close()
         for name in names:
@@ -157,12 +157,12 @@ def supply_subtables(ms: Path, names: Sequence[str]) -> None:
 
 
 def supply_feeds(ms: Path) -> None:
-    """Give an MS of our own a feed for each antenna when it has none: CASA's solvers look there.
+    """Add a feed per antenna to our own MS when it has none: CASA's solvers need them.
 
     Parameters
     ----------
     ms : Path
-        The MS, open nowhere.
+        The MS, not open anywhere.
     """
     import casatools
 
@@ -194,12 +194,12 @@ def supply_feeds(ms: Path) -> None:
 
 
 def fill_windows(ms: Path) -> None:
-    """Give windows without channels, which no data are of, those of another: CASA looks at all.
+    """Fill windows without channels, which have no data, like another window: CASA reads all.
 
     Parameters
     ----------
     ms : Path
-        An MS of our own, open nowhere.
+        Our own MS, not open anywhere.
     """
     import casatools
 
@@ -224,11 +224,11 @@ def add_rows(output: Path, n_rows: int, vast: Sequence[str]) -> None:
     Parameters
     ----------
     output : Path
-        The MS, open nowhere.
+        The MS, not open anywhere.
     n_rows : int
-        How many.
+        Number of rows.
     vast : sequence of str
-        Columns of numbers with large tiles: their files are holes until they are written.
+        Numeric columns with large tiles: their files are sparse until they are written.
 
     Raises
     ------
@@ -238,9 +238,9 @@ def add_rows(output: Path, n_rows: int, vast: Sequence[str]) -> None:
     Notes
     -----
     casacore fills a new column with zeros, which for visibilities takes as long as writing them.
-    So meanwhile the file is the null device, and only then a file; its place on the disk is
-    reserved, so that a full disk is an error here and not a signal (SIGBUS) in who writes through a
-    mapping.
+    So meanwhile the file is the null device, and only then a file; its disk space is reserved, so
+    that a full disk is an error here and not a signal (SIGBUS) in a process that writes through a
+    memory map.
     """
     import casatools
 

@@ -1,7 +1,7 @@
-"""An MS as CASA's tasks expect it. Runs in a CASA process.
+"""Prepare an MS as CASA's tasks expect it. Runs in a CASA process.
 
-Belongs here: what the engines that work in memory put right while they read, for those that hand
-the MS to CASA's tasks: an own copy. Doesn't: what is right (see
+Belongs here: the corrections that in-memory engines make while reading, as a copy of the MS for
+engines that pass it to CASA's tasks. Doesn't: the rules (see
 `contimg_resources.observations.counting` and `.meaning`).
 """
 
@@ -29,25 +29,25 @@ from contimg_resources.observations.meaning import raw_scale, stated_unit
 
 Ints = NDArray[np.int64]
 
-#: Visibilities that are changed at once.
+#: Number of visibilities changed at once.
 _CHUNK = 8_000_000
 
 
 def orderly(ms: Path, directory: Path) -> Path:
-    """Return an MS with the same data that CASA's tasks take as they are meant.
+    """Return an MS with the same data that CASA's tasks interpret correctly.
 
     Parameters
     ----------
     ms : Path
-        The MS that arrived; only read.
+        The incoming MS; only read.
     directory : Path
-        Where a copy goes.
+        Directory for a copy.
 
     Returns
     -------
     Path
-        `ms` itself; or a copy of it where rows repeat one another, weights are none or don't stand
-        where CASA looks for them, DATA is in a unit that CASA doesn't know or not in Jy, or
+        `ms` itself; or a copy of it where rows repeat one another, weights are missing or not in
+        the columns that CASA uses, DATA is in a unit that CASA doesn't know or not in Jy, or
         subtables are missing.
     """
     if not _disorders(ms):
@@ -59,20 +59,20 @@ def orderly(ms: Path, directory: Path) -> Path:
 
 
 def copy_orderly(ms: Path, copy: Path) -> None:
-    """Copy an MS, putting right what `orderly` names.
+    """Copy an MS, correcting everything that `orderly` lists.
 
     Parameters
     ----------
     ms : Path
-        The MS that arrived; only read.
+        The incoming MS; only read.
     copy : Path
-        What is made.
+        Path of the copy.
     """
     missing = [name for name in SUBTABLES if not (ms / name / "table.dat").is_file()]
     if missing:
         view = Path(tempfile.mkdtemp(dir=".")).resolve()
         try:
-            # casacore won't copy an MS without subtables that it names.
+            # casacore can't copy an MS whose registered subtables are missing.
             for there in ms.resolve().iterdir():
                 (view / there.name).symlink_to(there)
             supply_subtables(view, missing)
@@ -89,7 +89,7 @@ def copy_orderly(ms: Path, copy: Path) -> None:
 
 @contextmanager
 def named_as(ms: Path, copy: Path) -> Iterator[None]:
-    """Let errors about a copy name the MS that arrived."""
+    """Replace the copy's name in errors by that of the incoming MS."""
     try:
         yield
     except ContimgError as error:
@@ -119,7 +119,7 @@ def _disorders(ms: Path) -> list[str]:
             found.append("rows repeat one another")
         for rows, weights in _weights(table, ms):
             if not _as_casa_sees(table, rows, weights):
-                found.append("weights are none, or not where CASA looks for them")
+                found.append("weights are missing, or not where CASA looks for them")
                 break
     return found
 
@@ -131,7 +131,7 @@ def _known(unit: str) -> bool:
 
 
 def _lacking(ms: Path) -> list[str]:
-    """Return the subtables that an MS should have and hasn't, and FEED when it is empty."""
+    """Return the subtables that an MS lacks, and FEED when it is empty."""
     lacking = [name for name in SUBTABLES if not (ms / name / "table.dat").is_file()]
     if "FEED" not in lacking:
         with opened(ms / "FEED") as table:
@@ -140,7 +140,7 @@ def _lacking(ms: Path) -> list[str]:
 
 
 def _weights(table: Any, ms: Path) -> Iterator[tuple[Ints, Weights]]:
-    """Give the rows of each data description and their weights."""
+    """Yield the rows of each data description and their weights."""
     description = np.asarray(table.getcol("DATA_DESC_ID"))
     for number in np.unique(description):
         rows = np.flatnonzero(description == number)
@@ -149,7 +149,7 @@ def _weights(table: Any, ms: Path) -> Iterator[tuple[Ints, Weights]]:
 
 
 def _as_casa_sees(table: Any, rows: Ints, weights: Weights) -> bool:
-    """Say whether SIGMA says the same as the weights that count."""
+    """Return whether SIGMA agrees with the weights that count."""
     if weights.vary:
         return False
     counting = weights.read()[:, 0]
@@ -172,7 +172,7 @@ def _copy_rows(ms: Path, copy: Path) -> None:
 
 
 def _name_subtables(copy: Path) -> None:
-    """Let an MS know of subtables that it didn't name."""
+    """Register subtables in an MS that didn't name them."""
     import casatools
 
     table = casatools.table()
@@ -187,7 +187,7 @@ def _name_subtables(copy: Path) -> None:
 
 
 def _put_right(copy: Path) -> None:
-    """Write unit, weights and flags of a copy as they are meant."""
+    """Write the correct unit, weights and flags of a copy."""
     import casatools
 
     table = casatools.table()
@@ -205,7 +205,7 @@ def _put_right(copy: Path) -> None:
             for places in _chunks(rows.size, weights.shape):
                 _put_right_rows(table, rows[places], weights.read(places=places), scale, vary=vary)
         if not vary:
-            # One value for all channels stands in WEIGHT and SIGMA.
+            # One value for all channels is stored in WEIGHT and SIGMA.
             table.removecols(sorted(spectra & set(table.colnames())))
     finally:
         table.close()

@@ -1,6 +1,6 @@
-"""What a calibrated MS says about its origin. Needs CASA.
+"""The origin recorded in a calibrated MS. Needs CASA.
 
-Belongs here: the keyword that holds it. Doesn't: what is in it (see
+Belongs here: the keyword that holds it. Doesn't: its content (see
 `contimg_resources.calibration.apply.calibrated_ms`).
 """
 
@@ -16,7 +16,7 @@ ORIGIN_KEYWORD = "CONTIMG_ORIGIN"
 
 
 def write_origin(ms: Path, origin: Mapping[str, Any]) -> None:
-    """Note in an MS where it came from."""
+    """Record in an MS where it came from."""
     import casatools
 
     table = casatools.table()
@@ -28,7 +28,7 @@ def write_origin(ms: Path, origin: Mapping[str, Any]) -> None:
 
 
 def read_origin(ms: Path) -> dict[str, Any]:
-    """Return what `write_origin` noted in an MS; empty for any other."""
+    """Return the record of `write_origin` in an MS; empty for any other."""
     with opened(ms) as table:
         known = ORIGIN_KEYWORD in table.keywordnames()
         return dict(json.loads(table.getkeyword(ORIGIN_KEYWORD))) if known else {}

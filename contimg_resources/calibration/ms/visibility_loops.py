@@ -1,8 +1,8 @@
-"""Loops over visibilities in memory, compiled.
+"""Compiled loops over visibilities in memory.
 
-Belongs here: dividing by Jones factors while turning to another phase centre; sums over flags and
-weights.
-Doesn't: where the factors come from (see `contimg_resources.calibration.apply.jones`), reading and
+Belongs here: dividing by Jones factors while shifting to another phase centre; sums over flags
+and weights.
+Doesn't: computing the factors (see `contimg_resources.calibration.apply.jones`), reading and
 writing.
 """
 
@@ -33,35 +33,35 @@ def correct(
     inverse: Complexes,
     missing: Bools,
 ) -> None:
-    """Calibrate and turn visibilities, on one core.
+    """Calibrate and phase-rotate visibilities, on one core.
 
     Parameters
     ----------
     data : ndarray of complex64, shape (n_rows, n_channels, n_correlations)
         Visibilities.
     corrected : ndarray of complex64, same shape
-        They are written here; may be the same.
+        Output; may be the same array.
     flag : ndarray of bool, same shape
         Flags are added where a table has no solution, and where a value is zero or not finite.
     first, second, time, window : ndarray of int, shape (n_rows,)
-        Antennas of each row, and which of the times and windows of the factors it is of.
+        Antennas of each row, and indices of its time and window in the factors.
     path_s : ndarray of float, shape (n_rows,)
-        By how much the path to the phase centre grows, seconds.
+        Increase of the path to the phase centre, seconds.
     channels_hz : ndarray of float, shape (n_windows, n_channels)
         Channel centres, Hz, evenly spaced.
     receptors : ndarray of int, shape (n_windows, n_correlations, 2)
-        Which receptors of first and second antenna a correlation is of.
+        Receptors of the first and second antenna of each correlation.
     inverse : ndarray of complex64, shape (n_windows, n_times, n_antennas, 2, n_channels)
-        One over the factor of `contimg_resources.calibration.apply.jones.Jones`.
+        Inverse of the factor of `contimg_resources.calibration.apply.jones.Jones`.
     missing : ndarray of bool, same shape
-        Where there is no solution.
+        True where there is no solution.
     """
     n_rows, n_channels, n_correlations = data.shape
     for row in range(n_rows):
         i, j, w, t = first[row], second[row], window[row], time[row]
         start_hz = channels_hz[w, 0]
         width_hz = (channels_hz[w, -1] - start_hz) / max(1, n_channels - 1)
-        # From channel to channel by a multiplication: 48 of them lose 1e-14.
+        # A multiplication from channel to channel: 48 of them lose 1e-14.
         turns = start_hz * path_s[row]
         angle = 2.0 * np.pi * (turns - np.floor(turns))
         turn = complex(np.cos(angle), np.sin(angle))
@@ -85,7 +85,7 @@ def correct(
 
 @compiled(parallel=True)
 def count_flagged(flag: Bools) -> Ints:
-    """Return how many visibilities of each row are flagged.
+    """Return the number of flagged visibilities of each row.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def count_flagged(flag: Bools) -> Ints:
 
 @compiled()
 def all_flagged(flag: Bools) -> Bools:
-    """Return of which rows everything is flagged; on one core.
+    """Return which rows are completely flagged; on one core.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def all_flagged(flag: Bools) -> Bools:
 
 @compiled()
 def any_good(data: Complexes, flag: Bools) -> Bools:
-    """Return which rows hold any unflagged, finite visibility that isn't zero; on one core.
+    """Return which rows hold any unflagged, finite, non-zero visibility; on one core.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def scale_weights(weight: Float32s, factor: Float32s) -> None:
     weight : ndarray of float32, shape (n_rows, 1 or n_channels, n_correlations)
         Weights.
     factor : ndarray of float32, shape (n_rows, n_correlations)
-        By what those of all channels are multiplied.
+        Factors, the same for all channels.
     """
     for row in spread(weight.shape[0]):
         for channel in range(weight.shape[1]):
@@ -157,7 +157,7 @@ def scale_weights(weight: Float32s, factor: Float32s) -> None:
 
 @compiled()
 def mean_weights(weight: Float32s) -> Float32s:
-    """Return the weights of rows: the mean over the channels that have any; on one core.
+    """Return the weights of rows: the mean over channels with weights; on one core.
 
     Parameters
     ----------

@@ -1,1 +1,1 @@
-"""Solving a calibrator observation into a caltable set."""
+"""Solve a calibrator observation into a caltable set."""

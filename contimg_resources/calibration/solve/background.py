@@ -1,11 +1,11 @@
-"""What else is in the beam with the calibrator: other sources in its model.
+"""Other sources in the beam with the calibrator, for its model.
 
-Belongs here: choosing them from a catalogue or a list, what they look like in a drift scan, and
+Belongs here: choosing them from a catalogue or a list, their visibilities in a drift scan, and
 adding them to MODEL_DATA (which needs CASA).
-Doesn't: the calibrator itself (see `.skymodel`), or which catalogue there is (see the steps).
+Doesn't: the calibrator itself (see `.skymodel`), or choosing the catalogue (see the steps).
 
-A solve explains whatever its model lacks by antenna gains, as far as their freedom goes: with N
-antennas about 2/N of it, most in a bandpass with its own solution in every channel. An image made
+A solve absorbs everything missing from its model into antenna gains, as far as their freedom
+allows: with N antennas about 2/N of it, most in a bandpass with a solution per channel. An image
 of the same observation then shows the other sources fainter by that share: 5 % with 40 antennas.
 """
 
@@ -27,21 +27,21 @@ from contimg_resources.observations.calibrators import Calibrator, separation_de
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-#: Sources that seem fainter than this share of the calibrator do nothing to its gains ...
+#: Sources with less apparent flux than this share of the calibrator don't affect its gains ...
 _FAINTEST_SHARE = 1e-4
 #: ... nor do those below the noise of the observation's own image, where none of them is measured.
 _FAINTEST_JY = 1e-3
-#: A listed source this near to the calibrator is the calibrator: no farther than the resolution of
-#: the coarsest surveys at 1.4 GHz, whose entry of it may be off by a part of that.
+#: A listed source this close to the calibrator is the calibrator: within the resolution of the
+#: coarsest surveys at 1.4 GHz, whose position may be off by a fraction of that.
 _SAME_SOURCE_DEG = 0.02
-#: Sources farther than this from the calibrator don't matter: beyond the second null of the beam
-#: nothing is seen.
+#: Sources farther than this from the calibrator don't matter: they are outside the second null of
+#: the beam.
 REACH_DEG = 7.0
 _BAND_MIDDLE_HZ = 1.4e9
 
 
 def sources_about(listed: Iterable[Calibrator], calibrator: Calibrator) -> tuple[Calibrator, ...]:
-    """Return the listed sources that could be in one beam with a calibrator; not itself."""
+    """Return the listed sources that could be in one beam with a calibrator, without itself."""
     listed = tuple(listed)
     apart_deg = separation_deg(*_positions_deg(listed), calibrator.ra_deg, calibrator.dec_deg)
     near = (apart_deg > _SAME_SOURCE_DEG) & (apart_deg < REACH_DEG)
@@ -60,13 +60,13 @@ def background_sources(
     calibrator : Calibrator
         The calibrator.
     fields : FieldDirections
-        Where the telescope pointed.
+        Pointing directions.
 
     Returns
     -------
     tuple of Calibrator
-        Those that somewhere on the drift are above 1e-4 of the calibrator's apparent flux density,
-        and above 1 mJy; never the calibrator.
+        Sources that somewhere on the drift exceed 1e-4 of the calibrator's apparent flux density,
+        and 1 mJy; never the calibrator.
     """
     near = sources_about(listed, calibrator)
     if not near:
@@ -79,19 +79,19 @@ def background_sources(
 
 @dataclass(frozen=True)
 class ModelOfField:
-    """What a solve's model holds beside its calibrator.
+    """The sources in a solve's model besides its calibrator.
 
     Parameters
     ----------
     origin : str
-        The catalogue or list that it was chosen from; empty: there was none.
+        The catalogue or list from which they were chosen; empty: there was none.
     n_sources : int
-        Sources in the model.
+        Number of sources in the model.
     apparent_jy : float
-        Their flux densities together, each seen through the primary beam where it is highest in the
+        Sum of their flux densities, each multiplied by its highest primary-beam response during the
         drift, at 1.4 GHz, Jy.
     faintest_jy : float
-        The least of those, Jy; 0 without sources.
+        The lowest of those flux densities, Jy; 0 without sources.
     """
 
     origin: str
@@ -103,7 +103,7 @@ class ModelOfField:
     def of(
         cls, sources: tuple[Calibrator, ...], fields: FieldDirections, origin: str
     ) -> "ModelOfField":
-        """Sum up sources that `background_sources` gave."""
+        """Summarise sources returned by `background_sources`."""
         apparent_jy = most_apparent_jy(sources, fields)
         return cls(
             origin,
@@ -113,31 +113,31 @@ class ModelOfField:
         )
 
     def words(self, calibrator: str, n_antennas: int) -> str:
-        """Say what the model is, and what follows from it."""
+        """Describe the model and its consequences."""
         if self.n_sources:
             return (
                 f"the model is {calibrator} and {self.n_sources} sources of {self.origin}, "
                 f"{self.apparent_jy:.3g} Jy together as seen through the beam"
             )
         why = (
-            f"{self.origin} has no other source in its beam that matters"
+            f"{self.origin} has no other significant source in its beam"
             if self.origin
             else f"no catalogue is set (catalogue.reference). The gains of {n_antennas} antennas "
             f"absorb about {2 / max(n_antennas, 2):.0%} of the flux density of other sources in "
-            "the image of this observation, in no other"
+            "the image of this observation only"
         )
         return f"the model is {calibrator} alone: {why}"
 
 
 class Background:
-    """The visibilities of other sources in a drift scan brought to one phase centre.
+    """The visibilities of other sources in a drift scan shifted to one phase centre.
 
     Parameters
     ----------
     sources : tuple of Calibrator
-        They, each seen through the primary beam of each integration.
+        The sources, each attenuated by the primary beam of each integration.
     fields : FieldDirections
-        Where the telescope pointed.
+        Pointing directions.
     phase_center_deg : (float, float)
         The phase centre, ICRS degrees.
     """
@@ -154,7 +154,7 @@ class Background:
         self._dec_deg = np.array([s.dec_deg for s in sources])
         self._cosines = np.stack(direction_cosines(self._ra_deg, self._dec_deg, *phase_center_deg))
         self._flux_jy: dict[bytes, Floats] = {}
-        # All windows see the same baselines at a time, mostly.
+        # At a given time all windows have mostly the same baselines.
         self._antennas_m: dict[tuple[float, bytes, bytes], Floats] = {}
 
     def seen(
@@ -165,9 +165,9 @@ class Background:
         Parameters
         ----------
         time_s : float
-            Its time.
+            Time of the integration.
         field : int
-            Which of the fields it is of.
+            Index of its field.
         first, second : ndarray of int, shape (n_rows,)
             Antennas of its rows.
         uvw_m : ndarray of float, shape (n_rows, 3)
@@ -200,9 +200,9 @@ def add_background(ms: Path, background: Background, row_fields: Ints) -> None:
     ms : Path
         Working copy with its model.
     background : Background
-        What to add.
+        The sources to add.
     row_fields : ndarray of int, shape (n_rows,)
-        Which field each row is of.
+        Index of the field of each row.
     """
     from casatools import table
 
@@ -233,7 +233,7 @@ def add_background(ms: Path, background: Background, row_fields: Ints) -> None:
 
 
 def most_apparent_jy(sources: tuple[Calibrator, ...], fields: FieldDirections) -> Floats:
-    """Return flux densities through the beam where it is highest in a drift, 1.4 GHz, Jy."""
+    """Return flux densities at the highest beam response during a drift, 1.4 GHz, Jy."""
     if not sources:
         return np.zeros(0)
     ra_deg, dec_deg = _positions_deg(sources)

@@ -1,7 +1,7 @@
-"""The solver tasks on top of the tables solved so far. Runs in a CASA process.
+"""Run the solver tasks on top of the tables solved so far. Runs in a CASA process.
 
-Belongs here: how CASA's gaincal and bandpass are called, and looking at what they left.
-Doesn't: in which order (see `.solving`).
+Belongs here: the calls of CASA's gaincal and bandpass, and checking their products.
+Doesn't: the sequence (see `.solving`).
 """
 
 from pathlib import Path
@@ -28,9 +28,9 @@ class Chain:
     Parameters
     ----------
     data : WorkingData
-        The calibrator's data; the tables are made in their directory.
+        The calibrator's data; the tables are created in their directory.
     solvers : SolverPool
-        Where the solver tasks run.
+        Processes in which the solver tasks run.
     refant : RefantChoice
         Reference antenna.
     settings : CalibrationSettings
@@ -79,8 +79,8 @@ class Chain:
             self.data.fields,
             bandtype="B",
             combine="scan",
-            # With the gains applied the amplitude is already 1 on average; dividing it out once
-            # more would take it from the product.
+            # With the gains applied the amplitude is already 1 on average; dividing by it again
+            # would remove it from the product.
             solnorm=through_short_phases,
         )
         return self._apply(AppliedTable(table, NEAREST_FLAGGING))
@@ -105,7 +105,7 @@ class Chain:
         return self._apply(AppliedTable(table))
 
     def short_gains(self) -> Path:
-        """Solve 2G: how the complex gain changes within the observation."""
+        """Solve 2G: the change of the complex gain within the observation."""
         table = self._scratch / "short_gain"
         self._gaincal(table, self.applied, self._short, gaintype="G", calmode="ap")
         return self._apply(AppliedTable(table))
@@ -157,7 +157,7 @@ class Chain:
         except RuntimeError as error:
             reason = " ".join(str(error).split())
             raise self._failure(what, reason) from error
-        # The task's return value tells nothing: look at the table.
+        # The task's return value is no evidence: inspect the table.
         if not table.is_dir():
             raise self._failure(what, "the solver left no table, as when no solution was found")
         try:

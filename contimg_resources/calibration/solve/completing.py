@@ -1,11 +1,11 @@
-"""Giving a caltable flagged rows for windows without any solution. Runs in a CASA process.
+"""Add flagged rows to a caltable for windows without any solution. Runs in a CASA process.
 
 CASA writes no rows for a spectral window whose data were all flagged, and when such a table is
-applied that window passes **uncalibrated and unflagged**. A flagged solution says what is true:
-there is none.
+applied that window passes **uncalibrated and unflagged**. A flagged solution marks that there is
+none.
 
-It also marks such windows as flagged in the table's SPECTRAL_WINDOW, as it does with windows that a
-part of the data doesn't have. Data in a window so marked pass likewise, whatever its solutions say.
+CASA also marks such windows as flagged in the table's SPECTRAL_WINDOW, as it does with windows
+missing from part of the data. Data in a marked window also pass, regardless of its solutions.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ import numpy as np
 
 
 def complete_windows(path: Path, windows: tuple[int, ...]) -> tuple[int, ...]:
-    """Append flagged solutions for the windows that a caltable lacks, so that it holds for all.
+    """Append flagged solutions for the windows missing from a caltable, so that it covers all.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def complete_windows(path: Path, windows: tuple[int, ...]) -> tuple[int, ...]:
     Returns
     -------
     tuple of int
-        The windows that were lacking.
+        The windows that were missing.
     """
     from casatools import table
 

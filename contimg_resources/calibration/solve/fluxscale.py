@@ -1,4 +1,4 @@
-"""Flux densities of second calibrators. Runs in a CASA process.
+"""Derive flux densities of secondary calibrators. Runs in a CASA process.
 
 Belongs here: CASA's fluxscale on a gain table, and the FLUX table that it makes.
 """
@@ -25,8 +25,8 @@ def transfer_flux(
 ) -> tuple[FluxTransfer, ...]:
     """Scale gains of fields of unknown flux density to those of the flux calibrator.
 
-    Antenna gains do not depend on the source, so the ratio of the gains that were solved with a
-    model of 1 Jy to those of the flux calibrator is the square root of the flux density.
+    Antenna gains do not depend on the source, so the ratio of the gains solved with a model of
+    1 Jy to those of the flux calibrator is the square root of the flux density.
 
     Parameters
     ----------
@@ -35,13 +35,13 @@ def transfer_flux(
     gains : Path
         Complex gain table with solutions of all fields.
     flux_table : Path
-        The FLUX table to make: amplitudes of the scaled gains.
+        Path of the FLUX table: amplitudes of the scaled gains.
     calibrator : Calibrator
         The flux calibrator.
     reference_fields : tuple of int
         Field ids of the flux calibrator.
     transfer_fields : tuple of (int, str)
-        Field ids and names of the others.
+        Field ids and names of the secondary calibrators.
 
     Returns
     -------

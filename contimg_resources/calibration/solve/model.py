@@ -1,7 +1,7 @@
-"""What a solve is asked for and what it gives.
+"""Records of a solve: its request and its result.
 
 Belongs here: frozen records that cross the process boundary.
-Doesn't: solving, judging.
+Doesn't: solving, checking quality.
 """
 
 from dataclasses import dataclass, field
@@ -15,18 +15,18 @@ from contimg_resources.settings import CalibrationSettings
 
 
 class Pointing(StrEnum):
-    """How the antennas pointed; decides how the model of the calibrator is made."""
+    """How the antennas pointed, which determines the model of the calibrator."""
 
     DRIFT = "drift"
-    """Parked on the meridian, one field an integration: all fields are brought to the calibrator's
-    position and its model carries the primary beam of each integration."""
+    """Parked on the meridian, one field per integration: all fields are shifted to the calibrator's
+    position and its model includes the primary beam of each integration."""
     TRACKING = "tracking"
-    """The calibrator's own field follows it: no phase shift, no primary beam."""
+    """The calibrator's own field tracks it: no phase shift, no primary beam."""
 
 
 @dataclass(frozen=True)
 class SolveRecipe:
-    """Which tables are solved and from which data; the defaults are right for DSA-110.
+    """The tables to solve and their data; the defaults are for DSA-110.
 
     Parameters
     ----------
@@ -38,10 +38,10 @@ class SolveRecipe:
         Solve 2G.
     gains_first : bool
         Solve the gains before the bandpass, from plain averages over the band, and the bandpass
-        on top of them, instead of the other way round. Either way the product of all tables
-        holds each effect once. The observatory's published figures for NGC5921 are of this kind.
+        on top of them, instead of the reverse. In both cases the product of all tables includes
+        each effect once. The observatory's published results for NGC5921 use this order.
     gain_channels : str
-        Channels that go into the gains, such as ``6~56``; empty: all.
+        Channels used for the gains, such as ``6~56``; empty: all.
     flag_rfi : bool
         Run tfcrop and rflag before solving; clipping and autocorrelations are always flagged.
     """
@@ -56,16 +56,16 @@ class SolveRecipe:
 
 @dataclass(frozen=True)
 class SolveRequest:
-    """One solve.
+    """A request to solve one observation.
 
     Parameters
     ----------
     ms : Path
         Calibrator observation; only read.
     calibrator : Calibrator
-        Its position and flux density.
+        The calibrator's position and flux density.
     prefix : Path
-        Tables are named like this plus the suffix of their type.
+        Prefix of the tables' names, before the suffix of their type.
     pointing : Pointing
         Drift scan or tracking.
     refant : str
@@ -73,18 +73,18 @@ class SolveRequest:
     calibrator_fields : tuple of str
         Tracking only: names of the fields that hold the calibrator.
     transfer_fields : tuple of str
-        Tracking only: names of fields with a second calibrator, whose flux density is to be
-        derived; with any, a FLUX table is made.
+        Tracking only: names of fields with a secondary calibrator of unknown flux density; with
+        any, a FLUX table is made.
     settings : CalibrationSettings
-        Preferred reference antennas, intervals and gates.
+        Preferred reference antennas, intervals and quality limits.
     recipe : SolveRecipe
-        What is solved.
+        The tables to solve.
     background : tuple of Calibrator
-        Drift scan only: other sources near the calibrator; those in the beam go into the model.
+        Drift scan only: other sources near the calibrator; those in the beam enter the model.
     background_origin : str
-        The catalogue or list that they are from; empty: there was none.
+        Catalogue or list of these sources; empty: there was none.
     default_spectral_index : float
-        Of sources for which none is known.
+        Spectral index of sources for which none is known.
     plots : Path or None
         Directory for PNG plots of the solutions; None: no plots.
     """
@@ -106,7 +106,7 @@ class SolveRequest:
 
 @dataclass(frozen=True)
 class SolvedCaltable:
-    """A caltable in its place.
+    """A solved caltable in its final location.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ class SolvedCaltable:
     path : Path
         Its directory.
     quality : TableQuality
-        Its measures.
+        Its quality metrics.
     """
 
     type: CaltableType
@@ -125,7 +125,7 @@ class SolvedCaltable:
 
 @dataclass(frozen=True)
 class FluxTransfer:
-    """Flux density of a second calibrator, on the scale of the first.
+    """Flux density of a secondary calibrator, on the scale of the first.
 
     Parameters
     ----------
@@ -134,13 +134,13 @@ class FluxTransfer:
     flux_jy, error_jy : float
         Flux density and its error, Jy, weighted mean over spectral windows.
     ratio : float
-        The same over the first calibrator's flux density at the same frequency.
+        Ratio to the first calibrator's flux density at the same frequency.
     ratio_error : float
         Error of `ratio`.
     frequency_hz : float
-        Where, Hz.
+        Frequency, Hz.
     n_solutions : int
-        Antenna gains that it was derived from.
+        Number of antenna gains used.
     """
 
     field: str
@@ -154,37 +154,37 @@ class FluxTransfer:
 
 @dataclass(frozen=True)
 class SolveResult:
-    """What a solve gave: tables in place, their quality and the verdict.
+    """Result of a solve: tables in place, their quality, and the reasons of a failure.
 
     Parameters
     ----------
     calibrator : str
         Name of the calibrator.
     refant, refant_reason : str
-        Name of the reference antenna and why it was taken.
+        Name of the reference antenna and the reason for its choice.
     tables : tuple of SolvedCaltable
-        In apply order, each solved with the others that stand before it already applied. FLUX
-        stands in for GA: the list holds both, and whoever applies takes one.
+        Tables in apply order, each solved with all earlier ones applied. FLUX replaces GA: the list
+        holds both, of which only one is to be applied.
     start_mjd, end_mjd, mid_mjd : float
-        Begin, end and middle of the calibrator's data, MJD in days.
+        Start, end and middle of the calibrator's data, MJD in days.
     declination_deg : float or None
         Declination strip of a drift scan, ICRS degrees; None when tracking.
     layout : ArrayLayout
         Antennas and spectral windows of the data.
     flagged_fraction : float
-        Flagged visibilities over all cross-correlations of working antennas, after flagging.
+        Flagged share of all cross-correlations of working antennas, after flagging.
     working_antennas : int
-        Antennas with unflagged data.
+        Number of antennas with unflagged data.
     reasons : tuple of str
         Why the tables must not be applied; empty when they are good.
     flux : tuple of FluxTransfer
         Flux densities of the transfer fields.
     plots : tuple of Path
-        PNG plots that were drawn.
+        PNG plots of the solutions.
     notes : tuple of str
-        What an operator should know, such as a plot that can't be drawn.
+        Remarks for the operator, such as a plot that can't be drawn.
     parameters, versions : dict
-        JSON-able provenance.
+        Provenance that can be stored as JSON.
     """
 
     calibrator: str
@@ -207,12 +207,12 @@ class SolveResult:
 
     @property
     def failed(self) -> bool:
-        """Whether a gate was missed."""
+        """Return whether a quality limit was missed."""
         return bool(self.reasons)
 
     @property
     def quality(self) -> dict[str, Any]:
-        """The measures of all tables, JSON-able, for the registry."""
+        """Return the metrics of all tables for the registry, as JSON values."""
         return {
             "flagged_fraction": self.flagged_fraction,
             "working_antennas": self.working_antennas,

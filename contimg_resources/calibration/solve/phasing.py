@@ -1,4 +1,4 @@
-"""Bringing the fields of a drift scan to the calibrator's position. Runs in a CASA process.
+"""Shift the fields of a drift scan to the calibrator's position. Runs in a CASA process.
 
 Belongs here: the working copy with one phase centre. Doesn't: the sky model (see `.skymodel`).
 """
@@ -14,7 +14,7 @@ from contimg_resources.core.errors import CalibrationFailed, UnreadableObservati
 from contimg_resources.instrument.primary_beam import airy_power
 from contimg_resources.observations.calibrators import Calibrator, separation_deg
 
-#: A calibrator that never rises above this share of the beam is not in it.
+#: A calibrator that never exceeds this share of the beam's peak response is not in the beam.
 MIN_BEAM_POWER = 0.05
 _BEAM_AT_HZ = 1.4e9
 _ARCSEC_RAD = np.pi / 180 / 3600
@@ -29,7 +29,7 @@ class FieldDirections:
     Parameters
     ----------
     names : tuple of str
-        By field id.
+        Names by field id.
     ra_rad, dec_rad : ndarray of float, shape (n_fields,)
         Phase centres, radians.
     frame : str
@@ -51,7 +51,7 @@ class FieldDirections:
         Raises
         ------
         CalibrationFailed
-            If the phase centres are in a frame of which ICRS does not follow.
+            If the phase centres are in a frame that can't be converted to ICRS.
         """
         if self.frame not in _SKY_FRAMES:
             raise CalibrationFailed(
@@ -68,7 +68,7 @@ class FieldDirections:
         Raises
         ------
         CalibrationFailed
-            If one isn't there; names those that are.
+            If a field doesn't exist; the message names the existing ones.
         """
         unknown = [n for n in names if n not in self.names]
         if unknown:
@@ -123,7 +123,7 @@ def phase_to(ms: Path, output: Path, ra_deg: float, dec_deg: float) -> NDArray[n
     ms : Path
         Input; only read.
     output : Path
-        The copy.
+        Path of the copy.
     ra_deg, dec_deg : float
         New phase centre, ICRS degrees.
 
@@ -135,7 +135,7 @@ def phase_to(ms: Path, output: Path, ra_deg: float, dec_deg: float) -> NDArray[n
     Raises
     ------
     CalibrationFailed
-        If the copy's fields did not all arrive there.
+        If the copy's fields are not all at the new phase centre.
     """
     from casatasks import phaseshift
     from casatools import table
@@ -148,7 +148,7 @@ def phase_to(ms: Path, output: Path, ra_deg: float, dec_deg: float) -> NDArray[n
         phasecenter=f"ICRS {ra_deg:.12f}deg {dec_deg:.12f}deg",
         datacolumn="data",
     )
-    # A task's return value tells nothing: look at what it made.
+    # A task's return value is no evidence: inspect its product.
     after = read_fields(output) if output.is_dir() else None
     if after is None or after.names != before.names:
         raise CalibrationFailed(
@@ -171,10 +171,10 @@ def phase_to(ms: Path, output: Path, ra_deg: float, dec_deg: float) -> NDArray[n
 
 
 def merge_fields(ms: Path, name: str) -> None:
-    """Give all rows of a working copy field 0 and one scan, so that solutions span integrations.
+    """Set field 0 and one scan for all rows of a working copy, so that solutions span integrations.
 
-    A drift scan has one field an integration; CASA would begin a new solution with each, and
-    tfcrop and rflag would see no time axis.
+    A drift scan has one field per integration; CASA would begin a new solution with each, and
+    tfcrop and rflag would have no time axis.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-"""Putting solved tables in their place, whole or not at all. Runs in a CASA process.
+"""Move solved tables into place, completely or not at all. Runs in a CASA process.
 
-Belongs here: names and renames, and what a table says of where it was observed. Doesn't: solving.
+Belongs here: names and renames, and the source recorded in a table. Doesn't: solving.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,16 +16,16 @@ from contimg_resources.instrument.caltables import CaltableType, caltable_path
 
 
 def check_prefix(prefix: Path) -> None:
-    """Refuse a prefix that begins no name of a file.
+    """Refuse a prefix that isn't the beginning of a file name.
 
     Raises
     ------
     InvalidName
-        If it is a directory's, or climbs.
+        If it is a directory's name, or contains "..".
     """
     if not prefix.name or ".." in prefix.parts or "\0" in str(prefix):
         raise InvalidName(
-            f"{str(prefix)!r} is no prefix of caltables: a directory and the begin of a name, "
+            f"{str(prefix)!r} is no prefix of caltables: a directory and the beginning of a name, "
             "without '..', was expected"
         )
 
@@ -35,19 +35,19 @@ def place_tables(
     prefix: Path,
     copy: Callable[[Path, Path], object] = copy_table,
 ) -> dict[CaltableType, Path]:
-    """Copy tables from scratch beside their place, then rename them into it.
+    """Copy tables from scratch next to their destination, then rename them.
 
     Tables of an earlier solve under the same prefix are replaced, those that this solve did not
-    make are removed: what stands under a prefix is one solve.
+    make are removed: the tables of one prefix always belong to one solve.
 
     Parameters
     ----------
     tables : mapping of CaltableType to Path
         Solved tables.
     prefix : Path
-        Where they go: this path plus the suffix of each type.
+        Destination: this path plus the suffix of each type.
     copy : callable
-        Copies a table.
+        Function that copies a table.
 
     Returns
     -------
@@ -76,10 +76,10 @@ def place_tables(
 
 
 def state_source(path: Path, ms: Path, declination_deg: float | None) -> None:
-    """Record in a caltable the MS that it was solved from, and where the telescope pointed.
+    """Record in a caltable the MS from which it was solved, and the telescope's pointing.
 
-    CASA solved averages or a copy, whose name it writes into the table, and which were brought to
-    the calibrator's position. Which observations a table may be applied to follows from the strip.
+    CASA solved averages or a copy, whose name it writes into the table, and which were shifted to
+    the calibrator's position. The strip determines to which observations a table may be applied.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def state_source(path: Path, ms: Path, declination_deg: float | None) -> None:
         The calibrator observation.
     declination_deg : float or None
         Declination strip of a drift scan, degrees, in the frame of the fields; None: the phase
-        centres are right.
+        centres are correct.
     """
     from casatools import table
 

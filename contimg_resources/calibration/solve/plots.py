@@ -1,4 +1,4 @@
-"""PNG plots of solutions: one a table, and one summary of the whole set.
+"""PNG plots of solutions: one per table, and a summary of the whole set.
 
 Belongs here: figures of caltables. Doesn't: images (see `contimg_resources.imaging`) and plots of
 visibilities (see `contimg_resources.casa.plotms`).
@@ -27,20 +27,20 @@ _TITLES = {
 }
 _BANDPASS = (CaltableType.BA, CaltableType.BP)
 _PHASES = (CaltableType.BP, CaltableType.GP)
-#: Phases that spread over more than this are shown over the whole turn.
+#: Phases with a larger spread are shown over the full circle.
 _WRAPPED_DEG = 180.0
 
 
 @dataclass(frozen=True)
 class PlotContext:
-    """What a plot needs beside the solutions.
+    """Information for a plot besides the solutions.
 
     Parameters
     ----------
     title : str
-        What the set is: calibrator, date, reference antenna.
+        Description of the set: calibrator, date, reference antenna.
     antenna_names : tuple of str
-        By id.
+        Names of the antennas by id.
     frequencies_hz : sequence of ndarray of float
         Channel centres of each spectral window by id, Hz.
     receptors : tuple of str
@@ -61,13 +61,13 @@ def plot_table(
     Parameters
     ----------
     table_type : CaltableType
-        Its type; decides what is drawn against what.
+        Its type, which determines the axes.
     solutions : Solutions
         Its solutions.
     context : PlotContext
         Names and frequencies.
     png : Path
-        The file to make; replaced when it exists.
+        Path of the plot; replaced when it exists.
 
     Returns
     -------
@@ -89,7 +89,7 @@ def plot_table(
 def plot_summary(
     tables: Mapping[CaltableType, Solutions], context: PlotContext, png: Path, dpi: int = 80
 ) -> Path:
-    """Draw the whole set in one compact figure, both receptors together; of 2G the phases.
+    """Draw the whole set in one compact figure, both receptors together; for 2G the phases.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def plot_summary(
     context : PlotContext
         Names and frequencies.
     png : Path
-        The file to make; replaced when it exists.
+        Path of the plot; replaced when it exists.
     dpi : int
         Pixels per inch; the figure is 11 inches wide.
 
@@ -199,7 +199,7 @@ def _limits(ax: Any, values: NDArray[np.float64], *, phase: bool) -> None:
 
 
 def _against_frequency_or_time(table_type: CaltableType, solutions: Solutions) -> bool:
-    """Tell whether a table is drawn against frequency or time rather than antenna."""
+    """Return whether a table is drawn against frequency or time rather than antenna."""
     if table_type in _BANDPASS or table_type is CaltableType.G2:
         return True
     return table_type is not CaltableType.K and _n_times(solutions) > 1

@@ -1,12 +1,12 @@
-"""Choosing the reference antenna, by name.
+"""Choose the reference antenna, by name.
 
 Belongs here: the pure decision. Doesn't: measuring the antennas (see
 `contimg_resources.calibration.ms.health`).
 
-Antenna names are numerals ("1".."117") and ids are row numbers from 0: CASA takes either in the
+Antenna names are numerals ("1".."117") and ids are row numbers from 0: CASA accepts both in the
 same parameter and looks for names first. It also reads ``1c`` as a number with a unit, ``7~9`` as a
-range and ``x*`` as a pattern, unless they stand in quotes. So a name is only ever passed on in
-quotes, after it was found in the ANTENNA table, and the solved table is checked afterwards.
+range and ``x*`` as a pattern, unless they are in quotes. So a name is always passed in quotes,
+after it was found in the ANTENNA table, and the solved table is checked afterwards.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ AUTO = "auto"
 
 @dataclass(frozen=True)
 class RefantChoice:
-    """The reference antenna and why it was taken."""
+    """The reference antenna and the reason for its choice."""
 
     id: int
     name: str
@@ -28,7 +28,7 @@ class RefantChoice:
 
     @property
     def in_casa(self) -> str:
-        """The name as CASA's tasks take it: in quotes it is nothing but a name."""
+        """Return the name for CASA's tasks: in quotes it can only be a name."""
         return f'"{self.name}"'
 
 
@@ -49,7 +49,7 @@ def choose_refant(
     Raises
     ------
     CalibrationFailed
-        If the named antenna is absent or bad, or no antenna is good; names the candidates.
+        If the named antenna is absent or bad, or no antenna is good; the message names candidates.
     """
     by_name = {a.name: a for a in antennas}
     candidates = _candidates(antennas, preferred)
@@ -73,7 +73,7 @@ def choose_refant(
                 f"flagged; good ones: {listed}",
                 reasons=[f"reference antenna {requested} is flagged"],
             )
-        return RefantChoice(antenna.id, antenna.name, "as asked")
+        return RefantChoice(antenna.id, antenna.name, "as requested")
     if not candidates:
         raise CalibrationFailed(
             f"no antenna can be the reference: none of {len(antennas)} has less than "
@@ -89,21 +89,21 @@ def choose_refant(
         return RefantChoice(best.id, best.name, reason)
     reason = (
         f"no preferred antenna is present and good; this one has {best.flagged_fraction:.0%} of "
-        f"its data flagged and stands {best.distance_m:.0f} m from the array's middle"
+        f"its data flagged and is {best.distance_m:.0f} m from the array's centre"
     )
     return RefantChoice(best.id, best.name, reason)
 
 
 def _names_one(name: str, antennas: Sequence[AntennaHealth]) -> bool:
-    """Tell whether a name in quotes means one antenna to CASA."""
+    """Return whether a name in quotes identifies one antenna to CASA."""
     return bool(name.strip()) and '"' not in name and [a.name for a in antennas].count(name) == 1
 
 
 def _candidates(antennas: Sequence[AntennaHealth], preferred: Sequence[str]) -> list[AntennaHealth]:
-    """Good antennas, best first: preferred ones in their order, then by data and nearness."""
+    """Return good antennas, best first: preferred ones in order, then by data and distance."""
     rank = {name: i for i, name in enumerate(preferred)}
     good = [a for a in antennas if a.good and _names_one(a.name, antennas)]
-    # Flagged fractions that differ by less than 2 % are the same; then the nearer one is better.
+    # Flagged fractions that differ by less than 2 % are equal; then the closer one is better.
     return sorted(
         good,
         key=lambda a: (rank.get(a.name, len(rank)), round(a.flagged_fraction / 0.02), a.distance_m),

@@ -1,4 +1,4 @@
-"""Writing the calibrator's model visibilities. Runs in a CASA process.
+"""Write the calibrator's model visibilities. Runs in a CASA process.
 
 Belongs here: MODEL_DATA of a point source at the phase centre.
 Doesn't: flux densities (see `contimg_resources.observations.calibrators`) and the beam itself
@@ -36,9 +36,9 @@ def write_point_model(
     Parameters
     ----------
     ms : Path
-        Working copy; MODEL_DATA is made.
+        Working copy; MODEL_DATA is created.
     calibrator : Calibrator
-        Its flux density against frequency.
+        Flux density as a function of frequency.
     separations_rad : ndarray of float, shape (n_rows,), optional
         Angle of the calibrator from the pointing centre of each row, radians; None: A = 1.
     field_ids : tuple of int
@@ -77,7 +77,7 @@ def write_point_model(
 
 
 def parallel_hands(ms: Path) -> NDArray[np.bool_]:
-    """Tell which correlations of an MS see an unpolarised source, shape (n_correlations,)."""
+    """Return which correlations of an MS see an unpolarised source, shape (n_correlations,)."""
     from casatools import table
 
     tb: Any = table()

@@ -1,11 +1,11 @@
-"""The times of solutions, made exact. Runs in a CASA process.
+"""Make the times of solutions exact. Runs in a CASA process.
 
-Belongs here: moving times by microseconds onto those that are meant.
+Belongs here: moving times by microseconds to the intended ones.
 Doesn't: interpolating between solutions (see `contimg_resources.calibration.apply.jones`).
 
 A solver averages the times of its data in each spectral window and rounds differently every time.
-A solution some microseconds after the integration that it is meant for leaves that integration to
-the solution before, too, and to its flags.
+A solution some microseconds after its intended integration leaves that integration also to the
+solution before, and to its flags.
 """
 
 from pathlib import Path
@@ -16,33 +16,33 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-#: Times nearer to each other than this are the same, seconds.
+#: Times closer than this are the same, seconds.
 _SAME_S = 1e-3
 
 
 def snapped(times_s: Floats, exact_s: Floats) -> Floats:
-    """Return times, those next to an exact one moved onto it.
+    """Return times, replacing those next to an exact one by it.
 
     Parameters
     ----------
     times_s : ndarray of float, shape (n,)
         Times, seconds.
     exact_s : ndarray of float, shape (m,)
-        Exact ones.
+        Exact times, seconds.
     """
     nearest = exact_s[np.abs(times_s[:, None] - exact_s[None, :]).argmin(axis=1)]
     return np.where(np.abs(times_s - nearest) < _SAME_S, nearest, times_s)
 
 
 def snap_solutions(caltable: Path, exact_s: tuple[float, ...]) -> None:
-    """Move the times of a caltable onto exact ones.
+    """Move the times of a caltable to exact ones.
 
     Parameters
     ----------
     caltable : Path
         The table; changed in place.
     exact_s : tuple of float
-        MJD in seconds; empty: nothing is moved.
+        Exact times, MJD in seconds; empty: nothing is moved.
     """
     from casatools import table
 

@@ -1,7 +1,7 @@
-"""Solver tasks on parts of the data, in processes of their own. Runs in a CASA process.
+"""Run solver tasks on parts of the data in parallel processes. Runs in a CASA process.
 
 Belongs here: calling gaincal or bandpass once for each part, and joining the tables.
-Doesn't: how they are called (see `.chain`), or what a part is (see `.working`).
+Doesn't: the parameters of the calls (see `.chain`), or defining the parts (see `.working`).
 """
 
 import shutil
@@ -38,12 +38,12 @@ class SolverCall:
 
 
 class SolverPool:
-    """Solves parts at the same time; a context manager, which ends its processes.
+    """Solves parts in parallel; a context manager that ends its processes.
 
     Parameters
     ----------
     n_processes : int
-        With one, tasks run in this process.
+        Number of processes; with one, tasks run in this process.
     """
 
     def __init__(self, n_processes: int) -> None:
@@ -52,7 +52,7 @@ class SolverPool:
         if n_processes > 1:
             # Nothing is shared with this process, whose threads would not survive a fork.
             self._pool = ProcessPoolExecutor(n_processes, mp_context=get_context("spawn"))
-            # CASA takes a second to load: while the data are read.
+            # CASA takes a second to load: do it while the data are read.
             self._ready = [self._pool.submit(_load_casa) for _ in range(n_processes)]
 
     def __enter__(self) -> "SolverPool":
@@ -73,16 +73,16 @@ class SolverPool:
         Parameters
         ----------
         call : SolverCall
-            The task.
+            The task and its parameters.
         parts : sequence of Path
             MS of different spectral windows, with the same subtables.
         table : Path
-            The table; it isn't there afterwards when no part has a solution.
+            Path of the table; it doesn't exist afterwards when no part has a solution.
 
         Raises
         ------
         RuntimeError
-            If the task raised, with its words.
+            If the task raised; with its message.
         CasaCrashed
             If a process died.
         """
@@ -112,7 +112,7 @@ def _solve(call: SolverCall, part: Path, table: Path) -> Path:
     import casatasks
 
     try:
-        # A task formats all that it returns for its log: ten thousand arrays took a tenth of the
+        # A task formats its return value for its log: ten thousand arrays took a tenth of the
         # time.
         with np.printoptions(override_repr=_shape):
             task = getattr(casatasks, call.task)

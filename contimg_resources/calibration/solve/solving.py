@@ -1,19 +1,19 @@
-"""Solving a caltable set from one calibrator observation. Runs in a CASA process.
+"""Solve a caltable set from one calibrator observation. Runs in a CASA process.
 
-Belongs here: the order of the steps. Each step is a module of its own: `.working_memory` or
+Belongs here: the sequence of steps. Each step is a separate module: `.working_memory` or
 `.working_copy` (the engines, which prepare the data), `.refant`, `.chain`, `.split`, `.fluxscale`,
 `.placing`, `contimg_resources.calibration.quality`, `.plots`.
 
 The chain, each table solved with all before it applied:
 
 1. K, a delay for each antenna, receptor and spectral window;
-2. short-interval phases, thrown away, so that the bandpass is not decorrelated;
+2. short-interval phases, discarded afterwards, so that the bandpass is not decorrelated;
 3. one bandpass, normalised to unit amplitude, split into BA and BP;
 4. one complex gain, split into GA and GP;
 5. 2G, the change of the gain within the observation, on top of GA and GP;
 6. FLUX, where a second calibrator was observed: the gain amplitudes on one flux scale.
 
-A table that can't be solved ends the solve: nothing stands in for it.
+A table that can't be solved ends the solve: nothing replaces it.
 """
 
 import difflib
@@ -60,7 +60,7 @@ from contimg_resources.core.times import isot_from_mjd
 from contimg_resources.instrument.caltables import CaltableType
 from contimg_resources.instrument.dsa110 import TELESCOPE_NAMES
 
-#: Who prepares the data, by name.
+#: The engines that prepare the data, by name.
 _ENGINES: dict[str, Callable[[SolveRequest, Path], WorkingData]] = {
     "casa": copy_observation,
     "fast": read_into_memory,
@@ -76,13 +76,13 @@ def solve_caltables(request: SolveRequest) -> SolveResult:
     Parameters
     ----------
     request : SolveRequest
-        What to solve.
+        The request.
 
     Returns
     -------
     SolveResult
-        Tables in place with their quality. `SolveResult.failed` tells whether a gate was missed:
-        such tables are there to be looked at, never to be applied.
+        Tables in place with their quality metrics. If `SolveResult.failed`, a quality limit was
+        missed: such tables are kept for inspection, never to be applied.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def solve_caltables(request: SolveRequest) -> SolveResult:
         If the MS can't be read.
     CalibrationFailed
         If there is no usable reference antenna, calibrator or data, or a table can't be solved;
-        ``details["reasons"]`` lists why.
+        ``details["reasons"]`` lists the reasons.
     """
     _check(request)
     report_progress("reading the observation", 0.0)
@@ -105,7 +105,7 @@ def solve_caltables(request: SolveRequest) -> SolveResult:
         health = data.health
         refant = choose_refant(health.antennas, request.refant, request.settings.refants)
         tables, flux = _solve(request, data, solvers, refant)
-    report_progress("judging the tables", 0.9)
+    report_progress("checking the tables", 0.9)
     for path in tables.values():
         state_source(path, request.ms, data.declination_deg)
     placed = place_tables(tables, request.prefix)
@@ -150,7 +150,7 @@ def solve_caltables(request: SolveRequest) -> SolveResult:
 
 
 def _with_chosen_background(request: SolveRequest) -> tuple[SolveRequest, ModelOfField | None]:
-    """Leave to a drift scan's model the sources that matter; sum them up. None when tracking."""
+    """Keep in a drift scan's model the sources that matter; summarise them. None when tracking."""
     if request.pointing is Pointing.TRACKING:
         return request, None
     fields = read_fields(request.ms)
@@ -160,7 +160,7 @@ def _with_chosen_background(request: SolveRequest) -> tuple[SolveRequest, ModelO
 
 
 def _check(request: SolveRequest) -> None:
-    """Refuse what can't be solved before anything is copied."""
+    """Refuse an invalid request before anything is copied."""
     check_prefix(request.prefix)
     tracking = request.pointing is Pointing.TRACKING
     if tracking and not request.calibrator_fields:
@@ -190,7 +190,7 @@ def _check(request: SolveRequest) -> None:
 
 @contextmanager
 def _readable(ms: Path) -> Iterator[None]:
-    """Say of an error of CASA's that the observation can't be read."""
+    """Report CASA's errors as an observation that can't be read."""
     try:
         yield
     except RuntimeError as error:
@@ -201,7 +201,7 @@ def _readable(ms: Path) -> Iterator[None]:
 
 
 def _engine(request: SolveRequest) -> str:
-    """Return which engine solves: the one asked for, where it can."""
+    """Return the engine that solves: the requested one, where possible."""
     if request.settings.engine == "fast":
         tracking = request.pointing is Pointing.TRACKING
         if not tracking and not request.recipe.gain_channels and not why_not(request.ms, ()):

@@ -1,4 +1,4 @@
-"""Splitting one complex caltable into its amplitude and its phase. Runs in a CASA process.
+"""Split a complex caltable into its amplitude and its phase. Runs in a CASA process.
 
 The two tables hold one solution, so applying both applies it exactly once:
 ``B = |B| exp(i arg B)``.

@@ -1,6 +1,6 @@
-"""What a solve works on: the calibrator's data, whichever engine holds them.
+"""The input data of a solve, for all engines.
 
-Belongs here: what an engine must offer to the solvers.
+Belongs here: the interface between engines and solvers.
 Doesn't: the engines (see `.working_copy` and `.working_memory`), or the solvers (see `.chain`).
 """
 
@@ -26,7 +26,7 @@ class AppliedTable:
 
 @dataclass(frozen=True)
 class Grain:
-    """How finely a solve looks at its data; finer than this they needn't be.
+    """The resolution of a solve; its data may be averaged to this.
 
     Parameters
     ----------
@@ -42,18 +42,18 @@ class Grain:
 
 @dataclass(frozen=True)
 class SolverInput:
-    """What a solver task is given.
+    """Input of a solver task.
 
     Parameters
     ----------
     parts : tuple of Path
         The data: one or more MS of different spectral windows.
     tables : tuple of AppliedTable
-        What is still to be applied on the fly.
+        Tables still to be applied on the fly.
     interval : str
         CASA's ``solint``.
     times_s : tuple of float
-        The exact times of the solutions, MJD in seconds; empty: as the solver says.
+        The exact times of the solutions, MJD in seconds; empty: as set by the solver.
     """
 
     parts: tuple[Path, ...]
@@ -67,29 +67,29 @@ class WorkingData(Protocol):
 
     @property
     def ms(self) -> Path:
-        """An MS with the fields that the request names."""
+        """Return an MS with the fields named in the request."""
         ...
 
     @property
     def fields(self) -> tuple[int, ...]:
-        """Field ids of the calibrator in what `for_solver` gives."""
+        """Return the calibrator's field ids in the data from `for_solver`."""
         ...
 
     @property
     def declination_deg(self) -> float | None:
-        """Declination strip of a drift scan, ICRS degrees; None when tracking."""
+        """Return the declination strip of a drift scan, ICRS degrees; None when tracking."""
         ...
 
     @property
     def health(self) -> DataHealth:
-        """Flags, times and layout."""
+        """Return flags, times and layout."""
         ...
 
     @property
     def directory(self) -> Path:
-        """Where tables and other intermediate products go."""
+        """Return the directory for tables and other intermediate products."""
         ...
 
     def for_solver(self, applied: tuple[AppliedTable, ...], grain: Grain) -> SolverInput:
-        """Return the data as a solver task reads them, with some tables applied."""
+        """Return the data as input of a solver task, with some tables applied."""
         ...

@@ -1,6 +1,6 @@
 """The engine ``casa``: a full copy of the observation, with its model. Runs in a CASA process.
 
-Belongs here: making the copy, and what is flagged in it before a solve. Doesn't: the other steps
+Belongs here: making the copy, and flagging it before a solve. Doesn't: the other steps
 (see `.phasing`, `.skymodel`), nor the detectors (see `contimg_resources.calibration.flagging`).
 """
 
@@ -42,7 +42,7 @@ class WorkingCopy:
 
     @property
     def directory(self) -> Path:
-        """Where tables and other intermediate products go."""
+        """Return the directory for tables and other intermediate products."""
         return self.ms.parent
 
     def for_solver(self, applied: tuple[AppliedTable, ...], grain: Grain) -> SolverInput:
@@ -52,14 +52,14 @@ class WorkingCopy:
 
 
 def copy_observation(request: SolveRequest, directory: Path) -> WorkingCopy:
-    """Copy the calibrator's observation, bring it to one phase centre, write its model, flag it.
+    """Copy the calibrator's observation, shift it to one phase centre, write its model, flag it.
 
     Parameters
     ----------
     request : SolveRequest
-        What is solved.
+        The request.
     directory : Path
-        Where the copy goes.
+        Directory for the copy.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def _copy(request: SolveRequest, work: Path) -> tuple[tuple[int, ...], float | N
     write_point_model(work, calibrator, separations_rad=separations[row_fields])
     others = request.background
     if others:
-        report_progress(f"putting {len(others)} other sources into the model", 0.1)
+        report_progress(f"adding {len(others)} other sources to the model", 0.1)
         center_deg = calibrator.ra_deg, calibrator.dec_deg
         add_background(work, Background(others, fields, center_deg), row_fields)
     merge_fields(work, calibrator.name)
@@ -106,15 +106,15 @@ def _copy(request: SolveRequest, work: Path) -> tuple[tuple[int, ...], float | N
 
 
 def _flag(work: Path, *, rfi: bool) -> None:
-    """Flag autocorrelations, zeros, NaN and, when asked, interference.
+    """Flag autocorrelations, zeros, NaN and, on request, interference.
 
-    The copy's integrations share one field and scan, so that tfcrop and rflag see a time axis.
+    The copy's integrations share one field and scan, so that tfcrop and rflag have a time axis.
     """
     import casatasks
 
     call_task(casatasks.flagdata, vis=str(work), mode="manual", autocorr=True, flagbackup=False)
     clip_nonsense(work)
     if rfi:
-        # First what all baselines see at once, then each by itself.
+        # First flag interference common to all baselines, then that of each baseline.
         flag_shared_interference(work)
         flag_interference(work, one_direction=False)

@@ -1,13 +1,13 @@
 """The engine ``fast``: the observation in memory, averages of it on disk. Runs in a CASA process.
 
-Belongs here: reading, turning and flagging a calibrator observation in memory, and giving each
-solver no more than it needs. Doesn't: the steps (see
+Belongs here: reading, shifting and flagging a calibrator observation in memory, and averaging
+it for each solver. Doesn't: the steps (see
 `contimg_resources.calibration.apply.memory` and `contimg_resources.calibration.ms`).
 
-The calibrator is a point source at the phase centre. Divided by its model and by the gains that are
-known, each visibility is 1 but for what is to be solved: nothing is lost when they are averaged, a
-bandpass over time and a gain over its window. CASA's solvers then read a hundredth of the data.
-Where other sources are known, their share in each average is its model.
+The calibrator is a point source at the phase centre. Divided by its model and by the known gains,
+each visibility is 1 except for the effects to be solved: averaging loses nothing, for a bandpass
+over time and for a gain over its window. CASA's solvers then read a hundredth of the data.
+Where other sources are known, their contribution to each average is its model.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -40,7 +40,7 @@ Ints = NDArray[np.int64]
 
 
 class WorkingMemory:
-    """An observation in memory, flagged, the calibrator at its phase centre.
+    """An observation in memory, flagged, with the calibrator at its phase centre.
 
     See `contimg_resources.calibration.solve.working.WorkingData`.
 
@@ -51,15 +51,15 @@ class WorkingMemory:
     model_jy : dict of int to ndarray of float32, shape (n_fields, n_channels)
         Flux density of the calibrator times primary beam, by data description id.
     others_jy : ndarray of complex64, shape (n_rows, n_channels)
-        What other known sources add to that; empty when there are none.
+        Contribution of other known sources; empty when there are none.
     name : str
-        Of the calibrator.
+        Name of the calibrator.
     center_rad : (float, float)
         The phase centre, in the frame of the fields.
     declination_deg : float
         Declination strip, ICRS degrees.
     directory : Path
-        Where averages and tables go.
+        Directory for averages and tables.
     """
 
     fields = (0,)
@@ -95,7 +95,7 @@ class WorkingMemory:
         self._n_written = 0
 
     def for_solver(self, applied: tuple[AppliedTable, ...], grain: Grain) -> SolverInput:
-        """Write what is left of the data after applying and averaging as far as a solve allows."""
+        """Write the data after applying tables and averaging as far as a solve allows."""
         interval = solution_intervals(self._times_s, self._length_s, grain.interval_s)
         n_intervals = int(interval[-1]) + 1
         counts = np.bincount(interval).astype(np.float64)
@@ -175,7 +175,7 @@ class WorkingMemory:
         if self._others_jy.size:
             other_sums[known] /= weights[known]
             receptors = self._receptors[number]
-            # What is left of the calibrator is 1 in the parallel hands, and nothing in the others.
+            # The calibrator, divided by its model, is 1 in the parallel hands, and 0 in the others.
             model = other_sums.astype(np.complex64) + (receptors[:, 0] == receptors[:, 1])
         return Averaged(
             channels_hz=channels_hz if channels else channels_hz.mean(keepdims=True),
@@ -187,14 +187,14 @@ class WorkingMemory:
 
 
 def read_into_memory(request: SolveRequest, directory: Path) -> WorkingMemory:
-    """Read a drift scan over the calibrator, turn it to the calibrator, flag it.
+    """Read a drift scan over the calibrator, shift it to the calibrator, flag it.
 
     Parameters
     ----------
     request : SolveRequest
-        What is solved.
+        The request.
     directory : Path
-        Where averages and tables go.
+        Directory for averages and tables.
 
     Raises
     ------
@@ -232,11 +232,11 @@ def read_into_memory(request: SolveRequest, directory: Path) -> WorkingMemory:
 def _others_jy(
     request: SolveRequest, observed: Observed, fields: FieldDirections
 ) -> NDArray[np.complex64]:
-    """Return what the known sources beside the calibrator show; empty without any."""
+    """Return the visibilities of the known sources besides the calibrator; empty without any."""
     others = request.background
     if not others:
         return np.zeros((0, 0), np.complex64)
-    report_progress(f"putting {len(others)} other sources into the model", 0.2)
+    report_progress(f"adding {len(others)} other sources to the model", 0.2)
     center_deg = request.calibrator.ra_deg, request.calibrator.dec_deg
     background = Background(others, fields, center_deg)
     others_jy = np.empty(observed.data.shape[:2], np.complex64)
@@ -261,7 +261,7 @@ def _others_jy(
 
 
 def solution_intervals(times_s: Floats, length_s: float, interval_s: float | None) -> Ints:
-    """Return into which solution interval each integration goes.
+    """Return the index of the solution interval of each integration.
 
     Parameters
     ----------
@@ -280,7 +280,7 @@ def solution_intervals(times_s: Floats, length_s: float, interval_s: float | Non
 
 
 def _width_hz(channels_hz: Floats) -> float:
-    """Return the width of a channel; 0 of a window that has only one, which says nothing of it."""
+    """Return the width of a channel; 0 for a window with only one, where it is unknown."""
     return float(np.abs(np.diff(channels_hz[:2])).sum())
 
 

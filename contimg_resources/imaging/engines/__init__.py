@@ -1,1 +1,1 @@
-"""Imaging engines behind one interface: our own, CASA's tclean, WSClean."""
+"""Imaging engines with a common interface: our own, CASA's tclean, WSClean."""

@@ -1,6 +1,6 @@
-"""The interface behind which imaging engines stand side by side.
+"""The common interface of the imaging engines.
 
-Belongs here: what an engine is given and gives back, and the list of engines.
+Belongs here: the input and output of an engine, and the list of engines.
 Doesn't: geometry, noise, primary beam, FITS: those are the same for every engine.
 """
 
@@ -23,32 +23,32 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class ImagingTask:
-    """What an engine is to do, all decided.
+    """The task of an engine, with all parameters decided.
 
     Parameters
     ----------
     ms : Path
         Calibrated MS, all selected fields at one phase centre; DATA is imaged.
     seen : Visibilities
-        The same in memory: Stokes I, averaged.
+        The same data in memory: Stokes I, averaged.
     weighting : Weighting
         Their imaging weights.
     grid : ImageGrid
-        Pixels.
+        Pixels of the image.
     beam : DriftBeam
         The mean primary beam.
     dish_m : (float, float)
         Diameters of dish and blockage, metres.
     field_selection, spw_selection, uvrange : str
-        CASA selections, already made in `seen`; empty: everything.
+        CASA selections, already applied in `seen`; empty: everything.
     robust : float
-        Briggs robust.
+        Briggs robust parameter.
     niter : int
-        Most iterations.
+        Maximum number of iterations.
     threshold_jy : float
-        Stop here, Jy/beam.
+        CLEAN threshold, Jy/beam.
     threshold_sigma : float
-        Stop also at this many times the rms of the residual.
+        CLEAN also stops at this many times the rms of the residual.
     """
 
     ms: Path
@@ -67,23 +67,23 @@ class ImagingTask:
 
     @property
     def noise_jy(self) -> float:
-        """Expected noise, Jy/beam."""
+        """Return the expected noise, Jy/beam."""
         return self.threshold_jy / self.threshold_sigma
 
 
 @dataclass(frozen=True)
 class RawImages:
-    """What an engine made; not corrected for any primary beam.
+    """The images from an engine, without primary-beam correction.
 
     Parameters
     ----------
     image, residual, psf : ndarray of float32, shape (size, size)
-        Restored image and residual in Jy/beam, and the point-spread function; row = declination
-        upwards, column = right ascension falling, as FITS has them.
+        Restored image and residual in Jy/beam, and the point-spread function; declination
+        increases with rows, right ascension decreases with columns, as in FITS.
     beam : Beam
         Restoring beam.
     n_iterations : int
-        Iterations done.
+        Number of iterations done.
     """
 
     image: Floats
@@ -94,9 +94,9 @@ class RawImages:
 
 
 class ImagingEngine(Protocol):
-    """Makes images of calibrated visibilities; runs inside a CASA process, in empty scratch space.
+    """Images calibrated visibilities; runs inside a CASA process, in empty scratch space.
 
-    It takes what bright sources vary during a drift into account; see
+    It accounts for the variation of bright sources during a drift; see
     `contimg_resources.imaging.engines.bright`.
     """
 

@@ -1,6 +1,7 @@
-"""The bright sources of a drift scan: found in rough images, with their beams and spectra.
+"""Find the bright sources of a drift scan in rough images, with their beams and spectra.
 
-Belongs here: which sources have their drift taken out. Doesn't: how (see `drift`), the final image.
+Belongs here: choosing the sources whose drift is subtracted. Doesn't: subtracting it (see `drift`),
+the final image.
 """
 
 from dataclasses import dataclass, replace
@@ -31,23 +32,23 @@ from contimg_resources.imaging.statistics import LocalNoise
 #: Lowest signal-to-noise ratio of the sources that are subtracted, with their drift through the
 #: beam, before the final CLEAN.
 BRIGHT_SIGMA = 15.0
-#: The same in a second search, when the brighter sources no longer hide these.
+#: The same in a second search, after the brighter sources are subtracted.
 _FAINTER_SIGMA = 10.0
 #: Lowest primary beam response at which sources are searched for.
 _LOWEST_BEAM = 0.03
-#: They are looked for in an image with pixels so much larger, in half of the time, and at most so
-#: much wider: what is farther out is smeared by then.
+#: The search image has pixels larger by this factor, which halves the time, and is at most this
+#: much wider: sources farther out are smeared.
 _COARSER = 1.4
 _WIDEST = 1.5
-#: Sources of so many times the noise get a spectral index: its error is a tenth or less.
+#: Sources above this many times the noise get a spectral index: its error is a tenth or less.
 _DOMINANT_SIGMA = 250.0
-#: Beside a source of so many times the noise its own varying sidelobes look like bright sources, so
-#: first only sources above this share of the brightest are taken out, and others looked for then.
+#: Near a source above this many times the noise its own varying sidelobes look like bright sources:
+#: subtract only sources above this share of the brightest first, then search for others.
 _GLARING_SIGMA = 2000.0
 _GLARING_SHARE = 0.2
 _ROUNDS = 4
-#: They are looked for in every fourth integration, where there are enough: their fluxes needn't be
-#: better than that, for what is left of them is CLEANed with everything else.
+#: The search uses every fourth integration, where there are enough: the flux densities needn't be
+#: better than that, because their residuals are CLEANed with everything else.
 _EVERY = 4
 _LEAST_FIELDS = 4
 
@@ -61,7 +62,7 @@ class BrightSources:
     variation : Variation
         The sources.
     values : tuple of ndarray of complex64, shape (n_rows, n_columns)
-        Visibilities of each block that are left without them, Jy.
+        Visibilities of each block after subtracting the sources, Jy.
     """
 
     variation: Variation
@@ -69,15 +70,15 @@ class BrightSources:
 
 
 def drifts(task: ImagingTask) -> bool:
-    """Tell whether the telescope pointed to more than one place."""
+    """Return whether the telescope pointed in more than one direction."""
     return len(task.beam.pointings_deg) > 1
 
 
 def rough_grid(grid: ImageGrid, beam: DriftBeam) -> ImageGrid:
-    """Return the pixels of the image in which bright sources are looked for.
+    """Return the pixels of the image in which bright sources are searched for.
 
-    It reaches as far as the primary beam does, where the image itself ends before: the sidelobes of
-    what is outside cross the image too.
+    It extends to the edge of the primary beam even where the image itself ends before: the
+    sidelobes of sources outside affect the image too.
     """
     reach_rad = beam_extent_rad(beam, grid.ra_deg, grid.dec_deg, _LOWEST_BEAM)
     half_rad = 0.5 * grid.size * np.deg2rad(grid.cell_arcsec / 3600)
@@ -90,7 +91,7 @@ def rough_grid(grid: ImageGrid, beam: DriftBeam) -> ImageGrid:
 
 
 def bright_sources(task: ImagingTask) -> BrightSources | None:
-    """Find the bright sources of a drift scan and take them out; None when there are none.
+    """Find the bright sources of a drift scan and subtract them; None when there are none.
 
     Parameters
     ----------
@@ -115,13 +116,13 @@ def bright_sources(task: ImagingTask) -> BrightSources | None:
             break
         least_sigma, part.gridder.accuracy = _FAINTER_SIGMA, FAINT
     if known is not None:
-        report_progress(f"{len(known.variation.flux_jy)} bright sources taken out", 0.4)
+        report_progress(f"subtracted {len(known.variation.flux_jy)} bright sources", 0.4)
     return known
 
 
 @dataclass(frozen=True)
 class _Part:
-    """The integrations in which bright sources are looked for."""
+    """The integrations in which bright sources are searched for."""
 
     rows: tuple[NDArray[np.bool_], ...]
     gridder: Gridder
@@ -152,7 +153,7 @@ class _Part:
 def _found(
     task: ImagingTask, part: _Part, values: Values, least_sigma: float
 ) -> tuple[list[Source], bool]:
-    """Find sources that no sidelobe is mistaken for; tell whether they may hide others."""
+    """Find sources that can't be sidelobes; return whether they may hide others."""
     grid = part.grid
     some = tuple(v[rows] for v, rows in zip(values, part.rows, strict=True))
     raw = _rough(task, part, some, least_sigma)
@@ -176,7 +177,7 @@ def _with(
     known: BrightSources | None,
     found: list[Source],
 ) -> BrightSources:
-    """Take out further sources, and improve on the fluxes and spectra of the dominant ones."""
+    """Subtract further sources, and refine the fluxes and spectra of the dominant ones."""
     seen = task.seen
     there = variation_of(found, found_in, seen.pointings_deg, seen.phase_center_deg, task.dish_m)
     more = seen_through(there, band)
@@ -186,7 +187,7 @@ def _with(
     together = more if known is None else joined(known.variation, more)
     dominant = np.abs(together.mean_jy) > _DOMINANT_SIGMA * task.noise_jy
     if not dominant[-len(found) :].any():
-        # Those before were measured already, and faint ones change nothing about them.
+        # The earlier ones were measured already, and faint ones don't affect them.
         dominant[:] = False
     better = with_spectra(
         together, band, seen, task.weighting.weight, values, dominant, task.noise_jy
@@ -199,13 +200,13 @@ def _with(
 
 
 def _rough(task: ImagingTask, part: _Part, values: Values, least_sigma: float) -> RawImages:
-    """Make an image of bright sources, without major cycles."""
+    """Make an image of bright sources without major cycles."""
     grid, point = part.grid, part.point
     dirty = part.gridder.dirty(values, grid)
     peak_jy = float(np.abs(dirty).max())
     down_to_jy = least_sigma * task.noise_jy
     if peak_jy > _GLARING_SIGMA * task.noise_jy:
-        # What is fainter than those that will be taken out is mostly their sidelobes.
+        # Anything fainter than the sources to subtract is mostly their sidelobes.
         down_to_jy = max(down_to_jy, 0.5 * _GLARING_SHARE * peak_jy)
     cleaned = clean(task, grid, point, dirty, None, down_to_jy, 1)
     image = cleaned.residual.copy()

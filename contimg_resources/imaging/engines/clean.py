@@ -1,6 +1,6 @@
-"""CLEAN on images: where to clean, the minor cycle, and restoring.
+"""CLEAN in the image plane: the mask, the minor cycle, and restoring.
 
-Belongs here: pixels. Doesn't: visibilities (see `gridding`) or the order of things (see `fast`).
+Belongs here: pixels. Doesn't: visibilities (see `gridding`) or the sequence of steps (see `fast`).
 """
 
 from dataclasses import dataclass
@@ -15,18 +15,18 @@ from contimg_resources.imaging.geometry import BeamForm
 Singles = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-#: Pixels that a minor cycle looks at, at most.
+#: Maximum number of pixels in a minor cycle.
 _MOST_PIXELS = 40_000
 #: A minor cycle stops when the residual's peak falls by less than 2 % in 200 iterations.
 _PATIENCE = 200
 _PROGRESS = 0.98
-#: A restored component ends where its beam is below this.
+#: A restored component is cut off where its beam is below this.
 _FAINTEST = 1e-7
 
 
 @dataclass(frozen=True)
 class MinorCycle:
-    """What a minor cycle did.
+    """Result of a minor cycle.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class MinorCycle:
     flux_jy : ndarray of float32, shape (n,)
         Flux of each, Jy.
     n_iterations : int
-        Iterations.
+        Number of iterations.
     """
 
     rows: NDArray[np.int32]
@@ -50,7 +50,7 @@ def highest_sidelobe(psf: Singles, main_lobe_pixels: float) -> float:
     Raises
     ------
     ImagingFailed
-        If there is nothing outside of it.
+        If the image is no larger than the main lobe.
     """
     half = len(psf) // 2
     reach = min(half, int(40 * main_lobe_pixels))
@@ -69,16 +69,16 @@ def highest_sidelobe(psf: Singles, main_lobe_pixels: float) -> float:
 def mark_around(
     mask: Mask, rows: NDArray[np.int64], columns: NDArray[np.int64], pixels: int
 ) -> None:
-    """Mark pixels with their surroundings in a mask, in place.
+    """Mark pixels and their surroundings in a mask, in place.
 
     Parameters
     ----------
     mask : ndarray of bool, shape (size, size)
-        Where they are marked.
+        The mask.
     rows, columns : ndarray of int, shape (n,)
-        The pixels; few.
+        The pixels; a small number.
     pixels : int
-        How far around, in rows and in columns.
+        Distance to mark around each, in rows and in columns.
     """
     size = len(mask)
     for k in range(len(rows)):
@@ -103,23 +103,23 @@ def minor_cycle(
     residual : ndarray of float32, shape (size, size)
         Residual image, Jy/beam.
     psf : ndarray of float32, shape (extent, extent)
-        Point-spread function with its peak at (extent/2, extent/2); where it ends it is 0.
+        Point-spread function with its peak at (extent/2, extent/2); zero outside.
     mask : ndarray of bool, shape (size, size)
-        Where components may be.
+        Pixels that may have components.
     gain : float
         Loop gain.
     down_to_jy : float
-        Stop when no pixel inside is above this, Jy/beam.
+        Stop when no pixel in the mask is above this, Jy/beam.
     most_iterations : int
-        Stop then too.
+        Maximum number of iterations.
 
     Notes
     -----
-    It also stops when the peak of the residual no longer falls: the residual doesn't look like
-    sources then, and CLEAN would add components of both signs without end.
+    It also stops when the peak of the residual no longer decreases: the residual then doesn't
+    resemble sources, and CLEAN would add components of both signs without end.
 
-    Only the pixels inside the mask are kept up to date: they alone can become components. The
-    residual image itself is left alone.
+    Only the pixels inside the mask are updated, because only they can become components. The
+    residual image itself is unchanged.
     """
     rows, columns = (axis.astype(np.int32) for axis in np.nonzero(mask))
     values = residual[rows, columns]
@@ -209,13 +209,13 @@ def restore(
     Parameters
     ----------
     image : ndarray of float32, shape (size, size)
-        Jy/beam.
+        Image, Jy/beam.
     rows, columns : ndarray, shape (n,)
-        Their centres, pixels, not necessarily whole ones.
+        Their centres, pixels; may be fractional.
     peaks_jy : ndarray, shape (n,)
         Their peaks, Jy/beam.
     form : BeamForm
-        Their shape.
+        Their shape, the restoring beam.
     """
     reach = int(np.ceil(np.sqrt(-np.log(_FAINTEST) / form.widths.min())))
     _add(image, rows, columns, peaks_jy, form.xx, form.xy, form.yy, reach)

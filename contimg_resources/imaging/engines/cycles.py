@@ -1,7 +1,7 @@
-"""The order of minor and major cycles.
+"""The sequence of minor and major cycles.
 
-Belongs here: when to clean where, how deep, and when to stop. Doesn't: gridding, the minor cycle
-itself.
+Belongs here: the mask, the depth, and the stopping criteria of CLEAN. Doesn't: gridding, the minor
+cycle itself.
 """
 
 from collections.abc import Callable
@@ -30,27 +30,27 @@ Singles = NDArray[np.float32]
 
 _GAIN = 0.15
 #: Minor cycles end at this share of the highest exact residual: the point-spread function without w
-#: terms is right to a few percent of its sidelobes, and below that its errors would be CLEANed.
+#: terms is accurate to a few percent of its sidelobes, and CLEAN would fit its errors below that.
 _DEPTH = 0.05
-#: Components may be where the residual is above so many times the noise around, and above so many
-#: times the highest sidelobe of the highest residual ...
+#: Components may be where the residual is above this many times the local noise, and above this
+#: many times the highest sidelobe of the highest residual ...
 _MASK_SIGMA = 5.0
 _MASK_SIDELOBE = 1.3
-#: ... and around there, up to so many major axes away.
+#: ... and up to this many major axes around there.
 _MASK_BEAMS = 0.6
-#: Inside the mask CLEAN goes down to this share of the threshold: these pixels are known to hold
-#: sources, whose sidelobes would stay otherwise ...
+#: Inside the mask CLEAN continues to this share of the threshold: these pixels are known to hold
+#: sources, whose sidelobes would remain otherwise ...
 _DEEPER = 0.7
-#: ... and is content when an exact residual is so little above.
+#: ... and stops when an exact residual is above it by this factor or less.
 _ENOUGH = 1.5
-#: Minor cycles in a row before the visibilities are asked for the exact residual.
+#: Number of minor cycles between exact residuals from the visibilities.
 _ROUNDS = 4
-#: Below this many times the noise the point-spread function is trusted: its errors, some percent,
-#: stay far below the noise, and the visibilities are not asked any more.
+#: Below this many times the noise the point-spread function is accurate enough: its errors, some
+#: percent, stay far below the noise, and no further exact residuals are computed.
 _TRUSTED = 16.0
-#: Iterations of one minor cycle.
+#: Maximum iterations of one minor cycle.
 _MOST_ITERATIONS = 3000
-#: The noise of the whole image is that of every so many-th row and column.
+#: The noise of the whole image is measured on every n-th row and column.
 _STEP = 5
 #: CLEAN diverges when its residual grows by this factor.
 _DIVERGED = 2.0
@@ -58,7 +58,7 @@ _DIVERGED = 2.0
 
 @dataclass(frozen=True)
 class PointSpread:
-    """A point-spread function and what was measured on it.
+    """A point-spread function and its measured properties.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class PointSpread:
     beam : Beam
         Restoring beam.
     form : BeamForm
-        The same in pixels.
+        The restoring beam in pixels.
     sidelobe : float
         Highest abs(psf) outside the main lobe.
     """
@@ -79,40 +79,40 @@ class PointSpread:
 
     @classmethod
     def of(cls, gridder: Gridder, grid: ImageGrid, *, wide: bool) -> "PointSpread":
-        """Make and measure it.
+        """Make and measure a point-spread function.
 
         Parameters
         ----------
         gridder : Gridder
-            Makes it.
+            The gridder that makes it.
         grid : ImageGrid
             Pixels of the image.
         wide : bool
-            Whether it reaches from any pixel of the image to any other: a sparse array's sidelobes
-            do, and where those of bright sources aren't known they are taken for sources.
+            Whether it extends over twice the image: a sparse array's sidelobes do, and where those
+            of bright sources aren't known they are mistaken for sources.
         """
         return cls.measured(gridder.psf(replace(grid, size=2 * grid.size) if wide else grid), grid)
 
     @classmethod
     def measured(cls, psf: Singles, grid: ImageGrid) -> "PointSpread":
-        """Measure one on the pixels of a grid."""
+        """Measure a point-spread function on the pixels of a grid."""
         beam = restoring_beam(psf, grid.cell_arcsec)
         radius = 1.2 * beam.major_arcsec / grid.cell_arcsec
         return cls(psf, beam, form_of_beam(beam, grid.cell_arcsec), highest_sidelobe(psf, radius))
 
     def hidden_below_jy(self, peak_jy: float) -> float:
-        """Return below which flux density a sidelobe of this peak looks like a source."""
+        """Return the flux density below which a sidelobe of this peak looks like a source."""
         return _MASK_SIDELOBE * self.sidelobe * peak_jy
 
     def middle(self, size: int) -> Singles:
-        """Return the middle of it, shape (size, size)."""
+        """Return the central part, shape (size, size)."""
         edge = (len(self.psf) - size) // 2
         return self.psf[edge : edge + size, edge : edge + size]
 
 
 @dataclass(frozen=True)
 class Cleaned:
-    """What CLEAN leaves.
+    """Result of CLEAN.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ class Cleaned:
     residual : ndarray of float32, shape (size, size)
         Residual, Jy/beam.
     n_iterations : int
-        Iterations done.
+        Number of iterations done.
     """
 
     model: Singles
@@ -143,19 +143,19 @@ def clean(
     Parameters
     ----------
     task : ImagingTask
-        Its thresholds and limits.
+        The task, with its thresholds and limits.
     grid : ImageGrid
-        Pixels.
+        Pixels of the image.
     point : PointSpread
-        Point-spread function on them.
+        Point-spread function on these pixels.
     dirty : ndarray of float32, shape (size, size)
         Dirty image, Jy/beam; overwritten.
     residual_of : callable, optional
-        Gives the residual image of a model from the visibilities; None: it is not asked for.
+        Computes the residual image of a model from the visibilities; None: not used.
     down_to_jy : float
-        Stop here, Jy/beam, or at the task's multiple of the residual's rms.
+        CLEAN threshold, Jy/beam; the task's multiple of the residual's rms also applies.
     most_cycles : int
-        Most major cycles.
+        Maximum number of major cycles.
 
     Raises
     ------
@@ -206,7 +206,7 @@ def clean(
 
 
 def _seeds(residual: Singles, noise: LocalNoise, least_jy: float) -> tuple[Integers, Integers]:
-    """Return where a residual stands out of the noise around it, and above a limit."""
+    """Return the pixels where a residual exceeds the local noise and a limit."""
     rows, columns = np.nonzero(np.abs(residual) > max(least_jy, _MASK_SIGMA * noise.least_jy))
     seeds = np.abs(residual[rows, columns]) > _MASK_SIGMA * noise.at(rows, columns)
     return rows[seeds], columns[seeds]
@@ -222,7 +222,7 @@ def _highest(residual: Singles, task: ImagingTask) -> float:
 
 
 def restore_model(image: Singles, model: Singles, point: PointSpread) -> None:
-    """Add the components of a model to an image as beams, in place."""
+    """Add the components of a model to an image, convolved with the restoring beam, in place."""
     rows, columns = np.nonzero(model)
     peaks_jy = model[rows, columns].astype(np.float64)
     restore(image, rows.astype(np.float64), columns.astype(np.float64), peaks_jy, point.form)

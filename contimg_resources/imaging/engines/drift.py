@@ -1,7 +1,8 @@
-"""Sources that brighten and fade while they drift through the beam, channel by channel.
+"""Sources that vary while they drift through the beam, channel by channel.
 
-Belongs here: how bright a source was in each integration and channel, measuring its spectrum, and
-taking it out of visibilities in memory or in a copy of the MS. Doesn't: finding sources, imaging.
+Belongs here: a source's apparent flux in each integration and channel, measuring its spectrum, and
+subtracting it from visibilities in memory or in a copy of the MS. Doesn't: finding sources,
+imaging.
 """
 
 from collections.abc import Sequence
@@ -28,16 +29,16 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Values = Sequence[NDArray[np.complex64]]
 
-#: Beam and spectrum are computed for so many frequencies.
+#: Beam and spectrum are computed at this many frequencies.
 _BINS = 96
-#: A spectral index counts when it is so many times its error, and is at most so large.
+#: A spectral index is used when it exceeds this many times its error, and isn't larger than this.
 _LEAST_SIGMA = 3.0
 _STEEPEST = 3.0
 
 
 @dataclass(frozen=True)
 class Band:
-    """The band in bins, and the share of the imaging weight in each.
+    """The band divided into bins, and the share of the imaging weight in each.
 
     Parameters
     ----------
@@ -57,15 +58,15 @@ class Band:
     frequency_hz: float
 
     def of_fields(self, used: NDArray[np.bool_]) -> "Band":
-        """Return the band when only some fields, shape (n_fields,), are used."""
+        """Return the band when only some fields, mask of shape (n_fields,), are used."""
         share = np.where(used[:, None], self.share, 0.0)
         return replace(self, share=share / share.sum())
 
 
 def band_of(weighting: Weighting) -> Band:
-    """Sort the channels of all blocks into bins."""
+    """Divide the channels of all blocks into bins."""
     channels_hz = weighting.channels_hz
-    # Bins follow the spectral windows' order, whatever it is.
+    # Bins follow the order of the spectral windows, whatever it is.
     order = np.argsort(channels_hz, kind="stable")
     groups = np.array_split(order, min(_BINS, len(order)))
     of_channel = np.empty(len(order), np.int16)
@@ -85,23 +86,23 @@ def band_of(weighting: Weighting) -> Band:
 
 @dataclass(frozen=True)
 class Variation:
-    """How sources vary over the integrations and channels of one observation.
+    """The variation of sources over the integrations and channels of one observation.
 
     Parameters
     ----------
     flux_jy : ndarray, shape (n_sources,)
         Flux densities without the primary beam at the band's effective frequency, Jy.
     spectral_index : ndarray, shape (n_sources,)
-        ``S ~ nu^spectral_index``; 0 where it isn't known.
+        ``S ~ nu^spectral_index``; 0 where unknown.
     cosines : ndarray, shape (n_sources, 3)
         l (east), m (north) and n - 1 about the phase centre.
     ra_deg, dec_deg : ndarray, shape (n_sources,)
         Positions, ICRS degrees.
     mean_response : ndarray, shape (n_sources,)
-        What each has in the image of its flux: beam times relative spectrum, mean with the
+        Response of each in the image: beam times relative spectrum, averaged with the
         imaging weights.
     pointings_deg : ndarray, shape (n_fields, 2)
-        Where the telescope pointed, ICRS degrees.
+        Pointing directions, ICRS degrees.
     dish_m : (float, float)
         Diameters of dish and blockage, metres.
     reference_hz : float
@@ -127,12 +128,12 @@ class Variation:
         return np.asarray(power * ratio**self.spectral_index)
 
     def excess_jy(self, field: int, frequency_hz: Floats) -> Floats:
-        """Return apparent flux above its mean, Jy, shape (n_channels, n_sources)."""
+        """Return apparent flux minus its mean, Jy, shape (n_channels, n_sources)."""
         return np.asarray(self.flux_jy * (self.response(field, frequency_hz) - self.mean_response))
 
     @property
     def mean_jy(self) -> Floats:
-        """Flux of each in the image, not corrected for any beam, Jy, shape (n_sources,)."""
+        """Return the flux of each in the image, not PB-corrected, Jy, shape (n_sources,)."""
         return self.flux_jy * self.mean_response
 
     def table_jy(self, band: Band) -> Singles:
@@ -150,16 +151,16 @@ def variation_of(
     phase_center_deg: tuple[float, float],
     dish_m: tuple[float, float],
 ) -> Variation:
-    """Gather sources, without spectra.
+    """Combine sources, without spectra.
 
     Parameters
     ----------
     sources : sequence of Source
-        As found in an image with these weights.
+        Sources found in an image with these weights.
     band : Band
         Imaging weights of fields and frequencies.
     pointings_deg : ndarray, shape (n_fields, 2)
-        Where the telescope pointed, ICRS degrees.
+        Pointing directions, ICRS degrees.
     phase_center_deg : (float, float)
         The one phase centre, ICRS degrees.
     dish_m : (float, float)
@@ -182,13 +183,13 @@ def variation_of(
 
 
 def seen_through(variation: Variation, band: Band) -> Variation:
-    """Return sources of the same fluxes as other imaging weights show them."""
+    """Return sources of the same fluxes with the responses of other imaging weights."""
     table = replace(variation, flux_jy=np.ones(len(variation.flux_jy))).table_jy(band)
     return replace(variation, mean_response=np.einsum("fb,fbs->s", band.share, table))
 
 
 def joined(first: Variation, second: Variation) -> Variation:
-    """Return the sources of both."""
+    """Return the sources of both variations."""
 
     def both(name: str) -> Floats:
         return np.concatenate([getattr(first, name), getattr(second, name)])
@@ -205,7 +206,7 @@ def joined(first: Variation, second: Variation) -> Variation:
 
 
 def _scaled(variation: Variation, band: Band, mean_jy: Floats) -> Variation:
-    """Return the variation with such fluxes that the means in the image are these."""
+    """Return the variation with fluxes scaled to the given means in the image."""
     seen = seen_through(variation, band)
     return replace(seen, flux_jy=mean_jy / seen.mean_response)
 
@@ -219,31 +220,31 @@ def with_spectra(
     dominant: NDArray[np.bool_],
     noise_jy: float,
 ) -> Variation:
-    """Improve on the fluxes and spectral indices of the sources that outshine the others.
+    """Refine the fluxes and spectral indices of the dominant sources.
 
     Parameters
     ----------
     variation : Variation
-        The sources as they were subtracted.
+        The sources as subtracted.
     band : Band
         Imaging weights of fields and frequencies.
     seen : Visibilities
-        Where the points are.
+        Baselines and frequencies of the visibilities.
     weights : sequence of ndarray of float32, shape (n_rows, n_columns)
         Imaging weights of each block.
     left : sequence of ndarray of complex64, same shapes
-        Visibilities without all these sources.
+        Visibilities after subtracting all these sources.
     dominant : ndarray of bool, shape (n_sources,)
-        Those to be measured.
+        The sources to be measured.
     noise_jy : float
         Noise of the image, Jy/beam.
 
     Notes
     -----
-    What is left of a source whose index was wrong by a and whose flux by a share s is
+    The residual of a source whose index was wrong by a and whose flux by a share s is
     ``S B (s + a x) exp(i phi)`` with x the logarithm of frequency about its mean: s and a are the
-    regressions of the visibilities, turned to the source, on S B and S B x. All other sources
-    average out.
+    regressions of the visibilities, phase-rotated to the source, on S B and S B x. All other
+    sources average out.
     """
     if not dominant.any():
         return variation
@@ -293,9 +294,9 @@ def take_out(
     values : sequence of ndarray of complex64, shape (n_rows, n_columns)
         Visibilities of each block, Jy.
     seen : Visibilities
-        Where they are.
+        Their baselines and frequencies.
     band : Band
-        Bins of the table.
+        Frequency bins of the table.
     cosines : ndarray, shape (n_sources, 3)
         l (east), m (north) and n - 1 about the phase centre.
     table_jy : ndarray of float32, shape (n_fields, n_bins, n_sources)
@@ -315,25 +316,25 @@ def take_out(
 
 
 def write_steady_copy(ms: Path, copy: Path, variation: Variation) -> None:
-    """Copy an MS with the sources made steady; runs in a CASA process.
+    """Copy an MS with the sources' variation removed; runs in a CASA process.
 
     Parameters
     ----------
     ms : Path
         Calibrated MS with one phase centre; only read.
     copy : Path
-        Where the copy goes.
+        Path of the copy.
     variation : Variation
         The sources.
 
     Notes
     -----
-    During five minutes the sky moves by half of the primary beam's width, so a source a degree
-    off the centre halves or doubles, and over the band the beam changes by another tenth. CLEAN
-    knows only steady sources and leaves what varies as sidelobes. With B_fc the beam at field f
-    and channel c and B its mean with the imaging weights, ``S (B_fc - B) exp(2 pi i (u l + v m +
-    w (n - 1)))`` is subtracted. Its sum with the imaging weights is zero at the source, so the
-    source keeps the flux that it has in the image, whatever S was taken.
+    During five minutes the sky moves by half of the primary beam's width, so the apparent flux
+    of a source a degree off the centre halves or doubles, and over the band the beam changes by
+    another tenth. CLEAN assumes constant sources and leaves variation as sidelobes. With B_fc the
+    beam at field f and channel c and B its mean with the imaging weights, ``S (B_fc - B) exp(2 pi
+    i (u l + v m + w (n - 1)))`` is subtracted. Its sum with the imaging weights is zero at the
+    source, so the source keeps its flux in the image, whatever S is used.
     """
     import casatools
 
@@ -342,7 +343,7 @@ def write_steady_copy(ms: Path, copy: Path, variation: Variation) -> None:
         copy_table(ms, copy)
         frequencies = channel_frequencies_hz(ms)
         table.open(str(copy), nomodify=False)
-        # TaQL refuses units that it doesn't know; others than Jy were refused before.
+        # TaQL refuses units that it doesn't know; units other than Jy were refused before.
         table.putcolkeyword("DATA", "QuantumUnits", ["Jy"])
         for description in np.unique(table.getcol("DATA_DESC_ID")):
             channels_hz = frequencies[int(description)]
@@ -362,7 +363,7 @@ def _subtract(rows: Any, excess_jy: Floats, channels_hz: Floats, variation: Vari
     seconds = rows.getcol("UVW").T @ variation.cosines.T / speed_of_light
     phasor = _turned(seconds * channels_hz[0])
     data = rows.getcol("DATA")
-    # From one channel to the next each phasor turns by the same angle: no new exponentials.
+    # From one channel to the next each phasor rotates by the same angle: no new exponentials.
     steps = np.diff(channels_hz)
     even = len(steps) > 1 and np.allclose(steps, steps[0], rtol=1e-6)
     turn = _turned(seconds * steps[0]) if even else None
@@ -374,6 +375,6 @@ def _subtract(rows: Any, excess_jy: Floats, channels_hz: Floats, variation: Vari
 
 
 def _turned(turns: Floats) -> NDArray[np.complex64]:
-    # Whole turns go while still in double precision; what is left fits single precision.
+    # Remove whole turns in double precision; the remainder fits single precision.
     angle = (2.0 * np.pi * (turns - np.round(turns))).astype(np.float32)
     return np.asarray(np.cos(angle) + 1j * np.sin(angle), dtype=np.complex64)

@@ -1,6 +1,6 @@
-"""The fast imaging engine: everything in memory, ducc0's w-gridder, compiled CLEAN.
+"""The fast imaging engine: all data in memory, ducc0's w-gridder, compiled CLEAN.
 
-Belongs here: putting the steps together. Doesn't: any of them.
+Belongs here: combining the steps. Doesn't: the steps themselves.
 """
 
 import numpy as np
@@ -17,15 +17,15 @@ from contimg_resources.imaging.model import ImageGrid
 Singles = NDArray[np.float32]
 
 _MAJOR_CYCLES = 8
-#: Below so many times the noise an error of a hundredth of the image's rms is of no account: beside
-#: a source of 33 times the noise it was 0.006 times the noise in the mean, 0.06 at most.
+#: Below this many times the noise an error of a hundredth of the image's rms is negligible: near
+#: a source of 33 times the noise it was 0.006 times the noise on average, 0.06 at most.
 _FAINT_SIGMA = 100.0
-#: Of a source that is taken out so little is left, some percent, that the rest is faint then.
+#: So little is left of a subtracted source, some percent, that the residual is faint.
 _TAKEN_OUT_SIGMA = 2000.0
 
 
 class FastEngine:
-    """Cotton-Schwab CLEAN of visibilities in memory, bright sources taken out before."""
+    """Cotton-Schwab CLEAN of visibilities in memory, after subtracting bright sources."""
 
     name = "fast"
 
@@ -67,7 +67,7 @@ class FastEngine:
 
 
 def _accuracy_without(bright: BrightSources, task: ImagingTask) -> float:
-    """Return how well an image is made in which bright sources are no more."""
+    """Return the gridding accuracy for an image from which bright sources were subtracted."""
     brightest_jy = float(np.abs(bright.variation.mean_jy).max())
     return FAINT if brightest_jy < _TAKEN_OUT_SIGMA * task.noise_jy else ROUGH
 

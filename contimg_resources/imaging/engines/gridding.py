@@ -1,4 +1,4 @@
-"""Between visibilities and images: ducc0's w-gridder with this project's axes and signs.
+"""Convert between visibilities and images with ducc0's w-gridder, in this project's conventions.
 
 Belongs here: dirty images, point-spread functions, and the visibilities of a model.
 Doesn't: CLEAN, weights.
@@ -17,9 +17,9 @@ from contimg_resources.imaging.visibilities import Block
 Values = Sequence[NDArray[np.complex64]]
 Singles = NDArray[np.float32]
 
-#: Error of the gridder relative to the image's rms: of exact images; of those in which bright
-#: sources are only looked for, or are no more, which are made in half of the time; and of what a
-#: model of faint sources shows.
+#: Error of the gridder relative to the image's rms: of exact images; of images used only to search
+#: for bright sources, or without bright sources, which take half of the time; and of the
+#: visibilities of a model of faint sources.
 EXACT = 1e-4
 ROUGH = 1e-3
 FAINT = 1e-2
@@ -31,9 +31,9 @@ class Gridder:
     Parameters
     ----------
     blocks : sequence of Block
-        Where they are.
+        Baselines and frequencies of the visibilities.
     weights : sequence of ndarray of float32, shape (n_rows, n_columns)
-        Imaging weights of each block; without weight there is no visibility.
+        Imaging weights of each block; a visibility without weight is ignored.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class Gridder:
     A source at l (east), m (north) has the visibility ``S exp(2 pi i (u l + v m + w (n - 1)))`` in
     a MeasurementSet. ducc0 computes ``exp(-2 pi i (u x + v y - w (n - 1)))``; images here have
     x = m along rows and y = -l along columns, so (-v, u, w) are its coordinates. Neither direction
-    divides by n: a pixel of a dirty image is the flux density of a point there.
+    divides by n: a pixel of a dirty image is the flux density of a point source there.
     """
 
     def __init__(self, blocks: Sequence[Block], weights: Sequence[Singles]) -> None:
@@ -68,7 +68,7 @@ class Gridder:
     def psf(self, grid: ImageGrid) -> Singles:
         """Return the point-spread function at the phase centre without w terms, peak 1.
 
-        They are 0 where it matters, near the middle; far out they differ from source to source.
+        They are 0 where it matters, near the centre; far out they differ from source to source.
         """
         one = np.complex64(1.0)
         return self._gridded([np.broadcast_to(one, w.shape) for w in self._weights], grid, w=False)

@@ -1,12 +1,11 @@
 """Compiled loops over visibilities and point sources.
 
-Belongs here: what a few dozen sources show on millions of points, and back.
-Doesn't: how bright they are (see `drift`), sources by the thousand (see `gridding`).
+Belongs here: the visibilities of a few dozen point sources, and sums over visibilities.
+Doesn't: the flux of the sources (see `drift`), thousands of sources (see `gridding`).
 
-From one channel to the next the phase of a source on a baseline turns by the same angle, so where
-sources are subtracted a complex product takes the place of a cosine and a sine. Rounding errors add
-up on the way, so every so many channels, and wherever the channels' spacing changes, phases are
-computed anew.
+From one channel to the next the phase of a source on a baseline rotates by the same angle, so where
+sources are subtracted a complex product replaces a cosine and a sine. Rounding errors accumulate,
+so every few channels, and wherever the channels' spacing changes, phases are recomputed.
 """
 
 from typing import Any, NamedTuple
@@ -23,26 +22,26 @@ Singles = NDArray[np.float32]
 Shorts = NDArray[np.int16]
 Complexes = NDArray[np.complex64]
 
-#: Phases are computed anew after so many channels: they are right to 2e-6 then.
+#: Phases are recomputed after this many channels: they are accurate to 2e-6 then.
 _MOST_TURNS = 32
 #: Channels are evenly spaced to this share of their frequency: 1e-5 turns over a kilometre.
 _EVEN = 1e-8
-#: Sums over points are made in so many heaps at once.
+#: Number of partial sums over visibilities computed in parallel.
 _HEAPS = 16
 
 
 class Turns(NamedTuple):
-    """How phases go on from channel to channel.
+    """The change of phases from channel to channel.
 
     Parameters
     ----------
     per_m : ndarray of float32, shape (n_columns,)
-        Waves in a metre of each channel.
+        Wavelengths per metre in each channel.
     more_per_m : ndarray of float32, shape (n_columns,)
-        By how many it differs from the channel before, as long as those are evenly spaced; that
-        from an anew one to the next.
+        Its difference from the previous channel, as long as those are evenly spaced; at a
+        recomputed channel, from there to the next.
     anew : ndarray of bool, shape (n_columns,)
-        Where phases are computed anew.
+        Where phases are recomputed.
     """
 
     per_m: Singles
@@ -51,7 +50,7 @@ class Turns(NamedTuple):
 
     @classmethod
     def of(cls, channels_hz: Floats) -> "Turns":
-        """Return those of channels at these frequencies, Hz."""
+        """Return the turns of channels at these frequencies, Hz."""
         per_m = channels_hz / speed_of_light
         steps = np.diff(per_m, append=per_m[-1:])
         anew = np.ones(len(per_m), np.bool_)
@@ -114,7 +113,7 @@ def _phases(path_m: Singles, per_m: float, c: Singles, s: Singles) -> None:
 def _see_and_turn_on(
     c: Singles, s: Singles, by_c: Singles, by_s: Singles, flux: Singles
 ) -> tuple[Any, Any]:
-    """Return the sum over sources, and turn their phases by some angles, in place."""
+    """Return the sum over sources, and rotate their phases by some angles, in place."""
     real, imaginary = np.float32(0.0), np.float32(0.0)
     for j in range(flux.size):
         cosine, sine = c[j], s[j]
@@ -127,7 +126,7 @@ def _see_and_turn_on(
 
 @compiled()
 def _paths(uvw_m: Floats, cosines: Floats, path_m: Singles) -> None:
-    """Write by how much each source's path differs on a baseline, metres."""
+    """Write the path difference of each source on a baseline, metres."""
     for s in range(len(path_m)):
         path_m[s] = uvw_m[0] * cosines[0, s] + uvw_m[1] * cosines[1, s] + uvw_m[2] * cosines[2, s]
 
@@ -156,7 +155,7 @@ def subtract_points(
     per_m, more_per_m, anew : ndarray, shape (n_columns,)
         See `Turns`.
     weight : ndarray of float32, shape (n_rows, n_columns)
-        Where it is 0 nothing is subtracted.
+        Weights; where they are 0 nothing is subtracted.
     field_ids : ndarray of int16, shape (n_rows,)
         Fields.
     bins : ndarray of int16, shape (n_columns,)
@@ -193,7 +192,7 @@ def turn_to_points(
     first: Singles,
     second: Singles,
 ) -> Floats:
-    """Return sums of visibilities turned to sources.
+    """Return sums of visibilities phase-rotated to sources.
 
     Parameters
     ----------
@@ -202,9 +201,9 @@ def turn_to_points(
     uvw_m : ndarray, shape (n_rows, 3)
         Baselines, metres.
     per_m : ndarray of float32, shape (n_columns,)
-        Waves in a metre of each column.
+        Wavelengths per metre in each column.
     weight : ndarray of float32, shape (n_rows, n_columns)
-        Their weights.
+        Weights of the visibilities.
     field_ids : ndarray of int16, shape (n_rows,)
         Fields.
     bins : ndarray of int16, shape (n_columns,)
@@ -212,12 +211,12 @@ def turn_to_points(
     cosines : ndarray, shape (3, n_sources)
         l (east), m (north) and n - 1 of each source.
     first, second : ndarray of float32, shape (n_fields, n_bins, n_sources)
-        Factors of either sum.
+        Factors of the two sums.
 
     Returns
     -------
     ndarray, shape (2, n_sources)
-        For each source the sums of weight, factor and the real part of the turned visibility.
+        For each source the sums of weight times factor times the rotated visibility's real part.
     """
     n, n_sources = len(values), cosines.shape[1]
     sums = np.zeros((_HEAPS, 2, n_sources), np.float64)

@@ -1,6 +1,6 @@
-"""The imaging engine that is CASA's tclean.
+"""The imaging engine that uses CASA's tclean.
 
-Belongs here: tclean's parameters and its images as arrays. Doesn't: anything other engines share.
+Belongs here: tclean's parameters, and reading its images. Doesn't: code that other engines share.
 """
 
 import tempfile
@@ -18,7 +18,7 @@ from contimg_resources.imaging.engines.bright import bright_sources
 from contimg_resources.imaging.engines.drift import write_steady_copy
 from contimg_resources.imaging.model import Beam
 
-#: Phase error (rad) that a plane of w-projection may make for the largest w at the image's edge;
+#: Maximum phase error (rad) of a w-projection plane for the largest w at the image's edge;
 #: a typical w inside the primary beam has a fifth of it. Each plane costs 0.2 s.
 _PHASE_ERROR_RAD = 0.6
 _PLANES = (8, 256)
@@ -26,7 +26,7 @@ _PLANES = (8, 256)
 
 @dataclass(frozen=True)
 class _Pace:
-    """How boldly CLEAN goes.
+    """How aggressively CLEAN proceeds.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class _Pace:
     cycle_factor : float
         tclean's ``cyclefactor``: how early a minor cycle ends.
     cycles : int
-        Major cycles, in units of those that the task allows.
+        Major cycles, relative to the maximum of the task.
     """
 
     gain: float
@@ -43,18 +43,18 @@ class _Pace:
     cycles: int
 
 
-#: Point sources alone stand a larger gain than tclean's 0.1, and deeper minor cycles than its 1.0:
-#: fewer major cycles, which cost the time.
+#: Point sources alone tolerate a larger gain than tclean's 0.1, and deeper minor cycles than its
+#: 1.0: this needs fewer major cycles, which take most of the time.
 _BOLD = _Pace(gain=0.25, cycle_factor=0.35, cycles=1)
 _MAJOR_CYCLES = 5
-#: For fields where that diverges: beside a calibrator what is left of it can't be CLEANed away.
+#: For fields where that diverges: beside a calibrator its residual can't be CLEANed away.
 _CAREFUL = _Pace(gain=0.1, cycle_factor=1.5, cycles=3)
-#: tclean's stop codes for a peak residual that grew to three times the last, or the least, one.
+#: tclean's stop codes for a peak residual that grew to three times the last, or the lowest, one.
 _DIVERGED = (5, 6)
 
-#: The restoring beam is fitted to the main lobe above this. tclean's 0.35 takes in the plateau
-#: around a sparse array's main lobe; a Gaussian fitted to what CLEAN leaves of a source, which has
-#: the shape of the main lobe, then shows 0.76 of it, and faint sources come out too faint.
+#: The restoring beam is fitted to the main lobe above this. tclean's 0.35 includes the plateau
+#: around a sparse array's main lobe; a Gaussian fitted to a source's residual after CLEAN, which
+#: has the shape of the main lobe, then gives 0.76 of its flux, and faint sources are too faint.
 _MAIN_LOBE = 0.5
 
 
@@ -69,12 +69,12 @@ class TcleanEngine:
         Raises
         ------
         ImagingFailed
-            If CLEAN diverges, also when it goes carefully.
+            If CLEAN diverges even with cautious settings.
         """
         bright = bright_sources(task)
         if bright is None:
             return self._deconvolve(task)
-        report_progress(f"taking the drift of {len(bright.variation.flux_jy)} sources out", 0.4)
+        report_progress(f"removing the drift of {len(bright.variation.flux_jy)} sources", 0.4)
         copy = Path("steady.ms").resolve()
         write_steady_copy(task.ms, copy, bright.variation)
         return self._deconvolve(replace(task, ms=copy))
@@ -82,7 +82,7 @@ class TcleanEngine:
     def _deconvolve(self, task: ImagingTask) -> RawImages:
         made = self._clean(task, _BOLD)
         if made is None:
-            report_progress("CLEAN diverged; again with care")
+            report_progress("CLEAN diverged; restarting with a lower gain")
             made = self._clean(task, _CAREFUL)
         if made is None:
             raise ImagingFailed(
@@ -121,10 +121,10 @@ class TcleanEngine:
             threshold=f"{task.threshold_jy}Jy",
             nsigma=task.threshold_sigma,
             cyclefactor=pace.cycle_factor,
-            # Near the threshold tclean goes on and on, a few iterations a cycle.
+            # Near the threshold tclean continues endlessly, a few iterations per cycle.
             nmajor=pace.cycles * _MAJOR_CYCLES,
             psfcutoff=_MAIN_LOBE,
-            # The primary beam is applied later, so nothing is masked by tclean's own.
+            # The primary beam is applied later, so tclean's own must not mask anything.
             pblimit=-1e-6,
             savemodel="none",
         )
@@ -140,7 +140,7 @@ class TcleanEngine:
 def n_planes(task: ImagingTask) -> int:
     """Return the number of w planes.
 
-    tclean puts plane i at ``W (i / (N - 1))^2`` with W = 1 / (4 cell) whatever the data hold, so at
+    tclean puts plane i at ``W (i / (N - 1))^2`` with W = 1 / (4 cell) regardless of the data, so at
     w they are ``2 sqrt(w W) / (N - 1)`` apart and a w half-way between is wrong by half of it; at
     angle r from the centre the phase error is ``pi r^2 sqrt(w W) / (N - 1)``.
     """

@@ -1,6 +1,6 @@
-"""The imaging engine that is the program WSClean.
+"""The imaging engine that uses the program WSClean.
 
-Belongs here: WSClean's options, its output and its images as arrays. Doesn't: anything other
+Belongs here: WSClean's options, its output, and reading its images. Doesn't: code that other
 engines share.
 """
 
@@ -27,20 +27,20 @@ from contimg_resources.imaging.engines.drift import write_steady_copy
 from contimg_resources.imaging.model import ImageGrid
 
 _PROGRAM = "wsclean"
-#: A major iteration ends when the peak fell by this share. The noise is measured only when one
-#: begins, with the sidelobes of all that is left: with 0.8 a source of 30 Jy is left half done.
+#: A major iteration ends when the peak decreased by this share. The noise is measured only when one
+#: begins, including the sidelobes of the residual: with 0.8 a source of 30 Jy is only half CLEANed.
 _MAJOR_GAIN = 0.7
 _MAJOR_CYCLES = 15
-#: Where components are already, CLEAN goes on to this share of the threshold, or so many times the
-#: noise: these pixels hold sources, whose sidelobes would stay otherwise.
+#: On existing components CLEAN continues to this share of the threshold, or this many times the
+#: noise: these pixels hold sources, whose sidelobes would remain otherwise.
 _DEEPER = 0.7
 _DEEPER_SIGMA = 1.0
-#: So many lines of its output tell why it failed.
+#: Number of lines of its output in an error message.
 _LAST_LINES = 5
-#: Where its phase centre may lie from the grid's, pixels: it takes ICRS and J2000 for two frames,
+#: Tolerance of its phase centre from the grid's, pixels: it treats ICRS and J2000 as two frames,
 #: 0.02 arcsec apart.
 _CENTER_PIXELS = 0.1
-#: A residual that exceeds the dirty image's peak by this factor diverged.
+#: A residual that exceeds the dirty image's peak by this factor has diverged.
 _DIVERGED = 1.5
 _CYCLE = re.compile(r"== Deconvolving \((\d+)\) ==")
 _PEAK = re.compile(r"Initial peak: (\S+ \S+) at")
@@ -78,14 +78,14 @@ class WscleanEngine:
         bright = bright_sources(task)
         ms = task.ms
         if bright is not None:
-            report_progress(f"taking the drift of {len(bright.variation.flux_jy)} sources out", 0.4)
+            report_progress(f"removing the drift of {len(bright.variation.flux_jy)} sources", 0.4)
             ms = Path("steady.ms").resolve()
             write_steady_copy(task.ms, ms, bright.variation)
         self._run(command_line(self._program, replace(task, ms=_selected(ms, task))), task)
         return _images(task)
 
     def _run(self, command: list[str], task: ImagingTask) -> None:
-        # It stays in the step's process group: what ends the step ends it too.
+        # It stays in the step's process group: ending the step ends it too.
         with subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -107,7 +107,7 @@ class WscleanEngine:
                     report_progress(f"major iteration {cycle}, peak {found.group(1)}/beam", 0.5)
         if process.returncode:
             raise ImagingFailed(
-                f"{self._program} {_ending(process.returncode)} on {task.ms}; it said last: "
+                f"{self._program} {_ending(process.returncode)} on {task.ms}; its last output: "
                 f"{' | '.join(said) or 'nothing'}",
                 path=str(task.ms),
                 status=process.returncode,
@@ -115,21 +115,21 @@ class WscleanEngine:
 
 
 def command_line(program: str, task: ImagingTask) -> list[str]:
-    """Return how WSClean is called; everything in the task's MS is imaged."""
+    """Return WSClean's command line; everything in the task's MS is imaged."""
     size = str(task.grid.size)
     return [
         program,
         *("-name", _PROGRAM),
         *("-j", str(n_cores())),
-        # Reordered data go into scratch, not beside the MS, which is only read.
+        # Reordered data go to scratch, not beside the MS, which is only read.
         *("-reorder", "-temp-dir", ".", "-no-update-model-required"),
         *("-field", "all", "-data-column", "DATA", "-pol", "I"),
         *("-size", size, size, "-scale", f"{task.grid.cell_arcsec}asec"),
         *("-use-wgridder", "-no-small-inversion"),
         *("-weight", "briggs", str(task.robust)),
         *("-niter", str(task.niter), "-mgain", str(_MAJOR_GAIN), "-nmiter", str(_MAJOR_CYCLES)),
-        # First anywhere, then where components are; down to the threshold, or to so many times the
-        # noise where that is higher.
+        # CLEAN anywhere first, then only at existing components; down to the threshold, or to a
+        # multiple of the noise where that is higher.
         *("-auto-mask", str(task.threshold_sigma)),
         *("-auto-threshold", str(min(_DEEPER_SIGMA, _DEEPER * task.threshold_sigma))),
         *("-threshold", str(_DEEPER * task.threshold_jy)),
@@ -139,7 +139,7 @@ def command_line(program: str, task: ImagingTask) -> list[str]:
 
 
 def _selected(ms: Path, task: ImagingTask) -> Path:
-    """Return an MS with only what is selected: WSClean knows no CASA selections."""
+    """Return an MS with only the selected data: WSClean doesn't know CASA selections."""
     import casatasks
 
     selection = {
@@ -168,7 +168,7 @@ class _Pixels:
     Parameters
     ----------
     values : ndarray of float32, shape (size, size)
-        Row = declination upwards, column = right ascension falling.
+        Declination increases with rows, right ascension decreases with columns.
     header : fits.Header
         Its header.
     """
@@ -178,12 +178,12 @@ class _Pixels:
 
 
 def _images(task: ImagingTask) -> RawImages:
-    """Read what WSClean made.
+    """Read WSClean's products.
 
     Notes
     -----
-    The components are restored here: WSClean fits its beam to what surrounds the main lobe too,
-    which with 24 stations makes the minor axis a third too wide.
+    The components are restored here: WSClean also fits its beam to the surroundings of the main
+    lobe, which with 24 stations makes the minor axis a third too wide.
     """
     psf, dirty = _pixels("psf", task.grid), _pixels("dirty", task.grid)
     point = PointSpread.measured(psf.values, task.grid)
@@ -215,7 +215,7 @@ def _pixels(kind: str, grid: ImageGrid) -> _Pixels:
 
 
 def _check_center(header: fits.Header, grid: ImageGrid, path: Path) -> None:
-    """Make sure that WSClean's pixels are the grid's."""
+    """Check that WSClean's pixels are those of the grid."""
     cell_deg = grid.cell_arcsec / 3600
     east = (header["CRVAL1"] - grid.ra_deg + 180) % 360 - 180
     offset = np.hypot(east * np.cos(np.deg2rad(grid.dec_deg)), header["CRVAL2"] - grid.dec_deg)
