@@ -78,7 +78,7 @@ class DayPoints:
 
 
 def passage_number(mid_mjd: Floats, ra_deg: Floats) -> NDArray[np.int64]:
-    """Number the transits: return the number of the transit nearest to each time.
+    """Return the number of the transit nearest to each time, counting from an arbitrary one.
 
     Parameters
     ----------

@@ -264,7 +264,9 @@ def test_a_unit_that_contradicts_the_name_or_is_none_of_flux_is_refused(tmp_path
     found.rename_column("S_jy", "flux")
     found["flux"].unit = "erg / s"
     found.write(tmp_path / "b.ecsv", format="ascii.ecsv")
-    with pytest.raises(TableError, match="column flux is in erg / s, which is not a unit of flux density"):
+    with pytest.raises(
+        TableError, match="column flux is in erg / s, which is not a unit of flux density"
+    ):
         read_rows(tmp_path / "b.ecsv")
 
 
