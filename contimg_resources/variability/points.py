@@ -32,7 +32,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "ra_deg": ("double", "catalogue position, ICRS, degrees"),
     "dec_deg": ("double", "catalogue position, ICRS, degrees"),
     "passage_mjd": ("double", "transit, MJD in days, UTC"),
-    "mid_mjd": ("double", "middle of the data, MJD in days, UTC"),
+    "mid_mjd": ("double", "mid-time of the data, MJD in days, UTC"),
     "flux_jy": ("double", "flux density on the scale of the reference sources, Jy"),
     "error_jy": ("double", "its uncertainty with that of the scale, Jy"),
     "integrated_flux_jy": ("float", "integrated, of a source flagged as extended, Jy; else null"),

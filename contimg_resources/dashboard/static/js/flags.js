@@ -7,7 +7,7 @@ const WORDS = [
   [4, "outside the observed sky"],
   [8, "solved jointly with neighbours"],
   [16, "not a point source with the image's beam"],
-  [32, "too close to a neighbour to be told apart"],
+  [32, "too close to a neighbour to be separated"],
   [64, "too few pixels around it to measure the noise"],
   [128, "wider than the beam; see its integrated flux density"],
 ];
