@@ -52,8 +52,8 @@ def animate(
         evenly, including the first and the last.
     place : Path
         GIF to write.
+    fluxes : mapping of str to FluxThen, optional
         Flux densities by epoch, written into the frames.
-        By epoch; written into the frames.
     scale : BrightnessScale, optional
         None for a scale from the typical noise and the brightest peak of the cutouts.
     most_frames : int

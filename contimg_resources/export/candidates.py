@@ -74,7 +74,6 @@ def candidates_document(
         Page of the light curves that contains each source.
     put_picture : callable
         Copies pictures into the export.
-        Takes pictures into the export.
     """
     return elements("candidates", "candidates", _items(state, page_of, put_picture))
 

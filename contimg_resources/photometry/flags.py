@@ -47,8 +47,8 @@ def words(flags: int) -> tuple[str, ...]:
 
     Returns
     -------
+    tuple of str
         One phrase per flag; empty for 0.
-        Empty for 0.
 
     Raises
     ------
