@@ -1,11 +1,11 @@
-"""The message about a night without calibration.
+"""The alert about a night without calibration.
 
-Belongs here: when observations have waited too long for a caltable set, and in which words.
+Belongs here: when observations have waited too long for a caltable set, and the text of the alert.
 Doesn't: looking sets up.
 
-The last 24 hours count, not the UTC day: who is on duty must know during the night, which may
-begin on the day before. The key is the UTC day of the first observation that waits, so an outage
-is told two hours after it began and then once a day while it lasts.
+The rule uses the last 24 hours, not the UTC day: the operator must know during the night, which may
+begin on the day before. The key is the UTC day of the first waiting observation, so an outage is
+reported two hours after it began and then once a day while it lasts.
 """
 
 from collections.abc import Iterable
@@ -15,9 +15,9 @@ from contimg_resources.core.times import isot_from_mjd, mjd_day, utc_day
 from contimg_resources.products.events import AlertRecord
 
 KIND = "calibration"
-#: So far back observations are looked at, days.
+#: Age of the oldest observations that count, days.
 LOOK_BACK_DAYS = 1.0
-#: So long observations may wait for a calibrator, hours.
+#: Maximum time that observations may wait for a calibrator, hours.
 PATIENCE_H = 2.0
 
 _PATIENCE_DAYS = PATIENCE_H / 24
@@ -25,16 +25,16 @@ _PATIENCE_DAYS = PATIENCE_H / 24
 
 @dataclass(frozen=True)
 class Uncalibrated:
-    """An observation for which no caltable set is valid.
+    """An observation without a valid caltable set.
 
     Parameters
     ----------
     key : str
         Its partition key.
     mid_mjd : float
-        Its middle, MJD in days.
+        Mid-time, MJD in days.
     declination_deg : float
-        Its strip, degrees.
+        Declination of its strip, degrees.
     """
 
     key: str
@@ -44,14 +44,14 @@ class Uncalibrated:
 
 @dataclass(frozen=True)
 class SolvedSet:
-    """A caltable set that was solved and is active.
+    """An active caltable set.
 
     Parameters
     ----------
     mid_mjd : float
-        Middle of the calibrator observation, MJD in days.
+        Mid-time of the calibrator observation, MJD in days.
     declination_deg : float or None
-        Its strip, degrees; None: any.
+        Declination of its strip, degrees; None for any.
     """
 
     mid_mjd: float
@@ -59,12 +59,12 @@ class SolvedSet:
 
 
 def calibration_key(mid_mjd: float) -> str:
-    """Return the key of the message about the UTC day of an MJD (days)."""
+    """Return the key of the alert about the UTC day of an MJD (days)."""
     return f"{KIND}:{utc_day(mid_mjd)}"
 
 
 def possible_calibration_keys(now_mjd: float) -> tuple[str, ...]:
-    """Return every key that a message can have at an MJD (days)."""
+    """Return every key that an alert can have at an MJD (days)."""
     days = range(mjd_day(now_mjd - LOOK_BACK_DAYS), mjd_day(now_mjd) + 1)
     return tuple(calibration_key(float(day)) for day in days)
 
@@ -76,21 +76,21 @@ def calibration_alerts(
     strip_tolerance_deg: float,
     now_mjd: float,
 ) -> tuple[AlertRecord, ...]:
-    """Return the message, when observations have waited too long; else nothing.
+    """Return the alert if observations have waited too long; otherwise nothing.
 
-    An observation before the last solved calibrator of its strip doesn't count: its time had no
-    set, but the calibration goes on.
+    An observation before the last solved calibrator of its strip doesn't count: its time has no
+    set, but calibration has continued.
 
     Parameters
     ----------
     uncalibrated : iterable of Uncalibrated
-        Observations without a valid set; those older than 24 h are passed over.
+        Observations without a valid set; those older than 24 h are ignored.
     solved : iterable of SolvedSet
-        The sets solved since.
+        Sets solved since then.
     strip_tolerance_deg : float
-        Largest difference in declination between a set and what it serves, degrees.
+        Maximum difference in declination between a set and the observations it applies to, degrees.
     now_mjd : float
-        The present, MJD in days.
+        Present time, MJD in days.
     """
     sets = tuple(solved)
     waiting = sorted(
@@ -112,10 +112,10 @@ def calibration_alerts(
             kind=KIND,
             subject=f"No calibration for {waited_h:.1f} h",
             text=f"{len(waiting)} observations since {isot_from_mjd(first.mid_mjd)[:16]} UTC have "
-            f"no valid caltable set, and no calibrator was solved since.\n"
-            f"The first: {first.key}, declination {first.declination_deg:.2f} deg; "
-            f"the last: {last.key}.\n"
-            f"`contimg observation history {first.key}` says why it waits.",
+            f"no valid caltable set, and no calibrator was solved since then.\n"
+            f"First: {first.key}, declination {first.declination_deg:.2f} deg; "
+            f"last: {last.key}.\n"
+            f"`contimg observation history {first.key}` shows why it waits.",
         ),
     )
 

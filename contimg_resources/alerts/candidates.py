@@ -1,6 +1,6 @@
-"""The message about a new candidate for an Extreme Scattering Event.
+"""The alert about a new candidate for an Extreme Scattering Event.
 
-Belongs here: whether a candidate is told, and in which words. Doesn't: finding candidates.
+Belongs here: whether a candidate gets an alert, and its text. Doesn't: finding candidates.
 """
 
 import math
@@ -20,7 +20,7 @@ from contimg_resources.products.events import (
 )
 
 KIND = "candidate"
-#: In added light curves an event that ended longer ago when it was found first is no news.
+#: In added light curves, an event that ended longer than this before its discovery gets no alert.
 _NEWS_DAYS = 30.0
 
 
@@ -29,18 +29,18 @@ def candidate_alerts(
     last_marks: Mapping[str, MarkRecord],
     dashboard_url: str | None = None,
 ) -> tuple[AlertRecord, ...]:
-    """Return the message about each candidate that is worth telling.
+    """Return the alerts about candidates.
 
-    A candidate has one key for ever: that it is complete after a while is no news.
+    The key of a candidate is permanent: its completion gives no new alert.
 
     Parameters
     ----------
     candidates : iterable of CandidateRecord
         The candidates.
     last_marks : mapping of str to MarkRecord
-        The mark that holds of each that has one, by its id.
+        Current marks by candidate id.
     dashboard_url : str, optional
-        Where the messages link to.
+        Base URL of links in the messages.
     """
     return tuple(
         AlertRecord(
@@ -55,9 +55,9 @@ def candidate_alerts(
 
 
 def is_told(candidate: CandidateRecord, mark: MarkRecord | None) -> bool:
-    """Tell whether a candidate is news: it stands, and nobody called it an artefact.
+    """Return whether a candidate gets an alert: not withdrawn, and not marked as an artefact.
 
-    In light curves that were added only what is recent is news: archives hold events of all years.
+    In added light curves only recent events do: archives contain events of all years.
     """
     if candidate.added_list and candidate.end_mjd < candidate.first_day - _NEWS_DAYS:
         return False
@@ -70,7 +70,7 @@ def _text(candidate: CandidateRecord, dashboard_url: str | None) -> str:
     lines = [
         f"Candidate {one_line(candidate.id)} for an Extreme Scattering Event.",
         f"Source: {one_line(candidate.source_id)}, {_position(candidate)}",
-        f"State: {candidate.state.value}; middle on {utc_day(candidate.mid_mjd)} "
+        f"State: {candidate.state.value}; minimum on {utc_day(candidate.mid_mjd)} "
         f"(MJD {candidate.mid_mjd:.1f})",
         f"Depth: {_measure(found, 'depth', 'depth_error', 100, '%')}; "
         f"width: {_measure(found, 'width_days', 'width_error_days', 1, 'days')}",

@@ -1,4 +1,4 @@
-"""The channels that the settings name.
+"""The configured channels.
 
 Belongs here: choosing them. Doesn't: delivering.
 """
@@ -10,7 +10,7 @@ from contimg_resources.settings import AlertSettings
 
 
 def channels_of(settings: AlertSettings) -> tuple[Channel, ...]:
-    """Return the channels that the settings name: webhook, e-mail, both or none."""
+    """Return the configured channels: webhook, e-mail, both or none."""
     found: list[Channel] = []
     if settings.webhook is not None and settings.webhook.get_secret_value():
         found.append(Webhook(settings.webhook))

@@ -1,6 +1,6 @@
-"""What a channel is, and how a delivery fails.
+"""The interface of channels, and failures of delivery.
 
-Belongs here: what the channels share. Doesn't: any protocol.
+Belongs here: the parts that all channels share. Doesn't: any protocol.
 """
 
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Protocol
 
 from contimg_resources.alerts.words import one_line
 
-#: A server that doesn't answer for so long is given up, seconds.
+#: Time after which a server without an answer is given up, seconds.
 TIMEOUT_S = 10.0
 
 _HIDDEN = "***"
@@ -16,15 +16,15 @@ _HIDDEN = "***"
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a delivery gave no answer that says "delivered".
+    """Reason why a delivery wasn't confirmed.
 
     Parameters
     ----------
     reason : str
         One sentence, without secrets.
     certain : bool
-        Whether it certainly wasn't delivered. When the connection broke after everything was
-        said, nobody knows, and what isn't certain isn't repeated.
+        Whether the message certainly wasn't delivered. If the connection failed after everything
+        was sent, this is unknown, and the delivery isn't repeated.
     """
 
     reason: str
@@ -32,28 +32,28 @@ class Failure:
 
 
 class Channel(Protocol):
-    """A way to a person."""
+    """A channel for messages."""
 
     @property
     def name(self) -> str:
-        """Its name, in records and for people."""
+        """Name of the channel, in records and messages."""
         ...
 
     def deliver(self, subject: str, text: str, *, kind: str, key: str) -> Failure | None:
-        """Deliver a message; return why that failed, None when it was delivered.
+        """Deliver a message; return the reason for a failure, None after success.
 
         Parameters
         ----------
         subject, text : str
             The message.
         kind, key : str
-            What it is about.
+            Kind and key of the alert.
         """
         ...
 
 
 def without_secrets(text: str, *secrets: str) -> str:
-    """Return words of a server or library on one line, the secrets in them blotted out."""
+    """Return a message of a server or library on one line, with the secrets masked."""
     for secret in secrets:
         if secret:
             text = text.replace(secret, _HIDDEN)

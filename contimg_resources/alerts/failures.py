@@ -1,11 +1,11 @@
-"""The message that most observations fail.
+"""The alert about many failed observations.
 
-Belongs here: when so many of the last observations ended without a product that may be used that
-somebody must look. Doesn't: judging an image (see `contimg_resources.imaging.acceptance`).
+Belongs here: the number of failures among the last observations that needs attention. Doesn't:
+the checks of an image (see `contimg_resources.imaging.acceptance`).
 
-An image that failed its checks counts as any other failure: rising noise is told by `quality` as
-long as images pass, and here when they don't. The key is the UTC day of the first failure of the
-spell within the last 24 hours, so a spell is told at once and then once a day while it lasts.
+An image with failed checks counts like any other failure: rising noise is reported by `quality` as
+long as images pass, and here if they don't. The key is the UTC day of the first failure of the
+series within the last 24 hours, so a series is reported at once and then once a day while it lasts.
 """
 
 from collections import Counter
@@ -17,11 +17,11 @@ from contimg_resources.products.events import AlertRecord
 from contimg_resources.products.model import ObservationRecord, ObservationState
 
 KIND = "failures"
-#: So far back observations are looked at, days.
+#: Age of the oldest observations that count, days.
 LOOK_BACK_DAYS = 1.0
-#: Of the last so many, but not fewer ...
+#: Number of the last observations that are used, and the minimum number ...
 N_LAST, MIN_LAST = 12, 6
-#: ... this share must have failed.
+#: ... and the fraction that must have failed.
 SHARE = 0.5
 
 _ENDS = (ObservationState.IMAGED, ObservationState.SOLVED, ObservationState.FAILED)
@@ -31,15 +31,15 @@ _SHOWN_REASONS = 2
 def failure_alerts(
     records: Sequence[ObservationRecord], *, now_mjd: float
 ) -> tuple[AlertRecord, ...]:
-    """Return the message, when most of the last observations failed; else nothing.
+    """Return the alert if most of the last observations failed; otherwise nothing.
 
     Parameters
     ----------
     records : sequence of ObservationRecord
-        Observations in the order of time; those that didn't come to an end yet, and others than
-        those of the last 24 hours, are passed over.
+        Observations in the order of time; unfinished ones, and those older than 24 hours, are
+        ignored.
     now_mjd : float
-        The present, MJD in days.
+        Present time, MJD in days.
     """
     lately = [
         r
@@ -60,9 +60,9 @@ def failure_alerts(
             key=f"{KIND}:{utc_day(first.mid_mjd)}",
             kind=KIND,
             subject=f"{len(failed)} of the last {len(last)} observations failed",
-            text=f"{len(failed)} of the last {len(last)} observations gave no product that may be "
-            f"used. It began with {first.key}, {isot_from_mjd(first.mid_mjd)[:16]} UTC.{told}\n"
-            f"`contimg observation history {failed[-1].key}` tells of the latest.",
+            text=f"{len(failed)} of the last {len(last)} observations gave no usable product. "
+            f"It began with {first.key}, {isot_from_mjd(first.mid_mjd)[:16]} UTC.{told}\n"
+            f"`contimg observation history {failed[-1].key}` shows the latest failure.",
         ),
     )
 
@@ -76,7 +76,7 @@ def _is_failing(records: Sequence[ObservationRecord]) -> bool:
 
 
 def _first_of_spell(records: Sequence[ObservationRecord]) -> ObservationRecord:
-    """Return the first failure of the spell that goes on at the last observation."""
+    """Return the first failure of the series that includes the last observation."""
     end = len(records)
     while end > MIN_LAST and _is_failing(records[max(end - 1 - N_LAST, 0) : end - 1]):
         end -= 1

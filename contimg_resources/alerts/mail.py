@@ -1,6 +1,7 @@
 """Delivery by e-mail.
 
-Belongs here: one message to the mail server and what its answers mean. Doesn't: trying again.
+Belongs here: sending one message to the mail server, and the meaning of its answers. Doesn't:
+repeated attempts.
 """
 
 import hashlib
@@ -19,38 +20,38 @@ from contimg_resources.settings import AlertSettings
 
 @dataclass(frozen=True)
 class Mail:
-    """The addresses and the mail server of the settings.
+    """E-mail by the configured addresses and mail server.
 
     Parameters
     ----------
     settings : AlertSettings
-        Names both.
+        Settings with both.
     """
 
     settings: AlertSettings
 
     @property
     def name(self) -> str:
-        """Its name, in records and for people."""
+        """Name of the channel, in records and messages."""
         return "e-mail"
 
     def deliver(self, subject: str, text: str, *, kind: str, key: str) -> Failure | None:
-        """Deliver a message; return why that failed, None when it was delivered.
+        """Deliver a message; return the reason for a failure, None after success.
 
-        A server that takes it for some of the addresses has taken it.
+        A message counts as delivered if the server accepts it for some of the addresses.
 
         Parameters
         ----------
         subject, text : str
             The message.
         kind, key : str
-            What it is about; the key makes the message's id.
+            Kind and key of the alert; the key makes the message's id.
         """
         server = f"{self.settings.smtp_host}:{self.settings.smtp_port}"
         try:
             message = self._message(subject, text, key)
         except (ValueError, IndexError) as error:
-            return Failure(f"the e-mail can't be written: {self._words(error)}")
+            return Failure(f"can't write the e-mail: {self._words(error)}")
         try:
             connection = smtplib.SMTP(
                 self.settings.smtp_host, self.settings.smtp_port, timeout=TIMEOUT_S
@@ -60,7 +61,7 @@ class Mail:
         try:
             return self._login(connection, server) or self._send(connection, message, server)
         finally:
-            # It was taken, or not: a server that doesn't say goodbye changes nothing.
+            # The answer is already known: a failure while closing the connection doesn't matter.
             with suppress(OSError, smtplib.SMTPException):
                 connection.quit()
             connection.close()
@@ -86,14 +87,14 @@ class Mail:
                 "(CONTIMG_ALERTS__SMTP_PASSWORD)"
             )
         try:
-            # First, and verified: the password goes over no open line.
+            # TLS first, verified: the password is never sent unencrypted.
             connection.starttls(context=ssl.create_default_context())
         except (OSError, smtplib.SMTPException) as error:
-            return Failure(f"the mail server {server} gives no TLS: {self._words(error)}")
+            return Failure(f"the mail server {server} doesn't offer TLS: {self._words(error)}")
         try:
             connection.login(user, password.get_secret_value())
         except smtplib.SMTPAuthenticationError as error:
-            # Without its words, which may repeat what it was told, encoded.
+            # Without the server's text, which may repeat the password, encoded.
             return Failure(f"the mail server {server} refused {user}: {error.smtp_code}")
         except (OSError, ValueError, smtplib.SMTPException) as error:
             return Failure(f"{user} can't log in to {server}: {type(error).__name__}")
@@ -104,14 +105,15 @@ class Mail:
             connection.send_message(message)
         except smtplib.SMTPRecipientsRefused as error:
             return Failure(
-                f"the mail server {server} refused every address: "
+                f"the mail server {server} refused all addresses: "
                 f"{self._words(*error.recipients.values())}"
             )
         except (smtplib.SMTPResponseException, smtplib.SMTPNotSupportedError, ValueError) as error:
             return Failure(f"the mail server {server} refused the message: {self._words(error)}")
         except (OSError, smtplib.SMTPException) as error:
             return Failure(
-                f"the mail server {server} broke off, perhaps after it took the message: "
+                f"the mail server {server} closed the connection, perhaps after it accepted the "
+                "message: "
                 f"{self._words(error)}",
                 certain=False,
             )

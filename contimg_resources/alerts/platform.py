@@ -1,6 +1,6 @@
-"""The message that a process of the platform died or hung.
+"""The alert about a process of the platform that died or hung.
 
-Belongs here: its words. Doesn't: noticing it, and starting the process again
+Belongs here: its text. Doesn't: noticing it, and restarting the process
 (``contimg_resources.cli.children``).
 """
 
@@ -9,18 +9,18 @@ from contimg_resources.products.events import AlertRecord
 
 KIND = "platform"
 
-_SECOND = 19  # characters of an ISO time up to the second
+_SECOND = 19  # length of an ISO time up to the second
 
 
 def platform_alert(what: str, *, at_mjd: float) -> AlertRecord:
-    """Return the message.
+    """Return the alert.
 
     Parameters
     ----------
     what : str
-        What happened, one sentence.
+        Description of the event, one sentence.
     at_mjd : float
-        When, MJD in days.
+        Time of the event, MJD in days.
     """
     moment = isot_from_mjd(at_mjd)
     first, _, _ = what.partition(";")
@@ -28,6 +28,6 @@ def platform_alert(what: str, *, at_mjd: float) -> AlertRecord:
         key=f"{KIND}:{moment}",
         kind=KIND,
         subject=first,
-        text=f"{moment[:_SECOND]} UTC: {what}. Interrupted runs are started again by themselves; "
+        text=f"{moment[:_SECOND]} UTC: {what}. Interrupted runs restart automatically; "
         "the logs are in the directory `logs` of the state directory.",
     )

@@ -1,11 +1,11 @@
-"""The message about falling image quality.
+"""The alert about decreasing image quality.
 
 Belongs here: comparing the noise of the last images with that of the weeks before.
-Doesn't: judging a single image (see `contimg_resources.imaging.acceptance`).
+Doesn't: the checks of a single image (see `contimg_resources.imaging.acceptance`).
 
-The key is the UTC day on which the spell began: it is found from the images themselves, so a spell
-that goes on over midnight keeps its key. It ends with the first image at which the ratio isn't
-above the limit. Times at which too few images tell end nothing.
+The key is the UTC day on which the degradation began: it is derived from the images themselves, so
+a degradation that continues over midnight keeps its key. It ends with the first image at which the
+ratio isn't above the limit. Times with too few images don't end it.
 """
 
 from collections.abc import Sequence
@@ -19,28 +19,28 @@ from contimg_resources.products.events import AlertRecord
 from contimg_resources.products.model import ImageNoise
 
 KIND = "quality"
-#: The last so many images, but not fewer, within so many days.
+#: Number of the last images, their minimum number, and their maximum age in days ...
 N_LAST, MIN_LAST, LAST_DAYS = 12, 6, 2.0
-#: Are compared with the images of so many days before, but not fewer.
+#: ... and the days before them with which they are compared, and the minimum number of images.
 BEFORE_DAYS, MIN_BEFORE = 30.0, 24
-#: The images needed: after so long a spell what was before is as bad, and the spell is over.
+#: Days of images that are needed: after a longer degradation the reference is as bad, so it ends.
 HISTORY_DAYS = 2 * BEFORE_DAYS + 2 * LAST_DAYS
 
 
 @dataclass(frozen=True)
 class Fall:
-    """How much the noise has grown.
+    """The increase of the noise.
 
     Parameters
     ----------
     ratio : float
-        Median of the last images over that of those before.
+        Median of the last images over that of the earlier ones.
     last, before : float
-        Both medians.
+        The two medians.
     relative : bool
-        Whether they are of rms over expected rms; else of the rms, mJy/beam.
+        Whether they are of rms over expected rms; otherwise of the rms, mJy/beam.
     n_last, n_before : int
-        Of so many images.
+        Numbers of images.
     """
 
     ratio: float
@@ -52,7 +52,7 @@ class Fall:
 
 
 class NoiseSeries:
-    """The noise of good images over time.
+    """The noise of good images against time.
 
     Parameters
     ----------
@@ -68,14 +68,14 @@ class NoiseSeries:
         self._relative = self._rms_mjy / np.where(expected_mjy > 0, expected_mjy, np.nan)
 
     def fall_at(self, at: int, *, start_mjd: float = 0.0) -> Fall | None:
-        """Return how the last images up to one compare with those before; None: too few.
+        """Compare the last images up to one with earlier images; None if there are too few.
 
         Parameters
         ----------
         at : int
-            The place of that image.
+            Index of that image.
         start_mjd : float
-            Those before aren't among the last, MJD in days.
+            Earlier images don't count among the last ones, MJD in days.
         """
         mids = self._mid_mjd
         earliest_mjd = max(mids[at] - LAST_DAYS, start_mjd)
@@ -83,7 +83,7 @@ class NoiseSeries:
         if first > at:
             return None
         begin = int(np.searchsorted(mids, mids[first] - BEFORE_DAYS))
-        # Where there are enough, beside what was expected: strips and flagged antennas differ.
+        # Relative to the expected noise if known: strips and flagged antennas differ.
         for values, relative in ((self._relative, True), (self._rms_mjy, False)):
             last, before = _finite(values[first : at + 1]), _finite(values[begin:first])
             if len(last) >= MIN_LAST and len(before) >= MIN_BEFORE:
@@ -92,14 +92,14 @@ class NoiseSeries:
         return None
 
     def present_fall(self, *, rms_factor: float, now_mjd: float) -> Fall | None:
-        """Return how much the noise has grown at present, when that exceeds the limit.
+        """Return the present increase of the noise if it exceeds the limit.
 
         Parameters
         ----------
         rms_factor : float
-            The ratio's limit.
+            Limit of the ratio.
         now_mjd : float
-            The present, MJD in days; images of more than two days before are no news.
+            Present time, MJD in days; images older than two days give no alert.
         """
         if not len(self._mid_mjd):
             return None
@@ -107,12 +107,12 @@ class NoiseSeries:
         return fall if fall is not None and fall.ratio > rms_factor else None
 
     def spell_start(self, rms_factor: float) -> int:
-        """Return the place of the image with which the spell began that goes on at the last.
+        """Return the index of the image at which the current degradation began.
 
         Parameters
         ----------
         rms_factor : float
-            The ratio's limit.
+            Limit of the ratio.
         """
         start = len(self._mid_mjd) - 1
         for at in range(start, -1, -1):
@@ -128,16 +128,16 @@ class NoiseSeries:
 def quality_alerts(
     images: Sequence[ImageNoise], *, rms_factor: float, now_mjd: float
 ) -> tuple[AlertRecord, ...]:
-    """Return the message, when the quality has fallen; else nothing.
+    """Return the alert if the quality has decreased; otherwise nothing.
 
     Parameters
     ----------
     images : sequence of ImageNoise
         Good images of the last `HISTORY_DAYS`, in the order of time.
     rms_factor : float
-        The median may grow by this factor.
+        Maximum factor by which the median may grow.
     now_mjd : float
-        The present, MJD in days.
+        Present time, MJD in days.
     """
     up_to_now = [image for image in images if image.mid_mjd <= now_mjd]
     series = NoiseSeries(up_to_now)
@@ -150,7 +150,7 @@ def quality_alerts(
         AlertRecord(
             key=f"{KIND}:{utc_day(first.mid_mjd)}",
             kind=KIND,
-            subject=f"Image noise is {fall.ratio:.1f} times that of the weeks before",
+            subject=f"Image noise is {fall.ratio:.1f} times that of the previous weeks",
             text=f"Median rms of the last {fall.n_last} images: {fall.last:.2f} {unit}; of the "
             f"{fall.n_before} images of the {BEFORE_DAYS:.0f} days before: {fall.before:.2f}. "
             f"The limit is a factor of {rms_factor:g}.\n"

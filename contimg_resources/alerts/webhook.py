@@ -1,9 +1,9 @@
 """Delivery to a webhook, by HTTP.
 
-Belongs here: one POST and what its answer means. Doesn't: trying again.
+Belongs here: one POST and the meaning of its answer. Doesn't: repeated attempts.
 
-The URL is the secret: whoever has it can write to the channel. No message names more of it than
-the host, and no library's own words are passed on, which may quote it.
+The URL is the secret: anyone who has it can write to the channel. Messages contain only its host,
+and no text of a library, which may quote the URL.
 """
 
 import http.client
@@ -21,7 +21,7 @@ from contimg_resources.core.plain_text import plain
 
 @dataclass(frozen=True)
 class Webhook:
-    """A URL that takes messages as JSON.
+    """A URL that accepts messages as JSON.
 
     Parameters
     ----------
@@ -33,18 +33,18 @@ class Webhook:
 
     @property
     def name(self) -> str:
-        """Its name, in records and for people."""
+        """Name of the channel, in records and messages."""
         return "webhook"
 
     def deliver(self, subject: str, text: str, *, kind: str, key: str) -> Failure | None:
-        """Deliver a message; return why that failed, None when it was delivered.
+        """Deliver a message; return the reason for a failure, None after success.
 
         Parameters
         ----------
         subject, text : str
             The message.
         kind, key : str
-            What it is about; in the JSON as they are.
+            Kind and key of the alert; copied into the JSON.
         """
         url = self.url.get_secret_value()
         host = _host(url)
@@ -67,21 +67,21 @@ class Webhook:
             answer.close()
             return Failure(f"the webhook at {host} answered {answer.code}")
         except urllib.error.URLError as error:
-            # Before or while it was said.
+            # Before or while sending.
             return Failure(f"the webhook at {host} can't be reached: {_why(error.reason)}")
         except (ValueError, http.client.InvalidURL):
-            return Failure(f"the webhook at {host} has a URL that can't be used")
+            return Failure(f"the webhook at {host} has an invalid URL")
         except (OSError, http.client.HTTPException) as error:
             return Failure(
-                f"the webhook at {host} took the message and gave no answer: {_why(error)}",
+                f"the webhook at {host} received the message and gave no answer: {_why(error)}",
                 certain=False,
             )
 
 
 def _opener() -> urllib.request.OpenerDirector:
-    """Return what opens http and https only, and follows nobody elsewhere.
+    """Return an opener for http and https only, which follows no redirects.
 
-    urllib would turn a redirected POST into a GET, and call its answer a success.
+    urllib would turn a redirected POST into a GET, and report its answer as a success.
     """
     opener = urllib.request.OpenerDirector()
     for handler in (
@@ -99,7 +99,7 @@ def _host(url: str) -> str | None:
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and "@" not in parts.netloc
-        # Asking for the port checks it.
+        # Reading the port validates it.
         return parts.hostname if usable and parts.port != 0 else None
     except ValueError:
         return None
@@ -107,7 +107,7 @@ def _host(url: str) -> str | None:
 
 def _why(error: object) -> str:
     if isinstance(error, TimeoutError):
-        return f"nothing came for {TIMEOUT_S:.0f} s"
+        return f"no answer within {TIMEOUT_S:.0f} s"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return type(error).__name__

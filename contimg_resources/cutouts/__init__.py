@@ -1,1 +1,1 @@
-"""Cutouts: the sky around a source in each epoch, stacked, animated, and bounded in size."""
+"""Cutouts: the sky around a source in each epoch, with stacks, animations and a size limit."""

@@ -1,4 +1,4 @@
-"""A source's cutouts one after the other.
+"""Animations of a source's cutouts.
 
 Belongs here: choosing frames, the GIF. Doesn't: drawing a frame (see `drawing`).
 """
@@ -24,12 +24,12 @@ _COLOURS = 160
 
 
 class FluxThen(NamedTuple):
-    """What a source was measured at in an epoch.
+    """Measurement of a source in an epoch.
 
     Parameters
     ----------
     flux_jy, error_jy : float
-        Jy; NaN: it wasn't.
+        Flux density and its error, Jy; NaN if it wasn't measured.
     """
 
     flux_jy: float
@@ -43,31 +43,31 @@ def animate(
     scale: BrightnessScale | None = None,
     most_frames: int = MOST_FRAMES,
 ) -> int:
-    """Write an animation of a source's cutouts, all on one grid and in one scale.
+    """Write an animation of a source's cutouts, all on one grid and in one brightness scale.
 
     Parameters
     ----------
     cutouts : sequence of Path
-        FITS files in the order of time; of more than `most_frames` as many are taken, evenly and
-        with both ends.
+        FITS files in the order of time; if there are more than `most_frames`, that many are chosen
+        evenly, including the first and the last.
     place : Path
         GIF to write.
     fluxes : mapping of str to FluxThen, optional
-        By epoch; written into the frames.
+        Flux densities by epoch, written into the frames.
     scale : BrightnessScale, optional
-        None: from their typical noise and brightest peak.
+        None for a scale from the typical noise and the brightest peak of the cutouts.
     most_frames : int
-        No more frames than this, nor than `MOST_FRAMES`.
+        Maximum number of frames; at most `MOST_FRAMES`.
 
     Returns
     -------
     int
-        Frames.
+        Number of frames.
 
     Raises
     ------
     CutoutFailed
-        If none can be read, or they are of several sources.
+        If no cutout can be read, or they show several sources.
     """
     from PIL import Image
 
@@ -106,7 +106,7 @@ def animate(
 
 
 def chosen(cutouts: Sequence[Path], most: int) -> list[Path]:
-    """Return so many at most, evenly chosen, with the first and the last."""
+    """Choose at most that many, evenly, including the first and the last."""
     if len(cutouts) <= most:
         return list(cutouts)
     if most < 2:

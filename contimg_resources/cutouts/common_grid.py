@@ -1,4 +1,4 @@
-"""Cutouts of one source on one grid that has the source in its middle.
+"""A common grid for the cutouts of a source, centred on the source.
 
 Belongs here: that grid, and interpolation onto it. Doesn't: adding up, drawing.
 """
@@ -14,23 +14,23 @@ import numpy as np
 from contimg_resources.core.errors import CutoutFailed
 from contimg_resources.cutouts.model import Cutout, Singles
 
-#: Of the spline: of a beam of three pixels a lower one loses more of a peak between pixels.
+#: Order of the spline: with a beam of three pixels, a lower order reduces peaks between pixels.
 _ORDER = 5
 _LEAST_SHARE = 0.999
 
 
 @dataclass(frozen=True)
 class CommonGrid:
-    """Pixels with a source in the middle, north up.
+    """A pixel grid centred on a source, north up.
 
     Parameters
     ----------
     ra_deg, dec_deg : float
-        Its middle, ICRS degrees.
+        Position of the centre, ICRS degrees.
     cell_deg : float
         Pixel size, degrees.
     side : int
-        Pixels a side, odd.
+        Pixels per side, odd.
     """
 
     ra_deg: float
@@ -40,7 +40,7 @@ class CommonGrid:
 
     @classmethod
     def of(cls, cutouts: Sequence[Cutout]) -> "CommonGrid":
-        """Choose one as fine as the finest of some cutouts, and as wide as the widest."""
+        """Choose a grid as fine as the finest of some cutouts, and as wide as the widest."""
         from astropy.wcs.utils import proj_plane_pixel_scales
 
         cells_deg = [float(np.mean(proj_plane_pixel_scales(c.wcs))) for c in cutouts]
@@ -53,12 +53,12 @@ class CommonGrid:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows and columns."""
+        """Numbers of rows and columns."""
         return self.side, self.side
 
     @property
     def wcs(self) -> Any:
-        """Its sky axes."""
+        """Sky axes of the grid."""
         from astropy.wcs import WCS
 
         wcs = WCS(naxis=2)
@@ -72,11 +72,11 @@ class CommonGrid:
         return wcs
 
     def resampled(self, cutout: Cutout) -> Singles:
-        """Return a cutout's pixels on this grid; NaN where it has none."""
+        """Interpolate a cutout onto this grid; NaN outside the cutout."""
         from reproject import reproject_interp
 
         known = np.isfinite(cutout.pixels)
-        # One NaN would spread through all of the spline.
+        # A single NaN would spread through the whole spline.
         filled = np.where(known, cutout.pixels, 0.0).astype(np.float64)
         sampled = reproject_interp(
             (filled, cutout.wcs), self.wcs, self.shape, order=_ORDER, return_footprint=False
@@ -93,16 +93,16 @@ class CommonGrid:
 
 
 def one_source(cutouts: Sequence[Cutout], paths: Sequence[Path]) -> str:
-    """Return the source that all cutouts are of.
+    """Return the source that all cutouts show.
 
     Raises
     ------
     CutoutFailed
-        If there is none, or they are of several.
+        If there are no cutouts, or they show several sources.
     """
     found = {c.facts.source_id for c in cutouts}
     if len(found) != 1:
         raise CutoutFailed(
-            f"cutouts of one source were expected, these {len(paths)} are of {len(found)}"
+            f"expected cutouts of one source, but these {len(paths)} show {len(found)} sources"
         )
     return found.pop()

@@ -1,7 +1,6 @@
-"""A piece of an image around a source, as FITS with a picture beside it.
+"""Cut the sky around a source out of an image, as FITS with a PNG beside it.
 
-Belongs here: which pixels, and putting both files in their place. Doesn't: drawing, choosing
-images.
+Belongs here: choosing the pixels, and writing both files. Doesn't: drawing, choosing images.
 """
 
 import math
@@ -31,14 +30,14 @@ from contimg_resources.imaging.statistics import mad_rms
 if TYPE_CHECKING:
     from contimg_resources.images.reading import SkyImage
 
-#: More is an image, not a cutout.
+#: Maximum size of a cutout.
 _MOST_PIXELS = 4096
 _TRIES = 3
 
 
 @dataclass(frozen=True)
 class CutoutOf:
-    """What a cutout is of.
+    """Source and epoch of a cutout.
 
     Parameters
     ----------
@@ -47,7 +46,7 @@ class CutoutOf:
     epoch : str
         Key of the mosaic or observation.
     image_checksum : str
-        Of the image; empty: it is computed, which reads all of it.
+        Checksum of the image; if empty it is computed, which reads the whole image.
     """
 
     source_id: str
@@ -73,23 +72,23 @@ def cut(
     ra_deg, dec_deg : float
         Position, ICRS degrees.
     size_arcmin : float
-        Side, arcmin; beyond the image's edge it's NaN.
+        Side, arcmin; pixels outside the image are NaN.
     place : Path
-        FITS file to write; the picture lies beside it. The directory is made.
+        FITS file to write; the PNG is written beside it. The directory is made.
     of : CutoutOf
         Source and epoch.
     scale : BrightnessScale, optional
-        Of the picture; None: as suits this one.
+        Brightness scale of the PNG; None for one that suits this cutout.
 
     Returns
     -------
     CutoutFacts
-        What its header says.
+        Contents of its header.
 
     Raises
     ------
     CutoutFailed
-        If the position is outside of the image, nothing was observed there, or the image can't be
+        If the position is outside the image, there are no observed pixels, or the image can't be
         read.
     """
     try:
@@ -124,8 +123,8 @@ def _piece(
 
     x, y, cell_arcmin = _pixel_of(image, ra_deg, dec_deg)
     if not 0 < size_arcmin < _MOST_PIXELS * cell_arcmin:
-        raise CutoutFailed(f"{size_arcmin} arcmin is no size of a cutout")
-    # Odd, so that the source is in the pixel in the middle.
+        raise CutoutFailed(f"{size_arcmin} arcmin is not a valid size of a cutout")
+    # Odd, so that the source is in the central pixel.
     side = 2 * max(1, math.ceil(0.5 * size_arcmin / cell_arcmin - 1e-6)) + 1
     rows, columns = _within(round(y), side, image.shape[0]), _within(round(x), side, image.shape[1])
     part = image.wcs.deepcopy()
@@ -140,7 +139,7 @@ def _piece(
         copy=True,
     )
     if not np.isfinite(found.data).any():
-        raise CutoutFailed(f"nothing was observed within {size_arcmin:g} arcmin of it")
+        raise CutoutFailed(f"nothing was observed within {size_arcmin:g} arcmin of the position")
     return np.asarray(found.data, np.float32), found.wcs
 
 
@@ -155,22 +154,22 @@ def _pixel_of(image: "SkyImage", ra_deg: float, dec_deg: float) -> tuple[float, 
 
     where = f"RA {ra_deg:.5f}, Dec {dec_deg:+.5f}"
     if not (math.isfinite(ra_deg) and abs(dec_deg) <= 90):
-        raise CutoutFailed(f"{where} is no position on the sky")
+        raise CutoutFailed(f"{where} is not a position on the sky")
     try:
         x, y = (float(v) for v in image.wcs.all_world2pix(ra_deg, dec_deg, 0))
         ra, dec = (float(v) for v in image.wcs.all_pix2world(x, y, 0))
-    except Exception:  # wcslib has a family of its own, for what is on the other side of the sky
+    except Exception:  # wcslib raises its own errors for positions on the other side of the sky
         x = y = ra = dec = math.nan
     rows, columns = image.shape
     there = (
         -0.5 <= x <= columns - 0.5
         and -0.5 <= y <= rows - 0.5
-        # A projection shows the far side of the sky in the same pixels.
+        # A projection maps the opposite side of the sky to the same pixels.
         and abs(dec - dec_deg) < 1e-3
         and abs((ra - ra_deg + 180) % 360 - 180) * math.cos(math.radians(dec)) < 1e-3
     )
     if not there:
-        raise CutoutFailed(f"{where} is outside of it")
+        raise CutoutFailed(f"{where} is outside the image")
     return x, y, 60 * float(np.mean(proj_plane_pixel_scales(image.wcs)))
 
 
@@ -182,8 +181,8 @@ def _write(place: Path, header: Any, cutout: Cutout, scale: BrightnessScale | No
             # A long name of a source or file continues on further cards.
             warnings.simplefilter("ignore")
             fits.PrimaryHDU(cutout.pixels.astype(">f4"), header).writeto(partial, checksum=True)
-        # While the one is being written the other is put in its place: so whoever makes room sees
-        # that the pair is in work.
+        # The PNG is written while the FITS file is still incomplete, so that the removal of old
+        # cutouts recognises the pair as unfinished.
         whole_file(png_beside(place), lambda png: write_picture(png, cutout, scale))
 
     for attempt in range(_TRIES):
@@ -192,6 +191,6 @@ def _write(place: Path, header: Any, cutout: Cutout, scale: BrightnessScale | No
             whole_file(place, both)
             return
         except FileNotFoundError:
-            # Whoever makes room took the directory, which was empty still.
+            # The removal of old cutouts deleted the directory while it was empty.
             if attempt == _TRIES - 1:
                 raise

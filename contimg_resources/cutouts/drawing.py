@@ -1,6 +1,6 @@
-"""Pictures of cutouts.
+"""Drawing of cutouts.
 
-Belongs here: drawing one, on screens and as a frame. Doesn't: files of pixels, measuring.
+Belongs here: drawing a cutout, as a PNG and as a frame. Doesn't: FITS files, measuring.
 """
 
 import math
@@ -16,7 +16,7 @@ from contimg_resources.core.times import isot_from_mjd
 from contimg_resources.cutouts.model import BrightnessScale, Cutout, Singles, shown_name
 from contimg_resources.imaging.model import Beam
 
-#: Text of a PNG in which its scale is kept.
+#: PNG text chunk that holds the brightness scale.
 _SCALE_TEXT = "contimg brightness scale (Jy/beam)"
 _DPI = 100
 _SIDE_INCH = 4.0
@@ -29,7 +29,7 @@ _MARK = "#6fe8ff"
 
 @dataclass(frozen=True)
 class Caption:
-    """What is written around a picture.
+    """Text above a cutout.
 
     Parameters
     ----------
@@ -49,12 +49,12 @@ def caption_of(cutout: Cutout) -> Caption:
 
 
 def shown_time(mid_mjd: float) -> str:
-    """Return a time as it is written into a picture."""
+    """Return a time as shown in a picture."""
     return isot_from_mjd(mid_mjd)[:16].replace("T", " ") + " UTC"
 
 
 class Panel:
-    """A sheet on which cutouts of one grid are drawn, one after the other.
+    """A figure on which cutouts of one grid are drawn, one after the other.
 
     Parameters
     ----------
@@ -63,11 +63,11 @@ class Panel:
     shape : tuple of int
         Rows and columns.
     ra_deg, dec_deg : float
-        Position that is marked, ICRS degrees.
+        Position of the marker, ICRS degrees.
     scale : BrightnessScale
-        Of all of them.
+        Common brightness scale.
     dpi : int
-        Pixels of the sheet: four times as many for a side of the sky.
+        Resolution of the figure; a side of the sky has four times as many pixels.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class Panel:
         self._beam: Any = None
 
     def _mark(self) -> None:
-        """Draw four strokes that leave the source itself free."""
+        """Draw four strokes around the source."""
         reach = 0.5 * min(self._shape)
         for east, north in ((1, 0), (-1, 0), (0, 1), (0, -1)):
             self._axes.plot(
@@ -159,7 +159,7 @@ class Panel:
         )
 
     def draw(self, pixels: Singles, beam: Beam, caption: Caption) -> NDArray[np.uint8]:
-        """Draw one.
+        """Draw a cutout.
 
         Parameters
         ----------
@@ -168,12 +168,12 @@ class Panel:
         beam : Beam
             Restoring beam; its angle relative to local north.
         caption : Caption
-            What is written above.
+            Text above the cutout.
 
         Returns
         -------
         ndarray of uint8, shape (height, width, 3)
-            Red, green, blue.
+            Image in red, green, blue.
         """
         self._image.set_data(_stretched(pixels, self._scale))
         self._draw_beam(beam)
@@ -196,11 +196,11 @@ def write_picture(
     path : Path
         PNG to write.
     cutout : Cutout
-        What is drawn.
+        Cutout to draw.
     scale : BrightnessScale, optional
-        None: from its noise to its peak.
+        None for a scale from its noise to its peak.
     caption : Caption, optional
-        None: name and time.
+        None for the name and the time.
     """
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
@@ -211,14 +211,14 @@ def write_picture(
     drawn = panel.draw(cutout.pixels, facts.beam, caption or caption_of(cutout))
     told = PngInfo()
     told.add_text(_SCALE_TEXT, f"{used.low_jy!r} {used.high_jy!r}")
-    # Few colours are in it: half the size, and no eye sees it.
+    # The image has few colours: a palette halves the size without visible loss.
     Image.fromarray(drawn).quantize(160, dither=Image.Dither.NONE).save(
         path, format="PNG", pnginfo=told, optimize=True
     )
 
 
 def scale_of_picture(path: Path) -> BrightnessScale | None:
-    """Return the scale that a picture was drawn in; None when it doesn't tell."""
+    """Return the brightness scale of a PNG; None if it isn't recorded."""
     from PIL import Image
 
     try:
@@ -239,7 +239,7 @@ def _stretched(pixels: Singles, scale: BrightnessScale) -> Any:
 
 
 def _orientation(wcs: Any, ra_deg: float, dec_deg: float) -> tuple[float, float]:
-    """Return arcsec of a pixel, and the angle from up to north, counterclockwise, degrees."""
+    """Return the pixel size in arcsec, and the angle from up to north, counterclockwise, deg."""
     from astropy.wcs.utils import proj_plane_pixel_scales
 
     cell_deg = float(np.mean(proj_plane_pixel_scales(wcs)))
@@ -248,7 +248,7 @@ def _orientation(wcs: Any, ra_deg: float, dec_deg: float) -> tuple[float, float]
     sign = math.copysign(1.0, step_deg)
     north_deg = math.degrees(math.atan2(-sign * (x[1] - x[0]), sign * (y[1] - y[0])))
     if not math.isfinite(north_deg):
-        raise CutoutFailed(f"no north at RA {ra_deg:.5f}, Dec {dec_deg:+.5f}")
+        raise CutoutFailed(f"no direction to north at RA {ra_deg:.5f}, Dec {dec_deg:+.5f}")
     return 3600 * cell_deg, north_deg
 
 
@@ -259,5 +259,5 @@ def _shown_flux(jy: float) -> str:
 def _backdrop(rows: int, columns: int) -> Any:
     from matplotlib.patches import Rectangle
 
-    # Where nothing was observed; an axes without axis has no face.
+    # Colour of unobserved pixels; an axes object without axis lines has no background.
     return Rectangle((-0.5, -0.5), columns, rows, facecolor="#3a3a42", zorder=-1)

@@ -1,4 +1,4 @@
-"""Headers of cutouts: what stays of the image's, and what is added.
+"""FITS headers of cutouts: cards of the image, and cards of the cutout.
 
 Belongs here: cards. Doesn't: pixels.
 """
@@ -21,7 +21,7 @@ _AXES = re.compile(
     r"|(PC|CD)0*[1-9]_?0*[1-9]|(PV|PS)[1-9]_[0-9]+|WCSAXES|LONPOLE|LATPOLE"
     r"|RADE(C)?SYS|EQUINOX|EPOCH"
 )
-#: Of the whole image's pixels; and its log, which is in the image that is named.
+#: Keywords of the whole image's pixels; and its log, which stays in the named image.
 _NOT_KEPT = ("CHECKSUM", "DATASUM", "HISTORY", "COMMENT", "BSCALE", "BZERO", "BLANK", "EXTEND")
 
 
@@ -31,11 +31,11 @@ def cutout_header(image: "SkyImage", wcs: Any, facts: CutoutFacts, image_name: s
     Parameters
     ----------
     image : SkyImage
-        What it is cut out of: its header stays but for what the cutout has of its own.
+        Image of the cutout; its header is kept except for the cutout's own cards.
     wcs : WCS
         Sky axes of the cutout, ICRS.
     facts : CutoutFacts
-        What it is.
+        Facts of the cutout.
     image_name : str
         File name of the image.
     """
@@ -60,39 +60,39 @@ def cutout_header(image: "SkyImage", wcs: Any, facts: CutoutFacts, image_name: s
 def _cards(facts: CutoutFacts, image_name: str) -> dict[str, tuple[Any, str]]:
     return {
         # Reversible, and plain ASCII in one line whatever the source is called.
-        "SOURCE": (as_ascii(facts.source_id), "source that it is of"),
+        "SOURCE": (as_ascii(facts.source_id), "source at the centre"),
         "SRC_RA": (facts.ra_deg, "[deg] its position, ICRS"),
         "SRC_DEC": (facts.dec_deg, "[deg] its position, ICRS"),
-        # EPOCH would be the equinox.
+        # EPOCH would mean the equinox.
         "CUTEPOCH": (facts.epoch, "key of mosaic or observation"),
         "MJD-AVG": (facts.mid_mjd, "[d] middle of the data"),
-        "CUTSIZE": (facts.size_arcmin, "[arcmin] side that was asked for"),
+        "CUTSIZE": (facts.size_arcmin, "[arcmin] requested side"),
         "CUTRMS": (facts.rms_jy, "[Jy/beam] 1.4826 MAD of the cutout"),
-        "IMGNAME": (as_ascii(image_name), "image that it was cut out of"),
-        "IMGSUM": (facts.image_checksum, "its checksum"),
+        "IMGNAME": (as_ascii(image_name), "image of this cutout"),
+        "IMGSUM": (facts.image_checksum, "checksum of that image"),
     }
 
 
 def as_ascii(text: str) -> str:
-    """Return text as a header can hold it; `from_ascii` reverses it."""
+    """Escape text for a header; `from_ascii` reverses it."""
     escaped = text.encode("unicode_escape").decode("ascii")
     bare = escaped.rstrip(" ")
-    # FITS takes blanks at the end for padding.
+    # FITS treats trailing blanks as padding.
     return bare + r"\x20" * (len(escaped) - len(bare))
 
 
 def from_ascii(text: str) -> str:
-    """Return the text that `as_ascii` was given."""
+    """Return the text that was passed to `as_ascii`."""
     return text.encode("ascii").decode("unicode_escape")
 
 
 def facts_of(header: Any, path: Path) -> CutoutFacts:
-    """Return what the header of a cutout says.
+    """Return the facts in the header of a cutout.
 
     Raises
     ------
     CutoutFailed
-        If it isn't one of a cutout.
+        If the header isn't that of a cutout.
     """
     try:
         return CutoutFacts(
@@ -107,16 +107,16 @@ def facts_of(header: Any, path: Path) -> CutoutFacts:
             rms_jy=float(header["CUTRMS"]),
         )
     except (KeyError, ValueError, TypeError) as error:
-        raise CutoutFailed(f"{path} is no cutout: {error}", path=str(path)) from error
+        raise CutoutFailed(f"{path} is not a cutout: {error}", path=str(path)) from error
 
 
 def beam_of(header: Any, path: Path) -> Beam:
-    """Return the restoring beam that a header tells.
+    """Return the restoring beam in a header.
 
     Raises
     ------
     CutoutFailed
-        If it tells none.
+        If the header has none.
     """
     values = [header.get(name) for name in ("BMAJ", "BMIN", "BPA")]
     if not all(isinstance(v, int | float) and np.isfinite(v) for v in values):

@@ -1,4 +1,4 @@
-"""A cutout in memory, and what its header says.
+"""A cutout in memory, and the facts in its header.
 
 Belongs here: the records. Doesn't: files (see `reading`), drawing.
 """
@@ -19,7 +19,7 @@ _SAME_POSITION_DEG = 0.1 / 3600
 
 @dataclass(frozen=True)
 class CutoutFacts:
-    """What the header of a cutout says.
+    """The facts in the header of a cutout.
 
     Parameters
     ----------
@@ -32,9 +32,9 @@ class CutoutFacts:
     mid_mjd : float
         Middle of the data, MJD in days.
     size_arcmin : float
-        Side that was asked for, arcmin.
+        Requested side, arcmin.
     image_checksum : str
-        Of the image that it was cut out of.
+        Checksum of the image of the cutout.
     beam : Beam
         Restoring beam; its angle relative to local north.
     rms_jy : float
@@ -52,7 +52,7 @@ class CutoutFacts:
     rms_jy: float
 
     def is_of(self, checksum: str, ra_deg: float, dec_deg: float, size_arcmin: float) -> bool:
-        """Tell whether a cutout made now would be the same."""
+        """Return whether a cutout made now would be the same."""
         east_deg = (self.ra_deg - ra_deg + 180) % 360 - 180
         return (
             self.image_checksum == checksum
@@ -64,12 +64,12 @@ class CutoutFacts:
 
 @dataclass(frozen=True)
 class Cutout:
-    """A piece of sky.
+    """A cutout in memory.
 
     Parameters
     ----------
     facts : CutoutFacts
-        What its header says.
+        Facts in its header.
     pixels : ndarray of float32, shape (rows, columns)
         Jy/beam; NaN where nothing was observed.
     wcs : WCS
@@ -83,12 +83,12 @@ class Cutout:
 
 @dataclass(frozen=True)
 class BrightnessScale:
-    """From where to where a picture's brightness goes.
+    """The brightness range of a picture.
 
     Parameters
     ----------
     low_jy, high_jy : float
-        Black and white, Jy/beam.
+        Flux densities shown as black and white, Jy/beam.
     """
 
     low_jy: float
@@ -96,25 +96,25 @@ class BrightnessScale:
 
     @classmethod
     def of(cls, rms_jy: float, peak_jy: float) -> "BrightnessScale":
-        """Choose one that shows the noise and doesn't saturate the source.
+        """Choose a scale that shows the noise and doesn't saturate the source.
 
         Parameters
         ----------
         rms_jy : float
             Noise, Jy/beam.
         peak_jy : float
-            Brightest that the source gets, Jy/beam; NaN counts as nothing.
+            Maximum brightness of the source, Jy/beam; NaN is ignored.
         """
         rms = rms_jy if np.isfinite(rms_jy) and rms_jy > 0 else max(1e-3 * abs(peak_jy), 1e-6)
         return cls(-3 * rms, float(np.nanmax([12 * rms, 1.1 * peak_jy])))
 
     def resembles(self, other: "BrightnessScale") -> bool:
-        """Tell whether pictures in both look about the same."""
+        """Return whether pictures in both scales look nearly the same."""
         ratios = (self.low_jy / other.low_jy, self.high_jy / other.high_jy)
         return all(1 / 1.5 < r < 1.5 for r in ratios)
 
 
 def shown_name(source_id: str) -> str:
-    """Return a source's name as it is written into a picture or a message: short, one line."""
+    """Return a source's name for pictures and messages: short, on one line."""
     text = "".join(c if c.isprintable() else "?" for c in " ".join(source_id.split()))
     return text if len(text) <= _SHOWN_CHARS else text[: _SHOWN_CHARS - 3] + "..."

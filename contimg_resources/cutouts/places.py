@@ -1,7 +1,7 @@
-"""Where cutouts lie, and which there are.
+"""Paths of cutouts, and the existing cutouts.
 
-Belongs here: names and paths below the directory of cutouts, looking at them. Doesn't: making or
-removing any of it.
+Belongs here: names and paths below the directory of cutouts, listing cutouts. Doesn't: making or
+removing them.
 """
 
 import hashlib
@@ -21,14 +21,14 @@ FITS, PNG = ".fits", ".png"
 
 
 class CutoutFiles(NamedTuple):
-    """A cutout that is there.
+    """An existing cutout.
 
     Parameters
     ----------
     epoch : str
         Key of the mosaic, or of the observation.
     mid_mjd : float
-        That the key tells, MJD in days.
+        Time in the key, MJD in days.
     png, fits : Path
         Its files.
     """
@@ -40,7 +40,7 @@ class CutoutFiles(NamedTuple):
 
 
 def directory_name(source_id: str) -> str:
-    """Return the name of a source's directory; that of no other, whatever characters they have."""
+    """Return a unique name for a source's directory, whatever characters the source id has."""
     digest = hashlib.sha256(source_id.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_CHARS]
     plain = plain_name(source_id)[:_PLAIN_CHARS].replace("..", "__").lstrip("._+:-") or "source"
     return check_name(f"{plain}-{digest}", "directory of cutouts")
@@ -74,15 +74,15 @@ def cutout_path(root: Path, source_id: str, epoch: str) -> Path:
     Raises
     ------
     InvalidName
-        If it's the key of neither.
+        If the key is neither of a mosaic nor of an observation.
     """
     epoch_mjd(epoch)
     return cutout_directory(root, source_id) / f"{epoch}{FITS}"
 
 
 def png_beside(fits_path: Path) -> Path:
-    """Return the picture of a cutout."""
-    # A key has points of its own.
+    """Return the PNG of a cutout."""
+    # A key contains dots.
     return fits_path.with_name(fits_path.name.removesuffix(FITS) + PNG)
 
 
@@ -97,18 +97,18 @@ def animation_path(root: Path, source_id: str) -> Path:
 
 
 def epoch_mjd(epoch: str) -> float:
-    """Return the MJD (days) that a key tells.
+    """Return the MJD (days) in a key.
 
     Raises
     ------
     InvalidName
-        If it is the key neither of a mosaic nor of an observation.
+        If the key is neither of a mosaic nor of an observation.
     """
     return parse_partition_key(epoch) if is_partition_key(epoch) else parse_mosaic_key(epoch)[0]
 
 
 def cutouts_of(root: Path, source_id: str) -> tuple[CutoutFiles, ...]:
-    """Return the cutouts of a source that are there, in the order of time; no file is opened.
+    """Return the existing cutouts of a source, in the order of time, without opening files.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def cutouts_of(root: Path, source_id: str) -> tuple[CutoutFiles, ...]:
 
 
 def epoch_of(name: str) -> tuple[str, float] | None:
-    """Return the epoch that a file name is of and its MJD (days); None: of none."""
+    """Return the epoch in a file name and its MJD (days); None if there is none."""
     for ending in (FITS, PNG):
         if name.endswith(ending):
             epoch = name.removesuffix(ending)

@@ -1,6 +1,6 @@
-"""Read images piece by piece, and cutouts.
+"""Reading of images in sections, and of cutouts.
 
-Belongs here: files. Doesn't: what is done with the pixels.
+Belongs here: files. Doesn't: the use of the pixels.
 """
 
 from collections.abc import Iterator
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @contextmanager
 def opened_image(path: Path) -> Iterator["SkyImage"]:
-    """Open an image for its pieces.
+    """Open an image for reading in sections.
 
     Parameters
     ----------
     path : Path
-        FITS file of any writer.
+        FITS file, written by any software.
 
     Yields
     ------
@@ -33,7 +33,7 @@ def opened_image(path: Path) -> Iterator["SkyImage"]:
     Raises
     ------
     CutoutFailed
-        If it isn't a whole image of one plane with sky axes.
+        If it isn't a complete image of one plane with sky axes.
     """
     from contimg_resources.images.reading import opened_image as opened
 
@@ -50,7 +50,7 @@ def read_cutout(path: Path) -> Cutout:
     Raises
     ------
     CutoutFailed
-        If it is damaged or none.
+        If the file is damaged or isn't a cutout.
     """
     with opened_image(path) as image:
         pixels = image.piece(slice(None), slice(None))
@@ -58,12 +58,12 @@ def read_cutout(path: Path) -> Cutout:
 
 
 def read_facts(path: Path) -> CutoutFacts:
-    """Read what a cutout's header says, and no more of it.
+    """Read the facts in a cutout's header, without the pixels.
 
     Raises
     ------
     CutoutFailed
-        If it is damaged or none.
+        If the file is damaged or isn't a cutout.
     """
     from astropy.io import fits
 

@@ -1,4 +1,4 @@
-"""The mean of a source's cutouts.
+"""The weighted mean of a source's cutouts.
 
 Belongs here: weights, the header of a stack. Doesn't: interpolation (see `common_grid`), drawing.
 """
@@ -24,29 +24,29 @@ from contimg_resources.cutouts.reading import read_cutout
 from contimg_resources.imaging.model import Beam
 from contimg_resources.imaging.statistics import mad_rms
 
-#: Restoring beams are alike when their axes differ by less than this share ...
+#: Restoring beams count as equal if their axes differ by less than this fraction ...
 _ALIKE_SHARE = 0.15
-#: ... and their angles, where that matters, by less than this.
+#: ... and their angles, where these matter, by less than this.
 _ALIKE_DEG = 20.0
 _ROUND = 1.15
 
 
 @dataclass(frozen=True)
 class Stack:
-    """A stack that was made.
+    """A finished stack.
 
     Parameters
     ----------
     fits, png : Path
         Its files.
     n_epochs : int
-        Cutouts in it.
+        Number of cutouts in it.
     rms_jy : float
         Robust noise, Jy/beam.
     other_beams : tuple of str
-        Epochs in it whose restoring beam differs much from the others'.
+        Epochs in it whose restoring beam differs much from the other beams.
     unreadable : tuple of str
-        What couldn't be used, and why.
+        Unusable cutouts, and the reasons.
     """
 
     fits: Path
@@ -65,24 +65,25 @@ def stack(cutouts: Sequence[Path], place: Path) -> Stack:
     cutouts : sequence of Path
         FITS files.
     place : Path
-        FITS file to write; the picture lies beside it.
+        FITS file to write; the PNG is written beside it.
 
     Raises
     ------
     CutoutFailed
-        If none can be read, or they are of several sources.
+        If no cutout can be read, or they show several sources.
 
     Notes
     -----
     Weights are from each cutout's own noise. Mosaics that roll by half their width share data, so
-    the noise of the mean is measured, and falls slower than the number of epochs says.
+    the noise of the mean is measured, and decreases more slowly than expected from the number of
+    epochs.
     """
     read, unreadable = read_all(cutouts, keep_pixels=False)
     source_id = one_source([c for _, c in read], cutouts)
     read = [(path, c) for path, c in read if c.facts.rms_jy > 0]
     good = [c for _, c in read]
     if not good:
-        raise CutoutFailed(f"no cutout of {shown_name(source_id)} has any noise: no weights")
+        raise CutoutFailed(f"no cutout of {shown_name(source_id)} has noise: no weights")
     grid = CommonGrid.of(good)
     total, weights = np.zeros(grid.shape), np.zeros(grid.shape)
     for path, cutout in read:
@@ -124,17 +125,17 @@ def read_all(
     paths : sequence of Path
         FITS files.
     keep_pixels : bool
-        Without, only their shape stays: a year of a source's large cutouts is gigabytes.
+        If False only their shape is kept: a year of large cutouts of a source is gigabytes.
 
     Returns
     -------
     tuple of (list of (Path, Cutout), tuple of str)
-        Those that can be read, and why the others can't.
+        The readable cutouts, and the reasons why others can't be read.
 
     Raises
     ------
     CutoutFailed
-        If none can be read.
+        If no cutout can be read.
     """
     read, unreadable = [], []
     for path in paths:
@@ -184,13 +185,13 @@ def _header(made: Cutout, cutouts: Sequence[Cutout], other_beams: Sequence[str])
     for name, value, comment in (
         ("BUNIT", "Jy/beam", "unit of the pixels"),
         ("ORIGIN", f"contimg {contimg_resources.__version__}", "software that wrote this file"),
-        ("SOURCE", as_ascii(facts.source_id), "source in the middle"),
+        ("SOURCE", as_ascii(facts.source_id), "source at the centre"),
         ("SRC_RA", facts.ra_deg, "[deg] its position, ICRS"),
         ("SRC_DEC", facts.dec_deg, "[deg] its position, ICRS"),
         ("CUTEPOCH", "stack", "inverse-variance weighted mean of cutouts"),
         ("CUTSIZE", facts.size_arcmin, "[arcmin] side"),
         ("CUTRMS", facts.rms_jy, "[Jy/beam] 1.4826 MAD of the stack"),
-        ("IMGSUM", "", "of many images"),
+        ("IMGSUM", "", "empty: made from many images"),
         ("NSTACK", len(cutouts), "cutouts in the mean"),
         ("BMAJ", facts.beam.major_arcsec / 3600, "[deg] median of the restoring beams"),
         ("BMIN", facts.beam.minor_arcsec / 3600, "[deg] median of the restoring beams"),

@@ -1,6 +1,6 @@
-"""Room for cutouts is bounded.
+"""The size limit of the cutouts.
 
-Belongs here: which cutouts go, and removing them. Doesn't: who needs a source's.
+Belongs here: choosing the cutouts to remove, and removing them. Doesn't: which sources need theirs.
 """
 
 import os
@@ -13,9 +13,9 @@ from pathlib import Path
 from contimg_resources.cutouts.places import directory_name, epoch_of
 
 _BYTES_PER_GB = 1e9
-#: Longer than writing a cutout can last.
+#: Longer than the time to write a cutout.
 _STALE_S = 86_400.0
-#: Making room ends just below the limit.
+#: Removal stops just below the limit.
 _FULL_SHARE = 0.9
 
 
@@ -32,32 +32,32 @@ class _Pair:
 @dataclass
 class _Directory:
     pairs: list[_Pair]
-    #: Stack, animation: made again of the cutouts, and nothing without them.
+    #: Stack and animation: made from the cutouts, and useless without them.
     others: dict[Path, int]
     in_work: bool
 
 
 def keep_within(root: Path, max_gb: float, needed: Set[str]) -> tuple[Path, ...]:
-    """Remove the oldest cutouts while all take more than they may.
+    """Remove the oldest cutouts until all together are within the limit.
 
     Parameters
     ----------
     root : Path
         The directory of all cutouts.
     max_gb : float
-        What they may take, GB of a thousand million bytes.
+        Maximum total size, GB of 10^9 bytes.
     needed : set of str
-        Ids of sources whose cutouts go last.
+        Ids of sources whose cutouts are removed last.
 
     Returns
     -------
     tuple of Path
-        Files that were removed.
+        Removed files.
 
     Notes
     -----
-    Epochs go whole, FITS and picture, and never while they are being written; a source's stack and
-    animation go with its last epoch.
+    FITS and PNG of an epoch are removed together, and never while they are being written; a
+    source's stack and animation are removed with its last epoch.
     """
     kept_names = {directory_name(source_id) for source_id in needed}
     directories = {d: _look(d, d.name in kept_names) for d in _directories(root)}
@@ -80,30 +80,30 @@ def keep_within(root: Path, max_gb: float, needed: Set[str]) -> tuple[Path, ...]
             removed += _remove(found.others)
             size_bytes -= sum(found.others.values())
     for directory in directories:
-        # One that something is being written into isn't empty.
+        # A directory in which a file is being written isn't empty.
         with suppress(OSError):
             directory.rmdir()
     return tuple(removed)
 
 
 def full_since(root: Path, max_gb: float, needed: Set[str]) -> float | None:
-    """Return before when there is no room for cutouts of sources that are needed.
+    """Return the time before which there is no disk space for cutouts of needed sources.
 
-    What was removed for want of room would be made, and removed, again and again.
+    Cutouts before it would be made and removed again and again.
 
     Parameters
     ----------
     root : Path
         The directory of all cutouts.
     max_gb : float
-        What all cutouts may take, GB.
+        Maximum total size of the cutouts, GB.
     needed : set of str
         Ids of sources.
 
     Returns
     -------
     float or None
-        MJD in days, by its key, of the oldest that there is; None: there is room.
+        Time of the oldest existing cutout, MJD in days, by its key; None if there is disk space.
     """
     found = [_look(d, True) for d in (root / directory_name(i) for i in needed) if d.is_dir()]
     pairs = [p for d in found for p in d.pairs]
@@ -128,7 +128,7 @@ def _look(directory: Path, is_needed: bool) -> _Directory:
     for path, size_bytes, modified_s in _files(directory):
         if path.name.startswith("."):
             if time.time() - modified_s > _STALE_S:
-                # Left by a process that was killed.
+                # Written by a process that was killed.
                 path.unlink(missing_ok=True)
             else:
                 in_work = True
@@ -153,7 +153,7 @@ def _look(directory: Path, is_needed: bool) -> _Directory:
 def _files(directory: Path) -> Iterator[tuple[Path, int, float]]:
     with suppress(FileNotFoundError), os.scandir(directory) as entries:
         for entry in entries:
-            # Others write and remove meanwhile.
+            # Other processes may write and remove files meanwhile.
             with suppress(FileNotFoundError):
                 if entry.is_file(follow_symlinks=False):
                     told = entry.stat(follow_symlinks=False)

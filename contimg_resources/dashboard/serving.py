@@ -1,9 +1,9 @@
-"""An export's directory with the dashboard in it, over HTTP.
+"""Web server of an export directory with the dashboard.
 
-Belongs here: putting the static files beside the documents; a server that gives files of one
-directory and nothing else. Doesn't: writing documents (see `contimg_resources.export`).
+Belongs here: copying the static files beside the documents; a server that serves only the files
+of one directory. Doesn't: writing documents (see `contimg_resources.export`).
 
-Any other web server does as well: the files ask for nothing but their neighbours.
+Any other web server can be used instead: the files load only files of the same directory.
 """
 
 import os
@@ -38,8 +38,8 @@ _TYPES = {
     ".svg": "image/svg+xml",
 }
 
-#: What never changes under its name: it ends in a checksum of what is in it. A date (20251006)
-#: has hexadecimal digits too, but no letter.
+#: Files that never change: their names end in a checksum of their content. A date (20251006)
+#: also has hexadecimal digits, but no letter.
 _CHECKSUM_IN_NAME = re.compile(r"[._-](?=[0-9]*[a-f])[0-9a-f]{8,64}\.[a-z]+$")
 
 _HEADERS = {
@@ -51,17 +51,17 @@ _HEADERS = {
 
 
 def install_dashboard(directory: Path) -> None:
-    """Put the dashboard's files into an export's directory; those that are the same stay.
+    """Copy the dashboard's files into an export directory; unchanged files stay.
 
     Parameters
     ----------
     directory : Path
-        Where ``index.json`` is, or will be; made if it isn't there.
+        Directory of ``index.json``, also a future one; made if it doesn't exist.
 
     Raises
     ------
     ExportFailed
-        If something has to be written there and can't be.
+        If a file can't be written.
     """
     for source in sorted(p for p in _STATIC.rglob("*") if p.suffix in _TYPES):
         place = directory / source.relative_to(_STATIC)
@@ -73,36 +73,36 @@ def install_dashboard(directory: Path) -> None:
             whole_file(place, partial(_write, content))
         except OSError as error:
             raise ExportFailed(
-                f"can't put the dashboard's files into {directory}: {error.strerror or error}",
+                f"can't write the dashboard's files into {directory}: {error.strerror or error}",
                 directory=str(directory),
             ) from error
 
 
 def dashboard_server(directory: Path, host: str, port: int) -> ThreadingHTTPServer:
-    """Return a server that gives the files of `directory` to whoever asks with GET or HEAD.
+    """Return a server for the files of `directory`, which answers GET and HEAD.
 
     Parameters
     ----------
     directory : Path
-        An export's directory.
+        Export directory.
     host : str
         Address to listen on.
     port : int
-        TCP port; 0 takes a free one, which `server_port` tells.
+        TCP port; 0 for a free one, which is in `server_port`.
 
     Returns
     -------
     ThreadingHTTPServer
-        Listening already; `serve_forever` answers.
+        Already listening; `serve_forever` answers requests.
 
     Raises
     ------
     ExportFailed
-        If there is no ``index.json``, or nobody can listen there.
+        If there is no ``index.json``, or the address can't be used.
     """
     if not (directory / INDEX).is_file():
         raise ExportFailed(
-            f"no {INDEX} in {directory}: `contimg export` writes it", directory=str(directory)
+            f"no {INDEX} in {directory}: write it with `contimg export`", directory=str(directory)
         )
     try:
         return (_Server6 if ":" in host else _Server)(directory.resolve(), host, port)
@@ -113,18 +113,18 @@ def dashboard_server(directory: Path, host: str, port: int) -> ThreadingHTTPServ
 
 
 class _Server(ThreadingHTTPServer):
-    """A thread a connection; none of them outlives the command."""
+    """A server with one thread per connection, all of which end with the command."""
 
     def __init__(self, root: Path, host: str, port: int) -> None:
         super().__init__((host, port), partial(_Files, root))
 
     def server_bind(self) -> None:
-        # Not HTTPServer's, which asks the name service who we are.
+        # Not HTTPServer's, which looks up the host name.
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        # A browser that leaves in the middle of a page is no error.
+        # A browser that disconnects during a page is not an error.
         if not isinstance(sys.exception(), ConnectionError | TimeoutError):
             super().handle_error(request, client_address)
 
@@ -138,7 +138,7 @@ def _write(content: bytes, place: Path) -> None:
 
 
 class _Files(BaseHTTPRequestHandler):
-    """Answers with files of one directory: no listings, nothing hidden, nothing outside."""
+    """Serves the files of one directory: no listings, no hidden files, no files outside it."""
 
     protocol_version = "HTTP/1.1"
     server_version = "contimg"
@@ -164,7 +164,7 @@ class _Files(BaseHTTPRequestHandler):
         super().end_headers()
 
     def log_message(self, *args: Any) -> None:
-        # The terminal belongs to the address; a request a minute from every open page isn't news.
+        # The terminal shows only the address; every open page sends a request each minute.
         pass
 
     def _answer(self, *, with_body: bool) -> None:
@@ -180,7 +180,7 @@ class _Files(BaseHTTPRequestHandler):
             self._give(path, stream, with_body=with_body)
 
     def _give(self, path: Path, stream: BinaryIO, *, with_body: bool) -> None:
-        # Of the open file: a new one may take its name meanwhile.
+        # From the open file, since another may get its name meanwhile.
         facts = os.fstat(stream.fileno())
         tag = f'"{facts.st_mtime_ns:x}-{facts.st_size:x}"'
         unchanged = self.headers.get("If-None-Match") == tag
@@ -195,14 +195,14 @@ class _Files(BaseHTTPRequestHandler):
             shutil.copyfileobj(stream, self.wfile)
 
     def _file(self) -> Path | None:
-        """Return the file that is asked for; None when there is none to give."""
+        """Return the requested file; None if there is none to serve."""
         try:
             words = unquote(urlsplit(self.path).path, errors="strict").split("/")[1:]
         except ValueError:
             return None
         if words[-1:] == [""]:
             words[-1] = "index.html"
-        # Hidden files are those being written; the rest isn't a name in any of our directories.
+        # Hidden files are being written; the other names don't occur in our directories.
         if any(not w or w.startswith(".") or "\\" in w or "\0" in w for w in words):
             return None
         try:

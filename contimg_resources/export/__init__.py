@@ -1,5 +1,5 @@
-"""Documents for dashboards and for people's own tools.
+"""JSON documents and tables for dashboards and for downloads.
 
-Belongs here: what is in them, and writing them. Doesn't: making any product; drawing (see
+Belongs here: their contents, and writing them. Doesn't: making any product; drawing (see
 `contimg_resources.dashboard`).
 """

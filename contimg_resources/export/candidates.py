@@ -1,7 +1,7 @@
 """The document of candidates for Extreme Scattering Events.
 
-Belongs here: a candidate's card, with marks, neighbours and pictures, within bounds. Doesn't:
-searching, drawing.
+Belongs here: the data of a candidate's card, with marks, neighbours and cutouts, within size
+limits. Doesn't: searching, drawing.
 """
 
 import math
@@ -33,7 +33,7 @@ from contimg_resources.observations.calibrators import separation_deg
 from contimg_resources.products.events import CandidateRecord, MarkRecord
 from contimg_resources.variability.model import LightCurves
 
-#: Copies a PNG file into the export and says where; None when there is no such file.
+#: Copies a PNG file into the export and returns its path; None if there is no such file.
 PutPicture = Callable[[Path], str | None]
 
 MAX_CUTOUTS = 40
@@ -41,7 +41,7 @@ _MAX_NEIGHBOURS = 20
 _MAX_NEIGHBOUR_POINTS = 400
 _MAX_TEMPLATE_POINTS = 1000
 _MAX_MARKS = 50
-#: Surroundings of an event on either side, in units of its own length.
+#: Time around an event on either side, in units of its duration.
 _SURROUNDINGS = 1.5
 _PARAMETERS = (
     "threshold",
@@ -64,22 +64,22 @@ _EVIDENCE = (
 def candidates_document(
     state: PlatformState, page_of: Mapping[str, int], put_picture: PutPicture
 ) -> Paged:
-    """Return the candidates by the middle of their dips.
+    """Return the document of candidates, sorted by epoch of minimum.
 
     Parameters
     ----------
     state : PlatformState
-        Candidates, marks, points and pictures; the points sound ones.
+        Candidates, marks, light curves and pictures; the light curves without invalid times.
     page_of : mapping of str to int
-        Which page of the light curves has a source.
+        Page of the light curves that contains each source.
     put_picture : callable
-        Takes pictures into the export.
+        Copies pictures into the export.
     """
     return elements("candidates", "candidates", _items(state, page_of, put_picture))
 
 
 def is_complete(record: CandidateRecord) -> bool:
-    """Tell whether a candidate has all numbers that a card needs; a position isn't one."""
+    """Return whether a candidate has all numbers that a card needs; the position is optional."""
     needed = (
         record.start_mjd,
         record.mid_mjd,
@@ -178,7 +178,7 @@ def _cutouts(
     for i in _evenly(len(near), MAX_CUTOUTS):
         epoch, mid_mjd, png, _ = near[i]
         path = put_picture(png)
-        # The oldest go when there is no room for them, perhaps since they were listed.
+        # The oldest are removed when disk space is low, perhaps since they were listed.
         if path is not None:
             yield CutoutItem(epoch=epoch, mid_mjd=rounded(mid_mjd, MJD_DECIMALS), png=path)
 

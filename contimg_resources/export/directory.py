@@ -1,13 +1,13 @@
-"""The directory with the documents.
+"""The export directory.
 
-Belongs here: writing pages, pictures and the index so that whoever holds an index of the last day
-can read all that it names; removing what no such index names; one writer at a time.
-Doesn't: what is in any of them.
+Belongs here: writing pages, pictures and the index so that a reader with an index of the last day
+can read all files that it names; removing files that no such index names; allowing one writer at a
+time. Doesn't: the contents of the documents.
 
-Pages and pictures have their content's checksum in their names and are never changed. The index
-is replaced last: an export that is killed leaves the previous index with all of its pages. An
-index that was replaced is kept in ``previous`` for a day, by the time at which that happened.
-Only files that have such a name are ever removed.
+Pages and pictures have their content's checksum in their names and never change. The index is
+replaced last: an export that is killed leaves the previous index with all of its pages. A replaced
+index is kept in ``previous`` for a day, counted from its replacement. Only files with such names
+are ever removed.
 """
 
 import fcntl
@@ -28,7 +28,7 @@ from contimg_resources.export.pages import PageContent
 
 INDEX = "index.json"
 PICTURES = "pictures"
-#: An index is kept so long after it was replaced, and what it names.
+#: A replaced index, and the files that it names, are kept for this time.
 KEPT_DAYS = 1.0
 
 _MARKER = ".contimg-export"
@@ -40,7 +40,7 @@ _PREVIOUS_NAME = re.compile(r"([0-9]{5}\.[0-9]{5})-[0-9a-f]{12}\.json", re.ASCII
 
 
 class ExportDirectory:
-    """A directory of documents, held by one writer.
+    """An export directory, held by one writer.
 
     Parameters
     ----------
@@ -51,16 +51,16 @@ class ExportDirectory:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.n_written = 0
-        """How many files were written; those that were there already don't count."""
+        """Number of files written, without those that existed already."""
 
     def put_page(self, document: str, page: PageContent) -> str:
-        """Write a page unless it is there; return its path relative to the index."""
+        """Write a page unless it exists; return its path relative to the index."""
         name = f"{page.number:04d}-{hashlib.sha256(page.data).hexdigest()[:12]}.json"
         self._put(self.root / document / name, page.data)
         return f"{document}/{name}"
 
     def put_picture(self, picture: Path) -> str | None:
-        """Copy a PNG file unless it is there; return its relative path, None if there is none."""
+        """Copy a PNG file unless it exists; return its relative path, None if there is none."""
         try:
             data = picture.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
@@ -70,10 +70,10 @@ class ExportDirectory:
         return f"{PICTURES}/{name}"
 
     def put_file(self, relative: str, write: Callable[[Path], object]) -> None:
-        """Write a file that keeps its name, unless one of the same content is there."""
+        """Write a file with a fixed name, unless one with the same content exists."""
         place = self.root / relative
         place.parent.mkdir(parents=True, exist_ok=True)
-        # Under a name of its own first: only then is its content known.
+        # First written under a temporary name: only then is its content known.
         new = place.with_name(f".{place.name}.new.partial")
         try:
             write(new)
@@ -84,7 +84,7 @@ class ExportDirectory:
             new.unlink(missing_ok=True)
 
     def publish(self, index: bytes, now_mjd: float) -> Path:
-        """Put the index in its place, then remove what no index of the last day names."""
+        """Publish the index, then remove the files that no index of the last day names."""
         place = self.root / INDEX
         if place.is_file():
             old = place.read_bytes()
@@ -126,10 +126,10 @@ class ExportDirectory:
                 paths = {page["path"] for page in pages}
                 named |= paths
                 candidates |= paths if document == "candidates" else set()
-        # Pictures are named by the candidates' pages.
+        # The candidates' pages name the pictures.
         for path in candidates:
             page = self.root / path
-            # Somebody may have cleared up.
+            # Somebody may have removed the page.
             cards = json.loads(page.read_bytes())["candidates"] if page.is_file() else ()
             for card in cards:
                 named |= {card["card_png"], *(cutout["png"] for cutout in card["cutouts"])}
@@ -138,14 +138,14 @@ class ExportDirectory:
 
 @contextmanager
 def opened(root: Path, *, wait_s: float = 20.0) -> Iterator[ExportDirectory]:
-    """Hold a directory of documents, made when it isn't there, as its only writer.
+    """Open an export directory as its only writer; make it if it doesn't exist.
 
     Parameters
     ----------
     root : Path
         The directory.
     wait_s : float
-        How long another export is waited for, seconds.
+        Maximum time to wait for another export, seconds.
 
     Yields
     ------
@@ -155,16 +155,14 @@ def opened(root: Path, *, wait_s: float = 20.0) -> Iterator[ExportDirectory]:
     Raises
     ------
     ExportFailed
-        If it holds something else, can't be written, or another export doesn't end in time.
+        If it holds other files, can't be written to, or another export doesn't end in time.
     """
     try:
         _claim(root)
         lock = (root / _MARKER).open("a")
     except OSError as error:
-        raise ExportFailed(
-            f"{root} can't be exported into: {error.strerror}", path=str(root)
-        ) from error
-    # Closing the file, as the end of the process does, gives the lock back.
+        raise ExportFailed(f"can't export into {root}: {error.strerror}", path=str(root)) from error
+    # Closing the file, also by the end of the process, releases the lock.
     with lock:
         _wait_for(lock, root, wait_s)
         yield ExportDirectory(root)
@@ -176,7 +174,7 @@ def _claim(root: Path) -> None:
     is_ours = (root / _MARKER).is_file() or (index.is_file() and _is_our_index(index))
     if index.exists() and not _is_our_index(index):
         raise ExportFailed(
-            f"{index} is no index of contimg's documents; export into another directory",
+            f"{index} is not an index of contimg's documents; export into another directory",
             path=str(index),
         )
     if not is_ours and any(root.iterdir()):
@@ -203,7 +201,7 @@ def _wait_for(lock: Any, root: Path, wait_s: float) -> None:
         except BlockingIOError as error:
             if time.monotonic() >= deadline:
                 raise ExportFailed(
-                    f"another export is writing into {root}; try again when it has ended",
+                    f"another export is writing into {root}; try again when it has finished",
                     path=str(root),
                 ) from error
             time.sleep(_POLL_S)

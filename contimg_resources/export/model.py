@@ -1,19 +1,19 @@
-"""What the documents for dashboards hold.
+"""Models of the documents for dashboards.
 
-Belongs here: their models, from which the published JSON Schemas are made. Doesn't: filling them,
-writing them.
+Belongs here: the models, from which the published JSON Schemas are made. Doesn't: filling and
+writing the documents.
 
-Every document says its `schema_version` and `document`. Numbers that aren't there are null. Times
-are MJD in days, UTC, unless a name ends in ``_utc``; units are in the names. `Index` is read first:
-it says which pages make up each other document. A page's name has its content's checksum in it, so
-a page never changes, and whoever holds an index can read all of its pages.
+Every document has a `schema_version` and its name in `document`. Missing numbers are null. Times
+are MJD in days, UTC, unless a name ends in ``_utc``; units are in the names. Read `Index` first: it
+lists the pages of all other documents. A page's name contains its content's checksum, so a page
+never changes, and a reader with an index can read all of its pages.
 """
 
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-#: Rises when a name goes or changes its meaning; new names may come without.
+#: Rises when a name is removed or changes its meaning; new names don't change it.
 SCHEMA_VERSION: Literal[1] = 1
 
 
@@ -40,14 +40,14 @@ class Page(Part):
 
 
 class Count(Part):
-    """How many observations are in a state."""
+    """Number of observations in a state."""
 
     state: str
     n: int
 
 
 class Status(Part):
-    """Tonight at a glance: the last 24 hours before the latest observation's end."""
+    """Status of the night: the 24 hours before the end of the latest observation."""
 
     start_mjd: float | None = None
     end_mjd: float | None = None
@@ -58,7 +58,7 @@ class Status(Part):
     last_observation: str | None = None
     last_image_mjd: float | None = None
     median_rms_mjy: float | None = None
-    median_rms_ratio: float | None = Field(None, description="Of rms over expected rms.")
+    median_rms_ratio: float | None = Field(None, description="Median of rms over expected rms.")
     active_set: str | None = Field(None, description="Caltable set valid at the end.")
     active_set_until_mjd: float | None = None
     n_failed: int = 0
@@ -66,39 +66,39 @@ class Status(Part):
     n_stale: int = 0
     n_candidates_in_progress: int = 0
     n_variables: int = 0
-    problems: tuple[str, ...] = Field((), description="What a person must look at, in words.")
+    problems: tuple[str, ...] = Field((), description="Problems that need attention.")
 
 
 class Index(Document):
-    """What there is, and the status of the night."""
+    """All pages and files, and the status of the night."""
 
     document: Literal["index"] = "index"
     generated_mjd: float
     generated_utc: str
     software: dict[str, str]
-    run_id: str = Field("", description="The run that wrote it; empty: the command line.")
+    run_id: str = Field("", description="Run that wrote it; empty for the command line.")
     telescope: str
     status: Status
     pages: dict[str, tuple[Page, ...]] = Field(
-        description="By document: observations, calibration, image_quality, mosaics, sources, "
-        "light_curves, variables, candidates."
+        description="Pages by document: observations, calibration, image_quality, mosaics, "
+        "sources, light_curves, variables, candidates."
     )
     files: dict[str, str] = Field(
         default_factory=dict,
-        description="For people's own tools: what they are, and the path.",
+        description="Downloads: name or description, and path.",
     )
 
 
 class ObservationItem(Part):
-    """An observation and what became of it."""
+    """An observation and its state."""
 
     key: str
     start_mjd: float
     mid_mjd: float
     end_mjd: float
-    ra_deg: float = Field(description="On the meridian at the middle, ICRS.")
+    ra_deg: float = Field(description="On the meridian at the mid-time, ICRS.")
     dec_deg: float
-    calibrator: str = Field(description="In the beam; empty: none.")
+    calibrator: str = Field(description="Calibrator in the beam; empty if there is none.")
     state: str
     reason: str
     set_name: str | None = None
@@ -132,7 +132,7 @@ class CaltableSetItem(Part):
 
 
 class Hole(Part):
-    """A time with observations for which no active set is valid."""
+    """A time span with observations for which no active set is valid."""
 
     start_mjd: float
     end_mjd: float
@@ -140,15 +140,15 @@ class Hole(Part):
 
 
 class Calibration(Document):
-    """Caltable sets by time, and the holes between their windows."""
+    """Caltable sets by time, and the gaps between their windows."""
 
     document: Literal["calibration"] = "calibration"
     sets: tuple[CaltableSetItem, ...]
-    holes: tuple[Hole, ...] = Field((), description="In the first page only.")
+    holes: tuple[Hole, ...] = Field((), description="Gaps; only in the first page.")
 
 
 class ImageQuality(Document):
-    """Measures of the images, a column each, by time."""
+    """Quality measures of the images, one column each, by time."""
 
     document: Literal["image_quality"] = "image_quality"
     key: tuple[str, ...]
@@ -193,12 +193,12 @@ class Mosaics(Document):
 
 
 class Sources(Document):
-    """Measured sources and their variability, a column each, by id."""
+    """Measured sources and their variability, one column each, by id."""
 
     document: Literal["sources"] = "sources"
     source_id: tuple[str, ...]
     ra_deg: tuple[float | None, ...] = Field(
-        description="Null: a light curve that was added without a position."
+        description="Null for an added light curve without a position."
     )
     dec_deg: tuple[float | None, ...]
     n_epochs: tuple[int, ...]
@@ -212,12 +212,12 @@ class Sources(Document):
     pair_m: tuple[float | None, ...]
     is_variable: tuple[bool, ...]
     light_curve_page: tuple[int | None, ...] = Field(
-        description="Which page of `light_curves` has it, from 0; null: none."
+        description="Page of `light_curves` that contains it, from 0; null if there is none."
     )
 
 
 class LightCurveItem(Part):
-    """A source's flux densities, a column each, by time."""
+    """A source's flux densities, one column each, by time."""
 
     source_id: str
     mid_mjd: tuple[float, ...]
@@ -226,8 +226,8 @@ class LightCurveItem(Part):
     flags: tuple[int, ...]
     integrated_mjy: tuple[float | None, ...] | None = Field(
         None,
-        description="Integrated flux densities, of the points whose flags say that the source is "
-        "wider than the beam (128). None of a source without such points.",
+        description="Integrated flux densities of the measurements flagged as wider than the beam "
+        "(flag 128). Null for a source without such measurements.",
     )
     integrated_error_mjy: tuple[float | None, ...] | None = None
 
@@ -240,7 +240,7 @@ class LightCurves(Document):
 
 
 class VariableItem(Part):
-    """A source that is selected as variable."""
+    """A source flagged as variable."""
 
     source_id: str
     ra_deg: float | None
@@ -255,20 +255,24 @@ class VariableItem(Part):
     pair_m: float | None
     pair_first_mjd: float | None
     pair_second_mjd: float | None
-    is_pair_variable: bool | None = Field(None, description="Whether its best pair says so too.")
+    is_pair_variable: bool | None = Field(
+        None, description="Whether its most significant pair of epochs is variable too."
+    )
 
 
 class Variables(Document):
-    """Sources that are selected as variable, and how they were."""
+    """Sources flagged as variable, and the thresholds."""
 
     document: Literal["variables"] = "variables"
-    day_mjd: int | None = Field(None, description="Up to the end of this UTC day.")
-    systematic_floor: float | None = Field(None, description="A share of the flux density.")
+    day_mjd: int | None = Field(None, description="Last UTC day of the data.")
+    systematic_floor: float | None = Field(
+        None, description="Systematic error floor as a fraction of the flux density."
+    )
     n_references: int | None = None
     eta_sigma: float | None = None
     v_sigma: float | None = None
     threshold_snr: tuple[float, ...] = Field(
-        (), description="Median S/N at which the two thresholds below are given."
+        (), description="Median S/N of the two thresholds below."
     )
     threshold_eta: tuple[float, ...] = ()
     threshold_v: tuple[float, ...] = ()
@@ -276,7 +280,7 @@ class Variables(Document):
 
 
 class MarkItem(Part):
-    """What a person said of a candidate."""
+    """A person's mark of a candidate."""
 
     mark: str
     note: str
@@ -285,7 +289,7 @@ class MarkItem(Part):
 
 
 class Neighbour(Part):
-    """A source near a candidate's, over the same time: its flux densities over their mean."""
+    """Flux densities of a source near a candidate, over the same time, divided by their mean."""
 
     source_id: str
     separation_deg: float | None = None
@@ -307,7 +311,7 @@ class CandidateItem(Part):
     id: str
     source_id: str
     added_list: str | None = Field(
-        None, description="List of light curves that users added: no images then. Null: ours."
+        None, description="List of added light curves, without images; null for the platform's own."
     )
     ra_deg: float | None
     dec_deg: float | None
@@ -330,14 +334,14 @@ class CandidateItem(Part):
     neighbour_depth_error: float | None = None
     over_walk: float | None = Field(
         None,
-        description="Twice the difference of log likelihoods: a source that wanders and has the "
-        "event, less one that wanders only.",
+        description="Twice the difference of log likelihoods: intrinsic variability with the event "
+        "less intrinsic variability alone.",
     )
     spectral_change: float | None = None
     spectral_change_error: float | None = None
     first_day_mjd: int
     searched_day_mjd: int
-    mark: MarkItem | None = Field(None, description="The one that holds.")
+    mark: MarkItem | None = Field(None, description="The current mark.")
     earlier_marks: tuple[MarkItem, ...] = ()
     template_mjd: tuple[float, ...] = ()
     template_mjy: tuple[float, ...] = ()
@@ -348,13 +352,13 @@ class CandidateItem(Part):
 
 
 class Candidates(Document):
-    """Candidates for Extreme Scattering Events by the middle of their dips."""
+    """Candidates for Extreme Scattering Events by epoch of minimum."""
 
     document: Literal["candidates"] = "candidates"
     candidates: tuple[CandidateItem, ...]
 
 
-#: Every document by its name.
+#: All documents by name.
 DOCUMENTS: dict[str, type[Document]] = {
     "index": Index,
     "observations": Observations,

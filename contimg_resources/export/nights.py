@@ -1,7 +1,7 @@
-"""The documents of what was observed: observations, image quality, mosaics, caltable sets.
+"""Documents of observations, image quality, mosaics and caltable sets.
 
-Belongs here: their elements; where the telescope looked; which observed times have no valid set.
-Doesn't: making or measuring any of it, nor the rule by which a set is valid.
+Belongs here: their elements; the pointing of the telescope; observed times without a valid set.
+Doesn't: making or measuring products, nor the rule for the validity of a set.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,12 +20,12 @@ from contimg_resources.products.model import ObservationRecord
 from contimg_resources.registry.model import CaltableSet
 from contimg_resources.registry.snapshot import ActiveSet
 
-#: A reason that is longer is cut.
+#: Longer reasons are truncated.
 LONGEST_TEXT = 1000
 
 
 def observations_document(state: PlatformState) -> Paged:
-    """Return the observations by time."""
+    """Return the document of observations by time."""
     return elements("observations", "observations", _observations(state))
 
 
@@ -68,7 +68,7 @@ _COUNTS = ("n_sources",)
 
 
 def quality_document(state: PlatformState) -> Paged:
-    """Return the measures of the images by time."""
+    """Return the document of image quality by time."""
     imaged = [o for o in state.observations if o.key in state.images]
     keys = [o.key for o in imaged]
     mids_mjd = [rounded(o.mid_mjd, MJD_DECIMALS) for o in imaged]
@@ -83,7 +83,7 @@ def quality_document(state: PlatformState) -> Paged:
 
 
 def mosaics_document(state: PlatformState) -> Paged:
-    """Return the mosaics by time."""
+    """Return the document of mosaics by time."""
     return elements("mosaics", "mosaics", _mosaics(state))
 
 
@@ -116,7 +116,7 @@ def _mosaics(state: PlatformState) -> Iterator[Item]:
 
 
 def _middle_ra_deg(record: MosaicRecord, elsewhere: dict[str, float], on_meridian: float) -> float:
-    """Return the right ascension of a mosaic's middle, degrees: see `mosaics.grid.window_grid`."""
+    """Return the right ascension of a mosaic's centre, deg: see `mosaics.grid.window_grid`."""
     there = [
         elsewhere[key] + (record.mid_mjd - float(key)) * SIDEREAL_DEG_PER_DAY
         for key in record.tiles
@@ -128,14 +128,14 @@ def _middle_ra_deg(record: MosaicRecord, elsewhere: dict[str, float], on_meridia
     return float(np.degrees(np.arctan2(np.sin(angles).mean(), np.cos(angles).mean())) % 360)
 
 
-#: A longer pause between two observations ends a hole: that time wasn't observed.
+#: A longer pause between two observations ends a gap: that time wasn't observed.
 _LONGEST_PAUSE_DAYS = 0.5 / 24
-#: The last so many; they are in one page.
+#: Maximum number of gaps, the last ones; they are in one page.
 _MAX_HOLES = 2000
 
 
 def calibration_document(state: PlatformState) -> Paged:
-    """Return the caltable sets by time, with the holes in the first page."""
+    """Return the document of caltable sets by time, with the gaps in the first page."""
     holes = find_holes(state.observations, state.answers)[-_MAX_HOLES:]
     items = [
         _caltable_set(s) for s in sorted(state.sets, key=lambda s: (s.mid_mjd, s.name, s.version))
@@ -146,14 +146,14 @@ def calibration_document(state: PlatformState) -> Paged:
 def find_holes(
     observations: Sequence[ObservationRecord], answers: Sequence[ActiveSet | None]
 ) -> list[Hole]:
-    """Return the spans of observed time for which no set is valid, by time.
+    """Return the spans of observed time without a valid set, by time.
 
     Parameters
     ----------
     observations : sequence of ObservationRecord
         By time.
     answers : sequence of ActiveSet or None
-        The set whose window holds each of them.
+        The set whose window contains each observation.
     """
     found: list[list[ObservationRecord]] = []
     before: ObservationRecord | None = None
@@ -166,7 +166,7 @@ def find_holes(
                 found[-1].append(record)
             else:
                 found.append([record])
-        # An observation with a valid set ends a hole.
+        # An observation with a valid set ends a gap.
         before = record if answer is None else None
     return [
         Hole(
@@ -209,13 +209,13 @@ def meridian_ra_deg(dec_deg: NDArray[np.float64], mjd: NDArray[np.float64]) -> N
     dec_deg : ndarray, shape (n,)
         Declinations of the strips, degrees.
     mjd : ndarray, shape (n,)
-        When, MJD in days (UTC).
+        Times, MJD in days (UTC).
 
     Notes
     -----
     Precession, nutation and aberration are those of the middle of each day: within a day they
-    change by less than an arcsecond. `contimg_resources.simulation.meridian` takes one direction
-    at a time, as exactly as is known.
+    change by less than an arcsecond. `contimg_resources.simulation.meridian` calculates one
+    direction at a time, with full accuracy.
     """
     if not len(mjd):
         return np.empty(0)

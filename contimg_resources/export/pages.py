@@ -1,9 +1,9 @@
-"""A document is split into pages.
+"""Splitting of documents into pages.
 
-Belongs here: where it is cut, and the bytes of each page. Doesn't: what is in it, files.
+Belongs here: the borders of pages, and the bytes of each page. Doesn't: the contents, files.
 
-Pages are cut before an item whose key says so, not after so many items: one that is added or that
-goes changes the page that it is in, and the others stay as they are, under the same name.
+A page ends before an item whose key marks a border, not after a fixed number of items: an added or
+removed item changes only its own page, and the others keep their content and name.
 """
 
 import zlib
@@ -16,27 +16,27 @@ from pydantic_core import to_json
 from contimg_resources.core.errors import ExportFailed
 from contimg_resources.export.model import SCHEMA_VERSION
 
-#: No JSON file is larger.
+#: Maximum size of a JSON file.
 LIMIT_BYTES = 1_000_000
-#: What pages have on average; well below the limit, so that few are cut for their size.
+#: Typical size of a page; well below the limit, so that few pages are split for their size.
 _AIM_BYTES = 400_000
-#: A page isn't cut earlier than at this share of it, however few items there are.
+#: A page doesn't end before this fraction of it, however few items there are.
 _LEAST_SHARE = 0.25
 
 
 class Item(NamedTuple):
-    """What isn't split: an element of a list, or a row of columns.
+    """The unit of splitting: an element of a list, or a row of columns.
 
     Parameters
     ----------
     key : str
-        Says where pages are cut.
+        Determines the borders of pages.
     label : str or float
         Source id or MJD (days), for the index.
     body : bytes or tuple
         The element as JSON, or the row's values.
     size_bytes : int
-        What it adds to a page.
+        Its contribution to the size of a page.
     """
 
     key: str
@@ -47,18 +47,18 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True)
 class Paged:
-    """A document that is to be split.
+    """A document to be split.
 
     Parameters
     ----------
     document : str
         Its name.
     items : iterable of Item
-        In order.
+        Items in order.
     typical_bytes : float
-        Size of an item, about.
+        Approximate size of an item.
     encode : callable
-        Makes a page of bodies; told whether it is the first one.
+        Encodes bodies as a page; its second argument is whether the page is the first.
     """
 
     document: str
@@ -74,11 +74,11 @@ class PageContent:
     Parameters
     ----------
     number : int
-        From 0.
+        Number of the page, from 0.
     data : bytes
         JSON in UTF-8.
     labels : tuple
-        Of its items.
+        Labels of its items.
     """
 
     number: int
@@ -100,7 +100,7 @@ def elements(
     head: dict[str, Any] | None = None,
     first: dict[str, Any] | None = None,
 ) -> Paged:
-    """Return a document that is a list of elements.
+    """Return a document that consists of a list of elements.
 
     Parameters
     ----------
@@ -111,11 +111,11 @@ def elements(
     items : iterable of Item
         Their bodies are JSON.
     typical_bytes : float, optional
-        Size of an item, about; None: measured, which needs all of them at once.
+        Approximate size of an item; if None it is measured, which needs all items in memory.
     head : dict, optional
-        What every page says.
+        Values at the start of every page.
     first : dict, optional
-        What the first page says besides.
+        Additional values of the first page.
     """
     if typical_bytes is None:
         items = list(items)
@@ -138,7 +138,7 @@ def element(key: str, label: str | float, value: Any) -> Item:
 def columns(
     document: str, values: dict[str, list[Any]], keys: Sequence[str], labels: Sequence[str | float]
 ) -> Paged:
-    """Return a document that is a set of columns, all as long as `keys`."""
+    """Return a document that consists of columns, all as long as `keys`."""
     rows = list(zip(*values.values(), strict=True))
     items = [
         Item(key, label, row, len(encoded(row)))
@@ -154,16 +154,16 @@ def columns(
 
 
 def split(paged: Paged, limit_bytes: int = LIMIT_BYTES) -> Iterator[PageContent]:
-    """Return the pages of a document: one at least, none larger than the limit.
+    """Split a document into pages: at least one, none larger than the limit.
 
     Raises
     ------
     ExportFailed
-        If one item alone is too large.
+        If a single item is too large.
     """
     room_bytes = limit_bytes - len(paged.encode((), True))
     aim_bytes = min(_AIM_BYTES, limit_bytes // 2)
-    # A power of two: it stays the same while the items grow.
+    # A power of two stays the same while the items grow slowly.
     often = 1 << max(0, int(aim_bytes / max(paged.typical_bytes, 1.0)).bit_length() - 1)
     number, size_bytes = 0, 0
     held: list[Item] = []

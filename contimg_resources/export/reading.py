@@ -1,6 +1,6 @@
-"""Points and measures of variability, as their own files hold them.
+"""Reading of light curves and variability metrics for the documents.
 
-Belongs here: the one place where they are read for the documents. Doesn't: the files' form.
+Belongs here: reading them for all documents. Doesn't: the format of the files.
 """
 
 from dataclasses import replace
@@ -18,9 +18,9 @@ from contimg_resources.variability.model import (
 def read_measures(
     layout: StateLayout,
 ) -> tuple[LightCurves, Variability | None, tuple[str, ...]]:
-    """Return the points of all light curves, and the measures of the last day, None without any.
+    """Read all light curves, and the metrics of the last day (None if there are none).
 
-    Third, the reasons why files can't be read, which don't stop the others.
+    The third value holds the reasons for unreadable files, which don't stop the others.
     """
     # Imported here: these load pyarrow.
     from contimg_resources.variability.points import (
@@ -47,23 +47,23 @@ def with_added(
     variability: Variability | None,
     unreadable: tuple[str, ...] = (),
 ) -> tuple[LightCurves, Variability | None, tuple[str, ...]]:
-    """Return points and metrics with those of light curves that users added.
+    """Add the light curves and metrics of the users' lists to those of the platform.
 
     Parameters
     ----------
     layout : StateLayout
-        Where they are.
+        Paths of the files.
     points : LightCurves
-        Of the platform.
+        Light curves of the platform.
     variability : Variability or None
-        Of the platform; None without any.
+        Metrics of the platform; None if there are none.
     unreadable : tuple of str
-        Reasons why something can't be read, which go before those of lists.
+        Reasons for unreadable files, which precede those of lists.
 
     Returns
     -------
     tuple of (LightCurves, Variability or None, tuple of str)
-        All of them, and the reasons why lists can't be read, which don't stop the others.
+        The combined data, and the reasons for unreadable files, which don't stop the others.
     """
     from contimg_resources.variability.added import added_names, read_added
     from contimg_resources.variability.tables import added_variability_path, read_variability

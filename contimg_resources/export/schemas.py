@@ -2,8 +2,8 @@
 
 Belongs here: making them from the models. Doesn't: the models.
 
-New names may come to a document without a new version: so the published schemas, unlike the models
-from which documents are made, allow names that they don't know.
+Documents may get new names without a new version. Therefore the published schemas, unlike the
+models that documents are made from, allow unknown names.
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Any
 
 from contimg_resources.export.model import DOCUMENTS, SCHEMA_VERSION
 
-#: Where they are, in the directory of the documents and below `docs` in the checkout.
+#: Path of the schemas, in the export directory and below `docs` in the checkout.
 DIRECTORY = f"schema/v{SCHEMA_VERSION}"
 
 

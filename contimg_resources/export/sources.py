@@ -1,7 +1,7 @@
-"""The documents of sources: their variability, their light curves, which of them vary.
+"""Documents of sources, light curves and variable sources.
 
-Belongs here: putting positions, points and measures together, their elements and columns.
-Doesn't: computing measures, points that aren't exported.
+Belongs here: combining positions, light curves and metrics; elements and columns. Doesn't:
+computing metrics, measurements that aren't exported.
 """
 
 import math
@@ -25,21 +25,21 @@ from contimg_resources.export.numbers import (
 from contimg_resources.export.pages import Item, Paged, columns, element, elements
 from contimg_resources.variability.model import OF_POINTS, LightCurves, Variability
 
-#: Measures that go into the document under their own names.
+#: Metrics that keep their names in the document.
 MEASURES = ("median_snr", "eta", "v", "modulation_index", "p_value", "pair_vs", "pair_m")
 
 Columns = dict[str, NDArray[Any]]
 
 
 def source_columns(points: LightCurves, variability: Variability | None) -> Columns:
-    """Return all sources that have points or measures, by id; NaN where there is no measure.
+    """Combine all sources with measurements or metrics, by id; NaN where there is no metric.
 
     Parameters
     ----------
     points : LightCurves
-        Sound ones (see `contimg_resources.export.sources`).
+        Light curves without invalid times (see `sound_points`).
     variability : Variability or None
-        Measures; None: there are none yet.
+        Metrics; None if there are none yet.
     """
     found = _of_points(points)
     if variability is None or not len(variability):
@@ -53,7 +53,7 @@ def source_columns(points: LightCurves, variability: Variability | None) -> Colu
         **{name: getattr(variability, name) for name in MEASURES},
         "is_variable": variability.is_variable,
     }
-    # Of a source in both the measures hold: they come first.
+    # For a source in both, the metrics have priority: they come first.
     together = {name: np.concatenate([measured[name], found[name]]) for name in found}
     _, first = np.unique(together["source_id"], return_index=True)
     return {name: values[first] for name, values in together.items()}
@@ -67,7 +67,7 @@ def sources_document(sources: Columns, page_of: Mapping[str, int]) -> Paged:
     sources : dict of str to ndarray
         See `source_columns`.
     page_of : mapping of str to int
-        Which page of the light curves has a source.
+        Page of the light curves that contains each source.
     """
     names = sources["source_id"].tolist()
     values = {
@@ -105,15 +105,15 @@ def _of_points(points: LightCurves) -> Columns:
     }
 
 
-#: Of one source the newest points, 27 years of nights: a curve fits into one page.
+#: Maximum number of measurements of a source, the newest: 27 years of nights, which fit a page.
 MAX_POINTS = 10_000
-#: Of all sources together about: a browser reads pages of this, and an index must hold their names.
+#: Approximate limit for all sources together: browsers read the pages, the index lists them.
 _MAX_POINTS_OF_ALL = 60_000_000
 _TYPICAL_POINT_BYTES = 32
 
 
 def sound_points(points: LightCurves) -> LightCurves:
-    """Return light curves without points that have no time."""
+    """Remove measurements without a valid time from light curves."""
     n_points = np.diff(points.offsets)
     source = np.repeat(np.arange(len(points)), n_points)
     good = np.isfinite(points.mid_mjd)
@@ -128,12 +128,12 @@ def sound_points(points: LightCurves) -> LightCurves:
 
 
 def light_curves_document(points: LightCurves) -> Paged:
-    """Return the light curves by source id, the newest points of each; none of a source without.
+    """Return the document of light curves by source id, with the newest measurements of each.
 
     Parameters
     ----------
     points : LightCurves
-        Sound ones, see `sound_points`.
+        Light curves without invalid times, see `sound_points`.
     """
     n_most = min(MAX_POINTS, max(1, _MAX_POINTS_OF_ALL // max(len(points), 1)))
     n_points = np.minimum(np.diff(points.offsets), n_most)
@@ -142,7 +142,7 @@ def light_curves_document(points: LightCurves) -> Paged:
         "light_curves",
         "light_curves",
         _curves(points, n_most),
-        # Known beforehand: all curves at once needn't be held as JSON.
+        # Calculated in advance, so that not all curves need to be in memory as JSON.
         typical_bytes=100 + _TYPICAL_POINT_BYTES * typical,
     )
 
@@ -177,7 +177,7 @@ _THRESHOLDS = ("threshold_snr", "threshold_eta", "threshold_v")
 
 
 def variables_document(variability: Variability | None) -> Paged:
-    """Return the variable sources by id; every page says how they were selected."""
+    """Return the document of variable sources by id; every page holds the thresholds."""
     facts = {} if variability is None else variability.facts
     items = () if variability is None else _variables(variability)
     return elements("variables", "variables", items, head=_selection(facts))

@@ -1,4 +1,4 @@
-"""What documents are made of, as it was read at one moment.
+"""Input of the documents, as read at one moment.
 
 Belongs here: the record that all builders share. Doesn't: reading it (see
 `contimg_resources.steps.exporting`), any document.
@@ -20,22 +20,22 @@ CutoutsOf = Callable[[str], tuple[tuple[str, float, Path, Path], ...]]
 
 
 def no_cutouts(source_id: str) -> tuple[tuple[str, float, Path, Path], ...]:
-    """Return that a source has no cutouts."""
+    """Return an empty list: a source without cutouts."""
     return ()
 
 
 @dataclass(frozen=True)
 class PlatformState:
-    """Everything that is exported.
+    """All data that are exported.
 
     Parameters
     ----------
     observations : tuple of ObservationRecord
         By time.
     answers : tuple of ActiveSet or None
-        The set whose window holds each observation; None: there is no such set.
+        The set whose window contains each observation; None if there is no such set.
     applied : dict of str to AppliedSet
-        What the products of an observation carry, by partition key.
+        Set applied to the products of an observation, by partition key.
     stale : frozenset of str
         Partition keys of observations with stale products.
     images : dict of str to ImageRecord
@@ -47,24 +47,24 @@ class PlatformState:
     epochs : dict of str to EpochRecord
         Photometry of mosaics, by partition key.
     points : LightCurves
-        Points of light curves.
+        Light curves.
     variability : Variability or None
-        Measures of the last day; None when there are none.
+        Metrics of the last day; None if there are none.
     candidates : tuple of CandidateRecord
-        By the middle of their dips.
+        Candidates by epoch of minimum.
     marks : tuple of MarkRecord
-        In the order in which they were made.
+        Marks in the order of their creation.
     cards : Path
-        The directory with candidates' cards.
+        Directory of the candidates' cards.
     cutouts_of : callable
-        Cutouts of a source.
+        Returns the cutouts of a source.
     shortage : str
-        That there is too little room on the disk, in words; empty when there is enough.
+        Description of low disk space; empty if there is enough.
     damaged : tuple of str
-        Files that can't be read, in words.
+        Descriptions of unreadable files.
     elsewhere_ra_deg : dict of str to float
-        Right ascension of the middle of each image that was made elsewhere, by partition key, ICRS
-        degrees: that telescope needn't have looked at the meridian.
+        Right ascension of the centre of each image that was made elsewhere, by partition key, ICRS
+        degrees: that telescope may not have observed on the meridian.
     """
 
     observations: tuple[ObservationRecord, ...]

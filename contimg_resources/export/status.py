@@ -1,10 +1,10 @@
-"""The night at a glance.
+"""Status of the night.
 
-Belongs here: its numbers, and what a person must look at, in words. Doesn't: the documents with
-the particulars.
+Belongs here: its numbers, and the problems that need attention. Doesn't: the documents with the
+details.
 
 The night is the 24 hours before the end of the latest observation. Stale products, candidates and
-variables are counted whenever they are of: they are work left to do.
+variables are counted whatever their date: they are pending work.
 """
 
 import re
@@ -22,7 +22,7 @@ from contimg_resources.products.events import CandidateState
 from contimg_resources.products.model import ImageRecord, ObservationRecord, ObservationState
 
 _NIGHT_DAYS = 1.0
-#: Kinds of failures that are told of each sort.
+#: Maximum number of kinds of failures that are listed for each product.
 _MAX_KINDS = 8
 _WINDOW_DAYS = 0.1
 _LONGEST_REASON = 300
@@ -30,8 +30,8 @@ _NUMBER = re.compile(r"\d[\d.]*")
 
 
 def night_status(state: PlatformState) -> Status:
-    """Sum up the night."""
-    # Of light curves that were added it may be years since.
+    """Summarise the night."""
+    # Added light curves may be years old.
     in_progress = [
         c
         for c in state.candidates
@@ -49,7 +49,7 @@ def night_status(state: PlatformState) -> Status:
     end_mjd = max(o.end_mjd for o in state.observations)
     start_mjd = end_mjd - _NIGHT_DAYS
     tonight = [o for o in state.observations if o.end_mjd > start_mjd]
-    # A window's middle may lie behind the last of its observations.
+    # A window's mid-time may be later than the last of its observations.
     until_mjd = end_mjd + _WINDOW_DAYS
     mosaics = [m for m in state.mosaics if start_mjd < m.mid_mjd <= until_mjd]
     epochs = [e for e in state.epochs.values() if start_mjd < e.mid_mjd <= until_mjd]
@@ -99,8 +99,8 @@ def _problems(
 def _standing_problems(state: PlatformState) -> Iterator[str]:
     if state.stale:
         yield (
-            f"{_counted(len(state.stale), 'observation')} with stale products (`contimg status "
-            "--stale` lists them, `contimg reprocess` makes them anew)"
+            f"{_counted(len(state.stale), 'observation')} with stale products (list them with "
+            "`contimg status --stale`, make them anew with `contimg reprocess`)"
         )
     if state.shortage:
         yield state.shortage
@@ -111,7 +111,7 @@ def _standing_problems(state: PlatformState) -> Iterator[str]:
 
 
 def _grouped(what: str, became: str, found: Sequence[tuple[str, str]]) -> Iterator[str]:
-    """Tell of each kind of reason once: reasons that differ in their numbers only are one kind."""
+    """Yield each kind of reason once; reasons that differ only in numbers are one kind."""
     kinds: dict[str, list[tuple[str, str]]] = {}
     for key, reason in found:
         kinds.setdefault(_NUMBER.sub("#", reason), []).append((key, reason))

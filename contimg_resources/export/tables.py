@@ -1,9 +1,9 @@
-"""Tables for people's own tools: Parquet and VOTable.
+"""Tables for downloads: Parquet and VOTable.
 
-Belongs here: their columns with units, meanings and UCDs. Doesn't: the JSON documents; where the
-tables are put.
+Belongs here: their columns with units, descriptions and UCDs. Doesn't: the JSON documents; the
+paths of the tables.
 
-Numbers have all their digits here. Missing ones are null in Parquet and NaN in VOTable.
+Numbers have full precision here. Missing ones are null in Parquet and NaN in VOTable.
 """
 
 from collections.abc import Sequence
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class About:
-    """What a column is.
+    """Metadata of a column.
 
     Parameters
     ----------
     description : str
-        In words.
+        Description.
     unit : str
-        As VOUnits writes it; empty: none.
+        Unit in VOUnits; empty if there is none.
     ucd : str
-        Unified Content Descriptor; empty: none fits.
+        Unified Content Descriptor; empty if none fits.
     """
 
     description: str
@@ -51,47 +51,47 @@ SOURCES = {
     **_POSITION,
     "n_epochs": About("Points", ucd="meta.number;obs"),
     "mean_flux_mjy": About("Weighted mean", "mJy", "phot.flux.density;em.radio;stat.mean"),
-    "median_snr": About("Median S/N of the points", ucd="stat.snr;stat.median"),
+    "median_snr": About("Median S/N of the measurements", ucd="stat.snr;stat.median"),
     "eta": About("Reduced chi2 about the mean", ucd="stat.fit.chi2;src.var"),
     "v": About("Standard deviation over mean", ucd="src.var.index"),
     "modulation_index": About("Debiased; negative: less scatter than errors", ucd="src.var.index"),
-    "p_value": About("Of an eta as large, of a steady source", ucd="stat.probability"),
+    "p_value": About("Probability of so large an eta if steady", ucd="stat.probability"),
     "pair_vs": About("t statistic of the most significant pair of epochs", ucd="src.var"),
     "pair_m": About("Modulation of that pair", ucd="src.var.index"),
-    "is_variable": About("Whether it is selected in the plane of eta and V", ucd="meta.code"),
+    "is_variable": About("Flagged as variable in the plane of eta and V", ucd="meta.code"),
 }
 
-#: Columns of the table of points.
+#: Columns of the table of measurements.
 POINTS = {
     "source_id": About("Id in the catalogue"),
-    "epoch": About("Partition key of the mosaic; empty: a light curve that was added"),
-    "mid_mjd": About("Middle of the data, MJD, UTC", "d"),
+    "epoch": About("Partition key of the mosaic; empty for an added light curve"),
+    "mid_mjd": About("Mid-time of the data, MJD, UTC", "d"),
     "flux_mjy": About("Flux density", "mJy"),
     "error_mjy": About("Its error", "mJy"),
     "integrated_mjy": About("Integrated flux density, of a source wider than the beam", "mJy"),
     "integrated_error_mjy": About("Its error", "mJy"),
     "flags": About("See docs/photometry.md"),
-    "is_reference": About("Whether the source told the epoch's flux scale"),
+    "is_reference": About("Whether the source was used as a flux reference of the epoch"),
 }
 
 #: Columns of the table of candidates.
 CANDIDATES = {
-    "id": About("The candidate's name for ever", ucd="meta.id;meta.main"),
+    "id": About("Permanent id of the candidate", ucd="meta.id;meta.main"),
     "source_id": About("The source in the catalogue", ucd="meta.id"),
     **_POSITION,
     "added_list": About("List of added light curves; empty: measured here", ucd="meta.id.part"),
     "state": About("in progress, complete or withdrawn", ucd="meta.code.status"),
-    "start_mjd": About("Half depth on the way in, MJD, UTC", "d", "time.start"),
-    "mid_mjd": About("Middle of the dip, MJD, UTC", "d", "time.epoch"),
-    "end_mjd": About("Half depth on the way out, MJD, UTC", "d", "time.end"),
+    "start_mjd": About("Half depth at ingress, MJD, UTC", "d", "time.start"),
+    "mid_mjd": About("Epoch of minimum, MJD, UTC", "d", "time.epoch"),
+    "end_mjd": About("Half depth at egress, MJD, UTC", "d", "time.end"),
     "score": About("Rise of chi2 without the dip, own scatter = 1", ucd="stat.fit.chi2"),
-    "depth": About("As a share of the baseline", ucd="phot.flux.density;arith.ratio"),
+    "depth": About("Fraction of the baseline", ucd="phot.flux.density;arith.ratio"),
     "depth_error": About("Its error", ucd="stat.error;phot.flux.density;arith.ratio"),
     "width_days": About("Full width at half depth", "d", "time.duration"),
     "width_error_days": About("Its error", "d", "stat.error;time.duration"),
-    "baseline_mjy": About("Flux density outside", "mJy", "phot.flux.density;em.radio"),
-    "mark": About("What a person said last; empty: nothing", ucd="meta.code"),
-    "note": About("In the person's words", ucd="meta.note"),
+    "baseline_mjy": About("Baseline flux density", "mJy", "phot.flux.density;em.radio"),
+    "mark": About("Latest mark by a person; empty if there is none", ucd="meta.code"),
+    "note": About("Note by that person", ucd="meta.note"),
 }
 
 
@@ -103,7 +103,7 @@ def write_sources_votable(place: Path, sources: dict[str, NDArray[Any]]) -> None
 def write_candidates_votable(
     place: Path, candidates: Sequence[CandidateRecord], marks: Sequence[MarkRecord]
 ) -> None:
-    """Write the candidates as VOTable, with the mark that holds of each."""
+    """Write the candidates as VOTable, with their current marks."""
     last = {m.candidate_id: m for m in marks}
     ordered = sorted(candidates, key=lambda c: (c.mid_mjd, c.id))
     rows = [_candidate_row(c, last.get(c.id)) for c in ordered]
@@ -122,7 +122,7 @@ def write_sources_parquet(place: Path, sources: dict[str, NDArray[Any]]) -> None
 
 
 def write_points_parquet(place: Path, points: LightCurves) -> None:
-    """Write all points of all light curves as Parquet, by source and time."""
+    """Write all measurements of all light curves as Parquet, by source and time."""
     import pyarrow as pa
 
     number = np.repeat(np.arange(len(points), dtype=np.int32), np.diff(points.offsets))
@@ -224,5 +224,5 @@ def _write_votable(
 def _plain(values: NDArray[Any]) -> NDArray[Any]:
     if values.dtype.kind == "U" and not values.dtype.itemsize:
         return values.astype("U1")
-    # A number that isn't finite is missing.
+    # A number that isn't finite counts as missing.
     return np.where(np.isfinite(values), values, np.nan) if values.dtype.kind == "f" else values

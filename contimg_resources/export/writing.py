@@ -1,6 +1,6 @@
-"""All documents of one moment, written in an order in which no reader sees half of them.
+"""Writing of all documents, in an order in which readers never see an incomplete export.
 
-Belongs here: which documents, tables and schemas there are, and the index. Doesn't: what is in
+Belongs here: the list of documents, tables and schemas, and the index. Doesn't: the contents of
 each, reading the stores.
 """
 
@@ -39,14 +39,14 @@ TELESCOPE = "DSA-110"
 
 @dataclass(frozen=True)
 class Written:
-    """What was written.
+    """Written files.
 
     Parameters
     ----------
     index : Path
         The index.
     pages : dict of str to tuple of Page
-        By document.
+        Pages by document.
     """
 
     index: Path
@@ -62,22 +62,22 @@ def write_documents(
     run_id: str = "",
     progress: Progress = no_progress,
 ) -> Written:
-    """Write all documents, tables and schemas, and at last the index.
+    """Write all documents, tables and schemas, and finally the index.
 
     Parameters
     ----------
     directory : ExportDirectory
-        Held by the caller.
+        Directory held by the caller.
     state : PlatformState
-        What they are made of.
+        Data of the documents.
     now_mjd : float
-        The present, MJD in days.
+        Present time, MJD in days.
     software : mapping of str to str
         Versions, for the index.
     run_id : str
-        Who asks, for the index.
+        Run that requested the export, for the index.
     progress : callable
-        Told what is being done.
+        Receives the progress.
 
     Raises
     ------

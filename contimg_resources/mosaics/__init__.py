@@ -1,5 +1,5 @@
 """Rolling mosaics of 5-minute images.
 
-Belongs here: which mosaics there should be, common beams, reprojection, weighted sums, checks.
-Doesn't: what is recorded and when it runs (`contimg_resources.steps`, `contimg_assets`).
+Belongs here: the plan of mosaics, common beams, reprojection, weighted sums, checks.
+Doesn't: records and scheduling (`contimg_resources.steps`, `contimg_assets`).
 """

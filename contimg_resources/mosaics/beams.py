@@ -1,7 +1,7 @@
-"""One restoring beam for all tiles of a mosaic: Jy/beam can only be averaged of one beam.
+"""The common restoring beam of a mosaic: Jy/beam can only be averaged for equal beams.
 
-Belongs here: choosing that beam, convolving a tile to it, and which tiles can't be averaged with
-the others. Doesn't: resampling.
+Belongs here: choosing that beam, convolving a tile to it, and rejecting tiles that don't fit the
+others. Doesn't: resampling.
 """
 
 import logging
@@ -16,38 +16,38 @@ from contimg_resources.imaging.model import Beam
 
 Pixels = NDArray[np.float32]
 
-#: The common beam is so much larger than it need be, so that tiles which come later fit into it.
+#: Enlargement of the common beam over the smallest one, so that later tiles fit into it.
 _MARGIN = 1.02
-#: A tile whose beam's solid angle exceeds the median by more would blur all others.
+#: A tile whose beam's solid angle exceeds the median by more would degrade all others.
 _LARGEST = 1.5
-#: Tiles whose frequencies differ by a larger share show other flux densities.
+#: Tiles whose frequencies differ by more than this fraction have other flux densities.
 _SAME_BAND = 0.1
 
 
 def outliers(beams: Mapping[str, Beam]) -> dict[str, str]:
-    """Return the tiles whose beams are too large for the others, by key, and why."""
+    """Return the tiles whose beams are too large for the others, by key, with the reasons."""
     areas = {key: b.major_arcsec * b.minor_arcsec for key, b in beams.items()}
     median = float(np.median(list(areas.values())))
     return {
         key: f"its beam {_words(beams[key])} is {area / median:.1f} times as large as the median "
-        f"of the tiles; {_LARGEST:g} is allowed"
+        f"of the tiles; the limit is {_LARGEST:g}"
         for key, area in areas.items()
         if area > _LARGEST * median
     }
 
 
 def other_bands(frequencies_hz: Mapping[str, float]) -> dict[str, str]:
-    """Return the tiles whose frequency isn't that of the others, by key, and why."""
+    """Return the tiles whose frequency differs from the others, by key, with the reasons."""
     median = float(np.median(list(frequencies_hz.values())))
     return {
-        key: f"its {1e-6 * hz:.1f} MHz are not the {1e-6 * median:.1f} MHz of the other tiles"
+        key: f"its {1e-6 * hz:.1f} MHz differ from the {1e-6 * median:.1f} MHz of the other tiles"
         for key, hz in frequencies_hz.items()
         if abs(hz - median) > _SAME_BAND * median
     }
 
 
 def common_beam(beams: Sequence[Beam]) -> Beam:
-    """Return the smallest beam that all can be convolved to, and a little more.
+    """Return a beam slightly larger than the smallest one that all can be convolved to.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def common_beam(beams: Sequence[Beam]) -> Beam:
     Raises
     ------
     MosaicFailed
-        If none is found.
+        If there is none.
     """
     from racs_tools.convolve_uv import round_common_beam
     from radio_beam import Beams
@@ -84,21 +84,21 @@ def common_beam(beams: Sequence[Beam]) -> Beam:
 
 
 def fits_into(beam: Beam, common: Beam) -> bool:
-    """Tell whether a tile of one beam can be convolved to another."""
+    """Return whether a tile of one beam can be convolved to another."""
     from racs_tools.convolve_uv import beam_contains
 
     return bool(beam_contains(_radio(common), _radio(beam)))
 
 
 def convolve(pixels: Pixels, beam: Beam, common: Beam, cell_arcsec: float) -> Pixels:
-    """Return an image (Jy/beam) at the common beam.
+    """Convolve an image (Jy/beam) to the common beam.
 
     Parameters
     ----------
     pixels : ndarray of float32, shape (size, size)
         Without NaN, Jy per `beam`.
     beam, common : Beam
-        Its restoring beam, and the one that is wanted.
+        Its restoring beam, and the target beam.
     cell_arcsec : float
         Pixel size, arcsec.
 

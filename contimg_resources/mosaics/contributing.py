@@ -1,7 +1,7 @@
-"""What one tile contributes to a mosaic.
+"""The contribution of a tile to a mosaic.
 
-Belongs here: from the files of a tile to pixels of the mosaic's grid at its beam.
-Doesn't: adding them up.
+Belongs here: from the files of a tile to pixels on the mosaic's grid, at its beam. Doesn't: adding
+them up.
 """
 
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ from contimg_resources.mosaics.tiles import Tile, read_pixels
 
 @dataclass(frozen=True)
 class Contribution:
-    """A tile on the mosaic's pixels.
+    """A tile on the pixels of the mosaic.
 
     Parameters
     ----------
     tile : TileInMosaic
-        Which, and its noise.
+        The tile and its noise.
     box : tuple of slice
         Rows and columns of the mosaic.
     image : ndarray of float32, shape of the box
@@ -41,46 +41,47 @@ class Contribution:
 
 
 def reach_of(tile: Tile, cut: float) -> float:
-    """Return how far from its middle a tile counts, degrees.
+    """Return the radius within which a tile contributes, degrees.
 
     Raises
     ------
     MosaicFailed
-        If its primary beam can't be read, or is nowhere above the cut.
+        If its primary beam can't be read, or is below the cut everywhere.
     """
     reach = reach_deg(read_pixels(tile.files.primary_beam, tile.grid.size), tile.grid, cut)
     if reach <= 0:
         raise MosaicFailed(
-            f"{tile.files.primary_beam} is nowhere above {cut:g}", path=str(tile.files.primary_beam)
+            f"{tile.files.primary_beam} is below {cut:g} everywhere",
+            path=str(tile.files.primary_beam),
         )
     return reach
 
 
 def contribution(tile: Tile, grid: MosaicGrid, common: Beam, cut: float) -> Contribution:
-    """Bring a tile to the beam and the pixels of a mosaic.
+    """Convolve a tile to the beam of a mosaic and resample it onto its pixels.
 
-    The noise is measured anew, on the residual at the common beam.
+    The noise is measured again, on the residual at the common beam.
 
     Raises
     ------
     MosaicFailed
-        If its files can't be read, hold pixels that aren't finite, or lie outside of the mosaic.
+        If its files can't be read, contain pixels that aren't finite, or lie outside the mosaic.
     """
     size, cell = tile.grid.size, tile.grid.cell_arcsec
     image = read_pixels(tile.files.image, size)
     residual = read_pixels(tile.files.residual, size)
     response = read_pixels(tile.files.primary_beam, size)
     for path, pixels in ((tile.files.image, image), (tile.files.residual, residual)):
-        # The convolution would take them for zeros, or the spline spread them over the tile.
+        # The convolution would treat them as zeros, or the spline spread them over the tile.
         if wrong := int(np.count_nonzero(~np.isfinite(pixels))):
             raise MosaicFailed(f"{path} has {wrong} pixels that are not finite", path=str(path))
     reach = reach_deg(response, tile.grid, cut)
     box = box_of(grid, tile.grid.ra_deg, tile.grid.dec_deg, reach) if reach > 0 else None
     if box is None:
         raise MosaicFailed(
-            f"{tile.files.image} is nowhere on the mosaic"
+            f"{tile.files.image} is outside the mosaic"
             if reach > 0
-            else f"{tile.files.primary_beam} is nowhere above {cut:g}",
+            else f"{tile.files.primary_beam} is below {cut:g} everywhere",
             path=str(tile.files.image),
         )
     try:
@@ -90,7 +91,7 @@ def contribution(tile: Tile, grid: MosaicGrid, common: Beam, cut: float) -> Cont
         raise MosaicFailed(f"{tile.files.residual}: {error.message}") from error
     blurred = convolve(image, tile.beam, common, cell)
     if not rms_jy > 0:
-        raise MosaicFailed(f"{tile.files.residual} is without noise", path=str(tile.files.residual))
+        raise MosaicFailed(f"{tile.files.residual} has no noise", path=str(tile.files.residual))
     there = places(tile.grid, grid, box)
     return Contribution(
         tile=TileInMosaic(
@@ -106,6 +107,6 @@ def contribution(tile: Tile, grid: MosaicGrid, common: Beam, cut: float) -> Cont
         ),
         box=box,
         image=there.sample(blurred, 5),
-        # Smooth, and NaN below its cut, which a longer spline would spread.
+        # It is smooth, and NaN below its cut, which a longer spline would spread.
         beam=there.sample(response, 1),
     )

@@ -1,6 +1,6 @@
-"""Where the pixels of a mosaic are.
+"""The pixel grid of a mosaic.
 
-Belongs here: a grid that every tile of a window fits on, also one that comes later. Doesn't: the
+Belongs here: a grid that fits all tiles of a window, also later ones. Doesn't: the
 directions of pixels (see `contimg_resources.imaging.png.celestial_wcs`), resampling.
 """
 
@@ -31,35 +31,35 @@ def window_grid(
     end_mjd: float,
     declination_deg: float,
 ) -> MosaicGrid:
-    """Return the grid of a window, which holds all that the meridian passes in it.
+    """Return the grid of a window, which contains all sky that transits within it.
 
     Parameters
     ----------
     centers_deg : ndarray, shape (n_tiles, 2)
-        Middles of tiles, ICRS degrees.
+        Centres of the tiles, ICRS degrees.
     mids_mjd : ndarray, shape (n_tiles,)
-        When each was observed, MJD in days.
+        Time of each, MJD in days.
     reach_deg : float
-        How far from its middle a tile counts, degrees.
+        Radius within which a tile contributes, degrees.
     cell_arcsec : float
         Pixel size, arcsec.
     start_mjd, end_mjd : float
         The window, MJD in days.
     declination_deg : float
-        The strip, degrees.
+        Declination of the strip, degrees.
 
     Raises
     ------
     ConfigurationError
-        If it would have too many pixels.
+        If it had too many pixels.
     """
     mid_mjd = 0.5 * (start_mjd + end_mjd)
-    # Each tile says where the meridian is at the window's middle; they differ by arcseconds.
+    # Each tile gives the meridian at the window's mid-time; the values differ by arcseconds.
     there = np.radians(centers_deg[:, 0] + (mid_mjd - mids_mjd) * SIDEREAL_DEG_PER_DAY)
     ra_deg = math.degrees(math.atan2(np.sin(there).mean(), np.cos(there).mean())) % 360.0
-    # It must not hang on the order in which rounding errors add up.
+    # The result must not depend on the order in which rounding errors add up.
     ra_deg = round(ra_deg, 3)
-    # The middles of tiles lie within the window, on the strip.
+    # The centres of the tiles lie within the window, on the strip.
     half_deg = 0.5 * (end_mjd - start_mjd) * SIDEREAL_DEG_PER_DAY
     along = ra_deg + np.linspace(-half_deg, half_deg, 25)
     ra, dec = _circles(along, declination_deg, reach_deg)
@@ -68,7 +68,7 @@ def window_grid(
     columns, rows = (2 * (math.ceil(float(np.abs(v).max()) / cell_deg) + 2) for v in (x, y))
     if max(columns, rows) > _MAX_PIXELS:
         raise ConfigurationError(
-            f"a mosaic of {columns} x {rows} pixels of {cell_arcsec} arcsec is too large; take "
+            f"a mosaic of {columns} x {rows} pixels of {cell_arcsec} arcsec is too large; use "
             "larger pixels (imaging.cell_arcsec) or shorter windows (mosaics.width)"
         )
     return MosaicGrid(columns, rows, cell_arcsec, ra_deg, declination_deg)
@@ -77,7 +77,7 @@ def window_grid(
 def box_of(
     grid: MosaicGrid, ra_deg: float, dec_deg: float, reach_deg: float
 ) -> tuple[slice, slice] | None:
-    """Return the rows and columns around a circle on the sky; None when it isn't all inside."""
+    """Return the rows and columns around a circle on the sky; None if it isn't fully inside."""
     ra, dec = _circles(np.array([ra_deg]), dec_deg, reach_deg)
     x, y = celestial_wcs(grid).all_world2pix(ra, dec, 0)
     low = np.floor([y.min(), x.min()]).astype(int) - 1
@@ -88,13 +88,13 @@ def box_of(
 
 
 def reach_deg(primary_beam: NDArray[np.floating], grid: SkyGrid, cut: float) -> float:
-    """Return how far from its middle a tile's primary beam is above a cut, degrees."""
+    """Return the radius within which a tile's primary beam is above a cut, degrees."""
     with np.errstate(invalid="ignore"):
         rows, columns = np.nonzero(primary_beam > cut)
     if not rows.size:
         return 0.0
     pixels = np.hypot(rows - grid.rows // 2, columns - grid.columns // 2).max()
-    # The projection of tiles, SIN: an offset is the sine of the angle.
+    # In the projection of tiles, SIN, an offset is the sine of the angle.
     return math.degrees(math.asin(min(1.0, math.radians(pixels * grid.cell_arcsec / 3600))))
 
 
@@ -116,7 +116,7 @@ def _circles(ra_deg: Floats, dec_deg: float, radius_deg: float) -> tuple[Floats,
 def _zenithal_deg(
     ra_deg: Floats, dec_deg: Floats, ra0_deg: float, dec0_deg: float
 ) -> tuple[Floats, Floats]:
-    """Return offsets in the ZEA projection, degrees: ``R = 2 sin(theta / 2)`` from the middle."""
+    """Return offsets in the ZEA projection, degrees: ``R = 2 sin(theta / 2)`` from the centre."""
     east, north, lower = direction_cosines(ra_deg, dec_deg, ra0_deg, dec0_deg)
     # 2 sin(theta/2) / sin(theta) = sqrt(2 / (1 + cos(theta))).
     factor = np.sqrt(2.0 / np.clip(2.0 + lower, 1e-12, None))

@@ -1,6 +1,6 @@
-"""Make a mosaic from 5-minute images, or add those that came late.
+"""Make a mosaic from 5-minute images, or add late images to it.
 
-Belongs here: the order of the steps and the products. Doesn't: how any one step works.
+Belongs here: the order of the steps and the products. Doesn't: the single steps.
 """
 
 import shutil
@@ -34,14 +34,14 @@ from contimg_resources.mosaics.model import (
 from contimg_resources.mosaics.sums import Sums
 from contimg_resources.mosaics.tiles import Tile, read_tile
 
-#: The grid reaches so much farther than the tiles at hand, for others that reach a little farther.
+#: Margin of the grid beyond the present tiles, for later ones with a slightly larger radius.
 _REACH_MARGIN = 1.03
 _WORKERS = 2
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is to be added to which sums."""
+    """The tiles to add, and the sums to add them to."""
 
     grid: MosaicGrid
     beam: Beam
@@ -50,27 +50,27 @@ class _Plan:
 
 
 def make_mosaic(request: MosaicRequest, progress: Progress = no_progress) -> MosaicResult:
-    """Make a mosaic; tiles that are in its running sums already aren't touched again.
+    """Make a mosaic; tiles already in its running sums are not processed again.
 
-    It is built anew when a tile in it was replaced or is no longer asked for, or when a new one
-    doesn't fit its beam or its pixels; the result is the same but for rounding.
+    The mosaic is rebuilt if a tile in it was replaced or is no longer requested, or if a new one
+    doesn't fit its beam or its pixels; apart from rounding, the result is the same.
 
     Parameters
     ----------
     request : MosaicRequest
-        What to make.
+        Request for the mosaic.
     progress : callable
-        Told what is being done.
+        Receives the progress.
 
     Returns
     -------
     MosaicResult
-        The products, all there; what stood in their directory before was replaced.
+        The products, all complete; earlier products in their directory are replaced.
 
     Raises
     ------
     MosaicFailed
-        If no tile can be used; tiles that can't be are listed in the result otherwise.
+        If no tile can be used; otherwise the result lists unusable tiles.
     """
     tiles, refused = _read(request)
     plan, more = _plan(request, tiles)
@@ -101,7 +101,7 @@ def make_mosaic(request: MosaicRequest, progress: Progress = no_progress) -> Mos
 
 
 def load_mosaic(directory: Path, key: str) -> MosaicResult:
-    """Return what `make_mosaic` wrote into a directory.
+    """Return the result of `make_mosaic` in a directory.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def load_mosaic(directory: Path, key: str) -> MosaicResult:
         result = TypeAdapter(MosaicResult).validate_json(summary.read_bytes())
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise MosaicFailed(f"{summary} is no summary of a mosaic: {reason}") from error
+        raise MosaicFailed(f"{summary} is not a summary of a mosaic: {reason}") from error
     # The state directory may have been moved since.
     return replace(result, directory=directory, files=MosaicFiles.in_directory(directory, key))
 
@@ -136,7 +136,7 @@ def _read(request: MosaicRequest) -> tuple[tuple[Tile, ...], dict[str, str]]:
 
 
 def _plan(request: MosaicRequest, tiles: tuple[Tile, ...]) -> tuple[_Plan, dict[str, str]]:
-    """Decide whether tiles are added to what there is."""
+    """Decide whether tiles are added to existing sums."""
     before = _before(request, tiles)
     if before is not None:
         known = {t.key for t in before.tiles}
@@ -158,7 +158,7 @@ def _plan(request: MosaicRequest, tiles: tuple[Tile, ...]) -> tuple[_Plan, dict[
             _REACH_MARGIN * reaches[t.key] + abs(t.grid.dec_deg - request.declination_deg)
             for t in kept
         ),
-        # Of few digits, so that it doesn't hang on which tile came first.
+        # Rounded, so that it doesn't depend on which tile came first.
         round(float(np.median([t.grid.cell_arcsec for t in kept])), 1),
         request.start_mjd,
         request.end_mjd,
@@ -168,14 +168,14 @@ def _plan(request: MosaicRequest, tiles: tuple[Tile, ...]) -> tuple[_Plan, dict[
 
 
 def _before(request: MosaicRequest, tiles: Sequence[Tile]) -> MosaicResult | None:
-    """Return the mosaic whose sums can be added to; None when there is none."""
+    """Return the existing mosaic whose sums can be used; None if there is none."""
     try:
         before = load_mosaic(request.directory, request.key)
     except MosaicFailed:
         return None
     wanted = {t.key: t.files.checksum for t in tiles}
     same = all(wanted.get(t.key) == t.checksum for t in before.tiles)
-    # Sums down to another cut are sums of other pixels.
+    # Sums with another cut are sums of other pixels.
     same = same and before.beam_cut == request.beam_cut
     return before if same and before.files.sums.is_file() else None
 
@@ -184,7 +184,7 @@ def _fits(tile: Tile, before: MosaicResult, cut: float) -> bool:
     try:
         reach = reach_of(tile, cut)
     except Exception:
-        # It is refused when it is added.
+        # It is rejected when it is added.
         return True
     inside = box_of(before.grid, tile.grid.ra_deg, tile.grid.dec_deg, reach)
     return inside is not None and fits_into(tile.beam, before.beam)
@@ -193,15 +193,15 @@ def _fits(tile: Tile, before: MosaicResult, cut: float) -> bool:
 def _sums(plan: _Plan, files: MosaicFiles) -> Sums:
     if plan.before is None:
         return Sums.new(files.sums, plan.grid.rows, plan.grid.columns)
-    # The old ones stay whole until the new mosaic is.
+    # The old sums stay complete until the new mosaic is.
     shutil.copyfile(plan.before.files.sums, files.sums)
     return Sums.opened(files.sums, plan.grid.rows, plan.grid.columns)
 
 
 def _contributions(plan: _Plan, cut: float) -> Iterator[tuple[Tile, Contribution | str]]:
-    """Yield what each new tile contributes, in the order of time; two are made at once.
+    """Yield the contribution of each new tile, in the order of time; two are made in parallel.
 
-    Of a tile that can't be used the reason.
+    For an unusable tile yield the reason.
     """
 
     def made(tile: Tile) -> Contribution | str:
@@ -211,7 +211,7 @@ def _contributions(plan: _Plan, cut: float) -> Iterator[tuple[Tile, Contribution
             return in_words(error)
 
     with ThreadPoolExecutor(_WORKERS) as workers:
-        # No more at once than there are workers: each holds some hundred megabytes.
+        # At most as many at once as there are workers: each needs several hundred megabytes.
         waiting = [workers.submit(made, tile) for tile in plan.new[:_WORKERS]]
         for number, tile in enumerate(plan.new):
             result = waiting.pop(0).result()
@@ -301,7 +301,7 @@ def _facts(request: MosaicRequest, result: MosaicResult, tile: Tile) -> HeaderFa
             "PBCUT": (request.beam_cut, "primary-beam cut of the images"),
             "RMS": (statistics.rms_jy, "[Jy/beam] in the deepest quarter"),
             "EXPRMS": (statistics.expected_rms_jy, "[Jy/beam] expected there"),
-            "WINSTART": (request.start_mjd, "[d] begin of the window"),
+            "WINSTART": (request.start_mjd, "[d] start of the window"),
             "WINEND": (request.end_mjd, "[d] end of the window"),
         },
         provenance={
@@ -316,6 +316,6 @@ def _nothing(request: MosaicRequest, refused: dict[str, str]) -> MosaicFailed:
     why = "; ".join(f"{key}: {reason}" for key, reason in sorted(refused.items()))
     return MosaicFailed(
         f"mosaic {request.key}: none of its {len(request.tiles)} images can be used: "
-        f"{why or 'there is none'}",
+        f"{why or 'there are none'}",
         key=request.key,
     )

@@ -1,6 +1,6 @@
-"""Measures of a mosaic: its noise, what it covers, steps at the edges of tiles; and the verdicts.
+"""Quality measures of a mosaic (noise, coverage, steps at the edges of tiles), and its checks.
 
-Belongs here: numbers over pixels, and whether they are good enough. Doesn't: making mosaics.
+Belongs here: numbers over pixels, and their limits. Doesn't: making mosaics.
 """
 
 import numpy as np
@@ -16,13 +16,13 @@ from contimg_resources.mosaics.model import MosaicGrid, MosaicStatistics, Seam, 
 from contimg_resources.mosaics.tiles import Tile, read_pixels
 from contimg_resources.settings import MosaicSettings
 
-#: Neighbouring pixels show the same noise: so many beams apart are enough.
+#: Neighbouring pixels are correlated: pixels this many beams apart are used.
 _STEP_BEAMS = 0.7
-#: A slope is looked for in blocks of so many beams (major axis).
+#: Size of the blocks for fitting a slope, in beams (major axis).
 _BLOCK_BEAMS = 16.0
-#: A seam is looked for within so many beams on either side of a tile's edge.
+#: Width of the zones on either side of a tile's edge, in beams.
 _BAND_BEAMS = 6.0
-#: Pixels farther from their median than this are sources.
+#: Pixels further from their median than this are sources.
 _SOURCE_SIGMA = 4.0
 _LEAST_BEAMS = 20.0
 
@@ -41,19 +41,19 @@ def measure(
     beam : Beam
         Restoring beam.
     n_tiles : int
-        Tiles in it.
+        Number of tiles.
 
     Raises
     ------
     MosaicFailed
-        If no pixel is covered.
+        If no pixel is observed.
     """
     covered = int(np.count_nonzero(coverage))
     if not covered:
         raise MosaicFailed("the mosaic covers no sky")
     step = _step(grid, beam)
     some, expected = image[::step, ::step], sigma[::step, ::step]
-    # Faint emission that changes over many beams is no noise.
+    # Faint emission on scales of many beams isn't noise.
     side = max(1, round(_BLOCK_BEAMS * beam.major_arcsec / (step * grid.cell_arcsec)))
     quiet = without_slopes(some, side)
     deep = expected <= np.nanpercentile(expected, 25)
@@ -77,19 +77,19 @@ def find_seam(
     beam: Beam,
     cut: float,
 ) -> Seam | None:
-    """Measure the step at the edge of a tile; None when no other tiles lie along it.
+    """Measure the step at the edge of a tile; None if it doesn't overlap other tiles.
 
     Notes
     -----
-    The mean of N pixels of noise that has the restoring beam's shape has the variance
-    ``sigma^2 2 Omega / (N a)``, with the beam's solid angle Omega and a pixel's a: the noise's
-    autocorrelation is a Gaussian of twice the solid angle.
+    The mean of N pixels of noise with the shape of the restoring beam has the variance
+    ``sigma^2 2 Omega / (N a)``, with the beam's solid angle Omega and a pixel's a: the
+    autocorrelation of the noise is a Gaussian of twice the solid angle.
     """
     from scipy.ndimage import distance_transform_edt
 
     response = read_pixels(tile.files.primary_beam, tile.grid.size)
     reach = reach_deg(response, tile.grid, cut)
-    # A margin for what lies outside of the edge.
+    # A margin for sky outside the edge.
     margin_deg = _BAND_BEAMS * beam.major_arcsec / 3600
     inner = box_of(grid, tile.grid.ra_deg, tile.grid.dec_deg, reach)
     if inner is None:
@@ -122,9 +122,9 @@ def _quiet_mean(value: Pixels, sigma: Pixels, beam_cells: float) -> tuple[float,
     """Return the weighted mean of correlated pixels without sources, and its variance."""
     quiet = np.abs(value - np.median(value)) < _SOURCE_SIGMA * sigma
     weight = sigma[quiet].astype(np.float64) ** -2
-    # Cells larger than two beams are independent of each other.
+    # Cells larger than two beams are independent.
     correlated = max(1.0, 2.0 * beam_cells)
-    # Faint sources make it noisier than the tiles' noise alone.
+    # Faint sources increase the scatter above the tiles' noise.
     excess = max(1.0, mad_rms(value / sigma)) ** 2
     mean = (weight * value[quiet]).sum() / weight.sum()
     return float(mean), float(excess * correlated / weight.sum())
@@ -135,18 +135,18 @@ def _step(grid: MosaicGrid, beam: Beam) -> int:
     return max(1, round(_STEP_BEAMS * float(pixels)))
 
 
-#: Less noise than this share of what is expected means a wrong scale or wrong weights.
+#: A lower ratio of noise to expected noise means a wrong scale or wrong weights.
 _LEAST_RMS_RATIO = 0.7
 
 
 def judge_noise(statistics: MosaicStatistics, limits: MosaicSettings) -> Verdict:
-    """Judge the noise of a mosaic against what the noise of its tiles predicts."""
+    """Check the noise of a mosaic against the expectation from its tiles."""
     ratio = statistics.rms_ratio
     return Verdict(
         name="mosaic_noise",
         passed=_LEAST_RMS_RATIO <= ratio <= limits.max_rms_ratio,
-        words=f"noise {ratio:.2f} times what its {statistics.n_tiles} tiles predict "
-        f"({_LEAST_RMS_RATIO:g} to {limits.max_rms_ratio:g} is allowed); "
+        words=f"noise {ratio:.2f} times the expectation from its {statistics.n_tiles} tiles "
+        f"(limits {_LEAST_RMS_RATIO:g} to {limits.max_rms_ratio:g}); "
         f"{1e3 * statistics.rms_jy:.3f} mJy/beam in its deepest quarter, "
         f"{1e3 * statistics.expected_rms_jy:.3f} expected",
         measures={
@@ -158,12 +158,12 @@ def judge_noise(statistics: MosaicStatistics, limits: MosaicSettings) -> Verdict
 
 
 def judge_seams(seams: tuple[Seam, ...], limits: MosaicSettings) -> Verdict:
-    """Judge the steps at the edges of tiles."""
+    """Check the steps at the edges of tiles."""
     if not seams:
         return Verdict(
             name="mosaic_seams",
             passed=True,
-            words="not evaluated: no tile's edge lies on other tiles",
+            words="not evaluated: no tile's edge overlaps other tiles",
             evaluated=False,
         )
     worst = max(seams, key=lambda s: s.sigma)
@@ -171,7 +171,7 @@ def judge_seams(seams: tuple[Seam, ...], limits: MosaicSettings) -> Verdict:
         name="mosaic_seams",
         passed=worst.sigma <= limits.max_seam_sigma,
         words=f"largest step at an edge {worst.sigma:.1f} sigma ({1e3 * worst.step_jy:+.3f} +- "
-        f"{1e3 * worst.error_jy:.3f} mJy/beam, tile {worst.key}); {limits.max_seam_sigma:g} sigma "
-        "is allowed",
+        f"{1e3 * worst.error_jy:.3f} mJy/beam, tile {worst.key}); the limit is "
+        f"{limits.max_seam_sigma:g} sigma",
         measures={"largest_seam_sigma": worst.sigma, "largest_seam_mjy": 1e3 * worst.step_jy},
     )

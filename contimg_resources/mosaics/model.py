@@ -1,6 +1,6 @@
-"""What is asked of a mosaic and what it gives.
+"""Request and result of a mosaic.
 
-Belongs here: frozen records. Doesn't: doing anything.
+Belongs here: frozen records. Doesn't: computing.
 """
 
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from contimg_resources.imaging.model import Beam
 
 @dataclass(frozen=True)
 class TileFiles:
-    """A 5-minute image that goes into a mosaic.
+    """A 5-minute image that is part of a mosaic.
 
     Parameters
     ----------
@@ -22,9 +22,9 @@ class TileFiles:
     primary_beam : Path
         Time-averaged primary beam, NaN below its cut, FITS.
     residual : Path
-        Residual image, FITS; its noise weighs the tile.
+        Residual image, FITS; its noise determines the weight of the tile.
     checksum : str
-        Tells whether the image is still the one that was added before.
+        Checksum of the image, to recognise a replaced one.
     """
 
     key: str
@@ -36,26 +36,26 @@ class TileFiles:
 
 @dataclass(frozen=True)
 class MosaicRequest:
-    """A mosaic to make.
+    """A request for a mosaic.
 
     Parameters
     ----------
     key : str
-        Its partition key, and first part of the products' file names.
+        Partition key, and first part of the products' file names.
     directory : Path
-        Where the products go; replaced as a whole. Running sums that lie there are added to.
+        Directory of the products; replaced as a whole. Existing running sums in it are used.
     start_mjd, end_mjd : float
         Its window, MJD in days.
     declination_deg : float
-        Its strip, degrees.
+        Declination of its strip, degrees.
     tiles : tuple of TileFiles
-        What it is made of; the order doesn't matter.
+        Tiles of the mosaic; the order has no effect.
     beam_cut : float
-        Tiles count where their primary beam is higher.
+        Tiles contribute where their primary beam is higher.
     keep_sums : bool
-        Whether the running sums are kept, so that a late tile costs no rebuild.
+        Whether the running sums are kept, so that a late tile needs no rebuild.
     provenance : dict of str to str
-        Goes into the FITS headers.
+        Provenance for the FITS headers.
     """
 
     key: str
@@ -71,7 +71,7 @@ class MosaicRequest:
 
 @dataclass(frozen=True)
 class MosaicGrid:
-    """The pixels of a mosaic, of equal area on the sky.
+    """The pixel grid of a mosaic, of equal area on the sky.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ class MosaicGrid:
     Notes
     -----
     The zenithal equal-area projection (ZEA; Calabretta & Greisen 2002, A&A 395, 1077, 5.1.7) has no
-    seam at 0 h and no trouble at the pole; 8 deg from its middle shapes are true within 0.5 %.
+    seam at 0 h and is regular at the pole; 8 deg from its centre shapes are distorted by 0.5 %.
     """
 
     columns: int
@@ -96,26 +96,26 @@ class MosaicGrid:
 
     @property
     def projection(self) -> str:
-        """Its three letters in FITS."""
+        """Three-letter code of the projection in FITS."""
         return "ZEA"
 
 
 @dataclass(frozen=True)
 class TileInMosaic:
-    """A tile and what it contributed.
+    """A tile in a mosaic, and its properties.
 
     Parameters
     ----------
     key : str
         Partition key of its observation.
     checksum : str
-        Of its image.
+        Checksum of its image.
     beam : Beam
         Its own restoring beam.
     rms_jy : float
         Its noise at the common beam, before primary-beam correction, Jy/beam.
     ra_deg, dec_deg : float
-        Its middle, ICRS degrees.
+        Direction of its centre, ICRS degrees.
     start_mjd, end_mjd : float
         Time that it covers, MJD in days.
     frequency_hz : float
@@ -135,7 +135,7 @@ class TileInMosaic:
 
 @dataclass(frozen=True)
 class Seam:
-    """The step at the edge of one tile.
+    """The step at the edge of a tile.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ class Seam:
 
 @dataclass(frozen=True)
 class MosaicStatistics:
-    """Measures of a mosaic.
+    """Quality measures of a mosaic.
 
     Parameters
     ----------
@@ -168,15 +168,15 @@ class MosaicStatistics:
     expected_rms_jy : float
         Median of the expected noise there, Jy/beam.
     rms_ratio : float
-        1.4826 MAD of image over sigma map, everywhere: 1 when the noise is as expected.
+        1.4826 MAD of image over sigma map, everywhere: 1 if the noise is as expected.
     peak_jy : float
         Highest pixel, Jy/beam.
     observed_deg2 : float
-        Sky that is covered, square degrees.
+        Observed sky, square degrees.
     n_tiles : int
-        Tiles in it.
+        Number of tiles.
     deepest_tiles : int
-        Most tiles that cover one pixel.
+        Maximum number of tiles on one pixel.
     """
 
     rms_jy: float
@@ -195,13 +195,13 @@ class MosaicFiles:
     Parameters
     ----------
     image, sigma, coverage : Path
-        Mosaic (Jy/beam), its expected noise (Jy/beam) and how many tiles cover each pixel, FITS.
+        Mosaic (Jy/beam), its expected noise (Jy/beam) and the number of tiles at each pixel, FITS.
     png, thumbnail : Path
-        Picture with axes, and one small enough to show inline.
+        Picture with axes, and a small one for the web interface.
     summary : Path
         The `MosaicResult` as JSON.
     sums : Path
-        Running sums, for tiles that come later.
+        Running sums, for later tiles.
     """
 
     image: Path
@@ -214,7 +214,7 @@ class MosaicFiles:
 
     @classmethod
     def in_directory(cls, directory: Path, stem: str) -> "MosaicFiles":
-        """Name the products of the mosaic `stem` in a directory."""
+        """Return the paths of the products of the mosaic `stem` in a directory."""
         return cls(
             image=directory / f"{stem}.mosaic.fits",
             sigma=directory / f"{stem}.sigma.fits",
@@ -228,38 +228,38 @@ class MosaicFiles:
 
 @dataclass(frozen=True)
 class MosaicResult:
-    """A mosaic and its companions.
+    """A finished mosaic.
 
     Parameters
     ----------
     key : str
-        Its partition key.
+        Partition key.
     directory : Path
-        Where they are.
+        Directory of the products.
     files : MosaicFiles
         The products.
     grid : MosaicGrid
-        Pixels.
+        Pixel grid.
     beam : Beam
-        The restoring beam that all tiles were brought to; position angle as in each tile's middle.
+        Restoring beam common to all tiles; position angle as at each tile's centre.
     statistics : MosaicStatistics
-        Measures.
+        Quality measures.
     seams : tuple of Seam
-        One for each tile whose edge lies on other tiles.
+        One for each tile whose edge overlaps other tiles.
     tiles : tuple of TileInMosaic
-        In the order of time.
+        Tiles in the order of time.
     refused : dict of str to str
-        Tiles that couldn't be used, and why.
+        Unusable tiles, with the reasons.
     frequency_hz : float
-        Mean effective frequency, weighted as the tiles are, Hz.
+        Mean effective frequency, weighted like the tiles, Hz.
     start_mjd, mid_mjd, end_mjd : float
         Time covered by its tiles, and its middle, MJD in days.
     added : tuple of str
-        Tiles that were added to running sums; all of them when it was built anew.
+        Tiles added to the running sums; all tiles after a rebuild.
     rebuilt : bool
-        Whether it was built anew.
+        Whether it was rebuilt.
     beam_cut : float
-        Tiles count where their primary beam is higher.
+        Tiles contribute where their primary beam is higher.
     """
 
     key: str

@@ -1,7 +1,7 @@
-"""Running sums of a mosaic: what each tile adds, in any order.
+"""Running sums of a mosaic: the contributions of tiles, added in any order.
 
-Belongs here: the two sums and the count, as arrays in a file. Doesn't: which tiles are in them (the
-summary beside the file says so), making the tiles' contributions.
+Belongs here: the two sums and the count, as arrays in a file. Doesn't: the list of added tiles (in
+the summary beside the file), making the tiles' contributions.
 """
 
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Sums:
     With PB-corrected tiles ``I_i = F_i / B_i`` and weights ``w_i = B_i^2 / sigma_i^2`` the mosaic
     is ``I = sum(w I) / sum(w)`` and its noise ``sigma = 1 / sqrt(sum(w))`` (Cornwell 1988, A&A
     202, 316). So a tile adds ``w I = B F / sigma^2`` and ``w = B^2 / sigma^2``: nothing is divided
-    by a small B. The order of additions shows in the seventh digit at most.
+    by a small B. The order of additions affects at most the seventh digit.
     """
 
     layers: Pixels
@@ -51,7 +51,7 @@ class Sums:
         Raises
         ------
         MosaicFailed
-            If it isn't there or isn't what was expected.
+            If it doesn't exist or has another shape or type.
         """
         try:
             layers = np.lib.format.open_memmap(path, mode="r+")
@@ -64,7 +64,7 @@ class Sums:
     def add(
         self, box: tuple[slice, slice], image: Pixels, beam: Pixels, rms_jy: float, cut: float
     ) -> int:
-        """Add a tile; return how many pixels it covers.
+        """Add a tile; return the number of its pixels in the mosaic.
 
         Parameters
         ----------
@@ -77,7 +77,7 @@ class Sums:
         rms_jy : float
             Noise of the tile before primary-beam correction, Jy/beam.
         cut : float
-            The tile counts where its primary beam is higher.
+            The tile contributes where its primary beam is higher.
         """
         with np.errstate(invalid="ignore"):
             used = (beam > cut) & np.isfinite(image)
@@ -88,16 +88,16 @@ class Sums:
         return int(used.sum())
 
     def image(self) -> Pixels:
-        """Return the mosaic, Jy/beam; NaN where no tile is."""
+        """Return the mosaic, Jy/beam; NaN where there is no tile."""
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.asarray(self.layers[0] / self.layers[1], dtype=np.float32)
 
     def sigma(self) -> Pixels:
-        """Return its expected noise, Jy/beam; NaN where no tile is."""
+        """Return its expected noise, Jy/beam; NaN where there is no tile."""
         weight = self.layers[1]
         with np.errstate(divide="ignore"):
             return np.where(weight > 0, 1.0 / np.sqrt(weight), np.nan).astype(np.float32)
 
     def coverage(self) -> Pixels:
-        """Return how many tiles there are."""
+        """Return the number of tiles at each pixel."""
         return np.asarray(self.layers[2], dtype=np.float32)

@@ -1,6 +1,6 @@
-"""Reading the 5-minute images that a mosaic is made of.
+"""Reading the 5-minute images of a mosaic.
 
-Belongs here: opening their files, and refusing what isn't a sane tile. Doesn't: using them.
+Belongs here: opening their files, and rejecting invalid ones. Doesn't: using them.
 """
 
 from dataclasses import dataclass
@@ -20,18 +20,18 @@ Pixels = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Tile:
-    """What the header of a tile says.
+    """Header of a tile.
 
     Parameters
     ----------
     files : TileFiles
-        Where it is.
+        Its files.
     grid : ImageGrid
-        Its pixels.
+        Its pixel grid.
     beam : Beam
         Its restoring beam.
     frequency_hz, bandwidth_hz : float
-        Effective frequency and width of the band, Hz; the latter NaN where it isn't known.
+        Effective frequency and bandwidth, Hz; the latter NaN if it isn't known.
     start_mjd, end_mjd : float
         Time covered, MJD in days.
     telescope : str
@@ -54,7 +54,7 @@ class Tile:
 
     @property
     def mid_mjd(self) -> float:
-        """Middle of the time covered, MJD in days."""
+        """Mid-time of its data, MJD in days."""
         return 0.5 * (self.start_mjd + self.end_mjd)
 
 
@@ -64,7 +64,7 @@ def read_tile(files: TileFiles) -> Tile:
     Raises
     ------
     MosaicFailed
-        If its image is missing, truncated, or lacks a sane header.
+        If its image is missing or truncated, or has no valid header.
     """
     try:
         with opened_image(files.image) as image:
@@ -75,7 +75,7 @@ def read_tile(files: TileFiles) -> Tile:
                 files=files,
                 grid=ImageGrid(
                     columns,
-                    # Not of the matrix, which knows fewer digits.
+                    # Not from the matrix, which has fewer digits.
                     3600 * float(image.header.get("CDELT2", cell_deg)),
                     *(float(v) for v in sky.wcs.crval),
                 ),
@@ -95,19 +95,19 @@ def read_tile(files: TileFiles) -> Tile:
 
 
 def read_pixels(path: Path, size: int) -> Pixels:
-    """Return the pixels of one of a tile's files, shape (size, size).
+    """Read one of a tile's files, shape (size, size).
 
     Raises
     ------
     MosaicFailed
-        If it can't be read, or has another size than the tile's image.
+        If it can't be read, or its size differs from that of the tile's image.
     """
     try:
         pixels = read_raw(path)
     except UnreadableImage as error:
         raise MosaicFailed(error.message, path=str(path)) from error
     if pixels.shape != (size, size):
-        raise _refused(path, f"has {pixels.shape} pixels, not {size} x {size} as its image")
+        raise _refused(path, f"has {pixels.shape} pixels, not {size} x {size} like its image")
     return pixels
 
 

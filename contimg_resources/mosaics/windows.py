@@ -1,10 +1,10 @@
-"""Which mosaics there should be: rolling windows of time, each of one declination strip.
+"""The plan of mosaics: rolling windows of time, each of one declination strip.
 
-Belongs here: the plan, derived from when and where observations were made; keys of mosaics.
-Doesn't: making one, or knowing which were made.
+Belongs here: the plan, derived from times and declinations of observations; keys of mosaics.
+Doesn't: making mosaics, or their state.
 
-Windows are counted on a fixed grid of time from MJD 0, so the plan depends on observing times and
-never on the order of arrival. A window that holds observations of two strips makes two mosaics.
+Windows lie on a fixed grid of time from MJD 0, so the plan depends on the times of observations and
+never on the order of arrival. A window with observations of two strips gives two mosaics.
 """
 
 import math
@@ -23,38 +23,38 @@ _KEY = re.compile(r"([0-9]{5}\.[0-9]{5})([+-][0-9]{2}\.[0-9])", re.ASCII)
 
 
 class Observed(Protocol):
-    """What the plan needs to know of an observation."""
+    """Properties of an observation that the plan uses."""
 
     @property
     def key(self) -> str:
-        """Its partition key."""
+        """Partition key."""
 
     @property
     def mid_mjd(self) -> float:
-        """Its middle, MJD in days."""
+        """Mid-time, MJD in days."""
 
     @property
     def declination_deg(self) -> float:
-        """Its strip, degrees."""
+        """Declination of its strip, degrees."""
 
 
 @dataclass(frozen=True)
 class WindowGrid:
-    """The grid of time on which windows are counted.
+    """The time grid of windows.
 
     Parameters
     ----------
     slot_s : float
-        Length of a slot, seconds; a whole number of them is a day.
+        Length of a slot, seconds; a day must be a whole number of slots.
     width : int
-        Slots that a window covers.
+        Number of slots in a window.
     step : int
-        Slots from the begin of one window to that of the next.
+        Number of slots from the start of one window to that of the next.
 
     Raises
     ------
     ConfigurationError
-        If a day is no whole number of slots, or windows would leave gaps.
+        If a day isn't a whole number of slots, or windows would leave gaps.
     """
 
     slot_s: float = 300.0
@@ -65,7 +65,7 @@ class WindowGrid:
         per_day = SECONDS_PER_DAY / self.slot_s if self.slot_s > 0 else math.nan
         if not abs(per_day - round(per_day)) < 1e-9:
             raise ConfigurationError(
-                f"mosaics.slot_s: a day is no whole number of slots of {self.slot_s} s"
+                f"mosaics.slot_s: a day is not a whole number of slots of {self.slot_s} s"
             )
         if not 1 <= self.step <= self.width:
             raise ConfigurationError(
@@ -75,33 +75,33 @@ class WindowGrid:
 
     @property
     def slots_per_day(self) -> int:
-        """Slots in a day."""
+        """Number of slots in a day."""
         return round(SECONDS_PER_DAY / self.slot_s)
 
     def windows_of(self, mjd: float) -> range:
-        """Return the numbers of the windows that hold a time, MJD in days."""
+        """Return the numbers of the windows that contain a time, MJD in days."""
         slot = math.floor(mjd * self.slots_per_day)
         first = -((self.width - 1 - slot) // self.step)
         return range(first, slot // self.step + 1)
 
     def bounds_mjd(self, number: int) -> tuple[float, float]:
-        """Return begin and end of a window, MJD in days."""
+        """Return start and end of a window, MJD in days."""
         begin = number * self.step
         return begin / self.slots_per_day, (begin + self.width) / self.slots_per_day
 
 
 @dataclass(frozen=True)
 class PlannedMosaic:
-    """A mosaic that there should be.
+    """A planned mosaic.
 
     Parameters
     ----------
     key : str
-        Its partition key.
+        Partition key.
     start_mjd, end_mjd : float
         Its window, MJD in days.
     declination_deg : float
-        Its strip: the median of its observations, degrees.
+        Declination of its strip: the median of its observations, degrees.
     observations : tuple of str
         Partition keys of its observations, in the order of time.
     """
@@ -120,23 +120,23 @@ class PlannedMosaic:
 
 def mosaic_key(mid_mjd: float, declination_deg: float) -> str:
     """Return a key such as ``61041.02083+54.6``: MJD of the window's middle, and the strip."""
-    # No strip is called -00.0.
+    # Avoids -00.0 as the name of a strip.
     return f"{mid_mjd:.5f}{round(declination_deg, 1) + 0.0:+05.1f}"
 
 
 def parse_mosaic_key(key: str) -> tuple[float, float]:
-    """Return the MJD (days) of a mosaic's middle and its strip (degrees), refusing other text.
+    """Return the mid-time (MJD, days) and strip (degrees) in a mosaic's key.
 
     Raises
     ------
     InvalidName
-        If it isn't the key of a mosaic.
+        If the text isn't the key of a mosaic.
     """
     found = _KEY.fullmatch(key)
     if not found or abs(float(found[2])) > 90:
         raise InvalidName(
-            f"{key!r} is no mosaic key: the MJD of its middle with five decimals and its "
-            "declination with sign and one decimal was expected, such as 61041.02083+54.6"
+            f"{key!r} is not a mosaic key: expected the MJD of its middle with five decimals and "
+            "its declination with sign and one decimal, such as 61041.02083+54.6"
         )
     return parse_partition_key(found[1]), float(found[2])
 
@@ -148,20 +148,20 @@ def plan_mosaics(
     strip_tolerance_deg: float = 0.5,
     existing: Mapping[str, Set[str]] | None = None,
 ) -> tuple[PlannedMosaic, ...]:
-    """Return the mosaics that observations belong to, in the order of time.
+    """Return the mosaics of some observations, in the order of time.
 
     Parameters
     ----------
     observations : sequence of Observed
-        In any order; one that is among them twice counts once.
+        In any order; repeated ones count once.
     grid : WindowGrid
         The windows.
     strip_tolerance_deg : float
-        Observations whose declinations differ by no more are of one strip (and so are their
-        neighbours'), degrees.
+        Observations whose declinations differ by at most this belong to one strip (and so do their
+        neighbours), degrees.
     existing : mapping of str to set of str
-        Keys of mosaics that there are, each with the observations in it: a strip keeps its name
-        when a late observation shifts its median.
+        Keys of existing mosaics, each with its observations: a strip keeps its name if a late
+        observation shifts its median.
     """
     by_window: dict[int, dict[str, Observed]] = {}
     for observed in observations:
@@ -189,25 +189,25 @@ def plan_mosaics(
 
 
 def has_holes(mids_mjd: Sequence[float], start_mjd: float, end_mjd: float, slot_s: float) -> bool:
-    """Tell whether an observation may be missing from a window.
+    """Return whether an observation may be missing from a window.
 
     Parameters
     ----------
     mids_mjd : sequence of float
-        Middles of the observations that there are, MJD in days.
+        Mid-times of existing observations, MJD in days.
     start_mjd, end_mjd : float
         The window, MJD in days.
     slot_s : float
-        About the time from one observation to the next, seconds.
+        Approximate time from one observation to the next, seconds.
     """
     slot_days = slot_s / SECONDS_PER_DAY
-    # Half an observation may lie beyond either end.
+    # Half an observation may lie outside either end.
     edges = [start_mjd - 0.5 * slot_days, *sorted(mids_mjd), end_mjd + 0.5 * slot_days]
     return bool(np.max(np.diff(edges)) > 1.6 * slot_days)
 
 
 def _strips(observations: Iterable[Observed], tolerance_deg: float) -> list[list[Observed]]:
-    """Group by declination: whoever is within the tolerance of a neighbour is of its strip."""
+    """Group by declination: an observation belongs to the strip of any neighbour in tolerance."""
     strips: list[list[Observed]] = []
     for observed in sorted(observations, key=lambda o: (o.declination_deg, o.key)):
         if strips and observed.declination_deg - strips[-1][-1].declination_deg <= tolerance_deg:
@@ -220,9 +220,9 @@ def _strips(observations: Iterable[Observed], tolerance_deg: float) -> list[list
 def _named(
     strips: list[list[Observed]], mid_mjd: float, known: Mapping[str, Set[str]]
 ) -> Iterator[tuple[list[Observed], str]]:
-    """Name strips: as a mosaic of the same window that shares most observations, else anew."""
+    """Name strips after the existing mosaic that shares most observations, or anew."""
     free = dict(known)
-    # Who shares most chooses first, so that two strips never claim one name.
+    # The strip that shares most chooses first, so that two strips never claim one name.
     for strip in sorted(strips, key=lambda s: (-_most_shared(s, known)[0], s[0].key)):
         shared, key = _most_shared(strip, free)
         if shared:
@@ -243,5 +243,5 @@ def _by_window(existing: Mapping[str, Set[str]]) -> dict[str, dict[str, Set[str]
 
 
 def _median(strip: Sequence[Observed]) -> float:
-    # Of a few numbers: numpy takes ten times as long.
+    # For a few numbers numpy is ten times slower.
     return float(median(o.declination_deg for o in strip))

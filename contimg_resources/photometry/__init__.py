@@ -1,1 +1,1 @@
-"""Forced photometry: the flux of every catalogued source in every image, and its history."""
+"""Forced photometry: the flux density of every catalogued source in every image, over time."""

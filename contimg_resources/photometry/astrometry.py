@@ -1,7 +1,7 @@
-"""Where a whole list of sources lies beside an image's.
+"""Astrometric offset between a list of sources and an image.
 
-Belongs here: the median offset, whether it matters, what it costs, measuring at places moved by it.
-Doesn't: positions of single sources (see `positions`).
+Belongs here: the median offset, its significance, its effect on flux densities, measuring at
+shifted positions. Doesn't: positions of single sources (see `positions`).
 """
 
 from dataclasses import dataclass, replace
@@ -18,19 +18,19 @@ from contimg_resources.settings import PhotometrySettings
 
 Floats = NDArray[np.float64]
 
-#: Error of a median over that of a mean of normal numbers.
+#: Ratio of the errors of a median and of a mean of normally distributed numbers.
 _MEDIAN = 1.2533
-#: An offset of fewer errors is none.
+#: Significance of an offset, in errors.
 _SIGNIFICANT = 3.0
-#: Sources that are expected this bright have their positions measured, unless they aren't there.
+#: Sources with this expected S/N have measured positions, unless they are missing.
 _EXPECTED_SNR = 20.0
-#: With fewer of them nothing is said of those that aren't there.
+#: Minimum number of such sources for a statement about missing ones.
 _LEAST_EXPECTED = 5
 
 
 @dataclass(frozen=True)
 class ListOffset:
-    """Measured less listed positions, of all bright sources of an image.
+    """Median offset (measured less listed) of the bright sources of an image.
 
     Parameters
     ----------
@@ -41,11 +41,11 @@ class ListOffset:
     scatter_arcsec : float
         Robust scatter (the larger of the two directions), arcsec.
     n_positions : int
-        Sources behind them.
+        Number of sources with measured positions.
     n_expected : int
-        Sources that should be bright enough, by the list's flux densities.
+        Number of sources that should be bright enough, by the list's flux densities.
     n_missing : int
-        Those of them that aren't within half a beam of their place.
+        Number of these that aren't within half a beam of their position.
     """
 
     east_arcsec: float
@@ -59,14 +59,14 @@ class ListOffset:
 
     @classmethod
     def of(cls, raw: RawMeasurements, sources: SourceList) -> "ListOffset":
-        """Return that of an image's measurements.
+        """Return the offset for an image's measurements.
 
         Parameters
         ----------
         raw : RawMeasurements
-            Of the sources, in their order.
+            Measurements of the sources, in the order of the list.
         sources : SourceList
-            The list.
+            List of sources.
         """
         told = np.isfinite(raw.east_arcsec)
         east, north = raw.east_arcsec[told], raw.north_arcsec[told]
@@ -91,7 +91,7 @@ class ListOffset:
 
     @property
     def significant(self) -> bool:
-        """Whether it is more than three times its error."""
+        """Whether the offset exceeds three times its error."""
         pulls = (
             self.east_arcsec / self.east_error_arcsec,
             self.north_arcsec / self.north_error_arcsec,
@@ -100,11 +100,11 @@ class ListOffset:
 
     @property
     def elsewhere(self) -> bool:
-        """Whether most of the bright sources aren't where the list says."""
+        """Whether most of the bright sources are missing at their listed positions."""
         return self.n_expected >= _LEAST_EXPECTED and 2 * self.n_missing > self.n_expected
 
     def lost(self, beam: Beam) -> float:
-        """Return the share of each flux density that is lost by measuring beside the source.
+        """Return the fraction of each flux density that is lost by measuring off the source.
 
         Parameters
         ----------
@@ -113,7 +113,7 @@ class ListOffset:
 
         Notes
         -----
-        Of a matched filter ``1 - exp(-2 ln 2 d^2)``, with the offset d in beams along it.
+        For a matched filter ``1 - exp(-2 ln 2 d^2)``, with the offset d in beams along it.
         """
         angle = np.radians(beam.angle_deg)
         along = self.east_arcsec * np.sin(angle) + self.north_arcsec * np.cos(angle)
@@ -128,23 +128,23 @@ def measure_moved(
     offset: ListOffset,
     limits: PhotometrySettings | None = None,
 ) -> RawMeasurements:
-    """Measure a list whose places are all moved by its offset.
+    """Measure a list with all positions shifted by its offset.
 
     Parameters
     ----------
     image : MeasurableImage
         The image.
     sources : SourceList
-        The list.
+        List of sources.
     offset : ListOffset
-        Its offset on the image.
+        Offset of the list on the image.
     limits : PhotometrySettings, optional
         As in `contimg_resources.photometry.measuring.measure`.
 
     Returns
     -------
     RawMeasurements
-        Positions are told beside the list's own places.
+        Measurements; the positions are relative to the list's own positions.
     """
     dec = np.clip(sources.dec_deg + offset.north_arcsec / 3600, -90.0, 90.0)
     ra = sources.ra_deg + offset.east_arcsec / 3600 / np.maximum(np.cos(np.radians(dec)), 1e-9)
@@ -159,7 +159,7 @@ def measure_moved(
 def _error(values: Floats, errors: Floats) -> float:
     if not len(values):
         return float("nan")
-    # Two or three may lie together by chance.
+    # Two or three may agree by chance.
     own = _spread(values) if len(values) > 3 else 0.0
     return float(_MEDIAN * max(own, _median(errors)) / np.sqrt(len(values)))
 

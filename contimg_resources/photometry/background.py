@@ -1,10 +1,10 @@
-"""Background and noise around places in an image.
+"""Background and noise around positions in an image.
 
-Belongs here: smooth surfaces through blocks of sky, and the noise about them. Doesn't: sources, how
-neighbouring pixels are correlated (see `correlation`).
+Belongs here: smooth surfaces through blocks of sky, and the noise about them. Doesn't: sources, the
+correlation of neighbouring pixels (see `correlation`).
 
 photutils' `Background2D` interpolates a map for every pixel, which takes longer than measuring ten
-thousand sources; here both are looked up only where they are needed.
+thousand sources; here both are evaluated only at the positions of sources.
 """
 
 from collections.abc import Callable
@@ -20,17 +20,17 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Integers = NDArray[np.int64]
 
-#: A block is so many beams (major axis) a side: some hundred independent numbers. Where that leaves
-#: structure, blocks of half that side are used.
+#: Side of a block in beams (major axis): about a hundred independent numbers. If structure remains,
+#: blocks of half that side are used.
 _BLOCK_BEAMS, _FINE_BEAMS = 16.0, 8.0
-#: Pixels so many beams (square root of its area) apart are enough: nearer ones show the same noise.
+#: Pixels this many beams (square root of the area) apart are enough: nearer ones are correlated.
 _STEP_BEAMS = 0.7
-#: Terms of a constant and of a quadratic surface.
+#: Numbers of terms of a constant and of a quadratic surface.
 _FLAT, _CURVED = 1, 6
-#: A block with fewer pixels of sky looks beyond its edges.
+#: A block with fewer pixels of sky also uses pixels around it.
 _LEAST_PIXELS = 90
-#: Finer blocks must do better than noise alone lets them by a tenth, and by so many standard
-#: deviations: to use them without need costs little.
+#: Finer blocks must exceed the improvement expected from noise by a tenth, and by this many
+#: standard deviations; using them without need costs little.
 _EXCESS, _SIGNIFICANT = 1.1, 2.0
 
 
@@ -43,21 +43,21 @@ class Surroundings:
     row_edges, column_edges : ndarray of int, shape (n_down + 1,), (n_across + 1,)
         Edges of the blocks, pixels.
     surfaces : ndarray, shape (n_down, n_across, 6)
-        The background in each, see `contimg_resources.photometry.background_loops.fit_blocks`.
+        Background of each block, see `contimg_resources.photometry.background_loops.fit_blocks`.
     noise : ndarray, shape (n_down, n_across)
-        1.4826 times the median absolute deviation from it, sources clipped.
+        1.4826 times the median absolute deviation from the background, sources clipped.
     known : ndarray, shape (n_down, n_across)
-        1 where a block has a surface of its own, nearly 0 where it has its neighbour's.
+        1 for a block with its own surface, nearly 0 for one with its neighbour's.
     counts : ndarray of int, shape (n_down, n_across)
-        Pixels that it was fitted to.
+        Number of pixels in the fit.
     step : int
-        They are so many rows and columns apart.
+        Spacing of these pixels in rows and columns.
     n_terms : int
-        Terms of the polynomial in each: 1 is a constant, 3 a plane, 6 a quadratic surface.
+        Number of terms of the polynomial: 1 is a constant, 3 a plane, 6 a quadratic surface.
     share : ndarray, shape (n_down, n_across)
-        How much of `finer` counts in a block.
+        Weight of `finer` in each block.
     finer : Surroundings, optional
-        The same in smaller blocks, for where these leave structure; of the blocks of `share`.
+        Smaller blocks, used where these leave structure; on the grid of `share`.
     """
 
     row_edges: Integers
@@ -88,18 +88,18 @@ class Surroundings:
         sky : ndarray of float32, shape (n_rows, n_columns)
             The image; NaN where nothing was observed, and where known sources are.
         weights : ndarray of float32, shape (n_rows, n_columns) or (1, 1)
-            Expected noise of each pixel; (1, 1): the same everywhere.
+            Expected noise of each pixel; (1, 1) if it is the same everywhere.
         beam_major_pixels, beam_minor_pixels : float
             Restoring beam, pixels.
         beams : float
             Side of a block in beams.
         n_terms : int
-            Terms of the polynomial in each.
+            Number of terms of the polynomial in each block.
 
         Raises
         ------
         PhotometryFailed
-            If no block has enough sky, or none has noise.
+            If no block has enough sky, or all noise is zero.
         """
         step = max(1, round(_STEP_BEAMS * np.sqrt(beam_major_pixels * beam_minor_pixels)))
         row_edges, column_edges = (_edges(n, beams * beam_major_pixels) for n in sky.shape)
@@ -108,7 +108,7 @@ class Surroundings:
         )
         known = noise > 0
         if not known.any():
-            raise PhotometryFailed("nowhere is there enough sky with noise to measure it")
+            raise PhotometryFailed("no part of the image has enough sky to measure the noise")
         return cls(
             row_edges,
             column_edges,
@@ -129,22 +129,23 @@ class Surroundings:
         beam_minor_pixels: float,
         alike: Callable[["Surroundings"], float],
     ) -> "Surroundings":
-        """Measure an image with surfaces that are as flexible as its background needs.
+        """Measure an image with surfaces as flexible as its background requires.
 
         Parameters
         ----------
         sky, weights, beam_major_pixels, beam_minor_pixels
             As in `of`.
         alike : callable
-            Tells how many pixels show the same noise, given surfaces that leave nothing else.
+            Returns the number of correlated pixels, given surfaces that leave only noise.
 
         Notes
         -----
-        Constants or quadratic surfaces are chosen for the whole image, then where smaller blocks
-        are used. Each further term lowers ``n log(variance)`` of n independent numbers by 1
-        in the mean when there is nothing but noise, with the scatter of a chi2; what exceeds that
-        by two of its standard deviations is structure. Surfaces that are more flexible than needed
-        cost one or two per cent in uncertainty, too stiff ones a bias: planes aren't tried.
+        The choice between constants and quadratic surfaces is made for the whole image, and then
+        that of the places with smaller blocks. For pure noise, each additional term lowers
+        ``n log(variance)`` of n independent numbers by 1 on average, with the scatter of a chi2; an
+        excess of two standard deviations is structure. Surfaces that are more flexible than needed
+        increase the uncertainty by one or two per cent, and surfaces that are too stiff cause a
+        bias: planes aren't tried.
         """
         beam = (beam_major_pixels, beam_minor_pixels)
         flat, curved = (cls.of(sky, weights, *beam, n_terms=n) for n in (_FLAT, _CURVED))
@@ -152,7 +153,7 @@ class Surroundings:
         curved = curved._debiased(pixels)
         gain, blocks = flat._gain(curved, sky, weights, pixels)
         needed = _is_structure(gain.sum(), blocks.sum() * (_CURVED - _FLAT))
-        # A faint slope within blocks is no noise, though none across them needs a surface.
+        # A weak slope within blocks isn't noise, even if none across them requires a surface.
         chosen = curved if needed else replace(flat, noise=curved.noise)
         finer = cls.of(sky, weights, *beam, beams=_FINE_BEAMS)._debiased(pixels)
         return chosen._refined(finer, *chosen._gain(finer, sky, weights, pixels))
@@ -160,7 +161,7 @@ class Surroundings:
     def _gain(
         self, other: "Surroundings", sky: Singles, weights: Singles, alike: float
     ) -> tuple[Floats, Floats]:
-        """Return how much lower n log(variance) is in each block of another; which see sky."""
+        """Return the reduction of n log(variance) in each block of another, and which have sky."""
         ratio, counts = compare_levels(
             self._left(sky, weights),
             other._left(sky, weights),
@@ -174,7 +175,7 @@ class Surroundings:
     def _refined(self, finer: "Surroundings", gain: Floats, blocks: Floats) -> "Surroundings":
         from scipy.ndimage import maximum_filter, uniform_filter
 
-        # Over three by three blocks: what is weak in one of them is seen.
+        # Summed over three by three blocks, to detect structure that is weak in a single one.
         there, around = (9 * uniform_filter(v, 3, mode="constant") for v in (gain, blocks))
         structure = _is_structure(there, finer.n_terms * np.maximum(around, 0.0))
         if not structure.any():
@@ -182,23 +183,23 @@ class Surroundings:
         return replace(self, share=maximum_filter(structure * 1.0, 3), finer=finer)
 
     def _debiased(self, alike: float) -> "Surroundings":
-        """Return the same with the noise that the surfaces followed put back."""
+        """Restore the noise that the surfaces have absorbed."""
         share = np.minimum(self.n_terms / np.maximum(self._independent(alike), 1e-9), 0.5)
         return replace(self, noise=self.noise / np.sqrt(1.0 - share))
 
     def followed(self, alike: float) -> float:
-        """Return the share of the noise's variance that the surfaces follow, in the mean.
+        """Return the average fraction of the noise's variance that the surfaces absorb.
 
         Parameters
         ----------
         alike : float
-            So many pixels show the same noise.
+            Number of correlated pixels.
         """
         own = self._independent(alike)[self.known == 1].mean()
         return min(0.5, float(self.n_terms / own))
 
     def at(self, row: Floats, column: Floats) -> tuple[Floats, Floats]:
-        """Return background and noise at places in pixels, blended between blocks."""
+        """Return background and noise at positions in pixels, interpolated between blocks."""
         level, noise = self._own(row, column, self.noise)
         if self.finer is None or self.share is None:
             return level, noise
@@ -207,14 +208,14 @@ class Surroundings:
         return level + share * (finer - level), noise + share * (finer_noise - noise)
 
     def planes_at(self, row: Floats, column: Floats, reach: float) -> tuple[Floats, Floats]:
-        """Return the background about places as planes, and the noise.
+        """Return the background around positions as planes, and the noise.
 
         Parameters
         ----------
         row, column : ndarray, shape (n,)
-            Places, pixels.
+            Positions, pixels.
         reach : float
-            The slope is that between so many pixels to either side.
+            Half of the distance over which the slope is measured, pixels.
 
         Returns
         -------
@@ -238,7 +239,7 @@ class Surroundings:
         )
 
     def _left(self, sky: Singles, weights: Singles) -> Floats:
-        """Return some pixels of the image less the background, over their expected noise."""
+        """Return a subset of pixels, less the background, over their expected noise."""
         some = (slice(None, None, self.step), slice(None, None, self.step))
         rows, columns = np.mgrid[: sky.shape[0] : self.step, : sky.shape[1] : self.step].astype(
             np.float64
@@ -249,11 +250,11 @@ class Surroundings:
             return np.asarray((sky[some] - level) / expected)
 
     def _independent(self, alike: float) -> Floats:
-        """Return how many independent numbers each block has."""
+        """Return the number of independent numbers in each block."""
         return np.asarray(self.counts / max(1.0, alike / self.step**2))
 
     def normalized(self, sky: Singles, weights: Singles, part: tuple[slice, slice]) -> Floats:
-        """Return a part of the image less its background, over its noise.
+        """Return a section of the image less its background, over its noise.
 
         Parameters
         ----------
@@ -270,7 +271,7 @@ class Surroundings:
 
 
 def _is_structure(gain: Floats, terms: Floats) -> NDArray[np.bool_]:
-    """Tell whether so many more terms are worth it."""
+    """Return whether an improvement justifies the additional terms."""
     return np.asarray(gain > _EXCESS * terms + _SIGNIFICANT * np.sqrt(2 * terms))
 
 
@@ -279,7 +280,7 @@ def _edges(n: int, wanted: float) -> Integers:
 
 
 def _filled(blocks: Floats, known: NDArray[np.bool_]) -> Floats:
-    """Give blocks without sky what the nearest one with sky has; of its surface the constant."""
+    """Fill blocks without sky with the nearest block; only the constant term of its surface."""
     from scipy.ndimage import distance_transform_edt
 
     if known.all():

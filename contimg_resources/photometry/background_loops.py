@@ -1,4 +1,4 @@
-"""Smooth surfaces fitted to blocks of pixels, compiled.
+"""Compiled fits of smooth surfaces to blocks of pixels.
 
 Belongs here: loops over the pixels of blocks. Doesn't: choosing blocks (see `background`).
 """
@@ -14,19 +14,19 @@ Integers = NDArray[np.int64]
 
 #: Standard deviation of a normal distribution over its median absolute deviation.
 _STD_OF_MAD = 1.482602218505602
-#: Pixels beyond this many times the noise are sources.
+#: Pixels above this multiple of the noise are sources.
 _CLIP = 3.0
-#: Pixels beyond this many times the noise count less in the first turns (Huber's weights).
+#: Pixels above this multiple of the noise have less weight in the first iterations (Huber).
 _HUBER = 1.5
 _SOFT_TURNS, _TURNS = 5, 10
-#: A window that holds too little sky grows by half a block a side, this often.
+#: A window with too little sky grows by half a block on each side, this many times.
 _GROWN = 4
 _FEWEST = 10
 
 
 @compiled()
 def _solved(normal: Floats, data: Floats, n: int) -> Floats:
-    """Solve the normal equations of the first n terms; NaN where they can't be."""
+    """Solve the normal equations of the first n terms; NaN if they are singular."""
     found: Floats = np.full(6, np.nan)
     a: Floats = normal[:n, :n].copy()
     b: Floats = data[:n].copy()
@@ -72,24 +72,24 @@ def fit_blocks(
     pixels : ndarray of float32, shape (n_rows, n_columns)
         The image, Jy/beam; NaN where sources are or nothing was observed.
     weights : ndarray of float32, shape (n_rows, n_columns) or (1, 1)
-        Expected noise of each pixel; (1, 1): the same everywhere.
+        Expected noise of each pixel; (1, 1) if it is the same everywhere.
     row_edges, column_edges : ndarray of int, shape (n_down + 1,), (n_across + 1,)
         Edges of the blocks, pixels.
     step : int
-        Every so many rows and columns are looked at.
+        Spacing of the rows and columns that are used.
     n_terms : int
         1, 3 or 6: a constant, a plane, or a quadratic surface.
     least : int
-        A block with fewer pixels of sky looks at those around it too; a window that has fewer still
+        A block with fewer pixels of sky also uses those around it; a window that still has fewer
         is fitted with a plane or a constant.
 
     Returns
     -------
     tuple
         Coefficients of 1, u, w, uu, uw, ww, shape (n_down, n_across, 6), where u and w are columns
-        and rows from the block's middle in half blocks; noise in units of `weights`, of what isn't
-        clipped, shape (n_down, n_across); pixels of sky in the window. NaN where there is too
-        little sky.
+        and rows from the block's centre in half blocks; noise of unclipped pixels in units of
+        `weights`, shape (n_down, n_across); number of pixels of sky in the window. NaN where there
+        is too little sky.
     """
     n_rows, n_columns = pixels.shape
     n_down, n_across = len(row_edges) - 1, len(column_edges) - 1
@@ -110,7 +110,7 @@ def fit_blocks(
             last_row = min(n_rows, bottom + int(grown * tall))
             first_column = max(0, left - int(grown * wide))
             last_column = min(n_columns, right + int(grown * wide))
-            # The same grid of pixels whatever the blocks are.
+            # The grid of pixels is independent of the blocks.
             first_row = (first_row + step - 1) // step * step
             first_column = (first_column + step - 1) // step * step
             room = max(0, (last_row - first_row + step - 1) // step) * max(
@@ -188,7 +188,7 @@ def fit_blocks(
         if n_kept < _FEWEST:
             continue
         some = residual[kept]
-        # The constant is the median: what is left of sources moves it less than the mean.
+        # The constant is the median, which residual flux of sources biases less than the mean.
         middle = np.median(some)
         found[0] += middle * np.median(sigmas[:n][kept])
         surfaces[i, j] = found
@@ -206,16 +206,16 @@ def surfaces_at(
     noises: Floats,
     known: Floats,
 ) -> tuple[Floats, Floats]:
-    """Return background and noise at places, blended between the four blocks about each.
+    """Interpolate background and noise at positions between the four blocks around each.
 
     Parameters
     ----------
     rows, columns : ndarray, shape (n,)
-        Places, pixels.
+        Positions, pixels.
     row_edges, column_edges : ndarray of int
         As in `fit_blocks`.
     surfaces, noises : ndarray, shape (n_down, n_across, 6), (n_down, n_across)
-        Of all blocks; see `fit_blocks`.
+        Values of all blocks; see `fit_blocks`.
     known : ndarray, shape (n_down, n_across)
         Weights of the blocks.
 
@@ -229,7 +229,7 @@ def surfaces_at(
     for k in spread(len(rows)):
         row = min(max(rows[k], row_edges[0] - 0.5), row_edges[n_down] - 0.5)
         column = min(max(columns[k], column_edges[0] - 0.5), column_edges[n_across] - 0.5)
-        # Blocks may differ by a pixel in size: the guess is put right.
+        # Blocks may differ by a pixel in size, so the estimate is corrected.
         i = _before(row_edges, row)
         j = _before(column_edges, column)
         total, surface, scatter = 0.0, 0.0, 0.0
@@ -254,7 +254,7 @@ def surfaces_at(
 
 @compiled()
 def _before(edges: Integers, place: float) -> int:
-    """Return the block whose middle is the last at or before a place; -1 before the first."""
+    """Return the last block whose centre is at or before a position; -1 before the first."""
     n = len(edges) - 1
     size = (edges[n] - edges[0]) / n
     i = min(max(int((place + 0.5 - edges[0]) / size), 0), n - 1)
@@ -274,25 +274,25 @@ def compare_levels(
     noises: Floats,
     step: int,
 ) -> tuple[Floats, Integers]:
-    """Compare in each block what two backgrounds leave.
+    """Compare the residuals of two backgrounds in each block.
 
     Parameters
     ----------
     residuals, finer : ndarray, shape (n_rows / step, n_columns / step)
-        Every so many pixels of the image less either background, in units that `noises` are in;
-        NaN where there is no sky.
+        Subsampled image less either background, in the units of `noises`; NaN where there is no
+        sky.
     row_edges, column_edges : ndarray of int
         Edges of the blocks, pixels of the image.
     noises : ndarray, shape (n_down, n_across)
-        Of the second.
+        Noise with the second background.
     step : int
-        Pixels of the image for one of `residuals`.
+        Spacing of `residuals` in pixels of the image.
 
     Returns
     -------
     tuple of ndarray, shape (n_down, n_across)
-        Logarithm of the ratio of their mean squares, each square counted as three times the noise
-        at most; and pixels.
+        Logarithm of the ratio of their mean squares, where each square is limited to three times
+        the noise; and numbers of pixels.
     """
     n_down, n_across = noises.shape
     told, counts = np.zeros((n_down, n_across)), np.zeros((n_down, n_across), np.int64)

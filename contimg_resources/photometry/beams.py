@@ -1,4 +1,4 @@
-"""The restoring beam in pixels, where a source is.
+"""The restoring beam in pixels at the position of a source.
 
 Belongs here: from a beam on the sky to a quadratic form in pixels. Doesn't: measuring.
 """
@@ -14,14 +14,14 @@ Floats = NDArray[np.float64]
 
 _FOUR_LN2 = 4.0 * np.log(2.0)
 _STEP_DEG = 1e-5
-#: At a pole itself every direction is south: axes there are those 4 arcsec from it.
+#: At a pole every direction is south, so the axes at a distance of 4 arcsec are used there.
 _NEAREST_POLE_DEG = 89.999
 
 
 def pixel_of_sky(image: MeasurableImage, ra_deg: Floats, dec_deg: Floats) -> tuple[Floats, Floats]:
-    """Return row and column of directions, counted from 0; NaN on the far side of the sky."""
+    """Return row and column of directions, counted from 0; NaN on the opposite side of the sky."""
     columns, rows = image.wcs.all_world2pix(ra_deg, dec_deg, 0)
-    # A projection maps the far side too.
+    # A projection also maps the opposite side.
     back_ra, back_dec = image.wcs.all_pix2world(columns, rows, 0)
     away = np.hypot((back_ra - ra_deg + 180) % 360 - 180, back_dec - dec_deg)
     near = np.cos(np.radians(dec_deg)) * away < 1e-4
@@ -29,7 +29,7 @@ def pixel_of_sky(image: MeasurableImage, ra_deg: Floats, dec_deg: Floats) -> tup
 
 
 def axes_in_pixels(image: MeasurableImage, ra_deg: Floats, dec_deg: Floats) -> Floats:
-    """Return where north and east point, in pixels per arcsec.
+    """Return the directions of north and east, in pixels per arcsec.
 
     Parameters
     ----------
@@ -41,8 +41,8 @@ def axes_in_pixels(image: MeasurableImage, ra_deg: Floats, dec_deg: Floats) -> F
     Returns
     -------
     ndarray, shape (n, 2, 2)
-        ``[:, :, 0]``: column and row per arcsec eastwards; ``[:, :, 1]``: northwards. The same
-        everywhere in an image, whose beam is constant in pixels; the local directions in a mosaic.
+        ``[:, :, 0]``: column and row per arcsec eastwards; ``[:, :, 1]``: northwards. In an image,
+        whose beam is constant in pixels, they are the same everywhere; in a mosaic they are local.
     """
     if image.kind == "image":
         ra0, dec0 = image.middle_deg

@@ -1,11 +1,11 @@
-"""The files that hold every epoch once: those of epochs, or copies that are sorted by source.
+"""Files that contain every epoch once: files of epochs, or copies sorted by source.
 
-Belongs here: which files to read, and copies that answer fast. Doesn't: queries (see
+Belongs here: the choice of files, and copies for fast queries. Doesn't: queries (see
 `light_curves` and `history`).
 
-The truth is one file an epoch, in a directory a day. A year of mosaics is 17,000 files, so periods
-that are over are copied into one file each, sorted by source. A copy knows the state of the days
-that it was made from; where a day changed since, its own files are read.
+The primary data are one file per epoch, in one directory per day. A year of mosaics is 17,000
+files, so completed periods are copied into one file each, sorted by source. A copy records the
+state of the days that it was made from; if a day has changed since, its own files are read.
 """
 
 import json
@@ -24,26 +24,26 @@ from contimg_resources.core.errors import UnreadableMeasurements
 from contimg_resources.photometry.measurements import COLUMNS, arrow_schema, with_all_columns
 from contimg_resources.photometry.model import Kind
 
-#: Days of a copy: with fewer a year has too many files, with more one late epoch makes much anew.
+#: Days of a copy: fewer mean too many files in a year, more mean much rewriting for a late epoch.
 PERIOD_DAYS = 32
 _COPIES = "by_source"
 _DAYS_FACT = b"contimg_days"
 _ROWS_IN_GROUP = 32_768
-#: More than the resolution of a file system's clock.
+#: Longer than the time resolution of file systems.
 _SETTLED_NS = 50_000_000
 
 
 def copy_by_source(root: Path, kind: Kind, progress: Progress = no_progress) -> tuple[Path, ...]:
-    """Bring the copies that are sorted by source up to date; return those that were made.
+    """Update the copies sorted by source; return those that were written.
 
     Parameters
     ----------
     root : Path
         The directory with measurements.
     kind : {'image', 'mosaic'}
-        Which.
+        Kind of epochs.
     progress : callable
-        Told what is being done.
+        Receives the progress.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -75,7 +75,7 @@ def copy_by_source(root: Path, kind: Kind, progress: Progress = no_progress) -> 
         whole_file(path, _writer(pq, table.replace_schema_metadata(told)))
         made.append(path)
     for copy in (root / _COPIES / kind).glob("[!.]*.parquet"):
-        # Of a period without any day nothing is left to answer for.
+        # Without any day in the period no file is left to be damaged.
         if copy not in {_copy_path(root, kind, period) for period in periods}:
             copy.unlink(missing_ok=True)
     return tuple(made)
@@ -116,24 +116,24 @@ MEASUREMENTS = (
 
 @contextmanager
 def query(directory: Path) -> Iterator[Any]:
-    """Give a cursor for a query over measurements, and say where those lie that can't be read.
+    """Yield a cursor for a query over measurements; its errors name the unreadable files.
 
     A query reads from `MEASUREMENTS`.
 
     Parameters
     ----------
     directory : Path
-        Where the query's files are.
+        Directory of the query's files.
 
     Yields
     ------
     duckdb.DuckDBPyConnection
-        For the query.
+        Cursor for the query.
 
     Raises
     ------
     UnreadableMeasurements
-        Naming the file, as far as the database names it.
+        Names the file, as far as the database does.
     """
     import duckdb
 
@@ -150,30 +150,30 @@ def query(directory: Path) -> Iterator[Any]:
 
 @cache
 def _database(pid: int) -> Any:
-    """Return this process's database, which holds nothing: to open one takes as long as a query."""
+    """Return this process's empty database, since opening one takes as long as a query."""
     import duckdb
 
     return duckdb.connect()
 
 
 def epoch_files(root: Path, kind: str, start_mjd: float | None, end_mjd: float | None) -> list[str]:
-    """Return the files that together hold every epoch once: copies where they are up to date.
+    """Return files that together contain every epoch once, with copies where they are current.
 
     Parameters
     ----------
     root : Path
         The directory with measurements.
     kind : str
-        The directory in it, with one for each day: of a kind of epochs, or of a sub-band.
+        Subdirectory, with one directory for each day: that of a kind of epochs, or of a sub-band.
     start_mjd, end_mjd : float, optional
-        Only days that touch [start, end), MJD in days.
+        Limits to days that overlap [start, end), MJD in days.
     """
     found: list[Path] = []
     for period, days in sorted(_periods(root / kind).items()):
         wanted = [d for d in days if _touches(int(d), start_mjd, end_mjd)]
         path = _copy_path(root, kind, period)
         copied, states = _days_of(path), _states(root / kind, days)
-        # Rows of a day that changed, or went, would be in the copy still.
+        # The copy would still contain rows of a day that was changed or removed.
         if copied and all(states.get(day) == state for day, state in copied.items()):
             found += [path] if any(d in copied for d in wanted) else []
             wanted = [d for d in wanted if d not in copied]
@@ -182,17 +182,17 @@ def epoch_files(root: Path, kind: str, start_mjd: float | None, end_mjd: float |
 
 
 def as_patterns(files: Iterable[str]) -> list[str]:
-    """Return what DuckDB, which takes paths for patterns, understands as just these files."""
+    """Escape paths for DuckDB, which interprets them as patterns."""
     return [escape(file) for file in files]
 
 
 def _touches(day: int, start_mjd: float | None, end_mjd: float | None) -> bool:
-    # A mosaic lies under the day of its middle.
+    # A mosaic is stored under the day of its mid-time.
     return (start_mjd is None or day + 1 > start_mjd) and (end_mjd is None or day < end_mjd)
 
 
 def _periods(directory: Path) -> dict[int, list[str]]:
-    """Return the days that there are, by period."""
+    """Return the existing days, by period."""
     periods: dict[int, list[str]] = {}
     if directory.is_dir():
         for entry in directory.iterdir():
@@ -202,18 +202,18 @@ def _periods(directory: Path) -> dict[int, list[str]]:
 
 
 def _states(directory: Path, days: Iterable[str]) -> dict[str, int]:
-    """Return what changes with every file that comes, goes or is replaced in a day."""
+    """Return a value that changes with every added, removed or replaced file of a day."""
     return {day: (directory / day).stat().st_mtime_ns for day in days}
 
 
 def _settled(states: dict[str, int]) -> dict[str, int]:
-    """Leave out days that changed just now: another change might look like the same."""
+    """Leave out days that changed just now: a further change might not be noticed."""
     limit = time.time_ns() - _SETTLED_NS
     return {day: state for day, state in states.items() if state < limit}
 
 
 def _days_of(copy: Path) -> dict[str, int]:
-    """Return the days that a copy was made from, with their states; empty without a copy."""
+    """Return the days of a copy, with their states; empty without a copy."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -1,4 +1,4 @@
-"""How the noise of neighbouring pixels hangs together, and what that does to a fitted flux.
+"""Correlation of the noise of neighbouring pixels, and its effect on fitted flux densities.
 
 Belongs here: the autocorrelation of an image's noise, and the error of matched filters in it.
 Doesn't: fitting.
@@ -19,10 +19,10 @@ Singles = NDArray[np.float32]
 
 _BLOCK = 512
 _MOST_BLOCKS, _FEW_BLOCKS = 24, 4
-#: Noise farther away than so many beams (major axis) isn't alike.
+#: Maximum distance of correlated noise, in beams (major axis).
 _ALIKE_BEAMS = 1.5
 _SOURCE_SIGMA = 4.0
-#: Parts with less sky than this share of the fullest one's are left out.
+#: Sections with less than this fraction of the sky of the best one are left out.
 _LEAST_SHARE = 0.3
 _LEAST_BEAMS = 30.0
 
@@ -34,7 +34,7 @@ class FilterErrors:
     Parameters
     ----------
     reach : int
-        Lags go from -reach to reach pixels.
+        Lags extend from -reach to reach pixels.
     overlap : ndarray, shape (2 reach + 1, 2 reach + 1)
         ``H = sum K K'`` of two beams by lag (rows, columns).
     noise : ndarray, shape (2 reach + 1, 2 reach + 1)
@@ -58,17 +58,17 @@ class FilterErrors:
         return spline_filter(self.overlap), spline_filter(self.noise)
 
     def of_first(self, rows: Floats, columns: Floats) -> float:
-        """Return the error of the first of some sources solved jointly, in units of the noise.
+        """Return the error of the first of jointly fitted sources, in units of the noise.
 
         Parameters
         ----------
         rows, columns : ndarray, shape (n,)
-            The sources, pixels.
+            Positions of the sources, pixels.
 
         Notes
         -----
-        Fluxes ``S = H^-1 K^T d`` have the covariance ``H^-1 G H^-1``: the usual ``H^-1`` holds for
-        pixels that are independent, and is several times too small in an interferometer's image.
+        Flux densities ``S = H^-1 K^T d`` have the covariance ``H^-1 G H^-1``: the usual ``H^-1``
+        is valid for independent pixels, and is several times too small in an interferometric image.
         """
         lags = np.stack([rows[:, None] - rows, columns[:, None] - columns]) + self.reach
         overlap, noise = (_between_lags(values, lags) for values in self._splines)
@@ -83,16 +83,16 @@ class FilterErrors:
     def of(
         cls, correlation: "NoiseCorrelation", form: Floats, half: float, reach: int
     ) -> "FilterErrors":
-        """Work out the filters' covariances.
+        """Calculate the covariances of the filters.
 
         Parameters
         ----------
         correlation : NoiseCorrelation
-            Of the image's noise, to twice `reach`.
+            Correlation of the image's noise, to twice `reach`.
         form : ndarray, shape (3,)
             The beam, see `contimg_resources.photometry.beams.quadratic_forms`.
         half : float
-            Stamps reach so far from a source, pixels.
+            Half side of a stamp, pixels.
         reach : int
             Largest lag, pixels.
         """
@@ -121,9 +121,9 @@ class NoiseCorrelation:
     Parameters
     ----------
     reach : int
-        Lags go from -reach to reach pixels.
+        Lags extend from -reach to reach pixels.
     by_lag : ndarray, shape (2 reach + 1, 2 reach + 1)
-        Mean product of pixels by lag (rows, columns), sources left out; 1 at lag 0.
+        Mean product of pixels by lag (rows, columns), without sources; 1 at lag 0.
     """
 
     reach: int
@@ -140,7 +140,7 @@ class NoiseCorrelation:
         beam_pixels: float,
         most_blocks: int = _MOST_BLOCKS,
     ) -> "NoiseCorrelation":
-        """Measure an image's noise, its background taken off.
+        """Measure the correlation of an image's noise after subtraction of its background.
 
         Parameters
         ----------
@@ -153,7 +153,7 @@ class NoiseCorrelation:
         beam_pixels : float
             The beam's area, pixels.
         most_blocks : int
-            Pieces of sky that are looked at, 512 pixels a side.
+            Maximum number of sections of sky, 512 pixels a side.
 
         Raises
         ------
@@ -173,20 +173,20 @@ class NoiseCorrelation:
         beams = counts[reach, reach] / beam_pixels
         if not beams > _LEAST_BEAMS:
             raise PhotometryFailed(
-                f"{beams:.0f} beams of sky without sources are too few to measure its noise, "
-                f"{_LEAST_BEAMS:g} are needed"
+                f"{beams:.0f} beams of sky without sources are too few to measure its noise; "
+                f"{_LEAST_BEAMS:g} are required"
             )
         mean = products / np.maximum(counts, 1.0)
         return cls(reach, np.asarray(mean / mean[reach, reach]))
 
     def alike(self, within: float) -> float:
-        """Return how many pixels show the same noise: the sum over lags up to some pixels."""
+        """Return the number of correlated pixels: the sum over lags up to some pixels."""
         rows, columns = np.mgrid[-self.reach : self.reach + 1, -self.reach : self.reach + 1]
         return max(1.0, float(self.by_lag[np.hypot(rows, columns) <= within].sum()))
 
 
 def _between_lags(spline: Floats, lags: Floats) -> Floats:
-    """Return what a function of whole lags is between them, and 0 beyond."""
+    """Interpolate a function of integer lags; 0 outside."""
     from scipy.ndimage import map_coordinates
 
     return np.asarray(map_coordinates(spline, lags, prefilter=False, mode="constant"))
@@ -203,7 +203,7 @@ def _products_by_lag(values: NDArray[Any], reach: int) -> Floats:
 
 
 def _parts(sky: Singles, most: int) -> list[tuple[slice, slice]]:
-    """Return parts of the image that hold much sky, spread over it."""
+    """Return sections of the image that contain much sky, distributed over it."""
     rows, columns = sky.shape
     found = [
         (slice(top, min(top + _BLOCK, rows)), slice(left, min(left + _BLOCK, columns)))
@@ -212,7 +212,7 @@ def _parts(sky: Singles, most: int) -> list[tuple[slice, slice]]:
     ]
     step = 4 if sky.size > _BLOCK**2 else 1
     held = [int(np.isfinite(sky[part][::step, ::step]).sum()) for part in found]
-    # Of what there is: an image that is blank in most of its area has its noise elsewhere.
+    # Relative to the observed area: an image may be blank in most of its area.
     least = _LEAST_SHARE * max(held)
     full = [part for part, n in zip(found, held, strict=True) if n and n >= least]
     return full[:: max(1, -(-len(full) // most))]
@@ -221,7 +221,7 @@ def _parts(sky: Singles, most: int) -> list[tuple[slice, slice]]:
 def noise_of(
     sky: Singles, weights: Singles, major: float, minor: float, reach: int
 ) -> tuple[Surroundings, NoiseCorrelation]:
-    """Measure an image's background, its noise, and how that is correlated.
+    """Measure an image's background, its noise, and the correlation of the noise.
 
     Parameters
     ----------
@@ -239,8 +239,8 @@ def noise_of(
 
     Notes
     -----
-    The background goes first: a slope that were left in would pass for noise that is correlated
-    over the whole image. The little noise that surfaces follow is put back.
+    The background is subtracted first: a remaining slope would count as noise that is correlated
+    over the whole image. The small part of the noise that surfaces absorb is restored.
     """
     beam_pixels = np.pi / (4 * np.log(2.0)) * major * minor
 

@@ -1,4 +1,4 @@
-"""Pictures of photometry: an epoch against its references, a light curve.
+"""Plots of photometry: an epoch against its references, and light curves.
 
 Belongs here: drawing. Doesn't: measuring.
 """
@@ -28,7 +28,7 @@ def draw_epoch(
     beam: Beam,
     title: str,
 ) -> None:
-    """Draw flux ratios against S/N and on the sky, and offsets from the known positions.
+    """Draw flux ratios against S/N and on the sky, and offsets from the catalogue positions.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def draw_epoch(
     beam : Beam
         Restoring beam, drawn among the offsets.
     title : str
-        Written above.
+        Title of the plot.
     """
     from matplotlib.figure import Figure
     from matplotlib.patches import Ellipse
@@ -91,7 +91,7 @@ def draw_epoch(
             (0, 0),
             width=beam.minor_arcsec,
             height=beam.major_arcsec,
-            # East of north, and east is where the axis grows.
+            # Degrees east of north; the horizontal axis increases to the east.
             angle=-beam.angle_deg,
             facecolor="none",
             edgecolor="tab:cyan",
@@ -128,9 +128,9 @@ def draw_sources(
     image : MeasurableImage
         The image.
     raw, sources : RawMeasurements, SourceList
-        What was measured in it.
+        Measurements and sources.
     title : str
-        Written above.
+        Title of the plot.
     """
     from matplotlib.figure import Figure
 
@@ -176,14 +176,14 @@ def draw_sources(
 
 
 def draw_light_curve(path: Path, curve: LightCurve) -> None:
-    """Draw flux density against time; what wasn't detected as an upper limit, bad epochs in grey.
+    """Draw flux density against time, with upper limits for non-detections and bad epochs in grey.
 
     Parameters
     ----------
     path : Path
         PNG to write.
     curve : LightCurve
-        One source.
+        Light curve of one source.
     """
     from matplotlib.figure import Figure
 

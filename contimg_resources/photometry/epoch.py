@@ -1,6 +1,6 @@
-"""The flux scale and the astrometry of one epoch, from sources that should be the same in all.
+"""Flux scale and astrometry of an epoch, from sources with constant flux densities.
 
-Belongs here: choosing references, their ratios, gates. Doesn't: measuring fluxes.
+Belongs here: choosing references, their ratios, the checks of an epoch. Doesn't: measuring.
 """
 
 from dataclasses import dataclass
@@ -19,43 +19,43 @@ from contimg_resources.settings import PhotometrySettings
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-#: Error of a median over that of a mean of normal numbers.
+#: Ratio of the errors of a median and of a mean of normally distributed numbers.
 _MEDIAN = 1.2533
-#: Least expected S/N of a reference.
+#: Minimum expected S/N of a reference.
 _MIN_SNR = 15.0
-#: References with a history vary less than this.
+#: Maximum variability of references that have a history.
 _MAX_ETA = 3.0
-#: Squares of normal numbers count so much at most, and are so much in the mean then.
+#: Limit for squares of normally distributed numbers, and the mean of the limited squares.
 _LARGEST_Z2, _CLIPPED_Z2 = 9.0, 0.9940
 _HALVINGS = 40
-#: A source in the beam's outskirts, where the primary beam is uncertain, is no reference.
+#: A source at the edge of the beam, where the primary beam is uncertain, isn't a reference.
 _MIN_PRIMARY_BEAM = 0.4
 
 
 @dataclass(frozen=True)
 class EpochScale:
-    """What the references say of an epoch.
+    """Flux scale and astrometry of an epoch.
 
     Parameters
     ----------
     ok : bool
-        Whether the gates are passed.
+        Whether the epoch passed its checks.
     reason : str
-        Why not; else empty.
+        Reason for a failed check; otherwise empty.
     scale, error : float
-        Measured over true flux density in the middle of the image, and its uncertainty; NaN when
+        Measured over true flux density at the centre of the image, and its uncertainty; NaN if
         there are too few references.
     scatter : float
         Robust scatter of the references' ratios.
     n_references : int
-        How many there are.
+        Number of references.
     gradient : tuple of float
         Change of the scale's logarithm per degree eastwards and northwards; zeros unless
         significant.
     at_source, error_at_source : ndarray, shape (n,)
         Scale at each source, without the source itself where it is a reference.
     is_reference : ndarray of bool, shape (n,)
-        Which sources are.
+        Which sources are references.
     ratio : ndarray, shape (n,)
         Measured over reference flux density; NaN where there is none.
     east_arcsec, north_arcsec : float
@@ -63,12 +63,11 @@ class EpochScale:
     offset_scatter_arcsec : float
         Robust scatter of the offsets (the larger of the two directions), arcsec.
     n_positions : int
-        Sources behind the offsets.
+        Number of sources with measured positions.
     offset : ListOffset, optional
-        The same with errors, and with sources that should be there and aren't.
+        The same with errors, and the number of missing bright sources.
     moved_arcsec : tuple of float
-        East and north: by so much the list's places were moved before the flux densities were
-        measured.
+        East and north: shift of the list's positions before the flux densities were measured.
     """
 
     ok: bool
@@ -101,25 +100,25 @@ def judge_epoch(
     Parameters
     ----------
     raw : RawMeasurements
-        Of the sources, in their order.
+        Measurements of the sources, in the order of the list.
     sources : SourceList
         Positions and expected flux densities.
     limits : PhotometrySettings
-        The gates: least references, largest scatter and offset.
+        Limits: minimum number of references, maximum scatter and offset.
     history : SourceHistory, optional
-        Medians of earlier epochs, which references are compared with where there are any.
+        Medians of earlier epochs, used as reference flux densities where there are any.
 
     Notes
     -----
     ``g = weighted median of S_i / S_i,ref`` and ``sigma_g = 1.2533 MAD-std / sqrt(N)``; a reference
-    source is left out of the scale that it is corrected with. Where at least thirty references
-    agree on a gradient over the image (F-test) ``log S / S_ref`` is fitted linearly, and g is the
-    median of what remains (see `contimg_resources.photometry.gradient`).
+    source isn't used for its own scale. If at least thirty references have a significant gradient
+    over the image (F-test), ``log S / S_ref`` is fitted linearly, and g is the median of the
+    residuals (see `contimg_resources.photometry.gradient`).
     """
     reference_jy = _reference_fluxes(sources, history)
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = raw.flux_jy / reference_jy
-        # Of what is expected: what noise made brighter would weigh more, and be a reference sooner.
+        # By expected S/N: selection by the measured one would favour sources brightened by noise.
         snr = reference_jy / raw.error_jy
     chosen = _references(raw, sources, snr, ratio, history)
     weight = _weights(snr, ratio, chosen)
@@ -164,25 +163,25 @@ def corrected(raw: RawMeasurements, scale: EpochScale) -> tuple[Floats, Floats]:
 
     Notes
     -----
-    ``S' = S / g``, ``sigma'^2 = S'^2 ((sigma / S)^2 + (sigma_g / g)^2)``. Without a scale what was
-    measured is returned as it is.
+    ``S' = S / g``, ``sigma'^2 = S'^2 ((sigma / S)^2 + (sigma_g / g)^2)``. Without a scale the
+    measured values are returned unchanged.
     """
     return on_scale(raw.flux_jy, raw.error_jy, scale)
 
 
 def on_scale(flux_jy: Floats, error_jy: Floats, scale: EpochScale) -> tuple[Floats, Floats]:
-    """Return any flux densities of an epoch's sources, and uncertainties, as `corrected` does.
+    """Correct any flux densities of an epoch's sources, and uncertainties, like `corrected`.
 
     Parameters
     ----------
     flux_jy, error_jy : ndarray, shape (n,)
         As measured, Jy.
     scale : EpochScale
-        The epoch's.
+        Flux scale of the epoch.
     """
     if not np.isfinite(scale.scale):
         return flux_jy, error_jy
-    # A single reference has no others that tell its scale.
+    # A single reference has no others for its own scale.
     known = np.isfinite(scale.at_source)
     at_source = np.where(known, scale.at_source, 1.0)
     flux = flux_jy / at_source
@@ -217,14 +216,14 @@ def _references(
 
 
 def _weights(snr: Floats, ratio: Floats, chosen: Mask) -> Floats:
-    """Return one over the variance of ratios: that of noise, and what references scatter beyond.
+    """Return the inverse variance of ratios: that of noise, and the excess scatter of references.
 
     Notes
     -----
-    The excess is the one with which the mean of ``z^2`` is that of normal numbers (Paule & Mandel
-    1982, J. Res. NBS 87, 377), each z no larger than 3. With weights of the noise alone a few
-    bright references would tell the scale, and its uncertainty from the number of all would be
-    half as large as it is.
+    The excess is chosen so that the mean of ``z^2`` is that of normally distributed numbers (Paule
+    & Mandel 1982, J. Res. NBS 87, 377), with each z limited to 3. With weights from the noise alone
+    a few bright references would dominate the scale, and its uncertainty, calculated from the
+    number of all references, would be half of its true value.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         noise = 1.0 / snr**2
@@ -241,7 +240,7 @@ def _weights(snr: Floats, ratio: Floats, chosen: Mask) -> Floats:
 
 
 def _offsets_deg(sources: SourceList, chosen: Mask) -> tuple[Floats, Floats]:
-    """Return offsets from the middle of the references, degrees."""
+    """Return offsets from the centre of the references, degrees."""
     if not chosen.any():
         return np.zeros(len(sources)), np.zeros(len(sources))
     ra = np.radians(sources.ra_deg[chosen])
@@ -256,13 +255,13 @@ def _gates(n: int, scale: float, scatter: float, limits: PhotometrySettings) -> 
         return f"{n} reference sources, at least {limits.min_references} are needed"
     if scatter >= limits.max_scale_scatter:
         return (
-            f"the flux ratios of {n} reference sources scatter by {scatter:.3f}, less than "
-            f"{limits.max_scale_scatter:g} is allowed"
+            f"the flux ratios of {n} reference sources scatter by {scatter:.3f}; the limit is "
+            f"{limits.max_scale_scatter:g}"
         )
     if abs(scale - 1) >= limits.max_scale_offset:
         return (
-            f"the flux scale of {n} reference sources is {scale:.3f}, 1 +- "
-            f"{limits.max_scale_offset:g} is allowed"
+            f"the flux scale of {n} reference sources is {scale:.3f}; the limits are 1 +- "
+            f"{limits.max_scale_offset:g}"
         )
     return ""
 
@@ -284,5 +283,5 @@ def _median(values: Floats) -> float:
 
 
 def _spread(values: Floats) -> float:
-    """Return 1.4826 times the median absolute deviation; NaN of nothing."""
+    """Return 1.4826 times the median absolute deviation; NaN for no values."""
     return STD_OF_MAD * _median(np.abs(values - _median(values)))

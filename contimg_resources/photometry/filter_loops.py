@@ -1,4 +1,4 @@
-"""Sums over the stamps of sources, compiled.
+"""Compiled sums over the stamps of sources.
 
 Belongs here: loops over pixels. Doesn't: choosing sources, errors.
 """
@@ -12,28 +12,28 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Integers = NDArray[np.int64]
 
-#: What can be wrong with a stamp.
+#: Results of the check of a stamp.
 WHOLE, HAS_NAN, OVER_EDGE, OUT = 0, 1, 2, 3
 _MOST = 12
 
 
 @compiled(parallel=True)
 def judge_stamps(pixels: Singles, rows: Floats, columns: Floats, half: float) -> Integers:
-    """Tell which stamps are whole.
+    """Check which stamps are complete.
 
     Parameters
     ----------
     pixels : ndarray of float32, shape (n_rows, n_columns)
         The image over its expected noise; not finite where nothing was observed.
     rows, columns : ndarray, shape (n,)
-        Sources, pixels; NaN where there is none.
+        Positions of the sources, pixels; NaN where there is none.
     half : float
-        A stamp reaches from ``round(x - half)`` to ``round(x + half)``, both included.
+        A stamp extends from ``round(x - half)`` to ``round(x + half)``, both included.
 
     Returns
     -------
     ndarray of int, shape (n,)
-        WHOLE, HAS_NAN, OVER_EDGE, or OUT when the source itself isn't on the image.
+        WHOLE, HAS_NAN, OVER_EDGE, or OUT if the source itself is outside the image.
     """
     n_rows, n_columns = pixels.shape
     told = np.empty(len(rows), np.int64)
@@ -62,30 +62,30 @@ def judge_stamps(pixels: Singles, rows: Floats, columns: Floats, half: float) ->
 def blank_sources(
     pixels: Singles, rows: Floats, columns: Floats, forms: Floats, limits: Floats
 ) -> Singles:
-    """Return a copy of an image with NaN where sources are.
+    """Return a copy of an image with NaN at the sources.
 
     Parameters
     ----------
     pixels : ndarray of float32, shape (n_rows, n_columns)
         The image.
     rows, columns : ndarray, shape (n,)
-        Sources, pixels; NaN where there is none.
+        Positions of the sources, pixels; NaN where there is none.
     forms : ndarray, shape (n, 3)
         Beam at each, see `contimg_resources.photometry.beams.quadratic_forms`.
     limits : ndarray, shape (n,)
-        Pixels go where the beam is higher than ``exp(-limit)``.
+        Pixels are blanked where the beam exceeds ``exp(-limit)``.
 
     Returns
     -------
     ndarray of float32, shape (n_rows, n_columns)
-        The sky between them.
+        The image with only the sky between the sources.
     """
     sky = pixels.copy()
     n_rows, n_columns = pixels.shape
     for i in range(len(rows)):
         a, b, c = forms[i, 0], forms[i, 1], forms[i, 2]
         limit = limits[i]
-        # How far the ellipse reaches along rows and columns.
+        # Extent of the ellipse along rows and columns.
         determinant = a * c - b * b
         if not (determinant > 0 and np.isfinite(rows[i]) and np.isfinite(columns[i])):
             continue
@@ -116,38 +116,38 @@ def fit_stamps(
     neighbours: Integers,
     half: float,
 ) -> tuple[Floats, Floats, Integers, Integers, Floats]:
-    """Fit the flux of each source together with those of its neighbours.
+    """Fit the flux density of each source jointly with those of its neighbours.
 
     Parameters
     ----------
     pixels : ndarray of float32, shape (n_rows, n_columns)
         The image, Jy/beam.
     weights : ndarray of float32, shape (n_rows, n_columns) or (1, 1)
-        Expected noise of each pixel in units that `noises` are told in; (1, 1): 1 everywhere.
+        Expected noise of each pixel in the units of `noises`; (1, 1) if it is 1 everywhere.
     rows, columns : ndarray, shape (n_all,)
-        Sources, pixels; the first n have whole stamps.
+        Positions of the sources, pixels; the first n have complete stamps.
     forms : ndarray, shape (n_all, 3)
         Beam at each, see `contimg_resources.photometry.beams.quadratic_forms`.
     backgrounds : ndarray, shape (n, 3)
-        At each of the first, Jy/beam, and its change per row and per column.
+        Background at each of the first n, Jy/beam, and its change per row and per column.
     noises : ndarray, shape (n,)
-        Likewise the noise, in units of `weights`.
+        Noise at the same sources, in units of `weights`.
     neighbours : ndarray of int, shape (n, 12)
-        Of each source: itself, then those that are solved with it; -1 where there is none.
+        For each source: itself, then the jointly fitted neighbours; -1 where there is none.
     half : float
         As in `judge_stamps`.
 
     Returns
     -------
     tuple
-        Flux densities (Jy); chi2; number of pixels; whether the sums can be solved (1 or 0); and
-        offsets of the source from its place, columns and rows, shape (n, 2), pixels.
+        Flux densities (Jy); chi2; number of pixels; whether the equations can be solved (1 or 0);
+        and offsets of the source from its position, columns and rows, shape (n, 2), pixels.
 
     Notes
     -----
     Minimises ``sum ((d - sum_j S_j K_j) / n)^2`` over the union of the members' stamps; for one
     source that is the matched filter ``S = sum(K d / n^2) / sum(K^2 / n^2)`` (Condon 1997, PASP
-    109, 166). The offset is the linear one: derivatives of K fitted beside K.
+    109, 166). The offset is the linear one: derivatives of K are fitted together with K.
     """
     n = len(backgrounds)
     n_rows, n_columns = pixels.shape
@@ -170,7 +170,7 @@ def fit_stamps(
             right = max(right, round(columns[j] + half))
         top, bottom = max(top, 0), min(bottom, n_rows - 1)
         left, right = max(left, 0), min(right, n_columns - 1)
-        # The members' fluxes, and where the first of them really is.
+        # Flux densities of the members, and the position of the first.
         size = n_members + 2
         normal, data = np.zeros((size, size)), np.zeros(size)
         terms = np.zeros(size)

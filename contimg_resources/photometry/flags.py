@@ -1,13 +1,13 @@
-"""What can be wrong with one measurement.
+"""Flags of measurements.
 
-Belongs here: the flags and their words. Doesn't: deciding when one is set.
+Belongs here: the flags and their descriptions. Doesn't: setting them.
 """
 
 from enum import IntFlag
 
 
 class Flag(IntFlag):
-    """Remarks on a measurement; 0 is a plain one.
+    """Flags of a measurement; 0 if there are none.
 
     With `NAN`, `EDGE`, `OUTSIDE`, `DEGENERATE` or `NO_NOISE` there is no flux.
     """
@@ -28,7 +28,7 @@ _WORDS = {
     Flag.OUTSIDE: "outside the observed sky",
     Flag.BLEND: "solved jointly with neighbours",
     Flag.POOR_FIT: "not a point source with the image's beam",
-    Flag.DEGENERATE: "too close to a neighbour to be told apart",
+    Flag.DEGENERATE: "too close to a neighbour to be separated",
     Flag.NO_NOISE: "too few pixels around it to measure the noise",
     Flag.EXTENDED: "wider than the beam; see its integrated flux density",
 }
@@ -38,7 +38,7 @@ NO_FLUX = Flag.NAN | Flag.EDGE | Flag.OUTSIDE | Flag.DEGENERATE | Flag.NO_NOISE
 
 
 def words(flags: int) -> tuple[str, ...]:
-    """Return what flags mean, a phrase each.
+    """Return the descriptions of flags.
 
     Parameters
     ----------
@@ -48,13 +48,13 @@ def words(flags: int) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        Empty for 0.
+        One phrase per flag; empty for 0.
 
     Raises
     ------
     ValueError
-        If a bit has no meaning.
+        If a bit is undefined.
     """
     if flags < 0 or flags & ~int(sum(Flag)):
-        raise ValueError(f"{flags} has bits that no flag of a measurement has")
+        raise ValueError(f"{flags} contains bits that are not flags of measurements")
     return tuple(_WORDS[flag] for flag in Flag if flags & flag)

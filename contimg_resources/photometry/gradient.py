@@ -1,7 +1,7 @@
-"""A flux scale that changes over the image.
+"""Gradient of the flux scale over an image.
 
-Belongs here: the linear fit, whether it is believed, and the fit without one reference.
-Doesn't: who is a reference (see `epoch`).
+Belongs here: the linear fit, its significance, and the fit without one reference. Doesn't: choosing
+references (see `epoch`).
 """
 
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from contimg_resources.imaging.statistics import STD_OF_MAD
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-#: A constant and two slopes, and how many references each needs.
+#: Number of terms (a constant and two slopes), and of references required for each.
 _TERMS = 3
 _REFERENCES_PER_TERM = 10
-#: Probability of chance below which a gradient is believed.
+#: A gradient is used if the probability of chance is below this.
 _SIGNIFICANT = 1e-3
 #: References further from the median are left out of the fit.
 _CLIP = 4.0
@@ -25,16 +25,17 @@ _CLIP = 4.0
 
 @dataclass(frozen=True)
 class Gradient:
-    """A gradient of the flux scale, or none.
+    """A gradient of the flux scale; zero if there is none.
 
     Parameters
     ----------
     coefficients : ndarray, shape (3,)
-        Of 1, degrees eastwards and degrees northwards in the scale's logarithm; zeros: none.
+        Of 1, degrees eastwards and degrees northwards in the logarithm of the scale; zeros without
+        a gradient.
     covariance : ndarray, shape (3, 3)
-        Of them.
+        Covariance of the coefficients.
     residual, leverage : ndarray, shape (n,)
-        Of each source's logarithm in the fit, 0 for those that aren't in it.
+        Residual and leverage of each source's logarithm, 0 for those that aren't in the fit.
     pull : ndarray, shape (n, 3)
         Change of the coefficients with each source's residual.
     """
@@ -51,7 +52,7 @@ class Gradient:
         return float(self.coefficients[1]), float(self.coefficients[2])
 
     def factor(self, terms: Floats) -> Floats:
-        """Return the scale over that of the middle, shape (n,), at ``[1, east, north]``."""
+        """Return the scale over that at the centre, shape (n,), for terms ``[1, east, north]``."""
         return np.asarray(np.exp(terms[:, 1:] @ self.coefficients[1:]))
 
     def error(self, terms: Floats) -> Floats:
@@ -65,7 +66,7 @@ class Gradient:
         Notes
         -----
         ``c - (T^T W T)^-1 t_i w_i r_i / (1 - h_i)`` with the residual r and the leverage h (Cook &
-        Weisberg 1982, Residuals and Influence in Regression, 3.4.3): no fit is made again.
+        Weisberg 1982, Residuals and Influence in Regression, 3.4.3), which needs no further fit.
         """
         left = 1.0 - self.leverage[i]
         if not left > 0:
@@ -91,8 +92,8 @@ def fit_gradient(logs: Floats, weight: Floats, terms: Floats, chosen: Mask) -> G
     Returns
     -------
     Gradient
-        Zeros with fewer than thirty references, or when an F-test, of all or of all but the most
-        influential one, gives chance 0.1 % or more.
+        Zeros with fewer than thirty references, or if an F-test, of all or of all but the most
+        influential one, gives a probability of chance of 0.1 % or more.
     """
     n = len(logs)
     none = Gradient(
@@ -117,7 +118,7 @@ def fit_gradient(logs: Floats, weight: Floats, terms: Floats, chosen: Mask) -> G
     residual[kept] = data - design @ found
     leverage[kept] = np.einsum("ni,ij,nj->n", design, inverse, design)
     pull[kept] = design @ inverse
-    # Nor is a gradient believed that hangs on a single bright reference (by Cook's distance).
+    # A gradient that depends on a single bright reference (by Cook's distance) isn't used.
     others = np.arange(len(kept)) != np.argmax(
         residual[kept] ** 2 * leverage[kept] / np.maximum(1 - leverage[kept], 1e-9) ** 2
     )
@@ -128,7 +129,7 @@ def fit_gradient(logs: Floats, weight: Floats, terms: Floats, chosen: Mask) -> G
 
 
 def _is_better(design: Floats, data: Floats) -> bool:
-    """Tell whether a gradient fits significantly better than a constant (F-test)."""
+    """Return whether a gradient fits significantly better than a constant (F-test)."""
     from scipy.stats import f as f_distribution
 
     dof = len(data) - _TERMS

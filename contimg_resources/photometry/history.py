@@ -1,4 +1,4 @@
-"""What earlier epochs say about sources, for the choice of references.
+"""History of sources in earlier epochs, for the choice of references.
 
 Belongs here: medians and eta of many sources at once. Doesn't: light curves of one source.
 """
@@ -14,7 +14,7 @@ from contimg_resources.photometry.model import SourceHistory, SourceList
 def read_history(
     root: Path, sources: SourceList, kind: str, before_mjd: float, days: float = 30.0
 ) -> SourceHistory:
-    """Return what the good epochs of some days say.
+    """Return the history of sources from the good epochs of some days.
 
     Parameters
     ----------
@@ -23,11 +23,11 @@ def read_history(
     sources : SourceList
         The sources.
     kind : str
-        The directory in it: image, mosaic, or that of a sub-band.
+        Subdirectory: image, mosaic, or that of a sub-band.
     before_mjd : float
-        Only epochs before, MJD in days.
+        Only earlier epochs are used, MJD in days.
     days : float
-        And no more than so many days before.
+        Time before `before_mjd` that is used.
 
     Notes
     -----

@@ -1,7 +1,7 @@
 """Light curves: the measurements of a source over many epochs.
 
-Belongs here: the query for one source. Doesn't: the files that answer it (see `copies`), measures
-of variability.
+Belongs here: the query for one source. Doesn't: the files for the query (see `copies`), variability
+metrics.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ __all__ = ["LightCurve", "copy_by_source", "epoch_files", "light_curve"]
 
 Floats = NDArray[np.float64]
 
-#: What a light curve shows; the rest stays in the files.
+#: Columns of a light curve.
 _SHOWN = (
     "epoch",
     "kind",
@@ -73,7 +73,7 @@ class LightCurve:
     flags : ndarray of int, shape (n,)
         See `contimg_resources.photometry.flags`.
     epoch_ok : ndarray of bool, shape (n,)
-        Whether the epoch passed its gates.
+        Whether the epoch passed its checks.
     ra_deg, dec_deg : ndarray, shape (n,)
         Position in the catalogue, ICRS degrees.
     """
@@ -112,18 +112,19 @@ def light_curve(
     Parameters
     ----------
     root : Path
-        The directory with measurements: in it a directory for each kind, in that one for each day.
+        The directory with measurements, which has a directory for each kind, with one for each day.
     source_id : str
-        The source, as in the catalogue; any text: it never becomes part of a query or a path.
+        The source, as in the catalogue; any text: it is never part of a query or a path.
     kind : {'image', 'mosaic'}
-        What it was measured on.
+        Kind of the measured images.
     start_mjd, end_mjd : float, optional
-        Only epochs in [start, end), MJD in days.
+        Limits to epochs in [start, end), MJD in days.
 
     Raises
     ------
     PhotometryFailed
-        If nothing was measured yet, or never this source; naming sources of similar names.
+        If there are no measurements yet, or none of this source; the message names sources with
+        similar names.
     UnreadableMeasurements
         If a file is damaged.
     """
@@ -131,7 +132,7 @@ def light_curve(
     when = _between(start_mjd, end_mjd)
     if not files:
         raise PhotometryFailed(
-            f"no {kind} was measured{when or ' yet'} ({root / kind} holds nothing of it)"
+            f"no {kind} was measured{when or ' yet'} ({root / kind} holds no measurements of it)"
         )
     columns = ", ".join(_SHOWN)
     with query(root / kind) as cursor:

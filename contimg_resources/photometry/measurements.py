@@ -21,17 +21,17 @@ from contimg_resources.photometry.model import MeasurableImage, SourceList
 #: Version of the columns below. Written into every file.
 SCHEMA_VERSION = 1
 
-#: Each column with its type and what it holds.
+#: Type and description of each column.
 COLUMNS: dict[str, tuple[str, str]] = {
     "source_id": ("string", "stable name, as in the catalogue"),
     "epoch": ("string", "partition key of the observation or mosaic"),
     "kind": ("string", "image or mosaic"),
-    "mid_mjd": ("double", "middle of the data, MJD in days, UTC"),
+    "mid_mjd": ("double", "mid-time of the data, MJD in days, UTC"),
     "frequency_hz": ("double", "effective frequency, Hz"),
     "ra_deg": ("double", "catalogue position, ICRS, degrees"),
     "dec_deg": ("double", "catalogue position, ICRS, degrees"),
     "expected_jy": ("double", "catalogue flux density at frequency_hz, Jy"),
-    "flux_jy": ("double", "flux density on the scale of the reference sources, Jy; null: none"),
+    "flux_jy": ("double", "flux density on the scale of the reference sources, Jy; null if none"),
     "flux_error_jy": ("double", "its uncertainty with that of the scale, Jy"),
     "raw_flux_jy": ("double", "flux density as measured, Jy"),
     "raw_error_jy": ("double", "its uncertainty, Jy"),
@@ -39,20 +39,20 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "rms_jy": ("float", "local noise of a pixel, Jy/beam"),
     "chi2": ("float", "squared residuals over the stamp, in units of the noise"),
     "dof": ("int32", "pixels of the stamp less one"),
-    "flags": ("int32", "sum of contimg_resources.photometry.flags.Flag; 0: nothing to remark"),
+    "flags": ("int32", "sum of contimg_resources.photometry.flags.Flag; 0 if there are none"),
     "primary_beam": ("float", "primary beam at the source; 1 in a mosaic"),
-    "east_arcsec": ("float", "measured less catalogue position, arcsec; null: not measured"),
-    "north_arcsec": ("float", "measured less catalogue position, arcsec; null: not measured"),
-    "integrated_flux_jy": ("double", "integrated, on the scale of flux_jy; null: not measured"),
+    "east_arcsec": ("float", "measured less catalogue position, arcsec; null if not measured"),
+    "north_arcsec": ("float", "measured less catalogue position, arcsec; null if not measured"),
+    "integrated_flux_jy": ("double", "integrated, on the scale of flux_jy; null if not measured"),
     "integrated_error_jy": ("double", "its uncertainty with that of the scale, Jy"),
-    "width": ("float", "largest width over that of the beam; null: not measured"),
+    "width": ("float", "largest width over that of the beam; null if not measured"),
     "width_error": ("float", "its uncertainty"),
-    "scale": ("float", "flux scale that was divided by; null: none"),
+    "scale": ("float", "flux scale that was divided out; null if none"),
     "scale_error": ("float", "its uncertainty"),
-    "is_reference": ("bool", "whether it is one of the sources that tell the scale"),
-    "epoch_ok": ("bool", "whether the epoch passed its gates; if not, don't publish"),
+    "is_reference": ("bool", "whether the source was used as a flux reference"),
+    "epoch_ok": ("bool", "whether the epoch passed its checks; if not, don't publish"),
 }
-#: Files that are older than these columns have none of them: what they would hold is null.
+#: Columns that files of earlier releases lack; their values are null.
 _LATER = ("integrated_flux_jy", "integrated_error_jy", "width", "width_error")
 _METADATA = b"contimg"
 
@@ -66,9 +66,9 @@ class Written:
     path : Path
         The file.
     n_sources : int
-        Sources in the image.
+        Number of sources in the image.
     n_measured : int
-        Those with a flux density.
+        Number of those with a flux density.
     """
 
     path: Path
@@ -77,7 +77,7 @@ class Written:
 
 
 def arrow_schema(facts: dict[str, Any] | None = None) -> Any:
-    """Return the schema of a file; `facts` go into its metadata."""
+    """Return the schema of a file, with `facts` in its metadata."""
     import pyarrow as pa
 
     types = {
@@ -98,12 +98,12 @@ def arrow_schema(facts: dict[str, Any] | None = None) -> Any:
 
 
 def with_all_columns(table: Any) -> Any:
-    """Return a table as it was read from a file, with the columns that came after the file.
+    """Add the columns that a file of an earlier release lacks to its table.
 
     Raises
     ------
     KeyError
-        If it lacks others.
+        If it lacks other columns.
     """
     import pyarrow as pa
 
@@ -123,22 +123,22 @@ def write_measurements(
     scale: EpochScale,
     facts: dict[str, Any] | None = None,
 ) -> Written:
-    """Write the measurements of one image; whole, or not at all.
+    """Write the measurements of one image, whole or not at all.
 
     Parameters
     ----------
     path : Path
         The file; replaced.
     image : MeasurableImage
-        What was measured.
+        The measured image.
     sources : SourceList
         The sources.
     raw : RawMeasurements
-        In their order; what lies outside of the image isn't written.
+        Measurements in the order of the list; sources outside the image aren't written.
     scale : EpochScale
         The epoch's flux scale.
     facts : dict, optional
-        JSON-able: where the measurements come from.
+        JSON-able provenance.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -185,7 +185,7 @@ def write_measurements(
         [
             pa.array([same[name]] * n, schema.field(name).type)
             if name in same
-            # A number that isn't one is null: queries and people leave it out alike.
+            # NaN is written as null, which queries and readers ignore.
             else pa.array(columns[name][kept], schema.field(name).type, from_pandas=True)
             for name in COLUMNS
         ],
@@ -202,7 +202,7 @@ def read_measurements(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, An
     Returns
     -------
     tuple of (dict of str to ndarray, dict)
-        Columns, null as NaN; and the facts that were written with them.
+        Columns, null as NaN; and the facts in the file.
 
     Raises
     ------
@@ -225,7 +225,7 @@ def read_measurements(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, An
             columns = {name: np.asarray(table[name].to_numpy()) for name in COLUMNS}
     except UnreadableMeasurements:
         raise
-    except Exception as error:  # pyarrow raises what it meets
+    except Exception as error:  # pyarrow raises errors of many types
         raise UnreadableMeasurements(
             f"{path} holds no measurements of contimg: {in_words_of_reader(error)}",
             path=str(path),

@@ -1,7 +1,7 @@
-"""Forced photometry: the flux density at every position of a list, in one image.
+"""Forced photometry: the flux density at every position of a list in one image.
 
-Belongs here: positions, stamps, neighbours, background, fit, errors, in their order. Doesn't: the
-flux scale of the epoch (see `.epoch`).
+Belongs here: the sequence of positions, stamps, neighbours, background, fit and errors. Doesn't:
+the flux scale of the epoch (see `.epoch`).
 """
 
 from dataclasses import dataclass, field
@@ -40,16 +40,16 @@ Integers = NDArray[np.int64]
 
 #: Half of a stamp, in major axes of the beam.
 _HALF_BEAMS = 1.5
-#: A fit is poor when chi2 / dof exceeds 1 by so much, and by so much of the squared S/N: sources
-#: a twentieth of a beam off their place are still plain ones.
+#: A fit is poor if chi2 / dof exceeds 1 by both limits, the second as a fraction of the squared
+#: S/N: sources within a twentieth of a beam of their position aren't flagged.
 _POOR_CHI2, _POOR_SHARE = 4.0, 0.01
-#: Background and noise are those of pixels where the beam of no listed source exceeds
-#: ``exp(-limit)``, nor a bright one so much of the noise, as far as that leaves so much sky.
+#: Background and noise are measured on pixels where the beam of every listed source is below
+#: ``exp(-limit)``, and a bright one below this fraction of the noise, if enough sky is left.
 _BLANK_LIMIT, _LARGEST_LIMIT = 4.0 * np.log(2.0) * 1.5**2, 4.0 * np.log(2.0) * 2.5**2
 _WING_NOISE, _LEAST_SKY = 0.1, 0.3
-#: Every so many rows and columns tell how large the noise is about.
+#: Subsampling of rows and columns for a first estimate of the noise.
 _STRIDE = 4
-#: Tiles see a source up to so far from their middle.
+#: Maximum distance of a source from the centre of a tile.
 _TILE_DEG = 1.0
 
 
@@ -59,12 +59,12 @@ def _unknown() -> Floats:
 
 @dataclass(frozen=True)
 class RawMeasurements:
-    """What was measured, before the epoch's flux scale; in the order of the list.
+    """Measurements before the flux scale is applied, in the order of the list.
 
     Parameters
     ----------
     flux_jy, error_jy : ndarray, shape (n,)
-        Flux densities and their uncertainties, Jy; NaN where a flag says that there is none.
+        Flux densities and their uncertainties, Jy; NaN where a flag excludes a flux density.
     background_jy, rms_jy : ndarray, shape (n,)
         Background, and noise of a pixel, around each, Jy/beam, PB-corrected.
     chi2 : ndarray, shape (n,)
@@ -74,7 +74,7 @@ class RawMeasurements:
     flags : ndarray of int, shape (n,)
         Sums of `contimg_resources.photometry.flags.Flag`.
     primary_beam : ndarray, shape (n,)
-        At each; 1 in an image that is corrected for it.
+        Primary beam at each source; 1 in an image that is corrected for it.
     east_arcsec, north_arcsec : ndarray, shape (n,)
         Measured less known position, arcsec; NaN below an S/N of 10 and in blends.
     east_error_arcsec, north_error_arcsec : ndarray, shape (n,)
@@ -84,7 +84,7 @@ class RawMeasurements:
     integrated_jy, integrated_error_jy : ndarray, shape (n,)
         Integrated flux densities and their uncertainties, Jy; NaN below an S/N of 10 and in blends.
     width, width_error : ndarray, shape (n,)
-        Largest width over that of the beam along the same direction; likewise.
+        Largest width over that of the beam along the same direction; NaN in the same cases.
     """
 
     flux_jy: Floats
@@ -128,23 +128,23 @@ def measure(
     sources : SourceList
         Sources anywhere on the sky.
     limits : PhotometrySettings, optional
-        Holds what a point source may be wider than the beam by; None: as by default.
+        Contains the tolerance of a point source's width; None for the default.
 
     Returns
     -------
     RawMeasurements
-        In the order of the list; what lies outside the image is flagged.
+        In the order of the list; sources outside the image are flagged.
 
     Raises
     ------
     PhotometryFailed
-        If the image has no sky from which to learn its noise.
+        If the image has no sky for measuring its noise.
 
     Notes
     -----
-    The error is that of the matched filter in noise of the image's own autocorrelation (see
-    `contimg_resources.photometry.correlation.FilterErrors`). For noise that has the restoring
-    beam's shape it is sqrt(2) times the rms of a pixel.
+    The error is that of the matched filter in noise with the image's measured autocorrelation
+    (see `contimg_resources.photometry.correlation.FilterErrors`). For noise with the shape of the
+    restoring beam it is sqrt(2) times the rms of a pixel.
     """
     n = len(sources)
     rows, columns = pixel_of_sky(image, sources.ra_deg, sources.dec_deg)
@@ -155,7 +155,7 @@ def measure(
     half = _HALF_BEAMS * major
     weights, observed = _weights(image)
     flags, response, shows = _stamps(image, observed, rows, columns, half)
-    # Far from the image, at a projection's edge, there are no axes.
+    # Far from the image, beyond the edge of a projection, there are no axes.
     with np.errstate(invalid="ignore"):
         near = (np.abs(2 * rows - image.pixels.shape[0]) < image.pixels.shape[0] + 4 * half) & (
             np.abs(2 * columns - image.pixels.shape[1]) < image.pixels.shape[1] + 4 * half
@@ -175,7 +175,7 @@ def measure(
     rms = noise * _at(weights, rows, columns)
     flags[(flags == 0) & ~(rms > 0)] |= Flag.NO_NOISE
     good = np.flatnonzero(flags == 0)
-    # What can't be measured itself still lies on its neighbours.
+    # Sources that can't be measured themselves still contribute flux to their neighbours.
     shown = np.concatenate([good, np.flatnonzero(shows & (flags != 0))])
     ra, dec, major_arcsec = sources.ra_deg[shown], sources.dec_deg[shown], image.beam.major_arcsec
     members = joint_members(ra, dec, len(good), major_arcsec)
@@ -212,7 +212,7 @@ def measure(
         snr,
         flags,
     )
-    # Poor fits are those of sources that are much wider than the beam.
+    # Sources that are much wider than the beam have poor fits.
     with np.errstate(invalid="ignore"):
         told = (snr[good] >= SHAPE_SNR) & ((flags[good] & ~int(Flag.POOR_FIT)) == 0)
     told &= np.isfinite(offsets).all(axis=1) & (np.abs(offsets) < major).all(axis=1)
@@ -260,7 +260,7 @@ def measure(
 
 
 class _Full:
-    """Puts numbers of sources with whole stamps into columns of all, PB-corrected or not."""
+    """Inserts values of sources with complete stamps into columns of all, PB-corrected or not."""
 
     def __init__(self, n: int, good: NDArray[np.intp], correction: Floats) -> None:
         self._n, self._good, self._correction = n, good, correction
@@ -274,11 +274,11 @@ class _Full:
 def _smearing(
     image: MeasurableImage, sources: SourceList, which: NDArray[np.intp], limits: PhotometrySettings
 ) -> Floats:
-    """Return how far averaging smears some sources, arcsec."""
+    """Return the smearing of sources by averaging, arcsec."""
     ra0, dec0 = (float(v) for v in image.wcs.wcs.crval)
     away_deg = np.degrees(separation_rad(ra0, dec0, sources.ra_deg[which], sources.dec_deg[which]))
     if image.kind == "mosaic":
-        # A source drifts through the tiles' middles, as far from them in declination as it is.
+        # A source drifts through the centres of the tiles, at a distance in declination only.
         away_deg = np.hypot(sources.dec_deg[which] - dec0, np.minimum(away_deg, _TILE_DEG))
     return smearing_arcsec(
         away_deg, image.frequency_hz, 1e6 * limits.channel_mhz, limits.integration_s
@@ -293,7 +293,7 @@ def _middle_axes(image: MeasurableImage) -> Floats:
 def _stamps(
     image: MeasurableImage, normalized: Singles, rows: Floats, columns: Floats, half: float
 ) -> tuple[Integers, Floats, NDArray[np.bool_]]:
-    """Return what is wrong with each stamp, the primary beam at each source, and who shows."""
+    """Return the state of each stamp, the primary beam at each source, and who is in the image."""
     verdict = judge_stamps(normalized, rows, columns, float(half))
     flags = np.zeros(len(rows), np.int64)
     for outcome, flag in ((HAS_NAN, Flag.NAN), (OVER_EDGE, Flag.EDGE), (OUT, Flag.OUTSIDE)):
@@ -310,32 +310,32 @@ def _stamps(
 
 
 def _weights(image: MeasurableImage) -> tuple[Singles, Singles]:
-    """Return the expected noise of pixels, and the image with NaN where there is none."""
+    """Return the expected noise of pixels, and the image with NaN where it is undefined."""
     if image.sigma_jy is None:
         return np.ones((1, 1), np.float32), image.pixels
     with np.errstate(invalid="ignore"):
         known = (image.sigma_jy > 0) & (image.sigma_jy < np.inf)
     if not known.any():
-        raise PhotometryFailed(f"{image.epoch}: its map of noise is nowhere above zero")
+        raise PhotometryFailed(f"{image.epoch}: its noise map has no value above zero")
     return image.sigma_jy, np.where(known, image.pixels, np.float32(np.nan))
 
 
 def _sky(
     observed: Singles, weights: Singles, rows: Floats, columns: Floats, forms: Floats
 ) -> Singles:
-    """Return the image without the listed sources, as long as enough is left.
+    """Return the image without the listed sources, as long as enough sky is left.
 
     Notes
     -----
-    Clipping alone leaves their wings: with a source for every 35 beams the median would lie 5 % of
-    the noise too high, and every flux density 7 % of its error too low.
+    Clipping alone leaves their wings: with a source in every 35 beams the median would be too high
+    by 5 % of the noise, and every flux density too low by 7 % of its error.
     """
     few = (slice(None, None, _STRIDE), slice(None, None, _STRIDE))
     with np.errstate(divide="ignore", invalid="ignore"):
         some = observed[few] / (weights if weights.size == 1 else weights[few])
         here = np.abs(_at(observed, rows, columns) / _at(weights, rows, columns))
         some = np.abs(some[np.isfinite(some)])
-        # Wings of bright ones reach farther.
+        # Wings of bright sources extend further.
         wings = np.log(here / (_WING_NOISE * STD_OF_MAD * (np.median(some) if some.size else 1.0)))
     limits = np.clip(np.nan_to_num(wings, nan=0.0), _BLANK_LIMIT, _LARGEST_LIMIT)
     sky = blank_sources(observed, rows, columns, forms, limits)
@@ -344,7 +344,7 @@ def _sky(
 
 
 def _at(pixels: Singles, rows: Floats, columns: Floats) -> Floats:
-    """Return the values of the nearest pixels; NaN outside."""
+    """Return the values of the nearest pixels; NaN outside the image."""
     if pixels.size == 1:
         return np.full(len(rows), float(pixels[0, 0]))
     r = np.rint(np.nan_to_num(rows, nan=-9)).astype(int)
@@ -355,30 +355,30 @@ def _at(pixels: Singles, rows: Floats, columns: Floats) -> Floats:
     return found
 
 
-#: Sources up to so many major axes away are solved jointly: from 1.5 beams away, where they no
-#: longer count as blended, one would still add 4 % of its flux.
+#: Sources within this distance, in major axes, are fitted jointly: at 1.5 beams, where they no
+#: longer count as blended, one would still add 4 % of its flux density.
 JOINT_BEAMS = 2.5
 MOST_MEMBERS = 12
-#: Neighbours nearer to each other than so many major axes are one to a third source.
+#: Neighbours closer to each other than this, in major axes, are one for a third source.
 _SAME_BEAMS = 0.1
 
 
 def joint_members(ra_deg: Floats, dec_deg: Floats, n: int, major_arcsec: float) -> Integers:
-    """Return for each of the first sources itself and who is solved with it, nearest first.
+    """Return each of the first sources with its jointly fitted neighbours, nearest first.
 
     Parameters
     ----------
     ra_deg, dec_deg : ndarray, shape (n_all,)
-        Sources that show in the image, ICRS degrees.
+        Sources visible in the image, ICRS degrees.
     n : int
-        For the first so many members are wanted; the others are neighbours only.
+        Number of sources with members; the others are only neighbours.
     major_arcsec : float
         Major axis of the beam, arcsec.
 
     Returns
     -------
     ndarray of int, shape (n, 12)
-        -1 where there is nobody.
+        Indices of the sources; -1 where there is none.
     """
     found = np.full((n, MOST_MEMBERS), -1, np.int64)
     found[:, 0] = np.arange(n)
@@ -391,14 +391,14 @@ def joint_members(ra_deg: Floats, dec_deg: Floats, n: int, major_arcsec: float) 
     away = np.hypot(east, north)
     count = np.ones(n, np.int64)
     same = _SAME_BEAMS * major_arcsec
-    # Ties are broken by place, so that the order of a list means nothing.
+    # Ties are resolved by position, so that the order of a list has no effect.
     for k in np.lexsort((north, east, away, both[:, 0])):
         i, j = both[k]
         members = found[i, 1 : count[i]]
         if count[i] == MOST_MEMBERS:
             continue
         apart = np.hypot(*_offsets_arcsec(ra_deg, dec_deg, members, np.full(len(members), j)))
-        # Two at one place can't be told apart from each other; a third one can from both.
+        # Two sources at one position can't be separated; from both, a third one can.
         if not (apart < same).any():
             found[i, count[i]] = j
             count[i] += 1
@@ -413,7 +413,7 @@ def _offsets_arcsec(
     return 3600 * east * np.cos(np.radians(dec_deg[here])), 3600 * north
 
 
-#: Positions are measured from this S/N on.
+#: Minimum S/N of measured positions.
 _POSITION_SNR = 10.0
 _SIGMA_OF_FWHM = 1.0 / np.sqrt(8.0 * np.log(2.0))
 
@@ -439,7 +439,7 @@ def offsets_arcsec(
     snr : ndarray, shape (n,)
         Fitted flux density over its uncertainty.
     flags : ndarray of int, shape (n,)
-        Only sources without any are measured.
+        Only unflagged sources are measured.
 
     Returns
     -------
@@ -461,7 +461,7 @@ def offsets_arcsec(
         np.hypot(along * np.sin(angle), across * np.cos(angle)),
         np.hypot(along * np.cos(angle), across * np.sin(angle)),
     )
-    # Beyond half a beam the linear step says only that it is far off.
+    # Beyond half a beam the linear step only shows that the source is far off.
     near = np.hypot(sky[:, 0], sky[:, 1]) < image.beam.major_arcsec / 2
     told &= near & np.isfinite(offset_columns)
     east, north = (np.where(told, sky[:, k], np.nan) for k in (0, 1))

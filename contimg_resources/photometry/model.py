@@ -1,4 +1,4 @@
-"""What is measured: an image, a list of sources, and what is known of them.
+"""Input of photometry: an image, a list of sources, and their history.
 
 Belongs here: frozen records and their checks. Doesn't: reading files (see `reading`).
 """
@@ -33,9 +33,9 @@ class MeasurableImage:
     pixels : ndarray of float32, shape (n_rows, n_columns)
         Jy/beam; NaN where nothing was observed.
     sigma_jy : ndarray of float32, shape (n_rows, n_columns), optional
-        Expected noise of each pixel, Jy/beam; None: the noise varies slowly.
+        Expected noise of each pixel, Jy/beam; None if the noise varies slowly.
     primary_beam : ndarray of float32, shape (n_rows, n_columns), optional
-        What fluxes are to be divided by; None: `pixels` are corrected already.
+        Divisor of flux densities; None if `pixels` are already corrected.
     wcs : WCS
         The two sky axes, ICRS.
     beam : Beam
@@ -64,7 +64,7 @@ class MeasurableImage:
     def __post_init__(self) -> None:
         if self.pixels.ndim != 2 or not self.pixels.size:
             raise PhotometryFailed(
-                f"{self.epoch}: pixels of shape {self.pixels.shape} are no image"
+                f"{self.epoch}: pixels of shape {self.pixels.shape} are not an image"
             )
         for name in ("sigma_jy", "primary_beam"):
             other = getattr(self, name)
@@ -74,13 +74,13 @@ class MeasurableImage:
                 )
         beam = (self.beam.major_arcsec, self.beam.minor_arcsec, self.beam.angle_deg)
         if not (np.isfinite(beam).all() and beam[0] >= beam[1] > 0):
-            raise PhotometryFailed(f"{self.epoch}: {self.beam} is no restoring beam")
+            raise PhotometryFailed(f"{self.epoch}: {self.beam} is not a valid restoring beam")
 
     @property
     def middle_deg(self) -> tuple[float, float]:
-        """Right ascension and declination of the middle pixel, ICRS degrees.
+        """Right ascension and declination of the central pixel, ICRS degrees.
 
-        The reference of a projection, which may lie far outside, when that is nowhere on the sky.
+        If it isn't on the sky, the reference of the projection, which may be far outside.
         """
         rows, columns = self.pixels.shape
         ra, dec = self.wcs.all_pix2world(columns // 2, rows // 2, 0)
@@ -91,18 +91,18 @@ class MeasurableImage:
 
 @dataclass(frozen=True)
 class SourceList:
-    """Sources whose fluxes are wanted.
+    """Sources to be measured.
 
     Parameters
     ----------
     source_id : ndarray of str, shape (n_sources,)
-        Stable names, each once.
+        Permanent, unique names.
     ra_deg, dec_deg : ndarray, shape (n_sources,)
         Positions, ICRS degrees.
     flux_jy : ndarray, shape (n_sources,)
         Expected flux densities at the image's frequency, Jy; NaN where unknown.
     compact : ndarray of bool, shape (n_sources,)
-        Whether a source may be taken for a point.
+        Whether a source is assumed to be a point source.
     """
 
     source_id: NDArray[np.str_]
@@ -120,7 +120,7 @@ class SourceList:
         flux_jy: NDArray[Any] | None = None,
         compact: NDArray[Any] | None = None,
     ) -> "SourceList":
-        """Make a list of columns and check it.
+        """Make a list from columns and check it.
 
         Parameters
         ----------
@@ -129,9 +129,9 @@ class SourceList:
         ra_deg, dec_deg : array_like, shape (n_sources,)
             Positions, ICRS degrees.
         flux_jy : array_like, shape (n_sources,), optional
-            Expected flux densities, Jy; None: unknown.
+            Expected flux densities, Jy; None if unknown.
         compact : array_like of bool, shape (n_sources,), optional
-            None: all are.
+            None if all are.
 
         Returns
         -------
@@ -141,7 +141,7 @@ class SourceList:
         Raises
         ------
         PhotometryFailed
-            If columns differ in length, a name is there twice or empty, or a position isn't finite.
+            If columns differ in length, a name is repeated or empty, or a position isn't finite.
         """
         names = np.asarray(source_id, dtype=np.str_).reshape(-1)
         n = len(names)
@@ -172,14 +172,14 @@ class SourceList:
 
 @dataclass(frozen=True)
 class SourceHistory:
-    """What earlier epochs say about sources, in the order of their list.
+    """History of sources in earlier epochs, in the order of their list.
 
     Parameters
     ----------
     median_flux_jy : ndarray, shape (n_sources,)
-        Median of good epochs, Jy; NaN without any.
+        Median of good epochs, Jy; NaN if there are none.
     n_epochs : ndarray of int, shape (n_sources,)
-        Good epochs.
+        Number of good epochs.
     eta : ndarray, shape (n_sources,)
         Weighted variance over its expectation; NaN with fewer than two epochs.
     """

@@ -1,7 +1,7 @@
-"""Read images and mosaics for photometry.
+"""Reading of images and mosaics for photometry.
 
-Belongs here: which files belong together, and how they are measured. Doesn't: what a FITS file
-holds (see `contimg_resources.images.reading`), measuring.
+Belongs here: the files of an image, and its properties for measuring. Doesn't: the contents of FITS
+files (see `contimg_resources.images.reading`), measuring.
 """
 
 from pathlib import Path
@@ -24,31 +24,31 @@ def read_image(directory: Path, stem: str, *, epoch: str | None = None) -> Measu
     stem : str
         First part of their names.
     epoch : str, optional
-        Partition key; None: `stem`.
+        Partition key; None for `stem`.
 
     Returns
     -------
     MeasurableImage
-        Flat noise; fluxes are to be divided by the primary beam.
+        Image with uniform noise and a primary beam.
 
     Raises
     ------
     UnreadableImage
-        Naming the file and what is wrong with it.
+        Names the file and the problem.
     """
     files = ImageFiles.in_directory(directory, stem)
     return _read("image", epoch or stem, files.image, None, files.primary_beam)
 
 
 def read_mosaic(image: Path, sigma: Path | None, *, epoch: str) -> MeasurableImage:
-    """Read a mosaic and its map of noise.
+    """Read a mosaic and its noise map.
 
     Parameters
     ----------
     image : Path
-        PB-corrected, in any flux density per beam, projection and frame.
+        PB-corrected, in any unit of flux density per beam, projection and frame.
     sigma : Path or None
-        Noise of each pixel, likewise; None: it varies slowly.
+        Noise of each pixel, likewise; None if it varies slowly.
     epoch : str
         Partition key.
 
@@ -60,7 +60,7 @@ def read_mosaic(image: Path, sigma: Path | None, *, epoch: str) -> MeasurableIma
     Raises
     ------
     UnreadableImage
-        Naming the file and what is wrong with it.
+        Names the file and the problem.
     """
     return _read("mosaic", epoch, image, sigma, None)
 

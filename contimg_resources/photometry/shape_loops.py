@@ -1,6 +1,6 @@
-"""Fits of elliptical Gaussians to the stamps of sources, compiled.
+"""Compiled fits of elliptical Gaussians to the stamps of sources.
 
-Belongs here: loops over pixels. Doesn't: which sources are fitted, errors (see `shapes`).
+Belongs here: loops over pixels. Doesn't: choosing sources, errors (see `shapes`).
 """
 
 import numpy as np
@@ -14,10 +14,10 @@ Integers = NDArray[np.int64]
 
 _MOST = 12
 _OWN = 6
-#: A turn changes a squared width by this factor less 1 at most, and a place by so many widths.
+#: Limits of an iteration: the factor less 1 for squared widths, and the shift in widths.
 _LEAST_STEP, _LARGEST_STEP, _LARGEST_MOVE = -0.4, 0.8, 0.7
 _CONVERGED = 1e-3
-#: Larger sources are fitted in stamps that are larger, up to this factor.
+#: Larger sources are fitted in larger stamps, up to this factor.
 _LARGEST_STAMP = 4.0
 
 
@@ -34,37 +34,37 @@ def fit_shapes(
     half: float,
     turns: int,
 ) -> tuple[Floats, Floats]:
-    """Fit an elliptical Gaussian to each source, together with the fluxes of its neighbours.
+    """Fit an elliptical Gaussian to each source, jointly with the flux densities of neighbours.
 
     Parameters
     ----------
     pixels : ndarray of float32, shape (n_rows, n_columns)
         The image, Jy/beam.
     weights : ndarray of float32, shape (n_rows, n_columns) or (1, 1)
-        Expected noise of each pixel; (1, 1): the same everywhere.
+        Expected noise of each pixel; (1, 1) if it is the same everywhere.
     rows, columns : ndarray, shape (n_all,)
-        Sources and neighbours, pixels.
+        Positions of sources and neighbours, pixels.
     forms : ndarray, shape (n_all, 3)
         Beam at each, see `contimg_resources.photometry.beams.quadratic_forms`.
     backgrounds : ndarray, shape (n, 3)
-        Of the sources that are fitted: Jy/beam, and its change per row and per column.
+        Background at the fitted sources: Jy/beam, and its change per row and per column.
     neighbours : ndarray of int, shape (n, 12)
-        Of each: itself, then those that are solved with it; -1 where there is none.
+        For each source: itself, then the jointly fitted neighbours; -1 where there is none.
     starts : ndarray, shape (n, 2)
-        Where the fit begins: columns and rows from the source's place, pixels.
+        Start of the fit: columns and rows from the source's position, pixels.
     half : float
-        Half of a stamp, pixels.
+        Half side of a stamp, pixels.
     turns : int
-        Most turns of Gauss and Newton. After one, shape and place are a linear estimate: their
-        errors are normal.
+        Maximum number of Gauss-Newton iterations. After one, shape and position are linear
+        estimates with normally distributed errors.
 
     Returns
     -------
     tuple
-        For each source the peak (Jy/beam), and the last turn's change of the squared widths in
-        units of the Gaussian that it began with, times the peak: of two axes and their product,
-        shape (n, 4), see `whitening`; and the Gaussian's place (column, row) and form that a turn
-        more would begin with, shape (n, 5). NaN where there is no fit.
+        For each source the peak (Jy/beam), and the change of the squared widths by the last
+        iteration in units of the Gaussian at its start, times the peak: of two axes and their
+        product, shape (n, 4), see `whitening`; and the position (column, row) and form of the
+        Gaussian at the start of a further iteration, shape (n, 5). NaN where there is no fit.
     """
     n = len(neighbours)
     n_rows, n_columns = pixels.shape
@@ -126,18 +126,18 @@ def fit_shapes(
                 break
             last[i] = solved[:4]
             m11, m22, m12 = solved[1] / solved[0], solved[2] / solved[0], solved[3] / solved[0]
-            # What moves the peak is u of the new place.
+            # The shift of the peak is u of the new position.
             du, dw = solved[4] / solved[0], solved[5] / solved[0]
             far = np.hypot(du, dw)
             if far > _LARGEST_MOVE:
                 du, dw = du * _LARGEST_MOVE / far, dw * _LARGEST_MOVE / far
-            # Eigenvalues of the change are kept within limits: it stays an ellipse.
+            # The eigenvalues of the change are limited, so that the form stays an ellipse.
             middle, half_gap = 0.5 * (m11 + m22), np.hypot(0.5 * (m11 - m22), m12)
             angle = 0.5 * np.arctan2(2 * m12, m11 - m22)
             large = min(max(middle + half_gap, _LEAST_STEP), _LARGEST_STEP)
             small = min(max(middle - half_gap, _LEAST_STEP), _LARGEST_STEP)
             cos, sin = np.cos(angle), np.sin(angle)
-            # The inverse of 1 + m, in u and w; back in pixels it is twice the new form.
+            # The inverse of 1 + m, in u and w; converted to pixels it is twice the new form.
             i11 = cos * cos / (1 + large) + sin * sin / (1 + small)
             i22 = sin * sin / (1 + large) + cos * cos / (1 + small)
             i12 = cos * sin * (1 / (1 + large) - 1 / (1 + small))
@@ -155,17 +155,17 @@ def fit_shapes(
 
 
 def whitening(form: Floats) -> Floats:
-    """Return the matrix that makes a Gaussian round, of width 1.
+    """Return the matrix that makes a Gaussian round with width 1.
 
     Parameters
     ----------
     form : ndarray, shape (3,)
-        Of the Gaussian, per square pixel.
+        Form of the Gaussian, per square pixel.
 
     Returns
     -------
     ndarray, shape (2, 2)
-        Of (column, row).
+        Matrix for (column, row).
     """
     a, b, c = form
     return np.asarray(np.linalg.cholesky(2 * np.array([[a, b], [b, c]])).T)

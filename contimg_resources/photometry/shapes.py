@@ -1,6 +1,6 @@
-"""How wide sources are beside the restoring beam, and their integrated flux densities.
+"""Widths of sources relative to the restoring beam, and integrated flux densities.
 
-Belongs here: widths, their errors, which sources are extended. Doesn't: loops over pixels (see
+Belongs here: widths, their errors, flagging of extended sources. Doesn't: loops over pixels (see
 `shape_loops`).
 """
 
@@ -16,29 +16,29 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Integers = NDArray[np.int64]
 
-#: Shapes are measured from this S/N on.
+#: Minimum S/N of measured shapes.
 SHAPE_SNR = 10.0
-#: A source is extended when it is wider than allowed by so many errors.
+#: A source is extended if its width exceeds the tolerance by this many errors.
 _SIGNIFICANT = 4.0
 _TURNS = 30
-#: Errors of fits are those of a Gaussian whose axes differ by no more than this share from it.
+#: Errors are calculated for a Gaussian whose axes differ by at most this fraction from the fit.
 _SAME_SHAPE = 0.1
-#: An equally wide Gaussian (FWHM) of a box of width 1.
+#: FWHM of a Gaussian with the same variance as a box of width 1.
 _FWHM_OF_BOX = np.sqrt(8 * np.log(2) / 12)
-#: Integrated flux density and the sum of two squared widths by the parameters of a fit.
+#: Integrated flux density and the sum of two squared widths, in parameters of a fit.
 _INTEGRAL = np.array([1.0, 0.5, 0.5, 0.0, 0.0, 0.0])
 
 
 @dataclass(frozen=True)
 class WidthAllowance:
-    """By how much a point source may look wider than the beam.
+    """Tolerance for the width of a point source.
 
     Parameters
     ----------
     share : float
-        Of the width, for what the header's beam, the pixels and the deconvolution leave.
+        Fraction of the width, for errors of the header's beam, the pixels and the deconvolution.
     smearing_arcsec : ndarray, shape (n,)
-        Width (FWHM) of what bandwidth and integration time smear at each source, arcsec.
+        Smearing (FWHM) by bandwidth and integration time at each source, arcsec.
     """
 
     share: float
@@ -52,16 +52,16 @@ class WidthAllowance:
 def smearing_arcsec(
     distance_deg: Floats, frequency_hz: float, channel_hz: float, integration_s: float
 ) -> Floats:
-    """Return how far averaging smears a point source away from the phase centre.
+    """Return the smearing of a point source away from the phase centre by averaging.
 
     Parameters
     ----------
     distance_deg : ndarray, shape (n,)
-        From the phase centre, degrees.
+        Distance from the phase centre, degrees.
     frequency_hz, channel_hz : float
-        Of the image, and width of a channel that was imaged, Hz.
+        Frequency of the image, and width of an imaged channel, Hz.
     integration_s : float
-        Time that was averaged, s.
+        Averaging time, s.
 
     Returns
     -------
@@ -80,7 +80,7 @@ def smearing_arcsec(
 
 @dataclass(frozen=True)
 class Shapes:
-    """Fitted shapes, for some sources.
+    """Fitted shapes of some sources.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ class Shapes:
     width, width_error : ndarray, shape (n,)
         Largest width over that of the beam along the same direction.
     extended : ndarray of bool, shape (n,)
-        Whether that is more than a point source has.
+        Whether the width exceeds that of a point source.
     """
 
     integrated_jy: Floats
@@ -113,37 +113,37 @@ def measure_shapes(
     correlation: NoiseCorrelation,
     allowed: Floats,
 ) -> Shapes:
-    """Measure how wide sources are.
+    """Measure the widths of sources.
 
     Parameters
     ----------
     pixels, weights : ndarray of float32
         Image and expected noise, see `contimg_resources.photometry.shape_loops.fit_shapes`.
     rows, columns : ndarray, shape (n_all,)
-        Sources and neighbours, pixels.
+        Positions of sources and neighbours, pixels.
     forms : ndarray, shape (n_all, 3)
         Beam at each.
     planes : ndarray, shape (n, 3)
-        Background of those that are measured.
+        Background at the measured sources.
     rms : ndarray, shape (n,)
         Noise of a pixel at each, Jy/beam.
     members : ndarray of int, shape (n, 12)
-        Each of those itself, and who is solved with it.
+        Each measured source, and its jointly fitted neighbours.
     starts : ndarray, shape (n, 2)
-        Where the fit begins: columns and rows from the source's place, pixels.
+        Start of the fit: columns and rows from the source's position, pixels.
     half : float
-        Half of a stamp, pixels.
+        Half side of a stamp, pixels.
     correlation : NoiseCorrelation
-        Of the noise.
+        Correlation of the noise.
     allowed : ndarray, shape (n,)
-        Squared width in units of the beam, less 1, of a point source at most.
+        Maximum squared width of a point source in units of the beam, less 1.
 
     Notes
     -----
     With the covariance matrices B of the beam and ``B^(1/2) (1 + M) B^(1/2)`` of the source a
     linear fit gives M, whose larger eigenvalue is that of the direction in which the source is
-    widest. What exceeds the allowance by four of its errors, in noise of the image's own
-    autocorrelation, is extended; it is fitted again until the Gaussian doesn't change any more.
+    widest. A source is extended if the width exceeds the tolerance by four errors, for noise with
+    the image's measured autocorrelation; its fit is iterated until the Gaussian converges.
     """
     n = len(members)
     if not n:
@@ -177,7 +177,7 @@ def measure_shapes(
         if not np.isfinite(found[k]).all():
             continue
         root, own_root = whitening(forms[members[i, 0]]), whitening(found[k, 2:])
-        # The source's covariance in units of the beam's.
+        # Covariance of the source in units of that of the beam.
         across = root @ np.linalg.inv(own_root)
         squares, axes = np.linalg.eigh(across @ across.T)
         area = float(np.sqrt(squares.prod()))
@@ -214,7 +214,7 @@ def _widths(excess: Floats, error: Floats) -> tuple[Floats, Floats]:
 
 
 class _ErrorsOfShapes:
-    """Covariances of fits of Gaussians in an image's noise; those of similar shapes once."""
+    """Covariances of Gaussian fits in an image's noise, calculated once for similar shapes."""
 
     def __init__(self, correlation: NoiseCorrelation, half: float) -> None:
         self._correlation, self._half = correlation, half
@@ -226,9 +226,9 @@ class _ErrorsOfShapes:
         Parameters
         ----------
         form : ndarray, shape (3,)
-            Of the Gaussian, per square pixel.
+            Form of the Gaussian, per square pixel.
         grown : float
-            How much larger its stamp is.
+            Enlargement of its stamp.
 
         Returns
         -------

@@ -1,12 +1,12 @@
-"""Flux densities in parts of the band: where their files lie, and those of one source.
+"""Flux densities in parts of the band: the files, and the query for a source.
 
-Belongs here: names and files of sub-bands, whether an image may be one, the query for a source.
-Doesn't: making sub-band images (the platform makes none), what a spectrum says (see
+Belongs here: names and files of sub-bands, checking an image of a sub-band, the query for a source.
+Doesn't: making images of sub-bands (the platform makes none), the analysis of spectra (see
 `contimg_resources.variability.spectra`).
 
 A sub-band's files have the columns of mosaics' (see `measurements`), one for each epoch, in
 ``subbands/<band>/<day>/<mosaic key>.parquet`` beside the directories of images and mosaics: they
-are no kind of epoch, so no light curve is ever drawn of them.
+aren't a kind of epoch, so no light curve shows them.
 """
 
 from contextlib import suppress
@@ -26,29 +26,29 @@ from contimg_resources.photometry.model import MeasurableImage
 Floats = NDArray[np.float64]
 
 _SUBBANDS = "subbands"
-#: What copies that are sorted by source would be called.
+#: Name of the directory of copies sorted by source.
 _NO_BANDS = ("by_source",)
-#: Flagging moves the effective frequency of a band, not by more than this share.
+#: Flagging shifts the effective frequency of a band by at most this fraction.
 _SAME_FREQUENCY = 0.01
-#: An image shows so much of its mosaic's sky at least; so many pixels a side are looked at.
+#: Minimum fraction of an image's sky that its mosaic shares; number of sampled pixels per side.
 _LEAST_SHARED = 0.5
 _SKY_SAMPLES = 64
-#: No mosaic's middle is farther than this from that of its window, days.
+#: Maximum time between a mosaic's mid-time and that of its window, days.
 _MARGIN_DAYS = 0.2
 
 
 @dataclass(frozen=True)
 class BandFluxes:
-    """What was measured of a source in one sub-band, in the order of time.
+    """Flux densities of a source in one sub-band, in the order of time.
 
     Parameters
     ----------
     band : str
         Its name.
     frequency_hz : float
-        Median effective frequency, Hz; NaN without a point.
+        Median effective frequency, Hz; NaN without a measurement.
     ra_deg : float
-        The source's right ascension, ICRS, degrees; NaN without a point.
+        The source's right ascension, ICRS, degrees; NaN without a measurement.
     mid_mjd : ndarray, shape (n,)
         MJD in days.
     flux_jy, error_jy : ndarray, shape (n,)
@@ -64,15 +64,15 @@ class BandFluxes:
 
 
 def check_band(band: str) -> str:
-    """Return the name of a sub-band when it may be one.
+    """Return the name of a sub-band if it is valid.
 
     Raises
     ------
     InvalidName
-        If it isn't safe as a directory's name, or taken.
+        If it isn't safe as a directory's name, or is reserved.
     """
     if check_name(band, "name of a sub-band") in _NO_BANDS:
-        raise InvalidName(f"{band!r} is no valid name of a sub-band: copies would lie there")
+        raise InvalidName(f"{band!r} is not a valid name of a sub-band: it is reserved for copies")
     return band
 
 
@@ -105,7 +105,7 @@ def band_path(root: Path, band: str, day_mjd: int, mosaic_key: str) -> Path:
 
 
 def list_bands(root: Path) -> list[str]:
-    """Return the names of directories of sub-bands, unchecked; none without any directory."""
+    """Return the unchecked names of directories of sub-bands; none if there is no directory."""
     directory = bands_root(root)
     if not directory.is_dir():
         return []
@@ -119,7 +119,7 @@ def list_bands(root: Path) -> list[str]:
 def band_fluxes(
     root: Path, band: str, source_id: str, start_mjd: float, end_mjd: float
 ) -> BandFluxes:
-    """Return what good epochs say of a source in a sub-band.
+    """Return the flux densities of a source in a sub-band from good epochs.
 
     Parameters
     ----------
@@ -128,9 +128,9 @@ def band_fluxes(
     band : str
         The sub-band.
     source_id : str
-        The source; any text: it never becomes part of a query or a path.
+        The source; any text: it is never part of a query or a path.
     start_mjd, end_mjd : float
-        Only data whose middle is in [start, end), MJD in days.
+        Limits to data with mid-times in [start, end), MJD in days.
 
     Raises
     ------
@@ -181,12 +181,12 @@ def band_fluxes(
 
 
 def check_subband(root: Path, band: str, image: MeasurableImage, mosaic: MeasurableImage) -> None:
-    """Refuse an image that can't be a sub-band's of a mosaic.
+    """Check that an image can be a sub-band of a mosaic.
 
     Parameters
     ----------
     root : Path
-        The directory with measurements: the band's earlier epochs tell its frequency.
+        The directory with measurements; the band's earlier epochs determine its frequency.
     band : str
         The sub-band.
     image : MeasurableImage
@@ -197,9 +197,9 @@ def check_subband(root: Path, band: str, image: MeasurableImage, mosaic: Measura
     Raises
     ------
     PhotometryFailed
-        If it is of another frequency, time or sky.
+        If its frequency, time or sky differs.
     """
-    said = f"the image is no sub-band {band} of mosaic {mosaic.epoch}:"
+    said = f"the image isn't sub-band {band} of mosaic {mosaic.epoch}:"
     if not FREQUENCY_MIN_HZ <= image.frequency_hz <= FREQUENCY_MAX_HZ:
         raise PhotometryFailed(
             f"{said} its {1e-9 * image.frequency_hz:.4f} GHz aren't between "
@@ -213,28 +213,28 @@ def check_subband(root: Path, band: str, image: MeasurableImage, mosaic: Measura
         )
     if not mosaic.start_mjd <= image.mid_mjd <= mosaic.end_mjd:
         raise PhotometryFailed(
-            f"{said} its middle, MJD {image.mid_mjd:.5f}, isn't between {mosaic.start_mjd:.5f} and "
-            f"{mosaic.end_mjd:.5f}"
+            f"{said} its mid-time, MJD {image.mid_mjd:.5f}, isn't between "
+            f"{mosaic.start_mjd:.5f} and {mosaic.end_mjd:.5f}"
         )
     shared = _shared_sky(image, mosaic)
     if np.isnan(shared):
-        raise PhotometryFailed(f"{said} it shows nothing")
+        raise PhotometryFailed(f"{said} it has no observed pixels")
     if shared < _LEAST_SHARED:
         raise PhotometryFailed(
-            f"{said} {100 * shared:.0f} % of what it shows was observed there, at least "
-            f"{100 * _LEAST_SHARED:.0f} % is expected"
+            f"{said} the mosaic contains {100 * shared:.0f} % of its sky, and at least "
+            f"{100 * _LEAST_SHARED:.0f} % is required"
         )
 
 
 def _shared_sky(image: MeasurableImage, mosaic: MeasurableImage) -> float:
-    """Return which share of an image's sky a mosaic has, too; NaN when it shows nothing."""
+    """Return the fraction of an image's sky that a mosaic shares; NaN without observed pixels."""
     steps = [max(1, n // _SKY_SAMPLES) for n in image.pixels.shape]
     shown = np.isfinite(image.pixels[:: steps[0], :: steps[1]])
     rows, columns = (step * index for step, index in zip(steps, np.nonzero(shown), strict=True))
     if not len(rows):
         return float("nan")
     sky = image.wcs.pixel_to_world_values(columns, rows)
-    # Beyond the horizon of its projection there is no pixel: -1 is outside.
+    # Directions outside the projection have no pixel: -1 is outside.
     x, y = (
         np.nan_to_num(np.rint(v), nan=-1.0).astype(np.int64)
         for v in mosaic.wcs.world_to_pixel_values(*sky)
@@ -245,14 +245,14 @@ def _shared_sky(image: MeasurableImage, mosaic: MeasurableImage) -> float:
 
 
 def _is_same(frequency_hz: Floats, known_hz: float) -> bool:
-    # NaN: nothing is known.
+    # NaN if the frequency isn't known.
     return not (np.abs(frequency_hz - known_hz) > _SAME_FREQUENCY * known_hz).any()
 
 
 def _frequency_of(directory: Path, but: str) -> float:
-    """Return the frequency of a band's last epoch but one, Hz; NaN without any.
+    """Return the frequency of a band's last epoch other than `but`, Hz; NaN without any.
 
-    What is to be replaced says nothing, and what is damaged mustn't be in its own repair's way.
+    The epoch to be replaced doesn't count, and damaged files mustn't prevent their own repair.
     """
     for path in sorted(directory.glob("[0-9]*/[!.]*.parquet"), reverse=True):
         if path.stem == but:

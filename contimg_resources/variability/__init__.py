@@ -1,5 +1,5 @@
-"""Variability: points of light curves, measures, and Extreme Scattering Events.
+"""Variability: light curves, variability metrics, and Extreme Scattering Events.
 
-Belongs here: what flux densities over time tell. Doesn't: measuring flux densities (see
+Belongs here: the analysis of flux densities over time. Doesn't: measuring flux densities (see
 `contimg_resources.photometry`).
 """

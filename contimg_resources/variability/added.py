@@ -1,9 +1,9 @@
-"""Light curves that users add: lists of sources, a Parquet file for each list.
+"""Light curves that users add: lists of sources, one Parquet file for each list.
 
-Belongs here: the measurements of several files as one list, its file, reading and removing it.
-Doesn't: what is in files of others (see `foreign`), metrics.
+Belongs here: combining the measurements of several files into one list; writing, reading and
+removing its file. Doesn't: the content of the added files (see `foreign`), metrics.
 
-The ids of a list's sources begin with its name and a colon, so they are never those of a catalogue.
+The ids of a list's sources begin with its name and a colon, so they never equal catalogue ids.
 """
 
 import hashlib
@@ -32,21 +32,21 @@ Floats = NDArray[np.float64]
 
 #: Version of the columns below. Written into every file.
 SCHEMA_VERSION = 1
-#: Between the name of a list and that of a source in it.
+#: Separates the name of a list from that of a source in it.
 SEPARATOR = ":"
 
-#: Each column with what it holds.
+#: Description of each column.
 COLUMNS = {
     "source_id": "name of the list, a colon, and the source",
-    "ra_deg": "ICRS, degrees; null: the file has no position",
-    "dec_deg": "ICRS, degrees; null: the file has no position",
+    "ra_deg": "ICRS, degrees; null if the file has no position",
+    "dec_deg": "ICRS, degrees; null if the file has no position",
     "mid_mjd": "MJD in days, UTC",
     "flux_jy": "flux density, Jy",
     "error_jy": "its uncertainty, Jy",
 }
 _METADATA = b"contimg"
 _SUFFIX = ".parquet"
-#: Times nearer to each other than this are the same, days.
+#: Times closer than this, in days, count as the same time.
 _SAME_TIME_DAYS = 1e-8
 _LONGEST_SOURCE = 60
 _MOST_REJECTED = 3000
@@ -54,16 +54,16 @@ _MOST_REJECTED = 3000
 
 @dataclass(frozen=True)
 class AddedFile:
-    """A file that a list is of.
+    """A file that a list was read from.
 
     Parameters
     ----------
     path : str
-        Where it was.
+        Its path when it was read.
     checksum : str
-        Of its content.
+        Checksum of its content.
     n_rows : int
-        Its rows.
+        Number of its rows.
     read_as : dict of str to str
         How each quantity was read.
     """
@@ -76,24 +76,24 @@ class AddedFile:
 
 @dataclass(frozen=True)
 class AddedFacts:
-    """What is known of a list.
+    """Metadata of a list of light curves.
 
     Parameters
     ----------
     name : str
-        Its name.
+        Name of the list.
     added_mjd : float
-        When it was added, MJD in days.
+        Time of adding, MJD in days.
     n_sources, n_points : int
-        Sources and measurements.
+        Numbers of sources and of measurements.
     first_mjd, last_mjd : float
-        Of the measurements, MJD in days.
+        Times of the first and last measurement, MJD in days.
     files : tuple of AddedFile
-        Where they are from.
+        Files that the list was read from.
     rejected : tuple of RejectedRows
-        Rows that don't count.
+        Rejected rows.
     software : dict
-        Versions.
+        Software versions.
     """
 
     name: str
@@ -108,15 +108,15 @@ class AddedFacts:
 
 
 def added_path(root: Path, name: str) -> Path:
-    """Return the file of a list.
+    """Return the path of a list's file.
 
     Raises
     ------
     InvalidName
-        If it is no name, or has a colon in it.
+        If the name is invalid or contains a colon.
     """
     if SEPARATOR in name:
-        raise InvalidName(f"{name!r} is no name of a list: it has a colon in it")
+        raise InvalidName(f"{name!r} is not a valid name of a list: it contains a colon")
     return root / f"{check_name(name, 'name of a list')}{_SUFFIX}"
 
 
@@ -126,7 +126,7 @@ def added_names(root: Path) -> tuple[str, ...]:
 
 
 def list_of(root: Path, source_id: str) -> str | None:
-    """Return the list that a source is of; None: of none that there is."""
+    """Return the list that a source belongs to; None if there is no such list."""
     name, separator, _ = source_id.partition(SEPARATOR)
     return name if separator and name in added_names(root) else None
 
@@ -134,17 +134,17 @@ def list_of(root: Path, source_id: str) -> str | None:
 def as_light_curves(
     name: str, parts: Sequence[ForeignRows]
 ) -> tuple[LightCurves, tuple[RejectedRows, ...]]:
-    """Return the measurements of files as the light curves of a list, and rows that don't count.
+    """Combine the measurements of files into light curves; return these and the rejected rows.
 
-    Of several measurements of a source at one time the one with the least error counts, of equal
-    ones the first.
+    Of several measurements of a source at one time, the one with the smallest error is used; of
+    equal errors, the first.
 
     Parameters
     ----------
     name : str
         Name of the list.
     parts : sequence of ForeignRows
-        At least one.
+        Rows of at least one file.
     """
     texts = np.concatenate([p.source for p in parts])
     file = np.repeat(np.arange(len(parts)), [len(p.source) for p in parts])
@@ -158,7 +158,7 @@ def as_light_curves(
     rank[np.argsort(ids)] = np.arange(len(ids))
     source = rank[place]
     order = np.lexsort((columns["error_jy"], columns["mjd"], source))
-    # Times that differ by rounding only are one time: sorted by error within it.
+    # Times that differ only by rounding are one time; within it, rows are sorted by error.
     mjd = columns["mjd"][order]
     begins = np.ones(len(order), np.bool_)
     begins[1:] = (np.diff(source[order]) != 0) | (np.diff(mjd) > _SAME_TIME_DAYS)
@@ -198,14 +198,14 @@ def as_light_curves(
 
 
 def _ids(name: str, sources: Sequence[str]) -> list[str]:
-    """Return ids that are safe as file names and differ; the same sources have the same ones."""
+    """Return distinct ids that are safe as file names; the same sources get the same ids."""
     plain = [plain_name(s)[:_LONGEST_SOURCE].replace("..", "_") for s in sources]
     taken = {p for p, s in zip(plain, sources, strict=True) if p == s}
     ids = []
     for text, source in zip(plain, sources, strict=True):
         ours = text
         if text != source:
-            # A blank alone is no loss, unless somebody else has that name.
+            # Replacing a blank loses nothing, unless another source has that name.
             lossless = text == source.replace(" ", "_") and text not in taken
             if not lossless:
                 ours = f"{text}-{hashlib.sha256(source.encode()).hexdigest()[:8]}"
@@ -242,7 +242,7 @@ def _rejected(
 
 
 def shortened(rejected: Sequence[RejectedRows]) -> tuple[RejectedRows, ...]:
-    """Return so many rejections as a file's metadata may hold, the rest as one for each reason."""
+    """Return as many rejections as a file's metadata may hold, and the rest summed by reason."""
     kept, rest = tuple(rejected[:_MOST_REJECTED]), rejected[_MOST_REJECTED:]
     n: dict[str, int] = {}
     for r in rest:
@@ -251,7 +251,7 @@ def shortened(rejected: Sequence[RejectedRows]) -> tuple[RejectedRows, ...]:
 
 
 def write_added(root: Path, curves: LightCurves, facts: AddedFacts) -> Path:
-    """Write a list in the place of one of the same name; whole, or not at all."""
+    """Write a list, replacing one of the same name; the file is written whole or not at all."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -284,7 +284,7 @@ def read_added(root: Path, name: str) -> tuple[LightCurves, AddedFacts]:
     Raises
     ------
     VariabilityFailed
-        If there is none of this name; naming those that there are.
+        If there is no list of this name; the message names the existing lists.
     UnreadableMeasurements
         If its file is damaged or was written by a newer contimg.
     """
@@ -296,11 +296,11 @@ def read_added(root: Path, name: str) -> tuple[LightCurves, AddedFacts]:
             facts = _facts(path, file.schema_arrow.metadata or {})
             table = file.read(columns=list(COLUMNS))
         columns = {name: np.asarray(table[name].to_numpy()) for name in COLUMNS}
-        # Written in the order of sources and times.
+        # The file is sorted by source and time.
         names, first = np.unique(columns["source_id"].astype(np.str_), return_index=True)
     except UnreadableMeasurements:
         raise
-    except Exception as error:  # pyarrow raises what it meets
+    except Exception as error:  # pyarrow raises errors of many types
         raise _damaged(path, error) from error
     n_points = table.num_rows
     return (
@@ -321,12 +321,12 @@ def read_added(root: Path, name: str) -> tuple[LightCurves, AddedFacts]:
 
 
 def read_added_facts(root: Path, name: str) -> AddedFacts:
-    """Read what is known of a list, and none of its measurements.
+    """Read the metadata of a list without its measurements.
 
     Raises
     ------
     VariabilityFailed
-        If there is none of this name.
+        If there is no list of this name.
     UnreadableMeasurements
         If its file is damaged or was written by a newer contimg.
     """
@@ -337,7 +337,7 @@ def read_added_facts(root: Path, name: str) -> AddedFacts:
         return _facts(path, pq.read_schema(path).metadata or {})
     except UnreadableMeasurements:
         raise
-    except Exception as error:  # pyarrow raises what it meets
+    except Exception as error:  # pyarrow raises errors of many types
         raise _damaged(path, error) from error
 
 
@@ -347,7 +347,7 @@ def added_light_curve(root: Path, source_id: str) -> LightCurve:
     Raises
     ------
     VariabilityFailed
-        If there is no such list, or no such source in it; naming those of similar names.
+        If the list or the source doesn't exist; the message names similar sources.
     UnreadableMeasurements
         If its file is damaged.
     """
@@ -388,7 +388,7 @@ def remove_added(root: Path, name: str) -> None:
     Raises
     ------
     VariabilityFailed
-        If there is none of this name.
+        If there is no list of this name.
     """
     _existing(root, name).unlink()
 
@@ -399,7 +399,11 @@ def _existing(root: Path, name: str) -> Path:
         there = added_names(root)
         raise VariabilityFailed(
             f"there is no list of light curves {name!r} in {root}; "
-            + (f"there are {', '.join(there)}" if there else "`contimg lightcurves add` makes one"),
+            + (
+                f"existing lists: {', '.join(there)}"
+                if there
+                else "add one with `contimg lightcurves add`"
+            ),
             path=str(path),
         )
     return path

@@ -42,21 +42,21 @@ from contimg_resources.variability.templates import Shape, bank, fine_bank
 
 Floats = NDArray[np.float64]
 
-#: A source has so many events at most; each is taken out before the next is looked for.
+#: Maximum number of events of a source; each is subtracted before the search for the next.
 _MOST_EVENTS = 4
-#: Nearer than this (5 arcsec) it is the same source.
+#: Sources closer than this (5 arcsec) are the same source.
 _SAME_PLACE_DEG = 5.0 / 3600.0
-#: Neighbours that are asked; the nearest first.
+#: Maximum number of neighbours that are compared; the nearest first.
 _MOST_NEIGHBOURS = 12
-#: A steady source's eta is this improbable at most.
+#: A source counts as steady if the p-value of its eta is above this.
 _STEADY_P = 0.01
-#: Reduced chi2 with which no other shape is tried.
+#: With a reduced chi2 below this no other shape is tried.
 _GOOD_FIT = 1.3
-#: So many of a bank's shapes are fitted, the best on the grid first.
+#: Maximum number of a bank's shapes that are fitted, the best on the grid first.
 _MOST_SHAPES = 8
 _CURVE_POINTS = 240
 _EVENTS = (Outcome.COMPLETE, Outcome.IN_PROGRESS)
-#: A depth is so many times its error, else it is none.
+#: A depth must exceed this many times its error.
 _CERTAIN_SIGMA = 2.0
 _NAME_LENGTH = 80
 _LONGEST_REASON = 200
@@ -77,31 +77,31 @@ def search_candidates(
     Parameters
     ----------
     curves : LightCurves
-        Up to the end of the day.
+        Light curves up to the end of the day.
     table : Variability
-        Measures of the same sources, in the same order.
+        Metrics of the same sources, in the same order.
     settings : EseSettings
         Templates, widths, depth, the accepted rate of false alarms.
     day_mjd : int
         The UTC day, integer MJD.
     threshold : float, optional
-        Score from which on dips count; measured when it isn't given.
+        Minimum score of a dip; measured if not given.
     progress : callable
-        Told how far it is.
+        Receives the progress.
 
     Returns
     -------
     Found
-        Candidates, rejected dips, and the sources that couldn't be searched with the reason of
-        each: one source never ends the search of the others.
+        Candidates, rejected dips, and the sources that can't be searched, each with its reason. A
+        source that fails doesn't stop the search of the others.
 
     Raises
     ------
     ValueError
-        If the measures are of other sources.
+        If the metrics are of other sources.
     """
     if not np.array_equal(curves.source_id, table.source_id):
-        raise ValueError("light curves and measures of variability are of different sources")
+        raise ValueError("the light curves and the variability metrics are of different sources")
     sound = curves.sound()
     unsearched = [Unsearched(str(name), _UNSOUND) for name in curves.source_id[~sound]]
     if unsearched:
@@ -125,14 +125,14 @@ def search_candidates(
             settings,
             lambda say, done: progress(say, 0.4 + 0.4 * (done or 0.0)),
         )
-    progress("judging dips", 0.8)
+    progress("vetting dips", 0.8)
     sky = _Sky(curves, table, flux_jy, error_jy, settings, day_mjd, threshold)
     candidates: list[CandidateRecord] = []
     rejected: list[Rejected] = []
     for index in np.flatnonzero(dips.score >= threshold):
         try:
             events = list(sky.events_of(int(index), dips))
-        except Exception as error:  # whatever one source raises must not cost the others
+        except Exception as error:  # an error in one source must not stop the others
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:_LONGEST_REASON]}"
             unsearched.append(Unsearched(str(curves.source_id[index]), reason))
             continue
@@ -150,14 +150,14 @@ def search_candidates(
 
 
 def _too_sparse(curves: LightCurves, dips: Dips, settings: EseSettings) -> Iterator[Unsearched]:
-    """Yield the sources without a single window that has enough points."""
+    """Yield the sources without any window that has enough measurements."""
     shortest_days = settings.min_width_days / MOST_OF_SPAN
     for index in np.flatnonzero(dips.n_windows == 0):
         own = curves.of(int(index))
         if own.stop - own.start < MIN_POINTS:
             reason = f"fewer than {MIN_POINTS} measurements"
         elif curves.mid_mjd[own.stop - 1] - curves.mid_mjd[own.start] < shortest_days:
-            reason = f"watched for less than {shortest_days:.0f} days"
+            reason = f"observed for less than {shortest_days:.0f} days"
         else:
             reason = (
                 f"too sparse: no dip of {settings.min_width_days:g} to "
@@ -182,7 +182,7 @@ class _Dip:
         return self.fit.width_days
 
     def below(self, mjd: Floats) -> Floats:
-        """Return what the dip adds to the baseline, Jy: below 0 in it, above beside it."""
+        """Return the change of flux density by the dip, Jy: below 0 in it, above 0 beside it."""
         u = (mjd - self.fit.mid_mjd) / self.fit.width_days
         return np.asarray(self.fit.depth * self.fit.baseline_jy * self.shape.at(u))
 
@@ -198,7 +198,7 @@ class _Sky:
     threshold: float
 
     def events_of(self, index: int, dips: Dips) -> Iterator[CandidateRecord | Rejected]:
-        """Yield the events of a source, the best first, and what else is above the threshold."""
+        """Yield the events and the rejected dips of a source, the best score first."""
         which = np.zeros(len(self.curves), np.bool_)
         which[index] = True
         own = self.curves.of(index)
@@ -211,7 +211,7 @@ class _Sky:
             if dip.outcome is Outcome.NO_FIT:
                 yield Rejected(source_id, dip.mid_mjd, dip.width_days, dip.score, dip.outcome)
                 continue
-            # Another event of the source is nothing that it does by itself.
+            # Other events of the source are not part of its intrinsic variability.
             without = whole.flux_jy - sum(
                 (
                     other.below(whole.mid_mjd)
@@ -224,7 +224,7 @@ class _Sky:
                 dip.below(whole.mid_mjd), whole.mid_mjd, without, whole.error_jy
             )
             outcome = dip.outcome
-            # What was refused already keeps its reason.
+            # A dip that was rejected already keeps its reason.
             if outcome in _EVENTS and not evidence.reaches(self.settings.min_over_walk):
                 outcome = Outcome.LIKE_OTHERS
             neighbours = self._neighbours(index, dip.fit, dip.shape)
@@ -236,7 +236,7 @@ class _Sky:
                 yield Rejected(source_id, dip.mid_mjd, dip.width_days, dip.score, outcome)
 
     def _dips_of(self, whole: LightCurves, dips: Dips, place: int) -> list[_Dip]:
-        """Return the dips of a source above the threshold; each is taken out before the next."""
+        """Return the dips of a source above the threshold, subtracting each before the next."""
         left, found = whole, []
         for _ in range(_MOST_EVENTS):
             score = float(dips.score[place])
@@ -252,12 +252,12 @@ class _Sky:
             dip = _Dip(shape, fit, score, outcome)
             found.append(dip)
             if outcome not in (*_EVENTS, Outcome.ONE_EPOCH):
-                # What is left of a step or a wander looks like one event or another.
+                # The residuals of a step or of slow variability look like further events.
                 break
             away = np.abs(left.mid_mjd - fit.mid_mjd) > fit.width_days
             if away.all() or not away.any():
                 break
-            # What the event's shape says of its surroundings goes with it.
+            # The maxima beside the dip are subtracted with it.
             without = left.flux_jy - dip.below(left.mid_mjd)
             left = replace(
                 left,
@@ -277,7 +277,7 @@ class _Sky:
         points = (one.mid_mjd, one.flux_jy, one.error_jy)
         widest = widest_days(one.mid_mjd, self.settings.max_width_days)
         best: tuple[Shape, DipFit] | None = None
-        # Most dips fit a shape that they were found with; bright and deep ones tell lenses apart.
+        # Most dips fit a shape of the search; only bright and deep ones can distinguish lenses.
         for shapes in (bank(self.settings.templates), fine_bank()):
             starts = refined_starts(
                 *points,
@@ -291,7 +291,7 @@ class _Sky:
                 fit = fit_dip(*points, shape, mid_mjd, width_days, widest)
                 if best is None or fit.reduced_chi2 < best[1].reduced_chi2:
                     best = (shape, fit)
-                # Of most one is as good as all: the grid is too coarse for the brightest only.
+                # One good fit is enough: the grid is too coarse for the brightest sources only.
                 if best[1].reduced_chi2 < _GOOD_FIT:
                     return best
         assert best is not None
@@ -313,7 +313,7 @@ class _Sky:
             depth, error = depth_of(
                 fit, shape, self.curves.mid_mjd[own], self.flux_jy[own], self.error_jy[own]
             )
-            # Only those that would see it tell anything.
+            # Only neighbours that are bright enough to show the dip are used.
             if math.isfinite(depth) and error < 0.5 * fit.depth:
                 told.append(int(other))
                 depths.append(depth)
@@ -326,7 +326,7 @@ class _Sky:
             tuple(str(self.curves.source_id[i]) for i in told),
             tuple(float(away_deg[i]) for i in told),
             float(np.median(depths)),
-            # Standard deviation of a median of normal values.
+            # Standard error of the median of normally distributed values.
             float(1.2533 * np.sqrt(np.mean(np.square(errors)) / len(errors))),
         )
 
@@ -386,7 +386,7 @@ class _Sky:
 
 
 def candidate_id(source_id: str, mid_mjd: float) -> str:
-    """Return a name for a new candidate: safe as a file name, and of this source alone."""
+    """Return a new candidate's name: safe as a file name, and unique to this source."""
     plain = plain_name(source_id)[:_NAME_LENGTH].replace("..", "_")
     if plain != source_id:
         plain += "-" + hashlib.sha256(source_id.encode()).hexdigest()[:8]
@@ -396,21 +396,22 @@ def candidate_id(source_id: str, mid_mjd: float) -> str:
 def with_known_ids(
     found: Iterable[CandidateRecord], known: Iterable[CandidateRecord]
 ) -> tuple[tuple[CandidateRecord, ...], tuple[CandidateRecord, ...]]:
-    """Give candidates that were found before the ids that they had, and tell which are gone.
+    """Give known candidates their earlier ids, and return those that are no longer found.
 
-    The same event is one of the same source whose middle lies within the wider of both dips.
+    Two events are the same if they are of one source and the epoch of minimum of one lies within
+    the wider of both dips.
 
     Parameters
     ----------
     found : iterable of CandidateRecord
-        Of this search.
+        Candidates of this search.
     known : iterable of CandidateRecord
-        Of earlier ones.
+        Candidates of earlier searches.
 
     Returns
     -------
     tuple of tuple of CandidateRecord
-        Those found, with ids of their own; and those known that weren't found again.
+        The candidates of this search with their final ids, and the known ones not found again.
     """
     left = list(known)
     named: list[CandidateRecord] = []

@@ -1,4 +1,4 @@
-"""The card of a candidate: its light curve, its neighbours, what was seen.
+"""The card of a candidate: its light curve, its neighbours, and cutouts.
 
 Belongs here: drawing. Doesn't: finding candidates, cutting images.
 """
@@ -43,12 +43,12 @@ def through(candidate: CandidateRecord, mids_mjd: Sequence[float]) -> list[int]:
     candidate : CandidateRecord
         The event.
     mids_mjd : sequence of float
-        Epochs that there are, rising.
+        Available epochs, rising.
 
     Returns
     -------
     list of int
-        Numbers of at most six of them, rising.
+        Indices of at most six of them, rising.
     """
     if not mids_mjd:
         return []
@@ -68,12 +68,12 @@ def draw_card(
     path : Path
         PNG to write.
     candidate : CandidateRecord
-        What was found.
+        Candidate to draw.
     curves : LightCurves
-        Of the source and of its neighbours, at least.
+        Light curves that include the source and its neighbours.
     pieces : sequence of Piece
-        Cutouts through the event; without any there is no such row. Light curves that were added
-        have none, which the card says.
+        Cutouts through the event; without any, the card has no such row. Added light curves have
+        no cutouts, which the card states.
     """
     from matplotlib.figure import Figure
 
@@ -88,7 +88,7 @@ def draw_card(
         f"{candidate.source_id}   {candidate.state.value}\n"
         f"depth {100 * told['depth']:.1f} ± {100 * told['depth_error']:.1f} %,  "
         f"width {told['width_days']:.1f} ± {told['width_error_days']:.1f} d,  "
-        f"middle {datetime_from_mjd(candidate.mid_mjd):%Y-%m-%d} "
+        f"minimum {datetime_from_mjd(candidate.mid_mjd):%Y-%m-%d} "
         f"± {told['mid_error_days']:.1f} d,  "
         f"score {candidate.score:.0f} (threshold {told['threshold']:.0f})"
         f"{_over_walk(candidate.evidence)}"
@@ -106,8 +106,8 @@ def draw_card(
 
 
 def _over_walk(evidence: dict[str, Any]) -> str:
-    # Candidates of earlier releases don't tell.
-    return f",  over a walk {evidence['over_walk']:.0f}" if "over_walk" in evidence else ""
+    # Candidates of earlier releases don't have this value.
+    return f",  over random walk {evidence['over_walk']:.0f}" if "over_walk" in evidence else ""
 
 
 def _added_line(candidate: CandidateRecord) -> str:
@@ -163,17 +163,17 @@ def _draw_neighbours(
         f"{len(names)} of {len(candidate.evidence.get('neighbours', []))} neighbours, "
         f"median depth of the same dip in them {100 * depth:.1f} %"
         if depth is not None and np.isfinite(depth)
-        else "no other source of the list within reach"
+        else "no other source of the list within the radius"
         if candidate.added_list and not names
-        else "no neighbour is bright enough to tell",
+        else "no neighbour is bright enough to show the dip",
         fontsize=9,
     )
-    axes.set(ylabel="over median", xlabel="MJD (days, UTC)", ylim=(0.4, 1.6))
+    axes.set(ylabel="flux density / median", xlabel="MJD (days, UTC)", ylim=(0.4, 1.6))
 
 
 def _draw_pieces(figure: Any, part: Any, pieces: Sequence[Piece]) -> None:
     row = part.subgridspec(1, len(pieces))
-    # One scale, the source's own: a dip is seen only so, whatever shines beside it.
+    # All cutouts share the source's brightness scale: only so the dip is visible beside others.
     top = max(_brightest_in_middle(p.pixels) for p in pieces)
     for number, piece in enumerate(pieces):
         axes = figure.add_subplot(row[0, number])

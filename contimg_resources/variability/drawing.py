@@ -1,4 +1,4 @@
-"""Pictures of variability: the plane of eta and V.
+"""Plots of variability: the plane of eta and V.
 
 Belongs here: drawing. Doesn't: measuring.
 """
@@ -15,14 +15,14 @@ _NAMED = 12
 
 
 def draw_plane(path: Path, table: Variability) -> None:
-    """Draw log V against log eta with the distributions of both and the sources that stand out.
+    """Draw log V against log eta, both distributions, and the sources flagged as variable.
 
     Parameters
     ----------
     path : Path
         PNG to write.
     table : Variability
-        Measures.
+        Variability metrics.
     """
     from matplotlib.colors import LogNorm
     from matplotlib.figure import Figure
@@ -40,11 +40,11 @@ def draw_plane(path: Path, table: Variability) -> None:
     day = int(table.facts["day_mjd"])
     figure.suptitle(
         f"Variability up to {datetime_from_mjd(day):%Y-%m-%d}: {int(table.is_variable.sum())} of "
-        f"{int(shown.sum())} sources stand out",
+        f"{int(shown.sum())} sources are flagged as variable",
         fontsize=11,
     )
     if not shown.any():
-        plane.text(0.5, 0.5, "no source has measures yet", ha="center", transform=plane.transAxes)
+        plane.text(0.5, 0.5, "no source has metrics yet", ha="center", transform=plane.transAxes)
         figure.savefig(path, format="png")
         return
     eta, v, snr = table.eta[shown], table.v[shown], table.median_snr[shown]
@@ -87,7 +87,7 @@ def _draw_thresholds(plane: Any, table: Variability, norm: Any) -> None:
     values = list(
         zip(facts["threshold_snr"], facts["threshold_eta"], facts["threshold_v"], strict=True)
     )
-    # They depend on the S/N: that of the faintest, of the middle and of the brightest are drawn.
+    # Thresholds depend on the S/N: those of the lowest, the middle and the highest are drawn.
     for snr, eta, v in {values[i] for i in (0, len(values) // 2, -1)} if values else ():
         style = {"color": colormaps["viridis"](norm(snr)), "linewidth": 1.2, "alpha": 0.9}
         plane.plot([eta, eta, plane.get_xlim()[1]], [plane.get_ylim()[1], v, v], **style)

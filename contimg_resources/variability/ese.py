@@ -1,7 +1,7 @@
 """The search for Extreme Scattering Events in many light curves.
 
 Belongs here: preparing light curves, calling the search, the threshold for a rate of false alarms.
-Doesn't: judging a dip (see `judging`), candidates and their names.
+Doesn't: vetting a dip (see `judging`), candidates and their names.
 """
 
 from dataclasses import dataclass
@@ -18,16 +18,16 @@ from contimg_resources.variability.templates import REACH, bank
 
 Floats = NDArray[np.float64]
 
-#: Widths rise by this factor.
+#: Successive widths differ by at most this factor.
 _WIDTH_FACTOR = 1.35
-#: A point that is so many standard deviations above so many times the median is a flare; it mustn't
-#: lift the baseline of what comes after or before. The maxima beside a dip stay.
+#: A measurement is a flare if it exceeds this multiple of the median by this many standard
+#: deviations. Flares mustn't raise the baseline of adjacent times. The maxima beside a dip stay.
 _FLARE_SIGMA, _FLARE_RATIO = 4.0, 1.4
-#: The threshold is measured on about so many source-years of shuffled light curves.
+#: Source-years of shuffled light curves on which the threshold is measured.
 _SHUFFLED_YEARS = 3000.0
 _MOST_SHUFFLES = 40
 _TAIL = 0.1
-#: No threshold is lower: four standard deviations.
+#: Minimum threshold: four standard deviations.
 MIN_THRESHOLD = 16.0
 _DAYS_OF_YEAR = 365.25
 _TURN = 500
@@ -35,22 +35,22 @@ _TURN = 500
 
 @dataclass(frozen=True)
 class Dips:
-    """The best dip of each source, as `contimg_resources.variability.ese_loops` tells it.
+    """The best dip of each source, as found by `contimg_resources.variability.ese_loops`.
 
     Parameters
     ----------
     score : ndarray, shape (n_sources,)
-        0: none.
+        Score; 0 if there is no dip.
     mid_mjd, width_days : ndarray, shape (n_sources,)
-        Middle and full width at half depth.
+        Epoch of minimum (MJD in days) and full width at half depth (days).
     shape : ndarray of int, shape (n_sources,)
-        Number in the bank.
+        Index of the shape in the bank.
     depth : ndarray, shape (n_sources,)
-        As a share of the baseline.
+        Depth as a fraction of the baseline.
     spread : ndarray, shape (n_sources,)
-        Scatter of the source's other times, in units of what its errors say; at least 1.
+        Scatter at the source's other times, in units of the errors; at least 1.
     n_windows : ndarray of int, shape (n_sources,)
-        Windows with enough points; 0: the source can't be searched.
+        Windows with enough measurements; 0 if the source can't be searched.
     """
 
     score: Floats
@@ -63,27 +63,27 @@ class Dips:
 
 
 def widths_of(settings: EseSettings) -> Floats:
-    """Return the widths that are searched with, days."""
+    """Return the widths of the search, days."""
     ratio = settings.max_width_days / settings.min_width_days
     steps = max(1, int(np.ceil(np.log(max(ratio, 1.0)) / np.log(_WIDTH_FACTOR))))
     return np.asarray(settings.min_width_days * ratio ** (np.arange(steps + 1) / steps))
 
 
 def prepared(curves: LightCurves, floor: float) -> tuple[Floats, Floats]:
-    """Return flux densities without flares, and errors that hold from one point to the next.
+    """Remove flares and scale the errors to the scatter between adjacent measurements.
 
     Parameters
     ----------
     curves : LightCurves
-        Points.
+        Light curves.
     floor : float
-        Systematic floor, a share of the flux density.
+        Systematic error floor as a fraction of the flux density.
 
     Returns
     -------
     tuple of ndarray, shape (n_points,)
-        Flux density with flares cut off, and errors with the floor, enlarged where neighbouring
-        points of a source differ by more than they say; Jy.
+        Flux densities with flares clipped, and errors with the systematic error floor, enlarged
+        where adjacent measurements of a source differ by more than their errors; Jy.
     """
     level_jy = medians_of(curves.flux_jy, curves)
     error_jy = errors_with_floor(curves, floor, level_jy)
@@ -114,11 +114,11 @@ def search(
     curves : LightCurves
         Sources and times.
     flux_jy, error_jy : ndarray, shape (n_points,)
-        As `prepared` returns them.
+        Output of `prepared`.
     settings : EseSettings
         Templates and widths.
     progress : callable
-        Told how far it is.
+        Receives the progress.
     """
     from contimg_resources.variability.ese_loops import (
         DEPTH,
@@ -163,7 +163,7 @@ def search(
 
 
 def source_years(curves: LightCurves) -> float:
-    """Return how long all sources together were watched, years."""
+    """Return the total time for which the sources were observed, source-years."""
     if not len(curves):
         return 0.0
     last, first = curves.mid_mjd[curves.offsets[1:] - 1], curves.mid_mjd[curves.offsets[:-1]]
@@ -173,26 +173,26 @@ def source_years(curves: LightCurves) -> float:
 def shuffled(
     curves: LightCurves, flux_jy: Floats, error_jy: Floats, random: np.random.Generator
 ) -> tuple[Floats, Floats]:
-    """Return the points of each source in another order, on the same times."""
+    """Return the measurements of each source in random order, at the same times."""
     source = np.repeat(np.arange(len(curves)), np.diff(curves.offsets))
     order = np.lexsort((random.random(len(flux_jy)), source))
     return flux_jy[order], error_jy[order]
 
 
 def threshold_for(scores: Floats, years: float, false_alarms: float) -> float:
-    """Return the score above which steady sources make so many false alarms.
+    """Return the score above which steady sources produce a given rate of false alarms.
 
-    The tail of the scores, its uppermost tenth, is taken as exponential, as that of a chi2 nearly
-    is, and followed to the rate.
+    The tail of the scores (the highest tenth) is assumed to be exponential, as that of a chi2
+    distribution nearly is, and extrapolated to the rate.
 
     Parameters
     ----------
     scores : ndarray, shape (n,)
         Best score of each light curve without an event.
     years : float
-        How long they are together, years.
+        Total time of these light curves, years.
     false_alarms : float
-        Accepted number in 1000 source-years.
+        Accepted number of false alarms in 1000 source-years.
     """
     n_tail = max(2, int(_TAIL * len(scores)))
     if len(scores) < 2 * n_tail or years <= 0:
@@ -215,24 +215,24 @@ def measure_threshold(
 ) -> float:
     """Measure the threshold on the platform's own light curves of steady sources.
 
-    The larger of two: that of shuffled light curves, which have each source's own distribution of
-    errors but nothing that lasts; and that of the light curves as they are, which have whatever the
-    instrument does to them.
+    The larger of two thresholds is used: that of shuffled light curves, which keep each source's
+    distribution of errors but contain no correlated variations; and that of the original light
+    curves, which contain all instrumental effects.
 
     Parameters
     ----------
     curves : LightCurves
         All sources.
     flux_jy, error_jy : ndarray, shape (n_points,)
-        As `prepared` returns them.
+        Output of `prepared`.
     dips : Dips
-        The search's answer for the light curves as they are.
+        Output of the search on the original light curves.
     steady : ndarray of bool, shape (n_sources,)
-        Sources whose scatter is what their errors say.
+        Sources whose scatter agrees with their errors.
     settings : EseSettings
-        With the accepted rate.
+        Contains the accepted rate of false alarms.
     progress : callable
-        Told how far it is.
+        Receives the progress.
     """
     if not steady.any():
         return MIN_THRESHOLD
@@ -240,7 +240,7 @@ def measure_threshold(
     chosen, flux_jy, error_jy = curves.only(steady), flux_jy[points], error_jy[points]
     years = source_years(chosen)
     as_they_are = threshold_for(dips.score[steady], years, settings.false_alarms)
-    # Seeded: the same light curves have the same threshold.
+    # The seed is fixed, so the same light curves give the same threshold.
     random = np.random.default_rng(len(chosen.mid_mjd))
     turns = int(np.clip(np.ceil(_SHUFFLED_YEARS / max(years, 1e-3)), 1, _MOST_SHUFFLES))
     scores = []

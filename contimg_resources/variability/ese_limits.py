@@ -1,9 +1,9 @@
-"""What the search for events and the judgement of dips agree upon.
+"""Limits shared by the search for events and the vetting of dips.
 
-Belongs here: limits that both need. Doesn't: either; this loads no compiler.
+Belongs here: limits that both need. Doesn't: search and vetting; this module loads no compiler.
 """
 
-#: A dip takes no more than this share of what was watched: its baseline is twice as long.
+#: Maximum width of a dip as a fraction of the observed time: its baseline is twice as long.
 MOST_OF_SPAN = 0.35
-#: Points that a fit needs in its window.
+#: Minimum number of measurements in the window of a fit.
 MIN_POINTS = 8

@@ -1,6 +1,6 @@
 """Compiled loops over light curves: dips, pairs of epochs, random walks.
 
-Belongs here: the loops. Doesn't: what is made of their answers.
+Belongs here: the loops. Doesn't: the use of their results.
 """
 
 import numpy as np
@@ -11,19 +11,19 @@ from contimg_resources.variability.ese_limits import MIN_POINTS, MOST_OF_SPAN
 
 Floats = NDArray[np.float64]
 
-#: What is said of the best dip of a source.
+#: Columns of the result for the best dip of a source.
 SCORE, MID, WIDTH, SHAPE, DEPTH, SIGNIFICANCE, SPREAD, WINDOWS = range(8)
 N_SAID = 8
 
-#: Points that a fit needs in the dip, and on the baseline before it.
+#: Minimum number of measurements in the dip, and on the baseline before it.
 MIN_IN_DIP, MIN_BEFORE = 3, 3
-#: The baseline reaches so many widths to both sides of the middle.
+#: The baseline extends this many widths to both sides of the epoch of minimum.
 WINDOW_WIDTHS = 2.0
-#: The baseline before a dip begins and ends so many widths before its middle.
+#: The baseline before a dip begins and ends this many widths before its epoch of minimum.
 BEFORE_FROM, BEFORE_TO = 2.0, 0.75
-#: Middles are tried in steps of so many widths.
+#: Step between trial epochs of minimum, in widths.
 STEP_WIDTHS = 1.0 / 6.0
-#: So far around the best dip nothing tells how the source scatters otherwise, in widths.
+#: Times this close to the best dip don't count for the scatter at other times, in widths.
 _OWN_WIDTHS = 3.0
 _FEWEST_OTHERS = 6
 
@@ -41,16 +41,16 @@ def best_dips(
 ) -> Floats:
     """Find the best dip of each source.
 
-    Around each middle, as far as `WINDOW_WIDTHS`, a straight baseline and the shape's depth are
-    fitted by weighted least squares. Depth over its error, squared, is chi2 of the baseline alone
-    less chi2 with the dip. It is divided by the same of the source's other times, or by the reduced
-    chi2 of the fit, where one is more than noise makes: a source that goes up and down all the
-    time has no events.
+    Around each trial epoch of minimum, as far as `WINDOW_WIDTHS`, a straight baseline and the
+    shape's depth are fitted by weighted least squares. Depth over its error, squared, is chi2 of
+    the baseline alone less chi2 with the dip. It is divided by the same of the source's other
+    times, or by the reduced chi2 of the fit, where one of them exceeds the expectation for noise: a
+    source that varies all the time has no events.
 
     Parameters
     ----------
     offsets : ndarray of int, shape (n_sources + 1,)
-        Source i has the points ``offsets[i]:offsets[i + 1]``, in the order of time.
+        Source i has the measurements ``offsets[i]:offsets[i + 1]``, in the order of time.
     mjd, flux, error : ndarray, shape (n_points,)
         Days; any unit.
     shapes : ndarray, shape (n_shapes, n_steps)
@@ -60,14 +60,14 @@ def best_dips(
     widths : ndarray, shape (n_widths,)
         Full widths at half depth, days.
     min_depth : float
-        Shallowest dip, as a share of the baseline.
+        Depth of the shallowest dip as a fraction of the baseline.
 
     Returns
     -------
     ndarray, shape (n_sources, N_SAID)
-        Score, middle (MJD), width (days), number of the shape, depth as a share of the baseline,
-        depth over its error, and the spread that it was divided by; score 0 when there is none.
-        Last, the number of windows that had enough points.
+        Score, epoch of minimum (MJD), width (days), index of the shape, depth as a fraction of the
+        baseline, depth over its error, and the spread that it was divided by; the score is 0 if
+        there is no dip. The last column is the number of windows with enough measurements.
     """
     n_shapes, n_steps = shapes.shape
     said = np.zeros((len(offsets) - 1, N_SAID))
@@ -79,7 +79,7 @@ def best_dips(
             if width > MOST_OF_SPAN * (mjd[end - 1] - mjd[first]):
                 continue
             step = width * STEP_WIDTHS
-            # To half a width behind the last point: of an event in progress.
+            # Up to half a width after the last measurement, for events in progress.
             n_middles = int((mjd[end - 1] + 0.5 * width - mjd[first]) / step) + 1
             ratio = np.full((n_shapes, n_middles), np.nan)
             depth = np.zeros((n_shapes, n_middles))
@@ -126,7 +126,7 @@ def best_dips(
                         sxk += w * x * k
                         skk += w * k * k
                         skf += w * k * flux[i]
-                    # The shape, and its product with the data, without what a baseline takes.
+                    # The shape, and its product with the data, after projecting out a baseline.
                     level = (sxx * sk - sx * sxk) / determinant
                     slope = (s1 * sxk - sx * sk) / determinant
                     own = skk - level * sk - slope * sxk
@@ -185,14 +185,14 @@ def most_significant_pairs(
     Parameters
     ----------
     offsets : ndarray of int, shape (n_sources + 1,)
-        Source i has the points ``offsets[i]:offsets[i + 1]``.
+        Source i has the measurements ``offsets[i]:offsets[i + 1]``.
     flux, error : ndarray, shape (n_points,)
         In the same unit.
 
     Returns
     -------
     ndarray of int, shape (n_sources, 2)
-        Points, the earlier first; -1 for sources with fewer than two.
+        Indices of the measurements, the earlier first; -1 for sources with fewer than two.
     """
     found = np.full((len(offsets) - 1, 2), -1, np.int64)
     for source in spread(len(offsets) - 1):
@@ -200,7 +200,7 @@ def most_significant_pairs(
         for i in range(offsets[source], offsets[source + 1]):
             for j in range(i + 1, offsets[source + 1]):
                 difference = flux[i] - flux[j]
-                # Squares: no root in the innermost loop.
+                # Compare squares, to avoid a square root in the innermost loop.
                 significance = difference * difference / (error[i] * error[i] + error[j] * error[j])
                 if significance > largest:
                     largest = significance
@@ -212,26 +212,26 @@ def most_significant_pairs(
 def whitened(
     mjd: Floats, error: Floats, columns: Floats, scatter: float, memory_days: float
 ) -> tuple[Floats, float]:
-    """Take a damped random walk and the errors out of columns of values.
+    """Whiten columns of values with the covariance of a damped random walk and of the errors.
 
-    What is left of each column, of the data or of a model of them, has variance 1 and no memory if
-    the data are of such a walk: that makes least squares of it right. The walk's covariance is
-    ``scatter^2 exp(-dt / memory)``; it is followed by Kalman's recursion, as Kelly et al. 2009 (ApJ
-    698, 895, eqs 6-12) do, in one turn over the points.
+    If the data follow such a walk, each whitened column (of the data or of a model of them) has
+    variance 1 and no correlation in time, so ordinary least squares is correct. The covariance of
+    the walk is ``scatter^2 exp(-dt / memory)``; it is evaluated with the Kalman recursion of Kelly
+    et al. 2009 (ApJ 698, 895, eqs 6-12) in one pass over the measurements.
 
     Parameters
     ----------
     mjd, error : ndarray, shape (n,)
-        Days, in the order of time; in the unit of the columns.
+        Times in days, rising; errors in the unit of the columns.
     columns : ndarray, shape (m, n)
         Values.
     scatter, memory_days : float
-        Standard deviation of the walk in the unit of the columns, and its time scale.
+        Standard deviation of the walk in the unit of the columns, and its time scale in days.
 
     Returns
     -------
     tuple of (ndarray, float)
-        The columns, shape (m, n), and the logarithm of the covariance's determinant.
+        The whitened columns, shape (m, n), and the logarithm of the covariance's determinant.
     """
     n_columns, n = columns.shape
     left = np.empty((n_columns, n))

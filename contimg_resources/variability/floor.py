@@ -1,6 +1,6 @@
-"""The systematic floor: what the errors don't know, as a share of the flux density.
+"""The systematic error floor: uncertainty not included in the errors, relative to the flux density.
 
-Belongs here: measuring it on the sources that tell the flux scale. Doesn't: which those are.
+Belongs here: measuring it on the flux references. Doesn't: choosing the flux references.
 """
 
 from dataclasses import dataclass
@@ -11,25 +11,25 @@ from numpy.typing import NDArray
 from contimg_resources.variability.metrics import errors_with_floor, medians, scatter_of
 from contimg_resources.variability.model import LightCurves
 
-#: Fewer reference sources can't tell.
+#: Minimum number of reference sources.
 MIN_REFERENCES = 5
 _LARGEST = 1.0
-#: So many tell the median within 2 % of a standard deviation; more only take time.
+#: With this many sources the median is known to 2 % of a standard deviation.
 _MOST_REFERENCES = 1000
 
 
 @dataclass(frozen=True)
 class Floor:
-    """A systematic floor.
+    """A systematic error floor.
 
     Parameters
     ----------
     share : float
-        Of the flux density; NaN when it couldn't be measured.
+        Fraction of the flux density; NaN if it couldn't be measured.
     low, high : float
-        The same, one standard deviation below and above.
+        The floor one standard deviation below and above.
     n_references : int
-        Sources that told it.
+        Number of reference sources that it was measured on.
     """
 
     share: float
@@ -39,12 +39,12 @@ class Floor:
 
     @property
     def applied(self) -> float:
-        """What is added to the errors: 0 when it couldn't be measured."""
+        """Fraction that is added to the errors: 0 if the floor couldn't be measured."""
         return self.share if np.isfinite(self.share) else 0.0
 
 
 def reference_sources(curves: LightCurves, min_epochs: int) -> NDArray[np.bool_]:
-    """Return which sources told the scale in at least half of their epochs, shape (n_sources,)."""
+    """Return which sources were references in at least half of their epochs, (n_sources,)."""
     if not len(curves):
         return np.zeros(0, np.bool_)
     n = np.diff(curves.offsets)
@@ -53,31 +53,31 @@ def reference_sources(curves: LightCurves, min_epochs: int) -> NDArray[np.bool_]
 
 
 def measure_floor(curves: LightCurves, min_epochs: int) -> Floor:
-    """Find the floor with which the median reference source scatters as its errors say.
+    """Find the floor with which the median reference source scatters according to its errors.
 
-    That is the f with which the median over reference sources of the probability of a smaller chi2
-    is one half: a median, for one reference in some may vary.
+    This is the f for which the median over reference sources of the probability of a smaller chi2
+    is one half. A median is used because a few references may vary.
 
     Parameters
     ----------
     curves : LightCurves
-        Points.
+        Light curves.
     min_epochs : int
-        Sources with fewer don't tell.
+        Minimum number of epochs of a reference source.
     """
     reference = reference_sources(curves, min_epochs) & curves.sound()
     n_references = int(reference.sum())
     if n_references < MIN_REFERENCES:
         return Floor(np.nan, np.nan, np.nan, n_references)
     chosen = curves.only(_some_of(reference))
-    # Standard deviation of a median's rank.
+    # Standard deviation of the rank of a median.
     beside = 0.5 / np.sqrt(len(chosen))
     low, middle, high = (_solve(chosen, 0.5 + off) for off in (-beside, 0.0, beside))
     return Floor(middle, low, high, n_references)
 
 
 def _some_of(which: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return at most `_MOST_REFERENCES` of them, evenly chosen."""
+    """Return at most `_MOST_REFERENCES` of the sources, evenly chosen."""
     there = np.flatnonzero(which)
     if len(there) <= _MOST_REFERENCES:
         return which

@@ -1,7 +1,7 @@
-"""Light curves in tables of others: one source a file, or many in a long table.
+"""Light curves in tables of other surveys: one source per file, or many in a long table.
 
-Belongs here: which column holds what, and which rows count. Doesn't: file formats (see
-`contimg_resources.tables`), times (see `foreign_times`), keeping them (see `added`).
+Belongs here: the meaning of the columns, and the selection of rows. Doesn't: file formats (see
+`contimg_resources.tables`), times (see `foreign_times`), storing the measurements (see `added`).
 """
 
 import re
@@ -27,28 +27,28 @@ from contimg_resources.variability.foreign_times import times_of
 Floats = NDArray[np.float64]
 
 _NAME_KEYWORDS = ("OBJECT", "SOURCE", "TARGET", "SOURCE_NAME", "NAME", "SRCNAME")
-#: Frequencies nearer to each other than this ratio are one band.
+#: Frequencies within this ratio belong to one band.
 _SAME_BAND = 1.1
 _SHOWN_ROWS = 3
-#: What a flag that isn't set is called.
+#: Values of a flag that isn't set.
 _WORDS_OF_NO = ("false", "f", "no", "n", "good", "ok", "g", "none", "unflagged", "=", "det")
 _LONGEST_NAME = 80
 
 
 @dataclass(frozen=True)
 class RejectedRows:
-    """Rows of a source that don't count, for one reason.
+    """Rejected rows of a source, for one reason.
 
     Parameters
     ----------
     source : str
-        The source as the file names it; empty: the row names none.
+        The source as the file names it; empty if the row names none.
     reason : str
-        Why not.
+        Reason for the rejection.
     n : int
-        How many.
+        Number of rows.
     rows : tuple of int
-        The first of them; 1 is the first row of data.
+        The first of these rows; 1 is the first row of data.
     file : str
         The file.
     """
@@ -62,7 +62,7 @@ class RejectedRows:
 
 @dataclass(frozen=True)
 class ForeignRows:
-    """Measurements of a file, those that count.
+    """Accepted measurements of a file.
 
     Parameters
     ----------
@@ -75,13 +75,13 @@ class ForeignRows:
     mjd, flux_jy, error_jy : ndarray, shape (n,)
         MJD in days, UTC; Jy.
     row : ndarray of int, shape (n,)
-        Row of the file, 1 is the first of the data.
+        Row of the file; 1 is the first row of data.
     n_rows : int
-        Rows of the file.
+        Number of rows of the file.
     rejected : tuple of RejectedRows
-        Those that don't count.
+        Rejected rows.
     read_as : dict of str to str
-        How each quantity was read, in words.
+        Description of how each quantity was read.
     """
 
     file: str
@@ -112,9 +112,9 @@ def read_rows(
     path : Path
         CSV, ECSV, VOTable, FITS, Parquet or another table.
     given : mapping of str to GivenColumn, optional
-        What the user said of columns, by role (see `ROLES`).
+        Columns that the user specified, by role (see `ROLES`).
     source : str
-        Name of the source in a file without such a column; empty: the file's keyword OBJECT, or
+        Name of the source in a file without such a column; empty for the file's keyword OBJECT or
         the file's name.
     error : str
         Error of every flux density in a file without such a column: ``5%`` or ``2mJy``.
@@ -125,7 +125,7 @@ def read_rows(
     ------
     TableError
         If the file can't be read, a column is missing, ambiguous or of another kind, a unit, scale
-        or format isn't known, or no row counts. The message names the file and the column.
+        or format is unknown, or no row is valid. The message names the file and the column.
     """
     from contimg_resources.tables.reading import read_table
 
@@ -139,7 +139,7 @@ def read_rows(
 
 
 class _Reading:
-    """One table, while it is read."""
+    """A table while it is read."""
 
     def __init__(
         self, table: Table, given: dict[str, GivenColumn], source: str, error: str
@@ -162,7 +162,7 @@ class _Reading:
         error_jy, error_wrong = self._error(flux, flux_jy, flux_unit)
         source = self._source()
         reasons = [
-            (source == "", "no name of a source"),
+            (source == "", "no source name"),
             (times.wrong, "no time between 1960 and 2100"),
             (~np.isfinite(times.mjd), "no time"),
             (flux_wrong, "flux density isn't a number"),
@@ -183,7 +183,9 @@ class _Reading:
             told = "; ".join(f"{r.n} rows: {r.reason}" for r in rejected[:4])
             row = rejected[0].rows[0] - 1
             first = ", ".join(f"{c.name} {c.text()[row][:40]!r}" for c in (time, flux))
-            raise TableError(f"none of its {table.n_rows} rows counts ({told}; the first: {first})")
+            raise TableError(
+                f"none of its {table.n_rows} rows is valid ({told}; the first row: {first})"
+            )
         unused = [c.name for c in table.columns if c.name not in self.columns.used.values()]
         if unused:
             self.words["not used"] = ", ".join(unused)
@@ -205,7 +207,8 @@ class _Reading:
         unit = self._flux_unit("flux", column)
         if not unit:
             raise TableError(
-                f"column {column.name} states no unit; say it: --column 'flux={column.name}:mJy'",
+                f"column {column.name} states no unit; specify it: "
+                f"--column 'flux={column.name}:mJy'",
                 column=column.name,
             )
         values, wrong = column.numbers_and_wrong()
@@ -217,19 +220,20 @@ class _Reading:
             return factor_between(unit, "Jy")
         except TableError as error:
             raise TableError(
-                f"column {column.name} is in {unit}, which is no flux density in Jy, mJy or uJy",
+                f"column {column.name} is in {unit}, which is not a unit of flux density "
+                "(Jy, mJy or uJy)",
                 column=column.name,
             ) from error
 
     def _flux_unit(self, role: str, column: Column) -> str:
-        """Return the unit that was given, or is stated; empty where none is."""
+        """Return the unit that the user or the table states; empty if there is none."""
         if unit := self.columns.unit(role):
             return unit
         suffix = suffix_unit(column.name)
         stated = column.unit.strip()
         if stated and suffix and self._factor(column, stated) != self._factor(column, suffix):
             raise TableError(
-                f"column {column.name} states {stated}, its name says {suffix}; say which: "
+                f"column {column.name} states {stated}, its name states {suffix}; specify which: "
                 f"--column '{role}={column.name}:{stated}'",
                 column=column.name,
             )
@@ -241,11 +245,11 @@ class _Reading:
         if column is None:
             if not self.only_error:
                 raise TableError(
-                    f"which column holds the error isn't known ({self.table.shown_names()}); name "
-                    "it: --column error=NAME, or say what it is of every row: --error 5% or "
-                    "--error 2mJy"
+                    "the column with the error is not known "
+                    f"({self.table.shown_names()}); name it: --column error=NAME, or give one "
+                    "error for all rows: --error 5% or --error 2mJy"
                 )
-            self.words["error"] = f"{self.only_error}, as the user said"
+            self.words["error"] = f"{self.only_error}, as given by the user"
             return _said_error(self.only_error, flux_jy), np.zeros(n, np.bool_)
         values, wrong = column.numbers_and_wrong()
         own = self._flux_unit("error", column) if column.unit.strip() != "%" else "%"
@@ -258,7 +262,7 @@ class _Reading:
     def _source(self) -> NDArray[np.str_]:
         column = self.columns.column("source")
         n = self.table.n_rows
-        # A number for each row is none for a source.
+        # A column that numbers the rows doesn't name sources.
         if column is not None and "source" not in self.columns.given:
             names = column.text()
             if column.name.casefold() == "id" and n > 1 and len(np.unique(names)) == n:
@@ -274,7 +278,7 @@ class _Reading:
         return np.full(n, _cleaned(name[:_LONGEST_NAME]))
 
     def _bands(self, source: NDArray[np.str_]) -> NDArray[np.str_]:
-        """Tell the frequencies of a source apart: each is a light curve."""
+        """Append the band to the source name: each band of a source is a light curve."""
         column = self.columns.column("frequency")
         if column is None:
             return source
@@ -288,7 +292,7 @@ class _Reading:
             try:
                 factor, shown = (factor_between(unit, "GHz"), "GHz") if unit else (1.0, "")
             except TableError:
-                # A wavelength, perhaps: it tells bands apart as well.
+                # Perhaps a wavelength, which distinguishes bands as well.
                 factor, shown = 1.0, unit
             label = _band_labels(factor * values, shown)
         bands = np.unique(label[label != ""])
@@ -314,12 +318,12 @@ class _Reading:
         )
         wrong = int(found.wrong.sum())
         self.words["position"] = f"columns {ra.name}, {dec.name}" + (
-            f"; {wrong} rows hold no direction" if wrong else ""
+            f"; {wrong} rows have no valid position" if wrong else ""
         )
         return found.ra_deg, found.dec_deg
 
     def _stated_bad(self, flux: Column) -> list[tuple[NDArray[np.bool_], str]]:
-        """Return rows that the file itself says don't count, with the reason."""
+        """Return the rows that the file marks as bad or as limits, with the reason."""
         found = []
         for role in ("flag", "good", "limit"):
             column = self.columns.column(role)
@@ -331,7 +335,7 @@ class _Reading:
                 continue
             says = _says_yes(column)
             if role == "good":
-                found.append((~says & ~column.absent, f"column {column.name} says no"))
+                found.append((~says & ~column.absent, f"marked as bad in column {column.name}"))
             else:
                 what = "an upper limit by" if role == "limit" else "flagged in"
                 found.append((says, f"{what} column {column.name}"))
@@ -360,7 +364,7 @@ class _Reading:
 
 
 def _says_yes(column: Column) -> NDArray[np.bool_]:
-    """Return where a column of flags is set: a number that isn't 0, or a word that isn't a no."""
+    """Return where a flag column is set: a nonzero number, or a word that doesn't mean no."""
     numbers, wrong = column.numbers_and_wrong()
     words = np.char.lower(column.text())
     is_word_of_yes = wrong & ~np.isin(words, _WORDS_OF_NO)
@@ -374,7 +378,7 @@ def _is_yes_or_no(column: Column) -> bool:
 
 
 def _cleaned(name: str) -> str:
-    """Return a name without characters that a terminal would obey."""
+    """Return a name without control characters, which a terminal would interpret."""
     return re.sub(r"[\x00-\x1f\x7f-\x9f]", "\ufffd", name).strip()
 
 
@@ -390,12 +394,12 @@ def _said_error(text: str, flux_jy: Floats) -> Floats:
     except (ValueError, TableError):
         value, error_jy = float("nan"), flux_jy
     if not (np.isfinite(value) and value > 0):
-        raise TableError(f"--error: {text!r} is no error, such as 5% or 2mJy")
+        raise TableError(f"--error: {text!r} is not an error, such as 5% or 2mJy")
     return np.asarray(error_jy)
 
 
 def _band_labels(frequency: Floats, unit: str) -> NDArray[np.str_]:
-    """Return names of bands; frequencies that are nearly the same are one."""
+    """Return the names of bands; nearly equal frequencies are one band."""
     labels = np.full(len(frequency), "", dtype="<U40")
     known = np.unique(frequency[np.isfinite(frequency)])
     if not known.size:

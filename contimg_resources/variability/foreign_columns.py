@@ -1,7 +1,7 @@
-"""Which column of a table with light curves holds what.
+"""The roles of the columns of a table with light curves.
 
-Belongs here: names, UCDs and units of columns, and what the user said of them. Doesn't: values (see
-`foreign`).
+Belongs here: names, UCDs and units of columns, and the columns that the user specified. Doesn't:
+values (see `foreign`).
 """
 
 import re
@@ -12,7 +12,7 @@ from contimg_resources.core.errors import TableError
 from contimg_resources.tables.model import Column, Table
 from contimg_resources.variability.foreign_times import is_stated, time_meaning
 
-#: What a column can be, for ``--column ROLE=NAME[:UNIT]``.
+#: Roles of columns, for ``--column ROLE=NAME[:UNIT]``.
 ROLES = ("source", "time", "flux", "error", "ra", "dec", "frequency", "flag", "good", "limit")
 
 _NAMES = {
@@ -65,7 +65,7 @@ _SUFFIX = re.compile(
     r"(?:[/_ ]?(?:beam|bm))?(?(open)[)\]]|)",
     re.IGNORECASE,
 )
-#: A unit of frequency, or of a wavelength, there.
+#: A unit of frequency or wavelength at the end of a column's name.
 FREQUENCY_SUFFIX = re.compile(
     r"(?P<base>.+?)[_\s.(\[-]+(?P<unit>[kmg]?hz|cm|mm)[)\]]?", re.IGNORECASE
 )
@@ -75,14 +75,14 @@ _BAND_OF_FLUX = re.compile(r"(?:s|f|flux)_?\d+(?:\.\d+)?_?(?:ghz|mhz)?", re.IGNO
 
 @dataclass(frozen=True)
 class GivenColumn:
-    """What a user said of a column.
+    """A column that the user specified.
 
     Parameters
     ----------
     name : str
-        The column; empty: none has this role, whatever the columns are called.
+        The column; empty if no column has this role, whatever the columns are called.
     unit : str
-        Its unit, of times the format and perhaps the scale; empty: not said.
+        Its unit, or for times the format and optionally the scale; empty if not specified.
     """
 
     name: str
@@ -90,29 +90,29 @@ class GivenColumn:
 
 
 class ColumnChoice:
-    """The columns of a table by their roles, as they are chosen one after the other.
+    """The columns of a table by role, chosen one after the other.
 
     Parameters
     ----------
     table : Table
         The table.
     given : mapping of str to GivenColumn
-        What the user said, by role (see `ROLES`).
+        Columns that the user specified, by role (see `ROLES`).
     """
 
     def __init__(self, table: Table, given: Mapping[str, GivenColumn]) -> None:
         self.table, self.given = table, dict(given)
         self.used: dict[str, str] = {}
-        """Names of the columns that were chosen, by role."""
+        """Names of the chosen columns, by role."""
 
     def unit(self, role: str) -> str:
-        """Return the unit that the user gave for a role; empty: none."""
+        """Return the unit that the user specified for a role; empty if there is none."""
         return self.given[role].unit if role in self.given else ""
 
     def missing(self, role: str, what: str, example: str) -> TableError:
-        """Return the error that a column isn't known, with what to do."""
+        """Return the error for an unknown column, with the option that names it."""
         return TableError(
-            f"which column holds {what} isn't known ({self.table.shown_names()}); name it: "
+            f"the column with {what} is not known ({self.table.shown_names()}); name it: "
             f"--column {role}={example}"
         )
 
@@ -123,12 +123,12 @@ class ColumnChoice:
         )
 
     def column(self, role: str) -> Column | None:
-        """Return the column of a role: given, by its UCD, or by its name; None without any.
+        """Return the column of a role: specified, by its UCD, or by its name; None if none fits.
 
         Raises
         ------
         TableError
-            If a given one isn't there, or several are as good.
+            If a specified column doesn't exist, or several fit equally well.
         """
         if role in self.given and not self.given[role].name:
             return None
@@ -177,12 +177,12 @@ class ColumnChoice:
         return None
 
     def time_column(self) -> Column:
-        """Return the column of times: given, stated as such, or by its name.
+        """Return the column of times: specified, stated in the table, or by its name.
 
         Raises
         ------
         TableError
-            If there is none, or several are as good.
+            If no column fits, or several fit equally well.
         """
         if "time" in self.given:
             found = self.table.get(self.given["time"].name)
@@ -205,10 +205,10 @@ class ColumnChoice:
         return found
 
     def error_column(self, flux: Column) -> Column | None:
-        """Return the column of errors: given, named after the flux density's, or any."""
+        """Return the column of errors: specified, named after the flux density, or any."""
         if "error" in self.given:
             return self.column("error")
-        # That of this very flux density comes first: a table may hold several.
+        # The error of this flux density has priority: a table may hold several.
         names = {
             pattern.format(stem.casefold())
             for stem in (flux.name, base_name(flux.name))
@@ -239,10 +239,10 @@ def base_name(name: str) -> str:
 
 
 def suffix_unit(name: str) -> str:
-    """Return the unit of flux density that a column's name ends with; empty: none."""
+    """Return the unit of flux density at the end of a column's name; empty if there is none."""
     found = _SUFFIX.fullmatch(name.strip())
     if found is None:
         return ""
     prefix = found["unit"] or ""
-    # MJy is a megajansky; nobody writes that of a light curve at the end of a name.
+    # MJy would be a megajansky, which doesn't occur in the column names of light curves.
     return _PREFIXES.get(prefix.casefold(), "") + "Jy"

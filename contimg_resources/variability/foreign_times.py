@@ -1,11 +1,11 @@
-"""Times in tables of others, as MJD in UTC.
+"""Times in tables of other surveys, as MJD in UTC.
 
-Belongs here: which format and scale a column of times has, and the conversion. Doesn't: which
-column it is (see `foreign`).
+Belongs here: format and scale of a column of times, and the conversion. Doesn't: the choice of the
+column (see `foreign`).
 
-What is stated counts, in this order: the user, the file's time system (TIMESYS of a VOTable,
-astropy's Time in ECSV, MJDREF and TIMESYS of FITS), the column's unit and name. Without a scale
-times are UTC.
+Statements are used in this order: the user, the file's time system (TIMESYS of a VOTable,
+astropy's Time in ECSV, MJDREF and TIMESYS of FITS), the column's unit and name. Times without a
+scale are UTC.
 """
 
 import re
@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 
 _MJD_ORIGIN_JD = 2_400_000.5
 _UNIX_ORIGIN_JD = 2_440_587.5
-#: Scales that astropy converts, by what files call them.
+#: Scales that astropy converts, by their names in files.
 _SCALES = {
     **{name: name for name in ("utc", "tai", "tt", "tdb", "tcb", "tcg", "ut1")},
     **{"ut": "utc", "utc(nist)": "utc", "iat": "tai", "et": "tt", "tdt": "tt", "terrestrial": "tt"},
@@ -37,12 +37,12 @@ _ISO_NAMES = ("date", "datetime", "timestamp", "isot", "iso", "iso8601")
 _YEAR_NAMES = ("year", "years", "yr", "jyear", "decimalyear", "decyear")
 _SECONDS_UNIX = ("unix", "unixtime", "posix")
 _MEANINGLESS = ("time", "t", "epoch", "obs", "obsdate", "dateobs", "utc", "mid", "mean", "start")
-#: Tokens of columns that are no times of measurements.
+#: Parts of the names of columns that don't hold times of measurements.
 _NO_TIME = (
     *("err", "error", "sigma", "unc", "exp", "exposure", "integration", "dur", "duration", "end"),
     *("stop", "created", "modified", "e", "bin", "width", "delta", "dt"),
 )
-#: Words such as obsmjd, mjdobs, bjdtdb.
+#: Names such as obsmjd, mjdobs, bjdtdb.
 _MIXED = re.compile(r"(?:obs|t|time|date|mid|mean)?([bh]?m?jd)(?:obs|mid|mean|utc|tdb|tt|tai)?")
 _OFFSET = re.compile(
     r"([bh]?m?jd)\s*[-_\u2212\u2013]?\s*\(?\s*(2?4?\d{5,7}(?:\.\d+)?)\)?", re.ASCII
@@ -51,20 +51,20 @@ _OFFSET = re.compile(
 
 @dataclass(frozen=True)
 class TimeMeaning:
-    """What numbers or texts in a column of times mean.
+    """Meaning of the numbers or texts in a column of times.
 
     Parameters
     ----------
     format : str
-        ``mjd``, ``jd``, ``iso``, ``unix``, ``year``; empty: not known.
+        ``mjd``, ``jd``, ``iso``, ``unix``, ``year``; empty if unknown.
     scale : str
-        As astropy names it; empty: not stated.
+        Name of the scale in astropy; empty if not stated.
     offset_days : float
-        What was subtracted from the dates, such as 2450000.
+        Days that were subtracted from the dates, such as 2450000.
     barycentric : bool
         Whether they are times of arrival at the Sun or the barycentre.
     rank : int
-        Of several columns the one of the lowest rank holds the times.
+        Of several columns, the one with the lowest rank holds the times.
     """
 
     format: str = ""
@@ -83,9 +83,9 @@ class Times:
     mjd : ndarray, shape (n,)
         MJD in days, UTC; NaN where there is none.
     wrong : ndarray of bool, shape (n,)
-        Where the file has something that is no time.
+        Where the value in the file isn't a time.
     words : str
-        How the column was read.
+        Description of how the column was read.
     """
 
     mjd: Floats
@@ -94,11 +94,11 @@ class Times:
 
 
 def time_meaning(name: str) -> TimeMeaning | None:
-    """Return what the name of a column says of times; None: it names no time of a measurement."""
+    """Return the meaning of a column's name; None if it doesn't name a time of a measurement."""
     plain = name.strip().casefold()
     if found := _OFFSET.fullmatch(plain):
         kind, offset = found[1], float(found[2])
-        # JD-2400000.5 is MJD, whatever the number is of.
+        # JD-2400000.5 is MJD, whichever epoch the number refers to.
         bary = kind[0] in "bh"
         form = "mjd" if "m" in kind else "jd"
         return TimeMeaning(form, "", offset, bary, 4 if bary else 1)
@@ -125,12 +125,12 @@ def time_meaning(name: str) -> TimeMeaning | None:
 
 
 def parse_meaning(text: str) -> TimeMeaning:
-    """Return what a user said of times: ``FORMAT`` or ``FORMAT:SCALE``, such as ``jd:tdb``.
+    """Return the meaning of a user's ``FORMAT`` or ``FORMAT:SCALE``, such as ``jd:tdb``.
 
     Raises
     ------
     TableError
-        If it is neither.
+        If the text is neither.
     """
     form, _, scale = text.casefold().partition(":")
     meaning = time_meaning(form)
@@ -138,8 +138,8 @@ def parse_meaning(text: str) -> TimeMeaning:
         return TimeMeaning("", _SCALES[form])
     if meaning is None or not meaning.format or (scale and scale not in _SCALES):
         raise TableError(
-            f"{text!r} is no format of times: {', '.join(_FORMATS)} or jd-2450000, perhaps with a "
-            f"scale ({', '.join(dict.fromkeys(_SCALES.values()))}) such as jd:tdb"
+            f"{text!r} is not a format of times: {', '.join(_FORMATS)} or jd-2450000, optionally "
+            f"with a scale ({', '.join(dict.fromkeys(_SCALES.values()))}) such as jd:tdb"
         )
     return TimeMeaning(meaning.format, _SCALES.get(scale, ""), meaning.offset_days)
 
@@ -154,20 +154,20 @@ def times_of(table: Table, column: Column, given: str = "") -> Times:
     column : Column
         The column.
     given : str
-        What the user said of it (see `parse_meaning`).
+        The user's format and scale of the column (see `parse_meaning`).
 
     Raises
     ------
     TableError
-        If the format isn't known, contradicts the values, or a stated scale or reference position
-        isn't one that can be converted; the message names the column.
+        If the format is unknown or contradicts the values, or a stated scale or reference position
+        can't be converted; the message names the column.
     """
     said = parse_meaning(given) if given else TimeMeaning()
     named = time_meaning(column.name) or TimeMeaning()
     scale = _scale(table, column, said, named)
     _refuse_barycentric(table, column, said, named)
     if not column.is_text and column.data.ndim == 2 and column.data.shape[1] == 2:
-        # Two numbers a row, as astropy writes its times into FITS: their sum is the Julian date.
+        # Two numbers per row, as astropy writes times into FITS: their sum is the Julian date.
         column = replace(column, data=column.data.sum(axis=1), times=TimeSystem(scale, 0.0))
     numbers, wrong = _numbers(column)
     if numbers is None or said.format == "iso" or _are_calendar_days(numbers, said, named):
@@ -185,7 +185,7 @@ def _scale(table: Table, column: Column, said: TimeMeaning, named: TimeMeaning) 
         return said.scale
     stated = column.times.scale if column.times else ""
     if not stated:
-        # Of the column itself, else of the whole table.
+        # Statements about the column take precedence over those about the whole table.
         stated = _fits_keyword(table, column, "TCTYP").casefold()
         stated = stated if stated in _SCALES else ""
     if not stated:
@@ -196,27 +196,27 @@ def _scale(table: Table, column: Column, said: TimeMeaning, named: TimeMeaning) 
     if plain not in _SCALES:
         raise TableError(
             f"column {column.name} is in the time scale {stated!r}, which can't be converted into "
-            f"UTC; say what it is: --column 'time={column.name}:mjd:utc'",
+            f"UTC; specify it: --column 'time={column.name}:mjd:utc'",
             column=column.name,
         )
     if named.scale and named.scale != _SCALES[plain]:
         raise TableError(
-            f"column {column.name} states the time scale {stated}, its name says "
-            f"{named.scale.upper()}; say which: --column 'time={column.name}:mjd:{plain}'",
+            f"column {column.name} states the time scale {stated}, its name states "
+            f"{named.scale.upper()}; specify which: --column 'time={column.name}:mjd:{plain}'",
             column=column.name,
         )
     return _SCALES[plain]
 
 
 def is_stated(table: Table, column: Column) -> bool:
-    """Tell whether a file states that a column holds times, whatever its name is."""
+    """Return whether a file states that a column holds times, whatever its name is."""
     if "stat.error" in column.ucd:
         return False
     return column.times is not None or _fits_keyword(table, column, "TCTYP").casefold() in _SCALES
 
 
 def _fits_keyword(table: Table, column: Column, name: str) -> str:
-    """Return the value of a FITS keyword of a column, such as TCTYP3; empty: there is none."""
+    """Return the value of a FITS keyword of a column, such as TCTYP3; empty if there is none."""
     return str(table.keywords.get(f"{name}{table.names.index(column.name) + 1}") or "")
 
 
@@ -232,14 +232,14 @@ def _refuse_barycentric(
     if (named.barycentric or centre) and not said.format:
         raise TableError(
             f"column {column.name} holds times at the {position or 'barycentre or the Sun'}, up to "
-            "8.3 minutes from those at the telescope; to take them as they are: "
+            "8.3 minutes from those at the telescope; to use them unchanged: "
             f"--column 'time={column.name}:{named.format or 'mjd'}:tdb'",
             column=column.name,
         )
 
 
 def _numbers(column: Column) -> tuple[Floats | None, NDArray[np.bool_]]:
-    """Return the values as numbers, and which are none; None where most of them are texts."""
+    """Return the values as numbers, and which are invalid; None where most of them are texts."""
     values, wrong = column.numbers_and_wrong()
     there = int((~column.absent).sum())
     return (None if 2 * int(wrong.sum()) > there else values), wrong
@@ -248,7 +248,7 @@ def _numbers(column: Column) -> tuple[Floats | None, NDArray[np.bool_]]:
 def _julian_dates(
     table: Table, column: Column, said: TimeMeaning, named: TimeMeaning, numbers: Floats
 ) -> tuple[Floats, str]:
-    """Return Julian dates in the column's own scale, and in words how they were read."""
+    """Return Julian dates in the column's own scale, and a description of how they were read."""
     unit = column.unit.strip()
     origin_jd = column.times.origin_jd if column.times else None
     reference = _fits_reference_jd(table, column)
@@ -270,8 +270,8 @@ def _julian_dates(
         known = numbers[np.isfinite(numbers)]
         if not said.format and np.all(known == np.round(known)):
             raise TableError(
-                f"column {column.name} holds whole years only: put year, month and day into one "
-                f"column (2020-01-31), or take it as it is: --column 'time={column.name}:year'",
+                f"column {column.name} holds whole years only: combine year, month and day in one "
+                f"column (2020-01-31), or use it unchanged: --column 'time={column.name}:year'",
                 column=column.name,
             )
         return _of_years(numbers), "decimal years"
@@ -283,7 +283,7 @@ def _julian_dates(
 
 
 def _are_calendar_days(numbers: Floats, said: TimeMeaning, named: TimeMeaning) -> bool:
-    """Tell whether numbers are dates such as 20200131."""
+    """Return whether numbers are dates such as 20200131."""
     known = numbers[np.isfinite(numbers)]
     possible = not said.format and named.format in ("", "iso") and known.size
     return bool(possible and np.all((known >= 1.96e7) & (known < 2.1e7)))
@@ -299,7 +299,9 @@ def _fits_reference_jd(table: Table, column: Column) -> float | None:
         unit = column.unit or str(keywords.get("TIMEUNIT") or "s")
         zero_days = float(keywords.get("TIMEZERO", 0.0)) * factor_between(unit, "d")
     except (TypeError, ValueError) as error:
-        raise TableError(f"MJDREF, MJDREFI, MJDREFF or TIMEZERO is no number: {error}") from error
+        raise TableError(
+            f"MJDREF, MJDREFI, MJDREFF or TIMEZERO is not a number: {error}"
+        ) from error
     if "JDREF" in keywords:
         return float(keywords["JDREF"]) + zero_days
     return mjd + _MJD_ORIGIN_JD + zero_days
@@ -310,12 +312,12 @@ def _in_days(column: Column, unit: str) -> float:
         return factor_between(unit, "d")
     except TableError as error:
         raise TableError(
-            f"column {column.name} is in {unit}, which is no unit of time", column=column.name
+            f"column {column.name} is in {unit}, which is not a unit of time", column=column.name
         ) from error
 
 
 def _by_range(column: Column, numbers: Floats, unit: str) -> str:
-    """Tell MJD from JD by their size, where nothing states which."""
+    """Distinguish MJD from JD by the size of the numbers, where nothing states the format."""
     known = numbers[np.isfinite(numbers)] * (_in_days(column, unit) if unit else 1.0)
     if known.size:
         if _share_within(known, 0.0) > 0.5:
@@ -325,7 +327,8 @@ def _by_range(column: Column, numbers: Floats, unit: str) -> str:
     example = f"{known[0]:.10g}" if known.size else "nothing"
     raise TableError(
         f"column {column.name} holds {example}, neither MJD nor JD between 1960 and 2100, and the "
-        f"file doesn't state since when; say what it is: --column 'time={column.name}:FORMAT' with "
+        "file doesn't state a reference epoch; specify the format: "
+        f"--column 'time={column.name}:FORMAT' with "
         f"{', '.join(_FORMATS)} or jd-2450000",
         column=column.name,
     )
@@ -338,10 +341,11 @@ def _check_range(column: Column, form: str, days: Floats, zero: float) -> None:
     other = "jd" if form == "mjd" else "mjd"
     other_zero = 0.0 if other == "jd" else _MJD_ORIGIN_JD
     fits = _share_within(known + other_zero - _MJD_ORIGIN_JD, 0.0) > 0.5
-    hint = f", but {other.upper()}" if fits else ""
+    hint = f", but not as {other.upper()}" if fits else ""
     raise TableError(
-        f"column {column.name} holds {known[0]:.10g}, which is no {form.upper()} between 1960 and "
-        f"2100{hint}; say what it is: --column 'time={column.name}:{other if fits else 'FORMAT'}'",
+        f"column {column.name} holds {known[0]:.10g}, which as {form.upper()} is outside 1960 "
+        f"to 2100{hint}; specify the format: "
+        f"--column 'time={column.name}:{other if fits else 'FORMAT'}'",
         column=column.name,
     )
 
@@ -352,7 +356,7 @@ def _share_within(mjd: Floats, offset: float) -> float:
 
 
 def _of_years(years: Floats) -> Floats:
-    """Return Julian dates of decimal years: the share of the calendar year that is over."""
+    """Return Julian dates of decimal years: the decimals are the elapsed share of the year."""
     whole = np.floor(np.where(np.isfinite(years), years, 2000.0))
     sane = np.clip(whole, 1, 9998).astype(np.int64)
     begin = np.array(sane - 1970, "datetime64[Y]").astype("datetime64[D]").astype(np.float64)
@@ -372,11 +376,11 @@ def _utc_mjd(jd: Floats, scale: str) -> Floats:
         warnings.simplefilter("ignore")
         try:
             found[good] = Time(mjd[good], format="mjd", scale=scale).utc.mjd
-        except Exception as error:  # UT1 needs tables that may be of other years
+        except Exception as error:  # UT1 needs tables, which may cover other years
             raise TableError(
                 f"times in {scale.upper()} can't be converted into UTC: {in_words_of_reader(error)}"
             ) from error
-    # What is far off stays far off, so that it is rejected as such.
+    # Times far outside the range stay there, so that they are rejected.
     return np.where(good, found, mjd)
 
 
@@ -386,7 +390,7 @@ def _from_texts(column: Column, scale: str) -> tuple[Floats, NDArray[np.bool_]]:
     for i, text in enumerate(texts.tolist()):
         if text:
             values[i], aware[i] = _of_text(text)
-    # A time with a zone is in UTC by its own words.
+    # A time with a zone is in UTC, whatever the scale of the column.
     with_scale = np.where(aware, values, _utc_mjd(values + _MJD_ORIGIN_JD, scale))
     inside = (with_scale >= MJD_MIN_DAYS) & (with_scale <= MJD_MAX_DAYS)
     mjd = np.where(inside, with_scale, np.nan)[place]
@@ -394,7 +398,7 @@ def _from_texts(column: Column, scale: str) -> tuple[Floats, NDArray[np.bool_]]:
 
 
 def _of_text(text: str) -> tuple[float, bool]:
-    """Return the MJD of an ISO date or time and whether it has a zone; NaN if it is none."""
+    """Return the MJD of an ISO date or time and whether it has a zone; NaN if it is invalid."""
     plain = re.sub(r"^(\d{4})/(\d{1,2})/(\d{1,2})", r"\1-\2-\3", text.strip())
     plain = re.sub(r"^(\d{4})-(\d)(?=-)", r"\1-0\2", plain)
     plain = re.sub(r"^(\d{4}-\d\d)-(\d)(?!\d)", r"\1-0\2", plain)
@@ -411,7 +415,7 @@ def _moment(text: str) -> datetime:
     try:
         return datetime.fromisoformat(text)
     except ValueError:
-        # Months in words: of 01/02/2020 nobody knows which is the month.
+        # Only months in words: in 01/02/2020 the month is ambiguous.
         for form in ("%Y %b %d", "%Y-%b-%d", "%d-%b-%Y", "%d %b %Y", "%Y %b %d %H:%M:%S"):
             try:
                 return datetime.strptime(text, form)

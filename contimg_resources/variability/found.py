@@ -1,7 +1,7 @@
-"""What a search for events returns.
+"""The result of a search for events.
 
-Belongs here: candidates, rejected dips and sources that can't be searched, in words. Doesn't:
-searching (see `candidates`), records in the store.
+Belongs here: candidates, rejected dips and sources that can't be searched, and their summary.
+Doesn't: searching (see `candidates`), records in the store.
 """
 
 from collections import Counter
@@ -10,22 +10,22 @@ from dataclasses import dataclass
 from contimg_resources.products.events import CandidateRecord
 from contimg_resources.variability.judging import Outcome
 
-#: Reasons why sources weren't searched that are given in words, the most common first.
+#: Maximum number of reasons for unsearched sources in the summary, the most common first.
 MOST_REASONS = 3
 
 
 @dataclass(frozen=True)
 class Rejected:
-    """A dip above the threshold that is no event.
+    """A rejected dip above the threshold.
 
     Parameters
     ----------
     source_id : str
         The source.
     mid_mjd, width_days, score : float
-        The dip.
+        Epoch of minimum, width and score of the dip.
     outcome : Outcome
-        Why not.
+        Reason for the rejection.
     """
 
     source_id: str
@@ -44,7 +44,7 @@ class Unsearched:
     source_id : str
         The source.
     reason : str
-        Why not.
+        Reason that it can't be searched.
     """
 
     source_id: str
@@ -53,22 +53,22 @@ class Unsearched:
 
 @dataclass(frozen=True)
 class Found:
-    """What a search found.
+    """The result of a search.
 
     Parameters
     ----------
     candidates : tuple of CandidateRecord
-        The best score first; their ids are new.
+        Candidates with new ids, the best score first.
     rejected : tuple of Rejected
-        The best score first.
+        Rejected dips, the best score first.
     threshold : float
-        Score from which on dips count.
+        Minimum score of a dip.
     source_years : float
-        How long the sources that were searched were watched together.
+        Total time for which the searched sources were observed, years.
     n_sources : int
-        Sources that were searched.
+        Number of searched sources.
     unsearched : tuple of Unsearched
-        Sources that couldn't be, by id.
+        Sources that can't be searched, by id.
     """
 
     candidates: tuple[CandidateRecord, ...]
@@ -79,7 +79,7 @@ class Found:
     unsearched: tuple[Unsearched, ...] = ()
 
     def words(self) -> str:
-        """Say it in a line."""
+        """Return a summary in one line."""
         why = Counter(r.outcome.value for r in self.rejected)
         not_searched = Counter(u.reason for u in self.unsearched)
         return (

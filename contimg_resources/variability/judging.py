@@ -1,4 +1,4 @@
-"""Whether a dip is an event: its fit, its two sides, and its neighbours.
+"""Vetting of a dip: its fit, its two sides, and its neighbours.
 
 Belongs here: one dip of one source. Doesn't: the search (see `ese`), names and records.
 """
@@ -16,71 +16,72 @@ from contimg_resources.variability.templates import Shape
 
 Floats = NDArray[np.float64]
 
-#: The baseline on one side of a dip: from and to so many widths from the middle.
+#: Range of the baseline on one side of a dip, in widths from the epoch of minimum.
 _SIDE_FROM, _SIDE_TO = 0.75, 2.0
-#: The grid on which a dip is looked at anew: in widths that the search found.
+#: The grid on which a dip is fitted again, in widths found by the search.
 _WIDTH_RATIOS = 1.2 ** np.arange(-8.0, 3.0)
 _MIDS_BEFORE, _MIDS_AFTER, _N_MIDS = 0.8, 0.5, 53
 _MIN_ON_SIDE = 3
-#: A side is back at the baseline when no more than this share of the depth is missing there.
+#: A side has returned to the baseline if at most this fraction of the depth is missing there.
 _MISSING = 0.4
-#: A fitted width may exceed what the search allows by this factor.
+#: A fitted width may exceed the maximum of the search by this factor.
 _TOLERANCE = 1.1
-#: With a reduced chi2 above this a fit may leave no more than this share of the depth.
+#: With a reduced chi2 above this, the residuals must be below this fraction of the depth.
 _POOR_FIT, _LEFT_OVER = 3.0, 0.1
 _FREE_PARAMETERS = 5
-#: Where the maxima beside a dip are, in widths from its middle.
+#: Range of the maxima beside a dip, in widths from its epoch of minimum.
 _MAXIMA_FROM, _MAXIMA_TO = 0.55, 1.6
-#: One epoch alone, or the errors of one week, are no event.
+#: One epoch alone, or the errors of one week, are not an event.
 _MOST_OF_ONE_POINT = 0.5
-#: A dip is fitted to the points within so many widths from its middle.
+#: A dip is fitted to the measurements within this many widths of its epoch of minimum.
 REACH_WIDTHS = 2.0
-#: Neighbours share a dip when their median depth is this share of its.
+#: Neighbours share a dip if their median depth exceeds this fraction of its depth.
 _SHARED = 0.4
 _SHARED_SIGMA = 3.0
 MIN_NEIGHBOURS = 3
-#: Elsewhere is farther than so many widths from the middle; fewer points there tell nothing.
+#: Other times are farther than this from the epoch of minimum, in widths; the minimum number of
+#: measurements at other times.
 _ELSEWHERE_WIDTHS = 1.0
 _MIN_ELSEWHERE = 10
 
 
 class Outcome(StrEnum):
-    """What a dip turned out to be."""
+    """The result of vetting a dip."""
 
     COMPLETE = "complete"
     IN_PROGRESS = "in progress"
-    NO_RETURN = "doesn't come back to its baseline"
+    NO_RETURN = "doesn't return to its baseline"
     NO_BASELINE = "has no baseline before it"
-    ONE_EPOCH = "is one epoch's"
+    ONE_EPOCH = "depends on a single epoch"
     SHARED = "is shared by its neighbours"
-    NO_LENS = "has no lens's shape"
-    SHALLOW = "is too shallow, or its depth too uncertain"
-    NO_FIT = "can't be fitted: its baseline is lost"
-    LIKE_OTHERS = "is no more than the source does at other times"
+    NO_LENS = "doesn't have the shape of a lens"
+    SHALLOW = "is too shallow, or its depth is too uncertain"
+    NO_FIT = "can't be fitted: it has no valid baseline"
+    LIKE_OTHERS = "is consistent with the source's intrinsic variability"
 
 
 @dataclass(frozen=True)
 class DipFit:
-    """A dip, fitted.
+    """The fit of a dip.
 
     Parameters
     ----------
     mid_mjd, mid_error_days : float
-        Middle.
+        Epoch of minimum, MJD in days, and its error.
     width_days, width_error_days : float
         Full width at half depth.
     depth, depth_error : float
-        As a share of the baseline.
+        Depth as a fraction of the baseline, and its error.
     baseline_jy, baseline_error_jy : float
-        At the middle.
+        Baseline at the epoch of minimum, Jy, and its error.
     slope_jy_per_day : float
-        Of the baseline.
+        Slope of the baseline.
     reduced_chi2 : float
-        Of the points within two widths.
+        Reduced chi2 of the measurements within two widths.
     n_in_dip : int
-        Points within half a width.
+        Measurements within half a width.
     largest_share : float
-        Of the gain in chi2 that the best point has.
+        Fraction of the gain in chi2 that is due to the most important measurement.
     """
 
     mid_mjd: float
@@ -98,7 +99,7 @@ class DipFit:
 
     @property
     def is_finite(self) -> bool:
-        """Whether the points determine the dip: a baseline above zero, and finite errors."""
+        """Whether the measurements determine the dip: a positive baseline and finite errors."""
         numbers = (self.mid_mjd, self.width_days, self.depth, self.depth_error, self.baseline_jy)
         return bool(np.isfinite(numbers).all())
 
@@ -118,19 +119,19 @@ def fit_dip(
     width_days: float,
     max_width_days: float,
 ) -> DipFit:
-    """Fit middle, width, depth and a straight baseline to the points within two widths.
+    """Fit epoch of minimum, width, depth and a straight baseline to the data within two widths.
 
     Parameters
     ----------
     mjd, flux_jy, error_jy : ndarray, shape (n,)
-        Points of the source, in the order of time.
+        Measurements of the source, in the order of time.
     shape : Shape
-        Which.
+        Shape to fit.
     mid_mjd, width_days : float
-        Where the search found it; the fit stays within half a width of the one, and within a factor
-        of 1.5 of the other.
+        Result of the search; the fitted epoch stays within half a width of it, and the fitted width
+        within a factor of 1.5.
     max_width_days : float
-        No dip is wider.
+        Maximum width.
 
     Returns
     -------
@@ -194,31 +195,32 @@ def refined_starts(
     width_days: float,
     limits_days: tuple[float, float],
 ) -> list[tuple[int, float, float]]:
-    """Choose middle and width anew for each shape on a finer grid, all against the same points.
+    """Refine epoch of minimum and width for each shape on a finer grid, all on the same data.
 
-    The search compares widths by what each explains of its own surroundings; of an event in
-    progress a far too wide dip explains nearly as much as the true one.
+    The search compares widths by the chi2 that each explains in its own window; for an event in
+    progress, a dip that is far too wide explains nearly as much as the true one.
 
     Parameters
     ----------
     mjd, flux_jy, error_jy : ndarray, shape (n,)
-        Points of the source.
+        Measurements of the source.
     shapes : sequence of Shape
-        The bank.
+        Shapes of the bank.
     mid_mjd, width_days : float
-        Where the search found it.
+        Result of the search.
     limits_days : tuple of float
-        No dip is narrower, or wider.
+        Minimum and maximum width.
 
     Returns
     -------
     list of tuple of (int, float, float)
-        Number of the shape, middle (MJD) and width (days) with the least chi2; the best first.
+        Index of the shape, epoch of minimum (MJD) and width (days) with the least chi2; the best
+        shape first.
     """
     near = np.abs(mjd - mid_mjd) <= REACH_WIDTHS * width_days
     t, f, w = mjd[near], flux_jy[near], 1.0 / error_jy[near]
     flat = np.array([w, w * (t - mid_mjd)])
-    # Baseline first: what it takes can be taken out of every shape at once.
+    # The baseline is projected out of the data and of every shape once.
     basis = np.linalg.qr(flat.T)[0]
     left = f * w - basis @ (basis.T @ (f * w))
     best = [(-np.inf, number, mid_mjd, width_days) for number in range(len(shapes))]
@@ -251,7 +253,7 @@ def _covariance(
     middle: float,
     width: float,
 ) -> Floats:
-    """Return the covariance of baseline, slope, amount, middle and width, by differences."""
+    """Return the covariance of baseline, slope, amount, minimum and width, by differences."""
     values = np.array([base, slope, amount, middle, width])
 
     def model(x: Floats) -> Floats:
@@ -265,19 +267,19 @@ def _covariance(
         beside[i] = step
         columns.append((model(values + beside) - model(values - beside)) / (2 * step) / e)
     jacobian = np.array(columns).T
-    # A direction that the points don't tell has no finite error: the pseudo-inverse would say 0.
+    # A parameter that the data don't constrain has no finite error; the pseudo-inverse gives 0.
     return np.asarray(np.linalg.inv(jacobian.T @ jacobian + 1e-12 * np.eye(5)))
 
 
 def widest_days(mjd: Floats, max_width_days: float) -> float:
-    """Return the widest dip that a baseline twice as long leaves room for, days."""
+    """Return the maximum width of a dip with a baseline twice as long, days."""
     return min(max_width_days, _TOLERANCE * MOST_OF_SPAN * float(mjd[-1] - mjd[0]))
 
 
 def judge_sides(
     fit: DipFit, shape: Shape, mjd: Floats, flux_jy: Floats, error_jy: Floats
 ) -> Outcome:
-    """Tell whether the source was at its baseline before, and is again, or isn't yet.
+    """Check that the source was at its baseline before the dip and returned, or may still return.
 
     Parameters
     ----------
@@ -286,7 +288,7 @@ def judge_sides(
     shape : Shape
         Its shape: a side may be above the baseline there, never below.
     mjd, flux_jy, error_jy : ndarray, shape (n,)
-        Points of the source.
+        Measurements of the source.
     """
     if not _has_lens_shape(fit, shape, mjd, flux_jy, error_jy):
         return Outcome.NO_LENS
@@ -303,14 +305,14 @@ def judge_sides(
     if ended:
         back = _is_back(fit, shape, u, flux_jy, error_jy, after)
         return Outcome.COMPLETE if back else Outcome.NO_RETURN
-    # Too few points behind it: they are yet to come, or were lost in a gap.
+    # Too few measurements after the dip: they are not yet taken, or were lost in a gap.
     return Outcome.IN_PROGRESS if u[-1] < _SIDE_TO else Outcome.NO_RETURN
 
 
 def _has_lens_shape(
     fit: DipFit, shape: Shape, mjd: Floats, flux_jy: Floats, error_jy: Floats
 ) -> bool:
-    # Not by the maxima beside it: no bank holds all that lenses may do there.
+    # Without the maxima beside the dip: no bank contains all shapes that lenses produce there.
     u = np.abs(mjd - fit.mid_mjd) / fit.width_days
     told = (u <= _MAXIMA_FROM) | ((u >= _MAXIMA_TO) & (u <= REACH_WIDTHS))
     if told.sum() <= _FREE_PARAMETERS:
@@ -336,7 +338,7 @@ def _is_back(
     there = np.sum(weight * flux_jy[side]) / np.sum(weight)
     error = 1.0 / np.sqrt(np.sum(weight))
     # The fit's own level, without its slope, which would follow a step; or the source's at all
-    # other times: of an event in progress a slope and the maximum before it are hard to tell apart.
+    # other times: for an event in progress, a slope and the maximum before it are degenerate.
     levels = [float(np.sum(weight * (fit.baseline_jy + shoulders)) / np.sum(weight))]
     far = np.abs(u) > _ELSEWHERE_WIDTHS
     if by_others and far.sum() >= _MIN_ELSEWHERE:
@@ -347,16 +349,16 @@ def _is_back(
 
 @dataclass(frozen=True)
 class Neighbours:
-    """What a candidate's neighbours did at the same time.
+    """The behaviour of a candidate's neighbours at the same time.
 
     Parameters
     ----------
     source_ids : tuple of str
-        Those that tell, the nearest first.
+        Neighbours that are bright enough to show the dip, the nearest first.
     separations_deg : tuple of float
-        How far they are.
+        Their distances.
     depth, depth_error : float
-        Median depth of the same dip in them, as a share of their baselines; NaN without any.
+        Median depth of the same dip in them, as a fraction of their baselines; NaN without any.
     """
 
     source_ids: tuple[str, ...]
@@ -365,18 +367,18 @@ class Neighbours:
     depth_error: float
 
     def share(self, depth: float) -> bool:
-        """Tell whether they share a dip of this depth."""
+        """Return whether they share a dip of this depth."""
         if len(self.source_ids) < MIN_NEIGHBOURS:
             return False
         return self.depth > _SHARED * depth and self.depth > _SHARED_SIGMA * self.depth_error
 
 
 class Placed(Protocol):
-    """A dip whose place is known."""
+    """A dip with known epoch and width."""
 
     @property
     def mid_mjd(self) -> float:
-        """Its middle, MJD in days."""
+        """Its epoch of minimum, MJD in days."""
 
     @property
     def width_days(self) -> float:
@@ -386,9 +388,9 @@ class Placed(Protocol):
 def depth_of(
     fit: Placed, shape: Shape, mjd: Floats, flux_jy: Floats, error_jy: Floats
 ) -> tuple[float, float]:
-    """Return the depth of the same dip, same middle and width, in other points, and its error.
+    """Return the depth of the same dip (epoch, width) in other measurements, and its error.
 
-    NaN when they don't tell.
+    NaN if the measurements don't constrain it.
     """
     u = (mjd - fit.mid_mjd) / fit.width_days
     near = np.abs(u) <= REACH_WIDTHS
@@ -402,6 +404,6 @@ def depth_of(
     base, amount = inverse @ (design.T @ (flux_jy[near] / error_jy[near]))
     if base <= 0:
         return np.nan, np.nan
-    # A deep dip's error is as much the baseline's.
+    # The error of a deep dip depends on that of the baseline.
     relative = np.array([-amount / base, 1.0]) / base
     return float(amount / base), float(np.sqrt(relative @ inverse @ relative))

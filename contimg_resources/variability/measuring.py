@@ -1,4 +1,4 @@
-"""All measures of variability of many light curves, and which sources they select.
+"""All variability metrics of many light curves, and the sources flagged as variable.
 
 Belongs here: the order of the steps. Doesn't: formulas, files.
 """
@@ -21,31 +21,31 @@ from contimg_resources.variability.selection import improbable, population_thres
 
 
 def measure_added(curves: LightCurves, settings: VariabilitySettings, day_mjd: int) -> Variability:
-    """Measure the variability of a list of light curves that others measured.
+    """Measure the variability of a list of added light curves.
 
     Parameters
     ----------
     curves : LightCurves
-        All of the list.
+        All light curves of the list.
     settings : VariabilitySettings
-        Least number of epochs, and how far out of the population a variable is.
+        Minimum number of epochs, and distance of a variable from the population.
     day_mjd : int
         The UTC day, integer MJD; only recorded.
 
     Returns
     -------
     Variability
-        As of `measure_variability`, without a systematic error floor: the list's own errors count.
-        Where the list is too small for a population, a source is flagged as variable when a
-        steady one has so large an eta with the probability of `settings.eta_sigma` standard
-        deviations at most; `facts` hold it as `threshold_p`.
+        Metrics as of `measure_variability`, without a systematic error floor: the list's own
+        errors are used. If the list is too small for a population, a source is flagged as variable
+        when a steady source has so large an eta with at most the probability of
+        `settings.eta_sigma` standard deviations; `facts` hold it as `threshold_p`.
     """
     table = measure_variability(curves, settings, day_mjd)
     if table.facts["threshold_snr"]:
         return table
     threshold_p = improbable(settings.eta_sigma)
     with np.errstate(invalid="ignore"):
-        # However few epochs there are: the p-value knows their number.
+        # Valid for any number of epochs: the p-value accounts for it.
         varies = table.p_value < threshold_p
     facts = {**table.facts, "threshold_p": threshold_p}
     return replace(table, is_variable=varies, facts=facts)
@@ -59,18 +59,19 @@ def measure_variability(
     Parameters
     ----------
     curves : LightCurves
-        Points up to the end of the day.
+        Light curves up to the end of the day.
     settings : VariabilitySettings
-        Least number of epochs, and how far out of the population a variable is.
+        Minimum number of epochs, and distance of a variable from the population.
     day_mjd : int
-        The UTC day, integer MJD; only told.
+        The UTC day, integer MJD; only recorded.
 
     Returns
     -------
     Variability
-        Of every source. Those with fewer epochs than the settings ask have metrics, as far as
-        these are defined, and their pairs count: the fewer pairs, the less one stands out by
-        chance. They aren't selected in the plane of eta and V and don't count among the population.
+        Metrics of every source. Sources with fewer epochs than the settings require have metrics,
+        as far as these are defined, and their pairs are tested: the fewer pairs, the lower the
+        chance of a false detection. They aren't flagged as variable in the plane of eta and V, and
+        don't count for the population.
     """
     from contimg_resources.variability.ese_loops import most_significant_pairs
 
@@ -95,7 +96,7 @@ def measure_variability(
         difference = flux[one] - flux[other]
         with np.errstate(divide="ignore", invalid="ignore"):
             vs = np.where(has_pair, difference / np.hypot(error_jy[one], error_jy[other]), np.nan)
-            # Relative to the mean of the pair: of one whose mean isn't positive it says nothing.
+            # Relative to the mean of the pair; undefined if the mean isn't positive.
             total = flux[one] + flux[other]
             m = np.where(has_pair & (total > 0), 2 * difference / total, np.nan)
     else:

@@ -1,6 +1,6 @@
-"""Measures of variability of many sources at once.
+"""Variability metrics of many sources at once.
 
-Belongs here: the formulas. Doesn't: which sources are variable (see `selection`), files.
+Belongs here: the formulas. Doesn't: flagging sources as variable (see `selection`), files.
 
 References: Swinbank et al. 2015, Astron. Comput. 11, 25 (eta, V); Mooley et al. 2016, ApJ 818, 105
 (pairs); Barvainis et al. 2005, ApJ 618, 108 (debiased modulation index).
@@ -15,19 +15,19 @@ from contimg_resources.variability.model import LightCurves
 
 Floats = NDArray[np.float64]
 
-#: A pair of epochs says that a source varies from these on (Mooley et al. 2016).
+#: A source varies if a pair of its epochs exceeds these limits (Mooley et al. 2016).
 PAIR_MIN_VS = 4.3
 PAIR_MIN_M = 0.26
 
 
 @dataclass(frozen=True)
 class Scatter:
-    """How much each source's flux densities scatter; NaN with fewer than two points.
+    """Scatter of each source's flux densities; NaN with fewer than two measurements.
 
     Parameters
     ----------
     n : ndarray of int, shape (n_sources,)
-        Points.
+        Number of measurements.
     mean_jy : ndarray, shape (n_sources,)
         Weighted mean, Jy.
     eta, v, modulation_index, p_value : ndarray, shape (n_sources,)
@@ -43,10 +43,10 @@ class Scatter:
 
 
 def errors_with_floor(curves: LightCurves, floor: float, level_jy: Floats) -> Floats:
-    """Return the error of each point with the systematic floor, Jy, shape (n_points,).
+    """Return the error of each measurement with the systematic error floor, Jy, shape (n_points,).
 
-    ``sqrt(sigma^2 + (f S)^2)``, S the source's median flux density `level_jy`: with the point's own
-    a low point would count for more than a high one.
+    ``sqrt(sigma^2 + (f S)^2)``, S the source's median flux density `level_jy`: with each
+    measurement's own flux density, a low one would have more weight than a high one.
     """
     return np.hypot(curves.error_jy, floor * np.abs(_spread_out(level_jy, curves)))
 
@@ -67,9 +67,9 @@ def scatter_of(curves: LightCurves, error_jy: Floats) -> Scatter:
     Parameters
     ----------
     curves : LightCurves
-        Points.
+        Light curves.
     error_jy : ndarray, shape (n_points,)
-        Their errors, with the systematic floor; Jy.
+        Errors with the systematic error floor, Jy.
 
     Returns
     -------
@@ -77,8 +77,8 @@ def scatter_of(curves: LightCurves, error_jy: Floats) -> Scatter:
         ``eta = N / (N - 1) (<w I^2> - <w I>^2 / <w>)`` with ``w = 1 / sigma^2``, the reduced chi2
         about the weighted mean; ``V = s / <I>`` with s the standard deviation (N - 1);
         ``m_d = sqrt((sum (S_i - <S>)^2 - sum sigma_i^2) / N) / <S>``, negative where the argument
-        is; p, the probability of as large an eta of a steady source, from chi2 with N - 1 degrees
-        of freedom. Mean flux densities that aren't positive have neither V nor m_d.
+        is; p, the probability of as large an eta for a steady source, from chi2 with N - 1 degrees
+        of freedom. V and m_d are NaN if the mean flux density isn't positive.
     """
     from scipy.stats import chi2
 
@@ -90,7 +90,7 @@ def scatter_of(curves: LightCurves, error_jy: Floats) -> Scatter:
     flux = curves.flux_jy
     mean = _sums(weight * flux, curves) / _sums(weight, curves)
     plain = _sums(flux, curves) / n
-    # Centred, for the difference of large sums has no digits left.
+    # Centred: the difference of large sums would lose all digits.
     off_weighted, off = flux - _spread_out(mean, curves), flux - _spread_out(plain, curves)
     squares = _sums(np.square(off), curves)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -104,7 +104,7 @@ def scatter_of(curves: LightCurves, error_jy: Floats) -> Scatter:
 
 
 def _sums(values: Floats, curves: LightCurves) -> Floats:
-    # Every source has a point, so no two offsets are the same.
+    # Every source has a measurement, so all offsets differ.
     return np.asarray(np.add.reduceat(values, curves.offsets[:-1]))
 
 

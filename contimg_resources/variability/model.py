@@ -1,6 +1,6 @@
-"""What variability is told of: points of light curves, and the measures of each source.
+"""Columns of light curves and of variability metrics.
 
-Belongs here: columns of many sources at once. Doesn't: computing them, files.
+Belongs here: columns of many sources at once. Doesn't: computing metrics, files.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-#: Columns of points.
+#: Columns with one value per measurement.
 OF_POINTS = (
     "mid_mjd",
     "flux_jy",
@@ -31,19 +31,19 @@ def _unknown() -> Floats:
 
 @dataclass(frozen=True)
 class LightCurves:
-    """Points of many sources: those of one lie side by side, in the order of time.
+    """Light curves of many sources; those of one source are contiguous, in the order of time.
 
-    One point is one passage of the source over the meridian: mosaics that roll by half their width
-    share data, so the best of those of a passage stands for all.
+    A light curve has one measurement for each transit of the source: overlapping mosaics share half
+    of their data, so only the best measurement of a transit is used.
 
     Parameters
     ----------
     source_id : ndarray of str, shape (n_sources,)
-        Sorted.
+        Names of the sources, sorted.
     ra_deg, dec_deg : ndarray, shape (n_sources,)
         ICRS, degrees; NaN of a light curve that was added without a position.
     offsets : ndarray of int, shape (n_sources + 1,)
-        Source i has the points ``offsets[i]:offsets[i + 1]``.
+        Source i has the measurements ``offsets[i]:offsets[i + 1]``.
     mid_mjd : ndarray, shape (n_points,)
         MJD in days.
     flux_jy, error_jy : ndarray, shape (n_points,)
@@ -51,7 +51,7 @@ class LightCurves:
     flags : ndarray of int, shape (n_points,)
         See `contimg_resources.photometry.flags`.
     is_reference : ndarray of bool, shape (n_points,)
-        Whether the source told the epoch's flux scale.
+        Whether the source was used as a flux reference of the epoch.
     epoch : ndarray of str, shape (n_points,)
         Partition key of the mosaic.
     integrated_jy, integrated_error_jy : ndarray, shape (n_points,), optional
@@ -72,7 +72,7 @@ class LightCurves:
     integrated_error_jy: Floats = field(default_factory=_unknown)
 
     def __post_init__(self) -> None:
-        """Fill in what isn't known."""
+        """Fill columns that weren't given with NaN."""
         for name in ("integrated_jy", "integrated_error_jy"):
             if len(getattr(self, name)) != len(self.mid_mjd):
                 nothing = np.broadcast_to(np.float32(np.nan), len(self.mid_mjd))
@@ -82,11 +82,11 @@ class LightCurves:
         return len(self.source_id)
 
     def of(self, index: int) -> slice:
-        """Return where the points of source number `index` are."""
+        """Return the slice with the measurements of source number `index`."""
         return slice(int(self.offsets[index]), int(self.offsets[index + 1]))
 
     def sound(self) -> NDArray[np.bool_]:
-        """Return which sources have finite measurements only, with errors above zero."""
+        """Return which sources have only finite measurements with errors above zero."""
         good = np.isfinite(self.mid_mjd) & np.isfinite(self.flux_jy)
         good &= np.isfinite(self.error_jy) & (self.error_jy > 0)
         counts = np.diff(self.offsets)
@@ -108,38 +108,38 @@ class LightCurves:
 
 @dataclass(frozen=True)
 class Variability:
-    """Measures of many sources; NaN where a source has too few epochs for one.
+    """Variability metrics of many sources; NaN where a source has too few epochs for a metric.
 
     Parameters
     ----------
     source_id : ndarray of str, shape (n,)
-        Sorted.
+        Names of the sources, sorted.
     ra_deg, dec_deg : ndarray, shape (n,)
         ICRS, degrees.
     n_epochs : ndarray of int, shape (n,)
-        Points.
+        Number of measurements.
     mean_flux_jy : ndarray, shape (n,)
         Weighted mean, Jy.
     median_snr : ndarray, shape (n,)
-        Of the points, without the systematic floor.
+        Median S/N of the measurements, without the systematic error floor.
     eta : ndarray, shape (n,)
         Reduced chi2 about the weighted mean.
     v : ndarray, shape (n,)
         Standard deviation over mean.
     modulation_index : ndarray, shape (n,)
-        Debiased; negative when the scatter is less than the errors.
+        Debiased; negative when the scatter is below the errors.
     p_value : ndarray, shape (n,)
-        Of an eta as large, of a steady source.
+        Probability of so large an eta for a steady source.
     pair_vs, pair_m : ndarray, shape (n,)
-        Of the most significant pair of epochs.
+        Significance and modulation of the most significant pair of epochs.
     pair_first_mjd, pair_second_mjd : ndarray, shape (n,)
-        When, MJD in days.
+        Times of that pair, MJD in days.
     is_reference : ndarray of bool, shape (n,)
-        Whether it mostly told the flux scale.
+        Whether the source was a flux reference in most of its epochs.
     is_pair_variable : ndarray of bool, shape (n,)
-        Whether that pair says so.
+        Whether the source is variable by that pair.
     is_variable : ndarray of bool, shape (n,)
-        Whether it is selected in the plane of eta and V.
+        Whether the source is flagged as variable in the plane of eta and V.
     facts : dict
         JSON-able: `day_mjd`, `systematic_floor`, `n_references`, `eta_sigma`, `v_sigma`,
         `threshold_snr`, `threshold_eta`, `threshold_v` (lists).
@@ -174,12 +174,12 @@ class Variability:
 
 
 def joined_curves(parts: Sequence[LightCurves]) -> LightCurves:
-    """Return the light curves of all parts as one; of a source in several the first part's count.
+    """Combine light curves; for a source in several parts the first part is used.
 
     Parameters
     ----------
     parts : sequence of LightCurves
-        At least one.
+        Light curves; at least one part.
     """
     if len(parts) == 1:
         return parts[0]
@@ -200,12 +200,12 @@ def joined_curves(parts: Sequence[LightCurves]) -> LightCurves:
 
 
 def joined_metrics(parts: Sequence[Variability]) -> Variability:
-    """Return the metrics of all parts as one, with the facts of the first.
+    """Combine variability metrics, with the facts of the first part.
 
     Parameters
     ----------
     parts : sequence of Variability
-        At least one; of a source in several the first part's count.
+        Metrics; at least one part. For a source in several parts the first part is used.
     """
     if len(parts) == 1:
         return parts[0]

@@ -1,10 +1,10 @@
-"""One point of a light curve for each passage of a source over the meridian.
+"""One measurement of a light curve for each transit of a source.
 
-Belongs here: which measurements are of the same passage, and the best of them. Doesn't: files of
-points (see `points`).
+Belongs here: assigning measurements to transits, and choosing the best of each. Doesn't: files of
+light curves (see `points`).
 
-Mosaics roll by half their width, so that a source is in two or three of a passage, with common
-data: to count each as an epoch of its own would make every measure of variability wrong.
+Mosaics roll by half their width, so a source is in two or three mosaics of a transit, which share
+data: counting each as an independent epoch would bias every variability metric.
 """
 
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ Floats = NDArray[np.float64]
 #: Greenwich mean sidereal time at 2000-01-01 12:00, degrees (Meeus, Astronomical Algorithms, 12.4).
 _GMST_2000_DEG = 280.460_618_37
 _MJD_2000 = 51_544.5
-#: No mosaic's middle is farther than this from the passage of a source in it, days.
+#: Maximum time between a mosaic's mid-time and the transit of a source in it, days.
 _MARGIN_DAYS = 0.2
 _READ = (
     "source_id",
@@ -45,26 +45,26 @@ _READ = (
     "is_reference",
     "epoch",
 )
-#: Kept of sources that are flagged as extended; of others they say nothing that the peak doesn't.
+#: Kept only for sources flagged as extended; for others the peak has the same information.
 _INTEGRATED = ("integrated_flux_jy", "integrated_error_jy")
 
 
 @dataclass(frozen=True)
 class DayPoints:
-    """The points of the passages of one UTC day, sorted by source.
+    """The measurements of the transits of one UTC day, sorted by source.
 
     Parameters
     ----------
     day_mjd : int
-        The day: that of the passage over the meridian, integer MJD.
+        UTC day of the transits, integer MJD.
     columns : dict of str to ndarray
         See `contimg_resources.variability.points.COLUMNS`.
     n_measurements : int
-        Good measurements that they were chosen from.
+        Number of good measurements that these were chosen from.
     epochs : tuple of str
-        Mosaics that these are of.
+        Mosaics of these measurements.
     damaged : dict of str to str
-        Files of measurements that can't be read, with the reason: without them.
+        Unreadable files of measurements, with the reason; these files are left out.
     """
 
     day_mjd: int
@@ -78,30 +78,30 @@ class DayPoints:
 
 
 def passage_number(mid_mjd: Floats, ra_deg: Floats) -> NDArray[np.int64]:
-    """Count passages over the meridian: the nearest to each time.
+    """Return the number of the transit nearest to each time, counting from an arbitrary one.
 
     Parameters
     ----------
     mid_mjd, ra_deg : ndarray, shape (n,)
-        MJD in days, degrees. Precession moves a passage by less than two minutes: nothing beside
-        half a day.
+        MJD in days, degrees. Precession moves a transit by less than two minutes, which is
+        negligible compared with half a day.
     """
     sidereal_deg = _GMST_2000_DEG + LONGITUDE_DEG + SIDEREAL_DEG_PER_DAY * (mid_mjd - _MJD_2000)
     return np.rint((sidereal_deg - ra_deg) / 360.0).astype(np.int64)
 
 
 def passage_mjd(number: NDArray[np.int64], ra_deg: Floats) -> Floats:
-    """Return when a passage is, MJD in days; the inverse of `passage_number`."""
+    """Return the times of transits, MJD in days; the inverse of `passage_number`."""
     sidereal_deg = 360.0 * number + ra_deg - _GMST_2000_DEG - LONGITUDE_DEG
     return np.asarray(_MJD_2000 + sidereal_deg / SIDEREAL_DEG_PER_DAY)
 
 
 def gather_day(root: Path, day_mjd: int) -> DayPoints:
-    """Choose the points of a day from what was measured in it and an hour around it.
+    """Choose the measurements of a day from those of the mosaics within it and an hour around it.
 
-    Of several mosaics of a passage the one with the least error counts; of equal ones the first.
-    Epochs that didn't pass their gates aren't published, so they make no point. A file that can't
-    be read is left out, with the reason.
+    Of several mosaics of a transit, the one with the least error is used; of equal ones the first.
+    Epochs with failed checks aren't published, so they give no measurement. An unreadable file is
+    left out, with the reason.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def gather_day(root: Path, day_mjd: int) -> DayPoints:
     try:
         found = _measured(root, files, start_mjd, end_mjd)
     except UnreadableMeasurements:
-        # One at a time, to find which.
+        # Read one file at a time, to find the unreadable one.
         for file in files:
             with rejecting(damaged, file):
                 _measured(root, [file], start_mjd, end_mjd)
@@ -167,7 +167,7 @@ def gather_day(root: Path, day_mjd: int) -> DayPoints:
 def _measured(
     root: Path, files: list[str], start_mjd: float, end_mjd: float
 ) -> dict[str, NDArray[Any]] | None:
-    """Return the good measurements of some files, sorted; None of no files."""
+    """Return the good measurements of some files, sorted; None if there are no files."""
     if not files:
         return None
     with query(root / "mosaic") as cursor:

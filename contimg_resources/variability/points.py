@@ -1,7 +1,7 @@
-"""Points of light curves: a file for each UTC day.
+"""Light curves on disk: one Parquet file for each UTC day.
 
-Belongs here: the columns, writing a day, reading many. Doesn't: choosing points (see `passages`),
-measures.
+Belongs here: the columns, writing a day, reading many. Doesn't: choosing measurements (see
+`passages`), variability metrics.
 """
 
 import json
@@ -26,23 +26,23 @@ from contimg_resources.variability.passages import DayPoints
 #: Version of the columns below. Written into every file.
 SCHEMA_VERSION = 1
 
-#: Each column with its type and what it holds.
+#: Type and description of each column.
 COLUMNS: dict[str, tuple[str, str]] = {
     "source_id": ("string", "stable name, as in the catalogue"),
     "ra_deg": ("double", "catalogue position, ICRS, degrees"),
     "dec_deg": ("double", "catalogue position, ICRS, degrees"),
-    "passage_mjd": ("double", "passage over the meridian, MJD in days, UTC"),
-    "mid_mjd": ("double", "middle of the data, MJD in days, UTC"),
+    "passage_mjd": ("double", "transit, MJD in days, UTC"),
+    "mid_mjd": ("double", "mid-time of the data, MJD in days, UTC"),
     "flux_jy": ("double", "flux density on the scale of the reference sources, Jy"),
     "error_jy": ("double", "its uncertainty with that of the scale, Jy"),
     "integrated_flux_jy": ("float", "integrated, of a source flagged as extended, Jy; else null"),
     "integrated_error_jy": ("float", "its uncertainty with that of the scale, Jy"),
     "flags": ("int32", "sum of contimg_resources.photometry.flags.Flag"),
-    "is_reference": ("bool", "whether it is one of the sources that told the scale"),
-    "n_mosaics": ("int32", "mosaics of the passage with a good measurement; this is the best"),
+    "is_reference": ("bool", "whether it was used as a flux reference"),
+    "n_mosaics": ("int32", "mosaics of the transit with a good measurement; this is the best"),
     "epoch": ("string", "partition key of the mosaic"),
 }
-#: Files that are older than these columns have none of them: what they would hold is null.
+#: Columns that files of earlier releases lack; their values are null.
 _LATER = ("integrated_flux_jy", "integrated_error_jy")
 _METADATA = b"contimg"
 _NUMPY: dict[str, Any] = {
@@ -60,21 +60,21 @@ def points_path(root: Path, day_mjd: int) -> Path:
 
 
 def empty_columns() -> dict[str, NDArray[Any]]:
-    """Return the columns without a point."""
+    """Return the columns without any measurement."""
     return {name: np.empty(0, _NUMPY[kind]) for name, (kind, _) in COLUMNS.items()}
 
 
 def write_points(root: Path, points: DayPoints, facts: dict[str, Any] | None = None) -> Path | None:
-    """Write a day's points; whole, or not at all. A day without any has no file.
+    """Write a day's light curves, whole or not at all. A day without measurements has no file.
 
     Parameters
     ----------
     root : Path
         The directory of light curves.
     points : DayPoints
-        The day.
+        Measurements of the day.
     facts : dict, optional
-        JSON-able: what belongs to their origin.
+        JSON-able provenance.
 
     Returns
     -------
@@ -103,7 +103,7 @@ def write_points(root: Path, points: DayPoints, facts: dict[str, Any] | None = N
         metadata={_METADATA: json.dumps(told).encode()},
     )
     arrays = [
-        # A number that isn't one is null.
+        # NaN is written as null.
         pa.array(points.columns[f.name], f.type, from_pandas=f.name in _LATER)
         for f in schema
     ]
@@ -116,7 +116,7 @@ def write_points(root: Path, points: DayPoints, facts: dict[str, Any] | None = N
 def days_between(
     root: Path, start_mjd: float | None = None, end_mjd: float | None = None
 ) -> tuple[int, ...]:
-    """Return the days with points whose beginning is in [start, end), integer MJD."""
+    """Return the days with measurements that begin in [start, end), integer MJD."""
     days = sorted(int(path.stem) for path in root.glob("[!.]*.parquet") if path.stem.isdecimal())
     return tuple(
         day
@@ -132,16 +132,16 @@ def read_points(
     end_mjd: float | None = None,
     damaged: dict[str, str] | None = None,
 ) -> LightCurves:
-    """Read the points of all days in [start, end), MJD in days.
+    """Read the light curves of all days in [start, end), MJD in days.
 
     Parameters
     ----------
     root : Path
-        The directory with points.
+        The directory of light curves.
     start_mjd, end_mjd : float, optional
-        The days.
+        First day, and the day after the last.
     damaged : dict of str to str, optional
-        Gets the reason of each file that can't be read, by its name; the other days are read.
+        Receives the reason for each unreadable file, by its name; the other days are read.
 
     Raises
     ------
@@ -161,7 +161,7 @@ def read_points(
     if not tables:
         return _as_curves(empty_columns(), np.empty(0, np.int64), np.empty(0, np.str_))
     together = pa.concat_tables(tables).unify_dictionaries()
-    # Names are long and points are many: sorted by number.
+    # Sorting by number is faster than by name: names are long and measurements are many.
     coded = together["source_id"].combine_chunks()
     names = np.asarray(coded.dictionary.to_pylist(), np.str_)
     rank = np.empty(len(names), np.int64)
@@ -181,12 +181,12 @@ def read_points(
 
 
 def read_point_facts(path: Path) -> dict[str, Any]:
-    """Read what a day's file says of its origin, and none of its points.
+    """Read the provenance in a day's file without its measurements.
 
     Raises
     ------
     UnreadableMeasurements
-        If it is damaged or was written by a newer contimg.
+        If the file is damaged or was written by a newer contimg.
     """
     with _opened(path) as (_, facts):
         return facts
@@ -256,8 +256,8 @@ def _opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
             yield file, facts
     except ContimgError:
         raise
-    except Exception as error:  # pyarrow raises what it meets
+    except Exception as error:  # pyarrow raises errors of many types
         raise UnreadableMeasurements(
-            f"{path} holds no points of light curves: {in_words_of_reader(error)}",
+            f"{path} holds no light curves: {in_words_of_reader(error)}",
             path=str(path),
         ) from error

@@ -1,7 +1,7 @@
-"""Whether a source's own wandering explains a dip as well as an event does.
+"""Comparison of a dip with the intrinsic variability of its source.
 
-Belongs here: comparing both explanations of one light curve. Doesn't: the recursion (see
-`walk_loops`), other reasons against a dip (see `judging`).
+Belongs here: comparing both explanations of a light curve. Doesn't: the recursion (see
+`ese_loops`), other reasons to reject a dip (see `judging`).
 """
 
 from typing import NamedTuple
@@ -11,55 +11,55 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-#: Walks that are tried: their standard deviation as a share of the flux density, and their memory
-#: in days. Without any walk the second is of no matter.
+#: Trial damped random walks: standard deviation as a fraction of the flux density, and time scale
+#: in days. Without a walk the time scale has no effect.
 _SCATTERS = (0.0, *np.geomspace(0.01, 0.5, 9).tolist())
 _MEMORIES_DAYS = (3.0, 10.0, 30.0, 100.0, 300.0)
-#: Of the evidence for the event as a whole the dip alone has this share at least.
+#: Minimum share of the evidence that the dip must have without the maxima.
 _SHARE_OF_DIP = 0.4
-#: The maxima of a shape are where it exceeds this share of its depth.
+#: The maxima of a shape are where it exceeds this fraction of its depth.
 _RISE = 0.03
 
 
 class Evidence(NamedTuple):
-    """How much better a source that wanders and has an event fits than one that wanders only.
+    """Likelihood gain by adding an event to a model of the source's intrinsic variability.
 
     Parameters
     ----------
     whole : float
-        Twice the difference of the logarithms of the greatest likelihoods; at least 0.
+        Twice the difference of the logarithms of the maximum likelihoods; at least 0.
     without_maxima : float
-        The same without the points in the maxima beside the dip: a flare looks like one.
+        The same without the measurements in the maxima beside the dip, which resemble a flare.
     """
 
     whole: float
     without_maxima: float
 
     def reaches(self, least: float) -> bool:
-        """Tell whether it is an event rather than one of many ups and downs.
+        """Return whether the dip is an event rather than intrinsic variability.
 
         Parameters
         ----------
         least : float
-            Evidence that the whole event needs; its dip alone needs 40 % of that.
+            Minimum evidence of the whole event; the dip alone needs 40 % of it.
         """
         return self.whole >= least and self.without_maxima >= _SHARE_OF_DIP * least
 
 
 def evidence_for(event_jy: Floats, mjd: Floats, flux_jy: Floats, error_jy: Floats) -> Evidence:
-    """Return how much of a light curve an event explains that the source's wandering doesn't.
+    """Return the evidence for an event over intrinsic variability alone.
 
-    What sources do by themselves at these time scales is well told by a damped random walk (Kelly,
-    Bechtold & Siemiginowska 2009, ApJ 698, 895). Level, scatter and memory are chosen for each of
-    both explanations, so all that the source does at other times tells how much of the dip it may
-    be.
+    The intrinsic variability of sources on these time scales is well described by a damped random
+    walk (Kelly, Bechtold & Siemiginowska 2009, ApJ 698, 895). Level, scatter and time scale are
+    fitted for both explanations, so the source's variability at other times limits the part of the
+    dip that it may explain.
 
     Parameters
     ----------
     event_jy : ndarray, shape (n,)
-        What the event adds to the baseline, Jy; its amount, not below 0, is fitted.
+        Change of the baseline by the event, Jy; its amplitude, at least 0, is fitted.
     mjd, flux_jy, error_jy : ndarray, shape (n,)
-        Points of the source, in the order of time.
+        Measurements of the source, in the order of time.
     """
     dip = event_jy <= _RISE * float(np.max(np.abs(event_jy), initial=0.0))
     return Evidence(
@@ -85,14 +85,14 @@ def _over_walk(event_jy: Floats, mjd: Floats, flux_jy: Floats, error_jy: Floats)
             flat, _ = _fitted(left[0], level)
             chi2, amounts = _fitted(left[0], event)
             walk_only = max(walk_only, -flat - log_determinant)
-            # A hump in its place is no dip.
+            # An increase in place of the dip is not an event.
             with_event = max(with_event, -(chi2 if amounts[1] > 0 else flat) - log_determinant)
     return max(0.0, with_event - walk_only)
 
 
 def _fitted(values: Floats, models: Floats) -> tuple[float, Floats]:
-    """Return what is left of values after models were fitted, chi2, and how much of each it is."""
-    # Columns of one size: a dip is a small part of a level.
+    """Fit models to values; return chi2 of the residuals, and the amplitudes of the models."""
+    # Columns are normalised: a dip is a small fraction of the level.
     norms = np.sqrt(np.sum(np.square(models), axis=1, keepdims=True))
     design = (models / np.where(norms > 0, norms, 1.0)).T
     amounts = np.linalg.lstsq(design, values, rcond=None)[0]

@@ -1,10 +1,10 @@
-"""Which sources stand out of the population in the plane of log eta and log V.
+"""Flagging of variable sources in the plane of log eta and log V.
 
-Belongs here: thresholds from the population's own distribution. Doesn't: the measures.
+Belongs here: thresholds from the distribution of the population. Doesn't: the metrics.
 
 After Rowlinson et al. 2019 (Astron. Comput. 27, 111), with one change: centre and spread are taken
-at each source's S/N, since V of faint sources is large by their noise alone, and eta of bright ones
-by what their errors don't know.
+at each source's S/N, since V of faint sources is large because of their noise alone, and eta of
+bright sources because of systematic errors.
 """
 
 from dataclasses import dataclass
@@ -16,23 +16,23 @@ from contimg_resources.imaging.statistics import STD_OF_MAD
 
 Floats = NDArray[np.float64]
 
-#: Fewer sources are no population.
+#: Minimum number of sources of a population.
 MIN_SOURCES = 10
 _IN_BIN = 100
 _MOST_BINS = 12
 _MOST_ON_LINE = 600
-#: Of log S/N: over less a line has no slope.
+#: Minimum range of log S/N for a fit of a slope.
 _LEAST_RANGE = 0.1
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """From where on a source stands out, at some values of the S/N.
+    """Thresholds above which a source is flagged as variable, at some values of the S/N.
 
     Parameters
     ----------
     snr : ndarray, shape (n,)
-        Rising; between them log thresholds are interpolated in log S/N.
+        S/N, rising; log thresholds are interpolated in log S/N.
     eta, v : ndarray, shape (n,)
         Thresholds.
     """
@@ -42,7 +42,7 @@ class Thresholds:
     v: Floats
 
     def above(self, snr: Floats, eta: Floats, v: Floats) -> NDArray[np.bool_]:
-        """Tell which sources are above both thresholds at their S/N."""
+        """Return which sources are above both thresholds at their S/N."""
         if not len(self.snr):
             return np.zeros(len(snr), np.bool_)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -62,10 +62,10 @@ def population_thresholds(
     Parameters
     ----------
     snr, eta, v : ndarray, shape (n,)
-        Of the sources; those with one that isn't positive and finite don't count.
+        Of the sources; those with a value that isn't positive and finite don't count.
     eta_sigma, v_sigma : float
-        How many standard deviations above the centre a threshold lies. They are those of the half
-        below the centre: variables are in the other.
+        Number of standard deviations of a threshold above the centre. The standard deviation is
+        that of the half below the centre, since variables are above it.
 
     Returns
     -------
@@ -80,7 +80,7 @@ def population_thresholds(
         return Thresholds(np.empty(0), np.empty(0), np.empty(0))
     logs = logs[:, np.argsort(logs[0], kind="stable")]
     at, rest = logs[0], logs[1:]
-    # Few sources over a wide range of S/N: what depends on it isn't scatter.
+    # A few sources over a wide range of S/N: the dependence on S/N must not count as scatter.
     lines = [_line(at, row) for row in rest]
     level = np.array([slope * at + offset for slope, offset in lines])
     nodes, limits = [], []
@@ -99,9 +99,9 @@ def population_thresholds(
 
 
 def improbable(sigma: float) -> float:
-    """Return the probability that a normal value lies so many standard deviations above its mean.
+    """Return the probability that a normal value exceeds its mean by `sigma` standard deviations.
 
-    For those who are no population: their p-value is compared with it.
+    Where there are too few sources for a population, their p-values are compared with it.
     """
     from scipy.special import ndtr
 
@@ -109,7 +109,7 @@ def improbable(sigma: float) -> float:
 
 
 def _line(at: Floats, values: Floats) -> tuple[float, float]:
-    """Return slope and offset of a line that outliers don't turn (Theil-Sen)."""
+    """Fit a line that is robust against outliers (Theil-Sen); return slope and offset."""
     from scipy.stats import theilslopes
 
     some = np.unique(np.linspace(0, len(at) - 1, min(len(at), _MOST_ON_LINE)).astype(np.int64))

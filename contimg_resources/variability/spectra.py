@@ -1,11 +1,11 @@
-"""How a source's spectrum changes in a dip, from flux densities in sub-bands.
+"""Change of a source's spectral index in a dip, from flux densities in sub-bands.
 
-Belongs here: the same dip in each sub-band, and the change of the spectral index that their depths
-say. Doesn't: sub-bands' files (see `contimg_resources.photometry.subbands`), finding dips.
+Belongs here: the same dip in each sub-band, and the change of the spectral index from their
+depths. Doesn't: files of sub-bands (see `contimg_resources.photometry.subbands`), finding dips.
 
-A lens of plasma bends as the square of the wavelength, so its dips are deeper, and of another
-shape, at lower frequencies; the change is positive then. What dims a source alike at all
-frequencies says 0.
+A plasma lens refracts as the square of the wavelength, so its dips are deeper, and of another
+shape, at lower frequencies; the change is positive then. It is 0 if the source is dimmed equally
+at all frequencies.
 """
 
 import math
@@ -31,20 +31,20 @@ from contimg_resources.variability.templates import Shape
 
 Floats = NDArray[np.float64]
 
-#: With less left of a source in its dip, in errors of that, a logarithm is biased by its noise.
+#: Below this remaining flux density in a dip, in its errors, the logarithm is biased by noise.
 _MIN_SNR_LEFT = 4.0
-#: Bands nearer to each other than this, in ln(frequency), are one.
+#: Bands closer than this in ln(frequency) are one band.
 _MIN_SPREAD = 1e-3
 _LONGEST_NOTE = 1000
 
 
 class Dip(NamedTuple):
-    """Where a dip is.
+    """Epoch and width of a dip.
 
     Parameters
     ----------
     mid_mjd : float
-        Middle, MJD in days.
+        Epoch of minimum, MJD in days.
     width_days : float
         Full width at half depth.
     """
@@ -62,7 +62,7 @@ class BandDepth:
     frequency_hz : float
         Effective frequency, Hz.
     depth, error : float
-        As a share of the band's own baseline.
+        Fraction of the band's own baseline.
     """
 
     frequency_hz: float
@@ -71,34 +71,35 @@ class BandDepth:
 
     @property
     def tells(self) -> bool:
-        """Whether so much of the source is left that its logarithm tells something."""
+        """Whether enough flux density remains in the dip for its logarithm."""
         return 1.0 - self.depth >= _MIN_SNR_LEFT * self.error
 
 
 def spectral_evidence(
     root: Path, candidate: CandidateRecord, shapes: Callable[[], Sequence[Shape]], end_mjd: float
 ) -> dict[str, Any]:
-    """Return what sub-bands say of a candidate, for its evidence.
+    """Return the evidence from sub-bands for a candidate.
 
     Parameters
     ----------
     root : Path
         The directory with measurements.
     candidate : CandidateRecord
-        The dip: its middle, width and template stay as they are.
+        The candidate; its epoch of minimum, width and template stay fixed.
     shapes : callable
-        Gives the bank that was searched with; it is asked only where there are sub-bands.
+        Returns the bank of shapes of the search; called only if there are sub-bands.
     end_mjd : float
-        Nothing later is looked at, MJD in days.
+        Later measurements are not used, MJD in days.
 
     Returns
     -------
     dict
-        JSON-able; empty where no sub-band tells. `band_depths` (lists of frequency in Hz, depth,
-        error), and `n_bands`, how many of them leave enough of the source; with two or more
-        `spectral_change` and `spectral_change_error`; `spectral_note`, why a band couldn't be read.
+        JSON-able; empty if no sub-band is usable. `band_depths` (lists of frequency in Hz, depth,
+        error), and `n_bands`, the number of bands with enough remaining flux density; with two or
+        more `spectral_change` and `spectral_change_error`; `spectral_note`, the reasons for
+        unreadable bands.
     """
-    # Most platforms have no sub-bands: no query then.
+    # Most platforms have no sub-bands: skip the query then.
     if not bands_root(root).is_dir():
         return {}
     name = candidate.parameters.get("template")
@@ -114,7 +115,7 @@ def spectral_evidence(
     except OSError as error:
         return {"spectral_note": str(error)[:_LONGEST_NOTE]}
     for band in bands:
-        # The candidate is whole without: a bad file mustn't lose it, nor the other bands.
+        # An unreadable file must lose neither the candidate nor the other bands.
         try:
             fluxes = band_fluxes(root, band, candidate.source_id, start_mjd, stop_mjd)
         except (ContimgError, OSError) as error:
@@ -137,16 +138,16 @@ def spectral_evidence(
 
 
 def band_depth(dip: Dip, shape: Shape, fluxes: BandFluxes) -> BandDepth | None:
-    """Return the depth of a dip in one sub-band; None when its points don't tell.
+    """Fit the depth of a dip in one sub-band; return None if the data don't constrain it.
 
     Parameters
     ----------
     dip : Dip
-        Middle and width: fixed.
+        Epoch of minimum and width, both fixed.
     shape : Shape
-        Its shape: fixed, too.
+        Its shape, fixed.
     fluxes : BandFluxes
-        The source in that band.
+        Flux densities of the source in that band.
 
     Notes
     -----
@@ -161,12 +162,12 @@ def band_depth(dip: Dip, shape: Shape, fluxes: BandFluxes) -> BandDepth | None:
 
 
 def spectral_change(depths: Sequence[BandDepth]) -> tuple[float, float] | None:
-    """Return the spectral index in the middle of a dip less that of the baseline, and its error.
+    """Return the spectral index at the minimum of a dip less that of the baseline, and its error.
 
     Parameters
     ----------
     depths : sequence of BandDepth
-        One for each band; at least two that tell are needed.
+        One for each band; at least two usable ones are needed.
 
     Returns
     -------
@@ -175,7 +176,7 @@ def spectral_change(depths: Sequence[BandDepth]) -> tuple[float, float] | None:
 
     Notes
     -----
-    With ``S ~ nu^alpha`` and depth a(nu) the flux density in the middle is ``S (1 - a)``, so
+    With ``S ~ nu^alpha`` and depth a(nu) the flux density at the minimum is ``S (1 - a)``, so
     ``alpha_dip - alpha_base = d ln(1 - a) / d ln nu``: the slope of a straight line through the
     bands, weighted with ``(sigma_a / (1 - a))^-2`` (Bevington & Robinson, Data Reduction, 6.3).
     """
@@ -193,7 +194,7 @@ def spectral_change(depths: Sequence[BandDepth]) -> tuple[float, float] | None:
 
 
 def _best_of_passages(fluxes: BandFluxes) -> NDArray[np.int64]:
-    """Choose the point with the least error of each passage: rolling mosaics share data."""
+    """Choose the measurement with the least error of each transit: rolling mosaics share data."""
     number = passage_number(fluxes.mid_mjd, np.full(len(fluxes.mid_mjd), fluxes.ra_deg))
     order = np.lexsort((fluxes.error_jy, number))
     first = np.ones(len(order), np.bool_)

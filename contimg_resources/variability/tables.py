@@ -1,6 +1,6 @@
-"""Measures of variability as Parquet: a file for each UTC day.
+"""Variability metrics as Parquet: one file for each UTC day.
 
-Belongs here: writing and reading it. Doesn't: computing.
+Belongs here: writing and reading them. Doesn't: computing.
 """
 
 import json
@@ -33,7 +33,7 @@ def added_variability_path(root: Path, name: str) -> Path:
 
 
 def write_variability(path: Path, table: Variability) -> None:
-    """Write the measures; whole, or not at all."""
+    """Write the metrics, whole or not at all."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -48,7 +48,7 @@ def write_variability(path: Path, table: Variability) -> None:
 
 
 def read_variability(path: Path) -> Variability:
-    """Read the measures of a day.
+    """Read the metrics of a day.
 
     Raises
     ------
@@ -71,15 +71,15 @@ def read_variability(path: Path) -> Variability:
         return Variability(**values, facts=told["facts"])
     except UnreadableMeasurements:
         raise
-    except Exception as error:  # pyarrow raises what it meets
+    except Exception as error:  # pyarrow raises errors of many types
         raise UnreadableMeasurements(
-            f"{path} holds no measures of variability: {in_words_of_reader(error)}",
+            f"{path} holds no variability metrics: {in_words_of_reader(error)}",
             path=str(path),
         ) from error
 
 
 def latest_variability(root: Path) -> Path | None:
-    """Return the file of the last day; None when there is none."""
+    """Return the file of the last day; None if there is none."""
     days = [int(p.stem) for p in root.glob("[!.]*.parquet") if p.stem.isdecimal()]
     return variability_path(root, max(days)) if days else None
 

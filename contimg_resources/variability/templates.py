@@ -1,10 +1,10 @@
 """Shapes of Extreme Scattering Events.
 
-Belongs here: the flux density of a source behind a lens, and the bank of shapes that is searched
-with. Doesn't: searching.
+Belongs here: the flux density of a source behind a lens, and the bank of shapes for the search.
+Doesn't: searching.
 
-References: Fiedler et al. 1994, ApJ 430, 581 (a lens that scatters); Clegg, Fey & Lazio 1998, ApJ
-496, 253 (a Gaussian lens of plasma that refracts).
+References: Fiedler et al. 1994, ApJ 430, 581 (a scattering lens); Clegg, Fey & Lazio 1998, ApJ
+496, 253 (a refracting Gaussian plasma lens).
 """
 
 from collections.abc import Iterable
@@ -18,52 +18,52 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Family = Literal["fiedler", "clegg"]
 
-#: A shape is known up to so many of its widths from its middle; beyond it is 0.
+#: Shapes are tabulated to this many widths from the epoch of minimum; farther out they are 0.
 REACH = 4.0
-#: Steps of the tables of shapes.
+#: Number of steps of the tables of shapes.
 N_STEPS = 1601
 
 #: Lens and scattering widths, in full widths of the source, of the shapes of Fiedler's family: from
 #: a smooth dip to a flat one between high shoulders.
 FIEDLER_SHAPES = ((1.0, 4.0), (2.0, 4.0), (3.0, 8.0), (5.0, 15.0))
-#: Strength, and the source's full width in lens widths, of the shapes of Clegg's.
+#: Strength, and the source's full width in lens widths, of the shapes of Clegg's family.
 CLEGG_SHAPES = ((1.0, 0.6), (4.0, 0.8), (15.0, 1.2))
-#: The same of a finer bank: for dips that fit no shape of the search, whose sources are bright
-#: enough to tell lenses apart.
+#: Parameters of a finer bank: for dips that fit no shape of the search, whose sources are bright
+#: enough to distinguish lenses.
 FINE_FIEDLER_SHAPES = tuple(
     (tl, tb) for tl in (1.0, 1.8, 3.0, 4.5) for tb in (3.0, 4.5, 7.0, 10.0, 15.0)
 )
 FINE_CLEGG_SHAPES = tuple(
     (alpha, source) for alpha in (0.8, 1.5, 3.0, 6.0, 12.0) for source in (0.5, 0.8, 1.1, 1.4)
 )
-#: Rays of the lens are followed so far out, in lens widths.
+#: Rays of the lens are traced to this distance, in lens widths.
 _RAYS_TO = 40.0
 _FWHM_OF_STD = float(np.sqrt(8.0 * np.log(2.0)))
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A shape: minimum -1 at u = 0, full width 1 at half its depth.
+    """A normalised shape: minimum -1 at u = 0, full width 1 at half its depth.
 
     Parameters
     ----------
     name : str
         Family and parameters.
     table : ndarray, shape (N_STEPS,)
-        Values at u from -`REACH` to `REACH`, evenly; u is time from the middle over the width.
+        Values at u from -`REACH` to `REACH`, evenly; u is time from the minimum over the width.
     """
 
     name: str
     table: Floats
 
     def at(self, u: Floats) -> Floats:
-        """Return the shape at `u`, 0 beyond its table."""
+        """Return the shape at `u`, 0 outside its table."""
         grid = np.linspace(-REACH, REACH, N_STEPS)
         return np.asarray(np.interp(u, grid, self.table, left=0.0, right=0.0))
 
 
 def fiedler(d: Floats, lens: float, scattering: float, fraction: float = 1.0) -> Floats:
-    """Return the relative flux density behind a lens that scatters.
+    """Return the relative flux density behind a scattering lens.
 
     ``F = f {P[c(d - tl/2)/q, c(d + tl/2)/q] + P[c(tl/2 - d), inf] + P[-inf, -c(tl/2 + d)]}
     + 1 - f`` with ``P(a, b) = [erf(b/sqrt2) - erf(a/sqrt2)]/2``, ``q = sqrt(1 + tb^2)``,
@@ -72,11 +72,11 @@ def fiedler(d: Floats, lens: float, scattering: float, fraction: float = 1.0) ->
     Parameters
     ----------
     d : ndarray
-        Offset of the source from the lens's middle, in full widths of the source.
+        Offset of the source from the lens's centre, in full widths of the source.
     lens, scattering : float
         tl and tb, the same unit.
     fraction : float
-        f, the lensed share of the flux density.
+        f, the lensed fraction of the flux density.
     """
     from scipy.special import ndtr
 
@@ -87,16 +87,16 @@ def fiedler(d: Floats, lens: float, scattering: float, fraction: float = 1.0) ->
 
 
 def clegg(d: Floats, strength: float, source: float) -> Floats:
-    """Return the relative flux density behind a Gaussian lens of plasma that refracts.
+    """Return the relative flux density behind a refracting Gaussian plasma lens.
 
     A ray that passes at u (in lens widths) arrives at ``u (1 + alpha exp(-u^2))``; the density of
     arriving rays, over the source's Gaussian, is the flux density (Clegg et al. 1998, eqs 14, 18).
-    Rays are counted, so that caustics need no care.
+    Rays are counted, so caustics need no special treatment.
 
     Parameters
     ----------
     d : ndarray
-        Offset from the lens's middle, in lens widths; evenly spaced.
+        Offset from the lens's centre, in lens widths; evenly spaced.
     strength : float
         alpha.
     source : float
@@ -115,14 +115,14 @@ def clegg(d: Floats, strength: float, source: float) -> Floats:
 
 @cache
 def bank(families: tuple[Family, ...]) -> tuple[Shape, ...]:
-    """Return the shapes of some families that are searched with, each normalised."""
+    """Return the normalised shapes of some families for the search."""
     coarse = {"fiedler": FIEDLER_SHAPES, "clegg": CLEGG_SHAPES}
     return tuple(shape for family in families for shape in _shapes(family, coarse[family]))
 
 
 @cache
 def fine_bank() -> tuple[Shape, ...]:
-    """Return more shapes of both families, to judge bright and deep dips with."""
+    """Return more shapes of both families, for the vetting of bright and deep dips."""
     return _shapes("fiedler", FINE_FIEDLER_SHAPES) + _shapes("clegg", FINE_CLEGG_SHAPES)
 
 
@@ -141,14 +141,14 @@ def _shapes(family: Family, parameters: Iterable[tuple[float, float]]) -> tuple[
 
 
 def normalised(name: str, d: Floats, flux: Floats) -> Shape:
-    """Return a relative flux density as a shape of depth 1 and width 1.
+    """Normalise a relative flux density to a shape of depth 1 and width 1.
 
     Parameters
     ----------
     name : str
-        What it is.
+        Name of the shape.
     d : ndarray, shape (n,)
-        Offsets, evenly, the middle in the middle.
+        Offsets, evenly spaced, with zero in the middle.
     flux : ndarray, shape (n,)
         Relative flux density, symmetric, 1 far away.
     """

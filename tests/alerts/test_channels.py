@@ -110,7 +110,7 @@ def test_no_header_comes_from_a_name(mail: MailServer) -> None:
     assert "everyone" not in "".join(line for line in mail.said if "RCPT" in line.upper())
     address = send(mail, email_from="a@b\r\nBcc: everyone@example.org")
     assert address is not None
-    assert address.reason.startswith("the e-mail can't be written")
+    assert address.reason.startswith("can't write the e-mail")
 
 
 def test_refusals_of_the_mail_server_are_certain_and_silence_is_not(mail: MailServer) -> None:
@@ -131,7 +131,7 @@ def test_refusals_of_the_mail_server_are_certain_and_silence_is_not(mail: MailSe
 def test_a_password_goes_over_no_open_line(mail: MailServer) -> None:
     failure = send(mail, smtp_user="ada", smtp_password="SECRET-WORD")
     assert failure is not None
-    assert "gives no TLS" in failure.reason
+    assert "doesn't offer TLS" in failure.reason
     assert mail.mails == []
     assert not any("AUTH" in line or "SECRET" in line for line in mail.said)
     without = send(mail, smtp_user="ada")

@@ -341,4 +341,4 @@ def test_bands_of_a_source_are_not_its_neighbours(tmp_path: Path, capsys: Any) -
     assert {c["source_id"] for c in found} == names
     assert all(c["evidence"]["neighbours"] == [] for c in found)
     assert run(["lightcurves", "add", str(table), "--name", "a:b", *options]) == 2
-    assert "'a:b' is no name of a list: it has a colon in it" in capsys.readouterr().err
+    assert "'a:b' is not a valid name of a list: it contains a colon" in capsys.readouterr().err

@@ -62,7 +62,7 @@ def _near(sky: Sky, i: int) -> bool:
     ("arguments", "code", "told"),
     [
         (["mosaic", "61050.02083+54.0"], 1, "no images for a mosaic"),
-        (["mosaic", "../../etc"], 2, "is no mosaic key"),
+        (["mosaic", "../../etc"], 2, "is not a mosaic key"),
         (["photometry", "61050.02083+54.0"], 1, "there is no mosaic"),
         (["photometry", "61050.00347"], 1, "there is no observation"),
         (["lightcurve", "nobody"], 1, "no mosaic was measured yet"),

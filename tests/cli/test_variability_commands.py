@@ -131,4 +131,4 @@ def test_light_curves_measures_and_cards_tell_where_they_are_from(state: Path, c
     assert "neither" in capsys.readouterr().err
     last.write_bytes(last.read_bytes()[:200])
     assert run(["why", str(last), *options]) == 1
-    assert f"{last} holds no points of light curves" in capsys.readouterr().err
+    assert f"{last} holds no light curves" in capsys.readouterr().err

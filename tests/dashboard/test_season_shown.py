@@ -106,4 +106,4 @@ def test_the_dashboard_shows_the_season(
                 time.sleep(0.05)
             page.screenshot(path=tmp_path / f"{event.event.source_id}.png", full_page=True)
             curve = go(page, address, f"lightcurves/{event.event.source_id}").text_content()
-            assert f"{season.n_published} points" in curve
+            assert f"{season.n_published} measurements" in curve

@@ -122,7 +122,7 @@ def test_installing_again_writes_only_what_differs(tmp_path: Path) -> None:
 
 def test_a_place_for_its_files_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "js").write_text("a file")
-    with pytest.raises(ExportFailed, match="can't put the dashboard's files into"):
+    with pytest.raises(ExportFailed, match="can't write the dashboard's files into"):
         install_dashboard(tmp_path)
 
 
@@ -131,7 +131,7 @@ def test_without_an_export_it_says_what_makes_one(
 ) -> None:
     assert run(["dashboard", "--dir", str(tmp_path), "--port", "0"]) == 1
     said = capfd.readouterr().err.splitlines()
-    assert said == [f"contimg: no index.json in {tmp_path}: `contimg export` writes it"]
+    assert said == [f"contimg: no index.json in {tmp_path}: write it with `contimg export`"]
     assert list(tmp_path.iterdir()) == []
 
 

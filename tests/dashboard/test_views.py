@@ -28,19 +28,23 @@ from tests.dashboard.made_up_export import (
 
 #: Routes, and words that each must show.
 VIEWS = {
-    "tonight": ("Needs a look: 2 things", "what is expected", "valid for 7.", CANDIDATES[0]),
-    "sky": ("3,000 observations in 2 strips (+16.3°, +33.2°)", "2 candidates here"),
+    "tonight": ("Needs attention: 2 problems", "the expected rms", "valid for 7.", CANDIDATES[0]),
+    "sky": ("3,000 observations in 2 strips (+16.3°, +33.2°)", "2 candidates in view"),
     "quality": ("3,000 images", "median 2.2"),
-    "calibration": (f"{N_SETS} sets", "2 holes with 75 observations without a valid set"),
-    "variables": ("1,999 sources, 23 selected", "at S/N 200"),
+    "calibration": (f"{N_SETS} sets", "2 gaps with 75 observations without a valid set"),
+    "variables": ("1,999 sources, 23 flagged as variable", "at S/N 200"),
     "lightcurves": ("Sources with candidates", DIPPING),
-    f"lightcurves/{DIPPING}": ("299 points, 8 of them flagged", "fitted template", CANDIDATES[0]),
-    f"lightcurves/{HOSTILE}": (HOSTILE, "299 points"),
+    f"lightcurves/{DIPPING}": (
+        "299 measurements, 8 of them flagged",
+        "fitted template",
+        CANDIDATES[0],
+    ),
+    f"lightcurves/{HOSTILE}": (HOSTILE, "299 measurements"),
     "candidates": ("2 candidates of 2",),
     f"candidates/{CANDIDATES[0]}": ("the threshold of 15.5", "44.2 ± 1.9 days"),
-    f"candidates/{CANDIDATES[1]}": ("real (holds) by ada", "follow up by ben", "ask for L band"),
+    f"candidates/{CANDIDATES[1]}": ("real (current) by ada", "follow up by ben", "ask for L band"),
     "observations": ("3,000 observations of 3,000",),
-    "mosaics": ("292 mosaics", "epochs not good"),
+    "mosaics": ("292 mosaics", "epochs with failed checks"),
 }
 LATE_S = 7200  # after an export that is 3 min old
 
@@ -154,7 +158,7 @@ def test_everything_by_keyboard(address: str, new_page: Callable[..., Any]) -> N
     page.locator("#plane").focus()
     page.keyboard.press("ArrowRight")
     told = page.locator("figure .readout").text_content()
-    assert "; selected" in told
+    assert "; variable" in told
     page.keyboard.press("Enter")
     shown(page, f"lightcurves/{told.split(':')[0]}")
 
@@ -433,9 +437,9 @@ def test_what_cant_be_loaded_is_told(changing: MadeUpExport, new_page: Callable[
         closing(new_page(expected="404 (No such file)")) as page,
     ):
         for route, told in {
-            "quality": "can't be loaded: the server says 404",
+            "quality": "can't be loaded: the server answered 404",
             "calibration": "has schema version 2; this dashboard reads 1",
-            "mosaics": "is no JSON document",
+            "mosaics": "is not a complete JSON document",
             "candidates": "is not the document “candidates”",
         }.items():
             page.goto(address + hash_of(route))
@@ -453,7 +457,7 @@ def test_what_cant_be_loaded_is_told(changing: MadeUpExport, new_page: Callable[
         # Nothing at all: still a message.
         (changing.directory / "index.json").unlink()
         page.reload()
-        page.get_by_text("index.json can't be loaded: the server says 404").wait_for()
+        page.get_by_text("index.json can't be loaded: the server answered 404").wait_for()
         changing.pages.clear()
         nothing = model.Status().model_dump()
         changing.write_index(**nothing)

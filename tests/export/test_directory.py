@@ -115,7 +115,7 @@ def test_what_a_killed_first_export_left_is_taken_up(tmp_path: Path) -> None:
 
 def test_a_place_that_is_no_directory_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ExportFailed, match="can't be exported into"), opened(tmp_path / "file"):
+    with pytest.raises(ExportFailed, match="can't export into"), opened(tmp_path / "file"):
         pass
 
 

@@ -131,8 +131,8 @@ def test_problems_are_told_in_words_once_a_kind() -> None:
         "1 observation failed (61040.80000): image_5min: no data",
         "1 mosaic failed (61041.00000+16.3): seams of 12%",
         "1 epoch of photometry not published (61040.90000+16.3): too few references",
-        "1 observation with stale products (`contimg status --stale` lists them, `contimg "
-        "reprocess` makes them anew)",
+        "1 observation with stale products (list them with `contimg status --stale`, make them "
+        "anew with `contimg reprocess`)",
         "only 1 GB is free",
         "candidate ese-0 isn't shown: its time or score is missing",
     )

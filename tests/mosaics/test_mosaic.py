@@ -223,7 +223,7 @@ def test_a_tile_that_can_t_be_used_is_named_and_the_others_go_on(tmp_path: Path)
     assert [t.key for t in result.tiles] == [t.key for t in tiles[4:]]
     assert sorted(result.refused) == [t.key for t in tiles[:4]]
     assert str(tiles[0].image) in result.refused[tiles[0].key]
-    assert "nowhere above 0.2" in result.refused[tiles[1].key]
+    assert "below 0.2 everywhere" in result.refused[tiles[1].key]
     assert str(tiles[2].residual) in result.refused[tiles[2].key]
     assert "times as large as the median" in result.refused[tiles[3].key]
     header = str(fits.getheader(result.files.image)["HISTORY"])

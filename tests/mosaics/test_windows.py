@@ -134,7 +134,7 @@ def test_what_is_no_key_is_refused(key: str) -> None:
 
 
 def test_windows_without_sense_are_refused() -> None:
-    with pytest.raises(ConfigurationError, match="no whole number"):
+    with pytest.raises(ConfigurationError, match="not a whole number"):
         WindowGrid(slot_s=309.24)
     with pytest.raises(ConfigurationError, match="leave gaps"):
         WindowGrid(width=4, step=6)

@@ -198,7 +198,7 @@ def test_scatter_is_told() -> None:
     told = judge_epoch(observed(sources, factor), sources, LIMITS)
     assert not told.ok
     assert "scatter by 0." in told.reason
-    assert "less than 0.1 is allowed" in told.reason
+    assert "the limit is 0.1" in told.reason
 
 
 def test_an_offset_is_told() -> None:

@@ -62,7 +62,7 @@ def test_twins_are_degenerate_and_a_third_one_is_not(tmp_path: Path) -> None:
     raw = measure(made.image, sources)
     twin = Flag.BLEND | Flag.DEGENERATE
     assert raw.flags.tolist() == [twin, twin, Flag.BLEND, 0]
-    assert "too close to a neighbour to be told apart" in words(int(twin))
+    assert "too close to a neighbour to be separated" in words(int(twin))
     assert np.isnan(raw.flux_jy[:2]).all()
     assert raw.flux_jy[2] == pytest.approx(0.05, abs=4 * raw.error_jy[2])
     assert raw.flux_jy[3] == pytest.approx(0.2, abs=4 * raw.error_jy[3])
@@ -136,10 +136,10 @@ def test_an_image_that_is_none_is_refused() -> None:
         "end_mjd": 1.0,
     }
     for changed, said in (
-        ({"pixels": pixels[0]}, "are no image"),
+        ({"pixels": pixels[0]}, "are not an image"),
         ({"sigma_jy": pixels[1:]}, "sigma_jy has shape"),
-        ({"beam": Beam(10.0, 20.0, 0.0)}, "no restoring beam"),
-        ({"beam": Beam(10.0, np.nan, 0.0)}, "no restoring beam"),
+        ({"beam": Beam(10.0, 20.0, 0.0)}, "not a valid restoring beam"),
+        ({"beam": Beam(10.0, np.nan, 0.0)}, "not a valid restoring beam"),
     ):
         with pytest.raises(PhotometryFailed, match=said):
             MeasurableImage(**{**good, **changed})

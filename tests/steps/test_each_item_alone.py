@@ -117,7 +117,7 @@ def test_a_day_of_points_and_a_mosaics_measurements_that_are_damaged_are_left_ou
     left = read_points(tmp_path / "l", damaged=damaged)
     assert (len(whole.mid_mjd), len(left.mid_mjd)) == (6, 3)
     assert list(damaged) == ["61041.parquet"]
-    assert "holds no points of light curves" in damaged["61041.parquet"]
+    assert "holds no light curves" in damaged["61041.parquet"]
     (file,) = (tmp_path / "p" / "mosaic" / "61043").glob("*.parquet")
     beside = file.with_name("61043.90000.parquet")
     beside.write_bytes(file.read_bytes()[:300])

@@ -83,7 +83,7 @@ def test_what_is_no_sub_band_is_refused(
         ([KEY, "--subband", "../low", *image], 2, "is no valid name of a sub-band"),
         ([KEY, "--subband", "low"], 2, "needs all of MOSAIC, --subband and --image"),
         ([KEY, *image], 2, "needs all of MOSAIC, --subband and --image"),
-        (["../" + KEY, "--subband", "low", *image], 2, "is no mosaic key"),
+        (["../" + KEY, "--subband", "low", *image], 2, "is not a mosaic key"),
         (["61050.02083+54.0", "--subband", "low", *image], 1, "there is no mosaic"),
         ([KEY, "--subband", "low", *radio], 1, "3.0000 GHz aren't between"),
     ):

@@ -143,7 +143,7 @@ def test_damaged_and_newer_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(UnreadableMeasurements, match=r"61041\.parquet was written by a newer"):
         read_points(tmp_path / "l")
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(UnreadableMeasurements, match=r"61041\.parquet holds no points"):
+    with pytest.raises(UnreadableMeasurements, match=r"61041\.parquet holds no light curves"):
         read_points(tmp_path / "l")
 
 
@@ -165,7 +165,7 @@ def test_measures_come_back_as_they_were_written_and_are_drawn(tmp_path: Path) -
     draw_plane(tmp_path / "plane.png", table)
     assert (tmp_path / "plane.png").stat().st_size > 10_000
     path.write_bytes(b"nothing")
-    with pytest.raises(UnreadableMeasurements, match="holds no measures"):
+    with pytest.raises(UnreadableMeasurements, match="holds no variability metrics"):
         read_variability(path)
 
 

@@ -1,6 +1,6 @@
-// Making elements. Belongs here: elements of HTML and SVG whose text is text. Doesn't: what is shown.
+// Making elements. Belongs here: elements of HTML and SVG with plain text. Doesn't: the contents.
 //
-// Whatever comes from a document goes through here, as a text node or an attribute, never as markup.
+// All data of documents pass through here, as a text node or an attribute, never as markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -14,17 +14,17 @@ function fill(element, attributes, children) {
   return element;
 }
 
-/** An element of HTML; functions among the attributes listen to the event of that name. */
+/** Make an HTML element; functions among the attributes listen to the event of that name. */
 export function el(name, attributes = {}, ...children) {
   return fill(document.createElement(name), attributes, children);
 }
 
-/** An element of SVG. */
+/** Make an SVG element. */
 export function svg(name, attributes = {}, ...children) {
   return fill(document.createElementNS(SVG, name), attributes, children);
 }
 
-/** An address beside this page, for a link or a picture; null when it leads elsewhere. */
+/** Return an address beside this page, for a link or a picture; null if it leads elsewhere. */
 export function beside(path) {
   const here = new URL(".", document.baseURI);
   if (!URL.canParse(path, here)) return null;
@@ -32,7 +32,7 @@ export function beside(path) {
   return there.origin === here.origin && there.pathname.startsWith(here.pathname) ? there.href : null;
 }
 
-/** A choice among options [value, text]. */
+/** Make a choice among options [value, text]. */
 export function choice(id, label, options, value, changed) {
   const select = el(
     "select",

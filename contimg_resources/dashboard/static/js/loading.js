@@ -1,9 +1,9 @@
-// Reading the documents. Belongs here: fetching, checking what they are, putting pages together,
-// keeping pages. Doesn't: showing anything.
+// Reading the documents. Belongs here: fetching, checking, combining and caching pages. Doesn't:
+// display.
 
 const SCHEMA_VERSION = 1;
 
-/** Which columns of a document go on from page to page; the rest is told by its first. */
+/** Columns of a document that continue from page to page; the others are in its first page. */
 const GROWING = {
   observations: ["observations"],
   calibration: ["sets"],
@@ -14,10 +14,10 @@ const GROWING = {
 };
 
 const pages = new Map();
-/** Pages that failed: the next time they're read past the browser's own cache. */
+/** Failed pages: the next attempt bypasses the browser's cache. */
 const failed = new Set();
 
-/** Why a document can't be shown, in words for an observer. */
+/** Reason why a document can't be shown, for the observer. */
 export class LoadFailure extends Error {}
 
 async function read(path, document, options) {
@@ -28,22 +28,22 @@ async function read(path, document, options) {
     throw new LoadFailure(`${path} can't be loaded: the server doesn't answer. Is contimg dashboard still running?`);
   }
   if (!answer.ok) {
-    throw new LoadFailure(`${path} can't be loaded: the server says ${answer.status}${answer.status === 404 ? ", not found. contimg export writes it anew" : ""}.`);
+    throw new LoadFailure(`${path} can't be loaded: the server answered ${answer.status}${answer.status === 404 ? " (not found). Run contimg export to write it again" : ""}.`);
   }
   let content;
   try {
     content = await answer.json();
   } catch {
-    throw new LoadFailure(`${path} is no JSON document, or only a part of one. contimg export writes it anew.`);
+    throw new LoadFailure(`${path} is not a complete JSON document. Run contimg export to write it again.`);
   }
   if (content?.schema_version !== SCHEMA_VERSION) {
-    throw new LoadFailure(`${path} has schema version ${content?.schema_version ?? "none"}; this dashboard reads ${SCHEMA_VERSION}. Run contimg dashboard of the release that wrote the export.`);
+    throw new LoadFailure(`${path} has schema version ${content?.schema_version ?? "none"}; this dashboard reads ${SCHEMA_VERSION}. Run contimg dashboard from the release that wrote the export.`);
   }
   if (content.document !== document) throw new LoadFailure(`${path} is not the document “${document}”.`);
   return content;
 }
 
-/** The index as it is now. Pages that it doesn't name are forgotten. */
+/** Load the current index. Pages that it doesn't name are dropped from the cache. */
 export async function loadIndex() {
   const index = await read("index.json", "index", { cache: "no-cache" });
   const named = new Set(Object.values(index.pages).flat().map((page) => page.path));
@@ -51,20 +51,20 @@ export async function loadIndex() {
   return index;
 }
 
-/** One page of a document, from 0; null when there is none. */
+/** Load one page of a document, from 0; null if there is none. */
 export async function loadPage(index, document, number) {
   const page = index.pages[document]?.[number];
   if (!page) return null;
   if (!pages.has(page.path)) {
     const reading = read(page.path, document, failed.delete(page.path) ? { cache: "reload" } : {});
     pages.set(page.path, reading);
-    // What failed is tried again when it is asked for again.
+    // A failed page is loaded again at the next request.
     reading.catch(() => pages.delete(page.path) && failed.add(page.path));
   }
   return pages.get(page.path);
 }
 
-/** A whole document; null when the export has none. */
+/** Load a whole document; null if the export has none. */
 export async function loadDocument(index, document) {
   const count = index.pages[document]?.length ?? 0;
   if (!count) return null;
@@ -76,7 +76,7 @@ export async function loadDocument(index, document) {
   return whole;
 }
 
-/** A source's light curve from the page that has it; null when it isn't in it. */
+/** Load a source's light curve from its page; null if it isn't in it. */
 export async function loadLightCurve(index, page, sourceId) {
   if (page === null || page === undefined) return null;
   const document = await loadPage(index, "light_curves", page);

@@ -1,4 +1,4 @@
-// The page. Belongs here: which view is shown, menu, banners, looking for a newer export every
+// The page. Belongs here: the choice of view, menu, banners, checking for a newer export every
 // minute. Doesn't: any view.
 
 import { beside, el } from "./elements.js";
@@ -14,7 +14,7 @@ import * as sky from "./views/sky.js";
 import * as tonight from "./views/tonight.js";
 import * as variables from "./views/variables.js";
 
-/** Each has `title`, `needs` (documents) and `show(index, argument)`, which gives elements. */
+/** Each has `title`, `needs` (documents) and `show(index, argument)`, which returns elements. */
 const VIEWS = { tonight, sky, quality, calibration, variables, lightcurves, candidates, observations, mosaics };
 
 const RELOAD_MS = 60_000;
@@ -27,9 +27,9 @@ const menu = document.getElementById("menu");
 
 let index = null;
 let unreachable = null;
-/** What is shown is of an older export than `index`. */
+/** Whether the displayed view is of an older export than `index`. */
 let behind = false;
-/** Rises with every view that is begun: one that took longer than the next isn't shown. */
+/** Number of the latest view: an earlier one that takes longer isn't displayed. */
 let turn = 0;
 
 function route() {
@@ -38,16 +38,16 @@ function route() {
   try {
     argument = decodeURIComponent(argument);
   } catch {
-    // Typed by hand, with a percent sign of its own.
+    // Typed by hand, with a literal percent sign.
   }
   return { name: name || "tonight", argument };
 }
 
 function message(error) {
-  const text = error instanceof LoadFailure ? error.message : `This view can't be shown: ${error.message}. Please tell the maintainers of contimg.`;
+  const text = error instanceof LoadFailure ? error.message : `Error in this view: ${error.message}. Please report it to the maintainers of contimg.`;
   if (!(error instanceof LoadFailure)) console.error(error);
   const again = el("button", { type: "button", id: "again", click: () => start() }, "Try again");
-  return [el("h1", { tabindex: -1 }, "Can't be shown"), el("div", { class: "message bad", role: "alert" }, el("p", {}, text), again)];
+  return [el("h1", { tabindex: -1 }, "View unavailable"), el("div", { class: "message bad", role: "alert" }, el("p", {}, text), again)];
 }
 
 async function elements({ name, argument }) {
@@ -61,7 +61,7 @@ async function elements({ name, argument }) {
   }
 }
 
-/** Draw the view of the address; `again`: it's the one that is there, so all stays in its place. */
+/** Draw the view of the address; `again`: redraw the current one, and keep its state. */
 async function draw({ again = false } = {}) {
   const mine = ++turn;
   const where = route();
@@ -77,7 +77,7 @@ async function draw({ again = false } = {}) {
   if (mine !== turn) return;
   behind = false;
   const place = again ? remember() : null;
-  // Not empty for a moment: the page would jump to its top.
+  // Keep the height: an empty page would scroll to its top.
   main.style.minHeight = again ? `${main.offsetHeight}px` : "";
   main.replaceChildren(...shown);
   main.removeAttribute("aria-busy");
@@ -87,7 +87,7 @@ async function draw({ again = false } = {}) {
   if (again) {
     place();
     requestAnimationFrame(() => requestAnimationFrame(() => {
-      // By now the charts have their heights.
+      // The charts have their heights now.
       main.style.minHeight = "";
       place();
     }));
@@ -97,7 +97,7 @@ async function draw({ again = false } = {}) {
   frame();
 }
 
-/** What is focused, opened and scrolled to; a function that brings it back. */
+/** Record focus, open details and scroll positions; return a function that restores them. */
 function remember() {
   const focused = document.activeElement?.id;
   const open = [...main.querySelectorAll("details[open] > summary[id]")].map((summary) => summary.id);
@@ -111,32 +111,32 @@ function remember() {
   };
 }
 
-/** Whether somebody types or marks text, which a new view would take away. */
+/** Whether the user types or selects text, which a redraw would interrupt. */
 const occupied = () => document.activeElement?.matches("main input:not([type=checkbox]), main select") || !getSelection().isCollapsed;
 
-/** What stands around every view. */
+/** Update the parts around the view. */
 function frame() {
   const banners = [];
   if (index) {
     document.getElementById("telescope").textContent = index.telescope;
     const age = nowMjd() - index.generated_mjd;
     if (age > OLD_DAYS) {
-      banners.push(el("p", { class: "banner warn", id: "old" }, el("strong", {}, `This export is ${lengthText(age)} old`), ` (${utcText(index.generated_mjd)} UTC). What is shown may no longer hold: is the platform running?`));
+      banners.push(el("p", { class: "banner warn", id: "old" }, el("strong", {}, `This export is ${lengthText(age)} old`), ` (${utcText(index.generated_mjd)} UTC). It may be out of date: check that the platform is running.`));
     }
     document.getElementById("footer").replaceChildren(
       el("p", {}, `Export of ${utcText(index.generated_mjd)} UTC (MJD ${index.generated_mjd.toFixed(4)}), ${lengthText(age)} old. `, Object.entries(index.software).map(([name, version]) => `${name} ${version}`).join(", ")),
       files(),
     );
   }
-  if (unreachable) banners.push(el("p", { class: "banner bad", id: "unreachable" }, `No newer export can be loaded. ${unreachable}`));
+  if (unreachable) banners.push(el("p", { class: "banner bad", id: "unreachable" }, `Can't load a newer export. ${unreachable}`));
   const place = document.getElementById("banners");
-  // Said again only when there is something else to say.
+  // Updated only after a change, so that screen readers don't repeat it.
   if (place.textContent !== banners.map((b) => b.textContent).join("")) place.replaceChildren(...banners);
 }
 
 function files() {
   const links = Object.entries(index.files).map(([what, path]) => [what, beside(path)]).filter(([, href]) => href);
-  return links.length ? el("p", {}, "For your own tools: ", links.map(([what, href], i) => [i ? ", " : "", el("a", { href }, what)])) : "";
+  return links.length ? el("p", {}, "Downloads: ", links.map(([what, href], i) => [i ? ", " : "", el("a", { href }, what)])) : "";
 }
 
 async function look() {
@@ -151,7 +151,7 @@ async function look() {
   }
   const { name } = route();
   const same = before && (VIEWS[name]?.needs ?? []).every((d) => JSON.stringify(before.pages[d]) === JSON.stringify(index.pages[d]));
-  // Ages go on without a newer export.
+  // Ages increase without a newer export.
   behind ||= name === "tonight" || !same;
   if (behind && !occupied()) await draw({ again: true });
   else frame();
@@ -177,7 +177,7 @@ document.addEventListener("keydown", (event) => {
   }
 });
 document.getElementById("skip").addEventListener("click", (event) => {
-  // Not by its address: that says which view is shown.
+  // Not by its address, which determines the view.
   event.preventDefault();
   main.focus();
 });
@@ -185,7 +185,7 @@ addEventListener("hashchange", async () => {
   openMenu(false);
   await draw();
   scrollTo(0, 0);
-  // Who opens another view begins to read at its heading.
+  // A reader of another view starts at its heading.
   main.querySelector("h1")?.focus({ preventScroll: true });
 });
 setInterval(look, RELOAD_MS);

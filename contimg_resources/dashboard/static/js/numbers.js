@@ -1,12 +1,12 @@
-// Numbers for people. Belongs here: digits, errors, positions. Doesn't: times.
+// Display of numbers. Belongs here: digits, errors, positions. Doesn't: times.
 
 const NONE = "–";
 const missing = (value) => value === null || value === undefined || !Number.isFinite(value);
 
-/** With so many decimals; a dash for none. */
+/** Format with fixed decimals; a dash if missing. */
 export const fixed = (value, decimals = 2) => (missing(value) ? NONE : value.toFixed(decimals).replace("-", "−"));
 
-/** With so many significant digits, without an exponent as long as that is readable. */
+/** Format with significant digits, without an exponent as long as that is readable. */
 export function digits(value, significant = 3) {
   if (missing(value)) return NONE;
   if (value === 0) return "0";
@@ -15,10 +15,10 @@ export function digits(value, significant = 3) {
   return fixed(value, Math.max(0, significant - 1 - size));
 }
 
-/** As short as three significant digits allow: 6, not 6.00. */
+/** Format with at most three significant digits: 6, not 6.00. */
 export const plain = (value) => (missing(value) ? NONE : String(Number(value.toPrecision(3))));
 
-/** With its error, which has two digits. */
+/** Format with its error, which has two digits. */
 export function withError(value, error, unit = "") {
   if (missing(value)) return NONE;
   if (missing(error) || error <= 0) return digits(value) + unit;
@@ -26,12 +26,12 @@ export function withError(value, error, unit = "") {
   return `${fixed(value, decimals)} ± ${fixed(error, decimals)}${unit}`;
 }
 
-/** "1,234 images"; the word for one, when there is one. */
+/** "1,234 images", with the singular for one. */
 export function counted(n, many, one = many.replace(/s$/, "")) {
   return `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
 }
 
-/** A fraction as percent. */
+/** Format a fraction as percent. */
 export const percent = (value, decimals = 1) => (missing(value) ? NONE : `${fixed(100 * value, decimals)} %`);
 
 function sexagesimal(value, width, decimals, turn = Infinity) {
@@ -51,7 +51,7 @@ export function position(raDeg, decDeg) {
 /** "+33.2°". */
 export const degrees = (value, decimals = 1) => (missing(value) ? NONE : `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(decimals)}°`);
 
-/** The middle one of those that are there; null of none. */
+/** Median of the existing values; null if there are none. */
 export function median(values) {
   const sorted = values.filter((v) => !missing(v)).sort((a, b) => a - b);
   if (!sorted.length) return null;
@@ -59,7 +59,7 @@ export function median(values) {
   return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
 }
 
-/** Smallest and largest of those that are there, with a margin; `otherwise` of none. */
+/** Smallest and largest existing value, with a margin; `otherwise` if there are none. */
 export function range(values, { margin = 0.04, log = false, otherwise = [0, 1] } = {}) {
   let lo = Infinity;
   let hi = -Infinity;

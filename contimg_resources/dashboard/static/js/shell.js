@@ -1,17 +1,17 @@
-// Commands to copy. Belongs here: quoting, copying. Doesn't: which commands there are.
+// Commands to copy. Belongs here: quoting, copying. Doesn't: the commands.
 
 import { el } from "./elements.js";
 
-/** A word as a shell reads it back, whatever is in it. */
+/** Quote a word for a shell. */
 export const quoted = (word) => (/^[A-Za-z0-9_.+:@%/][A-Za-z0-9_.+:@%/-]*$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
 
-/** A command with a button that copies it. */
+/** Make a command with a button that copies it. */
 export function command(id, text) {
   const code = el("code", { id }, text);
   const said = el("span", { class: "dim", role: "status" });
   const copy = async () => {
     try {
-      // Only on https and on this machine's own addresses.
+      // Works only on https and on this machine's own addresses.
       await navigator.clipboard.writeText(code.textContent);
       said.textContent = "Copied.";
     } catch {

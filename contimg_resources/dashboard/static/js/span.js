@@ -1,19 +1,19 @@
-// Choosing a span of time. Belongs here: its controls. Doesn't: what is drawn of it.
+// Choosing a time span. Belongs here: its controls. Doesn't: drawing.
 
 import { choice, el } from "./elements.js";
 import { keep } from "./keeping.js";
 import { dayText, mjdOf } from "./times.js";
 
-const LENGTHS = [["all", "everything"], ["1", "last day"], ["7", "last 7 days"], ["30", "last 30 days"], ["90", "last 90 days"], ["365", "last year"], ["own", "from … to …"]];
+const LENGTHS = [["all", "all data"], ["1", "last day"], ["7", "last 7 days"], ["30", "last 30 days"], ["90", "last 90 days"], ["365", "last year"], ["own", "custom"]];
 
-/** The MJD that was typed; a day that is named is in the span from its begin to its end. */
+/** Parse a typed date or MJD; the span includes the whole of a typed day. */
 function parsed(text, key) {
   if (/^\d{5}(\.\d*)?$/.test(text)) return Number(text);
   const day = /^\d{4}-\d{2}-\d{2}$/.test(text) ? mjdOf(Date.parse(text)) : NaN;
   return Number.isFinite(day) ? day + (key === "to" ? 1 : 0) : null;
 }
 
-/** Controls of a span within [first, last], MJD; `changed` is called when another was chosen. */
+/** Make controls for a span within [first, last], MJD; `changed` is called after a change. */
 export function spanControl({ id, first, last, initial = "all", changed }) {
   const chosen = keep(`span:${id}`, { length: initial, from: null, to: null });
   const day = (label, key) => {
@@ -23,7 +23,7 @@ export function spanControl({ id, first, last, initial = "all", changed }) {
       size: 11,
       autocomplete: "off",
       placeholder: "2026-01-31",
-      title: "A UTC date like 2026-01-31, or an MJD",
+      title: "UTC date such as 2026-01-31, or MJD",
       change: () => {
         const mjd = parsed(input.value.trim(), key);
         input.setAttribute("aria-invalid", String(mjd === null));
@@ -64,9 +64,9 @@ export function spanControl({ id, first, last, initial = "all", changed }) {
   }
   say();
   return {
-    element: el("div", { class: "controls", role: "group", "aria-label": "Span of time" }, lengths, fromControl, toControl),
+    element: el("div", { class: "controls", role: "group", "aria-label": "Time span" }, lengths, fromControl, toControl),
     span,
-    /** To a span that was drawn with the pointer. */
+    /** Set a span that was drawn with the pointer. */
     zoom(start, end) {
       Object.assign(chosen, { length: "own", from: start, to: end });
       update();

@@ -1,4 +1,4 @@
-// Tables that can be sorted. Belongs here: one table of rows. Doesn't: which rows.
+// Sortable tables. Belongs here: one table of rows. Doesn't: choosing rows.
 
 import { el } from "./elements.js";
 import { keep } from "./keeping.js";
@@ -8,7 +8,7 @@ const MORE = 200;
 
 const compare = (a, b) => {
   const none = (v) => v === null || v === undefined || v === "";
-  // What isn't there comes last in either order.
+  // Missing values are last in either order.
   if (none(a) || none(b)) return null;
   return typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b), "en", { numeric: true });
 };
@@ -21,8 +21,8 @@ function sorted(rows, column, down) {
 }
 
 /**
- * A table. Columns are {name, of(row), show(row)?, number?}: `of` is what is sorted by, `show` what
- * is seen. `sort` is the name of the column at first, with a "-" before it for descending.
+ * Make a table. Columns are {name, of(row), show(row)?, number?}: `of` is the sort key, `show` the
+ * displayed value. `sort` is the initial sort column, with a "-" before it for descending.
  */
 export function table({ id, caption, columns, rows, sort = null, none = "None." }) {
   if (!rows.length) return el("p", { class: "dim" }, none);
@@ -31,7 +31,7 @@ export function table({ id, caption, columns, rows, sort = null, none = "None." 
   const more = el("button", { type: "button", id: `${id}-more`, click: () => { chosen.shown += MORE; draw(); } });
   const headings = columns.map((column, i) => {
     const press = () => {
-      // Of numbers the large ones are looked for.
+      // Numbers are first sorted in descending order.
       chosen.down = chosen.by === column.name ? !chosen.down : Boolean(column.number);
       chosen.by = column.name;
       draw();

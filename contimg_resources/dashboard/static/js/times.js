@@ -1,15 +1,15 @@
-// Times for people. Belongs here: MJD (UTC, days) as dates, ages in words. Doesn't: time zones.
+// Display of times. Belongs here: MJD (UTC, days) as dates, ages in words. Doesn't: time zones.
 
 const UNIX_EPOCH_MJD = 40587;
 const DAY_MS = 86_400_000;
 
-/** A Date of an MJD. */
+/** Convert an MJD to a Date. */
 export const dateOf = (mjd) => new Date((mjd - UNIX_EPOCH_MJD) * DAY_MS);
 
-/** The MJD of a Date, or of milliseconds since 1970. */
+/** Convert a Date, or milliseconds since 1970, to an MJD. */
 export const mjdOf = (date) => Number(date) / DAY_MS + UNIX_EPOCH_MJD;
 
-/** The present, by this machine's clock. */
+/** Present time by this machine's clock, MJD. */
 export const nowMjd = () => mjdOf(Date.now());
 
 const iso = (mjd) => {
@@ -26,7 +26,7 @@ export const utcText = (mjd) => (mjd === null ? "–" : iso(mjd + 30 / 86_400).s
 /** "07:31". */
 export const clockText = (mjd) => iso(mjd + 30 / 86_400).slice(11, 16);
 
-/** A length of time, days, in words: "12 min", "3.2 h", "4.1 days". */
+/** Describe a duration in days: "12 min", "3.2 h", "4.1 days". */
 export function lengthText(days) {
   const minutes = Math.abs(days) * 1440;
   if (minutes < 1) return "less than a minute";

@@ -1,5 +1,5 @@
-// One chart. Belongs here: its frame, axes, legend, what pointer and keys find in it, its table.
-// Doesn't: what is drawn inside (see marks.js) and what it is about (see the views).
+// A chart. Belongs here: its frame, axes, legend, selection by pointer and keys, its table.
+// Doesn't: drawing marks (see marks.js) and the contents (see the views).
 
 import { el, svg } from "../elements.js";
 import { keep } from "../keeping.js";
@@ -53,28 +53,28 @@ function swatch(kind, shape) {
   return svg("svg", { class: "swatch", width: 18, height: 14, "aria-hidden": "true" }, inside[shape]());
 }
 
-/** How to find out more. */
+/** Return a hint on how to get details. */
 function hintOf(zoomed) {
-  if (!matchMedia("(hover: hover)").matches) return "Touch something to learn more.";
-  return `Point at something, or go through it with the arrow keys.${zoomed ? " Drag to zoom." : ""}`;
+  if (!matchMedia("(hover: hover)").matches) return "Touch a point for details.";
+  return `For details, point at the data or use the arrow keys.${zoomed ? " Drag to zoom." : ""}`;
 }
 
 /**
- * A chart.
+ * Make a chart.
  *
- * id, title; gist: what it tells, in a sentence; x, y: {kind: linear | log | time, label, domain};
- * draw(plot): draws with marks.js; points: [{x, y, says, open?, highlighted?}] that pointer and keys find, in the
- * order of the keys, `open` is the address of what a point is about; legend: [[class, shape, text]];
- * rows, columns: its table; zoomed(start, end): called when a span was drawn with the mouse.
+ * id, title; gist: summary in a sentence; x, y: {kind: linear | log | time, label, domain};
+ * draw(plot): draws with marks.js; points: [{x, y, says, open?, highlighted?}] for selection by pointer and keys,
+ * in the order of the keys, `open` is the address of a point's view; legend: [[class, shape, text]];
+ * rows, columns: its table; zoomed(start, end): called after a span was drawn with the mouse.
  */
 export function chart({ id, title, gist, height = 320, x, y, draw, points = [], legend = [], columns = null, rows = [], zoomed = null }) {
   const number = ++charts;
   const kept = keep(`chart:${id}`, { at: null, says: null, open: false });
-  // The same point may have another place in a newer export.
+  // In a newer export the same point may have another index.
   const found = kept.says === null ? -1 : points.findIndex((point) => point.says === kept.says);
   kept.at = found < 0 ? null : found;
-  const readout = el("p", { class: "readout", role: "status" }, el("span", { class: "dim" }, points.length ? hintOf(zoomed) : "Nothing to show here."));
-  const hint = points.length ? `${points.length.toLocaleString("en")} points: arrow keys go through them, Enter opens.` : "";
+  const readout = el("p", { class: "readout", role: "status" }, el("span", { class: "dim" }, points.length ? hintOf(zoomed) : "No data."));
+  const hint = points.length ? `${points.length.toLocaleString("en")} points: select with the arrow keys, open with Enter.` : "";
   const frame = el("div", {
     class: `plot${zoomed ? " zooms" : ""}`,
     id,
@@ -83,7 +83,7 @@ export function chart({ id, title, gist, height = 320, x, y, draw, points = [], 
     "aria-roledescription": "chart",
     "aria-label": `${title}. ${hint}`,
   });
-  // Where the points lie: a pointer asks for all of them sixty times a second.
+  // Pixel positions of the points, which the pointer reads sixty times a second.
   const pixels = new Float32Array(2 * points.length);
   let plot = null;
   let cursor = null;
@@ -133,7 +133,7 @@ export function chart({ id, title, gist, height = 320, x, y, draw, points = [], 
     for (let i = 0; i < points.length; i++) {
       const distance = (pixels[2 * i] - atX) ** 2 + (pixels[2 * i + 1] - atY) ** 2;
       if (!(distance < NEAR_PX ** 2)) continue;
-      // Among a crowd, what is highlighted is what one points at.
+      // In a crowd, highlighted points are preferred.
       const weighed = points[i].highlighted ? distance * HIGHLIGHT : distance;
       if (weighed < least) [best, least] = [i, weighed];
     }
@@ -149,7 +149,7 @@ export function chart({ id, title, gist, height = 320, x, y, draw, points = [], 
       point(Math.min(last, Math.max(0, steps[event.key])));
     } else if (event.key === "Enter" && points[at]?.open) location.hash = points[at].open;
   });
-  // Only one look for each frame that is drawn, however often the pointer tells.
+  // At most one search per frame, however often the pointer moves.
   let moved = null;
   let began = null;
   let drawn = null;

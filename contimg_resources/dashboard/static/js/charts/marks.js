@@ -1,4 +1,4 @@
-// What is drawn in a chart. Belongs here: dots, bars, lines, bands. Doesn't: axes.
+// Marks in a chart. Belongs here: dots, bars, lines, bands. Doesn't: axes.
 //
 // Large clouds are one path each: ten thousand dots cost one element.
 
@@ -7,7 +7,7 @@ import { svg } from "../elements.js";
 const p = (pixel) => pixel.toFixed(1);
 const here = (x, y) => Number.isFinite(x) && Number.isFinite(y);
 
-/** Round dots {x, y} of one class. */
+/** Draw round dots {x, y} of one class. */
 export function dots(plot, points, kind, size = 5) {
   let path = "";
   for (const point of points) {
@@ -24,7 +24,7 @@ const SHAPES = {
   bar: (r) => `m0 ${-r}v${2 * r}`,
 };
 
-/** Shapes {x, y} of one class: ring, diamond, cross or bar. */
+/** Draw shapes {x, y} of one class: ring, diamond, cross or bar. */
 export function shapes(plot, points, shape, kind, radius = 5) {
   let path = "";
   for (const point of points) {
@@ -34,7 +34,7 @@ export function shapes(plot, points, shape, kind, radius = 5) {
   plot.add(svg("path", { class: `shape ${kind}`, d: path }));
 }
 
-/** Error bars of points {x, y, error}. */
+/** Draw error bars of points {x, y, error}. */
 export function errorBars(plot, points, kind) {
   let path = "";
   for (const { x, y, error } of points) {
@@ -45,7 +45,7 @@ export function errorBars(plot, points, kind) {
   plot.add(svg("path", { class: `errors ${kind}`, d: path }));
 }
 
-/** A line through points {x, y}; it breaks where one isn't there. */
+/** Draw a line through points {x, y}, interrupted at missing ones. */
 export function line(plot, points, kind) {
   let path = "";
   let drawing = false;
@@ -58,7 +58,7 @@ export function line(plot, points, kind) {
   plot.add(svg("path", { class: `line ${kind}`, d: path }));
 }
 
-/** A rectangle from (x1, y1) to (x2, y2); an end that is null lies at the edge. */
+/** Draw a rectangle from (x1, y1) to (x2, y2); null means the edge. */
 export function box(plot, [x1, x2], [y1, y2], kind, attributes = {}) {
   const across = [x1 === null ? plot.left : plot.x(x1), x2 === null ? plot.right : plot.x(x2)].sort((a, b) => a - b);
   const down = [y1 === null ? plot.bottom : plot.y(y1), y2 === null ? plot.top : plot.y(y2)].sort((a, b) => a - b);
@@ -66,7 +66,7 @@ export function box(plot, [x1, x2], [y1, y2], kind, attributes = {}) {
   plot.add(svg("rect", { class: `box ${kind}`, ...size, ...attributes }));
 }
 
-/** A rule over the whole chart at a value of x or of y. */
+/** Draw a rule across the chart at a value of x or of y. */
 export function rule(plot, { x = null, y = null }, kind) {
   const path = x !== null ? `M${p(plot.x(x))} ${plot.top}V${plot.bottom}` : `M${plot.left} ${p(plot.y(y))}H${plot.right}`;
   plot.add(svg("path", { class: `rule ${kind}`, d: path }));

@@ -1,5 +1,5 @@
-// Scales and ticks. Belongs here: values to pixels, where ticks stand and what they say.
-// Doesn't: drawing them.
+// Scales and ticks. Belongs here: values to pixels, positions and labels of ticks. Doesn't:
+// drawing them.
 
 import { digits } from "../numbers.js";
 import { clockText, dateOf, dayText, mjdOf } from "../times.js";
@@ -9,7 +9,7 @@ const STEPS_DAYS = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720].map((m) => m * 
 const STEPS_MONTHS = [1, 2, 3, 6, 12, 24, 60, 120];
 const MONTH_DAYS = 30.44;
 
-/** A function from values to pixels between two ends; `invert` goes back. */
+/** Return a function from values to pixels between two ends; `invert` is its inverse. */
 export function scaleOf({ kind, domain }, start, end) {
   const log = kind === "log";
   const [lo, hi] = log ? domain.map(Math.log10) : domain;
@@ -68,7 +68,7 @@ function timeTicks(lo, hi, most) {
   }
 }
 
-/** At most about so many ticks {value, text, below?} of an axis. */
+/** Return ticks {value, text, below?} of an axis, approximately at most the given number. */
 export function ticksOf({ kind, domain }, most) {
   const [lo, hi] = domain[0] < domain[1] ? domain : [domain[1], domain[0]];
   if (!(hi > lo)) return [];

@@ -1,5 +1,5 @@
-// Calibration timeline. Belongs here: caltable sets, their windows, the holes between them.
-// Doesn't: what is in a table.
+// Calibration timeline. Belongs here: caltable sets, their windows, the gaps between them.
+// Doesn't: the contents of a table.
 
 import { el } from "../elements.js";
 import { chart } from "../charts/chart.js";
@@ -23,7 +23,7 @@ const state = (word) => el("span", { class: `state ${word}` }, word);
 const SETS = [
   { name: "Set", of: (s) => s.name, show: (s) => el("span", { class: "id" }, `${s.name} v${s.version}`) },
   { name: "Status", of: (s) => s.status, show: (s) => state(s.status) },
-  { name: "Why", of: (s) => s.reason, show: (s) => el("span", { class: "prose" }, s.reason) },
+  { name: "Reason", of: (s) => s.reason, show: (s) => el("span", { class: "prose" }, s.reason) },
   { name: "Calibrator", of: (s) => s.calibrator },
   { name: "Observed (UTC)", of: (s) => s.mid_mjd, show: (s) => utcText(s.mid_mjd) },
   { name: "Valid from", of: (s) => s.start_mjd, show: (s) => utcText(s.start_mjd) },
@@ -41,7 +41,7 @@ const HOLES = [
   { name: "Observations", of: (h) => h.n_observations, number: true },
 ];
 
-/** Rows of the chart: sets of one strip side by side in as few lanes as their windows need. */
+/** Assign rows of the chart: the sets of one strip in as few lanes as their windows allow. */
 function lanesOf(sets) {
   const strips = [];
   for (const set of [...sets].sort((a, b) => (a.dec_deg ?? 99) - (b.dec_deg ?? 99))) {
@@ -92,7 +92,7 @@ export async function show(index) {
       chart({
         id: "calibration",
         title: "Windows of the caltable sets by strip",
-        gist: `${counted(seen.length, "sets")}: ${["active", "retired", "failed"].map((s) => `${of(s).length} ${s}`).join(", ")}; ${gaps.length ? `${counted(gaps.length, "holes")} with ${counted(observed, "observations")} without a valid set` : "no hole"}.`,
+        gist: `${counted(seen.length, "sets")}: ${["active", "retired", "failed"].map((s) => `${of(s).length} ${s}`).join(", ")}; ${gaps.length ? `${counted(gaps.length, "gaps")} with ${counted(observed, "observations")} without a valid set` : "no gaps"}.`,
         height: 86 + rows * LANE_PX,
         x: { kind: "time", label: "UTC date, and MJD", domain: [start, end] },
         y: { kind: "linear", label: "", domain: [rows - 0.3, -0.7], ticks },
@@ -105,7 +105,7 @@ export async function show(index) {
           shapes(plot, of("failed").map(at), "cross", "bad", 4);
         },
         points,
-        legend: [["active", "box", "active"], ["retired", "box", "retired"], ["failed", "box", "failed"], ["observed", "bar", "its calibrator's observation"], ["hole", "box", "observations, but no valid set"]],
+        legend: [["active", "box", "active"], ["retired", "box", "retired"], ["failed", "box", "failed"], ["observed", "bar", "observation of the calibrator"], ["hole", "box", "observations without a valid set"]],
         columns: SETS.slice(0, 8),
         rows: seen,
         zoomed: span.zoom,
@@ -117,8 +117,8 @@ export async function show(index) {
     heading,
     span.element,
     place,
-    el("h2", {}, "Holes"),
-    table({ id: "holes", caption: "Holes: observations without a valid caltable set", columns: HOLES, rows: holes, sort: "-From (UTC)", none: "None: every observation has a valid set." }),
+    el("h2", {}, "Gaps"),
+    table({ id: "holes", caption: "Gaps: observations without a valid caltable set", columns: HOLES, rows: holes, sort: "-From (UTC)", none: "None: every observation has a valid set." }),
     el("h2", {}, "Sets"),
     table({ id: "sets", caption: "Caltable sets", columns: SETS, rows: sets, sort: "-Observed (UTC)" }),
   ];

@@ -1,4 +1,4 @@
-// Candidates. Belongs here: their list, one's card. Doesn't: marking; contimg candidates mark does.
+// Candidates. Belongs here: their list, the card of one. Doesn't: marking (contimg candidates mark).
 
 import { beside, choice, el } from "../elements.js";
 import { chart } from "../charts/chart.js";
@@ -29,12 +29,12 @@ const COLUMNS = [
   { name: "Threshold", of: (c) => c.threshold, show: (c) => digits(c.threshold), number: true },
   { name: "Depth", of: (c) => c.depth, show: (c) => percent(c.depth, 0), number: true },
   { name: "Width (days)", of: (c) => c.width_days, show: (c) => fixed(c.width_days, 1), number: true },
-  { name: "Middle (UTC)", of: (c) => c.mid_mjd, show: (c) => dayText(c.mid_mjd) },
+  { name: "Minimum (UTC)", of: (c) => c.mid_mjd, show: (c) => dayText(c.mid_mjd) },
   { name: "Source", of: (c) => c.source_id, show: (c) => el("a", { class: "id", href: curveOf(c.source_id) }, c.source_id) },
 ];
 
-/** A table of candidates that leads to their cards. */
-export const candidateTable = (rows, id) => table({ id, caption: "Candidates for Extreme Scattering Events", columns: COLUMNS, rows, sort: "-Score", none: "No candidate is like that." });
+/** Make a table of candidates with links to their cards. */
+export const candidateTable = (rows, id) => table({ id, caption: "Candidates for Extreme Scattering Events", columns: COLUMNS, rows, sort: "-Score", none: "No candidate matches." });
 
 function list(candidates) {
   const chosen = keep("candidates", { state: "", mark: "" });
@@ -72,28 +72,28 @@ function factsOf(c) {
     fact("Score", `${digits(c.score)}${over}`),
     fact("Depth", withError(c.depth, c.depth_error)),
     fact("Width", withError(c.width_days, c.width_error_days, " days")),
-    fact("Middle", `${utcText(c.mid_mjd)} UTC, MJD ${withError(c.mid_mjd, c.mid_error_days)}`),
-    fact("Half depth to half depth", `${dayText(c.start_mjd)} to ${dayText(c.end_mjd)}`),
+    fact("Epoch of minimum", `${utcText(c.mid_mjd)} UTC, MJD ${withError(c.mid_mjd, c.mid_error_days)}`),
+    fact("Between half depths", `${dayText(c.start_mjd)} to ${dayText(c.end_mjd)}`),
     fact("Baseline", withError(c.baseline_mjy, c.baseline_error_mjy, " mJy")),
     fact("Reduced χ² with the dip", digits(c.reduced_chi2)),
-    fact("Depth of its neighbours", withError(c.neighbour_depth, c.neighbour_depth_error)),
-    fact("2 Δ ln L over a wandering source", digits(c.over_walk)),
+    fact("Depth in neighbours", withError(c.neighbour_depth, c.neighbour_depth_error)),
+    fact("2 Δ ln L over intrinsic variability", digits(c.over_walk)),
     fact("Change of spectral index", withError(c.spectral_change, c.spectral_change_error)),
     fact("Template", c.template || "–"),
-    fact("Found first, searched last", `${dayText(c.first_day_mjd)}, ${dayText(c.searched_day_mjd)}`),
+    fact("First found, last searched", `${dayText(c.first_day_mjd)}, ${dayText(c.searched_day_mjd)}`),
   );
 }
 
 function neighboursChart(c, start, end) {
-  if (!c.neighbours.length) return el("p", { class: "dim" }, "No neighbours are told of: whether the epochs or the source dimmed can't be seen here.");
+  if (!c.neighbours.length) return el("p", { class: "dim" }, "No neighbours are available for comparison.");
   const shown = c.neighbours.slice(0, NEIGHBOURS_SHOWN);
   const curves = shown.map((n) => n.mid_mjd.map((x, i) => ({ x, y: n.ratio[i], id: n.source_id, separation: n.separation_deg })).filter((p) => p.y !== null && p.x >= start && p.x <= end));
   const points = curves.flat().sort((a, b) => a.x - b.x);
   const inDip = median(points.filter((p) => p.x >= c.start_mjd && p.x <= c.end_mjd).map((p) => p.y));
   return chart({
     id: "neighbours",
-    title: "Neighbours, each over its mean",
-    gist: `${counted(shown.length, "sources")} nearby${inDip === null ? "" : `; their median over the dip is ${fixed(inDip, 3)}`}. If they dip too, it's the epochs, not the source.`,
+    title: "Neighbours, relative to their means",
+    gist: `${counted(shown.length, "sources")} nearby${inDip === null ? "" : `; their median over the dip is ${fixed(inDip, 3)}`}. If they dip too, the cause is in the epochs, not in the source.`,
     height: 220,
     x: { kind: "time", label: "UTC date, and MJD", domain: range([start, end], { margin: 0.02 }) },
     y: { kind: "linear", label: "Flux density / mean", domain: range([...points.map((p) => p.y), 1 - (c.depth ?? 0), 1], { margin: 0.06 }) },
@@ -107,7 +107,7 @@ function neighboursChart(c, start, end) {
     },
     points: points.map((p) => ({ ...p, says: `${p.id}, ${utcText(p.x)} UTC: ${fixed(p.y, 3)} of its mean. `, open: curveOf(p.id) })),
     legend: [...shown.map((n, i) => [`near-${i}`, "dots", `${n.source_id}${n.separation_deg === null ? "" : ` (${fixed(n.separation_deg, 2)}° away)`}`]), ...(c.depth ? [["template", "line", "depth of the candidate"]] : [])],
-    columns: [{ name: "Neighbour", of: (p) => p.id }, { name: "Away (deg)", of: (p) => p.separation, show: (p) => fixed(p.separation, 2), number: true }, { name: "Middle (UTC)", of: (p) => p.x, show: (p) => utcText(p.x) }, { name: "Over its mean", of: (p) => p.y, show: (p) => fixed(p.y, 3), number: true }],
+    columns: [{ name: "Neighbour", of: (p) => p.id }, { name: "Separation (deg)", of: (p) => p.separation, show: (p) => fixed(p.separation, 2), number: true }, { name: "Mid-time (UTC)", of: (p) => p.x, show: (p) => utcText(p.x) }, { name: "Relative to mean", of: (p) => p.y, show: (p) => fixed(p.y, 3), number: true }],
     rows: points,
   });
 }
@@ -132,13 +132,13 @@ function curves(c, curve) {
 function picture(path, alt, broken = "This picture isn't in the export.") {
   const src = beside(path);
   const image = el("img", { src, alt, loading: "lazy" });
-  // A frame with nothing in it says less than words.
+  // Text is clearer than an empty frame.
   image.addEventListener("error", () => image.replaceWith(el("span", { class: "dim missing" }, broken)));
   return src ? image : el("span", { class: "dim missing" }, broken);
 }
 
 function cutouts(c) {
-  if (c.added_list) return el("p", { class: "dim" }, `None: the light curve was added (list ${c.added_list}), so there are no images.`);
+  if (c.added_list) return el("p", { class: "dim" }, `None: this is an added light curve (list ${c.added_list}) without images.`);
   if (!c.cutouts.length) return el("p", { class: "dim" }, "None.");
   const strip = c.cutouts.map((cutout) => el("li", {}, el("figure", {}, picture(cutout.png, `Cutout around ${c.source_id}, epoch ${cutout.epoch}, ${utcText(cutout.mid_mjd)} UTC`), el("figcaption", {}, dayText(cutout.mid_mjd), el("br"), el("span", { class: "dim" }, `MJD ${cutout.mid_mjd.toFixed(2)}`)))));
   return el("ul", { class: "strip", tabindex: 0, "aria-label": "Cutouts by epoch" }, strip);
@@ -151,7 +151,7 @@ function marking(c) {
   const draw = () => place.replaceChildren(command("mark-command", `contimg candidates mark ${quoted(c.id)} ${quoted(chosen.mark)} --note ${chosen.note ? quoted(chosen.note) : '"..."'}`));
   draw();
   return [
-    el("p", {}, "The dashboard changes nothing. In a shell on the platform's machine:"),
+    el("p", {}, "The dashboard is read-only. Run this command on the platform's machine:"),
     el("div", { class: "controls" }, choice("mark-as", "Mark as", MARKS.map((m) => [m, m]), chosen.mark, (value) => { chosen.mark = value; draw(); }), el("label", { class: "control" }, el("span", {}, "Note"), note)),
     place,
   ];
@@ -159,8 +159,8 @@ function marking(c) {
 
 function history(c) {
   const marks = [c.mark, ...c.earlier_marks].filter(Boolean);
-  if (!marks.length) return el("p", { class: "dim" }, "Nobody has marked it yet.");
-  return el("ol", { class: "marks" }, marks.map((m, i) => el("li", {}, el("strong", {}, m.mark), c.mark && !i ? " (holds)" : "", ` by ${m.by}, ${m.utc}`, m.note ? el("p", { class: "prose" }, m.note) : null)));
+  if (!marks.length) return el("p", { class: "dim" }, "No marks yet.");
+  return el("ol", { class: "marks" }, marks.map((m, i) => el("li", {}, el("strong", {}, m.mark), c.mark && !i ? " (current)" : "", ` by ${m.by}, ${m.utc}`, m.note ? el("p", { class: "prose" }, m.note) : null)));
 }
 
 async function card(index, c) {
@@ -173,11 +173,11 @@ async function card(index, c) {
     curves(c, curve),
     el("h2", {}, "Cutouts"),
     cutouts(c),
-    el("h2", {}, "Mark it"),
+    el("h2", {}, "Mark this candidate"),
     marking(c),
     el("h2", {}, "Marks"),
     history(c),
-    c.card_png ? el("details", {}, el("summary", { id: "card-picture" }, "The card as a picture"), el("div", { class: "card" }, picture(c.card_png, `Card of candidate ${c.id}: what is above, as one picture`))) : null,
+    c.card_png ? el("details", {}, el("summary", { id: "card-picture" }, "The card as a picture"), el("div", { class: "card" }, picture(c.card_png, `Card of candidate ${c.id}: the above as one picture`))) : null,
   ].flat().filter(Boolean);
 }
 

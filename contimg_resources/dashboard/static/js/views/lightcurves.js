@@ -1,4 +1,4 @@
-// Light curves. Belongs here: finding a source, its points and its facts. Doesn't: candidates' cards.
+// Light curves. Belongs here: finding a source, its light curve and its facts. Doesn't: cards.
 
 import { el } from "../elements.js";
 import { lightCurve } from "../charts/lightcurve.js";
@@ -12,11 +12,11 @@ export const needs = ["sources", "light_curves", "candidates", "variables"];
 
 const OFFERED = 12;
 
-/** A box that finds sources by a part of their id. */
+/** Make a box that finds sources by a part of their id. */
 function search(sources, current) {
   const input = el("input", { id: "source", type: "text", role: "combobox", autocomplete: "off", spellcheck: "false", "aria-expanded": "false", "aria-controls": "offered", "aria-autocomplete": "list", value: current });
   const list = el("ul", { id: "offered", role: "listbox", "aria-label": "Sources", hidden: true });
-  const said = el("p", { class: "dim", id: "found", role: "status" }, `${counted(sources.source_id.length, "sources")}; any part of an id finds one.`);
+  const said = el("p", { class: "dim", id: "found", role: "status" }, `${counted(sources.source_id.length, "sources")}; enter any part of an id.`);
   let offered = [];
   let at = -1;
   const open = (id) => {
@@ -44,7 +44,7 @@ function search(sources, current) {
     list.replaceChildren(...offered.map((id, i) => el("li", { role: "option", id: `offered-${i}`, "aria-selected": "false", pointerdown: (event) => { event.preventDefault(); open(id); } }, id)));
     list.hidden = !offered.length;
     input.setAttribute("aria-expanded", String(!list.hidden));
-    said.textContent = word ? `${counted(found.length, "sources")} found${found.length > OFFERED ? `, the first ${OFFERED} are shown` : ""}; arrow keys choose, Enter opens.` : "Any part of an id finds a source.";
+    said.textContent = word ? `${counted(found.length, "sources")} found${found.length > OFFERED ? `, showing the first ${OFFERED}` : ""}; choose with the arrow keys, open with Enter.` : "Enter any part of an id.";
     mark(-1);
   }
   input.addEventListener("input", offer);
@@ -69,14 +69,14 @@ function factsOf(sources, i) {
     "dl",
     { class: "facts" },
     fact("RA, Dec (ICRS)", position(sources.ra_deg[i], sources.dec_deg[i])),
-    fact("Mean flux", `${digits(sources.mean_flux_mjy[i])} mJy`),
+    fact("Mean flux density", `${digits(sources.mean_flux_mjy[i])} mJy`),
     fact("Median S/N", digits(sources.median_snr[i])),
     fact("Epochs", sources.n_epochs[i].toLocaleString("en")),
     fact("η", digits(sources.eta[i])),
     fact("V", digits(sources.v[i])),
     fact("Modulation index", digits(sources.modulation_index[i])),
-    fact("p of a steady source", digits(sources.p_value[i], 2)),
-    fact("Selected as variable", sources.is_variable[i] ? el("a", { href: "#/variables" }, "yes") : "no"),
+    fact("p-value (steady source)", digits(sources.p_value[i], 2)),
+    fact("Flagged as variable", sources.is_variable[i] ? el("a", { href: "#/variables" }, "yes") : "no"),
   );
 }
 
@@ -110,7 +110,7 @@ export async function show(index, sourceId) {
   if (!sourceId) return [heading, box, beginning(variables?.variables ?? [], candidates)].flat();
   const i = sources.source_id.indexOf(sourceId);
   const name = el("h2", { class: "id" }, sourceId);
-  if (i < 0) return [heading, box, name, el("p", { class: "message warn", role: "alert" }, "The export has no source of this id.")];
+  if (i < 0) return [heading, box, name, el("p", { class: "message warn", role: "alert" }, "The export has no source with this id.")];
   const own = candidates.filter((c) => c.source_id === sourceId);
   const curve = await loadLightCurve(index, sources.light_curve_page[i], sourceId);
   return [

@@ -1,4 +1,4 @@
-// Mosaics. Belongs here: their table, their noise over time. Doesn't: what was measured in them.
+// Mosaics. Belongs here: their table, their noise over time. Doesn't: measurements in them.
 
 import { el } from "../elements.js";
 import { chart } from "../charts/chart.js";
@@ -13,17 +13,17 @@ export const needs = ["mosaics"];
 
 const COLUMNS = [
   { name: "Mosaic", of: (m) => m.key, show: (m) => el("span", { class: "id" }, m.key) },
-  { name: "Middle (UTC)", of: (m) => m.mid_mjd, show: (m) => utcText(m.mid_mjd) },
+  { name: "Mid-time (UTC)", of: (m) => m.mid_mjd, show: (m) => utcText(m.mid_mjd) },
   { name: "State", of: (m) => m.state, show: (m) => el("span", { class: `state ${m.state}` }, m.state) },
-  { name: "Why", of: (m) => m.reason, show: (m) => el("span", { class: "prose" }, m.reason) },
+  { name: "Reason", of: (m) => m.reason, show: (m) => el("span", { class: "prose" }, m.reason) },
   { name: "Strip", of: (m) => m.dec_deg, show: (m) => degrees(m.dec_deg), number: true },
   { name: "Tiles", of: (m) => m.n_tiles, number: true },
   { name: "rms (mJy)", of: (m) => m.rms_mjy, show: (m) => digits(m.rms_mjy), number: true },
   { name: "Expected (mJy)", of: (m) => m.expected_rms_mjy, show: (m) => digits(m.expected_rms_mjy), number: true },
-  { name: "Sky (deg²)", of: (m) => m.observed_deg2, show: (m) => fixed(m.observed_deg2, 1), number: true },
+  { name: "Area (deg²)", of: (m) => m.observed_deg2, show: (m) => fixed(m.observed_deg2, 1), number: true },
   { name: "Sources measured", of: (m) => m.n_measured, show: (m) => (m.n_measured === null ? "–" : `${m.n_measured} of ${m.n_sources ?? "?"}`), number: true },
   { name: "Flux scale", of: (m) => m.flux_scale, show: (m) => fixed(m.flux_scale, 3), number: true },
-  { name: "Epoch", of: (m) => m.epoch_ok, show: (m) => (m.epoch_ok === null ? "–" : m.epoch_ok ? "good" : el("span", { class: "state failed" }, "not good")) },
+  { name: "Epoch", of: (m) => m.epoch_ok, show: (m) => (m.epoch_ok === null ? "–" : m.epoch_ok ? "good" : el("span", { class: "state failed" }, "failed checks")) },
 ];
 
 export async function show(index) {
@@ -38,7 +38,7 @@ export async function show(index) {
       ? chart({
           id: "mosaic-rms",
           title: "Noise of the mosaics",
-          gist: `${counted(measured.length, "mosaics")}, median rms ${digits(median(measured.map((m) => m.rms_mjy)))} mJy; ${counted(not.length, "epochs")} not good.`,
+          gist: `${counted(measured.length, "mosaics")}, median rms ${digits(median(measured.map((m) => m.rms_mjy)))} mJy; ${counted(not.length, "epochs")} with failed checks.`,
           height: 280,
           x: { kind: "time", label: "UTC date, and MJD", domain: range(measured.map((m) => m.mid_mjd)) },
           y: { kind: "log", label: "rms (mJy)", domain: range(measured.flatMap((m) => [m.rms_mjy, m.expected_rms_mjy]), { log: true }) },
@@ -48,11 +48,11 @@ export async function show(index) {
             shapes(plot, not, "cross", "bad", 4);
           },
           points,
-          legend: [["main", "dots", "rms"], ["other", "dots", "expected"], ["bad", "cross", "epoch not good"]],
-          columns: COLUMNS.filter((c) => ["Mosaic", "Middle (UTC)", "rms (mJy)", "Expected (mJy)", "Epoch"].includes(c.name)),
+          legend: [["main", "dots", "rms"], ["other", "dots", "expected"], ["bad", "cross", "epoch with failed checks"]],
+          columns: COLUMNS.filter((c) => ["Mosaic", "Mid-time (UTC)", "rms (mJy)", "Expected (mJy)", "Epoch"].includes(c.name)),
           rows: measured,
         })
       : null,
-    table({ id: "mosaics", caption: "Mosaics", columns: COLUMNS, rows: all, sort: "-Middle (UTC)", none: "The export has no mosaics yet." }),
+    table({ id: "mosaics", caption: "Mosaics", columns: COLUMNS, rows: all, sort: "-Mid-time (UTC)", none: "The export has no mosaics yet." }),
   ].filter(Boolean);
 }

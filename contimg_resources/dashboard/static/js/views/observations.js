@@ -1,4 +1,4 @@
-// Observations. Belongs here: their table, by state and text. Doesn't: quality of their images.
+// Observations. Belongs here: their table, by state and text. Doesn't: the quality of their images.
 
 import { choice, el } from "../elements.js";
 import { keep } from "../keeping.js";
@@ -12,9 +12,9 @@ export const needs = ["observations"];
 
 const COLUMNS = [
   { name: "Observation", of: (o) => o.key, show: (o) => el("span", { class: "id" }, o.key) },
-  { name: "Middle (UTC)", of: (o) => o.mid_mjd, show: (o) => utcText(o.mid_mjd) },
+  { name: "Mid-time (UTC)", of: (o) => o.mid_mjd, show: (o) => utcText(o.mid_mjd) },
   { name: "State", of: (o) => o.state, show: (o) => el("span", { class: `state ${o.state}` }, o.state) },
-  { name: "Why", of: (o) => o.reason, show: (o) => el("span", { class: "prose" }, o.reason) },
+  { name: "Reason", of: (o) => o.reason, show: (o) => el("span", { class: "prose" }, o.reason) },
   { name: "Caltable set", of: (o) => o.set_name, show: (o) => (o.set_name ? el("span", { class: "id" }, o.set_name, o.borrowed ? " (borrowed)" : "", o.stale ? " (stale)" : "") : "–") },
   { name: "Calibrator", of: (o) => o.calibrator },
   { name: "RA, Dec on the meridian", of: (o) => o.ra_deg, show: (o) => position(o.ra_deg, o.dec_deg) },
@@ -33,7 +33,7 @@ export async function show(index) {
     const word = chosen.text.trim().toLowerCase();
     const rows = all.filter((o) => (!chosen.state || o.state === chosen.state || (chosen.state === "stale" && o.stale)) && (!word || [o.key, o.reason, o.calibrator, o.set_name].some((t) => t?.toLowerCase().includes(word))));
     said.textContent = `${counted(rows.length, "observations")} of ${all.length.toLocaleString("en")}`;
-    place.replaceChildren(table({ id: "observations", caption: "Observations", columns: COLUMNS, rows, sort: "-Middle (UTC)", none: "No observation is like that." }));
+    place.replaceChildren(table({ id: "observations", caption: "Observations", columns: COLUMNS, rows, sort: "-Mid-time (UTC)", none: "No observation matches." }));
   }
   draw();
   return [

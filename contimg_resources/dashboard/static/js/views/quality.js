@@ -1,5 +1,5 @@
-// Image quality over time. Belongs here: one measure of the images at a time, beside what is
-// expected. Doesn't: judging an image; that was done when it was made.
+// Image quality over time. Belongs here: one quality measure of the images at a time, with its
+// expectation. Doesn't: the checks of an image, which run when it is made.
 
 import { choice, el } from "../elements.js";
 import { chart } from "../charts/chart.js";
@@ -15,7 +15,7 @@ export const needs = ["image_quality"];
 
 const column = (name) => (d, i) => d[name][i];
 
-/** name: what it's called, its values, a second value drawn beside, where it should lie. */
+/** Name, unit, values, a second value for comparison, and the ideal value. */
 const MEASURES = {
   rms: { name: "rms", unit: " mJy", of: column("rms_mjy"), beside: ["expected", column("expected_rms_mjy")], log: true },
   ratio: { name: "rms over expected rms", unit: "", of: (d, i) => (d.rms_mjy[i] !== null && d.expected_rms_mjy[i] > 0 ? d.rms_mjy[i] / d.expected_rms_mjy[i] : null), ideal: 1, log: true },
@@ -55,18 +55,18 @@ export async function show(index) {
       chart({
         id: "quality",
         title: measure.name,
-        gist: rows.length ? `${counted(rows.length, "images")} from ${utcText(rows[0].x)} to ${utcText(rows.at(-1).x)} UTC; median ${value(middle)}, from ${value(Math.min(...rows.map((r) => r.y)))} to ${value(Math.max(...rows.map((r) => r.y)))}.` : "No image has it in this span.",
+        gist: rows.length ? `${counted(rows.length, "images")} from ${utcText(rows[0].x)} to ${utcText(rows.at(-1).x)} UTC; median ${value(middle)}, from ${value(Math.min(...rows.map((r) => r.y)))} to ${value(Math.max(...rows.map((r) => r.y)))}.` : "No image in this span has this measure.",
         x: { kind: "time", label: "UTC date, and MJD", domain: range([Math.max(start, data.mid_mjd[0]), Math.min(end, data.mid_mjd.at(-1))], { margin: 0.02 }) },
         y: { kind: measure.log ? "log" : "linear", label, domain: yRange },
         draw(plot) {
           if (measure.ideal) rule(plot, { y: measure.ideal }, "ideal");
           dots(plot, rows, "main", rows.length > 1500 ? 3 : 4.5);
-          // Few values lie on many: over the cloud, else it hides them.
+          // Drawn over the other values, which would hide them.
           dots(plot, rows.filter((r) => r.also !== null).map((r) => ({ x: r.x, y: r.also })), "other", 3);
         },
         points,
-        legend: [["main", "dots", measure.name], measure.beside && ["other", "dots", measure.beside[0]], measure.ideal && ["ideal", "line", "as it should be"]].filter(Boolean),
-        columns: [{ name: "Image", of: (r) => r.key }, { name: "Middle (UTC)", of: (r) => r.x, show: (r) => utcText(r.x) }, { name: label, of: (r) => r.y, show: (r) => digits(r.y), number: true }, also].filter(Boolean),
+        legend: [["main", "dots", measure.name], measure.beside && ["other", "dots", measure.beside[0]], measure.ideal && ["ideal", "line", "ideal value"]].filter(Boolean),
+        columns: [{ name: "Image", of: (r) => r.key }, { name: "Mid-time (UTC)", of: (r) => r.x, show: (r) => utcText(r.x) }, { name: label, of: (r) => r.y, show: (r) => digits(r.y), number: true }, also].filter(Boolean),
         rows,
         zoomed: span.zoom,
       }),

@@ -1,4 +1,4 @@
-// Sky coverage. Belongs here: where observations, mosaics, sources and events lie. Doesn't: times.
+// Sky coverage. Belongs here: positions of observations, mosaics, sources and events. Doesn't: times.
 
 import { choice, el } from "../elements.js";
 import { chart } from "../charts/chart.js";
@@ -12,20 +12,20 @@ import { curveOf } from "./variables.js";
 export const title = "Sky";
 export const needs = ["observations", "mosaics", "sources", "candidates"];
 
-/** Right ascension that passes the meridian in a day. */
+/** Right ascension that transits in a day. */
 const DEG_PER_DAY = 360.9856;
-/** About the width of the primary beam at 1.4 GHz; the documents don't tell how far an image reaches. */
+/** About the width of the primary beam at 1.4 GHz; the documents don't record the size of an image. */
 const BEAM_DEG = 3;
-/** Cells of right ascension by which observations are counted. */
+/** Width of the cells of right ascension in which observations are counted. */
 const CELL_H = 0.25;
 const MOST_SOURCES = 4000;
 const STRIP_DEG = 0.5;
 
-const LAYERS = [["observations", "Observations"], ["mosaics", "Mosaics"], ["sources", "Sources"], ["variables", "Variables"], ["candidates", "Candidates"]];
+const LAYERS = [["observations", "Observations"], ["mosaics", "Mosaics"], ["sources", "Sources"], ["variables", "Variable sources"], ["candidates", "Candidates"]];
 
 const hours = (raDeg) => (((raDeg % 360) + 360) % 360) / 15;
 
-/** How many observations cover each cell, by strip. */
+/** Count the observations in each cell, by strip. */
 function coverage(observations) {
   const strips = new Map();
   for (const o of observations) {
@@ -39,7 +39,7 @@ function coverage(observations) {
   return [...strips.values()].map((s) => ({ dec: s.sum / s.n, n: s.n, cells: s.cells })).sort((a, b) => a.dec - b.dec);
 }
 
-/** Where a mosaic lies in right ascension; in two parts when it reaches over 0 h. */
+/** Range of a mosaic in right ascension; in two parts if it extends over 0 h. */
 function partsOf(mosaic) {
   const width = ((mosaic.end_mjd - mosaic.start_mjd) * DEG_PER_DAY) / 15;
   const middle = hours(mosaic.ra_deg);
@@ -48,7 +48,7 @@ function partsOf(mosaic) {
   return hi > 24 ? [[lo, 24], [0, hi - 24]] : [[lo, hi]];
 }
 
-/** Where mosaics lie, by strip: those that overlap as one. */
+/** Outlines of mosaics by strip, with overlapping ones merged. */
 function outlines(mosaics) {
   const strips = new Map();
   for (const mosaic of mosaics) {
@@ -74,7 +74,7 @@ export async function show(index) {
   const mosaics = (mosaicked?.mosaics ?? []).filter((m) => m.ra_deg !== null);
   const candidates = (events?.candidates ?? []).filter((c) => c.ra_deg !== null);
   const sources = (measured?.source_id ?? []).map((id, i) => ({ id, x: hours(measured.ra_deg[i]), y: measured.dec_deg[i], variable: measured.is_variable[i], flux: measured.mean_flux_mjy[i] })).filter((s) => s.y !== null);
-  if (!observations.length && !mosaics.length && !sources.length) return [heading, el("p", { class: "message" }, "The export tells of no observations yet.")];
+  if (!observations.length && !mosaics.length && !sources.length) return [heading, el("p", { class: "message" }, "The export has no observations yet.")];
 
   const strips = coverage(observations);
   const chosen = keep("sky", { strip: "data", ...Object.fromEntries(LAYERS.map(([key]) => [key, true])) });
@@ -103,10 +103,10 @@ export async function show(index) {
       chart({
         id: "sky",
         title: "Coverage in right ascension and declination",
-        gist: `${counted(observations.length, "observations")} in ${counted(strips.length, "strips")} (${strips.map((s) => degrees(s.dec)).join(", ") || "none"}), ${counted(mosaics.length, "mosaics")}, ${counted(sources.length, "sources")}${thin > 1 ? ` (one in ${thin} is drawn)` : ""}; ${variables.length} variable and ${counted(eventPoints.length, "candidates")} here.`,
+        gist: `${counted(observations.length, "observations")} in ${counted(strips.length, "strips")} (${strips.map((s) => degrees(s.dec)).join(", ") || "none"}), ${counted(mosaics.length, "mosaics")}, ${counted(sources.length, "sources")}${thin > 1 ? ` (one in ${thin} drawn)` : ""}; ${variables.length} variable and ${counted(eventPoints.length, "candidates")} in view.`,
         height: 400,
-        // As on the sky: east is left.
-        x: { kind: "linear", label: "Right ascension (h), east is left", domain: [24, 0] },
+        // As on the sky: east is to the left.
+        x: { kind: "linear", label: "Right ascension (h), east to the left", domain: [24, 0] },
         y: { kind: "linear", label: "Declination (deg)", domain: [lo, hi] },
         draw(plot) {
           if (chosen.observations) {
@@ -118,7 +118,7 @@ export async function show(index) {
           if (chosen.candidates) shapes(plot, eventPoints, "ring", "event", 8);
         },
         points: [chosen.candidates && eventPoints, chosen.variables && variablePoints, chosen.observations && stripPoints, chosen.mosaics && mosaicPoints, chosen.sources && drawn].filter(Boolean).flat(),
-        legend: [["covered", "box", "observed, the more often the brighter"], ["outline", "box", "in a mosaic"], ["faint", "dots", "sources"], ["chosen", "diamond", "variables"], ["event", "ring", "candidates"]].filter((_, i) => chosen[LAYERS[i][0]]),
+        legend: [["covered", "box", "observed (brighter: more often)"], ["outline", "box", "in a mosaic"], ["faint", "dots", "sources"], ["chosen", "diamond", "variables"], ["event", "ring", "candidates"]].filter((_, i) => chosen[LAYERS[i][0]]),
         columns: [
           { name: "Strip", of: (c) => c.y, show: (c) => degrees(c.y), number: true },
           { name: "RA from (h)", of: (c) => c.x - CELL_H / 2, show: (c) => (c.x - CELL_H / 2).toFixed(2), number: true },

@@ -1,4 +1,4 @@
-// Tonight at a glance. Belongs here: the status in the index, candidates in progress.
+// Status of the night. Belongs here: the status in the index, candidates in progress.
 // Doesn't: history.
 
 import { el } from "../elements.js";
@@ -10,10 +10,10 @@ import { candidateTable } from "./candidates.js";
 export const title = "Tonight";
 export const needs = ["candidates"];
 
-/** An rms so many times the expected is worth a look. */
+/** Ratio of rms to expected rms that needs attention. */
 const HIGH_RMS = 1.5;
 const SOON_DAYS = 3 / 24;
-/** Images come every five minutes. */
+/** An image is made every five minutes. */
 const LATE_DAYS = 30 / 1440;
 
 const STATES = ["imaged", "calibrated", "solved", "arrived", "waiting", "interrupted", "failed"];
@@ -23,7 +23,7 @@ function tile(name, value, details, kind = "") {
 }
 
 function image(status, index, now) {
-  if (status.last_image_mjd === null) return tile("Last image", "none", "No image in these 24 hours.", "warn");
+  if (status.last_image_mjd === null) return tile("Last image", "none", "No images in these 24 hours.", "warn");
   const age = now - status.last_image_mjd;
   return tile(
     "Last image",
@@ -34,18 +34,18 @@ function image(status, index, now) {
 }
 
 function noise(status) {
-  if (status.median_rms_mjy === null) return tile("Median rms", "–", "No image was measured.");
+  if (status.median_rms_mjy === null) return tile("Median rms", "–", "No images were measured.");
   const ratio = status.median_rms_ratio;
-  return tile("Median rms", `${digits(status.median_rms_mjy)} mJy`, ratio === null ? "Expected rms isn't known." : `${fixed(ratio, 2)} × what is expected${ratio > HIGH_RMS ? ": high" : ""}`, ratio > HIGH_RMS ? "warn" : "");
+  return tile("Median rms", `${digits(status.median_rms_mjy)} mJy`, ratio === null ? "The expected rms is unknown." : `${fixed(ratio, 2)} × the expected rms${ratio > HIGH_RMS ? ": high" : ""}`, ratio > HIGH_RMS ? "warn" : "");
 }
 
 function calibration(status, now) {
   if (!status.active_set) return tile("Caltable set", "none valid", "No set is valid for the latest observation.", "bad");
   const name = el("span", { class: "id" }, status.active_set);
   const until = status.active_set_until_mjd;
-  if (until === null) return tile("Caltable set", name, "Its window isn't known.");
+  if (until === null) return tile("Caltable set", name, "Its validity window is unknown.");
   const left = until - now;
-  return tile("Caltable set", name, [left > 0 ? `valid for ${lengthText(left)} more` : `no longer valid since ${lengthText(left)}`, `until ${utcText(until)} UTC`], left <= 0 ? "bad" : left < SOON_DAYS ? "warn" : "");
+  return tile("Caltable set", name, [left > 0 ? `valid for ${lengthText(left)} more` : `expired ${lengthText(left)} ago`, `until ${utcText(until)} UTC`], left <= 0 ? "bad" : left < SOON_DAYS ? "warn" : "");
 }
 
 function counts(status) {
@@ -65,7 +65,7 @@ function counts(status) {
           })),
           el("ul", { class: "counts" }, found.map((c) => el("li", {}, el("span", { class: `key state-${order(c.state)}`, "aria-hidden": "true" }), el("strong", {}, c.n.toLocaleString("en")), ` ${c.state}`))),
         ]
-      : el("p", { class: "dim" }, "No observation in these 24 hours."),
+      : el("p", { class: "dim" }, "No observations in these 24 hours."),
     status.last_observation ? el("p", { class: "dim" }, "Latest: ", el("span", { class: "id" }, status.last_observation)) : null,
   );
 }
@@ -88,14 +88,14 @@ const status = (index) => index.status;
 export async function show(index) {
   const { status } = index;
   const now = nowMjd();
-  const span = status.end_mjd === null ? "Nothing was observed yet." : `${utcText(status.start_mjd)} to ${utcText(status.end_mjd)} UTC (MJD ${fixed(status.start_mjd, 3)} to ${fixed(status.end_mjd, 3)}): the 24 hours before the latest observation's end.`;
+  const span = status.end_mjd === null ? "No observations yet." : `${utcText(status.start_mjd)} to ${utcText(status.end_mjd)} UTC (MJD ${fixed(status.start_mjd, 3)} to ${fixed(status.end_mjd, 3)}): the 24 hours before the latest observation's end.`;
   return [
     el("h1", { tabindex: -1 }, title),
     el("p", { class: "lead" }, span),
     el(
       "section",
       { class: `panel ${status.problems.length ? "warn" : "good"}`, id: "problems" },
-      el("h2", {}, status.problems.length ? `Needs a look: ${counted(status.problems.length, "things")}` : "Nothing needs a look"),
+      el("h2", {}, status.problems.length ? `Needs attention: ${counted(status.problems.length, "problems")}` : "No problems"),
       status.problems.length ? el("ul", {}, status.problems.map((problem) => el("li", {}, problem))) : null,
     ),
     el(
@@ -105,9 +105,9 @@ export async function show(index) {
       noise(status),
       calibration(status, now),
       tile("Observed", `${fixed(status.observed_h, 1)} h`, `${counted(status.n_images, "images")}, ${counted(status.n_mosaics, "mosaics")}`),
-      tile("Waiting", status.n_waiting.toLocaleString("en"), ["observations without a valid caltable set", status.n_stale ? `${counted(status.n_stale, "observations")} with products of another set than now` : null], status.n_waiting ? "warn" : ""),
+      tile("Waiting", status.n_waiting.toLocaleString("en"), ["observations without a valid caltable set", status.n_stale ? `${counted(status.n_stale, "observations")} with stale products` : null], status.n_waiting ? "warn" : ""),
       tile("Failed", status.n_failed.toLocaleString("en"), el("a", { href: "#/observations" }, "observations and reasons"), status.n_failed ? "bad" : ""),
-      tile("Variables", status.n_variables.toLocaleString("en"), el("a", { href: "#/variables" }, "in the plane of η and V")),
+      tile("Variable sources", status.n_variables.toLocaleString("en"), el("a", { href: "#/variables" }, "in the plane of η and V")),
     ),
     counts(status),
     await events(index),

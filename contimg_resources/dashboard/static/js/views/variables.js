@@ -1,5 +1,5 @@
-// The plane of eta and V. Belongs here: all sources in it, the thresholds, those that are selected.
-// Doesn't: selecting; the document says who is.
+// The plane of eta and V. Belongs here: all sources in it, the thresholds, the variable sources.
+// Doesn't: flagging; the document records the flags.
 
 import { el } from "../elements.js";
 import { chart } from "../charts/chart.js";
@@ -12,7 +12,7 @@ import { dayText } from "../times.js";
 export const title = "Variables";
 export const needs = ["sources", "variables"];
 
-/** Classes of S/N, the upper end of each. */
+/** Classes of S/N, with the upper limit of each. */
 const CLASSES = [[10, "sn-0", "S/N below 10"], [30, "sn-1", "10 to 30"], [100, "sn-2", "30 to 100"], [Infinity, "sn-3", "above 100"]];
 const kindOf = (snr) => CLASSES.find(([end]) => (snr ?? 0) < end)[1];
 
@@ -22,17 +22,17 @@ const COLUMNS = [
   { name: "Source", of: (v) => v.source_id, show: (v) => el("a", { class: "id", href: curveOf(v.source_id) }, v.source_id) },
   { name: "η", of: (v) => v.eta, show: (v) => digits(v.eta), number: true },
   { name: "V", of: (v) => v.v, show: (v) => digits(v.v), number: true },
-  { name: "Mean flux (mJy)", of: (v) => v.mean_flux_mjy, show: (v) => digits(v.mean_flux_mjy), number: true },
+  { name: "Mean flux density (mJy)", of: (v) => v.mean_flux_mjy, show: (v) => digits(v.mean_flux_mjy), number: true },
   { name: "Modulation index", of: (v) => v.modulation_index, show: (v) => digits(v.modulation_index), number: true },
-  { name: "p of a steady source", of: (v) => v.p_value, show: (v) => digits(v.p_value, 2), number: true },
+  { name: "p-value (steady source)", of: (v) => v.p_value, show: (v) => digits(v.p_value, 2), number: true },
   { name: "Pair V_s", of: (v) => v.pair_vs, show: (v) => digits(v.pair_vs), number: true },
   { name: "Pair m", of: (v) => v.pair_m, show: (v) => digits(v.pair_m), number: true },
-  { name: "Pair between", of: (v) => v.pair_first_mjd, show: (v) => (v.pair_first_mjd === null ? "–" : `${dayText(v.pair_first_mjd)} and ${dayText(v.pair_second_mjd)}`) },
+  { name: "Epochs of pair", of: (v) => v.pair_first_mjd, show: (v) => (v.pair_first_mjd === null ? "–" : `${dayText(v.pair_first_mjd)} and ${dayText(v.pair_second_mjd)}`) },
   { name: "Epochs", of: (v) => v.n_epochs, number: true },
   { name: "RA, Dec (ICRS)", of: (v) => v.ra_deg, show: (v) => position(v.ra_deg, v.dec_deg) },
 ];
 
-/** The two thresholds at the lowest and at the highest S/N that they are told for. */
+/** The two thresholds, and those at the lowest and the highest S/N. */
 function thresholdsOf(data) {
   const all = data.threshold_snr.map((snr, i) => ({ snr, eta: data.threshold_eta[i], v: data.threshold_v[i] })).sort((a, b) => a.snr - b.snr);
   return { all, ends: all.length > 1 ? [all[0], all.at(-1)] : all };
@@ -47,18 +47,18 @@ function plane(sources, data) {
   if (!measured.length) return el("p", { class: "message" }, "No source has enough epochs for η and V yet.");
   const { all, ends } = thresholdsOf(data);
   const chosen = measured.filter((s) => s.variable);
-  const says = (s) => `${s.id}: η ${digits(s.x)}, V ${digits(s.y)}, S/N ${digits(s.snr)}${s.variable ? "; selected" : ""}. `;
-  // The keys go through the selected ones first: they are what one looks for.
+  const says = (s) => `${s.id}: η ${digits(s.x)}, V ${digits(s.y)}, S/N ${digits(s.snr)}${s.variable ? "; variable" : ""}. `;
+  // The keys select the variable sources first, which are of most interest.
   const points = [...chosen.sort((a, b) => b.x - a.x), ...measured.filter((s) => !s.variable).sort((a, b) => b.x - a.x)].map((s) => ({ ...s, says: says(s), open: curveOf(s.id), highlighted: s.variable }));
   const xs = range([...measured.map((s) => s.x), ...all.map((t) => t.eta)], { log: true });
   const ys = range([...measured.map((s) => s.y), ...all.map((t) => t.v)], { log: true });
   const corner = (t) => [{ x: t.eta, y: ys[1] }, { x: t.eta, y: t.v }, { x: xs[1], y: t.v }];
   const told = ends.map((t) => `η above ${digits(t.eta)} and V above ${digits(t.v)} at S/N ${plain(t.snr)}`).join(", ");
-  const columns = [{ name: "Source", of: (s) => s.id, show: (s) => el("a", { href: curveOf(s.id), class: "id" }, s.id) }, { name: "η", of: (s) => s.x, show: (s) => digits(s.x), number: true }, { name: "V", of: (s) => s.y, show: (s) => digits(s.y), number: true }, { name: "S/N", of: (s) => s.snr, show: (s) => digits(s.snr), number: true }, { name: "Selected", of: (s) => (s.variable ? "yes" : "no") }];
+  const columns = [{ name: "Source", of: (s) => s.id, show: (s) => el("a", { href: curveOf(s.id), class: "id" }, s.id) }, { name: "η", of: (s) => s.x, show: (s) => digits(s.x), number: true }, { name: "V", of: (s) => s.y, show: (s) => digits(s.y), number: true }, { name: "S/N", of: (s) => s.snr, show: (s) => digits(s.snr), number: true }, { name: "Variable", of: (s) => (s.variable ? "yes" : "no") }];
   return chart({
     id: "plane",
     title: "η and V of all sources",
-    gist: `${counted(measured.length, "sources")}, ${chosen.length} selected${told ? `: ${told}` : ""}.`,
+    gist: `${counted(measured.length, "sources")}, ${chosen.length} flagged as variable${told ? `: ${told}` : ""}.`,
     height: 420,
     x: { kind: "log", label: "η (reduced χ² about the weighted mean)", domain: xs },
     y: { kind: "log", label: "V (standard deviation over mean)", domain: ys },
@@ -74,7 +74,7 @@ function plane(sources, data) {
     points,
     legend: [
       ...CLASSES.map(([, kind, text]) => [kind, "dots", text]),
-      ["chosen", "ring", "selected"],
+      ["chosen", "ring", "flagged as variable"],
       ...ends.map((t) => [`threshold ${kindOf(t.snr)}`, "line", `thresholds at S/N ${plain(t.snr)}`]),
       ...(ends.length > 1 ? [["band", "box", "thresholds between these S/N"]] : []),
     ],
@@ -91,14 +91,14 @@ export async function show(index) {
   const facts = [
     data?.day_mjd ? `Up to the end of ${dayText(data.day_mjd)} (MJD ${data.day_mjd})` : null,
     data?.n_references ? counted(data.n_references, "reference sources") : null,
-    data?.systematic_floor !== null && data ? `systematic floor ${percent(data.systematic_floor)} of the flux density` : null,
-    data?.eta_sigma ? `selected ${data.eta_sigma} σ in log η and ${data.v_sigma} σ in log V above the population at their S/N` : null,
+    data?.systematic_floor !== null && data ? `systematic error floor ${percent(data.systematic_floor)} of the flux density` : null,
+    data?.eta_sigma ? `flagged as variable from ${data.eta_sigma} σ in log η and ${data.v_sigma} σ in log V above the population at their S/N` : null,
   ].filter(Boolean);
   return [
     heading,
     facts.length ? el("p", { class: "lead" }, `${facts.join("; ")}.`) : null,
     plane(sources, selection),
-    el("h2", {}, "Selected sources"),
-    table({ id: "variables", caption: "Sources that are selected as variable", columns: COLUMNS, rows: selection.variables, sort: "-η", none: "No source is selected." }),
+    el("h2", {}, "Variable sources"),
+    table({ id: "variables", caption: "Sources flagged as variable", columns: COLUMNS, rows: selection.variables, sort: "-η", none: "No source is flagged as variable." }),
   ].filter(Boolean);
 }
