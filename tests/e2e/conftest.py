@@ -28,7 +28,7 @@ def needs_browser(test: Callable[..., None]) -> Callable[..., None]:
 
 ENVIRONMENT = {
     # Looks cost: an idle platform that looks every second takes a fifth of a core.
-    "CONTIMG_SENSORS__INTERVAL_S": "3",
+    "CONTIMG_SENSORS__INTERVAL_S": "6",
     # Nobody looks at the documents.
     "CONTIMG_EXPORT__INTERVAL_MIN": "59",
     "CONTIMG_ARRIVAL__SETTLE_AGE_S": "0",
@@ -275,8 +275,9 @@ def night(
     environment = {
         **ENVIRONMENT,
         "CONTIMG_CATALOGUE__REFERENCE": "simulated",
-        # Nothing of this night comes late.
+        # Nothing of this night comes late, and its hour is one mosaic.
         "CONTIMG_MOSAICS__WAIT_MIN": "0",
+        "CONTIMG_MOSAICS__STEP": "12",
     }
     with Platform(state, environment=environment) as platform:
         platform.wait_until_ready()
