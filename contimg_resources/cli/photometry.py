@@ -93,7 +93,7 @@ def photometry(
     with progress(f"photometry {key}") as say:
         measured = step(workshop, key, progress=say)
     if isinstance(measured, Unmeasured):
-        raise ConfigurationError(f"nothing is measured: {measured.reason}")
+        raise ConfigurationError(f"nothing to measure: {measured.reason}")
     if as_json:
         print_json(measured.record)
         return
@@ -114,7 +114,7 @@ def _photometry_of_subband(
     with progress(f"photometry {key} {band}") as say:
         measured = measure_subband(workshop, key, band, image, sigma, progress=say)
     if isinstance(measured, Unmeasured):
-        raise ConfigurationError(f"nothing is measured: {measured.reason}")
+        raise ConfigurationError(f"nothing to measure: {measured.reason}")
     written = measured.written
     if as_json:
         print_json(written)
