@@ -53,8 +53,8 @@ Until = Annotated[
     typer.Option(
         "--to",
         metavar="DATE",
-        help="Only observations up to this time: a UTC date or integer MJD includes the whole day; "
-        "or a UTC time.",
+        help="Only observations up to this time: a UTC date or integer MJD (with the whole "
+        "day), or a UTC time.",
     ),
 ]
 

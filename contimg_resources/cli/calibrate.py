@@ -72,8 +72,8 @@ def calibrate(
     if register:
         if tracking or prefix is not None:
             raise ConfigurationError(
-                "--register writes the tables to the platform's directory and solves drift scans only, "
-                "so it excludes --prefix and --tracking: without it, use `contimg registry "
+                "--register writes the tables to the platform's directory and solves drift scans "
+                "only, so it excludes --prefix and --tracking: without it, use `contimg registry "
                 "register-prefix` afterwards"
             )
         with progress(ms.name) as say:

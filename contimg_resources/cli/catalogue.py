@@ -72,7 +72,8 @@ def add(
         str,
         typer.Option(
             help="Survey or source finder, where the columns don't identify it: nvss, first, "
-            "racs, racs-mid, racs-high, vlass, tgss, lotss, gleam, sumss, vlssr, selavy, aegean, pybdsf, list."
+            "racs, racs-mid, racs-high, vlass, tgss, lotss, gleam, sumss, vlssr, selavy, aegean, "
+            "pybdsf, list."
         ),
     ] = "auto",
     column: ColumnOption = None,

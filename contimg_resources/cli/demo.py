@@ -69,8 +69,9 @@ def demo(
     compared with the observatory's published values. Then a night is simulated into the MS
     directory of a fresh platform, until every observation is imaged, the hour is mosaicked and
     every source in the mosaic is measured. Last, a season of mosaics of one field is simulated, and
-    the platform searches its light curves for Extreme Scattering Events. On a terminal the platform and
-    the dashboard run until Ctrl-C; otherwise everything is stopped. Exit code 1 when a step failed.
+    the platform searches its light curves for Extreme Scattering Events. On a terminal the platform
+    and the dashboard run until Ctrl-C; otherwise everything is stopped. Exit code 1 when a step
+    failed.
 
     Example: `contimg demo --port 3000`
     """

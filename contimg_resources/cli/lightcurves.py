@@ -49,8 +49,8 @@ def add(
         typer.Option(
             metavar="ROLE=NAME[:UNIT]",
             help="Column of a quantity, where the file doesn't state it: `flux=S:mJy`, "
-            "`time=t:jd`, `time=bjd:jd:tdb`. Roles: source, time, flux, error, ra, dec, frequency, flag, good, "
-            "limit; `flag=` also uses flagged rows.",
+            "`time=t:jd`, `time=bjd:jd:tdb`. Roles: source, time, flux, error, ra, dec, "
+            "frequency, flag, good, limit; `flag=` also uses flagged rows.",
         ),
     ] = None,
     source: Annotated[

@@ -91,8 +91,8 @@ def variability(
     remark(
         f"systematic error floor {floor:.3f} from {table.facts['n_references']} reference sources"
         if math.isfinite(floor)
-        else f"systematic error floor not measured: {table.facts['n_references']} reference sources "
-        "are too few"
+        else f"systematic error floor not measured: {table.facts['n_references']} reference "
+        "sources are too few"
     )
     remark(f"plot: {measured.png}")
     marks = workshop.products.events.last_marks()
