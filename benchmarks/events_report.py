@@ -97,8 +97,8 @@ def events_page(report: EventsReport) -> str:
     lines = [
         "# Performance of the search for Extreme Scattering Events",
         "",
-        f"`contimg bench-ese` wrote this page, in one run on {report.machine}; {versions}. The light "
-        "curves cover a year, with 8 % of the epochs lost and gaps of six days, an error of "
+        f"`contimg bench-ese` wrote this page, in one run on {report.machine}; {versions}. The "
+        "light curves cover a year, with 8 % of the epochs lost and gaps of six days, an error of "
         "2 % that all sources of an epoch share, and a scatter of 1.5 % per measurement that isn't "
         "in the errors. The events are random lenses of Fiedler's and Clegg's kinds, which aren't "
         "in the template bank, from a width after the beginning to half a width before the end. An "

@@ -143,7 +143,8 @@ def overhead_in_words(overhead: Overhead) -> str:
     return (
         f"The platform adds {overhead.overhead_s:.1f} s to an observation (goal: under "
         f"{GOAL_S:g} s{missed}): the median, over {len(overhead.run_s)} runs of a tiny night, of "
-        "the time from the launch by the daemon to the end of a run, less the time in its two steps."
+        "the time from the launch by the daemon to the end of a run, less the time in its two "
+        "steps."
     )
 
 
@@ -205,9 +206,10 @@ def page(report: BenchReport, picture: str) -> str:
         f"{report.machine}; "
         f"{versions}. Step and peer took turns in one run; times are medians, memory the peak of "
         "any turn. Before each turn the machine is brought into the same state: all data are "
-        "flushed to disk, and memory that a virtual machine returned to its host is allocated again, which "
-        "otherwise takes seconds per GB, by chance. Both sides have loaded their programs when the "
-        "clock starts, as in a run of the platform, which loads them while Dagster starts.",
+        "flushed to disk, and memory that a virtual machine returned to its host is allocated "
+        "again, which otherwise takes seconds per GB, by chance. Both sides have loaded their "
+        "programs when the clock starts, as in a run of the platform, which loads them while "
+        "Dagster starts.",
         "",
         *markdown_table(HEADINGS, table_rows(report.results)),
         "",
