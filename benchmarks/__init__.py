@@ -1,5 +1,5 @@
-"""Benchmarks: what the fast path costs beside its peers, in one run on one machine.
+"""Benchmarks: the cost of the steps compared with their peers, in one run on one machine.
 
 Belongs here: scenes, peers, measuring, the page of results.
-Doesn't: tests (no time is ever a gate), or any code of the path itself.
+Doesn't: tests (no test depends on a time), or any code of the steps.
 """

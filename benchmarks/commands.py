@@ -1,4 +1,4 @@
-"""The benchmarks' commands: ``contimg bench``, ``bench-sky``, ``bench-ese``, in a checkout alone.
+"""The benchmarks' commands: ``contimg bench``, ``bench-sky``, ``bench-ese``, in a checkout only.
 
 Belongs here: arguments and output. Doesn't: measuring; nor ``bench-years`` (see `.platform_years`).
 """
@@ -21,29 +21,27 @@ def bench(
     size: Annotated[Size, typer.Option(help="Size of the simulated observation.")] = Size.FULL,
     out_dir: Annotated[
         Path,
-        typer.Option(metavar="DIR", help="Where MS, products and the results go (9 GB for full)."),
+        typer.Option(metavar="DIR", help="Directory of MS, products and results (9 GB for full)."),
     ] = Path("bench"),
-    rounds: Annotated[int, typer.Option(min=1, help="Turns of each contest.")] = 2,
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of each comparison.")] = 2,
     only: Annotated[
         list[str] | None,
-        typer.Option(
-            help="path, flagging, wsclean, solve or overhead; once for each. Default: all."
-        ),
+        typer.Option(help="path, flagging, wsclean, solve or overhead; repeatable. Default: all."),
     ] = None,
     growth: Annotated[
-        bool, typer.Option(help="Measure how the cost grows with antennas, channels and pixels.")
+        bool, typer.Option(help="Measure the cost against antennas, channels and pixels.")
     ] = True,
     page: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write a page (Markdown) with a picture beside it."),
+        typer.Option(metavar="FILE", help="Write a page (Markdown) with a plot."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure the steps and plain CASA and WSClean in turns, and print a table.
+    """Time the steps and plain CASA and WSClean in turns, and print a table.
 
-    The results also go to DIR/bench.json; contests that aren't chosen stay there as they were
-    measured before, on the same machine with the same software. At full size it takes most of an
-    hour.
+    The results are also written to DIR/bench.json. It keeps the earlier results of comparisons that
+    aren't selected, if machine and software are the same. At full size the benchmark takes most of
+    an hour.
 
     Example: `contimg bench --size small --only path --only solve --no-growth`
     """
@@ -64,7 +62,7 @@ def bench(
     chosen = tuple(only or known)
     if unknown := [name for name in chosen if name not in known]:
         raise ConfigurationError(
-            f"there is no contest {', '.join(unknown)}; there are {', '.join(known)}"
+            f"there is no comparison {', '.join(unknown)}; there are {', '.join(known)}"
         )
     where = out_dir.absolute()
     threads = len(os.sched_getaffinity(0))
@@ -95,10 +93,13 @@ def bench(
 def bench_sky(
     tiles: Annotated[int, typer.Option(min=2, help="5-minute images in the mosaic.")] = 12,
     size: Annotated[
-        int, typer.Option(min=200, help="Pixels a side of each; the sky that it covers stays.")
+        int,
+        typer.Option(
+            min=200, help="Pixels per side of each image; its area on the sky stays the same."
+        ),
     ] = 2400,
-    sources: Annotated[int, typer.Option(min=50, help="Sources that are measured.")] = 10_000,
-    days: Annotated[int, typer.Option(min=1, help="Days of the light curves.")] = 365,
+    sources: Annotated[int, typer.Option(min=50, help="Number of sources to measure.")] = 10_000,
+    days: Annotated[int, typer.Option(min=1, help="Length of the light curves, days.")] = 365,
     catalogue: Annotated[
         int, typer.Option(min=10_000, help="Sources in the catalogue.")
     ] = 1_770_000,
@@ -107,7 +108,7 @@ def bench_sky(
         Path,
         typer.Option(
             metavar="DIR",
-            help="Where the results go; what is made up for them lies there meanwhile (3 GB).",
+            help="Directory of the results, and of the simulated data meanwhile (3 GB).",
         ),
     ] = Path("bench-sky"),
     page: Annotated[
@@ -115,10 +116,10 @@ def bench_sky(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure mosaics, forced photometry, light curves and catalogues, and print a table.
+    """Time mosaics, forced photometry, light curves and catalogues, and print a table.
 
-    Mosaics are measured beside reproject, photometry beside photutils. The results also go to
-    DIR/bench-sky.json. At full size it takes some minutes.
+    Mosaics are compared with reproject, photometry with photutils. The results are also written to
+    DIR/bench-sky.json. At full size the benchmark takes some minutes.
 
     Example: `contimg bench-sky --tiles 4 --size 300 --sources 100 --days 30 --catalogue 20000`
     """
@@ -151,20 +152,20 @@ def bench_sky(
 def bench_ese(
     events: Annotated[int, typer.Option(min=5, help="Events of each kind.")] = 200,
     sources: Annotated[
-        int, typer.Option(min=50, help="Steady sources, watched for a year each.")
+        int, typer.Option(min=50, help="Steady sources, observed for a year each.")
     ] = 10_000,
-    seed: Annotated[int, typer.Option(help="Of all that is drawn.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the random numbers.")] = 1,
     clegg: Annotated[
-        bool, typer.Option("--clegg", help="Search with Clegg's templates, too.")
+        bool, typer.Option("--clegg", help="Also search with Clegg's templates.")
     ] = False,
     page: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a page (Markdown).")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Inject events into made-up light curves, search, and count what is found.
+    """Inject events into simulated light curves, search them, and measure completeness and alarms.
 
-    At full size it takes some minutes.
+    At full size the benchmark takes some minutes.
 
     Example: `contimg bench-ese --events 20 --sources 500`
     """

@@ -1,6 +1,6 @@
-"""The benchmark of the search for Extreme Scattering Events: what it finds, and what it makes up.
+"""The benchmark of the search for Extreme Scattering Events: completeness and false alarms.
 
-Belongs here: injecting, searching, counting. Doesn't: how it is told (see `events_report`).
+Belongs here: injecting, searching, counting. Doesn't: the report (see `events_report`).
 """
 
 import os
@@ -42,7 +42,7 @@ GOAL_DEPTH, GOAL_COMPLETENESS, GOAL_FALSE_ALARMS, GOAL_S = 0.3, 0.9, 1.0, 300.0
 GOAL_MEASURES_S = 10.0
 _OTHER_WIDTHS_DAYS = (20.0, 60.0, 120.0)
 _DAY = 61_040
-#: Sources for each that has an event.
+#: Sources for each source with an event.
 _BESIDE = 5
 
 
@@ -53,16 +53,16 @@ class Cell:
     Parameters
     ----------
     depth, width_days, cadence_days, error : float
-        The events, and how they are watched.
+        The events, and the cadence and relative error of the observations.
     n, n_found : int
-        Events that were put in, and those found within a width of their middle.
+        Injected events, and events found within a width of their epoch of minimum.
     n_in_progress : int
-        Those of them that are said to be in progress still.
+        Found events whose state is still in progress.
     n_besides : int
-        Candidates of the same sources that aren't the event.
+        Candidates of the same sources that don't match the event.
     mid_off_days, width_ratio, depth_off : float
-        Medians over what was found: offset of the middle (absolute), measured over true width,
-        measured less true depth.
+        Medians over the found events: absolute offset of the epoch of minimum, measured over true
+        width, measured less true depth.
     """
 
     depth: float
@@ -79,7 +79,7 @@ class Cell:
 
     @property
     def completeness(self) -> float:
-        """Share that was found."""
+        """Fraction of the events that was found."""
         return self.n_found / self.n
 
 
@@ -90,15 +90,15 @@ class Alarms:
     Parameters
     ----------
     name : str
-        What kind of sources.
+        Kind of sources.
     source_years : float
-        How long they were watched together, years.
+        Total observed time of the sources, years.
     n : int
         Candidates.
     n_rejected : int
-        Dips above the threshold that were refused.
+        Dips above the threshold that failed the vetting.
     threshold : float
-        Score from which on dips count.
+        Minimum score of a dip.
     """
 
     name: str
@@ -115,7 +115,7 @@ class Alarms:
 
 @dataclass(frozen=True)
 class EventsReport:
-    """Everything that one run measured.
+    """Results of one run.
 
     Parameters
     ----------
@@ -124,11 +124,11 @@ class EventsReport:
     alarms : tuple of Alarms
         False alarms.
     search_s : float
-        What searching `n_sources` light curves of `n_days` took, with the threshold; seconds.
+        Time of searching `n_sources` light curves of `n_days`, with the threshold; seconds.
     measures_s : float
-        What reading them, a file a day, and measuring their variability took; seconds.
+        Time of reading them, one file per day, and computing their variability metrics; seconds.
     n_sources, n_days : int
-        Of these.
+        Number and length of these light curves.
     machine : str
         Processor and cores.
     software : dict of str to str
@@ -155,11 +155,11 @@ def run_events_bench(
     n_events : int
         Events of each kind.
     n_sources : int
-        Steady sources, a year each, on which false alarms are counted and times measured.
+        Steady sources, a year each, for the false alarms and the times.
     say : callable
-        Told how far it is.
+        Called with progress messages.
     seed : int
-        Of all that is drawn.
+        Seed of the random numbers.
     clegg_too : bool
         Search with Clegg's templates as well as Fiedler's.
     """
@@ -171,7 +171,7 @@ def run_events_bench(
     steady = steady_light_curves(n_sources, Watch(), random)
     with TemporaryDirectory(prefix="contimg-bench-") as made_up:
         root = Path(made_up)
-        say("files of points, a day each", 0.05)
+        say("files of measurements, one per day", 0.05)
         write_light_curves(root, steady)
         began_s = time.perf_counter()
         steady = read_points(root)
@@ -200,7 +200,7 @@ def run_events_bench(
     )
     alarms.append(
         Alarms(
-            "variable by themselves (walks of 5 to 20 %, flares)",
+            "intrinsically variable (damped random walks of 5 to 20 %, flares)",
             years * float(which.sum()),
             len(found.candidates) - len(of_steady.candidates),
             len(found.rejected),
@@ -258,13 +258,13 @@ def _inject(
     threshold: float,
     random: np.random.Generator,
 ) -> Cell:
-    # Steady ones beside them: an event's neighbours don't have another at the same time.
+    # With steady sources beside them: neighbours of an event have no event at the same time.
     curves = steady_light_curves(_BESIDE * n_events, watch, random)
     first, last = curves.mid_mjd[0], curves.mid_mjd[-1]
     events = {
         _BESIDE * index: Event(
             _any_shape(random),
-            # Its ingress lies within what was watched, with a baseline before it.
+            # Its ingress lies within the observed time, with a baseline before it.
             random.uniform(first + width_days, last - width_days / 2),
             width_days,
             depth,
@@ -299,7 +299,7 @@ def _inject(
 
 
 def _any_shape(random: np.random.Generator) -> Shape:
-    """Return a shape that the bank doesn't hold: a lens drawn at random, of either kind."""
+    """Return a shape that isn't in the template bank: a random lens of either kind."""
     while True:
         if random.random() < 0.7:
             d = np.linspace(-40.0, 40.0, 16_001)
@@ -307,7 +307,7 @@ def _any_shape(random: np.random.Generator) -> Shape:
         else:
             d = np.linspace(-15.0, 15.0, 1_501)
             flux = clegg(d, random.uniform(0.7, 10.0), random.uniform(0.5, 1.5))
-        # Some lenses have a bright middle: their width isn't that of a dip.
+        # Some lenses are bright at the centre: their width isn't that of a dip.
         if flux[len(d) // 2] < flux.min() + 0.05 * (1 - flux.min()):
             return normalised("drawn", d, flux)
 

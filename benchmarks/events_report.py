@@ -1,6 +1,6 @@
-"""What the benchmark of the search for events tells: tables and a page.
+"""The report of the benchmark of the search for events: tables and a page.
 
-Belongs here: how its records are told. Doesn't: measuring (see `events`).
+Belongs here: formatting its results. Doesn't: measuring (see `events`).
 """
 
 from collections.abc import Sequence
@@ -25,12 +25,12 @@ CELL_HEADINGS = (
     "error (%)",
     "found",
     "in progress",
-    "besides",
-    "middle off by (d)",
-    "width, found / true",
-    "depth, found - true (%)",
+    "false in addition",
+    "minimum off by (d)",
+    "width, measured / true",
+    "depth, measured - true (%)",
 )
-ALARM_HEADINGS = ("sources", "source-years", "candidates", "in 1000 source-years", "refused dips")
+ALARM_HEADINGS = ("sources", "source-years", "candidates", "per 1000 source-years", "rejected dips")
 
 
 def cell_rows(cells: Sequence[Cell]) -> list[tuple[str, ...]]:
@@ -61,7 +61,7 @@ def alarm_rows(alarms: Sequence[Alarms]) -> list[tuple[str, ...]]:
 
 
 def in_words(report: EventsReport) -> tuple[str, ...]:
-    """Say which goals were reached."""
+    """Return which goals were reached, as sentences."""
     goal = [c for c in report.cells if is_goal(c)]
     worst = min(goal, key=lambda c: c.completeness)
     rate = report.alarms[0].per_1000_years
@@ -70,19 +70,19 @@ def in_words(report: EventsReport) -> tuple[str, ...]:
         f"{GOAL_WIDTHS_DAYS[-1]:g} days at 5 % and daily cadence: {100 * worst.completeness:.1f} % "
         f"at least (goal {100 * GOAL_COMPLETENESS:.0f} %"
         + (")" if worst.completeness >= GOAL_COMPLETENESS else ", missed)"),
-        f"False alarms in 1000 source-years of steady sources: {rate:.2f} (goal "
+        f"False alarms per 1000 source-years of steady sources: {rate:.2f} (goal "
         f"{GOAL_FALSE_ALARMS:g}" + (")" if rate <= GOAL_FALSE_ALARMS else ", missed)"),
         f"Searching {report.n_sources} sources over {report.n_days} days, threshold included: "
         f"{report.search_s:.0f} s (goal {GOAL_S:.0f} s"
         + (")" if report.search_s <= GOAL_S else ", missed)"),
-        "Reading their points, a file a day, and measuring their variability: "
+        "Reading their measurements, one file per day, and computing the variability metrics: "
         f"{report.measures_s:.1f} s (goal {GOAL_MEASURES_S:.0f} s"
         + (")" if report.measures_s <= GOAL_MEASURES_S else ", missed)"),
     )
 
 
 def is_goal(cell: Cell) -> bool:
-    """Tell whether a goal is set for these events."""
+    """Return whether a goal is set for these events."""
     return (
         cell.depth == GOAL_DEPTH
         and cell.width_days in GOAL_WIDTHS_DAYS
@@ -95,15 +95,15 @@ def events_page(report: EventsReport) -> str:
     """Return the page of the documentation, Markdown."""
     versions = ", ".join(f"{name} {number}" for name, number in report.software.items())
     lines = [
-        "# What the search for Extreme Scattering Events finds",
+        "# Performance of the search for Extreme Scattering Events",
         "",
-        f"`contimg bench-ese` wrote this page, in one run on {report.machine}; {versions}. Light "
-        "curves are of a year, with 8 % of the epochs lost and gaps of six days, 2 % of error that "
-        "an epoch's sources share and 1.5 % of their own that their errors don't tell. Events are "
-        "lenses drawn at random, of Fiedler's kind and of Clegg's, which the bank of templates "
-        "doesn't hold, anywhere from a width after the beginning to half a width before the end; "
-        "found is what the whole search calls a candidate within a width of the true middle; "
-        "besides are further candidates in the same light curves. The "
+        f"`contimg bench-ese` wrote this page, in one run on {report.machine}; {versions}. The "
+        "light curves cover a year, with 8 % of the epochs lost and gaps of six days, an error of "
+        "2 % that all sources of an epoch share, and a scatter of 1.5 % per measurement that isn't "
+        "in the errors. The events are random lenses of Fiedler's and Clegg's kinds, which aren't "
+        "in the template bank, from a width after the beginning to half a width before the end. An "
+        "event is found when the search gives a candidate within a width of the true epoch of "
+        'minimum; "false in addition" are further candidates in the same light curves. The '
         f"threshold, measured on the steady light curves, is {report.alarms[0].threshold:.1f}.",
         "",
         *(f"- {words}." for words in in_words(report)),

@@ -1,6 +1,6 @@
-"""A piece of work in a process of its own, without CASA.
+"""Work in a separate process, without CASA.
 
-Belongs here: starting that process, its own peak memory. Doesn't: what is done in it.
+Belongs here: starting that process, its peak memory. Doesn't: the work.
 """
 
 import os
@@ -30,14 +30,14 @@ def in_fresh_process(function: Callable[[A], R], argument: A) -> R:
     Parameters
     ----------
     function : callable
-        Found by its module and name.
+        A function that is imported by its module and name.
     argument : object
         Its argument; pickled.
 
     Raises
     ------
     BenchFailed
-        If the process was killed; what the function itself raises comes through.
+        If the process was killed; exceptions of the function are passed on.
     """
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
         try:
@@ -56,12 +56,12 @@ def in_fresh_process(function: Callable[[A], R], argument: A) -> R:
 
 
 def timed_alone(work: Callable[[], R]) -> tuple[R, Measured]:
-    """Do a piece of work and return its result, and what it took of this process.
+    """Do a piece of work and return its result, with its time and the memory of this process.
 
     Notes
     -----
-    ``ru_maxrss`` begins with the peak of the process that started this one, so the peak is read
-    from the kernel's account of this program alone.
+    ``ru_maxrss`` starts at the peak of the parent process, so the peak is read from the kernel's
+    record of this program alone.
     """
     began_s = time.perf_counter()
     result = work()

@@ -1,6 +1,6 @@
-"""Time and memory of a piece of work, and two pieces side by side.
+"""Time and memory of a piece of work, and comparisons of two.
 
-Belongs here: measuring in a process, records, taking turns. Doesn't: what is measured.
+Belongs here: measuring in a process, records, taking turns. Doesn't: the measured work.
 """
 
 import os
@@ -15,7 +15,7 @@ import numpy as np
 
 from contimg_resources.casa import Progress
 
-#: Memory that the machine is to have at hand when a turn begins: as much as a step may take.
+#: Free memory that the machine must have when a turn begins: as much as a step may take.
 _AT_HAND_BYTES = 6_000_000_000
 _PIECE_BYTES = 1 << 24
 #: `ru_maxrss` counts KiB on Linux.
@@ -24,14 +24,14 @@ _GB_PER_KIB = 1024 / 1e9
 
 @dataclass(frozen=True)
 class Measured:
-    """What one piece of work took.
+    """Time and memory of a piece of work.
 
     Parameters
     ----------
     seconds : float
         Wall-clock time, seconds.
     peak_gb : float
-        Most memory of its process or of one of its children, GB.
+        Peak memory of its process or of one of its children, GB.
     """
 
     seconds: float
@@ -39,13 +39,13 @@ class Measured:
 
 
 def make_ready(*arrived: Path) -> None:
-    """Bring the machine into the same state before each turn, whoever's it is.
+    """Bring the machine into the same state before each turn, ours or the peer's.
 
-    What others wrote must not be written out on this turn's time. An MS that has just arrived lies
-    in memory in a night, and a machine may have dropped it during the turn before. And a virtual
-    machine may have given its free memory back to the host: to get it again costs seconds a GB,
-    more or less by chance, so it is asked for before, at the very end, since it's given back within
-    seconds.
+    Earlier writes must not be flushed to disk during this turn. In a night an MS that has just
+    arrived is still in the page cache, but the machine may have dropped it during the turn before.
+    And a virtual machine may have returned its free memory to the host: to get it back takes
+    seconds per GB, by chance, so it is allocated beforehand, at the very end, since it is returned
+    within seconds.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def make_ready(*arrived: Path) -> None:
 
 
 def measured(work: Callable[[], object]) -> Measured:
-    """Do a piece of work in this process and return what it took."""
+    """Do a piece of work in this process and return its time and memory."""
     began_s = time.perf_counter()
     work()
     seconds = time.perf_counter() - began_s
@@ -83,11 +83,11 @@ class Contest:
     name : str
         The step.
     peer_name : str
-        What it is compared with.
+        Name of the peer.
     goal : float
-        How many times faster it should be.
+        Factor by which it should be faster.
     ours, peer : callable
-        Do it once, in a process of its own.
+        Do it once, in a separate process.
     """
 
     name: str
@@ -99,16 +99,16 @@ class Contest:
 
 @dataclass(frozen=True)
 class Result:
-    """The measurements of a contest.
+    """The measurements of a comparison.
 
     Parameters
     ----------
     name, peer_name : str
-        The step, and what it is compared with.
+        The step and its peer.
     goal : float
-        How many times faster it should be.
+        Factor by which it should be faster.
     ours, peers : tuple of Measured
-        One a round.
+        One for each round.
     """
 
     name: str
@@ -129,12 +129,12 @@ class Result:
 
     @property
     def ratio(self) -> float:
-        """How many times faster the step is."""
+        """Factor by which the step is faster."""
         return self.peer_s / self.our_s
 
     @property
     def peak_gb(self) -> float:
-        """Most memory that the step took, GB."""
+        """Peak memory of the step, GB."""
         return max(m.peak_gb for m in self.ours)
 
     @property
@@ -144,16 +144,16 @@ class Result:
 
 
 def take_turns(contests: Iterable[Contest], rounds: int, progress: Progress) -> tuple[Result, ...]:
-    """Run each contest A B A B.
+    """Run each comparison in the order A B A B.
 
     Parameters
     ----------
     contests : iterable of Contest
-        What to measure.
+        The comparisons.
     rounds : int
         Turns of each.
     progress : callable
-        Told what is being measured.
+        Called with progress messages.
     """
     results = []
     for contest in contests:

@@ -1,8 +1,8 @@
-"""The platform's own steps, timed in a CASA process.
+"""The platform's steps, timed in a CASA process.
 
 Belongs here: calling the steps as the assets do. Doesn't: the steps.
 
-As in a run, what is loaded is loaded before; peers have imported CASA's tasks by then too.
+As in a run, all modules are loaded beforehand; the peers have also imported CASA's tasks.
 """
 
 from dataclasses import dataclass
@@ -22,14 +22,14 @@ from contimg_resources.steps.in_casa import load_engines
 
 @dataclass(frozen=True)
 class Way:
-    """From the MS that arrived to an image with its statistics.
+    """The path from an MS that arrived to an image with its statistics.
 
     Parameters
     ----------
     apply : ApplyRequest
-        How it is calibrated.
+        Request of the calibration.
     image : ImageRequest
-        How the calibrated MS is imaged.
+        Request of the image.
     """
 
     apply: ApplyRequest
@@ -37,7 +37,7 @@ class Way:
 
 
 def apply_and_image(way: Way) -> Measured:
-    """Time both steps, one after the other."""
+    """Time calibration and imaging, one after the other."""
 
     def work() -> None:
         calibrate_for_imaging(way.apply)
@@ -48,13 +48,13 @@ def apply_and_image(way: Way) -> Measured:
 
 
 def apply_only(request: ApplyRequest) -> Measured:
-    """Time the calibrated MS alone."""
+    """Time only the calibration."""
     _load()
     return measured(lambda: calibrate_for_imaging(request))
 
 
 def image_only(request: ImageRequest) -> Measured:
-    """Time the image alone."""
+    """Time only the imaging."""
     _load()
     return measured(lambda: make_image(request))
 
@@ -65,7 +65,7 @@ def _load() -> None:
 
 
 def solve(request: SolveRequest) -> Measured:
-    """Time a caltable set, from the MS that arrived to the tables and their quality."""
+    """Time the solve, from the MS that arrived to the tables and their quality."""
     return measured(lambda: solve_caltables(request))
 
 

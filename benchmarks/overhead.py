@@ -1,7 +1,7 @@
-"""What the platform adds to the time of its engines: a tiny night through the real Dagster.
+"""The platform's overhead over its engines: a tiny night through the real Dagster.
 
-Belongs here: running that night, and what each run took beside its engines.
-Doesn't: the engines' own times (see `running`).
+Belongs here: running that night, and the time of each run outside its engines.
+Doesn't: the times of the engines (see `running`).
 """
 
 import time
@@ -18,7 +18,7 @@ from contimg_resources.products.store import ProductsStore
 from contimg_resources.settings import Settings
 from contimg_resources.simulation.night import NightSpec, simulate_night
 
-#: Seconds that the platform may add to an observation.
+#: Goal of the platform's overhead for an observation, seconds.
 GOAL_S = 5.0
 _LIMIT_S = 1200.0
 _LOOK_S = 1.0
@@ -54,7 +54,7 @@ query Engines($path: [String!]!) {
 
 @dataclass(frozen=True)
 class Overhead:
-    """What runs of one observation each took.
+    """Times of runs with one observation each.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ class Overhead:
         From the launch of each run to its end, seconds: its process, Dagster, the stores, and the
         starts of two CASA processes.
     engine_s : tuple of float
-        Of that, calibrating and imaging themselves, seconds.
+        Calibration and imaging alone, seconds.
     """
 
     run_s: tuple[float, ...]
@@ -70,21 +70,21 @@ class Overhead:
 
     @property
     def overhead_s(self) -> float:
-        """Median of what isn't the engines', seconds."""
+        """Median of the time outside the engines, seconds."""
         return median(run - engine for run, engine in zip(self.run_s, self.engine_s, strict=True))
 
 
 def measure_overhead(directory: Path, casa: Casa, progress: Progress) -> Overhead:
-    """Send a tiny night through a platform of its own.
+    """Run a tiny night through a separate platform.
 
     Parameters
     ----------
     directory : Path
-        Where the night and the platform's state go; must not hold a state.
+        Directory of the night and the platform's state; must not hold a state.
     casa : Casa
         Simulates the night before the platform starts.
     progress : callable
-        Told what is being done.
+        Called with progress messages.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""The peers, as somebody without this platform would call them. Runs in CASA processes.
+"""The peers, called as without this platform. Runs in CASA processes.
 
 Belongs here: plain applycal, tclean, flagdata, gaincal, bandpass and WSClean, timed.
-Doesn't: anything of the platform's own way, which is measured as it is.
+Doesn't: the platform's steps, which are measured as they are.
 """
 
 import os
@@ -19,18 +19,18 @@ N_ITERATIONS = 1000
 
 @dataclass(frozen=True)
 class PeerImage:
-    """What a peer images.
+    """Request of an image from a peer.
 
     Parameters
     ----------
     ms : Path
         The MS that arrived; a copy of it is calibrated.
     one_center : Path
-        The same calibrated, with one phase centre, for WSClean.
+        The calibrated MS with one phase centre, for WSClean.
     tables : tuple of Path
         Caltables in apply order.
     size : int
-        Pixels a side.
+        Pixels per side.
     cell_arcsec : float
         Pixel, arcsec.
     phase_center_deg : (float, float)
@@ -78,7 +78,7 @@ def casa_applies_and_images(task: PeerImage) -> Measured:
 
 
 def casa_applies_and_wsclean_images(task: PeerImage) -> Measured:
-    """Time applycal, and WSClean on data that were brought to one phase centre before."""
+    """Time applycal, and WSClean on data that were shifted to one phase centre before."""
     copy = _copy(task.ms)
 
     def work() -> None:
@@ -121,7 +121,7 @@ class PeerSolve:
     refant : str
         Reference antenna by name.
     short_interval_s : float
-        Of the short gains, seconds.
+        Solution interval of the short gains, seconds.
     """
 
     ms: Path
@@ -180,6 +180,6 @@ def _applycal(ms: Path, tables: tuple[Path, ...]) -> None:
 def _copy(ms: Path) -> Path:
     copy = Path(f"copy-of-{ms.name}").resolve()
     shutil.copytree(ms, copy)
-    # Writing the copy out is not to take the time of what is measured on it.
+    # Flushing the copy to disk must not count as time of the measured work.
     os.sync()
     return copy

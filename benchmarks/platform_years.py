@@ -1,6 +1,6 @@
-"""``contimg bench-years``: what looking into the state costs after years of observing.
+"""``contimg bench-years``: the cost of queries of a state directory after years of observing.
 
-Belongs here: Dagster's part of that state, the platform on it, and output.
+Belongs here: Dagster's part of the state, the platform on it, and output.
 Doesn't: the stores' part (see `benchmarks.years`).
 
 Rows of Dagster's databases are multiplied in SQL: through its interfaces a season would take hours.
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _ASSETS = ("incoming_ms", "calibrated_ms", "image_5min")
 _CHECKS = ("image_rms", "beam_sane", "known_fluxes", "astrometry")
-#: As much as an image tells of itself.
+#: Size of an image's metadata.
 _METADATA_CHARS = 12_000
 _SENSOR = "observation_sensor"
 _TICKS = 6
@@ -61,16 +61,16 @@ query Ticks($selector: SensorSelector!) {
 
 @dataclass(frozen=True)
 class Cost:
-    """What one question costs.
+    """The cost of a query.
 
     Parameters
     ----------
     name : str
-        The question.
+        The query.
     seconds : float
         Median, seconds.
     goal_s : float or None
-        What it may cost, seconds; None: nothing was promised.
+        Goal, seconds; None: no goal.
     """
 
     name: str
@@ -82,11 +82,11 @@ def bench_years(
     observations: Annotated[int, typer.Option(min=10, help="Observations in the state.")] = 26_000,
     sets: Annotated[int, typer.Option(min=10, help="Active caltable sets.")] = 10_000,
     out_dir: Annotated[
-        Path, typer.Option(metavar="DIR", help="Where the state is made; must not be there yet.")
+        Path, typer.Option(metavar="DIR", help="Directory of the state; must not exist yet.")
     ] = Path("bench-years"),
     as_json: AsJson = False,
 ) -> None:
-    """Fill a state as after a season (90 days by default), and time what is asked of it all day.
+    """Fill a state as after a season (90 days by default), and time the platform's daily queries.
 
     Example: `contimg bench-years --observations 100000`
     """
@@ -102,9 +102,9 @@ def bench_years(
         filled = fill_stores(workshop, observations, sets)
         say("filling Dagster's databases", None)
         _fill_dagster(settings, filled)
-        say("asking the stores", None)
+        say("timing queries of the stores", None)
         costs = [*_costs_of_stores(workshop, filled)]
-        say("asking the platform", None)
+        say("timing queries of the platform", None)
         costs += _costs_of_platform(settings, filled)
     sizes = _sizes(settings)
     told = {
@@ -118,7 +118,7 @@ def bench_years(
         print_json(told)
         return
     print_table(
-        ("question", "seconds", "goal"),
+        ("query", "seconds", "goal"),
         [(c.name, f"{c.seconds:.4g}", f"{c.goal_s:g}" if c.goal_s else None) for c in costs],
         title=f"{observations} observations, {sets} caltable sets",
     )
@@ -147,22 +147,22 @@ def _costs_of_stores(workshop: "Workshop", filled: "Filled") -> list[Cost]:
 
     stale = stale_observations(workshop)
     if stale:
-        raise PlatformError(f"{len(stale)} made-up observations are stale: {stale[0]}")
+        raise PlatformError(f"{len(stale)} simulated observations are stale: {stale[0]}")
     return [
         Cost("registry look-up", timed(look_up, 300), 1e-3),
         Cost("`contimg status`", timed(status, 5), 1.0),
-        Cost("a look at the MS directory", timed(lambda: look(workshop, Memory())), None),
-        Cost("which observations are open", timed(lambda: open_observations(workshop)), None),
+        Cost("scan of the MS directory", timed(lambda: look(workshop, Memory())), None),
+        Cost("list of open observations", timed(lambda: open_observations(workshop)), None),
         Cost(
-            "which mosaics are to be made, of three days",
+            "mosaics to make, for changes of three days",
             timed(lambda: open_mosaics(workshop, changed_days=3.0), 5),
             None,
         ),
         Cost(
-            "which mosaics are to be made, of all", timed(lambda: open_mosaics(workshop), 5), None
+            "mosaics to make, for all observations", timed(lambda: open_mosaics(workshop), 5), None
         ),
-        Cost("which products are stale", timed(lambda: stale_observations(workshop), 3), None),
-        Cost("which files may go", timed(lambda: choose_removals(workshop), 3), None),
+        Cost("list of stale products", timed(lambda: stale_observations(workshop), 3), None),
+        Cost("list of files to remove", timed(lambda: choose_removals(workshop), 3), None),
     ]
 
 
@@ -177,14 +177,14 @@ def _costs_of_platform(settings: "Settings", filled: "Filled") -> list[Cost]:
         all_of_them = _status_s(platform, filled, _ASSETS)
         ticks = _ticks(platform, began_s)
     return [
-        Cost(f"a tick of {_SENSOR}, by Dagster", median(ticks), 1.0),
+        Cost(f"a tick of {_SENSOR}, in Dagster", median(ticks), 1.0),
         Cost("status of `image_5min` after a new key", one, 0.5),
         Cost("status of all three assets after a new key", all_of_them, 0.5),
     ]
 
 
 def _status_s(platform: "Platform", filled: "Filled", assets: tuple[str, ...]) -> float:
-    """Return what the lineage page waits for after a new key, median in seconds."""
+    """Return the loading time of the lineage page after a new key, median in seconds."""
     from contimg_resources.cli.backfills import add_key
     from contimg_resources.core.times import partition_key
 
@@ -199,7 +199,7 @@ def _status_s(platform: "Platform", filled: "Filled", assets: tuple[str, ...]) -
         took.append(time.perf_counter() - asked_s)
     stats = answer["assetNodes"][0]["partitionStats"]
     if stats["numMaterialized"] != len(filled.keys):
-        raise PlatformError(f"Dagster doesn't know what was filled in: {stats}")
+        raise PlatformError(f"Dagster doesn't have all observations that were filled in: {stats}")
     return median(took)
 
 
@@ -216,7 +216,7 @@ def _ticks(platform: "Platform", began_s: float) -> list[float]:
         if len(ticks) >= _TICKS:
             return ticks
         if time.monotonic() > deadline:
-            raise PlatformError(f"{_SENSOR} ticked {len(ticks)} times only: {answer}")
+            raise PlatformError(f"{_SENSOR} ticked only {len(ticks)} times: {answer}")
         time.sleep(2.0)
 
 
@@ -271,7 +271,7 @@ def _fill_dagster(settings: "Settings", filled: "Filled") -> None:
 
 
 def _multiply(database: Path, table: str, keys: tuple[str, ...], run_id: str) -> None:
-    """Copy the rows of the first key for each of the others, with a run of its own each."""
+    """Copy the rows of the first key for each of the other keys, with a separate run for each."""
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.row_factory = sqlite3.Row
         rows = [dict(row) for row in connection.execute(f"SELECT * FROM {table}")]

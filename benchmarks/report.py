@@ -1,6 +1,6 @@
 """The results as a table, JSON, a plot and a page.
 
-Belongs here: how results are told. Doesn't: measuring.
+Belongs here: formatting results. Doesn't: measuring.
 """
 
 import platform
@@ -15,16 +15,16 @@ from benchmarks.overhead import GOAL_S, Overhead
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a step.
+    """A stage of a step.
 
     Parameters
     ----------
     step : str
         The step, such as ``image``.
     name : str
-        What was being done.
+        Progress message of the stage.
     seconds : float
-        How long, seconds.
+        Its time, seconds.
     """
 
     step: str
@@ -34,12 +34,12 @@ class Stage:
 
 @dataclass(frozen=True)
 class Growth:
-    """One point of how the cost grows.
+    """One point of a scaling curve.
 
     Parameters
     ----------
     along : str
-        What was changed: ``antennas``, ``channels`` or ``pixels a side``.
+        The variable: ``antennas``, ``channels`` or ``pixels a side``.
     value : int
         Its value.
     n_visibilities : int
@@ -57,7 +57,7 @@ class Growth:
 
 @dataclass(frozen=True)
 class BenchReport:
-    """Everything that one run of the benchmark measured.
+    """Results of one run of the benchmark.
 
     Parameters
     ----------
@@ -70,15 +70,15 @@ class BenchReport:
     software : dict of str to str
         Versions.
     results : tuple of Result
-        The contests.
+        The comparisons.
     overhead : Overhead, optional
-        What the platform adds to an observation; None: not measured.
+        The platform's overhead for an observation; None: not measured.
     stages : tuple of Stage
-        What costs what within the steps.
+        Times of the stages within the steps.
     growth : tuple of Growth
-        How the cost grows.
+        Scaling of the cost.
     notes : tuple of str
-        What was left out, and why.
+        Omissions, with the reasons.
     """
 
     size: str
@@ -92,10 +92,10 @@ class BenchReport:
     notes: tuple[str, ...]
 
     def completed(self, before: "BenchReport") -> "BenchReport":
-        """Return this report with what only an earlier run measured, on the same machine.
+        """Return this report with the results that only an earlier run on the same machine has.
 
-        Step and peer of a row are always of one run. A report of another size, machine or software
-        adds nothing.
+        Step and peer of a row always come from the same run. A report of another size, machine or
+        software adds no results.
         """
         if (before.size, before.machine, before.software) != (
             self.size,
@@ -112,7 +112,7 @@ class BenchReport:
         )
 
 
-#: A stage gets its number in the picture from this share of the longest step.
+#: Minimum fraction of the longest step for a stage to be numbered in the plot.
 _NUMBERED_SHARE = 0.015
 HEADINGS = (
     *("step", "this (s)", "peer", "peer (s)", "times faster", "goal", "peak memory (GB)"),
@@ -121,7 +121,7 @@ HEADINGS = (
 
 
 def table_rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
-    """Return the contests as rows under `HEADINGS`."""
+    """Return the comparisons as rows under `HEADINGS`."""
     return [
         (
             r.name,
@@ -138,12 +138,13 @@ def table_rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
 
 
 def overhead_in_words(overhead: Overhead) -> str:
-    """Say what the platform adds to an observation."""
+    """Return the platform's overhead for an observation as a sentence."""
     missed = "" if overhead.overhead_s < GOAL_S else ", missed"
     return (
         f"The platform adds {overhead.overhead_s:.1f} s to an observation (goal: under "
-        f"{GOAL_S:g} s{missed}): the median, over {len(overhead.run_s)} runs of a tiny night, of a "
-        "run from its launch by the daemon to its end, less the time inside of its two steps."
+        f"{GOAL_S:g} s{missed}): the median, over {len(overhead.run_s)} runs of a tiny night, of "
+        "the time from the launch by the daemon to the end of a run, less the time in its two "
+        "steps."
     )
 
 
@@ -153,7 +154,7 @@ def describe_machine(cores: int) -> str:
 
 
 def draw(report: BenchReport, png: Path) -> None:
-    """Draw the time of each stage and how the cost grows."""
+    """Plot the time of each stage and the scaling of the cost."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -198,16 +199,16 @@ def page(report: BenchReport, picture: str) -> str:
     """Return the page of the documentation, Markdown."""
     versions = ", ".join(f"{name} {number}" for name, number in report.software.items())
     lines = [
-        "# What costs what",
+        "# Performance of calibration and imaging",
         "",
         f"`make bench` wrote this page: a simulated observation of size `{report.size}` "
         f"({report.n_visibilities / 1e6:.0f} million visibilities, with a WEIGHT_SPECTRUM) on "
         f"{report.machine}; "
-        f"{versions}. Step and peer took turns in one run; times are medians, memory the most of "
-        "any turn. Before each turn the machine is made ready: nothing is left "
-        "to be written to disk, and the memory that a virtual machine gave back to its host is at "
-        "hand again, which would else cost seconds a GB, by chance. Both sides have loaded their "
-        "programs when the clock starts, as in a run of the platform, where that is done while "
+        f"{versions}. Step and peer took turns in one run; times are medians, memory the peak of "
+        "any turn. Before each turn the machine is brought into the same state: all data are "
+        "flushed to disk, and memory that a virtual machine returned to its host is allocated "
+        "again, which otherwise takes seconds per GB, by chance. Both sides have loaded their "
+        "programs when the clock starts, as in a run of the platform, which loads them while "
         "Dagster starts.",
         "",
         *markdown_table(HEADINGS, table_rows(report.results)),
@@ -215,7 +216,7 @@ def page(report: BenchReport, picture: str) -> str:
         *((overhead_in_words(report.overhead), "") if report.overhead else ()),
         *(f"- {note}" for note in report.notes),
         *([""] if report.notes else []),
-        f"![Time of each stage, and how it grows]({picture})",
+        f"![Time of each stage, and scaling]({picture})",
         "",
         "## Stages",
         "",
@@ -239,8 +240,8 @@ def page(report: BenchReport, picture: str) -> str:
             )
             for g in report.growth
         ]
-        headings = ("along", "value", "million visibilities", "apply (s)", "image (s)")
-        lines += ["", "## Growth", "", *markdown_table(headings, rows)]
+        headings = ("variable", "value", "million visibilities", "apply (s)", "image (s)")
+        lines += ["", "## Scaling", "", *markdown_table(headings, rows)]
     return "\n".join(lines) + "\n"
 
 

@@ -1,7 +1,7 @@
 """The benchmark from beginning to end.
 
-Belongs here: which contests there are, their goals, and the order of measuring.
-Doesn't: the command line, the pieces of work themselves.
+Belongs here: the comparisons, their goals, and the order of measuring.
+Doesn't: the command line, the measured work.
 """
 
 import os
@@ -32,9 +32,9 @@ from contimg_resources.simulation.spec import PRESETS, Size
 
 A = TypeVar("A")
 
-#: Contests by the name that chooses them.
+#: Names of the comparisons.
 CONTESTS = ("path", "flagging", "wsclean", "solve")
-#: The name that chooses what the platform adds to the engines' time.
+#: Name of the platform's overhead.
 OVERHEAD = "overhead"
 
 
@@ -45,11 +45,11 @@ class Bench:
     Parameters
     ----------
     casa : Casa
-        The door to CASA; its threads are what both sides get.
+        The interface to CASA; both sides get its number of threads.
     directory : Path
-        Where everything goes.
+        Directory of all files.
     scene : Scene
-        What is measured on.
+        The data.
     calibrated : ApplyResult
         The target, calibrated, without RFI flags.
     image : ImageResult
@@ -63,7 +63,7 @@ class Bench:
     image: ImageResult
 
     def contest(self, name: str) -> Contest:
-        """Return a contest of `CONTESTS`."""
+        """Return a comparison of `CONTESTS`."""
         return {
             "path": self._path,
             "flagging": self._flagging,
@@ -121,7 +121,7 @@ class Bench:
 
     def _our_way(self) -> Measured:
         way = _way(self.scene, self.directory)
-        # Removing what a turn before made is none of the work.
+        # Removing the products of an earlier turn doesn't count.
         for product in (way.apply.output, way.image.directory):
             remove_tree(product, ignore_errors=True)
         return self._timed(ours.apply_and_image, way)
@@ -166,24 +166,24 @@ def run_bench(
     chosen: tuple[str, ...],
     growth: bool,
 ) -> BenchReport:
-    """Make the scene and measure.
+    """Make the data and measure.
 
     Parameters
     ----------
     size : Size
-        Of the simulation.
+        Size of the simulation.
     directory : Path
-        Where everything goes; simulated MS that lie there are used again.
+        Directory of all files; simulated MS in it are used again.
     casa : Casa
-        The door to CASA.
+        The interface to CASA.
     progress : callable
-        Told what is being done.
+        Called with progress messages.
     rounds : int
-        Turns of each contest.
+        Turns of each comparison.
     chosen : tuple of str
-        Which of `CONTESTS` and `OVERHEAD`.
+        Names of `CONTESTS` and `OVERHEAD`.
     growth : bool
-        Whether to measure how the cost grows, on a quarter, half and all of the size.
+        Whether to measure the scaling of the cost, on a quarter, half and all of the size.
     """
     notes = []
     if "wsclean" in chosen and shutil.which("wsclean") is None:
@@ -293,7 +293,7 @@ def _point(
     channels: int,
     pixels: int | None = None,
 ) -> Growth:
-    progress(f"growth with {along}: {value}", None)
+    progress(f"scaling with {along}: {value}", None)
     scene = make_scene(
         size,
         directory / f"{size.value}-{len(antennas)}-{channels}",

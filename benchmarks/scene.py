@@ -1,4 +1,4 @@
-"""What is measured on: a simulated calibrator transit, a target, and the tables solved from it.
+"""The benchmark's data: a simulated calibrator transit, a target, and the solved caltables.
 
 Belongs here: making them once, in a directory that later runs use again.
 Doesn't: measuring.
@@ -25,7 +25,7 @@ from contimg_resources.simulation.observation import (
 from contimg_resources.simulation.spec import RfiSpec, SimulationSpec, Size
 
 CALIBRATOR = "3C48"
-#: Pixels a side and their size (arcsec) of the image that is measured.
+#: Pixels per side, and pixel size (arcsec), of the benchmark's image.
 GRIDS = {Size.TINY: (640, 12.0), Size.SMALL: (1600, 8.0), Size.FULL: (2400, 6.0)}
 
 
@@ -36,13 +36,13 @@ class Scene:
     Parameters
     ----------
     size : Size
-        Of the simulation.
+        Size of the simulation.
     directory : Path
-        Where everything lies.
+        Directory of all files.
     calibrator, target : Path
         The two MS.
     spec : SimulationSpec
-        Of the target.
+        Specification of the target.
     tables : tuple of TableToApply
         Solved from the calibrator.
     refant : str
@@ -65,11 +65,11 @@ class Scene:
         return n * (n - 1) // 2 * self.spec.n_integrations * channels * 2
 
     def solve_request(self, prefix: Path) -> SolveRequest:
-        """Return the solve of the calibrator with every default."""
+        """Return the request to solve the calibrator with default settings."""
         return SolveRequest(self.calibrator, CalibratorCatalogue().find(CALIBRATOR), prefix)
 
     def image_request(self, ms: Path, directory: Path) -> ImageRequest:
-        """Return an image on this size's grid."""
+        """Return the request for an image on this size's grid."""
         size, cell_arcsec = GRIDS[self.size]
         return ImageRequest(ms, directory, "bench", image_size=size, cell_arcsec=cell_arcsec)
 
@@ -85,18 +85,18 @@ def make_scene(
     rfi: bool = True,
     weight_spectrum: bool = True,
 ) -> Scene:
-    """Simulate and solve what isn't there yet.
+    """Simulate and solve the data that don't exist yet.
 
     Parameters
     ----------
     size : Size
-        Of the simulation.
+        Size of the simulation.
     directory : Path
-        Where it goes.
+        Output directory.
     casa : Casa
-        The door to CASA.
+        The interface to CASA.
     progress : callable
-        Told what is being done.
+        Called with progress messages.
     antennas : sequence of str, optional
         Other antennas than those of the size.
     channels_per_window : int, optional
@@ -134,7 +134,7 @@ def make_scene(
 
 
 def _solved(scene: Scene, casa: Casa, progress: Progress) -> SolveResult:
-    """Solve the scene's tables, or return what was solved before."""
+    """Solve the scene's caltables, or return the earlier solve."""
     known = scene.directory / "solved.json"
     as_json = TypeAdapter(SolveResult)
     if known.exists():

@@ -1,6 +1,6 @@
-"""Mosaics of made-up tiles, timed, and the same with plain reproject.
+"""Timed mosaics of simulated tiles, by contimg and by plain reproject.
 
-Belongs here: the tiles, our way, the peer's way, each called in a process of its own.
+Belongs here: the tiles, our step, the peer, each called in a separate process.
 Doesn't: the order of measuring, goals.
 """
 
@@ -19,7 +19,7 @@ from contimg_resources.simulation.tiles import drifting_tiles, random_sources, w
 
 Source = tuple[float, float, float]
 
-#: Pixels a side of a real tile, its pixel and its restoring beam, arcsec.
+#: Pixels per side of a real tile, its pixel size and its restoring beam, arcsec.
 FULL_SIZE = 2400
 _CELL_ARCSEC = 6.8
 _BEAM = Beam(47.0, 20.4, 15.0)
@@ -28,20 +28,20 @@ _RA_DEG = 180.0
 _SLOT_S = 300.0
 _START_MJD = 61_041.0
 _DEG_PER_TILE = 15.041 * _SLOT_S / 3600
-#: Sky that is given sources: so far north and south of the tiles' middles, about what they see
-#: above the cut of their primary beam, and so far in right ascension beyond the first and last.
+#: Extent of the simulated sources: north and south of the tile centres, about the field above the
+#: cut of the primary beam, and margin in right ascension before the first and after the last tile.
 _HALF_DEG = 1.9
 _MARGIN_RA_DEG = 1.7
 
 
 @dataclass(frozen=True)
 class SkyTiles:
-    """Tiles of a drifting telescope and what is in them.
+    """Tiles of a drift scan and their sources.
 
     Parameters
     ----------
     directory : Path
-        Where everything about them goes.
+        Directory of their files.
     tiles : tuple of TileFiles
         In the order of time.
     sources : tuple of tuple of float
@@ -53,7 +53,7 @@ class SkyTiles:
     sources: tuple[Source, ...]
 
     def request(self, directory: Path, n_tiles: int | None = None) -> MosaicRequest:
-        """Return the mosaic of the first tiles; None: of all."""
+        """Return the request for the mosaic of the first tiles, or of all (None)."""
         return MosaicRequest(
             key=f"{_START_MJD:.5f}{_DEC_DEG:+05.1f}",
             directory=directory,
@@ -66,16 +66,16 @@ class SkyTiles:
 
 @dataclass(frozen=True)
 class TilesToMake:
-    """How many tiles, how large, with how many sources.
+    """Number and size of the tiles, and number of sources.
 
     Parameters
     ----------
     directory : Path
-        Where they go.
+        Output directory.
     n_tiles : int
         Tiles, one every five minutes.
     size : int
-        Pixels a side; the sky that a tile covers, and the beam in pixels, stay.
+        Pixels per side; the area of a tile on the sky, and the beam in pixels, stay the same.
     n_sources : int
         Sources in the strip.
     """
@@ -112,12 +112,12 @@ def make_tiles(task: TilesToMake) -> SkyTiles:
 
 
 def mosaic(request: MosaicRequest) -> tuple[MosaicResult, Measured]:
-    """Time a mosaic; what it will call is loaded before.
+    """Time a mosaic; its modules are loaded beforehand.
 
     Raises
     ------
     MosaicFailed
-        If a tile was refused: less would have been measured than was meant.
+        If a tile was refused: the measured work would be incomplete.
     """
     _load()
     result, took = timed_alone(lambda: make_mosaic(request))
@@ -127,12 +127,12 @@ def mosaic(request: MosaicRequest) -> tuple[MosaicResult, Measured]:
 
 
 def add_last_tile(request: MosaicRequest) -> Measured:
-    """Time adding the last tile to the mosaic of the others, which lies there.
+    """Time adding the last tile to the existing mosaic of the others.
 
     Raises
     ------
     MosaicFailed
-        If it was built anew, or something else was added.
+        If the mosaic was rebuilt, or another tile was added.
     """
     result, took = mosaic(request)
     if result.rebuilt or result.added != (request.tiles[-1].key,):
@@ -142,16 +142,16 @@ def add_last_tile(request: MosaicRequest) -> Measured:
 
 @dataclass(frozen=True)
 class PlainTask:
-    """What reproject makes a mosaic of.
+    """Input of the mosaic by reproject.
 
     Parameters
     ----------
     result : MosaicResult
-        Our mosaic: its beam, its pixels and the tiles' noise are given to the peer for nothing.
+        Our mosaic: the peer gets its beam, its pixel grid and the tiles' noise for free.
     tiles : tuple of TileFiles
         The tiles.
     output : Path
-        FITS file, written over.
+        FITS file, overwritten.
     """
 
     result: MosaicResult
@@ -160,7 +160,7 @@ class PlainTask:
 
 
 def reproject_coadds(task: PlainTask) -> Measured:
-    """Time reproject: each tile at the common beam, all of them coadded, the image written.
+    """Time reproject: convolve each tile to the common beam, coadd all, write the image.
 
     Notes
     -----
@@ -208,7 +208,7 @@ def _coadd(task: PlainTask) -> None:
 
 
 def _load() -> None:
-    """Import what both sides import when they are called."""
+    """Import the modules that both sides import when they are called."""
     for module in (
         "matplotlib.backends.backend_agg",
         "matplotlib.figure",

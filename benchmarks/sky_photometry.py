@@ -1,6 +1,6 @@
-"""Forced photometry on a mosaic, timed, and the same with photutils.
+"""Timed forced photometry on a mosaic, by contimg and by photutils.
 
-Belongs here: our way, the peers' ways, each called in a process of its own.
+Belongs here: our step, the peers, each called in a separate process.
 Doesn't: making the mosaic, goals.
 """
 
@@ -24,18 +24,18 @@ Floats = NDArray[np.float64]
 
 #: Half of a stamp in major axes of the beam, as in our own fit.
 _HALF_BEAMS = 1.5
-#: Fluxes are compared with what was put in from this S/N on.
+#: Minimum S/N of flux densities that are compared with the truth.
 _COMPARED_SNR = 20.0
 
 
 @dataclass(frozen=True)
 class PhotometryTask:
-    """What is measured.
+    """Image and sources to measure.
 
     Parameters
     ----------
     mosaic : MosaicResult
-        On which image.
+        The image.
     sources : sequence of tuple of float
         RA, Dec (ICRS degrees) and flux density (Jy).
     """
@@ -53,14 +53,14 @@ class PhotometryTask:
 
 @dataclass(frozen=True)
 class Photometry:
-    """What our photometry took.
+    """Time and results of our photometry.
 
     Parameters
     ----------
     cold : Measured
         The first call in its process.
     warm : Measured
-        The second.
+        The second call.
     n_measured : int
         Sources with a flux density.
     good : tuple of int
@@ -104,12 +104,12 @@ def our_photometry(task: PhotometryTask) -> Photometry:
 def photutils_fits(task: PhotometryTask) -> tuple[Measured, float]:
     """Time `photutils.psf.PSFPhotometry` at fixed positions.
 
-    Only the flux density is free; no background, no groups, which makes it as fast as it gets.
+    Only the flux density is free; no background and no groups, for the fastest fit.
 
     Returns
     -------
     tuple of (Measured, float)
-        What it took, and the median of measured over true flux density; NaN without any source.
+        Time and memory, and the median of measured over true flux density; NaN without any source.
     """
     from astropy.table import QTable
     from photutils.psf import GaussianPSF, PSFPhotometry
@@ -134,7 +134,7 @@ def photutils_fits(task: PhotometryTask) -> tuple[Measured, float]:
 def photutils_sums(task: PhotometryTask) -> Measured:
     """Time `photutils.aperture.aperture_photometry` in an ellipse of the beam's half power.
 
-    Neither neighbours nor the background are told apart from a source: less than a fit.
+    Neighbours and background aren't separated from a source: this is less than a fit.
     """
     from photutils.aperture import EllipticalAperture, aperture_photometry
 
@@ -158,7 +158,7 @@ def _on_pixels(image: MeasurableImage, sources: SourceList) -> tuple[Floats, Flo
 
 def _sigma(image: MeasurableImage) -> NDArray[np.float32]:
     if image.sigma_jy is None:
-        raise PhotometryFailed(f"{image.epoch} has no map of noise")
+        raise PhotometryFailed(f"{image.epoch} has no noise map")
     return image.sigma_jy
 
 

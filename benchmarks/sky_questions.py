@@ -1,6 +1,6 @@
-"""Questions to a year of measurements and to a large catalogue, timed.
+"""Timed queries of a year of measurements and of a large catalogue.
 
-Belongs here: filling both in bulk, asking them in a process of its own. Doesn't: goals.
+Belongs here: filling both in bulk, querying them in a separate process. Doesn't: goals.
 """
 
 import time
@@ -24,22 +24,22 @@ from contimg_resources.photometry.measurements import COLUMNS, arrow_schema
 _FIRST_DAY = 61_041
 _REPEATS = 15
 _CATALOGUE = "made-up"
-#: A copy leaves out days that changed just now.
+#: Seconds: a copy leaves out days that changed less than this ago.
 _SETTLING_S = 0.2
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What a question took.
+    """Time of a query.
 
     Parameters
     ----------
     first_s : float
-        The first time in its process, seconds.
+        Time of the first query in its process, seconds.
     median_s : float
-        Median of those that followed, each about another source or place, seconds.
+        Median time of the next queries, each for another source or position, seconds.
     peak_gb : float
-        Most memory of the process, GB.
+        Peak memory of the process, GB.
     n_found : float
         Rows in an answer, median.
     """
@@ -52,14 +52,14 @@ class Asked:
 
 @dataclass(frozen=True)
 class Year:
-    """Measurements to make up.
+    """Measurements to simulate.
 
     Parameters
     ----------
     root : Path
         Their directory.
     n_days : int
-        Files, one a day.
+        Files, one per day.
     n_sources : int
         Rows of a file.
     """
@@ -93,7 +93,7 @@ def fill_year(year: Year) -> None:
             elif kind == "int32":
                 values = np.zeros(n, np.int32)
             else:
-                # Digits that don't repeat: they are what a real file is made of.
+                # Random digits, as in a real file.
                 values = rng.standard_normal(n)
             arrays.append(pa.array(values, schema.field(name).type))
         table = pa.table(arrays, schema=schema)
@@ -103,12 +103,12 @@ def fill_year(year: Year) -> None:
 
 
 def sort_year(year: Year) -> float:
-    """Make the copies that are sorted by source; return the seconds that it took.
+    """Make the copies that are sorted by source; return the time in seconds.
 
     Raises
     ------
     PhotometryFailed
-        If there are none afterwards.
+        If no copies were made.
     """
     time.sleep(_SETTLING_S)
     made, took = timed_alone(lambda: copy_by_source(year.root, "mosaic"))
@@ -118,12 +118,12 @@ def sort_year(year: Year) -> float:
 
 
 def ask_light_curves(year: Year) -> Asked:
-    """Time the light curve of one source after the other.
+    """Time the light curves of several sources.
 
     Raises
     ------
     PhotometryFailed
-        If one doesn't have every day.
+        If a light curve doesn't have every day.
     """
     chosen = np.random.default_rng(5).integers(0, year.n_sources, _REPEATS)
     asked = _asked([_light_curve_of(year.root, _source(int(i))) for i in chosen])
@@ -136,7 +136,7 @@ def ask_light_curves(year: Year) -> Asked:
 
 @dataclass(frozen=True)
 class Sky:
-    """A catalogue to make up.
+    """A catalogue to simulate.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ class Sky:
 
 
 def fill_catalogue(sky: Sky) -> float:
-    """Put the catalogue into the store; return the seconds that sorting and writing took."""
+    """Add the catalogue to the store; return the time of sorting and writing in seconds."""
     n = sky.n_sources
     rng = np.random.default_rng(7)
     names = np.array([f"J{i:08d}" for i in range(n)])
@@ -175,12 +175,12 @@ def fill_catalogue(sky: Sky) -> float:
 
 
 def ask_cones(sky: Sky) -> Asked:
-    """Time cones of 2 deg, anywhere in the catalogue; opening it counts to the first."""
+    """Time cones of 2 deg, anywhere in the catalogue; the first includes opening it."""
     return _ask_catalogue(sky, lambda it, ra, dec: it.cone(ra, dec, 2.0))
 
 
 def ask_strips(sky: Sky) -> Asked:
-    """Time strips of 20 x 4 deg, anywhere in the catalogue; opening it counts to the first."""
+    """Time strips of 20 x 4 deg, anywhere in the catalogue; the first includes opening it."""
     return _ask_catalogue(sky, lambda it, ra, dec: it.strip(dec - 2, dec + 2, ra, ra + 20))
 
 
@@ -197,7 +197,7 @@ def _ask_catalogue(
 
     asked = _asked([_at(ask, ra, dec) for ra, dec in _places()])
     if not asked.n_found:
-        raise CatalogueError(f"{_CATALOGUE}: a piece of sky holds none of {sky.n_sources} sources")
+        raise CatalogueError(f"{_CATALOGUE}: a region holds none of {sky.n_sources} sources")
     return asked
 
 
@@ -208,7 +208,7 @@ def _places() -> Iterator[tuple[float, float]]:
 
 
 def _asked(questions: list[Callable[[], Any]]) -> Asked:
-    """Ask one after the other."""
+    """Run the queries one after the other."""
     answers = [timed_alone(question) for question in questions]
     seconds = [took.seconds for _, took in answers]
     return Asked(

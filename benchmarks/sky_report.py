@@ -1,6 +1,6 @@
-"""What the benchmark of mosaics, photometry and catalogues tells: a table and a page.
+"""The report of the benchmark of mosaics, photometry and catalogues: a table and a page.
 
-Belongs here: its records, how they are told. Doesn't: measuring.
+Belongs here: its records, and formatting them. Doesn't: measuring.
 """
 
 from collections.abc import Sequence
@@ -8,27 +8,27 @@ from dataclasses import dataclass
 
 from benchmarks.report import markdown_table
 
-HEADINGS = ("what", "this (s)", "goal (s)", "peak memory (GB)", "peer", "peer (s)", "times faster")
+HEADINGS = ("step", "this (s)", "goal (s)", "peak memory (GB)", "peer", "peer (s)", "times faster")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One thing that was measured.
+    """One measurement.
 
     Parameters
     ----------
     name : str
-        What.
+        Name of the work.
     seconds : float
-        How long it took, seconds.
+        Its time, seconds.
     goal_s : float or None
-        How long it may take, seconds; None: nothing was promised.
+        Goal, seconds; None: no goal.
     peak_gb : float
-        Most memory of its process, GB.
+        Peak memory of its process, GB.
     peer_name : str, optional
-        What it is compared with; empty: nothing.
+        Name of the peer; empty: no peer.
     peer_s : float, optional
-        How long that took, seconds.
+        Time of the peer, seconds.
     """
 
     name: str
@@ -40,23 +40,23 @@ class Row:
 
     @property
     def reached(self) -> bool:
-        """Whether the goal, if there is one, is reached."""
+        """Whether the goal, if any, is reached."""
         return self.goal_s is None or self.seconds <= self.goal_s
 
     @property
     def ratio(self) -> float | None:
-        """How many times faster than its peer; None without one."""
+        """Factor by which it is faster than its peer, if any."""
         return None if self.peer_s is None else self.peer_s / self.seconds
 
 
 @dataclass(frozen=True)
 class SkyReport:
-    """Everything that one run measured.
+    """Results of one run.
 
     Parameters
     ----------
     n_tiles, size : int
-        Tiles of the mosaic, and pixels a side of each.
+        Tiles of the mosaic, and pixels per side of each.
     n_sources : int
         Sources that were measured.
     n_days : int
@@ -68,9 +68,9 @@ class SkyReport:
     software : dict of str to str
         Versions.
     rows : tuple of Row
-        What was measured.
+        The measurements.
     notes : tuple of str
-        What belongs to it.
+        Notes on them.
     """
 
     n_tiles: int
@@ -85,7 +85,7 @@ class SkyReport:
 
 
 def sky_rows(rows: Sequence[Row]) -> list[tuple[str, ...]]:
-    """Return what was measured as rows under `HEADINGS`."""
+    """Return the measurements as rows under `HEADINGS`."""
     return [
         (
             r.name,
@@ -104,13 +104,13 @@ def sky_page(report: SkyReport) -> str:
     """Return the page of the documentation, Markdown."""
     versions = ", ".join(f"{name} {number}" for name, number in report.software.items())
     lines = [
-        "# What mosaics, photometry and catalogues cost",
+        "# Performance of mosaics, photometry and catalogues",
         "",
         f"`contimg bench-sky` wrote this page, in one run on {report.machine}; {versions}. Tiles, "
-        "measurements and the catalogue are made up. Each row is measured in a process of its own, "
+        "measurements and the catalogue are simulated. Each row is measured in a separate process, "
         "which has loaded its programs before; mosaic and photometry took turns with their peers "
-        "(medians), and all run on as many cores as they use by themselves. Light curves and "
-        "pieces of the catalogue: median of several, each about another source or place.",
+        "(medians), and all run with their default number of cores. Light curves and regions of "
+        "the catalogue: median of several, each for another source or position.",
         "",
         *markdown_table(HEADINGS, sky_rows(report.rows)),
         "",

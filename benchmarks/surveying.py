@@ -1,7 +1,7 @@
 """Mosaics, photometry, light curves and catalogues measured from beginning to end.
 
-Belongs here: what is measured, in which order, and the goals. Doesn't: the pieces of work
-themselves, the command line.
+Belongs here: the list and order of measurements, and the goals. Doesn't: the measured work, the
+command line.
 """
 
 import os
@@ -28,27 +28,27 @@ MOSAIC_GOAL_S = 60.0
 LATE_TILE_GOAL_S = 10.0
 PHOTOMETRY_GOAL_S = 5.0
 LIGHT_CURVE_GOAL_S = 0.05
-#: As many sources are enough to know what a fit by photutils costs.
+#: Number of sources for the time of a fit by photutils.
 _PEER_SOURCES = 1000
-#: A turn takes seconds.
+#: Turns of the photometry; each takes seconds.
 _PHOTOMETRY_TURNS = 3
-#: A machine with less to do counts as quiet.
+#: Load below which a machine counts as idle.
 _QUIET_LOAD = 0.5
 _MS = 1e3
 
 
 @dataclass(frozen=True)
 class SkySize:
-    """How much is measured on.
+    """Size of the benchmark.
 
     Parameters
     ----------
     tiles : int
         5-minute images in the mosaic.
     size : int
-        Pixels a side of each.
+        Pixels per side of each.
     sources : int
-        Sources that are measured, and rows of a file of measurements.
+        Sources to measure, and rows of a file of measurements.
     days : int
         Files of measurements.
     catalogue : int
@@ -66,21 +66,21 @@ class SkySize:
 
 
 def run_sky_bench(size: SkySize, directory: Path, progress: Progress) -> SkyReport:
-    """Make everything up and measure.
+    """Simulate the data and measure.
 
     Parameters
     ----------
     size : SkySize
-        How much.
+        Size of the benchmark.
     directory : Path
-        Where everything goes; empty.
+        Empty directory for all files.
     progress : callable
-        Told what is being done.
+        Called with progress messages.
 
     Returns
     -------
     SkyReport
-        What was measured.
+        The measurements.
     """
     bench = _Bench(size, directory, progress, [_load_in_words(os.getloadavg()[0])])
     rows = [*bench.mosaics_and_photometry(), *bench.light_curves(), *bench.catalogue()]
@@ -110,7 +110,7 @@ class _Bench:
     def mosaics_and_photometry(self) -> Iterator[Row]:
         n = self.size.tiles
         sky = self._do(
-            f"making up {n} tiles",
+            f"simulating {n} tiles",
             sky_mosaics.make_tiles,
             sky_mosaics.TilesToMake(self.directory / "tiles", n, self.size.size, self.size.sources),
         )
@@ -121,7 +121,7 @@ class _Bench:
         peers: list[Measured] = []
         for turn in range(self.size.rounds):
             said = f"turn {turn + 1} of {self.size.rounds}"
-            # A directory of its own: what lies there would be added to.
+            # In a new directory: an existing mosaic would only be extended.
             result, took = self._timed(
                 f"mosaic, {said}", sky_mosaics.mosaic, sky.request(self.directory / f"turn-{turn}")
             )
@@ -133,9 +133,9 @@ class _Bench:
         grid = result.grid
         self.notes.append(
             f"The mosaic has {grid.columns} x {grid.rows} pixels. Ours measures the noise of the "
-            "tiles at the common beam and also writes a map of the noise, the coverage, running "
-            "sums and pictures; reproject is given the common beam, the pixels and the tiles' "
-            f"noise, and writes the image alone. Its peak memory: {_peak_gb(peers):.2f} GB."
+            "tiles at the common beam and also writes a noise map, the coverage, running "
+            "sums and pictures; reproject gets the common beam, the pixel grid and the tiles' "
+            f"noise, and writes only the image. Its peak memory: {_peak_gb(peers):.2f} GB."
         )
         yield Row(
             f"mosaic of {n} tiles of {self.size.size} x {self.size.size} pixels",
@@ -150,13 +150,13 @@ class _Bench:
             added.seconds,
             LATE_TILE_GOAL_S,
             added.peak_gb,
-            "the same: all tiles anew",
+            "the same: all tiles again",
             _median_s(peers),
         )
         yield from self._photometry(sky_photometry.PhotometryTask(result, sky.sources))
 
     def _photometry(self, task: sky_photometry.PhotometryTask) -> Iterator[Row]:
-        # So that the measured process finds everything compiled.
+        # So that the measured process finds all functions compiled.
         self._do("photometry, compiling", sky_photometry.our_photometry, task)
         n = len(task.sources)
         fit_ratio = nan
@@ -180,8 +180,8 @@ class _Bench:
             f"over true flux density, median of sources without a flag: {ours.ratio:.4f}; by "
             f"photutils' fit, of {len(chosen)} of them: {fit_ratio:.4f}. The fit leaves out "
             "background, neighbours and positions, which ours measures; its time is that of "
-            f"{len(chosen)} sources scaled to {n}. The sums in ellipses are no fit: no neighbour "
-            "and no background is told apart."
+            f"{len(chosen)} sources scaled to {n}. The sums in ellipses are no fit: neighbours "
+            "and background aren't separated."
         )
         name = f"forced photometry of {n} sources"
         for peer, peer_s in (
@@ -204,28 +204,28 @@ class _Bench:
     def light_curves(self) -> Iterator[Row]:
         days, n = self.size.days, self.size.sources
         year = sky_questions.Year(self.directory / "measurements", days, n)
-        self._do(f"making up {days} days of measurements", sky_questions.fill_year, year)
+        self._do(f"simulating {days} days of measurements", sky_questions.fill_year, year)
         plain = self._timed("light curves", sky_questions.ask_light_curves, year)
         sorted_s = self._timed("sorting by source", sky_questions.sort_year, year)
         copied = self._timed("light curves of copies", sky_questions.ask_light_curves, year)
         name = f"light curve of one of {n} sources over {days} days"
         yield _row(f"{name}, copies by source", copied, LIGHT_CURVE_GOAL_S)
-        yield _row(f"{name}, one file a day", plain, None)
+        yield _row(f"{name}, one file per day", plain, None)
         self.notes.append(
-            f"Copies sorted by source took {sorted_s:.1f} s to make, all at once. "
+            f"Making all copies sorted by source took {sorted_s:.1f} s. "
             + _first("light curve", copied)
         )
 
     def catalogue(self) -> Iterator[Row]:
         sky = sky_questions.Sky(self.directory / "catalogues", self.size.catalogue)
-        put_s = self._do("making up a catalogue", sky_questions.fill_catalogue, sky)
-        ask: Callable[..., sky_questions.Asked] = partial(self._timed, "asking the catalogue")
+        put_s = self._do("simulating a catalogue", sky_questions.fill_catalogue, sky)
+        ask: Callable[..., sky_questions.Asked] = partial(self._timed, "querying the catalogue")
         cones, strips = ask(sky_questions.ask_cones, sky), ask(sky_questions.ask_strips, sky)
         of = f"of a catalogue of {self.size.catalogue} sources"
         yield _row(f"cone of 2 deg {of} ({cones.n_found:.0f} in it)", cones, None)
         yield _row(f"strip of 4 x 20 deg {of} ({strips.n_found:.0f} in it)", strips, None)
         self.notes.append(
-            f"The catalogue took {put_s:.1f} s to sort and write. {_first('cone', cones)} "
+            f"Sorting and writing the catalogue took {put_s:.1f} s. {_first('cone', cones)} "
             + _first("strip", strips)
         )
 
@@ -240,9 +240,9 @@ class _Bench:
 
 
 def _load_in_words(load: float) -> str:
-    uncertain = "; times, and with them ratios, are then uncertain by a factor of two or three"
+    uncertain = "; times and ratios are then uncertain by a factor of two or three"
     told = "" if load < _QUIET_LOAD else uncertain
-    return f"Processes that ran on the machine when it began (load of a minute): {load:.1f}{told}."
+    return f"Load average (one minute) of the machine at the start: {load:.1f}{told}."
 
 
 def _row(name: str, asked: sky_questions.Asked, goal_s: float | None) -> Row:

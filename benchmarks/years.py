@@ -1,6 +1,6 @@
-"""Stores as they are after years, and what looking into them costs then.
+"""Stores as after years of observing, and the cost of their queries.
 
-Belongs here: filling both stores with made-up observations and sets, in bulk, and timing questions.
+Belongs here: filling both stores in bulk with simulated observations and sets, and timing queries.
 Doesn't: Dagster's part (see `.platform_years`), observations that could be imaged.
 """
 
@@ -49,7 +49,7 @@ _REPEATS = 15
 
 @dataclass(frozen=True)
 class Filled:
-    """What the stores were filled with.
+    """Contents of the filled stores.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def fill_stores(workshop: Workshop, n_observations: int, n_sets: int) -> Filled:
     Parameters
     ----------
     workshop : Workshop
-        Its stores, empty, and its directories.
+        Its empty stores, and its directories.
     n_observations : int
         One every 309 seconds, the last a minute ago.
     n_sets : int
@@ -92,7 +92,7 @@ def fill_stores(workshop: Workshop, n_observations: int, n_sets: int) -> Filled:
 
 
 def _fill_mosaics(workshop: Workshop) -> None:
-    """Record every mosaic that the images make, as made."""
+    """Record every mosaic of the images as made."""
     for mosaic in open_mosaics(workshop):
         planned = mosaic.planned
         workshop.products.mosaics.put(
@@ -113,12 +113,12 @@ def _fill_mosaics(workshop: Workshop) -> None:
 
 
 def timed(question: Callable[[], object], repeats: int = _REPEATS) -> float:
-    """Return the median time of a question, seconds."""
+    """Return the median time of a query, seconds."""
     return median(measured(question).seconds for _ in range(repeats))
 
 
 def _writing(store: Any) -> Any:
-    # Bulk rows have no business in a store's own methods.
+    # The stores have no methods for bulk rows.
     database: Database = store._database
     return database.write()
 
@@ -240,20 +240,20 @@ def _rows_of(
 
 
 def _made_ms(path: Path) -> str:
-    """Make what stands for an MS, a directory with a file in it, and return its signature."""
+    """Make a mock MS, a directory with a file in it, and return its signature."""
     path.mkdir()
     (path / "table.dat").write_bytes(b"rows")
     return content_signature(path).digest
 
 
 def _nearest(set_mids: list[float], mid: float) -> int:
-    """Return the set nearest to a time; they are evenly spaced and reach beyond it."""
+    """Return the set nearest to a time; the sets are evenly spaced and extend past it."""
     place = int((mid - set_mids[0]) * _SETS_A_DAY)
     around = range(max(0, place - 1), min(len(set_mids), place + 3))
     return min(around, key=lambda i: (abs(set_mids[i] - mid), -i))
 
 
 def chunks(keys: tuple[str, ...], size: int = _CHUNK) -> Iterator[list[str]]:
-    """Yield keys in pieces."""
+    """Yield keys in chunks."""
     for start in range(0, len(keys), size):
         yield list(keys[start : start + size])

@@ -1,7 +1,7 @@
-"""What contimg makes, and when: Dagster's assets, checks, sensors and jobs.
+"""The products of contimg as Dagster's assets, with their checks, sensors and jobs.
 
 Reads like the pipeline's table of contents: each asset calls one function of
-`contimg_resources.steps` and tells Dagster what came of it.
+`contimg_resources.steps` and reports the result to Dagster.
 Belongs here: partitions, assets, asset checks, sensors, jobs, schedules.
 Doesn't: arithmetic, SQL, CASA.
 """
@@ -12,8 +12,8 @@ import dagster as dg
 
 from contimg_resources.core.plain_text import keep_logs_plain
 
-# What runs log names what observations are called: nobody who reads a log shall obey it.
+# Runs log the names of observations: a name must not send control characters to a terminal.
 keep_logs_plain()
 
-# Partitioned asset checks work, but are announced as a preview once a check at each start.
+# Partitioned asset checks work, but Dagster warns about a preview once for each check at startup.
 warnings.filterwarnings("ignore", ".*partitions_def on an AssetCheckSpec", dg.PreviewWarning)

@@ -1,6 +1,6 @@
-"""The job that tells people what they must know, and the sensor that starts it.
+"""The job that sends alerts, and the sensor that starts it.
 
-Belongs here: when Dagster runs it. Doesn't: what is told, to whom and how often it is tried (see
+Belongs here: when Dagster runs it. Doesn't: the alerts, their recipients and retries (see
 `contimg_resources.steps.alerting`).
 """
 
@@ -19,9 +19,9 @@ from contimg_resources.steps.resource import WorkshopParam
 _INTERVAL_S = 60
 
 
-@dg.op(description="Records what is new and delivers what is due, each message once.")
+@dg.op(description="Records new messages and delivers due ones, each once.")
 def tell_people(context: dg.OpExecutionContext, workshop: WorkshopParam) -> None:
-    """Tell what is new; a message that couldn't be delivered is tried again by a later run."""
+    """Send new messages; a later run tries again to deliver a message that failed."""
     with told_to_dagster():
         told = tell_alerts(workshop, progress=log_progress(context))
         for alert in told.failed:
@@ -41,7 +41,7 @@ def tell_people(context: dg.OpExecutionContext, workshop: WorkshopParam) -> None
     "(settings `alerts.*`). `contimg alerts` lists them.",
 )
 def alerts_job() -> None:
-    """Tell what is new."""
+    """Send new messages."""
     tell_people()
 
 
@@ -50,17 +50,17 @@ def alerts_job() -> None:
     job=alerts_job,
     minimum_interval_seconds=_INTERVAL_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Starts `send_alerts` when there is something new to tell, or a message that "
+    description="Starts `send_alerts` when there is a new message, or when a message that "
     "couldn't be delivered is due again.",
 )
 def alert_sensor(
     context: dg.SensorEvaluationContext, workshop: WorkshopParam
 ) -> dg.RunRequest | dg.SkipReason:
-    """Ask for a run when there is something to tell and no run does so already."""
+    """Request a run when there is a message to send and no run is sending it."""
     found = untold(workshop, seen=context.cursor or "")
     context.update_cursor(found.seen)
     if not found.new and not found.due:
-        return dg.SkipReason("nothing new to tell")
+        return dg.SkipReason("no new messages")
     words = f"{len(found.new)} messages are new, {len(found.due)} are due"
     run_key = _run_key(found.signature)
     if is_in_progress(context.instance, alerts_job.name) or run_key in asked_before(
@@ -71,7 +71,7 @@ def alert_sensor(
 
 
 def _run_key(signature: str) -> str:
-    # With a part of the hour: a run that died before it told anything has a successor.
+    # With a part of the hour: a run that died before it sent anything is requested again.
     now = datetime.now(tz=UTC)
     digest = hashlib.sha256(signature.encode()).hexdigest()[:16]
     return f"alerts:{digest}:{now:%Y-%m-%dT%H}:{now.minute // 10}"

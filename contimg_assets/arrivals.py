@@ -2,9 +2,9 @@
 
 Belongs here: finding them. Doesn't: reading or recording arrivals.
 
-An observation is recorded in the middle of a tick, and Dagster learns of it at the tick's end: a
-tick that is killed in between would leave it untold for good. So each tick asks the store what
-arrived since the last arrival that was told, and Dagster which of these it knows.
+The products store records an observation in the middle of a tick, and Dagster learns of it at the
+end of the tick: a tick that is killed in between would never report it. So each tick queries the
+store for the arrivals since the last one that was reported, and Dagster for those that it knows.
 """
 
 import json
@@ -32,16 +32,16 @@ _PAGE = 1000
 
 @dataclass(frozen=True)
 class Untold:
-    """Arrivals that Dagster doesn't know of.
+    """Arrivals that aren't yet reported to Dagster.
 
     Parameters
     ----------
     arrivals : tuple of Arrived
-        What arrived.
+        The arrivals.
     errors : tuple of str
-        Why the store can't say what some of them are.
+        Reasons why the store can't describe some of them.
     last : int or None
-        The last event that was looked at; None: there was none yet.
+        Id of the last event that was read; None: there was none yet.
     """
 
     arrivals: tuple[Arrived, ...]
@@ -55,18 +55,18 @@ def untold_arrivals(
     cursor: str | None,
     seen: Iterable[Arrived] = (),
 ) -> Untold:
-    """Return the arrivals that Dagster has not been told of.
+    """Return the arrivals that aren't yet reported to Dagster.
 
     Parameters
     ----------
     workshop : Workshop
-        Its stores.
+        The stores.
     instance : dagster.DagsterInstance
         The instance.
     cursor : str, optional
         Cursor of the sensor, as `with_last` made it.
     seen : iterable of Arrived
-        What arrived in this tick, which is known better than from the store.
+        Arrivals of this tick, in more detail than in the store.
     """
     last = _last_of(cursor)
     events = workshop.products.arrivals_after(last, limit=WINDOW)
@@ -85,7 +85,7 @@ def untold_arrivals(
 
 
 def with_last(memory: str, untold: Untold) -> str:
-    """Return a cursor that holds what a look remembers and which arrivals were told."""
+    """Return a cursor with the cursor of the scan and the last arrival that was reported."""
     return json.dumps({**json.loads(memory), _NAME: untold.last})
 
 
@@ -101,7 +101,7 @@ def _last_of(cursor: str | None) -> int | None:
 def _known(
     instance: dg.DagsterInstance, events: Mapping[str, ObservationEvent]
 ) -> dict[str, float]:
-    """Return when Dagster was last told of each of these keys, Unix time in seconds."""
+    """Return when each of these keys was last reported to Dagster, Unix time in seconds."""
     if not events:
         return {}
     first_s = min(datetime_from_mjd(event.at_mjd).timestamp() for event in events.values())
@@ -116,7 +116,7 @@ def _known(
 
 
 def _arrived(workshop: Workshop, event: ObservationEvent) -> Arrived:
-    """Return what an earlier tick recorded, as far as the store knows."""
+    """Return the arrival that an earlier tick recorded, as far as the store knows it."""
     record = workshop.products.get(event.key)
     observation = workshop.products.observation(event.key)
     first = workshop.products.history(event.key)[0]

@@ -1,4 +1,4 @@
-"""Assets of calibration: solved caltable sets, and observations with calibration applied."""
+"""Assets of calibration: solved caltable sets and calibrated observations."""
 
 from collections.abc import Iterator
 
@@ -37,9 +37,9 @@ def caltable_set(
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     """Solve K, BA, BP, GA, GP, 2G (and FLUX where possible) from one calibrator transit.
 
-    The set is registered whole, with the window in which it is valid; a bad solve is registered as
-    failed with its reasons and never applied. The registry, not this asset's partitions, says
-    which set serves an observation.
+    The set is registered as a whole, with its validity window; a bad solve is registered as
+    failed, with the reasons, and never applied. The registry, not this asset's partitions, decides
+    which set applies to an observation.
     """
     key = observation_key(context)
     with told_to_dagster():
@@ -81,10 +81,10 @@ def caltable_set(
 def calibrated_ms(
     context: dg.AssetExecutionContext, workshop: WorkshopParam
 ) -> dg.MaterializeResult[None]:
-    """Write the observation anew with the registry's caltables for its mid-MJD applied.
+    """Apply the caltables that are valid at the observation's mid-MJD, and write a new MS.
 
-    The incoming MS stays as it is. All fields come to one common phase centre, and RFI is flagged
-    on the calibrated data. The metadata names the set, its version and the tables' checksums.
+    The incoming MS isn't changed. All fields are shifted to one phase centre, and RFI is flagged in
+    the calibrated data. The metadata list the set, its version and the tables' checksums.
     """
     key = observation_key(context)
     with told_to_dagster():

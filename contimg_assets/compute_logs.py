@@ -1,4 +1,4 @@
-"""Where Dagster keeps what steps print.
+"""Directory of the output of steps, as Dagster captures it.
 
 Belongs here: one directory for all of it, below the state directory. Doesn't: anything else.
 """
@@ -15,7 +15,7 @@ class ComputeLogs(LocalComputeLogManager):
     """Dagster's local compute logs, in ``compute_logs`` below its base directory.
 
     ``dagster.yaml`` can name the state directory, which comes from the environment, but nothing
-    below it: without this, each run would have a directory of its own beside the databases.
+    below it: without this, each run would have its own directory beside the databases.
     """
 
     @classmethod

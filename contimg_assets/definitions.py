@@ -1,7 +1,7 @@
 """All definitions, as Dagster loads them.
 
-Belongs here: the list of what there is, and the one function that binds it to resources.
-Doesn't: any definition itself.
+Belongs here: the list of definitions, and the one function that binds them to resources.
+Doesn't: the definitions themselves.
 """
 
 from collections.abc import Mapping
@@ -52,14 +52,14 @@ from contimg_resources.steps.resource import WorkshopResource
 def build_defs(
     resource_overrides: Mapping[str, Any] | None = None, settings: Settings | None = None
 ) -> dg.Definitions:
-    """Return the definitions, with some of the resources replaced when a test asks for it.
+    """Return the definitions, with some of the resources replaced for a test.
 
     Parameters
     ----------
     resource_overrides : mapping of str to object, optional
-        Stands in for resources of the same name: ``{"workshop": a_workshop}``.
+        Replaces resources of the same name: ``{"workshop": a_workshop}``.
     settings : Settings, optional
-        Gives the sensors' pace; by default those of this process.
+        Sets the intervals of the sensors; by default the settings of this process.
     """
     known = settings or load_settings()
     pace = known.sensors

@@ -1,8 +1,8 @@
-"""What each materialization says about itself on its page.
+"""Metadata of each materialization, shown on its page.
 
-Belongs here: the metadata of results. Numbers keep their names for ever and end with their units:
-Dagster draws each over the partitions.
-Doesn't: measuring; telling Dagster anything else (see `contimg_assets.telling`).
+Belongs here: the metadata of results. The names of numbers never change and end with the unit:
+Dagster plots each number over the partitions.
+Doesn't: measuring; reporting anything else to Dagster (see `contimg_assets.telling`).
 """
 
 import math
@@ -34,14 +34,14 @@ from contimg_resources.steps.staleness import Stale
 
 Metadata = dict[str, Any]
 
-#: So many sources are listed on an image's page.
+#: Maximum number of sources listed on an image's page.
 _MAX_SOURCES = 20
-#: So many stale observations on the check's.
+#: Maximum number of stale observations listed on the check's page.
 _MAX_STALE = 50
 
 
 def describe_arrival(arrived: Arrived) -> Metadata:
-    """Say what an MS is."""
+    """Describe an MS that arrived."""
     observation = arrived.observation
     low_hz, high_hz = observation.band_hz
     return _tidy(
@@ -69,7 +69,7 @@ def describe_arrival(arrived: Arrived) -> Metadata:
 
 
 def describe_set(solved: Solved) -> Metadata:
-    """Say how good a solve is, and what is in the set."""
+    """Describe the quality of a solve, and the contents of the set."""
     result = solved.result
     return _tidy(
         {
@@ -101,7 +101,7 @@ def describe_set(solved: Solved) -> Metadata:
 
 
 def describe_calibrated(calibrated: Calibrated) -> Metadata:
-    """Say which set was applied, with its version and checksums, and what was flagged."""
+    """Describe the applied set, with version and checksums, and the flagged fractions."""
     result = calibrated.result
     return _tidy(
         {
@@ -119,7 +119,7 @@ def describe_calibrated(calibrated: Calibrated) -> Metadata:
 
 
 def describe_image(imaged: Imaged) -> Metadata:
-    """Show the image, and say how good it is and which caltables made it."""
+    """Show the image, and describe its quality and caltable set."""
     result, statistics = imaged.result, imaged.result.statistics
     return _tidy(
         {
@@ -153,7 +153,7 @@ def describe_image(imaged: Imaged) -> Metadata:
 
 
 def describe_added(record: ObservationRecord, image: ImageRecord | None, files: Path) -> Metadata:
-    """Show an image that was made elsewhere, and say where it came from."""
+    """Show an image that was made elsewhere, and its origin."""
     thumbnail = ImageFiles.in_directory(files, record.key).thumbnail
     numbers = {} if image is None else asdict(image)
     return _tidy(
@@ -175,7 +175,7 @@ def describe_added(record: ObservationRecord, image: ImageRecord | None, files: 
 
 
 def describe_mosaic(made: Mosaicked) -> Metadata:
-    """Show the mosaic, and say how good it is and what it is made of."""
+    """Show the mosaic, and describe its quality and tiles."""
     result, statistics = made.result, made.result.statistics
     return _tidy(
         {
@@ -211,7 +211,7 @@ def describe_mosaic(made: Mosaicked) -> Metadata:
 
 
 def describe_measured(measured: Measured) -> Metadata:
-    """Say how many sources were measured and what their references tell of the epoch."""
+    """Describe the measured sources, and the flux scale and astrometry of the epoch."""
     record, scale = measured.record, measured.scale
     return _tidy(
         {
@@ -260,7 +260,7 @@ def describe_day(log: DayLog) -> Metadata:
 
 
 def describe_reprocessed(chosen: Sequence[Chosen], backfill_id: str | None) -> Metadata:
-    """Say which observations are made again, as which backfill, and which can't be."""
+    """List the observations that are reprocessed, their backfill, and those left out."""
     left_out = [c for c in chosen if c.hindrance]
     return {
         "n_observations": len(chosen) - len(left_out),
@@ -299,7 +299,7 @@ def describe_stale(stale: Sequence[Stale]) -> Metadata:
 
 
 def _tidy(metadata: Metadata) -> Metadata:
-    """Return the metadata with floats as a page can show them: sixteen digits hide the number."""
+    """Return the metadata with rounded floats, which are easier to read on a page."""
     return {
         name: _shortened(name, value) if isinstance(value, float) else value
         for name, value in metadata.items()
@@ -307,7 +307,7 @@ def _tidy(metadata: Metadata) -> Metadata:
 
 
 def _shortened(name: str, value: float) -> float:
-    # Times and directions need their digits behind the point.
+    # Times and directions need their decimals.
     return round(value, 6) if name.endswith(("_mjd", "_deg")) else float(f"{value:.5g}")
 
 

@@ -1,4 +1,4 @@
-"""What each materialization of a daily asset says about itself on its page.
+"""Metadata of each materialization of a daily asset, shown on its page.
 
 Belongs here: the metadata of light curves, variability, candidates, cutouts and documents. Doesn't:
 that of single observations and mosaics (see `contimg_assets.descriptions`).
@@ -19,13 +19,13 @@ from contimg_resources.steps.cutouts import ManyCutouts
 from contimg_resources.steps.exporting import Exported
 from contimg_resources.steps.variability import DayOfPoints, DayOfVariability
 
-#: So many variables and candidates are listed, and so many cards are shown.
+#: Maximum number of variables and candidates listed, and of cards shown.
 _MAX_LISTED = 30
 _MAX_CARDS = 6
 
 
 def describe_points(points: DayOfPoints) -> Metadata:
-    """Say how many sources passed and were measured."""
+    """Count the sources that transited and the measurements."""
     return {
         "n_points": points.n_points,
         "n_measurements": points.n_measurements,
@@ -35,7 +35,7 @@ def describe_points(points: DayOfPoints) -> Metadata:
 
 
 def describe_variability(measured: DayOfVariability) -> Metadata:
-    """Show the plane of eta and V, and list who stands out."""
+    """Plot V against eta, and list the sources flagged as variable."""
     table, facts = measured.table, measured.table.facts
     chosen = [int(i) for i in table.is_variable.nonzero()[0]]
     chosen.sort(key=lambda i: -float(table.eta[i]))
@@ -77,7 +77,7 @@ def describe_variability(measured: DayOfVariability) -> Metadata:
 
 
 def describe_candidates(searched: Searched, marks: Mapping[str, MarkRecord]) -> Metadata:
-    """Show the candidates' cards, and say what was searched and what was refused."""
+    """Show the candidates' cards, and describe the search and the rejected dips."""
     return {
         "n_candidates": len(searched.candidates),
         "n_new": len(searched.new),
@@ -129,7 +129,7 @@ def describe_candidates(searched: Searched, marks: Mapping[str, MarkRecord]) -> 
 
 
 def describe_cutouts(cut: ManyCutouts, root: Path) -> Metadata:
-    """Say how many cutouts were made, of which sources."""
+    """Count the cutouts and their sources."""
     return {
         "n_sources": len(cut.sources),
         "n_made": sum(len(s.made) for s in cut.sources),
@@ -145,7 +145,7 @@ def describe_cutouts(cut: ManyCutouts, root: Path) -> Metadata:
 
 
 def describe_export(exported: Exported) -> Metadata:
-    """Say what was written and where."""
+    """Describe the documents that were written."""
     return {
         "index": dg.MetadataValue.path(exported.index),
         "n_pages": exported.n_pages,

@@ -1,4 +1,4 @@
-"""The asset of documents for dashboards, and when it is made."""
+"""The asset of the dashboard's documents, and its schedule."""
 
 from collections.abc import Iterator
 
@@ -31,7 +31,7 @@ _ALL = dg.AllPartitionMapping()
 def dashboard_export(
     context: dg.AssetExecutionContext, workshop: WorkshopParam
 ) -> Iterator[dg.MaterializeResult[None]]:
-    """Write what dashboards show as JSON documents with published schemas, and tables for tools.
+    """Write the dashboard's JSON documents, with published schemas, and tables for download.
 
     Status of the night, observations, calibration, image quality, mosaics, sources, light curves,
     variables, candidates. `contimg dashboard` serves them.
@@ -47,12 +47,12 @@ export_job = dg.define_asset_job(
     "export_dashboard",
     selection=dg.AssetSelection.assets(dashboard_export),
     executor_def=executor,
-    description="Write the documents for dashboards.",
+    description="Writes the dashboard's documents.",
 )
 
 
 def build_export_schedule(pace: ExportSettings) -> dg.ScheduleDefinition:
-    """Return the schedule that writes the documents anew."""
+    """Return the schedule that updates the documents."""
     return dg.ScheduleDefinition(
         name="dashboard_schedule",
         job=export_job,

@@ -1,6 +1,6 @@
-"""How contimg's errors become Dagster's failures, and a failed run becomes words again.
+"""Conversion of contimg's errors to Dagster's failures, and of failed runs to reasons.
 
-Belongs here: the one place where an exception is translated, and the one that reads it back.
+Belongs here: the one place where an exception is converted, and the one that reads it back.
 Doesn't: deciding what is transient (see `contimg_resources.core.errors`), nor any message.
 """
 
@@ -25,29 +25,29 @@ _STEPS_OF_JOBS = {
     "measure_image": ("image_photometry",),
 }
 
-#: What Dagster writes when it takes a run from the queue and can't start it, or when it marks one.
+#: Dagster's messages when it can't start a run from the queue, or marks a run as failed.
 _UNREACHABLE = "failed to reach the user code server"
 _DEQUEUING = "unrecoverable error while dequeuing"
 _MARKED = "has been marked as failed"
 
-#: What SQLAlchemy and each driver call an error of the database, and not of who asks it.
+#: SQLAlchemy's and each driver's name for an error of the database rather than of the caller.
 _OF_DATABASE = "OperationalError"
 _STATEMENT = "\n[SQL:"
-#: What the system says of a disk, in a failure that nobody of ours translated.
+#: The system's messages about a disk, in a failure that didn't come through our errors.
 _OF_DISK = tuple(os.strerror(number) for number in (*FULL, *REFUSED))
 
 _CAUSE = "cause"
 
 
 class Cause(StrEnum):
-    """What a step failed for: it says how often its run is asked for again."""
+    """Cause of a step's failure: it decides how often the run is requested again."""
 
     ITS_OWN = "its own"
-    """The same happens another time."""
+    """The step would fail again in the same way."""
     CUT_OFF = "cut off"
     """Its process died, in each of its tries: the data may be to blame."""
     SURROUNDINGS = "surroundings"
-    """The disk, a store or scratch, in each of its tries: the data aren't to blame."""
+    """The disk, a store or scratch failed in each of its tries: the data aren't to blame."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,9 @@ class FailedStep:
     Parameters
     ----------
     step, reason : str
-        Its name, and why it failed.
+        Its name, and the reason of the failure.
     cause : Cause
-        What it failed for.
+        Cause of the failure.
     """
 
     step: str
@@ -74,7 +74,7 @@ RETRY_DELAY_S = 10
 
 @contextmanager
 def told_to_dagster() -> Iterator[None]:
-    """Turn an exception into a `dagster.Failure`; only a transient error is tried again.
+    """Convert an exception into a `dagster.Failure`; only a transient error is tried again.
 
     Assets have no retry policy: Dagster would apply it to every exception, so that an observation
     without valid caltables would fail three times, and to interrupts, so that a step that a user
@@ -83,7 +83,7 @@ def told_to_dagster() -> Iterator[None]:
     Raises
     ------
     dagster.Failure
-        With the error's own sentence as description and its details as metadata.
+        With the error's message as description and its details as metadata.
     dagster.RetryRequested
         From such a failure, when the error is transient.
     """
@@ -99,7 +99,7 @@ def told_to_dagster() -> Iterator[None]:
             description=error.message,
             metadata={
                 "error": type(error).__name__,
-                # Dagster stores no enumeration of ours.
+                # Dagster can't store our enumerations.
                 _CAUSE: cause.value,
                 **_metadata(error.details),
             },
@@ -110,12 +110,12 @@ def told_to_dagster() -> Iterator[None]:
             raise dg.RetryRequested(MAX_RETRIES, RETRY_DELAY_S) from failure
         raise failure from error
     except Exception as error:
-        # A disk that is full or lets nobody write may do so a minute later, and so may Dagster's
+        # A disk that is full or not writable may be writable a minute later, and so may Dagster's
         # storage on it; nothing else may.
         full = isinstance(error, OSError) and error.errno in (*FULL, *REFUSED)
         transient = full or type(error).__name__ == _OF_DATABASE
         failure = dg.Failure(
-            # SQLAlchemy adds the statement, with all that should have been stored.
+            # SQLAlchemy adds the statement, with all values that should have been stored.
             description=f"{type(error).__name__}: {str(error).partition(_STATEMENT)[0]}",
             metadata={
                 "error": type(error).__name__,
@@ -130,9 +130,9 @@ def told_to_dagster() -> Iterator[None]:
 
 
 def failed_steps(context: dg.RunFailureSensorContext) -> list[FailedStep]:
-    """Return each failed step of a run; where it was when no step failed.
+    """Return each failed step of a run, or the interrupted step when none failed.
 
-    A run without a failed step is one whose process died, was ended for its time or never started.
+    In a run without a failed step the process died, timed out or never started.
     """
     checks = _failed_checks(context)
     found = []
@@ -144,7 +144,7 @@ def failed_steps(context: dg.RunFailureSensorContext) -> list[FailedStep]:
 
 
 def interrupted_step(context: dg.RunStatusSensorContext) -> str:
-    """Return the step that a run was at, or would have begun: between two of them the next one."""
+    """Return the step that a run was in; between two steps, the next one."""
     kinds = dg.DagsterEventType
     if failed := _last_step(context, kinds.STEP_FAILURE):
         return failed
@@ -157,7 +157,7 @@ def interrupted_step(context: dg.RunStatusSensorContext) -> str:
 
 
 def first_step(run: dg.DagsterRun) -> str:
-    """Return the asset that a run begins with: that of its job, or of what was selected."""
+    """Return the first asset of a run: of its job, or of its selection."""
     return _steps(run)[0]
 
 
@@ -175,16 +175,17 @@ def _last_step(context: dg.RunStatusSensorContext, what: dg.DagsterEventType) ->
 
 
 def _reason_of_run(context: dg.RunFailureSensorContext) -> str:
-    """Say why a run ended of which no step failed.
+    """Return why a run ended in which no step failed.
 
-    Dagster's own message is mostly that it was marked as failed; an earlier event has the reason.
+    Dagster's message mostly states that the run was marked as failed; an earlier event has the
+    reason.
     """
     message = (context.failure_event.message or "").strip()
     if message and _MARKED not in message:
         return _line(message)
     kinds = {dg.DagsterEventType.ENGINE_EVENT, dg.DagsterEventType.RUN_FAILURE}
     entries = context.instance.all_logs(context.dagster_run.run_id, of_type=kinds)
-    # What comes after the failure is how Dagster starts it again.
+    # The events after the failure describe how Dagster starts the run again.
     told = list(
         takewhile(
             lambda event: not event.is_run_failure,
@@ -195,7 +196,7 @@ def _reason_of_run(context: dg.RunFailureSensorContext) -> str:
         if error := event.engine_event_data.error:
             return _line(f"{_plain(event.message or '')}: {_innermost(error)}")
     last = _line(told[-1].message or "") if told else ""
-    return last or "the run ended, and nothing says why"
+    return last or "the run ended, and Dagster recorded no reason"
 
 
 def _innermost(error: SerializableErrorInfo) -> str:
@@ -212,14 +213,14 @@ def _line(text: str) -> str:
 
 
 def _plain(message: str) -> str:
-    """Return a message of Dagster's in our words."""
+    """Return a message of Dagster in plain words."""
     if _UNREACHABLE in message or _DEQUEUING in message:
         return "the run never began, because Dagster's code server didn't answer"
     return message
 
 
 def _failed_checks(context: dg.RunFailureSensorContext) -> dict[str, str]:
-    """Return what the failed blocking checks of each step said."""
+    """Return the reasons of the failed blocking checks of each step."""
     said: dict[str, list[str]] = {}
     for entry in context.instance.all_logs(
         context.dagster_run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION
@@ -257,7 +258,7 @@ def _cause(event: dg.DagsterEvent) -> Cause:
 
 
 def _met(error: SerializableErrorInfo) -> SerializableErrorInfo | None:
-    """Return the error of a disk or a database that Dagster itself met in a step, if it was one."""
+    """Return the disk or database error that Dagster met in a step, if there was one."""
     at: SerializableErrorInfo | None = error
     while at is not None:
         if at.cls_name == _OF_DATABASE or any(words in at.message for words in _OF_DISK):

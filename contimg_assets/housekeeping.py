@@ -1,6 +1,6 @@
-"""The job that keeps the platform from growing for ever.
+"""The job that deletes data older than the retention limits.
 
-Belongs here: the order of what is removed, as a job and a schedule; the command line calls it too.
+Belongs here: the order of removals, as a job and a schedule; the command line calls it too.
 Doesn't: choosing (see `contimg_assets.retention`, `contimg_resources.steps.retention`).
 """
 
@@ -36,7 +36,7 @@ _MAX_LISTED = 100
 
 @dataclass(frozen=True)
 class Swept:
-    """What housekeeping removes, or removed.
+    """Data that housekeeping would remove, or has removed.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class Swept:
     runs : tuple of str
         Dagster's runs, by id.
     files : tuple of Removal
-        Products and what killed steps left.
+        Products, and orphaned files of killed steps.
     """
 
     keys: tuple[OldKey, ...]
@@ -67,13 +67,13 @@ class Swept:
 def old_keys_of(
     workshop: Workshop, instance: dg.DagsterInstance, *, days: float | None = None
 ) -> tuple[OldKey, ...]:
-    """Return the partition keys that are older than the settings keep them, or than `days`."""
+    """Return the partition keys older than the retention limit, or than `days`."""
     kept_days = workshop.settings.retention.partition_days if days is None else days
     return old_keys(instance, before_mjd=now_mjd() - kept_days)
 
 
 def choose(workshop: Workshop, instance: dg.DagsterInstance) -> Swept:
-    """Return all that housekeeping would remove now."""
+    """Return the data that housekeeping would remove now."""
     return Swept(
         keys=old_keys_of(workshop, instance),
         runs=old_runs(
@@ -81,7 +81,7 @@ def choose(workshop: Workshop, instance: dg.DagsterInstance) -> Swept:
             days=workshop.settings.retention.run_days,
             frequent_jobs=(export_job.name, alerts_job.name),
         ),
-        # A backfill's runs start one after the other, and need what the step before left.
+        # A backfill's runs start one after the other, and need the products of the step before.
         files=choose_removals(
             workshop, busy=keys_in_progress(instance) | keys_in_backfills(instance)
         ),
@@ -91,10 +91,10 @@ def choose(workshop: Workshop, instance: dg.DagsterInstance) -> Swept:
 def sweep(
     workshop: Workshop, instance: dg.DagsterInstance, progress: Progress = no_progress
 ) -> Swept:
-    """Remove it, and return what was removed.
+    """Remove old data, and return the list of what was removed.
 
-    Files go first: they are what makes room. Measurements of days that are over are sorted by
-    source last, for light curves that come fast.
+    Files go first, to free disk space. Measurements of past days are sorted by source last, for
+    fast light curves.
     """
     chosen = choose(workshop, instance)
     files = remove(workshop, chosen.files, progress=progress)
@@ -107,9 +107,9 @@ def sweep(
     return Swept(keys, chosen.runs, files)
 
 
-@dg.op(description="Removes old partition keys, runs, logs and files, as the settings say.")
+@dg.op(description="Deletes partition keys, runs, logs and files older than the settings allow.")
 def remove_what_is_old(context: dg.OpExecutionContext, workshop: WorkshopParam) -> None:
-    """Remove what is older than the settings keep, and more while there is too little room."""
+    """Delete data older than the retention limits, or earlier when disk space is low."""
     with told_to_dagster():
         swept = sweep(workshop, context.instance, log_progress(context))
         free_gb = free_bytes(workshop.settings.state) / 1e9
@@ -121,11 +121,11 @@ def remove_what_is_old(context: dg.OpExecutionContext, workshop: WorkshopParam) 
 @dg.job(
     name="housekeeping",
     executor_def=executor,
-    description="Removes old partition keys, runs, logs and files (settings `retention.*`). "
+    description="Deletes old partition keys, runs, logs and files (settings `retention.*`). "
     "`contimg housekeeping --dry-run` lists them.",
 )
 def housekeeping_job() -> None:
-    """Remove what is old."""
+    """Delete old data."""
     remove_what_is_old()
 
 

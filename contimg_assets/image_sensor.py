@@ -1,7 +1,7 @@
-"""The sensor that tells Dagster of images made elsewhere.
+"""The sensor that reports images made elsewhere to Dagster.
 
-Belongs here: their partitions and materializations, and asking for their photometry. Doesn't:
-adding them (``contimg images add``), mosaics of them, which the mosaic sensor starts as of any.
+Belongs here: their partitions and materializations, and requesting their photometry. Doesn't:
+adding them (``contimg images add``), or their mosaics, which the mosaic sensor starts.
 """
 
 import dagster as dg
@@ -24,7 +24,7 @@ _MAX_DIGITS = 18
 
 
 def build_image_sensor(pace: SensorSettings) -> dg.SensorDefinition:
-    """Return the sensor that reports images made elsewhere and has their sources measured."""
+    """Return the sensor that reports images made elsewhere and starts their photometry."""
 
     @dg.sensor(
         name="image_sensor",
@@ -32,7 +32,7 @@ def build_image_sensor(pace: SensorSettings) -> dg.SensorDefinition:
         minimum_interval_seconds=pace.interval_s,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Reports images that were made elsewhere (`contimg images add`) as "
-        "materialized, and starts the photometry of each.",
+        "materialized, and starts their photometry.",
     )
     def image_sensor(
         context: dg.SensorEvaluationContext, workshop: WorkshopParam
@@ -66,7 +66,7 @@ def build_image_sensor(pace: SensorSettings) -> dg.SensorDefinition:
 
 
 def _seen(cursor: str | None) -> int:
-    """Return the last event that was reported; 0 for a cursor that isn't this sensor's."""
+    """Return the id of the last event that was reported; 0 for an invalid cursor."""
     text = cursor or ""
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS else 0
 
@@ -92,7 +92,7 @@ def _materialized(workshop: Workshop, record: ObservationRecord) -> dg.AssetMate
 
 def _request(record: ObservationRecord, last: int) -> dg.RunRequest:
     return dg.RunRequest(
-        # With the event: an image that was made again is measured again.
+        # With the event: a new version of an image is measured again.
         run_key=f"measure:{record.key}:{record.signature}:{last}",
         partition_key=record.key,
         tags={DAY_TAG: str(mjd_day(record.mid_mjd)), PRIORITY_TAG: LIVE_PRIORITY},

@@ -27,10 +27,13 @@ def _check(name: str, description: str) -> dg.AssetCheckSpec:
     partitions_def=observation_mjd,
     deps=[calibrated_ms],
     check_specs=[
-        _check("image_rms", "The noise is what the noise of the data predicts."),
-        _check("beam_sane", "The synthesized beam is an ellipse that the pixels sample."),
-        _check("known_fluxes", "Known sources have their flux after primary-beam correction."),
-        _check("astrometry", "Known sources are where they should be."),
+        _check("image_rms", "The rms agrees with the noise expected from the visibilities."),
+        _check("beam_sane", "The synthesized beam is an ellipse that the pixels sample well."),
+        _check(
+            "known_fluxes",
+            "Flux densities after primary-beam correction agree with the reference catalogue.",
+        ),
+        _check("astrometry", "Positions agree with the reference catalogue."),
     ],
     group_name="imaging",
     kinds={"casa", "fits"},
@@ -44,8 +47,9 @@ def image_5min(
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Image five minutes of drift: w-projection, Briggs weights, CLEAN down to the noise.
 
-    Corrected for the time-averaged primary beam and cut where that falls below its limit. FITS
-    files (image, PB-corrected, residual, PSF, primary beam) with their whole origin in the header.
+    The image is corrected for the time-averaged primary beam and blanked where the beam falls below
+    its limit. FITS files (image, PB-corrected, residual, PSF, primary beam) have their whole origin
+    in the header.
     """
     key = observation_key(context)
     with told_to_dagster():

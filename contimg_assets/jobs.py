@@ -1,4 +1,4 @@
-"""Jobs: what the sensors and the schedule start, and with which tags."""
+"""Jobs that the sensors and the schedule start, and their tags."""
 
 import dagster as dg
 
@@ -9,54 +9,54 @@ from contimg_assets.observations import observation_log
 from contimg_assets.photometry import forced_photometry, image_photometry
 from contimg_assets.staleness import caltables_current
 
-#: Larger goes first: a calibrator's set lets others start, and live data goes before old data.
+#: A larger number goes first: a calibrator's set lets others start; live data go before old data.
 SOLVE_PRIORITY = "20"
 LIVE_PRIORITY = "10"
 
-#: Dagster's own tag for it.
+#: Dagster's tag for the priority.
 PRIORITY_TAG = "dagster/priority"
 
 #: Integer MJD of the UTC day, to find a day's runs.
 DAY_TAG = "contimg/mjd_day"
 
-# In-process: a step's heavy work is in CASA's own process, and a process a step would cost five
-# more seconds a run.
+# In-process: a step's heavy work is in a CASA process, and one process for each step would cost
+# five more seconds a run.
 executor = dg.in_process_executor
 
 solve_job = dg.define_asset_job(
     "solve_calibration",
-    # The sensor tells what becomes stale.
+    # The sensor updates the check of stale products.
     selection=dg.AssetSelection.assets(caltable_set) - dg.AssetSelection.checks(caltables_current),
     executor_def=executor,
-    description="Solve and register the caltable set of one calibrator observation.",
+    description="Solves and registers the caltable set of one calibrator observation.",
 )
 
 image_job = dg.define_asset_job(
     "image_observation",
     selection=dg.AssetSelection.assets(calibrated_ms, image_5min, image_photometry),
     executor_def=executor,
-    description="Calibrate and image one observation, and measure its sources.",
+    description="Calibrates and images one observation, and measures its sources.",
 )
 
 photometry_job = dg.define_asset_job(
     "measure_image",
     selection=dg.AssetSelection.assets(image_photometry),
     executor_def=executor,
-    description="Measure the sources of an image that was made elsewhere.",
+    description="Measures the sources of an image that was made elsewhere.",
 )
 
 mosaic_job = dg.define_asset_job(
     "make_mosaic",
     selection=dg.AssetSelection.assets(mosaic_60min, forced_photometry),
     executor_def=executor,
-    description="Put the images of an hour together, and measure the sources in it.",
+    description="Mosaics the images of an hour, and measures the sources in the mosaic.",
 )
 
 log_job = dg.define_asset_job(
     "log_day",
     selection=dg.AssetSelection.assets(observation_log),
     executor_def=executor,
-    description="Sum up one UTC day.",
+    description="Summarizes one UTC day.",
 )
 
 nightly_log = dg.build_schedule_from_partitioned_job(
@@ -65,5 +65,5 @@ nightly_log = dg.build_schedule_from_partitioned_job(
     hour_of_day=0,
     minute_of_hour=30,
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="The log of the UTC day that ended half an hour ago.",
+    description="Writes the log of the UTC day that ended half an hour ago.",
 )

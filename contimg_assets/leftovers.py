@@ -1,11 +1,11 @@
-"""What a killed platform left behind, or a clock that was put back: runs, and times to come.
+"""Orphaned runs of a killed platform, and ticks in the future after the clock was set back.
 
-Belongs here: what ``contimg up`` does (``python -m contimg_assets.leftovers``) before the daemon
-starts, and when the clock was put back meanwhile. Doesn't: runs that end while a platform is
-there; Dagster notices those itself.
+Belongs here: the clean-up that ``contimg up`` runs (``python -m contimg_assets.leftovers``) before
+the daemon starts, and when the clock was set back meanwhile. Doesn't: runs that end while a
+platform runs; Dagster notices those itself.
 
-Without it, such a run would hold its slots until `max_runtime_seconds` were over: Dagster's
-launcher for local processes can't tell whether the worker of a run lives.
+Without it, an orphaned run would hold its slots for `max_runtime_seconds`: Dagster's launcher for
+local processes can't check whether the worker of a run is alive.
 """
 
 import json
@@ -25,9 +25,9 @@ _TOLERANCE_S = 60.0
 
 
 def end_leftovers(instance: dg.DagsterInstance, before_s: float = math.inf) -> int:
-    """Mark the runs as failed whose workers ended with the platform before; return how many.
+    """Mark orphaned runs as failed, whose workers ended with the platform; return their number.
 
-    Dagster's daemon then starts each again, as any run whose worker died, for which it needs a code
+    Dagster's daemon then starts each again, like any run whose worker died; this needs a code
     server.
 
     Parameters
@@ -35,8 +35,8 @@ def end_leftovers(instance: dg.DagsterInstance, before_s: float = math.inf) -> i
     instance : dagster.DagsterInstance
         The instance.
     before_s : float
-        Runs that went on after this time, Unix time in seconds, are not left over. While a platform
-        runs on the instance: when its code server died.
+        Runs that were updated after this time, Unix time in seconds, are not orphaned. While a
+        platform runs on the instance: when its code server died.
     """
 
     def left_over(*statuses: dg.DagsterRunStatus) -> list[dg.DagsterRun]:
@@ -48,7 +48,7 @@ def end_leftovers(instance: dg.DagsterInstance, before_s: float = math.inf) -> i
         instance.report_run_failed(
             run, "interrupted: the platform ended while this run was in progress"
         )
-    # To be cancelled is what somebody wanted: that isn't started again.
+    # Somebody cancelled these: they aren't started again.
     cancelled = left_over(dg.DagsterRunStatus.CANCELING)
     for run in cancelled:
         instance.report_run_canceled(run)
@@ -56,9 +56,9 @@ def end_leftovers(instance: dg.DagsterInstance, before_s: float = math.inf) -> i
 
 
 def forget_times_to_come(instance: dg.DagsterInstance, now_s: float) -> int:
-    """Let the sensors tick whose last tick is in the future; return how many.
+    """Reset sensors whose last tick is in the future; return their number.
 
-    When the clock was put back by hours, Dagster would let none of them tick for as many hours.
+    When the clock was set back by hours, Dagster would start no tick of them for as many hours.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def forget_times_to_come(instance: dg.DagsterInstance, now_s: float) -> int:
 
 
 def _cursor_of(cursor: str | None, now_s: float) -> str | None:
-    """Return the cursor of a sensor; where it names a time to come, as for runs, the present."""
+    """Return the cursor of a sensor; a time in it that is in the future becomes the present."""
     now = datetime.fromtimestamp(now_s, tz=UTC)
     try:
         told = json.loads(cursor or "")

@@ -1,7 +1,7 @@
 """The sensor that starts mosaics.
 
-Belongs here: asking Dagster to run them. Doesn't: which there should be, and what they wait for
-(see `contimg_resources.steps.mosaicking`).
+Belongs here: requesting their runs. Doesn't: which mosaics to make, and what they wait for (see
+`contimg_resources.steps.mosaicking`).
 """
 
 import dagster as dg
@@ -15,20 +15,20 @@ from contimg_resources.steps.mosaicking import OpenMosaic, open_mosaics
 from contimg_resources.steps.resource import WorkshopParam
 from contimg_resources.steps.room import shortage, unwritable
 
-#: What changed longer ago isn't started by itself; `contimg mosaic --all` makes it.
+#: Older changes start no run automatically; `contimg mosaic --all` makes those mosaics.
 _CHANGED_DAYS = 3.0
 
 
 def build_mosaic_sensor(pace: SensorSettings) -> dg.SensorDefinition:
-    """Return the sensor that starts each mosaic whose images are there, or changed."""
+    """Return the sensor that starts each mosaic whose images are complete or have changed."""
 
     @dg.sensor(
         name="mosaic_sensor",
         job=mosaic_job,
         minimum_interval_seconds=pace.interval_s,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Starts a mosaic once the images of its hour are there, or are late enough; "
-        "again when an image comes after all or is made again.",
+        description="Starts a mosaic once the images of its hour are made, or are late enough; "
+        "starts it again when a late image arrives or an image is made again.",
     )
     def mosaic_sensor(
         context: dg.SensorEvaluationContext, workshop: WorkshopParam
@@ -59,7 +59,7 @@ def build_mosaic_sensor(pace: SensorSettings) -> dg.SensorDefinition:
 
 
 def _run_key(mosaic: OpenMosaic) -> str:
-    # With what it is made of: a mosaic that failed isn't tried again before that changes.
+    # With the signature of its tiles: a mosaic that failed isn't tried again before they change.
     return f"mosaic:{mosaic.key}:{mosaic.signature}"
 
 

@@ -27,8 +27,8 @@ def _check(name: str, description: str) -> dg.AssetCheckSpec:
     partitions_def=mosaic_mjd,
     deps=[dg.AssetDep(image_5min, partition_mapping=dg.AllPartitionMapping())],
     check_specs=[
-        _check("mosaic_noise", "The noise is what the noise of the images predicts."),
-        _check("mosaic_seams", "There is no step at the edge of any image."),
+        _check("mosaic_noise", "The rms agrees with the noise expected from the images."),
+        _check("mosaic_seams", "No image leaves a step at its edge."),
     ],
     group_name="mosaics",
     kinds={"fits"},
@@ -40,11 +40,11 @@ def _check(name: str, description: str) -> dg.AssetCheckSpec:
 def mosaic_60min(
     context: dg.AssetExecutionContext, workshop: WorkshopParam
 ) -> Iterator[dg.MaterializeResult[None]]:
-    """Put the images of an hour together: one restoring beam, weights of primary beam and noise.
+    """Mosaic the images of an hour: one restoring beam, weights from primary beam and noise.
 
-    Windows roll by half an hour on a fixed grid of observing time, whatever the order of arrival;
-    an image that comes late is added to the running sums. FITS files: mosaic, expected noise,
-    number of images.
+    Windows advance by half an hour on a fixed grid of observing time, in whatever order images
+    arrive; a late image is added to the running sums. FITS files: mosaic, expected noise, number of
+    images.
     """
     key = mosaic_key_of(context)
     with told_to_dagster():

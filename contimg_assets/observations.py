@@ -1,4 +1,4 @@
-"""Assets of arrival: the MeasurementSets that come in, and the log of each day."""
+"""Assets of arrival: the MeasurementSets that arrive, and the log of each day."""
 
 import dagster as dg
 
@@ -17,9 +17,9 @@ incoming_ms = dg.AssetSpec(
     kinds={"measurementset"},
     owners=["team:observing"],
     tags={"stage": "arrival"},
-    description="A MeasurementSet that the correlator wrote: five minutes of drift at the "
-    "meridian. contimg reads it and never changes it. A sensor reports each one when it has "
-    "settled; its key is the mid-MJD of its own TIME column.",
+    description="A MeasurementSet from the correlator: five minutes of drift scan at the "
+    "meridian. contimg reads it and never changes it. A sensor reports each MS when it is "
+    "complete; its key is the mid-MJD of its TIME column.",
 )
 
 
@@ -38,7 +38,7 @@ incoming_ms = dg.AssetSpec(
 def observation_log(
     context: dg.AssetExecutionContext, workshop: WorkshopParam
 ) -> dg.MaterializeResult[None]:
-    """Sum up one UTC day: what arrived, what was imaged, what waits or failed, and why."""
+    """Summarize one UTC day: observations that arrived, were imaged, wait or failed, and why."""
     with told_to_dagster():
         log = steps.day_log(workshop, context.partition_time_window.start.date())
         return dg.MaterializeResult(

@@ -1,11 +1,11 @@
-"""The webserver for onlookers: it shows what is there, and has no code of ours evaluated.
+"""The webserver for onlookers: it shows the state, and evaluates no code of contimg.
 
-Belongs here: what such a server may ask the code server for (``python -m contimg_assets.onlookers``
-takes the arguments of ``dagster-webserver``). Doesn't: who may reach it (``docs/examples``).
+Belongs here: the calls to the code server that it allows (``python -m contimg_assets.onlookers``
+takes the arguments of ``dagster-webserver``). Doesn't: access to it (``docs/examples``).
 
-With ``--read-only`` Dagster refuses mutations only. Queries evaluate sensors and schedules too,
-plan runs, compute the configuration of a partition, and read any notebook; each of them by a call
-of the code server. Here every call is refused but those that load the list of definitions.
+With ``--read-only`` Dagster refuses mutations only. Queries also evaluate sensors and schedules,
+plan runs, compute the configuration of a partition, and read any notebook, each through a call to
+the code server. This server refuses every call except those that load the list of definitions.
 """
 
 from typing import Any, NoReturn
@@ -15,7 +15,7 @@ import grpc
 from dagster._grpc.__generated__.dagster_api_pb2_grpc import DagsterApiStub
 from dagster_webserver.cli import dagster_webserver
 
-#: The calls that load the definitions, or tell whether the code server is there.
+#: The calls that load the definitions, or check whether the code server answers.
 ALLOWED = frozenset(
     {
         "Ping",
@@ -32,15 +32,15 @@ ALLOWED = frozenset(
 
 
 class NotForOnlookers(grpc.RpcError):  # type: ignore[misc]
-    """A call of the code server that onlookers may not cause."""
+    """A call to the code server that is not allowed for onlookers."""
 
     def code(self) -> grpc.StatusCode:
-        """Return the code with which Dagster tells of it."""
+        """Return the status code that Dagster reports."""
         return grpc.StatusCode.PERMISSION_DENIED
 
 
 class LookingStub(DagsterApiStub):
-    """What a webserver asks a code server with, without the calls that evaluate anything.
+    """A webserver's client of a code server, without the calls that evaluate anything.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ class _Refusal:
 
 
 def refuse_evaluation() -> None:
-    """Let this process ask code servers for what may be shown only."""
+    """Restrict this process to the calls to code servers that onlookers may make."""
     vars(dagster._grpc.client)["DagsterApiStub"] = LookingStub
 
 

@@ -1,7 +1,7 @@
-"""How the assets are cut into partitions.
+"""The partitions of the assets.
 
-Belongs here: the partition definitions, and the one way to read a key that Dagster hands over.
-Doesn't: making keys (see `contimg_resources.core.times`), which are being worked on (see `runs`).
+Belongs here: the partition definitions, and the one way to read a key that Dagster passes on.
+Doesn't: making keys (see `contimg_resources.core.times`), keys in progress (see `runs`).
 """
 
 from collections.abc import Iterator
@@ -12,24 +12,24 @@ from contimg_assets.failures import told_to_dagster
 from contimg_resources.core.times import parse_partition_key
 from contimg_resources.mosaics.windows import parse_mosaic_key
 
-#: One key an observation: mid-MJD with five decimals, such as ``61041.00347``.
+#: One key for each observation: mid-MJD with five decimals, such as ``61041.00347``.
 observation_mjd = dg.DynamicPartitionsDefinition(name="observation_mjd")
 
-#: One key a calibrator observation, of the same form; its own, much smaller list.
+#: One key for each calibrator observation, of the same form; a separate, much smaller list.
 calibration_mjd = dg.DynamicPartitionsDefinition(name="calibration_mjd")
 
-#: One key a mosaic: the MJD of its window's middle and its strip, such as ``61041.02083+54.6``.
+#: One key for each mosaic: mid-MJD of its window and its strip, such as ``61041.02083+54.6``.
 mosaic_mjd = dg.DynamicPartitionsDefinition(name="mosaic_mjd")
 
-#: One key a UTC day, which is one integer MJD. Today's is there from its beginning.
+#: One key for each UTC day, which is one integer MJD. Today's key exists from the day's beginning.
 utc_day = dg.DailyPartitionsDefinition(start_date="2025-01-01", timezone="UTC", end_offset=1)
 
-#: Dagster accepts at most so many dynamic keys in one request.
+#: Maximum number of dynamic keys in one request to Dagster.
 KEYS_PER_REQUEST = 1000
 
 
 def observation_key(context: dg.AssetExecutionContext) -> str:
-    """Return the run's observation key after parsing it: a user may have typed anything.
+    """Return the run's observation key after parsing it, since a user may have typed it.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def observation_key(context: dg.AssetExecutionContext) -> str:
 
 
 def mosaic_key_of(context: dg.AssetExecutionContext) -> str:
-    """Return the run's mosaic key after parsing it: a user may have typed anything.
+    """Return the run's mosaic key after parsing it, since a user may have typed it.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def mosaic_key_of(context: dg.AssetExecutionContext) -> str:
 
 
 def in_chunks(keys: list[str]) -> Iterator[list[str]]:
-    """Yield keys in pieces that Dagster accepts."""
+    """Yield keys in chunks that Dagster accepts."""
     for start in range(0, len(keys), KEYS_PER_REQUEST):
         yield keys[start : start + KEYS_PER_REQUEST]
 

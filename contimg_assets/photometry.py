@@ -1,4 +1,4 @@
-"""Assets of photometry: every catalogue source measured, on mosaics and on single images."""
+"""Assets of photometry: forced photometry of catalogue sources on mosaics and single images."""
 
 from collections.abc import Callable, Iterator
 
@@ -20,25 +20,26 @@ from contimg_resources.imaging.acceptance import Verdict
 from contimg_resources.steps.resource import WorkshopParam
 from contimg_resources.steps.workshop import Workshop
 
-#: What an asset of photometry yields.
+#: Results that an asset of photometry yields.
 Told = dg.MaterializeResult[None] | dg.AssetCheckResult
 
 
 def _checks(asset: str, partitions: dg.PartitionsDefinition[str]) -> list[dg.AssetCheckSpec]:
-    # Not blocking: a bad epoch is kept, marked, and looked at.
+    # Not blocking: a bad epoch is kept and marked, for inspection.
     return [
         dg.AssetCheckSpec(
             "flux_scale",
             asset=asset,
             partitions_def=partitions,
-            description="Enough reference sources agree on a flux scale near 1; else the epoch is "
-            "marked and not published.",
+            description="Enough reference sources agree on a flux scale near 1; otherwise the "
+            "epoch is marked and not published.",
         ),
         dg.AssetCheckSpec(
             "positions",
             asset=asset,
             partitions_def=partitions,
-            description="Bright sources are where the list has them, to a small part of the beam.",
+            description="Positions of bright sources agree with the catalogue to a small fraction "
+            "of the beam.",
         ),
     ]
 
@@ -52,7 +53,7 @@ def _measure(
     with told_to_dagster():
         measured = step(workshop, key, run_id=context.run.run_id, progress=log_progress(context))
         if isinstance(measured, steps.Unmeasured):
-            context.log.warning(f"nothing is measured: {measured.reason}")
+            context.log.warning(f"nothing to measure: {measured.reason}")
             for name in ("flux_scale", "positions"):
                 words = f"not evaluated: {measured.reason}"
                 yield check_result(Verdict(name, True, words, evaluated=False))
@@ -79,9 +80,9 @@ def _measure(
 def forced_photometry(context: dg.AssetExecutionContext, workshop: WorkshopParam) -> Iterator[Told]:
     """Measure the flux density at every catalogue position of a mosaic.
 
-    Matched filter with the local beam, neighbours solved jointly, errors from the noise's own
-    correlation, flux scale from reference sources. One Parquet file a mosaic; what wasn't detected
-    is kept with its error.
+    Matched filter with the local beam, joint solution for neighbours, errors from the correlation
+    of the noise, flux scale from reference sources. One Parquet file for each mosaic; sources that
+    weren't detected are kept with their errors.
     """
     yield from _measure(context, workshop, mosaic_key_of(context), steps.measure_mosaic)
 
@@ -101,7 +102,7 @@ def forced_photometry(context: dg.AssetExecutionContext, workshop: WorkshopParam
 def image_photometry(context: dg.AssetExecutionContext, workshop: WorkshopParam) -> Iterator[Told]:
     """Measure the flux density at every catalogue position of a single 5-minute image.
 
-    As `forced_photometry`, with the image's own noise and primary beam: for what changes within an
+    As `forced_photometry`, with the noise and primary beam of the image: for variability within an
     hour.
     """
     yield from _measure(context, workshop, observation_key(context), steps.measure_image)

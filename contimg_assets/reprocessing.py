@@ -1,6 +1,6 @@
-"""A day as a button: materialize it, and its observations are made again.
+"""The asset that reprocesses the observations of a day when it is materialized.
 
-Belongs here: the daily asset behind Dagster's range picker, and the backfill that it launches.
+Belongs here: the daily asset for Dagster's range picker, and the backfill that it launches.
 Doesn't: choosing observations (see `contimg_resources.steps.reprocessing`).
 """
 
@@ -24,7 +24,7 @@ from contimg_resources.steps.resource import WorkshopParam
 
 
 class ReprocessConfig(dg.Config):
-    """Which observations of the day, and from which step on."""
+    """Selection of observations of the day, and the first step."""
 
     only: Which = Which.ALL
     step: Step = Step.CALIBRATED_MS
@@ -41,11 +41,12 @@ class ReprocessConfig(dg.Config):
 def reprocessed_day(
     context: dg.AssetExecutionContext, config: ReprocessConfig, workshop: WorkshopParam
 ) -> dg.MaterializeResult[None]:
-    """Make the observations of a UTC day again: materialize the day, or a range of days.
+    """Reprocess the observations of a UTC day: materialize the day, or a range of days.
 
-    Launches one backfill a day, which the Backfills page shows and cancels as one. By default every
-    observation is calibrated and imaged; the config's `only` (ALL, MISSING, FAILED, STALE) and
-    `step` (CALIBRATED_MS, IMAGE_5MIN) say otherwise. What can't be made now is left out and listed.
+    Launches one backfill for each day, which the Backfills page shows and can cancel as a whole. By
+    default every observation is calibrated and imaged; the config's `only` (ALL, MISSING, FAILED,
+    STALE) and `step` (CALIBRATED_MS, IMAGE_5MIN) select others. Observations that can't be made now
+    are left out and listed.
     """
     with told_to_dagster():
         day = context.partition_key

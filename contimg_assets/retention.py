@@ -1,4 +1,4 @@
-"""What Dagster keeps: partition keys of a rolling window, and the runs that still tell something.
+"""Retention in Dagster: partition keys of a rolling window, and the runs worth keeping.
 
 Belongs here: choosing and removing keys and runs. Doesn't: files of products (see
 `contimg_resources.steps.retention`); no row of any store is touched here.
@@ -32,7 +32,7 @@ _UNFINISHED_BACKFILLS = [
     BulkActionStatus.FAILING,
 ]
 _PAGE = 500
-#: Runs of jobs that run every few minutes are kept so long.
+#: Time for which runs of jobs that run every few minutes are kept, days.
 _FREQUENT_DAYS = 1.0
 
 
@@ -53,16 +53,16 @@ class OldKey:
 
 
 def backfill_in_progress(instance: dg.DagsterInstance) -> bool:
-    """Tell whether a backfill may still start runs, or end some."""
+    """Return whether a backfill may still start or cancel runs."""
     unfinished = BulkActionsFilter(statuses=_UNFINISHED_BACKFILLS)
     return bool(instance.get_backfills(filters=unfinished, limit=1))
 
 
 def keys_in_backfills(instance: dg.DagsterInstance) -> frozenset[str]:
-    """Return the partition keys that backfills in progress are about, those yet to start too."""
+    """Return the partition keys of backfills in progress, including those not yet started."""
     unfinished = BulkActionsFilter(statuses=_UNFINISHED_BACKFILLS)
     found: set[str] = set()
-    # A backfill of "all" means the keys that there are.
+    # A backfill of "all" means all existing keys.
     with partition_loading_context(dynamic_partitions_store=instance):
         for backfill in instance.get_backfills(filters=unfinished):
             found.update(backfill.partition_names or ())
@@ -74,9 +74,9 @@ def keys_in_backfills(instance: dg.DagsterInstance) -> frozenset[str]:
 
 
 def old_keys(instance: dg.DagsterInstance, *, before_mjd: float) -> tuple[OldKey, ...]:
-    """Return the partition keys before a time that nothing is using.
+    """Return the partition keys before a time that no run uses.
 
-    None while a backfill is in progress: which keys it is yet to start isn't known for sure.
+    None while a backfill is in progress: the keys that it has yet to start aren't known for sure.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def old_keys(instance: dg.DagsterInstance, *, before_mjd: float) -> tuple[OldKey
 def prune_keys(instance: dg.DagsterInstance, keys: tuple[OldKey, ...]) -> tuple[OldKey, ...]:
     """Remove partition keys; return those that stay removed.
 
-    A run that was launched meanwhile for one of them gets its key back.
+    A key is added again if a run was launched for it meanwhile.
     """
     for old in keys:
         instance.delete_dynamic_partition(old.definition, old.key)
@@ -113,7 +113,7 @@ def prune_keys(instance: dg.DagsterInstance, keys: tuple[OldKey, ...]) -> tuple[
 def old_runs(
     instance: dg.DagsterInstance, *, days: float, frequent_jobs: Sequence[str] = ()
 ) -> tuple[str, ...]:
-    """Return the finished runs older than so many days that last materialized nothing.
+    """Return the finished runs older than `days`, except the last to materialize a partition.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def old_runs(
     days : float
         Age, days.
     frequent_jobs : sequence of str
-        Names of jobs that run every few minutes: of their runs more than a day is of no use.
+        Names of jobs that run every few minutes: their runs are kept for a day.
     """
     now = datetime.now(tz=UTC)
     filters = [dg.RunsFilter(statuses=_FINISHED, created_before=now - timedelta(days=days))]
@@ -149,18 +149,18 @@ def prune_runs(instance: dg.DagsterInstance, run_ids: tuple[str, ...], state: Pa
     instance : dagster.DagsterInstance
         The instance.
     run_ids : tuple of str
-        What `old_runs` returned.
+        Result of `old_runs`.
     state : Path
-        The state directory, in which SQLite keeps a database a run.
+        The state directory, in which SQLite keeps a database for each run.
     """
     for run_id in run_ids:
         try:
-            # It becomes a path: nothing but an id may.
+            # The id becomes part of a path: anything else is refused.
             UUID(run_id)
         except ValueError:
             continue
         instance.delete_run(run_id)
-        # Dagster leaves the files of a run that it has forgotten.
+        # Dagster leaves the files of a run that it has deleted.
         for file in (state / "history" / "runs").glob(f"{run_id}.db*"):
             file.unlink(missing_ok=True)
         for directory in ("storage", "compute_logs"):
@@ -175,12 +175,12 @@ def _pages(instance: dg.DagsterInstance, filters: dg.RunsFilter) -> Iterator[dg.
 
 
 def _last_materializing_runs(instance: dg.DagsterInstance) -> frozenset[str]:
-    """Return the runs that last materialized some partition of some asset."""
+    """Return the runs that last materialized a partition of an asset."""
     found: set[str] = set()
     for asset_key in instance.all_asset_keys():
         last = instance.get_latest_materialization_event(asset_key)
         if last is not None:
-            # Of an asset without partitions nothing else tells.
+            # The only record for an asset without partitions.
             found.add(last.run_id)
         latest = instance.event_log_storage.get_latest_storage_id_by_partition(
             asset_key, dg.DagsterEventType.ASSET_MATERIALIZATION
@@ -201,5 +201,5 @@ def _is_before(key: str, mjd: float) -> bool:
             return parse(key) < mjd
         except InvalidName:
             continue
-    # Somebody typed it: nothing has it.
+    # Somebody typed it: no observation has it.
     return True

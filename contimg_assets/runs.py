@@ -1,9 +1,9 @@
-"""Runs by run key: which were requested before, how the newest ended, which are requested again.
+"""Runs by run key: earlier requests, how the newest ended, and requests to repeat.
 
-Belongs here: asking Dagster by run keys, and Dagster's tags. Doesn't: making those keys.
+Belongs here: querying Dagster by run keys, and Dagster's tags. Doesn't: making those keys.
 
 Dagster never accepts a run key twice, so a run that ended before any step began would be lost, and
-so would one that ended for what has passed since. It is requested again with the number of the
+so would a run that ended because of a transient fault. It is requested again with the number of the
 attempt appended to its key, after increasing pauses.
 """
 
@@ -17,16 +17,16 @@ import dagster as dg
 
 from contimg_assets.partitions import in_chunks
 
-#: Dagster's own tags of a run: partition key, run key of the sensor's request, whether Dagster will
+#: Dagster's tags of a run: partition key, run key of the sensor's request, whether Dagster will
 #: retry it, and the id of that retry.
 PARTITION_TAG = "dagster/partition"
 RUN_KEY_TAG = "dagster/run_key"
 WILL_RETRY_TAG = "dagster/will_retry"
 RETRY_ID_TAG = "dagster/auto_retry_run_id"
 
-#: Maximum number of requests of a run that never began; Dagster tries each four times itself.
+#: Maximum number of requests of a run that never began; Dagster tries each four times.
 MAX_ATTEMPTS = 6
-#: Of one whose process died in each of its four tries, or in which CASA did in each of its three.
+#: The same for a run whose process died in all four tries, or whose CASA process in all three.
 MAX_CUT_OFF = 3
 #: Pause before the second attempt, seconds; each further one is twice as long.
 PAUSE_S = 30.0
@@ -40,7 +40,7 @@ _FINISHED = {
 UNFINISHED = [status for status in dg.DagsterRunStatus if status not in _FINISHED]
 
 _ATTEMPT = "#"
-#: What ended longer ago isn't started again.
+#: A run that ended longer ago isn't started again.
 _LATELY_DAYS = 1.0
 
 
@@ -52,9 +52,9 @@ class Fate(Enum):
     RETRIED = auto()
     """It was interrupted, and Dagster starts it again."""
     ASKED_AGAIN = auto()
-    """It ended before any step began, and its sensor asks for it again."""
+    """It ended before any step began, and its sensor requests it again."""
     OVER = auto()
-    """Nothing more happens by itself."""
+    """It isn't started again automatically."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Asked:
     Parameters
     ----------
     fate : Fate
-        What happens next with it.
+        What happens next with the run.
     attempt : int
         Number of the newest attempt, from 1.
     ended_s : float
@@ -80,17 +80,17 @@ class Asked:
 
     @property
     def over(self) -> bool:
-        """Whether nothing more happens by itself."""
+        """Whether it isn't started again automatically."""
         return self.fate is Fate.OVER
 
     @property
     def may_be_tried(self) -> bool:
-        """Whether it is over, nobody cancelled it, and it wasn't asked for too often."""
+        """Whether it is over, nobody cancelled it, and it wasn't requested too often."""
         return self.over and not self.cancelled and self.attempt < MAX_ATTEMPTS
 
     @property
     def due_s(self) -> float:
-        """When it may be asked for again, Unix time in seconds."""
+        """When it may be requested again, Unix time in seconds."""
         return self.ended_s + PAUSE_S * 2.0 ** (self.attempt - 1)
 
 
@@ -111,19 +111,19 @@ def keys_to_ask(
     still_open: Collection[str] = (),
     now_s: float | None = None,
 ) -> dict[str, str]:
-    """Return the key to ask with now, for each run key that is to be asked for.
+    """Return the key of the request to make now, for each run key to request.
 
     Parameters
     ----------
     asked : dict of str to Asked
-        What became of the keys that were submitted before (see `asked_before`).
+        The state of earlier requests (see `asked_before`).
     run_keys : iterable of str
-        What should be done.
+        Run keys of the work to do.
     still_open : collection of str
-        Of these, what is still to be done although its run is over, as after a caltable was damaged
-        and put back: it is asked for again too, unless somebody cancelled it.
+        Those of them whose work isn't done although the run is over, for example after a caltable
+        was damaged and restored: they are requested again too, unless somebody cancelled them.
     now_s : float, optional
-        The present, Unix time in seconds; by default the clock's.
+        The present, Unix time in seconds; by default from the clock.
     """
     present_s = time.time() if now_s is None else now_s
     found = {}
@@ -131,7 +131,7 @@ def keys_to_ask(
         known = asked.get(key)
         if known is None:
             found[key] = key
-        # What ended in the future ended before the clock was put back.
+        # A run that ended in the future ended before the clock was set back.
         elif (known.fate is Fate.ASKED_AGAIN or (key in still_open and known.may_be_tried)) and (
             present_s >= known.due_s or present_s < known.ended_s
         ):
@@ -155,12 +155,12 @@ def fate_of(record: dg.RunRecord) -> Fate:
 
 
 def may_be_asked_again(record: dg.RunRecord, most: int) -> bool:
-    """Tell whether a sensor may request a run again.
+    """Return whether a sensor may request a run again.
 
     Parameters
     ----------
     record : dagster.RunRecord
-        The run; one that no sensor requested is never requested again.
+        The run; a run that no sensor requested is never requested again.
     most : int
         Maximum number of requests.
     """
@@ -169,17 +169,18 @@ def may_be_asked_again(record: dg.RunRecord, most: int) -> bool:
 
 
 def has_begun(record: dg.RunRecord) -> bool:
-    """Tell whether a run's worker came as far as its steps.
+    """Return whether a run's worker reached its steps.
 
-    Dagster writes down the end of each run that it ends itself: without one, nothing is known.
+    Dagster records the end of each run that it ends: without this record, nothing is known.
     """
     return record.start_time is not None or record.end_time is None
 
 
 def keys_in_progress(instance: dg.DagsterInstance, job_name: str | None = None) -> frozenset[str]:
-    """Return the partition keys that are being worked on, of one job or of all.
+    """Return the partition keys in progress, of one job or of all.
 
-    Those of runs that are queued, in progress, or interrupted and about to be started again.
+    These are the keys of runs that are queued, in progress, or about to be started again after an
+    interruption.
     """
     unfinished = instance.get_run_records(dg.RunsFilter(job_name=job_name, statuses=UNFINISHED))
     interrupted = instance.get_run_records(
@@ -197,9 +198,9 @@ def keys_in_progress(instance: dg.DagsterInstance, job_name: str | None = None) 
 def lost_requests(
     instance: dg.DagsterInstance, job_name: str, kept_tags: Collection[str]
 ) -> list[dg.RunRequest]:
-    """Return requests for the runs of a job that were lost lately and are due again.
+    """Return requests for the runs of a job that were lost recently and are due again.
 
-    For a sensor that doesn't derive from the stores what there is to do.
+    For a sensor that doesn't derive its requests from the stores.
 
     Parameters
     ----------
@@ -233,13 +234,13 @@ def lost_requests(
 
 
 def is_in_progress(instance: dg.DagsterInstance, job_name: str) -> bool:
-    """Tell whether a run of a job is queued or running."""
+    """Return whether a run of a job is queued or running."""
     unfinished = dg.RunsFilter(job_name=job_name, statuses=UNFINISHED)
     return bool(instance.get_run_records(unfinished, limit=1))
 
 
 def was_retried(record: dg.RunRecord) -> bool:
-    """Tell whether Dagster has started a run again."""
+    """Return whether Dagster has started a run again."""
     return RETRY_ID_TAG in record.dagster_run.tags
 
 

@@ -1,10 +1,10 @@
-"""Sensors: what starts by itself, and what is told when a run fails.
+"""Sensors that start runs automatically and record failed runs.
 
-Belongs here: asking Dagster to run something. Doesn't: deciding whether an MS is complete, what it
-is, or which caltables serve it (see `contimg_resources.steps`).
+Belongs here: requesting runs from Dagster. Doesn't: deciding whether an MS is complete, what it
+holds, or which caltables apply to it (see `contimg_resources.steps`).
 
-Every look derives what there is to start from the stores and from Dagster's runs, so a request
-that was lost with a tick comes again at the next, and one that was submitted doesn't.
+Every tick derives the runs to start from the stores and from Dagster's runs, so the next tick
+repeats a request that was lost with a tick, and doesn't repeat one that was submitted.
 """
 
 import time
@@ -61,23 +61,23 @@ from contimg_resources.steps.watching import Memory, look
 #: Reading an MS takes seconds; a tick must end well within a minute.
 LOOK_BUDGET_S = 20.0
 
-#: How often a run is asked for at most that failed for this.
+#: Maximum number of requests of a run that failed for this cause.
 _MOST_ATTEMPTS = {Cause.SURROUNDINGS: MAX_ATTEMPTS, Cause.CUT_OFF: MAX_CUT_OFF, Cause.ITS_OWN: 0}
 
-#: So soon a run that ended badly is in its observation's history.
+#: Maximum delay until a failed run is in its observation's history, seconds.
 _TELLING_INTERVAL_S = 10
 
 
 def build_observation_sensor(pace: SensorSettings) -> dg.SensorDefinition:
-    """Return the sensor that registers what arrives and starts what can start."""
+    """Return the sensor that registers arrivals and starts the runs that can start."""
 
     @dg.sensor(
         name="observation_sensor",
         jobs=[solve_job, image_job, housekeeping_job],
         minimum_interval_seconds=pace.interval_s,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Registers complete MeasurementSets. Solves calibrators first; images what "
-        "has valid caltables; the rest waits.",
+        description="Registers complete MeasurementSets. Solves calibrators first, and images "
+        "observations with valid caltables; the others wait.",
     )
     def observation_sensor(
         context: dg.SensorEvaluationContext, workshop: WorkshopParam
@@ -133,7 +133,7 @@ def build_waiting_sensor(pace: SensorSettings) -> dg.SensorDefinition:
         job=image_job,
         minimum_interval_seconds=pace.interval_s,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Starts the observations that waited, once a caltable set is valid for them.",
+        description="Starts waiting observations once a caltable set is valid for them.",
     )
     def waiting_sensor(
         context: dg.SensorEvaluationContext, workshop: WorkshopParam
@@ -159,10 +159,10 @@ def build_waiting_sensor(pace: SensorSettings) -> dg.SensorDefinition:
     name="run_failures",
     minimum_interval_seconds=_TELLING_INTERVAL_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Writes into an observation's history which step of it failed, and why.",
+    description="Records in an observation's history which step failed, and why.",
 )
 def run_failures(context: dg.RunFailureSensorContext, workshop: WorkshopParam) -> None:
-    """Tell the products store what failed: also when the run's process could not do so itself."""
+    """Record the failed step in the products store, also when the run's process could not."""
     key = _observation_of(context)
     if key is None:
         return
@@ -173,7 +173,7 @@ def run_failures(context: dg.RunFailureSensorContext, workshop: WorkshopParam) -
     ended_mjd = mjd_from_datetime(datetime.fromtimestamp(ended_s, tz=UTC))
     for failed in failed_steps(context):
         step, reason = failed.step, failed.reason
-        # What has its image isn't open any more, so no sensor asks for its photometry.
+        # An observation with an image isn't open any more: no sensor requests its photometry.
         most = 0 if step == IMAGE_STEP else _MOST_ATTEMPTS[failed.cause]
         again = record is not None and (was_retried(record) or may_be_asked_again(record, most))
         with _untold_if_unknown(context):
@@ -206,10 +206,10 @@ def run_failures(context: dg.RunFailureSensorContext, workshop: WorkshopParam) -
     name="run_cancellations",
     minimum_interval_seconds=_TELLING_INTERVAL_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Writes into an observation's history that somebody cancelled a run of it.",
+    description="Records in an observation's history that somebody cancelled its run.",
 )
 def run_cancellations(context: dg.RunStatusSensorContext, workshop: WorkshopParam) -> None:
-    """Tell the products store what was cancelled: it isn't started again by itself."""
+    """Record a cancelled run in the products store: it isn't started again automatically."""
     key = _observation_of(context)
     if key is None:
         return
@@ -231,7 +231,7 @@ def _untold_if_unknown(context: dg.RunStatusSensorContext) -> Iterator[None]:
     try:
         yield
     except ContimgError as error:
-        # A key that somebody typed: there is no observation to tell it of.
+        # A key that somebody typed: there is no observation to record it for.
         context.log.error(error.message)
 
 
@@ -240,8 +240,8 @@ def _solve_key(observation: Open) -> str:
 
 
 def _image_key(observation: Open) -> str:
-    # With the set in it: an observation that met no valid set, although one was valid when it was
-    # started, starts again with the next.
+    # With the set in it: an observation that found no valid set, although one was valid when it was
+    # started, starts again with the next set.
     return f"image:{observation.key}:{observation.signature}:{observation.caltables}"
 
 
@@ -249,7 +249,7 @@ def _solve_requests(
     instance: dg.DagsterInstance, undone: Iterable[Open]
 ) -> tuple[dg.RunRequest, ...]:
     wanted = {_solve_key(o): o for o in undone if o.is_calibrator}
-    # One that was solved may be interrupted later, in its own calibration or image.
+    # A solved observation may be interrupted later, when it is calibrated or imaged.
     unsolved = {run_key for run_key, o in wanted.items() if not o.waits and not o.is_solved}
     due = keys_to_ask(asked_before(instance, wanted), wanted, still_open=unsolved)
     return tuple(
@@ -265,11 +265,11 @@ def _image_requests(
     candidates = [o for o in undone if o.caltables is not None]
     solves = asked_before(instance, [_solve_key(o) for o in candidates if o.is_calibrator])
     solved = {key for key, solve in solves.items() if solve.over}
-    # A calibrator observation waits for its own set, which is the nearest that there can be.
+    # A calibrator observation waits for its own set, which is the nearest possible.
     wanted = {
         _image_key(o): o for o in candidates if not o.is_calibrator or _solve_key(o) in solved
     }
-    # One that has no image and didn't fail: a caltable was put back, or nobody recorded the end.
+    # No image and no failure: a caltable was restored, or nobody recorded the end.
     due = keys_to_ask(asked_before(instance, wanted), wanted, still_open=wanted)
     running = keys_in_progress(instance, image_job.name) if wanted else frozenset()
     return tuple(
@@ -280,7 +280,7 @@ def _image_requests(
 
 
 def _make_room(instance: dg.DagsterInstance) -> tuple[dg.RunRequest, ...]:
-    """Ask for housekeeping, at most once an hour."""
+    """Request housekeeping, at most once an hour."""
     run_key = f"room:{datetime.now(tz=UTC):%Y-%m-%dT%H}"
     due = keys_to_ask(asked_before(instance, [run_key]), [run_key])
     return tuple(

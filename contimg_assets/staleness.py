@@ -1,10 +1,10 @@
-"""Telling Dagster which products are stale.
+"""The check for stale products.
 
-Belongs here: the check that lists them, and the sensor that keeps it true without any run.
-Doesn't: deciding what is stale (see `contimg_resources.steps.staleness`).
+Belongs here: the check that lists them, and the sensor that keeps it up to date without any run.
+Doesn't: deciding which products are stale (see `contimg_resources.steps.staleness`).
 
-The check is one of `caltable_set`: what happens to sets is what makes products stale. As one of an
-asset of observations it would look at all of them in every single observation's run.
+The check belongs to `caltable_set`, since changes of sets make products stale. As a check of an
+asset of observations it would run over all observations in every observation's run.
 """
 
 from collections.abc import Sequence
@@ -24,11 +24,11 @@ _NAME = "caltables_current"
 @dg.asset_check(
     asset=caltable_set,
     name=_NAME,
-    description="Every product was made with the caltable set that its observation would get now. "
-    "A set that is added, replaced or retired makes products stale; this lists them.",
+    description="Every product was made with the caltable set that is valid for its observation "
+    "now. A set that is added, replaced or retired makes products stale; this lists them.",
 )
 def caltables_current(workshop: WorkshopParam) -> dg.AssetCheckResult:
-    """Ask the registry again for every observation that was imaged."""
+    """Look up the valid set of every imaged observation again."""
     with told_to_dagster():
         stale = stale_observations(workshop)
     return dg.AssetCheckResult(
@@ -40,21 +40,21 @@ def caltables_current(workshop: WorkshopParam) -> dg.AssetCheckResult:
 
 
 def build_staleness_sensor(pace: SensorSettings) -> dg.SensorDefinition:
-    """Return the sensor that tells the check when what it says has changed."""
+    """Return the sensor that updates the check when its result changes."""
 
     @dg.sensor(
         name="staleness_sensor",
-        # Dagster wants to know what a sensor may start; this one starts nothing.
+        # Dagster requires the targets of a sensor; this one starts nothing.
         asset_selection=[caltable_set],
         minimum_interval_seconds=pace.interval_s,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Says on the check `caltables_current` which products are stale, whenever "
+        description="Lists the stale products in the check `caltables_current` whenever "
         "caltable sets or products change. Starts nothing: `contimg reprocess --only stale` does.",
     )
     def staleness_sensor(
         context: dg.SensorEvaluationContext, workshop: WorkshopParam
     ) -> dg.SensorResult | dg.SkipReason:
-        # Dagster shows what a check said only until the next materialization.
+        # Dagster shows the result of a check only until the next materialization.
         shown = context.instance.get_latest_materialization_event(caltable_set.key)
         now = ":".join(
             str(last)
@@ -87,11 +87,11 @@ def build_staleness_sensor(pace: SensorSettings) -> dg.SensorDefinition:
 
 def _in_words(stale: Sequence[Stale]) -> str:
     if not stale:
-        return "every product was made with the caltable set that it would get now"
+        return "every product was made with the caltable set that is valid now"
     first, last = stale[0].key, stale[-1].key
     n = len({s.key for s in stale})
     return (
         f"{n} observations have stale products"
         + (f", from {first} to {last}" if n > 1 else f": {first}")
-        + "; `contimg reprocess --only stale` makes them again"
+        + "; `contimg reprocess --only stale` reprocesses them"
     )

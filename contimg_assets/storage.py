@@ -1,12 +1,12 @@
-"""Dagster's databases, with what is read again and again kept in memory while nothing changes.
+"""Dagster's databases with a cache in memory of repeatedly read data.
 
-Belongs here: remembering what was read, and noticing that it changed; where the databases lie;
-holding back a run's last event until Dagster has set the run's status. Doesn't: any other table.
+Belongs here: the cache and its invalidation; the location of the databases; holding back a run's
+last event until Dagster has set the run's status. Doesn't: any other table.
 
 To show the state of one asset Dagster reads the whole list of its partition keys three times; after
-a season that is most of what the lineage page waits for. It opens its databases anew for every tick
-of a sensor, reads all its migrations each time, to know the newest, and compiles each statement
-again, as often as it is executed.
+a season this is most of the loading time of the lineage page. It opens its databases again for
+every tick of a sensor, reads all its migrations each time to find the newest, and compiles each
+statement every time that it executes it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence, Set
@@ -27,20 +27,20 @@ from dagster._serdes import ConfigurableClassData
 from contimg_resources.database.observing import CommitObserver
 from contimg_resources.database.reopening import kept_engine, revisions
 
-#: What a run ends with.
+#: Events that end a run.
 _ENDS = (
     dg.DagsterEventType.RUN_SUCCESS,
     dg.DagsterEventType.RUN_FAILURE,
     dg.DagsterEventType.RUN_CANCELED,
 )
-#: Fewer keys are looked up one by one, by an index.
+#: Below this number, keys are looked up one by one, in an index.
 _FEW = 100
 
 
 def _address_of(base_dir: str, db_name: str) -> str:
     """Return the URL of a database of Dagster's, also when its path holds a ``?`` or a ``#``.
 
-    Dagster writes the path into the URL as it is, and so would read its end as options.
+    Dagster writes the path into the URL without quoting, and so would read its end as options.
     """
     path = Path(base_dir).absolute() / f"{db_name}.db"
     return f"sqlite:///file:{quote(str(path))}?uri=true"
@@ -97,11 +97,11 @@ class EventLog(SqliteEventLogStorage):
         dagster_event_type: dg.DagsterEventType | set[dg.DagsterEventType] | None = None,
         limit: int | None = None,
     ) -> Mapping[int, dg.EventLogEntry]:
-        """Return events by number, up to the first that ends a run which isn't marked so yet.
+        """Return events by number, up to the first that ends a run not yet marked as ended.
 
-        Dagster stores that a run failed, and marks it a moment later. Its daemon, which starts
-        interrupted runs again, asks for these events; of a run that isn't marked it would believe
-        that it goes on, and never look at it again.
+        Dagster stores the failure of a run, and marks the run a moment later. Its daemon, which
+        starts interrupted runs again, reads these events; it would take an unmarked run for one in
+        progress, and never check it again.
         """
         found = super().get_logs_for_all_runs_by_log_id(after_cursor, dagster_event_type, limit)
         ends = {e.run_id for e in found.values() if _ends_its_run(e)}
@@ -119,12 +119,12 @@ class EventLog(SqliteEventLogStorage):
         )
 
     def dispose(self) -> None:
-        """Close what is open."""
+        """Close the connections."""
         self._observer.close()
         super().dispose()
 
     def _keys(self, name: str) -> _Keys:
-        # The version first: a change in between makes the next question read again.
+        # The version first: after a change in between, the next call reads again.
         version = self._observer.version()
         known = self._known.get(name)
         if known is None or known.version != version:

@@ -1,6 +1,6 @@
-"""What the assets tell Dagster: progress, verdicts, pictures, versions.
+"""Reporting to Dagster: progress, results of checks, pictures, versions.
 
-Belongs here: translation of results into Dagster's own words.
+Belongs here: conversion of results into Dagster's types.
 Doesn't: deciding or measuring anything.
 """
 
@@ -15,10 +15,10 @@ from contimg_resources.casa import Progress
 from contimg_resources.imaging.acceptance import Verdict
 from contimg_resources.imaging.png import preview_address
 
-#: Longer Markdown is shown after a click only.
+#: Dagster shows longer Markdown only after a click.
 MAX_SHOWN_CHARS = 999
 
-#: Dagster keeps every event twice; a larger picture is named by its path only.
+#: Dagster keeps every event twice; of a larger picture only the path is shown.
 MAX_PICTURE_BYTES = 15_000
 
 #: A step logs again when its message changes or this much more of it is done.
@@ -41,16 +41,16 @@ def log_progress(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> P
 
 
 def check_result(verdict: Verdict) -> dg.AssetCheckResult:
-    """Return a verdict as an asset check's result.
+    """Return the result of a check as Dagster's asset check result.
 
-    A check that had nothing to compare with passes at the level of a warning and says so.
+    A check that had nothing to compare with passes with a warning that states it.
     """
     return dg.AssetCheckResult(
         check_name=verdict.name,
         passed=verdict.passed,
         severity=(dg.AssetCheckSeverity.ERROR if verdict.evaluated else dg.AssetCheckSeverity.WARN),
         description=verdict.words,
-        # A measure that isn't a number would break the page that draws it.
+        # A value that isn't a finite number would break the page that plots it.
         metadata={
             "evaluated": verdict.evaluated,
             **{name: value for name, value in verdict.measures.items() if math.isfinite(value)},
@@ -59,7 +59,7 @@ def check_result(verdict: Verdict) -> dg.AssetCheckResult:
 
 
 def preview(png: Path, caption: str) -> dg.MarkdownMetadataValue:
-    """Return a picture that the partition page shows at once, if coarsely.
+    """Return a small picture that the partition page shows immediately.
 
     Dagster hides Markdown of a thousand characters or more behind a link.
     """
@@ -77,7 +77,7 @@ def picture(png: Path, caption: str) -> dg.MarkdownMetadataValue:
 
 
 def drawing(png: Path, caption: str) -> dg.MarkdownMetadataValue:
-    """Return a plot, shrunk until Dagster takes it, shown when its link is clicked."""
+    """Return a plot, scaled to the size that Dagster accepts, shown when its link is clicked."""
     frame = len(f"![{caption}]()")
     address = preview_address(png, max_chars=MAX_PICTURE_BYTES - frame, shown_pixels=720)
     return dg.MetadataValue.md(f"![{caption}]({address})" if address else f"`{png}`")

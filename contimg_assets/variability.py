@@ -1,4 +1,4 @@
-"""Daily assets of variability: light curves, measures, candidates, cutouts; and when they run."""
+"""Daily assets of variability: light curves, metrics, candidates, cutouts; and their schedule."""
 
 from collections.abc import Callable
 
@@ -26,12 +26,12 @@ from contimg_resources.steps.cutouts import cut_many
 from contimg_resources.steps.resource import WorkshopParam
 from contimg_resources.steps.variability import changed_days, measure_day, update_light_curves
 
-#: Days that measures and candidates are of, in the lineage; the settings may say fewer.
+#: Days of data for metrics and candidates, in the lineage; the settings may give fewer.
 _DAYS_BEFORE = dg.TimeWindowPartitionMapping(
     start_offset=-729, allow_nonexistent_upstream_partitions=True
 )
 _ALL = dg.AllPartitionMapping()
-#: A range of days is one run: to start one takes longer than most days' work.
+#: A range of days is one run: starting a run takes longer than most days' work.
 _ONE_RUN = dg.BackfillPolicy.single_run()
 
 
@@ -44,7 +44,7 @@ def _days(context: dg.AssetExecutionContext) -> list[tuple[str, int]]:
 
 
 def _each_day(context: dg.AssetExecutionContext, work: Callable[[str, int], Metadata]) -> None:
-    """Do a run's work for each of its days; of a range, a day that fails doesn't stop the others.
+    """Do the work for each day of a run; in a range, a day that fails doesn't stop the others.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def _each_day(context: dg.AssetExecutionContext, work: Callable[[str, int], Meta
                 told[key] = work(key, day)
     for key, metadata in told.items():
         if failed:
-            # A step that fails materializes nothing by itself.
+            # Dagster materializes nothing for a step that fails.
             context.log_event(
                 dg.AssetMaterialization(context.asset_key, partition=key, metadata=metadata)
             )
@@ -87,10 +87,10 @@ def _each_day(context: dg.AssetExecutionContext, work: Callable[[str, int], Meta
     code_version="1",
 )
 def light_curves(context: dg.AssetExecutionContext, workshop: WorkshopParam) -> None:
-    """Choose one point of each source's light curve for its passage over the meridian.
+    """Select one light curve measurement of each source for each transit.
 
-    Of the mosaics that share a passage's data the best counts. Touches the measurements of its days
-    alone: those of the run, a range being one run, and those whose mosaics were measured again
+    If several mosaics share the data of a transit, the best one counts. Reads only the measurements
+    of the days of the run (a range is one run), and of the days whose mosaics were measured again
     since.
     """
     with told_to_dagster():
@@ -100,7 +100,7 @@ def light_curves(context: dg.AssetExecutionContext, workshop: WorkshopParam) -> 
         failed: dict[str, str] = {}
         for number, day in enumerate(late):
             key = str(utc_date(day))
-            progress(f"light curves of {key}, which changed", number / (len(asked) + len(late)))
+            progress(f"light curves of {key}, measured again", number / (len(asked) + len(late)))
             with rejecting(failed, key):
                 context.log_event(
                     dg.AssetMaterialization(
@@ -110,8 +110,8 @@ def light_curves(context: dg.AssetExecutionContext, workshop: WorkshopParam) -> 
                     )
                 )
         for key, why in failed.items():
-            # It is still behind its mosaics, so the next run comes back to it.
-            context.log.error(f"light curves of {key} weren't made again: {why}")
+            # It is still older than its mosaics, so the next run tries again.
+            context.log.error(f"light curves of {key} weren't updated: {why}")
 
         def update(key: str, day: int) -> Metadata:
             progress(f"light curves of {key}", None)
@@ -131,10 +131,10 @@ def light_curves(context: dg.AssetExecutionContext, workshop: WorkshopParam) -> 
     code_version="1",
 )
 def variability(context: dg.AssetExecutionContext, workshop: WorkshopParam) -> None:
-    """Measure how much each source varies, up to the end of the day, and say who stands out.
+    """Compute the variability metrics of each source up to the end of the day, and flag variables.
 
-    eta, V, debiased modulation index, most significant pair, p-value, with a systematic floor from
-    the reference sources; thresholds from the population's own distribution.
+    eta, V, debiased modulation index, most significant pair, p-value, with a systematic error floor
+    from the reference sources; thresholds from the distribution of the population.
     """
     with told_to_dagster():
         progress = log_progress(context)
@@ -157,9 +157,9 @@ def variability(context: dg.AssetExecutionContext, workshop: WorkshopParam) -> N
 def ese_candidates(context: dg.AssetExecutionContext, workshop: WorkshopParam) -> None:
     """Search all light curves up to the end of the day for Extreme Scattering Events.
 
-    Matched templates over middle, width and depth; the threshold is measured for a stated rate of
-    false alarms. What neighbours share is no event, nor what a random walk of the source
-    itself explains as well. Marks that people made stay.
+    Matched templates over epoch of minimum, width and depth; the threshold is measured for a given
+    rate of false alarms. Vetting rejects a dip that neighbours share, and one that a damped random
+    walk of the source explains as well. Marks by people stay.
     """
     with told_to_dagster():
 
@@ -184,14 +184,14 @@ def ese_candidates(context: dg.AssetExecutionContext, workshop: WorkshopParam) -
     code_version="1",
 )
 def cutouts(context: dg.AssetExecutionContext, workshop: WorkshopParam) -> None:
-    """Cut the surroundings of every candidate out of each mosaic in which it was measured.
+    """Make cutouts of every candidate from each mosaic in which it was measured.
 
-    FITS and PNG; of other sources by `contimg cutout`. What no candidate or mark needs is removed
-    for want of room, the oldest first.
+    FITS and PNG; use `contimg cutout` for other sources. Cutouts that no candidate or mark needs
+    are removed when disk space is low, the oldest first.
     """
     with told_to_dagster():
         watched, days = watched_sources(workshop), _days(context)
-        # Of a range the last day has all of the others.
+        # In a range, the last day includes all others.
         last = max(day for _, day in days)
         cut = cut_many(
             workshop, sorted(watched), end_mjd=last + 1.0, progress=log_progress(context)
@@ -209,7 +209,8 @@ daily_job = dg.define_asset_job(
     "daily_variability",
     selection=dg.AssetSelection.assets(light_curves, variability, ese_candidates, cutouts),
     executor_def=executor,
-    description="Light curves, variability, candidates and their cutouts up to the end of a day.",
+    description="Makes light curves, variability metrics, candidates and cutouts up to the end "
+    "of a day.",
 )
 
 daily_variability = dg.build_schedule_from_partitioned_job(
@@ -218,5 +219,5 @@ daily_variability = dg.build_schedule_from_partitioned_job(
     hour_of_day=2,
     minute_of_hour=30,
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="For the UTC day that ended, once its last mosaics are there.",
+    description="Runs for the past UTC day, once its last mosaics are made.",
 )

@@ -1,4 +1,4 @@
-"""``contimg alerts``: messages about what a person must know, and whether they arrive.
+"""``contimg alerts``: the platform's messages to people, and their delivery.
 
 Belongs here: arguments and output. Doesn't: rules and delivery.
 """
@@ -23,7 +23,7 @@ _NO_CHANNEL = (
     "(CONTIMG_ALERTS__EMAIL_TO)"
 )
 
-Unsent = Annotated[bool, typer.Option("--unsent", help="Only those that weren't delivered.")]
+Unsent = Annotated[bool, typer.Option("--unsent", help="Only messages that weren't delivered.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -33,7 +33,7 @@ def alerts(
     unsent: Unsent = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the messages: when they were due, whether they were sent, and why not.
+    """List the messages with their due time, state of delivery, and the error if it failed.
 
     Example: `contimg alerts --unsent`
     """
@@ -45,7 +45,7 @@ def alerts(
 def list_alerts(
     state: StateDirectory = None, unsent: Unsent = False, as_json: AsJson = False
 ) -> None:
-    """List the messages: when they were due, whether they were sent, and why not.
+    """List the messages with their due time, state of delivery, and the error if it failed.
 
     Example: `contimg alerts list --json`
     """
@@ -59,7 +59,7 @@ def list_alerts(
         print_json(found)
         return
     print_table(
-        ("due (UTC)", "message", "about", "state", "tries", "next try (UTC)", "error"),
+        ("due (UTC)", "message", "subject", "state", "tries", "next try (UTC)", "error"),
         [
             (
                 isot_from_mjd(a.created_mjd)[:16],
@@ -82,7 +82,7 @@ def list_alerts(
 def send_test() -> None:
     """Send a test message through the webhook and the mail server of the settings.
 
-    Exit code 1 with the reason when it isn't delivered.
+    Exit code 1, with the reason, when the delivery fails.
 
     Example: `contimg alerts test`
     """

@@ -22,35 +22,35 @@ if TYPE_CHECKING:
 
 
 def apply(
-    ms: Annotated[Path, typer.Option(help="The observation; only read.")],
+    ms: Annotated[Path, typer.Option(help="The observation; it isn't changed.")],
     table: Annotated[
         list[Path] | None,
         typer.Option(
-            help="A caltable, recognised by its ending; once for each. Default: the set that the "
-            "registry gives for the observation."
+            help="A caltable, recognised by its ending; repeatable. Default: the set that is valid "
+            "for the observation in the registry."
         ),
     ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
-            help="The calibrated MS; an earlier product there is replaced, an observation isn't. "
-            "Default: MS_cal.ms beside it."
+            help="The calibrated MS; an earlier product is replaced, an observation isn't. "
+            "Default: MS_cal.ms beside the MS."
         ),
     ] = None,
     db: RegistryAddress = None,
     borrow: Annotated[
-        bool, typer.Option("--borrow", help="Outside every window, take the nearest set.")
+        bool, typer.Option("--borrow", help="Use the nearest set when no set is valid.")
     ] = False,
     keep_fields: Annotated[
-        bool, typer.Option("--keep-fields", help="Leave the fields at their own phase centres.")
+        bool, typer.Option("--keep-fields", help="Keep the phase centre of each field.")
     ] = False,
-    flag_rfi: Annotated[bool, typer.Option(help="Flag interference after calibrating.")] = True,
+    flag_rfi: Annotated[bool, typer.Option(help="Flag RFI after calibration.")] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Apply caltables while writing a new MS, all fields at one phase centre, and print its path.
+    """Apply caltables to an observation, write a new MS with one phase centre, and print its path.
 
-    The tables are applied in their own order (K, BA, BP, GA or FLUX, GP, 2G), however they are
-    given. Exit code 1 when the registry has no valid set.
+    The tables are applied in the order K, BA, BP, GA or FLUX, GP, 2G, whatever the order of the
+    options. Exit code 1 when the registry has no valid set.
 
     Example: `contimg apply --ms /data/ms/5min/2025-10-06T12:36:09.ms --db
     pipeline/cal_registry.sqlite3`
@@ -68,7 +68,7 @@ def apply(
     written = (output or ms.with_name(without_ms(ms.name) + "_cal.ms")).absolute()
     if written.exists() and is_observation_name(written.name):
         raise ConfigurationError(
-            f"{written} is there, and may be an observation by its name: only an earlier product, "
+            f"{written} exists, and its name is that of an observation: only an earlier product, "
             "such as *_cal.ms, is replaced"
         )
     with progress(ms.name) as say:
@@ -105,7 +105,7 @@ def apply(
     remark(
         f"flagged: {result.input_flagged_fraction:.1%} on arrival, "
         f"{result.applied_flagged_fraction:.1%} after applying, "
-        f"{result.flagged_fraction:.1%} after interference (of working antennas)"
+        f"{result.flagged_fraction:.1%} after RFI flagging (of working antennas)"
     )
     print_lines([result.ms])
 
@@ -131,9 +131,7 @@ def recognised(
             endings = ", ".join(
                 s for t in CaltableType for s in (*t.suffixes, *other_endings.get(t, ()))
             )
-            raise ConfigurationError(
-                f"{path} has none of the endings by which a caltable is recognised: {endings}"
-            )
+            raise ConfigurationError(f"{path} has none of the endings of a caltable: {endings}")
         kind = split[1]
         if kind in found:
             raise ConfigurationError(f"two {kind} tables were given: {found[kind]} and {path}")
@@ -141,7 +139,7 @@ def recognised(
     if CaltableType.FLUX in found and CaltableType.GA in found:
         raise ConfigurationError(
             f"{found[CaltableType.GA]} and {found[CaltableType.FLUX]} hold the same gain: "
-            "FLUX stands in for GA, give one of them"
+            "FLUX replaces GA, give one of them"
         )
     tables = (TableToApply(path, kind, kind.apply_order) for kind, path in found.items())
     return tuple(sorted(tables, key=lambda t: t.order))

@@ -8,9 +8,7 @@ from typing import Annotated
 
 import typer
 
-AsJson = Annotated[
-    bool, typer.Option("--json", help="Print JSON to stdout, and nothing else there.")
-]
+AsJson = Annotated[bool, typer.Option("--json", help="Print only JSON to stdout.")]
 
 RegistryAddress = Annotated[
     str | None,
@@ -18,7 +16,7 @@ RegistryAddress = Annotated[
         "--db",
         "--registry-db",
         metavar="PATH|URL",
-        help="The registry: a SQLite file or an SQLAlchemy URL. Default: that of the settings.",
+        help="The registry: a SQLite file or an SQLAlchemy URL. Default: from the settings.",
     ),
 ]
 
@@ -27,8 +25,7 @@ ProductsAddress = Annotated[
     typer.Option(
         "--products-db",
         metavar="PATH|URL",
-        help="The products store: a SQLite file or an SQLAlchemy URL. Default: that of the "
-        "settings.",
+        help="The products store: a SQLite file or an SQLAlchemy URL. Default: from the settings.",
     ),
 ]
 
@@ -37,8 +34,8 @@ StateDirectory = Annotated[
     typer.Option(
         "--state",
         metavar="DIR",
-        help="State directory: databases, products, Dagster's storage, logs. Default: that of "
-        "the settings.",
+        help="State directory: databases, products, Dagster's storage, logs. Default: from the "
+        "settings.",
     ),
 ]
 
@@ -47,7 +44,7 @@ Since = Annotated[
     typer.Option(
         "--from",
         metavar="DATE",
-        help="Only observations from here on: a UTC date or time, or an MJD.",
+        help="Only observations from this time on: a UTC date or time, or an MJD.",
     ),
 ]
 
@@ -56,8 +53,8 @@ Until = Annotated[
     typer.Option(
         "--to",
         metavar="DATE",
-        help="Only observations up to here: a UTC date or integer MJD with its whole day, or a "
-        "time.",
+        help="Only observations up to this time: a UTC date or integer MJD (with the whole "
+        "day), or a UTC time.",
     ),
 ]
 
@@ -66,7 +63,7 @@ ColumnOption = Annotated[
     typer.Option(
         "--column",
         metavar="ROLE=COLUMN[:UNIT]",
-        help="Which column holds what, and its unit where the file states none: `ra=RAJ2000`, "
+        help="Column of a quantity, and its unit where the file states none: `ra=RAJ2000`, "
         "`dec=DEJ2000`, `flux=S1400:mJy`; also name, flux_error, frequency, spectral_index, major, "
         "minor, angle. Repeatable.",
     ),
@@ -74,20 +71,22 @@ ColumnOption = Annotated[
 
 FrequencyOption = Annotated[
     str | None,
-    typer.Option(metavar="FREQUENCY", help="Of all flux densities: `1400MHz`, `0.8875GHz`."),
+    typer.Option(
+        metavar="FREQUENCY", help="Frequency of all flux densities: `1400MHz`, `0.8875GHz`."
+    ),
 ]
 
 FrameOption = Annotated[
     str,
     typer.Option(
         metavar="FRAME",
-        help="Of the positions, where the file states none: ICRS, FK5, FK4, B1950, galactic.",
+        help="Frame of the positions, where the file states none: ICRS, FK5, FK4, B1950, galactic.",
     ),
 ]
 
 TableOption = Annotated[
     str,
     typer.Option(
-        "--table", metavar="NAME", help="Name or number of the table, of a file with several."
+        "--table", metavar="NAME", help="Name or number of the table in a file with several."
     ),
 ]

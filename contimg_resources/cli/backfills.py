@@ -1,6 +1,6 @@
-"""Backfills of a running Dagster: many partitions as one thing, shown and cancelled as one.
+"""Backfills of a running Dagster: many partitions in one job, shown and cancelled as a whole.
 
-Belongs here: launching one through GraphQL. Doesn't: choosing partitions.
+Belongs here: launching a backfill through GraphQL. Doesn't: choosing partitions.
 """
 
 import time
@@ -62,7 +62,7 @@ _POLL_S = 3.0
 
 @dataclass(frozen=True)
 class Backfill:
-    """What is to be made again.
+    """Partitions to materialize again.
 
     Parameters
     ----------
@@ -71,10 +71,10 @@ class Backfill:
     partitions : str
         Name of their dynamic partitions.
     keys : tuple of str
-        Partition keys; those that Dagster doesn't have any more are added.
+        Partition keys; keys that Dagster no longer has are added.
     title, description : str
-        For whoever asks for the backfill; the title is a tag of its runs too, by which the web
-        interface finds them: its own pages don't show titles.
+        For people; the title is also a tag of the runs, by which the web interface finds them: its
+        pages don't show titles.
     """
 
     assets: tuple[str, ...]
@@ -97,7 +97,7 @@ def launch_backfill(graphql: GraphQL, backfill: Backfill) -> str:
     Raises
     ------
     PlatformError
-        If Dagster refuses it: its assets aren't there, or the webserver is for onlookers only.
+        If Dagster refuses it: its assets don't exist, or the webserver is for onlookers only.
     """
     node = graphql.query(_PARTITIONS, {"path": [backfill.assets[-1]]})["assetNodeOrError"]
     if node["__typename"] != "AssetNode":
@@ -131,7 +131,7 @@ def wait_for_backfill(graphql: GraphQL, backfill_id: str) -> str:
     graphql : GraphQL
         The webserver.
     backfill_id : str
-        What `launch_backfill` returned.
+        Result of `launch_backfill`.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""``contimg backup`` and ``contimg restore``: copies of the stores, and putting them back.
+"""``contimg backup`` and ``contimg restore``: copying and restoring the stores.
 
 Belongs here: arguments and output. Doesn't: copying.
 """
@@ -15,27 +15,26 @@ from contimg_resources.core.errors import ConfigurationError
 
 
 def backup(
-    directory: Annotated[Path, typer.Argument(help="Where the copies are written.")],
+    directory: Annotated[Path, typer.Argument(help="Directory for the copies.")],
     keep: Annotated[
         int,
         typer.Option(
-            min=1, help="So many backups are kept, this one among them; the others in `earlier/`."
+            min=1, help="Number of backups to keep, including this one; the others in `earlier/`."
         ),
     ] = 3,
     replace_fuller: Annotated[
         bool,
-        typer.Option(
-            "--replace-fuller", help="Take the place of a backup that holds more than the store."
-        ),
+        typer.Option("--replace-fuller", help="Replace a backup that holds more than the store."),
     ] = False,
     state: StateDirectory = None,
     as_json: AsJson = False,
 ) -> None:
     """Copy both stores, the caltables, added light curves and settings.
 
-    The platform may run meanwhile. Each copy is of one moment and is checked; the backup before
-    is moved to `earlier/` when the new one is whole. One that holds more isn't replaced.
-    Never copy the files themselves meanwhile: what was written last is in files beside them.
+    The platform may run meanwhile. Each copy is as of one moment, and is checked; the previous
+    backup is moved to `earlier/` when the new one is complete. A backup that holds more than the
+    store isn't replaced. Never copy the files of the stores directly while the platform runs: the
+    latest changes are in files beside them.
 
     Example: `contimg backup /backup/contimg --keep 7`
     """
@@ -50,9 +49,9 @@ def backup(
     for path in (made.products, made.registry, *made.added_light_curves):
         remark(f"{path}: {path.stat().st_size} bytes")
     remark(f"{made.registry.with_name('caltables')}: {len(made.caltables)} caltable sets")
-    remark(f"{made.settings}: settings that aren't the defaults")
+    remark(f"{made.settings}: settings that differ from the defaults")
     for path in made.outside:
-        remark(f"not copied, since it lies outside of the state directory: {path}")
+        remark(f"not copied, since it is outside the state directory: {path}")
     for path in made.earlier:
         remark(f"earlier: {path}")
 
@@ -60,23 +59,25 @@ def backup(
 def restore(
     directory: Annotated[
         Path | None,
-        typer.Argument(help="A backup: its directory, or one of those in its `earlier/`."),
+        typer.Argument(
+            help="A backup: its directory, or one of the directories in its `earlier/`."
+        ),
     ] = None,
     dagster: Annotated[
         bool,
         typer.Option(
-            "--dagster", help="Move Dagster's own databases aside: the next `contimg up` makes new."
+            "--dagster", help="Move Dagster's databases away; the next `contimg up` makes new ones."
         ),
     ] = False,
     state: StateDirectory = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put a backup in the place of damaged stores, while no platform runs.
+    """Restore damaged stores from a backup, while no platform runs.
 
-    What stands there is moved to `damaged/` in the state directory, nothing is removed. The copies
-    are checked first. Caltables, lists of light curves and settings that are there stay. With
-    another `--state` it begins a state elsewhere, whose images are made again. Observations that
-    arrived since the backup are found again by the platform, as long as their MS are there.
+    The copies are checked first. The existing stores are moved to `damaged/` in the state
+    directory; nothing is removed. Existing caltables, lists of light curves and settings stay. With
+    another `--state` the command starts a new state directory, whose images are made again. The
+    platform finds observations that arrived since the backup, as long as their MS exist.
 
     Example: `contimg restore /backup/contimg`
     """
@@ -98,5 +99,5 @@ def restore(
         for path in found.restored:
             remark(f"restored {path}")
         if found.aside is not None:
-            remark(f"what stood there is in {found.aside}")
+            remark(f"the earlier stores are in {found.aside}")
         remark("`contimg verify` compares products and caltables with the stores")

@@ -1,6 +1,6 @@
 """``contimg calibrate``: solve a calibrator observation.
 
-Belongs here: arguments and output. Doesn't: solving, judging, registering.
+Belongs here: arguments and output. Doesn't: solving, checking, registering.
 """
 
 from pathlib import Path
@@ -19,45 +19,49 @@ if TYPE_CHECKING:
     from contimg_resources.observations.model import Observation
     from contimg_resources.steps import Workshop
 
-#: How near a tracked field must be to a known calibrator to hold it.
+#: Largest separation between a tracked field and its calibrator, degrees.
 _FIELD_RADIUS_DEG = 0.05
 
 
 def calibrate(
-    ms: Annotated[Path, typer.Option(help="Calibrator observation; only read.")],
+    ms: Annotated[Path, typer.Option(help="Calibrator observation; it isn't changed.")],
     field: Annotated[
         str | None,
         typer.Option(
-            help="Calibrator by name. Default: the brightest known one that crossed the beam. With "
-            "--tracking: the name of the field in the MS that holds it."
+            help="Name of the calibrator. Default: the brightest known calibrator that crossed "
+            "the beam. With --tracking: name of its field in the MS."
         ),
     ] = None,
     refant: Annotated[
         str,
-        typer.Option(help="Reference antenna by name; auto: a good one of the preferred list."),
+        typer.Option(
+            help="Name of the reference antenna; auto: a good antenna of the preferred list."
+        ),
     ] = "auto",
     prefix: Annotated[
         Path | None,
-        typer.Option(help="The tables are named PREFIX_kcal, ... Default: solves/ beside the MS."),
+        typer.Option(help="Prefix of the tables: PREFIX_kcal, ... Default: solves/ beside the MS."),
     ] = None,
     tracking: Annotated[
         bool,
-        typer.Option("--tracking", help="The antennas tracked the field: no drift, no beam."),
+        typer.Option(
+            "--tracking", help="The antennas tracked the field: no drift, no primary beam."
+        ),
     ] = False,
     transfer_field: Annotated[
         list[str] | None,
-        typer.Option(help="With --tracking: a field whose flux density is to be derived (FLUX)."),
+        typer.Option(help="With --tracking: a field whose flux density is derived (FLUX)."),
     ] = None,
     register: Annotated[
         bool,
-        typer.Option("--register", help="Do as the platform does: register the set at once."),
+        typer.Option("--register", help="Register the set immediately, as the platform does."),
     ] = False,
     db: RegistryAddress = None,
     as_json: AsJson = False,
 ) -> None:
     """Solve K, BA, BP, GA, GP and 2G on a calibrator and print the tables, in apply order.
 
-    Exit code 1 when the solve isn't good: the message says which table missed which limit.
+    Exit code 1 when the solve isn't good: the message names the tables and the limits they missed.
 
     Example: `contimg calibrate --ms /data/ms/2025-10-06_J1234+5678.ms --field J1234+5678
     --refant 104`
@@ -68,8 +72,9 @@ def calibrate(
     if register:
         if tracking or prefix is not None:
             raise ConfigurationError(
-                "--register puts the tables where the platform keeps them, and solves drift scans; "
-                "without it, use `contimg registry register-prefix` afterwards"
+                "--register writes the tables to the platform's directory and solves drift scans "
+                "only, so it excludes --prefix and --tracking: without it, use `contimg registry "
+                "register-prefix` afterwards"
             )
         with progress(ms.name) as say:
             say("reading", None)
@@ -144,7 +149,7 @@ def _tracking_request(
         calibrator_fields=(chosen.name,),
         transfer_fields=tuple(transfer_fields),
         settings=workshop.settings.calibration,
-        # A scan is shorter than what a short interval needs to differ from the long one.
+        # A scan is too short for short-interval gains to differ from the long-interval ones.
         recipe=SolveRecipe(short_gains=False),
     )
 

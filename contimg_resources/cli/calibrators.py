@@ -1,6 +1,6 @@
-"""``contimg calibrators``: known calibrators, and lists of others as one's own.
+"""``contimg calibrators``: known calibrators, and importing lists.
 
-Belongs here: arguments and output. Doesn't: reading lists, or what a calibrator is.
+Belongs here: arguments and output. Doesn't: reading lists, or defining calibrators.
 """
 
 from pathlib import Path
@@ -21,7 +21,7 @@ from contimg_resources.cli.given import given_settings
 from contimg_resources.core.errors import ConfigurationError
 
 app = typer.Typer(
-    help="Calibrators: those that are known, and lists of others as your own.",
+    help="Calibrators: list the known ones, and import lists.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
@@ -38,16 +38,14 @@ def import_list(
     ],
     output: Annotated[
         Path | None,
-        typer.Option(metavar="CSV", help="The list to write; default: in the state directory."),
+        typer.Option(metavar="CSV", help="The list to write. Default: in the state directory."),
     ] = None,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Replace a list that is there.")
-    ] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace an existing list.")] = False,
     configuration: Annotated[
-        str, typer.Option(help="Of the VLA, whose code of a source at L band counts.")
+        str, typer.Option(help="VLA configuration whose L-band quality code of a source is used.")
     ] = "C",
     spectral_index: Annotated[
-        float | None, typer.Option(help="Of sources that the file gives none.")
+        float | None, typer.Option(help="Spectral index of sources without one in the file.")
     ] = None,
     column: ColumnOption = None,
     frequency: FrequencyOption = None,
@@ -56,11 +54,11 @@ def import_list(
     state: StateDirectory = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a list of calibrators of your own from a list of others.
+    """Import a list of calibrators as your own list.
 
-    Of the VLA's list, the flux density at 1.4 GHz is that of L band, or follows from the bands on
-    both sides of it; sources without either are left out, and reported. Flux densities are of the
-    list's date: many of its sources vary.
+    For the VLA's list, the flux density at 1.4 GHz is that at L band, or is interpolated between
+    the bands on both sides; sources without either are left out, and reported. Flux densities are
+    as of the date of the list: many of its sources are variable.
 
     Example: `contimg calibrators import csource.txt`, or
     `contimg calibrators import mine.vot --column flux=S1400:mJy --frequency 1400MHz`
@@ -83,7 +81,7 @@ def import_list(
     place = place.absolute()
     if place.exists() and not replace:
         raise ConfigurationError(
-            f"{place} is there: --replace replaces it, --output names another", path=str(place)
+            f"{place} exists: --replace replaces it, --output names another", path=str(place)
         )
     if is_vla_list(file):
         found = vla_calibrators(file, configuration=configuration, spectral_index=spectral_index)
@@ -94,7 +92,7 @@ def import_list(
     if not found.calibrators:
         reasons = "; ".join(f"{n}: {r}" for n, r in list(found.refused.items())[:5])
         raise ConfigurationError(f"{file} has no calibrator for our band: {reasons}")
-    # It refuses names that clash, before anything is written.
+    # Refuses clashing names before anything is written.
     CalibratorCatalogue(found.calibrators)
     place.parent.mkdir(parents=True, exist_ok=True)
     origin = f"Imported from {file.name} by contimg calibrators import"
@@ -113,12 +111,12 @@ def import_list(
         remark(f"  left out {name}: {reason}")
     if len(found.refused) > _SHOWN:
         remark(f"  and {len(found.refused) - _SHOWN} more (--json lists all)")
-    remark(f"CONTIMG_ARRIVAL__CALIBRATOR_LIST={place} puts it to use")
+    remark(f"to use it, set CONTIMG_ARRIVAL__CALIBRATOR_LIST={place}")
 
 
 @app.command("list")
 def list_calibrators(state: StateDirectory = None, as_json: AsJson = False) -> None:
-    """List the known calibrators: the flux scale's and those of your own list.
+    """List the known calibrators: those of the flux scale and those of your own list.
 
     Example: `contimg calibrators list`
     """

@@ -1,6 +1,6 @@
 """``contimg catalogue``: surveys and lists of sources.
 
-Belongs here: arguments and output. Doesn't: reading or keeping them.
+Belongs here: arguments and output. Doesn't: reading or storing them.
 """
 
 from pathlib import Path
@@ -37,11 +37,11 @@ Name = Annotated[str, typer.Argument(help="Name of the catalogue.")]
 @app.command()
 def fetch(
     survey: Annotated[str, typer.Argument(help="`nvss` or `first`.")],
-    url: Annotated[str | None, typer.Option(help="Another address of the same table.")] = None,
+    url: Annotated[str | None, typer.Option(help="Another URL of the same table.")] = None,
     state: StateDirectory = None,
     as_json: AsJson = False,
 ) -> None:
-    """Download a survey and keep it.
+    """Download a survey as a catalogue.
 
     Example: `contimg catalogue fetch nvss`
     """
@@ -49,8 +49,8 @@ def fetch(
 
     if survey not in PUBLISHED:
         raise CatalogueError(
-            f"{survey!r} can't be fetched, but these: {', '.join(PUBLISHED)}; a file of any other "
-            "goes to `contimg catalogue add`"
+            f"{survey!r} can't be fetched, only {', '.join(PUBLISHED)}; add a file of any other "
+            "catalogue with `contimg catalogue add`"
         )
     address = url or PUBLISHED[survey].url
     with progress(f"fetch {survey}") as say, fetched(address, say) as file:
@@ -65,14 +65,15 @@ def add(
     file: Annotated[
         Path,
         typer.Argument(
-            help="FITS, VOTable, Parquet, CSV, ECSV, HEASARC's tdat or other text, perhaps gzipped."
+            help="FITS, VOTable, Parquet, CSV, ECSV, HEASARC's tdat or other text; may be gzipped."
         ),
     ],
     survey: Annotated[
         str,
         typer.Option(
-            help="Whose columns it has, where they don't tell: nvss, first, racs, racs-mid, "
-            "racs-high, vlass, tgss, lotss, gleam, sumss, vlssr, selavy, aegean, pybdsf, list."
+            help="Survey or source finder, where the columns don't identify it: nvss, first, "
+            "racs, racs-mid, racs-high, vlass, tgss, lotss, gleam, sumss, vlssr, selavy, aegean, "
+            "pybdsf, list."
         ),
     ] = "auto",
     column: ColumnOption = None,
@@ -82,9 +83,9 @@ def add(
     state: StateDirectory = None,
     as_json: AsJson = False,
 ) -> None:
-    """Keep a file as a catalogue; one of the same name is replaced.
+    """Add a file as a catalogue; a catalogue of the same name is replaced.
 
-    A list of your own has the columns `name` (may be missing), `ra_deg`, `dec_deg`, `flux_jy`,
+    A list of your own has the columns `name` (optional), `ra_deg`, `dec_deg`, `flux_jy`,
     `reference_ghz` and, if known, `flux_error_jy` and `spectral_index`. Any other table works with
     `--column`. Units and frames that the file states are converted; rows without a position or
     a flux density are rejected, and reported.
@@ -129,10 +130,10 @@ def list_catalogues(state: StateDirectory = None, as_json: AsJson = False) -> No
 @app.command()
 def cone(
     name: Name,
-    ra_deg: Annotated[float, typer.Argument(help="ICRS degrees.")],
-    dec_deg: Annotated[float, typer.Argument(help="ICRS degrees.")],
+    ra_deg: Annotated[float, typer.Argument(help="ICRS, degrees.")],
+    dec_deg: Annotated[float, typer.Argument(help="ICRS, degrees.")],
     radius_deg: Annotated[float, typer.Argument(help="Degrees.")],
-    min_flux_mjy: Annotated[float, typer.Option(min=0, help="Leave fainter ones out.")] = 0.0,
+    min_flux_mjy: Annotated[float, typer.Option(min=0, help="Leave out fainter sources.")] = 0.0,
     state: StateDirectory = None,
     as_json: AsJson = False,
 ) -> None:

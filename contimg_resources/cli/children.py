@@ -1,7 +1,7 @@
-"""The children of a platform: noticed when they die or hang, and started again.
+"""Supervision of the platform's child processes, which are restarted when they die or hang.
 
-Belongs here: what is wrong with a child, and when it may be started again. Doesn't: which children
-there are (`contimg_resources.cli.platform`), telling anybody (`contimg_resources.cli.up`).
+Belongs here: the fault of a child, and when it may be started again. Doesn't: the list of children
+(`contimg_resources.cli.platform`), sending alerts (`contimg_resources.cli.up`).
 """
 
 import os
@@ -20,11 +20,11 @@ from contimg_resources.core.errors import PlatformError
 MAX_RESTARTS, WITHIN_S = 5, 600.0
 #: Pause before the first restart, the second, ..., seconds.
 PAUSES_S = (0.0, 5.0, 15.0, 45.0, 120.0)
-#: A child that somebody stopped (SIGSTOP), or that is silent and idle, hangs after so long.
+#: Time after which a stopped (SIGSTOP) child, or a silent and idle one, counts as hung, seconds.
 STOPPED_S, SILENT_S = 5.0, 6.0
-#: One that is silent although it is busy hangs after so long, and so does one that never answered.
+#: The same for a silent and busy child, and for a child that never answered.
 BUSY_S, NEVER_S = 120.0, 180.0
-#: Any other process of the platform that is stopped for so long is killed, so that its run ends.
+#: Time after which any other stopped process is killed, so that its run ends, seconds.
 STOPPED_WORKER_S = 60.0
 
 #: A process that used less of a core than this, while it was silent, was idle.
@@ -40,11 +40,11 @@ class Restart:
     name : str
         The child.
     why : str
-        What was wrong with it.
+        Its fault.
     number : int
-        How often it was started again lately.
+        Number of recent restarts.
     hindrance : str
-        Why that failed; empty when it didn't. It is tried again.
+        Why the restart failed; empty when it didn't. It is tried again.
     """
 
     name: str
@@ -60,20 +60,20 @@ class Restart:
 
 @dataclass
 class Child:
-    """A process group that is to live as long as the platform.
+    """A process group that must live as long as the platform.
 
     Parameters
     ----------
     name : str
-        What it is called in messages.
+        Name in messages.
     start : callable
         Starts it.
     answers : callable, optional
-        Tells whether it answers now.
+        Returns whether it answers now.
     before_restart : callable, optional
-        What must be done when it has ended, before it is started again.
+        Called when it has ended, before it is started again.
     after_restart : callable, optional
-        What must be done once it was started again; told when that began, Unix time in seconds.
+        Called after the restart, with the time at which the restart began, Unix time in seconds.
     """
 
     name: str
@@ -89,7 +89,7 @@ class Child:
         self._begin()
 
     def keep_alive(self, processes: "Processes") -> Restart | None:
-        """Start it again when it died or hangs; return what was done, None for nothing.
+        """Start it again when it died or hangs; return the restart, or None.
 
         Raises
         ------
@@ -113,7 +113,7 @@ class Child:
         self._restarts_s.append(now_s)
         ended_s = time.time()
         self.group.ask_to_end()
-        # What hangs doesn't end when it's asked to.
+        # A hung process doesn't end on SIGTERM.
         self.group.end(time.monotonic() + (0.0 if self.group.alive else STOPPED_S))
         try:
             if self.before_restart is not None:
@@ -122,7 +122,7 @@ class Child:
             if self.after_restart is not None:
                 self.after_restart(ended_s)
         except (PlatformError, OSError) as error:
-            # A full disk, a locked store: it passes, and the others go on meanwhile.
+            # A full disk, a locked store: it is transient, and the other children go on.
             return Restart(self.name, why, number + 1, str(error))
         return Restart(self.name, why, number + 1)
 
@@ -145,7 +145,7 @@ class Child:
 
 @dataclass
 class _Silence:
-    """How long a child has been silent."""
+    """Time for which a child has been silent."""
 
     started_s: float
     answered: bool = False
@@ -153,7 +153,7 @@ class _Silence:
     used_s: float = 0.0
 
     def hangs(self, answers: bool, members: tuple[int, ...]) -> bool:
-        """Tell whether it hangs, given whether it answers now."""
+        """Return whether it hangs, given whether it answers now."""
         now_s = time.monotonic()
         used_s = sum(_cpu_s(pid) for pid in members)
         if answers:
@@ -169,7 +169,7 @@ class _Silence:
 
 
 class Processes:
-    """The processes below this one, as they were at each look."""
+    """The descendants of this process, as of the last scan."""
 
     def __init__(self) -> None:
         self._parents: dict[int, int] = {}
@@ -177,7 +177,7 @@ class Processes:
         self._names: dict[int, tuple[int, str]] = {}
 
     def look(self) -> None:
-        """Look at all processes of the machine."""
+        """Scan all processes of the machine."""
         now_s = time.monotonic()
         self._parents, self._names, stopped = {}, {}, {}
         for entry in Path("/proc").iterdir():
@@ -187,7 +187,7 @@ class Processes:
                 fields = (entry / "stat").read_text().rpartition(")")[2].split()
                 pid = int(entry.name)
                 self._parents[pid] = int(fields[1])
-                # The time of its start: a number is used again.
+                # With the start time, since process ids are reused.
                 self._names[pid] = (pid, fields[19])
                 if fields[0] == "T":
                     stopped[self._names[pid]] = self._stopped_since_s.get(self._names[pid], now_s)
@@ -198,7 +198,7 @@ class Processes:
         return tuple(pid for pid, its in self._parents.items() if its == parent)
 
     def stopped_s(self, pid: int) -> float:
-        """Return for how long a process was seen stopped, seconds."""
+        """Return the time for which a process was stopped, seconds."""
         since_s = self._stopped_since_s.get(self._names.get(pid, (0, "")))
         return 0.0 if since_s is None else time.monotonic() - since_s
 

@@ -1,11 +1,11 @@
 """The code server of a platform: the one process that loads the definitions.
 
-Belongs here: how it is started, where it answers, whether it does. Doesn't: what is loaded, and
-starting it again (see `contimg_resources.cli.children`).
+Belongs here: its command, its socket, and whether it answers. Doesn't: the definitions, and
+restarts (see `contimg_resources.cli.children`).
 
-It evaluates sensors and schedules, and runs are its children. Left alone, Dagster's daemon and
-each webserver start one of their own, and the daemon another one every minute; one that dies is
-missed by nobody for up to a minute. This one is a child of the platform, which looks after it.
+It evaluates sensors and schedules, and runs are its children. By default, Dagster's daemon and
+each webserver start their own code server, and the daemon another one every minute; nobody notices
+the death of one for up to a minute. This one is a child of the platform, which supervises it.
 """
 
 import sys
@@ -18,18 +18,18 @@ import yaml
 
 from contimg_resources.core.errors import ConfigurationError
 
-#: Requests at a time; a sensor's tick may last, and the others mustn't wait for it.
+#: Requests at a time: other requests mustn't wait for the long tick of a sensor.
 _N_THREADS = 32
-#: The longest path of a socket, bytes; some are kept for its name.
+#: Longest path of a socket, bytes, with a margin for its name.
 _MAX_SOCKET_PATH = 90
-#: What lies in its private directory.
+#: Contents of its private directory.
 _SOCKET, _WORKSPACE = "code.sock", "workspace.yaml"
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-")
 
 
 @dataclass(frozen=True)
 class CodeServer:
-    """A code server that listens on a socket of its own.
+    """A code server that listens on a private socket.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class CodeServer:
         Raises
         ------
         ConfigurationError
-            If it names anything else than one Python module.
+            If it doesn't name exactly one Python module.
         """
         module, location = _module_of(home / _WORKSPACE)
         server = cls(home, _private_directory(), module, location)
@@ -88,7 +88,7 @@ class CodeServer:
         return sys.executable
 
     def answers(self, timeout_s: float) -> bool:
-        """Tell whether it answers within a time in seconds."""
+        """Return whether it answers within a time in seconds."""
         import grpc
         from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -107,12 +107,12 @@ class CodeServer:
 
 
 def remove_sockets(directory: Path) -> None:
-    """Remove the private directory of a code server, and nothing else that is in it.
+    """Remove the private directory of a code server, and only its own files in it.
 
     Raises
     ------
     OSError
-        If there is something else in it, or it isn't there.
+        If it holds other files, or doesn't exist.
     """
     for name in (_SOCKET, _WORKSPACE):
         (directory / name).unlink(missing_ok=True)
@@ -134,7 +134,7 @@ def _module_of(workspace: Path) -> tuple[str, str]:
 
 
 def _private_directory() -> Path:
-    """Make a directory that nobody else may enter, short and plain enough for a socket's path."""
+    """Make a private directory with a path short and plain enough for a socket."""
     usual = tempfile.gettempdir()
     fits = len(usual) < _MAX_SOCKET_PATH and set(usual) <= _PLAIN
     return Path(tempfile.mkdtemp(prefix="contimg-", dir=usual if fits else "/tmp"))

@@ -1,6 +1,6 @@
-"""The page of all commands, from their own help texts.
+"""The page of all commands, from their help texts.
 
-Belongs here: that page. Doesn't: any text about a command, which stands where the command is.
+Belongs here: that page. Doesn't: the text about a command, which is in the command's module.
 """
 
 import sys
@@ -13,10 +13,10 @@ from contimg_resources.cli.main import app
 
 _HEAD = """# Commands
 
-Every command takes `--state` and `--help`, prints JSON with `--json` where there is a result, and
-ends with an exit code that a script can use: 0 done; 1 the answer is no, or the work failed; 2
-usage or configuration; 3 CASA isn't there; 130 interrupted, 143 terminated. This page is made of
-the help texts by `make docs`.
+Every command takes `--state` and `--help`, prints JSON with `--json` if it has a result, and
+ends with an exit code for scripts: 0 done; 1 the answer is no, or the work failed; 2 wrong usage
+or configuration; 3 CASA isn't installed; 130 interrupted, 143 terminated. `make docs` generates
+this page from the help texts.
 """
 
 
@@ -26,7 +26,7 @@ def commands_page() -> str:
     page = typer.cli.get_docs_for_click(
         obj=command, ctx=typer.Context(command), name="contimg", title="contimg"
     )
-    # Rich's table of links is left to the site's own table of contents.
+    # The site's table of contents replaces Rich's table of links.
     return f"{_HEAD}\n{page.partition('**Options**')[2].partition('## ')[2].join(('## ', ''))}"
 
 

@@ -1,7 +1,8 @@
-"""Write docs/configuration.md from the settings, so that it can't say anything else.
+"""Write docs/configuration.md from the settings, so that the two always agree.
 
-Belongs here: the page's text. Doesn't: any default or meaning; `contimg_resources.settings` has
-them. Run by ``make docs``; a test fails while the page in the checkout isn't the current one.
+Belongs here: the page's text. Doesn't: defaults and meanings, which are in
+`contimg_resources.settings`. Run by ``make docs``; a test fails while the page in the checkout
+isn't up to date.
 """
 
 import sys

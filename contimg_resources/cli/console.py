@@ -1,7 +1,7 @@
-"""What the command line says: results to stdout, everything else to stderr.
+"""Output of the command line: results to stdout, everything else to stderr.
 
-Belongs here: tables, JSON, progress, the one line that an error is.
-Doesn't: what is said; each command knows that.
+Belongs here: tables, JSON, progress, the one line of an error.
+Doesn't: the content, which each command defines.
 """
 
 import json
@@ -22,7 +22,7 @@ from contimg_resources.casa import Progress as ReportProgress
 from contimg_resources.core.errors import ContimgError, in_words
 from contimg_resources.core.plain_text import plain, unwrapped
 
-#: Characters of a line where nobody looks: paths must not be folded in a pipe or a log.
+#: Characters of a line in a pipe or a log, where paths must not be folded.
 _PIPE_WIDTH = 250
 _BETWEEN_LINES_S = 5.0
 
@@ -80,7 +80,7 @@ def print_table(
 
 
 def _shown(text: str) -> str:
-    """Return text as it is to be seen: neither markup nor anything that a terminal obeys."""
+    """Return text without markup and control characters."""
     return escape(plain(text))
 
 
@@ -90,7 +90,7 @@ def remark(message: str) -> None:
 
 
 def print_error(error: BaseException, *, as_json: bool) -> None:
-    """Write one line that says what went wrong to stderr."""
+    """Write one line that describes the error to stderr."""
     if isinstance(error, ContimgError):
         record, line = error.as_dict(), error.message
     else:
@@ -107,7 +107,7 @@ def progress(what: str) -> Iterator[ReportProgress]:
     """Show the progress of a step on stderr.
 
     A live bar on a terminal; in a pipe or a log a line for each new message, but not for every
-    step of something that counts up.
+    step of a counter.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def progress(what: str) -> Iterator[ReportProgress]:
     Yields
     ------
     callable
-        To be called with (message, fraction or None), such as `Casa.run` does.
+        Call it with (message, fraction or None), as `Casa.run` does.
     """
     console = stderr()
     if not console.is_terminal:

@@ -1,6 +1,6 @@
 """``contimg cutout``: the sky around a source, epoch by epoch.
 
-Belongs here: arguments and output. Doesn't: the step, which is the same that the asset calls.
+Belongs here: arguments and output. Doesn't: the step, which the asset calls too.
 """
 
 from typing import Annotated, Any
@@ -19,18 +19,18 @@ def cutout(
     since: Since = None,
     until: Until = None,
     stack: Annotated[
-        bool, typer.Option("--stack", help="Make the weighted mean of them too.")
+        bool, typer.Option("--stack", help="Also make the weighted mean of the cutouts.")
     ] = False,
     animate: Annotated[
-        bool, typer.Option("--animate", help="Make an animation of them too.")
+        bool, typer.Option("--animate", help="Also make an animation of the cutouts.")
     ] = False,
     state: StateDirectory = None,
     as_json: AsJson = False,
 ) -> None:
-    """Cut a source out of every mosaic that it was measured on: FITS and a picture each.
+    """Make a cutout of a source from every mosaic in which it was measured, as FITS and PNG.
 
-    Cutouts that are there and whose mosaic didn't change stay as they are. With `--from` or
-    `--to`, a stack and an animation are of that span; else of all cutouts that are there.
+    Existing cutouts of unchanged mosaics are kept. With `--from` or `--to`, the stack and the
+    animation use that span; otherwise all existing cutouts.
 
     Example: `contimg cutout nvss-013741+330935 --stack --animate`
     """
@@ -77,7 +77,7 @@ def cutout(
         title=f"{source}: the last {len(shown)} of {len(pictures)} cutouts",
     )
     remark(
-        f"{len(found.made)} made, {len(found.kept)} kept, {len(found.gone)} mosaics gone; "
+        f"{len(found.made)} made, {len(found.kept)} kept, {len(found.gone)} mosaics missing; "
         f"{found.directory}"
     )
     for epoch, reason in found.failed.items():

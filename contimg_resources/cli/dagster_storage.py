@@ -1,6 +1,6 @@
-"""Dagster's databases that can't be read: which file it is, in words.
+"""Error messages for Dagster's databases that can't be read, naming the damaged file.
 
-Belongs here: looking for the damaged one. Doesn't: our own stores (see
+Belongs here: finding the damaged file. Doesn't: our own stores (see
 `contimg_resources.database`), and restoring (``docs/restore.md``).
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-#: Where Dagster keeps its databases, below the state directory; those of single runs aside.
+#: Paths of Dagster's databases below the state directory, without those of single runs.
 _DATABASES = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
 _PAGE = "docs/restore.md"
 _LINK = "(Background on this error at"
@@ -23,22 +23,22 @@ def storage_trouble(state: Path, printed: str) -> str:
     state : Path
         The state directory.
     printed : str
-        What the process printed that tried.
+        Output of the process that tried to open it.
     """
     damaged = list(damaged_databases(state))
     if damaged:
         files = "; ".join(f"{path} is damaged ({why})" for path, why in damaged)
         return (
             f"Dagster's storage can't be read: {files}. The observations, caltable sets and "
-            f"products are in other files. See {_PAGE}: how to restore it, or how to start with an "
-            "empty one"
+            f"products are in other files. {_PAGE} describes how to restore it, or how to start "
+            "with an empty one"
         )
     lines = [line for line in printed.splitlines() if line.strip() and _LINK not in line]
     return f"Dagster's storage in {state} can't be made or read: {''.join(lines[-1:]).strip()}"
 
 
 def damaged_databases(state: Path) -> Iterator[tuple[Path, str]]:
-    """Yield Dagster's databases that are there and can't be read, each with the reason."""
+    """Yield Dagster's databases that exist and can't be read, each with the reason."""
     for name in _DATABASES:
         path = state / name
         if path.exists() and (why := _damage(path)):
@@ -47,7 +47,7 @@ def damaged_databases(state: Path) -> Iterator[tuple[Path, str]]:
 
 def _damage(path: Path) -> str:
     if not path.is_file():
-        return "it is no file"
+        return "it is not a file"
     if path.stat().st_size == 0:
         return "it is empty"
     try:

@@ -1,6 +1,6 @@
 """``contimg demo``: a real observation, a simulated night and a season through the platform.
 
-Belongs here: the order of the acts, what is shown, the end. Doesn't: the acts
+Belongs here: the order of the acts, the output, the end. Doesn't: the acts
 (`contimg_resources.demo`).
 """
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from contimg_resources.settings import Settings
     from contimg_resources.steps import Workshop
 
-#: Lies in a state directory that a demo made and the next one may delete.
+#: Marks a state directory that a demo made and the next demo may delete.
 _MARKER = ".contimg-demo"
 _LOOK_S = 1.0
 
@@ -50,27 +50,28 @@ def demo(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Where everything goes; that of the last demo is deleted first. Default: "
+            help="Directory of the demo; that of an earlier demo is deleted first. Default: "
             "contimg-demo beside the state directory.",
         ),
     ] = None,
     port: Annotated[
         int | None,
-        typer.Option(min=1, max=65535, help="Of the web interface. Default: a free one."),
+        typer.Option(min=1, max=65535, help="Port of the web interface. Default: a free port."),
     ] = None,
     timeout_s: Annotated[
-        float, typer.Option(min=1, help="The night is given up after this many seconds.")
+        float, typer.Option(min=1, help="Time limit of the night, seconds.")
     ] = 1800.0,
     as_json: AsJson = False,
 ) -> None:
     """Show the platform at work: real VLA data, a simulated DSA-110 night, a simulated season.
 
-    First NGC5921 from casadata is imported, calibrated, registered, looked up, applied and imaged,
-    beside the observatory's published figures. Then a night is simulated into the MS directory of
-    a fresh platform, and followed until every image is there and its hour is a mosaic in which
-    every source is measured. Last comes a season of mosaics of one field, in whose light curves the
-    platform looks for Extreme Scattering Events. On a terminal the platform and the dashboard go
-    on serving until Ctrl-C; otherwise everything is stopped. Exit code 1 when anything failed.
+    First, NGC5921 from casadata is imported, solved, registered, looked up, applied and imaged, and
+    compared with the observatory's published values. Then a night is simulated into the MS
+    directory of a fresh platform, until every observation is imaged, the hour is mosaicked and
+    every source in the mosaic is measured. Last, a season of mosaics of one field is simulated, and
+    the platform searches its light curves for Extreme Scattering Events. On a terminal the platform
+    and the dashboard run until Ctrl-C; otherwise everything is stopped. Exit code 1 when a step
+    failed.
 
     Example: `contimg demo --port 3000`
     """
@@ -115,7 +116,7 @@ def _fresh_directory(directory: Path) -> Path:
     if directory.exists() and any(directory.iterdir()):
         if not (directory / _MARKER).is_file():
             raise ConfigurationError(
-                f"{directory} is not empty and no demo made it: name another with --state"
+                f"{directory} is not empty and not from a demo: name another with --state"
             )
         from contimg_resources.cli.platform import running_address
 
@@ -132,7 +133,7 @@ def _known_sources(directory: Path) -> Path:
 
 
 def _settings_of_a_demo(directory: Path) -> "Settings":
-    """Set this process's environment so that only the demo's own settings hold, here and below."""
+    """Set this process's environment to the demo's settings only, for its child processes too."""
     for name in [n for n in os.environ if n.startswith("CONTIMG_") and n != "CONTIMG_DEBUG"]:
         del os.environ[name]
     os.environ |= {
@@ -140,14 +141,14 @@ def _settings_of_a_demo(directory: Path) -> "Settings":
         "CONTIMG_SENSORS__INTERVAL_S": "5",
         "CONTIMG_CATALOGUE__REFERENCE": "simulated",
         "CONTIMG_CALIBRATION__PLOTMS": "false",
-        # Nothing of this night comes late.
+        # No observation of this night is late.
         "CONTIMG_MOSAICS__WAIT_MIN": "0",
     }
     return given_settings()
 
 
 def _real(workshop: "Workshop", directory: Path) -> "dict[str, RealDataResult]":
-    """Play the first act with the MS that CASA imports, and with one that pyuvdata wrote of it."""
+    """Run the first act with the MS that CASA imports, and with the MS that pyuvdata rewrites."""
     from contimg_resources.demo.foreign import has_pyuvdata
     from contimg_resources.demo.real import run_ngc5921
 
@@ -157,20 +158,20 @@ def _real(workshop: "Workshop", directory: Path) -> "dict[str, RealDataResult]":
         with progress("NGC5921, written by pyuvdata") as say:
             reals["written by pyuvdata"] = run_ngc5921(workshop, directory, say, by_pyuvdata=True)
     else:
-        remark("pyuvdata isn't installed: the MS by other hands is left out")
+        remark("pyuvdata isn't installed: the MS written by pyuvdata is left out")
     return reals
 
 
 def _foreign(
     workshop: "Workshop", directory: Path, reals: "dict[str, RealDataResult]"
 ) -> "MeasuredImage":
-    """Measure 1445+099 in an image that CASA makes and exports by itself."""
+    """Measure 1445+099 in an image that CASA makes and exports."""
     from contimg_resources.demo.foreign import measure_image_of_casa
     from contimg_resources.demo.real import CHANNELS
 
     real = next(iter(reals.values()))
     with progress("1445+099, imaged by CASA") as say:
-        say("making the FITS image, adding it, measuring it", 0.0)
+        say("making, adding and measuring the FITS image", 0.0)
         return measure_image_of_casa(workshop, real.calibrated, directory, real.image, CHANNELS)
 
 
@@ -216,7 +217,7 @@ def _hours(workshop: "Workshop", platform: "Platform", timeout_s: float) -> "tup
     from contimg_resources.demo.hour import look_at_mosaics, mosaics_are_over
 
     with progress("mosaics") as say:
-        say("images are put together and sources measured", None)
+        say("mosaicking the images and measuring the sources", None)
         deadline = time.monotonic() + timeout_s
         while not (mosaics_are_over(workshop) and all(r.over for r in platform.runs())):
             platform.check_alive()
@@ -229,15 +230,15 @@ def _hours(workshop: "Workshop", platform: "Platform", timeout_s: float) -> "tup
 
 
 def _season(workshop: "Workshop", platform: "Platform", timeout_s: float) -> "SeasonResult | None":
-    """Play the fourth act; a function of its own, so that a test can leave it out."""
+    """Run the fourth act; a separate function, so that a test can leave it out."""
     return play_season(workshop, platform, timeout_s)
 
 
 @contextmanager
 def _simulating(workshop: "Workshop", say: Progress) -> "Iterator[Future[None]]":
-    """Simulate in a thread, so that the platform is followed while observations still arrive.
+    """Simulate in a thread, so that the platform works while observations still arrive.
 
-    After Ctrl-C or a failure the observation in work is the last.
+    After Ctrl-C or a failure the current observation is the last.
     """
     from contimg_resources.demo.night import DEMO_NIGHT
     from contimg_resources.simulation.night import simulate_night
@@ -266,7 +267,7 @@ def _say_where_it_is(records: Any, expected: int, say: Progress, *, simulated: b
 
 
 def _disagreements(name: str, real: "RealDataResult") -> list[str]:
-    """Return where NGC5921 differs from what is published by more than the published errors."""
+    """Return where NGC5921 differs from the published values by more than their errors."""
     from contimg_resources.demo.ngc5921 import (
         PUBLISHED_FLUX_PT99_ERROR_JY,
         PUBLISHED_FLUX_PT99_JY,
@@ -288,7 +289,7 @@ def _disagreements(name: str, real: "RealDataResult") -> list[str]:
 
 
 def _disagreement_of(foreign: "MeasuredImage", reals: "dict[str, RealDataResult]") -> list[str]:
-    """Return whether CASA's image shows 1445+099 otherwise than is published, beyond 3 sigma."""
+    """Return a message if 1445+099 in CASA's image differs from the published value by 3 sigma."""
     from contimg_resources.demo.ngc5921 import (
         PUBLISHED_FLUX_PT99_ERROR_JY,
         PUBLISHED_FLUX_PT99_JY,
@@ -383,7 +384,7 @@ def _print_night(
             }
         )
         return
-    # A column an observation: so it fits a terminal of 80 characters.
+    # One column for each observation, to fit a terminal of 80 characters.
     headings = (
         "start (UTC)",
         "state",
@@ -423,7 +424,7 @@ def _print_night(
 def _cells(row: "NightRow") -> tuple[object, ...]:
     key = row.record.key if row.record else None
     state = row.record.state if row.record else "never arrived"
-    # With a space, so that it is folded there.
+    # With a space, where the table can fold it.
     start = row.name.replace("T", " ")
     if row.image is None or row.recovered is None:
         return (key, start, state, None, None, None, None, None, None)

@@ -1,6 +1,6 @@
-"""``contimg export``: documents for dashboards and for people's own tools.
+"""``contimg export``: documents for dashboards, and downloads.
 
-Belongs here: arguments and output. Doesn't: the step, which is the same that the asset calls.
+Belongs here: arguments and output. Doesn't: the step, which the asset calls too.
 """
 
 from pathlib import Path
@@ -20,16 +20,15 @@ def export(
         typer.Option(
             "--out",
             metavar="DIR",
-            help="Where they are written: an empty directory, or one with earlier documents. "
-            "Default: that of the settings.",
+            help="Output directory: empty, or with earlier documents. Default: from the settings.",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the JSON documents for dashboards, and tables as Parquet and VOTable.
 
-    `index.json` is read first: it names all others, and sums up the night. Pages that didn't
-    change stay as they are. Exit code 1 when they can't be written.
+    Read `index.json` first: it lists all other documents, and summarizes the night. Unchanged pages
+    are kept. Exit code 1 when the documents can't be written.
 
     Example: `contimg export --out /srv/contimg`
     """

@@ -1,6 +1,6 @@
-"""Settings with what a command's arguments say over them.
+"""Settings, overridden by the arguments of a command.
 
-Belongs here: arguments over settings, settings to children. Doesn't: defaults.
+Belongs here: overriding settings, passing settings to child processes. Doesn't: defaults.
 """
 
 import os
@@ -26,14 +26,14 @@ def given_settings(
     registry: str | None = None,
     products: str | None = None,
 ) -> Settings:
-    """Return the settings of this process, those that a command was given replaced.
+    """Return the settings of this process, overridden by the arguments of a command.
 
     Parameters
     ----------
     state : Path, optional
         State directory.
     ms_dir : Path, optional
-        Where MS arrive.
+        Directory in which MS arrive.
     registry : str, optional
         Path or URL of the registry.
     products : str, optional
@@ -51,7 +51,7 @@ def given_settings(
 
 
 def opened_workshop(settings: Settings) -> "Workshop":
-    """Return the workshop of a state that is there; a look at it makes nothing.
+    """Return the workshop of an existing state directory, without making anything.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def opened_workshop(settings: Settings) -> "Workshop":
 
 @contextmanager
 def dagster_instance(settings: Settings) -> "Iterator[dg.DagsterInstance]":
-    """Give the Dagster instance of a state directory; made when it isn't there."""
+    """Yield the Dagster instance of a state directory; it is made if it doesn't exist."""
     import dagster as dg
 
     from contimg_resources.cli.platform import checkout_root
@@ -80,9 +80,9 @@ def dagster_instance(settings: Settings) -> "Iterator[dg.DagsterInstance]":
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
-    """Return the variables that give a child process these paths; all else it reads itself."""
+    """Return the variables that pass these paths to a child process, which reads all others."""
     if (config := os.environ.get("CONTIMG_CONFIG")) and not Path(config).is_file():
-        raise ConfigurationError(f"CONTIMG_CONFIG names {config}, which is no file")
+        raise ConfigurationError(f"CONTIMG_CONFIG names {config}, which is not a file")
     found = {"CONTIMG_STATE": str(settings.state), "CONTIMG_MS_DIR": str(settings.incoming_dir)}
     if config:
         # The children work in another directory.

@@ -1,6 +1,6 @@
-"""Ask a running Dagster webserver through GraphQL, with the standard library only.
+"""Queries to a running Dagster webserver through GraphQL, with the standard library only.
 
-Belongs here: sending a query and naming what went wrong.
+Belongs here: sending a query and reporting its errors.
 Doesn't: the queries; see `contimg_resources.cli.webserver`.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 
 from contimg_resources.core.errors import PlatformError
 
-#: So many characters of an answer are shown.
+#: Maximum number of characters of an answer in a message.
 _SHOWN = 500
 
 
@@ -28,7 +28,7 @@ class GraphQL:
     address : str
         Address of the webserver, such as ``http://127.0.0.1:3000``.
     timeout_s : float
-        A request is given up after this many seconds.
+        Time limit of a request, seconds.
     """
 
     address: str
@@ -52,14 +52,14 @@ class GraphQL:
         Raises
         ------
         PlatformError
-            When nobody answers, or the answer holds errors.
+            When the webserver doesn't answer, or answers with errors.
         """
         request = urllib.request.Request(
             f"{self.address}/graphql",
             data=json.dumps({"query": query, "variables": dict(variables or {})}).encode(),
             headers={"Content-Type": "application/json"},
         )
-        # A proxy of the environment must not stand between us and the loopback address.
+        # Requests to the loopback address must not go through a proxy of the environment.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with opener.open(request, timeout=self.timeout_s) as response:
@@ -81,5 +81,5 @@ class GraphQL:
             raise PlatformError(f"{self.address} refused a query: {messages[:_SHOWN]}")
         data = told.get("data")
         if not isinstance(data, dict):
-            raise PlatformError(f"{self.address} does not answer GraphQL: it gave no data")
+            raise PlatformError(f"{self.address} does not answer GraphQL: the answer has no data")
         return data

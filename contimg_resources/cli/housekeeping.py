@@ -1,4 +1,4 @@
-"""``contimg housekeeping`` and ``contimg partitions``: what is old, listed and removed.
+"""``contimg housekeeping`` and ``contimg partitions``: listing and deleting old data.
 
 Belongs here: arguments and output. Doesn't: choosing.
 """
@@ -12,7 +12,7 @@ from contimg_resources.cli.arguments import AsJson, StateDirectory
 from contimg_resources.cli.console import print_json, print_lines, print_table, progress, remark
 from contimg_resources.cli.given import dagster_instance, given_settings, opened_workshop
 
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only list the data to remove.")]
 
 partitions = typer.Typer(no_args_is_help=True, help="Dagster's list of observations.")
 
@@ -22,13 +22,14 @@ _SHOWN = 20
 def housekeeping(
     state: StateDirectory = None, dry_run: DryRun = False, as_json: AsJson = False
 ) -> None:
-    """Remove what is older than the settings `retention.*` keep, and more for want of room.
+    """Delete data older than the retention limits, or earlier when disk space is low.
 
-    Partition keys and runs of Dagster, calibrated MS, companions of images, logs, and what killed
-    steps left behind. The platform does the same once a day, and when its disk is nearly full.
+    The limits are the settings `retention.*`. They apply to Dagster's partition keys and runs,
+    calibrated MS, companions of images, logs, and orphaned files of killed steps. The platform does
+    the same once a day, and when its disk is nearly full.
 
-    On a full disk, where no store can be opened, what killed steps left goes first, then the
-    reserve (`retention.reserve_mb`), which is put back when there is room again.
+    On a full disk, where no store can be opened, orphaned files go first, then the reserve
+    (`retention.reserve_mb`), which is restored when there is disk space again.
 
     Example: `contimg housekeeping --dry-run`
     """
@@ -53,7 +54,7 @@ def housekeeping(
         return
     if found.files:
         print_table(
-            ("path", "MB", "why"),
+            ("path", "MB", "reason"),
             [(r.path, f"{r.size_bytes / 1e6:.1f}", r.why) for r in found.files],
         )
     print_lines([f"{'would remove' if dry_run else 'removed'} {found}"])
@@ -64,15 +65,15 @@ def prune(
     state: StateDirectory = None,
     days: Annotated[
         float | None,
-        typer.Option(min=0, help="Keep so many days; by default `retention.partition_days`."),
+        typer.Option(min=0, help="Number of days to keep. Default: `retention.partition_days`."),
     ] = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take old observations from Dagster's list of partitions; the stores keep all of them.
+    """Remove old observations from Dagster's list of partitions; the stores keep all of them.
 
-    Keys of queued or running runs stay, and all of them while a backfill is in progress.
-    `contimg reprocess` brings observations back that it makes again.
+    Keys of queued or running runs stay; all keys stay while a backfill is in progress.
+    `contimg reprocess` adds the keys of the observations that it makes again.
 
     Example: `contimg partitions prune --dry-run`
     """
@@ -83,7 +84,7 @@ def prune(
     workshop = opened_workshop(settings)
     with dagster_instance(settings) as instance:
         if backfill_in_progress(instance):
-            remark("a backfill is in progress: no key is pruned before it is over")
+            remark("a backfill is in progress: no key is removed before it ends")
         keys = old_keys_of(workshop, instance, days=days)
         if not dry_run:
             keys = prune_keys(instance, keys)

@@ -1,7 +1,6 @@
-"""``contimg images``: from the MS directory to images, without a running Dagster.
+"""``contimg images``: image the MS of a directory, without a running Dagster.
 
-Belongs here: arguments, the order of work, output. Doesn't: the steps themselves, which are the
-same that the assets call.
+Belongs here: arguments, the order of work, output. Doesn't: the steps, which the assets call too.
 """
 
 import time
@@ -22,36 +21,36 @@ if TYPE_CHECKING:
     from contimg_resources.steps.watching import Look, Memory
 
 app = typer.Typer(
-    help="5-minute images of whatever lies in a directory.",
+    help="5-minute images of the MS in a directory.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
 
-#: Between the two looks that a scan takes: without a done-marker, an MS must be the same in both.
+#: Seconds between the two passes of a scan: an MS without a done-marker must be the same in both.
 _BETWEEN_LOOKS_S = 1.0
 
 _OUTCOMES = {
     "new": "added",
-    "same": "there already",
-    "duplicate": "there already, from another file",
+    "same": "known",
+    "duplicate": "known, from another file",
     "moved": "made again",
     "replaced": "replaced",
 }
 
 MsDir = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="Where MS lie. Default: that of the settings."),
+    typer.Option(metavar="DIR", help="Directory of the MS. Default: from the settings."),
 ]
 OutDir = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
-        help="Under it go images/, calibrated/, caltables/ and logs/. Default: the state "
+        help="Output directory for images/, calibrated/, caltables/ and logs/. Default: the state "
         "directory.",
     ),
 ]
 Solve = Annotated[
-    bool, typer.Option("--solve", help="Solve and register calibrator observations too.")
+    bool, typer.Option("--solve", help="Also solve and register calibrator observations.")
 ]
 
 
@@ -66,9 +65,9 @@ def scan(
 ) -> None:
     """Calibrate and image every complete observation once, then stop.
 
-    An observation is taken when its done-marker is there, or nothing in it has changed for
-    `arrival.settle_age_s`. One without a valid caltable set waits for the next scan. What isn't
-    taken is named, with the reason. Exit code 1 when a step of any failed.
+    An observation is complete when its done-marker exists, or when it hasn't changed for
+    `arrival.settle_age_s`. An observation without a valid caltable set waits for the next scan. The
+    command lists MS that it doesn't process, with the reason. Exit code 1 when any step failed.
 
     Example: `contimg images scan --ms-dir /data/ms/5min --out-dir /data/images/5min --registry-db
     pipeline/cal_registry.sqlite3 --products-db pipeline/products.sqlite3`
@@ -78,7 +77,7 @@ def scan(
 
     workshop = _workshop(ms_dir, out_dir, db, products_db)
     with progress("images scan") as say:
-        say(f"looking at {workshop.settings.incoming_dir}", None)
+        say(f"scanning {workshop.settings.incoming_dir}", None)
         seen = _look(workshop, Memory())
         remark(seen.words)
         set_aside = seen.set_aside
@@ -90,7 +89,7 @@ def scan(
         for name, reason in seen.growing.items():
             remark(f"{name} is left for the next scan: {reason}")
         for line in say_passed_over(seen.passed_over):
-            remark(f"passed over: {line}")
+            remark(f"skipped: {line}")
         failed = _work_off(workshop, solve, say, set())
     not_taken = {
         "set_aside": {one.path.name: one.reason for one in set_aside},
@@ -109,13 +108,13 @@ def watch(
     solve: Solve = False,
     interval_s: Annotated[
         float | None,
-        typer.Option(min=0.1, help="Seconds between looks. Default: sensors.interval_s."),
+        typer.Option(min=0.1, help="Seconds between scans. Default: sensors.interval_s."),
     ] = None,
 ) -> None:
     """Calibrate and image observations as they arrive, until Ctrl-C.
 
-    Whatever Ctrl-C or SIGTERM interrupts leaves nothing behind, and is begun anew by the next watch
-    or scan. Exit code 130 and 143.
+    A step that Ctrl-C or SIGTERM interrupts leaves no partial products; the next watch or scan
+    starts it again. Exit codes 130 and 143.
 
     Example: `contimg images watch --ms-dir /data/ms/5min --out-dir /data/images/5min --solve`
     """
@@ -126,17 +125,17 @@ def watch(
     memory, said, named, unsolved = Memory(), "", set[str](), set[str]()
     try:
         with progress("images watch") as say:
-            say(f"looking at {workshop.settings.incoming_dir}", None)
+            say(f"scanning {workshop.settings.incoming_dir}", None)
             while True:
                 seen = _look(workshop, memory)
                 memory = seen.memory
                 if seen.words != said:
-                    # A watch goes on for months: its log tells what changed, not that nothing did.
+                    # A watch runs for months: it logs only changes.
                     remark(seen.words)
                 said = seen.words
                 for line in say_passed_over(seen.passed_over):
                     if line not in named:
-                        remark(f"passed over: {line}")
+                        remark(f"skipped: {line}")
                         named.add(line)
                 _work_off(workshop, solve, say, unsolved, tell_images=True)
                 say(f"waiting for observations in {workshop.settings.incoming_dir}", None)
@@ -166,20 +165,20 @@ def add(
         list[Path] | None,
         typer.Option(
             metavar="FITS",
-            help="Map of the noise, likewise. Without --pb and --rms the noise is measured.",
+            help="Noise map, likewise. Without --pb and --rms the noise is measured.",
         ),
     ] = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Take the place of another image of the same time.")
+        bool, typer.Option("--replace", help="Replace another image of the same time.")
     ] = False,
     state: StateDirectory = None,
     as_json: AsJson = False,
 ) -> None:
-    """Add images that were made elsewhere; from then on they are observations like others.
+    """Add images that were made elsewhere as observations.
 
-    Time, declination, frequency, beam, unit and frame are those of their headers. The files are
-    only read: what is used is a copy in our own form under the state directory. The same image
-    again changes nothing. Exit code 1 when any can't be added or fails its checks.
+    Time, declination, frequency, beam, unit and frame come from the headers. The files aren't
+    changed: contimg uses a copy in its standard form under the state directory. Adding the same
+    image again changes nothing. Exit code 1 when an image can't be added or fails its checks.
 
     Example: `contimg images add night/*-image-pb.fits --state /data/contimg`, or
     `contimg images add field.pbcor.fits --pb field.pb.fits`
@@ -204,7 +203,7 @@ def add(
     else:
         _tell_added(found)
     for path, reason in found.failed.items():
-        # The reason names the file, as a rule.
+        # The reason usually names the file.
         remark(f"not added: {reason if path in reason else f'{path}: {reason}'}")
     refused = [a for a in found.added if any(not v.passed for v in a.verdicts)]
     for added in refused:
@@ -218,7 +217,8 @@ def _one_each(name: str, given: list[Path] | None, n: int) -> list[Path | None]:
         return [None] * n
     if len(given) not in (1, n):
         raise ConfigurationError(
-            f"{name} was given {len(given)} times for {n} images: once for all, or once for each"
+            f"{name} was given {len(given)} times for {n} images: give it once for all, or "
+            "once for each"
         )
     return list(given if len(given) == n else given * n)
 
@@ -260,19 +260,19 @@ def _workshop(
     from contimg_resources.steps import Workshop
 
     if ms_dir is not None and not ms_dir.is_dir():
-        raise ConfigurationError(f"--ms-dir: {ms_dir} is no directory", path=str(ms_dir))
+        raise ConfigurationError(f"--ms-dir: {ms_dir} is not a directory", path=str(ms_dir))
     return Workshop.from_settings(
         given_settings(state=out_dir, ms_dir=ms_dir, registry=registry, products=products)
     )
 
 
 def _look(workshop: "Workshop", memory: "Memory") -> "Look":
-    """Look once, and tell what is new of each observation; the counts are the caller's."""
+    """Scan once, and report each new observation; the caller reports the counts."""
     from contimg_resources.steps.watching import look
 
     seen = look(workshop, memory, budget_s=float("inf"), max_arrivals=10**9)
     for aside in seen.set_aside:
-        remark(f"set aside: {aside.reason}")
+        remark(f"rejected: {aside.reason}")
     for arrived in seen.arrivals:
         key, ms = arrived.observation.key, arrived.observation.path.name
         for note in arrived.observation.notes:
@@ -297,11 +297,11 @@ def _work_off(
     *,
     tell_images: bool = False,
 ) -> dict[str, str]:
-    """Do what can be done now, calibrators first, in the order of time; return what failed, why.
+    """Process the observations that can be processed now; return the failures with their reasons.
 
-    A calibrator observation whose signature is in `unsolved` isn't solved; one whose solve fails
-    now is added: a solve that crashed leaves nothing in the registry that would tell. With
-    `tell_images`, each image that was made is told as it is there.
+    Calibrators go first, then the order of time. A calibrator observation whose signature is in
+    `unsolved` isn't solved; one whose solve fails now is added, since a solve that crashed leaves
+    no record in the registry. With `tell_images`, each new image is reported immediately.
     """
     from contimg_resources import steps
     from contimg_resources.products.model import ObservationState
@@ -331,10 +331,10 @@ def _work_off(
                 rms, beam, n_sources = _numbers(workshop.products.image(key))
                 remark(f"{key} imaged: rms {rms} mJy, beam {beam} arcsec, {n_sources} sources")
             if record.state is ObservationState.FAILED and key not in failed:
-                # The image is there, and a check says that it must not be used.
+                # The image exists, but failed a check and must not be used.
                 remark(f"{key} image_5min failed its checks: {record.reason}")
                 failed[key] = record.reason
-    # Until there is something to do again, which may be hours, no process keeps its memory.
+    # The next work may come in hours: no process keeps its memory until then.
     workshop.casa.close()
     return failed
 
@@ -389,7 +389,7 @@ def _report(
         )
     else:
         print_table(
-            ("observation", "state", "rms (mJy)", "beam (arcsec)", "sources", "why"),
+            ("observation", "state", "rms (mJy)", "beam (arcsec)", "sources", "reason"),
             [
                 (
                     r.key,

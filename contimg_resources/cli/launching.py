@@ -1,6 +1,6 @@
 """Starting a job on a running platform.
 
-Belongs here: asking the webserver for a run. Doesn't: backfills (see `backfills`), what a job does.
+Belongs here: requesting a run from the webserver. Doesn't: backfills (see `backfills`), the jobs.
 """
 
 from collections.abc import Sequence
@@ -54,19 +54,19 @@ def launch_job(
     partitions : tuple of str, optional
         First and last of a range of partitions, which becomes one run.
     assets : sequence of str
-        Only these of the job's assets; all by default.
+        Assets of the job to materialize; all by default.
 
     Raises
     ------
     PlatformError
-        If there is no such job, or Dagster refuses the run.
+        If the job doesn't exist, or Dagster refuses the run.
     """
     repositories = graphql.query(_REPOSITORIES)["repositoriesOrError"]
     if "nodes" not in repositories:
         raise PlatformError(f"no jobs: {repositories.get('message')}")
     found = [r for r in repositories["nodes"] if job in {j["name"] for j in r["jobs"]}]
     if not found:
-        raise PlatformError(f"{graphql.address} knows no job {job!r}")
+        raise PlatformError(f"{graphql.address} has no job {job!r}")
     tags = {"dagster/partition": partition} if partition else {}
     if partitions:
         first, last = partitions

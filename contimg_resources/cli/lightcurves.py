@@ -1,6 +1,6 @@
-"""``contimg lightcurves``: light curves that others measured.
+"""``contimg lightcurves``: light curves that were measured elsewhere.
 
-Belongs here: arguments and output. Doesn't: reading, keeping, measuring or searching them.
+Belongs here: arguments and output. Doesn't: reading, storing, measuring or searching them.
 """
 
 from pathlib import Path
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from contimg_resources.variability.foreign_columns import GivenColumn
 
 app = typer.Typer(
-    help="Light curves of your own: they get metrics, the search for events, cards and the "
-    "dashboard, like those of the platform.",
+    help="Light curves of your own: they get variability metrics, the search for events, cards and "
+    "dashboard pages, like those of the platform.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
@@ -37,7 +37,7 @@ def add(
         list[Path],
         typer.Argument(
             metavar="FILE...",
-            help="CSV, ECSV, VOTable, FITS, Parquet or another table, packed too.",
+            help="CSV, ECSV, VOTable, FITS, Parquet or another table; may be compressed.",
         ),
     ],
     name: Annotated[
@@ -48,29 +48,28 @@ def add(
         list[str] | None,
         typer.Option(
             metavar="ROLE=NAME[:UNIT]",
-            help="Which column is what, where the file doesn't say: `flux=S:mJy`, `time=t:jd`, "
-            "`time=bjd:jd:tdb`. Roles: source, time, flux, error, ra, dec, frequency, flag, good, "
-            "limit; `flag=`: flagged rows count too.",
+            help="Column of a quantity, where the file doesn't state it: `flux=S:mJy`, "
+            "`time=t:jd`, `time=bjd:jd:tdb`. Roles: source, time, flux, error, ra, dec, "
+            "frequency, flag, good, limit; `flag=` also uses flagged rows.",
         ),
     ] = None,
     source: Annotated[
-        str, typer.Option(help="Name of the source in a file without a column of names.")
+        str, typer.Option(help="Name of the source in a file without a column of source names.")
     ] = "",
     error: Annotated[
-        str, typer.Option(help="Error of each flux density in a file without one: `5%`, `2mJy`.")
+        str, typer.Option(help="Error of each flux density in a file without errors: `5%`, `2mJy`.")
     ] = "",
     table: Annotated[
-        str, typer.Option(help="Name or number of the table in a file that holds several.")
+        str, typer.Option(help="Name or number of the table in a file with several.")
     ] = "",
     state: StateDirectory = None,
     as_json: AsJson = False,
 ) -> None:
-    """Keep light curves as a list, measure their variability, and search them for events.
+    """Add light curves as a list, compute their variability metrics, and search them for events.
 
     A file holds one source, or many in a long table. Times are MJD, JD, ISO dates or decimal years
-    in the scale that is stated, flux densities in the unit that is stated or that the column's name
-    ends with. A list of the same name is replaced. Rows and files that don't count are named with
-    the reason.
+    in the stated scale, flux densities in the stated unit or in the unit at the end of the column's
+    name. A list of the same name is replaced. Rejected rows and files are listed with the reason.
 
     Example: `contimg lightcurves add agn.csv --name agn --column flux=S:mJy`
     """
@@ -125,7 +124,7 @@ def add(
 
 @app.command("list")
 def list_(state: StateDirectory = None, as_json: AsJson = False) -> None:
-    """List the lists of light curves that were added.
+    """List the added lists of light curves.
 
     Example: `contimg lightcurves list`
     """
@@ -167,7 +166,7 @@ def list_(state: StateDirectory = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def show(name: ListName, state: StateDirectory = None, as_json: AsJson = False) -> None:
-    """Show the metrics of a list's sources, and what was rejected.
+    """Show the variability metrics of a list's sources, and the rejected rows.
 
     Example: `contimg lightcurves show agn`
     """
@@ -187,7 +186,7 @@ def show(name: ListName, state: StateDirectory = None, as_json: AsJson = False) 
 
 @app.command()
 def remove(name: ListName, state: StateDirectory = None) -> None:
-    """Remove a list. Its candidates are withdrawn; marks on them stay.
+    """Remove a list; its candidates are withdrawn, and their marks stay.
 
     Example: `contimg lightcurves remove agn`
     """
@@ -228,5 +227,5 @@ def _tell_search(searched: "AddedSearch") -> None:
     for u in found.unsearched[:_SHOWN_REJECTED]:
         remark(f"not searched: {u.source_id}: {u.reason}")
     for dip in found.rejected[:_SHOWN_REJECTED]:
-        remark(f"no event: {dip.source_id}: the dip of MJD {dip.mid_mjd:.1f} {dip.outcome.value}")
+        remark(f"no event: {dip.source_id}: the dip at MJD {dip.mid_mjd:.1f} {dip.outcome.value}")
     remark(searched.words)

@@ -1,10 +1,10 @@
 """The command ``contimg``: its groups, its exit codes, its one-line errors.
 
-Belongs here: putting the groups together, turning exceptions into exit codes.
-Doesn't: any command; and nothing heavy is imported before a command runs.
+Belongs here: combining the groups, converting exceptions into exit codes.
+Doesn't: any command; no heavy module is imported before a command runs.
 
 Exit codes: 0 done; 1 the answer is no, or the work failed; 2 usage or configuration; 3 CASA isn't
-there; 130 interrupted, 143 terminated.
+installed; 130 interrupted, 143 terminated.
 """
 
 import functools
@@ -69,7 +69,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-#: The groups of ``contimg --help``, and what each holds: functions are commands, others are groups.
+#: The groups of ``contimg --help`` and their members: functions are commands, others are groups.
 _PANELS: dict[str, dict[str, Any]] = {
     "Observe": {"status": status.status, "observation": observation.app},
     "Calibrate": {
@@ -112,7 +112,7 @@ _PANELS: dict[str, dict[str, Any]] = {
 
 
 def _benchmarks() -> dict[str, Any]:
-    """Return the commands of the benchmarks, which only a checkout has."""
+    """Return the commands of the benchmarks, which exist only in a checkout."""
     checkout = Path(__file__).parents[2]
     if not (checkout / "benchmarks" / "commands.py").is_file():
         return {}
@@ -140,7 +140,7 @@ def _fill(panels: dict[str, dict[str, Any]]) -> None:
 
 
 def _with_state(command: Any) -> Any:
-    """Give a command the option ``--state``, when it reads the state from the settings alone."""
+    """Add the option ``--state`` to a command that reads the state from the settings alone."""
     signature = inspect.signature(command)
     if "state" in signature.parameters:
         return command
@@ -172,7 +172,8 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show it.")
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
     pass
@@ -184,7 +185,7 @@ def _raise_terminated(*_: Any) -> NoReturn:
 
 
 def _take_negative_numbers(command: Any) -> None:
-    """Let commands have negative numbers among their arguments: a declination isn't an option."""
+    """Let commands accept negative numbers as arguments: a declination isn't an option."""
     for inner in getattr(command, "commands", {}).values():
         _take_negative_numbers(inner)
     if not hasattr(command, "commands"):
@@ -193,7 +194,7 @@ def _take_negative_numbers(command: Any) -> None:
 
 
 def _arguments_last(command: Any, args: list[str]) -> list[str]:
-    """Return the options first and the arguments behind ``--`` where one is a negative number."""
+    """Move the arguments behind ``--`` where one is a negative number."""
     if not any(_NEGATIVE_NUMBER.match(a) for a in args):
         return args
     with_value = {
@@ -218,7 +219,7 @@ def _arguments_last(command: Any, args: list[str]) -> list[str]:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command and return its exit code; errors are told on stderr, in one line."""
+    """Run one command and return its exit code; errors go to stderr, in one line."""
     command = typer.main.get_command(app)
     _take_negative_numbers(command)
     keep_logs_plain()
@@ -228,7 +229,7 @@ def run(arguments: Sequence[str]) -> int:
 
 @contextmanager
 def _own_state() -> Iterator[None]:
-    """Let ``--state`` of one command say nothing about the next in this process."""
+    """Restrict ``--state`` of a command to this command."""
     before = os.environ.get(_STATE_VARIABLE)
     try:
         yield
@@ -241,7 +242,7 @@ def _own_state() -> Iterator[None]:
 
 @contextmanager
 def _plain_output() -> Iterator[None]:
-    """Let no control character of a name reach the terminal, whoever prints it."""
+    """Keep control characters in names from the terminal, whichever code prints them."""
     out, err = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = PlainStream(out), PlainStream(err)
     try:
@@ -252,7 +253,7 @@ def _plain_output() -> Iterator[None]:
 
 def _run(command: Any, arguments: Sequence[str]) -> int:
     try:
-        # Typer tells usage errors (2) and turns Ctrl-C into 130; it always ends in SystemExit.
+        # Typer reports usage errors (2) and turns Ctrl-C into 130; it always ends in SystemExit.
         command.main(args=list(arguments), prog_name="contimg")
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else 0
@@ -265,9 +266,9 @@ def _run(command: Any, arguments: Sequence[str]) -> int:
 
 
 def main() -> NoReturn:
-    """Run the command that the arguments of this process name, and exit."""
+    """Run the command in the arguments of this process, and exit."""
     restart_in_utf8()
-    # A name of a file may hold bytes that are no UTF-8.
+    # A file name may hold bytes that are not UTF-8.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -1,6 +1,6 @@
 """``contimg mosaic``: rolling mosaics, without a running Dagster.
 
-Belongs here: arguments and output. Doesn't: the step, which is the same that the asset calls.
+Belongs here: arguments and output. Doesn't: the step, which the asset calls too.
 """
 
 from typing import TYPE_CHECKING, Annotated
@@ -20,19 +20,19 @@ def mosaic(
     key: Annotated[
         str | None,
         typer.Argument(
-            help="MJD of the middle of the hour, and declination: `61041.02083+54.6`. Without: "
-            "list what there is."
+            help="Mid-MJD of the hour, and declination: `61041.02083+54.6`. Default: list the "
+            "mosaics."
         ),
     ] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Make all that can be made now.")
+        bool, typer.Option("--all", help="Make every mosaic that can be made now.")
     ] = False,
     state: StateDirectory = None,
     as_json: AsJson = False,
 ) -> None:
     """Make the mosaic of an hour, or list mosaics and what they wait for.
 
-    Exit code 1 when a mosaic can't be made or a check says that it isn't good.
+    Exit code 1 when a mosaic can't be made or fails a check.
 
     Example: `contimg mosaic 61041.02083+54.6`
     """
@@ -59,7 +59,7 @@ def mosaic(
     if bad:
         raise MosaicFailed(f"not good: {', '.join(bad)}")
     if not made:
-        remark("nothing is to be made now")
+        remark("no mosaic can be made now")
 
 
 def _list(workshop: "Workshop", *, as_json: bool) -> None:
@@ -88,7 +88,7 @@ def _list(workshop: "Workshop", *, as_json: bool) -> None:
         for m in known
     ]
     rows += [(key, "-", None, None, words, None) for key, words in sorted(waiting.items())]
-    print_table(("mosaic", "state", "images", "rms (mJy)", "waits for", "why"), rows)
+    print_table(("mosaic", "state", "images", "rms (mJy)", "waits for", "reason"), rows)
 
 
 def _mjy(value: float | None) -> str | None:

@@ -1,4 +1,4 @@
-"""``contimg observation``: what an MS is, and what became of an observation.
+"""``contimg observation``: contents of an MS, and history of an observation.
 
 Belongs here: arguments and output. Doesn't: reading an MS, the products store.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from contimg_resources.observations.model import Observation
 
 app = typer.Typer(
-    help="Observations: what a MeasurementSet holds, and what became of it.",
+    help="Observations: contents of a MeasurementSet, states and history.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
@@ -28,7 +28,7 @@ def show(
     ms: Annotated[Path, typer.Argument(metavar="MS", help="The MeasurementSet.")],
     as_json: AsJson = False,
 ) -> None:
-    """Read an MS once and say what it is; nothing in it is changed.
+    """Read an MS and describe it; the MS isn't changed.
 
     Example: `contimg observation show /data/ms/2025-10-06T12:36:09.ms --json`
     """
@@ -56,15 +56,19 @@ def list_observations(
     products_db: ProductsAddress = None,
     status: Annotated[
         str | None,
-        typer.Option(help="Only those arrived, waiting, solved, calibrated, imaged or failed."),
+        typer.Option(
+            help="Only this state: arrived, waiting, solved, calibrated, imaged or failed."
+        ),
     ] = None,
     day: Annotated[
-        int | None, typer.Option(help="Only those of this UTC day, integer MJD.")
+        int | None, typer.Option(help="Only observations of this UTC day, integer MJD.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the latest so many.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Maximum number of entries, the latest ones.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the observations that the platform knows, by time, with their state and why.
+    """List the observations of the platform in order of time, with their state and the reason.
 
     Example: `contimg observation list --status failed --day 61041`
     """
@@ -83,7 +87,7 @@ def list_observations(
         print_json(records)
         return
     print_table(
-        ("observation", "start (UTC)", "dec", "calibrator", "state", "step", "why"),
+        ("observation", "start (UTC)", "dec", "calibrator", "state", "step", "reason"),
         [
             (
                 r.key,
@@ -102,12 +106,12 @@ def list_observations(
 @app.command()
 def history(
     key: Annotated[
-        str, typer.Argument(metavar="KEY", help="mid-MJD with five decimals, as listed.")
+        str, typer.Argument(metavar="KEY", help="Mid-MJD with five decimals, as listed.")
     ],
     products_db: ProductsAddress = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell what happened to an observation, and why, and what was made of it.
+    """Print the history of an observation, with reasons, and its products.
 
     Example: `contimg observation history 61041.00347`
     """
@@ -133,7 +137,7 @@ def _lines(observation: "Observation") -> list[str]:
     low_hz, high_hz = observation.band_hz
     working = observation.working_antennas
     calibrators = [
-        f"{c.name}, {c.apparent_flux_jy:.2f} Jy apparent, {c.separation_deg:.2f} deg off at nearest"
+        f"{c.name}, {c.apparent_flux_jy:.2f} Jy apparent, nearest at {c.separation_deg:.2f} deg"
         for c in observation.calibrators
     ]
     return [

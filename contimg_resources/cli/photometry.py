@@ -1,6 +1,6 @@
 """``contimg photometry`` and ``contimg lightcurve``: flux densities of catalogue sources.
 
-Belongs here: arguments and output. Doesn't: the steps, which are the same that the assets call.
+Belongs here: arguments and output. Doesn't: the steps, which the assets call too.
 """
 
 import math
@@ -26,36 +26,39 @@ def photometry(
     key: Annotated[
         str | None,
         typer.Argument(
-            help="A mosaic (`61041.02083+54.6`) or an observation (`61041.00347`). Without: list "
-            "the epochs that were measured."
+            help="A mosaic (`61041.02083+54.6`) or an observation (`61041.00347`). Default: list "
+            "the measured epochs."
         ),
     ] = None,
     subband: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Measure a mosaic of a part of the band, made elsewhere, for this sub-band: "
-            "`low`. Needs --image.",
+            help="Name of a sub-band, such as `low`: measure a mosaic of this sub-band that was "
+            "made elsewhere. Needs --image.",
         ),
     ] = None,
     image: Annotated[
         Path | None,
         typer.Option(
             metavar="FITS",
-            help="That mosaic, corrected for the primary beam, with its frequency in its header.",
+            help="The mosaic of the sub-band, corrected for the primary beam, with its "
+            "frequency in the header.",
         ),
     ] = None,
     sigma: Annotated[
         Path | None,
-        typer.Option(metavar="FITS", help="Its noise, Jy/beam; without: it varies slowly."),
+        typer.Option(
+            metavar="FITS",
+            help="Its noise map, Jy/beam. Default: a slowly varying noise is assumed.",
+        ),
     ] = None,
     state: StateDirectory = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure every catalogue source on a mosaic or a 5-minute image.
 
-    Exit code 1 when nothing can be measured. An epoch whose flux scale isn't good is kept, and
-    marked.
+    Exit code 1 when no source can be measured. An epoch with a bad flux scale is kept and marked.
 
     Example: `contimg photometry 61041.02083+54.6`, or
     `contimg photometry 61041.02083+54.6 --subband low --image low.fits --sigma low.sigma.fits`
@@ -75,7 +78,7 @@ def photometry(
             print_json(epochs)
             return
         print_table(
-            ("epoch", "kind", "measured", "scale", "good", "why not"),
+            ("epoch", "kind", "measured", "scale", "good", "reason"),
             [
                 (
                     e.epoch,
@@ -93,7 +96,7 @@ def photometry(
     with progress(f"photometry {key}") as say:
         measured = step(workshop, key, progress=say)
     if isinstance(measured, Unmeasured):
-        raise ConfigurationError(f"nothing is measured: {measured.reason}")
+        raise ConfigurationError(f"nothing to measure: {measured.reason}")
     if as_json:
         print_json(measured.record)
         return
@@ -114,7 +117,7 @@ def _photometry_of_subband(
     with progress(f"photometry {key} {band}") as say:
         measured = measure_subband(workshop, key, band, image, sigma, progress=say)
     if isinstance(measured, Unmeasured):
-        raise ConfigurationError(f"nothing is measured: {measured.reason}")
+        raise ConfigurationError(f"nothing to measure: {measured.reason}")
     written = measured.written
     if as_json:
         print_json(written)
@@ -132,11 +135,13 @@ def lightcurve(
     kind: Annotated[
         str, typer.Option(help="`mosaic`, or `image` for single 5-minute images.")
     ] = "mosaic",
-    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw it into a PNG.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Plot the light curve as PNG.")
+    ] = None,
     state: StateDirectory = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the flux densities of a source over all epochs; of an added light curve, too.
+    """Show the flux densities of a source over all epochs, also for an added light curve.
 
     Example: `contimg lightcurve nvss-013741+330935 --plot lightcurve.png`
     """
@@ -155,12 +160,12 @@ def lightcurve(
         from contimg_resources.photometry.drawing import draw_light_curve
 
         draw_light_curve(plot, curve)
-        remark(f"drawn into {plot}")
+        remark(f"wrote {plot}")
     if as_json:
         print_json(_rows(curve))
         return
     rows = _rows(curve)[-_SHOWN:]
-    # Of a point source it says what the peak says, with a larger error.
+    # For a point source it equals the peak, with a larger error.
     integrated = any(r["extended"] for r in rows)
     print_table(
         (

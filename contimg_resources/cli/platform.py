@@ -1,9 +1,9 @@
-"""Dagster's processes as children that never outlive whoever started them.
+"""Dagster's processes as children that never outlive the process that started them.
 
 Belongs here: starting code server, daemon and webservers on a state directory, waiting until they
-are ready, turning the sensors on, what runs there are, stopping everything. ``contimg up``,
-``contimg demo`` and the end-to-end tests use this one class.
-Doesn't: what Dagster runs (`contimg_assets`).
+are ready, turning the sensors on, listing runs, stopping everything. ``contimg up``,
+``contimg demo`` and the end-to-end tests use this class.
+Doesn't: the code that Dagster runs (`contimg_assets`).
 """
 
 import fcntl
@@ -40,20 +40,20 @@ from contimg_resources.core.naming import StateLayout
 from contimg_resources.core.surroundings import environment_of_children
 
 _POLL_S = 0.25
-#: How long a group may take to end by itself before it's killed: run workers record in that time
-#: that their runs were interrupted.
+#: Time for a process group to end after SIGTERM before it's killed, seconds: run workers record in
+#: this time that their runs were interrupted.
 _GRACE_S = 15.0
 
-#: A child that answers needs less than so long for it, seconds.
+#: Time limit for an answer of a child, seconds.
 _ANSWER_S = 3.0
-#: The code server is waited for no longer than this, seconds.
+#: Time limit for the start of the code server, seconds.
 _CODE_SERVER_S = 60.0
 
-#: A clock that is put back by more than this was set anew, seconds.
+#: A clock that goes back by more than this was reset, seconds.
 _CLOCK_S = 60.0
 
-#: A tick that is cut off forgets what it saw, and an MS that CASA can't be got to read within its
-#: own limit (300 s) would be met anew, and cut off again, at every look.
+#: Time limit of a tick, seconds. A tick that is cut off loses its results, and with a shorter limit
+#: an MS that CASA can't read within its own limit (300 s) would cut off every tick.
 _TICK_LIMIT_S = 400
 
 
@@ -88,22 +88,22 @@ class Platform:
     Parameters
     ----------
     state : Path
-        The state directory (``CONTIMG_STATE``); made if it isn't there. One platform at a time.
+        The state directory (``CONTIMG_STATE``); made if it doesn't exist. One platform at a time.
     port : int, optional
         Port of the webserver on 127.0.0.1; any free one by default.
     environment : mapping, optional
-        Settings and other variables for both processes, over those of this one.
+        Settings and other variables for the processes, overriding those of this process.
     home : Path, optional
         Directory of ``dagster.yaml`` and ``workspace.yaml``; the checkout by default.
     read_only : bool
         Serve without mutations; `start_sensors` is refused then.
     onlookers_port : int, optional
-        Port of a second webserver, which refuses mutations; None: there is none.
+        Port of a second webserver, which refuses mutations; None: no second webserver.
 
     Attributes
     ----------
     address : str
-        Where the webserver answers.
+        Address of the webserver.
     graphql : GraphQL
         A client of it.
     """
@@ -154,7 +154,7 @@ class Platform:
         self.stop()
 
     def start(self) -> None:
-        """Start its processes; `wait_until_ready` tells when they can be used.
+        """Start the processes; `wait_until_ready` waits until they can be used.
 
         Raises
         ------
@@ -186,16 +186,16 @@ class Platform:
             raise
 
     def _remove_sockets_of_killed(self) -> None:
-        """Remove what a killed platform left outside of the state directory."""
-        # To who holds the lock, the note is that of a killed one; in a copy of a state directory
-        # it may be of one that runs.
+        """Remove the orphaned files of a killed platform outside the state directory."""
+        # While this process holds the lock, the note is that of a killed platform; in a copy of a
+        # state directory it may be that of a running one.
         note = _running_note(self.state)
         if "sockets" in note and not Path("/proc", note.get("pid", "")).exists():
             with suppress(OSError):
                 remove_sockets(Path(note["sockets"]))
 
     def stop(self) -> None:
-        """End everything that was started; safe to call twice."""
+        """End all processes that were started; safe to call twice."""
         for child in self._children:
             child.group.ask_to_end()
         deadline = time.monotonic() + _GRACE_S
@@ -216,16 +216,16 @@ class Platform:
             child.group.check_alive()
 
     def keep_alive(self) -> tuple[Restart, ...]:
-        """Start again what died or hangs; return what was.
+        """Restart the children that died or hang; return the restarts.
 
-        Takes some milliseconds when all is well; to be called every few seconds. The runs
+        Takes some milliseconds when all children work; call it every few seconds. The runs
         that a code server had started die with it: they are marked as failed, and Dagster's daemon
         starts them again.
 
         Raises
         ------
         PlatformError
-            When one of them was started again too often.
+            When a child was started again too often.
         """
         self._follow_clock()
         self._processes.look()
@@ -239,7 +239,7 @@ class Platform:
         Raises
         ------
         PlatformError
-            When a process dies, the definitions can't be loaded, or the time is over.
+            When a process dies, the definitions can't be loaded, or the time limit is reached.
         """
         deadline = time.monotonic() + timeout_s
         while True:
@@ -265,7 +265,7 @@ class Platform:
         Parameters
         ----------
         names : sequence of str, optional
-            Which; all by default.
+            Names of the sensors; all by default.
 
         Returns
         -------
@@ -308,12 +308,12 @@ class Platform:
         self._lock = lock
 
     def _prepare_storage(self, before_s: float | None = None) -> None:
-        """Make Dagster's storage; in one that is there, end what a killed platform left.
+        """Make Dagster's storage; in existing storage, end the orphaned runs of a killed platform.
 
-        Or what a dead code server left, whose successor began at `before_s`, Unix time in seconds.
+        Or those of a dead code server, whose successor began at `before_s`, Unix time in seconds.
         """
         # Two processes that make Dagster's SQLite files at the same time leave them broken
-        # ("more than one head present"), so one makes them before there are two.
+        # ("more than one head present"), so one process makes them first.
         command = [sys.executable, "-m", "contimg_assets.leftovers"]
         if before_s is not None:
             command.append(repr(before_s))
@@ -331,14 +331,14 @@ class Platform:
             )
 
     def _follow_clock(self) -> None:
-        """Let the sensors tick on when the clock was put back."""
+        """Let the sensors continue when the clock was set back."""
         before_s, self._clock_s = self._clock_s, _clock_s()
         if before_s - self._clock_s > _CLOCK_S:
             try:
-                # No run is as old as that.
+                # No run is that old.
                 self._prepare_storage(before_s=0.0)
             except PlatformError:
-                # A full disk, a locked store: it passes.
+                # A full disk, a locked store: it is transient.
                 self._clock_s = before_s
 
     def _start_children(self, code: CodeServer, servers: Mapping[str, tuple[int, bool]]) -> None:
@@ -350,7 +350,7 @@ class Platform:
                 partial(self._serve_code, code),
                 answers=lambda: (
                     code.answers(_ANSWER_S)
-                    # What can't be loaded from a full disk can't be loaded by another either.
+                    # From a full disk, another code server can't load them either.
                     and (definitions.are_loaded() or bool(fullness(self.state)))
                 ),
                 before_restart=definitions.restart,
@@ -378,8 +378,8 @@ class Platform:
     def _serve_code(self, code: CodeServer) -> SupervisedGroup:
         """Start the code server, and wait until it answers.
 
-        Dagster's daemon starts an interrupted run again once, when it sees that it was: without a
-        code server it never does.
+        Dagster's daemon starts an interrupted run again only once, when it notices the
+        interruption: without a code server at that time the run is never started again.
         """
         group = self._spawn("dagster-code-server", "dagster", code.arguments)
         deadline = time.monotonic() + _CODE_SERVER_S
@@ -394,12 +394,12 @@ class Platform:
 
 
 def _clock_s() -> float:
-    """Return what the clock of the machine says over one that nobody puts back, seconds."""
+    """Return the time of the machine's clock less that of the monotonic clock, seconds."""
     return time.time() - time.monotonic()
 
 
 def _is_serving(port: int) -> bool:
-    """Tell whether a webserver answers; whatever it answers."""
+    """Return whether a webserver answers, with any answer."""
     try:
         with socket.create_connection(("127.0.0.1", port), _ANSWER_S) as connection:
             connection.settimeout(_ANSWER_S)
@@ -423,12 +423,12 @@ def _refuse_taken_port(port: int) -> None:
 
 @contextmanager
 def without_platform(state: Path) -> Iterator[None]:
-    """Keep platforms from a state directory while its stores are put back.
+    """Keep platforms from a state directory while its stores are restored.
 
     Raises
     ------
     PlatformError
-        When one runs on it.
+        When a platform runs on it.
     """
     state.mkdir(parents=True, exist_ok=True)
     with (state / "platform.lock").open("w") as lock:
@@ -443,18 +443,18 @@ def without_platform(state: Path) -> Iterator[None]:
 
 
 def running_address(state: Path) -> str | None:
-    """Return the address of the platform that runs on a state directory, None without one."""
+    """Return the address of the platform that runs on a state directory, or None."""
     return _running_note(state).get("address")
 
 
 def watched_directory(state: Path) -> Path | None:
-    """Return where the platform that runs on a state directory looks for MS, if it was told."""
+    """Return the MS directory of the platform that runs on a state directory, if it is known."""
     told = _running_note(state).get("ms_dir")
     return None if told is None else Path(told)
 
 
 def _running_note(state: Path) -> dict[str, str]:
-    """Return what the platform that runs on a state directory wrote down; empty without one."""
+    """Return the note of the platform that runs on a state directory; empty without a platform."""
     try:
         with (state / "platform.lock").open() as lock:
             try:

@@ -1,7 +1,7 @@
-"""Process groups that are ended whole: politely first, then for certain.
+"""Process groups that are ended as a whole: with SIGTERM first, then with SIGKILL.
 
-Belongs here: starting a program so that neither it nor what it starts outlives us.
-Doesn't: CASA processes (`contimg_resources.casa.door`), which answer a call.
+Belongs here: starting a program so that neither it nor its children outlive us.
+Doesn't: CASA processes (`contimg_resources.casa.door`), which answer calls.
 """
 
 import os
@@ -18,20 +18,20 @@ from contimg_resources.core.errors import PlatformError
 
 
 class SupervisedGroup:
-    """A process in a session of its own, behind a supervisor, so that it dies with this process.
+    """A process in a separate session, under a supervisor, so that it dies with this process.
 
     Parameters
     ----------
     name : str
-        What it is called in messages.
+        Name in messages.
     command : sequence of str
         Program and arguments.
     cwd : Path
         Its working directory.
     environment : mapping
-        All of its environment.
+        Its whole environment.
     log : Path
-        Where its output is appended to.
+        File to which its output is appended.
     """
 
     def __init__(
@@ -74,11 +74,11 @@ class SupervisedGroup:
 
     @property
     def alive(self) -> bool:
-        """Whether it has not ended."""
+        """Whether it is still running."""
         return self.process.poll() is None
 
     def end_of_log(self) -> str:
-        """Return how its log ends, in words."""
+        """Return the end of its log as a message."""
         with self.log.open("rb") as stream:
             stream.seek(self._log_start)
             tail = stream.read().decode(errors="replace").strip().splitlines()[-5:]
@@ -104,13 +104,13 @@ class SupervisedGroup:
 
 
 def _group_members(group: int) -> list[int]:
-    """Return the live processes of a process group; a zombie that nobody reaps isn't one."""
+    """Return the live processes of a process group, without zombies."""
     members = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         with suppress(OSError, IndexError, ValueError):
-            # The command, in parentheses, may hold anything; what follows is fixed.
+            # The command, in parentheses, may hold anything; the fields after it are fixed.
             state, _, process_group = (entry / "stat").read_text().rpartition(")")[2].split()[:3]
             if int(process_group) == group and state not in "ZX":
                 members.append(int(entry.name))

@@ -1,6 +1,6 @@
-"""``contimg registry``: the calibration registry by hand.
+"""``contimg registry``: the calibration registry on the command line.
 
-Belongs here: arguments and output. Doesn't: any rule of the registry.
+Belongs here: arguments and output. Doesn't: the rules of the registry.
 """
 
 from collections.abc import Callable
@@ -19,23 +19,24 @@ if TYPE_CHECKING:
     from contimg_resources.registry.store import CalibrationRegistry
 
 app = typer.Typer(
-    help="Caltable sets: what may be applied to which observation.",
+    help="Caltable sets, and the observations that they apply to.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
 
-#: A declination that differs more than this from that of the tables is shown with it, degrees.
+#: A difference in declination from the tables that is larger than this is shown, degrees.
 _NOTABLE_DEG = 0.5
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the set.")]
 Version = Annotated[
-    int | None, typer.Option("--version", min=1, help="Default: the active one, else the newest.")
+    int | None,
+    typer.Option("--version", min=1, help="Default: the active version, else the newest."),
 ]
-Mjd = Annotated[float, typer.Option("--mjd", help="mid-MJD of the observation, days (UTC).")]
+Mjd = Annotated[float, typer.Option("--mjd", help="Mid-MJD of the observation, days (UTC).")]
 
 
 def open_registry(address: str | None, *, create: bool = False) -> "CalibrationRegistry":
-    """Return the registry at an address (that of the settings by default), able to look up."""
+    """Return the registry at an address, by default that of the settings, for look-ups."""
     from contimg_resources.registry.store import CalibrationRegistry
 
     return CalibrationRegistry(given_settings(registry=address).registry_address, create=create)
@@ -43,7 +44,7 @@ def open_registry(address: str | None, *, create: bool = False) -> "CalibrationR
 
 @app.command()
 def init(db: RegistryAddress = None, as_json: AsJson = False) -> None:
-    """Make an empty registry; one that is there is left as it is.
+    """Make an empty registry; an existing registry isn't changed.
 
     Example: `contimg registry init --db pipeline/cal_registry.sqlite3`
     """
@@ -57,41 +58,46 @@ def init(db: RegistryAddress = None, as_json: AsJson = False) -> None:
 @app.command("register-prefix")
 def register_prefix(
     set_name: Annotated[
-        str, typer.Option("--set-name", "--name", help="Name of the set; again: a new version.")
+        str,
+        typer.Option(
+            "--set-name", "--name", help="Name of the set; an existing name gets a new version."
+        ),
     ],
     prefix: Annotated[
         Path,
         typer.Option(
-            help="The tables are PREFIX_kcal, _bacal, _bpcal, _gacal, _gpcal, _2gcal, _flux.cal, "
-            "or end as `calibration.caltable_endings` says (.k .b .g .2g and others)."
+            help="Prefix of the tables: PREFIX_kcal, _bacal, _bpcal, _gacal, _gpcal, _2gcal, "
+            "_flux.cal, or the endings of `calibration.caltable_endings` (.k .b .g .2g and others)."
         ),
     ],
     db: RegistryAddress = None,
     cal_field: Annotated[
-        str | None, typer.Option(help="Calibrator field. Default: the one the tables name.")
+        str | None, typer.Option(help="Calibrator field. Default: from the tables.")
     ] = None,
     refant: Annotated[
-        str | None, typer.Option(help="Reference antenna. Default: that of the tables.")
+        str | None, typer.Option(help="Reference antenna. Default: from the tables.")
     ] = None,
     valid_start: Annotated[
-        float | None, typer.Option(help="Begin of the window, MJD in days.")
+        float | None, typer.Option(help="Start of the validity window, MJD in days.")
     ] = None,
-    valid_end: Annotated[float | None, typer.Option(help="End of the window, MJD in days.")] = None,
+    valid_end: Annotated[
+        float | None, typer.Option(help="End of the validity window, MJD.")
+    ] = None,
     dec_deg: Annotated[
         float | None,
-        typer.Option(help="Declination strip, ICRS degrees. Default: that of the tables' fields."),
+        typer.Option(help="Declination strip, ICRS degrees. Default: from the tables' fields."),
     ] = None,
     any_dec: Annotated[
-        bool, typer.Option("--any-dec", help="The set fits any strip: the array tracked.")
+        bool, typer.Option("--any-dec", help="The set applies to any strip: the array tracked.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Register the caltables that lie beside a prefix, all of them or none.
+    """Register all caltables with a prefix as a set, or none of them.
 
-    Each is opened, must hold what its ending says, and passes the same limits as a solve
+    Each table must have the type of its ending, and pass the same limits as a solve
     (`calibration.min_median_snr`, `min_channel_snr`, `max_flagged_fraction` and the like). Without
-    a window the set is valid from `calibration.valid_before_h` before its first solution to
-    `valid_after_h` after its last.
+    a validity window the set is valid from `calibration.valid_before_h` before its first solution
+    to `valid_after_h` after its last.
 
     Example: `contimg registry register-prefix --db pipeline/cal_registry.sqlite3 --set-name
     2025-10-06_J1234+5678 --prefix /data/ms/solves/2025-10-06_J1234+5678`
@@ -132,12 +138,10 @@ def active(
     dec_deg: Annotated[
         float | None, typer.Option(help="Declination strip of the observation, degrees.")
     ] = None,
-    borrow: Annotated[
-        bool, typer.Option(help="Outside every window, take the nearest set.")
-    ] = False,
+    borrow: Annotated[bool, typer.Option(help="Use the nearest set when no set is valid.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print the caltables to apply to an observation, one path a line, in apply order.
+    """Print the caltables to apply to an observation, one path per line, in apply order.
 
     Exit code 1 when no set is valid for it; the message names the nearest before and after.
 
@@ -164,13 +168,14 @@ def active(
 def list_sets(
     db: RegistryAddress = None,
     status: Annotated[
-        str | None, typer.Option(metavar="active|retired|failed", help="Only sets of this status.")
+        str | None,
+        typer.Option(metavar="active|retired|failed", help="Only sets with this status."),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Only versions of this set.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of entries.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List sets, the latest calibrator observation first.
+    """List caltable sets, the latest calibrator observation first.
 
     Example: `contimg registry list --status failed --json`
     """
@@ -213,7 +218,7 @@ def list_sets(
 def show(
     name: Name, db: RegistryAddress = None, version: Version = None, as_json: AsJson = False
 ) -> None:
-    """Show a set: window, tables, quality, origin, and what happened to it.
+    """Show a set: validity window, tables, quality, origin, and history.
 
     Example: `contimg registry show 2025-10-06_J1234+5678`
     """
@@ -224,14 +229,16 @@ def show(
 @app.command()
 def retire(
     name: Name,
-    reason: Annotated[str, typer.Option(help="Why; shown wherever the set would have been used.")],
+    reason: Annotated[
+        str, typer.Option(help="Reason; shown wherever the set would have been used.")
+    ],
     db: RegistryAddress = None,
     version: Annotated[
-        int | None, typer.Option("--version", min=1, help="Default: the active one.")
+        int | None, typer.Option("--version", min=1, help="Default: the active version.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Retire a set: it isn't applied any more, and stays on record.
+    """Retire a set: it is no longer applied, and stays on record.
 
     Example: `contimg registry retire 2025-10-06_J1234+5678 --reason "refant unstable"`
     """
@@ -300,34 +307,34 @@ def _print_set(chosen: "CaltableSet", *, as_json: bool, events: Any = ()) -> Non
 
 
 def _solved_from(chosen: "CaltableSet") -> str:
-    """Say which MS a set was solved from; of tables by prefix, what they themselves name."""
+    """Return the MS that a set was solved from; for a prefix, the MS that the tables name."""
     if ms := chosen.origin.get("ms"):
         return str(ms)
     return ", ".join(chosen.origin.get("source_ms", ())) or chosen.origin.get("prefix") or "-"
 
 
 def _declination(chosen: "CaltableSet") -> str:
-    """Say a set's strip, and what its tables say when that is another."""
+    """Return a set's strip, and that of its tables when it differs."""
     said = chosen.declination_deg
     words = "any" if said is None else f"{said:+.3f} deg"
     of_tables = [float(dec) for dec in chosen.origin.get("declination_of_tables_deg", ())]
     if of_tables and (said is None or any(abs(dec - said) > _NOTABLE_DEG for dec in of_tables)):
         span = sorted({f"{dec:+.3f}" for dec in (min(of_tables), max(of_tables))}, key=float)
-        words += f" (the tables say {' to '.join(span)} deg)"
+        words += f" (the tables have {' to '.join(span)} deg)"
     return words
 
 
 def _extreme(
     chosen: "CaltableSet", measure: str, of: Callable[[list[float]], float], form: str
 ) -> str | None:
-    """Return the worst of a measure over the tables of a set; None when there is none."""
+    """Return the worst value of a metric over the tables of a set, or None."""
     tables = chosen.quality.get("tables", {}).values()
     found = [float(v) for t in tables if (v := t.get(measure)) is not None]
     return form.format(of(found)) if found else None
 
 
 def _measures(quality: dict[str, Any]) -> str:
-    """Say what a table's quality is in one line; measures that it doesn't have are left out."""
+    """Return a table's quality in one line, without the metrics that it doesn't have."""
     formats = {
         "median_snr": "median SNR {:.3g}",
         "flagged_fraction": "{:.1%} flagged",

@@ -1,6 +1,6 @@
 """``contimg reprocess``: make the observations of some dates again, as one backfill.
 
-Belongs here: arguments and output. Doesn't: choosing them, or Dagster's language.
+Belongs here: arguments and output. Doesn't: choosing observations, GraphQL.
 """
 
 from collections.abc import Sequence
@@ -28,30 +28,32 @@ def reprocess(
     until: Until = None,
     only: Annotated[
         str,
-        typer.Option(metavar="all|missing|failed|stale", help="Which observations."),
+        typer.Option(metavar="all|missing|failed|stale", help="Observations to make again."),
     ] = "all",
     step: Annotated[
         str,
         typer.Option(
             metavar="caltable_set|calibrated_ms|image_5min",
-            help="The step from which on everything is made again.",
+            help="First step to repeat; all later steps follow.",
         ),
     ] = "calibrated_ms",
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only list what would be made again, and why.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Only list the observations to make again, with the reasons."
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Calibrate and image observations again: one backfill, which the web interface shows.
 
-    One observation is made again with its time: `--from 61041.003 --to 61041.004`.
-    Needs a running platform (`contimg up`), but for `--dry-run`. What can't be made now, because
-    no caltable set is valid, the MS is gone or a run of it is queued or in progress, is listed and
-    left out. Exit code 1 when nothing is left.
+    To make one observation again, give its time: `--from 61041.003 --to 61041.004`.
+    Needs a running platform (`contimg up`), except with `--dry-run`. Observations that can't be
+    made now, because no caltable set is valid, the MS is missing or a run is queued or in progress,
+    are listed and left out. Exit code 1 when no observation is left.
 
-    With `--step caltable_set` the calibrator observations of the span are solved again, and when
-    that is done, every observation whose products became stale by it is calibrated and imaged
-    again, as a second backfill.
+    With `--step caltable_set` the calibrator observations of the span are solved again. Then a
+    second backfill calibrates and images every observation whose products became stale.
 
     Example: `contimg reprocess --from 2026-01-01 --to 2026-01-02 --only stale`
     """
@@ -71,7 +73,7 @@ def reprocess(
         )
     solving = step == _CALTABLE_SET
     if solving and only != Which.ALL:
-        raise typer.BadParameter("only without --only", param_hint="--step caltable_set")
+        raise typer.BadParameter("can't be combined with --only", param_hint="--step caltable_set")
     start_mjd, end_mjd = parse_span(since, until)
     settings = given_settings(state=state)
     workshop = opened_workshop(settings)
@@ -105,12 +107,12 @@ def reprocess(
     if as_json:
         print_json(told)
     if not keys:
-        remark(f"nothing to make again ({only})")
+        remark(f"no observation to make again ({only})")
         raise typer.Exit(1)
 
 
 def _solved(address: str, backfill_id: str, workshop: "Workshop") -> dict[str, Any]:
-    """Wait for the solves, then launch what they made stale."""
+    """Wait for the solves, then launch a backfill of the stale observations."""
     from contimg_resources.cli.backfills import wait_for_backfill
     from contimg_resources.cli.graphql import GraphQL
     from contimg_resources.steps.reprocessing import Which, choose_observations
@@ -139,7 +141,7 @@ def _busy_keys(settings: "Settings") -> frozenset[str]:
     from contimg_assets.retention import keys_in_backfills
     from contimg_assets.runs import keys_in_progress
 
-    # Without a platform nothing is in progress, and Dagster's databases needn't be there.
+    # Without a platform nothing is in progress, and Dagster's databases may not exist.
     if running_address(settings.state) is None:
         return frozenset()
     with dagster_instance(settings) as instance:
@@ -150,7 +152,7 @@ def _address(settings: "Settings") -> str:
     address = running_address(settings.state)
     if address is None:
         raise PlatformError(
-            f"no platform runs on {settings.state}: start one (contimg up), or ask with --dry-run"
+            f"no platform runs on {settings.state}: start one (contimg up), or use --dry-run"
         )
     return address
 
@@ -175,7 +177,7 @@ def _launch(address: str, step: str, keys: tuple[str, ...], what: str) -> str:
 
 def _tell(chosen: Sequence["Chosen"], told: dict[str, Any]) -> None:
     print_table(
-        ("observation", "why", "left out"),
+        ("observation", "reason", "left out"),
         [(c.key, c.why, c.hindrance or None) for c in chosen],
         title=f"{len(_keys(chosen))} of {len(chosen)} observations are made again",
     )

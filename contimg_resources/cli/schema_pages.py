@@ -1,7 +1,7 @@
-"""Write docs/schema from the models of the documents, so that it can't say anything else.
+"""Write docs/schema from the models of the documents, so that the two always agree.
 
 Belongs here: the files. Doesn't: the schemas (see `contimg_resources.export.schemas`). Run by
-``make docs``; a test fails while those in the checkout aren't the current ones.
+``make docs``; a test fails while the files in the checkout aren't up to date.
 """
 
 import sys
@@ -11,7 +11,7 @@ from contimg_resources.export.schemas import DIRECTORY, schemas
 
 
 def write_schema_pages(docs: Path) -> None:
-    """Write the schemas below the directory of the documentation, and remove those of no document.
+    """Write the schemas below the documentation's directory, and remove obsolete ones.
 
     Parameters
     ----------

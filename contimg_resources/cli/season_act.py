@@ -1,6 +1,6 @@
 """The demo's fourth act: a simulated season through the platform, and its dashboard.
 
-Belongs here: following the platform, printing. Doesn't: the season and its truth (see
+Belongs here: waiting for the platform, printing. Doesn't: the season and its truth (see
 `contimg_resources.demo.season`), the other acts (see `demo`).
 """
 
@@ -30,7 +30,7 @@ def play_season(workshop: "Workshop", platform: "Platform", timeout_s: float) ->
     Raises
     ------
     PlatformError
-        If a run fails, the platform ends, or the time is over.
+        If a run fails, the platform ends, or the time limit is reached.
     """
     from contimg_resources.core.times import utc_day
     from contimg_resources.demo.season import look_at_season, run_season
@@ -65,21 +65,24 @@ def play_season(workshop: "Workshop", platform: "Platform", timeout_s: float) ->
 
 
 def failures_of(season: "SeasonResult") -> list[str]:
-    """Say what the season's search missed or made up."""
+    """Return messages about missed events, false candidates and bad published epochs."""
     found = [
         f"the event of {e.event.source_id} at MJD {e.event.mid_mjd:.0f} wasn't found"
         for e in season.events
         if not e.found
     ]
-    found += [f"{c.id} is no event that was put in" for c in season.false_candidates]
+    found += [
+        f"{c.id} is a false candidate: it matches no injected event"
+        for c in season.false_candidates
+    ]
     found += [f"bad epoch {key} was published" for key in season.bad_published]
     return found
 
 
 def print_season(season: "SeasonResult") -> None:
-    """Print what was found beside what was put in."""
+    """Print the recovered events beside the injected ones."""
     print_table(
-        ("event", "state", "middle, off (d)", "width, truth (d)", "depth, truth (%)", "score"),
+        ("event", "state", "minimum off by (d)", "width, truth (d)", "depth, truth (%)", "score"),
         [
             (
                 e.event.source_id,
@@ -102,17 +105,17 @@ def print_season(season: "SeasonResult") -> None:
         ("season", "value"),
         [
             ("epochs published, refused", f"{season.n_published}, {season.n_refused}"),
-            ("points of light curves", season.n_points),
+            ("light curve measurements", season.n_points),
             ("variables found", f"{len(season.variables_found)} of {varying}"),
-            ("steady sources called variable", len(season.false_variables)),
-            ("candidates that are no event", len(season.false_candidates)),
+            ("steady sources flagged as variable", len(season.false_variables)),
+            ("false candidates", len(season.false_candidates)),
         ],
     )
 
 
 @contextmanager
 def dashboard_of(workshop: "Workshop") -> Iterator[str]:
-    """Serve the dashboard of what was exported, and give its address."""
+    """Serve the dashboard of the export, and yield its address."""
     from contimg_resources.dashboard.serving import dashboard_server
 
     with dashboard_server(workshop.settings.export_dir, "127.0.0.1", 0) as server:

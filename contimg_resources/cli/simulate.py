@@ -1,4 +1,4 @@
-"""``contimg simulate``: a night of DSA-110 observations whose truth is known.
+"""``contimg simulate``: a simulated night of DSA-110 observations with a known truth.
 
 Belongs here: arguments and output. Doesn't: simulating.
 """
@@ -20,24 +20,29 @@ def simulate(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Where the MS and their truth go. Default: where the platform expects MS.",
+            help="Directory of the MS and their truth. Default: the platform's MS directory.",
         ),
     ] = None,
-    size: Annotated[Size, typer.Option(help="How large each observation is.")] = Size.TINY,
+    size: Annotated[Size, typer.Option(help="Size of each observation.")] = Size.TINY,
     calibrator: Annotated[
         str, typer.Option(help="Flux-scale source that transits in the first observation.")
     ] = "3C48",
-    targets: Annotated[int, typer.Option(min=0, help="Observations after the calibrator's.")] = 4,
+    targets: Annotated[
+        int, typer.Option(min=0, help="Observations after the calibrator observation.")
+    ] = 4,
     targets_before: Annotated[
-        int, typer.Option(min=0, help="Observations before it, which have to wait for it.")
+        int,
+        typer.Option(
+            min=0, help="Observations before the calibrator observation, which wait for it."
+        ),
     ] = 0,
     after_mjd: Annotated[
-        float | None, typer.Option(help="The first transit after this MJD is taken.")
+        float | None, typer.Option(help="Simulate the first transit after this MJD.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Decides everything random.")] = 1,
-    rfi: Annotated[bool, typer.Option("--rfi", help="Add interference.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random numbers.")] = 1,
+    rfi: Annotated[bool, typer.Option("--rfi", help="Add RFI.")] = False,
     dead: Annotated[
-        list[str] | None, typer.Option(help="Name of an antenna without signal; once for each.")
+        list[str] | None, typer.Option(help="Name of an antenna without signal; repeatable.")
     ] = None,
     weight_spectrum: Annotated[
         bool,
@@ -51,15 +56,13 @@ def simulate(
             metavar="FILE", help="Write the sources of the sky (CSV), for `contimg catalogue add`."
         ),
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace MS that are there.")
-    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing MS.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Simulate a calibrator transit and target observations of one drifting instrument.
+    """Simulate a calibrator transit and target observations of a drift scan.
 
-    Beside each MS lie its truth (`.truth.json`: sky, noise; `.gains.npz`: gains) and a
-    done-marker. The same seed gives the same night. Prints the MS as they are finished.
+    The truth (`.truth.json`: sky, noise; `.gains.npz`: gains) and a done-marker are written beside
+    each MS. The same seed gives the same night. The command prints each MS when it is complete.
 
     Example: `contimg simulate --out-dir /tmp/night --size tiny --targets 2 --seed 7`
     """
@@ -97,6 +100,6 @@ def simulate(
                 print_lines([written.ms])
     if sky_list is not None:
         write_sky_list(night, sky_list)
-        remark(f"the sky: {sky_list}")
+        remark(f"source list: {sky_list}")
     if as_json:
         print_json(made)

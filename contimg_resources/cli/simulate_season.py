@@ -1,4 +1,4 @@
-"""``contimg simulate-season``: months of measured mosaics whose truth is known.
+"""``contimg simulate-season``: simulated months of measured mosaics with a known truth.
 
 Belongs here: arguments and output. Doesn't: simulating.
 """
@@ -18,19 +18,19 @@ def simulate_season(
         Path,
         typer.Option(
             metavar="DIR",
-            help="State directory that the season goes into; made when it isn't there.",
+            help="State directory of the season; made if it doesn't exist.",
         ),
     ],
     days: Annotated[int, typer.Option(min=1, help="Length of the season, UTC days.")] = 240,
-    seed: Annotated[int, typer.Option(min=0, help="Decides everything random.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random numbers.")] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Simulate a season of one field: a mosaic a day, measured by forced photometry.
 
     Two sources have Extreme Scattering Events, two flare, two vary slowly; some epochs are bad,
-    some are lost. The truth lies in the state as `season.truth.json`, the sources are the
-    catalogue `season`. The same seed gives the same season. A state that holds a season already is
-    refused.
+    some are lost. The truth is in `season.truth.json` in the state directory, the sources are in
+    the catalogue `season`. The same seed gives the same season. A state directory that already
+    holds a season is refused.
 
     Example: `contimg simulate-season --state /tmp/season --days 240 --seed 7`
     """
@@ -55,7 +55,7 @@ def simulate_season(
         )
         return
     print_table(
-        ("source", "what it does", "middle (MJD)", "width (days)", "depth"),
+        ("source", "variability", "minimum (MJD)", "width (days)", "depth"),
         [
             *(
                 (
@@ -74,5 +74,5 @@ def simulate_season(
     n_bad = sum(e.bad for e in truth.epochs)
     remark(
         f"{len(truth.epochs)} mosaics of {truth.spec.n_sources} sources, {n_bad} of them bad; "
-        f"UTC days {truth.spec.start_day_mjd} to {truth.spec.last_day_mjd}; the truth: {path}"
+        f"UTC days {truth.spec.start_day_mjd} to {truth.spec.last_day_mjd}; truth: {path}"
     )

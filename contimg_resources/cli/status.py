@@ -1,7 +1,7 @@
-"""``contimg status``: whether the platform runs, and how far the observations are.
+"""``contimg status``: state of the platform and of the observations.
 
-Belongs here: asking both stores and the platform, and output.
-Doesn't: keeping anything; all of it is known elsewhere.
+Belongs here: querying both stores and the platform, and output.
+Doesn't: storing anything.
 """
 
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,14 +25,14 @@ def status(
         typer.Option(
             "--stale",
             help="List the observations whose products were made with another caltable set than "
-            "they would get now.",
+            "the one that is valid now.",
         ),
     ] = False,
     since: Since = None,
     until: Until = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell whether the platform is up, how far the observations are, and what failed last.
+    """Show whether the platform runs, the states of the observations, and the last failures.
 
     Works without a running Dagster. Exit code 1 when there is no registry or products store yet.
 
@@ -80,9 +80,9 @@ def status(
         print_lines([f"latest: {latest[0].key} {latest[0].state} {latest[0].reason}".rstrip()])
     if failed:
         print_table(
-            ("failed", "step", "why"),
+            ("failed", "step", "reason"),
             [(r.key, r.step, r.reason) for r in failed],
-            title=f"The latest failures ({told['observations']['failed']} in all)",
+            title=f"The latest failures ({told['observations']['failed']} in total)",
         )
 
 
@@ -98,12 +98,12 @@ def _tell_stale(
         print_json(found)
     elif found:
         print_table(
-            ("observation", "made with", "would get now", "why"),
+            ("observation", "made with", "valid now", "reason"),
             [(s.key, s.applied, s.now, s.why) for s in found],
             title=f"{len({s.key for s in found})} observations have stale products",
         )
     else:
-        remark("nothing is stale: every product was made with the set that it would get now")
+        remark("no product is stale: each was made with the set that is valid now")
 
 
 def _counts(counts: dict[str, int]) -> str:

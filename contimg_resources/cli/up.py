@@ -1,4 +1,4 @@
-"""``contimg up``: the platform on the user's own directories until Ctrl-C.
+"""``contimg up``: run the platform on the user's directories until Ctrl-C.
 
 Belongs here: arguments and waiting. Doesn't: starting and ending (`.platform`).
 """
@@ -26,7 +26,9 @@ def up(
     state: StateDirectory = None,
     ms_dir: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Where MS arrive. Default: that of the settings."),
+        typer.Option(
+            metavar="DIR", help="Directory in which MS arrive. Default: from the settings."
+        ),
     ] = None,
     port: Annotated[
         int, typer.Option(min=1, max=65535, help="Port of the web interface on 127.0.0.1.")
@@ -37,18 +39,19 @@ def up(
             min=1,
             max=65535,
             metavar="PORT",
-            help="Serve on this port of 127.0.0.1 too, where nothing can be started.",
+            help="Port on 127.0.0.1 of a second web interface, on which nothing can be started.",
         ),
     ] = None,
     read_only: Annotated[
-        bool, typer.Option("--read-only", help="Serve to onlookers: nothing can be started.")
+        bool,
+        typer.Option("--read-only", help="Serve a web interface on which nothing can be started."),
     ] = False,
 ) -> None:
     """Serve the platform: Dagster's daemon and web interface, sensors on, until Ctrl-C.
 
     Ctrl-C or SIGTERM stop everything that was started; runs in progress end as failed and start
-    again when the platform does. A process of Dagster's that dies or hangs is started again, at
-    most five times within ten minutes; then the command ends with exit code 1.
+    again with the next platform. A Dagster process that dies or hangs is started again, at most
+    five times within ten minutes; then the command ends with exit code 1.
 
     Example: `contimg up --state /data/contimg --ms-dir /data/ms/5min`
     """
@@ -64,7 +67,7 @@ def up(
     for removal in free_without_stores(settings):
         remark(f"the disk was full: removed {removal.path}, {removal.why}")
     keep_reserve(settings)
-    # A store that is damaged, or of a newer contimg, is told here, not by every tick.
+    # A store that is damaged, or of a newer contimg, is reported here, not by every tick.
     stores = Workshop.from_settings(settings)
     stores.products.close()
     stores.registry.close()
@@ -100,7 +103,7 @@ def up(
 
 
 def _tell(settings: "Settings", what: str, *, at_once: bool = False) -> None:
-    """Record a message to people; deliver it here when nobody else will."""
+    """Record an alert; deliver it here when no run will."""
     from contimg_resources.core.errors import ContimgError
     from contimg_resources.steps.alerting import tell_alerts, tell_platform
     from contimg_resources.steps.workshop import Workshop
@@ -112,4 +115,4 @@ def _tell(settings: "Settings", what: str, *, at_once: bool = False) -> None:
             tell_alerts(workshop)
     except (ContimgError, OSError) as error:
         # A message that can't be recorded is no reason to stop the night.
-        remark(f"nobody could be told: {error}")
+        remark(f"the alert couldn't be recorded or sent: {error}")

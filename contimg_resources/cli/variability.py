@@ -1,6 +1,6 @@
-"""``contimg variability`` and ``contimg candidates``: what varies, and what may be an event.
+"""``contimg variability`` and ``contimg candidates``: variable sources and event candidates.
 
-Belongs here: arguments and output. Doesn't: the steps, which are the same that the assets call.
+Belongs here: arguments and output. Doesn't: the steps, which the assets call too.
 """
 
 import getpass
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from contimg_resources.variability.model import Variability
 
 candidates = typer.Typer(
-    no_args_is_help=True, help="Candidates for Extreme Scattering Events: look at them, mark them."
+    no_args_is_help=True, help="Candidates for Extreme Scattering Events: list, show and mark them."
 )
 
 _SHOWN = 40
@@ -29,26 +29,29 @@ CandidateId = Annotated[str, typer.Argument(help="Id of a candidate (`contimg ca
 def variability(
     day: Annotated[
         str | None,
-        typer.Argument(help="UTC date or integer MJD. Without: the last day with measurements."),
+        typer.Argument(help="UTC date or integer MJD. Default: the last day with measurements."),
     ] = None,
     begin: Annotated[
         str | None,
         typer.Option(
-            "--from", metavar="DATE", help="Make the light curves of all days from this one on."
+            "--from", metavar="DATE", help="Update the light curves of all days from this day on."
         ),
     ] = None,
     every: Annotated[
-        bool, typer.Option("--all", help="Metrics of every source, not of the variable ones only.")
+        bool,
+        typer.Option(
+            "--all", help="Show the metrics of every source, not only of variable sources."
+        ),
     ] = False,
     state: StateDirectory = None,
     as_json: AsJson = False,
 ) -> None:
-    """Update light curves, measure how much each source varies, and search for events.
+    """Update light curves, compute the variability metrics of each source, and search for events.
 
     The light curves of the day and of all days whose mosaics were measured again since are updated;
-    metrics and candidates are of everything up to the end of the day. Lists of light curves that
-    were added (`contimg lightcurves`) are measured and searched whole. The platform does the same
-    every night.
+    metrics and candidates use all data up to the end of the day. Added lists of light curves
+    (`contimg lightcurves`) are measured and searched as a whole. The platform does the same every
+    night.
 
     Example: `contimg variability 2025-10-06 --from 2025-01-01`
     """
@@ -86,12 +89,12 @@ def variability(
     n_sources = sum(map(len, tables))
     print_metrics(lines, "Sources" if every else f"Sources flagged as variable, of {n_sources}")
     remark(
-        f"systematic floor {floor:.3f} of {table.facts['n_references']} reference sources"
+        f"systematic error floor {floor:.3f} from {table.facts['n_references']} reference sources"
         if math.isfinite(floor)
-        else f"systematic floor not measured: {table.facts['n_references']} reference sources are "
-        "too few"
+        else f"systematic error floor not measured: {table.facts['n_references']} reference "
+        "sources are too few"
     )
-    remark(f"drawn: {measured.png}")
+    remark(f"plot: {measured.png}")
     marks = workshop.products.events.last_marks()
     print_candidates(searched.candidates, {name: m.mark.value for name, m in marks.items()})
     remark(searched.words)
@@ -100,7 +103,7 @@ def variability(
 @candidates.command("list")
 def list_(
     every: Annotated[
-        bool, typer.Option("--all", help="Those that were withdrawn or are artefacts, too.")
+        bool, typer.Option("--all", help="Include withdrawn candidates and artefacts.")
     ] = False,
     state: StateDirectory = None,
     as_json: AsJson = False,
@@ -130,7 +133,7 @@ def list_(
 
 @candidates.command("show")
 def show(candidate: CandidateId, state: StateDirectory = None, as_json: AsJson = False) -> None:
-    """Show all that is known of a candidate, with its marks and its card.
+    """Show the parameters, evidence, marks and card of a candidate.
 
     Example: `contimg candidates show ese-61041-nvss-013741+330935`
     """
@@ -149,7 +152,7 @@ def show(candidate: CandidateId, state: StateDirectory = None, as_json: AsJson =
         if math.isfinite(found.ra_deg)
         else None,
         "state": found.state.value,
-        "middle": isot_from_mjd(found.mid_mjd),
+        "epoch of minimum": isot_from_mjd(found.mid_mjd),
         "score": f"{found.score:.1f}",
         **{
             k: f"{v:.4g}" if isinstance(v, float) else v
@@ -159,7 +162,7 @@ def show(candidate: CandidateId, state: StateDirectory = None, as_json: AsJson =
         "neighbours": ", ".join(found.evidence.get("neighbours", [])) or None,
         "card": card_path(workshop, found.id),
     }
-    print_table(("what", "value"), list(told.items()), title=found.id)
+    print_table(("parameter", "value"), list(told.items()), title=found.id)
     for mark in marks:
         remark(f"{isot_from_mjd(mark.created_mjd)}  {mark.mark.value} by {mark.by}: {mark.note}")
 
@@ -168,13 +171,15 @@ def show(candidate: CandidateId, state: StateDirectory = None, as_json: AsJson =
 def mark(
     candidate: CandidateId,
     mark: Annotated[str, typer.Argument(help="`real`, `artefact` or `follow-up`.")],
-    note: Annotated[str, typer.Option(help="Why, for those who come after.")] = "",
-    by: Annotated[str | None, typer.Option(help="Who. Default: the user who is logged in.")] = None,
+    note: Annotated[str, typer.Option(help="Reason, for other people.")] = "",
+    by: Annotated[
+        str | None, typer.Option(help="Name of the person. Default: the user who is logged in.")
+    ] = None,
     state: StateDirectory = None,
 ) -> None:
-    """Say what a candidate is; the mark stays whatever later searches find.
+    """Mark a candidate; later searches don't change the mark.
 
-    A later mark holds instead of an earlier one, which is kept.
+    A later mark replaces an earlier one, which is kept on record.
 
     Example: `contimg candidates mark ese-61041-nvss-013741+330935 real --note "seen at 3 GHz too"`
     """
@@ -184,7 +189,7 @@ def mark(
     known = {m.value.replace(" ", "-"): m for m in Mark}
     wanted = mark.strip().lower().replace(" ", "-").replace("_", "-")
     if wanted not in known:
-        raise ConfigurationError(f"{mark!r} is no mark: {', '.join(known)}")
+        raise ConfigurationError(f"{mark!r} is not a mark: {', '.join(known)}")
     workshop = opened_workshop(given_settings(state=state))
     made = mark_candidate(workshop, candidate, known[wanted], note, by or getpass.getuser())
     remark(f"{candidate} is marked {made.mark.value} by {made.by}")
@@ -221,7 +226,7 @@ def _variables(table: "Variability") -> list[int]:
 
 
 def print_metrics(lines: list[dict[str, Any]], title: str) -> None:
-    """Write metrics of sources, the first of them, as a table."""
+    """Write the metrics of the first sources as a table."""
     columns = {
         "source_id": "source",
         "n_epochs": "epochs",
@@ -251,7 +256,7 @@ def _said_to_vary(line: dict[str, Any]) -> str | None:
 
 
 def metrics_line(table: "Variability", i: int) -> dict[str, Any]:
-    """Return the metrics of source number `i`, as they are shown."""
+    """Return the metrics of source number `i` for display."""
     return {
         "source_id": str(table.source_id[i]),
         "n_epochs": int(table.n_epochs[i]),
@@ -272,7 +277,7 @@ def _number(value: float) -> float | None:
 
 
 def print_candidates(found: "Any", marks: dict[str, str]) -> None:
-    """Write candidates as a table, with the mark of each that has one."""
+    """Write candidates as a table, with their marks."""
     from contimg_resources.core.times import utc_day
 
     def line(c: "CandidateRecord") -> tuple[Any, ...]:
@@ -288,7 +293,7 @@ def print_candidates(found: "Any", marks: dict[str, str]) -> None:
         )
 
     print_table(
-        ("candidate", "state", "middle", "depth (%)", "width (d)", "score", "mark"),
+        ("candidate", "state", "minimum", "depth (%)", "width (d)", "score", "mark"),
         [line(c) for c in found],
         title="Candidates for Extreme Scattering Events",
     )

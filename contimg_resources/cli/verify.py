@@ -1,4 +1,4 @@
-"""``contimg verify``: whether products and caltables are still what was recorded.
+"""``contimg verify``: compare products and caltables with the recorded checksums.
 
 Belongs here: arguments and output. Doesn't: comparing.
 """
@@ -15,9 +15,8 @@ def verify(
 ) -> None:
     """Compare every byte of products and active caltables with their checksums.
 
-    The stores are compared with each other too: products name sets of the registry. A calibrated
-    MS, too large for a checksum, is compared by its size. Exit code 1 when anything
-    differs or is gone.
+    The two stores are compared too, since products name sets of the registry. A calibrated MS, too
+    large for a checksum, is compared by its size. Exit code 1 when a file differs or is missing.
 
     Example: `contimg verify --from 2025-10-06 --to 2025-10-07`
     """
@@ -44,6 +43,6 @@ def verify(
     elif problems:
         print_lines(problems)
     else:
-        remark(f"{verified.n_products} products and every active caltable are as they were made")
+        remark(f"{verified.n_products} products and every active caltable are unchanged")
     if problems:
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""What a platform asks Dagster's webserver: readiness, heartbeat of the daemon, sensors, runs.
+"""A platform's queries to Dagster's webserver: readiness, daemon's heartbeat, sensors, runs.
 
 Belongs here: these queries and reading their answers. Doesn't: sending them (see
 `contimg_resources.cli.graphql`), and acting on them.
@@ -17,8 +17,8 @@ _NO_BEAT_S = 150.0
 #: Interval between requests, seconds.
 _ASK_S = 15.0
 
-#: Interval between requests for the definitions, seconds, and how many of them must fail. So a code
-#: server is started again less often than would end the platform.
+#: Interval between requests for the definitions, seconds, and number of failures before a restart.
+#: So a code server is started again less often than would end the platform.
 _ASK_DEFINITIONS_S, _FAILED_LOADS = 60.0, 2
 
 #: Errors of loading the definitions while the code server starts.
@@ -49,7 +49,7 @@ query Beats { instance { daemonHealth { allDaemonStatuses { lastHeartbeatTime } 
 
 
 def not_ready(answer: dict[str, Any]) -> str:
-    """Name what a platform still waits for; raise PlatformError for what will never come."""
+    """Return what a platform still waits for; raise PlatformError if it will never be ready."""
     workspace = answer["workspaceOrError"]
     if "locationEntries" not in workspace:
         raise PlatformError(f"the workspace can't be loaded: {workspace.get('message')}")
@@ -74,14 +74,14 @@ def not_ready(answer: dict[str, Any]) -> str:
 
 
 class Heartbeat:
-    """Whether the daemon goes on telling that it is at work.
+    """The heartbeat of the daemon.
 
-    Only that its times change counts, not how old they are: a clock may be put forward.
+    Only a change of its times counts, not their age: the clock may be set forward.
 
     Parameters
     ----------
     graphql : GraphQL
-        A client of the webserver; while that doesn't answer, nothing is known of the daemon.
+        A client of the webserver; while it doesn't answer, the state of the daemon is unknown.
     """
 
     def __init__(self, graphql: GraphQL) -> None:
@@ -90,7 +90,7 @@ class Heartbeat:
         self._changed_s = self._asked_s = time.monotonic()
 
     def goes_on(self) -> bool:
-        """Tell whether it was heard lately."""
+        """Return whether there was a recent heartbeat."""
         now_s = time.monotonic()
         if now_s - self._asked_s >= _ASK_S:
             self._asked_s = now_s
@@ -105,20 +105,20 @@ class Heartbeat:
         return now_s - self._changed_s < _NO_BEAT_S
 
     def restart(self) -> None:
-        """Begin anew, with a new daemon."""
+        """Start again with a new daemon."""
         self._changed_s = time.monotonic()
 
 
 class Definitions:
-    """Whether the definitions are loaded, as the webserver sees it.
+    """State of the definitions according to the webserver.
 
-    A code server that could not load them, since the disk was full just then, answers with that
-    error for ever.
+    A code server that could not load them, for example because the disk was full, keeps answering
+    with that error.
 
     Parameters
     ----------
     graphql : GraphQL
-        A client of the webserver; while that doesn't answer, nothing is known of them.
+        A client of the webserver; while it doesn't answer, their state is unknown.
     """
 
     def __init__(self, graphql: GraphQL) -> None:
@@ -127,7 +127,7 @@ class Definitions:
         self._n_failed = 0
 
     def are_loaded(self) -> bool:
-        """Tell whether they are, unless they weren't in two requests."""
+        """Return whether they are loaded; False only after two requests have failed."""
         now_s = time.monotonic()
         if now_s - self._asked_s >= _ASK_DEFINITIONS_S:
             self._asked_s = now_s
@@ -141,7 +141,7 @@ class Definitions:
         return self._n_failed < _FAILED_LOADS
 
     def restart(self) -> None:
-        """Begin anew, with a new code server."""
+        """Start again with a new code server."""
         self._asked_s, self._n_failed = time.monotonic(), 0
 
 
@@ -181,20 +181,20 @@ query Runs($filter: RunsFilter, $limit: Int) {
 
 @dataclass(frozen=True)
 class DagsterRun:
-    """One run, as Dagster tells it.
+    """A run, as Dagster reports it.
 
     Parameters
     ----------
     run_id : str
-        Its id.
+        Id of the run.
     job : str
         Name of its job.
     status : str
-        Such as ``QUEUED``, ``STARTED``, ``SUCCESS``, ``FAILURE``, ``CANCELED``.
+        Status, such as ``QUEUED``, ``STARTED``, ``SUCCESS``, ``FAILURE``, ``CANCELED``.
     partition : str
         Its partition key; empty when it has none.
     assets : tuple of str
-        The assets it was asked for; empty for all of its job.
+        The requested assets; empty for all assets of its job.
     duration_s : float or None
         From start to end, seconds; None while it isn't over.
     """
@@ -208,7 +208,7 @@ class DagsterRun:
 
     @property
     def over(self) -> bool:
-        """Whether nothing more will happen to it."""
+        """Whether it has ended."""
         return self.status in {"SUCCESS", "FAILURE", "CANCELED"}
 
 

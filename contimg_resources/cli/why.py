@@ -1,6 +1,6 @@
-"""``contimg why``: where a file comes from.
+"""``contimg why``: the origin of a file.
 
-Belongs here: arguments and output. Doesn't: finding out.
+Belongs here: arguments and output. Doesn't: finding the origin.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from contimg_resources.steps.provenance_beyond import SelfTold
 
 _SHOWN_FILES = 6
-_SECOND = 19  # characters of an ISO time up to the second
+_SECOND = 19  # characters of an ISO time up to the seconds
 
 
 def why(
@@ -29,16 +29,16 @@ def why(
         typer.Argument(
             metavar="PRODUCT",
             help="An image, a calibrated MS, an MS that arrived, a caltable, a mosaic, "
-            "measurements, a cutout, light curves, measures or a candidate's card.",
+            "measurements, a cutout, light curves, variability metrics or a candidate's card.",
         ),
     ],
     state: StateDirectory = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell the whole origin of a file: MS, caltable set, checksums, parameters, software, run.
+    """Print the origin of a file: MS, caltable set, checksums, parameters, software, run.
 
-    And whether it would be made otherwise today. Exit code 1 when nothing is known of it, or when
-    it isn't what was recorded any more.
+    The command also reports whether the file is stale. Exit code 1 when the stores have no record
+    of the file, or when it differs from the record.
 
     Example: `contimg why state/images/61041/61041.00347/61041.00347.pbcor.fits`
     """
@@ -74,8 +74,8 @@ def _lines(found: "Provenance", problem: str) -> list[str]:
         lines += _of_set(chosen, borrowed=found.artefact is not None and found.artefact.borrowed)
     if found.artefact is not None and found.artefact.set_name and not found.sets:
         lines.append(
-            f"caltable set: {found.artefact.set_name} v{found.artefact.set_version}, which this "
-            "registry doesn't hold"
+            f"caltable set: {found.artefact.set_name} v{found.artefact.set_version}, which isn't "
+            "in this registry"
         )
     for stale in found.stale:
         now = f"{stale.now} would be applied" if stale.now else "no set is valid"

@@ -1,5 +1,5 @@
 """The demonstration: a real observation, then a simulated night through the real platform.
 
-Belongs here: preparing both acts, following them, comparing with what is published or was put in.
-Doesn't: anything of its own for calibrating or imaging; it calls what the platform calls.
+Belongs here: preparing the acts, running them, comparing with the published values or the truth.
+Doesn't: calibration and imaging, for which it calls the same functions as the platform.
 """

@@ -1,6 +1,6 @@
-"""First act: files by other hands, an MS that pyuvdata writes and an image that CASA makes.
+"""First act: files from other programs, an MS that pyuvdata writes and an image that CASA makes.
 
-Belongs here: having them made, and measuring 1445+099 in CASA's image.
+Belongs here: making them, and measuring 1445+099 in CASA's image.
 Doesn't: solving, calibrating and imaging the MS (see `.real`), printing.
 
 The DSA-110's own converter writes its MS with pyuvdata, which is a development dependency here.
@@ -36,7 +36,7 @@ class MeasuredImage:
     fits : Path
         The image, as CASA exported it.
     key : str
-        The observation that it is for the platform.
+        Its observation key in the platform.
     flux_jy, error_jy : float
         1445+099 by forced photometry, Jy.
     """
@@ -53,17 +53,17 @@ def has_pyuvdata() -> bool:
 
 
 def rewrite_by_pyuvdata(ms: Path, output: Path) -> Path:
-    """Read an MS with pyuvdata and let it write what it read as a new one.
+    """Rewrite an MS with pyuvdata.
 
-    Antennas then have the names of their stations, DATA has the unit ``uncalib`` unless the MS
-    states another, and a WEIGHT_SPECTRUM is there.
+    In the new MS, antennas have the names of their stations, DATA has the unit ``uncalib`` unless
+    the MS states another, and there is a WEIGHT_SPECTRUM.
 
     Parameters
     ----------
     ms : Path
         The MS to read.
     output : Path
-        The MS to write; replaced when it exists, and never there half-written.
+        The MS to write; replaced when it exists, and never left half-written.
 
     Returns
     -------
@@ -82,8 +82,8 @@ def rewrite_by_pyuvdata(ms: Path, output: Path) -> Path:
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".pyuvdata-", dir=output.parent) as scratch:
         written = Path(scratch) / output.name
-        # pyuvdata looks every telescope up in astropy's list of sites, which is fetched over the
-        # network; the MS itself says where its antennas stand.
+        # pyuvdata looks up every telescope in astropy's list of sites, which is downloaded; the MS
+        # holds the positions of its antennas.
         sites = Path(scratch) / "coordinates" / "sites.json"
         sites.parent.mkdir()
         sites.write_text(json.dumps({}))
@@ -105,7 +105,7 @@ def rewrite_by_pyuvdata(ms: Path, output: Path) -> Path:
 
 @dataclass(frozen=True)
 class CasaImageRequest:
-    """An image that CASA makes by itself.
+    """A request for an image from CASA.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def image_with_casa(request: CasaImageRequest) -> Path:
     Raises
     ------
     ImagingFailed
-        If CASA makes none.
+        If CASA makes no image.
     """
     from casatasks import exportfits, tclean
 
@@ -167,18 +167,18 @@ def image_with_casa(request: CasaImageRequest) -> Path:
 def measure_image_of_casa(
     workshop: Workshop, ms: Path, directory: Path, like: ImageResult, channels: str
 ) -> MeasuredImage:
-    """Let CASA make an image, add it as anybody adds theirs, and measure 1445+099 in it.
+    """Make an image with CASA, add it like any image made elsewhere, and measure 1445+099 in it.
 
     Parameters
     ----------
     workshop : Workshop
-        Stores, catalogues and the door to CASA; 1445+099 is in its reference catalogue.
+        Stores, catalogues and the interface to CASA; 1445+099 is in its reference catalogue.
     ms : Path
         The calibrated MS.
     directory : Path
-        Where CASA's image goes.
+        Directory of CASA's image.
     like : ImageResult
-        Our image, which gives the pixels.
+        Our image, whose pixel grid is used.
     channels : str
         CASA's selection.
 

@@ -1,7 +1,7 @@
-"""Third act: the night's images put together, and every source measured.
+"""Third act: the night's images mosaicked, and every source measured.
 
-Belongs here: following the stores until mosaics and their photometry are there, and comparing with
-the truth. Doesn't: making either (the platform does), printing.
+Belongs here: waiting until the stores have mosaics and their photometry, and comparing with the
+truth. Doesn't: making either (the platform does), printing.
 """
 
 from dataclasses import dataclass
@@ -14,26 +14,26 @@ from contimg_resources.products.epochs import EpochKind, EpochRecord, MosaicReco
 from contimg_resources.steps.mosaicking import open_mosaics
 from contimg_resources.steps.workshop import Workshop
 
-#: A source counts in the comparison from this S/N on.
+#: Minimum S/N of a source in the comparison.
 _MIN_SNR = 10.0
 
 
 @dataclass(frozen=True)
 class HourRow:
-    """What became of one mosaic.
+    """The outcome of one mosaic.
 
     Parameters
     ----------
     mosaic : MosaicRecord
-        What the products store says.
+        The mosaic in the products store.
     epoch : EpochRecord or None
-        Its photometry; None when there is none.
+        Its photometry, if any.
     n_compared : int
-        Plain sources above ten sigma.
+        Unflagged sources above ten sigma.
     median_ratio : float
         Median of measured over true flux density of those; NaN without any.
     pull : float
-        Robust spread of the differences in units of their errors, of all plain sources: 1 when
+        Robust spread of the differences in units of their errors, of all unflagged sources: 1 when
         the errors are right.
     """
 
@@ -45,7 +45,7 @@ class HourRow:
 
 
 def mosaics_are_over(workshop: Workshop) -> bool:
-    """Tell whether every mosaic of the images that there are is made and measured."""
+    """Return whether every mosaic of the existing images is made and measured."""
     if open_mosaics(workshop):
         return False
     for mosaic in workshop.products.mosaics.list():
@@ -56,7 +56,7 @@ def mosaics_are_over(workshop: Workshop) -> bool:
 
 
 def look_at_mosaics(workshop: Workshop) -> tuple[HourRow, ...]:
-    """Return what became of each mosaic, by time; the catalogue of the demo is the truth."""
+    """Return the outcome of each mosaic, by time; the catalogue of the demo is the truth."""
     rows = []
     for mosaic in workshop.products.mosaics.list():
         epoch = workshop.products.mosaics.find_epoch(mosaic.key, EpochKind.MOSAIC)

@@ -1,12 +1,12 @@
-"""The real observation that everyone has: NGC5921, VLA 1995, from the package ``casadata``.
+"""The public real observation: NGC5921, VLA 1995, from the package ``casadata``.
 
-Belongs here: importing it and the request that reproduces the observatory's published figures.
-Doesn't: solving (see `contimg_resources.calibration.solve.solving`), where it goes the same way as
-any other observation.
+Belongs here: importing it, and the request that reproduces the observatory's published values.
+Doesn't: solving (see `contimg_resources.calibration.solve.solving`), as for any other
+observation.
 
 The observatory's regression test derives 1445+099 / 3C286 = 0.16825768 +- 0.00055574 from gains
-that were averaged over the whole band, without a bandpass. So the request asks for gains first,
-and for the bandpass on top of them.
+that were averaged over the whole band, without a bandpass. So the request solves for gains first,
+and then for the bandpass.
 """
 
 from pathlib import Path
@@ -81,9 +81,9 @@ def ngc5921_request(
     Parameters
     ----------
     ms : Path
-        What `import_ngc5921` wrote.
+        Result of `import_ngc5921`.
     prefix : Path
-        Where the tables go.
+        Prefix of the tables.
     plots : Path, optional
         Directory for plots.
     refant : str

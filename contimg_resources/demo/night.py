@@ -1,7 +1,7 @@
 """Second act: a simulated night through the real platform.
 
-Belongs here: the night, its list of known sources, following the stores until it is done, and
-comparing images with the truth.
+Belongs here: the night, its list of known sources, waiting until the stores have all its images,
+and comparing images with the truth.
 Doesn't: starting the platform, printing.
 """
 
@@ -27,7 +27,7 @@ from contimg_resources.simulation.sky import REFERENCE_GHZ
 from contimg_resources.simulation.spec import PRESETS, Size
 from contimg_resources.simulation.truth import Truth
 
-#: A source counts as one that must be recovered from this many times the rms.
+#: Minimum S/N (of the rms) of sources that must be recovered.
 RECOVERED_SNR = 10.0
 
 #: One observation before the calibrator's transit, which has to wait for it, and two after, whose
@@ -43,20 +43,20 @@ DEMO_NIGHT = NightSpec(
 
 @dataclass(frozen=True)
 class NightRow:
-    """What became of one observation of the night.
+    """The outcome of one observation of the night.
 
     Parameters
     ----------
     name : str
         Its MS without ``.ms``.
     record : ObservationRecord or None
-        What the products store says; None when it never arrived.
+        The observation in the products store; None when it never arrived.
     caltables : str
-        The set that was applied and its version; empty when none was.
+        The applied set and its version; empty when no set was applied.
     image : ImageResult or None
-        Its image; None when there is none.
+        Its image, if any.
     recovered : MatchReport or None
-        Its sources against the truth.
+        Comparison of its sources with the truth.
     """
 
     name: str
@@ -67,7 +67,7 @@ class NightRow:
 
     @property
     def imaged(self) -> bool:
-        """Whether all went well."""
+        """Whether the observation was imaged."""
         return self.record is not None and self.record.state is ObservationState.IMAGED
 
 
@@ -87,7 +87,7 @@ def write_known_sources(night: NightSpec, path: Path) -> None:
 
 
 def look_back(products: ProductsStore, night: NightSpec, incoming: Path) -> tuple[NightRow, ...]:
-    """Return what became of each observation of a night so far, by time."""
+    """Return the outcome of each observation of a night so far, by time."""
     records = {without_ms(r.path.name): r for r in products.list_observations()}
     return tuple(
         _row(products, name, records.get(name), incoming) for name in expected_names(night)
@@ -97,13 +97,13 @@ def look_back(products: ProductsStore, night: NightSpec, incoming: Path) -> tupl
 def of_the_night(
     records: Sequence[ObservationRecord], night: NightSpec
 ) -> tuple[ObservationRecord, ...]:
-    """Return the observations of a night; not others, such as the image of the first act."""
+    """Return only the observations of a night, without the image of the first act."""
     names = expected_names(night)
     return tuple(r for r in records if without_ms(r.path.name) in names)
 
 
 def is_over(records: Sequence[ObservationRecord], night: NightSpec) -> bool:
-    """Tell whether every observation of a night is imaged or has failed."""
+    """Return whether every observation of a night is imaged or has failed."""
     ended = (ObservationState.IMAGED, ObservationState.FAILED)
     done = [r for r in of_the_night(records, night) if r.state in ended]
     return len(done) == len(expected_names(night))
@@ -113,7 +113,7 @@ def _row(
     products: ProductsStore, name: str, record: ObservationRecord | None, incoming: Path
 ) -> NightRow:
     made = {} if record is None else {a.kind: a for a in products.artefacts(record.key)}
-    # An image that failed its checks is there too, and its figures say why.
+    # An image that failed its checks is included, and its statistics show why.
     if ArtefactKind.STATISTICS not in made:
         return NightRow(name, record, "", None, None)
     summary = made[ArtefactKind.STATISTICS].path

@@ -1,8 +1,8 @@
-"""First act: NGC5921, which the VLA observed in 1995, beside the observatory's published figures.
+"""First act: NGC5921, observed with the VLA in 1995, compared with the published values.
 
-Belongs here: import, solve, register, look up, apply, image, through the code that serves DSA-110;
-all of it twice, with the MS that CASA imports and with one that pyuvdata wrote of it.
-Doesn't: how pyuvdata writes it (see `.foreign`), printing.
+Belongs here: import, solve, register, look up, apply, image, with the same code as for the DSA-110;
+all of it twice, with the MS that CASA imports and with the MS that pyuvdata rewrites.
+Doesn't: rewriting with pyuvdata (see `.foreign`), printing.
 """
 
 from dataclasses import dataclass, replace
@@ -43,7 +43,7 @@ _TABLES_OF_ONE_FIELD = (CaltableType.K, CaltableType.BA, CaltableType.BP)
 
 @dataclass(frozen=True)
 class RealDataResult:
-    """What came of NGC5921.
+    """Results of NGC5921.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class RealDataResult:
     image_rms_jy : float
         rms of that image, Jy/beam.
     active : ActiveCaltables
-        What the registry gave for the observation.
+        The valid set in the registry.
     calibrated : Path
         The calibrated MS.
     image : ImageResult
@@ -77,7 +77,7 @@ class RealDataResult:
 
     @property
     def to_pt99(self) -> float:
-        """What turns Perley & Butler (2017) into Perley & Taylor (1999) here."""
+        """Factor from the scale of Perley & Butler (2017) to that of Perley & Taylor (1999)."""
         return self.image_peak_pt99_jy / self.image_peak_jy
 
 
@@ -88,31 +88,31 @@ def run_ngc5921(
     *,
     by_pyuvdata: bool = False,
 ) -> RealDataResult:
-    """Take NGC5921 from its UVFITS file to an image of 1445+099.
+    """Process NGC5921 from its UVFITS file to an image of 1445+099.
 
     Parameters
     ----------
     workshop : Workshop
-        Registry and door to CASA.
+        Registry and interface to CASA.
     directory : Path
-        Where MS, tables and image go; not where observations arrive.
+        Directory of MS, tables and image; not the MS directory of the platform.
     progress : callable, optional
-        Told what is being done.
+        Called with progress messages.
     by_pyuvdata : bool
-        Whether pyuvdata reads the imported MS and writes the one that is used.
+        Whether pyuvdata rewrites the imported MS.
 
     Raises
     ------
     CalibrationFailed
         If a table misses its limits.
     ContimgError
-        If any of the steps fails.
+        If a step fails.
     """
     progress("importing NGC5921.fits", 0.0)
     ms = workshop.casa.run(import_ngc5921, directory / "NGC5921.ms", label="ngc5921-import")
     name, refant = SET_NAME, REFANT
     if by_pyuvdata:
-        progress("writing it anew with pyuvdata", 0.1)
+        progress("rewriting the MS with pyuvdata", 0.1)
         ms = rewrite_by_pyuvdata(ms, directory / "NGC5921_pyuvdata.ms")
         name, refant = f"{SET_NAME}_pyuvdata", REFANT_STATION
     progress("solving on 3C286 and 1445+099", 0.2)

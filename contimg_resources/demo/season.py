@@ -1,7 +1,7 @@
-"""Fourth act: a simulated season of one field, and what is found in its light curves.
+"""Fourth act: a simulated season of one field, and the search of its light curves.
 
-Belongs here: writing the season, making light curves and looking for variables and Extreme
-Scattering Events in them, comparing with the truth. Doesn't: how any of it is made, printing.
+Belongs here: writing the season, making light curves, searching them for variables and Extreme
+Scattering Events, comparing with the truth. Doesn't: the implementation of these steps, printing.
 """
 
 from collections.abc import Callable
@@ -18,25 +18,25 @@ from contimg_resources.steps.workshop import Workshop
 from contimg_resources.variability.points import read_points
 from contimg_resources.variability.tables import read_variability, variability_path
 
-#: Ends the day before the demo's night; its field passes at the same hours as the default one.
+#: Ends the day before the demo's night; its field transits at the same hours as the default one.
 DEMO_SEASON = SeasonSpec(start_day_mjd=60_714, ra_deg=9.54)
 
-#: Of the time that the act takes, so much is for writing the season.
+#: Fraction of the act's time for writing the season.
 _WRITING = 0.7
 
 
 @dataclass(frozen=True)
 class FinishedSeason:
-    """What was found in a season's measurements.
+    """Results of the search of a season's measurements.
 
     Parameters
     ----------
     n_points : int
-        Points of light curves.
+        Light curve measurements.
     variables : tuple of str
-        Ids of the sources that were selected as variables.
+        Ids of the sources flagged as variable.
     candidates : tuple of CandidateRecord
-        Candidates for Extreme Scattering Events, without those that were withdrawn.
+        Candidates for Extreme Scattering Events, without withdrawn ones.
     """
 
     n_points: int
@@ -46,14 +46,14 @@ class FinishedSeason:
 
 @dataclass(frozen=True)
 class EventOutcome:
-    """What became of an event that was put in.
+    """The outcome of an injected event.
 
     Parameters
     ----------
     event : TrueEvent
         The event.
     candidate : CandidateRecord or None
-        The candidate that it was found as; None when it wasn't found.
+        Its candidate; None when it wasn't found.
     """
 
     event: TrueEvent
@@ -66,18 +66,18 @@ class EventOutcome:
 
     @property
     def mid_offset_days(self) -> float | None:
-        """Found less true middle, days; None when it wasn't found."""
+        """Measured less true epoch of minimum, days; None when it wasn't found."""
         return None if self.candidate is None else self.candidate.mid_mjd - self.event.mid_mjd
 
     @property
     def width_offset_days(self) -> float | None:
-        """Found less true width, days; None when it wasn't found."""
+        """Measured less true width, days; None when it wasn't found."""
         width_days = self._parameter("width_days")
         return None if width_days is None else width_days - self.event.width_days
 
     @property
     def depth_offset(self) -> float | None:
-        """Found less true depth; None when it wasn't found."""
+        """Measured less true depth; None when it wasn't found."""
         depth = self._parameter("depth")
         return None if depth is None else depth - self.event.depth
 
@@ -87,26 +87,26 @@ class EventOutcome:
 
 @dataclass(frozen=True)
 class SeasonResult:
-    """What came of a season, beside the truth.
+    """Results of a season, compared with the truth.
 
     Parameters
     ----------
     truth : SeasonTruth
-        What was put in.
+        The truth.
     n_published, n_refused : int
-        Epochs that passed their gates, and that didn't.
+        Epochs that passed the epoch checks, and that didn't.
     bad_published, good_refused : tuple of str
-        Keys of epochs that the gates should have refused, and shouldn't.
+        Keys of bad epochs that passed the checks, and of good epochs that failed.
     n_points : int
-        Points of light curves.
+        Light curve measurements.
     events : tuple of EventOutcome
-        Each Extreme Scattering Event that was put in.
+        Each injected Extreme Scattering Event.
     false_candidates : tuple of CandidateRecord
-        Candidates that are none of them.
+        Candidates that match no injected event.
     variables_found, variables_missed : tuple of str
-        Ids of the sources that vary: selected as variables, and not.
+        Ids of the variable sources that were flagged as variable, and that weren't.
     false_variables : tuple of str
-        Ids of steady sources that were selected.
+        Ids of steady sources that were flagged as variable.
     """
 
     truth: SeasonTruth
@@ -125,38 +125,38 @@ class SeasonResult:
 def finish_season(
     workshop: Workshop, truth: SeasonTruth, day_mjd: int, progress: Progress = no_progress
 ) -> FinishedSeason:
-    """Make the light curves of all days of a season, and search them up to the end of one.
+    """Make the light curves of all days of a season, and search them up to the end of a day.
 
     Parameters
     ----------
     workshop : Workshop
-        The state that the season is in.
+        The state directory with the season.
     truth : SeasonTruth
-        Tells its days.
+        The truth, with the days of the season.
     day_mjd : int
         The day, integer MJD.
     progress : callable
-        Told what is being done.
+        Called with progress messages.
     """
     for number, day in enumerate(truth.days_mjd):
         progress(f"light curves of MJD {day}", 0.6 * number / len(truth.days_mjd))
         update_light_curves(workshop, day)
     progress("measuring variability", 0.6)
     measure_day(workshop, day_mjd)
-    progress("looking for Extreme Scattering Events", 0.7)
+    progress("searching for Extreme Scattering Events", 0.7)
     find_candidates(workshop, day_mjd)
     return look_at_season(workshop, truth, day_mjd)
 
 
 def look_at_season(workshop: Workshop, truth: SeasonTruth, day_mjd: int) -> FinishedSeason:
-    """Return what was found in a season up to a day, whoever searched it.
+    """Return the results of the search of a season up to a day.
 
     Parameters
     ----------
     workshop : Workshop
-        The state that the season is in.
+        The state directory with the season.
     truth : SeasonTruth
-        Tells its days.
+        The truth, with the days of the season.
     day_mjd : int
         The day, integer MJD.
     """
@@ -183,18 +183,18 @@ def run_season(
     spec: SeasonSpec = DEMO_SEASON,
     finish: Callable[[Workshop, SeasonTruth, int, Progress], FinishedSeason] = finish_season,
 ) -> SeasonResult:
-    """Write a season, look for what is in it, and compare with the truth.
+    """Write a season, search it, and compare with the truth.
 
     Parameters
     ----------
     workshop : Workshop
-        The state that it goes into.
+        The state directory for the season.
     say : callable
-        Told what is being done.
+        Called with progress messages.
     spec : SeasonSpec
         The season.
     finish : callable
-        Makes light curves and searches them; a platform that does it may be followed instead.
+        Makes light curves and searches them; may wait for a platform that does so.
 
     Raises
     ------
@@ -216,20 +216,20 @@ def run_season(
 def compare_season(
     workshop: Workshop, truth: SeasonTruth, finished: FinishedSeason
 ) -> SeasonResult:
-    """Compare what was found in a season with what was put in.
+    """Compare the results of a season's search with the truth.
 
-    A candidate is an event when it is of its source and they overlap; of several the best counts,
-    the others are false. Their middles may be far apart while an event is in progress: its end
-    isn't known then.
+    A candidate matches an event of the same source when they overlap in time; the best of several
+    counts, the others are false. Their epochs of minimum may differ much while an event is in
+    progress, since its end isn't known then.
 
     Parameters
     ----------
     workshop : Workshop
-        Its products store knows the epochs.
+        Its products store holds the epochs.
     truth : SeasonTruth
-        What was put in.
+        The truth.
     finished : FinishedSeason
-        What was found.
+        Results of the search.
     """
     epochs = {
         e.key: workshop.products.mosaics.find_epoch(e.key, EpochKind.MOSAIC) for e in truth.epochs

@@ -33,7 +33,7 @@ def test_a_run_is_started_once_for_what_is_new_and_again_for_a_retry(
     with dg.DagsterInstance.ephemeral() as instance:
         skipped = tick(instance)
         assert isinstance(skipped, dg.SkipReason)
-        assert skipped.skip_message == "nothing new to tell"
+        assert skipped.skip_message == "no new messages"
         found["untold"] = Untold((NEW,), ())
         request = tick(instance)
         assert isinstance(request, dg.RunRequest)

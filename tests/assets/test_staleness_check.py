@@ -54,7 +54,7 @@ def test_the_check_lists_what_is_stale_and_is_no_error(answers: list[Stale]) -> 
     assert result.severity is dg.AssetCheckSeverity.WARN
     assert result.description == (
         "2 observations have stale products, from 61041.00347 to 61041.00706; "
-        "`contimg reprocess --only stale` makes them again"
+        "`contimg reprocess --only stale` reprocesses them"
     )
     assert result.metadata["n_stale"].value == 2
     assert [r.data["observation"] for r in result.metadata["stale"].records] == [

@@ -68,7 +68,7 @@ def test_a_survey_is_fetched(
     [
         (["nvss", "--url", "http://127.0.0.1:9/nvss.fits"], "Without a network"),
         (["nvss", "--url", "file:///etc/passwd"], "http or https was expected"),
-        (["racs"], "can't be fetched, but these: nvss, first"),
+        (["racs"], "can't be fetched, only nvss, first"),
     ],
 )
 def test_what_can_t_be_fetched(

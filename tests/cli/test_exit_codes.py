@@ -86,7 +86,7 @@ def test_a_directory_of_ms_that_is_not_there_is_an_error(
     contimg: Callable[..., Any], state: Path
 ) -> None:
     answer = contimg("images", "scan", "--ms-dir", "/nope")
-    assert (answer.code, answer.err) == (2, "contimg: --ms-dir: /nope is no directory\n")
+    assert (answer.code, answer.err) == (2, "contimg: --ms-dir: /nope is not a directory\n")
 
 
 def test_no_command_prints_the_help_and_is_a_usage_error(contimg: Callable[..., Any]) -> None:

@@ -32,7 +32,7 @@ def test_an_hour_from_images_to_a_light_curve(
     assert KEY in {m["key"] for m in made}
     assert {m["state"] for m in made} == {"made"}
     assert run(["mosaic", "--all"]) == 0
-    assert "nothing is to be made now" in capsys.readouterr().err
+    assert "no mosaic can be made now" in capsys.readouterr().err
 
     assert run(["photometry", KEY]) == 0
     told = capsys.readouterr().err

@@ -180,7 +180,7 @@ def test_what_was_read_from_tables_is_said_in_words(contimg: Callable[..., Any],
         db.parent / "solves" / "night", "again", declination_deg=54.6
     )
     lines = contimg("registry", "show", "again", "--db", db).out.splitlines()
-    assert "declination: +54.600 deg (the tables say +56.781 deg)" in lines
+    assert "declination: +54.600 deg (the tables have +56.781 deg)" in lines
     assert "working antennas: 2" in lines
     assert "solved from: 2025-10-06_J1234+5678.ms" in lines
     assert f"prefix: {db.parent / 'solves' / 'night'}" in lines

@@ -97,7 +97,7 @@ def test_a_search_that_is_killed_at_any_time_leaves_nothing_half_and_is_made_up_
 def test_what_cannot_be_is_said(state: Path, capsys: Any) -> None:
     options = ["--state", str(state)]
     assert run(["candidates", "mark", "ese-1-x", "perhaps", *options]) == 2
-    assert "'perhaps' is no mark: real, artefact, follow-up" in capsys.readouterr().err
+    assert "'perhaps' is not a mark: real, artefact, follow-up" in capsys.readouterr().err
     assert run(["candidates", "show", "../x", *options]) == 1
     assert "there is no candidate '../x'" in capsys.readouterr().err
     assert run(["variability", *options]) == 2

@@ -167,7 +167,7 @@ def test_the_command(
     captured = capsys.readouterr()
     assert keys[1] in captured.out
     assert keys[0] not in captured.out
-    assert "0 made, 2 kept, 0 mosaics gone" in captured.err
+    assert "0 made, 2 kept, 0 mosaics missing" in captured.err
     # A span is a span: of its cutouts only.
     assert "stack of 2" in captured.err
     assert "animation of 2 frames" in captured.err

@@ -42,7 +42,7 @@ def serving(directory: Path, option: str = "--dir") -> Iterator[str]:
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
-        assert process.stderr.read() == "the dashboard is down\n"
+        assert process.stderr.read() == "the dashboard has stopped\n"
 
 
 @pytest.fixture(scope="session")

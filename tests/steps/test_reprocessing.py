@@ -62,7 +62,7 @@ def test_the_command_needs_a_platform_only_to_start_something(
 ) -> None:
     monkeypatch.setenv("CONTIMG_STATE", str(made.workshop.settings.state))
     assert run(["reprocess", "--only", "stale", "--dry-run"]) == 1
-    assert "nothing to make again" in capsys.readouterr().err
+    assert "no observation to make again" in capsys.readouterr().err
     assert run(["reprocess", "--dry-run", "--from", "61042", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert [c["key"] for c in told["observations"]] == [made.keys[3]]
