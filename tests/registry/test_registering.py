@@ -337,7 +337,7 @@ class TestPrefix:
         assert list(registered.origin["not_taken"]) == ["n.G1"]
 
     def test_an_ending_of_two_types_is_no_setting(self) -> None:
-        with pytest.raises(ValueError, match=r"'\.b' stands for BP and for GP alike"):
+        with pytest.raises(ValueError, match=r"'\.b' stands for both BP and GP"):
             CalibrationSettings(caltable_endings={CaltableType.GP: (".b",)})
 
     def test_what_lies_there_and_is_not_taken_is_named_with_the_reason(
