@@ -77,7 +77,7 @@ def judge_arrival(
     if there and known_unusable and not unusable:
         return (
             ArrivalOutcome.REPLACED,
-            f"{path} takes the place of {known.path}, of which nothing can be made",
+            f"{path} replaces {known.path}, whose data can't be used",
         )
     if there:
         which = f"; nothing can be made of {path}: {unusable}" if unusable else ""

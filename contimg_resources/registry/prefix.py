@@ -111,7 +111,7 @@ def _siblings(prefix: Path) -> list[Path]:
 
 def _why_not_taken(path: Path, prefix: Path, endings: Endings) -> str:
     if not path.exists():
-        return "is a link to nothing"
+        return "is a broken link"
     if not path.is_dir():
         return "is a file, no table"
     stated = _stated_kind(path)
@@ -170,7 +170,7 @@ def set_under_prefix(
     end_mjd = max(info.end_mjd for info in infos)
     if not (math.isfinite(start_mjd) and math.isfinite(end_mjd)):
         raise RegistrationRefused(
-            f"the tables under {prefix} have no times, so no validity window follows from them",
+            f"the tables under {prefix} have no times to derive a validity window from",
             prefix=str(prefix),
         )
     mid_mjd = 0.5 * (start_mjd + end_mjd)
@@ -219,7 +219,7 @@ def _calibrator(infos: Sequence[CaltableInfo], prefix: Path) -> str:
     shown = ", ".join(fields[:_SHOWN]) + (", ..." if len(fields) > _SHOWN else "")
     raise RegistrationRefused(
         f"the tables under {prefix} hold solutions for {shown or 'no named field'}: "
-        "say which is the calibrator field",
+        "name the calibrator field",
         prefix=str(prefix),
         fields=fields,
     )
@@ -235,9 +235,9 @@ def _declination(fields: Sequence[CaltableField], calibrator: str, prefix: Path)
     decs_deg = [f.dec_deg for f in own if f.dec_deg is not None]
     what = None
     if untold is not None:
-        what = f"don't say where field {untold.name} lies: {untold.problem}"
+        what = f"give no position of field {untold.name}: {untold.problem}"
     elif not decs_deg:
-        what = "have no field that says where it lies"
+        what = "have no field with a position"
     elif max(decs_deg) - min(decs_deg) > _STRIP_DEG:
         what = (
             f"are of more than one strip, declinations {min(decs_deg):+.2f} to "
@@ -245,8 +245,8 @@ def _declination(fields: Sequence[CaltableField], calibrator: str, prefix: Path)
         )
     if what is not None:
         raise RegistrationRefused(
-            f"the tables under {prefix} {what}; say the declination (--dec-deg), or that any fits "
-            "(--any-dec), as for tables of an array that tracks",
+            f"the tables under {prefix} {what}; give the declination (--dec-deg), or allow any "
+            "declination (--any-dec), as for an array that tracks",
             prefix=str(prefix),
         )
     return sum(decs_deg) / len(decs_deg)
@@ -262,7 +262,7 @@ def _near(prefix: Path, endings: Endings, not_taken: Mapping[str, str]) -> str:
         return f"there is no directory {prefix.parent}"
     if not_taken:
         told = [f"{name} {why}" for name, why in list(not_taken.items())[:_SHOWN]]
-        return f"what lies there: {'; '.join(told)}"
+        return f"other files with this prefix: {'; '.join(told)}"
     split = (split_ending(p.name, endings) for p in prefix.parent.iterdir())
     others = sorted({found[0] for found in split if found is not None})
     if not others:
