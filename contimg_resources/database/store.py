@@ -36,7 +36,7 @@ _WRITE = "contimg_write"
 _PASSING = ("locked", "disk I/O error", "is full")
 
 #: Advice for a damaged store.
-RESTORE = "`contimg restore` replaces it by a backup (docs/restore.md)"
+RESTORE = "`contimg restore` replaces it with a backup (docs/restore.md)"
 
 
 class Database:

@@ -211,7 +211,7 @@ def _broken(failed: dict[str, str], now_mjd: float) -> AlertRecord:
     return AlertRecord(
         key=f"alerts:{utc_day(mjd_day(now_mjd))}",
         kind="alerts",
-        subject=f"messages about {kinds} can't be written",
+        subject=f"alerts about {kinds} can't be written",
         text="\n".join(f"{kind}: {why}" for kind, why in failed.items()),
     )
 
