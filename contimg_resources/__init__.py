@@ -1,8 +1,8 @@
-"""How contimg works: everything that its Dagster assets stand on, usable without Dagster.
+"""The implementation of contimg's Dagster assets, usable without Dagster.
 
-One folder an idea: the calibration registry, the products store, observations, CASA, calibration,
-imaging, simulation, the command line. Nothing here imports ``contimg_assets`` (the command line
-may), and ``dagster`` is imported only in the ``resource.py`` at a folder's door.
+One folder for each topic: the calibration registry, the products store, observations, CASA,
+calibration, imaging, simulation, the command line. Nothing here imports ``contimg_assets`` (the
+command line may), and ``dagster`` is imported only in the ``resource.py`` of a folder.
 """
 
 import os
@@ -17,12 +17,12 @@ __all__ = ["SkyImage", "State", "__version__", "open_state"]
 
 __version__ = "0.1.0"
 
-# Before numpy, numba or ducc0 is imported: each of them reads its variable once.
+# Before numpy, numba or ducc0 are imported: each of them reads its variable once.
 ignore_impossible_threads(os.environ)
 
 
 def __getattr__(name: str) -> Any:
-    # Only who asks for them loads the stores and astropy.
+    # Loaded on first use, since they import the stores and astropy.
     if name in ("SkyImage", "State", "open_state"):
         from contimg_resources import state
 

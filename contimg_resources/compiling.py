@@ -1,11 +1,11 @@
-"""The door to numba: loops over visibilities, compiled.
+"""Compile loops over visibilities with numba.
 
-Belongs here: how this project compiles. Doesn't: any loop.
+Belongs here: the compiler options and the cache. Doesn't: any loop.
 
-A compiled function is kept beside its source (``__pycache__``), so that processes which start anew
-for every step don't compile again; of several that need it at once, one compiles and the others
-wait. Where neither the installation nor the user's cache can be written it is kept in the state's
-scratch space, and where that can't either it isn't kept.
+A compiled function is cached beside its source (``__pycache__``), so that the new process of each
+step doesn't compile again; if several processes need it at once, one compiles and the others
+wait. If neither the installation nor the user's cache can be written, the cache is in the scratch
+space of the state directory, and if that can't be written either, nothing is cached.
 """
 
 import fcntl
@@ -23,21 +23,21 @@ from contimg_resources.core.errors import ConfigurationError
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
-#: Every function that `compiled` was asked for.
+#: All functions decorated with `compiled`.
 _FUNCTIONS: list[Any] = []
 
 #: Held while this process compiles, which one thread does at a time.
 _COMPILING = threading.RLock()
-#: How long a function that another process compiles is waited for, seconds: the largest takes ten.
+#: Longest wait for a function that another process compiles, seconds: the largest takes ten.
 _LONGEST_WAIT_S = 120.0
 _POLL_S = 0.05
 
-#: ``for i in spread(n)``: a loop whose turns run on all cores, in functions with ``parallel=True``.
+#: ``for i in spread(n)``: a loop that runs on all cores, in functions with ``parallel=True``.
 spread: Any = numba.prange
 
 
 def n_cores() -> int:
-    """Return how many cores compiled loops run on (``NUMBA_NUM_THREADS`` limits them)."""
+    """Return the number of cores for compiled loops (``NUMBA_NUM_THREADS`` limits it)."""
     return int(numba.get_num_threads())
 
 
@@ -47,7 +47,7 @@ def compiled(*, parallel: bool = False) -> Callable[[Callable[_P, _R]], Callable
     Parameters
     ----------
     parallel : bool
-        Run the turns of `spread` on all cores.
+        Run loops over `spread` on all cores.
 
     Returns
     -------
@@ -58,7 +58,7 @@ def compiled(*, parallel: bool = False) -> Callable[[Callable[_P, _R]], Callable
     -----
     Sums may be reordered and multiply-adds fused, but NaN and infinity keep their meaning: flags
     depend on them. A division by 0 gives infinity or NaN, as in numpy: a check of every divisor
-    would keep loops from being vectorised.
+    would prevent the vectorisation of loops.
     """
     options: dict[str, Any] = {
         "nogil": True,
@@ -81,7 +81,7 @@ def _made(function: Callable[..., Any], options: dict[str, Any]) -> Any:
     try:
         return njit(cache=True, **options)(function)
     except RuntimeError as error:
-        # numba's own words when none of its places can be written.
+        # numba's message if none of its cache directories can be written.
         if "cannot cache" not in str(error):
             raise
     config: Any = numba.config
@@ -92,7 +92,7 @@ def _made(function: Callable[..., Any], options: dict[str, Any]) -> Any:
 
 
 def _by_one_process(made: Any) -> Callable[[Any], Any]:
-    """Return the function's own ``compile``, which loads what another process compiles now."""
+    """Wrap the function's ``compile`` so that it waits for a process that already compiles it."""
     compile_here = made.compile
 
     def compile_once(signature: Any) -> Any:
@@ -104,7 +104,7 @@ def _by_one_process(made: Any) -> Callable[[Any], Any]:
 
 @contextmanager
 def _alone(made: Any) -> Iterator[None]:
-    """Keep other processes from compiling a function; best effort, as is keeping it at all."""
+    """Lock a function against compilation by other processes; best effort, like the cache."""
     place = made.stats.cache_path
     try:
         Path(place).mkdir(parents=True, exist_ok=True)
@@ -124,7 +124,7 @@ def _alone(made: Any) -> Iterator[None]:
 
 
 def _place_in_state() -> Path | None:
-    """Return where compiled functions are kept under the state, None where that can't be."""
+    """Return the cache directory in the state directory; None if it can't be written."""
     from contimg_resources.core.surroundings import is_writable
     from contimg_resources.settings import load_settings
 
@@ -137,7 +137,7 @@ def _place_in_state() -> Path | None:
 
 
 def load_compiled() -> Iterator[None]:
-    """Load what was compiled before, of all functions whose modules are imported.
+    """Load the cached versions of all compiled functions whose modules are imported.
 
     Yields
     ------
@@ -146,9 +146,9 @@ def load_compiled() -> Iterator[None]:
 
     Notes
     -----
-    The first call of a function would load it as well. Which argument types a function was
-    compiled for is only known to the index of its cache, and numba has no public name for that:
-    where it isn't found as expected, nothing is loaded.
+    The first call of a function would load it as well. The argument types that a function was
+    compiled for are only in the index of its cache, which is not part of numba's public interface:
+    if it isn't found as expected, nothing is loaded.
     """
     for function in _FUNCTIONS:
         try:

@@ -1,6 +1,6 @@
-"""A state directory in Python, for notebooks and scripts: tables, images, light curves.
+"""Read a state directory in notebooks and scripts: tables, images, light curves.
 
-Belongs here: reading what the platform made, with units. Doesn't: making or changing anything (see
+Belongs here: reading the platform's products, with units. Doesn't: making or changing anything (see
 `contimg_resources.steps` and the command line).
 
 >>> import contimg_resources as contimg
@@ -46,9 +46,10 @@ class SkyImage:
     Parameters
     ----------
     pixels : ndarray of float32, shape (rows, columns)
-        Row = declination upwards, column = right ascension falling; in the header's BUNIT.
+        Declination increases with the row, right ascension decreases with the column; in units of
+        the header's BUNIT.
     wcs : astropy.wcs.WCS
-        Its two celestial axes.
+        The two celestial axes.
     header : astropy.io.fits.Header
         Beam, frequency, times and provenance.
     path : Path
@@ -62,19 +63,19 @@ class SkyImage:
 
 
 def open_state(directory: str | Path, *, read_only: bool = True) -> "State":
-    """Open the state directory of a platform, which may be running.
+    """Open the state directory of a platform; the platform may be running.
 
     Parameters
     ----------
     directory : str or Path
         The state directory.
     read_only : bool
-        Whether its stores refuse to be written; False is for tools that register or mark.
+        Whether the stores can't be changed; False is for tools that register or mark.
 
     Raises
     ------
     ConfigurationError
-        If there is no state directory at that place.
+        If the directory is not a state directory.
     SchemaMismatch
         If a store was written by another release.
     """
@@ -82,21 +83,21 @@ def open_state(directory: str | Path, *, read_only: bool = True) -> "State":
 
 
 class State:
-    """What a platform made, as `open_state` returns it.
+    """The contents of a state directory, as returned by `open_state`.
 
     Parameters
     ----------
     directory : Path
         The state directory.
     read_only : bool
-        Whether the stores refuse to be written.
+        Whether the stores can't be changed.
 
     Attributes
     ----------
     layout : StateLayout
-        Where everything lies.
+        Paths in the state directory.
     products : ProductsStore
-        The products store, for what has no method here.
+        The products store, for queries without a method here.
     registry : CalibrationRegistry
         The calibration registry, likewise.
     """
@@ -127,7 +128,7 @@ class State:
         self.close()
 
     def observations(self) -> QTable:
-        """Return all observations in the order of their mid-MJD, one a row.
+        """Return all observations in order of mid-MJD, one row each.
 
         Columns: `key`, `state`, `start_mjd`, `mid_mjd`, `end_mjd`, `declination_deg`, `calibrator`,
         `reason`, `path` and others of `contimg_resources.products.model.ObservationRecord`.
@@ -135,7 +136,7 @@ class State:
         return _table(asdict(record) for record in self.products.list_observations())
 
     def caltable_sets(self) -> QTable:
-        """Return all caltable sets, the latest first: name, version, status, window, tables."""
+        """Return all caltable sets, latest first: name, version, status, window, tables."""
         return _table(
             {
                 "name": one.name,
@@ -153,7 +154,7 @@ class State:
         )
 
     def mosaics(self) -> QTable:
-        """Return all mosaics in the order of time."""
+        """Return all mosaics in order of time."""
         return _table(asdict(record) for record in self.products.mosaics.list())
 
     def candidates(self) -> QTable:
@@ -161,7 +162,7 @@ class State:
 
         Columns: `id`, `source_id`, `ra_deg`, `dec_deg`, `state`, `start_mjd`, `mid_mjd`, `end_mjd`,
         `score` and others of `contimg_resources.products.events.CandidateRecord`; `mark` is the
-        last that somebody gave, or empty.
+        latest mark, or empty.
         """
         marks = self.products.events.last_marks()
         return _table(
@@ -203,7 +204,7 @@ class State:
         return _read_image(files.image, f"mosaic {key} has no image")
 
     def light_curve(self, source_id: str, kind: Literal["mosaic", "image"] = "mosaic") -> QTable:
-        """Return the light curve of a source, in the order of time.
+        """Return the light curve of a source, in order of time.
 
         Columns: `mid_mjd` (days), `flux_jy`, `flux_error_jy`, `integrated_flux_jy`, `rms_jy`,
         `frequency_hz`, `flags`, `epoch_ok` and others of
@@ -212,7 +213,7 @@ class State:
         Parameters
         ----------
         source_id : str
-            The source; of an added light curve with the name of its list.
+            The source; for an added light curve, including the name of its list.
         kind : str
             ``mosaic``, or ``image`` for single 5-minute images.
 
@@ -244,18 +245,18 @@ class State:
         """
         days = sorted(int(p.stem) for p in self.layout.variability.glob("[0-9]*.parquet"))
         if not days or (day_mjd is not None and day_mjd not in days):
-            there = f"there are those of {days[0]} to {days[-1]}" if days else "there are none"
-            raise ContimgError(f"no variability of day {day_mjd or 'any'}: {there}")
+            there = f"available are {days[0]} to {days[-1]}" if days else "none are available"
+            raise ContimgError(f"no variability metrics of day {day_mjd or 'any'}: {there}")
         found = read_variability(self.layout.variability / f"{day_mjd or days[-1]}.parquet")
         return _with_units(QTable({n: v for n, v in vars(found).items() if n != "facts"}))
 
     def card(self, candidate_id: str) -> Path:
-        """Return the picture (PNG) of a candidate.
+        """Return the card (PNG file) of a candidate.
 
         Raises
         ------
         ContimgError
-            If there is none.
+            If it has no card.
         """
         path = self.layout.candidates / f"{candidate_id}.png"
         if not path.is_file():
@@ -278,7 +279,7 @@ def _table(rows: Iterable[Mapping[str, Any]]) -> QTable:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value that a column can hold: text of paths and of what has parts."""
+    """Return a value in a form that a column can hold: numbers unchanged, all else as text."""
     if isinstance(value, bool | int | float):
         return value
     return "" if value is None else str(value)

@@ -1,9 +1,10 @@
-"""The one door to CASA.
+"""The only interface to CASA.
 
 Belongs here: starting a child process that may import CASA, its site configuration, its working
 directory and log, its progress, its end, and headless casaplotms.
-Doesn't: what is computed with CASA; those functions live with their idea (calibration, imaging,
-simulation, observations), import CASA inside the function, and are called through `Casa.run`.
+Doesn't: computations with CASA; those functions are in the packages of their topic (calibration,
+imaging, simulation, observations), import CASA inside the function, and are called through
+`Casa.run`.
 """
 
 from contimg_resources.casa.door import Casa, Timed

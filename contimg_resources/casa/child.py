@@ -1,7 +1,7 @@
-"""What runs inside the CASA process: read requests, call one function for each, write its result.
+"""The main program of the CASA process: read requests, call their functions, write the results.
 
 Started by `contimg_resources.casa.process` as ``python -m contimg_resources.casa.child``. Each line
-of its standard input names, in JSON, the directory of a request; it ends when that closes.
+of its standard input names, in JSON, the directory of a request; it ends when the input closes.
 """
 
 import gc
@@ -27,10 +27,10 @@ from contimg_resources.core.errors import CasaUnavailable, ContimgError
 from contimg_resources.core.plain_text import PlainStream, keep_logs_plain
 from contimg_resources.core.progress import report_done
 
-#: An assertion of casacore's, with the C++ that was asserted.
+#: A failed assertion of casacore, with its C++ expression.
 _INTERNAL_CHECK = re.compile(r"(Failed )?Always?Assert(Exit)?\b[^;]*")
 
-#: Where in CASA's sources an error was raised.
+#: The line of CASA's source code that raised an error.
 _SOURCE_LINE = re.compile(r"\(?([Ff]ile:? )?/?[\w./+-]*\.(cc|h|hpp|tcc)[\s:,]+(line )?\d+\)?:?")
 
 
@@ -38,7 +38,7 @@ def _resolve(target: str) -> Callable[..., Any]:
     module, _, name = target.partition(":")
     function = getattr(importlib.import_module(module), name)
     if not callable(function):
-        raise TypeError(f"{target} is no function")
+        raise TypeError(f"{target} is not a function")
     return function  # type: ignore[no-any-return]
 
 
@@ -48,14 +48,15 @@ def main(loads: str | None = None) -> int:
     Parameters
     ----------
     loads : str, optional
-        ``module:function`` of a generator that loads what requests will need, piece by piece.
+        ``module:function`` of a generator that loads modules for the requests, one after another.
     """
-    # Names in an MS are anybody's: what is printed here is read as a log.
+    # Names in an MS may hold control characters, and the output is read as a log.
     sys.stdout, sys.stderr = PlainStream(sys.stdout), PlainStream(sys.stderr)
     keep_logs_plain()
-    # Loading CASA makes hundreds of thousands of objects, which would be looked through in vain.
+    # Loading CASA makes hundreds of thousands of objects, which garbage collection would scan in
+    # vain.
     gc.set_threshold(200_000)
-    # What is started from here must not read what is meant for this process.
+    # Child processes must not read the requests of this process.
     requests = os.fdopen(os.dup(0))
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -65,14 +66,14 @@ def main(loads: str | None = None) -> int:
     home = Path.cwd()
     for line in requests:
         serve(Path(json.loads(line)), home)
-        # The directory of a request goes with it.
+        # The directory of a request is removed with it.
         os.chdir(home)
         report_done()
     return 0
 
 
 def _load(loads: str, requests: int) -> None:
-    """Load until all is there or somebody waits; a request tells itself what it lacks."""
+    """Load modules until all are loaded or a request waits, which then loads the rest."""
     try:
         for _ in _resolve(loads)():
             if select.select([requests], [], [], 0)[0]:
@@ -82,14 +83,14 @@ def _load(loads: str, requests: int) -> None:
 
 
 def serve(exchange: Path, home: Path) -> None:
-    """Serve the request found in `exchange`: ``result.json`` holds its result then.
+    """Serve the request in `exchange`, and write its result to ``result.json``.
 
     Parameters
     ----------
     exchange : Path
         Directory of the request.
     home : Path
-        Directory of this process, with its configuration of CASA if that is ours.
+        Directory of this process, with the CASA configuration if contimg wrote it.
     """
     taken = (exchange / REQUEST).rename(exchange / "taken.json")
     request = json.loads(taken.read_text())
@@ -129,16 +130,16 @@ def serve(exchange: Path, home: Path) -> None:
 
 
 def _for_users(record: dict[str, Any], argument: Any, directory: str) -> dict[str, Any]:
-    """Return an error in words for somebody who knows the input, not this process's directory.
+    """Return an error with the paths and terms that the user knows.
 
     Parameters
     ----------
     record : dict
         See `ContimgError.as_dict`.
     argument : object
-        Of the function that failed; its ``ms`` is the input, where it has one.
+        Argument of the failed function; its ``ms`` is the input, where it has one.
     directory : str
-        In which the function worked.
+        Working directory of the function.
     """
     ms = getattr(argument, "ms", None)
 
@@ -162,10 +163,10 @@ def _for_users(record: dict[str, Any], argument: Any, directory: str) -> dict[st
 
 
 def _log_to(log: Path, casa_log: Path | None) -> None:
-    """Append to this file from now on what is printed, and what CASA logs if that is ours.
+    """Append all further output to a file, and CASA's log if contimg configured CASA.
 
-    CASA keeps the name of its log from when it was loaded, and its tasks take it up whenever they
-    are. So that name stays and is a link, which leads to the file.
+    CASA keeps the log name from when it was loaded, and its tasks read it when they are loaded.
+    So that name stays, as a link to the file.
     """
     sys.stdout.flush()
     sys.stderr.flush()

@@ -1,12 +1,12 @@
 """Call a function in a CASA process.
 
 casatools is not thread-safe, keeps table locks per process, writes logs into the current
-directory, and crashes with SIGSEGV. So a step is done by a child process, with its own working
-directory, log file and process group; its crash ends one step and its end leaves nothing running.
+directory, and crashes with SIGSEGV. So each step runs in a child process, with its own working
+directory, log file and process group; a crash ends only that step, and nothing keeps running.
 
-Starting one takes seconds. A caller with several steps opens the door: then the process starts at
-once, loads what the steps need while the caller does something else, and serves them one after the
-other. One in which a step failed is not asked again.
+Starting a process takes seconds. A caller with several steps calls `Casa.open`: the process then
+starts at once, loads the modules for the steps while the caller continues, and serves the steps one
+after another. A process in which a step failed is not used again.
 """
 
 import json
@@ -45,31 +45,31 @@ from contimg_resources.core.trees import remove_tree
 A = TypeVar("A")
 R = TypeVar("R")
 
-#: glibc gives the memory of each large array back to the system and asks for it anew, which then
-#: clears it: in imaging that costs a fifth of the time. So all of it stays in the process.
+#: glibc returns the memory of each large array to the system and requests it again, and the system
+#: clears it: in imaging this costs a fifth of the time. So the process keeps its memory.
 _KEEPS_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}
-#: What an open door's process printed while it loaded.
+#: Label of the log of a process that loads modules ahead of its first step.
 _LOADING = "casa-loading"
-#: A line of Python's that names some hundred modules when a process crashes.
+#: Start of a line with about a hundred modules, which Python prints when a process crashes.
 _NO_NEWS = "Extension modules:"
-#: An open door's process is replaced after so many calls: what libraries forgot goes with it.
+#: A process is replaced after this many calls, to release memory that libraries leak.
 _MOST_CALLS = 50
 
-#: What says so by itself, and what says that nobody may write.
+#: Messages of a full disk, and of a disk that can't be written.
 _FULL_WORDS = tuple(os.strerror(number) for number in FULL)
 _REFUSED_WORDS = tuple(os.strerror(number) for number in REFUSED)
 
 
 @dataclass(frozen=True)
 class Timed(Generic[R]):
-    """What a CASA process returned.
+    """The return value of a function in a CASA process, with its duration.
 
     Parameters
     ----------
     value : object
-        It.
+        Return value.
     seconds : float
-        How long its function took, without the start of the process, seconds.
+        Duration of the function, without the start-up of the process, seconds.
     """
 
     value: R
@@ -77,16 +77,16 @@ class Timed(Generic[R]):
 
 
 class Casa:
-    """The door to CASA.
+    """Runs functions in CASA processes.
 
     Parameters
     ----------
     scratch : Path
-        Under it each call gets a working directory, removed afterwards.
+        Parent of the working directories of the calls, which are removed afterwards.
     logs : Path
-        Under it each call leaves one log file, ``LABEL.log``, appended to.
+        Directory of the log files, ``LABEL.log``; a call appends to its file.
     timeout_s : float
-        A call is ended after this many seconds.
+        Maximum duration of a call, seconds.
     threads : int
         OpenMP threads of the child process.
     keeps_memory : bool
@@ -110,20 +110,20 @@ class Casa:
         self._loads: str | None = None
         self._is_open = False
         self._lock = threading.Lock()
-        # At most one; here, so that it can be ended when nobody has the door any more.
+        # At most one; in a list, so that it is ended when this object is no longer used.
         self._waiting: list[CasaProcess] = []
         weakref.finalize(self, _discard_all, self._waiting)
 
     def open(self, loads: Callable[[], Iterator[None]]) -> None:
-        """Start a process for the calls to come and keep it between them, until `close`.
+        """Start a process for the following calls and keep it between them, until `close`.
 
-        Does nothing when the door is open.
+        Does nothing if it is already open.
 
         Parameters
         ----------
         loads : callable
-            A module-level generator function that loads what the calls will need, piece by piece;
-            called in the process while no call waits.
+            A module-level generator function that loads modules for the calls, one after another;
+            it runs in the process while no call waits.
         """
         with self._lock:
             if self._is_open:
@@ -134,7 +134,7 @@ class Casa:
                 self._waiting.append(self._started_ahead())
 
     def close(self) -> None:
-        """End the process that waits for calls, if there is one; calls work as before `open`."""
+        """End the process that waits for calls, if any; calls work as before `open`."""
         with self._lock:
             self._is_open = False
             for process in self._waiting:
@@ -142,7 +142,7 @@ class Casa:
             _discard_all(self._waiting)
 
     def log_file(self, label: str) -> Path:
-        """Return where the calls of this label log."""
+        """Return the log file of the calls with this label."""
         return self.logs / f"{label}.log"
 
     def run(
@@ -154,7 +154,7 @@ class Casa:
         progress: Progress = no_progress,
         timeout_s: float | None = None,
     ) -> R:
-        """Call ``function(argument)`` in a CASA process and return what it returns.
+        """Call ``function(argument)`` in a CASA process and return its value.
 
         See `run_timed`.
         """
@@ -171,7 +171,7 @@ class Casa:
         progress: Progress = no_progress,
         timeout_s: float | None = None,
     ) -> "Timed[R]":
-        """Call ``function(argument)`` in a CASA process; return what it returns, and its time.
+        """Call ``function(argument)`` in a CASA process; return its value and duration.
 
         Parameters
         ----------
@@ -186,24 +186,24 @@ class Casa:
         progress : callable, optional
             Called with (message, fraction) whenever the function reports.
         timeout_s : float, optional
-            Overrides the door's limit, in seconds.
+            Replaces `timeout_s` of this object, seconds.
 
         Returns
         -------
         Timed
-            What the function returned, and its seconds.
+            Return value and duration of the function.
 
         Raises
         ------
         ContimgError
             Of the class that the function raised.
         CasaError
-            If the function raised anything else; `CasaCrashed` when the process died of a signal,
-            `CasaTimeout` when it was ended for its time.
+            If the function raised any other error; `CasaCrashed` if the process died from a signal,
+            `CasaTimeout` if it exceeded its time limit.
         DiskShort, DiskRefused
-            If the disk of the scratch space is full, or lets nobody write.
+            If the disk of the scratch space is full, or can't be written.
         ScratchLost
-            If somebody removed the working directory meanwhile.
+            If the working directory was removed during the call.
         """
         with self._disk_told(label):
             self.scratch.mkdir(parents=True, exist_ok=True)
@@ -244,7 +244,7 @@ class Casa:
         try:
             status = process.serve(exchange, progress, timeout_s or self.timeout_s, label)
             if status is not None and (exchange / REQUEST).exists():
-                # It died before it was asked, while it waited: no fault of this step.
+                # It died while it waited, before this request: no fault of this step.
                 _discard(process)
                 process = self._started_ahead()
                 status = process.serve(exchange, progress, timeout_s or self.timeout_s, label)
@@ -253,7 +253,7 @@ class Casa:
             remove_unfinished(unfinished)
             raise
         payload = _answer(exchange / "result.json")
-        # Looked at before what the step left half-written is removed.
+        # Checked before the partial files of the step are removed.
         lost = not exchange.is_dir()
         refused = not lost and not os.access(workdir, os.W_OK)
         full = not lost and shutil.disk_usage(workdir).free < NO_ROOM_BYTES
@@ -266,16 +266,16 @@ class Casa:
             raise self._scratch_lost(workdir, label)
         if payload is None:
             died = self._death(target, status or 0, label)
-            # A CASA that can't write dies in many ways, which say nothing of the disk; Python's end
-            # says it, when the disk can be written to again.
+            # A CASA process that can't write dies in many ways, which don't mention the disk;
+            # Python reports it at its end, when the disk can be written again.
             if refused or _says(died, _REFUSED_WORDS):
                 raise DiskRefused(f"{label}: {workdir} can't be written to ({died.message})")
             full = full or _says(died, _FULL_WORDS)
             raise (self._disk_full(label, died.message) if full else died)
         if "error" in payload:
             error = ContimgError.from_dict(payload["error"])
-            # What the step itself refuses is no matter of the disk, but a solver that could not
-            # write has judged nothing.
+            # A refusal by the step itself is unrelated to the disk, but the result of a solver that
+            # could not write is no judgement of the data.
             of_casa = isinstance(error, CasaError | CalibrationFailed)
             full = full and of_casa
             full = full or _says(error, _FULL_WORDS)
@@ -301,7 +301,7 @@ class Casa:
         return self._started(self.log_file(_LOADING), self._loads)
 
     def _taken(self) -> CasaProcess | None:
-        """Return a process that waits, or one in its stead; None when the door isn't open."""
+        """Return the waiting process, or a new one in its place; None if not open."""
         with self._lock:
             if not self._is_open:
                 return None
@@ -378,7 +378,7 @@ def _says(error: ContimgError, words: tuple[str, ...]) -> bool:
 
 
 def _answer(file: Path) -> dict[str, Any] | None:
-    """Return what a process answered; None when it didn't, or not to the end."""
+    """Return the answer of a process; None if it is missing or incomplete."""
     try:
         answer: dict[str, Any] = json.loads(file.read_text())
     except (OSError, ValueError):

@@ -4,9 +4,9 @@ Belongs here: starting the plotter that casaplotms ships, and drawing with it.
 Doesn't: contimg's own plots of solutions (see `contimg_resources.calibration.solve.plots`).
 
 As installed, casaplotms fails on a server: its generated protobuf code is older than the protobuf
-library, its AppImage wants FUSE, and it wants a display. So: a CASA process in which protobuf is
-told to run that code in Python, the AppImage unpacked once into a cache directory and started
-directly, and Qt's offscreen plug-in. The plotter belongs to the process group of its caller.
+library, its AppImage needs FUSE, and it needs a display. Therefore the CASA process sets protobuf
+to run that code in Python, unpacks the AppImage once into a cache directory, starts it directly,
+and uses Qt's offscreen plug-in. The plotter belongs to the process group of its caller.
 """
 
 import os
@@ -24,7 +24,7 @@ from contimg_resources.core.errors import PlotUnavailable
 from contimg_resources.core.progress import report_progress
 from contimg_resources.core.surroundings import home_directory
 
-#: Debian packages of the system libraries that the unpacked program takes from outside.
+#: Debian packages of the system libraries that the unpacked program needs.
 DEBIAN_PACKAGES = (
     "libegl1 libglx0 libopengl0 libx11-6 libxext6 libxkbcommon0 libfontconfig1 libglib2.0-0"
 )
@@ -36,14 +36,14 @@ _POLL_S = 0.2
 
 @dataclass(frozen=True)
 class PlotmsPlot:
-    """One plot.
+    """A plot by casaplotms.
 
     Parameters
     ----------
     vis : Path
         MS or caltable.
     png : Path
-        The file to make; replaced when it exists.
+        Output file; replaced if it exists.
     xaxis, yaxis : str
         Axes as plotms names them, such as ``freq`` and ``amp``.
     options : dict
@@ -66,7 +66,7 @@ class PlotmsRequest:
     plots : tuple of PlotmsPlot
         The plots.
     cache : Path or None
-        Where the plotter is unpacked; None: ``contimg`` in the user's cache directory.
+        Directory to unpack the plotter into; None: ``contimg`` in the user's cache directory.
     """
 
     plots: tuple[PlotmsPlot, ...]
@@ -74,7 +74,7 @@ class PlotmsRequest:
 
 
 def draw_plotms(request: PlotmsRequest) -> list[Path]:
-    """Draw plots; call through `contimg_resources.casa.Casa.run`.
+    """Draw plots with casaplotms; call through `contimg_resources.casa.Casa.run`.
 
     Returns
     -------
@@ -84,12 +84,12 @@ def draw_plotms(request: PlotmsRequest) -> list[Path]:
     Raises
     ------
     PlotUnavailable
-        If the plotter can't run here (naming the libraries that are missing) or leaves no plot.
-        What the plot illustrates still stands.
+        If the plotter can't run here (naming the missing libraries) or makes no plot. The plotted
+        product remains valid.
     """
     # Before the first import of protobuf in this process; see the module's docstring.
     os.environ["PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION"] = "python"
-    # The task asks that there be some display; the offscreen plug-in never opens it.
+    # The task requires some display; the offscreen plug-in never opens it.
     os.environ.setdefault("DISPLAY", ":0")
     os.environ["QT_QPA_PLATFORM"] = "offscreen"
     application = unpack_plotter(request.cache or default_cache())
@@ -117,7 +117,7 @@ def default_cache() -> Path:
 
 
 def unpack_plotter(cache: Path) -> Path:
-    """Return the unpacked plotter under `cache`, unpacking it (3 s, 560 MB) the first time.
+    """Return the unpacked plotter under `cache`; the first call unpacks it (3 s, 560 MB).
 
     Raises
     ------
@@ -157,7 +157,7 @@ def unpack_plotter(cache: Path) -> Path:
         try:
             unpacked.rename(home)
         except OSError:
-            # Another process unpacked it meanwhile; whole, because it was renamed too.
+            # Another process has unpacked it meanwhile; completely, because it is renamed too.
             if not (home / "AppRun").is_file():
                 raise
     return home
@@ -181,7 +181,7 @@ def missing_libraries(application: Path) -> list[str]:
 
 
 def _start(application: Path, scratch: Path) -> tuple["subprocess.Popen[bytes]", str]:
-    """Start the plotter and return it with the address that it writes into the named pipe."""
+    """Start the plotter; return it with the address that it writes into the named pipe."""
     from casatasks import casalog
     from casatools import ctsys
 
@@ -189,8 +189,8 @@ def _start(application: Path, scratch: Path) -> tuple["subprocess.Popen[bytes]",
     os.mkfifo(fifo)
     log: Any = casalog
     system: Any = ctsys
-    # The plotter takes ephemerides from --datapath but the leap seconds from here; without them it
-    # plots caltables and refuses every MS.
+    # The plotter reads ephemerides from --datapath but leap seconds from here; without them it
+    # plots caltables but refuses every MS.
     resources = scratch / "casarc"
     resources.write_text(f"measures.directory: {system.rundata()}\n")
     process = subprocess.Popen(
@@ -214,7 +214,7 @@ def _start(application: Path, scratch: Path) -> tuple["subprocess.Popen[bytes]",
 
 
 def _read_address(process: "subprocess.Popen[bytes]", fifo: Path) -> str:
-    # Not blocking: a plotter that dies would never open its end.
+    # Non-blocking: a plotter that dies would never open its end.
     pipe = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
     try:
         text = b""
@@ -243,7 +243,7 @@ def _draw(plots: tuple[PlotmsPlot, ...], address: str) -> list[Path]:
         from casaplotms.private import plotmstool
 
         task: Any = plotms
-        # Makes the task talk to the plotter that runs already, instead of starting its own.
+        # Connects the task to the running plotter, instead of starting another one.
         plotmstool.stub(address)
         for number, plot in enumerate(plots):
             report_progress(f"drawing {plot.png.name}", number / len(plots))
@@ -272,7 +272,7 @@ def _draw(plots: tuple[PlotmsPlot, ...], address: str) -> list[Path]:
 
 
 def _settle(writing: Path, plot: PlotmsPlot) -> Path:
-    """Rename the file into place; plotms may add words of its own to the file's name."""
+    """Rename the plot to its final name; plotms may add words to the file's name."""
     candidates = sorted(writing.parent.glob(f"{writing.stem}*.png"))
     if not candidates or candidates[0].stat().st_size == 0:
         raise PlotUnavailable(f"casaplotms drew no {plot.yaxis} against {plot.xaxis} of {plot.vis}")

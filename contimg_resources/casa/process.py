@@ -1,7 +1,7 @@
-"""A CASA process: started, asked, watched, and ended with everything that it started.
+"""Start a CASA process, send it requests, watch it, and end it with all of its children.
 
-Belongs here: the process, its group and its pipes. Doesn't: what it is asked and what its answer
-means (see `.door`), or its inside (see `.child`).
+Belongs here: the process, its group and its pipes. Doesn't: the meaning of requests and answers
+(see `.door`), or the program that runs in it (see `.child`).
 """
 
 import json
@@ -18,17 +18,17 @@ from typing import Any
 from contimg_resources.core.errors import CasaTimeout
 from contimg_resources.core.progress import DONE, PROGRESS_FD_VARIABLE, Progress
 
-#: File in the directory of a request that holds it until the process takes it.
+#: File of a request in its directory, until the process takes it.
 REQUEST = "request.json"
 
 _POLL_S = 0.5
 _CHUNK_BYTES = 65536
-#: So long a process may take to end by itself, seconds.
+#: Time for a process to end normally, seconds.
 _FAREWELL_S = 10.0
 
 
 class CasaProcess:
-    """A process in a group of its own that serves requests one after the other.
+    """A process in its own process group that serves requests one after another.
 
     Parameters
     ----------
@@ -37,16 +37,16 @@ class CasaProcess:
     environment : dict of str to str
         Its environment.
     log : Path
-        What it prints is appended here until a request names another file.
+        Its output is appended here until a request names another file.
     loads : str, optional
-        ``module:function`` of what it loads before the first request.
+        ``module:function`` of a generator that loads modules before the first request.
 
     Attributes
     ----------
     directory : Path
         As given.
     n_served : int
-        Requests so far.
+        Number of requests so far.
     """
 
     def __init__(
@@ -83,11 +83,11 @@ class CasaProcess:
             os.close(progress_write)
 
     def is_alive(self) -> bool:
-        """Tell whether it can be asked."""
+        """Return whether the process can serve requests."""
         return self._process.poll() is None
 
     def serve(self, exchange: Path, progress: Progress, timeout_s: float, label: str) -> int | None:
-        """Have one request done.
+        """Let the process serve one request.
 
         Parameters
         ----------
@@ -96,7 +96,7 @@ class CasaProcess:
         progress : callable
             Called with (message, fraction) whenever the process reports.
         timeout_s : float
-            Longest time that it may take, seconds.
+            Maximum duration, seconds.
         label : str
             Names the request in an error.
 
@@ -114,14 +114,14 @@ class CasaProcess:
         self.n_served += 1
         stdin = self._process.stdin
         assert stdin is not None
-        # Of a process that is gone the watch tells.
+        # `_watch` reports a process that has died.
         with suppress(BrokenPipeError):
             stdin.write(json.dumps(str(exchange)).encode() + b"\n")
             stdin.flush()
         return self._watch(progress, time.monotonic() + timeout_s, timeout_s, label)
 
     def finish(self) -> None:
-        """Let it end by itself, as it wants to when nothing more is asked, and end what is left."""
+        """Let the process end normally after its last request, and end its remaining children."""
         try:
             if self._process.stdin is not None:
                 self._process.stdin.close()
@@ -131,7 +131,7 @@ class CasaProcess:
             self.end()
 
     def end(self) -> None:
-        """End it and everything that it started; it may have ended before."""
+        """End the process and all of its children; it may have ended before."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()

@@ -1,8 +1,8 @@
-"""The site configuration that lets CASA start without a network.
+"""The site configuration with which CASA starts without a network.
 
-CASA refuses to import when it finds no run-time data. The package ``casadata`` holds them, so a
-configuration that points there is written and named in ``CASASITECONFIG`` before the child
-process starts. A user's own configuration or data are left alone.
+CASA can't be imported without its run-time data. The package ``casadata`` holds them, so contimg
+writes a configuration that points there, and names it in ``CASASITECONFIG`` before the child
+process starts. A user's own configuration and data are left unchanged.
 """
 
 import importlib.util
@@ -15,7 +15,7 @@ from contimg_resources.core.surroundings import home_directory
 #: Name under which CASA logs, in the directory of its process: a link to the file of a step.
 CASA_LOG = "casa.log"
 _TEMPLATE = """\
-# Written by contimg: the package casadata holds the reference data; no network is asked.
+# Written by contimg: the package casadata holds the reference data; no network is used.
 measurespath = {data!r}
 datapath = [{data!r}]
 measures_auto_update = False
@@ -47,7 +47,7 @@ def casadata_dir() -> Path:
 
 
 def user_has_own_configuration() -> bool:
-    """Tell whether the user configured CASA: CASASITECONFIG, ~/.casa/config.py or ~/.casa/data."""
+    """Return whether the user configured CASA (CASASITECONFIG, ~/.casa/config.py, ~/.casa/data)."""
     if os.environ.get("CASASITECONFIG"):
         return True
     home = home_directory()
@@ -59,7 +59,7 @@ def user_has_own_configuration() -> bool:
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except OSError:  # of a home that may not even be looked into
+    except OSError:  # a home directory that may not be read
         return False
 
 
@@ -69,7 +69,7 @@ def write_site_config(directory: Path) -> dict[str, str]:
     Parameters
     ----------
     directory : Path
-        Of the child process; exists.
+        Directory of the child process; exists.
 
     Returns
     -------

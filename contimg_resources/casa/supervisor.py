@@ -1,8 +1,8 @@
-"""Stands between a step and its CASA process, so that no child outlives the step.
+"""Supervise a CASA process, so that no child outlives its step.
 
-Run as a script with ``python -I -S``: imports nothing but a few standard modules. It holds the
-read end of a pipe whose write end only the caller has. When the caller dies, even by SIGKILL, the
-pipe closes and the whole process group (CASA, plotms, whatever they started) is killed.
+Run as a script with ``python -I -S``: imports only a few standard modules. It holds the
+read end of a pipe whose write end only the caller has. When the caller dies, even from SIGKILL, the
+pipe closes and the whole process group (CASA, plotms and their children) is killed.
 """
 
 import os
@@ -21,18 +21,18 @@ def main(pipe: int, command: list[str]) -> int:
         ready, _, _ = select.select([pipe, child_end], [], [])
         if child_end in ready:
             return child.wait()
-        # Nothing is ever written: readable means that the caller is gone.
+        # Nothing is ever written: a readable pipe means that the caller is gone.
         os.killpg(0, signal.SIGKILL)
 
 
 if __name__ == "__main__":
-    # A group that is asked to end gets the signal too; this process stays until the child is gone,
-    # so that it can still tell how it ended. A handler, unlike SIG_IGN, isn't inherited.
+    # A SIGTERM to the group reaches this process too; it stays until the child is gone, so that it
+    # can report how the child ended. A handler, unlike SIG_IGN, isn't inherited.
     signal.signal(signal.SIGTERM, lambda *_: None)
-    # The child must not hold the pipe's other end, nor this one.
+    # The child must hold neither end of the pipe.
     os.set_inheritable(int(sys.argv[1]), False)
     status = main(int(sys.argv[1]), sys.argv[2:])
     if status < 0:
-        # Leave nothing of a crashed child's group behind, and tell the caller which signal it was.
+        # Report to the caller which signal ended the child.
         sys.exit(128 - status)
     sys.exit(status)

@@ -1,10 +1,10 @@
 """Open and copy casacore tables inside a CASA process.
 
-Belongs here: what holds for every table. Doesn't: what stands in them.
+Belongs here: operations for every table. Doesn't: the content of tables.
 
-casacore may keep the number of rows of a table that was opened again and extended in its
-``table.lock`` alone: ``table.dat`` goes on saying 0. So a copy of the files without that one loses
-rows. `copy_table` lets casacore read and write, and its copy is whole without any lock file.
+If a table was reopened and extended, casacore may keep its number of rows only in ``table.lock``,
+while ``table.dat`` still holds 0. So a copy of the files without the lock file loses rows.
+`copy_table` lets casacore read and write, and its copy is complete without any lock file.
 """
 
 from collections.abc import Iterator
@@ -38,14 +38,14 @@ def opened(path: Path) -> Iterator[Any]:
 
 
 def copy_table(source: Path, copy: Path) -> None:
-    """Copy a table with its subtables; the one way to do so.
+    """Copy a table with its subtables; use no other way to copy tables.
 
     Parameters
     ----------
     source : Path
         The table; only read.
     copy : Path
-        What is made; must not be there.
+        The copy; must not exist.
 
     Raises
     ------

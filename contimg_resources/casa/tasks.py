@@ -1,7 +1,7 @@
-"""Call a CASA task and believe its product, not its return value.
+"""Call a CASA task and check its product, not its return value.
 
-Belongs here: what is the same for every task called inside a CASA process.
-Doesn't: what any one task is for.
+Belongs here: the handling common to all tasks called inside a CASA process.
+Doesn't: any particular task.
 """
 
 from collections.abc import Callable
@@ -22,20 +22,20 @@ def call_task(task: Callable[..., Any], *, product: Path | None = None, **parame
     task : callable
         Such as ``casatasks.mstransform``.
     product : Path, optional
-        What must be there afterwards.
+        File or directory that must exist afterwards.
     **parameters : Any
-        The task's own.
+        Parameters of the task.
 
     Returns
     -------
     Any
-        What the task returned; don't rely on it.
+        Return value of the task; don't rely on it.
 
     Raises
     ------
     CasaError
-        If the task raised, or left no product; ends with CASA's last SEVERE words, and begins with
-        what refuses to be written to.
+        If the task raised, or left no product; the message ends with CASA's last SEVERE line, and
+        begins with the reason if the disk can't be written.
     """
     import casatasks
 

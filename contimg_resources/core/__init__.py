@@ -1,1 +1,1 @@
-"""What several folders share: errors, times, names, files, progress, text."""
+"""Shared helpers: errors, times, names, files, progress, text."""

@@ -1,6 +1,6 @@
-"""What a file or a directory (a caltable, an MS, an image) holds, as one number.
+"""Checksums of the content of a file or a directory (a caltable, an MS, an image).
 
-Belongs here: checksums of content, and the cheap signature that tells whether content may have
+Belongs here: checksums of content, and the cheap signature that shows whether content may have
 changed. Doesn't: deciding what to do about a change.
 """
 
@@ -20,15 +20,15 @@ StatSignature = tuple[tuple[str, int, int, int], ...]
 
 
 def content_checksum(path: Path) -> str:
-    """Return ``sha256:...`` over the content of a file, or of all files of a directory.
+    """Return the checksum ``sha256:...`` of a file, or of all files of a directory.
 
-    For a directory the digest runs over each file's relative name, length and content, in the
+    For a directory the digest covers each file's relative name, length and content, in the
     order of the names; ``table.lock``, which CASA touches when it only reads, is left out.
 
     Raises
     ------
     OSError
-        If it isn't there or can't be read, or is too deep or too large for a product.
+        If it is missing, can't be read, or is too deep or too large for a product.
     """
     digest = hashlib.sha256()
     if path.is_dir():
@@ -42,12 +42,12 @@ def content_checksum(path: Path) -> str:
 
 
 def stat_signature(path: Path) -> StatSignature:
-    """Return name, size and times of each file; equal ones mean that nothing was written.
+    """Return name, size and times of each file; they are equal if nothing was written.
 
     Raises
     ------
     OSError
-        If it isn't there or can't be read.
+        If it is missing or can't be read.
     """
     if not path.is_dir():
         return (_stat_entry("", path),)
@@ -66,13 +66,13 @@ def _stat_entry(name: str, file: Path) -> tuple[str, int, int, int]:
 
 def _files(root: Path) -> Iterator[tuple[str, Path]]:
     found = [(f.name, f.path) for f in walk_files(root) if f.entry.name not in _VOLATILE]
-    # A link to a directory is none of the tree's files.
+    # A link to a directory isn't one of the tree's files.
     return iter(sorted((name, path) for name, path in found if not path.is_dir()))
 
 
 def _update(digest: "hashlib._Hash", file: Path) -> None:
     if special := kind_of_special_file(file.stat().st_mode):
-        # To open a pipe is to wait for its writer.
+        # Opening a pipe would wait for its writer.
         raise OSError(errno.EINVAL, f"is a {special}", str(file))
     with file.open("rb") as stream:
         while chunk := stream.read(1 << 20):

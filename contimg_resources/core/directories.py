@@ -1,7 +1,7 @@
-"""A product, directory or file, is whole or it isn't there.
+"""Write a product, directory or file, so that it is complete or not there at all.
 
-Belongs here: the name under which it is written, and putting it in its place.
-Doesn't: what is inside.
+Belongs here: the temporary name, and the rename to the final one.
+Doesn't: the content.
 """
 
 import glob
@@ -17,32 +17,32 @@ from contimg_resources.core.trees import remove_tree
 
 _STALE_S = 86_400.0
 
-#: Environment variable with a directory that gets a link to every directory being written: so
-#: whoever kills this process can remove what it had no time to.
+#: Environment variable that names a directory with links to every directory being written: after
+#: killing this process, its parent removes the unfinished ones.
 UNFINISHED_VARIABLE = "CONTIMG_UNFINISHED"
 
 
 @contextmanager
 def whole_directory(place: Path) -> Iterator[Path]:
-    """Give a temporary sibling of `place` to write into, and rename it when all went well.
+    """Provide a temporary directory beside `place`, and rename it to `place` on success.
 
-    What stood at `place` before stays until the new directory is complete and is replaced then.
-    After an exception it stands as before, and nothing of the new one is left.
+    An existing directory at `place` is replaced only when the new one is complete. After an
+    exception it is unchanged, and the new one is removed.
 
     Parameters
     ----------
     place : Path
-        Where the directory shall stand; its parents are made.
+        Final path of the directory; its parents are made.
 
     Yields
     ------
     Path
-        A path beside it that doesn't exist yet, for a task that insists on making its own; its
-        name ends in ``.partial``, so that nobody takes it for a product.
+        A path beside `place` that doesn't exist yet, for tasks that make their own directory; its
+        name ends in ``.partial``, so that it isn't mistaken for a product.
     """
     place.parent.mkdir(parents=True, exist_ok=True)
     _sweep(place)
-    # A directory of its own per call: two writers of one product never write into each other's.
+    # A separate directory for each call: two writers of one product never interfere.
     room = Path(tempfile.mkdtemp(prefix=f".{place.name}.", suffix=".partial", dir=place.parent))
     if links := os.environ.get(UNFINISHED_VARIABLE):
         (Path(links) / room.name).symlink_to(room.absolute())
@@ -55,17 +55,17 @@ def whole_directory(place: Path) -> Iterator[Path]:
 
 
 def whole_file(place: Path, write: Callable[[Path], object]) -> None:
-    """Write a file under another name beside its place, and rename it.
+    """Write a file under a temporary name, and rename it on success.
 
     Parameters
     ----------
     place : Path
-        Its place; the directory is there.
+        Final path; its directory exists.
     write : callable
-        Called with the path to write to, whose name ends in ``.partial``.
+        Called with the temporary path, whose name ends in ``.partial``.
     """
     _sweep_files(place.parent)
-    # Not `tempfile`, whose files nobody else may read.
+    # Not `tempfile`, whose files only their owner may read.
     partial = place.parent / f".{place.name}.{uuid.uuid4().hex}.partial"
     try:
         write(partial)
@@ -75,14 +75,14 @@ def whole_file(place: Path, write: Callable[[Path], object]) -> None:
 
 
 def replace_directory(new: Path, place: Path) -> None:
-    """Put the directory `new` where `place` is, and remove what stood there.
+    """Replace the directory `place` by the directory `new`.
 
     Parameters
     ----------
     new : Path
         A complete directory on the same file system.
     place : Path
-        Its place; may exist.
+        Final path; may exist.
     """
     try:
         new.rename(place)
@@ -91,7 +91,7 @@ def replace_directory(new: Path, place: Path) -> None:
             raise
     else:
         return
-    # A directory that isn't empty can't be renamed over: away with the old, in with the new.
+    # A directory that isn't empty can't be replaced by a rename: the old one is moved away first.
     old = Path(tempfile.mkdtemp(prefix=f".{place.name}.", suffix=".old", dir=place.parent))
     place.rename(old / place.name)
     try:
@@ -104,22 +104,23 @@ def replace_directory(new: Path, place: Path) -> None:
 
 
 def remove_unfinished(links: Path) -> None:
-    """Remove what a process that is gone was writing with `whole_directory`.
+    """Remove the unfinished `whole_directory` directories of a process that ended.
 
     Parameters
     ----------
     links : Path
-        The directory that its environment named.
+        The directory that `UNFINISHED_VARIABLE` named in its environment.
     """
-    # Whoever removed all of scratch removed the links too; the daily sweep finds the rest.
+    # If all of scratch was removed, so were the links; the daily sweep finds the rest.
     with suppress(FileNotFoundError):
         for link in links.iterdir():
-            # Of what was finished the link leads nowhere.
+            # The link of a finished directory points nowhere.
             remove_tree(link.resolve(), ignore_errors=True)
 
 
 def _sweep(place: Path) -> None:
-    # What a process left that was killed with its caller; a day is longer than any step may run.
+    # Orphaned directories of processes that were killed with their caller; a day is longer than
+    # any step may run.
     for left in place.parent.glob(f".{glob.escape(place.name)}.*"):
         if left.suffix in (".partial", ".old") and time.time() - left.stat().st_mtime > _STALE_S:
             remove_tree(left, ignore_errors=True)

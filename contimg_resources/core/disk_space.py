@@ -1,6 +1,7 @@
-"""Disks: how much is free, whether one is full or lets nobody write, in words.
+"""Disk space: how much is free, and whether a disk is full or not writable.
 
-Belongs here: asking the system. Doesn't: what to do about it (see `contimg_resources.steps.room`).
+Belongs here: asking the operating system. Doesn't: what to do about it (see
+`contimg_resources.steps.room`).
 """
 
 import errno
@@ -8,31 +9,31 @@ import os
 import shutil
 from pathlib import Path
 
-#: With less nothing can be written that is worth it: SQLite wants 32 kB to open a store.
+#: Below this nothing useful can be written: SQLite needs 32 kB to open a store.
 _FULL_BYTES = 256 * 1024
 
-#: A disk with less room than this is full to CASA, which writes in pieces of some MB.
+#: A disk with less free space than this is full for CASA, which writes in pieces of some MB.
 NO_ROOM_BYTES = 16_000_000
 
-#: What the system says of a full disk, and of one that lets nobody write or read: it may pass.
+#: Error numbers of a full disk, and of a disk that can't be written or read; both may pass.
 FULL = (errno.ENOSPC, errno.EDQUOT)
 REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.ENOTCONN)
 
 
 def free_bytes(directory: Path) -> int:
-    """Return what is free on the disk of a directory, bytes."""
+    """Return the free space on the disk of a directory, bytes."""
     return shutil.disk_usage(directory).free
 
 
 def what_refuses(directory: Path) -> str:
-    """Say in the system's words why nothing of some MB can be written; empty when it can.
+    """Return the system's reason why a few MB can't be written; empty when they can.
 
-    To be asked at once when something failed: a moment later the disk may have been freed.
+    Call it immediately after a failure: a moment later the disk may have free space again.
 
     Parameters
     ----------
     directory : Path
-        Where it would be written.
+        Directory to write to.
     """
     try:
         if free_bytes(directory) < NO_ROOM_BYTES:
@@ -43,7 +44,7 @@ def what_refuses(directory: Path) -> str:
 
 
 def fullness(path: Path) -> str:
-    """Say that the file system of a path is full; empty when it isn't.
+    """Return a message if the file system of a path is full; empty when it isn't.
 
     Parameters
     ----------
@@ -64,7 +65,7 @@ def fullness(path: Path) -> str:
 
 
 def mount_point(path: Path) -> Path:
-    """Return where the file system of a path is mounted."""
+    """Return the mount point of the file system of a path."""
     place = _nearest(path).resolve()
     while not place.is_mount() and place != place.parent:
         place = place.parent

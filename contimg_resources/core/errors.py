@@ -1,7 +1,7 @@
-"""The vocabulary of failures.
+"""The errors of contimg.
 
-Belongs here: one class for each kind of failure that a caller may want to tell apart.
-Doesn't: messages. Whoever raises says what was looked for, where, and what is near.
+Belongs here: one class for each kind of failure that a caller may want to distinguish.
+Doesn't: messages. The raising code states what was looked for, where, and what is near.
 
 An error crosses a process boundary as its class name, message and details, so every class takes
 one message and JSON-able keyword details and nothing else.
@@ -15,7 +15,7 @@ from contimg_resources.core.plain_text import plain, plain_line
 
 
 class ContimgError(Exception):
-    """Base of all errors that contimg raises on purpose.
+    """Base class of all errors that contimg raises on purpose.
 
     Parameters
     ----------
@@ -29,10 +29,10 @@ class ContimgError(Exception):
     transient : bool
         True when the same call may work a minute later; only such failures are retried.
     of_surroundings : bool
-        True when disk, store or scratch are to blame and not the data: once that has passed the
-        same call works, however long it takes.
+        True when disk, store or scratch are to blame and not the data: the same call works once
+        that has passed, however long it takes.
     exit_code : int
-        What the command line returns.
+        Exit code of the command line.
     """
 
     transient: ClassVar[bool] = False
@@ -40,7 +40,7 @@ class ContimgError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, **details: Any) -> None:
-        # It names what others named: files, antennas, columns.
+        # It may contain names that others chose: files, antennas, columns.
         self.message = plain(message)
         super().__init__(self.message)
         self.details = details
@@ -62,23 +62,23 @@ def _family(root: type[ContimgError]) -> list[type[ContimgError]]:
 
 
 class ConfigurationError(ContimgError):
-    """A setting is missing, malformed or contradicts another."""
+    """A setting that is missing, malformed or contradicts another."""
 
     exit_code = 2
 
 
 class InvalidName(ContimgError, ValueError):
-    """A name, partition key or path component that must not be used."""
+    """A name, partition key or path component that is not allowed."""
 
     exit_code = 2
 
 
 class UnreadableObservation(ContimgError):
-    """A MeasurementSet that is truncated, empty, locked, or none at all."""
+    """A MeasurementSet that is truncated, empty or locked, or a path that is not one."""
 
 
 class ReadingCutOff(UnreadableObservation):
-    """A MeasurementSet on which CASA crashed: it is damaged, or somebody killed CASA."""
+    """A MeasurementSet on which CASA crashed: it is damaged, or CASA was killed."""
 
 
 class ObservationNotSettled(ContimgError):
@@ -88,11 +88,11 @@ class ObservationNotSettled(ContimgError):
 
 
 class CalibratorNotFound(ContimgError):
-    """No known calibrator of that name, or none crossed the beam."""
+    """No known calibrator has that name, or none crossed the beam."""
 
 
 class CalibrationFailed(ContimgError):
-    """A solve that gave no usable caltable set; details hold the reasons."""
+    """A solve without a usable caltable set; details hold the reasons."""
 
 
 class NoValidCaltables(ContimgError):
@@ -100,7 +100,7 @@ class NoValidCaltables(ContimgError):
 
 
 class RegistryError(ContimgError):
-    """The calibration registry can't do what was asked."""
+    """A request that the calibration registry can't fulfil."""
 
 
 class RegistrationRefused(RegistryError):
@@ -108,7 +108,7 @@ class RegistrationRefused(RegistryError):
 
 
 class SetNotFound(RegistryError):
-    """No caltable set of that name or version."""
+    """No caltable set has that name or version."""
 
 
 class CaltableAltered(RegistryError):
@@ -116,15 +116,15 @@ class CaltableAltered(RegistryError):
 
 
 class SchemaMismatch(RegistryError):
-    """A database written by a newer contimg, or one that isn't ours."""
+    """A database written by a newer contimg, or one with other tables."""
 
 
 class ProductsError(ContimgError):
-    """The products store can't do what was asked."""
+    """A request that the products store can't fulfil."""
 
 
 class StoreUnavailable(ContimgError):
-    """A store that is locked, or on a disk that is full or doesn't answer: not damaged."""
+    """A store that is locked, or on a disk that is full or doesn't respond: not damaged."""
 
     transient = True
     of_surroundings = True
@@ -139,25 +139,25 @@ class ProductsUnavailable(StoreUnavailable, ProductsError):
 
 
 class StoreDamaged(SchemaMismatch, ProductsError):
-    """A store that was emptied, is gone, or whose file is corrupt: to be restored from a backup."""
+    """A store that was emptied, is gone or is corrupt: restore it from a backup."""
 
 
 class BackupRefused(ContimgError):
-    """A backup that isn't made since it would replace a fuller one, or that can't be put back."""
+    """A backup that would replace a fuller one, or that can't be restored."""
 
 
 class CasaError(ContimgError):
-    """A CASA task failed or left no product; the message ends with CASA's own last words."""
+    """A CASA task that failed or left no product; the message ends with CASA's last SEVERE line."""
 
 
 class CasaCrashed(CasaError):
-    """The CASA process died of a signal (SIGSEGV and the like)."""
+    """A CASA process that died from a signal (SIGSEGV and the like)."""
 
     transient = True
 
 
 class ScratchLost(CasaError):
-    """Somebody removed the working directory of a CASA step while it ran."""
+    """A CASA step whose working directory was removed while it ran."""
 
     transient = True
     of_surroundings = True
@@ -174,19 +174,19 @@ class CasaUnavailable(CasaError):
 
 
 class PlotUnavailable(ContimgError):
-    """A diagnostic plot can't be drawn here; the product that it illustrates still stands."""
+    """A diagnostic plot that can't be drawn here; the plotted product remains valid."""
 
 
 class ImagingFailed(ContimgError):
-    """An image that can't be made or isn't sane."""
+    """An image that can't be made or isn't plausible."""
 
 
 class TableError(ContimgError):
-    """A table of others that can't be read, or whose columns don't give what is wanted."""
+    """A table from elsewhere that can't be read, or that lacks the needed columns."""
 
 
 class CatalogueError(ContimgError):
-    """A catalogue that isn't there, can't be read, or isn't what it should be."""
+    """A catalogue that is missing, can't be read, or has unexpected content."""
 
 
 class MosaicFailed(ContimgError):
@@ -194,7 +194,7 @@ class MosaicFailed(ContimgError):
 
 
 class UnreadableImage(ContimgError):
-    """An image file that is truncated, lacks what a measurement needs, or is none at all."""
+    """An image file that is truncated, lacks required information, or is not an image."""
 
 
 class PhotometryFailed(ContimgError):
@@ -206,32 +206,32 @@ class UnreadableMeasurements(ContimgError):
 
 
 class VariabilityFailed(ContimgError):
-    """Light curves that tell no variability, or a candidate that there is none of."""
+    """Light curves without usable variability, or a candidate that doesn't exist."""
 
 
 class CutoutFailed(ContimgError):
-    """A piece of sky that can't be cut out of an image."""
+    """A cutout that can't be made from an image."""
 
 
 class ExportFailed(ContimgError):
-    """Documents that can't be written, or a directory that holds none."""
+    """Documents that can't be written, or a directory without documents."""
 
 
 class AlertFailed(ContimgError):
-    """A message that couldn't be delivered; it is tried again."""
+    """An alert that couldn't be delivered; it is sent again."""
 
     transient = True
 
 
 class DiskShort(ContimgError):
-    """Too little room on the disk to begin a step, or to end it; nothing half-written is left."""
+    """Too little disk space to start or finish a step; no partial files are left."""
 
     transient = True
     of_surroundings = True
 
 
 class DiskRefused(ContimgError):
-    """A disk that lets nobody write or read: read-only, without permission, or faulty."""
+    """A disk that can't be written or read: read-only, without permission, or faulty."""
 
     transient = True
     of_surroundings = True
@@ -247,16 +247,16 @@ class PlatformError(ContimgError):
 
 @contextmanager
 def rejecting(rejected: dict[str, str], name: str) -> Iterator[None]:
-    """Let one item of a loop fail alone: whatever it raises is its reason, and the loop goes on.
+    """Let one item of a loop fail alone: record its error as the reason, and continue the loop.
 
-    A store that can't be reached is no item's fault: that is raised.
+    An unavailable store is no fault of the item: that error is raised.
 
     Parameters
     ----------
     rejected : dict of str to str
-        Gets the reason, under the name.
+        Receives the reason, by name.
     name : str
-        Of the item.
+        Name of the item.
     """
     try:
         yield
@@ -267,10 +267,10 @@ def rejecting(rejected: dict[str, str], name: str) -> Iterator[None]:
 
 
 def in_words(error: BaseException) -> str:
-    """Return why something failed, for the line that rejects it.
+    """Return the reason of a failure in words.
 
-    An error of ours is its message, one of the system its file and reason; any other names its
-    class, since its text alone says little.
+    For an error of contimg this is its message, for a system error its file and reason; for any
+    other its class and text, since the text alone is rarely clear.
     """
     if isinstance(error, ContimgError):
         return error.message
@@ -280,18 +280,18 @@ def in_words(error: BaseException) -> str:
     return f"unexpected {type(error).__name__}" + (f": {text}" if text else "")
 
 
-#: What code raises when it meets what it didn't expect; its text says nothing of the file.
+#: Errors of code that meets unexpected data; their text doesn't describe the file.
 _ACCIDENTS = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError)
 _READER_CHARS = 300
 
 
 def in_words_of_reader(error: BaseException) -> str:
-    """Return why another library can't read a file; that it is damaged, where the text says less.
+    """Return why a library can't read a file, or that it is damaged when the error is unclear.
 
     Parameters
     ----------
     error : BaseException
-        Whatever the reader raised.
+        Error raised by the reader.
     """
     missing = isinstance(error, KeyError) and error.args
     text = plain_line(str(error.args[0] if missing else error))[:_READER_CHARS]

@@ -1,7 +1,7 @@
-"""The one source of names and paths.
+"""Names and paths, defined in one place.
 
-Belongs here: which names are allowed, what an observation's file is called, and where under the
-state directory each product lies.
+Belongs here: which names are allowed, the file names of observations, and the path of each product
+under the state directory.
 Doesn't: opening, creating or deleting anything.
 """
 
@@ -14,10 +14,10 @@ from contimg_resources.core.times import mjd_day, parse_partition_key
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+:\-]{0,127}", re.ASCII)
 
-#: How the name of a MeasurementSet ends, in any case: ``.ms``, ``.MS``.
+#: Ending of the name of a MeasurementSet, in upper or lower case: ``.ms``, ``.MS``.
 MS_ENDING = ".ms"
 
-#: What a name within quotes can't hold.
+#: Characters that a quoted name can't contain.
 _UNQUOTABLE = frozenset("\"'\\")
 
 #: Endings of MS names that are intermediate products, never observations.
@@ -46,7 +46,7 @@ def check_name(name: str, what: str = "name") -> str:
     name : str
         Letters, digits and ``. _ + : -``; begins with a letter or digit; at most 128 characters.
     what : str
-        What the name is of, for the message.
+        What the name refers to, for the message.
 
     Raises
     ------
@@ -62,22 +62,22 @@ def check_name(name: str, what: str = "name") -> str:
 
 
 def plain_name(text: str) -> str:
-    """Return `text` with each character that a name must not have replaced by ``_``."""
+    """Return `text` with ``_`` in place of each character that is not allowed in a name."""
     return re.sub(r"[^A-Za-z0-9._+:\-]", "_", text, flags=re.ASCII)
 
 
 def is_ms_name(name: str) -> bool:
-    """Tell whether a name is that of a MeasurementSet: it ends in ``.ms``, in any case."""
+    """Return whether a name is that of a MeasurementSet: it ends in ``.ms``, in any case."""
     return name.lower().endswith(MS_ENDING)
 
 
 def without_ms(name: str) -> str:
-    """Return a name without its ``.ms``, in whatever case it stands; any other as it is."""
+    """Return a name without its ``.ms``, in upper or lower case; any other name unchanged."""
     return name[: -len(MS_ENDING)] if is_ms_name(name) else name
 
 
 def is_observation_name(name: str) -> bool:
-    """Tell whether a directory of this name can be an incoming observation.
+    """Return whether a directory of this name can be an incoming observation.
 
     It ends in ``.ms``, is not hidden, and does not have the name of an intermediate product.
     """
@@ -88,7 +88,7 @@ def is_observation_name(name: str) -> bool:
 
 
 def check_ms_name(name: str) -> None:
-    """Refuse a name of an MS that can't be shown, or quoted in a query of CASA.
+    """Refuse a name of an MS that can't be displayed, or quoted in a CASA query.
 
     Blanks, ``#``, ``?``, ``%`` and letters of any language are allowed.
 
@@ -105,39 +105,39 @@ def check_ms_name(name: str) -> None:
 
 @dataclass(frozen=True)
 class StateLayout:
-    """Where everything lies under one state directory.
+    """Paths of everything under a state directory.
 
     Parameters
     ----------
     root : Path
-        The state directory; never inside a checkout.
+        The state directory; never inside a source checkout.
     """
 
     root: Path
 
     @property
     def incoming(self) -> Path:
-        """Where new MeasurementSets appear unless a setting says otherwise."""
+        """Directory of incoming MeasurementSets unless a setting names another."""
         return self.root / "incoming"
 
     @property
     def scratch(self) -> Path:
-        """Working directories of running steps; whatever lies here may be deleted at rest."""
+        """Working directories of running steps; may be emptied while no step runs."""
         return self.root / "scratch"
 
     @property
     def reserve(self) -> Path:
-        """Disk space that is given up when the disk is full, so that stores can be opened."""
+        """Reserved disk space, freed when the disk is full so that stores can be opened."""
         return self.root / "reserve"
 
     @property
     def logs(self) -> Path:
-        """CASA logs, one file a step."""
+        """CASA logs, one file for each step."""
         return self.root / "logs"
 
     @property
     def caltables(self) -> Path:
-        """Solved caltable sets, a directory a set and version."""
+        """Solved caltable sets, one directory for each set and version."""
         return self.root / "caltables"
 
     def caltable_set(self, set_name: str, version: int) -> Path:
@@ -146,42 +146,42 @@ class StateLayout:
 
     @property
     def calibrated(self) -> Path:
-        """Calibrated MS, a directory a day."""
+        """Calibrated MS, one directory for each day."""
         return self.root / "calibrated"
 
     @property
     def images(self) -> Path:
-        """Images, a directory a day."""
+        """Images, one directory for each day."""
         return self.root / "images"
 
     @property
     def catalogues(self) -> Path:
-        """Catalogues of sources, a file each."""
+        """Source catalogues, one file each."""
         return self.root / "catalogues"
 
     @property
     def mosaics(self) -> Path:
-        """Mosaics, a directory a day."""
+        """Mosaics, one directory for each day."""
         return self.root / "mosaics"
 
     @property
     def photometry(self) -> Path:
-        """Measurements, a directory for each kind of epoch."""
+        """Measurements, one directory for each kind of epoch."""
         return self.root / "photometry"
 
     @property
     def light_curves(self) -> Path:
-        """Points of light curves, a file a day."""
+        """Light-curve measurements, one file for each day."""
         return self.root / "light_curves"
 
     @property
     def added_light_curves(self) -> Path:
-        """Light curves that users added, a file a list."""
+        """Light curves that users added, one file for each list."""
         return self.root / "added_light_curves"
 
     @property
     def variability(self) -> Path:
-        """Measures of variability, a file a day."""
+        """Variability metrics, one file for each day."""
         return self.root / "variability"
 
     @property
@@ -191,12 +191,12 @@ class StateLayout:
 
     @property
     def cutouts(self) -> Path:
-        """Cutouts, a directory a source."""
+        """Cutouts, one directory for each source."""
         return self.root / "cutouts"
 
     @property
     def export(self) -> Path:
-        """Documents for dashboards unless a setting says otherwise."""
+        """Directory of documents for dashboards unless a setting names another."""
         return self.root / "export"
 
     def mosaic_dir(self, key: str, mid_mjd: float) -> Path:

@@ -1,10 +1,10 @@
-r"""Text of others, made harmless before anybody reads it.
+r"""Escape control characters in text from other sources.
 
-Belongs here: escaping what a terminal, a mail program or a reader of logs would obey instead of
-show, and the streams and log records through which all text passes. Doesn't: what is said.
+Belongs here: escaping characters that a terminal, a mail program or a log viewer would obey instead
+of displaying, and the streams and log records through which all text passes. Doesn't: the text.
 
 A telescope's name may hold ``ESC ] 52 ; c ; ...``, which writes into the clipboard, or
-characters that let what follows be shown from right to left. They are shown as ``\x1b`` and
+characters that reverse the direction of the following text. They are displayed as ``\x1b`` and
 ``\u202e``.
 """
 
@@ -14,21 +14,21 @@ import unicodedata
 from contextlib import suppress
 from typing import Any, TextIO
 
-#: Controls (also C1), formats (also bidirectional ones), halves of characters, separators of lines.
+#: Control (also C1), format (also bidirectional), surrogate and line-separator characters.
 _OBEYED = ("Cc", "Cf", "Cs", "Zl", "Zp")
-#: A colour or a weight, as our own output has on a terminal.
+#: A colour or a weight, as contimg's own output uses on a terminal.
 _COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
 
 
 def plain(text: str) -> str:
-    """Return text whose control characters can be seen; ends of lines and tabs stay."""
+    """Return text with visible control characters; line ends and tabs stay."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(c if c in "\n\t" or not _is_obeyed(c) else _escaped(c) for c in text)
 
 
 def plain_line(text: str) -> str:
-    """Return text on one line whose control characters can be seen."""
+    """Return text on one line, with visible control characters."""
     return plain(" ".join(text.split()) if "\n" in text or "\r" in text else text)
 
 
@@ -44,12 +44,12 @@ def _escaped(character: str) -> str:
 
 
 class PlainStream:
-    """A stream of text that lets no control characters through but the colours of a terminal.
+    """A text stream that escapes all control characters except the colours of a terminal.
 
     Parameters
     ----------
     stream : TextIO
-        Where it goes.
+        Stream to write to.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -75,9 +75,9 @@ class PlainStream:
 
 
 def unwrapped(stream: Any) -> Any:
-    """Return the stream that a `PlainStream` writes to; any other as it is.
+    """Return the stream that a `PlainStream` writes to; any other stream unchanged.
 
-    For whoever cleans its words itself and then moves a cursor.
+    For callers that escape their text themselves and move the cursor.
     """
     return stream.stream if isinstance(stream, PlainStream) else stream
 
@@ -87,7 +87,7 @@ class _PlainRecord(logging.LogRecord):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # A message that doesn't fit its arguments is reported by whoever formats it.
+        # The formatter reports a message that doesn't match its arguments.
         with suppress(Exception):
             self.msg, self.args = plain(self.getMessage()), None
         if isinstance(self.exc_info, tuple) and self.exc_info[0] is not None:
@@ -95,5 +95,5 @@ class _PlainRecord(logging.LogRecord):
 
 
 def keep_logs_plain() -> None:
-    """Let every record that this process logs from now on be plain, whichever logger has it."""
+    """Escape control characters in every further log record of this process, for all loggers."""
     logging.setLogRecordFactory(_PlainRecord)

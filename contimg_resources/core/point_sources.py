@@ -1,7 +1,7 @@
 """Visibilities of point sources about a phase centre.
 
-Belongs here: the measurement equation of a sky of points, which simulating and calibrating share.
-Doesn't: which sources there are, and the primary beam that they are seen through.
+Belongs here: the measurement equation of point sources, shared by simulation and calibration.
+Doesn't: the choice of sources, and the primary beam.
 """
 
 import numpy as np
@@ -43,7 +43,7 @@ def direction_cosines(
 def point_source_visibilities(
     apparent_jy: Floats, cosines: Floats, antenna_uvw_m: Floats, frequencies_hz: Floats
 ) -> Complex64s:
-    """Return what perfect antennas record of point sources at one moment.
+    """Return the visibilities of point sources for perfect antennas at one moment.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def point_source_visibilities(
     Raises
     ------
     ValueError
-        If a flux density is negative: no sky is.
+        If a flux density is negative, which no sky has.
 
     Notes
     -----
@@ -73,7 +73,7 @@ def point_source_visibilities(
     exponential is a product of one factor per antenna, so that a channel is the product of one
     matrix and its adjoint, of which half is computed (BLAS's ``cherk``).
     """
-    # Not above: every run would wait for them.
+    # Imported here, so that not every run waits for them.
     from scipy.constants import speed_of_light
     from scipy.linalg.blas import cherk
 
@@ -90,7 +90,7 @@ def point_source_visibilities(
     # One channel at a time stays in the processor's cache.
     for channel, hz in enumerate(frequencies_hz):
         np.multiply(delays_s, hz, out=turns)
-        # Whole turns go while still in double precision; what is left fits single precision.
+        # Whole turns are removed in double precision; the rest fits single precision.
         turns -= np.rint(turns)
         angle = (2.0 * np.pi * turns).astype(np.float32)
         np.cos(angle, out=phasor.real)

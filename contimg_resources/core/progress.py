@@ -1,15 +1,15 @@
-"""How a CASA process tells the process that asked how far the work is."""
+"""Progress reports from a CASA process to its caller."""
 
 import json
 import os
 from collections.abc import Callable
 
-#: Called with what is being done and how much of the step is done (0 to 1, or None).
+#: Called with a message and the finished fraction of the step (0 to 1, or None).
 Progress = Callable[[str, float | None], None]
 
 #: Environment variable with the number of the file descriptor for progress reports.
 PROGRESS_FD_VARIABLE = "CONTIMG_PROGRESS_FD"
-#: The line that ends the reports of a request.
+#: Line that ends the reports of a request.
 DONE = b"null"
 
 
@@ -18,19 +18,19 @@ def no_progress(message: str, fraction: float | None = None) -> None:
 
 
 def report_done() -> None:
-    """Tell the process that asked that its request is done."""
+    """Report to the caller that its request is done."""
     _write(DONE)
 
 
 def report_progress(message: str, fraction: float | None = None) -> None:
-    """Tell the process that asked how far the work is; does nothing outside a CASA process.
+    """Report progress to the caller; does nothing outside a CASA process.
 
     Parameters
     ----------
     message : str
-        What is being done now.
+        Present activity.
     fraction : float, optional
-        How much of this step is done, 0 to 1.
+        Finished fraction of this step, 0 to 1.
     """
     _write(json.dumps({"message": message, "fraction": fraction}).encode())
 

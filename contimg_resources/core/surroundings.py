@@ -1,6 +1,6 @@
-"""What a process is given by whoever starts it, and may be unusable: threads, text, a home.
+"""The environment of a process, which may be unusable: threads, text encoding, home directory.
 
-Belongs here: one handling of each, before a library meets it, and what children are given instead.
+Belongs here: correcting it before libraries use it, and the environment of child processes.
 Doesn't: settings of contimg itself (see `contimg_resources.settings`).
 
 Imports nothing but the standard library: it runs before numpy, numba and ducc0 are loaded.
@@ -14,7 +14,7 @@ from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-#: Environment variables by which libraries are told how many threads to run.
+#: Environment variables that set the number of threads of libraries.
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OMP_THREAD_LIMIT",
@@ -28,7 +28,7 @@ THREAD_VARIABLES = (
     "NUMBA_NUM_THREADS",
     "DUCC0_NUM_THREADS",
 )
-#: More threads than this on a core are a mistake; many libraries die of them.
+#: More threads than this on a core are a mistake; many libraries crash with them.
 _MOST_PER_CORE = 16
 _LEAST_LIMIT = 256
 
@@ -36,10 +36,10 @@ _UTF8_VARIABLE = "PYTHONUTF8"
 
 
 def ignore_impossible_threads(environment: MutableMapping[str, str]) -> tuple[str, ...]:
-    """Take numbers of threads that no machine has out of an environment, with one warning.
+    """Remove impossible numbers of threads from an environment, with one warning.
 
-    Libraries treat ``0``, ``-1``, ``abc`` or ``10000`` each in its own way: some crash, some start
-    as many threads. Without the variable each takes its default.
+    Libraries handle ``0``, ``-1``, ``abc`` or ``10000`` differently: some crash, some start that
+    many threads. Without the variable each uses its default.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def ignore_impossible_threads(environment: MutableMapping[str, str]) -> tuple[st
     Returns
     -------
     tuple of str
-        What was taken out, as ``NAME=value``.
+        Removed variables, as ``NAME=value``.
     """
     limit = max(_LEAST_LIMIT, _MOST_PER_CORE * (os.cpu_count() or 1))
     ignored = []
@@ -67,7 +67,7 @@ def ignore_impossible_threads(environment: MutableMapping[str, str]) -> tuple[st
 
 
 def _is_thread_count(name: str, value: str, limit: int) -> bool:
-    # OpenMP takes a list too, a number for each level of nesting.
+    # OpenMP also accepts a list, a number for each level of nesting.
     numbers = value.split(",") if name == "OMP_NUM_THREADS" else [value]
     if name == "OMP_THREAD_LIMIT" and value.strip().isdecimal():
         return int(value) >= 1
@@ -77,10 +77,10 @@ def _is_thread_count(name: str, value: str, limit: int) -> bool:
 
 
 def restart_in_utf8(command: Sequence[str] | None = None) -> None:
-    """Start this program once more, in UTF-8 mode, when its locale can't write all characters.
+    """Restart this program in UTF-8 mode if its locale can't represent all characters.
 
     With ``LC_ALL=C`` and ``PYTHONUTF8=0`` Python would read and write files, and name them, in
-    ASCII. Does nothing otherwise; returns only then.
+    ASCII. Otherwise it does nothing and returns.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def _is_utf8(encoding: str) -> bool:
 
 
 def home_directory() -> Path | None:
-    """Return the user's home; None when there is none, as for a container's nameless user."""
+    """Return the user's home; None when there is none, as for a container's unnamed user."""
     with suppress(RuntimeError, OSError):
         home = Path.home()
         if home.is_absolute():
@@ -116,9 +116,9 @@ def home_directory() -> Path | None:
 
 
 def is_writable(directory: Path) -> bool:
-    """Tell whether a directory, or the nearest of its parents that exists, takes new files.
+    """Return whether new files can be made in a directory, or in its nearest existing parent.
 
-    Asked by making one: permissions tell nothing of a read-only file system.
+    Tested by making a file: permissions don't show whether a file system is read-only.
     """
     there = next((p for p in (directory, *directory.parents) if p.exists()), None)
     try:
@@ -129,25 +129,25 @@ def is_writable(directory: Path) -> bool:
 
 
 def environment_of_children(home: Path) -> dict[str, str]:
-    """Return variables by which a child process reads and writes text, and has a home.
+    """Return environment variables that give a child process UTF-8 text and a writable home.
 
     Parameters
     ----------
     home : Path
-        Made, and takes the place of the user's home, where that can't be written: CASA, matplotlib,
-        astropy and numba keep configuration and caches there.
+        Directory that is made and replaces the user's home where that can't be written: CASA,
+        matplotlib, astropy and numba keep configuration and caches there.
 
     Returns
     -------
     dict of str to str
-        To be set over this process's own.
+        Variables to set in addition to this process's own.
     """
     found = {_UTF8_VARIABLE: "1"}
     own = home_directory()
     if own is None or not is_writable(own):
         home.mkdir(parents=True, exist_ok=True)
         own = home
-    # Also where nobody set it: not every library asks the password file.
+    # Also where it wasn't set: not every library reads the password file.
     found["HOME"] = str(own)
     for variable in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "MPLCONFIGDIR", "NUMBA_CACHE_DIR"):
         place = os.environ.get(variable)
@@ -158,7 +158,7 @@ def environment_of_children(home: Path) -> dict[str, str]:
 
 
 def keep_private(umask: str) -> None:
-    """Let what this process and its children write be readable as far as a setting says.
+    """Set the permissions of files that this process and its children write.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ def keep_private(umask: str) -> None:
 
 @contextmanager
 def published() -> Iterator[None]:
-    """Let everybody read what is written within."""
+    """Make files that are written within readable by everybody."""
     before = os.umask(0o022)
     try:
         yield

@@ -1,7 +1,7 @@
-"""The one source of times: Modified Julian Dates (UTC, in days), partition keys, UTC days.
+"""Times, defined in one place: Modified Julian Dates (UTC, in days), partition keys, UTC days.
 
 Belongs here: conversions between CASA's seconds, MJD, UTC text and partition keys.
-Doesn't: the present time. An observation's time comes from its own TIME column, never the clock.
+Doesn't: the present time. An observation's time comes from its TIME column, never the clock.
 """
 
 import math
@@ -12,7 +12,7 @@ from contimg_resources.core.errors import InvalidName
 
 SECONDS_PER_DAY = 86_400.0
 
-#: Degrees of right ascension that pass the meridian in a day of UT.
+#: Degrees of right ascension that transit in a day of UT.
 SIDEREAL_DEG_PER_DAY = 360.985_647_4
 
 #: An MJD outside these bounds was read with the wrong epoch: 1960-01-01, before the first
@@ -29,7 +29,7 @@ _MJD_EPOCH = datetime(1858, 11, 17, tzinfo=UTC)
 
 
 def check_mjd(mjd: float) -> float:
-    """Return `mjd` (days) when it is a possible observing date.
+    """Return `mjd` (days) if it is a possible observing date.
 
     Raises
     ------
@@ -67,15 +67,15 @@ def partition_key(mjd: float) -> str:
 
 
 def is_partition_key(text: str) -> bool:
-    """Tell whether a text has the form of an observation's partition key."""
+    """Return whether a text has the form of an observation's partition key."""
     return bool(_KEY.fullmatch(text))
 
 
 def parse_partition_key(key: str) -> float:
-    """Return the MJD in days of a partition key, refusing whatever isn't one.
+    """Return the MJD in days of a partition key, and refuse any other text.
 
-    Dagster lets a user type any text as a dynamic partition key, so every use goes through here
-    before a path or a query is built from it.
+    Dagster lets a user type any text as a dynamic partition key, so every key is checked here
+    before it is used in a path or a query.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def utc_day(mjd: float) -> date:
 
 
 def parse_span(begin: str | None, end: str | None) -> tuple[float | None, float | None]:
-    """Return the MJDs in days between which a person wants to look: from the first, up to the last.
+    """Return the MJDs in days of a span given by a user: from the first, up to the last.
 
     Parameters
     ----------

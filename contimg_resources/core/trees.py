@@ -1,10 +1,10 @@
-"""Trees of directories that others wrote: walked and removed whatever their shape.
+"""Walk and remove directory trees of any shape that others wrote.
 
 Belongs here: the walk with its limits, and removing a tree that is too deep for `shutil.rmtree`.
-Doesn't: what a tree's content means (see `contimg_resources.core.checksums` and
+Doesn't: the meaning of a tree's content (see `contimg_resources.core.checksums` and
 `contimg_resources.observations.settling`).
 
-Nothing here recurses: a delivery of 1500 nested directories must cost no more than a message.
+Nothing here recurses: a delivery of 1500 nested directories must only cause a message.
 """
 
 import errno
@@ -21,16 +21,16 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @dataclass(frozen=True)
 class TreeLimits:
-    """How far a walk goes before the tree is refused.
+    """Limits of a walk, beyond which a tree is refused.
 
     Parameters
     ----------
     depth : int
-        Directories within one another. An MS has two or three.
+        Maximum depth of nested directories. An MS has two or three levels.
     entries : int
-        Files and directories in all. An MS has some hundreds.
+        Maximum number of files and directories. An MS has some hundreds.
     seconds : float
-        Duration of the walk, seconds.
+        Maximum duration of the walk, seconds.
     """
 
     depth: int = 32
@@ -67,26 +67,26 @@ class TreeFile:
 
     @property
     def is_link(self) -> bool:
-        """Whether it is a symbolic link, to whatever."""
+        """Whether it is a symbolic link, to any target."""
         return self.entry.is_symlink()
 
 
 def walk_files(root: Path, limits: TreeLimits = LIMITS) -> Iterator[TreeFile]:
-    """Yield all in a tree but its directories, in no order; links aren't followed.
+    """Yield all entries of a tree except directories, unordered; links aren't followed.
 
     Parameters
     ----------
     root : Path
         A directory.
     limits : TreeLimits
-        How far to go.
+        Limits of the walk.
 
     Raises
     ------
     TreeRefused
         If the tree is deeper, has more entries, or takes longer than the limits.
     OSError
-        If a directory can't be listed, or vanished meanwhile.
+        If a directory can't be listed, or vanished during the walk.
     """
     deadline_s = time.monotonic() + limits.seconds
     n_entries = 0
@@ -122,7 +122,7 @@ def _listed(root: Path, directory: str) -> Iterator[Iterator["os.DirEntry[str]"]
 
 
 def kind_of_special_file(mode: int) -> str:
-    """Name what isn't read like a file, in words; empty for files, directories and links."""
+    """Return the kind of a special file in words; empty for files, directories and links."""
     for is_kind, words in (
         (stat.S_ISFIFO, "named pipe"),
         (stat.S_ISSOCK, "socket"),
@@ -135,21 +135,21 @@ def kind_of_special_file(mode: int) -> str:
 
 
 def remove_tree(root: Path, *, ignore_errors: bool = False) -> None:
-    """Remove a directory and all within, however deep it is; links aren't followed.
+    """Remove a directory and its content, however deep it is; links aren't followed.
 
-    What can't be removed doesn't keep the rest from going.
+    Entries that can't be removed don't stop the removal of the others.
 
     Parameters
     ----------
     root : Path
         A directory; a link to one is refused.
     ignore_errors : bool
-        Whether what can't be removed is left without an error.
+        Whether to ignore entries that can't be removed.
 
     Raises
     ------
     OSError
-        The first reason why something is left, unless errors are ignored.
+        The first error, unless errors are ignored.
     """
     errors: list[OSError] = []
     try:
@@ -169,10 +169,10 @@ class _Level:
 
 
 def _empty(root: Path, errors: list[OSError]) -> None:
-    """Remove all within a directory, with one open directory at a time.
+    """Remove the content of a directory, with one open directory at a time.
 
-    A path of 1500 names is too long for the system, and so many open directories are too many: the
-    way down goes by name from the directory above, the way up by ``..``.
+    A path of 1500 names is too long for the system, and 1500 open directories are too many: each
+    directory is opened by name from its parent, and the parent by ``..``.
     """
     here = os.open(root, _DIRECTORY)
     try:
@@ -206,7 +206,7 @@ def _empty(root: Path, errors: list[OSError]) -> None:
 
 
 def _remove_files(directory: int, errors: list[OSError]) -> list[str]:
-    """Remove what is no directory; return the names of the directories."""
+    """Remove the files of a directory; return the names of its subdirectories."""
     directories = []
     try:
         with os.scandir(directory) as entries:

@@ -1,6 +1,6 @@
-"""Opening the databases that several processes share.
+"""Databases that several processes share.
 
-Belongs here: connections, transactions, migrations, and what is peculiar to SQLite or Postgres.
+Belongs here: connections, transactions, migrations, and specifics of SQLite and Postgres.
 Doesn't: any table of the registry or the products store.
 """
 

@@ -1,4 +1,4 @@
-"""What every store on a database of ours can do.
+"""The base class of contimg's stores.
 
 Belongs here: address, backup, closing. Doesn't: connections (see `store`), any table.
 """
@@ -14,7 +14,7 @@ class DatabaseStore:
     Parameters
     ----------
     database : Database
-        Its database, up to date.
+        Its database, with the newest schema.
     """
 
     def __init__(self, database: Database) -> None:
@@ -22,11 +22,11 @@ class DatabaseStore:
 
     @property
     def address(self) -> str:
-        """Where the store is, without a password."""
+        """Address of the store, without a password."""
         return self._database.address
 
     def back_up(self, target: Path) -> None:
-        """Copy it into a SQLite file, while others use it; whole, or not at all.
+        """Back up the store into a SQLite file, while others use it; completely or not at all.
 
         See `Database.back_up` for the errors.
         """
@@ -34,22 +34,22 @@ class DatabaseStore:
 
     @property
     def path(self) -> Path | None:
-        """Its SQLite file; None in Postgres."""
+        """SQLite file of the store; None in Postgres."""
         return self._database.path
 
     def size(self) -> int:
-        """Return how many rows it has, of the tables that only grow."""
+        """Return the number of rows in the tables that only grow."""
         return self._database.size()
 
     @property
     def n_known(self) -> int:
-        """The most rows that it was ever seen with, of those that `size` counts."""
+        """Largest number of rows that it ever had, as counted by `size`."""
         return self._database.n_known
 
     def size_of_copy(self, copy: Path) -> int | None:
-        """Return `size` of a copy in a SQLite file; None when that can't be read."""
+        """Return `size` of a copy in a SQLite file; None if that can't be read."""
         return self._database.size_of_copy(copy)
 
     def close(self) -> None:
-        """Close its connections."""
+        """Close the connections."""
         self._database.close()

@@ -1,9 +1,9 @@
-"""What is known of a SQLite store outside of it: that it was made, and how much was in it.
+"""A small file beside a SQLite store that records its creation and its number of rows.
 
-Belongs here: the small file beside a store. Doesn't: the store itself.
+Belongs here: that file. Doesn't: the store itself.
 
-To SQLite an empty file is a new database. A store whose file was emptied or removed would so pass
-for one to which nothing was ever written.
+For SQLite an empty file is a new database. Without this record, a store whose file was emptied or
+removed could not be distinguished from a new one.
 """
 
 import json
@@ -20,14 +20,14 @@ _ENDING = ".made"
 
 @dataclass(frozen=True)
 class StoreMemory:
-    """What is remembered of a store.
+    """The record of a store.
 
     Parameters
     ----------
     made_mjd : float
-        When it was first seen with rows, MJD in days; NaN when that is lost.
+        When it first had rows, MJD in days; NaN if the record is damaged.
     n_rows : int
-        The most rows that it was seen with, of the tables that only grow.
+        Largest number of rows that it had, in the tables that only grow.
     """
 
     made_mjd: float
@@ -35,12 +35,12 @@ class StoreMemory:
 
 
 def memory_path(store: Path) -> Path:
-    """Return the file beside a store that keeps what is known of it."""
+    """Return the path of the record file beside a store."""
     return store.with_name(store.name + _ENDING)
 
 
 def recall(store: Path) -> StoreMemory | None:
-    """Return what is remembered of a store; None when it was never seen."""
+    """Return the record of a store; None if it has none."""
     try:
         text = memory_path(store).read_text()
     except OSError:
@@ -49,12 +49,12 @@ def recall(store: Path) -> StoreMemory | None:
         record = json.loads(text)
         return StoreMemory(float(record["made_mjd"]), int(record["n_rows"]))
     except (ValueError, TypeError, KeyError):
-        # It was cut off by a power cut: that there was a store it says all the same.
+        # The record was truncated by a power cut: it still shows that there was a store.
         return StoreMemory(math.nan, 0)
 
 
 def remember(store: Path, n_rows: int) -> None:
-    """Remember that a store was seen with so many rows; where nothing can be written, don't."""
+    """Record the number of rows of a store; does nothing where the file can't be written."""
     known = recall(store)
     made_mjd = now_mjd() if known is None or math.isnan(known.made_mjd) else known.made_mjd
     text = json.dumps(asdict(StoreMemory(made_mjd, n_rows))) + "\n"

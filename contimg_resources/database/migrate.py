@@ -1,9 +1,9 @@
-"""Schemas and their versions.
+"""Schemas and their revisions.
 
-Belongs here: which revisions there are, which one a database has, and running Alembic.
+Belongs here: the list of revisions, the revision of a database, and running Alembic.
 Doesn't: the migrations themselves; each store keeps its own beside it.
 
-A store's revisions are named ``STORE_0001``, ``STORE_0002``, ... and lie in the files
+A store's revisions are named ``STORE_0001``, ``STORE_0002``, ... and are in the files
 ``versions/STORE_0001_words.py``, so the newest is known without importing Alembic (0.3 s).
 The revision of a database is in its table ``STORE_schema``, so stores can share one in Postgres.
 """
@@ -19,7 +19,7 @@ from contimg_resources.core.errors import SchemaMismatch
 
 _SQLITE = "sqlite"
 
-# Alembic keeps the migration that is running in a module: one at a time in a process.
+# Alembic keeps the running migration in a module variable: one at a time in a process.
 _ALEMBIC = threading.Lock()
 
 
@@ -43,7 +43,7 @@ class Schema:
 
     @property
     def lock_key(self) -> int:
-        """Number of the advisory lock that Postgres writers of this store take."""
+        """Number of the advisory lock for Postgres writers of this store."""
         return zlib.crc32(self._store.encode())
 
     @property
@@ -55,7 +55,7 @@ class Schema:
         return f"{self._store}_schema"
 
     def version(self, connection: sa.Connection) -> str | None:
-        """Return the revision of a database; None when it is new and empty."""
+        """Return the revision of a database; None if it is new and empty."""
         if not sa.inspect(connection).has_table(self._version_table):
             return None
         found = connection.execute(
@@ -64,17 +64,17 @@ class Schema:
         return None if found is None else str(found)
 
     def is_current(self, connection: sa.Connection, what: str, address: str) -> bool:
-        """Tell whether a database has the newest revision.
+        """Return whether a database has the newest revision.
 
         Raises
         ------
         SchemaMismatch
-            If it has a revision that isn't known, or is a file of other tables.
+            If it has an unknown revision, or holds other tables.
         """
         version = self.version(connection)
         if version is None:
             tables = sa.inspect(connection).get_table_names()
-            # A Postgres database may serve others too; a file of other tables was mistaken.
+            # A Postgres database may hold other tables too; a SQLite file with others is a mistake.
             if tables and connection.dialect.name == _SQLITE:
                 raise SchemaMismatch(
                     f"{address} is no {what}: it holds other tables "
@@ -97,7 +97,7 @@ class Schema:
         from alembic.config import Config
 
         config = Config()
-        # Alembic's options treat % as the begin of an interpolation.
+        # Alembic's options treat % as the start of an interpolation.
         config.set_main_option("script_location", str(self._migrations).replace("%", "%%"))
         config.set_main_option("path_separator", "os")
         config.attributes["connection"] = connection
@@ -107,7 +107,7 @@ class Schema:
 
 
 def run_migrations() -> None:
-    """Do what every store's ``env.py`` is for: migrate on the connection that was handed over."""
+    """Run the migrations on the connection passed by `Schema.upgrade`, for every ``env.py``."""
     from alembic import context
 
     handed_over = context.config.attributes

@@ -1,6 +1,6 @@
-"""Noticing that a SQLite database changed.
+"""Detect changes of a SQLite database.
 
-Belongs here: asking whether anybody committed anything. Doesn't: what was changed.
+Belongs here: detecting commits. Doesn't: what was changed.
 """
 
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 class CommitObserver:
-    """Tells whether anything was committed to a database since it was asked last.
+    """Detects whether anything was committed to a database since the last call.
 
     ``PRAGMA data_version`` changes, for one connection, with every commit of any other.
 
@@ -36,11 +36,11 @@ class CommitObserver:
                 self._pid = os.getpid()
                 self._opened += 1
             (seen,) = self._connection.execute("PRAGMA data_version").fetchone()
-            # Another connection counts anew.
+            # Another connection has its own count.
             return (self._opened << 32) + int(seen)
 
     def close(self) -> None:
-        """Close the connection; the next question opens another."""
+        """Close the connection; the next call opens another."""
         with self._lock:
             if self._connection is not None and self._pid == os.getpid():
                 self._connection.close()

@@ -1,9 +1,9 @@
 """Paths in a store: relative to its own directory, so that a state directory can be moved.
 
-Belongs here: how a path is written into a column and read from it. Doesn't: which columns hold one.
+Belongs here: how a path is written to a column and read from it. Doesn't: which columns hold paths.
 
-What lies under the directory of a SQLite store is stored relative to it, everything else as it is,
-absolute. A store in Postgres has no directory: its paths are absolute.
+Paths under the directory of a SQLite store are stored relative to it, all others as absolute paths.
+A store in Postgres has no directory: its paths are absolute.
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ class StoredPath(sa.types.TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
-        """Return a path as it is stored."""
+        """Return the stored form of a path."""
         directory = _directory_of(dialect)
         if value is None or directory is None:
             return value
@@ -41,14 +41,14 @@ class StoredPath(sa.types.TypeDecorator[str]):
 
 
 def remember_directory(engine: sa.Engine, store: Path) -> None:
-    """Make paths in a SQLite store relative to the directory that its file is in."""
+    """Make paths in a SQLite store relative to the directory of its file."""
     setattr(engine.dialect, _DIRECTORY, store.absolute().parent)
 
 
 def make_relative(connection: sa.Connection, table: str, column: str) -> None:
-    """Make the paths of a column relative, which an earlier release wrote absolute.
+    """Make the absolute paths that an earlier release wrote into a column relative.
 
-    Called by migrations, when the store is still where those paths were written.
+    Called by migrations, while the store is still at the place where those paths were written.
     """
     directory = _directory_of(connection.dialect)
     for place in {} if directory is None else {directory, directory.resolve()}:

@@ -1,7 +1,7 @@
-"""SQLite databases of others that are opened anew for each question, without paying for it anew.
+"""Reopen SQLite databases of other programs for each query, at little cost.
 
-Belongs here: engines and migrations that a process keeps for them. Doesn't: our own stores, each of
-which keeps its engine (see `contimg_resources.database.store`).
+Belongs here: engines and migrations that a process caches for them. Doesn't: contimg's own stores,
+each of which keeps its engine (see `contimg_resources.database.store`).
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ import sqlalchemy as sa
 if TYPE_CHECKING:
     from alembic.config import Config
 
-#: Databases whose compiled statements are kept.
+#: Maximum number of databases whose compiled statements are cached.
 _MOST_ENGINES = 128
 
 
@@ -23,9 +23,9 @@ def kept_engine(
     connect_args: Mapping[str, float] | None = None,
     poolclass: object = sa.NullPool,
 ) -> sa.Engine:
-    """Return the engine of a database, which keeps the statements that it compiled.
+    """Return the cached engine of a database, with its compiled statements.
 
-    No connection stays open in it.
+    It keeps no connection open.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def kept_engine(
     connect_args : mapping, optional
         Options of a connection.
     poolclass : type
-        `sqlalchemy.NullPool`; here since those who make an engine name it.
+        `sqlalchemy.NullPool`; a parameter because callers of `create_engine` pass it.
 
     Raises
     ------
@@ -52,14 +52,14 @@ def _engine(address: str, options: frozenset[tuple[str, float]]) -> sa.Engine:
 
 
 def revisions(config: "Config", connection: sa.Connection) -> tuple[str | None, str | None]:
-    """Return the revision of a database that Alembic migrates, and the newest one.
+    """Return the present and the newest revision of a database that Alembic migrates.
 
     Parameters
     ----------
     config : alembic.config.Config
-        Where the migrations are; a process reads them once.
+        Names the directory of the migrations; a process reads them once.
     connection : sqlalchemy.Connection
-        To the database.
+        Connection to the database.
     """
     now = None
     if sa.inspect(connection).has_table("alembic_version"):

@@ -1,10 +1,11 @@
-"""One database that many processes read and write at once.
+"""A database that many processes read and write at once.
 
 Belongs here: the engine, read and write transactions, and bringing the schema up to date when
 a database is opened. Doesn't: tables and queries.
 
 On SQLite a write transaction begins with ``BEGIN IMMEDIATE``, on Postgres it takes one advisory
-lock: either way writers follow one another and what a transaction reads before it writes is true.
+lock: in both cases writers run one after another, and a transaction reads the state that it
+changes.
 """
 
 import os
@@ -31,11 +32,11 @@ from contimg_resources.database.paths import remember_directory
 
 _BUSY_TIMEOUT_S = 30.0
 _WRITE = "contimg_write"
-#: What SQLite says of what passes.
+#: Parts of SQLite's messages about conditions that pass.
 _PASSING = ("locked", "disk I/O error", "is full")
 
-#: What to do about a store that is damaged.
-RESTORE = "`contimg restore` puts a backup in its place (docs/restore.md)"
+#: Advice for a damaged store.
+RESTORE = "`contimg restore` replaces it with a backup (docs/restore.md)"
 
 
 class Database:
@@ -46,30 +47,30 @@ class Database:
     url : str
         A SQLAlchemy URL, or the path of a SQLite file.
     what : str
-        What it is, for messages: ``"calibration registry"``.
+        Name of the store in messages: ``"calibration registry"``.
     migrations : Path
         Directory of its Alembic migrations, see `Schema`.
     error : type of ContimgError
-        Raised when the database can't do what was asked.
+        Raised if a request to the database fails.
     create : bool
-        Whether a database that isn't there is made.
+        Whether to make a missing database.
     read_only : bool
-        Whether nothing is ever written, also no schema; one that isn't there isn't made.
+        Whether nothing is ever written, not even a schema; a missing database isn't made.
     unavailable : type of StoreUnavailable, optional
-        Raised instead when it is locked or its disk is full: that passes.
+        Raised instead if the database is locked or its disk is full, which passes.
     size_sql : str, optional
-        Query of one number that only grows with what is written; a store of which it is 0, and was
-        more, was emptied.
+        Query of a number that only grows with each write; a store where it dropped to 0 was
+        emptied.
 
     Raises
     ------
     ConfigurationError
-        If `url` is no database address.
+        If `url` is not a database address.
     SchemaMismatch
-        If the database was written by a newer contimg or isn't ours, or is read alone and was
-        written by an earlier one.
+        If the database was written by a newer contimg or holds other tables, or is opened
+        read-only and was written by an earlier contimg.
     StoreDamaged
-        If it is corrupt, or was emptied or removed since it was made.
+        If it is corrupt, or was emptied or removed after it was made.
     ContimgError
         Of class `error` or `unavailable`, if it can't be opened.
     """
@@ -106,7 +107,7 @@ class Database:
             ) from missing
         if self.path is not None:
             remember_directory(self._engine, self.path)
-        # Writers are one at a time anyway, and must see what the one before them wrote.
+        # Writers run one at a time, and must see what the previous one wrote.
         self._writer = self._engine.execution_options(**{_WRITE: True})
         self._reader = (
             self._engine
@@ -118,20 +119,20 @@ class Database:
 
     @property
     def n_known(self) -> int:
-        """The most rows that it was ever seen with, of those that `size` counts; 0: not known."""
+        """Largest number of rows that it ever had, as counted by `size`; 0: not known."""
         return 0 if self._known is None else self._known.n_rows
 
     def size(self) -> int:
-        """Return how many rows it has, of the tables that only grow."""
+        """Return the number of rows in the tables that only grow."""
         if not self._size_sql:
             return 0
         with self.read() as connection:
             return int(connection.execute(sa.text(self._size_sql)).scalar() or 0)
 
     def size_of_copy(self, copy: Path) -> int | None:
-        """Return `size` of a copy in a SQLite file; None when that can't be read."""
+        """Return `size` of a copy in a SQLite file; None if that can't be read."""
         try:
-            # Immutable: else SQLite leaves files beside it.
+            # Immutable, or SQLite would leave files beside it.
             address = f"{copy.absolute().as_uri()}?immutable=1"
             with closing(sqlite3.connect(address, uri=True)) as opened:
                 return int(opened.execute(self._size_sql).fetchone()[0])
@@ -140,7 +141,7 @@ class Database:
 
     @property
     def address(self) -> str:
-        """Where it is, without a password."""
+        """Address of the database, without a password."""
         return str(self.path) if self.path else self._url.render_as_string(hide_password=True)
 
     @property
@@ -149,36 +150,36 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
-        """Give a connection whose queries all see one state of the database."""
+        """Provide a connection whose queries all see the same state of the database."""
         with self._translated("read"), self._reader.begin() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
-        """Give the connection of the only writer; everything is kept, or nothing."""
+        """Provide the connection of the only writer; either all changes are kept or none."""
         with self._translated("written"), self._writer.begin() as connection:
             if not self._is_sqlite:
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(self._schema.lock_key)))
             yield connection
 
     def close(self) -> None:
-        """Close its connections."""
+        """Close the connections."""
         self._engine.dispose()
 
     def back_up(self, target: Path) -> None:
-        """Copy the database as it is at one moment, while others use it; whole, or not at all.
+        """Back up a consistent state of the database while others use it; completely or not at all.
 
         Parameters
         ----------
         target : Path
-            SQLite file to write; an earlier one is replaced.
+            SQLite file to write; an existing one is replaced.
 
         Raises
         ------
         ConfigurationError
             If it is in Postgres, or would be copied onto itself.
         ContimgError
-            Of the database's own class, if it can't be read or the copy can't be written.
+            Of class `error`, if it can't be read or the copy can't be written.
         """
         if self.path is None:
             raise ConfigurationError(
@@ -213,7 +214,7 @@ class Database:
             ) from error
 
     def _passes(self, error: Exception, reason: str) -> bool:
-        """Tell whether the same question may be answered a while later."""
+        """Return whether the same query may succeed later."""
         if self.path is None:
             return isinstance(error, exc.OperationalError | exc.InterfaceError)
         return any(words in reason for words in _PASSING) or bool(fullness(self.path))
@@ -223,7 +224,7 @@ class Database:
             raise self._error(f"the {self.what} {path} is a directory", path=str(path))
         if path.exists():
             if self._known is not None and path.stat().st_size == 0:
-                # Before SQLite sees it, which would remove what lies beside it.
+                # Before SQLite opens it, which would remove the files beside it.
                 raise self._emptied("holds 0 bytes")
             return
         if self._known is not None:
@@ -246,8 +247,8 @@ class Database:
         assert self._known is not None
         held = f", when it held {self._known.n_rows} rows" if self._known.n_rows else ""
         return StoreDamaged(
-            f"the {self.what} {self.address} {how}, but it was there before{held}; {RESTORE}. If "
-            f"you want to begin anew, remove {memory_path(Path(self.address))}",
+            f"the {self.what} {self.address} {how}, but it was there before{held}; {RESTORE}. To "
+            f"begin with an empty store, remove {memory_path(Path(self.address))}",
             path=self.address,
         )
 
@@ -257,7 +258,7 @@ class Database:
         n_rows = self.size()
         if not n_rows and self.n_known:
             raise self._emptied("holds no rows")
-        # Of one to which nothing was written nothing can be lost.
+        # A store without rows has nothing to lose.
         if n_rows > self.n_known and not self._read_only:
             remember(self.path, n_rows)
 
@@ -269,14 +270,14 @@ class Database:
                 raise self._emptied("holds no tables")
             if self._read_only:
                 raise SchemaMismatch(
-                    f"the {self.what} {self.address} was written by an earlier contimg and is only "
-                    "read here: `contimg status` on its state directory brings it up to date",
+                    f"the {self.what} {self.address} was written by an earlier contimg and is "
+                    "opened read-only: `contimg status` on its state directory updates it",
                     path=self.address,
                 )
         if self._is_sqlite:
             self._switch_to_wal()
         with self.write() as connection:
-            # Another process may have done it while this one waited for the lock.
+            # Another process may have upgraded it while this one waited for the lock.
             if self._schema.is_current(connection, self.what, self.address):
                 return
             version = self._schema.version(connection)
@@ -285,9 +286,9 @@ class Database:
             self._schema.upgrade(connection)
 
     def _switch_to_wal(self) -> None:
-        """Let readers go on while one process writes; the mode is kept in the file.
+        """Let readers continue while one process writes; the mode is stored in the file.
 
-        SQLite does not wait for other connections when it changes this mode, so this does.
+        SQLite does not wait for other connections when it changes this mode, so this method waits.
         """
         deadline = time.monotonic() + _BUSY_TIMEOUT_S
         assert self.path is not None
@@ -309,7 +310,7 @@ class Database:
 
 def _parse(url: str, what: str) -> sa.URL:
     if "://" not in url:
-        # Not by way of a text: a path may hold what means something in a URL.
+        # Not through text: a path may contain characters with a meaning in a URL.
         return _of_file(Path(url), what)
     try:
         parsed = sa.make_url(url)
@@ -317,8 +318,8 @@ def _parse(url: str, what: str) -> sa.URL:
     except (exc.ArgumentError, exc.NoSuchModuleError, ImportError) as error:
         raise ConfigurationError(
             f"{url.split('://', maxsplit=1)[0]!r} is no usable database address for the {what}: "
-            "a path or a SQLAlchemy URL such as sqlite:////data/registry.sqlite3 or "
-            "postgresql+psycopg2://host/name was expected"
+            "expected a path or a SQLAlchemy URL such as sqlite:////data/registry.sqlite3 or "
+            "postgresql+psycopg2://host/name"
         ) from error
     backend = parsed.get_backend_name()
     if backend not in ("sqlite", "postgresql"):
@@ -332,8 +333,8 @@ def _parse(url: str, what: str) -> sa.URL:
         )
     if backend == "sqlite" and "?" in url:
         raise ConfigurationError(
-            f"the {what} can't be {url!r}: what follows a ? in a URL are options, and none is "
-            "known; give a file whose path holds a ? as a path, without sqlite://"
+            f"the {what} can't be {url!r}: in a URL options follow the ?, and none is supported; "
+            "give a file whose path contains a ? as a path, without sqlite://"
         )
     return parsed
 
@@ -352,7 +353,7 @@ def _make_engine(url: sa.URL, *, read_only: bool) -> sa.Engine:
         return sa.create_engine(url, pool_pre_ping=True, connect_args=options)
     file = Path(str(url.database))
     if read_only and not os.access(file.parent, os.W_OK):
-        # SQLite would make files beside it; where it can't, nobody writes.
+        # SQLite would make files beside it; in a read-only directory nobody writes.
         url = sa.URL.create(
             "sqlite", database=file.as_uri(), query={"immutable": "1", "uri": "true"}
         )
@@ -360,7 +361,7 @@ def _make_engine(url: sa.URL, *, read_only: bool) -> sa.Engine:
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, record: Any) -> None:
-        # The driver must not begin transactions of its own: `_begin` does.
+        # The driver must not begin transactions: `_begin` does.
         connection.isolation_level = None
         connection.execute(f"PRAGMA busy_timeout={int(_BUSY_TIMEOUT_S * 1000)}")
         connection.execute("PRAGMA foreign_keys=ON")
@@ -390,8 +391,8 @@ def _hint(path: Path | None, reason: str) -> str:
         return ""
     if full := fullness(path):
         return (
-            f" ({full}; remove or move something there, or run `contimg housekeeping`, which gives "
-            "up the space that it keeps in reserve)"
+            f" ({full}; remove or move something there, or run `contimg housekeeping`, which frees "
+            "the reserved space)"
         )
     if "readonly" in reason or "unable to open" in reason:
         return f" (is {path} or its directory read-only, or missing?)"
@@ -403,7 +404,7 @@ def _hint(path: Path | None, reason: str) -> str:
 
 
 def _back_up(source: Path, target: Path) -> None:
-    """Copy a database that others may be reading; whole and sound, or not there."""
+    """Copy a database that others may be reading, and check the copy; completely or not at all."""
     partial = target.with_name(f"{target.name}.writing")
     partial.unlink(missing_ok=True)
     try:

@@ -1,4 +1,4 @@
-"""Values as they are stored in JSON columns."""
+"""Values in the form stored in JSON columns."""
 
 import math
 import time
@@ -13,15 +13,15 @@ _UNIX_EPOCH_MJD = 40_587.0
 
 
 def plain_json(value: Any) -> Any:
-    """Return `value` with nothing in it that JSON lacks.
+    """Return `value` with only types that JSON has.
 
     Numpy scalars and arrays become numbers and lists, paths become text. NaN and infinities
-    become None: Postgres refuses them, and a measure that isn't finite wasn't measured.
+    become None: Postgres refuses them, and a value that isn't finite wasn't measured.
 
     Raises
     ------
     TypeError
-        If something in it has no plain form.
+        If it contains a type without a JSON form.
     """
     if isinstance(value, Enum):
         return plain_json(value.value)
@@ -45,11 +45,11 @@ def plain_json(value: Any) -> Any:
 def now_mjd() -> float:
     """Return the present time, MJD in days, for "recorded at" columns.
 
-    That is bookkeeping: the time of an observation never comes from the clock.
+    This is only for bookkeeping: the time of an observation never comes from the clock.
     """
     return mjd_from_unix_s(time.time())
 
 
 def mjd_from_unix_s(seconds: float) -> float:
-    """Return the MJD in days of seconds since 1970, as file systems tell them."""
+    """Return the MJD in days of a Unix time (seconds since 1970), as file systems record it."""
     return _UNIX_EPOCH_MJD + seconds / SECONDS_PER_DAY

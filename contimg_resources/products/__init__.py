@@ -1,6 +1,6 @@
-"""The products store: what became of each observation, and what was made of it.
+"""The products store: observations with their states, history and products.
 
-Belongs here: states, history, artefacts, image statistics. Doesn't: making any of it.
+Belongs here: states, history, artefacts, image statistics. Doesn't: making products.
 """
 
 from contimg_resources.products.model import (

@@ -1,4 +1,4 @@
-"""What the arrival of a MeasurementSet means.
+"""Classify the arrival of a MeasurementSet or an image.
 
 Belongs here: the decision. Doesn't: recording it.
 """
@@ -9,7 +9,7 @@ from contimg_resources.core.errors import ProductsError
 from contimg_resources.observations.model import ObservationOrigin
 from contimg_resources.products.model import ArrivalOutcome, ObservationRecord
 
-#: How the history of an observation begins to say that its MS came twice, or lies elsewhere.
+#: First words of history entries about a second delivery or a moved MS.
 TWICE = "delivered a second time"
 MOVED = "moved from"
 
@@ -28,12 +28,12 @@ def judge_arrival(
     unusable: str = "",
     known_unusable: str = "",
 ) -> tuple[ArrivalOutcome, str]:
-    """Tell what the arrival of an MS or an image means, given what is known under its key.
+    """Classify the arrival of an MS or an image, given the known observation of its key.
 
     Parameters
     ----------
     known : ObservationRecord or None
-        The observation of the same key, when there is one.
+        The observation with the same key, if any.
     path : Path
         The MS that arrived.
     signature : str
@@ -41,18 +41,18 @@ def judge_arrival(
     origin : ObservationOrigin
         Whether it is an MS or an image.
     unusable, known_unusable : str
-        Why nothing can be made of its data, and of those of the known one; empty: something can.
+        Why its data can't be used, and those of the known one; empty if they can.
 
     Returns
     -------
     tuple of (ArrivalOutcome, str)
-        The outcome, and what the observation's history will say.
+        The outcome, and the entry for the observation's history.
 
     Raises
     ------
     ProductsError
-        If another MS with other content but of the same mid-MJD is there, unless nothing can be
-        made of that one alone.
+        If another MS has the same mid-MJD but different content, unless only the data of that one
+        can't be used.
     """
     if known is None:
         return ArrivalOutcome.NEW, f"arrived as {path}"
@@ -60,8 +60,8 @@ def judge_arrival(
         return ArrivalOutcome.REPLACED, f"arrived again as {path}"
     if known.origin is not origin:
         raise ProductsError(
-            f"{path} has the mid-MJD {known.key}, and so has {known.path}: the one is an image "
-            "made elsewhere, the other a MeasurementSet; one of them only can be that observation",
+            f"{path} and {known.path} have the same mid-MJD {known.key}: one is an image made "
+            "elsewhere, the other a MeasurementSet; only one of them can be that observation",
             key=known.key,
             paths=[str(known.path), str(path)],
         )
@@ -77,7 +77,7 @@ def judge_arrival(
     if there and known_unusable and not unusable:
         return (
             ArrivalOutcome.REPLACED,
-            f"{path} takes the place of {known.path}, of which nothing can be made",
+            f"{path} replaces {known.path}, whose data can't be used",
         )
     if there:
         which = f"; nothing can be made of {path}: {unusable}" if unusable else ""

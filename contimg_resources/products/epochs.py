@@ -1,4 +1,4 @@
-"""What the products store holds beyond single observations: mosaics, and measured epochs.
+"""Records of mosaics and measured epochs in the products store.
 
 Belongs here: frozen records. Doesn't: SQL, making any of it.
 """
@@ -10,16 +10,16 @@ from typing import Any, NamedTuple
 
 
 class MosaicState(StrEnum):
-    """How the making of a mosaic ended."""
+    """The outcome of making a mosaic."""
 
     MADE = "made"
     """It was made and passed its checks."""
     FAILED = "failed"
-    """It couldn't be made, or a check says that it isn't good; the reason is kept."""
+    """It couldn't be made, or a check failed; the reason is recorded."""
 
 
 class EpochKind(StrEnum):
-    """What an epoch of measurements was measured on."""
+    """The kind of image that an epoch was measured on."""
 
     IMAGE = "image"
     """A 5-minute image; the epoch is its observation's key."""
@@ -29,7 +29,7 @@ class EpochKind(StrEnum):
 
 @dataclass(frozen=True)
 class MosaicRecord:
-    """A mosaic as the store knows it.
+    """The record of a mosaic.
 
     Parameters
     ----------
@@ -40,19 +40,19 @@ class MosaicRecord:
     declination_deg : float
         Its strip, degrees.
     state : MosaicState
-        How it ended.
+        Outcome.
     reason : str
         Why it failed; else empty.
     tiles : dict of str to str
-        Checksum of the image of each observation that is in it, by partition key.
+        Checksums of its images, by partition key of their observations.
     directory : Path
-        Where its files are.
+        Directory of its files.
     checksum : str
-        Of its image.
+        Checksum of its image.
     size_bytes : int
         Size of its image, bytes.
     statistics : dict
-        JSON-able measures.
+        JSON-able statistics.
     run_id : str
         The run that made it; empty on the command line.
     created_mjd : float
@@ -77,16 +77,16 @@ class MosaicRecord:
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """An epoch of measurements as the store knows it.
+    """The record of an epoch of measurements.
 
     Parameters
     ----------
     epoch : str
         Partition key of the observation or of the mosaic.
     kind : EpochKind
-        Which of the two.
+        Whether it was measured on an image or a mosaic.
     mid_mjd : float
-        Middle of what was measured, MJD in days.
+        Mid-time of the image or mosaic, MJD in days.
     measured_from : str
         Checksum of the image that was measured.
     catalogue : str
@@ -94,19 +94,19 @@ class EpochRecord:
     path : Path
         The file with the measurements.
     checksum : str
-        Of that file.
+        Checksum of that file.
     size_bytes : int
-        Its size, bytes.
+        Size of that file, bytes.
     n_sources, n_measured : int
-        Catalogue sources in the image, and those of them with a flux density.
+        Number of catalogue sources in the image, and of those with a flux density.
     epoch_ok : bool
-        Whether its flux scale and astrometry passed their gates.
+        Whether its flux scale and astrometry passed their checks.
     reason : str
-        Why not; else empty.
+        Why they failed; else empty.
     scale, scale_error : float or None
-        Flux scale and its uncertainty; None when too few sources tell.
+        Flux scale and its uncertainty; None when there are too few reference sources.
     statistics : dict
-        JSON-able measures.
+        JSON-able statistics.
     run_id : str
         The run that measured it; empty on the command line.
     created_mjd : float
@@ -133,22 +133,22 @@ class EpochRecord:
 
 
 class TileSource(NamedTuple):
-    """What a mosaic may be made of: an observation, and its image when it has one.
+    """A possible tile of a mosaic: an observation, and its image if it has one.
 
-    All of a season are looked at again and again: a tuple is made faster than a record.
+    Those of a whole season are read again and again: a tuple is made faster than a dataclass.
 
     Parameters
     ----------
     key : str
         Partition key of the observation.
     mid_mjd : float
-        Its middle, MJD in days.
+        Its mid-time, MJD in days.
     declination_deg : float
         Its strip, degrees.
     in_progress : bool
-        Whether its image is yet to come: it neither was imaged nor failed, nor waits for caltables.
+        Whether its image is still to be made: it is not imaged, failed or waiting for caltables.
     checksum : str
-        Of its PB-corrected image; empty when it has no good one.
+        Checksum of its PB-corrected image; empty without a good image.
     updated_mjd : float
         When its state was set, MJD in days.
     """

@@ -1,6 +1,6 @@
-"""Candidates, marks and messages in the products store.
+"""Candidates, marks and alerts in the products store.
 
-Belongs here: recording them and asking for them. Doesn't: searching, sending.
+Belongs here: recording and querying them. Doesn't: searching, sending.
 """
 
 import math
@@ -25,13 +25,13 @@ from contimg_resources.products.events import (
 from contimg_resources.products.tables import alerts, candidates, marks
 
 _NEAR = 3
-#: No message is to wait longer for its next try, or is longer in a process's hand: what is, comes
-#: from a clock that was put back since.
+#: No alert waits longer for its next attempt, or is claimed for longer: longer times come from a
+#: clock that was set back.
 _LONGEST_PAUSE_DAYS, _LONGEST_CLAIM_DAYS = 0.5, 0.5 / 24
 
 
 class EventProducts:
-    """The part of the products store about candidates, marks and messages.
+    """The candidates, marks and alerts of the products store.
 
     Parameters
     ----------
@@ -43,9 +43,9 @@ class EventProducts:
         self._database = database
 
     def put_candidates(self, records: Iterable[CandidateRecord]) -> None:
-        """Record candidates, each in the place of what was recorded of the same id; all or none.
+        """Record candidates, each replacing the record of the same id; all or none.
 
-        When and in which search one was found first is kept.
+        The time and the search of the first detection are kept.
         """
         with self._database.write() as connection:
             for record in records:
@@ -62,7 +62,7 @@ class EventProducts:
                 connection.execute(sa.insert(candidates).values(**values))
 
     def list_candidates(self, source_id: str | None = None) -> tuple[CandidateRecord, ...]:
-        """Return the candidates, or those of one source, by the middle of their dips."""
+        """Return all candidates, or those of one source, by epoch of minimum."""
         query = sa.select(candidates).order_by(candidates.c.mid_mjd, candidates.c.id)
         if source_id is not None:
             query = query.where(candidates.c.source_id == source_id)
@@ -75,7 +75,7 @@ class EventProducts:
         Raises
         ------
         VariabilityFailed
-            Naming the latest ones, when there is none of this id.
+            Naming the latest candidates, if none has this id.
         """
         with self._database.read() as connection:
             row = connection.execute(
@@ -94,7 +94,7 @@ class EventProducts:
         )
 
     def put_mark(self, mark: MarkRecord) -> MarkRecord:
-        """Add a mark to a candidate; the earlier ones stay.
+        """Add a mark to a candidate; earlier marks stay.
 
         Raises
         ------
@@ -108,7 +108,7 @@ class EventProducts:
         return marked
 
     def list_marks(self, candidate_id: str | None = None) -> tuple[MarkRecord, ...]:
-        """Return all marks, or those of one candidate, in the order in which they were made."""
+        """Return all marks, or those of one candidate, in order of time."""
         query = sa.select(marks).order_by(marks.c.number)
         if candidate_id is not None:
             query = query.where(marks.c.candidate_id == candidate_id)
@@ -116,11 +116,11 @@ class EventProducts:
             return tuple(_as_mark(row) for row in connection.execute(query))
 
     def last_marks(self) -> dict[str, MarkRecord]:
-        """Return the mark that holds of each candidate that has one, by its id."""
+        """Return the current mark of each marked candidate, by id."""
         return {mark.candidate_id: mark for mark in self.list_marks()}
 
     def untold_candidates(self) -> tuple[CandidateRecord, ...]:
-        """Return the candidates that stand and that no message is about, by their dips' middle."""
+        """Return the current candidates without an alert, by epoch of minimum."""
         told = sa.select(alerts.c.key).where(
             alerts.c.key == sa.literal(CANDIDATE_KEY) + candidates.c.id
         )
@@ -133,12 +133,12 @@ class EventProducts:
             return tuple(_as_candidate(row) for row in connection.execute(query))
 
     def add_alert(self, alert: AlertRecord, *, at_mjd: float | None = None) -> bool:
-        """Record a message that is due; return False, and change nothing, when it is known.
+        """Record an alert that is due; return False, and change nothing, if it is known.
 
         Parameters
         ----------
         alert : AlertRecord
-            The message; due at once.
+            The alert; due at once.
         at_mjd : float, optional
             The present, MJD in days; by default the clock's.
         """
@@ -155,13 +155,13 @@ class EventProducts:
         return True
 
     def known_alerts(self, keys: Iterable[str]) -> frozenset[str]:
-        """Return those of the keys that a message is recorded of."""
+        """Return the keys for which an alert is recorded."""
         query = sa.select(alerts.c.key).where(alerts.c.key.in_(list(keys)))
         with self._database.read() as connection:
             return frozenset(connection.scalars(query))
 
     def list_alerts(self, *, unsent: bool = False) -> tuple[AlertRecord, ...]:
-        """Return the messages, or only those not delivered yet, in the order of their time."""
+        """Return all alerts, or only those not delivered yet, in order of time."""
         query = sa.select(alerts).order_by(alerts.c.created_mjd, alerts.c.key)
         if unsent:
             query = query.where(alerts.c.sent_mjd.is_(None))
@@ -169,14 +169,14 @@ class EventProducts:
             return tuple(AlertRecord(**row._mapping) for row in connection.execute(query))
 
     def due_alerts(self, *, at_mjd: float, since_mjd: float) -> tuple[AlertRecord, ...]:
-        """Return the messages that may be tried now and that nobody has in hand.
+        """Return the alerts that may be sent now and that no process has claimed.
 
         Parameters
         ----------
         at_mjd : float
             The present, MJD in days.
         since_mjd : float
-            Only those that were recorded since, MJD in days.
+            Only alerts recorded since then, MJD in days.
         """
         query = (
             sa.select(alerts)
@@ -187,14 +187,14 @@ class EventProducts:
             return tuple(AlertRecord(**row._mapping) for row in connection.execute(query))
 
     def claim_alert(self, key: str, *, at_mjd: float, until_mjd: float) -> AlertRecord | None:
-        """Take a message in hand, which one process alone can; None: it isn't due, or is taken.
+        """Claim an alert for this process; None if it isn't due, or another process claimed it.
 
         Parameters
         ----------
         key : str
             Its key.
         at_mjd, until_mjd : float
-            The present, and when others may take it from a process that died, MJD in days.
+            The present, and the end of the claim, in case this process dies, MJD in days.
         """
         with self._database.write() as connection:
             claimed = connection.execute(
@@ -208,7 +208,7 @@ class EventProducts:
             return AlertRecord(**row._mapping)
 
     def begin_delivery(self, key: str, channel: str) -> bool:
-        """Say that a message goes out on a channel now; False when that was said before."""
+        """Record that the delivery of an alert on a channel begins; False if it began before."""
         with self._database.write() as connection:
             known = connection.scalar(sa.select(alerts.c.channels).where(alerts.c.key == key))
             if known is None or channel in known:
@@ -217,14 +217,14 @@ class EventProducts:
         return True
 
     def end_delivery(self, key: str, channel: str, *, delivered: bool) -> None:
-        """Say how it ended: delivered, or certainly not, so that it may be tried again."""
+        """Record the end of a delivery: delivered, or certainly not, so that it may be retried."""
         with self._database.write() as connection:
             known = connection.scalar(sa.select(alerts.c.channels).where(alerts.c.key == key)) or {}
             others = {name: how for name, how in known.items() if name != channel}
             _set_channels(connection, key, {**others, channel: DELIVERED} if delivered else others)
 
     def update_alert(self, alert: AlertRecord) -> None:
-        """Record what became of a message (sent, tries, error, next try) and let go of it."""
+        """Record the delivery of an alert (sent, attempts, error, next attempt); end the claim."""
         with self._database.write() as connection:
             connection.execute(
                 sa.update(alerts)
@@ -246,7 +246,7 @@ def _is_free(at_mjd: float) -> tuple[sa.ColumnElement[bool], ...]:
         sa.or_(
             columns.next_try_mjd <= at_mjd,
             columns.next_try_mjd > at_mjd + _LONGEST_PAUSE_DAYS,
-            # It was to be tried at once.
+            # It was due at once.
             sa.and_(columns.n_tries == 0, columns.next_try_mjd.is_not(None)),
         ),
         sa.or_(

@@ -1,4 +1,4 @@
-"""What the products store holds of events: candidates, people's marks on them, messages sent.
+"""Records of candidates, marks and alerts in the products store.
 
 Belongs here: frozen records. Doesn't: SQL, searching, sending.
 """
@@ -7,25 +7,25 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-#: What the key of a message about a candidate begins with; its id follows.
+#: Prefix of the key of an alert about a candidate; the candidate's id follows.
 CANDIDATE_KEY = "candidate:"
-#: How far a message is on a channel.
+#: Delivery states of an alert on a channel.
 BEGUN, DELIVERED = "begun", "delivered"
 
 
 class CandidateState(StrEnum):
-    """How far an event has come."""
+    """The state of an event."""
 
     IN_PROGRESS = "in progress"
     """Only its ingress, or a part of it, was seen."""
     COMPLETE = "complete"
     """The source is back at its baseline."""
     WITHDRAWN = "withdrawn"
-    """The present search finds it no more; kept for its marks and for those who were told."""
+    """The latest search does not find it any more; kept for its marks and alerts."""
 
 
 class Mark(StrEnum):
-    """What a person says of a candidate."""
+    """A person's classification of a candidate."""
 
     REAL = "real"
     ARTEFACT = "artefact"
@@ -39,17 +39,17 @@ class CandidateRecord:
     Parameters
     ----------
     id : str
-        Its name for ever; safe as a file name.
+        Its permanent name; safe as a file name.
     source_id : str
         The source, as in the catalogue.
     ra_deg, dec_deg : float
-        ICRS, degrees; NaN: a light curve that was added without a position.
+        ICRS, degrees; NaN: an added light curve without a position.
     state : CandidateState
-        How far it has come.
+        State of the event.
     start_mjd, mid_mjd, end_mjd : float
-        The dip: middle, and half depth on both sides, MJD in days.
+        Epoch of minimum of the dip, and half depth on both sides, MJD in days.
     score : float
-        chi2 without less chi2 with the dip, in units of the source's own scatter.
+        chi2 without the dip minus chi2 with it, in units of the source's own scatter.
     parameters : dict
         JSON-able: `depth`, `depth_error`, `width_days`, `width_error_days`, `mid_error_days`,
         `baseline_jy`, `baseline_error_jy`, `template`, `threshold`, `reduced_chi2`,
@@ -57,16 +57,16 @@ class CandidateRecord:
     evidence : dict
         JSON-able: `neighbours` (ids), `neighbour_depth`, `neighbour_depth_error`; where sub-band
         fluxes exist `n_bands`, `band_depths`, `spectral_change`, `spectral_change_error` and
-        `spectral_note` (see `contimg_resources.variability.spectra`); of a light curve that was
-        added `added_list` and `added_from`, the list and its files.
+        `spectral_note` (see `contimg_resources.variability.spectra`); for an added light curve
+        `added_list` and `added_from`, the list and its files.
     searched_day : int
-        UTC day, integer MJD, up to which the search that found it last looked.
+        Last UTC day, integer MJD, of the latest search that found it.
     first_day : int
-        The same of the search that found it first.
+        Last UTC day, integer MJD, of the first search that found it.
     run_id : str
-        The run that found it last; empty on the command line.
+        The latest run that found it; empty on the command line.
     created_mjd : float
-        When it was recorded first, MJD in days; set by the store.
+        When it was first recorded, MJD in days; set by the store.
     """
 
     id: str
@@ -87,27 +87,27 @@ class CandidateRecord:
 
     @property
     def added_list(self) -> str | None:
-        """The list of added light curves that the source is of; None: the platform measured it."""
+        """The list of added light curves that holds the source; None: the platform measured it."""
         name = self.evidence.get("added_list")
         return None if name is None else str(name)
 
 
 @dataclass(frozen=True)
 class MarkRecord:
-    """A mark; the last of a candidate holds, the others are its history.
+    """A mark; the last mark of a candidate counts, the others are its history.
 
     Parameters
     ----------
     candidate_id : str
         The candidate.
     mark : Mark
-        What was said.
+        The classification.
     note : str
-        In the person's words.
+        The person's note.
     by : str
-        Who.
+        Name of the person.
     created_mjd : float
-        When, MJD in days; set by the store.
+        When it was made, MJD in days; set by the store.
     """
 
     candidate_id: str
@@ -119,31 +119,31 @@ class MarkRecord:
 
 @dataclass(frozen=True)
 class AlertRecord:
-    """A message, one for each thing that happened.
+    """An alert about one event.
 
     Parameters
     ----------
     key : str
-        What it is about: the same thing has the same key, and is told once.
+        Identifies the event: an event has one key, and is reported once.
     kind : str
         `candidate`, `calibration` or `quality`.
     subject, text : str
-        The message.
+        Subject and text.
     created_mjd : float
         When it was due, MJD in days; set by the store.
     sent_mjd : float or None
         When it was delivered.
     n_tries : int
-        How often that was tried.
+        Number of attempts.
     error : str
-        Why the last try failed; else empty.
+        Why the last attempt failed; else empty.
     channels : dict of str to str
-        `begun` or `delivered` for each channel that it went out on. One that is only `begun` was
-        cut short: perhaps it was delivered, and it isn't repeated.
+        `begun` or `delivered` for each channel that it went out on. A delivery that is only `begun`
+        was interrupted: the alert was perhaps delivered, and it isn't repeated.
     next_try_mjd : float or None
-        When it is tried next, MJD in days; None: never again.
+        When it is sent next, MJD in days; None: never again.
     claimed_until_mjd : float or None
-        Until then a process has it in hand, MJD in days.
+        When the claim of a process ends, MJD in days.
     """
 
     key: str

@@ -1,6 +1,6 @@
-"""Observations that are images made elsewhere, in the products store.
+"""Images made elsewhere, as observations in the products store.
 
-Belongs here: recording one with its products, and asking for those that are new. Doesn't:
+Belongs here: recording an image with its products, and querying new ones. Doesn't:
 MeasurementSets (see `store`), reading or writing any image.
 """
 
@@ -36,7 +36,7 @@ STEP = "images_add"
 
 
 class ImageProducts:
-    """The part of the products store about images made elsewhere.
+    """The images made elsewhere of the products store.
 
     Parameters
     ----------
@@ -50,23 +50,23 @@ class ImageProducts:
     def judge(
         self, key: str, path: Path, signature: str, *, replace: bool = False
     ) -> ArrivalOutcome:
-        """Tell what adding an image would be, and change nothing.
+        """Classify the addition of an image, without changing anything.
 
         Parameters
         ----------
         key : str
             Partition key of its time.
         path : Path
-            Its file.
+            Image file.
         signature : str
             Signature of its content.
         replace : bool
-            Whether it may take the place of another image.
+            Whether it may replace another image.
 
         Raises
         ------
         ProductsError
-            If another observation of the same key is there.
+            If another observation has the same key.
         """
         with self._database.read() as connection:
             known = find_record(connection, key)
@@ -82,27 +82,27 @@ class ImageProducts:
         replace: bool = False,
         run_id: str = "",
     ) -> Arrival:
-        """Record an image with its products: all of it, or nothing.
+        """Record an image with its products: all of them or none.
 
         Parameters
         ----------
         observation : Observation
-            What it is.
+            The image as an observation.
         made : sequence of Artefact
-            Its files in our own form.
+            Its files in contimg's standard form.
         image : ImageRecord
-            Its numbers.
+            Image statistics.
         refused : str
-            Why it may not be used; empty: it is ``imaged``.
+            Why it may not be used; empty: its state is ``imaged``.
         replace : bool
-            Whether it may take the place of another image.
+            Whether it may replace another image.
         run_id : str
-            Who adds it.
+            Run id, for the history.
 
         Raises
         ------
         ProductsError
-            If another observation of the same key is there.
+            If another observation has the same key.
         """
         key, path = observation.key, observation.path.absolute()
         state = ObservationState.FAILED if refused else ObservationState.IMAGED
@@ -135,14 +135,14 @@ class ImageProducts:
     def added_after(
         self, event_id: int, limit: int = 100
     ) -> tuple[tuple[ObservationRecord, ...], int]:
-        """Return the images that were added or made again after an event, and the last event's id.
+        """Return the images that were added or replaced after an event, and the last event's id.
 
         Parameters
         ----------
         event_id : int
-            An id that this returned before; 0: all.
+            An id that an earlier call returned; 0: all.
         limit : int
-            Only so many, the first added first.
+            Maximum number of images, the earliest additions first.
         """
         event = observation_events.c
         new = sa.select(event.key, sa.func.max(event.id).label("id")).where(

@@ -1,6 +1,6 @@
-"""What happened to an observation, in words.
+"""Describe the history of an observation in words.
 
-Belongs here: the telling. Doesn't: queries.
+Belongs here: the text. Doesn't: queries.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ def explain(
     artefacts: Sequence[Artefact],
     image: ImageRecord | None,
 ) -> str:
-    """Say in a few lines what an observation is, how far it has come, and how that came about."""
+    """Describe an observation, its state and its history in a few lines."""
     calibrator = f", calibrator {record.calibrator}" if record.calibrator else ""
     reason = f": {record.reason}" if record.reason else ""
     lines = [

@@ -1,4 +1,4 @@
-"""What the products store holds: observations and their states, artefacts, image statistics.
+"""Records of the products store: observations and their states, artefacts, image statistics.
 
 Belongs here: frozen records. Doesn't: SQL.
 """
@@ -12,26 +12,26 @@ from contimg_resources.observations.model import ObservationOrigin
 
 
 class ObservationState(StrEnum):
-    """How far an observation has come."""
+    """The processing state of an observation."""
 
     ARRIVED = "arrived"
-    """Settled and read; nothing was made of it yet."""
+    """Settled and read; not processed yet."""
     WAITING = "waiting"
     """No valid caltable set yet."""
     SOLVED = "solved"
     """A caltable set was solved from it."""
     CALIBRATED = "calibrated"
-    """A calibrated MS was made of it."""
+    """A calibrated MS was made from it."""
     IMAGED = "imaged"
-    """An image was made of it."""
+    """An image was made from it."""
     INTERRUPTED = "interrupted"
-    """A run of it was cut off in the middle, and is started again."""
+    """A run was interrupted, and is restarted."""
     FAILED = "failed"
-    """A step failed; the reason is kept."""
+    """A step failed; the reason is recorded."""
 
 
 class ArtefactKind(StrEnum):
-    """What a file made from an observation is."""
+    """The kind of a product of an observation."""
 
     CALIBRATED_MS = "calibrated_ms"
     IMAGE = "image"
@@ -44,23 +44,23 @@ class ArtefactKind(StrEnum):
 
 
 class ArrivalOutcome(StrEnum):
-    """What the arrival of a MeasurementSet turned out to be."""
+    """The outcome of the arrival of a MeasurementSet."""
 
     NEW = "new"
-    """An observation that wasn't known."""
+    """A new observation."""
     SAME = "same"
-    """Known, and nothing changed."""
+    """Known and unchanged."""
     MOVED = "moved"
-    """Known under another path that is gone."""
+    """Known under another path that no longer exists."""
     DUPLICATE = "duplicate"
-    """Known, and delivered a second time; the first stays."""
+    """Known, and delivered a second time; the first delivery is kept."""
     REPLACED = "replaced"
-    """Known, but its content changed: everything made of it must be made again."""
+    """Known, but its content changed: all of its products must be remade."""
 
 
 @dataclass(frozen=True)
 class ObservationRecord:
-    """An observation as the store knows it.
+    """The record of an observation.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class ObservationRecord:
     signature : str
         Signature of its content when it was read.
     start_mjd : float
-        Begin of its first integration, MJD in days.
+        Start of its first integration, MJD in days.
     mid_mjd : float
         Its middle, MJD in days.
     end_mjd : float
@@ -81,7 +81,7 @@ class ObservationRecord:
     calibrator : str
         Brightest known calibrator that crossed the beam; empty when none did.
     state : ObservationState
-        How far it has come.
+        Processing state.
     step : str
         The step that set the state.
     reason : str
@@ -89,9 +89,9 @@ class ObservationRecord:
     updated_mjd : float
         When the state was set, MJD in days.
     superseded_by : str
-        Partition key of the observation that its MS holds now; empty when it's still its own.
+        Partition key of another observation that its MS holds now; empty when it is unchanged.
     origin : ObservationOrigin
-        Whether `path` is an MS or an image that was made elsewhere.
+        Whether `path` is an MS or an image made elsewhere.
     """
 
     key: str
@@ -112,7 +112,7 @@ class ObservationRecord:
 
 @dataclass(frozen=True)
 class Arrival:
-    """What an arrival turned out to be, and the observation afterwards."""
+    """The outcome of an arrival, and the resulting observation."""
 
     outcome: ArrivalOutcome
     record: ObservationRecord
@@ -120,24 +120,24 @@ class Arrival:
 
 @dataclass(frozen=True)
 class ObservationEvent:
-    """Something that happened to an observation.
+    """An entry in the history of an observation.
 
     Parameters
     ----------
     id : int
-        Its row; grows with time.
+        Row number; grows with time.
     key : str
         Partition key of the observation.
     at_mjd : float
-        When, MJD in days.
+        Time of the entry, MJD in days.
     state : ObservationState
         State of the observation afterwards.
     step : str
-        The step that did it, such as ``arrival`` or ``image_5min``.
+        The step that made the entry, such as ``arrival`` or ``image_5min``.
     message : str
-        What happened, or why.
+        Description or reason.
     run_id : str
-        The run that did it; empty on the command line.
+        The run that made the entry; empty on the command line.
     """
 
     id: int
@@ -156,13 +156,13 @@ class Artefact:
     Parameters
     ----------
     kind : str
-        What it is, mostly an `ArtefactKind`; one of each kind and version for an observation.
+        Its kind, mostly an `ArtefactKind`; one of each kind and version for an observation.
     path : Path
-        Where it is.
+        Path of the file or directory.
     version : int
-        Tells artefacts of one kind apart; a re-run replaces the same version.
+        Distinguishes artefacts of one kind; a re-run replaces the same version.
     checksum : str
-        ``sha256:...``, or empty for what is too large to hash (a calibrated MS).
+        ``sha256:...``, or empty if too large to hash (a calibrated MS).
     size_bytes : int
         Its size, bytes.
     set_name : str
@@ -197,7 +197,7 @@ class Artefact:
 
 @dataclass(frozen=True)
 class AppliedSet:
-    """A caltable set that products of an observation carry.
+    """A caltable set that was applied to products of an observation.
 
     Parameters
     ----------
@@ -214,7 +214,7 @@ class AppliedSet:
     borrowed : bool
         Whether it was applied outside its window.
     products : tuple of str
-        Kinds of the products that carry it.
+        Kinds of these products.
     """
 
     key: str
@@ -228,7 +228,7 @@ class AppliedSet:
 
 @dataclass(frozen=True)
 class Made:
-    """An artefact with what decides whether it may be removed.
+    """An artefact with the information for its removal.
 
     Parameters
     ----------
@@ -237,7 +237,7 @@ class Made:
     artefact : Artefact
         The artefact.
     state : ObservationState
-        How far its observation has come.
+        State of its observation.
     ms : Path
         The MeasurementSet that it was made from.
     """
@@ -250,14 +250,14 @@ class Made:
 
 @dataclass(frozen=True)
 class ImageRecord:
-    """Numbers of one image; None where one wasn't measured.
+    """Statistics of one image; None where not measured.
 
     Parameters
     ----------
     rms_mjy : float
         rms noise, mJy/beam.
     expected_rms_mjy : float or None
-        What the thermal noise predicts, mJy/beam.
+        Expected thermal noise, mJy/beam.
     peak_jy : float or None
         Brightest pixel, Jy/beam.
     dynamic_range : float or None
@@ -267,19 +267,19 @@ class ImageRecord:
     bpa_deg : float or None
         Its position angle, degrees east of north.
     n_sources : int or None
-        Sources found.
+        Number of sources found.
     n_matched : int or None
-        Of these, known ones.
+        Number of these that are known.
     flux_ratio : float or None
-        Median of measured over known flux.
+        Median ratio of measured to known flux density.
     offset_arcsec : float or None
         Median distance between measured and known positions, arcsec.
     flag_fraction : float or None
-        Flagged data of working antennas.
+        Flagged fraction of the data of working antennas.
     version : int
-        Of the image; a re-run replaces the same version.
+        Version of the image; a re-run replaces the same version.
     extra : dict
-        JSON-able further numbers.
+        JSON-able further statistics.
     """
 
     rms_mjy: float | None
@@ -307,11 +307,11 @@ class ImageNoise:
     key : str
         Partition key of its observation.
     mid_mjd : float
-        Middle of the observation, MJD in days.
+        Mid-time of the observation, MJD in days.
     rms_mjy : float
         rms noise, mJy/beam.
     expected_rms_mjy : float or None
-        What the thermal noise predicts, mJy/beam.
+        Expected thermal noise, mJy/beam.
     """
 
     key: str

@@ -1,7 +1,7 @@
 """Mosaics and epochs of measurements in the products store.
 
-Belongs here: recording them and asking for them. Doesn't: observations (see `store`), deciding
-which mosaics there should be, deleting files.
+Belongs here: recording and querying them. Doesn't: observations (see `store`), planning mosaics,
+deleting files.
 """
 
 from collections.abc import Iterable
@@ -33,7 +33,7 @@ _IN_PROGRESS = (
 
 
 class MosaicProducts:
-    """The part of the products store that isn't about single observations.
+    """The mosaics and epochs of the products store.
 
     Parameters
     ----------
@@ -45,19 +45,19 @@ class MosaicProducts:
         self._database = database
 
     def put(self, mosaic: MosaicRecord) -> MosaicRecord:
-        """Record a mosaic, in the place of what was recorded of the same key."""
+        """Record a mosaic, replacing the record of the same key."""
         values = _values(mosaic, {"directory": str(mosaic.directory.absolute())})
         with self._database.write() as connection:
             _replace(connection, mosaics, values, ("key",))
         return self.get(mosaic.key)
 
     def get(self, key: str) -> MosaicRecord:
-        """Return what is known of a mosaic.
+        """Return the record of a mosaic.
 
         Raises
         ------
         ProductsError
-            Naming the latest ones, when there is none of this key.
+            Naming the latest mosaics, if none has this key.
         """
         with self._database.read() as connection:
             row = connection.execute(sa.select(mosaics).where(mosaics.c.key == key)).first()
@@ -74,7 +74,7 @@ class MosaicProducts:
         )
 
     def find(self, key: str) -> MosaicRecord | None:
-        """Return what is known of a mosaic; None when nothing is."""
+        """Return the record of a mosaic; None if there is none."""
         with self._database.read() as connection:
             row = connection.execute(sa.select(mosaics).where(mosaics.c.key == key)).first()
         return None if row is None else _as_mosaic(row)
@@ -82,21 +82,21 @@ class MosaicProducts:
     def list(
         self, *, start_mjd: float | None = None, end_mjd: float | None = None
     ) -> tuple[MosaicRecord, ...]:
-        """Return the mosaics whose middle is in [start, end), MJD in days, in order of time."""
+        """Return the mosaics with mid-time in [start, end), MJD in days, in order of time."""
         query = sa.select(mosaics).order_by(mosaics.c.mid_mjd, mosaics.c.key)
         query = _between(query, mosaics.c.mid_mjd, start_mjd, end_mjd)
         with self._database.read() as connection:
             return tuple(_as_mosaic(row) for row in connection.execute(query))
 
     def find_by_directory(self, directory: Path) -> MosaicRecord | None:
-        """Return the mosaic whose files are in a directory; None when there is none."""
+        """Return the mosaic whose files are in a directory; None if there is none."""
         query = sa.select(mosaics).where(mosaics.c.directory == str(directory.absolute()))
         with self._database.read() as connection:
             row = connection.execute(query).first()
         return None if row is None else _as_mosaic(row)
 
     def find_epoch_by_path(self, path: Path) -> EpochRecord | None:
-        """Return the epoch whose measurements are in a file; None when there is none."""
+        """Return the epoch whose measurements are in a file; None if there is none."""
         query = sa.select(epochs).where(epochs.c.path == str(path.absolute()))
         with self._database.read() as connection:
             row = connection.execute(query).first()
@@ -105,7 +105,7 @@ class MosaicProducts:
     def tiles(
         self, *, start_mjd: float | None = None, end_mjd: float | None = None
     ) -> dict[str, dict[str, str]]:
-        """Return what mosaics are made of: checksums by observation, by key."""
+        """Return the tiles of mosaics: image checksums by observation, by mosaic key."""
         query = sa.select(mosaics.c.key, mosaics.c.tiles)
         query = _between(query, mosaics.c.mid_mjd, start_mjd, end_mjd)
         with self._database.read() as connection:
@@ -165,7 +165,7 @@ class MosaicProducts:
         )
 
     def put_epoch(self, epoch: EpochRecord) -> EpochRecord:
-        """Record an epoch of measurements, in the place of what was recorded of the same."""
+        """Record an epoch of measurements, replacing the record of the same epoch."""
         values = _values(epoch, {"path": str(epoch.path.absolute()), "kind": epoch.kind.value})
         with self._database.write() as connection:
             _replace(connection, epochs, values, ("epoch", "kind"))
@@ -174,7 +174,7 @@ class MosaicProducts:
         return found
 
     def find_epoch(self, epoch: str, kind: EpochKind) -> EpochRecord | None:
-        """Return what is known of an epoch of measurements; None when nothing is."""
+        """Return the record of an epoch of measurements; None if there is none."""
         query = sa.select(epochs).where(epochs.c.epoch == epoch, epochs.c.kind == kind.value)
         with self._database.read() as connection:
             row = connection.execute(query).first()
@@ -187,7 +187,7 @@ class MosaicProducts:
         start_mjd: float | None = None,
         end_mjd: float | None = None,
     ) -> tuple[EpochRecord, ...]:
-        """Return the epochs whose middle is in [start, end), MJD in days, in order of time."""
+        """Return the epochs with mid-time in [start, end), MJD in days, in order of time."""
         query = sa.select(epochs).order_by(epochs.c.mid_mjd, epochs.c.epoch)
         if kind is not None:
             query = query.where(epochs.c.kind == kind.value)

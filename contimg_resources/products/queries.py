@@ -1,6 +1,6 @@
 """Queries over many observations, within a transaction of the caller.
 
-Belongs here: selecting by state, time and age. Doesn't: writing, one observation at a time.
+Belongs here: selecting by state, time and age. Doesn't: writing, queries of one observation.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ def select_records(
     end_mjd: float | None,
     limit: int | None,
 ) -> sa.Select[Any]:
-    """Return the query for records, the latest first.
+    """Return the query for records, latest first.
 
     `day` is an integer MJD; `start_mjd` and `end_mjd` are MJD in days, the end excluded; None: any.
     """
@@ -55,7 +55,7 @@ def load_arrivals(
 ) -> list[ObservationEvent]:
     """Return the first arrivals after an event, or the latest ones, oldest first.
 
-    What was delivered a second time, and not used, is none.
+    Second deliveries, which are not used, don't count.
     """
     mine = observation_events.c
     arrived = sa.and_(
@@ -75,7 +75,7 @@ def load_arrivals(
 def load_applied_sets(
     connection: sa.Connection, *, start_mjd: float | None, end_mjd: float | None
 ) -> list[AppliedSet]:
-    """Return which caltable sets products carry, of observations in [start, end), MJD in days."""
+    """Return the sets applied to products of observations in [start, end), MJD in days."""
     mine, theirs = artefacts.c, observations.c
     carried = (
         mine.key,
@@ -114,7 +114,7 @@ def load_applied_sets(
 def load_made_before(
     connection: sa.Connection, created_mjd: float, kinds: Sequence[ArtefactKind]
 ) -> list[Made]:
-    """Return artefacts of some kinds made before an MJD (days), the oldest first."""
+    """Return artefacts of some kinds made before an MJD (days), oldest first."""
     query = (
         sa.select(artefacts, observations.c.state, observations.c.path.label("ms"))
         .join(observations)
@@ -128,7 +128,7 @@ def load_made_before(
 
 
 def load_noise(connection: sa.Connection, *, start_mjd: float, end_mjd: float) -> list[ImageNoise]:
-    """Return the noise of good images in [start, end), MJD in days, in the order of time."""
+    """Return the noise of good images in [start, end), MJD in days, in order of time."""
     mine = observations.c
     query = (
         sa.select(mine.key, mine.mid_mjd, images.c.rms_mjy, images.c.expected_rms_mjy)

@@ -1,6 +1,6 @@
-"""One observation's rows and history, within a transaction of the caller.
+"""The rows and history of one observation, within a transaction of the caller.
 
-Belongs here: finding them and adding to the history. Doesn't: what a state becomes, queries over
+Belongs here: finding rows and adding to the history. Doesn't: deciding on states, queries over
 many observations (see `queries`).
 """
 
@@ -30,7 +30,7 @@ from contimg_resources.products.tables import artefacts, images, observation_eve
 
 
 def find_record(connection: sa.Connection, key: str) -> ObservationRecord | None:
-    """Return the record of an observation; None when there is none."""
+    """Return the record of an observation; None if there is none."""
     row = connection.execute(sa.select(*RECORD_COLUMNS).where(observations.c.key == key)).first()
     return None if row is None else as_record(row)
 
@@ -42,13 +42,13 @@ def paths_of(connection: sa.Connection, key: str) -> set[Path]:
 
 
 def events_of(connection: sa.Connection, key: str) -> list[ObservationEvent]:
-    """Return what happened to an observation, oldest first."""
+    """Return the history of an observation, oldest entry first."""
     query = sa.select(observation_events).where(observation_events.c.key == key)
     return [as_event(row) for row in connection.execute(query.order_by(observation_events.c.id))]
 
 
 def last_event(connection: sa.Connection, key: str) -> ObservationEvent | None:
-    """Return what happened to an observation last; None when nothing did."""
+    """Return the last entry in the history of an observation; None if it has none."""
     query = sa.select(observation_events).where(observation_events.c.key == key)
     row = connection.execute(query.order_by(observation_events.c.id.desc()).limit(1)).first()
     return None if row is None else as_event(row)
@@ -62,7 +62,7 @@ def add_event(
     message: str,
     run_id: str,
 ) -> None:
-    """Add to the history of an observation."""
+    """Add an entry to the history of an observation."""
     connection.execute(
         sa.insert(observation_events).values(
             key=key,
@@ -76,7 +76,7 @@ def add_event(
 
 
 def supersede(connection: sa.Connection, path: Path, key: str, run_id: str) -> None:
-    """Say so in the history of another observation that was read from this path before."""
+    """Mark earlier observations that were read from this path as superseded."""
     columns = observations.c
     others = connection.execute(
         sa.select(*RECORD_COLUMNS).where(
@@ -101,12 +101,12 @@ def supersede(connection: sa.Connection, path: Path, key: str, run_id: str) -> N
 def product_rows(
     key: str, made: Sequence[Artefact], image: ImageRecord | None
 ) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
-    """Return the columns of products of one step, and of the image's numbers among them.
+    """Return the columns of the products of one step, and of the image statistics.
 
     Raises
     ------
     ProductsError
-        If two are of one kind and version, or something isn't JSON-able.
+        If two have the same kind and version, or a value isn't JSON-able.
     """
     names = [(a.kind, a.version) for a in made]
     if len(set(names)) < len(names):
@@ -125,7 +125,7 @@ def replace_products(
     rows: list[dict[str, Any]],
     numbers: dict[str, Any] | None,
 ) -> None:
-    """Record products in the place of those of the same kind and version."""
+    """Record products, replacing those of the same kind and version."""
     columns = artefacts.c
     for row in rows:
         connection.execute(

@@ -1,6 +1,6 @@
 """The products store as a Dagster resource.
 
-Belongs here: handing out the plain object. Doesn't: anything that the object does.
+Belongs here: providing the plain object. Doesn't: its functions.
 """
 
 from dagster import ConfigurableResource, InitResourceContext
@@ -10,10 +10,10 @@ from contimg_resources.products.store import ProductsStore
 
 
 class ProductsStoreResource(ConfigurableResource[ProductsStore]):
-    """Hands out a `ProductsStore`."""
+    """Provides a `ProductsStore`."""
 
     url: str = Field(description="SQLAlchemy URL of the store, or the path of a SQLite file.")
 
     def create_resource(self, context: InitResourceContext) -> ProductsStore:
-        """Open the store; it's made when it isn't there."""
+        """Open the store; a missing store is made."""
         return ProductsStore(self.url)

@@ -1,6 +1,6 @@
-"""Between rows and records.
+"""Convert between rows and records.
 
-Belongs here: turning one into the other. Doesn't: choosing which.
+Belongs here: the conversion. Doesn't: selecting rows.
 """
 
 from dataclasses import asdict, fields
@@ -20,7 +20,7 @@ from contimg_resources.products.model import (
 )
 from contimg_resources.products.tables import observations
 
-#: An observation as JSON and back.
+#: Converts an observation to JSON and back.
 OBSERVATION = TypeAdapter(Observation)
 
 #: The columns of an `ObservationRecord`.
@@ -28,7 +28,7 @@ RECORD_COLUMNS = [observations.c[f.name] for f in fields(ObservationRecord)]
 
 
 def observation_values(observation: Observation, path: Path) -> dict[str, Any]:
-    """Return the columns that say what an observation is (not how far it has come)."""
+    """Return the columns that describe an observation, without its state."""
     return {
         "path": str(path),
         "signature": observation.signature,
@@ -84,11 +84,11 @@ def as_artefact(row: Any) -> Artefact:
 
 
 def image_values(key: str, image: ImageRecord) -> dict[str, Any]:
-    """Return the columns of an image's numbers; what isn't finite becomes None."""
+    """Return the columns of image statistics; values that aren't finite become None."""
     values: dict[str, Any] = plain_json(asdict(image))
     return {**values, "key": key}
 
 
 def as_image(row: Any) -> ImageRecord:
-    """Return the numbers of a row of `images`."""
+    """Return the image statistics of a row of `images`."""
     return ImageRecord(**{f.name: getattr(row, f.name) for f in fields(ImageRecord)})

@@ -1,7 +1,7 @@
 """The products store.
 
-Belongs here: recording what became of each observation, and what was made of it.
-Doesn't: making anything, deleting files, and which caltable set applies (the registry knows).
+Belongs here: recording the state and the products of each observation.
+Doesn't: making anything, deleting files, and which caltable set applies (see the registry).
 """
 
 from collections.abc import Sequence
@@ -62,7 +62,7 @@ from contimg_resources.products.tables import artefacts, images, observation_eve
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
 _NEAR = 3
-#: Rows that are never removed: what was told of observations, candidates, and marks on them.
+#: Rows that are never removed: history entries, candidates and marks.
 _SIZE_SQL = (
     "SELECT (SELECT coalesce(max(id), 0) FROM observation_events) "
     "+ (SELECT count(*) FROM candidates) + (SELECT count(*) FROM marks)"
@@ -75,9 +75,9 @@ class ProductsStore(DatabaseStore):
     Parameters
     ----------
     url : str
-        SQLAlchemy URL, or the path of a SQLite file; made when it isn't there.
+        SQLAlchemy URL, or the path of a SQLite file; made if missing.
     create : bool
-        Whether a store that isn't there is made; False: a `ProductsError`.
+        Whether to make a missing store; False: a `ProductsError`.
     read_only : bool
         Whether nothing is ever written.
 
@@ -103,32 +103,32 @@ class ProductsStore(DatabaseStore):
 
     @property
     def mosaics(self) -> MosaicProducts:
-        """Its part about mosaics and epochs of measurements."""
+        """Mosaics and epochs of measurements."""
         return MosaicProducts(self._database)
 
     @property
     def images_made_elsewhere(self) -> ImageProducts:
-        """Its part about observations that are images made elsewhere."""
+        """Observations that are images made elsewhere."""
         return ImageProducts(self._database)
 
     @property
     def events(self) -> EventProducts:
-        """Its part about candidates, marks and messages."""
+        """Candidates, marks and alerts."""
         return EventProducts(self._database)
 
     # Observations ----------------------------------------------------------------------------
 
     def arrive(self, observation: Observation, *, run_id: str = "") -> Arrival:
-        """Record that an observation arrived; telling it twice changes nothing.
+        """Record the arrival of an observation; recording it twice changes nothing.
 
-        Content that changed in place, or came again under another path while the first is gone,
-        replaces the observation: it's ``arrived`` once more, and its history says so.
+        Content that changed in place, or came under another path after the first MS was removed,
+        replaces the observation: its state is ``arrived`` again, and its history records it.
 
         Raises
         ------
         ProductsError
-            If another MS of the same mid-MJD, with other content, is there. One of which nothing
-            can be made gives way to one of which something can.
+            If another MS has the same mid-MJD but different content, unless only the data of that
+            one can't be used.
         """
         key = observation.key
         path = observation.path.absolute()
@@ -178,9 +178,9 @@ class ProductsStore(DatabaseStore):
         reason: str | None = None,
         run_id: str | None = None,
     ) -> ObservationRecord:
-        """Say how far an observation has come.
+        """Set the state of an observation.
 
-        Saying the same again adds nothing to the history.
+        Setting the same state again adds nothing to the history.
 
         Parameters
         ----------
@@ -189,11 +189,11 @@ class ProductsStore(DatabaseStore):
         state : ObservationState
             Its state.
         step : str
-            The step that says so.
+            The step that sets the state.
         reason : str, optional
-            Why; needed when it waits or failed.
+            The reason; required for ``waiting`` and ``failed``.
         run_id : str, optional
-            The run that says so.
+            The run that sets the state.
 
         Raises
         ------
@@ -207,7 +207,7 @@ class ProductsStore(DatabaseStore):
         with self._database.write() as connection:
             known = self._found(connection, key)
             last = last_event(connection, key)
-            # Each run that fails or succeeds counts; a sensor that looks again doesn't.
+            # Each run that fails or succeeds counts; a repeated scan of a sensor doesn't.
             same_run = last is not None and last.run_id == (run_id or "")
             if same_run and (known.state, known.step, known.reason) == (state, step, reason):
                 return known
@@ -220,12 +220,12 @@ class ProductsStore(DatabaseStore):
             return self._found(connection, key)
 
     def get(self, key: str) -> ObservationRecord:
-        """Return what is known of an observation.
+        """Return the record of an observation.
 
         Raises
         ------
         ProductsError
-            Naming the observations nearest in time, when there is none of this key.
+            Naming the observations nearest in time, if none has this key.
         """
         with self._database.read() as connection:
             return self._found(connection, key)
@@ -260,7 +260,7 @@ class ProductsStore(DatabaseStore):
         end_mjd: float | None = None,
         limit: int | None = None,
     ) -> list[ObservationRecord]:
-        """Return observations in the order of time.
+        """Return observations in order of time.
 
         Parameters
         ----------
@@ -271,7 +271,7 @@ class ProductsStore(DatabaseStore):
         start_mjd, end_mjd : float, optional
             Only those whose mid-MJD is in [start, end), days.
         limit : int, optional
-            Only the latest so many.
+            Maximum number of observations: the latest ones.
         """
         query = select_records(
             state=state, day=day, start_mjd=start_mjd, end_mjd=end_mjd, limit=limit
@@ -281,11 +281,11 @@ class ProductsStore(DatabaseStore):
         return [as_record(row) for row in reversed(rows)]
 
     def waiting(self) -> list[ObservationRecord]:
-        """Return the observations that wait for a caltable set, in the order of time."""
+        """Return the observations that wait for a caltable set, in order of time."""
         return self.list_observations(state=ObservationState.WAITING)
 
     def find_by_path(self, path: Path) -> ObservationRecord | None:
-        """Return the observation that an MS holds now; None when it isn't known."""
+        """Return the observation that an MS holds now; None if it isn't known."""
         return self._first(
             observations.c.path == str(path.absolute()), observations.c.superseded_by == ""
         )
@@ -307,7 +307,7 @@ class ProductsStore(DatabaseStore):
             return load_arrivals(connection, event_id, limit)
 
     def counts(self, *, day: int | None = None) -> dict[ObservationState, int]:
-        """Return how many observations are in each state, of one UTC day or of all."""
+        """Return the number of observations in each state, on one UTC day or in total."""
         columns = observations.c
         query = sa.select(columns.state, sa.func.count()).group_by(columns.state)
         if day is not None:
@@ -321,7 +321,7 @@ class ProductsStore(DatabaseStore):
     def put_artefacts(
         self, key: str, made: Sequence[Artefact], *, image: ImageRecord | None = None
     ) -> list[Path]:
-        """Record what was made of an observation; the same kind and version is replaced.
+        """Record products of an observation, replacing those of the same kind and version.
 
         Parameters
         ----------
@@ -330,12 +330,12 @@ class ProductsStore(DatabaseStore):
         made : sequence of Artefact
             All artefacts of the step: recorded together, or not at all.
         image : ImageRecord, optional
-            Numbers of the image among them.
+            Statistics of the image among them.
 
         Returns
         -------
         list of Path
-            Paths that no artefact of this observation has any more: the caller may delete them.
+            Paths that no artefact of this observation uses any more: the caller may delete them.
         """
         rows, numbers = product_rows(key, made, image)
         with self._database.write() as connection:
@@ -345,7 +345,7 @@ class ProductsStore(DatabaseStore):
             return sorted(before - paths_of(connection, key))
 
     def artefacts(self, key: str) -> list[Artefact]:
-        """Return what was made of an observation, by kind and version."""
+        """Return the products of an observation, by kind and version."""
         query = (
             sa.select(artefacts)
             .where(artefacts.c.key == key)
@@ -356,14 +356,14 @@ class ProductsStore(DatabaseStore):
             return [as_artefact(row) for row in connection.execute(query)]
 
     def made_before(self, created_mjd: float, kinds: Sequence[ArtefactKind]) -> list[Made]:
-        """Return the artefacts of some kinds that were made before a time, the oldest first.
+        """Return the artefacts of some kinds that were made before a time, oldest first.
 
         Parameters
         ----------
         created_mjd : float
-            Made before then, MJD in days.
+            The time, MJD in days.
         kinds : sequence of ArtefactKind
-            Their kinds.
+            The kinds.
         """
         with self._database.read() as connection:
             return load_made_before(connection, created_mjd, kinds)
@@ -375,7 +375,7 @@ class ProductsStore(DatabaseStore):
             return frozenset(Path(path) for path in connection.scalars(query))
 
     def forget_artefact(self, key: str, made: Artefact, *, step: str, reason: str) -> bool:
-        """Forget an artefact whose files are about to be removed; its history says why.
+        """Delete the record of an artefact before its files; the history records the reason.
 
         Parameters
         ----------
@@ -384,14 +384,14 @@ class ProductsStore(DatabaseStore):
         made : Artefact
             The artefact, as it was when its removal was decided.
         step : str
-            Who removes it.
+            The step that removes it.
         reason : str
-            Why.
+            Why it is removed.
 
         Returns
         -------
         bool
-            False when it was made again since, or is gone: then nothing changes.
+            False if it was remade since, or is gone: then nothing changes.
         """
         columns = artefacts.c
         same = (
@@ -410,7 +410,7 @@ class ProductsStore(DatabaseStore):
             return True
 
     def find_artefact(self, path: Path) -> tuple[str, Artefact] | None:
-        """Return whose artefact a path is (partition key) and what is known of it."""
+        """Return the artefact of a path, with the partition key of its observation."""
         query = sa.select(artefacts).where(artefacts.c.path == str(path.absolute()))
         with self._database.read() as connection:
             row = connection.execute(query.order_by(artefacts.c.created_mjd.desc())).first()
@@ -419,10 +419,10 @@ class ProductsStore(DatabaseStore):
     def applied_sets(
         self, *, start_mjd: float | None = None, end_mjd: float | None = None
     ) -> list[AppliedSet]:
-        """Return which caltable sets the products of each observation carry, in the order of time.
+        """Return the caltable sets applied to the products of each observation, in order of time.
 
-        An observation of which products were made with different sets is there once for each. One
-        whose MS holds another observation now is left out: nothing can be made of it again.
+        An observation whose products were made with different sets has one entry for each. An
+        observation whose MS now holds another one is left out: it can't be reprocessed.
 
         Parameters
         ----------
@@ -433,7 +433,7 @@ class ProductsStore(DatabaseStore):
             return load_applied_sets(connection, start_mjd=start_mjd, end_mjd=end_mjd)
 
     def image(self, key: str, version: int = 1) -> ImageRecord | None:
-        """Return the numbers of an observation's image; None when there is none."""
+        """Return the statistics of an observation's image; None if there is none."""
         query = sa.select(images).where(images.c.key == key, images.c.version == version)
         with self._database.read() as connection:
             row = connection.execute(query).first()
@@ -442,7 +442,7 @@ class ProductsStore(DatabaseStore):
     def images(
         self, *, start_mjd: float | None = None, end_mjd: float | None = None, version: int = 1
     ) -> dict[str, ImageRecord]:
-        """Return the numbers of images by partition key, in the order of time."""
+        """Return image statistics by partition key, in order of time."""
         mid = observations.c.mid_mjd
         query = sa.select(images).join(observations).where(images.c.version == version)
         if start_mjd is not None:
@@ -454,36 +454,36 @@ class ProductsStore(DatabaseStore):
         return {row.key: as_image(row) for row in rows}
 
     def image_noise(self, *, start_mjd: float, end_mjd: float) -> list[ImageNoise]:
-        """Return the noise of the images that passed their checks, in the order of time.
+        """Return the noise of the images that passed their checks, in order of time.
 
         Parameters
         ----------
         start_mjd, end_mjd : float
-            Only of observations whose mid-MJD is in [start, end), days.
+            Only observations whose mid-MJD is in [start, end), days.
         """
         with self._database.read() as connection:
             return load_noise(connection, start_mjd=start_mjd, end_mjd=end_mjd)
 
-    # What happened ---------------------------------------------------------------------------
+    # History ---------------------------------------------------------------------------------
 
     def history(self, key: str) -> list[ObservationEvent]:
-        """Return what happened to an observation, oldest first."""
+        """Return the history of an observation, oldest entry first."""
         with self._database.read() as connection:
             self._found(connection, key)
             return events_of(connection, key)
 
     def last_event_id(self) -> int:
-        """Return the id of the latest event, 0 when there is none; it grows with every change."""
+        """Return the id of the latest event, 0 if there is none; it grows with every change."""
         with self._database.read() as connection:
             return int(connection.scalar(sa.select(sa.func.max(observation_events.c.id))) or 0)
 
     def explain(self, key: str) -> str:
-        """Say in words what happened to an observation, and why."""
+        """Describe an observation and its history in words."""
         return history.explain(
             self.get(key), self.history(key), self.artefacts(key), self.image(key)
         )
 
-    # Within ----------------------------------------------------------------------------------
+    # Private ---------------------------------------------------------------------------------
 
     def _first(self, *conditions: sa.ColumnElement[bool]) -> ObservationRecord | None:
         query = sa.select(*RECORD_COLUMNS).where(*conditions)

@@ -1,6 +1,6 @@
 """The products store's tables.
 
-Belongs here: the present schema. Doesn't: how it came about (`migrations/`), queries.
+Belongs here: the present schema. Doesn't: earlier schemas (`migrations/`), queries.
 """
 
 import sqlalchemy as sa
@@ -9,7 +9,7 @@ from contimg_resources.database.paths import StoredPath
 
 metadata = sa.MetaData()
 
-#: One row an observation, with what it is and how far it has come.
+#: One row for each observation, with its description and state.
 observations = sa.Table(
     "observations",
     metadata,
@@ -35,7 +35,7 @@ observations = sa.Table(
     sa.Index("ix_observations_updated", "updated_mjd", "mid_mjd"),
 )
 
-#: What happened to the observations; rows are only ever added.
+#: History of the observations; rows are only ever added.
 observation_events = sa.Table(
     "observation_events",
     metadata,
@@ -49,7 +49,7 @@ observation_events = sa.Table(
     sa.Index("ix_observation_events_key", "key"),
 )
 
-#: What was made: one row for each observation, kind and version.
+#: Products: one row for each observation, kind and version.
 artefacts = sa.Table(
     "artefacts",
     metadata,
@@ -70,7 +70,7 @@ artefacts = sa.Table(
     sa.Index("ix_artefacts_set", "set_name", "set_version"),
 )
 
-#: Numbers of the images: one row for each observation and version.
+#: Image statistics: one row for each observation and version.
 images = sa.Table(
     "images",
     metadata,
@@ -91,7 +91,7 @@ images = sa.Table(
     sa.Column("extra", sa.JSON, nullable=False),
 )
 
-#: One row a mosaic.
+#: One row for each mosaic.
 mosaics = sa.Table(
     "mosaics",
     metadata,
@@ -136,13 +136,13 @@ epochs = sa.Table(
     sa.Index("ix_epochs_mid", "mid_mjd"),
 )
 
-#: One row a candidate for an Extreme Scattering Event.
+#: One row for each candidate for an Extreme Scattering Event.
 candidates = sa.Table(
     "candidates",
     metadata,
     sa.Column("id", sa.String(128), primary_key=True),
     sa.Column("source_id", sa.Text, nullable=False),
-    # Null: a light curve that was added without a position.
+    # Null: an added light curve without a position.
     sa.Column("ra_deg", sa.Double),
     sa.Column("dec_deg", sa.Double),
     sa.Column("state", sa.String(16), nullable=False),
@@ -173,7 +173,7 @@ marks = sa.Table(
     sa.Index("ix_marks_candidate", "candidate_id"),
 )
 
-#: One row a message.
+#: One row for each alert.
 alerts = sa.Table(
     "alerts",
     metadata,

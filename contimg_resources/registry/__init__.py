@@ -1,6 +1,6 @@
-"""The calibration registry: caltable sets, their windows, and which of them to apply.
+"""The calibration registry: caltable sets, their windows, and the set that applies.
 
-Belongs here: what is known about caltable sets. Doesn't: solving or applying them.
+Belongs here: records of caltable sets. Doesn't: solving or applying them.
 """
 
 from contimg_resources.registry.model import (

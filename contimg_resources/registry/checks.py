@@ -1,7 +1,7 @@
-"""Whether a caltable set may be registered.
+"""Check whether a caltable set may be registered.
 
-Belongs here: pure decisions from what was said about a set and what is inside its tables, and one
-refusal that names all that is wrong. Doesn't: opening tables, SQL.
+Belongs here: checks of the description of a set and the content of its tables, and one refusal
+that lists all problems. Doesn't: opening tables, SQL.
 """
 
 import math
@@ -29,17 +29,17 @@ _MAX_TEXT = 128
 
 @dataclass(frozen=True)
 class RegistrationLimits:
-    """What a table must satisfy to be registered.
+    """Limits that a table must satisfy to be registered.
 
     Parameters
     ----------
     gates : CalibrationSettings
-        What a solve is judged by, and tables that come in otherwise alike.
+        Limits for a solve, which also apply to tables from elsewhere.
     max_identity_fraction : float
-        Largest share of solutions that are exactly 1 (0 for delays). A reference antenna's
-        always are; those of a whole table only when nothing was solved.
+        Maximum fraction of solutions that are exactly 1 (0 for delays). Those of the reference
+        antenna always are; those of a whole table only when nothing was solved.
     max_offset_days : float
-        A table's solutions must come this near to the set's mid-MJD, days.
+        Maximum distance of a table's solutions from the set's mid-MJD, days.
     """
 
     gates: CalibrationSettings = field(default_factory=CalibrationSettings)
@@ -48,7 +48,7 @@ class RegistrationLimits:
 
 
 def problems_of_statement(new: NewCaltableSet) -> list[str]:
-    """Return what is wrong with a set before any table is opened."""
+    """Return the problems of a set that show before any table is opened."""
     found = []
     try:
         check_name(new.name, "caltable set name")
@@ -90,7 +90,7 @@ def _problems_of_window(new: NewCaltableSet) -> list[str]:
 
 
 def layout_of(infos: Sequence[CaltableInfo]) -> ArrayLayout:
-    """Return the layout of a set from its tables: of the one with the most channels."""
+    """Return the layout of a set: that of the table with the most channels."""
     return max(infos, key=lambda i: sum(w[2] for w in i.layout.spectral_windows_hz)).layout
 
 
@@ -100,7 +100,7 @@ def problems_of_tables(
     layout: ArrayLayout,
     limits: RegistrationLimits,
 ) -> list[str]:
-    """Return what is wrong with the tables of a set, given what is inside each."""
+    """Return the problems of the tables of a set, given their content."""
     found = []
     for table in new.tables:
         info = infos[table.type]
@@ -115,7 +115,7 @@ def problems_of_tables(
     if flux and phases and flux.quality.holds_amplitude and phases.quality.holds_amplitude:
         found.append(
             f"{flux.path} is a gain on another flux scale, and {phases.path} holds amplitudes too: "
-            "both together would apply them twice, leave one out"
+            "together they would apply the amplitudes twice; leave one of them out"
         )
     return found
 
@@ -137,7 +137,7 @@ def _problems_of_solutions(
 
 
 def _problems_of_time(mid_mjd: float, info: CaltableInfo, limits: RegistrationLimits) -> list[str]:
-    # NaN in either time fails the comparison too.
+    # NaN in either time also fails the comparison.
     reach = limits.max_offset_days
     if info.start_mjd - reach <= mid_mjd <= info.end_mjd + reach:
         return []
@@ -160,7 +160,7 @@ def _problems_of_layout(table: ArrayLayout, whole: ArrayLayout) -> list[str]:
         return found
     combined = len(table.spectral_windows_hz) < len(windows)
     spans = [(low, high) for low, high, _ in windows]
-    if combined:  # solved with combine="spw": one window stands for many
+    if combined:  # solved with combine="spw": one window represents many
         spans.append((min(s[0] for s in spans), max(s[1] for s in spans)))
     outside = [
         window
@@ -185,7 +185,7 @@ def _percent(fraction: float) -> str:
 
 @contextmanager
 def of_set(name: str) -> Iterator[None]:
-    """Let a refusal begin with the name of the set."""
+    """Prefix the message of a refusal with the name of the set."""
     try:
         yield
     except RegistrationRefused as error:
@@ -195,12 +195,12 @@ def of_set(name: str) -> Iterator[None]:
 
 
 def refuse(new: NewCaltableSet, problems: Sequence[str]) -> None:
-    """Refuse a set when there are problems.
+    """Refuse a set that has problems.
 
     Raises
     ------
     RegistrationRefused
-        Naming all of them.
+        Naming all problems.
     """
     if problems:
         raise RegistrationRefused(
@@ -211,5 +211,5 @@ def refuse(new: NewCaltableSet, problems: Sequence[str]) -> None:
 
 
 def with_absolute_paths(new: NewCaltableSet) -> NewCaltableSet:
-    """Return a set whose tables are found from any directory."""
+    """Return a set with absolute paths of its tables."""
     return replace(new, tables=tuple(replace(t, path=t.path.absolute()) for t in new.tables))

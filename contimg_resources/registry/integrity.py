@@ -1,4 +1,4 @@
-"""Whether caltables on disk are what was registered.
+"""Verify that caltables on disk are unchanged since their registration.
 
 Belongs here: comparing files with checksums. Doesn't: SQL, what to do about a difference.
 """
@@ -17,20 +17,20 @@ from contimg_resources.registry.model import (
 
 
 class TableChecker:
-    """Compares tables with their checksums; remembers which files it has read."""
+    """Compares tables with their checksums, and remembers the files already read."""
 
     def __init__(self) -> None:
         self._verified: dict[tuple[Path, str], StatSignature] = {}
 
     def problems(self, chosen: CaltableSet, *, thorough: bool) -> list[TableProblem]:
-        """Return what is wrong with the tables of a set.
+        """Return the problems of the tables of a set.
 
         Parameters
         ----------
         chosen : CaltableSet
             The set.
         thorough : bool
-            Whether every byte is read; else only files that changed since they were last read.
+            Whether to read every byte; else only files that changed since they were last read.
         """
         return [
             TableProblem(chosen.name, chosen.version, table.type, table.path, problem)
@@ -60,7 +60,7 @@ def take_signatures(tables: Sequence[NewCaltable]) -> dict[Path, StatSignature]:
     Raises
     ------
     RegistrationRefused
-        Naming every path that is no directory with readable files in it.
+        Naming every path that is not a directory with readable files.
     """
     if problems := [problem for t in tables if (problem := _missing(t.path))]:
         raise RegistrationRefused("; ".join(problems), reasons=problems)
@@ -73,7 +73,7 @@ def take_checksums(signatures: dict[Path, StatSignature]) -> dict[Path, str]:
     Parameters
     ----------
     signatures : dict
-        What `take_signatures` returned before the tables were opened.
+        Signatures from `take_signatures`, taken before the tables were opened.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""Sets as they are read again and again: layouts are kept, names that aren't there are answered.
+"""Load caltable sets, with a cache of layouts.
 
-Belongs here: what a process remembers of layouts, and finding a version of a set.
-Doesn't: which set applies (see `lookup`), between rows and records (see `rows`).
+Belongs here: the cache of layouts of a process, and finding a version of a set.
+Doesn't: which set applies (see `lookup`), converting rows to records (see `rows`).
 """
 
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ from contimg_resources.registry.tables import caltable_sets, layouts
 
 
 class Loader:
-    """Loads sets from one registry; a layout never changes, so each is read once.
+    """Loads sets from one registry; layouts never change, so each is read once.
 
     Parameters
     ----------
     address : str
-        Where the registry is, for messages.
+        Address of the registry, for messages.
     """
 
     def __init__(self, address: str) -> None:
@@ -31,7 +31,7 @@ class Loader:
         self._fitting: dict[ArrayLayout, dict[int, bool]] = {}
 
     def fitting_layouts(self, connection: sa.Connection, layout: ArrayLayout) -> list[int]:
-        """Return the rows of the layouts that an observation's layout fits."""
+        """Return the rows of the layouts that match an observation's layout."""
         ids = connection.scalars(sa.select(layouts.c.id)).all()
         self._learn_layouts(connection, ids)
         fits = self._fitting.setdefault(layout, {})
@@ -45,7 +45,7 @@ class Loader:
         try:
             return load_sets(connection, ids, self._layouts)
         except KeyError:
-            # Of a layout that another process added.
+            # Another process added this layout.
             self._learn_layouts(connection, connection.scalars(sa.select(layouts.c.id)).all())
             return load_sets(connection, ids, self._layouts)
 
@@ -55,7 +55,7 @@ class Loader:
         Raises
         ------
         SetNotFound
-            Naming sets of similar names, or the versions that there are.
+            Naming sets of similar names, or the existing versions.
         """
         columns = caltable_sets.c
         rows = connection.execute(

@@ -1,9 +1,9 @@
-"""Which set is valid for an observation.
+"""Look up the caltable set that is valid for an observation.
 
-Belongs here: the queries behind a look-up, and the words when nothing fits.
+Belongs here: the queries of a look-up, and the error message when no set fits.
 Doesn't: writing, checksums.
 
-The nearest set is found from two ends of one index (the nearest at or before, the nearest
+The nearest set is found with two searches of one index (the nearest at or before, the nearest
 after), bounded by the longest reach of any window, so the cost doesn't grow with the registry.
 """
 
@@ -28,18 +28,18 @@ _SEARCHED = 20
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a caltable set must fit.
+    """The observation that a caltable set must fit.
 
     Parameters
     ----------
     mjd : float
         mid-MJD of the observation, days.
     layout : ArrayLayout or None
-        Its antennas and spectral windows; None fits any.
+        Its antennas and spectral windows; None: any layout fits.
     declination_deg : float or None
-        Its strip, degrees; None fits any.
+        Its strip, degrees; None: any strip fits.
     strip_tolerance_deg : float
-        Largest difference in declination, degrees.
+        Maximum difference in declination, degrees.
     """
 
     mjd: float
@@ -49,7 +49,7 @@ class Wanted:
 
     def __post_init__(self) -> None:
         check_mjd(self.mjd)
-        # NaN fails the comparison: a strip that isn't known is None.
+        # NaN fails the comparison: an unknown strip is None.
         if self.declination_deg is not None and not -90 <= self.declination_deg <= 90:
             raise InvalidName(f"{self.declination_deg!r} is no declination in degrees")
 
@@ -115,7 +115,7 @@ def _make_query(window: bool, strip: bool, layout: bool) -> sa.CompoundSelect[An
     return sa.union_all(_nearest("before", [*before, *both]), _nearest("after", [*after, *both]))
 
 
-# Made once: building a query costs more than running it.
+# Built once: building a query takes longer than running it.
 _QUERIES = {
     (window, strip, layout): _make_query(window, strip, layout)
     for window in (True, False)
@@ -127,14 +127,14 @@ _QUERIES = {
 def nearest_id(
     connection: sa.Connection, wanted: Wanted, layout_ids: Sequence[int] | None, *, window: bool
 ) -> int | None:
-    """Return the row of the active set nearest in time that fits; ties: the newer.
+    """Return the row of the fitting active set nearest in time; of two equally near, the newer.
 
     Parameters
     ----------
     connection : Connection
         Open for reading.
     wanted : Wanted
-        What it must fit.
+        The observation.
     layout_ids : sequence of int or None
         Layouts that fit; None: any.
     window : bool
@@ -153,7 +153,7 @@ def nearest_id(
 
 
 def nothing_fits(connection: sa.Connection, wanted: Wanted) -> NoValidCaltables:
-    """Return the error that says what was looked for, what is near, and why that doesn't fit."""
+    """Return the error with the request, the nearest sets, and why they don't fit."""
     columns = caltable_sets.c
     before_ids, after_ids = (
         connection.scalars(
@@ -189,7 +189,7 @@ def nothing_fits(connection: sa.Connection, wanted: Wanted) -> NoValidCaltables:
     inactive = [
         f"{s.name} v{s.version} is {s.status}: {'; '.join(s.reasons)}"
         for s in (sets[i] for i in inactive_ids)
-        # Whatever is wrong with a replaced version, its successor is the one to ask about.
+        # A replaced version is left out: its successor is what counts.
         if not s.reasons[0].startswith(REPLACED)
     ][:_LISTED]
     if inactive:
@@ -205,7 +205,7 @@ def nothing_fits(connection: sa.Connection, wanted: Wanted) -> NoValidCaltables:
 
 
 def why_not(candidate: CaltableSet, wanted: Wanted) -> list[str]:
-    """Return in words each reason for which a set doesn't fit."""
+    """Return the reasons why a set doesn't fit, in words."""
     found = []
     if wanted.mjd < candidate.start_mjd:
         found.append(f"its window begins {_span(candidate.start_mjd - wanted.mjd)} later")

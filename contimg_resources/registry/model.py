@@ -1,4 +1,4 @@
-"""What the calibration registry holds: caltable sets, their tables, and answers to look-ups.
+"""Records of the calibration registry: caltable sets, their tables, and answers to look-ups.
 
 Belongs here: frozen records. Doesn't: SQL.
 """
@@ -52,13 +52,13 @@ class NewCaltableSet:
     start_mjd, end_mjd : float
         Validity window, MJD in days, both ends included.
     declination_deg : float or None
-        Declination strip of the observation; None when it isn't known (fits any strip).
+        Declination strip of the observation; None if unknown (fits any strip).
     layout : ArrayLayout or None
         Antennas and spectral windows; None: taken from the tables themselves.
     tables : tuple of NewCaltable
         At most one of each type.
     quality : dict
-        JSON-able measures of the solve.
+        JSON-able quality figures of the solve.
     origin : dict
         JSON-able provenance: source MS and its signature, software versions, parameters, run.
     """
@@ -105,11 +105,11 @@ class CaltableSet:
     Parameters
     ----------
     id : int
-        Its row.
+        Row number.
     name : str
         Name of the set.
     version : int
-        Counts from 1 for each name.
+        Version, counted from 1 for each name.
     calibrator : str
         Name of the calibrator field.
     refant : str
@@ -127,13 +127,13 @@ class CaltableSet:
     reasons : tuple of str
         Why it failed or was retired; empty for an active set.
     quality : dict
-        JSON-able measures of the solve.
+        JSON-able quality figures of the solve.
     origin : dict
         JSON-able provenance.
     registered_mjd : float
         When it was registered, MJD in days.
     tables : tuple of RegisteredCaltable
-        In apply order. A set with a FLUX table lists it instead of GA.
+        In apply order. A FLUX table replaces GA.
     """
 
     id: int
@@ -165,9 +165,10 @@ class ActiveCaltables:
     set : CaltableSet
         The set to apply; its `tables` are the ordered apply list.
     age_h : float
-        Observation minus calibrator observation, hours; negative when the set is later.
+        Time of the observation minus that of the calibrator observation, hours; negative when the
+        set is later.
     borrowed : bool
-        True when `mjd` is outside the set's window and borrowing was asked for.
+        True if `mjd` is outside the set's window and borrowing was allowed.
     """
 
     mjd: float
@@ -178,12 +179,12 @@ class ActiveCaltables:
 
 @dataclass(frozen=True)
 class SetEvent:
-    """Something that happened to a caltable set.
+    """An entry in the history of a caltable set.
 
     Parameters
     ----------
     id : int
-        Its row; grows with time.
+        Row number; grows with time.
     set_name : str
         Name of the set.
     version : int
@@ -191,15 +192,15 @@ class SetEvent:
     event : str
         ``registered``, ``retired`` or ``failed``.
     at_mjd : float
-        When, MJD in days.
+        Time of the entry, MJD in days.
     reason : str
-        Why; empty for a registration.
+        The reason; empty for a registration.
     host : str
-        Computer of the process that did it.
+        Host name of the process that made the entry.
     pid : int
-        Its process id.
+        Process id.
     user : str
-        Its user.
+        User of the process.
     """
 
     id: int
@@ -215,7 +216,7 @@ class SetEvent:
 
 @dataclass(frozen=True)
 class TableProblem:
-    """A registered caltable that isn't what it was.
+    """A registered caltable that is missing or changed.
 
     Parameters
     ----------
@@ -228,7 +229,7 @@ class TableProblem:
     path : Path
         Its directory.
     problem : str
-        What is wrong with it.
+        The problem.
     """
 
     set_name: str

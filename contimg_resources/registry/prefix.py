@@ -1,6 +1,6 @@
-"""Caltables that lie beside a common prefix, as the original quick start registers them.
+"""Caltables with a common path prefix, as registered by the original quick start.
 
-Belongs here: finding them and saying what set they make. Doesn't: opening them, SQL.
+Belongs here: finding the tables and describing the set. Doesn't: opening tables, SQL.
 """
 
 import math
@@ -25,23 +25,23 @@ from contimg_resources.registry.model import NewCaltable, NewCaltableSet
 
 _HOURS_PER_DAY = 24.0
 _SHOWN = 8
-#: Fields of one strip differ by less in declination, degrees.
+#: Maximum difference in declination between fields of one strip, degrees.
 _STRIP_DEG = 1.0
 
-#: Endings beside contimg's own, by type.
+#: Endings in addition to contimg's own, by type.
 Endings = Mapping[CaltableType, Sequence[str]]
 
 
 @dataclass(frozen=True)
 class UnderPrefix:
-    """What lies under a prefix.
+    """The files with a common prefix.
 
     Parameters
     ----------
     tables : tuple of NewCaltable
         The caltables, in apply order.
     not_taken : dict of str to str
-        Names of whatever else begins with the prefix, and why each was not taken.
+        Names of all other files with the prefix, each with the reason why it was not taken.
     """
 
     tables: tuple[NewCaltable, ...]
@@ -49,14 +49,14 @@ class UnderPrefix:
 
 
 def tables_under_prefix(prefix: Path, endings: Endings) -> UnderPrefix:
-    """Find the caltables beside a prefix, recognised by their endings.
+    """Find the caltables with a prefix, recognised by their endings.
 
     Parameters
     ----------
     prefix : Path
-        Directory and begin of the name of the tables.
+        Directory and first part of the name of the tables.
     endings : mapping of CaltableType to sequence of str
-        Endings beside contimg's own.
+        Endings in addition to contimg's own.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def tables_under_prefix(prefix: Path, endings: Endings) -> UnderPrefix:
     ]
     if problems:
         raise RegistrationRefused(
-            f"under {prefix} {'; '.join(problems)}; move away what is not to be applied, or say in "
+            f"under {prefix} {'; '.join(problems)}; move away those not to be applied, or set in "
             "calibration.caltable_endings which ending counts",
             prefix=str(prefix),
             reasons=problems,
@@ -111,7 +111,7 @@ def _siblings(prefix: Path) -> list[Path]:
 
 def _why_not_taken(path: Path, prefix: Path, endings: Endings) -> str:
     if not path.exists():
-        return "is a link to nothing"
+        return "is a broken link"
     if not path.is_dir():
         return "is a file, no table"
     stated = _stated_kind(path)
@@ -131,7 +131,7 @@ def _why_not_taken(path: Path, prefix: Path, endings: Endings) -> str:
 
 
 def _stated_kind(path: Path) -> tuple[str, str] | None:
-    """Return type and subtype that a CASA table states, None when it is none."""
+    """Return type and subtype of a CASA table; None if it isn't one."""
     if not (path / "table.dat").is_file():
         return None
     try:
@@ -165,12 +165,12 @@ def set_under_prefix(
     valid_after_h: float,
     origin: dict[str, Any],
 ) -> NewCaltableSet:
-    """Return the set that tables make, from what is inside them and what the user says."""
+    """Return the set of the found tables, from their content and the user's options."""
     start_mjd = min(info.start_mjd for info in infos)
     end_mjd = max(info.end_mjd for info in infos)
     if not (math.isfinite(start_mjd) and math.isfinite(end_mjd)):
         raise RegistrationRefused(
-            f"the tables under {prefix} have no times, so no validity window follows from them",
+            f"the tables under {prefix} have no times to derive a validity window from",
             prefix=str(prefix),
         )
     mid_mjd = 0.5 * (start_mjd + end_mjd)
@@ -219,25 +219,25 @@ def _calibrator(infos: Sequence[CaltableInfo], prefix: Path) -> str:
     shown = ", ".join(fields[:_SHOWN]) + (", ..." if len(fields) > _SHOWN else "")
     raise RegistrationRefused(
         f"the tables under {prefix} hold solutions for {shown or 'no named field'}: "
-        "say which is the calibrator field",
+        "name the calibrator field",
         prefix=str(prefix),
         fields=fields,
     )
 
 
 def _declination(fields: Sequence[CaltableField], calibrator: str, prefix: Path) -> float:
-    """Return the strip that the tables were observed at: that of the calibrator's field or fields.
+    """Return the declination strip of the tables: that of the calibrator's field or fields.
 
-    A drift scan's fields have other names than its calibrator; then all of them count.
+    If the fields have other names than the calibrator, as in a drift scan, all of them count.
     """
     own = [f for f in fields if f.name == calibrator] or list(fields)
     untold = next((f for f in own if f.dec_deg is None), None)
     decs_deg = [f.dec_deg for f in own if f.dec_deg is not None]
     what = None
     if untold is not None:
-        what = f"don't say where field {untold.name} lies: {untold.problem}"
+        what = f"give no position of field {untold.name}: {untold.problem}"
     elif not decs_deg:
-        what = "have no field that says where it lies"
+        what = "have no field with a position"
     elif max(decs_deg) - min(decs_deg) > _STRIP_DEG:
         what = (
             f"are of more than one strip, declinations {min(decs_deg):+.2f} to "
@@ -245,8 +245,8 @@ def _declination(fields: Sequence[CaltableField], calibrator: str, prefix: Path)
         )
     if what is not None:
         raise RegistrationRefused(
-            f"the tables under {prefix} {what}; say the declination (--dec-deg), or that any fits "
-            "(--any-dec), as for tables of an array that tracks",
+            f"the tables under {prefix} {what}; give the declination (--dec-deg), or allow any "
+            "declination (--any-dec), as for an array that tracks",
             prefix=str(prefix),
         )
     return sum(decs_deg) / len(decs_deg)
@@ -262,7 +262,7 @@ def _near(prefix: Path, endings: Endings, not_taken: Mapping[str, str]) -> str:
         return f"there is no directory {prefix.parent}"
     if not_taken:
         told = [f"{name} {why}" for name, why in list(not_taken.items())[:_SHOWN]]
-        return f"what lies there: {'; '.join(told)}"
+        return f"other files with this prefix: {'; '.join(told)}"
     split = (split_ending(p.name, endings) for p in prefix.parent.iterdir())
     others = sorted({found[0] for found in split if found is not None})
     if not others:

@@ -19,12 +19,12 @@ from contimg_resources.registry.model import NewCaltableSet, SetStatus
 from contimg_resources.registry.rows import layout_digest
 from contimg_resources.registry.tables import caltable_sets, caltables, layouts, set_events
 
-#: How the reason of a version begins that a newer one retired.
+#: First words of the reason of a version that was retired by a newer one.
 REPLACED = "replaced by version"
 
 
 def next_version(connection: sa.Connection, name: str) -> int:
-    """Return 1 plus the newest version of a name."""
+    """Return the next version number of a name."""
     newest = connection.scalar(
         sa.select(sa.func.max(caltable_sets.c.version)).where(caltable_sets.c.name == name)
     )
@@ -107,7 +107,7 @@ def _insert_tables(
             "type": t.type.value,
             "path": str(t.path),
             "apply_order": t.type.apply_order,
-            # FLUX is GA rescaled: applying both would apply the gain twice.
+            # FLUX is the rescaled GA: applying both would apply the gain twice.
             "applied": not (scaled and t.type is CaltableType.GA),
             "checksum": checksums[t.path],
         }
@@ -118,7 +118,7 @@ def _insert_tables(
 
 
 def retire_active(connection: sa.Connection, name: str, reason: str) -> None:
-    """Retire the active version of a name, when there is one."""
+    """Retire the active version of a name, if there is one."""
     columns = caltable_sets.c
     active = connection.scalars(
         sa.select(columns.id).where(columns.name == name, columns.status == SetStatus.ACTIVE.value)

@@ -1,6 +1,6 @@
 """The calibration registry as a Dagster resource.
 
-Belongs here: handing out the plain object. Doesn't: anything that the object does.
+Belongs here: providing the plain object. Doesn't: its functions.
 """
 
 from pathlib import Path
@@ -15,17 +15,19 @@ from contimg_resources.settings import load_settings
 
 
 class CalibrationRegistryResource(ConfigurableResource[CalibrationRegistry]):
-    """Hands out a `CalibrationRegistry`."""
+    """Provides a `CalibrationRegistry`."""
 
     url: str = Field(description="SQLAlchemy URL of the registry, or the path of a SQLite file.")
     scratch: str = Field(
         default="",
-        description="Where CASA may work when tables are registered; empty: look-ups only.",
+        description="Scratch directory of CASA for registering tables; empty: look-ups only.",
     )
-    logs: str = Field(default="", description="Where CASA logs; empty: with the scratch space.")
+    logs: str = Field(
+        default="", description="Directory of CASA's logs; empty: the scratch directory."
+    )
 
     def create_resource(self, context: InitResourceContext) -> CalibrationRegistry:
-        """Open the registry; it's made when it isn't there."""
+        """Open the registry; a missing registry is made."""
         if not self.scratch:
             return CalibrationRegistry(self.url)
         casa = Casa(Path(self.scratch), Path(self.logs or self.scratch))

@@ -1,4 +1,4 @@
-"""Between rows and records.
+"""Convert rows to records.
 
 Belongs here: reading sets, layouts and events into the model. Doesn't: choosing which.
 """
@@ -25,7 +25,7 @@ _CHUNK = 500
 
 
 def layout_digest(layout: ArrayLayout) -> str:
-    """Return what tells one layout from another in the database."""
+    """Return a digest that identifies a layout in the database."""
     text = json.dumps([list(layout.antenna_names), [list(w) for w in layout.spectral_windows_hz]])
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -43,7 +43,7 @@ def layout_from_row(row: Any) -> ArrayLayout:
 def load_layouts(
     connection: sa.Connection, ids: Sequence[int] | None = None
 ) -> dict[int, ArrayLayout]:
-    """Return layouts by row; all of them when `ids` is None."""
+    """Return layouts by row; all of them if `ids` is None."""
     query = sa.select(layouts)
     if ids is not None:
         query = query.where(layouts.c.id.in_(list(ids)))
@@ -103,7 +103,7 @@ def select_ids(
     end_mjd: float | None,
     limit: int | None,
 ) -> sa.Select[tuple[int]]:
-    """Return the query for rows of sets, the latest calibrator observation first.
+    """Return the query for rows of sets, latest calibrator observation first.
 
     Limits are MJD in days, the end excluded; None: any.
     """
@@ -125,7 +125,7 @@ def select_ids(
 def load_events(
     connection: sa.Connection, *, name: str | None, after_id: int, limit: int
 ) -> list[SetEvent]:
-    """Return what happened after an event, oldest first."""
+    """Return the events after an event, oldest first."""
     query = (
         sa.select(set_events, caltable_sets.c.name, caltable_sets.c.version)
         .join(caltable_sets, caltable_sets.c.id == set_events.c.set_id)

@@ -1,7 +1,7 @@
-"""The active sets at one moment, asked for many observations at once.
+"""The active sets at one moment, for many look-ups at once.
 
-Belongs here: the rule of `lookup` in memory: thousands of questions in the time of a few queries.
-Doesn't: loading whole sets, checksums, words when nothing fits.
+Belongs here: the rule of `lookup` in memory: thousands of look-ups in the time of a few queries.
+Doesn't: loading complete sets, checksums, error messages when no set fits.
 """
 
 from bisect import bisect_right
@@ -20,18 +20,18 @@ _SLACK_DAYS = 1e-8
 
 @dataclass(frozen=True, slots=True)
 class ActiveSet:
-    """What decides whether an active set serves an observation.
+    """The columns that decide whether an active set applies to an observation.
 
     Parameters
     ----------
     id : int
-        Its row; the larger was registered later.
+        Row number; larger for a later registration.
     name : str
         Its name.
     version : int
         Its version.
     mid_mjd, start_mjd, end_mjd : float
-        Middle of its calibrator observation and its window, MJD in days.
+        Mid-MJD of its calibrator observation, and its window, MJD in days.
     declination_deg : float or None
         Its strip, degrees; None fits any.
     layout_id : int
@@ -48,7 +48,7 @@ class ActiveSet:
     layout_id: int
 
     def fits(self, wanted: Wanted, layout_ids: Container[int] | None, *, window: bool) -> bool:
-        """Tell whether the set may serve; see `lookup.nearest_id`."""
+        """Return whether the set applies; see `lookup.nearest_id`."""
         if window and not self.start_mjd <= wanted.mjd <= self.end_mjd:
             return False
         if layout_ids is not None and self.layout_id not in layout_ids:
@@ -94,12 +94,12 @@ class ActiveSets:
     def nearest(
         self, wanted: Wanted, layout_ids: Container[int] | None, *, window: bool
     ) -> ActiveSet | None:
-        """Return the set nearest in time that fits; of two equally near the one registered later.
+        """Return the fitting set nearest in time; of two equally near, the one registered later.
 
         Parameters
         ----------
         wanted : Wanted
-            What it must fit; its layout isn't looked at.
+            The observation; its layout is ignored.
         layout_ids : container of int or None
             Layouts that fit; None: any.
         window : bool
@@ -108,8 +108,8 @@ class ActiveSets:
         after = bisect_right(self._mids, wanted.mjd)
         furthest_days = self._reach_days + _SLACK_DAYS if window else float("inf")
         best: ActiveSet | None = None
-        # Before, nearest first, then after; among sets of one mid-MJD the later comes first
-        # before, and last after, so ties are settled by comparing.
+        # First the sets before, nearest first, then those after. Among sets of one mid-MJD the
+        # later registration comes first before and last after, so ties are settled by comparing.
         for places in (range(after - 1, -1, -1), range(after, len(self._sets))):
             for place in places:
                 candidate = self._sets[place]

@@ -1,8 +1,8 @@
 """The calibration registry.
 
 Belongs here: registering, retiring, looking up and verifying caltable sets.
-Doesn't: solving, applying, and deciding whether a solve is good (`checks` decides whether a
-set may be registered at all).
+Doesn't: solving, applying, and checking a solve (`checks` decides whether a set may be
+registered).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -50,7 +50,7 @@ from contimg_resources.registry.rows import load_events, select_ids
 from contimg_resources.registry.snapshot import ActiveSet, ActiveSets
 from contimg_resources.registry.tables import caltable_sets, caltables, set_events
 
-#: Reads what is inside each caltable, in the order of the paths.
+#: Reads the content of each caltable, in the order of the paths.
 Inspector = Callable[[Sequence[Path]], list[CaltableInfo]]
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
@@ -63,13 +63,13 @@ class CalibrationRegistry(DatabaseStore):
     Parameters
     ----------
     url : str
-        SQLAlchemy URL, or the path of a SQLite file; made when it isn't there.
+        SQLAlchemy URL, or the path of a SQLite file; made if missing.
     inspect : callable or None
-        Reads what is inside caltables; without it sets can be looked up but not registered.
+        Reads the content of caltables; without it sets can be looked up but not registered.
     limits : RegistrationLimits
-        What a table must satisfy to be registered.
+        Limits that a table must satisfy to be registered.
     create : bool
-        Whether a registry that isn't there is made; False: a `RegistryError`.
+        Whether to make a missing registry; False: a `RegistryError`.
     read_only : bool
         Whether nothing is ever written.
 
@@ -115,7 +115,7 @@ class CalibrationRegistry(DatabaseStore):
         limits: RegistrationLimits | None = None,
         create: bool = True,
     ) -> "CalibrationRegistry":
-        """Give a registry that opens caltables through the door to CASA."""
+        """Open a registry that reads caltables in a CASA process."""
 
         def inspect(paths: Sequence[Path]) -> list[CaltableInfo]:
             from contimg_resources.calibration.inspection import inspect_caltables
@@ -127,7 +127,7 @@ class CalibrationRegistry(DatabaseStore):
     # Registering -----------------------------------------------------------------------------
 
     def register(self, new: NewCaltableSet) -> CaltableSet:
-        """Register a set, whole or not at all, and make it the active version of its name.
+        """Register a set, completely or not at all, and make it the active version of its name.
 
         Every table must be a directory that opens, holds solutions of its type, isn't mostly
         flagged or an identity, and matches the others and the layout. An active earlier version
@@ -136,7 +136,7 @@ class CalibrationRegistry(DatabaseStore):
         Raises
         ------
         RegistrationRefused
-            Naming every reason.
+            Naming all reasons.
         """
         new = with_absolute_paths(new)
         refuse(new, problems_of_statement(new))
@@ -160,30 +160,30 @@ class CalibrationRegistry(DatabaseStore):
         valid_after_h: float = 24.0,
         origin: dict[str, Any] | None = None,
     ) -> CaltableSet:
-        """Register the tables that lie beside a prefix: ``PREFIX_kcal``, ``PREFIX.b``, ...
+        """Register the tables with a common prefix: ``PREFIX_kcal``, ``PREFIX.b``, ...
 
-        They pass the same gates as the tables of a solve. What lies there and isn't taken stands in
-        the set's origin, with the reasons.
+        They must pass the same limits as the tables of a solve. The set's origin lists other files
+        with the prefix, with the reasons why they were not taken.
 
         Parameters
         ----------
         prefix : Path
-            Directory and begin of the name of the tables.
+            Directory and first part of the name of the tables.
         set_name : str
             Name of the set.
         cal_field, refant : str, optional
-            Calibrator field and reference antenna; None: what the tables say.
+            Calibrator field and reference antenna; None: from the tables.
         valid_start_mjd, valid_end_mjd : float, optional
             Window, MJD in days; None: from the times of the tables' solutions, extended by
             `valid_before_h` and `valid_after_h` hours.
         declination_deg : float, optional
             Declination strip, ICRS degrees; None: that of the tables' fields.
         any_declination : bool
-            The set fits any strip, as that of an array which tracks.
+            The set fits any strip, as for an array that tracks.
         valid_before_h, valid_after_h : float
-            How far a window without `valid_start_mjd` or `valid_end_mjd` reaches, hours.
+            Extent of a window without `valid_start_mjd` or `valid_end_mjd`, hours.
         origin : dict, optional
-            JSON-able provenance, kept with what is known of the tables.
+            JSON-able provenance, added to that from the tables.
 
         Raises
         ------
@@ -216,16 +216,16 @@ class CalibrationRegistry(DatabaseStore):
         return self._register_inspected(new, infos, signatures)
 
     def register_failed(self, new: NewCaltableSet, reasons: Sequence[str]) -> CaltableSet:
-        """Keep a solve that failed, with its reasons, as a version that is never applied.
+        """Register a failed solve with its reasons, as a version that is never applied.
 
-        The tables that exist are kept on record; an active earlier version stays active.
+        Its existing tables are recorded; an active earlier version stays active.
         """
         if not any(r.strip() for r in reasons):
             raise RegistryError(f"caltable set {new.name}: a failed set needs a reason")
         new = with_absolute_paths(new)
         present = tuple(t for t in new.tables if t.path.is_dir())
         new = replace(new, tables=present)
-        # What was solved may be wrong in any way, but the row must say when it was valid.
+        # A failed solve may have any problem, but the row needs a valid window.
         refuse(new, [p for p in problems_of_statement(new) if p != "it has no tables"])
         with of_set(new.name):
             checksums = take_checksums({t.path: stat_signature(t.path) for t in present})
@@ -275,14 +275,14 @@ class CalibrationRegistry(DatabaseStore):
     # Retiring --------------------------------------------------------------------------------
 
     def retire(self, name: str, reason: str, version: int | None = None) -> CaltableSet:
-        """Retire the active version of a set, so that it's no longer applied.
+        """Retire the active version of a set, so that it is no longer applied.
 
         Parameters
         ----------
         name : str
             Name of the set.
         reason : str
-            Why; shown wherever the set would have been used.
+            The reason; shown wherever the set would have applied.
         version : int, optional
             The version; None: the active one.
 
@@ -319,8 +319,8 @@ class CalibrationRegistry(DatabaseStore):
     ) -> ActiveCaltables:
         """Return the set to apply to an observation, its tables in apply order.
 
-        Among active sets whose window holds `mjd` (ends included) and whose strip and layout fit,
-        the one whose mid-MJD is nearest; of two equally near, the one registered later.
+        Among active sets whose window contains `mjd` (ends included) and whose strip and layout
+        fit, it is the one whose mid-MJD is nearest; of two equally near, the one registered later.
 
         Parameters
         ----------
@@ -331,19 +331,18 @@ class CalibrationRegistry(DatabaseStore):
         declination_deg : float, optional
             Its declination strip, degrees; None: any fits.
         strip_tolerance_deg : float
-            Largest difference in declination, degrees.
+            Maximum difference in declination, degrees.
         borrow : bool
-            When no window holds `mjd`, take the nearest set outside its window, and say so.
+            If no window contains `mjd`, return the nearest set outside its window, as borrowed.
         verify : bool
-            Whether the tables are compared with their checksums (once, until a file changes).
+            Whether to compare the tables with their checksums (once, until a file changes).
 
         Raises
         ------
         NoValidCaltables
-            Naming the MJD, what was looked for, the nearest sets before and after and why they
-            don't fit.
+            Naming the MJD, the request, the nearest sets before and after and why they don't fit.
         CaltableAltered
-            If a table of the set is gone or no longer what was registered.
+            If a table of the set is missing or changed since its registration.
         """
         wanted = lookup.Wanted(mjd, layout, declination_deg, strip_tolerance_deg)
         with self._database.read() as connection:
@@ -355,7 +354,7 @@ class CalibrationRegistry(DatabaseStore):
                 borrowed = found is not None
             if found is None:
                 raise lookup.nothing_fits(connection, wanted)
-            # A set that this look-up found is active, and nothing else of it ever changes.
+            # A set found by this look-up is active, and nothing else in it ever changes.
             chosen = self._sets.get(found)
             if chosen is None:
                 chosen = self._sets[found] = self._loader.load(connection, [found])[0]
@@ -375,19 +374,19 @@ class CalibrationRegistry(DatabaseStore):
     def active_for_all(
         self, wanted: Iterable[Wanted], *, borrow: bool = False
     ) -> Iterator[tuple[ActiveSet, bool] | None]:
-        """Answer `active` for many observations, from one state of the registry.
+        """Look up the sets of many observations, as `active` does, from one state of the registry.
 
         Parameters
         ----------
         wanted : iterable of Wanted
-            What the sets must fit.
+            The observations.
         borrow : bool
             As in `active`.
 
         Yields
         ------
         (ActiveSet, bool) or None
-            The set, and whether it is borrowed; None where there is none.
+            The set, and whether it is borrowed; None where no set is valid.
         """
         with self._database.read() as connection:
             sets = ActiveSets(connection)
@@ -415,14 +414,14 @@ class CalibrationRegistry(DatabaseStore):
             return self._loader.find(connection, name, version)
 
     def sets_with(self, table: Path) -> list[CaltableSet]:
-        """Return the sets of which a caltable is one, oldest first; empty when there is none."""
+        """Return the sets that contain a caltable, oldest first; empty if there is none."""
         query = sa.select(caltables.c.set_id).where(caltables.c.path == str(table.absolute()))
         with self._database.read() as connection:
             ids = connection.scalars(query.order_by(caltables.c.set_id)).all()
             return self._loader.load(connection, ids)
 
     def next_version(self, name: str) -> int:
-        """Return the version that the next registration of a name gets if no other comes first."""
+        """Return the version of the next registration of a name, if no other comes first."""
         with self._database.read() as connection:
             return next_version(connection, name)
 
@@ -435,7 +434,7 @@ class CalibrationRegistry(DatabaseStore):
         end_mjd: float | None = None,
         limit: int | None = None,
     ) -> list[CaltableSet]:
-        """Return sets, the latest calibrator observation first.
+        """Return sets, latest calibrator observation first.
 
         Parameters
         ----------
@@ -446,7 +445,7 @@ class CalibrationRegistry(DatabaseStore):
         start_mjd, end_mjd : float, optional
             Only sets whose calibrator observation is in this range, MJD in days, the end excluded.
         limit : int, optional
-            At most so many.
+            Maximum number of sets.
         """
         query = select_ids(
             status=status, name=name, start_mjd=start_mjd, end_mjd=end_mjd, limit=limit
@@ -455,7 +454,7 @@ class CalibrationRegistry(DatabaseStore):
             return self._loader.load(connection, connection.scalars(query).all())
 
     def counts(self) -> dict[SetStatus, int]:
-        """Return how many sets are in each status."""
+        """Return the number of sets in each status."""
         columns = caltable_sets.c
         query = sa.select(columns.status, sa.func.count()).group_by(columns.status)
         with self._database.read() as connection:
@@ -465,22 +464,22 @@ class CalibrationRegistry(DatabaseStore):
     def events(
         self, *, name: str | None = None, after_id: int = 0, limit: int = 1000
     ) -> list[SetEvent]:
-        """Return what happened to the sets, oldest first.
+        """Return the history of the sets, oldest entry first.
 
         Parameters
         ----------
         name : str, optional
-            Only to this set.
+            Only the history of this set.
         after_id : int
             Only after this event; a caller that keeps the last id sees each event once.
         limit : int
-            At most so many.
+            Maximum number of events.
         """
         with self._database.read() as connection:
             return load_events(connection, name=name, after_id=after_id, limit=limit)
 
     def last_event_id(self) -> int:
-        """Return the id of the latest event, 0 when there is none; it grows with every change."""
+        """Return the id of the latest event, 0 if there is none; it grows with every change."""
         with self._database.read() as connection:
             return int(connection.scalar(sa.select(sa.func.max(set_events.c.id))) or 0)
 
@@ -499,7 +498,7 @@ class CalibrationRegistry(DatabaseStore):
         Returns
         -------
         list of TableProblem
-            Empty when everything is as it was registered.
+            Empty if all tables are unchanged since their registration.
         """
         chosen = (
             self.list_sets(status=SetStatus.ACTIVE) if name is None else [self.get(name, version)]

@@ -1,6 +1,6 @@
 """The registry's tables.
 
-Belongs here: the present schema. Doesn't: how it came about (`migrations/`), queries.
+Belongs here: the present schema. Doesn't: earlier schemas (`migrations/`), queries.
 """
 
 import sqlalchemy as sa
@@ -19,7 +19,7 @@ layouts = sa.Table(
     sa.Column("spectral_windows_hz", sa.JSON, nullable=False),
 )
 
-#: One row a version of a set. Only `status` and `reasons` ever change.
+#: One row for each version of a set. Only `status` and `reasons` ever change.
 caltable_sets = sa.Table(
     "caltable_sets",
     metadata,
@@ -32,7 +32,7 @@ caltable_sets = sa.Table(
     sa.Column("mid_mjd", sa.Double, nullable=False),
     sa.Column("start_mjd", sa.Double, nullable=False),
     sa.Column("end_mjd", sa.Double, nullable=False),
-    # Longest way from mid_mjd to an end of the window: bounds the search for the nearest.
+    # Longest distance from mid_mjd to an end of the window: bounds the search for the nearest.
     sa.Column("reach_days", sa.Double, nullable=False),
     sa.Column("declination_deg", sa.Double),
     sa.Column("layout_id", sa.ForeignKey("layouts.id"), nullable=False),
@@ -54,7 +54,7 @@ caltable_sets = sa.Table(
     ),
 )
 
-#: Every table of a set, also GA where FLUX stands in for it (`applied` says which are used).
+#: Every table of a set, also GA where FLUX replaces it (`applied` is true for the used ones).
 caltables = sa.Table(
     "caltables",
     metadata,
@@ -66,7 +66,7 @@ caltables = sa.Table(
     sa.Column("checksum", sa.String(80), nullable=False),
 )
 
-#: What happened to the sets; rows are only ever added.
+#: History of the sets; rows are only ever added.
 set_events = sa.Table(
     "set_events",
     metadata,

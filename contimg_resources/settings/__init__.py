@@ -1,9 +1,9 @@
 """All settings, each with its default and its meaning.
 
-Belongs here: what an operator may want to change. Values come from ``CONTIMG_*`` environment
+Belongs here: values that an operator may want to change. They come from ``CONTIMG_*`` environment
 variables (nested with two underscores, ``CONTIMG_IMAGING__ROBUST=0``), then from the TOML file
 that ``CONTIMG_CONFIG`` names, then from the defaults.
-Doesn't: figures of the instrument (see `contimg_resources.instrument`) and paths of products
+Doesn't: constants of the instrument (see `contimg_resources.instrument`) and paths of products
 (see `contimg_resources.core.naming`).
 """
 

@@ -1,7 +1,7 @@
-"""Settings of the stages that an observation goes through: arrival, calibration, image.
+"""Settings of the stages of a single observation: arrival, calibration, image.
 
-Belongs here: one model a stage. Doesn't: stages that many observations are put together in (see
-`.surveys`), the platform's own work (see `.platform`).
+Belongs here: one model for each stage. Doesn't: stages that combine many observations (see
+`.surveys`), housekeeping of the platform (see `.platform`).
 """
 
 from pathlib import Path
@@ -14,9 +14,9 @@ from contimg_resources.settings.section import Section
 
 
 class CasaSettings(Section):
-    """How CASA is run."""
+    """Running CASA."""
 
-    step_timeout_s: float = Field(3600.0, gt=0, description="A CASA step is ended after this long.")
+    step_timeout_s: float = Field(3600.0, gt=0, description="Maximum duration of a CASA step.")
     threads: int = Field(1, ge=1, le=256, description="OpenMP threads of one CASA process.")
 
 
@@ -26,106 +26,120 @@ class ArrivalSettings(Section):
     settle_age_s: float = Field(
         30.0,
         ge=0,
-        description="Without a done-marker, nothing inside the MS may have changed for this long.",
+        description="Without a done-marker, an MS is complete when nothing inside it has changed "
+        "for this long.",
     )
     done_suffix: str = Field(
-        ".done", description="A file named like the MS plus this marks it as complete at once."
+        ".done",
+        description="Ending of the done-marker: a file named like the MS plus this ending marks "
+        "the MS as complete at once.",
     )
     calibrator_list: Path | None = Field(
         None,
-        description="Table with the user's own calibrators: name, ra_deg, dec_deg, flux_jy, "
-        "reference_ghz, spectral_index, and perhaps aliases. `contimg calibrators import` makes "
+        description="Table of additional calibrators: name, ra_deg, dec_deg, flux_jy, "
+        "reference_ghz, spectral_index, and optionally aliases. `contimg calibrators import` makes "
         "one.",
     )
     calibrator_radius_deg: float = Field(
         1.0,
         gt=0,
-        description="An observation holds a calibrator when it comes this near to a phase centre.",
+        description="An observation contains a calibrator if the calibrator is within this "
+        "distance of a phase centre.",
     )
     calibrator_min_flux_jy: float = Field(
-        1.0, ge=0, description="Fainter calibrators (apparent flux) do not start a solve."
+        1.0,
+        ge=0,
+        description="Minimum apparent flux density of a calibrator: fainter ones don't start a "
+        "solve.",
     )
 
 
 class CalibrationSettings(Section):
-    """Solving, judging and borrowing caltable sets."""
+    """Solving, checking and borrowing caltable sets."""
 
     engine: Literal["casa", "fast"] = Field(
         "fast",
-        description="How a drift scan is solved (averaged in memory first) and caltables are "
-        "applied (in memory), or both by CASA alone, which does what memory can't in any case.",
+        description="Calibration engine. `fast` solves drift scans after averaging them in memory, "
+        "and applies caltables in memory; `casa` uses CASA alone. Cases that `fast` can't handle "
+        "always use CASA.",
     )
     refants: tuple[str, ...] = Field(
         (
             *("104", "105", "106", "107", "108", "109", "110", "111", "112", "113"),
             *("114", "115", "116", "103"),
         ),
-        description="Preferred reference antennas by name, best first, for refant 'auto'.",
+        description="Preferred reference antennas by name, best first, for the refant `auto`.",
     )
-    valid_before_h: float = Field(24.0, ge=0, description="A set is valid from this long before.")
-    valid_after_h: float = Field(24.0, ge=0, description="A set is valid until this long after.")
+    valid_before_h: float = Field(
+        24.0, ge=0, description="A set is valid from this long before its calibrator observation."
+    )
+    valid_after_h: float = Field(
+        24.0, ge=0, description="A set is valid until this long after its calibrator observation."
+    )
     strip_tolerance_deg: float = Field(
         0.5,
         gt=0,
-        description="A set serves observations whose declination differs by no more than this "
-        "(an apparent declination wobbles by 0.15 deg in ICRS over a day).",
+        description="A set applies to observations whose declination differs by at most this much "
+        "(an apparent declination varies by 0.15 deg in ICRS over a day).",
     )
     borrow: bool = Field(
-        False, description="Apply the nearest set even outside its window; products are marked."
+        False,
+        description="If no window contains an observation, apply the nearest set outside its "
+        "window; the products record it as borrowed.",
     )
     short_interval_s: float = Field(60.0, gt=0, description="Solution interval of 2G.")
     min_snr: float = Field(3.0, gt=0, description="Solutions below this SNR are flagged.")
     min_median_snr: float = Field(
-        10.0, gt=0, description="A table of gains whose median SNR is lower fails its set."
+        10.0, gt=0, description="A set fails if the median SNR of a gain table is lower."
     )
     min_channel_snr: float = Field(
-        3.0, gt=0, description="A bandpass whose median SNR per channel is lower fails its set."
+        3.0, gt=0, description="A set fails if the median SNR per channel of a bandpass is lower."
     )
     max_flagged_fraction: float = Field(
         0.3,
         gt=0,
         le=1,
-        description="A table with more flagged solutions (of working antennas, altogether or of "
-        "one receptor) fails its set.",
+        description="A set fails if a table has a larger fraction of flagged solutions (of working "
+        "antennas, in total or of one receptor).",
     )
     min_antenna_fraction: float = Field(
         0.3,
         ge=0,
         le=1,
-        description="A table with solutions for a smaller share of the antennas that it names "
-        "fails its set.",
+        description="A set fails if a table has solutions for a smaller fraction of the antennas "
+        "that it names.",
     )
     max_phase_scatter_deg: float = Field(
-        30.0, gt=0, description="Largest scatter of the phase solutions about their smooth trend."
+        30.0, gt=0, description="Maximum scatter of the phase solutions about their smooth trend."
     )
     max_amplitude_scatter: float = Field(
-        0.3, gt=0, description="Largest relative scatter of the amplitude solutions."
+        0.3, gt=0, description="Maximum relative scatter of the amplitude solutions."
     )
     caltable_endings: dict[CaltableType, tuple[str, ...]] = Field(
         default_factory=lambda: {kind: kind.other_endings for kind in CaltableType},
-        description="By type (K, BA, BP, GA, GP, 2G, FLUX), how the names of caltables of other "
-        "hands end, beside contimg's own endings; types that aren't named keep their default.",
+        description="By type (K, BA, BP, GA, GP, 2G, FLUX), the name endings of caltables made "
+        "elsewhere, in addition to contimg's own endings; types not given keep their default.",
     )
     sky_model: Path | None = Field(
         None,
-        description="Table of known sources (as for `contimg catalogue add`) that go "
-        "into the model of a solve beside its calibrator, instead of those of "
+        description="Table of known sources (as for `contimg catalogue add`) that are added "
+        "to the calibrator in the model of a solve, instead of those of "
         "`catalogue.reference`.",
     )
     model_from_image: bool = Field(
         True,
-        description="Without either, solve twice: the second time with the sources that an image "
-        "made with the first solutions shows. Otherwise gains absorb about 2 / N of the flux "
-        "density of those sources with N antennas, and leave ghosts.",
+        description="Without either list, solve twice: the second time with the sources from an "
+        "image made with the first solutions. Otherwise, with N antennas, the gains absorb about "
+        "2 / N of the flux density of those sources, and leave ghosts.",
     )
     plotms: bool = Field(
-        True, description="Draw casaplotms diagnostics too, where its libraries are present."
+        True, description="Also draw diagnostics with casaplotms, if its libraries are installed."
     )
 
     @field_validator("caltable_endings", mode="before")
     @classmethod
     def _types_in_capitals(cls, given: object) -> object:
-        # Names of environment variables come in small letters.
+        # Keys from environment variables are in lower case.
         return {str(k).upper(): v for k, v in given.items()} if isinstance(given, dict) else given
 
     @field_validator("caltable_endings")
@@ -138,11 +152,9 @@ class CalibrationSettings(Section):
         for kind, endings in whole.items():
             for ending in endings:
                 if not ending or "/" in ending:
-                    raise ValueError(f"{ending!r} is no ending of a name")
+                    raise ValueError(f"{ending!r} is not the ending of a name")
                 if stands_for.setdefault(ending, kind) is not kind:
-                    raise ValueError(
-                        f"{ending!r} stands for {stands_for[ending]} and for {kind} alike"
-                    )
+                    raise ValueError(f"{ending!r} stands for both {stands_for[ending]} and {kind}")
         return whole
 
 
@@ -151,41 +163,51 @@ class ImagingSettings(Section):
 
     engine: Literal["casa", "fast", "wsclean"] = Field(
         "fast",
-        description="Imaging engine: in memory with ducc0, CASA's tclean, or the program WSClean "
-        "where it is installed.",
+        description="Imaging engine: `fast` (in memory, with ducc0), `casa` (tclean), or "
+        "`wsclean` (the program WSClean, if installed).",
     )
     image_size: int | None = Field(
         None,
         ge=64,
-        description="Pixels a side; None: reaches to where the primary beam is half of its cut.",
+        description="Pixels along each side; None: out to where the primary beam is half of "
+        "`beam_cut`.",
     )
     cell_arcsec: float | None = Field(
         None, gt=0, description="Pixel size; None: a third of the synthesized beam's minor axis."
     )
-    robust: float = Field(0.5, ge=-2, le=2, description="Briggs robust.")
-    niter: int = Field(10_000, ge=0, description="Most CLEAN iterations.")
+    robust: float = Field(0.5, ge=-2, le=2, description="Briggs robust parameter.")
+    niter: int = Field(10_000, ge=0, description="Maximum number of CLEAN iterations.")
     threshold_sigma: float = Field(
         4.0, gt=0, description="CLEAN stops at this many times the expected or measured noise."
     )
     uvrange: str = Field("", description="CASA uv selection; empty keeps every baseline.")
-    beam_cut: float = Field(0.2, gt=0, lt=1, description="Primary-beam cut of the image.")
+    beam_cut: float = Field(
+        0.2,
+        gt=0,
+        lt=1,
+        description="Primary-beam response below which the PB-corrected image is blank.",
+    )
     max_flagged_fraction: float = Field(
-        0.6, gt=0, le=1, description="More flagged data (of working antennas) fails the image."
+        0.6,
+        gt=0,
+        le=1,
+        description="Maximum fraction of flagged data (of working antennas): with more, imaging "
+        "fails.",
     )
     max_rms_ratio: float = Field(
-        3.0, gt=1, description="The rms may exceed what the noise predicts by this factor."
+        3.0, gt=1, description="Maximum ratio of the measured rms to the expected noise."
     )
     max_dynamic_range: float = Field(
         1000.0,
         gt=1,
-        description="Nor can it be expected below the peak divided by this: the field of a bright "
-        "calibrator is limited by its dynamic range, not by its noise.",
+        description="An rms up to the peak divided by this is always accepted: the field of a "
+        "bright calibrator is limited by dynamic range, not by noise.",
     )
-    max_beam_elongation: float = Field(6.0, gt=1, description="Largest bmaj / bmin.")
-    min_beam_pixels: float = Field(2.0, gt=0, description="Least pixels across bmin.")
+    max_beam_elongation: float = Field(6.0, gt=1, description="Maximum bmaj / bmin.")
+    min_beam_pixels: float = Field(2.0, gt=0, description="Minimum number of pixels across bmin.")
     flux_tolerance: float = Field(
-        0.2, gt=0, description="Known sources: largest |median flux ratio - 1|."
+        0.2, gt=0, description="Maximum |median flux ratio - 1| of known sources."
     )
     max_offset_beam: float = Field(
-        0.3, gt=0, description="Known sources: largest median offset, in beams (bmin)."
+        0.3, gt=0, description="Maximum median offset of known sources, in beams (bmin)."
     )

@@ -1,7 +1,6 @@
-"""Settings of the platform's own work: documents, messages, sensors, what is removed when.
+"""Settings of the platform: export, alerts, sensors, retention.
 
-Belongs here: one model for each. Doesn't: what is done with data (see `.observations` and
-`.surveys`).
+Belongs here: one model for each. Doesn't: data processing (see `.observations` and `.surveys`).
 """
 
 from pathlib import Path
@@ -15,96 +14,101 @@ class ExportSettings(Section):
     """JSON documents for dashboards."""
 
     directory: Path | None = Field(
-        None, description="Where they are written; None: `export` in the state."
+        None, description="Directory of the documents; None: `export` in the state directory."
     )
-    interval_min: int = Field(
-        10, ge=1, le=59, description="They are written anew every so many minutes."
-    )
+    interval_min: int = Field(10, ge=1, le=59, description="Minutes between exports.")
     observation_days: float = Field(
-        90.0, gt=0, description="Observations, images and mosaics of so many days are in them."
+        90.0,
+        gt=0,
+        description="Span of the observations, images and mosaics in the documents, days.",
     )
 
 
 class AlertSettings(Section):
-    """Messages about what a person must know."""
+    """Alerts."""
 
     webhook: SecretStr | None = Field(
-        None, description='URL that gets each message as JSON, `{"text": ...}`, by POST.'
+        None, description='URL that receives each alert as JSON, `{"text": ...}`, by POST.'
     )
-    email_to: tuple[str, ...] = Field((), description="Addresses that get each message.")
-    email_from: str = Field("contimg@localhost", description="Their sender.")
-    smtp_host: str = Field("localhost", description="The mail server.")
-    smtp_port: int = Field(25, ge=1, le=65535, description="Its port.")
-    smtp_user: str | None = Field(None, description="Who logs in there; None: nobody (no TLS).")
-    smtp_password: SecretStr | None = Field(None, description="And the password.")
+    email_to: tuple[str, ...] = Field((), description="E-mail addresses that receive each alert.")
+    email_from: str = Field("contimg@localhost", description="Sender address of the e-mails.")
+    smtp_host: str = Field("localhost", description="Mail server.")
+    smtp_port: int = Field(25, ge=1, le=65535, description="Port of the mail server.")
+    smtp_user: str | None = Field(
+        None, description="User name on the mail server; None: no login (no TLS)."
+    )
+    smtp_password: SecretStr | None = Field(None, description="Password on the mail server.")
     dashboard_url: str | None = Field(
-        None, description="Messages link to the dashboard there: `https://example.org/contimg/`."
+        None,
+        description="Address of the dashboard for links in alerts: `https://example.org/contimg/`.",
     )
     rms_factor: float = Field(
         1.5,
         gt=1,
-        description="Image quality has fallen when the median rms of the last images exceeds that "
-        "of the weeks before by this factor.",
+        description="Image quality has dropped when the median rms of the latest images exceeds "
+        "that of the preceding weeks by this factor.",
     )
 
 
 class SensorSettings(Section):
-    """The sensors' pace."""
+    """Timing of the sensors."""
 
-    interval_s: int = Field(30, ge=1, description="Seconds between looks at the MS directory.")
-    max_runs_per_tick: int = Field(24, ge=1, le=100, description="Runs started per look at most.")
+    interval_s: int = Field(30, ge=1, description="Seconds between scans of the MS directory.")
+    max_runs_per_tick: int = Field(
+        24, ge=1, le=100, description="Maximum number of runs started per scan."
+    )
 
 
 class RetentionSettings(Section):
-    """What is removed, and when; images and caltables stay unless said otherwise."""
+    """Removal of old data; by default images and caltables are kept."""
 
     partition_days: float = Field(
         90.0,
         gt=0,
-        description="Observations older than this leave Dagster's list of partitions, not the "
-        "stores; `contimg reprocess` brings them back.",
+        description="Observations older than this are removed from Dagster's list of partitions, "
+        "but not from the stores; `contimg reprocess` adds them again.",
     )
     run_days: float = Field(
         90.0,
         gt=0,
-        description="Dagster's runs with their logs, and CASA's logs, are kept this long, those "
-        "that export documents and send messages a day; the run that last materialized an asset or "
-        "partition is kept for ever.",
+        description="Dagster's runs with their logs, and CASA's logs, are kept this long (runs "
+        "that export documents and send alerts: one day); the run that last materialized an asset "
+        "or partition is kept for ever.",
     )
     calibrated_ms_days: float | None = Field(
         7.0,
         gt=0,
-        description="A calibrated MS is removed after this long when it was imaged and can be made "
-        "again, since its MS is still there; None: only for want of room.",
+        description="A calibrated MS is removed after this long if it is imaged and can be remade "
+        "because its MS still exists; None: only when disk space is low.",
     )
     companion_days: float | None = Field(
         30.0,
         gt=0,
         description="Residual, PSF and primary beam of an image are removed after this long; None: "
-        "only for want of room.",
+        "only when disk space is low.",
     )
     image_days: float | None = Field(
         None, gt=0, description="Images are removed after this long; None: never."
     )
     scratch_h: float = Field(
-        24.0, gt=0, description="What killed steps left behind is removed after this long."
+        24.0, gt=0, description="Files that killed steps left in scratch are removed after this."
     )
     free_gb: float = Field(
         20.0,
         ge=0,
-        description="While less is free on the state's disk, calibrated MS and companions of "
-        "images are removed before their time, the oldest first.",
+        description="While less disk space is free in the state directory, calibrated MS and "
+        "companions of images are removed early, oldest first.",
     )
     pause_below_gb: float = Field(
-        6.0, ge=0, description="While less is free, no run is started and steps wait."
+        6.0, ge=0, description="While less disk space is free, no run starts and steps wait."
     )
     wait_for_room_s: float = Field(
-        3600.0, ge=0, description="A step that waits for room fails after this long."
+        3600.0, ge=0, description="A step that waits for disk space fails after this long."
     )
     reserve_mb: float = Field(
         64.0,
         ge=0,
-        description="A file of this size, `reserve` in the state, is given up by `contimg "
-        "housekeeping` and `contimg up` when the disk is full: without any space no store can be "
-        "opened. 0: there is none.",
+        description="Size of the file `reserve` in the state directory, which `contimg "
+        "housekeeping` and `contimg up` remove when the disk is full: without any free space no "
+        "store can be opened. 0: no reserve.",
     )

@@ -1,12 +1,12 @@
-"""What the settings of every stage have in common.
+"""The base class of all sections of settings.
 
-Belongs here: the base of a section. Doesn't: any setting.
+Belongs here: common behaviour. Doesn't: any setting.
 """
 
 from pydantic import BaseModel, ConfigDict
 
 
 class Section(BaseModel):
-    """Settings of one stage: frozen, and no name that isn't known."""
+    """Settings of one stage: immutable; unknown names are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -1,7 +1,7 @@
-"""Settings of what is made of many observations: mosaics, photometry, light curves, events.
+"""Settings of products of many observations: mosaics, photometry, light curves, events.
 
-Belongs here: one model a stage, and the catalogue that they share. Doesn't: single observations
-(see `.observations`).
+Belongs here: one model for each stage, and the catalogue that they share. Doesn't: single
+observations (see `.observations`).
 """
 
 from typing import Literal
@@ -16,15 +16,15 @@ class CatalogueSettings(Section):
 
     reference: str | None = Field(
         None,
-        description="Name of the catalogue (`contimg catalogue list`) whose sources are looked for "
-        "in images, for the checks of flux and astrometry, measured by forced photometry, and part "
-        "of a solve's model where they are in the beam with its calibrator.",
+        description="Name of the reference catalogue (`contimg catalogue list`). Its sources are "
+        "matched with images to check flux scale and astrometry, measured by forced photometry, "
+        "and added to the model of a solve if they are in the beam with the calibrator.",
     )
     default_spectral_index: float = Field(
         -0.7,
         ge=-5,
         le=5,
-        description="Of sources whose spectral index the catalogue doesn't know (S ~ nu^alpha).",
+        description="Spectral index of sources without one in the catalogue (S ~ nu^alpha).",
     )
 
 
@@ -35,30 +35,30 @@ class MosaicSettings(Section):
         300.0,
         ge=60,
         le=3600,
-        description="The fixed grid of time that windows are counted in; must divide a day.",
+        description="Slot of the fixed time grid of the windows; must divide a day.",
     )
-    width: int = Field(12, ge=2, le=48, description="Slots that a mosaic covers.")
-    step: int = Field(6, ge=1, le=48, description="Slots from one mosaic to the next.")
-    min_tiles: int = Field(2, ge=1, description="A window with fewer images makes no mosaic.")
+    width: int = Field(12, ge=2, le=48, description="Number of slots in a mosaic.")
+    step: int = Field(6, ge=1, le=48, description="Number of slots from one mosaic to the next.")
+    min_tiles: int = Field(2, ge=1, description="Minimum number of images in a mosaic.")
     wait_min: float = Field(
         60.0,
         ge=0,
-        description="A window with holes waits this long, from its end or from the last change in "
-        "it, for observations that are late; those that come later have it made again.",
+        description="A window with gaps waits this long for late observations, from its end or "
+        "from its last change; after observations that arrive later the mosaic is remade.",
     )
     max_rms_ratio: float = Field(
         1.5,
         gt=1,
-        description="The measured noise may exceed what the tiles' noise predicts by this factor.",
+        description="Maximum ratio of the measured noise to the noise expected from the tiles.",
     )
     max_seam_sigma: float = Field(
-        3.0, gt=0, description="Largest step at the edge of a tile, in its own uncertainty."
+        3.0, gt=0, description="Maximum step at the edge of a tile, in units of its uncertainty."
     )
     sums_days: float = Field(
         0.5,
         gt=0,
-        description="The running sums that a late tile is added to, kept for windows with holes, "
-        "are removed after this long; later the mosaic is built anew.",
+        description="The running sums of windows with gaps, to which late tiles are added, "
+        "are removed after this long; later the mosaic is rebuilt from its tiles.",
     )
 
 
@@ -66,90 +66,97 @@ class PhotometrySettings(Section):
     """Forced photometry at catalogue positions."""
 
     min_flux_mjy: float = Field(
-        10.0, ge=0, description="Fainter catalogue sources aren't measured."
+        10.0, ge=0, description="Minimum catalogue flux density of the measured sources."
     )
-    images: bool = Field(True, description="Measure single 5-minute images too, not mosaics alone.")
+    images: bool = Field(True, description="Measure single 5-minute images as well as mosaics.")
     min_references: int = Field(
-        10, ge=3, description="Fewer reference sources can't tell an epoch's flux scale."
+        10, ge=3, description="Minimum number of reference sources for an epoch's flux scale."
     )
     max_scale_scatter: float = Field(
-        0.1, gt=0, description="Largest robust scatter of the reference sources' flux ratios."
+        0.1, gt=0, description="Maximum robust scatter of the reference sources' flux ratios."
     )
     max_scale_offset: float = Field(
-        0.2, gt=0, description="Largest |flux scale - 1| of an epoch that is published."
+        0.2, gt=0, description="Maximum |flux scale - 1| of a published epoch."
     )
     max_offset_beam: float = Field(
         0.07,
         gt=0,
-        description="Largest median offset of the list from the image, in beams (bmin), that isn't "
-        "reported as a failed check.",
+        description="Maximum median offset of the catalogue from the image, in beams (bmin); "
+        "a larger offset is reported as a failed check.",
     )
     shift_positions: bool = Field(
         False,
-        description="Measure at places moved by the median offset, where that is more than three "
+        description="Measure at positions shifted by the median offset, if that is more than three "
         "times its error.",
     )
     point_width_tolerance: float = Field(
         0.03,
         ge=0,
         lt=1,
-        description="A source is flagged as extended when it is wider than the beam by more than "
-        "this share (for the uncertainty of the beam itself) and smearing, by four errors.",
+        description="A source is flagged as extended if its width exceeds that of the beam by four "
+        "errors more than this fraction (for the uncertainty of the beam) and smearing.",
     )
     channel_mhz: float = Field(
         0.25,
         ge=0,
-        description="Width of a channel that was imaged, MHz: bandwidth smearing away from the "
-        "phase centre makes no source extended.",
+        description="Channel width of the imaged data, MHz, for bandwidth smearing: a source that "
+        "is smeared away from the phase centre isn't flagged as extended.",
     )
     integration_s: float = Field(
-        13.0, ge=0, description="Integration time of the data that were imaged, s: the same."
+        13.0, ge=0, description="Integration time of the imaged data, s, for time smearing."
     )
 
 
 class VariabilitySettings(Section):
-    """Light curves and measures of variability."""
+    """Light curves and variability metrics."""
 
     days: float = Field(
-        730.0, gt=1, description="Measures of variability are of so many days up to the day asked."
+        730.0,
+        gt=1,
+        description="Span of the light curves for the variability metrics, up to the given day, "
+        "days.",
     )
     min_epochs: int = Field(
-        10, ge=3, description="A source that was measured in fewer epochs isn't judged."
+        10, ge=3, description="Minimum number of epochs of a source for variability metrics."
     )
     eta_sigma: float = Field(
         3.0,
         gt=0,
-        description="A variable's log eta lies so many robust standard deviations above that of "
-        "the population at its S/N.",
+        description="A source is flagged as variable if its log eta is at least this many robust "
+        "standard deviations above that of the population at its S/N, and its log V likewise.",
     )
-    v_sigma: float = Field(2.0, gt=0, description="The same for log V.")
+    v_sigma: float = Field(2.0, gt=0, description="The threshold for log V, likewise.")
 
 
 class EseSettings(Section):
     """The search for Extreme Scattering Events."""
 
     templates: tuple[Literal["fiedler", "clegg"], ...] = Field(
-        ("fiedler",), min_length=1, description="Families of templates that are searched with."
+        ("fiedler",), min_length=1, description="Template families of the search."
     )
-    min_width_days: float = Field(10.0, ge=3, description="Narrowest dip (full width at half).")
-    max_width_days: float = Field(200.0, le=400, description="Widest dip.")
+    min_width_days: float = Field(10.0, ge=3, description="Minimum width (FWHM) of a dip.")
+    max_width_days: float = Field(200.0, le=400, description="Maximum width (FWHM) of a dip.")
     min_depth: float = Field(
-        0.1, gt=0, lt=1, description="Shallowest dip, as a share of the baseline."
+        0.1, gt=0, lt=1, description="Minimum depth of a dip, as a fraction of the baseline."
     )
     false_alarms: float = Field(
         1.0,
         gt=0,
-        description="Accepted false alarms in 1000 source-years of steady sources; the score's "
-        "threshold is measured for it on shuffled light curves of the platform's own.",
+        description="Accepted number of false alarms in 1000 source-years of steady sources; the "
+        "score threshold for it is measured on the platform's light curves after shuffling.",
     )
     min_over_walk: float = Field(
         20.0,
         ge=0,
-        description="Evidence (2 Δ ln L) that a candidate needs over a source that wanders by "
-        "itself; higher, and variable sources make fewer candidates, faint ones too.",
+        description="Minimum evidence (2 Δ ln L) for a dip over intrinsic variability (a damped "
+        "random walk); a higher value gives fewer candidates from variable sources, but also from "
+        "faint ones.",
     )
     neighbour_radius_deg: float = Field(
-        1.5, gt=0, description="A dip that sources this near share is the epochs' error."
+        1.5,
+        gt=0,
+        description="A dip shared by sources within this distance is attributed to the epochs, not "
+        "to the source.",
     )
 
 
@@ -160,6 +167,6 @@ class CutoutSettings(Section):
     max_gb: float = Field(
         10.0,
         gt=0,
-        description="Cutouts take no more than this; the oldest that no candidate or "
-        "mark needs go first.",
+        description="Maximum disk space of all cutouts; the oldest ones that no candidate or "
+        "mark needs are removed first.",
     )

@@ -1,7 +1,7 @@
-"""All settings together, and where their values come from.
+"""All settings, and the sources of their values.
 
 Belongs here: paths and addresses, the sections, reading them. Doesn't: the settings of a stage (see
-the modules beside this one).
+the other modules of this package).
 """
 
 import os
@@ -43,7 +43,7 @@ from contimg_resources.settings.surveys import (
 
 
 class Settings(BaseSettings):
-    """Everything that an operator may set."""
+    """All settings that an operator may change."""
 
     model_config = SettingsConfigDict(
         env_prefix="CONTIMG_", env_nested_delimiter="__", extra="forbid", frozen=True
@@ -55,19 +55,25 @@ class Settings(BaseSettings):
         ),
         description="State directory: databases, products, Dagster's storage, logs.",
     )
-    ms_dir: Path | None = Field(None, description="Where MS arrive; None: `incoming` in the state.")
+    ms_dir: Path | None = Field(
+        None, description="Directory of incoming MS; None: `incoming` in the state directory."
+    )
     registry_url: str | None = Field(
-        None, description="SQLAlchemy URL of the registry; None: `registry.sqlite3` in the state."
+        None,
+        description="SQLAlchemy URL of the registry; None: `registry.sqlite3` in the state "
+        "directory.",
     )
     products_url: str | None = Field(
-        None, description="SQLAlchemy URL of the products store; None: `products.sqlite3`."
+        None,
+        description="SQLAlchemy URL of the products store; None: `products.sqlite3` in the state "
+        "directory.",
     )
     umask: str = Field(
         "077",
         pattern=r"^0?[0-7]{3}$",
-        description="Permissions that nobody but the owner gets on what is written, octal: 077 is "
-        "all of them, 027 lets the group read, 022 everybody. Documents for dashboards are "
-        "readable by everybody, as far as the directory that holds them is.",
+        description="Permissions removed from written files, octal: with 077 only the owner has "
+        "access, with 027 the group may read, with 022 everybody. Documents for dashboards are "
+        "readable by everybody who can read the directory that holds them.",
     )
     casa: CasaSettings = CasaSettings()
     arrival: ArrivalSettings = ArrivalSettings()
@@ -93,22 +99,22 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Order the sources: arguments, environment, the TOML file that CONTIMG_CONFIG names."""
+        """Order the sources: arguments, environment, the TOML file named by CONTIMG_CONFIG."""
         sources: list[PydanticBaseSettingsSource] = [init_settings, env_settings]
         if config := os.environ.get("CONTIMG_CONFIG"):
             if not Path(config).is_file():
-                raise ConfigurationError(f"CONTIMG_CONFIG names {config}, which is no file")
+                raise ConfigurationError(f"CONTIMG_CONFIG names {config}, which is not a file")
             try:
                 sources.append(TomlConfigSettingsSource(settings_cls, toml_file=config))
             except (OSError, ValueError, RecursionError) as error:
                 raise ConfigurationError(
-                    f"{config}, which CONTIMG_CONFIG names, can't be read as TOML: {error}"
+                    f"{config}, named by CONTIMG_CONFIG, can't be read as TOML: {error}"
                 ) from error
         return tuple(sources)
 
     @model_validator(mode="after")
     def _absolute_paths(self) -> "Settings":
-        # Daemon, webserver and runs work in different directories.
+        # Daemon, webserver and runs have different working directories.
         for name, path in (
             ("state", self.state),
             ("ms_dir", self.ms_dir),
@@ -131,12 +137,12 @@ class Settings(BaseSettings):
 
     @property
     def incoming_dir(self) -> Path:
-        """Where MS arrive."""
+        """Directory of incoming MS."""
         return self.ms_dir or self.layout.incoming
 
     @property
     def export_dir(self) -> Path:
-        """Where documents for dashboards are written."""
+        """Directory of documents for dashboards."""
         return self.export.directory or self.layout.export
 
     @property
@@ -150,9 +156,9 @@ class Settings(BaseSettings):
         return self.products_url or str(self.state / "products.sqlite3")
 
     def as_toml(self) -> str:
-        """Return what isn't a default, as a file that ``CONTIMG_CONFIG`` may name.
+        """Return the settings that aren't defaults, as a file for ``CONTIMG_CONFIG``.
 
-        Left out are secrets and the state directory: whoever reads the file may have another.
+        Secrets and the state directory are left out: a reader of the file may have another one.
         """
         values = self.model_dump(
             mode="json",
@@ -167,14 +173,13 @@ def _home() -> Path:
     home = home_directory()
     if home is None:
         raise ConfigurationError(
-            "this user has no home directory, where the state would lie by default: set "
-            "CONTIMG_STATE"
+            "this user has no home directory for the default state directory: set CONTIMG_STATE"
         )
     return home
 
 
 def _file_of(url: str) -> Path | None:
-    """Return the file of a store's address; None when it is in a database server."""
+    """Return the file of a store's address; None if it is on a database server."""
     scheme, found, rest = url.partition(":///")
     if found:
         return Path(rest) if scheme.startswith("sqlite") else None
@@ -187,7 +192,7 @@ def load_settings() -> Settings:
     Raises
     ------
     ConfigurationError
-        Naming each setting that is wrong and why.
+        Naming each wrong setting with the reason.
     """
     try:
         return Settings()

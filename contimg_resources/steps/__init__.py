@@ -1,8 +1,8 @@
-"""One step for one observation: the domain and both stores together.
+"""The processing steps, each of which combines the science code with both stores.
 
 The assets and the command line call the same functions. Belongs here: reading the stores, calling
-the domain, recording what came of it. Doesn't: Dagster (but for ``resource.py``), printing, SQL,
-CASA.
+the science code, recording the outcome. Doesn't: Dagster (except in ``resource.py``), printing,
+SQL, CASA.
 """
 
 from contimg_resources.steps.adding_images import AddedImage, AddedImages, add_images

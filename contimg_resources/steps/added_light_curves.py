@@ -1,11 +1,11 @@
-"""Light curves that users add: kept, measured and searched like those of the platform.
+"""Add, measure and search light curves that users supply.
 
-Belongs here: the domain and the stores together. Doesn't: what is in the files (see
+Belongs here: combining the science code with the stores. Doesn't: reading the files (see
 `contimg_resources.variability.foreign`), the platform's own light curves.
 
-A list is measured and searched for itself, over all of its days: its errors, cadence and instrument
-aren't the platform's, so that neither its systematic error floor, nor its population, nor its
-neighbours, nor its threshold are.
+Each list is measured and searched separately, over all of its days: its errors, cadence and
+instrument differ from the platform's, and so do its systematic error floor, its population, its
+neighbours and its threshold.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AddedSearch:
-    """The metrics of a list, and what the search found in it.
+    """The variability metrics of a list, and the result of the search in it.
 
     Parameters
     ----------
@@ -43,7 +43,8 @@ class AddedSearch:
     found : Found
         Candidates with their ids, rejected dips, sources that can't be searched.
     new, withdrawn : tuple of str
-        Ids of candidates that no earlier search found, and of those that this one doesn't find.
+        Ids of candidates found for the first time, and of earlier ones that this search does not
+        find.
     """
 
     facts: "AddedFacts"
@@ -54,22 +55,22 @@ class AddedSearch:
 
     @property
     def words(self) -> str:
-        """All of it in a line."""
+        """Summary on one line."""
         return f"list {self.facts.name}: {self.found.words()}"
 
 
 @dataclass(frozen=True)
 class Added:
-    """A list as it was added.
+    """The outcome of adding a list.
 
     Parameters
     ----------
     path : Path
-        Its file.
+        File of the list.
     replaced : bool
-        Whether there was a list of this name before.
+        Whether it replaced a list of the same name.
     searched : AddedSearch
-        What is in it.
+        Metrics and candidates.
     refused : dict of str to str
         Files that couldn't be read, each with its reason.
     """
@@ -91,9 +92,9 @@ def add_light_curves(
     table: str = "",
     progress: Progress = no_progress,
 ) -> Added:
-    """Read files with light curves, keep them as a list, and measure and search it.
+    """Read files with light curves, store them as a list, and measure and search it.
 
-    A list of the same name is replaced; until everything was read it stays as it is.
+    A list of the same name is replaced, but only after all files are read.
 
     Parameters
     ----------
@@ -102,20 +103,20 @@ def add_light_curves(
     name : str
         Name of the list.
     files : sequence of Path
-        At least one. One that can't be read doesn't stop the others.
+        At least one file. A file that can't be read doesn't stop the others.
     columns : mapping of str to GivenColumn, optional
-        What the user said of columns, by role.
+        Columns that the user named, by role.
     source, error, table : str
         See `contimg_resources.variability.foreign.read_rows`.
     progress : callable
-        Told what is being done.
+        Receives progress messages.
 
     Raises
     ------
     VariabilityFailed
-        If no file could be read; with the reason of each.
+        If no file could be read; with the reason for each.
     InvalidName
-        If `name` is no name.
+        If `name` is not a valid name.
     """
     from contimg_resources.variability.added import (
         AddedFacts,
@@ -162,7 +163,7 @@ def add_light_curves(
 def search_added(
     workshop: Workshop, name: str, *, run_id: str = "", progress: Progress = no_progress
 ) -> AddedSearch:
-    """Measure and search one list, record and draw what is found.
+    """Measure and search one list, record its candidates and draw their cards.
 
     Raises
     ------
@@ -213,12 +214,12 @@ def search_added(
 def search_all_added(
     workshop: Workshop, *, run_id: str = "", progress: Progress = no_progress
 ) -> tuple[tuple[AddedSearch, ...], dict[str, str]]:
-    """Measure and search every list; one that can't be doesn't stop the others.
+    """Measure and search every list; a list that fails doesn't stop the others.
 
     Returns
     -------
     tuple of (tuple of AddedSearch, dict of str to str)
-        What was found, and lists that failed with the reason of each.
+        Results, and lists that failed with the reason for each.
     """
     from contimg_resources.variability.added import added_names
 
@@ -231,12 +232,12 @@ def search_all_added(
 
 
 def remove_light_curves(workshop: Workshop, name: str) -> tuple[str, ...]:
-    """Remove a list and its metrics; its candidates are withdrawn, their marks stay.
+    """Remove a list and its metrics; withdraw its candidates but keep their marks.
 
     Returns
     -------
     tuple of str
-        Ids of the candidates that were withdrawn.
+        Ids of the withdrawn candidates.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Add images that were made elsewhere: from then on they are observations like others."""
+"""Add images made elsewhere; they are then handled like any other observation."""
 
 import hashlib
 import math
@@ -45,22 +45,22 @@ _MIN_SNR = 6.0
 
 @dataclass(frozen=True)
 class AddedImage:
-    """An image that was added, or that was there already.
+    """An image that was added, or was already in the store.
 
     Parameters
     ----------
     path : Path
-        Its file.
+        Image file.
     outcome : ArrivalOutcome
-        Whether it is new, was there, replaced another, or is a second copy of one.
+        Whether it is new, known, a replacement, or a second copy.
     record : ObservationRecord
-        The observation that it is.
+        Its observation.
     image : ImageRecord or None
-        Its numbers.
+        Image statistics.
     verdicts : tuple of Verdict
-        One for each check, passed or not; none when it was there already.
+        One for each check, passed or failed; empty when the image was already in the store.
     notes : tuple of str
-        What was assumed, and how it was brought into our own form.
+        Assumptions made, and steps of the conversion to contimg's standard form.
     """
 
     path: Path
@@ -73,14 +73,14 @@ class AddedImage:
 
 @dataclass(frozen=True)
 class AddedImages:
-    """What became of some images.
+    """The outcome of adding images.
 
     Parameters
     ----------
     added : tuple of AddedImage
-        Those that are observations now.
+        Images that are now observations.
     failed : dict of str to str
-        Files that could not be added, and why.
+        Files that could not be added, with the reason.
     """
 
     added: tuple[AddedImage, ...]
@@ -95,7 +95,7 @@ def add_images(
     run_id: str = "",
     progress: Progress = no_progress,
 ) -> AddedImages:
-    """Add images; one that can't be added doesn't stop the others.
+    """Add images; an image that can't be added doesn't stop the others.
 
     Parameters
     ----------
@@ -104,11 +104,11 @@ def add_images(
     images : sequence of ForeignFiles
         FITS files, corrected for the primary beam, and their companions; only read.
     replace_known : bool
-        Whether an image may take the place of another one of the same key.
+        Whether an image may replace another one with the same key.
     run_id : str
-        Who asks, for the history.
+        Run id, for the history.
     progress : callable
-        Told what is being done.
+        Receives progress messages.
     """
     added: list[AddedImage] = []
     failed: dict[str, str] = {}
@@ -127,9 +127,9 @@ def add_image(
     run_id: str = "",
     progress: Progress = no_progress,
 ) -> AddedImage:
-    """Bring an image into our own form, judge it and record it as an observation.
+    """Convert an image to contimg's standard form, check it and record it as an observation.
 
-    The same image again changes nothing; another content in the same file replaces it.
+    Adding the same image again changes nothing; new content in the same file replaces it.
 
     Parameters
     ----------
@@ -138,22 +138,22 @@ def add_image(
     files : ForeignFiles
         The FITS file and its companions; only read.
     replace_known : bool
-        Whether it may take the place of another image of the same key.
+        Whether it may replace another image with the same key.
     run_id : str
-        Who asks, for the history.
+        Run id, for the history.
     progress : callable
-        Told what is being done.
+        Receives progress messages.
 
     Raises
     ------
     UnreadableImage
-        Naming the file and all that is wrong with it.
+        Naming the file and everything that is wrong with it.
     ProductsError
-        If another observation of the same key is there.
+        If another observation has the same key.
     DiskShort
-        If there is no room on the disk to begin.
+        If too little disk space is free to begin.
     CatalogueError
-        If the catalogue of the settings isn't there or is damaged.
+        If the catalogue named in the settings is missing or damaged.
     """
     from contimg_resources.images.reading import opened_image
     from contimg_resources.images.standard_form import write_standard_form
@@ -189,7 +189,7 @@ def add_image(
     )
     default_index = workshop.settings.catalogue.default_spectral_index
     matched = known_sources(result, catalogue, default_index)
-    # What noise its data would allow nobody knows here.
+    # The noise that its data would allow is not known here.
     verdicts = judge_sky(result, matched, imaging)
     parameters = {
         "origin": "made elsewhere",
@@ -199,7 +199,7 @@ def add_image(
         "cell_arcsec": result.grid.cell_arcsec,
         "beam_cut": imaging.beam_cut,
     }
-    # The middle of the pixels is known now.
+    # The centre of the pixel grid is known now.
     middle = replace(observation.fields[0], ra_deg=result.grid.ra_deg, dec_deg=result.grid.dec_deg)
     arrival = elsewhere.put(
         replace(observation, fields=(middle,), declination_deg=result.grid.dec_deg),
@@ -238,7 +238,7 @@ def _checksums(files: "ForeignFiles") -> Checksums:
 
 
 def _signature(checksums: Checksums) -> str:
-    """Return what tells an image with its companions from any other."""
+    """Return a signature that identifies an image with its companions."""
     content = "\n".join(f"{name} {checksum}" for name, (_, checksum) in checksums.items())
     return f"image:{hashlib.sha256(content.encode()).hexdigest()}"
 
@@ -249,9 +249,9 @@ def _observation(image: "SkyImage", signature: str) -> Observation:
     ra_deg, dec_deg = (float(v) for v in image.wcs.wcs_pix2world([[columns // 2, rows // 2]], 0)[0])
     if not math.isfinite(ra_deg + dec_deg):
         raise UnreadableImage(
-            f"{image.path}: the middle of its pixels is nowhere on the sky", path=str(image.path)
+            f"{image.path}: its central pixel has no position on the sky", path=str(image.path)
         )
-    # Refuses what is no observing date.
+    # Raises if it isn't an observing date.
     partition_key(observed.mid_mjd)
     half_hz = 0.5 * (image.bandwidth_hz if math.isfinite(image.bandwidth_hz) else 0.0)
     return Observation(

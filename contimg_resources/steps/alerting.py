@@ -1,13 +1,14 @@
-"""Tell people what they must know, each thing once.
+"""Send alerts, each of them once.
 
-Belongs here: gathering what the rules look at, and who delivers what, when.
+Belongs here: collecting the input of the alert rules, and scheduling deliveries.
 Doesn't: the rules and the channels (see `contimg_resources.alerts`).
 
-A message is recorded first, then claimed, so that one process alone has it in hand, for as long as
-a delivery can take; a claim of a process that died lapses. Immediately before it goes out on a
-channel it is marked there, and the mark is taken away only after a certain failure. So a message is
-never told twice on a channel; one whose process died, or whose server went silent, in the seconds
-between mark and answer may not have been told at all, and `contimg alerts` says so.
+An alert is recorded first, then claimed, so that only one process handles it, for at most as long
+as a delivery can take; the claim of a process that died expires. Immediately before the alert goes
+out on a channel it is marked as begun there, and the mark is removed only after a failure that is
+certain. So an alert is never sent twice on a channel. If the process dies, or the server does not
+reply, in the seconds between mark and reply, the alert may not have been sent, and `contimg alerts`
+reports it as perhaps sent.
 """
 
 import hashlib
@@ -48,30 +49,30 @@ from contimg_resources.registry.model import SetStatus
 from contimg_resources.steps.looking_up import look_up_all
 from contimg_resources.steps.workshop import Workshop
 
-#: What nobody could be told for so long is old news, days.
+#: Alerts that could not be delivered within this time are dropped, days.
 STALE_DAYS = 1.0
-#: Pauses after the first, the second, ... failed try, minutes; the last try has none.
+#: Pauses after the first, the second, ... failed attempt, minutes; none after the last attempt.
 PAUSES_MIN = (1, 5, 15, 60, 120, 240, 480)
 MAX_TRIES = len(PAUSES_MIN) + 1
 
-#: Longer than all channels together can take.
+#: Longer than the slowest delivery on all channels together.
 _CLAIM_MIN = 10.0
 _MINUTES_PER_DAY = 1440.0
-_CUT_SHORT = "perhaps delivered: the process ended before the answer"
+_CUT_SHORT = "perhaps delivered: the process ended before the server replied"
 
 
 @dataclass(frozen=True)
 class Told:
-    """What one look did.
+    """The outcome of one round of alerts.
 
     Parameters
     ----------
     new : tuple of AlertRecord
-        Messages that were recorded.
+        Alerts that were recorded.
     sent : tuple of AlertRecord
-        Messages that are out on every channel, if perhaps only (`error` says so then).
+        Alerts that went out on every channel, some perhaps undelivered (`error` gives the reason).
     failed : tuple of AlertRecord
-        Messages that couldn't be delivered on some channel, with the reason.
+        Alerts that couldn't be delivered on some channel, with the reason.
     """
 
     new: tuple[AlertRecord, ...] = ()
@@ -81,16 +82,16 @@ class Told:
 
 @dataclass(frozen=True)
 class Untold:
-    """What there is to tell.
+    """Alerts that are not delivered yet.
 
     Parameters
     ----------
     new : tuple of AlertRecord
-        Messages that aren't recorded yet.
+        Alerts that aren't recorded yet.
     due : tuple of AlertRecord
-        Recorded ones that may be tried now.
+        Recorded alerts that may be sent now.
     seen : str
-        Names the last images when their noise tells nothing new; else empty.
+        Digest of the latest images when their noise raises no alert; else empty.
     """
 
     new: tuple[AlertRecord, ...]
@@ -99,22 +100,22 @@ class Untold:
 
     @property
     def signature(self) -> str:
-        """The same as long as the same is to be told, and nothing was tried."""
+        """Text that stays the same until the alerts change or one is attempted."""
         return ";".join([*(a.key for a in self.new), *(f"{a.key}#{a.n_tries}" for a in self.due)])
 
 
 def untold(workshop: Workshop, *, seen: str = "", now_mjd: float | None = None) -> Untold:
-    """Return what there is to tell; changes nothing.
+    """Return the alerts that are not delivered yet, without changing anything.
 
-    That takes some milliseconds, and a few hundred after a new image: then it is compared with
-    those of the weeks before.
+    This takes some milliseconds, and a few hundred after a new image, which is compared with the
+    images of the weeks before.
 
     Parameters
     ----------
     workshop : Workshop
-        Its stores and settings.
+        Stores and settings.
     seen : str
-        What the look before had `seen`: images that are still the last aren't compared again.
+        `Untold.seen` of the previous call: the same latest images aren't compared again.
     now_mjd : float, optional
         The present, MJD in days; by default the clock's.
     """
@@ -128,19 +129,19 @@ def untold(workshop: Workshop, *, seen: str = "", now_mjd: float | None = None) 
 def tell_alerts(
     workshop: Workshop, *, now_mjd: float | None = None, progress: Progress = no_progress
 ) -> Told:
-    """Record what is new, and deliver what is due.
+    """Record new alerts, and deliver those that are due.
 
-    Without a webhook or addresses messages are recorded only. A failed delivery raises nothing: it
-    is in the record, and is tried again after growing pauses.
+    Without a webhook or e-mail addresses alerts are only recorded. A failed delivery raises no
+    error: the record keeps the reason, and the alert is sent again after growing pauses.
 
     Parameters
     ----------
     workshop : Workshop
-        Its stores and settings.
+        Stores and settings.
     now_mjd : float, optional
         The present, MJD in days; by default the clock's.
     progress : callable, optional
-        Told what is done.
+        Receives progress messages.
     """
     start_mjd, started_s = (clock_mjd() if now_mjd is None else now_mjd), time.monotonic()
     events = workshop.products.events
@@ -149,8 +150,8 @@ def tell_alerts(
     sent: list[AlertRecord] = []
     failed: list[AlertRecord] = []
     for number, alert in enumerate(due):
-        progress(f"telling {alert.key}", number / len(due))
-        # Deliveries may take minutes; a claim begins with its own.
+        progress(f"sending {alert.key}", number / len(due))
+        # Deliveries may take minutes; each claim begins at its own delivery.
         at_mjd = start_mjd + (time.monotonic() - started_s) / SECONDS_PER_DAY
         tried = _deliver(workshop, alert.key, at_mjd)
         if tried is not None:
@@ -159,14 +160,14 @@ def tell_alerts(
 
 
 def tell_platform(workshop: Workshop, what: str) -> None:
-    """Record that something is wrong with the platform's own processes.
+    """Record an alert about the platform's own processes.
 
     Parameters
     ----------
     workshop : Workshop
-        Its stores and settings.
+        Stores and settings.
     what : str
-        One sentence.
+        The problem, in one sentence.
     """
     at_mjd = clock_mjd()
     workshop.products.events.add_alert(
@@ -176,12 +177,12 @@ def tell_platform(workshop: Workshop, what: str) -> None:
 
 
 def state_in_words(alert: AlertRecord) -> str:
-    """Say how far a message is."""
+    """Return the delivery state of an alert in words."""
     if alert.sent_mjd is not None:
         return "perhaps sent" if BEGUN in alert.channels.values() else "sent"
     if alert.n_tries == 0:
         return "recorded"
-    return "given up" if alert.next_try_mjd is None else "failed, tried again"
+    return "given up" if alert.next_try_mjd is None else "failed, will be retried"
 
 
 def _new(
@@ -199,7 +200,7 @@ def _new(
         with rejecting(failed, QUALITY):
             found += _new_quality(workshop, now_mjd)
     if failed:
-        # What keeps one kind of message from being written is told itself, once a day.
+        # An error in the rules of one kind is itself reported, once a day.
         found.append(_broken(failed, now_mjd))
     known = workshop.products.events.known_alerts(a.key for a in found) if found else frozenset()
     return tuple(alert for alert in found if alert.key not in known)
@@ -210,7 +211,7 @@ def _broken(failed: dict[str, str], now_mjd: float) -> AlertRecord:
     return AlertRecord(
         key=f"alerts:{utc_day(mjd_day(now_mjd))}",
         kind="alerts",
-        subject=f"messages about {kinds} can't be written",
+        subject=f"alerts about {kinds} can't be written",
         text="\n".join(f"{kind}: {why}" for kind, why in failed.items()),
     )
 
@@ -249,10 +250,10 @@ def _new_calibration(workshop: Workshop, now_mjd: float) -> tuple[AlertRecord, .
 def _without_set(
     workshop: Workshop, records: list[ObservationRecord]
 ) -> tuple[ObservationRecord, ...]:
-    """Return those that would get no set now; one that has a set waits for a free run only."""
+    """Return the observations without a valid set; one with a set only waits for a free run."""
     of_any = look_up_all(workshop, ((r.mid_mjd, r.declination_deg, None) for r in records))
     pairs = list(zip(records, of_any, strict=True))
-    # The layout is the large part of a row; mostly nothing is valid, and it needn't be read.
+    # The layout is the largest part of a row; usually no set is valid and it needn't be read.
     fitting = [record for record, found in pairs if found is not None]
     answers = look_up_all(
         workshop,
@@ -273,7 +274,7 @@ def _new_failures(workshop: Workshop, now_mjd: float) -> tuple[AlertRecord, ...]
 
 
 def _last_images(workshop: Workshop, now_mjd: float) -> str:
-    """Return a digest of what the rule of image quality takes as the last images."""
+    """Return a digest of the latest images as the image quality rule defines them."""
     last = workshop.products.image_noise(start_mjd=now_mjd - LAST_DAYS, end_mjd=now_mjd)
     facts = (workshop.settings.alerts.rms_factor, last[-N_LAST:])
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
@@ -297,7 +298,7 @@ def _new_quality(workshop: Workshop, now_mjd: float) -> tuple[AlertRecord, ...]:
 
 
 def _due(workshop: Workshop, now_mjd: float) -> tuple[AlertRecord, ...]:
-    """Return the recorded messages that may be tried now; none without a channel."""
+    """Return the recorded alerts that may be sent now; none without a channel."""
     if not channels_of(workshop.settings.alerts):
         return ()
     due = workshop.products.events.due_alerts(at_mjd=now_mjd, since_mjd=now_mjd - STALE_DAYS)
@@ -307,7 +308,7 @@ def _due(workshop: Workshop, now_mjd: float) -> tuple[AlertRecord, ...]:
 
 
 def _still_stands(workshop: Workshop, alert: AlertRecord) -> bool:
-    """Tell whether a candidate is still news, when its message couldn't be delivered at once."""
+    """Return whether a candidate still deserves its alert, which was not delivered at once."""
     events = workshop.products.events
     try:
         candidate = events.candidate(alert.key.removeprefix(CANDIDATE_KEY))
@@ -321,12 +322,12 @@ def _try(channel: Channel, alert: AlertRecord) -> Failure | None:
     try:
         return channel.deliver(alert.subject, alert.text, kind=alert.kind, key=alert.key)
     except Exception as error:
-        # Its text may hold a password; whether anything went out, nobody knows.
+        # Its text may hold a password; it is not known whether anything went out.
         return Failure(f"{channel.name}: unexpected {type(error).__name__}", certain=False)
 
 
 def _deliver(workshop: Workshop, key: str, at_mjd: float) -> AlertRecord | None:
-    """Deliver one message on the channels that it isn't out on; None: another process has it."""
+    """Deliver one alert on its remaining channels; None: another process handles it."""
     events = workshop.products.events
     until_mjd = at_mjd + _CLAIM_MIN / _MINUTES_PER_DAY
     claimed = events.claim_alert(key, at_mjd=at_mjd, until_mjd=until_mjd)

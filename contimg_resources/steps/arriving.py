@@ -1,4 +1,4 @@
-"""The first step: read an MS that has settled, and register it as an observation."""
+"""Read a settled MS and register it as an observation: the first step."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,17 +16,17 @@ class Arrived:
     Parameters
     ----------
     observation : Observation
-        What its MS says it is.
+        The observation as read from its MS.
     outcome : ArrivalOutcome
         Whether it is new, known, replaced, or a second delivery.
     is_calibrator : bool
         Whether a caltable set can be solved from it.
     ready : bool
-        Whether a valid caltable set is there for it.
+        Whether a caltable set is valid for it.
     reason : str
-        Which set, or why there is none; why it can't be used at all.
+        The set, or why none is valid, or why the MS can't be used at all.
     usable : bool
-        Whether anything can be made of its data.
+        Whether its data can be used.
     """
 
     observation: Observation
@@ -38,9 +38,9 @@ class Arrived:
 
 
 def arrive(workshop: Workshop, path: Path, *, run_id: str | None = None) -> Arrived:
-    """Read an MS once and register it; one without a valid caltable set waits.
+    """Read an MS once and register it; without a valid caltable set it waits.
 
-    One of which nothing can be made, such as a wholly flagged one, has failed with the reason.
+    An MS that can't be used, such as a completely flagged one, fails with the reason.
 
     Parameters
     ----------
@@ -49,14 +49,14 @@ def arrive(workshop: Workshop, path: Path, *, run_id: str | None = None) -> Arri
     path : Path
         The MS; settled.
     run_id : str, optional
-        Who asks, for the history.
+        Run id, for the history.
 
     Raises
     ------
     UnreadableObservation
         If it can't be read.
     ProductsError
-        If another MS of the same mid-MJD is there.
+        If another MS has the same mid-MJD.
     """
     observation = workshop.read(path)
     arrival = workshop.products.arrive(observation, run_id=run_id or "")

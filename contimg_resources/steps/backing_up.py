@@ -1,9 +1,9 @@
-"""Backups of what can't be made again, and putting one back, here or elsewhere.
+"""Back up everything that can't be remade, and restore a backup, here or elsewhere.
 
 Belongs here: which files belong together (stores, caltables, added light curves, settings),
-generations, what may replace what.
+earlier backups, when a backup may replace another.
 Doesn't: copying one database (see `contimg_resources.database`); images and mosaics, which any tool
-copies and the platform makes again.
+can copy and the platform can remake.
 """
 
 import os
@@ -32,7 +32,7 @@ REGISTRY, PRODUCTS, LISTS = "registry.sqlite3", "products.sqlite3", "added_light
 CALTABLES, SETTINGS = "caltables", "settings.toml"
 EARLIER = "earlier"
 
-#: What a backup consists of.
+#: Parts of a backup.
 _PARTS = (PRODUCTS, REGISTRY, CALTABLES, LISTS, SETTINGS)
 #: Dagster's own databases in the state directory.
 _DAGSTER = ("history", "schedules", "runs.db", "runs.db-wal", "runs.db-shm")
@@ -40,7 +40,7 @@ _DAGSTER = ("history", "schedules", "runs.db", "runs.db-wal", "runs.db-shm")
 
 @dataclass(frozen=True)
 class Backup:
-    """A backup that was made.
+    """A completed backup.
 
     Parameters
     ----------
@@ -51,11 +51,11 @@ class Backup:
     caltables : tuple of Path
         Copies of the directories of caltable sets.
     settings : Path
-        The settings that aren't the defaults, TOML.
+        Settings that differ from the defaults, TOML.
     outside : tuple of Path
-        Caltables of sets in use that lie outside of the state directory: not copied.
+        Caltables of active sets outside the state directory: not copied.
     earlier : tuple of Path
-        Directories of the generations before it, the newest first.
+        Directories of earlier backups, newest first.
     """
 
     products: Path
@@ -69,16 +69,16 @@ class Backup:
 
 @dataclass(frozen=True)
 class Restored:
-    """A backup that was put back.
+    """A restored backup.
 
     Parameters
     ----------
     restored : tuple of Path
-        What was put in place.
+        Restored files and directories.
     aside : Path or None
-        Directory to which what stood there was moved; None when nothing was there.
+        Directory that holds the previous files; None when there were none.
     n_rows : dict of str to int
-        Rows of each store now.
+        Rows of each restored store.
     """
 
     restored: tuple[Path, ...]
@@ -94,33 +94,34 @@ def back_up(
     replace_fuller: bool = False,
     progress: Progress = no_progress,
 ) -> Backup:
-    """Copy stores, caltables, added light curves and settings, while others use them.
+    """Back up stores, caltables, added light curves and settings, while others use them.
 
-    All of it, or nothing. A caltable that the backup before holds already is linked, not copied.
+    The backup is complete or not made at all. Caltables that the previous backup already holds are
+    linked, not copied.
 
     Parameters
     ----------
     workshop : Workshop
-        Its stores.
+        Stores and settings.
     directory : Path
-        The newest backup lies here, those before it in ``earlier``.
+        Holds the newest backup, and the earlier ones in ``earlier``.
     keep : int
-        So many backups are kept, the new one among them.
+        Number of backups to keep, including the new one.
     replace_fuller : bool
-        Whether a backup may take the place of one that holds more.
+        Whether a backup may replace one that holds more rows.
     progress : callable
-        Told what is being done.
+        Receives progress messages.
 
     Raises
     ------
     BackupRefused
-        If the backup that is there holds more than the store.
+        If the existing backup holds more rows than the store.
     ConfigurationError
         If a store is in Postgres, or would be copied onto itself.
     ContimgError
-        If a store can't be read, or the directory not be written.
+        If a store can't be read, or the directory can't be written.
     """
-    # The registry last: what products name is in it then.
+    # The registry last, so that it holds every set that the products name.
     stores: dict[str, DatabaseStore] = {PRODUCTS: workshop.products, REGISTRY: workshop.registry}
     for name, store in stores.items():
         if store.path is not None and _is_same(directory / name, store.path):
@@ -159,19 +160,19 @@ def back_up(
 
 
 def restore(settings: Settings, directory: Path, *, progress: Progress = no_progress) -> Restored:
-    """Put a backup in the place of the stores; what stands there is moved aside, not removed.
+    """Restore the stores from a backup; the present files are moved aside, not removed.
 
-    Only to be called while no platform runs on the state directory. Caltables, lists of light
-    curves and settings that are there stay.
+    Call it only while no platform runs on the state directory. Existing caltables, lists of light
+    curves and settings stay.
 
     Parameters
     ----------
     settings : Settings
-        Where the stores are.
+        Addresses of the stores.
     directory : Path
-        A backup: its directory, or one of its generations in ``earlier``.
+        A backup: its directory, or an earlier backup in ``earlier``.
     progress : callable
-        Told what is being done.
+        Receives progress messages.
 
     Raises
     ------
@@ -180,7 +181,7 @@ def restore(settings: Settings, directory: Path, *, progress: Progress = no_prog
     BackupRefused
         If the directory holds no backup.
     ContimgError
-        If a copy is damaged or can't be put in place; the stores are as before then.
+        If a copy is damaged or can't be put in place; the stores are then unchanged.
     """
     targets = {
         PRODUCTS: _file(settings.products_address),
@@ -190,8 +191,8 @@ def restore(settings: Settings, directory: Path, *, progress: Progress = no_prog
     if missing:
         near = ", ".join(str(p) for p in _generations(directory)) or "none"
         raise BackupRefused(
-            f"{directory} holds no {' and no '.join(missing)}, so it is no backup; generations in "
-            f"it: {near}",
+            f"{directory} holds no {' and no '.join(missing)}: it is not a backup; earlier backups "
+            f"in it: {near}",
             path=str(directory),
         )
     aside = settings.state / "damaged" / f"{datetime.now(tz=UTC):%Y-%m-%dT%H-%M-%S}"
@@ -206,7 +207,7 @@ def restore(settings: Settings, directory: Path, *, progress: Progress = no_prog
                 shutil.copyfile(directory / name, new[name])
                 n_rows[name] = _checked(name, new[name])
             for name, target in targets.items():
-                progress(f"putting {target} back", None)
+                progress(f"restoring {target}", None)
                 _move_aside(target, aside)
                 new[name].replace(target)
             others = [
@@ -221,15 +222,15 @@ def restore(settings: Settings, directory: Path, *, progress: Progress = no_prog
 
 
 def put_dagster_aside(settings: Settings) -> Path | None:
-    """Move Dagster's databases aside, so that the next platform makes new ones.
+    """Move Dagster's databases aside, so that the next start of the platform makes new ones.
 
-    Only to be called while no platform runs on the state directory. What is done and what isn't
-    is in the stores: nothing is made twice or forgotten.
+    Call it only while no platform runs on the state directory. The stores record which work is
+    done: nothing is made twice or forgotten.
 
     Returns
     -------
     Path or None
-        Where they are now; None when there were none.
+        Their new directory; None when there were none.
     """
     aside = settings.state / "damaged" / f"{datetime.now(tz=UTC):%Y-%m-%dT%H-%M-%S}-dagster"
     with _written(settings.state):
@@ -266,22 +267,22 @@ def _is_same(one: Path, other: Path) -> bool:
 
 
 def _refuse_less(store: DatabaseStore, new: Path, there: Path) -> None:
-    """Refuse to put a copy in the place of one that holds more."""
+    """Refuse to replace a backup that holds more rows."""
     if not there.is_file():
         return
     before, now = store.size_of_copy(there), store.size_of_copy(new)
     if before is not None and (now is None or now < before):
         raise BackupRefused(
             f"the backup {there} holds {before} rows and {store.address} only {now or 0}: it isn't "
-            "replaced. If the store was damaged, `contimg restore` puts the backup back "
-            "(docs/restore.md); if it is right that it holds less, give --replace-fuller, or "
+            "replaced. If the store was damaged, `contimg restore` restores the backup "
+            "(docs/restore.md); if the store should hold fewer rows, give --replace-fuller, or "
             "another directory",
             path=str(there),
         )
 
 
 def _put_aside(directory: Path, keep: int) -> None:
-    """Make the backup that is there the newest generation, and remove those beyond `keep`."""
+    """Move the existing backup to the earlier ones, and remove the oldest ones beyond `keep`."""
     present = [directory / n for n in _PARTS if (directory / n).exists()]
     if present and keep > 1:
         made_s = max(p.stat().st_mtime for p in present)
@@ -302,7 +303,7 @@ def _put_aside(directory: Path, keep: int) -> None:
 
 
 def _generations(directory: Path) -> tuple[Path, ...]:
-    """Return the directories of earlier backups, the newest first."""
+    """Return the directories of earlier backups, newest first."""
     found = (directory / EARLIER).glob("[0-9]*")
     return tuple(sorted((p for p in found if (p / PRODUCTS).is_file()), reverse=True))
 
@@ -313,18 +314,18 @@ def _file(address: str) -> Path:
     if address.startswith("sqlite:///"):
         return Path(address.removeprefix("sqlite:///"))
     where = address.rpartition("@")[2]
-    raise ConfigurationError(f"{where} is in Postgres: put it back with pg_restore")
+    raise ConfigurationError(f"{where} is in Postgres: restore it with pg_restore")
 
 
 def _checked(name: str, file: Path) -> int:
-    """Open a copy as the store that it is of, and return its rows."""
+    """Open a copy as its kind of store, and return its number of rows."""
     with closing(sqlite3.connect(file)) as connection:
         try:
             (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         except sqlite3.Error as error:
             said = str(error)
     if said != "ok":
-        raise BackupRefused(f"the backup's {name} is damaged itself: {said}", path=str(file))
+        raise BackupRefused(f"the backup's {name} is damaged: {said}", path=str(file))
     kind = ProductsStore if name == PRODUCTS else CalibrationRegistry
     store = kind(str(file), create=False)
     try:
@@ -341,7 +342,7 @@ def _move_aside(store: Path, aside: Path) -> None:
 
 
 def _copy_caltables(source: Path, target: Path, before: Path) -> None:
-    """Copy the directories of all sets; a file that the backup before holds is linked."""
+    """Copy the directories of all sets; link files that the previous backup holds."""
 
     def copy(file: str, place: str) -> None:
         earlier = before / Path(place).relative_to(target)
@@ -359,7 +360,7 @@ def _copy_caltables(source: Path, target: Path, before: Path) -> None:
 
 
 def _put_trees(source: Path, target: Path) -> list[Path]:
-    """Copy the directories that aren't there, each whole, and return them."""
+    """Copy the missing directories, each of them completely, and return them."""
     put = []
     for directory in sorted(source.glob("[!.]*")):
         place = target / directory.name
@@ -371,7 +372,7 @@ def _put_trees(source: Path, target: Path) -> list[Path]:
 
 
 def _put_files(source: Path, pattern: str, target: Path) -> list[Path]:
-    """Copy the files that aren't there, and return them."""
+    """Copy the missing files, and return them."""
     put = []
     for file in sorted(source.glob(pattern)):
         place = target / file.name

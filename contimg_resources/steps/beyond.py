@@ -1,7 +1,7 @@
-"""Mosaics and measurements as products with an origin.
+"""Mosaics and measurements as products with provenance.
 
-Belongs here: what the products store knows of them, in the form that single observations' products
-have. Doesn't: printing, comparing contents.
+Belongs here: their records from the products store, in the form that products of single
+observations have. Doesn't: printing, comparing contents.
 """
 
 from contimg_resources.mosaics.model import MosaicFiles

@@ -1,4 +1,4 @@
-"""Apply to an observation the caltable set that is valid at its mid-MJD."""
+"""Apply the valid caltable set to an observation."""
 
 from dataclasses import dataclass
 
@@ -27,11 +27,11 @@ class Calibrated:
     observation : Observation
         The observation.
     active : ActiveCaltables
-        The set that was applied.
+        The applied set.
     result : ApplyResult
         The calibrated MS and its flags.
     engine_s : float
-        How long that took in CASA's process, without its start, seconds.
+        Time in the CASA process, without its start-up, seconds.
     """
 
     observation: Observation
@@ -41,7 +41,7 @@ class Calibrated:
 
 
 def tables_to_apply(active: ActiveCaltables) -> tuple[TableToApply, ...]:
-    """Return the ordered apply list of a look-up as `write_calibrated_ms` wants it."""
+    """Return the caltables of a look-up in apply order, as `write_calibrated_ms` takes them."""
     return tuple(
         TableToApply(path=table.path, type=table.type, order=table.apply_order)
         for table in active.set.tables
@@ -74,20 +74,20 @@ def calibrate_observation(
     key : str
         Partition key of the observation.
     run_id : str
-        Who asks, for the history.
+        Run id, for the history.
     progress : callable
-        Told what is being done.
+        Receives progress messages.
 
     Raises
     ------
     DiskShort
-        If there is no room on the disk to begin.
+        If too little disk space is free to begin.
     NoValidCaltables
         If no set is valid; the observation waits for one.
     CaltableAltered
-        If a table of the set is gone or changed; the observation waits for another set.
+        If a table of the set is missing or changed; the observation waits for another set.
     UnreadableObservation
-        If the MS is gone or changed, or nothing can be made of its data.
+        If the MS is missing or changed, or its data can't be used.
     CasaError
         If applying failed.
     """

@@ -1,4 +1,4 @@
-"""Candidates for Extreme Scattering Events up to a UTC day: searched, recorded, drawn."""
+"""Search for candidates for Extreme Scattering Events up to a UTC day; record and draw them."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,35 +24,35 @@ _MOST_NOTES = 3
 
 @dataclass(frozen=True)
 class Searched:
-    """What the search of a day found.
+    """The result of a day's search.
 
     Parameters
     ----------
     day_mjd : int
         The UTC day, integer MJD.
     candidates : tuple of CandidateRecord
-        As they are recorded now, the best score first.
+        Candidates as recorded, best score first.
     new : tuple of str
-        Ids of those that no earlier search found.
+        Ids of candidates found for the first time.
     withdrawn : tuple of str
-        Ids of those that earlier searches found and this one doesn't.
+        Ids of earlier candidates that this search does not find.
     rejected : tuple of Rejected
-        Dips above the threshold that are no events.
+        Dips above the threshold that failed the vetting.
     unsearched : tuple of Unsearched
         Sources that couldn't be searched, each with its reason.
     threshold : float
-        Score from which on dips count.
+        Score threshold of the search.
     source_years, n_sources : float, int
-        What was searched.
+        Source-years and sources that were searched.
     cards : dict of str to Path
-        Drawings of the candidates, by id.
+        Cards of the candidates, by id.
     added : tuple of AddedSearch
-        Lists of added light curves that were searched; what was found in them is in all of the
-        above but the threshold.
+        Searched lists of added light curves; all of the above but the threshold includes their
+        results.
     failed_lists : dict of str to str
-        Lists that couldn't be, each with its reason.
+        Lists that couldn't be searched, each with its reason.
     words : str
-        All of it in a line.
+        Summary on one line.
     """
 
     day_mjd: int
@@ -73,8 +73,9 @@ class Searched:
 def find_candidates(
     workshop: Workshop, day_mjd: int, *, run_id: str = "", progress: Progress = no_progress
 ) -> Searched:
-    """Search the light curves up to the end of a day, record and draw what is found.
+    """Search the light curves up to the end of a day; record the candidates and draw their cards.
 
+<<<<<<< HEAD
     A search of an earlier day than the last one changes no record that a later search made. Lists
     of added light curves are searched too, each over all of its days. A day whose file of points
     can't be read is left out and named in the words.
@@ -84,6 +85,11 @@ def find_candidates(
     VariabilityFailed
         If the day's variability metrics aren't there, or are of other light curves: they are
         measured first (`contimg_resources.steps.variability.measure_day`).
+=======
+    Searching an earlier day changes no record of a later search. Lists of added light curves are
+    searched too, each over all of its days. A day whose file of measurements can't be read is
+    skipped and named in the summary.
+>>>>>>> words-b
     """
     from contimg_resources.variability.candidates import search_candidates, with_known_ids
     from contimg_resources.variability.points import read_points
@@ -99,12 +105,17 @@ def find_candidates(
         end_mjd=day_mjd + 1,
         damaged=damaged,
     )
+<<<<<<< HEAD
     table = _variability_of(workshop, day_mjd, curves)
+=======
+    # Measured again rather than read from yesterday's file, so that both use the same data.
+    table = measure_variability(curves, settings.variability, day_mjd)
+>>>>>>> words-b
     found = search_candidates(curves, table, settings.ese, day_mjd, progress=progress)
     known = tuple(c for c in events.list_candidates() if c.added_list is None)
     named, gone = with_known_ids(found.candidates, known)
     later = {c.id for c in known if c.searched_day > day_mjd}
-    # What lies before the days that were searched was neither found nor missed.
+    # Candidates before the searched days were neither found nor missed.
     first_mjd = day_mjd + 1 - settings.variability.days
     withdrawn = tuple(
         replace(c, state=CandidateState.WITHDRAWN, searched_day=day_mjd, run_id=run_id)
@@ -135,7 +146,7 @@ def find_candidates(
     of_lists = tuple(c for one in added for c in one.found.candidates)
     notes = [one.words for one in added]
     notes += [f"list {name} can't be searched: {why}" for name, why in failed.items()]
-    notes += [f"without the day of {name}: {why}" for name, why in damaged.items()]
+    notes += [f"skipped the day of {name}: {why}" for name, why in damaged.items()]
     return Searched(
         day_mjd=day_mjd,
         candidates=tuple(sorted((*named, *of_lists), key=lambda c: -c.score)),
@@ -186,15 +197,15 @@ def _variability_of(workshop: Workshop, day_mjd: int, curves: "LightCurves") -> 
 
 
 def _notes(candidates: tuple[CandidateRecord, ...]) -> str:
-    """Say which sub-bands couldn't be read: one file may be in the way of many candidates."""
+    """Return which sub-bands couldn't be read: one file may affect many candidates."""
     notes = {c.evidence["spectral_note"] for c in candidates if "spectral_note" in c.evidence}
-    return "".join(f"; not all sub-bands are told: {note}" for note in sorted(notes)[:_MOST_NOTES])
+    return "".join(f"; not all sub-bands are used: {note}" for note in sorted(notes)[:_MOST_NOTES])
 
 
 def mark_candidate(
     workshop: Workshop, candidate_id: str, mark: Mark, note: str, by: str
 ) -> MarkRecord:
-    """Record what a person says of a candidate; it survives every new search.
+    """Record a person's mark on a candidate; it survives every new search.
 
     Raises
     ------
@@ -205,9 +216,9 @@ def mark_candidate(
 
 
 def watched_sources(workshop: Workshop) -> frozenset[str]:
-    """Return the sources whose cutouts are needed: of candidates that stand, or were marked.
+    """Return the sources that need cutouts: those with current or marked candidates.
 
-    Light curves that were added have no images.
+    Added light curves have no images.
     """
     marked = workshop.products.events.last_marks()
     return frozenset(

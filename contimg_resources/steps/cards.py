@@ -1,6 +1,6 @@
-"""The cards of candidates, with the cutouts that there are.
+"""Draw the cards of candidates, with the available cutouts.
 
-Belongs here: what a card needs from the stores. Doesn't: drawing it (see
+Belongs here: collecting the data of a card from the stores. Doesn't: drawing it (see
 `contimg_resources.variability.cards`), searching.
 """
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def draw_candidate(workshop: Workshop, candidate: CandidateRecord, curves: "LightCurves") -> Path:
-    """Draw a candidate's card, with the cutouts that there are, and return it."""
+    """Draw a candidate's card, with the available cutouts, and return its file."""
     from contimg_resources.variability.cards import draw_card
 
     path = card_path(workshop, candidate.id)
@@ -30,11 +30,11 @@ def draw_candidate(workshop: Workshop, candidate: CandidateRecord, curves: "Ligh
 
 
 def redraw_candidates(workshop: Workshop, candidates: tuple[CandidateRecord, ...]) -> None:
-    """Draw cards again, after their cutouts were made."""
+    """Redraw cards after their cutouts were made."""
     from contimg_resources.variability.points import read_points
 
     if candidates:
-        # A card lacks the days that can't be read; the search names them.
+        # A card lacks the days that can't be read; the search lists them.
         curves = read_points(workshop.settings.layout.light_curves, damaged={})
         draw_candidates(workshop, candidates, curves)
 
@@ -42,7 +42,7 @@ def redraw_candidates(workshop: Workshop, candidates: tuple[CandidateRecord, ...
 def draw_candidates(
     workshop: Workshop, candidates: Iterable[CandidateRecord], curves: "LightCurves"
 ) -> dict[str, str]:
-    """Draw the card of each candidate; return why those can't be drawn that can't, by id."""
+    """Draw the card of each candidate; return the reasons for those that failed, by id."""
     failed: dict[str, str] = {}
     for candidate in candidates:
         with rejecting(failed, candidate.id):

@@ -1,7 +1,7 @@
-"""Cutouts of sources from the mosaics that they were measured on: made, made anew, bounded.
+"""Make and update cutouts of sources from the mosaics that they were measured on.
 
-Belongs here: light curve, products store and cutouts together. Doesn't: pixels and pictures (see
-`contimg_resources.cutouts`), choosing sources.
+Belongs here: combining light curve, products store and cutouts, and limiting the disk space of all
+cutouts. Doesn't: pixels and pictures (see `contimg_resources.cutouts`), choosing sources.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Set
@@ -23,32 +23,32 @@ if TYPE_CHECKING:
     from contimg_resources.cutouts.stacking import Stack
     from contimg_resources.photometry.light_curves import LightCurve
 
-# Cutting and drawing load astropy and matplotlib: imported where it is done.
+# Cutting and drawing load astropy and matplotlib: imported in the functions that do it.
 
 STEP = "cutouts"
 
-#: Room is made after so much of what all cutouts may take was written.
+#: Old cutouts are removed whenever this share of the limit for all cutouts was written.
 _UNBOUNDED_SHARE = 0.1
 
 
 @dataclass(frozen=True)
 class SourceCutouts:
-    """The cutouts of a source after a look at its mosaics.
+    """The cutouts of a source after an update.
 
     Parameters
     ----------
     source_id : str
         The source.
     directory : Path
-        Where they lie.
+        Directory of its cutouts.
     made, kept : tuple of str
-        Epochs whose cutout was made (anew), and those whose was as it should be.
+        Epochs whose cutout was made or remade, and those whose cutout was up to date.
     gone : tuple of str
-        Epochs whose mosaic isn't on the disk any more and of which there is no current cutout.
+        Epochs without a current cutout whose mosaic is no longer on disk.
     failed : dict of str to str
-        Epochs that couldn't be cut out of, and why.
+        Epochs without a cutout, with the reason.
     pngs : dict of (float, str) to Path
-        Pictures by mid-MJD in days, as in the light curve, and epoch; in the order of time.
+        Pictures by mid-MJD in days, as in the light curve, and epoch; in order of time.
     """
 
     source_id: str
@@ -67,11 +67,11 @@ class ManyCutouts:
     Parameters
     ----------
     sources : tuple of SourceCutouts
-        Those that went well.
+        Sources with cutouts.
     failed : dict of str to str
-        Sources that didn't, and why.
+        Sources that failed, with the reason.
     removed : tuple of Path
-        Files that were removed for want of room.
+        Files that were removed to stay within the disk space limit.
     """
 
     sources: tuple[SourceCutouts, ...]
@@ -87,7 +87,7 @@ def cut_source(
     end_mjd: float | None = None,
     progress: Progress = no_progress,
 ) -> SourceCutouts:
-    """Bring the cutouts of a source up to date with the mosaics that it was measured on.
+    """Update the cutouts of a source from the mosaics that it was measured on.
 
     Parameters
     ----------
@@ -98,21 +98,21 @@ def cut_source(
     start_mjd, end_mjd : float, optional
         Only mosaics with data in [start, end), MJD in days.
     progress : callable
-        Told what is being done.
+        Receives progress messages.
 
     Raises
     ------
     PhotometryFailed
         If it was never measured on a mosaic.
     CutoutFailed
-        If no mosaic gave a cutout, though some were tried, or it is an added light curve.
+        If every attempted cutout failed, or it is an added light curve.
     """
     from contimg_resources.variability.added import list_of
 
     name = list_of(workshop.settings.layout.added_light_curves, source_id)
     if name is not None:
         raise CutoutFailed(
-            f"{source_id} is a light curve that was added (list {name}): it has no images",
+            f"{source_id} is an added light curve (list {name}): it has no images",
             source_id=source_id,
         )
     mosaics = _mosaics(workshop)
@@ -128,21 +128,21 @@ def cut_many(
     end_mjd: float | None = None,
     progress: Progress = no_progress,
 ) -> ManyCutouts:
-    """Bring the cutouts of many sources up to date, and remove old ones for want of room.
+    """Update the cutouts of many sources, and remove old ones to stay within the limit.
 
     Parameters
     ----------
     workshop : Workshop
         Settings and stores.
     source_ids : iterable of str
-        Sources; one that fails doesn't stop the others.
+        Sources; a source that fails doesn't stop the others.
     needed : set of str
-        Further sources whose cutouts go last; those asked for are needed too. When these alone
-        fill the room, nothing is made that is older than the oldest that there is.
+        Further sources whose cutouts are removed last, like those of `source_ids`. When these
+        alone reach the limit, no cutout older than the oldest existing one is made.
     start_mjd, end_mjd : float, optional
         Only mosaics with data in [start, end), MJD in days.
     progress : callable
-        Told what is being done.
+        Receives progress messages.
     """
     from contimg_resources.cutouts.model import shown_name
     from contimg_resources.cutouts.storage import full_since, keep_within
@@ -174,7 +174,7 @@ def cut_many(
 def stack_source(
     workshop: Workshop, source_id: str, epochs: Collection[str] | None = None
 ) -> "Stack":
-    """Make the mean of the cutouts of a source that are there.
+    """Stack the existing cutouts of a source: their mean.
 
     Parameters
     ----------
@@ -200,7 +200,7 @@ def stack_source(
 def animate_source(
     workshop: Workshop, source_id: str, epochs: Collection[str] | None = None
 ) -> tuple[Path, int]:
-    """Make the animation of the cutouts of a source that are there.
+    """Animate the existing cutouts of a source.
 
     Parameters
     ----------
@@ -252,7 +252,7 @@ def _fits_of(root: Path, source_id: str, epochs: Collection[str] | None) -> list
 
 
 def _size_bytes(found: SourceCutouts) -> int:
-    # About: a picture is no larger than its pixels.
+    # An estimate: a picture is at most as large as its pixels.
     files = (found.directory / f"{epoch}.fits" for epoch in found.made)
     return 2 * sum(f.stat().st_size for f in files if f.is_file())
 
@@ -350,7 +350,7 @@ def _is_current(
 
 
 def _scale_of(curve: "LightCurve") -> "BrightnessScale":
-    """Return the scale in which all epochs of a light curve look good."""
+    """Return the brightness scale that suits all epochs of a light curve."""
     from contimg_resources.cutouts.model import BrightnessScale
 
     good = np.isfinite(curve.flux_jy) & curve.epoch_ok.astype(bool)
@@ -363,7 +363,7 @@ def _scale_of(curve: "LightCurve") -> "BrightnessScale":
 
 
 def _scale_in_use(root: Path, source_id: str, wanted: "BrightnessScale") -> "BrightnessScale":
-    """Return the scale of the pictures that there are, unless another is wanted by now."""
+    """Return the scale of the existing pictures, unless the wanted scale differs by now."""
     from contimg_resources.cutouts.drawing import scale_of_picture
     from contimg_resources.cutouts.places import cutouts_of
 
@@ -373,7 +373,7 @@ def _scale_in_use(root: Path, source_id: str, wanted: "BrightnessScale") -> "Bri
 
 
 def _in_scale(place: Path, scale: "BrightnessScale") -> None:
-    """Draw a cutout anew when its picture is in another scale."""
+    """Redraw a cutout when its picture has another scale."""
     from contimg_resources.cutouts.drawing import scale_of_picture, write_picture
     from contimg_resources.cutouts.places import png_beside
     from contimg_resources.cutouts.reading import read_cutout

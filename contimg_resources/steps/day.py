@@ -1,4 +1,4 @@
-"""The log of one UTC day: what was observed, what became of it, and what is missing."""
+"""The log of one UTC day: its observations, their states, and gaps."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -12,12 +12,12 @@ from contimg_resources.steps.workshop import Workshop
 
 @dataclass(frozen=True)
 class Gap:
-    """A time without observations.
+    """A gap between observations.
 
     Parameters
     ----------
     start_mjd, end_mjd : float
-        End of one observation and begin of the next, MJD in days.
+        End of one observation and start of the next, MJD in days.
     """
 
     start_mjd: float
@@ -25,7 +25,7 @@ class Gap:
 
     @property
     def length_s(self) -> float:
-        """How long it lasted, seconds."""
+        """Length, seconds."""
         return 86_400.0 * (self.end_mjd - self.start_mjd)
 
 
@@ -40,15 +40,15 @@ class DayLog:
     mjd_day : int
         The same as integer MJD.
     observations : tuple of ObservationRecord
-        Of this day, by time.
+        Observations of this day, by time.
     counts : dict of ObservationState to int
-        How many are in each state.
+        Number of observations in each state.
     images : dict of str to ImageRecord
-        Numbers of their images by partition key.
+        Statistics of their images by partition key.
     caltable_sets : tuple of CaltableSet
         Sets solved from observations of this day, by time.
     gaps : tuple of Gap
-        Times between two observations longer than `MIN_GAP_S`.
+        Gaps between two observations longer than `MIN_GAP_S`.
     """
 
     day: date
@@ -61,16 +61,16 @@ class DayLog:
 
     @property
     def observed_h(self) -> float:
-        """Hours that the observations cover."""
+        """Total observing time, hours."""
         return 24.0 * sum(o.end_mjd - o.start_mjd for o in self.observations)
 
 
-#: Shorter pauses between two observations are normal, seconds.
+#: Shorter gaps between two observations are normal, seconds.
 MIN_GAP_S = 30.0
 
 
 def day_log(workshop: Workshop, day: date) -> DayLog:
-    """Sum up one UTC day from both stores."""
+    """Summarise one UTC day from both stores."""
     start = mjd_day(mjd_from_datetime(datetime(day.year, day.month, day.day, tzinfo=UTC)))
     observations = tuple(workshop.products.list_observations(day=start))
     pairs = pairwise(observations)

@@ -1,7 +1,7 @@
-"""Documents for dashboards: everything read from the stores at one moment, and written.
+"""Export the documents for dashboards from one consistent state of the stores.
 
-Belongs here: asking both stores, the registry's answers, and the export together. Doesn't: what is
-in the documents (see `contimg_resources.export`).
+Belongs here: querying both stores and combining the registry's answers with the export. Doesn't:
+the content of the documents (see `contimg_resources.export`).
 """
 
 from dataclasses import dataclass
@@ -26,28 +26,28 @@ from contimg_resources.steps.room import shortage, unwritable
 from contimg_resources.steps.staleness import stale_observations
 from contimg_resources.steps.workshop import Workshop
 
-#: Sets solved so long before the first observation are asked for, besides those that serve one.
+#: Sets solved at most this long before the first observation are exported, and all that apply.
 _SETS_BEFORE_DAYS = 7.0
 
 
 @dataclass(frozen=True)
 class Exported:
-    """Documents as they were written.
+    """The exported documents.
 
     Parameters
     ----------
     directory : Path
-        Where they are.
+        Directory of the documents.
     index : Path
-        The document that is read first.
+        The index document, which is read first.
     n_pages : int
-        Pages of all documents.
+        Number of pages of all documents.
     n_written : int
-        Files written; the others were there already.
+        Number of files written; the others were up to date.
     size_bytes : int
-        Of all pages.
+        Size of all pages, bytes.
     counts : dict of str to int
-        Items by document.
+        Number of items by document.
     """
 
     directory: Path
@@ -65,16 +65,16 @@ def export_dashboard(
     progress: Progress = no_progress,
     now_mjd: float | None = None,
 ) -> Exported:
-    """Write the documents for dashboards anew; pages that didn't change stay as they are.
+    """Write the documents for dashboards; unchanged pages stay as they are.
 
     Parameters
     ----------
     workshop : Workshop
         Stores and settings.
     run_id : str
-        Who asks, for the index.
+        Run id, for the index.
     progress : callable
-        Told what is being done.
+        Receives progress messages.
     now_mjd : float, optional
         The present, MJD in days.
 
@@ -83,9 +83,9 @@ def export_dashboard(
     ExportFailed
         If the directory holds something else, can't be written, or another export doesn't end.
     UnreadableMeasurements
-        If the points or measures of variability are damaged.
+        If the light curves or variability metrics are damaged.
     """
-    # It loads pyarrow when it writes tables; whoever only asks needn't.
+    # It loads pyarrow when it writes tables, which callers that only read don't need.
     from contimg_resources.export.writing import write_documents
 
     directory = workshop.settings.export_dir
@@ -101,7 +101,7 @@ def export_dashboard(
                 run_id=run_id,
                 progress=progress,
             )
-            # Beside them what shows them: any web server can serve the directory.
+            # The dashboard goes beside them: any web server can serve the directory.
             install_dashboard(directory)
         except OSError as error:
             raise ExportFailed(
@@ -121,7 +121,7 @@ def export_dashboard(
 
 
 def read_state(workshop: Workshop) -> PlatformState:
-    """Return everything that is exported: of so many days, and what was measured ever."""
+    """Return all exported data: recent observations, and all measurements."""
     products, layout = workshop.products, workshop.settings.layout
     latest = products.list_observations(limit=1)
     start_mjd = (latest[0].mid_mjd if latest else 0.0) - workshop.settings.export.observation_days
@@ -132,7 +132,7 @@ def read_state(workshop: Workshop) -> PlatformState:
     return PlatformState(
         observations=observations,
         answers=answers,
-        # Of several sets the last holds: the products were made in the order of time.
+        # Of several sets the last counts: the products were made in order of time.
         applied={a.key: a for a in products.applied_sets(start_mjd=start_mjd)},
         stale=frozenset(s.key for s in stale_observations(workshop, start_mjd=start_mjd)),
         images=products.images(start_mjd=start_mjd),
@@ -158,10 +158,11 @@ def read_state(workshop: Workshop) -> PlatformState:
 def _answers(
     workshop: Workshop, observations: tuple[ObservationRecord, ...]
 ) -> tuple[ActiveSet | None, ...]:
-    """Return the set whose window holds each observation; a borrowed one is valid for none."""
+    """Return the set whose window contains each observation; borrowed sets don't count."""
     of_any = look_up_all(workshop, ((o.mid_mjd, o.declination_deg, None) for o in observations))
     valid = [None if found is None or found[1] else found[0] for found in of_any]
-    # What waits although a set is there may have other antennas. Only of these is the layout read.
+    # An observation that waits although a set is valid may have other antennas: only then is its
+    # layout read.
     unsure = [
         i
         for i, (record, found) in enumerate(zip(observations, valid, strict=True))

@@ -1,4 +1,4 @@
-"""Image a calibrated observation, judge the image, and record both."""
+"""Image a calibrated observation, check the image, and record the result."""
 
 import math
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ STEP = "image_5min"
 
 @dataclass(frozen=True)
 class Imaged:
-    """An image and what was found about it.
+    """An image and its checks.
 
     Parameters
     ----------
@@ -45,13 +45,13 @@ class Imaged:
     result : ImageResult
         The image.
     known : MatchReport
-        Known sources against those of the image; empty without a reference catalogue.
+        Known sources matched with those of the image; empty without a reference catalogue.
     verdicts : tuple of Verdict
-        One for each check, passed or not.
+        One for each check, passed or failed.
     checksums : tuple of str
-        Of the image, the PB-corrected image and the residual.
+        Checksums of the image, the PB-corrected image and the residual.
     engine_s : float
-        How long the image took in CASA's process, without its start, seconds.
+        Imaging time in the CASA process, without its start-up, seconds.
     """
 
     observation: Observation
@@ -64,14 +64,14 @@ class Imaged:
 
     @property
     def thumbnail(self) -> bytes:
-        """A PNG small enough to show inline."""
+        """PNG that is small enough to show inline."""
         return self.result.files.thumbnail.read_bytes()
 
 
 def image_observation(
     workshop: Workshop, key: str, *, run_id: str = "", progress: Progress = no_progress
 ) -> Imaged:
-    """Image the calibrated MS of an observation and judge the image.
+    """Image the calibrated MS of an observation and check the image.
 
     Parameters
     ----------
@@ -80,25 +80,25 @@ def image_observation(
     key : str
         Partition key of the observation.
     run_id : str
-        Who asks, for the history.
+        Run id, for the history.
     progress : callable
-        Told what is being done.
+        Receives progress messages.
 
     Returns
     -------
     Imaged
-        The image, recorded; its observation is ``imaged``, or ``failed`` when a verdict says no.
+        The recorded image; its observation is ``imaged``, or ``failed`` when a check failed.
 
     Raises
     ------
     DiskShort
-        If there is no room on the disk to begin.
+        If too little disk space is free to begin.
     UnreadableObservation
-        If it is an image itself, made elsewhere.
+        If the observation is itself an image made elsewhere.
     ImagingFailed
-        If there is no calibrated MS, or no image can be made of it.
+        If there is no calibrated MS, or it can't be imaged.
     CatalogueError
-        If the catalogue of the settings isn't there or is damaged.
+        If the catalogue named in the settings is missing or damaged.
     """
     wait_for_room(workshop.settings, progress)
     observation = workshop.products.observation(key)
@@ -106,7 +106,7 @@ def image_observation(
     workshop.casa.open(load_engines)
     calibrated = _calibrated_ms(workshop, key)
     imaging = workshop.settings.imaging
-    # A catalogue that isn't there is told now, not after minutes of imaging.
+    # A missing catalogue raises now, not after minutes of imaging.
     catalogue = workshop.reference_catalogue()
     provenance = {
         "observation": key,
@@ -163,7 +163,7 @@ def image_observation(
 def image_request(
     imaging: ImagingSettings, ms: Path, directory: Path, *, stem: str, provenance: dict[str, str]
 ) -> ImageRequest:
-    """Return the image that this site's settings ask for."""
+    """Return an imaging request with this site's settings."""
     return ImageRequest(
         ms=ms,
         directory=directory,
@@ -183,18 +183,18 @@ def image_request(
 def known_sources(
     result: ImageResult, catalogue: "Catalogue | None", default_spectral_index: float
 ) -> MatchReport:
-    """Match the image with the sources of a catalogue; empty when there is none."""
+    """Match an image with the sources of a catalogue; empty without a catalogue."""
     if catalogue is None:
         return MatchReport((), (), 0, math.nan, math.nan)
     grid = result.grid
-    # To its corners.
+    # Out to the corners.
     radius_deg = grid.size * grid.cell_arcsec / 3600 / math.sqrt(2)
     near = catalogue.cone(grid.ra_deg, grid.dec_deg, min(radius_deg, 90.0))
     return match_image(result, near.reference_sources(default_spectral_index))
 
 
 def judge(result: ImageResult, known: MatchReport, imaging: ImagingSettings) -> tuple[Verdict, ...]:
-    """Return the verdicts on an image: noise, beam, known fluxes, astrometry."""
+    """Check an image: noise, beam, known fluxes, astrometry."""
     statistics = result.statistics
     noise = judge_rms(
         statistics.residual_rms_jy, statistics.expected_rms_jy, statistics.peak_jy, imaging
@@ -205,7 +205,7 @@ def judge(result: ImageResult, known: MatchReport, imaging: ImagingSettings) -> 
 def judge_sky(
     result: ImageResult, known: MatchReport, imaging: ImagingSettings
 ) -> tuple[Verdict, ...]:
-    """Return the verdicts that need no data behind the image: beam, known fluxes, astrometry."""
+    """Run the checks that need only the image: beam, known fluxes, astrometry."""
     beam = result.statistics.beam
     return (
         judge_beam(beam.major_arcsec, beam.minor_arcsec, result.grid.cell_arcsec, imaging),
@@ -226,7 +226,7 @@ def _calibrated_ms(workshop: Workshop, key: str) -> Artefact:
             return artefact
     raise ImagingFailed(
         f"observation {key} has no calibrated MS "
-        f"({workshop.settings.layout.calibrated_ms(key)} was looked for); calibrate it first",
+        f"(looked for {workshop.settings.layout.calibrated_ms(key)}); calibrate it first",
         key=key,
     )
 
@@ -250,18 +250,18 @@ def image_artefacts(
     run_id: str,
     calibrated: Artefact | None = None,
 ) -> list[Artefact]:
-    """Return the files of an image as the products store keeps them.
+    """Return the files of an image as artefacts for the products store.
 
     Parameters
     ----------
     result : ImageResult
-        The image. One that was made elsewhere has no PSF.
+        The image. An image made elsewhere has no PSF.
     parameters : mapping
-        How it was made.
+        Imaging parameters.
     run_id : str
-        Who made it.
+        Run that made it.
     calibrated : Artefact, optional
-        The calibrated MS that it was made of; None: it was made elsewhere.
+        The calibrated MS that was imaged; None: the image was made elsewhere.
     """
     files = result.files
     return [
@@ -297,18 +297,18 @@ def image_record(
     flag_fraction: float | None = None,
     extra: Mapping[str, Any],
 ) -> ImageRecord:
-    """Return the numbers of an image as the products store keeps them.
+    """Return the statistics of an image as a record for the products store.
 
     Parameters
     ----------
     result : ImageResult
         The image.
     known : MatchReport
-        Known sources against its own.
+        Known sources matched with those of the image.
     expected_rms_mjy, flag_fraction : float, optional
-        What its data say; None: they aren't known.
+        Expected noise and flagged fraction of its data; None: not known.
     extra : mapping
-        More numbers, by name.
+        Further statistics, by name.
     """
     statistics = result.statistics
     compared = known.n_matched > 0

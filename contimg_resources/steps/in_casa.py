@@ -1,7 +1,7 @@
-"""What steps have done in a CASA process, and loading what that needs.
+"""Functions that steps run in a CASA process, and the modules to load for them.
 
-Belongs here: the functions that are passed to `Casa.run`, each importing what it calls when it is
-called, so that a step's own process starts quickly. Doesn't: doing anything.
+Belongs here: the functions that are passed to `Casa.run`; each imports its implementation when it
+is called, so that a step's own process starts quickly. Doesn't: any implementation.
 """
 
 from collections.abc import Iterator
@@ -33,12 +33,12 @@ def image(request: ImageRequest) -> ImageResult:
 
 
 def load_engines() -> Iterator[None]:
-    """Load what calibrating and imaging an observation need, for `Casa.open`.
+    """Load the modules for calibrating and imaging an observation, for `Casa.open`.
 
     Yields
     ------
     None
-        After each piece.
+        After each module.
     """
     import casatools  # noqa: F401
 

@@ -1,7 +1,7 @@
-"""The registry's answer for an observation, by the settings of this site.
+"""Look up the caltable set of an observation with this site's settings.
 
-Belongs here: handing strip tolerance and borrowing to the look-up, for every step alike.
-Doesn't: the look-up (see `contimg_resources.registry`).
+Belongs here: passing strip tolerance and borrowing to the look-up, the same for every step.
+Doesn't: the look-up itself (see `contimg_resources.registry`).
 """
 
 from collections.abc import Iterable, Iterator
@@ -24,12 +24,12 @@ def look_up(
     *,
     verify: bool = True,
 ) -> ActiveCaltables:
-    """Return the set that the registry gives for a mid-MJD, strip and layout.
+    """Return the caltable set that applies to a mid-MJD, strip and layout.
 
     Parameters
     ----------
     workshop : Workshop
-        Its registry and settings.
+        Registry and settings.
     mid_mjd : float
         mid-MJD of the observation, days.
     declination_deg : float
@@ -37,14 +37,14 @@ def look_up(
     layout : ArrayLayout or None
         Its antennas and spectral windows; None: any fits.
     verify : bool
-        Whether the tables are compared with their checksums.
+        Whether to compare the tables with their checksums.
 
     Raises
     ------
     NoValidCaltables
         Naming the nearest sets before and after.
     CaltableAltered
-        If a table of the set is gone or changed.
+        If a table of the set is missing or changed.
     """
     calibration = workshop.settings.calibration
     return workshop.registry.active(
@@ -60,14 +60,14 @@ def look_up(
 def look_up_all(
     workshop: "Workshop", asked: Iterable[tuple[float, float, ArrayLayout | None]]
 ) -> Iterator[tuple[ActiveSet, bool] | None]:
-    """Answer `look_up` for many observations from one state of the registry, tables unread.
+    """Look up the sets of many observations from one state of the registry, tables unread.
 
     Parameters
     ----------
     workshop : Workshop
-        Its registry and settings.
+        Registry and settings.
     asked : iterable of (float, float, ArrayLayout or None)
-        mid-MJD (days), declination strip (degrees) and layout of each.
+        mid-MJD (days), declination strip (degrees) and layout of each observation.
 
     Returns
     -------

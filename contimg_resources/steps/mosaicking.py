@@ -1,7 +1,7 @@
-"""Mosaics: which can be made now, and making one.
+"""Find the mosaics that can be made now, and make a mosaic.
 
-Belongs here: both stores, the plan and the domain together. Doesn't: the plan itself and how tiles
-are added up (see `contimg_resources.mosaics`), starting anything.
+Belongs here: combining both stores, the plan and the science code. Doesn't: the plan itself and how
+tiles are combined (see `contimg_resources.mosaics`), starting anything.
 """
 
 import hashlib
@@ -32,13 +32,13 @@ from contimg_resources.steps.workshop import Workshop
 STEP = "mosaic_60min"
 
 _MINUTES_PER_DAY = 1440.0
-#: An observation that has been at work for longer isn't waited for.
+#: An observation that has been in progress for longer isn't waited for.
 _LONGEST_WORK_DAYS = 1.0
 
 
 @dataclass(frozen=True)
 class OpenMosaic:
-    """A mosaic that isn't there, or isn't made of the images that there are now.
+    """A mosaic that is missing, or was made from other images than now exist.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class OpenMosaic:
     planned : PlannedMosaic
         Its window and observations.
     tiles : dict of str to str
-        Checksums of the images that there are, by observation.
+        Checksums of the existing images, by observation.
     waits_for : str
         What it waits for; empty when it can be made.
     """
@@ -59,23 +59,23 @@ class OpenMosaic:
 
     @property
     def signature(self) -> str:
-        """Tells apart what it would be made of."""
+        """Digest of the images that it would be made from."""
         content = "\n".join(f"{key} {self.tiles[key]}" for key in sorted(self.tiles))
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class Mosaicked:
-    """A mosaic and what was found about it.
+    """A mosaic and its checks.
 
     Parameters
     ----------
     record : MosaicRecord
-        As it was recorded.
+        Its record in the store.
     result : MosaicResult
         The mosaic.
     verdicts : tuple of Verdict
-        One for each check, passed or not.
+        One for each check, passed or failed.
     """
 
     record: MosaicRecord
@@ -84,7 +84,7 @@ class Mosaicked:
 
 
 def window_grid_of(workshop: Workshop) -> WindowGrid:
-    """Return the windows that the settings ask for."""
+    """Return the grid of windows from the settings."""
     settings = workshop.settings.mosaics
     return WindowGrid(settings.slot_s, settings.width, settings.step)
 
@@ -92,21 +92,21 @@ def window_grid_of(workshop: Workshop) -> WindowGrid:
 def open_mosaics(
     workshop: Workshop, *, at_mjd: float | None = None, changed_days: float | None = None
 ) -> tuple[OpenMosaic, ...]:
-    """Return the mosaics that are to be made, derived from what there is now.
+    """Return the mosaics to make, derived from the present images.
 
     Parameters
     ----------
     workshop : Workshop
-        Its products store and settings.
+        Products store and settings.
     at_mjd : float, optional
         The present, MJD in days.
     changed_days : float, optional
-        Look only at times of observations that changed in so many days; None: at all.
+        Consider only times of observations that changed in the last `changed_days`; None: all.
 
     Returns
     -------
     tuple of OpenMosaic
-        In the order of time, those that wait among them.
+        In order of time, including those that wait.
     """
     now = now_mjd() if at_mjd is None else at_mjd
     settings = workshop.settings.mosaics
@@ -116,7 +116,7 @@ def open_mosaics(
         span = made.changed_span(now - changed_days)
         if span is None:
             return ()
-        # An observation beyond belongs to none of the windows that changed.
+        # Observations farther away belong to none of the changed windows.
         reach_days = settings.width * settings.slot_s / 86_400
         start_mjd, end_mjd = span[0] - reach_days, span[1] + reach_days
     found_sources = made.tile_sources(start_mjd=start_mjd, end_mjd=end_mjd)
@@ -126,7 +126,7 @@ def open_mosaics(
     for planned in _plan(workshop, tuple(sources.values()), known):
         members = [sources[key] for key in planned.observations]
         tiles = {m.key: m.checksum for m in members if m.checksum}
-        # At either end of a span windows may have lost members to the cut.
+        # Windows that reach over an end of the span are incomplete.
         cut = start_mjd is not None and not (
             start_mjd <= planned.start_mjd and planned.end_mjd <= (end_mjd or 0.0)
         )
@@ -142,7 +142,7 @@ def open_mosaics(
 def mosaic_observations(
     workshop: Workshop, key: str, *, run_id: str = "", progress: Progress = no_progress
 ) -> Mosaicked:
-    """Make the mosaic of a key from the images that there are now, and judge it.
+    """Make the mosaic of a key from the present images, and check it.
 
     Parameters
     ----------
@@ -151,23 +151,23 @@ def mosaic_observations(
     key : str
         Partition key of the mosaic.
     run_id : str
-        Who asks, for the record.
+        Run id, for the record.
     progress : callable
-        Told what is being done.
+        Receives progress messages.
 
     Returns
     -------
     Mosaicked
-        The mosaic, recorded; as failed when a verdict says no.
+        The recorded mosaic; its state is ``failed`` when a check failed.
 
     Raises
     ------
     InvalidName
-        If the key isn't one of a mosaic.
+        If the key isn't a mosaic key.
     MosaicFailed
-        If the window has no images of that strip, or none that can be used.
+        If the window has no usable images of that strip.
     DiskShort
-        If there is no room on the disk to begin.
+        If too little disk space is free to begin.
     """
     mid_mjd, declination_deg = parse_mosaic_key(key)
     wait_for_room(workshop.settings, progress)
@@ -178,11 +178,11 @@ def mosaic_observations(
         directory=workshop.settings.layout.mosaic_dir(key, mid_mjd),
         start_mjd=planned.start_mjd,
         end_mjd=planned.end_mjd,
-        # Of the key, not of the tiles at hand: so the pixels stay the same when more come.
+        # From the key, not from the present tiles: the pixels stay the same when more tiles come.
         declination_deg=declination_deg,
         tiles=files,
         beam_cut=workshop.settings.imaging.beam_cut,
-        # To a window without holes nothing is added any more.
+        # Nothing will be added to a window without gaps.
         keep_sums=has_holes(
             [float(tile) for tile in tiles],
             planned.start_mjd,
@@ -191,7 +191,7 @@ def mosaic_observations(
         ),
         provenance={"mosaic": key, "caltable sets": ", ".join(sorted(carried)), **software()},
     )
-    # It loads astropy, which whoever only asks what there is to do needn't.
+    # It loads astropy, which callers that only list open mosaics don't need.
     from contimg_resources.mosaics.make import make_mosaic
 
     try:
@@ -229,12 +229,12 @@ def _waits_for(
 ) -> str:
     at_work = [m.key for m in members if m.in_progress and now - m.updated_mjd < _LONGEST_WORK_DAYS]
     if at_work:
-        return f"{len(at_work)} images that are being made, first {at_work[0]}"
+        return f"{len(at_work)} images in progress, first {at_work[0]}"
     until = max(planned.end_mjd, *(m.updated_mjd for m in members)) + wait_min / _MINUTES_PER_DAY
     mids = [m.mid_mjd for m in members if m.checksum]
     if now < until and has_holes(mids, planned.start_mjd, planned.end_mjd, slot_s):
         minutes = math.ceil((until - now) * _MINUTES_PER_DAY)
-        return f"observations that may be late, for {minutes} minutes more"
+        return f"observations that may be late, for another {minutes} minutes"
     return ""
 
 
@@ -265,7 +265,7 @@ def _files(workshop: Workshop, tiles: dict[str, str]) -> tuple[tuple[TileFiles, 
     files, carried = [], set()
     for key, checksum in sorted(tiles.items()):
         (image,) = (a for a in workshop.products.artefacts(key) if a.kind == ArtefactKind.IMAGE)
-        # A companion that was removed for want of room is told by whoever needs it.
+        # Readers report a companion that was removed to free disk space.
         named = ImageFiles.in_directory(image.path.parent, key)
         files.append(
             TileFiles(key, named.image, named.primary_beam, named.residual, checksum=checksum)

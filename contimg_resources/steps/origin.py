@@ -1,4 +1,4 @@
-"""Which software made a product."""
+"""The software versions that are recorded with each product."""
 
 import platform
 from functools import cache
@@ -9,7 +9,7 @@ from contimg_resources import __version__
 
 @cache
 def software() -> dict[str, str]:
-    """Return the versions that a product's origin names."""
+    """Return the software versions for a product's provenance."""
     found = {"contimg": __version__, "python": platform.python_version()}
     for package in ("casatools", "casatasks", "numpy", "astropy"):
         try:

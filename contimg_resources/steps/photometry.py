@@ -1,4 +1,4 @@
-"""Forced photometry of an image or a mosaic: measured, put on the epoch's scale, and recorded."""
+"""Forced photometry of an image or a mosaic: measure, determine the flux scale, record."""
 
 import math
 from dataclasses import dataclass, replace
@@ -29,27 +29,27 @@ if TYPE_CHECKING:
     from contimg_resources.photometry.measuring import RawMeasurements
     from contimg_resources.photometry.model import MeasurableImage, SourceList
 
-# Measuring loads astropy and numba, which whoever only asks what there is to do needn't: so it is
-# imported where it is done.
+# Measuring loads astropy and numba, which callers that only list open work don't need: imported in
+# the functions that measure.
 
 MOSAIC_STEP = "forced_photometry"
 IMAGE_STEP = "image_photometry"
 
 _NO_CATALOGUE = "the settings name no catalogue (CONTIMG_CATALOGUE__REFERENCE)"
-#: A source larger than this share of the beam is no reference: part of its flux is lost.
+#: A source larger than this fraction of the beam is no reference: part of its flux is lost.
 _COMPACT_BEAMS = 0.5
-#: How far an image reaches is looked for at so many places a side.
+#: The extent of an image is sampled at this many positions a side.
 _EDGE = 9
 
 
 @dataclass(frozen=True)
 class Unmeasured:
-    """Nothing was measured, and nothing is wrong.
+    """An image that was not measured, for a reason that is no error.
 
     Parameters
     ----------
     reason : str
-        Why.
+        The reason.
     """
 
     reason: str
@@ -62,17 +62,17 @@ class Measured:
     Parameters
     ----------
     record : EpochRecord
-        As it was recorded.
+        Its record in the store.
     scale : EpochScale
         Its flux scale and astrometry.
     n_detected : int
-        Sources above five times their error.
+        Number of sources above five times their error.
     png : Path
-        Flux ratios and offsets, drawn; not there when nothing was to be drawn.
+        Plot of flux ratios and offsets; missing when `draw` was False.
     marked : Path
         The image with its sources marked; likewise.
     verdicts : tuple of Verdict
-        Flux scale and astrometry.
+        Checks of flux scale and astrometry.
     """
 
     record: EpochRecord
@@ -101,24 +101,24 @@ def measure_mosaic(
     key : str
         Partition key of the mosaic.
     run_id : str
-        Who asks, for the record.
+        Run id, for the record.
     catalogue : Catalogue, optional
-        The sources; None: those of the catalogue that the settings name.
+        The sources; None: the catalogue named in the settings.
     draw : bool
-        Whether the two pictures are drawn.
+        Whether to draw the two pictures.
     progress : callable
-        Told what is being done.
+        Receives progress messages.
 
     Raises
     ------
     InvalidName
-        If the key isn't one of a mosaic.
+        If the key isn't a mosaic key.
     ProductsError
         If there is no such mosaic.
     PhotometryFailed
         If nothing can be measured on it.
     CatalogueError
-        If the catalogue isn't there or is damaged.
+        If the catalogue is missing or damaged.
     """
     parse_mosaic_key(key)
     catalogue = catalogue or workshop.reference_catalogue()
@@ -145,7 +145,7 @@ def measure_image(
     PhotometryFailed
         If the observation has no image, or nothing can be measured on it.
     CatalogueError
-        If the catalogue isn't there or is damaged.
+        If the catalogue is missing or damaged.
     """
     catalogue = workshop.reference_catalogue()
     made = {a.kind: a for a in workshop.products.artefacts(key)}
@@ -165,7 +165,7 @@ def measure_image(
 
 @dataclass(frozen=True)
 class MeasuredSubband:
-    """An epoch of measurements in a sub-band; no store knows it.
+    """An epoch of measurements in a sub-band; it is not recorded in a store.
 
     Parameters
     ----------
@@ -176,7 +176,7 @@ class MeasuredSubband:
     scale : EpochScale
         Its flux scale and astrometry.
     verdicts : tuple of Verdict
-        Flux scale and astrometry.
+        Checks of flux scale and astrometry.
     """
 
     written: "Written"
@@ -194,7 +194,7 @@ def measure_subband(
     *,
     progress: Progress = no_progress,
 ) -> MeasuredSubband | Unmeasured:
-    """Measure the catalogue's sources on a mosaic of a part of the band that was made elsewhere.
+    """Measure the catalogue's sources on a sub-band mosaic made elsewhere.
 
     Parameters
     ----------
@@ -205,16 +205,16 @@ def measure_subband(
     band : str
         Name of the sub-band.
     image_path : Path
-        FITS, Jy/beam, corrected for the primary beam, of any writer.
+        FITS, Jy/beam, corrected for the primary beam, written by any program.
     sigma_path : Path, optional
-        FITS, noise of each pixel, Jy/beam; None: it varies slowly.
+        FITS, noise of each pixel, Jy/beam; None: the noise is assumed to vary slowly.
     progress : callable
-        Told what is being done.
+        Receives progress messages.
 
     Raises
     ------
     InvalidName
-        If the key isn't one of a mosaic, or the band's name isn't safe.
+        If the key isn't a mosaic key, or the band's name isn't safe.
     ProductsError
         If there is no such mosaic.
     UnreadableImage
@@ -255,7 +255,7 @@ def measure_subband(
 
 
 def sort_measurements(workshop: Workshop, progress: Progress = no_progress) -> tuple[Path, ...]:
-    """Bring the copies that light curves are read from up to date; return those that were made."""
+    """Update the copies sorted by source that light curves are read from; return the new ones."""
     from contimg_resources.photometry.copies import copy_by_source
 
     root = workshop.settings.layout.photometry
@@ -345,7 +345,7 @@ def _on_scale(
     kind: str,
     progress: Progress,
 ) -> "tuple[SourceList, RawMeasurements, EpochScale] | Unmeasured":
-    """Measure an image's sources, and the flux scale beside earlier epochs in `root` / `kind`."""
+    """Measure an image's sources and flux scale, given the earlier epochs in `root` / `kind`."""
     from contimg_resources.photometry.astrometry import ListOffset, measure_moved
     from contimg_resources.photometry.epoch import judge_epoch
     from contimg_resources.photometry.history import read_history
@@ -362,7 +362,7 @@ def _on_scale(
         _compact(found, image) & ~found.variable,
     )
     if not len(sources):
-        # A list of one's own may hold a few sources far away.
+        # A user's list may hold only a few sources, far away.
         return Unmeasured(
             f"catalogue {catalogue.facts.name} has no source above "
             f"{settings.photometry.min_flux_mjy:g} mJy there"
@@ -373,7 +373,7 @@ def _on_scale(
     moved = (0.0, 0.0)
     offset = ListOffset.of(raw, sources)
     if settings.photometry.shift_positions and offset.significant:
-        progress(f"measuring at places moved by {offset.arcsec:.2f} arcsec", 0.5)
+        progress(f"measuring at positions shifted by {offset.arcsec:.2f} arcsec", 0.5)
         raw = measure_moved(image, sources, offset, settings.photometry)
         moved = (offset.east_arcsec, offset.north_arcsec)
     scale = judge_epoch(raw, sources, settings.photometry, history)
@@ -381,7 +381,7 @@ def _on_scale(
 
 
 def _day_mjd(image: "MeasurableImage") -> float:
-    # A mosaic lies under the day of its window's middle, whatever tiles it has.
+    # A mosaic is stored under the day of its window's centre, whatever tiles it has.
     return parse_mosaic_key(image.epoch)[0] if image.kind == "mosaic" else float(image.epoch)
 
 
@@ -411,7 +411,7 @@ def _judge_scale(scale: "EpochScale") -> Verdict:
         return Verdict(
             name="flux_scale",
             passed=False,
-            words=f"no scale: {scale.reason}; the epoch isn't published",
+            words=f"no flux scale: {scale.reason}; the epoch isn't published",
             evaluated=False,
         )
     told = (
@@ -437,15 +437,15 @@ def _judge_offsets(scale: "EpochScale", image: "MeasurableImage", workshop: Work
         return Verdict(
             name="positions",
             passed=False,
-            words=f"{offset.n_missing} of {offset.n_expected} sources that should be bright by the "
-            "list's flux densities aren't within half a beam of their places: is the list of the "
-            "same equinox and frame, and the image's pixel of reference right?",
+            words=f"{offset.n_missing} of {offset.n_expected} sources that are bright in the list "
+            "aren't within half a beam of their listed positions: does the list have the same "
+            "equinox and frame, and is the image's reference pixel right?",
         )
     if offset is None or not offset.n_positions:
         return Verdict(
             name="positions",
             passed=True,
-            words="not evaluated: no source is bright enough to have its position measured",
+            words="not evaluated: no source is bright enough to measure its position",
             evaluated=False,
         )
     beams, lost = offset.arcsec / image.beam.minor_arcsec, offset.lost(image.beam)
@@ -457,11 +457,11 @@ def _judge_offsets(scale: "EpochScale", image: "MeasurableImage", workshop: Work
         f"{beams:.2f} beams, {limits.max_offset_beam:g} is allowed"
     )
     if scale.moved_arcsec != (0.0, 0.0):
-        told += "; flux densities were measured at places moved by it"
+        told += "; flux densities were measured at positions shifted by it"
     elif too_far:
         told += (
             f"; each flux density is {100 * lost:.1f} % too low "
-            "(CONTIMG_PHOTOMETRY__SHIFT_POSITIONS=true measures at places moved by it)"
+            "(CONTIMG_PHOTOMETRY__SHIFT_POSITIONS=true measures at shifted positions)"
         )
     return Verdict(
         name="positions",

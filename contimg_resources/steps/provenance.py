@@ -1,7 +1,7 @@
-"""Where a file comes from: everything that both stores know of it, together.
+"""The provenance of a file, collected from both stores.
 
-Belongs here: finding whose file it is, and gathering. Doesn't: printing, or comparing contents (see
-`.verifying`).
+Belongs here: finding the product that a file belongs to, and its records. Doesn't: printing, or
+comparing contents (see `.verifying`).
 """
 
 from dataclasses import dataclass
@@ -22,26 +22,25 @@ _MOMENT_DAYS = 1e-8
 
 @dataclass(frozen=True)
 class Provenance:
-    """The origin of a file.
+    """The provenance of a file.
 
     Parameters
     ----------
     path : Path
-        The file or directory that is known: that which was asked for, or which holds it.
+        The recorded file or directory: the given one, or one that contains it.
     kind : str
-        What it is: an `ArtefactKind`, ``mosaic``, ``measurements``, ``measurement_set``,
-        ``image_made_elsewhere``,
-        ``caltable``, or the kind of what it says of itself.
+        Its kind: an `ArtefactKind`, ``mosaic``, ``measurements``, ``measurement_set``,
+        ``image_made_elsewhere``, ``caltable``, or the kind of a `SelfTold`.
     observation : ObservationRecord or None
-        The observation that it is of, or was made from; None for what is of several.
+        The observation that it belongs to, or was made from; None for products of several.
     artefact : Artefact or None
-        What the products store knows of it: checksum, parameters, software, run.
+        Its record in the products store: checksum, parameters, software, run.
     sets : tuple of CaltableSet
-        The caltable set that was applied; of a caltable, the sets to which it belongs.
+        The caltable set that was applied; for a caltable, the sets that contain it.
     stale : tuple of Stale
-        What would be made otherwise today.
+        Reasons why it is stale.
     told : SelfTold or None
-        Of cutouts, light curves, measures of variability and cards: what they say of themselves.
+        Provenance from the file itself, of cutouts, light curves, variability metrics and cards.
     """
 
     path: Path
@@ -54,21 +53,21 @@ class Provenance:
 
 
 def provenance_of(workshop: Workshop, path: Path) -> Provenance:
-    """Return the origin of a product, of a file inside one, of an MS or of a caltable.
+    """Return the provenance of a product, of a file inside one, of an MS or of a caltable.
 
     Parameters
     ----------
     workshop : Workshop
-        Its stores.
+        Stores.
     path : Path
         The file.
 
     Raises
     ------
     ProductsError
-        If neither store knows it, and it says nothing of itself.
+        If neither store records it, and the file holds no provenance.
     CutoutFailed, UnreadableMeasurements
-        If it should, and is damaged.
+        If a file that holds its provenance is damaged.
     """
     if path.is_file() and (told := self_told(workshop, path)) is not None:
         return Provenance(path.absolute(), told.kind, told=told)
@@ -82,9 +81,8 @@ def provenance_of(workshop: Workshop, path: Path) -> Provenance:
         if found is not None:
             return found
     raise ProductsError(
-        f"neither {workshop.products.address} nor {workshop.registry.address} knows {path}: it is "
-        "no product, no MS that arrived and no caltable of a registered set, or was one before it "
-        "was moved",
+        f"neither {workshop.products.address} nor {workshop.registry.address} records {path}: it "
+        "is not a product, an MS that arrived or a caltable of a registered set, or it was moved",
         path=str(path),
     )
 
@@ -109,7 +107,7 @@ def _of_artefact(workshop: Workshop, path: Path) -> Provenance | None:
 
 
 def _of_hours(workshop: Workshop, path: Path) -> Provenance | None:
-    """Find it among mosaics and measurements."""
+    """Find a path among mosaics and measurements."""
     if (mosaic := workshop.products.mosaics.find_by_directory(path)) is not None:
         return Provenance(path, MOSAIC, artefact=mosaic_artefact(mosaic))
     if (epoch := workshop.products.mosaics.find_epoch_by_path(path)) is not None:
@@ -123,7 +121,7 @@ def _applied(workshop: Workshop, artefact: Artefact) -> tuple[CaltableSet, ...]:
     try:
         return (workshop.registry.get(artefact.set_name, artefact.set_version),)
     except SetNotFound:
-        # Applied from another registry, or given by hand.
+        # The set is of another registry, or was given by hand.
         return ()
 
 

@@ -1,7 +1,7 @@
-"""The origin of what neither store records: cutouts, light curves, measures, candidates' cards.
+"""Provenance that files hold themselves: cutouts, light curves, variability metrics, cards.
 
-Belongs here: what such files say of themselves, beside what the store knows now. Doesn't: products
-and tables with a checksum (see `.provenance`).
+Belongs here: reading it from the file, and comparing it with the stores. Doesn't: products and
+tables with a checksum (see `.provenance`).
 """
 
 from dataclasses import dataclass
@@ -20,18 +20,18 @@ _SHOWN_FACTS = ("systematic_floor", "n_references", "n_points", "settings", "sof
 
 @dataclass(frozen=True)
 class SelfTold:
-    """What a file says of itself.
+    """Provenance that a file holds itself.
 
     Parameters
     ----------
     kind : str
         ``cutout``, ``light_curves``, ``added_light_curves``, ``variability`` or ``candidate``.
     facts : dict
-        In the file's own words.
+        Facts from the file.
     made_from : tuple of Path
-        Files whose origin is the next question.
+        Files that it was made from.
     stale : str
-        Why it would be made otherwise today; empty: it wouldn't, or nobody can tell.
+        Why it is stale; empty: it isn't, or this is not known.
     """
 
     kind: str
@@ -41,7 +41,7 @@ class SelfTold:
 
 
 def self_told(workshop: Workshop, path: Path) -> SelfTold | None:
-    """Return what a file says of its origin; None: it's none of these.
+    """Return the provenance that a file holds itself; None for other kinds of files.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def _mosaic_now(workshop: Workshop, key: str, checksum: str) -> tuple[tuple[Path
     try:
         record = workshop.products.mosaics.get(key)
     except ProductsError:
-        return (), "its mosaic isn't in the store any more"
+        return (), "its mosaic is no longer in the store"
     image = MosaicFiles.in_directory(record.directory, key).image
     if record.state is not MosaicState.MADE:
         return (image,), f"its mosaic is {record.state.value}"
@@ -117,7 +117,7 @@ def _of_points(workshop: Workshop, path: Path) -> SelfTold:
     told = {"day_mjd": facts["day_mjd"], "mosaics": epochs}
     if "software" in facts:
         told["software"] = facts["software"]
-    lost = f"no measurements are in the store any more of {', '.join(gone)}" if gone else ""
+    lost = f"the store no longer holds the measurements of {', '.join(gone)}" if gone else ""
     return SelfTold(LIGHT_CURVES, told, tuple(files), lost)
 
 

@@ -1,4 +1,4 @@
-"""Which observations of a span of time are made again.
+"""Choose the observations of a span of time to reprocess.
 
 Belongs here: choosing, with a reason for each. Doesn't: starting anything.
 """
@@ -15,44 +15,44 @@ from contimg_resources.steps.staleness import stale_observations
 from contimg_resources.steps.starting import solve_command
 from contimg_resources.steps.workshop import Workshop
 
-#: A run of a backfill tells with it what it belongs to: the web interface shows no titles.
+#: Tag that names the backfill of a run: Dagster's web interface shows no titles.
 REPROCESS_TAG = "contimg/reprocess"
 
 
 class Step(StrEnum):
-    """The step from which on everything is made again."""
+    """The first step to repeat; all later steps follow."""
 
     CALIBRATED_MS = "calibrated_ms"
-    """Calibrating, and imaging."""
+    """Calibrating and imaging."""
     IMAGE_5MIN = "image_5min"
-    """Imaging what was calibrated."""
+    """Imaging only."""
 
 
 class Which(StrEnum):
-    """Which observations are wanted."""
+    """Which observations to reprocess."""
 
     ALL = "all"
-    """Every one, whatever was made of it."""
+    """All observations."""
     MISSING = "missing"
-    """Those without an image that didn't fail."""
+    """Observations without an image that did not fail."""
     FAILED = "failed"
-    """Those of which a step failed."""
+    """Observations with a failed step."""
     STALE = "stale"
-    """Those made with another caltable set than they would get now."""
+    """Observations whose products were made with another caltable set than now applies."""
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """An observation that is wanted.
+    """A chosen observation.
 
     Parameters
     ----------
     key : str
         Its partition key.
     why : str
-        Why it is among them.
+        Why it was chosen.
     hindrance : str
-        Why it can't be made again now; empty when it can.
+        Why it can't be reprocessed now; empty when it can.
     """
 
     key: str
@@ -69,22 +69,22 @@ def choose_observations(
     end_mjd: float | None = None,
     busy: Collection[str] = (),
 ) -> tuple[Chosen, ...]:
-    """Return the observations that are wanted, in the order of time.
+    """Choose the observations to reprocess, in order of time.
 
-    One whose MS holds another observation now is not among them.
+    Observations whose MS now holds another observation are left out.
 
     Parameters
     ----------
     workshop : Workshop
-        Its stores and settings.
+        Stores and settings.
     which : Which
-        Which are wanted.
+        Which observations to choose.
     step : Step
-        The step from which on they are made again.
+        The first step to repeat.
     start_mjd, end_mjd : float, optional
         Only those whose mid-MJD is in [start, end), days.
     busy : collection of str
-        Partition keys of runs and backfills that are queued or in progress: they are left out.
+        Partition keys of runs and backfills that are queued or in progress: these are skipped.
     """
     records = [
         r
@@ -106,21 +106,21 @@ def choose_calibrators(
     end_mjd: float | None = None,
     busy: Collection[str] = (),
 ) -> tuple[Chosen, ...]:
-    """Return the observations from which caltable sets can be solved, in the order of time.
+    """Choose the observations from which caltable sets can be solved, in order of time.
 
     Parameters
     ----------
     workshop : Workshop
-        Its stores.
+        Stores.
     start_mjd, end_mjd : float, optional
         Only those whose mid-MJD is in [start, end), days.
     busy : collection of str
-        Partition keys of runs and backfills that are queued or in progress: they are left out.
+        Partition keys of runs and backfills that are queued or in progress: these are skipped.
     """
     return tuple(
         Chosen(
             record.key,
-            f"{record.calibrator} crossed it",
+            f"{record.calibrator} crossed the beam",
             _busy(record, busy)
             or ("" if record.path.is_dir() else f"its MS {record.path} is gone"),
         )
@@ -156,7 +156,7 @@ def _busy(record: ObservationRecord, busy: Collection[str]) -> str:
 
 def _hindrance(workshop: Workshop, record: ObservationRecord, step: Step) -> str:
     if record.origin is ObservationOrigin.IMAGE:
-        return "it is an image made elsewhere; `contimg images add` makes its products again"
+        return "it is an image made elsewhere; `contimg images add` remakes its products"
     if step is Step.IMAGE_5MIN:
         made = {a.kind: a.path for a in workshop.products.artefacts(record.key)}
         calibrated = made.get(ArtefactKind.CALIBRATED_MS)

@@ -1,6 +1,6 @@
 """The workshop as a Dagster resource.
 
-Belongs here: handing out a plain `Workshop` to assets and sensors. Doesn't: anything else.
+Belongs here: providing a plain `Workshop` to assets and sensors. Doesn't: anything else.
 """
 
 from collections.abc import Iterator
@@ -11,14 +11,14 @@ import dagster as dg
 from contimg_resources.settings import load_settings
 from contimg_resources.steps.workshop import Workshop
 
-#: How an asset or a sensor asks for the workshop.
+#: Parameter type by which an asset or a sensor requests the workshop.
 WorkshopParam = dg.ResourceParam[Workshop]
 
 
 class WorkshopResource(dg.ConfigurableResource[Workshop]):
-    """Makes the workshop from this process's settings (``CONTIMG_*``), anew for each run.
+    """Provides each run with a workshop from this process's settings (``CONTIMG_*``).
 
-    It has no configuration of its own: a setting typed into a launch dialog would let a user of
+    It has no Dagster configuration: a setting typed into a launch dialog would let a user of
     the web interface choose paths.
     """
 
@@ -28,7 +28,7 @@ class WorkshopResource(dg.ConfigurableResource[Workshop]):
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Workshop]:
-        """Hand out the workshop and close its stores: a code server ticks for months."""
+        """Provide the workshop and close its stores: a code server runs for months."""
         workshop = self.create_resource(context)
         try:
             yield workshop

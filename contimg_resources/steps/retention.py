@@ -1,11 +1,11 @@
-"""What is removed from the disk: by age, and for want of room.
+"""Remove data older than the retention limits, or earlier when disk space is low.
 
-Belongs here: choosing files, and removing them so that no store names what is gone.
+Belongs here: choosing files, and removing them so that no store names missing files.
 Doesn't: Dagster's runs and partition keys (see `contimg_assets.retention`), and registered
-caltables: those are small, and every product's origin.
+caltables: those are small, and part of the provenance of every product.
 
-A row goes first, its files after it: who is interrupted between the two leaves files that nobody
-names, and those are found and removed a day later.
+The row of a product is removed before its files: an interrupt between the two leaves orphaned
+files, which are found and removed a day later.
 """
 
 import math
@@ -41,16 +41,16 @@ _IMAGES = (
     ArtefactKind.PNG,
     ArtefactKind.STATISTICS,
 )
-#: The directory of a set that a platform solves; whatever else lies there is somebody's own.
+#: Name of the directory of a set solved by the platform; other directories belong to users.
 _SOLVED_HERE = re.compile(r"[^.].*_\d{5}\.\d{5}\.v\d+", re.ASCII)
 
-#: An observation in such a state needs its calibrated MS no more.
+#: In these states an observation no longer needs its calibrated MS.
 _DONE = (ObservationState.IMAGED, ObservationState.FAILED)
 
 
 @dataclass(frozen=True)
 class Removal:
-    """Something that is removed.
+    """A file or directory to remove.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class Removal:
     why : str
         Why it is removed.
     made : Made or None
-        The product that it is; None for what no store names.
+        The product; None for files that no store names.
     """
 
     path: Path
@@ -73,14 +73,14 @@ class Removal:
 def choose_removals(
     workshop: Workshop, *, busy: Collection[str] = (), at_mjd: float | None = None
 ) -> tuple[Removal, ...]:
-    """Return what is to be removed now, products by age first.
+    """Choose the files to remove now, starting with products beyond their age limit.
 
     Parameters
     ----------
     workshop : Workshop
-        Its products store and settings.
+        Products store and settings.
     busy : collection of str
-        Partition keys of observations that are being worked on: nothing of theirs is removed.
+        Partition keys of observations in progress: none of their products is removed.
     at_mjd : float, optional
         The present, MJD in days.
     """
@@ -108,18 +108,18 @@ def choose_removals(
 def remove(
     workshop: Workshop, removals: Sequence[Removal], *, progress: Progress = no_progress
 ) -> tuple[Removal, ...]:
-    """Remove files, those of products after their rows; return what was removed.
+    """Remove files, and return the removed ones; the row of a product is removed before its files.
 
-    A product that was made again since it was chosen stays.
+    A product that was remade since it was chosen stays.
 
     Parameters
     ----------
     workshop : Workshop
-        Its products store.
+        Products store.
     removals : sequence of Removal
         What `choose_removals` returned.
     progress : callable
-        Told what is being removed.
+        Receives progress messages.
     """
     removed = []
     for number, removal in enumerate(removals):
@@ -130,7 +130,7 @@ def remove(
         ):
             continue
         with suppress(OSError):
-            # What can't be removed is found again the next day.
+            # Files that can't be removed are found again the next day.
             _delete(removal.path)
             removed.append(removal)
     return tuple(removed)
@@ -157,8 +157,8 @@ def _for_room(workshop: Workshop, retention: RetentionSettings, now: float) -> I
 
 
 def _may_go(made: Made, state: Path) -> bool:
-    # What somebody had made elsewhere is theirs. The last copy of the data, and what the next step
-    # needs, stay.
+    # Files outside the state directory belong to users. The last copy of the data, and the input
+    # of the next step, stay.
     if not made.artefact.path.is_relative_to(state):
         return False
     return made.artefact.kind != ArtefactKind.CALIBRATED_MS or (
@@ -176,18 +176,18 @@ def _of(removal: Removal) -> Made:
 
 
 def free_without_stores(settings: Settings) -> tuple[Removal, ...]:
-    """Free disk space where the disk is full, without opening a store, which can't be done then.
+    """Free space on a full disk without opening a store, which a full disk doesn't allow.
 
     Returns
     -------
     tuple of Removal
-        What was removed: what killed steps left in scratch, and the reserve if that wasn't enough;
-        empty where the disk isn't full.
+        Removed files: those of killed steps in scratch, and the reserve if that wasn't enough;
+        empty when the disk isn't full.
 
     Raises
     ------
     DiskShort
-        If the disk is full all the same.
+        If the disk is still full.
     """
     removed: list[Removal] = []
     if fullness(settings.state):
@@ -210,25 +210,25 @@ def free_without_stores(settings: Settings) -> tuple[Removal, ...]:
 def _left_in_scratch(settings: Settings) -> Iterator[Removal]:
     hours = settings.retention.scratch_h
     for path in _older(settings.layout.scratch, "*", hours * _HOUR_S):
-        yield Removal(path, _size(path), f"left in scratch more than {hours:g} h ago")
+        yield Removal(path, _size(path), f"left in scratch for more than {hours:g} h")
 
 
 def _left_behind(workshop: Workshop, retention: RetentionSettings) -> Iterator[Removal]:
-    """Find what no store names: of steps that were killed, and of removals that were."""
+    """Find orphaned files: those of killed steps and of interrupted removals."""
     layout = workshop.settings.layout
     yield from _left_in_scratch(workshop.settings)
     for path in _older(layout.logs, "*.log", retention.run_days * _DAY_S):
-        yield Removal(path, _size(path), f"a log of more than {retention.run_days:g} d ago")
+        yield Removal(path, _size(path), f"log older than {retention.run_days:g} d")
     sums_days = workshop.settings.mosaics.sums_days
     for path in _older(layout.mosaics, "*/*/*.sums.npy", sums_days * _DAY_S):
-        yield Removal(path, _size(path), f"sums of a mosaic of more than {sums_days:g} d ago")
+        yield Removal(path, _size(path), f"running sums of a mosaic, older than {sums_days:g} d")
     for root in (layout.calibrated, layout.images, layout.caltables, layout.mosaics):
         for pattern in (".*.partial", "*/.*.partial", ".*.old", "*/.*.old"):
             for path in _older(root, pattern, _DAY_S):
-                yield Removal(path, _size(path), "never finished, more than a day ago")
+                yield Removal(path, _size(path), "unfinished for more than a day")
     sets = workshop.registry.list_sets()
     registered = {t.path.parent for s in sets for t in s.tables}
-    # Of a failed solve without any table there may be plots.
+    # A failed solve without any table may have left plots.
     registered |= {layout.caltable_set(s.name, s.version) for s in sets if not s.tables}
     for path in _older(layout.caltables, "*", _DAY_S):
         if _SOLVED_HERE.fullmatch(path.name) and path not in registered:
@@ -236,11 +236,11 @@ def _left_behind(workshop: Workshop, retention: RetentionSettings) -> Iterator[R
     known = workshop.products.known_paths(ArtefactKind.CALIBRATED_MS)
     for path in _older(layout.calibrated, "*/*_cal.ms", _DAY_S):
         if path not in known:
-            yield Removal(path, _size(path), "a calibrated MS of no observation")
+            yield Removal(path, _size(path), "calibrated MS without an observation")
 
 
 def _older(root: Path, pattern: str, seconds: float) -> list[Path]:
-    """Return what lies under a directory and wasn't touched for so long, links left out."""
+    """Return the paths under a directory that are older than a limit, without links."""
     limit = time.time() - seconds
     return [path for path in sorted(root.glob(pattern)) if _last_touched_s(path) < limit]
 
@@ -249,7 +249,7 @@ def _last_touched_s(path: Path) -> float:
     try:
         return math.inf if path.is_symlink() else path.stat().st_mtime
     except OSError:
-        # It is gone, or nobody may look at it.
+        # It is gone, or may not be read.
         return math.inf
 
 

@@ -1,7 +1,7 @@
-"""Room on the disk of the state directory, and whether it can be written to.
+"""Disk space of the state directory, and whether it is writable.
 
-Belongs here: whether something can be begun, and waiting until it can.
-Doesn't: making room (see `.retention`).
+Belongs here: checking whether a step can start, and waiting until it can.
+Doesn't: freeing disk space (see `.retention`).
 """
 
 import os
@@ -14,12 +14,12 @@ from contimg_resources.settings import Settings
 
 _GB = 1e9
 _POLL_S = 10.0
-#: The reserve is made where so many times its size is free.
+#: The reserve is made where at least this many times its size is free.
 _PLENTY = 10
 
 
 def shortage(settings: Settings) -> str:
-    """Say that too little room is free to begin anything; empty when there is enough.
+    """Return why no step can start for lack of disk space; empty when there is enough.
 
     Parameters
     ----------
@@ -31,13 +31,13 @@ def shortage(settings: Settings) -> str:
     if free_gb >= least_gb:
         return ""
     return (
-        f"only {free_gb:.1f} GB are free on the disk of {settings.state}, nothing is begun below "
+        f"only {free_gb:.1f} GB are free on the disk of {settings.state}, no step starts below "
         f"{least_gb:g} GB (retention.pause_below_gb)"
     )
 
 
 def unwritable(settings: Settings) -> str:
-    """Name a directory of products that lets nobody write; empty when all can be written to.
+    """Return which directory of products can't be written to; empty when all can.
 
     Parameters
     ----------
@@ -49,27 +49,28 @@ def unwritable(settings: Settings) -> str:
                       layout.calibrated, layout.images, layout.mosaics):  # fmt: skip
         if directory.is_dir() and not os.access(directory, os.W_OK | os.X_OK):
             return (
-                f"{directory} can't be written to: it is read-only, or user {os.geteuid()} may not"
+                f"{directory} can't be written to: it is read-only, or user {os.geteuid()} lacks "
+                "permission"
             )
     return ""
 
 
 def wait_for_room(settings: Settings, progress: Progress = no_progress) -> None:
-    """Wait until there is room to begin a step, and products can be written.
+    """Wait until there is enough disk space for a step, and products can be written.
 
     Parameters
     ----------
     settings : Settings
-        The state directory, its limit, and how long to wait.
+        The state directory, its limit, and the maximum waiting time.
     progress : callable
-        Told what is waited for.
+        Receives progress messages.
 
     Raises
     ------
     DiskShort
-        If there is none in time.
+        If the disk space is still too low at the end.
     DiskRefused
-        If a directory can't be written to in time.
+        If a directory still can't be written to at the end.
     """
     deadline = time.monotonic() + settings.retention.wait_for_room_s
     while why := unwritable(settings) or shortage(settings):
@@ -77,12 +78,12 @@ def wait_for_room(settings: Settings, progress: Progress = no_progress) -> None:
         if left_s <= 0:
             refused = DiskRefused if unwritable(settings) else DiskShort
             raise refused(why, path=str(settings.state))
-        progress(f"waits for the disk: {why}", None)
+        progress(f"waiting for the disk: {why}", None)
         time.sleep(min(_POLL_S, left_s))
 
 
 def keep_reserve(settings: Settings) -> None:
-    """Put the reserve of disk space in its place, where there is plenty."""
+    """Make the reserve of disk space, if the disk has plenty."""
     reserve = settings.layout.reserve
     size_bytes = int(settings.retention.reserve_mb * 1e6)
     if not size_bytes:
@@ -96,12 +97,12 @@ def keep_reserve(settings: Settings) -> None:
         with reserve.open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, size_bytes)
     except OSError:
-        # A file system that can't set space aside has no reserve.
+        # A file system that can't allocate space in advance has no reserve.
         reserve.unlink(missing_ok=True)
 
 
 def give_up_reserve(settings: Settings) -> int:
-    """Remove the reserve of disk space; return what that frees, bytes."""
+    """Remove the reserve of disk space; return the freed space, bytes."""
     reserve = settings.layout.reserve
     try:
         size_bytes = reserve.stat().st_size

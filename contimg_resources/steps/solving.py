@@ -1,4 +1,4 @@
-"""Solve a calibrator observation into a registered caltable set."""
+"""Solve a calibrator observation and register the caltable set."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -31,7 +31,7 @@ from contimg_resources.steps.workshop import Workshop
 
 STEP = "caltable_set"
 
-#: A plotter that hangs must not keep a run, seconds.
+#: A plotter that hangs must not delay a run for longer, seconds.
 _PLOTS_TIMEOUT_S = 180.0
 
 #: What casaplotms draws of each table: x and y.
@@ -57,13 +57,13 @@ class Solved:
     set : CaltableSet
         The registered set.
     result : SolveResult
-        What the solve gave.
+        Result of the solve.
     diagnostics : tuple of Path
         Plots by casaplotms, PNG.
     notes : tuple of str
-        What an operator should know, such as why there are no plots by casaplotms.
+        Notes for the operator, such as why there are no plots by casaplotms.
     engine_s : float
-        How long the solve took in CASA's process, without its start, seconds.
+        Solving time in the CASA process, without its start-up, seconds.
     """
 
     observation: Observation
@@ -80,7 +80,7 @@ def calibrator_of(workshop: Workshop, observation: Observation, name: str | None
     Raises
     ------
     CalibratorNotFound
-        If none is known by that name, or none crossed the beam.
+        If no calibrator has that name, or none crossed the beam.
     """
     if name is not None:
         return workshop.catalogue.find(name)
@@ -103,12 +103,12 @@ def solve_request(
     refant: str = "auto",
     plots: Path | None = None,
 ) -> SolveRequest:
-    """Return the solve of a drift-scan observation on one calibrator, with this site's settings.
+    """Return the request to solve a drift scan on one calibrator, with this site's settings.
 
     Raises
     ------
     CatalogueError
-        If the catalogue of the settings isn't there or is damaged, or the list of
+        If the catalogue named in the settings is missing or damaged, or the list named in
         `calibration.sky_model` is malformed.
     """
     background, origin = _background(workshop, calibrator)
@@ -127,10 +127,10 @@ def solve_request(
 
 
 def _background(workshop: Workshop, calibrator: Calibrator) -> tuple[tuple[Calibrator, ...], str]:
-    """Return the known sources about a calibrator, and where they are from.
+    """Return the known sources around a calibrator, and where they are from.
 
-    A list that an operator made comes before the reference catalogue. What is known to vary has no
-    flux density to put into a model.
+    A list that an operator made takes precedence over the reference catalogue. Sources known to
+    vary have no flux density to put into a model.
     """
     listed = workshop.settings.calibration.sky_model
     index = workshop.settings.catalogue.default_spectral_index
@@ -167,7 +167,7 @@ def solve_observation(
     refant: str = "auto",
     calibrator_name: str | None = None,
 ) -> Solved:
-    """Solve a calibrator observation and register the set, whole or as failed.
+    """Solve a calibrator observation and register the set, as active or as failed.
 
     Parameters
     ----------
@@ -176,9 +176,9 @@ def solve_observation(
     key : str
         Partition key of the observation.
     run_id : str
-        Who asks, for the history.
+        Run id, for the history.
     progress : callable
-        Told what is being done.
+        Receives progress messages.
     refant : str
         Name of the reference antenna, or ``auto``.
     calibrator_name : str, optional
@@ -187,19 +187,19 @@ def solve_observation(
     Raises
     ------
     DiskShort
-        If there is no room on the disk to begin.
+        If too little disk space is free to begin.
     CalibrationFailed
-        If the solve isn't good; the set stands in the registry as failed, with the reasons.
+        If the solve fails its checks; the set is in the registry as failed, with the reasons.
     CalibratorNotFound
-        If there is nothing to solve on.
+        If there is no calibrator to solve on.
     UnreadableObservation
-        If the MS is gone or changed, or nothing can be made of its data.
+        If the MS is missing or changed, or its data can't be used.
     """
     wait_for_room(workshop.settings, progress)
     observation = workshop.unchanged(key)
     observation.refuse_unusable()
     calibrator = calibrator_of(workshop, observation, calibrator_name)
-    # A user's list may call a calibrator "NVSS J1234+56", which is no name of a directory.
+    # A user's list may call a calibrator "NVSS J1234+56", which can't name a directory.
     name = check_name(f"{plain_name(calibrator.name)}_{key}", "caltable set name")
     directory = _own_directory(workshop, name)
     request = solve_request(
@@ -214,7 +214,7 @@ def solve_observation(
         )
         raise
     finally:
-        # Without any table it is empty; otherwise it can't be removed so.
+        # Removes the directory only if it is empty, without any table.
         with suppress(OSError):
             directory.rmdir()
     result = timed.value
@@ -236,7 +236,7 @@ def solve_observation(
         reason=f"registered {registered.name} version {registered.version}",
         run_id=run_id,
     )
-    # Afterwards: what waits for the set need not wait for its plots.
+    # Last: observations that wait for the set need not wait for its plots.
     diagnostics, notes = _diagnostics(workshop, result, directory, label=f"{key}-plotms")
     notes = (*result.notes, *notes)
     return Solved(observation, registered, result, diagnostics, notes, timed.seconds)
@@ -245,7 +245,7 @@ def solve_observation(
 def _diagnostics(
     workshop: Workshop, result: SolveResult, directory: Path, label: str
 ) -> tuple[tuple[Path, ...], tuple[str, ...]]:
-    """Draw with casaplotms where it works; the set stands without its plots."""
+    """Draw plots with casaplotms where it works; the set is valid without them."""
     if not workshop.settings.calibration.plotms:
         return (), ("no plots by casaplotms: switched off by calibration.plotms",)
     wanted = caltable_plots({t.type: t.path for t in result.tables}, directory)
@@ -266,7 +266,7 @@ def caltable_plots(tables: Mapping[CaltableType, Path], directory: Path) -> tupl
     tables : mapping of CaltableType to Path
         The set.
     directory : Path
-        Where the PNG files go: ``plotms_<table>_<axis>.png``.
+        Directory of the PNG files, ``plotms_<table>_<axis>.png``.
     """
     return tuple(
         PlotmsPlot(
@@ -282,7 +282,7 @@ def caltable_plots(tables: Mapping[CaltableType, Path], directory: Path) -> tupl
 
 
 def _own_directory(workshop: Workshop, name: str) -> Path:
-    """Make a directory that no other solve of this name has, by the next free version."""
+    """Make a directory for the next free version, which no other solve of this name uses."""
     version = workshop.registry.next_version(name)
     while True:
         directory = workshop.settings.layout.caltable_set(name, version)

@@ -1,10 +1,10 @@
-"""Which products were made with another caltable set than their observation would get now.
+"""Find stale products: those made with another caltable set than now applies.
 
-Belongs here: comparing what was applied with what the registry answers today, at each asking.
-Doesn't: making anything again, or keeping the answer: both stores know all of it.
+Belongs here: comparing the applied set with the registry's present answer, at each call.
+Doesn't: remaking anything, or storing the answer, which both stores determine.
 
-A set that was added, replaced or retired changes the answer for some observations, and for no
-others: those, and only those, are found.
+Adding, replacing or retiring a set changes the answer for some observations: exactly these are
+found.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from contimg_resources.registry.snapshot import ActiveSet
 from contimg_resources.steps.looking_up import look_up_all
 from contimg_resources.steps.workshop import Workshop
 
-#: What the registry answers now: the set and whether it is borrowed; None: no set is valid.
+#: The registry's present answer: the set and whether it is borrowed; None: no set is valid.
 Answer = tuple[ActiveSet, bool] | None
 
 
@@ -29,11 +29,11 @@ class Stale:
     products : tuple of str
         The kinds of its stale products.
     applied : str
-        The set that they carry.
+        The applied set.
     now : str or None
-        The set that the observation would get now; None when no set is valid for it.
+        The set that applies now; None when no set is valid.
     why : str
-        What happened to the set that was applied.
+        Why the applied set no longer applies.
     """
 
     key: str
@@ -46,21 +46,21 @@ class Stale:
 def stale_observations(
     workshop: Workshop, *, start_mjd: float | None = None, end_mjd: float | None = None
 ) -> tuple[Stale, ...]:
-    """Return the observations whose look-up now answers otherwise, in the order of time.
+    """Return the observations to which another set applies now, in order of time.
 
     Parameters
     ----------
     workshop : Workshop
-        Its stores and settings.
+        Stores and settings.
     start_mjd, end_mjd : float, optional
         Only those whose mid-MJD is in [start, end), days.
     """
     asked = workshop.products.applied_sets(start_mjd=start_mjd, end_mjd=end_mjd)
-    # The set that was applied fits the observation's layout. When it is the nearest of all
-    # layouts, it is the nearest of that one, and the layout needn't be read.
+    # The applied set fits the observation's layout. When it is the nearest of all layouts, it is
+    # the nearest of that one, and the layout needn't be read.
     of_any = look_up_all(workshop, ((a.mid_mjd, a.declination_deg, None) for a in asked))
     suspects = [a for a, now in zip(asked, of_any, strict=True) if not _is_the_same(a, now)]
-    # A table that was damaged is no new answer; `verify` finds it.
+    # A damaged table doesn't change the answer; `verify` finds it.
     answers = look_up_all(
         workshop,
         (
@@ -93,7 +93,7 @@ def _is_the_same(applied: AppliedSet, now: Answer) -> bool:
 def _why(
     workshop: Workshop, applied: AppliedSet, now: Answer, fates: dict[tuple[str, int], str]
 ) -> str:
-    """Say what happened to the set that was applied; `fates` keeps what is asked once a set."""
+    """Return why the applied set no longer applies; `fates` caches the retirements by set."""
     name, version = applied.set_name, applied.set_version
     if (name, version) not in fates:
         retired = [
@@ -107,10 +107,10 @@ def _why(
     if fates[name, version]:
         return fates[name, version]
     if now is None:
-        return "no set is valid for it any more, by the settings of today"
+        return "no set is valid for it any more with the present settings"
     nearest, borrowed = now
     if borrowed != applied.borrowed:
-        return "it is within a window now" if applied.borrowed else "no window holds it any more"
+        return "it is now within a window" if applied.borrowed else "no window contains it any more"
     age_h = 24.0 * (applied.mid_mjd - nearest.mid_mjd)
     return f"{nearest.name} v{nearest.version} is nearer, {age_h:+.2f} h"
 

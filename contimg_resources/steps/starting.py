@@ -1,7 +1,7 @@
-"""Which observations can be started now, and which must wait for a caltable set.
+"""Find the observations that can be started now, and those that wait for a caltable set.
 
-Belongs here: the answer, derived from the products store and the registry at each asking.
-Doesn't: starting them, or knowing what was started (Dagster does).
+Belongs here: the answer, derived from the products store and the registry at each call.
+Doesn't: starting them, or recording which were started (Dagster does).
 """
 
 from collections.abc import Iterable
@@ -17,45 +17,45 @@ from contimg_resources.steps.photometry import IMAGE_STEP
 from contimg_resources.steps.solving import STEP as SOLVE_STEP
 from contimg_resources.steps.workshop import Workshop
 
-#: The last digit of a partition key, days.
+#: Resolution of a partition key, days.
 _KEY_DAYS = 1e-5
 
-#: States in which an observation still has its image to come.
+#: States of observations whose image is still to be made.
 _UNDONE = (
     ObservationState.ARRIVED,
     ObservationState.WAITING,
     ObservationState.SOLVED,
     # An interrupt between the two steps leaves it here.
     ObservationState.CALIBRATED,
-    # Mostly its run is started again; if that is lost, it is asked for anew.
+    # Usually its run is restarted; if that run is lost, another one is requested.
     ObservationState.INTERRUPTED,
 )
 
-#: States that a step itself gives an observation that it could not go on with.
+#: States that a step itself sets when it can't continue.
 _PUT_ASIDE = (ObservationState.WAITING, ObservationState.FAILED)
 
-#: States that a later run gave it, when an earlier one is told of late.
+#: States that a later run may have set before a late report of an earlier run.
 _MADE = (ObservationState.SOLVED, ObservationState.CALIBRATED, ObservationState.IMAGED)
 
 
 @dataclass(frozen=True)
 class Open:
-    """An observation that has arrived and isn't done.
+    """An observation that has arrived but isn't imaged yet.
 
     Parameters
     ----------
     key : str
         Its partition key.
     signature : str
-        Signature of its content; another delivery of the same name has another.
+        Signature of its content; another delivery of the same name has a different one.
     is_calibrator : bool
         Whether a caltable set can be solved from it.
     caltables : str or None
-        The set that the registry gives for it now, with its version; None when there is none.
+        The set that applies now, with its version; None when no set is valid.
     waits : bool
-        Whether it was put aside until a set is valid.
+        Whether it was made to wait until a set is valid.
     reason : str
-        Why there is no set for it; empty when there is one, or it was told already.
+        Why no set is valid; empty when one is, or the reason is already recorded.
     """
 
     key: str
@@ -72,24 +72,24 @@ class Open:
 
     @property
     def is_solved(self) -> bool:
-        """Whether the set that it would get was solved from it."""
+        """Whether the set that applies was solved from it."""
         return self.caltables is not None and f"_{self.key}.v" in self.caltables
 
 
 def open_observations(workshop: Workshop) -> tuple[Open, ...]:
-    """Return the observations whose image is still to come, with the set each would get now.
+    """Return the observations whose image is still to be made, with the set that applies now.
 
-    One whose MS holds another observation now is not among them.
+    Observations whose MS now holds another observation are left out.
 
     Parameters
     ----------
     workshop : Workshop
-        Its stores and settings.
+        Stores and settings.
 
     Returns
     -------
     tuple of Open
-        In the order of time.
+        In order of time.
     """
     records = [
         record
@@ -115,18 +115,18 @@ def _open(workshop: Workshop, record: ObservationRecord) -> Open:
 def tell_waiting(
     workshop: Workshop, undone: Iterable[Open], *, solving: bool, hint: str = ""
 ) -> None:
-    """Let observations wait, with the reason, that have no set and that nothing will solve.
+    """Make observations wait, with the reason, if no set is valid and none will be solved.
 
     Parameters
     ----------
     workshop : Workshop
-        Its stores.
+        Stores.
     undone : iterable of Open
         See `open_observations`.
     solving : bool
-        Whether calibrator observations are solved that weren't yet; then those don't wait.
+        Whether unsolved calibrator observations are about to be solved; these don't wait.
     hint : str
-        Added to the reason of a calibrator observation: how it could be solved.
+        Added to the reason of a calibrator observation: how to solve it.
     """
     for observation in undone:
         if not observation.reason or (
@@ -149,33 +149,33 @@ def record_failure(
     ended_mjd: float | None = None,
     died: bool = False,
 ) -> None:
-    """Write a failed step into an observation's history, unless the step did so itself.
+    """Record a failed step in an observation's history, unless the step did so itself.
 
-    A calibrator observation whose solve failed isn't lost: it waits for another set, as any other.
+    A calibrator observation whose solve failed isn't lost: it waits for another set.
 
     Parameters
     ----------
     workshop : Workshop
-        Its stores.
+        Stores.
     key : str
         Partition key of the observation.
     step : str
         The step that failed.
     reason : str
-        Why.
+        Why it failed.
     run_id : str
         The run; empty on the command line.
     ended_mjd : float, optional
-        When the run ended, MJD in days: what a later run made since then stands.
+        When the run ended, MJD in days: a state set by a later run is kept.
     died : bool
-        Whether the run was cut off: then the same may succeed another time.
+        Whether the run was interrupted, so that the step may succeed another time.
     """
     state = ObservationState.FAILED
     known = workshop.products.get(key)
     if died and _is_told_late(known, ended_mjd):
         return
     if step == IMAGE_STEP or known.origin is ObservationOrigin.IMAGE:
-        # The image is as good as it was.
+        # The image is unaffected.
         words = f"not measured: {reason}" if step == IMAGE_STEP else reason
         workshop.products.set_state(key, known.state, step=step, reason=words, run_id=run_id)
         return
@@ -190,7 +190,7 @@ def record_failure(
         cure = f"; to solve it again: {solve_command(known)}" if died else ""
         reason = f"waits for another set: {reason}{cure}"
     history = workshop.products.history(key)
-    # A run tells once. The command line has no runs: there the same reason isn't repeated.
+    # A run reports once. The command line has no runs: there a repeated reason is dropped.
     told = (
         [e.run_id == run_id for e in history if e.state in _PUT_ASIDE]
         if run_id
@@ -210,24 +210,24 @@ def record_interruption(
     begun: bool,
     ended_mjd: float,
 ) -> None:
-    """Write into an observation's history that a run of it was cut off and is started again.
+    """Record in an observation's history that a run was interrupted and is restarted.
 
     Parameters
     ----------
     workshop : Workshop
-        Its stores.
+        Stores.
     key : str
         Partition key of the observation.
     step : str
-        The step that the run was at, or would have begun with.
+        The step in progress, or the first step of the run.
     reason : str
-        Why it ended.
+        Why the run ended.
     run_id : str
         The run.
     begun : bool
-        Whether any step had begun; if not, the observation is as far as it was.
+        Whether any step had begun; if not, the observation keeps its state.
     ended_mjd : float
-        When the run ended, MJD in days: what a later run made since then stands.
+        When the run ended, MJD in days: a state set by a later run is kept.
     """
     known = workshop.products.get(key)
     if _is_told_late(known, ended_mjd):
@@ -253,9 +253,9 @@ def _is_told_late(known: ObservationRecord, ended_mjd: float | None) -> bool:
 
 
 def record_cancellation(workshop: Workshop, key: str, *, step: str, run_id: str) -> None:
-    """Write into an observation's history that somebody cancelled a run of it.
+    """Record in an observation's history that a user cancelled a run.
 
-    What was imaged or had failed before stays so: a run that is cancelled replaces nothing.
+    An observation that is imaged or failed keeps its state: a cancelled run replaces nothing.
     """
     if workshop.products.get(key).state in (ObservationState.IMAGED, ObservationState.FAILED):
         return
@@ -264,15 +264,15 @@ def record_cancellation(workshop: Workshop, key: str, *, step: str, run_id: str)
 
 
 def _caltables(workshop: Workshop, record: ObservationRecord) -> tuple[str | None, str]:
-    """Return the set that an observation would get now, or None and why there is none."""
+    """Return the set that applies to an observation now, or None and the reason."""
     asked = partial(look_up, workshop, record.mid_mjd, record.declination_deg)
     try:
-        # First without the layout: that is the large part of a row, and mostly nothing is valid.
+        # First without the layout: it is the largest part of a row, and usually no set is valid.
         asked(None, verify=False)
         found = asked(workshop.products.observation(record.key).layout)
     except StoreUnavailable:
         raise
     except Exception as none:
-        # An observation that can't be looked up waits alone, with the reason.
+        # An observation whose look-up fails waits alone, with the reason.
         return None, in_words(none)
     return f"{found.set.name}.v{found.set.version}", ""

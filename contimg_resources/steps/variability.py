@@ -16,31 +16,32 @@ from contimg_resources.steps.workshop import Workshop
 if TYPE_CHECKING:
     from contimg_resources.variability.model import Variability
 
-# What computes is imported where it is used: whoever only asks what there is to do needn't load it.
+# Modules that compute are imported where they are used: callers that only list open work don't
+# need them.
 
 
-#: The middle of a mosaic is at most so far from the passages in it that matter for another day.
+#: Largest distance between a mosaic's mid-time and a transit in it that falls on another day, days.
 _BESIDE_DAYS = 0.05
 
 
 @dataclass(frozen=True)
 class DayOfPoints:
-    """The light curves' points of one day.
+    """The light-curve measurements of one day.
 
     Parameters
     ----------
     day_mjd : int
         The UTC day, integer MJD.
     path : Path or None
-        Their file; None when there is no point.
+        Their file; None when there are none.
     checksum : str
-        Of the file; empty without one.
+        Checksum of the file; empty without a file.
     n_points : int
-        Points, which is sources that passed and were measured.
+        Number of light-curve measurements: one for each transit of a source.
     n_measurements : int
-        Good measurements that they were chosen from.
+        Number of good mosaic measurements that they were chosen from.
     n_mosaics : int
-        Mosaics of these.
+        Number of mosaics with these.
     """
 
     day_mjd: int
@@ -60,13 +61,13 @@ class DayOfVariability:
     day_mjd : int
         The UTC day, integer MJD.
     path, png : Path
-        Measures, and the plane of eta and V, drawn.
+        Table of variability metrics, and plot of the eta-V plane.
     checksum : str
-        Of the measures.
+        Checksum of the table.
     table : Variability
-        The measures.
+        The variability metrics.
     n_points : int
-        Points that they are of.
+        Number of measurements that they are computed from.
     """
 
     day_mjd: int
@@ -80,18 +81,18 @@ class DayOfVariability:
 def update_light_curves(
     workshop: Workshop, day_mjd: int, *, progress: Progress = no_progress
 ) -> DayOfPoints:
-    """Make the points of a day from the measurements of its mosaics, and of no others.
+    """Make the light-curve measurements of a day from its mosaics.
 
-    A mosaic whose measurements can't be read is left out; `progress` is told the reason.
+    A mosaic whose measurements can't be read is skipped; `progress` receives the reason.
     """
     from contimg_resources.variability.passages import gather_day
     from contimg_resources.variability.points import write_points
 
     layout = workshop.settings.layout
-    progress("choosing the points of the day", 0.0)
+    progress("choosing the measurements of the day", 0.0)
     points = gather_day(layout.photometry, day_mjd)
     for why in points.damaged.values():
-        progress(f"without a mosaic's measurements: {why}", None)
+        progress(f"skipped a mosaic's measurements: {why}", None)
     path = write_points(layout.light_curves, points, {"software": software()})
     return DayOfPoints(
         day_mjd=day_mjd,
@@ -104,9 +105,9 @@ def update_light_curves(
 
 
 def changed_days(workshop: Workshop) -> tuple[int, ...]:
-    """Return the days that have points, or should, but whose mosaics were measured again since.
+    """Return the days whose light curves are missing or older than their mosaics' measurements.
 
-    Only of the days that measures are of; integer MJD, rising.
+    Only days within the span of the variability metrics; integer MJD, ascending.
     """
     from contimg_resources.variability.points import points_path
 
@@ -114,7 +115,7 @@ def changed_days(workshop: Workshop) -> tuple[int, ...]:
     good: set[int] = set()
     first_mjd, today = now_mjd() - workshop.settings.variability.days, math.floor(now_mjd())
     for epoch in workshop.products.mosaics.list_epochs(EpochKind.MOSAIC, start_mjd=first_mjd):
-        # A passage of the day may be in a mosaic whose middle is in the next, and the other way.
+        # A transit of one day may be in a mosaic whose mid-time is on the day before or after.
         for day in {math.floor(epoch.mid_mjd + off) for off in (-_BESIDE_DAYS, 0.0, _BESIDE_DAYS)}:
             last_change[day] = max(last_change.get(day, 0.0), epoch.created_mjd)
         if epoch.epoch_ok:
@@ -134,10 +135,10 @@ def changed_days(workshop: Workshop) -> tuple[int, ...]:
 def measure_day(
     workshop: Workshop, day_mjd: int, *, progress: Progress = no_progress
 ) -> DayOfVariability:
-    """Measure the variability of every source up to the end of a day.
+    """Compute the variability metrics of every source up to the end of a day.
 
-    A day whose file of points can't be read is left out; ``facts["unreadable_days"]`` of the table
-    has the reason. Once the file is removed, the next run makes it again.
+    A day whose file of measurements can't be read is skipped; ``facts["unreadable_days"]`` of the
+    table has the reason. Once the file is removed, the next run remakes it.
     """
     from contimg_resources.variability.drawing import draw_plane
     from contimg_resources.variability.measuring import measure_variability

@@ -1,7 +1,7 @@
-"""Whether products are still what was recorded.
+"""Verify that products are still as recorded.
 
 Belongs here: comparing files with their checksums, and the stores with each other.
-Doesn't: caltables (the registry verifies them), or mending anything.
+Doesn't: caltables (the registry verifies them), or repairing anything.
 """
 
 from dataclasses import dataclass
@@ -17,18 +17,18 @@ from contimg_resources.steps.workshop import Workshop
 
 @dataclass(frozen=True)
 class ProductProblem:
-    """A product that isn't what was recorded.
+    """A product that differs from its record.
 
     Parameters
     ----------
     key : str
         Partition key of its observation or mosaic.
     kind : str
-        What it is.
+        Kind of the product.
     path : Path
-        Where it should be.
+        Recorded path.
     problem : str
-        What is wrong with it.
+        The difference.
     """
 
     key: str
@@ -42,14 +42,14 @@ class ProductProblem:
 
 @dataclass(frozen=True)
 class Verified:
-    """What a comparison found.
+    """The result of a comparison.
 
     Parameters
     ----------
     n_products : int
-        How many products were compared.
+        Number of products compared.
     problems : tuple of ProductProblem
-        Those that differ.
+        Products that differ.
     """
 
     n_products: int
@@ -65,16 +65,16 @@ def verify_products(
 ) -> Verified:
     """Compare every byte of the products with their checksums.
 
-    A calibrated MS has none, for its size: it is compared by that.
+    A calibrated MS is too large for a checksum: only its size is compared.
 
     Parameters
     ----------
     workshop : Workshop
-        Its products store.
+        Products store.
     start_mjd, end_mjd : float, optional
         Only products of observations whose mid-MJD is in [start, end), days.
     progress : callable
-        Told what is being compared.
+        Receives progress messages.
     """
     records = workshop.products.list_observations(start_mjd=start_mjd, end_mjd=end_mjd)
     problems, n_products = [], 0
@@ -100,10 +100,10 @@ def verify_products(
 
 
 def store_problems(workshop: Workshop) -> list[str]:
-    """Return what each store knows that speaks against the other, or against itself.
+    """Return contradictions within and between the stores.
 
-    A store that holds less than it once did is an older copy; products that were made with sets
-    that the registry doesn't have are of another registry.
+    A store that holds fewer rows than before is an older copy; products made with sets that the
+    registry doesn't have belong to another registry.
     """
     problems = []
     for what, store in (
@@ -120,8 +120,8 @@ def store_problems(workshop: Workshop) -> list[str]:
         applied.setdefault((one.set_name, one.set_version), []).append(one.key)
     known = {(s.name, s.version) for s in workshop.registry.list_sets()} if applied else set()
     problems += [
-        f"the registry {workshop.registry.address} doesn't have {name} v{version}, with which "
-        f"{len(keys)} observations were made (first {keys[0]}); {RESTORE}"
+        f"the registry {workshop.registry.address} doesn't have {name} v{version}, which was "
+        f"applied to {len(keys)} observations (first {keys[0]}); {RESTORE}"
         for (name, version), keys in applied.items()
         if (name, version) not in known
     ]
@@ -129,13 +129,13 @@ def store_problems(workshop: Workshop) -> list[str]:
 
 
 def problem_of(artefact: Artefact) -> str:
-    """Say what is wrong with a product; empty when it is what was recorded."""
+    """Return how a product differs from its record; empty when it doesn't."""
     try:
         size_bytes = content_size_bytes(artefact.path)
         if size_bytes != artefact.size_bytes:
             return f"has {size_bytes} bytes, {artefact.size_bytes} were recorded"
         if artefact.checksum and content_checksum(artefact.path) != artefact.checksum:
-            return "has other content than was recorded"
+            return "differs in content from its record"
     except FileNotFoundError:
         return "is gone"
     except OSError as error:

@@ -1,7 +1,7 @@
-"""One look at the MS directory: which observations are complete, and what they are.
+"""Scan the MS directory once: find complete observations, and read and register them.
 
-Belongs here: the look that the sensor and ``contimg images watch`` take.
-Doesn't: when to look again, and starting anything.
+Belongs here: the scan of the sensor and of ``contimg images watch``.
+Doesn't: scheduling scans, and starting anything.
 """
 
 import json
@@ -31,30 +31,30 @@ from contimg_resources.steps.workshop import Workshop
 
 T = TypeVar("T")
 
-#: So many MS are remembered at most; each look begins with the first names, so none is forgotten
-#: for ever.
+#: Maximum number of MS that are remembered; each scan begins with the first names, so none is
+#: forgotten for ever.
 MAX_REMEMBERED = 500
 
 
-#: So many reasons for setting MS aside are remembered; the log has them all.
+#: Maximum number of reasons for rejecting MS that are remembered; the log has them all.
 _REASONS_REMEMBERED = 20
 
-#: So many of each kind are named in one line.
+#: Maximum number of names of each kind in one line.
 _SAID_EACH = 5
 
-#: What says nothing of an MS: it is tried again at the next look.
+#: Errors that are no fault of the MS: the next scan tries it again.
 _NOT_ITS_FAULT = (ObservationNotSettled, CasaUnavailable, MemoryError)
-#: What may be the fault of an MS, or of whoever killed CASA: it is read so often at most.
+#: Errors that may be the fault of the MS, or of a user who killed CASA: MAX_READS attempts.
 _CUT_OFF = (CasaCrashed, ReadingCutOff)
 MAX_READS = 3
 
-#: So long a look spends on whether known MS were replaced, seconds; the next look goes on there.
+#: Time that a scan spends on checking known MS for replacement, seconds; the next scan continues.
 RECHECK_S = 0.2
 
 
 @dataclass(frozen=True)
 class SetAside:
-    """An MS that is complete but not used: it can't be read, or was delivered before.
+    """A rejected MS: it is complete, but can't be read or was delivered before.
 
     Parameters
     ----------
@@ -70,21 +70,21 @@ class SetAside:
 
 @dataclass(frozen=True)
 class Memory:
-    """What one look leaves for the next; small, because it travels in a sensor's cursor.
+    """The state that one scan passes to the next; small, because it is kept in a sensor's cursor.
 
     Parameters
     ----------
     growing : dict of str to Signature
-        What each MS that wasn't complete looked like, by name.
+        Signature of each incomplete MS, by name.
     aside : dict of str to str
-        Content of each MS that was set aside, by name: it isn't read again until it changes.
+        Content digest of each rejected MS, by name: it isn't read again until it changes.
     checked : str
-        Name of the known MS that was last looked at for having been replaced.
+        Name of the known MS that was last checked for replacement.
     reasons : dict of str to str
-        Why MS were set aside, of the first few, by name.
+        Reasons for rejecting the first few MS, by name.
     kept_out : dict of str to str
-        Path and content of the registered MS that keeps one out which was set aside, by name: once
-        that is gone or replaced, it is read again.
+        Content and path of the registered MS that a rejected MS conflicts with, by name: once that
+        is gone or replaced, the rejected MS is read again.
     cut_off : dict of str to int
         How often CASA crashed while it read an MS, by name.
     """
@@ -97,13 +97,13 @@ class Memory:
     cut_off: dict[str, int] = field(default_factory=dict)
 
     def to_text(self) -> str:
-        """Return it as JSON."""
+        """Return the state as JSON."""
         growing = {name: list(asdict(s).values()) for name, s in self.growing.items()}
         return json.dumps({**vars(self), "growing": growing})
 
     @classmethod
     def from_text(cls, text: str | None) -> "Memory":
-        """Return what `to_text` wrote; nothing remembered for any other text."""
+        """Rebuild the state from `to_text`; an empty state for any other text."""
         try:
             record = json.loads(text or "{}")
             growing = {
@@ -122,26 +122,26 @@ class Memory:
 
 @dataclass(frozen=True)
 class Look:
-    """What one look found.
+    """The result of one scan.
 
     Parameters
     ----------
     arrivals : tuple of Arrived
-        Observations that were read and registered at this look.
+        Observations that this scan read and registered.
     set_aside : tuple of SetAside
-        MS that were set aside at this look.
+        MS that this scan rejected.
     n_aside : int
-        MS that an earlier look set aside and that haven't changed since.
+        Number of MS that an earlier scan rejected and that haven't changed since.
     n_known : int
-        MS that are registered observations.
+        Number of MS that are registered observations.
     growing : dict of str to str
         Why an MS isn't complete yet, by name.
     n_left : int
-        MS that this look had no time for.
+        Number of MS that this scan had no time for.
     passed_over : tuple of PassedOver
-        Whatever is no observation, by name, and why.
+        Ignored entries that are not observations, by name, with the reason.
     memory : Memory
-        For the next look.
+        State for the next scan.
     """
 
     arrivals: tuple[Arrived, ...]
@@ -158,21 +158,23 @@ class Look:
         """The counts in one line: ``12 MS: 3 new, 1 still growing, 8 known``."""
         counts = {
             "new": len(self.arrivals),
-            "set aside": len(self.set_aside) + self.n_aside,
+            "rejected": len(self.set_aside) + self.n_aside,
             "still growing": len(self.growing),
-            "left for the next look": self.n_left,
+            "left for the next scan": self.n_left,
             "known": self.n_known,
         }
         said = ", ".join(f"{n} {what}" for what, n in counts.items() if n)
         kinds = Counter(one.kind for one in self.passed_over)
         over = ", ".join(f"{n} {kind}" for kind, n in kinds.items())
         total = sum(counts.values())
-        return f"{total} MS" + (f": {said}" if said else "") + (f" ({over} beside)" if over else "")
+        return (
+            f"{total} MS" + (f": {said}" if said else "") + (f" (ignored: {over})" if over else "")
+        )
 
     @property
     def not_taken(self) -> list[str]:
-        """What isn't taken, by name, and why: the first of each kind, and of what is set aside."""
-        earlier = [f"{name} set aside: {why}" for name, why in self.memory.reasons.items()]
+        """Rejected and ignored entries with reasons: the first few of each kind."""
+        earlier = [f"{name} rejected: {why}" for name, why in self.memory.reasons.items()]
         return [*earlier[:_SAID_EACH], *say_passed_over(self.passed_over, _SAID_EACH)]
 
 
@@ -184,25 +186,25 @@ def look(
     max_arrivals: int = 100,
     run_id: str | None = None,
 ) -> Look:
-    """Look once at the MS directory; read and register what is complete and new.
+    """Scan the MS directory once; read and register complete, new MS.
 
     Parameters
     ----------
     workshop : Workshop
         Settings, stores and CASA.
     memory : Memory
-        `Look.memory` of the look before.
+        `Look.memory` of the previous scan.
     budget_s : float
-        No MS is begun after this many seconds; the rest is left for the next look.
+        No MS is begun after this many seconds; the rest is left for the next scan.
     max_arrivals : int
-        So many are read at most.
+        Maximum number of MS to read.
     run_id : str, optional
-        Who looked, for the history.
+        Run id, for the history.
 
     Raises
     ------
     ConfigurationError
-        If the MS directory isn't there.
+        If there is no MS directory.
     """
     settings = workshop.settings
     deadline_s = time.monotonic() + budget_s
@@ -253,12 +255,12 @@ def look(
             if _may_pass(error) or 0 < cut_off.get(name, 0) < MAX_READS:
                 growing[name] = in_words(error)
                 continue
-            # Whatever a delivery brings about is a matter of this delivery alone.
+            # An error of one delivery must not affect the others.
             reason = _naming(candidate, in_words(error))
             if isinstance(error, ProductsError) and "paths" in error.details:
                 kept_out[name] = _holder(workshop, str(error.details["key"]))
             if name not in signatures and memory.reasons.get(name) == reason:
-                # One that can't be walked is looked at anew each time, and told once.
+                # An unreadable directory is checked at each scan, but reported once.
                 still_aside[name] = ""
             else:
                 aside[name] = SetAside(candidate.path, reason)
@@ -300,7 +302,7 @@ def look(
 def _replaced(
     registered: Sequence[Candidate], known: Mapping[str, str], checked: str
 ) -> tuple[list[Candidate], str]:
-    """Return registered MS whose content isn't what was read, and where the next look goes on."""
+    """Return registered MS whose content changed, and the name where the next scan continues."""
     deadline_s = time.monotonic() + RECHECK_S
     start = bisect_right(registered, checked, key=lambda c: c.name)
     found = []
@@ -308,7 +310,7 @@ def _replaced(
         if time.monotonic() > deadline_s:
             break
         checked = candidate.name
-        # One that can't be looked at now is looked at again.
+        # An MS that can't be checked now is checked again.
         with suppress(Exception):
             digest = content_signature(candidate.path).digest
             if digest != known[candidate.location]:
@@ -317,19 +319,19 @@ def _replaced(
 
 
 def _holder(workshop: Workshop, key: str) -> str:
-    """Return content and path of the MS that is an observation, for `Memory.kept_out`."""
+    """Return content and path of the MS of an observation, for `Memory.kept_out`."""
     record = workshop.products.get(key)
     return f"{record.signature} {record.path}"
 
 
 def _is_kept_out(holder: str | None, known: Mapping[str, str]) -> bool:
-    """Tell whether an MS that was set aside still has to be: always, if for itself alone."""
+    """Return whether a rejected MS is still to be rejected: always, if it conflicts with none."""
     signature, _, path = (holder or "").partition(" ")
     return holder is None or (known.get(path) == signature and Path(path).exists())
 
 
 def _may_pass(error: Exception) -> bool:
-    """Tell whether an error says nothing of the MS."""
+    """Return whether an error is no fault of the MS."""
     of_surroundings = isinstance(error, ContimgError) and error.of_surroundings
     return of_surroundings or isinstance(error, _NOT_ITS_FAULT)
 

@@ -1,4 +1,4 @@
-"""What every step works with: settings, both stores, the door to CASA, known calibrators."""
+"""The settings, stores and tools that every step uses."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,13 +28,13 @@ class Workshop:
     Parameters
     ----------
     settings : Settings
-        What an operator set.
+        Settings of this site.
     registry : CalibrationRegistry
         Caltable sets.
     products : ProductsStore
-        Observations and what was made of them.
+        Observations and their products.
     casa : Casa
-        The door to CASA.
+        Runs functions in CASA processes.
     catalogue : CalibratorCatalogue
         Known calibrators.
     """
@@ -47,14 +47,14 @@ class Workshop:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Workshop":
-        """Open the stores that the settings name, making what isn't there yet.
+        """Open the stores that the settings name, and make missing ones.
 
         Raises
         ------
         ConfigurationError
             If the state directory can't be made, or a list of calibrators is malformed.
         SchemaMismatch
-            If a database was written by a newer contimg or isn't ours.
+            If a database was written by a newer contimg or holds other tables.
         """
         layout = settings.layout
         keep_private(settings.umask)
@@ -87,18 +87,18 @@ class Workshop:
         return CatalogueStore(self.settings.layout.catalogues)
 
     def reference_catalogue(self) -> Catalogue | None:
-        """Open the catalogue that the settings name; None when they name none.
+        """Open the catalogue named in the settings; None when none is named.
 
         Raises
         ------
         CatalogueError
-            If it isn't there or is damaged.
+            If it is missing or damaged.
         """
         name = self.settings.catalogue.reference
         return None if name is None else self.catalogues.open(name)
 
     def read(self, path: Path) -> Observation:
-        """Read an MS and say what it is (see `read_observation`)."""
+        """Read an MS as an observation (see `read_observation`)."""
         return read_observation(
             path,
             casa=self.casa,
@@ -108,34 +108,34 @@ class Workshop:
         )
 
     def unchanged(self, key: str) -> Observation:
-        """Return a known observation whose MS is still what was read on arrival.
+        """Return a known observation after checking that its MS is unchanged since arrival.
 
         Raises
         ------
         UnreadableObservation
-            If its MS is gone or has another content now.
+            If its MS is missing or its content has changed.
         ProductsError
-            If no observation of this key is known.
+            If there is no observation with this key.
         """
         observation = self.products.observation(key)
         observation.refuse_unusable()
         if content_signature(observation.path).digest != observation.signature:
             raise UnreadableObservation(
-                f"{observation.path} is no longer what arrived as observation {key}: its content "
-                "changed since; it is read anew at the next look at the MS directory",
+                f"the content of {observation.path} has changed since it arrived as observation "
+                f"{key}; the next scan of the MS directory reads it again",
                 path=str(observation.path),
                 key=key,
             )
         return observation
 
     def active_caltables(self, observation: Observation) -> ActiveCaltables:
-        """Return the set that the registry gives for an observation's mid-MJD, strip and layout.
+        """Return the caltable set that applies to an observation's mid-MJD, strip and layout.
 
         Raises
         ------
         NoValidCaltables
             Naming the nearest sets before and after.
         CaltableAltered
-            If a table of the set is gone or changed.
+            If a table of the set is missing or changed.
         """
         return look_up(self, observation.mid_mjd, observation.declination_deg, observation.layout)

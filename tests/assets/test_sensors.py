@@ -108,9 +108,9 @@ def test_a_tick_without_work_says_what_it_saw(night: dict, instance: dg.DagsterI
     result = observation_tick(instance)
     assert isinstance(result, dg.SkipReason)
     assert result.skip_message == (
-        "12 MS: 1 still growing, 2 left for the next look, 9 known "
-        "(6 intermediates, 1 UVH5 beside); "
-        "1 wait for calibration; bad.ms set aside: it has no rows; 0_cal.ms is no observation; "
+        "12 MS: 1 still growing, 2 left for the next scan, 9 known "
+        "(ignored: 6 intermediates, 1 UVH5); "
+        "1 wait for calibration; bad.ms rejected: it has no rows; 0_cal.ms is no observation; "
         "1_cal.ms is no observation; 2_cal.ms is no observation; 3_cal.ms is no observation; "
         "4_cal.ms is no observation; night.uvh5 is of sub-bands; 1 more intermediates"
     )

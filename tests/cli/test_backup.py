@@ -246,7 +246,7 @@ def test_what_is_no_sound_backup_is_not_put_back(
     (copies / "registry.sqlite3").write_bytes(b"no database at all" * 100)
     capsys.readouterr()
     assert run(["restore", str(copies), "--state", str(state)]) == 1
-    assert "the backup's registry.sqlite3 is damaged itself" in capsys.readouterr().err
+    assert "the backup's registry.sqlite3 is damaged: " in capsys.readouterr().err
     assert {p: p.read_bytes() for p in state.glob("*.sqlite3")} == before
     assert not list(state.glob(".*restoring*"))
     assert not (state / "damaged").exists()

@@ -320,7 +320,7 @@ def test_one_of_them_is_shown_and_drawn_and_has_no_cutouts(
     assert run(["lightcurve", "archive:sixx", *options]) == 1
     assert "no source 'archive:sixx'; similar: archive:six" in capsys.readouterr().err
     assert run(["cutout", "archive:six", *options]) == 1
-    assert "was added (list archive): it has no images" in capsys.readouterr().err
+    assert "is an added light curve (list archive): it has no images" in capsys.readouterr().err
 
 
 def test_bands_of_a_source_are_not_its_neighbours(tmp_path: Path, capsys: Any) -> None:

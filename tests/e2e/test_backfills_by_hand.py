@@ -81,7 +81,7 @@ def test_an_mjd_is_typed_and_all_its_observations_selected_then_cancelled_as_one
     full.wait_for("two to start", lambda: _count(full, "STARTED") == 2, 180)
     started = next(r for r in runs(full) if r.status == "STARTED")
     page = open_page(full, f"/runs/{started.run_id}")
-    page.get_by_text("waits for the disk: only").first.wait_for()
+    page.get_by_text("waiting for the disk: only").first.wait_for()
 
     page = open_page(full, f"/runs/b/{backfill['id']}")
     page.get_by_text("% completed").first.wait_for()

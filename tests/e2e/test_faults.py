@@ -204,7 +204,7 @@ def test_nothing_is_lost_nothing_doubled_and_nothing_left(
         capture_output=True,
         text=True,
     )
-    assert "never finished, more than a day ago" in done.stdout or not left
+    assert "unfinished for more than a day" in done.stdout or not left
     assert [p for root in (layout.calibrated, layout.images) for p in root.glob("*/.*")] == []
     assert list(layout.scratch.iterdir()) == []
 

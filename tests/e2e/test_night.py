@@ -201,9 +201,9 @@ def test_the_incoming_observations_are_as_they_came(night: Any) -> None:
 
 def test_a_broken_delivery_stops_nobody_and_is_told(night: Any) -> None:
     log = (night.platform.logs / "dagster-daemon.log").read_text()
-    assert "1 set aside" in log
+    assert "1 rejected" in log
     told = [line for line in log.splitlines() if "2025-10-06T07:00:00.ms" in line]
-    assert any("2025-10-06T07:00:00.ms set aside: " in line for line in told)
+    assert any("2025-10-06T07:00:00.ms rejected: " in line for line in told)
     assert "its table.dat isn't that of a table" in told[-1]
 
 
@@ -342,7 +342,7 @@ def test_a_set_that_is_solved_again_is_followed_by_everything_after_it(
     assert run(["reprocess", "--step", "caltable_set", "--state", state, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert [(c["key"], c["why"]) for c in told["observations"]] == [
-        (night.calibrator, "3C48 crossed it")
+        (night.calibrator, "3C48 crossed the beam")
     ]
     # The sensor may have been faster with the calibrator's own.
     assert {night.early, night.late} <= {c["key"] for c in told["stale"]} <= night.keys

@@ -90,7 +90,7 @@ def test_an_ms_of_which_nothing_can_be_made_gives_way_to_a_good_one(
     assert arrival.outcome is ArrivalOutcome.REPLACED
     assert (arrival.record.state, arrival.record.path) == (ObservationState.ARRIVED, good.path)
     assert store.history(KEY)[-1].message == (
-        f"{good.path} takes the place of {flagged.path}, of which nothing can be made"
+        f"{good.path} replaces {flagged.path}, whose data can't be used"
     )
     # Never the other way round.
     with pytest.raises(ProductsError, match=r"nothing can be made of .*a\.ms: all its data are"):

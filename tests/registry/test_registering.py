@@ -253,7 +253,7 @@ class TestPrefix:
     ) -> None:
         both = (CaltableField("a", 16.3), CaltableField("b", 16.4))
         write_table(tmp_path / "n_gpcal", CaltableType.GP, fields=both)
-        with pytest.raises(RegistrationRefused, match="solutions for a, b: say which"):
+        with pytest.raises(RegistrationRefused, match="solutions for a, b: name the calibrator"):
             registry.register_prefix(tmp_path / "n", "cal")
         registered = registry.register_prefix(
             tmp_path / "n",
@@ -337,7 +337,7 @@ class TestPrefix:
         assert list(registered.origin["not_taken"]) == ["n.G1"]
 
     def test_an_ending_of_two_types_is_no_setting(self) -> None:
-        with pytest.raises(ValueError, match=r"'\.b' stands for BP and for GP alike"):
+        with pytest.raises(ValueError, match=r"'\.b' stands for both BP and GP"):
             CalibrationSettings(caltable_endings={CaltableType.GP: (".b",)})
 
     def test_what_lies_there_and_is_not_taken_is_named_with_the_reason(
@@ -356,7 +356,7 @@ class TestPrefix:
         assert registry.register_prefix(tmp_path / "n", "cal").origin["not_taken"] == {
             "n.D0": "holds 'Df Jones' solutions, and its ending '.D0' stands for no type "
             "(calibration.caltable_endings)",
-            "n.gone": "is a link to nothing",
+            "n.gone": "is a broken link",
             "n.ms": "is a CASA table of type 'Measurement Set', not a caltable",
             "n.png": "is a file, no table",
             "n2_kcal": "is a K table of another prefix, n2",
@@ -384,8 +384,8 @@ class TestPrefix:
         ("fields", "reason"),
         [
             ((CaltableField("a", 16.3), CaltableField("b", 50.5)), "more than one strip"),
-            ((CaltableField("a", None, "frame AZEL"),), "where field a lies: frame AZEL"),
-            ((), "no field that says"),
+            ((CaltableField("a", None, "frame AZEL"),), "no position of field a: frame AZEL"),
+            ((), "no field with a position"),
         ],
     )
     def test_without_one_strip_the_user_must_say_it(

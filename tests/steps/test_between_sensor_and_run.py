@@ -37,7 +37,7 @@ def test_an_ms_that_vanished_is_named_and_its_products_stay(arrived: Made) -> No
 def test_an_ms_that_was_replaced_is_not_taken_for_what_arrived(arrived: Made) -> None:
     workshop, key = arrived.workshop, arrived.keys[0]
     (workshop.products.get(key).path / "table.dat").write_bytes(b"other rows")
-    with pytest.raises(UnreadableObservation, match="is no longer what arrived as observation"):
+    with pytest.raises(UnreadableObservation, match="has changed since it arrived as observation"):
         calibrate_observation(workshop, key)
 
 

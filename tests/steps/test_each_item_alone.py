@@ -74,7 +74,7 @@ def test_a_tick_names_a_delivery_too_deep_to_walk_and_goes_on(tmp_path: Path) ->
             )
             ticked = build_observation_sensor(SensorSettings())(context)
     assert isinstance(ticked, dg.SkipReason)
-    assert "e-deep.ms set aside: " in (ticked.skip_message or "")
+    assert "e-deep.ms rejected: " in (ticked.skip_message or "")
     assert "nested more than 32 deep" in (ticked.skip_message or "")
 
 

@@ -60,7 +60,7 @@ def test_a_window_waits_for_images_that_are_being_made_and_for_late_ones(sky: Sk
     assert later[KEY].waits_for == ""
     late = sky.arrive(6)
     now = sky.workshop.products.get(late).updated_mjd
-    assert found(sky, now + 0.5)[KEY].waits_for == f"1 images that are being made, first {late}"
+    assert found(sky, now + 0.5)[KEY].waits_for == f"1 images in progress, first {late}"
     # Whoever waits for caltables is a hole.
     sky.workshop.products.set_state(
         late, ObservationState.WAITING, step="arrival", reason="no caltables"
@@ -221,7 +221,7 @@ def test_a_list_that_is_off_by_a_tenth_of_a_beam_is_told_and_moved_only_when_ask
         assert 0 < statistics["north_error_arcsec"] < 3.0
         columns, facts = read_measurements(told.record.path)
         if moved:
-            assert "measured at places moved by it" in verdict.words
+            assert "measured at positions shifted by it" in verdict.words
             assert facts["moved_arcsec"][1] == pytest.approx(-12.0, abs=3.0)
         else:
             assert "% too low (CONTIMG_PHOTOMETRY__SHIFT_POSITIONS" in verdict.words

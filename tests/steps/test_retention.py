@@ -183,7 +183,7 @@ def test_a_step_waits_for_room_and_says_so_then_fails(
     with pytest.raises(DiskShort, match=r"only 4\.2 GB are free .* below 5 GB"):
         room.wait_for_room(made.workshop.settings, lambda message, _=None: said.append(message))
     assert said
-    assert said[0].startswith("waits for the disk: only 4.2 GB")
+    assert said[0].startswith("waiting for the disk: only 4.2 GB")
     answers = iter([4_200_000_000, 6_000_000_000])
     monkeypatch.setattr(room, "free_bytes", lambda _: next(answers))
     room.wait_for_room(made.workshop.settings)

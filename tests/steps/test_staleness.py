@@ -107,7 +107,7 @@ def test_a_file_tells_its_whole_origin(made: Made, tmp_path: Path) -> None:
     workshop.registry.retire("first", "bad")
     (stale,) = provenance_of(workshop, image).stale
     assert stale.key == key
-    with pytest.raises(ProductsError, match=r"knows .*nobody.s\.fits"):
+    with pytest.raises(ProductsError, match=r"records .*nobody.s\.fits"):
         provenance_of(workshop, tmp_path / "nobody's.fits")
 
 
@@ -122,7 +122,7 @@ def test_products_that_changed_or_went_are_found(made: Made) -> None:
     (third / "cal.ms" / "table.dat").write_bytes(b"more rows")
     problems = verify_products(workshop).problems
     assert [(p.key, p.problem) for p in problems] == [
-        (made.keys[0], "has other content than was recorded"),
+        (made.keys[0], "differs in content from its record"),
         (made.keys[1], "is gone"),
         (made.keys[2], "has 9 bytes, 4 were recorded"),
     ]

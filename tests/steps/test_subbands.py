@@ -158,5 +158,5 @@ def test_a_candidate_is_recorded_with_its_spectral_change(tmp_path: Path) -> Non
     assert recorded.id == searched.candidates[0].id
     assert "spectral_change" not in recorded.evidence
     assert damaged.name in recorded.evidence["spectral_note"]
-    assert "not all sub-bands are told" in searched.words
+    assert "not all sub-bands are used" in searched.words
     assert searched.cards[recorded.id].stat().st_size > 10_000

@@ -48,5 +48,5 @@ def test_a_step_waits_until_products_can_be_written_and_says_for_what(
         timer.join()
     finally:
         give_back()
-    assert told[0].startswith(f"waits for the disk: {images} can't be written to")
+    assert told[0].startswith(f"waiting for the disk: {images} can't be written to")
     assert room.unwritable(settings) == ""

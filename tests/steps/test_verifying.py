@@ -17,7 +17,7 @@ def test_products_of_a_set_that_the_registry_lost_are_named(made: Made) -> None:
     registry = made.workshop.registry
     other = CalibrationRegistry(registry.address.replace("registry", "another"))
     (problem,) = store_problems(replace(made.workshop, registry=other))
-    assert "doesn't have first v1, with which 4 observations were made (first 6" in problem
+    assert "doesn't have first v1, which was applied to 4 observations (first 6" in problem
 
 
 def test_a_store_that_holds_less_than_before_is_an_older_copy(made: Made) -> None:

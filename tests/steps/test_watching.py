@@ -109,8 +109,8 @@ def test_an_unreadable_one_is_tried_once_until_it_changes(incoming: Incoming) ->
     first = incoming.look()
     assert [u.reason for u in first.set_aside] == [f"{incoming.root}/bad.ms holds no rows"]
     second = incoming.look()
-    assert (second.set_aside, second.words) == ((), "1 MS: 1 set aside")
-    told = [f"bad.ms set aside: {incoming.root}/bad.ms holds no rows"]
+    assert (second.set_aside, second.words) == ((), "1 MS: 1 rejected")
+    told = [f"bad.ms rejected: {incoming.root}/bad.ms holds no rows"]
     assert second.not_taken == told
     # Nor does a look forget it that had no time.
     assert incoming.look(budget_s=-1.0).n_left == 1
@@ -148,7 +148,7 @@ def test_a_replaced_observation_is_read_again_once_it_has_settled(incoming: Inco
 def test_a_second_delivery_is_read_once_and_set_aside(incoming: Incoming) -> None:
     incoming.put("again", done=True)
     assert "second delivery of observation 61041.00347" in incoming.look().set_aside[0].reason
-    assert incoming.look().words == "1 MS: 1 set aside"
+    assert incoming.look().words == "1 MS: 1 rejected"
     assert incoming.read == ["again"]
 
 
@@ -179,7 +179,7 @@ def test_what_is_passed_over_is_named_with_the_reason(incoming: Incoming) -> Non
     incoming.put("a", done=True)
     (incoming.root / "night.uvh5").touch()
     found = incoming.look()
-    assert found.words == "1 MS: 1 new (1 UVH5 beside)"
+    assert found.words == "1 MS: 1 new (ignored: 1 UVH5)"
     assert found.not_taken == [
         "night.uvh5 is of UVH5 sub-bands from the correlator: convert them to MS first"
     ]
@@ -197,7 +197,7 @@ def test_a_delivery_too_deep_to_walk_is_set_aside_alone(incoming: Incoming) -> N
         assert aside.path.name == "e-deep.ms"
         again = incoming.look()
         assert (again.set_aside, again.n_aside, again.n_known) == ((), 1, 2), "told once"
-        assert again.not_taken == [f"e-deep.ms set aside: {aside.reason}"]
+        assert again.not_taken == [f"e-deep.ms rejected: {aside.reason}"]
         assert incoming.look().n_aside == 1
 
 

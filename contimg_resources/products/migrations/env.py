@@ -1,4 +1,4 @@
-"""What Alembic runs; the connection comes from `contimg_resources.database`."""
+"""Script that Alembic runs; the connection comes from `contimg_resources.database`."""
 
 from contimg_resources.database.migrate import run_migrations
 

@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make the tables of mosaics and epochs, and find what changed lately."""
+    """Make the tables of mosaics and epochs, and an index of recent changes."""
     op.create_index("ix_observations_updated", "observations", ["updated_mjd", "mid_mjd"])
     op.create_table(
         "mosaics",

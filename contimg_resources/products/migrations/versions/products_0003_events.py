@@ -1,4 +1,4 @@
-"""Candidates, marks and messages."""
+"""Candidates, marks and alerts."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make the tables of candidates, of marks on them and of messages."""
+    """Make the tables of candidates, marks and alerts."""
     op.create_table(
         "candidates",
         sa.Column("id", sa.String(128), primary_key=True),

@@ -1,4 +1,4 @@
-"""Candidates without a position: of light curves that were added without one."""
+"""Candidates without a position, from added light curves."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Let the position of a candidate be null."""
+    """Allow a null position of a candidate."""
     with op.batch_alter_table("candidates") as table:
         table.alter_column("ra_deg", existing_type=sa.Double, nullable=True)
         table.alter_column("dec_deg", existing_type=sa.Double, nullable=True)

@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Say of each observation what it was read from."""
+    """Add the origin of each observation: an MS or an image."""
     op.add_column(
         "observations",
         sa.Column("origin", sa.String(16), nullable=False, server_default="measurement_set"),
