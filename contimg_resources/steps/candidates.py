@@ -75,7 +75,6 @@ def find_candidates(
 ) -> Searched:
     """Search the light curves up to the end of a day; record the candidates and draw their cards.
 
-<<<<<<< HEAD
     A search of an earlier day than the last one changes no record that a later search made. Lists
     of added light curves are searched too, each over all of its days. A day whose file of points
     can't be read is left out and named in the words.
@@ -85,11 +84,6 @@ def find_candidates(
     VariabilityFailed
         If the day's variability metrics aren't there, or are of other light curves: they are
         measured first (`contimg_resources.steps.variability.measure_day`).
-=======
-    Searching an earlier day changes no record of a later search. Lists of added light curves are
-    searched too, each over all of its days. A day whose file of measurements can't be read is
-    skipped and named in the summary.
->>>>>>> words-b
     """
     from contimg_resources.variability.candidates import search_candidates, with_known_ids
     from contimg_resources.variability.points import read_points
@@ -105,12 +99,7 @@ def find_candidates(
         end_mjd=day_mjd + 1,
         damaged=damaged,
     )
-<<<<<<< HEAD
     table = _variability_of(workshop, day_mjd, curves)
-=======
-    # Measured again rather than read from yesterday's file, so that both use the same data.
-    table = measure_variability(curves, settings.variability, day_mjd)
->>>>>>> words-b
     found = search_candidates(curves, table, settings.ese, day_mjd, progress=progress)
     known = tuple(c for c in events.list_candidates() if c.added_list is None)
     named, gone = with_known_ids(found.candidates, known)
