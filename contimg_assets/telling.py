@@ -13,7 +13,7 @@ import dagster as dg
 
 from contimg_resources.casa import Progress
 from contimg_resources.imaging.acceptance import Verdict
-from contimg_resources.imaging.png import preview_address
+from contimg_resources.imaging.preview import preview_address
 
 #: Dagster shows longer Markdown only after a click.
 MAX_SHOWN_CHARS = 999

@@ -3,26 +3,19 @@
 Belongs here: arguments and output. Doesn't: simulating.
 """
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from contimg_resources.cli.arguments import AsJson
+from contimg_resources.cli.arguments import AsJson, StateDirectory
 from contimg_resources.cli.console import print_json, print_table, progress, remark
 from contimg_resources.cli.given import given_settings
 
 
 def simulate_season(
-    state: Annotated[
-        Path,
-        typer.Option(
-            metavar="DIR",
-            help="State directory of the season; made if it doesn't exist.",
-        ),
-    ],
     days: Annotated[int, typer.Option(min=1, help="Length of the season, UTC days.")] = 240,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the random numbers.")] = 1,
+    state: StateDirectory = None,
     as_json: AsJson = False,
 ) -> None:
     """Simulate a season of one field: a mosaic a day, measured by forced photometry.

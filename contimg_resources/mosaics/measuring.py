@@ -1,6 +1,6 @@
-"""Quality measures of a mosaic (noise, coverage, steps at the edges of tiles), and its checks.
+"""Quality measures of a mosaic: noise, coverage, steps at the edges of tiles.
 
-Belongs here: numbers over pixels, and their limits. Doesn't: making mosaics.
+Belongs here: numbers over pixels. Doesn't: their limits, making mosaics.
 """
 
 import numpy as np
@@ -8,13 +8,11 @@ from numpy.typing import NDArray
 
 from contimg_resources.core.errors import MosaicFailed
 from contimg_resources.images.resampling import Pixels, places
-from contimg_resources.imaging.acceptance import Verdict
 from contimg_resources.imaging.model import Beam
 from contimg_resources.imaging.statistics import mad_rms, without_slopes
 from contimg_resources.mosaics.grid import box_of, reach_deg
 from contimg_resources.mosaics.model import MosaicGrid, MosaicStatistics, Seam, TileInMosaic
 from contimg_resources.mosaics.tiles import Tile, read_pixels
-from contimg_resources.settings import MosaicSettings
 
 #: Neighbouring pixels are correlated: pixels this many beams apart are used.
 _STEP_BEAMS = 0.7
@@ -133,45 +131,3 @@ def _quiet_mean(value: Pixels, sigma: Pixels, beam_cells: float) -> tuple[float,
 def _step(grid: MosaicGrid, beam: Beam) -> int:
     pixels: NDArray[np.float64] = np.sqrt(np.float64(beam.area_pixels(grid.cell_arcsec)))
     return max(1, round(_STEP_BEAMS * float(pixels)))
-
-
-#: A lower ratio of noise to expected noise means a wrong scale or wrong weights.
-_LEAST_RMS_RATIO = 0.7
-
-
-def judge_noise(statistics: MosaicStatistics, limits: MosaicSettings) -> Verdict:
-    """Check the noise of a mosaic against the expectation from its tiles."""
-    ratio = statistics.rms_ratio
-    return Verdict(
-        name="mosaic_noise",
-        passed=_LEAST_RMS_RATIO <= ratio <= limits.max_rms_ratio,
-        words=f"noise {ratio:.2f} times the expectation from its {statistics.n_tiles} tiles "
-        f"(limits {_LEAST_RMS_RATIO:g} to {limits.max_rms_ratio:g}); "
-        f"{1e3 * statistics.rms_jy:.3f} mJy/beam in its deepest quarter, "
-        f"{1e3 * statistics.expected_rms_jy:.3f} expected",
-        measures={
-            "rms_ratio": ratio,
-            "rms_mjy": 1e3 * statistics.rms_jy,
-            "expected_rms_mjy": 1e3 * statistics.expected_rms_jy,
-        },
-    )
-
-
-def judge_seams(seams: tuple[Seam, ...], limits: MosaicSettings) -> Verdict:
-    """Check the steps at the edges of tiles."""
-    if not seams:
-        return Verdict(
-            name="mosaic_seams",
-            passed=True,
-            words="not evaluated: no tile's edge overlaps other tiles",
-            evaluated=False,
-        )
-    worst = max(seams, key=lambda s: s.sigma)
-    return Verdict(
-        name="mosaic_seams",
-        passed=worst.sigma <= limits.max_seam_sigma,
-        words=f"largest step at an edge {worst.sigma:.1f} sigma ({1e3 * worst.step_jy:+.3f} +- "
-        f"{1e3 * worst.error_jy:.3f} mJy/beam, tile {worst.key}); the limit is "
-        f"{limits.max_seam_sigma:g} sigma",
-        measures={"largest_seam_sigma": worst.sigma, "largest_seam_mjy": 1e3 * worst.step_jy},
-    )

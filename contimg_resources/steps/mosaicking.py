@@ -14,8 +14,13 @@ from contimg_resources.core.errors import MosaicFailed
 from contimg_resources.database import now_mjd
 from contimg_resources.imaging.acceptance import Verdict
 from contimg_resources.imaging.model import ImageFiles
-from contimg_resources.mosaics.measuring import judge_noise, judge_seams
-from contimg_resources.mosaics.model import MosaicRequest, MosaicResult, TileFiles
+from contimg_resources.mosaics.model import (
+    MosaicRequest,
+    MosaicResult,
+    MosaicStatistics,
+    Seam,
+    TileFiles,
+)
 from contimg_resources.mosaics.windows import (
     PlannedMosaic,
     WindowGrid,
@@ -25,6 +30,7 @@ from contimg_resources.mosaics.windows import (
 )
 from contimg_resources.products.epochs import MosaicRecord, MosaicState, TileSource
 from contimg_resources.products.model import ArtefactKind
+from contimg_resources.settings import MosaicSettings
 from contimg_resources.steps.origin import software
 from contimg_resources.steps.room import wait_for_room
 from contimg_resources.steps.workshop import Workshop
@@ -34,6 +40,9 @@ STEP = "mosaic_60min"
 _MINUTES_PER_DAY = 1440.0
 #: An observation that has been in progress for longer isn't waited for.
 _LONGEST_WORK_DAYS = 1.0
+
+#: A lower ratio of noise to expected noise means a wrong scale or wrong weights.
+_LEAST_RMS_RATIO = 0.7
 
 
 @dataclass(frozen=True)
@@ -314,4 +323,42 @@ def _record(
         size_bytes=0 if result is None else result.files.image.stat().st_size,
         statistics=statistics,
         run_id=run_id,
+    )
+
+
+def judge_noise(statistics: MosaicStatistics, limits: MosaicSettings) -> Verdict:
+    """Check the noise of a mosaic against the expectation from its tiles."""
+    ratio = statistics.rms_ratio
+    return Verdict(
+        name="mosaic_noise",
+        passed=_LEAST_RMS_RATIO <= ratio <= limits.max_rms_ratio,
+        words=f"noise {ratio:.2f} times the expectation from its {statistics.n_tiles} tiles "
+        f"(limits {_LEAST_RMS_RATIO:g} to {limits.max_rms_ratio:g}); "
+        f"{1e3 * statistics.rms_jy:.3f} mJy/beam in its deepest quarter, "
+        f"{1e3 * statistics.expected_rms_jy:.3f} expected",
+        measures={
+            "rms_ratio": ratio,
+            "rms_mjy": 1e3 * statistics.rms_jy,
+            "expected_rms_mjy": 1e3 * statistics.expected_rms_jy,
+        },
+    )
+
+
+def judge_seams(seams: tuple[Seam, ...], limits: MosaicSettings) -> Verdict:
+    """Check the steps at the edges of tiles."""
+    if not seams:
+        return Verdict(
+            name="mosaic_seams",
+            passed=True,
+            words="not evaluated: no tile's edge overlaps other tiles",
+            evaluated=False,
+        )
+    worst = max(seams, key=lambda s: s.sigma)
+    return Verdict(
+        name="mosaic_seams",
+        passed=worst.sigma <= limits.max_seam_sigma,
+        words=f"largest step at an edge {worst.sigma:.1f} sigma ({1e3 * worst.step_jy:+.3f} +- "
+        f"{1e3 * worst.error_jy:.3f} mJy/beam, tile {worst.key}); the limit is "
+        f"{limits.max_seam_sigma:g} sigma",
+        measures={"largest_seam_sigma": worst.sigma, "largest_seam_mjy": 1e3 * worst.step_jy},
     )

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from contimg_resources.imaging.png import preview_address
+from contimg_resources.imaging.preview import preview_address
 
 
 def picture_of(address: str) -> Image.Image:

@@ -19,10 +19,10 @@ from contimg_resources.imaging.png import THUMBNAIL_BYTES, celestial_wcs
 from contimg_resources.mosaics import make
 from contimg_resources.mosaics.beams import convolve
 from contimg_resources.mosaics.make import load_mosaic, make_mosaic
-from contimg_resources.mosaics.measuring import judge_noise, judge_seams
 from contimg_resources.mosaics.model import MosaicRequest, MosaicResult, TileFiles
 from contimg_resources.settings import MosaicSettings
 from contimg_resources.simulation.tiles import MadeUpTile, drifting_tiles, write_tile
+from contimg_resources.steps.mosaicking import judge_noise, judge_seams
 
 CELL = 40.0
 #: Three pixels across its minor axis, as real images have.
