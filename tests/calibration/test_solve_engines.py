@@ -33,8 +33,8 @@ from tests.calibration.transit import (
     DEAD,
     TABLES,
     request,
+    short_transit_spec,
     simulate,
-    transit_spec,
     whole_sky,
 )
 
@@ -79,7 +79,7 @@ def with_engine(engine: str, ms: Path) -> SolveRequest:
 @pytest.fixture(scope="module")
 def whole(casa: Casa, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A transit with dead antennas, windows in no order, and autocorrelations."""
-    spec = replace(transit_spec(), autocorrelations=True)
+    spec = replace(short_transit_spec(), autocorrelations=True)
     assert spec.dead_antennas == DEAD
     return simulate(casa, spec, tmp_path_factory.mktemp("engines"))
 
@@ -194,7 +194,7 @@ def test_data_without_solutions_are_flagged_never_passed(
     casa.run(write_calibrated_ms, wanted, label="apply")
     flagged = casa.run(flagged_by_window, tmp_path / "x.ms", label="count")
     assert flagged[FLAGGED] == 1
-    n, dead = len(transit_spec().antennas), len(DEAD)
+    n, dead = len(short_transit_spec().antennas), len(DEAD)
     of_dead = 1 - (n - dead) * (n - dead - 1) / (n * (n - 1))
     rest = [share for window, share in enumerate(flagged) if window != FLAGGED]
     assert rest == pytest.approx([of_dead] * 15, abs=1e-3)
@@ -230,7 +230,7 @@ def test_data_of_another_shape_than_its_subtables_say_are_refused(
 @pytest.fixture(scope="module")
 def quiet(casa: Casa, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The transit through receivers with a hundredth of the noise."""
-    spec = transit_spec()
+    spec = short_transit_spec()
     return simulate(
         casa, replace(spec, sefd_jy=spec.sefd_jy / 100), tmp_path_factory.mktemp("quiet")
     )

@@ -27,6 +27,13 @@ def transit_spec() -> SimulationSpec:
     return replace(spec, dead_antennas=DEAD)
 
 
+def short_transit_spec() -> SimulationSpec:
+    """Its middle half, on which CASA's solvers work half as long."""
+    spec = transit_spec()
+    short = replace(spec, n_integrations=spec.n_integrations // 2)
+    return replace(short, start_mjd=short.start_mjd + spec.mid_mjd - short.mid_mjd)
+
+
 def simulate(casa: Casa, spec: SimulationSpec, directory: Path) -> Path:
     return casa.run(simulate_observation, SimulationRequest(spec, directory), label="simulate").ms
 
