@@ -52,6 +52,12 @@ class Up:
                 stderr=log,
             )
 
+    def move(self, state: Path) -> None:
+        """Let the next start be on another state directory."""
+        self.state = state
+        self.environment["CONTIMG_STATE"] = str(state)
+        self.platform = Platform(state, port=self.port)
+
     def again(self) -> None:
         """Start it again."""
         assert self.process.poll() is not None
