@@ -14,7 +14,7 @@ from contimg_resources.calibration.apply.model import ApplyRequest
 from contimg_resources.calibration.solve.model import SolveRequest
 from contimg_resources.calibration.solve.phasing import read_fields
 from contimg_resources.calibration.solve.solving import solve_caltables
-from contimg_resources.imaging.handed_on import calibrate_for_imaging
+from contimg_resources.imaging.averaged_visibilities import calibrate_for_imaging
 from contimg_resources.imaging.make import make_image
 from contimg_resources.imaging.model import ImageRequest
 from contimg_resources.steps.in_casa import load_engines

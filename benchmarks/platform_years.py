@@ -131,7 +131,7 @@ def _costs_of_stores(workshop: "Workshop", filled: "Filled") -> list[Cost]:
     from contimg_resources.steps.retention import choose_removals
     from contimg_resources.steps.staleness import stale_observations
     from contimg_resources.steps.starting import open_observations
-    from contimg_resources.steps.watching import Memory, look
+    from contimg_resources.steps.watching import ScanCursor, scan_directory
 
     layout = workshop.products.observation(filled.keys[0]).layout
     spread = iter(range(0, len(filled.keys), max(1, len(filled.keys) // 400)))
@@ -151,7 +151,9 @@ def _costs_of_stores(workshop: "Workshop", filled: "Filled") -> list[Cost]:
     return [
         Cost("registry look-up", timed(look_up, 300), 1e-3),
         Cost("`contimg status`", timed(status, 5), 1.0),
-        Cost("scan of the MS directory", timed(lambda: look(workshop, Memory())), None),
+        Cost(
+            "scan of the MS directory", timed(lambda: scan_directory(workshop, ScanCursor())), None
+        ),
         Cost("list of open observations", timed(lambda: open_observations(workshop)), None),
         Cost(
             "mosaics to make, for changes of three days",

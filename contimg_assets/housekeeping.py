@@ -25,10 +25,10 @@ from contimg_assets.telling import log_progress
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.core.disk_space import free_bytes
 from contimg_resources.database import now_mjd
+from contimg_resources.steps.disk_space import keep_reserve
 from contimg_resources.steps.photometry import sort_measurements
 from contimg_resources.steps.resource import WorkshopParam
 from contimg_resources.steps.retention import Removal, choose_removals, remove
-from contimg_resources.steps.room import keep_reserve
 from contimg_resources.steps.workshop import Workshop
 
 _MAX_LISTED = 100

@@ -11,9 +11,9 @@ from contimg_assets.partitions import add_requests, mosaic_mjd
 from contimg_assets.runs import asked_before, keys_in_progress, keys_to_ask
 from contimg_resources.core.times import mjd_day
 from contimg_resources.settings import SensorSettings
+from contimg_resources.steps.disk_space import shortage, unwritable
 from contimg_resources.steps.mosaicking import OpenMosaic, open_mosaics
 from contimg_resources.steps.resource import WorkshopParam
-from contimg_resources.steps.room import shortage, unwritable
 
 #: Older changes start no run automatically; `contimg mosaic --all` makes those mosaics.
 _CHANGED_DAYS = 3.0

@@ -45,9 +45,9 @@ from contimg_assets.runs import (
 from contimg_resources.core.errors import ContimgError
 from contimg_resources.core.times import is_partition_key, mjd_from_datetime
 from contimg_resources.settings import SensorSettings
+from contimg_resources.steps.disk_space import shortage, unwritable
 from contimg_resources.steps.photometry import IMAGE_STEP
 from contimg_resources.steps.resource import WorkshopParam
-from contimg_resources.steps.room import shortage, unwritable
 from contimg_resources.steps.starting import (
     Open,
     open_observations,
@@ -56,7 +56,7 @@ from contimg_resources.steps.starting import (
     record_interruption,
     tell_waiting,
 )
-from contimg_resources.steps.watching import Memory, look
+from contimg_resources.steps.watching import ScanCursor, scan_directory
 
 #: Reading an MS takes seconds; a tick must end well within a minute.
 LOOK_BUDGET_S = 20.0
@@ -82,8 +82,10 @@ def build_observation_sensor(pace: SensorSettings) -> dg.SensorDefinition:
     def observation_sensor(
         context: dg.SensorEvaluationContext, workshop: WorkshopParam
     ) -> dg.SensorResult | dg.SkipReason:
-        seen = look(workshop, Memory.from_text(context.cursor), budget_s=LOOK_BUDGET_S)
-        for aside in seen.set_aside:
+        seen = scan_directory(
+            workshop, ScanCursor.from_text(context.cursor), budget_s=LOOK_BUDGET_S
+        )
+        for aside in seen.rejected:
             context.log.error(aside.reason)
         for arrived in seen.arrivals:
             if not arrived.usable:
@@ -93,7 +95,7 @@ def build_observation_sensor(pace: SensorSettings) -> dg.SensorDefinition:
         short = shortage(workshop.settings)
         paused = short or unwritable(workshop.settings)
         requests = (
-            (_make_room(context.instance) if short else ())
+            (_free_disk_space(context.instance) if short else ())
             if paused
             else (
                 *_solve_requests(context.instance, undone),
@@ -279,7 +281,7 @@ def _image_requests(
     )
 
 
-def _make_room(instance: dg.DagsterInstance) -> tuple[dg.RunRequest, ...]:
+def _free_disk_space(instance: dg.DagsterInstance) -> tuple[dg.RunRequest, ...]:
     """Request housekeeping, at most once an hour."""
     run_key = f"room:{datetime.now(tz=UTC):%Y-%m-%dT%H}"
     due = keys_to_ask(asked_before(instance, [run_key]), [run_key])

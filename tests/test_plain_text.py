@@ -67,8 +67,8 @@ def test_a_scan_shows_names_from_an_ms(capsys: Any, monkeypatch: pytest.MonkeyPa
         calibrators=(SimpleNamespace(name=HOSTILE),),
     )
     arrived = SimpleNamespace(observation=observation, usable=True, is_calibrator=True)
-    seen = SimpleNamespace(set_aside=(), arrivals=(arrived,))
-    monkeypatch.setattr("contimg_resources.steps.watching.look", lambda *_, **__: seen)
+    seen = SimpleNamespace(rejected=(), arrivals=(arrived,))
+    monkeypatch.setattr("contimg_resources.steps.watching.scan_directory", lambda *_, **__: seen)
     images._look(SimpleNamespace(), SimpleNamespace())  # type: ignore[arg-type]
     said = capsys.readouterr().err
     assert harmless(said)

@@ -56,7 +56,7 @@ def apply(
     pipeline/cal_registry.sqlite3`
     """
     from contimg_resources.calibration.apply.model import ApplyRequest
-    from contimg_resources.imaging.handed_on import calibrate_for_imaging
+    from contimg_resources.imaging.averaged_visibilities import calibrate_for_imaging
     from contimg_resources.steps import Workshop
     from contimg_resources.steps.calibrating import origin_of, tables_to_apply
 

@@ -18,7 +18,7 @@ from contimg_resources.core.errors import ConfigurationError, in_words
 if TYPE_CHECKING:
     from contimg_resources.steps import AddedImages, Workshop
     from contimg_resources.steps.starting import Open
-    from contimg_resources.steps.watching import Look, Memory
+    from contimg_resources.steps.watching import ScanCursor, ScanResult
 
 app = typer.Typer(
     help="5-minute images of the MS in a directory.",
@@ -73,26 +73,26 @@ def scan(
     pipeline/cal_registry.sqlite3 --products-db pipeline/products.sqlite3`
     """
     from contimg_resources.observations.scanning import say_passed_over
-    from contimg_resources.steps.watching import Memory
+    from contimg_resources.steps.watching import ScanCursor
 
     workshop = _workshop(ms_dir, out_dir, db, products_db)
     with progress("images scan") as say:
         say(f"scanning {workshop.settings.incoming_dir}", None)
-        seen = _look(workshop, Memory())
+        seen = _look(workshop, ScanCursor())
         remark(seen.words)
-        set_aside = seen.set_aside
+        rejected = seen.rejected
         if seen.growing:
             time.sleep(_BETWEEN_LOOKS_S)
             seen = _look(workshop, seen.memory)
             remark(seen.words)
-            set_aside += seen.set_aside
+            rejected += seen.rejected
         for name, reason in seen.growing.items():
             remark(f"{name} is left for the next scan: {reason}")
         for line in say_passed_over(seen.passed_over):
             remark(f"skipped: {line}")
         failed = _work_off(workshop, solve, say, set())
     not_taken = {
-        "set_aside": {one.path.name: one.reason for one in set_aside},
+        "rejected": {one.path.name: one.reason for one in rejected},
         "growing": seen.growing,
         "passed_over": seen.passed_over,
     }
@@ -119,10 +119,10 @@ def watch(
     Example: `contimg images watch --ms-dir /data/ms/5min --out-dir /data/images/5min --solve`
     """
     from contimg_resources.observations.scanning import say_passed_over
-    from contimg_resources.steps.watching import Memory
+    from contimg_resources.steps.watching import ScanCursor
 
     workshop = _workshop(ms_dir, out_dir, db, products_db)
-    memory, said, named, unsolved = Memory(), "", set[str](), set[str]()
+    memory, said, named, unsolved = ScanCursor(), "", set[str](), set[str]()
     try:
         with progress("images watch") as say:
             say(f"scanning {workshop.settings.incoming_dir}", None)
@@ -266,12 +266,12 @@ def _workshop(
     )
 
 
-def _look(workshop: "Workshop", memory: "Memory") -> "Look":
+def _look(workshop: "Workshop", memory: "ScanCursor") -> "ScanResult":
     """Scan once, and report each new observation; the caller reports the counts."""
-    from contimg_resources.steps.watching import look
+    from contimg_resources.steps.watching import scan_directory
 
-    seen = look(workshop, memory, budget_s=float("inf"), max_arrivals=10**9)
-    for aside in seen.set_aside:
+    seen = scan_directory(workshop, memory, budget_s=float("inf"), max_arrivals=10**9)
+    for aside in seen.rejected:
         remark(f"rejected: {aside.reason}")
     for arrived in seen.arrivals:
         key, ms = arrived.observation.key, arrived.observation.path.name

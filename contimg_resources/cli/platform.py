@@ -314,7 +314,7 @@ class Platform:
         """
         # Two processes that make Dagster's SQLite files at the same time leave them broken
         # ("more than one head present"), so one process makes them first.
-        command = [sys.executable, "-m", "contimg_assets.leftovers"]
+        command = [sys.executable, "-m", "contimg_assets.orphans"]
         if before_s is not None:
             command.append(repr(before_s))
         result = subprocess.run(

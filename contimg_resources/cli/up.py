@@ -56,8 +56,8 @@ def up(
     Example: `contimg up --state /data/contimg --ms-dir /data/ms/5min`
     """
     from contimg_resources.cli.platform import Platform
+    from contimg_resources.steps.disk_space import keep_reserve
     from contimg_resources.steps.retention import free_without_stores
-    from contimg_resources.steps.room import keep_reserve
     from contimg_resources.steps.workshop import Workshop
 
     # A service manager's stop is as good an end as Ctrl-C.

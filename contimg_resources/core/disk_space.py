@@ -1,7 +1,7 @@
 """Disk space: how much is free, and whether a disk is full or not writable.
 
 Belongs here: asking the operating system. Doesn't: what to do about it (see
-`contimg_resources.steps.room`).
+`contimg_resources.steps.disk_space`).
 """
 
 import errno

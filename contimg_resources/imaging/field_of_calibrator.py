@@ -23,7 +23,7 @@ from contimg_resources.calibration.solve.model import Pointing, SolveRequest, So
 from contimg_resources.calibration.solve.solving import solve_caltables
 from contimg_resources.core.errors import CasaError, ConfigurationError, ImagingFailed
 from contimg_resources.core.progress import report_progress
-from contimg_resources.imaging.handed_on import calibrate_for_imaging
+from contimg_resources.imaging.averaged_visibilities import calibrate_for_imaging
 from contimg_resources.imaging.make import make_image
 from contimg_resources.imaging.model import ImageRequest, ImageResult
 from contimg_resources.observations.calibrators import Calibrator

@@ -1,7 +1,7 @@
 """Combine the visibilities of all windows into averaged Stokes I visibilities.
 
 Belongs here: which rows belong together, averaging them chunk by chunk, and measuring their noise.
-Doesn't: the source of the visibilities (see `reading` and `handed_on`).
+Doesn't: the source of the visibilities (see `reading` and `averaged_visibilities`).
 """
 
 from collections.abc import Callable

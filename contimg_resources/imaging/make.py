@@ -18,6 +18,7 @@ from contimg_resources.casa.tables import opened
 from contimg_resources.core.directories import whole_directory
 from contimg_resources.core.errors import ConfigurationError, ImagingFailed, in_words_of_reader
 from contimg_resources.core.progress import report_progress
+from contimg_resources.imaging.averaged_visibilities import visibilities_of
 from contimg_resources.imaging.beam import dish_of, drift_beam
 from contimg_resources.imaging.engines.base import ImagingTask, RawImages, engine_named
 from contimg_resources.imaging.fits import HeaderFacts, write_fits
@@ -26,7 +27,6 @@ from contimg_resources.imaging.geometry import (
     choose_size,
     fit_main_lobe,
 )
-from contimg_resources.imaging.handed_on import visibilities_of
 from contimg_resources.imaging.layout import Layout, read_layout
 from contimg_resources.imaging.model import (
     ImageFiles,

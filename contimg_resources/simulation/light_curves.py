@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from contimg_resources.simulation.season_spec import FlareSpec, WalkSpec
 from contimg_resources.simulation.variables import flare_curve, walk_curve
 from contimg_resources.variability.model import LightCurves
-from contimg_resources.variability.passages import DayPoints
 from contimg_resources.variability.points import write_points
 from contimg_resources.variability.templates import Shape
+from contimg_resources.variability.transits import DayPoints
 
 Floats = NDArray[np.float64]
 

@@ -85,10 +85,10 @@ def draw_interference(
         emitters.append(quiet + spec.burst_jy * (times == when) * slope)
     if spec.satellite:
         middle = rng.uniform(0.3, 0.7) * n_integrations
-        passage = np.exp(-0.5 * ((times - middle) / max(1.0, 0.1 * n_integrations)) ** 2)
+        transit = np.exp(-0.5 * ((times - middle) / max(1.0, 0.1 * n_integrations)) ** 2)
         carrier = rng.uniform(frequencies_hz[0], frequencies_hz[-1])
         carrier = carrier + _SATELLITE_SWEEP_HZ * (times - middle) / n_integrations
         width = max(_SATELLITE_HALF_WIDTH_HZ, half_channel_hz)
-        emitters.append(spec.satellite_jy * passage * (np.abs(frequencies_hz - carrier) <= width))
+        emitters.append(spec.satellite_jy * transit * (np.abs(frequencies_hz - carrier) <= width))
     delays = rng.uniform(-3e-6, 3e-6, (len(emitters), n_antennas))
     return Interference(np.array(emitters).reshape(-1, *quiet.shape), delays)

@@ -23,7 +23,7 @@ from contimg_resources.simulation.season_spec import (
 )
 from contimg_resources.simulation.sky import REFERENCE_GHZ
 from contimg_resources.simulation.variables import event_curve, flare_curve, walk_curve
-from contimg_resources.variability.passages import passage_mjd, passage_number
+from contimg_resources.variability.transits import passage_mjd, transit_number
 
 Floats = NDArray[np.float64]
 
@@ -74,7 +74,7 @@ def draw_epochs(spec: SeasonSpec, windows: WindowGrid) -> tuple[TrueEpoch, ...]:
     """Draw the observed transits and their quality; each in the window that covers it best."""
     ra = np.array([spec.ra_deg])
     ends = np.array([spec.start_day_mjd, spec.end_mjd], np.float64)
-    first, last = passage_number(ends, np.repeat(ra, 2))
+    first, last = transit_number(ends, np.repeat(ra, 2))
     numbers = np.arange(first - 1, last + 2)
     passed = passage_mjd(numbers, np.repeat(ra, len(numbers)))
     passed = passed[(passed >= spec.start_day_mjd) & (passed < spec.end_mjd)]

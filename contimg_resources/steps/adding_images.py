@@ -25,6 +25,7 @@ from contimg_resources.products.model import (
     ImageRecord,
     ObservationRecord,
 )
+from contimg_resources.steps.disk_space import wait_for_disk_space
 from contimg_resources.steps.imaging import (
     image_artefacts,
     image_record,
@@ -32,7 +33,6 @@ from contimg_resources.steps.imaging import (
     known_sources,
 )
 from contimg_resources.steps.origin import software
-from contimg_resources.steps.room import wait_for_room
 from contimg_resources.steps.workshop import Workshop
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def add_image(
         made = workshop.products.artefacts(key)
         if outcome is ArrivalOutcome.DUPLICATE or (made and all(a.path.exists() for a in made)):
             return AddedImage(files.image, outcome, known, workshop.products.image(key))
-    wait_for_room(workshop.settings, progress)
+    wait_for_disk_space(workshop.settings, progress)
     imaging = workshop.settings.imaging
     result = write_standard_form(
         files,

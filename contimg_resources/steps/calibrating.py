@@ -10,9 +10,9 @@ from contimg_resources.core.errors import CaltableAltered, NoValidCaltables
 from contimg_resources.observations.model import Observation
 from contimg_resources.products.model import Artefact, ArtefactKind, ObservationState
 from contimg_resources.registry.model import ActiveCaltables
+from contimg_resources.steps.disk_space import wait_for_disk_space
 from contimg_resources.steps.in_casa import calibrate, load_engines
 from contimg_resources.steps.origin import software
-from contimg_resources.steps.room import wait_for_room
 from contimg_resources.steps.workshop import Workshop
 
 STEP = "calibrated_ms"
@@ -91,7 +91,7 @@ def calibrate_observation(
     CasaError
         If applying failed.
     """
-    wait_for_room(workshop.settings, progress)
+    wait_for_disk_space(workshop.settings, progress)
     workshop.casa.open(load_engines)
     observation = workshop.unchanged(key)
     observation.refuse_unusable()

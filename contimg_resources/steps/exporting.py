@@ -20,9 +20,9 @@ from contimg_resources.products.epochs import EpochKind
 from contimg_resources.products.model import ObservationRecord, ObservationState
 from contimg_resources.registry.model import CaltableSet
 from contimg_resources.registry.snapshot import ActiveSet
+from contimg_resources.steps.disk_space import shortage, unwritable
 from contimg_resources.steps.looking_up import look_up_all
 from contimg_resources.steps.origin import software
-from contimg_resources.steps.room import shortage, unwritable
 from contimg_resources.steps.staleness import stale_observations
 from contimg_resources.steps.workshop import Workshop
 

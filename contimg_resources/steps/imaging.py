@@ -21,9 +21,9 @@ from contimg_resources.imaging.model import ImageRequest, ImageResult
 from contimg_resources.observations.model import Observation
 from contimg_resources.products.model import Artefact, ArtefactKind, ImageRecord, ObservationState
 from contimg_resources.settings import ImagingSettings
+from contimg_resources.steps.disk_space import wait_for_disk_space
 from contimg_resources.steps.in_casa import image, load_engines
 from contimg_resources.steps.origin import software
-from contimg_resources.steps.room import wait_for_room
 from contimg_resources.steps.workshop import Workshop
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def image_observation(
     CatalogueError
         If the catalogue named in the settings is missing or damaged.
     """
-    wait_for_room(workshop.settings, progress)
+    wait_for_disk_space(workshop.settings, progress)
     observation = workshop.products.observation(key)
     observation.refuse_unusable()
     workshop.casa.open(load_engines)

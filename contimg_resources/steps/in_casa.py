@@ -19,8 +19,8 @@ def solve(request: SolveRequest) -> SolveResult:
 
 
 def calibrate(request: ApplyRequest) -> ApplyResult:
-    """See `contimg_resources.imaging.handed_on.calibrate_for_imaging`."""
-    from contimg_resources.imaging.handed_on import calibrate_for_imaging
+    """See `contimg_resources.imaging.averaged_visibilities.calibrate_for_imaging`."""
+    from contimg_resources.imaging.averaged_visibilities import calibrate_for_imaging
 
     return calibrate_for_imaging(request)
 
@@ -43,7 +43,7 @@ def load_engines() -> Iterator[None]:
     import casatools  # noqa: F401
 
     yield
-    import contimg_resources.imaging.handed_on
+    import contimg_resources.imaging.averaged_visibilities
 
     yield
     import contimg_resources.imaging.engines.fast

@@ -31,8 +31,8 @@ from contimg_resources.mosaics.windows import (
 from contimg_resources.products.epochs import MosaicRecord, MosaicState, TileSource
 from contimg_resources.products.model import ArtefactKind
 from contimg_resources.settings import MosaicSettings
+from contimg_resources.steps.disk_space import wait_for_disk_space
 from contimg_resources.steps.origin import software
-from contimg_resources.steps.room import wait_for_room
 from contimg_resources.steps.workshop import Workshop
 
 STEP = "mosaic_60min"
@@ -179,7 +179,7 @@ def mosaic_observations(
         If too little disk space is free to begin.
     """
     mid_mjd, declination_deg = parse_mosaic_key(key)
-    wait_for_room(workshop.settings, progress)
+    wait_for_disk_space(workshop.settings, progress)
     planned, tiles = _tiles_of(workshop, key, mid_mjd)
     files, carried = _files(workshop, tiles)
     request = MosaicRequest(

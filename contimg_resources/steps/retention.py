@@ -24,7 +24,7 @@ from contimg_resources.core.trees import remove_tree
 from contimg_resources.database import now_mjd
 from contimg_resources.products.model import ArtefactKind, Made, ObservationState
 from contimg_resources.settings import RetentionSettings, Settings
-from contimg_resources.steps.room import give_up_reserve
+from contimg_resources.steps.disk_space import give_up_reserve
 from contimg_resources.steps.workshop import Workshop
 
 STEP = "housekeeping"

@@ -25,8 +25,8 @@ from contimg_resources.observations.flux_model import FluxModel
 from contimg_resources.observations.model import Observation
 from contimg_resources.products.model import ObservationState
 from contimg_resources.registry.model import CaltableSet, NewCaltable, NewCaltableSet
+from contimg_resources.steps.disk_space import wait_for_disk_space
 from contimg_resources.steps.in_casa import solve
-from contimg_resources.steps.room import wait_for_room
 from contimg_resources.steps.workshop import Workshop
 
 STEP = "caltable_set"
@@ -195,7 +195,7 @@ def solve_observation(
     UnreadableObservation
         If the MS is missing or changed, or its data can't be used.
     """
-    wait_for_room(workshop.settings, progress)
+    wait_for_disk_space(workshop.settings, progress)
     observation = workshop.unchanged(key)
     observation.refuse_unusable()
     calibrator = calibrator_of(workshop, observation, calibrator_name)

@@ -85,8 +85,8 @@ def update_light_curves(
 
     A mosaic whose measurements can't be read is skipped; `progress` receives the reason.
     """
-    from contimg_resources.variability.passages import gather_day
     from contimg_resources.variability.points import write_points
+    from contimg_resources.variability.transits import gather_day
 
     layout = workshop.settings.layout
     progress("choosing the measurements of the day", 0.0)

@@ -53,7 +53,7 @@ RECHECK_S = 0.2
 
 
 @dataclass(frozen=True)
-class SetAside:
+class RejectedDelivery:
     """A rejected MS: it is complete, but can't be read or was delivered before.
 
     Parameters
@@ -69,7 +69,7 @@ class SetAside:
 
 
 @dataclass(frozen=True)
-class Memory:
+class ScanCursor:
     """The state that one scan passes to the next; small, because it is kept in a sensor's cursor.
 
     Parameters
@@ -102,7 +102,7 @@ class Memory:
         return json.dumps({**vars(self), "growing": growing})
 
     @classmethod
-    def from_text(cls, text: str | None) -> "Memory":
+    def from_text(cls, text: str | None) -> "ScanCursor":
         """Rebuild the state from `to_text`; an empty state for any other text."""
         try:
             record = json.loads(text or "{}")
@@ -121,14 +121,14 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class Look:
+class ScanResult:
     """The result of one scan.
 
     Parameters
     ----------
     arrivals : tuple of Arrived
         Observations that this scan read and registered.
-    set_aside : tuple of SetAside
+    rejected : tuple of RejectedDelivery
         MS that this scan rejected.
     n_aside : int
         Number of MS that an earlier scan rejected and that haven't changed since.
@@ -140,25 +140,25 @@ class Look:
         Number of MS that this scan had no time for.
     passed_over : tuple of PassedOver
         Ignored entries that are not observations, by name, with the reason.
-    memory : Memory
+    memory : ScanCursor
         State for the next scan.
     """
 
     arrivals: tuple[Arrived, ...]
-    set_aside: tuple[SetAside, ...]
+    rejected: tuple[RejectedDelivery, ...]
     n_aside: int
     n_known: int
     growing: dict[str, str]
     n_left: int
     passed_over: tuple[PassedOver, ...]
-    memory: Memory
+    memory: ScanCursor
 
     @property
     def words(self) -> str:
         """The counts in one line: ``12 MS: 3 new, 1 still growing, 8 known``."""
         counts = {
             "new": len(self.arrivals),
-            "rejected": len(self.set_aside) + self.n_aside,
+            "rejected": len(self.rejected) + self.n_aside,
             "still growing": len(self.growing),
             "left for the next scan": self.n_left,
             "known": self.n_known,
@@ -178,22 +178,22 @@ class Look:
         return [*earlier[:_SAID_EACH], *say_passed_over(self.passed_over, _SAID_EACH)]
 
 
-def look(
+def scan_directory(
     workshop: Workshop,
-    memory: Memory,
+    memory: ScanCursor,
     *,
     budget_s: float = 20.0,
     max_arrivals: int = 100,
     run_id: str | None = None,
-) -> Look:
+) -> ScanResult:
     """Scan the MS directory once; read and register complete, new MS.
 
     Parameters
     ----------
     workshop : Workshop
         Settings, stores and CASA.
-    memory : Memory
-        `Look.memory` of the previous scan.
+    memory : ScanCursor
+        `ScanResult.memory` of the previous scan.
     budget_s : float
         No MS is begun after this many seconds; the rest is left for the next scan.
     max_arrivals : int
@@ -214,7 +214,7 @@ def look(
     registered = [c for c in found if c.location in known]
     replaced, checked = _replaced(registered, known, memory.checked)
     arrivals: list[Arrived] = []
-    aside: dict[str, SetAside] = {}
+    aside: dict[str, RejectedDelivery] = {}
     growing: dict[str, str] = {}
     signatures: dict[str, Signature] = {}
     still_aside: dict[str, str] = {}
@@ -263,16 +263,16 @@ def look(
                 # An unreadable directory is checked at each scan, but reported once.
                 still_aside[name] = ""
             else:
-                aside[name] = SetAside(candidate.path, reason)
-    return Look(
+                aside[name] = RejectedDelivery(candidate.path, reason)
+    return ScanResult(
         arrivals=tuple(arrivals),
-        set_aside=tuple(aside.values()),
+        rejected=tuple(aside.values()),
         n_aside=len(still_aside),
         n_known=len(registered) - len(replaced),
         growing=growing,
         n_left=len(left),
         passed_over=found.passed_over,
-        memory=Memory(
+        memory=ScanCursor(
             growing=_first(
                 {s: memory.growing[s] for s in left if s in memory.growing}
                 | {s: signatures[s] for s in growing if s in signatures}
@@ -319,7 +319,7 @@ def _replaced(
 
 
 def _holder(workshop: Workshop, key: str) -> str:
-    """Return content and path of the MS of an observation, for `Memory.kept_out`."""
+    """Return content and path of the MS of an observation, for `ScanCursor.kept_out`."""
     record = workshop.products.get(key)
     return f"{record.signature} {record.path}"
 
@@ -340,8 +340,8 @@ def _naming(candidate: Candidate, reason: str) -> str:
     return reason if candidate.name in reason else f"{candidate.path}: {reason}"
 
 
-def _second_delivery(candidate: Candidate, arrived: Arrived) -> SetAside:
-    return SetAside(
+def _second_delivery(candidate: Candidate, arrived: Arrived) -> RejectedDelivery:
+    return RejectedDelivery(
         candidate.path,
         f"{candidate.path} is a second delivery of observation {arrived.observation.key}; "
         "the first stays",

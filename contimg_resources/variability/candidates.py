@@ -26,7 +26,10 @@ from contimg_resources.variability.ese import (
 )
 from contimg_resources.variability.ese_limits import MIN_POINTS, MOST_OF_SPAN
 from contimg_resources.variability.found import Found, Rejected, Unsearched
-from contimg_resources.variability.judging import (
+from contimg_resources.variability.model import LightCurves, Variability
+from contimg_resources.variability.red_noise import Evidence, evidence_for
+from contimg_resources.variability.templates import Shape, bank, fine_bank
+from contimg_resources.variability.vetting import (
     DipFit,
     Neighbours,
     Outcome,
@@ -36,9 +39,6 @@ from contimg_resources.variability.judging import (
     refined_starts,
     widest_days,
 )
-from contimg_resources.variability.model import LightCurves, Variability
-from contimg_resources.variability.red_noise import Evidence, evidence_for
-from contimg_resources.variability.templates import Shape, bank, fine_bank
 
 Floats = NDArray[np.float64]
 

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from contimg_resources.products.events import CandidateRecord
-from contimg_resources.variability.judging import Outcome
+from contimg_resources.variability.vetting import Outcome
 
 #: Maximum number of reasons for unsearched sources in the summary, the most common first.
 MOST_REASONS = 3

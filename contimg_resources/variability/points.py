@@ -1,7 +1,7 @@
 """Light curves on disk: one Parquet file for each UTC day.
 
 Belongs here: the columns, writing a day, reading many. Doesn't: choosing measurements (see
-`passages`), variability metrics.
+`transits`), variability metrics.
 """
 
 import json
@@ -21,7 +21,7 @@ from contimg_resources.core.errors import (
     rejecting,
 )
 from contimg_resources.variability.model import LightCurves
-from contimg_resources.variability.passages import DayPoints
+from contimg_resources.variability.transits import DayPoints
 
 #: Version of the columns below. Written into every file.
 SCHEMA_VERSION = 1

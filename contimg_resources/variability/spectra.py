@@ -25,9 +25,9 @@ from contimg_resources.photometry.subbands import (
     list_bands,
 )
 from contimg_resources.products.events import CandidateRecord
-from contimg_resources.variability.judging import REACH_WIDTHS, depth_of
-from contimg_resources.variability.passages import passage_number
 from contimg_resources.variability.templates import Shape
+from contimg_resources.variability.transits import transit_number
+from contimg_resources.variability.vetting import REACH_WIDTHS, depth_of
 
 Floats = NDArray[np.float64]
 
@@ -153,7 +153,7 @@ def band_depth(dip: Dip, shape: Shape, fluxes: BandFluxes) -> BandDepth | None:
     -----
     The error is that of the fit, times the root of the reduced chi2 where that is above 1.
     """
-    best = _best_of_passages(fluxes)
+    best = _best_of_transits(fluxes)
     points = (fluxes.mid_mjd[best], fluxes.flux_jy[best], fluxes.error_jy[best])
     depth, error = depth_of(dip, shape, *points)
     if not (math.isfinite(depth) and math.isfinite(error) and error > 0):
@@ -193,9 +193,9 @@ def spectral_change(depths: Sequence[BandDepth]) -> tuple[float, float] | None:
     return float(np.sum(weight * off * y) / spread), float(1.0 / np.sqrt(spread))
 
 
-def _best_of_passages(fluxes: BandFluxes) -> NDArray[np.int64]:
+def _best_of_transits(fluxes: BandFluxes) -> NDArray[np.int64]:
     """Choose the measurement with the least error of each transit: rolling mosaics share data."""
-    number = passage_number(fluxes.mid_mjd, np.full(len(fluxes.mid_mjd), fluxes.ra_deg))
+    number = transit_number(fluxes.mid_mjd, np.full(len(fluxes.mid_mjd), fluxes.ra_deg))
     order = np.lexsort((fluxes.error_jy, number))
     first = np.ones(len(order), np.bool_)
     first[1:] = np.diff(number[order]) != 0

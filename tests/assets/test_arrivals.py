@@ -11,7 +11,7 @@ import pytest
 from contimg_assets.arrivals import WINDOW, Untold, untold_arrivals, with_last
 from contimg_resources.products.model import ArrivalOutcome, ObservationState
 from contimg_resources.products.store import ProductsStore
-from contimg_resources.steps.watching import Memory
+from contimg_resources.steps.watching import ScanCursor
 from tests.products.conftest import make_observation
 
 MJD = 61041.1
@@ -45,7 +45,7 @@ def tick(
         return keys, cursor
     for key in keys:
         instance.report_runless_asset_event(dg.AssetMaterialization("incoming_ms", partition=key))
-    return keys, with_last(Memory().to_text(), untold)
+    return keys, with_last(ScanCursor().to_text(), untold)
 
 
 def test_what_arrived_in_a_tick_that_was_killed_is_told_by_the_next(
@@ -125,5 +125,5 @@ def test_a_tick_looks_at_a_bounded_number_of_arrivals_of_a_long_season(
     last = workshop.products.arrivals_after(None, limit=1)[0].id
     assert last == 2001
     assert [e.id for e in workshop.products.arrivals_after(last - 1, limit=WINDOW)] == [last]
-    cursor = with_last(Memory().to_text(), Untold((), (), last))
+    cursor = with_last(ScanCursor().to_text(), Untold((), (), last))
     assert untold_arrivals(workshop, instance, cursor) == Untold((), (), last)

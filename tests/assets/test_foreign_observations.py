@@ -27,7 +27,7 @@ from contimg_resources.settings import (
     Settings,
 )
 from contimg_resources.steps import Workshop
-from contimg_resources.steps.watching import Memory
+from contimg_resources.steps.watching import ScanCursor
 from tests.calibration import foreign
 from tests.conftest import TinyNight
 
@@ -216,4 +216,4 @@ def test_a_flagged_ms_has_failed_with_its_reason_and_gives_way_to_a_good_one(
     assert site.workshop.products.get(KEY).path == good
     # It stays where it is, and is named with the reason.
     site.tick()
-    assert "nothing can be made of" in Memory.from_text(site.cursor).reasons["flagged.ms"]
+    assert "nothing can be made of" in ScanCursor.from_text(site.cursor).reasons["flagged.ms"]

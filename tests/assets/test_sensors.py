@@ -15,13 +15,15 @@ from contimg_assets.jobs import image_job, solve_job
 from contimg_resources.observations.scanning import PassedOver
 from contimg_resources.settings import SensorSettings
 from contimg_resources.steps.starting import Open
-from contimg_resources.steps.watching import Look, Memory, SetAside
+from contimg_resources.steps.watching import RejectedDelivery, ScanCursor, ScanResult
 
 TARGET = Open("61041.00347", "aaaa", is_calibrator=False, caltables="3C286_61041.v1", waits=False)
 WAITING = Open("61041.00706", "bbbb", is_calibrator=False, caltables=None, waits=True)
 CALIBRATOR = Open("61041.01064", "cccc", is_calibrator=True, caltables=None, waits=True)
 
-NOTHING_NEW = Look((), (), 0, n_known=2, growing={}, n_left=0, passed_over=(), memory=Memory())
+NOTHING_NEW = ScanResult(
+    (), (), 0, n_known=2, growing={}, n_left=0, passed_over=(), memory=ScanCursor()
+)
 
 
 WORKSHOP = SimpleNamespace(settings=None)
@@ -42,7 +44,7 @@ def night(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
         "shortage": "",
         "unwritable": "",
     }
-    monkeypatch.setattr(sensors, "look", lambda *_, **__: answers["look"])
+    monkeypatch.setattr(sensors, "scan_directory", lambda *_, **__: answers["look"])
     monkeypatch.setattr(sensors, "open_observations", lambda _: answers["open"])
     monkeypatch.setattr(sensors, "shortage", lambda _: answers["shortage"])
     monkeypatch.setattr(sensors, "unwritable", lambda _: answers["unwritable"])
@@ -91,7 +93,7 @@ def keys(result: dg.SensorResult | dg.SkipReason) -> dict[str, list[str]]:
 
 
 def test_a_tick_without_work_says_what_it_saw(night: dict, instance: dg.DagsterInstance) -> None:
-    night["look"] = Look(
+    night["look"] = ScanResult(
         (),
         (),
         n_aside=0,
@@ -102,7 +104,7 @@ def test_a_tick_without_work_says_what_it_saw(night: dict, instance: dg.DagsterI
             *(PassedOver(f"{n}_cal.ms", "intermediates", "is no observation") for n in range(6)),
             PassedOver("night.uvh5", "UVH5", "is of sub-bands"),
         ),
-        memory=Memory(reasons={"bad.ms": "it has no rows"}),
+        memory=ScanCursor(reasons={"bad.ms": "it has no rows"}),
     )
     night["open"] = (WAITING,)
     result = observation_tick(instance)
@@ -214,8 +216,15 @@ def test_a_redelivered_observation_is_started_anew(
 def test_an_unreadable_observation_does_not_stop_the_others(
     night: dict, instance: dg.DagsterInstance
 ) -> None:
-    night["look"] = Look(
-        (), (SetAside(Path("/in/bad.ms"), "/in/bad.ms holds no rows"),), 0, 0, {}, 0, {}, Memory()
+    night["look"] = ScanResult(
+        (),
+        (RejectedDelivery(Path("/in/bad.ms"), "/in/bad.ms holds no rows"),),
+        0,
+        0,
+        {},
+        0,
+        {},
+        ScanCursor(),
     )
     night["open"] = (TARGET,)
     assert keys(observation_tick(instance)) == {image_job.name: [TARGET.key]}

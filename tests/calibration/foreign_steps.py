@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from contimg_resources.calibration.apply.memory import read_observed
-from contimg_resources.imaging import handed_on
+from contimg_resources.imaging import averaged_visibilities
 from contimg_resources.imaging.beam import dish_of
 from contimg_resources.imaging.layout import read_layout
 from contimg_resources.imaging.reach import half_width_rad
@@ -23,11 +23,11 @@ class Handed:
 
 def hand_on_and_compare(ms: Path) -> Handed:
     """Let an MS carry what is in memory, and read both."""
-    handed_on.hand_on(read_observed(ms, range(24)), ms)()
+    averaged_visibilities.average_for_imaging(read_observed(ms, range(24)), ms)()
     layout = read_layout(ms)
     half_rad = half_width_rad(layout, dish_of(layout.telescope, None, None), 0.2)
     read = read_visibilities(layout, half_rad)
-    carried = handed_on._read(layout, half_rad)
+    carried = averaged_visibilities._read(layout, half_rad)
     assert carried is not None
     most = 0.0
     for one, other in zip(read.blocks, carried.blocks, strict=True):

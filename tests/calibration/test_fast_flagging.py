@@ -92,14 +92,14 @@ def test_a_bright_source_stays_wherever_it_is(offset: float) -> None:
 def strengths() -> dict[str, np.ndarray]:
     times, channels = np.arange(N_TIMES)[:, None], np.arange(SHAPE[2])[None, :]
     line = (channels == 40) | (channels == 12)
-    passage = np.exp(-0.5 * ((times - 11) / 3.0) ** 2)
+    transit = np.exp(-0.5 * ((times - 11) / 3.0) ** 2)
     sweep = abs(channels - (20 + times)) <= 3
     return {
         "a line": 2.0 * line * np.ones_like(times),
         "a full window": 2.0 * (channels >= 84) * np.ones_like(times),
         "a burst": 2.0 * (times == 6) * np.ones_like(channels),
         "a burst at the begin": 2.0 * (times == 0) * np.ones_like(channels),
-        "a satellite": 30.0 * passage * sweep,
+        "a satellite": 30.0 * transit * sweep,
     }
 
 

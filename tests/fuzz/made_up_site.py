@@ -133,7 +133,9 @@ class MadeUpSite(RuleBasedStateMachine):
         patched = self.stack.enter_context(pytest.MonkeyPatch.context())
         patched.setattr(runs, "PAUSE_S", 0.0)
         patched.setattr(watching, "RECHECK_S", 600.0)
-        patched.setattr("contimg_resources.steps.calibrating.wait_for_room", lambda *_, **__: None)
+        patched.setattr(
+            "contimg_resources.steps.calibrating.wait_for_disk_space", lambda *_, **__: None
+        )
         self.workshop = MadeUpWorkshop(
             settings=settings,
             registry=CalibrationRegistry(settings.registry_address, inspect=read_made_up_tables),
@@ -143,7 +145,7 @@ class MadeUpSite(RuleBasedStateMachine):
         )
         self.stack.callback(self.workshop.products.close)
         self.stack.callback(self.workshop.registry.close)
-        self.memory = watching.Memory()
+        self.memory = watching.ScanCursor()
         self.numbers = count(1)
         self.there: dict[Path, Delivered] = {}
         self.seen: dict[str, Seen] = {}

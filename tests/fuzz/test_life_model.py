@@ -60,8 +60,8 @@ class Life(MadeUpSite):
     def _ask(self) -> int:
         """Look and ask for runs, as the two sensors do; return how many there are."""
         self._model_arrivals()
-        found = watching.look(self.workshop, self.memory, budget_s=600.0)
-        self.memory = watching.Memory.from_text(found.memory.to_text())
+        found = watching.scan_directory(self.workshop, self.memory, budget_s=600.0)
+        self.memory = watching.ScanCursor.from_text(found.memory.to_text())
         undone = open_observations(self.workshop)
         tell_waiting(self.workshop, undone, solving=True)
         self._model_waiting()

@@ -24,7 +24,7 @@ from contimg_resources.instrument.caltables import CaltableType
 from contimg_resources.observations.settling import Signature, decide_settled
 from contimg_resources.registry.prefix import tables_under_prefix
 from contimg_resources.settings import Settings, load_settings
-from contimg_resources.steps.watching import Memory, look
+from contimg_resources.steps.watching import ScanCursor, scan_directory
 from tests.fuzz.mangling import TEXT, WORD, fuzzed, mangled, only_ours
 from tests.steps.test_adding_images import made_workshop
 
@@ -134,12 +134,12 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Any:
 @example('{"growing": {"a.ms": ["x", null, [], {}]}}')
 def test_a_look_goes_on_whatever_its_cursor_is(workshop: Any, cursor: str) -> None:
     with only_ours():
-        memory = Memory.from_text(cursor)
-        seen = look(workshop, memory)
+        memory = ScanCursor.from_text(cursor)
+        seen = scan_directory(workshop, memory)
         assert set(seen.growing) == {"a.ms", "b.ms"}
         assert seen.words
         again = arrivals.with_last(seen.memory.to_text(), SimpleNamespace(last=3))  # type: ignore[arg-type]
-        assert Memory.from_text(again) == seen.memory
+        assert ScanCursor.from_text(again) == seen.memory
         assert arrivals._last_of(again) == 3
         last = arrivals._last_of(cursor)
         assert last is None or isinstance(last, int)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from contimg_resources.calibration.apply.memory import read_observed
-from contimg_resources.imaging import handed_on
+from contimg_resources.imaging import averaged_visibilities
 from contimg_resources.imaging.beam import dish_of
 from contimg_resources.imaging.layout import read_layout
 from contimg_resources.imaging.reach import half_width_rad
@@ -33,18 +33,18 @@ def hand_on_and_compare(ms: Path) -> Handed:
     """Let a copy carry what is in memory, read both, then spoil what is carried."""
     copy = ms.with_name("carrying.ms")
     shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(ms, copy, ignore=shutil.ignore_patterns(handed_on.NAME))
-    handed_on.hand_on(read_observed(copy, range(24)), copy)()
+    shutil.copytree(ms, copy, ignore=shutil.ignore_patterns(averaged_visibilities.NAME))
+    averaged_visibilities.average_for_imaging(read_observed(copy, range(24)), copy)()
     layout = read_layout(copy)
     half_rad = half_width_rad(layout, dish_of(layout.telescope, None, None), 0.2)
     read = read_visibilities(layout, half_rad)
-    carried = handed_on.visibilities_of(layout, half_rad, everything=True)
-    wider = handed_on._read(layout, 1.1 * half_rad) is not None
-    found = handed_on._read(layout, half_rad) is not None
-    part = next((copy / handed_on.NAME).glob("values*.npy"))
+    carried = averaged_visibilities.visibilities_of(layout, half_rad, everything=True)
+    wider = averaged_visibilities._read(layout, 1.1 * half_rad) is not None
+    found = averaged_visibilities._read(layout, half_rad) is not None
+    part = next((copy / averaged_visibilities.NAME).glob("values*.npy"))
     whole = part.read_bytes()
     part.write_bytes(whole[: len(whole) // 2])
-    cut_short = handed_on._read(layout, half_rad) is not None
+    cut_short = averaged_visibilities._read(layout, half_rad) is not None
     part.write_bytes(whole)
     _flag_a_row(copy)
     return Handed(
@@ -63,7 +63,7 @@ def hand_on_and_compare(ms: Path) -> Handed:
         and abs(carried.noise_scale / read.noise_scale - 1) < 0.02,
         carried=found,
         carried_for_a_wider_image=wider,
-        carried_after_flagging=handed_on._read(layout, half_rad) is not None,
+        carried_after_flagging=averaged_visibilities._read(layout, half_rad) is not None,
         carried_when_cut_short=cut_short,
     )
 

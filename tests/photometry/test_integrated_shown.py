@@ -21,8 +21,8 @@ from contimg_resources.photometry.measuring import measure
 from contimg_resources.settings import Settings
 from contimg_resources.simulation.meridian import next_transit_mjd
 from contimg_resources.variability.model import LightCurves
-from contimg_resources.variability.passages import gather_day
 from contimg_resources.variability.points import points_path, read_points, write_points
+from contimg_resources.variability.transits import gather_day
 from tests.photometry import epochs
 from tests.photometry.hand_made import HandMade
 

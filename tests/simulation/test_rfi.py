@@ -29,11 +29,11 @@ def test_a_burst_fills_the_band_for_one_integration():
 
 
 def test_a_satellite_rises_and_sets():
-    (passage,) = draw(satellite=True).strength_jy.max(axis=2, keepdims=False)
-    peak = int(np.argmax(passage))
+    (transit,) = draw(satellite=True).strength_jy.max(axis=2, keepdims=False)
+    peak = int(np.argmax(transit))
     assert 0 < peak < 23
-    assert passage[0] < 0.2 * passage[peak]
-    assert passage[-1] < 0.2 * passage[peak]
+    assert transit[0] < 0.2 * transit[peak]
+    assert transit[-1] < 0.2 * transit[peak]
 
 
 def test_a_silent_site_hears_nothing():

@@ -35,7 +35,7 @@ from contimg_resources.steps.mosaicking import open_mosaics
 from contimg_resources.steps.retention import choose_removals
 from contimg_resources.steps.variability import update_light_curves
 from contimg_resources.steps.verifying import verify_products
-from contimg_resources.variability.passages import passage_mjd, passage_number
+from contimg_resources.variability.transits import passage_mjd, transit_number
 
 #: Twelve days, one of maintenance, with two bad epochs.
 SHORT = SeasonSpec(n_days=12, n_bad=2, maintenance_days=1, lost_share=0.0)
@@ -96,7 +96,7 @@ def test_a_mosaic_is_a_window_that_holds_the_fields_passage(written: Written) ->
         assert (epoch.start_mjd, epoch.end_mjd) in bounds
         assert mid_mjd == pytest.approx(epoch.mid_mjd, abs=1e-5)
         ra = np.array([SHORT.ra_deg])
-        number = passage_number(np.array([epoch.mid_mjd]), ra)
+        number = transit_number(np.array([epoch.mid_mjd]), ra)
         assert passage_mjd(number, ra)[0] == pytest.approx(epoch.passage_mjd, abs=1e-9)
         record = written.workshop.products.mosaics.get(epoch.key)
         assert record.state is MosaicState.MADE

@@ -23,13 +23,13 @@ from contimg_resources.steps import Workshop, adding_images, alerting, cards, cu
 from contimg_resources.steps.reprocessing import Step, _hindrance
 from contimg_resources.steps.retention import Removal, choose_removals, remove
 from contimg_resources.steps.starting import open_observations
-from contimg_resources.variability.passages import gather_day
 from contimg_resources.variability.points import read_points, write_points
+from contimg_resources.variability.transits import gather_day
 from tests.alerts.conftest import make_candidate
 from tests.hostile_trees import nested
 from tests.photometry import epochs
 from tests.products.conftest import make_observation
-from tests.variability.test_points import passage_on
+from tests.variability.test_points import transit_on
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_a_scan_of_a_delivery_too_deep_to_walk_sets_it_aside_and_ends_well(
         asked = ["images", "scan", "--ms-dir", str(incoming), "--out-dir", str(tmp_path / "o")]
         assert run([*asked, "--json"]) == 0
         told = capsys.readouterr()
-        reason = json.loads(told.out)["set_aside"]["e-deep.ms"]
+        reason = json.loads(told.out)["rejected"]["e-deep.ms"]
         assert "holds directories nested more than 32 deep" in reason
 
 
@@ -109,7 +109,7 @@ def test_a_day_of_points_and_a_mosaics_measurements_that_are_damaged_are_left_ou
     tmp_path: Path,
 ) -> None:
     for day in (61_041, 61_043):
-        epochs.write(tmp_path / "p", passage_on(day))
+        epochs.write(tmp_path / "p", transit_on(day))
         write_points(tmp_path / "l", gather_day(tmp_path / "p", day))
     whole = read_points(tmp_path / "l")
     (tmp_path / "l" / "61041.parquet").write_bytes(b"PAR1")

@@ -11,8 +11,8 @@ import pytest
 from contimg_resources.core.errors import DiskShort
 from contimg_resources.products.model import ArtefactKind, ObservationState
 from contimg_resources.settings import RetentionSettings
+from contimg_resources.steps import disk_space
 from contimg_resources.steps import retention as module
-from contimg_resources.steps import room
 from contimg_resources.steps.retention import Removal, choose_removals, remove
 from contimg_resources.steps.verifying import verify_products
 from tests.steps.conftest import Made
@@ -178,12 +178,14 @@ def test_a_step_waits_for_room_and_says_so_then_fails(
 ) -> None:
     set_retention(made, pause_below_gb=5.0, wait_for_room_s=0.05)
     said: list[str] = []
-    monkeypatch.setattr(room, "_POLL_S", 0.01)
-    monkeypatch.setattr(room, "free_bytes", lambda _: 4_200_000_000)
+    monkeypatch.setattr(disk_space, "_POLL_S", 0.01)
+    monkeypatch.setattr(disk_space, "free_bytes", lambda _: 4_200_000_000)
     with pytest.raises(DiskShort, match=r"only 4\.2 GB are free .* below 5 GB"):
-        room.wait_for_room(made.workshop.settings, lambda message, _=None: said.append(message))
+        disk_space.wait_for_disk_space(
+            made.workshop.settings, lambda message, _=None: said.append(message)
+        )
     assert said
     assert said[0].startswith("waiting for the disk: only 4.2 GB")
     answers = iter([4_200_000_000, 6_000_000_000])
-    monkeypatch.setattr(room, "free_bytes", lambda _: next(answers))
-    room.wait_for_room(made.workshop.settings)
+    monkeypatch.setattr(disk_space, "free_bytes", lambda _: next(answers))
+    disk_space.wait_for_disk_space(made.workshop.settings)

@@ -16,9 +16,9 @@ from contimg_resources.settings import Settings
 from contimg_resources.steps import Workshop, mosaic_observations
 from contimg_resources.steps.retention import choose_removals
 from contimg_resources.steps.verifying import verify_products
-from contimg_resources.variability.passages import DayPoints
 from contimg_resources.variability.points import write_points
 from contimg_resources.variability.templates import bank
+from contimg_resources.variability.transits import DayPoints
 from tests.photometry import epochs
 from tests.steps.sky import Sky, make_sky
 from tests.variability.curves import search

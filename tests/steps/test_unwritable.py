@@ -8,7 +8,7 @@ import pytest
 
 from contimg_resources.core.errors import DiskRefused
 from contimg_resources.settings import RetentionSettings, Settings
-from contimg_resources.steps import room
+from contimg_resources.steps import disk_space
 from tests.soak.site import read_only
 
 
@@ -25,7 +25,7 @@ def test_a_step_waits_until_products_can_be_written_and_says_for_what(
     settings = settings_of(tmp_path / "state", 60.0)
     images = settings.layout.images
     images.mkdir(parents=True)
-    assert room.unwritable(settings) == ""
+    assert disk_space.unwritable(settings) == ""
     if os.geteuid() == 0:
         give_back = read_only(images)
         if give_back is None:
@@ -36,17 +36,17 @@ def test_a_step_waits_until_products_can_be_written_and_says_for_what(
         def give_back() -> None:
             images.chmod(0o700)
 
-    monkeypatch.setattr(room, "_POLL_S", 0.05)
+    monkeypatch.setattr(disk_space, "_POLL_S", 0.05)
     told: list[str] = []
     try:
-        assert room.unwritable(settings).startswith(f"{images} can't be written to")
+        assert disk_space.unwritable(settings).startswith(f"{images} can't be written to")
         with pytest.raises(DiskRefused, match="images can't be written to"):
-            room.wait_for_room(settings_of(settings.state, 0.1))
+            disk_space.wait_for_disk_space(settings_of(settings.state, 0.1))
         timer = threading.Timer(0.3, give_back)
         timer.start()
-        room.wait_for_room(settings, lambda message, _: told.append(message))
+        disk_space.wait_for_disk_space(settings, lambda message, _: told.append(message))
         timer.join()
     finally:
         give_back()
     assert told[0].startswith(f"waiting for the disk: {images} can't be written to")
-    assert room.unwritable(settings) == ""
+    assert disk_space.unwritable(settings) == ""

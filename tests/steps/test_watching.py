@@ -19,7 +19,7 @@ from contimg_resources.observations.settling import content_signature
 from contimg_resources.products.model import ArrivalOutcome
 from contimg_resources.settings import ArrivalSettings, Settings
 from contimg_resources.steps import watching
-from contimg_resources.steps.watching import MAX_READS, Look, Memory, look
+from contimg_resources.steps.watching import MAX_READS, ScanCursor, ScanResult, scan_directory
 from tests.hostile_trees import nested
 
 
@@ -30,7 +30,7 @@ class Incoming:
         self.root = root
         self.known: dict[str, str] = {}
         self.read: list[str] = []
-        self.memory = Memory()
+        self.memory = ScanCursor()
         settings = Settings(
             state=root.parent, ms_dir=root, arrival=ArrivalSettings(settle_age_s=settle_age_s)
         )
@@ -60,14 +60,16 @@ class Incoming:
         if done:
             (self.root / f"{stem}.ms.done").touch()
 
-    def look(self, **options: Any) -> Look:
+    def look(self, **options: Any) -> ScanResult:
         # Through text, as the memory travels in a cursor.
-        found = look(self.workshop, Memory.from_text(self.memory.to_text()), **options)
+        found = scan_directory(
+            self.workshop, ScanCursor.from_text(self.memory.to_text()), **options
+        )
         self.memory = found.memory
         return found
 
 
-def names(found: Look) -> list[str]:
+def names(found: ScanResult) -> list[str]:
     return [arrived.observation.stem for arrived in found.arrivals]
 
 
@@ -107,9 +109,9 @@ def test_a_done_marker_settles_it_at_once(incoming: Incoming) -> None:
 def test_an_unreadable_one_is_tried_once_until_it_changes(incoming: Incoming) -> None:
     incoming.put("bad", done=True)
     first = incoming.look()
-    assert [u.reason for u in first.set_aside] == [f"{incoming.root}/bad.ms holds no rows"]
+    assert [u.reason for u in first.rejected] == [f"{incoming.root}/bad.ms holds no rows"]
     second = incoming.look()
-    assert (second.set_aside, second.words) == ((), "1 MS: 1 rejected")
+    assert (second.rejected, second.words) == ((), "1 MS: 1 rejected")
     told = [f"bad.ms rejected: {incoming.root}/bad.ms holds no rows"]
     assert second.not_taken == told
     # Nor does a look forget it that had no time.
@@ -117,7 +119,7 @@ def test_an_unreadable_one_is_tried_once_until_it_changes(incoming: Incoming) ->
     assert incoming.look().not_taken == told
     assert incoming.read == ["bad"]
     incoming.put("bad", "more rows", done=True)
-    assert len(incoming.look().set_aside) == 1
+    assert len(incoming.look().rejected) == 1
     assert incoming.read == ["bad", "bad"]
 
 
@@ -133,7 +135,7 @@ def test_what_a_look_has_no_time_for_comes_with_the_next_ones(incoming: Incoming
 
 def test_a_cursor_of_another_version_is_forgotten_not_fatal() -> None:
     for text in (None, "", "nonsense", "[]", '{"growing": {"a": [1]}}', '{"growing": 3}'):
-        assert Memory.from_text(text) == Memory()
+        assert ScanCursor.from_text(text) == ScanCursor()
 
 
 def test_a_replaced_observation_is_read_again_once_it_has_settled(incoming: Incoming) -> None:
@@ -147,7 +149,7 @@ def test_a_replaced_observation_is_read_again_once_it_has_settled(incoming: Inco
 
 def test_a_second_delivery_is_read_once_and_set_aside(incoming: Incoming) -> None:
     incoming.put("again", done=True)
-    assert "second delivery of observation 61041.00347" in incoming.look().set_aside[0].reason
+    assert "second delivery of observation 61041.00347" in incoming.look().rejected[0].reason
     assert incoming.look().words == "1 MS: 1 rejected"
     assert incoming.read == ["again"]
 
@@ -170,7 +172,7 @@ def test_two_names_that_differ_in_their_ending_alone_are_two_ms(incoming: Incomi
     (incoming.root / "bad.MS").mkdir()
     (incoming.root / "bad.MS" / "table.dat").write_text("other rows")
     (incoming.root / "bad.MS.done").touch()
-    assert len(incoming.look().set_aside) == 2
+    assert len(incoming.look().rejected) == 2
     assert incoming.look().n_aside == 2
     assert incoming.read == ["bad", "bad"]
 
@@ -192,11 +194,11 @@ def test_a_delivery_too_deep_to_walk_is_set_aside_alone(incoming: Incoming) -> N
     with nested(incoming.root / "e-deep.ms"):
         found = incoming.look()
         assert names(found) == ["a", "z"]
-        (aside,) = found.set_aside
+        (aside,) = found.rejected
         assert "holds directories nested more than 32 deep" in aside.reason
         assert aside.path.name == "e-deep.ms"
         again = incoming.look()
-        assert (again.set_aside, again.n_aside, again.n_known) == ((), 1, 2), "told once"
+        assert (again.rejected, again.n_aside, again.n_known) == ((), 1, 2), "told once"
         assert again.not_taken == [f"e-deep.ms rejected: {aside.reason}"]
         assert incoming.look().n_aside == 1
 
@@ -223,7 +225,7 @@ def test_whatever_a_delivery_raises_rejects_it_alone_with_its_name(
     monkeypatch.setattr(watching, "arrive", arrive)
     found = incoming.look()
     assert names(found) == ["a", "z"]
-    (aside,) = found.set_aside
+    (aside,) = found.rejected
     assert reason in aside.reason
     assert "e.ms" in aside.reason
     assert incoming.look().n_aside == 1, "it isn't read again until it changes"
@@ -248,7 +250,7 @@ def test_what_is_no_fault_of_a_delivery_does_not_reject_it(
 
     monkeypatch.setattr(watching, "arrive", refuse)
     first = incoming.look()
-    assert (first.set_aside, first.growing) == ((), {"a.ms": str(error)})
+    assert (first.rejected, first.growing) == ((), {"a.ms": str(error)})
     monkeypatch.setattr(watching, "arrive", incoming.arrive)
     assert names(incoming.look()) == ["a"]
 
@@ -270,13 +272,13 @@ def test_one_that_casa_crashes_on_is_read_three_times(
     monkeypatch.setattr(watching, "arrive", arrive)
     for error in (crash, killed):
         found = incoming.look()
-        assert (found.set_aside, found.growing) == ((), {"a.ms": str(error)})
+        assert (found.rejected, found.growing) == ((), {"a.ms": str(error)})
     assert names(incoming.look()) == ["a"], "somebody had killed CASA"
     assert incoming.memory.cut_off == {}
 
     incoming.put("damaged", done=True)
     raised[:] = [crash] * MAX_READS
-    assert [len(incoming.look().set_aside) for _ in range(MAX_READS)] == [0, 0, 1]
+    assert [len(incoming.look().rejected) for _ in range(MAX_READS)] == [0, 0, 1]
     assert incoming.look().n_aside == 1
     incoming.put("damaged", "rows anew", done=True)
     raised[:] = [crash, None]

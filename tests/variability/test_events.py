@@ -29,10 +29,10 @@ from contimg_resources.variability.candidates import (
 from contimg_resources.variability.cards import Piece, draw_card, through
 from contimg_resources.variability.ese import MIN_THRESHOLD, Dips, threshold_for, widths_of
 from contimg_resources.variability.found import Found, Rejected
-from contimg_resources.variability.judging import Outcome, fit_dip
 from contimg_resources.variability.measuring import measure_variability
 from contimg_resources.variability.model import LightCurves
 from contimg_resources.variability.templates import bank, clegg, normalised
+from contimg_resources.variability.vetting import Outcome, fit_dip
 from tests.variability.curves import light_curves
 
 SETTINGS = EseSettings()

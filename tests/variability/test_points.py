@@ -1,4 +1,4 @@
-"""One point a passage, a file a day; a day's update reads that day's measurements alone."""
+"""One point a transit, a file a day; a day's update reads that day's measurements alone."""
 
 import json
 import math
@@ -15,7 +15,6 @@ from contimg_resources.simulation.meridian import next_transit_mjd
 from contimg_resources.variability.drawing import draw_plane
 from contimg_resources.variability.measuring import measure_variability
 from contimg_resources.variability.model import joined_curves
-from contimg_resources.variability.passages import gather_day, passage_mjd, passage_number
 from contimg_resources.variability.points import points_path, read_points, write_points
 from contimg_resources.variability.tables import (
     latest_variability,
@@ -23,6 +22,7 @@ from contimg_resources.variability.tables import (
     variability_path,
     write_variability,
 )
+from contimg_resources.variability.transits import gather_day, passage_mjd, transit_number
 from tests.photometry import epochs
 from tests.variability.curves import light_curves
 
@@ -30,7 +30,7 @@ RA = np.array([180.0, 181.0, 182.0])
 DEC = 54.0
 
 
-def passage_on(day: float) -> float:
+def transit_on(day: float) -> float:
     """When the first made-up source passes on a UTC day."""
     return next_transit_mjd(float(RA[0]), DEC, day)
 
@@ -40,14 +40,14 @@ def test_a_passage_is_when_the_source_is_on_the_meridian() -> None:
         for day in (60_676.0, 61_041.5, 64_000.2):
             exact = next_transit_mjd(ra_deg, DEC, day)
             ra = np.array([ra_deg])
-            number = passage_number(np.array([exact]), ra)
+            number = transit_number(np.array([exact]), ra)
             assert passage_mjd(number, ra)[0] == pytest.approx(exact, abs=3 / 1440)
             early, late = np.array([exact - 0.4]), np.array([exact + 0.4])
-            assert passage_number(early, ra) == passage_number(late, ra) == number
+            assert transit_number(early, ra) == transit_number(late, ra) == number
 
 
 def test_of_mosaics_that_share_a_passage_the_best_counts(tmp_path: Path) -> None:
-    middle = passage_on(61_041)
+    middle = transit_on(61_041)
     epochs.write(tmp_path, middle - 0.02, (0.31, 0.1, 0.2), error_jy=5e-3)
     epochs.write(tmp_path, middle, (0.30, 0.1, math.nan), error_jy=2e-3)
     epochs.write(tmp_path, middle + 0.02, (0.32, 0.1, 0.2), error_jy=4e-3)
@@ -61,15 +61,15 @@ def test_of_mosaics_that_share_a_passage_the_best_counts(tmp_path: Path) -> None
 
 
 def test_equal_errors_take_the_earlier(tmp_path: Path) -> None:
-    middle = passage_on(61_041)
+    middle = transit_on(61_041)
     epochs.write(tmp_path, middle + 0.01, (0.5, 0.5, 0.5))
     epochs.write(tmp_path, middle - 0.01, (0.3, 0.3, 0.3))
     assert set(gather_day(tmp_path, math.floor(middle)).columns["flux_jy"]) == {0.3}
 
 
 def test_a_passage_at_midnight_is_one_point_on_one_day(tmp_path: Path) -> None:
-    # The passage comes four minutes earlier every day: at some day it is at midnight.
-    noons = (passage_on(d + 0.5) for d in range(61_041, 61_500))
+    # The transit comes four minutes earlier every day: at some day it is at midnight.
+    noons = (transit_on(d + 0.5) for d in range(61_041, 61_500))
     middle = next(m for m in noons if m % 1 > 0.997)
     day = math.floor(middle)
     epochs.write(tmp_path, middle - 0.01)
@@ -83,7 +83,7 @@ def test_a_passage_at_midnight_is_one_point_on_one_day(tmp_path: Path) -> None:
 
 
 def test_bad_epochs_make_no_point_and_a_day_without_any_no_file(tmp_path: Path) -> None:
-    middle = passage_on(61_041)
+    middle = transit_on(61_041)
     day = math.floor(middle)
     epochs.write(tmp_path / "photometry", middle)
     root = tmp_path / "light_curves"
@@ -96,15 +96,15 @@ def test_bad_epochs_make_no_point_and_a_day_without_any_no_file(tmp_path: Path) 
 
 def test_day_by_day_equals_all_at_once_and_reads_no_other_day(tmp_path: Path) -> None:
     photometry, one_by_one, at_once = (tmp_path / n for n in ("photometry", "a", "b"))
-    days = [math.floor(passage_on(d)) for d in range(61_041, 61_049)]
+    days = [math.floor(transit_on(d)) for d in range(61_041, 61_049)]
     random = np.random.default_rng(1)
     for day in days:
-        # That of the day before is: a passage may be at midnight.
+        # That of the day before is: a transit may be at midnight.
         old = [p for p in photometry.rglob("*.parquet") if int(p.parent.name) < day - 1]
         files = {p: p.read_bytes() for p in old}
         for path in files:
             path.write_bytes(b"another day's file must not be read")
-        epochs.write(photometry, passage_on(day), random.uniform(0.1, 0.4, 3).tolist())
+        epochs.write(photometry, transit_on(day), random.uniform(0.1, 0.4, 3).tolist())
         write_points(one_by_one, gather_day(photometry, day))
         for path, content in files.items():
             path.write_bytes(content)
@@ -126,15 +126,15 @@ def test_day_by_day_equals_all_at_once_and_reads_no_other_day(tmp_path: Path) ->
 
 def test_only_the_days_that_are_asked_for(tmp_path: Path) -> None:
     for day in (61_041, 61_042, 61_043):
-        epochs.write(tmp_path / "p", passage_on(day))
-        write_points(tmp_path / "l", gather_day(tmp_path / "p", math.floor(passage_on(day))))
+        epochs.write(tmp_path / "p", transit_on(day))
+        write_points(tmp_path / "l", gather_day(tmp_path / "p", math.floor(transit_on(day))))
     some = read_points(tmp_path / "l", start_mjd=61_042, end_mjd=61_043)
     assert {math.floor(t) for t in some.mid_mjd} == {61_042}
     assert len(read_points(tmp_path / "nothing")) == 0
 
 
 def test_damaged_and_newer_files_are_named(tmp_path: Path) -> None:
-    epochs.write(tmp_path / "p", passage_on(61_041))
+    epochs.write(tmp_path / "p", transit_on(61_041))
     path = write_points(tmp_path / "l", gather_day(tmp_path / "p", 61_041))
     assert path is not None
     table = pq.read_table(path)
@@ -149,8 +149,8 @@ def test_damaged_and_newer_files_are_named(tmp_path: Path) -> None:
 
 def test_measures_come_back_as_they_were_written_and_are_drawn(tmp_path: Path) -> None:
     for day in range(61_041, 61_053):
-        epochs.write(tmp_path / "p", passage_on(day))
-        write_points(tmp_path / "l", gather_day(tmp_path / "p", math.floor(passage_on(day))))
+        epochs.write(tmp_path / "p", transit_on(day))
+        write_points(tmp_path / "l", gather_day(tmp_path / "p", math.floor(transit_on(day))))
     table = measure_variability(read_points(tmp_path / "l"), VariabilitySettings(), 61_052)
     assert latest_variability(tmp_path) is None
     write_variability(variability_path(tmp_path, 61_052), table)

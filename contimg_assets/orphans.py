@@ -1,6 +1,6 @@
 """Orphaned runs of a killed platform, and ticks in the future after the clock was set back.
 
-Belongs here: the clean-up that ``contimg up`` runs (``python -m contimg_assets.leftovers``) before
+Belongs here: the clean-up that ``contimg up`` runs (``python -m contimg_assets.orphans``) before
 the daemon starts, and when the clock was set back meanwhile. Doesn't: runs that end while a
 platform runs; Dagster notices those itself.
 
@@ -24,7 +24,7 @@ _WITH_WORKER = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 _TOLERANCE_S = 60.0
 
 
-def end_leftovers(instance: dg.DagsterInstance, before_s: float = math.inf) -> int:
+def end_orphaned_runs(instance: dg.DagsterInstance, before_s: float = math.inf) -> int:
     """Mark orphaned runs as failed, whose workers ended with the platform; return their number.
 
     Dagster's daemon then starts each again, like any run whose worker died; this needs a code
@@ -103,4 +103,4 @@ def _cursor_of(cursor: str | None, now_s: float) -> str | None:
 if __name__ == "__main__":
     opened = dg.DagsterInstance.get()
     forget_times_to_come(opened, time.time())
-    end_leftovers(opened, *map(float, sys.argv[1:]))
+    end_orphaned_runs(opened, *map(float, sys.argv[1:]))

@@ -42,10 +42,10 @@ def calibrate_for_imaging(request: ApplyRequest) -> ApplyResult:
 
     See `contimg_resources.calibration.apply.calibrated_ms.write_calibrated_ms`.
     """
-    return write_calibrated_ms(request, also=hand_on)
+    return write_calibrated_ms(request, also=average_for_imaging)
 
 
-def hand_on(observed: Observed, ms: Path) -> Callable[[], None]:
+def average_for_imaging(observed: Observed, ms: Path) -> Callable[[], None]:
     """Start averaging the data in memory, for images with the default cut; return its completion.
 
     Where it can't be done (several phase centres, an unknown dish, no usable data) nothing is

@@ -77,7 +77,7 @@ class DayPoints:
         return len(self.columns["source_id"])
 
 
-def passage_number(mid_mjd: Floats, ra_deg: Floats) -> NDArray[np.int64]:
+def transit_number(mid_mjd: Floats, ra_deg: Floats) -> NDArray[np.int64]:
     """Return the number of the transit nearest to each time, counting from an arbitrary one.
 
     Parameters
@@ -91,7 +91,7 @@ def passage_number(mid_mjd: Floats, ra_deg: Floats) -> NDArray[np.int64]:
 
 
 def passage_mjd(number: NDArray[np.int64], ra_deg: Floats) -> Floats:
-    """Return the times of transits, MJD in days; the inverse of `passage_number`."""
+    """Return the times of transits, MJD in days; the inverse of `transit_number`."""
     sidereal_deg = 360.0 * number + ra_deg - _GMST_2000_DEG - LONGITUDE_DEG
     return np.asarray(_MJD_2000 + sidereal_deg / SIDEREAL_DEG_PER_DAY)
 
@@ -131,7 +131,7 @@ def gather_day(root: Path, day_mjd: int) -> DayPoints:
     point = (all_of["flags"] & Flag.EXTENDED) == 0
     for name in _INTEGRATED:
         all_of[name] = np.where(point, np.nan, all_of[name])
-    number = passage_number(all_of["mid_mjd"], all_of["ra_deg"])
+    number = transit_number(all_of["mid_mjd"], all_of["ra_deg"])
     passed_mjd = passage_mjd(number, all_of["ra_deg"])
     today = np.floor(passed_mjd) == day_mjd
     kept = {name: values[today] for name, values in all_of.items()}

@@ -55,7 +55,7 @@ def unwritable(settings: Settings) -> str:
     return ""
 
 
-def wait_for_room(settings: Settings, progress: Progress = no_progress) -> None:
+def wait_for_disk_space(settings: Settings, progress: Progress = no_progress) -> None:
     """Wait until there is enough disk space for a step, and products can be written.
 
     Parameters

@@ -20,7 +20,7 @@ from dagster._core.scheduler.instigation import (
 )
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
-from contimg_assets.leftovers import end_leftovers, forget_times_to_come
+from contimg_assets.orphans import end_orphaned_runs, forget_times_to_come
 
 
 @dg.job
@@ -41,9 +41,9 @@ def test_a_run_that_lost_its_worker_holds_its_slot_no_longer(
 ) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         run = instance.create_run_for_job(nothing, status=found)
-        assert end_leftovers(instance) == 1
+        assert end_orphaned_runs(instance) == 1
         assert instance.get_run_by_id(run.run_id).status is becomes
-        assert end_leftovers(instance) == 0
+        assert end_orphaned_runs(instance) == 0
 
 
 def test_runs_that_are_over_or_have_yet_to_start_stay_as_they_are() -> None:
@@ -54,7 +54,7 @@ def test_runs_that_are_over_or_have_yet_to_start_stay_as_they_are() -> None:
             dg.DagsterRunStatus.FAILURE,
         ]
         runs = [instance.create_run_for_job(nothing, status=s) for s in statuses]
-        assert end_leftovers(instance) == 0
+        assert end_orphaned_runs(instance) == 0
         assert [instance.get_run_by_id(r.run_id).status for r in runs] == statuses
 
 
@@ -63,9 +63,9 @@ def test_runs_of_the_next_code_server_are_not_left_over(found: dg.DagsterRunStat
     with dg.DagsterInstance.ephemeral() as instance:
         run = instance.create_run_for_job(nothing, status=found)
         began_s = instance.get_run_record_by_id(run.run_id).update_timestamp.timestamp()
-        assert end_leftovers(instance, began_s) == 0
+        assert end_orphaned_runs(instance, began_s) == 0
         assert instance.get_run_by_id(run.run_id).status is found
-        assert end_leftovers(instance, began_s + 1) == 1
+        assert end_orphaned_runs(instance, began_s + 1) == 1
 
 
 def sensor_state(name: str, ticked_s: float, cursor: str) -> InstigatorState:
