@@ -99,7 +99,7 @@ def build_observation_sensor(pace: SensorSettings) -> dg.SensorDefinition:
             if paused
             else (
                 *_solve_requests(context.instance, undone),
-                *_image_requests(context.instance, [o for o in undone if not o.waits]),
+                *_image_requests(context.instance, [o for o in undone if _is_fresh(o)]),
             )[: pace.max_runs_per_tick]
         )
         untold = untold_arrivals(workshop, context.instance, context.cursor, seen.arrivals)
@@ -135,19 +135,21 @@ def build_waiting_sensor(pace: SensorSettings) -> dg.SensorDefinition:
         job=image_job,
         minimum_interval_seconds=pace.interval_s,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Starts waiting observations once a caltable set is valid for them.",
+        description="Images calibrator observations once they are solved, and waiting observations "
+        "once a caltable set is valid for them.",
     )
     def waiting_sensor(
         context: dg.SensorEvaluationContext, workshop: WorkshopParam
     ) -> dg.SensorResult | dg.SkipReason:
         if paused := shortage(workshop.settings) or unwritable(workshop.settings):
             return dg.SkipReason(f"paused: {paused}")
-        waiting = [o for o in open_observations(workshop) if o.waits]
+        waiting = [o for o in open_observations(workshop) if not _is_fresh(o)]
         requests = _image_requests(context.instance, waiting)[: pace.max_runs_per_tick]
         if not requests:
-            without = sum(o.caltables is None for o in waiting)
+            waits = [o for o in waiting if o.waits]
+            without = sum(o.caltables is None for o in waits)
             return dg.SkipReason(
-                f"{len(waiting)} observations wait, {without} of them without valid caltables"
+                f"{len(waits)} observations wait, {without} of them without valid caltables"
             )
         return dg.SensorResult(
             run_requests=requests,
@@ -235,6 +237,16 @@ def _untold_if_unknown(context: dg.RunStatusSensorContext) -> Iterator[None]:
     except ContimgError as error:
         # A key that somebody typed: there is no observation to record it for.
         context.log.error(error.message)
+
+
+def _is_fresh(observation: Open) -> bool:
+    """Return whether `observation_sensor` starts its image, rather than `waiting_sensor`.
+
+    One of them alone does: both evaluate at the same time, and neither sees yet what the other has
+    just requested. A calibrator observation changes its state while its solve ends, so that
+    `waiting_sensor` always starts its image.
+    """
+    return not observation.waits and not observation.is_calibrator
 
 
 def _solve_key(observation: Open) -> str:

@@ -144,7 +144,32 @@ def test_a_calibrator_goes_first_and_is_imaged_after_its_own_solve(
     assert isinstance(observation_tick(instance), dg.SkipReason)
 
     submit(instance, solve, dg.DagsterRunStatus.FAILURE)
-    assert keys(observation_tick(instance)) == {image_job.name: [CALIBRATOR.key]}
+    assert keys(waiting_tick(instance)) == {image_job.name: [CALIBRATOR.key]}
+
+
+@pytest.mark.parametrize(
+    ("is_calibrator", "states"),
+    [
+        (False, (False, False)),
+        (False, (True, True)),
+        (True, (False, False)),
+        (True, (False, True)),
+        (True, (True, True)),
+    ],
+)
+def test_two_sensors_that_evaluate_at_once_start_an_observation_once(
+    night: dict, instance: dg.DagsterInstance, is_calibrator: bool, states: tuple[bool, bool]
+) -> None:
+    """Neither sees yet what the other requests, and a calibrator's state changes in between."""
+    solve = dg.RunRequest(run_key="solve:61041.01064:cccc", job_name=solve_job.name)
+    submit(instance, solve, dg.DagsterRunStatus.SUCCESS)
+    requested = []
+    for tick, waits in zip((observation_tick, waiting_tick), states, strict=True):
+        night["open"] = (Open("61041.01064", "cccc", is_calibrator, "3C286_61041.v1", waits=waits),)
+        result = tick(instance)
+        if isinstance(result, dg.SensorResult):
+            requested += [r for r in result.run_requests or () if r.job_name == image_job.name]
+    assert len(requested) == 1
 
 
 def test_a_calibrator_that_was_interrupted_after_its_solve_is_not_solved_again(
@@ -159,7 +184,7 @@ def test_a_calibrator_that_was_interrupted_after_its_solve_is_not_solved_again(
     assert solve_job.name in keys(observation_tick(instance)), "it made no set"
     after = Open(before.key, before.signature, True, f"3C286_{before.key}.v1", waits=False)
     night["open"] = (after,)
-    assert keys(observation_tick(instance)) == {image_job.name: [before.key]}
+    assert keys(waiting_tick(instance)) == {image_job.name: [before.key]}
 
 
 def test_a_waiting_observation_starts_when_a_set_becomes_valid(

@@ -222,7 +222,7 @@ def test_racs_mid_and_high_have_one_header_and_are_told_apart(tmp_path: Path) ->
         **{"PA": ONE, "SBID": ONE},
     }
     five(columns).write(tmp_path / "t.fits")
-    with pytest.raises(CatalogueError, match="--survey racs-mid or --survey racs-high tells"):
+    with pytest.raises(CatalogueError, match="choose with --survey racs-mid or --survey racs-high"):
         read_catalogue(tmp_path / "t.fits", "c")
     check(tmp_path / "t.fits", "racs-mid", 1.3675, wanted="racs-mid")
     check(tmp_path / "t.fits", "racs-high", 1.6555, wanted="racs-high")

@@ -1,6 +1,5 @@
-"""What docs/how-to/command-line.md does: solve, register, look up, apply, image."""
+"""What docs/how-to/command-line.md does: solve, register, look up, apply; the tutorial images."""
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +30,7 @@ def test_an_ms_says_what_it_is(contimg: Contimg, tiny_night: Any) -> None:
 
 
 @pytest.mark.slow
-def test_the_quick_start_ends_in_images_that_are_right(
+def test_a_set_is_solved_registered_found_and_applied_by_hand(
     contimg: Contimg, ms_dir: Path, tmp_path: Path
 ) -> None:
     db = tmp_path / "cal_registry.sqlite3"
@@ -63,21 +62,3 @@ def test_the_quick_start_ends_in_images_that_are_right(
     )
     assert by_hand.code == 0, by_hand.err
     assert by_hand.out == f"{tmp_path / 'by_hand.ms'}\n"
-
-    scan = ("images", "scan", "--ms-dir", ms_dir, "--out-dir", tmp_path / "out")
-    stores = ("--registry-db", db, "--products-db", tmp_path / "products.sqlite3")
-    scanned = contimg(*scan, *stores, "--json")
-    assert scanned.code == 0, scanned.err
-    states = {o["key"]: o["state"] for o in scanned.json["observations"]}
-    assert states[key] == "imaged"
-    image = scanned.json["images"][key]
-    assert image["rms_mjy"] < 2 * image["expected_rms_mjy"]
-    assert image["n_sources"] > 5
-    assert (tmp_path / "out" / "images" / key.split(".")[0] / key / f"{key}.pbcor.fits").is_file()
-
-    again = contimg(*scan, *stores, "--json")
-    assert again.json == scanned.json, "a second scan finds nothing left to do"
-
-    told = contimg("observation", "history", key, "--products-db", tmp_path / "products.sqlite3")
-    assert "imaged" in told.out
-    assert json.dumps(scanned.json["failed"]) == "{}"

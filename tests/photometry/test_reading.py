@@ -128,7 +128,7 @@ def test_a_missing_keyword_is_refused(files: ImageFiles, keywords: list[str], sa
         ("BMAJ", "wide", "BMAJ = 'wide'"),
         ("BMAJ", 1e-9, "isn't sane"),
         ("BMIN", 1.0, "isn't sane"),
-        ("CRVAL3", -1.4e9, "FREQ says -1.4e+09 Hz"),
+        ("CRVAL3", -1.4e9, "FREQ gives -1.4e+09 Hz"),
         ("DATE-END", "2024-01-01T00:00:00", "ends before it begins"),
         ("CTYPE1", "GLON-SIN", "sky"),
         ("CTYPE1", "PIXEL", "sky"),
