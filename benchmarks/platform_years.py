@@ -231,11 +231,11 @@ def _fill_dagster(settings: "Settings", filled: "Filled") -> None:
     import dagster as dg
 
     from benchmarks.years import chunks
-    from contimg_resources.cli.platform import checkout_root
+    from contimg_resources.cli.platform import dagster_home
 
     os.environ["CONTIMG_STATE"] = str(settings.state)
     first = filled.keys[0]
-    with dg.DagsterInstance.from_config(str(checkout_root())) as instance:
+    with dg.DagsterInstance.from_config(str(dagster_home())) as instance:
         for some in chunks(filled.keys):
             instance.add_dynamic_partitions("observation_mjd", some)
         for asset in _ASSETS:

@@ -72,10 +72,10 @@ def dagster_instance(settings: Settings) -> "Iterator[dg.DagsterInstance]":
     """Yield the Dagster instance of a state directory; it is made if it doesn't exist."""
     import dagster as dg
 
-    from contimg_resources.cli.platform import checkout_root
+    from contimg_resources.cli.platform import dagster_home
 
     os.environ["CONTIMG_STATE"] = str(settings.state)
-    with dg.DagsterInstance.from_config(str(checkout_root())) as instance:
+    with dg.DagsterInstance.from_config(str(dagster_home())) as instance:
         yield instance
 
 

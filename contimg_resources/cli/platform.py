@@ -57,22 +57,27 @@ _CLOCK_S = 60.0
 _TICK_LIMIT_S = 400
 
 
-def checkout_root() -> Path:
+def dagster_home() -> Path:
     """Return the directory of ``dagster.yaml`` and ``workspace.yaml``.
+
+    In a checkout that is its top, and an installed wheel has them in ``share/contimg``.
 
     Raises
     ------
     ConfigurationError
-        When contimg wasn't installed from a checkout.
+        If neither has them.
     """
-    root = Path(__file__).parents[2]
-    missing = [n for n in ("dagster.yaml", "workspace.yaml") if not (root / n).is_file()]
-    if missing:
-        raise ConfigurationError(
-            f"{' and '.join(missing)} not found in {root}: the platform runs from a checkout, "
-            "installed with `make env` (pip install -e)"
-        )
-    return root
+    above = Path(__file__).parents[2]
+    # Of lib/python3.11/site-packages.
+    installed = (Path(sys.prefix), *above.parents[2:3])
+    places = (above, *(prefix / "share" / "contimg" for prefix in installed))
+    for place in places:
+        if all((place / name).is_file() for name in ("dagster.yaml", "workspace.yaml")):
+            return place
+    raise ConfigurationError(
+        f"dagster.yaml and workspace.yaml found in none of {', '.join(map(str, places))}: install "
+        "contimg again"
+    )
 
 
 def free_port() -> int:
@@ -94,7 +99,7 @@ class Platform:
     environment : mapping, optional
         Settings and other variables for the processes, overriding those of this process.
     home : Path, optional
-        Directory of ``dagster.yaml`` and ``workspace.yaml``; the checkout by default.
+        Directory of ``dagster.yaml`` and ``workspace.yaml``; see `dagster_home`.
     read_only : bool
         Serve without mutations; `start_sensors` is refused then.
     onlookers_port : int, optional
@@ -120,7 +125,7 @@ class Platform:
     ) -> None:
         self.state = state.absolute()
         self.port = free_port() if port is None else port
-        self.home = checkout_root() if home is None else home
+        self.home = dagster_home() if home is None else home
         self.read_only = read_only
         self.onlookers_port = onlookers_port
         self.address = f"http://127.0.0.1:{self.port}"

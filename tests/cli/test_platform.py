@@ -121,11 +121,36 @@ def test_a_taken_port_is_told_before_anything_is_started(home: Path, state: Path
     assert running_address(state) is None
 
 
-def test_up_serves_the_real_definitions_until_it_is_asked_to_stop(state: Path) -> None:
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    """Where the packages of a wheel were installed, far from the checkout."""
+    source, prefix = tmp_path / "source", tmp_path / "prefix"
+    source.mkdir()
+    checkout = Path(__file__).parents[2]
+    for name in ("pyproject.toml", "README.md", "LICENSE", "dagster.yaml", "workspace.yaml"):
+        shutil.copy(checkout / name, source)
+    for package in ("contimg_assets", "contimg_resources"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(checkout / package, source / package, ignore=ignored)
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    alone = ("--no-deps", "--no-index")
+    build = ("wheel", *alone, "--no-build-isolation", "--wheel-dir", str(tmp_path), str(source))
+    subprocess.run([*pip, *build], check=True)
+    (wheel,) = tmp_path.glob("contimg-*.whl")
+    into = ("--ignore-installed", "--prefix", str(prefix))
+    subprocess.run([*pip, "install", *alone, *into, str(wheel)], check=True)
+    (packages,) = prefix.glob("lib/python3.*/site-packages")
+    return packages
+
+
+def test_up_of_an_installed_wheel_serves_the_real_definitions_until_it_is_asked_to_stop(
+    state: Path, installed: Path
+) -> None:
     told = ("--port", str(free_port()), "--ms-dir", str(state.parent / "arriving"))
     serving = subprocess.Popen(
         [sys.executable, "-m", "contimg_resources", "up", *told],
-        env={**os.environ, "CONTIMG_STATE": str(state)},
+        env={**os.environ, "CONTIMG_STATE": str(state), "PYTHONPATH": str(installed)},
+        cwd=installed,
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -139,6 +164,12 @@ def test_up_serves_the_real_definitions_until_it_is_asked_to_stop(state: Path) -
     assert watched_directory(state) == state.parent / "arriving"
     # A daemon that dies is started again, and people are told.
     (daemon,) = pids_of(state, "dagster._daemon")
+    home = dict(
+        entry.split("=", 1)
+        for entry in Path(f"/proc/{daemon}/environ").read_text().split("\0")
+        if "=" in entry
+    )["DAGSTER_HOME"]
+    assert Path(home) == installed.parents[2] / "share" / "contimg"
     os.kill(daemon, signal.SIGKILL)
     while "was started again (1 of 5)" not in said:
         line = serving.stderr.readline()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from contimg_resources.cli.graphql import GraphQL
-from contimg_resources.cli.platform import checkout_root, free_port
+from contimg_resources.cli.platform import dagster_home, free_port
 from contimg_resources.core.errors import PlatformError
 
 pytestmark = pytest.mark.slow
@@ -26,8 +26,8 @@ def test_dagster_dev_serves_the_platform_with_its_sensors_on(tmp_path: Path) -> 
     state.mkdir()
     serving = subprocess.Popen(
         [Path(sys.executable).with_name("dagster"), "dev", "-p", str(port)],
-        cwd=checkout_root(),
-        env={**os.environ, "DAGSTER_HOME": str(checkout_root()), "CONTIMG_STATE": str(state)},
+        cwd=dagster_home(),
+        env={**os.environ, "DAGSTER_HOME": str(dagster_home()), "CONTIMG_STATE": str(state)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
