@@ -138,13 +138,13 @@ def casa_solves(task: PeerSolve) -> Measured:
 
     from contimg_resources.calibration.solve.phasing import merge_fields, phase_to, read_fields
     from contimg_resources.calibration.solve.skymodel import write_point_model
-    from contimg_resources.observations.calibrators import CalibratorCatalogue
+    from contimg_resources.observations.calibrators import CalibratorList
 
     run: Any = casatasks
     work_ms = Path("work.ms").resolve()
     fields = read_fields(task.ms)
     rows = phase_to(task.ms, work_ms, task.ra_deg, task.dec_deg)
-    calibrator = CalibratorCatalogue().find(task.calibrator)
+    calibrator = CalibratorList().find(task.calibrator)
     away = fields.separations_rad(task.ra_deg, task.dec_deg)
     write_point_model(work_ms, calibrator, separations_rad=away[rows])
     merge_fields(work_ms, task.calibrator)

@@ -26,7 +26,7 @@ from contimg_resources.casa import Casa, Progress
 from contimg_resources.core.trees import remove_tree
 from contimg_resources.imaging.make import make_image
 from contimg_resources.imaging.model import ImageResult
-from contimg_resources.observations.calibrators import CalibratorCatalogue
+from contimg_resources.observations.calibrators import CalibratorList
 from contimg_resources.settings import CalibrationSettings
 from contimg_resources.simulation.spec import PRESETS, Size
 
@@ -99,7 +99,7 @@ class Bench:
         )
 
     def _solve(self) -> Contest:
-        calibrator = CalibratorCatalogue().find(CALIBRATOR)
+        calibrator = CalibratorList().find(CALIBRATOR)
         plain = peers.PeerSolve(
             self.scene.calibrator,
             CALIBRATOR,

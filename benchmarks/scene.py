@@ -15,7 +15,7 @@ from contimg_resources.calibration.solve.model import SolveRequest, SolveResult
 from contimg_resources.calibration.solve.solving import solve_caltables
 from contimg_resources.casa import Casa, Progress
 from contimg_resources.imaging.model import ImageRequest
-from contimg_resources.observations.calibrators import CalibratorCatalogue
+from contimg_resources.observations.calibrators import CalibratorList
 from contimg_resources.simulation.night import NightSpec, plan_night
 from contimg_resources.simulation.observation import (
     SimulationRequest,
@@ -66,7 +66,7 @@ class Scene:
 
     def solve_request(self, prefix: Path) -> SolveRequest:
         """Return the request to solve the calibrator with default settings."""
-        return SolveRequest(self.calibrator, CalibratorCatalogue().find(CALIBRATOR), prefix)
+        return SolveRequest(self.calibrator, CalibratorList().find(CALIBRATOR), prefix)
 
     def image_request(self, ms: Path, directory: Path) -> ImageRequest:
         """Return the request for an image on this size's grid."""

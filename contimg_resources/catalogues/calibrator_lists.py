@@ -18,7 +18,7 @@ from contimg_resources.catalogues.rows import SourceRows, read_rows
 from contimg_resources.core.errors import CatalogueError, ConfigurationError
 from contimg_resources.observations.calibrators import (
     Calibrator,
-    CalibratorCatalogue,
+    CalibratorList,
     refuse_variable,
 )
 from contimg_resources.observations.flux_model import FluxModel
@@ -38,7 +38,7 @@ _BOUNDS = {
 _SHOWN = 20
 
 
-def load_catalogue(calibrator_list: Path | None) -> CalibratorCatalogue:
+def load_calibrators(calibrator_list: Path | None) -> CalibratorList:
     """Return the flux scale's sources and those of a user's list, if there is one.
 
     Raises
@@ -47,8 +47,8 @@ def load_catalogue(calibrator_list: Path | None) -> CalibratorCatalogue:
         If the list is malformed (see `read_calibrator_list`) or reuses an existing name.
     """
     if calibrator_list is None:
-        return CalibratorCatalogue()
-    return CalibratorCatalogue(read_calibrator_list(calibrator_list))
+        return CalibratorList()
+    return CalibratorList(read_calibrator_list(calibrator_list))
 
 
 def read_calibrator_list(

@@ -139,7 +139,7 @@ def _tracking_request(
                 f"{observation.path} has no field {wanted!r}; it has {', '.join(names)}"
             )
     chosen = names[str(field)]
-    calibrator = workshop.catalogue.nearest(chosen.ra_deg, chosen.dec_deg, _FIELD_RADIUS_DEG)
+    calibrator = workshop.calibrators.nearest(chosen.ra_deg, chosen.dec_deg, _FIELD_RADIUS_DEG)
     return SolveRequest(
         ms=observation.path,
         calibrator=calibrator,

@@ -74,7 +74,7 @@ def import_list(
         vla_calibrators,
     )
     from contimg_resources.core.directories import whole_file
-    from contimg_resources.observations.calibrators import CalibratorCatalogue
+    from contimg_resources.observations.calibrators import CalibratorList
 
     given = Given.parse(column or (), frequency, frame, table)
     place = output or given_settings(state=state).state / _LIST
@@ -93,7 +93,7 @@ def import_list(
         reasons = "; ".join(f"{n}: {r}" for n, r in list(found.refused.items())[:5])
         raise ConfigurationError(f"{file} has no calibrator for our band: {reasons}")
     # Refuses clashing names before anything is written.
-    CalibratorCatalogue(found.calibrators)
+    CalibratorList(found.calibrators)
     place.parent.mkdir(parents=True, exist_ok=True)
     origin = f"Imported from {file.name} by contimg calibrators import"
     whole_file(place, lambda part: write_calibrator_list(part, found.calibrators, origin))
@@ -120,9 +120,9 @@ def list_calibrators(state: StateDirectory = None, as_json: AsJson = False) -> N
 
     Example: `contimg calibrators list`
     """
-    from contimg_resources.catalogues.calibrator_lists import load_catalogue
+    from contimg_resources.catalogues.calibrator_lists import load_calibrators
 
-    known = load_catalogue(given_settings(state=state).arrival.calibrator_list).calibrators
+    known = load_calibrators(given_settings(state=state).arrival.calibrator_list).calibrators
     rows = [
         {
             "name": c.name,

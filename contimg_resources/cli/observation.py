@@ -33,7 +33,7 @@ def show(
     Example: `contimg observation show /data/ms/2025-10-06T12:36:09.ms --json`
     """
     from contimg_resources.casa import Casa
-    from contimg_resources.catalogues.calibrator_lists import load_catalogue
+    from contimg_resources.catalogues.calibrator_lists import load_calibrators
     from contimg_resources.observations.reading import read_observation
 
     settings = given_settings()
@@ -41,7 +41,7 @@ def show(
         observation = read_observation(
             ms,
             casa=Casa(settings.layout.scratch, settings.layout.logs),
-            catalogue=load_catalogue(settings.arrival.calibrator_list),
+            calibrators=load_calibrators(settings.arrival.calibrator_list),
             radius_deg=settings.arrival.calibrator_radius_deg,
             min_flux_jy=settings.arrival.calibrator_min_flux_jy,
         )

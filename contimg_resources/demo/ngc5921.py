@@ -16,7 +16,7 @@ from contimg_resources.calibration.solve.model import Pointing, SolveRecipe, Sol
 from contimg_resources.casa.siteconfig import casadata_dir
 from contimg_resources.core.errors import CasaUnavailable
 from contimg_resources.core.trees import remove_tree
-from contimg_resources.observations.calibrators import CalibratorCatalogue
+from contimg_resources.observations.calibrators import CalibratorList
 
 #: Flux ratio 1445+099 / 3C286 and its error as the observatory publishes it.
 PUBLISHED_RATIO = 0.16825768
@@ -91,7 +91,7 @@ def ngc5921_request(
     """
     return SolveRequest(
         ms=ms,
-        calibrator=CalibratorCatalogue().find(CALIBRATOR),
+        calibrator=CalibratorList().find(CALIBRATOR),
         prefix=prefix,
         pointing=Pointing.TRACKING,
         refant=refant,

@@ -148,7 +148,7 @@ def _plain(name: str) -> str:
     return "".join(name.split()).casefold()
 
 
-class CalibratorCatalogue:
+class CalibratorList:
     """Calibrators by name and by position.
 
     Parameters

@@ -26,7 +26,7 @@ from contimg_resources.instrument.dsa110 import (
     DISH_DIAMETER_M,
     TELESCOPE_NAMES,
 )
-from contimg_resources.observations.calibrators import CalibratorCatalogue
+from contimg_resources.observations.calibrators import CalibratorList
 from contimg_resources.observations.measurement_set import (
     MeasurementSetContent,
     ReadRequest,
@@ -47,7 +47,7 @@ def read_observation(
     path: Path,
     *,
     casa: Casa,
-    catalogue: CalibratorCatalogue,
+    calibrators: CalibratorList,
     radius_deg: float,
     min_flux_jy: float,
     timeout_s: float = READ_TIMEOUT_S,
@@ -60,7 +60,7 @@ def read_observation(
         The MS.
     casa : Casa
         The CASA interface.
-    catalogue : CalibratorCatalogue
+    calibrators : CalibratorList
         Known calibrators.
     radius_deg : float
         Maximum distance from a phase centre at which a calibrator counts as crossing, degrees.
@@ -92,7 +92,7 @@ def read_observation(
     if content_signature(path) != before:
         raise ObservationNotSettled(f"{path} changed while it was read", path=str(path))
     transits = _crossing(
-        content, catalogue, radius_deg, 0.5 * sum(band_of(content.spectral_windows))
+        content, calibrators, radius_deg, 0.5 * sum(band_of(content.spectral_windows))
     )
     return Observation(
         path=path,
@@ -147,7 +147,7 @@ def _read(path: Path, casa: Casa, timeout_s: float) -> MeasurementSetContent:
 
 def _crossing(
     content: MeasurementSetContent,
-    catalogue: CalibratorCatalogue,
+    calibrators: CalibratorList,
     radius_deg: float,
     frequency_hz: float,
 ) -> tuple[CalibratorTransit, ...]:
@@ -155,7 +155,7 @@ def _crossing(
     dish_m, blockage_m = DISH_DIAMETER_M, BLOCKAGE_DIAMETER_M
     if content.telescope not in TELESCOPE_NAMES and content.dish_diameter_m > 0:
         dish_m, blockage_m = content.dish_diameter_m, 0.0
-    return catalogue.crossing(
+    return calibrators.crossing(
         content.fields,
         radius_deg,
         frequency_hz,

@@ -21,7 +21,7 @@ from contimg_resources.instrument.dsa110 import (
     INTEGRATION_S,
     N_INTEGRATIONS,
 )
-from contimg_resources.observations.calibrators import CalibratorCatalogue, separation_deg
+from contimg_resources.observations.calibrators import CalibratorList, separation_deg
 from contimg_resources.simulation.meridian import (
     apparent_direction_deg,
     meridian_direction_deg,
@@ -138,7 +138,7 @@ def plan_night(night: NightSpec) -> tuple[NightObservation, ...]:
     CalibratorNotFound
         If the calibrator isn't one of the flux scale.
     """
-    calibrator = CalibratorCatalogue().find(night.calibrator)
+    calibrator = CalibratorList().find(night.calibrator)
     transit = next_transit_mjd(calibrator.ra_deg, calibrator.dec_deg, night.after_mjd)
     _, declination = apparent_direction_deg(calibrator.ra_deg, calibrator.dec_deg, transit)
     first = SimulationSpec.of_size(night.size, transit - 0.5 * SLOT_DAYS, declination, night.seed)

@@ -83,7 +83,7 @@ def calibrator_of(workshop: Workshop, observation: Observation, name: str | None
         If no calibrator has that name, or none crossed the beam.
     """
     if name is not None:
-        return workshop.catalogue.find(name)
+        return workshop.calibrators.find(name)
     if not observation.calibrators:
         raise CalibratorNotFound(
             f"no known calibrator crossed the beam in {observation.path} (declination "
@@ -91,7 +91,7 @@ def calibrator_of(workshop: Workshop, observation: Observation, name: str | None
             "calibrators",
             path=str(observation.path),
         )
-    return workshop.catalogue.find(observation.calibrators[0].name)
+    return workshop.calibrators.find(observation.calibrators[0].name)
 
 
 def solve_request(

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contimg_resources.casa import Casa
-from contimg_resources.catalogues.calibrator_lists import load_catalogue
+from contimg_resources.catalogues.calibrator_lists import load_calibrators
 from contimg_resources.catalogues.parquet import Catalogue
 from contimg_resources.catalogues.store import CatalogueStore
 from contimg_resources.core.errors import ConfigurationError, UnreadableObservation
 from contimg_resources.core.surroundings import keep_private
-from contimg_resources.observations.calibrators import CalibratorCatalogue
+from contimg_resources.observations.calibrators import CalibratorList
 from contimg_resources.observations.model import Observation
 from contimg_resources.observations.reading import read_observation
 from contimg_resources.observations.settling import content_signature
@@ -35,7 +35,7 @@ class Workshop:
         Observations and their products.
     casa : Casa
         Runs functions in CASA processes.
-    catalogue : CalibratorCatalogue
+    calibrators : CalibratorList
         Known calibrators.
     """
 
@@ -43,7 +43,7 @@ class Workshop:
     registry: CalibrationRegistry
     products: ProductsStore
     casa: Casa
-    catalogue: CalibratorCatalogue
+    calibrators: CalibratorList
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Workshop":
@@ -78,7 +78,7 @@ class Workshop:
             ),
             products=ProductsStore(settings.products_address),
             casa=casa,
-            catalogue=load_catalogue(settings.arrival.calibrator_list),
+            calibrators=load_calibrators(settings.arrival.calibrator_list),
         )
 
     @property
@@ -102,7 +102,7 @@ class Workshop:
         return read_observation(
             path,
             casa=self.casa,
-            catalogue=self.catalogue,
+            calibrators=self.calibrators,
             radius_deg=self.settings.arrival.calibrator_radius_deg,
             min_flux_jy=self.settings.arrival.calibrator_min_flux_jy,
         )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from contimg_resources.casa import Casa
-from contimg_resources.observations.calibrators import CalibratorCatalogue
+from contimg_resources.observations.calibrators import CalibratorList
 from contimg_resources.products.events import CandidateRecord, CandidateState
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.registry.store import CalibrationRegistry
@@ -48,7 +48,7 @@ def make_workshop(root: Path, **alerts: Any) -> Workshop:
         registry=CalibrationRegistry(settings.registry_address, inspect=read_made_up_tables),
         products=ProductsStore(settings.products_address),
         casa=Casa(root / "scratch", root / "logs"),
-        catalogue=CalibratorCatalogue(),
+        calibrators=CalibratorList(),
     )
 
 

@@ -15,7 +15,7 @@ from contimg_assets.definitions import build_defs
 from contimg_assets.sensors import build_observation_sensor, build_waiting_sensor
 from contimg_resources.casa import Casa
 from contimg_resources.imaging.make import load_image_result
-from contimg_resources.observations.calibrators import CalibratorCatalogue
+from contimg_resources.observations.calibrators import CalibratorList
 from contimg_resources.products.model import ArtefactKind, ObservationState
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.registry.store import CalibrationRegistry
@@ -127,7 +127,7 @@ def make_site(casa: Casa, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             registry=CalibrationRegistry.with_casa(settings.registry_address, casa),
             products=ProductsStore(settings.products_address),
             casa=casa,
-            catalogue=CalibratorCatalogue(),
+            calibrators=CalibratorList(),
         )
         instances.append(dg.DagsterInstance.ephemeral())
         return Site(workshop, instances[-1])

@@ -15,7 +15,7 @@ from contimg_resources.calibration.solve.solving import solve_caltables
 from contimg_resources.casa import Casa
 from contimg_resources.demo.ngc5921 import import_ngc5921, ngc5921_request
 from contimg_resources.instrument.caltables import CaltableType
-from contimg_resources.observations.calibrators import CalibratorCatalogue
+from contimg_resources.observations.calibrators import CalibratorList
 from tests.calibration.corner_steps import (
     Shift,
     corner_tables,
@@ -37,7 +37,7 @@ def tables_of(request: SolveRequest, casa: Casa) -> Tables:
 def tables(casa: Casa, tiny_night: TinyNight, tmp_path_factory: pytest.TempPathFactory) -> Tables:
     """A whole set, with windows in another order than those of the targets."""
     prefix = tmp_path_factory.mktemp("set") / "3C48"
-    calibrator = CalibratorCatalogue().find("3C48")
+    calibrator = CalibratorList().find("3C48")
     return tables_of(SolveRequest(tiny_night.calibrator, calibrator, prefix), casa)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from contimg_resources.calibration.solve.background import sources_about
 from contimg_resources.casa import Casa
-from contimg_resources.observations.calibrators import CalibratorCatalogue
+from contimg_resources.observations.calibrators import CalibratorList
 from contimg_resources.simulation.night import NightSpec, plan_night
 from contimg_resources.simulation.observation import SimulationRequest, simulate_observation
 from contimg_resources.simulation.spec import GainSpec
@@ -22,7 +22,7 @@ def modelled(casa: Casa, tmp_path_factory: pytest.TempPathFactory) -> Modelled:
     spec = replace(spec, gains=GainSpec.perfect(), sefd_jy=0.0, dead_antennas=())
     request = SimulationRequest(spec, tmp_path_factory.mktemp("transit"))
     ms: Path = casa.run(simulate_observation, request, label="simulate").ms
-    calibrator = CalibratorCatalogue().find("3C48")
+    calibrator = CalibratorList().find("3C48")
     near = sources_about(whole_sky(ms), calibrator)
     assert calibrator.name not in [source.name for source in near]
     return casa.run(model_a_drift, (ms, calibrator, near), label="model")

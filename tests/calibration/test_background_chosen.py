@@ -10,10 +10,10 @@ from contimg_resources.calibration.solve.background import (
 )
 from contimg_resources.calibration.solve.phasing import FieldDirections
 from contimg_resources.instrument.primary_beam import airy_power
-from contimg_resources.observations.calibrators import Calibrator, CalibratorCatalogue
+from contimg_resources.observations.calibrators import Calibrator, CalibratorList
 from contimg_resources.observations.flux_model import FluxModel
 
-CALIBRATOR = CalibratorCatalogue().find("3C48")
+CALIBRATOR = CalibratorList().find("3C48")
 FIELDS = FieldDirections(
     tuple("abc"),
     np.radians(CALIBRATOR.ra_deg + np.array([-0.6, 0.0, 0.6])),

@@ -14,7 +14,7 @@ from contimg_resources.calibration.solve.model import (
 )
 from contimg_resources.calibration.solve.solving import solve_caltables
 from contimg_resources.casa import Casa
-from contimg_resources.observations.calibrators import Calibrator, CalibratorCatalogue
+from contimg_resources.observations.calibrators import Calibrator, CalibratorList
 from contimg_resources.observations.flux_model import FluxModel
 from contimg_resources.simulation.observation import SimulationRequest, simulate_observation
 from contimg_resources.simulation.spec import GainSpec, SimulationSpec, Size, SkySpec
@@ -29,7 +29,7 @@ from tests.calibration.casa_steps import (
 )
 from tests.calibration.tracking_steps import TrackingRequest, track
 
-PRIMARY = CalibratorCatalogue().find("3C286")
+PRIMARY = CalibratorList().find("3C286")
 SECONDARY = Calibrator("J1445+0958", (), 221.3, 9.97, FluxModel((0.4, -0.3), 1.4, "put in"))
 ORDER = ("K", "BA", "BP", "GP", "FLUX")
 

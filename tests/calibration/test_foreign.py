@@ -21,7 +21,7 @@ from contimg_resources.core.errors import ImagingFailed, UnreadableObservation
 from contimg_resources.imaging.make import make_image
 from contimg_resources.imaging.model import ImageRequest
 from contimg_resources.instrument.caltables import names_fit
-from contimg_resources.observations.calibrators import CalibratorCatalogue
+from contimg_resources.observations.calibrators import CalibratorList
 from tests.calibration import foreign
 from tests.calibration.engine_steps import Pair, difference
 from tests.calibration.foreign_steps import Handed, hand_on_and_compare, mean_amplitude_jy
@@ -44,7 +44,7 @@ def written(tiny_night: TinyNight, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture(scope="module")
 def solved(casa: Casa, written: Path, tmp_path_factory: pytest.TempPathFactory) -> SolveResult:
     prefix = tmp_path_factory.mktemp("set") / "3C48"
-    request = SolveRequest(written, CalibratorCatalogue().find("3C48"), prefix)
+    request = SolveRequest(written, CalibratorList().find("3C48"), prefix)
     return casa.run(solve_caltables, request, label="solve")
 
 
@@ -250,7 +250,7 @@ def test_it_is_solved_without_feeds_and_with_all_of_it_at_once(
     casa: Casa, ms: Path, solved: SolveResult, tmp_path: Path
 ) -> None:
     make_a_mess(ms)
-    request = SolveRequest(ms, CalibratorCatalogue().find("3C48"), tmp_path / "x")
+    request = SolveRequest(ms, CalibratorList().find("3C48"), tmp_path / "x")
     made = casa.run(solve_caltables, request, label="solve")
     assert made.parameters["engine"] == "fast"
     assert made.reasons == ()

@@ -16,7 +16,7 @@ from contimg_resources.demo.ngc5921 import (
     ngc5921_request,
 )
 from contimg_resources.instrument.caltables import CaltableType
-from contimg_resources.observations.calibrators import CalibratorCatalogue
+from contimg_resources.observations.calibrators import CalibratorList
 from tests.calibration.casa_steps import ApplyRequest, apply_and_average
 
 pytestmark = pytest.mark.realdata
@@ -88,7 +88,7 @@ def test_the_applied_tables_put_1445_on_the_flux_scale_of_3c286(
 
 def test_dsa110s_beam_is_never_put_on_another_telescope(casa: Casa, ms: Path) -> None:
     drift = SolveRequest(
-        ms=ms, calibrator=CalibratorCatalogue().find("3C286"), prefix=ms.parent / "drift" / "x"
+        ms=ms, calibrator=CalibratorList().find("3C286"), prefix=ms.parent / "drift" / "x"
     )
     with pytest.raises(ConfigurationError, match="observed by VLA"):
         casa.run(solve_caltables, drift, label="solve")

@@ -15,7 +15,7 @@ from contimg_resources.core.errors import (
     ConfigurationError,
     UnreadableObservation,
 )
-from contimg_resources.observations.calibrators import CalibratorCatalogue
+from contimg_resources.observations.calibrators import CalibratorList
 from contimg_resources.simulation.spec import RfiSpec, SkySpec
 from contimg_resources.simulation.truth import Truth
 from tests.calibration.casa_steps import (
@@ -220,7 +220,7 @@ def test_a_named_refant_that_is_dead_or_absent_fails_before_anything_is_written(
 
 
 def test_a_calibrator_outside_the_beam_fails_with_its_distance(casa: Casa, ms: Path) -> None:
-    wanted = replace(request(ms), calibrator=CalibratorCatalogue().find("3C48"))
+    wanted = replace(request(ms), calibrator=CalibratorList().find("3C48"))
     with pytest.raises(CalibrationFailed, match=r"3C48 did not cross the beam .* deg away"):
         casa.run(solve_caltables, wanted, label="solve")
 

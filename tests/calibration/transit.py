@@ -7,14 +7,14 @@ import numpy as np
 
 from contimg_resources.calibration.solve.model import SolveRequest
 from contimg_resources.casa import Casa
-from contimg_resources.observations.calibrators import Calibrator, CalibratorCatalogue
+from contimg_resources.observations.calibrators import Calibrator, CalibratorList
 from contimg_resources.observations.flux_model import FluxModel
 from contimg_resources.simulation.meridian import apparent_direction_deg, next_transit_mjd
 from contimg_resources.simulation.observation import SimulationRequest, simulate_observation
 from contimg_resources.simulation.spec import SimulationSpec, Size
 from contimg_resources.simulation.truth import Truth
 
-CALIBRATOR = CalibratorCatalogue().find("3C286")
+CALIBRATOR = CalibratorList().find("3C286")
 DEAD = ("104", "68")
 TABLES = ("K", "BA", "BP", "GA", "GP", "2G")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from astropy.coordinates import SkyCoord
 
-from contimg_resources.catalogues.calibrator_lists import load_catalogue, read_calibrator_list
+from contimg_resources.catalogues.calibrator_lists import load_calibrators, read_calibrator_list
 from contimg_resources.core.errors import ConfigurationError
 
 HEADER = "name,ra_deg,dec_deg,flux_jy,reference_ghz,spectral_index\n"
@@ -19,7 +19,7 @@ def written(tmp_path: Path, text: str, name: str = "mine.csv") -> Path:
 
 def test_a_csv_adds_to_the_flux_scale(tmp_path: Path) -> None:
     path = written(tmp_path, "# mine\n" + HEADER + "J0834+555,128.7287,55.5725,8.8,1.4,-0.3\n")
-    catalogue = load_catalogue(path)
+    catalogue = load_calibrators(path)
     assert catalogue.find("3C48").name == "3C48"
     mine = catalogue.find("j0834+555")
     assert mine.flux_jy(1.4e9) == pytest.approx(8.8)
@@ -82,7 +82,7 @@ def test_what_is_no_table_is_refused(tmp_path: Path, text: str) -> None:
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"none\.csv: no such file"):
-        load_catalogue(tmp_path / "none.csv")
+        load_calibrators(tmp_path / "none.csv")
 
 
 def test_units_frames_and_hours_are_those_that_the_file_states(tmp_path: Path) -> None:

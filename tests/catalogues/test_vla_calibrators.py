@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
 
-from contimg_resources.catalogues.calibrator_lists import load_catalogue
+from contimg_resources.catalogues.calibrator_lists import load_calibrators
 from contimg_resources.catalogues.vla_calibrators import read_vla_list, vla_calibrators
 from contimg_resources.cli.main import run
 from contimg_resources.core.errors import CatalogueError, ConfigurationError
@@ -156,7 +156,7 @@ def test_an_imported_list_is_one_s_own(
     said = capsys.readouterr().err
     assert f"3 calibrators in {state / 'calibrators.csv'}" in said
     assert "left out 1000+100: measured at L band only" in said
-    catalogue = load_catalogue(state / "calibrators.csv")
+    catalogue = load_calibrators(state / "calibrators.csv")
     for name in ("0005+383", "J0005+383", "0003+380", "B0003+380", "CJ2"):
         assert catalogue.find(name).name == "0005+383"
     assert catalogue.find("CJ2").flux_jy(1.425e9) == pytest.approx(0.4, rel=1e-4)
@@ -196,6 +196,6 @@ def test_any_table_of_calibrators_is_imported(
     roles = ["name=Src", "ra=RAJ2000", "dec=DEJ2000", "flux=S1400:mJy"]
     options = [w for r in roles for w in ("--column", r)]
     assert run([*command, *options, "--frequency", "1.4GHz", "--spectral-index", "-0.5"]) == 0
-    (mine,) = load_catalogue(tmp_path / "mine.csv").calibrators[4:]
+    (mine,) = load_calibrators(tmp_path / "mine.csv").calibrators[4:]
     assert (mine.name, mine.ra_deg, mine.dec_deg) == ("A1", 15.0, -31.5)
     assert mine.flux_jy(2.8e9) == pytest.approx(2.5 * 2**-0.5)

@@ -6,7 +6,7 @@ from pathlib import Path
 from contimg_resources.casa import Casa
 from contimg_resources.core.checksums import content_checksum
 from contimg_resources.mosaics.model import MosaicFiles
-from contimg_resources.observations.calibrators import CalibratorCatalogue
+from contimg_resources.observations.calibrators import CalibratorList
 from contimg_resources.products.epochs import MosaicRecord, MosaicState
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.registry.store import CalibrationRegistry
@@ -30,7 +30,7 @@ def make_workshop(root: Path, *, max_gb: float = 10.0) -> Workshop:
         registry=CalibrationRegistry(settings.registry_address, inspect=read_made_up_tables),
         products=ProductsStore(settings.products_address),
         casa=Casa(root / "scratch", root / "logs"),
-        catalogue=CalibratorCatalogue(),
+        calibrators=CalibratorList(),
     )
 
 

@@ -12,7 +12,7 @@ from contimg_resources.demo.night import (
     of_the_night,
     write_known_sources,
 )
-from contimg_resources.observations.calibrators import CalibratorCatalogue
+from contimg_resources.observations.calibrators import CalibratorList
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.simulation.night import plan_night
 from tests.products.conftest import make_observation
@@ -23,7 +23,7 @@ def test_the_list_of_known_sources_gives_each_its_flux_over_the_band(tmp_path: P
     sources = read_catalogue(tmp_path / "known.csv", "simulated").sources
     known = {s.name: s for s in sources.reference_sources(-0.7)}
     assert len(known) > 50
-    truth = CalibratorCatalogue().find(DEMO_NIGHT.calibrator)
+    truth = CalibratorList().find(DEMO_NIGHT.calibrator)
     for frequency_hz in (1.32e9, 1.405e9, 1.49e9):
         listed = known[truth.name].flux_at(frequency_hz)
         assert listed == pytest.approx(float(truth.flux_jy(np.array(frequency_hz))), rel=2e-3)

@@ -28,7 +28,7 @@ from contimg_resources.calibration.apply.model import ApplyResult
 from contimg_resources.core.errors import UnreadableObservation
 from contimg_resources.core.times import partition_key
 from contimg_resources.instrument.caltables import CaltableType
-from contimg_resources.observations.calibrators import CalibratorCatalogue
+from contimg_resources.observations.calibrators import CalibratorList
 from contimg_resources.observations.model import Antenna, Observation, SpectralWindow
 from contimg_resources.observations.settling import content_signature
 from contimg_resources.products.model import (
@@ -141,7 +141,7 @@ class MadeUpSite(RuleBasedStateMachine):
             registry=CalibrationRegistry(settings.registry_address, inspect=read_made_up_tables),
             products=ProductsStore(settings.products_address),
             casa=MadeUpCasa(),  # type: ignore[arg-type]
-            catalogue=CalibratorCatalogue(),
+            calibrators=CalibratorList(),
         )
         self.stack.callback(self.workshop.products.close)
         self.stack.callback(self.workshop.registry.close)

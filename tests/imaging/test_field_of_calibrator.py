@@ -14,10 +14,10 @@ from contimg_resources.core.errors import ImagingFailed
 from contimg_resources.imaging import field_of_calibrator
 from contimg_resources.imaging.field_of_calibrator import shown_sources, solve_with_field
 from contimg_resources.imaging.model import Source
-from contimg_resources.observations.calibrators import CalibratorCatalogue
+from contimg_resources.observations.calibrators import CalibratorList
 from contimg_resources.settings import CalibrationSettings
 
-CALIBRATOR = CalibratorCatalogue().find("3C48")
+CALIBRATOR = CalibratorList().find("3C48")
 
 
 def shown(north_deg: float, flux_jy: float) -> Source:

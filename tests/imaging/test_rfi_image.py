@@ -16,7 +16,7 @@ from contimg_resources.casa import Casa
 from contimg_resources.imaging.make import make_image
 from contimg_resources.imaging.matching import match_image
 from contimg_resources.imaging.model import ImageRequest, ImageResult
-from contimg_resources.observations.calibrators import CalibratorCatalogue
+from contimg_resources.observations.calibrators import CalibratorList
 from contimg_resources.simulation.night import NightSpec, plan_night
 from contimg_resources.simulation.observation import SimulationRequest, simulate_observation
 from contimg_resources.simulation.spec import GainSpec, RfiSpec, SimulationSpec
@@ -57,7 +57,7 @@ def imaged(casa: Casa, tmp_path_factory: pytest.TempPathFactory) -> Imaged:
     simulate = simulator(casa)
     solve = SolveRequest(
         simulate(calibrator, root / "calibrator"),
-        CalibratorCatalogue().find(NIGHT.calibrator),
+        CalibratorList().find(NIGHT.calibrator),
         root / "tables" / NIGHT.calibrator,
     )
     solved = casa.run(solve_caltables, solve, label="solve")

@@ -11,7 +11,7 @@ from contimg_resources.core.times import mjd_day, utc_day
 from contimg_resources.imaging.make import make_image
 from contimg_resources.imaging.matching import match_image
 from contimg_resources.imaging.model import ImageRequest
-from contimg_resources.observations.calibrators import CalibratorCatalogue
+from contimg_resources.observations.calibrators import CalibratorList
 from contimg_resources.observations.reading import read_observation
 from contimg_resources.simulation.meridian import sidereal_time_deg
 from tests.imaging.conftest import SPEC, observed
@@ -29,7 +29,7 @@ def test_an_observation_across_both_seams(casa: Casa, tmp_path: Path) -> None:
     observation = read_observation(
         next(p for p in tmp_path.glob("*.ms") if "_cal" not in p.name),
         casa=casa,
-        catalogue=CalibratorCatalogue(),
+        calibrators=CalibratorList(),
         radius_deg=1.0,
         min_flux_jy=1.0,
     )

@@ -10,7 +10,7 @@ import pytest
 
 from contimg_resources.casa import Casa
 from contimg_resources.core.errors import UnreadableObservation
-from contimg_resources.observations.calibrators import CalibratorCatalogue
+from contimg_resources.observations.calibrators import CalibratorList
 from contimg_resources.observations.model import Observation
 from contimg_resources.observations.reading import read_observation
 
@@ -221,7 +221,7 @@ def read(casa: Casa) -> Read:
 
     def call(path: Path) -> Observation:
         return read_observation(
-            path, casa=casa, catalogue=CalibratorCatalogue(), radius_deg=1.0, min_flux_jy=1.0
+            path, casa=casa, calibrators=CalibratorList(), radius_deg=1.0, min_flux_jy=1.0
         )
 
     return call

@@ -7,13 +7,13 @@ from contimg_resources.core.errors import CalibratorNotFound, ConfigurationError
 from contimg_resources.observations.calibrators import (
     FLUX_SCALE_SOURCES,
     Calibrator,
-    CalibratorCatalogue,
+    CalibratorList,
     separation_deg,
 )
 from contimg_resources.observations.flux_model import FluxModel, flux_densities_jy
 from contimg_resources.observations.model import ObservedField
 
-CATALOGUE = CalibratorCatalogue()
+CATALOGUE = CalibratorList()
 
 
 def drift(dec_deg: float, ra_start_deg: float, n: int = 24) -> list[ObservedField]:
@@ -51,7 +51,7 @@ def test_the_fluxes_of_many_sources_are_those_of_each() -> None:
     hz = np.array([1.31e9, 1.405e9, 1.49e9])
     models = [
         FluxModel.power_law(2.0, 1.4, -0.7, "mine"),
-        CalibratorCatalogue().find("3C286").model,
+        CalibratorList().find("3C286").model,
         FluxModel.power_law(0.05, 0.3, 0.4, "mine"),
         FluxModel((0.3, -0.5, 0.1), 1.0, "mine"),
     ]
@@ -85,7 +85,7 @@ def test_the_blazar_3c454_3_is_refused_with_the_reason(name: str) -> None:
 
 def test_the_blazar_is_refused_under_another_name_too() -> None:
     with pytest.raises(ConfigurationError, match=r"'bright one': 3C454\.3 is a blazar"):
-        CalibratorCatalogue([own("bright one", 343.4906, 16.1482, 12.0)])
+        CalibratorList([own("bright one", 343.4906, 16.1482, 12.0)])
 
 
 def test_no_flux_is_invented_where_the_model_does_not_hold() -> None:
@@ -112,21 +112,21 @@ def test_no_calibrator_crosses_another_strip() -> None:
 
 
 def test_the_brightest_apparent_flux_comes_first() -> None:
-    catalogue = CalibratorCatalogue([own("far", 100.0, 31.9, 5.0), own("near", 100.1, 30.0, 4.0)])
+    catalogue = CalibratorList([own("far", 100.0, 31.9, 5.0), own("near", 100.1, 30.0, 4.0)])
     found = catalogue.crossing(drift(30.0, 99.5), 2.0, 1.4e9)
     assert [t.name for t in found] == ["near", "far"]
     assert found[1].flux_jy > found[0].flux_jy
 
 
 def test_a_crossing_at_right_ascension_zero_is_seen() -> None:
-    catalogue = CalibratorCatalogue([own("zero", 0.01, 20.0, 3.0)])
+    catalogue = CalibratorList([own("zero", 0.01, 20.0, 3.0)])
     (transit,) = catalogue.crossing(drift(20.0, 359.4), 1.0, 1.4e9)
     assert transit.separation_deg < 0.03
 
 
 def test_two_calibrators_of_one_name_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="two calibrators are called '3C 286'"):
-        CalibratorCatalogue([own("3C 286", 10.0, 10.0, 1.0)])
+        CalibratorList([own("3C 286", 10.0, 10.0, 1.0)])
 
 
 def test_the_nearest_calibrator_to_a_phase_centre_is_found_or_named() -> None:

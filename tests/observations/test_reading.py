@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from contimg_resources.casa import Casa
-from contimg_resources.observations.calibrators import Calibrator, CalibratorCatalogue
+from contimg_resources.observations.calibrators import Calibrator, CalibratorList
 from contimg_resources.observations.flux_model import FluxModel
 from contimg_resources.observations.model import Observation
 from contimg_resources.observations.reading import read_observation
@@ -118,7 +118,7 @@ def test_3c286_crossed_the_beam_in_the_third_integration(observation: Observatio
 def test_calibrators_fainter_than_asked_are_left_out(casa: Casa, tiny: Path) -> None:
     faint = Calibrator("F", (), 202.7, 30.6, FluxModel.power_law(0.5, 1.4, 0.0, "mine"))
     found = read_observation(
-        tiny, casa=casa, catalogue=CalibratorCatalogue([faint]), radius_deg=1.0, min_flux_jy=1.0
+        tiny, casa=casa, calibrators=CalibratorList([faint]), radius_deg=1.0, min_flux_jy=1.0
     )
     assert [t.name for t in found.calibrators] == ["3C286"]
 

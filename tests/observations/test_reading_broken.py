@@ -16,7 +16,7 @@ import pytest
 from contimg_resources.casa import Casa
 from contimg_resources.core.errors import CasaCrashed, ObservationNotSettled, UnreadableObservation
 from contimg_resources.observations import reading
-from contimg_resources.observations.calibrators import CalibratorCatalogue
+from contimg_resources.observations.calibrators import CalibratorList
 from contimg_resources.observations.measurement_set import ReadRequest
 from contimg_resources.observations.model import Observation
 from contimg_resources.observations.settling import Signature
@@ -220,7 +220,7 @@ def _read(path: Path, casa: Casa, timeout_s: float = 60.0) -> Observation:
     return reading.read_observation(
         path,
         casa=casa,
-        catalogue=CalibratorCatalogue(),
+        calibrators=CalibratorList(),
         radius_deg=1.0,
         min_flux_jy=1.0,
         timeout_s=timeout_s,

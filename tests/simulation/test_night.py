@@ -3,14 +3,14 @@ import pytest
 
 from contimg_resources.core.errors import CalibratorNotFound
 from contimg_resources.core.naming import is_observation_name
-from contimg_resources.observations.calibrators import CalibratorCatalogue, separation_deg
+from contimg_resources.observations.calibrators import CalibratorList, separation_deg
 from contimg_resources.simulation.night import SLOT_DAYS, NightSpec, plan_night
 from contimg_resources.simulation.observation import observation_name, pointings_deg
 
 
 @pytest.mark.parametrize("name", ["3C48", "3C286", "3C147", "3C138"])
 def test_the_calibrator_crosses_the_beam_in_the_middle_of_its_observation(name):
-    source = CalibratorCatalogue().find(name)
+    source = CalibratorList().find(name)
     (calibrator,) = plan_night(NightSpec(calibrator=name, n_targets=0))
     ra, dec = pointings_deg(calibrator.spec).T
     away = separation_deg(ra, dec, source.ra_deg, source.dec_deg)
@@ -30,7 +30,7 @@ def test_targets_follow_in_successive_slots_on_the_same_strip():
 
 
 def test_targets_keep_clear_of_the_calibrator():
-    source = CalibratorCatalogue().find("3C147")
+    source = CalibratorList().find("3C147")
     for observation in plan_night(NightSpec(calibrator="3C147", n_targets_before=1)):
         if observation.kind == "target":
             ra, dec = pointings_deg(observation.spec).T

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from contimg_resources.observations.calibrators import CalibratorCatalogue, separation_deg
+from contimg_resources.observations.calibrators import CalibratorList, separation_deg
 from contimg_resources.simulation.sky import sources_near
 from contimg_resources.simulation.spec import AddedSource, SkySpec
 
@@ -71,4 +71,4 @@ def test_added_sources_are_on_the_sky_and_far_ones_are_not():
 
 def test_a_sky_without_calibrators_holds_none():
     names = {s.name for s in sources_near(SkySpec(calibrators=False), 1, RA, DEC)}
-    assert not names & {c.name for c in CalibratorCatalogue().calibrators}
+    assert not names & {c.name for c in CalibratorList().calibrators}

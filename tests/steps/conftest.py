@@ -8,7 +8,7 @@ import pytest
 
 from contimg_resources.casa import Casa
 from contimg_resources.core.checksums import content_checksum
-from contimg_resources.observations.calibrators import CalibratorCatalogue
+from contimg_resources.observations.calibrators import CalibratorList
 from contimg_resources.observations.model import Antenna, SpectralWindow
 from contimg_resources.products.model import Artefact, ArtefactKind, ObservationState
 from contimg_resources.products.store import ProductsStore
@@ -82,7 +82,7 @@ def make_stores(tmp_path: Path) -> Made:
         registry=CalibrationRegistry(settings.registry_address, inspect=read_made_up_tables),
         products=ProductsStore(settings.products_address),
         casa=Casa(tmp_path / "scratch", tmp_path / "logs"),
-        catalogue=CalibratorCatalogue(),
+        calibrators=CalibratorList(),
     )
     new_set = Maker(tmp_path)
     workshop.registry.register(new_set("first", MJD, before=0.5, after=2.0))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from contimg_resources.casa import Casa
 from contimg_resources.imaging.model import Beam, ImageFiles
-from contimg_resources.observations.calibrators import CalibratorCatalogue
+from contimg_resources.observations.calibrators import CalibratorList
 from contimg_resources.products.model import Artefact, ArtefactKind, ObservationState
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.registry.store import CalibrationRegistry
@@ -103,7 +103,7 @@ def make_sky(root: Path, *, wait_min: float = 60.0, n_sources: int = 500) -> Sky
         registry=CalibrationRegistry(settings.registry_address, inspect=read_made_up_tables),
         products=ProductsStore(settings.products_address),
         casa=Casa(root / "scratch", root / "logs"),
-        catalogue=CalibratorCatalogue(),
+        calibrators=CalibratorList(),
     )
     sources = random_sources(n_sources, (176.0, 199.0), (52.3, 55.7), 3)
     listed = root / "sky.csv"

@@ -14,7 +14,7 @@ from contimg_resources.core.errors import ProductsError, UnreadableObservation
 from contimg_resources.images.standard_form import ForeignFiles
 from contimg_resources.imaging.make import load_image_result
 from contimg_resources.imaging.model import ImageFiles
-from contimg_resources.observations.calibrators import CalibratorCatalogue
+from contimg_resources.observations.calibrators import CalibratorList
 from contimg_resources.observations.model import ObservationOrigin
 from contimg_resources.photometry.light_curves import light_curve
 from contimg_resources.photometry.measurements import read_measurements
@@ -62,7 +62,7 @@ def made_workshop(root: Path, **settings: Any) -> Workshop:
         registry=CalibrationRegistry(made.registry_address),
         products=ProductsStore(made.products_address),
         casa=Casa(root / "scratch", root / "logs"),
-        catalogue=CalibratorCatalogue(),
+        calibrators=CalibratorList(),
     )
 
 

@@ -44,7 +44,7 @@ def known(workshop: Workshop) -> None:
 def requested(workshop: Workshop, settings: Settings) -> SolveRequest:
     workshop = replace(workshop, settings=settings)
     observation = make_observation(settings.incoming_dir / "a.ms", 61_000.0, signature="s")
-    calibrator = workshop.catalogue.find("3C48")
+    calibrator = workshop.calibrators.find("3C48")
     return solve_request(workshop, observation, calibrator, settings.state / "prefix")
 
 
