@@ -3,7 +3,6 @@
 Belongs here: the sequence of steps and the products. Doesn't: the steps themselves.
 """
 
-import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -35,7 +34,7 @@ from contimg_resources.imaging.model import (
     ImageResult,
     ImageStatistics,
 )
-from contimg_resources.imaging.png import load_drawing, thumbnail_png, write_png
+from contimg_resources.imaging.png import thumbnail_png, write_png
 from contimg_resources.imaging.reach import half_width_rad
 from contimg_resources.imaging.reliability import Reliable, real_sources
 from contimg_resources.imaging.statistics import LocalNoise, inner_half, mad_rms
@@ -111,9 +110,6 @@ def make_image(request: ImageRequest) -> ImageResult:
         seen.pointings_deg, weighting.field_channel_weight, weighting.channels_hz, *dish_m
     )
     beam = drifting.on_grid(grid)
-    # Loading takes a second, during which the engine can run.
-    loading = threading.Thread(target=load_drawing, daemon=True)
-    loading.start()
     raw = engine.image(
         ImagingTask(
             ms=request.ms,
@@ -155,7 +151,6 @@ def make_image(request: ImageRequest) -> ImageResult:
             engine=engine.name,
         )
         report_progress("writing FITS and PNG", 0.9)
-        loading.join()
         _write(ImageFiles.in_directory(partial, request.stem), request, result, seen, raw, beam)
     return result
 
