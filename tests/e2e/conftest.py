@@ -312,7 +312,14 @@ def night(
             "what it had started", lambda: all(r.over for r in night.platform.runs()), 300
         )
         night.launch("log_day", "2025-10-06")
-        night.wait_for("the log", lambda: bool(night.materializations("observation_log")), 300)
+        night.wait_for(
+            "the log",
+            lambda: (
+                bool(night.materializations("observation_log"))
+                and all(r.over for r in night.platform.runs())
+            ),
+            300,
+        )
         yield night
 
 
