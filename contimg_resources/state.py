@@ -27,11 +27,14 @@ from contimg_resources.core.errors import ConfigurationError, ContimgError
 from contimg_resources.core.naming import StateLayout
 from contimg_resources.imaging.model import ImageFiles
 from contimg_resources.mosaics.model import MosaicFiles
-from contimg_resources.photometry.light_curves import light_curve
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.registry.store import CalibrationRegistry
-from contimg_resources.variability.added import added_light_curve, list_of
-from contimg_resources.variability.tables import read_variability
+from contimg_resources.variability.added import light_curve_of
+from contimg_resources.variability.tables import (
+    latest_variability,
+    read_variability,
+    variability_path,
+)
 
 #: Units by the ending of a column's name.
 _UNITS = {"_jy": u.Jy, "_deg": u.deg, "_mjd": u.day, "_hz": u.Hz, "_arcsec": u.arcsec}
@@ -222,11 +225,7 @@ class State:
         PhotometryFailed
             If it was never measured.
         """
-        added = self.layout.added_light_curves
-        if list_of(added, source_id) is not None:
-            curve = added_light_curve(added, source_id)
-        else:
-            curve = light_curve(self.layout.photometry, source_id, kind)
+        curve = light_curve_of(self.layout, source_id, kind)
         columns = {name: value for name, value in vars(curve).items() if name != "source_id"}
         return _with_units(QTable({"source_id": np.full(len(curve), source_id), **columns}))
 
@@ -243,11 +242,13 @@ class State:
         ContimgError
             If none were computed.
         """
-        days = sorted(int(p.stem) for p in self.layout.variability.glob("[0-9]*.parquet"))
-        if not days or (day_mjd is not None and day_mjd not in days):
-            there = f"available are {days[0]} to {days[-1]}" if days else "none are available"
+        root = self.layout.variability
+        path = latest_variability(root) if day_mjd is None else variability_path(root, day_mjd)
+        if path is None or not path.is_file():
+            days = sorted(int(p.stem) for p in root.glob("[0-9]*.parquet"))
+            there = f"available are days {days[0]} to {days[-1]}" if days else "there are none"
             raise ContimgError(f"no variability metrics of day {day_mjd or 'any'}: {there}")
-        found = read_variability(self.layout.variability / f"{day_mjd or days[-1]}.parquet")
+        found = read_variability(path)
         return _with_units(QTable({n: v for n, v in vars(found).items() if n != "facts"}))
 
     def card(self, candidate_id: str) -> Path:
@@ -258,7 +259,7 @@ class State:
         ContimgError
             If it has no card.
         """
-        path = self.layout.candidates / f"{candidate_id}.png"
+        path = self.layout.card(candidate_id)
         if not path.is_file():
             raise ContimgError(f"candidate {candidate_id} has no card: {path} is not there")
         return path

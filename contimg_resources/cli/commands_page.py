@@ -26,8 +26,8 @@ def commands_page() -> str:
     page = typer.cli.get_docs_for_click(
         obj=command, ctx=typer.Context(command), name="contimg", title="contimg"
     )
-    # The site's table of contents replaces Rich's table of links.
-    return f"{_HEAD}\n{page.partition('**Options**')[2].partition('## ')[2].join(('## ', ''))}"
+    # The site itself lists the commands, which is what stands before the first of them.
+    return f"{_HEAD}\n{page[page.index('## `contimg ') :]}"
 
 
 if __name__ == "__main__":

@@ -145,17 +145,12 @@ def lightcurve(
 
     Example: `contimg lightcurve nvss-013741+330935 --plot lightcurve.png`
     """
-    from contimg_resources.photometry.light_curves import light_curve
-    from contimg_resources.variability.added import added_light_curve, list_of
+    from contimg_resources.variability.added import light_curve_of
 
     kinds = {k: k for k in _KINDS}
     if kind not in kinds:
         raise ConfigurationError(f"--kind: {kind!r} is neither mosaic nor image")
-    layout = given_settings(state=state).layout
-    if list_of(layout.added_light_curves, source) is not None:
-        curve = added_light_curve(layout.added_light_curves, source)
-    else:
-        curve = light_curve(layout.photometry, source, kinds[kind])
+    curve = light_curve_of(given_settings(state=state).layout, source, kinds[kind])
     if plot is not None:
         from contimg_resources.photometry.drawing import draw_light_curve
 

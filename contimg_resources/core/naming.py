@@ -189,6 +189,10 @@ class StateLayout:
         """Cards of candidates."""
         return self.root / "candidates"
 
+    def card(self, candidate_id: str) -> Path:
+        """Return the picture of a candidate."""
+        return self.candidates / f"{candidate_id}.png"
+
     @property
     def cutouts(self) -> Path:
         """Cutouts, one directory for each source."""

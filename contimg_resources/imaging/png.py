@@ -3,7 +3,6 @@
 Belongs here: drawing. Doesn't: measuring.
 """
 
-from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,6 @@ _BRIGHTEST_RMS = (12.0, 300.0)
 _LINEAR_RMS = 2.0
 
 
-@cache
 def load_drawing() -> None:
     """Load modules, fonts and colours for drawing; otherwise the first picture is twice as slow."""
     grid = ImageGrid(size=32, cell_arcsec=1.0, ra_deg=0.0, dec_deg=0.0)

@@ -52,7 +52,7 @@ def draw_candidates(
 
 def card_path(workshop: Workshop, candidate_id: str) -> Path:
     """Return the file of a candidate's card."""
-    return workshop.settings.layout.candidates / f"{candidate_id}.png"
+    return workshop.settings.layout.card(candidate_id)
 
 
 def _pieces(workshop: Workshop, candidate: CandidateRecord) -> "list[Piece]":

@@ -23,8 +23,9 @@ from contimg_resources.core.errors import (
     VariabilityFailed,
     in_words_of_reader,
 )
-from contimg_resources.core.naming import check_name, plain_name
-from contimg_resources.photometry.light_curves import LightCurve
+from contimg_resources.core.naming import StateLayout, check_name, plain_name
+from contimg_resources.photometry.light_curves import LightCurve, light_curve
+from contimg_resources.photometry.model import Kind
 from contimg_resources.variability.foreign import ForeignRows, RejectedRows
 from contimg_resources.variability.model import LightCurves
 
@@ -339,6 +340,30 @@ def read_added_facts(root: Path, name: str) -> AddedFacts:
         raise
     except Exception as error:  # pyarrow raises errors of many types
         raise _damaged(path, error) from error
+
+
+def light_curve_of(layout: StateLayout, source_id: str, kind: Kind = "mosaic") -> LightCurve:
+    """Return the light curve of a source, which the platform measured or somebody added.
+
+    Parameters
+    ----------
+    layout : StateLayout
+        The state directory.
+    source_id : str
+        The source; of an added light curve with the name of its list.
+    kind : str
+        ``mosaic``, or ``image`` for single 5-minute images; added light curves have one kind.
+
+    Raises
+    ------
+    PhotometryFailed
+        If the source was never measured.
+    VariabilityFailed
+        If its list doesn't have it.
+    """
+    if list_of(layout.added_light_curves, source_id) is not None:
+        return added_light_curve(layout.added_light_curves, source_id)
+    return light_curve(layout.photometry, source_id, kind)
 
 
 def added_light_curve(root: Path, source_id: str) -> LightCurve:
