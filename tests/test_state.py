@@ -12,6 +12,7 @@ import contimg_resources as contimg
 from contimg_resources.cli.main import run
 from contimg_resources.core.errors import ConfigurationError, ContimgError
 from tests.cli.test_variability_commands import make_state
+from tests.products.conftest import make_observation
 from tests.steps.conftest import Made, make_stores
 
 
@@ -60,6 +61,18 @@ def test_a_state_that_nobody_can_write_is_read(
     with contimg.open_state(copy) as state:
         assert len(state.observations()) == len(made.keys)
     assert sorted(p.name for p in copy.iterdir()) == ["products.sqlite3", "registry.sqlite3"]
+
+
+def test_a_state_of_somebody_else_who_is_writing_is_read_as_it_is_now(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was written last is beside the file, in its write-ahead log."""
+    root = made.workshop.settings.state
+    made.workshop.products.arrive(make_observation(tmp_path / "new.ms", 61_050.5, signature="new"))
+    assert (root / "products.sqlite3-wal").stat().st_size > 0
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with contimg.open_state(root) as state:
+        assert "61050.50000" in set(state.observations()["key"])
 
 
 def test_what_is_no_state_is_said(tmp_path: Path) -> None:

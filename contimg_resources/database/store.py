@@ -353,10 +353,11 @@ def _make_engine(url: sa.URL, *, read_only: bool) -> sa.Engine:
         return sa.create_engine(url, pool_pre_ping=True, connect_args=options)
     file = Path(str(url.database))
     if read_only and not os.access(file.parent, os.W_OK):
-        # SQLite would make files beside it; in a read-only directory nobody writes.
-        url = sa.URL.create(
-            "sqlite", database=file.as_uri(), query={"immutable": "1", "uri": "true"}
-        )
+        query = {"uri": "true", "mode": "ro"}
+        if not file.with_name(f"{file.name}-wal").exists():
+            # Nobody has it open: SQLite would make files beside it, which it can't here.
+            query["immutable"] = "1"
+        url = sa.URL.create("sqlite", database=file.as_uri(), query=query)
     engine = sa.create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_S})
 
     @event.listens_for(engine, "connect")
