@@ -23,6 +23,7 @@ from dagster._core.storage.runs.sqlite import sqlite_run_storage
 from dagster._core.storage.schedules.sqlite import sqlite_schedule_storage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
+from sqlalchemy.exc import IntegrityError
 
 from contimg_resources.database.observing import CommitObserver
 from contimg_resources.database.reopening import kept_engine, revisions
@@ -90,6 +91,19 @@ class EventLog(SqliteEventLogStorage):
         if len(partition_keys) < _FEW:
             return super().get_existing_dynamic_partitions(partitions_def_name, partition_keys)
         return self._keys(partitions_def_name).all_of_them.intersection(partition_keys)
+
+    def add_dynamic_partitions(
+        self, partitions_def_name: str, partition_keys: Sequence[str]
+    ) -> None:
+        """Add those of the keys that are missing.
+
+        Dagster reads first and writes afterwards: when a sensor and somebody at the web interface
+        add one key at once, the second fails. Then the first has committed, and it's tried again.
+        """
+        try:
+            super().add_dynamic_partitions(partitions_def_name, partition_keys)
+        except IntegrityError:
+            super().add_dynamic_partitions(partitions_def_name, partition_keys)
 
     def get_logs_for_all_runs_by_log_id(
         self,

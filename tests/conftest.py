@@ -53,7 +53,7 @@ LONG_FILES = (
     "cli/test_images.py",
     "cli/test_quick_start.py",
     "cli/test_mosaic_commands.py",
-    "cli/test_code_server.py",
+    "cli/test_servers.py",
     "cli/test_variability_commands.py",
     "cli/test_lightcurves_commands.py",
     "cli/test_calibrate_register.py",
@@ -82,7 +82,6 @@ LONG_FILES = (
     "dashboard/test_views.py",
     "variability/test_events.py",
     "steps/test_variability.py",
-    "cli/test_proxy.py",
     "photometry/test_measuring.py",
     "photometry/test_backgrounds.py",
     "photometry/test_extended.py",
@@ -265,12 +264,17 @@ CHROMIUM_FLAGS = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
 
+#: On a busy machine the browser itself takes a minute to start, and a page as long to open.
+BROWSER_TIMEOUT_MS = 180_000.0
+
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """One for all tests of a worker: playwright can't be started twice in a process."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=str(CHROMIUM), args=list(CHROMIUM_FLAGS))
+        chromium = driver.chromium.launch(
+            executable_path=str(CHROMIUM), args=list(CHROMIUM_FLAGS), timeout=BROWSER_TIMEOUT_MS
+        )
         yield chromium
         chromium.close()

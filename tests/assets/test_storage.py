@@ -14,7 +14,7 @@ from sqlalchemy import event
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.engine import Engine
 
-from contimg_assets.storage import Storage
+from contimg_assets.storage import EventLog, Storage
 
 
 @op
@@ -54,6 +54,32 @@ def test_what_was_read_is_not_read_again(storage: Storage) -> None:
     finally:
         event.remove(Engine, "before_cursor_execute", note)
     assert asked == []
+
+
+def test_two_that_add_one_key_at_once_both_succeed(storage: Storage, tmp_path: Path) -> None:
+    other = Storage.from_local(str(tmp_path))
+    added = [f"{62000 + 0.01 * i:.5f}" for i in range(50)]
+    at_once = threading.Barrier(2)
+    failed: list[BaseException] = []
+
+    def add(log: EventLog) -> None:
+        for key in added:
+            at_once.wait()
+            try:
+                log.add_dynamic_partitions(NAME, [key])
+            except Exception as error:
+                failed.append(error)
+
+    logs = (storage.event_log_storage, other.event_log_storage)
+    threads = [threading.Thread(target=add, args=(log,)) for log in logs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    for log in logs:
+        assert log.get_dynamic_partitions(NAME) == [*KEYS, *added]
+    other.dispose()
 
 
 def test_the_answer_is_the_caller_s_own(storage: Storage) -> None:

@@ -1,4 +1,4 @@
-"""On a terminal a demonstration goes on serving until Ctrl-C; elsewhere it stops by itself."""
+"""On a terminal a demo goes on serving until Ctrl-C; elsewhere it ends (see ``.ci/run``)."""
 
 import os
 import pty
@@ -72,18 +72,3 @@ def test_on_a_terminal_it_serves_until_ctrl_c_and_then_nothing_is_left(state: Pa
     assert "Traceback" not in said + rest
     assert not answers(address)
     assert running_address(state) is None
-
-
-def test_without_a_terminal_it_stops_by_itself(state: Path) -> None:
-    ended = subprocess.run(
-        [sys.executable, SHORT_DEMO, "demo", "--state", state],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
-    (address,) = re.findall(r"the platform is at (http://127\.0\.0\.1:\d+)", ended.stderr)
-    assert "serving until Ctrl-C" not in ended.stderr
-    assert not answers(address)

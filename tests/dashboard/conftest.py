@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import CHROMIUM
+from tests.conftest import BROWSER_TIMEOUT_MS, CHROMIUM
 from tests.dashboard.made_up_export import MadeUpExport, write_export
 
 WIDTHS = {"desk": 1280, "phone": 360}
@@ -69,7 +69,7 @@ def new_page(browser: Any) -> Iterator[Callable[..., Any]]:
             if not (expected and expected in text):
                 wrong.append(text)
 
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(BROWSER_TIMEOUT_MS)
         page.on("console", lambda m: note(m.text) if m.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: note(str(error)))
         page.on("dialog", lambda dialog: note(f"a dialog: {dialog.message}"))

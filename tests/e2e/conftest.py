@@ -17,7 +17,7 @@ from contimg_resources.products.model import ObservationState
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.settings import Settings
 from contimg_resources.simulation.night import NightSpec, simulate_night, write_sky_list
-from tests.conftest import CHROMIUM
+from tests.conftest import BROWSER_TIMEOUT_MS, CHROMIUM
 
 
 def needs_browser(test: Callable[..., None]) -> Callable[..., None]:
@@ -349,6 +349,7 @@ def _all_imaged(night: Night) -> bool:
 def open_page(browser: Any) -> Iterator[Callable[[Night, str], Any]]:
     """Open pages of a platform; afterwards nothing may have gone wrong in any of them."""
     page = browser.new_page(viewport={"width": 1840, "height": 900})
+    page.set_default_timeout(BROWSER_TIMEOUT_MS)
     wrong: list[str] = []
     page.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)
     page.on("pageerror", lambda error: wrong.append(str(error)))
