@@ -303,7 +303,9 @@ def _point(
         channels_per_window=channels,
     )
     way = _way(scene, directory)
-    image = way.image if pixels is None else replace(way.image, image_size=pixels)
+    image = way.image
+    if pixels is not None:
+        image = replace(image, settings=image.settings.changed(image_size=pixels))
     applied = casa.run(ours.apply_only, way.apply, label="bench")
     imaged = casa.run(ours.image_only, image, label="bench")
     return Growth(along, value, scene.n_visibilities, applied.seconds, imaged.seconds)

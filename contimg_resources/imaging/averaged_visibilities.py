@@ -26,15 +26,15 @@ from contimg_resources.core.trees import remove_tree
 from contimg_resources.imaging.beam import dish_of
 from contimg_resources.imaging.gathering import Cells, Gathering, Moments
 from contimg_resources.imaging.layout import Layout, layout_of
-from contimg_resources.imaging.model import ImageRequest
 from contimg_resources.imaging.reach import half_width_rad
 from contimg_resources.imaging.reading import read_visibilities
 from contimg_resources.imaging.visibilities import Block, Visibilities
+from contimg_resources.settings import ImagingSettings
 
 #: Directory inside the calibrated MS.
 NAME = "CONTIMG_AVERAGED"
 _FORMAT = 1
-_BEAM_CUT = ImageRequest.beam_cut
+_BEAM_CUT = ImagingSettings().beam_cut
 
 
 def calibrate_for_imaging(request: ApplyRequest) -> ApplyResult:
