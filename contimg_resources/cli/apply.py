@@ -92,9 +92,9 @@ def apply(
             working_antennas=tuple(a.name for a in observation.working_antennas),
             shift=not keep_fields,
             flag_rfi=flag_rfi,
-            max_flagged_fraction=settings.imaging.max_flagged_fraction,
             provenance=origin,
-            engine=settings.calibration.engine,
+            settings=settings.calibration,
+            imaging=settings.imaging,
         )
         result = workshop.casa.run(
             calibrate_for_imaging, request, label=f"{observation.key}-apply", progress=say

@@ -13,6 +13,7 @@ from contimg_resources.imaging.layout import read_layout
 from contimg_resources.imaging.reach import half_width_rad
 from contimg_resources.imaging.reading import read_visibilities
 from contimg_resources.imaging.visibilities import Block, Visibilities
+from contimg_resources.settings import ImagingSettings
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,9 @@ def hand_on_and_compare(ms: Path) -> Handed:
     copy = ms.with_name("carrying.ms")
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(ms, copy, ignore=shutil.ignore_patterns(averaged_visibilities.NAME))
-    averaged_visibilities.average_for_imaging(read_observed(copy, range(24)), copy)()
+    averaged_visibilities.average_for_imaging(
+        read_observed(copy, range(24)), copy, ImagingSettings().beam_cut
+    )()
     layout = read_layout(copy)
     half_rad = half_width_rad(layout, dish_of(layout.telescope, None, None), 0.2)
     read = read_visibilities(layout, half_rad)
