@@ -86,7 +86,8 @@ def _first_look(request: SolveRequest, place: Path) -> tuple[Calibrator, ...]:
     )
     report_progress("imaging the calibrator's field", 0.4)
     image = make_image(ImageRequest(applied.ms, place / "image", "field", imaging))
-    return sources_about(shown_sources(image, request.default_spectral_index), request.calibrator)
+    sources = shown_sources(image, request.catalogue.default_spectral_index)
+    return sources_about(sources, request.calibrator)
 
 
 def shown_sources(image: ImageResult, spectral_index: float) -> tuple[Calibrator, ...]:
