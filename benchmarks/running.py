@@ -149,8 +149,7 @@ class Bench:
         casa = Casa(
             self.casa.scratch,
             self.casa.logs,
-            timeout_s=self.casa.timeout_s,
-            threads=self.casa.threads,
+            self.casa.settings,
             keeps_memory=False,
         )
         return casa.run(function, argument, label="bench")

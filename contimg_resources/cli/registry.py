@@ -109,7 +109,7 @@ def register_prefix(
     if any_dec and dec_deg is not None:
         raise typer.BadParameter("--dec-deg and --any-dec exclude each other")
     settings = given_settings()
-    casa = Casa(settings.layout.scratch, settings.layout.logs)
+    casa = Casa(settings.layout.scratch, settings.layout.logs, settings.casa)
     registry = CalibrationRegistry.with_casa(
         db or settings.registry_address,
         casa,
