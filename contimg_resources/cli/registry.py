@@ -125,8 +125,6 @@ def register_prefix(
         valid_end_mjd=valid_end,
         declination_deg=dec_deg,
         any_declination=any_dec,
-        valid_before_h=settings.calibration.valid_before_h,
-        valid_after_h=settings.calibration.valid_after_h,
     )
     _print_set(registered, as_json=as_json)
 
