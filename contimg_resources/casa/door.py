@@ -238,17 +238,14 @@ class Casa:
         }
         (exchange / REQUEST).write_text(json.dumps(request))
         process = self._taken() or self._started(self.log_file(label))
+        limit_s = timeout_s or self.settings.step_timeout_s
         try:
-            status = process.serve(
-                exchange, progress, timeout_s or self.settings.step_timeout_s, label
-            )
+            status = process.serve(exchange, progress, limit_s, label)
             if status is not None and (exchange / REQUEST).exists():
                 # It died while it waited, before this request: no fault of this step.
                 _discard(process)
                 process = self._started_ahead()
-                status = process.serve(
-                    exchange, progress, timeout_s or self.settings.step_timeout_s, label
-                )
+                status = process.serve(exchange, progress, limit_s, label)
         except BaseException:
             _discard(process)
             remove_unfinished(unfinished)

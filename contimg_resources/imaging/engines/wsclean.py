@@ -116,7 +116,7 @@ class WscleanEngine:
 
 def command_line(program: str, task: ImagingTask) -> list[str]:
     """Return WSClean's command line; everything in the task's MS is imaged."""
-    size = str(task.grid.size)
+    size, settings = str(task.grid.size), task.settings
     return [
         program,
         *("-name", _PROGRAM),
@@ -126,19 +126,13 @@ def command_line(program: str, task: ImagingTask) -> list[str]:
         *("-field", "all", "-data-column", "DATA", "-pol", "I"),
         *("-size", size, size, "-scale", f"{task.grid.cell_arcsec}asec"),
         *("-use-wgridder", "-no-small-inversion"),
-        *("-weight", "briggs", str(task.settings.robust)),
-        *(
-            "-niter",
-            str(task.settings.niter),
-            "-mgain",
-            str(_MAJOR_GAIN),
-            "-nmiter",
-            str(_MAJOR_CYCLES),
-        ),
+        *("-weight", "briggs", str(settings.robust)),
+        *("-niter", str(settings.niter), "-mgain", str(_MAJOR_GAIN)),
+        *("-nmiter", str(_MAJOR_CYCLES)),
         # CLEAN anywhere first, then only at existing components; down to the threshold, or to a
         # multiple of the noise where that is higher.
-        *("-auto-mask", str(task.settings.threshold_sigma)),
-        *("-auto-threshold", str(min(_DEEPER_SIGMA, _DEEPER * task.settings.threshold_sigma))),
+        *("-auto-mask", str(settings.threshold_sigma)),
+        *("-auto-threshold", str(min(_DEEPER_SIGMA, _DEEPER * settings.threshold_sigma))),
         *("-threshold", str(_DEEPER * task.threshold_jy)),
         "-make-psf",
         str(task.ms),
