@@ -46,7 +46,7 @@ class WindowGrid:
     Parameters
     ----------
     settings : MosaicSettings
-        Length of a slot, and its number in a window and from one window to the next.
+        Length of a slot, number of slots in a window and from one window to the next.
 
     Raises
     ------
