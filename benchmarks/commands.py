@@ -12,6 +12,7 @@ import typer
 from contimg_resources.cli.arguments import AsJson
 from contimg_resources.cli.console import jsonable, print_json, print_table, progress, remark
 from contimg_resources.core.errors import ConfigurationError
+from contimg_resources.settings import CasaSettings
 from contimg_resources.simulation.spec import Size
 
 _PICTURE = "benchmarks.png"
@@ -66,7 +67,9 @@ def bench(
         )
     where = out_dir.absolute()
     threads = len(os.sched_getaffinity(0))
-    casa = Casa(where / "scratch", where / "logs", timeout_s=7200, threads=threads)
+    casa = Casa(
+        where / "scratch", where / "logs", CasaSettings(step_timeout_s=7200, threads=threads)
+    )
     with progress("bench") as say:
         report = run_bench(size, where, casa, say, rounds=rounds, chosen=chosen, growth=growth)
     import json

@@ -149,8 +149,7 @@ class Bench:
         casa = Casa(
             self.casa.scratch,
             self.casa.logs,
-            timeout_s=self.casa.timeout_s,
-            threads=self.casa.threads,
+            self.casa.settings,
             keeps_memory=False,
         )
         return casa.run(function, argument, label="bench")
@@ -303,7 +302,9 @@ def _point(
         channels_per_window=channels,
     )
     way = _way(scene, directory)
-    image = way.image if pixels is None else replace(way.image, image_size=pixels)
+    image = way.image
+    if pixels is not None:
+        image = replace(image, settings=image.settings.changed(image_size=pixels))
     applied = casa.run(ours.apply_only, way.apply, label="bench")
     imaged = casa.run(ours.image_only, image, label="bench")
     return Growth(along, value, scene.n_visibilities, applied.seconds, imaged.seconds)

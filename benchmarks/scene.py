@@ -16,6 +16,7 @@ from contimg_resources.calibration.solve.solving import solve_caltables
 from contimg_resources.casa import Casa, Progress
 from contimg_resources.imaging.model import ImageRequest
 from contimg_resources.observations.calibrators import CalibratorList
+from contimg_resources.settings import ImagingSettings
 from contimg_resources.simulation.night import NightSpec, plan_night
 from contimg_resources.simulation.observation import (
     SimulationRequest,
@@ -71,7 +72,8 @@ class Scene:
     def image_request(self, ms: Path, directory: Path) -> ImageRequest:
         """Return the request for an image on this size's grid."""
         size, cell_arcsec = GRIDS[self.size]
-        return ImageRequest(ms, directory, "bench", image_size=size, cell_arcsec=cell_arcsec)
+        settings = ImagingSettings(image_size=size, cell_arcsec=cell_arcsec)
+        return ImageRequest(ms, directory, "bench", settings)
 
 
 def make_scene(

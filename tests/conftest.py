@@ -14,6 +14,7 @@ from hypothesis import settings
 from pydantic import TypeAdapter
 
 from contimg_resources.casa import Casa
+from contimg_resources.settings import CasaSettings
 from contimg_resources.simulation.night import NightSpec, plan_night, simulate_night
 from contimg_resources.simulation.observation import SimulationRequest, simulate_observation
 from contimg_resources.simulation.spec import SimulationSpec
@@ -115,7 +116,7 @@ def casa(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Casa]:
     environment doesn't reach it, and what a step changes in it stays: see `casa_afresh`.
     """
     root: Path = tmp_path_factory.mktemp("casa")
-    door = Casa(root / "scratch", root / "logs", timeout_s=600)
+    door = Casa(root / "scratch", root / "logs", CasaSettings(step_timeout_s=600))
     door.open(load_engines)
     yield door
     door.close()
@@ -125,7 +126,7 @@ def casa(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Casa]:
 def casa_afresh(tmp_path: Path) -> Casa:
     """Give a door that starts a process for each call, with the environment of then."""
     root = tmp_path.with_name(f"{tmp_path.name}-casa")
-    return Casa(root / "scratch", root / "logs", timeout_s=600)
+    return Casa(root / "scratch", root / "logs", CasaSettings(step_timeout_s=600))
 
 
 @pytest.fixture(autouse=True)

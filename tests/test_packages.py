@@ -4,14 +4,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("contimg_assets", "contimg_resources")
 
 
-def test_loading_the_definitions_loads_nothing_heavy() -> None:
+@pytest.mark.parametrize("module", ["contimg_assets.definitions", "contimg_resources.settings"])
+def test_what_every_process_loads_loads_nothing_heavy(module: str) -> None:
     """Code servers and run workers load them, again and again: CASA and numba take seconds."""
     code = (
-        "import sys, contimg_assets.definitions;"
+        f"import sys, {module};"
         "heavy = {'casatools', 'casatasks', 'casaplotms', 'casacore', 'casaviewer', 'numba',"
         " 'scipy', 'astropy', 'matplotlib', 'pyarrow', 'duckdb'};"
         "print(*sorted(heavy & {m.partition('.')[0] for m in sys.modules}))"

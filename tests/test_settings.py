@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
+from contimg_resources.cli.given import given_settings
 from contimg_resources.core.errors import ConfigurationError
 from contimg_resources.instrument.caltables import CaltableType
-from contimg_resources.settings import load_settings
+from contimg_resources.settings import ImagingSettings, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +32,28 @@ def test_the_environment_wins_over_the_file_and_the_file_over_the_default(
     assert settings.imaging.beam_cut == 0.3
     assert settings.imaging.niter == 10_000
     assert settings.registry_address == f"{tmp_path}/registry.sqlite3"
+
+
+def test_an_argument_of_a_command_wins_over_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONTIMG_STATE", str(tmp_path))
+    monkeypatch.setenv("CONTIMG_CALIBRATION__BORROW", "true")
+    monkeypatch.setenv("CONTIMG_CALIBRATION__MIN_SNR", "4")
+    assert given_settings(calibration={"borrow": None}).calibration.borrow
+    settings = given_settings(calibration={"borrow": False})
+    assert not settings.calibration.borrow
+    assert settings.calibration.min_snr == 4, "the others stay as they are"
+    assert settings.state == tmp_path
+
+
+def test_changed_settings_are_checked_like_those_that_are_read() -> None:
+    settings = ImagingSettings(niter=5)
+    assert settings.changed(robust=-1) == ImagingSettings(niter=5, robust=-1)
+    with pytest.raises(ValidationError, match=r"robust\n.*less than or equal to 2"):
+        settings.changed(robust=7)
+    with pytest.raises(ValidationError, match=r"robusst\n.*not permitted"):
+        settings.changed(robusst=0)
 
 
 def test_a_wrong_setting_is_named_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:

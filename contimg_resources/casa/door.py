@@ -41,6 +41,7 @@ from contimg_resources.core.errors import (
 from contimg_resources.core.progress import Progress, no_progress
 from contimg_resources.core.surroundings import environment_of_children
 from contimg_resources.core.trees import remove_tree
+from contimg_resources.settings import CasaSettings
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -85,10 +86,8 @@ class Casa:
         Parent of the working directories of the calls, which are removed afterwards.
     logs : Path
         Directory of the log files, ``LABEL.log``; a call appends to its file.
-    timeout_s : float
-        Maximum duration of a call, seconds.
-    threads : int
-        OpenMP threads of the child process.
+    settings : CasaSettings, optional
+        Maximum duration of a call, and threads of the child process; None: the defaults.
     keeps_memory : bool
         Whether the child process keeps freed memory until it ends, which is faster.
     """
@@ -97,15 +96,13 @@ class Casa:
         self,
         scratch: Path,
         logs: Path,
+        settings: CasaSettings | None = None,
         *,
-        timeout_s: float = 3600.0,
-        threads: int = 1,
         keeps_memory: bool = True,
     ) -> None:
         self.scratch = scratch
         self.logs = logs
-        self.timeout_s = timeout_s
-        self.threads = threads
+        self.settings = settings or CasaSettings()
         self.keeps_memory = keeps_memory
         self._loads: str | None = None
         self._is_open = False
@@ -241,13 +238,14 @@ class Casa:
         }
         (exchange / REQUEST).write_text(json.dumps(request))
         process = self._taken() or self._started(self.log_file(label))
+        limit_s = timeout_s or self.settings.step_timeout_s
         try:
-            status = process.serve(exchange, progress, timeout_s or self.timeout_s, label)
+            status = process.serve(exchange, progress, limit_s, label)
             if status is not None and (exchange / REQUEST).exists():
                 # It died while it waited, before this request: no fault of this step.
                 _discard(process)
                 process = self._started_ahead()
-                status = process.serve(exchange, progress, timeout_s or self.timeout_s, label)
+                status = process.serve(exchange, progress, limit_s, label)
         except BaseException:
             _discard(process)
             remove_unfinished(unfinished)
@@ -329,7 +327,7 @@ class Casa:
             **environment_of_children(self.scratch.absolute() / "home"),
             **write_site_config(directory),
             "PYTHONPATH": path,
-            "OMP_NUM_THREADS": str(self.threads),
+            "OMP_NUM_THREADS": str(self.settings.threads),
             "MPLBACKEND": "Agg",
             "PYTHONFAULTHANDLER": "1",
         }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from contimg_resources.cli.arguments import AsJson, RegistryAddress
+from contimg_resources.cli.arguments import AsJson, Borrow, RegistryAddress
 from contimg_resources.cli.console import jsonable, print_json, print_lines, progress, remark
 from contimg_resources.cli.given import given_settings
 from contimg_resources.core.errors import ConfigurationError
@@ -38,9 +38,7 @@ def apply(
         ),
     ] = None,
     db: RegistryAddress = None,
-    borrow: Annotated[
-        bool, typer.Option("--borrow", help="Use the nearest set when no set is valid.")
-    ] = False,
+    borrow: Borrow = None,
     keep_fields: Annotated[
         bool, typer.Option("--keep-fields", help="Keep the phase centre of each field.")
     ] = False,
@@ -60,10 +58,7 @@ def apply(
     from contimg_resources.steps import Workshop
     from contimg_resources.steps.calibrating import origin_of, tables_to_apply
 
-    settings = given_settings(registry=db)
-    if borrow:
-        calibration = settings.calibration.model_copy(update={"borrow": True})
-        settings = settings.model_copy(update={"calibration": calibration})
+    settings = given_settings(registry=db, calibration={"borrow": borrow})
     workshop = Workshop.from_settings(settings)
     written = (output or ms.with_name(without_ms(ms.name) + "_cal.ms")).absolute()
     if written.exists() and is_observation_name(written.name):
@@ -92,9 +87,9 @@ def apply(
             working_antennas=tuple(a.name for a in observation.working_antennas),
             shift=not keep_fields,
             flag_rfi=flag_rfi,
-            max_flagged_fraction=settings.imaging.max_flagged_fraction,
             provenance=origin,
-            engine=settings.calibration.engine,
+            settings=settings.calibration,
+            imaging=settings.imaging,
         )
         result = workshop.casa.run(
             calibrate_for_imaging, request, label=f"{observation.key}-apply", progress=say

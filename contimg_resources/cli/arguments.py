@@ -8,6 +8,23 @@ from typing import Annotated
 
 import typer
 
+from contimg_resources.settings import Settings
+
+
+def setting_help(name: str) -> str:
+    """Return the help of an option that overrides a setting: the meaning of the setting.
+
+    Parameters
+    ----------
+    name : str
+        Name of the setting, such as ``calibration.borrow``.
+    """
+    section, _, field = name.rpartition(".")
+    model = type(Settings.model_fields[section].default) if section else Settings
+    meaning = str(model.model_fields[field].description)
+    return f"{meaning.partition('; None:')[0].rstrip('.')}. Default: from the settings."
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print only JSON to stdout.")]
 
 RegistryAddress = Annotated[
@@ -16,7 +33,7 @@ RegistryAddress = Annotated[
         "--db",
         "--registry-db",
         metavar="PATH|URL",
-        help="The registry: a SQLite file or an SQLAlchemy URL. Default: from the settings.",
+        help=setting_help("registry_url"),
     ),
 ]
 
@@ -25,18 +42,21 @@ ProductsAddress = Annotated[
     typer.Option(
         "--products-db",
         metavar="PATH|URL",
-        help="The products store: a SQLite file or an SQLAlchemy URL. Default: from the settings.",
+        help=setting_help("products_url"),
     ),
 ]
 
 StateDirectory = Annotated[
     Path | None,
-    typer.Option(
-        "--state",
-        metavar="DIR",
-        help="State directory: databases, products, Dagster's storage, logs. Default: from the "
-        "settings.",
-    ),
+    typer.Option("--state", metavar="DIR", help=setting_help("state")),
+]
+
+MsDirectory = Annotated[
+    Path | None, typer.Option("--ms-dir", metavar="DIR", help=setting_help("ms_dir"))
+]
+
+Borrow = Annotated[
+    bool | None, typer.Option("--borrow/--no-borrow", help=setting_help("calibration.borrow"))
 ]
 
 Since = Annotated[

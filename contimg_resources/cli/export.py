@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from contimg_resources.cli.arguments import AsJson, StateDirectory
+from contimg_resources.cli.arguments import AsJson, StateDirectory, setting_help
 from contimg_resources.cli.console import print_json, progress, remark
 from contimg_resources.cli.given import given_settings, opened_workshop
 
@@ -17,11 +17,7 @@ def export(
     state: StateDirectory = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out",
-            metavar="DIR",
-            help="Output directory: empty, or with earlier documents. Default: from the settings.",
-        ),
+        typer.Option("--out", metavar="DIR", help=setting_help("export.directory")),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -34,11 +30,8 @@ def export(
     """
     from contimg_resources.steps.exporting import export_dashboard
 
-    settings = given_settings(state=state)
-    if out is not None:
-        told = settings.export.model_copy(update={"directory": out.absolute()})
-        settings = settings.model_copy(update={"export": told})
-    workshop = opened_workshop(settings)
+    directory = None if out is None else out.absolute()
+    workshop = opened_workshop(given_settings(state=state, export={"directory": directory}))
     with progress("export") as say:
         exported = export_dashboard(workshop, progress=say)
     if as_json:

@@ -4,7 +4,7 @@ Belongs here: overriding settings, passing settings to child processes. Doesn't:
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ def given_settings(
     ms_dir: Path | None = None,
     registry: str | None = None,
     products: str | None = None,
+    **sections: Mapping[str, Any],
 ) -> Settings:
     """Return the settings of this process, overridden by the arguments of a command.
 
@@ -38,6 +39,8 @@ def given_settings(
         Path or URL of the registry.
     products : str, optional
         Path or URL of the products store.
+    **sections : mapping
+        By section, the values of settings, by name; None: not given.
     """
     given: dict[str, Any] = {
         "state": None if state is None else state.absolute(),
@@ -45,7 +48,11 @@ def given_settings(
         "registry_url": registry,
         "products_url": products,
     }
-    found = load_settings().model_copy(update={k: v for k, v in given.items() if v is not None})
+    found = load_settings()
+    for name, values in sections.items():
+        told = {k: v for k, v in values.items() if v is not None}
+        given[name] = getattr(found, name).changed(**told)
+    found = found.model_copy(update={k: v for k, v in given.items() if v is not None})
     keep_private(found.umask)
     return found
 

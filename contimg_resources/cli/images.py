@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from contimg_resources.casa import Progress
-from contimg_resources.cli.arguments import AsJson, ProductsAddress, RegistryAddress, StateDirectory
+from contimg_resources.cli.arguments import (
+    AsJson,
+    MsDirectory,
+    ProductsAddress,
+    RegistryAddress,
+    StateDirectory,
+    setting_help,
+)
 from contimg_resources.cli.console import print_json, print_table, progress, remark
 from contimg_resources.cli.given import given_settings
 from contimg_resources.core.errors import ConfigurationError, in_words
@@ -37,10 +44,6 @@ _OUTCOMES = {
     "replaced": "replaced",
 }
 
-MsDir = Annotated[
-    Path | None,
-    typer.Option(metavar="DIR", help="Directory of the MS. Default: from the settings."),
-]
 OutDir = Annotated[
     Path | None,
     typer.Option(
@@ -56,7 +59,7 @@ Solve = Annotated[
 
 @app.command()
 def scan(
-    ms_dir: MsDir = None,
+    ms_dir: MsDirectory = None,
     out_dir: OutDir = None,
     db: RegistryAddress = None,
     products_db: ProductsAddress = None,
@@ -101,14 +104,14 @@ def scan(
 
 @app.command()
 def watch(
-    ms_dir: MsDir = None,
+    ms_dir: MsDirectory = None,
     out_dir: OutDir = None,
     db: RegistryAddress = None,
     products_db: ProductsAddress = None,
     solve: Solve = False,
     interval_s: Annotated[
         float | None,
-        typer.Option(min=0.1, help="Seconds between scans. Default: sensors.interval_s."),
+        typer.Option(min=0.1, help=setting_help("sensors.interval_s")),
     ] = None,
 ) -> None:
     """Calibrate and image observations as they arrive, until Ctrl-C.

@@ -40,10 +40,9 @@ def show(
     with progress(ms.name):
         observation = read_observation(
             ms,
-            casa=Casa(settings.layout.scratch, settings.layout.logs),
+            casa=Casa(settings.layout.scratch, settings.layout.logs, settings.casa),
             calibrators=load_calibrators(settings.arrival.calibrator_list),
-            radius_deg=settings.arrival.calibrator_radius_deg,
-            min_flux_jy=settings.arrival.calibrator_min_flux_jy,
+            settings=settings.arrival,
         )
     if as_json:
         print_json({"key": observation.key, **jsonable(observation)})

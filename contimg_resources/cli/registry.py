@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from contimg_resources.cli.arguments import AsJson, RegistryAddress
+from contimg_resources.cli.arguments import AsJson, Borrow, RegistryAddress
 from contimg_resources.cli.console import print_json, print_lines, print_table, remark
 from contimg_resources.cli.given import given_settings
 from contimg_resources.core.times import isot_from_mjd
@@ -109,7 +109,7 @@ def register_prefix(
     if any_dec and dec_deg is not None:
         raise typer.BadParameter("--dec-deg and --any-dec exclude each other")
     settings = given_settings()
-    casa = Casa(settings.layout.scratch, settings.layout.logs)
+    casa = Casa(settings.layout.scratch, settings.layout.logs, settings.casa)
     registry = CalibrationRegistry.with_casa(
         db or settings.registry_address,
         casa,
@@ -125,8 +125,6 @@ def register_prefix(
         valid_end_mjd=valid_end,
         declination_deg=dec_deg,
         any_declination=any_dec,
-        valid_before_h=settings.calibration.valid_before_h,
-        valid_after_h=settings.calibration.valid_after_h,
     )
     _print_set(registered, as_json=as_json)
 
@@ -138,7 +136,7 @@ def active(
     dec_deg: Annotated[
         float | None, typer.Option(help="Declination strip of the observation, degrees.")
     ] = None,
-    borrow: Annotated[bool, typer.Option(help="Use the nearest set when no set is valid.")] = False,
+    borrow: Borrow = None,
     as_json: AsJson = False,
 ) -> None:
     """Print the caltables to apply to an observation, one path per line, in apply order.
@@ -147,12 +145,12 @@ def active(
 
     Example: `contimg registry active --db pipeline/cal_registry.sqlite3 --mjd 60295.30000`
     """
-    settings = given_settings()
+    calibration = given_settings(calibration={"borrow": borrow}).calibration
     found = open_registry(db).active(
         mjd,
         declination_deg=dec_deg,
-        strip_tolerance_deg=settings.calibration.strip_tolerance_deg,
-        borrow=borrow,
+        strip_tolerance_deg=calibration.strip_tolerance_deg,
+        borrow=calibration.borrow,
     )
     if as_json:
         print_json(found)

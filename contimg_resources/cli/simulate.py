@@ -82,12 +82,7 @@ def simulate(
     )
     if after_mjd is not None:
         night = replace(night, after_mjd=after_mjd)
-    casa = Casa(
-        settings.layout.scratch,
-        settings.layout.logs,
-        timeout_s=settings.casa.step_timeout_s,
-        threads=settings.casa.threads,
-    )
+    casa = Casa(settings.layout.scratch, settings.layout.logs, settings.casa)
     made = []
     place = out_dir or settings.incoming_dir
     with progress("simulate") as say:

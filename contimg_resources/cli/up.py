@@ -6,12 +6,11 @@ Belongs here: arguments and waiting. Doesn't: starting and ending (`.platform`).
 import signal
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from contimg_resources.cli.arguments import StateDirectory
+from contimg_resources.cli.arguments import MsDirectory, StateDirectory
 from contimg_resources.cli.console import progress, remark
 from contimg_resources.cli.given import environment_of, given_settings
 from contimg_resources.core.errors import PlatformError
@@ -24,12 +23,7 @@ _LOOK_S = 2.0
 
 def up(
     state: StateDirectory = None,
-    ms_dir: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="Directory in which MS arrive. Default: from the settings."
-        ),
-    ] = None,
+    ms_dir: MsDirectory = None,
     port: Annotated[
         int, typer.Option(min=1, max=65535, help="Port of the web interface on 127.0.0.1.")
     ] = 3000,

@@ -29,6 +29,7 @@ from contimg_resources.imaging.make import make_image
 from contimg_resources.imaging.model import ImageRequest, ImageResult
 from contimg_resources.instrument.caltables import CaltableType
 from contimg_resources.registry.model import ActiveCaltables, NewCaltable, NewCaltableSet
+from contimg_resources.settings import ImagingSettings
 from contimg_resources.steps import Workshop
 from contimg_resources.steps.calibrating import tables_to_apply
 
@@ -144,7 +145,7 @@ def run_ngc5921(
             directory=directory / f"image_{name}",
             stem="1445+099",
             spw_selection=CHANNELS,
-            image_size=256,
+            settings=ImagingSettings(image_size=256),
         ),
         label="ngc5921-image",
     )

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,6 @@ from contimg_resources.core.trees import remove_tree
 from contimg_resources.imaging.beam import dish_of
 from contimg_resources.imaging.gathering import Cells, Gathering, Moments
 from contimg_resources.imaging.layout import Layout, layout_of
-from contimg_resources.imaging.model import ImageRequest
 from contimg_resources.imaging.reach import half_width_rad
 from contimg_resources.imaging.reading import read_visibilities
 from contimg_resources.imaging.visibilities import Block, Visibilities
@@ -34,7 +34,6 @@ from contimg_resources.imaging.visibilities import Block, Visibilities
 #: Directory inside the calibrated MS.
 NAME = "CONTIMG_AVERAGED"
 _FORMAT = 1
-_BEAM_CUT = ImageRequest.beam_cut
 
 
 def calibrate_for_imaging(request: ApplyRequest) -> ApplyResult:
@@ -42,11 +41,13 @@ def calibrate_for_imaging(request: ApplyRequest) -> ApplyResult:
 
     See `contimg_resources.calibration.apply.calibrated_ms.write_calibrated_ms`.
     """
-    return write_calibrated_ms(request, also=average_for_imaging)
+    return write_calibrated_ms(
+        request, also=partial(average_for_imaging, beam_cut=request.imaging.beam_cut)
+    )
 
 
-def average_for_imaging(observed: Observed, ms: Path) -> Callable[[], None]:
-    """Start averaging the data in memory, for images with the default cut; return its completion.
+def average_for_imaging(observed: Observed, ms: Path, beam_cut: float) -> Callable[[], None]:
+    """Start averaging the data in memory for the image; return its completion.
 
     Where it can't be done (several phase centres, an unknown dish, no usable data) nothing is
     written: imaging then reports the reason.
@@ -57,6 +58,8 @@ def average_for_imaging(observed: Observed, ms: Path) -> Callable[[], None]:
         The calibrated data.
     ms : Path
         The MS that is being written; its subtables exist already.
+    beam_cut : float
+        Primary-beam response at the edge of the image.
 
     Returns
     -------
@@ -68,7 +71,7 @@ def average_for_imaging(observed: Observed, ms: Path) -> Callable[[], None]:
         layout = layout_of(
             ms, np.arange(len(observed.rows)), observed.description, observed.field, {}
         )
-        half_rad = half_width_rad(layout, dish_of(layout.telescope, None, None), _BEAM_CUT)
+        half_rad = half_width_rad(layout, dish_of(layout.telescope, None, None), beam_cut)
     except (ImagingFailed, ConfigurationError):
         return _nothing
     if len({s.hands for s in layout.setups}) > 1:

@@ -28,6 +28,7 @@ from contimg_resources.imaging.make import make_image
 from contimg_resources.imaging.model import ImageRequest, ImageResult
 from contimg_resources.observations.calibrators import Calibrator
 from contimg_resources.observations.flux_model import FluxModel
+from contimg_resources.settings import ImagingSettings
 
 _ORIGIN = "a first image of the same observation"
 
@@ -71,18 +72,22 @@ def _first_look(request: SolveRequest, place: Path) -> tuple[Calibrator, ...]:
     solved = solve_caltables(replace(request, prefix=place / "first", plots=None))
     if solved.failed:
         raise ImagingFailed("; ".join(solved.reasons))
+    # Few data are better than none: they only have to show the sources.
+    imaging = ImagingSettings(max_flagged_fraction=1.0)
     report_progress("applying the first solutions", 0.3)
     applied = calibrate_for_imaging(
         ApplyRequest(
             ms=request.ms,
             tables=tuple(TableToApply(t.path, t.type, t.type.apply_order) for t in solved.tables),
             output=place / "calibrated.ms",
-            engine=request.settings.engine,
+            settings=request.settings,
+            imaging=imaging,
         )
     )
     report_progress("imaging the calibrator's field", 0.4)
-    image = make_image(ImageRequest(ms=applied.ms, directory=place / "image", stem="field"))
-    return sources_about(shown_sources(image, request.default_spectral_index), request.calibrator)
+    image = make_image(ImageRequest(applied.ms, place / "image", "field", imaging))
+    sources = shown_sources(image, request.catalogue.default_spectral_index)
+    return sources_about(sources, request.calibrator)
 
 
 def shown_sources(image: ImageResult, spectral_index: float) -> tuple[Calibrator, ...]:

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from contimg_resources.casa.tables import opened
 from contimg_resources.core.directories import whole_directory
-from contimg_resources.core.errors import ConfigurationError, ImagingFailed, in_words_of_reader
+from contimg_resources.core.errors import ImagingFailed, in_words_of_reader
 from contimg_resources.core.progress import report_progress
 from contimg_resources.imaging.averaged_visibilities import visibilities_of
 from contimg_resources.imaging.beam import dish_of, drift_beam
@@ -41,6 +41,7 @@ from contimg_resources.imaging.statistics import LocalNoise, inner_half, mad_rms
 from contimg_resources.imaging.visibilities import Visibilities
 from contimg_resources.imaging.weighting import Weighting, briggs, middle_of_psf
 from contimg_resources.observations.meaning import flux_scale, stated_unit
+from contimg_resources.settings import ImagingSettings
 
 Floats = NDArray[np.float64]
 
@@ -76,31 +77,31 @@ def make_image(request: ImageRequest) -> ImageResult:
     ImagingFailed
         If nothing is selected, everything is flagged, or the image isn't finite.
     ConfigurationError
-        If the engine or the telescope's dish isn't known, or a value of the request is invalid.
+        If the engine or the telescope's dish isn't known.
     CasaError
         If CASA failed.
 
     Notes
     -----
     Every source is attenuated by `contimg_resources.imaging.beam.DriftBeam`; the PB-corrected image
-    is the restored one divided by it, NaN where it is below `ImageRequest.beam_cut`.
+    is the restored one divided by it, NaN where it is below `ImagingSettings.beam_cut`.
     """
-    _check(request)
-    engine = engine_named(request.engine)
+    settings = request.settings
+    engine = engine_named(settings.engine)
     report_progress(f"reading {request.ms.name}", 0.0)
     layout = read_layout(
-        request.ms, request.field_selection, request.spw_selection, request.uvrange
+        request.ms, request.field_selection, request.spw_selection, settings.uvrange
     )
     _check_unit(request.ms, engine.name)
     dish_m = dish_of(layout.telescope, request.dish_diameter_m, request.blockage_diameter_m)
     seen = visibilities_of(
         layout,
-        half_width_rad(layout, dish_m, request.beam_cut),
-        everything=not (request.field_selection or request.spw_selection or request.uvrange),
+        half_width_rad(layout, dish_m, settings.beam_cut),
+        everything=not (request.field_selection or request.spw_selection or settings.uvrange),
     )
     report_progress("choosing the pixels", 0.2)
-    grid, weighting = choose_grid(request, layout, seen, dish_m)
-    threshold_jy = request.threshold_sigma * weighting.noise_jy
+    grid, weighting = choose_grid(settings, layout, seen, dish_m)
+    threshold_jy = settings.threshold_sigma * weighting.noise_jy
     report_progress(
         f"{engine.name}: {grid.size} x {grid.size} pixels of {grid.cell_arcsec} arcsec, down to "
         f"{1e3 * threshold_jy:.3g} mJy/beam",
@@ -120,16 +121,13 @@ def make_image(request: ImageRequest) -> ImageResult:
             dish_m=dish_m,
             field_selection=request.field_selection,
             spw_selection=request.spw_selection,
-            uvrange=request.uvrange,
-            robust=request.robust,
-            niter=request.niter,
+            settings=settings,
             threshold_jy=threshold_jy,
-            threshold_sigma=request.threshold_sigma,
         )
     )
     _check_images(raw, request)
     report_progress(f"{raw.n_iterations} iterations done; finding sources", 0.8)
-    kept_beam = np.where(beam >= request.beam_cut, beam, np.nan)
+    kept_beam = np.where(beam >= settings.beam_cut, beam, np.nan)
     noise = LocalNoise.of(raw.residual, raw.beam.area_pixels(grid.cell_arcsec))
     found = real_sources(raw.image, noise, kept_beam, raw.beam, grid, request.min_snr)
     sources = found.sources
@@ -187,7 +185,7 @@ def load_image_result(directory: Path, stem: str) -> ImageResult:
 
 
 def choose_grid(
-    request: ImageRequest, layout: Layout, seen: Visibilities, dish_m: tuple[float, float]
+    settings: ImagingSettings, layout: Layout, seen: Visibilities, dish_m: tuple[float, float]
 ) -> tuple[ImageGrid, Weighting]:
     """Choose pixel size and extent, and weigh the visibilities for that extent.
 
@@ -196,37 +194,23 @@ def choose_grid(
     weights of all data.
     """
     ra_deg, dec_deg = seen.phase_center_deg
-    if request.image_size is not None and request.cell_arcsec is not None:
-        cell_arcsec, size = request.cell_arcsec, request.image_size
+    if settings.image_size is not None and settings.cell_arcsec is not None:
+        cell_arcsec, size = settings.cell_arcsec, settings.image_size
     else:
-        half_rad = half_width_rad(layout, dish_m, _REACH * request.beam_cut)
-        cell_arcsec = request.cell_arcsec or _cell(request, seen, half_rad)
-        size = request.image_size or choose_size(half_rad, cell_arcsec)
+        half_rad = half_width_rad(layout, dish_m, _REACH * settings.beam_cut)
+        cell_arcsec = settings.cell_arcsec or _cell(settings.robust, seen, half_rad)
+        size = settings.image_size or choose_size(half_rad, cell_arcsec)
     width_rad = float(np.deg2rad(size * cell_arcsec / 3600))
-    weighting = briggs(seen, request.robust, width_rad, size)
+    weighting = briggs(seen, settings.robust, width_rad, size)
     return ImageGrid(size, cell_arcsec, ra_deg, dec_deg), weighting
 
 
-def _cell(request: ImageRequest, seen: Visibilities, half_rad: float) -> float:
+def _cell(robust: float, seen: Visibilities, half_rad: float) -> float:
     fringe_rad = seen.shortest_fringe_rad
     trial = choose_size(half_rad, float(np.rad2deg(0.4 * fringe_rad) * 3600))
-    weighting = briggs(seen, request.robust, 2 * half_rad, trial)
+    weighting = briggs(seen, robust, 2 * half_rad, trial)
     lobe = fit_main_lobe(*middle_of_psf(seen, weighting, 2 * half_rad, trial))
     return choose_cell_arcsec(lobe, fringe_rad)
-
-
-def _check(request: ImageRequest) -> None:
-    for name, good in {
-        "image_size": request.image_size is None
-        or (request.image_size >= 32 and request.image_size % 2 == 0),
-        "cell_arcsec": request.cell_arcsec is None or request.cell_arcsec > 0,
-        "niter": request.niter >= 0,
-        "threshold_sigma": request.threshold_sigma > 0,
-        "beam_cut": 0 < request.beam_cut < 1,
-        "robust": -2 <= request.robust <= 2,
-    }.items():
-        if not good:
-            raise ConfigurationError(f"{name} can't be {getattr(request, name)!r} in an image")
 
 
 def _check_images(raw: RawImages, request: ImageRequest) -> None:
@@ -280,7 +264,7 @@ def _write(
     beam: Floats,
 ) -> None:
     facts = _facts(request, result, seen)
-    cut = beam < request.beam_cut
+    cut = beam < request.settings.beam_cut
     corrected = np.where(cut, np.nan, raw.image / np.where(cut, 1.0, beam))
     pixels: Mapping[str, Any] = {
         "image": raw.image,
@@ -315,11 +299,11 @@ def _write(
 def _facts(request: ImageRequest, result: ImageResult, seen: Visibilities) -> HeaderFacts:
     statistics = result.statistics
     cards = {
-        "ROBUST": (request.robust, "Briggs robust"),
+        "ROBUST": (request.settings.robust, "Briggs robust"),
         "NITER": (result.n_iterations, "CLEAN iterations done"),
         "THRESH": (result.threshold_jy, "[Jy/beam] CLEAN threshold"),
         "ENGINE": (result.engine, "imaging engine"),
-        "PBCUT": (request.beam_cut, "primary-beam cut"),
+        "PBCUT": (request.settings.beam_cut, "primary-beam cut"),
         "RMS": (statistics.rms_jy, "[Jy/beam] 1.4826 MAD of the inner half"),
         "EXPRMS": (statistics.expected_rms_jy, "[Jy/beam] expected from the noise of the data"),
     }

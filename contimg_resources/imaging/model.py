@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Protocol
 
+from contimg_resources.settings import ImagingSettings
+
 
 @dataclass(frozen=True)
 class ImageRequest:
@@ -20,26 +22,12 @@ class ImageRequest:
         Directory for the products; replaced as a whole when it exists.
     stem : str
         First part of the products' file names.
-    engine : str
-        Name of the imaging engine; see `contimg_resources.imaging.engines.base.ENGINES`.
+    settings : ImagingSettings
+        Engine, pixels, weights, CLEAN and the cut of the primary beam.
     field_selection : str
         CASA field selection; empty: all fields.
     spw_selection : str
         CASA spectral-window selection; empty: all channels.
-    image_size : int, optional
-        Pixels a side; None: covers the primary beam to half of `beam_cut`.
-    cell_arcsec : float, optional
-        Pixel size, arcsec; None: a third of the minor axis of the synthesized beam.
-    robust : float
-        Briggs robust parameter.
-    niter : int
-        Maximum number of CLEAN iterations.
-    threshold_sigma : float
-        CLEAN stops at this many times the expected noise, or the measured one when that is higher.
-    uvrange : str
-        CASA uv selection; empty keeps every baseline.
-    beam_cut : float
-        The PB-corrected image is NaN where the primary beam is lower.
     dish_diameter_m, blockage_diameter_m : float, optional
         Diameters of dish and blockage, metres; None: known from the telescope's name.
     min_snr : float
@@ -52,16 +40,9 @@ class ImageRequest:
     ms: Path
     directory: Path
     stem: str
-    engine: str = "fast"
+    settings: ImagingSettings = field(default_factory=ImagingSettings)
     field_selection: str = ""
     spw_selection: str = ""
-    image_size: int | None = None
-    cell_arcsec: float | None = None
-    robust: float = 0.5
-    niter: int = 10_000
-    threshold_sigma: float = 4.0
-    uvrange: str = ""
-    beam_cut: float = 0.2
     dish_diameter_m: float | None = None
     blockage_diameter_m: float | None = None
     min_snr: float = 6.0

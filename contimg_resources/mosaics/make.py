@@ -80,11 +80,13 @@ def make_mosaic(request: MosaicRequest, progress: Progress = no_progress) -> Mos
         partial.mkdir()
         files = MosaicFiles.in_directory(partial, request.key)
         sums = _sums(plan, files)
-        for number, (tile, made) in enumerate(_contributions(plan, request.beam_cut)):
+        for number, (tile, made) in enumerate(_contributions(plan, request.imaging.beam_cut)):
             progress(f"adding {tile.key}", 0.9 * number / len(plan.new))
             if isinstance(made, str):
                 refused[tile.key] = made
-            elif sums.add(made.box, made.image, made.beam, made.tile.rms_jy, request.beam_cut):
+            elif sums.add(
+                made.box, made.image, made.beam, made.tile.rms_jy, request.imaging.beam_cut
+            ):
                 done.append(made.tile)
             else:
                 refused[tile.key] = f"{tile.files.image} covers no pixel of the mosaic"
@@ -141,13 +143,13 @@ def _plan(request: MosaicRequest, tiles: tuple[Tile, ...]) -> tuple[_Plan, dict[
     if before is not None:
         known = {t.key for t in before.tiles}
         new = tuple(t for t in tiles if t.key not in known)
-        if all(_fits(t, before, request.beam_cut) for t in new):
+        if all(_fits(t, before, request.imaging.beam_cut) for t in new):
             return _Plan(before.grid, before.beam, new, before), {}
     reaches: dict[str, float] = {}
     refused: dict[str, str] = {}
     for tile in tiles:
         with rejecting(refused, tile.key):
-            reaches[tile.key] = reach_of(tile, request.beam_cut)
+            reaches[tile.key] = reach_of(tile, request.imaging.beam_cut)
     kept = tuple(t for t in tiles if t.key in reaches)
     if not kept:
         raise _nothing(request, refused)
@@ -176,7 +178,7 @@ def _before(request: MosaicRequest, tiles: Sequence[Tile]) -> MosaicResult | Non
     wanted = {t.key: t.files.checksum for t in tiles}
     same = all(wanted.get(t.key) == t.checksum for t in before.tiles)
     # Sums with another cut are sums of other pixels.
-    same = same and before.beam_cut == request.beam_cut
+    same = same and before.beam_cut == request.imaging.beam_cut
     return before if same and before.files.sums.is_file() else None
 
 
@@ -247,7 +249,7 @@ def _finish(
         end_mjd=max(t.end_mjd for t in done),
         added=tuple(t.key for t in plan.new if t.key not in refused),
         rebuilt=plan.before is None,
-        beam_cut=request.beam_cut,
+        beam_cut=request.imaging.beam_cut,
     )
     facts = _facts(request, result, tiles[0])
     title = f"{request.key}   {len(done)} images, rms {1e3 * result.statistics.rms_jy:.2f} mJy/beam"
@@ -279,7 +281,7 @@ def _seams(
 ) -> tuple[Seam, ...]:
     known = {t.key: t for t in done}
     found = (
-        find_seam(t, known[t.key], image, sigma, plan.grid, plan.beam, request.beam_cut)
+        find_seam(t, known[t.key], image, sigma, plan.grid, plan.beam, request.imaging.beam_cut)
         for t in tiles
     )
     return tuple(s for s in found if s is not None)
@@ -298,7 +300,7 @@ def _facts(request: MosaicRequest, result: MosaicResult, tile: Tile) -> HeaderFa
         end_mjd=result.end_mjd,
         cards={
             "NTILES": (statistics.n_tiles, "images in the mosaic"),
-            "PBCUT": (request.beam_cut, "primary-beam cut of the images"),
+            "PBCUT": (request.imaging.beam_cut, "primary-beam cut of the images"),
             "RMS": (statistics.rms_jy, "[Jy/beam] in the deepest quarter"),
             "EXPRMS": (statistics.expected_rms_jy, "[Jy/beam] expected there"),
             "WINSTART": (request.start_mjd, "[d] start of the window"),

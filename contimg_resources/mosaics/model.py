@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from contimg_resources.imaging.model import Beam
+from contimg_resources.settings import ImagingSettings
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,8 @@ class MosaicRequest:
         Declination of its strip, degrees.
     tiles : tuple of TileFiles
         Tiles of the mosaic; the order has no effect.
-    beam_cut : float
-        Tiles contribute where their primary beam is higher.
+    imaging : ImagingSettings
+        The cut of the tiles: they contribute where their primary beam is higher.
     keep_sums : bool
         Whether the running sums are kept, so that a late tile needs no rebuild.
     provenance : dict of str to str
@@ -64,7 +65,7 @@ class MosaicRequest:
     end_mjd: float
     declination_deg: float
     tiles: tuple[TileFiles, ...]
-    beam_cut: float = 0.2
+    imaging: ImagingSettings = field(default_factory=ImagingSettings)
     keep_sums: bool = True
     provenance: dict[str, str] = field(default_factory=dict)
 

@@ -10,7 +10,7 @@ never on the order of arrival. A window with observations of two strips gives tw
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Protocol
 
@@ -18,6 +18,7 @@ import numpy as np
 
 from contimg_resources.core.errors import ConfigurationError, InvalidName
 from contimg_resources.core.times import SECONDS_PER_DAY, parse_partition_key
+from contimg_resources.settings import MosaicSettings
 
 _KEY = re.compile(r"([0-9]{5}\.[0-9]{5})([+-][0-9]{2}\.[0-9])", re.ASCII)
 
@@ -44,12 +45,8 @@ class WindowGrid:
 
     Parameters
     ----------
-    slot_s : float
-        Length of a slot, seconds; a day must be a whole number of slots.
-    width : int
-        Number of slots in a window.
-    step : int
-        Number of slots from the start of one window to that of the next.
+    settings : MosaicSettings
+        Length of a slot, number of slots in a window and from one window to the next.
 
     Raises
     ------
@@ -57,37 +54,35 @@ class WindowGrid:
         If a day isn't a whole number of slots, or windows would leave gaps.
     """
 
-    slot_s: float = 300.0
-    width: int = 12
-    step: int = 6
+    settings: MosaicSettings = field(default_factory=MosaicSettings)
 
     def __post_init__(self) -> None:
-        per_day = SECONDS_PER_DAY / self.slot_s if self.slot_s > 0 else math.nan
+        per_day = SECONDS_PER_DAY / self.settings.slot_s
         if not abs(per_day - round(per_day)) < 1e-9:
             raise ConfigurationError(
-                f"mosaics.slot_s: a day is not a whole number of slots of {self.slot_s} s"
+                f"mosaics.slot_s: a day is not a whole number of slots of {self.settings.slot_s} s"
             )
-        if not 1 <= self.step <= self.width:
+        if self.settings.step > self.settings.width:
             raise ConfigurationError(
-                f"mosaics.step: {self.step} slots from one window to the next would leave gaps "
-                f"between windows of {self.width}"
+                f"mosaics.step: {self.settings.step} slots from one window to the next would leave "
+                f"gaps between windows of {self.settings.width}"
             )
 
     @property
     def slots_per_day(self) -> int:
         """Number of slots in a day."""
-        return round(SECONDS_PER_DAY / self.slot_s)
+        return round(SECONDS_PER_DAY / self.settings.slot_s)
 
     def windows_of(self, mjd: float) -> range:
         """Return the numbers of the windows that contain a time, MJD in days."""
         slot = math.floor(mjd * self.slots_per_day)
-        first = -((self.width - 1 - slot) // self.step)
-        return range(first, slot // self.step + 1)
+        width, step = self.settings.width, self.settings.step
+        return range(-((width - 1 - slot) // step), slot // step + 1)
 
     def bounds_mjd(self, number: int) -> tuple[float, float]:
         """Return start and end of a window, MJD in days."""
-        begin = number * self.step
-        return begin / self.slots_per_day, (begin + self.width) / self.slots_per_day
+        begin = number * self.settings.step
+        return begin / self.slots_per_day, (begin + self.settings.width) / self.slots_per_day
 
 
 @dataclass(frozen=True)
@@ -145,7 +140,7 @@ def plan_mosaics(
     observations: Sequence[Observed],
     grid: WindowGrid,
     *,
-    strip_tolerance_deg: float = 0.5,
+    strip_tolerance_deg: float,
     existing: Mapping[str, Set[str]] | None = None,
 ) -> tuple[PlannedMosaic, ...]:
     """Return the mosaics of some observations, in the order of time.

@@ -34,6 +34,7 @@ from contimg_resources.observations.measurement_set import (
 )
 from contimg_resources.observations.model import CalibratorTransit, Observation, band_of
 from contimg_resources.observations.settling import content_signature
+from contimg_resources.settings import ArrivalSettings
 
 __all__ = ["ReadRequest", "read_measurement_set", "read_observation"]
 
@@ -48,8 +49,7 @@ def read_observation(
     *,
     casa: Casa,
     calibrators: CalibratorList,
-    radius_deg: float,
-    min_flux_jy: float,
+    settings: ArrivalSettings,
     timeout_s: float = READ_TIMEOUT_S,
 ) -> Observation:
     """Read a MeasurementSet and describe it, without changing it.
@@ -62,10 +62,8 @@ def read_observation(
         The CASA interface.
     calibrators : CalibratorList
         Known calibrators.
-    radius_deg : float
-        Maximum distance from a phase centre at which a calibrator counts as crossing, degrees.
-    min_flux_jy : float
-        Minimum apparent flux density of a calibrator, Jy.
+    settings : ArrivalSettings
+        Distance from a phase centre and apparent flux density at which a calibrator is listed.
     timeout_s : float
         Time limit for reading, seconds.
 
@@ -92,7 +90,10 @@ def read_observation(
     if content_signature(path) != before:
         raise ObservationNotSettled(f"{path} changed while it was read", path=str(path))
     transits = _crossing(
-        content, calibrators, radius_deg, 0.5 * sum(band_of(content.spectral_windows))
+        content,
+        calibrators,
+        settings.calibrator_radius_deg,
+        0.5 * sum(band_of(content.spectral_windows)),
     )
     return Observation(
         path=path,
@@ -109,7 +110,9 @@ def read_observation(
         n_integrations=content.n_integrations,
         n_rows=content.n_rows,
         flagged_fraction=content.flagged_fraction,
-        calibrators=tuple(t for t in transits if t.apparent_flux_jy >= min_flux_jy),
+        calibrators=tuple(
+            t for t in transits if t.apparent_flux_jy >= settings.calibrator_min_flux_jy
+        ),
         signature=before.digest,
         n_repeated_rows=content.n_repeated_rows,
         unusable=content.unusable,

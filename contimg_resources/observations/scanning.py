@@ -14,6 +14,7 @@ from pathlib import Path
 from contimg_resources.core.errors import ConfigurationError, InvalidName
 from contimg_resources.core.naming import check_ms_name, is_ms_name, is_observation_name, without_ms
 from contimg_resources.core.plain_text import plain_line
+from contimg_resources.settings import ArrivalSettings
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class Scan:
         return len(self.candidates)
 
 
-def scan(ms_dir: Path, done_suffix: str = ".done") -> Scan:
+def scan(ms_dir: Path, settings: ArrivalSettings | None = None) -> Scan:
     """Scan the names in a directory once, without its subdirectories.
 
     A recursive search would also find intermediate products and half-written ones. A link is
@@ -113,14 +114,15 @@ def scan(ms_dir: Path, done_suffix: str = ".done") -> Scan:
     ----------
     ms_dir : Path
         Directory in which observations arrive.
-    done_suffix : str
-        Suffix of a done-marker's name after the MS's name.
+    settings : ArrivalSettings, optional
+        Ending of the done-markers; None: the default.
 
     Raises
     ------
     ConfigurationError
         If the directory doesn't exist or can't be listed.
     """
+    done_suffix = (settings or ArrivalSettings()).done_suffix
     found: list[tuple[str, str]] = []
     files: set[str] = set()
     over: list[PassedOver] = []

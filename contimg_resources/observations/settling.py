@@ -20,6 +20,7 @@ from contimg_resources.core.trees import (
     kind_of_special_file,
     walk_files,
 )
+from contimg_resources.settings import ArrivalSettings
 
 #: Holds no data, and other programs modify it when reading.
 _LOCK_FILE = "table.lock"
@@ -196,6 +197,6 @@ def _change(previous: Signature, current: Signature) -> str:
     return "files inside were rewritten since the last scan"
 
 
-def done_marker(path: Path, suffix: str = ".done") -> Path:
-    """Return the path of an MS's done-marker: ``<name>.ms.done`` beside it."""
-    return path.with_name(path.name + suffix)
+def done_marker(path: Path) -> Path:
+    """Return the path of an MS's done-marker with the default ending, beside it."""
+    return path.with_name(path.name + ArrivalSettings().done_suffix)

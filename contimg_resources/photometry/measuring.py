@@ -302,7 +302,7 @@ def _stamps(
     if image.primary_beam is not None:
         response = _at(image.primary_beam, rows, columns)
         with np.errstate(invalid="ignore"):
-            dim = ~(response >= image.beam_cut)
+            dim = ~(response > 0)
         flags[dim] = int(Flag.OUTSIDE)
         response[dim] = np.nan
     assert verdict.size == 0 or verdict.min() >= WHOLE

@@ -35,7 +35,8 @@ class MeasurableImage:
     sigma_jy : ndarray of float32, shape (n_rows, n_columns), optional
         Expected noise of each pixel, Jy/beam; None if the noise varies slowly.
     primary_beam : ndarray of float32, shape (n_rows, n_columns), optional
-        Divisor of flux densities; None if `pixels` are already corrected.
+        Divisor of flux densities; sources where it is NaN, below the image's cut, count as outside
+        the observed sky. None if `pixels` are already corrected.
     wcs : WCS
         The two sky axes, ICRS.
     beam : Beam
@@ -44,8 +45,6 @@ class MeasurableImage:
         Effective frequency, Hz.
     start_mjd, mid_mjd, end_mjd : float
         Time of the data, MJD in days, UTC.
-    beam_cut : float
-        Sources where the primary beam is lower count as outside the observed sky.
     """
 
     kind: Kind
@@ -59,7 +58,6 @@ class MeasurableImage:
     start_mjd: float
     mid_mjd: float
     end_mjd: float
-    beam_cut: float = 0.2
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 2 or not self.pixels.size:

@@ -22,6 +22,7 @@ from contimg_resources.instrument.caltables import (
 )
 from contimg_resources.registry.checks import layout_of
 from contimg_resources.registry.model import NewCaltable, NewCaltableSet
+from contimg_resources.settings import CalibrationSettings
 
 _HOURS_PER_DAY = 24.0
 _SHOWN = 8
@@ -161,8 +162,7 @@ def set_under_prefix(
     valid_end_mjd: float | None,
     declination_deg: float | None,
     any_declination: bool,
-    valid_before_h: float,
-    valid_after_h: float,
+    settings: CalibrationSettings,
     origin: dict[str, Any],
 ) -> NewCaltableSet:
     """Return the set of the found tables, from their content and the user's options."""
@@ -184,11 +184,11 @@ def set_under_prefix(
         refant=refant or _refant(infos),
         mid_mjd=mid_mjd,
         start_mjd=(
-            start_mjd - valid_before_h / _HOURS_PER_DAY
+            start_mjd - settings.valid_before_h / _HOURS_PER_DAY
             if valid_start_mjd is None
             else valid_start_mjd
         ),
-        end_mjd=end_mjd + valid_after_h / _HOURS_PER_DAY
+        end_mjd=end_mjd + settings.valid_after_h / _HOURS_PER_DAY
         if valid_end_mjd is None
         else valid_end_mjd,
         declination_deg=None if any_declination else declination_deg,

@@ -30,6 +30,7 @@ class CalibrationRegistryResource(ConfigurableResource[CalibrationRegistry]):
         """Open the registry; a missing registry is made."""
         if not self.scratch:
             return CalibrationRegistry(self.url)
-        casa = Casa(Path(self.scratch), Path(self.logs or self.scratch))
-        limits = RegistrationLimits(load_settings().calibration)
+        settings = load_settings()
+        casa = Casa(Path(self.scratch), Path(self.logs or self.scratch), settings.casa)
+        limits = RegistrationLimits(settings.calibration)
         return CalibrationRegistry.with_casa(self.url, casa, limits=limits)

@@ -156,8 +156,6 @@ class CalibrationRegistry(DatabaseStore):
         valid_end_mjd: float | None = None,
         declination_deg: float | None = None,
         any_declination: bool = False,
-        valid_before_h: float = 24.0,
-        valid_after_h: float = 24.0,
         origin: dict[str, Any] | None = None,
     ) -> CaltableSet:
         """Register the tables with a common prefix: ``PREFIX_kcal``, ``PREFIX.b``, ...
@@ -174,14 +172,12 @@ class CalibrationRegistry(DatabaseStore):
         cal_field, refant : str, optional
             Calibrator field and reference antenna; None: from the tables.
         valid_start_mjd, valid_end_mjd : float, optional
-            Window, MJD in days; None: from the times of the tables' solutions, extended by
-            `valid_before_h` and `valid_after_h` hours.
+            Window, MJD in days; None: from the times of the tables' solutions, extended as that of
+            a solve (`calibration.valid_before_h` and `valid_after_h`).
         declination_deg : float, optional
             Declination strip, ICRS degrees; None: that of the tables' fields.
         any_declination : bool
             The set fits any strip, as for an array that tracks.
-        valid_before_h, valid_after_h : float
-            Extent of a window without `valid_start_mjd` or `valid_end_mjd`, hours.
         origin : dict, optional
             JSON-able provenance, added to that from the tables.
 
@@ -208,8 +204,7 @@ class CalibrationRegistry(DatabaseStore):
             valid_end_mjd=valid_end_mjd,
             declination_deg=declination_deg,
             any_declination=any_declination,
-            valid_before_h=valid_before_h,
-            valid_after_h=valid_after_h,
+            settings=self._limits.gates,
             origin=origin or {},
         )
         refuse(new, problems_of_statement(new))
@@ -313,7 +308,7 @@ class CalibrationRegistry(DatabaseStore):
         *,
         layout: ArrayLayout | None = None,
         declination_deg: float | None = None,
-        strip_tolerance_deg: float = 0.5,
+        strip_tolerance_deg: float | None = None,
         borrow: bool = False,
         verify: bool = True,
     ) -> ActiveCaltables:
@@ -330,8 +325,8 @@ class CalibrationRegistry(DatabaseStore):
             Its antennas and spectral windows; None: any fits.
         declination_deg : float, optional
             Its declination strip, degrees; None: any fits.
-        strip_tolerance_deg : float
-            Maximum difference in declination, degrees.
+        strip_tolerance_deg : float, optional
+            Maximum difference in declination, degrees; None: from the registry's settings.
         borrow : bool
             If no window contains `mjd`, return the nearest set outside its window, as borrowed.
         verify : bool
@@ -344,6 +339,8 @@ class CalibrationRegistry(DatabaseStore):
         CaltableAltered
             If a table of the set is missing or changed since its registration.
         """
+        if strip_tolerance_deg is None:
+            strip_tolerance_deg = self._limits.gates.strip_tolerance_deg
         wanted = lookup.Wanted(mjd, layout, declination_deg, strip_tolerance_deg)
         with self._database.read() as connection:
             fitting = None if layout is None else self._loader.fitting_layouts(connection, layout)

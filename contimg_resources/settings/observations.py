@@ -169,7 +169,8 @@ class ImagingSettings(Section):
     image_size: int | None = Field(
         None,
         ge=64,
-        description="Pixels along each side; None: out to where the primary beam is half of "
+        multiple_of=2,
+        description="Pixels along each side, even; None: out to where the primary beam is half of "
         "`beam_cut`.",
     )
     cell_arcsec: float | None = Field(

@@ -14,7 +14,9 @@ class ExportSettings(Section):
     """JSON documents for dashboards."""
 
     directory: Path | None = Field(
-        None, description="Directory of the documents; None: `export` in the state directory."
+        None,
+        description="Directory of the documents: empty, or with earlier documents; None: "
+        "`export` in the state directory.",
     )
     interval_min: int = Field(10, ge=1, le=59, description="Minutes between exports.")
     observation_days: float = Field(

@@ -60,13 +60,13 @@ class Settings(BaseSettings):
     )
     registry_url: str | None = Field(
         None,
-        description="SQLAlchemy URL of the registry; None: `registry.sqlite3` in the state "
-        "directory.",
+        description="The registry: a SQLite file or an SQLAlchemy URL; None: `registry.sqlite3` in "
+        "the state directory.",
     )
     products_url: str | None = Field(
         None,
-        description="SQLAlchemy URL of the products store; None: `products.sqlite3` in the state "
-        "directory.",
+        description="The products store: a SQLite file or an SQLAlchemy URL; None: "
+        "`products.sqlite3` in the state directory.",
     )
     umask: str = Field(
         "077",

@@ -15,6 +15,7 @@ from contimg_resources.core.errors import ConfigurationError
 from contimg_resources.core.progress import report_progress
 from contimg_resources.core.times import datetime_from_mjd
 from contimg_resources.core.trees import remove_tree
+from contimg_resources.observations.settling import done_marker
 from contimg_resources.simulation import measurement_set
 from contimg_resources.simulation.gains import draw_gains
 from contimg_resources.simulation.meridian import meridian_direction_deg
@@ -113,7 +114,7 @@ def simulate_observation(request: SimulationRequest) -> SimulatedObservation:
     partial.mkdir()
     try:
         _simulate_into(partial, spec, ms.name)
-        marker = ms.with_name(f"{ms.name}.done")
+        marker = done_marker(ms)
         marker.unlink(missing_ok=True)
         if ms.exists():
             ms.rename(partial / "replaced.ms")

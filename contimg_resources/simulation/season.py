@@ -17,6 +17,7 @@ from contimg_resources.catalogues.parquet import SCHEMA_VERSION
 from contimg_resources.core.checksums import content_checksum
 from contimg_resources.core.errors import ConfigurationError, PhotometryFailed
 from contimg_resources.mosaics.model import MosaicFiles, MosaicStatistics
+from contimg_resources.mosaics.windows import WindowGrid
 from contimg_resources.products.epochs import MosaicRecord, MosaicState
 from contimg_resources.simulation.season_mosaics import FieldShapes, write_mosaic
 from contimg_resources.simulation.season_sky import draw_epochs, draw_sources, true_season
@@ -26,7 +27,6 @@ from contimg_resources.simulation.season_spec import (
     TrueEpoch,
     season_truth_path,
 )
-from contimg_resources.steps.mosaicking import window_grid_of
 from contimg_resources.steps.photometry import Unmeasured, measure_mosaic
 from contimg_resources.steps.workshop import Workshop
 
@@ -71,7 +71,7 @@ def write_season(
             f"{layout.root} holds a catalogue {spec.name!r} already: give the season another name"
         )
     sources = draw_sources(spec)
-    truth = true_season(spec, sources, draw_epochs(spec, window_grid_of(workshop)))
+    truth = true_season(spec, sources, draw_epochs(spec, WindowGrid(workshop.settings.mosaics)))
     # First of all, so that the remains of an interrupted season aren't taken for part of another.
     truth.save(told)
     workshop.catalogues.put(sources, _facts(spec, sources))

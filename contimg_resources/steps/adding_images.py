@@ -14,6 +14,7 @@ from contimg_resources.core.times import SECONDS_PER_DAY, partition_key
 from contimg_resources.imaging.acceptance import (
     Verdict,
 )
+from contimg_resources.imaging.model import ImageRequest
 from contimg_resources.observations.model import (
     Observation,
     ObservationOrigin,
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from contimg_resources.images.standard_form import ForeignFiles
 
 _NO_MS = "it is an image that was made elsewhere: it has no MeasurementSet to calibrate or to image"
-_MIN_SNR = 6.0
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def add_image(
         directory,
         key,
         beam_cut=imaging.beam_cut,
-        min_snr=_MIN_SNR,
+        min_snr=ImageRequest.min_snr,
         provenance={
             "observation": key,
             **{name: f"{path} {checksum}" for name, (path, checksum) in checksums.items()},

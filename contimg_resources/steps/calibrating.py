@@ -107,9 +107,9 @@ def calibrate_observation(
         tables=tables_to_apply(active),
         output=workshop.settings.layout.calibrated_ms(key),
         working_antennas=tuple(a.name for a in observation.working_antennas),
-        max_flagged_fraction=workshop.settings.imaging.max_flagged_fraction,
         provenance=origin_of(active, observation),
-        engine=workshop.settings.calibration.engine,
+        settings=workshop.settings.calibration,
+        imaging=workshop.settings.imaging,
     )
     timed = workshop.casa.run_timed(calibrate, request, label=f"{key}-calibrate", progress=progress)
     result = timed.value

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contimg_resources.casa import Progress, no_progress
@@ -116,11 +115,11 @@ def image_observation(
         "caltable_borrowed": str(calibrated.borrowed),
         **software(),
     }
-    request = image_request(
-        imaging,
-        calibrated.path,
-        workshop.settings.layout.image_dir(key),
+    request = ImageRequest(
+        ms=calibrated.path,
+        directory=workshop.settings.layout.image_dir(key),
         stem=key,
+        settings=imaging,
         provenance=provenance,
     )
     timed = workshop.casa.run_timed(image, request, label=f"{key}-image", progress=progress)
@@ -157,26 +156,6 @@ def image_observation(
         verdicts=verdicts,
         checksums=tuple(a.checksum for a in artefacts if a.kind in fits),
         engine_s=timed.seconds,
-    )
-
-
-def image_request(
-    imaging: ImagingSettings, ms: Path, directory: Path, *, stem: str, provenance: dict[str, str]
-) -> ImageRequest:
-    """Return an imaging request with this site's settings."""
-    return ImageRequest(
-        ms=ms,
-        directory=directory,
-        stem=stem,
-        engine=imaging.engine,
-        image_size=imaging.image_size,
-        cell_arcsec=imaging.cell_arcsec,
-        robust=imaging.robust,
-        niter=imaging.niter,
-        threshold_sigma=imaging.threshold_sigma,
-        uvrange=imaging.uvrange,
-        beam_cut=imaging.beam_cut,
-        provenance=provenance,
     )
 
 
@@ -235,12 +214,12 @@ def _parameters(result: ImageResult, request: ImageRequest) -> dict[str, Any]:
     return {
         "image_size": result.grid.size,
         "cell_arcsec": result.grid.cell_arcsec,
-        "robust": request.robust,
+        "robust": request.settings.robust,
         "threshold_jy": result.threshold_jy,
         "n_iterations": result.n_iterations,
         "engine": result.engine,
-        "beam_cut": request.beam_cut,
-        "uvrange": request.uvrange,
+        "beam_cut": request.settings.beam_cut,
+        "uvrange": request.settings.uvrange,
     }
 
 

@@ -92,12 +92,6 @@ class Mosaicked:
     verdicts: tuple[Verdict, ...]
 
 
-def window_grid_of(workshop: Workshop) -> WindowGrid:
-    """Return the grid of windows from the settings."""
-    settings = workshop.settings.mosaics
-    return WindowGrid(settings.slot_s, settings.width, settings.step)
-
-
 def open_mosaics(
     workshop: Workshop, *, at_mjd: float | None = None, changed_days: float | None = None
 ) -> tuple[OpenMosaic, ...]:
@@ -143,7 +137,7 @@ def open_mosaics(
             continue
         if known.get(planned.key) == tiles:
             continue
-        waits_for = _waits_for(planned, members, settings.slot_s, settings.wait_min, now)
+        waits_for = _waits_for(planned, members, settings, now)
         found.append(OpenMosaic(planned.key, planned, tiles, waits_for))
     return tuple(found)
 
@@ -190,7 +184,7 @@ def mosaic_observations(
         # From the key, not from the present tiles: the pixels stay the same when more tiles come.
         declination_deg=declination_deg,
         tiles=files,
-        beam_cut=workshop.settings.imaging.beam_cut,
+        imaging=workshop.settings.imaging,
         # Nothing will be added to a window without gaps.
         keep_sums=has_holes(
             [float(tile) for tile in tiles],
@@ -223,25 +217,24 @@ def _plan(
 ) -> tuple[PlannedMosaic, ...]:
     return plan_mosaics(
         sources,
-        window_grid_of(workshop),
+        WindowGrid(workshop.settings.mosaics),
         strip_tolerance_deg=workshop.settings.calibration.strip_tolerance_deg,
         existing={key: tiles.keys() for key, tiles in known.items()},
     )
 
 
 def _waits_for(
-    planned: PlannedMosaic,
-    members: list[TileSource],
-    slot_s: float,
-    wait_min: float,
-    now: float,
+    planned: PlannedMosaic, members: list[TileSource], settings: MosaicSettings, now: float
 ) -> str:
     at_work = [m.key for m in members if m.in_progress and now - m.updated_mjd < _LONGEST_WORK_DAYS]
     if at_work:
         return f"{len(at_work)} images in progress, first {at_work[0]}"
-    until = max(planned.end_mjd, *(m.updated_mjd for m in members)) + wait_min / _MINUTES_PER_DAY
+    until = (
+        max(planned.end_mjd, *(m.updated_mjd for m in members))
+        + settings.wait_min / _MINUTES_PER_DAY
+    )
     mids = [m.mid_mjd for m in members if m.checksum]
-    if now < until and has_holes(mids, planned.start_mjd, planned.end_mjd, slot_s):
+    if now < until and has_holes(mids, planned.start_mjd, planned.end_mjd, settings.slot_s):
         minutes = math.ceil((until - now) * _MINUTES_PER_DAY)
         return f"observations that may be late, for another {minutes} minutes"
     return ""

@@ -121,7 +121,7 @@ def solve_request(
         settings=workshop.settings.calibration,
         background=background,
         background_origin=origin,
-        default_spectral_index=workshop.settings.catalogue.default_spectral_index,
+        catalogue=workshop.settings.catalogue,
         plots=plots,
     )
 

@@ -208,7 +208,7 @@ def scan_directory(
     """
     settings = workshop.settings
     deadline_s = time.monotonic() + budget_s
-    found = scan(settings.incoming_dir, settings.arrival.done_suffix)
+    found = scan(settings.incoming_dir, settings.arrival)
     known = workshop.products.known_signatures()
     new = [c for c in found if c.location not in known]
     registered = [c for c in found if c.location in known]

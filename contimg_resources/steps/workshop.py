@@ -65,12 +65,7 @@ class Workshop:
             raise ConfigurationError(
                 f"{error.filename} can't be made: {error.strerror}", path=str(error.filename)
             ) from error
-        casa = Casa(
-            layout.scratch,
-            layout.logs,
-            timeout_s=settings.casa.step_timeout_s,
-            threads=settings.casa.threads,
-        )
+        casa = Casa(layout.scratch, layout.logs, settings.casa)
         return cls(
             settings=settings,
             registry=CalibrationRegistry.with_casa(
@@ -103,8 +98,7 @@ class Workshop:
             path,
             casa=self.casa,
             calibrators=self.calibrators,
-            radius_deg=self.settings.arrival.calibrator_radius_deg,
-            min_flux_jy=self.settings.arrival.calibrator_min_flux_jy,
+            settings=self.settings.arrival,
         )
 
     def unchanged(self, key: str) -> Observation:

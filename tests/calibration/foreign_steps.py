@@ -11,6 +11,7 @@ from contimg_resources.imaging.beam import dish_of
 from contimg_resources.imaging.layout import read_layout
 from contimg_resources.imaging.reach import half_width_rad
 from contimg_resources.imaging.reading import read_visibilities
+from contimg_resources.settings import ImagingSettings
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,9 @@ class Handed:
 
 def hand_on_and_compare(ms: Path) -> Handed:
     """Let an MS carry what is in memory, and read both."""
-    averaged_visibilities.average_for_imaging(read_observed(ms, range(24)), ms)()
+    averaged_visibilities.average_for_imaging(
+        read_observed(ms, range(24)), ms, ImagingSettings().beam_cut
+    )()
     layout = read_layout(ms)
     half_rad = half_width_rad(layout, dish_of(layout.telescope, None, None), 0.2)
     read = read_visibilities(layout, half_rad)

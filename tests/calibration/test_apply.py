@@ -13,6 +13,7 @@ from contimg_resources.casa import Casa
 from contimg_resources.core.checksums import content_checksum
 from contimg_resources.core.errors import CasaError, ConfigurationError, UnreadableObservation
 from contimg_resources.instrument.caltables import CaltableType
+from contimg_resources.settings import CalibrationSettings, ImagingSettings
 from contimg_resources.simulation.observation import SimulationRequest, simulate_observation
 from contimg_resources.simulation.spec import GainSpec, SimulationSpec, Size, SkySpec
 from tests.calibration.apply_steps import (
@@ -68,7 +69,12 @@ def test_delays_and_gains_are_taken_out_window_by_window_in_frequency(
     casa: Casa, ms: Path, tables: tuple[TableToApply, ...], tmp_path: Path, engine: str
 ) -> None:
     request = ApplyRequest(
-        ms, tables, tmp_path / "x_cal.ms", shift=False, flag_rfi=False, engine=engine
+        ms,
+        tables,
+        tmp_path / "x_cal.ms",
+        shift=False,
+        flag_rfi=False,
+        settings=CalibrationSettings(engine=engine),
     )
     result = casa.run(write_calibrated_ms, request, label="apply")
     known = tables[0].path.parent / "known.npz"
@@ -111,7 +117,9 @@ def test_interference_goes_and_little_else(
     casa: Casa, ms: Path, tables: tuple[TableToApply, ...], tmp_path: Path, engine: str
 ) -> None:
     dirty = casa.run(spoil, Spoil(ms, tmp_path / "dirty.ms", "interference"), label="spoil")
-    request = ApplyRequest(dirty, tables, tmp_path / "x_cal.ms", engine=engine)
+    request = ApplyRequest(
+        dirty, tables, tmp_path / "x_cal.ms", settings=CalibrationSettings(engine=engine)
+    )
     result = casa.run(write_calibrated_ms, request, label="apply")
     facts = casa.run(describe, result.ms, label="describe")
     assert facts.hit > 0.95
@@ -133,7 +141,9 @@ def test_too_many_flags_are_an_error_and_leave_nothing(
 ) -> None:
     spoiled = casa.run(spoil, Spoil(ms, tmp_path / "nan.ms", "nan"), label="spoil")
     output = tmp_path / "out" / "x_cal.ms"
-    request = ApplyRequest(spoiled, tables, output, max_flagged_fraction=0.03)
+    request = ApplyRequest(
+        spoiled, tables, output, imaging=ImagingSettings(max_flagged_fraction=0.03)
+    )
     with pytest.raises(CasaError, match=r"4\.2% of the data of working antennas is flagged"):
         casa.run(write_calibrated_ms, request, label="apply")
     assert list(output.parent.iterdir()) == []
@@ -164,7 +174,7 @@ def test_a_task_that_only_pretends_is_found_out_and_the_old_product_stays(
     with pytest.raises(CasaError, match="applied none of 2 caltables"):
         casa.run(
             apply_with_a_task_that_does_nothing,
-            ApplyRequest(ms, tables, output, engine="casa"),
+            ApplyRequest(ms, tables, output, settings=CalibrationSettings(engine="casa")),
             label="apply",
         )
     assert [p.name for p in tmp_path.iterdir()] == ["x_cal.ms"]

@@ -16,6 +16,7 @@ from contimg_resources.casa import Casa
 from contimg_resources.demo.ngc5921 import import_ngc5921, ngc5921_request
 from contimg_resources.instrument.caltables import CaltableType
 from contimg_resources.observations.calibrators import CalibratorList
+from contimg_resources.settings import CalibrationSettings
 from tests.calibration.corner_steps import (
     Shift,
     corner_tables,
@@ -46,7 +47,11 @@ def compare(casa: Casa, request: ApplyRequest) -> Difference:
     outputs = {}
     for engine in ("fast", "casa"):
         output = request.output.with_name(f"{engine}_{request.output.name}")
-        casa.run(write_calibrated_ms, replace(request, engine=engine, output=output), label=engine)
+        casa.run(
+            write_calibrated_ms,
+            replace(request, settings=CalibrationSettings(engine=engine), output=output),
+            label=engine,
+        )
         outputs[engine] = output
     return casa.run(difference, Pair(outputs["fast"], outputs["casa"]), label="compare")
 
@@ -104,7 +109,12 @@ def test_missing_rows_zeros_amplitudes_and_old_weights(
     spoiled = tuple(replace(t, interpolation_time=interpolation) for t in copies)
     for engine in ("fast", "casa"):
         request = ApplyRequest(
-            ms, spoiled, tmp_path / f"{engine}.ms", flag_rfi=False, shift=False, engine=engine
+            ms,
+            spoiled,
+            tmp_path / f"{engine}.ms",
+            flag_rfi=False,
+            shift=False,
+            settings=CalibrationSettings(engine=engine),
         )
         casa.run(write_calibrated_ms, request, label=engine)
     assert casa.run(read_origin, tmp_path / "fast.ms", label="origin")["engine"] == "fast"

@@ -22,6 +22,7 @@ from contimg_resources.imaging.make import make_image
 from contimg_resources.imaging.model import ImageRequest
 from contimg_resources.instrument.caltables import names_fit
 from contimg_resources.observations.calibrators import CalibratorList
+from contimg_resources.settings import CalibrationSettings, ImagingSettings
 from tests.calibration import foreign
 from tests.calibration.engine_steps import Pair, difference
 from tests.calibration.foreign_steps import Handed, hand_on_and_compare, mean_amplitude_jy
@@ -63,7 +64,9 @@ def apply(casa: Casa, solved: SolveResult, tmp_path: Path) -> Apply:
     def applied(ms: Path, engine: str = "fast") -> ApplyResult:
         tables = tuple(TableToApply(t.path, t.type, t.type.apply_order) for t in solved.tables)
         output = tmp_path / f"{ms.parent.name}_{engine}.ms"
-        request = ApplyRequest(ms, tables, output, flag_rfi=False, engine=engine)
+        request = ApplyRequest(
+            ms, tables, output, flag_rfi=False, settings=CalibrationSettings(engine=engine)
+        )
         result = casa.run(write_calibrated_ms, request, label="apply")
         assert casa.run(read_origin, output, label="origin")["engine"] == engine
         return result
@@ -215,7 +218,7 @@ def test_an_image_takes_calibrated_data_in_the_unit_that_they_state(
     in_jy = casa.run(mean_amplitude_jy, made, label="read")
     foreign.state_unit(made, "mJy")
     assert casa.run(mean_amplitude_jy, made, label="read") == pytest.approx(1e-3 * in_jy)
-    request = ImageRequest(made, tmp_path / "image", "t", engine="casa")
+    request = ImageRequest(made, tmp_path / "image", "t", ImagingSettings(engine="casa"))
     with pytest.raises(
         ImagingFailed, match=r"DATA is in mJy, which the engine 'casa' assumes to be in Jy"
     ):

@@ -190,7 +190,13 @@ def test_data_without_solutions_are_flagged_never_passed(
     tables = tuple(
         TableToApply(t.path, t.type, t.type.apply_order) for t in solved[engine].result.tables
     )
-    wanted = ApplyRequest(whole, tables, tmp_path / "x.ms", flag_rfi=False, engine=apply_engine)
+    wanted = ApplyRequest(
+        whole,
+        tables,
+        tmp_path / "x.ms",
+        flag_rfi=False,
+        settings=CalibrationSettings(engine=apply_engine),
+    )
     casa.run(write_calibrated_ms, wanted, label="apply")
     flagged = casa.run(flagged_by_window, tmp_path / "x.ms", label="count")
     assert flagged[FLAGGED] == 1

@@ -22,6 +22,7 @@ from contimg_resources.core.errors import (
     DiskShort,
     ScratchLost,
 )
+from contimg_resources.settings import CasaSettings
 from tests.processes import is_running, wait_until_gone
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -36,7 +37,7 @@ def _find_the_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def casa(tmp_path: Path) -> Iterator[Casa]:
     """A door of its own, closed afterwards."""
-    door = Casa(tmp_path / "scratch", tmp_path / "logs", timeout_s=600)
+    door = Casa(tmp_path / "scratch", tmp_path / "logs", CasaSettings(step_timeout_s=600))
     yield door
     door.close()
 

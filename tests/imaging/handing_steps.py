@@ -14,6 +14,9 @@ from contimg_resources.imaging.reach import half_width_rad
 from contimg_resources.imaging.reading import read_visibilities
 from contimg_resources.imaging.visibilities import Block, Visibilities
 
+#: Not the default: what is carried reaches as far as the image that is asked for.
+BEAM_CUT = 0.1
+
 
 @dataclass(frozen=True)
 class Handed:
@@ -34,9 +37,9 @@ def hand_on_and_compare(ms: Path) -> Handed:
     copy = ms.with_name("carrying.ms")
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(ms, copy, ignore=shutil.ignore_patterns(averaged_visibilities.NAME))
-    averaged_visibilities.average_for_imaging(read_observed(copy, range(24)), copy)()
+    averaged_visibilities.average_for_imaging(read_observed(copy, range(24)), copy, BEAM_CUT)()
     layout = read_layout(copy)
-    half_rad = half_width_rad(layout, dish_of(layout.telescope, None, None), 0.2)
+    half_rad = half_width_rad(layout, dish_of(layout.telescope, None, None), BEAM_CUT)
     read = read_visibilities(layout, half_rad)
     carried = averaged_visibilities.visibilities_of(layout, half_rad, everything=True)
     wider = averaged_visibilities._read(layout, 1.1 * half_rad) is not None

@@ -1,12 +1,14 @@
 """The sources that two images of the same visibilities have in common."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from contimg_resources.imaging.beam import separation_rad
-from contimg_resources.imaging.model import ImageResult, Source
+from contimg_resources.imaging.model import ImageRequest, ImageResult, Source
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,11 @@ class Pair:
         there = np.array([self.other.ra_deg]), np.array([self.other.dec_deg])
         apart = separation_rad(self.one.ra_deg, self.one.dec_deg, *there)
         return float(np.rad2deg(apart[0])) * 3600
+
+
+def with_settings(request: ImageRequest, directory: Path, **changed: Any) -> ImageRequest:
+    """Return a request for the same image in another directory, with other settings."""
+    return replace(request, directory=directory, settings=request.settings.changed(**changed))
 
 
 def pairs(one: ImageResult, other: ImageResult, least_snr: float) -> list[Pair]:

@@ -1,6 +1,5 @@
 """The fast engine against CASA's tclean, on the same visibilities."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +8,17 @@ import pytest
 from contimg_resources.casa import Casa
 from contimg_resources.imaging.make import make_image
 from contimg_resources.imaging.model import ImageRequest, ImageResult
+from contimg_resources.settings import ImagingSettings
 from tests.imaging.imaging_steps import Sky, import_3c273
-from tests.imaging.pairs import assert_beams_agree, pairs
+from tests.imaging.pairs import assert_beams_agree, pairs, with_settings
 
 
 @pytest.fixture(scope="module")
 def by_casa(casa: Casa, sky: Sky, tmp_path_factory: pytest.TempPathFactory) -> ImageResult:
     """The image by tclean with every default (about half a minute on an idle core)."""
     place = tmp_path_factory.mktemp("casa") / "image"
-    return casa.run(make_image, ImageRequest(sky.ms, place, "x", engine="casa"), label="casa")
+    request = ImageRequest(sky.ms, place, "x", ImagingSettings(engine="casa"))
+    return casa.run(make_image, request, label="casa")
 
 
 def test_both_engines_make_the_same_image_of_a_drift_scan(
@@ -45,11 +46,11 @@ def test_both_engines_make_the_same_image_of_a_drift_scan(
 def test_both_engines_make_the_same_image_of_3c273(casa: Casa, tmp_path: Path) -> None:
     """A tracked field, observed with the VLA in 1989: one source of 30 Jy and its jet."""
     ms = casa.run(import_3c273, tmp_path / "3c273.ms", label="import")
-    request = ImageRequest(ms, tmp_path / "fast", "x", image_size=512, cell_arcsec=0.7)
+    settings = ImagingSettings(image_size=512, cell_arcsec=0.7)
+    request = ImageRequest(ms, tmp_path / "fast", "x", settings)
     fast = casa.run(make_image, request, label="fast")
-    by_casa = casa.run(
-        make_image, replace(request, engine="casa", directory=tmp_path / "casa"), label="casa"
-    )
+    request = with_settings(request, tmp_path / "casa", engine="casa")
+    by_casa = casa.run(make_image, request, label="casa")
     assert_beams_agree(by_casa, fast)
     found = pairs(by_casa, fast, 20.0)
     assert found[0].one.peak_jy == pytest.approx(29.9, abs=0.1)

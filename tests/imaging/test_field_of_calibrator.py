@@ -15,7 +15,7 @@ from contimg_resources.imaging import field_of_calibrator
 from contimg_resources.imaging.field_of_calibrator import shown_sources, solve_with_field
 from contimg_resources.imaging.model import Source
 from contimg_resources.observations.calibrators import CalibratorList
-from contimg_resources.settings import CalibrationSettings
+from contimg_resources.settings import CalibrationSettings, CatalogueSettings
 
 CALIBRATOR = CalibratorList().find("3C48")
 
@@ -63,7 +63,7 @@ def result_of(*reasons: str) -> SolveResult:
 def test_the_second_solve_has_the_sources_of_the_image_but_the_calibrator(
     request_: SolveRequest, solves: list[SolveRequest]
 ) -> None:
-    solve_with_field(replace(request_, default_spectral_index=-0.8))
+    solve_with_field(replace(request_, catalogue=CatalogueSettings(default_spectral_index=-0.8)))
     first, second = solves
     assert first.background == ()
     assert first.prefix != second.prefix == request_.prefix

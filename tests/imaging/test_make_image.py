@@ -8,13 +8,16 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 from PIL import Image
+from pydantic import ValidationError
 
 from contimg_resources.casa import Casa
 from contimg_resources.core.checksums import content_checksum
 from contimg_resources.core.errors import ConfigurationError, ImagingFailed, UnreadableObservation
+from contimg_resources.imaging.engines.base import engine_named
 from contimg_resources.imaging.make import load_image_result, make_image
 from contimg_resources.imaging.matching import MatchReport, match_image
 from contimg_resources.imaging.model import ImageRequest, ImageResult
+from contimg_resources.settings import ImagingSettings
 from tests.imaging.conftest import as_it_came
 from tests.imaging.imaging_steps import Sky, Spoil, spoil
 
@@ -143,7 +146,9 @@ def test_the_directory_was_replaced_as_a_whole(imaged: ImageResult) -> None:
 
 
 def small(ms: Path, directory: Path) -> ImageRequest:
-    return ImageRequest(ms, directory, "x", image_size=128, cell_arcsec=7.0, niter=0)
+    return ImageRequest(
+        ms, directory, "x", ImagingSettings(image_size=128, cell_arcsec=7.0, niter=0)
+    )
 
 
 def test_the_calibrated_ms_is_only_read(casa: Casa, sky: Sky, tmp_path: Path) -> None:
@@ -176,11 +181,13 @@ def test_fields_with_several_phase_centres_are_refused(
 def test_a_request_that_makes_no_sense_is_refused(casa: Casa, sky: Sky, tmp_path: Path) -> None:
     good = small(sky.ms, tmp_path / "x")
     for bad, words in (
-        (replace(good, engine="aips"), "no imaging engine 'aips'; there are: casa, fast"),
-        (replace(good, image_size=127), "image_size can't be 127"),
+        ({"engine": "aips"}, r"engine\n.*should be 'casa', 'fast' or 'wsclean'.*'aips'"),
+        ({"image_size": 127}, r"image_size\n.*multiple of 2.*127"),
     ):
-        with pytest.raises(ConfigurationError, match=words):
-            casa.run(make_image, bad, label="image")
+        with pytest.raises(ValidationError, match=words):
+            good.settings.changed(**bad)
+    with pytest.raises(ConfigurationError, match="no imaging engine 'aips'; there are: casa, fast"):
+        engine_named("aips")
     with pytest.raises(UnreadableObservation, match="no MeasurementSet"):
         casa.run(make_image, replace(good, ms=tmp_path), label="image")
     with pytest.raises(ImagingFailed, match="nothing is selected"):

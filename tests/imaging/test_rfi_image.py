@@ -17,6 +17,7 @@ from contimg_resources.imaging.make import make_image
 from contimg_resources.imaging.matching import match_image
 from contimg_resources.imaging.model import ImageRequest, ImageResult
 from contimg_resources.observations.calibrators import CalibratorList
+from contimg_resources.settings import ImagingSettings
 from contimg_resources.simulation.night import NightSpec, plan_night
 from contimg_resources.simulation.observation import SimulationRequest, simulate_observation
 from contimg_resources.simulation.spec import GainSpec, RfiSpec, SimulationSpec
@@ -72,7 +73,8 @@ def imaged(casa: Casa, tmp_path_factory: pytest.TempPathFactory) -> Imaged:
         request = ImageRequest(calibrated[-1], root / f"{name}_image", name)
         if images:
             grid = images[0].grid
-            request = replace(request, image_size=grid.size, cell_arcsec=grid.cell_arcsec)
+            same = ImagingSettings(image_size=grid.size, cell_arcsec=grid.cell_arcsec)
+            request = replace(request, settings=same)
         images.append(casa.run(make_image, request, label="image"))
     pair = Pair(*came, *calibrated, target.noise_jy)
     flagged = casa.run(count_flagged, pair, label="count")

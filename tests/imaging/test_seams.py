@@ -13,6 +13,7 @@ from contimg_resources.imaging.matching import match_image
 from contimg_resources.imaging.model import ImageRequest
 from contimg_resources.observations.calibrators import CalibratorList
 from contimg_resources.observations.reading import read_observation
+from contimg_resources.settings import ArrivalSettings
 from contimg_resources.simulation.meridian import sidereal_time_deg
 from tests.imaging.conftest import SPEC, observed
 
@@ -30,8 +31,7 @@ def test_an_observation_across_both_seams(casa: Casa, tmp_path: Path) -> None:
         next(p for p in tmp_path.glob("*.ms") if "_cal" not in p.name),
         casa=casa,
         calibrators=CalibratorList(),
-        radius_deg=1.0,
-        min_flux_jy=1.0,
+        settings=ArrivalSettings(),
     )
     assert (mjd_day(observation.start_mjd), mjd_day(observation.end_mjd)) == (
         MIDNIGHT - 1,

@@ -22,9 +22,10 @@ from contimg_resources.imaging.engines.base import engine_named
 from contimg_resources.imaging.make import load_image_result, make_image
 from contimg_resources.imaging.model import ImageRequest
 from contimg_resources.products.model import ObservationState
+from contimg_resources.settings import ImagingSettings
 from contimg_resources.steps import add_images
 from tests.imaging.imaging_steps import Sky, import_3c273
-from tests.imaging.pairs import assert_beams_agree, pairs
+from tests.imaging.pairs import assert_beams_agree, pairs, with_settings
 from tests.steps.test_adding_images import made_workshop
 
 
@@ -40,18 +41,19 @@ def tracked(casa: Casa, tmp_path_factory: pytest.TempPathFactory) -> ImageReques
     """A tracked field, observed with the VLA in 1989: one source of 30 Jy and its jet."""
     place = tmp_path_factory.mktemp("3c273")
     ms = casa.run(import_3c273, place / "3c273.ms", label="import")
-    return ImageRequest(ms, place / "x", "x", image_size=512, cell_arcsec=0.7, engine="wsclean")
+    settings = ImagingSettings(image_size=512, cell_arcsec=0.7, engine="wsclean")
+    return ImageRequest(ms, place / "x", "x", settings)
 
 
 @pytest.mark.slow
 @needs_wsclean
 def test_wsclean_makes_the_same_image_of_a_drift_scan(casa: Casa, sky: Sky, tmp_path: Path) -> None:
     # The middle of the beam only: each of the 16 windows has FFTs of its own.
-    request = ImageRequest(sky.ms, tmp_path / "fast", "x", image_size=800)
+    request = ImageRequest(sky.ms, tmp_path / "fast", "x", ImagingSettings(image_size=800))
     fast = casa.run(make_image, request, label="fast")
     by_wsclean = casa.run(
         make_image,
-        replace(request, engine="wsclean", directory=tmp_path / "wsclean"),
+        with_settings(request, tmp_path / "wsclean", engine="wsclean"),
         label="wsclean",
     )
     assert (by_wsclean.engine, fast.engine) == ("wsclean", "fast")
@@ -73,18 +75,19 @@ def test_wsclean_makes_the_same_image_of_a_drift_scan(casa: Casa, sky: Sky, tmp_
 @needs_wsclean
 @pytest.mark.parametrize(
     "selection",
-    [{}, {"uvrange": ">20klambda", "spw_selection": "0", "field_selection": "0"}],
+    [{}, {"spw_selection": "0", "field_selection": "0"}],
     ids=["everything", "a selection"],
 )
 def test_wsclean_images_what_is_selected_of_a_tracked_field(
     casa: Casa, tracked: ImageRequest, tmp_path: Path, selection: dict[str, str]
 ) -> None:
     before = content_checksum(tracked.ms)
-    request = replace(tracked, directory=tmp_path / "wsclean", **selection)
+    uvrange = ">20klambda" if selection else ""
+    request = replace(with_settings(tracked, tmp_path / "wsclean", uvrange=uvrange), **selection)
     made = casa.run(make_image, request, label="wsclean")
     assert content_checksum(tracked.ms) == before
     fast = casa.run(
-        make_image, replace(request, engine="fast", directory=tmp_path / "fast"), label="fast"
+        make_image, with_settings(request, tmp_path / "fast", engine="fast"), label="fast"
     )
     assert_beams_agree(fast, made, share=0.03, angle_deg=3)
     found = pairs(fast, made, 100.0)
@@ -97,7 +100,7 @@ def test_wsclean_images_what_is_selected_of_a_tracked_field(
 
 @needs_wsclean
 def test_wsclean_makes_a_dirty_image_too(casa: Casa, tracked: ImageRequest, tmp_path: Path) -> None:
-    dirty = casa.run(make_image, replace(tracked, directory=tmp_path / "x", niter=0), label="dirty")
+    dirty = casa.run(make_image, with_settings(tracked, tmp_path / "x", niter=0), label="dirty")
     assert dirty.n_iterations == 0
     assert dirty.statistics.peak_jy == pytest.approx(30, abs=1)
     assert dirty.statistics.residual_rms_jy > 0.1

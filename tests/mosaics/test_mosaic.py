@@ -20,7 +20,7 @@ from contimg_resources.mosaics import make
 from contimg_resources.mosaics.beams import convolve
 from contimg_resources.mosaics.make import load_mosaic, make_mosaic
 from contimg_resources.mosaics.model import MosaicRequest, MosaicResult, TileFiles
-from contimg_resources.settings import MosaicSettings
+from contimg_resources.settings import ImagingSettings, MosaicSettings
 from contimg_resources.simulation.tiles import MadeUpTile, drifting_tiles, write_tile
 from contimg_resources.steps.mosaicking import judge_noise, judge_seams
 
@@ -236,7 +236,7 @@ def test_a_tile_that_can_t_be_used_is_named_and_the_others_go_on(tmp_path: Path)
 def test_sums_down_to_another_cut_are_not_added_to(tmp_path: Path) -> None:
     wanted = request(written(tiles_of(3), tmp_path), tmp_path)
     make_mosaic(wanted)
-    higher = replace(wanted, beam_cut=0.5)
+    higher = replace(wanted, imaging=ImagingSettings(beam_cut=0.5))
     again = make_mosaic(higher)
     fresh = make_mosaic(replace(higher, directory=tmp_path / "fresh"))
     assert again.rebuilt

@@ -1,6 +1,7 @@
 """Which mosaics there should be: by observing time alone, whatever the order of arrival."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -15,8 +16,12 @@ from contimg_resources.mosaics.windows import (
     parse_mosaic_key,
     plan_mosaics,
 )
+from contimg_resources.settings import CalibrationSettings, MosaicSettings
 
 GRID = WindowGrid()
+planned_mosaics = partial(
+    plan_mosaics, strip_tolerance_deg=CalibrationSettings().strip_tolerance_deg
+)
 HOUR = 1 / 24
 
 
@@ -39,7 +44,7 @@ def by_key(planned: tuple[PlannedMosaic, ...]) -> dict[str, tuple[str, ...]]:
 
 
 def test_an_hour_every_half_hour() -> None:
-    planned = plan_mosaics(night(30), GRID)
+    planned = planned_mosaics(night(30), GRID)
     assert [p.key for p in planned[:3]] == [
         "61041.00000+54.6",
         "61041.02083+54.6",
@@ -52,20 +57,20 @@ def test_an_hour_every_half_hour() -> None:
 
 @given(st.permutations(night(40)))
 def test_the_order_of_arrival_doesn_t_matter(observations: list[Seen]) -> None:
-    expected = plan_mosaics(night(40), GRID)
-    assert plan_mosaics(observations, GRID) == expected
-    assert plan_mosaics([*observations, *observations[:7]], GRID) == expected
+    expected = planned_mosaics(night(40), GRID)
+    assert planned_mosaics(observations, GRID) == expected
+    assert planned_mosaics([*observations, *observations[:7]], GRID) == expected
 
 
 @given(
     st.floats(61_000, 61_100),
-    st.integers(1, 6).flatmap(lambda step: st.tuples(st.just(step), st.integers(step, 24))),
+    st.integers(1, 6).flatmap(lambda step: st.tuples(st.just(step), st.integers(max(step, 2), 24))),
 )
 def test_every_observation_is_in_each_window_that_holds_it(
     mjd: float, step_and_width: tuple[int, int]
 ) -> None:
     step, width = step_and_width
-    grid = WindowGrid(step=step, width=width)
+    grid = WindowGrid(MosaicSettings(step=step, width=width))
     numbers = grid.windows_of(mjd)
     assert width // step <= len(numbers) <= -(-width // step)
     slot = 1 / grid.slots_per_day
@@ -80,14 +85,14 @@ def test_every_observation_is_in_each_window_that_holds_it(
 def test_midnight_is_no_border_and_holes_are_no_trouble() -> None:
     around = night(12, 61_040.98)
     del around[5:7]
-    planned = by_key(plan_mosaics(around, GRID))
+    planned = by_key(planned_mosaics(around, GRID))
     assert planned["61041.00000+54.6"] == tuple(o.key for o in around if o.mid_mjd < 61_041.0208)
     assert {int(float(key)) for key in planned["61041.00000+54.6"]} == {61_040, 61_041}
 
 
 def test_another_strip_is_another_mosaic() -> None:
     observations = [*night(4), *night(4, 61_041.02, 56.1)]
-    planned = plan_mosaics(observations, GRID)
+    planned = planned_mosaics(observations, GRID)
     assert {"61041.02083+54.6", "61041.02083+56.1"} <= {p.key for p in planned}
     assert all(len(set(p.observations)) == 4 for p in planned)
 
@@ -96,7 +101,7 @@ def test_a_wobble_of_declination_is_the_same_strip() -> None:
     observations = [
         Seen(o.mid_mjd, 54.6 + 0.3 * (i % 2)) for i, o in enumerate(night(10, 61_041.001))
     ]
-    (key,) = {p.key for p in plan_mosaics(observations, GRID) if p.mid_mjd < 61_041.021} - {
+    (key,) = {p.key for p in planned_mosaics(observations, GRID) if p.mid_mjd < 61_041.021} - {
         "61041.00000+54.8"
     }
     assert key.startswith("61041.02083")
@@ -105,14 +110,14 @@ def test_a_wobble_of_declination_is_the_same_strip() -> None:
 def test_a_mosaic_keeps_its_name_when_a_late_observation_shifts_the_median() -> None:
     early = [Seen(61_041.010, 54.64), Seen(61_041.014, 54.64)]
     late = [Seen(61_041.017, 54.9), Seen(61_041.021, 54.9), Seen(61_041.024, 54.9)]
-    (before,) = [p for p in plan_mosaics(early, GRID) if p.mid_mjd > 61_041.01]
+    (before,) = [p for p in planned_mosaics(early, GRID) if p.mid_mjd > 61_041.01]
     assert before.key == "61041.02083+54.6"
     existing = {before.key: set(before.observations)}
-    after = plan_mosaics([*early, *late], GRID, existing=existing)
+    after = planned_mosaics([*early, *late], GRID, existing=existing)
     assert [p.key for p in after if len(p.observations) == 5 and p.mid_mjd < 61_041.03] == [
         "61041.02083+54.6"
     ]
-    anew = plan_mosaics([*early, *late], GRID)
+    anew = planned_mosaics([*early, *late], GRID)
     assert "61041.02083+54.9" in by_key(anew)
 
 
@@ -135,9 +140,9 @@ def test_what_is_no_key_is_refused(key: str) -> None:
 
 def test_windows_without_sense_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="not a whole number"):
-        WindowGrid(slot_s=309.24)
+        WindowGrid(MosaicSettings(slot_s=309.24))
     with pytest.raises(ConfigurationError, match="leave gaps"):
-        WindowGrid(width=4, step=6)
+        WindowGrid(MosaicSettings(width=4, step=6))
 
 
 def test_holes() -> None:

@@ -13,6 +13,7 @@ from contimg_resources.core.errors import UnreadableObservation
 from contimg_resources.observations.calibrators import CalibratorList
 from contimg_resources.observations.model import Observation
 from contimg_resources.observations.reading import read_observation
+from contimg_resources.settings import ArrivalSettings
 
 START_MJD = 61041.25
 INTEGRATION_S = 12.884902
@@ -221,7 +222,7 @@ def read(casa: Casa) -> Read:
 
     def call(path: Path) -> Observation:
         return read_observation(
-            path, casa=casa, calibrators=CalibratorList(), radius_deg=1.0, min_flux_jy=1.0
+            path, casa=casa, calibrators=CalibratorList(), settings=ArrivalSettings()
         )
 
     return call

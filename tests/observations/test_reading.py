@@ -12,6 +12,7 @@ from contimg_resources.observations.flux_model import FluxModel
 from contimg_resources.observations.model import Observation
 from contimg_resources.observations.reading import read_observation
 from contimg_resources.observations.settling import content_signature
+from contimg_resources.settings import ArrivalSettings
 
 START_MJD = 61041.25
 INTEGRATION_DAYS = 12.884902 / 86400
@@ -118,7 +119,7 @@ def test_3c286_crossed_the_beam_in_the_third_integration(observation: Observatio
 def test_calibrators_fainter_than_asked_are_left_out(casa: Casa, tiny: Path) -> None:
     faint = Calibrator("F", (), 202.7, 30.6, FluxModel.power_law(0.5, 1.4, 0.0, "mine"))
     found = read_observation(
-        tiny, casa=casa, calibrators=CalibratorList([faint]), radius_deg=1.0, min_flux_jy=1.0
+        tiny, casa=casa, calibrators=CalibratorList([faint]), settings=ArrivalSettings()
     )
     assert [t.name for t in found.calibrators] == ["3C286"]
 

@@ -20,6 +20,7 @@ from contimg_resources.observations.calibrators import CalibratorList
 from contimg_resources.observations.measurement_set import ReadRequest
 from contimg_resources.observations.model import Observation
 from contimg_resources.observations.settling import Signature
+from contimg_resources.settings import ArrivalSettings
 
 Refusal = Callable[[Path], str]
 
@@ -221,8 +222,7 @@ def _read(path: Path, casa: Casa, timeout_s: float = 60.0) -> Observation:
         path,
         casa=casa,
         calibrators=CalibratorList(),
-        radius_deg=1.0,
-        min_flux_jy=1.0,
+        settings=ArrivalSettings(),
         timeout_s=timeout_s,
     )
 

@@ -50,6 +50,10 @@ def test_below_the_beam_cut_and_on_the_far_side_is_outside(tmp_path: Path) -> No
     assert raw.flags.tolist() == [0, Flag.OUTSIDE]
     assert np.isnan(raw.flux_jy[1])
     assert np.isnan(raw.primary_beam[1])
+    deeper = sky(
+        tmp_path, [200], [200], [0.1], listed=[(200, 200), (200, 20)], fwhm_deg=1.2, cut=0.1
+    )
+    assert deeper.measured().flags.tolist() == [0, 0], "the cut is that of the image"
     behind = SourceList.of(["antipode", "pole"], [0.0, 0.0], [-54.0, -90.0])
     assert measure(made.image, behind).flags.tolist() == [Flag.OUTSIDE] * 2
 

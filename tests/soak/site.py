@@ -20,7 +20,7 @@ from contimg_resources.cli.platform import free_port
 from contimg_resources.core.errors import PlatformError
 from contimg_resources.core.trees import remove_tree
 from contimg_resources.database import now_mjd
-from contimg_resources.settings import Settings
+from contimg_resources.settings import CasaSettings, Settings
 from contimg_resources.simulation.night import NightSpec, simulate_night
 from contimg_resources.steps.in_casa import load_engines
 from tests.alerts.servers import Hook, serving
@@ -220,7 +220,7 @@ def environment_of_soak(root: Path, hook: Hook, engine: str) -> dict[str, str]:
 
 def simulated(root: Path, n_targets: int) -> tuple[Stocked, list[Stocked]]:
     """Simulate a calibrator's transit of the last 24 hours, and targets about it."""
-    casa = Casa(root / "casa" / "scratch", root / "casa" / "logs", timeout_s=600)
+    casa = Casa(root / "casa" / "scratch", root / "casa" / "logs", CasaSettings(step_timeout_s=600))
     casa.open(load_engines)
     before = min(3, n_targets // 2)
     spec = NightSpec(

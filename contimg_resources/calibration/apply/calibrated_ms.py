@@ -139,13 +139,8 @@ def _named(request: ApplyRequest, names: Sequence[str]) -> frozenset[int]:
 
 def _engine(request: ApplyRequest) -> str:
     """Return the engine to use: "fast" falls back to CASA where it can't be used."""
-    if request.engine not in ENGINES:
-        raise ConfigurationError(
-            f"there is no engine {request.engine!r} to apply caltables; there are: "
-            f"{', '.join(sorted(ENGINES))}"
-        )
     try:
-        reason = why_not(request.ms, request.tables) if request.engine == "fast" else ""
+        reason = why_not(request.ms, request.tables) if request.settings.engine == "fast" else ""
     except RuntimeError as error:
         said = " ".join(str(error).split())
         raise UnreadableObservation(
@@ -154,7 +149,7 @@ def _engine(request: ApplyRequest) -> str:
     if reason:
         report_progress(f"{reason}: CASA applies the caltables", 0.01)
         return "casa"
-    return request.engine
+    return request.settings.engine
 
 
 def _note_origin(

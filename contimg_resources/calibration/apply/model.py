@@ -10,6 +10,7 @@ from pathlib import Path
 from contimg_resources.calibration.flagging.rfi import FlagCount
 from contimg_resources.calibration.ms.callib import TableToApply
 from contimg_resources.core.errors import CasaError, UnreadableObservation
+from contimg_resources.settings import CalibrationSettings, ImagingSettings
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,12 @@ class ApplyRequest:
         for a drift scan is the meridian in the middle of the observation.
     flag_rfi : bool
         Flag radio interference after calibrating.
-    max_flagged_fraction : float
-        Maximum flagged fraction of working antennas; more is an error.
     provenance : dict of str to str
         Provenance recorded in the calibrated MS.
-    engine : str
-        ``fast``: in memory, or with CASA where that isn't possible; ``casa``: CASA's tasks.
+    settings : CalibrationSettings
+        The engine: in memory, or with CASA where that isn't possible, or always CASA's tasks.
+    imaging : ImagingSettings
+        The image that will be made: more flagged data than it may have are an error.
     """
 
     ms: Path
@@ -51,9 +52,9 @@ class ApplyRequest:
     shift: bool = True
     phase_center_deg: tuple[float, float] | None = None
     flag_rfi: bool = True
-    max_flagged_fraction: float = 1.0
     provenance: dict[str, str] = field(default_factory=dict)
-    engine: str = "fast"
+    settings: CalibrationSettings = field(default_factory=CalibrationSettings)
+    imaging: ImagingSettings = field(default_factory=ImagingSettings)
 
 
 @dataclass(frozen=True)
@@ -149,10 +150,11 @@ def refuse_flagged(request: ApplyRequest, count: FlagCount, when: str) -> None:
     CasaError
         If too much is flagged; the message names the fraction, the limit and the step.
     """
-    if count.flagged == count.total or count.fraction > request.max_flagged_fraction:
+    most = request.imaging.max_flagged_fraction
+    if count.flagged == count.total or count.fraction > most:
         raise CasaError(
             f"{request.ms}: {count.fraction:.1%} of the data of working antennas is flagged {when};"
-            f" at most {request.max_flagged_fraction:.1%} is allowed, and some must be left",
+            f" at most {most:.1%} is allowed, and some must be left",
             path=str(request.ms),
             flagged_fraction=count.fraction,
         )

@@ -11,7 +11,7 @@ from typing import Any
 
 from contimg_resources.instrument.caltables import ArrayLayout, CaltableType, TableQuality
 from contimg_resources.observations.calibrators import Calibrator
-from contimg_resources.settings import CalibrationSettings
+from contimg_resources.settings import CalibrationSettings, CatalogueSettings
 
 
 class Pointing(StrEnum):
@@ -83,7 +83,7 @@ class SolveRequest:
         Drift scan only: other sources near the calibrator; those in the beam enter the model.
     background_origin : str
         Catalogue or list of these sources; empty: there was none.
-    default_spectral_index : float
+    catalogue : CatalogueSettings
         Spectral index of sources for which none is known.
     plots : Path or None
         Directory for PNG plots of the solutions; None: no plots.
@@ -100,7 +100,7 @@ class SolveRequest:
     recipe: SolveRecipe = SolveRecipe()
     background: tuple[Calibrator, ...] = ()
     background_origin: str = ""
-    default_spectral_index: float = -0.7
+    catalogue: CatalogueSettings = field(default_factory=CatalogueSettings)
     plots: Path | None = None
 
 

@@ -17,6 +17,7 @@ from contimg_resources.imaging.beam import DriftBeam
 from contimg_resources.imaging.model import Beam, ImageGrid
 from contimg_resources.imaging.visibilities import Visibilities
 from contimg_resources.imaging.weighting import Weighting
+from contimg_resources.settings import ImagingSettings
 
 Floats = NDArray[np.float32]
 
@@ -39,16 +40,12 @@ class ImagingTask:
         The mean primary beam.
     dish_m : (float, float)
         Diameters of dish and blockage, metres.
-    field_selection, spw_selection, uvrange : str
-        CASA selections, already applied in `seen`; empty: everything.
-    robust : float
-        Briggs robust parameter.
-    niter : int
-        Maximum number of iterations.
+    field_selection, spw_selection : str
+        CASA selections, already applied in `seen` (as is `settings.uvrange`); empty: everything.
+    settings : ImagingSettings
+        Weights and CLEAN, which also stops at `threshold_sigma` times the rms of the residual.
     threshold_jy : float
         CLEAN threshold, Jy/beam.
-    threshold_sigma : float
-        CLEAN also stops at this many times the rms of the residual.
     """
 
     ms: Path
@@ -59,16 +56,13 @@ class ImagingTask:
     dish_m: tuple[float, float]
     field_selection: str
     spw_selection: str
-    uvrange: str
-    robust: float
-    niter: int
+    settings: ImagingSettings
     threshold_jy: float
-    threshold_sigma: float
 
     @property
     def noise_jy(self) -> float:
         """Return the expected noise, Jy/beam."""
-        return self.threshold_jy / self.threshold_sigma
+        return self.threshold_jy / self.settings.threshold_sigma
 
 
 @dataclass(frozen=True)

@@ -177,14 +177,16 @@ def clean(
                     path=str(task.ms),
                 )
             lowest = min(lowest, highest)
-            threshold = max(down_to_jy, task.threshold_sigma * mad_rms(residual[::_STEP, ::_STEP]))
+            threshold = max(
+                down_to_jy, task.settings.threshold_sigma * mad_rms(residual[::_STEP, ::_STEP])
+            )
             noise = LocalNoise.of(residual, point.beam.area_pixels(grid.cell_arcsec))
             least = max(threshold, point.hidden_below_jy(highest))
             mark_around(mask, *_seeds(residual, noise, least), reach)
             inside = float(np.abs(residual[mask]).max(initial=0.0))
             brightest = max(brightest, inside)
             deep = max(_DEEPER * threshold, _DEPTH * (inside if residual_of is None else brightest))
-            if inside <= _ENOUGH * deep or done >= task.niter:
+            if inside <= _ENOUGH * deep or done >= task.settings.niter:
                 break
             minor = minor_cycle(
                 residual,
@@ -192,7 +194,7 @@ def clean(
                 mask,
                 gain=_GAIN,
                 down_to_jy=deep,
-                most_iterations=min(task.niter - done, _MOST_ITERATIONS),
+                most_iterations=min(task.settings.niter - done, _MOST_ITERATIONS),
             )
             model[minor.rows, minor.columns] += minor.flux_jy
             done += minor.n_iterations

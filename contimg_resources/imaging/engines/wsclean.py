@@ -116,7 +116,7 @@ class WscleanEngine:
 
 def command_line(program: str, task: ImagingTask) -> list[str]:
     """Return WSClean's command line; everything in the task's MS is imaged."""
-    size = str(task.grid.size)
+    size, settings = str(task.grid.size), task.settings
     return [
         program,
         *("-name", _PROGRAM),
@@ -126,12 +126,13 @@ def command_line(program: str, task: ImagingTask) -> list[str]:
         *("-field", "all", "-data-column", "DATA", "-pol", "I"),
         *("-size", size, size, "-scale", f"{task.grid.cell_arcsec}asec"),
         *("-use-wgridder", "-no-small-inversion"),
-        *("-weight", "briggs", str(task.robust)),
-        *("-niter", str(task.niter), "-mgain", str(_MAJOR_GAIN), "-nmiter", str(_MAJOR_CYCLES)),
+        *("-weight", "briggs", str(settings.robust)),
+        *("-niter", str(settings.niter), "-mgain", str(_MAJOR_GAIN)),
+        *("-nmiter", str(_MAJOR_CYCLES)),
         # CLEAN anywhere first, then only at existing components; down to the threshold, or to a
         # multiple of the noise where that is higher.
-        *("-auto-mask", str(task.threshold_sigma)),
-        *("-auto-threshold", str(min(_DEEPER_SIGMA, _DEEPER * task.threshold_sigma))),
+        *("-auto-mask", str(settings.threshold_sigma)),
+        *("-auto-threshold", str(min(_DEEPER_SIGMA, _DEEPER * settings.threshold_sigma))),
         *("-threshold", str(_DEEPER * task.threshold_jy)),
         "-make-psf",
         str(task.ms),
@@ -145,7 +146,7 @@ def _selected(ms: Path, task: ImagingTask) -> Path:
     selection = {
         "field": task.field_selection,
         "spw": task.spw_selection,
-        "uvrange": task.uvrange,
+        "uvrange": task.settings.uvrange,
     }
     if not any(selection.values()):
         return ms
@@ -187,7 +188,7 @@ def _images(task: ImagingTask) -> RawImages:
     """
     psf, dirty = _pixels("psf", task.grid), _pixels("dirty", task.grid)
     point = PointSpread.measured(psf.values, task.grid)
-    if task.niter == 0:
+    if task.settings.niter == 0:
         return RawImages(dirty.values, dirty.values, psf.values, point.beam, 0)
     residual, model = _pixels("residual", task.grid), _pixels("model", task.grid)
     if np.abs(residual.values).max() > _DIVERGED * np.abs(dirty.values).max():
