@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import requests
-
 from contimg_resources.core.errors import PlatformError, in_words_of_network
 
 #: Maximum number of characters of an answer in a message.
@@ -52,6 +50,9 @@ class GraphQL:
         PlatformError
             When the webserver doesn't answer, or answers with errors.
         """
+        # Slow to load, and every command imports this module.
+        import requests
+
         body = {"query": query, "variables": dict(variables or {})}
         try:
             with requests.Session() as session:
