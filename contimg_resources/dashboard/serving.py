@@ -126,8 +126,6 @@ class DashboardServer(uvicorn.Server):
                 access_log=False,
                 log_config=None,
                 log_level="error",
-                # A download doesn't keep the command from ending.
-                timeout_graceful_shutdown=1,
             )
         )
 
@@ -144,6 +142,12 @@ class DashboardServer(uvicorn.Server):
     def stop(self) -> None:
         """End `serve_forever`, from another thread."""
         self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End, without waiting for downloads in progress."""
+        for connection in tuple(self.server_state.connections):
+            connection.transport.abort()
+        await super().shutdown(sockets)
 
 
 def _write(content: bytes, place: Path) -> None:

@@ -170,6 +170,19 @@ def test_the_export_of_a_state(export: MadeUpExport, tmp_path: Path) -> None:
         assert Server(address).ask("/index.json")[0] == 200
 
 
+def test_a_download_in_progress_does_not_keep_it_from_ending(tmp_path: Path) -> None:
+    (tmp_path / "index.json").write_text("{}")
+    with (tmp_path / "large.fits").open("wb") as file:
+        file.truncate(1 << 28)
+    with serving(tmp_path) as address:
+        at = urlsplit(address)
+        connection = socket.create_connection((str(at.hostname), at.port or 0), timeout=10)
+        connection.sendall(b"GET /large.fits HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200 OK")
+    # The command ended, without any further word, while the rest was waiting to be read.
+    connection.close()
+
+
 def test_static_files_are_in_the_package() -> None:
     import tomllib
 
