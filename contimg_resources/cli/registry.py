@@ -111,6 +111,8 @@ def register_prefix(
         raise typer.BadParameter("--dec-deg and --any-dec exclude each other")
     settings = given_settings(registry=db)
     casa = Casa(settings.layout.scratch, settings.layout.logs)
+    # There must be one, also when another is used.
+    open_registry(db).close()
     with rehearsed(settings, dry_run) as where:
         registry = CalibrationRegistry.with_casa(
             where.registry_address,
