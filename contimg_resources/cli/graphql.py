@@ -53,7 +53,7 @@ class GraphQL:
         # Slow to load, and every command imports this module.
         import requests
 
-        body = {"query": query, "variables": dict(variables or {})}
+        body: dict[str, Any] = {"query": query, "variables": dict(variables or {})}
         try:
             with requests.Session() as session:
                 # Requests to the loopback address must not go through a proxy of the environment.
