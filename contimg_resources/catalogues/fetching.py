@@ -3,10 +3,7 @@
 Belongs here: addresses, downloads with a size limit. Doesn't: reading the file.
 """
 
-import http.client
 import shutil
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,8 +11,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
+import requests
+from urllib3.exceptions import HTTPError
+
 from contimg_resources.casa import Progress, no_progress
-from contimg_resources.core.errors import CatalogueError
+from contimg_resources.core.errors import CatalogueError, in_words_of_network
 
 _TIMEOUT_S = 60.0
 _CHUNK_BYTES = 1 << 20
@@ -83,9 +83,18 @@ def fetched(url: str, progress: Progress = no_progress) -> Iterator[Path]:
         path = Path(directory) / name
         try:
             with (
-                urllib.request.urlopen(url, timeout=_TIMEOUT_S) as response,
+                # As it is: most surveys are compressed files.
+                requests.get(
+                    url,
+                    headers={"Accept-Encoding": "identity"},
+                    timeout=_TIMEOUT_S,
+                    stream=True,
+                ) as response,
                 path.open("wb") as file,
             ):
+                response.raise_for_status()
+                # Counted below.
+                response.raw.enforce_content_length = False
                 size = int(response.headers.get("Content-Length") or 0)
                 room = shutil.disk_usage(directory).free
                 if size > min(_MOST_BYTES, room):
@@ -93,17 +102,16 @@ def fetched(url: str, progress: Progress = no_progress) -> Iterator[Path]:
                         f"{url} has {size / 1e9:.1f} GB: above the limit or the free disk space"
                     )
                 came = 0
-                while chunk := response.read(_CHUNK_BYTES):
+                for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=False):
                     came += len(chunk)
                     if came > min(_MOST_BYTES, room):
                         raise CatalogueError(f"{url} exceeds the limit or the free disk space")
                     file.write(chunk)
                     progress(f"{came / 1e6:.0f} MB of {name}", came / size if size else None)
-        except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
-            reason = getattr(error, "reason", None) or error
+        except (HTTPError, OSError, ValueError) as error:
             raise CatalogueError(
-                f"{url} can't be fetched: {reason}. Without a network, fetch it elsewhere and give "
-                "the file to `contimg catalogue add`"
+                f"{url} can't be fetched: {in_words_of_network(error)}. Without a network, fetch "
+                "it elsewhere and give the file to `contimg catalogue add`"
             ) from error
         if size and came != size:
             raise CatalogueError(f"{url} was cut off after {came} of {size} bytes")

@@ -79,7 +79,7 @@ def list_alerts(
 
 
 @app.command("test")
-def send_test() -> None:
+def send_test(as_json: AsJson = False) -> None:
     """Send a test message through the webhook and the mail server of the settings.
 
     Exit code 1, with the reason, when the delivery fails.
@@ -91,14 +91,15 @@ def send_test() -> None:
     channels = channels_of(given_settings().alerts)
     if not channels:
         raise ConfigurationError(f"no message can be sent: {_NO_CHANNEL}")
-    reasons = []
-    for channel in channels:
-        failure = channel.deliver(
+    failures = {
+        channel.name: channel.deliver(
             "test", "This is a test message of contimg.", kind="test", key="test"
         )
-        if failure is None:
-            remark(f"{channel.name}: delivered")
-        else:
-            reasons.append(failure.reason)
-    if reasons:
+        for channel in channels
+    }
+    if as_json:
+        print_json(failures)
+    for name in (n for n, failure in failures.items() if failure is None and not as_json):
+        remark(f"{name}: delivered")
+    if reasons := [failure.reason for failure in failures.values() if failure is not None]:
         raise AlertFailed("; ".join(reasons))

@@ -27,6 +27,11 @@ def setting_help(name: str) -> str:
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print only JSON to stdout.")]
 
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Only check and show the outcome; the state isn't changed."),
+]
+
 RegistryAddress = Annotated[
     str | None,
     typer.Option(

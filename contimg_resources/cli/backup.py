@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from contimg_resources.cli.arguments import AsJson, StateDirectory
+from contimg_resources.cli.arguments import AsJson, DryRun, StateDirectory
 from contimg_resources.cli.console import print_json, progress, remark
 from contimg_resources.cli.given import given_settings, opened_workshop
 from contimg_resources.core.errors import ConfigurationError
@@ -70,6 +70,7 @@ def restore(
         ),
     ] = False,
     state: StateDirectory = None,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Restore damaged stores from a backup, while no platform runs.
@@ -88,8 +89,12 @@ def restore(
         raise ConfigurationError("give the directory of a backup, --dagster, or both")
     settings = given_settings(state=state)
     with without_platform(settings.state), progress("restore") as say:
-        aside = backing_up.put_dagster_aside(settings) if dagster else None
-        found = None if directory is None else backing_up.restore(settings, directory, progress=say)
+        aside = backing_up.put_dagster_aside(settings, dry_run=dry_run) if dagster else None
+        found = (
+            None
+            if directory is None
+            else backing_up.restore(settings, directory, dry_run=dry_run, progress=say)
+        )
     if as_json:
         print_json({"dagster_aside": aside, "stores": found})
         return
@@ -97,7 +102,7 @@ def restore(
         remark(f"Dagster's databases: {aside or 'there were none'}")
     if found is not None:
         for path in found.restored:
-            remark(f"restored {path}")
+            remark(f"{'would restore' if dry_run else 'restored'} {path}")
         if found.aside is not None:
-            remark(f"the earlier stores are in {found.aside}")
+            remark(f"the earlier stores {'would be' if dry_run else 'are'} in {found.aside}")
         remark("`contimg verify` compares products and caltables with the stores")

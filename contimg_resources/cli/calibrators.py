@@ -11,6 +11,7 @@ import typer
 from contimg_resources.cli.arguments import (
     AsJson,
     ColumnOption,
+    DryRun,
     FrameOption,
     FrequencyOption,
     StateDirectory,
@@ -52,6 +53,7 @@ def import_list(
     frame: FrameOption = "",
     table: TableOption = "",
     state: StateDirectory = None,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Import a list of calibrators as your own list.
@@ -94,9 +96,10 @@ def import_list(
         raise ConfigurationError(f"{file} has no calibrator for our band: {reasons}")
     # Refuses clashing names before anything is written.
     CalibratorList(found.calibrators)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    origin = f"Imported from {file.name} by contimg calibrators import"
-    whole_file(place, lambda part: write_calibrator_list(part, found.calibrators, origin))
+    if not dry_run:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        origin = f"Imported from {file.name} by contimg calibrators import"
+        whole_file(place, lambda part: write_calibrator_list(part, found.calibrators, origin))
     if as_json:
         print_json(
             {
@@ -111,7 +114,8 @@ def import_list(
         remark(f"  left out {name}: {reason}")
     if len(found.refused) > _SHOWN:
         remark(f"  and {len(found.refused) - _SHOWN} more (--json lists all)")
-    remark(f"to use it, set CONTIMG_ARRIVAL__CALIBRATOR_LIST={place}")
+    if not dry_run:
+        remark(f"to use it, set CONTIMG_ARRIVAL__CALIBRATOR_LIST={place}")
 
 
 @app.command("list")

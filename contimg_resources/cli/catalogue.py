@@ -11,13 +11,14 @@ import typer
 from contimg_resources.cli.arguments import (
     AsJson,
     ColumnOption,
+    DryRun,
     FrameOption,
     FrequencyOption,
     StateDirectory,
     TableOption,
 )
-from contimg_resources.cli.console import print_json, print_table, progress, remark
-from contimg_resources.cli.given import given_settings
+from contimg_resources.cli.console import print_json, print_table, progress, remark, removed
+from contimg_resources.cli.given import given_settings, rehearsed
 from contimg_resources.core.errors import CatalogueError, rejecting
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def add(
     frame: FrameOption = "",
     table: TableOption = "",
     state: StateDirectory = None,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Add a file as a catalogue; a catalogue of the same name is replaced.
@@ -96,9 +98,12 @@ def add(
     from contimg_resources.catalogues.columns import Given
 
     given = Given.parse(column or (), frequency, frame, table)
-    with progress(f"add {name}") as say:
+    with (
+        progress(f"add {name}") as say,
+        rehearsed(given_settings(state=state), dry_run) as settings,
+    ):
         say(f"reading {file}", None)
-        facts = _store(state).add(name, file.absolute(), survey, given=given)
+        facts = _store(settings.state).add(name, file.absolute(), survey, given=given)
     _tell(facts, as_json)
 
 
@@ -177,13 +182,25 @@ def cone(
 
 
 @app.command()
-def remove(name: Name, state: StateDirectory = None) -> None:
+def remove(
+    name: Name,
+    state: StateDirectory = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
     """Remove a catalogue.
 
     Example: `contimg catalogue remove mine`
     """
-    _store(state).remove(name)
-    remark(f"removed {name}")
+    store = _store(state)
+    if dry_run:
+        store.open(name)
+    else:
+        store.remove(name)
+    if as_json:
+        print_json({"catalogue": name, "removed": not dry_run})
+    else:
+        remark(f"{removed(dry_run)} {name}")
 
 
 def _store(state: Path | None) -> "CatalogueStore":

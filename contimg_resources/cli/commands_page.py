@@ -13,10 +13,11 @@ from contimg_resources.cli.main import app
 
 _HEAD = """# Commands
 
-Every command takes `--state` and `--help`, prints JSON with `--json` if it has a result, and
-ends with an exit code for scripts: 0 done; 1 the answer is no, or the work failed; 2 wrong usage
-or configuration; 3 CASA isn't installed; 130 interrupted, 143 terminated. `make docs` generates
-this page from the help texts.
+Every command takes `--state` and `--help`, prints JSON with `--json` unless it runs until it is
+stopped, and ends with an exit code for scripts: 0 done; 1 the answer is no, or the work failed; 2
+wrong usage or configuration; 3 CASA isn't installed; 130 interrupted, 143 terminated. Commands that
+remove or replace something can be tried with `--dry-run`. `make docs` generates this page from the
+help texts.
 """
 
 

@@ -89,6 +89,11 @@ def remark(message: str) -> None:
     stderr().print(_shown(message), soft_wrap=True)
 
 
+def removed(dry_run: bool) -> str:
+    """Return the verb for a removal, or for a removal that is only shown."""
+    return "would remove" if dry_run else "removed"
+
+
 def print_error(error: BaseException, *, as_json: bool) -> None:
     """Write one line that describes the error to stderr."""
     if isinstance(error, ContimgError):

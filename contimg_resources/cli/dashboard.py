@@ -41,16 +41,16 @@ def dashboard(
 
     Example: `contimg dashboard --state /data/contimg --port 8000`
     """
-    from contimg_resources.dashboard.serving import dashboard_server, install_dashboard
+    from contimg_resources.dashboard.serving import DashboardServer, install_dashboard
 
     if state is not None and directory is not None:
         raise typer.BadParameter("give only one of the two", param_hint="--state, --dir")
     # A service manager's stop is as good an end as Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     shown = directory.absolute() if directory else given_settings(state=state).export_dir
-    with suppress(KeyboardInterrupt), dashboard_server(shown, host, port) as server:
+    with suppress(KeyboardInterrupt), DashboardServer(shown, host, port) as server:
         install_dashboard(shown)
         named = f"[{host}]" if ":" in host else host
-        remark(f"dashboard: http://{named}:{server.server_port}/ of {shown}; Ctrl-C stops it")
+        remark(f"dashboard: http://{named}:{server.port}/ of {shown}; Ctrl-C stops it")
         server.serve_forever()
     remark("the dashboard has stopped")

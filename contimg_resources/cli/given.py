@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from contimg_resources.core.errors import ConfigurationError
@@ -72,6 +73,20 @@ def opened_workshop(settings: Settings) -> "Workshop":
     ProductsStore(settings.products_address, create=False).close()
     CalibrationRegistry(settings.registry_address, create=False).close()
     return Workshop.from_settings(settings)
+
+
+@contextmanager
+def rehearsed(settings: Settings, dry_run: bool) -> Iterator[Settings]:
+    """Yield the settings; for ``--dry-run`` with an empty state directory that is removed again.
+
+    The whole work is done, and nothing of it is kept.
+    """
+    if not dry_run:
+        yield settings
+        return
+    with TemporaryDirectory(prefix="contimg-dry-run-") as directory:
+        nowhere = {"state": Path(directory), "registry_url": None, "products_url": None}
+        yield settings.model_copy(update=nowhere)
 
 
 @contextmanager

@@ -1,19 +1,15 @@
-"""Queries to a running Dagster webserver through GraphQL, with the standard library only.
+"""Queries to a running Dagster webserver through GraphQL.
 
 Belongs here: sending a query and reporting its errors.
 Doesn't: the queries; see `contimg_resources.cli.webserver`.
 """
 
-import http.client
 import json
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from contimg_resources.core.errors import PlatformError
+from contimg_resources.core.errors import PlatformError, in_words_of_network
 
 #: Maximum number of characters of an answer in a message.
 _SHOWN = 500
@@ -54,24 +50,31 @@ class GraphQL:
         PlatformError
             When the webserver doesn't answer, or answers with errors.
         """
-        request = urllib.request.Request(
-            f"{self.address}/graphql",
-            data=json.dumps({"query": query, "variables": dict(variables or {})}).encode(),
-            headers={"Content-Type": "application/json"},
-        )
-        # Requests to the loopback address must not go through a proxy of the environment.
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        # Slow to load, and every command imports this module.
+        import requests
+
+        body: dict[str, Any] = {"query": query, "variables": dict(variables or {})}
         try:
-            with opener.open(request, timeout=self.timeout_s) as response:
-                answer = json.load(response)
-        except urllib.error.HTTPError as error:
-            detail = ""
-            # The answer may break off.
-            with suppress(OSError, http.client.HTTPException):
-                detail = error.read().decode(errors="replace")[:_SHOWN]
-            raise PlatformError(f"{self.address} answered {error.code}: {detail}") from error
-        except (OSError, ValueError, RecursionError, http.client.HTTPException) as error:
-            raise PlatformError(f"{self.address} does not answer GraphQL: {error}") from error
+            with requests.Session() as session:
+                # Requests to the loopback address must not go through a proxy of the environment.
+                session.trust_env = False
+                response = session.post(
+                    f"{self.address}/graphql",
+                    json=body,
+                    timeout=self.timeout_s,
+                    allow_redirects=False,
+                )
+            response.raise_for_status()
+            answer = json.loads(response.content)
+        except requests.HTTPError as error:
+            detail = response.content.decode(errors="replace")[:_SHOWN]
+            raise PlatformError(
+                f"{self.address} answered {response.status_code}: {detail}"
+            ) from error
+        except (OSError, ValueError, RecursionError) as error:
+            raise PlatformError(
+                f"{self.address} does not answer GraphQL: {in_words_of_network(error)}"
+            ) from error
         told = answer if isinstance(answer, dict) else {}
         if errors := told.get("errors"):
             listed = errors if isinstance(errors, list) else [errors]

@@ -8,11 +8,16 @@ from typing import Annotated
 
 import typer
 
-from contimg_resources.cli.arguments import AsJson, StateDirectory
-from contimg_resources.cli.console import print_json, print_lines, print_table, progress, remark
+from contimg_resources.cli.arguments import AsJson, DryRun, StateDirectory
+from contimg_resources.cli.console import (
+    print_json,
+    print_lines,
+    print_table,
+    progress,
+    remark,
+    removed,
+)
 from contimg_resources.cli.given import dagster_instance, given_settings, opened_workshop
-
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only list the data to remove.")]
 
 partitions = typer.Typer(no_args_is_help=True, help="Dagster's list of observations.")
 
@@ -57,7 +62,7 @@ def housekeeping(
             ("path", "MB", "reason"),
             [(r.path, f"{r.size_bytes / 1e6:.1f}", r.why) for r in found.files],
         )
-    print_lines([f"{'would remove' if dry_run else 'removed'} {found}"])
+    print_lines([f"{removed(dry_run)} {found}"])
 
 
 @partitions.command("prune")
@@ -97,4 +102,4 @@ def prune(
             [(k.definition, k.key) for k in keys[:_SHOWN]],
             title=f"The first {min(_SHOWN, len(keys))} of {len(keys)}",
         )
-    remark(f"{'would remove' if dry_run else 'removed'} {len(keys)} partition keys")
+    remark(f"{removed(dry_run)} {len(keys)} partition keys")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from contimg_resources.cli.arguments import AsJson, StateDirectory
-from contimg_resources.cli.console import print_json, print_table, progress, remark
-from contimg_resources.cli.given import given_settings, opened_workshop
+from contimg_resources.cli.arguments import AsJson, DryRun, StateDirectory
+from contimg_resources.cli.console import print_json, print_table, progress, remark, removed
+from contimg_resources.cli.given import given_settings, opened_workshop, rehearsed
 from contimg_resources.cli.variability import metrics_line, print_candidates, print_metrics
 from contimg_resources.core.errors import ConfigurationError
 
@@ -63,6 +63,7 @@ def add(
         str, typer.Option(help="Name or number of the table in a file with several.")
     ] = "",
     state: StateDirectory = None,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Add light curves as a list, compute their variability metrics, and search them for events.
@@ -80,10 +81,12 @@ def add(
     plain = plain_name(files[0].name.split(".")[0]).replace(":", "_").strip("._+-")
     chosen = name if name is not None else plain or "list"
     given = _given(column or [])
-    workshop = Workshop.from_settings(given_settings(state=state))
-    with progress(f"lightcurves {chosen}") as say:
+    with (
+        progress(f"lightcurves {chosen}") as say,
+        rehearsed(given_settings(state=state), dry_run) as settings,
+    ):
         added = add_light_curves(
-            workshop,
+            Workshop.from_settings(settings),
             chosen,
             files,
             given,
@@ -98,7 +101,7 @@ def add(
         print_json(
             {
                 "list": facts,
-                "path": added.path,
+                "path": None if dry_run else added.path,
                 "replaced": added.replaced,
                 "refused_files": added.refused,
                 "sources": [metrics_line(searched.table, i) for i in range(len(searched.table))],
@@ -115,7 +118,8 @@ def add(
         print_metrics(lines, f"{chosen}: {len(lines)} sources")
         _tell_rejected(facts.rejected)
         _tell_search(searched)
-        remark(f"{'replaced' if added.replaced else 'added'}: {added.path}")
+        if not dry_run:
+            remark(f"{'replaced' if added.replaced else 'added'}: {added.path}")
     for reason in added.refused.values():
         remark(f"not added: {reason}")
     if added.refused:
@@ -185,15 +189,24 @@ def show(name: ListName, state: StateDirectory = None, as_json: AsJson = False) 
 
 
 @app.command()
-def remove(name: ListName, state: StateDirectory = None) -> None:
+def remove(
+    name: ListName,
+    state: StateDirectory = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
     """Remove a list; its candidates are withdrawn, and their marks stay.
 
     Example: `contimg lightcurves remove agn`
     """
     from contimg_resources.steps.added_light_curves import remove_light_curves
 
-    withdrawn = remove_light_curves(opened_workshop(given_settings(state=state)), name)
-    remark(f"removed {name}; {len(withdrawn)} candidates withdrawn")
+    workshop = opened_workshop(given_settings(state=state))
+    withdrawn = remove_light_curves(workshop, name, dry_run=dry_run)
+    if as_json:
+        print_json({"list": name, "removed": not dry_run, "withdrawn": withdrawn})
+    else:
+        remark(f"{removed(dry_run)} {name}, and {len(withdrawn)} candidates are withdrawn")
 
 
 def _given(texts: list[str]) -> "dict[str, GivenColumn]":

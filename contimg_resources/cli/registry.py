@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from contimg_resources.cli.arguments import AsJson, Borrow, RegistryAddress
+from contimg_resources.cli.arguments import AsJson, Borrow, DryRun, RegistryAddress
 from contimg_resources.cli.console import print_json, print_lines, print_table, remark
-from contimg_resources.cli.given import given_settings
+from contimg_resources.cli.given import given_settings, rehearsed
 from contimg_resources.core.times import isot_from_mjd
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ def register_prefix(
     any_dec: Annotated[
         bool, typer.Option("--any-dec", help="The set applies to any strip: the array tracked.")
     ] = False,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Register all caltables with a prefix as a set, or none of them.
@@ -108,24 +109,27 @@ def register_prefix(
 
     if any_dec and dec_deg is not None:
         raise typer.BadParameter("--dec-deg and --any-dec exclude each other")
-    settings = given_settings()
+    settings = given_settings(registry=db)
     casa = Casa(settings.layout.scratch, settings.layout.logs, settings.casa)
-    registry = CalibrationRegistry.with_casa(
-        db or settings.registry_address,
-        casa,
-        limits=RegistrationLimits(settings.calibration),
-        create=False,
-    )
-    registered = registry.register_prefix(
-        prefix,
-        set_name,
-        cal_field=cal_field,
-        refant=refant,
-        valid_start_mjd=valid_start,
-        valid_end_mjd=valid_end,
-        declination_deg=dec_deg,
-        any_declination=any_dec,
-    )
+    # There must be one, also when another is used.
+    open_registry(db).close()
+    with rehearsed(settings, dry_run) as where:
+        registry = CalibrationRegistry.with_casa(
+            where.registry_address,
+            casa,
+            limits=RegistrationLimits(settings.calibration),
+            create=dry_run,
+        )
+        registered = registry.register_prefix(
+            prefix,
+            set_name,
+            cal_field=cal_field,
+            refant=refant,
+            valid_start_mjd=valid_start,
+            valid_end_mjd=valid_end,
+            declination_deg=dec_deg,
+            any_declination=any_dec,
+        )
     _print_set(registered, as_json=as_json)
 
 
@@ -234,13 +238,15 @@ def retire(
     version: Annotated[
         int | None, typer.Option("--version", min=1, help="Default: the active version.")
     ] = None,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Retire a set: it is no longer applied, and stays on record.
 
     Example: `contimg registry retire 2025-10-06_J1234+5678 --reason "refant unstable"`
     """
-    _print_set(open_registry(db).retire(name, reason, version), as_json=as_json)
+    registry = open_registry(db)
+    _print_set(registry.retire(name, reason, version, dry_run=dry_run), as_json=as_json)
 
 
 @app.command()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from contimg_resources.cli.arguments import AsJson, Since, StateDirectory, Until
+from contimg_resources.cli.arguments import AsJson, DryRun, Since, StateDirectory, Until
 from contimg_resources.cli.console import print_json, print_lines, print_table, progress, remark
 from contimg_resources.cli.given import dagster_instance, given_settings, opened_workshop
 from contimg_resources.cli.platform import running_address
@@ -37,12 +37,7 @@ def reprocess(
             help="First step to repeat; all later steps follow.",
         ),
     ] = "calibrated_ms",
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run", help="Only list the observations to make again, with the reasons."
-        ),
-    ] = False,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Calibrate and image observations again: one backfill, which the web interface shows.

@@ -116,15 +116,15 @@ def print_season(season: "SeasonResult") -> None:
 @contextmanager
 def dashboard_of(workshop: "Workshop") -> Iterator[str]:
     """Serve the dashboard of the export, and yield its address."""
-    from contimg_resources.dashboard.serving import dashboard_server
+    from contimg_resources.dashboard.serving import DashboardServer
 
-    with dashboard_server(workshop.settings.export_dir, "127.0.0.1", 0) as server:
+    with DashboardServer(workshop.settings.export_dir, "127.0.0.1", 0) as server:
         serving = threading.Thread(target=server.serve_forever, daemon=True)
         serving.start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}/"
+            yield f"http://127.0.0.1:{server.port}/"
         finally:
-            server.shutdown()
+            server.stop()
             serving.join()
 
 

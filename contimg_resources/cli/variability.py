@@ -176,6 +176,7 @@ def mark(
         str | None, typer.Option(help="Name of the person. Default: the user who is logged in.")
     ] = None,
     state: StateDirectory = None,
+    as_json: AsJson = False,
 ) -> None:
     """Mark a candidate; later searches don't change the mark.
 
@@ -192,7 +193,10 @@ def mark(
         raise ConfigurationError(f"{mark!r} is not a mark: {', '.join(known)}")
     workshop = opened_workshop(given_settings(state=state))
     made = mark_candidate(workshop, candidate, known[wanted], note, by or getpass.getuser())
-    remark(f"{candidate} is marked {made.mark.value} by {made.by}")
+    if as_json:
+        print_json(made)
+    else:
+        remark(f"{candidate} is marked {made.mark.value} by {made.by}")
 
 
 def _day_of(text: str) -> int:

@@ -280,6 +280,20 @@ def in_words(error: BaseException) -> str:
     return f"unexpected {type(error).__name__}" + (f": {text}" if text else "")
 
 
+def in_words_of_network(error: BaseException) -> str:
+    """Return why a request failed: the system's reason if there is one, else the library's text.
+
+    Parameters
+    ----------
+    error : BaseException
+        Error raised by the library, which wraps the system's in several of its own.
+    """
+    inner: BaseException | None = error
+    while inner is not None and not (isinstance(inner, OSError) and inner.strerror):
+        inner = inner.__cause__ or inner.__context__
+    return plain_line(str(inner.strerror if inner else error))
+
+
 #: Errors of code that meets unexpected data; their text doesn't describe the file.
 _ACCIDENTS = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError)
 _READER_CHARS = 300

@@ -14,6 +14,7 @@ import numpy as np
 from contimg_resources.core.checksums import content_checksum
 from contimg_resources.core.directories import whole_file
 from contimg_resources.core.errors import CutoutFailed
+from contimg_resources.core.statistics import mad_rms
 from contimg_resources.cutouts.drawing import write_picture
 from contimg_resources.cutouts.header import cutout_header
 from contimg_resources.cutouts.model import (
@@ -25,7 +26,6 @@ from contimg_resources.cutouts.model import (
 )
 from contimg_resources.cutouts.places import png_beside
 from contimg_resources.cutouts.reading import opened_image
-from contimg_resources.imaging.statistics import mad_rms
 
 if TYPE_CHECKING:
     from contimg_resources.images.reading import SkyImage

@@ -14,6 +14,7 @@ import numpy as np
 import contimg_resources
 from contimg_resources.core.directories import whole_file
 from contimg_resources.core.errors import CutoutFailed
+from contimg_resources.core.statistics import mad_rms
 from contimg_resources.core.times import isot_from_mjd
 from contimg_resources.cutouts.common_grid import CommonGrid, one_source
 from contimg_resources.cutouts.drawing import Caption, write_picture
@@ -22,7 +23,6 @@ from contimg_resources.cutouts.model import Cutout, CutoutFacts, shown_name
 from contimg_resources.cutouts.places import png_beside
 from contimg_resources.cutouts.reading import read_cutout
 from contimg_resources.imaging.model import Beam
-from contimg_resources.imaging.statistics import mad_rms
 
 #: Restoring beams count as equal if their axes differ by less than this fraction ...
 _ALIKE_SHARE = 0.15

@@ -1,23 +1,22 @@
 """Web server of an export directory with the dashboard.
 
-Belongs here: copying the static files beside the documents; a server that serves only the files
-of one directory. Doesn't: writing documents (see `contimg_resources.export`).
+Belongs here: copying the static files beside the documents; serving the files of one directory
+with Starlette and uvicorn. Doesn't: writing documents (see `contimg_resources.export`).
 
 Any other web server can be used instead: the files load only files of the same directory.
 """
 
 import os
 import re
-import shutil
 import socket
-import socketserver
-import sys
 from functools import partial
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, BinaryIO
-from urllib.parse import unquote, urlsplit
+
+import uvicorn
+from starlette.exceptions import HTTPException
+from starlette.responses import PlainTextResponse, Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 from contimg_resources.core.directories import whole_file
 from contimg_resources.core.errors import ExportFailed
@@ -78,8 +77,10 @@ def install_dashboard(directory: Path) -> None:
             ) from error
 
 
-def dashboard_server(directory: Path, host: str, port: int) -> ThreadingHTTPServer:
-    """Return a server for the files of `directory`, which answers GET and HEAD.
+class DashboardServer(uvicorn.Server):
+    """A server for the files of an export directory, which answers GET and HEAD.
+
+    The address is in use from the beginning, and free again at the end of the context.
 
     Parameters
     ----------
@@ -88,129 +89,102 @@ def dashboard_server(directory: Path, host: str, port: int) -> ThreadingHTTPServ
     host : str
         Address to listen on.
     port : int
-        TCP port; 0 for a free one, which is in `server_port`.
-
-    Returns
-    -------
-    ThreadingHTTPServer
-        Already listening; `serve_forever` answers requests.
+        TCP port; 0 for a free one, which is in `port`.
 
     Raises
     ------
     ExportFailed
         If there is no ``index.json``, or the address can't be used.
     """
-    if not (directory / INDEX).is_file():
-        raise ExportFailed(
-            f"no {INDEX} in {directory}: write it with `contimg export`", directory=str(directory)
+
+    def __init__(self, directory: Path, host: str, port: int) -> None:
+        if not (directory / INDEX).is_file():
+            raise ExportFailed(
+                f"no {INDEX} in {directory}: write it with `contimg export`",
+                directory=str(directory),
+            )
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            self._listening = socket.create_server((host, port), family=family)
+        except OSError as error:
+            raise ExportFailed(
+                f"can't listen on {host}, port {port}: {error.strerror or error}",
+                host=host,
+                port=port,
+            ) from error
+        self.port = int(self._listening.getsockname()[1])
+        super().__init__(
+            uvicorn.Config(
+                _Files(directory=directory.resolve()),
+                # The parser in Python refuses what the other one repairs.
+                http="h11",
+                ws="none",
+                lifespan="off",
+                proxy_headers=False,
+                server_header=False,
+                # The terminal shows only the address; every open page sends a request each minute.
+                access_log=False,
+                log_config=None,
+                log_level="error",
+            )
         )
-    try:
-        return (_Server6 if ":" in host else _Server)(directory.resolve(), host, port)
-    except OSError as error:
-        raise ExportFailed(
-            f"can't listen on {host}, port {port}: {error.strerror or error}", host=host, port=port
-        ) from error
 
+    def __enter__(self) -> "DashboardServer":
+        return self
 
-class _Server(ThreadingHTTPServer):
-    """A server with one thread per connection, all of which end with the command."""
+    def __exit__(self, *_: object) -> None:
+        self._listening.close()
 
-    def __init__(self, root: Path, host: str, port: int) -> None:
-        super().__init__((host, port), partial(_Files, root))
+    def serve_forever(self) -> None:
+        """Answer requests until `stop`, or in the main thread until Ctrl-C."""
+        self.run(sockets=[self._listening])
 
-    def server_bind(self) -> None:
-        # Not HTTPServer's, which looks up the host name.
-        socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
+    def stop(self) -> None:
+        """End `serve_forever`, from another thread."""
+        self.should_exit = True
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        # A browser that disconnects during a page is not an error.
-        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
-            super().handle_error(request, client_address)
-
-
-class _Server6(_Server):
-    address_family = socket.AF_INET6
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End, without waiting for downloads in progress."""
+        for connection in tuple(self.server_state.connections):
+            connection.transport.abort()
+        await super().shutdown(sockets)
 
 
 def _write(content: bytes, place: Path) -> None:
     place.write_bytes(content)
 
 
-class _Files(BaseHTTPRequestHandler):
+class _Files(StaticFiles):
     """Serves the files of one directory: no listings, no hidden files, no files outside it."""
 
-    protocol_version = "HTTP/1.1"
-    server_version = "contimg"
-    sys_version = ""
-    error_content_type = "text/plain; charset=utf-8"
-    error_message_format = "%(code)d %(message)s\n"
-    #: Seconds until a silent connection is closed.
-    timeout = 60
+    def get_path(self, scope: Scope) -> str:
+        # As it was asked for, without removing `..`: `lookup_path` refuses that.
+        path = str(scope["path"]).removeprefix("/")
+        return path + "index.html" if path.endswith("/") or not path else path
 
-    def __init__(self, root: Path, *args: Any) -> None:
-        self._root = root
-        super().__init__(*args)
-
-    def do_GET(self) -> None:
-        self._answer(with_body=True)
-
-    def do_HEAD(self) -> None:
-        self._answer(with_body=False)
-
-    def end_headers(self) -> None:
-        for name, value in _HEADERS.items():
-            self.send_header(name, value)
-        super().end_headers()
-
-    def log_message(self, *args: Any) -> None:
-        # The terminal shows only the address; every open page sends a request each minute.
-        pass
-
-    def _answer(self, *, with_body: bool) -> None:
-        path = self._file()
-        try:
-            stream = path.open("rb") if path else None
-        except OSError:
-            stream = None
-        if path is None or stream is None:
-            self.send_error(HTTPStatus.NOT_FOUND, "No such file")
-            return
-        with stream:
-            self._give(path, stream, with_body=with_body)
-
-    def _give(self, path: Path, stream: BinaryIO, *, with_body: bool) -> None:
-        # From the open file, since another may get its name meanwhile.
-        facts = os.fstat(stream.fileno())
-        tag = f'"{facts.st_mtime_ns:x}-{facts.st_size:x}"'
-        unchanged = self.headers.get("If-None-Match") == tag
-        self.send_response(HTTPStatus.NOT_MODIFIED if unchanged else HTTPStatus.OK)
-        self.send_header("ETag", tag)
-        self.send_header("Cache-Control", _caching(path.name))
-        if not unchanged:
-            self.send_header("Content-Type", _TYPES.get(path.suffix, "application/octet-stream"))
-            self.send_header("Content-Length", str(facts.st_size))
-        self.end_headers()
-        if with_body and not unchanged:
-            shutil.copyfileobj(stream, self.wfile)
-
-    def _file(self) -> Path | None:
-        """Return the requested file; None if there is none to serve."""
-        try:
-            words = unquote(urlsplit(self.path).path, errors="strict").split("/")[1:]
-        except ValueError:
-            return None
-        if words[-1:] == [""]:
-            words[-1] = "index.html"
+    def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
         # Hidden files are being written; the other names don't occur in our directories.
-        if any(not w or w.startswith(".") or "\\" in w or "\0" in w for w in words):
-            return None
+        if any(not w or w.startswith(".") or "\\" in w for w in path.split("/")):
+            return "", None
         try:
-            path = self._root.joinpath(*words).resolve()
-            inside = path.is_relative_to(self._root) and path.is_file()
-        except (OSError, RuntimeError):  # links in a circle are the latter before Python 3.13
-            return None
-        return path if inside else None
+            return super().lookup_path(path)
+        except (OSError, ValueError):  # links in a circle, no permission, impossible names
+            return "", None
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        try:
+            response = await super().get_response(path, scope)
+            if response.status_code == 200:
+                kind = _TYPES.get(Path(path).suffix, "application/octet-stream")
+                response.headers["Content-Type"] = kind
+            response.headers["Cache-Control"] = _caching(path)
+        except HTTPException as error:
+            word = "No such file" if error.status_code == 404 else error.detail
+            response = PlainTextResponse(
+                f"{error.status_code} {word}\n", error.status_code, error.headers
+            )
+        response.headers.update(_HEADERS)
+        return response
 
 
 def _caching(name: str) -> str:

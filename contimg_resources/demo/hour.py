@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from contimg_resources.imaging.statistics import mad_rms
+from contimg_resources.core.statistics import mad_rms
 from contimg_resources.photometry.measurements import read_measurements
 from contimg_resources.products.epochs import EpochKind, EpochRecord, MosaicRecord
 from contimg_resources.steps.mosaicking import open_mosaics

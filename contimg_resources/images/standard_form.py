@@ -19,6 +19,7 @@ from pydantic import TypeAdapter
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.core.directories import whole_directory
 from contimg_resources.core.errors import UnreadableImage
+from contimg_resources.core.statistics import LocalNoise, mad_rms, observed_rms
 from contimg_resources.images.reading import SkyImage, opened_image, read_map
 from contimg_resources.images.resampling import Places, places_between
 from contimg_resources.imaging.fits import HeaderFacts, write_fits
@@ -33,7 +34,6 @@ from contimg_resources.imaging.model import (
 )
 from contimg_resources.imaging.png import celestial_wcs, thumbnail_png, write_png
 from contimg_resources.imaging.sources import find_sources
-from contimg_resources.imaging.statistics import LocalNoise, mad_rms, observed_rms
 
 Singles = NDArray[np.float32]
 Floats = NDArray[np.float64]

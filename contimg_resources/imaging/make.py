@@ -17,6 +17,7 @@ from contimg_resources.casa.tables import opened
 from contimg_resources.core.directories import whole_directory
 from contimg_resources.core.errors import ImagingFailed, in_words_of_reader
 from contimg_resources.core.progress import report_progress
+from contimg_resources.core.statistics import LocalNoise, inner_half, mad_rms
 from contimg_resources.imaging.averaged_visibilities import visibilities_of
 from contimg_resources.imaging.beam import dish_of, drift_beam
 from contimg_resources.imaging.engines.base import ImagingTask, RawImages, engine_named
@@ -37,7 +38,6 @@ from contimg_resources.imaging.model import (
 from contimg_resources.imaging.png import thumbnail_png, write_png
 from contimg_resources.imaging.reach import half_width_rad
 from contimg_resources.imaging.reliability import Reliable, real_sources
-from contimg_resources.imaging.statistics import LocalNoise, inner_half, mad_rms
 from contimg_resources.imaging.visibilities import Visibilities
 from contimg_resources.imaging.weighting import Weighting, briggs, middle_of_psf
 from contimg_resources.observations.meaning import flux_scale, stated_unit

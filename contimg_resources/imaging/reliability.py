@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.core.statistics import LocalNoise
 from contimg_resources.imaging.beam import sin_of_sky
 from contimg_resources.imaging.model import Beam, ImageGrid, Source
 from contimg_resources.imaging.sources import find_sources
-from contimg_resources.imaging.statistics import LocalNoise
 
 Floats = NDArray[np.float64]
 Reals = NDArray[np.floating[Any]]

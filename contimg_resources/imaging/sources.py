@@ -13,10 +13,10 @@ from scipy.optimize import least_squares
 from scipy.spatial import cKDTree
 
 from contimg_resources.core.errors import ImagingFailed
+from contimg_resources.core.statistics import LocalNoise
 from contimg_resources.imaging.beam import sky_of_sin
 from contimg_resources.imaging.geometry import BeamForm, beam_of_form, form_of_beam
 from contimg_resources.imaging.model import Beam, ImageGrid, Source
-from contimg_resources.imaging.statistics import LocalNoise
 
 Floats = NDArray[np.float64]
 Reals = NDArray[np.floating[Any]]

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from contimg_resources.core.errors import ImagingFailed, MosaicFailed
+from contimg_resources.core.statistics import observed_rms
 from contimg_resources.images.resampling import Pixels, places
 from contimg_resources.imaging.model import Beam
-from contimg_resources.imaging.statistics import observed_rms
 from contimg_resources.mosaics.beams import convolve
 from contimg_resources.mosaics.grid import box_of, reach_deg
 from contimg_resources.mosaics.model import MosaicGrid, TileInMosaic

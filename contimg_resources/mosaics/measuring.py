@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.core.errors import MosaicFailed
+from contimg_resources.core.statistics import mad_rms, without_slopes
 from contimg_resources.images.resampling import Pixels, places
 from contimg_resources.imaging.model import Beam
-from contimg_resources.imaging.statistics import mad_rms, without_slopes
 from contimg_resources.mosaics.grid import box_of, reach_deg
 from contimg_resources.mosaics.model import MosaicGrid, MosaicStatistics, Seam, TileInMosaic
 from contimg_resources.mosaics.tiles import Tile, read_pixels

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.core.statistics import STD_OF_MAD
 from contimg_resources.imaging.model import Beam
-from contimg_resources.imaging.statistics import STD_OF_MAD
 from contimg_resources.photometry.flags import NO_FLUX, Flag
 from contimg_resources.photometry.measuring import RawMeasurements, measure
 from contimg_resources.photometry.model import MeasurableImage, SourceList

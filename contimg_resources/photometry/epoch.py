@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.imaging.statistics import STD_OF_MAD
+from contimg_resources.core.statistics import STD_OF_MAD
 from contimg_resources.photometry.astrometry import ListOffset
 from contimg_resources.photometry.flags import NO_FLUX, Flag
 from contimg_resources.photometry.gradient import fit_gradient

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from contimg_resources.catalogues.blends import blended, neighbour_pairs
 from contimg_resources.core.errors import PhotometryFailed
+from contimg_resources.core.statistics import STD_OF_MAD
 from contimg_resources.imaging.beam import separation_rad
-from contimg_resources.imaging.statistics import STD_OF_MAD
 from contimg_resources.photometry.beams import axes_in_pixels, pixel_of_sky, quadratic_forms
 from contimg_resources.photometry.correlation import FilterErrors, noise_of
 from contimg_resources.photometry.filter_loops import (

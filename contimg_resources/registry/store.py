@@ -269,7 +269,9 @@ class CalibrationRegistry(DatabaseStore):
 
     # Retiring --------------------------------------------------------------------------------
 
-    def retire(self, name: str, reason: str, version: int | None = None) -> CaltableSet:
+    def retire(
+        self, name: str, reason: str, version: int | None = None, *, dry_run: bool = False
+    ) -> CaltableSet:
         """Retire the active version of a set, so that it is no longer applied.
 
         Parameters
@@ -280,6 +282,8 @@ class CalibrationRegistry(DatabaseStore):
             The reason; shown wherever the set would have applied.
         version : int, optional
             The version; None: the active one.
+        dry_run : bool
+            Whether only to check, and return the set as it is.
 
         Raises
         ------
@@ -297,6 +301,8 @@ class CalibrationRegistry(DatabaseStore):
                     f"caltable set {name} v{found.version} is not active but {found.status}: "
                     f"{'; '.join(found.reasons)}"
                 )
+            if dry_run:
+                return found
             retire_active(connection, name, reason.strip())
             return self._loader.load(connection, [found.id])[0]
 

@@ -231,8 +231,17 @@ def search_all_added(
     return tuple(done), failed
 
 
-def remove_light_curves(workshop: Workshop, name: str) -> tuple[str, ...]:
+def remove_light_curves(workshop: Workshop, name: str, *, dry_run: bool = False) -> tuple[str, ...]:
     """Remove a list and its metrics; withdraw its candidates but keep their marks.
+
+    Parameters
+    ----------
+    workshop : Workshop
+        Stores and settings.
+    name : str
+        Name of the list.
+    dry_run : bool
+        Whether only to return the candidates that would be withdrawn.
 
     Returns
     -------
@@ -248,11 +257,13 @@ def remove_light_curves(workshop: Workshop, name: str) -> tuple[str, ...]:
     from contimg_resources.variability.tables import added_variability_path
 
     layout = workshop.settings.layout
-    remove_added(layout.added_light_curves, name)
-    added_variability_path(layout.variability, name).unlink(missing_ok=True)
     standing = [
         c for c in _candidates_of(workshop, name) if c.state is not CandidateState.WITHDRAWN
     ]
+    remove_added(layout.added_light_curves, name, dry_run=dry_run)
+    if dry_run:
+        return tuple(c.id for c in standing)
+    added_variability_path(layout.variability, name).unlink(missing_ok=True)
     workshop.products.events.put_candidates(_withdrawn(standing, mjd_day(now_mjd()), ""))
     return tuple(c.id for c in standing)
 

@@ -159,7 +159,13 @@ def back_up(
     )
 
 
-def restore(settings: Settings, directory: Path, *, progress: Progress = no_progress) -> Restored:
+def restore(
+    settings: Settings,
+    directory: Path,
+    *,
+    dry_run: bool = False,
+    progress: Progress = no_progress,
+) -> Restored:
     """Restore the stores from a backup; the present files are moved aside, not removed.
 
     Call it only while no platform runs on the state directory. Existing caltables, lists of light
@@ -171,6 +177,8 @@ def restore(settings: Settings, directory: Path, *, progress: Progress = no_prog
         Addresses of the stores.
     directory : Path
         A backup: its directory, or an earlier backup in ``earlier``.
+    dry_run : bool
+        Whether only to check the copies of the stores, and return where they would go.
     progress : callable
         Receives progress messages.
 
@@ -206,6 +214,9 @@ def restore(settings: Settings, directory: Path, *, progress: Progress = no_prog
                 _forget(new[name])
                 shutil.copyfile(directory / name, new[name])
                 n_rows[name] = _checked(name, new[name])
+            if dry_run:
+                some = any(target.exists() for target in targets.values())
+                return Restored(tuple(targets.values()), aside if some else None, n_rows)
             for name, target in targets.items():
                 progress(f"restoring {target}", None)
                 _move_aside(target, aside)
@@ -221,11 +232,18 @@ def restore(settings: Settings, directory: Path, *, progress: Progress = no_prog
     return Restored((*targets.values(), *others), aside if aside.is_dir() else None, n_rows)
 
 
-def put_dagster_aside(settings: Settings) -> Path | None:
+def put_dagster_aside(settings: Settings, *, dry_run: bool = False) -> Path | None:
     """Move Dagster's databases aside, so that the next start of the platform makes new ones.
 
     Call it only while no platform runs on the state directory. The stores record which work is
     done: nothing is made twice or forgotten.
+
+    Parameters
+    ----------
+    settings : Settings
+        The state directory.
+    dry_run : bool
+        Whether only to return where they would go.
 
     Returns
     -------
@@ -233,12 +251,13 @@ def put_dagster_aside(settings: Settings) -> Path | None:
         Their new directory; None when there were none.
     """
     aside = settings.state / "damaged" / f"{datetime.now(tz=UTC):%Y-%m-%dT%H-%M-%S}-dagster"
-    with _written(settings.state):
-        for name in _DAGSTER:
-            if (place := settings.state / name).exists():
-                aside.mkdir(parents=True, exist_ok=True)
-                place.rename(aside / name)
-    return aside if aside.is_dir() else None
+    there = [name for name in _DAGSTER if (settings.state / name).exists()]
+    if there and not dry_run:
+        with _written(settings.state):
+            aside.mkdir(parents=True, exist_ok=True)
+            for name in there:
+                (settings.state / name).rename(aside / name)
+    return aside if there else None
 
 
 @contextmanager

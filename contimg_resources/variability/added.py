@@ -407,15 +407,26 @@ def added_light_curve(root: Path, source_id: str) -> LightCurve:
     )
 
 
-def remove_added(root: Path, name: str) -> None:
+def remove_added(root: Path, name: str, *, dry_run: bool = False) -> None:
     """Remove a list.
+
+    Parameters
+    ----------
+    root : Path
+        Directory of the lists.
+    name : str
+        Name of the list.
+    dry_run : bool
+        Whether only to check that it exists.
 
     Raises
     ------
     VariabilityFailed
         If there is no list of this name.
     """
-    _existing(root, name).unlink()
+    path = _existing(root, name)
+    if not dry_run:
+        path.unlink()
 
 
 def _existing(root: Path, name: str) -> Path:

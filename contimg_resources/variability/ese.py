@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.casa import Progress, no_progress
-from contimg_resources.imaging.statistics import STD_OF_MAD
+from contimg_resources.core.statistics import STD_OF_MAD
 from contimg_resources.settings import EseSettings
 from contimg_resources.variability.metrics import errors_with_floor, medians_of
 from contimg_resources.variability.model import LightCurves

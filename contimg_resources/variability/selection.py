@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.imaging.statistics import STD_OF_MAD
+from contimg_resources.core.statistics import STD_OF_MAD
 
 Floats = NDArray[np.float64]
 

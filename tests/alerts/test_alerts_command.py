@@ -40,6 +40,9 @@ def test_a_test_message_tells_whether_it_arrives(
     monkeypatch.setenv("CONTIMG_ALERTS__WEBHOOK", hook.url)
     assert run(["alerts", "test"]) == 0
     assert json.loads(hook.bodies[0])["kind"] == "test"
+    capsys.readouterr()
+    assert run(["alerts", "test", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"webhook": None}
     hook.answers = [500]
     capsys.readouterr()
     assert run(["alerts", "test"]) == 1

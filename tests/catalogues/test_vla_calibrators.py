@@ -152,6 +152,9 @@ def test_an_imported_list_is_one_s_own(
 ) -> None:
     state = tmp_path / "state"
     command = ["calibrators", "import", str(manual), "--state", str(state)]
+    assert run([*command, "--dry-run"]) == 0
+    assert "3 calibrators in" in capsys.readouterr().err
+    assert not state.exists()
     assert run(command) == 0
     said = capsys.readouterr().err
     assert f"3 calibrators in {state / 'calibrators.csv'}" in said

@@ -188,6 +188,10 @@ def test_a_backup_is_put_back_and_what_was_damaged_is_kept(
         capsys.readouterr()
         assert run(["restore", str(copies), "--state", str(state)]) == 1
         assert "a platform is running" in capsys.readouterr().err
+    assert run(["restore", str(copies), "--state", str(state), "--dry-run"]) == 0
+    assert f"would restore {state / 'registry.sqlite3'}" in capsys.readouterr().err
+    assert (state / "products.sqlite3").read_bytes() == b""
+    assert not (state / "damaged").exists()
     assert run(["restore", str(copies), "--state", str(state)]) == 0
     (aside,) = (state / "damaged").iterdir()
     assert (aside / "registry.sqlite3").read_bytes() == b"\xff" * 8192
@@ -200,6 +204,9 @@ def test_a_backup_is_put_back_and_what_was_damaged_is_kept(
     # Dagster's own are moved aside, never removed.
     (state / "history").mkdir()
     (state / "history" / "runs.db").write_bytes(b"")
+    assert run(["restore", "--dagster", "--state", str(state), "--json", "--dry-run"]) == 0
+    assert json.loads(capsys.readouterr().out)["dagster_aside"] is not None
+    assert (state / "history" / "runs.db").is_file()
     assert run(["restore", "--dagster", "--state", str(state), "--json"]) == 0
     moved = Path(json.loads(capsys.readouterr().out)["dagster_aside"])
     assert (moved / "history" / "runs.db").is_file()
@@ -245,6 +252,7 @@ def test_what_is_no_sound_backup_is_not_put_back(
     before = {p: p.read_bytes() for p in state.glob("*.sqlite3")}
     (copies / "registry.sqlite3").write_bytes(b"no database at all" * 100)
     capsys.readouterr()
+    assert run(["restore", str(copies), "--state", str(state), "--dry-run"]) == 1
     assert run(["restore", str(copies), "--state", str(state)]) == 1
     assert "the backup's registry.sqlite3 is damaged: " in capsys.readouterr().err
     assert {p: p.read_bytes() for p in state.glob("*.sqlite3")} == before

@@ -39,7 +39,12 @@ def test_a_list_of_one_s_own(
     tmp_path: Path, state: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "mine.csv").write_text(LIST)
-    assert run(["catalogue", "add", "mine", str(tmp_path / "mine.csv"), "--state", state]) == 0
+    add = ["catalogue", "add", "mine", str(tmp_path / "mine.csv"), "--state", state]
+    assert run([*add, "--dry-run"]) == 0
+    assert "mine: 3 sources" in capsys.readouterr().err
+    assert run(["catalogue", "list", "--json", "--state", state]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+    assert run(add) == 0
     assert "mine: 3 sources" in capsys.readouterr().err
     cone = ["catalogue", "cone", "mine", "24.42", "33.16", "0.5", "--state", state, "--json"]
     assert run(cone) == 0
@@ -49,7 +54,14 @@ def test_a_list_of_one_s_own(
     assert len(json.loads(capsys.readouterr().out)) == 1
     assert run(["catalogue", "list", "--state", state]) == 0
     assert "mine.csv" in capsys.readouterr().out
-    assert run(["catalogue", "remove", "mine", "--state", state]) == 0
+    remove = ["catalogue", "remove", "mine", "--state", state]
+    assert run([*remove, "--dry-run"]) == 0
+    assert "would remove mine" in capsys.readouterr().err
+    assert run(cone) == 0
+    capsys.readouterr()
+    assert run([*remove, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"catalogue": "mine", "removed": True}
+    assert run([*remove, "--dry-run"]) == 1
     assert run(cone) == 1
     assert "there is no catalogue 'mine'" in capsys.readouterr().err
 

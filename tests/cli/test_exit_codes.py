@@ -43,6 +43,30 @@ VERBS = [
 ]
 
 
+UNTIL_STOPPED = {"up", "dashboard", "images watch"}
+READS_ONLY = {
+    *("status", "why", "verify", "lightcurve", "catalogue list", "catalogue cone"),
+    *("observation show", "observation list", "observation history", "calibrators list"),
+    *("registry active", "registry list", "registry show", "registry verify", "alerts list"),
+    *("lightcurves list", "lightcurves show", "candidates list", "candidates show"),
+}
+#: Their products are made from others, and the same command makes them again.
+MAKES_PRODUCTS = {
+    *("calibrate", "apply", "images scan", "mosaic", "photometry", "cutout", "variability"),
+    *("export", "simulate", "simulate-season", "demo"),
+    *("bench", "bench-sky", "bench-ese", "bench-years"),
+}
+#: They remove or replace nothing, or refuse to unless an option asks for it.
+ADDS_ONLY = {
+    "registry init": "an existing registry isn't changed",
+    "images add": "another image of the same time is replaced with --replace alone",
+    "catalogue fetch": "the download is the work",
+    "candidates mark": "the earlier marks stay on record",
+    "alerts test": "it sends one message",
+    "backup": "the earlier backup stays, and a fuller one is not replaced",
+}
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_help_with_an_example(contimg: Callable[..., Any], verb: str) -> None:
     answer = contimg(*verb.split(), "--help")
@@ -64,6 +88,18 @@ def test_every_command_takes_a_state_directory_and_means_the_same_by_it() -> Non
     for name, command in commands.items():
         (option,) = [p for p in command.params if "--state" in p.opts]
         assert option.metavar == "DIR", name
+
+
+def test_every_command_that_ends_prints_json() -> None:
+    commands = leaves(typer.main.get_command(app))
+    without = {n for n, c in commands.items() if not any("--json" in p.opts for p in c.params)}
+    assert without == UNTIL_STOPPED
+
+
+def test_every_command_that_removes_or_replaces_something_can_be_tried() -> None:
+    commands = leaves(typer.main.get_command(app))
+    without = {n for n, c in commands.items() if not any("--dry-run" in p.opts for p in c.params)}
+    assert without == UNTIL_STOPPED | READS_ONLY | MAKES_PRODUCTS | ADDS_ONLY.keys()
 
 
 def test_a_state_directory_that_a_command_is_given_is_that_commands_alone(
@@ -161,6 +197,7 @@ def test_python_m_is_the_same_command() -> None:
 
 def test_help_loads_nothing_heavy() -> None:
     heavy = ["casatools", "dagster", "astropy", "scipy", "matplotlib", "sqlalchemy", "photutils"]
+    heavy += ["requests", "uvicorn"]
     code = (
         "import sys; from contimg_resources.cli.main import run; run(['--help']);"
         f"print('LOADED', *[m for m in {heavy} if m in sys.modules])"

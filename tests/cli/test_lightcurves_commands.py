@@ -81,6 +81,16 @@ def told(capsys: Any, *arguments: str) -> Any:
     return json.loads(capsys.readouterr().out)
 
 
+def test_a_list_can_be_tried_before_it_is_added(state: Path, tmp_path: Path, capsys: Any) -> None:
+    file, options = write_archive(tmp_path / "tried.csv"), ("--state", str(state))
+    tried = told(capsys, "lightcurves", "add", str(file), "--dry-run", "--json", *options)
+    assert len(tried["candidates"]) == 1
+    assert tried["path"] is None
+    listed = told(capsys, "lightcurves", "list", "--json", *options)
+    assert [one["name"] for one in listed] == ["archive"]
+    assert len(told(capsys, "candidates", "list", "--json", *options)) == 1
+
+
 def test_a_dip_in_a_light_curve_of_others_is_a_candidate(state: Path, capsys: Any) -> None:
     (listed,) = told(capsys, "candidates", "list", "--json", "--state", str(state))
     candidate = listed["candidate"]
@@ -226,6 +236,11 @@ def test_adding_again_replaces_and_removing_withdraws(
     assert run(["lightcurves", "add", str(archive), *options]) == 0
     (back,) = events.list_candidates()
     assert (back.id, back.state) == (first.id, CandidateState.COMPLETE)
+    capsys.readouterr()
+    assert run(["lightcurves", "remove", "archive", "--dry-run", "--json", *options]) == 0
+    tried = json.loads(capsys.readouterr().out)
+    assert (tried["removed"], len(tried["withdrawn"])) == (False, 1)
+    assert run(["lightcurves", "show", "archive", *options]) == 0
     assert run(["lightcurves", "remove", "archive", *options]) == 0
     assert [c.state for c in events.list_candidates()] == [CandidateState.WITHDRAWN]
     assert told(capsys, "lightcurves", "list", "--json", *options) == []

@@ -45,10 +45,11 @@ def test_a_set_is_solved_registered_found_and_applied_by_hand(
         f"{prefix}_{kind}" for kind in ("kcal", "bacal", "bpcal", "gacal", "gpcal", "2gcal")
     ]
 
-    registered = contimg(
-        *("registry", "register-prefix", "--db", db, "--set-name", "night"),
-        *("--prefix", prefix, "--json"),
-    )
+    register = ("registry", "register-prefix", "--db", db, "--set-name", "night")
+    tried = contimg(*register, "--prefix", prefix, "--json", "--dry-run")
+    assert (tried.code, tried.json["calibrator"]) == (0, "3C48"), tried.err
+    assert contimg("registry", "list", "--db", db, "--json").json == []
+    registered = contimg(*register, "--prefix", prefix, "--json")
     assert registered.code == 0, registered.err
     assert (registered.json["calibrator"], registered.json["refant"]) == ("3C48", "104")
 

@@ -114,22 +114,26 @@ def test_active_is_1_when_a_table_was_changed(contimg: Callable[..., Any], db: P
 
 def test_looking_up_never_makes_a_registry(contimg: Callable[..., Any], tmp_path: Path) -> None:
     path = tmp_path / "none.sqlite3"
-    answer = contimg("registry", "active", "--db", path, "--mjd", MJD)
-    assert answer.code == 1
-    assert str(path) in answer.err
-    assert not path.exists()
+    register = ("register-prefix", "--set-name", "night", "--prefix", tmp_path / "night")
+    for command in (("active", "--mjd", MJD), register, (*register, "--dry-run")):
+        answer = contimg("registry", *command, "--db", path)
+        assert answer.code == 1
+        assert str(path) in answer.err
+        assert not path.exists()
 
 
 def test_a_retired_set_is_shown_with_its_reason_and_not_applied(
     contimg: Callable[..., Any], db: Path
 ) -> None:
-    retired = contimg(
-        "registry", "retire", "night", "--db", db, "--reason", "refant unstable", "--json"
-    )
+    retire = ("registry", "retire", "night", "--db", db, "--reason", "refant unstable", "--json")
+    assert contimg(*retire, "--dry-run").json["status"] == "active"
+    assert contimg("registry", "active", "--db", db, "--mjd", MJD).code == 0
+    retired = contimg(*retire)
     assert retired.json["status"] == "retired"
     assert "refant unstable" in contimg("registry", "show", "night", "--db", db).out
     assert contimg("registry", "active", "--db", db, "--mjd", MJD).code == 1
     assert contimg("registry", "retire", "night", "--db", db, "--reason", "again").code == 1
+    assert contimg(*retire, "--dry-run").code == 1
 
 
 def test_verify_is_1_when_a_table_is_gone(contimg: Callable[..., Any], db: Path) -> None:

@@ -48,7 +48,8 @@ def test_search_list_mark_and_show(state: Path, capsys: Any) -> None:
     # The mark is seen by the next search, and an artefact isn't listed any more.
     assert run(["variability", "2025-07-19", *options]) == 0
     assert "follow up" in capsys.readouterr().out
-    assert run(["candidates", "mark", name, "artefact", *options]) == 0
+    assert run(["candidates", "mark", name, "artefact", "--json", *options]) == 0
+    assert json.loads(capsys.readouterr().out)["mark"] == "artefact"
     assert run(["candidates", "list", "--json", *options]) == 0
     assert json.loads(capsys.readouterr().out) == []
     assert run(["candidates", "list", "--all", "--json", *options]) == 0

@@ -73,12 +73,21 @@ def test_what_is_unchanged_is_not_sent_again(server: Server) -> None:
     assert (status, body) == (304, b"")
 
 
+def test_a_part_of_a_file_is_sent_alone(server: Server) -> None:
+    _, headers, whole = server.ask("/index.json")
+    status, part, body = server.ask("/index.json", Range="bytes=2-9", If_Range=headers["etag"])
+    assert (status, body) == (206, whole[2:10])
+    assert part["content-range"] == f"bytes 2-9/{len(whole)}"
+    assert server.ask("/index.json", Range=f"bytes={len(whole)}-")[0] == 416
+
+
 def test_only_get_and_head(server: Server) -> None:
     status, headers, body = server.ask("/index.json", "HEAD")
     assert (status, body) == (200, b"")
     assert int(headers["content-length"]) > 0
     for method in ("POST", "PUT", "DELETE", "OPTIONS"):
-        assert server.ask("/index.json", method)[0] == 501
+        status, headers, _ = server.ask("/index.json", method)
+        assert (status, headers["allow"]) == (405, "GET, HEAD")
 
 
 def test_nothing_outside_hidden_or_listed(server: Server, export: MadeUpExport) -> None:
@@ -159,6 +168,19 @@ def test_the_export_of_a_state(export: MadeUpExport, tmp_path: Path) -> None:
     shutil.copy(export.directory / "index.json", state / "export")
     with serving(state, option="--state") as address:
         assert Server(address).ask("/index.json")[0] == 200
+
+
+def test_a_download_in_progress_does_not_keep_it_from_ending(tmp_path: Path) -> None:
+    (tmp_path / "index.json").write_text("{}")
+    with (tmp_path / "large.fits").open("wb") as file:
+        file.truncate(1 << 28)
+    with serving(tmp_path) as address:
+        at = urlsplit(address)
+        connection = socket.create_connection((str(at.hostname), at.port or 0), timeout=10)
+        connection.sendall(b"GET /large.fits HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200 OK")
+    # The command ended, without any further word, while the rest was waiting to be read.
+    connection.close()
 
 
 def test_static_files_are_in_the_package() -> None:

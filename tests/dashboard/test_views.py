@@ -434,7 +434,7 @@ def test_what_cant_be_loaded_is_told(changing: MadeUpExport, new_page: Callable[
     # A page that is open when its server ends complains.
     with (
         serving(changing.directory) as address,
-        closing(new_page(expected="404 (No such file)")) as page,
+        closing(new_page(expected="404 (Not Found)")) as page,
     ):
         for route, told in {
             "quality": "can't be loaded: the server answered 404",

@@ -13,6 +13,7 @@ from scipy.constants import speed_of_light
 from scipy.ndimage import gaussian_filter
 
 from contimg_resources.core.errors import ConfigurationError, ImagingFailed
+from contimg_resources.core.statistics import LocalNoise, inner_half, mad_rms, without_slopes
 from contimg_resources.imaging.beam import (
     dish_of,
     drift_beam,
@@ -32,7 +33,6 @@ from contimg_resources.imaging.geometry import (
 from contimg_resources.imaging.model import Beam, ImageGrid
 from contimg_resources.imaging.png import THUMBNAIL_BYTES, thumbnail_png, write_png
 from contimg_resources.imaging.sources import find_sources
-from contimg_resources.imaging.statistics import LocalNoise, inner_half, mad_rms, without_slopes
 from contimg_resources.imaging.visibilities import Block, Visibilities
 from contimg_resources.imaging.weighting import briggs, middle_of_psf
 from contimg_resources.instrument.primary_beam import airy_power

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from contimg_resources.core.statistics import LocalNoise
 from contimg_resources.imaging.beam import sin_of_sky
 from contimg_resources.imaging.geometry import form_of_beam
 from contimg_resources.imaging.make import sky_of_pixel
 from contimg_resources.imaging.model import Beam, ImageGrid, Source
 from contimg_resources.imaging.reliability import real_sources, reliable
 from contimg_resources.imaging.sources import find_sources
-from contimg_resources.imaging.statistics import LocalNoise
 
 BEAM = Beam(40.0, 24.0, 20.0)
 GRID = ImageGrid(900, 8.0, 24.4, 33.2)

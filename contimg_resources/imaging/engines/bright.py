@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.core.progress import report_progress
+from contimg_resources.core.statistics import LocalNoise
 from contimg_resources.imaging.beam import DriftBeam
 from contimg_resources.imaging.engines.base import ImagingTask, RawImages
 from contimg_resources.imaging.engines.cycles import PointSpread, clean, restore_model
@@ -27,7 +28,6 @@ from contimg_resources.imaging.engines.gridding import FAINT, ROUGH, Gridder, Va
 from contimg_resources.imaging.geometry import beam_extent_rad, fft_friendly
 from contimg_resources.imaging.model import ImageGrid, Source
 from contimg_resources.imaging.sources import find_sources
-from contimg_resources.imaging.statistics import LocalNoise
 
 #: Lowest signal-to-noise ratio of the sources that are subtracted, with their drift through the
 #: beam, before the final CLEAN.

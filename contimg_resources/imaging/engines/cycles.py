@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from contimg_resources.core.errors import ImagingFailed
 from contimg_resources.core.progress import report_progress
+from contimg_resources.core.statistics import LocalNoise, mad_rms
 from contimg_resources.imaging.engines.base import ImagingTask
 from contimg_resources.imaging.engines.clean import (
     highest_sidelobe,
@@ -23,7 +24,6 @@ from contimg_resources.imaging.engines.clean import (
 from contimg_resources.imaging.engines.gridding import Gridder
 from contimg_resources.imaging.geometry import BeamForm, form_of_beam, restoring_beam
 from contimg_resources.imaging.model import Beam, ImageGrid
-from contimg_resources.imaging.statistics import LocalNoise, mad_rms
 
 Integers = NDArray[np.int64]
 Singles = NDArray[np.float32]

@@ -1,6 +1,6 @@
-"""Statistics of an image: its noise, its peak.
+"""Robust statistics: the noise of an image, and of blocks of it.
 
-Belongs here: robust statistics over pixels. Doesn't: finding sources.
+Belongs here: statistics over pixels or values. Doesn't: finding sources.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, TypeVar
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.compiling import n_cores
 from contimg_resources.core.errors import ImagingFailed
 
 Floats = NDArray[np.float64]
@@ -161,7 +161,7 @@ class LocalNoise:
             return [mad_rms(without_slope(part)) for part in parts]
 
         # Medians release the lock for other threads.
-        with ThreadPoolExecutor(n_cores()) as pool:
+        with ThreadPoolExecutor(numba.get_num_threads()) as pool:
             in_blocks = np.array(list(pool.map(in_row, edges[:-1], edges[1:])))
         between = _linear(0.5 * (edges[1:] + edges[:-1]) - 0.5, size)
         whole = float(np.median(in_blocks))
