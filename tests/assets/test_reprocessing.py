@@ -1,6 +1,7 @@
 """A day that is materialized launches a backfill of its observations."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -13,9 +14,14 @@ __all__ = ["made"]
 
 
 @pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as ephemeral:
-        yield ephemeral
+def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    """An instance on disk: the backfill is launched by another process."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "dagster.yaml").write_text("telemetry: {enabled: false}")
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    with dg.DagsterInstance.from_config(str(home)) as kept:
+        yield kept
 
 
 def materialize(
@@ -70,3 +76,16 @@ def test_what_cannot_be_made_is_listed_and_an_empty_day_launches_nothing(
     assert {r.data["why"] for r in told["left_out"].records} == {"no caltable set is valid for it"}
     assert materialize(made, instance, MJD - 10)["backfill"].value == "none"
     assert instance.get_backfills() == []
+
+
+def test_a_backfill_in_another_instance_is_an_error(
+    made: Made, instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "dagster.yaml").write_text("telemetry: {enabled: false}")
+    with dg.DagsterInstance.from_config(str(other)) as elsewhere:
+        elsewhere.add_dynamic_partitions("observation_mjd", list(made.keys))
+    monkeypatch.setenv("DAGSTER_HOME", str(other))
+    with pytest.raises(dg.Failure, match="in another Dagster instance"):
+        materialize(made, instance, MJD)

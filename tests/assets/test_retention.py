@@ -50,12 +50,12 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
             }
         },
         "local_artifact_storage": {
-            "module": "dagster._core.storage.root",
+            "module": "dagster.core.storage.root",
             "class": "LocalArtifactStorage",
             "config": where,
         },
         "compute_logs": {
-            "module": "contimg_assets.compute_logs",
+            "module": "contimg_assets.storage",
             "class": "ComputeLogs",
             "config": where,
         },
