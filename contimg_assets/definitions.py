@@ -46,7 +46,7 @@ from contimg_assets.variability import (
     variability,
 )
 from contimg_resources.settings import Settings, load_settings
-from contimg_resources.steps.resource import WorkshopResource
+from contimg_resources.steps.resource import RESOURCES
 
 
 def build_defs(
@@ -57,7 +57,7 @@ def build_defs(
     Parameters
     ----------
     resource_overrides : mapping of str to object, optional
-        Replaces resources of the same name: ``{"workshop": a_workshop}``.
+        Replaces resources of the same name: ``{"products": a_store}``.
     settings : Settings, optional
         Sets the intervals of the sensors; by default the settings of this process.
     """
@@ -108,7 +108,7 @@ def build_defs(
             run_failures,
             run_cancellations,
         ],
-        resources={"workshop": WorkshopResource(), **(resource_overrides or {})},
+        resources={**RESOURCES, **(resource_overrides or {})},
         executor=executor,
     )
 

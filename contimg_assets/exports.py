@@ -11,7 +11,8 @@ from contimg_assets.telling import log_progress
 from contimg_assets.variability import cutouts, ese_candidates, variability
 from contimg_resources.settings import ExportSettings
 from contimg_resources.steps.exporting import export_dashboard
-from contimg_resources.steps.resource import WorkshopParam
+from contimg_resources.steps.resource import uses
+from contimg_resources.steps.workshop import Workshop
 
 _ALL = dg.AllPartitionMapping()
 
@@ -28,8 +29,9 @@ _ALL = dg.AllPartitionMapping()
     tags={"stage": "export"},
     code_version="1",
 )
+@uses("settings", "registry", "products")
 def dashboard_export(
-    context: dg.AssetExecutionContext, workshop: WorkshopParam
+    context: dg.AssetExecutionContext, workshop: Workshop
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Write the dashboard's JSON documents, with published schemas, and tables for download.
 

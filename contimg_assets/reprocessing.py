@@ -20,7 +20,8 @@ from contimg_assets.runs import keys_in_progress
 from contimg_resources.core.errors import PlatformError
 from contimg_resources.core.times import mjd_from_datetime
 from contimg_resources.steps.reprocessing import Step, Which, choose_observations
-from contimg_resources.steps.resource import WorkshopParam
+from contimg_resources.steps.resource import uses
+from contimg_resources.steps.workshop import Workshop
 
 #: Loading the definitions takes seconds.
 _TIMEOUT_S = 300.0
@@ -41,8 +42,9 @@ class ReprocessConfig(dg.Config):
     tags={"stage": "reprocessing"},
     code_version="1",
 )
+@uses("settings", "registry", "products")
 def reprocessed_day(
-    context: dg.AssetExecutionContext, config: ReprocessConfig, workshop: WorkshopParam
+    context: dg.AssetExecutionContext, config: ReprocessConfig, workshop: Workshop
 ) -> dg.MaterializeResult[None]:
     """Reprocess the observations of a UTC day: materialize the day, or a range of days.
 

@@ -23,8 +23,9 @@ from contimg_resources.core.times import utc_day as utc_date
 from contimg_resources.steps.candidates import find_candidates, watched_sources
 from contimg_resources.steps.cards import redraw_candidates
 from contimg_resources.steps.cutouts import cut_many
-from contimg_resources.steps.resource import WorkshopParam
+from contimg_resources.steps.resource import uses
 from contimg_resources.steps.variability import changed_days, measure_day, update_light_curves
+from contimg_resources.steps.workshop import Workshop
 
 #: Days of data for metrics and candidates, in the lineage; the settings may give fewer.
 _DAYS_BEFORE = dg.TimeWindowPartitionMapping(
@@ -86,7 +87,8 @@ def _each_day(context: dg.AssetExecutionContext, work: Callable[[str, int], Meta
     tags={"stage": "variability"},
     code_version="1",
 )
-def light_curves(context: dg.AssetExecutionContext, workshop: WorkshopParam) -> None:
+@uses("settings", "products")
+def light_curves(context: dg.AssetExecutionContext, workshop: Workshop) -> None:
     """Select one light curve measurement of each source for each transit.
 
     If several mosaics share the data of a transit, the best one counts. Reads only the measurements
@@ -130,7 +132,8 @@ def light_curves(context: dg.AssetExecutionContext, workshop: WorkshopParam) -> 
     tags={"stage": "variability"},
     code_version="1",
 )
-def variability(context: dg.AssetExecutionContext, workshop: WorkshopParam) -> None:
+@uses("settings")
+def variability(context: dg.AssetExecutionContext, workshop: Workshop) -> None:
     """Compute the variability metrics of each source up to the end of the day, and flag variables.
 
     eta, V, debiased modulation index, most significant pair, p-value, with a systematic error floor
@@ -154,7 +157,8 @@ def variability(context: dg.AssetExecutionContext, workshop: WorkshopParam) -> N
     tags={"stage": "variability"},
     code_version="1",
 )
-def ese_candidates(context: dg.AssetExecutionContext, workshop: WorkshopParam) -> None:
+@uses("settings", "products")
+def ese_candidates(context: dg.AssetExecutionContext, workshop: Workshop) -> None:
     """Search all light curves up to the end of the day for Extreme Scattering Events.
 
     Matched templates over epoch of minimum, width and depth; the threshold is measured for a given
@@ -183,7 +187,8 @@ def ese_candidates(context: dg.AssetExecutionContext, workshop: WorkshopParam) -
     tags={"stage": "variability"},
     code_version="1",
 )
-def cutouts(context: dg.AssetExecutionContext, workshop: WorkshopParam) -> None:
+@uses("settings", "products")
+def cutouts(context: dg.AssetExecutionContext, workshop: Workshop) -> None:
     """Make cutouts of every candidate from each mosaic in which it was measured.
 
     FITS and PNG; use `contimg cutout` for other sources. Cutouts that no candidate or mark needs

@@ -13,6 +13,7 @@ from contimg_assets.variability import cutouts, ese_candidates, light_curves, va
 from contimg_resources.settings import EseSettings, Settings
 from contimg_resources.simulation.light_curves import Event, Watch, steady_light_curves, with_events
 from contimg_resources.steps import Workshop
+from tests.assets.parts import parts_of
 from tests.steps.test_variability import SHAPE, START, put_epoch, put_light_curves
 
 
@@ -33,7 +34,7 @@ def run(
     assets: list[Any], workshop: Workshop, instance: dg.DagsterInstance, **asked: Any
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """Materialize, and return the metadata by asset and partition."""
-    result = dg.materialize(assets, resources={"workshop": workshop}, instance=instance, **asked)
+    result = dg.materialize(assets, resources=parts_of(workshop), instance=instance, **asked)
     assert result.success
     told: dict[str, dict[str, dict[str, Any]]] = {}
     for event in result.get_asset_materialization_events():

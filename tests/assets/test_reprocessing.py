@@ -8,6 +8,7 @@ import pytest
 
 from contimg_assets.definitions import build_defs
 from contimg_resources.core.times import utc_day
+from tests.assets.parts import parts_of
 from tests.steps.conftest import MJD, Made, made
 
 __all__ = ["made"]
@@ -27,7 +28,7 @@ def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.Dag
 def materialize(
     made: Made, instance: dg.DagsterInstance, day: float, **config: str
 ) -> dict[str, dg.MetadataValue]:
-    definitions = build_defs({"workshop": made.workshop})
+    definitions = build_defs(parts_of(made.workshop))
     result = definitions.resolve_job_def("__ASSET_JOB").execute_in_process(
         run_config={"ops": {"reprocessed_day": {"config": config}}},
         asset_selection=[dg.AssetKey("reprocessed_day")],
