@@ -38,6 +38,7 @@ from contimg_assets.sensors import (
 )
 from contimg_assets.staleness import build_staleness_sensor, caltables_current
 from contimg_assets.variability import (
+    candidate_cards,
     cutouts,
     daily_job,
     daily_variability,
@@ -77,6 +78,7 @@ def build_defs(
             variability,
             ese_candidates,
             cutouts,
+            candidate_cards,
             dashboard_export,
             reprocessed_day,
         ],

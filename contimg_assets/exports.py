@@ -8,7 +8,7 @@ from contimg_assets.descriptions_of_days import describe_export
 from contimg_assets.failures import told_to_dagster
 from contimg_assets.jobs import executor
 from contimg_assets.telling import log_progress
-from contimg_assets.variability import cutouts, ese_candidates, variability
+from contimg_assets.variability import candidate_cards, cutouts, ese_candidates, variability
 from contimg_resources.settings import ExportSettings
 from contimg_resources.steps.exporting import export_dashboard
 from contimg_resources.steps.resource import uses
@@ -22,6 +22,7 @@ _ALL = dg.AllPartitionMapping()
         dg.AssetDep(variability, partition_mapping=_ALL),
         dg.AssetDep(ese_candidates, partition_mapping=_ALL),
         dg.AssetDep(cutouts, partition_mapping=_ALL),
+        dg.AssetDep(candidate_cards, partition_mapping=_ALL),
     ],
     group_name="export",
     kinds={"json"},

@@ -58,6 +58,13 @@ def parts_used(full_name: str) -> frozenset[str]:
     return frozenset(_parts_used(full_name, set()))
 
 
+def functions_used(full_name: str) -> frozenset[str]:
+    """Return the full names of all functions that get the workshop, the function included."""
+    seen: set[str] = set()
+    _parts_used(full_name, seen)
+    return frozenset(seen)
+
+
 def _parts_used(full_name: str, seen: set[str]) -> set[str]:
     found = _function(full_name)
     if found is None or full_name in seen:

@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from contimg_assets.definitions import build_defs
-from tests.assets.parts_used import parts_used
+from tests.assets.parts_used import functions_used, parts_used
 
 ROOT = Path(__file__).parents[2]
 
@@ -59,3 +59,11 @@ def test_only_what_reads_or_solves_or_images_an_ms_asks_for_casa(
     }
     assert required["variability"] == {"settings"}
     assert required["image_5min"] == {"settings", "products", "casa", "catalogues"}
+
+
+def test_cards_belong_to_one_asset() -> None:
+    drawing = "contimg_resources.steps.cards.draw_candidate"
+    users = {
+        name for name, module in USERS.items() if drawing in functions_used(f"{module}.{name}")
+    }
+    assert users == {"candidate_cards"}
