@@ -102,19 +102,13 @@ def register_prefix(
     Example: `contimg registry register-prefix --db pipeline/cal_registry.sqlite3 --set-name
     2025-10-06_J1234+5678 --prefix /data/ms/solves/2025-10-06_J1234+5678`
     """
-    from contimg_resources.casa import Casa
-    from contimg_resources.registry.checks import RegistrationLimits
-    from contimg_resources.registry.store import CalibrationRegistry
+    from contimg_resources.steps import workshop
 
     if any_dec and dec_deg is not None:
         raise typer.BadParameter("--dec-deg and --any-dec exclude each other")
     settings = given_settings()
-    casa = Casa(settings.layout.scratch, settings.layout.logs)
-    registry = CalibrationRegistry.with_casa(
-        db or settings.registry_address,
-        casa,
-        limits=RegistrationLimits(settings.calibration),
-        create=False,
+    registry = workshop.open_registry(
+        settings, workshop.open_casa(settings), address=db, create=False
     )
     registered = registry.register_prefix(
         prefix,
@@ -138,7 +132,12 @@ def active(
     dec_deg: Annotated[
         float | None, typer.Option(help="Declination strip of the observation, degrees.")
     ] = None,
-    borrow: Annotated[bool, typer.Option(help="Use the nearest set when no set is valid.")] = False,
+    borrow: Annotated[
+        bool | None,
+        typer.Option(
+            help="Use the nearest set when no set is valid. Default: setting `calibration.borrow`."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Print the caltables to apply to an observation, one path per line, in apply order.
@@ -152,7 +151,7 @@ def active(
         mjd,
         declination_deg=dec_deg,
         strip_tolerance_deg=settings.calibration.strip_tolerance_deg,
-        borrow=borrow,
+        borrow=settings.calibration.borrow if borrow is None else borrow,
     )
     if as_json:
         print_json(found)
