@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 from dagster._core.events import EngineEventData
 from dagster._core.execution.plan.objects import StepFailureData, StepSuccessData
-from dagster._utils.error import SerializableErrorInfo
+from dagster_shared.error import SerializableErrorInfo
 
 from contimg_assets import sensors
 from contimg_assets.failures import told_to_dagster
