@@ -51,8 +51,8 @@ def refuse_evaluation() -> None:
     Raises
     ------
     RuntimeError
-        If that can't be guaranteed, because gRPC opens channels in another way, or because a
-        module of Dagster keeps a function that opens them.
+        If that can't be guaranteed: gRPC opens channels in another way, or a loaded module of
+        Dagster keeps a function that opens them.
     """
     for module in (grpc, grpc.aio):
         for name in _OPENERS:
@@ -62,19 +62,22 @@ def refuse_evaluation() -> None:
                     f"{module.__name__} has no {name}: this server can't be kept from evaluating "
                     "code, so it doesn't start"
                 )
-            _refuse_other_holders(opener)
+            for holder in _dagster_modules_with(opener):
+                raise RuntimeError(
+                    f"{holder} opens gRPC channels in a way of its own: this server can't be kept "
+                    "from evaluating code, so it doesn't start"
+                )
             setattr(module, name, _guarded(opener))
 
 
-def _refuse_other_holders(opener: Callable[..., Any]) -> None:
-    for name, module in list(sys.modules.items()):
-        if name.partition(".")[0].startswith("dagster") and any(
-            value is opener for value in list(vars(module).values())
-        ):
-            raise RuntimeError(
-                f"{name} opens gRPC channels in a way of its own: this server can't be kept from "
-                "evaluating code, so it doesn't start"
-            )
+def _dagster_modules_with(held: object) -> list[str]:
+    """Return the loaded modules of Dagster that hold an object under any name."""
+    return [
+        name
+        for name, module in list(sys.modules.items())
+        if name.partition(".")[0].startswith("dagster")
+        and any(value is held for value in list(vars(module).values()))
+    ]
 
 
 def _guarded(opener: Callable[..., Any]) -> Callable[..., Any]:
@@ -105,8 +108,9 @@ class _Refusal:
 
 
 if __name__ == "__main__":
+    # Modules that are loaded from here on get the restricted functions.
+    refuse_evaluation()
+
     from dagster_webserver.cli import dagster_webserver
 
-    # After the import: modules that keep a function of gRPC's are known by now.
-    refuse_evaluation()
     dagster_webserver(prog_name="dagster-webserver")

@@ -70,7 +70,9 @@ def variability(
         measured = measure_day(workshop, last, progress=say)
         searched = find_candidates(workshop, last, progress=say)
         say("drawing cards", 0.95)
-        draw_cards(workshop, candidates_to_draw(workshop))
+        drawn = draw_cards(workshop, candidates_to_draw(workshop))
+    for name, why in drawn.failed.items():
+        remark(f"no card of {name}: {why}")
     tables = (measured.table, *(one.table for one in searched.added))
     lines = [
         metrics_line(t, i) for t in tables for i in (range(len(t)) if every else _variables(t))

@@ -7,4 +7,5 @@ from contimg_resources.steps.workshop import PARTS
 
 def parts_of(workshop: object) -> dict[str, Any]:
     """Return its parts by name; of a stand-in that lacks some, objects that do nothing."""
-    return {part: getattr(workshop, part, None) or object() for part in PARTS}
+    found = {part: getattr(workshop, part, None) for part in PARTS}
+    return {part: object() if value is None else value for part, value in found.items()}
