@@ -14,13 +14,15 @@ from contimg_assets.jobs import PRIORITY_TAG, SOLVE_PRIORITY, executor
 from contimg_assets.runs import asked_before, is_in_progress
 from contimg_assets.telling import log_progress
 from contimg_resources.steps.alerting import tell_alerts, untold
-from contimg_resources.steps.resource import WorkshopParam
+from contimg_resources.steps.resource import uses
+from contimg_resources.steps.workshop import Workshop
 
 _INTERVAL_S = 60
 
 
 @dg.op(description="Records new messages and delivers due ones, each once.")
-def tell_people(context: dg.OpExecutionContext, workshop: WorkshopParam) -> None:
+@uses("settings", "registry", "products")
+def tell_people(context: dg.OpExecutionContext, workshop: Workshop) -> None:
     """Send new messages; a later run tries again to deliver a message that failed."""
     with told_to_dagster():
         told = tell_alerts(workshop, progress=log_progress(context))
@@ -53,8 +55,9 @@ def alerts_job() -> None:
     description="Starts `send_alerts` when there is a new message, or when a message that "
     "couldn't be delivered is due again.",
 )
+@uses("settings", "registry", "products")
 def alert_sensor(
-    context: dg.SensorEvaluationContext, workshop: WorkshopParam
+    context: dg.SensorEvaluationContext, workshop: Workshop
 ) -> dg.RunRequest | dg.SkipReason:
     """Request a run when there is a message to send and no run is sending it."""
     found = untold(workshop, seen=context.cursor or "")

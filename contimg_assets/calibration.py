@@ -10,7 +10,8 @@ from contimg_assets.partitions import calibration_mjd, observation_key, observat
 from contimg_assets.telling import content_version, log_progress
 from contimg_resources import steps
 from contimg_resources.core.errors import CalibrationFailed
-from contimg_resources.steps.resource import WorkshopParam
+from contimg_resources.steps.resource import uses
+from contimg_resources.steps.workshop import Workshop
 
 
 @dg.asset(
@@ -32,8 +33,9 @@ from contimg_resources.steps.resource import WorkshopParam
     code_version="1",
     pool="casa",
 )
+@uses("settings", "registry", "products", "casa", "calibrators", "catalogues")
 def caltable_set(
-    context: dg.AssetExecutionContext, workshop: WorkshopParam
+    context: dg.AssetExecutionContext, workshop: Workshop
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     """Solve K, BA, BP, GA, GP, 2G (and FLUX where possible) from one calibrator transit.
 
@@ -78,8 +80,9 @@ def caltable_set(
     code_version="1",
     pool="casa",
 )
+@uses("settings", "registry", "products", "casa")
 def calibrated_ms(
-    context: dg.AssetExecutionContext, workshop: WorkshopParam
+    context: dg.AssetExecutionContext, workshop: Workshop
 ) -> dg.MaterializeResult[None]:
     """Apply the caltables that are valid at the observation's mid-MJD, and write a new MS.
 

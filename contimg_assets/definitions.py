@@ -38,6 +38,7 @@ from contimg_assets.sensors import (
 )
 from contimg_assets.staleness import build_staleness_sensor, caltables_current
 from contimg_assets.variability import (
+    candidate_cards,
     cutouts,
     daily_job,
     daily_variability,
@@ -46,7 +47,7 @@ from contimg_assets.variability import (
     variability,
 )
 from contimg_resources.settings import Settings, load_settings
-from contimg_resources.steps.resource import WorkshopResource
+from contimg_resources.steps.resource import RESOURCES
 
 
 def build_defs(
@@ -57,7 +58,7 @@ def build_defs(
     Parameters
     ----------
     resource_overrides : mapping of str to object, optional
-        Replaces resources of the same name: ``{"workshop": a_workshop}``.
+        Replaces resources of the same name: ``{"products": a_store}``.
     settings : Settings, optional
         Sets the intervals of the sensors; by default the settings of this process.
     """
@@ -77,6 +78,7 @@ def build_defs(
             variability,
             ese_candidates,
             cutouts,
+            candidate_cards,
             dashboard_export,
             reprocessed_day,
         ],
@@ -108,7 +110,7 @@ def build_defs(
             run_failures,
             run_cancellations,
         ],
-        resources={"workshop": WorkshopResource(), **(resource_overrides or {})},
+        resources={**RESOURCES, **(resource_overrides or {})},
         executor=executor,
     )
 

@@ -15,6 +15,7 @@ from contimg_assets.telling import drawing, preview
 from contimg_resources.core.times import utc_day
 from contimg_resources.products.events import CandidateRecord, MarkRecord
 from contimg_resources.steps.candidates import Searched
+from contimg_resources.steps.cards import DrawnCards
 from contimg_resources.steps.cutouts import ManyCutouts
 from contimg_resources.steps.exporting import Exported
 from contimg_resources.steps.variability import DayOfPoints, DayOfVariability
@@ -77,7 +78,7 @@ def describe_variability(measured: DayOfVariability) -> Metadata:
 
 
 def describe_candidates(searched: Searched, marks: Mapping[str, MarkRecord]) -> Metadata:
-    """Show the candidates' cards, and describe the search and the rejected dips."""
+    """List the candidates, and describe the search and the rejected dips."""
     return {
         "n_candidates": len(searched.candidates),
         "n_new": len(searched.new),
@@ -121,10 +122,17 @@ def describe_candidates(searched: Searched, marks: Mapping[str, MarkRecord]) -> 
             if searched.unsearched
             else {}
         ),
-        **{
-            f"card_{number}": drawing(searched.cards[c.id], c.id)
-            for number, c in enumerate(searched.candidates[:_MAX_CARDS], 1)
-        },
+    }
+
+
+def describe_cards(drawn: DrawnCards, root: Path) -> Metadata:
+    """Count the cards, and show the first ones."""
+    first = list(drawn.cards.items())[:_MAX_CARDS]
+    return {
+        "n_cards": len(drawn.cards),
+        "n_failed": len(drawn.failed),
+        **{f"card_{number}": drawing(png, name) for number, (name, png) in enumerate(first, 1)},
+        "cards": dg.MetadataValue.path(root),
     }
 
 

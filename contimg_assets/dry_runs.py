@@ -7,8 +7,9 @@ Dagster's web interface evaluates a sensor when somebody only wants to see the e
 tick. Our sensors read MS with CASA and record arrivals in the stores, which a preview must not do.
 """
 
+from typing import Any
+
 import dagster as dg
-from dagster._core.definitions.sensor_definition import SensorExecutionData
 
 #: Message of a dry run.
 REFUSAL = (
@@ -30,19 +31,36 @@ def is_dry_run(context: dg.SensorEvaluationContext) -> bool:
 def refuse_dry_runs() -> None:
     """Make every sensor of this process answer a dry run without being evaluated.
 
-    This patches the one method through which Dagster evaluates sensors: Dagster copies sensors,
+    This replaces the one method through which Dagster evaluates sensors: Dagster copies sensors,
     with other jobs, so a change to a single sensor would be lost.
+
+    Raises
+    ------
+    RuntimeError
+        If this Dagster evaluates sensors in another way: then the definitions must not be served.
     """
-    if _evaluate is dg.SensorDefinition.evaluate_tick:
-        dg.SensorDefinition.evaluate_tick = _evaluate_tick  # type: ignore[method-assign, assignment]
+    for owner, name in (
+        (dg.SensorDefinition, "evaluate_tick"),
+        (dg.SensorEvaluationContext, "log_key"),
+    ):
+        if not hasattr(owner, name):
+            raise RuntimeError(
+                f"Dagster {dg.__version__} has no {owner.__name__}.{name}: dry runs of sensors "
+                "can't be refused, so contimg's definitions aren't loaded"
+            )
+    evaluate = dg.SensorDefinition.evaluate_tick
+    if getattr(evaluate, _MARK, False):
+        return
+
+    def evaluate_tick(sensor: dg.SensorDefinition, context: dg.SensorEvaluationContext) -> Any:
+        return evaluate(_QUIET if is_dry_run(context) else sensor, context)
+
+    setattr(evaluate_tick, _MARK, True)
+    dg.SensorDefinition.evaluate_tick = evaluate_tick  # type: ignore[method-assign, assignment]
 
 
-_evaluate = dg.SensorDefinition.evaluate_tick
+#: Marks the method that refuses dry runs.
+_MARK = "refuses_dry_runs"
 
-
-def _evaluate_tick(
-    sensor: dg.SensorDefinition, context: dg.SensorEvaluationContext
-) -> SensorExecutionData:
-    if not is_dry_run(context):
-        return _evaluate(sensor, context)
-    return SensorExecutionData(skip_message=REFUSAL, cursor=context.cursor)
+#: Evaluated in the place of each sensor; it starts nothing.
+_QUIET = dg.SensorDefinition(name="dry_run", evaluation_fn=lambda _: dg.SkipReason(REFUSAL))

@@ -8,10 +8,11 @@ from contimg_assets.descriptions_of_days import describe_export
 from contimg_assets.failures import told_to_dagster
 from contimg_assets.jobs import executor
 from contimg_assets.telling import log_progress
-from contimg_assets.variability import cutouts, ese_candidates, variability
+from contimg_assets.variability import candidate_cards, cutouts, ese_candidates, variability
 from contimg_resources.settings import ExportSettings
 from contimg_resources.steps.exporting import export_dashboard
-from contimg_resources.steps.resource import WorkshopParam
+from contimg_resources.steps.resource import uses
+from contimg_resources.steps.workshop import Workshop
 
 _ALL = dg.AllPartitionMapping()
 
@@ -21,6 +22,7 @@ _ALL = dg.AllPartitionMapping()
         dg.AssetDep(variability, partition_mapping=_ALL),
         dg.AssetDep(ese_candidates, partition_mapping=_ALL),
         dg.AssetDep(cutouts, partition_mapping=_ALL),
+        dg.AssetDep(candidate_cards, partition_mapping=_ALL),
     ],
     group_name="export",
     kinds={"json"},
@@ -28,8 +30,9 @@ _ALL = dg.AllPartitionMapping()
     tags={"stage": "export"},
     code_version="1",
 )
+@uses("settings", "registry", "products")
 def dashboard_export(
-    context: dg.AssetExecutionContext, workshop: WorkshopParam
+    context: dg.AssetExecutionContext, workshop: Workshop
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Write the dashboard's JSON documents, with published schemas, and tables for download.
 

@@ -27,7 +27,7 @@ from contimg_resources.core.disk_space import free_bytes
 from contimg_resources.database import now_mjd
 from contimg_resources.steps.disk_space import keep_reserve
 from contimg_resources.steps.photometry import sort_measurements
-from contimg_resources.steps.resource import WorkshopParam
+from contimg_resources.steps.resource import uses
 from contimg_resources.steps.retention import Removal, choose_removals, remove
 from contimg_resources.steps.workshop import Workshop
 
@@ -108,7 +108,8 @@ def sweep(
 
 
 @dg.op(description="Deletes partition keys, runs, logs and files older than the settings allow.")
-def remove_what_is_old(context: dg.OpExecutionContext, workshop: WorkshopParam) -> None:
+@uses("settings", "registry", "products")
+def remove_what_is_old(context: dg.OpExecutionContext, workshop: Workshop) -> None:
     """Delete data older than the retention limits, or earlier when disk space is low."""
     with told_to_dagster():
         swept = sweep(workshop, context.instance, log_progress(context))

@@ -14,7 +14,7 @@ from contimg_assets.telling import content_version
 from contimg_resources.core.times import mjd_day
 from contimg_resources.products.model import ObservationRecord, ObservationState
 from contimg_resources.settings import SensorSettings, Settings
-from contimg_resources.steps.resource import WorkshopParam
+from contimg_resources.steps.resource import uses
 from contimg_resources.steps.workshop import Workshop
 
 #: Dagster's tag of a data version.
@@ -34,8 +34,9 @@ def build_image_sensor(pace: SensorSettings) -> dg.SensorDefinition:
         description="Reports images that were made elsewhere (`contimg images add`) as "
         "materialized, and starts their photometry.",
     )
+    @uses("settings", "products")
     def image_sensor(
-        context: dg.SensorEvaluationContext, workshop: WorkshopParam
+        context: dg.SensorEvaluationContext, workshop: Workshop
     ) -> dg.SensorResult | dg.SkipReason:
         seen = _seen(context.cursor)
         added, last = workshop.products.images_made_elsewhere.added_after(

@@ -10,7 +10,8 @@ from contimg_assets.failures import told_to_dagster
 from contimg_assets.partitions import observation_key, observation_mjd
 from contimg_assets.telling import check_result, content_version, log_progress
 from contimg_resources import steps
-from contimg_resources.steps.resource import WorkshopParam
+from contimg_resources.steps.resource import uses
+from contimg_resources.steps.workshop import Workshop
 
 
 def _check(name: str, description: str) -> dg.AssetCheckSpec:
@@ -42,8 +43,9 @@ def _check(name: str, description: str) -> dg.AssetCheckSpec:
     code_version="1",
     pool="imaging",
 )
+@uses("settings", "products", "casa", "catalogues")
 def image_5min(
-    context: dg.AssetExecutionContext, workshop: WorkshopParam
+    context: dg.AssetExecutionContext, workshop: Workshop
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Image five minutes of drift: w-projection, Briggs weights, CLEAN down to the noise.
 

@@ -13,7 +13,8 @@ from contimg_resources.core.times import mjd_day
 from contimg_resources.settings import SensorSettings
 from contimg_resources.steps.disk_space import shortage, unwritable
 from contimg_resources.steps.mosaicking import OpenMosaic, open_mosaics
-from contimg_resources.steps.resource import WorkshopParam
+from contimg_resources.steps.resource import uses
+from contimg_resources.steps.workshop import Workshop
 
 #: Older changes start no run automatically; `contimg mosaic --all` makes those mosaics.
 _CHANGED_DAYS = 3.0
@@ -30,8 +31,9 @@ def build_mosaic_sensor(pace: SensorSettings) -> dg.SensorDefinition:
         description="Starts a mosaic once the images of its hour are made, or are late enough; "
         "starts it again when a late image arrives or an image is made again.",
     )
+    @uses("settings", "products")
     def mosaic_sensor(
-        context: dg.SensorEvaluationContext, workshop: WorkshopParam
+        context: dg.SensorEvaluationContext, workshop: Workshop
     ) -> dg.SensorResult | dg.SkipReason:
         if paused := shortage(workshop.settings) or unwritable(workshop.settings):
             return dg.SkipReason(f"paused: {paused}")

@@ -10,7 +10,8 @@ from contimg_assets.imaging import image_5min
 from contimg_assets.partitions import mosaic_key_of, mosaic_mjd
 from contimg_assets.telling import check_result, content_version, log_progress
 from contimg_resources import steps
-from contimg_resources.steps.resource import WorkshopParam
+from contimg_resources.steps.resource import uses
+from contimg_resources.steps.workshop import Workshop
 
 
 def _check(name: str, description: str) -> dg.AssetCheckSpec:
@@ -37,8 +38,9 @@ def _check(name: str, description: str) -> dg.AssetCheckSpec:
     code_version="1",
     pool="mosaics",
 )
+@uses("settings", "products")
 def mosaic_60min(
-    context: dg.AssetExecutionContext, workshop: WorkshopParam
+    context: dg.AssetExecutionContext, workshop: Workshop
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Mosaic the images of an hour: one restoring beam, weights from primary beam and noise.
 

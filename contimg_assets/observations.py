@@ -8,7 +8,8 @@ from contimg_assets.imaging import image_5min
 from contimg_assets.partitions import observation_mjd, utc_day
 from contimg_assets.telling import content_version
 from contimg_resources import steps
-from contimg_resources.steps.resource import WorkshopParam
+from contimg_resources.steps.resource import uses
+from contimg_resources.steps.workshop import Workshop
 
 incoming_ms = dg.AssetSpec(
     "incoming_ms",
@@ -35,8 +36,9 @@ incoming_ms = dg.AssetSpec(
     tags={"stage": "log"},
     code_version="1",
 )
+@uses("registry", "products")
 def observation_log(
-    context: dg.AssetExecutionContext, workshop: WorkshopParam
+    context: dg.AssetExecutionContext, workshop: Workshop
 ) -> dg.MaterializeResult[None]:
     """Summarize one UTC day: observations that arrived, were imaged, wait or failed, and why."""
     with told_to_dagster():

@@ -17,7 +17,7 @@ from contimg_assets.partitions import (
 from contimg_assets.telling import check_result, content_version, log_progress
 from contimg_resources import steps
 from contimg_resources.imaging.acceptance import Verdict
-from contimg_resources.steps.resource import WorkshopParam
+from contimg_resources.steps.resource import uses
 from contimg_resources.steps.workshop import Workshop
 
 #: Results that an asset of photometry yields.
@@ -77,7 +77,8 @@ def _measure(
     code_version="1",
     pool="mosaics",
 )
-def forced_photometry(context: dg.AssetExecutionContext, workshop: WorkshopParam) -> Iterator[Told]:
+@uses("settings", "products", "catalogues")
+def forced_photometry(context: dg.AssetExecutionContext, workshop: Workshop) -> Iterator[Told]:
     """Measure the flux density at every catalogue position of a mosaic.
 
     Matched filter with the local beam, joint solution for neighbours, errors from the correlation
@@ -99,7 +100,8 @@ def forced_photometry(context: dg.AssetExecutionContext, workshop: WorkshopParam
     code_version="1",
     pool="imaging",
 )
-def image_photometry(context: dg.AssetExecutionContext, workshop: WorkshopParam) -> Iterator[Told]:
+@uses("settings", "products", "catalogues")
+def image_photometry(context: dg.AssetExecutionContext, workshop: Workshop) -> Iterator[Told]:
     """Measure the flux density at every catalogue position of a single 5-minute image.
 
     As `forced_photometry`, with the noise and primary beam of the image: for variability within an

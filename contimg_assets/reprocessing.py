@@ -4,23 +4,27 @@ Belongs here: the daily asset for Dagster's range picker, and the backfill that 
 Doesn't: choosing observations (see `contimg_resources.steps.reprocessing`).
 """
 
-import time
+import json
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import dagster as dg
-from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
-from dagster._core.execution.backfill import PartitionBackfill
-from dagster._core.utils import make_new_backfill_id
 
-from contimg_assets.calibration import calibrated_ms
 from contimg_assets.descriptions import describe_reprocessed
 from contimg_assets.failures import told_to_dagster
-from contimg_assets.imaging import image_5min
 from contimg_assets.partitions import in_chunks, observation_mjd, utc_day
 from contimg_assets.retention import keys_in_backfills
 from contimg_assets.runs import keys_in_progress
+from contimg_resources.core.errors import PlatformError
 from contimg_resources.core.times import mjd_from_datetime
-from contimg_resources.steps.reprocessing import REPROCESS_TAG, Step, Which, choose_observations
-from contimg_resources.steps.resource import WorkshopParam
+from contimg_resources.steps.reprocessing import Step, Which, choose_observations
+from contimg_resources.steps.resource import uses
+from contimg_resources.steps.workshop import Workshop
+
+#: Loading the definitions takes seconds.
+_TIMEOUT_S = 300.0
 
 
 class ReprocessConfig(dg.Config):
@@ -38,8 +42,9 @@ class ReprocessConfig(dg.Config):
     tags={"stage": "reprocessing"},
     code_version="1",
 )
+@uses("settings", "registry", "products")
 def reprocessed_day(
-    context: dg.AssetExecutionContext, config: ReprocessConfig, workshop: WorkshopParam
+    context: dg.AssetExecutionContext, config: ReprocessConfig, workshop: Workshop
 ) -> dg.MaterializeResult[None]:
     """Reprocess the observations of a UTC day: materialize the day, or a range of days.
 
@@ -66,25 +71,51 @@ def reprocessed_day(
 
 
 def _launch(context: dg.AssetExecutionContext, step: Step, keys: list[str], title: str) -> str:
+    """Launch a backfill with Dagster's own command, which needs no webserver; return its id."""
+    from contimg_resources.cli.backfills import LAUNCH, Backfill, id_of_launched, parameters_of
+
     instance = context.instance
     name = observation_mjd.name or ""
     missing = sorted(set(keys) - set(instance.get_dynamic_partitions(name)))
     for some in in_chunks(missing):
         instance.add_dynamic_partitions(name, some)
     steps = list(Step)
-    backfill = PartitionBackfill.from_asset_partitions(
-        backfill_id=make_new_backfill_id(),
-        asset_graph=AssetGraph.from_assets([calibrated_ms, image_5min]),
-        partition_names=keys,
-        asset_selection=[dg.AssetKey(s.value) for s in steps[steps.index(step) :]],
-        backfill_timestamp=time.time(),
-        tags={REPROCESS_TAG: title},
-        dynamic_partitions_store=instance,
-        all_partitions=False,
+    backfill = Backfill(
+        tuple(s.value for s in steps[steps.index(step) :]),
+        name,
+        tuple(keys),
         title=title,
         description=f"materialized {context.asset_key.to_user_string()} of {context.partition_key}",
-        run_config=None,
     )
-    instance.add_backfill(backfill)
-    context.log.info(f"launched backfill {backfill.backfill_id}: {title}")
-    return backfill.backfill_id
+    with TemporaryDirectory() as directory:
+        answer = Path(directory) / "answer.json"
+        command = [
+            *(sys.executable, "-c", "from dagster_graphql.cli import main; main()"),
+            *("-m", "contimg_assets.definitions", "-t", LAUNCH, "-o", str(answer)),
+            *("-v", json.dumps({"params": parameters_of(backfill)})),
+        ]
+        try:
+            done = subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=_TIMEOUT_S,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise PlatformError(
+                f"the backfill wasn't launched within {_TIMEOUT_S:.0f} s"
+            ) from error
+        if done.returncode or not answer.is_file():
+            raise PlatformError(f"the backfill wasn't launched: {done.stderr.strip()[-500:]}")
+        told = json.loads(answer.read_text())
+    if told.get("errors"):
+        raise PlatformError(f"the backfill was refused: {json.dumps(told['errors'])[:500]}")
+    backfill_id = id_of_launched(told["data"])
+    if instance.get_backfill(backfill_id) is None:
+        raise PlatformError(
+            "the backfill was launched in another Dagster instance than this run's, because "
+            "DAGSTER_HOME isn't the directory of this instance"
+        )
+    context.log.info(f"launched backfill {backfill_id}: {title}")
+    return backfill_id

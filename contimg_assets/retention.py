@@ -8,11 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import dagster as dg
-from dagster._core.definitions.partitions.context import partition_loading_context
-from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 
 from contimg_assets.partitions import calibration_mjd, mosaic_mjd, observation_mjd
 from contimg_assets.runs import keys_in_progress
@@ -26,11 +25,10 @@ _FINISHED = [
     dg.DagsterRunStatus.FAILURE,
     dg.DagsterRunStatus.CANCELED,
 ]
-_UNFINISHED_BACKFILLS = [
-    BulkActionStatus.REQUESTED,
-    BulkActionStatus.CANCELING,
-    BulkActionStatus.FAILING,
-]
+#: States of a backfill that is over, by name; any other may still start or cancel runs.
+_FINISHED_BACKFILLS = frozenset(
+    {"COMPLETED", "COMPLETED_SUCCESS", "COMPLETED_FAILED", "FAILED", "CANCELED"}
+)
 _PAGE = 500
 #: Time for which runs of jobs that run every few minutes are kept, days.
 _FREQUENT_DAYS = 1.0
@@ -54,23 +52,31 @@ class OldKey:
 
 def backfill_in_progress(instance: dg.DagsterInstance) -> bool:
     """Return whether a backfill may still start or cancel runs."""
-    unfinished = BulkActionsFilter(statuses=_UNFINISHED_BACKFILLS)
-    return bool(instance.get_backfills(filters=unfinished, limit=1))
+    return next(_unfinished_backfills(instance), None) is not None
 
 
 def keys_in_backfills(instance: dg.DagsterInstance) -> frozenset[str]:
     """Return the partition keys of backfills in progress, including those not yet started."""
-    unfinished = BulkActionsFilter(statuses=_UNFINISHED_BACKFILLS)
     found: set[str] = set()
-    # A backfill of "all" means all existing keys.
-    with partition_loading_context(dynamic_partitions_store=instance):
-        for backfill in instance.get_backfills(filters=unfinished):
-            found.update(backfill.partition_names or ())
-            if backfill.asset_backfill_data is not None:
-                target = backfill.asset_backfill_data.target_subset
-                for subset in target.partitions_subsets_by_asset_key.values():
-                    found.update(subset.get_partition_keys())
+    for backfill in _unfinished_backfills(instance):
+        found.update(backfill.partition_names or ())
+        if backfill.asset_backfill_data is not None:
+            target = backfill.asset_backfill_data.target_subset
+            for subset in target.partitions_subsets_by_asset_key.values():
+                found.update(subset.get_partition_keys())
     return frozenset(found)
+
+
+def _unfinished_backfills(instance: dg.DagsterInstance) -> Iterator[Any]:
+    """Yield the backfills that are in progress.
+
+    Dagster finds them by state, but only keeps the list of states in a private module: any backfill
+    leads to it.
+    """
+    for some in instance.get_backfills(limit=1):
+        for state in type(some.status):
+            if state.name not in _FINISHED_BACKFILLS:
+                yield from instance.get_backfills(status=state)
 
 
 def old_keys(instance: dg.DagsterInstance, *, before_mjd: float) -> tuple[OldKey, ...]:

@@ -47,7 +47,7 @@ from contimg_resources.core.times import is_partition_key, mjd_from_datetime
 from contimg_resources.settings import SensorSettings
 from contimg_resources.steps.disk_space import shortage, unwritable
 from contimg_resources.steps.photometry import IMAGE_STEP
-from contimg_resources.steps.resource import WorkshopParam
+from contimg_resources.steps.resource import uses
 from contimg_resources.steps.starting import (
     Open,
     open_observations,
@@ -57,6 +57,7 @@ from contimg_resources.steps.starting import (
     tell_waiting,
 )
 from contimg_resources.steps.watching import ScanCursor, scan_directory
+from contimg_resources.steps.workshop import Workshop
 
 #: Reading an MS takes seconds; a tick must end well within a minute.
 LOOK_BUDGET_S = 20.0
@@ -79,8 +80,9 @@ def build_observation_sensor(pace: SensorSettings) -> dg.SensorDefinition:
         description="Registers complete MeasurementSets. Solves calibrators first, and images "
         "observations with valid caltables; the others wait.",
     )
+    @uses("settings", "registry", "products", "casa", "calibrators")
     def observation_sensor(
-        context: dg.SensorEvaluationContext, workshop: WorkshopParam
+        context: dg.SensorEvaluationContext, workshop: Workshop
     ) -> dg.SensorResult | dg.SkipReason:
         seen = scan_directory(
             workshop, ScanCursor.from_text(context.cursor), budget_s=LOOK_BUDGET_S
@@ -138,8 +140,9 @@ def build_waiting_sensor(pace: SensorSettings) -> dg.SensorDefinition:
         description="Images calibrator observations once they are solved, and waiting observations "
         "once a caltable set is valid for them.",
     )
+    @uses("settings", "registry", "products")
     def waiting_sensor(
-        context: dg.SensorEvaluationContext, workshop: WorkshopParam
+        context: dg.SensorEvaluationContext, workshop: Workshop
     ) -> dg.SensorResult | dg.SkipReason:
         if paused := shortage(workshop.settings) or unwritable(workshop.settings):
             return dg.SkipReason(f"paused: {paused}")
@@ -165,7 +168,8 @@ def build_waiting_sensor(pace: SensorSettings) -> dg.SensorDefinition:
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Records in an observation's history which step failed, and why.",
 )
-def run_failures(context: dg.RunFailureSensorContext, workshop: WorkshopParam) -> None:
+@uses("products")
+def run_failures(context: dg.RunFailureSensorContext, workshop: Workshop) -> None:
     """Record the failed step in the products store, also when the run's process could not."""
     key = _observation_of(context)
     if key is None:
@@ -212,7 +216,8 @@ def run_failures(context: dg.RunFailureSensorContext, workshop: WorkshopParam) -
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Records in an observation's history that somebody cancelled its run.",
 )
-def run_cancellations(context: dg.RunStatusSensorContext, workshop: WorkshopParam) -> None:
+@uses("products")
+def run_cancellations(context: dg.RunStatusSensorContext, workshop: Workshop) -> None:
     """Record a cancelled run in the products store: it isn't started again automatically."""
     key = _observation_of(context)
     if key is None:

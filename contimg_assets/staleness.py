@@ -15,8 +15,9 @@ from contimg_assets.calibration import caltable_set
 from contimg_assets.descriptions import describe_stale
 from contimg_assets.failures import told_to_dagster
 from contimg_resources.settings import SensorSettings
-from contimg_resources.steps.resource import WorkshopParam
+from contimg_resources.steps.resource import uses
 from contimg_resources.steps.staleness import Stale, stale_observations
+from contimg_resources.steps.workshop import Workshop
 
 _NAME = "caltables_current"
 
@@ -27,7 +28,8 @@ _NAME = "caltables_current"
     description="Every product was made with the caltable set that is valid for its observation "
     "now. A set that is added, replaced or retired makes products stale; this lists them.",
 )
-def caltables_current(workshop: WorkshopParam) -> dg.AssetCheckResult:
+@uses("settings", "registry", "products")
+def caltables_current(workshop: Workshop) -> dg.AssetCheckResult:
     """Look up the valid set of every imaged observation again."""
     with told_to_dagster():
         stale = stale_observations(workshop)
@@ -51,8 +53,9 @@ def build_staleness_sensor(pace: SensorSettings) -> dg.SensorDefinition:
         description="Lists the stale products in the check `caltables_current` whenever "
         "caltable sets or products change. Starts nothing: `contimg reprocess --only stale` does.",
     )
+    @uses("settings", "registry", "products")
     def staleness_sensor(
-        context: dg.SensorEvaluationContext, workshop: WorkshopParam
+        context: dg.SensorEvaluationContext, workshop: Workshop
     ) -> dg.SensorResult | dg.SkipReason:
         # Dagster shows the result of a check only until the next materialization.
         shown = context.instance.get_latest_materialization_event(caltable_set.key)

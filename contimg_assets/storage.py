@@ -1,32 +1,63 @@
-"""Dagster's databases with a cache in memory of repeatedly read data.
+"""Dagster's files below the state directory: its databases, and the output of steps.
 
-Belongs here: the cache and its invalidation; the location of the databases; holding back a run's
-last event until Dagster has set the run's status. Doesn't: any other table.
+Belongs here: the two classes that ``dagster.yaml`` names; a cache in memory of repeatedly read
+data and its invalidation; holding back a run's last event until Dagster has set the run's status.
+Doesn't: any other table; any private name of Dagster outside of this module.
 
 To show the state of one asset Dagster reads the whole list of its partition keys three times; after
 a season this is most of the loading time of the lineage page. It opens its databases again for
 every tick of a sensor, reads all its migrations each time to find the newest, and compiles each
 statement every time that it executes it.
+
+This module alone uses private names of Dagster, because Dagster has no public ones for them:
+
+==========================  ======================================================================
+name                        purpose, and what remains without it
+==========================  ======================================================================
+`DagsterSqliteStorage`,     The classes behind ``dagster.yaml``, to derive from. Without them
+`LocalComputeLogManager`    ``dagster.yaml`` must name Dagster's own: the error says how.
+`SqliteEventLogStorage`     Cached partition keys and held-back ends of runs. Without it the lineage
+                            page is slow after a season, and a run whose worker died at the wrong
+                            moment is not started again.
+`create_db_conn_string`     Paths with ``?`` or ``#``. Without it such a state directory fails.
+`check_alembic_revision`,   Databases are reopened at little cost. Without them ticks are slower.
+`create_engine`
+==========================  ======================================================================
+
+Where a later Dagster lacks one of the last four, the log says so and Dagster's own remains.
 """
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from importlib import import_module
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
 import dagster as dg
-from dagster._core.storage.event_log.sqlite import sqlite_event_log
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
-from dagster._core.storage.runs.sqlite import sqlite_run_storage
-from dagster._core.storage.schedules.sqlite import sqlite_schedule_storage
-from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
-from dagster._serdes import ConfigurableClassData
 from sqlalchemy.exc import IntegrityError
 
 from contimg_resources.database.observing import CommitObserver
 from contimg_resources.database.reopening import kept_engine, revisions
+
+try:
+    from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
+    from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+except ImportError as error:
+    raise ImportError(
+        f"this Dagster ({dg.__version__}) keeps its storage elsewhere ({error}). In dagster.yaml "
+        "write `storage: {sqlite: {base_dir: {env: CONTIMG_STATE}}}` and remove `compute_logs`"
+    ) from error
+
+_log = logging.getLogger(__name__)
+
+try:
+    from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+except ImportError:
+    # `Storage` notices that it can't be made.
+    SqliteEventLogStorage = object  # type: ignore[assignment, misc]
 
 #: Events that end a run.
 _ENDS = (
@@ -47,12 +78,34 @@ def _address_of(base_dir: str, db_name: str) -> str:
     return f"sqlite:///file:{quote(str(path))}?uri=true"
 
 
-for _module in (sqlite_event_log, sqlite_run_storage, sqlite_schedule_storage):
-    vars(_module).update(
-        create_db_conn_string=_address_of,
-        check_alembic_revision=revisions,
-        create_engine=kept_engine,
-    )
+def _replace_functions() -> None:
+    """Replace the functions by which Dagster's storage opens its databases, where they exist."""
+    for place in (
+        "event_log.sqlite.sqlite_event_log",
+        "runs.sqlite.sqlite_run_storage",
+        "schedules.sqlite.sqlite_schedule_storage",
+    ):
+        try:
+            module = import_module(f"dagster._core.storage.{place}")
+        except ImportError as error:
+            _warn(str(error), "databases are opened in Dagster's way")
+            continue
+        for name, ours, without in (
+            ("create_db_conn_string", _address_of, "a state directory with ? or # fails"),
+            ("check_alembic_revision", revisions, "ticks of sensors are slower"),
+            ("create_engine", kept_engine, "ticks of sensors are slower"),
+        ):
+            if hasattr(module, name):
+                setattr(module, name, ours)
+            else:
+                _warn(f"{module.__name__} has no {name}", without)
+
+
+def _warn(reason: str, without: str) -> None:
+    _log.warning("Dagster %s differs: %s; %s", dg.__version__, reason, without)
+
+
+_replace_functions()
 
 
 @dataclass(frozen=True)
@@ -71,11 +124,11 @@ class EventLog(SqliteEventLogStorage):
     ----------
     base_dir : str
         Directory of the databases.
-    inst_data : ConfigurableClassData, optional
+    inst_data : object, optional
         How it was configured.
     """
 
-    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+    def __init__(self, base_dir: str, inst_data: Any = None) -> None:
         super().__init__(base_dir, inst_data)
         self._known: dict[str, _Keys] = {}
         self._observer = CommitObserver(Path(self.path_for_shard("index")))
@@ -148,26 +201,44 @@ class EventLog(SqliteEventLogStorage):
 
 
 class Storage(DagsterSqliteStorage):
-    """Dagster's SQLite storage with that event log.
+    """Dagster's SQLite storage with that event log, or with Dagster's own.
 
     Parameters
     ----------
     base_dir : str
         The state directory.
-    inst_data : ConfigurableClassData, optional
+    inst_data : object, optional
         How it was configured.
     """
 
-    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+    def __init__(self, base_dir: str, inst_data: Any = None) -> None:
         super().__init__(base_dir, inst_data)
-        self._event_log_storage = EventLog(self._event_log_storage._base_dir)
+        try:
+            self._event_log_storage = EventLog(self._event_log_storage._base_dir)
+        except (AttributeError, TypeError) as error:
+            _warn(
+                f"its event log can't be derived from ({error})",
+                "the lineage page is slow, and the failure of a run may be overlooked",
+            )
 
     @classmethod
-    def from_config_value(
-        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
-    ) -> Self:
+    def from_config_value(cls, inst_data: Any, config_value: Mapping[str, Any]) -> Self:
         """Return the storage that ``dagster.yaml`` describes."""
         return cls.from_local(inst_data=inst_data, **config_value)
+
+
+class ComputeLogs(LocalComputeLogManager):
+    """Dagster's local compute logs, in ``compute_logs`` below its base directory.
+
+    ``dagster.yaml`` can name the state directory, which comes from the environment, but nothing
+    below it: without this, each run would have its own directory beside the databases.
+    """
+
+    @classmethod
+    def from_config_value(cls, inst_data: Any, config_value: Mapping[str, Any]) -> Self:
+        """Return the manager that ``dagster.yaml`` describes."""
+        below = str(Path(config_value["base_dir"]) / "compute_logs")
+        return cls(inst_data=inst_data, **{**config_value, "base_dir": below})
 
 
 def _ends_its_run(event: dg.EventLogEntry) -> bool:

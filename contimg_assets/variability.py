@@ -1,4 +1,4 @@
-"""Daily assets of variability: light curves, metrics, candidates, cutouts; and their schedule."""
+"""Daily assets of variability, from light curves to the cards of candidates; their schedule."""
 
 from collections.abc import Callable
 
@@ -7,6 +7,7 @@ import dagster as dg
 from contimg_assets.descriptions import Metadata
 from contimg_assets.descriptions_of_days import (
     describe_candidates,
+    describe_cards,
     describe_cutouts,
     describe_points,
     describe_variability,
@@ -20,11 +21,16 @@ from contimg_assets.telling import log_progress
 from contimg_resources.core.errors import VariabilityFailed, rejecting
 from contimg_resources.core.times import mjd_day, mjd_from_datetime
 from contimg_resources.core.times import utc_day as utc_date
-from contimg_resources.steps.candidates import find_candidates, watched_sources
-from contimg_resources.steps.cards import redraw_candidates
+from contimg_resources.steps.candidates import (
+    candidates_to_draw,
+    find_candidates,
+    watched_sources,
+)
+from contimg_resources.steps.cards import draw_cards
 from contimg_resources.steps.cutouts import cut_many
-from contimg_resources.steps.resource import WorkshopParam
+from contimg_resources.steps.resource import uses
 from contimg_resources.steps.variability import changed_days, measure_day, update_light_curves
+from contimg_resources.steps.workshop import Workshop
 
 #: Days of data for metrics and candidates, in the lineage; the settings may give fewer.
 _DAYS_BEFORE = dg.TimeWindowPartitionMapping(
@@ -86,7 +92,8 @@ def _each_day(context: dg.AssetExecutionContext, work: Callable[[str, int], Meta
     tags={"stage": "variability"},
     code_version="1",
 )
-def light_curves(context: dg.AssetExecutionContext, workshop: WorkshopParam) -> None:
+@uses("settings", "products")
+def light_curves(context: dg.AssetExecutionContext, workshop: Workshop) -> None:
     """Select one light curve measurement of each source for each transit.
 
     If several mosaics share the data of a transit, the best one counts. Reads only the measurements
@@ -130,7 +137,8 @@ def light_curves(context: dg.AssetExecutionContext, workshop: WorkshopParam) -> 
     tags={"stage": "variability"},
     code_version="1",
 )
-def variability(context: dg.AssetExecutionContext, workshop: WorkshopParam) -> None:
+@uses("settings")
+def variability(context: dg.AssetExecutionContext, workshop: Workshop) -> None:
     """Compute the variability metrics of each source up to the end of the day, and flag variables.
 
     eta, V, debiased modulation index, most significant pair, p-value, with a systematic error floor
@@ -154,7 +162,8 @@ def variability(context: dg.AssetExecutionContext, workshop: WorkshopParam) -> N
     tags={"stage": "variability"},
     code_version="1",
 )
-def ese_candidates(context: dg.AssetExecutionContext, workshop: WorkshopParam) -> None:
+@uses("settings", "products")
+def ese_candidates(context: dg.AssetExecutionContext, workshop: Workshop) -> None:
     """Search all light curves up to the end of the day for Extreme Scattering Events.
 
     Matched templates over epoch of minimum, width and depth; the threshold is measured for a given
@@ -183,7 +192,8 @@ def ese_candidates(context: dg.AssetExecutionContext, workshop: WorkshopParam) -
     tags={"stage": "variability"},
     code_version="1",
 )
-def cutouts(context: dg.AssetExecutionContext, workshop: WorkshopParam) -> None:
+@uses("settings", "products")
+def cutouts(context: dg.AssetExecutionContext, workshop: Workshop) -> None:
     """Make cutouts of every candidate from each mosaic in which it was measured.
 
     FITS and PNG; use `contimg cutout` for other sources. Cutouts that no candidate or mark needs
@@ -198,19 +208,48 @@ def cutouts(context: dg.AssetExecutionContext, workshop: WorkshopParam) -> None:
         )
         for source_id, why in cut.failed.items():
             context.log.warning(f"no cutouts of {source_id}: {why}")
-        candidates = workshop.products.events.list_candidates()
-        redraw_candidates(workshop, tuple(c for c in candidates if c.source_id in watched))
         told = describe_cutouts(cut, workshop.settings.layout.cutouts)
         for key, _ in days:
             context.add_asset_metadata(told, partition_key=key)
 
 
+@dg.asset(
+    partitions_def=utc_day,
+    deps=[dg.AssetDep(light_curves, partition_mapping=_DAYS_BEFORE), ese_candidates, cutouts],
+    backfill_policy=_ONE_RUN,
+    group_name="variability",
+    kinds={"png"},
+    owners=["team:variability"],
+    tags={"stage": "variability"},
+    code_version="1",
+)
+@uses("settings", "products")
+def candidate_cards(context: dg.AssetExecutionContext, workshop: Workshop) -> None:
+    """Draw the card of every candidate: light curve, best template, neighbours and cutouts.
+
+    Cards of current and marked candidates are drawn again every day, with the measurements and
+    cutouts made since. Added light curves have no cutouts.
+    """
+    with told_to_dagster():
+        candidates = candidates_to_draw(workshop)
+        log_progress(context)(f"drawing {len(candidates)} cards", None)
+        drawn = draw_cards(workshop, candidates)
+        for name, why in drawn.failed.items():
+            context.log.warning(f"no card of {name}: {why}")
+        told = describe_cards(drawn, workshop.settings.layout.candidates)
+        # In a range, the last day includes all others.
+        for key, _ in _days(context):
+            context.add_asset_metadata(told, partition_key=key)
+
+
 daily_job = dg.define_asset_job(
     "daily_variability",
-    selection=dg.AssetSelection.assets(light_curves, variability, ese_candidates, cutouts),
+    selection=dg.AssetSelection.assets(
+        light_curves, variability, ese_candidates, cutouts, candidate_cards
+    ),
     executor_def=executor,
-    description="Makes light curves, variability metrics, candidates and cutouts up to the end "
-    "of a day.",
+    description="Makes light curves, variability metrics, candidates, cutouts and cards up to the "
+    "end of a day.",
 )
 
 daily_variability = dg.build_schedule_from_partitioned_job(

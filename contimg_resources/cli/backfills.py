@@ -4,6 +4,7 @@ Belongs here: launching a backfill through GraphQL. Doesn't: choosing partitions
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +34,8 @@ mutation AddKey($repository: RepositorySelector!, $name: String!, $key: String!)
 }
 """
 
-_LAUNCH = """
+#: Launches a backfill with the `parameters_of` it.
+LAUNCH = """
 mutation Launch($params: LaunchBackfillParams!) {
   launchPartitionBackfill(backfillParams: $params) {
     __typename
@@ -110,14 +112,29 @@ def launch_backfill(graphql: GraphQL, backfill: Backfill) -> str:
     for key in backfill.keys:
         if key not in known:
             add_key(graphql, repository, backfill.partitions, key)
-    params = {
+    return id_of_launched(graphql.query(LAUNCH, {"params": parameters_of(backfill)}))
+
+
+def parameters_of(backfill: Backfill) -> dict[str, Any]:
+    """Return a backfill as the parameters of `LAUNCH`."""
+    return {
         "assetSelection": [{"path": [asset]} for asset in backfill.assets],
         "partitionNames": list(backfill.keys),
         "title": backfill.title,
         "description": backfill.description,
         "tags": [{"key": REPROCESS_TAG, "value": backfill.title}],
     }
-    launched = graphql.query(_LAUNCH, {"params": params})["launchPartitionBackfill"]
+
+
+def id_of_launched(answer: Mapping[str, Any]) -> str:
+    """Return the id of the backfill from the answer to `LAUNCH`.
+
+    Raises
+    ------
+    PlatformError
+        If Dagster refused it.
+    """
+    launched = answer["launchPartitionBackfill"]
     if launched["__typename"] != "LaunchBackfillSuccess":
         raise PlatformError(f"the backfill was refused: {_words(launched)}")
     return str(launched["backfillId"])

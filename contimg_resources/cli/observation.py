@@ -32,18 +32,17 @@ def show(
 
     Example: `contimg observation show /data/ms/2025-10-06T12:36:09.ms --json`
     """
-    from contimg_resources.casa import Casa
-    from contimg_resources.catalogues.calibrator_lists import load_calibrators
-    from contimg_resources.observations.reading import read_observation
+    from contimg_resources.steps.workshop import Workshop, open_calibrators, open_casa
 
     settings = given_settings()
+    workshop = Workshop.with_parts(
+        "contimg observation show",
+        settings=settings,
+        casa=open_casa(settings),
+        calibrators=open_calibrators(settings),
+    )
     with progress(ms.name):
-        observation = read_observation(
-            ms,
-            casa=Casa(settings.layout.scratch, settings.layout.logs, settings.casa),
-            calibrators=load_calibrators(settings.arrival.calibrator_list),
-            settings=settings.arrival,
-        )
+        observation = workshop.read(ms)
     if as_json:
         print_json({"key": observation.key, **jsonable(observation)})
     else:

@@ -103,21 +103,18 @@ def register_prefix(
     Example: `contimg registry register-prefix --db pipeline/cal_registry.sqlite3 --set-name
     2025-10-06_J1234+5678 --prefix /data/ms/solves/2025-10-06_J1234+5678`
     """
-    from contimg_resources.casa import Casa
-    from contimg_resources.registry.checks import RegistrationLimits
-    from contimg_resources.registry.store import CalibrationRegistry
+    from contimg_resources.steps import workshop
 
     if any_dec and dec_deg is not None:
         raise typer.BadParameter("--dec-deg and --any-dec exclude each other")
     settings = given_settings(registry=db)
-    casa = Casa(settings.layout.scratch, settings.layout.logs, settings.casa)
     # There must be one, also when another is used.
     open_registry(db).close()
     with rehearsed(settings, dry_run) as where:
-        registry = CalibrationRegistry.with_casa(
-            where.registry_address,
-            casa,
-            limits=RegistrationLimits(settings.calibration),
+        registry = workshop.open_registry(
+            settings,
+            workshop.open_casa(settings),
+            address=where.registry_address,
             create=dry_run,
         )
         registered = registry.register_prefix(

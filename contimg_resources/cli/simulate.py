@@ -66,8 +66,8 @@ def simulate(
 
     Example: `contimg simulate --out-dir /tmp/night --size tiny --targets 2 --seed 7`
     """
-    from contimg_resources.casa import Casa
     from contimg_resources.simulation.night import NightSpec, simulate_night, write_sky_list
+    from contimg_resources.steps.workshop import open_casa
 
     settings = given_settings()
     night = NightSpec(
@@ -82,7 +82,7 @@ def simulate(
     )
     if after_mjd is not None:
         night = replace(night, after_mjd=after_mjd)
-    casa = Casa(settings.layout.scratch, settings.layout.logs, settings.casa)
+    casa = open_casa(settings)
     made = []
     place = out_dir or settings.incoming_dir
     with progress("simulate") as say:

@@ -55,7 +55,8 @@ def variability(
 
     Example: `contimg variability 2025-10-06 --from 2025-01-01`
     """
-    from contimg_resources.steps.candidates import find_candidates
+    from contimg_resources.steps.candidates import candidates_to_draw, find_candidates
+    from contimg_resources.steps.cards import draw_cards
     from contimg_resources.steps.variability import changed_days, measure_day, update_light_curves
 
     workshop = opened_workshop(given_settings(state=state))
@@ -68,6 +69,10 @@ def variability(
             update_light_curves(workshop, one)
         measured = measure_day(workshop, last, progress=say)
         searched = find_candidates(workshop, last, progress=say)
+        say("drawing cards", 0.95)
+        drawn = draw_cards(workshop, candidates_to_draw(workshop))
+    for name, why in drawn.failed.items():
+        remark(f"no card of {name}: {why}")
     tables = (measured.table, *(one.table for one in searched.added))
     lines = [
         metrics_line(t, i) for t in tables for i in (range(len(t)) if every else _variables(t))

@@ -245,11 +245,15 @@ class PlatformError(ContimgError):
     """Dagster's daemon or webserver can't be started, died, or refused a request."""
 
 
+class UnlistedPart(ContimgError):
+    """A step used a part of the workshop that its asset doesn't list."""
+
+
 @contextmanager
 def rejecting(rejected: dict[str, str], name: str) -> Iterator[None]:
     """Let one item of a loop fail alone: record its error as the reason, and continue the loop.
 
-    An unavailable store is no fault of the item: that error is raised.
+    An unavailable store is no fault of the item, nor is an unlisted part: these errors are raised.
 
     Parameters
     ----------
@@ -260,7 +264,7 @@ def rejecting(rejected: dict[str, str], name: str) -> Iterator[None]:
     """
     try:
         yield
-    except StoreUnavailable:
+    except (StoreUnavailable, UnlistedPart):
         raise
     except Exception as error:
         rejected[name] = in_words(error)

@@ -12,7 +12,8 @@ from contimg_resources.products.epochs import EpochKind
 from contimg_resources.products.events import CandidateRecord, CandidateState
 from contimg_resources.simulation.season import write_season
 from contimg_resources.simulation.season_spec import SeasonSpec, SeasonTruth, TrueEvent
-from contimg_resources.steps.candidates import find_candidates
+from contimg_resources.steps.candidates import candidates_to_draw, find_candidates
+from contimg_resources.steps.cards import draw_cards
 from contimg_resources.steps.variability import measure_day, update_light_curves
 from contimg_resources.steps.workshop import Workshop
 from contimg_resources.variability.points import read_points
@@ -145,6 +146,7 @@ def finish_season(
     measure_day(workshop, day_mjd)
     progress("searching for Extreme Scattering Events", 0.7)
     find_candidates(workshop, day_mjd)
+    draw_cards(workshop, candidates_to_draw(workshop))
     return look_at_season(workshop, truth, day_mjd)
 
 

@@ -19,7 +19,7 @@ from contimg_resources.core.errors import VariabilityFailed, rejecting
 from contimg_resources.core.times import mjd_day
 from contimg_resources.database import now_mjd
 from contimg_resources.products.events import CandidateRecord, CandidateState
-from contimg_resources.steps.cards import draw_candidates
+from contimg_resources.steps.cards import draw_cards
 from contimg_resources.steps.origin import software
 from contimg_resources.steps.workshop import Workshop
 
@@ -155,15 +155,17 @@ def add_light_curves(
     )
     path = write_added(root, curves, facts)
     searched = search_added(
-        workshop, name, progress=lambda say, done: progress(say, 0.3 + 0.7 * (done or 0.0))
+        workshop, name, progress=lambda say, done: progress(say, 0.3 + 0.65 * (done or 0.0))
     )
+    progress("drawing cards", 0.95)
+    draw_cards(workshop, searched.found.candidates)
     return Added(path, replaced, searched, refused)
 
 
 def search_added(
     workshop: Workshop, name: str, *, run_id: str = "", progress: Progress = no_progress
 ) -> AddedSearch:
-    """Measure and search one list, record its candidates and draw their cards.
+    """Measure and search one list, and record its candidates.
 
     Raises
     ------
@@ -199,8 +201,6 @@ def search_added(
     withdrawn = tuple(c for c in gone if c.state is not CandidateState.WITHDRAWN)
     events.put_candidates([*named, *_withdrawn(withdrawn, today, run_id)])
     write_variability(added_variability_path(settings.layout.variability, name), table)
-    progress("drawing cards", 0.95)
-    draw_candidates(workshop, named, curves)
     known_ids = {c.id for c in known}
     return AddedSearch(
         facts=facts,

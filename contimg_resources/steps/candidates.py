@@ -1,7 +1,6 @@
-"""Search for candidates for Extreme Scattering Events up to a UTC day; record and draw them."""
+"""Search for candidates for Extreme Scattering Events up to a UTC day, and record them."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +10,6 @@ from contimg_resources.core.errors import VariabilityFailed, rejecting
 from contimg_resources.core.times import utc_day
 from contimg_resources.products.events import CandidateRecord, CandidateState, Mark, MarkRecord
 from contimg_resources.steps.added_light_curves import search_all_added
-from contimg_resources.steps.cards import card_path, draw_candidates
 from contimg_resources.steps.workshop import Workshop
 
 if TYPE_CHECKING:
@@ -44,8 +42,6 @@ class Searched:
         Score threshold of the search.
     source_years, n_sources : float, int
         Source-years and sources that were searched.
-    cards : dict of str to Path
-        Cards of the candidates, by id.
     added : tuple of AddedSearch
         Searched lists of added light curves; all of the above but the threshold includes their
         results.
@@ -64,7 +60,6 @@ class Searched:
     threshold: float
     source_years: float
     n_sources: int
-    cards: dict[str, Path]
     added: "tuple[AddedSearch, ...]"
     failed_lists: dict[str, str]
     words: str
@@ -73,7 +68,7 @@ class Searched:
 def find_candidates(
     workshop: Workshop, day_mjd: int, *, run_id: str = "", progress: Progress = no_progress
 ) -> Searched:
-    """Search the light curves up to the end of a day; record the candidates and draw their cards.
+    """Search the light curves up to the end of a day, and record the candidates.
 
     A search of an earlier day than the last one changes no record that a later search made. Lists
     of added light curves are searched too, each over all of its days. A day whose file of points
@@ -126,11 +121,6 @@ def find_candidates(
     named = tuple(with_spectrum(c) for c in named)
     events.put_candidates([*(c for c in named if c.id not in later), *withdrawn])
     known_ids = {c.id for c in known}
-    progress("drawing cards", 0.95)
-    cards = {c.id: card_path(workshop, c.id) for c in named}
-    draw_candidates(
-        workshop, (c for c in named if c.id not in later or not cards[c.id].is_file()), curves
-    )
     added, failed = search_all_added(workshop, run_id=run_id, progress=progress)
     of_lists = tuple(c for one in added for c in one.found.candidates)
     notes = [one.words for one in added]
@@ -152,7 +142,6 @@ def find_candidates(
         threshold=found.threshold,
         source_years=found.source_years + sum(one.found.source_years for one in added),
         n_sources=found.n_sources + sum(one.found.n_sources for one in added),
-        cards=cards | {c.id: card_path(workshop, c.id) for c in of_lists},
         added=added,
         failed_lists=failed,
         words="; ".join([found.words() + _notes(named), *notes]),
@@ -202,6 +191,19 @@ def mark_candidate(
         If there is no such candidate.
     """
     return workshop.products.events.put_mark(MarkRecord(candidate_id, mark, note, by))
+
+
+def candidates_to_draw(workshop: Workshop) -> tuple[CandidateRecord, ...]:
+    """Return the candidates whose cards are kept up to date, current ones and best score first.
+
+    These are the current and marked candidates, and all others of their sources.
+    """
+    marked = workshop.products.events.last_marks()
+    known = workshop.products.events.list_candidates()
+    current = {c.id for c in known if c.state is not CandidateState.WITHDRAWN}
+    wanted = {(c.added_list, c.source_id) for c in known if c.id in current or c.id in marked}
+    chosen = [c for c in known if (c.added_list, c.source_id) in wanted]
+    return tuple(sorted(chosen, key=lambda c: (c.id not in current, -c.score)))
 
 
 def watched_sources(workshop: Workshop) -> frozenset[str]:

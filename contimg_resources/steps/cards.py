@@ -1,10 +1,11 @@
 """Draw the cards of candidates, with the available cutouts.
 
 Belongs here: collecting the data of a card from the stores. Doesn't: drawing it (see
-`contimg_resources.variability.cards`), searching.
+`contimg_resources.variability.cards`), searching, cutting.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,37 @@ if TYPE_CHECKING:
     from contimg_resources.variability.model import LightCurves
 
 
+@dataclass(frozen=True)
+class DrawnCards:
+    """Cards after they were drawn.
+
+    Parameters
+    ----------
+    cards : dict of str to Path
+        Cards by the id of the candidate, in the order of the candidates.
+    failed : dict of str to str
+        Candidates without a new card, by id, with the reason.
+    """
+
+    cards: dict[str, Path]
+    failed: dict[str, str]
+
+
+def draw_cards(workshop: Workshop, candidates: Iterable[CandidateRecord]) -> DrawnCards:
+    """Draw the cards of candidates from all of their light curves; one that fails fails alone."""
+    chosen = tuple(candidates)
+    failed: dict[str, str] = {}
+    for name in dict.fromkeys(c.added_list for c in chosen):
+        some = [c for c in chosen if c.added_list == name]
+        unreadable: dict[str, str] = {}
+        with rejecting(unreadable, "light curves"):
+            failed |= draw_candidates(workshop, some, _light_curves(workshop, name))
+        failed |= {c.id: why for c in some for why in unreadable.values()}
+    return DrawnCards(
+        {c.id: card_path(workshop, c.id) for c in chosen if c.id not in failed}, failed
+    )
+
+
 def draw_candidate(workshop: Workshop, candidate: CandidateRecord, curves: "LightCurves") -> Path:
     """Draw a candidate's card, with the available cutouts, and return its file."""
     from contimg_resources.variability.cards import draw_card
@@ -27,16 +59,6 @@ def draw_candidate(workshop: Workshop, candidate: CandidateRecord, curves: "Ligh
     pieces = _pieces(workshop, candidate)
     whole_file(path, lambda partial: draw_card(partial, candidate, curves, pieces))
     return path
-
-
-def redraw_candidates(workshop: Workshop, candidates: tuple[CandidateRecord, ...]) -> None:
-    """Redraw cards after their cutouts were made."""
-    from contimg_resources.variability.points import read_points
-
-    if candidates:
-        # A card lacks the days that can't be read; the search lists them.
-        curves = read_points(workshop.settings.layout.light_curves, damaged={})
-        draw_candidates(workshop, candidates, curves)
 
 
 def draw_candidates(
@@ -53,6 +75,18 @@ def draw_candidates(
 def card_path(workshop: Workshop, candidate_id: str) -> Path:
     """Return the file of a candidate's card."""
     return workshop.settings.layout.card(candidate_id)
+
+
+def _light_curves(workshop: Workshop, added_list: str | None) -> "LightCurves":
+    """Return the light curves of an added list, or of the platform."""
+    from contimg_resources.variability.added import read_added
+    from contimg_resources.variability.points import read_points
+
+    layout = workshop.settings.layout
+    if added_list is not None:
+        return read_added(layout.added_light_curves, added_list)[0]
+    # A card lacks the days that can't be read; the search lists them.
+    return read_points(layout.light_curves, damaged={})
 
 
 def _pieces(workshop: Workshop, candidate: CandidateRecord) -> "list[Piece]":

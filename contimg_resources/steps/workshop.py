@@ -1,13 +1,18 @@
-"""The settings, stores and tools that every step uses."""
+"""The settings, stores and tools that steps use.
+
+Belongs here: opening each of them from the settings, in the one way of assets and commands; the
+bundle that is passed to steps, whole or in part. Doesn't: Dagster (see `resource`).
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from contimg_resources.casa import Casa
 from contimg_resources.catalogues.calibrator_lists import load_calibrators
 from contimg_resources.catalogues.parquet import Catalogue
 from contimg_resources.catalogues.store import CatalogueStore
-from contimg_resources.core.errors import ConfigurationError, UnreadableObservation
+from contimg_resources.core.errors import ConfigurationError, UnlistedPart, UnreadableObservation
 from contimg_resources.core.surroundings import keep_private
 from contimg_resources.observations.calibrators import CalibratorList
 from contimg_resources.observations.model import Observation
@@ -20,8 +25,81 @@ from contimg_resources.registry.store import CalibrationRegistry
 from contimg_resources.settings import Settings
 from contimg_resources.steps.looking_up import look_up
 
+#: Names of the parts of a workshop, which are also the keys of Dagster's resources.
+PARTS = ("settings", "registry", "products", "casa", "calibrators", "catalogues")
+
+
+def prepared(settings: Settings) -> Settings:
+    """Make the directories that every part needs, readable as far as the settings allow.
+
+    Raises
+    ------
+    ConfigurationError
+        If the state directory can't be made.
+    """
+    layout = settings.layout
+    keep_private(settings.umask)
+    try:
+        for directory in (settings.state, settings.incoming_dir, layout.scratch, layout.logs):
+            directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{error.filename} can't be made: {error.strerror}", path=str(error.filename)
+        ) from error
+    return settings
+
+
+def open_casa(settings: Settings) -> Casa:
+    """Return what runs functions in CASA processes, with this site's limits."""
+    return Casa(settings.layout.scratch, settings.layout.logs, settings.casa)
+
+
+def open_registry(
+    settings: Settings, casa: Casa, *, address: str | None = None, create: bool = True
+) -> CalibrationRegistry:
+    """Open the registry of the settings, or another one, with this site's limits.
+
+    Raises
+    ------
+    RegistryError
+        If it doesn't exist and isn't to be made.
+    SchemaMismatch
+        If it was written by a newer contimg or holds other tables.
+    """
+    return CalibrationRegistry.with_casa(
+        address or settings.registry_address,
+        casa,
+        limits=RegistrationLimits(settings.calibration),
+        create=create,
+    )
+
+
+def open_calibrators(settings: Settings) -> CalibratorList:
+    """Read the known calibrators.
+
+    Raises
+    ------
+    ConfigurationError
+        If the list that the settings name is malformed.
+    """
+    return load_calibrators(settings.arrival.calibrator_list)
+
+
+def open_catalogues(settings: Settings) -> CatalogueStore:
+    """Return the catalogues of the state directory."""
+    return CatalogueStore(settings.layout.catalogues)
+
 
 @dataclass(frozen=True)
+class _Unlisted:
+    """Takes the place of a part that wasn't listed."""
+
+    part: str
+    user: str
+    listed: tuple[str, ...]
+
+
+@dataclass(frozen=True, repr=False)
 class Workshop:
     """Settings, stores and tools of one process.
 
@@ -37,6 +115,8 @@ class Workshop:
         Runs functions in CASA processes.
     calibrators : CalibratorList
         Known calibrators.
+    catalogues : CatalogueStore
+        Catalogues of sources; by default those of the state directory.
     """
 
     settings: Settings
@@ -44,6 +124,24 @@ class Workshop:
     products: ProductsStore
     casa: Casa
     calibrators: CalibratorList
+    catalogues: CatalogueStore = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if vars(self)["catalogues"] is None:
+            object.__setattr__(self, "catalogues", open_catalogues(self.settings))
+
+    if not TYPE_CHECKING:
+
+        def __getattribute__(self, name: str) -> Any:
+            value = super().__getattribute__(name)
+            if isinstance(value, _Unlisted):
+                raise UnlistedPart(
+                    f"{value.user} uses {value.part}, but lists only "
+                    f"{', '.join(value.listed) or 'nothing'}: add {value.part!r} to its parts",
+                    part=value.part,
+                    user=value.user,
+                )
+            return value
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Workshop":
@@ -56,30 +154,32 @@ class Workshop:
         SchemaMismatch
             If a database was written by a newer contimg or holds other tables.
         """
-        layout = settings.layout
-        keep_private(settings.umask)
-        try:
-            for directory in (settings.state, settings.incoming_dir, layout.scratch, layout.logs):
-                directory.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigurationError(
-                f"{error.filename} can't be made: {error.strerror}", path=str(error.filename)
-            ) from error
-        casa = Casa(layout.scratch, layout.logs, settings.casa)
+        prepared(settings)
+        casa = open_casa(settings)
         return cls(
             settings=settings,
-            registry=CalibrationRegistry.with_casa(
-                settings.registry_address, casa, limits=RegistrationLimits(settings.calibration)
-            ),
+            registry=open_registry(settings, casa),
             products=ProductsStore(settings.products_address),
             casa=casa,
-            calibrators=load_calibrators(settings.arrival.calibrator_list),
+            calibrators=open_calibrators(settings),
+            catalogues=open_catalogues(settings),
         )
 
-    @property
-    def catalogues(self) -> CatalogueStore:
-        """Catalogues of sources."""
-        return CatalogueStore(self.settings.layout.catalogues)
+    @classmethod
+    def with_parts(cls, user: str, **parts: Any) -> "Workshop":
+        """Return a workshop with some of its parts.
+
+        Parameters
+        ----------
+        user : str
+            The asset or command that uses it. When a step of it uses another part, `UnlistedPart`
+            is raised, which names both.
+        **parts : object
+            The parts, by name.
+        """
+        listed = tuple(name for name in PARTS if name in parts)
+        absent: dict[str, Any] = {p: _Unlisted(p, user, listed) for p in PARTS}
+        return cls(**absent | parts)
 
     def reference_catalogue(self) -> Catalogue | None:
         """Open the catalogue named in the settings; None when none is named.

@@ -8,6 +8,7 @@ import pytest
 from contimg_assets import alerting
 from contimg_resources.products.events import AlertRecord
 from contimg_resources.steps.alerting import Told, Untold
+from tests.assets.parts import parts_of
 from tests.assets.test_sensors import submit
 
 NEW = AlertRecord("candidate:a", "candidate", "s", "t")
@@ -23,7 +24,7 @@ def found(monkeypatch: pytest.MonkeyPatch) -> dict[str, Untold]:
 
 
 def tick(instance: dg.DagsterInstance) -> dg.RunRequest | dg.SkipReason:
-    context = dg.build_sensor_context(instance=instance, resources={"workshop": WORKSHOP})
+    context = dg.build_sensor_context(instance=instance, resources=parts_of(WORKSHOP))
     return alerting.alert_sensor(context)  # type: ignore[return-value]
 
 
@@ -70,7 +71,7 @@ def test_a_message_that_could_not_be_delivered_fails_no_run(
     monkeypatch.setattr(alerting, "tell_alerts", lambda *_, **__: Told((NEW,), (NEW,), (failed,)))
     with dg.DagsterInstance.ephemeral() as instance:
         result = alerting.alerts_job.execute_in_process(
-            instance=instance, resources={"workshop": WORKSHOP}
+            instance=instance, resources=parts_of(WORKSHOP)
         )
         assert result.success
         logged = [entry.user_message for entry in instance.all_logs(result.run_id)]

@@ -18,6 +18,7 @@ from contimg_resources.core.errors import CalibrationFailed, CasaCrashed, NoVali
 from contimg_resources.imaging.acceptance import Verdict
 from contimg_resources.observations.model import ObservationOrigin
 from contimg_resources.products.model import ObservationState
+from tests.assets.parts import parts_of
 
 KEY = "61041.00347"
 GOOD = tuple(
@@ -98,7 +99,7 @@ def execute(instance: dg.DagsterInstance, job: str, key: str = KEY) -> dg.Execut
     instance.add_dynamic_partitions("observation_mjd", [key])
     instance.add_dynamic_partitions("calibration_mjd", [key])
     instance.add_dynamic_partitions("mosaic_mjd", [key])
-    definitions = build_defs({"workshop": SimpleNamespace()})
+    definitions = build_defs(parts_of(SimpleNamespace()))
     return definitions.resolve_job_def(job).execute_in_process(
         partition_key=key, instance=instance, raise_on_error=False
     )
@@ -206,7 +207,7 @@ def test_a_bad_image_fails_its_run_and_its_history_says_why(
         history=lambda _: [],
         set_state=lambda key, state, **rest: said.append({"key": key, "state": state, **rest}),
     )
-    run_failures(context, workshop=SimpleNamespace(products=store))
+    run_failures(context, products=store)
     (entry,) = said
     assert (entry["key"], entry["state"]) == (KEY, ObservationState.FAILED)
     assert (entry["step"], entry["reason"]) == ("image_5min", f"check image_rms: {words}")

@@ -9,10 +9,17 @@ import numpy as np
 import pytest
 
 from contimg_assets.exports import dashboard_export
-from contimg_assets.variability import cutouts, ese_candidates, light_curves, variability
+from contimg_assets.variability import (
+    candidate_cards,
+    cutouts,
+    ese_candidates,
+    light_curves,
+    variability,
+)
 from contimg_resources.settings import EseSettings, Settings
 from contimg_resources.simulation.light_curves import Event, Watch, steady_light_curves, with_events
 from contimg_resources.steps import Workshop
+from tests.assets.parts import parts_of
 from tests.steps.test_variability import SHAPE, START, put_epoch, put_light_curves
 
 
@@ -33,7 +40,7 @@ def run(
     assets: list[Any], workshop: Workshop, instance: dg.DagsterInstance, **asked: Any
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """Materialize, and return the metadata by asset and partition."""
-    result = dg.materialize(assets, resources={"workshop": workshop}, instance=instance, **asked)
+    result = dg.materialize(assets, resources=parts_of(workshop), instance=instance, **asked)
     assert result.success
     told: dict[str, dict[str, dict[str, Any]]] = {}
     for event in result.get_asset_materialization_events():
@@ -73,9 +80,14 @@ def test_candidates_are_shown_with_their_cards(
 ) -> None:
     curves = steady_light_curves(40, Watch(n_days=200), np.random.default_rng(1))
     put_light_curves(workshop, with_events(curves, {7: Event(SHAPE, START + 100, 30.0, 0.4)}))
-    told = run(
-        [variability, ese_candidates, cutouts], workshop, instance, partition_key="2025-07-19"
-    )
+    day = {"partition_key": "2025-07-19"}
+    told = run([variability, ese_candidates, cutouts], workshop, instance, **day)
+    # Whoever searches or cuts writes nothing that belongs to another asset.
+    root = workshop.settings.layout.candidates
+    assert not root.exists()
+    told |= run([candidate_cards], workshop, instance, **day)
+    (candidate,) = workshop.products.events.list_candidates()
+    assert [path.stem for path in root.iterdir()] == [candidate.id]
     plane = told["variability"]["2025-07-19"]
     assert plane["n_variables"] >= 1
     assert plane["plane"].startswith("![")
@@ -83,7 +95,9 @@ def test_candidates_are_shown_with_their_cards(
     found = told["ese_candidates"]["2025-07-19"]
     assert (found["n_candidates"], found["n_new"]) == (1, 1)
     assert found["candidates"].records[0].data["state"] == "complete"
-    assert found["card_1"].startswith("![ese-")
+    cards = told["candidate_cards"]["2025-07-19"]
+    assert (cards["n_cards"], cards["n_failed"]) == (1, 0)
+    assert cards["card_1"].startswith("![ese-")
     # Its mosaics don't exist, and that is told, not fatal.
     assert told["cutouts"]["2025-07-19"]["n_failed"] == 1
 
@@ -97,7 +111,7 @@ def test_candidates_are_shown_with_their_cards(
 
 def test_nothing_measured_is_no_failure(workshop: Workshop, instance: dg.DagsterInstance) -> None:
     told = run(
-        [light_curves, variability, ese_candidates, cutouts],
+        [light_curves, variability, ese_candidates, cutouts, candidate_cards],
         workshop,
         instance,
         partition_key="2025-07-19",
@@ -105,3 +119,4 @@ def test_nothing_measured_is_no_failure(workshop: Workshop, instance: dg.Dagster
     assert told["light_curves"]["2025-07-19"]["n_points"] == 0
     assert told["variability"]["2025-07-19"]["n_sources"] == 0
     assert told["ese_candidates"]["2025-07-19"]["n_candidates"] == 0
+    assert told["candidate_cards"]["2025-07-19"]["n_cards"] == 0

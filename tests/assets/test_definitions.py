@@ -63,6 +63,7 @@ def test_the_night_goes_from_arrival_to_log(definitions: dg.Definitions) -> None
         "variability": "variability",
         "ese_candidates": "variability",
         "cutouts": "variability",
+        "candidate_cards": "variability",
         "dashboard_export": "export",
         "observation_log": "log",
         "reprocessed_day": "reprocessing",
@@ -79,7 +80,13 @@ def test_the_night_goes_from_arrival_to_log(definitions: dg.Definitions) -> None
     assert upstream["variability"] == {"light_curves"}
     assert upstream["ese_candidates"] == {"light_curves", "variability"}
     assert upstream["cutouts"] == {"ese_candidates", "mosaic_60min"}
-    assert upstream["dashboard_export"] == {"variability", "ese_candidates", "cutouts"}
+    assert upstream["candidate_cards"] == {"light_curves", "ese_candidates", "cutouts"}
+    assert upstream["dashboard_export"] == {
+        "variability",
+        "ese_candidates",
+        "cutouts",
+        "candidate_cards",
+    }
     assert upstream["observation_log"] == {"incoming_ms", "image_5min"}
 
 
@@ -129,6 +136,7 @@ def test_a_backfill_of_observations_stays_one_run_an_observation(
             "variability",
             "ese_candidates",
             "cutouts",
+            "candidate_cards",
         }
         assert (asset.backfill_policy is not None) == (daily and bool(asset.keys))
 

@@ -2,17 +2,16 @@
 
 import dagster as dg
 import pytest
-from dagster._core.definitions.sensor_definition import SensorEvaluationContext
 
 from contimg_assets.definitions import defs
-from contimg_assets.dry_runs import REFUSAL, is_dry_run
+from contimg_assets.dry_runs import REFUSAL, is_dry_run, refuse_dry_runs
 
 SENSORS = sorted(s.name for s in defs.get_repository_def().sensor_defs)
 
 
 def evaluated(sensor: dg.SensorDefinition, log_key: list[str] | None) -> str | None:
     """Evaluate a sensor as the code server does, without any resource: a look needs none."""
-    with SensorEvaluationContext(
+    with dg.SensorEvaluationContext(
         None,
         log_key=log_key,
         cursor="7",
@@ -44,3 +43,15 @@ def test_a_tick_of_the_daemon_s_is_evaluated() -> None:
         assert sensor.evaluate_tick(context).skip_message == "tick 12"
     assert evaluated(sensor, None) == REFUSAL
     assert not is_dry_run(dg.build_sensor_context())
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [(dg.SensorDefinition, "evaluate_tick"), (dg.SensorEvaluationContext, "log_key")],
+)
+def test_a_dagster_whose_dry_runs_can_t_be_refused_is_not_given_the_definitions(
+    owner: type, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(owner, name)
+    with pytest.raises(RuntimeError, match=f"no {owner.__name__}.{name}: dry runs .* refused"):
+        refuse_dry_runs()

@@ -28,6 +28,7 @@ from contimg_resources.settings import (
 )
 from contimg_resources.steps import Workshop
 from contimg_resources.steps.watching import ScanCursor
+from tests.assets.parts import parts_of
 from tests.calibration import foreign
 from tests.conftest import TinyNight
 
@@ -65,7 +66,7 @@ class Site:
     def tick(self) -> list[dg.RunRequest]:
         """Ask the sensors of observations; return the runs that they want."""
         context = dg.build_sensor_context(
-            instance=self.instance, resources={"workshop": self.workshop}, cursor=self.cursor
+            instance=self.instance, resources=parts_of(self.workshop), cursor=self.cursor
         )
         told: Any = build_observation_sensor(SensorSettings())(context)
         self.cursor = context.cursor
@@ -82,7 +83,7 @@ class Site:
         return found
 
     def execute(self, request: dg.RunRequest) -> None:
-        definitions = build_defs({"workshop": self.workshop})
+        definitions = build_defs(parts_of(self.workshop))
         found = definitions.resolve_job_def(str(request.job_name)).execute_in_process(
             partition_key=request.partition_key, instance=self.instance
         )

@@ -9,6 +9,7 @@ from contimg_assets.mosaic_sensor import build_mosaic_sensor
 from contimg_resources.images.standard_form import ForeignFiles
 from contimg_resources.settings import CatalogueSettings, MosaicSettings, SensorSettings
 from contimg_resources.steps import Workshop, add_images
+from tests.assets.parts import parts_of
 from tests.steps.test_adding_images import catalogue_of, image_file, made_workshop
 
 
@@ -16,7 +17,7 @@ def tick(
     instance: dg.DagsterInstance, workshop: Workshop, cursor: str | None = None
 ) -> dg.SensorResult | dg.SkipReason:
     context = dg.build_sensor_context(
-        instance=instance, resources={"workshop": workshop}, cursor=cursor
+        instance=instance, resources=parts_of(workshop), cursor=cursor
     )
     return build_image_sensor(SensorSettings())(context)  # type: ignore[return-value]
 
@@ -50,7 +51,7 @@ def test_each_added_image_is_told_once_and_its_hour_becomes_a_mosaic(tmp_path: P
         assert isinstance(again, dg.SensorResult)
         assert [e.partition for e in again.asset_events] == keys[:1]
         assert (again.run_requests or ())[0].run_key != (told.run_requests or ())[0].run_key
-        context = dg.build_sensor_context(instance=instance, resources={"workshop": workshop})
+        context = dg.build_sensor_context(instance=instance, resources=parts_of(workshop))
         mosaics = build_mosaic_sensor(SensorSettings())(context)
         assert isinstance(mosaics, dg.SensorResult)
         assert len(mosaics.run_requests or ()) == 2

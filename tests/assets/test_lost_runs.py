@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 from dagster._core.events import EngineEventData
 from dagster._core.execution.plan.objects import StepFailureData, StepSuccessData
-from dagster._utils.error import SerializableErrorInfo
+from dagster_shared.error import SerializableErrorInfo
 
 from contimg_assets import sensors
 from contimg_assets.failures import told_to_dagster
@@ -30,6 +30,7 @@ from contimg_resources.core.errors import CasaCrashed, DiskRefused, NoValidCalta
 from contimg_resources.products.model import ObservationState
 from contimg_resources.steps.reprocessing import Which, choose_observations
 from contimg_resources.steps.starting import open_observations
+from tests.assets.parts import parts_of
 from tests.steps.conftest import Made, made
 
 __all__ = ["made"]
@@ -172,7 +173,7 @@ def failure(
         dagster_event=entry.get_dagster_event(),
         dagster_instance=instance,
         dagster_run=stored,
-        resources={"workshop": made.workshop},
+        resources=parts_of(made.workshop),
     ).for_run_failure()
     sensors.run_failures(context)
     record = made.workshop.products.get(made.keys[0])

@@ -10,6 +10,7 @@ from contimg_assets.jobs import mosaic_job
 from contimg_resources.mosaics.windows import PlannedMosaic
 from contimg_resources.settings import SensorSettings
 from contimg_resources.steps.mosaicking import OpenMosaic
+from tests.assets.parts import parts_of
 from tests.assets.test_sensors import submit
 
 KEY, LATER = "61041.02083+54.6", "61041.04167+54.6"
@@ -38,7 +39,7 @@ def found(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
 def tick(instance: dg.DagsterInstance) -> dg.SensorResult | dg.SkipReason:
     sensor = mosaic_sensor.build_mosaic_sensor(SensorSettings())
     context = dg.build_sensor_context(
-        instance=instance, resources={"workshop": SimpleNamespace(settings=None)}
+        instance=instance, resources=parts_of(SimpleNamespace(settings=None))
     )
     return sensor(context)  # type: ignore[return-value]
 

@@ -1,27 +1,34 @@
 """A day that is materialized launches a backfill of its observations."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from contimg_assets.definitions import build_defs
 from contimg_resources.core.times import utc_day
+from tests.assets.parts import parts_of
 from tests.steps.conftest import MJD, Made, made
 
 __all__ = ["made"]
 
 
 @pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as ephemeral:
-        yield ephemeral
+def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    """An instance on disk: the backfill is launched by another process."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "dagster.yaml").write_text("telemetry: {enabled: false}")
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    with dg.DagsterInstance.from_config(str(home)) as kept:
+        yield kept
 
 
 def materialize(
     made: Made, instance: dg.DagsterInstance, day: float, **config: str
 ) -> dict[str, dg.MetadataValue]:
-    definitions = build_defs({"workshop": made.workshop})
+    definitions = build_defs(parts_of(made.workshop))
     result = definitions.resolve_job_def("__ASSET_JOB").execute_in_process(
         run_config={"ops": {"reprocessed_day": {"config": config}}},
         asset_selection=[dg.AssetKey("reprocessed_day")],
@@ -70,3 +77,16 @@ def test_what_cannot_be_made_is_listed_and_an_empty_day_launches_nothing(
     assert {r.data["why"] for r in told["left_out"].records} == {"no caltable set is valid for it"}
     assert materialize(made, instance, MJD - 10)["backfill"].value == "none"
     assert instance.get_backfills() == []
+
+
+def test_a_backfill_in_another_instance_is_an_error(
+    made: Made, instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "dagster.yaml").write_text("telemetry: {enabled: false}")
+    with dg.DagsterInstance.from_config(str(other)) as elsewhere:
+        elsewhere.add_dynamic_partitions("observation_mjd", list(made.keys))
+    monkeypatch.setenv("DAGSTER_HOME", str(other))
+    with pytest.raises(dg.Failure, match="in another Dagster instance"):
+        materialize(made, instance, MJD)

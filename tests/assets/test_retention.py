@@ -10,9 +10,10 @@ import pytest
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 
-from contimg_assets.partitions import calibration_mjd, observation_mjd
+from contimg_assets.partitions import calibration_mjd, observation_mjd, utc_day
 from contimg_assets.retention import (
     OldKey,
+    backfill_in_progress,
     keys_in_backfills,
     old_keys,
     old_runs,
@@ -30,6 +31,11 @@ def image(context: dg.AssetExecutionContext) -> None:
     context.log.info("imaging")
     if context.run.tags.get("fail"):
         raise dg.Failure("no")
+
+
+@dg.asset(partitions_def=utc_day)
+def night() -> None:
+    """Do nothing."""
 
 
 job = dg.define_asset_job("image_job", [image])
@@ -50,12 +56,12 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
             }
         },
         "local_artifact_storage": {
-            "module": "dagster._core.storage.root",
+            "module": "dagster.core.storage.root",
             "class": "LocalArtifactStorage",
             "config": where,
         },
         "compute_logs": {
-            "module": "contimg_assets.compute_logs",
+            "module": "contimg_assets.storage",
             "class": "ComputeLogs",
             "config": where,
         },
@@ -122,6 +128,35 @@ def test_nothing_is_pruned_while_a_backfill_is_in_progress(instance: dg.DagsterI
     assert old_keys(instance, before_mjd=61_000.0) == ()
     instance.update_backfill(backfill.with_status(BulkActionStatus.COMPLETED_SUCCESS))
     assert old_keys(instance, before_mjd=61_000.0) != ()
+
+
+def test_a_backfill_of_days_is_in_progress_too(instance: dg.DagsterInstance) -> None:
+    days = ["2026-01-01", "2026-01-02"]
+    backfill = PartitionBackfill.from_asset_partitions(
+        backfill_id="b3",
+        asset_graph=AssetGraph.from_assets([night]),
+        partition_names=days,
+        asset_selection=[night.key],
+        backfill_timestamp=time.time(),
+        tags={},
+        dynamic_partitions_store=instance,
+        all_partitions=False,
+        title=None,
+        description=None,
+        run_config=None,
+    )
+    instance.add_backfill(backfill)
+    assert keys_in_backfills(instance) == set(days)
+    for state in type(backfill.status):
+        instance.update_backfill(backfill.with_status(state))
+        over = state.name in {
+            "COMPLETED",
+            "COMPLETED_SUCCESS",
+            "COMPLETED_FAILED",
+            "FAILED",
+            "CANCELED",
+        }
+        assert backfill_in_progress(instance) is not over
 
 
 @pytest.mark.parametrize("chosen", [list(OLD), None])

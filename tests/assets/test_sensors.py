@@ -16,6 +16,7 @@ from contimg_resources.observations.scanning import PassedOver
 from contimg_resources.settings import SensorSettings
 from contimg_resources.steps.starting import Open
 from contimg_resources.steps.watching import RejectedDelivery, ScanCursor, ScanResult
+from tests.assets.parts import parts_of
 
 TARGET = Open("61041.00347", "aaaa", is_calibrator=False, caltables="3C286_61041.v1", waits=False)
 WAITING = Open("61041.00706", "bbbb", is_calibrator=False, caltables=None, waits=True)
@@ -55,7 +56,7 @@ def night(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
 def tick(
     sensor: dg.SensorDefinition, instance: dg.DagsterInstance
 ) -> tuple[dg.SensorResult | dg.SkipReason, str | None]:
-    context = dg.build_sensor_context(instance=instance, resources={"workshop": WORKSHOP})
+    context = dg.build_sensor_context(instance=instance, resources=parts_of(WORKSHOP))
     return sensor(context), context.cursor  # type: ignore[return-value]
 
 

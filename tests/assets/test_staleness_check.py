@@ -9,6 +9,7 @@ from contimg_assets import staleness
 from contimg_assets.staleness import build_staleness_sensor, caltables_current
 from contimg_resources.settings import SensorSettings
 from contimg_resources.steps.staleness import Stale
+from tests.assets.parts import parts_of
 
 
 class Store:
@@ -26,6 +27,10 @@ class Workshop:
 
     def __init__(self) -> None:
         self.registry, self.products = Store(), Store()
+
+
+#: What the check asks Dagster for.
+ASKED = {part: object() for part in ("settings", "registry", "products")}
 
 
 def stale(key: str) -> Stale:
@@ -46,10 +51,10 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 
 def test_the_check_lists_what_is_stale_and_is_no_error(answers: list[Stale]) -> None:
-    result = caltables_current(Workshop())
+    result = caltables_current(**ASKED)
     assert result.passed
     answers += [stale("61041.00347"), stale("61041.00706")]
-    result = caltables_current(Workshop())
+    result = caltables_current(**ASKED)
     assert not result.passed
     assert result.severity is dg.AssetCheckSeverity.WARN
     assert result.description == (
@@ -72,7 +77,7 @@ def test_the_sensor_speaks_when_something_has_changed_and_asks_only_then(
     def tick() -> dg.AssetCheckEvaluation | None:
         nonlocal cursor
         context = dg.build_sensor_context(
-            instance=instance, cursor=cursor, resources={"workshop": workshop}
+            instance=instance, cursor=cursor, resources=parts_of(workshop)
         )
         result, cursor = sensor(context), context.cursor
         if isinstance(result, dg.SkipReason):

@@ -1,5 +1,6 @@
 """Partition keys are remembered, and forgotten at once when anybody changes them."""
 
+import ast
 import subprocess
 import sys
 import threading
@@ -27,6 +28,7 @@ def _some_job() -> None:
     _work()
 
 
+ROOT = Path(__file__).parents[2]
 NAME = "observation_mjd"
 KEYS = [f"{61000 + 0.01 * i:.5f}" for i in range(300)]
 
@@ -192,3 +194,100 @@ def test_the_failure_of_a_run_is_told_once_the_run_is_marked_as_failed(tmp_path:
         for event in marked:
             mark(*event)
         assert told() == [run.run_id for run in runs]
+
+
+#: Hides private names, as another Dagster may lack them, and uses the storage.
+ANOTHER_DAGSTER = """
+import importlib, logging, sys, types
+
+logging.basicConfig(level=logging.WARNING)
+state, hidden = sys.argv[1], sys.argv[2]
+if hidden.endswith("functions"):
+    # Dagster itself goes on with them.
+    load = importlib.import_module
+    importlib.import_module = lambda name, package=None: (
+        types.ModuleType(name) if name.startswith("dagster._core.storage.") else load(name, package)
+    )
+else:
+    module, _, name = hidden.rpartition(".")
+    import dagster._core.storage.sqlite_storage
+    delattr(importlib.import_module(module), name)
+
+import dagster as dg
+from contimg_assets.storage import EventLog, Storage
+
+storage = Storage.from_local(state)
+log = storage.event_log_storage
+log.add_dynamic_partitions("observation_mjd", ["61041.00347", "61041.00706"])
+print(type(log).__name__, log.get_dynamic_partitions("observation_mjd"))
+storage.run_storage.add_run(dg.DagsterRun("job"))
+print(storage.run_storage.get_runs_count())
+"""
+_PRIVATE = "dagster._core.storage"
+
+
+def _with_another_dagster(state: Path, hidden: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-c", ANOTHER_DAGSTER, str(state), hidden],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+
+
+@pytest.mark.parametrize(
+    ("hidden", "log", "said"),
+    [
+        (
+            f"{_PRIVATE}.event_log.sqlite.sqlite_event_log.SqliteEventLogStorage",
+            "SqliteEventLogStorage",
+            ["its event log can't be derived from"],
+        ),
+        (
+            "the functions",
+            "EventLog",
+            [
+                "has no create_db_conn_string",
+                "has no check_alembic_revision",
+                "has no create_engine",
+            ],
+        ),
+    ],
+)
+def test_without_a_private_name_of_dagster_s_the_storage_works_and_says_what_is_missing(
+    tmp_path: Path, hidden: str, log: str, said: list[str]
+) -> None:
+    result = _with_another_dagster(tmp_path, hidden)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines() == [f"{log} ['61041.00347', '61041.00706']", "1"]
+    for words in said:
+        assert words in result.stderr
+    kept = Storage.from_local(str(tmp_path))
+    assert kept.run_storage.get_runs_count() == 1
+    kept.dispose()
+
+
+def test_without_dagster_s_own_storage_the_error_says_what_to_write(tmp_path: Path) -> None:
+    hidden = f"{_PRIVATE}.local_compute_log_manager.LocalComputeLogManager"
+    result = _with_another_dagster(tmp_path, hidden)
+    assert result.returncode != 0
+    assert "write `storage: {sqlite: {base_dir: {env: CONTIMG_STATE}}}`" in result.stderr
+
+
+def test_private_names_of_dagster_s_are_used_by_the_storage_alone() -> None:
+    using = set()
+    for package in ("contimg_assets", "contimg_resources"):
+        for path in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                names = (
+                    [a.name for a in node.names]
+                    if isinstance(node, ast.Import)
+                    else [node.module or ""]
+                    if isinstance(node, ast.ImportFrom)
+                    else []
+                )
+                if any(n.startswith("dagster._") for n in names):
+                    using.add(path.relative_to(ROOT).as_posix())
+    assert using == {"contimg_assets/storage.py"}
+    assert "dagster._" not in (ROOT / "dagster.yaml").read_text()

@@ -4,6 +4,7 @@ One platform serves all: first it is asked, directly and through the real nginx;
 server is killed with runs in the queue.
 """
 
+import asyncio
 import base64
 import json
 import os
@@ -11,6 +12,7 @@ import shutil
 import signal
 import ssl
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -19,11 +21,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import grpc
+import grpc.aio
 import pytest
 
-from contimg_assets.onlookers import ALLOWED
+from contimg_assets.onlookers import ALLOWED, NotForOnlookers, refuse_evaluation
 from contimg_resources.cli.graphql import GraphQL
 from contimg_resources.cli.platform import Platform, free_port
 from tests.cli.small_platform import make_home
@@ -220,6 +225,59 @@ def test_a_server_for_onlookers_may_only_load_the_definitions() -> None:
         "SyncExternalScheduleExecution",
         "SyncExternalSensorExecution",
     }
+
+
+@pytest.fixture
+def grpc_of_onlookers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Restrict this process, for the time of a test."""
+    for module in (grpc, grpc.aio):
+        for name in ("insecure_channel", "secure_channel"):
+            # Put back afterwards.
+            monkeypatch.setattr(module, name, getattr(module, name))
+    refuse_evaluation()
+
+
+@pytest.mark.usefixtures("grpc_of_onlookers")
+def test_whoever_opens_a_channel_it_has_the_allowed_calls_alone() -> None:
+    """Also calls that a later Dagster adds, and other services."""
+    refused = ("/api.DagsterApi/StartRun", "/api.DagsterApi/Evaluate", "/other.Api/Ping")
+    kinds = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
+
+    def check(channel: Any) -> None:
+        for kind in kinds:
+            for address in refused:
+                with pytest.raises(NotForOnlookers, match=address.rpartition("/")[2]):
+                    getattr(channel, kind)(address)(b"")
+            for address in ("/api.DagsterApi/Ping", "/grpc.health.v1.Health/Check"):
+                assert "Callable" in type(getattr(channel, kind)(address)).__name__
+
+    async def check_asynchronous() -> None:
+        async with grpc.aio.insecure_channel("unix:/nothing") as channel:
+            check(channel)
+
+    with grpc.insecure_channel("unix:/nothing") as channel:
+        check(channel)
+    with grpc.secure_channel("localhost:1", grpc.ssl_channel_credentials()) as channel:
+        check(channel)
+    asyncio.run(check_asynchronous())
+
+
+def test_a_server_for_onlookers_that_can_t_be_restricted_doesn_t_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as without:
+        for module in (grpc, grpc.aio):
+            for name in ("insecure_channel", "secure_channel"):
+                without.setattr(module, name, getattr(module, name))
+        another = ModuleType("dagster_of_tomorrow")
+        vars(another)["open"] = grpc.insecure_channel
+        without.setitem(sys.modules, another.__name__, another)
+        with pytest.raises(RuntimeError, match=r"dagster_of_tomorrow .* it doesn't start"):
+            refuse_evaluation()
+    monkeypatch.delattr(grpc, "secure_channel")
+    monkeypatch.setattr(grpc, "insecure_channel", grpc.insecure_channel)
+    with pytest.raises(RuntimeError, match="grpc has no secure_channel"):
+        refuse_evaluation()
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from contimg_resources.settings import Settings
 from contimg_resources.simulation.season_spec import SeasonSpec
 from contimg_resources.steps import Workshop
 from contimg_resources.steps.candidates import mark_candidate, watched_sources
-from contimg_resources.steps.cards import card_path, redraw_candidates
+from contimg_resources.steps.cards import card_path, draw_cards
 from contimg_resources.steps.cutouts import cut_many
 from contimg_resources.steps.exporting import export_dashboard
 from tests.dashboard.conftest import WIDTHS, needs_browser, serving
@@ -38,7 +38,7 @@ def season(workshop: Workshop) -> SeasonResult:
     events = workshop.products.events
     watched = watched_sources(workshop)
     cut_many(workshop, sorted(watched), start_mjd=CUT_FROM_MJD)
-    redraw_candidates(workshop, events.list_candidates())
+    assert draw_cards(workshop, events.list_candidates()).failed == {}
     for event in found.events:
         if event.candidate is not None:
             mark_candidate(workshop, event.candidate.id, Mark.REAL, "<b>seen</b>", "ada")

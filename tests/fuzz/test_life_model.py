@@ -30,6 +30,7 @@ from contimg_resources.steps.calibrating import calibrate_observation
 from contimg_resources.steps.reprocessing import Which, choose_observations
 from contimg_resources.steps.staleness import stale_observations
 from contimg_resources.steps.starting import open_observations, record_failure, tell_waiting
+from tests.assets.parts import parts_of
 from tests.assets.test_lost_runs import begin, lose
 from tests.fuzz.made_up_site import (
     BEFORE_IMAGE,
@@ -277,7 +278,7 @@ class Life(MadeUpSite):
                 dagster_event=entry.get_dagster_event(),
                 dagster_instance=self.instance,
                 dagster_run=record.dagster_run,
-                resources={"workshop": self.workshop},
+                resources=parts_of(self.workshop),
             ).for_run_failure()
         )
         if again:
@@ -298,7 +299,7 @@ class Life(MadeUpSite):
                 dagster_event=entry.get_dagster_event(),
                 dagster_instance=self.instance,
                 dagster_run=stored,
-                resources={"workshop": self.workshop},
+                resources=parts_of(self.workshop),
             )
         )
         one = self.seen[key]

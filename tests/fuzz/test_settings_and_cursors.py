@@ -25,6 +25,7 @@ from contimg_resources.observations.settling import Signature, decide_settled
 from contimg_resources.registry.prefix import tables_under_prefix
 from contimg_resources.settings import Settings, load_settings
 from contimg_resources.steps.watching import ScanCursor, scan_directory
+from tests.assets.parts import parts_of
 from tests.fuzz.mangling import TEXT, WORD, fuzzed, mangled, only_ours
 from tests.steps.test_adding_images import made_workshop
 
@@ -158,7 +159,7 @@ def test_the_sensor_of_images_goes_on_whatever_its_cursor_is(
 ) -> None:
     sensor = build_image_sensor(workshop.settings.sensors)
     context = dg.build_sensor_context(
-        instance=instance, cursor=cursor, resources={"workshop": workshop}
+        instance=instance, cursor=cursor, resources=parts_of(workshop)
     )
     with only_ours():
         assert isinstance(sensor(context), dg.SkipReason)

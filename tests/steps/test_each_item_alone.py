@@ -26,6 +26,7 @@ from contimg_resources.steps.starting import open_observations
 from contimg_resources.variability.points import read_points, write_points
 from contimg_resources.variability.transits import gather_day
 from tests.alerts.conftest import make_candidate
+from tests.assets.parts import parts_of
 from tests.hostile_trees import nested
 from tests.photometry import epochs
 from tests.products.conftest import make_observation
@@ -70,7 +71,7 @@ def test_a_tick_names_a_delivery_too_deep_to_walk_and_goes_on(tmp_path: Path) ->
         (tmp_path / "ms" / "e-deep.ms.done").touch()
         with dg.DagsterInstance.ephemeral() as instance:
             context = dg.build_sensor_context(
-                instance=instance, resources={"workshop": Workshop.from_settings(settings)}
+                instance=instance, resources=parts_of(Workshop.from_settings(settings))
             )
             ticked = build_observation_sensor(SensorSettings())(context)
     assert isinstance(ticked, dg.SkipReason)
@@ -139,7 +140,7 @@ def test_a_range_of_days_materializes_all_but_the_day_that_fails(
     with dg.DagsterInstance.ephemeral() as instance:
         result = dg.materialize(
             [daily.variability],
-            resources={"workshop": workshop},
+            resources=parts_of(workshop),
             instance=instance,
             tags={
                 "dagster/asset_partition_range_start": "2026-03-01",

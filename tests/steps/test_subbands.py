@@ -14,6 +14,7 @@ from contimg_resources.photometry.measurements import read_measurements, write_m
 from contimg_resources.photometry.subbands import band_path
 from contimg_resources.settings import Settings
 from contimg_resources.steps import Workshop, mosaic_observations
+from contimg_resources.steps.cards import card_path
 from contimg_resources.steps.retention import choose_removals
 from contimg_resources.steps.verifying import verify_products
 from contimg_resources.variability.points import write_points
@@ -159,4 +160,4 @@ def test_a_candidate_is_recorded_with_its_spectral_change(tmp_path: Path) -> Non
     assert "spectral_change" not in recorded.evidence
     assert damaged.name in recorded.evidence["spectral_note"]
     assert "not all sub-bands are used" in searched.words
-    assert searched.cards[recorded.id].stat().st_size > 10_000
+    assert card_path(workshop, recorded.id).stat().st_size > 10_000

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from contimg_resources.steps.candidates import Searched, find_candidates
+from contimg_resources.steps.candidates import Searched, candidates_to_draw, find_candidates
+from contimg_resources.steps.cards import draw_cards
 from contimg_resources.steps.variability import measure_day
 from contimg_resources.steps.workshop import Workshop
 from contimg_resources.variability.model import LightCurves
@@ -40,6 +41,8 @@ def _rows(error: float | Sequence[Sequence[float]], n: int) -> list[object]:
 
 
 def search(workshop: Workshop, day_mjd: int) -> Searched:
-    """Measure the variability of a day and search for events, as the platform does every night."""
+    """Measure a day, search for events and draw cards, as the platform does every night."""
     measure_day(workshop, day_mjd)
-    return find_candidates(workshop, day_mjd)
+    found = find_candidates(workshop, day_mjd)
+    draw_cards(workshop, candidates_to_draw(workshop))
+    return found
