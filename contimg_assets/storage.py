@@ -37,10 +37,9 @@ from typing import Any, Self
 from urllib.parse import quote
 
 import dagster as dg
-from sqlalchemy.exc import IntegrityError
 
 from contimg_resources.database.observing import CommitObserver
-from contimg_resources.database.reopening import kept_engine, revisions
+from contimg_resources.database.reopening import RowExists, kept_engine, revisions
 
 try:
     from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
@@ -155,7 +154,7 @@ class EventLog(SqliteEventLogStorage):
         """
         try:
             super().add_dynamic_partitions(partitions_def_name, partition_keys)
-        except IntegrityError:
+        except RowExists:
             super().add_dynamic_partitions(partitions_def_name, partition_keys)
 
     def get_logs_for_all_runs_by_log_id(

@@ -13,6 +13,9 @@ import sqlalchemy as sa
 if TYPE_CHECKING:
     from alembic.config import Config
 
+#: A row that somebody else wrote a moment before.
+RowExists = sa.exc.IntegrityError
+
 #: Maximum number of databases whose compiled statements are cached.
 _MOST_ENGINES = 128
 
