@@ -88,10 +88,10 @@ def print_season(season: "SeasonResult") -> None:
                 e.event.source_id,
                 e.candidate.state.value if e.candidate else "not found",
                 f"{e.mid_offset_days:+.1f}" if e.mid_offset_days is not None else None,
-                f"{e.candidate.parameters['width_days']:.1f}, {e.event.width_days:.1f}"
+                f"{e.candidate.parameters.width_days:.1f}, {e.event.width_days:.1f}"
                 if e.candidate
                 else None,
-                f"{100 * e.candidate.parameters['depth']:.0f}, {100 * e.event.depth:.0f}"
+                f"{100 * e.candidate.parameters.depth:.0f}, {100 * e.event.depth:.0f}"
                 if e.candidate
                 else None,
                 f"{e.candidate.score:.0f}" if e.candidate else None,

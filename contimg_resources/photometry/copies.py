@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from contimg_resources.casa import Progress, no_progress
-from contimg_resources.core.directories import whole_file
 from contimg_resources.core.errors import UnreadableMeasurements
-from contimg_resources.photometry.measurements import COLUMNS, arrow_schema, with_all_columns
+from contimg_resources.core.parquet import write_table
+from contimg_resources.photometry.measurements import FORMAT
 from contimg_resources.photometry.model import Kind
 
 #: Days of a copy: fewer mean too many files in a year, more mean much rewriting for a late epoch.
@@ -46,7 +46,6 @@ def copy_by_source(root: Path, kind: Kind, progress: Progress = no_progress) -> 
         Receives the progress.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     made = []
     periods = _periods(root / kind)
@@ -60,9 +59,9 @@ def copy_by_source(root: Path, kind: Kind, progress: Progress = no_progress) -> 
         if not files:
             path.unlink(missing_ok=True)
             continue
-        schema = arrow_schema()
+        schema = FORMAT.schema()
         try:
-            read = [_read(f, schema) for f in files]
+            read = [FORMAT.read(f)[0].cast(schema) for f in files]
         except UnreadableMeasurements as error:
             # These days are read from their own files, as before.
             progress(f"not sorted: {error.message}", None)
@@ -71,41 +70,18 @@ def copy_by_source(root: Path, kind: Kind, progress: Progress = no_progress) -> 
             [("source_id", "ascending"), ("mid_mjd", "ascending")]
         )
         told = {**(schema.metadata or {}), _DAYS_FACT: json.dumps(states).encode()}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        whole_file(path, _writer(pq, table.replace_schema_metadata(told)))
+        write_table(
+            path,
+            table.replace_schema_metadata(told),
+            row_group_size=_ROWS_IN_GROUP,
+            write_statistics=["source_id", "mid_mjd"],
+        )
         made.append(path)
     for copy in (root / _COPIES / kind).glob("[!.]*.parquet"):
         # Without any day in the period no file is left to be damaged.
         if copy not in {_copy_path(root, kind, period) for period in periods}:
             copy.unlink(missing_ok=True)
     return tuple(made)
-
-
-def _read(path: Path, schema: Any) -> Any:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path) as file:
-            return with_all_columns(file.read(columns=list(COLUMNS))).cast(schema)
-    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-        raise UnreadableMeasurements(
-            f"{path} holds no measurements of contimg: {' '.join(str(error).split())[:200]}",
-            path=str(path),
-        ) from error
-
-
-def _writer(pq: Any, table: Any) -> Any:
-    def write(partial: Path) -> None:
-        pq.write_table(
-            table,
-            partial,
-            compression="zstd",
-            row_group_size=_ROWS_IN_GROUP,
-            write_statistics=["source_id", "mid_mjd"],
-        )
-
-    return write
 
 
 #: What a query over ``$files`` reads from: all columns, null in files that are older than them.
@@ -139,7 +115,7 @@ def query(directory: Path) -> Iterator[Any]:
 
     try:
         with _database(os.getpid()).cursor() as cursor:
-            cursor.register("every_column", arrow_schema().empty_table())
+            cursor.register("every_column", FORMAT.schema().empty_table())
             yield cursor
     except duckdb.Error as error:
         raise UnreadableMeasurements(

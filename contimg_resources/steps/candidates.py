@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -116,11 +116,12 @@ def find_candidates(
     root, families = settings.layout.photometry, settings.ese.templates
 
     def with_spectrum(candidate: CandidateRecord) -> CandidateRecord:
-        told: dict[str, Any] = {}
+        evidence = candidate.evidence
         failed: dict[str, str] = {}
-        with rejecting(failed, "spectral_note"):
-            told = spectral_evidence(root, candidate, lambda: bank(families), day_mjd + 1)
-        evidence = {**candidate.evidence, **told, **failed}
+        with rejecting(failed, candidate.id):
+            evidence = spectral_evidence(root, candidate, lambda: bank(families), day_mjd + 1)
+        if failed:
+            evidence = replace(evidence, spectral_note=failed[candidate.id])
         return replace(candidate, run_id=run_id, evidence=evidence)
 
     named = tuple(with_spectrum(c) for c in named)
@@ -176,7 +177,7 @@ def _variability_of(workshop: Workshop, day_mjd: int, curves: "LightCurves") -> 
         )
     table = read_variability(path)
     same = np.array_equal(table.source_id, curves.source_id)
-    if not same or table.facts.get("n_points") != curves.mid_mjd.size:
+    if not same or table.facts.n_points != curves.mid_mjd.size:
         raise VariabilityFailed(
             f"the light curves changed since the variability metrics of {name} were measured: "
             f"materialize `variability` of that day again, or run `contimg variability {name}`",
@@ -187,7 +188,7 @@ def _variability_of(workshop: Workshop, day_mjd: int, curves: "LightCurves") -> 
 
 def _notes(candidates: tuple[CandidateRecord, ...]) -> str:
     """Return which sub-bands couldn't be read: one file may affect many candidates."""
-    notes = {c.evidence["spectral_note"] for c in candidates if "spectral_note" in c.evidence}
+    notes = {c.evidence.spectral_note for c in candidates} - {""}
     return "".join(f"; not all sub-bands are used: {note}" for note in sorted(notes)[:_MOST_NOTES])
 
 

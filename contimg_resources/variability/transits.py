@@ -58,7 +58,7 @@ class DayPoints:
     day_mjd : int
         UTC day of the transits, integer MJD.
     columns : dict of str to ndarray
-        See `contimg_resources.variability.points.COLUMNS`.
+        See `contimg_resources.variability.points.FORMAT`.
     n_measurements : int
         Number of good measurements that these were chosen from.
     epochs : tuple of str
@@ -182,6 +182,6 @@ def _measured(
 
 
 def _nothing() -> dict[str, NDArray[Any]]:
-    from contimg_resources.variability.points import empty_columns
+    from contimg_resources.variability.points import FORMAT
 
-    return empty_columns()
+    return FORMAT.no_rows()

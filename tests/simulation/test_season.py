@@ -13,6 +13,7 @@ from contimg_resources.mosaics.model import MosaicFiles
 from contimg_resources.mosaics.windows import WindowGrid, parse_mosaic_key
 from contimg_resources.photometry.measurements import read_measurements
 from contimg_resources.photometry.reading import read_mosaic
+from contimg_resources.products.dips import FittedDip
 from contimg_resources.products.epochs import EpochKind, MosaicState
 from contimg_resources.products.events import CandidateRecord, CandidateState
 from contimg_resources.settings import Settings
@@ -231,5 +232,5 @@ def candidate(name: str, source_id: str, mid_mjd: float, score: float) -> Candid
         mid_mjd=mid_mjd,
         end_mjd=mid_mjd + 15,
         score=score,
-        parameters={"width_days": 31.0, "depth": 0.4},
+        parameters=FittedDip(width_days=31.0, depth=0.4),
     )

@@ -161,7 +161,7 @@ def test_measures_come_back_as_they_were_written_and_are_drawn(tmp_path: Path) -
     for name in table.__dataclass_fields__:
         if name != "facts":
             np.testing.assert_array_equal(getattr(again, name), getattr(table, name))
-    assert again.facts["n_references"] == table.facts["n_references"]
+    assert again.facts.n_references == table.facts.n_references
     draw_plane(tmp_path / "plane.png", table)
     assert (tmp_path / "plane.png").stat().st_size > 10_000
     path.write_bytes(b"nothing")
