@@ -188,7 +188,7 @@ def write_light_curves(root: Path, curves: LightCurves) -> None:
             "source_id": curves.source_id[place[chosen]],
             "ra_deg": curves.ra_deg[place[chosen]],
             "dec_deg": curves.dec_deg[place[chosen]],
-            "passage_mjd": curves.mid_mjd[chosen],
+            "transit_mjd": curves.mid_mjd[chosen],
             "n_mosaics": np.full(len(chosen), 2),
             "integrated_flux_jy": curves.integrated_jy[chosen],
             "integrated_error_jy": curves.integrated_error_jy[chosen],

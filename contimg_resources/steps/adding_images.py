@@ -27,9 +27,9 @@ from contimg_resources.products.model import (
 )
 from contimg_resources.steps.disk_space import wait_for_disk_space
 from contimg_resources.steps.imaging import (
+    check_sky,
     image_artefacts,
     image_record,
-    judge_sky,
     known_sources,
 )
 from contimg_resources.steps.origin import software
@@ -165,7 +165,9 @@ def add_image(
         observation = _observation(image, _signature(checksums))
         notes = image.notes
     key, elsewhere = observation.key, workshop.products.images_made_elsewhere
-    outcome = elsewhere.judge(key, observation.path, observation.signature, replace=replace_known)
+    outcome = elsewhere.check_arrival(
+        key, observation.path, observation.signature, replace=replace_known
+    )
     directory = workshop.settings.layout.image_dir(key)
     known = None if outcome is ArrivalOutcome.NEW else workshop.products.get(key)
     if known is not None and outcome in (ArrivalOutcome.SAME, ArrivalOutcome.DUPLICATE):
@@ -190,7 +192,7 @@ def add_image(
     default_index = workshop.settings.catalogue.default_spectral_index
     matched = known_sources(result, catalogue, default_index)
     # The noise that its data would allow is not known here.
-    verdicts = judge_sky(result, matched, imaging)
+    verdicts = check_sky(result, matched, imaging)
     parameters = {
         "origin": "made elsewhere",
         **{name: str(path) for name, (path, _) in checksums.items()},

@@ -211,7 +211,7 @@ def mosaic_observations(
         )
         raise
     limits = workshop.settings.mosaics
-    verdicts = (judge_noise(result.statistics, limits), judge_seams(result.seams, limits))
+    verdicts = (check_noise(result.statistics, limits), check_seams(result.seams, limits))
     refused = "; ".join(v.words for v in verdicts if not v.passed)
     state = MosaicState.FAILED if refused else MosaicState.MADE
     record = _record(planned, key, request, tiles, state, refused, run_id, result)
@@ -326,7 +326,7 @@ def _record(
     )
 
 
-def judge_noise(statistics: MosaicStatistics, limits: MosaicSettings) -> Verdict:
+def check_noise(statistics: MosaicStatistics, limits: MosaicSettings) -> Verdict:
     """Check the noise of a mosaic against the expectation from its tiles."""
     ratio = statistics.rms_ratio
     return Verdict(
@@ -344,7 +344,7 @@ def judge_noise(statistics: MosaicStatistics, limits: MosaicSettings) -> Verdict
     )
 
 
-def judge_seams(seams: tuple[Seam, ...], limits: MosaicSettings) -> Verdict:
+def check_seams(seams: tuple[Seam, ...], limits: MosaicSettings) -> Verdict:
     """Check the steps at the edges of tiles."""
     if not seams:
         return Verdict(

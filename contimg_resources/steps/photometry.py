@@ -250,7 +250,7 @@ def measure_subband(
         **software(),
     }
     written = write_measurements(path, image, sources, raw, scale, told)
-    verdicts = (_judge_scale(scale), _judge_offsets(scale, image, workshop))
+    verdicts = (_check_scale(scale), _check_offsets(scale, image, workshop))
     return MeasuredSubband(written, image.frequency_hz, scale, verdicts)
 
 
@@ -333,7 +333,7 @@ def _measured(
     )
     with np.errstate(invalid="ignore"):
         n_detected = int((raw.snr >= 5).sum())
-    verdicts = (_judge_scale(scale), _judge_offsets(scale, image, workshop))
+    verdicts = (_check_scale(scale), _check_offsets(scale, image, workshop))
     return Measured(record, scale, n_detected, png, marked, verdicts)
 
 
@@ -347,7 +347,7 @@ def _on_scale(
 ) -> "tuple[SourceList, RawMeasurements, EpochScale] | Unmeasured":
     """Measure an image's sources and flux scale, given the earlier epochs in `root` / `kind`."""
     from contimg_resources.photometry.astrometry import ListOffset, measure_moved
-    from contimg_resources.photometry.epoch import judge_epoch
+    from contimg_resources.photometry.epoch import check_epoch
     from contimg_resources.photometry.history import read_history
     from contimg_resources.photometry.measuring import measure
     from contimg_resources.photometry.model import SourceList
@@ -376,7 +376,7 @@ def _on_scale(
         progress(f"measuring at positions shifted by {offset.arcsec:.2f} arcsec", 0.5)
         raw = measure_moved(image, sources, offset, settings.photometry)
         moved = (offset.east_arcsec, offset.north_arcsec)
-    scale = judge_epoch(raw, sources, settings.photometry, history)
+    scale = check_epoch(raw, sources, settings.photometry, history)
     return sources, raw, replace(scale, moved_arcsec=moved)
 
 
@@ -406,7 +406,7 @@ def _compact(found: CatalogueSources, image: "MeasurableImage") -> NDArray[np.bo
         return np.asarray(~(found.major_arcsec > _COMPACT_BEAMS * image.beam.major_arcsec))
 
 
-def _judge_scale(scale: "EpochScale") -> Verdict:
+def _check_scale(scale: "EpochScale") -> Verdict:
     if not scale.n_references:
         return Verdict(
             name="flux_scale",
@@ -430,7 +430,7 @@ def _judge_scale(scale: "EpochScale") -> Verdict:
     )
 
 
-def _judge_offsets(scale: "EpochScale", image: "MeasurableImage", workshop: Workshop) -> Verdict:
+def _check_offsets(scale: "EpochScale", image: "MeasurableImage", workshop: Workshop) -> Verdict:
     limits = workshop.settings.photometry
     offset = scale.offset
     if offset is not None and offset.elsewhere:

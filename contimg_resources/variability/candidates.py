@@ -1,7 +1,7 @@
 """Candidates for Extreme Scattering Events, from the light curves of all sources.
 
 Belongs here: the whole search, from light curves to candidates with names. Doesn't: its parts (see
-`ese`, `judging`), the store, drawing.
+`ese`, `vetting`), the store, drawing.
 """
 
 import hashlib
@@ -36,8 +36,8 @@ from contimg_resources.variability.vetting import (
     Outcome,
     depth_of,
     fit_dip,
-    judge_sides,
     refined_starts,
+    vet_sides,
     widest_days,
 )
 
@@ -247,7 +247,7 @@ class _Sky:
             if not fit.is_finite:
                 found.append(_Dip(shape, fit, score, Outcome.NO_FIT))
                 break
-            outcome = judge_sides(fit, shape, left.mid_mjd, left.flux_jy, left.error_jy)
+            outcome = vet_sides(fit, shape, left.mid_mjd, left.flux_jy, left.error_jy)
             if not fit.depth >= max(self.settings.min_depth, _CERTAIN_SIGMA * fit.depth_error):
                 outcome = Outcome.SHALLOW
             dip = _Dip(shape, fit, score, outcome)

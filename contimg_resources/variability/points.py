@@ -19,12 +19,12 @@ from contimg_resources.variability.transits import DayPoints
 
 FORMAT = ParquetFormat(
     lack="holds no light curves",
-    version=1,
+    version=2,
     columns={
         "source_id": ("string", "stable name, as in the catalogue"),
         "ra_deg": ("double", "catalogue position, ICRS, degrees"),
         "dec_deg": ("double", "catalogue position, ICRS, degrees"),
-        "passage_mjd": ("double", "transit, MJD in days, UTC"),
+        "transit_mjd": ("double", "transit, MJD in days, UTC"),
         "mid_mjd": ("double", "mid-time of the data, MJD in days, UTC"),
         "flux_jy": ("double", "flux density on the scale of the reference sources, Jy"),
         "error_jy": ("double", "its uncertainty with that of the scale, Jy"),
@@ -38,6 +38,7 @@ FORMAT = ParquetFormat(
         "n_mosaics": ("int32", "mosaics of the transit with a good measurement; this is the best"),
         "epoch": ("string", "partition key of the mosaic"),
     },
+    former={"transit_mjd": "passage_mjd"},
     later=("integrated_flux_jy", "integrated_error_jy"),
 )
 _CODED = ("source_id", "epoch")

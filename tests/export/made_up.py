@@ -226,7 +226,7 @@ def read_document(root: Path, path: str, document: str) -> Document:
     data = (root / path).read_bytes()
     assert len(data) <= 1_000_000, path
     schema = json.loads(
-        (root / "schema/v1" / f"{document}.json").read_text()
+        (root / "schema/v2" / f"{document}.json").read_text()
         if (root / "schema").is_dir()
         else schemas()[document]
     )

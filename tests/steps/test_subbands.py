@@ -112,7 +112,7 @@ def write_platform(workshop: Workshop) -> None:
             "source_id": names,
             "ra_deg": 180.0 + 0.1 * np.arange(n),
             "dec_deg": np.full(n, 54.0),
-            "passage_mjd": np.full(n, day + 0.5),
+            "transit_mjd": np.full(n, day + 0.5),
             "mid_mjd": np.full(n, day + 0.5),
             "flux_jy": flux,
             "error_jy": np.full(n, 2e-3),
