@@ -18,6 +18,7 @@ from contimg_resources.catalogues.parquet import FORMAT as CATALOGUE_FORMAT
 from contimg_resources.catalogues.parquet import Catalogue
 from contimg_resources.catalogues.store import CatalogueStore
 from contimg_resources.core.errors import CatalogueError, PhotometryFailed
+from contimg_resources.core.keys import mosaic_key
 from contimg_resources.photometry.light_curves import copy_by_source, light_curve
 from contimg_resources.photometry.measurements import FORMAT
 
@@ -76,7 +77,7 @@ def fill_year(year: Year) -> None:
     texts = {"source_id": [_source(i) for i in range(n)], "kind": ["mosaic"] * n}
     for number in range(year.n_days):
         mid_mjd = _FIRST_DAY + number + 0.5
-        epoch = f"{mid_mjd:.5f}+54.0"
+        epoch = mosaic_key(mid_mjd, 54.0)
         columns = texts | {"epoch": [epoch] * n}
         values: dict[str, Any] = {}
         for name, (kind, _) in FORMAT.columns.items():

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.core.keys import parse_partition_key
 from contimg_resources.core.times import SIDEREAL_DEG_PER_DAY
 from contimg_resources.export.model import CaltableSetItem, Gap, MosaicItem, ObservationItem
 from contimg_resources.export.numbers import DEG_DECIMALS, MJD_DECIMALS, decimals, finite, rounded
@@ -118,7 +119,7 @@ def _mosaics(state: PlatformState) -> Iterator[Item]:
 def _middle_ra_deg(record: MosaicRecord, elsewhere: dict[str, float], on_meridian: float) -> float:
     """Return the right ascension of a mosaic's centre, deg: see `mosaics.grid.window_grid`."""
     there = [
-        elsewhere[key] + (record.mid_mjd - float(key)) * SIDEREAL_DEG_PER_DAY
+        elsewhere[key] + (record.mid_mjd - parse_partition_key(key)) * SIDEREAL_DEG_PER_DAY
         for key in record.tiles
         if key in elsewhere
     ]

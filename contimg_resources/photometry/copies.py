@@ -20,6 +20,7 @@ from typing import Any
 
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.core.errors import UnreadableMeasurements
+from contimg_resources.core.keys import is_day_name, parse_day_name
 from contimg_resources.core.parquet import write_table
 from contimg_resources.photometry.measurements import FORMAT
 from contimg_resources.photometry.model import Kind
@@ -172,8 +173,8 @@ def _periods(directory: Path) -> dict[int, list[str]]:
     periods: dict[int, list[str]] = {}
     if directory.is_dir():
         for entry in directory.iterdir():
-            if entry.name.isdecimal():
-                periods.setdefault(int(entry.name) // PERIOD_DAYS, []).append(entry.name)
+            if is_day_name(entry.name):
+                periods.setdefault(parse_day_name(entry.name) // PERIOD_DAYS, []).append(entry.name)
     return {period: sorted(days) for period, days in periods.items()}
 
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from pydantic import ValidationError
 
 from contimg_resources.core.errors import ProductsError, ProductsUnavailable
-from contimg_resources.core.times import parse_partition_key
+from contimg_resources.core.keys import parse_partition_key
 from contimg_resources.database import Database, DatabaseStore, now_mjd
 from contimg_resources.observations.model import Observation
 from contimg_resources.products import history

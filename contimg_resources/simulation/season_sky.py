@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from contimg_resources.catalogues.blends import unit_vectors
 from contimg_resources.catalogues.model import CatalogueSources
 from contimg_resources.core.errors import ConfigurationError
+from contimg_resources.core.keys import mosaic_key
 from contimg_resources.imaging.png import celestial_wcs
 from contimg_resources.mosaics.model import MosaicGrid
-from contimg_resources.mosaics.windows import WindowGrid, mosaic_key
+from contimg_resources.mosaics.windows import WindowGrid
 from contimg_resources.simulation.season_spec import (
     SeasonSpec,
     SeasonTruth,

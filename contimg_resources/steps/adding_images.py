@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.core.checksums import content_checksum
 from contimg_resources.core.errors import UnreadableImage, rejecting
-from contimg_resources.core.times import SECONDS_PER_DAY, partition_key
+from contimg_resources.core.keys import partition_key
+from contimg_resources.core.times import SECONDS_PER_DAY
 from contimg_resources.imaging.acceptance import (
     Verdict,
 )

@@ -41,7 +41,8 @@ from contimg_resources.alerts.quality import (
 from contimg_resources.alerts.quality import KIND as QUALITY
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.core.errors import VariabilityFailed, rejecting
-from contimg_resources.core.times import SECONDS_PER_DAY, mjd_day, utc_day
+from contimg_resources.core.keys import day_key
+from contimg_resources.core.times import SECONDS_PER_DAY
 from contimg_resources.database import now_mjd as clock_mjd
 from contimg_resources.products.events import BEGUN, CANDIDATE_KEY, DELIVERED, AlertRecord
 from contimg_resources.products.model import ObservationRecord, ObservationState
@@ -209,7 +210,7 @@ def _new(
 def _broken(failed: dict[str, str], now_mjd: float) -> AlertRecord:
     kinds = ", ".join(sorted(failed))
     return AlertRecord(
-        key=f"alerts:{utc_day(mjd_day(now_mjd))}",
+        key=f"alerts:{day_key(now_mjd)}",
         kind="alerts",
         subject=f"alerts about {kinds} can't be written",
         text="\n".join(f"{kind}: {why}" for kind, why in failed.items()),

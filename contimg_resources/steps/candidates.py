@@ -8,7 +8,7 @@ import numpy as np
 
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.core.errors import VariabilityFailed, rejecting
-from contimg_resources.core.times import utc_day
+from contimg_resources.core.keys import day_key
 from contimg_resources.products.events import CandidateRecord, CandidateState, Mark, MarkRecord
 from contimg_resources.steps.added_light_curves import search_all_added
 from contimg_resources.steps.cards import card_path, draw_candidates
@@ -166,7 +166,7 @@ def _variability_of(workshop: Workshop, day_mjd: int, curves: "LightCurves") -> 
     from contimg_resources.variability.tables import read_variability, variability_path
 
     path = variability_path(workshop.settings.layout.variability, day_mjd)
-    name = str(utc_day(day_mjd))
+    name = day_key(day_mjd)
     if not path.is_file():
         if len(curves) == 0:
             return measure_variability(curves, workshop.settings.variability, day_mjd)

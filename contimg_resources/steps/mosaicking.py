@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.core.checksums import content_checksum
 from contimg_resources.core.errors import MosaicFailed
+from contimg_resources.core.keys import parse_mosaic_key
 from contimg_resources.database import now_mjd
 from contimg_resources.imaging.acceptance import Verdict
 from contimg_resources.imaging.model import ImageFiles
@@ -21,13 +22,7 @@ from contimg_resources.mosaics.model import (
     Seam,
     TileFiles,
 )
-from contimg_resources.mosaics.windows import (
-    PlannedMosaic,
-    WindowGrid,
-    has_holes,
-    parse_mosaic_key,
-    plan_mosaics,
-)
+from contimg_resources.mosaics.windows import PlannedMosaic, WindowGrid, has_holes, plan_mosaics
 from contimg_resources.products.epochs import MosaicRecord, MosaicState, TileSource
 from contimg_resources.products.model import ArtefactKind
 from contimg_resources.settings import MosaicSettings

@@ -14,10 +14,10 @@ from contimg_resources.catalogues.parquet import Catalogue
 from contimg_resources.core.checksums import content_checksum
 from contimg_resources.core.directories import whole_file
 from contimg_resources.core.errors import PhotometryFailed
+from contimg_resources.core.keys import day_name, epoch_mjd, parse_mosaic_key
 from contimg_resources.core.times import mjd_day
 from contimg_resources.imaging.acceptance import Verdict
 from contimg_resources.mosaics.model import MosaicFiles
-from contimg_resources.mosaics.windows import parse_mosaic_key
 from contimg_resources.products.epochs import EpochKind, EpochRecord
 from contimg_resources.products.model import ArtefactKind
 from contimg_resources.steps.origin import software
@@ -279,7 +279,9 @@ def _measured(
     if isinstance(on_scale, Unmeasured):
         return on_scale
     sources, raw, scale = on_scale
-    path = root / image.kind / str(mjd_day(_day_mjd(image))) / f"{image.epoch}.parquet"
+    # A mosaic is stored under the day of its window's centre, whatever tiles it has.
+    day = day_name(epoch_mjd(image.epoch))
+    path = root / image.kind / day / f"{image.epoch}.parquet"
     progress("writing and drawing", 0.7)
     written = write_measurements(
         path,
@@ -378,11 +380,6 @@ def _on_scale(
         moved = (offset.east_arcsec, offset.north_arcsec)
     scale = check_epoch(raw, sources, settings.photometry, history)
     return sources, raw, replace(scale, moved_arcsec=moved)
-
-
-def _day_mjd(image: "MeasurableImage") -> float:
-    # A mosaic is stored under the day of its window's centre, whatever tiles it has.
-    return parse_mosaic_key(image.epoch)[0] if image.kind == "mosaic" else float(image.epoch)
 
 
 def _sources_about(

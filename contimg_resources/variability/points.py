@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.core.errors import rejecting
+from contimg_resources.core.keys import day_name, is_day_name, parse_day_name
 from contimg_resources.core.parquet import ParquetFormat
 from contimg_resources.database.values import DICT, LIST, read_json
 from contimg_resources.variability.model import LightCurves
@@ -65,7 +66,7 @@ class PointFacts:
 
 def points_path(root: Path, day_mjd: int) -> Path:
     """Return the file of a day."""
-    return root / f"{day_mjd:d}.parquet"
+    return root / f"{day_name(day_mjd)}.parquet"
 
 
 def write_points(
@@ -100,7 +101,7 @@ def days_between(
     root: Path, start_mjd: float | None = None, end_mjd: float | None = None
 ) -> tuple[int, ...]:
     """Return the days with measurements that begin in [start, end), integer MJD."""
-    days = sorted(int(path.stem) for path in root.glob("[!.]*.parquet") if path.stem.isdecimal())
+    days = sorted(parse_day_name(p.stem) for p in root.glob("*.parquet") if is_day_name(p.stem))
     return tuple(
         day
         for day in days

@@ -6,6 +6,7 @@ Belongs here: writing and reading them. Doesn't: computing.
 from dataclasses import asdict
 from pathlib import Path
 
+from contimg_resources.core.keys import day_name, is_day_name, parse_day_name
 from contimg_resources.core.naming import check_name
 from contimg_resources.core.parquet import ParquetFormat, arrays_of
 from contimg_resources.database import plain_json
@@ -40,7 +41,7 @@ _FORMAT = ParquetFormat(
 
 def variability_path(root: Path, day_mjd: int) -> Path:
     """Return the file of a day."""
-    return root / f"{day_mjd:d}.parquet"
+    return root / f"{day_name(day_mjd)}.parquet"
 
 
 def added_variability_path(root: Path, name: str) -> Path:
@@ -69,5 +70,5 @@ def read_variability(path: Path) -> Variability:
 
 def latest_variability(root: Path) -> Path | None:
     """Return the file of the last day; None if there is none."""
-    days = [int(p.stem) for p in root.glob("[!.]*.parquet") if p.stem.isdecimal()]
+    days = [parse_day_name(p.stem) for p in root.glob("*.parquet") if is_day_name(p.stem)]
     return variability_path(root, max(days)) if days else None

@@ -7,14 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contimg_resources.core.errors import ConfigurationError, InvalidName
-from contimg_resources.mosaics.windows import (
-    PlannedMosaic,
-    WindowGrid,
-    has_holes,
-    mosaic_key,
-    parse_mosaic_key,
-    plan_mosaics,
-)
+from contimg_resources.core.keys import mosaic_key, parse_mosaic_key
+from contimg_resources.mosaics.windows import PlannedMosaic, WindowGrid, has_holes, plan_mosaics
 
 GRID = WindowGrid()
 HOUR = 1 / 24

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from contimg_resources.core.errors import ConfigurationError
+from contimg_resources.core.keys import parse_mosaic_key
 from contimg_resources.demo.season import FinishedSeason, compare_season
 from contimg_resources.imaging.statistics import mad_rms
 from contimg_resources.mosaics.model import MosaicFiles
-from contimg_resources.mosaics.windows import WindowGrid, parse_mosaic_key
+from contimg_resources.mosaics.windows import WindowGrid
 from contimg_resources.photometry.measurements import read_measurements
 from contimg_resources.photometry.reading import read_mosaic
 from contimg_resources.products.dips import FittedDip
