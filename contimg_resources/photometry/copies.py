@@ -1,7 +1,7 @@
 """Files that contain every epoch once: files of epochs, or copies sorted by source.
 
 Belongs here: the choice of files, and copies for fast queries. Doesn't: queries (see
-`light_curves` and `history`).
+`light_curves`).
 
 The primary data are one file per epoch, in one directory per day. A year of mosaics is 17,000
 files, so completed periods are copied into one file each, sorted by source. A copy records the

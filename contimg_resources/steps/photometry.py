@@ -350,7 +350,7 @@ def _on_scale(
     """Measure an image's sources and flux scale, given the earlier epochs in `root` / `kind`."""
     from contimg_resources.photometry.astrometry import ListOffset, measure_moved
     from contimg_resources.photometry.epoch import check_epoch
-    from contimg_resources.photometry.history import read_history
+    from contimg_resources.photometry.light_curves import read_history
     from contimg_resources.photometry.measuring import measure
     from contimg_resources.photometry.model import SourceList
 
