@@ -94,6 +94,16 @@ def test_a_day_gives_back_its_integer_mjd(day_mjd: int) -> None:
     assert keys.day_key(day_mjd) == Time(day_mjd, format="mjd").strftime("%Y-%m-%d")
 
 
+@given(texts)
+@example("00001")
+def test_what_is_listed_as_a_day_can_be_parsed(text: str) -> None:
+    if keys.is_day_name(text):
+        assert keys.day_name(keys.parse_day_name(text)) == text
+    else:
+        with pytest.raises(InvalidName):
+            keys.parse_day_name(text)
+
+
 @given(observing_mjds)
 def test_a_day_is_that_of_any_moment_in_it(mjd: float) -> None:
     assert keys.parse_day_key(keys.day_key(mjd)) == times.mjd_day(mjd)

@@ -11,7 +11,7 @@ import re
 from datetime import date
 
 from contimg_resources.core.errors import InvalidName
-from contimg_resources.core.times import check_mjd, mjd_day, utc_day
+from contimg_resources.core.times import MJD_MAX_DAYS, MJD_MIN_DAYS, check_mjd, mjd_day, utc_day
 
 #: The resolution of a partition key, 0.864 s.
 KEY_RESOLUTION_DAYS = 1e-5
@@ -128,8 +128,8 @@ def day_name(mjd: float) -> str:
 
 
 def is_day_name(text: str) -> bool:
-    """Return whether a text has the form of a day's file or directory."""
-    return bool(_DAY_NAME.fullmatch(text))
+    """Return whether a text is the name of a day's file or directory; others may lie there."""
+    return bool(_DAY_NAME.fullmatch(text)) and MJD_MIN_DAYS <= int(text) <= MJD_MAX_DAYS
 
 
 def parse_day_name(name: str) -> int:
@@ -142,7 +142,7 @@ def parse_day_name(name: str) -> int:
     """
     if not is_day_name(name):
         raise InvalidName(f"{name!r} is no UTC day: an integer MJD such as 61041 was expected")
-    return mjd_day(int(name))
+    return int(name)
 
 
 def set_name(calibrator: str, key: str) -> str:

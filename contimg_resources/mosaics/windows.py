@@ -163,7 +163,7 @@ def plan_mosaics(
     return tuple(sorted(planned, key=lambda p: (p.start_mjd, p.key)))
 
 
-def has_holes(mids_mjd: Sequence[float], start_mjd: float, end_mjd: float, slot_s: float) -> bool:
+def has_gaps(mids_mjd: Sequence[float], start_mjd: float, end_mjd: float, slot_s: float) -> bool:
     """Return whether an observation may be missing from a window.
 
     Parameters

@@ -22,7 +22,7 @@ from contimg_resources.mosaics.model import (
     Seam,
     TileFiles,
 )
-from contimg_resources.mosaics.windows import PlannedMosaic, WindowGrid, has_holes, plan_mosaics
+from contimg_resources.mosaics.windows import PlannedMosaic, WindowGrid, has_gaps, plan_mosaics
 from contimg_resources.products.epochs import MosaicRecord, MosaicState, TileSource
 from contimg_resources.products.model import ArtefactKind
 from contimg_resources.settings import MosaicSettings
@@ -187,7 +187,7 @@ def mosaic_observations(
         tiles=files,
         beam_cut=workshop.settings.imaging.beam_cut,
         # Nothing will be added to a window without gaps.
-        keep_sums=has_holes(
+        keep_sums=has_gaps(
             [float(tile) for tile in tiles],
             planned.start_mjd,
             planned.end_mjd,
@@ -236,7 +236,7 @@ def _waits_for(
         return f"{len(at_work)} images in progress, first {at_work[0]}"
     until = max(planned.end_mjd, *(m.updated_mjd for m in members)) + wait_min / _MINUTES_PER_DAY
     mids = [m.mid_mjd for m in members if m.checksum]
-    if now < until and has_holes(mids, planned.start_mjd, planned.end_mjd, slot_s):
+    if now < until and has_gaps(mids, planned.start_mjd, planned.end_mjd, slot_s):
         minutes = math.ceil((until - now) * _MINUTES_PER_DAY)
         return f"observations that may be late, for another {minutes} minutes"
     return ""
