@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contimg_resources.core.errors import ProductsError, VariabilityFailed
+from contimg_resources.core.keys import parse_day_name
 from contimg_resources.mosaics.model import MosaicFiles
 from contimg_resources.products.dips import known_values
 from contimg_resources.products.epochs import EpochKind, MosaicState
@@ -162,7 +163,7 @@ def _of_measures(workshop: Workshop, path: Path) -> SelfTold:
     from contimg_resources.variability.tables import read_variability
 
     facts = read_variability(path).facts
-    day_mjd = int(path.stem) if facts.day_mjd is None else facts.day_mjd
+    day_mjd = parse_day_name(path.stem) if facts.day_mjd is None else facts.day_mjd
     files = _points_up_to(workshop, day_mjd, facts.settings.get("days"))
     return SelfTold(VARIABILITY, {"day_mjd": day_mjd, **_shown(facts)}, files)
 
