@@ -293,8 +293,8 @@ def _inject(
         sum(c.state.value == "in progress" for _, c in told),
         besides,
         _median([abs(c.mid_mjd - events[i].mid_mjd) for i, c in told]),
-        _median([c.parameters["width_days"] / width_days for _, c in told]),
-        _median([c.parameters["depth"] - depth for _, c in told]),
+        _median([c.parameters.width_days / width_days for _, c in told]),
+        _median([c.parameters.depth - depth for _, c in told]),
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from benchmarks.fresh import timed_alone
 from benchmarks.measure import Measured
 from contimg_resources.core.errors import MosaicFailed
+from contimg_resources.core.keys import mosaic_key
 from contimg_resources.imaging.model import Beam
 from contimg_resources.mosaics.make import make_mosaic
 from contimg_resources.mosaics.model import MosaicRequest, MosaicResult, TileFiles
@@ -55,7 +56,7 @@ class SkyTiles:
     def request(self, directory: Path, n_tiles: int | None = None) -> MosaicRequest:
         """Return the request for the mosaic of the first tiles, or of all (None)."""
         return MosaicRequest(
-            key=f"{_START_MJD:.5f}{_DEC_DEG:+05.1f}",
+            key=mosaic_key(_START_MJD, _DEC_DEG),
             directory=directory,
             start_mjd=_START_MJD,
             end_mjd=_START_MJD + len(self.tiles) * _SLOT_S / 86_400,

@@ -14,12 +14,13 @@ import numpy as np
 
 from benchmarks.fresh import timed_alone
 from contimg_resources.catalogues.model import CatalogueFacts, CatalogueSources
-from contimg_resources.catalogues.parquet import SCHEMA_VERSION, Catalogue
+from contimg_resources.catalogues.parquet import FORMAT as CATALOGUE_FORMAT
+from contimg_resources.catalogues.parquet import Catalogue
 from contimg_resources.catalogues.store import CatalogueStore
-from contimg_resources.core.directories import whole_file
 from contimg_resources.core.errors import CatalogueError, PhotometryFailed
+from contimg_resources.core.keys import mosaic_key
 from contimg_resources.photometry.light_curves import copy_by_source, light_curve
-from contimg_resources.photometry.measurements import COLUMNS, arrow_schema
+from contimg_resources.photometry.measurements import FORMAT
 
 _FIRST_DAY = 61_041
 _REPEATS = 15
@@ -71,35 +72,28 @@ class Year:
 
 def fill_year(year: Year) -> None:
     """Write a file of measurements for each day."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    schema = arrow_schema()
     rng = np.random.default_rng(3)
     n = year.n_sources
     texts = {"source_id": [_source(i) for i in range(n)], "kind": ["mosaic"] * n}
     for number in range(year.n_days):
         mid_mjd = _FIRST_DAY + number + 0.5
-        epoch = f"{mid_mjd:.5f}+54.0"
+        epoch = mosaic_key(mid_mjd, 54.0)
         columns = texts | {"epoch": [epoch] * n}
-        arrays = []
-        for name, (kind, _) in COLUMNS.items():
+        values: dict[str, Any] = {}
+        for name, (kind, _) in FORMAT.columns.items():
             if kind == "string":
-                values: Any = columns[name]
+                values[name] = columns[name]
             elif name == "mid_mjd":
-                values = np.full(n, mid_mjd)
+                values[name] = np.full(n, mid_mjd)
             elif kind == "bool":
-                values = np.ones(n, bool)
+                values[name] = np.ones(n, bool)
             elif kind == "int32":
-                values = np.zeros(n, np.int32)
+                values[name] = np.zeros(n, np.int32)
             else:
                 # Random digits, as in a real file.
-                values = rng.standard_normal(n)
-            arrays.append(pa.array(values, schema.field(name).type))
-        table = pa.table(arrays, schema=schema)
+                values[name] = rng.standard_normal(n)
         day = year.root / "mosaic" / str(int(mid_mjd))
-        day.mkdir(parents=True, exist_ok=True)
-        whole_file(day / f"{epoch}.parquet", _writer(pq, table))
+        FORMAT.write(day / f"{epoch}.parquet", values, {})
 
 
 def sort_year(year: Year) -> float:
@@ -170,7 +164,9 @@ def fill_catalogue(sky: Sky) -> float:
         angle_deg=unknown,
         variable=np.zeros(n, bool),
     )
-    facts = CatalogueFacts(_CATALOGUE, "made-up", "made up", "sha256:0", n, SCHEMA_VERSION)
+    facts = CatalogueFacts(
+        _CATALOGUE, "made-up", "made up", "sha256:0", n, CATALOGUE_FORMAT.version
+    )
     return timed_alone(lambda: CatalogueStore(sky.root).put(sources, facts))[1].seconds
 
 
@@ -229,7 +225,3 @@ def _at(ask: Callable[[float, float], Any], ra_deg: float, dec_deg: float) -> Ca
 
 def _source(number: int) -> str:
     return f"{_CATALOGUE}-J{number:08d}"
-
-
-def _writer(pq: Any, table: Any) -> Callable[[Path], None]:
-    return lambda partial: pq.write_table(table, partial, compression="zstd")

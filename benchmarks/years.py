@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from benchmarks.measure import measured
-from contimg_resources.core.times import partition_key
+from contimg_resources.core.keys import partition_key
 from contimg_resources.database import Database, now_mjd
 from contimg_resources.instrument.caltables import CaltableType
 from contimg_resources.instrument.dsa110 import active_stations

@@ -40,7 +40,7 @@ def describe_variability(measured: DayOfVariability) -> Metadata:
     table, facts = measured.table, measured.table.facts
     chosen = [int(i) for i in table.is_variable.nonzero()[0]]
     chosen.sort(key=lambda i: -float(table.eta[i]))
-    floor = facts["systematic_floor"]
+    floor = facts.systematic_floor
     return {
         "plane": preview(measured.png, "log V against log eta"),
         "plane_finer": drawing(measured.png, "log V against log eta"),
@@ -48,7 +48,7 @@ def describe_variability(measured: DayOfVariability) -> Metadata:
         "n_points": measured.n_points,
         "n_variables": len(chosen),
         "n_pair_variables": int(table.is_pair_variable.sum()),
-        "n_references": facts["n_references"],
+        "n_references": facts.n_references,
         **(
             {"systematic_floor": round(floor, 5)}
             if math.isfinite(floor)
@@ -172,8 +172,8 @@ def _line(candidate: CandidateRecord, mark: MarkRecord | None) -> dg.TableRecord
             "source": candidate.source_id,
             "state": candidate.state.value,
             "middle": str(utc_day(candidate.mid_mjd)),
-            "depth_percent": f"{100 * told['depth']:.1f} ± {100 * told['depth_error']:.1f}",
-            "width_days": f"{told['width_days']:.1f} ± {told['width_error_days']:.1f}",
+            "depth_percent": f"{100 * told.depth:.1f} ± {100 * told.depth_error:.1f}",
+            "width_days": f"{told.width_days:.1f} ± {told.width_error_days:.1f}",
             "score": _short(candidate.score),
             "mark": mark.mark.value if mark else "",
         }

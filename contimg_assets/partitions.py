@@ -1,7 +1,7 @@
 """The partitions of the assets.
 
 Belongs here: the partition definitions, and the one way to read a key that Dagster passes on.
-Doesn't: making keys (see `contimg_resources.core.times`), keys in progress (see `runs`).
+Doesn't: making keys (see `contimg_resources.core.keys`), keys in progress (see `runs`).
 """
 
 from collections.abc import Iterator
@@ -9,8 +9,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from contimg_assets.failures import told_to_dagster
-from contimg_resources.core.times import parse_partition_key
-from contimg_resources.mosaics.windows import parse_mosaic_key
+from contimg_resources.core.keys import parse_mosaic_key, parse_partition_key
 
 #: One key for each observation: mid-MJD with five decimals, such as ``61041.00347``.
 observation_mjd = dg.DynamicPartitionsDefinition(name="observation_mjd")

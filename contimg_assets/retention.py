@@ -16,9 +16,8 @@ import dagster as dg
 from contimg_assets.partitions import calibration_mjd, mosaic_mjd, observation_mjd
 from contimg_assets.runs import keys_in_progress
 from contimg_resources.core.errors import InvalidName
-from contimg_resources.core.times import parse_partition_key
+from contimg_resources.core.keys import epoch_mjd
 from contimg_resources.core.trees import remove_tree
-from contimg_resources.mosaics.windows import parse_mosaic_key
 
 _FINISHED = [
     dg.DagsterRunStatus.SUCCESS,
@@ -202,10 +201,8 @@ def _last_materializing_runs(instance: dg.DagsterInstance) -> frozenset[str]:
 
 
 def _is_before(key: str, mjd: float) -> bool:
-    for parse in (parse_partition_key, lambda text: parse_mosaic_key(text)[0]):
-        try:
-            return parse(key) < mjd
-        except InvalidName:
-            continue
-    # Somebody typed it: no observation has it.
-    return True
+    try:
+        return epoch_mjd(key) < mjd
+    except InvalidName:
+        # Somebody typed it: no observation has it.
+        return True

@@ -43,7 +43,8 @@ from contimg_assets.runs import (
     was_retried,
 )
 from contimg_resources.core.errors import ContimgError
-from contimg_resources.core.times import is_partition_key, mjd_from_datetime
+from contimg_resources.core.keys import is_partition_key
+from contimg_resources.core.times import mjd_from_datetime
 from contimg_resources.settings import SensorSettings
 from contimg_resources.steps.disk_space import shortage, unwritable
 from contimg_resources.steps.photometry import IMAGE_STEP

@@ -19,7 +19,7 @@ from contimg_assets.partitions import utc_day
 from contimg_assets.photometry import forced_photometry
 from contimg_assets.telling import log_progress
 from contimg_resources.core.errors import VariabilityFailed, rejecting
-from contimg_resources.core.times import mjd_day, mjd_from_datetime
+from contimg_resources.core.keys import parse_day_key
 from contimg_resources.core.times import utc_day as utc_date
 from contimg_resources.steps.candidates import (
     candidates_to_draw,
@@ -43,10 +43,7 @@ _ONE_RUN = dg.BackfillPolicy.single_run()
 
 def _days(context: dg.AssetExecutionContext) -> list[tuple[str, int]]:
     """Return the days of a run, each with its integer MJD."""
-    return [
-        (key, mjd_day(mjd_from_datetime(utc_day.time_window_for_partition_key(key).start)))
-        for key in context.partition_keys
-    ]
+    return [(key, parse_day_key(key)) for key in context.partition_keys]
 
 
 def _each_day(context: dg.AssetExecutionContext, work: Callable[[str, int], Metadata]) -> None:

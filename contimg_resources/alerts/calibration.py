@@ -11,7 +11,8 @@ reported two hours after it began and then once a day while it lasts.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from contimg_resources.core.times import isot_from_mjd, mjd_day, utc_day
+from contimg_resources.core.keys import day_key
+from contimg_resources.core.times import isot_from_mjd, mjd_day
 from contimg_resources.products.events import AlertRecord
 
 KIND = "calibration"
@@ -60,7 +61,7 @@ class SolvedSet:
 
 def calibration_key(mid_mjd: float) -> str:
     """Return the key of the alert about the UTC day of an MJD (days)."""
-    return f"{KIND}:{utc_day(mid_mjd)}"
+    return f"{KIND}:{day_key(mid_mjd)}"
 
 
 def possible_calibration_keys(now_mjd: float) -> tuple[str, ...]:

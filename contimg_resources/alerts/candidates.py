@@ -5,7 +5,6 @@ Belongs here: whether a candidate gets an alert, and its text. Doesn't: finding 
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
 from urllib.parse import quote
 
 from contimg_resources.alerts.words import one_line
@@ -72,9 +71,9 @@ def _text(candidate: CandidateRecord, dashboard_url: str | None) -> str:
         f"Source: {one_line(candidate.source_id)}, {_position(candidate)}",
         f"State: {candidate.state.value}; minimum on {utc_day(candidate.mid_mjd)} "
         f"(MJD {candidate.mid_mjd:.1f})",
-        f"Depth: {_measure(found, 'depth', 'depth_error', 100, '%')}; "
-        f"width: {_measure(found, 'width_days', 'width_error_days', 1, 'days')}",
-        f"Score: {candidate.score:.1f}; threshold: {_number(found.get('threshold'), 1)}",
+        f"Depth: {_measure(100 * found.depth, 100 * found.depth_error, '%')}; "
+        f"width: {_measure(found.width_days, found.width_error_days, 'days')}",
+        f"Score: {candidate.score:.1f}; threshold: {_number(found.threshold)}",
     ]
     if dashboard_url:
         lines.append(f"{dashboard_url.rstrip('/')}/#/candidates/{quote(candidate.id, safe='+')}")
@@ -87,13 +86,12 @@ def _position(candidate: CandidateRecord) -> str:
     return f"RA {candidate.ra_deg:.5f} deg, Dec {candidate.dec_deg:+.5f} deg (ICRS)"
 
 
-def _measure(found: Mapping[str, Any], name: str, error_name: str, scale: float, unit: str) -> str:
-    value, error = found.get(name), found.get(error_name)
-    if value is None:
+def _measure(value: float, error: float, unit: str) -> str:
+    if not math.isfinite(value):
         return "unknown"
-    spread = "" if error is None else f" +- {_number(error, scale)}"
-    return f"{_number(value, scale)}{spread} {unit}"
+    spread = f" +- {error:.1f}" if math.isfinite(error) else ""
+    return f"{value:.1f}{spread} {unit}"
 
 
-def _number(value: Any, scale: float) -> str:
-    return f"{scale * value:.1f}" if isinstance(value, int | float) else "unknown"
+def _number(value: float) -> str:
+    return f"{value:.1f}" if math.isfinite(value) else "unknown"

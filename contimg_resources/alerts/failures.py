@@ -12,7 +12,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from contimg_resources.alerts.words import one_line
-from contimg_resources.core.times import isot_from_mjd, utc_day
+from contimg_resources.core.keys import day_key
+from contimg_resources.core.times import isot_from_mjd
 from contimg_resources.products.events import AlertRecord
 from contimg_resources.products.model import ObservationRecord, ObservationState
 
@@ -57,7 +58,7 @@ def failure_alerts(
     told = "".join(f"\n{n} x {reason}" for reason, n in reasons.most_common(_SHOWN_REASONS))
     return (
         AlertRecord(
-            key=f"{KIND}:{utc_day(first.mid_mjd)}",
+            key=f"{KIND}:{day_key(first.mid_mjd)}",
             kind=KIND,
             subject=f"{len(failed)} of the last {len(last)} observations failed",
             text=f"{len(failed)} of the last {len(last)} observations gave no usable product. "

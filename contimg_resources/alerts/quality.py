@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.core.times import utc_day
+from contimg_resources.core.keys import day_key
 from contimg_resources.products.events import AlertRecord
 from contimg_resources.products.model import ImageNoise
 
@@ -148,7 +148,7 @@ def quality_alerts(
     unit = "times the expected rms" if fall.relative else "mJy/beam"
     return (
         AlertRecord(
-            key=f"{KIND}:{utc_day(first.mid_mjd)}",
+            key=f"{KIND}:{day_key(first.mid_mjd)}",
             kind=KIND,
             subject=f"Image noise is {fall.ratio:.1f} times that of the previous weeks",
             text=f"Median rms of the last {fall.n_last} images: {fall.last:.2f} {unit}; of the "

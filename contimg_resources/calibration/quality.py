@@ -97,7 +97,7 @@ def measure_quality(
     )
 
 
-def judge(
+def check_quality(
     table_type: CaltableType, quality: TableQuality, settings: CalibrationSettings
 ) -> tuple[str, ...]:
     """Return the reasons for which a table must not be applied; empty when it is good.

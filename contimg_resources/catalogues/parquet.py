@@ -7,8 +7,8 @@ Rows are sorted by their HEALPix pixel (nested, so that neighbours on the sky ar
 file), in row groups of some thousand: a cone search reads only the groups that it touches.
 """
 
-import json
 from collections.abc import Iterable
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,69 +20,55 @@ from pydantic import TypeAdapter
 from contimg_resources.catalogues.blends import unit_vectors
 from contimg_resources.catalogues.model import CatalogueFacts, CatalogueSources
 from contimg_resources.core.errors import CatalogueError, in_words_of_reader
+from contimg_resources.core.parquet import ParquetFormat, arrays_of
 
 Floats = NDArray[np.float64]
 
-#: Version of the columns below, written into every file.
-SCHEMA_VERSION = 1
-#: Each column with its description; all but the first two and the last two are numeric.
-COLUMNS = {
-    "source_id": "stable name, unique in the catalogue",
-    "name": "name as in the catalogue",
-    "ra_deg": "right ascension, ICRS, degrees",
-    "dec_deg": "declination, ICRS, degrees",
-    "flux_jy": "flux density at reference_ghz, Jy",
-    "flux_error_jy": "its uncertainty, Jy; NaN: unknown",
-    "reference_ghz": "frequency of flux_jy, GHz",
-    "spectral_index": "S ~ nu^spectral_index; NaN: unknown",
-    "major_arcsec": "major axis, FWHM, arcsec; NaN: unknown or a limit",
-    "minor_arcsec": "minor axis, FWHM, arcsec; NaN: unknown or a limit",
-    "angle_deg": "position angle, east of north, degrees; NaN: unknown",
-    "variable": "known to vary",
-    "healpix": "HEALPix pixel of order 10, nested",
-}
+FORMAT = ParquetFormat(
+    lack="is no catalogue of contimg",
+    version=1,
+    columns={
+        "source_id": ("string", "stable name, unique in the catalogue"),
+        "name": ("string", "name as in the catalogue"),
+        "ra_deg": ("double", "right ascension, ICRS, degrees"),
+        "dec_deg": ("double", "declination, ICRS, degrees"),
+        "flux_jy": ("double", "flux density at reference_ghz, Jy"),
+        "flux_error_jy": ("double", "its uncertainty, Jy; NaN: unknown"),
+        "reference_ghz": ("double", "frequency of flux_jy, GHz"),
+        "spectral_index": ("double", "S ~ nu^spectral_index; NaN: unknown"),
+        "major_arcsec": ("double", "major axis, FWHM, arcsec; NaN: unknown or a limit"),
+        "minor_arcsec": ("double", "minor axis, FWHM, arcsec; NaN: unknown or a limit"),
+        "angle_deg": ("double", "position angle, east of north, degrees; NaN: unknown"),
+        "variable": ("bool", "known to vary"),
+        "healpix": ("int64", "HEALPix pixel of order 10, nested"),
+    },
+    has_nulls=False,
+    error=CatalogueError,
+    remedy="add the catalogue again",
+)
 _ORDER = 10
-_TEXTS = ("source_id", "name")
 _ROWS_IN_GROUP = 4096
-_METADATA = b"contimg"
 
 
 def write_catalogue(path: Path, sources: CatalogueSources, facts: CatalogueFacts) -> None:
-    """Write a catalogue into a new file.
+    """Write a catalogue, whole or not at all; one of the same name is replaced.
 
     Raises
     ------
     CatalogueError
         If two sources share an id.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     unique, counts = np.unique(sources.source_id, return_counts=True)
     if unique.size < len(sources):
         raise CatalogueError(f"{facts.name}: source {unique[counts > 1][0]} occurs twice")
     pixels = _healpix().lonlat_to_healpix(*_angles(sources.ra_deg, sources.dec_deg))
     order = np.lexsort((sources.source_id, pixels))
     ordered = sources.select(order)
-    arrays = {
-        name: pixels[order] if name == "healpix" else getattr(ordered, name) for name in COLUMNS
+    values = {
+        name: pixels[order] if name == "healpix" else getattr(ordered, name)
+        for name in FORMAT.columns
     }
-    schema = pa.schema(
-        [
-            pa.field(
-                name,
-                pa.string()
-                if name in _TEXTS
-                else pa.from_numpy_dtype(np.asarray(arrays[name]).dtype),
-                nullable=False,
-                metadata={"description": meaning},
-            )
-            for name, meaning in COLUMNS.items()
-        ],
-        metadata={_METADATA: json.dumps(facts.__dict__).encode()},
-    )
-    table = pa.table([pa.array(values) for values in arrays.values()], schema=schema)
-    pq.write_table(table, path, row_group_size=_ROWS_IN_GROUP, compression="lz4")
+    FORMAT.write(path, values, asdict(facts), row_group_size=_ROWS_IN_GROUP, compression="lz4")
 
 
 class Catalogue:
@@ -100,23 +86,10 @@ class Catalogue:
     """
 
     def __init__(self, path: Path) -> None:
-        import pyarrow.parquet as pq
-
         self.path = path
-        try:
-            self._file = pq.ParquetFile(path, memory_map=True)
-            told = (self._file.schema_arrow.metadata or {})[_METADATA]
-            self.facts = TypeAdapter(CatalogueFacts).validate_json(told)
-        except Exception as error:  # pyarrow raises many kinds of exception
-            raise CatalogueError(
-                f"{path} is no catalogue of contimg: {in_words_of_reader(error)}", path=str(path)
-            ) from error
-        if self.facts.schema_version > SCHEMA_VERSION:
-            raise CatalogueError(
-                f"{path} was written by a newer contimg (version {self.facts.schema_version} of "
-                f"its columns; this one knows up to {SCHEMA_VERSION}): add the catalogue again",
-                path=str(path),
-            )
+        self._file, told = FORMAT.open(path, memory_map=True)
+        with FORMAT.refusing(path):
+            self.facts = TypeAdapter(CatalogueFacts).validate_python(told)
 
     def __len__(self) -> int:
         return self.facts.n_sources
@@ -191,7 +164,9 @@ class Catalogue:
     def _limits(self, group: int, column: str) -> tuple[Any, Any]:
         try:
             statistics = (
-                self._file.metadata.row_group(group).column(list(COLUMNS).index(column)).statistics
+                self._file.metadata.row_group(group)
+                .column(list(FORMAT.columns).index(column))
+                .statistics
             )
             return statistics.min, statistics.max
         except Exception as error:
@@ -205,18 +180,12 @@ class Catalogue:
         return [int(g) for g in np.flatnonzero(last > first)]
 
     def _read(self, groups: Iterable[int]) -> CatalogueSources:
-        names = [n for n in COLUMNS if n != "healpix"]
+        names = [n for n in FORMAT.columns if n != "healpix"]
         try:
             table = self._file.read_row_groups(list(groups), columns=names)
-            columns: dict[str, Any] = {
-                n: np.asarray(table[n].to_pylist(), dtype=np.str_)
-                if n in _TEXTS
-                else table[n].to_numpy()
-                for n in names
-            }
+            return CatalogueSources(**arrays_of(table.select(names)))
         except Exception as error:  # pyarrow raises many kinds of exception
             raise self._damaged(error) from error
-        return CatalogueSources(**columns)
 
     def _damaged(self, error: Exception) -> CatalogueError:
         return CatalogueError(

@@ -7,10 +7,9 @@ from pathlib import Path
 
 from contimg_resources.catalogues.columns import Given
 from contimg_resources.catalogues.model import CatalogueFacts, CatalogueSources
-from contimg_resources.catalogues.parquet import SCHEMA_VERSION, Catalogue, write_catalogue
+from contimg_resources.catalogues.parquet import FORMAT, Catalogue, write_catalogue
 from contimg_resources.catalogues.reading import read_catalogue
 from contimg_resources.core.checksums import content_checksum
-from contimg_resources.core.directories import whole_file
 from contimg_resources.core.errors import CatalogueError
 from contimg_resources.core.naming import check_name
 
@@ -86,7 +85,7 @@ class CatalogueStore:
             origin=origin or str(file),
             checksum=content_checksum(file),
             n_sources=len(read.sources),
-            schema_version=SCHEMA_VERSION,
+            schema_version=FORMAT.version,
             notes=read.notes,
         )
         self.put(read.sources, facts)
@@ -94,9 +93,7 @@ class CatalogueStore:
 
     def put(self, sources: CatalogueSources, facts: CatalogueFacts) -> None:
         """Store sources as a catalogue, completely or not at all."""
-        path = self._path(facts.name)
-        self.root.mkdir(parents=True, exist_ok=True)
-        whole_file(path, lambda partial: write_catalogue(partial, sources, facts))
+        write_catalogue(self._path(facts.name), sources, facts)
 
     def remove(self, name: str) -> None:
         """Remove a catalogue.

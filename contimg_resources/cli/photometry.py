@@ -63,7 +63,7 @@ def photometry(
     Example: `contimg photometry 61041.02083+54.6`, or
     `contimg photometry 61041.02083+54.6 --subband low --image low.fits --sigma low.sigma.fits`
     """
-    from contimg_resources.core.times import is_partition_key
+    from contimg_resources.core.keys import is_partition_key
     from contimg_resources.steps import Unmeasured, measure_image, measure_mosaic
 
     workshop = opened_workshop(given_settings(state=state))

@@ -32,7 +32,7 @@ def play_season(workshop: "Workshop", platform: "Platform", timeout_s: float) ->
     PlatformError
         If a run fails, the platform ends, or the time limit is reached.
     """
-    from contimg_resources.core.times import utc_day
+    from contimg_resources.core.keys import day_key
     from contimg_resources.demo.season import look_at_season, run_season
 
     deadline = time.monotonic() + timeout_s
@@ -40,7 +40,7 @@ def play_season(workshop: "Workshop", platform: "Platform", timeout_s: float) ->
     def finish(
         workshop: "Workshop", truth: "SeasonTruth", day_mjd: int, say: "Progress"
     ) -> "FinishedSeason":
-        first, last = str(utc_day(min(truth.days_mjd))), str(utc_day(day_mjd))
+        first, last = day_key(min(truth.days_mjd)), day_key(day_mjd)
         say(f"light curves of {len(truth.days_mjd)} days, one run", 0.0)
         _follow(
             platform,
@@ -88,10 +88,10 @@ def print_season(season: "SeasonResult") -> None:
                 e.event.source_id,
                 e.candidate.state.value if e.candidate else "not found",
                 f"{e.mid_offset_days:+.1f}" if e.mid_offset_days is not None else None,
-                f"{e.candidate.parameters['width_days']:.1f}, {e.event.width_days:.1f}"
+                f"{e.candidate.parameters.width_days:.1f}, {e.event.width_days:.1f}"
                 if e.candidate
                 else None,
-                f"{100 * e.candidate.parameters['depth']:.0f}, {100 * e.event.depth:.0f}"
+                f"{100 * e.candidate.parameters.depth:.0f}, {100 * e.event.depth:.0f}"
                 if e.candidate
                 else None,
                 f"{e.candidate.score:.0f}" if e.candidate else None,

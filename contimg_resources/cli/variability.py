@@ -90,13 +90,13 @@ def variability(
         )
         return
     table = measured.table
-    floor = table.facts["systematic_floor"]
+    floor = table.facts.systematic_floor
     n_sources = sum(map(len, tables))
     print_metrics(lines, "Sources" if every else f"Sources flagged as variable, of {n_sources}")
     remark(
-        f"systematic error floor {floor:.3f} from {table.facts['n_references']} reference sources"
+        f"systematic error floor {floor:.3f} from {table.facts.n_references} reference sources"
         if math.isfinite(floor)
-        else f"systematic error floor not measured: {table.facts['n_references']} reference "
+        else f"systematic error floor not measured: {table.facts.n_references} reference "
         "sources are too few"
     )
     remark(f"plot: {measured.png}")
@@ -143,6 +143,7 @@ def show(candidate: CandidateId, state: StateDirectory = None, as_json: AsJson =
     Example: `contimg candidates show ese-61041-nvss-013741+330935`
     """
     from contimg_resources.core.times import isot_from_mjd
+    from contimg_resources.products.dips import known_values
     from contimg_resources.steps.cards import card_path
 
     workshop = opened_workshop(given_settings(state=state))
@@ -160,11 +161,11 @@ def show(candidate: CandidateId, state: StateDirectory = None, as_json: AsJson =
         "epoch of minimum": isot_from_mjd(found.mid_mjd),
         "score": f"{found.score:.1f}",
         **{
-            k: f"{v:.4g}" if isinstance(v, float) else v
-            for k, v in {**found.parameters, **found.evidence}.items()
-            if not isinstance(v, list)
+            name: f"{value:.4g}" if isinstance(value, float) else value
+            for part in (found.parameters, found.evidence)
+            for name, value in known_values(part)
         },
-        "neighbours": ", ".join(found.evidence.get("neighbours", [])) or None,
+        "neighbours": ", ".join(found.evidence.neighbours) or None,
         "card": card_path(workshop, found.id),
     }
     print_table(("parameter", "value"), list(told.items()), title=found.id)
@@ -295,8 +296,8 @@ def print_candidates(found: "Any", marks: dict[str, str]) -> None:
             c.id,
             c.state.value,
             str(utc_day(c.mid_mjd)),
-            f"{100 * told['depth']:.1f} ± {100 * told['depth_error']:.1f}",
-            f"{told['width_days']:.1f} ± {told['width_error_days']:.1f}",
+            f"{100 * told.depth:.1f} ± {100 * told.depth_error:.1f}",
+            f"{told.width_days:.1f} ± {told.width_error_days:.1f}",
             f"{c.score:.0f}",
             marks.get(c.id),
         )

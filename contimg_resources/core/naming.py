@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contimg_resources.core.errors import InvalidName
-from contimg_resources.core.times import mjd_day, parse_partition_key
+from contimg_resources.core.keys import day_name, parse_partition_key, set_key
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+:\-]{0,127}", re.ASCII)
 
@@ -142,7 +142,7 @@ class StateLayout:
 
     def caltable_set(self, set_name: str, version: int) -> Path:
         """Directory of one version of a caltable set."""
-        return self.caltables / f"{check_name(set_name, 'caltable set name')}.v{version}"
+        return self.caltables / set_key(check_name(set_name, "caltable set name"), version)
 
     @property
     def calibrated(self) -> Path:
@@ -205,7 +205,7 @@ class StateLayout:
 
     def mosaic_dir(self, key: str, mid_mjd: float) -> Path:
         """Directory of a mosaic and its companions."""
-        return self.mosaics / str(mjd_day(mid_mjd)) / check_name(key, "mosaic key")
+        return self.mosaics / day_name(mid_mjd) / check_name(key, "mosaic key")
 
     def calibrated_ms(self, key: str) -> Path:
         """Calibrated MS of an observation."""
@@ -217,4 +217,4 @@ class StateLayout:
 
     @staticmethod
     def _day(parent: Path, key: str) -> Path:
-        return parent / str(mjd_day(parse_partition_key(key)))
+        return parent / day_name(parse_partition_key(key))

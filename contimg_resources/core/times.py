@@ -1,7 +1,7 @@
-"""Times, defined in one place: Modified Julian Dates (UTC, in days), partition keys, UTC days.
+"""Times, defined in one place: Modified Julian Dates (UTC, in days), UTC days.
 
-Belongs here: conversions between CASA's seconds, MJD, UTC text and partition keys.
-Doesn't: the present time. An observation's time comes from its TIME column, never the clock.
+Belongs here: conversions between CASA's seconds, MJD and UTC text. Doesn't: keys (see `keys`), the
+present time. An observation's time comes from its TIME column, never the clock.
 """
 
 import math
@@ -20,11 +20,7 @@ SIDEREAL_DEG_PER_DAY = 360.985_647_4
 MJD_MIN_DAYS = 36_934.0
 MJD_MAX_DAYS = 88_069.0
 
-#: The resolution of a partition key, 0.864 s.
-KEY_RESOLUTION_DAYS = 1e-5
-
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{5}", re.ASCII)
-_KEY = re.compile(r"[0-9]{5}\.[0-9]{5}", re.ASCII)
 _MJD_EPOCH = datetime(1858, 11, 17, tzinfo=UTC)
 
 
@@ -59,35 +55,6 @@ def mjd_from_casa_seconds(seconds: float) -> float:
 def casa_seconds_from_mjd(mjd: float) -> float:
     """Convert an MJD in days to a MeasurementSet time in seconds."""
     return check_mjd(mjd) * SECONDS_PER_DAY
-
-
-def partition_key(mjd: float) -> str:
-    """Return the fixed-width key of an observation, MJD with five decimals: ``61041.00347``."""
-    return f"{check_mjd(mjd):.5f}"
-
-
-def is_partition_key(text: str) -> bool:
-    """Return whether a text has the form of an observation's partition key."""
-    return bool(_KEY.fullmatch(text))
-
-
-def parse_partition_key(key: str) -> float:
-    """Return the MJD in days of a partition key, and refuse any other text.
-
-    Dagster lets a user type any text as a dynamic partition key, so every key is checked here
-    before it is used in a path or a query.
-
-    Raises
-    ------
-    InvalidName
-        If `key` isn't five digits, a point and five digits, or is no possible observing date.
-    """
-    if not _KEY.fullmatch(key):
-        raise InvalidName(
-            f"{key!r} is no observation key: an MJD with five decimals, such as 61041.00347, "
-            "was expected"
-        )
-    return check_mjd(float(key))
 
 
 def mjd_day(mjd: float) -> int:

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from contimg_resources.core.errors import InvalidName
+from contimg_resources.core.keys import epoch_mjd
 from contimg_resources.core.naming import check_name, plain_name
-from contimg_resources.core.times import is_partition_key, parse_partition_key
-from contimg_resources.mosaics.windows import parse_mosaic_key
 
 _PLAIN_CHARS = 64
 _HASH_CHARS = 16
@@ -94,17 +93,6 @@ def stack_path(root: Path, source_id: str) -> Path:
 def animation_path(root: Path, source_id: str) -> Path:
     """Return the animation of a source's cutouts."""
     return cutout_directory(root, source_id) / "animation.gif"
-
-
-def epoch_mjd(epoch: str) -> float:
-    """Return the MJD (days) in a key.
-
-    Raises
-    ------
-    InvalidName
-        If the key is neither of a mosaic nor of an observation.
-    """
-    return parse_partition_key(epoch) if is_partition_key(epoch) else parse_mosaic_key(epoch)[0]
 
 
 def cutouts_of(root: Path, source_id: str) -> tuple[CutoutFiles, ...]:

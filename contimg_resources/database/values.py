@@ -2,12 +2,17 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from enum import Enum
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BeforeValidator, TypeAdapter
 
 from contimg_resources.core.times import SECONDS_PER_DAY
+
+T = TypeVar("T")
 
 _UNIX_EPOCH_MJD = 40_587.0
 
@@ -53,3 +58,45 @@ def now_mjd() -> float:
 def mjd_from_unix_s(seconds: float) -> float:
     """Return the MJD in days of a Unix time (seconds since 1970), as file systems record it."""
     return _UNIX_EPOCH_MJD + seconds / SECONDS_PER_DAY
+
+
+def _number(value: Any) -> float:
+    # NaN is stored as null; text and flags are no measurements.
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number else math.nan
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+#: Types of the fields of stored dataclasses: a number (NaN: unknown), a count, text, and marks of
+#: lists and dictionaries, whose absence is stored as null.
+Number = Annotated[float, BeforeValidator(_number)]
+Count = Annotated[int | None, BeforeValidator(_count)]
+Text = Annotated[str, BeforeValidator(lambda v: v if isinstance(v, str) else "")]
+LIST = BeforeValidator(lambda v: () if v is None else v)
+DICT = BeforeValidator(lambda v: {} if v is None else v)
+
+
+def read_json(of: type[T], stored: Mapping[str, Any]) -> T:
+    """Return stored values as a dataclass; names that an earlier release didn't store are unknown.
+
+    Parameters
+    ----------
+    of : type
+        A dataclass whose fields have defaults and the types above.
+    stored : mapping
+        Values as `plain_json` gives them; names that this release doesn't know are left out.
+
+    Raises
+    ------
+    ValueError
+        If a list or a dictionary holds something else.
+    """
+    read: TypeAdapter[T] = _reader(of)
+    return read.validate_python(stored)
+
+
+#: Building a reader takes longer than reading.
+_reader: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)

@@ -73,17 +73,16 @@ class EventOutcome:
     @property
     def width_offset_days(self) -> float | None:
         """Measured less true width, days; None when it wasn't found."""
-        width_days = self._parameter("width_days")
-        return None if width_days is None else width_days - self.event.width_days
+        if self.candidate is None:
+            return None
+        return self.candidate.parameters.width_days - self.event.width_days
 
     @property
     def depth_offset(self) -> float | None:
         """Measured less true depth; None when it wasn't found."""
-        depth = self._parameter("depth")
-        return None if depth is None else depth - self.event.depth
-
-    def _parameter(self, name: str) -> float | None:
-        return None if self.candidate is None else float(self.candidate.parameters[name])
+        if self.candidate is None:
+            return None
+        return self.candidate.parameters.depth - self.event.depth
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from contimg_resources.export.numbers import (
 from contimg_resources.export.pages import Item, Paged, element, elements
 from contimg_resources.export.state import CutoutsOf, PlatformState
 from contimg_resources.observations.calibrators import separation_deg
+from contimg_resources.products.dips import FittedDip
 from contimg_resources.products.events import CandidateRecord, MarkRecord
 from contimg_resources.variability.model import LightCurves
 
@@ -120,25 +121,23 @@ def _items(
             card_png=None if card is None else put_picture(card),
             cutouts=tuple(_cutouts(record, state.cutouts_of, put_picture)),
             **_fit(record.parameters),
-            **{name: finite(record.evidence.get(name)) for name in _EVIDENCE},
+            **{name: finite(getattr(record.evidence, name)) for name in _EVIDENCE},
         )
         yield element(record.id, item.mid_mjd, item)
 
 
-def _fit(parameters: dict[str, Any]) -> dict[str, Any]:
+def _fit(dip: FittedDip) -> dict[str, Any]:
     curve = [
         (rounded(mjd, MJD_DECIMALS), rounded(1e3 * jy, MJY_DECIMALS))
-        for mjd, jy in zip(
-            parameters.get("template_mjd") or (), parameters.get("template_jy") or (), strict=False
-        )
-        if finite(mjd) is not None and finite(jy) is not None
+        for mjd, jy in zip(dip.template_mjd, dip.template_jy, strict=False)
+        if math.isfinite(mjd) and math.isfinite(jy)
     ]
     curve = [curve[i] for i in _evenly(len(curve), _MAX_TEMPLATE_POINTS)]
     return {
-        **{name: finite(parameters.get(name)) for name in _PARAMETERS},
-        "template": str(parameters.get("template") or ""),
-        "baseline_mjy": _mjy(parameters.get("baseline_jy")),
-        "baseline_error_mjy": _mjy(parameters.get("baseline_error_jy")),
+        **{name: finite(getattr(dip, name)) for name in _PARAMETERS},
+        "template": dip.template,
+        "baseline_mjy": finite(1e3 * dip.baseline_jy),
+        "baseline_error_mjy": finite(1e3 * dip.baseline_error_jy),
         "template_mjd": tuple(mjd for mjd, _ in curve),
         "template_mjy": tuple(mjy for _, mjy in curve),
     }
@@ -148,8 +147,8 @@ def _neighbours(
     record: CandidateRecord, points: LightCurves, number_of: Mapping[str, int]
 ) -> Iterator[Neighbour]:
     start_mjd, end_mjd = _about(record)
-    for name in (record.evidence.get("neighbours") or ())[:_MAX_NEIGHBOURS]:
-        number = number_of.get(str(name))
+    for name in record.evidence.neighbours[:_MAX_NEIGHBOURS]:
+        number = number_of.get(name)
         if number is None:
             continue
         where = points.of(number)
@@ -162,7 +161,7 @@ def _neighbours(
             record.ra_deg, record.dec_deg, points.ra_deg[number], points.dec_deg[number]
         )
         yield Neighbour(
-            source_id=str(name),
+            source_id=name,
             separation_deg=finite(float(away_deg)),
             mid_mjd=tuple(decimals(mid_mjd[shown], MJD_DECIMALS)),
             ratio=tuple(finite(jy / mean_jy) if mean_jy else None for jy in flux_jy[shown]),
@@ -206,8 +205,3 @@ def _mark(mark: MarkRecord) -> MarkItem:
         by=mark.by[:LONGEST_TEXT],
         utc=f"{isot_from_mjd(mark.created_mjd)}Z",
     )
-
-
-def _mjy(value_jy: Any) -> float | None:
-    value = finite(value_jy)
-    return None if value is None else finite(1e3 * value)

@@ -14,7 +14,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 #: Rises when a name is removed or changes its meaning; new names don't change it.
-SCHEMA_VERSION: Literal[1] = 1
+SCHEMA_VERSION: Literal[2] = 2
 
 
 class Part(BaseModel):
@@ -26,7 +26,7 @@ class Part(BaseModel):
 class Document(Part):
     """A JSON file."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
 
 
 class Page(Part):
@@ -131,7 +131,7 @@ class CaltableSetItem(Part):
     flag_fraction: float | None = None
 
 
-class Hole(Part):
+class Gap(Part):
     """A time span with observations for which no active set is valid."""
 
     start_mjd: float
@@ -144,7 +144,7 @@ class Calibration(Document):
 
     document: Literal["calibration"] = "calibration"
     sets: tuple[CaltableSetItem, ...]
-    holes: tuple[Hole, ...] = Field((), description="Gaps; only in the first page.")
+    gaps: tuple[Gap, ...] = Field((), description="Gaps; only in the first page.")
 
 
 class ImageQuality(Document):

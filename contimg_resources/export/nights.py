@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.core.keys import parse_partition_key
 from contimg_resources.core.times import SIDEREAL_DEG_PER_DAY
-from contimg_resources.export.model import CaltableSetItem, Hole, MosaicItem, ObservationItem
+from contimg_resources.export.model import CaltableSetItem, Gap, MosaicItem, ObservationItem
 from contimg_resources.export.numbers import DEG_DECIMALS, MJD_DECIMALS, decimals, finite, rounded
 from contimg_resources.export.pages import Item, Paged, columns, element, elements
 from contimg_resources.export.state import PlatformState
@@ -118,7 +119,7 @@ def _mosaics(state: PlatformState) -> Iterator[Item]:
 def _middle_ra_deg(record: MosaicRecord, elsewhere: dict[str, float], on_meridian: float) -> float:
     """Return the right ascension of a mosaic's centre, deg: see `mosaics.grid.window_grid`."""
     there = [
-        elsewhere[key] + (record.mid_mjd - float(key)) * SIDEREAL_DEG_PER_DAY
+        elsewhere[key] + (record.mid_mjd - parse_partition_key(key)) * SIDEREAL_DEG_PER_DAY
         for key in record.tiles
         if key in elsewhere
     ]
@@ -131,21 +132,21 @@ def _middle_ra_deg(record: MosaicRecord, elsewhere: dict[str, float], on_meridia
 #: A longer pause between two observations ends a gap: that time wasn't observed.
 _LONGEST_PAUSE_DAYS = 0.5 / 24
 #: Maximum number of gaps, the last ones; they are in one page.
-_MAX_HOLES = 2000
+_MAX_GAPS = 2000
 
 
 def calibration_document(state: PlatformState) -> Paged:
     """Return the document of caltable sets by time, with the gaps in the first page."""
-    holes = find_holes(state.observations, state.answers)[-_MAX_HOLES:]
+    gaps = find_gaps(state.observations, state.answers)[-_MAX_GAPS:]
     items = [
         _caltable_set(s) for s in sorted(state.sets, key=lambda s: (s.mid_mjd, s.name, s.version))
     ]
-    return elements("calibration", "sets", items, first={"holes": holes})
+    return elements("calibration", "sets", items, first={"gaps": gaps})
 
 
-def find_holes(
+def find_gaps(
     observations: Sequence[ObservationRecord], answers: Sequence[ActiveSet | None]
-) -> list[Hole]:
+) -> list[Gap]:
     """Return the spans of observed time without a valid set, by time.
 
     Parameters
@@ -169,7 +170,7 @@ def find_holes(
         # An observation with a valid set ends a gap.
         before = record if answer is None else None
     return [
-        Hole(
+        Gap(
             start_mjd=rounded(records[0].start_mjd, MJD_DECIMALS),
             end_mjd=rounded(max(r.end_mjd for r in records), MJD_DECIMALS),
             n_observations=len(records),

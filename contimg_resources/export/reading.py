@@ -10,6 +10,7 @@ from contimg_resources.core.naming import StateLayout
 from contimg_resources.variability.model import (
     LightCurves,
     Variability,
+    VariabilityFacts,
     joined_curves,
     joined_metrics,
 )
@@ -78,6 +79,6 @@ def with_added(
                 tables.append(read_variability(path))
         except ContimgError as error:
             damaged.append(error.message)
-    facts = {} if variability is None else variability.facts
+    facts = VariabilityFacts() if variability is None else variability.facts
     metrics = replace(joined_metrics(tables), facts=facts) if tables else None
     return joined_curves(curves), metrics, tuple(damaged)

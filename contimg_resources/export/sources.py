@@ -23,7 +23,12 @@ from contimg_resources.export.numbers import (
     significant,
 )
 from contimg_resources.export.pages import Item, Paged, columns, element, elements
-from contimg_resources.variability.model import OF_POINTS, LightCurves, Variability
+from contimg_resources.variability.model import (
+    OF_POINTS,
+    LightCurves,
+    Variability,
+    VariabilityFacts,
+)
 
 #: Metrics that keep their names in the document.
 MEASURES = ("median_snr", "eta", "v", "modulation_index", "p_value", "pair_vs", "pair_m")
@@ -172,26 +177,29 @@ def _curves(points: LightCurves, n_most: int) -> Iterator[Item]:
         yield element(name, name, {"source_id": name, **lists})
 
 
-_NUMBERS = ("systematic_floor", "eta_sigma", "v_sigma")
-_THRESHOLDS = ("threshold_snr", "threshold_eta", "threshold_v")
-
-
 def variables_document(variability: Variability | None) -> Paged:
     """Return the document of variable sources by id; every page holds the thresholds."""
-    facts = {} if variability is None else variability.facts
+    facts = VariabilityFacts() if variability is None else variability.facts
     items = () if variability is None else _variables(variability)
     return elements("variables", "variables", items, head=_selection(facts))
 
 
-def _selection(facts: dict[str, Any]) -> dict[str, Any]:
-    counts = {name: facts.get(name) for name in ("day_mjd", "n_references")}
+def _selection(facts: VariabilityFacts) -> dict[str, Any]:
     rows = [
         row
-        for row in zip(*(facts.get(name) or () for name in _THRESHOLDS), strict=True)
-        if all(v is not None and math.isfinite(v) for v in row)
+        for row in zip(facts.threshold_snr, facts.threshold_eta, facts.threshold_v, strict=True)
+        if all(math.isfinite(v) for v in row)
     ]
-    lists = {name: [finite(row[i]) for row in rows] for i, name in enumerate(_THRESHOLDS)}
-    return {**counts, **{name: finite(facts.get(name)) for name in _NUMBERS}, **lists}
+    return {
+        "day_mjd": facts.day_mjd,
+        "n_references": facts.n_references,
+        "systematic_floor": finite(facts.systematic_floor),
+        "eta_sigma": finite(facts.eta_sigma),
+        "v_sigma": finite(facts.v_sigma),
+        "threshold_snr": [finite(snr) for snr, _, _ in rows],
+        "threshold_eta": [finite(eta) for _, eta, _ in rows],
+        "threshold_v": [finite(v) for _, _, v in rows],
+    }
 
 
 def _variables(variability: Variability) -> Iterator[Item]:

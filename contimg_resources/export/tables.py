@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.core.parquet import write_table
 from contimg_resources.products.events import CandidateRecord, MarkRecord
 from contimg_resources.variability.model import LightCurves
 
@@ -150,24 +151,19 @@ def _candidate_row(record: CandidateRecord, mark: MarkRecord | None) -> dict[str
         **{name: getattr(record, name) for name in CANDIDATES if hasattr(record, name)},
         "added_list": record.added_list or "",
         "state": record.state.value,
-        **{
-            name: _number(told.get(name))
-            for name in ("depth", "depth_error", "width_days", "width_error_days")
-        },
-        "baseline_mjy": 1e3 * _number(told.get("baseline_jy")),
+        "depth": told.depth,
+        "depth_error": told.depth_error,
+        "width_days": told.width_days,
+        "width_error_days": told.width_error_days,
+        "baseline_mjy": 1e3 * told.baseline_jy,
         "mark": mark.mark.value if mark else "",
         "note": mark.note if mark else "",
     }
 
 
-def _number(value: Any) -> float:
-    return float(value) if isinstance(value, (int, float)) else float("nan")
-
-
 def _write_parquet(place: Path, about: dict[str, About], values: dict[str, "pa.Array"]) -> None:
     import pyarrow as pa
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
     arrays, fields = [], []
     for name, what in about.items():
@@ -178,7 +174,7 @@ def _write_parquet(place: Path, about: dict[str, About], values: dict[str, "pa.A
         told = {"description": what.description, "unit": what.unit}
         fields.append(pa.field(name, column.type, metadata=told))
     table = pa.Table.from_arrays(arrays, schema=pa.schema(fields))
-    pq.write_table(table, place, compression="zstd", compression_level=1)
+    write_table(place, table, compression_level=1)
 
 
 def _write_votable(

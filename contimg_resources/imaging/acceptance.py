@@ -40,7 +40,7 @@ class Verdict:
     measures: dict[str, float] = field(default_factory=dict)
 
 
-def judge_rms(
+def check_rms(
     rms_jy: float, expected_rms_jy: float, peak_jy: float, limits: ImagingSettings
 ) -> Verdict:
     """Check the noise of an image against the prediction from the data's own noise.
@@ -71,7 +71,7 @@ def judge_rms(
     )
 
 
-def judge_beam(
+def check_beam(
     bmaj_arcsec: float, bmin_arcsec: float, cell_arcsec: float, limits: ImagingSettings
 ) -> Verdict:
     """Check that the synthesized beam is an ellipse sampled by the pixels.
@@ -98,7 +98,7 @@ def judge_beam(
     )
 
 
-def judge_fluxes(
+def check_fluxes(
     median_flux_ratio: float, n_matched: int, n_expected: int, limits: ImagingSettings
 ) -> Verdict:
     """Check the PB-corrected flux densities of known sources.
@@ -129,7 +129,7 @@ def judge_fluxes(
     )
 
 
-def judge_astrometry(
+def check_astrometry(
     median_offset_arcsec: float,
     bmin_arcsec: float,
     n_matched: int,
@@ -145,7 +145,7 @@ def judge_astrometry(
     bmin_arcsec : float
         Minor axis of the restoring beam, arcsec.
     n_matched, n_expected : int
-        See `judge_fluxes`.
+        See `check_fluxes`.
     limits : ImagingSettings
         Holds ``max_offset_beam``.
     """

@@ -1,14 +1,13 @@
 """The plan of mosaics: rolling windows of time, each of one declination strip.
 
-Belongs here: the plan, derived from times and declinations of observations; keys of mosaics.
-Doesn't: making mosaics, or their state.
+Belongs here: the plan, derived from times and declinations of observations. Doesn't: keys of
+mosaics, making mosaics, or their state.
 
 Windows lie on a fixed grid of time from MJD 0, so the plan depends on the times of observations and
 never on the order of arrival. A window with observations of two strips gives two mosaics.
 """
 
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from statistics import median
@@ -16,11 +15,10 @@ from typing import Protocol
 
 import numpy as np
 
-from contimg_resources.core.errors import ConfigurationError, InvalidName
-from contimg_resources.core.times import SECONDS_PER_DAY, parse_partition_key
+from contimg_resources.core.errors import ConfigurationError
+from contimg_resources.core.keys import mosaic_key, parse_mosaic_key, partition_key
+from contimg_resources.core.times import SECONDS_PER_DAY
 from contimg_resources.settings import MosaicSettings
-
-_KEY = re.compile(r"([0-9]{5}\.[0-9]{5})([+-][0-9]{2}\.[0-9])", re.ASCII)
 
 
 class Observed(Protocol):
@@ -113,29 +111,6 @@ class PlannedMosaic:
         return 0.5 * (self.start_mjd + self.end_mjd)
 
 
-def mosaic_key(mid_mjd: float, declination_deg: float) -> str:
-    """Return a key such as ``61041.02083+54.6``: MJD of the window's middle, and the strip."""
-    # Avoids -00.0 as the name of a strip.
-    return f"{mid_mjd:.5f}{round(declination_deg, 1) + 0.0:+05.1f}"
-
-
-def parse_mosaic_key(key: str) -> tuple[float, float]:
-    """Return the mid-time (MJD, days) and strip (degrees) in a mosaic's key.
-
-    Raises
-    ------
-    InvalidName
-        If the text isn't the key of a mosaic.
-    """
-    found = _KEY.fullmatch(key)
-    if not found or abs(float(found[2])) > 90:
-        raise InvalidName(
-            f"{key!r} is not a mosaic key: expected the MJD of its middle with five decimals and "
-            "its declination with sign and one decimal, such as 61041.02083+54.6"
-        )
-    return parse_partition_key(found[1]), float(found[2])
-
-
 def plan_mosaics(
     observations: Sequence[Observed],
     grid: WindowGrid,
@@ -168,7 +143,7 @@ def plan_mosaics(
         start_mjd, end_mjd = grid.bounds_mjd(number)
         mid_mjd = 0.5 * (start_mjd + end_mjd)
         strips = _strips(found.values(), strip_tolerance_deg)
-        for strip, key in _named(strips, mid_mjd, known.get(f"{mid_mjd:.5f}", {})):
+        for strip, key in _named(strips, mid_mjd, known.get(partition_key(mid_mjd), {})):
             planned.append(
                 PlannedMosaic(
                     key=key,
@@ -183,7 +158,7 @@ def plan_mosaics(
     return tuple(sorted(planned, key=lambda p: (p.start_mjd, p.key)))
 
 
-def has_holes(mids_mjd: Sequence[float], start_mjd: float, end_mjd: float, slot_s: float) -> bool:
+def has_gaps(mids_mjd: Sequence[float], start_mjd: float, end_mjd: float, slot_s: float) -> bool:
     """Return whether an observation may be missing from a window.
 
     Parameters
@@ -233,7 +208,7 @@ def _most_shared(strip: list[Observed], known: Mapping[str, Set[str]]) -> tuple[
 def _by_window(existing: Mapping[str, Set[str]]) -> dict[str, dict[str, Set[str]]]:
     found: dict[str, dict[str, Set[str]]] = {}
     for key, keys in existing.items():
-        found.setdefault(f"{parse_mosaic_key(key)[0]:.5f}", {})[key] = keys
+        found.setdefault(partition_key(parse_mosaic_key(key)[0]), {})[key] = keys
     return found
 
 

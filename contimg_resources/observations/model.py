@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from contimg_resources.core.errors import UnreadableObservation
-from contimg_resources.core.times import partition_key
+from contimg_resources.core.keys import partition_key
 from contimg_resources.instrument.caltables import ArrayLayout
 
 

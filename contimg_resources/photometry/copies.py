@@ -1,7 +1,7 @@
 """Files that contain every epoch once: files of epochs, or copies sorted by source.
 
 Belongs here: the choice of files, and copies for fast queries. Doesn't: queries (see
-`light_curves` and `history`).
+`light_curves`).
 
 The primary data are one file per epoch, in one directory per day. A year of mosaics is 17,000
 files, so completed periods are copied into one file each, sorted by source. A copy records the
@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from contimg_resources.casa import Progress, no_progress
-from contimg_resources.core.directories import whole_file
 from contimg_resources.core.errors import UnreadableMeasurements
-from contimg_resources.photometry.measurements import COLUMNS, arrow_schema, with_all_columns
+from contimg_resources.core.keys import is_day_name, parse_day_name
+from contimg_resources.core.parquet import write_table
+from contimg_resources.photometry.measurements import FORMAT
 from contimg_resources.photometry.model import Kind
 
 #: Days of a copy: fewer mean too many files in a year, more mean much rewriting for a late epoch.
@@ -46,7 +47,6 @@ def copy_by_source(root: Path, kind: Kind, progress: Progress = no_progress) -> 
         Receives the progress.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     made = []
     periods = _periods(root / kind)
@@ -60,9 +60,9 @@ def copy_by_source(root: Path, kind: Kind, progress: Progress = no_progress) -> 
         if not files:
             path.unlink(missing_ok=True)
             continue
-        schema = arrow_schema()
+        schema = FORMAT.schema()
         try:
-            read = [_read(f, schema) for f in files]
+            read = [FORMAT.read(f)[0].cast(schema) for f in files]
         except UnreadableMeasurements as error:
             # These days are read from their own files, as before.
             progress(f"not sorted: {error.message}", None)
@@ -71,41 +71,18 @@ def copy_by_source(root: Path, kind: Kind, progress: Progress = no_progress) -> 
             [("source_id", "ascending"), ("mid_mjd", "ascending")]
         )
         told = {**(schema.metadata or {}), _DAYS_FACT: json.dumps(states).encode()}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        whole_file(path, _writer(pq, table.replace_schema_metadata(told)))
+        write_table(
+            path,
+            table.replace_schema_metadata(told),
+            row_group_size=_ROWS_IN_GROUP,
+            write_statistics=["source_id", "mid_mjd"],
+        )
         made.append(path)
     for copy in (root / _COPIES / kind).glob("[!.]*.parquet"):
         # Without any day in the period no file is left to be damaged.
         if copy not in {_copy_path(root, kind, period) for period in periods}:
             copy.unlink(missing_ok=True)
     return tuple(made)
-
-
-def _read(path: Path, schema: Any) -> Any:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path) as file:
-            return with_all_columns(file.read(columns=list(COLUMNS))).cast(schema)
-    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-        raise UnreadableMeasurements(
-            f"{path} holds no measurements of contimg: {' '.join(str(error).split())[:200]}",
-            path=str(path),
-        ) from error
-
-
-def _writer(pq: Any, table: Any) -> Any:
-    def write(partial: Path) -> None:
-        pq.write_table(
-            table,
-            partial,
-            compression="zstd",
-            row_group_size=_ROWS_IN_GROUP,
-            write_statistics=["source_id", "mid_mjd"],
-        )
-
-    return write
 
 
 #: What a query over ``$files`` reads from: all columns, null in files that are older than them.
@@ -139,7 +116,7 @@ def query(directory: Path) -> Iterator[Any]:
 
     try:
         with _database(os.getpid()).cursor() as cursor:
-            cursor.register("every_column", arrow_schema().empty_table())
+            cursor.register("every_column", FORMAT.schema().empty_table())
             yield cursor
     except duckdb.Error as error:
         raise UnreadableMeasurements(
@@ -196,8 +173,8 @@ def _periods(directory: Path) -> dict[int, list[str]]:
     periods: dict[int, list[str]] = {}
     if directory.is_dir():
         for entry in directory.iterdir():
-            if entry.name.isdecimal():
-                periods.setdefault(int(entry.name) // PERIOD_DAYS, []).append(entry.name)
+            if is_day_name(entry.name):
+                periods.setdefault(parse_day_name(entry.name) // PERIOD_DAYS, []).append(entry.name)
     return {period: sorted(days) for period, days in periods.items()}
 
 

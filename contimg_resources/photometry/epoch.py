@@ -89,7 +89,7 @@ class EpochScale:
     moved_arcsec: tuple[float, float] = (0.0, 0.0)
 
 
-def judge_epoch(
+def check_epoch(
     raw: RawMeasurements,
     sources: SourceList,
     limits: PhotometrySettings,

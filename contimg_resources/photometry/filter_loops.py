@@ -18,7 +18,7 @@ _MOST = 12
 
 
 @compiled(parallel=True)
-def judge_stamps(pixels: Singles, rows: Floats, columns: Floats, half: float) -> Integers:
+def check_stamps(pixels: Singles, rows: Floats, columns: Floats, half: float) -> Integers:
     """Check which stamps are complete.
 
     Parameters
@@ -135,7 +135,7 @@ def fit_stamps(
     neighbours : ndarray of int, shape (n, 12)
         For each source: itself, then the jointly fitted neighbours; -1 where there is none.
     half : float
-        As in `judge_stamps`.
+        As in `check_stamps`.
 
     Returns
     -------

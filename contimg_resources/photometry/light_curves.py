@@ -1,7 +1,7 @@
-"""Light curves: the measurements of a source over many epochs.
+"""Light curves: the measurements of sources over many epochs.
 
-Belongs here: the query for one source. Doesn't: the files for the query (see `copies`), variability
-metrics.
+Belongs here: the query for one source, and that for the history of many, from which references are
+chosen. Doesn't: the files for the queries (see `copies`), variability metrics.
 """
 
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ from contimg_resources.photometry.copies import (
     epoch_files,
     query,
 )
-from contimg_resources.photometry.model import Kind
+from contimg_resources.photometry.model import Kind, SourceHistory, SourceList
 
-__all__ = ["LightCurve", "copy_by_source", "epoch_files", "light_curve"]
+__all__ = ["LightCurve", "copy_by_source", "epoch_files", "light_curve", "read_history"]
 
 Floats = NDArray[np.float64]
 
@@ -159,6 +159,57 @@ def light_curve(
     values = {name: np.ma.filled(np.ma.asarray(table[name]), _nothing(name)) for name in _SHOWN}
     values |= {name: values[name].astype(np.str_) for name in _TEXTS}
     return LightCurve(source_id=source_id, **values)
+
+
+def read_history(
+    root: Path, sources: SourceList, kind: str, before_mjd: float, days: float = 30.0
+) -> SourceHistory:
+    """Return the history of sources from the good epochs of some days.
+
+    Parameters
+    ----------
+    root : Path
+        The directory with measurements.
+    sources : SourceList
+        The sources.
+    kind : str
+        Subdirectory: image, mosaic, or that of a sub-band.
+    before_mjd : float
+        Only earlier epochs are used, MJD in days.
+    days : float
+        Time before `before_mjd` that is used.
+
+    Notes
+    -----
+    ``eta = N / (N - 1) (<w I^2> - <w I>^2 / <w>)`` with ``w = 1 / sigma^2`` (Swinbank et al. 2015,
+    Astron. Comput. 11, 25), of flux densities on the scale of their epoch.
+    """
+    n = len(sources)
+    median, eta = np.full(n, np.nan), np.full(n, np.nan)
+    count = np.zeros(n, np.int64)
+    files = epoch_files(root, kind, before_mjd - days, before_mjd)
+    if files:
+        with query(root / kind) as cursor:
+            told = cursor.execute(
+                "SELECT source_id, median(flux_jy) AS median, count(*) AS n, "
+                "avg(w * flux_jy * flux_jy) AS wii, avg(w * flux_jy) AS wi, avg(w) AS w FROM "
+                "(SELECT source_id, flux_jy, 1 / (flux_error_jy * flux_error_jy) AS w "
+                "FROM read_parquet($files) WHERE epoch_ok AND flux_jy IS NOT NULL "
+                "AND flux_error_jy > 0 AND mid_mjd >= $start AND mid_mjd < $end) "
+                "GROUP BY source_id",
+                {"files": as_patterns(files), "start": before_mjd - days, "end": before_mjd},
+            ).fetchnumpy()
+        place = {str(name): i for i, name in enumerate(sources.source_id)}
+        for k, name in enumerate(told["source_id"]):
+            i = place.get(str(name))
+            if i is None:
+                continue
+            number = int(told["n"][k])
+            median[i], count[i] = told["median"][k], number
+            if number > 1:
+                spread = told["wii"][k] - told["wi"][k] ** 2 / told["w"][k]
+                eta[i] = number / (number - 1) * spread
+    return SourceHistory(median, count, eta)
 
 
 def _between(start_mjd: float | None, end_mjd: float | None) -> str:

@@ -4,7 +4,6 @@ Belongs here: the columns, writing and reading a file. Doesn't: queries over man
 `light_curves`).
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.core.directories import whole_file
-from contimg_resources.core.errors import UnreadableMeasurements, in_words_of_reader
+from contimg_resources.core.parquet import ParquetFormat, arrays_of
 from contimg_resources.photometry.epoch import EpochScale, corrected, on_scale
 from contimg_resources.photometry.measuring import RawMeasurements
 from contimg_resources.photometry.model import MeasurableImage, SourceList
-
-#: Version of the columns below. Written into every file.
-SCHEMA_VERSION = 1
 
 #: Type and description of each column.
 COLUMNS: dict[str, tuple[str, str]] = {
@@ -52,9 +47,12 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "is_reference": ("bool", "whether the source was used as a flux reference"),
     "epoch_ok": ("bool", "whether the epoch passed its checks; if not, don't publish"),
 }
-#: Columns that files of earlier releases lack; their values are null.
-_LATER = ("integrated_flux_jy", "integrated_error_jy", "width", "width_error")
-_METADATA = b"contimg"
+FORMAT = ParquetFormat(
+    lack="holds no measurements of contimg",
+    version=1,
+    columns=COLUMNS,
+    later=("integrated_flux_jy", "integrated_error_jy", "width", "width_error"),
+)
 
 
 @dataclass(frozen=True)
@@ -74,45 +72,6 @@ class Written:
     path: Path
     n_sources: int
     n_measured: int
-
-
-def arrow_schema(facts: dict[str, Any] | None = None) -> Any:
-    """Return the schema of a file, with `facts` in its metadata."""
-    import pyarrow as pa
-
-    types = {
-        "string": pa.string(),
-        "double": pa.float64(),
-        "float": pa.float32(),
-        "int32": pa.int32(),
-        "bool": pa.bool_(),
-    }
-    told = {"schema_version": SCHEMA_VERSION, **(facts or {})}
-    return pa.schema(
-        [
-            pa.field(name, types[kind], metadata={"description": meaning})
-            for name, (kind, meaning) in COLUMNS.items()
-        ],
-        metadata={_METADATA: json.dumps(told).encode()},
-    )
-
-
-def with_all_columns(table: Any) -> Any:
-    """Add the columns that a file of an earlier release lacks to its table.
-
-    Raises
-    ------
-    KeyError
-        If it lacks other columns.
-    """
-    import pyarrow as pa
-
-    schema = arrow_schema()
-    for name in _LATER:
-        if name not in table.column_names:
-            nothing = pa.nulls(table.num_rows, schema.field(name).type)
-            table = table.append_column(schema.field(name), nothing)
-    return table.select(list(COLUMNS))
 
 
 def write_measurements(
@@ -140,9 +99,6 @@ def write_measurements(
     facts : dict, optional
         JSON-able provenance.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     flux, error = corrected(raw, scale)
     integrated, integrated_error = on_scale(raw.integrated_jy, raw.integrated_error_jy, scale)
     kept = np.flatnonzero(raw.in_image)
@@ -180,19 +136,9 @@ def write_measurements(
         "frequency_hz": image.frequency_hz,
         "epoch_ok": scale.ok,
     }
-    schema = arrow_schema({"epoch": image.epoch, "kind": image.kind, **(facts or {})})
-    table = pa.table(
-        [
-            pa.array([same[name]] * n, schema.field(name).type)
-            if name in same
-            # NaN is written as null, which queries and readers ignore.
-            else pa.array(columns[name][kept], schema.field(name).type, from_pandas=True)
-            for name in COLUMNS
-        ],
-        schema=schema,
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    whole_file(path, lambda partial: pq.write_table(table, partial, compression="zstd"))
+    values = {name: column[kept] for name, column in columns.items()}
+    values |= {name: np.full(n, value) for name, value in same.items()}
+    FORMAT.write(path, values, {"epoch": image.epoch, "kind": image.kind, **(facts or {})})
     return Written(path, n, int(np.isfinite(flux[kept]).sum()))
 
 
@@ -209,25 +155,6 @@ def read_measurements(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, An
     UnreadableMeasurements
         If the file is damaged or was written by a newer contimg.
     """
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path) as file:
-            facts = json.loads((file.schema_arrow.metadata or {})[_METADATA])
-            version = int(facts["schema_version"])
-            if version > SCHEMA_VERSION:
-                raise UnreadableMeasurements(
-                    f"{path} was written by a newer contimg (version {version} of its columns; "
-                    f"this one knows up to {SCHEMA_VERSION})",
-                    path=str(path),
-                )
-            table = with_all_columns(file.read(columns=list(COLUMNS)))
-            columns = {name: np.asarray(table[name].to_numpy()) for name in COLUMNS}
-    except UnreadableMeasurements:
-        raise
-    except Exception as error:  # pyarrow raises errors of many types
-        raise UnreadableMeasurements(
-            f"{path} holds no measurements of contimg: {in_words_of_reader(error)}",
-            path=str(path),
-        ) from error
-    return columns, facts
+    table, facts = FORMAT.read(path)
+    with FORMAT.refusing(path):
+        return arrays_of(table), facts

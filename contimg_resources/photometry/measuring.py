@@ -22,8 +22,8 @@ from contimg_resources.photometry.filter_loops import (
     OVER_EDGE,
     WHOLE,
     blank_sources,
+    check_stamps,
     fit_stamps,
-    judge_stamps,
 )
 from contimg_resources.photometry.flags import NO_FLUX, Flag
 from contimg_resources.photometry.model import MeasurableImage, Singles, SourceList
@@ -294,7 +294,7 @@ def _stamps(
     image: MeasurableImage, normalized: Singles, rows: Floats, columns: Floats, half: float
 ) -> tuple[Integers, Floats, NDArray[np.bool_]]:
     """Return the state of each stamp, the primary beam at each source, and who is in the image."""
-    verdict = judge_stamps(normalized, rows, columns, float(half))
+    verdict = check_stamps(normalized, rows, columns, float(half))
     flags = np.zeros(len(rows), np.int64)
     for outcome, flag in ((HAS_NAN, Flag.NAN), (OVER_EDGE, Flag.EDGE), (OUT, Flag.OUTSIDE)):
         flags[verdict == outcome] |= int(flag)

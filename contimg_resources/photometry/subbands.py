@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.core.errors import InvalidName, PhotometryFailed, UnreadableMeasurements
+from contimg_resources.core.keys import day_name
 from contimg_resources.core.naming import check_name
 from contimg_resources.instrument.dsa110 import FREQUENCY_MAX_HZ, FREQUENCY_MIN_HZ
 from contimg_resources.photometry.copies import as_patterns, epoch_files, query
@@ -101,7 +102,7 @@ def band_path(root: Path, band: str, day_mjd: int, mosaic_key: str) -> Path:
         If a name isn't safe.
     """
     name = check_name(mosaic_key, "mosaic key")
-    return bands_root(root) / check_band(band) / f"{day_mjd:d}" / f"{name}.parquet"
+    return bands_root(root) / check_band(band) / day_name(day_mjd) / f"{name}.parquet"
 
 
 def list_bands(root: Path) -> list[str]:

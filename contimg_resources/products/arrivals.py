@@ -19,7 +19,7 @@ _KINDS = {
 }
 
 
-def judge_arrival(
+def check_arrival(
     known: ObservationRecord | None,
     path: Path,
     signature: str,

@@ -9,9 +9,12 @@ from dataclasses import asdict, fields, replace
 from typing import Any
 
 import sqlalchemy as sa
+from pydantic import ValidationError
 
 from contimg_resources.core.errors import VariabilityFailed
 from contimg_resources.database import Database, now_mjd, plain_json
+from contimg_resources.database.values import read_json
+from contimg_resources.products.dips import DipEvidence, FittedDip
 from contimg_resources.products.events import (
     BEGUN,
     CANDIDATE_KEY,
@@ -265,6 +268,14 @@ def _as_candidate(row: Any) -> CandidateRecord:
     values = {f.name: getattr(row, f.name) for f in fields(CandidateRecord)}
     for name in ("ra_deg", "dec_deg"):
         values[name] = math.nan if values[name] is None else values[name]
+    try:
+        values["parameters"] = read_json(FittedDip, row.parameters)
+        values["evidence"] = read_json(DipEvidence, row.evidence)
+    except ValidationError as error:
+        raise VariabilityFailed(
+            f"candidate {row.id!r} in the products store is damaged: {error.errors()[0]['msg']}",
+            candidate=row.id,
+        ) from error
     return CandidateRecord(**{**values, "state": CandidateState(row.state)})
 
 

@@ -5,7 +5,8 @@ Belongs here: frozen records. Doesn't: SQL, searching, sending.
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+
+from contimg_resources.products.dips import DipEvidence, FittedDip
 
 #: Prefix of the key of an alert about a candidate; the candidate's id follows.
 CANDIDATE_KEY = "candidate:"
@@ -50,15 +51,10 @@ class CandidateRecord:
         Epoch of minimum of the dip, and half depth on both sides, MJD in days.
     score : float
         chi2 without the dip minus chi2 with it, in units of the source's own scatter.
-    parameters : dict
-        JSON-able: `depth`, `depth_error`, `width_days`, `width_error_days`, `mid_error_days`,
-        `baseline_jy`, `baseline_error_jy`, `template`, `threshold`, `reduced_chi2`,
-        `n_in_dip`, `template_mjd` and `template_jy` (the fitted curve).
-    evidence : dict
-        JSON-able: `neighbours` (ids), `neighbour_depth`, `neighbour_depth_error`; where sub-band
-        fluxes exist `n_bands`, `band_depths`, `spectral_change`, `spectral_change_error` and
-        `spectral_note` (see `contimg_resources.variability.spectra`); for an added light curve
-        `added_list` and `added_from`, the list and its files.
+    parameters : FittedDip
+        The fitted dip.
+    evidence : DipEvidence
+        Its neighbours, sub-bands and origin.
     searched_day : int
         Last UTC day, integer MJD, of the latest search that found it.
     first_day : int
@@ -78,8 +74,8 @@ class CandidateRecord:
     mid_mjd: float
     end_mjd: float
     score: float
-    parameters: dict[str, Any] = field(default_factory=dict)
-    evidence: dict[str, Any] = field(default_factory=dict)
+    parameters: FittedDip = field(default_factory=FittedDip)
+    evidence: DipEvidence = field(default_factory=DipEvidence)
     searched_day: int = 0
     first_day: int = 0
     run_id: str = ""
@@ -88,8 +84,7 @@ class CandidateRecord:
     @property
     def added_list(self) -> str | None:
         """The list of added light curves that holds the source; None: the platform measured it."""
-        name = self.evidence.get("added_list")
-        return None if name is None else str(name)
+        return self.evidence.added_list
 
 
 @dataclass(frozen=True)

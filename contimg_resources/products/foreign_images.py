@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from contimg_resources.core.errors import ProductsError
 from contimg_resources.database import Database, now_mjd
 from contimg_resources.observations.model import Observation, ObservationOrigin
-from contimg_resources.products.arrivals import judge_arrival
+from contimg_resources.products.arrivals import check_arrival
 from contimg_resources.products.model import (
     Arrival,
     ArrivalOutcome,
@@ -47,7 +47,7 @@ class ImageProducts:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def judge(
+    def check_arrival(
         self, key: str, path: Path, signature: str, *, replace: bool = False
     ) -> ArrivalOutcome:
         """Classify the addition of an image, without changing anything.
@@ -164,7 +164,7 @@ def _outcome(
     known: ObservationRecord | None, path: Path, signature: str, replace: bool
 ) -> tuple[ArrivalOutcome, str]:
     try:
-        return judge_arrival(known, path, signature, ObservationOrigin.IMAGE)
+        return check_arrival(known, path, signature, ObservationOrigin.IMAGE)
     except ProductsError as error:
         if known is None or known.origin is not ObservationOrigin.IMAGE:
             raise

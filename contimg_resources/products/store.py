@@ -12,11 +12,11 @@ import sqlalchemy as sa
 from pydantic import ValidationError
 
 from contimg_resources.core.errors import ProductsError, ProductsUnavailable
-from contimg_resources.core.times import parse_partition_key
+from contimg_resources.core.keys import parse_partition_key
 from contimg_resources.database import Database, DatabaseStore, now_mjd
 from contimg_resources.observations.model import Observation
 from contimg_resources.products import history
-from contimg_resources.products.arrivals import judge_arrival
+from contimg_resources.products.arrivals import check_arrival
 from contimg_resources.products.event_store import EventProducts
 from contimg_resources.products.foreign_images import ImageProducts
 from contimg_resources.products.model import (
@@ -135,7 +135,7 @@ class ProductsStore(DatabaseStore):
         with self._database.write() as connection:
             supersede(connection, path, key, run_id)
             known = find_record(connection, key)
-            outcome, message = judge_arrival(
+            outcome, message = check_arrival(
                 known,
                 path,
                 observation.signature,

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from contimg_resources.calibration.quality import judge
+from contimg_resources.calibration.quality import check_quality
 from contimg_resources.core.errors import InvalidName, RegistrationRefused
 from contimg_resources.core.naming import check_name
 from contimg_resources.core.times import check_mjd
@@ -126,7 +126,7 @@ def _problems_of_solutions(
     expected = table.type.casa_subtypes
     if info.casa_subtype not in expected:
         return [f"it holds {info.casa_subtype!r} solutions, not {' or '.join(expected)}"]
-    if reasons := judge(table.type, info.quality, limits.gates):
+    if reasons := check_quality(table.type, info.quality, limits.gates):
         return [reason.removeprefix(f"{table.type}: ") for reason in reasons]
     if not info.identity_fraction <= limits.max_identity_fraction:
         return [

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.core.keys import mosaic_key
 from contimg_resources.simulation.season_spec import FlareSpec, WalkSpec
 from contimg_resources.simulation.variables import flare_curve, walk_curve
 from contimg_resources.variability.model import LightCurves
@@ -116,7 +117,7 @@ def steady_light_curves(
         error_jy=np.hypot(error, 0.5 * watch.epoch_scatter * level[:, None]).ravel(),
         flags=np.zeros(n * n_sources, np.int64),
         is_reference=np.repeat(level > np.quantile(level, 0.7), n),
-        epoch=np.tile(np.array([f"{t:.5f}+54.6" for t in mjd]), n_sources),
+        epoch=np.tile(np.array([mosaic_key(t, _STRIP_DEC_DEG) for t in mjd]), n_sources),
     )
 
 
@@ -188,7 +189,7 @@ def write_light_curves(root: Path, curves: LightCurves) -> None:
             "source_id": curves.source_id[place[chosen]],
             "ra_deg": curves.ra_deg[place[chosen]],
             "dec_deg": curves.dec_deg[place[chosen]],
-            "passage_mjd": curves.mid_mjd[chosen],
+            "transit_mjd": curves.mid_mjd[chosen],
             "n_mosaics": np.full(len(chosen), 2),
             "integrated_flux_jy": curves.integrated_jy[chosen],
             "integrated_error_jy": curves.integrated_error_jy[chosen],

@@ -13,7 +13,7 @@ import numpy as np
 
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.catalogues.model import CatalogueFacts, CatalogueSources
-from contimg_resources.catalogues.parquet import SCHEMA_VERSION
+from contimg_resources.catalogues.parquet import FORMAT
 from contimg_resources.core.checksums import content_checksum
 from contimg_resources.core.errors import ConfigurationError, PhotometryFailed
 from contimg_resources.mosaics.model import MosaicFiles, MosaicStatistics
@@ -129,5 +129,5 @@ def _facts(spec: SeasonSpec, sources: CatalogueSources) -> CatalogueFacts:
         origin=f"simulated season, seed {spec.seed}",
         checksum=f"sha256:{hashlib.sha256(described).hexdigest()}",
         n_sources=len(sources),
-        schema_version=SCHEMA_VERSION,
+        schema_version=FORMAT.version,
     )

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from contimg_resources.catalogues.blends import unit_vectors
 from contimg_resources.catalogues.model import CatalogueSources
 from contimg_resources.core.errors import ConfigurationError
+from contimg_resources.core.keys import mosaic_key
 from contimg_resources.imaging.png import celestial_wcs
 from contimg_resources.mosaics.model import MosaicGrid
-from contimg_resources.mosaics.windows import WindowGrid, mosaic_key
+from contimg_resources.mosaics.windows import WindowGrid
 from contimg_resources.simulation.season_spec import (
     SeasonSpec,
     SeasonTruth,
@@ -23,7 +24,7 @@ from contimg_resources.simulation.season_spec import (
 )
 from contimg_resources.simulation.sky import REFERENCE_GHZ
 from contimg_resources.simulation.variables import event_curve, flare_curve, walk_curve
-from contimg_resources.variability.transits import passage_mjd, transit_number
+from contimg_resources.variability.transits import transit_mjd, transit_number
 
 Floats = NDArray[np.float64]
 
@@ -76,7 +77,7 @@ def draw_epochs(spec: SeasonSpec, windows: WindowGrid) -> tuple[TrueEpoch, ...]:
     ends = np.array([spec.start_day_mjd, spec.end_mjd], np.float64)
     first, last = transit_number(ends, np.repeat(ra, 2))
     numbers = np.arange(first - 1, last + 2)
-    passed = passage_mjd(numbers, np.repeat(ra, len(numbers)))
+    passed = transit_mjd(numbers, np.repeat(ra, len(numbers)))
     passed = passed[(passed >= spec.start_day_mjd) & (passed < spec.end_mjd)]
     rng = _rng(spec, _LOSSES)
     lost = rng.random(len(passed)) < spec.lost_share

@@ -6,8 +6,9 @@ Belongs here: frozen, serialisable records with their defaults. Doesn't: drawing
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import TypeAdapter
+from pydantic import AliasChoices, Field, TypeAdapter
 
 from contimg_resources.core.directories import whole_file
 from contimg_resources.core.errors import ConfigurationError, ContimgError, UnreadableObservation
@@ -219,7 +220,7 @@ class TrueEpoch:
         Partition key of its mosaic.
     start_mjd, end_mjd : float
         The mosaic's window, MJD in days.
-    passage_mjd : float
+    transit_mjd : float
         Time of the transit of the field's centre, MJD in days.
     scale : float
         Ratio of measured to true flux densities.
@@ -230,7 +231,10 @@ class TrueEpoch:
     key: str
     start_mjd: float
     end_mjd: float
-    passage_mjd: float
+    # Truths of earlier releases name it otherwise.
+    transit_mjd: Annotated[
+        float, Field(validation_alias=AliasChoices("transit_mjd", "passage_mjd"))
+    ]
     scale: float
     bad: bool
 
@@ -242,7 +246,7 @@ class TrueEpoch:
     @property
     def day_mjd(self) -> int:
         """Return the UTC day of the transit, integer MJD."""
-        return int(self.passage_mjd)
+        return int(self.transit_mjd)
 
 
 @dataclass(frozen=True)

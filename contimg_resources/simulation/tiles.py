@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.core.checksums import content_checksum
+from contimg_resources.core.keys import partition_key
 from contimg_resources.core.times import SIDEREAL_DEG_PER_DAY
 from contimg_resources.imaging.beam import separation_rad
 from contimg_resources.imaging.fits import HeaderFacts, write_fits
@@ -83,7 +84,7 @@ def drifting_tiles(
         ra = (ra_deg + (mid_mjd - start_mjd) * SIDEREAL_DEG_PER_DAY) % 360
         tiles.append(
             MadeUpTile(
-                key=f"{mid_mjd:.5f}",
+                key=partition_key(mid_mjd),
                 grid=ImageGrid(size, cell_arcsec, ra, dec_deg),
                 mid_mjd=mid_mjd,
                 beam=beam,

@@ -184,18 +184,20 @@ def search_added(
     curves, facts = read_added(settings.layout.added_light_curves, name)
     progress(f"measuring {len(curves)} sources of {name}", 0.1)
     table = measure_added(curves, settings.variability, today)
-    table.facts.update(
+    about = replace(
+        table.facts,
         added_list=name,
         n_points=len(curves.mid_mjd),
         settings=settings.variability.model_dump(),
         software=software(),
     )
+    table = replace(table, facts=about)
     found = search_candidates(curves, table, settings.ese, today, progress=progress)
     known = _candidates_of(workshop, name)
     named, gone = with_known_ids(found.candidates, known)
     files = ", ".join(Path(f.path).name for f in facts.files[:3])
     named = tuple(
-        replace(c, run_id=run_id, evidence={**c.evidence, "added_list": name, "added_from": files})
+        replace(c, run_id=run_id, evidence=replace(c.evidence, added_list=name, added_from=files))
         for c in named
     )
     withdrawn = tuple(c for c in gone if c.state is not CandidateState.WITHDRAWN)

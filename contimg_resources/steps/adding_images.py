@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.core.checksums import content_checksum
 from contimg_resources.core.errors import UnreadableImage, rejecting
-from contimg_resources.core.times import SECONDS_PER_DAY, partition_key
+from contimg_resources.core.keys import partition_key
+from contimg_resources.core.times import SECONDS_PER_DAY
 from contimg_resources.imaging.acceptance import (
     Verdict,
 )
@@ -28,9 +29,9 @@ from contimg_resources.products.model import (
 )
 from contimg_resources.steps.disk_space import wait_for_disk_space
 from contimg_resources.steps.imaging import (
+    check_sky,
     image_artefacts,
     image_record,
-    judge_sky,
     known_sources,
 )
 from contimg_resources.steps.origin import software
@@ -165,7 +166,9 @@ def add_image(
         observation = _observation(image, _signature(checksums))
         notes = image.notes
     key, elsewhere = observation.key, workshop.products.images_made_elsewhere
-    outcome = elsewhere.judge(key, observation.path, observation.signature, replace=replace_known)
+    outcome = elsewhere.check_arrival(
+        key, observation.path, observation.signature, replace=replace_known
+    )
     directory = workshop.settings.layout.image_dir(key)
     known = None if outcome is ArrivalOutcome.NEW else workshop.products.get(key)
     if known is not None and outcome in (ArrivalOutcome.SAME, ArrivalOutcome.DUPLICATE):
@@ -190,7 +193,7 @@ def add_image(
     default_index = workshop.settings.catalogue.default_spectral_index
     matched = known_sources(result, catalogue, default_index)
     # The noise that its data would allow is not known here.
-    verdicts = judge_sky(result, matched, imaging)
+    verdicts = check_sky(result, matched, imaging)
     parameters = {
         "origin": "made elsewhere",
         **{name: str(path) for name, (path, _) in checksums.items()},

@@ -29,7 +29,6 @@ from contimg_resources.alerts.channels import channels_of
 from contimg_resources.alerts.delivery import Channel, Failure
 from contimg_resources.alerts.failures import LOOK_BACK_DAYS as FAILURES_BACK_DAYS
 from contimg_resources.alerts.failures import failure_alerts
-from contimg_resources.alerts.platform import platform_alert
 from contimg_resources.alerts.quality import (
     BEFORE_DAYS,
     HISTORY_DAYS,
@@ -41,7 +40,8 @@ from contimg_resources.alerts.quality import (
 from contimg_resources.alerts.quality import KIND as QUALITY
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.core.errors import VariabilityFailed, rejecting
-from contimg_resources.core.times import SECONDS_PER_DAY, mjd_day, utc_day
+from contimg_resources.core.keys import day_key
+from contimg_resources.core.times import SECONDS_PER_DAY, isot_from_mjd
 from contimg_resources.database import now_mjd as clock_mjd
 from contimg_resources.products.events import BEGUN, CANDIDATE_KEY, DELIVERED, AlertRecord
 from contimg_resources.products.model import ObservationRecord, ObservationState
@@ -58,6 +58,8 @@ MAX_TRIES = len(PAUSES_MIN) + 1
 #: Longer than the slowest delivery on all channels together.
 _CLAIM_MIN = 10.0
 _MINUTES_PER_DAY = 1440.0
+#: Kind of the alerts about processes that died or hung.
+_PLATFORM = "platform"
 _CUT_SHORT = "perhaps delivered: the process ended before the server replied"
 
 
@@ -170,10 +172,15 @@ def tell_platform(workshop: Workshop, what: str) -> None:
         The problem, in one sentence.
     """
     at_mjd = clock_mjd()
-    workshop.products.events.add_alert(
-        platform_alert(what, at_mjd=at_mjd),
-        at_mjd=at_mjd,
+    moment = isot_from_mjd(at_mjd)
+    alert = AlertRecord(
+        key=f"{_PLATFORM}:{moment}",
+        kind=_PLATFORM,
+        subject=what.partition(";")[0],
+        text=f"{moment.partition('.')[0]} UTC: {what}. Interrupted runs restart automatically; "
+        "the logs are in the directory `logs` of the state directory.",
     )
+    workshop.products.events.add_alert(alert, at_mjd=at_mjd)
 
 
 def state_in_words(alert: AlertRecord) -> str:
@@ -209,7 +216,7 @@ def _new(
 def _broken(failed: dict[str, str], now_mjd: float) -> AlertRecord:
     kinds = ", ".join(sorted(failed))
     return AlertRecord(
-        key=f"alerts:{utc_day(mjd_day(now_mjd))}",
+        key=f"alerts:{day_key(now_mjd)}",
         kind="alerts",
         subject=f"alerts about {kinds} can't be written",
         text="\n".join(f"{kind}: {why}" for kind, why in failed.items()),

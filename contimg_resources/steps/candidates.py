@@ -1,13 +1,13 @@
 """Search for candidates for Extreme Scattering Events up to a UTC day, and record them."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.core.errors import VariabilityFailed, rejecting
-from contimg_resources.core.times import utc_day
+from contimg_resources.core.keys import day_key
 from contimg_resources.products.events import CandidateRecord, CandidateState, Mark, MarkRecord
 from contimg_resources.steps.added_light_curves import search_all_added
 from contimg_resources.steps.workshop import Workshop
@@ -111,11 +111,12 @@ def find_candidates(
     root, families = settings.layout.photometry, settings.ese.templates
 
     def with_spectrum(candidate: CandidateRecord) -> CandidateRecord:
-        told: dict[str, Any] = {}
+        evidence = candidate.evidence
         failed: dict[str, str] = {}
-        with rejecting(failed, "spectral_note"):
-            told = spectral_evidence(root, candidate, lambda: bank(families), day_mjd + 1)
-        evidence = {**candidate.evidence, **told, **failed}
+        with rejecting(failed, candidate.id):
+            evidence = spectral_evidence(root, candidate, lambda: bank(families), day_mjd + 1)
+        if failed:
+            evidence = replace(evidence, spectral_note=failed[candidate.id])
         return replace(candidate, run_id=run_id, evidence=evidence)
 
     named = tuple(with_spectrum(c) for c in named)
@@ -154,7 +155,7 @@ def _variability_of(workshop: Workshop, day_mjd: int, curves: "LightCurves") -> 
     from contimg_resources.variability.tables import read_variability, variability_path
 
     path = variability_path(workshop.settings.layout.variability, day_mjd)
-    name = str(utc_day(day_mjd))
+    name = day_key(day_mjd)
     if not path.is_file():
         if len(curves) == 0:
             return measure_variability(curves, workshop.settings.variability, day_mjd)
@@ -165,7 +166,7 @@ def _variability_of(workshop: Workshop, day_mjd: int, curves: "LightCurves") -> 
         )
     table = read_variability(path)
     same = np.array_equal(table.source_id, curves.source_id)
-    if not same or table.facts.get("n_points") != curves.mid_mjd.size:
+    if not same or table.facts.n_points != curves.mid_mjd.size:
         raise VariabilityFailed(
             f"the light curves changed since the variability metrics of {name} were measured: "
             f"materialize `variability` of that day again, or run `contimg variability {name}`",
@@ -176,7 +177,7 @@ def _variability_of(workshop: Workshop, day_mjd: int, curves: "LightCurves") -> 
 
 def _notes(candidates: tuple[CandidateRecord, ...]) -> str:
     """Return which sub-bands couldn't be read: one file may affect many candidates."""
-    notes = {c.evidence["spectral_note"] for c in candidates if "spectral_note" in c.evidence}
+    notes = {c.evidence.spectral_note for c in candidates} - {""}
     return "".join(f"; not all sub-bands are used: {note}" for note in sorted(notes)[:_MOST_NOTES])
 
 

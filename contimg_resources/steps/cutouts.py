@@ -14,6 +14,7 @@ import numpy as np
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.core.directories import whole_file
 from contimg_resources.core.errors import CutoutFailed, rejecting
+from contimg_resources.core.keys import epoch_mjd
 from contimg_resources.mosaics.model import MosaicFiles
 from contimg_resources.products.epochs import MosaicRecord, MosaicState
 from contimg_resources.steps.workshop import Workshop
@@ -280,12 +281,7 @@ def _cut_source(
 ) -> SourceCutouts:
     from contimg_resources.cutouts.cutting import CutoutOf, cut
     from contimg_resources.cutouts.model import shown_name
-    from contimg_resources.cutouts.places import (
-        cutout_directory,
-        cutout_path,
-        epoch_mjd,
-        png_beside,
-    )
+    from contimg_resources.cutouts.places import cutout_directory, cutout_path, png_beside
     from contimg_resources.photometry.light_curves import light_curve
 
     layout, size_arcmin = workshop.settings.layout, workshop.settings.cutouts.size_arcmin

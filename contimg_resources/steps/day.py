@@ -1,10 +1,10 @@
 """The log of one UTC day: its observations, their states, and gaps."""
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from itertools import pairwise
 
-from contimg_resources.core.times import mjd_day, mjd_from_datetime
+from contimg_resources.core.keys import parse_day_key
 from contimg_resources.products.model import ImageRecord, ObservationRecord, ObservationState
 from contimg_resources.registry.model import CaltableSet
 from contimg_resources.steps.workshop import Workshop
@@ -71,7 +71,7 @@ MIN_GAP_S = 30.0
 
 def day_log(workshop: Workshop, day: date) -> DayLog:
     """Summarise one UTC day from both stores."""
-    start = mjd_day(mjd_from_datetime(datetime(day.year, day.month, day.day, tzinfo=UTC)))
+    start = parse_day_key(day.isoformat())
     observations = tuple(workshop.products.list_observations(day=start))
     pairs = pairwise(observations)
     gaps = tuple(Gap(a.end_mjd, b.start_mjd) for a, b in pairs)

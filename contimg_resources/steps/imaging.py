@@ -10,10 +10,10 @@ from contimg_resources.core.checksums import content_checksum
 from contimg_resources.core.errors import ImagingFailed
 from contimg_resources.imaging.acceptance import (
     Verdict,
-    judge_astrometry,
-    judge_beam,
-    judge_fluxes,
-    judge_rms,
+    check_astrometry,
+    check_beam,
+    check_fluxes,
+    check_rms,
 )
 from contimg_resources.imaging.matching import MatchReport, match_image
 from contimg_resources.imaging.model import ImageRequest, ImageResult
@@ -125,7 +125,7 @@ def image_observation(
     timed = workshop.casa.run_timed(image, request, label=f"{key}-image", progress=progress)
     result = timed.value
     known = known_sources(result, catalogue, workshop.settings.catalogue.default_spectral_index)
-    verdicts = judge(result, known, imaging)
+    verdicts = check_image(result, known, imaging)
     artefacts = image_artefacts(result, _parameters(result, request), run_id, calibrated)
     statistics = result.statistics
     numbers = image_record(
@@ -172,24 +172,26 @@ def known_sources(
     return match_image(result, near.reference_sources(default_spectral_index))
 
 
-def judge(result: ImageResult, known: MatchReport, imaging: ImagingSettings) -> tuple[Verdict, ...]:
+def check_image(
+    result: ImageResult, known: MatchReport, imaging: ImagingSettings
+) -> tuple[Verdict, ...]:
     """Check an image: noise, beam, known fluxes, astrometry."""
     statistics = result.statistics
-    noise = judge_rms(
+    noise = check_rms(
         statistics.residual_rms_jy, statistics.expected_rms_jy, statistics.peak_jy, imaging
     )
-    return (noise, *judge_sky(result, known, imaging))
+    return (noise, *check_sky(result, known, imaging))
 
 
-def judge_sky(
+def check_sky(
     result: ImageResult, known: MatchReport, imaging: ImagingSettings
 ) -> tuple[Verdict, ...]:
     """Run the checks that need only the image: beam, known fluxes, astrometry."""
     beam = result.statistics.beam
     return (
-        judge_beam(beam.major_arcsec, beam.minor_arcsec, result.grid.cell_arcsec, imaging),
-        judge_fluxes(known.median_flux_ratio, known.n_matched, known.n_expected, imaging),
-        judge_astrometry(
+        check_beam(beam.major_arcsec, beam.minor_arcsec, result.grid.cell_arcsec, imaging),
+        check_fluxes(known.median_flux_ratio, known.n_matched, known.n_expected, imaging),
+        check_astrometry(
             known.median_offset_arcsec,
             beam.minor_arcsec,
             known.n_matched,

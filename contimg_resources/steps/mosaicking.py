@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.core.checksums import content_checksum
 from contimg_resources.core.errors import MosaicFailed
+from contimg_resources.core.keys import parse_mosaic_key
 from contimg_resources.database import now_mjd
 from contimg_resources.imaging.acceptance import Verdict
 from contimg_resources.imaging.model import ImageFiles
@@ -21,13 +22,7 @@ from contimg_resources.mosaics.model import (
     Seam,
     TileFiles,
 )
-from contimg_resources.mosaics.windows import (
-    PlannedMosaic,
-    WindowGrid,
-    has_holes,
-    parse_mosaic_key,
-    plan_mosaics,
-)
+from contimg_resources.mosaics.windows import PlannedMosaic, WindowGrid, has_gaps, plan_mosaics
 from contimg_resources.products.epochs import MosaicRecord, MosaicState, TileSource
 from contimg_resources.products.model import ArtefactKind
 from contimg_resources.settings import MosaicSettings
@@ -186,7 +181,7 @@ def mosaic_observations(
         tiles=files,
         imaging=workshop.settings.imaging,
         # Nothing will be added to a window without gaps.
-        keep_sums=has_holes(
+        keep_sums=has_gaps(
             [float(tile) for tile in tiles],
             planned.start_mjd,
             planned.end_mjd,
@@ -205,7 +200,7 @@ def mosaic_observations(
         )
         raise
     limits = workshop.settings.mosaics
-    verdicts = (judge_noise(result.statistics, limits), judge_seams(result.seams, limits))
+    verdicts = (check_noise(result.statistics, limits), check_seams(result.seams, limits))
     refused = "; ".join(v.words for v in verdicts if not v.passed)
     state = MosaicState.FAILED if refused else MosaicState.MADE
     record = _record(planned, key, request, tiles, state, refused, run_id, result)
@@ -234,7 +229,7 @@ def _waits_for(
         + settings.wait_min / _MINUTES_PER_DAY
     )
     mids = [m.mid_mjd for m in members if m.checksum]
-    if now < until and has_holes(mids, planned.start_mjd, planned.end_mjd, settings.slot_s):
+    if now < until and has_gaps(mids, planned.start_mjd, planned.end_mjd, settings.slot_s):
         minutes = math.ceil((until - now) * _MINUTES_PER_DAY)
         return f"observations that may be late, for another {minutes} minutes"
     return ""
@@ -319,7 +314,7 @@ def _record(
     )
 
 
-def judge_noise(statistics: MosaicStatistics, limits: MosaicSettings) -> Verdict:
+def check_noise(statistics: MosaicStatistics, limits: MosaicSettings) -> Verdict:
     """Check the noise of a mosaic against the expectation from its tiles."""
     ratio = statistics.rms_ratio
     return Verdict(
@@ -337,7 +332,7 @@ def judge_noise(statistics: MosaicStatistics, limits: MosaicSettings) -> Verdict
     )
 
 
-def judge_seams(seams: tuple[Seam, ...], limits: MosaicSettings) -> Verdict:
+def check_seams(seams: tuple[Seam, ...], limits: MosaicSettings) -> Verdict:
     """Check the steps at the edges of tiles."""
     if not seams:
         return Verdict(

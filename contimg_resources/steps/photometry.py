@@ -14,10 +14,10 @@ from contimg_resources.catalogues.parquet import Catalogue
 from contimg_resources.core.checksums import content_checksum
 from contimg_resources.core.directories import whole_file
 from contimg_resources.core.errors import PhotometryFailed
+from contimg_resources.core.keys import day_name, epoch_mjd, parse_mosaic_key
 from contimg_resources.core.times import mjd_day
 from contimg_resources.imaging.acceptance import Verdict
 from contimg_resources.mosaics.model import MosaicFiles
-from contimg_resources.mosaics.windows import parse_mosaic_key
 from contimg_resources.products.epochs import EpochKind, EpochRecord
 from contimg_resources.products.model import ArtefactKind
 from contimg_resources.steps.origin import software
@@ -250,7 +250,7 @@ def measure_subband(
         **software(),
     }
     written = write_measurements(path, image, sources, raw, scale, told)
-    verdicts = (_judge_scale(scale), _judge_offsets(scale, image, workshop))
+    verdicts = (_check_scale(scale), _check_offsets(scale, image, workshop))
     return MeasuredSubband(written, image.frequency_hz, scale, verdicts)
 
 
@@ -279,7 +279,9 @@ def _measured(
     if isinstance(on_scale, Unmeasured):
         return on_scale
     sources, raw, scale = on_scale
-    path = root / image.kind / str(mjd_day(_day_mjd(image))) / f"{image.epoch}.parquet"
+    # A mosaic is stored under the day of its window's centre, whatever tiles it has.
+    day = day_name(epoch_mjd(image.epoch))
+    path = root / image.kind / day / f"{image.epoch}.parquet"
     progress("writing and drawing", 0.7)
     written = write_measurements(
         path,
@@ -333,7 +335,7 @@ def _measured(
     )
     with np.errstate(invalid="ignore"):
         n_detected = int((raw.snr >= 5).sum())
-    verdicts = (_judge_scale(scale), _judge_offsets(scale, image, workshop))
+    verdicts = (_check_scale(scale), _check_offsets(scale, image, workshop))
     return Measured(record, scale, n_detected, png, marked, verdicts)
 
 
@@ -347,8 +349,8 @@ def _on_scale(
 ) -> "tuple[SourceList, RawMeasurements, EpochScale] | Unmeasured":
     """Measure an image's sources and flux scale, given the earlier epochs in `root` / `kind`."""
     from contimg_resources.photometry.astrometry import ListOffset, measure_moved
-    from contimg_resources.photometry.epoch import judge_epoch
-    from contimg_resources.photometry.history import read_history
+    from contimg_resources.photometry.epoch import check_epoch
+    from contimg_resources.photometry.light_curves import read_history
     from contimg_resources.photometry.measuring import measure
     from contimg_resources.photometry.model import SourceList
 
@@ -376,13 +378,8 @@ def _on_scale(
         progress(f"measuring at positions shifted by {offset.arcsec:.2f} arcsec", 0.5)
         raw = measure_moved(image, sources, offset, settings.photometry)
         moved = (offset.east_arcsec, offset.north_arcsec)
-    scale = judge_epoch(raw, sources, settings.photometry, history)
+    scale = check_epoch(raw, sources, settings.photometry, history)
     return sources, raw, replace(scale, moved_arcsec=moved)
-
-
-def _day_mjd(image: "MeasurableImage") -> float:
-    # A mosaic is stored under the day of its window's centre, whatever tiles it has.
-    return parse_mosaic_key(image.epoch)[0] if image.kind == "mosaic" else float(image.epoch)
 
 
 def _sources_about(
@@ -406,7 +403,7 @@ def _compact(found: CatalogueSources, image: "MeasurableImage") -> NDArray[np.bo
         return np.asarray(~(found.major_arcsec > _COMPACT_BEAMS * image.beam.major_arcsec))
 
 
-def _judge_scale(scale: "EpochScale") -> Verdict:
+def _check_scale(scale: "EpochScale") -> Verdict:
     if not scale.n_references:
         return Verdict(
             name="flux_scale",
@@ -430,7 +427,7 @@ def _judge_scale(scale: "EpochScale") -> Verdict:
     )
 
 
-def _judge_offsets(scale: "EpochScale", image: "MeasurableImage", workshop: Workshop) -> Verdict:
+def _check_offsets(scale: "EpochScale", image: "MeasurableImage", workshop: Workshop) -> Verdict:
     limits = workshop.settings.photometry
     offset = scale.offset
     if offset is not None and offset.elsewhere:

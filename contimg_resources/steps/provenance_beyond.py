@@ -4,18 +4,23 @@ Belongs here: reading it from the file, and comparing it with the stores. Doesn'
 tables with a checksum (see `.provenance`).
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from contimg_resources.core.errors import ProductsError, VariabilityFailed
+from contimg_resources.core.keys import parse_day_name
 from contimg_resources.mosaics.model import MosaicFiles
+from contimg_resources.products.dips import known_values
 from contimg_resources.products.epochs import EpochKind, MosaicState
 from contimg_resources.steps.workshop import Workshop
 
+if TYPE_CHECKING:
+    from contimg_resources.variability.model import VariabilityFacts
+
 CUTOUT, LIGHT_CURVES, VARIABILITY, CARD = "cutout", "light_curves", "variability", "candidate"
 ADDED = "added_light_curves"
-_SHOWN_FACTS = ("systematic_floor", "n_references", "n_points", "settings", "software")
 
 
 @dataclass(frozen=True)
@@ -106,17 +111,16 @@ def _of_points(workshop: Workshop, path: Path) -> SelfTold:
     from contimg_resources.variability.points import read_point_facts
 
     facts = read_point_facts(path)
-    epochs = [str(key) for key in facts.get("epochs", [])]
     files, gone = [], []
-    for key in epochs:
+    for key in facts.epochs:
         record = workshop.products.mosaics.find_epoch(key, EpochKind.MOSAIC)
         if record is None:
             gone.append(key)
         else:
             files.append(record.path)
-    told = {"day_mjd": facts["day_mjd"], "mosaics": epochs}
-    if "software" in facts:
-        told["software"] = facts["software"]
+    told: dict[str, Any] = {"day_mjd": facts.day_mjd, "mosaics": list(facts.epochs)}
+    if facts.software:
+        told["software"] = facts.software
     lost = f"the store no longer holds the measurements of {', '.join(gone)}" if gone else ""
     return SelfTold(LIGHT_CURVES, told, tuple(files), lost)
 
@@ -150,7 +154,7 @@ def _of_metrics_of_list(workshop: Workshop, path: Path) -> SelfTold:
     from contimg_resources.variability.tables import read_variability
 
     facts = read_variability(path).facts
-    told = {name: facts[name] for name in ("added_list", *_SHOWN_FACTS) if name in facts}
+    told = {"added_list": facts.added_list, **_shown(facts)}
     made_from = added_path(workshop.settings.layout.added_light_curves, path.stem)
     return SelfTold(VARIABILITY, told, (made_from,))
 
@@ -159,10 +163,21 @@ def _of_measures(workshop: Workshop, path: Path) -> SelfTold:
     from contimg_resources.variability.tables import read_variability
 
     facts = read_variability(path).facts
-    days = facts.get("settings", {}).get("days")
-    files = _points_up_to(workshop, int(facts["day_mjd"]), days)
-    told = {name: facts[name] for name in _SHOWN_FACTS if name in facts}
-    return SelfTold(VARIABILITY, {"day_mjd": facts["day_mjd"], **told}, files)
+    day_mjd = parse_day_name(path.stem) if facts.day_mjd is None else facts.day_mjd
+    files = _points_up_to(workshop, day_mjd, facts.settings.get("days"))
+    return SelfTold(VARIABILITY, {"day_mjd": day_mjd, **_shown(facts)}, files)
+
+
+def _shown(facts: "VariabilityFacts") -> dict[str, Any]:
+    return {
+        "systematic_floor": facts.systematic_floor
+        if math.isfinite(facts.systematic_floor)
+        else None,
+        "n_references": facts.n_references,
+        "n_points": facts.n_points,
+        "settings": facts.settings,
+        "software": facts.software,
+    }
 
 
 def _of_card(workshop: Workshop, path: Path) -> SelfTold | None:
@@ -176,9 +191,9 @@ def _of_card(workshop: Workshop, path: Path) -> SelfTold | None:
         "state": candidate.state.value,
         "score": round(candidate.score, 1),
         **{
-            name: candidate.parameters[name]
-            for name in ("threshold", "template", "depth", "width_days")
-            if name in candidate.parameters
+            name: value
+            for name, value in known_values(candidate.parameters)
+            if name in ("threshold", "template", "depth", "width_days")
         },
         "marks": ", ".join(f"{m.mark.value} by {m.by}" for m in marks) or "none",
         "searched up to day": candidate.searched_day,

@@ -18,6 +18,7 @@ from contimg_resources.core.errors import (
     CasaError,
     PlotUnavailable,
 )
+from contimg_resources.core.keys import set_name
 from contimg_resources.core.naming import check_name, plain_name
 from contimg_resources.instrument.caltables import CaltableType
 from contimg_resources.observations.calibrators import Calibrator
@@ -200,7 +201,7 @@ def solve_observation(
     observation.refuse_unusable()
     calibrator = calibrator_of(workshop, observation, calibrator_name)
     # A user's list may call a calibrator "NVSS J1234+56", which can't name a directory.
-    name = check_name(f"{plain_name(calibrator.name)}_{key}", "caltable set name")
+    name = check_name(set_name(plain_name(calibrator.name), key), "caltable set name")
     directory = _own_directory(workshop, name)
     request = solve_request(
         workshop, observation, calibrator, directory / name, refant=refant, plots=directory

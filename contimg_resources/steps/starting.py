@@ -9,6 +9,14 @@ from dataclasses import dataclass
 from functools import partial
 
 from contimg_resources.core.errors import StoreUnavailable, in_words
+from contimg_resources.core.keys import (
+    KEY_RESOLUTION_DAYS,
+    observation_of_set,
+    parse_partition_key,
+    parse_set_key,
+    partition_key,
+    set_key,
+)
 from contimg_resources.core.times import mjd_day
 from contimg_resources.observations.model import ObservationOrigin
 from contimg_resources.products.model import ObservationRecord, ObservationState
@@ -16,9 +24,6 @@ from contimg_resources.steps.looking_up import look_up
 from contimg_resources.steps.photometry import IMAGE_STEP
 from contimg_resources.steps.solving import STEP as SOLVE_STEP
 from contimg_resources.steps.workshop import Workshop
-
-#: Resolution of a partition key, days.
-_KEY_DAYS = 1e-5
 
 #: States of observations whose image is still to be made.
 _UNDONE = (
@@ -68,12 +73,14 @@ class Open:
     @property
     def day(self) -> int:
         """Integer MJD of its UTC day."""
-        return mjd_day(float(self.key))
+        return mjd_day(parse_partition_key(self.key))
 
     @property
     def is_solved(self) -> bool:
         """Whether the set that applies was solved from it."""
-        return self.caltables is not None and f"_{self.key}.v" in self.caltables
+        if self.caltables is None:
+            return False
+        return observation_of_set(parse_set_key(self.caltables)[0]) == self.key
 
 
 def open_observations(workshop: Workshop) -> tuple[Open, ...]:
@@ -244,7 +251,8 @@ def record_interruption(
 
 def solve_command(record: ObservationRecord) -> str:
     """Return the command that solves a calibrator observation again."""
-    start, end = (f"{float(record.key) + days:.5f}" for days in (-_KEY_DAYS, _KEY_DAYS))
+    mjd = parse_partition_key(record.key)
+    start, end = (partition_key(mjd + d) for d in (-KEY_RESOLUTION_DAYS, KEY_RESOLUTION_DAYS))
     return f"`contimg reprocess --step {SOLVE_STEP} --from {start} --to {end}`"
 
 
@@ -275,4 +283,4 @@ def _caltables(workshop: Workshop, record: ObservationRecord) -> tuple[str | Non
     except Exception as none:
         # An observation whose look-up fails waits alone, with the reason.
         return None, in_words(none)
-    return f"{found.set.name}.v{found.set.version}", ""
+    return set_key(found.set.name, found.set.version), ""

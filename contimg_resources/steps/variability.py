@@ -1,7 +1,7 @@
 """Light curves and variability of a UTC day."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,7 +93,7 @@ def update_light_curves(
     points = gather_day(layout.photometry, day_mjd)
     for why in points.damaged.values():
         progress(f"skipped a mosaic's measurements: {why}", None)
-    path = write_points(layout.light_curves, points, {"software": software()})
+    path = write_points(layout.light_curves, points, software())
     return DayOfPoints(
         day_mjd=day_mjd,
         path=path,
@@ -137,7 +137,7 @@ def measure_day(
 ) -> DayOfVariability:
     """Compute the variability metrics of every source up to the end of a day.
 
-    A day whose file of measurements can't be read is skipped; ``facts["unreadable_days"]`` of the
+    A day whose file of measurements can't be read is skipped; `facts.unreadable_days` of the
     table has the reason. Once the file is removed, the next run remakes it.
     """
     from contimg_resources.variability.drawing import draw_plane
@@ -156,11 +156,14 @@ def measure_day(
     )
     progress(f"measuring {len(curves)} sources", 0.3)
     table = measure_variability(curves, settings, day_mjd)
-    table.facts.update(
-        n_points=len(curves.mid_mjd), settings=settings.model_dump(), software=software()
+    facts = replace(
+        table.facts,
+        n_points=len(curves.mid_mjd),
+        settings=settings.model_dump(),
+        software=software(),
+        unreadable_days=damaged,
     )
-    if damaged:
-        table.facts["unreadable_days"] = damaged
+    table = replace(table, facts=facts)
     path = variability_path(layout.variability, day_mjd)
     write_variability(path, table)
     png = path.with_suffix(".png")

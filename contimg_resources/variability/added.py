@@ -7,23 +7,18 @@ The ids of a list's sources begin with its name and a colon, so they never equal
 """
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.core.directories import whole_file
-from contimg_resources.core.errors import (
-    InvalidName,
-    UnreadableMeasurements,
-    VariabilityFailed,
-    in_words_of_reader,
-)
+from contimg_resources.core.errors import InvalidName, VariabilityFailed
 from contimg_resources.core.naming import StateLayout, check_name, plain_name
+from contimg_resources.core.parquet import ParquetFormat, arrays_of
 from contimg_resources.photometry.light_curves import LightCurve, light_curve
 from contimg_resources.photometry.model import Kind
 from contimg_resources.variability.foreign import ForeignRows, RejectedRows
@@ -31,21 +26,21 @@ from contimg_resources.variability.model import LightCurves
 
 Floats = NDArray[np.float64]
 
-#: Version of the columns below. Written into every file.
-SCHEMA_VERSION = 1
 #: Separates the name of a list from that of a source in it.
 SEPARATOR = ":"
 
-#: Description of each column.
-COLUMNS = {
-    "source_id": "name of the list, a colon, and the source",
-    "ra_deg": "ICRS, degrees; null if the file has no position",
-    "dec_deg": "ICRS, degrees; null if the file has no position",
-    "mid_mjd": "MJD in days, UTC",
-    "flux_jy": "flux density, Jy",
-    "error_jy": "its uncertainty, Jy",
-}
-_METADATA = b"contimg"
+_FORMAT = ParquetFormat(
+    lack="holds no light curves",
+    version=1,
+    columns={
+        "source_id": ("string", "name of the list, a colon, and the source"),
+        "ra_deg": ("double", "ICRS, degrees; null if the file has no position"),
+        "dec_deg": ("double", "ICRS, degrees; null if the file has no position"),
+        "mid_mjd": ("double", "MJD in days, UTC"),
+        "flux_jy": ("double", "flux density, Jy"),
+        "error_jy": ("double", "its uncertainty, Jy"),
+    },
+)
 _SUFFIX = ".parquet"
 #: Times closer than this, in days, count as the same time.
 _SAME_TIME_DAYS = 1e-8
@@ -253,9 +248,6 @@ def shortened(rejected: Sequence[RejectedRows]) -> tuple[RejectedRows, ...]:
 
 def write_added(root: Path, curves: LightCurves, facts: AddedFacts) -> Path:
     """Write a list, replacing one of the same name; the file is written whole or not at all."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     path = added_path(root, facts.name)
     n_points = np.diff(curves.offsets)
     values = {
@@ -264,18 +256,7 @@ def write_added(root: Path, curves: LightCurves, facts: AddedFacts) -> Path:
         "dec_deg": np.repeat(curves.dec_deg, n_points),
         **{name: getattr(curves, name) for name in ("mid_mjd", "flux_jy", "error_jy")},
     }
-    told = {"schema_version": SCHEMA_VERSION, **asdict(facts)}
-    arrays = {name: pa.array(v, from_pandas=v.dtype.kind == "f") for name, v in values.items()}
-    schema = pa.schema(
-        [
-            pa.field(name, arrays[name].type, metadata={"description": meaning})
-            for name, meaning in COLUMNS.items()
-        ],
-        metadata={_METADATA: json.dumps(told).encode()},
-    )
-    table = pa.table([arrays[name] for name in COLUMNS], schema=schema)
-    root.mkdir(parents=True, exist_ok=True)
-    whole_file(path, lambda partial: pq.write_table(table, partial, compression="zstd"))
+    _FORMAT.write(path, values, asdict(facts))
     return path
 
 
@@ -289,20 +270,13 @@ def read_added(root: Path, name: str) -> tuple[LightCurves, AddedFacts]:
     UnreadableMeasurements
         If its file is damaged or was written by a newer contimg.
     """
-    import pyarrow.parquet as pq
-
     path = _existing(root, name)
-    try:
-        with pq.ParquetFile(path) as file:
-            facts = _facts(path, file.schema_arrow.metadata or {})
-            table = file.read(columns=list(COLUMNS))
-        columns = {name: np.asarray(table[name].to_numpy()) for name in COLUMNS}
-        # The file is sorted by source and time.
-        names, first = np.unique(columns["source_id"].astype(np.str_), return_index=True)
-    except UnreadableMeasurements:
-        raise
-    except Exception as error:  # pyarrow raises errors of many types
-        raise _damaged(path, error) from error
+    table, told = _FORMAT.read(path)
+    with _FORMAT.refusing(path):
+        facts = _facts(told)
+        columns = arrays_of(table)
+    # The file is sorted by source and time.
+    names, first = np.unique(columns["source_id"], return_index=True)
     n_points = table.num_rows
     return (
         LightCurves(
@@ -331,15 +305,10 @@ def read_added_facts(root: Path, name: str) -> AddedFacts:
     UnreadableMeasurements
         If its file is damaged or was written by a newer contimg.
     """
-    import pyarrow.parquet as pq
-
     path = _existing(root, name)
-    try:
-        return _facts(path, pq.read_schema(path).metadata or {})
-    except UnreadableMeasurements:
-        raise
-    except Exception as error:  # pyarrow raises errors of many types
-        raise _damaged(path, error) from error
+    told = _FORMAT.read_facts(path)
+    with _FORMAT.refusing(path):
+        return _facts(told)
 
 
 def light_curve_of(layout: StateLayout, source_id: str, kind: Kind = "mosaic") -> LightCurve:
@@ -445,20 +414,8 @@ def _existing(root: Path, name: str) -> Path:
     return path
 
 
-def _facts(path: Path, metadata: dict[bytes, bytes]) -> AddedFacts:
-    told = json.loads(metadata[_METADATA])
-    version = int(told.pop("schema_version"))
-    if version > SCHEMA_VERSION:
-        raise UnreadableMeasurements(
-            f"{path} was written by a newer contimg (version {version} of its columns; this one "
-            f"knows up to {SCHEMA_VERSION})",
-            path=str(path),
-        )
+def _facts(told: dict[str, Any]) -> AddedFacts:
+    told = {name: value for name, value in told.items() if name != "schema_version"}
     files = tuple(AddedFile(**f) for f in told.pop("files"))
     rejected = tuple(RejectedRows(**{**r, "rows": tuple(r["rows"])}) for r in told.pop("rejected"))
     return AddedFacts(files=files, rejected=rejected, **told)
-
-
-def _damaged(path: Path, error: BaseException) -> UnreadableMeasurements:
-    reason = in_words_of_reader(error)
-    return UnreadableMeasurements(f"{path} holds no light curves: {reason}", path=str(path))

@@ -1,7 +1,7 @@
 """Candidates for Extreme Scattering Events, from the light curves of all sources.
 
 Belongs here: the whole search, from light curves to candidates with names. Doesn't: its parts (see
-`ese`, `judging`), the store, drawing.
+`ese`, `vetting`), the store, drawing.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.core.naming import plain_name
 from contimg_resources.observations.calibrators import separation_deg
+from contimg_resources.products.dips import DipEvidence, FittedDip
 from contimg_resources.products.events import CandidateRecord, CandidateState
 from contimg_resources.settings import EseSettings
 from contimg_resources.variability.ese import (
@@ -35,8 +36,8 @@ from contimg_resources.variability.vetting import (
     Outcome,
     depth_of,
     fit_dip,
-    judge_sides,
     refined_starts,
+    vet_sides,
     widest_days,
 )
 
@@ -106,8 +107,8 @@ def search_candidates(
     unsearched = [Unsearched(str(name), _UNSOUND) for name in curves.source_id[~sound]]
     if unsearched:
         curves, table = curves.only(sound), table.only(sound)
-    floor = table.facts.get("systematic_floor")
-    floor = floor if floor is not None and math.isfinite(floor) else 0.0
+    measured = table.facts.systematic_floor
+    floor = measured if math.isfinite(measured) else 0.0
     flux_jy, error_jy = prepared(curves, floor)
     progress("searching for dips", 0.0)
     dips = search(
@@ -246,7 +247,7 @@ class _Sky:
             if not fit.is_finite:
                 found.append(_Dip(shape, fit, score, Outcome.NO_FIT))
                 break
-            outcome = judge_sides(fit, shape, left.mid_mjd, left.flux_jy, left.error_jy)
+            outcome = vet_sides(fit, shape, left.mid_mjd, left.flux_jy, left.error_jy)
             if not fit.depth >= max(self.settings.min_depth, _CERTAIN_SIGMA * fit.depth_error):
                 outcome = Outcome.SHALLOW
             dip = _Dip(shape, fit, score, outcome)
@@ -357,29 +358,29 @@ class _Sky:
             mid_mjd=fit.mid_mjd,
             end_mjd=fit.mid_mjd + half,
             score=dip.score,
-            parameters={
-                "depth": fit.depth,
-                "depth_error": fit.depth_error,
-                "width_days": fit.width_days,
-                "width_error_days": fit.width_error_days,
-                "mid_error_days": fit.mid_error_days,
-                "baseline_jy": fit.baseline_jy,
-                "baseline_error_jy": fit.baseline_error_jy,
-                "template": shape.name,
-                "threshold": self.threshold,
-                "reduced_chi2": fit.reduced_chi2,
-                "n_in_dip": fit.n_in_dip,
-                "template_mjd": [round(v, 4) for v in curve_mjd.tolist()],
-                "template_jy": [float(f"{v:.6g}") for v in fit.model(curve_mjd, shape).tolist()],
-            },
-            evidence={
-                "neighbours": list(neighbours.source_ids),
-                "separations_deg": [round(s, 4) for s in neighbours.separations_deg],
-                "neighbour_depth": neighbours.depth,
-                "neighbour_depth_error": neighbours.depth_error,
-                "over_walk": evidence.whole,
-                "over_walk_without_maxima": evidence.without_maxima,
-            },
+            parameters=FittedDip(
+                depth=fit.depth,
+                depth_error=fit.depth_error,
+                width_days=fit.width_days,
+                width_error_days=fit.width_error_days,
+                mid_error_days=fit.mid_error_days,
+                baseline_jy=fit.baseline_jy,
+                baseline_error_jy=fit.baseline_error_jy,
+                template=shape.name,
+                threshold=self.threshold,
+                reduced_chi2=fit.reduced_chi2,
+                n_in_dip=fit.n_in_dip,
+                template_mjd=tuple(round(v, 4) for v in curve_mjd.tolist()),
+                template_jy=tuple(float(f"{v:.6g}") for v in fit.model(curve_mjd, shape).tolist()),
+            ),
+            evidence=DipEvidence(
+                neighbours=neighbours.source_ids,
+                separations_deg=tuple(round(s, 4) for s in neighbours.separations_deg),
+                neighbour_depth=neighbours.depth,
+                neighbour_depth_error=neighbours.depth_error,
+                over_walk=evidence.whole,
+                over_walk_without_maxima=evidence.without_maxima,
+            ),
             searched_day=self.day_mjd,
             first_day=self.day_mjd,
         )

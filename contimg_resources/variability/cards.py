@@ -3,6 +3,7 @@
 Belongs here: drawing. Doesn't: finding candidates, cutting images.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.core.times import datetime_from_mjd
+from contimg_resources.products.dips import DipEvidence
 from contimg_resources.products.events import CandidateRecord
 from contimg_resources.variability.model import LightCurves
 
@@ -86,11 +88,11 @@ def draw_card(
     told = candidate.parameters
     figure.suptitle(
         f"{candidate.source_id}   {candidate.state.value}\n"
-        f"depth {100 * told['depth']:.1f} ± {100 * told['depth_error']:.1f} %,  "
-        f"width {told['width_days']:.1f} ± {told['width_error_days']:.1f} d,  "
+        f"depth {100 * told.depth:.1f} ± {100 * told.depth_error:.1f} %,  "
+        f"width {told.width_days:.1f} ± {told.width_error_days:.1f} d,  "
         f"minimum {datetime_from_mjd(candidate.mid_mjd):%Y-%m-%d} "
-        f"± {told['mid_error_days']:.1f} d,  "
-        f"score {candidate.score:.0f} (threshold {told['threshold']:.0f})"
+        f"± {told.mid_error_days:.1f} d,  "
+        f"score {candidate.score:.0f} (threshold {told.threshold:.0f})"
         f"{_over_walk(candidate.evidence)}"
         f"{_added_line(candidate)}"
         f"{_spectral_line(candidate.evidence)}",
@@ -105,24 +107,25 @@ def draw_card(
     figure.savefig(path, format="png")
 
 
-def _over_walk(evidence: dict[str, Any]) -> str:
+def _over_walk(evidence: DipEvidence) -> str:
     # Candidates of earlier releases don't have this value.
-    return f",  over random walk {evidence['over_walk']:.0f}" if "over_walk" in evidence else ""
+    over_walk = evidence.over_walk
+    return f",  over random walk {over_walk:.0f}" if math.isfinite(over_walk) else ""
 
 
 def _added_line(candidate: CandidateRecord) -> str:
     if candidate.added_list is None:
         return ""
-    files = candidate.evidence.get("added_from", "")
+    files = candidate.evidence.added_from
     return f"\nadded light curve, list {candidate.added_list} ({files}): no images"
 
 
-def _spectral_line(evidence: dict[str, Any]) -> str:
-    if evidence.get("spectral_change") is None:
+def _spectral_line(evidence: DipEvidence) -> str:
+    if not math.isfinite(evidence.spectral_change):
         return ""
     return (
-        f"\nspectral index changes by {evidence['spectral_change']:+.2f} ± "
-        f"{evidence['spectral_change_error']:.2f} in the dip ({evidence['n_bands']} sub-bands)"
+        f"\nspectral index changes by {evidence.spectral_change:+.2f} ± "
+        f"{evidence.spectral_change_error:.2f} in the dip ({evidence.n_bands} sub-bands)"
     )
 
 
@@ -135,11 +138,11 @@ def _draw_source(
         mjd[near], 1e3 * flux[near], 1e3 * error[near], fmt="o", ms=3, lw=0.8, color="tab:blue"
     )
     axes.plot(
-        candidate.parameters["template_mjd"],
-        1e3 * np.asarray(candidate.parameters["template_jy"]),
+        candidate.parameters.template_mjd,
+        1e3 * np.asarray(candidate.parameters.template_jy),
         color="tab:red",
         lw=1.8,
-        label=candidate.parameters["template"],
+        label=candidate.parameters.template,
     )
     axes.axvspan(candidate.start_mjd, candidate.end_mjd, color="tab:red", alpha=0.08)
     axes.set(ylabel="flux density (mJy)", xlim=span)
@@ -150,7 +153,7 @@ def _draw_source(
 def _draw_neighbours(
     axes: Any, candidate: CandidateRecord, curves: LightCurves, span: tuple[float, float]
 ) -> None:
-    names = candidate.evidence.get("neighbours", [])[:_SHOWN_NEIGHBOURS]
+    names = candidate.evidence.neighbours[:_SHOWN_NEIGHBOURS]
     for name in names:
         mjd, flux, _ = _points(curves, name)
         near = (mjd >= span[0]) & (mjd <= span[1])
@@ -158,11 +161,11 @@ def _draw_neighbours(
             axes.plot(mjd[near], flux[near] / np.median(flux), ".-", ms=3, lw=0.6, alpha=0.8)
     axes.axhline(1.0, color="0.7", lw=0.8, zorder=0)
     axes.axvspan(candidate.start_mjd, candidate.end_mjd, color="tab:red", alpha=0.08)
-    depth = candidate.evidence.get("neighbour_depth")
+    depth = candidate.evidence.neighbour_depth
     axes.set_title(
-        f"{len(names)} of {len(candidate.evidence.get('neighbours', []))} neighbours, "
+        f"{len(names)} of {len(candidate.evidence.neighbours)} neighbours, "
         f"median depth of the same dip in them {100 * depth:.1f} %"
-        if depth is not None and np.isfinite(depth)
+        if math.isfinite(depth)
         else "no other source of the list within the radius"
         if candidate.added_list and not names
         else "no neighbour is bright enough to show the dip",

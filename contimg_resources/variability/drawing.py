@@ -37,9 +37,10 @@ def draw_plane(path: Path, table: Variability) -> None:
     plane = axes["plane"]
     with np.errstate(invalid="ignore"):
         shown = (table.eta > 0) & (table.v > 0) & (table.median_snr > 0)
-    day = int(table.facts["day_mjd"])
+    day = table.facts.day_mjd
+    up_to = "" if day is None else f" up to {datetime_from_mjd(day):%Y-%m-%d}"
     figure.suptitle(
-        f"Variability up to {datetime_from_mjd(day):%Y-%m-%d}: {int(table.is_variable.sum())} of "
+        f"Variability{up_to}: {int(table.is_variable.sum())} of "
         f"{int(shown.sum())} sources are flagged as variable",
         fontsize=11,
     )
@@ -84,9 +85,7 @@ def _draw_thresholds(plane: Any, table: Variability, norm: Any) -> None:
     from matplotlib import colormaps
 
     facts = table.facts
-    values = list(
-        zip(facts["threshold_snr"], facts["threshold_eta"], facts["threshold_v"], strict=True)
-    )
+    values = list(zip(facts.threshold_snr, facts.threshold_eta, facts.threshold_v, strict=True))
     # Thresholds depend on the S/N: those of the lowest, the middle and the highest are drawn.
     for snr, eta, v in {values[i] for i in (0, len(values) // 2, -1)} if values else ():
         style = {"color": colormaps["viridis"](norm(snr)), "linewidth": 1.2, "alpha": 0.9}

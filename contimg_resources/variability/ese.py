@@ -1,7 +1,7 @@
 """The search for Extreme Scattering Events in many light curves.
 
 Belongs here: preparing light curves, calling the search, the threshold for a rate of false alarms.
-Doesn't: vetting a dip (see `judging`), candidates and their names.
+Doesn't: vetting a dip (see `vetting`), candidates and their names.
 """
 
 from dataclasses import dataclass

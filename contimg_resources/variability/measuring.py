@@ -16,7 +16,7 @@ from contimg_resources.variability.metrics import (
     medians_of,
     scatter_of,
 )
-from contimg_resources.variability.model import LightCurves, Variability
+from contimg_resources.variability.model import LightCurves, Variability, VariabilityFacts
 from contimg_resources.variability.selection import improbable, population_thresholds
 
 
@@ -41,13 +41,13 @@ def measure_added(curves: LightCurves, settings: VariabilitySettings, day_mjd: i
         `settings.eta_sigma` standard deviations; `facts` hold it as `threshold_p`.
     """
     table = measure_variability(curves, settings, day_mjd)
-    if table.facts["threshold_snr"]:
+    if table.facts.threshold_snr:
         return table
     threshold_p = improbable(settings.eta_sigma)
     with np.errstate(invalid="ignore"):
         # Valid for any number of epochs: the p-value accounts for it.
         varies = table.p_value < threshold_p
-    facts = {**table.facts, "threshold_p": threshold_p}
+    facts = replace(table.facts, threshold_p=threshold_p)
     return replace(table, is_variable=varies, facts=facts)
 
 
@@ -121,16 +121,16 @@ def measure_variability(
         is_reference=reference_sources(curves, settings.min_epochs),
         is_pair_variable=pair_says_so,
         is_variable=limits.above(snr, scatter.eta, scatter.v) & enough,
-        facts={
-            "day_mjd": day_mjd,
-            "systematic_floor": floor.share,
-            "systematic_floor_low": floor.low,
-            "systematic_floor_high": floor.high,
-            "n_references": floor.n_references,
-            "eta_sigma": settings.eta_sigma,
-            "v_sigma": settings.v_sigma,
-            "threshold_snr": limits.snr.tolist(),
-            "threshold_eta": limits.eta.tolist(),
-            "threshold_v": limits.v.tolist(),
-        },
+        facts=VariabilityFacts(
+            day_mjd=day_mjd,
+            systematic_floor=floor.share,
+            systematic_floor_low=floor.low,
+            systematic_floor_high=floor.high,
+            n_references=floor.n_references,
+            eta_sigma=settings.eta_sigma,
+            v_sigma=settings.v_sigma,
+            threshold_snr=tuple(limits.snr.tolist()),
+            threshold_eta=tuple(limits.eta.tolist()),
+            threshold_v=tuple(limits.v.tolist()),
+        ),
     )

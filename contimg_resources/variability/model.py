@@ -3,12 +3,15 @@
 Belongs here: columns of many sources at once. Doesn't: computing metrics, files.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from contimg_resources.database.values import DICT, LIST, Count, Number
 
 Floats = NDArray[np.float64]
 
@@ -107,6 +110,54 @@ class LightCurves:
 
 
 @dataclass(frozen=True)
+class VariabilityFacts:
+    """Facts about the metrics of many sources, stored with them; NaN and None: unknown.
+
+    Parameters
+    ----------
+    day_mjd : int or None
+        The UTC day, integer MJD.
+    systematic_floor, systematic_floor_low, systematic_floor_high : float
+        Systematic error floor as a fraction of the flux density, and its range.
+    n_references : int or None
+        Number of reference sources that it was measured with.
+    eta_sigma, v_sigma : float
+        Distance of a variable from the population, standard deviations.
+    threshold_snr, threshold_eta, threshold_v : tuple of float
+        Thresholds of eta and V, by S/N; empty if there are too few sources.
+    threshold_p : float
+        Threshold of the p-value that replaces them in a small list of added light curves.
+    n_points : int or None
+        Number of measurements.
+    added_list : str or None
+        The list of added light curves; None: the platform measured the sources.
+    settings : dict
+        The settings.
+    software : dict of str to str
+        Software versions.
+    unreadable_days : dict of str to str
+        Files of days that couldn't be read, with the reasons.
+    """
+
+    day_mjd: Count = None
+    systematic_floor: Number = math.nan
+    systematic_floor_low: Number = math.nan
+    systematic_floor_high: Number = math.nan
+    n_references: Count = None
+    eta_sigma: Number = math.nan
+    v_sigma: Number = math.nan
+    threshold_snr: Annotated[tuple[Number, ...], LIST] = ()
+    threshold_eta: Annotated[tuple[Number, ...], LIST] = ()
+    threshold_v: Annotated[tuple[Number, ...], LIST] = ()
+    threshold_p: Number = math.nan
+    n_points: Count = None
+    added_list: str | None = None
+    settings: Annotated[dict[str, Any], DICT] = field(default_factory=dict)
+    software: Annotated[dict[str, Any], DICT] = field(default_factory=dict)
+    unreadable_days: Annotated[dict[str, str], DICT] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Variability:
     """Variability metrics of many sources; NaN where a source has too few epochs for a metric.
 
@@ -140,9 +191,8 @@ class Variability:
         Whether the source is variable by that pair.
     is_variable : ndarray of bool, shape (n,)
         Whether the source is flagged as variable in the plane of eta and V.
-    facts : dict
-        JSON-able: `day_mjd`, `systematic_floor`, `n_references`, `eta_sigma`, `v_sigma`,
-        `threshold_snr`, `threshold_eta`, `threshold_v` (lists).
+    facts : VariabilityFacts
+        Facts about all of them.
     """
 
     source_id: NDArray[np.str_]
@@ -162,7 +212,7 @@ class Variability:
     is_reference: NDArray[np.bool_]
     is_pair_variable: NDArray[np.bool_]
     is_variable: NDArray[np.bool_]
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: VariabilityFacts = field(default_factory=VariabilityFacts)
 
     def __len__(self) -> int:
         return len(self.source_id)

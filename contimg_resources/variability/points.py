@@ -4,67 +4,74 @@ Belongs here: the columns, writing a day, reading many. Doesn't: choosing measur
 `transits`), variability metrics.
 """
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.core.directories import whole_file
-from contimg_resources.core.errors import (
-    ContimgError,
-    UnreadableMeasurements,
-    in_words_of_reader,
-    rejecting,
-)
+from contimg_resources.core.errors import rejecting
+from contimg_resources.core.keys import day_name, is_day_name, parse_day_name
+from contimg_resources.core.parquet import ParquetFormat
+from contimg_resources.database.values import DICT, LIST, read_json
 from contimg_resources.variability.model import LightCurves
 from contimg_resources.variability.transits import DayPoints
 
-#: Version of the columns below. Written into every file.
-SCHEMA_VERSION = 1
+FORMAT = ParquetFormat(
+    lack="holds no light curves",
+    version=2,
+    columns={
+        "source_id": ("string", "stable name, as in the catalogue"),
+        "ra_deg": ("double", "catalogue position, ICRS, degrees"),
+        "dec_deg": ("double", "catalogue position, ICRS, degrees"),
+        "transit_mjd": ("double", "transit, MJD in days, UTC"),
+        "mid_mjd": ("double", "mid-time of the data, MJD in days, UTC"),
+        "flux_jy": ("double", "flux density on the scale of the reference sources, Jy"),
+        "error_jy": ("double", "its uncertainty with that of the scale, Jy"),
+        "integrated_flux_jy": (
+            "float",
+            "integrated, of a source flagged as extended, Jy; else null",
+        ),
+        "integrated_error_jy": ("float", "its uncertainty with that of the scale, Jy"),
+        "flags": ("int32", "sum of contimg_resources.photometry.flags.Flag"),
+        "is_reference": ("bool", "whether it was used as a flux reference"),
+        "n_mosaics": ("int32", "mosaics of the transit with a good measurement; this is the best"),
+        "epoch": ("string", "partition key of the mosaic"),
+    },
+    former={"transit_mjd": "passage_mjd"},
+    later=("integrated_flux_jy", "integrated_error_jy"),
+)
+_CODED = ("source_id", "epoch")
 
-#: Type and description of each column.
-COLUMNS: dict[str, tuple[str, str]] = {
-    "source_id": ("string", "stable name, as in the catalogue"),
-    "ra_deg": ("double", "catalogue position, ICRS, degrees"),
-    "dec_deg": ("double", "catalogue position, ICRS, degrees"),
-    "passage_mjd": ("double", "transit, MJD in days, UTC"),
-    "mid_mjd": ("double", "mid-time of the data, MJD in days, UTC"),
-    "flux_jy": ("double", "flux density on the scale of the reference sources, Jy"),
-    "error_jy": ("double", "its uncertainty with that of the scale, Jy"),
-    "integrated_flux_jy": ("float", "integrated, of a source flagged as extended, Jy; else null"),
-    "integrated_error_jy": ("float", "its uncertainty with that of the scale, Jy"),
-    "flags": ("int32", "sum of contimg_resources.photometry.flags.Flag"),
-    "is_reference": ("bool", "whether it was used as a flux reference"),
-    "n_mosaics": ("int32", "mosaics of the transit with a good measurement; this is the best"),
-    "epoch": ("string", "partition key of the mosaic"),
-}
-#: Columns that files of earlier releases lack; their values are null.
-_LATER = ("integrated_flux_jy", "integrated_error_jy")
-_METADATA = b"contimg"
-_NUMPY: dict[str, Any] = {
-    "string": np.str_,
-    "double": np.float64,
-    "float": np.float32,
-    "int32": np.int64,
-    "bool": np.bool_,
-}
+
+@dataclass(frozen=True)
+class PointFacts:
+    """Facts about the light curves of a day, stored with them.
+
+    Parameters
+    ----------
+    day_mjd : int
+        The UTC day, integer MJD.
+    epochs : tuple of str
+        Partition keys of the mosaics.
+    software : dict of str to str
+        Software versions.
+    """
+
+    day_mjd: int
+    epochs: Annotated[tuple[str, ...], LIST] = ()
+    software: Annotated[dict[str, str], DICT] = field(default_factory=dict)
 
 
 def points_path(root: Path, day_mjd: int) -> Path:
     """Return the file of a day."""
-    return root / f"{day_mjd:d}.parquet"
+    return root / f"{day_name(day_mjd)}.parquet"
 
 
-def empty_columns() -> dict[str, NDArray[Any]]:
-    """Return the columns without any measurement."""
-    return {name: np.empty(0, _NUMPY[kind]) for name, (kind, _) in COLUMNS.items()}
-
-
-def write_points(root: Path, points: DayPoints, facts: dict[str, Any] | None = None) -> Path | None:
+def write_points(
+    root: Path, points: DayPoints, software: dict[str, str] | None = None
+) -> Path | None:
     """Write a day's light curves, whole or not at all. A day without measurements has no file.
 
     Parameters
@@ -73,43 +80,20 @@ def write_points(root: Path, points: DayPoints, facts: dict[str, Any] | None = N
         The directory of light curves.
     points : DayPoints
         Measurements of the day.
-    facts : dict, optional
-        JSON-able provenance.
+    software : dict of str to str, optional
+        Software versions.
 
     Returns
     -------
     Path or None
         The file; None when there is none.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     path = points_path(root, points.day_mjd)
     if not len(points):
         path.unlink(missing_ok=True)
         return None
-    told = {
-        "schema_version": SCHEMA_VERSION,
-        "day_mjd": points.day_mjd,
-        "epochs": list(points.epochs),
-        **(facts or {}),
-    }
-    types = _arrow_types()
-    schema = pa.schema(
-        [
-            pa.field(name, types[kind], metadata={"description": meaning})
-            for name, (kind, meaning) in COLUMNS.items()
-        ],
-        metadata={_METADATA: json.dumps(told).encode()},
-    )
-    arrays = [
-        # NaN is written as null.
-        pa.array(points.columns[f.name], f.type, from_pandas=f.name in _LATER)
-        for f in schema
-    ]
-    table = pa.table(arrays, schema=schema)
-    root.mkdir(parents=True, exist_ok=True)
-    whole_file(path, lambda partial: pq.write_table(table, partial, compression="zstd"))
+    facts = PointFacts(points.day_mjd, points.epochs, software or {})
+    FORMAT.write(path, points.columns, asdict(facts))
     return path
 
 
@@ -117,7 +101,7 @@ def days_between(
     root: Path, start_mjd: float | None = None, end_mjd: float | None = None
 ) -> tuple[int, ...]:
     """Return the days with measurements that begin in [start, end), integer MJD."""
-    days = sorted(int(path.stem) for path in root.glob("[!.]*.parquet") if path.stem.isdecimal())
+    days = sorted(parse_day_name(p.stem) for p in root.glob("*.parquet") if is_day_name(p.stem))
     return tuple(
         day
         for day in days
@@ -154,12 +138,12 @@ def read_points(
     for day in days_between(root, start_mjd, end_mjd):
         path = points_path(root, day)
         if damaged is None:
-            tables.append(_read(path))
+            tables.append(FORMAT.read(path, read_dictionary=_CODED)[0])
         else:
             with rejecting(damaged, path.name):
-                tables.append(_read(path))
+                tables.append(FORMAT.read(path, read_dictionary=_CODED)[0])
     if not tables:
-        return _as_curves(empty_columns(), np.empty(0, np.int64), np.empty(0, np.str_))
+        return _as_curves(FORMAT.no_rows(), np.empty(0, np.int64), np.empty(0, np.str_))
     together = pa.concat_tables(tables).unify_dictionaries()
     # Sorting by number is faster than by name: names are long and measurements are many.
     coded = together["source_id"].combine_chunks()
@@ -173,14 +157,14 @@ def read_points(
     keys = np.asarray(epochs.dictionary.to_pylist(), np.str_)
     columns = {
         name: together[name].to_numpy()[order]
-        for name, (kind, _) in COLUMNS.items()
+        for name, (kind, _) in FORMAT.columns.items()
         if kind != "string"
     }
     columns["epoch"] = keys[epochs.indices.to_numpy(zero_copy_only=False)[order]]
     return _as_curves(columns, source[order], np.sort(names))
 
 
-def read_point_facts(path: Path) -> dict[str, Any]:
+def read_point_facts(path: Path) -> PointFacts:
     """Read the provenance in a day's file without its measurements.
 
     Raises
@@ -188,8 +172,9 @@ def read_point_facts(path: Path) -> dict[str, Any]:
     UnreadableMeasurements
         If the file is damaged or was written by a newer contimg.
     """
-    with _opened(path) as (_, facts):
-        return facts
+    told = FORMAT.read_facts(path)
+    with FORMAT.refusing(path):
+        return read_json(PointFacts, told)
 
 
 def _as_curves(
@@ -212,52 +197,3 @@ def _as_curves(
         is_reference=columns["is_reference"].astype(np.bool_),
         epoch=columns["epoch"],
     )
-
-
-def _read(path: Path) -> Any:
-    import pyarrow as pa
-
-    types = _arrow_types()
-    with _opened(path) as (file, _):
-        there = file.schema_arrow.names
-        lacking = [name for name in _LATER if name not in there]
-        table = file.read(columns=[name for name in COLUMNS if name not in lacking])
-        for name in lacking:
-            table = table.append_column(name, pa.nulls(table.num_rows, types[COLUMNS[name][0]]))
-        return table.select(list(COLUMNS)).replace_schema_metadata()
-
-
-def _arrow_types() -> dict[str, Any]:
-    import pyarrow as pa
-
-    return {
-        "string": pa.string(),
-        "double": pa.float64(),
-        "float": pa.float32(),
-        "int32": pa.int32(),
-        "bool": pa.bool_(),
-    }
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path, read_dictionary=["source_id", "epoch"]) as file:
-            facts = json.loads(file.schema_arrow.metadata[_METADATA])
-            version = int(facts["schema_version"])
-            if version > SCHEMA_VERSION:
-                raise UnreadableMeasurements(
-                    f"{path} was written by a newer contimg (version {version} of its columns; "
-                    f"this one knows up to {SCHEMA_VERSION})",
-                    path=str(path),
-                )
-            yield file, facts
-    except ContimgError:
-        raise
-    except Exception as error:  # pyarrow raises errors of many types
-        raise UnreadableMeasurements(
-            f"{path} holds no light curves: {in_words_of_reader(error)}",
-            path=str(path),
-        ) from error

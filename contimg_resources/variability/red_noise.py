@@ -1,7 +1,7 @@
 """Comparison of a dip with the intrinsic variability of its source.
 
 Belongs here: comparing both explanations of a light curve. Doesn't: the recursion (see
-`ese_loops`), other reasons to reject a dip (see `judging`).
+`ese_loops`), other reasons to reject a dip (see `vetting`).
 """
 
 from typing import NamedTuple

@@ -10,9 +10,9 @@ at all frequencies.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from contimg_resources.photometry.subbands import (
     bands_root,
     list_bands,
 )
+from contimg_resources.products.dips import DipEvidence
 from contimg_resources.products.events import CandidateRecord
 from contimg_resources.variability.templates import Shape
 from contimg_resources.variability.transits import transit_number
@@ -77,8 +78,8 @@ class BandDepth:
 
 def spectral_evidence(
     root: Path, candidate: CandidateRecord, shapes: Callable[[], Sequence[Shape]], end_mjd: float
-) -> dict[str, Any]:
-    """Return the evidence from sub-bands for a candidate.
+) -> DipEvidence:
+    """Return the evidence for a candidate with that from its sub-bands.
 
     Parameters
     ----------
@@ -93,27 +94,25 @@ def spectral_evidence(
 
     Returns
     -------
-    dict
-        JSON-able; empty if no sub-band is usable. `band_depths` (lists of frequency in Hz, depth,
-        error), and `n_bands`, the number of bands with enough remaining flux density; with two or
-        more `spectral_change` and `spectral_change_error`; `spectral_note`, the reasons for
-        unreadable bands.
+    DipEvidence
+        The candidate's own if no sub-band is usable. A change of the spectral index takes two or
+        more bands with enough remaining flux density.
     """
     # Most platforms have no sub-bands: skip the query then.
     if not bands_root(root).is_dir():
-        return {}
-    name = candidate.parameters.get("template")
+        return candidate.evidence
+    name = candidate.parameters.template
     shape = next((s for s in shapes() if s.name == name), None)
     dip = Dip(candidate.mid_mjd, candidate.end_mjd - candidate.start_mjd)
     if shape is None or not dip.width_days > 0:
-        return {}
+        return candidate.evidence
     reach_days = REACH_WIDTHS * dip.width_days
     start_mjd, stop_mjd = dip.mid_mjd - reach_days, min(dip.mid_mjd + reach_days, end_mjd)
     depths, notes = [], []
     try:
         bands = list_bands(root)
     except OSError as error:
-        return {"spectral_note": str(error)[:_LONGEST_NOTE]}
+        return replace(candidate.evidence, spectral_note=str(error)[:_LONGEST_NOTE])
     for band in bands:
         # An unreadable file must lose neither the candidate nor the other bands.
         try:
@@ -124,17 +123,16 @@ def spectral_evidence(
         told = band_depth(dip, shape, fluxes)
         if told is not None:
             depths.append(told)
-    evidence: dict[str, Any] = {}
-    if depths:
-        depths.sort(key=lambda d: d.frequency_hz)
-        evidence["n_bands"] = sum(d.tells for d in depths)
-        evidence["band_depths"] = [[d.frequency_hz, d.depth, d.error] for d in depths]
-    change = spectral_change(depths)
-    if change is not None:
-        evidence["spectral_change"], evidence["spectral_change_error"] = change
-    if notes:
-        evidence["spectral_note"] = "; ".join(notes)[:_LONGEST_NOTE]
-    return evidence
+    depths.sort(key=lambda d: d.frequency_hz)
+    change, change_error = spectral_change(depths) or (math.nan, math.nan)
+    return replace(
+        candidate.evidence,
+        n_bands=sum(d.tells for d in depths) if depths else None,
+        band_depths=tuple((d.frequency_hz, d.depth, d.error) for d in depths),
+        spectral_change=change,
+        spectral_change_error=change_error,
+        spectral_note="; ".join(notes)[:_LONGEST_NOTE],
+    )
 
 
 def band_depth(dip: Dip, shape: Shape, fluxes: BandFluxes) -> BandDepth | None:

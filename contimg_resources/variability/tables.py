@@ -3,28 +3,45 @@
 Belongs here: writing and reading them. Doesn't: computing.
 """
 
-import json
-from dataclasses import fields
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from contimg_resources.core.directories import whole_file
-from contimg_resources.core.errors import UnreadableMeasurements, in_words_of_reader
+from contimg_resources.core.keys import day_name, is_day_name, parse_day_name
 from contimg_resources.core.naming import check_name
+from contimg_resources.core.parquet import ParquetFormat, arrays_of
 from contimg_resources.database import plain_json
-from contimg_resources.variability.model import Variability
+from contimg_resources.database.values import read_json
+from contimg_resources.variability.model import Variability, VariabilityFacts
 
-#: Version of the columns, which are the fields of `Variability`. Written into every file.
-SCHEMA_VERSION = 1
-_METADATA = b"contimg"
-_COLUMNS = tuple(f.name for f in fields(Variability) if f.name != "facts")
+#: The columns are the fields of `Variability`.
+_FORMAT = ParquetFormat(
+    lack="holds no variability metrics",
+    version=1,
+    columns={
+        "source_id": ("string", "stable name, as in the catalogue"),
+        "ra_deg": ("double", "catalogue position, ICRS, degrees"),
+        "dec_deg": ("double", "catalogue position, ICRS, degrees"),
+        "n_epochs": ("int64", "number of measurements"),
+        "mean_flux_jy": ("double", "weighted mean, Jy"),
+        "median_snr": ("double", "median S/N of the measurements"),
+        "eta": ("double", "reduced chi2 about the weighted mean"),
+        "v": ("double", "standard deviation over mean"),
+        "modulation_index": ("double", "debiased; negative: less scatter than errors"),
+        "p_value": ("double", "probability of so large an eta for a steady source"),
+        "pair_vs": ("double", "t statistic of the most significant pair of epochs"),
+        "pair_m": ("double", "modulation of that pair"),
+        "pair_first_mjd": ("double", "time of its first epoch, MJD in days, UTC"),
+        "pair_second_mjd": ("double", "time of its second epoch, MJD in days, UTC"),
+        "is_reference": ("bool", "whether it was a flux reference in most of its epochs"),
+        "is_pair_variable": ("bool", "whether it is variable by that pair"),
+        "is_variable": ("bool", "whether it is flagged as variable in the plane of eta and V"),
+    },
+)
 
 
 def variability_path(root: Path, day_mjd: int) -> Path:
     """Return the file of a day."""
-    return root / f"{day_mjd:d}.parquet"
+    return root / f"{day_name(day_mjd)}.parquet"
 
 
 def added_variability_path(root: Path, name: str) -> Path:
@@ -34,17 +51,8 @@ def added_variability_path(root: Path, name: str) -> Path:
 
 def write_variability(path: Path, table: Variability) -> None:
     """Write the metrics, whole or not at all."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    told = {"schema_version": SCHEMA_VERSION, "facts": plain_json(table.facts)}
-    columns = {
-        name: pa.array(getattr(table, name), from_pandas=getattr(table, name).dtype.kind == "f")
-        for name in _COLUMNS
-    }
-    written = pa.table(columns).replace_schema_metadata({_METADATA: json.dumps(told).encode()})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    whole_file(path, lambda partial: pq.write_table(written, partial, compression="zstd"))
+    values = {name: getattr(table, name) for name in _FORMAT.columns}
+    _FORMAT.write(path, values, {"facts": plain_json(asdict(table.facts))})
 
 
 def read_variability(path: Path) -> Variability:
@@ -55,38 +63,12 @@ def read_variability(path: Path) -> Variability:
     UnreadableMeasurements
         If the file is damaged or was written by a newer contimg.
     """
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path) as file:
-            told = json.loads((file.schema_arrow.metadata or {})[_METADATA])
-            if int(told["schema_version"]) > SCHEMA_VERSION:
-                raise UnreadableMeasurements(
-                    f"{path} was written by a newer contimg (version {told['schema_version']} of "
-                    f"its columns; this one knows up to {SCHEMA_VERSION})",
-                    path=str(path),
-                )
-            table = file.read(columns=list(_COLUMNS))
-        values: dict[str, Any] = {name: _array(table[name]) for name in _COLUMNS}
-        return Variability(**values, facts=told["facts"])
-    except UnreadableMeasurements:
-        raise
-    except Exception as error:  # pyarrow raises errors of many types
-        raise UnreadableMeasurements(
-            f"{path} holds no variability metrics: {in_words_of_reader(error)}",
-            path=str(path),
-        ) from error
+    table, told = _FORMAT.read(path)
+    with _FORMAT.refusing(path):
+        return Variability(**arrays_of(table), facts=read_json(VariabilityFacts, told["facts"]))
 
 
 def latest_variability(root: Path) -> Path | None:
     """Return the file of the last day; None if there is none."""
-    days = [int(p.stem) for p in root.glob("[!.]*.parquet") if p.stem.isdecimal()]
+    days = [parse_day_name(p.stem) for p in root.glob("*.parquet") if is_day_name(p.stem)]
     return variability_path(root, max(days)) if days else None
-
-
-def _array(column: Any) -> Any:
-    import pyarrow as pa
-
-    if pa.types.is_string(column.type):
-        return np.asarray(column.to_pylist(), np.str_)
-    return np.asarray(column.to_numpy())

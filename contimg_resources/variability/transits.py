@@ -58,7 +58,7 @@ class DayPoints:
     day_mjd : int
         UTC day of the transits, integer MJD.
     columns : dict of str to ndarray
-        See `contimg_resources.variability.points.COLUMNS`.
+        See `contimg_resources.variability.points.FORMAT`.
     n_measurements : int
         Number of good measurements that these were chosen from.
     epochs : tuple of str
@@ -90,7 +90,7 @@ def transit_number(mid_mjd: Floats, ra_deg: Floats) -> NDArray[np.int64]:
     return np.rint((sidereal_deg - ra_deg) / 360.0).astype(np.int64)
 
 
-def passage_mjd(number: NDArray[np.int64], ra_deg: Floats) -> Floats:
+def transit_mjd(number: NDArray[np.int64], ra_deg: Floats) -> Floats:
     """Return the times of transits, MJD in days; the inverse of `transit_number`."""
     sidereal_deg = 360.0 * number + ra_deg - _GMST_2000_DEG - LONGITUDE_DEG
     return np.asarray(_MJD_2000 + sidereal_deg / SIDEREAL_DEG_PER_DAY)
@@ -132,7 +132,7 @@ def gather_day(root: Path, day_mjd: int) -> DayPoints:
     for name in _INTEGRATED:
         all_of[name] = np.where(point, np.nan, all_of[name])
     number = transit_number(all_of["mid_mjd"], all_of["ra_deg"])
-    passed_mjd = passage_mjd(number, all_of["ra_deg"])
+    passed_mjd = transit_mjd(number, all_of["ra_deg"])
     today = np.floor(passed_mjd) == day_mjd
     kept = {name: values[today] for name, values in all_of.items()}
     number, passed_mjd = number[today], passed_mjd[today]
@@ -148,7 +148,7 @@ def gather_day(root: Path, day_mjd: int) -> DayPoints:
             "source_id": kept["source_id"][best].astype(np.str_),
             "ra_deg": kept["ra_deg"][best],
             "dec_deg": kept["dec_deg"][best],
-            "passage_mjd": passed_mjd[best],
+            "transit_mjd": passed_mjd[best],
             "mid_mjd": kept["mid_mjd"][best],
             "flux_jy": kept["flux_jy"][best],
             "error_jy": kept["flux_error_jy"][best],
@@ -182,6 +182,6 @@ def _measured(
 
 
 def _nothing() -> dict[str, NDArray[Any]]:
-    from contimg_resources.variability.points import empty_columns
+    from contimg_resources.variability.points import FORMAT
 
-    return empty_columns()
+    return FORMAT.no_rows()

@@ -276,9 +276,7 @@ def widest_days(mjd: Floats, max_width_days: float) -> float:
     return min(max_width_days, _TOLERANCE * MOST_OF_SPAN * float(mjd[-1] - mjd[0]))
 
 
-def judge_sides(
-    fit: DipFit, shape: Shape, mjd: Floats, flux_jy: Floats, error_jy: Floats
-) -> Outcome:
+def vet_sides(fit: DipFit, shape: Shape, mjd: Floats, flux_jy: Floats, error_jy: Floats) -> Outcome:
     """Check that the source was at its baseline before the dip and returned, or may still return.
 
     Parameters

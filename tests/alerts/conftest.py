@@ -9,6 +9,7 @@ import pytest
 
 from contimg_resources.casa import Casa
 from contimg_resources.observations.calibrators import CalibratorList
+from contimg_resources.products.dips import FittedDip
 from contimg_resources.products.events import CandidateRecord, CandidateState
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.registry.store import CalibrationRegistry
@@ -63,12 +64,12 @@ def make_candidate(**changes: Any) -> CandidateRecord:
         "mid_mjd": NOW - 10,
         "end_mjd": NOW,
         "score": 41.25,
-        "parameters": {
-            "depth": 0.35,
-            "depth_error": 0.02,
-            "width_days": 30.0,
-            "width_error_days": 2.5,
-            "threshold": 12.5,
-        },
+        "parameters": FittedDip(
+            depth=0.35,
+            depth_error=0.02,
+            width_days=30.0,
+            width_error_days=2.5,
+            threshold=12.5,
+        ),
     }
     return CandidateRecord(**{**values, **changes})

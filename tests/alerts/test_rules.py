@@ -9,6 +9,7 @@ from contimg_resources.alerts.calibration import SolvedSet, Uncalibrated, calibr
 from contimg_resources.alerts.candidates import candidate_alerts
 from contimg_resources.alerts.failures import failure_alerts
 from contimg_resources.alerts.quality import quality_alerts
+from contimg_resources.products.dips import FittedDip
 from contimg_resources.products.events import CandidateState, Mark, MarkRecord
 from contimg_resources.products.model import ImageNoise, ObservationRecord, ObservationState
 from tests.alerts.conftest import NOW, make_candidate
@@ -26,7 +27,7 @@ def test_a_candidate_is_told_with_what_a_person_asks_first() -> None:
         "https://dsa.example/contimg/#/candidates/nvss-013741+330935-61031",
     ):
         assert words in alert.text
-    (without,) = candidate_alerts([make_candidate(parameters={})], {})
+    (without,) = candidate_alerts([make_candidate(parameters=FittedDip())], {})
     assert "Depth: unknown; width: unknown" in without.text
     assert "http" not in without.text
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from contimg_resources.calibration.quality import judge, measure_quality
+from contimg_resources.calibration.quality import check_quality, measure_quality
 from contimg_resources.calibration.solutions import Solutions
 from contimg_resources.instrument.caltables import CaltableType, TableQuality
 from contimg_resources.settings import CalibrationSettings
@@ -77,7 +77,7 @@ def test_a_receptor_that_is_dead_on_every_antenna_is_half_of_the_table() -> None
     quality = measure_quality(solutions, "B Jones", everything_works())
     assert quality.flagged_fraction == 0.5
     assert quality.flagged_by_receptor == (0.0, 1.0)
-    assert judge(CaltableType.BP, quality, CalibrationSettings()) == (
+    assert check_quality(CaltableType.BP, quality, CalibrationSettings()) == (
         "BP: 50% of the solutions of working antennas are flagged, 0% and 100% by receptor "
         "(at most 30%)",
     )
@@ -88,7 +88,7 @@ def test_a_receptor_has_its_own_limit() -> None:
     solutions.flags[1, :, :2] = True
     quality = measure_quality(solutions, "B Jones", everything_works())
     assert quality.flagged_fraction == 0.25
-    assert len(judge(CaltableType.BP, quality, CalibrationSettings())) == 1
+    assert len(check_quality(CaltableType.BP, quality, CalibrationSettings())) == 1
 
 
 @pytest.mark.parametrize(("gone", "good"), [(21, True), (95, False)])
@@ -99,7 +99,7 @@ def test_absent_antennas_are_normal_until_too_few_are_left(gone: int, good: bool
     working[117 - gone :] = False
     quality = measure_quality(solutions, "B Jones", working)
     assert (quality.flagged_fraction, quality.n_dead_antennas) == (0.0, 0)
-    reasons = judge(CaltableType.BP, quality, CalibrationSettings())
+    reasons = check_quality(CaltableType.BP, quality, CalibrationSettings())
     assert reasons == (
         () if good else ("BP: only 22 of 117 antennas have solutions (at least 36)",)
     )
@@ -124,11 +124,11 @@ def test_a_good_bandpass_of_a_weak_calibrator_passes_and_pure_noise_does_not() -
     settings = CalibrationSettings()
     good = measure_quality(noisy_bandpass(9.5), "B Jones", everything_works(20))
     assert good.phase_scatter_deg == pytest.approx(4.3, rel=0.1)
-    assert judge(CaltableType.BP, good, settings) == ()
-    assert judge(CaltableType.GP, good, settings) == ("GP: median SNR 9.5 (at least 10)",)
+    assert check_quality(CaltableType.BP, good, settings) == ()
+    assert check_quality(CaltableType.GP, good, settings) == ("GP: median SNR 9.5 (at least 10)",)
     noise = measure_quality(noisy_bandpass(0.05), "B Jones", everything_works(20))
     assert noise.phase_scatter_deg == pytest.approx(95, rel=0.1)
-    snr, *scatters = judge(CaltableType.BP, noise, settings)
+    snr, *scatters = check_quality(CaltableType.BP, noise, settings)
     assert snr == "BP: median SNR per channel 0.1 (at least 3)"
     assert any("phases scatter" in reason for reason in scatters)
 
@@ -176,8 +176,8 @@ def test_each_gate_gives_its_reason(change: dict[str, object], word: str) -> Non
         "n_antennas": 20,
     }
     settings = CalibrationSettings()
-    assert judge(CaltableType.BA, TableQuality(**good), settings) == ()  # type: ignore[arg-type]
-    reasons = judge(CaltableType.BA, TableQuality(**{**good, **change}), settings)  # type: ignore[arg-type]
+    assert check_quality(CaltableType.BA, TableQuality(**good), settings) == ()  # type: ignore[arg-type]
+    reasons = check_quality(CaltableType.BA, TableQuality(**{**good, **change}), settings)  # type: ignore[arg-type]
     assert len(reasons) == 1
     assert word in reasons[0]
     assert reasons[0].startswith("BA: ")

@@ -13,10 +13,9 @@ from astropy import units as u
 from astropy.coordinates import SkyCoord
 from astropy.table import MaskedColumn, Table
 
-from contimg_resources.catalogues import store as store_module
 from contimg_resources.catalogues.blends import blended
 from contimg_resources.catalogues.model import CatalogueFacts, CatalogueSources
-from contimg_resources.catalogues.parquet import COLUMNS, SCHEMA_VERSION
+from contimg_resources.catalogues.parquet import FORMAT
 from contimg_resources.catalogues.reading import read_catalogue
 from contimg_resources.catalogues.store import CatalogueStore
 from contimg_resources.core.errors import CatalogueError, InvalidName
@@ -52,7 +51,7 @@ def read(path: Path, name: str) -> tuple[CatalogueSources, str]:
 
 
 def facts(n: int, name: str = "made") -> CatalogueFacts:
-    return CatalogueFacts(name, "list", "nowhere", "sha256:" + "0" * 64, n, SCHEMA_VERSION)
+    return CatalogueFacts(name, "list", "nowhere", "sha256:" + "0" * 64, n, FORMAT.version)
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +106,9 @@ def test_everything_comes_back_as_it_was(
         a, b = getattr(found, name), getattr(sources, name)
         assert np.array_equal(a, b, equal_nan=a.dtype.kind == "f"), name
     described = pq.read_schema(store.open("made").path)
-    assert {n: described.field(n).metadata[b"description"].decode() for n in COLUMNS} == COLUMNS
+    assert {f.name: f.metadata[b"description"].decode() for f in described} == {
+        name: meaning for name, (_, meaning) in FORMAT.columns.items()
+    }
 
 
 def vizier() -> Table:
@@ -345,13 +346,13 @@ def test_a_catalogue_that_isn_t_there_names_those_that_are(
 def test_interrupted_the_old_one_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = CatalogueStore(tmp_path)
     store.put(random_sources(50), facts(50))
-    whole = store_module.write_catalogue
+    whole = pq.write_table
 
-    def interrupted(*arguments: Any) -> None:
-        whole(*arguments)
+    def interrupted(*arguments: Any, **how: Any) -> None:
+        whole(*arguments, **how)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(store_module, "write_catalogue", interrupted)
+    monkeypatch.setattr(pq, "write_table", interrupted)
     with pytest.raises(KeyboardInterrupt):
         store.put(random_sources(80), facts(80))
     assert len(store.open("made").all()) == 50
@@ -362,9 +363,11 @@ def test_damaged_and_newer_files_are_refused(tmp_path: Path) -> None:
     store = CatalogueStore(tmp_path)
     store.put(random_sources(9000), facts(9000))
     path = tmp_path / "made.parquet"
-    newer = replace(facts(9000, "newer"), schema_version=SCHEMA_VERSION + 1)
+    newer = replace(facts(9000, "newer"), schema_version=FORMAT.version + 1)
     store.put(random_sources(10), newer)
-    with pytest.raises(CatalogueError, match="written by a newer contimg"):
+    with pytest.raises(
+        CatalogueError, match=r"written by a newer contimg .*: add the catalogue again"
+    ):
         store.open("newer")
     pq.write_table(pa.table({"x": [1]}), tmp_path / "other.parquet")
     with pytest.raises(CatalogueError, match="is no catalogue of contimg"):

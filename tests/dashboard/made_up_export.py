@@ -187,11 +187,11 @@ def _calibration(export: MadeUpExport) -> None:
             )
         )
     now = export.now_mjd
-    holes = (
-        model.Hole(start_mjd=now - 33.2, end_mjd=now - 31.1, n_observations=61),
-        model.Hole(start_mjd=now - 12.4, end_mjd=now - 11.9, n_observations=14),
+    gaps = (
+        model.Gap(start_mjd=now - 33.2, end_mjd=now - 31.1, n_observations=61),
+        model.Gap(start_mjd=now - 12.4, end_mjd=now - 11.9, n_observations=14),
     )
-    export.page("calibration", model.Calibration(sets=tuple(sets), holes=holes), len(sets))
+    export.page("calibration", model.Calibration(sets=tuple(sets), gaps=gaps), len(sets))
 
 
 def _quality(export: MadeUpExport, random: np.random.Generator) -> None:

@@ -427,9 +427,9 @@ def test_what_cant_be_loaded_is_told(changing: MadeUpExport, new_page: Callable[
         return changing.directory / changing.pages[name][0].path
 
     page_of("image_quality").unlink()
-    page_of("calibration").write_text('{"schema_version": 2, "document": "calibration"}')
-    page_of("mosaics").write_text('{"schema_version": 1, "document": "mos')
-    page_of("candidates").write_text('{"schema_version": 1, "document": "variables"}')
+    page_of("calibration").write_text('{"schema_version": 3, "document": "calibration"}')
+    page_of("mosaics").write_text('{"schema_version": 2, "document": "mos')
+    page_of("candidates").write_text('{"schema_version": 2, "document": "variables"}')
     (changing.directory / "pictures" / "cutout-0.png").unlink()
     # A page that is open when its server ends complains.
     with (
@@ -438,7 +438,7 @@ def test_what_cant_be_loaded_is_told(changing: MadeUpExport, new_page: Callable[
     ):
         for route, told in {
             "quality": "can't be loaded: the server answered 404",
-            "calibration": "has schema version 2; this dashboard reads 1",
+            "calibration": "has schema version 3; this dashboard reads 2",
             "mosaics": "is not a complete JSON document",
             "candidates": "is not the document “candidates”",
         }.items():
@@ -450,7 +450,7 @@ def test_what_cant_be_loaded_is_told(changing: MadeUpExport, new_page: Callable[
         # When it's there again, the button is enough.
         page.goto(address + hash_of("mosaics"))
         shown(page, "mosaics")
-        text = json.dumps({"schema_version": 1, "document": "mosaics", "mosaics": []})
+        text = json.dumps({"schema_version": 2, "document": "mosaics", "mosaics": []})
         page_of("mosaics").write_text(text)
         page.locator("#again").click()
         page.get_by_text("no mosaics yet").wait_for()

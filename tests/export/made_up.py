@@ -11,12 +11,13 @@ from contimg_resources.export.model import DOCUMENTS, Document
 from contimg_resources.export.schemas import schemas
 from contimg_resources.export.state import PlatformState
 from contimg_resources.instrument.caltables import ArrayLayout
+from contimg_resources.products.dips import DipEvidence, FittedDip
 from contimg_resources.products.epochs import EpochKind, EpochRecord, MosaicRecord, MosaicState
 from contimg_resources.products.events import CandidateRecord, CandidateState
 from contimg_resources.products.model import ImageRecord, ObservationRecord, ObservationState
 from contimg_resources.registry.model import CaltableSet, SetStatus
 from contimg_resources.registry.snapshot import ActiveSet
-from contimg_resources.variability.model import LightCurves, Variability
+from contimg_resources.variability.model import LightCurves, Variability, VariabilityFacts
 
 MJD = 61_041.0
 
@@ -64,16 +65,16 @@ def variability(points: LightCurves, variable: Sequence[int] = (0,)) -> Variabil
         is_reference=np.zeros(n, np.bool_),
         is_pair_variable=is_variable,
         is_variable=is_variable,
-        facts={
-            "day_mjd": 61_040,
-            "systematic_floor": 0.02,
-            "n_references": 12,
-            "eta_sigma": 3.0,
-            "v_sigma": 2.0,
-            "threshold_snr": [5.0, 50.0, float("nan")],
-            "threshold_eta": [2.0, 3.0, 4.0],
-            "threshold_v": [0.3, 0.1, 0.1],
-        },
+        facts=VariabilityFacts(
+            day_mjd=61_040,
+            systematic_floor=0.02,
+            n_references=12,
+            eta_sigma=3.0,
+            v_sigma=2.0,
+            threshold_snr=(5.0, 50.0, float("nan")),
+            threshold_eta=(2.0, 3.0, 4.0),
+            threshold_v=(0.3, 0.1, 0.1),
+        ),
     )
 
 
@@ -166,19 +167,19 @@ def candidate(points: LightCurves, number: int = 0, **changes: Any) -> Candidate
         "mid_mjd": MJD - 30.0,
         "end_mjd": MJD - 20.0,
         "score": 123.4,
-        "parameters": {
-            "depth": 0.4,
-            "depth_error": float("inf"),
-            "width_days": 20.0,
-            "baseline_jy": 0.05,
-            "template": "fiedler",
-            "template_mjd": [MJD - 40.0, MJD - 30.0, MJD - 20.0],
-            "template_jy": [0.05, 0.03, float("nan")],
-        },
-        "evidence": {
-            "neighbours": [str(name) for name in (*points.source_id[1:2], "nobody")],
-            "neighbour_depth": 0.01,
-        },
+        "parameters": FittedDip(
+            depth=0.4,
+            depth_error=float("inf"),
+            width_days=20.0,
+            baseline_jy=0.05,
+            template="fiedler",
+            template_mjd=(MJD - 40.0, MJD - 30.0, MJD - 20.0),
+            template_jy=(0.05, 0.03, float("nan")),
+        ),
+        "evidence": DipEvidence(
+            neighbours=tuple(str(name) for name in (*points.source_id[1:2], "nobody")),
+            neighbour_depth=0.01,
+        ),
         "searched_day": 61_040,
         "first_day": 61_030,
     }
@@ -225,7 +226,7 @@ def read_document(root: Path, path: str, document: str) -> Document:
     data = (root / path).read_bytes()
     assert len(data) <= 1_000_000, path
     schema = json.loads(
-        (root / "schema/v1" / f"{document}.json").read_text()
+        (root / "schema/v2" / f"{document}.json").read_text()
         if (root / "schema").is_dir()
         else schemas()[document]
     )

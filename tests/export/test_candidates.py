@@ -7,6 +7,7 @@ import pytest
 from contimg_resources.export.candidates import MAX_CUTOUTS, candidates_document
 from contimg_resources.export.model import CandidateItem, Candidates
 from contimg_resources.export.pages import split
+from contimg_resources.products.dips import DipEvidence, FittedDip
 from contimg_resources.products.events import Mark, MarkRecord
 from tests.export.made_up import MJD, candidate, light_curves, platform_state
 
@@ -74,11 +75,11 @@ def test_a_card_with_all_that_there_may_be_fits_into_a_page() -> None:
     huge = candidate(
         points,
         start_mjd=MJD - 2000,
-        evidence={"neighbours": points.source_id.tolist()},
-        parameters={
-            "template_mjd": [MJD + i / 7 for i in range(9000)],
-            "template_jy": [1 / (i + 1) for i in range(9000)],
-        },
+        evidence=DipEvidence(neighbours=tuple(points.source_id.tolist())),
+        parameters=FittedDip(
+            template_mjd=tuple(MJD + i / 7 for i in range(9000)),
+            template_jy=tuple(1 / (i + 1) for i in range(9000)),
+        ),
     )
     marks = tuple(MarkRecord("ese-0", Mark.REAL, "\x01" * 9000, "me", MJD) for _ in range(200))
     (card,) = cards(points=points, candidates=(huge,), marks=marks)

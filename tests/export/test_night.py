@@ -8,7 +8,7 @@ import pytest
 from contimg_resources.export.model import Calibration, Mosaics, Observations
 from contimg_resources.export.nights import (
     calibration_document,
-    find_holes,
+    find_gaps,
     meridian_ra_deg,
     mosaics_document,
     observations_document,
@@ -67,22 +67,22 @@ def test_very_long_reasons_are_cut() -> None:
 def test_holes_are_observed_time_without_a_valid_set() -> None:
     days = (0.0, 0.0036, 0.0072, 0.0108, 0.5, 0.5036)
     observations = [observation(d) for d in days]
-    holes = find_holes(observations, [None, None, ACTIVE, None, None, None])
+    gaps = find_gaps(observations, [None, None, ACTIVE, None, None, None])
     # A valid set ends one, and so does time that wasn't observed.
-    assert [(h.start_mjd, h.end_mjd, h.n_observations) for h in holes] == [
+    assert [(h.start_mjd, h.end_mjd, h.n_observations) for h in gaps] == [
         (MJD - 0.0018, MJD + 0.0054, 2),
         (MJD + 0.009, MJD + 0.0126, 1),
         (MJD + 0.4982, MJD + 0.5054, 2),
     ]
-    assert find_holes([], []) == []
-    assert find_holes(observations, [ACTIVE] * 6) == []
+    assert find_gaps([], []) == []
+    assert find_gaps(observations, [ACTIVE] * 6) == []
 
 
 def test_sets_are_told_by_time_with_the_reasons_against_them() -> None:
     found = Calibration.model_validate_json(only_page(calibration_document(platform_state())))
     assert [s.name for s in found.sets] == ["first", "second"]
     assert (found.sets[0].reason, found.sets[0].flag_fraction) == ("a storm; rain", 0.125)
-    assert [h.n_observations for h in found.holes] == [1, 1]
+    assert [h.n_observations for h in found.gaps] == [1, 1]
 
 
 def test_a_mosaic_is_told_with_its_photometry() -> None:

@@ -57,14 +57,14 @@ def test_columns_are_split_by_rows() -> None:
 
 def test_columns_without_rows() -> None:
     (page,) = split(columns("sources", {"a": [], "b": []}, [], []))
-    assert json.loads(page.data) == {"schema_version": 1, "document": "sources", "a": [], "b": []}
+    assert json.loads(page.data) == {"schema_version": 2, "document": "sources", "a": [], "b": []}
 
 
 def test_the_first_page_says_more_and_still_fits() -> None:
-    paged = elements("c", "sets", listed(400), head={"day": 1}, first={"holes": ["y" * 4000]})
+    paged = elements("c", "sets", listed(400), head={"day": 1}, first={"gaps": ["y" * 4000]})
     pages = list(split(paged, 10_000))
     assert all(len(p.data) <= 10_000 for p in pages)
-    assert [("holes" in json.loads(p.data), json.loads(p.data)["day"]) for p in pages][:2] == [
+    assert [("gaps" in json.loads(p.data), json.loads(p.data)["day"]) for p in pages][:2] == [
         (True, 1),
         (False, 1),
     ]

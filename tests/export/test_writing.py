@@ -14,6 +14,7 @@ import pytest
 from contimg_resources.export.directory import ExportDirectory, opened
 from contimg_resources.export.state import PlatformState
 from contimg_resources.export.writing import write_documents
+from contimg_resources.products.dips import DipEvidence
 from contimg_resources.products.events import Mark, MarkRecord
 from tests.export.made_up import (
     MJD,
@@ -141,7 +142,7 @@ def test_numbers_that_are_not_there_are_null(tmp_path: Path) -> None:
 def test_names_of_sources_are_only_text(tmp_path: Path) -> None:
     points = light_curves(len(HOSTILE), 5, names=HOSTILE)
     hostile = [
-        candidate(points, i, id=f"../../c{i}", evidence={"neighbours": list(HOSTILE)})
+        candidate(points, i, id=f"../../c{i}", evidence=DipEvidence(neighbours=tuple(HOSTILE)))
         for i in range(len(points))
     ]
     said = [MarkRecord(c.id, Mark.REAL, '"</script>', "..", MJD) for c in hostile]

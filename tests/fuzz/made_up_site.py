@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 from contimg_assets import runs
 from contimg_resources.calibration.apply.model import ApplyResult
 from contimg_resources.core.errors import UnreadableObservation
-from contimg_resources.core.times import partition_key
+from contimg_resources.core.keys import partition_key
 from contimg_resources.instrument.caltables import CaltableType
 from contimg_resources.observations.calibrators import CalibratorList
 from contimg_resources.observations.model import Antenna, Observation, SpectralWindow

@@ -193,7 +193,12 @@ def test_whole_summaries_are_read(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_bytes(summaries()["image"])
     assert load_image_result(tmp_path, "x").sources[0].snr == 50.0
     (tmp_path / "season.truth.json").write_bytes(summaries()["season"])
-    assert len(SeasonTruth.load(tmp_path / "season.truth.json").epochs) > 0
+    truth = SeasonTruth.load(tmp_path / "season.truth.json")
+    assert len(truth.epochs) > 0
+    # Earlier releases wrote another name.
+    earlier = summaries()["season"].replace(b'"transit_mjd"', b'"passage_mjd"')
+    (tmp_path / "season.truth.json").write_bytes(earlier)
+    assert SeasonTruth.load(tmp_path / "season.truth.json") == truth
 
 
 def test_a_season_that_cannot_be_is_refused_by_the_name_of_its_file(tmp_path: Path) -> None:

@@ -11,6 +11,13 @@ from hypothesis import strategies as st
 
 from contimg_resources.catalogues.columns import Given, frequency_ghz
 from contimg_resources.core.errors import ContimgError, InvalidName, TableError, in_words
+from contimg_resources.core.keys import (
+    is_partition_key,
+    mosaic_key,
+    parse_mosaic_key,
+    parse_partition_key,
+    partition_key,
+)
 from contimg_resources.core.naming import (
     StateLayout,
     check_ms_name,
@@ -20,18 +27,9 @@ from contimg_resources.core.naming import (
     without_ms,
 )
 from contimg_resources.core.plain_text import plain, plain_line
-from contimg_resources.core.times import (
-    is_partition_key,
-    isot_from_mjd,
-    mjd_day,
-    mjd_from_datetime,
-    parse_partition_key,
-    parse_span,
-    partition_key,
-)
+from contimg_resources.core.times import isot_from_mjd, mjd_day, mjd_from_datetime, parse_span
 from contimg_resources.cutouts.places import cutout_path, directory_name, epoch_of
 from contimg_resources.instrument.caltables import CaltableType, split_ending, type_of_ending
-from contimg_resources.mosaics.windows import mosaic_key, parse_mosaic_key
 from contimg_resources.tables.positions import parse_frame, sexagesimal_deg
 from contimg_resources.tables.units import factor_between, is_unit, parse_unit
 from contimg_resources.variability.foreign_times import parse_meaning, time_meaning

@@ -3,10 +3,10 @@
 import pytest
 
 from contimg_resources.imaging.acceptance import (
-    judge_astrometry,
-    judge_beam,
-    judge_fluxes,
-    judge_rms,
+    check_astrometry,
+    check_beam,
+    check_fluxes,
+    check_rms,
 )
 from contimg_resources.settings import ImagingSettings
 
@@ -29,12 +29,12 @@ NAN = float("nan")
     ],
 )
 def test_noise_is_what_the_data_predict(rms_jy: float, expected_jy: float, passed: bool) -> None:
-    assert judge_rms(rms_jy, expected_jy, 0.5, LIMITS).passed is passed
+    assert check_rms(rms_jy, expected_jy, 0.5, LIMITS).passed is passed
 
 
 def test_beside_a_bright_calibrator_the_dynamic_range_sets_the_limit() -> None:
-    assert judge_rms(15e-3, 1e-3, 16.0, LIMITS).passed
-    assert not judge_rms(17e-3, 1e-3, 16.0, LIMITS).passed
+    assert check_rms(15e-3, 1e-3, 16.0, LIMITS).passed
+    assert not check_rms(17e-3, 1e-3, 16.0, LIMITS).passed
 
 
 @pytest.mark.parametrize(
@@ -51,34 +51,34 @@ def test_beside_a_bright_calibrator_the_dynamic_range_sets_the_limit() -> None:
 def test_a_beam_is_an_ellipse_that_the_pixels_sample(
     bmaj_arcsec: float, bmin_arcsec: float, cell_arcsec: float, passed: bool
 ) -> None:
-    assert judge_beam(bmaj_arcsec, bmin_arcsec, cell_arcsec, LIMITS).passed is passed
+    assert check_beam(bmaj_arcsec, bmin_arcsec, cell_arcsec, LIMITS).passed is passed
 
 
 def test_known_fluxes_agree_within_the_tolerance_and_say_how_well() -> None:
-    good = judge_fluxes(1.03, 7, 8, LIMITS)
+    good = check_fluxes(1.03, 7, 8, LIMITS)
     assert good.passed
     assert good.words.startswith("7 of 8 known sources found, median flux ratio 1.030")
-    assert not judge_fluxes(1.3, 7, 8, LIMITS).passed
-    assert not judge_fluxes(0.7, 7, 8, LIMITS).passed
+    assert not check_fluxes(1.3, 7, 8, LIMITS).passed
+    assert not check_fluxes(0.7, 7, 8, LIMITS).passed
 
 
 def test_an_image_in_which_no_known_source_is_found_is_refused() -> None:
-    assert not judge_fluxes(NAN, 0, 8, LIMITS).passed
-    assert not judge_astrometry(NAN, 30.0, 0, 8, LIMITS).passed
+    assert not check_fluxes(NAN, 0, 8, LIMITS).passed
+    assert not check_astrometry(NAN, 30.0, 0, 8, LIMITS).passed
 
 
 def test_an_image_that_shows_only_a_few_of_the_known_sources_is_refused() -> None:
-    assert judge_fluxes(1.0, 4, 8, LIMITS).passed
-    assert not judge_fluxes(1.0, 3, 8, LIMITS).passed
+    assert check_fluxes(1.0, 4, 8, LIMITS).passed
+    assert not check_fluxes(1.0, 3, 8, LIMITS).passed
 
 
 def test_positions_agree_within_a_part_of_the_beam() -> None:
-    assert judge_astrometry(8.9, 30.0, 7, 8, LIMITS).passed
-    assert not judge_astrometry(9.1, 30.0, 7, 8, LIMITS).passed
+    assert check_astrometry(8.9, 30.0, 7, 8, LIMITS).passed
+    assert not check_astrometry(9.1, 30.0, 7, 8, LIMITS).passed
 
 
 def test_without_anything_known_a_check_says_that_it_was_not_made() -> None:
-    for nothing in (judge_fluxes(NAN, 0, 0, LIMITS), judge_astrometry(NAN, 30.0, 0, 0, LIMITS)):
+    for nothing in (check_fluxes(NAN, 0, 0, LIMITS), check_astrometry(NAN, 30.0, 0, 0, LIMITS)):
         assert (nothing.passed, nothing.evaluated) == (True, False)
         assert nothing.words.startswith(
             "not evaluated: no catalogue is set (CONTIMG_CATALOGUE__REFERENCE)"

@@ -22,7 +22,7 @@ from contimg_resources.mosaics.make import load_mosaic, make_mosaic
 from contimg_resources.mosaics.model import MosaicRequest, MosaicResult, TileFiles
 from contimg_resources.settings import ImagingSettings, MosaicSettings
 from contimg_resources.simulation.tiles import MadeUpTile, drifting_tiles, write_tile
-from contimg_resources.steps.mosaicking import judge_noise, judge_seams
+from contimg_resources.steps.mosaicking import check_noise, check_seams
 
 CELL = 40.0
 #: Three pixels across its minor axis, as real images have.
@@ -298,15 +298,15 @@ def test_noise_and_seams_are_judged(tmp_path: Path) -> None:
     limits = MosaicSettings()
     made = list(tiles_of(6))
     good = make_mosaic(request(written(made, tmp_path), tmp_path))
-    assert judge_noise(good.statistics, limits).passed
+    assert check_noise(good.statistics, limits).passed
     assert len(good.seams) == 6
-    assert judge_seams(good.seams, limits).passed
+    assert check_seams(good.seams, limits).passed
     # A tile whose zero level is wrong.
     made[2] = replace(made[2], sky_jy=0.04)
     bad = make_mosaic(request(written(made, tmp_path / "bad"), tmp_path / "bad"))
-    verdict = judge_seams(bad.seams, limits)
+    verdict = check_seams(bad.seams, limits)
     assert not verdict.passed
     assert made[2].key in verdict.words
-    assert not judge_noise(replace(good.statistics, rms_ratio=1.7), limits).passed
+    assert not check_noise(replace(good.statistics, rms_ratio=1.7), limits).passed
     alone = make_mosaic(request(written(made[:1], tmp_path / "one"), tmp_path / "one"))
-    assert not judge_seams(alone.seams, limits).evaluated
+    assert not check_seams(alone.seams, limits).evaluated

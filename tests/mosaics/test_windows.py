@@ -8,14 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contimg_resources.core.errors import ConfigurationError, InvalidName
-from contimg_resources.mosaics.windows import (
-    PlannedMosaic,
-    WindowGrid,
-    has_holes,
-    mosaic_key,
-    parse_mosaic_key,
-    plan_mosaics,
-)
+from contimg_resources.core.keys import mosaic_key, parse_mosaic_key
+from contimg_resources.mosaics.windows import PlannedMosaic, WindowGrid, has_gaps, plan_mosaics
 from contimg_resources.settings import CalibrationSettings, MosaicSettings
 
 GRID = WindowGrid()
@@ -149,8 +143,8 @@ def test_holes() -> None:
     mids = [o.mid_mjd for o in night(12)]
     start, end = 61_041.0, 61_041.0 + HOUR
     whole = [m for m in mids if start <= m < end]
-    assert not has_holes(whole, start, end, 300.0)
-    assert has_holes(whole[:5] + whole[6:], start, end, 300.0)
-    assert has_holes(whole[2:], start, end, 300.0)
-    assert has_holes(whole[:-2], start, end, 300.0)
-    assert has_holes([], start, end, 300.0)
+    assert not has_gaps(whole, start, end, 300.0)
+    assert has_gaps(whole[:5] + whole[6:], start, end, 300.0)
+    assert has_gaps(whole[2:], start, end, 300.0)
+    assert has_gaps(whole[:-2], start, end, 300.0)
+    assert has_gaps([], start, end, 300.0)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from contimg_resources.photometry.drawing import draw_epoch, draw_light_curve
-from contimg_resources.photometry.epoch import judge_epoch
+from contimg_resources.photometry.epoch import check_epoch
 from contimg_resources.photometry.light_curves import LightCurve, light_curve
 from contimg_resources.photometry.model import SourceList
 from contimg_resources.settings import PhotometrySettings
@@ -26,7 +26,7 @@ def pixels(path: Path) -> Any:
 
 def drawn_epoch(path: Path, sources: SourceList, **changed: Any) -> Any:
     raw = observed(sources, **changed)
-    draw_epoch(path, raw, sources, judge_epoch(raw, sources, PhotometrySettings()), BEAM, "61041")
+    draw_epoch(path, raw, sources, check_epoch(raw, sources, PhotometrySettings()), BEAM, "61041")
     return pixels(path)
 
 
@@ -50,7 +50,7 @@ def test_an_epoch_is_drawn(tmp_path: Path, n: int, changed: dict[str, Any]) -> N
 def test_an_epoch_that_is_not_published_looks_different(tmp_path: Path) -> None:
     sources = catalogue(40)
     raw = observed(sources)
-    scale = judge_epoch(raw, sources, PhotometrySettings())
+    scale = check_epoch(raw, sources, PhotometrySettings())
     titles = []
     for told in (scale, replace(scale, ok=False, reason="the flux scale of 40 $\\ource{$ is 0.7")):
         draw_epoch(tmp_path / "epoch.png", raw, sources, told, BEAM, "61041.5+54.0")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from contimg_resources.photometry.epoch import corrected, judge_epoch
+from contimg_resources.photometry.epoch import check_epoch, corrected
 from contimg_resources.photometry.flags import Flag
 from contimg_resources.photometry.gradient import fit_gradient
 from contimg_resources.photometry.measuring import RawMeasurements
@@ -58,7 +58,7 @@ def observed(
 @pytest.mark.parametrize("scale", [0.85, 1.0, 1.13])
 def test_a_scale_is_found(scale: float) -> None:
     sources = catalogue(80)
-    told = judge_epoch(observed(sources, scale), sources, LIMITS)
+    told = check_epoch(observed(sources, scale), sources, LIMITS)
     assert told.ok
     assert told.reason == ""
     assert told.scale == pytest.approx(scale, abs=4 * told.error)
@@ -77,7 +77,7 @@ def test_the_scales_uncertainty_is_true() -> None:
     for seed in range(300):
         sources = catalogue(40, seed)
         rng = np.random.default_rng([seed, 3])
-        told = judge_epoch(observed(sources, 0.9 * rng.normal(1, 0.05, 40), seed), sources, LIMITS)
+        told = check_epoch(observed(sources, 0.9 * rng.normal(1, 0.05, 40), seed), sources, LIMITS)
         pulls.append((told.scale - 0.9) / told.error)
         # A source that is no reference, brought to the scale.
         one = observed(sources, 0.9, seed + 1000)
@@ -92,7 +92,7 @@ def test_the_scales_uncertainty_is_true() -> None:
 def test_errors_carry_that_of_the_scale() -> None:
     sources = catalogue(60)
     raw = observed(sources, np.random.default_rng(0).normal(0.9, 0.05, 60))
-    told = judge_epoch(raw, sources, LIMITS)
+    told = check_epoch(raw, sources, LIMITS)
     flux, error = corrected(raw, told)
     relative = np.hypot(raw.error_jy / raw.flux_jy, told.error_at_source / told.at_source)
     np.testing.assert_allclose(error, flux * relative)
@@ -105,7 +105,7 @@ def test_a_gradient_is_found(ra_deg: float) -> None:
     sources = catalogue(150, ra_deg=ra_deg)
     east, north = east_north(sources, ra_deg)
     truth = 0.95 * np.exp(0.06 * east - 0.03 * north)
-    told = judge_epoch(observed(sources, truth), sources, LIMITS)
+    told = check_epoch(observed(sources, truth), sources, LIMITS)
     assert told.gradient == (pytest.approx(0.06, abs=0.004), pytest.approx(-0.03, abs=0.004))
     assert told.scale == pytest.approx(0.95, abs=0.01)
     np.testing.assert_allclose(told.at_source, truth, rtol=0.01)
@@ -121,7 +121,7 @@ def test_what_is_corrected_for_a_gradient_pulls_normally() -> None:
         east, north = east_north(sources)
         truth = np.exp(0.05 * east + 0.05 * north)
         scatter = np.random.default_rng([seed, 3]).normal(1, 0.03, 45)
-        told = judge_epoch(observed(sources, truth * scatter, seed), sources, LIMITS)
+        told = check_epoch(observed(sources, truth * scatter, seed), sources, LIMITS)
         flux, error = corrected(observed(sources, truth, seed + 500), told)
         pulls.append((flux - sources.flux_jy) / error)
     pull = np.concatenate(pulls)
@@ -134,7 +134,7 @@ def test_chance_is_no_gradient() -> None:
     for seed in range(200):
         sources = catalogue(60, seed)
         factor = np.random.default_rng([seed, 3]).normal(1, 0.05, 60)
-        found += any(judge_epoch(observed(sources, factor, seed), sources, LIMITS).gradient)
+        found += any(check_epoch(observed(sources, factor, seed), sources, LIMITS).gradient)
     assert found <= 3
 
 
@@ -143,7 +143,7 @@ def test_one_bright_source_that_varies_is_no_gradient() -> None:
         sources = catalogue(45, seed)
         factor = np.ones(45)
         factor[int(np.argmax(sources.flux_jy))] = 1.04
-        assert judge_epoch(observed(sources, factor, seed), sources, LIMITS).gradient == (0, 0)
+        assert check_epoch(observed(sources, factor, seed), sources, LIMITS).gradient == (0, 0)
 
 
 @pytest.mark.parametrize("steep", [0.0, 0.08])
@@ -157,7 +157,7 @@ def test_a_source_never_corrects_itself(steep: float) -> None:
     for change in (1.0, 0.97, 1.04):
         truth = factor.copy()
         truth[varying] *= change
-        told = judge_epoch(observed(sources, truth), sources, LIMITS)
+        told = check_epoch(observed(sources, truth), sources, LIMITS)
         assert told.is_reference[varying]
         assert any(told.gradient) == (steep > 0)
         scales.append(told.at_source[varying])
@@ -166,7 +166,7 @@ def test_a_source_never_corrects_itself(steep: float) -> None:
     raw = observed(sources, factor)
     left_out = np.arange(len(sources)) == varying
     unknown = replace(sources, flux_jy=np.where(left_out, np.nan, sources.flux_jy))
-    without = judge_epoch(raw, unknown, LIMITS)
+    without = check_epoch(raw, unknown, LIMITS)
     assert not without.is_reference[varying]
     assert without.at_source[varying] == pytest.approx(scales[0], rel=1e-3)
 
@@ -186,7 +186,7 @@ def test_a_fit_without_one_is_that_of_the_others() -> None:
 
 def test_too_few_references_are_told() -> None:
     sources = catalogue(9)
-    told = judge_epoch(observed(sources), sources, LIMITS)
+    told = check_epoch(observed(sources), sources, LIMITS)
     assert not told.ok
     assert told.reason == "9 reference sources, at least 10 are needed"
     assert np.isfinite(told.scale)
@@ -195,7 +195,7 @@ def test_too_few_references_are_told() -> None:
 def test_scatter_is_told() -> None:
     sources = catalogue(60)
     factor = np.random.default_rng(1).normal(1, 0.2, 60)
-    told = judge_epoch(observed(sources, factor), sources, LIMITS)
+    told = check_epoch(observed(sources, factor), sources, LIMITS)
     assert not told.ok
     assert "scatter by 0." in told.reason
     assert "the limit is 0.1" in told.reason
@@ -203,7 +203,7 @@ def test_scatter_is_told() -> None:
 
 def test_an_offset_is_told() -> None:
     sources = catalogue(60)
-    told = judge_epoch(observed(sources, 0.7), sources, LIMITS)
+    told = check_epoch(observed(sources, 0.7), sources, LIMITS)
     assert not told.ok
     assert "scale of 60 reference sources is 0.70" in told.reason
 
@@ -212,7 +212,7 @@ def test_an_offset_is_told() -> None:
 def test_without_references_fluxes_stay_as_measured(n: int) -> None:
     sources = catalogue(n)
     raw = observed(sources, flags=np.full(n, int(Flag.BLEND)))
-    told = judge_epoch(raw, sources, LIMITS)
+    told = check_epoch(raw, sources, LIMITS)
     assert not told.ok
     assert told.reason.startswith("0 reference sources")
     assert np.isnan(told.scale)
@@ -224,7 +224,7 @@ def test_without_references_fluxes_stay_as_measured(n: int) -> None:
 def test_a_single_reference_keeps_its_own_flux() -> None:
     sources = catalogue(3)
     raw = observed(sources, 0.9, flags=np.array([0, int(Flag.BLEND), int(Flag.BLEND)]))
-    told = judge_epoch(raw, sources, LIMITS)
+    told = check_epoch(raw, sources, LIMITS)
     assert told.n_references == 1
     flux, error = corrected(raw, told)
     assert (flux[0], error[0]) == (raw.flux_jy[0], raw.error_jy[0])
@@ -248,7 +248,7 @@ def test_who_is_a_reference() -> None:
     eta[7:9] = 3.5, 2.5
     history = SourceHistory(np.full(40, np.nan), np.zeros(40, np.int64), eta)
     raw = observed(sources, flux_jy=flux, flags=flags, primary_beam=response)
-    told = judge_epoch(raw, sources, LIMITS, history)
+    told = check_epoch(raw, sources, LIMITS, history)
     assert np.flatnonzero(~told.is_reference).tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
 
 
@@ -257,15 +257,15 @@ def test_references_are_compared_with_their_own_history() -> None:
     # The catalogue is wrong by 30 % for all; earlier epochs know better, where there are enough.
     raw = observed(sources, 1.3 * 0.95)
     history = SourceHistory(1.3 * sources.flux_jy, np.full(40, 5), np.full(40, 1.0))
-    assert judge_epoch(raw, sources, LIMITS, history).scale == pytest.approx(0.95, abs=0.01)
+    assert check_epoch(raw, sources, LIMITS, history).scale == pytest.approx(0.95, abs=0.01)
     young = replace(history, n_epochs=np.full(40, 4))
-    assert judge_epoch(raw, sources, LIMITS, young).scale == pytest.approx(1.235, abs=0.01)
+    assert check_epoch(raw, sources, LIMITS, young).scale == pytest.approx(1.235, abs=0.01)
 
 
 def test_a_few_wild_sources_change_little() -> None:
     sources = catalogue(60)
     factor = np.ones(60)
     factor[::10] = 5.0
-    told = judge_epoch(observed(sources, factor), sources, LIMITS)
+    told = check_epoch(observed(sources, factor), sources, LIMITS)
     assert told.ok
     assert told.scale == pytest.approx(1.0, abs=0.01)

@@ -9,8 +9,7 @@ import pytest
 from contimg_resources.core.errors import PhotometryFailed, UnreadableMeasurements
 from contimg_resources.photometry import copies
 from contimg_resources.photometry.copies import PERIOD_DAYS, copy_by_source, epoch_files
-from contimg_resources.photometry.history import read_history
-from contimg_resources.photometry.light_curves import LightCurve, light_curve
+from contimg_resources.photometry.light_curves import LightCurve, light_curve, read_history
 from tests.photometry.epochs import sources, write
 
 #: The first day of a period.

@@ -20,7 +20,7 @@ from contimg_resources.core.errors import UnreadableMeasurements
 from contimg_resources.photometry.flags import Flag
 from contimg_resources.photometry.measurements import (
     COLUMNS,
-    SCHEMA_VERSION,
+    FORMAT,
     read_measurements,
     write_measurements,
 )
@@ -43,7 +43,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     columns, facts = read_measurements(written(tmp_path))
     assert list(columns) == list(COLUMNS)
     assert facts == {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": FORMAT.version,
         "epoch": "61041.50000+54.0",
         "kind": "mosaic",
         "catalogue": "NVSS",
@@ -162,7 +162,7 @@ def test_a_missing_column_is_named(tmp_path: Path) -> None:
 def test_a_newer_file_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path)
     table = pq.read_table(path)
-    facts = {**json.loads(table.schema.metadata[b"contimg"]), "schema_version": SCHEMA_VERSION + 1}
+    facts = {**json.loads(table.schema.metadata[b"contimg"]), "schema_version": FORMAT.version + 1}
     pq.write_table(table.replace_schema_metadata({b"contimg": json.dumps(facts).encode()}), path)
     with pytest.raises(UnreadableMeasurements, match="written by a newer contimg"):
         read_measurements(path)

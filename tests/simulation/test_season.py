@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 from contimg_resources.core.errors import ConfigurationError
+from contimg_resources.core.keys import parse_mosaic_key
 from contimg_resources.core.statistics import mad_rms
 from contimg_resources.demo.season import FinishedSeason, compare_season
 from contimg_resources.mosaics.model import MosaicFiles
-from contimg_resources.mosaics.windows import WindowGrid, parse_mosaic_key
+from contimg_resources.mosaics.windows import WindowGrid
 from contimg_resources.photometry.measurements import read_measurements
 from contimg_resources.photometry.reading import read_mosaic
+from contimg_resources.products.dips import FittedDip
 from contimg_resources.products.epochs import EpochKind, MosaicState
 from contimg_resources.products.events import CandidateRecord, CandidateState
 from contimg_resources.settings import Settings
@@ -35,7 +37,7 @@ from contimg_resources.steps.mosaicking import open_mosaics
 from contimg_resources.steps.retention import choose_removals
 from contimg_resources.steps.variability import update_light_curves
 from contimg_resources.steps.verifying import verify_products
-from contimg_resources.variability.transits import passage_mjd, transit_number
+from contimg_resources.variability.transits import transit_mjd, transit_number
 
 #: Twelve days, one of maintenance, with two bad epochs.
 SHORT = SeasonSpec(n_days=12, n_bad=2, maintenance_days=1, lost_share=0.0)
@@ -92,12 +94,12 @@ def test_a_mosaic_is_a_window_that_holds_the_fields_passage(written: Written) ->
     for epoch in written.truth.epochs:
         mid_mjd, declination_deg = parse_mosaic_key(epoch.key)
         assert declination_deg == SHORT.dec_deg
-        bounds = [windows.bounds_mjd(n) for n in windows.windows_of(epoch.passage_mjd)]
+        bounds = [windows.bounds_mjd(n) for n in windows.windows_of(epoch.transit_mjd)]
         assert (epoch.start_mjd, epoch.end_mjd) in bounds
         assert mid_mjd == pytest.approx(epoch.mid_mjd, abs=1e-5)
         ra = np.array([SHORT.ra_deg])
         number = transit_number(np.array([epoch.mid_mjd]), ra)
-        assert passage_mjd(number, ra)[0] == pytest.approx(epoch.passage_mjd, abs=1e-9)
+        assert transit_mjd(number, ra)[0] == pytest.approx(epoch.transit_mjd, abs=1e-9)
         record = written.workshop.products.mosaics.get(epoch.key)
         assert record.state is MosaicState.MADE
         files = MosaicFiles.in_directory(record.directory, epoch.key)
@@ -156,7 +158,7 @@ def test_a_whole_season_has_gaps_and_one_passage_a_day() -> None:
     scales = np.array([e.scale for e in truth.epochs if not e.bad])
     assert scales.std() == pytest.approx(spec.scale_error, rel=0.2)
     # No source of the field passes on another UTC day than its middle.
-    numbers = np.array([e.passage_mjd % 1 for e in truth.epochs])
+    numbers = np.array([e.transit_mjd % 1 for e in truth.epochs])
     assert numbers.min() > 0.01
     assert numbers.max() < 0.99
     assert len(truth.varying) + len(truth.steady) == spec.n_sources
@@ -231,5 +233,5 @@ def candidate(name: str, source_id: str, mid_mjd: float, score: float) -> Candid
         mid_mjd=mid_mjd,
         end_mjd=mid_mjd + 15,
         score=score,
-        parameters={"width_days": 31.0, "depth": 0.4},
+        parameters=FittedDip(width_days=31.0, depth=0.4),
     )

@@ -68,7 +68,7 @@ def test_holes_are_what_the_registry_has_no_set_for(made: Made) -> None:
     made.workshop.registry.register(made.new_set("late", MJD + 1.2, before=0.1, after=0.1))
     exported = export_dashboard(made.workshop, now_mjd=MJD + 2)
     found = {name: pages[0].model_dump() for name, pages in read_export(exported.directory).items()}
-    assert [round(h["start_mjd"] - MJD, 1) for h in found["calibration"]["holes"]] == [
+    assert [round(h["start_mjd"] - MJD, 1) for h in found["calibration"]["gaps"]] == [
         0.1,
         0.3,
         0.6,
@@ -87,7 +87,7 @@ def test_a_set_of_other_antennas_is_no_answer_to_what_waits(made: Made, tmp_path
     products.set_state(other.key, ObservationState.WAITING, step="look_up", reason="none fits")
     exported = export_dashboard(made.workshop, now_mjd=MJD + 2)
     found = {name: pages[0].model_dump() for name, pages in read_export(exported.directory).items()}
-    assert [h["n_observations"] for h in found["calibration"]["holes"]] == [1]
+    assert [h["n_observations"] for h in found["calibration"]["gaps"]] == [1]
     status = found["index"]["status"]
     assert (status["n_waiting"], status["active_set"]) == (1, None)
     assert status["problems"] == (

@@ -8,7 +8,7 @@ import pytest
 
 from contimg_resources.calibration.solve.model import SolveRequest
 from contimg_resources.catalogues.model import CatalogueFacts, CatalogueSources
-from contimg_resources.catalogues.parquet import SCHEMA_VERSION
+from contimg_resources.catalogues.parquet import FORMAT
 from contimg_resources.core.errors import CatalogueError
 from contimg_resources.settings import CalibrationSettings, CatalogueSettings, Settings
 from contimg_resources.steps import Workshop
@@ -37,7 +37,7 @@ def known(workshop: Workshop) -> None:
         angle_deg=unknown,
         variable=ids == "varies",
     )
-    facts = CatalogueFacts("sky", "list", "made", f"sha256:{'1' * 64}", n, SCHEMA_VERSION)
+    facts = CatalogueFacts("sky", "list", "made", f"sha256:{'1' * 64}", n, FORMAT.version)
     workshop.catalogues.put(sources, facts)
 
 

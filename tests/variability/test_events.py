@@ -66,14 +66,14 @@ def test_an_event_is_recovered_within_its_errors(width_days: float) -> None:
     told = event.parameters
     assert event.source_id == curves.source_id[7]
     assert event.state is CandidateState.COMPLETE
-    assert abs(event.mid_mjd - MIDDLE) < 4 * told["mid_error_days"] + 0.5
-    assert abs(told["width_days"] - width_days) < 4 * told["width_error_days"] + 1
-    assert abs(told["depth"] - 0.35) < 4 * told["depth_error"] + 0.01
+    assert abs(event.mid_mjd - MIDDLE) < 4 * told.mid_error_days + 0.5
+    assert abs(told.width_days - width_days) < 4 * told.width_error_days + 1
+    assert abs(told.depth - 0.35) < 4 * told.depth_error + 0.01
     level = np.median(curves.flux_jy[curves.of(7)])
-    assert told["baseline_jy"] == pytest.approx(level, rel=0.1)
+    assert told.baseline_jy == pytest.approx(level, rel=0.1)
     assert event.score > 100
-    assert abs(event.evidence["neighbour_depth"]) < 0.1
-    assert min(told["template_jy"]) == pytest.approx(0.65 * told["baseline_jy"], rel=0.05)
+    assert abs(event.evidence.neighbour_depth) < 0.1
+    assert min(told.template_jy) == pytest.approx(0.65 * told.baseline_jy, rel=0.05)
 
 
 def test_an_event_of_which_only_the_ingress_was_seen_is_in_progress() -> None:
@@ -82,7 +82,7 @@ def test_an_event_of_which_only_the_ingress_was_seen_is_in_progress() -> None:
     curves = with_events(curves, {3: Event(SHAPE, last - 5, 60.0, 0.4)})
     (event,) = found_in(curves).candidates
     assert event.state is CandidateState.IN_PROGRESS
-    assert event.parameters["width_error_days"] > 1
+    assert event.parameters.width_error_days > 1
 
 
 def test_two_events_of_a_source_are_two_candidates() -> None:
@@ -137,9 +137,9 @@ def test_a_bright_event_behind_a_lens_that_no_template_knows_is_found() -> None:
     curves = with_events(sky(13, error=0.02), {4: Event(lens, MIDDLE, 40.0, 0.5)})
     (event,) = found_in(curves).candidates
     # Of a source so bright the search's own templates leave what is no noise.
-    assert event.parameters["template"].startswith("Clegg")
-    assert event.parameters["width_days"] == pytest.approx(40, abs=4)
-    assert event.evidence["over_walk"] > SETTINGS.min_over_walk
+    assert event.parameters.template.startswith("Clegg")
+    assert event.parameters.width_days == pytest.approx(40, abs=4)
+    assert event.evidence.over_walk > SETTINGS.min_over_walk
 
 
 def test_sources_that_wander_by_themselves_have_hardly_any_events() -> None:
@@ -173,7 +173,7 @@ def test_cleggs_templates_are_an_option() -> None:
     shape = bank(("clegg",))[2]
     curves = with_events(sky(11), {4: Event(shape, MIDDLE, 40.0, 0.4)})
     (event,) = found_in(curves, settings).candidates
-    assert event.parameters["template"].startswith("Clegg")
+    assert event.parameters.template.startswith("Clegg")
 
 
 def test_the_threshold_follows_the_tail_to_the_rate() -> None:

@@ -15,14 +15,20 @@ from contimg_resources.simulation.meridian import next_transit_mjd
 from contimg_resources.variability.drawing import draw_plane
 from contimg_resources.variability.measuring import measure_variability
 from contimg_resources.variability.model import joined_curves
-from contimg_resources.variability.points import points_path, read_points, write_points
+from contimg_resources.variability.points import (
+    PointFacts,
+    points_path,
+    read_point_facts,
+    read_points,
+    write_points,
+)
 from contimg_resources.variability.tables import (
     latest_variability,
     read_variability,
     variability_path,
     write_variability,
 )
-from contimg_resources.variability.transits import gather_day, passage_mjd, transit_number
+from contimg_resources.variability.transits import gather_day, transit_mjd, transit_number
 from tests.photometry import epochs
 from tests.variability.curves import light_curves
 
@@ -41,7 +47,7 @@ def test_a_passage_is_when_the_source_is_on_the_meridian() -> None:
             exact = next_transit_mjd(ra_deg, DEC, day)
             ra = np.array([ra_deg])
             number = transit_number(np.array([exact]), ra)
-            assert passage_mjd(number, ra)[0] == pytest.approx(exact, abs=3 / 1440)
+            assert transit_mjd(number, ra)[0] == pytest.approx(exact, abs=3 / 1440)
             early, late = np.array([exact - 0.4]), np.array([exact + 0.4])
             assert transit_number(early, ra) == transit_number(late, ra) == number
 
@@ -133,6 +139,24 @@ def test_only_the_days_that_are_asked_for(tmp_path: Path) -> None:
     assert len(read_points(tmp_path / "nothing")) == 0
 
 
+def test_a_day_of_an_earlier_release_is_read_beside_others(tmp_path: Path) -> None:
+    for day in (61_041, 61_042):
+        epochs.write(tmp_path / "p", transit_on(day))
+        write_points(tmp_path / "l", gather_day(tmp_path / "p", math.floor(transit_on(day))))
+    now = read_points(tmp_path / "l")
+    path = points_path(tmp_path / "l", 61_041)
+    table = pq.read_table(path).drop_columns(["integrated_flux_jy", "integrated_error_jy"])
+    told = {"schema_version": 1, "day_mjd": 61_041, "epochs": ["61041.02083+54.0"]}
+    table = table.rename_columns(
+        ["passage_mjd" if name == "transit_mjd" else name for name in table.column_names]
+    ).replace_schema_metadata({b"contimg": json.dumps(told).encode()})
+    pq.write_table(table, path)
+    again = read_points(tmp_path / "l")
+    assert again.mid_mjd.tolist() == now.mid_mjd.tolist()
+    assert again.flux_jy.tolist() == now.flux_jy.tolist()
+    assert read_point_facts(path) == PointFacts(61_041, ("61041.02083+54.0",), {})
+
+
 def test_damaged_and_newer_files_are_named(tmp_path: Path) -> None:
     epochs.write(tmp_path / "p", transit_on(61_041))
     path = write_points(tmp_path / "l", gather_day(tmp_path / "p", 61_041))
@@ -161,7 +185,7 @@ def test_measures_come_back_as_they_were_written_and_are_drawn(tmp_path: Path) -
     for name in table.__dataclass_fields__:
         if name != "facts":
             np.testing.assert_array_equal(getattr(again, name), getattr(table, name))
-    assert again.facts["n_references"] == table.facts["n_references"]
+    assert again.facts.n_references == table.facts.n_references
     draw_plane(tmp_path / "plane.png", table)
     assert (tmp_path / "plane.png").stat().st_size > 10_000
     path.write_bytes(b"nothing")

@@ -1,7 +1,7 @@
 """Spectral change in a dip, from files of sub-bands."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 
 from contimg_resources.core.errors import InvalidName, PhotometryFailed
+from contimg_resources.database import plain_json
+from contimg_resources.database.values import read_json
 from contimg_resources.photometry import subbands
 from contimg_resources.photometry.measurements import write_measurements
 from contimg_resources.photometry.subbands import BandFluxes, band_path, check_band, check_subband
+from contimg_resources.products.dips import DipEvidence, FittedDip
 from contimg_resources.products.events import CandidateRecord, CandidateState
 from contimg_resources.variability import spectra
 from contimg_resources.variability.cards import draw_card
@@ -121,22 +124,21 @@ def candidate() -> CandidateRecord:
         mid_mjd=DIP.mid_mjd,
         end_mjd=DIP.mid_mjd + half,
         score=300.0,
-        parameters={
-            "template": SHAPE.name,
-            "depth": 0.5,
-            "depth_error": 0.01,
-            "width_days": DIP.width_days,
-            "width_error_days": 1.0,
-            "mid_error_days": 0.5,
-            "threshold": 20.0,
-            "template_mjd": [DIP.mid_mjd],
-            "template_jy": [0.05],
-        },
-        evidence={"neighbours": []},
+        parameters=FittedDip(
+            template=SHAPE.name,
+            depth=0.5,
+            depth_error=0.01,
+            width_days=DIP.width_days,
+            width_error_days=1.0,
+            mid_error_days=0.5,
+            threshold=20.0,
+            template_mjd=(DIP.mid_mjd,),
+            template_jy=(0.05,),
+        ),
     )
 
 
-def evidence(root: Path, of: CandidateRecord, end_mjd: float) -> dict[str, Any]:
+def evidence(root: Path, of: CandidateRecord, end_mjd: float) -> DipEvidence:
     return spectral_evidence(root, of, lambda: bank(("fiedler",)), end_mjd)
 
 
@@ -165,48 +167,51 @@ def root(tmp_path: Path) -> Path:
 
 def test_evidence_is_read_from_files(root: Path) -> None:
     told = evidence(root, candidate(), 61_200.0)
-    assert set(told) == {"n_bands", "band_depths", "spectral_change", "spectral_change_error"}
-    assert told["n_bands"] == 3
-    assert [hz for hz, _, _ in told["band_depths"]] == sorted(FREQUENCIES_HZ.values())
-    for (_, depth, error), true in zip(told["band_depths"], depths_of(2.0).values(), strict=True):
+    assert told.spectral_note == ""
+    assert told.n_bands == 3
+    assert [hz for hz, _, _ in told.band_depths] == sorted(FREQUENCIES_HZ.values())
+    for (_, depth, error), true in zip(told.band_depths, depths_of(2.0).values(), strict=True):
         assert abs(depth - true) < 4 * error
-    assert abs(told["spectral_change"] - 2.0) < 3 * told["spectral_change_error"]
-    assert json.loads(json.dumps(told, allow_nan=False)) == told
+    assert abs(told.spectral_change - 2.0) < 3 * told.spectral_change_error
+    stored = json.loads(json.dumps(plain_json(asdict(told)), allow_nan=False))
+    assert read_json(DipEvidence, stored) == told
 
 
 def test_nothing_later_is_looked_at(root: Path) -> None:
-    assert evidence(root, candidate(), 61_060.0) == {}
+    assert evidence(root, candidate(), 61_060.0) == candidate().evidence
     early = evidence(root, candidate(), 61_110.0)
     late = evidence(root, candidate(), 61_200.0)
-    assert early["spectral_change_error"] > late["spectral_change_error"]
+    assert early.spectral_change_error > late.spectral_change_error
 
 
 def test_one_band_tells_no_change(tmp_path: Path) -> None:
     write_band(tmp_path, "low", 0.5)
     told = evidence(tmp_path, candidate(), 61_200.0)
-    assert set(told) == {"n_bands", "band_depths"}
-    assert told["n_bands"] == 1
+    assert len(told.band_depths) == 1
+    assert np.isnan(told.spectral_change)
+    assert np.isnan(told.spectral_change_error)
+    assert told.n_bands == 1
 
 
 def test_a_source_that_no_sub_band_has_tells_nothing(root: Path) -> None:
     stranger = replace(candidate(), source_id="'; DROP TABLE sources; --")
-    assert evidence(root, stranger, 61_200.0) == {}
+    assert evidence(root, stranger, 61_200.0) == stranger.evidence
 
 
 def test_a_damaged_file_is_told_and_costs_its_band_alone(root: Path) -> None:
     damaged = sorted((root / "subbands" / "low").glob("*/*.parquet"))[40]
     damaged.write_bytes(b"none of ours")
     told = evidence(root, candidate(), 61_200.0)
-    assert damaged.name in told["spectral_note"]
-    assert told["n_bands"] == 2
-    assert abs(told["spectral_change"] - 2.0) < 3 * told["spectral_change_error"]
+    assert damaged.name in told.spectral_note
+    assert told.n_bands == 2
+    assert abs(told.spectral_change - 2.0) < 3 * told.spectral_change_error
 
 
 def test_a_band_of_several_frequencies_is_told(tmp_path: Path) -> None:
     write_band(tmp_path, "low", 0.5, shifted_hz=1e6)
     told = evidence(tmp_path, candidate(), 61_200.0)
-    assert "those are several sub-bands" in told["spectral_note"]
-    assert "band_depths" not in told
+    assert "those are several sub-bands" in told.spectral_note
+    assert told.band_depths == ()
 
 
 HOSTILE = ["../low", "a/b", "", ".hidden", "low band", "x" * 200, "by_source", "lo*", "a..b"]
@@ -229,8 +234,8 @@ def test_a_directory_with_a_hostile_name_is_told(root: Path) -> None:
     (root / "subbands" / ".low.partial").mkdir()
     (root / "subbands" / "README").write_text("ours")
     told = evidence(root, candidate(), 61_200.0)
-    assert "'low * band' is no valid name of a sub-band" in told["spectral_note"]
-    assert told["n_bands"] == 3
+    assert "'low * band' is no valid name of a sub-band" in told.spectral_note
+    assert told.n_bands == 3
 
 
 def test_without_sub_bands_nothing_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,7 +245,7 @@ def test_without_sub_bands_nothing_is_read(tmp_path: Path, monkeypatch: pytest.M
     epochs.write(tmp_path, 61_100.0)
     for module, name in ((spectra, "list_bands"), (spectra, "band_fluxes"), (subbands, "query")):
         monkeypatch.setattr(module, name, read)
-    assert evidence(tmp_path, candidate(), 61_200.0) == {}
+    assert evidence(tmp_path, candidate(), 61_200.0) == candidate().evidence
 
 
 def test_an_image_of_another_frequency_time_or_sky_is_refused(root: Path) -> None:
@@ -281,8 +286,8 @@ def test_the_card_says_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         is_reference=np.zeros(n, bool),
         epoch=np.full(n, "61100.02083+54.0"),
     )
-    told = {"n_bands": 3, "spectral_change": 1.96, "spectral_change_error": 0.31}
-    for number, known in enumerate(({}, told)):
+    told = DipEvidence(n_bands=3, spectral_change=1.96, spectral_change_error=0.31)
+    for number, known in enumerate((DipEvidence(), told)):
         drawn = replace(candidate(), evidence=known)
         draw_card(tmp_path / f"{number}.png", drawn, curves)
         assert (tmp_path / f"{number}.png").stat().st_size > 10_000

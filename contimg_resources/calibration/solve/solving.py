@@ -28,7 +28,7 @@ from contimg_resources.calibration.apply.correcting import why_not
 from contimg_resources.calibration.inspection import describe_caltables
 from contimg_resources.calibration.ms.health import DataHealth, antenna_names, telescope_name
 from contimg_resources.calibration.ms.layout import used_descriptions
-from contimg_resources.calibration.quality import judge
+from contimg_resources.calibration.quality import check_quality
 from contimg_resources.calibration.solutions import read_solutions
 from contimg_resources.calibration.solve.background import ModelOfField, background_sources
 from contimg_resources.calibration.solve.chain import Chain
@@ -114,7 +114,7 @@ def solve_caltables(request: SolveRequest) -> SolveResult:
         SolvedCaltable(kind, info.path, info.quality)
         for kind, info in zip(placed, infos, strict=True)
     ]
-    reasons = [r for t in solved for r in judge(t.type, t.quality, request.settings)]
+    reasons = [r for t in solved for r in check_quality(t.type, t.quality, request.settings)]
     notes, plots = _plots(request, solved, health, refant)
     if modelled is not None:
         notes = (modelled.words(request.calibrator.name, health.n_working), *notes)

@@ -1,7 +1,7 @@
 // Reading the documents. Belongs here: fetching, checking, combining and caching pages. Doesn't:
 // display.
 
-const SCHEMA_VERSION = 1;
+const SCHEMA_VERSION = 2;
 
 /** Columns of a document that continue from page to page; the others are in its first page. */
 const GROWING = {

@@ -34,11 +34,11 @@ const SETS = [
   { name: "Flagged", of: (s) => s.flag_fraction, show: (s) => percent(s.flag_fraction), number: true },
 ];
 
-const HOLES = [
-  { name: "From (UTC)", of: (h) => h.start_mjd, show: (h) => utcText(h.start_mjd) },
-  { name: "To (UTC)", of: (h) => h.end_mjd, show: (h) => utcText(h.end_mjd) },
-  { name: "Length", of: (h) => h.end_mjd - h.start_mjd, show: (h) => lengthText(h.end_mjd - h.start_mjd), number: true },
-  { name: "Observations", of: (h) => h.n_observations, number: true },
+const GAPS = [
+  { name: "From (UTC)", of: (g) => g.start_mjd, show: (g) => utcText(g.start_mjd) },
+  { name: "To (UTC)", of: (g) => g.end_mjd, show: (g) => utcText(g.end_mjd) },
+  { name: "Length", of: (g) => g.end_mjd - g.start_mjd, show: (g) => lengthText(g.end_mjd - g.start_mjd), number: true },
+  { name: "Observations", of: (g) => g.n_observations, number: true },
 ];
 
 /** Assign rows of the chart: the sets of one strip in as few lanes as their windows allow. */
@@ -71,7 +71,7 @@ export async function show(index) {
   const data = await loadDocument(index, "calibration");
   const heading = el("h1", { tabindex: -1 }, title);
   if (!data?.sets.length) return [heading, el("p", { class: "message" }, "The export has no caltable sets yet.")];
-  const { sets, holes } = data;
+  const { sets, gaps } = data;
   const first = Math.min(...sets.map((s) => s.start_mjd));
   const last = Math.max(...sets.map((s) => s.end_mjd));
   const place = el("div");
@@ -81,23 +81,23 @@ export async function show(index) {
     const [start, end] = span.span();
     const inside = (part) => part.end_mjd >= start && part.start_mjd <= end;
     const seen = sets.filter(inside);
-    const gaps = holes.filter(inside);
+    const shown = gaps.filter(inside);
     const { placed, ticks, rows } = lanesOf(seen);
     const points = placed
       .map(({ set, row }) => ({ x: Math.min(end, Math.max(start, set.mid_mjd)), y: row, says: `${set.name} v${set.version}, ${set.status}${set.reason ? ` (${set.reason})` : ""}: ${set.calibrator} at ${utcText(set.mid_mjd)} UTC, valid from ${utcText(set.start_mjd)} to ${utcText(set.end_mjd)}. ` }))
       .sort((a, b) => a.x - b.x);
     const of = (status) => placed.filter(({ set }) => set.status === status);
-    const observed = sets.length && gaps.reduce((sum, h) => sum + h.n_observations, 0);
+    const observed = sets.length && shown.reduce((sum, g) => sum + g.n_observations, 0);
     place.replaceChildren(
       chart({
         id: "calibration",
         title: "Windows of the caltable sets by strip",
-        gist: `${counted(seen.length, "sets")}: ${["active", "retired", "failed"].map((s) => `${of(s).length} ${s}`).join(", ")}; ${gaps.length ? `${counted(gaps.length, "gaps")} with ${counted(observed, "observations")} without a valid set` : "no gaps"}.`,
+        gist: `${counted(seen.length, "sets")}: ${["active", "retired", "failed"].map((s) => `${of(s).length} ${s}`).join(", ")}; ${shown.length ? `${counted(shown.length, "gaps")} with ${counted(observed, "observations")} without a valid set` : "no gaps"}.`,
         height: 86 + rows * LANE_PX,
         x: { kind: "time", label: "UTC date, and MJD", domain: [start, end] },
         y: { kind: "linear", label: "", domain: [rows - 0.3, -0.7], ticks },
         draw(plot) {
-          for (const hole of gaps) box(plot, [hole.start_mjd, hole.end_mjd], [null, null], "hole");
+          for (const gap of shown) box(plot, [gap.start_mjd, gap.end_mjd], [null, null], "gap");
           for (const { set, row } of placed) box(plot, [set.start_mjd, set.end_mjd], [row - 0.36, row + 0.36], set.status, { rx: 3 });
           const at = ({ set, row }) => ({ x: set.mid_mjd, y: row });
           shapes(plot, of("active").map(at), "bar", "observed", 6);
@@ -105,7 +105,7 @@ export async function show(index) {
           shapes(plot, of("failed").map(at), "cross", "bad", 4);
         },
         points,
-        legend: [["active", "box", "active"], ["retired", "box", "retired"], ["failed", "box", "failed"], ["observed", "bar", "observation of the calibrator"], ["hole", "box", "observations without a valid set"]],
+        legend: [["active", "box", "active"], ["retired", "box", "retired"], ["failed", "box", "failed"], ["observed", "bar", "observation of the calibrator"], ["gap", "box", "observations without a valid set"]],
         columns: SETS.slice(0, 8),
         rows: seen,
         zoomed: span.zoom,
@@ -118,7 +118,7 @@ export async function show(index) {
     span.element,
     place,
     el("h2", {}, "Gaps"),
-    table({ id: "holes", caption: "Gaps: observations without a valid caltable set", columns: HOLES, rows: holes, sort: "-From (UTC)", none: "None: every observation has a valid set." }),
+    table({ id: "gaps", caption: "Gaps: observations without a valid caltable set", columns: GAPS, rows: gaps, sort: "-From (UTC)", none: "None: every observation has a valid set." }),
     el("h2", {}, "Sets"),
     table({ id: "sets", caption: "Caltable sets", columns: SETS, rows: sets, sort: "-Observed (UTC)" }),
   ];
