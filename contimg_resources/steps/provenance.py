@@ -104,7 +104,8 @@ def provenance_of(workshop: Workshop, path: Path) -> Provenance:
     if (kind := unrecorded_kind(workshop, path)) is not None:
         raise ProductsError(
             f"{workshop.products.address} doesn't record {path} ({kind}): an earlier contimg made "
-            f"it, or a step was killed before it recorded it; {how_to_record(kind)}",
+            f"it, a step was killed before it recorded it, or it was put there; "
+            f"{how_to_record(kind)}",
             path=str(path),
         )
     raise ProductsError(

@@ -40,10 +40,22 @@ def finished(
 
     Parameters
     ----------
-    kind, key, path, inputs, parameters, mid_mjd, run_id
-        See `Product`.
+    kind : DerivedKind
+        Its kind.
+    key : str
+        Its key.
+    path : Path
+        Its main file.
+    inputs : dict of str to dict of str to str
+        Checksums of the products and files that it was made from, by kind and key.
+    parameters : dict
+        JSON-able parameters and results of the step.
+    mid_mjd : float, optional
+        Its time, MJD in days; None: it belongs to no time.
     companions : sequence of Path
         Its further files.
+    run_id : str
+        The run that made it; empty on the command line.
 
     Raises
     ------

@@ -251,7 +251,7 @@ class Lineage:
 
     def _read_inputs(self, kind: str) -> dict[str, Inputs]:
         if kind == InputKind.MOSAIC:
-            tiles = self._workshop.products.mosaics.tiles()
+            tiles = self._workshop.products.mosaics.tiles(**self._span)
             return {key: {InputKind.IMAGE_PBCOR: found} for key, found in tiles.items()}
         if kind == InputKind.MEASUREMENTS:
             return {
