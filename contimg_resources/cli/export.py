@@ -35,12 +35,14 @@ def export(
     from contimg_resources.steps.exporting import export_dashboard
 
     settings = given_settings(state=state)
+    # A copy for somebody else is no product of this state directory.
+    recorded = out is None or out.absolute() == settings.export_dir
     if out is not None:
         told = settings.export.model_copy(update={"directory": out.absolute()})
         settings = settings.model_copy(update={"export": told})
     workshop = opened_workshop(settings)
     with progress("export") as say:
-        exported = export_dashboard(workshop, progress=say)
+        exported = export_dashboard(workshop, recorded=recorded, progress=say)
     if as_json:
         print_json(exported)
         return

@@ -349,21 +349,22 @@ def _cut_source(
     images = {k: MosaicFiles.in_directory(mosaics[k].directory, k).image for k in paths}
     store = workshop.products.derived
     known = store.checksums(DerivedKind.CUTOUT, [name[1] for name in names.values()])
-    current = {
-        key: facts
-        for key, place in paths.items()
-        if (facts := _current(place, mosaics[key].checksum, ra_deg, dec_deg, size_arcmin))
-    }
-    changing = [
-        key
-        for key, place in paths.items()
-        if (not _is_in_scale(place, scale) if key in current else images[key].is_file())
-    ]
+    current: dict[str, CutoutFacts] = {}
+    changing: list[str] = []
+    for key, place in paths.items():
+        with rejecting(failed, key):
+            checksum = mosaics[key].checksum
+            if facts := _current(place, checksum, ra_deg, dec_deg, size_arcmin):
+                current[key] = facts
+            if not _is_in_scale(place, scale) if facts else images[key].is_file():
+                changing.append(key)
     # Their records go before their files change.
     store.forget(names[key] for key in changing if names[key][1] in known)
     for i, (key, _) in enumerate(epochs):
         progress(f"epoch {key}", i / len(epochs))
         place = paths[key]
+        if key in failed:
+            continue
         with rejecting(failed, key):
             if key in current:
                 _in_scale(place, scale)

@@ -68,6 +68,7 @@ def export_dashboard(
     workshop: Workshop,
     *,
     run_id: str = "",
+    recorded: bool = True,
     progress: Progress = no_progress,
     now_mjd: float | None = None,
 ) -> Exported:
@@ -79,6 +80,8 @@ def export_dashboard(
         Stores and settings.
     run_id : str
         Run id, for the index.
+    recorded : bool
+        Whether the products store records the documents.
     progress : callable
         Receives progress messages.
     now_mjd : float, optional
@@ -100,7 +103,8 @@ def export_dashboard(
         # Before they are read: what is made again meanwhile makes the documents stale.
         inputs = _inputs(workshop)
         state = read_state(workshop)
-        workshop.products.derived.forget([(DerivedKind.EXPORT, INDEX)])
+        if recorded:
+            workshop.products.derived.forget([(DerivedKind.EXPORT, INDEX)])
         try:
             written = write_documents(
                 held,
@@ -112,7 +116,8 @@ def export_dashboard(
             )
             # The dashboard goes beside them: any web server can serve the directory.
             install_dashboard(directory)
-            _record(workshop, held, written, inputs, run_id)
+            if recorded:
+                _record(workshop, held, written, inputs, run_id)
         except OSError as error:
             raise ExportFailed(
                 f"documents can't be written into {directory}: {error.strerror or error}; the "

@@ -219,7 +219,7 @@ def test_a_product_is_stale_when_an_input_was_made_again(season: Season, kind: D
         assert season.why_stale(kind) == f"{of_kind} {key} is gone"
 
 
-def test_what_was_made_from_something_stale_is_stale(season: Season) -> None:
+def test_what_was_made_from_something_stale_is_stale(season: Season, capsys: Any) -> None:
     season.make_again(InputKind.MOSAIC, MOSAIC)
     cutout = season.product(DerivedKind.CUTOUT)
     why = f"cutout {cutout.key} is stale: mosaic {MOSAIC} was made again"
@@ -229,6 +229,9 @@ def test_what_was_made_from_something_stale_is_stale(season: Season) -> None:
         f"light_curves {DAY} is stale: measurements {MOSAIC} is stale: "
         f"mosaic {MOSAIC} was made again"
     )
+    assert run(["status", "--stale", "--state", str(season.workshop.settings.state)]) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"cutout: 1 stale, first {cutout.key}: mosaic {MOSAIC} was made again" in told
 
 
 def test_another_caltable_set_makes_everything_after_the_image_stale(made: Made) -> None:
@@ -356,3 +359,10 @@ def test_marks_of_a_candidate_are_as_they_are_now(season: Season) -> None:
     events.put_candidates([replace(candidate(), state=CandidateState.WITHDRAWN)])
     found = provenance_of(season.workshop, card.path).marks
     assert found == {"state": "withdrawn", "marks": "real by ada"}
+
+
+def test_an_export_for_somebody_else_is_no_product(season: Season, tmp_path: Path) -> None:
+    before = season.product(DerivedKind.EXPORT)
+    options = ["--state", str(season.workshop.settings.state)]
+    assert run(["export", "--out", str(tmp_path / "mine"), *options]) == 0
+    assert season.product(DerivedKind.EXPORT) == before
