@@ -4,7 +4,6 @@ Belongs here: finding the product that a file belongs to, and its records. Doesn
 comparing contents (see `.verifying`).
 """
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from contimg_resources.observations.model import ObservationOrigin
 from contimg_resources.products.derived import DerivedKind, InputKind, Product, ProductFile
 from contimg_resources.products.epochs import EpochKind
 from contimg_resources.products.model import Artefact, ObservationRecord
+from contimg_resources.products.store import ProductsStore
 from contimg_resources.registry.model import CaltableSet
 from contimg_resources.steps.recording import epoch_product, mosaic_product
 from contimg_resources.steps.staleness import Lineage, Stale, stale_observations
@@ -92,7 +92,9 @@ def provenance_of(workshop: Workshop, path: Path) -> Provenance:
     ProductsError
         If neither store records it.
     """
-    for known in (path.absolute(), *path.absolute().parents):
+    given, real = path.absolute(), path.resolve()
+    # Also through a link, or with `..` in it.
+    for known in dict.fromkeys((given, *given.parents, real, *real.parents)):
         found = (
             _of_artefact(workshop, known)
             or _of_ms(workshop, known)
@@ -159,32 +161,30 @@ def _of_product(workshop: Workshop, path: Path) -> Provenance | None:
 
 def _files_of(workshop: Workshop, product: Product) -> tuple[Path, ...]:
     """Return the files that a product was made from; those whose record is gone are left out."""
-    store = workshop.products
-
-    def of_mosaic(key: str) -> Path | None:
-        record = store.mosaics.find(key)
-        return None if record is None else MosaicFiles.in_directory(record.directory, key).image
-
-    def of_epoch(key: str) -> Path | None:
-        # The keys of images and mosaics differ.
-        epochs = (store.mosaics.find_epoch(key, kind) for kind in EpochKind)
-        return next((e.path for e in epochs if e is not None), None)
-
-    def of_image(key: str) -> Path | None:
-        return next((a.path for a in store.artefacts(key) if a.kind == kind), None)
-
-    ways: Mapping[str, Callable[[str], Path | None]] = {
-        InputKind.MOSAIC: of_mosaic,
-        InputKind.MEASUREMENTS: of_epoch,
-        InputKind.IMAGE: of_image,
-        InputKind.IMAGE_PBCOR: of_image,
-        InputKind.FILE: Path,
-    }
     found: list[Path | None] = []
     for kind, checksums in product.inputs.items():
-        paths = {} if kind in ways else store.derived.paths(kind)
-        found += [ways[kind](key) if kind in ways else paths.get(key) for key in checksums]
+        if kind in set(InputKind):
+            found += [_file_of(workshop.products, kind, key) for key in checksums]
+        else:
+            paths = workshop.products.derived.paths(kind)
+            found += [paths.get(key) for key in checksums]
     return tuple(path for path in found if path is not None)
+
+
+def _file_of(store: ProductsStore, kind: str, key: str) -> Path | None:
+    if kind == InputKind.FILE:
+        return Path(key)
+    if kind == InputKind.MOSAIC:
+        record = store.mosaics.find(key)
+        return None if record is None else MosaicFiles.in_directory(record.directory, key).image
+    if kind == InputKind.MEASUREMENTS:
+        # The keys of images and mosaics differ.
+        epochs = (store.mosaics.find_epoch(key, of) for of in EpochKind)
+        return next((e.path for e in epochs if e is not None), None)
+    try:
+        return next((a.path for a in store.artefacts(key) if a.kind == kind), None)
+    except ProductsError:
+        return None
 
 
 def _marks(workshop: Workshop, candidate_id: str) -> dict[str, str]:

@@ -9,11 +9,13 @@ found.
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from contimg_resources.core.checksums import content_checksum
+from contimg_resources.core.errors import ProductsError
 from contimg_resources.mosaics.windows import parse_mosaic_key
 from contimg_resources.products.derived import DerivedKind, InputKind, Inputs
 from contimg_resources.products.epochs import EpochKind, MosaicState
@@ -225,8 +227,10 @@ class Lineage:
         if kind == InputKind.FILE:
             return _of_file(Path(key))
         if kind == InputKind.IMAGE:
-            made = self._workshop.products.artefacts(key)
-            return next((a.checksum for a in made if a.kind == kind), None)
+            with suppress(ProductsError):
+                made = self._workshop.products.artefacts(key)
+                return next((a.checksum for a in made if a.kind == kind), None)
+            return None
         return self.checksums(kind).get(key)
 
     def _inputs_of(self, name: Name) -> Iterator[tuple[str, str, str]]:

@@ -61,7 +61,7 @@ class Verified:
     Parameters
     ----------
     n_products : int
-        Number of products compared.
+        Number of products, and of their further files, that were compared.
     problems : tuple of ProductProblem
         Products that differ.
     """

@@ -258,6 +258,8 @@ def test_another_caltable_set_makes_everything_after_the_image_stale(made: Made)
     gone = replace(store.get(mosaic), tiles={"61000.10000": "sha256:1"})
     store.put(gone)
     assert provenance_of(workshop, path).why_stale == ""
+    found = provenance_of(workshop, gone.directory / "x" / ".." / "y.png")
+    assert (found.kind, found.made_from) == ("mosaic", ())
 
 
 def test_old_cutouts_go_with_their_records(season: Season) -> None:
