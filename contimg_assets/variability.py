@@ -98,7 +98,7 @@ def light_curves(context: dg.AssetExecutionContext, workshop: Workshop) -> None:
     since.
     """
     with told_to_dagster():
-        progress = log_progress(context)
+        progress, run_id = log_progress(context), context.run.run_id
         asked = dict(_days(context))
         late = [day for day in changed_days(workshop) if day not in asked.values()]
         failed: dict[str, str] = {}
@@ -110,7 +110,7 @@ def light_curves(context: dg.AssetExecutionContext, workshop: Workshop) -> None:
                     dg.AssetMaterialization(
                         asset_key=context.asset_key,
                         partition=key,
-                        metadata=describe_points(update_light_curves(workshop, day)),
+                        metadata=describe_points(update_light_curves(workshop, day, run_id=run_id)),
                     )
                 )
         for key, why in failed.items():
@@ -119,7 +119,7 @@ def light_curves(context: dg.AssetExecutionContext, workshop: Workshop) -> None:
 
         def update(key: str, day: int) -> Metadata:
             progress(f"light curves of {key}", None)
-            return describe_points(update_light_curves(workshop, day))
+            return describe_points(update_light_curves(workshop, day, run_id=run_id))
 
         _each_day(context, update)
 
@@ -142,11 +142,14 @@ def variability(context: dg.AssetExecutionContext, workshop: Workshop) -> None:
     from the reference sources; thresholds from the distribution of the population.
     """
     with told_to_dagster():
-        progress = log_progress(context)
-        _each_day(
-            context,
-            lambda _, day: describe_variability(measure_day(workshop, day, progress=progress)),
-        )
+        progress, run_id = log_progress(context), context.run.run_id
+
+        def measure(_: str, day: int) -> Metadata:
+            return describe_variability(
+                measure_day(workshop, day, run_id=run_id, progress=progress)
+            )
+
+        _each_day(context, measure)
 
 
 @dg.asset(
@@ -201,7 +204,11 @@ def cutouts(context: dg.AssetExecutionContext, workshop: Workshop) -> None:
         # In a range, the last day includes all others.
         last = max(day for _, day in days)
         cut = cut_many(
-            workshop, sorted(watched), end_mjd=last + 1.0, progress=log_progress(context)
+            workshop,
+            sorted(watched),
+            end_mjd=last + 1.0,
+            run_id=context.run.run_id,
+            progress=log_progress(context),
         )
         for source_id, why in cut.failed.items():
             context.log.warning(f"no cutouts of {source_id}: {why}")

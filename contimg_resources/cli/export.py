@@ -31,9 +31,11 @@ def export(
     from contimg_resources.steps.exporting import export_dashboard
 
     directory = None if out is None else out.absolute()
+    # A copy for somebody else is no product of this state directory.
+    recorded = directory is None or directory == given_settings(state=state).export_dir
     workshop = opened_workshop(given_settings(state=state, export={"directory": directory}))
     with progress("export") as say:
-        exported = export_dashboard(workshop, progress=say)
+        exported = export_dashboard(workshop, recorded=recorded, progress=say)
     if as_json:
         print_json(exported)
         return

@@ -14,6 +14,7 @@ from contimg_resources.cli.given import given_settings, opened_workshop
 
 if TYPE_CHECKING:
     from contimg_resources.settings import Settings
+    from contimg_resources.steps.staleness import StaleProduct
 
 _SHOWN_FAILURES = 5
 
@@ -25,7 +26,7 @@ def status(
         typer.Option(
             "--stale",
             help="List the observations whose products were made with another caltable set than "
-            "the one that is valid now.",
+            "the one that is valid now; count the mosaics and later products that are stale.",
         ),
     ] = False,
     since: Since = None,
@@ -90,20 +91,28 @@ def _tell_stale(
     settings: "Settings", since: str | None, until: str | None, *, as_json: bool
 ) -> None:
     from contimg_resources.core.times import parse_span
-    from contimg_resources.steps.staleness import stale_observations
+    from contimg_resources.steps.staleness import stale_observations, stale_products
 
     start_mjd, end_mjd = parse_span(since, until)
-    found = stale_observations(opened_workshop(settings), start_mjd=start_mjd, end_mjd=end_mjd)
+    workshop = opened_workshop(settings)
+    found = stale_observations(workshop, start_mjd=start_mjd, end_mjd=end_mjd)
     if as_json:
         print_json(found)
-    elif found:
+        return
+    if found:
         print_table(
             ("observation", "made with", "valid now", "reason"),
             [(s.key, s.applied, s.now, s.why) for s in found],
             title=f"{len({s.key for s in found})} observations have stale products",
         )
     else:
-        remark("no product is stale: each was made with the set that is valid now")
+        remark("no observation has stale products: all were made with the sets valid now")
+    if start_mjd is None and end_mjd is None:
+        later: dict[str, list[StaleProduct]] = {}
+        for one in stale_products(workshop):
+            later.setdefault(one.kind, []).append(one)
+        for kind, ones in later.items():
+            remark(f"{kind}: {len(ones)} stale, first {ones[0].key}: {ones[0].why}")
 
 
 def _counts(counts: dict[str, int]) -> str:

@@ -14,10 +14,10 @@ from contimg_resources.cli.given import given_settings, opened_workshop
 from contimg_resources.core.times import isot_from_mjd
 
 if TYPE_CHECKING:
+    from contimg_resources.products.derived import Product
     from contimg_resources.products.model import Artefact, ObservationRecord
     from contimg_resources.registry.model import CaltableSet
     from contimg_resources.steps.provenance import Provenance
-    from contimg_resources.steps.provenance_beyond import SelfTold
 
 _SHOWN_FILES = 6
 _SECOND = 19  # characters of an ISO time up to the seconds
@@ -29,13 +29,14 @@ def why(
         typer.Argument(
             metavar="PRODUCT",
             help="An image, a calibrated MS, an MS that arrived, a caltable, a mosaic, "
-            "measurements, a cutout, light curves, variability metrics or a candidate's card.",
+            "measurements, a cutout, light curves, variability metrics, a candidate's card or a "
+            "document of the export.",
         ),
     ],
     state: StateDirectory = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the origin of a file: MS, caltable set, checksums, parameters, software, run.
+    """Print the origin of a file: MS, caltable set, inputs, checksums, parameters, software, run.
 
     The command also reports whether the file is stale. Exit code 1 when the stores have no record
     of the file, or when it differs from the record.
@@ -46,7 +47,9 @@ def why(
     from contimg_resources.steps.verifying import problem_of
 
     found = provenance_of(opened_workshop(given_settings(state=state)), product)
-    problem = "" if found.artefact is None else problem_of(found.artefact)
+    problem = "" if found.product is None else problem_of(found.product)
+    if not problem and (companion := found.companion) is not None:
+        problem = problem_of(companion)
     if as_json:
         print_json({"origin": found, "problem": problem})
     else:
@@ -57,8 +60,6 @@ def why(
 
 def _lines(found: "Provenance", problem: str) -> list[str]:
     lines = [f"{found.kind}: {found.path}"]
-    if found.told is not None:
-        lines += _of_itself(found.told)
     if found.observation is not None:
         record = found.observation
         lines += [
@@ -68,32 +69,23 @@ def _lines(found: "Provenance", problem: str) -> list[str]:
             f"  {_source_of(record)}: {record.path}, signature {record.signature}",
             f"  state: {record.state}" + (f": {record.reason}" if record.reason else ""),
         ]
-    if found.artefact is not None:
-        lines += _of_artefact(found.artefact, problem)
-    for chosen in found.sets:
-        lines += _of_set(chosen, borrowed=found.artefact is not None and found.artefact.borrowed)
-    if found.artefact is not None and found.artefact.set_name and not found.sets:
-        lines.append(
-            f"caltable set: {found.artefact.set_name} v{found.artefact.set_version}, which isn't "
-            "in this registry"
-        )
+    if found.product is not None:
+        lines += _of_product(found.product, found.marks, problem)
+    shown = found.made_from[-_SHOWN_FILES:]
+    lines += [f"made from: {path}" for path in shown]
+    if (n_more := len(found.made_from) - len(shown)) > 0:
+        lines.append(f"  and {n_more} before these")
+    lines += [line for chosen in found.sets for line in _of_set(chosen, borrowed=found.borrowed)]
+    if found.applied_elsewhere:
+        lines.append(f"caltable set: {found.applied_elsewhere}, which isn't in this registry")
     for stale in found.stale:
         now = f"{stale.now} would be applied" if stale.now else "no set is valid"
         lines.append(f"STALE: {now} today; {stale.why}")
-    return lines
+    return lines + ([f"STALE: {found.why_stale}"] if found.why_stale else [])
 
 
 def _source_of(record: "ObservationRecord") -> str:
     return "MS" if record.origin == "measurement_set" else "image made elsewhere"
-
-
-def _of_itself(told: "SelfTold") -> list[str]:
-    lines = [f"  {name}: {_value(value)}" for name, value in told.facts.items()]
-    shown = told.made_from[-_SHOWN_FILES:]
-    lines += [f"made from: {path}" for path in shown]
-    if (n_more := len(told.made_from) - len(shown)) > 0:
-        lines.append(f"  and {n_more} before these")
-    return lines + ([f"STALE: {told.stale}"] if told.stale else [])
 
 
 def _value(value: Any) -> str:
@@ -102,14 +94,15 @@ def _value(value: Any) -> str:
     return ", ".join(str(v) for v in value) if isinstance(value, list | tuple) else str(value)
 
 
-def _of_artefact(artefact: "Artefact", problem: str) -> list[str]:
-    run = f"run {artefact.run_id}" if artefact.run_id else "the command line"
+def _of_product(product: "Artefact | Product", marks: dict[str, str], problem: str) -> list[str]:
+    run = f"run {product.run_id}" if product.run_id else "the command line"
+    facts = {**product.parameters, **marks}
     return [
-        f"made: {isot_from_mjd(artefact.created_mjd)[:_SECOND]} UTC by {run}",
-        f"  content: {artefact.checksum or 'without a checksum, for its size'}, "
-        f"{artefact.size_bytes} bytes: " + (problem or "as it was made"),
-        f"  parameters: {_in_words(artefact.parameters)}",
-        f"  software: {_in_words(artefact.software)}",
+        f"made: {isot_from_mjd(product.created_mjd)[:_SECOND]} UTC by {run}",
+        f"  content: {product.checksum or 'without a checksum, for its size'}, "
+        f"{product.size_bytes} bytes: " + (problem or "as it was made"),
+        *(f"  {name}: {_value(value)}" for name, value in facts.items()),
+        f"  software: {_in_words(product.software)}",
     ]
 
 

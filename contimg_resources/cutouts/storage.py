@@ -5,7 +5,7 @@ Belongs here: choosing the cutouts to remove, and removing them. Doesn't: which 
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +37,12 @@ class _Directory:
     in_work: bool
 
 
-def keep_within(root: Path, max_gb: float, needed: Set[str]) -> tuple[Path, ...]:
+def keep_within(
+    root: Path,
+    max_gb: float,
+    needed: Set[str],
+    forget: Callable[[Sequence[Path]], object] = lambda _: None,
+) -> tuple[Path, ...]:
     """Remove the oldest cutouts until all together are within the limit.
 
     Parameters
@@ -48,6 +53,8 @@ def keep_within(root: Path, max_gb: float, needed: Set[str]) -> tuple[Path, ...]
         Maximum total size, GB of 10^9 bytes.
     needed : set of str
         Ids of sources whose cutouts are removed last.
+    forget : callable
+        Called with the files before they are removed, to delete their records.
 
     Returns
     -------
@@ -72,13 +79,17 @@ def keep_within(root: Path, max_gb: float, needed: Set[str]) -> tuple[Path, ...]
             break
         if _is_in_work(pair.directory, pair.epoch):
             continue
-        removed += _remove(pair.files)
+        removed += pair.files
         size_bytes -= pair.size_bytes
         left[pair.directory] -= 1
         found = directories[pair.directory]
         if not left[pair.directory] and not found.in_work:
-            removed += _remove(found.others)
+            removed += found.others
             size_bytes -= sum(found.others.values())
+    if removed:
+        forget(removed)
+    for path in removed:
+        path.unlink(missing_ok=True)
     for directory in directories:
         # A directory in which a file is being written isn't empty.
         with suppress(OSError):
@@ -162,10 +173,3 @@ def _files(directory: Path) -> Iterator[tuple[Path, int, float]]:
 
 def _is_in_work(directory: Path, epoch: str) -> bool:
     return any(path.name.startswith(f".{epoch}.") for path, _, _ in _files(directory))
-
-
-def _remove(files: Iterable[Path]) -> list[Path]:
-    gone = list(files)
-    for path in gone:
-        path.unlink(missing_ok=True)
-    return gone

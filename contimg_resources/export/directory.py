@@ -21,10 +21,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from contimg_resources.core.checksums import content_checksum
 from contimg_resources.core.directories import whole_file
 from contimg_resources.core.errors import ExportFailed
 from contimg_resources.export.model import DOCUMENTS
 from contimg_resources.export.pages import PageContent
+from contimg_resources.products.derived import ProductFile
 
 INDEX = "index.json"
 PICTURES = "pictures"
@@ -52,11 +54,14 @@ class ExportDirectory:
         self.root = root
         self.n_written = 0
         """Number of files written, without those that existed already."""
+        self.files: dict[Path, ProductFile] = {}
+        """Files of the export without the index, as they should be; also those that existed."""
 
     def put_page(self, document: str, page: PageContent) -> str:
         """Write a page unless it exists; return its path relative to the index."""
-        name = f"{page.number:04d}-{hashlib.sha256(page.data).hexdigest()[:12]}.json"
-        self._put(self.root / document / name, page.data)
+        digest = hashlib.sha256(page.data).hexdigest()
+        name = f"{page.number:04d}-{digest[:12]}.json"
+        self._put(self.root / document / name, page.data, digest)
         return f"{document}/{name}"
 
     def put_picture(self, picture: Path) -> str | None:
@@ -65,8 +70,9 @@ class ExportDirectory:
             data = picture.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
-        name = f"{hashlib.sha256(data).hexdigest()[:32]}.png"
-        self._put(self.root / PICTURES / name, data)
+        digest = hashlib.sha256(data).hexdigest()
+        name = f"{digest[:32]}.png"
+        self._put(self.root / PICTURES / name, data, digest)
         return f"{PICTURES}/{name}"
 
     def put_file(self, relative: str, write: Callable[[Path], object]) -> None:
@@ -77,6 +83,7 @@ class ExportDirectory:
         new = place.with_name(f".{place.name}.new.partial")
         try:
             write(new)
+            self.files[place] = ProductFile(place, content_checksum(new), new.stat().st_size)
             if not (place.is_file() and filecmp.cmp(new, place, shallow=False)):
                 new.replace(place)
                 self.n_written += 1
@@ -97,7 +104,8 @@ class ExportDirectory:
         self._prune(now_mjd)
         return place
 
-    def _put(self, place: Path, data: bytes) -> None:
+    def _put(self, place: Path, data: bytes, digest: str) -> None:
+        self.files[place] = ProductFile(place, f"sha256:{digest}", len(data))
         if place.is_file() and place.stat().st_size == len(data):
             return
         place.parent.mkdir(exist_ok=True)

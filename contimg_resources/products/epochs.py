@@ -57,6 +57,8 @@ class MosaicRecord:
         The run that made it; empty on the command line.
     created_mjd : float
         When it was recorded, MJD in days; set by the store.
+    software : dict
+        JSON-able versions of the software.
     """
 
     key: str
@@ -73,6 +75,7 @@ class MosaicRecord:
     statistics: dict[str, Any] = field(default_factory=dict)
     run_id: str = ""
     created_mjd: float = 0.0
+    software: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,8 @@ class EpochRecord:
         The run that measured it; empty on the command line.
     created_mjd : float
         When it was recorded, MJD in days; set by the store.
+    software : dict
+        JSON-able versions of the software.
     """
 
     epoch: str
@@ -130,6 +135,7 @@ class EpochRecord:
     statistics: dict[str, Any] = field(default_factory=dict)
     run_id: str = ""
     created_mjd: float = 0.0
+    software: dict[str, Any] = field(default_factory=dict)
 
 
 class TileSource(NamedTuple):

@@ -112,6 +112,21 @@ class MosaicProducts:
             rows = connection.execute(query).all()
         return {row.key: row.tiles for row in rows}
 
+    def checksums(self) -> dict[str, tuple[str, MosaicState]]:
+        """Return the checksum and the state of every mosaic, by key."""
+        query = sa.select(mosaics.c.key, mosaics.c.checksum, mosaics.c.state)
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        return {row.key: (row.checksum, MosaicState(row.state)) for row in rows}
+
+    def epoch_checksums(self, kind: EpochKind) -> dict[str, tuple[str, str]]:
+        """Return the checksums of every epoch's measurements and of its image, by epoch."""
+        columns = epochs.c
+        query = sa.select(columns.epoch, columns.checksum, columns.measured_from)
+        with self._database.read() as connection:
+            rows = connection.execute(query.where(columns.kind == kind.value)).all()
+        return {row.epoch: (row.checksum, row.measured_from) for row in rows}
+
     def changed_span(self, after_mjd: float) -> tuple[float, float] | None:
         """Return the first and last mid-MJD of observations whose state was set after an MJD."""
         mid = observations.c.mid_mjd

@@ -17,6 +17,7 @@ from contimg_resources.database import Database, DatabaseStore, now_mjd
 from contimg_resources.observations.model import Observation
 from contimg_resources.products import history
 from contimg_resources.products.arrivals import check_arrival
+from contimg_resources.products.derived import DerivedProducts
 from contimg_resources.products.event_store import EventProducts
 from contimg_resources.products.foreign_images import ImageProducts
 from contimg_resources.products.model import (
@@ -105,6 +106,11 @@ class ProductsStore(DatabaseStore):
     def mosaics(self) -> MosaicProducts:
         """Mosaics and epochs of measurements."""
         return MosaicProducts(self._database)
+
+    @property
+    def derived(self) -> DerivedProducts:
+        """Light curves, variability metrics, cards, cutouts, exports."""
+        return DerivedProducts(self._database)
 
     @property
     def images_made_elsewhere(self) -> ImageProducts:

@@ -109,6 +109,7 @@ mosaics = sa.Table(
     sa.Column("statistics", sa.JSON, nullable=False),
     sa.Column("run_id", sa.Text, nullable=False),
     sa.Column("created_mjd", sa.Double, nullable=False),
+    sa.Column("software", sa.JSON, nullable=False, server_default=sa.text("'{}'")),
     sa.Index("ix_mosaics_mid", "mid_mjd"),
 )
 
@@ -133,7 +134,42 @@ epochs = sa.Table(
     sa.Column("statistics", sa.JSON, nullable=False),
     sa.Column("run_id", sa.Text, nullable=False),
     sa.Column("created_mjd", sa.Double, nullable=False),
+    sa.Column("software", sa.JSON, nullable=False, server_default=sa.text("'{}'")),
     sa.Index("ix_epochs_mid", "mid_mjd"),
+)
+
+#: Products made from other products (see `contimg_resources.products.derived`): one row for each
+#: kind and key.
+products = sa.Table(
+    "products",
+    metadata,
+    sa.Column("kind", sa.String(32), primary_key=True),
+    sa.Column("key", sa.String(200), primary_key=True),
+    # Null: it belongs to no time.
+    sa.Column("mid_mjd", sa.Double),
+    sa.Column("path", StoredPath, nullable=False),
+    sa.Column("checksum", sa.String(80), nullable=False),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("parameters", sa.JSON, nullable=False),
+    sa.Column("software", sa.JSON, nullable=False),
+    sa.Column("run_id", sa.Text, nullable=False),
+    sa.Column("created_mjd", sa.Double, nullable=False),
+    # Large, so last: queries of the columns above never read it.
+    sa.Column("inputs", sa.JSON, nullable=False),
+    sa.Index("ix_products_path", "path"),
+)
+
+#: Further files of these products: one row for each.
+product_files = sa.Table(
+    "product_files",
+    metadata,
+    sa.Column("kind", sa.String(32), primary_key=True),
+    sa.Column("key", sa.String(200), primary_key=True),
+    sa.Column("path", StoredPath, primary_key=True),
+    sa.Column("checksum", sa.String(80), nullable=False),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.ForeignKeyConstraint(["kind", "key"], ["products.kind", "products.key"], ondelete="CASCADE"),
+    sa.Index("ix_product_files_path", "path"),
 )
 
 #: One row for each candidate for an Extreme Scattering Event.

@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.core.checksums import content_checksum
 from contimg_resources.core.errors import VariabilityFailed, rejecting
-from contimg_resources.core.times import mjd_day
+from contimg_resources.core.times import isot_from_mjd, mjd_day
 from contimg_resources.database import now_mjd
+from contimg_resources.products.derived import DerivedKind, InputKind
 from contimg_resources.products.events import CandidateRecord, CandidateState
 from contimg_resources.steps.cards import draw_cards
 from contimg_resources.steps.origin import software
+from contimg_resources.steps.recording import finished, inputs_from
+from contimg_resources.steps.variability import metrics_parameters
 from contimg_resources.steps.workshop import Workshop
 
 if TYPE_CHECKING:
@@ -153,7 +156,9 @@ def add_light_curves(
         rejected=shortened(rejected),
         software=software(),
     )
+    workshop.products.derived.forget([(DerivedKind.ADDED_LIGHT_CURVES, name)])
     path = write_added(root, curves, facts)
+    _record_list(workshop, path, facts)
     searched = search_added(
         workshop, name, progress=lambda say, done: progress(say, 0.3 + 0.65 * (done or 0.0))
     )
@@ -174,14 +179,20 @@ def search_added(
     UnreadableMeasurements
         If its file is damaged.
     """
-    from contimg_resources.variability.added import read_added
+    from contimg_resources.variability.added import added_path, read_added, read_added_facts
     from contimg_resources.variability.candidates import search_candidates, with_known_ids
     from contimg_resources.variability.measuring import measure_added
     from contimg_resources.variability.tables import added_variability_path, write_variability
 
     settings, events = workshop.settings, workshop.products.events
     today = mjd_day(now_mjd())
-    curves, facts = read_added(settings.layout.added_light_curves, name)
+    store, lists = workshop.products.derived, DerivedKind.ADDED_LIGHT_CURVES
+    root = settings.layout.added_light_curves
+    if store.get(lists, name) is None:
+        # An earlier contimg added it, or it comes from a backup.
+        _record_list(workshop, added_path(root, name), read_added_facts(root, name))
+    inputs = inputs_from(workshop, lists, [name])
+    curves, facts = read_added(root, name)
     progress(f"measuring {len(curves)} sources of {name}", 0.1)
     table = measure_added(curves, settings.variability, today)
     about = replace(
@@ -202,7 +213,21 @@ def search_added(
     )
     withdrawn = tuple(c for c in gone if c.state is not CandidateState.WITHDRAWN)
     events.put_candidates([*named, *_withdrawn(withdrawn, today, run_id)])
-    write_variability(added_variability_path(settings.layout.variability, name), table)
+    path = added_variability_path(settings.layout.variability, name)
+    store.forget([(DerivedKind.ADDED_VARIABILITY, name)])
+    write_variability(path, table)
+    store.put(
+        [
+            finished(
+                DerivedKind.ADDED_VARIABILITY,
+                name,
+                path,
+                inputs=inputs,
+                parameters=metrics_parameters(table),
+                run_id=run_id,
+            )
+        ]
+    )
     known_ids = {c.id for c in known}
     return AddedSearch(
         facts=facts,
@@ -268,6 +293,25 @@ def remove_light_curves(workshop: Workshop, name: str, *, dry_run: bool = False)
     added_variability_path(layout.variability, name).unlink(missing_ok=True)
     workshop.products.events.put_candidates(_withdrawn(standing, mjd_day(now_mjd()), ""))
     return tuple(c.id for c in standing)
+
+
+def _record_list(workshop: Workshop, path: Path, facts: "AddedFacts") -> None:
+    made = finished(
+        DerivedKind.ADDED_LIGHT_CURVES,
+        facts.name,
+        path,
+        inputs={InputKind.FILE: {f.path: f.checksum for f in facts.files}},
+        parameters={
+            "list": facts.name,
+            "added": isot_from_mjd(facts.added_mjd),
+            "sources": facts.n_sources,
+            "measurements": facts.n_points,
+            "files": {f.path: f.checksum for f in facts.files},
+            "read_as": {f.path: f.read_as for f in facts.files},
+        },
+    )
+    # It may have been added with earlier software.
+    workshop.products.derived.put([replace(made, software=facts.software)])
 
 
 def _candidates_of(workshop: Workshop, name: str) -> tuple[CandidateRecord, ...]:

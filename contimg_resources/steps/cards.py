@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING
 
 from contimg_resources.core.directories import whole_file
 from contimg_resources.core.errors import rejecting
+from contimg_resources.products.derived import DerivedKind, Inputs
+from contimg_resources.products.dips import known_values
 from contimg_resources.products.events import CandidateRecord
+from contimg_resources.steps.recording import cutout_name, finished, inputs_from
 from contimg_resources.steps.workshop import Workshop
 
 if TYPE_CHECKING:
@@ -56,9 +59,43 @@ def draw_candidate(workshop: Workshop, candidate: CandidateRecord, curves: "Ligh
 
     path = card_path(workshop, candidate.id)
     path.parent.mkdir(parents=True, exist_ok=True)
+    store, kind = workshop.products.derived, DerivedKind.CANDIDATE
+    inputs = _light_curves_of(workshop, candidate)
     pieces = _pieces(workshop, candidate)
-    whole_file(path, lambda partial: draw_card(partial, candidate, curves, pieces))
+    cutouts = [name[1] for name in map(cutout_name, pieces) if name is not None]
+    store.forget([(kind, candidate.id)])
+    drawn = list(pieces.values())
+    whole_file(path, lambda partial: draw_card(partial, candidate, curves, drawn))
+    shown = ("threshold", "template", "depth", "width_days")
+    made = finished(
+        kind,
+        candidate.id,
+        path,
+        mid_mjd=candidate.mid_mjd,
+        inputs={**inputs, **inputs_from(workshop, DerivedKind.CUTOUT, cutouts)},
+        parameters={
+            "source": candidate.source_id,
+            "state": candidate.state.value,
+            "score": round(candidate.score, 1),
+            **{n: value for n, value in known_values(candidate.parameters) if n in shown},
+            "searched up to day": candidate.searched_day,
+        },
+        run_id=candidate.run_id,
+    )
+    store.put([made])
     return path
+
+
+def _light_curves_of(workshop: Workshop, candidate: CandidateRecord) -> Inputs:
+    """Return the light curves that the candidate was searched in."""
+    from contimg_resources.variability.points import days_between
+
+    if candidate.added_list is not None:
+        return inputs_from(workshop, DerivedKind.ADDED_LIGHT_CURVES, [candidate.added_list])
+    end_mjd = candidate.searched_day + 1
+    root = workshop.settings.layout.light_curves
+    days = days_between(root, end_mjd - workshop.settings.variability.days, end_mjd)
+    return inputs_from(workshop, DerivedKind.LIGHT_CURVES, days)
 
 
 def draw_candidates(
@@ -89,17 +126,18 @@ def _light_curves(workshop: Workshop, added_list: str | None) -> "LightCurves":
     return read_points(layout.light_curves, damaged={})
 
 
-def _pieces(workshop: Workshop, candidate: CandidateRecord) -> "list[Piece]":
+def _pieces(workshop: Workshop, candidate: CandidateRecord) -> "dict[Path, Piece]":
     from contimg_resources.core.errors import CutoutFailed
     from contimg_resources.cutouts.places import cutouts_of
     from contimg_resources.cutouts.reading import read_cutout
     from contimg_resources.variability.cards import Piece, through
 
     there = cutouts_of(workshop.settings.layout.cutouts, candidate.source_id)
-    pieces = []
+    pieces = {}
     for number in through(candidate, [c.mid_mjd for c in there]):
+        one = there[number]
         try:
-            pieces.append(Piece(there[number].mid_mjd, read_cutout(there[number].fits).pixels))
+            pieces[one.fits] = Piece(one.mid_mjd, read_cutout(one.fits).pixels)
         except CutoutFailed:
             # A card without one picture is better than none.
             continue

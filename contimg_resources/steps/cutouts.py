@@ -4,10 +4,11 @@ Belongs here: combining light curve, products store and cutouts, and limiting th
 cutouts. Doesn't: pixels and pictures (see `contimg_resources.cutouts`), choosing sources.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,11 +17,13 @@ from contimg_resources.core.directories import whole_file
 from contimg_resources.core.errors import CutoutFailed, rejecting
 from contimg_resources.core.keys import epoch_mjd
 from contimg_resources.mosaics.model import MosaicFiles
+from contimg_resources.products.derived import DerivedKind, InputKind, Product
 from contimg_resources.products.epochs import MosaicRecord, MosaicState
+from contimg_resources.steps.recording import cutout_name, finished, inputs_from
 from contimg_resources.steps.workshop import Workshop
 
 if TYPE_CHECKING:
-    from contimg_resources.cutouts.model import BrightnessScale
+    from contimg_resources.cutouts.model import BrightnessScale, CutoutFacts
     from contimg_resources.cutouts.stacking import Stack
     from contimg_resources.photometry.light_curves import LightCurve
 
@@ -127,6 +130,7 @@ def cut_many(
     needed: Set[str] = frozenset(),
     start_mjd: float | None = None,
     end_mjd: float | None = None,
+    run_id: str = "",
     progress: Progress = no_progress,
 ) -> ManyCutouts:
     """Update the cutouts of many sources, and remove old ones to stay within the limit.
@@ -142,6 +146,8 @@ def cut_many(
         alone reach the limit, no cutout older than the oldest existing one is made.
     start_mjd, end_mjd : float, optional
         Only mosaics with data in [start, end), MJD in days.
+    run_id : str
+        Run id, for the records.
     progress : callable
         Receives progress messages.
     """
@@ -153,6 +159,11 @@ def cut_many(
     kept_last = {*wanted, *needed}
     since_mjd = full_since(root, max_gb, kept_last)
     mosaics = _mosaics(workshop)
+
+    def forget(paths: Sequence[Path]) -> None:
+        names = {name for name in map(cutout_name, paths) if name is not None}
+        workshop.products.derived.forget(sorted(names))
+
     done: list[SourceCutouts] = []
     failed: dict[str, str] = {}
     removed: list[Path] = []
@@ -161,14 +172,14 @@ def cut_many(
         progress(f"source {shown_name(source_id)}", i / len(wanted))
         with rejecting(failed, source_id):
             found = _cut_source(
-                workshop, source_id, mosaics, start_mjd, end_mjd, no_progress, since_mjd
+                workshop, source_id, mosaics, start_mjd, end_mjd, no_progress, since_mjd, run_id
             )
             made_bytes += _size_bytes(found)
             done.append(found)
         if made_bytes > _UNBOUNDED_SHARE * max_gb * 1e9:
-            removed += keep_within(root, max_gb, kept_last)
+            removed += keep_within(root, max_gb, kept_last, forget)
             made_bytes = 0
-    removed += keep_within(root, max_gb, kept_last)
+    removed += keep_within(root, max_gb, kept_last, forget)
     return ManyCutouts(tuple(_without_removed(f) for f in done), failed, tuple(removed))
 
 
@@ -195,7 +206,11 @@ def stack_source(
     from contimg_resources.cutouts.stacking import stack
 
     root = workshop.settings.layout.cutouts
-    return stack(_fits_of(root, source_id, epochs), stack_path(root, source_id))
+    place, paths = stack_path(root, source_id), _fits_of(root, source_id, epochs)
+    with _recorded(workshop, place, source_id, paths) as parameters:
+        made = stack(paths, place)
+        parameters |= {"cutouts": made.n_epochs, "rms_mjy": round(1e3 * made.rms_jy, 4)}
+    return made
 
 
 def animate_source(
@@ -236,7 +251,33 @@ def animate_source(
     }
     place = animation_path(layout.cutouts, source_id)
     paths = _fits_of(layout.cutouts, source_id, epochs)
-    return place, animate(paths, place, fluxes, _scale_of(curve))
+    with _recorded(workshop, place, source_id, paths) as parameters:
+        parameters["frames"] = n_frames = animate(paths, place, fluxes, _scale_of(curve))
+    return place, n_frames
+
+
+@contextmanager
+def _recorded(
+    workshop: Workshop, place: Path, source_id: str, cutouts: Sequence[Path]
+) -> Iterator[dict[str, Any]]:
+    """Record a product made from cutouts; its parameters are added to the given ones."""
+    from contimg_resources.cutouts.places import png_beside
+
+    name = _name_of(place)
+    used = [found[1] for found in map(cutout_name, cutouts) if found is not None]
+    inputs = inputs_from(workshop, DerivedKind.CUTOUT, used)
+    workshop.products.derived.forget([name])
+    parameters: dict[str, Any] = {"source": source_id}
+    yield parameters
+    png = png_beside(place)
+    made = finished(
+        *name,
+        place,
+        inputs=inputs,
+        parameters=parameters,
+        companions=[png] if png != place and png.is_file() else [],
+    )
+    workshop.products.derived.put([made])
 
 
 def _fits_of(root: Path, source_id: str, epochs: Collection[str] | None) -> list[Path]:
@@ -278,6 +319,7 @@ def _cut_source(
     end_mjd: float | None,
     progress: Progress,
     since_key_mjd: float | None = None,
+    run_id: str = "",
 ) -> SourceCutouts:
     from contimg_resources.cutouts.cutting import CutoutOf, cut
     from contimg_resources.cutouts.model import shown_name
@@ -298,21 +340,42 @@ def _cut_source(
     scale = _scale_in_use(layout.cutouts, source_id, _scale_of(curve))
     made, kept, gone = [], [], []
     failed: dict[str, str] = {}
+    ready: dict[str, Product] = {}
+    names = {key: _name_of(place) for key, place in paths.items()}
+    images = {k: MosaicFiles.in_directory(mosaics[k].directory, k).image for k in paths}
+    store = workshop.products.derived
+    known = store.checksums(DerivedKind.CUTOUT, [name[1] for name in names.values()])
+    current: dict[str, CutoutFacts] = {}
+    changing: list[str] = []
+    for key, place in paths.items():
+        with rejecting(failed, key):
+            checksum = mosaics[key].checksum
+            if facts := _current(place, checksum, ra_deg, dec_deg, size_arcmin):
+                current[key] = facts
+            if not _is_in_scale(place, scale) if facts else images[key].is_file():
+                changing.append(key)
+    # Their records go before their files change.
+    store.forget(names[key] for key in changing if names[key][1] in known)
     for i, (key, _) in enumerate(epochs):
         progress(f"epoch {key}", i / len(epochs))
-        record, place = mosaics[key], paths[key]
+        place = paths[key]
+        if key in failed:
+            continue
         with rejecting(failed, key):
-            if _is_current(place, record.checksum, ra_deg, dec_deg, size_arcmin):
+            if key in current:
                 _in_scale(place, scale)
                 kept.append(key)
+                if key in changing or names[key][1] not in known:
+                    ready[key] = _product(place, names[key][1], current[key], run_id)
                 continue
-            image = MosaicFiles.in_directory(record.directory, key).image
-            if not image.is_file():
+            if not images[key].is_file():
                 gone.append(key)
                 continue
-            of = CutoutOf(source_id, key, record.checksum)
-            cut(image, ra_deg, dec_deg, size_arcmin, place, of, scale)
+            of = CutoutOf(source_id, key, mosaics[key].checksum)
+            facts = cut(images[key], ra_deg, dec_deg, size_arcmin, place, of, scale)
             made.append(key)
+            ready[key] = _product(place, names[key][1], facts, run_id)
+    store.put(list(ready.values()))
     if failed and not made and not kept:
         raise CutoutFailed(
             f"none of {len(failed)} mosaics gives a cutout of {shown_name(source_id)}: "
@@ -331,18 +394,47 @@ def _cut_source(
     )
 
 
-def _is_current(
+def _current(
     place: Path, checksum: str, ra_deg: float, dec_deg: float, size_arcmin: float
-) -> bool:
+) -> "CutoutFacts | None":
+    """Return the facts of a cutout that needn't be made again; None for all others."""
     from contimg_resources.cutouts.places import png_beside
     from contimg_resources.cutouts.reading import read_facts
 
     if not (place.is_file() and png_beside(place).is_file()):
-        return False
+        return None
     try:
-        return read_facts(place).is_of(checksum, ra_deg, dec_deg, size_arcmin)
+        facts = read_facts(place)
     except CutoutFailed:
-        return False
+        return None
+    return facts if facts.is_of(checksum, ra_deg, dec_deg, size_arcmin) else None
+
+
+def _name_of(place: Path) -> tuple[DerivedKind, str]:
+    name = cutout_name(place)
+    assert name is not None
+    return name
+
+
+def _product(place: Path, key: str, facts: "CutoutFacts", run_id: str) -> Product:
+    from contimg_resources.cutouts.places import png_beside
+
+    return finished(
+        DerivedKind.CUTOUT,
+        key,
+        place,
+        mid_mjd=facts.mid_mjd,
+        inputs={InputKind.MOSAIC: {facts.epoch: facts.image_checksum}},
+        parameters={
+            "source": facts.source_id,
+            "mosaic": facts.epoch,
+            "content of its image": facts.image_checksum,
+            "side_arcmin": facts.size_arcmin,
+            "rms_mjy": round(1e3 * facts.rms_jy, 4),
+        },
+        companions=[png_beside(place)],
+        run_id=run_id,
+    )
 
 
 def _scale_of(curve: "LightCurve") -> "BrightnessScale":
@@ -368,13 +460,19 @@ def _scale_in_use(root: Path, source_id: str, wanted: "BrightnessScale") -> "Bri
     return used if used is not None and used.resembles(wanted) else wanted
 
 
+def _is_in_scale(place: Path, scale: "BrightnessScale") -> bool:
+    from contimg_resources.cutouts.drawing import scale_of_picture
+    from contimg_resources.cutouts.places import png_beside
+
+    return scale_of_picture(png_beside(place)) == scale
+
+
 def _in_scale(place: Path, scale: "BrightnessScale") -> None:
     """Redraw a cutout when its picture has another scale."""
-    from contimg_resources.cutouts.drawing import scale_of_picture, write_picture
+    from contimg_resources.cutouts.drawing import write_picture
     from contimg_resources.cutouts.places import png_beside
     from contimg_resources.cutouts.reading import read_cutout
 
-    png = png_beside(place)
-    if scale_of_picture(png) != scale:
+    if not _is_in_scale(place, scale):
         cutout = read_cutout(place)
-        whole_file(png, lambda partial: write_picture(partial, cutout, scale))
+        whole_file(png_beside(place), lambda partial: write_picture(partial, cutout, scale))

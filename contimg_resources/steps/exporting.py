@@ -4,18 +4,20 @@ Belongs here: querying both stores and combining the registry's answers with the
 the content of the documents (see `contimg_resources.export`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.core.errors import ExportFailed
 from contimg_resources.core.surroundings import published
 from contimg_resources.dashboard.serving import install_dashboard
 from contimg_resources.database import now_mjd as present_mjd
-from contimg_resources.export.directory import opened
+from contimg_resources.export.directory import INDEX, ExportDirectory, opened
 from contimg_resources.export.reading import read_measures, with_added
 from contimg_resources.export.state import CutoutsOf, PlatformState
 from contimg_resources.observations.model import ObservationOrigin
+from contimg_resources.products.derived import DerivedKind, Inputs
 from contimg_resources.products.epochs import EpochKind
 from contimg_resources.products.model import ObservationRecord, ObservationState
 from contimg_resources.registry.model import CaltableSet
@@ -23,8 +25,12 @@ from contimg_resources.registry.snapshot import ActiveSet
 from contimg_resources.steps.disk_space import shortage, unwritable
 from contimg_resources.steps.looking_up import look_up_all
 from contimg_resources.steps.origin import software
+from contimg_resources.steps.recording import finished
 from contimg_resources.steps.staleness import stale_observations
 from contimg_resources.steps.workshop import Workshop
+
+if TYPE_CHECKING:
+    from contimg_resources.export.writing import Written
 
 #: Sets solved at most this long before the first observation are exported, and all that apply.
 _SETS_BEFORE_DAYS = 7.0
@@ -62,6 +68,7 @@ def export_dashboard(
     workshop: Workshop,
     *,
     run_id: str = "",
+    recorded: bool = True,
     progress: Progress = no_progress,
     now_mjd: float | None = None,
 ) -> Exported:
@@ -73,6 +80,8 @@ def export_dashboard(
         Stores and settings.
     run_id : str
         Run id, for the index.
+    recorded : bool
+        Whether the products store records the documents.
     progress : callable
         Receives progress messages.
     now_mjd : float, optional
@@ -91,7 +100,11 @@ def export_dashboard(
     directory = workshop.settings.export_dir
     with published(), opened(directory) as held:
         progress("reading the stores", 0.0)
+        # Before they are read: what is made again meanwhile makes the documents stale.
+        inputs = _inputs(workshop)
         state = read_state(workshop)
+        if recorded:
+            workshop.products.derived.forget([(DerivedKind.EXPORT, INDEX)])
         try:
             written = write_documents(
                 held,
@@ -103,6 +116,8 @@ def export_dashboard(
             )
             # The dashboard goes beside them: any web server can serve the directory.
             install_dashboard(directory)
+            if recorded:
+                _record(workshop, held, written, inputs, run_id)
         except OSError as error:
             raise ExportFailed(
                 f"documents can't be written into {directory}: {error.strerror or error}; the "
@@ -118,6 +133,39 @@ def export_dashboard(
         size_bytes=sum(page.size_bytes for page in pages),
         counts={name: sum(p.n_items for p in found) for name, found in written.pages.items()},
     )
+
+
+def _inputs(workshop: Workshop) -> Inputs:
+    """Return the files that the documents are made from; candidates' cards name their cutouts."""
+    store, kinds = workshop.products.derived, DerivedKind
+    metrics = store.checksums(kinds.VARIABILITY)
+    last = max(metrics, key=int, default="")
+    found = {
+        kinds.LIGHT_CURVES: store.checksums(kinds.LIGHT_CURVES),
+        kinds.VARIABILITY: {last: metrics[last]} if last else {},
+        kinds.ADDED_LIGHT_CURVES: store.checksums(kinds.ADDED_LIGHT_CURVES),
+        kinds.ADDED_VARIABILITY: store.checksums(kinds.ADDED_VARIABILITY),
+        kinds.CANDIDATE: store.checksums(kinds.CANDIDATE),
+    }
+    return {kind: checksums for kind, checksums in found.items() if checksums}
+
+
+def _record(
+    workshop: Workshop, held: ExportDirectory, written: "Written", inputs: Inputs, run_id: str
+) -> None:
+    """Record the documents: the index, and all files that it names."""
+    pages = {name: sum(p.n_items for p in found) for name, found in written.pages.items()}
+    made = finished(
+        DerivedKind.EXPORT,
+        INDEX,
+        written.index,
+        inputs=inputs,
+        parameters={"documents": pages},
+        run_id=run_id,
+    )
+    # As they were written: an existing file of the same size isn't read.
+    companions = tuple(file for _, file in sorted(held.files.items()))
+    workshop.products.derived.put([replace(made, companions=companions)])
 
 
 def read_state(workshop: Workshop) -> PlatformState:

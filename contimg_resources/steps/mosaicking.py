@@ -311,6 +311,7 @@ def _record(
         size_bytes=0 if result is None else result.files.image.stat().st_size,
         statistics=statistics,
         run_id=run_id,
+        software=software(),
     )
 
 

@@ -331,6 +331,7 @@ def _measured(
                 **_offset_statistics(scale),
             },
             run_id=run_id,
+            software=software(),
         )
     )
     with np.errstate(invalid="ignore"):

@@ -222,7 +222,9 @@ def _left_behind(workshop: Workshop, retention: RetentionSettings) -> Iterator[R
     sums_days = workshop.settings.mosaics.sums_days
     for path in _older(layout.mosaics, "*/*/*.sums.npy", sums_days * _DAY_S):
         yield Removal(path, _size(path), f"running sums of a mosaic, older than {sums_days:g} d")
-    for root in (layout.calibrated, layout.images, layout.caltables, layout.mosaics):
+    for root in (layout.calibrated, layout.images, layout.caltables, layout.mosaics,
+                 layout.light_curves, layout.added_light_curves, layout.variability,
+                 layout.candidates, layout.cutouts):  # fmt: skip
         for pattern in (".*.partial", "*/.*.partial", ".*.old", "*/.*.old"):
             for path in _older(root, pattern, _DAY_S):
                 yield Removal(path, _size(path), "unfinished for more than a day")

@@ -1,14 +1,24 @@
-"""Find stale products: those made with another caltable set than now applies.
+"""Find stale products: made with another caltable set than now applies, or from older inputs.
 
-Belongs here: comparing the applied set with the registry's present answer, at each call.
-Doesn't: remaking anything, or storing the answer, which both stores determine.
+Belongs here: comparing the applied set with the registry's present answer, and inputs with their
+records, at each call. Doesn't: remaking anything, or storing the answer, which both stores
+determine.
 
 Adding, replacing or retiring a set changes the answer for some observations: exactly these are
 found.
 """
 
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
+from contimg_resources.core.checksums import content_checksum
+from contimg_resources.core.errors import ProductsError
+from contimg_resources.mosaics.windows import parse_mosaic_key
+from contimg_resources.products.derived import DerivedKind, InputKind, Inputs
+from contimg_resources.products.epochs import EpochKind, MosaicState
 from contimg_resources.products.model import AppliedSet
 from contimg_resources.registry.snapshot import ActiveSet
 from contimg_resources.steps.looking_up import look_up_all
@@ -117,3 +127,178 @@ def _why(
 
 def _in_words(name: str, version: int, borrowed: bool) -> str:
     return f"{name} v{version}" + (" (borrowed)" if borrowed else "")
+
+
+#: Kind and key of a product.
+Name = tuple[str, str]
+
+_IMAGES = (InputKind.IMAGE, InputKind.IMAGE_PBCOR)
+#: Longer than half the window of a mosaic, days.
+_REACH_DAYS = 0.5
+
+
+@dataclass(frozen=True)
+class StaleProduct:
+    """A stale product that was made from other products.
+
+    Parameters
+    ----------
+    kind, key : str
+        Its kind and key.
+    why : str
+        Why it is stale.
+    """
+
+    kind: str
+    key: str
+    why: str
+
+
+def stale_products(workshop: Workshop) -> tuple[StaleProduct, ...]:
+    """Return all stale mosaics, measurements and products made from them, by kind and key."""
+    chain = Lineage(workshop)
+    names = [
+        (str(kind), key)
+        for kind in (InputKind.MOSAIC, InputKind.MEASUREMENTS, *DerivedKind)
+        for key in sorted(chain.checksums(kind))
+    ]
+    return tuple(StaleProduct(*name, why) for name in names if (why := chain.why_stale(name)))
+
+
+class Lineage:
+    """The products and their inputs, as the stores record them at the time of the first look-up.
+
+    A product is stale when one of its inputs was made again, is gone, or is stale.
+
+    Parameters
+    ----------
+    workshop : Workshop
+        Stores and settings.
+    roots : iterable of Name, optional
+        Only these will be asked about, which limits the look-up of caltable sets; None: any.
+    """
+
+    def __init__(self, workshop: Workshop, roots: Iterable[Name] | None = None) -> None:
+        self._workshop = workshop
+        self._roots = None if roots is None else tuple(roots)
+        self._checksums: dict[str, dict[str, str]] = {}
+        self._inputs: dict[str, dict[str, Inputs]] = {}
+        self._reasons: dict[Name, str] = {}
+
+    def why_stale(self, name: Name) -> str:
+        """Return why a product is stale; empty when it isn't."""
+        if name not in self._reasons:
+            self._reasons[name] = self._why_stale(name)
+        return self._reasons[name]
+
+    def checksums(self, kind: str) -> dict[str, str]:
+        """Return the present checksums of all products of a kind, by key."""
+        if kind not in self._checksums:
+            self._checksums[kind] = self._read_checksums(kind)
+        return self._checksums[kind]
+
+    def _why_stale(self, name: Name) -> str:
+        if name[0] in _IMAGES:
+            return self._stale_images.get(name[1], "")
+        inputs = list(self._inputs_of(name))
+        for kind, key, checksum in inputs:
+            if changed := self._changed(kind, key, checksum):
+                return changed
+        for kind, key, _ in inputs:
+            if why := self.why_stale((kind, key)):
+                return f"{kind} {key} is stale: {why}"
+        return ""
+
+    def _changed(self, kind: str, key: str, checksum: str) -> str:
+        if not checksum:
+            # The input had no record then.
+            return ""
+        now = self._now(kind, key)
+        if now is None:
+            # Images are removed by age, and a user's files at will: this makes nothing wrong.
+            return "" if kind in (*_IMAGES, InputKind.FILE) else f"{kind} {key} is gone"
+        if kind == InputKind.MOSAIC and self._mosaics[key][1] is not MosaicState.MADE:
+            return f"mosaic {key} failed when it was made again"
+        if now == checksum:
+            return ""
+        return f"{key} changed since" if kind == InputKind.FILE else f"{kind} {key} was made again"
+
+    def _now(self, kind: str, key: str) -> str | None:
+        if kind == InputKind.FILE:
+            return _of_file(Path(key))
+        if kind == InputKind.IMAGE:
+            with suppress(ProductsError):
+                made = self._workshop.products.artefacts(key)
+                return next((a.checksum for a in made if a.kind == kind), None)
+            return None
+        return self.checksums(kind).get(key)
+
+    def _inputs_of(self, name: Name) -> Iterator[tuple[str, str, str]]:
+        kind, key = name
+        if kind not in self._inputs:
+            self._inputs[kind] = self._read_inputs(kind)
+        for of_kind, checksums in self._inputs[kind].get(key, {}).items():
+            for of_key, checksum in checksums.items():
+                yield of_kind, of_key, checksum
+
+    def _read_checksums(self, kind: str) -> dict[str, str]:
+        if kind == InputKind.MOSAIC:
+            return {key: checksum for key, (checksum, _) in self._mosaics.items()}
+        if kind == InputKind.MEASUREMENTS:
+            return {
+                key: found[0] for epochs in self._epochs.values() for key, found in epochs.items()
+            }
+        if kind == InputKind.IMAGE_PBCOR:
+            sources = self._workshop.products.mosaics.tile_sources(**self._span)
+            return {s.key: s.checksum for s in sources if s.checksum}
+        return self._workshop.products.derived.checksums(kind)
+
+    def _read_inputs(self, kind: str) -> dict[str, Inputs]:
+        if kind == InputKind.MOSAIC:
+            tiles = self._workshop.products.mosaics.tiles(**self._span)
+            return {key: {InputKind.IMAGE_PBCOR: found} for key, found in tiles.items()}
+        if kind == InputKind.MEASUREMENTS:
+            return {
+                key: {of.value: {key: found[1]}}
+                for of, epochs in self._epochs.items()
+                for key, found in epochs.items()
+            }
+        return self._workshop.products.derived.inputs(kind)
+
+    @cached_property
+    def _mosaics(self) -> dict[str, tuple[str, MosaicState]]:
+        return self._workshop.products.mosaics.checksums()
+
+    @cached_property
+    def _epochs(self) -> dict[EpochKind, dict[str, tuple[str, str]]]:
+        return {kind: self._workshop.products.mosaics.epoch_checksums(kind) for kind in EpochKind}
+
+    @cached_property
+    def _span(self) -> dict[str, float]:
+        """The times of all images that the roots were made from."""
+        if self._roots is None:
+            return {}
+        left, seen = list(self._roots), set(self._roots)
+        mids_mjd = []
+        while left:
+            kind, key = name = left.pop()
+            if kind in (InputKind.MOSAIC, *_IMAGES):
+                is_mosaic = kind == InputKind.MOSAIC
+                mids_mjd.append(parse_mosaic_key(key)[0] if is_mosaic else float(key))
+                continue
+            new = {(str(k), i) for k, i, _ in self._inputs_of(name) if k != InputKind.FILE} - seen
+            seen |= new
+            left += new
+        first, last = min(mids_mjd, default=0.0), max(mids_mjd, default=0.0)
+        return {"start_mjd": first - _REACH_DAYS, "end_mjd": last + _REACH_DAYS}
+
+    @cached_property
+    def _stale_images(self) -> dict[str, str]:
+        return {s.key: s.why for s in stale_observations(self._workshop, **self._span)}
+
+
+def _of_file(path: Path) -> str | None:
+    try:
+        return content_checksum(path) if path.is_file() else None
+    except OSError:
+        return None

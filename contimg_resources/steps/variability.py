@@ -3,14 +3,15 @@
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from contimg_resources.casa import Progress, no_progress
-from contimg_resources.core.checksums import content_checksum
 from contimg_resources.core.directories import whole_file
-from contimg_resources.database import mjd_from_unix_s, now_mjd
+from contimg_resources.database import now_mjd
+from contimg_resources.products.derived import DerivedKind, InputKind
 from contimg_resources.products.epochs import EpochKind
 from contimg_resources.steps.origin import software
+from contimg_resources.steps.recording import finished
 from contimg_resources.steps.workshop import Workshop
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 # need them.
 
 
+#: The middle of a mosaic of a day is at most this far outside it, days.
+_NEAR_DAYS = 0.5
 #: Largest distance between a mosaic's mid-time and a transit in it that falls on another day, days.
 _BESIDE_DAYS = 0.05
 
@@ -79,7 +82,7 @@ class DayOfVariability:
 
 
 def update_light_curves(
-    workshop: Workshop, day_mjd: int, *, progress: Progress = no_progress
+    workshop: Workshop, day_mjd: int, *, run_id: str = "", progress: Progress = no_progress
 ) -> DayOfPoints:
     """Make the light-curve measurements of a day from its mosaics.
 
@@ -90,14 +93,40 @@ def update_light_curves(
 
     layout = workshop.settings.layout
     progress("choosing the measurements of the day", 0.0)
+    known = {
+        epoch.epoch: epoch.checksum
+        for epoch in workshop.products.mosaics.list_epochs(
+            EpochKind.MOSAIC, start_mjd=day_mjd - _NEAR_DAYS, end_mjd=day_mjd + 1 + _NEAR_DAYS
+        )
+    }
     points = gather_day(layout.photometry, day_mjd)
     for why in points.damaged.values():
         progress(f"skipped a mosaic's measurements: {why}", None)
+    store, kind, key = workshop.products.derived, DerivedKind.LIGHT_CURVES, str(day_mjd)
+    store.forget([(kind, key)])
     path = write_points(layout.light_curves, points, software())
+    checksum = ""
+    if path is not None:
+        made = finished(
+            kind,
+            key,
+            path,
+            mid_mjd=day_mjd + 0.5,
+            inputs={InputKind.MEASUREMENTS: {e: known.get(e, "") for e in points.epochs}},
+            parameters={
+                "day_mjd": day_mjd,
+                "mosaics": list(points.epochs),
+                "n_points": len(points),
+                "n_measurements": points.n_measurements,
+            },
+            run_id=run_id,
+        )
+        store.put([made])
+        checksum = made.checksum
     return DayOfPoints(
         day_mjd=day_mjd,
         path=path,
-        checksum="" if path is None else content_checksum(path),
+        checksum=checksum,
         n_points=len(points),
         n_measurements=points.n_measurements,
         n_mosaics=len(points.epochs),
@@ -107,7 +136,8 @@ def update_light_curves(
 def changed_days(workshop: Workshop) -> tuple[int, ...]:
     """Return the days whose light curves are missing or older than their mosaics' measurements.
 
-    Only days within the span of the variability metrics; integer MJD, ascending.
+    Light curves without a record, which an earlier contimg made, count as older. Only days within
+    the span of the variability metrics; integer MJD, ascending.
     """
     from contimg_resources.variability.points import points_path
 
@@ -121,11 +151,11 @@ def changed_days(workshop: Workshop) -> tuple[int, ...]:
         if epoch.epoch_ok:
             good.add(math.floor(epoch.mid_mjd))
     root = workshop.settings.layout.light_curves
+    made_mjd = workshop.products.derived.created(DerivedKind.LIGHT_CURVES)
     changed = []
     for day, change_mjd in sorted(last_change.items()):
-        path = points_path(root, day)
-        if path.is_file():
-            if mjd_from_unix_s(path.stat().st_mtime) < change_mjd:
+        if points_path(root, day).is_file():
+            if made_mjd.get(str(day), -math.inf) < change_mjd:
                 changed.append(day)
         elif day in good and day < today:
             changed.append(day)
@@ -133,7 +163,7 @@ def changed_days(workshop: Workshop) -> tuple[int, ...]:
 
 
 def measure_day(
-    workshop: Workshop, day_mjd: int, *, progress: Progress = no_progress
+    workshop: Workshop, day_mjd: int, *, run_id: str = "", progress: Progress = no_progress
 ) -> DayOfVariability:
     """Compute the variability metrics of every source up to the end of a day.
 
@@ -142,18 +172,16 @@ def measure_day(
     """
     from contimg_resources.variability.drawing import draw_plane
     from contimg_resources.variability.measuring import measure_variability
-    from contimg_resources.variability.points import read_points
+    from contimg_resources.variability.points import days_between, points_path, read_points
     from contimg_resources.variability.tables import variability_path, write_variability
 
     layout, settings = workshop.settings.layout, workshop.settings.variability
     progress("reading light curves", 0.0)
+    root, first_mjd = layout.light_curves, day_mjd + 1 - settings.days
+    # Before they are read: a day that is made again meanwhile makes the metrics stale.
+    known = workshop.products.derived.checksums(DerivedKind.LIGHT_CURVES)
     damaged: dict[str, str] = {}
-    curves = read_points(
-        layout.light_curves,
-        start_mjd=day_mjd + 1 - settings.days,
-        end_mjd=day_mjd + 1,
-        damaged=damaged,
-    )
+    curves = read_points(root, start_mjd=first_mjd, end_mjd=day_mjd + 1, damaged=damaged)
     progress(f"measuring {len(curves)} sources", 0.3)
     table = measure_variability(curves, settings, day_mjd)
     facts = replace(
@@ -165,15 +193,48 @@ def measure_day(
     )
     table = replace(table, facts=facts)
     path = variability_path(layout.variability, day_mjd)
+    store, kind, key = workshop.products.derived, DerivedKind.VARIABILITY, str(day_mjd)
+    store.forget([(kind, key)])
     write_variability(path, table)
     png = path.with_suffix(".png")
     progress("drawing", 0.8)
     whole_file(png, lambda partial: draw_plane(partial, table))
+    days = days_between(root, first_mjd, day_mjd + 1)
+    read = [str(day) for day in days if points_path(root, day).name not in damaged]
+    made = finished(
+        kind,
+        key,
+        path,
+        mid_mjd=day_mjd + 0.5,
+        inputs={DerivedKind.LIGHT_CURVES: {day: known.get(day, "") for day in read}},
+        parameters=metrics_parameters(table),
+        companions=[png],
+        run_id=run_id,
+    )
+    store.put([made])
     return DayOfVariability(
         day_mjd=day_mjd,
         path=path,
         png=png,
-        checksum=content_checksum(path),
+        checksum=made.checksum,
         table=table,
         n_points=len(curves.mid_mjd),
     )
+
+
+def metrics_parameters(table: "Variability") -> dict[str, Any]:
+    """Return the facts of variability metrics that their record shows: those that are known."""
+    facts = table.facts
+    floor = facts.systematic_floor
+    shown = {
+        "added_list": facts.added_list,
+        "day_mjd": facts.day_mjd,
+        "systematic_floor": facts.systematic_floor
+        if math.isfinite(facts.systematic_floor)
+        else None,
+        "n_references": facts.n_references,
+        "n_points": facts.n_points,
+        "settings": facts.settings,
+        "unreadable_days": facts.unreadable_days or None,
+    }
+    return {name: value for name, value in shown.items() if value is not None}

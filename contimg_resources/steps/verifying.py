@@ -1,18 +1,32 @@
 """Verify that products are still as recorded.
 
-Belongs here: comparing files with their checksums, and the stores with each other.
-Doesn't: caltables (the registry verifies them), or repairing anything.
+Belongs here: comparing files with their checksums, and the stores with each other; files without a
+record. Doesn't: caltables (the registry verifies them), or repairing anything.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.core.checksums import content_checksum, content_size_bytes
 from contimg_resources.database.store import RESTORE
+from contimg_resources.products.derived import DerivedKind, Product, ProductFile
 from contimg_resources.products.model import Artefact
-from contimg_resources.steps.beyond import epoch_artefact, mosaic_artefact
+from contimg_resources.steps.recording import cutout_name, epoch_product, mosaic_product
 from contimg_resources.steps.workshop import Workshop
+
+_RECORDED_BY = {
+    DerivedKind.LIGHT_CURVES: "`contimg variability DAY --from DAY`",
+    DerivedKind.ADDED_LIGHT_CURVES: "the next search of the list",
+    DerivedKind.VARIABILITY: "`contimg variability DAY`",
+    DerivedKind.ADDED_VARIABILITY: "the next search of the list",
+    DerivedKind.CANDIDATE: "the next search that finds the candidate",
+    DerivedKind.CUTOUT: "`contimg cutout SOURCE`",
+    DerivedKind.CUTOUT_STACK: "`contimg cutout SOURCE --stack`",
+    DerivedKind.CUTOUT_ANIMATION: "`contimg cutout SOURCE --animate`",
+    DerivedKind.EXPORT: "`contimg export`",
+}
 
 
 @dataclass(frozen=True)
@@ -22,7 +36,7 @@ class ProductProblem:
     Parameters
     ----------
     key : str
-        Partition key of its observation or mosaic.
+        Partition key of its observation or mosaic; for other products, the key of their record.
     kind : str
         Kind of the product.
     path : Path
@@ -47,7 +61,7 @@ class Verified:
     Parameters
     ----------
     n_products : int
-        Number of products compared.
+        Number of products, and of their further files, that were compared.
     problems : tuple of ProductProblem
         Products that differ.
     """
@@ -89,14 +103,75 @@ def verify_products(
     mosaics = made.list(start_mjd=start_mjd, end_mjd=end_mjd)
     epochs = made.list_epochs(start_mjd=start_mjd, end_mjd=end_mjd)
     others = [
-        *((m.key, mosaic_artefact(m)) for m in mosaics if m.checksum),
-        *((e.epoch, epoch_artefact(e)) for e in epochs),
+        *(mosaic_product(m) for m in mosaics if m.checksum),
+        *(epoch_product(e) for e in epochs),
     ]
-    for key, artefact in others:
+    for product in others:
         n_products += 1
-        if problem := problem_of(artefact):
-            problems.append(ProductProblem(key, artefact.kind, artefact.path, problem))
+        if problem := problem_of(product):
+            problems.append(ProductProblem(product.key, product.kind, product.path, problem))
+    derived = workshop.products.derived.files(start_mjd=start_mjd, end_mjd=end_mjd)
+    for number, (kind, key, file) in enumerate(derived):
+        progress(f"comparing {kind} {key}", number / len(derived))
+        n_products += 1
+        if problem := _problem_now(workshop, kind, key, file):
+            problems.append(ProductProblem(key, kind, file.path, problem))
     return Verified(n_products, tuple(problems))
+
+
+def _problem_now(workshop: Workshop, kind: str, key: str, file: ProductFile) -> str:
+    """Return how a file differs from its record, which may have been replaced meanwhile."""
+    if not (problem := problem_of(file)):
+        return ""
+    now = workshop.products.derived.get(kind, key)
+    latest = [f for f in now.files if f.path == file.path] if now is not None else []
+    if not latest:
+        return ""
+    return problem if latest == [file] else problem_of(latest[0])
+
+
+def unrecorded_files(workshop: Workshop) -> dict[DerivedKind, tuple[Path, ...]]:
+    """Return the files of products, by kind, that the products store doesn't record.
+
+    An earlier contimg made them, or a step was killed before it recorded them: they are recorded
+    when they are made again. Exports are left out: they remove their old files themselves.
+    """
+    known = {file.path for _, _, file in workshop.products.derived.files()}
+    found: dict[DerivedKind, list[Path]] = {}
+    for kind, path in _files_of_products(workshop):
+        if path not in known:
+            found.setdefault(kind, []).append(path)
+    return {kind: tuple(paths) for kind, paths in found.items()}
+
+
+def _files_of_products(workshop: Workshop) -> Iterator[tuple[DerivedKind, Path]]:
+    layout = workshop.settings.layout
+    for kind, root, pattern in (
+        (DerivedKind.LIGHT_CURVES, layout.light_curves, "*.parquet"),
+        (DerivedKind.ADDED_LIGHT_CURVES, layout.added_light_curves, "*.parquet"),
+        (DerivedKind.VARIABILITY, layout.variability, "*.parquet"),
+        (DerivedKind.VARIABILITY, layout.variability, "*.png"),
+        (DerivedKind.ADDED_VARIABILITY, layout.variability / "added", "*.parquet"),
+        (DerivedKind.CANDIDATE, layout.candidates, "*.png"),
+    ):
+        yield from ((kind, path) for path in sorted(root.glob(f"[!.]{pattern}")))
+    for path in sorted(layout.cutouts.glob("*/[!.]*")):
+        if name := cutout_name(path):
+            yield name[0], path
+
+
+def unrecorded_kind(workshop: Workshop, path: Path) -> DerivedKind | None:
+    """Return the kind of a product's file that has no record; None for other files."""
+    place = path.resolve()
+    for kind, file in _files_of_products(workshop):
+        if file.name == place.name and file.resolve() == place:
+            return kind
+    return None
+
+
+def how_to_record(kind: DerivedKind) -> str:
+    """Return what makes and records a product of a kind, in words."""
+    return f"{_RECORDED_BY[kind]} records it"
 
 
 def store_problems(workshop: Workshop) -> list[str]:
@@ -128,13 +203,13 @@ def store_problems(workshop: Workshop) -> list[str]:
     return problems
 
 
-def problem_of(artefact: Artefact) -> str:
-    """Return how a product differs from its record; empty when it doesn't."""
+def problem_of(recorded: Artefact | Product | ProductFile) -> str:
+    """Return how a file or directory differs from its record; empty when it doesn't."""
     try:
-        size_bytes = content_size_bytes(artefact.path)
-        if size_bytes != artefact.size_bytes:
-            return f"has {size_bytes} bytes, {artefact.size_bytes} were recorded"
-        if artefact.checksum and content_checksum(artefact.path) != artefact.checksum:
+        size_bytes = content_size_bytes(recorded.path)
+        if size_bytes != recorded.size_bytes:
+            return f"has {size_bytes} bytes, {recorded.size_bytes} were recorded"
+        if recorded.checksum and content_checksum(recorded.path) != recorded.checksum:
             return "differs in content from its record"
     except FileNotFoundError:
         return "is gone"

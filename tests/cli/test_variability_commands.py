@@ -124,12 +124,13 @@ def test_light_curves_measures_and_cards_tell_where_they_are_from(state: Path, c
         assert "before these" in out
     card = layout.candidates / f"{candidate['id']}.png"
     assert run(["why", str(card), "--json", *options]) == 0
-    told = json.loads(capsys.readouterr().out)["origin"]["told"]
-    assert told["facts"]["source"] == candidate["source_id"]
+    told = json.loads(capsys.readouterr().out)["origin"]
+    assert told["product"]["parameters"]["source"] == candidate["source_id"]
+    assert told["marks"] == {"state": "complete", "marks": "none"}
     assert str(last) in told["made_from"]
     (layout.candidates / "other.png").write_bytes(card.read_bytes())
     assert run(["why", str(layout.candidates / "other.png"), *options]) == 1
-    assert "neither" in capsys.readouterr().err
+    assert "doesn't record" in capsys.readouterr().err
     last.write_bytes(last.read_bytes()[:200])
     assert run(["why", str(last), *options]) == 1
-    assert f"{last} holds no light curves" in capsys.readouterr().err
+    assert "has 200 bytes" in capsys.readouterr().out

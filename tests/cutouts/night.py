@@ -36,7 +36,7 @@ def make_workshop(root: Path, *, max_gb: float = 10.0) -> Workshop:
 
 def add_mosaic(
     workshop: Workshop,
-    number: int,
+    number: float,
     *,
     seed: int = 0,
     state: MosaicState = MosaicState.MADE,

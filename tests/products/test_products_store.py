@@ -244,7 +244,14 @@ def test_absolute_paths_of_an_earlier_release_become_relative(
         store.arrive(make_observation(outside, MJD + 1, signature="b"))
         store.close()
     with sqlite3.connect(file) as connection:
-        connection.execute("UPDATE products_schema SET version_num = 'products_0005'")
+        for later in (
+            "DROP TABLE product_files",
+            "DROP TABLE products",
+            "ALTER TABLE mosaics DROP COLUMN software",
+            "ALTER TABLE epochs DROP COLUMN software",
+            "UPDATE products_schema SET version_num = 'products_0005'",
+        ):
+            connection.execute(later)
     connection.close()
     assert [r.path for r in ProductsStore(str(file)).list_observations()] == [inside, outside]
     moved = state.rename(tmp_path / "moved")

@@ -21,6 +21,7 @@ from contimg_resources.steps import (
     mosaic_observations,
 )
 from contimg_resources.steps.mosaicking import OpenMosaic, open_mosaics
+from contimg_resources.steps.origin import software
 from contimg_resources.steps.provenance import provenance_of
 from contimg_resources.steps.retention import choose_removals
 from contimg_resources.steps.starting import record_failure
@@ -290,11 +291,13 @@ def test_a_mosaic_and_its_measurements_tell_where_they_are_from(tmp_path: Path) 
     assert isinstance(measured, Measured)
     of_mosaic = provenance_of(sky.workshop, made.result.files.sigma)
     assert of_mosaic.kind == "mosaic"
-    assert of_mosaic.artefact is not None
-    assert all(key in of_mosaic.artefact.parameters["images"] for key in sky.keys[:4])
+    assert of_mosaic.product is not None
+    assert all(key in of_mosaic.product.parameters["images"] for key in sky.keys[:4])
     of_file = provenance_of(sky.workshop, measured.record.path)
-    assert of_file.artefact is not None
-    assert of_file.artefact.parameters["mosaic"] == f"{KEY} {made.record.checksum}"
+    assert of_file.product is not None
+    assert of_file.made_from == (made.result.files.image,)
+    assert of_mosaic.product.software == of_file.product.software == software()
+    assert of_file.product.parameters["mosaic"] == f"{KEY} {made.record.checksum}"
 
     def wrong() -> set[str]:
         # The images' own checksums are made up.

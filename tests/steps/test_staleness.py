@@ -94,8 +94,8 @@ def test_a_file_tells_its_whole_origin(made: Made, tmp_path: Path) -> None:
     assert (found.kind, found.path) == ("image", image)
     assert found.observation is not None
     assert found.observation.signature == "s0"
-    assert found.artefact is not None
-    assert found.artefact.parameters == {"robust": 0.5}
+    assert found.product is not None
+    assert found.product.parameters == {"robust": 0.5}
     (applied,) = found.sets
     assert (applied.name, applied.version) == ("first", 1)
     assert found.stale == ()
@@ -145,7 +145,7 @@ def test_the_same_on_the_command_line(
     assert contimg("verify")[0] == 0
     code, told = contimg("why", image)
     assert code == 0
-    for words in ("first v1, active", "robust 0.5", "casatasks 6.7", "run r1", "sha256:", "s3"):
+    for words in ("first v1, active", "robust: 0.5", "casatasks 6.7", "run r1", "sha256:", "s3"):
         assert words in told
     assert "STALE" not in told
     made.workshop.registry.register(made.new_set("second", MJD + 1.2, before=0.1, after=0.1))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from contimg_resources.core.errors import VariabilityFailed
+from contimg_resources.products.derived import DerivedKind
 from contimg_resources.products.epochs import EpochKind, EpochRecord
 from contimg_resources.products.events import CandidateState, Mark
 from contimg_resources.settings import EseSettings, Settings
@@ -20,9 +21,10 @@ from contimg_resources.simulation.light_curves import (
 from contimg_resources.steps import Workshop
 from contimg_resources.steps.candidates import find_candidates, mark_candidate, watched_sources
 from contimg_resources.steps.cards import card_path
+from contimg_resources.steps.recording import finished
 from contimg_resources.steps.variability import changed_days, measure_day, update_light_curves
 from contimg_resources.variability.model import LightCurves
-from contimg_resources.variability.points import points_path
+from contimg_resources.variability.points import days_between, points_path
 from contimg_resources.variability.templates import bank
 from tests.photometry import epochs
 from tests.variability.curves import search
@@ -32,8 +34,22 @@ SHAPE = bank(("fiedler",))[1]
 
 
 def put_light_curves(workshop: Workshop, curves: LightCurves) -> None:
-    """Write points as `light_curves` would."""
-    write_light_curves(workshop.settings.layout.light_curves, curves)
+    """Write and record points as `light_curves` would."""
+    root = workshop.settings.layout.light_curves
+    write_light_curves(root, curves)
+    workshop.products.derived.put(
+        [
+            finished(
+                DerivedKind.LIGHT_CURVES,
+                str(day),
+                points_path(root, day),
+                mid_mjd=day + 0.5,
+                inputs={},
+                parameters={"day_mjd": day},
+            )
+            for day in days_between(root)
+        ]
+    )
 
 
 @pytest.fixture

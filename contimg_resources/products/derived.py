@@ -1,0 +1,344 @@
+"""Products made from other products: light curves, metrics, cards, cutouts, exports; their rows.
+
+Belongs here: frozen records, and recording and querying them. Doesn't: making any of it, deleting
+files, products of one observation (see `store`), mosaics and measurements (see `mosaics`).
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from contimg_resources.database import Database, now_mjd, plain_json
+from contimg_resources.database.paths import StoredPath
+from contimg_resources.products.tables import product_files, products
+
+#: Checksums of the inputs of a product, by their kind and key; empty where it isn't known.
+Inputs = Mapping[str, Mapping[str, str]]
+
+#: Keys in one query: databases limit them.
+_MOST_KEYS = 10_000
+
+
+class DerivedKind(StrEnum):
+    """The kind of a product made from other products."""
+
+    LIGHT_CURVES = "light_curves"
+    """The light curves of a day; the key is its integer MJD."""
+    ADDED_LIGHT_CURVES = "added_light_curves"
+    """Light curves that users added; the key is the name of the list."""
+    VARIABILITY = "variability"
+    """The variability metrics up to a day; the key is its integer MJD."""
+    ADDED_VARIABILITY = "added_variability"
+    """The variability metrics of a list; the key is its name."""
+    CANDIDATE = "candidate"
+    """The card of a candidate; the key is its id."""
+    CUTOUT = "cutout"
+    """A cutout; the key is the source's directory and the epoch, ``DIRECTORY/EPOCH``."""
+    CUTOUT_STACK = "cutout_stack"
+    """The stack of a source's cutouts; the key is the source's directory."""
+    CUTOUT_ANIMATION = "cutout_animation"
+    """The animation of a source's cutouts; the key is the source's directory."""
+    EXPORT = "export"
+    """The documents for dashboards; the key is the name of the index."""
+
+
+class InputKind(StrEnum):
+    """The kind of an input that isn't a `DerivedKind`."""
+
+    IMAGE = "image"
+    """A 5-minute image; the key is that of its observation."""
+    IMAGE_PBCOR = "image_pbcor"
+    """The same, corrected for the primary beam."""
+    MOSAIC = "mosaic"
+    """A mosaic; the key is its partition key."""
+    MEASUREMENTS = "measurements"
+    """The measurements of an epoch; the key is that of the image or mosaic."""
+    FILE = "file"
+    """A file that a user supplied; the key is its path."""
+
+
+@dataclass(frozen=True)
+class ProductFile:
+    """A file of a product, as it was recorded.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    checksum : str
+        ``sha256:...``; empty if it is too large for one.
+    size_bytes : int
+        Its size, bytes.
+    """
+
+    path: Path
+    checksum: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Product:
+    """The record of a product.
+
+    Parameters
+    ----------
+    kind, key : str
+        Its kind, mostly a `DerivedKind`, and its key; one product of each kind and key.
+    path : Path
+        Its main file.
+    checksum : str
+        ``sha256:...`` of that file.
+    size_bytes : int
+        Size of that file, bytes.
+    mid_mjd : float or None
+        Its time, MJD in days; None: it belongs to no time.
+    inputs : dict of str to dict of str to str
+        Checksums of the products and files that it was made from, by kind and key.
+    parameters, software : dict
+        JSON-able parameters of the step, and versions of the software.
+    run_id : str
+        The run that made it; empty on the command line.
+    created_mjd : float
+        When it was recorded, MJD in days; set by the store.
+    companions : tuple of ProductFile
+        Its further files, such as the picture of a cutout.
+    """
+
+    kind: str
+    key: str
+    path: Path
+    checksum: str
+    size_bytes: int
+    mid_mjd: float | None = None
+    inputs: Inputs = field(default_factory=dict)
+    parameters: dict[str, Any] = field(default_factory=dict)
+    software: dict[str, Any] = field(default_factory=dict)
+    run_id: str = ""
+    created_mjd: float = 0.0
+    companions: tuple[ProductFile, ...] = ()
+
+    @property
+    def files(self) -> tuple[ProductFile, ...]:
+        """All of its files, the main one first."""
+        return (ProductFile(self.path, self.checksum, self.size_bytes), *self.companions)
+
+
+class DerivedProducts:
+    """The products of the store that were made from other products.
+
+    Parameters
+    ----------
+    database : Database
+        The store's database.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put(self, made: Sequence[Product]) -> None:
+        """Record products, replacing those of the same kind and key; all or none.
+
+        Raises
+        ------
+        TypeError
+            If a parameter isn't JSON-able.
+        """
+        if not made:
+            return
+        created_mjd = now_mjd()
+        files = [
+            {**_identity(p), "path": str(f.path.absolute())} | _content(f)
+            for p in made
+            for f in p.companions
+        ]
+        with self._database.write() as connection:
+            rows = [
+                {
+                    **_identity(p),
+                    **_content(p),
+                    "mid_mjd": p.mid_mjd,
+                    "path": str(p.path.absolute()),
+                    "parameters": plain_json(p.parameters),
+                    "software": plain_json(p.software),
+                    "run_id": p.run_id,
+                    "created_mjd": created_mjd,
+                    "inputs": _inputs_to_store(p.inputs, connection.dialect),
+                }
+                for p in made
+            ]
+            _delete(connection, [(p.kind, p.key) for p in made])
+            connection.execute(sa.insert(products), rows)
+            if files:
+                connection.execute(sa.insert(product_files), files)
+
+    def forget(self, names: Iterable[tuple[str, str]]) -> None:
+        """Delete the records of products, by kind and key, before their files change or go."""
+        if wanted := list(names):
+            with self._database.write() as connection:
+                _delete(connection, wanted)
+
+    def get(self, kind: str, key: str) -> Product | None:
+        """Return a product; None if there is none."""
+        mine = (products.c.kind == kind, products.c.key == key)
+        with self._database.read() as connection:
+            row = connection.execute(sa.select(products).where(*mine)).first()
+            return None if row is None else _as_product(connection, row)
+
+    def find(self, path: Path) -> Product | None:
+        """Return the product that a file belongs to; None if there is none."""
+        where = str(path.absolute())
+        companion = product_files.c
+        query = sa.select(products).where(
+            sa.or_(
+                products.c.path == where,
+                sa.tuple_(products.c.kind, products.c.key).in_(
+                    sa.select(companion.kind, companion.key).where(companion.path == where)
+                ),
+            )
+        )
+        with self._database.read() as connection:
+            row = connection.execute(query).first()
+            return None if row is None else _as_product(connection, row)
+
+    def checksums(self, kind: str, keys: Collection[str] | None = None) -> dict[str, str]:
+        """Return the checksums of the main files of products of a kind, by key.
+
+        Parameters
+        ----------
+        kind : str
+            The kind.
+        keys : collection of str, optional
+            Only these; None: all.
+        """
+        query = sa.select(products.c.key, products.c.checksum).where(products.c.kind == kind)
+        wanted = list(keys or ())
+        queries = [
+            query.where(products.c.key.in_(wanted[first : first + _MOST_KEYS]))
+            for first in range(0, len(wanted), _MOST_KEYS)
+        ]
+        with self._database.read() as connection:
+            rows = (
+                r for q in (queries if keys is not None else [query]) for r in connection.execute(q)
+            )
+            return {row.key: row.checksum for row in rows}
+
+    def paths(self, kind: str) -> dict[str, Path]:
+        """Return the main file of all products of a kind, by key."""
+        query = sa.select(products.c.key, products.c.path).where(products.c.kind == kind)
+        with self._database.read() as connection:
+            return {row.key: Path(row.path) for row in connection.execute(query)}
+
+    def created(self, kind: str) -> dict[str, float]:
+        """Return when the products of a kind were recorded, MJD in days, by key."""
+        query = sa.select(products.c.key, products.c.created_mjd).where(products.c.kind == kind)
+        with self._database.read() as connection:
+            return {row.key: row.created_mjd for row in connection.execute(query)}
+
+    def inputs(self, kind: str) -> dict[str, Inputs]:
+        """Return the inputs of all products of a kind, by key."""
+        query = sa.select(products.c.key, products.c.inputs).where(products.c.kind == kind)
+        with self._database.read() as connection:
+            return {
+                row.key: _inputs_as_given(row.inputs, connection.dialect)
+                for row in connection.execute(query)
+            }
+
+    def files(
+        self, *, start_mjd: float | None = None, end_mjd: float | None = None
+    ) -> list[tuple[str, str, ProductFile]]:
+        """Return kind, key and record of each file, by kind, time and key.
+
+        Parameters
+        ----------
+        start_mjd, end_mjd : float, optional
+            Only products whose time is in [start, end), MJD in days.
+        """
+        mine, theirs = products.c, product_files.c
+        columns = (mine.kind, mine.key, mine.mid_mjd)
+        both = sa.union_all(
+            sa.select(*columns, mine.path, mine.checksum, mine.size_bytes),
+            sa.select(*columns, theirs.path, theirs.checksum, theirs.size_bytes).join_from(
+                products, product_files
+            ),
+        ).subquery()
+        query = sa.select(both).order_by(both.c.kind, both.c.mid_mjd, both.c.key)
+        if start_mjd is not None:
+            query = query.where(both.c.mid_mjd >= start_mjd)
+        if end_mjd is not None:
+            query = query.where(both.c.mid_mjd < end_mjd)
+        with self._database.read() as connection:
+            return [
+                (row.kind, row.key, ProductFile(Path(row.path), row.checksum, row.size_bytes))
+                for row in connection.execute(query)
+            ]
+
+
+def _identity(product: Product) -> dict[str, str]:
+    return {"kind": str(product.kind), "key": product.key}
+
+
+def _content(file: Product | ProductFile) -> dict[str, Any]:
+    return {"checksum": file.checksum, "size_bytes": file.size_bytes}
+
+
+def _delete(connection: sa.Connection, names: Sequence[tuple[str, str]]) -> None:
+    """Delete products; the database deletes the rows of their further files."""
+    connection.execute(
+        sa.delete(products).where(
+            products.c.kind == sa.bindparam("of_kind"), products.c.key == sa.bindparam("of_key")
+        ),
+        [{"of_kind": str(kind), "of_key": key} for kind, key in names],
+    )
+
+
+def _inputs_to_store(inputs: Inputs, dialect: sa.Dialect) -> dict[str, dict[str, str]]:
+    """Return inputs as they are stored: paths below the store's directory relative to it."""
+    stored = StoredPath()
+    return {
+        str(kind): {
+            (stored.process_bind_param(key, dialect) or key)
+            if kind == InputKind.FILE
+            else key: sum_
+            for key, sum_ in checksums.items()
+        }
+        for kind, checksums in inputs.items()
+    }
+
+
+def _inputs_as_given(inputs: Inputs, dialect: sa.Dialect) -> Inputs:
+    stored = StoredPath()
+    return {
+        kind: {
+            stored.process_result_value(key, dialect) or key: sum_ for key, sum_ in found.items()
+        }
+        if kind == InputKind.FILE
+        else found
+        for kind, found in inputs.items()
+    }
+
+
+def _as_product(connection: sa.Connection, row: Any) -> Product:
+    query = sa.select(product_files).where(
+        product_files.c.kind == row.kind, product_files.c.key == row.key
+    )
+    return Product(
+        kind=row.kind,
+        key=row.key,
+        path=Path(row.path),
+        checksum=row.checksum,
+        size_bytes=row.size_bytes,
+        mid_mjd=row.mid_mjd,
+        inputs=_inputs_as_given(row.inputs, connection.dialect),
+        parameters=row.parameters,
+        software=row.software,
+        run_id=row.run_id,
+        created_mjd=row.created_mjd,
+        companions=tuple(
+            ProductFile(Path(f.path), f.checksum, f.size_bytes)
+            for f in connection.execute(query.order_by(product_files.c.path))
+        ),
+    )
