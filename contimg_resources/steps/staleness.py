@@ -16,7 +16,7 @@ from pathlib import Path
 
 from contimg_resources.core.checksums import content_checksum
 from contimg_resources.core.errors import ProductsError
-from contimg_resources.mosaics.windows import parse_mosaic_key
+from contimg_resources.core.keys import parse_mosaic_key
 from contimg_resources.products.derived import DerivedKind, InputKind, Inputs
 from contimg_resources.products.epochs import EpochKind, MosaicState
 from contimg_resources.products.model import AppliedSet

@@ -229,9 +229,7 @@ def metrics_parameters(table: "Variability") -> dict[str, Any]:
     shown = {
         "added_list": facts.added_list,
         "day_mjd": facts.day_mjd,
-        "systematic_floor": facts.systematic_floor
-        if math.isfinite(facts.systematic_floor)
-        else None,
+        "systematic_floor": floor if math.isfinite(floor) else None,
         "n_references": facts.n_references,
         "n_points": facts.n_points,
         "settings": facts.settings,
