@@ -28,7 +28,7 @@ def send(
         email_to=("ada@example.org", "bob@example.org"),
         smtp_host="127.0.0.1",
         smtp_port=server.port,
-        **changes,  # type: ignore[arg-type]
+        **changes,
     )
     return Mail(settings).deliver(subject, "line 1\nµJy", kind="candidate", key="candidate:x")
 
