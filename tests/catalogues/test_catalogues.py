@@ -16,7 +16,7 @@ from astropy.table import MaskedColumn, Table
 from contimg_resources.catalogues import store as store_module
 from contimg_resources.catalogues.blends import blended
 from contimg_resources.catalogues.model import CatalogueFacts, CatalogueSources
-from contimg_resources.catalogues.parquet import COLUMNS, SCHEMA_VERSION
+from contimg_resources.catalogues.parquet import COLUMNS, SCHEMA_VERSION, write_catalogue
 from contimg_resources.catalogues.reading import read_catalogue
 from contimg_resources.catalogues.store import CatalogueStore
 from contimg_resources.core.errors import CatalogueError, InvalidName
@@ -345,7 +345,7 @@ def test_a_catalogue_that_isn_t_there_names_those_that_are(
 def test_interrupted_the_old_one_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = CatalogueStore(tmp_path)
     store.put(random_sources(50), facts(50))
-    whole = store_module.write_catalogue
+    whole = write_catalogue
 
     def interrupted(*arguments: Any) -> None:
         whole(*arguments)
