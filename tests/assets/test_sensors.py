@@ -96,7 +96,9 @@ def keys(result: dg.SensorResult | dg.SkipReason) -> dict[str, list[str]]:
     return jobs
 
 
-def test_a_tick_without_work_says_what_it_saw(night: dict[str, object], instance: dg.DagsterInstance) -> None:
+def test_a_tick_without_work_says_what_it_saw(
+    night: dict[str, object], instance: dg.DagsterInstance
+) -> None:
     night["look"] = ScanResult(
         (),
         (),
@@ -164,7 +166,10 @@ def test_a_calibrator_goes_first_and_is_imaged_after_its_own_solve(
     ],
 )
 def test_two_sensors_that_evaluate_at_once_start_an_observation_once(
-    night: dict[str, object], instance: dg.DagsterInstance, is_calibrator: bool, states: tuple[bool, bool]
+    night: dict[str, object],
+    instance: dg.DagsterInstance,
+    is_calibrator: bool,
+    states: tuple[bool, bool],
 ) -> None:
     """Neither sees yet what the other requests, and a calibrator's state changes in between."""
     solve = dg.RunRequest(run_key="solve:61041.01064:cccc", job_name=solve_job.name)
