@@ -50,7 +50,7 @@ def test_below_the_beam_cut_and_on_the_far_side_is_outside(tmp_path: Path) -> No
     assert raw.flags.tolist() == [0, Flag.OUTSIDE]
     assert np.isnan(raw.flux_jy[1])
     assert np.isnan(raw.primary_beam[1])
-    behind = SourceList.of(["antipode", "pole"], [0.0, 0.0], [-54.0, -90.0])
+    behind = SourceList.of(["antipode", "pole"], np.zeros(2), np.array([-54.0, -90.0]))
     assert measure(made.image, behind).flags.tolist() == [Flag.OUTSIDE] * 2
 
 
