@@ -28,7 +28,7 @@ up: env ## Serve the platform on your own directories until Ctrl-C.
 test: env ## The whole test suite.
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -rs --durations=15 $(ARGS)
 
-# Other releases of CASA, numpy and Dagster's gRPC are in these; no platform is started.
+# Another Python has another CASA and other compiled libraries; no platform is started.
 QUICK := alerts casa database export images instrument mosaics observations photometry products \
     registry tables variability
 
