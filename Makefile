@@ -8,7 +8,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env demo up test soak fuzz bench bench-sky bench-ese lint format lock audit docs site clean
+.PHONY: help env demo up test quick soak fuzz bench bench-sky bench-ese lint format lock audit docs site clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,14 @@ up: env ## Serve the platform on your own directories until Ctrl-C.
 
 test: env ## The whole test suite.
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -rs --durations=15 $(ARGS)
+
+# Another Python has another CASA and other compiled libraries; no platform is started.
+QUICK := alerts casa database export images instrument mosaics observations photometry products \
+    registry tables variability
+
+quick: env ## Some three minutes of the tests, on another Python: PYTHON=python3.13 VENV=.venv-313
+	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not slow and not browser and not plotms and not wsclean" \
+		$(addprefix tests/,$(QUICK)) $(ARGS)
 
 soak: env ## Attack a platform at random and see whether it settles: ARGS="--minutes 10 --seed 7"
 	$(BIN)/python -m tests.soak $(ARGS)
@@ -69,4 +77,4 @@ audit: ## Look the lock up in the known vulnerabilities (uses the network).
 	@requirements/audit "$(PYTHON)"
 
 clean: ## Remove the environment and caches.
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) .venv-3* build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

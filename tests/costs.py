@@ -174,9 +174,9 @@ def table(of_files: dict[str, list[float]]) -> list[str]:
     """
     folders: dict[str, list[float]] = {}
     for file, spent in of_files.items():
-        folder = folders.setdefault(f"{Path(file).parent}/", [0.0, 0.0])
-        folder[0] += spent[0]
-        folder[1] += spent[1]
+        its = folders.setdefault(f"{Path(file).parent}/", [0.0, 0.0])
+        its[0] += spent[0]
+        its[1] += spent[1]
     total = [sum(spent[k] for spent in folders.values()) for k in (0, 1)]
     lines = [_line("all", total)]
     for folder, spent in sorted(folders.items(), key=lambda f: -f[1][1]):

@@ -17,11 +17,22 @@ PAGES = (
 )
 
 
+def links_of(text: str) -> list[str]:
+    """Return the paths to which a page links."""
+    return re.findall(r"\]\(([^)#\s:]+)(?:#[^)\s]*)?\)", text)
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_to_files_that_are_there(page: str) -> None:
     file = CHECKOUT / page
-    links = re.findall(r"\]\(([^)#\s:]+)(?:#[^)\s]*)?\)", file.read_text())
+    links = links_of(file.read_text())
     assert [link for link in links if not (file.parent / link).exists()] == []
+
+
+def test_there_are_links_and_commands_to_check() -> None:
+    texts = [(CHECKOUT / page).read_text() for page in PAGES]
+    assert sum(len(links_of(text)) for text in texts) > 50
+    assert sum(len(commands_of(text)) for text in texts) > 200
 
 
 def test_every_promise_names_a_test_that_there_is() -> None:

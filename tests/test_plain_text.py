@@ -50,13 +50,17 @@ def test_everything_that_commands_print_is_plain(capsys: Any) -> None:
         say(HOSTILE, None)
     told = capsys.readouterr()
     assert harmless(told.out.replace(r"\u", ""))
+    assert told.out.count(r"\x1b]52;c;") == 2
+    assert r"\u001b]52;c;" in told.out
     assert harmless(told.err)
     assert told.err.count(r"\x1b]52;c;") == 4
 
 
 def test_usage_errors_show_what_was_typed_or_globbed(capsys: Any) -> None:
     assert run(["images", "add", "/nowhere/\x1b]0;owned\x07.fits", "--\x1b[2Jx"]) == 2
-    assert harmless(capsys.readouterr().err)
+    said = capsys.readouterr().err
+    assert harmless(said)
+    assert r"--\x1b[2Jx" in said
 
 
 def test_a_scan_shows_names_from_an_ms(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +118,9 @@ def test_a_mail_is_plain_in_its_header_and_its_text() -> None:
     message = mail._message(f"{text}\nBcc: b@example.org", text, "k")
     assert message["Bcc"] is None
     assert harmless(str(message["Subject"]))
+    assert "egpj.exe" in str(message["Subject"])
     assert harmless(message.get_content())
+    assert "egpj.exe" in message.get_content()
 
 
 def test_json_holds_names_escaped(capsys: Any) -> None:

@@ -55,8 +55,13 @@ def test_it_ends_in_a_candidate_that_somebody_marked(done: tuple[Path, str]) -> 
     state, printed = done
     with contimg.open_state(state) as opened:
         assert list(opened.observations()["state"]) == ["imaged"] * 2
-        for record in opened.products.images().values():
+        images = opened.products.images()
+        assert len(images) == 2
+        for record in images.values():
+            assert record.n_sources is not None
             assert record.n_sources > 5
+            assert record.rms_mjy is not None
+            assert record.expected_rms_mjy is not None
             assert record.rms_mjy < 3 * record.expected_rms_mjy
         candidates = opened.candidates()
         assert "follow up" in set(candidates["mark"])

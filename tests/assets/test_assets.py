@@ -107,7 +107,16 @@ def execute(instance: dg.DagsterInstance, job: str, key: str = KEY) -> dg.Execut
 
 def failure(result: dg.ExecuteInProcessResult) -> str:
     (event,) = [e for e in result.all_events if e.is_step_failure]
-    return str(event.step_failure_data.user_failure_data.description)
+    told = event.step_failure_data.user_failure_data
+    assert told is not None
+    return str(told.description)
+
+
+def latest(instance: dg.DagsterInstance, asset: str) -> dg.AssetMaterialization:
+    event = instance.get_latest_materialization_event(dg.AssetKey(asset))
+    assert event is not None
+    assert event.asset_materialization is not None
+    return event.asset_materialization
 
 
 def test_an_observation_is_calibrated_then_imaged(
@@ -116,11 +125,10 @@ def test_an_observation_is_calibrated_then_imaged(
     result = execute(instance, "image_observation")
     assert result.success
     assert stand_in.calls == [("calibrate", KEY), ("image", KEY), ("measure_image", KEY)]
-    image = instance.get_latest_materialization_event(dg.AssetKey("image_5min"))
-    materialization = image.asset_materialization
+    materialization = latest(instance, "image_5min")
     assert materialization.partition == KEY
     assert materialization.metadata["rms_mjy"].value == 2.0
-    assert materialization.tags["dagster/data_version"]
+    assert (materialization.tags or {})["dagster/data_version"]
 
 
 def test_the_same_caltables_and_content_give_the_same_data_version(
@@ -128,9 +136,9 @@ def test_the_same_caltables_and_content_give_the_same_data_version(
 ) -> None:
     versions = set()
     for _ in range(2):
-        execute(instance, "image_observation")
-        event = instance.get_latest_materialization_event(dg.AssetKey("calibrated_ms"))
-        versions.add(event.asset_materialization.tags["dagster/data_version"])
+        assert execute(instance, "image_observation").success
+        tags = latest(instance, "calibrated_ms").tags or {}
+        versions.add(tags["dagster/data_version"])
     assert len(versions) == 1
 
 
@@ -275,8 +283,7 @@ def test_a_mosaic_is_made_and_measured_and_a_bad_epoch_is_told_but_kept(
     result = execute(instance, "make_mosaic", MOSAIC)
     assert result.success
     assert stand_in.calls == [("mosaic", MOSAIC), ("measure_mosaic", MOSAIC)]
-    measured = instance.get_latest_materialization_event(dg.AssetKey("forced_photometry"))
-    assert measured.asset_materialization.metadata["n_measured"].value == 80
+    assert latest(instance, "forced_photometry").metadata["n_measured"].value == 80
     said = {e.check_name: e.passed for e in result.get_asset_check_evaluations()}
     assert said == {
         "mosaic_noise": True,

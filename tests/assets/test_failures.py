@@ -23,7 +23,7 @@ def test_a_failure_says_the_error_s_own_sentence_and_keeps_its_details() -> None
     assert failure.description == "no active caltable set is valid at MJD 61041.00347"
     assert failure.metadata["mjd"] == dg.MetadataValue.float(61041.00347)
     assert failure.metadata["error"].value == "NoValidCaltables"
-    assert failure.metadata["nearest_before"].value["name"] == "3C286"
+    assert failure.metadata["nearest_before"].value == {"name": "3C286", "end_mjd": 61040.5}
     assert failure.allow_retries is False
 
 

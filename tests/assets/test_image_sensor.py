@@ -32,7 +32,7 @@ def test_each_added_image_is_told_once_and_its_hour_becomes_a_mosaic(tmp_path: P
     with dg.DagsterInstance.ephemeral() as instance:
         assert isinstance(tick(instance, workshop), dg.SkipReason)
         first = image_file(tmp_path / "0.fits")
-        second = image_file(tmp_path / "1.fits", **{"DATE-OBS": "2025-10-06T12:35:00"})
+        second = image_file(tmp_path / "1.fits", 0, **{"DATE-OBS": "2025-10-06T12:35:00"})
         found = add_images(workshop, [ForeignFiles(first), ForeignFiles(second)])
         keys = [a.record.key for a in found.added]
         told = tick(instance, workshop)

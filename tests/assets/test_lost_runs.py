@@ -250,7 +250,7 @@ def test_a_run_that_died_between_two_steps_was_at_the_next(
     run = submit(retrying, "image:k:s:v", **arrived(made))
     made.workshop.products.set_state(made.keys[0], ObservationState.IMAGED, step="image_5min")
     begin(retrying, run, "image_5min")
-    done = StepSuccessData(duration_ms=1.0)
+    done = StepSuccessData(duration_ms=1.0)  # type: ignore[no-untyped-call] # is Dagster's
     report(retrying, run, dg.DagsterEventType.STEP_SUCCESS, "image_5min", done)
     retrying.report_engine_event("the worker ended with exit code -9", run)
     retrying.report_run_failed(run)
@@ -274,7 +274,7 @@ def test_a_step_in_which_dagster_s_own_storage_failed_is_asked_for_again(
         "OperationalError",
         cause=driver,
     )
-    data = StepFailureData(error, None)
+    data = StepFailureData(error, None)  # type: ignore[no-untyped-call] # is Dagster's
     report(instance, run, dg.DagsterEventType.STEP_FAILURE, "caltable_set", data)
     instance.report_run_failed(run)
     assert failure(instance, run, made) == (

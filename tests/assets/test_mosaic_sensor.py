@@ -11,7 +11,7 @@ from contimg_resources.mosaics.windows import PlannedMosaic
 from contimg_resources.settings import SensorSettings
 from contimg_resources.steps.mosaicking import OpenMosaic
 from tests.assets.parts import parts_of
-from tests.assets.test_sensors import submit
+from tests.assets.test_sensors import requests, submit
 
 KEY, LATER = "61041.02083+54.6", "61041.04167+54.6"
 
@@ -44,7 +44,7 @@ def tick(instance: dg.DagsterInstance) -> dg.SensorResult | dg.SkipReason:
     return sensor(context)  # type: ignore[return-value]
 
 
-def test_what_can_be_made_is_started_once_and_what_waits_is_told(found: dict) -> None:
+def test_what_can_be_made_is_started_once_and_what_waits_is_told(found: dict[str, object]) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         found["open"] = (READY, WAITS)
         asked = tick(instance)
@@ -63,24 +63,23 @@ def test_what_can_be_made_is_started_once_and_what_waits_is_told(found: dict) ->
         )
 
 
-def test_another_image_starts_it_again_but_not_while_it_runs(found: dict) -> None:
+def test_another_image_starts_it_again_but_not_while_it_runs(found: dict[str, object]) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         found["open"] = (READY,)
-        asked = tick(instance)
-        (request,) = asked.run_requests or ()  # type: ignore[union-attr]
+        (request,) = requests(tick(instance))
         of_job = request._replace(job_name=mosaic_job.name)
         submit(instance, of_job, dg.DagsterRunStatus.STARTED)
         found["open"] = (open_mosaic(KEY, "61041.00347", "61041.00706", "61041.01064"),)
         assert isinstance(tick(instance), dg.SkipReason)
         (record,) = instance.get_run_records()
         instance.report_run_failed(record.dagster_run)
-        assert len(tick(instance).run_requests or ()) == 1  # type: ignore[union-attr]
+        assert len(requests(tick(instance))) == 1
         # What failed isn't tried again before it changes.
         found["open"] = (READY,)
         assert isinstance(tick(instance), dg.SkipReason)
 
 
-def test_without_room_nothing_is_started(found: dict) -> None:
+def test_without_room_nothing_is_started(found: dict[str, object]) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         found["open"], found["shortage"] = (READY,), "2.0 GB are free"
         skipped = tick(instance)

@@ -28,6 +28,12 @@ def nothing() -> None:
     """A job without a step."""
 
 
+def status_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRunStatus:
+    found = instance.get_run_by_id(run.run_id)
+    assert found is not None
+    return found.status
+
+
 @pytest.mark.parametrize(
     ("found", "becomes"),
     [
@@ -42,7 +48,7 @@ def test_a_run_that_lost_its_worker_holds_its_slot_no_longer(
     with dg.DagsterInstance.ephemeral() as instance:
         run = instance.create_run_for_job(nothing, status=found)
         assert end_orphaned_runs(instance) == 1
-        assert instance.get_run_by_id(run.run_id).status is becomes
+        assert status_of(instance, run) is becomes
         assert end_orphaned_runs(instance) == 0
 
 
@@ -55,16 +61,18 @@ def test_runs_that_are_over_or_have_yet_to_start_stay_as_they_are() -> None:
         ]
         runs = [instance.create_run_for_job(nothing, status=s) for s in statuses]
         assert end_orphaned_runs(instance) == 0
-        assert [instance.get_run_by_id(r.run_id).status for r in runs] == statuses
+        assert [status_of(instance, r) for r in runs] == statuses
 
 
 @pytest.mark.parametrize("found", [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING])
 def test_runs_of_the_next_code_server_are_not_left_over(found: dg.DagsterRunStatus) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         run = instance.create_run_for_job(nothing, status=found)
-        began_s = instance.get_run_record_by_id(run.run_id).update_timestamp.timestamp()
+        record = instance.get_run_record_by_id(run.run_id)
+        assert record is not None
+        began_s = record.update_timestamp.timestamp()
         assert end_orphaned_runs(instance, began_s) == 0
-        assert instance.get_run_by_id(run.run_id).status is found
+        assert status_of(instance, run) is found
         assert end_orphaned_runs(instance, began_s + 1) == 1
 
 
@@ -99,12 +107,16 @@ def test_when_the_clock_was_put_back_sensors_tick_on_and_see_what_happens_now(
         ):
             instance.add_instigator_state(sensor_state(name, ticked_s, cursor))
         assert forget_times_to_come(instance, now_s) == 2
-        found = {s.instigator_name: s.instigator_data for s in instance.all_instigator_state()}
+        found = {
+            s.instigator_name: s.instigator_data
+            for s in instance.all_instigator_state()
+            if isinstance(s.instigator_data, SensorInstigatorData)
+        }
         assert found["arrivals"].last_tick_timestamp is None
         assert found["arrivals"].last_tick_start_timestamp is None
         assert found["arrivals"].min_interval == 3
         assert found["arrivals"].cursor == '{"checked": "a.ms"}'
-        told = json.loads(found["run_failures"].cursor)
+        told = json.loads(found["run_failures"].cursor or "")
         assert told["record_id"] == 7
         assert datetime.fromisoformat(told["update_timestamp"]).timestamp() == pytest.approx(now_s)
         assert found["mosaics"].last_tick_timestamp == now_s - 3

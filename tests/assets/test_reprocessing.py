@@ -47,6 +47,7 @@ def test_a_day_becomes_one_backfill_of_its_observations(
     (backfill,) = instance.get_backfills()
     assert backfill.backfill_id in str(told["backfill"].value)
     assert told["n_observations"].value == 3
+    assert backfill.asset_backfill_data is not None
     subset = backfill.asset_backfill_data.target_subset
     for asset in ("calibrated_ms", "image_5min"):
         keys = subset.get_partitions_subset(dg.AssetKey(asset)).get_partition_keys()
@@ -63,6 +64,7 @@ def test_only_the_images_of_what_is_stale_can_be_asked_for(
     made.workshop.registry.register(made.new_set("second", MJD + 0.6, before=0.5, after=0.5))
     materialize(made, instance, MJD, only="STALE", step="IMAGE_5MIN")
     (backfill,) = instance.get_backfills()
+    assert backfill.asset_backfill_data is not None
     subset = backfill.asset_backfill_data.target_subset
     assert set(subset.asset_keys) == {dg.AssetKey("image_5min")}
     assert backfill.title == "stale of 2026-01-01, observations: 2"
@@ -74,7 +76,9 @@ def test_what_cannot_be_made_is_listed_and_an_empty_day_launches_nothing(
     made.workshop.registry.retire("first", "bad")
     told = materialize(made, instance, MJD)
     assert (told["n_observations"].value, told["n_left_out"].value) == (0, 3)
-    assert {r.data["why"] for r in told["left_out"].records} == {"no caltable set is valid for it"}
+    left_out = told["left_out"]
+    assert isinstance(left_out, dg.TableMetadataValue)
+    assert [r.data["why"] for r in left_out.records] == ["no caltable set is valid for it"] * 3
     assert materialize(made, instance, MJD - 10)["backfill"].value == "none"
     assert instance.get_backfills() == []
 

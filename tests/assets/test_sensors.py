@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -85,15 +85,21 @@ def submit(
     )
 
 
-def keys(result: dg.SensorResult | dg.SkipReason) -> dict[str, list[str]]:
+def requests(result: dg.SensorResult | dg.SkipReason) -> Sequence[dg.RunRequest]:
     assert isinstance(result, dg.SensorResult)
+    return result.run_requests or ()
+
+
+def keys(result: dg.SensorResult | dg.SkipReason) -> dict[str, list[str]]:
     jobs: dict[str, list[str]] = {}
-    for request in result.run_requests or ():
+    for request in requests(result):
         jobs.setdefault(str(request.job_name), []).append(str(request.partition_key))
     return jobs
 
 
-def test_a_tick_without_work_says_what_it_saw(night: dict, instance: dg.DagsterInstance) -> None:
+def test_a_tick_without_work_says_what_it_saw(
+    night: dict[str, object], instance: dg.DagsterInstance
+) -> None:
     night["look"] = ScanResult(
         (),
         (),
@@ -120,24 +126,26 @@ def test_a_tick_without_work_says_what_it_saw(night: dict, instance: dg.DagsterI
 
 
 def test_an_observation_with_valid_caltables_is_imaged(
-    night: dict, instance: dg.DagsterInstance
+    night: dict[str, object], instance: dg.DagsterInstance
 ) -> None:
     night["open"] = (TARGET, WAITING)
     result = observation_tick(instance)
     assert keys(result) == {image_job.name: [TARGET.key]}
-    request = result.run_requests[0]
+    assert isinstance(result, dg.SensorResult)
+    request = requests(result)[0]
     assert request.tags["contimg/mjd_day"] == "61041"
-    assert [r.partition_keys for r in result.dynamic_partitions_requests] == [[TARGET.key]]
+    added = result.dynamic_partitions_requests or ()
+    assert [r.partition_keys for r in added] == [[TARGET.key]]
 
 
 def test_a_calibrator_goes_first_and_is_imaged_after_its_own_solve(
-    night: dict, instance: dg.DagsterInstance
+    night: dict[str, object], instance: dg.DagsterInstance
 ) -> None:
     with_an_older_set = Open("61041.01064", "cccc", True, "3C286_61040.v1", waits=False)
     night["open"] = (TARGET, with_an_older_set)
     result = observation_tick(instance)
     assert keys(result) == {solve_job.name: [CALIBRATOR.key], image_job.name: [TARGET.key]}
-    solve, image = result.run_requests
+    solve, image = requests(result)
     assert int(solve.tags["dagster/priority"]) > int(image.tags["dagster/priority"])
 
     submit(instance, solve, dg.DagsterRunStatus.STARTED)
@@ -159,7 +167,10 @@ def test_a_calibrator_goes_first_and_is_imaged_after_its_own_solve(
     ],
 )
 def test_two_sensors_that_evaluate_at_once_start_an_observation_once(
-    night: dict, instance: dg.DagsterInstance, is_calibrator: bool, states: tuple[bool, bool]
+    night: dict[str, object],
+    instance: dg.DagsterInstance,
+    is_calibrator: bool,
+    states: tuple[bool, bool],
 ) -> None:
     """Neither sees yet what the other requests, and a calibrator's state changes in between."""
     solve = dg.RunRequest(run_key="solve:61041.01064:cccc", job_name=solve_job.name)
@@ -169,16 +180,16 @@ def test_two_sensors_that_evaluate_at_once_start_an_observation_once(
         night["open"] = (Open("61041.01064", "cccc", is_calibrator, "3C286_61041.v1", waits=waits),)
         result = tick(instance)
         if isinstance(result, dg.SensorResult):
-            requested += [r for r in result.run_requests or () if r.job_name == image_job.name]
+            requested += [r for r in requests(result) if r.job_name == image_job.name]
     assert len(requested) == 1
 
 
 def test_a_calibrator_that_was_interrupted_after_its_solve_is_not_solved_again(
-    night: dict, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    night: dict[str, object], instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = Open("61041.01064", "cccc", True, "3C286_61040.v1", waits=False)
     night["open"] = (before,)
-    (solve,) = observation_tick(instance).run_requests
+    (solve,) = requests(observation_tick(instance))
     submit(instance, solve, dg.DagsterRunStatus.SUCCESS)
     later = SimpleNamespace(time=lambda: time.time() + 3600)
     monkeypatch.setattr(runs, "time", later)
@@ -189,14 +200,14 @@ def test_a_calibrator_that_was_interrupted_after_its_solve_is_not_solved_again(
 
 
 def test_a_waiting_observation_starts_when_a_set_becomes_valid(
-    night: dict, instance: dg.DagsterInstance
+    night: dict[str, object], instance: dg.DagsterInstance
 ) -> None:
     night["open"] = (WAITING, CALIBRATOR)
     skipped = waiting_tick(instance)
     assert isinstance(skipped, dg.SkipReason)
     assert skipped.skip_message == "2 observations wait, 2 of them without valid caltables"
 
-    submit(instance, observation_tick(instance).run_requests[0], dg.DagsterRunStatus.SUCCESS)
+    submit(instance, requests(observation_tick(instance))[0], dg.DagsterRunStatus.SUCCESS)
     night["open"] = tuple(
         Open(o.key, o.signature, o.is_calibrator, "3C286_61041.v1", waits=True)
         for o in (WAITING, CALIBRATOR)
@@ -205,42 +216,43 @@ def test_a_waiting_observation_starts_when_a_set_becomes_valid(
 
 
 def test_nothing_is_started_twice_while_it_runs_though_a_nearer_set_appears(
-    night: dict, instance: dg.DagsterInstance
+    night: dict[str, object], instance: dg.DagsterInstance
 ) -> None:
     night["open"] = (TARGET,)
-    submit(instance, observation_tick(instance).run_requests[0], dg.DagsterRunStatus.STARTED)
+    submit(instance, requests(observation_tick(instance))[0], dg.DagsterRunStatus.STARTED)
     nearer = Open(TARGET.key, TARGET.signature, False, "3C286_61041.v2", waits=False)
     night["open"] = (nearer,)
     assert isinstance(observation_tick(instance), dg.SkipReason)
 
 
 def test_no_tick_starts_more_runs_than_it_may_and_the_rest_come_next(
-    night: dict, instance: dg.DagsterInstance
+    night: dict[str, object], instance: dg.DagsterInstance
 ) -> None:
-    night["open"] = tuple(
+    opened = tuple(
         Open(f"61041.{n:05d}", "s", False, "3C286_61041.v1", waits=False) for n in range(5)
     )
+    night["open"] = opened
     started: list[str] = []
     for _ in range(3):
         result = observation_tick(instance, max_runs_per_tick=2)
         started += keys(result)[image_job.name]
-        for request in result.run_requests:
+        for request in requests(result):
             submit(instance, request, dg.DagsterRunStatus.STARTED)
-    assert started == [o.key for o in night["open"]]
+    assert started == [o.key for o in opened]
 
 
 def test_a_redelivered_observation_is_started_anew(
-    night: dict, instance: dg.DagsterInstance
+    night: dict[str, object], instance: dg.DagsterInstance
 ) -> None:
     night["open"] = (TARGET,)
-    submit(instance, observation_tick(instance).run_requests[0], dg.DagsterRunStatus.SUCCESS)
+    submit(instance, requests(observation_tick(instance))[0], dg.DagsterRunStatus.SUCCESS)
     assert isinstance(observation_tick(instance), dg.SkipReason)
     night["open"] = (Open(TARGET.key, "another content", False, TARGET.caltables, False),)
     assert keys(observation_tick(instance)) == {image_job.name: [TARGET.key]}
 
 
 def test_an_unreadable_observation_does_not_stop_the_others(
-    night: dict, instance: dg.DagsterInstance
+    night: dict[str, object], instance: dg.DagsterInstance
 ) -> None:
     night["look"] = ScanResult(
         (),
@@ -249,7 +261,7 @@ def test_an_unreadable_observation_does_not_stop_the_others(
         0,
         {},
         0,
-        {},
+        (),
         ScanCursor(),
     )
     night["open"] = (TARGET,)
@@ -257,7 +269,7 @@ def test_an_unreadable_observation_does_not_stop_the_others(
 
 
 def test_while_a_directory_cannot_be_written_to_nothing_starts(
-    night: dict, instance: dg.DagsterInstance
+    night: dict[str, object], instance: dg.DagsterInstance
 ) -> None:
     night["open"] = (TARGET, CALIBRATOR)
     night["unwritable"] = "/state/images can't be written to"
@@ -272,7 +284,7 @@ def test_while_a_directory_cannot_be_written_to_nothing_starts(
 
 
 def test_without_room_on_the_disk_only_housekeeping_starts_and_that_once_an_hour(
-    night: dict, instance: dg.DagsterInstance
+    night: dict[str, object], instance: dg.DagsterInstance
 ) -> None:
     night["open"] = (TARGET, CALIBRATOR)
     night["shortage"] = "only 1.2 GB are free"

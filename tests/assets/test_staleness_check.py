@@ -50,11 +50,16 @@ def instance() -> Iterator[dg.DagsterInstance]:
         yield ephemeral
 
 
+def checked() -> dg.AssetCheckResult:
+    result = caltables_current(**ASKED)
+    assert isinstance(result, dg.AssetCheckResult)
+    return result
+
+
 def test_the_check_lists_what_is_stale_and_is_no_error(answers: list[Stale]) -> None:
-    result = caltables_current(**ASKED)
-    assert result.passed
+    assert checked().passed
     answers += [stale("61041.00347"), stale("61041.00706")]
-    result = caltables_current(**ASKED)
+    result = checked()
     assert not result.passed
     assert result.severity is dg.AssetCheckSeverity.WARN
     assert result.description == (
@@ -62,7 +67,9 @@ def test_the_check_lists_what_is_stale_and_is_no_error(answers: list[Stale]) -> 
         "`contimg reprocess --only stale` reprocesses them"
     )
     assert result.metadata["n_stale"].value == 2
-    assert [r.data["observation"] for r in result.metadata["stale"].records] == [
+    listed = result.metadata["stale"]
+    assert isinstance(listed, dg.TableMetadataValue)
+    assert [r.data["observation"] for r in listed.records] == [
         "61041.00347",
         "61041.00706",
     ]
@@ -82,8 +89,10 @@ def test_the_sensor_speaks_when_something_has_changed_and_asks_only_then(
         result, cursor = sensor(context), context.cursor
         if isinstance(result, dg.SkipReason):
             return None
+        assert isinstance(result, dg.SensorResult)
         assert not result.run_requests
         (event,) = result.asset_events
+        assert isinstance(event, dg.AssetCheckEvaluation)
         return event
 
     first = tick()

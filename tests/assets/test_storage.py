@@ -138,6 +138,8 @@ def test_threads_see_every_key_that_was_added_before_they_asked(storage: Storage
     for thread in threads:
         thread.join()
     assert wrong == []
+    # A thread that died would have found nothing wrong.
+    assert len(log.get_dynamic_partitions(NAME)) == len(KEYS) + 4 * 20
 
 
 def test_a_process_reads_the_migrations_and_compiles_a_statement_once(

@@ -49,6 +49,7 @@ def test_a_tiny_run_measures_everything(tiny: Path) -> None:
     assert [p.name for p in (tiny / "out").iterdir()] == ["bench-sky.json"]
     page = (tiny / "docs" / "page.md").read_text()
     assert all(row["name"] in page for row in told["rows"])
+    assert told["notes"]
     assert all(note in page for note in told["notes"])
 
 

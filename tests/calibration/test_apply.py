@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ from tests.calibration.apply_steps import (
 START_MJD = 60954.6
 
 
-def spec(seed: int, **changes: object) -> SimulationSpec:
+def spec(seed: int, **changes: Any) -> SimulationSpec:
     made = SimulationSpec.of_size(Size.TINY, START_MJD, 33.0, seed=seed)
     return replace(made, gains=GainSpec.perfect(), sky=SkySpec(calibrators=False), **changes)
 

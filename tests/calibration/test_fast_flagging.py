@@ -28,7 +28,7 @@ N_TIMES, N_BASELINES, N_WINDOWS, N_CHANNELS = 24, 300, 8, 12
 SHAPE = (N_TIMES, N_BASELINES, N_WINDOWS * N_CHANNELS, 2)
 #: Scrambled, as in a real MS.
 ORDER = np.array([5, 2, 7, 0, 3, 6, 1, 4])
-HZ = 1.4e9 + 0.25e6 * np.arange(SHAPE[2])
+HZ = 1.4e9 + 0.25e6 * np.arange(SHAPE[2], dtype=np.float64)
 SIGMA = 1.0
 
 
@@ -45,14 +45,16 @@ def source(flux_jy: float, offset: float, seed: int = 3) -> np.ndarray:
     length = rng.exponential(0.15, N_BASELINES).clip(0, 1)[None, :, None, None]
     delay_s = 1.7e-7 * offset * length
     turns = 0.2 * offset * length * np.arange(N_TIMES)[:, None, None, None]
-    return flux_jy * np.exp(2j * np.pi * (turns + delay_s * HZ[None, None, :, None]))
+    seen: np.ndarray = np.exp(2j * np.pi * (turns + delay_s * HZ[None, None, :, None]))
+    return flux_jy * seen
 
 
 def emitter(strength: np.ndarray) -> np.ndarray:
     """An emitter of that strength (times, channels) that each baseline hears with its delay."""
     delay_s = np.random.default_rng(4).uniform(-3e-6, 3e-6, N_BASELINES)
     fringe = np.exp(2j * np.pi * delay_s[:, None] * HZ[None, :])
-    return (strength[:, None, :] * fringe[None])[..., None]
+    heard: np.ndarray = strength[:, None, :] * fringe[None]
+    return heard[..., None]
 
 
 def windows_of(data: np.ndarray, order: np.ndarray = ORDER) -> list[WindowInMemory]:
@@ -131,7 +133,8 @@ def test_what_one_baseline_hears_goes_there_only() -> None:
     rng = np.random.default_rng(8)
 
     def scattered(strength: float, shape: tuple[int, ...]) -> np.ndarray:
-        return strength * np.exp(2j * np.pi * rng.random(shape))
+        phases: np.ndarray = np.exp(2j * np.pi * rng.random(shape))
+        return strength * phases
 
     data[9, 3, 17, 0] += 30.0
     data[:, 40, 30] += scattered(8.0, (N_TIMES, 2))
@@ -146,7 +149,7 @@ def test_what_one_baseline_hears_goes_there_only() -> None:
 
 
 def test_the_order_of_the_windows_makes_no_difference() -> None:
-    data = noise() + emitter(sum(strengths().values()))
+    data = noise() + emitter(np.sum([*strengths().values()], axis=0))
     sorted_windows = found_in(data, np.arange(N_WINDOWS))
     np.testing.assert_array_equal(found_in(data), sorted_windows)
     assert sorted_windows.any()
@@ -263,7 +266,7 @@ def test_a_simulated_observation_images_as_if_there_had_been_no_interference(
 
     def image(data: np.ndarray, weights: np.ndarray) -> np.ndarray:
         n_channels = frequencies_hz.shape[1]
-        total = np.zeros((512, 512))
+        total: np.ndarray = np.zeros((512, 512))
         for hz, values, weight in zip(frequencies_hz, data, weights, strict=True):
             stokes_i = (values * weight).mean(axis=-1).reshape(-1, n_channels)
             total += ducc0.wgridder.vis2dirty(
@@ -277,7 +280,7 @@ def test_a_simulated_observation_images_as_if_there_had_been_no_interference(
                 epsilon=1e-4,
                 do_wgridding=True,
             )
-        return total / (weights.mean(axis=-1).sum())
+        return total / float(weights.mean(axis=-1).sum())
 
     left = np.std(image(dirty - clean, good))
     kept = spec.expected_rms_jy / np.sqrt(good.mean())

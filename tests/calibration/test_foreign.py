@@ -100,6 +100,7 @@ def test_what_is_written_is_whole_without_lock_files_and_in_jy(
     with foreign.opened(made.ms) as table:
         assert table.getcolkeyword("DATA", "QuantumUnits") == ["Jy"]
         assert table.nrows() == N_ROWS
+    assert solved.tables
     for caltable in solved.tables:
         locked = {p.parent.name: p.stat().st_size for p in caltable.path.glob("*/table.lock")}
         assert foreign.rows_in_table_dat(caltable.path)["SPECTRAL_WINDOW"] == 2, locked

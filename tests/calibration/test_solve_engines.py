@@ -1,5 +1,6 @@
 """Averaged in memory first or by CASA alone, a solve finds the same gains."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -56,7 +57,12 @@ class Solved:
         return [t.path for t in self.result.tables]
 
 
-def solve(casa: Casa, wanted: SolveRequest, name: str, step=solve_caltables) -> Solved:
+def solve(
+    casa: Casa,
+    wanted: SolveRequest,
+    name: str,
+    step: Callable[[SolveRequest], SolveResult] = solve_caltables,
+) -> Solved:
     wanted = replace(wanted, prefix=wanted.ms.parent / name / "3C286")
     result = casa.run(step, wanted, label="solve")
     assert not result.failed, result.reasons
@@ -112,6 +118,7 @@ def assert_same_rows(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -
 
 
 def assert_same_solutions(one: Solved, other: Solved, share_of_noise: float) -> None:
+    assert one.solutions.keys() == other.solutions.keys()
     for kind, ours in one.solutions.items():
         theirs = other.solutions[kind]
         assert_same_rows(ours, theirs)
@@ -168,10 +175,11 @@ def test_the_true_gains_are_recovered_as_well(
 def test_a_window_without_data_has_flagged_solutions(ms: Path, solved: dict[str, Solved]) -> None:
     working = [i for i, name in enumerate(Truth.load(ms).antenna_names) if name not in DEAD]
     for engine in ENGINES:
+        assert set(solved[engine].solutions) == set(TABLES)
         for kind, table in solved[engine].solutions.items():
             there = np.isin(table["antennas"], working)
             without_data = table["windows"] == FLAGGED
-            assert without_data.sum() == (table["windows"] == 0).sum(), kind
+            assert without_data.sum() == (table["windows"] == 0).sum() > 0, kind
             assert table["flags"][..., without_data].all(), kind
             assert not table["flags"][..., there & ~without_data].any(), kind
 

@@ -68,7 +68,7 @@ def solve_on_a_full_disk(said: str) -> None:
     def gaincal() -> None:
         raise RuntimeError(said)
 
-    disk_space.free_bytes = lambda _: 0
+    disk_space.free_bytes = lambda directory: 0
     try:
         call_task(gaincal)
     except CasaError as error:

@@ -23,15 +23,13 @@ from contimg_resources.core.errors import (
     ScratchLost,
 )
 from contimg_resources.settings import CasaSettings
+from tests.casa import steps_for_tests as steps
 from tests.processes import is_running, wait_until_gone
-
-sys.path.insert(0, str(Path(__file__).parent))
-import steps_for_tests as steps
 
 
 @pytest.fixture(autouse=True)
 def _find_the_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
 
 
 @pytest.fixture
@@ -105,7 +103,7 @@ def test_a_step_that_is_ended_leaves_no_half_of_its_product(casa: Casa, tmp_path
 def test_kill_minus_nine_of_the_caller_leaves_nothing_running(tmp_path: Path) -> None:
     pid_file = tmp_path / "pids"
     program = (
-        "import sys; from pathlib import Path; import steps_for_tests as steps\n"
+        "import sys; from pathlib import Path; from tests.casa import steps_for_tests as steps\n"
         "from contimg_resources.casa import Casa\n"
         f"Casa(Path({str(tmp_path / 's')!r}), Path({str(tmp_path / 'l')!r}))"
         f".run(steps.linger, Path({str(pid_file)!r}), label='linger')"
@@ -232,8 +230,8 @@ def test_a_door_that_nobody_has_any_more_leaves_no_process(tmp_path: Path) -> No
 
 def test_kill_minus_nine_of_a_caller_ends_the_process_that_waits(tmp_path: Path) -> None:
     program = (
-        "import os, signal, sys; from pathlib import Path; import steps_for_tests as steps\n"
-        "from contimg_resources.casa import Casa\n"
+        "import os, signal; from pathlib import Path; from contimg_resources.casa import Casa\n"
+        "from tests.casa import steps_for_tests as steps\n"
         f"casa = Casa(Path({str(tmp_path / 's')!r}), Path({str(tmp_path / 'l')!r}))\n"
         "casa.open(steps.load_quickly)\n"
         "print(casa.run(steps.leave_traces, 'word', label='word').pid, flush=True)\n"

@@ -5,6 +5,7 @@ import json
 import shutil
 import sqlite3
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -46,20 +47,21 @@ def test_stores_are_copied_while_they_are_written_and_can_be_put_back(
             workshop.products.arrive(make_observation(path, mid_mjd, signature=f"{number}"))
             number += 1
 
-    observer = threading.Thread(target=observe)
-    observer.start()
-    try:
-        for _ in range(3):
-            assert run(["backup", str(copies), "--state", str(state)]) == 0
-            assert sorted(p.name for p in copies.iterdir() if p.name != "earlier") == [
-                "caltables",
-                "products.sqlite3",
-                "registry.sqlite3",
-                "settings.toml",
-            ]
-    finally:
-        stop.set()
-        observer.join()
+    with ThreadPoolExecutor(1) as pool:
+        observer = pool.submit(observe)
+        try:
+            for _ in range(3):
+                assert run(["backup", str(copies), "--state", str(state)]) == 0
+                assert sorted(p.name for p in copies.iterdir() if p.name != "earlier") == [
+                    "caltables",
+                    "products.sqlite3",
+                    "registry.sqlite3",
+                    "settings.toml",
+                ]
+        finally:
+            stop.set()
+    # No write failed for a copy.
+    observer.result()
     capsys.readouterr()
     assert len(list((copies / "earlier").iterdir())) == 2, "three generations by default"
     shutil.copytree(copies, tmp_path / "again")

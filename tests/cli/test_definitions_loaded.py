@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from contimg_resources.cli import webserver
 from contimg_resources.cli.graphql import GraphQL
 from contimg_resources.cli.webserver import Definitions
 from contimg_resources.core.errors import PlatformError
@@ -35,7 +34,7 @@ def test_definitions_that_stay_unloaded_are_noticed_and_a_silent_webserver_is_no
         return dict(told["answer"])
 
     monkeypatch.setattr(GraphQL, "query", query)
-    monkeypatch.setattr(webserver.time, "monotonic", lambda: now_s)
+    monkeypatch.setattr("contimg_resources.cli.webserver.time.monotonic", lambda: now_s)
     definitions = Definitions(GraphQL("http://127.0.0.1:1"))
 
     def after_a_minute(said: Any) -> bool:

@@ -15,6 +15,7 @@ import typer
 
 from contimg_resources import __version__
 from contimg_resources.cli.main import app
+from contimg_resources.core.errors import UnreadableObservation
 
 VERBS = [
     "registry init",
@@ -76,7 +77,7 @@ def test_every_verb_has_help_with_an_example(contimg: Callable[..., Any], verb: 
 
 def leaves(command: Any, name: str = "") -> dict[str, Any]:
     """Return every command by its words."""
-    found = {}
+    found: dict[str, Any] = {}
     for word, inner in getattr(command, "commands", {}).items():
         found |= leaves(inner, f"{name} {word}".strip())
     return found or {name: command}
@@ -181,7 +182,7 @@ def test_debugging_shows_where_an_error_comes_from(
     contimg: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CONTIMG_DEBUG", "1")
-    with pytest.raises(Exception, match=r"none\.ms"):
+    with pytest.raises(UnreadableObservation, match=r"none\.ms"):
         contimg("observation", "show", tmp_path / "none.ms")
 
 

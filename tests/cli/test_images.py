@@ -21,9 +21,7 @@ from contimg_resources.products.store import ProductsStore
 from contimg_resources.registry.store import CalibrationRegistry
 from contimg_resources.settings import Settings
 from contimg_resources.steps import Workshop, arrive
-
-sys.path.insert(0, str(Path(__file__).parent))
-from live_processes import processes_of
+from tests.cli.live_processes import processes_of
 
 pytestmark = pytest.mark.slow
 
@@ -135,6 +133,7 @@ def test_a_scan_solves_a_calibrator_and_images_it_with_its_own_tables(
     (solved,) = CalibrationRegistry(str(registry)).list_sets()
     assert (solved.name, solved.version, solved.status) == (f"3C48_{key}", 1, "active")
     assert solved.mid_mjd == pytest.approx(short_night.calibrator_truth.mid_mjd, abs=1e-6)
+    assert len(solved.tables) > 3
     assert all(t.path.is_dir() for t in solved.tables)
 
     (truth,) = [s for s in short_night.calibrator_truth.sources if s.name == "3C48"]
@@ -187,7 +186,7 @@ def test_a_watch_images_what_arrives_and_after_an_interrupt_what_was_left(
     assert site.products.get(key).state == "imaged"
     image = site.products.image(key)
     assert image is not None
-    assert image.n_sources > 5
+    assert (image.n_sources or 0) > 5
 
 
 def test_a_scan_says_why_an_ms_has_to_wait(site: Site) -> None:

@@ -14,6 +14,7 @@ def test_a_season_lies_in_the_state_and_is_not_written_twice(
     made = contimg("simulate-season", "--state", state, "--days", "3", "--seed", "2", "--json")
     assert made.code == 0, made.err
     keys = [epoch["key"] for epoch in made.json["epochs"]]
+    assert keys
     assert Path(made.json["truth"]).is_file()
     assert len(made.json["events"]) == len(made.json["flaring"]) == len(made.json["slow"]) == 2
     mosaics = contimg("mosaic", "--state", state, "--json")

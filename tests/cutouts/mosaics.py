@@ -32,10 +32,10 @@ def sky(
 ) -> NDArray[Any]:
     """Point sources in white noise; the beam's angle is from up."""
     rows, columns = np.mgrid[: on.rows, : on.columns].astype(float)
-    pixels = np.random.default_rng(seed).normal(0.0, rms_jy, rows.shape)
+    pixels: NDArray[Any] = np.random.default_rng(seed).normal(0.0, rms_jy, rows.shape)
     angle = np.radians(beam.angle_deg)
     for ra_deg, dec_deg, flux_jy in sources:
-        x, y = celestial_wcs(on).all_world2pix(ra_deg, dec_deg, 0)  # type: ignore[arg-type]
+        x, y = celestial_wcs(on).all_world2pix(ra_deg, dec_deg, 0)
         dx, dy = columns - x, rows - y
         along = (dy * np.cos(angle) - dx * np.sin(angle)) * CELL_ARCSEC / beam.major_arcsec
         across = (dy * np.sin(angle) + dx * np.cos(angle)) * CELL_ARCSEC / beam.minor_arcsec
@@ -53,7 +53,7 @@ def write(
 ) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     facts = HeaderFacts(
-        grid=on,  # type: ignore[arg-type]
+        grid=on,
         beam=beam,
         frequency_hz=1.405e9,
         bandwidth_hz=1.875e8,

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -102,7 +103,12 @@ def test_little_of_the_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     image = write(tmp_path / "m.fits", on, sky(on, []))
     read = []
     piece = SkyImage.piece
-    monkeypatch.setattr(SkyImage, "piece", lambda *a: read.append(piece(*a)) or read[-1])
+
+    def noted(image: SkyImage, *box: Any) -> Any:
+        read.append(piece(image, *box))
+        return read[-1]
+
+    monkeypatch.setattr(SkyImage, "piece", noted)
     cut(image, 180.0, 54.0, 6.0, tmp_path / f"{EPOCH}.fits", CutoutOf("s", EPOCH, "sha256:0"))
     assert [p.shape for p in read] == [(37, 37)]
 

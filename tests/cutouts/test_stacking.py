@@ -103,7 +103,7 @@ def test_every_epoch_is_a_frame(tmp_path: Path) -> None:
     place = tmp_path / "a.gif"
     assert animate(paths, place, fluxes) == 5
     with Image.open(place) as gif:
-        assert gif.n_frames == 5
+        assert getattr(gif, "n_frames", 1) == 5
         frames = []
         for i in range(5):
             gif.seek(i)
@@ -111,7 +111,7 @@ def test_every_epoch_is_a_frame(tmp_path: Path) -> None:
     assert all((frames[0] != frame).any() for frame in frames[1:])
     assert animate(paths, place, most_frames=3) == 3
     with Image.open(place) as gif:
-        assert gif.n_frames == 3
+        assert getattr(gif, "n_frames", 1) == 3
     assert animate(paths[:1], place) == 1
 
 

@@ -92,10 +92,12 @@ def test_many_go_on_after_one_failed_and_take_no_more_room_than_they_may(tmp_pat
     for i in range(3):
         add_mosaic(workshop, i, names=("s0", "s1"))
     told: list[str] = []
+
+    def note(message: str, _: float | None = None) -> None:
+        told.append(message)
+
     # The second is a degree away, outside of the mosaic; nobody is nowhere.
-    done = cut_many(
-        workshop, ["s0", "s1", "nobody", "s0"], progress=lambda m, _=None: told.append(m)
-    )
+    done = cut_many(workshop, ["s0", "s1", "nobody", "s0"], progress=note)
     assert [s.source_id for s in done.sources] == ["s0"]
     assert "outside" in done.failed["s1"]
     assert "never measured" in done.failed["nobody"]

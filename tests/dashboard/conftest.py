@@ -31,8 +31,10 @@ def now_mjd() -> float:
 @contextmanager
 def serving(directory: Path, option: str = "--dir") -> Iterator[str]:
     """Run the command on an export; its address. It ends well when it's told to."""
-    command = [sys.executable, "-m", "contimg_resources", "dashboard", option, directory]
-    process = subprocess.Popen([*command, "--port", "0"], stderr=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "contimg_resources", "dashboard", option]
+    process = subprocess.Popen(
+        [*command, str(directory), "--port", "0"], stderr=subprocess.PIPE, text=True
+    )
     assert process.stderr is not None
     line = process.stderr.readline()
     found = re.search(r"http://127\.0\.0\.1:\d+/", line)

@@ -57,6 +57,7 @@ def test_what_was_put_in_is_found_and_nothing_else(season: SeasonResult) -> None
     assert second.candidate.state.value == "in progress"
     assert season.false_candidates == ()
     assert season.bad_published == season.good_refused == ()
+    assert season.variables_found
     assert not season.variables_missed
 
 

@@ -75,6 +75,7 @@ def test_every_view_shows_what_it_is_for(
     address: str, new_page: Callable[..., Any], width: int
 ) -> None:
     page = new_page(width)
+    n_charts = 0
     for route, expected in VIEWS.items():
         view = go(page, address, route)
         text = view.text_content()
@@ -88,6 +89,7 @@ def test_every_view_shows_what_it_is_for(
         assert "NaN" not in page.locator("main").inner_html(), route
         # Every picture in words too, and every chart of data as a table.
         for chart in page.locator("figure.chart").all():
+            n_charts += 1
             said = chart.locator("svg[role=img] > desc").text_content()
             assert len(said) > 20, route
             assert chart.locator("svg[role=img] > title").text_content(), route
@@ -97,6 +99,7 @@ def test_every_view_shows_what_it_is_for(
             assert page.locator(roles.get(name, "footer")).count() == 1
         ids = page.evaluate("[...document.querySelectorAll('[id]')].map((e) => e.id)")
         assert len(ids) == len(set(ids)), route
+    assert n_charts > len(VIEWS) / 2
 
 
 @needs_browser

@@ -40,6 +40,7 @@ def test_the_migrations_make_the_tables_that_the_code_uses(
 @pytest.mark.parametrize("metadata", [registry_tables.metadata, products_tables.metadata])
 def test_the_tables_can_be_made_on_postgres(metadata: sa.MetaData) -> None:
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    assert len(metadata.sorted_tables) > 2
     for table in metadata.sorted_tables:
         made = str(sa.schema.CreateTable(table).compile(dialect=dialect))
         assert "DOUBLE PRECISION" in made or "_mjd" not in made
@@ -48,6 +49,7 @@ def test_the_tables_can_be_made_on_postgres(metadata: sa.MetaData) -> None:
 
 
 def test_the_look_up_is_the_same_statement_on_postgres() -> None:
+    assert lookup._QUERIES
     for query in lookup._QUERIES.values():
         text = str(query.compile(dialect=postgresql.dialect()))  # type: ignore[no-untyped-call]
         assert len(re.findall(r"LIMIT", text)) == 2

@@ -1,5 +1,6 @@
 import json
 import math
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,7 @@ def test_one_item_more_leaves_nearly_all_pages_as_they_are() -> None:
 
 def test_columns_are_split_by_rows() -> None:
     n = 3000
-    values = {
+    values: dict[str, list[Any]] = {
         "a": [float(i) for i in range(n)],
         "b": [math.nan if i % 2 else "é" for i in range(n)],
     }

@@ -56,6 +56,8 @@ def test_every_document_is_what_its_schema_says(tmp_path: Path) -> None:
     assert {name: len(pages) for name, pages in found.items()} == dict.fromkeys(found, 1)
     assert len(found) == 9
     index = found["index"][0].model_dump()
+    tables = {"sources.vot", "sources.parquet", "light_curves.parquet", "candidates.vot"}
+    assert tables | {f"schema of {name}" for name in found} <= set(index["files"])
     assert all((tmp_path / path).is_file() for path in index["files"].values())
     assert index["pages"]["observations"][0]["first"] == MJD - 3
 
@@ -75,7 +77,8 @@ def test_an_empty_platform_is_exported_too(tmp_path: Path) -> None:
     )
     export(tmp_path, nothing)
     found = read_export(tmp_path)
-    assert all(len(pages) == 1 for pages in found.values())
+    assert {name: len(pages) for name, pages in found.items()} == dict.fromkeys(found, 1)
+    assert len(found) == 9
     assert found["index"][0].model_dump()["status"]["problems"] == ()
 
 
@@ -238,18 +241,17 @@ def test_readers_always_find_all_that_an_index_names(tmp_path: Path) -> None:
     held = (tmp_path / "index.json").read_bytes()
     for i in range(1, 4):
         export(tmp_path, platform_state(light_curves(3 + i, 2)), MJD + 0.3 * i)
-        for pages in json.loads(held)["pages"].values():
-            assert all((tmp_path / p["path"]).is_file() for p in pages)
+        paths = [p["path"] for pages in json.loads(held)["pages"].values() for p in pages]
+        assert len(paths) == 8
+        assert all((tmp_path / path).is_file() for path in paths)
 
 
 def test_progress_is_told(tmp_path: Path) -> None:
     said: list[str] = []
+
+    def note(message: str, _: float | None = None) -> None:
+        said.append(message)
+
     with opened(tmp_path) as directory:
-        write_documents(
-            directory,
-            platform_state(),
-            now_mjd=MJD,
-            software={},
-            progress=lambda message, fraction=None: said.append(message),
-        )
+        write_documents(directory, platform_state(), now_mjd=MJD, software={}, progress=note)
     assert said == ["light curves", "other documents", "tables"]

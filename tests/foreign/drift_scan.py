@@ -247,7 +247,7 @@ def observe(
         lowest_hz = ascending_hz[0]
         _add_sources(baselines_m, toward[seen], apparent_jy[seen], lowest_hz, width_hz, out)
         for p in range(2):
-            gain = array.gains(time.mjd, ascending_hz, p)
+            gain = array.gains(time.mjd, np.asarray(ascending_hz, np.float64), p)
             mixed = (out * gain[i] * gain[j].conj()).reshape(i.size, N_WINDOWS, n_channels)
             vis[k, ..., p] = mixed[:, order].reshape(i.size, -1)
     vis += rng.normal(0, noise_jy, vis.shape) + 1j * rng.normal(0, noise_jy, vis.shape)

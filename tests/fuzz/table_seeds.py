@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import lzma
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -16,7 +17,11 @@ from astropy.time import Time
 from tests.catalogues.test_dialects import DMS, HMS, TABLES
 from tests.catalogues.test_vla_calibrators import LIST
 
-PACKERS = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "gz": gzip.compress,
+    "bz2": bz2.compress,
+    "xz": lzma.compress,
+}
 
 _N = 4
 _RA = np.array([0.01, 24.42208, 187.70593, 359.9])

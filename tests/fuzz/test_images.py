@@ -74,7 +74,7 @@ VALUES = st.one_of(
     ),
     st.floats().map(lambda v: repr(v).upper()),
     st.integers(-5, 100).map(str),
-    st.text(st.characters(codec="ascii", exclude_categories=("Cc",)), max_size=20).map(repr),
+    st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), max_size=20).map(repr),
 )
 
 

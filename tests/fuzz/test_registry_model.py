@@ -64,6 +64,8 @@ class Known:
 class RegistryModel(RuleBasedStateMachine):
     """Rules change the registry and the list alike."""
 
+    registry: CalibrationRegistry
+
     def __init__(self) -> None:
         super().__init__()
         counted()
@@ -140,11 +142,12 @@ class RegistryModel(RuleBasedStateMachine):
     @rule(name=NAMES, mid=TIMES, strip=STRIPS, how=st.sampled_from(("window", "name", "table")))
     def refuse(self, name: str, mid: float, strip: float | None, how: str) -> None:
         new = self._new(name, mid, 1.0, 1.0, strip, 0)
-        changes: dict[str, Any] = {
+        wrong: dict[str, dict[str, Any]] = {
             "window": {"start_mjd": mid + STEP},
             "name": {"name": "../a"},
             "table": {"tables": (NewCaltable(CaltableType.GP, self.root / "none"),)},
-        }[how]
+        }
+        changes = wrong[how]
         with pytest.raises(RegistrationRefused):
             self.registry.register(NewCaltableSet(**{**vars(new), **changes}))
 

@@ -11,7 +11,7 @@ def export_with_casa(fits_path: Path) -> list[Path]:
     directory.mkdir()
     image = directory / "x.image"
     importfits(fitsimage=str(fits_path), imagename=str(image))
-    ways = {
+    ways: dict[str, dict[str, float]] = {
         "default": {},
         "velocity": {"velocity": True},
         "stokes_first": {"stokeslast": False},

@@ -68,7 +68,8 @@ def axes(
 ) -> dict[str, Any]:
     """Return cards of two sky axes about the middle of the sky, in some frame."""
     middle = SkyCoord(RA_DEG, DEC_DEG, unit="deg")
-    names, cards = ("RA---", "DEC--"), {}
+    names = ("RA---", "DEC--")
+    cards: dict[str, Any] = {}
     if frame == "galactic":
         middle, names = middle.galactic, ("GLON-", "GLAT-")
         lon, lat = middle.l.deg, middle.b.deg

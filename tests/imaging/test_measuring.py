@@ -30,7 +30,7 @@ from contimg_resources.imaging.geometry import (
     fit_main_lobe,
     form_of_beam,
 )
-from contimg_resources.imaging.model import Beam, ImageGrid
+from contimg_resources.imaging.model import Beam, ImageGrid, Source
 from contimg_resources.imaging.png import THUMBNAIL_BYTES, thumbnail_png, write_png
 from contimg_resources.imaging.sources import find_sources
 from contimg_resources.imaging.visibilities import Block, Visibilities
@@ -46,7 +46,8 @@ def blank() -> np.ndarray:
 
 
 def add_point(image: np.ndarray, ra_deg: float, dec_deg: float, peak_jy: float) -> None:
-    east, north = sin_of_sky(ra_deg, dec_deg, GRID.ra_deg, GRID.dec_deg)
+    place = np.array(ra_deg), np.array(dec_deg)
+    east, north = sin_of_sky(*place, GRID.ra_deg, GRID.dec_deg)
     cell = np.deg2rad(GRID.cell_arcsec / 3600)
     y, x = np.mgrid[: GRID.size, : GRID.size]
     x0, y0 = GRID.size // 2 - east / cell, GRID.size // 2 + north / cell
@@ -57,7 +58,7 @@ def even(rms: float) -> LocalNoise:
     return LocalNoise(np.array([[rms]]), np.ones((GRID.size, 1)), rms)
 
 
-def found(image: np.ndarray, rms: float = 1e-3, min_snr: float = 6.0) -> tuple:
+def found(image: np.ndarray, rms: float = 1e-3, min_snr: float = 6.0) -> tuple[Source, ...]:
     return find_sources(image, even(rms), np.full_like(image, 0.5), BEAM, GRID, min_snr)
 
 
@@ -71,7 +72,8 @@ def test_a_source_between_pixels_loses_nothing(dx: float, dy: float) -> None:
     (source,) = found(image)
     assert source.peak_jy == pytest.approx(0.1, rel=1e-4)
     assert source.flux_jy == pytest.approx(0.2, rel=1e-4), "divided by the primary beam"
-    assert np.rad2deg(separation_rad(ra, dec, source.ra_deg, source.dec_deg)) * 3600 < 0.01
+    place = np.array(source.ra_deg), np.array(source.dec_deg)
+    assert np.rad2deg(separation_rad(ra, dec, *place)) * 3600 < 0.01
     assert source.integrated_jy == pytest.approx(source.flux_jy, rel=1e-3)
 
 
@@ -175,7 +177,7 @@ def test_the_drift_beam_is_the_mean_over_pointings_and_channels_by_their_weight(
     weight[2] = 0
     beam = drift_beam(pointings, weight, channels, 4.65, 0.4064)
     ra, dec = np.array([0.1, 1.4, 358.9]), np.array([33.0, 34.0, 32.2])
-    angles = [separation_rad(*p, ra, dec) for p in pointings]
+    angles = [separation_rad(ra0, dec0, ra, dec) for ra0, dec0 in pointings]
     expected = sum(
         (w[:, None] * airy_power(np.asarray(angles), f)).sum(axis=0)
         for f, w in zip(channels, weight.T, strict=True)

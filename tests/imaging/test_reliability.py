@@ -38,10 +38,11 @@ class Field:
         return float((away.min(axis=0) < 3)[far].mean())
 
     def _away(self, source: Source) -> np.ndarray:
-        east, north = sin_of_sky(source.ra_deg, source.dec_deg, GRID.ra_deg, GRID.dec_deg)
+        place = np.array(source.ra_deg), np.array(source.dec_deg)
+        east, north = sin_of_sky(*place, GRID.ra_deg, GRID.dec_deg)
         cell = np.deg2rad(GRID.cell_arcsec / 3600)
         at = GRID.size // 2 - east / cell, GRID.size // 2 + north / cell
-        return np.hypot(*(self.places - at).T)
+        return np.asarray(np.linalg.norm(self.places - at, axis=1))
 
 
 def field(artefacts_jy: float, seed: int) -> Field:

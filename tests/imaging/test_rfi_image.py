@@ -64,7 +64,9 @@ def imaged(casa: Casa, tmp_path_factory: pytest.TempPathFactory) -> Imaged:
     solved = casa.run(solve_caltables, solve, label="solve")
     assert not solved.failed, solved.reasons
     tables = tuple(TableToApply(t.path, t.type, t.type.apply_order) for t in solved.tables)
-    came, calibrated, images = [], [], []
+    came: list[Path] = []
+    calibrated: list[Path] = []
+    images: list[ImageResult] = []
     for spec in (target, replace(target, rfi=INTERFERENCE)):
         name = "clean" if spec.rfi is None else "dirty"
         came.append(simulate(spec, root / name))
@@ -76,9 +78,10 @@ def imaged(casa: Casa, tmp_path_factory: pytest.TempPathFactory) -> Imaged:
             same = ImagingSettings(image_size=grid.size, cell_arcsec=grid.cell_arcsec)
             request = replace(request, settings=same)
         images.append(casa.run(make_image, request, label="image"))
-    pair = Pair(*came, *calibrated, target.noise_jy)
+    (clean, dirty), (clean_cal, dirty_cal) = came, calibrated
+    pair = Pair(clean, dirty, clean_cal, dirty_cal, target.noise_jy)
     flagged = casa.run(count_flagged, pair, label="count")
-    return Imaged(*images, flagged, Sky(calibrated[0], Truth.load(came[0])))
+    return Imaged(images[0], images[1], flagged, Sky(clean_cal, Truth.load(clean)))
 
 
 def fine_and_quiet(spec: SimulationSpec) -> SimulationSpec:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,12 +29,15 @@ from tests.imaging.imaging_steps import Sky, import_3c273
 from tests.imaging.pairs import assert_beams_agree, pairs, with_settings
 from tests.steps.test_adding_images import made_workshop
 
+Test = Callable[..., None]
 
-def needs_wsclean(test: Callable[..., None]) -> Callable[..., None]:
+
+def needs_wsclean(test: Test) -> Test:
     """Mark a test that runs WSClean; skipped where it is not."""
     absent = shutil.which("wsclean") is None
     missing = pytest.mark.skipif(absent, reason="the program wsclean is not installed")
-    return pytest.mark.wsclean(missing(test))
+    marked: Test = pytest.mark.wsclean(missing(test))
+    return marked
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +83,7 @@ def test_wsclean_makes_the_same_image_of_a_drift_scan(casa: Casa, sky: Sky, tmp_
     ids=["everything", "a selection"],
 )
 def test_wsclean_images_what_is_selected_of_a_tracked_field(
-    casa: Casa, tracked: ImageRequest, tmp_path: Path, selection: dict[str, str]
+    casa: Casa, tracked: ImageRequest, tmp_path: Path, selection: dict[str, Any]
 ) -> None:
     before = content_checksum(tracked.ms)
     uvrange = ">20klambda" if selection else ""

@@ -151,6 +151,11 @@ def _flag_one_antenna_in_all_but_the_first_integration(tb: Any) -> None:
     tb.putcol("FLAG_ROW", (tb.getcol("ANTENNA2") == 5) & (tb.getcol("FIELD_ID") > 0))
 
 
+def _four_channels_in_a_window(tb: Any) -> None:
+    for column in ("CHAN_FREQ", "CHAN_WIDTH"):
+        tb.putcell(column, 0, tb.getcell(column, 0)[:4])
+
+
 def _frame(name: str) -> Callable[[Any], None]:
     def edit(tb: Any) -> None:
         keywords = tb.getcolkeywords("PHASE_DIR")
@@ -194,9 +199,7 @@ VARIANTS: dict[str, Callable[[Path], None]] = {
     "bad_channels": _edited("SPECTRAL_WINDOW", _put("CHAN_FREQ", lambda f: f * 0)),
     "other_channels": _edited(
         "SPECTRAL_WINDOW",
-        lambda tb: (
-            [tb.putcell(c, 0, tb.getcell(c, 0)[:4]) for c in ("CHAN_FREQ", "CHAN_WIDTH")] and None
-        ),
+        _four_channels_in_a_window,
     ),
     "no_telescope": _edited("OBSERVATION", _put("TELESCOPE_NAME", lambda n: [""] * len(n))),
 }

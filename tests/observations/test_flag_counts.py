@@ -37,7 +37,8 @@ class Table:
         self.data_rows_read = 0
 
     def touching(self, antenna: int) -> NDArray[np.bool_]:
-        return (self.columns.antenna1 == antenna) | (self.columns.antenna2 == antenna)
+        first, second = self.columns.antenna1, self.columns.antenna2
+        return np.equal(first, antenna) | np.equal(second, antenna)
 
     def column(self, name: str, start: int = 0, count: int = -1) -> NDArray[np.generic]:
         return self.rows(name, np.arange(start, start + count))
@@ -124,7 +125,7 @@ def test_an_absent_antenna_is_not_working_and_spoils_no_fraction() -> None:
 def test_the_size_of_a_chunk_changes_no_count() -> None:
     table = Table(3, 2, (4, 4))
     rng = np.random.default_rng(1)
-    table.flag = [rng.random(cell.shape) < 0.3 for cell in table.flag]
+    table.flag = [np.asarray(rng.random(cell.shape) < 0.3) for cell in table.flag]
     fractions = {table.count(chunk_bytes=n).flagged_fraction for n in (1, 77, 10**9)}
     assert len(fractions) == 1
     assert fractions.pop() == pytest.approx(0.3, abs=0.05)
@@ -145,15 +146,16 @@ def test_a_visibility_without_a_weight_counts_as_flagged(weight: float) -> None:
         table.weight[row][0] = weight
     counts = table.count()
     assert counts.flagged_fraction == pytest.approx(1 / 4)
-    assert (counts.unflagged_fraction, counts.weighted_fraction) == (1.0, pytest.approx(3 / 4))
+    assert counts.unflagged_fraction == 1.0
+    assert counts.weighted_fraction == pytest.approx(3 / 4)
 
 
 def test_weights_of_channels_stand_for_that_of_the_row_where_they_are_filled() -> None:
     table = Table(2, 1, (4,))
     for row in range(table.time.size):
         table.weight[row][:] = 0.0
-    for row in np.flatnonzero(table.time == 1):
-        table.spectrum[int(row)] = np.array([[0, 1, 1, 1]] * 2, np.float32)
+    for at in np.flatnonzero(table.time == 1):
+        table.spectrum[int(at)] = np.array([[0, 1, 1, 1]] * 2, np.float32)
     # The first time has no weight at all, the second in three of four channels.
     assert table.count().flagged_fraction == pytest.approx(1 - 3 / 8)
 
@@ -180,8 +182,8 @@ def test_rows_that_stand_twice_are_counted_once() -> None:
     table = Table(2, 1, (4,))
     once = np.arange(table.time.size)
     twice = np.concatenate([once, once[table.time == 1]])
-    for row in np.flatnonzero(table.time == 1):
-        table.flag[row][:] = True
+    for at in np.flatnonzero(table.time == 1):
+        table.flag[at][:] = True
     columns = {
         name: getattr(table.columns, name)[twice]
         for name in (

@@ -82,7 +82,7 @@ class HandMade:
     def flux_jy(self) -> Floats:
         rng = np.random.default_rng([self.seed, 2])
         # Noise of the beam's shape gives a flux density sqrt(2) times the error of a pixel.
-        return np.sqrt(2) * RMS_JY * rng.choice(self.snr, len(self.places()[0]))
+        return np.asarray(np.sqrt(2) * RMS_JY * rng.choice(self.snr, len(self.places()[0])))
 
     def pixels_jy(self) -> Floats:
         noise = np.random.default_rng([self.seed, 3]).standard_normal((self.size + 80,) * 2)

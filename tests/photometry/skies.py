@@ -87,4 +87,4 @@ def sky(
 
 def fluxes(seed: int, n: int, snr: Sequence[float] = SNR_CLASSES) -> Floats:
     """Return flux densities, Jy, of sources of some S/N in the middle of an image."""
-    return ERROR_JY * np.random.default_rng([seed, 2]).choice(snr, n)
+    return np.asarray(ERROR_JY * np.random.default_rng([seed, 2]).choice(snr, n))

@@ -67,6 +67,6 @@ def test_without_a_bright_source_there_is_no_offset() -> None:
     assert offset.n_positions == 0
     assert np.isnan(offset.arcsec)
     assert not offset.significant
-    none = SourceList.of([], [], [])
+    none = SourceList.of([], np.array([]), np.array([]))
     empty = ListOffset.of(measure(made.image(made.pixels_jy()), none), none)
     assert (empty.n_positions, empty.n_expected, empty.elsewhere) == (0, 0, False)

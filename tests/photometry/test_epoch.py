@@ -106,7 +106,7 @@ def test_a_gradient_is_found(ra_deg: float) -> None:
     east, north = east_north(sources, ra_deg)
     truth = 0.95 * np.exp(0.06 * east - 0.03 * north)
     told = check_epoch(observed(sources, truth), sources, LIMITS)
-    assert told.gradient == (pytest.approx(0.06, abs=0.004), pytest.approx(-0.03, abs=0.004))
+    assert told.gradient == pytest.approx((0.06, -0.03), abs=0.004)
     assert told.scale == pytest.approx(0.95, abs=0.01)
     np.testing.assert_allclose(told.at_source, truth, rtol=0.01)
     # The scatter is that of the references around the gradient.

@@ -93,5 +93,7 @@ def test_smearing_extends_no_point() -> None:
     limits = PhotometrySettings(channel_mhz=20.0)
     raw = measure(image, made.sources(), limits)
     flagged = (raw.flags & Flag.EXTENDED) != 0
+    assert (away < 0.1).any()
+    assert (away > 0.5).any()
     assert flagged[away < 0.1].all()
     assert not flagged[away > 0.5].any()

@@ -71,6 +71,7 @@ def test_in_a_light_curve(measured: Measured) -> None:
 def test_in_the_points_of_flagged_sources_alone(measured: Measured) -> None:
     points = measured.points()
     wide, narrow = (points.of(points.source_id.tolist().index(n)) for n in (WIDE, NARROW))
+    assert len(points.integrated_jy[wide]) == len(points.integrated_jy[narrow]) > 0
     assert points.integrated_jy[wide] == pytest.approx(measured.truth_jy, rel=0.03)
     assert (points.integrated_error_jy[wide] > 0).all()
     assert np.isnan(points.integrated_jy[narrow]).all()
@@ -116,10 +117,12 @@ def test_files_that_are_older_have_none(measured: Measured, tmp_path: Path) -> N
         place.parent.mkdir(parents=True)
         pq.write_table(table, place)
     curve = light_curve(older.photometry, WIDE)
+    assert len(curve.integrated_flux_jy) == len(curve.flux_jy) > 0
     assert np.isnan(curve.integrated_flux_jy).all()
     assert (curve.flux_jy > 0).all()
     points = read_points(older.light_curves)
     assert len(points) > 61
     assert np.isnan(points.integrated_jy).all()
     again = gather_day(older.photometry, measured.day).columns
+    assert len(again["integrated_flux_jy"]) > 61
     assert np.isnan(again["integrated_flux_jy"]).all()

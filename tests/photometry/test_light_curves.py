@@ -210,7 +210,7 @@ def test_images_and_mosaics_stay_apart(tmp_path: Path) -> None:
     write(tmp_path, MJDS[0], (7.0, 7.0, 7.0), kind="image")
     time.sleep(0.06)
     for kind in ("image", "mosaic"):
-        copy_by_source(tmp_path, kind)  # type: ignore[arg-type]
+        copy_by_source(tmp_path, kind)
     assert light_curve(tmp_path, "s1", "image").flux_jy.tolist() == [7.0]
     assert set(light_curve(tmp_path, "s1", "image").kind) == {"image"}
     assert len(light_curve(tmp_path, "s1")) == len(MJDS)

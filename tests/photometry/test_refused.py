@@ -54,7 +54,7 @@ def test_below_the_beam_cut_and_on_the_far_side_is_outside(tmp_path: Path) -> No
         tmp_path, [200], [200], [0.1], listed=[(200, 200), (200, 20)], fwhm_deg=1.2, cut=0.1
     )
     assert deeper.measured().flags.tolist() == [0, 0], "the cut is that of the image"
-    behind = SourceList.of(["antipode", "pole"], [0.0, 0.0], [-54.0, -90.0])
+    behind = SourceList.of(["antipode", "pole"], np.zeros(2), np.array([-54.0, -90.0]))
     assert measure(made.image, behind).flags.tolist() == [Flag.OUTSIDE] * 2
 
 

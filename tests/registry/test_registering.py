@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -104,7 +105,7 @@ def test_quality_and_origin_are_kept_and_what_is_not_finite_was_not_measured(
     ],
 )
 def test_a_table_that_is_not_what_it_should_be_is_refused(
-    registry: CalibrationRegistry, new_set: Maker, changes: dict[str, object], reason: str
+    registry: CalibrationRegistry, new_set: Maker, changes: dict[str, Any], reason: str
 ) -> None:
     with pytest.raises(RegistrationRefused, match=reason) as refused:
         registry.register(new_set(**changes))

@@ -55,7 +55,7 @@ def dump(ms: Path) -> Path:
             found[f"{name}.{column}".lstrip(".")] = np.asarray(table.getcol(column))
         table.close()
     out = Path.cwd().parent / f"{ms.name}.npz"
-    np.savez(out, **found)
+    np.savez(out, allow_pickle=False, **found)
     return out
 
 

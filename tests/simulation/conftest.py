@@ -17,6 +17,7 @@ from contimg_resources.simulation.spec import SimulationSpec
 from tests.simulation import casa_side
 
 Columns = Mapping[str, Any]
+Simulate = Callable[[SimulationSpec], SimulatedObservation]
 
 
 @pytest.fixture(scope="session")
@@ -34,9 +35,7 @@ def columns(casa: Casa) -> Callable[[Path], Columns]:
 
 
 @pytest.fixture(scope="session")
-def simulate(
-    casa: Casa, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[SimulationSpec], SimulatedObservation]:
+def simulate(casa: Casa, tmp_path_factory: pytest.TempPathFactory) -> Simulate:
     """Give a function that simulates into a directory of its own."""
 
     def make(spec: SimulationSpec) -> SimulatedObservation:

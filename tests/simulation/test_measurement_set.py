@@ -1,10 +1,13 @@
 """What lies in a simulated MS, read back through CASA."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from contimg_resources.casa import Casa
 from contimg_resources.core.errors import ConfigurationError
 from contimg_resources.core.point_sources import direction_cosines
 from contimg_resources.instrument.primary_beam import airy_power
@@ -23,7 +26,9 @@ from contimg_resources.simulation.spec import (
     SkySpec,
 )
 from contimg_resources.simulation.truth import Truth
+from tests.conftest import TinyNight
 from tests.simulation import casa_side
+from tests.simulation.conftest import Columns, Simulate
 
 SHORT = replace(
     SimulationSpec.of_size(Size.TINY, 60954.35, 33.293),
@@ -33,12 +38,15 @@ SHORT = replace(
 )
 
 
+Night = tuple[Columns, Truth]
+
+
 @pytest.fixture(scope="module")
-def night(tiny_night, columns):
+def night(tiny_night: TinyNight, columns: Callable[[Path], Columns]) -> Night:
     return columns(tiny_night.calibrator), tiny_night.calibrator_truth
 
 
-def test_fields_sit_on_the_meridian_one_per_integration(night):
+def test_fields_sit_on_the_meridian_one_per_integration(night: Night) -> None:
     stored, truth = night
     assert list(stored["FIELD.NAME"]) == [f"meridian_icrs_t{n}" for n in range(24)]
     times = np.unique(stored["TIME"])
@@ -55,7 +63,7 @@ def test_fields_sit_on_the_meridian_one_per_integration(night):
     assert spread == pytest.approx(23 * 12.884902 * 15.041 / 3600, rel=0.01)
 
 
-def test_times_are_utc_and_back_to_back(night):
+def test_times_are_utc_and_back_to_back(night: Night) -> None:
     stored, truth = night
     assert stored["time_reference"][0] == "UTC"
     np.testing.assert_allclose(np.diff(np.unique(stored["TIME"])), 12.884902, atol=1e-5)
@@ -63,7 +71,7 @@ def test_times_are_utc_and_back_to_back(night):
     assert set(stored["INTERVAL"]) == {12.884902}
 
 
-def test_windows_are_in_scrambled_order_and_described_by_the_truth(night):
+def test_windows_are_in_scrambled_order_and_described_by_the_truth(night: Night) -> None:
     stored, truth = night
     frequencies = stored["SPECTRAL_WINDOW.CHAN_FREQ"].T
     np.testing.assert_allclose(frequencies, truth.record.window_frequencies_hz, atol=1)
@@ -75,7 +83,7 @@ def test_windows_are_in_scrambled_order_and_described_by_the_truth(night):
     assert np.unique(stored["DATA_DESC_ID"]).size == 16
 
 
-def test_antennas_are_named_by_station_and_the_telescope_is_known_to_casa(night):
+def test_antennas_are_named_by_station_and_the_telescope_is_known_to_casa(night: Night) -> None:
     stored, truth = night
     assert tuple(stored["ANTENNA.NAME"]) == truth.antenna_names == truth.spec.antennas
     assert set(stored["ANTENNA.DISH_DIAMETER"]) == {4.65}
@@ -84,7 +92,7 @@ def test_antennas_are_named_by_station_and_the_telescope_is_known_to_casa(night)
     assert not {"MODEL_DATA", "CORRECTED_DATA"} & set(stored["columns"])
 
 
-def test_a_dead_antenna_holds_no_data(night):
+def test_a_dead_antenna_holds_no_data(night: Night) -> None:
     stored, truth = night
     dead = truth.antenna_id(truth.spec.dead_antennas[0])
     its = (stored["ANTENNA1"] == dead) | (stored["ANTENNA2"] == dead)
@@ -93,7 +101,7 @@ def test_a_dead_antenna_holds_no_data(night):
     assert not stored["FLAG"].any()
 
 
-def test_data_minus_the_corrupted_truth_is_noise_of_the_sefd(night):
+def test_data_minus_the_corrupted_truth_is_noise_of_the_sefd(night: Night) -> None:
     stored, truth = night
     spec = truth.spec
     fields = np.array([truth.record.field_ra_deg, truth.record.field_dec_deg])
@@ -103,8 +111,9 @@ def test_data_minus_the_corrupted_truth_is_noise_of_the_sefd(night):
     first, second = stored["ANTENNA1"][rows], stored["ANTENNA2"][rows]
     frequencies = stored["SPECTRAL_WINDOW.CHAN_FREQ"][:, window]
     ra, dec = np.array([(s.ra_deg, s.dec_deg) for s in sources]).T
-    cosines = np.stack(direction_cosines(ra, dec, *fields[:, time]))
-    apparent = apparent_flux_jy(sources, *fields[:, time], frequencies)
+    ra0, dec0 = fields[:, time]
+    cosines = np.stack(direction_cosines(ra, dec, ra0, dec0))
+    apparent = apparent_flux_jy(sources, ra0, dec0, frequencies)
     path_s = stored["UVW"][:, rows].T @ cosines / 299_792_458.0
     phase = 2 * np.pi * frequencies[:, None, None] * path_s
     true = np.sum(apparent[:, None, :] * np.exp(1j * phase), axis=-1)
@@ -120,7 +129,7 @@ def test_data_minus_the_corrupted_truth_is_noise_of_the_sefd(night):
     assert stored["WEIGHT"] == pytest.approx(spec.noise_jy**-2, rel=1e-6)
 
 
-def test_uvw_are_baselines_on_the_meridian(night):
+def test_uvw_are_baselines_on_the_meridian(night: Night) -> None:
     stored, _ = night
     rows = (stored["FIELD_ID"] == 11) & (stored["DATA_DESC_ID"] == 0)
     position = stored["ANTENNA.POSITION"].T
@@ -135,7 +144,9 @@ def test_uvw_are_baselines_on_the_meridian(night):
     np.testing.assert_allclose(lengths, np.linalg.norm(baseline, axis=1), rtol=3e-4)
 
 
-def test_the_same_seed_gives_the_same_visibilities(simulate, columns):
+def test_the_same_seed_gives_the_same_visibilities(
+    simulate: Simulate, columns: Callable[[Path], Columns]
+) -> None:
     spec = replace(SHORT, rfi=RfiSpec())
     first, second = columns(simulate(spec).ms), columns(simulate(spec).ms)
     other = columns(simulate(replace(spec, seed=2)).ms)
@@ -143,7 +154,9 @@ def test_the_same_seed_gives_the_same_visibilities(simulate, columns):
     assert not np.array_equal(first["DATA"], other["DATA"])
 
 
-def test_casas_own_simulator_predicts_the_same(simulate, casa, casa_afresh):
+def test_casas_own_simulator_predicts_the_same(
+    simulate: Simulate, casa: Casa, casa_afresh: Casa
+) -> None:
     """Signs, w-term and beam against an independent implementation."""
     ra, dec = 22.3, 33.15
     added = (
@@ -172,7 +185,9 @@ def test_casas_own_simulator_predicts_the_same(simulate, casa, casa_afresh):
     assert airy_power(np.radians(away), 1.405e9) > 0.5
 
 
-def test_flagged_dead_antennas_are_flagged_and_interference_is_loud(simulate, columns):
+def test_flagged_dead_antennas_are_flagged_and_interference_is_loud(
+    simulate: Simulate, columns: Callable[[Path], Columns]
+) -> None:
     spec = replace(
         SHORT, dead_antennas=("51",), dead_style=DeadStyle.FLAGGED, rfi=RfiSpec(line_jy=5000.0)
     )
@@ -189,7 +204,9 @@ def test_flagged_dead_antennas_are_flagged_and_interference_is_loud(simulate, co
     )
 
 
-def test_autocorrelations_hold_the_system_noise_power(simulate, columns):
+def test_autocorrelations_hold_the_system_noise_power(
+    simulate: Simulate, columns: Callable[[Path], Columns]
+) -> None:
     stored = columns(simulate(replace(SHORT, autocorrelations=True)).ms)
     auto = stored["ANTENNA1"] == stored["ANTENNA2"]
     assert auto.sum() == 6 * 16 * 3
@@ -197,7 +214,7 @@ def test_autocorrelations_hold_the_system_noise_power(simulate, columns):
     assert not stored["DATA"][..., auto].imag.any()
 
 
-def test_an_ms_that_is_there_is_not_replaced_unasked(simulate, casa):
+def test_an_ms_that_is_there_is_not_replaced_unasked(simulate: Simulate, casa: Casa) -> None:
     made = simulate(SHORT)
     before = made.truth.stat().st_mtime_ns
     request = SimulationRequest(SHORT, made.ms.parent, done_marker=True)

@@ -9,7 +9,7 @@ from contimg_resources.simulation.observation import observation_name, pointings
 
 
 @pytest.mark.parametrize("name", ["3C48", "3C286", "3C147", "3C138"])
-def test_the_calibrator_crosses_the_beam_in_the_middle_of_its_observation(name):
+def test_the_calibrator_crosses_the_beam_in_the_middle_of_its_observation(name: str) -> None:
     source = CalibratorList().find(name)
     (calibrator,) = plan_night(NightSpec(calibrator=name, n_targets=0))
     ra, dec = pointings_deg(calibrator.spec).T
@@ -18,7 +18,7 @@ def test_the_calibrator_crosses_the_beam_in_the_middle_of_its_observation(name):
     assert abs(away[0] - away[-1]) < 0.001
 
 
-def test_targets_follow_in_successive_slots_on_the_same_strip():
+def test_targets_follow_in_successive_slots_on_the_same_strip() -> None:
     night = plan_night(NightSpec(n_targets=3, n_targets_before=2))
     assert [o.kind for o in night] == ["target"] * 2 + ["calibrator"] + ["target"] * 3
     starts = np.array([o.spec.start_mjd for o in night])
@@ -29,21 +29,23 @@ def test_targets_follow_in_successive_slots_on_the_same_strip():
     assert len({o.spec.seed for o in night}) == 1
 
 
-def test_targets_keep_clear_of_the_calibrator():
+def test_targets_keep_clear_of_the_calibrator() -> None:
     source = CalibratorList().find("3C147")
-    for observation in plan_night(NightSpec(calibrator="3C147", n_targets_before=1)):
-        if observation.kind == "target":
-            ra, dec = pointings_deg(observation.spec).T
-            assert separation_deg(ra, dec, source.ra_deg, source.dec_deg).min() > 4.0
+    planned = plan_night(NightSpec(calibrator="3C147", n_targets_before=1))
+    targets = [observation for observation in planned if observation.kind == "target"]
+    assert len(targets) == len(planned) - 1 > 1
+    for observation in targets:
+        ra, dec = pointings_deg(observation.spec).T
+        assert separation_deg(ra, dec, source.ra_deg, source.dec_deg).min() > 4.0
 
 
-def test_names_are_the_utc_start_and_those_of_observations():
+def test_names_are_the_utc_start_and_those_of_observations() -> None:
     names = [observation_name(o.spec.start_mjd) for o in plan_night(NightSpec(n_targets=30))]
     assert observation_name(60954.5250955) == "2025-10-06T12:36:08"
     assert len(set(names)) == 31
     assert all(is_observation_name(f"{n}.ms") for n in names)
 
 
-def test_an_unknown_calibrator_is_refused():
+def test_an_unknown_calibrator_is_refused() -> None:
     with pytest.raises(CalibratorNotFound, match="3C999"):
         plan_night(NightSpec(calibrator="3C999"))

@@ -182,6 +182,7 @@ def test_sources_are_well_apart_and_inside() -> None:
 
 def test_an_event_has_the_depth_and_width_that_were_asked_for() -> None:
     mjd = np.linspace(61_000, 61_200, 20_001)
+    assert len(SeasonSpec().events) > 1
     for event in SeasonSpec().events:
         curve = event_curve(mjd, 61_100.0, event)
         assert curve.min() == pytest.approx(1 - event.depth, abs=1e-6)

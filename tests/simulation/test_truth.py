@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -5,9 +7,12 @@ from contimg_resources.core.errors import UnreadableObservation
 from contimg_resources.instrument.primary_beam import airy_power
 from contimg_resources.observations.calibrators import separation_deg
 from contimg_resources.simulation.truth import Truth
+from tests.conftest import TinyNight
 
 
-def test_the_calibrator_is_the_brightest_and_transits_the_middle_of_the_beam(tiny_night):
+def test_the_calibrator_is_the_brightest_and_transits_the_middle_of_the_beam(
+    tiny_night: TinyNight,
+) -> None:
     brightest = tiny_night.calibrator_truth.sources[0]
     assert brightest.name == "3C48"
     assert brightest.calibrator
@@ -16,7 +21,7 @@ def test_the_calibrator_is_the_brightest_and_transits_the_middle_of_the_beam(tin
     assert brightest.spectral_index == pytest.approx(-0.81, abs=0.01)
 
 
-def test_apparent_fluxes_are_the_drift_averaged_beam_times_the_flux(tiny_night):
+def test_apparent_fluxes_are_the_drift_averaged_beam_times_the_flux(tiny_night: TinyNight) -> None:
     truth = tiny_night.target_truths[0]
     for source in truth.sources[:20]:
         away = separation_deg(
@@ -27,7 +32,7 @@ def test_apparent_fluxes_are_the_drift_averaged_beam_times_the_flux(tiny_night):
         assert source.apparent_flux_jy == pytest.approx(source.flux_jy * beam, rel=0.05)
 
 
-def test_targets_hold_sources_worth_finding_but_not_the_calibrator(tiny_night):
+def test_targets_hold_sources_worth_finding_but_not_the_calibrator(tiny_night: TinyNight) -> None:
     for truth in tiny_night.target_truths:
         limit = 10 * truth.record.expected_rms_jy
         bright = [s for s in truth.sources if s.apparent_flux_jy > limit and s.mean_beam > 0.2]
@@ -35,7 +40,7 @@ def test_targets_hold_sources_worth_finding_but_not_the_calibrator(tiny_night):
         assert not any(s.calibrator for s in truth.sources)
 
 
-def test_one_instrument_sees_the_whole_night(tiny_night):
+def test_one_instrument_sees_the_whole_night(tiny_night: TinyNight) -> None:
     calibrator, target = tiny_night.calibrator_truth, tiny_night.target_truths[0]
     mjd = target.mid_mjd
     np.testing.assert_array_equal(
@@ -44,14 +49,14 @@ def test_one_instrument_sees_the_whole_night(tiny_night):
     )
 
 
-def test_truth_loads_by_ms_or_by_json(tiny_night):
+def test_truth_loads_by_ms_or_by_json(tiny_night: TinyNight) -> None:
     ms = tiny_night.calibrator
     json = ms.with_name(ms.name.removesuffix(".ms") + ".truth.json")
     assert Truth.load(ms).record == Truth.load(json).record
 
 
 @pytest.mark.parametrize("content", [None, "", "{}", "[1, 2"])
-def test_a_missing_or_broken_truth_is_named(tmp_path, content):
+def test_a_missing_or_broken_truth_is_named(tmp_path: Path, content: str | None) -> None:
     path = tmp_path / "x.truth.json"
     if content is not None:
         path.write_text(content)

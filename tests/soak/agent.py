@@ -16,8 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from random import Random
 
-from contimg_resources.cli.platform import PlatformError
-from contimg_resources.core.errors import StoreUnavailable
+from contimg_resources.core.errors import PlatformError, StoreUnavailable
 from tests.cli.live_processes import processes_of
 from tests.soak.faults import FAULTS, Done, Fault, solve_again
 from tests.soak.looking import facts_of, unrecorded

@@ -1,6 +1,7 @@
 """The judge of the soak finds each condition that may fail, and nothing where all is well."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -61,7 +62,7 @@ def test_a_platform_that_settled_has_no_findings() -> None:
     assert figure((), 12) == "12 / 0 / 0 / 0"
 
 
-def known(key: str, **changes: object) -> Facts:
+def known(key: str, **changes: Any) -> Facts:
     return replace(WELL, known={**WELL.known, key: replace(WELL.known[key], **changes)})
 
 

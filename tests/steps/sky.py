@@ -10,7 +10,12 @@ from contimg_resources.products.model import Artefact, ArtefactKind, Observation
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.registry.store import CalibrationRegistry
 from contimg_resources.settings import CatalogueSettings, MosaicSettings, Settings
-from contimg_resources.simulation.tiles import drifting_tiles, random_sources, write_tile
+from contimg_resources.simulation.tiles import (
+    MadeUpTile,
+    drifting_tiles,
+    random_sources,
+    write_tile,
+)
 from contimg_resources.steps import Workshop
 from tests.products.conftest import make_observation
 from tests.registry.conftest import read_made_up_tables
@@ -77,7 +82,7 @@ class Sky:
         return key
 
 
-def _tiles(seed: int = 0):  # type: ignore[no-untyped-def]
+def _tiles(seed: int = 0) -> tuple[MadeUpTile, ...]:
     return drifting_tiles(
         12,
         size=260,

@@ -309,6 +309,8 @@ def test_images_become_epochs_and_a_mosaic(tmp_path: Path) -> None:
         paths.append(image_file(tmp_path / f"{n}.fits", seed=n, **changes))
     found = add_images(workshop, [ForeignFiles(p) for p in paths])
     assert found.failed == {}
+    assert len(found.added) == len(frames)
+    assert all(a.verdicts for a in found.added)
     assert all(v.passed for a in found.added for v in a.verdicts)
     for one in found.added:
         assert one.image is not None

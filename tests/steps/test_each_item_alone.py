@@ -14,7 +14,12 @@ import pytest
 import contimg_assets.variability as daily
 from contimg_assets.sensors import build_observation_sensor
 from contimg_resources.cli.main import run
-from contimg_resources.core.errors import ProductsUnavailable, StoreUnavailable, rejecting
+from contimg_resources.core.errors import (
+    MosaicFailed,
+    ProductsUnavailable,
+    StoreUnavailable,
+    rejecting,
+)
 from contimg_resources.images.standard_form import ForeignFiles
 from contimg_resources.mosaics import make
 from contimg_resources.mosaics.model import TileFiles
@@ -23,6 +28,7 @@ from contimg_resources.steps import Workshop, adding_images, alerting, cards, cu
 from contimg_resources.steps.reprocessing import Step, _hindrance
 from contimg_resources.steps.retention import Removal, choose_removals, remove
 from contimg_resources.steps.starting import open_observations
+from contimg_resources.steps.variability import measure_day
 from contimg_resources.variability.points import read_points, write_points
 from contimg_resources.variability.transits import gather_day
 from tests.alerts.conftest import make_candidate
@@ -129,7 +135,7 @@ def test_a_day_of_points_and_a_mosaics_measurements_that_are_damaged_are_left_ou
 def test_a_range_of_days_materializes_all_but_the_day_that_fails(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = daily.measure_day
+    real = measure_day
 
     def measure(workshop: Workshop, day: int, **more: Any) -> Any:
         if day == 61_101:
@@ -194,7 +200,7 @@ def test_a_tile_that_raises_anything_is_refused_alone(monkeypatch: pytest.Monkey
     monkeypatch.setattr(make, "read_tile", read)
     tiles = [TileFiles(k, Path("i"), Path("b"), Path("r"), checksum="") for k in ("1", "2")]
     with pytest.raises(
-        make.MosaicFailed, match="1: unexpected TypeError: header of 1; 2: unexpected TypeError"
+        MosaicFailed, match="1: unexpected TypeError: header of 1; 2: unexpected TypeError"
     ):
         make._read(SimpleNamespace(key="k", tiles=tiles))  # type: ignore[arg-type]
 

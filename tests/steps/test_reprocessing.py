@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from tests.products.conftest import make_observation
 from tests.steps.conftest import MJD, Made
 
 
-def _keys(made: Made, which: Which, **limits: float) -> list[str]:
+def _keys(made: Made, which: Which, **limits: Any) -> list[str]:
     return [c.key for c in choose_observations(made.workshop, which, **limits)]
 
 

@@ -38,7 +38,8 @@ class Incoming:
         first = SimpleNamespace(path=root, signature="first")
         self.known[str(first.path)] = first.signature
         products = SimpleNamespace(known_signatures=lambda: self.known, get=lambda _key: first)
-        self.workshop = SimpleNamespace(settings=settings, products=products)
+        # Any: it has what a scan uses of a workshop.
+        self.workshop: Any = SimpleNamespace(settings=settings, products=products)
 
     def arrive(self, _workshop: Any, path: Path, run_id: str | None = None) -> SimpleNamespace:
         self.read.append(path.stem)
@@ -50,7 +51,7 @@ class Incoming:
             outcome = ArrivalOutcome.DUPLICATE
         else:
             self.known[str(path.absolute())] = content_signature(path).digest
-        observation = SimpleNamespace(key="61041.00347", stem=path.stem)
+        observation = SimpleNamespace(key="61041.00347", path=path)
         return SimpleNamespace(observation=observation, outcome=outcome)
 
     def put(self, stem: str, text: str = "rows", *, done: bool = False) -> None:
@@ -70,7 +71,7 @@ class Incoming:
 
 
 def names(found: ScanResult) -> list[str]:
-    return [arrived.observation.stem for arrived in found.arrivals]
+    return [arrived.observation.path.stem for arrived in found.arrivals]
 
 
 @pytest.fixture
@@ -162,7 +163,8 @@ def test_replacements_are_found_though_a_look_has_time_for_a_few_only(
     incoming.look()
     ticks = iter(range(1000))
     monkeypatch.setattr(watching, "RECHECK_S", 1.0)
-    monkeypatch.setattr(watching.time, "monotonic", lambda: float(next(ticks)))
+    tick = "contimg_resources.steps.watching.time.monotonic"
+    monkeypatch.setattr(tick, lambda: float(next(ticks)))
     incoming.put("c", "other rows")
     assert any(names(incoming.look(budget_s=1e9)) == ["c"] for _ in range(4))
 

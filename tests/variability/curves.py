@@ -10,12 +10,15 @@ from contimg_resources.steps.variability import measure_day
 from contimg_resources.steps.workshop import Workshop
 from contimg_resources.variability.model import LightCurves
 
+#: Of each source the values of its epochs.
+Rows = Sequence[Sequence[float] | np.ndarray] | np.ndarray
+
 
 def light_curves(
-    fluxes: Sequence[Sequence[float]],
-    error: float | Sequence[Sequence[float]] = 0.01,
+    fluxes: Rows,
+    error: float | Rows = 0.01,
     *,
-    reference: Sequence[int] = (),
+    reference: Sequence[int] | np.ndarray = (),
     start_mjd: float = 61_000.3,
 ) -> LightCurves:
     """One row a source, daily."""
@@ -24,7 +27,7 @@ def light_curves(
     mjd = [start_mjd + np.arange(k) for k in n]
     return LightCurves(
         source_id=np.array([f"s{i:03d}" for i in range(len(n))]),
-        ra_deg=200.0 + 0.1 * np.arange(len(n)),
+        ra_deg=200.0 + 0.1 * np.arange(len(n), dtype=np.float64),
         dec_deg=np.full(len(n), 54.6),
         offsets=np.concatenate([[0], np.cumsum(n)]).astype(np.int64),
         mid_mjd=np.concatenate(mjd),
@@ -36,7 +39,7 @@ def light_curves(
     )
 
 
-def _rows(error: float | Sequence[Sequence[float]], n: int) -> list[object]:
+def _rows(error: float | Rows, n: int) -> list[float | Sequence[float] | np.ndarray]:
     return [error] * n if isinstance(error, float) else list(error)
 
 
