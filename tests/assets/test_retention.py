@@ -155,7 +155,7 @@ def test_a_backfill_of_days_is_in_progress_too(instance: dg.DagsterInstance) -> 
     instance.add_backfill(backfill)
     assert keys_in_backfills(instance) == set(days)
     for state in type(backfill.status):
-        instance.update_backfill(backfill.with_status(state))
+        end_backfill(instance, backfill, state)
         over = state.name in {
             "COMPLETED",
             "COMPLETED_SUCCESS",

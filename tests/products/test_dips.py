@@ -46,20 +46,19 @@ EVIDENCE = DipEvidence(
 )
 
 
-def record(**changes: object) -> CandidateRecord:
+def record(dip: FittedDip | None = None, evidence: DipEvidence | None = None) -> CandidateRecord:
     return CandidateRecord(
-        **{
-            "id": "ese-1",
-            "source_id": "s",
-            "ra_deg": 1.0,
-            "dec_deg": 2.0,
-            "state": CandidateState.COMPLETE,
-            "start_mjd": 61_000.0,
-            "mid_mjd": 61_010.0,
-            "end_mjd": 61_020.0,
-            "score": 40.0,
-            **changes,
-        }
+        id="ese-1",
+        source_id="s",
+        ra_deg=1.0,
+        dec_deg=2.0,
+        state=CandidateState.COMPLETE,
+        start_mjd=61_000.0,
+        mid_mjd=61_010.0,
+        end_mjd=61_020.0,
+        score=40.0,
+        parameters=dip or FittedDip(),
+        evidence=evidence or DipEvidence(),
     )
 
 
@@ -94,7 +93,7 @@ def test_only_known_numbers_and_words_are_listed() -> None:
 
 
 def test_the_store_returns_a_candidate_as_it_was_recorded(store: ProductsStore) -> None:
-    store.events.put_candidates([record(parameters=DIP, evidence=EVIDENCE)])
+    store.events.put_candidates([record(DIP, EVIDENCE)])
     (found,) = store.events.list_candidates()
     assert (found.parameters, found.evidence, found.added_list) == (DIP, EVIDENCE, "mine")
 

@@ -12,6 +12,7 @@ from contimg_resources.cli.main import run
 from contimg_resources.core.errors import ProductsError
 from contimg_resources.cutouts.places import directory_name
 from contimg_resources.products.derived import DerivedKind, DerivedProducts, InputKind, Product
+from contimg_resources.products.dips import FittedDip
 from contimg_resources.products.epochs import EpochKind, EpochRecord
 from contimg_resources.products.events import CandidateRecord, CandidateState, Mark, MarkRecord
 from contimg_resources.products.model import Artefact, ArtefactKind
@@ -106,8 +107,6 @@ def put_epoch(workshop: Workshop, key: str, *, ok: bool = True) -> None:
 
 
 def candidate() -> CandidateRecord:
-    found = {"depth": 0.4, "width_days": 20.0, "threshold": 12.0, "template": "fiedler"}
-    errors = {"depth_error": 0.02, "width_error_days": 2.0, "mid_error_days": 1.0}
     return CandidateRecord(
         id="ese-1",
         source_id=SOURCE,
@@ -118,12 +117,17 @@ def candidate() -> CandidateRecord:
         mid_mjd=float(DAY),
         end_mjd=DAY + 10.0,
         score=99.0,
-        parameters={
-            **found,
-            **errors,
-            "template_mjd": [DAY - 10.0, DAY + 10.0],
-            "template_jy": [0.1, 0.1],
-        },
+        parameters=FittedDip(
+            depth=0.4,
+            depth_error=0.02,
+            width_days=20.0,
+            width_error_days=2.0,
+            mid_error_days=1.0,
+            threshold=12.0,
+            template="fiedler",
+            template_mjd=(DAY - 10.0, DAY + 10.0),
+            template_jy=(0.1, 0.1),
+        ),
         searched_day=DAY,
         run_id="r5",
     )
