@@ -134,7 +134,7 @@ def light_curves(context: dg.AssetExecutionContext, workshop: Workshop) -> None:
     tags={"stage": "variability"},
     code_version="1",
 )
-@uses("settings")
+@uses("settings", "products")
 def variability(context: dg.AssetExecutionContext, workshop: Workshop) -> None:
     """Compute the variability metrics of each source up to the end of the day, and flag variables.
 

@@ -287,6 +287,10 @@ def remove_light_curves(workshop: Workshop, name: str, *, dry_run: bool = False)
     standing = [
         c for c in _candidates_of(workshop, name) if c.state is not CandidateState.WITHDRAWN
     ]
+    if not dry_run:
+        workshop.products.derived.forget(
+            [(DerivedKind.ADDED_LIGHT_CURVES, name), (DerivedKind.ADDED_VARIABILITY, name)]
+        )
     remove_added(layout.added_light_curves, name, dry_run=dry_run)
     if dry_run:
         return tuple(c.id for c in standing)

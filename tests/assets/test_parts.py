@@ -57,7 +57,7 @@ def test_only_what_reads_or_solves_or_images_an_ms_asks_for_casa(
         "image_5min",
         "observation_sensor",
     }
-    assert required["variability"] == {"settings"}
+    assert required["variability"] == {"settings", "products"}
     assert required["image_5min"] == {"settings", "products", "casa", "catalogues"}
 
 
