@@ -93,6 +93,7 @@ def test_a_search_that_is_killed_at_any_time_leaves_nothing_half_and_is_made_up_
             assert path.read_bytes().endswith(b"IEND\xaeB`\x82"), path
     subprocess.run([*command, str(state)], check=True, capture_output=True)
     assert outcome_of(state) == wanted
+    assert list(state.rglob("[!.]*.png")), "what is looked at above exists in the end"
 
 
 def test_what_cannot_be_is_said(state: Path, capsys: Any) -> None:
