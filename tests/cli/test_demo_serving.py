@@ -14,9 +14,7 @@ from pathlib import Path
 import pytest
 
 from contimg_resources.cli.platform import running_address
-
-sys.path.insert(0, str(Path(__file__).parent))
-from live_processes import processes_of
+from tests.cli.live_processes import processes_of
 
 SHORT_DEMO = Path(__file__).with_name("short_demo.py")
 LIMIT_S = 120.0

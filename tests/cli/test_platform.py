@@ -21,10 +21,7 @@ from contimg_resources.cli.platform import (
 )
 from contimg_resources.core.errors import PlatformError
 from contimg_resources.products.store import ProductsStore
-
-sys.path.insert(0, str(Path(__file__).parent))
-from live_processes import processes_of
-
+from tests.cli.live_processes import processes_of
 from tests.cli.small_platform import make_home
 from tests.e2e.at_work import pids_of
 from tests.processes import wait_until_gone

@@ -23,7 +23,8 @@ from tests.conftest import BROWSER_TIMEOUT_MS, CHROMIUM
 def needs_browser(test: Callable[..., None]) -> Callable[..., None]:
     """Mark a test that looks through Chromium; skipped where there is none."""
     missing = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is not installed")
-    return pytest.mark.browser(missing(test))
+    marked: Callable[..., None] = pytest.mark.browser(missing(test))
+    return marked
 
 
 ENVIRONMENT = {

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,12 +55,14 @@ def test_dagster_dev_serves_the_platform_with_its_sensors_on(tmp_path: Path) -> 
                 os.killpg(serving.pid, signal.SIGKILL)
 
 
-def _answer(graphql: GraphQL, serving: "subprocess.Popen[bytes]") -> list[dict[str, list]]:
+def _answer(graphql: GraphQL, serving: "subprocess.Popen[bytes]") -> list[dict[str, list[Any]]]:
     deadline = time.monotonic() + 120
     while True:
         assert serving.poll() is None, "dagster dev ended"
         try:
-            return graphql.query(_SENSORS)["repositoriesOrError"]["nodes"]
+            nodes: list[dict[str, list[Any]]]
+            nodes = graphql.query(_SENSORS)["repositoriesOrError"]["nodes"]
+            return nodes
         except PlatformError:
             assert time.monotonic() < deadline, "dagster dev never answered"
             time.sleep(0.5)

@@ -4,6 +4,7 @@ import csv
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,9 +102,7 @@ def mishaps(
         night.deliver(spoiled)
         night.deliver(other)
         for failing in (night.early, night.late):
-            night.wait_for(
-                f"{failing} to fail", lambda failing=failing: _failed(night, failing), 300
-            )
+            night.wait_for(f"{failing} to fail", partial(_failed, night, failing), 300)
         yield night
 
 
