@@ -37,9 +37,8 @@ from contimg_resources.correlator.tables import CODES, MsPlan, create_ms, write_
 from contimg_resources.correlator.uvh5 import Floats, Ints, opened_sub_band
 from contimg_resources.instrument.dsa110 import N_SPECTRAL_WINDOWS
 
-#: Chunk cache of a dataset: the correlator's chunks are small, and each is needed once.
-_CACHE_BYTES = 1 << 26
 #: Visibilities, flags and numbers of samples of a sub-band, (rows, channels, polarisations) each.
+_KINDS = {"visdata": np.complex64, "flags": np.bool_, "nsamples": np.float32}
 _Data = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
 
 #: Deviation of a channel from equal steps that doesn't show in a phase, Hz.
@@ -379,31 +378,43 @@ def _are_even(frequencies_hz: Floats) -> bool:
     return bool(np.abs(frequencies_hz - even_hz).max() < _EVEN_HZ)
 
 
-def _read_ahead(
-    parts: Sequence[_Part],
-) -> Iterator[tuple[_Part, _Data | UnreadableSubBand]]:
+def _read_ahead(parts: Sequence[_Part]) -> Iterator[tuple[_Part, _Data | UnreadableSubBand]]:
     """Yield sub-bands with visibilities, flags and samples, while the next one is being read."""
+    header = parts[0].header
+    shape = (
+        *(header.n_integrations * header.n_baselines, header.n_channels),
+        len(header.polarisations),
+    )
+    # Memory is used again: new memory costs as much as reading into it.
+    rooms: list[list[NDArray[Any]]] = [
+        [np.empty(shape, kind) for kind in _KINDS.values()] for _ in range(2)
+    ]
     with ThreadPoolExecutor(1) as pool:
-        reading = pool.submit(_read, parts[0])
+        reading = pool.submit(_read, parts[0], rooms[0])
         for n, part in enumerate(parts):
             read = reading.result()
             if n + 1 < len(parts):
-                reading = pool.submit(_read, parts[n + 1])
+                reading = pool.submit(_read, parts[n + 1], rooms[(n + 1) % 2])
             yield part, read
 
 
-def _read(part: _Part) -> _Data | UnreadableSubBand:
-    header = part.header
-    shape = (header.n_integrations * header.n_baselines, header.n_channels, -1)
+def _read(part: _Part, room: Sequence[NDArray[Any]]) -> _Data | UnreadableSubBand:
+    """Read whole datasets, each at once: then the size of HDF5's chunk cache doesn't matter."""
+    found = []
     try:
-        with opened_sub_band(header.path, _CACHE_BYTES) as file:
-            group = file["Data"]
-            visibilities = as_complex(group["visdata"][()]).astype(np.complex64, copy=False)
-            flags = group["flags"][()].astype(np.bool_, copy=False)
-            samples = group["nsamples"][()].astype(np.float32, copy=False)
-            return visibilities.reshape(shape), flags.reshape(shape), samples.reshape(shape)
+        with opened_sub_band(part.header.path) as file:
+            for name, place in zip(_KINDS, room, strict=True):
+                dataset = file["Data"][name]
+                if dataset.dtype == place.dtype:
+                    dataset.read_direct(place.reshape(dataset.shape))
+                    found.append(place)
+                else:
+                    values = as_complex(dataset[()]) if name == "visdata" else dataset[()]
+                    found.append(values.reshape(place.shape).astype(place.dtype))
     except UnreadableSubBand as error:
         return error
+    visibilities, flags, samples = found
+    return visibilities, flags, samples
 
 
 def _notes(parts: Sequence[_Part], sky: Sky, losses: dict[str, tuple[int, int]]) -> tuple[str, ...]:

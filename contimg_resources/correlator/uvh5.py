@@ -36,15 +36,13 @@ _DAMAGE = (OSError, RuntimeError, ValueError, TypeError, LookupError, Arithmetic
 
 
 @contextmanager
-def opened_sub_band(path: Path, cache_bytes: int = 1 << 20) -> Iterator[h5py.File]:
+def opened_sub_band(path: Path) -> Iterator[h5py.File]:
     """Open a sub-band file for reading; errors of HDF5 become errors that name the file.
 
     Parameters
     ----------
     path : Path
         The file.
-    cache_bytes : int
-        Chunk cache of each dataset, bytes.
 
     Raises
     ------
@@ -54,7 +52,7 @@ def opened_sub_band(path: Path, cache_bytes: int = 1 << 20) -> Iterator[h5py.Fil
         If a process has it open for writing.
     """
     try:
-        with h5py.File(path, "r", locking="best-effort", rdcc_nbytes=cache_bytes) as file:
+        with h5py.File(path, "r", locking="best-effort") as file:
             yield file
     except FileNotFoundError as error:
         raise UnreadableSubBand(f"{path} does not exist", path=str(path)) from error

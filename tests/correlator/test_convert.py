@@ -265,3 +265,21 @@ def test_the_declination_is_stated_where_the_header_has_none(
         convert(request)
     done = convert(replace(request, declination_deg=how.declination_deg))
     compare(how, [path], done.ms, tmp_path / "judged.ms")
+
+
+@pytest.mark.parametrize("kind", [np.dtype([("r", "<i4"), ("i", "<i4")]), np.dtype("c16")])
+def test_visibilities_of_other_types_are_read(
+    kind: "np.dtype[Any]", convert: Convert, tmp_path: Path
+) -> None:
+    how = replace(FEW, sub_bands=(4,))
+    (path,) = write(tmp_path / "in", how)
+    with h5py.File(path, "r+") as file:
+        values = np.round(1000 * file["Data/visdata"][()])
+        del file["Data/visdata"]
+        other = values.astype(np.complex128)
+        if kind.names:
+            other = np.empty(values.shape, kind)
+            other["r"], other["i"] = values.real, values.imag
+        file["Data/visdata"] = other
+    done = convert(ConversionRequest((path,), tmp_path / "a.ms", min_subbands=1))
+    compare(how, [path], done.ms, tmp_path / "judged.ms")
