@@ -27,7 +27,9 @@ def bench(
     rounds: Annotated[int, typer.Option(min=1, help="Turns of each comparison.")] = 2,
     only: Annotated[
         list[str] | None,
-        typer.Option(help="path, flagging, wsclean, solve or overhead; repeatable. Default: all."),
+        typer.Option(
+            help="path, flagging, wsclean, solve, uvh5 or overhead; repeatable. Default: all."
+        ),
     ] = None,
     growth: Annotated[
         bool, typer.Option(help="Measure the cost against antennas, channels and pixels.")
@@ -38,7 +40,7 @@ def bench(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Time the steps and plain CASA and WSClean in turns, and print a table.
+    """Time the steps and plain CASA, WSClean and pyuvdata in turns, and print a table.
 
     The results are also written to DIR/bench.json. It keeps the earlier results of comparisons that
     aren't selected, if machine and software are the same. At full size the benchmark takes most of

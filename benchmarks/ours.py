@@ -43,23 +43,24 @@ def apply_and_image(way: Way) -> Measured:
         calibrate_for_imaging(way.apply)
         make_image(way.image)
 
-    _load()
+    load()
     return measured(work)
 
 
 def apply_only(request: ApplyRequest) -> Measured:
     """Time only the calibration."""
-    _load()
+    load()
     return measured(lambda: calibrate_for_imaging(request))
 
 
 def image_only(request: ImageRequest) -> Measured:
     """Time only the imaging."""
-    _load()
+    load()
     return measured(lambda: make_image(request))
 
 
-def _load() -> None:
+def load() -> None:
+    """Load the modules and the compiled loops of the steps."""
     for _ in load_engines():
         pass
 

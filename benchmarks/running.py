@@ -15,15 +15,17 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
-from benchmarks import ours, peers
+from benchmarks import converting, ours, peers
+from benchmarks.fresh import in_fresh_process
 from benchmarks.measure import Contest, Measured, make_ready, take_turns
 from benchmarks.overhead import measure_overhead
 from benchmarks.report import BenchReport, Growth, Stage, describe_machine
-from benchmarks.scene import CALIBRATOR, GRIDS, Scene, make_scene
+from benchmarks.scene import CALIBRATOR, GRIDS, Scene, make_scene, with_sub_bands
 from contimg_resources.calibration.apply.calibrated_ms import write_calibrated_ms
 from contimg_resources.calibration.apply.model import ApplyRequest, ApplyResult
 from contimg_resources.casa import Casa, Progress
 from contimg_resources.core.trees import remove_tree
+from contimg_resources.correlator.convert import ConversionRequest
 from contimg_resources.imaging.make import make_image
 from contimg_resources.imaging.model import ImageResult
 from contimg_resources.observations.calibrators import CalibratorList
@@ -33,7 +35,7 @@ from contimg_resources.simulation.spec import PRESETS, Size
 A = TypeVar("A")
 
 #: Names of the comparisons.
-CONTESTS = ("path", "flagging", "wsclean", "solve")
+CONTESTS = ("path", "flagging", "wsclean", "solve", "uvh5")
 #: Name of the platform's overhead.
 OVERHEAD = "overhead"
 
@@ -69,6 +71,7 @@ class Bench:
             "flagging": self._flagging,
             "wsclean": self._wsclean,
             "solve": self._solve,
+            "uvh5": self._uvh5,
         }[name]()
 
     def _path(self) -> Contest:
@@ -117,6 +120,29 @@ class Bench:
                 ours.solve, self.scene.solve_request(self.directory / "solve" / "bench")
             ),
             lambda: self._plain(peers.casa_solves, plain),
+        )
+
+    def _uvh5(self) -> Contest:
+        files = self.scene.sub_bands
+        converted = self.directory / "converted"
+        converted.mkdir(exist_ok=True)
+        request = ConversionRequest(files, converted / "ours.ms")
+        declination_deg = self.scene.spec.apparent_declination_deg
+        plain = converting.PeerConversion(files, converted / "peers.ms", declination_deg)
+
+        def convert() -> Measured:
+            # Removing the MS of an earlier turn doesn't count.
+            remove_tree(request.ms, ignore_errors=True)
+            make_ready(files[0].parent)
+            return self.casa.run(converting.convert, request, label="bench")
+
+        def pyuvdata_converts() -> Measured:
+            remove_tree(plain.ms, ignore_errors=True)
+            make_ready(files[0].parent)
+            return in_fresh_process(converting.pyuvdata_converts, plain)
+
+        return Contest(
+            "sub-bands to MS", "pyuvdata: read, phase, write_ms", 8, convert, pyuvdata_converts
         )
 
     def _our_way(self) -> Measured:
@@ -194,6 +220,11 @@ def run_bench(
     way = _way(warm, directory / "warm")
     casa.run(ours.apply_and_image, way, label="bench-warm", progress=progress)
     scene = make_scene(size, directory / size.value, casa, progress)
+    if "uvh5" in chosen:
+        few = with_sub_bands(warm, casa, progress).sub_bands
+        compiled = ConversionRequest(few, directory / "warm" / "converted.ms", overwrite=True)
+        casa.run(converting.convert, compiled, label="bench-warm", progress=progress)
+        scene = with_sub_bands(scene, casa, progress)
     stages = list(_stages(scene, directory, casa, progress))
     unflagged = replace(_way(scene, directory).apply, flag_rfi=False)
     calibrated = casa.run(

@@ -23,7 +23,8 @@ from contimg_resources.simulation.observation import (
     observation_name,
     simulate_observation,
 )
-from contimg_resources.simulation.spec import RfiSpec, SimulationSpec, Size
+from contimg_resources.simulation.spec import FileFormat, RfiSpec, SimulationSpec, Size
+from contimg_resources.simulation.sub_bands import sub_band_names
 
 CALIBRATOR = "3C48"
 #: Pixels per side, and pixel size (arcsec), of the benchmark's image.
@@ -48,6 +49,8 @@ class Scene:
         Solved from the calibrator.
     refant : str
         Reference antenna of the solve.
+    sub_bands : tuple of Path
+        The target as the correlator's files, by number; none until `with_sub_bands` writes them.
     """
 
     size: Size
@@ -57,6 +60,7 @@ class Scene:
     spec: SimulationSpec
     tables: tuple[TableToApply, ...]
     refant: str
+    sub_bands: tuple[Path, ...] = ()
 
     @property
     def n_visibilities(self) -> int:
@@ -133,6 +137,28 @@ def make_scene(
     solved = _solved(scene, casa, progress)
     tables = tuple(TableToApply(t.path, t.type, t.type.apply_order) for t in solved.tables)
     return replace(scene, tables=tables, refant=solved.refant)
+
+
+def with_sub_bands(scene: Scene, casa: Casa, progress: Progress) -> Scene:
+    """Return the scene with the target's sub-band files, which are written if they don't exist.
+
+    Parameters
+    ----------
+    scene : Scene
+        The scene.
+    casa : Casa
+        The interface to CASA.
+    progress : callable
+        Called with progress messages.
+    """
+    directory = scene.directory / "sub-bands"
+    files = tuple(directory / name for name in sub_band_names(scene.spec))
+    if not all(file.exists() for file in files):
+        request = SimulationRequest(
+            scene.spec, directory, overwrite=True, file_format=FileFormat.UVH5
+        )
+        casa.run(simulate_observation, request, label="bench-simulate", progress=progress)
+    return replace(scene, sub_bands=files)
 
 
 def _solved(scene: Scene, casa: Casa, progress: Progress) -> SolveResult:

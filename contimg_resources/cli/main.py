@@ -45,6 +45,7 @@ from contimg_resources.cli import (
     simulate_season,
     status,
     up,
+    uvh5,
     variability,
     verify,
     why,
@@ -71,7 +72,11 @@ app = typer.Typer(
 
 #: The groups of ``contimg --help`` and their members: functions are commands, others are groups.
 _PANELS: dict[str, dict[str, Any]] = {
-    "Observe": {"status": status.status, "observation": observation.app},
+    "Observe": {
+        "status": status.status,
+        "observation": observation.app,
+        "uvh5": uvh5.app,
+    },
     "Calibrate": {
         "calibrate": calibrate.calibrate,
         "apply": apply.apply,

@@ -12,7 +12,7 @@ import typer
 from contimg_resources.cli.arguments import AsJson
 from contimg_resources.cli.console import jsonable, print_json, print_lines, progress, remark
 from contimg_resources.cli.given import given_settings
-from contimg_resources.simulation.spec import RfiSpec, Size
+from contimg_resources.simulation.spec import FileFormat, RfiSpec, Size
 
 
 def simulate(
@@ -23,6 +23,14 @@ def simulate(
             help="Directory of the MS and their truth. Default: the platform's MS directory.",
         ),
     ] = None,
+    file_format: Annotated[
+        FileFormat,
+        typer.Option(
+            "--format",
+            help="`ms`: a MeasurementSet for each observation; `uvh5`: the correlator's 16 "
+            "sub-band files, for `contimg uvh5`.",
+        ),
+    ] = FileFormat.MS,
     size: Annotated[Size, typer.Option(help="Size of each observation.")] = Size.TINY,
     calibrator: Annotated[
         str, typer.Option(help="Flux-scale source that transits in the first observation.")
@@ -56,13 +64,14 @@ def simulate(
             metavar="FILE", help="Write the sources of the sky (CSV), for `contimg catalogue add`."
         ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing MS.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Simulate a calibrator transit and target observations of a drift scan.
 
     The truth (`.truth.json`: sky, noise; `.gains.npz`: gains) and a done-marker are written beside
-    each MS. The same seed gives the same night. The command prints each MS when it is complete.
+    each MS; sub-band files have the truth, but no marker. The same seed gives the same night. The
+    command prints each file when it is complete.
 
     Example: `contimg simulate --out-dir /tmp/night --size tiny --targets 2 --seed 7`
     """
@@ -87,12 +96,17 @@ def simulate(
     place = out_dir or settings.incoming_dir
     with progress("simulate") as say:
         for planned, written in simulate_night(
-            night, place.absolute(), casa, progress=say, overwrite=overwrite
+            night,
+            place.absolute(),
+            casa,
+            progress=say,
+            overwrite=overwrite,
+            file_format=file_format,
         ):
             if as_json:
                 made.append({"kind": planned.kind, "slot": planned.slot, **jsonable(written)})
             else:
-                print_lines([written.ms])
+                print_lines(written.sub_bands or [written.ms])
     if sky_list is not None:
         write_sky_list(night, sky_list)
         remark(f"source list: {sky_list}")

@@ -81,8 +81,12 @@ class ReadingCutOff(UnreadableObservation):
     """A MeasurementSet on which CASA crashed: it is damaged, or CASA was killed."""
 
 
+class UnreadableSubBand(ContimgError):
+    """A sub-band file that is truncated, not UVH5, implausible, or unlike the others."""
+
+
 class ObservationNotSettled(ContimgError):
-    """A MeasurementSet that is still being written."""
+    """A MeasurementSet or a sub-band file that is still being written."""
 
     transient = True
 

@@ -73,13 +73,13 @@ KINDS = {
     "bad names": "has a name that can't be shown or quoted",
     "broken links": "is a link that leads nowhere",
     "unreadable": "can't be read",
-    "UVH5": "is of UVH5 sub-bands from the correlator: convert them to MS first",
+    "UVH5": "is of UVH5 sub-bands from the correlator: convert them with `contimg uvh5`",
     "files named as MS": "is a file; a MeasurementSet is a directory",
     "other files": "is a file",
 }
 
 #: Endings of the correlator's own files, which are converted to MS.
-_UVH5_ENDINGS = (".uvh5", ".hdf5")
+UVH5_ENDINGS = (".uvh5", ".hdf5")
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ def _passed_over(name: str, kind: str, reason: str = "") -> PassedOver:
 
 
 def _file(name: str) -> PassedOver:
-    if name.lower().endswith(_UVH5_ENDINGS):
+    if name.lower().endswith(UVH5_ENDINGS):
         return _passed_over(name, "UVH5")
     return _passed_over(name, "files named as MS" if is_ms_name(name) else "other files")
 
@@ -187,7 +187,7 @@ def _why_not(entry: "os.DirEntry[str]") -> PassedOver | None:
     if not entry.is_dir():
         target = Path(entry.path).readlink()
         return _passed_over(name, "broken links", f"is a link to {target}, which doesn't exist")
-    if name.lower().endswith(_UVH5_ENDINGS):
+    if name.lower().endswith(UVH5_ENDINGS):
         return _passed_over(name, "UVH5")
     if not is_ms_name(name):
         return _passed_over(name, "other directories")

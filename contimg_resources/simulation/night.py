@@ -36,6 +36,7 @@ from contimg_resources.simulation.observation import (
 from contimg_resources.simulation.sky import REFERENCE_GHZ, sources_near
 from contimg_resources.simulation.spec import (
     DeadStyle,
+    FileFormat,
     GainSpec,
     RfiSpec,
     SimulationSpec,
@@ -187,6 +188,7 @@ def simulate_night(
     progress: Progress = no_progress,
     done_markers: bool = True,
     overwrite: bool = False,
+    file_format: FileFormat = FileFormat.MS,
     selected: Callable[[NightObservation], bool] = lambda _: True,
 ) -> Iterator[tuple[NightObservation, SimulatedObservation]]:
     """Make the observations of a night, yielding each as soon as it is complete.
@@ -204,7 +206,9 @@ def simulate_night(
     done_markers : bool
         Whether ``<stem>.ms.done`` marks a complete MS.
     overwrite : bool
-        Whether existing MS are replaced.
+        Whether existing MS or sub-band files are replaced.
+    file_format : FileFormat
+        Whether to write MS or sub-band files; these have no done-markers.
     selected : callable, optional
         Selects the planned observations to make; all by default.
 
@@ -219,7 +223,9 @@ def simulate_night(
         def relay(message: str, fraction: float | None, number: int = number) -> None:
             progress(message, (number + (fraction or 0.0)) / len(planned))
 
-        request = SimulationRequest(planned_one.spec, directory, done_markers, overwrite)
+        request = SimulationRequest(
+            planned_one.spec, directory, done_markers, overwrite, file_format
+        )
         yield (
             planned_one,
             casa.run(simulate_observation, request, label="simulate", progress=relay),

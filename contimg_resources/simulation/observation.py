@@ -1,4 +1,4 @@
-"""One simulated observation: an MS and its truth, from a specification.
+"""One simulated observation: an MS or sub-bands, and their truth, from a specification.
 
 Belongs here: combining sky, gains, noise and MeasurementSet, completely or not at all.
 Doesn't: nights (see `contimg_resources.simulation.night`).
@@ -22,7 +22,8 @@ from contimg_resources.simulation.meridian import meridian_direction_deg
 from contimg_resources.simulation.predict import Baselines, noise, window_visibilities
 from contimg_resources.simulation.rfi import draw_interference
 from contimg_resources.simulation.sky import sources_near
-from contimg_resources.simulation.spec import SimulationSpec
+from contimg_resources.simulation.spec import FileFormat, SimulationSpec
+from contimg_resources.simulation.sub_bands import sub_band_names, write_sub_bands
 from contimg_resources.simulation.truth import describe_truth, truth_paths
 
 _NOISE_STREAM = 4
@@ -41,13 +42,16 @@ class SimulationRequest:
     done_marker : bool
         Whether an empty file ``<stem>.ms.done`` marks the complete MS.
     overwrite : bool
-        Whether an existing MS of that name may be replaced.
+        Whether an existing MS or sub-band file of that name may be replaced.
+    file_format : FileFormat
+        Whether to write an MS or sub-band files.
     """
 
     spec: SimulationSpec
     directory: Path
     done_marker: bool = False
     overwrite: bool = False
+    file_format: FileFormat = FileFormat.MS
 
 
 @dataclass(frozen=True)
@@ -57,13 +61,16 @@ class SimulatedObservation:
     Parameters
     ----------
     ms, truth, gains : Path
-        The MS, its truth (JSON) and its gains (npz).
+        The MS, its truth (JSON) and its gains (npz). Of sub-bands no MS is written: it is the one
+        that the platform would make of them.
     mid_mjd : float
         Middle of the observation, MJD in days.
     n_visibilities : int
         Number of visibilities written, over cross-correlations and polarisations.
     elapsed_s : float
         Elapsed time, seconds.
+    sub_bands : tuple of Path
+        The sub-band files, by number; none where an MS was written.
     """
 
     ms: Path
@@ -72,6 +79,7 @@ class SimulatedObservation:
     mid_mjd: float
     n_visibilities: int
     elapsed_s: float
+    sub_bands: tuple[Path, ...] = ()
 
 
 def observation_name(start_mjd: float) -> str:
@@ -96,33 +104,42 @@ def simulate_observation(request: SimulationRequest) -> SimulatedObservation:
     Returns
     -------
     SimulatedObservation
-        The files: ``<stem>.ms``, ``<stem>.truth.json`` and ``<stem>.gains.npz``.
+        The files: ``<stem>.ms`` or 16 ``*_sbNN.hdf5``, ``<stem>.truth.json`` and
+        ``<stem>.gains.npz``.
 
     Raises
     ------
     ConfigurationError
-        If an MS of that name exists and may not be replaced.
+        If an MS or a sub-band file of that name exists and may not be replaced.
     """
     began = time.monotonic()
     spec = request.spec
     request.directory.mkdir(parents=True, exist_ok=True)
     ms = request.directory / f"{observation_name(spec.start_mjd)}.ms"
-    if ms.exists() and not request.overwrite:
-        raise ConfigurationError(f"{ms} is already there; it is replaced only when asked to")
+    sub_bands = (
+        tuple(request.directory / name for name in sub_band_names(spec))
+        if request.file_format is FileFormat.UVH5
+        else ()
+    )
+    there = next((path for path in sub_bands or (ms,) if path.exists()), None)
+    if there is not None and not request.overwrite:
+        raise ConfigurationError(f"{there} is already there; it is replaced only when asked to")
     partial = ms.with_name(f".{ms.name}.writing")
     remove_tree(partial, ignore_errors=True)
     partial.mkdir()
     try:
-        _simulate_into(partial, spec, ms.name)
+        _simulate_into(partial, spec, ms.name, request.file_format)
         marker = done_marker(ms)
-        marker.unlink(missing_ok=True)
-        if ms.exists():
-            ms.rename(partial / "replaced.ms")
+        if not sub_bands:
+            marker.unlink(missing_ok=True)
+            if ms.exists():
+                ms.rename(partial / "replaced.ms")
         for made, kept in zip(truth_paths(partial / ms.name), truth_paths(ms), strict=True):
             made.rename(kept)
-        # The MS appears last, so that its truth exists by then.
-        (partial / ms.name).rename(ms)
-        if request.done_marker:
+        # The data appear last, so that their truth exists by then.
+        for place in sub_bands or (ms,):
+            (partial / place.name).rename(place)
+        if request.done_marker and not sub_bands:
             marker.touch()
     finally:
         remove_tree(partial, ignore_errors=True)
@@ -135,10 +152,13 @@ def simulate_observation(request: SimulationRequest) -> SimulatedObservation:
         mid_mjd=spec.mid_mjd,
         n_visibilities=n_baselines * spec.n_integrations * spec.window_frequencies_hz.size * 2,
         elapsed_s=time.monotonic() - began,
+        sub_bands=sub_bands,
     )
 
 
-def _simulate_into(directory: Path, spec: SimulationSpec, ms_name: str) -> None:
+def _simulate_into(
+    directory: Path, spec: SimulationSpec, ms_name: str, file_format: FileFormat
+) -> None:
     pointings = pointings_deg(spec)
     sources = sources_near(spec.sky, spec.seed, pointings[:, 0], pointings[:, 1])
     gains = draw_gains(spec.gains, spec.seed, spec.antennas)
@@ -186,9 +206,10 @@ def _simulate_into(directory: Path, spec: SimulationSpec, ms_name: str) -> None:
             seen[alone] = seen[alone].real + np.float32(spec.sefd_jy)
         return seen
 
-    measurement_set.fill(
-        directory / ms_name,
-        spec,
-        window_data,
-        lambda n: report_progress(f"{ms_name}: integration {n}", n / spec.n_integrations),
-    )
+    def done(n: int) -> None:
+        report_progress(f"{ms_name}: integration {n}", n / spec.n_integrations)
+
+    if file_format is FileFormat.UVH5:
+        write_sub_bands(directory, spec, pointings, window_data, done)
+    else:
+        measurement_set.fill(directory / ms_name, spec, window_data, done)

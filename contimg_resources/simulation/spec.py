@@ -168,6 +168,15 @@ class SkySpec:
     radius_deg: float = 4.0
 
 
+class FileFormat(StrEnum):
+    """Files of a simulated observation."""
+
+    MS = "ms"
+    """A MeasurementSet."""
+    UVH5 = "uvh5"
+    """The correlator's 16 sub-band files."""
+
+
 class DeadStyle(StrEnum):
     """Data of a dead antenna in an MS."""
 

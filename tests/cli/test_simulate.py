@@ -83,3 +83,23 @@ def test_a_night_lies_complete_with_its_truth_and_is_the_same_again(
     assert casa.run(digest_data, ms, label="read") != data
     written = casa.run(weights, ms, label="read")
     assert written.spectrum == [written.weight] * 4
+
+
+def test_a_night_in_the_files_of_the_correlator(contimg: Contimg, tmp_path: Path) -> None:
+    out = tmp_path / "night"
+    simulate = ("simulate", "--format", "uvh5", "--targets", "0", "--out-dir", out)
+    made = contimg(*simulate, "--json")
+    assert made.code == 0, made.err
+    (one,) = made.json
+    files = [Path(p) for p in one["sub_bands"]]
+    assert [p.name[19:] for p in files] == [f"_sb{n:02d}.hdf5" for n in range(16)]
+    assert sorted(p.name for p in out.iterdir()) == sorted(
+        (*(p.name for p in files), Path(one["truth"]).name, Path(one["gains"]).name)
+    )
+    shown = contimg("uvh5", "show", *files, "--json")
+    assert shown.code == 0
+    assert [s["number"] for s in shown.json["sub_bands"]] == list(range(16))
+    assert {s["n_integrations"] for s in shown.json["sub_bands"]} == {24}
+    refused = contimg(*simulate)
+    assert refused.code == 2
+    assert f"{files[0]} is already there" in refused.err
