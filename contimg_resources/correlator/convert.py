@@ -29,6 +29,7 @@ from contimg_resources.core.errors import (
 from contimg_resources.core.progress import report_progress
 from contimg_resources.core.times import casa_seconds_from_mjd
 from contimg_resources.correlator.agreement import agreeing
+from contimg_resources.correlator.chunks import FileBytes, read_dataset
 from contimg_resources.correlator.layout import Layout, layout_of
 from contimg_resources.correlator.loops import as_complex, turn_visibilities
 from contimg_resources.correlator.phasing import Sky
@@ -389,23 +390,29 @@ def _read_ahead(parts: Sequence[_Part]) -> Iterator[tuple[_Part, _Data | Unreada
     rooms: list[list[NDArray[Any]]] = [
         [np.empty(shape, kind) for kind in _KINDS.values()] for _ in range(2)
     ]
+    content = FileBytes()
     with ThreadPoolExecutor(1) as pool:
-        reading = pool.submit(_read, parts[0], rooms[0])
+        reading = pool.submit(_read, parts[0], rooms[0], content)
         for n, part in enumerate(parts):
             read = reading.result()
             if n + 1 < len(parts):
-                reading = pool.submit(_read, parts[n + 1], rooms[(n + 1) % 2])
+                reading = pool.submit(_read, parts[n + 1], rooms[(n + 1) % 2], content)
             yield part, read
 
 
-def _read(part: _Part, room: Sequence[NDArray[Any]]) -> _Data | UnreadableSubBand:
+def _read(
+    part: _Part, room: Sequence[NDArray[Any]], content: FileBytes
+) -> _Data | UnreadableSubBand:
     """Read whole datasets, each at once: then the size of HDF5's chunk cache doesn't matter."""
-    found = []
+    found: list[NDArray[Any]] = []
     try:
         with opened_sub_band(part.header.path) as file:
+            stored = content.read(part.header.path)
             for name, place in zip(_KINDS, room, strict=True):
                 dataset = file["Data"][name]
-                if dataset.dtype == place.dtype:
+                if read_dataset(dataset, stored, place):
+                    found.append(place)
+                elif dataset.dtype == place.dtype:
                     dataset.read_direct(place.reshape(dataset.shape))
                     found.append(place)
                 else:

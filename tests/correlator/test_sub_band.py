@@ -82,6 +82,11 @@ def _elsewhere(file: h5py.File) -> None:
     )
 
 
+def _linked(file: h5py.File) -> None:
+    del file["Data/visdata"]
+    file["Data/visdata"] = h5py.ExternalLink(file.filename, "Data/nsamples")
+
+
 REFUSED = {
     "no header": (_delete("Header"), "lacks the group Header or Data"),
     "no visibilities": (_delete("Data/visdata"), "lacks /Data/visdata"),
@@ -114,6 +119,7 @@ REFUSED = {
     ),
     "polarisations": (_set("Header/polarization_array", [-5, -5]), "implausible polarisations"),
     "data of another file": (_elsewhere, "in another file"),
+    "a link to another file": (_linked, "lacks /Data/visdata|in another file|can't be read"),
 }
 
 
