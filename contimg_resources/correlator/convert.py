@@ -269,6 +269,14 @@ def _plan(
     first, second = (np.searchsorted(layout.numbers, a) for a in (layout.first, layout.second))
     uvw_m = antennas_m[:, second] - antennas_m[:, first]
     signs = _Signs.of(layout.first, layout.second)
+    if signs.exchanged.any() and {p[::-1] for p in header.polarisations} != set(
+        header.polarisations
+    ):
+        raise UnreadableObservation(
+            f"{header.path} has baselines in both directions, and "
+            f"{'/'.join(header.polarisations)} can't be exchanged",
+            path=str(header.path),
+        )
     n_antennas = int(layout.numbers.max()) + 1
     centre_m = np.asarray(erfa.gd2gc(1, *sky.site), np.float64)
     names, positions_m = [""] * n_antennas, np.tile(centre_m, (n_antennas, 1))
@@ -339,7 +347,11 @@ def _write(
             continue
         descending = part.layout.frequencies_hz[0] > part.layout.frequencies_hz[-1]
         channels = np.arange(n_channels)[:: -1 if descending else 1].copy()
-        exchanged = [name[::-1] for name in plan.polarisations]
+        products = np.array([names.index(name) for name in plan.polarisations])
+        products_conjugated = products
+        if signs.exchanged.any():
+            products_conjugated = np.array([names.index(name[::-1]) for name in plan.polarisations])
+        even = _are_even(plan.frequencies_hz[number])
         lost = np.zeros((n_baselines, 2), np.int64)
         total = np.zeros(2, np.int64)
         for k in range(n_times):
@@ -350,14 +362,9 @@ def _write(
                 signs.conjugated,
                 channels,
                 plan.frequencies_hz[number],
-                _are_even(plan.frequencies_hz[number]),
-                np.array([names.index(name) for name in plan.polarisations]),
-                np.array(
-                    [
-                        names.index(name)
-                        for name in (exchanged if signs.exchanged.any() else plan.polarisations)
-                    ]
-                ),
+                even,
+                products,
+                products_conjugated,
                 *(data[k, number], flag[k, number], spectrum[k, number], weight[k, number]),
                 lost,
             )
