@@ -36,7 +36,10 @@ class PeerConversion:
 
 
 def convert(request: ConversionRequest) -> Measured:
-    """Time the conversion in a CASA process."""
+    """Time the conversion in a CASA process; modules are loaded beforehand, as the peer's are."""
+    import astropy.time
+    import astropy.utils.iers  # noqa: F401
+
     load()
     return measured(lambda: convert_sub_bands(request))
 

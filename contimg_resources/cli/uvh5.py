@@ -23,11 +23,7 @@ from contimg_resources.cli.console import (
     remark,
 )
 from contimg_resources.cli.given import given_settings
-from contimg_resources.core.errors import (
-    ConfigurationError,
-    StoreUnavailable,
-    in_words,
-)
+from contimg_resources.core.errors import ConfigurationError, ContimgError, in_words
 from contimg_resources.core.times import isot_from_mjd
 
 if TYPE_CHECKING:
@@ -180,9 +176,9 @@ def convert(
             )
             try:
                 done = casa.run(convert_sub_bands, request, label="uvh5-convert", progress=say)
-            except (StoreUnavailable, ConfigurationError):
-                raise
             except Exception as error:
+                if isinstance(error, ContimgError) and error.of_surroundings:
+                    raise
                 failed[found.name] = in_words(error)
                 remark(f"{found.name} failed: {failed[found.name]}")
                 continue
@@ -205,7 +201,7 @@ def convert(
                 "unsettled": scan.unsettled,
             }
         )
-    if failed or scan.rejected:
+    if failed or scan.rejected or any(done.rejected for done in converted):
         raise typer.Exit(1)
 
 

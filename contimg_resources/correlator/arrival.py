@@ -156,6 +156,8 @@ class HeaderCache:
                         return cache
                     found[_POLARISATIONS] = tuple(found[_POLARISATIONS])
                     header = SubBand(directory / name, *found)
+                if not isinstance(header, str | SubBand):
+                    return cache
                 known[name] = (int(size), int(mtime_ns), header)
             cache.known = known
         return cache

@@ -29,6 +29,7 @@ from contimg_resources.core.errors import (
 from contimg_resources.core.progress import report_progress
 from contimg_resources.core.times import casa_seconds_from_mjd
 from contimg_resources.correlator.agreement import agreeing
+from contimg_resources.correlator.chunks import FileBytes, read_dataset
 from contimg_resources.correlator.layout import Layout, layout_of
 from contimg_resources.correlator.loops import as_complex, turn_visibilities
 from contimg_resources.correlator.phasing import Sky
@@ -268,6 +269,14 @@ def _plan(
     first, second = (np.searchsorted(layout.numbers, a) for a in (layout.first, layout.second))
     uvw_m = antennas_m[:, second] - antennas_m[:, first]
     signs = _Signs.of(layout.first, layout.second)
+    if signs.exchanged.any() and {p[::-1] for p in header.polarisations} != set(
+        header.polarisations
+    ):
+        raise UnreadableObservation(
+            f"{header.path} has baselines in both directions, and "
+            f"{'/'.join(header.polarisations)} can't be exchanged",
+            path=str(header.path),
+        )
     n_antennas = int(layout.numbers.max()) + 1
     centre_m = np.asarray(erfa.gd2gc(1, *sky.site), np.float64)
     names, positions_m = [""] * n_antennas, np.tile(centre_m, (n_antennas, 1))
@@ -338,7 +347,11 @@ def _write(
             continue
         descending = part.layout.frequencies_hz[0] > part.layout.frequencies_hz[-1]
         channels = np.arange(n_channels)[:: -1 if descending else 1].copy()
-        exchanged = [name[::-1] for name in plan.polarisations]
+        products = np.array([names.index(name) for name in plan.polarisations])
+        products_conjugated = products
+        if signs.exchanged.any():
+            products_conjugated = np.array([names.index(name[::-1]) for name in plan.polarisations])
+        even = _are_even(plan.frequencies_hz[number])
         lost = np.zeros((n_baselines, 2), np.int64)
         total = np.zeros(2, np.int64)
         for k in range(n_times):
@@ -349,14 +362,9 @@ def _write(
                 signs.conjugated,
                 channels,
                 plan.frequencies_hz[number],
-                _are_even(plan.frequencies_hz[number]),
-                np.array([names.index(name) for name in plan.polarisations]),
-                np.array(
-                    [
-                        names.index(name)
-                        for name in (exchanged if signs.exchanged.any() else plan.polarisations)
-                    ]
-                ),
+                even,
+                products,
+                products_conjugated,
                 *(data[k, number], flag[k, number], spectrum[k, number], weight[k, number]),
                 lost,
             )
@@ -389,23 +397,29 @@ def _read_ahead(parts: Sequence[_Part]) -> Iterator[tuple[_Part, _Data | Unreada
     rooms: list[list[NDArray[Any]]] = [
         [np.empty(shape, kind) for kind in _KINDS.values()] for _ in range(2)
     ]
+    content = FileBytes()
     with ThreadPoolExecutor(1) as pool:
-        reading = pool.submit(_read, parts[0], rooms[0])
+        reading = pool.submit(_read, parts[0], rooms[0], content)
         for n, part in enumerate(parts):
             read = reading.result()
             if n + 1 < len(parts):
-                reading = pool.submit(_read, parts[n + 1], rooms[(n + 1) % 2])
+                reading = pool.submit(_read, parts[n + 1], rooms[(n + 1) % 2], content)
             yield part, read
 
 
-def _read(part: _Part, room: Sequence[NDArray[Any]]) -> _Data | UnreadableSubBand:
+def _read(
+    part: _Part, room: Sequence[NDArray[Any]], content: FileBytes
+) -> _Data | UnreadableSubBand:
     """Read whole datasets, each at once: then the size of HDF5's chunk cache doesn't matter."""
-    found = []
+    found: list[NDArray[Any]] = []
     try:
         with opened_sub_band(part.header.path) as file:
+            stored = content.read(part.header.path)
             for name, place in zip(_KINDS, room, strict=True):
                 dataset = file["Data"][name]
-                if dataset.dtype == place.dtype:
+                if read_dataset(dataset, stored, place):
+                    found.append(place)
+                elif dataset.dtype == place.dtype:
                     dataset.read_direct(place.reshape(dataset.shape))
                     found.append(place)
                 else:

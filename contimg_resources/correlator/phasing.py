@@ -14,7 +14,7 @@ from typing import Any
 import erfa  # type: ignore[import-untyped]
 import numpy as np
 
-from contimg_resources.correlator.uvh5 import Floats, Ints
+from contimg_resources.correlator.uvh5 import Floats
 
 #: Arc about the phase centre over which north is determined, as in pyuvdata, radians.
 _NORTH_RAD = np.pi / 360.0
@@ -139,8 +139,3 @@ def _axes(hour_angle: Floats, dec: Floats) -> tuple[Floats, Floats, Floats]:
     north = np.stack([-sin_d * cos_h, sin_d * sin_h, cos_d], axis=1)
     toward = np.stack([cos_d * cos_h, -cos_d * sin_h, sin_d], axis=1)
     return east, north, toward
-
-
-def baselines_of(numbers: Ints, antennas: Ints) -> Ints:
-    """Return the position of antenna numbers in the sorted numbers of the array."""
-    return np.asarray(np.searchsorted(numbers, antennas), np.int64)

@@ -126,7 +126,11 @@ def read_sub_band(path: Path) -> SubBand:
 
 def header_of(file: h5py.File, path: Path) -> SubBand:
     """Return the header of an open sub-band file; see `read_sub_band`."""
-    if not all(isinstance(file.get(name), h5py.Group) for name in ("Header", "Data")):
+    if not all(
+        isinstance(file.get(name), h5py.Group)
+        and isinstance(file.get(name, getlink=True), h5py.HardLink)
+        for name in ("Header", "Data")
+    ):
         raise refused(path, "is no UVH5: it lacks the group Header or Data")
     header = file["Header"]
     n_rows, n_integrations = count(path, header, "Nblts"), count(path, header, "Ntimes")

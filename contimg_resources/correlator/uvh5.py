@@ -26,6 +26,7 @@ Ints = NDArray[np.int64]
 
 #: Above it a number in a header is damaged, and its arrays would fill the memory.
 MOST_SAMPLES = 1_000_000_000
+_MOST_NUMBERS = 50_000_000
 
 _JD_OF_MJD_ZERO = 2_400_000.5
 
@@ -89,7 +90,8 @@ def dataset(
     found = group.get(name)
     if not isinstance(found, h5py.Dataset):
         raise refused(path, f"is no UVH5: it lacks {group.name}/{name}")
-    if found.is_virtual or found.external:
+    hard = isinstance(group.get(name, getlink=True), h5py.HardLink)
+    if not hard or found.is_virtual or found.external:
         raise refused(path, f"keeps {group.name}/{name} in another file")
     if shape is not None and found.shape != shape:
         raise refused(path, f"has {group.name}/{name} of shape {found.shape}, expected {shape}")
@@ -110,7 +112,7 @@ def count(path: Path, header: h5py.Group, name: str) -> int:
 def numbers(path: Path, header: h5py.Group, name: str) -> Floats:
     """Return an array of finite numbers of the header."""
     found = dataset(path, header, name)
-    if found.size > MOST_SAMPLES or found.dtype.kind not in "iuf":
+    if found.size > _MOST_NUMBERS or found.dtype.kind not in "iuf":
         raise refused(path, f"has an implausible header: {name} holds no numbers")
     values = np.asarray(found[()], np.float64)
     if not np.all(np.isfinite(values)):

@@ -33,6 +33,7 @@ from contimg_resources.observations.measurement_set import (
     read_measurement_set,
 )
 from contimg_resources.observations.model import CalibratorTransit, Observation, band_of
+from contimg_resources.observations.scanning import UVH5_ENDINGS
 from contimg_resources.observations.settling import content_signature
 from contimg_resources.settings import ArrivalSettings
 
@@ -183,6 +184,11 @@ def check_is_measurement_set(path: Path) -> None:
         reason = f"does not exist; its nearest directory that exists is {near}"
     elif not path.is_dir():
         reason = "is a file; a MeasurementSet is a directory"
+        if path.suffix.lower() in UVH5_ENDINGS:
+            reason = (
+                "is a sub-band file of the correlator, no MeasurementSet: `contimg uvh5 show` "
+                "describes it"
+            )
     elif not os.access(path, os.R_OK | os.X_OK):
         reason = "may not be read by this user"
     elif next(path.iterdir(), None) is None:

@@ -87,10 +87,18 @@ def test_a_header_is_read_once_until_its_file_changes(
     assert [s.number for s in gone.groups[0].sub_bands] == [1, 2, 3]
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 1}', '{"version": 1, "files": 3}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", '{"version": 1}', '{"version": 1, "directory": "DIR", "files": 3}'),
+        '{"version": 1, "directory": "DIR", "files": {"a": [1, 2, 3]}}',
+        '{"version": 1, "directory": "DIR", "files": {"a": [1, 2, [3]]}}',
+        '{"version": 9, "directory": "DIR", "files": {"a": [1, 2, "x"]}}',
+    ],
+)
 def test_a_damaged_cache_is_an_empty_one(text: str, tmp_path: Path) -> None:
     file = tmp_path / "cache.json"
-    file.write_text(text)
+    file.write_text(text.replace("DIR", str(tmp_path)))
     assert HeaderCache.load(file, tmp_path).known == {}
     assert HeaderCache.load(tmp_path / "none.json", tmp_path).known == {}
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import pytest
 
 from contimg_resources.cli.main import run
@@ -58,6 +59,14 @@ def test_files_are_described(contimg: Command, observation: Observation, tmp_pat
     assert code == 1
     assert [s["number"] for s in found["sub_bands"]] == [0]
     assert "does not exist" in found["rejected"][str(tmp_path / "none.hdf5")]
+
+
+def test_reading_a_sub_band_as_an_ms_explains_what_it_is(
+    contimg: Command, observation: Observation
+) -> None:
+    code, _, err = contimg("observation", "show", observation[1][0])
+    assert code == 1
+    assert "is a sub-band file of the correlator, no MeasurementSet: `contimg uvh5 show`" in err
 
 
 def test_observations_of_a_directory_are_listed(contimg: Command, arrived: Path) -> None:
@@ -113,3 +122,24 @@ def test_too_few_sub_bands_are_an_answer_of_no(
     code, _, err = contimg("uvh5", "convert", tmp_path, files[0], "--out", tmp_path)
     assert code == 2
     assert "either sub-band files or one directory" in err
+
+
+def test_an_observation_that_lacks_its_declination_does_not_stop_the_others(
+    contimg: Command, observation: Observation, tmp_path: Path
+) -> None:
+    how = observation[0]
+    files = [Path(shutil.copy(p, tmp_path)) for p in observation[1][:2]]
+    with h5py.File(files[0], "r+") as file:
+        del file["Header/phase_center_app_dec"]
+        file["Header/time_array"][...] -= 0.1
+    out = ("--out", tmp_path / "ms", "--min-subbands", "1")
+    code, found, _ = contimg("uvh5", "convert", *files, *out, "--json")
+    assert code == 1
+    assert [Path(c["ms"]).name for c in found["converted"]] == ["2025-10-06T20:19:54.ms"]
+    assert "state the apparent declination" in found["failed"]["2025-10-06T17:55:54"]
+    code, found, _ = contimg(
+        *("uvh5", "convert", *files, *out, "--dec", str(how.declination_deg), "--json")
+    )
+    assert code == 0
+    assert [Path(c["ms"]).name for c in found["converted"]] == ["2025-10-06T17:55:54.ms"]
+    assert len(found["already_there"]) == 1

@@ -83,6 +83,14 @@ def _elsewhere(file: h5py.File) -> None:
     )
 
 
+def _linked(file: h5py.File) -> None:
+    other = Path(file.filename).with_name("other.hdf5")
+    with h5py.File(other, "w") as stranger:
+        file.copy("Data/visdata", stranger)
+    del file["Data/visdata"]
+    file["Data/visdata"] = h5py.ExternalLink(str(other), "visdata")
+
+
 REFUSED = {
     "no header": (_delete("Header"), "lacks the group Header or Data"),
     "no visibilities": (_delete("Data/visdata"), "lacks /Data/visdata"),
@@ -115,6 +123,7 @@ REFUSED = {
     ),
     "polarisations": (_set("Header/polarization_array", [-5, -5]), "implausible polarisations"),
     "data of another file": (_elsewhere, "in another file"),
+    "a link to another file": (_linked, "in another file"),
 }
 
 
