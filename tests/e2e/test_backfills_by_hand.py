@@ -120,6 +120,8 @@ def test_a_range_of_days_is_picked_and_fans_out_to_its_observations(
     page = open_page(full, "/runs?view=backfills")
     page.get_by_text("contimg/reprocess: all of 2026-01-02").first.wait_for()
     page.screenshot(path=tmp_path / "backfills.png")
+    # A day is done a moment after its backfill is launched.
+    full.wait_for("both days", lambda: len(full.materializations("reprocessed_day")) == 2, 180)
     said = full.materializations("reprocessed_day")
     assert {day: m["n_observations"] for day, m in said.items()} == {
         "2026-01-01": 3,
