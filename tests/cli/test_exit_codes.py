@@ -50,11 +50,12 @@ READS_ONLY = {
     *("observation show", "observation list", "observation history", "calibrators list"),
     *("registry active", "registry list", "registry show", "registry verify", "alerts list"),
     *("lightcurves list", "lightcurves show", "candidates list", "candidates show"),
+    *("uvh5 show", "uvh5 group"),
 }
 #: Their products are made from others, and the same command makes them again.
 MAKES_PRODUCTS = {
     *("calibrate", "apply", "images scan", "mosaic", "photometry", "cutout", "variability"),
-    *("export", "simulate", "simulate-season", "demo"),
+    *("export", "simulate", "simulate-season", "demo", "uvh5 convert"),
     *("bench", "bench-sky", "bench-ese", "bench-years"),
 }
 #: They remove or replace nothing, or refuse to unless an option asks for it.
