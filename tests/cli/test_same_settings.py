@@ -9,6 +9,7 @@ import pytest
 from contimg_resources.casa import Casa
 from contimg_resources.cli.main import run
 from contimg_resources.registry.store import CalibrationRegistry
+from contimg_resources.settings import CasaSettings
 from contimg_resources.steps import workshop
 
 ROOT = Path(__file__).parents[2]
@@ -41,12 +42,13 @@ def test_no_command_opens_casa_or_reads_caltables_in_a_way_of_its_own() -> None:
 def test_a_command_s_casa_has_the_limits_of_the_settings(
     command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened: list[tuple[Any, ...]] = []
+    opened: list[CasaSettings] = []
 
-    def open_it(*args: Any, **kwargs: Any) -> Casa:
-        opened.append((*args, kwargs))
+    def open_it(scratch: Path, logs: Path, settings: CasaSettings) -> Casa:
+        opened.append(settings)
         raise Opened
 
+    CalibrationRegistry(str(tmp_path / "registry.sqlite3")).close()
     monkeypatch.setattr(workshop, "Casa", open_it)
     monkeypatch.setenv("CONTIMG_STATE", str(tmp_path))
     monkeypatch.setenv("CONTIMG_CASA__STEP_TIMEOUT_S", "77")
@@ -54,8 +56,7 @@ def test_a_command_s_casa_has_the_limits_of_the_settings(
     monkeypatch.setenv("CONTIMG_DEBUG", "1")
     with pytest.raises(Opened):
         run(list(command))
-    (given,) = opened
-    assert given[-1] == {"timeout_s": 77, "threads": 3}
+    assert opened == [CasaSettings(step_timeout_s=77, threads=3)]
 
 
 @pytest.mark.parametrize(
