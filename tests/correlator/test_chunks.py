@@ -6,6 +6,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from contimg_resources.correlator.chunks import FileBytes, read_dataset
 
@@ -13,7 +14,7 @@ SHAPE = (50, 7, 2)
 VALUES = np.random.default_rng(2).normal(size=SHAPE).astype(np.float32)
 
 
-def read(path: Path, place: np.ndarray[Any, Any], content: bytes | None = None) -> bool:
+def read(path: Path, place: NDArray[Any], content: bytes | None = None) -> bool:
     with h5py.File(path) as file:
         stored = FileBytes().read(path) if content is None else np.frombuffer(content, np.uint8)
         return read_dataset(file["x"], stored, place)
@@ -24,7 +25,7 @@ def read(path: Path, place: np.ndarray[Any, Any], content: bytes | None = None) 
 def test_chunks_of_any_shape_are_put_in_place(
     chunks: tuple[int, int, int], kind: type, tmp_path: Path
 ) -> None:
-    values = (VALUES > 0 if kind is np.bool_ else VALUES * 2).astype(kind)
+    values: NDArray[Any] = (VALUES > 0 if kind is np.bool_ else VALUES * 2).astype(kind)
     path = tmp_path / "x.hdf5"
     with h5py.File(path, "w") as file:
         # Other data between the chunks, as when files are appended to.
@@ -36,7 +37,7 @@ def test_chunks_of_any_shape_are_put_in_place(
             for name in ("y", "x"):
                 file[name].resize(n + 10, axis=0)
                 file[name][n:] = values[n : n + 10]
-    place = np.empty(SHAPE, kind)
+    place: NDArray[Any] = np.empty(SHAPE, kind)
     assert read(path, place)
     np.testing.assert_array_equal(place, values)
 
