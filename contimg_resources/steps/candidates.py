@@ -197,12 +197,17 @@ def mark_candidate(
 def candidates_to_draw(workshop: Workshop) -> tuple[CandidateRecord, ...]:
     """Return the candidates whose cards are kept up to date, current ones and best score first.
 
-    These are the current and marked candidates, and all others of their sources.
+    These are the current and marked candidates, and all others of their sources; of added light
+    curves only sources with current candidates, since a list may be removed.
     """
     marked = workshop.products.events.last_marks()
     known = workshop.products.events.list_candidates()
     current = {c.id for c in known if c.state is not CandidateState.WITHDRAWN}
-    wanted = {(c.added_list, c.source_id) for c in known if c.id in current or c.id in marked}
+    wanted = {
+        (c.added_list, c.source_id)
+        for c in known
+        if c.id in current or (c.id in marked and c.added_list is None)
+    }
     chosen = [c for c in known if (c.added_list, c.source_id) in wanted]
     return tuple(sorted(chosen, key=lambda c: (c.id not in current, -c.score)))
 

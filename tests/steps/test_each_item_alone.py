@@ -23,8 +23,10 @@ from contimg_resources.core.errors import (
 from contimg_resources.images.standard_form import ForeignFiles
 from contimg_resources.mosaics import make
 from contimg_resources.mosaics.model import TileFiles
+from contimg_resources.products.events import CandidateRecord, CandidateState, Mark
 from contimg_resources.settings import ArrivalSettings, RetentionSettings, SensorSettings, Settings
 from contimg_resources.steps import Workshop, adding_images, alerting, cards, cutouts
+from contimg_resources.steps.candidates import candidates_to_draw, mark_candidate
 from contimg_resources.steps.reprocessing import Step, _hindrance
 from contimg_resources.steps.retention import Removal, choose_removals, remove
 from contimg_resources.steps.starting import open_observations
@@ -248,3 +250,30 @@ def test_a_damaged_catalogue_is_named_beside_the_others(workshop: Workshop, caps
     (root / "broken.parquet").write_bytes(b"PAR1")
     assert run(["catalogue", "list", "--state", str(workshop.settings.state)]) == 1
     assert "catalogue broken: " in capsys.readouterr().err
+
+
+def test_cards_of_current_and_marked_candidates_are_drawn_but_for_a_list_that_was_removed(
+    workshop: Workshop,
+) -> None:
+    gone = CandidateState.WITHDRAWN
+
+    def candidate(name: str, score: float, **changes: Any) -> CandidateRecord:
+        return replace(make_candidate(), id=name, source_id=name, score=score, **changes)
+
+    workshop.products.events.put_candidates(
+        [
+            candidate("current", 5.0),
+            candidate("better", 9.0),
+            candidate("gone", 20.0, state=gone),
+            candidate("marked", 20.0, state=gone),
+            candidate("listed", 7.0, evidence={"added_list": "agn"}),
+            candidate("removed", 20.0, state=gone, evidence={"added_list": "old"}),
+        ]
+    )
+    for name in ("marked", "removed"):
+        mark_candidate(workshop, name, Mark.REAL, "seen", "ada")
+    chosen = candidates_to_draw(workshop)
+    assert [c.id for c in chosen] == ["better", "listed", "current", "marked"]
+    drawn = cards.draw_cards(workshop, [c for c in chosen if c.id == "listed"])
+    assert drawn.cards == {}
+    assert "agn" in drawn.failed["listed"]
