@@ -187,7 +187,8 @@ def convert(
                 print_lines([done.ms])
                 _tell(done.ms.name, done.missing, done.notes, done.rejected)
     if not scan.groups:
-        remark("no observation was found")
+        waiting = len(scan.unsettled)
+        remark("no observation was found" + (f" yet: {waiting} files wait" if waiting else ""))
     for ms in kept:
         remark(f"{ms} is already there")
     _tell_left(scan)

@@ -106,6 +106,21 @@ def test_a_directory_is_converted_once(contimg: Command, arrived: Path, tmp_path
     assert f"{ms} is already there" in err
 
 
+def test_files_that_have_just_come_wait_unless_they_needn_t(
+    contimg: Command, arrived: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (arrived / "broken.hdf5").unlink()
+    for path in arrived.glob("*.hdf5"):
+        os.utime(path)
+    code, _, said = contimg("uvh5", "convert", arrived, "--out", tmp_path / "ms")
+    assert code == 0
+    assert "no observation was found yet: 16 files wait" in said
+    monkeypatch.setenv("CONTIMG_ARRIVAL__SETTLE_AGE_S", "0")
+    code, text, _ = contimg("uvh5", "convert", arrived, "--out", tmp_path / "ms")
+    assert code == 0
+    assert [Path(line).suffix for line in text.split()] == [".ms"]
+
+
 def test_too_few_sub_bands_are_an_answer_of_no(
     contimg: Command, observation: Observation, tmp_path: Path
 ) -> None:
