@@ -37,6 +37,7 @@ from contimg_resources.correlator.sub_band import SUB_BAND_HZ, SubBand, header_o
 from contimg_resources.correlator.tables import CODES, MsPlan, create_ms, write_weights
 from contimg_resources.correlator.uvh5 import Floats, Ints, opened_sub_band
 from contimg_resources.instrument.dsa110 import N_SPECTRAL_WINDOWS
+from contimg_resources.settings import SubBandSettings
 
 #: Visibilities, flags and numbers of samples of a sub-band, (rows, channels, polarisations) each.
 _KINDS = {"visdata": np.complex64, "flags": np.bool_, "nsamples": np.float32}
@@ -56,7 +57,7 @@ class ConversionRequest:
         Its sub-band files, in any order.
     ms : Path
         Path of the MS.
-    min_subbands : int
+    settings : SubBandSettings
         Minimum number of usable sub-bands; the windows of the others are written flagged.
     declination_deg : float, optional
         Apparent declination of the dishes, degrees, where the headers don't state it.
@@ -66,7 +67,7 @@ class ConversionRequest:
 
     files: tuple[Path, ...]
     ms: Path
-    min_subbands: int = 12
+    settings: SubBandSettings = SubBandSettings()
     declination_deg: float | None = None
     overwrite: bool = False
 
@@ -250,11 +251,11 @@ def _mark(layout: Layout) -> tuple[object, ...]:
 def _check_enough(
     request: ConversionRequest, parts: Sequence[_Part], rejected: dict[str, str]
 ) -> None:
-    if len(parts) < request.min_subbands or not parts:
+    if len(parts) < request.settings.min_subbands or not parts:
         reasons = "; ".join(rejected.values()) or "no other files were given"
         raise UnreadableObservation(
             f"{request.ms.name}: {len(parts)} of {N_SPECTRAL_WINDOWS} sub-bands are usable, "
-            f"at least {request.min_subbands} are required: {reasons}",
+            f"at least {request.settings.min_subbands} are required: {reasons}",
             path=str(request.ms),
         )
 
