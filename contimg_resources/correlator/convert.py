@@ -11,7 +11,7 @@ is read while another is turned, and everything is written into the columns' til
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ class ConversionRequest:
 
     files: tuple[Path, ...]
     ms: Path
-    settings: SubBandSettings = SubBandSettings()
+    settings: SubBandSettings = field(default_factory=SubBandSettings)
     declination_deg: float | None = None
     overwrite: bool = False
 
