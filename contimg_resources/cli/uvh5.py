@@ -145,7 +145,8 @@ def convert(
     Example: `contimg uvh5 convert /data/incoming --out /data/ms/5min`
     """
     from contimg_resources.correlator.arrival import read_group_of
-    from contimg_resources.correlator.convert import ConversionRequest, convert_sub_bands
+    from contimg_resources.correlator.convert import convert_sub_bands
+    from contimg_resources.correlator.model import ConversionRequest
     from contimg_resources.steps.workshop import open_casa
 
     settings = given_settings(uvh5={"min_subbands": min_subbands})

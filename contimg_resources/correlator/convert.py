@@ -11,7 +11,7 @@ is read while another is turned, and everything is written into the columns' til
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,12 @@ from contimg_resources.correlator.agreement import agreeing
 from contimg_resources.correlator.chunks import FileBytes, read_dataset
 from contimg_resources.correlator.layout import Layout, layout_of
 from contimg_resources.correlator.loops import as_complex, turn_visibilities
+from contimg_resources.correlator.model import Conversion, ConversionRequest
 from contimg_resources.correlator.phasing import Sky
 from contimg_resources.correlator.sub_band import SUB_BAND_HZ, SubBand, header_of
 from contimg_resources.correlator.tables import CODES, MsPlan, create_ms, write_weights
 from contimg_resources.correlator.uvh5 import Floats, Ints, opened_sub_band
 from contimg_resources.instrument.dsa110 import N_SPECTRAL_WINDOWS
-from contimg_resources.settings import SubBandSettings
 
 #: Visibilities, flags and numbers of samples of a sub-band, (rows, channels, polarisations) each.
 _KINDS = {"visdata": np.complex64, "flags": np.bool_, "nsamples": np.float32}
@@ -45,69 +45,6 @@ _Data = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
 
 #: Deviation of a channel from equal steps that doesn't show in a phase, Hz.
 _EVEN_HZ = 0.01
-
-
-@dataclass(frozen=True)
-class ConversionRequest:
-    """A request to convert the sub-bands of one observation.
-
-    Parameters
-    ----------
-    files : tuple of Path
-        Its sub-band files, in any order.
-    ms : Path
-        Path of the MS.
-    settings : SubBandSettings
-        Minimum number of usable sub-bands; the windows of the others are written flagged.
-    declination_deg : float, optional
-        Apparent declination of the dishes, degrees, where the headers don't state it.
-    overwrite : bool
-        Whether an existing MS may be replaced.
-    """
-
-    files: tuple[Path, ...]
-    ms: Path
-    settings: SubBandSettings = field(default_factory=SubBandSettings)
-    declination_deg: float | None = None
-    overwrite: bool = False
-
-
-@dataclass(frozen=True)
-class Conversion:
-    """A converted observation.
-
-    Parameters
-    ----------
-    ms : Path
-        The MS.
-    begin_mjd, end_mjd : float
-        Start of the first and end of the last integration, MJD in days (UTC).
-    declination_deg : float
-        Apparent declination of the dishes, degrees.
-    n_rows : int
-        Number of rows of the MS.
-    sub_bands : tuple of int
-        Numbers of the sub-bands with data.
-    missing : tuple of int
-        Numbers of the sub-bands without; their windows are flagged.
-    rejected : dict of str to str
-        Why files weren't used, by path.
-    flagged_fraction : float
-        Flagged fraction of all visibilities.
-    notes : tuple of str
-        Oddities that don't prevent its use.
-    """
-
-    ms: Path
-    begin_mjd: float
-    end_mjd: float
-    declination_deg: float
-    n_rows: int
-    sub_bands: tuple[int, ...]
-    missing: tuple[int, ...]
-    rejected: dict[str, str]
-    flagged_fraction: float
-    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -139,6 +76,11 @@ class _Signs:
             same = np.full(first.shape, every)
             return cls(same, np.zeros_like(same))
         return cls(ascending, ascending)
+
+
+def load_tables() -> None:
+    """Load the tables of the Earth's orientation, which takes a second, before they are needed."""
+    Sky.at(np.array([2_460_955.0]), (0.0, 0.0, 0.0))
 
 
 def convert_sub_bands(request: ConversionRequest) -> Conversion:

@@ -507,7 +507,11 @@ class ProductsStore(DatabaseStore):
     def explain(self, key: str) -> str:
         """Describe an observation and its history in words."""
         return history.explain(
-            self.get(key), self.history(key), self.artefacts(key), self.image(key)
+            self.get(key),
+            self.history(key),
+            self.artefacts(key),
+            self.image(key),
+            self.observation(key),
         )
 
     # Private ---------------------------------------------------------------------------------

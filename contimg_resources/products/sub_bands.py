@@ -104,8 +104,8 @@ class SubBandProducts:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def known(self) -> dict[str, tuple[str, Path | None]]:
-        """Return signature and first file, by name, of every observation, by partition key."""
+    def known(self) -> dict[str, tuple[str, str]]:
+        """Return signature and path of the first file of every observation, by partition key."""
         mine = observations.c
         query = (
             sa.select(mine.key, mine.signature, sa.func.min(sub_bands.c.path).label("path"))
@@ -114,10 +114,16 @@ class SubBandProducts:
             .group_by(mine.key, mine.signature)
         )
         with self._database.read() as connection:
-            return {
-                row.key: (row.signature, None if row.path is None else Path(row.path))
-                for row in connection.execute(query)
-            }
+            return {row.key: (row.signature, row.path or "") for row in connection.execute(query)}
+
+    def keys_of_others(self) -> dict[str, str]:
+        """Return path, by partition key, of the observations that arrived as MS or images."""
+        mine = observations.c
+        query = sa.select(mine.key, mine.path).where(
+            mine.origin != ObservationOrigin.SUB_BANDS.value, mine.superseded_by == ""
+        )
+        with self._database.read() as connection:
+            return {row.key: row.path for row in connection.execute(query)}
 
     def files(self, key: str) -> tuple[SubBandFile, ...]:
         """Return the sub-band files of an observation by number."""

@@ -12,7 +12,7 @@ import pytest
 
 from contimg_resources.casa import Casa
 from contimg_resources.core.errors import ConfigurationError, UnreadableObservation
-from contimg_resources.correlator.convert import Conversion, ConversionRequest
+from contimg_resources.correlator.model import Conversion, ConversionRequest
 from contimg_resources.observations.calibrators import CalibratorList
 from contimg_resources.observations.reading import read_observation
 from contimg_resources.settings import ArrivalSettings, SubBandSettings
