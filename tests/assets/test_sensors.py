@@ -16,6 +16,7 @@ from contimg_resources.observations.scanning import PassedOver
 from contimg_resources.settings import SensorSettings
 from contimg_resources.steps.starting import Open
 from contimg_resources.steps.watching import RejectedDelivery, ScanCursor, ScanResult
+from contimg_resources.steps.watching_sub_bands import SubBandScanResult
 from tests.assets.parts import parts_of
 
 TARGET = Open("61041.00347", "aaaa", is_calibrator=False, caltables="3C286_61041.v1", waits=False)
@@ -41,11 +42,13 @@ def night(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     """What the stores would answer; a test changes it."""
     answers: dict[str, object] = {
         "look": NOTHING_NEW,
+        "sub_bands": SubBandScanResult(),
         "open": (),
         "shortage": "",
         "unwritable": "",
     }
     monkeypatch.setattr(sensors, "scan_directory", lambda *_, **__: answers["look"])
+    monkeypatch.setattr(sensors, "scan_uvh5_directory", lambda *_, **__: answers["sub_bands"])
     monkeypatch.setattr(sensors, "open_observations", lambda _: answers["open"])
     monkeypatch.setattr(sensors, "shortage", lambda _: answers["shortage"])
     monkeypatch.setattr(sensors, "unwritable", lambda _: answers["unwritable"])

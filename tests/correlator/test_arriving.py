@@ -115,7 +115,8 @@ def test_too_few_sub_bands_are_rejected_until_others_come(correlator: Correlator
     (rejected,) = correlator.scan(now_s=late_s).rejected
     assert "has 5 of 16 sub-bands, at least 12 are required" in rejected.reason
     again = correlator.scan(now_s=late_s)
-    assert (again.rejected, again.n_aside) == ((), 1)
+    assert (again.rejected, list(again.refused.values())) == ((), [rejected.reason])
+    assert again.not_taken[0].endswith(rejected.reason)
     correlator.put(*range(5, 16))
     assert len(correlator.scan().arrivals) == 1
 
@@ -181,7 +182,7 @@ def test_an_ms_of_the_same_time_keeps_sub_bands_out(correlator: Correlator) -> N
     other.put(*range(16))
     (rejected,) = other.scan().rejected
     assert f"came as the MeasurementSet {ms.path}" in rejected.reason
-    assert other.scan().n_aside == 1
+    assert other.scan().words == "sub-bands: 1 rejected"
 
 
 def test_work_is_bounded_and_goes_on_in_the_next_scan(
