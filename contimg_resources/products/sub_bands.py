@@ -138,6 +138,30 @@ class SubBandProducts:
         with self._database.read() as connection:
             return files_of(connection, key)
 
+    def missing(self, *, start_mjd: float) -> dict[str, tuple[int, ...]]:
+        """Return the numbers of missing sub-bands of the observations that lack some, by key.
+
+        Parameters
+        ----------
+        start_mjd : float
+            Only observations whose mid-MJD isn't before this, days.
+        """
+        mine = sub_bands.c
+        lacking = (
+            sa.select(mine.key)
+            .join(observations, observations.c.key == mine.key)
+            .where(observations.c.mid_mjd >= start_mjd)
+            .group_by(mine.key)
+            .having(sa.func.count() < N_SPECTRAL_WINDOWS)
+        )
+        query = sa.select(mine.key, mine.number).where(mine.key.in_(lacking))
+        there: dict[str, set[int]] = {}
+        with self._database.read() as connection:
+            for row in connection.execute(query):
+                there.setdefault(row.key, set()).add(row.number)
+        every = set(range(N_SPECTRAL_WINDOWS))
+        return {key: tuple(sorted(every - numbers)) for key, numbers in sorted(there.items())}
+
     def find(self, path: Path) -> ObservationRecord | None:
         """Return the observation of a sub-band file; None if none has it."""
         query = sa.select(sub_bands.c.key).where(sub_bands.c.path == str(path.absolute()))
