@@ -158,6 +158,8 @@ def history(
                 "observation": store.get(key),
                 "history": store.history(key),
                 "artefacts": store.artefacts(key),
+                "sub_bands": store.sub_bands.files(key),
+                "notes": store.observation(key).notes,
                 "image": store.image(key),
             }
         )
