@@ -3,7 +3,6 @@
 Belongs here: arguments, the order of work, output. Doesn't: reading, grouping, converting.
 """
 
-import hashlib
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from contimg_resources.casa import Progress
-from contimg_resources.cli.arguments import AsJson
+from contimg_resources.cli.arguments import AsJson, setting_help
 from contimg_resources.cli.console import (
     jsonable,
     print_json,
@@ -37,13 +36,7 @@ app = typer.Typer(
 )
 
 MinSubbands = Annotated[
-    int,
-    typer.Option(
-        min=1,
-        max=16,
-        help="Minimum number of sub-bands of an observation; the windows of missing ones are "
-        "written flagged.",
-    ),
+    int | None, typer.Option(min=1, max=16, help=setting_help("uvh5.min_subbands"))
 ]
 
 
@@ -68,10 +61,10 @@ def show(
         except Exception as error:
             refused[str(path)] = in_words(error)
     if as_json:
-        print_json({"sub_bands": [_described(s) for s in found], "rejected": refused})
+        print_json({"sub_bands": [described(s) for s in found], "rejected": refused})
     else:
         for s in found:
-            print_lines(_lines(s))
+            print_lines(lines_of(s))
         for reason in refused.values():
             remark(reason)
     if refused:
@@ -89,7 +82,7 @@ def group(
 
     Files are grouped by the times that they hold, not by their names. Headers are read once: a
     cache in the scratch space keeps them until a file changes. Files that are still being written
-    (`*_incomplete.hdf5`, open in another process, or changed within `arrival.settle_age_s`) aren't
+    (`*_incomplete.hdf5`, open in another process, or changed within `uvh5.settle_age_s`) aren't
     touched.
 
     Example: `contimg uvh5 group /data/incoming`
@@ -129,7 +122,7 @@ def convert(
         typer.Argument(metavar="FILE...|DIR", help="Sub-band files, or one directory of them."),
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Directory of the MS.")],
-    min_subbands: MinSubbands = 12,
+    min_subbands: MinSubbands = None,
     dec: Annotated[
         float | None,
         typer.Option(
@@ -151,10 +144,11 @@ def convert(
     Example: `contimg uvh5 convert /data/incoming --out /data/ms/5min`
     """
     from contimg_resources.correlator.arrival import read_group_of
-    from contimg_resources.correlator.convert import ConversionRequest, convert_sub_bands
+    from contimg_resources.correlator.convert import convert_sub_bands
+    from contimg_resources.correlator.model import ConversionRequest
     from contimg_resources.steps.workshop import open_casa
 
-    settings = given_settings()
+    settings = given_settings(uvh5={"min_subbands": min_subbands})
     casa = open_casa(settings)
     converted, failed, kept = [], {}, []
     with progress("uvh5 convert") as say:
@@ -170,7 +164,7 @@ def convert(
             request = ConversionRequest(
                 files=tuple(p.absolute() for p in found.files),
                 ms=ms,
-                min_subbands=min_subbands,
+                settings=settings.uvh5,
                 declination_deg=dec,
                 overwrite=overwrite,
             )
@@ -209,17 +203,17 @@ def convert(
 def _scanned(directory: Path, say: Progress) -> "SubBandScan":
     """Scan a directory with the cache that the scratch space keeps of it."""
     from contimg_resources.correlator.arrival import HeaderCache, scan_sub_bands
+    from contimg_resources.steps.watching_sub_bands import cache_file
 
     settings = given_settings()
     directory = directory.absolute()
-    name = hashlib.sha256(str(directory).encode(errors="surrogateescape")).hexdigest()[:16]
-    file = settings.layout.scratch / "uvh5" / f"{name}.json"
+    file = cache_file(settings, directory)
     cache = HeaderCache.load(file, directory)
     scan = scan_sub_bands(
         directory,
         cache,
         now_s=time.time(),
-        settle_age_s=settings.arrival.settle_age_s,
+        settle_age_s=settings.uvh5.settle_age_s,
         say=say,
     )
     if scan.n_read:
@@ -259,11 +253,13 @@ def _summary(found: "SubBandGroup") -> dict[str, Any]:
     }
 
 
-def _described(s: "SubBand") -> dict[str, Any]:
+def described(s: "SubBand") -> dict[str, Any]:
+    """Return the header of a sub-band file for JSON."""
     return {**jsonable(s), "begin_mjd": s.begin_mjd, "end_mjd": s.end_mjd}
 
 
-def _lines(s: "SubBand") -> list[str]:
+def lines_of(s: "SubBand") -> list[str]:
+    """Describe the header of a sub-band file in lines."""
     return [
         f"sub-band {s.number}: {s.path}",
         f"  telescope: {s.telescope or 'not stated'}",
