@@ -153,6 +153,8 @@ class TileSource(NamedTuple):
         Its strip, degrees.
     in_progress : bool
         Whether its image is still to be made: it is not imaged, failed or waiting for caltables.
+    waits : bool
+        Whether it waits for caltables: its image is made once a set is valid.
     checksum : str
         Checksum of its PB-corrected image; empty without a good image.
     updated_mjd : float
@@ -163,5 +165,6 @@ class TileSource(NamedTuple):
     mid_mjd: float
     declination_deg: float
     in_progress: bool
+    waits: bool
     checksum: str
     updated_mjd: float

@@ -21,7 +21,13 @@ from contimg_resources.products.epochs import (
     TileSource,
 )
 from contimg_resources.products.model import ArtefactKind, ObservationState
-from contimg_resources.products.tables import artefacts, epochs, mosaics, observations
+from contimg_resources.products.tables import (
+    artefacts,
+    epochs,
+    mosaics,
+    observation_events,
+    observations,
+)
 
 _NEAR = 3
 _IN_PROGRESS = (
@@ -170,6 +176,7 @@ class MosaicProducts:
                 mid_mjd=row.mid_mjd,
                 declination_deg=row.declination_deg,
                 in_progress=row.state in _IN_PROGRESS,
+                waits=row.state == ObservationState.WAITING.value,
                 # An image that failed its checks is no tile.
                 checksum=(
                     (row.checksum or "") if row.state == ObservationState.IMAGED.value else ""
@@ -178,6 +185,19 @@ class MosaicProducts:
             )
             for row in rows
         )
+
+    def arrivals(self, start_mjd: float, end_mjd: float) -> dict[str, float]:
+        """Return when observations in [start, end) arrived, MJD in days, by partition key."""
+        query = (
+            sa.select(
+                observations.c.key, sa.func.min(observation_events.c.at_mjd).label("arrived_mjd")
+            )
+            .join(observation_events, observation_events.c.key == observations.c.key)
+            .group_by(observations.c.key)
+        )
+        query = _between(query, observations.c.mid_mjd, start_mjd, end_mjd)
+        with self._database.read() as connection:
+            return {row.key: row.arrived_mjd for row in connection.execute(query)}
 
     def put_epoch(self, epoch: EpochRecord) -> EpochRecord:
         """Record an epoch of measurements, replacing the record of the same epoch."""

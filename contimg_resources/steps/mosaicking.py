@@ -1,11 +1,9 @@
 """Find the mosaics that can be made now, and make a mosaic.
 
-Belongs here: combining both stores, the plan and the science code. Doesn't: the plan itself and how
-tiles are combined (see `contimg_resources.mosaics`), starting anything.
+Belongs here: combining both stores, the plan and the science code. Doesn't: the plan, what mosaics
+wait for and how tiles are combined (see `contimg_resources.mosaics`), starting anything.
 """
 
-import hashlib
-import math
 from dataclasses import dataclass
 
 from contimg_resources.casa import Progress, no_progress
@@ -15,6 +13,7 @@ from contimg_resources.core.keys import parse_mosaic_key
 from contimg_resources.database import now_mjd
 from contimg_resources.imaging.acceptance import Verdict
 from contimg_resources.imaging.model import ImageFiles
+from contimg_resources.mosaics.due import OpenMosaic, Waiting, find_open
 from contimg_resources.mosaics.model import (
     MosaicRequest,
     MosaicResult,
@@ -22,7 +21,12 @@ from contimg_resources.mosaics.model import (
     Seam,
     TileFiles,
 )
-from contimg_resources.mosaics.windows import PlannedMosaic, WindowGrid, has_gaps, plan_mosaics
+from contimg_resources.mosaics.windows import (
+    PlannedMosaic,
+    WindowGrid,
+    end_of_last_gap,
+    plan_mosaics,
+)
 from contimg_resources.products.epochs import MosaicRecord, MosaicState, TileSource
 from contimg_resources.products.model import ArtefactKind
 from contimg_resources.settings import MosaicSettings
@@ -32,40 +36,8 @@ from contimg_resources.steps.workshop import Workshop
 
 STEP = "mosaic_60min"
 
-_MINUTES_PER_DAY = 1440.0
-#: An observation that has been in progress for longer isn't waited for.
-_LONGEST_WORK_DAYS = 1.0
-
 #: A lower ratio of noise to expected noise means a wrong scale or wrong weights.
 _LEAST_RMS_RATIO = 0.7
-
-
-@dataclass(frozen=True)
-class OpenMosaic:
-    """A mosaic that is missing, or was made from other images than now exist.
-
-    Parameters
-    ----------
-    key : str
-        Its partition key.
-    planned : PlannedMosaic
-        Its window and observations.
-    tiles : dict of str to str
-        Checksums of the existing images, by observation.
-    waits_for : str
-        What it waits for; empty when it can be made.
-    """
-
-    key: str
-    planned: PlannedMosaic
-    tiles: dict[str, str]
-    waits_for: str
-
-    @property
-    def signature(self) -> str:
-        """Digest of the images that it would be made from."""
-        content = "\n".join(f"{key} {self.tiles[key]}" for key in sorted(self.tiles))
-        return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -107,34 +79,30 @@ def open_mosaics(
         In order of time, including those that wait.
     """
     now = now_mjd() if at_mjd is None else at_mjd
-    settings = workshop.settings.mosaics
+    waiting = Waiting(workshop.settings.mosaics, workshop.settings.arrival.settle_age_s)
     made = workshop.products.mosaics
     start_mjd = end_mjd = None
     if changed_days is not None:
         span = made.changed_span(now - changed_days)
         if span is None:
             return ()
-        # Observations farther away belong to none of the changed windows.
-        reach_days = settings.width * settings.slot_s / 86_400
+        # Observations farther away belong to none of the changed windows, and prove no gap there.
+        reach_days = 2 * waiting.window_days
         start_mjd, end_mjd = span[0] - reach_days, span[1] + reach_days
-    found_sources = made.tile_sources(start_mjd=start_mjd, end_mjd=end_mjd)
-    sources = {s.key: s for s in found_sources}
-    known = made.tiles(start_mjd=start_mjd, end_mjd=end_mjd)
-    found = []
-    for planned in _plan(workshop, tuple(sources.values()), known):
-        members = [sources[key] for key in planned.observations]
-        tiles = {m.key: m.checksum for m in members if m.checksum}
-        # Windows that reach over an end of the span are incomplete.
-        cut = start_mjd is not None and not (
-            start_mjd <= planned.start_mjd and planned.end_mjd <= (end_mjd or 0.0)
-        )
-        if cut or len(tiles) < settings.min_tiles:
-            continue
-        if known.get(planned.key) == tiles:
-            continue
-        waits_for = _waits_for(planned, members, settings, now)
-        found.append(OpenMosaic(planned.key, planned, tiles, waits_for))
-    return tuple(found)
+    found = find_open(
+        made.tile_sources(start_mjd=start_mjd, end_mjd=end_mjd),
+        made.tiles(start_mjd=start_mjd, end_mjd=end_mjd),
+        arrivals=made.arrivals,
+        waiting=waiting,
+        strip_tolerance_deg=workshop.settings.calibration.strip_tolerance_deg,
+        now_mjd=now,
+    )
+    if start_mjd is None or end_mjd is None:
+        return found
+    # Windows that reach over an end of the span are incomplete.
+    return tuple(
+        m for m in found if start_mjd <= m.planned.start_mjd and m.planned.end_mjd <= end_mjd
+    )
 
 
 def mosaic_observations(
@@ -181,12 +149,13 @@ def mosaic_observations(
         tiles=files,
         imaging=workshop.settings.imaging,
         # Nothing will be added to a window without gaps.
-        keep_sums=has_gaps(
+        keep_sums=end_of_last_gap(
             [float(tile) for tile in tiles],
             planned.start_mjd,
             planned.end_mjd,
             workshop.settings.mosaics.slot_s,
-        ),
+        )
+        is not None,
         provenance={"mosaic": key, "caltable sets": ", ".join(sorted(carried)), **software()},
     )
     # It loads astropy, which callers that only list open mosaics don't need.
@@ -216,23 +185,6 @@ def _plan(
         strip_tolerance_deg=workshop.settings.calibration.strip_tolerance_deg,
         existing={key: tiles.keys() for key, tiles in known.items()},
     )
-
-
-def _waits_for(
-    planned: PlannedMosaic, members: list[TileSource], settings: MosaicSettings, now: float
-) -> str:
-    at_work = [m.key for m in members if m.in_progress and now - m.updated_mjd < _LONGEST_WORK_DAYS]
-    if at_work:
-        return f"{len(at_work)} images in progress, first {at_work[0]}"
-    until = (
-        max(planned.end_mjd, *(m.updated_mjd for m in members))
-        + settings.wait_min / _MINUTES_PER_DAY
-    )
-    mids = [m.mid_mjd for m in members if m.checksum]
-    if now < until and has_gaps(mids, planned.start_mjd, planned.end_mjd, settings.slot_s):
-        minutes = math.ceil((until - now) * _MINUTES_PER_DAY)
-        return f"observations that may be late, for another {minutes} minutes"
-    return ""
 
 
 def _tiles_of(workshop: Workshop, key: str, mid_mjd: float) -> tuple[PlannedMosaic, dict[str, str]]:

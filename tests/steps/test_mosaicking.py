@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from contimg_resources.core.errors import InvalidName, MosaicFailed, PhotometryFailed, ProductsError
+from contimg_resources.mosaics.due import OpenMosaic
 from contimg_resources.mosaics.model import MosaicFiles
 from contimg_resources.photometry.light_curves import light_curve
 from contimg_resources.photometry.measurements import read_measurements
@@ -20,7 +21,7 @@ from contimg_resources.steps import (
     measure_mosaic,
     mosaic_observations,
 )
-from contimg_resources.steps.mosaicking import OpenMosaic, open_mosaics
+from contimg_resources.steps.mosaicking import open_mosaics
 from contimg_resources.steps.origin import software
 from contimg_resources.steps.provenance import provenance_of
 from contimg_resources.steps.retention import choose_removals
@@ -51,29 +52,57 @@ def found(sky: Sky, at_mjd: float) -> dict[str, OpenMosaic]:
     return {m.key: m for m in open_mosaics(sky.workshop, at_mjd=at_mjd)}
 
 
+def last_change(sky: Sky) -> float:
+    """Return just after the last change of an observation, MJD in days."""
+    sources = sky.workshop.products.mosaics.tile_sources()
+    return max(s.updated_mjd for s in sources) + 1e-9
+
+
 def test_a_window_waits_for_images_that_are_being_made_and_for_late_ones(sky: Sky) -> None:
     for number in range(6):
         sky.image(number)
-    now = max(s.updated_mjd for s in sky.workshop.products.mosaics.tile_sources())
-    at_once = found(sky, now + 1e-6)
-    assert "observations that may be late" in at_once[KEY].waits_for
-    later = found(sky, now + 61 / 1440)
-    assert later[KEY].waits_for == ""
+    now = last_change(sky)
+    assert found(sky, now)[KEY].waits_for == "a later observation, for at most 60 minutes"
+    assert found(sky, now + 61 / 1440)[KEY].waits_for == ""
     late = sky.arrive(6)
-    now = sky.workshop.products.get(late).updated_mjd
+    now = last_change(sky)
     assert found(sky, now + 0.5)[KEY].waits_for == f"1 images in progress, first {late}"
-    # Whoever waits for caltables is a hole.
+    # One that waits for caltables isn't waited for, unless more may follow soon.
     sky.workshop.products.set_state(
         late, ObservationState.WAITING, step="arrival", reason="no caltables"
     )
+    now = last_change(sky)
+    assert "to be unchanged for another 300 s" in found(sky, now)[KEY].waits_for
     assert found(sky, now + 0.5)[KEY].waits_for == ""
 
 
-def test_a_window_without_holes_waits_for_nothing(hour: Sky) -> None:
-    now = max(s.updated_mjd for s in hour.workshop.products.mosaics.tile_sources())
-    # The one half an hour later has the second half of the hour only.
-    assert "may be late" in found(hour, now)["61041.04167+54.0"].waits_for
-    assert KEY not in found(hour, now), "it was made"
+def test_a_gap_is_waited_for_until_a_later_observation_has_arrived(sky: Sky) -> None:
+    for number in (0, 1, 3, 8):
+        sky.image(number)
+    # The last one leaves room for others, before it and after it.
+    assert "a later observation" in found(sky, last_change(sky))[KEY].waits_for
+    sky.workshop.products.set_state(
+        sky.arrive(10), ObservationState.FAILED, step="image_5min", reason="rms"
+    )
+    assert "a later observation" in found(sky, last_change(sky))[KEY].waits_for
+    sky.image(11)
+    now = last_change(sky)
+    assert found(sky, now)[KEY].waits_for.startswith("observations that may be late, for another ")
+    # Those that failed hold nothing up.
+    assert found(sky, now + 31 / 86_400)[KEY].waits_for == ""
+
+
+def test_without_gaps_nothing_is_waited_for_and_late_images_join(hour: Sky, sky: Sky) -> None:
+    # The mosaic half an hour later has the second half of the hour only.
+    assert "a later observation" in found(hour, last_change(hour))["61041.04167+54.0"].waits_for
+    assert KEY not in found(hour, last_change(hour)), "it was made"
+    for number in range(4):
+        sky.image(number)
+    mosaic_observations(sky.workshop, KEY)
+    sky.image(7)
+    now = last_change(sky)
+    assert "its images to be unchanged for another 300 s" in found(sky, now)[KEY].waits_for
+    assert found(sky, now + 301 / 86_400)[KEY].waits_for == ""
 
 
 def test_what_was_made_is_open_again_when_an_image_comes_or_is_made_again(sky: Sky) -> None:
