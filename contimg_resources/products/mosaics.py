@@ -133,15 +133,37 @@ class MosaicProducts:
             rows = connection.execute(query.where(columns.kind == kind.value)).all()
         return {row.epoch: (row.checksum, row.measured_from) for row in rows}
 
-    def changed_span(self, after_mjd: float) -> tuple[float, float] | None:
-        """Return the first and last mid-MJD of observations whose state was set after an MJD."""
+    def changed_spans(self, after_mjd: float, reach_days: float) -> tuple[tuple[float, float], ...]:
+        """Return spans around observations whose state was set after an MJD, MJD in days.
+
+        Parameters
+        ----------
+        after_mjd : float
+            MJD in days.
+        reach_days : float
+            The spans extend this far from the observations, and are joined where they overlap.
+
+        Returns
+        -------
+        tuple of (float, float)
+            Starts and ends, in order of time.
+        """
         mid = observations.c.mid_mjd
-        query = sa.select(sa.func.min(mid), sa.func.max(mid)).where(
-            observations.c.updated_mjd > after_mjd
+        query = (
+            sa.select(sa.func.min(mid), sa.func.max(mid))
+            .where(observations.c.updated_mjd > after_mjd)
+            # Few, however many observations changed.
+            .group_by(sa.cast(mid, sa.Integer))
         )
         with self._database.read() as connection:
-            first, last = connection.execute(query).one()
-        return None if first is None else (first, last)
+            days = sorted((first, last) for first, last in connection.execute(query))
+        spans: list[tuple[float, float]] = []
+        for first, last in days:
+            start_mjd, end_mjd = first - reach_days, last + reach_days
+            if spans and start_mjd <= spans[-1][1]:
+                start_mjd, _ = spans.pop()
+            spans.append((start_mjd, end_mjd))
+        return tuple(spans)
 
     def tile_sources(
         self, *, start_mjd: float | None = None, end_mjd: float | None = None

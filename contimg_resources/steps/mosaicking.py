@@ -79,29 +79,18 @@ def open_mosaics(
         In order of time, including those that wait.
     """
     now = now_mjd() if at_mjd is None else at_mjd
-    waiting = Waiting(workshop.settings.mosaics, workshop.settings.arrival.settle_age_s)
-    made = workshop.products.mosaics
-    start_mjd = end_mjd = None
-    if changed_days is not None:
-        span = made.changed_span(now - changed_days)
-        if span is None:
-            return ()
-        # Observations farther away belong to none of the changed windows, and prove no gap there.
-        reach_days = 2 * waiting.window_days
-        start_mjd, end_mjd = span[0] - reach_days, span[1] + reach_days
-    found = find_open(
-        made.tile_sources(start_mjd=start_mjd, end_mjd=end_mjd),
-        made.tiles(start_mjd=start_mjd, end_mjd=end_mjd),
-        arrivals=made.arrivals,
-        waiting=waiting,
-        strip_tolerance_deg=workshop.settings.calibration.strip_tolerance_deg,
-        now_mjd=now,
-    )
-    if start_mjd is None or end_mjd is None:
-        return found
-    # Windows that reach over an end of the span are incomplete.
+    if changed_days is None:
+        return _open_between(workshop, None, None, now)
+    # Observations farther away belong to none of the changed windows, and prove no gap there.
+    reach_days = 2 * _waiting(workshop).window_days
     return tuple(
-        m for m in found if start_mjd <= m.planned.start_mjd and m.planned.end_mjd <= end_mjd
+        mosaic
+        for start_mjd, end_mjd in workshop.products.mosaics.changed_spans(
+            now - changed_days, reach_days
+        )
+        for mosaic in _open_between(workshop, start_mjd, end_mjd, now)
+        # Windows that reach over an end of the span are incomplete.
+        if start_mjd <= mosaic.planned.start_mjd and mosaic.planned.end_mjd <= end_mjd
     )
 
 
@@ -174,6 +163,24 @@ def mosaic_observations(
     state = MosaicState.FAILED if refused else MosaicState.MADE
     record = _record(planned, key, request, tiles, state, refused, run_id, result)
     return Mosaicked(workshop.products.mosaics.put(record), result, verdicts)
+
+
+def _open_between(
+    workshop: Workshop, start_mjd: float | None, end_mjd: float | None, now: float
+) -> tuple[OpenMosaic, ...]:
+    made = workshop.products.mosaics
+    return find_open(
+        made.tile_sources(start_mjd=start_mjd, end_mjd=end_mjd),
+        made.tiles(start_mjd=start_mjd, end_mjd=end_mjd),
+        arrivals=made.arrivals,
+        waiting=_waiting(workshop),
+        strip_tolerance_deg=workshop.settings.calibration.strip_tolerance_deg,
+        now_mjd=now,
+    )
+
+
+def _waiting(workshop: Workshop) -> Waiting:
+    return Waiting(workshop.settings.mosaics, workshop.settings.arrival.settle_age_s)
 
 
 def _plan(

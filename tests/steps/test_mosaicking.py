@@ -1,6 +1,7 @@
 """Mosaics and their photometry between both stores: what is to be made, and what comes of it."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ from contimg_resources.mosaics.due import OpenMosaic
 from contimg_resources.mosaics.model import MosaicFiles
 from contimg_resources.photometry.light_curves import light_curve
 from contimg_resources.photometry.measurements import read_measurements
-from contimg_resources.products.epochs import EpochKind, MosaicState
+from contimg_resources.products.epochs import EpochKind, MosaicState, TileSource
 from contimg_resources.products.model import ObservationState
+from contimg_resources.products.mosaics import MosaicProducts
 from contimg_resources.steps import (
     Measured,
     Unmeasured,
@@ -27,6 +29,7 @@ from contimg_resources.steps.provenance import provenance_of
 from contimg_resources.steps.retention import choose_removals
 from contimg_resources.steps.starting import record_failure
 from contimg_resources.steps.verifying import verify_products
+from tests.products.conftest import make_observation
 from tests.steps.sky import START, Sky, make_sky
 
 KEY = "61041.02083+54.0"
@@ -135,6 +138,34 @@ def test_only_what_changed_lately_can_be_asked_for(sky: Sky) -> None:
     assert open_mosaics(sky.workshop, at_mjd=now, changed_days=1.0) == all_of_them
     assert KEY in {m.key for m in all_of_them}
     assert open_mosaics(sky.workshop, at_mjd=now, changed_days=0.4) == ()
+
+
+def test_a_change_years_ago_is_found_without_reading_the_years_between(
+    sky: Sky, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = sky.workshop.products
+    began, clock = START - 3600, "contimg_resources.products.store.now_mjd"
+    for days in range(0, 3600, 60):
+        monkeypatch.setattr(clock, partial(float, began + days))
+        path = sky.workshop.settings.incoming_dir / f"{days}.ms"
+        store.arrive(make_observation(path, began + days, signature=f"old{days}"))
+    monkeypatch.setattr(clock, lambda: START + 0.01)
+    for number in range(4):
+        sky.image(number)
+    store.set_state(f"{began + 600:.5f}", ObservationState.FAILED, step="image_5min", reason="rms")
+    (old, new) = store.mosaics.changed_spans(START - 1.0, 0.1)
+    assert old == pytest.approx((began + 599.9, began + 600.1))
+    assert new == pytest.approx((START - 0.1, START + 0.1), abs=0.02)
+    read, tile_sources = [], MosaicProducts.tile_sources
+
+    def noted(products: MosaicProducts, **span: float) -> tuple[TileSource, ...]:
+        read.append(tile_sources(products, **span))
+        return read[-1]
+
+    monkeypatch.setattr(MosaicProducts, "tile_sources", noted)
+    found = open_mosaics(sky.workshop, at_mjd=START + 0.02, changed_days=1.0)
+    assert KEY in {m.key for m in found}
+    assert sorted(len(sources) for sources in read) == [1, 4]
 
 
 def test_a_tile_that_can_t_be_used_isn_t_tried_over_and_over(sky: Sky) -> None:
