@@ -7,15 +7,19 @@ deleting files.
 from collections.abc import Iterable
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
+from pydantic import ValidationError
 
 from contimg_resources.core.errors import ProductsError
 from contimg_resources.database import Database, now_mjd, plain_json
+from contimg_resources.database.values import read_json
 from contimg_resources.products.epochs import (
     EpochKind,
+    EpochQuality,
     EpochRecord,
+    MosaicQuality,
     MosaicRecord,
     MosaicState,
     TileSource,
@@ -28,6 +32,8 @@ from contimg_resources.products.tables import (
     observation_events,
     observations,
 )
+
+Q = TypeVar("Q", MosaicQuality, EpochQuality)
 
 _NEAR = 3
 _IN_PROGRESS = (
@@ -280,11 +286,28 @@ def _replace(
 
 def _as_mosaic(row: Any) -> MosaicRecord:
     values = {f.name: getattr(row, f.name) for f in fields(MosaicRecord)}
-    values |= {"state": MosaicState(row.state), "directory": Path(row.directory)}
+    values |= {
+        "state": MosaicState(row.state),
+        "directory": Path(row.directory),
+        "statistics": _quality(MosaicQuality, row.statistics, f"mosaic {row.key}"),
+    }
     return MosaicRecord(**values)
 
 
 def _as_epoch(row: Any) -> EpochRecord:
     values = {f.name: getattr(row, f.name) for f in fields(EpochRecord)}
-    values |= {"kind": EpochKind(row.kind), "path": Path(row.path)}
+    values |= {
+        "kind": EpochKind(row.kind),
+        "path": Path(row.path),
+        "statistics": _quality(EpochQuality, row.statistics, f"epoch {row.epoch}"),
+    }
     return EpochRecord(**values)
+
+
+def _quality(of: type[Q], stored: Any, whose: str) -> Q:
+    try:
+        return read_json(of, stored)
+    except ValidationError as error:
+        raise ProductsError(
+            f"{whose} in the products store is damaged: {error.errors()[0]['msg']}"
+        ) from error

@@ -12,7 +12,7 @@ from contimg_resources.core.errors import MosaicFailed
 from contimg_resources.core.keys import parse_mosaic_key
 from contimg_resources.database import now_mjd
 from contimg_resources.imaging.acceptance import Verdict
-from contimg_resources.imaging.model import ImageFiles
+from contimg_resources.imaging.model import Beam, ImageFiles
 from contimg_resources.mosaics.due import OpenMosaic, Waiting, find_open
 from contimg_resources.mosaics.model import (
     MosaicRequest,
@@ -27,7 +27,12 @@ from contimg_resources.mosaics.windows import (
     end_of_last_gap,
     plan_mosaics,
 )
-from contimg_resources.products.epochs import MosaicRecord, MosaicState, TileSource
+from contimg_resources.products.epochs import (
+    MosaicQuality,
+    MosaicRecord,
+    MosaicState,
+    TileSource,
+)
 from contimg_resources.products.model import ArtefactKind
 from contimg_resources.settings import MosaicSettings
 from contimg_resources.steps.disk_space import wait_for_disk_space
@@ -242,20 +247,6 @@ def _record(
     run_id: str,
     result: MosaicResult | None = None,
 ) -> MosaicRecord:
-    statistics = {}
-    if result is not None:
-        told = result.statistics
-        statistics = {
-            "rms_mjy": 1e3 * told.rms_jy,
-            "expected_rms_mjy": 1e3 * told.expected_rms_jy,
-            "rms_ratio": told.rms_ratio,
-            "peak_jy": told.peak_jy,
-            "observed_deg2": told.observed_deg2,
-            "n_tiles": told.n_tiles,
-            "bmaj_arcsec": result.beam.major_arcsec,
-            "bmin_arcsec": result.beam.minor_arcsec,
-            "bpa_deg": result.beam.angle_deg,
-        }
     return MosaicRecord(
         key=key,
         start_mjd=planned.start_mjd,
@@ -268,9 +259,26 @@ def _record(
         directory=request.directory,
         checksum="" if result is None else content_checksum(result.files.image),
         size_bytes=0 if result is None else result.files.image.stat().st_size,
-        statistics=statistics,
+        statistics=(
+            MosaicQuality() if result is None else quality_of(result.statistics, result.beam)
+        ),
         run_id=run_id,
         software=software(),
+    )
+
+
+def quality_of(statistics: MosaicStatistics, beam: Beam) -> MosaicQuality:
+    """Return the quality measures of a mosaic as the products store holds them."""
+    return MosaicQuality(
+        rms_mjy=1e3 * statistics.rms_jy,
+        expected_rms_mjy=1e3 * statistics.expected_rms_jy,
+        rms_ratio=statistics.rms_ratio,
+        peak_jy=statistics.peak_jy,
+        observed_deg2=statistics.observed_deg2,
+        n_tiles=statistics.n_tiles,
+        bmaj_arcsec=beam.major_arcsec,
+        bmin_arcsec=beam.minor_arcsec,
+        bpa_deg=beam.angle_deg,
     )
 
 

@@ -66,8 +66,21 @@ class Simulated:
         last_mjd = first_mjd + 23 * INTEGRATION_S / 86_400
         for name in names:
             self.headers[name] = SubBand(
-                *(self.directory / name, int(name[-7:-5]), first_mjd, last_mjd, INTEGRATION_S),
-                *(24, 4656, 96, 48, 1.3e9, 1.31e9, 244140.625, ("XX", "YY"), 33.3, "OVRO_MMA"),
+                path=self.directory / name,
+                number=int(name[-7:-5]),
+                first_mjd=first_mjd,
+                last_mjd=last_mjd,
+                integration_s=INTEGRATION_S,
+                n_integrations=24,
+                n_baselines=4656,
+                n_antennas=96,
+                n_channels=48,
+                low_hz=1.3e9,
+                high_hz=1.31e9,
+                channel_width_hz=244_140.625,
+                polarisations=("XX", "YY"),
+                declination_deg=33.3,
+                telescope="OVRO_MMA",
             )
         self.listed += names
 

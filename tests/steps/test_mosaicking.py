@@ -203,7 +203,7 @@ def test_a_mosaic_of_nothing_is_told(sky: Sky) -> None:
 
 def test_every_source_of_an_hour_is_measured(hour: Sky) -> None:
     record = hour.workshop.products.mosaics.get(KEY)
-    assert record.statistics["n_tiles"] == 12
+    assert record.statistics.n_tiles == 12
     measured = measure_mosaic(hour.workshop, KEY)
     assert isinstance(measured, Measured)
     assert measured.record.epoch_ok, measured.record.reason
@@ -278,8 +278,8 @@ def test_a_list_that_is_off_by_a_tenth_of_a_beam_is_told_and_moved_only_when_ask
         assert not verdict.passed
         assert verdict.measures["offset_beams"] == pytest.approx(0.1, abs=0.02)
         statistics = told.record.statistics
-        assert statistics["north_arcsec"] == pytest.approx(-12.0, abs=3.0)
-        assert 0 < statistics["north_error_arcsec"] < 3.0
+        assert statistics.north_arcsec == pytest.approx(-12.0, abs=3.0)
+        assert 0 < statistics.north_error_arcsec < 3.0
         columns, facts = read_measurements(told.record.path)
         if moved:
             assert "measured at positions shifted by it" in verdict.words
