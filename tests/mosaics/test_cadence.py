@@ -31,7 +31,7 @@ SEED = 11
 FIRST_MJD = 61_041.0
 STRIP_DEG = 54.6
 #: Observations before that don't change any more.
-_HORIZON_S = 6 * 3600.0
+_HORIZON_S = 4.5 * 3600.0
 #: What the telescope and its disks do, by share of the observations.
 REJECTED, FAILED, LATE = 0.01, 0.03, 0.02
 
@@ -88,11 +88,14 @@ class Simulation:
     windows: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def run(self) -> None:
-        """Let the sensor tick after whatever may change its decision."""
-        after_s = (0.0, SETTLE_S, SETTINGS.slot_s, 60.0 * SETTINGS.wait_min)
-        changes = {t for o in self.log for t in (o.registered_s, o.done_s)}
-        ends = {1800.0 * n for n in range(int(self.log[-1].mid_s // 1800) + 3)}
-        ticks = {int((t + wait_s) // TICK_S) + 1 for t in changes | ends for wait_s in after_s}
+        """Let the sensor tick whenever its decision may change; more ticks would wait less."""
+        longest_s = 60.0 * SETTINGS.wait_min
+        changes_s = {1800.0 * n + longest_s for n in range(int(self.log[-1].mid_s // 1800) + 3)}
+        for o in self.log:
+            changes_s |= {o.registered_s + SETTLE_S, o.done_s, o.done_s + longest_s}
+            if o.late:
+                changes_s.add(o.done_s + SETTINGS.slot_s)
+        ticks = {int(t // TICK_S) + 1 for t in changes_s}
         existing: dict[str, dict[str, str]] = {}
         reach = 0
         for tick in sorted(ticks):
