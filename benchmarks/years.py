@@ -24,7 +24,7 @@ from contimg_resources.observations.model import (
     SpectralWindow,
 )
 from contimg_resources.observations.settling import content_signature
-from contimg_resources.products.epochs import MosaicRecord, MosaicState
+from contimg_resources.products.epochs import MosaicQuality, MosaicRecord, MosaicState
 from contimg_resources.products.model import Artefact, ArtefactKind, ImageRecord, ObservationState
 from contimg_resources.products.rows import artefact_values, image_values, observation_values
 from contimg_resources.products.tables import (
@@ -107,7 +107,7 @@ def _fill_mosaics(workshop: Workshop) -> None:
                 tiles=mosaic.tiles,
                 directory=workshop.settings.layout.mosaic_dir(mosaic.key, planned.mid_mjd),
                 checksum="sha256:" + "0" * 64,
-                statistics={"rms_mjy": 0.2, "n_tiles": len(mosaic.tiles)},
+                statistics=MosaicQuality(rms_mjy=0.2, n_tiles=len(mosaic.tiles)),
             )
         )
 

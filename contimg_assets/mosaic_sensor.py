@@ -10,9 +10,10 @@ from contimg_assets.jobs import DAY_TAG, LIVE_PRIORITY, PRIORITY_TAG, mosaic_job
 from contimg_assets.partitions import add_requests, mosaic_mjd
 from contimg_assets.runs import asked_before, keys_in_progress, keys_to_ask
 from contimg_resources.core.times import mjd_day
+from contimg_resources.mosaics.due import OpenMosaic
 from contimg_resources.settings import SensorSettings
 from contimg_resources.steps.disk_space import shortage, unwritable
-from contimg_resources.steps.mosaicking import OpenMosaic, open_mosaics
+from contimg_resources.steps.mosaicking import open_mosaics
 from contimg_resources.steps.resource import uses
 from contimg_resources.steps.workshop import Workshop
 
@@ -28,7 +29,7 @@ def build_mosaic_sensor(pace: SensorSettings) -> dg.SensorDefinition:
         job=mosaic_job,
         minimum_interval_seconds=pace.interval_s,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Starts a mosaic once the images of its hour are made, or are late enough; "
+        description="Starts a mosaic once the images of its hour are made and its gaps are proven; "
         "starts it again when a late image arrives or an image is made again.",
     )
     @uses("settings", "products")

@@ -455,8 +455,8 @@ def _hour_cells(hour: "HourRow") -> tuple[object, ...]:
     epoch = hour.epoch
     return (
         hour.mosaic.key,
-        told.get("n_tiles"),
-        f"{told['rms_mjy']:.2f}, {told['expected_rms_mjy']:.2f}" if told else None,
+        told.n_tiles,
+        f"{told.rms_mjy:.2f}, {told.expected_rms_mjy:.2f}" if told.n_tiles else None,
         None if epoch is None else f"{epoch.n_measured} of {epoch.n_sources}",
         f"{hour.median_ratio:.3f} ({hour.n_compared})",
         f"{hour.pull:.2f}",

@@ -3,6 +3,7 @@
 Belongs here: arguments and output. Doesn't: the step, which the asset calls too.
 """
 
+import math
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -81,7 +82,7 @@ def _list(workshop: "Workshop", *, as_json: bool) -> None:
             m.key,
             m.state.value,
             len(m.tiles),
-            _mjy(m.statistics.get("rms_mjy")),
+            _mjy(m.statistics.rms_mjy),
             waiting.pop(m.key, None),
             m.reason or None,
         )
@@ -91,5 +92,5 @@ def _list(workshop: "Workshop", *, as_json: bool) -> None:
     print_table(("mosaic", "state", "images", "rms (mJy)", "waits for", "reason"), rows)
 
 
-def _mjy(value: float | None) -> str | None:
-    return None if value is None else f"{value:.3f}"
+def _mjy(value: float) -> str | None:
+    return f"{value:.3f}" if math.isfinite(value) else None

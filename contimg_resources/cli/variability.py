@@ -143,7 +143,7 @@ def show(candidate: CandidateId, state: StateDirectory = None, as_json: AsJson =
     Example: `contimg candidates show ese-61041-nvss-013741+330935`
     """
     from contimg_resources.core.times import isot_from_mjd
-    from contimg_resources.products.dips import known_values
+    from contimg_resources.database.values import known_values
     from contimg_resources.steps.cards import card_path
 
     workshop = opened_workshop(given_settings(state=state))

@@ -2,15 +2,19 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import asdict
 from enum import Enum
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import BeforeValidator, TypeAdapter
 
 from contimg_resources.core.times import SECONDS_PER_DAY
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 T = TypeVar("T")
 
@@ -96,6 +100,13 @@ def read_json(of: type[T], stored: Mapping[str, Any]) -> T:
     """
     read: TypeAdapter[T] = _reader(of)
     return read.validate_python(stored)
+
+
+def known_values(of: "DataclassInstance") -> Iterator[tuple[str, float | int | str]]:
+    """Yield the names and values of a stored dataclass that are known, without the lists."""
+    for name, value in asdict(of).items():
+        if isinstance(value, str | int | float) and value != "" and value == value:
+            yield name, value
 
 
 #: Building a reader takes longer than reading.

@@ -10,10 +10,9 @@ never on the order of arrival. A window with observations of two strips gives tw
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from itertools import pairwise
 from statistics import median
 from typing import Protocol
-
-import numpy as np
 
 from contimg_resources.core.errors import ConfigurationError
 from contimg_resources.core.keys import mosaic_key, parse_mosaic_key, partition_key
@@ -158,22 +157,35 @@ def plan_mosaics(
     return tuple(sorted(planned, key=lambda p: (p.start_mjd, p.key)))
 
 
-def has_gaps(mids_mjd: Sequence[float], start_mjd: float, end_mjd: float, slot_s: float) -> bool:
-    """Return whether an observation may be missing from a window.
+def end_of_last_gap(
+    mids_mjd: Sequence[float], start_mjd: float, end_mjd: float, slot_s: float
+) -> float | None:
+    """Return the end of the last gap in a window, where an observation may be missing.
 
     Parameters
     ----------
     mids_mjd : sequence of float
-        Mid-times of existing observations, MJD in days.
+        Mid-times of existing observations in the window, MJD in days.
     start_mjd, end_mjd : float
         The window, MJD in days.
     slot_s : float
         Approximate time from one observation to the next, seconds.
+
+    Returns
+    -------
+    float or None
+        Mid-time of the observation after the gap, or the end of the window, MJD in days; None if
+        the window has no gap.
     """
     slot_days = slot_s / SECONDS_PER_DAY
-    # Half an observation may lie outside either end.
-    edges = [start_mjd - 0.5 * slot_days, *sorted(mids_mjd), end_mjd + 0.5 * slot_days]
-    return bool(np.max(np.diff(edges)) > 1.6 * slot_days)
+    limit_days = 1.6 * slot_days
+    # Half an observation may lie before the start; none fits between a last one that is less than
+    # a slot from the end and the end.
+    edges = [start_mjd - 0.5 * slot_days, *sorted(mids_mjd), end_mjd + 0.6 * slot_days]
+    for after, before in pairwise(reversed(edges)):
+        if after - before > limit_days:
+            return min(after, end_mjd)
+    return None
 
 
 def _strips(observations: Iterable[Observed], tolerance_deg: float) -> list[list[Observed]]:

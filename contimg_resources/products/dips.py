@@ -5,8 +5,7 @@ Belongs here: their values and how stored ones are read. Doesn't: fitting (see
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Annotated
 
 from contimg_resources.database.values import LIST, Count, Number, Text
@@ -95,10 +94,3 @@ class DipEvidence:
     spectral_note: Text = ""
     added_list: str | None = None
     added_from: Text = ""
-
-
-def known_values(of: FittedDip | DipEvidence) -> Iterator[tuple[str, float | int | str]]:
-    """Yield the names and values that are known, without the lists."""
-    for name, value in asdict(of).items():
-        if isinstance(value, str | int | float) and value != "" and value == value:
-            yield name, value

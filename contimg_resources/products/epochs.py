@@ -3,10 +3,13 @@
 Belongs here: frozen records. Doesn't: SQL, making any of it.
 """
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from contimg_resources.database.values import Count, Number
 
 
 class MosaicState(StrEnum):
@@ -25,6 +28,80 @@ class EpochKind(StrEnum):
     """A 5-minute image; the epoch is its observation's key."""
     MOSAIC = "mosaic"
     """A mosaic; the epoch is its key."""
+
+
+@dataclass(frozen=True)
+class MosaicQuality:
+    """Quality measures of a mosaic; NaN where a number isn't known.
+
+    Parameters
+    ----------
+    rms_mjy, expected_rms_mjy : float
+        Noise in its deepest quarter, and the expectation there, mJy/beam.
+    rms_ratio : float
+        Ratio of noise to expected noise, everywhere.
+    peak_jy : float
+        Highest pixel, Jy/beam.
+    observed_deg2 : float
+        Observed sky, square degrees.
+    n_tiles : int or None
+        Number of images; None if not known.
+    bmaj_arcsec, bmin_arcsec : float
+        Axes (FWHM) of the restoring beam, arcsec.
+    bpa_deg : float
+        Its position angle, degrees east of north.
+    """
+
+    rms_mjy: Number = math.nan
+    expected_rms_mjy: Number = math.nan
+    rms_ratio: Number = math.nan
+    peak_jy: Number = math.nan
+    observed_deg2: Number = math.nan
+    n_tiles: Count = None
+    bmaj_arcsec: Number = math.nan
+    bmin_arcsec: Number = math.nan
+    bpa_deg: Number = math.nan
+
+
+@dataclass(frozen=True)
+class EpochQuality:
+    """Quality measures of an epoch of measurements; NaN where a number isn't known.
+
+    Parameters
+    ----------
+    scale_scatter : float
+        Robust scatter of the reference sources' flux ratios.
+    n_references : int or None
+        Number of reference sources of the flux scale.
+    gradient_east_per_deg, gradient_north_per_deg : float
+        Gradient of the flux scale, per degree.
+    east_arcsec, north_arcsec : float
+        Median offset of the image from the catalogue, arcsec.
+    offset_scatter_arcsec : float
+        Robust scatter of the offsets, arcsec.
+    n_positions : int or None
+        Number of sources whose positions were compared.
+    moved_east_arcsec, moved_north_arcsec : float
+        Shift of the positions of the measurements from the catalogue's, arcsec.
+    east_error_arcsec, north_error_arcsec : float
+        Errors of the median offset, arcsec.
+    n_missing : int or None
+        Number of compared sources that weren't found in the image.
+    """
+
+    scale_scatter: Number = math.nan
+    n_references: Count = None
+    gradient_east_per_deg: Number = math.nan
+    gradient_north_per_deg: Number = math.nan
+    east_arcsec: Number = math.nan
+    north_arcsec: Number = math.nan
+    offset_scatter_arcsec: Number = math.nan
+    n_positions: Count = None
+    moved_east_arcsec: Number = math.nan
+    moved_north_arcsec: Number = math.nan
+    east_error_arcsec: Number = math.nan
+    north_error_arcsec: Number = math.nan
+    n_missing: Count = None
 
 
 @dataclass(frozen=True)
@@ -51,8 +128,8 @@ class MosaicRecord:
         Checksum of its image.
     size_bytes : int
         Size of its image, bytes.
-    statistics : dict
-        JSON-able statistics.
+    statistics : MosaicQuality
+        Quality measures.
     run_id : str
         The run that made it; empty on the command line.
     created_mjd : float
@@ -72,7 +149,7 @@ class MosaicRecord:
     directory: Path
     checksum: str = ""
     size_bytes: int = 0
-    statistics: dict[str, Any] = field(default_factory=dict)
+    statistics: MosaicQuality = field(default_factory=MosaicQuality)
     run_id: str = ""
     created_mjd: float = 0.0
     software: dict[str, Any] = field(default_factory=dict)
@@ -108,8 +185,8 @@ class EpochRecord:
         Why they failed; else empty.
     scale, scale_error : float or None
         Flux scale and its uncertainty; None when there are too few reference sources.
-    statistics : dict
-        JSON-able statistics.
+    statistics : EpochQuality
+        Quality measures.
     run_id : str
         The run that measured it; empty on the command line.
     created_mjd : float
@@ -132,7 +209,7 @@ class EpochRecord:
     reason: str = ""
     scale: float | None = None
     scale_error: float | None = None
-    statistics: dict[str, Any] = field(default_factory=dict)
+    statistics: EpochQuality = field(default_factory=EpochQuality)
     run_id: str = ""
     created_mjd: float = 0.0
     software: dict[str, Any] = field(default_factory=dict)
@@ -153,6 +230,8 @@ class TileSource(NamedTuple):
         Its strip, degrees.
     in_progress : bool
         Whether its image is still to be made: it is not imaged, failed or waiting for caltables.
+    waits : bool
+        Whether it waits for caltables: its image is made once a set is valid.
     checksum : str
         Checksum of its PB-corrected image; empty without a good image.
     updated_mjd : float
@@ -163,5 +242,6 @@ class TileSource(NamedTuple):
     mid_mjd: float
     declination_deg: float
     in_progress: bool
+    waits: bool
     checksum: str
     updated_mjd: float

@@ -7,21 +7,33 @@ deleting files.
 from collections.abc import Iterable
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
+from pydantic import ValidationError
 
 from contimg_resources.core.errors import ProductsError
 from contimg_resources.database import Database, now_mjd, plain_json
+from contimg_resources.database.values import read_json
 from contimg_resources.products.epochs import (
     EpochKind,
+    EpochQuality,
     EpochRecord,
+    MosaicQuality,
     MosaicRecord,
     MosaicState,
     TileSource,
 )
 from contimg_resources.products.model import ArtefactKind, ObservationState
-from contimg_resources.products.tables import artefacts, epochs, mosaics, observations
+from contimg_resources.products.tables import (
+    artefacts,
+    epochs,
+    mosaics,
+    observation_events,
+    observations,
+)
+
+Q = TypeVar("Q", MosaicQuality, EpochQuality)
 
 _NEAR = 3
 _IN_PROGRESS = (
@@ -127,15 +139,37 @@ class MosaicProducts:
             rows = connection.execute(query.where(columns.kind == kind.value)).all()
         return {row.epoch: (row.checksum, row.measured_from) for row in rows}
 
-    def changed_span(self, after_mjd: float) -> tuple[float, float] | None:
-        """Return the first and last mid-MJD of observations whose state was set after an MJD."""
+    def changed_spans(self, after_mjd: float, reach_days: float) -> tuple[tuple[float, float], ...]:
+        """Return spans around observations whose state was set after an MJD, MJD in days.
+
+        Parameters
+        ----------
+        after_mjd : float
+            MJD in days.
+        reach_days : float
+            The spans extend this far from the observations, and are joined where they overlap.
+
+        Returns
+        -------
+        tuple of (float, float)
+            Starts and ends, in order of time.
+        """
         mid = observations.c.mid_mjd
-        query = sa.select(sa.func.min(mid), sa.func.max(mid)).where(
-            observations.c.updated_mjd > after_mjd
+        query = (
+            sa.select(sa.func.min(mid), sa.func.max(mid))
+            .where(observations.c.updated_mjd > after_mjd)
+            # Few, however many observations changed.
+            .group_by(sa.cast(mid, sa.Integer))
         )
         with self._database.read() as connection:
-            first, last = connection.execute(query).one()
-        return None if first is None else (first, last)
+            days = sorted((first, last) for first, last in connection.execute(query))
+        spans: list[tuple[float, float]] = []
+        for first, last in days:
+            start_mjd, end_mjd = first - reach_days, last + reach_days
+            if spans and start_mjd <= spans[-1][1]:
+                start_mjd, _ = spans.pop()
+            spans.append((start_mjd, end_mjd))
+        return tuple(spans)
 
     def tile_sources(
         self, *, start_mjd: float | None = None, end_mjd: float | None = None
@@ -170,6 +204,7 @@ class MosaicProducts:
                 mid_mjd=row.mid_mjd,
                 declination_deg=row.declination_deg,
                 in_progress=row.state in _IN_PROGRESS,
+                waits=row.state == ObservationState.WAITING.value,
                 # An image that failed its checks is no tile.
                 checksum=(
                     (row.checksum or "") if row.state == ObservationState.IMAGED.value else ""
@@ -178,6 +213,19 @@ class MosaicProducts:
             )
             for row in rows
         )
+
+    def arrivals(self, start_mjd: float, end_mjd: float) -> dict[str, float]:
+        """Return when observations in [start, end) arrived, MJD in days, by partition key."""
+        query = (
+            sa.select(
+                observations.c.key, sa.func.min(observation_events.c.at_mjd).label("arrived_mjd")
+            )
+            .join(observation_events, observation_events.c.key == observations.c.key)
+            .group_by(observations.c.key)
+        )
+        query = _between(query, observations.c.mid_mjd, start_mjd, end_mjd)
+        with self._database.read() as connection:
+            return {row.key: row.arrived_mjd for row in connection.execute(query)}
 
     def put_epoch(self, epoch: EpochRecord) -> EpochRecord:
         """Record an epoch of measurements, replacing the record of the same epoch."""
@@ -238,11 +286,28 @@ def _replace(
 
 def _as_mosaic(row: Any) -> MosaicRecord:
     values = {f.name: getattr(row, f.name) for f in fields(MosaicRecord)}
-    values |= {"state": MosaicState(row.state), "directory": Path(row.directory)}
+    values |= {
+        "state": MosaicState(row.state),
+        "directory": Path(row.directory),
+        "statistics": _quality(MosaicQuality, row.statistics, f"mosaic {row.key}"),
+    }
     return MosaicRecord(**values)
 
 
 def _as_epoch(row: Any) -> EpochRecord:
     values = {f.name: getattr(row, f.name) for f in fields(EpochRecord)}
-    values |= {"kind": EpochKind(row.kind), "path": Path(row.path)}
+    values |= {
+        "kind": EpochKind(row.kind),
+        "path": Path(row.path),
+        "statistics": _quality(EpochQuality, row.statistics, f"epoch {row.epoch}"),
+    }
     return EpochRecord(**values)
+
+
+def _quality(of: type[Q], stored: Any, whose: str) -> Q:
+    try:
+        return read_json(of, stored)
+    except ValidationError as error:
+        raise ProductsError(
+            f"{whose} in the products store is damaged: {error.errors()[0]['msg']}"
+        ) from error

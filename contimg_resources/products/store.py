@@ -1,10 +1,10 @@
 """The products store.
 
-Belongs here: recording the state and the products of each observation.
-Doesn't: making anything, deleting files, and which caltable set applies (see the registry).
+Belongs here: observations with their states and history.
+Doesn't: their products (see `artefact_store`), making anything, deleting files, and which caltable
+set applies (see the registry).
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,33 +12,24 @@ import sqlalchemy as sa
 from pydantic import ValidationError
 
 from contimg_resources.core.errors import ProductsError, ProductsUnavailable
-from contimg_resources.core.keys import parse_partition_key
-from contimg_resources.database import Database, DatabaseStore, now_mjd
+from contimg_resources.database import Database, now_mjd
 from contimg_resources.observations.model import Observation, ObservationOrigin
 from contimg_resources.products import history
 from contimg_resources.products.arrivals import check_arrival
+from contimg_resources.products.artefact_store import ArtefactStore
 from contimg_resources.products.derived import DerivedProducts
 from contimg_resources.products.event_store import EventProducts
 from contimg_resources.products.foreign_images import ImageProducts
 from contimg_resources.products.model import (
-    AppliedSet,
     Arrival,
     ArrivalOutcome,
-    Artefact,
-    ArtefactKind,
-    ImageNoise,
-    ImageRecord,
-    Made,
     ObservationEvent,
     ObservationRecord,
     ObservationState,
 )
 from contimg_resources.products.mosaics import MosaicProducts
 from contimg_resources.products.queries import (
-    load_applied_sets,
     load_arrivals,
-    load_made_before,
-    load_noise,
     select_records,
 )
 from contimg_resources.products.recording import (
@@ -46,16 +37,11 @@ from contimg_resources.products.recording import (
     events_of,
     find_record,
     last_event,
-    paths_of,
-    product_rows,
-    replace_products,
     supersede,
 )
 from contimg_resources.products.rows import (
     OBSERVATION,
     RECORD_COLUMNS,
-    as_artefact,
-    as_image,
     as_record,
     observation_values,
 )
@@ -65,10 +51,9 @@ from contimg_resources.products.sub_bands import (
     files_of,
     replace_files,
 )
-from contimg_resources.products.tables import artefacts, images, observation_events, observations
+from contimg_resources.products.tables import observation_events, observations
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
-_NEAR = 3
 #: Rows that are never removed: history entries, candidates and marks.
 _SIZE_SQL = (
     "SELECT (SELECT coalesce(max(id), 0) FROM observation_events) "
@@ -76,7 +61,7 @@ _SIZE_SQL = (
 )
 
 
-class ProductsStore(DatabaseStore):
+class ProductsStore(ArtefactStore):
     """The products store in one database; safe with many processes at once.
 
     Parameters
@@ -343,154 +328,6 @@ class ProductsStore(DatabaseStore):
             found = {str(state): int(count) for state, count in connection.execute(query)}
         return {state: found.get(state.value, 0) for state in ObservationState}
 
-    # Products --------------------------------------------------------------------------------
-
-    def put_artefacts(
-        self, key: str, made: Sequence[Artefact], *, image: ImageRecord | None = None
-    ) -> list[Path]:
-        """Record products of an observation, replacing those of the same kind and version.
-
-        Parameters
-        ----------
-        key : str
-            Partition key of the observation.
-        made : sequence of Artefact
-            All artefacts of the step: recorded together, or not at all.
-        image : ImageRecord, optional
-            Statistics of the image among them.
-
-        Returns
-        -------
-        list of Path
-            Paths that no artefact of this observation uses any more: the caller may delete them.
-        """
-        rows, numbers = product_rows(key, made, image)
-        with self._database.write() as connection:
-            self._found(connection, key)
-            before = paths_of(connection, key)
-            replace_products(connection, key, rows, numbers)
-            return sorted(before - paths_of(connection, key))
-
-    def artefacts(self, key: str) -> list[Artefact]:
-        """Return the products of an observation, by kind and version."""
-        query = (
-            sa.select(artefacts)
-            .where(artefacts.c.key == key)
-            .order_by(artefacts.c.kind, artefacts.c.version)
-        )
-        with self._database.read() as connection:
-            self._found(connection, key)
-            return [as_artefact(row) for row in connection.execute(query)]
-
-    def made_before(self, created_mjd: float, kinds: Sequence[ArtefactKind]) -> list[Made]:
-        """Return the artefacts of some kinds that were made before a time, oldest first.
-
-        Parameters
-        ----------
-        created_mjd : float
-            The time, MJD in days.
-        kinds : sequence of ArtefactKind
-            The kinds.
-        """
-        with self._database.read() as connection:
-            return load_made_before(connection, created_mjd, kinds)
-
-    def known_paths(self, kind: ArtefactKind) -> frozenset[Path]:
-        """Return the paths of all artefacts of a kind."""
-        query = sa.select(artefacts.c.path).where(artefacts.c.kind == kind)
-        with self._database.read() as connection:
-            return frozenset(Path(path) for path in connection.scalars(query))
-
-    def forget_artefact(self, key: str, made: Artefact, *, step: str, reason: str) -> bool:
-        """Delete the record of an artefact before its files; the history records the reason.
-
-        Parameters
-        ----------
-        key : str
-            Partition key of its observation.
-        made : Artefact
-            The artefact, as it was when its removal was decided.
-        step : str
-            The step that removes it.
-        reason : str
-            Why it is removed.
-
-        Returns
-        -------
-        bool
-            False if it was remade since, or is gone: then nothing changes.
-        """
-        columns = artefacts.c
-        same = (
-            columns.key == key,
-            columns.kind == made.kind,
-            columns.version == made.version,
-            columns.path == str(made.path),
-            columns.created_mjd == made.created_mjd,
-        )
-        with self._database.write() as connection:
-            record = self._found(connection, key)
-            if connection.execute(sa.delete(artefacts).where(*same)).rowcount == 0:
-                return False
-            message = f"{made.kind} removed: {reason}"
-            add_event(connection, key, record.state, step, message, "")
-            return True
-
-    def find_artefact(self, path: Path) -> tuple[str, Artefact] | None:
-        """Return the artefact of a path, with the partition key of its observation."""
-        query = sa.select(artefacts).where(artefacts.c.path == str(path.absolute()))
-        with self._database.read() as connection:
-            row = connection.execute(query.order_by(artefacts.c.created_mjd.desc())).first()
-        return None if row is None else (row.key, as_artefact(row))
-
-    def applied_sets(
-        self, *, start_mjd: float | None = None, end_mjd: float | None = None
-    ) -> list[AppliedSet]:
-        """Return the caltable sets applied to the products of each observation, in order of time.
-
-        An observation whose products were made with different sets has one entry for each. An
-        observation whose MS now holds another one is left out: it can't be reprocessed.
-
-        Parameters
-        ----------
-        start_mjd, end_mjd : float, optional
-            Only observations whose mid-MJD is in [start, end), days.
-        """
-        with self._database.read() as connection:
-            return load_applied_sets(connection, start_mjd=start_mjd, end_mjd=end_mjd)
-
-    def image(self, key: str, version: int = 1) -> ImageRecord | None:
-        """Return the statistics of an observation's image; None if there is none."""
-        query = sa.select(images).where(images.c.key == key, images.c.version == version)
-        with self._database.read() as connection:
-            row = connection.execute(query).first()
-        return None if row is None else as_image(row)
-
-    def images(
-        self, *, start_mjd: float | None = None, end_mjd: float | None = None, version: int = 1
-    ) -> dict[str, ImageRecord]:
-        """Return image statistics by partition key, in order of time."""
-        mid = observations.c.mid_mjd
-        query = sa.select(images).join(observations).where(images.c.version == version)
-        if start_mjd is not None:
-            query = query.where(mid >= start_mjd)
-        if end_mjd is not None:
-            query = query.where(mid < end_mjd)
-        with self._database.read() as connection:
-            rows = connection.execute(query.order_by(mid)).all()
-        return {row.key: as_image(row) for row in rows}
-
-    def image_noise(self, *, start_mjd: float, end_mjd: float) -> list[ImageNoise]:
-        """Return the noise of the images that passed their checks, in order of time.
-
-        Parameters
-        ----------
-        start_mjd, end_mjd : float
-            Only observations whose mid-MJD is in [start, end), days.
-        """
-        with self._database.read() as connection:
-            return load_noise(connection, start_mjd=start_mjd, end_mjd=end_mjd)
-
     # History ---------------------------------------------------------------------------------
 
     def history(self, key: str) -> list[ObservationEvent]:
@@ -521,20 +358,3 @@ class ProductsStore(DatabaseStore):
         with self._database.read() as connection:
             row = connection.execute(query.order_by(observations.c.updated_mjd.desc())).first()
         return None if row is None else as_record(row)
-
-    def _found(self, connection: sa.Connection, key: str) -> ObservationRecord:
-        found = find_record(connection, key)
-        if found is None:
-            mjd = parse_partition_key(key)
-            keys = connection.scalars(
-                sa.select(observations.c.key)
-                .order_by(sa.func.abs(observations.c.mid_mjd - mjd))
-                .limit(_NEAR)
-            ).all()
-            raise ProductsError(
-                f"there is no observation {key} in {self.address}; "
-                + (f"nearest: {', '.join(sorted(keys))}" if keys else "it holds none"),
-                key=key,
-                near=sorted(keys),
-            )
-        return found

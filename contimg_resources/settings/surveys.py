@@ -43,8 +43,9 @@ class MosaicSettings(Section):
     wait_min: float = Field(
         60.0,
         ge=0,
-        description="A window with gaps waits this long for late observations, from its end or "
-        "from its last change; after observations that arrive later the mosaic is remade.",
+        description="A window with gaps waits this long at most, from its end or from its last "
+        "change; it waits only until an observation after the gaps has arrived. After "
+        "observations that arrive later the mosaic is remade.",
     )
     max_rms_ratio: float = Field(
         1.5,

@@ -27,6 +27,7 @@ from contimg_resources.simulation.season_spec import (
     TrueEpoch,
     season_truth_path,
 )
+from contimg_resources.steps.mosaicking import quality_of
 from contimg_resources.steps.photometry import Unmeasured, measure_mosaic
 from contimg_resources.steps.workshop import Workshop
 
@@ -106,17 +107,7 @@ def _record(
         directory=directory,
         checksum=content_checksum(image),
         size_bytes=image.stat().st_size,
-        statistics={
-            "rms_mjy": 1e3 * told.rms_jy,
-            "expected_rms_mjy": 1e3 * told.expected_rms_jy,
-            "rms_ratio": told.rms_ratio,
-            "peak_jy": told.peak_jy,
-            "observed_deg2": told.observed_deg2,
-            "n_tiles": told.n_tiles,
-            "bmaj_arcsec": spec.beam.major_arcsec,
-            "bmin_arcsec": spec.beam.minor_arcsec,
-            "bpa_deg": spec.beam.angle_deg,
-        },
+        statistics=quality_of(told, spec.beam),
     )
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from contimg_resources.core.directories import whole_file
 from contimg_resources.core.errors import rejecting
+from contimg_resources.database.values import known_values
 from contimg_resources.products.derived import DerivedKind, Inputs
-from contimg_resources.products.dips import known_values
 from contimg_resources.products.events import CandidateRecord
 from contimg_resources.steps.recording import cutout_name, finished, inputs_from
 from contimg_resources.steps.workshop import Workshop

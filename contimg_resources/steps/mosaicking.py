@@ -1,11 +1,9 @@
 """Find the mosaics that can be made now, and make a mosaic.
 
-Belongs here: combining both stores, the plan and the science code. Doesn't: the plan itself and how
-tiles are combined (see `contimg_resources.mosaics`), starting anything.
+Belongs here: combining both stores, the plan and the science code. Doesn't: the plan, what mosaics
+wait for and how tiles are combined (see `contimg_resources.mosaics`), starting anything.
 """
 
-import hashlib
-import math
 from dataclasses import dataclass
 
 from contimg_resources.casa import Progress, no_progress
@@ -14,7 +12,8 @@ from contimg_resources.core.errors import MosaicFailed
 from contimg_resources.core.keys import parse_mosaic_key
 from contimg_resources.database import now_mjd
 from contimg_resources.imaging.acceptance import Verdict
-from contimg_resources.imaging.model import ImageFiles
+from contimg_resources.imaging.model import Beam, ImageFiles
+from contimg_resources.mosaics.due import OpenMosaic, Waiting, find_open
 from contimg_resources.mosaics.model import (
     MosaicRequest,
     MosaicResult,
@@ -22,8 +21,18 @@ from contimg_resources.mosaics.model import (
     Seam,
     TileFiles,
 )
-from contimg_resources.mosaics.windows import PlannedMosaic, WindowGrid, has_gaps, plan_mosaics
-from contimg_resources.products.epochs import MosaicRecord, MosaicState, TileSource
+from contimg_resources.mosaics.windows import (
+    PlannedMosaic,
+    WindowGrid,
+    end_of_last_gap,
+    plan_mosaics,
+)
+from contimg_resources.products.epochs import (
+    MosaicQuality,
+    MosaicRecord,
+    MosaicState,
+    TileSource,
+)
 from contimg_resources.products.model import ArtefactKind
 from contimg_resources.settings import MosaicSettings
 from contimg_resources.steps.disk_space import wait_for_disk_space
@@ -32,40 +41,8 @@ from contimg_resources.steps.workshop import Workshop
 
 STEP = "mosaic_60min"
 
-_MINUTES_PER_DAY = 1440.0
-#: An observation that has been in progress for longer isn't waited for.
-_LONGEST_WORK_DAYS = 1.0
-
 #: A lower ratio of noise to expected noise means a wrong scale or wrong weights.
 _LEAST_RMS_RATIO = 0.7
-
-
-@dataclass(frozen=True)
-class OpenMosaic:
-    """A mosaic that is missing, or was made from other images than now exist.
-
-    Parameters
-    ----------
-    key : str
-        Its partition key.
-    planned : PlannedMosaic
-        Its window and observations.
-    tiles : dict of str to str
-        Checksums of the existing images, by observation.
-    waits_for : str
-        What it waits for; empty when it can be made.
-    """
-
-    key: str
-    planned: PlannedMosaic
-    tiles: dict[str, str]
-    waits_for: str
-
-    @property
-    def signature(self) -> str:
-        """Digest of the images that it would be made from."""
-        content = "\n".join(f"{key} {self.tiles[key]}" for key in sorted(self.tiles))
-        return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -107,34 +84,19 @@ def open_mosaics(
         In order of time, including those that wait.
     """
     now = now_mjd() if at_mjd is None else at_mjd
-    settings = workshop.settings.mosaics
-    made = workshop.products.mosaics
-    start_mjd = end_mjd = None
-    if changed_days is not None:
-        span = made.changed_span(now - changed_days)
-        if span is None:
-            return ()
-        # Observations farther away belong to none of the changed windows.
-        reach_days = settings.width * settings.slot_s / 86_400
-        start_mjd, end_mjd = span[0] - reach_days, span[1] + reach_days
-    found_sources = made.tile_sources(start_mjd=start_mjd, end_mjd=end_mjd)
-    sources = {s.key: s for s in found_sources}
-    known = made.tiles(start_mjd=start_mjd, end_mjd=end_mjd)
-    found = []
-    for planned in _plan(workshop, tuple(sources.values()), known):
-        members = [sources[key] for key in planned.observations]
-        tiles = {m.key: m.checksum for m in members if m.checksum}
-        # Windows that reach over an end of the span are incomplete.
-        cut = start_mjd is not None and not (
-            start_mjd <= planned.start_mjd and planned.end_mjd <= (end_mjd or 0.0)
+    if changed_days is None:
+        return _open_between(workshop, None, None, now)
+    # Observations farther away belong to none of the changed windows, and prove no gap there.
+    reach_days = 2 * _waiting(workshop).window_days
+    return tuple(
+        mosaic
+        for start_mjd, end_mjd in workshop.products.mosaics.changed_spans(
+            now - changed_days, reach_days
         )
-        if cut or len(tiles) < settings.min_tiles:
-            continue
-        if known.get(planned.key) == tiles:
-            continue
-        waits_for = _waits_for(planned, members, settings, now)
-        found.append(OpenMosaic(planned.key, planned, tiles, waits_for))
-    return tuple(found)
+        for mosaic in _open_between(workshop, start_mjd, end_mjd, now)
+        # Windows that reach over an end of the span are incomplete.
+        if start_mjd <= mosaic.planned.start_mjd and mosaic.planned.end_mjd <= end_mjd
+    )
 
 
 def mosaic_observations(
@@ -181,12 +143,13 @@ def mosaic_observations(
         tiles=files,
         imaging=workshop.settings.imaging,
         # Nothing will be added to a window without gaps.
-        keep_sums=has_gaps(
+        keep_sums=end_of_last_gap(
             [float(tile) for tile in tiles],
             planned.start_mjd,
             planned.end_mjd,
             workshop.settings.mosaics.slot_s,
-        ),
+        )
+        is not None,
         provenance={"mosaic": key, "caltable sets": ", ".join(sorted(carried)), **software()},
     )
     # It loads astropy, which callers that only list open mosaics don't need.
@@ -207,6 +170,24 @@ def mosaic_observations(
     return Mosaicked(workshop.products.mosaics.put(record), result, verdicts)
 
 
+def _open_between(
+    workshop: Workshop, start_mjd: float | None, end_mjd: float | None, now: float
+) -> tuple[OpenMosaic, ...]:
+    made = workshop.products.mosaics
+    return find_open(
+        made.tile_sources(start_mjd=start_mjd, end_mjd=end_mjd),
+        made.tiles(start_mjd=start_mjd, end_mjd=end_mjd),
+        arrivals=made.arrivals,
+        waiting=_waiting(workshop),
+        strip_tolerance_deg=workshop.settings.calibration.strip_tolerance_deg,
+        now_mjd=now,
+    )
+
+
+def _waiting(workshop: Workshop) -> Waiting:
+    return Waiting(workshop.settings.mosaics, workshop.settings.arrival.settle_age_s)
+
+
 def _plan(
     workshop: Workshop, sources: tuple[TileSource, ...], known: dict[str, dict[str, str]]
 ) -> tuple[PlannedMosaic, ...]:
@@ -216,23 +197,6 @@ def _plan(
         strip_tolerance_deg=workshop.settings.calibration.strip_tolerance_deg,
         existing={key: tiles.keys() for key, tiles in known.items()},
     )
-
-
-def _waits_for(
-    planned: PlannedMosaic, members: list[TileSource], settings: MosaicSettings, now: float
-) -> str:
-    at_work = [m.key for m in members if m.in_progress and now - m.updated_mjd < _LONGEST_WORK_DAYS]
-    if at_work:
-        return f"{len(at_work)} images in progress, first {at_work[0]}"
-    until = (
-        max(planned.end_mjd, *(m.updated_mjd for m in members))
-        + settings.wait_min / _MINUTES_PER_DAY
-    )
-    mids = [m.mid_mjd for m in members if m.checksum]
-    if now < until and has_gaps(mids, planned.start_mjd, planned.end_mjd, settings.slot_s):
-        minutes = math.ceil((until - now) * _MINUTES_PER_DAY)
-        return f"observations that may be late, for another {minutes} minutes"
-    return ""
 
 
 def _tiles_of(workshop: Workshop, key: str, mid_mjd: float) -> tuple[PlannedMosaic, dict[str, str]]:
@@ -283,20 +247,6 @@ def _record(
     run_id: str,
     result: MosaicResult | None = None,
 ) -> MosaicRecord:
-    statistics = {}
-    if result is not None:
-        told = result.statistics
-        statistics = {
-            "rms_mjy": 1e3 * told.rms_jy,
-            "expected_rms_mjy": 1e3 * told.expected_rms_jy,
-            "rms_ratio": told.rms_ratio,
-            "peak_jy": told.peak_jy,
-            "observed_deg2": told.observed_deg2,
-            "n_tiles": told.n_tiles,
-            "bmaj_arcsec": result.beam.major_arcsec,
-            "bmin_arcsec": result.beam.minor_arcsec,
-            "bpa_deg": result.beam.angle_deg,
-        }
     return MosaicRecord(
         key=key,
         start_mjd=planned.start_mjd,
@@ -309,9 +259,26 @@ def _record(
         directory=request.directory,
         checksum="" if result is None else content_checksum(result.files.image),
         size_bytes=0 if result is None else result.files.image.stat().st_size,
-        statistics=statistics,
+        statistics=(
+            MosaicQuality() if result is None else quality_of(result.statistics, result.beam)
+        ),
         run_id=run_id,
         software=software(),
+    )
+
+
+def quality_of(statistics: MosaicStatistics, beam: Beam) -> MosaicQuality:
+    """Return the quality measures of a mosaic as the products store holds them."""
+    return MosaicQuality(
+        rms_mjy=1e3 * statistics.rms_jy,
+        expected_rms_mjy=1e3 * statistics.expected_rms_jy,
+        rms_ratio=statistics.rms_ratio,
+        peak_jy=statistics.peak_jy,
+        observed_deg2=statistics.observed_deg2,
+        n_tiles=statistics.n_tiles,
+        bmaj_arcsec=beam.major_arcsec,
+        bmin_arcsec=beam.minor_arcsec,
+        bpa_deg=beam.angle_deg,
     )
 
 

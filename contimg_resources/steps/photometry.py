@@ -18,7 +18,7 @@ from contimg_resources.core.keys import day_name, epoch_mjd, parse_mosaic_key
 from contimg_resources.core.times import mjd_day
 from contimg_resources.imaging.acceptance import Verdict
 from contimg_resources.mosaics.model import MosaicFiles
-from contimg_resources.products.epochs import EpochKind, EpochRecord
+from contimg_resources.products.epochs import EpochKind, EpochQuality, EpochRecord
 from contimg_resources.products.model import ArtefactKind
 from contimg_resources.steps.origin import software
 from contimg_resources.steps.workshop import Workshop
@@ -319,17 +319,7 @@ def _measured(
             reason=scale.reason,
             scale=_or_none(scale.scale),
             scale_error=_or_none(scale.error),
-            statistics={
-                "scale_scatter": scale.scatter,
-                "n_references": scale.n_references,
-                "gradient_east_per_deg": scale.gradient[0],
-                "gradient_north_per_deg": scale.gradient[1],
-                "east_arcsec": scale.east_arcsec,
-                "north_arcsec": scale.north_arcsec,
-                "offset_scatter_arcsec": scale.offset_scatter_arcsec,
-                "n_positions": scale.n_positions,
-                **_offset_statistics(scale),
-            },
+            statistics=_quality_of(scale),
             run_id=run_id,
             software=software(),
         )
@@ -474,18 +464,27 @@ def _check_offsets(scale: "EpochScale", image: "MeasurableImage", workshop: Work
     )
 
 
-def _offset_statistics(scale: "EpochScale") -> dict[str, float]:
-    found: dict[str, float] = {
-        "moved_east_arcsec": scale.moved_arcsec[0],
-        "moved_north_arcsec": scale.moved_arcsec[1],
-    }
-    if scale.offset is not None:
-        found |= {
-            "east_error_arcsec": scale.offset.east_error_arcsec,
-            "north_error_arcsec": scale.offset.north_error_arcsec,
-            "n_missing": scale.offset.n_missing,
-        }
-    return found
+def _quality_of(scale: "EpochScale") -> EpochQuality:
+    quality = EpochQuality(
+        scale_scatter=scale.scatter,
+        n_references=scale.n_references,
+        gradient_east_per_deg=scale.gradient[0],
+        gradient_north_per_deg=scale.gradient[1],
+        east_arcsec=scale.east_arcsec,
+        north_arcsec=scale.north_arcsec,
+        offset_scatter_arcsec=scale.offset_scatter_arcsec,
+        n_positions=scale.n_positions,
+        moved_east_arcsec=scale.moved_arcsec[0],
+        moved_north_arcsec=scale.moved_arcsec[1],
+    )
+    if scale.offset is None:
+        return quality
+    return replace(
+        quality,
+        east_error_arcsec=scale.offset.east_error_arcsec,
+        north_error_arcsec=scale.offset.north_error_arcsec,
+        n_missing=scale.offset.n_missing,
+    )
 
 
 def _or_none(value: float) -> float | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from contimg_resources.core.checksums import content_checksum
+from contimg_resources.database.values import known_values
 from contimg_resources.mosaics.model import MosaicFiles
 from contimg_resources.products.derived import (
     DerivedKind,
@@ -117,7 +118,7 @@ def mosaic_product(mosaic: MosaicRecord) -> Product:
         inputs={InputKind.IMAGE_PBCOR: mosaic.tiles},
         parameters={
             "images": ", ".join(f"{k} {v}" for k, v in sorted(mosaic.tiles.items())),
-            **mosaic.statistics,
+            **dict(known_values(mosaic.statistics)),
         },
         software=mosaic.software,
         run_id=mosaic.run_id,
@@ -138,7 +139,7 @@ def epoch_product(epoch: EpochRecord) -> Product:
         parameters={
             epoch.kind.value: f"{epoch.epoch} {epoch.measured_from}",
             "catalogue": epoch.catalogue,
-            **epoch.statistics,
+            **dict(known_values(epoch.statistics)),
         },
         software=epoch.software,
         run_id=epoch.run_id,

@@ -7,9 +7,9 @@ import pytest
 
 from contimg_assets import mosaic_sensor
 from contimg_assets.jobs import mosaic_job
+from contimg_resources.mosaics.due import OpenMosaic
 from contimg_resources.mosaics.windows import PlannedMosaic
 from contimg_resources.settings import SensorSettings
-from contimg_resources.steps.mosaicking import OpenMosaic
 from tests.assets.parts import parts_of
 from tests.assets.test_sensors import requests, submit
 

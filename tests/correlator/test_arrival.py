@@ -1,11 +1,8 @@
 """Files of a directory are grouped by what they hold."""
 
-import itertools
 import os
-import random
 import shutil
 from dataclasses import replace
-from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,14 +10,13 @@ import pytest
 from contimg_resources.core.errors import ConfigurationError
 from contimg_resources.correlator import arrival
 from contimg_resources.correlator.arrival import HeaderCache, SubBandScan, scan_sub_bands
-from contimg_resources.correlator.sub_band import SubBand, read_sub_band
+from contimg_resources.correlator.sub_band import read_sub_band
 from tests.correlator.files import Written
 
 Observation = tuple[Written, list[Path]]
 
 #: Long after the files were written.
 LATER_S = 4e9
-INTEGRATION_S = 12.884902
 
 
 def scan(directory: Path, cache: HeaderCache | None = None, now_s: float = LATER_S) -> SubBandScan:
@@ -123,54 +119,3 @@ def test_files_unlike_their_observation_are_named(observation: Observation, tmp_
 def test_a_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="can't be listed"):
         scan(tmp_path / "none")
-
-
-def test_weeks_of_files_give_every_observation(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """7,000 observations with the real gaps, and names that are off by up to a minute.
-
-    The list of the directory and the headers are made up: 112,000 files would take minutes.
-    """
-    rng = random.Random(3)
-    begin_s, listed, headers = 0.0, [], {}
-    for n in range(7000):
-        gap = rng.random()
-        begin_s += 309.3 if gap < 0.82 else rng.uniform(405, 420) if gap < 0.91 else 605.0
-        lost = rng.randrange(16) if n % 150 == 7 else None
-        first_mjd = 60950.0 + (begin_s + 0.5 * INTEGRATION_S) / 86400
-        for k in range(16):
-            if k == lost:
-                continue
-            late = rng.random()
-            off_s = rng.uniform(0, 3) if late < 0.92 else rng.uniform(10, 22)
-            off_s = rng.uniform(40, 60) if late > 0.995 else off_s
-            stamp = datetime(2025, 10, 2) + timedelta(seconds=begin_s + off_s)
-            name = f"{stamp:%Y-%m-%dT%H:%M:%S}_sb{k:02d}.hdf5"
-            last_mjd = first_mjd + 23 * INTEGRATION_S / 86400
-            headers[name] = SubBand(
-                *(tmp_path / name, k, first_mjd, last_mjd, INTEGRATION_S, 24, 4656, 96, 48),
-                *(1.3e9, 1.31e9, 244140.625, ("XX", "YY"), 33.3, "OVRO_MMA"),
-            )
-            listed.append((name, 145_000_000, 1))
-    rng.shuffle(listed)
-    monkeypatch.setattr(arrival, "_files", lambda _: listed)
-    read: list[str] = []
-
-    def header(path: Path) -> SubBand:
-        read.append(path.name)
-        return headers[path.name]
-
-    cache = HeaderCache(tmp_path)
-    first = scan_sub_bands(tmp_path, cache, now_s=LATER_S, settle_age_s=30, read=header)
-    assert len(first.groups) == 7000
-    assert first.rejected == {}
-    whole = [g for g in first.groups if not g.missing]
-    assert len(whole) == 7000 - 47
-    assert all(len(g.sub_bands) == 15 for g in first.groups if g.missing)
-    starts = [g.begin_mjd for g in first.groups]
-    assert min(b - a for a, b in itertools.pairwise(starts)) * 86400 > 309
-    second = scan_sub_bands(tmp_path, cache, now_s=LATER_S, settle_age_s=30, read=header)
-    # Nothing is read or grouped again.
-    assert second.groups is first.groups
-    assert len(read) == len(listed)

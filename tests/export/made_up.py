@@ -12,7 +12,13 @@ from contimg_resources.export.schemas import schemas
 from contimg_resources.export.state import PlatformState
 from contimg_resources.instrument.caltables import ArrayLayout
 from contimg_resources.products.dips import DipEvidence, FittedDip
-from contimg_resources.products.epochs import EpochKind, EpochRecord, MosaicRecord, MosaicState
+from contimg_resources.products.epochs import (
+    EpochKind,
+    EpochRecord,
+    MosaicQuality,
+    MosaicRecord,
+    MosaicState,
+)
 from contimg_resources.products.events import CandidateRecord, CandidateState
 from contimg_resources.products.model import ImageRecord, ObservationRecord, ObservationState
 from contimg_resources.registry.model import CaltableSet, SetStatus
@@ -134,7 +140,7 @@ def mosaic(days: float = 0.0, state: MosaicState = MosaicState.MADE) -> MosaicRe
         reason="" if state is MosaicState.MADE else "seams of 12%",
         tiles={"a": "1", "b": "2"},
         directory=Path("/data"),
-        statistics={"rms_mjy": 1.5, "expected_rms_mjy": float("nan"), "observed_deg2": 12.0},
+        statistics=MosaicQuality(rms_mjy=1.5, observed_deg2=12.0),
     )
 
 

@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 
 from contimg_resources.core.errors import ConfigurationError, InvalidName
 from contimg_resources.core.keys import mosaic_key, parse_mosaic_key
-from contimg_resources.mosaics.windows import PlannedMosaic, WindowGrid, has_gaps, plan_mosaics
+from contimg_resources.mosaics.windows import (
+    PlannedMosaic,
+    WindowGrid,
+    end_of_last_gap,
+    plan_mosaics,
+)
 from contimg_resources.settings import CalibrationSettings, MosaicSettings
 
 GRID = WindowGrid()
@@ -139,12 +144,21 @@ def test_windows_without_sense_are_refused() -> None:
         WindowGrid(MosaicSettings(width=4, step=6))
 
 
-def test_holes() -> None:
-    mids = [o.mid_mjd for o in night(12)]
+def test_the_last_gap_of_a_window() -> None:
     start, end = 61_041.0, 61_041.0 + HOUR
-    whole = [m for m in mids if start <= m < end]
-    assert not has_gaps(whole, start, end, 300.0)
-    assert has_gaps(whole[:5] + whole[6:], start, end, 300.0)
-    assert has_gaps(whole[2:], start, end, 300.0)
-    assert has_gaps(whole[:-2], start, end, 300.0)
-    assert has_gaps([], start, end, 300.0)
+    whole = [o.mid_mjd for o in night(12) if start <= o.mid_mjd < end]
+
+    def last_gap(mids: list[float]) -> float | None:
+        return end_of_last_gap(mids, start, end, 300.0)
+
+    assert last_gap(whole) is None
+    assert last_gap(whole[:5] + whole[6:]) == whole[6]
+    assert last_gap(whole[:2] + whole[3:8] + whole[9:]) == whole[9]
+    assert last_gap(whole[2:]) == whole[2]
+    assert last_gap(whole[:-2]) == end
+    assert last_gap([]) == end
+    # Another observation fits after the last one, or it doesn't.
+    assert last_gap([m - 1.01 * 300 / 86_400 - (whole[-1] - end) for m in whole]) == end
+    assert last_gap([m - 0.99 * 300 / 86_400 - (whole[-1] - end) for m in whole]) is None
+    # Gaps of 100 s hold no observation.
+    assert last_gap([whole[0] - 100 / 86_400, *whole[1:]]) is None

@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from contimg_resources.core.errors import VariabilityFailed
 from contimg_resources.database import plain_json
-from contimg_resources.database.values import read_json
-from contimg_resources.products.dips import DipEvidence, FittedDip, known_values
+from contimg_resources.database.values import known_values, read_json
+from contimg_resources.products.dips import DipEvidence, FittedDip
 from contimg_resources.products.events import CandidateRecord, CandidateState
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.products.tables import candidates

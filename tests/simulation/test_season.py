@@ -105,7 +105,7 @@ def test_a_mosaic_is_a_window_that_holds_the_fields_passage(written: Written) ->
         files = MosaicFiles.in_directory(record.directory, epoch.key)
         image = read_mosaic(files.image, files.sigma, epoch=epoch.key)
         assert image.mid_mjd == pytest.approx(epoch.mid_mjd)
-        assert record.statistics["rms_ratio"] == pytest.approx(1.0, abs=0.15)
+        assert record.statistics.rms_ratio == pytest.approx(1.0, abs=0.15)
 
 
 def test_nothing_is_made_again_damaged_or_removed(written: Written) -> None:

@@ -1,17 +1,20 @@
 """Mosaics and their photometry between both stores: what is to be made, and what comes of it."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from contimg_resources.core.errors import InvalidName, MosaicFailed, PhotometryFailed, ProductsError
+from contimg_resources.mosaics.due import OpenMosaic
 from contimg_resources.mosaics.model import MosaicFiles
 from contimg_resources.photometry.light_curves import light_curve
 from contimg_resources.photometry.measurements import read_measurements
-from contimg_resources.products.epochs import EpochKind, MosaicState
+from contimg_resources.products.epochs import EpochKind, MosaicState, TileSource
 from contimg_resources.products.model import ObservationState
+from contimg_resources.products.mosaics import MosaicProducts
 from contimg_resources.steps import (
     Measured,
     Unmeasured,
@@ -20,12 +23,13 @@ from contimg_resources.steps import (
     measure_mosaic,
     mosaic_observations,
 )
-from contimg_resources.steps.mosaicking import OpenMosaic, open_mosaics
+from contimg_resources.steps.mosaicking import open_mosaics
 from contimg_resources.steps.origin import software
 from contimg_resources.steps.provenance import provenance_of
 from contimg_resources.steps.retention import choose_removals
 from contimg_resources.steps.starting import record_failure
 from contimg_resources.steps.verifying import verify_products
+from tests.products.conftest import make_observation
 from tests.steps.sky import START, Sky, make_sky
 
 KEY = "61041.02083+54.0"
@@ -51,29 +55,57 @@ def found(sky: Sky, at_mjd: float) -> dict[str, OpenMosaic]:
     return {m.key: m for m in open_mosaics(sky.workshop, at_mjd=at_mjd)}
 
 
+def last_change(sky: Sky) -> float:
+    """Return just after the last change of an observation, MJD in days."""
+    sources = sky.workshop.products.mosaics.tile_sources()
+    return max(s.updated_mjd for s in sources) + 1e-9
+
+
 def test_a_window_waits_for_images_that_are_being_made_and_for_late_ones(sky: Sky) -> None:
     for number in range(6):
         sky.image(number)
-    now = max(s.updated_mjd for s in sky.workshop.products.mosaics.tile_sources())
-    at_once = found(sky, now + 1e-6)
-    assert "observations that may be late" in at_once[KEY].waits_for
-    later = found(sky, now + 61 / 1440)
-    assert later[KEY].waits_for == ""
+    now = last_change(sky)
+    assert found(sky, now)[KEY].waits_for == "a later observation, for at most 60 minutes"
+    assert found(sky, now + 61 / 1440)[KEY].waits_for == ""
     late = sky.arrive(6)
-    now = sky.workshop.products.get(late).updated_mjd
+    now = last_change(sky)
     assert found(sky, now + 0.5)[KEY].waits_for == f"1 images in progress, first {late}"
-    # Whoever waits for caltables is a hole.
+    # One that waits for caltables isn't waited for, unless more may follow soon.
     sky.workshop.products.set_state(
         late, ObservationState.WAITING, step="arrival", reason="no caltables"
     )
+    now = last_change(sky)
+    assert "to be unchanged for another 300 s" in found(sky, now)[KEY].waits_for
     assert found(sky, now + 0.5)[KEY].waits_for == ""
 
 
-def test_a_window_without_holes_waits_for_nothing(hour: Sky) -> None:
-    now = max(s.updated_mjd for s in hour.workshop.products.mosaics.tile_sources())
-    # The one half an hour later has the second half of the hour only.
-    assert "may be late" in found(hour, now)["61041.04167+54.0"].waits_for
-    assert KEY not in found(hour, now), "it was made"
+def test_a_gap_is_waited_for_until_a_later_observation_has_arrived(sky: Sky) -> None:
+    for number in (0, 1, 3, 8):
+        sky.image(number)
+    # The last one leaves room for others, before it and after it.
+    assert "a later observation" in found(sky, last_change(sky))[KEY].waits_for
+    sky.workshop.products.set_state(
+        sky.arrive(10), ObservationState.FAILED, step="image_5min", reason="rms"
+    )
+    assert "a later observation" in found(sky, last_change(sky))[KEY].waits_for
+    sky.image(11)
+    now = last_change(sky)
+    assert found(sky, now)[KEY].waits_for.startswith("observations that may be late, for another ")
+    # Those that failed hold nothing up.
+    assert found(sky, now + 31 / 86_400)[KEY].waits_for == ""
+
+
+def test_without_gaps_nothing_is_waited_for_and_late_images_join(hour: Sky, sky: Sky) -> None:
+    # The mosaic half an hour later has the second half of the hour only.
+    assert "a later observation" in found(hour, last_change(hour))["61041.04167+54.0"].waits_for
+    assert KEY not in found(hour, last_change(hour)), "it was made"
+    for number in range(4):
+        sky.image(number)
+    mosaic_observations(sky.workshop, KEY)
+    sky.image(7)
+    now = last_change(sky)
+    assert "its images to be unchanged for another 300 s" in found(sky, now)[KEY].waits_for
+    assert found(sky, now + 301 / 86_400)[KEY].waits_for == ""
 
 
 def test_what_was_made_is_open_again_when_an_image_comes_or_is_made_again(sky: Sky) -> None:
@@ -106,6 +138,34 @@ def test_only_what_changed_lately_can_be_asked_for(sky: Sky) -> None:
     assert open_mosaics(sky.workshop, at_mjd=now, changed_days=1.0) == all_of_them
     assert KEY in {m.key for m in all_of_them}
     assert open_mosaics(sky.workshop, at_mjd=now, changed_days=0.4) == ()
+
+
+def test_a_change_years_ago_is_found_without_reading_the_years_between(
+    sky: Sky, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = sky.workshop.products
+    began, clock = START - 3600, "contimg_resources.products.store.now_mjd"
+    for days in range(0, 3600, 60):
+        monkeypatch.setattr(clock, partial(float, began + days))
+        path = sky.workshop.settings.incoming_dir / f"{days}.ms"
+        store.arrive(make_observation(path, began + days, signature=f"old{days}"))
+    monkeypatch.setattr(clock, lambda: START + 0.01)
+    for number in range(4):
+        sky.image(number)
+    store.set_state(f"{began + 600:.5f}", ObservationState.FAILED, step="image_5min", reason="rms")
+    (old, new) = store.mosaics.changed_spans(START - 1.0, 0.1)
+    assert old == pytest.approx((began + 599.9, began + 600.1))
+    assert new == pytest.approx((START - 0.1, START + 0.1), abs=0.02)
+    read, tile_sources = [], MosaicProducts.tile_sources
+
+    def noted(products: MosaicProducts, **span: float) -> tuple[TileSource, ...]:
+        read.append(tile_sources(products, **span))
+        return read[-1]
+
+    monkeypatch.setattr(MosaicProducts, "tile_sources", noted)
+    found = open_mosaics(sky.workshop, at_mjd=START + 0.02, changed_days=1.0)
+    assert KEY in {m.key for m in found}
+    assert sorted(len(sources) for sources in read) == [1, 4]
 
 
 def test_a_tile_that_can_t_be_used_isn_t_tried_over_and_over(sky: Sky) -> None:
@@ -143,7 +203,7 @@ def test_a_mosaic_of_nothing_is_told(sky: Sky) -> None:
 
 def test_every_source_of_an_hour_is_measured(hour: Sky) -> None:
     record = hour.workshop.products.mosaics.get(KEY)
-    assert record.statistics["n_tiles"] == 12
+    assert record.statistics.n_tiles == 12
     measured = measure_mosaic(hour.workshop, KEY)
     assert isinstance(measured, Measured)
     assert measured.record.epoch_ok, measured.record.reason
@@ -218,8 +278,8 @@ def test_a_list_that_is_off_by_a_tenth_of_a_beam_is_told_and_moved_only_when_ask
         assert not verdict.passed
         assert verdict.measures["offset_beams"] == pytest.approx(0.1, abs=0.02)
         statistics = told.record.statistics
-        assert statistics["north_arcsec"] == pytest.approx(-12.0, abs=3.0)
-        assert 0 < statistics["north_error_arcsec"] < 3.0
+        assert statistics.north_arcsec == pytest.approx(-12.0, abs=3.0)
+        assert 0 < statistics.north_error_arcsec < 3.0
         columns, facts = read_measurements(told.record.path)
         if moved:
             assert "measured at positions shifted by it" in verdict.words

@@ -1,0 +1,208 @@
+"""Artefacts and image statistics in the products store.
+
+Belongs here: recording and querying the products of each observation. Doesn't: observations and
+their states (see `store`), products made from several (see `derived`), deleting files.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from contimg_resources.core.errors import ProductsError
+from contimg_resources.core.keys import parse_partition_key
+from contimg_resources.database import DatabaseStore
+from contimg_resources.products.model import (
+    AppliedSet,
+    Artefact,
+    ArtefactKind,
+    ImageNoise,
+    ImageRecord,
+    Made,
+    ObservationRecord,
+)
+from contimg_resources.products.queries import load_applied_sets, load_made_before, load_noise
+from contimg_resources.products.recording import (
+    add_event,
+    find_record,
+    paths_of,
+    product_rows,
+    replace_products,
+)
+from contimg_resources.products.rows import as_artefact, as_image
+from contimg_resources.products.tables import artefacts, images, observations
+
+_NEAR = 3
+
+
+class ArtefactStore(DatabaseStore):
+    """The products of single observations, in the database of the products store.
+
+    Parameters
+    ----------
+    database : Database
+        Its database, with the newest schema.
+    """
+
+    def put_artefacts(
+        self, key: str, made: Sequence[Artefact], *, image: ImageRecord | None = None
+    ) -> list[Path]:
+        """Record products of an observation, replacing those of the same kind and version.
+
+        Parameters
+        ----------
+        key : str
+            Partition key of the observation.
+        made : sequence of Artefact
+            All artefacts of the step: recorded together, or not at all.
+        image : ImageRecord, optional
+            Statistics of the image among them.
+
+        Returns
+        -------
+        list of Path
+            Paths that no artefact of this observation uses any more: the caller may delete them.
+        """
+        rows, numbers = product_rows(key, made, image)
+        with self._database.write() as connection:
+            self._found(connection, key)
+            before = paths_of(connection, key)
+            replace_products(connection, key, rows, numbers)
+            return sorted(before - paths_of(connection, key))
+
+    def artefacts(self, key: str) -> list[Artefact]:
+        """Return the products of an observation, by kind and version."""
+        query = (
+            sa.select(artefacts)
+            .where(artefacts.c.key == key)
+            .order_by(artefacts.c.kind, artefacts.c.version)
+        )
+        with self._database.read() as connection:
+            self._found(connection, key)
+            return [as_artefact(row) for row in connection.execute(query)]
+
+    def made_before(self, created_mjd: float, kinds: Sequence[ArtefactKind]) -> list[Made]:
+        """Return the artefacts of some kinds that were made before a time, oldest first.
+
+        Parameters
+        ----------
+        created_mjd : float
+            The time, MJD in days.
+        kinds : sequence of ArtefactKind
+            The kinds.
+        """
+        with self._database.read() as connection:
+            return load_made_before(connection, created_mjd, kinds)
+
+    def known_paths(self, kind: ArtefactKind) -> frozenset[Path]:
+        """Return the paths of all artefacts of a kind."""
+        query = sa.select(artefacts.c.path).where(artefacts.c.kind == kind)
+        with self._database.read() as connection:
+            return frozenset(Path(path) for path in connection.scalars(query))
+
+    def forget_artefact(self, key: str, made: Artefact, *, step: str, reason: str) -> bool:
+        """Delete the record of an artefact before its files; the history records the reason.
+
+        Parameters
+        ----------
+        key : str
+            Partition key of its observation.
+        made : Artefact
+            The artefact, as it was when its removal was decided.
+        step : str
+            The step that removes it.
+        reason : str
+            Why it is removed.
+
+        Returns
+        -------
+        bool
+            False if it was remade since, or is gone: then nothing changes.
+        """
+        columns = artefacts.c
+        same = (
+            columns.key == key,
+            columns.kind == made.kind,
+            columns.version == made.version,
+            columns.path == str(made.path),
+            columns.created_mjd == made.created_mjd,
+        )
+        with self._database.write() as connection:
+            record = self._found(connection, key)
+            if connection.execute(sa.delete(artefacts).where(*same)).rowcount == 0:
+                return False
+            message = f"{made.kind} removed: {reason}"
+            add_event(connection, key, record.state, step, message, "")
+            return True
+
+    def find_artefact(self, path: Path) -> tuple[str, Artefact] | None:
+        """Return the artefact of a path, with the partition key of its observation."""
+        query = sa.select(artefacts).where(artefacts.c.path == str(path.absolute()))
+        with self._database.read() as connection:
+            row = connection.execute(query.order_by(artefacts.c.created_mjd.desc())).first()
+        return None if row is None else (row.key, as_artefact(row))
+
+    def applied_sets(
+        self, *, start_mjd: float | None = None, end_mjd: float | None = None
+    ) -> list[AppliedSet]:
+        """Return the caltable sets applied to the products of each observation, in order of time.
+
+        An observation whose products were made with different sets has one entry for each. An
+        observation whose MS now holds another one is left out: it can't be reprocessed.
+
+        Parameters
+        ----------
+        start_mjd, end_mjd : float, optional
+            Only observations whose mid-MJD is in [start, end), days.
+        """
+        with self._database.read() as connection:
+            return load_applied_sets(connection, start_mjd=start_mjd, end_mjd=end_mjd)
+
+    def image(self, key: str, version: int = 1) -> ImageRecord | None:
+        """Return the statistics of an observation's image; None if there is none."""
+        query = sa.select(images).where(images.c.key == key, images.c.version == version)
+        with self._database.read() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else as_image(row)
+
+    def images(
+        self, *, start_mjd: float | None = None, end_mjd: float | None = None, version: int = 1
+    ) -> dict[str, ImageRecord]:
+        """Return image statistics by partition key, in order of time."""
+        mid = observations.c.mid_mjd
+        query = sa.select(images).join(observations).where(images.c.version == version)
+        if start_mjd is not None:
+            query = query.where(mid >= start_mjd)
+        if end_mjd is not None:
+            query = query.where(mid < end_mjd)
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(mid)).all()
+        return {row.key: as_image(row) for row in rows}
+
+    def image_noise(self, *, start_mjd: float, end_mjd: float) -> list[ImageNoise]:
+        """Return the noise of the images that passed their checks, in order of time.
+
+        Parameters
+        ----------
+        start_mjd, end_mjd : float
+            Only observations whose mid-MJD is in [start, end), days.
+        """
+        with self._database.read() as connection:
+            return load_noise(connection, start_mjd=start_mjd, end_mjd=end_mjd)
+
+    def _found(self, connection: sa.Connection, key: str) -> ObservationRecord:
+        found = find_record(connection, key)
+        if found is None:
+            mjd = parse_partition_key(key)
+            keys = connection.scalars(
+                sa.select(observations.c.key)
+                .order_by(sa.func.abs(observations.c.mid_mjd - mjd))
+                .limit(_NEAR)
+            ).all()
+            raise ProductsError(
+                f"there is no observation {key} in {self.address}; "
+                + (f"nearest: {', '.join(sorted(keys))}" if keys else "it holds none"),
+                key=key,
+                near=sorted(keys),
+            )
+        return found
