@@ -61,21 +61,11 @@ query Ticks($selector: SensorSelector!) {
 
 @dataclass(frozen=True)
 class Cost:
-    """The cost of a query.
+    """The cost of a query."""
 
-    Parameters
-    ----------
-    name : str
-        The query.
-    seconds : float
-        Median, seconds.
-    goal_s : float or None
-        Goal, seconds; None: no goal.
-    """
-
-    name: str
-    seconds: float
-    goal_s: float | None
+    name: str  #: The query.
+    seconds: float  #: Median, seconds.
+    goal_s: float | None  #: Goal, seconds; None: no goal.
 
 
 def bench_years(

@@ -42,27 +42,13 @@ OVERHEAD = "overhead"
 
 @dataclass(frozen=True)
 class Bench:
-    """One run of the benchmark.
+    """One run of the benchmark."""
 
-    Parameters
-    ----------
-    casa : Casa
-        The interface to CASA; both sides get its number of threads.
-    directory : Path
-        Directory of all files.
-    scene : Scene
-        The data.
-    calibrated : ApplyResult
-        The target, calibrated, without RFI flags.
-    image : ImageResult
-        Its image.
-    """
-
-    casa: Casa
-    directory: Path
-    scene: Scene
-    calibrated: ApplyResult
-    image: ImageResult
+    casa: Casa  #: The interface to CASA; both sides get its number of threads.
+    directory: Path  #: Directory of all files.
+    scene: Scene  #: The data.
+    calibrated: ApplyResult  #: The target, calibrated, without RFI flags.
+    image: ImageResult  #: Its image.
 
     def contest(self, name: str) -> Contest:
         """Return a comparison of `CONTESTS`."""

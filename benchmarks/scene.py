@@ -33,33 +33,16 @@ GRIDS = {Size.TINY: (640, 12.0), Size.SMALL: (1600, 8.0), Size.FULL: (2400, 6.0)
 
 @dataclass(frozen=True)
 class Scene:
-    """A calibrator observation, a target and a caltable set.
+    """A calibrator observation, a target and a caltable set."""
 
-    Parameters
-    ----------
-    size : Size
-        Size of the simulation.
-    directory : Path
-        Directory of all files.
-    calibrator, target : Path
-        The two MS.
-    spec : SimulationSpec
-        Specification of the target.
-    tables : tuple of TableToApply
-        Solved from the calibrator.
-    refant : str
-        Reference antenna of the solve.
-    sub_bands : tuple of Path
-        The target as the correlator's files, by number; none until `with_sub_bands` writes them.
-    """
-
-    size: Size
-    directory: Path
-    calibrator: Path
-    target: Path
-    spec: SimulationSpec
-    tables: tuple[TableToApply, ...]
-    refant: str
+    size: Size  #: Size of the simulation.
+    directory: Path  #: Directory of all files.
+    calibrator: Path  #: The two MS.
+    target: Path  #: The two MS.
+    spec: SimulationSpec  #: Specification of the target.
+    tables: tuple[TableToApply, ...]  #: Solved from the calibrator.
+    refant: str  #: Reference antenna of the solve.
+    #: The target as the correlator's files, by number; none until `with_sub_bands` writes them.
     sub_bands: tuple[Path, ...] = ()
 
     @property

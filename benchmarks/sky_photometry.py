@@ -30,18 +30,10 @@ _COMPARED_SNR = 20.0
 
 @dataclass(frozen=True)
 class PhotometryTask:
-    """Image and sources to measure.
+    """Image and sources to measure."""
 
-    Parameters
-    ----------
-    mosaic : MosaicResult
-        The image.
-    sources : sequence of tuple of float
-        RA, Dec (ICRS degrees) and flux density (Jy).
-    """
-
-    mosaic: MosaicResult
-    sources: Sequence[Source]
+    mosaic: MosaicResult  #: The image.
+    sources: Sequence[Source]  #: RA, Dec (ICRS degrees) and flux density (Jy).
 
     def opened(self) -> tuple[MeasurableImage, SourceList]:
         """Return the image and the list."""
@@ -53,27 +45,13 @@ class PhotometryTask:
 
 @dataclass(frozen=True)
 class Photometry:
-    """Time and results of our photometry.
+    """Time and results of our photometry."""
 
-    Parameters
-    ----------
-    cold : Measured
-        The first call in its process.
-    warm : Measured
-        The second call.
-    n_measured : int
-        Sources with a flux density.
-    good : tuple of int
-        Sources in the list whose measurement has no flag and a high S/N.
-    ratio : float
-        Median of measured over true flux density of those; NaN without any.
-    """
-
-    cold: Measured
-    warm: Measured
-    n_measured: int
-    good: tuple[int, ...]
-    ratio: float
+    cold: Measured  #: The first call in its process.
+    warm: Measured  #: The second call.
+    n_measured: int  #: Sources with a flux density.
+    good: tuple[int, ...]  #: Sources in the list whose measurement has no flag and a high S/N.
+    ratio: float  #: Median of measured over true flux density of those; NaN without any.
 
 
 def our_photometry(task: PhotometryTask) -> Photometry:

@@ -49,18 +49,10 @@ _REPEATS = 15
 
 @dataclass(frozen=True)
 class Filled:
-    """Contents of the filled stores.
+    """Contents of the filled stores."""
 
-    Parameters
-    ----------
-    keys : tuple of str
-        Partition keys of the observations, in the order of time.
-    n_sets : int
-        Active caltable sets.
-    """
-
-    keys: tuple[str, ...]
-    n_sets: int
+    keys: tuple[str, ...]  #: Partition keys of the observations, in the order of time.
+    n_sets: int  #: Active caltable sets.
 
 
 def fill_stores(workshop: Workshop, n_observations: int, n_sets: int) -> Filled:

@@ -26,37 +26,19 @@ _PATIENCE_DAYS = PATIENCE_H / 24
 
 @dataclass(frozen=True)
 class Uncalibrated:
-    """An observation without a valid caltable set.
+    """An observation without a valid caltable set."""
 
-    Parameters
-    ----------
-    key : str
-        Its partition key.
-    mid_mjd : float
-        Mid-time, MJD in days.
-    declination_deg : float
-        Declination of its strip, degrees.
-    """
-
-    key: str
-    mid_mjd: float
-    declination_deg: float
+    key: str  #: Its partition key.
+    mid_mjd: float  #: Mid-time, MJD in days.
+    declination_deg: float  #: Declination of its strip, degrees.
 
 
 @dataclass(frozen=True)
 class SolvedSet:
-    """An active caltable set.
+    """An active caltable set."""
 
-    Parameters
-    ----------
-    mid_mjd : float
-        Mid-time of the calibrator observation, MJD in days.
-    declination_deg : float or None
-        Declination of its strip, degrees; None for any.
-    """
-
-    mid_mjd: float
-    declination_deg: float | None
+    mid_mjd: float  #: Mid-time of the calibrator observation, MJD in days.
+    declination_deg: float | None  #: Declination of its strip, degrees; None for any.
 
 
 def calibration_key(mid_mjd: float) -> str:

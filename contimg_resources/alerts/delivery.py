@@ -16,18 +16,11 @@ _HIDDEN = "***"
 
 @dataclass(frozen=True)
 class Failure:
-    """Reason why a delivery wasn't confirmed.
+    """Reason why a delivery wasn't confirmed."""
 
-    Parameters
-    ----------
-    reason : str
-        One sentence, without secrets.
-    certain : bool
-        Whether the message certainly wasn't delivered. If the connection failed after everything
-        was sent, this is unknown, and the delivery isn't repeated.
-    """
-
-    reason: str
+    reason: str  #: One sentence, without secrets.
+    #: Whether the message certainly wasn't delivered. If the connection failed after everything was
+    #: sent, this is unknown, and the delivery isn't repeated.
     certain: bool = True
 
 

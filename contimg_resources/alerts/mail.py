@@ -20,15 +20,9 @@ from contimg_resources.settings import AlertSettings
 
 @dataclass(frozen=True)
 class Mail:
-    """E-mail by the configured addresses and mail server.
+    """E-mail by the configured addresses and mail server."""
 
-    Parameters
-    ----------
-    settings : AlertSettings
-        Settings with both.
-    """
-
-    settings: AlertSettings
+    settings: AlertSettings  #: Settings with both.
 
     @property
     def name(self) -> str:

@@ -29,26 +29,14 @@ HISTORY_DAYS = 2 * BEFORE_DAYS + 2 * LAST_DAYS
 
 @dataclass(frozen=True)
 class Fall:
-    """The increase of the noise.
+    """The increase of the noise."""
 
-    Parameters
-    ----------
-    ratio : float
-        Median of the last images over that of the earlier ones.
-    last, before : float
-        The two medians.
-    relative : bool
-        Whether they are of rms over expected rms; otherwise of the rms, mJy/beam.
-    n_last, n_before : int
-        Numbers of images.
-    """
-
-    ratio: float
-    last: float
-    before: float
-    relative: bool
-    n_last: int
-    n_before: int
+    ratio: float  #: Median of the last images over that of the earlier ones.
+    last: float  #: The two medians.
+    before: float  #: The two medians.
+    relative: bool  #: Whether they are of rms over expected rms; otherwise of the rms, mJy/beam.
+    n_last: int  #: Numbers of images.
+    n_before: int  #: Numbers of images.
 
 
 class NoiseSeries:

@@ -21,15 +21,9 @@ from contimg_resources.core.plain_text import plain
 
 @dataclass(frozen=True)
 class Webhook:
-    """A URL that accepts messages as JSON.
+    """A URL that accepts messages as JSON."""
 
-    Parameters
-    ----------
-    url : SecretStr
-        The URL, http or https.
-    """
-
-    url: SecretStr
+    url: SecretStr  #: The URL, http or https.
 
     @property
     def name(self) -> str:

@@ -62,24 +62,13 @@ _REQUIRED = ("ra", "dec", "flux", "frequency")
 
 @dataclass(frozen=True)
 class Given:
-    """A user's description of a table that doesn't describe itself.
+    """A user's description of a table that doesn't describe itself."""
 
-    Parameters
-    ----------
-    columns : mapping
-        Column and unit ("": as stated) by role.
-    frequency_ghz : float or None
-        Frequency of all flux densities, GHz.
-    frame : str
-        Frame of the positions, such as ``B1950`` or ``galactic``.
-    table : str
-        Name of the table in a file with several.
-    """
-
+    #: Column and unit ("": as stated) by role.
     columns: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    frequency_ghz: float | None = None
-    frame: str = ""
-    table: str = ""
+    frequency_ghz: float | None = None  #: Frequency of all flux densities, GHz.
+    frame: str = ""  #: Frame of the positions, such as ``B1950`` or ``galactic``.
+    table: str = ""  #: Name of the table in a file with several.
 
     @classmethod
     def parse(
@@ -140,46 +129,22 @@ def frequency_ghz(text: str) -> float | None:
 
 @dataclass(frozen=True)
 class Choice:
-    """A column chosen for a role.
+    """A column chosen for a role."""
 
-    Parameters
-    ----------
-    column : Column
-        The column.
-    unstated : str or None
-        Its unit where the file states none; None: unknown.
-    given : str
-        Its unit from the user; "": not given.
-    """
-
-    column: Column
-    unstated: str | None = None
-    given: str = ""
+    column: Column  #: The column.
+    unstated: str | None = None  #: Its unit where the file states none; None: unknown.
+    given: str = ""  #: Its unit from the user; "": not given.
 
 
 @dataclass(frozen=True)
 class Choices:
-    """The columns of a table by role.
+    """The columns of a table by role."""
 
-    Parameters
-    ----------
-    dialect : Dialect or None
-        The table's dialect; None: only given columns and UCDs.
-    by_role : mapping
-        The chosen columns.
-    frequency_ghz : float or None
-        Frequency of all flux densities without a frequency column, GHz.
-    notes : tuple of str
-        Remarks on the choice for the user.
-    problems : tuple of str
-        All errors and missing columns.
-    """
-
-    dialect: Dialect | None
-    by_role: Mapping[str, Choice]
-    frequency_ghz: float | None
-    notes: tuple[str, ...]
-    problems: tuple[str, ...]
+    dialect: Dialect | None  #: The table's dialect; None: only given columns and UCDs.
+    by_role: Mapping[str, Choice]  #: The chosen columns.
+    frequency_ghz: float | None  #: Frequency of all flux densities without a frequency column, GHz.
+    notes: tuple[str, ...]  #: Remarks on the choice for the user.
+    problems: tuple[str, ...]  #: All errors and missing columns.
 
     @property
     def survey(self) -> str:

@@ -13,30 +13,20 @@ from contimg_resources.tables.model import Column, Table
 
 @dataclass(frozen=True)
 class Dialect:
-    """The columns of a survey or of a source finder.
+    """The columns of a survey or of a source finder."""
 
-    Parameters
-    ----------
-    name : str
-        Its name on the command line.
-    columns : mapping
-        By role (see `contimg_resources.catalogues.columns.ROLES`): the column's name and, after a
-        colon, its unit where the file states none; of several names, separated by bars, the first
-        present one is used. An uncertainty without a unit has that of the flux density.
-    marks : tuple of str
-        Columns that distinguish it from other dialects, besides those of position and flux
-        density; one of several names, separated by bars, is enough.
-    reference_ghz : float or None
-        Frequency of the flux densities, GHz; None: the file or the user states it.
-    peak_beam_arcsec : float or None
-        The beam (FWHM) of a table with only peaks and fitted sizes: flux densities are peaks
-        times the source's area in beams.
-    """
-
-    name: str
+    name: str  #: Its name on the command line.
+    #: By role (see `contimg_resources.catalogues.columns.ROLES`): the column's name and, after a
+    #: colon, its unit where the file states none; of several names, separated by bars, the first
+    #: present one is used. An uncertainty without a unit has that of the flux density.
     columns: Mapping[str, str]
+    #: Columns that distinguish it from other dialects, besides those of position and flux density;
+    #: one of several names, separated by bars, is enough.
     marks: tuple[str, ...] = ()
+    #: Frequency of the flux densities, GHz; None: the file or the user states it.
     reference_ghz: float | None = None
+    #: The beam (FWHM) of a table with only peaks and fitted sizes: flux densities are peaks times
+    #: the source's area in beams.
     peak_beam_arcsec: float | None = field(default=None, kw_only=True)
 
     def column(self, table: Table, role: str) -> tuple[Column | None, str | None]:

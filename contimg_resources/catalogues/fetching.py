@@ -25,18 +25,10 @@ _MOST_BYTES = 5 << 30
 
 @dataclass(frozen=True)
 class Published:
-    """A survey that can be downloaded.
+    """A survey that can be downloaded."""
 
-    Parameters
-    ----------
-    survey : str
-        The survey's dialect.
-    url : str
-        Its address.
-    """
-
-    survey: str
-    url: str
+    survey: str  #: The survey's dialect.
+    url: str  #: Its address.
 
 
 #: By the name used on the command line.

@@ -17,40 +17,24 @@ Floats = NDArray[np.float64]
 class CatalogueSources:
     """Sources of a catalogue, one array per column.
 
-    Parameters
-    ----------
-    source_id : ndarray of str, shape (n,)
-        Stable names, unique in the catalogue: its own name and the source's, ``nvss-J0123+4567``.
-    name : ndarray of str, shape (n,)
-        Names as in the catalogue.
-    ra_deg, dec_deg : ndarray, shape (n,)
-        Positions, ICRS degrees.
-    flux_jy : ndarray, shape (n,)
-        Flux densities at `reference_ghz`, Jy.
-    flux_error_jy : ndarray, shape (n,)
-        Their uncertainties, Jy; NaN where unknown.
-    reference_ghz : ndarray, shape (n,)
-        Reference frequencies, GHz.
-    spectral_index : ndarray, shape (n,)
-        ``S ~ nu^spectral_index``; NaN where unknown.
-    major_arcsec, minor_arcsec, angle_deg : ndarray, shape (n,)
-        Size as in the catalogue (FWHM) and position angle; NaN where unknown or an upper limit.
-    variable : ndarray of bool, shape (n,)
-        Whether the source is known to vary.
+    Arrays have the shape (n,).
     """
 
+    #: Stable names, unique in the catalogue: its own name and the source's, ``nvss-J0123+4567``.
     source_id: NDArray[np.str_]
-    name: NDArray[np.str_]
-    ra_deg: Floats
-    dec_deg: Floats
-    flux_jy: Floats
-    flux_error_jy: Floats
-    reference_ghz: Floats
-    spectral_index: Floats
+    name: NDArray[np.str_]  #: Names as in the catalogue.
+    ra_deg: Floats  #: Positions, ICRS degrees.
+    dec_deg: Floats  #: Positions, ICRS degrees.
+    flux_jy: Floats  #: Flux densities at `reference_ghz`, Jy.
+    flux_error_jy: Floats  #: Their uncertainties, Jy; NaN where unknown.
+    reference_ghz: Floats  #: Reference frequencies, GHz.
+    spectral_index: Floats  #: ``S ~ nu^spectral_index``; NaN where unknown.
+    #: `major_arcsec`, `minor_arcsec`, `angle_deg`: Size as in the catalogue (FWHM) and position
+    #: angle; NaN where unknown or an upper limit.
     major_arcsec: Floats
     minor_arcsec: Floats
     angle_deg: Floats
-    variable: NDArray[np.bool_]
+    variable: NDArray[np.bool_]  #: Whether the source is known to vary.
 
     def __len__(self) -> int:
         return len(self.source_id)
@@ -94,33 +78,15 @@ class CatalogueSources:
 
 @dataclass(frozen=True)
 class CatalogueFacts:
-    """Description of a stored catalogue.
+    """Description of a stored catalogue."""
 
-    Parameters
-    ----------
-    name : str
-        Its name.
-    survey : str
-        Dialect of its input, such as ``nvss``.
-    origin : str
-        File or address from which it was read.
-    checksum : str
-        Checksum of that file.
-    n_sources : int
-        Number of sources.
-    schema_version : int
-        Version of the file's columns.
-    notes : tuple of str
-        Notes from reading it: rejected rows, and the reasons.
-    """
-
-    name: str
-    survey: str
-    origin: str
-    checksum: str
-    n_sources: int
-    schema_version: int
-    notes: tuple[str, ...] = ()
+    name: str  #: Its name.
+    survey: str  #: Dialect of its input, such as ``nvss``.
+    origin: str  #: File or address from which it was read.
+    checksum: str  #: Checksum of that file.
+    n_sources: int  #: Number of sources.
+    schema_version: int  #: Version of the file's columns.
+    notes: tuple[str, ...] = ()  #: Notes from reading it: rejected rows, and the reasons.
 
     @property
     def release(self) -> str:

@@ -23,21 +23,12 @@ from contimg_resources.tables.model import Bools, Floats
 
 @dataclass(frozen=True)
 class ReadCatalogue:
-    """The content of a catalogue file.
+    """The content of a catalogue file."""
 
-    Parameters
-    ----------
-    sources : CatalogueSources
-        The sources.
-    survey : str
-        The survey's dialect; ``columns`` where columns were given or found by their UCDs.
-    notes : tuple of str
-        Rejected rows and the reasons, and other remarks for the user.
-    """
-
-    sources: CatalogueSources
+    sources: CatalogueSources  #: The sources.
+    #: The survey's dialect; ``columns`` where columns were given or found by their UCDs.
     survey: str
-    notes: tuple[str, ...]
+    notes: tuple[str, ...]  #: Rejected rows and the reasons, and other remarks for the user.
 
 
 def read_catalogue(

@@ -30,54 +30,31 @@ _LARGEST_ARCSEC = 3600.0
 class SourceRows:
     """The rows of a table of sources.
 
-    Parameters
-    ----------
-    survey : str
-        The dialect of its columns; ``columns`` where they were given or found by their UCDs.
-    name, aliases : ndarray of str, shape (n,)
-        Names as in the table; "" where there is none.
-    ra_deg, dec_deg : ndarray, shape (n,)
-        Positions, ICRS degrees; NaN where there is none.
-    flux_jy, flux_error_jy : ndarray, shape (n,)
-        Flux densities and their uncertainties, Jy; NaN where there is none.
-    reference_ghz : ndarray, shape (n,)
-        Frequency of the flux density, GHz; NaN where there is none.
-    spectral_index : ndarray, shape (n,)
-        ``S ~ nu^spectral_index``; NaN where unknown.
-    major_arcsec, minor_arcsec, angle_deg : ndarray, shape (n,)
-        Size (FWHM) and position angle; NaN where unknown or an upper limit.
-    duplicate, quality : ndarray, shape (n,)
-        Flags of the survey; NaN where it has none.
-    absent, wrong : mapping
-        By role (``position`` for both coordinates): rows without a value, and rows with a value of
-        the wrong kind, shape (n,).
-    columns : mapping
-        Names of the columns by role, for messages.
-    notes : tuple of str
-        Remarks for the user.
-    table : Table
-        The original table.
+    Arrays have the shape (n,).
     """
 
+    #: The dialect of its columns; ``columns`` where they were given or found by their UCDs.
     survey: str
-    name: NDArray[np.str_]
-    aliases: NDArray[np.str_]
-    ra_deg: Floats
-    dec_deg: Floats
-    flux_jy: Floats
-    flux_error_jy: Floats
-    reference_ghz: Floats
-    spectral_index: Floats
-    major_arcsec: Floats
-    minor_arcsec: Floats
-    angle_deg: Floats
-    duplicate: Floats
-    quality: Floats
+    name: NDArray[np.str_]  #: Names as in the table; "" where there is none.
+    aliases: NDArray[np.str_]  #: Names as in the table; "" where there is none.
+    ra_deg: Floats  #: Positions, ICRS degrees; NaN where there is none.
+    dec_deg: Floats  #: Positions, ICRS degrees; NaN where there is none.
+    flux_jy: Floats  #: Flux densities and their uncertainties, Jy; NaN where there is none.
+    flux_error_jy: Floats  #: Flux densities and their uncertainties, Jy; NaN where there is none.
+    reference_ghz: Floats  #: Frequency of the flux density, GHz; NaN where there is none.
+    spectral_index: Floats  #: ``S ~ nu^spectral_index``; NaN where unknown.
+    major_arcsec: Floats  #: Size (FWHM) and position angle; NaN where unknown or an upper limit.
+    minor_arcsec: Floats  #: Size (FWHM) and position angle; NaN where unknown or an upper limit.
+    angle_deg: Floats  #: Size (FWHM) and position angle; NaN where unknown or an upper limit.
+    duplicate: Floats  #: Flags of the survey; NaN where it has none.
+    quality: Floats  #: Flags of the survey; NaN where it has none.
+    #: `absent`, `wrong`: By role (``position`` for both coordinates): rows without a value, and
+    #: rows with a value of the wrong kind, shape (n,).
     absent: Mapping[str, Bools]
     wrong: Mapping[str, Bools]
-    columns: Mapping[str, str]
-    notes: tuple[str, ...]
-    table: Table
+    columns: Mapping[str, str]  #: Names of the columns by role, for messages.
+    notes: tuple[str, ...]  #: Remarks for the user.
+    table: Table  #: The original table.
 
     def __len__(self) -> int:
         return len(self.ra_deg)

@@ -64,24 +64,13 @@ _POLL_S = 3.0
 
 @dataclass(frozen=True)
 class Backfill:
-    """Partitions to materialize again.
+    """Partitions to materialize again."""
 
-    Parameters
-    ----------
-    assets : tuple of str
-        Names of the assets.
-    partitions : str
-        Name of their dynamic partitions.
-    keys : tuple of str
-        Partition keys; keys that Dagster no longer has are added.
-    title, description : str
-        For people; the title is also a tag of the runs, by which the web interface finds them: its
-        pages don't show titles.
-    """
-
-    assets: tuple[str, ...]
-    partitions: str
-    keys: tuple[str, ...]
+    assets: tuple[str, ...]  #: Names of the assets.
+    partitions: str  #: Name of their dynamic partitions.
+    keys: tuple[str, ...]  #: Partition keys; keys that Dagster no longer has are added.
+    #: `title`, `description`: For people; the title is also a tag of the runs, by which the web
+    #: interface finds them: its pages don't show titles.
     title: str
     description: str
 

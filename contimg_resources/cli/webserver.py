@@ -181,30 +181,14 @@ query Runs($filter: RunsFilter, $limit: Int) {
 
 @dataclass(frozen=True)
 class DagsterRun:
-    """A run, as Dagster reports it.
+    """A run, as Dagster reports it."""
 
-    Parameters
-    ----------
-    run_id : str
-        Id of the run.
-    job : str
-        Name of its job.
-    status : str
-        Status, such as ``QUEUED``, ``STARTED``, ``SUCCESS``, ``FAILURE``, ``CANCELED``.
-    partition : str
-        Its partition key; empty when it has none.
-    assets : tuple of str
-        The requested assets; empty for all assets of its job.
-    duration_s : float or None
-        From start to end, seconds; None while it isn't over.
-    """
-
-    run_id: str
-    job: str
-    status: str
-    partition: str
-    assets: tuple[str, ...]
-    duration_s: float | None
+    run_id: str  #: Id of the run.
+    job: str  #: Name of its job.
+    status: str  #: Status, such as ``QUEUED``, ``STARTED``, ``SUCCESS``, ``FAILURE``, ``CANCELED``.
+    partition: str  #: Its partition key; empty when it has none.
+    assets: tuple[str, ...]  #: The requested assets; empty for all assets of its job.
+    duration_s: float | None  #: From start to end, seconds; None while it isn't over.
 
     @property
     def over(self) -> bool:

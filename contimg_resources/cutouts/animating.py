@@ -24,16 +24,10 @@ _COLOURS = 160
 
 
 class FluxThen(NamedTuple):
-    """Measurement of a source in an epoch.
+    """Measurement of a source in an epoch."""
 
-    Parameters
-    ----------
-    flux_jy, error_jy : float
-        Flux density and its error, Jy; NaN if it wasn't measured.
-    """
-
-    flux_jy: float
-    error_jy: float
+    flux_jy: float  #: Flux density and its error, Jy; NaN if it wasn't measured.
+    error_jy: float  #: Flux density and its error, Jy; NaN if it wasn't measured.
 
 
 def animate(

@@ -21,22 +21,12 @@ _LEAST_SHARE = 0.999
 
 @dataclass(frozen=True)
 class CommonGrid:
-    """A pixel grid centred on a source, north up.
+    """A pixel grid centred on a source, north up."""
 
-    Parameters
-    ----------
-    ra_deg, dec_deg : float
-        Position of the centre, ICRS degrees.
-    cell_deg : float
-        Pixel size, degrees.
-    side : int
-        Pixels per side, odd.
-    """
-
-    ra_deg: float
-    dec_deg: float
-    cell_deg: float
-    side: int
+    ra_deg: float  #: Position of the centre, ICRS degrees.
+    dec_deg: float  #: Position of the centre, ICRS degrees.
+    cell_deg: float  #: Pixel size, degrees.
+    side: int  #: Pixels per side, odd.
 
     @classmethod
     def of(cls, cutouts: Sequence[Cutout]) -> "CommonGrid":

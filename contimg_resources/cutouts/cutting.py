@@ -37,20 +37,11 @@ _TRIES = 3
 
 @dataclass(frozen=True)
 class CutoutOf:
-    """Source and epoch of a cutout.
+    """Source and epoch of a cutout."""
 
-    Parameters
-    ----------
-    source_id : str
-        Name of the source.
-    epoch : str
-        Key of the mosaic or observation.
-    image_checksum : str
-        Checksum of the image; if empty it is computed, which reads the whole image.
-    """
-
-    source_id: str
-    epoch: str
+    source_id: str  #: Name of the source.
+    epoch: str  #: Key of the mosaic or observation.
+    #: Checksum of the image; if empty it is computed, which reads the whole image.
     image_checksum: str = ""
 
 

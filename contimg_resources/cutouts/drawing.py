@@ -29,18 +29,10 @@ _MARK = "#6fe8ff"
 
 @dataclass(frozen=True)
 class Caption:
-    """Text above a cutout.
+    """Text above a cutout."""
 
-    Parameters
-    ----------
-    title : str
-        Upper line.
-    subtitle : str
-        Lower line.
-    """
-
-    title: str
-    subtitle: str
+    title: str  #: Upper line.
+    subtitle: str  #: Lower line.
 
 
 def caption_of(cutout: Cutout) -> Caption:

@@ -20,22 +20,12 @@ FITS, PNG = ".fits", ".png"
 
 
 class CutoutFiles(NamedTuple):
-    """An existing cutout.
+    """An existing cutout."""
 
-    Parameters
-    ----------
-    epoch : str
-        Key of the mosaic, or of the observation.
-    mid_mjd : float
-        Time in the key, MJD in days.
-    png, fits : Path
-        Its files.
-    """
-
-    epoch: str
-    mid_mjd: float
-    png: Path
-    fits: Path
+    epoch: str  #: Key of the mosaic, or of the observation.
+    mid_mjd: float  #: Time in the key, MJD in days.
+    png: Path  #: Its files.
+    fits: Path  #: Its files.
 
 
 def directory_name(source_id: str) -> str:

@@ -33,28 +33,15 @@ _ROUND = 1.15
 
 @dataclass(frozen=True)
 class Stack:
-    """A finished stack.
+    """A finished stack."""
 
-    Parameters
-    ----------
-    fits, png : Path
-        Its files.
-    n_epochs : int
-        Number of cutouts in it.
-    rms_jy : float
-        Robust noise, Jy/beam.
-    other_beams : tuple of str
-        Epochs in it whose restoring beam differs much from the other beams.
-    unreadable : tuple of str
-        Unusable cutouts, and the reasons.
-    """
-
-    fits: Path
-    png: Path
-    n_epochs: int
-    rms_jy: float
+    fits: Path  #: Its files.
+    png: Path  #: Its files.
+    n_epochs: int  #: Number of cutouts in it.
+    rms_jy: float  #: Robust noise, Jy/beam.
+    #: Epochs in it whose restoring beam differs much from the other beams.
     other_beams: tuple[str, ...]
-    unreadable: tuple[str, ...]
+    unreadable: tuple[str, ...]  #: Unusable cutouts, and the reasons.
 
 
 def stack(cutouts: Sequence[Path], place: Path) -> Stack:

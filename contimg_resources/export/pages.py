@@ -25,65 +25,32 @@ _LEAST_SHARE = 0.25
 
 
 class Item(NamedTuple):
-    """The unit of splitting: an element of a list, or a row of columns.
+    """The unit of splitting: an element of a list, or a row of columns."""
 
-    Parameters
-    ----------
-    key : str
-        Determines the borders of pages.
-    label : str or float
-        Source id or MJD (days), for the index.
-    body : bytes or tuple
-        The element as JSON, or the row's values.
-    size_bytes : int
-        Its contribution to the size of a page.
-    """
-
-    key: str
-    label: str | float
-    body: Any
-    size_bytes: int
+    key: str  #: Determines the borders of pages.
+    label: str | float  #: Source id or MJD (days), for the index.
+    body: Any  #: The element as JSON (bytes), or the row's values (tuple).
+    size_bytes: int  #: Its contribution to the size of a page.
 
 
 @dataclass(frozen=True)
 class Paged:
-    """A document to be split.
+    """A document to be split."""
 
-    Parameters
-    ----------
-    document : str
-        Its name.
-    items : iterable of Item
-        Items in order.
-    typical_bytes : float
-        Approximate size of an item.
-    encode : callable
-        Encodes bodies as a page; its second argument is whether the page is the first.
-    """
-
-    document: str
-    items: Iterable[Item]
-    typical_bytes: float
+    document: str  #: Its name.
+    items: Iterable[Item]  #: Items in order.
+    typical_bytes: float  #: Approximate size of an item.
+    #: Encodes bodies as a page; its second argument is whether the page is the first.
     encode: Callable[[Sequence[Any], bool], bytes]
 
 
 @dataclass(frozen=True)
 class PageContent:
-    """A page that isn't written yet.
+    """A page that isn't written yet."""
 
-    Parameters
-    ----------
-    number : int
-        Number of the page, from 0.
-    data : bytes
-        JSON in UTF-8.
-    labels : tuple
-        Labels of its items.
-    """
-
-    number: int
-    data: bytes
-    labels: tuple[str | float, ...]
+    number: int  #: Number of the page, from 0.
+    data: bytes  #: JSON in UTF-8.
+    labels: tuple[str | float, ...]  #: Labels of its items.
 
 
 def encoded(value: Any) -> bytes:

@@ -26,61 +26,26 @@ def no_cutouts(source_id: str) -> tuple[tuple[str, float, Path, Path], ...]:
 
 @dataclass(frozen=True)
 class PlatformState:
-    """All data that are exported.
+    """All data that are exported."""
 
-    Parameters
-    ----------
-    observations : tuple of ObservationRecord
-        By time.
-    answers : tuple of ActiveSet or None
-        The set whose window contains each observation; None if there is no such set.
-    applied : dict of str to AppliedSet
-        Set applied to the products of an observation, by partition key.
-    stale : frozenset of str
-        Partition keys of observations with stale products.
-    images : dict of str to ImageRecord
-        By partition key.
-    sets : tuple of CaltableSet
-        By time.
-    mosaics : tuple of MosaicRecord
-        By time.
-    epochs : dict of str to EpochRecord
-        Photometry of mosaics, by partition key.
-    points : LightCurves
-        Light curves.
-    variability : Variability or None
-        Metrics of the last day; None if there are none.
-    candidates : tuple of CandidateRecord
-        Candidates by epoch of minimum.
-    marks : tuple of MarkRecord
-        Marks in the order of their creation.
-    cards : Path
-        Directory of the candidates' cards.
-    cutouts_of : callable
-        Returns the cutouts of a source.
-    shortage : str
-        Description of low disk space; empty if there is enough.
-    damaged : tuple of str
-        Descriptions of unreadable files.
-    elsewhere_ra_deg : dict of str to float
-        Right ascension of the centre of each image that was made elsewhere, by partition key, ICRS
-        degrees: that telescope may not have observed on the meridian.
-    """
-
-    observations: tuple[ObservationRecord, ...]
+    observations: tuple[ObservationRecord, ...]  #: By time.
+    #: The set whose window contains each observation; None if there is no such set.
     answers: tuple[ActiveSet | None, ...]
+    #: Set applied to the products of an observation, by partition key.
     applied: dict[str, AppliedSet]
-    stale: frozenset[str]
-    images: dict[str, ImageRecord]
-    sets: tuple[CaltableSet, ...]
-    mosaics: tuple[MosaicRecord, ...]
-    epochs: dict[str, EpochRecord]
-    points: LightCurves
-    variability: Variability | None
-    candidates: tuple[CandidateRecord, ...] = ()
-    marks: tuple[MarkRecord, ...] = ()
-    cards: Path = field(default_factory=Path)
-    cutouts_of: CutoutsOf = no_cutouts
-    shortage: str = ""
-    damaged: tuple[str, ...] = ()
+    stale: frozenset[str]  #: Partition keys of observations with stale products.
+    images: dict[str, ImageRecord]  #: By partition key.
+    sets: tuple[CaltableSet, ...]  #: By time.
+    mosaics: tuple[MosaicRecord, ...]  #: By time.
+    epochs: dict[str, EpochRecord]  #: Photometry of mosaics, by partition key.
+    points: LightCurves  #: Light curves.
+    variability: Variability | None  #: Metrics of the last day; None if there are none.
+    candidates: tuple[CandidateRecord, ...] = ()  #: Candidates by epoch of minimum.
+    marks: tuple[MarkRecord, ...] = ()  #: Marks in the order of their creation.
+    cards: Path = field(default_factory=Path)  #: Directory of the candidates' cards.
+    cutouts_of: CutoutsOf = no_cutouts  #: Returns the cutouts of a source.
+    shortage: str = ""  #: Description of low disk space; empty if there is enough.
+    damaged: tuple[str, ...] = ()  #: Descriptions of unreadable files.
+    #: Right ascension of the centre of each image that was made elsewhere, by partition key, ICRS
+    #: degrees: that telescope may not have observed on the meridian.
     elsewhere_ra_deg: dict[str, float] = field(default_factory=dict)

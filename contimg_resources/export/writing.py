@@ -39,18 +39,10 @@ TELESCOPE = "DSA-110"
 
 @dataclass(frozen=True)
 class Written:
-    """Written files.
+    """Written files."""
 
-    Parameters
-    ----------
-    index : Path
-        The index.
-    pages : dict of str to tuple of Page
-        Pages by document.
-    """
-
-    index: Path
-    pages: dict[str, tuple[Page, ...]]
+    index: Path  #: The index.
+    pages: dict[str, tuple[Page, ...]]  #: Pages by document.
 
 
 def write_documents(

@@ -27,21 +27,12 @@ _PLACES = 5
 
 @dataclass(frozen=True)
 class IcrsAxes:
-    """Sky axes in ICRS.
+    """Sky axes in ICRS."""
 
-    Parameters
-    ----------
-    wcs : WCS
-        Right ascension and declination, with the original projection and pixels.
-    frame : str
-        The original frame, such as ``FK5 J2000``.
-    turned_deg : float
-        Position angle in ICRS, at the image centre, of the original frame's north: added to
-        position angles.
-    """
-
-    wcs: WCS
-    frame: str
+    wcs: WCS  #: Right ascension and declination, with the original projection and pixels.
+    frame: str  #: The original frame, such as ``FK5 J2000``.
+    #: Position angle in ICRS, at the image centre, of the original frame's north: added to position
+    #: angles.
     turned_deg: float
 
 

@@ -44,21 +44,11 @@ _WHOLE = slice(None)
 
 @dataclass(frozen=True)
 class PlaneOfFile:
-    """The one plane of sky in an array of a file.
+    """The one plane of sky in an array of a file."""
 
-    Parameters
-    ----------
-    section : Section
-        The array with all its axes.
-    index : tuple of slice or None
-        The part of each axis that is read; None for a sky axis.
-    transposed : bool
-        Whether declination is the later of the two sky axes.
-    """
-
-    section: Any
-    index: tuple[slice | None, ...]
-    transposed: bool
+    section: Any  #: The array with all its axes.
+    index: tuple[slice | None, ...]  #: The part of each axis that is read; None for a sky axis.
+    transposed: bool  #: Whether declination is the later of the two sky axes.
 
     def piece(self, rows: slice = _WHOLE, columns: slice = _WHOLE, factor: float = 1.0) -> Singles:
         """Read some rows and columns, multiplied by a factor, and nothing else of the file."""
@@ -76,51 +66,21 @@ class PlaneOfFile:
 
 @dataclass(frozen=True)
 class SkyImage:
-    """An open image.
+    """An open image."""
 
-    Parameters
-    ----------
-    path : Path
-        The image's file.
-    header : Header
-        The image's header within the file.
-    wcs : WCS
-        Right ascension and declination, ICRS.
-    frame : str
-        Frame of the header's axes.
-    shape : tuple of int
-        Rows (of declination) and columns (of right ascension).
-    unit : str
-        The image's ``BUNIT``.
-    beam : Beam
-        Restoring beam; its position angle is east of ICRS north, at the image centre.
-    frequency_hz : float
-        Effective frequency, Hz.
-    bandwidth_hz : float
-        Width of the band, Hz; NaN where the header doesn't give it.
-    observed : Observed
-        Time of observation.
-    notes : tuple of str
-        Assumptions.
-    plane : PlaneOfFile
-        The image's pixels, in `unit`.
-    factor : float
-        Factor that converts the pixels to Jy/beam.
-    """
-
-    path: Path
-    header: Any
-    wcs: WCS
-    frame: str
-    shape: tuple[int, int]
-    unit: str
-    beam: Beam
-    frequency_hz: float
-    bandwidth_hz: float
-    observed: Observed
-    notes: tuple[str, ...]
-    plane: PlaneOfFile
-    factor: float
+    path: Path  #: The image's file.
+    header: Any  #: The image's header within the file (astropy.io.fits.Header).
+    wcs: WCS  #: Right ascension and declination, ICRS.
+    frame: str  #: Frame of the header's axes.
+    shape: tuple[int, int]  #: Rows (of declination) and columns (of right ascension).
+    unit: str  #: The image's ``BUNIT``.
+    beam: Beam  #: Restoring beam; its position angle is east of ICRS north, at the image centre.
+    frequency_hz: float  #: Effective frequency, Hz.
+    bandwidth_hz: float  #: Width of the band, Hz; NaN where the header doesn't give it.
+    observed: Observed  #: Time of observation.
+    notes: tuple[str, ...]  #: Assumptions.
+    plane: PlaneOfFile  #: The image's pixels, in `unit`.
+    factor: float  #: Factor that converts the pixels to Jy/beam.
 
     def piece(self, rows: slice, columns: slice) -> Singles:
         """Read some rows and columns, in Jy/beam, and nothing else of the file."""

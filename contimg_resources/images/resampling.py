@@ -21,14 +21,10 @@ _COARSE = 64
 
 @dataclass(frozen=True)
 class Places:
-    """Positions in a tile of the pixels of a box of the mosaic.
+    """Positions in a tile of the pixels of a box of the mosaic."""
 
-    Parameters
-    ----------
-    rows, columns : ndarray of float32, shape (box rows, box columns)
-        Positions in pixels of the tile, counted from 0.
-    """
-
+    #: `rows`, `columns`: Positions in pixels of the tile, counted from 0. Shape (box rows, box
+    #: columns).
     rows: Pixels
     columns: Pixels
 

@@ -58,47 +58,25 @@ _LEAST_SEEN = 0.98
 
 @dataclass(frozen=True)
 class ForeignFiles:
-    """An image made elsewhere and its companions.
+    """An image made elsewhere and its companions."""
 
-    Parameters
-    ----------
-    image : Path
-        FITS, corrected for the primary beam.
-    primary_beam, rms : Path, optional
-        Primary beam and map of the noise on the same pixels, FITS.
-    """
-
-    image: Path
-    primary_beam: Path | None = None
-    rms: Path | None = None
+    image: Path  #: FITS, corrected for the primary beam.
+    primary_beam: Path | None = None  #: Primary beam and map of the noise on the same pixels, FITS.
+    rms: Path | None = None  #: Primary beam and map of the noise on the same pixels, FITS.
 
 
 @dataclass(frozen=True)
 class StandardForm:
-    """An image made elsewhere, on pixels of our standard form.
+    """An image made elsewhere, on pixels of our standard form."""
 
-    Parameters
-    ----------
-    grid : ImageGrid
-        Square grid, SIN projection, ICRS.
-    corrected : ndarray of float32, shape (size, size)
-        PB-corrected, Jy/beam; NaN where nothing was observed.
-    response : ndarray of float32, shape (size, size)
-        Factor that gives the image the same noise everywhere; NaN below the cut.
-    beam : Beam
-        Restoring beam.
-    copied : bool
-        Whether the pixels were copied from the file; otherwise they were interpolated.
-    response_from : str
-        Description of the response's origin.
-    """
-
-    grid: ImageGrid
+    grid: ImageGrid  #: Square grid, SIN projection, ICRS.
+    #: PB-corrected, Jy/beam; NaN where nothing was observed. Shape (size, size).
     corrected: Singles
+    #: Factor that gives the image the same noise everywhere; NaN below the cut. Shape (size, size).
     response: Singles
-    beam: Beam
-    copied: bool
-    response_from: str
+    beam: Beam  #: Restoring beam.
+    copied: bool  #: Whether the pixels were copied from the file; otherwise they were interpolated.
+    response_from: str  #: Description of the response's origin.
 
 
 def standard_form(

@@ -30,32 +30,17 @@ _LEAST_EXPECTED = 5
 
 @dataclass(frozen=True)
 class ListOffset:
-    """Median offset (measured less listed) of the bright sources of an image.
+    """Median offset (measured less listed) of the bright sources of an image."""
 
-    Parameters
-    ----------
-    east_arcsec, north_arcsec : float
-        Medians, arcsec; NaN without any position.
-    east_error_arcsec, north_error_arcsec : float
-        Their uncertainties, arcsec.
-    scatter_arcsec : float
-        Robust scatter (the larger of the two directions), arcsec.
-    n_positions : int
-        Number of sources with measured positions.
-    n_expected : int
-        Number of sources that should be bright enough, by the list's flux densities.
-    n_missing : int
-        Number of these that aren't within half a beam of their position.
-    """
-
-    east_arcsec: float
-    north_arcsec: float
-    east_error_arcsec: float
-    north_error_arcsec: float
-    scatter_arcsec: float
-    n_positions: int
+    east_arcsec: float  #: Medians, arcsec; NaN without any position.
+    north_arcsec: float  #: Medians, arcsec; NaN without any position.
+    east_error_arcsec: float  #: Their uncertainties, arcsec.
+    north_error_arcsec: float  #: Their uncertainties, arcsec.
+    scatter_arcsec: float  #: Robust scatter (the larger of the two directions), arcsec.
+    n_positions: int  #: Number of sources with measured positions.
+    #: Number of sources that should be bright enough, by the list's flux densities.
     n_expected: int
-    n_missing: int
+    n_missing: int  #: Number of these that aren't within half a beam of their position.
 
     @classmethod
     def of(cls, raw: RawMeasurements, sources: SourceList) -> "ListOffset":

@@ -36,39 +36,25 @@ _EXCESS, _SIGNIFICANT = 1.1, 2.0
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Background and noise of blocks of pixels.
+    """Background and noise of blocks of pixels."""
 
-    Parameters
-    ----------
-    row_edges, column_edges : ndarray of int, shape (n_down + 1,), (n_across + 1,)
-        Edges of the blocks, pixels.
-    surfaces : ndarray, shape (n_down, n_across, 6)
-        Background of each block, see `contimg_resources.photometry.background_loops.fit_blocks`.
-    noise : ndarray, shape (n_down, n_across)
-        1.4826 times the median absolute deviation from the background, sources clipped.
-    known : ndarray, shape (n_down, n_across)
-        1 for a block with its own surface, nearly 0 for one with its neighbour's.
-    counts : ndarray of int, shape (n_down, n_across)
-        Number of pixels in the fit.
-    step : int
-        Spacing of these pixels in rows and columns.
-    n_terms : int
-        Number of terms of the polynomial: 1 is a constant, 3 a plane, 6 a quadratic surface.
-    share : ndarray, shape (n_down, n_across)
-        Weight of `finer` in each block.
-    finer : Surroundings, optional
-        Smaller blocks, used where these leave structure; on the grid of `share`.
-    """
-
-    row_edges: Integers
-    column_edges: Integers
+    row_edges: Integers  #: Edges of the blocks, pixels. Shape (n_down + 1,), (n_across + 1,).
+    column_edges: Integers  #: Edges of the blocks, pixels. Shape (n_down + 1,), (n_across + 1,).
+    #: Background of each block, see `contimg_resources.photometry.background_loops.fit_blocks`.
+    #: Shape (n_down, n_across, 6).
     surfaces: Floats
+    #: 1.4826 times the median absolute deviation from the background, sources clipped. Shape
+    #: (n_down, n_across).
     noise: Floats
+    #: 1 for a block with its own surface, nearly 0 for one with its neighbour's. Shape (n_down,
+    #: n_across).
     known: Floats
-    counts: Integers
-    step: int
+    counts: Integers  #: Number of pixels in the fit. Shape (n_down, n_across).
+    step: int  #: Spacing of these pixels in rows and columns.
+    #: Number of terms of the polynomial: 1 is a constant, 3 a plane, 6 a quadratic surface.
     n_terms: int
-    share: Floats | None = None
+    share: Floats | None = None  #: Weight of `finer` in each block. Shape (n_down, n_across).
+    #: Smaller blocks, used where these leave structure; on the grid of `share`.
     finer: "Surroundings | None" = None
 
     @classmethod

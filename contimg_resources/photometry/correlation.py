@@ -29,20 +29,13 @@ _LEAST_BEAMS = 30.0
 
 @dataclass(frozen=True)
 class FilterErrors:
-    """Covariances of matched filters in an image's noise.
+    """Covariances of matched filters in an image's noise."""
 
-    Parameters
-    ----------
-    reach : int
-        Lags extend from -reach to reach pixels.
-    overlap : ndarray, shape (2 reach + 1, 2 reach + 1)
-        ``H = sum K K'`` of two beams by lag (rows, columns).
-    noise : ndarray, shape (2 reach + 1, 2 reach + 1)
-        ``G = sum K C K'`` with the noise's autocorrelation C, which is 1 at lag 0.
-    """
-
-    reach: int
+    reach: int  #: Lags extend from -reach to reach pixels.
+    #: ``H = sum K K'`` of two beams by lag (rows, columns). Shape (2 reach + 1, 2 reach + 1).
     overlap: Floats
+    #: ``G = sum K C K'`` with the noise's autocorrelation C, which is 1 at lag 0. Shape (2 reach +
+    #: 1, 2 reach + 1).
     noise: Floats
 
     @property
@@ -116,17 +109,11 @@ class FilterErrors:
 
 @dataclass(frozen=True)
 class NoiseCorrelation:
-    """The autocorrelation of an image's noise.
+    """The autocorrelation of an image's noise."""
 
-    Parameters
-    ----------
-    reach : int
-        Lags extend from -reach to reach pixels.
-    by_lag : ndarray, shape (2 reach + 1, 2 reach + 1)
-        Mean product of pixels by lag (rows, columns), without sources; 1 at lag 0.
-    """
-
-    reach: int
+    reach: int  #: Lags extend from -reach to reach pixels.
+    #: Mean product of pixels by lag (rows, columns), without sources; 1 at lag 0. Shape (2 reach +
+    #: 1, 2 reach + 1).
     by_lag: Floats
 
     @classmethod

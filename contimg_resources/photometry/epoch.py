@@ -36,56 +36,36 @@ _MIN_PRIMARY_BEAM = 0.4
 class EpochScale:
     """Flux scale and astrometry of an epoch.
 
-    Parameters
-    ----------
-    ok : bool
-        Whether the epoch passed its checks.
-    reason : str
-        Reason for a failed check; otherwise empty.
-    scale, error : float
-        Measured over true flux density at the centre of the image, and its uncertainty; NaN if
-        there are too few references.
-    scatter : float
-        Robust scatter of the references' ratios.
-    n_references : int
-        Number of references.
-    gradient : tuple of float
-        Change of the scale's logarithm per degree eastwards and northwards; zeros unless
-        significant.
-    at_source, error_at_source : ndarray, shape (n,)
-        Scale at each source, without the source itself where it is a reference.
-    is_reference : ndarray of bool, shape (n,)
-        Which sources are references.
-    ratio : ndarray, shape (n,)
-        Measured over reference flux density; NaN where there is none.
-    east_arcsec, north_arcsec : float
-        Median offset of bright sources from their places, arcsec; NaN without any.
-    offset_scatter_arcsec : float
-        Robust scatter of the offsets (the larger of the two directions), arcsec.
-    n_positions : int
-        Number of sources with measured positions.
-    offset : ListOffset, optional
-        The same with errors, and the number of missing bright sources.
-    moved_arcsec : tuple of float
-        East and north: shift of the list's positions before the flux densities were measured.
+    Arrays have the shape (n,).
     """
 
-    ok: bool
-    reason: str
+    ok: bool  #: Whether the epoch passed its checks.
+    reason: str  #: Reason for a failed check; otherwise empty.
+    #: `scale`, `error`: Measured over true flux density at the centre of the image, and its
+    #: uncertainty; NaN if there are too few references.
     scale: float
     error: float
-    scatter: float
-    n_references: int
+    scatter: float  #: Robust scatter of the references' ratios.
+    n_references: int  #: Number of references.
+    #: Change of the scale's logarithm per degree eastwards and northwards; zeros unless
+    #: significant.
     gradient: tuple[float, float]
+    #: `at_source`, `error_at_source`: Scale at each source, without the source itself where it is a
+    #: reference.
     at_source: Floats
     error_at_source: Floats
-    is_reference: Mask
-    ratio: Floats
+    is_reference: Mask  #: Which sources are references.
+    ratio: Floats  #: Measured over reference flux density; NaN where there is none.
+    #: `east_arcsec`, `north_arcsec`: Median offset of bright sources from their places, arcsec; NaN
+    #: without any.
     east_arcsec: float
     north_arcsec: float
+    #: Robust scatter of the offsets (the larger of the two directions), arcsec.
     offset_scatter_arcsec: float
-    n_positions: int
+    n_positions: int  #: Number of sources with measured positions.
+    #: The same with errors, and the number of missing bright sources.
     offset: ListOffset | None = None
+    #: East and north: shift of the list's positions before the flux densities were measured.
     moved_arcsec: tuple[float, float] = (0.0, 0.0)
 
 

@@ -25,26 +25,17 @@ _CLIP = 4.0
 
 @dataclass(frozen=True)
 class Gradient:
-    """A gradient of the flux scale; zero if there is none.
+    """A gradient of the flux scale; zero if there is none."""
 
-    Parameters
-    ----------
-    coefficients : ndarray, shape (3,)
-        Of 1, degrees eastwards and degrees northwards in the logarithm of the scale; zeros without
-        a gradient.
-    covariance : ndarray, shape (3, 3)
-        Covariance of the coefficients.
-    residual, leverage : ndarray, shape (n,)
-        Residual and leverage of each source's logarithm, 0 for those that aren't in the fit.
-    pull : ndarray, shape (n, 3)
-        Change of the coefficients with each source's residual.
-    """
-
+    #: Of 1, degrees eastwards and degrees northwards in the logarithm of the scale; zeros without a
+    #: gradient. Shape (3,).
     coefficients: Floats
-    covariance: Floats
+    covariance: Floats  #: Covariance of the coefficients. Shape (3, 3).
+    #: `residual`, `leverage`: Residual and leverage of each source's logarithm, 0 for those that
+    #: aren't in the fit. Shape (n,).
     residual: Floats
     leverage: Floats
-    pull: Floats
+    pull: Floats  #: Change of the coefficients with each source's residual. Shape (n, 3).
 
     @property
     def slopes(self) -> tuple[float, float]:

@@ -50,50 +50,27 @@ _TEXTS = ("epoch", "kind")
 class LightCurve:
     """The measurements of one source, in the order of time.
 
-    Parameters
-    ----------
-    source_id : str
-        The source.
-    epoch : ndarray of str, shape (n,)
-        Partition keys.
-    kind : ndarray of str, shape (n,)
-        image or mosaic.
-    mid_mjd : ndarray, shape (n,)
-        MJD in days.
-    frequency_hz : ndarray, shape (n,)
-        Hz.
-    flux_jy, flux_error_jy : ndarray, shape (n,)
-        On the scale of the reference sources, Jy; NaN where there is none.
-    integrated_flux_jy, integrated_error_jy : ndarray, shape (n,)
-        Integrated flux densities on that scale, Jy; NaN where the shape wasn't measured.
-    raw_flux_jy, raw_error_jy : ndarray, shape (n,)
-        As measured, Jy.
-    rms_jy : ndarray, shape (n,)
-        Local noise, Jy/beam.
-    flags : ndarray of int, shape (n,)
-        See `contimg_resources.photometry.flags`.
-    epoch_ok : ndarray of bool, shape (n,)
-        Whether the epoch passed its checks.
-    ra_deg, dec_deg : ndarray, shape (n,)
-        Position in the catalogue, ICRS degrees.
+    Arrays have the shape (n,).
     """
 
-    source_id: str
-    epoch: NDArray[np.str_]
-    kind: NDArray[np.str_]
-    mid_mjd: Floats
-    frequency_hz: Floats
-    flux_jy: Floats
-    flux_error_jy: Floats
+    source_id: str  #: The source.
+    epoch: NDArray[np.str_]  #: Partition keys.
+    kind: NDArray[np.str_]  #: image or mosaic.
+    mid_mjd: Floats  #: MJD in days.
+    frequency_hz: Floats  #: Hz.
+    flux_jy: Floats  #: On the scale of the reference sources, Jy; NaN where there is none.
+    flux_error_jy: Floats  #: On the scale of the reference sources, Jy; NaN where there is none.
+    #: `integrated_flux_jy`, `integrated_error_jy`: Integrated flux densities on that scale, Jy; NaN
+    #: where the shape wasn't measured.
     integrated_flux_jy: Floats
     integrated_error_jy: Floats
-    raw_flux_jy: Floats
-    raw_error_jy: Floats
-    rms_jy: Floats
-    flags: NDArray[np.int64]
-    epoch_ok: NDArray[np.bool_]
-    ra_deg: Floats
-    dec_deg: Floats
+    raw_flux_jy: Floats  #: As measured, Jy.
+    raw_error_jy: Floats  #: As measured, Jy.
+    rms_jy: Floats  #: Local noise, Jy/beam.
+    flags: NDArray[np.int64]  #: See `contimg_resources.photometry.flags`.
+    epoch_ok: NDArray[np.bool_]  #: Whether the epoch passed its checks.
+    ra_deg: Floats  #: Position in the catalogue, ICRS degrees.
+    dec_deg: Floats  #: Position in the catalogue, ICRS degrees.
 
     def __len__(self) -> int:
         return len(self.epoch)

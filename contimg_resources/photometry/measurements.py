@@ -57,21 +57,11 @@ FORMAT = ParquetFormat(
 
 @dataclass(frozen=True)
 class Written:
-    """A file of measurements.
+    """A file of measurements."""
 
-    Parameters
-    ----------
-    path : Path
-        The file.
-    n_sources : int
-        Number of sources in the image.
-    n_measured : int
-        Number of those with a flux density.
-    """
-
-    path: Path
-    n_sources: int
-    n_measured: int
+    path: Path  #: The file.
+    n_sources: int  #: Number of sources in the image.
+    n_measured: int  #: Number of those with a flux density.
 
 
 def write_measurements(

@@ -61,47 +61,32 @@ def _unknown() -> Floats:
 class RawMeasurements:
     """Measurements before the flux scale is applied, in the order of the list.
 
-    Parameters
-    ----------
-    flux_jy, error_jy : ndarray, shape (n,)
-        Flux densities and their uncertainties, Jy; NaN where a flag excludes a flux density.
-    background_jy, rms_jy : ndarray, shape (n,)
-        Background, and noise of a pixel, around each, Jy/beam, PB-corrected.
-    chi2 : ndarray, shape (n,)
-        Sum of squared residuals over the stamp in units of the noise.
-    dof : ndarray of int, shape (n,)
-        Pixels of the stamp less one; neighbouring pixels are correlated.
-    flags : ndarray of int, shape (n,)
-        Sums of `contimg_resources.photometry.flags.Flag`.
-    primary_beam : ndarray, shape (n,)
-        Primary beam at each source; 1 in an image that is corrected for it.
-    east_arcsec, north_arcsec : ndarray, shape (n,)
-        Measured less known position, arcsec; NaN below an S/N of 10 and in blends.
-    east_error_arcsec, north_error_arcsec : ndarray, shape (n,)
-        Their uncertainties, arcsec.
-    in_image : ndarray of bool, shape (n,)
-        Whether a source lies on the observed sky.
-    integrated_jy, integrated_error_jy : ndarray, shape (n,)
-        Integrated flux densities and their uncertainties, Jy; NaN below an S/N of 10 and in blends.
-    width, width_error : ndarray, shape (n,)
-        Largest width over that of the beam along the same direction; NaN in the same cases.
+    Arrays have the shape (n,).
     """
 
+    #: `flux_jy`, `error_jy`: Flux densities and their uncertainties, Jy; NaN where a flag excludes
+    #: a flux density.
     flux_jy: Floats
     error_jy: Floats
-    background_jy: Floats
-    rms_jy: Floats
-    chi2: Floats
-    dof: Integers
-    flags: Integers
-    primary_beam: Floats
+    background_jy: Floats  #: Background, and noise of a pixel, around each, Jy/beam, PB-corrected.
+    rms_jy: Floats  #: Background, and noise of a pixel, around each, Jy/beam, PB-corrected.
+    chi2: Floats  #: Sum of squared residuals over the stamp in units of the noise.
+    dof: Integers  #: Pixels of the stamp less one; neighbouring pixels are correlated.
+    flags: Integers  #: Sums of `contimg_resources.photometry.flags.Flag`.
+    primary_beam: Floats  #: Primary beam at each source; 1 in an image that is corrected for it.
+    #: `east_arcsec`, `north_arcsec`: Measured less known position, arcsec; NaN below an S/N of 10
+    #: and in blends.
     east_arcsec: Floats
     north_arcsec: Floats
-    east_error_arcsec: Floats
-    north_error_arcsec: Floats
-    in_image: NDArray[np.bool_]
+    east_error_arcsec: Floats  #: Their uncertainties, arcsec.
+    north_error_arcsec: Floats  #: Their uncertainties, arcsec.
+    in_image: NDArray[np.bool_]  #: Whether a source lies on the observed sky.
+    #: `integrated_jy`, `integrated_error_jy`: Integrated flux densities and their uncertainties,
+    #: Jy; NaN below an S/N of 10 and in blends.
     integrated_jy: Floats = field(default_factory=_unknown)
     integrated_error_jy: Floats = field(default_factory=_unknown)
+    #: `width`, `width_error`: Largest width over that of the beam along the same direction; NaN in
+    #: the same cases.
     width: Floats = field(default_factory=_unknown)
     width_error: Floats = field(default_factory=_unknown)
 

@@ -23,41 +23,25 @@ Kind = Literal["image", "mosaic"]
 class MeasurableImage:
     """An image on which sources can be measured.
 
-    Parameters
-    ----------
-    kind : {'image', 'mosaic'}
-        In an image the restoring beam is constant in pixels, as the gridder made it; in a mosaic
-        its position angle is relative to local north.
-    epoch : str
-        Partition key.
-    pixels : ndarray of float32, shape (n_rows, n_columns)
-        Jy/beam; NaN where nothing was observed.
-    sigma_jy : ndarray of float32, shape (n_rows, n_columns), optional
-        Expected noise of each pixel, Jy/beam; None if the noise varies slowly.
-    primary_beam : ndarray of float32, shape (n_rows, n_columns), optional
-        Divisor of flux densities; sources where it is NaN, below the image's cut, count as outside
-        the observed sky. None if `pixels` are already corrected.
-    wcs : WCS
-        The two sky axes, ICRS.
-    beam : Beam
-        Restoring beam.
-    frequency_hz : float
-        Effective frequency, Hz.
-    start_mjd, mid_mjd, end_mjd : float
-        Time of the data, MJD in days, UTC.
+    Arrays have the shape (n_rows, n_columns).
     """
 
+    #: In an image the restoring beam is constant in pixels, as the gridder made it; in a mosaic its
+    #: position angle is relative to local north.
     kind: Kind
-    epoch: str
-    pixels: Singles
+    epoch: str  #: Partition key.
+    pixels: Singles  #: Jy/beam; NaN where nothing was observed.
+    #: Expected noise of each pixel, Jy/beam; None if the noise varies slowly.
     sigma_jy: Singles | None
+    #: Divisor of flux densities; sources where it is NaN, below the image's cut, count as outside
+    #: the observed sky. None if `pixels` are already corrected.
     primary_beam: Singles | None
-    wcs: WCS
-    beam: Beam
-    frequency_hz: float
-    start_mjd: float
-    mid_mjd: float
-    end_mjd: float
+    wcs: WCS  #: The two sky axes, ICRS.
+    beam: Beam  #: Restoring beam.
+    frequency_hz: float  #: Effective frequency, Hz.
+    start_mjd: float  #: Time of the data, MJD in days, UTC.
+    mid_mjd: float  #: Time of the data, MJD in days, UTC.
+    end_mjd: float  #: Time of the data, MJD in days, UTC.
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 2 or not self.pixels.size:
@@ -91,23 +75,14 @@ class MeasurableImage:
 class SourceList:
     """Sources to be measured.
 
-    Parameters
-    ----------
-    source_id : ndarray of str, shape (n_sources,)
-        Permanent, unique names.
-    ra_deg, dec_deg : ndarray, shape (n_sources,)
-        Positions, ICRS degrees.
-    flux_jy : ndarray, shape (n_sources,)
-        Expected flux densities at the image's frequency, Jy; NaN where unknown.
-    compact : ndarray of bool, shape (n_sources,)
-        Whether a source is assumed to be a point source.
+    Arrays have the shape (n_sources,).
     """
 
-    source_id: NDArray[np.str_]
-    ra_deg: Floats
-    dec_deg: Floats
-    flux_jy: Floats
-    compact: NDArray[np.bool_]
+    source_id: NDArray[np.str_]  #: Permanent, unique names.
+    ra_deg: Floats  #: Positions, ICRS degrees.
+    dec_deg: Floats  #: Positions, ICRS degrees.
+    flux_jy: Floats  #: Expected flux densities at the image's frequency, Jy; NaN where unknown.
+    compact: NDArray[np.bool_]  #: Whether a source is assumed to be a point source.
 
     @classmethod
     def of(
@@ -172,16 +147,9 @@ class SourceList:
 class SourceHistory:
     """History of sources in earlier epochs, in the order of their list.
 
-    Parameters
-    ----------
-    median_flux_jy : ndarray, shape (n_sources,)
-        Median of good epochs, Jy; NaN if there are none.
-    n_epochs : ndarray of int, shape (n_sources,)
-        Number of good epochs.
-    eta : ndarray, shape (n_sources,)
-        Weighted variance over its expectation; NaN with fewer than two epochs.
+    Arrays have the shape (n_sources,).
     """
 
-    median_flux_jy: Floats
-    n_epochs: NDArray[np.int64]
-    eta: Floats
+    median_flux_jy: Floats  #: Median of good epochs, Jy; NaN if there are none.
+    n_epochs: NDArray[np.int64]  #: Number of good epochs.
+    eta: Floats  #: Weighted variance over its expectation; NaN with fewer than two epochs.

@@ -31,17 +31,11 @@ _INTEGRAL = np.array([1.0, 0.5, 0.5, 0.0, 0.0, 0.0])
 
 @dataclass(frozen=True)
 class WidthAllowance:
-    """Tolerance for the width of a point source.
+    """Tolerance for the width of a point source."""
 
-    Parameters
-    ----------
-    share : float
-        Fraction of the width, for errors of the header's beam, the pixels and the deconvolution.
-    smearing_arcsec : ndarray, shape (n,)
-        Smearing (FWHM) by bandwidth and integration time at each source, arcsec.
-    """
-
+    #: Fraction of the width, for errors of the header's beam, the pixels and the deconvolution.
     share: float
+    #: Smearing (FWHM) by bandwidth and integration time at each source, arcsec. Shape (n,).
     smearing_arcsec: Floats
 
     def squared(self, minor_arcsec: float) -> Floats:
@@ -82,21 +76,14 @@ def smearing_arcsec(
 class Shapes:
     """Fitted shapes of some sources.
 
-    Parameters
-    ----------
-    integrated_jy, integrated_error_jy : ndarray, shape (n,)
-        Integrated flux densities, Jy; NaN without a fit.
-    width, width_error : ndarray, shape (n,)
-        Largest width over that of the beam along the same direction.
-    extended : ndarray of bool, shape (n,)
-        Whether the width exceeds that of a point source.
+    Arrays have the shape (n,).
     """
 
-    integrated_jy: Floats
-    integrated_error_jy: Floats
-    width: Floats
-    width_error: Floats
-    extended: NDArray[np.bool_]
+    integrated_jy: Floats  #: Integrated flux densities, Jy; NaN without a fit.
+    integrated_error_jy: Floats  #: Integrated flux densities, Jy; NaN without a fit.
+    width: Floats  #: Largest width over that of the beam along the same direction.
+    width_error: Floats  #: Largest width over that of the beam along the same direction.
+    extended: NDArray[np.bool_]  #: Whether the width exceeds that of a point source.
 
 
 def measure_shapes(

@@ -40,26 +40,14 @@ _MARGIN_DAYS = 0.2
 
 @dataclass(frozen=True)
 class BandFluxes:
-    """Flux densities of a source in one sub-band, in the order of time.
+    """Flux densities of a source in one sub-band, in the order of time."""
 
-    Parameters
-    ----------
-    band : str
-        Its name.
-    frequency_hz : float
-        Median effective frequency, Hz; NaN without a measurement.
-    ra_deg : float
-        The source's right ascension, ICRS, degrees; NaN without a measurement.
-    mid_mjd : ndarray, shape (n,)
-        MJD in days.
-    flux_jy, error_jy : ndarray, shape (n,)
-        On the scale of the reference sources in that band, Jy; finite, errors above 0.
-    """
-
-    band: str
-    frequency_hz: float
-    ra_deg: float
-    mid_mjd: Floats
+    band: str  #: Its name.
+    frequency_hz: float  #: Median effective frequency, Hz; NaN without a measurement.
+    ra_deg: float  #: The source's right ascension, ICRS, degrees; NaN without a measurement.
+    mid_mjd: Floats  #: MJD in days. Shape (n,).
+    #: `flux_jy`, `error_jy`: On the scale of the reference sources in that band, Jy; finite, errors
+    #: above 0. Shape (n,).
     flux_jy: Floats
     error_jy: Floats
 

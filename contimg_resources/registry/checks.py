@@ -29,21 +29,14 @@ _MAX_TEXT = 128
 
 @dataclass(frozen=True)
 class RegistrationLimits:
-    """Limits that a table must satisfy to be registered.
+    """Limits that a table must satisfy to be registered."""
 
-    Parameters
-    ----------
-    gates : CalibrationSettings
-        Limits for a solve, which also apply to tables from elsewhere.
-    max_identity_fraction : float
-        Maximum fraction of solutions that are exactly 1 (0 for delays). Those of the reference
-        antenna always are; those of a whole table only when nothing was solved.
-    max_offset_days : float
-        Maximum distance of a table's solutions from the set's mid-MJD, days.
-    """
-
+    #: Limits for a solve, which also apply to tables from elsewhere.
     gates: CalibrationSettings = field(default_factory=CalibrationSettings)
+    #: Maximum fraction of solutions that are exactly 1 (0 for delays). Those of the reference
+    #: antenna always are; those of a whole table only when nothing was solved.
     max_identity_fraction: float = 0.9
+    #: Maximum distance of a table's solutions from the set's mid-MJD, days.
     max_offset_days: float = 1.0
 
 

@@ -28,24 +28,12 @@ _SEARCHED = 20
 
 @dataclass(frozen=True)
 class Wanted:
-    """The observation that a caltable set must fit.
+    """The observation that a caltable set must fit."""
 
-    Parameters
-    ----------
-    mjd : float
-        mid-MJD of the observation, days.
-    layout : ArrayLayout or None
-        Its antennas and spectral windows; None: any layout fits.
-    declination_deg : float or None
-        Its strip, degrees; None: any strip fits.
-    strip_tolerance_deg : float
-        Maximum difference in declination, degrees.
-    """
-
-    mjd: float
-    layout: ArrayLayout | None
-    declination_deg: float | None
-    strip_tolerance_deg: float
+    mjd: float  #: mid-MJD of the observation, days.
+    layout: ArrayLayout | None  #: Its antennas and spectral windows; None: any layout fits.
+    declination_deg: float | None  #: Its strip, degrees; None: any strip fits.
+    strip_tolerance_deg: float  #: Maximum difference in declination, degrees.
 
     def __post_init__(self) -> None:
         check_mjd(self.mjd)

@@ -35,17 +35,10 @@ Endings = Mapping[CaltableType, Sequence[str]]
 
 @dataclass(frozen=True)
 class UnderPrefix:
-    """The files with a common prefix.
+    """The files with a common prefix."""
 
-    Parameters
-    ----------
-    tables : tuple of NewCaltable
-        The caltables, in apply order.
-    not_taken : dict of str to str
-        Names of all other files with the prefix, each with the reason why it was not taken.
-    """
-
-    tables: tuple[NewCaltable, ...]
+    tables: tuple[NewCaltable, ...]  #: The caltables, in apply order.
+    #: Names of all other files with the prefix, each with the reason why it was not taken.
     not_taken: dict[str, str]
 
 

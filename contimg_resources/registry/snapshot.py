@@ -20,32 +20,16 @@ _SLACK_DAYS = 1e-8
 
 @dataclass(frozen=True, slots=True)
 class ActiveSet:
-    """The columns that decide whether an active set applies to an observation.
+    """The columns that decide whether an active set applies to an observation."""
 
-    Parameters
-    ----------
-    id : int
-        Row number; larger for a later registration.
-    name : str
-        Its name.
-    version : int
-        Its version.
-    mid_mjd, start_mjd, end_mjd : float
-        Mid-MJD of its calibrator observation, and its window, MJD in days.
-    declination_deg : float or None
-        Its strip, degrees; None fits any.
-    layout_id : int
-        Row of its antennas and spectral windows.
-    """
-
-    id: int
-    name: str
-    version: int
-    mid_mjd: float
-    start_mjd: float
-    end_mjd: float
-    declination_deg: float | None
-    layout_id: int
+    id: int  #: Row number; larger for a later registration.
+    name: str  #: Its name.
+    version: int  #: Its version.
+    mid_mjd: float  #: Mid-MJD of its calibrator observation, and its window, MJD in days.
+    start_mjd: float  #: Mid-MJD of its calibrator observation, and its window, MJD in days.
+    end_mjd: float  #: Mid-MJD of its calibrator observation, and its window, MJD in days.
+    declination_deg: float | None  #: Its strip, degrees; None fits any.
+    layout_id: int  #: Row of its antennas and spectral windows.
 
     def fits(self, wanted: Wanted, layout_ids: Container[int] | None, *, window: bool) -> bool:
         """Return whether the set applies; see `lookup.nearest_id`."""

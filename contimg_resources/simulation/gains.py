@@ -32,22 +32,6 @@ _N_FAST = 3
 class GainModel:
     """Gains of all receptors; axes (antenna, receptor X and Y, term).
 
-    Parameters
-    ----------
-    antenna_names : tuple of str
-        Names by antenna id.
-    delay_s : ndarray of float, shape (antennas, 2)
-        Delays, seconds.
-    ripple_amplitude, ripple_phase_rad : ndarray of float, shape (antennas, 2, 6)
-        Bandpass: coefficients of cos and sin of 1, 2, 3 half turns across the band, of the
-        logarithm of the amplitude and of the phase in radians.
-    amplitude, phase_rad : ndarray of float, shape (antennas, 2)
-        Constant part.
-    drift_period_s, drift_offset_rad : ndarray of float, shape (antennas, 2, 5)
-        Sinusoids of the drift: periods in seconds, phases at MJD 0 in radians.
-    drift_amplitude, drift_phase_rad : ndarray of float, shape (antennas, 2, 5)
-        Amplitude of each sinusoid in the logarithm of the amplitude, and in the phase in radians.
-
     Notes
     -----
     With x = (nu - nu_0) / band, the gain is ``exp(2 pi i tau (nu - nu_0)) B(nu) G(t)`` where
@@ -55,14 +39,21 @@ class GainModel:
     and it corrupts as ``V_ij = g_i conj(g_j) V_true``.
     """
 
-    antenna_names: tuple[str, ...]
-    delay_s: Floats
+    antenna_names: tuple[str, ...]  #: Names by antenna id.
+    delay_s: Floats  #: Delays, seconds. Shape (antennas, 2).
+    #: `ripple_amplitude`, `ripple_phase_rad`: Bandpass: coefficients of cos and sin of 1, 2, 3 half
+    #: turns across the band, of the logarithm of the amplitude and of the phase in radians. Shape
+    #: (antennas, 2, 6).
     ripple_amplitude: Floats
     ripple_phase_rad: Floats
-    amplitude: Floats
-    phase_rad: Floats
+    amplitude: Floats  #: Constant part. Shape (antennas, 2).
+    phase_rad: Floats  #: Constant part. Shape (antennas, 2).
+    #: `drift_period_s`, `drift_offset_rad`: Sinusoids of the drift: periods in seconds, phases at
+    #: MJD 0 in radians. Shape (antennas, 2, 5).
     drift_period_s: Floats
     drift_offset_rad: Floats
+    #: `drift_amplitude`, `drift_phase_rad`: Amplitude of each sinusoid in the logarithm of the
+    #: amplitude, and in the phase in radians. Shape (antennas, 2, 5).
     drift_amplitude: Floats
     drift_phase_rad: Floats
 

@@ -32,50 +32,26 @@ _GAP_EVERY_DAYS, _GAP_DAYS = 110.0, 6.0
 
 @dataclass(frozen=True)
 class Watch:
-    """The observing pattern of the sources.
+    """The observing pattern of the sources."""
 
-    Parameters
-    ----------
-    n_days : int
-        Length of the observations, days.
-    cadence_days : float
-        Interval between epochs, days.
-    error : float
-        Relative error of one flux density.
-    lost : float
-        Share of the epochs that are lost at random, in addition to a gap of six days every 110.
-    epoch_scatter : float
-        Relative error common to all sources of an epoch.
-    own_scatter : float
-        Relative error of each measurement that isn't included in its uncertainty.
-    """
-
-    n_days: int = 365
-    cadence_days: float = 1.0
-    error: float = 0.05
+    n_days: int = 365  #: Length of the observations, days.
+    cadence_days: float = 1.0  #: Interval between epochs, days.
+    error: float = 0.05  #: Relative error of one flux density.
+    #: Share of the epochs that are lost at random, in addition to a gap of six days every 110.
     lost: float = 0.08
-    epoch_scatter: float = 0.02
+    epoch_scatter: float = 0.02  #: Relative error common to all sources of an epoch.
+    #: Relative error of each measurement that isn't included in its uncertainty.
     own_scatter: float = 0.015
 
 
 @dataclass(frozen=True)
 class Event:
-    """An event that is added to a light curve.
+    """An event that is added to a light curve."""
 
-    Parameters
-    ----------
-    shape : Shape
-        Its shape.
-    mid_mjd, width_days : float
-        Epoch of minimum and full width at half depth.
-    depth : float
-        Share of the flux density that is missing at minimum.
-    """
-
-    shape: Shape
-    mid_mjd: float
-    width_days: float
-    depth: float
+    shape: Shape  #: Its shape.
+    mid_mjd: float  #: Epoch of minimum and full width at half depth.
+    width_days: float  #: Epoch of minimum and full width at half depth.
+    depth: float  #: Share of the flux density that is missing at minimum.
 
 
 def steady_light_curves(

@@ -55,36 +55,6 @@ _BAND_HZ = np.array([FREQUENCY_MIN_HZ, FREQUENCY_MAX_HZ])
 class NightSpec:
     """A night on the declination strip of a calibrator.
 
-    Parameters
-    ----------
-    size : Size
-        Size of each observation.
-    seed : int
-        Random seed.
-    calibrator : str
-        Name of a flux-scale source; it transits at the middle of its observation.
-    after_mjd : float
-        The night starts with the first transit after this, MJD in days. The default with 3C48 is a
-        transit at local midnight, 2025-10-06.
-    n_targets : int
-        Observations after the calibrator's, in successive slots of 309.24 s.
-    n_targets_before : int
-        Observations before it, which have to wait for its calibration.
-    sky : SkySpec
-        Contents of the sky.
-    gains : GainSpec
-        The antennas' imperfections.
-    rfi : RfiSpec, optional
-        Interference; None: none.
-    dead_antennas : tuple of str
-        Names of antennas without signal.
-    dead_style : DeadStyle
-        Their data in the MS.
-    sefd_jy : float, optional
-        See `SimulationSpec`; None: the instrument's.
-    weight_spectrum : bool
-        See `SimulationSpec`.
-
     Notes
     -----
     Targets begin in the first slot whose pointings are all more than ``sky.radius_deg`` from the
@@ -92,19 +62,22 @@ class NightSpec:
     noise. This leaves a gap of some slots between calibrator and targets.
     """
 
-    size: Size = Size.TINY
-    seed: int = 1
+    size: Size = Size.TINY  #: Size of each observation.
+    seed: int = 1  #: Random seed.
+    #: Name of a flux-scale source; it transits at the middle of its observation.
     calibrator: str = "3C48"
+    #: The night starts with the first transit after this, MJD in days. The default with 3C48 is a
+    #: transit at local midnight, 2025-10-06.
     after_mjd: float = 60_954.0
-    n_targets: int = 4
-    n_targets_before: int = 0
-    sky: SkySpec = field(default_factory=SkySpec)
-    gains: GainSpec = field(default_factory=GainSpec)
-    rfi: RfiSpec | None = None
-    dead_antennas: tuple[str, ...] = ()
-    dead_style: DeadStyle = DeadStyle.ZERO
-    sefd_jy: float | None = None
-    weight_spectrum: bool = False
+    n_targets: int = 4  #: Observations after the calibrator's, in successive slots of 309.24 s.
+    n_targets_before: int = 0  #: Observations before it, which have to wait for its calibration.
+    sky: SkySpec = field(default_factory=SkySpec)  #: Contents of the sky.
+    gains: GainSpec = field(default_factory=GainSpec)  #: The antennas' imperfections.
+    rfi: RfiSpec | None = None  #: Interference; None: none.
+    dead_antennas: tuple[str, ...] = ()  #: Names of antennas without signal.
+    dead_style: DeadStyle = DeadStyle.ZERO  #: Their data in the MS.
+    sefd_jy: float | None = None  #: See `SimulationSpec`; None: the instrument's.
+    weight_spectrum: bool = False  #: See `SimulationSpec`.
 
     def __post_init__(self) -> None:
         check_mjd(self.after_mjd)
@@ -114,21 +87,11 @@ class NightSpec:
 
 @dataclass(frozen=True)
 class NightObservation:
-    """One planned observation of a night.
+    """One planned observation of a night."""
 
-    Parameters
-    ----------
-    kind : str
-        ``calibrator`` or ``target``.
-    slot : int
-        Number of slots of 309.24 s after the calibrator's observation, which is slot 0.
-    spec : SimulationSpec
-        The observation.
-    """
-
-    kind: str
-    slot: int
-    spec: SimulationSpec
+    kind: str  #: ``calibrator`` or ``target``.
+    slot: int  #: Number of slots of 309.24 s after the calibrator's observation, which is slot 0.
+    spec: SimulationSpec  #: The observation.
 
 
 def plan_night(night: NightSpec) -> tuple[NightObservation, ...]:

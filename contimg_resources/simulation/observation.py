@@ -31,54 +31,30 @@ _NOISE_STREAM = 4
 
 @dataclass(frozen=True)
 class SimulationRequest:
-    """A request to simulate an observation.
+    """A request to simulate an observation."""
 
-    Parameters
-    ----------
-    spec : SimulationSpec
-        The observation.
-    directory : Path
-        Directory for the MS and its truth; created if missing.
-    done_marker : bool
-        Whether an empty file ``<stem>.ms.done`` marks the complete MS.
-    overwrite : bool
-        Whether an existing MS or sub-band file of that name may be replaced.
-    file_format : FileFormat
-        Whether to write an MS or sub-band files.
-    """
-
-    spec: SimulationSpec
-    directory: Path
-    done_marker: bool = False
+    spec: SimulationSpec  #: The observation.
+    directory: Path  #: Directory for the MS and its truth; created if missing.
+    done_marker: bool = False  #: Whether an empty file ``<stem>.ms.done`` marks the complete MS.
+    #: Whether an existing MS or sub-band file of that name may be replaced.
     overwrite: bool = False
-    file_format: FileFormat = FileFormat.MS
+    file_format: FileFormat = FileFormat.MS  #: Whether to write an MS or sub-band files.
 
 
 @dataclass(frozen=True)
 class SimulatedObservation:
-    """The files of a simulated observation.
+    """The files of a simulated observation."""
 
-    Parameters
-    ----------
-    ms, truth, gains : Path
-        The MS, its truth (JSON) and its gains (npz). Of sub-bands no MS is written: it is the one
-        that the platform would make of them.
-    mid_mjd : float
-        Middle of the observation, MJD in days.
-    n_visibilities : int
-        Number of visibilities written, over cross-correlations and polarisations.
-    elapsed_s : float
-        Elapsed time, seconds.
-    sub_bands : tuple of Path
-        The sub-band files, by number; none where an MS was written.
-    """
-
+    #: `ms`, `truth`, `gains`: The MS, its truth (JSON) and its gains (npz). Of sub-bands no MS is
+    #: written: it is the one that the platform would make of them.
     ms: Path
     truth: Path
     gains: Path
-    mid_mjd: float
+    mid_mjd: float  #: Middle of the observation, MJD in days.
+    #: Number of visibilities written, over cross-correlations and polarisations.
     n_visibilities: int
-    elapsed_s: float
+    elapsed_s: float  #: Elapsed time, seconds.
+    #: The sub-band files, by number; none where an MS was written.
     sub_bands: tuple[Path, ...] = ()
 
 

@@ -26,16 +26,10 @@ Complex64s = NDArray[np.complex64]
 
 @dataclass(frozen=True)
 class Baselines:
-    """Pairs of antenna ids, in the order of rows.
+    """Pairs of antenna ids, in the order of rows."""
 
-    Parameters
-    ----------
-    first, second : ndarray of int, shape (baselines,)
-        ANTENNA1 and ANTENNA2.
-    """
-
-    first: Integers
-    second: Integers
+    first: Integers  #: ANTENNA1 and ANTENNA2. Shape (baselines,).
+    second: Integers  #: ANTENNA1 and ANTENNA2. Shape (baselines,).
 
     @classmethod
     def of(cls, n_antennas: int, autocorrelations: bool) -> "Baselines":

@@ -19,17 +19,13 @@ _SATELLITE_SWEEP_HZ = 6e6
 
 @dataclass(frozen=True)
 class Interference:
-    """The emitters of one observation.
+    """The emitters of one observation."""
 
-    Parameters
-    ----------
-    strength_jy : ndarray of float, shape (emitters, integrations, frequencies)
-        Strength on a baseline, Jy; frequencies ascending.
-    delay_s : ndarray of float, shape (emitters, antennas)
-        Delay of each emitter at each antenna, seconds, which causes different fringe rates.
-    """
-
+    #: Strength on a baseline, Jy; frequencies ascending. Shape (emitters, integrations,
+    #: frequencies).
     strength_jy: Floats
+    #: Delay of each emitter at each antenna, seconds, which causes different fringe rates. Shape
+    #: (emitters, antennas).
     delay_s: Floats
 
     def heard(self, integration: int, frequencies_hz: Floats) -> NDArray[np.complex64]:

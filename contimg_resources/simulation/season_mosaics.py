@@ -31,21 +31,11 @@ _SEEDS = 1_000_000
 
 @dataclass(frozen=True)
 class FieldShapes:
-    """Properties shared by all epochs of a field.
+    """Properties shared by all epochs of a field."""
 
-    Parameters
-    ----------
-    spec : SeasonSpec
-        The season.
-    grid : MosaicGrid
-        Pixels of the mosaic.
-    of_source : ndarray of float32, shape (n_sources, rows, columns)
-        Image of each source at 1 Jy.
-    """
-
-    spec: SeasonSpec
-    grid: MosaicGrid
-    of_source: Singles
+    spec: SeasonSpec  #: The season.
+    grid: MosaicGrid  #: Pixels of the mosaic.
+    of_source: Singles  #: Image of each source at 1 Jy. Shape (n_sources, rows, columns).
 
     @classmethod
     def of(cls, spec: SeasonSpec, sources: CatalogueSources) -> "FieldShapes":

@@ -32,25 +32,13 @@ _CLEAR_OF_CALIBRATOR_DEG = 0.1
 
 @dataclass(frozen=True)
 class Source:
-    """A point source.
+    """A point source."""
 
-    Parameters
-    ----------
-    name : str
-        Its name.
-    ra_deg, dec_deg : float
-        Position, ICRS, degrees.
-    model : FluxModel
-        Flux density as a function of frequency.
-    calibrator : bool
-        Whether it is a source of the flux scale.
-    """
-
-    name: str
-    ra_deg: float
-    dec_deg: float
-    model: FluxModel
-    calibrator: bool = False
+    name: str  #: Its name.
+    ra_deg: float  #: Position, ICRS, degrees.
+    dec_deg: float  #: Position, ICRS, degrees.
+    model: FluxModel  #: Flux density as a function of frequency.
+    calibrator: bool = False  #: Whether it is a source of the flux scale.
 
 
 def sources_near(sky: SkySpec, seed: int, ra_deg: Floats, dec_deg: Floats) -> tuple[Source, ...]:

@@ -27,39 +27,17 @@ _FOUR_LN2 = 4.0 * np.log(2.0)
 
 @dataclass(frozen=True)
 class MadeUpTile:
-    """The parameters of a simulated tile.
+    """The parameters of a simulated tile."""
 
-    Parameters
-    ----------
-    key : str
-        Partition key.
-    grid : ImageGrid
-        Its pixels.
-    mid_mjd : float
-        Middle of its five minutes, MJD in days.
-    beam : Beam
-        Restoring beam.
-    rms_jy : float
-        Noise before primary-beam correction, Jy/beam.
-    fwhm_deg : float
-        Primary beam (a Gaussian), degrees.
-    sky_jy : float
-        Uniform sky brightness, Jy/beam.
-    cut : float
-        Level below which the primary beam's file holds NaN.
-    seed : int
-        Random seed of the noise.
-    """
-
-    key: str
-    grid: ImageGrid
-    mid_mjd: float
-    beam: Beam
-    rms_jy: float = 1e-3
-    fwhm_deg: float = 2.8
-    sky_jy: float = 0.0
-    cut: float = 0.2
-    seed: int = 0
+    key: str  #: Partition key.
+    grid: ImageGrid  #: Its pixels.
+    mid_mjd: float  #: Middle of its five minutes, MJD in days.
+    beam: Beam  #: Restoring beam.
+    rms_jy: float = 1e-3  #: Noise before primary-beam correction, Jy/beam.
+    fwhm_deg: float = 2.8  #: Primary beam (a Gaussian), degrees.
+    sky_jy: float = 0.0  #: Uniform sky brightness, Jy/beam.
+    cut: float = 0.2  #: Level below which the primary beam's file holds NaN.
+    seed: int = 0  #: Random seed of the noise.
 
 
 def drifting_tiles(

@@ -33,20 +33,13 @@ _SYSTEMS = ("icrs", "fk5", "fk4", "galactic", "supergalactic", "ecliptic")
 class Directions:
     """Directions of the rows of a table.
 
-    Parameters
-    ----------
-    ra_deg, dec_deg : ndarray, shape (n,)
-        ICRS degrees, right ascension within [0, 360); NaN where there is none.
-    absent : ndarray of bool, shape (n,)
-        True where the file has no position.
-    wrong : ndarray of bool, shape (n,)
-        True where the file's value isn't a direction.
+    Arrays have the shape (n,).
     """
 
-    ra_deg: Floats
-    dec_deg: Floats
-    absent: Bools
-    wrong: Bools
+    ra_deg: Floats  #: ICRS degrees, right ascension within [0, 360); NaN where there is none.
+    dec_deg: Floats  #: ICRS degrees, right ascension within [0, 360); NaN where there is none.
+    absent: Bools  #: True where the file has no position.
+    wrong: Bools  #: True where the file's value isn't a direction.
 
 
 def directions(

@@ -36,25 +36,15 @@ _XML_MARKS = (b"<FIELD ", b"<TR")
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits on the size of a table.
+    """Limits on the size of a table."""
 
-    Parameters
-    ----------
-    n_columns, n_rows : int
-        Number of columns and rows.
-    n_bytes : int
-        Bytes of text or XML after decompression.
-    n_cells : int
-        Rows times columns: a few kilobytes of Parquet can hold any number of equal rows.
-    packing : float
-        Maximum compression factor of content above 64 MB: tables compress by a factor of ten
-        or a hundred, endless repetition by a thousand.
-    """
-
-    n_columns: int = 4000
-    n_rows: int = 20_000_000
-    n_bytes: int = 6 << 30
+    n_columns: int = 4000  #: Number of columns and rows.
+    n_rows: int = 20_000_000  #: Number of columns and rows.
+    n_bytes: int = 6 << 30  #: Bytes of text or XML after decompression.
+    #: Rows times columns: a few kilobytes of Parquet can hold any number of equal rows.
     n_cells: int = 1_000_000_000
+    #: Maximum compression factor of content above 64 MB: tables compress by a factor of ten or a
+    #: hundred, endless repetition by a thousand.
     packing: float = 200.0
 
 

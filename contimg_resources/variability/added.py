@@ -50,57 +50,27 @@ _MOST_REJECTED = 3000
 
 @dataclass(frozen=True)
 class AddedFile:
-    """A file that a list was read from.
+    """A file that a list was read from."""
 
-    Parameters
-    ----------
-    path : str
-        Its path when it was read.
-    checksum : str
-        Checksum of its content.
-    n_rows : int
-        Number of its rows.
-    read_as : dict of str to str
-        How each quantity was read.
-    """
-
-    path: str
-    checksum: str
-    n_rows: int
-    read_as: dict[str, str]
+    path: str  #: Its path when it was read.
+    checksum: str  #: Checksum of its content.
+    n_rows: int  #: Number of its rows.
+    read_as: dict[str, str]  #: How each quantity was read.
 
 
 @dataclass(frozen=True)
 class AddedFacts:
-    """Metadata of a list of light curves.
+    """Metadata of a list of light curves."""
 
-    Parameters
-    ----------
-    name : str
-        Name of the list.
-    added_mjd : float
-        Time of adding, MJD in days.
-    n_sources, n_points : int
-        Numbers of sources and of measurements.
-    first_mjd, last_mjd : float
-        Times of the first and last measurement, MJD in days.
-    files : tuple of AddedFile
-        Files that the list was read from.
-    rejected : tuple of RejectedRows
-        Rejected rows.
-    software : dict
-        Software versions.
-    """
-
-    name: str
-    added_mjd: float
-    n_sources: int
-    n_points: int
-    first_mjd: float
-    last_mjd: float
-    files: tuple[AddedFile, ...]
-    rejected: tuple[RejectedRows, ...]
-    software: dict[str, str]
+    name: str  #: Name of the list.
+    added_mjd: float  #: Time of adding, MJD in days.
+    n_sources: int  #: Numbers of sources and of measurements.
+    n_points: int  #: Numbers of sources and of measurements.
+    first_mjd: float  #: Times of the first and last measurement, MJD in days.
+    last_mjd: float  #: Times of the first and last measurement, MJD in days.
+    files: tuple[AddedFile, ...]  #: Files that the list was read from.
+    rejected: tuple[RejectedRows, ...]  #: Rejected rows.
+    software: dict[str, str]  #: Software versions.
 
 
 def added_path(root: Path, name: str) -> Path:

@@ -23,18 +23,10 @@ _LEAST_AROUND_DAYS = 60.0
 
 
 class Piece(NamedTuple):
-    """A cutout of one epoch.
+    """A cutout of one epoch."""
 
-    Parameters
-    ----------
-    mid_mjd : float
-        MJD in days.
-    pixels : ndarray, shape (n, n)
-        Jy/beam; NaN where nothing was observed.
-    """
-
-    mid_mjd: float
-    pixels: NDArray[np.floating[Any]]
+    mid_mjd: float  #: MJD in days.
+    pixels: NDArray[np.floating[Any]]  #: Jy/beam; NaN where nothing was observed. Shape (n, n).
 
 
 def through(candidate: CandidateRecord, mids_mjd: Sequence[float]) -> list[int]:

@@ -37,28 +37,16 @@ _TURN = 500
 class Dips:
     """The best dip of each source, as found by `contimg_resources.variability.ese_loops`.
 
-    Parameters
-    ----------
-    score : ndarray, shape (n_sources,)
-        Score; 0 if there is no dip.
-    mid_mjd, width_days : ndarray, shape (n_sources,)
-        Epoch of minimum (MJD in days) and full width at half depth (days).
-    shape : ndarray of int, shape (n_sources,)
-        Index of the shape in the bank.
-    depth : ndarray, shape (n_sources,)
-        Depth as a fraction of the baseline.
-    spread : ndarray, shape (n_sources,)
-        Scatter at the source's other times, in units of the errors; at least 1.
-    n_windows : ndarray of int, shape (n_sources,)
-        Windows with enough measurements; 0 if the source can't be searched.
+    Arrays have the shape (n_sources,).
     """
 
-    score: Floats
-    mid_mjd: Floats
-    width_days: Floats
-    shape: NDArray[np.int64]
-    depth: Floats
-    spread: Floats
+    score: Floats  #: Score; 0 if there is no dip.
+    mid_mjd: Floats  #: Epoch of minimum (MJD in days) and full width at half depth (days).
+    width_days: Floats  #: Epoch of minimum (MJD in days) and full width at half depth (days).
+    shape: NDArray[np.int64]  #: Index of the shape in the bank.
+    depth: Floats  #: Depth as a fraction of the baseline.
+    spread: Floats  #: Scatter at the source's other times, in units of the errors; at least 1.
+    #: Windows with enough measurements; 0 if the source can't be searched.
     n_windows: NDArray[np.int64]
 
 

@@ -20,22 +20,12 @@ _MOST_REFERENCES = 1000
 
 @dataclass(frozen=True)
 class Floor:
-    """A systematic error floor.
+    """A systematic error floor."""
 
-    Parameters
-    ----------
-    share : float
-        Fraction of the flux density; NaN if it couldn't be measured.
-    low, high : float
-        The floor one standard deviation below and above.
-    n_references : int
-        Number of reference sources that it was measured on.
-    """
-
-    share: float
-    low: float
-    high: float
-    n_references: int
+    share: float  #: Fraction of the flux density; NaN if it couldn't be measured.
+    low: float  #: The floor one standard deviation below and above.
+    high: float  #: The floor one standard deviation below and above.
+    n_references: int  #: Number of reference sources that it was measured on.
 
     @property
     def applied(self) -> float:

@@ -37,63 +37,33 @@ _LONGEST_NAME = 80
 
 @dataclass(frozen=True)
 class RejectedRows:
-    """Rejected rows of a source, for one reason.
+    """Rejected rows of a source, for one reason."""
 
-    Parameters
-    ----------
-    source : str
-        The source as the file names it; empty if the row names none.
-    reason : str
-        Reason for the rejection.
-    n : int
-        Number of rows.
-    rows : tuple of int
-        The first of these rows; 1 is the first row of data.
-    file : str
-        The file.
-    """
-
-    source: str
-    reason: str
-    n: int
-    rows: tuple[int, ...]
-    file: str
+    source: str  #: The source as the file names it; empty if the row names none.
+    reason: str  #: Reason for the rejection.
+    n: int  #: Number of rows.
+    rows: tuple[int, ...]  #: The first of these rows; 1 is the first row of data.
+    file: str  #: The file.
 
 
 @dataclass(frozen=True)
 class ForeignRows:
     """Accepted measurements of a file.
 
-    Parameters
-    ----------
-    file : str
-        The file.
-    source : ndarray of str, shape (n,)
-        The source as the file names it.
-    ra_deg, dec_deg : ndarray, shape (n,)
-        ICRS, degrees; NaN where the file has no position.
-    mjd, flux_jy, error_jy : ndarray, shape (n,)
-        MJD in days, UTC; Jy.
-    row : ndarray of int, shape (n,)
-        Row of the file; 1 is the first row of data.
-    n_rows : int
-        Number of rows of the file.
-    rejected : tuple of RejectedRows
-        Rejected rows.
-    read_as : dict of str to str
-        Description of how each quantity was read.
+    Arrays have the shape (n,).
     """
 
-    file: str
-    source: NDArray[np.str_]
-    ra_deg: Floats
-    dec_deg: Floats
-    mjd: Floats
-    flux_jy: Floats
-    error_jy: Floats
-    row: NDArray[np.int64]
-    n_rows: int
-    rejected: tuple[RejectedRows, ...]
+    file: str  #: The file.
+    source: NDArray[np.str_]  #: The source as the file names it.
+    ra_deg: Floats  #: ICRS, degrees; NaN where the file has no position.
+    dec_deg: Floats  #: ICRS, degrees; NaN where the file has no position.
+    mjd: Floats  #: MJD in days, UTC; Jy.
+    flux_jy: Floats  #: MJD in days, UTC; Jy.
+    error_jy: Floats  #: MJD in days, UTC; Jy.
+    row: NDArray[np.int64]  #: Row of the file; 1 is the first row of data.
+    n_rows: int  #: Number of rows of the file.
+    rejected: tuple[RejectedRows, ...]  #: Rejected rows.
+    #: Description of how each quantity was read.
     read_as: dict[str, str] = field(default_factory=dict)
 
 

@@ -75,17 +75,10 @@ _BAND_OF_FLUX = re.compile(r"(?:s|f|flux)_?\d+(?:\.\d+)?_?(?:ghz|mhz)?", re.IGNO
 
 @dataclass(frozen=True)
 class GivenColumn:
-    """A column that the user specified.
+    """A column that the user specified."""
 
-    Parameters
-    ----------
-    name : str
-        The column; empty if no column has this role, whatever the columns are called.
-    unit : str
-        Its unit, or for times the format and optionally the scale; empty if not specified.
-    """
-
-    name: str
+    name: str  #: The column; empty if no column has this role, whatever the columns are called.
+    #: Its unit, or for times the format and optionally the scale; empty if not specified.
     unit: str = ""
 
 

@@ -51,46 +51,22 @@ _OFFSET = re.compile(
 
 @dataclass(frozen=True)
 class TimeMeaning:
-    """Meaning of the numbers or texts in a column of times.
+    """Meaning of the numbers or texts in a column of times."""
 
-    Parameters
-    ----------
-    format : str
-        ``mjd``, ``jd``, ``iso``, ``unix``, ``year``; empty if unknown.
-    scale : str
-        Name of the scale in astropy; empty if not stated.
-    offset_days : float
-        Days that were subtracted from the dates, such as 2450000.
-    barycentric : bool
-        Whether they are times of arrival at the Sun or the barycentre.
-    rank : int
-        Of several columns, the one with the lowest rank holds the times.
-    """
-
-    format: str = ""
-    scale: str = ""
-    offset_days: float = 0.0
-    barycentric: bool = False
-    rank: int = 9
+    format: str = ""  #: ``mjd``, ``jd``, ``iso``, ``unix``, ``year``; empty if unknown.
+    scale: str = ""  #: Name of the scale in astropy; empty if not stated.
+    offset_days: float = 0.0  #: Days that were subtracted from the dates, such as 2450000.
+    barycentric: bool = False  #: Whether they are times of arrival at the Sun or the barycentre.
+    rank: int = 9  #: Of several columns, the one with the lowest rank holds the times.
 
 
 @dataclass(frozen=True)
 class Times:
-    """Times of the rows of a table.
+    """Times of the rows of a table."""
 
-    Parameters
-    ----------
-    mjd : ndarray, shape (n,)
-        MJD in days, UTC; NaN where there is none.
-    wrong : ndarray of bool, shape (n,)
-        Where the value in the file isn't a time.
-    words : str
-        Description of how the column was read.
-    """
-
-    mjd: Floats
-    wrong: NDArray[np.bool_]
-    words: str
+    mjd: Floats  #: MJD in days, UTC; NaN where there is none. Shape (n,).
+    wrong: NDArray[np.bool_]  #: Where the value in the file isn't a time. Shape (n,).
+    words: str  #: Description of how the column was read.
 
 
 def time_meaning(name: str) -> TimeMeaning | None:

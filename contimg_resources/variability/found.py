@@ -16,67 +16,33 @@ MOST_REASONS = 3
 
 @dataclass(frozen=True)
 class Rejected:
-    """A rejected dip above the threshold.
+    """A rejected dip above the threshold."""
 
-    Parameters
-    ----------
-    source_id : str
-        The source.
-    mid_mjd, width_days, score : float
-        Epoch of minimum, width and score of the dip.
-    outcome : Outcome
-        Reason for the rejection.
-    """
-
-    source_id: str
-    mid_mjd: float
-    width_days: float
-    score: float
-    outcome: Outcome
+    source_id: str  #: The source.
+    mid_mjd: float  #: Epoch of minimum, width and score of the dip.
+    width_days: float  #: Epoch of minimum, width and score of the dip.
+    score: float  #: Epoch of minimum, width and score of the dip.
+    outcome: Outcome  #: Reason for the rejection.
 
 
 @dataclass(frozen=True)
 class Unsearched:
-    """A source that can't be searched.
+    """A source that can't be searched."""
 
-    Parameters
-    ----------
-    source_id : str
-        The source.
-    reason : str
-        Reason that it can't be searched.
-    """
-
-    source_id: str
-    reason: str
+    source_id: str  #: The source.
+    reason: str  #: Reason that it can't be searched.
 
 
 @dataclass(frozen=True)
 class Found:
-    """The result of a search.
+    """The result of a search."""
 
-    Parameters
-    ----------
-    candidates : tuple of CandidateRecord
-        Candidates with new ids, the best score first.
-    rejected : tuple of Rejected
-        Rejected dips, the best score first.
-    threshold : float
-        Minimum score of a dip.
-    source_years : float
-        Total time for which the searched sources were observed, years.
-    n_sources : int
-        Number of searched sources.
-    unsearched : tuple of Unsearched
-        Sources that can't be searched, by id.
-    """
-
-    candidates: tuple[CandidateRecord, ...]
-    rejected: tuple[Rejected, ...]
-    threshold: float
-    source_years: float
-    n_sources: int
-    unsearched: tuple[Unsearched, ...] = ()
+    candidates: tuple[CandidateRecord, ...]  #: Candidates with new ids, the best score first.
+    rejected: tuple[Rejected, ...]  #: Rejected dips, the best score first.
+    threshold: float  #: Minimum score of a dip.
+    source_years: float  #: Total time for which the searched sources were observed, years.
+    n_sources: int  #: Number of searched sources.
+    unsearched: tuple[Unsearched, ...] = ()  #: Sources that can't be searched, by id.
 
     def words(self) -> str:
         """Return a summary in one line."""

@@ -24,22 +24,15 @@ PAIR_MIN_M = 0.26
 class Scatter:
     """Scatter of each source's flux densities; NaN with fewer than two measurements.
 
-    Parameters
-    ----------
-    n : ndarray of int, shape (n_sources,)
-        Number of measurements.
-    mean_jy : ndarray, shape (n_sources,)
-        Weighted mean, Jy.
-    eta, v, modulation_index, p_value : ndarray, shape (n_sources,)
-        See `scatter_of`.
+    Arrays have the shape (n_sources,).
     """
 
-    n: NDArray[np.int64]
-    mean_jy: Floats
-    eta: Floats
-    v: Floats
-    modulation_index: Floats
-    p_value: Floats
+    n: NDArray[np.int64]  #: Number of measurements.
+    mean_jy: Floats  #: Weighted mean, Jy.
+    eta: Floats  #: See `scatter_of`.
+    v: Floats  #: See `scatter_of`.
+    modulation_index: Floats  #: See `scatter_of`.
+    p_value: Floats  #: See `scatter_of`.
 
 
 def errors_with_floor(curves: LightCurves, floor: float, level_jy: Floats) -> Floats:

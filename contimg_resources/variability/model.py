@@ -38,39 +38,26 @@ class LightCurves:
 
     A light curve has one measurement for each transit of the source: overlapping mosaics share half
     of their data, so only the best measurement of a transit is used.
-
-    Parameters
-    ----------
-    source_id : ndarray of str, shape (n_sources,)
-        Names of the sources, sorted.
-    ra_deg, dec_deg : ndarray, shape (n_sources,)
-        ICRS, degrees; NaN of a light curve that was added without a position.
-    offsets : ndarray of int, shape (n_sources + 1,)
-        Source i has the measurements ``offsets[i]:offsets[i + 1]``.
-    mid_mjd : ndarray, shape (n_points,)
-        MJD in days.
-    flux_jy, error_jy : ndarray, shape (n_points,)
-        On the scale of the reference sources, Jy; all finite, errors above 0.
-    flags : ndarray of int, shape (n_points,)
-        See `contimg_resources.photometry.flags`.
-    is_reference : ndarray of bool, shape (n_points,)
-        Whether the source was used as a flux reference of the epoch.
-    epoch : ndarray of str, shape (n_points,)
-        Partition key of the mosaic.
-    integrated_jy, integrated_error_jy : ndarray, shape (n_points,), optional
-        Integrated flux densities where the source is flagged as extended, Jy; else NaN.
     """
 
-    source_id: NDArray[np.str_]
+    source_id: NDArray[np.str_]  #: Names of the sources, sorted. Shape (n_sources,).
+    #: `ra_deg`, `dec_deg`: ICRS, degrees; NaN of a light curve that was added without a position.
+    #: Shape (n_sources,).
     ra_deg: Floats
     dec_deg: Floats
+    #: Source i has the measurements ``offsets[i]:offsets[i + 1]``. Shape (n_sources + 1,).
     offsets: NDArray[np.int64]
-    mid_mjd: Floats
+    mid_mjd: Floats  #: MJD in days. Shape (n_points,).
+    #: `flux_jy`, `error_jy`: On the scale of the reference sources, Jy; all finite, errors above 0.
+    #: Shape (n_points,).
     flux_jy: Floats
     error_jy: Floats
-    flags: NDArray[np.int64]
+    flags: NDArray[np.int64]  #: See `contimg_resources.photometry.flags`. Shape (n_points,).
+    #: Whether the source was used as a flux reference of the epoch. Shape (n_points,).
     is_reference: NDArray[np.bool_]
-    epoch: NDArray[np.str_]
+    epoch: NDArray[np.str_]  #: Partition key of the mosaic. Shape (n_points,).
+    #: `integrated_jy`, `integrated_error_jy`: Integrated flux densities where the source is flagged
+    #: as extended, Jy; else NaN. Shape (n_points,).
     integrated_jy: Floats = field(default_factory=_unknown)
     integrated_error_jy: Floats = field(default_factory=_unknown)
 
@@ -111,49 +98,31 @@ class LightCurves:
 
 @dataclass(frozen=True)
 class VariabilityFacts:
-    """Facts about the metrics of many sources, stored with them; NaN and None: unknown.
+    """Facts about the metrics of many sources, stored with them; NaN and None: unknown."""
 
-    Parameters
-    ----------
-    day_mjd : int or None
-        The UTC day, integer MJD.
-    systematic_floor, systematic_floor_low, systematic_floor_high : float
-        Systematic error floor as a fraction of the flux density, and its range.
-    n_references : int or None
-        Number of reference sources that it was measured with.
-    eta_sigma, v_sigma : float
-        Distance of a variable from the population, standard deviations.
-    threshold_snr, threshold_eta, threshold_v : tuple of float
-        Thresholds of eta and V, by S/N; empty if there are too few sources.
-    threshold_p : float
-        Threshold of the p-value that replaces them in a small list of added light curves.
-    n_points : int or None
-        Number of measurements.
-    added_list : str or None
-        The list of added light curves; None: the platform measured the sources.
-    settings : dict
-        The settings.
-    software : dict of str to str
-        Software versions.
-    unreadable_days : dict of str to str
-        Files of days that couldn't be read, with the reasons.
-    """
-
-    day_mjd: Count = None
+    day_mjd: Count = None  #: The UTC day, integer MJD.
+    #: `systematic_floor`, `systematic_floor_low`, `systematic_floor_high`: Systematic error floor
+    #: as a fraction of the flux density, and its range.
     systematic_floor: Number = math.nan
     systematic_floor_low: Number = math.nan
     systematic_floor_high: Number = math.nan
-    n_references: Count = None
+    n_references: Count = None  #: Number of reference sources that it was measured with.
+    #: `eta_sigma`, `v_sigma`: Distance of a variable from the population, standard deviations.
     eta_sigma: Number = math.nan
     v_sigma: Number = math.nan
+    #: `threshold_snr`, `threshold_eta`, `threshold_v`: Thresholds of eta and V, by S/N; empty if
+    #: there are too few sources.
     threshold_snr: Annotated[tuple[Number, ...], LIST] = ()
     threshold_eta: Annotated[tuple[Number, ...], LIST] = ()
     threshold_v: Annotated[tuple[Number, ...], LIST] = ()
+    #: Threshold of the p-value that replaces them in a small list of added light curves.
     threshold_p: Number = math.nan
-    n_points: Count = None
+    n_points: Count = None  #: Number of measurements.
+    #: The list of added light curves; None: the platform measured the sources.
     added_list: str | None = None
-    settings: Annotated[dict[str, Any], DICT] = field(default_factory=dict)
-    software: Annotated[dict[str, Any], DICT] = field(default_factory=dict)
+    settings: Annotated[dict[str, Any], DICT] = field(default_factory=dict)  #: The settings.
+    software: Annotated[dict[str, Any], DICT] = field(default_factory=dict)  #: Software versions.
+    #: Files of days that couldn't be read, with the reasons.
     unreadable_days: Annotated[dict[str, str], DICT] = field(default_factory=dict)
 
 
@@ -161,58 +130,29 @@ class VariabilityFacts:
 class Variability:
     """Variability metrics of many sources; NaN where a source has too few epochs for a metric.
 
-    Parameters
-    ----------
-    source_id : ndarray of str, shape (n,)
-        Names of the sources, sorted.
-    ra_deg, dec_deg : ndarray, shape (n,)
-        ICRS, degrees.
-    n_epochs : ndarray of int, shape (n,)
-        Number of measurements.
-    mean_flux_jy : ndarray, shape (n,)
-        Weighted mean, Jy.
-    median_snr : ndarray, shape (n,)
-        Median S/N of the measurements, without the systematic error floor.
-    eta : ndarray, shape (n,)
-        Reduced chi2 about the weighted mean.
-    v : ndarray, shape (n,)
-        Standard deviation over mean.
-    modulation_index : ndarray, shape (n,)
-        Debiased; negative when the scatter is below the errors.
-    p_value : ndarray, shape (n,)
-        Probability of so large an eta for a steady source.
-    pair_vs, pair_m : ndarray, shape (n,)
-        Significance and modulation of the most significant pair of epochs.
-    pair_first_mjd, pair_second_mjd : ndarray, shape (n,)
-        Times of that pair, MJD in days.
-    is_reference : ndarray of bool, shape (n,)
-        Whether the source was a flux reference in most of its epochs.
-    is_pair_variable : ndarray of bool, shape (n,)
-        Whether the source is variable by that pair.
-    is_variable : ndarray of bool, shape (n,)
-        Whether the source is flagged as variable in the plane of eta and V.
-    facts : VariabilityFacts
-        Facts about all of them.
+    Arrays have the shape (n,).
     """
 
-    source_id: NDArray[np.str_]
-    ra_deg: Floats
-    dec_deg: Floats
-    n_epochs: NDArray[np.int64]
-    mean_flux_jy: Floats
-    median_snr: Floats
-    eta: Floats
-    v: Floats
-    modulation_index: Floats
-    p_value: Floats
-    pair_vs: Floats
-    pair_m: Floats
-    pair_first_mjd: Floats
-    pair_second_mjd: Floats
+    source_id: NDArray[np.str_]  #: Names of the sources, sorted.
+    ra_deg: Floats  #: ICRS, degrees.
+    dec_deg: Floats  #: ICRS, degrees.
+    n_epochs: NDArray[np.int64]  #: Number of measurements.
+    mean_flux_jy: Floats  #: Weighted mean, Jy.
+    median_snr: Floats  #: Median S/N of the measurements, without the systematic error floor.
+    eta: Floats  #: Reduced chi2 about the weighted mean.
+    v: Floats  #: Standard deviation over mean.
+    modulation_index: Floats  #: Debiased; negative when the scatter is below the errors.
+    p_value: Floats  #: Probability of so large an eta for a steady source.
+    pair_vs: Floats  #: Significance and modulation of the most significant pair of epochs.
+    pair_m: Floats  #: Significance and modulation of the most significant pair of epochs.
+    pair_first_mjd: Floats  #: Times of that pair, MJD in days.
+    pair_second_mjd: Floats  #: Times of that pair, MJD in days.
+    #: Whether the source was a flux reference in most of its epochs.
     is_reference: NDArray[np.bool_]
-    is_pair_variable: NDArray[np.bool_]
+    is_pair_variable: NDArray[np.bool_]  #: Whether the source is variable by that pair.
+    #: Whether the source is flagged as variable in the plane of eta and V.
     is_variable: NDArray[np.bool_]
-    facts: VariabilityFacts = field(default_factory=VariabilityFacts)
+    facts: VariabilityFacts = field(default_factory=VariabilityFacts)  #: Facts about all of them.
 
     def __len__(self) -> int:
         return len(self.source_id)

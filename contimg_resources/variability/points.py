@@ -47,21 +47,11 @@ _CODED = ("source_id", "epoch")
 
 @dataclass(frozen=True)
 class PointFacts:
-    """Facts about the light curves of a day, stored with them.
+    """Facts about the light curves of a day, stored with them."""
 
-    Parameters
-    ----------
-    day_mjd : int
-        The UTC day, integer MJD.
-    epochs : tuple of str
-        Partition keys of the mosaics.
-    software : dict of str to str
-        Software versions.
-    """
-
-    day_mjd: int
-    epochs: Annotated[tuple[str, ...], LIST] = ()
-    software: Annotated[dict[str, str], DICT] = field(default_factory=dict)
+    day_mjd: int  #: The UTC day, integer MJD.
+    epochs: Annotated[tuple[str, ...], LIST] = ()  #: Partition keys of the mosaics.
+    software: Annotated[dict[str, str], DICT] = field(default_factory=dict)  #: Software versions.
 
 
 def points_path(root: Path, day_mjd: int) -> Path:

@@ -22,17 +22,10 @@ _RISE = 0.03
 
 
 class Evidence(NamedTuple):
-    """Likelihood gain by adding an event to a model of the source's intrinsic variability.
+    """Likelihood gain by adding an event to a model of the source's intrinsic variability."""
 
-    Parameters
-    ----------
-    whole : float
-        Twice the difference of the logarithms of the maximum likelihoods; at least 0.
-    without_maxima : float
-        The same without the measurements in the maxima beside the dip, which resemble a flare.
-    """
-
-    whole: float
+    whole: float  #: Twice the difference of the logarithms of the maximum likelihoods; at least 0.
+    #: The same without the measurements in the maxima beside the dip, which resemble a flare.
     without_maxima: float
 
     def reaches(self, least: float) -> bool:

@@ -27,19 +27,11 @@ _LEAST_RANGE = 0.1
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Thresholds above which a source is flagged as variable, at some values of the S/N.
+    """Thresholds above which a source is flagged as variable, at some values of the S/N."""
 
-    Parameters
-    ----------
-    snr : ndarray, shape (n,)
-        S/N, rising; log thresholds are interpolated in log S/N.
-    eta, v : ndarray, shape (n,)
-        Thresholds.
-    """
-
-    snr: Floats
-    eta: Floats
-    v: Floats
+    snr: Floats  #: S/N, rising; log thresholds are interpolated in log S/N. Shape (n,).
+    eta: Floats  #: Thresholds. Shape (n,).
+    v: Floats  #: Thresholds. Shape (n,).
 
     def above(self, snr: Floats, eta: Floats, v: Floats) -> NDArray[np.bool_]:
         """Return which sources are above both thresholds at their S/N."""

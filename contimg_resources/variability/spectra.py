@@ -40,35 +40,19 @@ _LONGEST_NOTE = 1000
 
 
 class Dip(NamedTuple):
-    """Epoch and width of a dip.
+    """Epoch and width of a dip."""
 
-    Parameters
-    ----------
-    mid_mjd : float
-        Epoch of minimum, MJD in days.
-    width_days : float
-        Full width at half depth.
-    """
-
-    mid_mjd: float
-    width_days: float
+    mid_mjd: float  #: Epoch of minimum, MJD in days.
+    width_days: float  #: Full width at half depth.
 
 
 @dataclass(frozen=True)
 class BandDepth:
-    """The depth of a dip in one sub-band.
+    """The depth of a dip in one sub-band."""
 
-    Parameters
-    ----------
-    frequency_hz : float
-        Effective frequency, Hz.
-    depth, error : float
-        Fraction of the band's own baseline.
-    """
-
-    frequency_hz: float
-    depth: float
-    error: float
+    frequency_hz: float  #: Effective frequency, Hz.
+    depth: float  #: Fraction of the band's own baseline.
+    error: float  #: Fraction of the band's own baseline.
 
     @property
     def tells(self) -> bool:

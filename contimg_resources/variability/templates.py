@@ -43,17 +43,11 @@ _FWHM_OF_STD = float(np.sqrt(8.0 * np.log(2.0)))
 
 @dataclass(frozen=True)
 class Shape:
-    """A normalised shape: minimum -1 at u = 0, full width 1 at half its depth.
+    """A normalised shape: minimum -1 at u = 0, full width 1 at half its depth."""
 
-    Parameters
-    ----------
-    name : str
-        Family and parameters.
-    table : ndarray, shape (N_STEPS,)
-        Values at u from -`REACH` to `REACH`, evenly; u is time from the minimum over the width.
-    """
-
-    name: str
+    name: str  #: Family and parameters.
+    #: Values at u from -`REACH` to `REACH`, evenly; u is time from the minimum over the width.
+    #: Shape (N_STEPS,).
     table: Floats
 
     def at(self, u: Floats) -> Floats:

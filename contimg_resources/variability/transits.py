@@ -51,26 +51,13 @@ _INTEGRATED = ("integrated_flux_jy", "integrated_error_jy")
 
 @dataclass(frozen=True)
 class DayPoints:
-    """The measurements of the transits of one UTC day, sorted by source.
+    """The measurements of the transits of one UTC day, sorted by source."""
 
-    Parameters
-    ----------
-    day_mjd : int
-        UTC day of the transits, integer MJD.
-    columns : dict of str to ndarray
-        See `contimg_resources.variability.points.FORMAT`.
-    n_measurements : int
-        Number of good measurements that these were chosen from.
-    epochs : tuple of str
-        Mosaics of these measurements.
-    damaged : dict of str to str
-        Unreadable files of measurements, with the reason; these files are left out.
-    """
-
-    day_mjd: int
-    columns: dict[str, NDArray[Any]]
-    n_measurements: int
-    epochs: tuple[str, ...]
+    day_mjd: int  #: UTC day of the transits, integer MJD.
+    columns: dict[str, NDArray[Any]]  #: See `contimg_resources.variability.points.FORMAT`.
+    n_measurements: int  #: Number of good measurements that these were chosen from.
+    epochs: tuple[str, ...]  #: Mosaics of these measurements.
+    #: Unreadable files of measurements, with the reason; these files are left out.
     damaged: dict[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:

@@ -62,39 +62,20 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class DipFit:
-    """The fit of a dip.
+    """The fit of a dip."""
 
-    Parameters
-    ----------
-    mid_mjd, mid_error_days : float
-        Epoch of minimum, MJD in days, and its error.
-    width_days, width_error_days : float
-        Full width at half depth.
-    depth, depth_error : float
-        Depth as a fraction of the baseline, and its error.
-    baseline_jy, baseline_error_jy : float
-        Baseline at the epoch of minimum, Jy, and its error.
-    slope_jy_per_day : float
-        Slope of the baseline.
-    reduced_chi2 : float
-        Reduced chi2 of the measurements within two widths.
-    n_in_dip : int
-        Measurements within half a width.
-    largest_share : float
-        Fraction of the gain in chi2 that is due to the most important measurement.
-    """
-
-    mid_mjd: float
-    mid_error_days: float
-    width_days: float
-    width_error_days: float
-    depth: float
-    depth_error: float
-    baseline_jy: float
-    baseline_error_jy: float
-    slope_jy_per_day: float
-    reduced_chi2: float
-    n_in_dip: int
+    mid_mjd: float  #: Epoch of minimum, MJD in days, and its error.
+    mid_error_days: float  #: Epoch of minimum, MJD in days, and its error.
+    width_days: float  #: Full width at half depth.
+    width_error_days: float  #: Full width at half depth.
+    depth: float  #: Depth as a fraction of the baseline, and its error.
+    depth_error: float  #: Depth as a fraction of the baseline, and its error.
+    baseline_jy: float  #: Baseline at the epoch of minimum, Jy, and its error.
+    baseline_error_jy: float  #: Baseline at the epoch of minimum, Jy, and its error.
+    slope_jy_per_day: float  #: Slope of the baseline.
+    reduced_chi2: float  #: Reduced chi2 of the measurements within two widths.
+    n_in_dip: int  #: Measurements within half a width.
+    #: Fraction of the gain in chi2 that is due to the most important measurement.
     largest_share: float
 
     @property
@@ -347,20 +328,13 @@ def _is_back(
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The behaviour of a candidate's neighbours at the same time.
+    """The behaviour of a candidate's neighbours at the same time."""
 
-    Parameters
-    ----------
-    source_ids : tuple of str
-        Neighbours that are bright enough to show the dip, the nearest first.
-    separations_deg : tuple of float
-        Their distances.
-    depth, depth_error : float
-        Median depth of the same dip in them, as a fraction of their baselines; NaN without any.
-    """
-
+    #: Neighbours that are bright enough to show the dip, the nearest first.
     source_ids: tuple[str, ...]
-    separations_deg: tuple[float, ...]
+    separations_deg: tuple[float, ...]  #: Their distances.
+    #: `depth`, `depth_error`: Median depth of the same dip in them, as a fraction of their
+    #: baselines; NaN without any.
     depth: float
     depth_error: float
 

@@ -21,43 +21,25 @@ _TILE_ROWS = 1024
 
 @dataclass(frozen=True)
 class Averaged:
-    """The averages of one spectral window.
+    """The averages of one spectral window."""
 
-    Parameters
-    ----------
-    channels_hz, widths_hz : ndarray of float, shape (n_cells,)
-        Centres and widths of the averaged channels, Hz.
-    data : ndarray of complex64, shape (n_intervals, n_baselines, n_cells, n_correlations)
-        Visibilities divided by their model: 1 where everything is known.
-    weight : ndarray of float32, same shape
-        Their weights; 0: there are no data.
-    model : ndarray of complex64, same shape, optional
-        The model of `data`; None: 1 everywhere.
-    """
-
-    channels_hz: Floats
-    widths_hz: Floats
+    channels_hz: Floats  #: Centres and widths of the averaged channels, Hz. Shape (n_cells,).
+    widths_hz: Floats  #: Centres and widths of the averaged channels, Hz. Shape (n_cells,).
+    #: Visibilities divided by their model: 1 where everything is known. Shape (n_intervals,
+    #: n_baselines, n_cells, n_correlations).
     data: NDArray[np.complex64]
-    weight: NDArray[np.float32]
-    model: NDArray[np.complex64] | None
+    weight: NDArray[np.float32]  #: Their weights; 0: there are no data. Same shape.
+    model: NDArray[np.complex64] | None  #: The model of `data`; None: 1 everywhere. Same shape.
 
 
 @dataclass(frozen=True)
 class AveragedRows:
-    """Properties that the rows of all windows share.
+    """Properties that the rows of all windows share."""
 
-    Parameters
-    ----------
-    first, second : ndarray of int, shape (n_baselines,)
-        Antenna ids.
-    times_s, lengths_s : ndarray of float, shape (n_intervals,)
-        Middle (MJD in seconds) and length of the intervals.
-    """
-
-    first: Ints
-    second: Ints
-    times_s: Floats
-    lengths_s: Floats
+    first: Ints  #: Antenna ids. Shape (n_baselines,).
+    second: Ints  #: Antenna ids. Shape (n_baselines,).
+    times_s: Floats  #: Middle (MJD in seconds) and length of the intervals. Shape (n_intervals,).
+    lengths_s: Floats  #: Middle (MJD in seconds) and length of the intervals. Shape (n_intervals,).
 
 
 def write_averaged_ms(

@@ -14,48 +14,26 @@ from contimg_resources.instrument.caltables import CaltableType
 
 @dataclass(frozen=True)
 class TableToApply:
-    """One caltable and how it is interpolated.
+    """One caltable and how it is interpolated."""
 
-    Parameters
-    ----------
-    path : Path
-        The table's directory.
-    type : CaltableType
-        Its type.
-    order : int
-        Position in the apply list; see `CaltableType.apply_order`.
-    interpolation_time : str
-        CASA's ``tinterp``: ``linear`` or ``nearest``.
-    interpolation_frequency : str
-        CASA's ``finterp``, used by tables with channels; ``...flag`` flags data in channels with
-        flagged solutions instead of interpolating the solutions.
-    gain_field : str
-        Name of the field whose solutions are used, or ``nearest`` on the sky; empty: all.
-    """
-
-    path: Path
-    type: CaltableType
-    order: int
-    interpolation_time: str = "linear"
+    path: Path  #: The table's directory.
+    type: CaltableType  #: Its type.
+    order: int  #: Position in the apply list; see `CaltableType.apply_order`.
+    interpolation_time: str = "linear"  #: CASA's ``tinterp``: ``linear`` or ``nearest``.
+    #: CASA's ``finterp``, used by tables with channels; ``...flag`` flags data in channels with
+    #: flagged solutions instead of interpolating the solutions.
     interpolation_frequency: str = "linearflag"
+    #: Name of the field whose solutions are used, or ``nearest`` on the sky; empty: all.
     gain_field: str = ""
 
 
 @dataclass(frozen=True)
 class Band:
-    """The frequencies that one spectral window covers.
+    """The frequencies that one spectral window covers."""
 
-    Parameters
-    ----------
-    id : int
-        Its row in the SPECTRAL_WINDOW table.
-    low_hz, high_hz : float
-        Lower edge of the lowest, upper edge of the highest channel, Hz.
-    """
-
-    id: int
-    low_hz: float
-    high_hz: float
+    id: int  #: Its row in the SPECTRAL_WINDOW table.
+    low_hz: float  #: Lower edge of the lowest, upper edge of the highest channel, Hz.
+    high_hz: float  #: Lower edge of the lowest, upper edge of the highest channel, Hz.
 
     @property
     def center_hz(self) -> float:

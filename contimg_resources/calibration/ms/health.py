@@ -27,24 +27,12 @@ MAX_FLAGGED_FRACTION = 0.5
 
 @dataclass(frozen=True)
 class AntennaHealth:
-    """The state of one antenna after flagging.
+    """The state of one antenna after flagging."""
 
-    Parameters
-    ----------
-    id : int
-        Row of the ANTENNA table.
-    name : str
-        Its name.
-    distance_m : float
-        Distance from the median position of the array, metres.
-    flagged_fraction : float
-        Flagged share of its cross-correlations; 1 when it has none.
-    """
-
-    id: int
-    name: str
-    distance_m: float
-    flagged_fraction: float
+    id: int  #: Row of the ANTENNA table.
+    name: str  #: Its name.
+    distance_m: float  #: Distance from the median position of the array, metres.
+    flagged_fraction: float  #: Flagged share of its cross-correlations; 1 when it has none.
 
     @property
     def working(self) -> bool:
@@ -59,37 +47,19 @@ class AntennaHealth:
 
 @dataclass(frozen=True)
 class DataHealth:
-    """Flags, times and layout of the selected data.
+    """Flags, times and layout of the selected data."""
 
-    Parameters
-    ----------
-    antennas : tuple of AntennaHealth
-        States of the antennas by id.
-    working_receptors : ndarray of bool, shape (n_antennas, n_receptors)
-        True where a receptor has unflagged cross-correlations.
-    flagged_fraction : float
-        Flagged share of all cross-correlations of working antennas.
-    start_mjd, end_mjd : float
-        Start of the first and end of the last integration, MJD in days.
-    layout : ArrayLayout
-        Antennas and spectral windows.
-    frequencies_hz : tuple of ndarray of float
-        Channel centres of each spectral window by id, Hz; empty for a window without data.
-    windows : tuple of int
-        Spectral window ids that have rows.
-    receptors : tuple of str
-        Names of the two receptors: X and Y, or R and L.
-    """
-
-    antennas: tuple[AntennaHealth, ...]
+    antennas: tuple[AntennaHealth, ...]  #: States of the antennas by id.
+    #: True where a receptor has unflagged cross-correlations. Shape (n_antennas, n_receptors).
     working_receptors: NDArray[np.bool_]
-    flagged_fraction: float
-    start_mjd: float
-    end_mjd: float
-    layout: ArrayLayout
+    flagged_fraction: float  #: Flagged share of all cross-correlations of working antennas.
+    start_mjd: float  #: Start of the first and end of the last integration, MJD in days.
+    end_mjd: float  #: Start of the first and end of the last integration, MJD in days.
+    layout: ArrayLayout  #: Antennas and spectral windows.
+    #: Channel centres of each spectral window by id, Hz; empty for a window without data.
     frequencies_hz: tuple[NDArray[np.float64], ...]
-    windows: tuple[int, ...]
-    receptors: tuple[str, str]
+    windows: tuple[int, ...]  #: Spectral window ids that have rows.
+    receptors: tuple[str, str]  #: Names of the two receptors: X and Y, or R and L.
 
     @property
     def working_antennas(self) -> NDArray[np.bool_]:
@@ -165,36 +135,17 @@ def measure_health(
 
 @dataclass(frozen=True)
 class About:
-    """Content of the subtables of an MS.
+    """Content of the subtables of an MS."""
 
-    Parameters
-    ----------
-    ms : Path
-        The MS, under the name known to the user.
-    names : tuple of str
-        Names of the antennas, by id.
-    positions_m : ndarray of float, shape (n_antennas, 3)
-        Their positions, metres.
-    correlations : tuple of str
-        Names of the correlations, such as ``("XX", "YY")``.
-    parallel : list of int
-        Positions of the parallel hands along the correlation axis.
-    receptors : tuple of str
-        Names of the two receptors.
-    frequencies_hz : tuple of ndarray of float
-        Channel centres of each spectral window by id, Hz; empty for a window without data.
-    window_ids : list of int
-        Spectral window id of each data description.
-    """
-
-    ms: Path
-    names: tuple[str, ...]
-    positions_m: NDArray[np.float64]
-    correlations: tuple[str, ...]
-    parallel: list[int]
-    receptors: tuple[str, str]
+    ms: Path  #: The MS, under the name known to the user.
+    names: tuple[str, ...]  #: Names of the antennas, by id.
+    positions_m: NDArray[np.float64]  #: Their positions, metres. Shape (n_antennas, 3).
+    correlations: tuple[str, ...]  #: Names of the correlations, such as ``("XX", "YY")``.
+    parallel: list[int]  #: Positions of the parallel hands along the correlation axis.
+    receptors: tuple[str, str]  #: Names of the two receptors.
+    #: Channel centres of each spectral window by id, Hz; empty for a window without data.
     frequencies_hz: tuple[NDArray[np.float64], ...]
-    window_ids: list[int]
+    window_ids: list[int]  #: Spectral window id of each data description.
 
 
 def read_about(ms: Path) -> About:

@@ -45,30 +45,14 @@ Each = Callable[[int, NDArray[Any]], None]
 
 @dataclass(frozen=True)
 class Tiles:
-    """The positions of a column's cells in its file.
+    """The positions of a column's cells in its file."""
 
-    Parameters
-    ----------
-    file : Path
-        The file of its hypercube.
-    dtype : numpy.dtype
-        ``complex64``, ``float32`` or ``bool``; the last are stored as bits.
-    shape : (int, int)
-        Numbers of channels and correlations of a cell.
-    rows : int
-        Number of rows of a tile.
-    tile_bytes : int
-        Number of bytes of a tile.
-    n_rows : int
-        Number of rows of the column.
-    """
-
-    file: Path
-    dtype: np.dtype[Any]
-    shape: tuple[int, int]
-    rows: int
-    tile_bytes: int
-    n_rows: int
+    file: Path  #: The file of its hypercube.
+    dtype: np.dtype[Any]  #: ``complex64``, ``float32`` or ``bool``; the last are stored as bits.
+    shape: tuple[int, int]  #: Numbers of channels and correlations of a cell.
+    rows: int  #: Number of rows of a tile.
+    tile_bytes: int  #: Number of bytes of a tile.
+    n_rows: int  #: Number of rows of the column.
 
     @property
     def rows_at_once(self) -> int:

@@ -79,25 +79,14 @@ def background_sources(
 
 @dataclass(frozen=True)
 class ModelOfField:
-    """The sources in a solve's model besides its calibrator.
+    """The sources in a solve's model besides its calibrator."""
 
-    Parameters
-    ----------
-    origin : str
-        The catalogue or list from which they were chosen; empty: there was none.
-    n_sources : int
-        Number of sources in the model.
-    apparent_jy : float
-        Sum of their flux densities, each multiplied by its highest primary-beam response during the
-        drift, at 1.4 GHz, Jy.
-    faintest_jy : float
-        The lowest of those flux densities, Jy; 0 without sources.
-    """
-
-    origin: str
-    n_sources: int
+    origin: str  #: The catalogue or list from which they were chosen; empty: there was none.
+    n_sources: int  #: Number of sources in the model.
+    #: Sum of their flux densities, each multiplied by its highest primary-beam response during the
+    #: drift, at 1.4 GHz, Jy.
     apparent_jy: float
-    faintest_jy: float
+    faintest_jy: float  #: The lowest of those flux densities, Jy; 0 without sources.
 
     @classmethod
     def of(

@@ -24,22 +24,12 @@ _SKY_FRAMES = ("ICRS", "J2000", "FK5")
 
 @dataclass(frozen=True)
 class FieldDirections:
-    """Names and phase centres of the fields of an MS.
+    """Names and phase centres of the fields of an MS."""
 
-    Parameters
-    ----------
-    names : tuple of str
-        Names by field id.
-    ra_rad, dec_rad : ndarray of float, shape (n_fields,)
-        Phase centres, radians.
-    frame : str
-        ``J2000`` or ``ICRS``.
-    """
-
-    names: tuple[str, ...]
-    ra_rad: NDArray[np.float64]
-    dec_rad: NDArray[np.float64]
-    frame: str
+    names: tuple[str, ...]  #: Names by field id.
+    ra_rad: NDArray[np.float64]  #: Phase centres, radians. Shape (n_fields,).
+    dec_rad: NDArray[np.float64]  #: Phase centres, radians. Shape (n_fields,).
+    frame: str  #: ``J2000`` or ``ICRS``.
 
     def separations_rad(
         self, ra_deg: float | NDArray[np.float64], dec_deg: float | NDArray[np.float64]

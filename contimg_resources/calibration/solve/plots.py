@@ -33,24 +33,13 @@ _WRAPPED_DEG = 180.0
 
 @dataclass(frozen=True)
 class PlotContext:
-    """Information for a plot besides the solutions.
+    """Information for a plot besides the solutions."""
 
-    Parameters
-    ----------
-    title : str
-        Description of the set: calibrator, date, reference antenna.
-    antenna_names : tuple of str
-        Names of the antennas by id.
-    frequencies_hz : sequence of ndarray of float
-        Channel centres of each spectral window by id, Hz.
-    receptors : tuple of str
-        Names of the two receptors, such as X and Y.
-    """
-
-    title: str
-    antenna_names: tuple[str, ...]
+    title: str  #: Description of the set: calibrator, date, reference antenna.
+    antenna_names: tuple[str, ...]  #: Names of the antennas by id.
+    #: Channel centres of each spectral window by id, Hz.
     frequencies_hz: Sequence[NDArray[np.float64]]
-    receptors: tuple[str, str] = ("X", "Y")
+    receptors: tuple[str, str] = ("X", "Y")  #: Names of the two receptors, such as X and Y.
 
 
 def plot_table(

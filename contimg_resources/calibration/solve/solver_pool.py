@@ -23,18 +23,10 @@ from contimg_resources.core.errors import CasaCrashed, CasaError
 
 @dataclass(frozen=True)
 class SolverCall:
-    """One call of a solver task.
+    """One call of a solver task."""
 
-    Parameters
-    ----------
-    task : str
-        ``gaincal`` or ``bandpass``.
-    parameters : dict
-        All its parameters but ``vis`` and ``caltable``.
-    """
-
-    task: str
-    parameters: dict[str, Any]
+    task: str  #: ``gaincal`` or ``bandpass``.
+    parameters: dict[str, Any]  #: All its parameters but ``vis`` and ``caltable``.
 
 
 class SolverPool:

@@ -26,39 +26,20 @@ class AppliedTable:
 
 @dataclass(frozen=True)
 class Grain:
-    """The resolution of a solve; its data may be averaged to this.
+    """The resolution of a solve; its data may be averaged to this."""
 
-    Parameters
-    ----------
-    interval_s : float, optional
-        Solution interval, seconds; None: all integrations together.
-    channels : bool
-        Whether the solutions differ between channels.
-    """
-
-    interval_s: float | None
-    channels: bool
+    interval_s: float | None  #: Solution interval, seconds; None: all integrations together.
+    channels: bool  #: Whether the solutions differ between channels.
 
 
 @dataclass(frozen=True)
 class SolverInput:
-    """Input of a solver task.
+    """Input of a solver task."""
 
-    Parameters
-    ----------
-    parts : tuple of Path
-        The data: one or more MS of different spectral windows.
-    tables : tuple of AppliedTable
-        Tables still to be applied on the fly.
-    interval : str
-        CASA's ``solint``.
-    times_s : tuple of float
-        The exact times of the solutions, MJD in seconds; empty: as set by the solver.
-    """
-
-    parts: tuple[Path, ...]
-    tables: tuple[AppliedTable, ...]
-    interval: str
+    parts: tuple[Path, ...]  #: The data: one or more MS of different spectral windows.
+    tables: tuple[AppliedTable, ...]  #: Tables still to be applied on the fly.
+    interval: str  #: CASA's ``solint``.
+    #: The exact times of the solutions, MJD in seconds; empty: as set by the solver.
     times_s: tuple[float, ...] = ()
 
 
