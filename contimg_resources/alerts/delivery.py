@@ -35,12 +35,7 @@ class Channel(Protocol):
     def deliver(self, subject: str, text: str, *, kind: str, key: str) -> Failure | None:
         """Deliver a message; return the reason for a failure, None after success.
 
-        Parameters
-        ----------
-        subject, text : str
-            The message.
-        kind, key : str
-            Kind and key of the alert.
+        `kind` and `key` are those of the alert.
         """
         ...
 

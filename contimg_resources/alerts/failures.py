@@ -34,13 +34,8 @@ def failure_alerts(
 ) -> tuple[AlertRecord, ...]:
     """Return the alert if most of the last observations failed; otherwise nothing.
 
-    Parameters
-    ----------
-    records : sequence of ObservationRecord
-        Observations in the order of time; unfinished ones, and those older than 24 hours, are
-        ignored.
-    now_mjd : float
-        Present time, MJD in days.
+    The records are in the order of time; unfinished ones, and those older than 24 hours at
+    `now_mjd` (MJD in days), are ignored.
     """
     lately = [
         r

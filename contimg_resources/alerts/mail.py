@@ -32,14 +32,8 @@ class Mail:
     def deliver(self, subject: str, text: str, *, kind: str, key: str) -> Failure | None:
         """Deliver a message; return the reason for a failure, None after success.
 
-        A message counts as delivered if the server accepts it for some of the addresses.
-
-        Parameters
-        ----------
-        subject, text : str
-            The message.
-        kind, key : str
-            Kind and key of the alert; the key makes the message's id.
+        A message counts as delivered if the server accepts it for some of the addresses. The
+        alert's kind and key make the message's id.
         """
         server = f"{self.settings.smtp_host}:{self.settings.smtp_port}"
         try:

@@ -33,12 +33,7 @@ class Webhook:
     def deliver(self, subject: str, text: str, *, kind: str, key: str) -> Failure | None:
         """Deliver a message; return the reason for a failure, None after success.
 
-        Parameters
-        ----------
-        subject, text : str
-            The message.
-        kind, key : str
-            Kind and key of the alert; copied into the JSON.
+        `kind` and `key` of the alert are copied into the JSON.
         """
         url = self.url.get_secret_value()
         host = _host(url)

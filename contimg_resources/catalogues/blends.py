@@ -21,17 +21,7 @@ def unit_vectors(ra_deg: Floats, dec_deg: Floats) -> Floats:
 def neighbour_pairs(ra_deg: Floats, dec_deg: Floats, radius_arcsec: float) -> NDArray[np.intp]:
     """Return the pairs of sources that are closer to each other than a radius.
 
-    Parameters
-    ----------
-    ra_deg, dec_deg : ndarray, shape (n,)
-        Positions, degrees.
-    radius_arcsec : float
-        Radius, arcsec.
-
-    Returns
-    -------
-    ndarray of int, shape (n_pairs, 2)
-        Indices, each pair once.
+    Positions have the shape (n,), the pairs of indices (n_pairs, 2); each pair occurs once.
     """
     from scipy.spatial import cKDTree
 

@@ -76,14 +76,8 @@ class Given:
     ) -> "Given":
         """Return the description from the options of a command.
 
-        Parameters
-        ----------
-        columns : iterable of str
-            ``ra=RAJ2000``, ``flux=S1400:mJy``: role, column and unit.
-        frequency : str, optional
-            Frequency with its unit, such as ``1400MHz``.
-        frame, table : str
-            See the class's parameters.
+        `columns` are role, column and unit, such as ``ra=RAJ2000``, ``flux=S1400:mJy``; `frequency`
+        is text with a unit, such as ``1400MHz``.
 
         Raises
         ------
@@ -162,20 +156,10 @@ def choose(
 ) -> Choices:
     """Choose the columns of a table.
 
-    Parameters
-    ----------
-    table : Table
-        The table.
-    survey : str
-        Name of a dialect, or ``auto``.
-    given : Given
-        The user's description; it takes precedence over known columns.
-    command : str
-        The command that reads the table, for the error's proposal.
-    also : tuple of str
-        Roles needed in addition to position, flux density and frequency.
-    name : str
-        Name of the catalogue; like the file's name it may identify the survey.
+    `survey` is the name of a dialect, or ``auto``; the user's description takes precedence over
+    known columns. `command` is proposed by errors. `also` holds the roles needed in addition to
+    position, flux density and frequency. The catalogue's name, like the file's, may identify the
+    survey.
 
     Raises
     ------

@@ -317,15 +317,9 @@ NAMES = tuple(dict.fromkeys(d.name for d in DIALECTS))
 def dialect_of(table: Table, wanted: str = "auto", hint: str = "") -> Dialect | None:
     """Return the dialect that matches a table's columns; None if none does.
 
-    Parameters
-    ----------
-    table : Table
-        The table.
-    wanted : str
-        Name of a dialect, whose marks are then not required; ``auto``: any.
-    hint : str
-        Names of the catalogue and of the file: a dialect named there is tried first and, where
-        no other matches, is accepted without its marks too.
+    The marks of a dialect that is `wanted` by name are not required; ``auto`` is any. `hint` holds
+    the names of the catalogue and of the file: a dialect named there is tried first and, where no
+    other matches, is accepted without its marks too.
 
     Raises
     ------

@@ -50,13 +50,6 @@ PUBLISHED = {
 def fetched(url: str, progress: Progress = no_progress) -> Iterator[Path]:
     """Download a file and yield its path; the file is deleted afterwards.
 
-    Parameters
-    ----------
-    url : str
-        Its address, http or https.
-    progress : callable
-        Called with the amount downloaded.
-
     Yields
     ------
     Path

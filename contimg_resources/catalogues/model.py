@@ -46,12 +46,7 @@ class CatalogueSources:
     def flux_at(self, frequency_hz: float, default_spectral_index: float) -> Floats:
         """Return flux densities at a frequency, Jy.
 
-        Parameters
-        ----------
-        frequency_hz : float
-            Frequency, Hz.
-        default_spectral_index : float
-            Spectral index of sources without a known one.
+        `default_spectral_index` is for sources without one.
         """
         index = np.where(
             np.isfinite(self.spectral_index), self.spectral_index, default_spectral_index

@@ -74,11 +74,6 @@ def write_catalogue(path: Path, sources: CatalogueSources, facts: CatalogueFacts
 class Catalogue:
     """A stored catalogue.
 
-    Parameters
-    ----------
-    path : Path
-        Its file.
-
     Raises
     ------
     CatalogueError
@@ -124,14 +119,8 @@ class Catalogue:
     ) -> CatalogueSources:
         """Return the sources between declinations and, eastwards, between right ascensions.
 
-        Parameters
-        ----------
-        dec_min_deg, dec_max_deg : float
-            Declinations, ICRS degrees.
-        ra_min_deg, ra_max_deg : float
-            Right ascensions, ICRS degrees; where the second is smaller, the strip includes 0 h.
-        min_flux_jy : float
-            Lower limit of the flux density, Jy.
+        Directions are ICRS degrees; where `ra_max_deg` is smaller than `ra_min_deg`, the strip
+        includes 0 h. Fainter sources than `min_flux_jy` are left out.
         """
         span_deg = 360.0 if ra_max_deg - ra_min_deg >= 360 else (ra_max_deg - ra_min_deg) % 360
         found = self._read(

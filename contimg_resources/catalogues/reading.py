@@ -34,24 +34,10 @@ class ReadCatalogue:
 def read_catalogue(
     path: Path, name: str, survey: str = "auto", given: Given | None = None
 ) -> ReadCatalogue:
-    """Read a file with a catalogue.
+    """Read a file with a catalogue, in any format of `contimg_resources.tables.reading.read_table`.
 
-    Parameters
-    ----------
-    path : Path
-        The file, in any format that `contimg_resources.tables.reading.read_table` reads.
-    name : str
-        Name of the catalogue; the sources' ids begin with it.
-    survey : str
-        Name of the survey's dialect; see `contimg_resources.catalogues.dialects`.
-    given : Given, optional
-        The user's description of its columns.
-
-    Returns
-    -------
-    ReadCatalogue
-        The sources; rows without a position, a frequency or a flux density above zero are
-        rejected, and the notes report them.
+    The sources' ids begin with `name`. Rows without a position, a frequency or a flux density above
+    zero are rejected, and the notes report them. See `read_rows` for `survey` and `given`.
 
     Raises
     ------

@@ -81,22 +81,12 @@ def read_rows(
     also: tuple[str, ...] = (),
     name: str = "",
 ) -> SourceRows:
-    """Read a table of sources.
+    """Read a table of sources, in any format of `contimg_resources.tables.reading.read_table`.
 
-    Parameters
-    ----------
-    path : Path
-        The file, in any format that `contimg_resources.tables.reading.read_table` reads.
-    survey : str
-        Name of the survey's dialect, or ``auto``.
-    given : Given, optional
-        The user's description of its columns.
-    command : str
-        The command that reads it; an error proposes it with the missing options.
-    also : tuple of str
-        Roles needed in addition to position, flux density and frequency.
-    name : str
-        Name of the catalogue, which may identify its survey.
+    `survey` is the name of a dialect, or ``auto``; `given` is the user's description of the
+    columns. An error proposes `command` with the missing options. `also` holds the roles needed in
+    addition to position, flux density and frequency. The catalogue's `name` may identify its
+    survey.
 
     Raises
     ------

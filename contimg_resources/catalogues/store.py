@@ -17,13 +17,7 @@ _SUFFIX = ".parquet"
 
 
 class CatalogueStore:
-    """The catalogues in one directory.
-
-    Parameters
-    ----------
-    root : Path
-        The directory; created with the first catalogue.
-    """
+    """The catalogues in one directory, which is created with the first catalogue."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -60,18 +54,8 @@ class CatalogueStore:
     ) -> CatalogueFacts:
         """Read a file and store it as a catalogue; one of the same name is replaced.
 
-        Parameters
-        ----------
-        name : str
-            The catalogue's name.
-        file : Path
-            FITS, VOTable, Parquet, or text of many kinds; may be gzipped.
-        survey : str
-            Name of the survey's dialect; ``auto``: recognised from the columns.
-        origin : str
-            Origin of the file; empty: the file itself.
-        given : Given, optional
-            The user's description of its columns.
+        The file may be FITS, VOTable, Parquet, or text of many kinds, also gzipped; an empty
+        `origin` means the file itself. See `read_catalogue` for the others.
 
         Raises
         ------

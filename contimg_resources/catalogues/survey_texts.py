@@ -31,10 +31,7 @@ _N_SHOWN = 200
 def with_columns(table: Table) -> Table:
     """Return a headerless text table with the columns of its survey.
 
-    Parameters
-    ----------
-    table : Table
-        A table; one that has columns, or belongs to no known survey, is returned unchanged.
+    A table that has columns, or belongs to no known survey, is returned unchanged.
     """
     if table.columns or not table.lines:
         return table

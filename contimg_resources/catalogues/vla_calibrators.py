@@ -94,15 +94,7 @@ def is_vla_list(path: Path) -> bool:
 def read_vla_list(path: Path) -> tuple[VlaSource, ...]:
     """Read the VLA calibrator manual's list: its text, or the web page that contains it.
 
-    Parameters
-    ----------
-    path : Path
-        The file; may be compressed.
-
-    Returns
-    -------
-    tuple of VlaSource
-        The sources in the order of the list; positions of J2000, or of B1950 if that is all.
+    The sources have the order of the list, and positions of J2000, or of B1950 if that is all.
 
     Raises
     ------
@@ -147,14 +139,8 @@ def vla_calibrators(
 ) -> ImportedCalibrators:
     """Return the calibrators for our band from the VLA calibrator manual's list.
 
-    Parameters
-    ----------
-    path : Path
-        The list.
-    configuration : str
-        Configuration of the VLA (A, B, C or D) with baselines similar to ours.
-    spectral_index : float, optional
-        Spectral index of sources with one band only; None: they are refused.
+    `configuration` is that of the VLA (A, B, C or D) with baselines similar to ours.
+    `spectral_index` is for sources with one band only; None: they are refused.
 
     Raises
     ------

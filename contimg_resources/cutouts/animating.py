@@ -37,26 +37,12 @@ def animate(
     scale: BrightnessScale | None = None,
     most_frames: int = MOST_FRAMES,
 ) -> int:
-    """Write an animation of a source's cutouts, all on one grid and in one brightness scale.
+    """Write an animation (GIF) of a source's cutouts; return its number of frames.
 
-    Parameters
-    ----------
-    cutouts : sequence of Path
-        FITS files in the order of time; if there are more than `most_frames`, that many are chosen
-        evenly, including the first and the last.
-    place : Path
-        GIF to write.
-    fluxes : mapping of str to FluxThen, optional
-        Flux densities by epoch, written into the frames.
-    scale : BrightnessScale, optional
-        None for a scale from the typical noise and the brightest peak of the cutouts.
-    most_frames : int
-        Maximum number of frames; at most `MOST_FRAMES`.
-
-    Returns
-    -------
-    int
-        Number of frames.
+    All frames are on one grid and in one brightness scale: by default one from the typical noise
+    and the brightest peak. The cutouts are in the order of time; if there are more than
+    `most_frames` (at most `MOST_FRAMES`), that many are chosen evenly, including the first and the
+    last. `fluxes` are the flux densities by epoch, written into the frames.
 
     Raises
     ------

@@ -56,25 +56,9 @@ def cut(
 ) -> CutoutFacts:
     """Cut the sky around a source out of an image, in the image's own pixels.
 
-    Parameters
-    ----------
-    image_path : Path
-        FITS image or mosaic, Jy/beam.
-    ra_deg, dec_deg : float
-        Position, ICRS degrees.
-    size_arcmin : float
-        Side, arcmin; pixels outside the image are NaN.
-    place : Path
-        FITS file to write; the PNG is written beside it. The directory is made.
-    of : CutoutOf
-        Source and epoch.
-    scale : BrightnessScale, optional
-        Brightness scale of the PNG; None for one that suits this cutout.
-
-    Returns
-    -------
-    CutoutFacts
-        Contents of its header.
+    Image and cutout are in Jy/beam; the position is in ICRS degrees, and pixels outside the image
+    are NaN. The FITS file is written to `place`, whose directory is made, and the PNG beside it;
+    `scale` is the PNG's, by default one that suits this cutout.
 
     Raises
     ------

@@ -48,18 +48,8 @@ def shown_time(mid_mjd: float) -> str:
 class Panel:
     """A figure on which cutouts of one grid are drawn, one after the other.
 
-    Parameters
-    ----------
-    wcs : WCS
-        Sky axes of the grid.
-    shape : tuple of int
-        Rows and columns.
-    ra_deg, dec_deg : float
-        Position of the marker, ICRS degrees.
-    scale : BrightnessScale
-        Common brightness scale.
-    dpi : int
-        Resolution of the figure; a side of the sky has four times as many pixels.
+    The marker is at `ra_deg`, `dec_deg` (ICRS degrees). With `dpi` as resolution, a side of the sky
+    has four times as many pixels. `shape` holds rows and columns.
     """
 
     def __init__(
@@ -151,21 +141,10 @@ class Panel:
         )
 
     def draw(self, pixels: Singles, beam: Beam, caption: Caption) -> NDArray[np.uint8]:
-        """Draw a cutout.
+        """Draw a cutout: return red, green and blue, shape (height, width, 3).
 
-        Parameters
-        ----------
-        pixels : ndarray of float32, shape (rows, columns)
-            Jy/beam; NaN is grey.
-        beam : Beam
-            Restoring beam; its angle relative to local north.
-        caption : Caption
-            Text above the cutout.
-
-        Returns
-        -------
-        ndarray of uint8, shape (height, width, 3)
-            Image in red, green, blue.
+        Pixels are in Jy/beam, shape (rows, columns); NaN is grey. The beam's angle is relative to
+        local north.
         """
         self._image.set_data(_stretched(pixels, self._scale))
         self._draw_beam(beam)
@@ -183,16 +162,7 @@ def write_picture(
 ) -> None:
     """Draw a cutout into a PNG.
 
-    Parameters
-    ----------
-    path : Path
-        PNG to write.
-    cutout : Cutout
-        Cutout to draw.
-    scale : BrightnessScale, optional
-        None for a scale from its noise to its peak.
-    caption : Caption, optional
-        None for the name and the time.
+    The default scale is from the noise to the peak; the default caption is the name and the time.
     """
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo

@@ -26,18 +26,9 @@ _NOT_KEPT = ("CHECKSUM", "DATASUM", "HISTORY", "COMMENT", "BSCALE", "BZERO", "BL
 
 
 def cutout_header(image: "SkyImage", wcs: Any, facts: CutoutFacts, image_name: str) -> Any:
-    """Return the header of a cutout.
+    """Return the header of a cutout: the image's, with the cutout's own cards.
 
-    Parameters
-    ----------
-    image : SkyImage
-        Image of the cutout; its header is kept except for the cutout's own cards.
-    wcs : WCS
-        Sky axes of the cutout, ICRS.
-    facts : CutoutFacts
-        Facts of the cutout.
-    image_name : str
-        File name of the image.
+    `wcs` holds the sky axes of the cutout, ICRS.
     """
     header = image.header.copy()
     for name in {*header}:

@@ -62,12 +62,7 @@ class BrightnessScale:
     def of(cls, rms_jy: float, peak_jy: float) -> "BrightnessScale":
         """Choose a scale that shows the noise and doesn't saturate the source.
 
-        Parameters
-        ----------
-        rms_jy : float
-            Noise, Jy/beam.
-        peak_jy : float
-            Maximum brightness of the source, Jy/beam; NaN is ignored.
+        Both in Jy/beam; a peak of NaN is ignored.
         """
         rms = rms_jy if np.isfinite(rms_jy) and rms_jy > 0 else max(1e-3 * abs(peak_jy), 1e-6)
         return cls(-3 * rms, float(np.nanmax([12 * rms, 1.1 * peak_jy])))

@@ -18,12 +18,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def opened_image(path: Path) -> Iterator["SkyImage"]:
-    """Open an image for reading in sections.
-
-    Parameters
-    ----------
-    path : Path
-        FITS file, written by any software.
+    """Open an image, written by any software, for reading in sections.
 
     Yields
     ------

@@ -47,12 +47,7 @@ class Stack:
 def stack(cutouts: Sequence[Path], place: Path) -> Stack:
     """Write the inverse-variance weighted mean of a source's cutouts.
 
-    Parameters
-    ----------
-    cutouts : sequence of Path
-        FITS files.
-    place : Path
-        FITS file to write; the PNG is written beside it.
+    The FITS file is written to `place`, the PNG beside it.
 
     Raises
     ------
@@ -105,19 +100,10 @@ def stack(cutouts: Sequence[Path], place: Path) -> Stack:
 def read_all(
     paths: Sequence[Path], *, keep_pixels: bool = True
 ) -> tuple[list[tuple[Path, Cutout]], tuple[str, ...]]:
-    """Read cutouts, in the order of time.
+    """Read cutouts, in the order of time, and the reasons why others can't be read.
 
-    Parameters
-    ----------
-    paths : sequence of Path
-        FITS files.
-    keep_pixels : bool
-        If False only their shape is kept: a year of large cutouts of a source is gigabytes.
-
-    Returns
-    -------
-    tuple of (list of (Path, Cutout), tuple of str)
-        The readable cutouts, and the reasons why others can't be read.
+    Without `keep_pixels` only their shape is kept: a year of large cutouts of a source is
+    gigabytes.
 
     Raises
     ------

@@ -9,13 +9,7 @@ from contimg_resources.database.store import Database
 
 
 class DatabaseStore:
-    """A store in one database.
-
-    Parameters
-    ----------
-    database : Database
-        Its database, with the newest schema.
-    """
+    """A store in one database, which has the newest schema."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

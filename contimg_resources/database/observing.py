@@ -13,11 +13,6 @@ class CommitObserver:
     """Detects whether anything was committed to a database since the last call.
 
     ``PRAGMA data_version`` changes, for one connection, with every commit of any other.
-
-    Parameters
-    ----------
-    path : Path
-        A SQLite file.
     """
 
     def __init__(self, path: Path) -> None:

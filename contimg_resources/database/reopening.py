@@ -28,16 +28,8 @@ def kept_engine(
 ) -> sa.Engine:
     """Return the cached engine of a database, with its compiled statements.
 
-    It keeps no connection open.
-
-    Parameters
-    ----------
-    address : str
-        The database's URL.
-    connect_args : mapping, optional
-        Options of a connection.
-    poolclass : type
-        `sqlalchemy.NullPool`; a parameter because callers of `create_engine` pass it.
+    It keeps no connection open. `poolclass` is a parameter because callers of `create_engine` pass
+    it.
 
     Raises
     ------
@@ -57,12 +49,7 @@ def _engine(address: str, options: frozenset[tuple[str, float]]) -> sa.Engine:
 def revisions(config: "Config", connection: sa.Connection) -> tuple[str | None, str | None]:
     """Return the present and the newest revision of a database that Alembic migrates.
 
-    Parameters
-    ----------
-    config : alembic.config.Config
-        Names the directory of the migrations; a process reads them once.
-    connection : sqlalchemy.Connection
-        Connection to the database.
+    A process reads the directory of the migrations once.
     """
     now = None
     if sa.inspect(connection).has_table("alembic_version"):

@@ -169,10 +169,7 @@ class Database:
     def back_up(self, target: Path) -> None:
         """Back up a consistent state of the database while others use it; completely or not at all.
 
-        Parameters
-        ----------
-        target : Path
-            SQLite file to write; an existing one is replaced.
+        An existing SQLite file at `target` is replaced.
 
         Raises
         ------

@@ -67,14 +67,8 @@ def candidates_document(
 ) -> Paged:
     """Return the document of candidates, sorted by epoch of minimum.
 
-    Parameters
-    ----------
-    state : PlatformState
-        Candidates, marks, light curves and pictures; the light curves without invalid times.
-    page_of : mapping of str to int
-        Page of the light curves that contains each source.
-    put_picture : callable
-        Copies pictures into the export.
+    `page_of` is the page of the light curves that contains each source; `put_picture` copies
+    pictures into the export.
     """
     return elements("candidates", "candidates", _items(state, page_of, put_picture))
 

@@ -149,12 +149,7 @@ def find_gaps(
 ) -> list[Gap]:
     """Return the spans of observed time without a valid set, by time.
 
-    Parameters
-    ----------
-    observations : sequence of ObservationRecord
-        By time.
-    answers : sequence of ActiveSet or None
-        The set whose window contains each observation.
+    `answers` holds for each observation the set whose window contains it.
     """
     found: list[list[ObservationRecord]] = []
     before: ObservationRecord | None = None
@@ -205,12 +200,7 @@ _TT_MINUS_UTC_DAYS = 69.184 / 86_400
 def meridian_ra_deg(dec_deg: NDArray[np.float64], mjd: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the ICRS right ascension on the meridian, degrees.
 
-    Parameters
-    ----------
-    dec_deg : ndarray, shape (n,)
-        Declinations of the strips, degrees.
-    mjd : ndarray, shape (n,)
-        Times, MJD in days (UTC).
+    Declinations are those of the strips, times are MJD in days (UTC); all have the shape (n,).
 
     Notes
     -----

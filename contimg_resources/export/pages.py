@@ -69,20 +69,9 @@ def elements(
 ) -> Paged:
     """Return a document that consists of a list of elements.
 
-    Parameters
-    ----------
-    document : str
-        Its name.
-    field : str
-        Name of its list.
-    items : iterable of Item
-        Their bodies are JSON.
-    typical_bytes : float, optional
-        Approximate size of an item; if None it is measured, which needs all items in memory.
-    head : dict, optional
-        Values at the start of every page.
-    first : dict, optional
-        Additional values of the first page.
+    The list is in `field`; the items' bodies are JSON. Without `typical_bytes`, the approximate
+    size of an item is measured, which needs all items in memory. `head` are values at the start of
+    every page, `first` those of the first page only.
     """
     if typical_bytes is None:
         items = list(items)

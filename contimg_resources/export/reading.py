@@ -50,21 +50,8 @@ def with_added(
 ) -> tuple[LightCurves, Variability | None, tuple[str, ...]]:
     """Add the light curves and metrics of the users' lists to those of the platform.
 
-    Parameters
-    ----------
-    layout : StateLayout
-        Paths of the files.
-    points : LightCurves
-        Light curves of the platform.
-    variability : Variability or None
-        Metrics of the platform; None if there are none.
-    unreadable : tuple of str
-        Reasons for unreadable files, which precede those of lists.
-
-    Returns
-    -------
-    tuple of (LightCurves, Variability or None, tuple of str)
-        The combined data, and the reasons for unreadable files, which don't stop the others.
+    Returned are the combined data, and the reasons for unreadable files, which don't stop the
+    others; those given as `unreadable` precede those of lists.
     """
     from contimg_resources.variability.added import added_names, read_added
     from contimg_resources.variability.tables import added_variability_path, read_variability

@@ -56,20 +56,7 @@ def write_documents(
 ) -> Written:
     """Write all documents, tables and schemas, and finally the index.
 
-    Parameters
-    ----------
-    directory : ExportDirectory
-        Directory held by the caller.
-    state : PlatformState
-        Data of the documents.
-    now_mjd : float
-        Present time, MJD in days.
-    software : mapping of str to str
-        Versions, for the index.
-    run_id : str
-        Run that requested the export, for the index.
-    progress : callable
-        Receives the progress.
+    The caller holds the directory; `now_mjd` is in days; `software` and `run_id` go into the index.
 
     Raises
     ------

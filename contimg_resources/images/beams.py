@@ -23,14 +23,8 @@ _LARGEST_ARCSEC = 36_000.0
 def restoring_beam(header: Any, tables: Any = (), channel: int = 0, polarization: int = 0) -> Beam:
     """Return the restoring beam from a header, with its position angle unchanged.
 
-    Parameters
-    ----------
-    header : Header
-        The image's header.
-    tables : sequence of HDU
-        The tables of its file; a table ``BEAMS`` holds a beam for each plane.
-    channel, polarization : int
-        The image's plane in the cube that it was part of.
+    A table ``BEAMS`` of the file holds a beam for each plane; `channel` and `polarization` are the
+    image's plane in the cube that it was part of.
 
     Raises
     ------

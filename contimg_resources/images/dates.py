@@ -48,12 +48,7 @@ class Observed:
 
 
 def observed_time(header: Any) -> Observed:
-    """Return the time at which an image was observed.
-
-    Parameters
-    ----------
-    header : Header
-        FITS header.
+    """Return the time at which an image was observed, from its FITS header.
 
     Raises
     ------

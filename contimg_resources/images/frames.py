@@ -39,16 +39,8 @@ class IcrsAxes:
 def icrs_axes(sky: WCS, radesys: str, equinox: float | None, shape: tuple[int, int]) -> IcrsAxes:
     """Rotate the sky axes of an image to ICRS, in the same projection.
 
-    Parameters
-    ----------
-    sky : WCS
-        The image's two sky axes, longitude first.
-    radesys : str
-        The header's ``RADESYS``; empty if it has none.
-    equinox : float, optional
-        The header's ``EQUINOX``, years.
-    shape : tuple of int
-        Numbers of rows and columns.
+    `sky` has the longitude first; `radesys` is empty if the header has none; `equinox` is in years;
+    `shape` holds the numbers of rows and columns.
 
     Raises
     ------

@@ -99,12 +99,7 @@ class SkyImage:
 
 @contextmanager
 def opened_image(path: Path) -> Iterator[SkyImage]:
-    """Open an image to read its pixels.
-
-    Parameters
-    ----------
-    path : Path
-        FITS file, also compressed (fpack, gzip).
+    """Open a FITS image, also a compressed one (fpack, gzip), to read its pixels.
 
     Yields
     ------
@@ -142,14 +137,7 @@ def read_raw(path: Path) -> Singles:
 def read_map(path: Path, image: SkyImage, *, response: bool = False) -> Singles:
     """Return the pixels of an image's companion: its noise map (Jy/beam) or its primary beam.
 
-    Parameters
-    ----------
-    path : Path
-        FITS file with the image's pixel grid.
-    image : SkyImage
-        The image.
-    response : bool
-        Whether it is a primary beam.
+    The FITS file has the pixel grid of `image`; `response` is for a primary beam.
 
     Raises
     ------

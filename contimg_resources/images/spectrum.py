@@ -22,17 +22,8 @@ _BANDWIDTH = ("BANDWID", "BANDWIDT", "BNDWIDTH")
 def band_of(header: Any, axes: WCS) -> tuple[float, float]:
     """Return the effective frequency of an image and the width of its band, Hz.
 
-    Parameters
-    ----------
-    header : Header
-        The image's header.
-    axes : WCS
-        All the image's axes: a frequency axis takes precedence over a rest frequency.
-
-    Returns
-    -------
-    tuple of float
-        Frequency and bandwidth; the bandwidth is NaN where the header doesn't give it.
+    A frequency axis takes precedence over a rest frequency; the bandwidth is NaN where the header
+    doesn't give it.
 
     Raises
     ------

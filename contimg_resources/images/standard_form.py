@@ -84,14 +84,8 @@ def standard_form(
 ) -> StandardForm:
     """Bring an open image to our standard pixels.
 
-    Parameters
-    ----------
-    image : SkyImage
-        The image.
-    primary_beam, rms : Path, optional
-        The image's companions; without either, its noise is measured.
-    beam_cut : float
-        Pixels with a lower response are ignored.
+    Without a primary beam or an rms map, the noise is measured. Pixels with a lower response than
+    `beam_cut` are ignored.
 
     Raises
     ------
@@ -130,27 +124,10 @@ def write_standard_form(
 ) -> ImageResult:
     """Write an image made elsewhere in the form of our own images.
 
-    Parameters
-    ----------
-    files : ForeignFiles
-        The image and its companions.
-    directory : Path
-        Directory for the products; replaced as a whole when it exists.
-    stem : str
-        First part of the products' file names.
-    beam_cut : float
-        Pixels with a lower response are ignored.
-    min_snr : float
-        Signal-to-noise ratio (local rms) above which sources are listed.
-    provenance : mapping of str to str
-        Entries for the FITS headers.
-    progress : callable
-        Called with the current step and the completed fraction.
-
-    Returns
-    -------
-    ImageResult
-        The products, all but the PSF; the expected noise is NaN.
+    Returned are the products, all but the PSF; the expected noise is NaN. The directory is replaced
+    as a whole when it exists; files' names begin with `stem`. Pixels with a lower response than
+    `beam_cut` are ignored; sources are listed above the signal-to-noise ratio `min_snr` (local
+    rms). `provenance` holds entries for the FITS headers.
 
     Raises
     ------

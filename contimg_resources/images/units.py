@@ -16,10 +16,7 @@ _AMBIGUOUS = "MJY"
 def brightness_factor(text: Any) -> float:
     """Return the factor that converts pixels of a unit to Jy/beam.
 
-    Parameters
-    ----------
-    text : str
-        ``BUNIT``, in any order, case and notation of the two units.
+    ``BUNIT`` may have any order, case and notation of the two units.
 
     Raises
     ------

@@ -25,12 +25,7 @@ class TableChecker:
     def problems(self, chosen: CaltableSet, *, thorough: bool) -> list[TableProblem]:
         """Return the problems of the tables of a set.
 
-        Parameters
-        ----------
-        chosen : CaltableSet
-            The set.
-        thorough : bool
-            Whether to read every byte; else only files that changed since they were last read.
+        If `thorough` every byte is read; else only files that changed since they were last read.
         """
         return [
             TableProblem(chosen.name, chosen.version, table.type, table.path, problem)
@@ -68,12 +63,7 @@ def take_signatures(tables: Sequence[NewCaltable]) -> dict[Path, StatSignature]:
 
 
 def take_checksums(signatures: dict[Path, StatSignature]) -> dict[Path, str]:
-    """Return the checksum of each table.
-
-    Parameters
-    ----------
-    signatures : dict
-        Signatures from `take_signatures`, taken before the tables were opened.
+    """Return the checksum of each table; the signatures were taken before the tables were opened.
 
     Raises
     ------

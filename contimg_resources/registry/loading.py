@@ -17,13 +17,7 @@ from contimg_resources.registry.tables import caltable_sets, layouts
 
 
 class Loader:
-    """Loads sets from one registry; layouts never change, so each is read once.
-
-    Parameters
-    ----------
-    address : str
-        Address of the registry, for messages.
-    """
+    """Loads sets from one registry; layouts never change, so each is read once."""
 
     def __init__(self, address: str) -> None:
         self._address = address

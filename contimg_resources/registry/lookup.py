@@ -117,16 +117,8 @@ def nearest_id(
 ) -> int | None:
     """Return the row of the fitting active set nearest in time; of two equally near, the newer.
 
-    Parameters
-    ----------
-    connection : Connection
-        Open for reading.
-    wanted : Wanted
-        The observation.
-    layout_ids : sequence of int or None
-        Layouts that fit; None: any.
-    window : bool
-        Whether the MJD must be inside the set's window, ends included.
+    Layouts of None mean any; `window` requires that the MJD is inside the set's window, ends
+    included.
     """
     query = _QUERIES[window, wanted.declination_deg is not None, layout_ids is not None]
     values: dict[str, Any] = {"mjd": wanted.mjd}

@@ -45,12 +45,7 @@ class UnderPrefix:
 def tables_under_prefix(prefix: Path, endings: Endings) -> UnderPrefix:
     """Find the caltables with a prefix, recognised by their endings.
 
-    Parameters
-    ----------
-    prefix : Path
-        Directory and first part of the name of the tables.
-    endings : mapping of CaltableType to sequence of str
-        Endings in addition to contimg's own.
+    `endings` are those in addition to contimg's own.
 
     Raises
     ------

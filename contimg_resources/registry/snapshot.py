@@ -45,13 +45,7 @@ class ActiveSet:
 
 
 class ActiveSets:
-    """All active sets, ordered by time.
-
-    Parameters
-    ----------
-    connection : Connection
-        Open for reading.
-    """
+    """All active sets, ordered by time."""
 
     def __init__(self, connection: sa.Connection) -> None:
         columns = caltable_sets.c
@@ -80,14 +74,8 @@ class ActiveSets:
     ) -> ActiveSet | None:
         """Return the fitting set nearest in time; of two equally near, the one registered later.
 
-        Parameters
-        ----------
-        wanted : Wanted
-            The observation; its layout is ignored.
-        layout_ids : container of int or None
-            Layouts that fit; None: any.
-        window : bool
-            Whether the MJD must be inside the set's window, ends included.
+        The observation's own layout is ignored; `layout_ids` of None means any. `window` requires
+        that the MJD is inside the set's window, ends included.
         """
         after = bisect_right(self._mids, wanted.mjd)
         furthest_days = self._reach_days + _SLACK_DAYS if window else float("inf")

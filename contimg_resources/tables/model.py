@@ -144,18 +144,10 @@ def _number(text: str) -> float:
 
 
 def column_of(name: str, values: Any, mask: Any = None, **stated: Any) -> Column:
-    """Return a column from the values that a reader provides.
+    """Return a column from the values that a reader provides: n numbers or texts.
 
-    Parameters
-    ----------
-    name : str
-        Its name.
-    values : array_like or pyarrow.ChunkedArray, length n
-        Numbers or text; bytes are decoded, text is stripped.
-    mask : array_like of bool, shape (n,), optional
-        True where there is no value.
-    **stated : Any
-        Other parameters of `Column`.
+    Bytes are decoded, text is stripped. The mask is True where there is no value, shape (n,);
+    `stated` are other parameters of `Column`.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -259,13 +251,8 @@ class Table:
     def with_ucd(self, *words: str, without: Iterable[str] = ()) -> tuple[Column, ...]:
         """Return the columns whose UCD begins with the first word and contains the others.
 
-        Parameters
-        ----------
-        *words : str
-            UCD words such as ``pos.eq.ra``, ``meta.main``; a UCD1 such as ``POS_EQ_RA_MAIN`` is
-            converted to its successor.
-        without : iterable of str
-            Words that the UCD must not contain.
+        UCD words are such as ``pos.eq.ra``, ``meta.main``; a UCD1 such as ``POS_EQ_RA_MAIN`` is
+        converted to its successor. The UCD must contain none of the words `without`.
         """
         banned = set(without)
         return tuple(

@@ -10,23 +10,10 @@ from contimg_resources.tables.units import factor_between
 
 
 def numbers_in(column: Column, wanted: str, unstated: str | None = None, given: str = "") -> Floats:
-    """Return a column's numbers in a unit, NaN where there is none.
+    """Return a column's numbers in a unit such as ``Jy``, NaN where there is none, shape (n,).
 
-    Parameters
-    ----------
-    column : Column
-        The column.
-    wanted : str
-        The unit of the result, such as ``Jy``.
-    unstated : str or None
-        The unit assumed for a column that states none; None: such a column is refused.
-    given : str
-        The user's unit for this column, which takes precedence over the file's.
-
-    Returns
-    -------
-    ndarray, shape (n,)
-        Converted values; a stated unit takes precedence over the column's name.
+    A stated unit takes precedence over the column's name, the user's unit `given` over the file's.
+    `unstated` is assumed for a column that states none; None: such a column is refused.
 
     Raises
     ------

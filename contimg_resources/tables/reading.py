@@ -51,20 +51,8 @@ class Limits:
 def read_table(path: Path, *, table: str = "", limits: Limits | None = None) -> Table:
     """Read a table: CSV, TSV, ASCII, ECSV, VOTable, FITS, Parquet, tdat, IPAC, MRT; also packed.
 
-    Parameters
-    ----------
-    path : Path
-        The file; may be compressed by gzip, bzip2 or xz.
-    table : str
-        Name (EXTNAME) or number (from 1) of the table in a file that holds several; empty: the
-        only one with rows.
-    limits : Limits, optional
-        Largest size.
-
-    Returns
-    -------
-    Table
-        The columns with units, UCDs, descriptions, frames and masks.
+    The file may be packed by gzip, bzip2 or xz. In a file that holds several tables, `table` is the
+    name (EXTNAME) or number (from 1); empty: the only one with rows.
 
     Raises
     ------
@@ -198,14 +186,7 @@ def check_cells(n_rows: int, n_columns: int, limits: Limits) -> None:
 
 
 def read_text(path: Path, n_bytes: int) -> str:
-    """Return the text of a file that may be compressed.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    n_bytes : int
-        Maximum number of bytes after decompression.
+    """Return the text of a file that may be compressed; `n_bytes` is the limit after decompression.
 
     Raises
     ------

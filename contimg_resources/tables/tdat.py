@@ -22,16 +22,7 @@ _KEYWORD = re.compile(r"^(\w+)\s*=\s*\"?(.*?)\"?$")
 
 
 def read(path: Path, content: bytes, limits: Limits) -> Table:
-    """Read a ``tdat`` file.
-
-    Parameters
-    ----------
-    path : Path
-        The file, for the record.
-    content : bytes
-        The complete content, decompressed.
-    limits : Limits
-        Largest size.
+    """Read a ``tdat`` file, its content decompressed; `path` is for the record.
 
     Raises
     ------

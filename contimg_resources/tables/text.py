@@ -26,18 +26,9 @@ _BLANKS = " "
 
 
 def read(path: Path, content: bytes, ending: str, limits: Limits) -> Table:
-    """Read a text table.
+    """Read a text table, its content decompressed.
 
-    Parameters
-    ----------
-    path : Path
-        The file, for the record.
-    content : bytes
-        The complete content, decompressed.
-    ending : str
-        Ending of the file's name, such as ``.csv``.
-    limits : Limits
-        Largest size.
+    `path` is for the record; `ending` is that of the file's name, such as ``.csv``.
 
     Raises
     ------

@@ -55,12 +55,7 @@ _FREQUENCIES = {"hz": "Hz", "khz": "kHz", "mhz": "MHz", "ghz": "GHz"}
 
 @lru_cache(maxsize=512)
 def parse_unit(text: str) -> Any:
-    """Return the astropy unit of a text.
-
-    Parameters
-    ----------
-    text : str
-        A unit such as ``mJy/beam``, ``"h:m:s"``, ``DEGREES``, ``JY/BEAM``, ``beam-1 mJy``.
+    """Return the astropy unit of a text, such as ``"h:m:s"``, ``JY/BEAM``, ``beam-1 mJy``.
 
     Raises
     ------
