@@ -107,18 +107,8 @@ def run_events_bench(
 ) -> EventsReport:
     """Inject events, search, and count.
 
-    Parameters
-    ----------
-    n_events : int
-        Events of each kind.
-    n_sources : int
-        Steady sources, a year each, for the false alarms and the times.
-    say : callable
-        Called with progress messages.
-    seed : int
-        Seed of the random numbers.
-    clegg_too : bool
-        Search with Clegg's templates as well as Fiedler's.
+    There are `n_events` events of each kind, and `n_sources` steady sources, a year each, for the
+    false alarms and the times. `clegg_too`: search with Clegg's templates as well as Fiedler's.
     """
     random = np.random.default_rng(seed)
     settings = EseSettings(templates=("fiedler", "clegg") if clegg_too else ("fiedler",))

@@ -114,17 +114,7 @@ class Result:
 
 
 def take_turns(contests: Iterable[Contest], rounds: int, progress: Progress) -> tuple[Result, ...]:
-    """Run each comparison in the order A B A B.
-
-    Parameters
-    ----------
-    contests : iterable of Contest
-        The comparisons.
-    rounds : int
-        Turns of each.
-    progress : callable
-        Called with progress messages.
-    """
+    """Run each comparison in the order A B A B."""
     results = []
     for contest in contests:
         ours, peers = [], []

@@ -70,14 +70,8 @@ class Overhead:
 def measure_overhead(directory: Path, casa: Casa, progress: Progress) -> Overhead:
     """Run a tiny night through a separate platform.
 
-    Parameters
-    ----------
-    directory : Path
-        Directory of the night and the platform's state; must not hold a state.
-    casa : Casa
-        Simulates the night before the platform starts.
-    progress : callable
-        Called with progress messages.
+    The directory, for the night and the platform's state, must not hold a state. `casa` simulates
+    the night before the platform starts.
 
     Raises
     ------

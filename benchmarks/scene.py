@@ -76,24 +76,8 @@ def make_scene(
 ) -> Scene:
     """Simulate and solve the data that don't exist yet.
 
-    Parameters
-    ----------
-    size : Size
-        Size of the simulation.
-    directory : Path
-        Output directory.
-    casa : Casa
-        The interface to CASA.
-    progress : callable
-        Called with progress messages.
-    antennas : sequence of str, optional
-        Other antennas than those of the size.
-    channels_per_window : int, optional
-        Another number of channels.
-    rfi : bool
-        Whether there is interference.
-    weight_spectrum : bool
-        Whether the MS have a WEIGHT_SPECTRUM, as the instrument's converter writes it.
+    `antennas` and `channels_per_window` replace those of the size. With `weight_spectrum` the MS
+    have a WEIGHT_SPECTRUM, as the instrument's converter writes it.
     """
     night = NightSpec(
         size=size,
@@ -123,17 +107,7 @@ def make_scene(
 
 
 def with_sub_bands(scene: Scene, casa: Casa, progress: Progress) -> Scene:
-    """Return the scene with the target's sub-band files, which are written if they don't exist.
-
-    Parameters
-    ----------
-    scene : Scene
-        The scene.
-    casa : Casa
-        The interface to CASA.
-    progress : callable
-        Called with progress messages.
-    """
+    """Return the scene with the target's sub-band files, which are written if they don't exist."""
     directory = scene.directory / "sub-bands"
     files = tuple(directory / name for name in sub_band_names(scene.spec))
     if not all(file.exists() for file in files):

@@ -50,22 +50,7 @@ class SkySize:
 
 
 def run_sky_bench(size: SkySize, directory: Path, progress: Progress) -> SkyReport:
-    """Simulate the data and measure.
-
-    Parameters
-    ----------
-    size : SkySize
-        Size of the benchmark.
-    directory : Path
-        Empty directory for all files.
-    progress : callable
-        Called with progress messages.
-
-    Returns
-    -------
-    SkyReport
-        The measurements.
-    """
+    """Simulate the data in an empty directory and measure."""
     bench = _Bench(size, directory, progress, [_load_in_words(os.getloadavg()[0])])
     rows = [*bench.mosaics_and_photometry(), *bench.light_curves(), *bench.catalogue()]
     return SkyReport(

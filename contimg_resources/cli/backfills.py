@@ -78,13 +78,6 @@ class Backfill:
 def launch_backfill(graphql: GraphQL, backfill: Backfill) -> str:
     """Launch a backfill and return its id.
 
-    Parameters
-    ----------
-    graphql : GraphQL
-        The webserver.
-    backfill : Backfill
-        What to launch.
-
     Raises
     ------
     PlatformError
@@ -132,13 +125,6 @@ def id_of_launched(answer: Mapping[str, Any]) -> str:
 def wait_for_backfill(graphql: GraphQL, backfill_id: str) -> str:
     """Wait until a backfill is over, and return its status.
 
-    Parameters
-    ----------
-    graphql : GraphQL
-        The webserver.
-    backfill_id : str
-        Result of `launch_backfill`.
-
     Raises
     ------
     PlatformError
@@ -156,16 +142,7 @@ def wait_for_backfill(graphql: GraphQL, backfill_id: str) -> str:
 def add_key(graphql: GraphQL, repository: dict[str, str], name: str, key: str) -> None:
     """Add a key to dynamic partitions, unless it is there.
 
-    Parameters
-    ----------
-    graphql : GraphQL
-        The webserver.
-    repository : dict of str to str
-        ``repositoryName`` and ``repositoryLocationName``.
-    name : str
-        Name of the dynamic partitions.
-    key : str
-        The key.
+    `repository` holds ``repositoryName`` and ``repositoryLocationName``.
 
     Raises
     ------

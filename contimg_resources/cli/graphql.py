@@ -23,19 +23,7 @@ class GraphQL:
     timeout_s: float = 30.0  #: Time limit of a request, seconds.
 
     def query(self, query: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Send a query or a mutation and return its ``data``.
-
-        Parameters
-        ----------
-        query : str
-            The GraphQL text.
-        variables : mapping, optional
-            Its variables, JSON-able.
-
-        Returns
-        -------
-        dict
-            The ``data`` of the answer.
+        """Send a query or a mutation with JSON-able variables, and return its ``data``.
 
         Raises
         ------

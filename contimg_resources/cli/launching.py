@@ -43,18 +43,8 @@ def launch_job(
 ) -> str:
     """Start a run of a job and return its id.
 
-    Parameters
-    ----------
-    graphql : GraphQL
-        The webserver.
-    job : str
-        Name of the job.
-    partition : str, optional
-        The partition.
-    partitions : tuple of str, optional
-        First and last of a range of partitions, which becomes one run.
-    assets : sequence of str
-        Assets of the job to materialize; all by default.
+    `partitions` are the first and last of a range, which becomes one run; all assets of the job are
+    materialized by default.
 
     Raises
     ------

@@ -11,13 +11,7 @@ from contimg_resources.export.schemas import DIRECTORY, schemas
 
 
 def write_schema_pages(docs: Path) -> None:
-    """Write the schemas below the documentation's directory, and remove obsolete ones.
-
-    Parameters
-    ----------
-    docs : Path
-        The directory.
-    """
+    """Write the schemas below the documentation's directory, and remove obsolete ones."""
     directory = docs / DIRECTORY
     directory.mkdir(parents=True, exist_ok=True)
     current = {f"{name}.json": text for name, text in schemas().items()}

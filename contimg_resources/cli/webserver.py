@@ -76,12 +76,8 @@ def not_ready(answer: dict[str, Any]) -> str:
 class Heartbeat:
     """The heartbeat of the daemon.
 
-    Only a change of its times counts, not their age: the clock may be set forward.
-
-    Parameters
-    ----------
-    graphql : GraphQL
-        A client of the webserver; while it doesn't answer, the state of the daemon is unknown.
+    Only a change of its times counts, not their age: the clock may be set forward. While the
+    webserver doesn't answer, the state of the daemon is unknown.
     """
 
     def __init__(self, graphql: GraphQL) -> None:
@@ -113,12 +109,7 @@ class Definitions:
     """State of the definitions according to the webserver.
 
     A code server that could not load them, for example because the disk was full, keeps answering
-    with that error.
-
-    Parameters
-    ----------
-    graphql : GraphQL
-        A client of the webserver; while it doesn't answer, their state is unknown.
+    with that error. While the webserver doesn't answer, their state is unknown.
     """
 
     def __init__(self, graphql: GraphQL) -> None:

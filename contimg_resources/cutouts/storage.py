@@ -87,8 +87,8 @@ def keep_within(
 def full_since(root: Path, max_gb: float, needed: Set[str]) -> float | None:
     """Return the time before which there is no disk space for cutouts of needed sources.
 
-    Cutouts before it would be made and removed again and again. Returned is the time of the oldest
-    existing cutout, MJD in days, by its key; None if there is disk space within `max_gb`.
+    Cutouts before it would be made and removed again and again. The result is the time of the
+    oldest existing cutout, MJD in days, by its key; None if there is disk space within `max_gb`.
     """
     found = [_look(d, True) for d in (root / directory_name(i) for i in needed) if d.is_dir()]
     pairs = [p for d in found for p in d.pairs]

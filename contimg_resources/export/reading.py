@@ -50,7 +50,7 @@ def with_added(
 ) -> tuple[LightCurves, Variability | None, tuple[str, ...]]:
     """Add the light curves and metrics of the users' lists to those of the platform.
 
-    Returned are the combined data, and the reasons for unreadable files, which don't stop the
+    The result holds the combined data, and the reasons for unreadable files, which don't stop the
     others; those given as `unreadable` precede those of lists.
     """
     from contimg_resources.variability.added import added_names, read_added

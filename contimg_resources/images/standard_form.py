@@ -124,9 +124,9 @@ def write_standard_form(
 ) -> ImageResult:
     """Write an image made elsewhere in the form of our own images.
 
-    Returned are the products, all but the PSF; the expected noise is NaN. The directory is replaced
-    as a whole when it exists; files' names begin with `stem`. Pixels with a lower response than
-    `beam_cut` are ignored; sources are listed above the signal-to-noise ratio `min_snr` (local
+    The result holds the products, all but the PSF; the expected noise is NaN. The directory is
+    replaced as a whole when it exists; files' names begin with `stem`. Pixels with a lower response
+    than `beam_cut` are ignored; sources are listed above the signal-to-noise ratio `min_snr` (local
     rms). `provenance` holds entries for the FITS headers.
 
     Raises

@@ -44,15 +44,7 @@ class ListOffset:
 
     @classmethod
     def of(cls, raw: RawMeasurements, sources: SourceList) -> "ListOffset":
-        """Return the offset for an image's measurements.
-
-        Parameters
-        ----------
-        raw : RawMeasurements
-            Measurements of the sources, in the order of the list.
-        sources : SourceList
-            List of sources.
-        """
+        """Return the offset for an image's measurements, which have the order of the list."""
         told = np.isfinite(raw.east_arcsec)
         east, north = raw.east_arcsec[told], raw.north_arcsec[told]
         plain = (raw.flags & int(NO_FLUX | Flag.BLEND)) == 0
@@ -91,11 +83,6 @@ class ListOffset:
     def lost(self, beam: Beam) -> float:
         """Return the fraction of each flux density that is lost by measuring off the source.
 
-        Parameters
-        ----------
-        beam : Beam
-            Restoring beam.
-
         Notes
         -----
         For a matched filter ``1 - exp(-2 ln 2 d^2)``, with the offset d in beams along it.
@@ -115,21 +102,7 @@ def measure_moved(
 ) -> RawMeasurements:
     """Measure a list with all positions shifted by its offset.
 
-    Parameters
-    ----------
-    image : MeasurableImage
-        The image.
-    sources : SourceList
-        List of sources.
-    offset : ListOffset
-        Offset of the list on the image.
-    limits : PhotometrySettings, optional
-        As in `contimg_resources.photometry.measuring.measure`.
-
-    Returns
-    -------
-    RawMeasurements
-        Measurements; the positions are relative to the list's own positions.
+    The positions in the result are relative to the list's own positions.
     """
     dec = np.clip(sources.dec_deg + offset.north_arcsec / 3600, -90.0, 90.0)
     ra = sources.ra_deg + offset.east_arcsec / 3600 / np.maximum(np.cos(np.radians(dec)), 1e-9)

@@ -117,12 +117,8 @@ class Surroundings:
     ) -> "Surroundings":
         """Measure an image with surfaces as flexible as its background requires.
 
-        Parameters
-        ----------
-        sky, weights, beam_major_pixels, beam_minor_pixels
-            As in `of`.
-        alike : callable
-            Returns the number of correlated pixels, given surfaces that leave only noise.
+        `alike` returns the number of correlated pixels, given surfaces that leave only noise; for
+        the others see `of`.
 
         Notes
         -----
@@ -176,10 +172,7 @@ class Surroundings:
     def followed(self, alike: float) -> float:
         """Return the average fraction of the noise's variance that the surfaces absorb.
 
-        Parameters
-        ----------
-        alike : float
-            Number of correlated pixels.
+        `alike` is the number of correlated pixels.
         """
         own = self._independent(alike)[self.known == 1].mean()
         return min(0.5, float(self.n_terms / own))
@@ -196,17 +189,8 @@ class Surroundings:
     def planes_at(self, row: Floats, column: Floats, reach: float) -> tuple[Floats, Floats]:
         """Return the background around positions as planes, and the noise.
 
-        Parameters
-        ----------
-        row, column : ndarray, shape (n,)
-            Positions, pixels.
-        reach : float
-            Half of the distance over which the slope is measured, pixels.
-
-        Returns
-        -------
-        tuple of (ndarray, shape (n, 3); ndarray, shape (n,))
-            Background, and its change per row and per column; and the noise.
+        Positions are in pixels, shape (n,); the slope is measured over twice `reach` pixels. The
+        planes, shape (n, 3), hold the background, and its change per row and per column.
         """
         level, noise = self.at(row, column)
         slopes = [
@@ -242,12 +226,7 @@ class Surroundings:
     def normalized(self, sky: Singles, weights: Singles, part: tuple[slice, slice]) -> Floats:
         """Return a section of the image less its background, over its noise.
 
-        Parameters
-        ----------
-        sky, weights : ndarray of float32
-            As in `of`.
-        part : tuple of slice
-            Rows and columns, with a start and a stop.
+        `part` holds rows and columns, with a start and a stop; for the others see `of`.
         """
         rows, columns = np.mgrid[part].astype(np.float64)
         level, noise = (v.reshape(rows.shape) for v in self.at(rows.ravel(), columns.ravel()))

@@ -53,10 +53,7 @@ class FilterErrors:
     def of_first(self, rows: Floats, columns: Floats) -> float:
         """Return the error of the first of jointly fitted sources, in units of the noise.
 
-        Parameters
-        ----------
-        rows, columns : ndarray, shape (n,)
-            Positions of the sources, pixels.
+        Positions are in pixels, shape (n,).
 
         Notes
         -----
@@ -78,16 +75,9 @@ class FilterErrors:
     ) -> "FilterErrors":
         """Calculate the covariances of the filters.
 
-        Parameters
-        ----------
-        correlation : NoiseCorrelation
-            Correlation of the image's noise, to twice `reach`.
-        form : ndarray, shape (3,)
-            The beam, see `contimg_resources.photometry.beams.quadratic_forms`.
-        half : float
-            Half side of a stamp, pixels.
-        reach : int
-            Largest lag, pixels.
+        The noise's correlation reaches to twice `reach`. `form`, shape (3,), is the beam (see
+        `contimg_resources.photometry.beams.quadratic_forms`), `half` half the side of a stamp,
+        `reach` the largest lag; both in pixels.
         """
         from scipy.signal import fftconvolve
 
@@ -129,18 +119,9 @@ class NoiseCorrelation:
     ) -> "NoiseCorrelation":
         """Measure the correlation of an image's noise after subtraction of its background.
 
-        Parameters
-        ----------
-        sky, weights : ndarray of float32
-            Image and expected noise, see `contimg_resources.photometry.background.Surroundings.of`.
-        around : Surroundings
-            Background and noise.
-        reach : int
-            Largest lag, pixels.
-        beam_pixels : float
-            The beam's area, pixels.
-        most_blocks : int
-            Maximum number of sections of sky, 512 pixels a side.
+        `sky`, `weights`: see `contimg_resources.photometry.background.Surroundings.of`. `reach` is
+        the largest lag in pixels, `beam_pixels` the beam's area, and `most_blocks` the maximum
+        number of sections of sky, 512 pixels a side.
 
         Raises
         ------
@@ -210,14 +191,9 @@ def noise_of(
 ) -> tuple[Surroundings, NoiseCorrelation]:
     """Measure an image's background, its noise, and the correlation of the noise.
 
-    Parameters
-    ----------
-    sky, weights : ndarray of float32
-        Image and expected noise, see `contimg_resources.photometry.background.Surroundings.of`.
-    major, minor : float
-        Restoring beam (FWHM), pixels.
-    reach : int
-        Largest lag of the correlation, pixels.
+    `sky`, `weights`: see `contimg_resources.photometry.background.Surroundings.of`. `major` and
+    `minor` are the restoring beam (FWHM), `reach` is the largest lag of the correlation; all in
+    pixels.
 
     Raises
     ------

@@ -77,16 +77,9 @@ def check_epoch(
 ) -> EpochScale:
     """Compare an epoch's flux densities with those of its reference sources.
 
-    Parameters
-    ----------
-    raw : RawMeasurements
-        Measurements of the sources, in the order of the list.
-    sources : SourceList
-        Positions and expected flux densities.
-    limits : PhotometrySettings
-        Limits: minimum number of references, maximum scatter and offset.
-    history : SourceHistory, optional
-        Medians of earlier epochs, used as reference flux densities where there are any.
+    `sources` has the order of `raw`, and expected flux densities. `limits` holds the minimum number
+    of references, maximum scatter and offset. `history` holds medians of earlier epochs, used as
+    reference flux densities where there are any.
 
     Notes
     -----
@@ -152,12 +145,7 @@ def corrected(raw: RawMeasurements, scale: EpochScale) -> tuple[Floats, Floats]:
 def on_scale(flux_jy: Floats, error_jy: Floats, scale: EpochScale) -> tuple[Floats, Floats]:
     """Correct any flux densities of an epoch's sources, and uncertainties, like `corrected`.
 
-    Parameters
-    ----------
-    flux_jy, error_jy : ndarray, shape (n,)
-        As measured, Jy.
-    scale : EpochScale
-        Flux scale of the epoch.
+    Both in Jy as measured, shape (n,).
     """
     if not np.isfinite(scale.scale):
         return flux_jy, error_jy

@@ -38,17 +38,7 @@ NO_FLUX = Flag.NAN | Flag.EDGE | Flag.OUTSIDE | Flag.DEGENERATE | Flag.NO_NOISE
 
 
 def words(flags: int) -> tuple[str, ...]:
-    """Return the descriptions of flags.
-
-    Parameters
-    ----------
-    flags : int
-        Sum of `Flag` values.
-
-    Returns
-    -------
-    tuple of str
-        One phrase per flag; empty for 0.
+    """Return the descriptions of flags, one phrase for each; `flags` is a sum of `Flag` values.
 
     Raises
     ------

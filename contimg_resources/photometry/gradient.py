@@ -69,22 +69,11 @@ class Gradient:
 def fit_gradient(logs: Floats, weight: Floats, terms: Floats, chosen: Mask) -> Gradient:
     """Fit a gradient to the references where it is significantly better than a constant.
 
-    Parameters
-    ----------
-    logs : ndarray, shape (n,)
-        Logarithms of the sources' flux ratios.
-    weight : ndarray, shape (n,)
-        One over their variances.
-    terms : ndarray, shape (n, 3)
-        1, degrees eastwards and degrees northwards.
-    chosen : ndarray of bool, shape (n,)
-        Which sources are references.
-
-    Returns
-    -------
-    Gradient
-        Zeros with fewer than thirty references, or if an F-test, of all or of all but the most
-        influential one, gives a probability of chance of 0.1 % or more.
+    The result is zero with fewer than thirty references, or if an F-test, of all or of all but the
+    most influential one, gives a probability of chance of 0.1 % or more. `logs` are the logarithms
+    of the sources' flux ratios, `weight` is one over their variances, `chosen` tells which are
+    references, all of shape (n,); `terms`, shape (n, 3), are 1, degrees eastwards and degrees
+    northwards.
     """
     n = len(logs)
     none = Gradient(

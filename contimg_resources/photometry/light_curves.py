@@ -86,16 +86,9 @@ def light_curve(
 ) -> LightCurve:
     """Return the measurements of a source.
 
-    Parameters
-    ----------
-    root : Path
-        The directory with measurements, which has a directory for each kind, with one for each day.
-    source_id : str
-        The source, as in the catalogue; any text: it is never part of a query or a path.
-    kind : {'image', 'mosaic'}
-        Kind of the measured images.
-    start_mjd, end_mjd : float, optional
-        Limits to epochs in [start, end), MJD in days.
+    The directory with measurements, `root`, has a directory for each kind, with one for each day.
+    `source_id` is as in the catalogue; any text: it is never part of a query or a path. Epochs are
+    in [start, end), MJD in days.
 
     Raises
     ------
@@ -141,20 +134,9 @@ def light_curve(
 def read_history(
     root: Path, sources: SourceList, kind: str, before_mjd: float, days: float = 30.0
 ) -> SourceHistory:
-    """Return the history of sources from the good epochs of some days.
+    """Return the history of sources from the good epochs in `days` days before a time.
 
-    Parameters
-    ----------
-    root : Path
-        The directory with measurements.
-    sources : SourceList
-        The sources.
-    kind : str
-        Subdirectory: image, mosaic, or that of a sub-band.
-    before_mjd : float
-        Only earlier epochs are used, MJD in days.
-    days : float
-        Time before `before_mjd` that is used.
+    `kind` is the subdirectory: image, mosaic, or that of a sub-band. `before_mjd` is MJD in days.
 
     Notes
     -----

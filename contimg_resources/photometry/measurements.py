@@ -74,20 +74,8 @@ def write_measurements(
 ) -> Written:
     """Write the measurements of one image, whole or not at all.
 
-    Parameters
-    ----------
-    path : Path
-        The file; replaced.
-    image : MeasurableImage
-        The measured image.
-    sources : SourceList
-        The sources.
-    raw : RawMeasurements
-        Measurements in the order of the list; sources outside the image aren't written.
-    scale : EpochScale
-        The epoch's flux scale.
-    facts : dict, optional
-        JSON-able provenance.
+    `raw` has the order of the list; sources outside the image aren't written. `facts` is JSON-able
+    provenance.
     """
     flux, error = corrected(raw, scale)
     integrated, integrated_error = on_scale(raw.integrated_jy, raw.integrated_error_jy, scale)

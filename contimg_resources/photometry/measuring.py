@@ -104,21 +104,10 @@ class RawMeasurements:
 def measure(
     image: MeasurableImage, sources: SourceList, limits: PhotometrySettings | None = None
 ) -> RawMeasurements:
-    """Measure sources at their known positions.
+    """Measure sources, anywhere on the sky, at their known positions.
 
-    Parameters
-    ----------
-    image : MeasurableImage
-        The image.
-    sources : SourceList
-        Sources anywhere on the sky.
-    limits : PhotometrySettings, optional
-        Contains the tolerance of a point source's width; None for the default.
-
-    Returns
-    -------
-    RawMeasurements
-        In the order of the list; sources outside the image are flagged.
+    The result has the order of the list; sources outside the image are flagged. `limits` contain
+    the tolerance of a point source's width.
 
     Raises
     ------
@@ -349,21 +338,11 @@ _SAME_BEAMS = 0.1
 
 
 def joint_members(ra_deg: Floats, dec_deg: Floats, n: int, major_arcsec: float) -> Integers:
-    """Return each of the first sources with its jointly fitted neighbours, nearest first.
+    """Return each of the first `n` sources with its jointly fitted neighbours, nearest first.
 
-    Parameters
-    ----------
-    ra_deg, dec_deg : ndarray, shape (n_all,)
-        Sources visible in the image, ICRS degrees.
-    n : int
-        Number of sources with members; the others are only neighbours.
-    major_arcsec : float
-        Major axis of the beam, arcsec.
-
-    Returns
-    -------
-    ndarray of int, shape (n, 12)
-        Indices of the sources; -1 where there is none.
+    The result, shape (n, 12), holds indices of the sources; -1 where there is none. Positions,
+    shape (n_all,), are of the sources visible in the image, ICRS degrees; `major_arcsec` is the
+    beam's major axis.
     """
     found = np.full((n, MOST_MEMBERS), -1, np.int64)
     found[:, 0] = np.arange(n)

@@ -95,21 +95,8 @@ class SourceList:
     ) -> "SourceList":
         """Make a list from columns and check it.
 
-        Parameters
-        ----------
-        source_id : sequence of str
-            Names.
-        ra_deg, dec_deg : array_like, shape (n_sources,)
-            Positions, ICRS degrees.
-        flux_jy : array_like, shape (n_sources,), optional
-            Expected flux densities, Jy; None if unknown.
-        compact : array_like of bool, shape (n_sources,), optional
-            None if all are.
-
-        Returns
-        -------
-        SourceList
-            The list.
+        Columns have the shape (n_sources,): ICRS degrees; expected flux densities in Jy, None if
+        unknown; `compact` of None means that all sources are.
 
         Raises
         ------

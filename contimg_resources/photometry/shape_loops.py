@@ -155,17 +155,9 @@ def fit_shapes(
 
 
 def whitening(form: Floats) -> Floats:
-    """Return the matrix that makes a Gaussian round with width 1.
+    """Return the matrix, for (column, row), that makes a Gaussian round with width 1.
 
-    Parameters
-    ----------
-    form : ndarray, shape (3,)
-        Form of the Gaussian, per square pixel.
-
-    Returns
-    -------
-    ndarray, shape (2, 2)
-        Matrix for (column, row).
+    `form`, shape (3,), is the Gaussian's, per square pixel; the matrix has the shape (2, 2).
     """
     a, b, c = form
     return np.asarray(np.linalg.cholesky(2 * np.array([[a, b], [b, c]])).T)

@@ -210,18 +210,9 @@ class _ErrorsOfShapes:
     def of(self, form: Floats, grown: float = 1.0) -> Floats:
         """Return the covariance of peak, three changes times the peak, and two moves times it.
 
-        Parameters
-        ----------
-        form : ndarray, shape (3,)
-            Form of the Gaussian, per square pixel.
-        grown : float
-            Enlargement of its stamp.
-
-        Returns
-        -------
-        ndarray, shape (6, 6)
-            ``H^-1 G H^-1`` with ``H = T T'``, ``G = T C T'`` of the templates T, in squares of the
-            noise of a pixel.
+        It is ``H^-1 G H^-1`` with ``H = T T'``, ``G = T C T'`` of the templates T, in squares of
+        the noise of a pixel, shape (6, 6). `form`, shape (3,), is the Gaussian's, per square pixel;
+        `grown` is the enlargement of its stamp.
         """
         values, axes = np.linalg.eigh([[form[0], form[1]], [form[1], form[2]]])
         angle = np.arctan2(axes[1, 0], axes[0, 0]) % np.pi

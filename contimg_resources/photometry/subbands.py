@@ -73,16 +73,8 @@ def bands_root(root: Path) -> Path:
 def band_path(root: Path, band: str, day_mjd: int, mosaic_key: str) -> Path:
     """Return the file of a sub-band's epoch.
 
-    Parameters
-    ----------
-    root : Path
-        The directory with measurements.
-    band : str
-        The sub-band.
-    day_mjd : int
-        UTC day of the middle of the mosaic's window, integer MJD.
-    mosaic_key : str
-        Partition key of the mosaic of the whole band.
+    `day_mjd` is the UTC day of the middle of the mosaic's window, integer MJD; the mosaic is that
+    of the whole band.
 
     Raises
     ------
@@ -110,16 +102,8 @@ def band_fluxes(
 ) -> BandFluxes:
     """Return the flux densities of a source in a sub-band from good epochs.
 
-    Parameters
-    ----------
-    root : Path
-        The directory with measurements.
-    band : str
-        The sub-band.
-    source_id : str
-        The source; any text: it is never part of a query or a path.
-    start_mjd, end_mjd : float
-        Limits to data with mid-times in [start, end), MJD in days.
+    The source's id may be any text: it is never part of a query or a path. Data have mid-times in
+    [start, end), MJD in days.
 
     Raises
     ------
@@ -170,18 +154,9 @@ def band_fluxes(
 
 
 def check_subband(root: Path, band: str, image: MeasurableImage, mosaic: MeasurableImage) -> None:
-    """Check that an image can be a sub-band of a mosaic.
+    """Check that an image, made elsewhere, can be a sub-band of a mosaic of the whole band.
 
-    Parameters
-    ----------
-    root : Path
-        The directory with measurements; the band's earlier epochs determine its frequency.
-    band : str
-        The sub-band.
-    image : MeasurableImage
-        The image, made elsewhere.
-    mosaic : MeasurableImage
-        The mosaic of the whole band.
+    The band's earlier epochs, below `root`, determine its frequency.
 
     Raises
     ------

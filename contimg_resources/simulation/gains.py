@@ -110,22 +110,10 @@ class GainModel:
 
 
 def draw_gains(spec: GainSpec, seed: int, antennas: Sequence[str]) -> GainModel:
-    """Draw the gains of an array.
+    """Draw the gains of an array, continuous in time and frequency.
 
-    Parameters
-    ----------
-    spec : GainSpec
-        Standard deviations from a gain of 1.
-    seed : int
-        Random seed. A station's gains don't depend on which other stations there are,
-        nor on the start time: a night's observations share one instrument.
-    antennas : sequence of str
-        Station names by antenna id.
-
-    Returns
-    -------
-    GainModel
-        Continuous in time and frequency.
+    A station's gains don't depend on which other stations there are, nor on the start time: a
+    night's observations share one instrument.
     """
     drawn = [_draw_station(spec, np.random.default_rng([seed, 2, int(name)])) for name in antennas]
     stacked = {key: np.stack([d[key] for d in drawn]) for key in drawn[0]}

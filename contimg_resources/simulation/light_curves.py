@@ -57,19 +57,7 @@ class Event:
 def steady_light_curves(
     n_sources: int, watch: Watch, random: np.random.Generator, *, prefix: str = "steady"
 ) -> LightCurves:
-    """Simulate light curves of constant sources along a strip of sky.
-
-    Parameters
-    ----------
-    n_sources : int
-        Number of sources.
-    watch : Watch
-        Epochs and errors.
-    random : numpy.random.Generator
-        Random number generator.
-    prefix : str
-        Prefix of their names.
-    """
+    """Simulate light curves of constant sources along a strip of sky; names begin with `prefix`."""
     times = _START_MJD + np.arange(0.0, watch.n_days, watch.cadence_days)
     kept = random.random(len(times)) >= watch.lost
     offset = random.uniform(0, _GAP_EVERY_DAYS)
@@ -113,19 +101,7 @@ def with_variables(
 ) -> tuple[LightCurves, NDArray[np.bool_]]:
     """Make some sources intrinsically variable: slow and irregular, or with flares.
 
-    Parameters
-    ----------
-    curves : LightCurves
-        Constant sources.
-    share : float
-        Share of variable sources.
-    random : numpy.random.Generator
-        Random number generator.
-
-    Returns
-    -------
-    tuple of (LightCurves, ndarray of bool)
-        The light curves, and which sources vary.
+    Returned with them is which sources vary, a fraction `share` of all.
     """
     varying = random.random(len(curves)) < share
     flux = curves.flux_jy.copy()
@@ -148,15 +124,7 @@ def with_variables(
 
 
 def write_light_curves(root: Path, curves: LightCurves) -> None:
-    """Write light curves in the platform's format: a file of measurements for each day.
-
-    Parameters
-    ----------
-    root : Path
-        The directory of light curves.
-    curves : LightCurves
-        The light curves to write.
-    """
+    """Write light curves in the platform's format: a file of measurements for each day."""
     place = np.repeat(np.arange(len(curves)), np.diff(curves.offsets))
     day_of = np.floor(curves.mid_mjd).astype(np.int64)
     order = np.argsort(day_of, kind="stable")

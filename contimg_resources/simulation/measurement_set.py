@@ -42,21 +42,11 @@ def field_name(integration: int) -> str:
 
 
 def write_skeleton(ms: Path, spec: SimulationSpec, pointings_deg: Floats) -> Floats:
-    """Write an MS with all its rows but without data.
+    """Write an MS with all its rows but without data; return the UVW of each antenna.
 
-    Parameters
-    ----------
-    ms : Path
-        Path of the MS; must not exist.
-    spec : SimulationSpec
-        The simulation's parameters.
-    pointings_deg : ndarray of float, shape (integrations, 2)
-        ICRS RA and Dec of each integration's field, degrees.
-
-    Returns
-    -------
-    ndarray of float, shape (integrations, antennas, 3)
-        UVW of each antenna, metres; a row's UVW is its first antenna's minus its second's.
+    `pointings_deg` holds ICRS RA and Dec of each integration's field, shape (integrations, 2). UVW,
+    shape (integrations, antennas, 3), are in metres; a row's UVW is its first antenna's minus its
+    second's.
     """
     _observe(ms, spec, pointings_deg)
     uvw_m = _read_uvw(ms, spec)
@@ -73,17 +63,9 @@ def fill(
 ) -> None:
     """Write DATA, FLAG and optionally WEIGHT_SPECTRUM of all rows, one integration at a time.
 
-    Parameters
-    ----------
-    ms : Path
-        The MS from `write_skeleton`.
-    spec : SimulationSpec
-        The simulation's parameters.
-    window_data : callable
-        Returns, for an integration and a spectral window id, the visibilities of shape (baselines,
-        frequencies, 2).
-    done : callable
-        Called with the number of integrations written.
+    The MS is that of `write_skeleton`. `window_data` returns, for an integration and a spectral
+    window id, the visibilities of shape (baselines, frequencies, 2); `done` is called with the
+    number of integrations written.
     """
     import casatools
 

@@ -154,26 +154,11 @@ def simulate_night(
     file_format: FileFormat = FileFormat.MS,
     selected: Callable[[NightObservation], bool] = lambda _: True,
 ) -> Iterator[tuple[NightObservation, SimulatedObservation]]:
-    """Make the observations of a night, yielding each as soon as it is complete.
+    """Make the observations of a night, yielding each as soon as it is complete, by time.
 
-    Parameters
-    ----------
-    night : NightSpec
-        The night.
-    directory : Path
-        Directory for the MS, such as the directory of incoming observations.
-    casa : Casa
-        The CASA interface.
-    progress : callable, optional
-        Called with (message, fraction of the night).
-    done_markers : bool
-        Whether ``<stem>.ms.done`` marks a complete MS.
-    overwrite : bool
-        Whether existing MS or sub-band files are replaced.
-    file_format : FileFormat
-        Whether to write MS or sub-band files; these have no done-markers.
-    selected : callable, optional
-        Selects the planned observations to make; all by default.
+    `done_markers`: ``<stem>.ms.done`` marks a complete MS; sub-band files have none. `overwrite`:
+    existing MS or sub-band files are replaced. `selected` chooses the planned observations to make;
+    all by default. `progress` is called with (message, fraction of the night).
 
     Yields
     ------
@@ -198,13 +183,8 @@ def simulate_night(
 def write_sky_list(night: NightSpec, path: Path) -> None:
     """Write all sources of a night as a list (CSV) for ``contimg catalogue add``.
 
-    Parameters
-    ----------
-    night : NightSpec
-        The night.
-    path : Path
-        File to write: name, position (ICRS, degrees), flux density (Jy) at a frequency (GHz) and
-        spectral index over the band.
+    It holds name, position (ICRS, degrees), flux density (Jy) at a frequency (GHz) and spectral
+    index over the band.
     """
     known = {}
     for planned in plan_night(night):

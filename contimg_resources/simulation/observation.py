@@ -72,16 +72,8 @@ def pointings_deg(spec: SimulationSpec) -> NDArray[np.float64]:
 def simulate_observation(request: SimulationRequest) -> SimulatedObservation:
     """Simulate one observation; runs in a CASA process.
 
-    Parameters
-    ----------
-    request : SimulationRequest
-        The request.
-
-    Returns
-    -------
-    SimulatedObservation
-        The files: ``<stem>.ms`` or 16 ``*_sbNN.hdf5``, ``<stem>.truth.json`` and
-        ``<stem>.gains.npz``.
+    The files are ``<stem>.ms`` or 16 ``*_sbNN.hdf5``, ``<stem>.truth.json`` and
+    ``<stem>.gains.npz``.
 
     Raises
     ------

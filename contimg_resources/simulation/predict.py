@@ -55,23 +55,11 @@ def true_visibilities(
     antenna_uvw_m: Floats,
     frequencies_hz: Floats,
 ) -> Complex64s:
-    """Return the visibilities of perfect antennas in one integration.
+    """Return the visibilities of perfect antennas in one integration, Jy.
 
-    Parameters
-    ----------
-    sources : sequence of Source
-        The sky.
-    ra0_deg, dec0_deg : float
-        Phase and pointing centre, ICRS, degrees.
-    antenna_uvw_m : ndarray of float, shape (antennas, 3)
-        UVW of each antenna, metres (see `contimg_resources.core.point_sources`).
-    frequencies_hz : ndarray of float
-        Channel centres, Hz.
-
-    Returns
-    -------
-    ndarray of complex, shape (frequencies, antennas, antennas)
-        Visibilities, Jy; the same in both polarisations.
+    They have the shape (frequencies, antennas, antennas), and are the same in both polarisations.
+    `ra0_deg`, `dec0_deg` are the phase and pointing centre, ICRS; `antenna_uvw_m`, shape (antennas,
+    3), see `contimg_resources.core.point_sources`.
 
     Notes
     -----
@@ -91,27 +79,11 @@ def corrupted_visibilities(
     mjd: float,
     heard: Complex64s | None,
 ) -> Complex64s:
-    """Return the visibilities of the real antennas, before noise.
+    """Return XX and YY of the real antennas before noise, Jy, shape (baselines, frequencies, 2).
 
-    Parameters
-    ----------
-    true : ndarray of complex, shape (frequencies, antennas, antennas)
-        Visibilities of perfect antennas, Jy.
-    baselines : Baselines
-        Recorded pairs of antennas.
-    gains : GainModel
-        ``V_ij = g_i conj(g_j) V_true`` per receptor.
-    frequencies_hz : ndarray of float
-        Channel centres, Hz.
-    mjd : float
-        Middle of the integration, MJD in days.
-    heard : ndarray of complex, shape (emitters, frequencies, antennas), optional
-        Interference received by each antenna (see `Interference.heard`).
-
-    Returns
-    -------
-    ndarray of complex, shape (baselines, frequencies, 2)
-        XX and YY, Jy.
+    ``V_ij = g_i conj(g_j) V_true`` per receptor. `true` has the shape (frequencies, antennas,
+    antennas); `mjd` is the middle of the integration, days; `heard` is the interference received by
+    each antenna, shape (emitters, frequencies, antennas), see `Interference.heard`.
     """
     if heard is not None:
         true = true + np.einsum("efi,efj->fij", heard, heard.conj())

@@ -46,23 +46,9 @@ def draw_interference(
     n_integrations: int,
     n_antennas: int,
 ) -> Interference:
-    """Draw the interference of one observation.
+    """Draw the interference of one observation: one emitter per line, burst and satellite.
 
-    Parameters
-    ----------
-    spec : RfiSpec
-        Types and strengths of interference.
-    seed : tuple of int
-        Random seed for times, directions and frequencies.
-    frequencies_hz : ndarray of float
-        All channel centres, ascending, Hz.
-    n_integrations, n_antennas : int
-        Numbers of integrations and antennas.
-
-    Returns
-    -------
-    Interference
-        One emitter per line, per burst and per satellite.
+    All channel centres ascend, Hz; `seed` is for times, directions and frequencies.
     """
     rng = np.random.default_rng([*seed, 3])
     times = np.arange(n_integrations)[:, None]

@@ -37,20 +37,7 @@ def write_season(
     """Write a season's mosaics and measure them, in order of time.
 
     Each mosaic is recorded as made of no tile, so nothing requests its images or makes it again.
-
-    Parameters
-    ----------
-    workshop : Workshop
-        The state to write to.
-    spec : SeasonSpec
-        The season.
-    progress : callable
-        Called with the current step and the completed fraction.
-
-    Returns
-    -------
-    SeasonTruth
-        The truth of the season; also stored in the state (see `season_spec.season_truth_path`).
+    The truth is also stored in the state (see `season_spec.season_truth_path`).
 
     Raises
     ------

@@ -56,25 +56,10 @@ class FieldShapes:
 def write_mosaic(
     directory: Path, shapes: FieldShapes, epoch: TrueEpoch, number: int, flux_jy: Singles
 ) -> MosaicStatistics:
-    """Write image and expected noise of an epoch, as the mosaic of its window.
+    """Write image and expected noise of an epoch, as the mosaic of its window, without tiles.
 
-    Parameters
-    ----------
-    directory : Path
-        Directory of the mosaic; replaced as a whole.
-    shapes : FieldShapes
-        The field.
-    epoch : TrueEpoch
-        The epoch.
-    number : int
-        Number of the epoch in the season; its noise is independent of others.
-    flux_jy : ndarray of float32, shape (n_sources,)
-        True flux densities at the epoch, Jy.
-
-    Returns
-    -------
-    MosaicStatistics
-        Statistics as for real mosaics, with no tile.
+    The directory is replaced as a whole. `number` is that of the epoch in the season: its noise is
+    independent of others. True flux densities are in Jy, shape (n_sources,).
     """
     spec, grid = shapes.spec, shapes.grid
     noise = correlated_noise(grid.columns, grid.cell_arcsec, spec.beam, spec.seed * _SEEDS + number)

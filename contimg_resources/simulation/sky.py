@@ -42,21 +42,10 @@ class Source:
 
 
 def sources_near(sky: SkySpec, seed: int, ra_deg: Floats, dec_deg: Floats) -> tuple[Source, ...]:
-    """Return the sources within ``sky.radius_deg`` of any pointing.
+    """Return the sources within ``sky.radius_deg`` of any pointing (ICRS degrees).
 
-    Parameters
-    ----------
-    sky : SkySpec
-        Contents of the sky.
-    seed : int
-        Random seed of the catalogue, which doesn't depend on the selected part.
-    ra_deg, dec_deg : ndarray of float
-        Pointings, ICRS, degrees.
-
-    Returns
-    -------
-    tuple of Source
-        Calibrators and added sources first, then the catalogue.
+    Calibrators and added sources come first, then the catalogue, which depends on `seed` and not on
+    the selected part.
     """
     found: list[Source] = []
     if sky.calibrators:

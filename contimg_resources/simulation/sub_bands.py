@@ -61,19 +61,10 @@ def write_sub_bands(
 ) -> None:
     """Write the 16 files of an observation.
 
-    Parameters
-    ----------
-    directory : Path
-        Directory of the files.
-    spec : SimulationSpec
-        The simulation's parameters.
-    pointings_deg : ndarray of float, shape (integrations, 2)
-        ICRS RA and Dec of the phase centres of `window_data`, degrees.
-    window_data : callable
-        Returns, for an integration and a spectral window id, the visibilities as an MS holds them,
-        of shape (baselines, frequencies, 2).
-    done : callable
-        Called with the number of integrations written.
+    `pointings_deg` holds ICRS RA and Dec of the phase centres of `window_data`, shape
+    (integrations, 2). This returns, for an integration and a spectral window id, the visibilities
+    as an MS holds them, of shape (baselines, frequencies, 2). `done` is called with the number of
+    integrations written.
     """
     baselines = Baselines.of(len(spec.antennas), spec.autocorrelations)
     jd = spec.integration_mjd + _JD_OF_MJD_ZERO

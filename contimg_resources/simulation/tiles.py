@@ -78,16 +78,9 @@ def drifting_tiles(
 def write_tile(
     tile: MadeUpTile, directory: Path, sources: Sequence[tuple[float, float, float]] = ()
 ) -> TileFiles:
-    """Write the files of a tile.
+    """Write the files of a tile into a directory, which is created.
 
-    Parameters
-    ----------
-    tile : MadeUpTile
-        The tile's parameters.
-    directory : Path
-        Directory for the files; created.
-    sources : sequence of tuple of float
-        RA, Dec (ICRS degrees) and flux density (Jy) of point sources.
+    `sources` are RA, Dec (ICRS degrees) and flux density (Jy) of point sources.
     """
     directory.mkdir(parents=True, exist_ok=True)
     files = ImageFiles.in_directory(directory, tile.key)
@@ -126,23 +119,9 @@ def write_tile(
 
 
 def correlated_noise(size: int, cell_arcsec: float, beam: Beam, seed: int) -> Floats:
-    """Return noise of standard deviation 1, correlated by a restoring beam.
+    """Return white noise convolved with a restoring beam, of standard deviation 1.
 
-    Parameters
-    ----------
-    size : int
-        Pixels a side.
-    cell_arcsec : float
-        Pixel size, arcsec.
-    beam : Beam
-        The beam.
-    seed : int
-        Random seed.
-
-    Returns
-    -------
-    ndarray, shape (size, size)
-        White noise convolved with the beam.
+    It has `size` pixels of `cell_arcsec` a side.
     """
     from scipy.fft import irfft2, rfft2
 

@@ -97,19 +97,8 @@ class Truth:
     ) -> NDArray[np.complex128]:
         """Return the total corrupting gain, ``V_ij = g_i conj(g_j) V_true``.
 
-        Parameters
-        ----------
-        antennas : sequence of int
-            Antenna ids.
-        frequencies_hz : array_like
-            Frequencies, Hz, in any order.
-        mjd : float
-            Time, MJD in days.
-
-        Returns
-        -------
-        ndarray of complex, shape (antennas, 2, frequencies)
-            Gains of receptors X and Y.
+        Receptors are X and Y, shape (antennas, 2, frequencies). Frequencies are in Hz, in any
+        order; the time is MJD in days.
         """
         return np.asarray(self.gains.total(frequencies_hz, mjd)[np.asarray(antennas, dtype=int)])
 
@@ -155,18 +144,7 @@ def describe_truth(
 ) -> Truth:
     """Collect the truth of one observation.
 
-    Parameters
-    ----------
-    ms_name : str
-        Name of the MS.
-    spec : SimulationSpec
-        The specification.
-    pointings_deg : ndarray of float, shape (integrations, 2)
-        ICRS RA and Dec of each integration's pointing, degrees.
-    sources : sequence of Source
-        The sky.
-    gains : GainModel
-        The gains.
+    `pointings_deg` holds ICRS RA and Dec of each integration's pointing, shape (integrations, 2).
     """
     frequencies_hz = spec.window_frequencies_hz
     # The beam is smooth: the middle of each window represents the window.

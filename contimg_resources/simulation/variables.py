@@ -15,14 +15,7 @@ Floats = NDArray[np.float64]
 def event_curve(mjd: Floats, mid_mjd: float, event: EventSpec) -> Floats:
     """Return an Extreme Scattering Event of exactly the requested depth and width.
 
-    Parameters
-    ----------
-    mjd : ndarray
-        MJD in days.
-    mid_mjd : float
-        Its epoch of minimum, MJD in days.
-    event : EventSpec
-        The event.
+    Times, and its epoch of minimum, are MJD in days.
     """
     d = np.linspace(0.0, 4.0 * (event.lens + event.scattering), 40_001)
     missing = 1.0 - fiedler(d, event.lens, event.scattering)

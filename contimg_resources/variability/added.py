@@ -104,13 +104,6 @@ def as_light_curves(
 
     Of several measurements of a source at one time, the one with the smallest error is used; of
     equal errors, the first.
-
-    Parameters
-    ----------
-    name : str
-        Name of the list.
-    parts : sequence of ForeignRows
-        Rows of at least one file.
     """
     texts = np.concatenate([p.source for p in parts])
     file = np.repeat(np.arange(len(parts)), [len(p.source) for p in parts])
@@ -284,14 +277,8 @@ def read_added_facts(root: Path, name: str) -> AddedFacts:
 def light_curve_of(layout: StateLayout, source_id: str, kind: Kind = "mosaic") -> LightCurve:
     """Return the light curve of a source, which the platform measured or somebody added.
 
-    Parameters
-    ----------
-    layout : StateLayout
-        The state directory.
-    source_id : str
-        The source; of an added light curve with the name of its list.
-    kind : str
-        ``mosaic``, or ``image`` for single 5-minute images; added light curves have one kind.
+    The id of an added light curve contains the name of its list. `kind` is ``mosaic``, or ``image``
+    for single 5-minute images; added light curves have one kind.
 
     Raises
     ------
@@ -347,16 +334,7 @@ def added_light_curve(root: Path, source_id: str) -> LightCurve:
 
 
 def remove_added(root: Path, name: str, *, dry_run: bool = False) -> None:
-    """Remove a list.
-
-    Parameters
-    ----------
-    root : Path
-        Directory of the lists.
-    name : str
-        Name of the list.
-    dry_run : bool
-        Whether only to check that it exists.
+    """Remove a list; a dry run only checks that it exists.
 
     Raises
     ------

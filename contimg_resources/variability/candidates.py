@@ -75,26 +75,10 @@ def search_candidates(
 ) -> Found:
     """Search all light curves for Extreme Scattering Events.
 
-    Parameters
-    ----------
-    curves : LightCurves
-        Light curves up to the end of the day.
-    table : Variability
-        Metrics of the same sources, in the same order.
-    settings : EseSettings
-        Templates, widths, depth, the accepted rate of false alarms.
-    day_mjd : int
-        The UTC day, integer MJD.
-    threshold : float, optional
-        Minimum score of a dip; measured if not given.
-    progress : callable
-        Receives the progress.
-
-    Returns
-    -------
-    Found
-        Candidates, rejected dips, and the sources that can't be searched, each with its reason. A
-        source that fails doesn't stop the search of the others.
+    Returns candidates, rejected dips, and the sources that can't be searched, each with its reason.
+    A source that fails doesn't stop the search of the others. The light curves extend to the end of
+    the day `day_mjd` (UTC, integer MJD); `table` has the same sources in the same order.
+    `threshold` is the minimum score of a dip; it is measured if not given.
 
     Raises
     ------
@@ -401,18 +385,6 @@ def with_known_ids(
 
     Two events are the same if they are of one source and the epoch of minimum of one lies within
     the wider of both dips.
-
-    Parameters
-    ----------
-    found : iterable of CandidateRecord
-        Candidates of this search.
-    known : iterable of CandidateRecord
-        Candidates of earlier searches.
-
-    Returns
-    -------
-    tuple of tuple of CandidateRecord
-        The candidates of this search with their final ids, and the known ones not found again.
     """
     left = list(known)
     named: list[CandidateRecord] = []

@@ -30,19 +30,9 @@ class Piece(NamedTuple):
 
 
 def through(candidate: CandidateRecord, mids_mjd: Sequence[float]) -> list[int]:
-    """Choose epochs that show an event: before it, through it, and after it.
+    """Choose at most six epochs that show an event: before it, through it, and after it.
 
-    Parameters
-    ----------
-    candidate : CandidateRecord
-        The event.
-    mids_mjd : sequence of float
-        Available epochs, rising.
-
-    Returns
-    -------
-    list of int
-        Indices of at most six of them, rising.
+    `mids_mjd` are the available epochs, rising; their indices are returned, rising.
     """
     if not mids_mjd:
         return []
@@ -57,17 +47,9 @@ def draw_card(
 ) -> None:
     """Draw a candidate's card.
 
-    Parameters
-    ----------
-    path : Path
-        PNG to write.
-    candidate : CandidateRecord
-        Candidate to draw.
-    curves : LightCurves
-        Light curves that include the source and its neighbours.
-    pieces : sequence of Piece
-        Cutouts through the event; without any, the card has no such row. Added light curves have
-        no cutouts, which the card states.
+    The light curves include the source and its neighbours. Without pieces, which are cutouts
+    through the event, the card has no such row. Added light curves have no cutouts, which the card
+    states.
     """
     from matplotlib.figure import Figure
 

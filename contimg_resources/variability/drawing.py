@@ -15,15 +15,7 @@ _NAMED = 12
 
 
 def draw_plane(path: Path, table: Variability) -> None:
-    """Draw log V against log eta, both distributions, and the sources flagged as variable.
-
-    Parameters
-    ----------
-    path : Path
-        PNG to write.
-    table : Variability
-        Variability metrics.
-    """
+    """Draw log V against log eta, both distributions, and the sources flagged as variable."""
     from matplotlib.colors import LogNorm
     from matplotlib.figure import Figure
 

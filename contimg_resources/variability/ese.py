@@ -60,18 +60,9 @@ def widths_of(settings: EseSettings) -> Floats:
 def prepared(curves: LightCurves, floor: float) -> tuple[Floats, Floats]:
     """Remove flares and scale the errors to the scatter between adjacent measurements.
 
-    Parameters
-    ----------
-    curves : LightCurves
-        Light curves.
-    floor : float
-        Systematic error floor as a fraction of the flux density.
-
-    Returns
-    -------
-    tuple of ndarray, shape (n_points,)
-        Flux densities with flares clipped, and errors with the systematic error floor, enlarged
-        where adjacent measurements of a source differ by more than their errors; Jy.
+    Returns flux densities with flares clipped, and errors with the systematic error floor (a
+    fraction of the flux density), enlarged where adjacent measurements of a source differ by more
+    than their errors; Jy, shape (n_points,).
     """
     level_jy = medians_of(curves.flux_jy, curves)
     error_jy = errors_with_floor(curves, floor, level_jy)
@@ -95,19 +86,7 @@ def search(
     settings: EseSettings,
     progress: Progress = no_progress,
 ) -> Dips:
-    """Find the best dip of each source.
-
-    Parameters
-    ----------
-    curves : LightCurves
-        Sources and times.
-    flux_jy, error_jy : ndarray, shape (n_points,)
-        Output of `prepared`.
-    settings : EseSettings
-        Templates and widths.
-    progress : callable
-        Receives the progress.
-    """
+    """Find the best dip of each source, given the output of `prepared`."""
     from contimg_resources.variability.ese_loops import (
         DEPTH,
         MID,
@@ -171,16 +150,8 @@ def threshold_for(scores: Floats, years: float, false_alarms: float) -> float:
     """Return the score above which steady sources produce a given rate of false alarms.
 
     The tail of the scores (the highest tenth) is assumed to be exponential, as that of a chi2
-    distribution nearly is, and extrapolated to the rate.
-
-    Parameters
-    ----------
-    scores : ndarray, shape (n,)
-        Best score of each light curve without an event.
-    years : float
-        Total time of these light curves, years.
-    false_alarms : float
-        Accepted number of false alarms in 1000 source-years.
+    distribution nearly is, and extrapolated to the rate. The light curves without an event last
+    `years` in total; `false_alarms` is the accepted number in 1000 source-years.
     """
     n_tail = max(2, int(_TAIL * len(scores)))
     if len(scores) < 2 * n_tail or years <= 0:
@@ -205,22 +176,9 @@ def measure_threshold(
 
     The larger of two thresholds is used: that of shuffled light curves, which keep each source's
     distribution of errors but contain no correlated variations; and that of the original light
-    curves, which contain all instrumental effects.
-
-    Parameters
-    ----------
-    curves : LightCurves
-        All sources.
-    flux_jy, error_jy : ndarray, shape (n_points,)
-        Output of `prepared`.
-    dips : Dips
-        Output of the search on the original light curves.
-    steady : ndarray of bool, shape (n_sources,)
-        Sources whose scatter agrees with their errors.
-    settings : EseSettings
-        Contains the accepted rate of false alarms.
-    progress : callable
-        Receives the progress.
+    curves, which contain all instrumental effects. `flux_jy`, `error_jy` are the output of
+    `prepared`, `dips` that of the search on the original light curves; `steady` marks sources whose
+    scatter agrees with their errors, shape (n_sources,).
     """
     if not steady.any():
         return MIN_THRESHOLD

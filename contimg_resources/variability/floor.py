@@ -46,14 +46,8 @@ def measure_floor(curves: LightCurves, min_epochs: int) -> Floor:
     """Find the floor with which the median reference source scatters according to its errors.
 
     This is the f for which the median over reference sources of the probability of a smaller chi2
-    is one half. A median is used because a few references may vary.
-
-    Parameters
-    ----------
-    curves : LightCurves
-        Light curves.
-    min_epochs : int
-        Minimum number of epochs of a reference source.
+    is one half. A median is used because a few references may vary. A reference source has at least
+    `min_epochs` epochs.
     """
     reference = reference_sources(curves, min_epochs) & curves.sound()
     n_references = int(reference.sum())

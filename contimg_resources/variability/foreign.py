@@ -75,21 +75,12 @@ def read_rows(
     error: str = "",
     table: str = "",
 ) -> ForeignRows:
-    """Read the measurements of a file.
+    """Read the measurements of a file: CSV, ECSV, VOTable, FITS, Parquet or another table.
 
-    Parameters
-    ----------
-    path : Path
-        CSV, ECSV, VOTable, FITS, Parquet or another table.
-    given : mapping of str to GivenColumn, optional
-        Columns that the user specified, by role (see `ROLES`).
-    source : str
-        Name of the source in a file without such a column; empty for the file's keyword OBJECT or
-        the file's name.
-    error : str
-        Error of every flux density in a file without such a column: ``5%`` or ``2mJy``.
-    table : str
-        Name or number of the table in a file that holds several.
+    `given` holds columns that the user specified, by role (see `ROLES`). In a file without such a
+    column, `source` is the name of the source, by default the keyword OBJECT or the file's name,
+    and `error` that of every flux density: ``5%`` or ``2mJy``. `table` is the name or number of the
+    table in a file that holds several.
 
     Raises
     ------

@@ -85,12 +85,7 @@ class GivenColumn:
 class ColumnChoice:
     """The columns of a table by role, chosen one after the other.
 
-    Parameters
-    ----------
-    table : Table
-        The table.
-    given : mapping of str to GivenColumn
-        Columns that the user specified, by role (see `ROLES`).
+    `given` holds columns that the user specified, by role (see `ROLES`).
     """
 
     def __init__(self, table: Table, given: Mapping[str, GivenColumn]) -> None:

@@ -123,14 +123,7 @@ def parse_meaning(text: str) -> TimeMeaning:
 def times_of(table: Table, column: Column, given: str = "") -> Times:
     """Return the times in a column as MJD, UTC.
 
-    Parameters
-    ----------
-    table : Table
-        The table, for its keywords.
-    column : Column
-        The column.
-    given : str
-        The user's format and scale of the column (see `parse_meaning`).
+    The table's keywords are used; `given` is the user's format and scale (see `parse_meaning`).
 
     Raises
     ------

@@ -23,22 +23,10 @@ from contimg_resources.variability.selection import improbable, population_thres
 def measure_added(curves: LightCurves, settings: VariabilitySettings, day_mjd: int) -> Variability:
     """Measure the variability of a list of added light curves.
 
-    Parameters
-    ----------
-    curves : LightCurves
-        All light curves of the list.
-    settings : VariabilitySettings
-        Minimum number of epochs, and distance of a variable from the population.
-    day_mjd : int
-        The UTC day, integer MJD; only recorded.
-
-    Returns
-    -------
-    Variability
-        Metrics as of `measure_variability`, without a systematic error floor: the list's own
-        errors are used. If the list is too small for a population, a source is flagged as variable
-        when a steady source has so large an eta with at most the probability of
-        `settings.eta_sigma` standard deviations; `facts` hold it as `threshold_p`.
+    Metrics are as of `measure_variability`, without a systematic error floor: the list's own errors
+    are used. If the list is too small for a population, a source is flagged as variable when a
+    steady source has so large an eta with at most the probability of `settings.eta_sigma` standard
+    deviations; `facts` hold it as `threshold_p`, and the UTC day (integer MJD).
     """
     table = measure_variability(curves, settings, day_mjd)
     if table.facts.threshold_snr:
@@ -54,24 +42,12 @@ def measure_added(curves: LightCurves, settings: VariabilitySettings, day_mjd: i
 def measure_variability(
     curves: LightCurves, settings: VariabilitySettings, day_mjd: int
 ) -> Variability:
-    """Measure the variability of every source.
+    """Measure the variability of every source from light curves up to the end of the day.
 
-    Parameters
-    ----------
-    curves : LightCurves
-        Light curves up to the end of the day.
-    settings : VariabilitySettings
-        Minimum number of epochs, and distance of a variable from the population.
-    day_mjd : int
-        The UTC day, integer MJD; only recorded.
-
-    Returns
-    -------
-    Variability
-        Metrics of every source. Sources with fewer epochs than the settings require have metrics,
-        as far as these are defined, and their pairs are tested: the fewer pairs, the lower the
-        chance of a false detection. They aren't flagged as variable in the plane of eta and V, and
-        don't count for the population.
+    Sources with fewer epochs than the settings require have metrics, as far as these are defined,
+    and their pairs are tested: the fewer pairs, the lower the chance of a false detection. They
+    aren't flagged as variable in the plane of eta and V, and don't count for the population. The
+    UTC day (integer MJD) is only recorded.
     """
     from contimg_resources.variability.ese_loops import most_significant_pairs
 

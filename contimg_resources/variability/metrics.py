@@ -55,23 +55,13 @@ def medians_of(values: Floats, curves: LightCurves) -> Floats:
 
 
 def scatter_of(curves: LightCurves, error_jy: Floats) -> Scatter:
-    """Measure the scatter of each source.
+    """Measure the scatter of each source; errors include the systematic error floor, Jy.
 
-    Parameters
-    ----------
-    curves : LightCurves
-        Light curves.
-    error_jy : ndarray, shape (n_points,)
-        Errors with the systematic error floor, Jy.
-
-    Returns
-    -------
-    Scatter
-        ``eta = N / (N - 1) (<w I^2> - <w I>^2 / <w>)`` with ``w = 1 / sigma^2``, the reduced chi2
-        about the weighted mean; ``V = s / <I>`` with s the standard deviation (N - 1);
-        ``m_d = sqrt((sum (S_i - <S>)^2 - sum sigma_i^2) / N) / <S>``, negative where the argument
-        is; p, the probability of as large an eta for a steady source, from chi2 with N - 1 degrees
-        of freedom. V and m_d are NaN if the mean flux density isn't positive.
+    ``eta = N / (N - 1) (<w I^2> - <w I>^2 / <w>)`` with ``w = 1 / sigma^2``, the reduced chi2 about
+    the weighted mean; ``V = s / <I>`` with s the standard deviation (N - 1); ``m_d = sqrt((sum (S_i
+    - <S>)^2 - sum sigma_i^2) / N) / <S>``, negative where the argument is; p, the probability of as
+    large an eta for a steady source, from chi2 with N - 1 degrees of freedom. V and m_d are NaN if
+    the mean flux density isn't positive.
     """
     from scipy.stats import chi2
 

@@ -164,13 +164,7 @@ class Variability:
 
 
 def joined_curves(parts: Sequence[LightCurves]) -> LightCurves:
-    """Combine light curves; for a source in several parts the first part is used.
-
-    Parameters
-    ----------
-    parts : sequence of LightCurves
-        Light curves; at least one part.
-    """
+    """Combine light curves; for a source in several parts the first part is used."""
     if len(parts) == 1:
         return parts[0]
     together = {
@@ -192,10 +186,7 @@ def joined_curves(parts: Sequence[LightCurves]) -> LightCurves:
 def joined_metrics(parts: Sequence[Variability]) -> Variability:
     """Combine variability metrics, with the facts of the first part.
 
-    Parameters
-    ----------
-    parts : sequence of Variability
-        Metrics; at least one part. For a source in several parts the first part is used.
+    For a source in several parts the first part is used.
     """
     if len(parts) == 1:
         return parts[0]

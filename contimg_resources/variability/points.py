@@ -64,19 +64,7 @@ def write_points(
 ) -> Path | None:
     """Write a day's light curves, whole or not at all. A day without measurements has no file.
 
-    Parameters
-    ----------
-    root : Path
-        The directory of light curves.
-    points : DayPoints
-        Measurements of the day.
-    software : dict of str to str, optional
-        Software versions.
-
-    Returns
-    -------
-    Path or None
-        The file; None when there is none.
+    None is returned then.
     """
     path = points_path(root, points.day_mjd)
     if not len(points):
@@ -108,14 +96,8 @@ def read_points(
 ) -> LightCurves:
     """Read the light curves of all days in [start, end), MJD in days.
 
-    Parameters
-    ----------
-    root : Path
-        The directory of light curves.
-    start_mjd, end_mjd : float, optional
-        First day, and the day after the last.
-    damaged : dict of str to str, optional
-        Receives the reason for each unreadable file, by its name; the other days are read.
+    `damaged` receives the reason for each unreadable file, by its name; the other days are read.
+    Without it such a file is an error.
 
     Raises
     ------

@@ -49,20 +49,11 @@ class Thresholds:
 def population_thresholds(
     snr: Floats, eta: Floats, v: Floats, eta_sigma: float, v_sigma: float
 ) -> Thresholds:
-    """Derive thresholds from the population.
+    """Derive thresholds from the population; empty with fewer than `MIN_SOURCES` sources.
 
-    Parameters
-    ----------
-    snr, eta, v : ndarray, shape (n,)
-        Of the sources; those with a value that isn't positive and finite don't count.
-    eta_sigma, v_sigma : float
-        Number of standard deviations of a threshold above the centre. The standard deviation is
-        that of the half below the centre, since variables are above it.
-
-    Returns
-    -------
-    Thresholds
-        Empty with fewer than `MIN_SOURCES` sources.
+    Sources with a value that isn't positive and finite don't count. Thresholds are `eta_sigma` and
+    `v_sigma` standard deviations above the centre. The standard deviation is that of the half below
+    the centre, since variables are above it.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log10(np.array([snr, eta, v]))

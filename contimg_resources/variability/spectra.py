@@ -65,22 +65,10 @@ def spectral_evidence(
 ) -> DipEvidence:
     """Return the evidence for a candidate with that from its sub-bands.
 
-    Parameters
-    ----------
-    root : Path
-        The directory with measurements.
-    candidate : CandidateRecord
-        The candidate; its epoch of minimum, width and template stay fixed.
-    shapes : callable
-        Returns the bank of shapes of the search; called only if there are sub-bands.
-    end_mjd : float
-        Later measurements are not used, MJD in days.
-
-    Returns
-    -------
-    DipEvidence
-        The candidate's own if no sub-band is usable. A change of the spectral index takes two or
-        more bands with enough remaining flux density.
+    Epoch of minimum, width and template stay fixed. Without a usable sub-band the evidence is the
+    candidate's own; a change of the spectral index takes two or more bands with enough remaining
+    flux density. `shapes` returns the bank of shapes of the search; it is called only if there are
+    sub-bands. Measurements after `end_mjd` (MJD in days) are not used.
     """
     # Most platforms have no sub-bands: skip the query then.
     if not bands_root(root).is_dir():
@@ -122,14 +110,7 @@ def spectral_evidence(
 def band_depth(dip: Dip, shape: Shape, fluxes: BandFluxes) -> BandDepth | None:
     """Fit the depth of a dip in one sub-band; return None if the data don't constrain it.
 
-    Parameters
-    ----------
-    dip : Dip
-        Epoch of minimum and width, both fixed.
-    shape : Shape
-        Its shape, fixed.
-    fluxes : BandFluxes
-        Flux densities of the source in that band.
+    Epoch of minimum, width and shape are fixed.
 
     Notes
     -----
@@ -146,15 +127,7 @@ def band_depth(dip: Dip, shape: Shape, fluxes: BandFluxes) -> BandDepth | None:
 def spectral_change(depths: Sequence[BandDepth]) -> tuple[float, float] | None:
     """Return the spectral index at the minimum of a dip less that of the baseline, and its error.
 
-    Parameters
-    ----------
-    depths : sequence of BandDepth
-        One for each band; at least two usable ones are needed.
-
-    Returns
-    -------
-    tuple of float, or None
-        Change and error.
+    At least two usable bands are needed.
 
     Notes
     -----

@@ -67,11 +67,8 @@ class DayPoints:
 def transit_number(mid_mjd: Floats, ra_deg: Floats) -> NDArray[np.int64]:
     """Return the number of the transit nearest to each time, counting from an arbitrary one.
 
-    Parameters
-    ----------
-    mid_mjd, ra_deg : ndarray, shape (n,)
-        MJD in days, degrees. Precession moves a transit by less than two minutes, which is
-        negligible compared with half a day.
+    Times are MJD in days, right ascensions degrees, both of shape (n,). Precession moves a transit
+    by less than two minutes, which is negligible compared with half a day.
     """
     sidereal_deg = _GMST_2000_DEG + LONGITUDE_DEG + SIDEREAL_DEG_PER_DAY * (mid_mjd - _MJD_2000)
     return np.rint((sidereal_deg - ra_deg) / 360.0).astype(np.int64)
@@ -88,14 +85,7 @@ def gather_day(root: Path, day_mjd: int) -> DayPoints:
 
     Of several mosaics of a transit, the one with the least error is used; of equal ones the first.
     Epochs with failed checks aren't published, so they give no measurement. An unreadable file is
-    left out, with the reason.
-
-    Parameters
-    ----------
-    root : Path
-        The directory with measurements.
-    day_mjd : int
-        Integer MJD.
+    left out, with the reason. `day_mjd` is an integer MJD.
     """
     start_mjd, end_mjd = day_mjd - _MARGIN_DAYS, day_mjd + 1 + _MARGIN_DAYS
     files = epoch_files(root, "mosaic", start_mjd, end_mjd)

@@ -179,24 +179,9 @@ def refined_starts(
     """Refine epoch of minimum and width for each shape on a finer grid, all on the same data.
 
     The search compares widths by the chi2 that each explains in its own window; for an event in
-    progress, a dip that is far too wide explains nearly as much as the true one.
-
-    Parameters
-    ----------
-    mjd, flux_jy, error_jy : ndarray, shape (n,)
-        Measurements of the source.
-    shapes : sequence of Shape
-        Shapes of the bank.
-    mid_mjd, width_days : float
-        Result of the search.
-    limits_days : tuple of float
-        Minimum and maximum width.
-
-    Returns
-    -------
-    list of tuple of (int, float, float)
-        Index of the shape, epoch of minimum (MJD) and width (days) with the least chi2; the best
-        shape first.
+    progress, a dip that is far too wide explains nearly as much as the true one. `mid_mjd` and
+    `width_days` are its result. Returns the index of the shape, epoch of minimum (MJD) and width
+    (days) with the least chi2, between both limits; the best shape first.
     """
     near = np.abs(mjd - mid_mjd) <= REACH_WIDTHS * width_days
     t, f, w = mjd[near], flux_jy[near], 1.0 / error_jy[near]
@@ -260,14 +245,7 @@ def widest_days(mjd: Floats, max_width_days: float) -> float:
 def vet_sides(fit: DipFit, shape: Shape, mjd: Floats, flux_jy: Floats, error_jy: Floats) -> Outcome:
     """Check that the source was at its baseline before the dip and returned, or may still return.
 
-    Parameters
-    ----------
-    fit : DipFit
-        The dip.
-    shape : Shape
-        Its shape: a side may be above the baseline there, never below.
-    mjd, flux_jy, error_jy : ndarray, shape (n,)
-        Measurements of the source.
+    A side may be above the baseline of `shape` there, never below.
     """
     if not _has_lens_shape(fit, shape, mjd, flux_jy, error_jy):
         return Outcome.NO_LENS

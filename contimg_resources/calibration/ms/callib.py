@@ -44,23 +44,11 @@ class Band:
 def map_windows(target: Sequence[Band], table: Sequence[Band], path: Path) -> list[int]:
     """Return for each spectral window of an MS the window of a caltable that applies to it.
 
-    CASA maps them by their number, but DSA-110 writes windows in a scrambled order that may
-    differ between two observations, so the map is made by frequency.
-
-    Parameters
-    ----------
-    target : sequence of Band
-        Windows of the MS that data refer to.
-    table : sequence of Band
-        Windows of the caltable that have solutions.
-    path : Path
-        The caltable, for the message.
-
-    Returns
-    -------
-    list of int
-        CASA's ``spwmap``: for each window of the MS by id the id of the caltable's nearest window
-        among those that cover its middle. Entries of windows without data have no meaning.
+    CASA maps them by their number, but DSA-110 writes windows in a scrambled order that may differ
+    between two observations, so the map is made by frequency. It is CASA's ``spwmap``: for each
+    window of the MS by id the id of the caltable's nearest window among those that cover its
+    middle. Entries of windows without data have no meaning. `target` holds the windows that data
+    refer to, `table` those that have solutions.
 
     Raises
     ------

@@ -75,16 +75,10 @@ class DataHealth:
 def measure_health(
     ms: Path, field_ids: tuple[int, ...] = (), *, copy_of: Path | None = None
 ) -> DataHealth:
-    """Read flags, times and layout of an MS.
+    """Read flags, times and layout of an MS, which is flagged also where no weight is valid.
 
-    Parameters
-    ----------
-    ms : Path
-        MeasurementSet, flagged also where there is no valid weight.
-    field_ids : tuple of int
-        Only these fields; empty: all.
-    copy_of : Path, optional
-        The user's MS of which it is a working copy, for messages.
+    Without `field_ids` all fields are read. `copy_of` is the user's MS of which it is a working
+    copy, for messages.
 
     Raises
     ------

@@ -88,14 +88,7 @@ class Tiles:
 def tiles_of(table: Any, path: Path, column: str) -> Tiles | None:
     """Return the positions of a column's cells, or None if they aren't stored simply.
 
-    Parameters
-    ----------
-    table : casatools.table
-        The MS, open.
-    path : Path
-        The MS.
-    column : str
-        ``DATA``, ``FLAG`` or a column of weights.
+    The column is ``DATA``, ``FLAG`` or one of weights.
     """
     manager = next(m for m in table.getdminfo().values() if column in m["COLUMNS"])
     cubes = list(manager["SPEC"].get("HYPERCUBES", {}).values())
@@ -121,22 +114,10 @@ def tiles_of(table: Any, path: Path, column: str) -> Tiles | None:
 def read_large(
     table: Any, path: Path, column: str, rows: Ints, shape: tuple[int, int], each: Each
 ) -> None:
-    """Read some rows of a large column in parts.
+    """Read some rows of a large column (``DATA``, ``FLAG``, or one of weights) in parts.
 
-    Parameters
-    ----------
-    table : casatools.table
-        The MS, open.
-    path : Path
-        The MS.
-    column : str
-        ``DATA``, ``FLAG`` or a column of weights; all cells defined.
-    rows : ndarray of int
-        Row numbers, ascending.
-    shape : (int, int)
-        Numbers of channels and correlations that their cells must have.
-    each : callable
-        Called once with every part: complex64, float32 or bool.
+    All cells are defined and have `shape`, numbers of channels and correlations; row numbers
+    ascend. `each` is called once with every part: complex64, float32 or bool.
 
     Raises
     ------
@@ -167,12 +148,8 @@ def read_large(
 def write_flags(path: Path, flag: NDArray[np.bool_]) -> None:
     """Write the column FLAG of an MS of `contimg_resources.calibration.ms.new`.
 
-    Parameters
-    ----------
-    path : Path
-        The MS; not open anywhere.
-    flag : ndarray of bool, shape (n_rows, n_channels, n_correlations)
-        Flags of all its rows.
+    The MS is not open anywhere; the flags, of all its rows, have the shape (n_rows, n_channels,
+    n_correlations).
 
     Raises
     ------
@@ -196,12 +173,7 @@ def write_flags(path: Path, flag: NDArray[np.bool_]) -> None:
 class NewColumn:
     """A numeric column of an MS of `contimg_resources.calibration.ms.new`, being written.
 
-    Parameters
-    ----------
-    path : Path
-        The MS; not open anywhere.
-    column : str
-        ``DATA`` or ``WEIGHT_SPECTRUM``.
+    The MS is not open anywhere.
     """
 
     def __init__(self, path: Path, column: str) -> None:

@@ -76,14 +76,7 @@ def _has_channels(windows: Any, row: int) -> bool:
 def check_antennas(ms: Path, ours: Sequence[str], caltable: Path) -> None:
     """Refuse a caltable of other antennas than those with data in an MS.
 
-    Parameters
-    ----------
-    ms : Path
-        The MS.
-    ours : sequence of str
-        Names of its antennas by id; empty for those without data.
-    caltable : Path
-        The caltable.
+    `ours` holds the names of the MS's antennas by id; empty for those without data.
 
     Raises
     ------
@@ -130,20 +123,10 @@ def count_rows(ms: Path) -> int:
 
 
 def field_directions(ms: Path, column: str = "PHASE_DIR") -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Return the directions of the fields of an MS. Needs CASA.
+    """Return the directions of the fields of an MS, ICRS degrees, shape (n_fields, 2).
 
-    Parameters
-    ----------
-    ms : Path
-        The MS.
-    column : str
-        ``PHASE_DIR``, or ``REFERENCE_DIR``, which still records the pointing direction after
-        the phase centres were shifted.
-
-    Returns
-    -------
-    ndarray of float, shape (n_fields, 2)
-        Right ascension and declination, ICRS degrees.
+    The column is ``PHASE_DIR``, or ``REFERENCE_DIR``, which still records the pointing direction
+    after the phase centres were shifted. Needs CASA.
     """
     import casatools
 
@@ -160,15 +143,7 @@ def field_directions(ms: Path, column: str = "PHASE_DIR") -> np.ndarray[Any, np.
 
 
 def middle_of_fields(ms: Path, field_ids: Collection[int] | None = None) -> tuple[float, float]:
-    """Return the middle of the phase centres of an MS that have data, ICRS degrees. Needs CASA.
-
-    Parameters
-    ----------
-    ms : Path
-        The MS.
-    field_ids : collection of int, optional
-        Only these fields are used.
-    """
+    """Return the middle of the phase centres of an MS that have data, ICRS degrees. Needs CASA."""
     with opened(ms) as table:
         used = distinct(table.getcol("FIELD_ID"))
     if field_ids is not None:

@@ -36,19 +36,9 @@ _CHUNK = 8_000_000
 def orderly(ms: Path, directory: Path) -> Path:
     """Return an MS with the same data that CASA's tasks interpret correctly.
 
-    Parameters
-    ----------
-    ms : Path
-        The incoming MS; only read.
-    directory : Path
-        Directory for a copy.
-
-    Returns
-    -------
-    Path
-        `ms` itself; or a copy of it where rows repeat one another, weights are missing or not in
-        the columns that CASA uses, DATA is in a unit that CASA doesn't know or not in Jy, or
-        subtables are missing.
+    It is `ms` itself, which is only read; or a copy in `directory` where rows repeat one another,
+    weights are missing or not in the columns that CASA uses, DATA is in a unit that CASA doesn't
+    know or not in Jy, or subtables are missing.
     """
     if not _disorders(ms):
         return ms
@@ -59,15 +49,7 @@ def orderly(ms: Path, directory: Path) -> Path:
 
 
 def copy_orderly(ms: Path, copy: Path) -> None:
-    """Copy an MS, correcting everything that `orderly` lists.
-
-    Parameters
-    ----------
-    ms : Path
-        The incoming MS; only read.
-    copy : Path
-        Path of the copy.
-    """
+    """Copy an MS, correcting everything that `orderly` lists."""
     missing = [name for name in SUBTABLES if not (ms / name / "table.dat").is_file()]
     if missing:
         view = Path(tempfile.mkdtemp(dir=".")).resolve()

@@ -87,10 +87,7 @@ def correct(
 def count_flagged(flag: Bools) -> Ints:
     """Return the number of flagged visibilities of each row.
 
-    Parameters
-    ----------
-    flag : ndarray of bool, shape (n_rows, n_channels, n_correlations)
-        Flags.
+    Flags have the shape (n_rows, n_channels, n_correlations).
     """
     found = np.empty(flag.shape[0], np.int64)
     for row in spread(flag.shape[0]):
@@ -102,10 +99,7 @@ def count_flagged(flag: Bools) -> Ints:
 def all_flagged(flag: Bools) -> Bools:
     """Return which rows are completely flagged; on one core.
 
-    Parameters
-    ----------
-    flag : ndarray of bool, shape (n_rows, n_channels, n_correlations)
-        Flags.
+    Flags have the shape (n_rows, n_channels, n_correlations).
     """
     found = np.empty(flag.shape[0], np.bool_)
     for row in range(flag.shape[0]):
@@ -117,12 +111,7 @@ def all_flagged(flag: Bools) -> Bools:
 def any_good(data: Complexes, flag: Bools) -> Bools:
     """Return which rows hold any unflagged, finite, non-zero visibility; on one core.
 
-    Parameters
-    ----------
-    data : ndarray of complex64, shape (n_rows, n_channels, n_correlations)
-        Visibilities.
-    flag : ndarray of bool, same shape
-        Flags.
+    Both arrays have the shape (n_rows, n_channels, n_correlations).
     """
     found = np.zeros(flag.shape[0], np.bool_)
     for row in range(flag.shape[0]):
@@ -142,12 +131,8 @@ def any_good(data: Complexes, flag: Bools) -> Bools:
 def scale_weights(weight: Float32s, factor: Float32s) -> None:
     """Multiply weights, in place.
 
-    Parameters
-    ----------
-    weight : ndarray of float32, shape (n_rows, 1 or n_channels, n_correlations)
-        Weights.
-    factor : ndarray of float32, shape (n_rows, n_correlations)
-        Factors, the same for all channels.
+    Weights have the shape (n_rows, 1 or n_channels, n_correlations), factors (n_rows,
+    n_correlations).
     """
     for row in spread(weight.shape[0]):
         for channel in range(weight.shape[1]):
@@ -159,10 +144,7 @@ def scale_weights(weight: Float32s, factor: Float32s) -> None:
 def mean_weights(weight: Float32s) -> Float32s:
     """Return the weights of rows: the mean over channels with weights; on one core.
 
-    Parameters
-    ----------
-    weight : ndarray of float32, shape (n_rows, 1 or n_channels, n_correlations)
-        Weights.
+    Weights have the shape (n_rows, 1 or n_channels, n_correlations).
     """
     found = np.zeros((weight.shape[0], weight.shape[2]), np.float32)
     for row in range(weight.shape[0]):

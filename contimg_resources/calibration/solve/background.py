@@ -53,20 +53,8 @@ def background_sources(
 ) -> tuple[Calibrator, ...]:
     """Return the listed sources that matter in the field of a calibrator.
 
-    Parameters
-    ----------
-    listed : iterable of Calibrator
-        Known sources (see `sources_about`).
-    calibrator : Calibrator
-        The calibrator.
-    fields : FieldDirections
-        Pointing directions.
-
-    Returns
-    -------
-    tuple of Calibrator
-        Sources that somewhere on the drift exceed 1e-4 of the calibrator's apparent flux density,
-        and 1 mJy; never the calibrator.
+    These are sources (see `sources_about`) that somewhere on the drift exceed 1e-4 of the
+    calibrator's apparent flux density, and 1 mJy; never the calibrator.
     """
     near = sources_about(listed, calibrator)
     if not near:
@@ -121,14 +109,7 @@ class ModelOfField:
 class Background:
     """The visibilities of other sources in a drift scan shifted to one phase centre.
 
-    Parameters
-    ----------
-    sources : tuple of Calibrator
-        The sources, each attenuated by the primary beam of each integration.
-    fields : FieldDirections
-        Pointing directions.
-    phase_center_deg : (float, float)
-        The phase centre, ICRS degrees.
+    Each is attenuated by the primary beam of each integration; the phase centre is in ICRS degrees.
     """
 
     def __init__(
@@ -184,14 +165,7 @@ class Background:
 def add_background(ms: Path, background: Background, row_fields: Ints) -> None:
     """Add sources to MODEL_DATA of a working copy with one phase centre.
 
-    Parameters
-    ----------
-    ms : Path
-        Working copy with its model.
-    background : Background
-        The sources to add.
-    row_fields : ndarray of int, shape (n_rows,)
-        Index of the field of each row.
+    `row_fields` holds the index of the field of each row.
     """
     from casatools import table
 

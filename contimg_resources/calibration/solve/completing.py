@@ -17,17 +17,7 @@ import numpy as np
 def complete_windows(path: Path, windows: tuple[int, ...]) -> tuple[int, ...]:
     """Append flagged solutions for the windows missing from a caltable, so that it covers all.
 
-    Parameters
-    ----------
-    path : Path
-        A caltable, changed in place.
-    windows : tuple of int
-        Spectral window ids of the data.
-
-    Returns
-    -------
-    tuple of int
-        The windows that were missing.
+    The table is changed in place; the windows that were missing are returned.
     """
     from casatools import table
 

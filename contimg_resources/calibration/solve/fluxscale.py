@@ -25,28 +25,11 @@ def transfer_flux(
 ) -> tuple[FluxTransfer, ...]:
     """Scale gains of fields of unknown flux density to those of the flux calibrator.
 
-    Antenna gains do not depend on the source, so the ratio of the gains solved with a model of
-    1 Jy to those of the flux calibrator is the square root of the flux density.
-
-    Parameters
-    ----------
-    ms : Path
-        Working copy.
-    gains : Path
-        Complex gain table with solutions of all fields.
-    flux_table : Path
-        Path of the FLUX table: amplitudes of the scaled gains.
-    calibrator : Calibrator
-        The flux calibrator.
-    reference_fields : tuple of int
-        Field ids of the flux calibrator.
-    transfer_fields : tuple of (int, str)
-        Field ids and names of the secondary calibrators.
-
-    Returns
-    -------
-    tuple of FluxTransfer
-        One for each transfer field.
+    Antenna gains do not depend on the source, so the ratio of the gains solved with a model of 1 Jy
+    to those of the flux calibrator is the square root of the flux density. `gains` has solutions of
+    all fields; the FLUX table, which is written, holds the amplitudes of the scaled gains.
+    `transfer_fields` are field ids and names of the secondary calibrators, which the result
+    follows.
 
     Raises
     ------

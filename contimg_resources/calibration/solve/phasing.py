@@ -106,21 +106,9 @@ def read_fields(ms: Path) -> FieldDirections:
 
 
 def phase_to(ms: Path, output: Path, ra_deg: float, dec_deg: float) -> NDArray[np.int64]:
-    """Write a copy of `ms` whose fields all have the same phase centre.
+    """Write a copy of `ms` whose fields all have the same phase centre (ICRS degrees).
 
-    Parameters
-    ----------
-    ms : Path
-        Input; only read.
-    output : Path
-        Path of the copy.
-    ra_deg, dec_deg : float
-        New phase centre, ICRS degrees.
-
-    Returns
-    -------
-    ndarray of int, shape (n_rows,)
-        Field id of each row of the copy, the same ids as in the input.
+    Returns the field id of each row of the copy, the same ids as in the input, shape (n_rows,).
 
     Raises
     ------
@@ -165,13 +153,6 @@ def merge_fields(ms: Path, name: str) -> None:
 
     A drift scan has one field per integration; CASA would begin a new solution with each, and
     tfcrop and rflag would have no time axis.
-
-    Parameters
-    ----------
-    ms : Path
-        Working copy whose fields have one phase centre; changed in place.
-    name : str
-        New name of field 0.
     """
     from casatools import table
 

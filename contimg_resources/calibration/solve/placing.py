@@ -37,22 +37,9 @@ def place_tables(
 ) -> dict[CaltableType, Path]:
     """Copy tables from scratch next to their destination, then rename them.
 
+    Each destination is `prefix` plus the suffix of the type; the result has the order of `tables`.
     Tables of an earlier solve under the same prefix are replaced, those that this solve did not
     make are removed: the tables of one prefix always belong to one solve.
-
-    Parameters
-    ----------
-    tables : mapping of CaltableType to Path
-        Solved tables.
-    prefix : Path
-        Destination: this path plus the suffix of each type.
-    copy : callable
-        Function that copies a table.
-
-    Returns
-    -------
-    dict of CaltableType to Path
-        The tables in place, in the order of `tables`.
     """
     check_prefix(prefix)
     staging = prefix.with_name(f".{prefix.name}.writing")
@@ -80,16 +67,8 @@ def state_source(path: Path, ms: Path, declination_deg: float | None) -> None:
 
     CASA solved averages or a copy, whose name it writes into the table, and which were shifted to
     the calibrator's position. The strip determines to which observations a table may be applied.
-
-    Parameters
-    ----------
-    path : Path
-        A caltable, changed in place.
-    ms : Path
-        The calibrator observation.
-    declination_deg : float or None
-        Declination strip of a drift scan, degrees, in the frame of the fields; None: the phase
-        centres are correct.
+    `declination_deg` is that of a drift scan, in the frame of the fields; None: the phase centres
+    are correct.
     """
     from casatools import table
 

@@ -45,24 +45,7 @@ class PlotContext:
 def plot_table(
     table_type: CaltableType, solutions: Solutions, context: PlotContext, png: Path
 ) -> Path:
-    """Draw one caltable, a panel for each receptor; amplitudes and phases of 2G.
-
-    Parameters
-    ----------
-    table_type : CaltableType
-        Its type, which determines the axes.
-    solutions : Solutions
-        Its solutions.
-    context : PlotContext
-        Names and frequencies.
-    png : Path
-        Path of the plot; replaced when it exists.
-
-    Returns
-    -------
-    Path
-        `png`.
-    """
+    """Draw one caltable into `png`, a panel for each receptor; amplitudes and phases of 2G."""
     phases: tuple[bool, ...] = (table_type in _PHASES,)
     if table_type is CaltableType.G2:
         phases = (False, True)
@@ -78,23 +61,9 @@ def plot_table(
 def plot_summary(
     tables: Mapping[CaltableType, Solutions], context: PlotContext, png: Path, dpi: int = 80
 ) -> Path:
-    """Draw the whole set in one compact figure, both receptors together; for 2G the phases.
+    """Draw the whole set into `png`, compactly, both receptors together; for 2G the phases.
 
-    Parameters
-    ----------
-    tables : mapping of CaltableType to Solutions
-        The set.
-    context : PlotContext
-        Names and frequencies.
-    png : Path
-        Path of the plot; replaced when it exists.
-    dpi : int
-        Pixels per inch; the figure is 11 inches wide.
-
-    Returns
-    -------
-    Path
-        `png`.
+    The figure is 11 inches wide.
     """
     rows = -(-len(tables) // 3)
     figure, axes = _figure(rows, 3, (11.0, 2.7 * rows))

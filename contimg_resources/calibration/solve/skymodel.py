@@ -29,21 +29,11 @@ def write_point_model(
 ) -> None:
     """Write MODEL_DATA of an unpolarised point source at the phase centre.
 
-    The model of a row is ``S(nu) A(theta, nu)`` in both parallel hands, where A is the power of
-    the primary beam at the angle theta of the source from the pointing centre of that row; it is
-    real, because the source is at the phase centre.
-
-    Parameters
-    ----------
-    ms : Path
-        Working copy; MODEL_DATA is created.
-    calibrator : Calibrator
-        Flux density as a function of frequency.
-    separations_rad : ndarray of float, shape (n_rows,), optional
-        Angle of the calibrator from the pointing centre of each row, radians; None: A = 1.
-    field_ids : tuple of int
-        Fields that hold the calibrator; other fields get 1 Jy, the convention by which a flux
-        transfer measures them. Empty: all fields.
+    The model of a row is ``S(nu) A(theta, nu)`` in both parallel hands, where A is the power of the
+    primary beam at the angle theta of the source from the pointing centre of that row; it is real,
+    because the source is at the phase centre. `separations_rad` is that angle, shape (n_rows,);
+    None: A = 1. `field_ids` are the fields that hold the calibrator; other fields get 1 Jy, the
+    convention by which a flux transfer measures them. Empty: all fields.
     """
     from casatools import calibrater, table
 

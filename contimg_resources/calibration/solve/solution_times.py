@@ -21,28 +21,15 @@ _SAME_S = 1e-3
 
 
 def snapped(times_s: Floats, exact_s: Floats) -> Floats:
-    """Return times, replacing those next to an exact one by it.
-
-    Parameters
-    ----------
-    times_s : ndarray of float, shape (n,)
-        Times, seconds.
-    exact_s : ndarray of float, shape (m,)
-        Exact times, seconds.
-    """
+    """Return times, replacing those next to an exact one by it; both in seconds."""
     nearest = exact_s[np.abs(times_s[:, None] - exact_s[None, :]).argmin(axis=1)]
     return np.where(np.abs(times_s - nearest) < _SAME_S, nearest, times_s)
 
 
 def snap_solutions(caltable: Path, exact_s: tuple[float, ...]) -> None:
-    """Move the times of a caltable to exact ones.
+    """Move the times of a caltable, which is changed in place, to exact ones.
 
-    Parameters
-    ----------
-    caltable : Path
-        The table; changed in place.
-    exact_s : tuple of float
-        Exact times, MJD in seconds; empty: nothing is moved.
+    These are MJD in seconds; if there are none, nothing is moved.
     """
     from casatools import table
 

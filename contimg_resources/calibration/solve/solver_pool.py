@@ -32,10 +32,7 @@ class SolverCall:
 class SolverPool:
     """Solves parts in parallel; a context manager that ends its processes.
 
-    Parameters
-    ----------
-    n_processes : int
-        Number of processes; with one, tasks run in this process.
+    With one process, tasks run in this process.
     """
 
     def __init__(self, n_processes: int) -> None:
@@ -62,14 +59,8 @@ class SolverPool:
     def solve(self, call: SolverCall, parts: Sequence[Path], table: Path) -> None:
         """Solve all parts and join their solutions in one table.
 
-        Parameters
-        ----------
-        call : SolverCall
-            The task and its parameters.
-        parts : sequence of Path
-            MS of different spectral windows, with the same subtables.
-        table : Path
-            Path of the table; it doesn't exist afterwards when no part has a solution.
+        The parts are MS of different spectral windows, with the same subtables. The table doesn't
+        exist afterwards when no part has a solution.
 
         Raises
         ------

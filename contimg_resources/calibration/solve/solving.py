@@ -71,18 +71,8 @@ def solve_caltables(request: SolveRequest) -> SolveResult:
     """Solve a caltable set; call through `contimg_resources.casa.Casa.run`.
 
     The input is only read: all work is done on a copy in the process's scratch directory, and the
-    tables are put in place when all of them are there.
-
-    Parameters
-    ----------
-    request : SolveRequest
-        The request.
-
-    Returns
-    -------
-    SolveResult
-        Tables in place with their quality metrics. If `SolveResult.failed`, a quality limit was
-        missed: such tables are kept for inspection, never to be applied.
+    tables are put in place when all of them are there. If `SolveResult.failed`, a quality limit was
+    missed: such tables are kept for inspection, never to be applied.
 
     Raises
     ------

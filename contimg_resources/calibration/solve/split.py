@@ -13,14 +13,9 @@ from contimg_resources.casa.tables import copy_table
 
 
 def split_amplitude_phase(table_path: Path, amplitude: Path, phase: Path) -> None:
-    """Write the amplitude and the phase of a caltable as two caltables.
+    """Write ``|g|`` and ``g / |g|`` of a caltable of complex solutions as two new caltables.
 
-    Parameters
-    ----------
-    table_path : Path
-        A caltable of complex solutions; only read.
-    amplitude, phase : Path
-        The new tables: ``|g|`` and ``g / |g|``, with the flags and SNR of the original.
+    They have the flags and SNR of the original.
     """
     copy_table(table_path, amplitude)
     copy_table(table_path, phase)

@@ -54,13 +54,6 @@ class WorkingCopy:
 def copy_observation(request: SolveRequest, directory: Path) -> WorkingCopy:
     """Copy the calibrator's observation, shift it to one phase centre, write its model, flag it.
 
-    Parameters
-    ----------
-    request : SolveRequest
-        The request.
-    directory : Path
-        Directory for the copy.
-
     Raises
     ------
     CalibrationFailed

@@ -189,12 +189,7 @@ class WorkingMemory:
 def read_into_memory(request: SolveRequest, directory: Path) -> WorkingMemory:
     """Read a drift scan over the calibrator, shift it to the calibrator, flag it.
 
-    Parameters
-    ----------
-    request : SolveRequest
-        The request.
-    directory : Path
-        Directory for averages and tables.
+    Averages and tables are written to `directory`.
 
     Raises
     ------
@@ -263,14 +258,8 @@ def _others_jy(
 def solution_intervals(times_s: Floats, length_s: float, interval_s: float | None) -> Ints:
     """Return the index of the solution interval of each integration.
 
-    Parameters
-    ----------
-    times_s : ndarray of float, shape (n_times,)
-        Middles of the integrations, ascending, seconds.
-    length_s : float
-        Length of an integration, seconds.
-    interval_s : float, optional
-        Length of a solution interval, seconds; None: one for all.
+    `times_s` holds the middles of the integrations, ascending, shape (n_times,); `length_s` is
+    their length. Without `interval_s` there is one interval. All in seconds.
     """
     if interval_s is None:
         return np.zeros(times_s.size, np.int64)
