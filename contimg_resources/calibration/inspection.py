@@ -24,17 +24,9 @@ from contimg_resources.observations.phase_centres import phase_centre_deg
 
 
 def inspect_caltables(paths: list[Path]) -> list[CaltableInfo]:
-    """Open each caltable and describe it; call through `contimg_resources.casa.Casa.run`.
+    """Open each caltable and describe it, in order; call through `contimg_resources.casa.Casa.run`.
 
-    Parameters
-    ----------
-    paths : list of Path
-        Table directories of one set: an antenna works when one of them has a solution for it.
-
-    Returns
-    -------
-    list of CaltableInfo
-        Descriptions in the order of `paths`.
+    The tables are of one set: an antenna works when one of them has a solution for it.
 
     Raises
     ------
@@ -50,12 +42,8 @@ def describe_caltables(
 ) -> list[CaltableInfo]:
     """Describe the caltables of a set; see `inspect_caltables`. Runs in a CASA process.
 
-    Parameters
-    ----------
-    paths : sequence of Path
-        Table directories.
-    working : ndarray of bool, shape (n_antennas,), optional
-        Antennas that have data; None: those that have a solution in one of the tables.
+    `working`, shape (n_antennas,), are the antennas that have data; None: those that have a
+    solution in one of the tables.
     """
     read = [_open(path) for path in paths]
     if working is None:

@@ -16,17 +16,7 @@ def direction_cosines(
 ) -> tuple[Floats, Floats, Floats]:
     """Return l (east), m (north) and n - 1 of directions about a phase centre.
 
-    Parameters
-    ----------
-    ra_deg, dec_deg : ndarray of float
-        Directions, degrees.
-    ra0_deg, dec0_deg : float
-        Phase centre, degrees.
-
-    Returns
-    -------
-    tuple of ndarray of float
-        l, m and n - 1, without unit, each of the shape of `ra_deg`.
+    Directions are in degrees; the results, without unit, have the shape of `ra_deg`.
 
     Notes
     -----

@@ -31,16 +31,8 @@ class OpenTable:
     """One table of a MeasurementSet, open for reading.
 
     Takes no locks and modifies no existing file, not even ``table.lock``. If that is missing,
-    casacore creates an empty one where it has permission.
-
-    Parameters
-    ----------
-    path : Path
-        The table.
-    ms : Path
-        The MeasurementSet that it belongs to.
-    quiet : bool
-        Whether reading it is left out of the progress reports.
+    casacore creates an empty one where it has permission. If `quiet`, reading it is left out of the
+    progress reports.
 
     Raises
     ------

@@ -38,30 +38,14 @@ _SETS_BEFORE_DAYS = 7.0
 
 @dataclass(frozen=True)
 class Exported:
-    """The exported documents.
+    """The exported documents."""
 
-    Parameters
-    ----------
-    directory : Path
-        Directory of the documents.
-    index : Path
-        The index document, which is read first.
-    n_pages : int
-        Number of pages of all documents.
-    n_written : int
-        Number of files written; the others were up to date.
-    size_bytes : int
-        Size of all pages, bytes.
-    counts : dict of str to int
-        Number of items by document.
-    """
-
-    directory: Path
-    index: Path
-    n_pages: int
-    n_written: int
-    size_bytes: int
-    counts: dict[str, int]
+    directory: Path  #: Directory of the documents.
+    index: Path  #: The index document, which is read first.
+    n_pages: int  #: Number of pages of all documents.
+    n_written: int  #: Number of files written; the others were up to date.
+    size_bytes: int  #: Size of all pages, bytes.
+    counts: dict[str, int]  #: Number of items by document.
 
 
 def export_dashboard(
@@ -74,18 +58,7 @@ def export_dashboard(
 ) -> Exported:
     """Write the documents for dashboards; unchanged pages stay as they are.
 
-    Parameters
-    ----------
-    workshop : Workshop
-        Stores and settings.
-    run_id : str
-        Run id, for the index.
-    recorded : bool
-        Whether the products store records the documents.
-    progress : callable
-        Receives progress messages.
-    now_mjd : float, optional
-        The present, MJD in days.
+    If `recorded`, the products store records the documents. `now_mjd` is MJD in days.
 
     Raises
     ------
