@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
-from contimg_resources.alerts.words import one_line
+from contimg_resources.alerts.delivery import one_line
 from contimg_resources.core.times import utc_day
 from contimg_resources.products.events import (
     CANDIDATE_KEY,

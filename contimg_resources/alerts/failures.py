@@ -11,7 +11,7 @@ series within the last 24 hours, so a series is reported at once and then once a
 from collections import Counter
 from collections.abc import Sequence
 
-from contimg_resources.alerts.words import one_line
+from contimg_resources.alerts.delivery import one_line
 from contimg_resources.core.keys import day_key
 from contimg_resources.core.times import isot_from_mjd
 from contimg_resources.products.events import AlertRecord

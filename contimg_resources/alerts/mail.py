@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from email.message import EmailMessage
 from email.utils import formatdate
 
-from contimg_resources.alerts.delivery import TIMEOUT_S, Failure, without_secrets
-from contimg_resources.alerts.words import one_line
+from contimg_resources.alerts.delivery import TIMEOUT_S, Failure, one_line, without_secrets
 from contimg_resources.core.plain_text import plain
 from contimg_resources.settings import AlertSettings
 

@@ -227,7 +227,7 @@ DIALECTS = (
         (),
         0.2,
     ),
-    # SUMSS: Mauch et al. 2003, MNRAS 342, 1117; VizieR VIII/81B, HEASARC. See `survey_texts`.
+    # SUMSS: Mauch et al. 2003, MNRAS 342, 1117; VizieR VIII/81B, HEASARC. See `rows`.
     Dialect(
         "sumss",
         {

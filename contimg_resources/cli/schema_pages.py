@@ -1,13 +1,13 @@
 """Write docs/schema from the models of the documents, so that the two always agree.
 
-Belongs here: the files. Doesn't: the schemas (see `contimg_resources.export.schemas`). Run by
+Belongs here: the files. Doesn't: the schemas (see `contimg_resources.export.model`). Run by
 ``make docs``; a test fails while the files in the checkout aren't up to date.
 """
 
 import sys
 from pathlib import Path
 
-from contimg_resources.export.schemas import DIRECTORY, schemas
+from contimg_resources.export.model import DIRECTORY, schemas
 
 
 def write_schema_pages(docs: Path) -> None:

@@ -16,7 +16,6 @@ from contimg_resources.core.directories import whole_file
 from contimg_resources.core.errors import CutoutFailed
 from contimg_resources.core.statistics import mad_rms
 from contimg_resources.cutouts.drawing import write_picture
-from contimg_resources.cutouts.header import cutout_header
 from contimg_resources.cutouts.model import (
     BrightnessScale,
     Cutout,
@@ -25,7 +24,7 @@ from contimg_resources.cutouts.model import (
     shown_name,
 )
 from contimg_resources.cutouts.places import png_beside
-from contimg_resources.cutouts.reading import opened_image
+from contimg_resources.cutouts.reading import cutout_header, opened_image
 
 if TYPE_CHECKING:
     from contimg_resources.images.reading import SkyImage

@@ -18,10 +18,9 @@ from contimg_resources.core.statistics import mad_rms
 from contimg_resources.core.times import isot_from_mjd
 from contimg_resources.cutouts.common_grid import CommonGrid, one_source
 from contimg_resources.cutouts.drawing import Caption, write_picture
-from contimg_resources.cutouts.header import as_ascii
 from contimg_resources.cutouts.model import Cutout, CutoutFacts, shown_name
 from contimg_resources.cutouts.places import png_beside
-from contimg_resources.cutouts.reading import read_cutout
+from contimg_resources.cutouts.reading import as_ascii, read_cutout
 from contimg_resources.imaging.model import Beam
 
 #: Restoring beams count as equal if their axes differ by less than this fraction ...

@@ -1,11 +1,16 @@
 """Reopen SQLite databases of other programs for each query, at little cost.
 
-Belongs here: engines and migrations that a process caches for them. Doesn't: contimg's own stores,
-each of which keeps its engine (see `contimg_resources.database.store`).
+Belongs here: engines and migrations that a process caches for them, and detecting commits.
+Doesn't: contimg's own stores, each of which keeps its engine (see
+`contimg_resources.database.store`).
 """
 
+import os
+import sqlite3
+import threading
 from collections.abc import Mapping
 from functools import cache, lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -65,3 +70,36 @@ def _newest(scripts: str) -> str | None:
     config = Config()
     config.set_main_option("script_location", scripts)
     return ScriptDirectory.from_config(config).get_current_head()
+
+
+class CommitObserver:
+    """Detects whether anything was committed to a database since the last call.
+
+    ``PRAGMA data_version`` changes, for one connection, with every commit of any other.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._pid = 0
+        self._opened = 0
+
+    def version(self) -> int:
+        """Return a number that differs after every commit."""
+        with self._lock:
+            if self._connection is None or self._pid != os.getpid():
+                # SQLite's connections don't survive a fork.
+                self._connection = sqlite3.connect(self._path, check_same_thread=False)
+                self._pid = os.getpid()
+                self._opened += 1
+            (seen,) = self._connection.execute("PRAGMA data_version").fetchone()
+            # Another connection has its own count.
+            return (self._opened << 32) + int(seen)
+
+    def close(self) -> None:
+        """Close the connection; the next call opens another."""
+        with self._lock:
+            if self._connection is not None and self._pid == os.getpid():
+                self._connection.close()
+            self._connection = None

@@ -13,7 +13,8 @@ from contimg_resources.core.times import isot_from_mjd
 from contimg_resources.export import tables
 from contimg_resources.export.candidates import candidates_document
 from contimg_resources.export.directory import ExportDirectory
-from contimg_resources.export.model import Index, Page
+from contimg_resources.export.model import DIRECTORY as SCHEMAS
+from contimg_resources.export.model import Index, Page, schemas
 from contimg_resources.export.nights import (
     calibration_document,
     mosaics_document,
@@ -22,8 +23,6 @@ from contimg_resources.export.nights import (
 )
 from contimg_resources.export.numbers import rounded
 from contimg_resources.export.pages import Paged, encoded, split
-from contimg_resources.export.schemas import DIRECTORY as SCHEMAS
-from contimg_resources.export.schemas import schemas
 from contimg_resources.export.sources import (
     light_curves_document,
     sound_points,

@@ -26,11 +26,15 @@ from contimg_resources.core.errors import (
     UnreadableImage,
     in_words_of_reader,
 )
-from contimg_resources.images.beams import restoring_beam
 from contimg_resources.images.dates import Observed, observed_time
 from contimg_resources.images.frames import IcrsAxes, icrs_axes
-from contimg_resources.images.spectrum import band_of, refuse_other_stokes
-from contimg_resources.images.units import brightness_factor, response_factor
+from contimg_resources.images.header import (
+    band_of,
+    brightness_factor,
+    refuse_other_stokes,
+    response_factor,
+    restoring_beam,
+)
 from contimg_resources.imaging.model import Beam
 
 Singles = NDArray[np.float32]

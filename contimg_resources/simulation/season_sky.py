@@ -1,7 +1,7 @@
 """Draw the sky of a simulated season and its epochs from a seed.
 
 Belongs here: positions of sources and their flux densities at each epoch; the observed transits,
-and their mosaic windows. Doesn't: images (see `season_mosaics`), files.
+and their mosaic windows. Doesn't: images and files (see `season`).
 """
 
 from itertools import pairwise

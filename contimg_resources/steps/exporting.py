@@ -14,8 +14,7 @@ from contimg_resources.core.surroundings import published
 from contimg_resources.dashboard.serving import install_dashboard
 from contimg_resources.database import now_mjd as present_mjd
 from contimg_resources.export.directory import INDEX, ExportDirectory, opened
-from contimg_resources.export.reading import read_measures, with_added
-from contimg_resources.export.state import CutoutsOf, PlatformState
+from contimg_resources.export.state import CutoutsOf, PlatformState, read_measures, with_added
 from contimg_resources.observations.model import ObservationOrigin
 from contimg_resources.products.derived import DerivedKind, Inputs
 from contimg_resources.products.epochs import EpochKind

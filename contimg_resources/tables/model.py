@@ -1,7 +1,7 @@
 """A table with named columns and the properties that its file states.
 
 Belongs here: records of columns, and finding a column. Doesn't: file formats (see `reading`),
-conversion to a wanted unit or frame (see `quantities` and `positions`).
+conversion to a wanted unit or frame (see `units` and `positions`).
 """
 
 import re

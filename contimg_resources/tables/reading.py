@@ -1,7 +1,7 @@
 """Read a table of any format, recognised from its content, then from its name.
 
 Belongs here: recognition, decompression, size limits, clear errors. Doesn't: a format itself
-(see `text`, `votable`, `astropy_tables`, `tdat`), the meaning of columns.
+(see `text`, `votable`, `astropy_tables`), the meaning of columns.
 """
 
 import bz2
@@ -84,7 +84,7 @@ def read_table(path: Path, *, table: str = "", limits: Limits | None = None) -> 
 
 
 def _read(path: Path, table: str, limits: Limits) -> Table:
-    from contimg_resources.tables import astropy_tables, parquet, tdat, text, votable
+    from contimg_resources.tables import astropy_tables, parquet, text, votable
 
     with path.open("rb") as stream:
         head = stream.read(4096)
@@ -113,7 +113,7 @@ def _read(path: Path, table: str, limits: Limits) -> Table:
     if head.lstrip()[:1] == b"<" and ending in (".vot", ".votable", ".xml", ".html"):
         raise TableError("it is no VOTable")
     if ending == ".tdat" or head.lstrip()[:8] == b"<HEADER>":
-        return tdat.read(path, content, limits)
+        return text.read_tdat(path, content, limits)
     if head.count(b"\0") and head[:2] not in (b"\xff\xfe", b"\xfe\xff"):
         raise TableError(
             "it is no table in a known format: CSV, TSV, text with a header, ECSV, VOTable, FITS, "

@@ -25,11 +25,10 @@ from contimg_resources.variability.ese import (
     search,
     source_years,
 )
-from contimg_resources.variability.ese_limits import MIN_POINTS, MOST_OF_SPAN
 from contimg_resources.variability.found import Found, Rejected, Unsearched
 from contimg_resources.variability.model import LightCurves, Variability
 from contimg_resources.variability.red_noise import Evidence, evidence_for
-from contimg_resources.variability.templates import Shape, bank, fine_bank
+from contimg_resources.variability.templates import MIN_POINTS, MOST_OF_SPAN, Shape, bank, fine_bank
 from contimg_resources.variability.vetting import (
     DipFit,
     Neighbours,

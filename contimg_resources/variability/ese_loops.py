@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.compiling import compiled, spread
-from contimg_resources.variability.ese_limits import MIN_POINTS, MOST_OF_SPAN
+from contimg_resources.variability.templates import MIN_POINTS, MOST_OF_SPAN
 
 Floats = NDArray[np.float64]
 

@@ -1,23 +1,31 @@
 """All variability metrics of many light curves, and the sources flagged as variable.
 
-Belongs here: the order of the steps. Doesn't: formulas, files.
+Belongs here: the order of the steps; the systematic error floor (uncertainty not included in the
+errors, relative to the flux density), measured on the flux references; thresholds from the
+distribution of the population. Doesn't: formulas of the metrics (see `metrics`), files.
+
+Sources are flagged in the plane of log eta and log V after Rowlinson et al. 2019 (Astron. Comput.
+27, 111), with one change: centre and spread are taken at each source's S/N, since V of faint
+sources is large because of their noise alone, and eta of bright sources because of systematic
+errors.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
+from contimg_resources.core.statistics import STD_OF_MAD
 from contimg_resources.settings import VariabilitySettings
-from contimg_resources.variability.floor import measure_floor, reference_sources
 from contimg_resources.variability.metrics import (
     PAIR_MIN_M,
     PAIR_MIN_VS,
     errors_with_floor,
+    medians,
     medians_of,
     scatter_of,
 )
 from contimg_resources.variability.model import LightCurves, Variability, VariabilityFacts
-from contimg_resources.variability.selection import improbable, population_thresholds
 
 
 def measure_added(curves: LightCurves, settings: VariabilitySettings, day_mjd: int) -> Variability:
@@ -110,3 +118,174 @@ def measure_variability(
             threshold_v=tuple(limits.v.tolist()),
         ),
     )
+
+
+#: Minimum number of reference sources.
+MIN_REFERENCES = 5
+_LARGEST = 1.0
+#: With this many sources the median is known to 2 % of a standard deviation.
+_MOST_REFERENCES = 1000
+
+
+@dataclass(frozen=True)
+class Floor:
+    """A systematic error floor."""
+
+    share: float  #: Fraction of the flux density; NaN if it couldn't be measured.
+    low: float  #: The floor one standard deviation below and above.
+    high: float  #: The floor one standard deviation below and above.
+    n_references: int  #: Number of reference sources that it was measured on.
+
+    @property
+    def applied(self) -> float:
+        """Fraction that is added to the errors: 0 if the floor couldn't be measured."""
+        return self.share if np.isfinite(self.share) else 0.0
+
+
+def reference_sources(curves: LightCurves, min_epochs: int) -> NDArray[np.bool_]:
+    """Return which sources were references in at least half of their epochs, (n_sources,)."""
+    if not len(curves):
+        return np.zeros(0, np.bool_)
+    n = np.diff(curves.offsets)
+    told = np.add.reduceat(curves.is_reference.astype(np.int64), curves.offsets[:-1])
+    return np.asarray((n >= min_epochs) & (2 * told >= n))
+
+
+def measure_floor(curves: LightCurves, min_epochs: int) -> Floor:
+    """Find the floor with which the median reference source scatters according to its errors.
+
+    This is the f for which the median over reference sources of the probability of a smaller chi2
+    is one half. A median is used because a few references may vary. A reference source has at least
+    `min_epochs` epochs.
+    """
+    reference = reference_sources(curves, min_epochs) & curves.sound()
+    n_references = int(reference.sum())
+    if n_references < MIN_REFERENCES:
+        return Floor(np.nan, np.nan, np.nan, n_references)
+    chosen = curves.only(_some_of(reference))
+    # Standard deviation of the rank of a median.
+    beside = 0.5 / np.sqrt(len(chosen))
+    low, middle, high = (_solve(chosen, 0.5 + off) for off in (-beside, 0.0, beside))
+    return Floor(middle, low, high, n_references)
+
+
+def _some_of(which: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return at most `_MOST_REFERENCES` of the sources, evenly chosen."""
+    there = np.flatnonzero(which)
+    if len(there) <= _MOST_REFERENCES:
+        return which
+    chosen = np.zeros_like(which)
+    chosen[there[np.linspace(0, len(there) - 1, _MOST_REFERENCES).astype(np.int64)]] = True
+    return chosen
+
+
+def _solve(curves: LightCurves, quantile: float) -> float:
+    from scipy.optimize import brentq
+
+    level_jy = medians(curves)
+
+    def too_large(floor: float) -> float:
+        # p is the probability of a larger chi2.
+        smaller = 1.0 - scatter_of(curves, errors_with_floor(curves, floor, level_jy)).p_value
+        return float(np.quantile(smaller, quantile) - 0.5)
+
+    if too_large(0.0) <= 0:
+        return 0.0
+    if too_large(_LARGEST) > 0:
+        return _LARGEST
+    return float(brentq(too_large, 0.0, _LARGEST, xtol=1e-4))
+
+
+Floats = NDArray[np.float64]
+
+#: Minimum number of sources of a population.
+MIN_SOURCES = 10
+_IN_BIN = 100
+_MOST_BINS = 12
+_MOST_ON_LINE = 600
+#: Minimum range of log S/N for a fit of a slope.
+_LEAST_RANGE = 0.1
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Thresholds above which a source is flagged as variable, at some values of the S/N."""
+
+    snr: Floats  #: S/N, rising; log thresholds are interpolated in log S/N. Shape (n,).
+    eta: Floats  #: Thresholds. Shape (n,).
+    v: Floats  #: Thresholds. Shape (n,).
+
+    def above(self, snr: Floats, eta: Floats, v: Floats) -> NDArray[np.bool_]:
+        """Return which sources are above both thresholds at their S/N."""
+        if not len(self.snr):
+            return np.zeros(len(snr), np.bool_)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            at = np.log10(snr)
+            nodes = np.log10(self.snr)
+            return np.asarray(
+                (np.log10(eta) > np.interp(at, nodes, np.log10(self.eta)))
+                & (np.log10(v) > np.interp(at, nodes, np.log10(self.v)))
+            )
+
+
+def population_thresholds(
+    snr: Floats, eta: Floats, v: Floats, eta_sigma: float, v_sigma: float
+) -> Thresholds:
+    """Derive thresholds from the population; empty with fewer than `MIN_SOURCES` sources.
+
+    Sources with a value that isn't positive and finite don't count. Thresholds are `eta_sigma` and
+    `v_sigma` standard deviations above the centre. The standard deviation is that of the half below
+    the centre, since variables are above it.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log10(np.array([snr, eta, v]))
+    logs = logs[:, np.isfinite(logs).all(axis=0)]
+    n = logs.shape[1]
+    if n < MIN_SOURCES:
+        return Thresholds(np.empty(0), np.empty(0), np.empty(0))
+    logs = logs[:, np.argsort(logs[0], kind="stable")]
+    at, rest = logs[0], logs[1:]
+    # A few sources over a wide range of S/N: the dependence on S/N must not count as scatter.
+    lines = [_line(at, row) for row in rest]
+    level = np.array([slope * at + offset for slope, offset in lines])
+    nodes, limits = [], []
+    for part in np.array_split(np.arange(n), min(_MOST_BINS, max(1, n // _IN_BIN))):
+        centre, spread = _centre_and_spread((rest - level)[:, part])
+        nodes.append(float(np.median(at[part])))
+        limits.append(centre + np.array([eta_sigma, v_sigma]) * spread)
+    ends = np.unique([at[0], *nodes, at[-1]])
+    above = np.array(
+        [
+            slope * ends + offset + np.interp(ends, nodes, np.array(limits)[:, i])
+            for i, (slope, offset) in enumerate(lines)
+        ]
+    )
+    return Thresholds(10.0**ends, 10.0 ** above[0], 10.0 ** above[1])
+
+
+def improbable(sigma: float) -> float:
+    """Return the probability that a normal value exceeds its mean by `sigma` standard deviations.
+
+    Where there are too few sources for a population, their p-values are compared with it.
+    """
+    from scipy.special import ndtr
+
+    return float(ndtr(-sigma))
+
+
+def _line(at: Floats, values: Floats) -> tuple[float, float]:
+    """Fit a line that is robust against outliers (Theil-Sen); return slope and offset."""
+    from scipy.stats import theilslopes
+
+    some = np.unique(np.linspace(0, len(at) - 1, min(len(at), _MOST_ON_LINE)).astype(np.int64))
+    if at[some[-1]] - at[some[0]] < _LEAST_RANGE:
+        return 0.0, float(np.median(values))
+    slope, offset, *_ = theilslopes(values[some], at[some])
+    return float(slope), float(offset)
+
+
+def _centre_and_spread(values: Floats) -> tuple[Floats, Floats]:
+    centre = np.median(values, axis=1)
+    below = centre[:, None] - values
+    spread = [STD_OF_MAD * float(np.median(row[row >= 0])) for row in below]
+    return centre, np.array(spread)

@@ -18,6 +18,10 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Family = Literal["fiedler", "clegg"]
 
+#: Maximum width of a dip as a fraction of the observed time: its baseline is twice as long.
+MOST_OF_SPAN = 0.35
+#: Minimum number of measurements in the window of a fit.
+MIN_POINTS = 8
 #: Shapes are tabulated to this many widths from the epoch of minimum; farther out they are 0.
 REACH = 4.0
 #: Number of steps of the tables of shapes.

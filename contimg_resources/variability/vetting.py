@@ -11,8 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.variability.ese_limits import MOST_OF_SPAN
-from contimg_resources.variability.templates import Shape
+from contimg_resources.variability.templates import MOST_OF_SPAN, Shape
 
 Floats = NDArray[np.float64]
 

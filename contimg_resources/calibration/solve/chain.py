@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from contimg_resources.calibration.inspection import inspect_caltable
-from contimg_resources.calibration.solve.completing import complete_windows
+from contimg_resources.calibration.solve.editing import complete_windows, snap_solutions
 from contimg_resources.calibration.solve.refant import RefantChoice
-from contimg_resources.calibration.solve.solution_times import snap_solutions
 from contimg_resources.calibration.solve.solver_pool import SolverCall, SolverPool
 from contimg_resources.calibration.solve.working import (
     NEAREST_FLAGGING,

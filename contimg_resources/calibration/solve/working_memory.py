@@ -20,15 +20,15 @@ from contimg_resources.calibration.apply.correcting import read_calibrated
 from contimg_resources.calibration.apply.jones import Jones, combine, read_table
 from contimg_resources.calibration.apply.memory import Observed, flag_rfi_in_memory
 from contimg_resources.calibration.ms.averaged import Averaged, AveragedRows, write_averaged_ms
-from contimg_resources.calibration.ms.averaging import average
 from contimg_resources.calibration.ms.callib import TableToApply
 from contimg_resources.calibration.ms.health import About, DataHealth, read_about, sum_up
 from contimg_resources.calibration.ms.layout import read_receptors, to_frame_of_fields
+from contimg_resources.calibration.ms.visibility_loops import average
 from contimg_resources.calibration.solve.background import Background
+from contimg_resources.calibration.solve.editing import snapped
 from contimg_resources.calibration.solve.model import SolveRequest
 from contimg_resources.calibration.solve.phasing import FieldDirections, check_in_beam, read_fields
 from contimg_resources.calibration.solve.skymodel import beam_power
-from contimg_resources.calibration.solve.solution_times import snapped
 from contimg_resources.calibration.solve.working import AppliedTable, Grain, SolverInput
 from contimg_resources.compiling import n_cores
 from contimg_resources.core.errors import CalibrationFailed
