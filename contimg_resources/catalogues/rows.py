@@ -1,8 +1,8 @@
 """A table of sources in standard units and frame, row by row, with its problems.
 
-Belongs here: values of the chosen columns; SUMSS and VLSSr, published as fixed-column text without a
-usable header. Doesn't: choosing the columns (see `columns`), selecting
-rows (see `reading`, `calibrator_lists`).
+Belongs here: values of the chosen columns; SUMSS and VLSSr, published as fixed-column text without
+a usable header. Doesn't: choosing the columns (see `columns`), selecting rows (see `reading`,
+`calibrator_lists`).
 """
 
 import re

@@ -30,7 +30,6 @@ from contimg_resources.cli import (
     calibrators,
     catalogue,
     cutout,
-    dashboard,
     demo,
     export,
     housekeeping,
@@ -42,12 +41,10 @@ from contimg_resources.cli import (
     registry,
     reprocess,
     simulate,
-    simulate_season,
     status,
     up,
     uvh5,
     variability,
-    verify,
     why,
 )
 from contimg_resources.cli.arguments import StateDirectory
@@ -97,10 +94,10 @@ _PANELS: dict[str, dict[str, Any]] = {
     },
     "Operate": {
         "up": up.up,
-        "dashboard": dashboard.dashboard,
+        "dashboard": export.dashboard,
         "export": export.export,
         "why": why.why,
-        "verify": verify.verify,
+        "verify": why.verify,
         "reprocess": reprocess.reprocess,
         "alerts": alerts.app,
         "backup": backup.backup,
@@ -111,7 +108,7 @@ _PANELS: dict[str, dict[str, Any]] = {
     "Develop": {
         "demo": demo.demo,
         "simulate": simulate.simulate,
-        "simulate-season": simulate_season.simulate_season,
+        "simulate-season": simulate.simulate_season,
     },
 }
 
