@@ -50,12 +50,12 @@ _BESIDE = 5
 class Cell:
     """Completeness for one kind of event."""
 
-    depth: float  #: The events, and the cadence and relative error of the observations.
-    width_days: float  #: The events, and the cadence and relative error of the observations.
-    cadence_days: float  #: The events, and the cadence and relative error of the observations.
-    error: float  #: The events, and the cadence and relative error of the observations.
-    n: int  #: Injected events, and events found within a width of their epoch of minimum.
-    n_found: int  #: Injected events, and events found within a width of their epoch of minimum.
+    depth: float  #: Depth of the events.
+    width_days: float  #: Width of the events.
+    cadence_days: float  #: Cadence of the observations.
+    error: float  #: Relative error of the observations.
+    n: int  #: Injected events.
+    n_found: int  #: Events found within a width of their epoch of minimum.
     n_in_progress: int  #: Found events whose state is still in progress.
     n_besides: int  #: Candidates of the same sources that don't match the event.
     #: `mid_off_days`, `width_ratio`, `depth_off`: Medians over the found events: absolute offset of
@@ -96,8 +96,8 @@ class EventsReport:
     search_s: float
     #: Time of reading them, one file per day, and computing their variability metrics; seconds.
     measures_s: float
-    n_sources: int  #: Number and length of these light curves.
-    n_days: int  #: Number and length of these light curves.
+    n_sources: int  #: Number of these light curves.
+    n_days: int  #: Length of these light curves.
     machine: str  #: Processor and cores.
     software: dict[str, str]  #: Versions.
 

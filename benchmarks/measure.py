@@ -81,8 +81,8 @@ class Contest:
 class Result:
     """The measurements of a comparison."""
 
-    name: str  #: The step and its peer.
-    peer_name: str  #: The step and its peer.
+    name: str  #: The step.
+    peer_name: str  #: Its peer.
     goal: float  #: Factor by which it should be faster.
     ours: tuple[Measured, ...]  #: One for each round.
     peers: tuple[Measured, ...]  #: One for each round.

@@ -29,8 +29,8 @@ class Growth:
     along: str  #: The variable: ``antennas``, ``channels`` or ``pixels a side``.
     value: int  #: Its value.
     n_visibilities: int  #: Visibilities.
-    apply_s: float  #: Times of the two steps, seconds.
-    image_s: float  #: Times of the two steps, seconds.
+    apply_s: float  #: Time of applying, seconds.
+    image_s: float  #: Time of imaging, seconds.
 
 
 @dataclass(frozen=True)

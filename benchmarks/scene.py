@@ -37,8 +37,8 @@ class Scene:
 
     size: Size  #: Size of the simulation.
     directory: Path  #: Directory of all files.
-    calibrator: Path  #: The two MS.
-    target: Path  #: The two MS.
+    calibrator: Path  #: The MS of the calibrator.
+    target: Path  #: The MS of the target.
     spec: SimulationSpec  #: Specification of the target.
     tables: tuple[TableToApply, ...]  #: Solved from the calibrator.
     refant: str  #: Reference antenna of the solve.

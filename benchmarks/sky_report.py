@@ -37,8 +37,8 @@ class Row:
 class SkyReport:
     """Results of one run."""
 
-    n_tiles: int  #: Tiles of the mosaic, and pixels per side of each.
-    size: int  #: Tiles of the mosaic, and pixels per side of each.
+    n_tiles: int  #: Tiles of the mosaic.
+    size: int  #: Pixels per side of each tile.
     n_sources: int  #: Sources that were measured.
     n_days: int  #: Days of the light curves.
     n_catalogue: int  #: Sources in the catalogue.

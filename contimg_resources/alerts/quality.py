@@ -32,11 +32,11 @@ class Fall:
     """The increase of the noise."""
 
     ratio: float  #: Median of the last images over that of the earlier ones.
-    last: float  #: The two medians.
-    before: float  #: The two medians.
+    last: float  #: Median of the last images.
+    before: float  #: Median of the earlier images.
     relative: bool  #: Whether they are of rms over expected rms; otherwise of the rms, mJy/beam.
-    n_last: int  #: Numbers of images.
-    n_before: int  #: Numbers of images.
+    n_last: int  #: Number of the last images.
+    n_before: int  #: Number of the earlier images.
 
 
 class NoiseSeries:

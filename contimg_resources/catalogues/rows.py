@@ -37,16 +37,16 @@ class SourceRows:
     #: The dialect of its columns; ``columns`` where they were given or found by their UCDs.
     survey: str
     name: NDArray[np.str_]  #: Names as in the table; "" where there is none.
-    aliases: NDArray[np.str_]  #: Names as in the table; "" where there is none.
+    aliases: NDArray[np.str_]  #: Other names; "" where there is none.
     ra_deg: Floats  #: Positions, ICRS degrees; NaN where there is none.
     dec_deg: Floats  #: Positions, ICRS degrees; NaN where there is none.
-    flux_jy: Floats  #: Flux densities and their uncertainties, Jy; NaN where there is none.
-    flux_error_jy: Floats  #: Flux densities and their uncertainties, Jy; NaN where there is none.
+    flux_jy: Floats  #: Flux densities, Jy; NaN where there is none.
+    flux_error_jy: Floats  #: Uncertainties of the flux densities, Jy; NaN where there is none.
     reference_ghz: Floats  #: Frequency of the flux density, GHz; NaN where there is none.
     spectral_index: Floats  #: ``S ~ nu^spectral_index``; NaN where unknown.
-    major_arcsec: Floats  #: Size (FWHM) and position angle; NaN where unknown or an upper limit.
-    minor_arcsec: Floats  #: Size (FWHM) and position angle; NaN where unknown or an upper limit.
-    angle_deg: Floats  #: Size (FWHM) and position angle; NaN where unknown or an upper limit.
+    major_arcsec: Floats  #: Major axis (FWHM); NaN where unknown or an upper limit.
+    minor_arcsec: Floats  #: Minor axis (FWHM); NaN where unknown or an upper limit.
+    angle_deg: Floats  #: Position angle; NaN where unknown or an upper limit.
     duplicate: Floats  #: Flags of the survey; NaN where it has none.
     quality: Floats  #: Flags of the survey; NaN where it has none.
     #: `absent`, `wrong`: By role (``position`` for both coordinates): rows without a value, and

@@ -26,8 +26,8 @@ _COLOURS = 160
 class FluxThen(NamedTuple):
     """Measurement of a source in an epoch."""
 
-    flux_jy: float  #: Flux density and its error, Jy; NaN if it wasn't measured.
-    error_jy: float  #: Flux density and its error, Jy; NaN if it wasn't measured.
+    flux_jy: float  #: Flux density, Jy; NaN if it wasn't measured.
+    error_jy: float  #: Error of the flux density, Jy; NaN if it wasn't measured.
 
 
 def animate(

@@ -55,8 +55,8 @@ class Cutout:
 class BrightnessScale:
     """The brightness range of a picture."""
 
-    low_jy: float  #: Flux densities shown as black and white, Jy/beam.
-    high_jy: float  #: Flux densities shown as black and white, Jy/beam.
+    low_jy: float  #: Flux density shown as black, Jy/beam.
+    high_jy: float  #: Flux density shown as white, Jy/beam.
 
     @classmethod
     def of(cls, rms_jy: float, peak_jy: float) -> "BrightnessScale":

@@ -24,8 +24,8 @@ class CutoutFiles(NamedTuple):
 
     epoch: str  #: Key of the mosaic, or of the observation.
     mid_mjd: float  #: Time in the key, MJD in days.
-    png: Path  #: Its files.
-    fits: Path  #: Its files.
+    png: Path  #: Its picture.
+    fits: Path  #: Its FITS file.
 
 
 def directory_name(source_id: str) -> str:

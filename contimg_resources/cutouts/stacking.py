@@ -34,8 +34,8 @@ _ROUND = 1.15
 class Stack:
     """A finished stack."""
 
-    fits: Path  #: Its files.
-    png: Path  #: Its files.
+    fits: Path  #: Its FITS file.
+    png: Path  #: Its picture.
     n_epochs: int  #: Number of cutouts in it.
     rms_jy: float  #: Robust noise, Jy/beam.
     #: Epochs in it whose restoring beam differs much from the other beams.

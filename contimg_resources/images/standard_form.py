@@ -61,8 +61,8 @@ class ForeignFiles:
     """An image made elsewhere and its companions."""
 
     image: Path  #: FITS, corrected for the primary beam.
-    primary_beam: Path | None = None  #: Primary beam and map of the noise on the same pixels, FITS.
-    rms: Path | None = None  #: Primary beam and map of the noise on the same pixels, FITS.
+    primary_beam: Path | None = None  #: Primary beam on the same pixels, FITS.
+    rms: Path | None = None  #: Map of the noise on the same pixels, FITS.
 
 
 @dataclass(frozen=True)

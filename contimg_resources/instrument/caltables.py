@@ -205,8 +205,9 @@ class TableQuality:
     #: to their scatter between the spectral windows. None where the table holds only amplitudes.
     phase_scatter_deg: float | None
     holds_amplitude: bool  #: Whether it changes amplitudes.
-    minimum: float  #: Range of the table's values: delays in ns, amplitudes, or phases in degrees.
-    maximum: float  #: Range of the table's values: delays in ns, amplitudes, or phases in degrees.
+    #: Minimum of the table's values: delays in ns, amplitudes, or phases in degrees.
+    minimum: float
+    maximum: float  #: Maximum of the table's values, likewise.
     n_dead_antennas: int  #: Working antennas without any solution in this table.
     #: `n_antennas_solved`, `n_antennas`: Numbers of antennas with a solution in this table, and of
     #: all antennas in it.
@@ -235,8 +236,8 @@ class CaltableInfo:
     #: Share of the unflagged solutions that are exactly 1 (or 0 for delays).
     identity_fraction: float
     layout: ArrayLayout  #: Antennas of the table, and the spectral windows with solutions.
-    start_mjd: float  #: Times of the first and last solution, MJD in days.
-    end_mjd: float  #: Times of the first and last solution, MJD in days.
+    start_mjd: float  #: Time of the first solution, MJD in days.
+    end_mjd: float  #: Time of the last solution, MJD in days.
     fields: tuple[CaltableField, ...]  #: Fields for which there are solutions.
     #: Name of the MeasurementSet from which the table records it was solved; may be empty.
     source_ms: str

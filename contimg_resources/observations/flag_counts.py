@@ -40,8 +40,8 @@ class VisibilityTable(Protocol):
 class MainColumns:
     """Scalar columns of the main table, each of shape (n_rows,)."""
 
-    time_s: Floats  #: Middle and length of the row's integration, seconds.
-    interval_s: Floats  #: Middle and length of the row's integration, seconds.
+    time_s: Floats  #: Middle of the row's integration, seconds.
+    interval_s: Floats  #: Length of the row's integration, seconds.
     antenna1: Ints  #: Rows of the sub-tables.
     antenna2: Ints  #: Rows of the sub-tables.
     field_id: Ints  #: Rows of the sub-tables.

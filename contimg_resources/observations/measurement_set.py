@@ -69,8 +69,8 @@ class MeasurementSetContent:
     telescope: str  #: Telescope name.
     #: Median dish diameter of the ANTENNA table, metres; 0 where the MS doesn't state it.
     dish_diameter_m: float
-    start_mjd: float  #: Start of the first and end of the last integration, MJD in days (UTC).
-    end_mjd: float  #: Start of the first and end of the last integration, MJD in days (UTC).
+    start_mjd: float  #: Start of the first integration, MJD in days (UTC).
+    end_mjd: float  #: End of the last integration, MJD in days (UTC).
     integration_s: float  #: Median of INTERVAL, seconds.
     #: `n_integrations`, `n_rows`: Numbers of distinct times, and of rows of the main table that
     #: repeat no other.

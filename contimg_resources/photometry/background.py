@@ -38,8 +38,8 @@ _EXCESS, _SIGNIFICANT = 1.1, 2.0
 class Surroundings:
     """Background and noise of blocks of pixels."""
 
-    row_edges: Integers  #: Edges of the blocks, pixels. Shape (n_down + 1,), (n_across + 1,).
-    column_edges: Integers  #: Edges of the blocks, pixels. Shape (n_down + 1,), (n_across + 1,).
+    row_edges: Integers  #: Edges of the blocks, pixels. Shape (n_down + 1,).
+    column_edges: Integers  #: Edges of the blocks, pixels. Shape (n_across + 1,).
     #: Background of each block, see `contimg_resources.photometry.background_loops.fit_blocks`.
     #: Shape (n_down, n_across, 6).
     surfaces: Floats

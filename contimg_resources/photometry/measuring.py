@@ -68,8 +68,8 @@ class RawMeasurements:
     #: a flux density.
     flux_jy: Floats
     error_jy: Floats
-    background_jy: Floats  #: Background, and noise of a pixel, around each, Jy/beam, PB-corrected.
-    rms_jy: Floats  #: Background, and noise of a pixel, around each, Jy/beam, PB-corrected.
+    background_jy: Floats  #: Background around each, Jy/beam, PB-corrected.
+    rms_jy: Floats  #: Noise of a pixel around each, Jy/beam, PB-corrected.
     chi2: Floats  #: Sum of squared residuals over the stamp in units of the noise.
     dof: Integers  #: Pixels of the stamp less one; neighbouring pixels are correlated.
     flags: Integers  #: Sums of `contimg_resources.photometry.flags.Flag`.

@@ -39,9 +39,9 @@ class MeasurableImage:
     wcs: WCS  #: The two sky axes, ICRS.
     beam: Beam  #: Restoring beam.
     frequency_hz: float  #: Effective frequency, Hz.
-    start_mjd: float  #: Time of the data, MJD in days, UTC.
-    mid_mjd: float  #: Time of the data, MJD in days, UTC.
-    end_mjd: float  #: Time of the data, MJD in days, UTC.
+    start_mjd: float  #: Start of the data, MJD in days, UTC.
+    mid_mjd: float  #: Middle of the data, MJD in days, UTC.
+    end_mjd: float  #: End of the data, MJD in days, UTC.
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 2 or not self.pixels.size:

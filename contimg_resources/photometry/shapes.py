@@ -80,9 +80,9 @@ class Shapes:
     """
 
     integrated_jy: Floats  #: Integrated flux densities, Jy; NaN without a fit.
-    integrated_error_jy: Floats  #: Integrated flux densities, Jy; NaN without a fit.
+    integrated_error_jy: Floats  #: Their uncertainties, Jy; NaN without a fit.
     width: Floats  #: Largest width over that of the beam along the same direction.
-    width_error: Floats  #: Largest width over that of the beam along the same direction.
+    width_error: Floats  #: Its uncertainty.
     extended: NDArray[np.bool_]  #: Whether the width exceeds that of a point source.
 
 

@@ -25,9 +25,9 @@ class ActiveSet:
     id: int  #: Row number; larger for a later registration.
     name: str  #: Its name.
     version: int  #: Its version.
-    mid_mjd: float  #: Mid-MJD of its calibrator observation, and its window, MJD in days.
-    start_mjd: float  #: Mid-MJD of its calibrator observation, and its window, MJD in days.
-    end_mjd: float  #: Mid-MJD of its calibrator observation, and its window, MJD in days.
+    mid_mjd: float  #: Mid-MJD of its calibrator observation, days.
+    start_mjd: float  #: Start of its window, MJD in days.
+    end_mjd: float  #: End of its window, MJD in days.
     declination_deg: float | None  #: Its strip, degrees; None fits any.
     layout_id: int  #: Row of its antennas and spectral windows.
 

@@ -46,8 +46,8 @@ class GainModel:
     #: (antennas, 2, 6).
     ripple_amplitude: Floats
     ripple_phase_rad: Floats
-    amplitude: Floats  #: Constant part. Shape (antennas, 2).
-    phase_rad: Floats  #: Constant part. Shape (antennas, 2).
+    amplitude: Floats  #: Constant part of the amplitude. Shape (antennas, 2).
+    phase_rad: Floats  #: Constant part of the phase. Shape (antennas, 2).
     #: `drift_period_s`, `drift_offset_rad`: Sinusoids of the drift: periods in seconds, phases at
     #: MJD 0 in radians. Shape (antennas, 2, 5).
     drift_period_s: Floats

@@ -49,8 +49,8 @@ class Event:
     """An event that is added to a light curve."""
 
     shape: Shape  #: Its shape.
-    mid_mjd: float  #: Epoch of minimum and full width at half depth.
-    width_days: float  #: Epoch of minimum and full width at half depth.
+    mid_mjd: float  #: Epoch of minimum.
+    width_days: float  #: Full width at half depth.
     depth: float  #: Share of the flux density that is missing at minimum.
 
 

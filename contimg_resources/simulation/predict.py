@@ -28,8 +28,8 @@ Complex64s = NDArray[np.complex64]
 class Baselines:
     """Pairs of antenna ids, in the order of rows."""
 
-    first: Integers  #: ANTENNA1 and ANTENNA2. Shape (baselines,).
-    second: Integers  #: ANTENNA1 and ANTENNA2. Shape (baselines,).
+    first: Integers  #: ANTENNA1. Shape (baselines,).
+    second: Integers  #: ANTENNA2. Shape (baselines,).
 
     @classmethod
     def of(cls, n_antennas: int, autocorrelations: bool) -> "Baselines":

@@ -37,8 +37,8 @@ class FlareSpec:
 
     peak_share: float  #: Time of its peak: 0 at the start of the season, 1 at its end.
     amplitude: float  #: Peak flux density divided by the quiescent one, minus 1.
-    rise_days: float  #: E-folding times, days.
-    decay_days: float  #: E-folding times, days.
+    rise_days: float  #: E-folding time of the rise, days.
+    decay_days: float  #: E-folding time of the decay, days.
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class SeasonSpec:
     #: day as the field.
     ra_deg: float = 30.0
     dec_deg: float = 54.6
-    size_deg: float = 0.6  #: Side of the field, degrees, and its pixels, arcsec.
-    cell_arcsec: float = 10.0  #: Side of the field, degrees, and its pixels, arcsec.
+    size_deg: float = 0.6  #: Side of the field, degrees.
+    cell_arcsec: float = 10.0  #: Side of a pixel, arcsec.
     #: Restoring beam, which sets the correlation of the noise.
     beam: Beam = field(default_factory=lambda: Beam(47.0, 20.4, 15.0))
     rms_jy: float = 1e-3  #: Noise, Jy/beam.
@@ -139,8 +139,8 @@ class TrueEpoch:
     """An observed transit."""
 
     key: str  #: Partition key of its mosaic.
-    start_mjd: float  #: The mosaic's window, MJD in days.
-    end_mjd: float  #: The mosaic's window, MJD in days.
+    start_mjd: float  #: Start of the mosaic's window, MJD in days.
+    end_mjd: float  #: End of the mosaic's window, MJD in days.
     # Truths of earlier releases name it otherwise.
     #: Time of the transit of the field's centre, MJD in days.
     transit_mjd: Annotated[
@@ -166,9 +166,9 @@ class SeasonTruth:
 
     spec: SeasonSpec  #: The specification.
     events: tuple[TrueEvent, ...]  #: Extreme Scattering Events.
-    flaring: tuple[str, ...]  #: Ids of the sources that flare, vary slowly, and are constant.
-    slow: tuple[str, ...]  #: Ids of the sources that flare, vary slowly, and are constant.
-    steady: tuple[str, ...]  #: Ids of the sources that flare, vary slowly, and are constant.
+    flaring: tuple[str, ...]  #: Ids of the sources that flare.
+    slow: tuple[str, ...]  #: Ids of the sources that vary slowly.
+    steady: tuple[str, ...]  #: Ids of the constant sources.
     epochs: tuple[TrueEpoch, ...]  #: Epochs in order of time.
     flux_jy: dict[str, tuple[float, ...]]  #: True flux densities at the epochs, by source, Jy.
 

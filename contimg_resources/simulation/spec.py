@@ -95,8 +95,8 @@ class SkySpec:
     """Contents of the sky."""
 
     catalogue: bool = True  #: Whether to include the random catalogue.
-    minimum_jy: float = 0.03  #: Flux density limits of the random catalogue at 1.405 GHz, Jy.
-    maximum_jy: float = 0.5  #: Flux density limits of the random catalogue at 1.405 GHz, Jy.
+    minimum_jy: float = 0.03  #: Lower limit of the random catalogue at 1.405 GHz, Jy.
+    maximum_jy: float = 0.5  #: Upper limit of the random catalogue at 1.405 GHz, Jy.
     #: Catalogue sources with a brighter one closer than this are left out, so that each remaining
     #: source can be measured separately; 0 keeps the blends.
     separation_deg: float = 0.05

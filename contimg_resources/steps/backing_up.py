@@ -42,8 +42,8 @@ _DAGSTER = ("history", "schedules", "runs.db", "runs.db-wal", "runs.db-shm")
 class Backup:
     """A completed backup."""
 
-    products: Path  #: Copies of the stores.
-    registry: Path  #: Copies of the stores.
+    products: Path  #: Copy of the products store.
+    registry: Path  #: Copy of the registry.
     added_light_curves: tuple[Path, ...]  #: Copies of lists that users added.
     caltables: tuple[Path, ...]  #: Copies of the directories of caltable sets.
     settings: Path  #: Settings that differ from the defaults, TOML.

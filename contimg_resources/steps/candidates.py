@@ -32,8 +32,8 @@ class Searched:
     #: Sources that couldn't be searched, each with its reason.
     unsearched: "tuple[Unsearched, ...]"
     threshold: float  #: Score threshold of the search.
-    source_years: float  #: Source-years and sources that were searched. Int.
-    n_sources: int  #: Source-years and sources that were searched. Int.
+    source_years: float  #: Searched source-years.
+    n_sources: int  #: Searched sources.
     #: Searched lists of added light curves; all of the above but the threshold includes their
     #: results.
     added: "tuple[AddedSearch, ...]"

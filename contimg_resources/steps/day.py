@@ -14,8 +14,8 @@ from contimg_resources.steps.workshop import Workshop
 class Gap:
     """A gap between observations."""
 
-    start_mjd: float  #: End of one observation and start of the next, MJD in days.
-    end_mjd: float  #: End of one observation and start of the next, MJD in days.
+    start_mjd: float  #: End of one observation, MJD in days.
+    end_mjd: float  #: Start of the next, MJD in days.
 
     @property
     def length_s(self) -> float:

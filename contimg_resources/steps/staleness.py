@@ -122,8 +122,8 @@ _REACH_DAYS = 0.5
 class StaleProduct:
     """A stale product that was made from other products."""
 
-    kind: str  #: Its kind and key.
-    key: str  #: Its kind and key.
+    kind: str  #: Its kind.
+    key: str  #: Its key.
     why: str  #: Why it is stale.
 
 

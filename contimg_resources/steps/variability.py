@@ -44,8 +44,8 @@ class DayOfVariability:
     """Variability up to the end of one day."""
 
     day_mjd: int  #: The UTC day, integer MJD.
-    path: Path  #: Table of variability metrics, and plot of the eta-V plane.
-    png: Path  #: Table of variability metrics, and plot of the eta-V plane.
+    path: Path  #: Table of variability metrics.
+    png: Path  #: Plot of the eta-V plane.
     checksum: str  #: Checksum of the table.
     table: "Variability"  #: The variability metrics.
     n_points: int  #: Number of measurements that they are computed from.

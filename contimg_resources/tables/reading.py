@@ -38,8 +38,8 @@ _XML_MARKS = (b"<FIELD ", b"<TR")
 class Limits:
     """Limits on the size of a table."""
 
-    n_columns: int = 4000  #: Number of columns and rows.
-    n_rows: int = 20_000_000  #: Number of columns and rows.
+    n_columns: int = 4000  #: Number of columns.
+    n_rows: int = 20_000_000  #: Number of rows.
     n_bytes: int = 6 << 30  #: Bytes of text or XML after decompression.
     #: Rows times columns: a few kilobytes of Parquet can hold any number of equal rows.
     n_cells: int = 1_000_000_000

@@ -64,10 +64,10 @@ class AddedFacts:
 
     name: str  #: Name of the list.
     added_mjd: float  #: Time of adding, MJD in days.
-    n_sources: int  #: Numbers of sources and of measurements.
-    n_points: int  #: Numbers of sources and of measurements.
-    first_mjd: float  #: Times of the first and last measurement, MJD in days.
-    last_mjd: float  #: Times of the first and last measurement, MJD in days.
+    n_sources: int  #: Number of sources.
+    n_points: int  #: Number of measurements.
+    first_mjd: float  #: Time of the first measurement, MJD in days.
+    last_mjd: float  #: Time of the last measurement, MJD in days.
     files: tuple[AddedFile, ...]  #: Files that the list was read from.
     rejected: tuple[RejectedRows, ...]  #: Rejected rows.
     software: dict[str, str]  #: Software versions.

@@ -41,8 +41,8 @@ class Dips:
     """
 
     score: Floats  #: Score; 0 if there is no dip.
-    mid_mjd: Floats  #: Epoch of minimum (MJD in days) and full width at half depth (days).
-    width_days: Floats  #: Epoch of minimum (MJD in days) and full width at half depth (days).
+    mid_mjd: Floats  #: Epoch of minimum, MJD in days.
+    width_days: Floats  #: Full width at half depth, days.
     shape: NDArray[np.int64]  #: Index of the shape in the bank.
     depth: Floats  #: Depth as a fraction of the baseline.
     spread: Floats  #: Scatter at the source's other times, in units of the errors; at least 1.

@@ -57,9 +57,9 @@ class ForeignRows:
     source: NDArray[np.str_]  #: The source as the file names it.
     ra_deg: Floats  #: ICRS, degrees; NaN where the file has no position.
     dec_deg: Floats  #: ICRS, degrees; NaN where the file has no position.
-    mjd: Floats  #: MJD in days, UTC; Jy.
-    flux_jy: Floats  #: MJD in days, UTC; Jy.
-    error_jy: Floats  #: MJD in days, UTC; Jy.
+    mjd: Floats  #: MJD in days, UTC.
+    flux_jy: Floats  #: Flux densities, Jy.
+    error_jy: Floats  #: Their uncertainties, Jy.
     row: NDArray[np.int64]  #: Row of the file; 1 is the first row of data.
     n_rows: int  #: Number of rows of the file.
     rejected: tuple[RejectedRows, ...]  #: Rejected rows.

@@ -19,9 +19,9 @@ class Rejected:
     """A rejected dip above the threshold."""
 
     source_id: str  #: The source.
-    mid_mjd: float  #: Epoch of minimum, width and score of the dip.
-    width_days: float  #: Epoch of minimum, width and score of the dip.
-    score: float  #: Epoch of minimum, width and score of the dip.
+    mid_mjd: float  #: Epoch of minimum, MJD in days.
+    width_days: float  #: Width of the dip, days.
+    score: float  #: Score of the dip.
     outcome: Outcome  #: Reason for the rejection.
 
 

@@ -132,8 +132,8 @@ class Floor:
     """A systematic error floor."""
 
     share: float  #: Fraction of the flux density; NaN if it couldn't be measured.
-    low: float  #: The floor one standard deviation below and above.
-    high: float  #: The floor one standard deviation below and above.
+    low: float  #: The floor one standard deviation below.
+    high: float  #: The floor one standard deviation above.
     n_references: int  #: Number of reference sources that it was measured on.
 
     @property
@@ -212,8 +212,8 @@ class Thresholds:
     """Thresholds above which a source is flagged as variable, at some values of the S/N."""
 
     snr: Floats  #: S/N, rising; log thresholds are interpolated in log S/N. Shape (n,).
-    eta: Floats  #: Thresholds. Shape (n,).
-    v: Floats  #: Thresholds. Shape (n,).
+    eta: Floats  #: Thresholds of eta. Shape (n,).
+    v: Floats  #: Thresholds of V. Shape (n,).
 
     def above(self, snr: Floats, eta: Floats, v: Floats) -> NDArray[np.bool_]:
         """Return which sources are above both thresholds at their S/N."""

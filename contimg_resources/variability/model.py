@@ -143,10 +143,10 @@ class Variability:
     v: Floats  #: Standard deviation over mean.
     modulation_index: Floats  #: Debiased; negative when the scatter is below the errors.
     p_value: Floats  #: Probability of so large an eta for a steady source.
-    pair_vs: Floats  #: Significance and modulation of the most significant pair of epochs.
-    pair_m: Floats  #: Significance and modulation of the most significant pair of epochs.
-    pair_first_mjd: Floats  #: Times of that pair, MJD in days.
-    pair_second_mjd: Floats  #: Times of that pair, MJD in days.
+    pair_vs: Floats  #: Significance of the most significant pair of epochs.
+    pair_m: Floats  #: Modulation of the most significant pair of epochs.
+    pair_first_mjd: Floats  #: Time of the first epoch of that pair, MJD in days.
+    pair_second_mjd: Floats  #: Time of the second epoch of that pair, MJD in days.
     #: Whether the source was a flux reference in most of its epochs.
     is_reference: NDArray[np.bool_]
     is_pair_variable: NDArray[np.bool_]  #: Whether the source is variable by that pair.

@@ -52,7 +52,7 @@ class BandDepth:
 
     frequency_hz: float  #: Effective frequency, Hz.
     depth: float  #: Fraction of the band's own baseline.
-    error: float  #: Fraction of the band's own baseline.
+    error: float  #: Uncertainty of the depth.
 
     @property
     def tells(self) -> bool:

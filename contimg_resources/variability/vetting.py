@@ -63,14 +63,14 @@ class Outcome(StrEnum):
 class DipFit:
     """The fit of a dip."""
 
-    mid_mjd: float  #: Epoch of minimum, MJD in days, and its error.
-    mid_error_days: float  #: Epoch of minimum, MJD in days, and its error.
+    mid_mjd: float  #: Epoch of minimum, MJD in days.
+    mid_error_days: float  #: Uncertainty of the epoch.
     width_days: float  #: Full width at half depth.
-    width_error_days: float  #: Full width at half depth.
-    depth: float  #: Depth as a fraction of the baseline, and its error.
-    depth_error: float  #: Depth as a fraction of the baseline, and its error.
-    baseline_jy: float  #: Baseline at the epoch of minimum, Jy, and its error.
-    baseline_error_jy: float  #: Baseline at the epoch of minimum, Jy, and its error.
+    width_error_days: float  #: Uncertainty of the width.
+    depth: float  #: Depth as a fraction of the baseline.
+    depth_error: float  #: Uncertainty of the depth.
+    baseline_jy: float  #: Baseline at the epoch of minimum, Jy.
+    baseline_error_jy: float  #: Uncertainty of the baseline, Jy.
     slope_jy_per_day: float  #: Slope of the baseline.
     reduced_chi2: float  #: Reduced chi2 of the measurements within two widths.
     n_in_dip: int  #: Measurements within half a width.

@@ -23,8 +23,8 @@ _TILE_ROWS = 1024
 class Averaged:
     """The averages of one spectral window."""
 
-    channels_hz: Floats  #: Centres and widths of the averaged channels, Hz. Shape (n_cells,).
-    widths_hz: Floats  #: Centres and widths of the averaged channels, Hz. Shape (n_cells,).
+    channels_hz: Floats  #: Centres of the averaged channels, Hz. Shape (n_cells,).
+    widths_hz: Floats  #: Widths of the averaged channels, Hz. Shape (n_cells,).
     #: Visibilities divided by their model: 1 where everything is known. Shape (n_intervals,
     #: n_baselines, n_cells, n_correlations).
     data: NDArray[np.complex64]
@@ -36,10 +36,10 @@ class Averaged:
 class AveragedRows:
     """Properties that the rows of all windows share."""
 
-    first: Ints  #: Antenna ids. Shape (n_baselines,).
-    second: Ints  #: Antenna ids. Shape (n_baselines,).
-    times_s: Floats  #: Middle (MJD in seconds) and length of the intervals. Shape (n_intervals,).
-    lengths_s: Floats  #: Middle (MJD in seconds) and length of the intervals. Shape (n_intervals,).
+    first: Ints  #: First antenna ids. Shape (n_baselines,).
+    second: Ints  #: Second antenna ids. Shape (n_baselines,).
+    times_s: Floats  #: Middle of the intervals, MJD in seconds. Shape (n_intervals,).
+    lengths_s: Floats  #: Length of the intervals, seconds. Shape (n_intervals,).
 
 
 def write_averaged_ms(

@@ -32,8 +32,8 @@ class Band:
     """The frequencies that one spectral window covers."""
 
     id: int  #: Its row in the SPECTRAL_WINDOW table.
-    low_hz: float  #: Lower edge of the lowest, upper edge of the highest channel, Hz.
-    high_hz: float  #: Lower edge of the lowest, upper edge of the highest channel, Hz.
+    low_hz: float  #: Lower edge of the lowest channel, Hz.
+    high_hz: float  #: Upper edge of the highest channel, Hz.
 
     @property
     def center_hz(self) -> float:

@@ -53,8 +53,8 @@ class DataHealth:
     #: True where a receptor has unflagged cross-correlations. Shape (n_antennas, n_receptors).
     working_receptors: NDArray[np.bool_]
     flagged_fraction: float  #: Flagged share of all cross-correlations of working antennas.
-    start_mjd: float  #: Start of the first and end of the last integration, MJD in days.
-    end_mjd: float  #: Start of the first and end of the last integration, MJD in days.
+    start_mjd: float  #: Start of the first integration, MJD in days.
+    end_mjd: float  #: End of the last integration, MJD in days.
     layout: ArrayLayout  #: Antennas and spectral windows.
     #: Channel centres of each spectral window by id, Hz; empty for a window without data.
     frequencies_hz: tuple[NDArray[np.float64], ...]

@@ -79,8 +79,8 @@ class FluxTransfer:
     """Flux density of a secondary calibrator, on the scale of the first."""
 
     field: str  #: Name of its field.
-    flux_jy: float  #: Flux density and its error, Jy, weighted mean over spectral windows.
-    error_jy: float  #: Flux density and its error, Jy, weighted mean over spectral windows.
+    flux_jy: float  #: Flux density, Jy, weighted mean over spectral windows.
+    error_jy: float  #: Error of the flux density, Jy.
     ratio: float  #: Ratio to the first calibrator's flux density at the same frequency.
     ratio_error: float  #: Error of `ratio`.
     frequency_hz: float  #: Frequency, Hz.
@@ -92,14 +92,14 @@ class SolveResult:
     """Result of a solve: tables in place, their quality, and the reasons of a failure."""
 
     calibrator: str  #: Name of the calibrator.
-    refant: str  #: Name of the reference antenna and the reason for its choice.
-    refant_reason: str  #: Name of the reference antenna and the reason for its choice.
+    refant: str  #: Name of the reference antenna.
+    refant_reason: str  #: Reason for its choice.
     #: Tables in apply order, each solved with all earlier ones applied. FLUX replaces GA: the list
     #: holds both, of which only one is to be applied.
     tables: tuple[SolvedCaltable, ...]
-    start_mjd: float  #: Start, end and middle of the calibrator's data, MJD in days.
-    end_mjd: float  #: Start, end and middle of the calibrator's data, MJD in days.
-    mid_mjd: float  #: Start, end and middle of the calibrator's data, MJD in days.
+    start_mjd: float  #: Start of the calibrator's data, MJD in days.
+    end_mjd: float  #: End of the calibrator's data, MJD in days.
+    mid_mjd: float  #: Middle of the calibrator's data, MJD in days.
     #: Declination strip of a drift scan, ICRS degrees; None when tracking.
     declination_deg: float | None
     layout: ArrayLayout  #: Antennas and spectral windows of the data.
