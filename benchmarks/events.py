@@ -25,8 +25,7 @@ from contimg_resources.simulation.light_curves import (
     with_variables,
     write_light_curves,
 )
-from contimg_resources.variability.candidates import search_candidates
-from contimg_resources.variability.found import Found
+from contimg_resources.variability.candidates import Found, search_candidates
 from contimg_resources.variability.measuring import measure_variability
 from contimg_resources.variability.model import LightCurves
 from contimg_resources.variability.points import read_points

@@ -14,9 +14,8 @@ import numpy as np
 
 from benchmarks.fresh import timed_alone
 from contimg_resources.catalogues.model import CatalogueFacts, CatalogueSources
-from contimg_resources.catalogues.parquet import FORMAT as CATALOGUE_FORMAT
-from contimg_resources.catalogues.parquet import Catalogue
-from contimg_resources.catalogues.store import CatalogueStore
+from contimg_resources.catalogues.store import FORMAT as CATALOGUE_FORMAT
+from contimg_resources.catalogues.store import Catalogue, CatalogueStore
 from contimg_resources.core.errors import CatalogueError, PhotometryFailed
 from contimg_resources.core.keys import mosaic_key
 from contimg_resources.photometry.light_curves import copy_by_source, light_curve

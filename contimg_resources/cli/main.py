@@ -25,7 +25,6 @@ from contimg_resources import __version__
 from contimg_resources.cli import (
     alerts,
     apply,
-    backup,
     calibrate,
     calibrators,
     catalogue,
@@ -100,8 +99,8 @@ _PANELS: dict[str, dict[str, Any]] = {
         "verify": why.verify,
         "reprocess": reprocess.reprocess,
         "alerts": alerts.app,
-        "backup": backup.backup,
-        "restore": backup.restore,
+        "backup": housekeeping.backup,
+        "restore": housekeeping.restore,
         "housekeeping": housekeeping.housekeeping,
         "partitions": housekeeping.partitions,
     },

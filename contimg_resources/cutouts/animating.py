@@ -11,10 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from contimg_resources.core.directories import whole_file
-from contimg_resources.cutouts.common_grid import CommonGrid, one_source
 from contimg_resources.cutouts.drawing import Caption, Panel, shown_time
 from contimg_resources.cutouts.model import BrightnessScale, Cutout, shown_name
-from contimg_resources.cutouts.stacking import read_all
+from contimg_resources.cutouts.stacking import CommonGrid, one_source, read_all
 
 MOST_FRAMES = 120
 _FRAME_MS = 250

@@ -18,16 +18,19 @@ from contimg_resources.core.naming import check_name
 from contimg_resources.core.times import isot_from_mjd
 from contimg_resources.export.model import CandidateItem, CutoutItem, MarkItem, Neighbour
 from contimg_resources.export.nights import LONGEST_TEXT
-from contimg_resources.export.numbers import (
+from contimg_resources.export.pages import (
     DEG_DECIMALS,
     MJD_DECIMALS,
     MJY_DECIMALS,
+    Item,
+    Paged,
     decimals,
+    element,
+    elements,
     finite,
     known,
     rounded,
 )
-from contimg_resources.export.pages import Item, Paged, element, elements
 from contimg_resources.export.state import CutoutsOf, PlatformState
 from contimg_resources.observations.calibrators import separation_deg
 from contimg_resources.products.dips import FittedDip

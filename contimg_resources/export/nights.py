@@ -12,8 +12,18 @@ from numpy.typing import NDArray
 from contimg_resources.core.keys import parse_partition_key
 from contimg_resources.core.times import SIDEREAL_DEG_PER_DAY
 from contimg_resources.export.model import CaltableSetItem, Gap, MosaicItem, ObservationItem
-from contimg_resources.export.numbers import DEG_DECIMALS, MJD_DECIMALS, decimals, finite, rounded
-from contimg_resources.export.pages import Item, Paged, columns, element, elements
+from contimg_resources.export.pages import (
+    DEG_DECIMALS,
+    MJD_DECIMALS,
+    Item,
+    Paged,
+    columns,
+    decimals,
+    element,
+    elements,
+    finite,
+    rounded,
+)
 from contimg_resources.export.state import PlatformState
 from contimg_resources.instrument.dsa110 import LONGITUDE_DEG
 from contimg_resources.products.epochs import MosaicRecord

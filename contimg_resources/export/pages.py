@@ -1,20 +1,64 @@
-"""Splitting of documents into pages.
+"""Splitting of documents into pages, and rounding of their numbers.
 
-Belongs here: the borders of pages, and the bytes of each page. Doesn't: the contents, files.
+Belongs here: the borders of pages, the bytes of each page, rounding columns and single numbers.
+Doesn't: the contents, files, units, the choice of numbers.
 
 A page ends before an item whose key marks a border, not after a fixed number of items: an added or
 removed item changes only its own page, and the others keep their content and name.
+
+NaN and infinity stay in the lists of `decimals` and `significant`; they become null when the page
+is encoded.
 """
 
+import math
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic_core import to_json
 
 from contimg_resources.core.errors import ExportFailed
 from contimg_resources.export.model import SCHEMA_VERSION
+
+#: 0.09 s.
+MJD_DECIMALS = 6
+#: 4 milliarcsec.
+DEG_DECIMALS = 6
+#: 0.1 uJy.
+MJY_DECIMALS = 4
+#: Significant digits of quantities without a typical size.
+DIGITS = 6
+
+
+def decimals(values: NDArray[np.float64], places: int) -> list[float]:
+    """Return a column rounded to `places` decimals."""
+    return np.round(np.asarray(values, np.float64), places).tolist()  # type: ignore[no-any-return]
+
+
+def significant(values: NDArray[np.float64], digits: int = DIGITS) -> list[float]:
+    """Return a column rounded to `digits` significant digits."""
+    return [float(f"{v:.{digits}g}") for v in np.asarray(values, np.float64).tolist()]
+
+
+def finite(value: Any, digits: int = DIGITS) -> float | None:
+    """Return a number rounded to `digits` significant digits; None if it isn't finite."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
+        return None
+    return float(f"{float(value):.{digits}g}") if math.isfinite(value) else None
+
+
+def known(value: float, places: int) -> float | None:
+    """Return a number rounded to `places` decimals; None if it isn't finite."""
+    return round(float(value), places) if math.isfinite(value) else None
+
+
+def rounded(value: float, places: int) -> float:
+    """Return a required number rounded to `places` decimals."""
+    return round(float(value), places)
+
 
 #: Maximum size of a JSON file.
 LIMIT_BYTES = 1_000_000

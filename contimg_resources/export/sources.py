@@ -13,16 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.export.model import VariableItem
-from contimg_resources.export.numbers import (
+from contimg_resources.export.pages import (
     DEG_DECIMALS,
     MJD_DECIMALS,
     MJY_DECIMALS,
+    Item,
+    Paged,
+    columns,
     decimals,
+    element,
+    elements,
     finite,
     known,
     significant,
 )
-from contimg_resources.export.pages import Item, Paged, columns, element, elements
 from contimg_resources.variability.model import (
     OF_POINTS,
     LightCurves,

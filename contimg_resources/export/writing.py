@@ -21,8 +21,7 @@ from contimg_resources.export.nights import (
     observations_document,
     quality_document,
 )
-from contimg_resources.export.numbers import rounded
-from contimg_resources.export.pages import Paged, encoded, split
+from contimg_resources.export.pages import Paged, encoded, rounded, split
 from contimg_resources.export.sources import (
     light_curves_document,
     sound_points,

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from contimg_resources.core.statistics import STD_OF_MAD
 from contimg_resources.imaging.model import Beam
-from contimg_resources.photometry.flags import NO_FLUX, Flag
 from contimg_resources.photometry.measuring import RawMeasurements, measure
-from contimg_resources.photometry.model import MeasurableImage, SourceList
+from contimg_resources.photometry.model import NO_FLUX, Flag, MeasurableImage, SourceList
 from contimg_resources.settings import PhotometrySettings
 
 Floats = NDArray[np.float64]

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from contimg_resources.core.statistics import STD_OF_MAD
 from contimg_resources.photometry.astrometry import ListOffset
-from contimg_resources.photometry.flags import NO_FLUX, Flag
 from contimg_resources.photometry.measuring import RawMeasurements
-from contimg_resources.photometry.model import SourceHistory, SourceList
+from contimg_resources.photometry.model import NO_FLUX, Flag, SourceHistory, SourceList
 from contimg_resources.settings import PhotometrySettings
 
 Floats = NDArray[np.float64]

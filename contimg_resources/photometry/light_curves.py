@@ -67,7 +67,7 @@ class LightCurve:
     raw_flux_jy: Floats  #: As measured, Jy.
     raw_error_jy: Floats  #: As measured, Jy.
     rms_jy: Floats  #: Local noise, Jy/beam.
-    flags: NDArray[np.int64]  #: See `contimg_resources.photometry.flags`.
+    flags: NDArray[np.int64]  #: See `contimg_resources.photometry.model`.
     epoch_ok: NDArray[np.bool_]  #: Whether the epoch passed its checks.
     ra_deg: Floats  #: Position in the catalogue, ICRS degrees.
     dec_deg: Floats  #: Position in the catalogue, ICRS degrees.

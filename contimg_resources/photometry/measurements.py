@@ -34,7 +34,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "rms_jy": ("float", "local noise of a pixel, Jy/beam"),
     "chi2": ("float", "squared residuals over the stamp, in units of the noise"),
     "dof": ("int32", "pixels of the stamp less one"),
-    "flags": ("int32", "sum of contimg_resources.photometry.flags.Flag; 0 if there are none"),
+    "flags": ("int32", "sum of contimg_resources.photometry.model.Flag; 0 if there are none"),
     "primary_beam": ("float", "primary beam at the source; 1 in a mosaic"),
     "east_arcsec": ("float", "measured less catalogue position, arcsec; null if not measured"),
     "north_arcsec": ("float", "measured less catalogue position, arcsec; null if not measured"),

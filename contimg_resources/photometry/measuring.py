@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.catalogues.blends import blended, neighbour_pairs
+from contimg_resources.catalogues.model import blended, neighbour_pairs
 from contimg_resources.core.errors import PhotometryFailed
 from contimg_resources.core.statistics import STD_OF_MAD
 from contimg_resources.imaging.beam import separation_rad
@@ -25,8 +25,7 @@ from contimg_resources.photometry.filter_loops import (
     check_stamps,
     fit_stamps,
 )
-from contimg_resources.photometry.flags import NO_FLUX, Flag
-from contimg_resources.photometry.model import MeasurableImage, Singles, SourceList
+from contimg_resources.photometry.model import NO_FLUX, Flag, MeasurableImage, Singles, SourceList
 from contimg_resources.photometry.shapes import (
     SHAPE_SNR,
     WidthAllowance,
@@ -72,7 +71,7 @@ class RawMeasurements:
     rms_jy: Floats  #: Noise of a pixel around each, Jy/beam, PB-corrected.
     chi2: Floats  #: Sum of squared residuals over the stamp in units of the noise.
     dof: Integers  #: Pixels of the stamp less one; neighbouring pixels are correlated.
-    flags: Integers  #: Sums of `contimg_resources.photometry.flags.Flag`.
+    flags: Integers  #: Sums of `contimg_resources.photometry.model.Flag`.
     primary_beam: Floats  #: Primary beam at each source; 1 in an image that is corrected for it.
     #: `east_arcsec`, `north_arcsec`: Measured less known position, arcsec; NaN below an S/N of 10
     #: and in blends.

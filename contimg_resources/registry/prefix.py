@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from contimg_resources.calibration.solve.placing import check_prefix
+from contimg_resources.calibration.solve.editing import check_prefix
 from contimg_resources.core.errors import RegistrationRefused
 from contimg_resources.instrument.caltables import (
     CaltableField,

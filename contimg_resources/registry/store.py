@@ -26,14 +26,16 @@ from contimg_resources.instrument.caltables import ArrayLayout, CaltableInfo
 from contimg_resources.registry import lookup
 from contimg_resources.registry.checks import (
     RegistrationLimits,
+    TableChecker,
     layout_of,
     of_set,
     problems_of_statement,
     problems_of_tables,
     refuse,
+    take_checksums,
+    take_signatures,
     with_absolute_paths,
 )
-from contimg_resources.registry.integrity import TableChecker, take_checksums, take_signatures
 from contimg_resources.registry.lookup import Wanted
 from contimg_resources.registry.model import (
     ActiveCaltables,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.catalogues.model import CatalogueFacts, CatalogueSources
-from contimg_resources.catalogues.parquet import FORMAT
+from contimg_resources.catalogues.store import FORMAT
 from contimg_resources.core.checksums import content_checksum
 from contimg_resources.core.directories import whole_directory
 from contimg_resources.core.errors import ConfigurationError, PhotometryFailed

@@ -9,13 +9,13 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.catalogues.blends import unit_vectors
-from contimg_resources.catalogues.model import CatalogueSources
+from contimg_resources.catalogues.model import CatalogueSources, unit_vectors
 from contimg_resources.core.errors import ConfigurationError
 from contimg_resources.core.keys import mosaic_key
 from contimg_resources.imaging.png import celestial_wcs
 from contimg_resources.mosaics.model import MosaicGrid
 from contimg_resources.mosaics.windows import WindowGrid
+from contimg_resources.simulation.light_curves import event_curve, flare_curve, walk_curve
 from contimg_resources.simulation.season_spec import (
     SeasonSpec,
     SeasonTruth,
@@ -23,7 +23,6 @@ from contimg_resources.simulation.season_spec import (
     TrueEvent,
 )
 from contimg_resources.simulation.sky import REFERENCE_GHZ
-from contimg_resources.simulation.variables import event_curve, flare_curve, walk_curve
 from contimg_resources.variability.transits import transit_mjd, transit_number
 
 Floats = NDArray[np.float64]

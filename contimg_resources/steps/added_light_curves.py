@@ -28,8 +28,8 @@ from contimg_resources.steps.workshop import Workshop
 
 if TYPE_CHECKING:
     from contimg_resources.variability.added import AddedFacts
+    from contimg_resources.variability.candidates import Found
     from contimg_resources.variability.foreign_columns import GivenColumn
-    from contimg_resources.variability.found import Found
     from contimg_resources.variability.model import Variability
 
 

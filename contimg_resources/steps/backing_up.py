@@ -20,8 +20,8 @@ from contimg_resources.casa import Progress, no_progress
 from contimg_resources.core.directories import whole_directory
 from contimg_resources.core.errors import BackupRefused, ConfigurationError, ContimgError
 from contimg_resources.core.trees import remove_tree
-from contimg_resources.database.base import DatabaseStore
 from contimg_resources.database.memory import memory_path
+from contimg_resources.database.store import DatabaseStore
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.registry.model import SetStatus
 from contimg_resources.registry.store import CalibrationRegistry

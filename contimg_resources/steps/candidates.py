@@ -14,7 +14,7 @@ from contimg_resources.steps.workshop import Workshop
 
 if TYPE_CHECKING:
     from contimg_resources.steps.added_light_curves import AddedSearch
-    from contimg_resources.variability.found import Rejected, Unsearched
+    from contimg_resources.variability.candidates import Rejected, Unsearched
     from contimg_resources.variability.model import LightCurves, Variability
 
 _MOST_NOTES = 3

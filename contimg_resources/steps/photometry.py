@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.catalogues.model import CatalogueSources
-from contimg_resources.catalogues.parquet import Catalogue
+from contimg_resources.catalogues.store import Catalogue
 from contimg_resources.core.checksums import content_checksum
 from contimg_resources.core.directories import whole_file
 from contimg_resources.core.errors import PhotometryFailed

@@ -140,7 +140,7 @@ def measure_day(
     A day whose file of measurements can't be read is skipped; `facts.unreadable_days` of the
     table has the reason. Once the file is removed, the next run remakes it.
     """
-    from contimg_resources.variability.drawing import draw_plane
+    from contimg_resources.variability.cards import draw_plane
     from contimg_resources.variability.measuring import measure_variability
     from contimg_resources.variability.points import days_between, points_path, read_points
     from contimg_resources.variability.tables import variability_path, write_variability

@@ -52,7 +52,7 @@ class LightCurves:
     #: Shape (n_points,).
     flux_jy: Floats
     error_jy: Floats
-    flags: NDArray[np.int64]  #: See `contimg_resources.photometry.flags`. Shape (n_points,).
+    flags: NDArray[np.int64]  #: See `contimg_resources.photometry.model`. Shape (n_points,).
     #: Whether the source was used as a flux reference of the epoch. Shape (n_points,).
     is_reference: NDArray[np.bool_]
     epoch: NDArray[np.str_]  #: Partition key of the mosaic. Shape (n_points,).

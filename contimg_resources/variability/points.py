@@ -34,7 +34,7 @@ FORMAT = ParquetFormat(
             "integrated, of a source flagged as extended, Jy; else null",
         ),
         "integrated_error_jy": ("float", "its uncertainty with that of the scale, Jy"),
-        "flags": ("int32", "sum of contimg_resources.photometry.flags.Flag"),
+        "flags": ("int32", "sum of contimg_resources.photometry.model.Flag"),
         "is_reference": ("bool", "whether it was used as a flux reference"),
         "n_mosaics": ("int32", "mosaics of the transit with a good measurement; this is the best"),
         "epoch": ("string", "partition key of the mosaic"),

@@ -23,7 +23,7 @@ from contimg_resources.photometry.copies import (
     epoch_files,
     query,
 )
-from contimg_resources.photometry.flags import Flag
+from contimg_resources.photometry.model import Flag
 
 Floats = NDArray[np.float64]
 

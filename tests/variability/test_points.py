@@ -12,7 +12,7 @@ import pytest
 from contimg_resources.core.errors import UnreadableMeasurements
 from contimg_resources.settings import VariabilitySettings
 from contimg_resources.simulation.meridian import next_transit_mjd
-from contimg_resources.variability.drawing import draw_plane
+from contimg_resources.variability.cards import draw_plane
 from contimg_resources.variability.measuring import measure_variability
 from contimg_resources.variability.model import joined_curves
 from contimg_resources.variability.points import (

@@ -1,10 +1,11 @@
 """Properties of an MS and of caltables that are needed to apply one to the other.
 
-Belongs here: spectral windows, antennas and directions, read from subtables. Needs CASA.
-Doesn't: visibilities, solutions.
+Belongs here: spectral windows, antennas and directions, read from subtables; the keyword with the
+origin of a calibrated MS. Needs CASA. Doesn't: visibilities, solutions.
 """
 
-from collections.abc import Collection, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -195,3 +196,26 @@ def read_receptors(
         }
     except KeyError as code:
         raise CasaError(f"{ms} has a correlation of code {code}: no pair of receptors") from code
+
+
+#: Keyword of the calibrated MS that holds its origin as JSON.
+ORIGIN_KEYWORD = "CONTIMG_ORIGIN"
+
+
+def write_origin(ms: Path, origin: Mapping[str, Any]) -> None:
+    """Record in an MS where it came from."""
+    import casatools
+
+    table = casatools.table()
+    table.open(str(ms), nomodify=False)
+    try:
+        table.putkeyword(ORIGIN_KEYWORD, json.dumps(origin))
+    finally:
+        table.close()
+
+
+def read_origin(ms: Path) -> dict[str, Any]:
+    """Return the record of `write_origin` in an MS; empty for any other."""
+    with opened(ms) as table:
+        known = ORIGIN_KEYWORD in table.keywordnames()
+        return dict(json.loads(table.getkeyword(ORIGIN_KEYWORD))) if known else {}

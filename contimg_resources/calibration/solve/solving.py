@@ -34,7 +34,13 @@ from contimg_resources.calibration.quality import check_quality
 from contimg_resources.calibration.solutions import read_solutions
 from contimg_resources.calibration.solve.background import ModelOfField, background_sources
 from contimg_resources.calibration.solve.chain import Chain
-from contimg_resources.calibration.solve.editing import rewrite_gains, split_amplitude_phase
+from contimg_resources.calibration.solve.editing import (
+    check_prefix,
+    place_tables,
+    rewrite_gains,
+    split_amplitude_phase,
+    state_source,
+)
 from contimg_resources.calibration.solve.model import (
     FluxTransfer,
     Pointing,
@@ -43,7 +49,6 @@ from contimg_resources.calibration.solve.model import (
     SolveResult,
 )
 from contimg_resources.calibration.solve.phasing import read_fields
-from contimg_resources.calibration.solve.placing import check_prefix, place_tables, state_source
 from contimg_resources.calibration.solve.plots import PlotContext, plot_summary, plot_table
 from contimg_resources.calibration.solve.refant import AUTO, RefantChoice, choose_refant
 from contimg_resources.calibration.solve.solver_pool import SolverPool
