@@ -48,12 +48,7 @@ PUBLISHED = {
 
 @contextmanager
 def fetched(url: str, progress: Progress = no_progress) -> Iterator[Path]:
-    """Download a file and yield its path; the file is deleted afterwards.
-
-    Yields
-    ------
-    Path
-        The file, with the name of the address.
+    """Download a file and yield its path, with the name of the address; delete it afterwards.
 
     Raises
     ------

@@ -113,11 +113,6 @@ def progress(what: str) -> Iterator[ReportProgress]:
 
     Yields a function of (message, fraction or None), as `Casa.run` uses it. A live bar on a
     terminal; in a pipe or a log a line for each new message, but not for every step of a counter.
-
-    Yields
-    ------
-    callable
-        Call it with (message, fraction or None), as `Casa.run` does.
     """
     console = stderr()
     if not console.is_terminal:

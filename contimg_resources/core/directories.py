@@ -30,12 +30,6 @@ def whole_directory(place: Path) -> Iterator[Path]:
     its name ends in ``.partial``, so that it isn't mistaken for a product. Parents are made. An
     existing directory at `place` is replaced only when the new one is complete. After an exception
     it is unchanged, and the new one is removed.
-
-    Yields
-    ------
-    Path
-        A path beside `place` that doesn't exist yet, for tasks that make their own directory; its
-        name ends in ``.partial``, so that it isn't mistaken for a product.
     """
     place.parent.mkdir(parents=True, exist_ok=True)
     _sweep(place)

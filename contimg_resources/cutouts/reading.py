@@ -23,11 +23,6 @@ if TYPE_CHECKING:
 def opened_image(path: Path) -> Iterator["SkyImage"]:
     """Open an image, written by any software, for reading in sections.
 
-    Yields
-    ------
-    SkyImage
-        The image.
-
     Raises
     ------
     CutoutFailed

@@ -144,11 +144,6 @@ def opened(root: Path, *, wait_s: float = 20.0) -> Iterator[ExportDirectory]:
 
     Another export may take `wait_s` seconds.
 
-    Yields
-    ------
-    ExportDirectory
-        The directory.
-
     Raises
     ------
     ExportFailed

@@ -105,11 +105,6 @@ class SkyImage:
 def opened_image(path: Path) -> Iterator[SkyImage]:
     """Open a FITS image, also a compressed one (fpack, gzip), to read its pixels.
 
-    Yields
-    ------
-    SkyImage
-        The image.
-
     Raises
     ------
     UnreadableImage

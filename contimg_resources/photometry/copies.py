@@ -90,11 +90,6 @@ def query(directory: Path) -> Iterator[Any]:
 
     A query reads from `MEASUREMENTS`. The files of the query are in `directory`.
 
-    Yields
-    ------
-    duckdb.DuckDBPyConnection
-        Cursor for the query.
-
     Raises
     ------
     UnreadableMeasurements

@@ -159,11 +159,6 @@ def simulate_night(
     `done_markers`: ``<stem>.ms.done`` marks a complete MS; sub-band files have none. `overwrite`:
     existing MS or sub-band files are replaced. `selected` chooses the planned observations to make;
     all by default. `progress` is called with (message, fraction of the night).
-
-    Yields
-    ------
-    tuple of (NightObservation, SimulatedObservation)
-        The observations in order of time.
     """
     planned = [o for o in plan_night(night) if selected(o)]
     for number, planned_one in enumerate(planned):
