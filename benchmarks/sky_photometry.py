@@ -8,19 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.fresh import timed_alone
 from benchmarks.measure import Measured
 from benchmarks.sky_mosaics import Source
+from contimg_resources.core.arrays import Floats, Singles
 from contimg_resources.core.errors import PhotometryFailed
 from contimg_resources.mosaics.model import MosaicResult
 from contimg_resources.photometry.beams import pixel_of_sky
 from contimg_resources.photometry.measuring import measure
 from contimg_resources.photometry.model import MeasurableImage, SourceList
 from contimg_resources.photometry.reading import read_mosaic
-
-Floats = NDArray[np.float64]
 
 #: Half of a stamp in major axes of the beam, as in our own fit.
 _HALF_BEAMS = 1.5
@@ -134,7 +132,7 @@ def _on_pixels(image: MeasurableImage, sources: SourceList) -> tuple[Floats, Flo
     return columns, rows, float(3600 * proj_plane_pixel_scales(image.wcs)[1])
 
 
-def _sigma(image: MeasurableImage) -> NDArray[np.float32]:
+def _sigma(image: MeasurableImage) -> Singles:
     if image.sigma_jy is None:
         raise PhotometryFailed(f"{image.epoch} has no noise map")
     return image.sigma_jy

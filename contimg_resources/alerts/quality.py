@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Floats
 from contimg_resources.core.keys import day_key
 from contimg_resources.products.events import AlertRecord
 from contimg_resources.products.model import ImageNoise
@@ -119,5 +119,5 @@ def quality_alerts(
     )
 
 
-def _finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _finite(values: Floats) -> Floats:
     return values[np.isfinite(values)]

@@ -8,9 +8,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Bools, Floats
 from contimg_resources.imaging.matching import ReferenceSource
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -34,12 +33,12 @@ class CatalogueSources:
     major_arcsec: Floats
     minor_arcsec: Floats
     angle_deg: Floats
-    variable: NDArray[np.bool_]  #: Whether the source is known to vary.
+    variable: Bools  #: Whether the source is known to vary.
 
     def __len__(self) -> int:
         return len(self.source_id)
 
-    def select(self, which: NDArray[np.bool_] | NDArray[np.intp]) -> "CatalogueSources":
+    def select(self, which: Bools | NDArray[np.intp]) -> "CatalogueSources":
         """Return a subset of the sources, given by a mask or by indices in order."""
         return CatalogueSources(**{f.name: getattr(self, f.name)[which] for f in fields(self)})
 
@@ -113,7 +112,7 @@ def neighbour_pairs(ra_deg: Floats, dec_deg: Floats, radius_arcsec: float) -> ND
     return np.asarray(pairs, np.intp)
 
 
-def blended(ra_deg: Floats, dec_deg: Floats, beam_major_arcsec: float) -> NDArray[np.bool_]:
+def blended(ra_deg: Floats, dec_deg: Floats, beam_major_arcsec: float) -> Bools:
     """Return which sources have another within `BLEND_BEAMS` beams, shape (n,)."""
     found = np.zeros(len(ra_deg), bool)
     found[neighbour_pairs(ra_deg, dec_deg, BLEND_BEAMS * beam_major_arcsec).ravel()] = True

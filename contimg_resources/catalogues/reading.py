@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from contimg_resources.catalogues.columns import Given
 from contimg_resources.catalogues.model import CatalogueSources
 from contimg_resources.catalogues.rows import SourceRows, read_rows
+from contimg_resources.core.arrays import Bools, Floats
 from contimg_resources.core.errors import CatalogueError, ConfigurationError
 from contimg_resources.core.naming import plain_name
 from contimg_resources.observations.calibrators import Calibrator, refuse_variable
 from contimg_resources.observations.flux_model import FluxModel
-from contimg_resources.tables.model import Bools, Floats
 
 
 @dataclass(frozen=True)

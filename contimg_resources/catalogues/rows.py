@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.catalogues.columns import ROLES, Choice, Choices, Given, choose
+from contimg_resources.core.arrays import Bools, Floats
 from contimg_resources.core.errors import CatalogueError, TableError
-from contimg_resources.tables.model import Bools, Floats, Table, column_of
+from contimg_resources.tables.model import Table, column_of
 from contimg_resources.tables.positions import directions, frame_of, with_joined_position
 from contimg_resources.tables.reading import read_table
 from contimg_resources.tables.units import factor_of

@@ -14,18 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from contimg_resources.catalogues.columns import Given
 from contimg_resources.catalogues.model import CatalogueFacts, CatalogueSources, unit_vectors
 from contimg_resources.catalogues.reading import read_catalogue
+from contimg_resources.core.arrays import Floats, Ints
 from contimg_resources.core.checksums import content_checksum
 from contimg_resources.core.errors import CatalogueError, in_words_of_reader
 from contimg_resources.core.naming import check_name
 from contimg_resources.core.parquet import ParquetFormat, arrays_of
-
-Floats = NDArray[np.float64]
 
 FORMAT = ParquetFormat(
     lack="is no catalogue of contimg",
@@ -142,7 +140,7 @@ class Catalogue:
         return self._read(range(self._file.num_row_groups))
 
     @cached_property
-    def _ranges(self) -> NDArray[np.int64]:
+    def _ranges(self) -> Ints:
         """Return the first and last pixel of each row group, shape (n_groups, 2)."""
         return np.array([self._limits(g, "healpix") for g in range(self._file.num_row_groups)])
 
@@ -164,7 +162,7 @@ class Catalogue:
         except Exception as error:
             raise self._damaged(error) from error
 
-    def _groups_of(self, pixels: NDArray[np.int64]) -> list[int]:
+    def _groups_of(self, pixels: Ints) -> list[int]:
         """Return the row groups that hold any of the pixels, which are of a lower order."""
         coarse = self._ranges >> 10
         first = np.searchsorted(np.sort(pixels), coarse[:, 0])

@@ -5,10 +5,8 @@ Doesn't: the choice of sources, and the primary beam.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Complex64s = NDArray[np.complex64]
+from contimg_resources.core.arrays import Complexes, Floats
 
 
 def direction_cosines(
@@ -32,7 +30,7 @@ def direction_cosines(
 
 def point_source_visibilities(
     apparent_jy: Floats, cosines: Floats, antenna_uvw_m: Floats, frequencies_hz: Floats
-) -> Complex64s:
+) -> Complexes:
     """Return the visibilities of point sources for perfect antennas at one moment.
 
     Parameters

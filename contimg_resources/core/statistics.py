@@ -12,10 +12,9 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Bools, Floats, Reals
 from contimg_resources.core.errors import ImagingFailed
 
-Floats = NDArray[np.float64]
-Reals = NDArray[np.floating[Any]]
 Integers = NDArray[np.integer[Any]]
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -37,7 +36,7 @@ def inner_half(image: NDArray[Scalar]) -> NDArray[Scalar]:
     return image[rows // 4 : rows - rows // 4, columns // 4 : columns - columns // 4]
 
 
-def observed_rms(image: Reals, seen: NDArray[np.bool_]) -> float:
+def observed_rms(image: Reals, seen: Bools) -> float:
     """Return `mad_rms` of the inner half of an image, or of the whole when that was mostly unseen.
 
     Pixels that are not `seen` are ignored. Both arrays have the shape (rows, columns).

@@ -11,18 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from contimg_resources.core.arrays import Singles
 from contimg_resources.core.checksums import content_checksum
 from contimg_resources.core.directories import whole_file
 from contimg_resources.core.errors import CutoutFailed
 from contimg_resources.core.statistics import mad_rms
 from contimg_resources.cutouts.drawing import write_picture
-from contimg_resources.cutouts.model import (
-    BrightnessScale,
-    Cutout,
-    CutoutFacts,
-    Singles,
-    shown_name,
-)
+from contimg_resources.cutouts.model import BrightnessScale, Cutout, CutoutFacts, shown_name
 from contimg_resources.cutouts.places import png_beside
 from contimg_resources.cutouts.reading import cutout_header, opened_image
 

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Singles
 from contimg_resources.core.errors import CutoutFailed
 from contimg_resources.core.times import isot_from_mjd
-from contimg_resources.cutouts.model import BrightnessScale, Cutout, Singles, shown_name
+from contimg_resources.cutouts.model import BrightnessScale, Cutout, shown_name
 from contimg_resources.imaging.model import Beam
 
 #: PNG text chunk that holds the brightness scale.

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Singles
 from contimg_resources.imaging.model import Beam
-
-Singles = NDArray[np.float32]
 
 _SHOWN_CHARS = 34
 _SAME_POSITION_DEG = 0.1 / 3600

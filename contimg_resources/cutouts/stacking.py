@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 import contimg_resources
+from contimg_resources.core.arrays import Singles
 from contimg_resources.core.directories import whole_file
 from contimg_resources.core.errors import CutoutFailed
 from contimg_resources.core.statistics import mad_rms
 from contimg_resources.core.times import isot_from_mjd
 from contimg_resources.cutouts.drawing import Caption, write_picture
-from contimg_resources.cutouts.model import Cutout, CutoutFacts, Singles, shown_name
+from contimg_resources.cutouts.model import Cutout, CutoutFacts, shown_name
 from contimg_resources.cutouts.places import png_beside
 from contimg_resources.cutouts.reading import as_ascii, read_cutout
 from contimg_resources.imaging.model import Beam

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Ints
 from contimg_resources.core.errors import InvalidName
 from contimg_resources.core.naming import check_name
 from contimg_resources.core.times import isot_from_mjd
@@ -184,7 +184,7 @@ def _about(record: CandidateRecord) -> tuple[float, float]:
     return record.start_mjd - around_days, record.end_mjd + around_days
 
 
-def _evenly(n: int, n_most: int) -> NDArray[np.int64]:
+def _evenly(n: int, n_most: int) -> Ints:
     return np.unique(np.linspace(0, n - 1, min(n, n_most)).round().astype(np.int64))
 
 

@@ -7,8 +7,8 @@ Doesn't: making or measuring products, nor the rule for the validity of a set.
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Floats
 from contimg_resources.core.keys import parse_partition_key
 from contimg_resources.core.times import SIDEREAL_DEG_PER_DAY
 from contimg_resources.export.model import CaltableSetItem, Gap, MosaicItem, ObservationItem
@@ -207,7 +207,7 @@ _MJD_ZERO = 2_400_000.5
 _TT_MINUS_UTC_DAYS = 69.184 / 86_400
 
 
-def meridian_ra_deg(dec_deg: NDArray[np.float64], mjd: NDArray[np.float64]) -> NDArray[np.float64]:
+def meridian_ra_deg(dec_deg: Floats, mjd: Floats) -> Floats:
     """Return the ICRS right ascension on the meridian, degrees.
 
     Declinations are those of the strips, times are MJD in days (UTC); all have the shape (n,).

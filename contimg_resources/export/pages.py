@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic_core import to_json
 
+from contimg_resources.core.arrays import Floats
 from contimg_resources.core.errors import ExportFailed
 from contimg_resources.export.model import SCHEMA_VERSION
 
@@ -33,12 +33,12 @@ MJY_DECIMALS = 4
 DIGITS = 6
 
 
-def decimals(values: NDArray[np.float64], places: int) -> list[float]:
+def decimals(values: Floats, places: int) -> list[float]:
     """Return a column rounded to `places` decimals."""
     return np.round(np.asarray(values, np.float64), places).tolist()  # type: ignore[no-any-return]
 
 
-def significant(values: NDArray[np.float64], digits: int = DIGITS) -> list[float]:
+def significant(values: Floats, digits: int = DIGITS) -> list[float]:
     """Return a column rounded to `digits` significant digits."""
     return [float(f"{v:.{digits}g}") for v in np.asarray(values, np.float64).tolist()]
 

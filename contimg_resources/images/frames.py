@@ -12,9 +12,8 @@ from astropy import units as u
 from astropy.coordinates import FK4, FK5, ICRS, FK4NoETerms, Galactic, SkyCoord
 from astropy.time import Time
 from astropy.wcs import WCS
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from contimg_resources.core.arrays import Floats
 
 #: From here on an equinox without a frame means FK5 (FITS paper II, 3.1).
 _FK5_SINCE = 1984.0

@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS, WCSSUB_LATITUDE, WCSSUB_LONGITUDE
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Singles
 from contimg_resources.core.errors import (
     ContimgError,
     InvalidName,
@@ -37,7 +37,6 @@ from contimg_resources.images.header import (
 )
 from contimg_resources.imaging.model import Beam
 
-Singles = NDArray[np.float32]
 T = TypeVar("T")
 
 #: A block of this many zeros a side isn't noise.

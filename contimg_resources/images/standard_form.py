@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 from astropy.wcs.utils import proj_plane_pixel_scales
-from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from contimg_resources.casa import Progress, no_progress
+from contimg_resources.core.arrays import Bools, Floats, Singles
 from contimg_resources.core.directories import whole_directory
 from contimg_resources.core.errors import UnreadableImage
 from contimg_resources.core.statistics import LocalNoise, mad_rms, observed_rms
@@ -34,9 +34,6 @@ from contimg_resources.imaging.model import (
 )
 from contimg_resources.imaging.png import celestial_wcs, thumbnail_png, write_png
 from contimg_resources.imaging.sources import find_sources
-
-Singles = NDArray[np.float32]
-Floats = NDArray[np.float64]
 
 #: Value of `ImageResult.engine` for an image that was made elsewhere.
 ENGINE = "elsewhere"
@@ -259,7 +256,7 @@ def _grid(image: SkyImage, pixels: Singles) -> tuple[ImageGrid, bool]:
     return ImageGrid(2 * half, cell_arcsec, ra_deg % 360, dec_deg), copied
 
 
-def _lattice(seen: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+def _lattice(seen: Bools) -> tuple[Floats, Floats]:
     """Return rows and columns over the observed pixels, including the outermost ones."""
     rows, columns = (np.flatnonzero(seen.any(axis=axis)) for axis in (1, 0))
     y, x = np.meshgrid(

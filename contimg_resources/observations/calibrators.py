@@ -13,15 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Floats
 from contimg_resources.core.errors import CalibratorNotFound, ConfigurationError
 from contimg_resources.instrument.dsa110 import BLOCKAGE_DIAMETER_M, DISH_DIAMETER_M
 from contimg_resources.instrument.primary_beam import airy_power
 from contimg_resources.observations.flux_model import PERLEY_BUTLER_2017, FluxModel
 from contimg_resources.observations.model import CalibratorTransit, ObservedField
-
-Floats = NDArray[np.float64]
 
 #: A variable source that must never set the flux scale; known by name and by position.
 _VARIABLE_NAMES = ("3C454.3", "J2253+1608", "2251+158", "2253+161")

@@ -8,9 +8,7 @@ Doesn't: reading columns, counting flags (see `contimg_resources.observations.fl
 import numpy as np
 from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
+from contimg_resources.core.arrays import Bools, Floats, Ints
 
 #: Times closer than this belong to one integration, s.
 SAME_TIME_S = 1e-3

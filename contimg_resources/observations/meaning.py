@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Singles
 from contimg_resources.core.errors import TableError, UnreadableObservation
 from contimg_resources.observations.counting import has_weight
 from contimg_resources.tables.units import refuse_endless
-
-Singles = NDArray[np.float32]
 
 
 def jansky_in(unit: str | Sequence[str]) -> float | None:

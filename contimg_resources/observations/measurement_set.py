@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Floats, Ints
 from contimg_resources.core.errors import UnreadableObservation
 from contimg_resources.core.progress import report_progress
 from contimg_resources.core.times import SECONDS_PER_DAY
@@ -20,8 +20,6 @@ from contimg_resources.observations.casa_table import OpenTable
 from contimg_resources.observations.flag_counts import FlagCounts, MainColumns, count_flags
 from contimg_resources.observations.model import Antenna, ObservedField, SpectralWindow
 from contimg_resources.observations.phase_centres import observed_fields, utc_mjd
-
-Floats = NDArray[np.float64]
 
 SUBTABLES = (
     "ANTENNA",
@@ -92,7 +90,7 @@ class _Setup:
     windows: tuple[SpectralWindow, ...]
     n_windows: int
     correlations: tuple[str, ...]
-    shapes: NDArray[np.int64]
+    shapes: Ints
 
 
 def read_measurement_set(request: ReadRequest) -> MeasurementSetContent:
@@ -309,7 +307,7 @@ def _window(table: OpenTable, row: int) -> SpectralWindow:
     )
 
 
-def _read_last_cells(main: OpenTable, columns: MainColumns, shapes: NDArray[np.int64]) -> None:
+def _read_last_cells(main: OpenTable, columns: MainColumns, shapes: Ints) -> None:
     """Read the last cell of each kind: CASA opens a truncated column without complaint."""
     for data_desc_id in np.unique(columns.data_desc_id):
         last = int(np.flatnonzero(columns.data_desc_id == data_desc_id)[-1])

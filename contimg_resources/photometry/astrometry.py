@@ -7,15 +7,13 @@ shifted positions. Doesn't: positions of single sources (see `positions`).
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Floats
 from contimg_resources.core.statistics import STD_OF_MAD
 from contimg_resources.imaging.model import Beam
 from contimg_resources.photometry.measuring import RawMeasurements, measure
 from contimg_resources.photometry.model import NO_FLUX, Flag, MeasurableImage, SourceList
 from contimg_resources.settings import PhotometrySettings
-
-Floats = NDArray[np.float64]
 
 #: Ratio of the errors of a median and of a mean of normally distributed numbers.
 _MEDIAN = 1.2533

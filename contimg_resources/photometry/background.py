@@ -11,14 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Bools, Floats, Ints, Singles
 from contimg_resources.core.errors import PhotometryFailed
 from contimg_resources.photometry.background_loops import compare_levels, fit_blocks, surfaces_at
-
-Floats = NDArray[np.float64]
-Singles = NDArray[np.float32]
-Integers = NDArray[np.int64]
 
 #: Side of a block in beams (major axis): about a hundred independent numbers. If structure remains,
 #: blocks of half that side are used.
@@ -38,8 +34,8 @@ _EXCESS, _SIGNIFICANT = 1.1, 2.0
 class Surroundings:
     """Background and noise of blocks of pixels."""
 
-    row_edges: Integers  #: Edges of the blocks, pixels. Shape (n_down + 1,).
-    column_edges: Integers  #: Edges of the blocks, pixels. Shape (n_across + 1,).
+    row_edges: Ints  #: Edges of the blocks, pixels. Shape (n_down + 1,).
+    column_edges: Ints  #: Edges of the blocks, pixels. Shape (n_across + 1,).
     #: Background of each block, see `contimg_resources.photometry.background_loops.fit_blocks`.
     #: Shape (n_down, n_across, 6).
     surfaces: Floats
@@ -49,7 +45,7 @@ class Surroundings:
     #: 1 for a block with its own surface, nearly 0 for one with its neighbour's. Shape (n_down,
     #: n_across).
     known: Floats
-    counts: Integers  #: Number of pixels in the fit. Shape (n_down, n_across).
+    counts: Ints  #: Number of pixels in the fit. Shape (n_down, n_across).
     step: int  #: Spacing of these pixels in rows and columns.
     #: Number of terms of the polynomial: 1 is a constant, 3 a plane, 6 a quadratic surface.
     n_terms: int
@@ -235,16 +231,16 @@ class Surroundings:
             return np.asarray((sky[part] - level) / (noise * expected))
 
 
-def _is_structure(gain: Floats, terms: Floats) -> NDArray[np.bool_]:
+def _is_structure(gain: Floats, terms: Floats) -> Bools:
     """Return whether an improvement justifies the additional terms."""
     return np.asarray(gain > _EXCESS * terms + _SIGNIFICANT * np.sqrt(2 * terms))
 
 
-def _edges(n: int, wanted: float) -> Integers:
+def _edges(n: int, wanted: float) -> Ints:
     return np.linspace(0, n, max(1, round(n / wanted)) + 1).astype(np.int64)
 
 
-def _filled(blocks: Floats, known: NDArray[np.bool_]) -> Floats:
+def _filled(blocks: Floats, known: Bools) -> Floats:
     """Fill blocks without sky with the nearest block; only the constant term of its surface."""
     from scipy.ndimage import distance_transform_edt
 

@@ -5,12 +5,10 @@ Belongs here: from a beam on the sky to a quadratic form in pixels. Doesn't: mea
 
 import numpy as np
 from astropy.wcs import WCS
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Floats
 from contimg_resources.imaging.model import Beam
 from contimg_resources.photometry.model import MeasurableImage
-
-Floats = NDArray[np.float64]
 
 _FOUR_LN2 = 4.0 * np.log(2.0)
 _STEP_DEG = 1e-5

@@ -11,11 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Floats, Singles
 from contimg_resources.core.errors import PhotometryFailed
 from contimg_resources.photometry.background import Surroundings
-
-Floats = NDArray[np.float64]
-Singles = NDArray[np.float32]
 
 _BLOCK = 512
 _MOST_BLOCKS, _FEW_BLOCKS = 24, 4

@@ -7,16 +7,13 @@ checks of an epoch. Doesn't: measuring.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Bools, Floats
 from contimg_resources.core.statistics import STD_OF_MAD
 from contimg_resources.photometry.astrometry import ListOffset
 from contimg_resources.photometry.measuring import RawMeasurements
 from contimg_resources.photometry.model import NO_FLUX, Flag, SourceHistory, SourceList
 from contimg_resources.settings import PhotometrySettings
-
-Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 #: Ratio of the errors of a median and of a mean of normally distributed numbers.
 _MEDIAN = 1.2533
@@ -53,7 +50,7 @@ class EpochScale:
     #: reference.
     at_source: Floats
     error_at_source: Floats
-    is_reference: Mask  #: Which sources are references.
+    is_reference: Bools  #: Which sources are references.
     ratio: Floats  #: Measured over reference flux density; NaN where there is none.
     #: `east_arcsec`, `north_arcsec`: Median offset of bright sources from their places, arcsec; NaN
     #: without any.
@@ -170,7 +167,7 @@ def _references(
     snr: Floats,
     ratio: Floats,
     history: SourceHistory | None,
-) -> Mask:
+) -> Bools:
     plain = (raw.flags & int(NO_FLUX | Flag.BLEND | Flag.POOR_FIT | Flag.EXTENDED)) == 0
     with np.errstate(invalid="ignore"):
         bright = (snr >= _MIN_SNR) & (ratio > 0)
@@ -182,7 +179,7 @@ def _references(
     return np.asarray(chosen)
 
 
-def _weights(snr: Floats, ratio: Floats, chosen: Mask) -> Floats:
+def _weights(snr: Floats, ratio: Floats, chosen: Bools) -> Floats:
     """Return the inverse variance of ratios: that of noise, and the excess scatter of references.
 
     Notes
@@ -206,7 +203,7 @@ def _weights(snr: Floats, ratio: Floats, chosen: Mask) -> Floats:
     return np.asarray(1.0 / (noise + high))
 
 
-def _offsets_deg(sources: SourceList, chosen: Mask) -> tuple[Floats, Floats]:
+def _offsets_deg(sources: SourceList, chosen: Bools) -> tuple[Floats, Floats]:
     """Return offsets from the centre of the references, degrees."""
     if not chosen.any():
         return np.zeros(len(sources)), np.zeros(len(sources))
@@ -306,7 +303,7 @@ class Gradient:
         return Gradient(moved, self.covariance, self.residual, self.leverage, self.pull)
 
 
-def fit_gradient(logs: Floats, weight: Floats, terms: Floats, chosen: Mask) -> Gradient:
+def fit_gradient(logs: Floats, weight: Floats, terms: Floats, chosen: Bools) -> Gradient:
     """Fit a gradient to the references where it is significantly better than a constant.
 
     The result is zero with fewer than thirty references, or if an F-test, of all or of all but the

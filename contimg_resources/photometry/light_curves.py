@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Bools, Floats, Ints
 from contimg_resources.core.errors import PhotometryFailed
 from contimg_resources.photometry.copies import (
     MEASUREMENTS,
@@ -23,7 +24,6 @@ from contimg_resources.photometry.model import Kind, SourceHistory, SourceList
 
 __all__ = ["LightCurve", "copy_by_source", "epoch_files", "light_curve", "read_history"]
 
-Floats = NDArray[np.float64]
 
 #: Columns of a light curve.
 _SHOWN = (
@@ -67,8 +67,8 @@ class LightCurve:
     raw_flux_jy: Floats  #: As measured, Jy.
     raw_error_jy: Floats  #: As measured, Jy.
     rms_jy: Floats  #: Local noise, Jy/beam.
-    flags: NDArray[np.int64]  #: See `contimg_resources.photometry.model`.
-    epoch_ok: NDArray[np.bool_]  #: Whether the epoch passed its checks.
+    flags: Ints  #: See `contimg_resources.photometry.model`.
+    epoch_ok: Bools  #: Whether the epoch passed its checks.
     ra_deg: Floats  #: Position in the catalogue, ICRS degrees.
     dec_deg: Floats  #: Position in the catalogue, ICRS degrees.
 

@@ -5,12 +5,12 @@ the flux scale of the epoch (see `.epoch`).
 """
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.catalogues.model import blended, neighbour_pairs
+from contimg_resources.core.arrays import Bools, Floats, Ints, Reals, Singles
 from contimg_resources.core.errors import PhotometryFailed
 from contimg_resources.core.statistics import STD_OF_MAD
 from contimg_resources.imaging.beam import separation_rad
@@ -25,7 +25,7 @@ from contimg_resources.photometry.filter_loops import (
     check_stamps,
     fit_stamps,
 )
-from contimg_resources.photometry.model import NO_FLUX, Flag, MeasurableImage, Singles, SourceList
+from contimg_resources.photometry.model import NO_FLUX, Flag, MeasurableImage, SourceList
 from contimg_resources.photometry.shapes import (
     SHAPE_SNR,
     WidthAllowance,
@@ -33,9 +33,6 @@ from contimg_resources.photometry.shapes import (
     smearing_arcsec,
 )
 from contimg_resources.settings import PhotometrySettings
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 #: Half of a stamp, in major axes of the beam.
 _HALF_BEAMS = 1.5
@@ -70,8 +67,8 @@ class RawMeasurements:
     background_jy: Floats  #: Background around each, Jy/beam, PB-corrected.
     rms_jy: Floats  #: Noise of a pixel around each, Jy/beam, PB-corrected.
     chi2: Floats  #: Sum of squared residuals over the stamp in units of the noise.
-    dof: Integers  #: Pixels of the stamp less one; neighbouring pixels are correlated.
-    flags: Integers  #: Sums of `contimg_resources.photometry.model.Flag`.
+    dof: Ints  #: Pixels of the stamp less one; neighbouring pixels are correlated.
+    flags: Ints  #: Sums of `contimg_resources.photometry.model.Flag`.
     primary_beam: Floats  #: Primary beam at each source; 1 in an image that is corrected for it.
     #: `east_arcsec`, `north_arcsec`: Measured less known position, arcsec; NaN below an S/N of 10
     #: and in blends.
@@ -79,7 +76,7 @@ class RawMeasurements:
     north_arcsec: Floats
     east_error_arcsec: Floats  #: Their uncertainties, arcsec.
     north_error_arcsec: Floats  #: Their uncertainties, arcsec.
-    in_image: NDArray[np.bool_]  #: Whether a source lies on the observed sky.
+    in_image: Bools  #: Whether a source lies on the observed sky.
     #: `integrated_jy`, `integrated_error_jy`: Integrated flux densities and their uncertainties,
     #: Jy; NaN below an S/N of 10 and in blends.
     integrated_jy: Floats = field(default_factory=_unknown)
@@ -238,7 +235,7 @@ class _Full:
     def __init__(self, n: int, good: NDArray[np.intp], correction: Floats) -> None:
         self._n, self._good, self._correction = n, good, correction
 
-    def __call__(self, values: NDArray[np.floating[Any]], *, scaled: bool = True) -> Floats:
+    def __call__(self, values: Reals, *, scaled: bool = True) -> Floats:
         column = np.full(self._n, np.nan)
         column[self._good] = values
         return column * self._correction if scaled else column
@@ -265,7 +262,7 @@ def _middle_axes(image: MeasurableImage) -> Floats:
 
 def _stamps(
     image: MeasurableImage, normalized: Singles, rows: Floats, columns: Floats, half: float
-) -> tuple[Integers, Floats, NDArray[np.bool_]]:
+) -> tuple[Ints, Floats, Bools]:
     """Return the state of each stamp, the primary beam at each source, and who is in the image."""
     verdict = check_stamps(normalized, rows, columns, float(half))
     flags = np.zeros(len(rows), np.int64)
@@ -336,7 +333,7 @@ MOST_MEMBERS = 12
 _SAME_BEAMS = 0.1
 
 
-def joint_members(ra_deg: Floats, dec_deg: Floats, n: int, major_arcsec: float) -> Integers:
+def joint_members(ra_deg: Floats, dec_deg: Floats, n: int, major_arcsec: float) -> Ints:
     """Return each of the first `n` sources with its jointly fitted neighbours, nearest first.
 
     The result, shape (n, 12), holds indices of the sources; -1 where there is none. Positions,
@@ -387,7 +384,7 @@ def offsets_arcsec(
     axes: Floats,
     image: MeasurableImage,
     snr: Floats,
-    flags: Integers,
+    flags: Ints,
 ) -> tuple[Floats, Floats, Floats, Floats]:
     """Return measured less known positions and their uncertainties, arcsec.
 

@@ -13,6 +13,7 @@ import numpy as np
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Bools, Floats, Ints, Singles
 from contimg_resources.core.errors import PhotometryFailed
 from contimg_resources.imaging.model import Beam
 
@@ -61,8 +62,6 @@ def words(flags: int) -> tuple[str, ...]:
     return tuple(_WORDS[flag] for flag in Flag if flags & flag)
 
 
-Floats = NDArray[np.float64]
-Singles = NDArray[np.float32]
 Kind = Literal["image", "mosaic"]
 
 
@@ -129,7 +128,7 @@ class SourceList:
     ra_deg: Floats  #: Positions, ICRS degrees.
     dec_deg: Floats  #: Positions, ICRS degrees.
     flux_jy: Floats  #: Expected flux densities at the image's frequency, Jy; NaN where unknown.
-    compact: NDArray[np.bool_]  #: Whether a source is assumed to be a point source.
+    compact: Bools  #: Whether a source is assumed to be a point source.
 
     @classmethod
     def of(
@@ -185,5 +184,5 @@ class SourceHistory:
     """
 
     median_flux_jy: Floats  #: Median of good epochs, Jy; NaN if there are none.
-    n_epochs: NDArray[np.int64]  #: Number of good epochs.
+    n_epochs: Ints  #: Number of good epochs.
     eta: Floats  #: Weighted variance over its expectation; NaN with fewer than two epochs.

@@ -4,13 +4,9 @@ Belongs here: loops over pixels. Doesn't: choosing sources, errors (see `shapes`
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
 from contimg_resources.compiling import compiled, spread
-
-Floats = NDArray[np.float64]
-Singles = NDArray[np.float32]
-Integers = NDArray[np.int64]
+from contimg_resources.core.arrays import Floats, Ints, Singles
 
 _MOST = 12
 _OWN = 6
@@ -29,7 +25,7 @@ def fit_shapes(
     columns: Floats,
     forms: Floats,
     backgrounds: Floats,
-    neighbours: Integers,
+    neighbours: Ints,
     starts: Floats,
     half: float,
     turns: int,

@@ -7,14 +7,10 @@ Belongs here: widths, their errors, flagging of extended sources. Doesn't: loops
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Bools, Floats, Ints, Singles
 from contimg_resources.photometry.correlation import NoiseCorrelation
 from contimg_resources.photometry.shape_loops import fit_shapes, whitening
-
-Floats = NDArray[np.float64]
-Singles = NDArray[np.float32]
-Integers = NDArray[np.int64]
 
 #: Minimum S/N of measured shapes.
 SHAPE_SNR = 10.0
@@ -83,7 +79,7 @@ class Shapes:
     integrated_error_jy: Floats  #: Their uncertainties, Jy; NaN without a fit.
     width: Floats  #: Largest width over that of the beam along the same direction.
     width_error: Floats  #: Its uncertainty.
-    extended: NDArray[np.bool_]  #: Whether the width exceeds that of a point source.
+    extended: Bools  #: Whether the width exceeds that of a point source.
 
 
 def measure_shapes(
@@ -94,7 +90,7 @@ def measure_shapes(
     forms: Floats,
     planes: Floats,
     rms: Floats,
-    members: Integers,
+    members: Ints,
     starts: Floats,
     half: float,
     correlation: NoiseCorrelation,

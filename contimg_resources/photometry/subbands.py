@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Floats
 from contimg_resources.core.errors import InvalidName, PhotometryFailed, UnreadableMeasurements
 from contimg_resources.core.keys import day_name
 from contimg_resources.core.naming import check_name
@@ -23,8 +23,6 @@ from contimg_resources.instrument.dsa110 import FREQUENCY_MAX_HZ, FREQUENCY_MIN_
 from contimg_resources.photometry.copies import as_patterns, epoch_files, query
 from contimg_resources.photometry.measurements import read_measurements
 from contimg_resources.photometry.model import MeasurableImage
-
-Floats = NDArray[np.float64]
 
 _SUBBANDS = "subbands"
 #: Name of the directory of copies sorted by source.

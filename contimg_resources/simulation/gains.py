@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Floats
 from contimg_resources.core.times import SECONDS_PER_DAY
 from contimg_resources.instrument.dsa110 import FREQUENCY_MAX_HZ, FREQUENCY_MIN_HZ
 from contimg_resources.simulation.spec import GainSpec
 
-Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
 
 #: Delays rotate the phase about the middle of the band.

@@ -8,16 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Bools, Floats
 from contimg_resources.core.keys import mosaic_key
 from contimg_resources.simulation.season_spec import EventSpec, FlareSpec, WalkSpec
 from contimg_resources.variability.model import LightCurves
 from contimg_resources.variability.points import write_points
 from contimg_resources.variability.templates import Shape, fiedler
 from contimg_resources.variability.transits import DayPoints
-
-Floats = NDArray[np.float64]
 
 _START_MJD = 60_676.0
 #: Sources per square degree: those above some 40 mJy.
@@ -97,7 +95,7 @@ def with_events(curves: LightCurves, events: dict[int, Event]) -> LightCurves:
 
 def with_variables(
     curves: LightCurves, share: float, random: np.random.Generator
-) -> tuple[LightCurves, NDArray[np.bool_]]:
+) -> tuple[LightCurves, Bools]:
     """Make some sources intrinsically variable: slow and irregular, or with flares.
 
     Returned with them is which sources vary, a fraction `share` of all.

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Complexes, Floats
 from contimg_resources.core.errors import CasaError
 from contimg_resources.core.times import casa_seconds_from_mjd
 from contimg_resources.instrument.dsa110 import (
@@ -28,8 +28,6 @@ from contimg_resources.instrument.dsa110 import (
 )
 from contimg_resources.simulation.predict import Baselines
 from contimg_resources.simulation.spec import DeadStyle, SimulationSpec, window_order
-
-Floats = NDArray[np.float64]
 
 #: Rows of a tile of WEIGHT_SPECTRUM.
 _TILE_ROWS = 1024
@@ -58,7 +56,7 @@ def write_skeleton(ms: Path, spec: SimulationSpec, pointings_deg: Floats) -> Flo
 def fill(
     ms: Path,
     spec: SimulationSpec,
-    window_data: Callable[[int, int], NDArray[np.complex64]],
+    window_data: Callable[[int, int], Complexes],
     done: Callable[[int], None],
 ) -> None:
     """Write DATA, FLAG and optionally WEIGHT_SPECTRUM of all rows, one integration at a time.

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Complexes, Floats
 from contimg_resources.core.errors import ConfigurationError
 from contimg_resources.core.progress import report_progress
 from contimg_resources.core.times import datetime_from_mjd
@@ -63,7 +63,7 @@ def observation_name(start_mjd: float) -> str:
     return datetime_from_mjd(start_mjd).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def pointings_deg(spec: SimulationSpec) -> NDArray[np.float64]:
+def pointings_deg(spec: SimulationSpec) -> Floats:
     """Return ICRS RA and Dec of each integration's field, degrees, shape (integrations, 2)."""
     declination = spec.apparent_declination_deg
     return np.array([meridian_direction_deg(declination, float(t)) for t in spec.integration_mjd])
@@ -154,7 +154,7 @@ def _simulate_into(
     alone = baselines.first == baselines.second
     silent = dead[baselines.first] | dead[baselines.second]
 
-    def window_data(integration: int, window: int) -> NDArray[np.complex64]:
+    def window_data(integration: int, window: int) -> Complexes:
         pointing = pointings[integration]
         seen = window_visibilities(
             sources,

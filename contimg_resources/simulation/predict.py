@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Complexes, Floats, Ints
 from contimg_resources.core.point_sources import direction_cosines, point_source_visibilities
 from contimg_resources.instrument.primary_beam import airy_power
 from contimg_resources.observations.calibrators import separation_deg
@@ -19,17 +19,13 @@ from contimg_resources.simulation.gains import GainModel
 from contimg_resources.simulation.rfi import Interference
 from contimg_resources.simulation.sky import Source
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-Complex64s = NDArray[np.complex64]
-
 
 @dataclass(frozen=True)
 class Baselines:
     """Pairs of antenna ids, in the order of rows."""
 
-    first: Integers  #: ANTENNA1. Shape (baselines,).
-    second: Integers  #: ANTENNA2. Shape (baselines,).
+    first: Ints  #: ANTENNA1. Shape (baselines,).
+    second: Ints  #: ANTENNA2. Shape (baselines,).
 
     @classmethod
     def of(cls, n_antennas: int, autocorrelations: bool) -> "Baselines":
@@ -54,7 +50,7 @@ def true_visibilities(
     dec0_deg: float,
     antenna_uvw_m: Floats,
     frequencies_hz: Floats,
-) -> Complex64s:
+) -> Complexes:
     """Return the visibilities of perfect antennas in one integration, Jy.
 
     They have the shape (frequencies, antennas, antennas), and are the same in both polarisations.
@@ -72,13 +68,13 @@ def true_visibilities(
 
 
 def corrupted_visibilities(
-    true: Complex64s,
+    true: Complexes,
     baselines: Baselines,
     gains: GainModel,
     frequencies_hz: Floats,
     mjd: float,
-    heard: Complex64s | None,
-) -> Complex64s:
+    heard: Complexes | None,
+) -> Complexes:
     """Return XX and YY of the real antennas before noise, Jy, shape (baselines, frequencies, 2).
 
     ``V_ij = g_i conj(g_j) V_true`` per receptor. `true` has the shape (frequencies, antennas,
@@ -104,8 +100,8 @@ def window_visibilities(
     gains: GainModel,
     frequencies_hz: Floats,
     mjd: float,
-    interference: tuple[Interference, int, Integers] | None,
-) -> Complex64s:
+    interference: tuple[Interference, int, Ints] | None,
+) -> Complexes:
     """Return one integration of one spectral window without noise.
 
     Parameters
@@ -142,7 +138,7 @@ def window_visibilities(
     return corrupted_visibilities(true, baselines, gains, frequencies_hz, mjd, heard)
 
 
-def noise(rng: np.random.Generator, shape: tuple[int, ...], sigma_jy: float) -> Complex64s:
+def noise(rng: np.random.Generator, shape: tuple[int, ...], sigma_jy: float) -> Complexes:
     """Return complex Gaussian noise, `sigma_jy` in the real and in the imaginary part."""
     drawn = rng.standard_normal((*shape, 2), dtype=np.float32)
     drawn *= np.float32(sigma_jy)

@@ -7,11 +7,9 @@ Doesn't: flagging.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Complexes, Floats
 from contimg_resources.simulation.spec import RfiSpec
-
-Floats = NDArray[np.float64]
 
 _SATELLITE_HALF_WIDTH_HZ = 1.5e6
 _SATELLITE_SWEEP_HZ = 6e6
@@ -28,7 +26,7 @@ class Interference:
     #: (emitters, antennas).
     delay_s: Floats
 
-    def heard(self, integration: int, frequencies_hz: Floats) -> NDArray[np.complex64]:
+    def heard(self, integration: int, frequencies_hz: Floats) -> Complexes:
         """Return sqrt(Jy) at each antenna, shape (emitters, frequencies, antennas).
 
         The product of one antenna's value with the conjugate of another's, summed over emitters, is

@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.catalogues.model import CatalogueFacts, CatalogueSources
 from contimg_resources.catalogues.store import FORMAT
+from contimg_resources.core.arrays import Singles
 from contimg_resources.core.checksums import content_checksum
 from contimg_resources.core.directories import whole_directory
 from contimg_resources.core.errors import ConfigurationError, PhotometryFailed
@@ -132,8 +132,6 @@ def _facts(spec: SeasonSpec, sources: CatalogueSources) -> CatalogueFacts:
         schema_version=FORMAT.version,
     )
 
-
-Singles = NDArray[np.float32]
 
 _BANDWIDTH_HZ = 1.87e8
 #: Number of epochs with independent noise.

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.catalogues.model import CatalogueSources, unit_vectors
+from contimg_resources.core.arrays import Floats
 from contimg_resources.core.errors import ConfigurationError
 from contimg_resources.core.keys import mosaic_key
 from contimg_resources.imaging.png import celestial_wcs
@@ -24,8 +25,6 @@ from contimg_resources.simulation.season_spec import (
 )
 from contimg_resources.simulation.sky import REFERENCE_GHZ
 from contimg_resources.variability.transits import transit_mjd, transit_number
-
-Floats = NDArray[np.float64]
 
 #: Distance of sources from the field's edge, in beams (major axis), so that stamps are complete.
 _EDGE_BEAMS = 2.5

@@ -8,13 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Floats
 from contimg_resources.observations.calibrators import FLUX_SCALE_SOURCES, separation_deg
 from contimg_resources.observations.flux_model import FluxModel
 from contimg_resources.simulation.spec import SkySpec
-
-Floats = NDArray[np.float64]
 
 #: Frequency at which the catalogue's flux densities are drawn, GHz.
 REFERENCE_GHZ = 1.405

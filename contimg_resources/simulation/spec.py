@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Floats, Ints
 from contimg_resources.core.errors import ConfigurationError
 from contimg_resources.core.times import SECONDS_PER_DAY, check_mjd
 from contimg_resources.instrument.dsa110 import (
@@ -24,8 +24,6 @@ from contimg_resources.instrument.dsa110 import (
     active_stations,
     stations,
 )
-
-Floats = NDArray[np.float64]
 
 _EAST_WEST = tuple(s.name for s in active_stations() if int(s.name) <= 51)
 _NORTH_SOUTH = tuple(s.name for s in active_stations() if 68 <= int(s.name) <= 102)
@@ -243,7 +241,7 @@ def check_antennas(antennas: tuple[str, ...], dead: tuple[str, ...]) -> None:
         raise ConfigurationError(f"dead antennas that aren't in the array: {', '.join(strangers)}")
 
 
-def window_order(seed: int) -> NDArray[np.int64]:
+def window_order(seed: int) -> Ints:
     """Return for each spectral window id its index in ascending frequency; never sorted."""
     rng = np.random.default_rng([seed, 16])
     while True:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Floats
 from contimg_resources.core.checksums import content_checksum
 from contimg_resources.core.keys import partition_key
 from contimg_resources.core.times import SIDEREAL_DEG_PER_DAY
@@ -19,8 +19,6 @@ from contimg_resources.imaging.fits import HeaderFacts, write_fits
 from contimg_resources.imaging.model import Beam, ImageFiles, ImageGrid
 from contimg_resources.imaging.png import celestial_wcs
 from contimg_resources.mosaics.model import TileFiles
-
-Floats = NDArray[np.float64]
 
 _FOUR_LN2 = 4.0 * np.log(2.0)
 

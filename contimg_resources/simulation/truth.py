@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
+from contimg_resources.core.arrays import Floats
 from contimg_resources.core.errors import ContimgError, UnreadableObservation
 from contimg_resources.core.naming import without_ms
 from contimg_resources.instrument.dsa110 import N_SPECTRAL_WINDOWS
@@ -20,8 +21,6 @@ from contimg_resources.simulation.gains import GainModel
 from contimg_resources.simulation.predict import apparent_flux_jy
 from contimg_resources.simulation.sky import REFERENCE_GHZ, Source
 from contimg_resources.simulation.spec import SimulationSpec
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.catalogues.model import CatalogueSources
 from contimg_resources.catalogues.store import Catalogue
+from contimg_resources.core.arrays import Bools
 from contimg_resources.core.checksums import content_checksum
 from contimg_resources.core.directories import whole_file
 from contimg_resources.core.errors import PhotometryFailed
@@ -338,7 +338,7 @@ def _sources_about(
     return catalogue.cone(ra_deg, dec_deg, radius_deg, least_jy)
 
 
-def _compact(found: CatalogueSources, image: "MeasurableImage") -> NDArray[np.bool_]:
+def _compact(found: CatalogueSources, image: "MeasurableImage") -> Bools:
     with np.errstate(invalid="ignore"):
         return np.asarray(~(found.major_arcsec > _COMPACT_BEAMS * image.beam.major_arcsec))
 

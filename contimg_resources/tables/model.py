@@ -13,10 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Bools, Floats
 from contimg_resources.core.errors import TableError
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 #: Texts that stand for a missing value.
 MISSING = ("", "--", "null", "none", "n/a", "masked")

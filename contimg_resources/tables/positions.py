@@ -10,16 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from contimg_resources.core.arrays import Bools, Floats
 from contimg_resources.core.errors import TableError
-from contimg_resources.tables.model import (
-    MISSING_NUMBERS,
-    Bools,
-    Column,
-    Floats,
-    Frame,
-    Table,
-    column_of,
-)
+from contimg_resources.tables.model import MISSING_NUMBERS, Column, Frame, Table, column_of
 from contimg_resources.tables.units import factor_between, parse_unit
 
 _SEXAGESIMAL = re.compile(

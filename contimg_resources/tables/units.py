@@ -10,8 +10,9 @@ import warnings
 from functools import lru_cache
 from typing import Any
 
+from contimg_resources.core.arrays import Floats
 from contimg_resources.core.errors import TableError
-from contimg_resources.tables.model import Column, Floats
+from contimg_resources.tables.model import Column
 
 #: Spellings that astropy doesn't know, in lower case without blanks and quotes.
 _SPELLINGS = {

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Floats, Ints
 from contimg_resources.core.errors import InvalidName, VariabilityFailed
 from contimg_resources.core.naming import StateLayout, check_name, plain_name
 from contimg_resources.core.parquet import ParquetFormat, arrays_of
@@ -23,8 +24,6 @@ from contimg_resources.photometry.light_curves import LightCurve, light_curve
 from contimg_resources.photometry.model import Kind
 from contimg_resources.variability.foreign import ForeignRows, RejectedRows
 from contimg_resources.variability.model import LightCurves
-
-Floats = NDArray[np.float64]
 
 #: Separates the name of a list from that of a source in it.
 SEPARATOR = ":"
@@ -172,9 +171,7 @@ def _ids(name: str, sources: Sequence[str]) -> list[str]:
     return ids
 
 
-def _positions(
-    ra_deg: Floats, dec_deg: Floats, source: NDArray[np.int64], n: int
-) -> tuple[Floats, Floats]:
+def _positions(ra_deg: Floats, dec_deg: Floats, source: Ints, n: int) -> tuple[Floats, Floats]:
     """Return the first position of each source; NaN where it has none."""
     found_ra, found_dec = np.full(n, np.nan), np.full(n, np.nan)
     there = np.flatnonzero(np.isfinite(ra_deg) & np.isfinite(dec_deg))
@@ -186,9 +183,9 @@ def _positions(
 def _rejected(
     parts: Sequence[ForeignRows],
     texts: NDArray[np.str_],
-    file: NDArray[np.int64],
-    row: NDArray[np.int64],
-    which: NDArray[np.int64],
+    file: Ints,
+    row: Ints,
+    which: Ints,
     reason: str,
 ) -> list[RejectedRows]:
     groups: dict[tuple[int, str], list[int]] = {}

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from contimg_resources.casa import Progress, no_progress
+from contimg_resources.core.arrays import Floats
 from contimg_resources.core.naming import plain_name
 from contimg_resources.observations.calibrators import separation_deg
 from contimg_resources.products.dips import DipEvidence, FittedDip
@@ -89,8 +89,6 @@ class Found:
             )
         )
 
-
-Floats = NDArray[np.float64]
 
 #: Maximum number of events of a source; each is subtracted before the search for the next.
 _MOST_EVENTS = 4

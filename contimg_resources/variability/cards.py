@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Floats, Reals
 from contimg_resources.core.times import datetime_from_mjd
 from contimg_resources.products.dips import DipEvidence
 from contimg_resources.products.events import CandidateRecord
@@ -26,7 +26,7 @@ class Piece(NamedTuple):
     """A cutout of one epoch."""
 
     mid_mjd: float  #: MJD in days.
-    pixels: NDArray[np.floating[Any]]  #: Jy/beam; NaN where nothing was observed. Shape (n, n).
+    pixels: Reals  #: Jy/beam; NaN where nothing was observed. Shape (n, n).
 
 
 def through(candidate: CandidateRecord, mids_mjd: Sequence[float]) -> list[int]:
@@ -161,16 +161,14 @@ def _draw_pieces(figure: Any, part: Any, pieces: Sequence[Piece]) -> None:
         axes.set(xticks=[], yticks=[])
 
 
-def _brightest_in_middle(pixels: NDArray[np.floating[Any]]) -> float:
+def _brightest_in_middle(pixels: Reals) -> float:
     rows, columns = pixels.shape
     middle = pixels[rows * 3 // 8 : rows * 5 // 8 + 1, columns * 3 // 8 : columns * 5 // 8 + 1]
     finite = middle[np.isfinite(middle)]
     return float(finite.max()) if finite.size else 0.0
 
 
-def _points(
-    curves: LightCurves, source_id: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def _points(curves: LightCurves, source_id: str) -> tuple[Floats, Floats, Floats]:
     index = int(np.searchsorted(curves.source_id, source_id))
     if index >= len(curves) or curves.source_id[index] != source_id:
         nothing = np.empty(0)

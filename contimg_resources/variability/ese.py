@@ -7,16 +7,14 @@ Doesn't: vetting a dip (see `vetting`), candidates and their names.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from contimg_resources.casa import Progress, no_progress
+from contimg_resources.core.arrays import Bools, Floats, Ints
 from contimg_resources.core.statistics import STD_OF_MAD
 from contimg_resources.settings import EseSettings
 from contimg_resources.variability.metrics import errors_with_floor, medians_of
 from contimg_resources.variability.model import LightCurves
 from contimg_resources.variability.templates import REACH, bank
-
-Floats = NDArray[np.float64]
 
 #: Successive widths differ by at most this factor.
 _WIDTH_FACTOR = 1.35
@@ -43,11 +41,11 @@ class Dips:
     score: Floats  #: Score; 0 if there is no dip.
     mid_mjd: Floats  #: Epoch of minimum, MJD in days.
     width_days: Floats  #: Full width at half depth, days.
-    shape: NDArray[np.int64]  #: Index of the shape in the bank.
+    shape: Ints  #: Index of the shape in the bank.
     depth: Floats  #: Depth as a fraction of the baseline.
     spread: Floats  #: Scatter at the source's other times, in units of the errors; at least 1.
     #: Windows with enough measurements; 0 if the source can't be searched.
-    n_windows: NDArray[np.int64]
+    n_windows: Ints
 
 
 def widths_of(settings: EseSettings) -> Floats:
@@ -168,7 +166,7 @@ def measure_threshold(
     flux_jy: Floats,
     error_jy: Floats,
     dips: Dips,
-    steady: NDArray[np.bool_],
+    steady: Bools,
     settings: EseSettings,
     progress: Progress = no_progress,
 ) -> float:

@@ -4,12 +4,10 @@ Belongs here: the loops. Doesn't: the use of their results.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
 from contimg_resources.compiling import compiled, spread
+from contimg_resources.core.arrays import Floats, Ints
 from contimg_resources.variability.templates import MIN_POINTS, MOST_OF_SPAN
-
-Floats = NDArray[np.float64]
 
 #: Columns of the result for the best dip of a source.
 SCORE, MID, WIDTH, SHAPE, DEPTH, SIGNIFICANCE, SPREAD, WINDOWS = range(8)
@@ -30,7 +28,7 @@ _FEWEST_OTHERS = 6
 
 @compiled(parallel=True)
 def best_dips(
-    offsets: NDArray[np.int64],
+    offsets: Ints,
     mjd: Floats,
     flux: Floats,
     error: Floats,
@@ -175,9 +173,7 @@ def best_dips(
 
 
 @compiled(parallel=True)
-def most_significant_pairs(
-    offsets: NDArray[np.int64], flux: Floats, error: Floats
-) -> NDArray[np.int64]:
+def most_significant_pairs(offsets: Ints, flux: Floats, error: Floats) -> Ints:
     """Find the pair of each source whose flux densities differ most, in units of their errors.
 
     ``Vs = (S_1 - S_2) / hypot(sigma_1, sigma_2)`` (Mooley et al. 2016, ApJ 818, 105). Source i has

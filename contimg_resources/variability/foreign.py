@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Bools, Floats, Ints
 from contimg_resources.core.errors import TableError
 from contimg_resources.tables.model import Column, Table
 from contimg_resources.tables.positions import directions, frame_of
@@ -23,8 +24,6 @@ from contimg_resources.variability.foreign_columns import (
     suffix_unit,
 )
 from contimg_resources.variability.foreign_times import times_of
-
-Floats = NDArray[np.float64]
 
 _NAME_KEYWORDS = ("OBJECT", "SOURCE", "TARGET", "SOURCE_NAME", "NAME", "SRCNAME")
 #: Frequencies within this ratio belong to one band.
@@ -60,7 +59,7 @@ class ForeignRows:
     mjd: Floats  #: MJD in days, UTC.
     flux_jy: Floats  #: Flux densities, Jy.
     error_jy: Floats  #: Their uncertainties, Jy.
-    row: NDArray[np.int64]  #: Row of the file; 1 is the first row of data.
+    row: Ints  #: Row of the file; 1 is the first row of data.
     n_rows: int  #: Number of rows of the file.
     rejected: tuple[RejectedRows, ...]  #: Rejected rows.
     #: Description of how each quantity was read.
@@ -164,7 +163,7 @@ class _Reading:
             read_as=self.words,
         )
 
-    def _flux(self, column: Column) -> tuple[Floats, NDArray[np.bool_], str]:
+    def _flux(self, column: Column) -> tuple[Floats, Bools, str]:
         unit = self._flux_unit("flux", column)
         if not unit:
             raise TableError(
@@ -200,7 +199,7 @@ class _Reading:
             )
         return stated or suffix
 
-    def _error(self, flux: Column, flux_jy: Floats, unit: str) -> tuple[Floats, NDArray[np.bool_]]:
+    def _error(self, flux: Column, flux_jy: Floats, unit: str) -> tuple[Floats, Bools]:
         n = self.table.n_rows
         column = self.columns.error_column(flux)
         if column is None:
@@ -283,7 +282,7 @@ class _Reading:
         )
         return found.ra_deg, found.dec_deg
 
-    def _stated_bad(self, flux: Column) -> list[tuple[NDArray[np.bool_], str]]:
+    def _stated_bad(self, flux: Column) -> list[tuple[Bools, str]]:
         """Return the rows that the file marks as bad or as limits, with the reason."""
         found = []
         for role in ("flag", "good", "limit"):
@@ -304,7 +303,7 @@ class _Reading:
         return found
 
     def _rejected(
-        self, source: NDArray[np.str_], which: NDArray[np.int64], words: list[str]
+        self, source: NDArray[np.str_], which: Ints, words: list[str]
     ) -> tuple[RejectedRows, ...]:
         rejected = []
         bad = np.flatnonzero(which >= 0)
@@ -324,7 +323,7 @@ class _Reading:
         return tuple(rejected)
 
 
-def _says_yes(column: Column) -> NDArray[np.bool_]:
+def _says_yes(column: Column) -> Bools:
     """Return where a flag column is set: a nonzero number, or a word that doesn't mean no."""
     numbers, wrong = column.numbers_and_wrong()
     words = np.char.lower(column.text())

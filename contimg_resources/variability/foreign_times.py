@@ -15,14 +15,12 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Bools, Floats
 from contimg_resources.core.errors import TableError, in_words_of_reader
 from contimg_resources.core.times import MJD_MAX_DAYS, MJD_MIN_DAYS
 from contimg_resources.tables.model import Column, Table, TimeSystem
 from contimg_resources.tables.units import factor_between
-
-Floats = NDArray[np.float64]
 
 _MJD_ORIGIN_JD = 2_400_000.5
 _UNIX_ORIGIN_JD = 2_440_587.5
@@ -65,7 +63,7 @@ class Times:
     """Times of the rows of a table."""
 
     mjd: Floats  #: MJD in days, UTC; NaN where there is none. Shape (n,).
-    wrong: NDArray[np.bool_]  #: Where the value in the file isn't a time. Shape (n,).
+    wrong: Bools  #: Where the value in the file isn't a time. Shape (n,).
     words: str  #: Description of how the column was read.
 
 
@@ -207,7 +205,7 @@ def _refuse_barycentric(
         )
 
 
-def _numbers(column: Column) -> tuple[Floats | None, NDArray[np.bool_]]:
+def _numbers(column: Column) -> tuple[Floats | None, Bools]:
     """Return the values as numbers, and which are invalid; None where most of them are texts."""
     values, wrong = column.numbers_and_wrong()
     there = int((~column.absent).sum())
@@ -353,7 +351,7 @@ def _utc_mjd(jd: Floats, scale: str) -> Floats:
     return np.where(good, found, mjd)
 
 
-def _from_texts(column: Column, scale: str) -> tuple[Floats, NDArray[np.bool_]]:
+def _from_texts(column: Column, scale: str) -> tuple[Floats, Bools]:
     texts, place = np.unique(column.text(), return_inverse=True)
     values, aware = np.full(len(texts), np.nan), np.zeros(len(texts), np.bool_)
     for i, text in enumerate(texts.tolist()):

@@ -13,8 +13,8 @@ errors.
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Bools, Floats
 from contimg_resources.core.statistics import STD_OF_MAD
 from contimg_resources.settings import VariabilitySettings
 from contimg_resources.variability.metrics import (
@@ -142,7 +142,7 @@ class Floor:
         return self.share if np.isfinite(self.share) else 0.0
 
 
-def reference_sources(curves: LightCurves, min_epochs: int) -> NDArray[np.bool_]:
+def reference_sources(curves: LightCurves, min_epochs: int) -> Bools:
     """Return which sources were references in at least half of their epochs, (n_sources,)."""
     if not len(curves):
         return np.zeros(0, np.bool_)
@@ -169,7 +169,7 @@ def measure_floor(curves: LightCurves, min_epochs: int) -> Floor:
     return Floor(middle, low, high, n_references)
 
 
-def _some_of(which: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _some_of(which: Bools) -> Bools:
     """Return at most `_MOST_REFERENCES` of the sources, evenly chosen."""
     there = np.flatnonzero(which)
     if len(there) <= _MOST_REFERENCES:
@@ -196,8 +196,6 @@ def _solve(curves: LightCurves, quantile: float) -> float:
     return float(brentq(too_large, 0.0, _LARGEST, xtol=1e-4))
 
 
-Floats = NDArray[np.float64]
-
 #: Minimum number of sources of a population.
 MIN_SOURCES = 10
 _IN_BIN = 100
@@ -215,7 +213,7 @@ class Thresholds:
     eta: Floats  #: Thresholds of eta. Shape (n,).
     v: Floats  #: Thresholds of V. Shape (n,).
 
-    def above(self, snr: Floats, eta: Floats, v: Floats) -> NDArray[np.bool_]:
+    def above(self, snr: Floats, eta: Floats, v: Floats) -> Bools:
         """Return which sources are above both thresholds at their S/N."""
         if not len(self.snr):
             return np.zeros(len(snr), np.bool_)

@@ -9,11 +9,9 @@ References: Swinbank et al. 2015, Astron. Comput. 11, 25 (eta, V); Mooley et al.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Floats, Ints
 from contimg_resources.variability.model import LightCurves
-
-Floats = NDArray[np.float64]
 
 #: A source varies if a pair of its epochs exceeds these limits (Mooley et al. 2016).
 PAIR_MIN_VS = 4.3
@@ -27,7 +25,7 @@ class Scatter:
     Arrays have the shape (n_sources,).
     """
 
-    n: NDArray[np.int64]  #: Number of measurements.
+    n: Ints  #: Number of measurements.
     mean_jy: Floats  #: Weighted mean, Jy.
     eta: Floats  #: See `scatter_of`.
     v: Floats  #: See `scatter_of`.

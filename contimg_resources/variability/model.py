@@ -11,9 +11,8 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Bools, Floats, Ints
 from contimg_resources.database.values import DICT, LIST, Count, Number
-
-Floats = NDArray[np.float64]
 
 #: Columns with one value per measurement.
 OF_POINTS = (
@@ -46,15 +45,15 @@ class LightCurves:
     ra_deg: Floats
     dec_deg: Floats
     #: Source i has the measurements ``offsets[i]:offsets[i + 1]``. Shape (n_sources + 1,).
-    offsets: NDArray[np.int64]
+    offsets: Ints
     mid_mjd: Floats  #: MJD in days. Shape (n_points,).
     #: `flux_jy`, `error_jy`: On the scale of the reference sources, Jy; all finite, errors above 0.
     #: Shape (n_points,).
     flux_jy: Floats
     error_jy: Floats
-    flags: NDArray[np.int64]  #: See `contimg_resources.photometry.model`. Shape (n_points,).
+    flags: Ints  #: See `contimg_resources.photometry.model`. Shape (n_points,).
     #: Whether the source was used as a flux reference of the epoch. Shape (n_points,).
-    is_reference: NDArray[np.bool_]
+    is_reference: Bools
     epoch: NDArray[np.str_]  #: Partition key of the mosaic. Shape (n_points,).
     #: `integrated_jy`, `integrated_error_jy`: Integrated flux densities where the source is flagged
     #: as extended, Jy; else NaN. Shape (n_points,).
@@ -75,7 +74,7 @@ class LightCurves:
         """Return the slice with the measurements of source number `index`."""
         return slice(int(self.offsets[index]), int(self.offsets[index + 1]))
 
-    def sound(self) -> NDArray[np.bool_]:
+    def sound(self) -> Bools:
         """Return which sources have only finite measurements with errors above zero."""
         good = np.isfinite(self.mid_mjd) & np.isfinite(self.flux_jy)
         good &= np.isfinite(self.error_jy) & (self.error_jy > 0)
@@ -83,7 +82,7 @@ class LightCurves:
         bad = np.bincount(np.repeat(np.arange(len(self)), counts)[~good], minlength=len(self))
         return np.asarray((bad == 0) & (counts > 0))
 
-    def only(self, which: NDArray[np.bool_]) -> "LightCurves":
+    def only(self, which: Bools) -> "LightCurves":
         """Return the light curves of some of the sources."""
         counts = np.diff(self.offsets)
         points = np.repeat(which, counts)
@@ -136,7 +135,7 @@ class Variability:
     source_id: NDArray[np.str_]  #: Names of the sources, sorted.
     ra_deg: Floats  #: ICRS, degrees.
     dec_deg: Floats  #: ICRS, degrees.
-    n_epochs: NDArray[np.int64]  #: Number of measurements.
+    n_epochs: Ints  #: Number of measurements.
     mean_flux_jy: Floats  #: Weighted mean, Jy.
     median_snr: Floats  #: Median S/N of the measurements, without the systematic error floor.
     eta: Floats  #: Reduced chi2 about the weighted mean.
@@ -148,16 +147,16 @@ class Variability:
     pair_first_mjd: Floats  #: Time of the first epoch of that pair, MJD in days.
     pair_second_mjd: Floats  #: Time of the second epoch of that pair, MJD in days.
     #: Whether the source was a flux reference in most of its epochs.
-    is_reference: NDArray[np.bool_]
-    is_pair_variable: NDArray[np.bool_]  #: Whether the source is variable by that pair.
+    is_reference: Bools
+    is_pair_variable: Bools  #: Whether the source is variable by that pair.
     #: Whether the source is flagged as variable in the plane of eta and V.
-    is_variable: NDArray[np.bool_]
+    is_variable: Bools
     facts: VariabilityFacts = field(default_factory=VariabilityFacts)  #: Facts about all of them.
 
     def __len__(self) -> int:
         return len(self.source_id)
 
-    def only(self, which: NDArray[np.bool_]) -> "Variability":
+    def only(self, which: Bools) -> "Variability":
         """Return the metrics of some of the sources."""
         columns = {f.name: getattr(self, f.name)[which] for f in fields(self) if f.name != "facts"}
         return replace(self, **columns)

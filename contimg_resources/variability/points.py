@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Ints
 from contimg_resources.core.errors import rejecting
 from contimg_resources.core.keys import day_name, is_day_name, parse_day_name
 from contimg_resources.core.parquet import ParquetFormat
@@ -150,7 +151,7 @@ def read_point_facts(path: Path) -> PointFacts:
 
 
 def _as_curves(
-    columns: dict[str, NDArray[Any]], source: NDArray[np.int64], names: NDArray[np.str_]
+    columns: dict[str, NDArray[Any]], source: Ints, names: NDArray[np.str_]
 ) -> LightCurves:
     offsets = np.searchsorted(source, np.arange(len(names) + 1)).astype(np.int64)
     last = offsets[1:] - 1

@@ -7,9 +7,8 @@ Belongs here: comparing both explanations of a light curve. Doesn't: the recursi
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from contimg_resources.core.arrays import Floats
 
 #: Trial damped random walks: standard deviation as a fraction of the flux density, and time scale
 #: in days. Without a walk the time scale has no effect.

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Floats, Ints
 from contimg_resources.core.errors import ContimgError
 from contimg_resources.photometry.subbands import (
     BandFluxes,
@@ -29,8 +29,6 @@ from contimg_resources.products.events import CandidateRecord
 from contimg_resources.variability.templates import Shape
 from contimg_resources.variability.transits import transit_number
 from contimg_resources.variability.vetting import REACH_WIDTHS, depth_of
-
-Floats = NDArray[np.float64]
 
 #: Below this remaining flux density in a dip, in its errors, the logarithm is biased by noise.
 _MIN_SNR_LEFT = 4.0
@@ -148,7 +146,7 @@ def spectral_change(depths: Sequence[BandDepth]) -> tuple[float, float] | None:
     return float(np.sum(weight * off * y) / spread), float(1.0 / np.sqrt(spread))
 
 
-def _best_of_transits(fluxes: BandFluxes) -> NDArray[np.int64]:
+def _best_of_transits(fluxes: BandFluxes) -> Ints:
     """Choose the measurement with the least error of each transit: rolling mosaics share data."""
     number = transit_number(fluxes.mid_mjd, np.full(len(fluxes.mid_mjd), fluxes.ra_deg))
     order = np.lexsort((fluxes.error_jy, number))

@@ -13,9 +13,9 @@ from functools import cache
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from contimg_resources.core.arrays import Floats
+
 Family = Literal["fiedler", "clegg"]
 
 #: Maximum width of a dip as a fraction of the observed time: its baseline is twice as long.

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Floats, Ints
 from contimg_resources.core.errors import UnreadableMeasurements, rejecting
 from contimg_resources.core.times import SIDEREAL_DEG_PER_DAY
 from contimg_resources.instrument.dsa110 import LONGITUDE_DEG
@@ -24,8 +25,6 @@ from contimg_resources.photometry.copies import (
     query,
 )
 from contimg_resources.photometry.model import Flag
-
-Floats = NDArray[np.float64]
 
 #: Greenwich mean sidereal time at 2000-01-01 12:00, degrees (Meeus, Astronomical Algorithms, 12.4).
 _GMST_2000_DEG = 280.460_618_37
@@ -64,7 +63,7 @@ class DayPoints:
         return len(self.columns["source_id"])
 
 
-def transit_number(mid_mjd: Floats, ra_deg: Floats) -> NDArray[np.int64]:
+def transit_number(mid_mjd: Floats, ra_deg: Floats) -> Ints:
     """Return the number of the transit nearest to each time, counting from an arbitrary one.
 
     Times are MJD in days, right ascensions degrees, both of shape (n,). Precession moves a transit
@@ -74,7 +73,7 @@ def transit_number(mid_mjd: Floats, ra_deg: Floats) -> NDArray[np.int64]:
     return np.rint((sidereal_deg - ra_deg) / 360.0).astype(np.int64)
 
 
-def transit_mjd(number: NDArray[np.int64], ra_deg: Floats) -> Floats:
+def transit_mjd(number: Ints, ra_deg: Floats) -> Floats:
     """Return the times of transits, MJD in days; the inverse of `transit_number`."""
     sidereal_deg = 360.0 * number + ra_deg - _GMST_2000_DEG - LONGITUDE_DEG
     return np.asarray(_MJD_2000 + sidereal_deg / SIDEREAL_DEG_PER_DAY)

@@ -9,11 +9,9 @@ from enum import StrEnum
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Bools, Floats
 from contimg_resources.variability.templates import MOST_OF_SPAN, Shape
-
-Floats = NDArray[np.float64]
 
 #: Range of the baseline on one side of a dip, in widths from the epoch of minimum.
 _SIDE_FROM, _SIDE_TO = 0.75, 2.0
@@ -285,7 +283,7 @@ def _is_back(
     u: Floats,
     flux_jy: Floats,
     error_jy: Floats,
-    side: NDArray[np.bool_],
+    side: Bools,
     *,
     by_others: bool = False,
 ) -> bool:

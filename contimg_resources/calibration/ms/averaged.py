@@ -12,9 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.calibration.ms.new import create_like
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from contimg_resources.core.arrays import Complexes, Floats, Ints, Singles
 
 _TILE_ROWS = 1024
 
@@ -27,9 +25,9 @@ class Averaged:
     widths_hz: Floats  #: Widths of the averaged channels, Hz. Shape (n_cells,).
     #: Visibilities divided by their model: 1 where everything is known. Shape (n_intervals,
     #: n_baselines, n_cells, n_correlations).
-    data: NDArray[np.complex64]
-    weight: NDArray[np.float32]  #: Their weights; 0: there are no data. Same shape.
-    model: NDArray[np.complex64] | None  #: The model of `data`; None: 1 everywhere. Same shape.
+    data: Complexes
+    weight: Singles  #: Their weights; 0: there are no data. Same shape.
+    model: Complexes | None  #: The model of `data`; None: 1 everywhere. Same shape.
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from contimg_resources.calibration.ms.layout import channels_of_windows_hz, used_descriptions
 from contimg_resources.casa.tables import opened
+from contimg_resources.core.arrays import Bools, Floats, Ints
 from contimg_resources.core.errors import CalibrationFailed, UnreadableObservation
 from contimg_resources.core.times import mjd_from_casa_seconds
 from contimg_resources.instrument.caltables import ArrayLayout
@@ -51,18 +51,18 @@ class DataHealth:
 
     antennas: tuple[AntennaHealth, ...]  #: States of the antennas by id.
     #: True where a receptor has unflagged cross-correlations. Shape (n_antennas, n_receptors).
-    working_receptors: NDArray[np.bool_]
+    working_receptors: Bools
     flagged_fraction: float  #: Flagged share of all cross-correlations of working antennas.
     start_mjd: float  #: Start of the first integration, MJD in days.
     end_mjd: float  #: End of the last integration, MJD in days.
     layout: ArrayLayout  #: Antennas and spectral windows.
     #: Channel centres of each spectral window by id, Hz; empty for a window without data.
-    frequencies_hz: tuple[NDArray[np.float64], ...]
+    frequencies_hz: tuple[Floats, ...]
     windows: tuple[int, ...]  #: Spectral window ids that have rows.
     receptors: tuple[str, str]  #: Names of the two receptors: X and Y, or R and L.
 
     @property
-    def working_antennas(self) -> NDArray[np.bool_]:
+    def working_antennas(self) -> Bools:
         """Return True for antennas with unflagged data, shape (n_antennas,)."""
         return np.asarray(self.working_receptors.any(axis=1))
 
@@ -133,12 +133,12 @@ class About:
 
     ms: Path  #: The MS, under the name known to the user.
     names: tuple[str, ...]  #: Names of the antennas, by id.
-    positions_m: NDArray[np.float64]  #: Their positions, metres. Shape (n_antennas, 3).
+    positions_m: Floats  #: Their positions, metres. Shape (n_antennas, 3).
     correlations: tuple[str, ...]  #: Names of the correlations, such as ``("XX", "YY")``.
     parallel: list[int]  #: Positions of the parallel hands along the correlation axis.
     receptors: tuple[str, str]  #: Names of the two receptors.
     #: Channel centres of each spectral window by id, Hz; empty for a window without data.
-    frequencies_hz: tuple[NDArray[np.float64], ...]
+    frequencies_hz: tuple[Floats, ...]
     window_ids: list[int]  #: Spectral window id of each data description.
 
 
@@ -167,8 +167,8 @@ def read_about(ms: Path) -> About:
 
 def sum_up(
     about: About,
-    flagged: NDArray[np.int64],
-    total: NDArray[np.int64],
+    flagged: Ints,
+    total: Ints,
     span_s: tuple[float, float],
     windows: Collection[int],
 ) -> DataHealth:
@@ -277,7 +277,7 @@ def _text_column(ms: Path, subtable: str, column: str) -> tuple[str, ...]:
         ) from error
 
 
-def channel_frequencies_hz(ms: Path) -> dict[int, NDArray[np.float64]]:
+def channel_frequencies_hz(ms: Path) -> dict[int, Floats]:
     """Return the channel centres (Hz) of each DATA_DESC_ID whose window has any."""
     channels_hz = channels_of_windows_hz(ms)
     described = enumerate(_described_windows(ms))
@@ -290,7 +290,7 @@ def _described_windows(ms: Path) -> list[int]:
         return [int(w) for w in table.getcol("SPECTRAL_WINDOW_ID")]
 
 
-def _antennas(ms: Path) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+def _antennas(ms: Path) -> tuple[tuple[str, ...], Floats]:
     with opened(ms / "ANTENNA") as table:
         names = tuple(str(n).strip() for n in table.getcol("NAME"))
         return names, np.asarray(table.getcol("POSITION"), np.float64).T

@@ -19,9 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.compiling import n_cores
+from contimg_resources.core.arrays import Bools, Ints
 from contimg_resources.core.errors import CasaError, UnreadableObservation
-
-Ints = NDArray[np.int64]
 
 #: Bytes moved at once: the next processing step then finds them in the cache.
 _CHUNK_BYTES = 4_000_000
@@ -145,7 +144,7 @@ def read_large(
     _at_once(read, tiles)
 
 
-def write_flags(path: Path, flag: NDArray[np.bool_]) -> None:
+def write_flags(path: Path, flag: Bools) -> None:
     """Write the column FLAG of an MS of `contimg_resources.calibration.ms.new`.
 
     The MS is not open anywhere; the flags, of all its rows, have the shape (n_rows, n_channels,

@@ -12,16 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.calibration.ms.large_columns import read_large, tiles_of
+from contimg_resources.core.arrays import Bools, Ints, Singles
 from contimg_resources.observations.counting import number_integrations, repeated_rows
 from contimg_resources.observations.meaning import (
     spectrum_column,
     weights_of_channels,
     weights_of_rows,
 )
-
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
-Singles = NDArray[np.float32]
 
 #: Number of rows whose weights are checked for variation along the channels.
 _LOOKED_AT = 64

@@ -10,12 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.compiling import compiled, spread
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
-Complexes = NDArray[np.complex64]
-Float32s = NDArray[np.float32]
+from contimg_resources.core.arrays import Bools, Complexes, Floats, Ints, Singles
 
 
 @compiled()
@@ -128,7 +123,7 @@ def any_good(data: Complexes, flag: Bools) -> Bools:
 
 
 @compiled(parallel=True)
-def scale_weights(weight: Float32s, factor: Float32s) -> None:
+def scale_weights(weight: Singles, factor: Singles) -> None:
     """Multiply weights, in place.
 
     Weights have the shape (n_rows, 1 or n_channels, n_correlations), factors (n_rows,
@@ -141,7 +136,7 @@ def scale_weights(weight: Float32s, factor: Float32s) -> None:
 
 
 @compiled()
-def mean_weights(weight: Float32s) -> Float32s:
+def mean_weights(weight: Singles) -> Singles:
     """Return the weights of rows: the mean over channels with weights; on one core.
 
     Weights have the shape (n_rows, 1 or n_channels, n_correlations).
@@ -163,7 +158,7 @@ def mean_weights(weight: Float32s) -> Float32s:
 def average(
     data: Complexes,
     flag: Bools,
-    weight: Float32s,
+    weight: Singles,
     order: Ints,
     starts: Ints,
     first: Ints,
@@ -175,8 +170,8 @@ def average(
     receptors: Ints,
     inverse: Complexes,
     missing: Bools,
-    gain_weight: Float32s,
-    model: Float32s,
+    gain_weight: Singles,
+    model: Singles,
     others: Complexes,
     sums: NDArray[np.complex128],
     other_sums: NDArray[np.complex128],

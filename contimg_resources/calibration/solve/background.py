@@ -15,17 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from contimg_resources.calibration.ms.health import channel_frequencies_hz
 from contimg_resources.calibration.solve.phasing import FieldDirections
 from contimg_resources.calibration.solve.skymodel import parallel_hands
+from contimg_resources.core.arrays import Complexes, Floats, Ints
 from contimg_resources.core.point_sources import direction_cosines, point_source_visibilities
 from contimg_resources.instrument.primary_beam import airy_power
 from contimg_resources.observations.calibrators import Calibrator, separation_deg
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 #: Sources with less apparent flux than this share of the calibrator don't affect its gains ...
 _FAINTEST_SHARE = 1e-4
@@ -129,7 +126,7 @@ class Background:
 
     def seen(
         self, time_s: float, field: int, first: Ints, second: Ints, uvw_m: Floats, hz: Floats
-    ) -> NDArray[np.complex64]:
+    ) -> Complexes:
         """Return the visibilities of one integration, Jy, shape (n_channels, n_rows).
 
         Parameters

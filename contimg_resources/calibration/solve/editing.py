@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from contimg_resources.casa.tables import copy_table
+from contimg_resources.core.arrays import Floats
 from contimg_resources.core.errors import InvalidName
 from contimg_resources.core.trees import remove_tree
 from contimg_resources.instrument.caltables import CaltableType, caltable_path
@@ -105,8 +105,6 @@ def rewrite_gains(path: Path, keep: str) -> None:
     finally:
         tb.close()
 
-
-Floats = NDArray[np.float64]
 
 #: Times closer than this are the same, seconds.
 _SAME_S = 1e-3

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Floats, Ints
 from contimg_resources.core.errors import CalibrationFailed, UnreadableObservation
 from contimg_resources.instrument.primary_beam import airy_power
 from contimg_resources.observations.calibrators import Calibrator, separation_deg
@@ -27,13 +27,11 @@ class FieldDirections:
     """Names and phase centres of the fields of an MS."""
 
     names: tuple[str, ...]  #: Names by field id.
-    ra_rad: NDArray[np.float64]  #: Phase centres, radians. Shape (n_fields,).
-    dec_rad: NDArray[np.float64]  #: Phase centres, radians. Shape (n_fields,).
+    ra_rad: Floats  #: Phase centres, radians. Shape (n_fields,).
+    dec_rad: Floats  #: Phase centres, radians. Shape (n_fields,).
     frame: str  #: ``J2000`` or ``ICRS``.
 
-    def separations_rad(
-        self, ra_deg: float | NDArray[np.float64], dec_deg: float | NDArray[np.float64]
-    ) -> NDArray[np.float64]:
+    def separations_rad(self, ra_deg: float | Floats, dec_deg: float | Floats) -> Floats:
         """Return the angle of each phase centre from a position (ICRS degrees), radians.
 
         Positions of shape (n, 1) give angles of shape (n, n_fields).
@@ -69,7 +67,7 @@ class FieldDirections:
         return tuple(self.names.index(n) for n in names)
 
 
-def check_in_beam(ms: Path, fields: FieldDirections, calibrator: Calibrator) -> NDArray[np.float64]:
+def check_in_beam(ms: Path, fields: FieldDirections, calibrator: Calibrator) -> Floats:
     """Return the angle of a calibrator from each phase centre of a drift scan, radians.
 
     Raises
@@ -105,7 +103,7 @@ def read_fields(ms: Path) -> FieldDirections:
     return FieldDirections(names, directions[:, 0, 0], directions[:, 1, 0], frame)
 
 
-def phase_to(ms: Path, output: Path, ra_deg: float, dec_deg: float) -> NDArray[np.int64]:
+def phase_to(ms: Path, output: Path, ra_deg: float, dec_deg: float) -> Ints:
     """Write a copy of `ms` whose fields all have the same phase centre (ICRS degrees).
 
     Returns the field id of each row of the copy, the same ids as in the input, shape (n_rows,).

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from contimg_resources.calibration.solutions import Solutions
+from contimg_resources.core.arrays import Floats
 from contimg_resources.instrument.caltables import CaltableType
 
 _COLOURS = ("#1f5f99", "#d1661b")
@@ -38,7 +38,7 @@ class PlotContext:
     title: str  #: Description of the set: calibrator, date, reference antenna.
     antenna_names: tuple[str, ...]  #: Names of the antennas by id.
     #: Channel centres of each spectral window by id, Hz.
-    frequencies_hz: Sequence[NDArray[np.float64]]
+    frequencies_hz: Sequence[Floats]
     receptors: tuple[str, str] = ("X", "Y")  #: Names of the two receptors, such as X and Y.
 
 
@@ -143,7 +143,7 @@ def _draw(
     ax.title.set_size(9)
 
 
-def _limits(ax: Any, values: NDArray[np.float64], *, phase: bool) -> None:
+def _limits(ax: Any, values: Floats, *, phase: bool) -> None:
     """Scale to the bulk of the values, so that one bad solution does not flatten the others."""
     if not values.size:
         return
@@ -169,7 +169,7 @@ def _n_times(solutions: Solutions) -> int:
 
 def _abscissa(
     table_type: CaltableType, solutions: Solutions, context: PlotContext
-) -> tuple[NDArray[np.float64], str]:
+) -> tuple[Floats, str]:
     shape = solutions.values.shape[1:]
     if table_type in _BANDPASS:
         x = np.full(shape, np.nan)

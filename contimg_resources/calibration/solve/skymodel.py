@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from contimg_resources.calibration.ms.health import channel_frequencies_hz
+from contimg_resources.core.arrays import Bools, Floats
 from contimg_resources.instrument.primary_beam import airy_power
 from contimg_resources.observations.calibrators import Calibrator
 
@@ -24,7 +24,7 @@ def write_point_model(
     ms: Path,
     calibrator: Calibrator,
     *,
-    separations_rad: NDArray[np.float64] | None = None,
+    separations_rad: Floats | None = None,
     field_ids: tuple[int, ...] = (),
 ) -> None:
     """Write MODEL_DATA of an unpolarised point source at the phase centre.
@@ -66,7 +66,7 @@ def write_point_model(
         tb.close()
 
 
-def parallel_hands(ms: Path) -> NDArray[np.bool_]:
+def parallel_hands(ms: Path) -> Bools:
     """Return which correlations of an MS see an unpolarised source, shape (n_correlations,)."""
     from casatools import table
 
@@ -78,9 +78,7 @@ def parallel_hands(ms: Path) -> NDArray[np.bool_]:
         tb.close()
 
 
-def beam_power(
-    separations_rad: NDArray[np.float64], hz: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def beam_power(separations_rad: Floats, hz: Floats) -> Floats:
     """Return the power of the primary beam, shape (channels, angles)."""
     # Few pointings, many baselines: evaluate the beam once for each distinct angle.
     angles, which = np.unique(separations_rad, return_inverse=True)

@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from contimg_resources.calibration.apply.correcting import read_calibrated
 from contimg_resources.calibration.apply.jones import Jones, combine, read_table
@@ -31,12 +30,10 @@ from contimg_resources.calibration.solve.phasing import FieldDirections, check_i
 from contimg_resources.calibration.solve.skymodel import beam_power
 from contimg_resources.calibration.solve.working import AppliedTable, Grain, SolverInput
 from contimg_resources.compiling import n_cores
+from contimg_resources.core.arrays import Complexes, Floats, Ints, Singles
 from contimg_resources.core.errors import CalibrationFailed
 from contimg_resources.core.progress import report_progress
 from contimg_resources.instrument.caltables import CaltableType
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 
 class WorkingMemory:
@@ -67,8 +64,8 @@ class WorkingMemory:
     def __init__(
         self,
         observed: Observed,
-        model_jy: dict[int, NDArray[np.float32]],
-        others_jy: NDArray[np.complex64],
+        model_jy: dict[int, Singles],
+        others_jy: Complexes,
         name: str,
         center_rad: tuple[float, float],
         declination_deg: float | None,
@@ -224,9 +221,7 @@ def read_into_memory(request: SolveRequest, directory: Path) -> WorkingMemory:
     )
 
 
-def _others_jy(
-    request: SolveRequest, observed: Observed, fields: FieldDirections
-) -> NDArray[np.complex64]:
+def _others_jy(request: SolveRequest, observed: Observed, fields: FieldDirections) -> Complexes:
     """Return the visibilities of the known sources besides the calibrator; empty without any."""
     others = request.background
     if not others:
