@@ -83,6 +83,7 @@ def write_measurements(
     kept = kept[np.argsort(sources.source_id[kept])]
     n = len(kept)
     columns: dict[str, Any] = {
+        **{name: getattr(raw, name) for name in COLUMNS if hasattr(raw, name)},
         "source_id": sources.source_id,
         "ra_deg": sources.ra_deg,
         "dec_deg": sources.dec_deg,
@@ -91,31 +92,15 @@ def write_measurements(
         "flux_error_jy": error,
         "raw_flux_jy": raw.flux_jy,
         "raw_error_jy": raw.error_jy,
-        "background_jy": raw.background_jy,
-        "rms_jy": raw.rms_jy,
-        "chi2": raw.chi2,
-        "dof": raw.dof,
-        "flags": raw.flags,
-        "primary_beam": raw.primary_beam,
-        "east_arcsec": raw.east_arcsec,
-        "north_arcsec": raw.north_arcsec,
         "integrated_flux_jy": integrated,
         "integrated_error_jy": integrated_error,
-        "width": raw.width,
-        "width_error": raw.width_error,
         "scale": scale.at_source,
         "scale_error": scale.error_at_source,
         "is_reference": scale.is_reference,
     }
-    same = {
-        "epoch": image.epoch,
-        "kind": image.kind,
-        "mid_mjd": image.mid_mjd,
-        "frequency_hz": image.frequency_hz,
-        "epoch_ok": scale.ok,
-    }
+    same = {name: getattr(image, name) for name in ("epoch", "kind", "mid_mjd", "frequency_hz")}
     values = {name: column[kept] for name, column in columns.items()}
-    values |= {name: np.full(n, value) for name, value in same.items()}
+    values |= {name: np.full(n, value) for name, value in {**same, "epoch_ok": scale.ok}.items()}
     FORMAT.write(path, values, {"epoch": image.epoch, "kind": image.kind, **(facts or {})})
     return Written(path, n, int(np.isfinite(flux[kept]).sum()))
 

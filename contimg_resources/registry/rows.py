@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -77,24 +78,14 @@ def load_sets(
         for row in connection.execute(
             sa.select(caltable_sets).where(caltable_sets.c.id.in_(chunk))
         ):
-            found[row.id] = CaltableSet(
-                id=row.id,
-                name=row.name,
-                version=row.version,
-                calibrator=row.calibrator,
-                refant=row.refant,
-                mid_mjd=row.mid_mjd,
-                start_mjd=row.start_mjd,
-                end_mjd=row.end_mjd,
-                declination_deg=row.declination_deg,
-                layout=known[row.layout_id],
-                status=SetStatus(row.status),
-                reasons=tuple(row.reasons),
-                quality=row.quality,
-                origin=row.origin,
-                registered_mjd=row.registered_mjd,
-                tables=tuple(tables[row.id]),
-            )
+            columns = {
+                **row._mapping,
+                "layout": known[row.layout_id],
+                "status": SetStatus(row.status),
+                "reasons": tuple(row.reasons),
+                "tables": tuple(tables[row.id]),
+            }
+            found[row.id] = CaltableSet(**{f.name: columns[f.name] for f in fields(CaltableSet)})
     return [found[i] for i in ids if i in found]
 
 
@@ -130,7 +121,7 @@ def load_events(
 ) -> list[SetEvent]:
     """Return the events after an event, oldest first."""
     query = (
-        sa.select(set_events, caltable_sets.c.name, caltable_sets.c.version)
+        sa.select(set_events, caltable_sets.c.name.label("set_name"), caltable_sets.c.version)
         .join(caltable_sets, caltable_sets.c.id == set_events.c.set_id)
         .where(set_events.c.id > after_id)
         .order_by(set_events.c.id)
@@ -138,20 +129,8 @@ def load_events(
     )
     if name is not None:
         query = query.where(caltable_sets.c.name == name)
-    return [
-        SetEvent(
-            id=row.id,
-            set_name=row.name,
-            version=row.version,
-            event=row.event,
-            at_mjd=row.at_mjd,
-            reason=row.reason,
-            host=row.host,
-            pid=row.pid,
-            user=row.user,
-        )
-        for row in connection.execute(query)
-    ]
+    names = [f.name for f in fields(SetEvent)]
+    return [SetEvent(**{n: row[n] for n in names}) for row in connection.execute(query).mappings()]
 
 
 class Loader:

@@ -6,7 +6,7 @@ Doesn't: loading complete sets, checksums, error messages when no set fits.
 
 from bisect import bisect_right
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import sqlalchemy as sa
 
@@ -50,16 +50,7 @@ class ActiveSets:
     def __init__(self, connection: sa.Connection) -> None:
         columns = caltable_sets.c
         query = (
-            sa.select(
-                columns.id,
-                columns.name,
-                columns.version,
-                columns.mid_mjd,
-                columns.start_mjd,
-                columns.end_mjd,
-                columns.declination_deg,
-                columns.layout_id,
-            )
+            sa.select(*(columns[f.name] for f in fields(ActiveSet)))
             .where(columns.status == SetStatus.ACTIVE.value)
             .order_by(columns.mid_mjd, columns.id)
         )

@@ -15,7 +15,7 @@ from contimg_resources.core.arrays import Ints
 from contimg_resources.core.errors import rejecting
 from contimg_resources.core.keys import day_name, is_day_name, parse_day_name
 from contimg_resources.core.parquet import ParquetFormat
-from contimg_resources.database.values import DICT, LIST, read_json
+from contimg_resources.database.values import DICT, LIST
 from contimg_resources.variability.model import LightCurves
 from contimg_resources.variability.transits import DayPoints
 
@@ -135,19 +135,6 @@ def read_points(
     }
     columns["epoch"] = keys[epochs.indices.to_numpy(zero_copy_only=False)[order]]
     return _as_curves(columns, source[order], np.sort(names))
-
-
-def read_point_facts(path: Path) -> PointFacts:
-    """Read the provenance in a day's file without its measurements.
-
-    Raises
-    ------
-    UnreadableMeasurements
-        If the file is damaged or was written by a newer contimg.
-    """
-    told = FORMAT.read_facts(path)
-    with FORMAT.refusing(path):
-        return read_json(PointFacts, told)
 
 
 def _as_curves(
