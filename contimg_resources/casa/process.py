@@ -87,7 +87,7 @@ class CasaProcess:
         return self._process.poll() is None
 
     def serve(self, exchange: Path, progress: Progress, timeout_s: float, label: str) -> int | None:
-        """Let the process serve the request in the directory `exchange`, and write its answer there.
+        """Let the process serve the request in `exchange`, a directory, where the answer goes.
 
         Returns None when the request is done and the process waits for the next; else the status
         with which the process ended, negative or above 128 for a signal. `label` names the request
