@@ -60,7 +60,7 @@ def measure_quality(
     amplitude: float | None
     phase_deg: float | None
     holds_amplitude = False
-    if _holds_delays(casa_subtype):
+    if casa_subtype.startswith("K"):
         snr, amplitude, shown = None, None, values.real
         phase_deg = _delay_scatter_ns(solutions, good) * 1e-9 * window_width_hz / 2 * 360
     else:
@@ -146,10 +146,6 @@ def _flagged(name: str, quality: TableQuality, most: float) -> list[str]:
         each = " and ".join(f"{share:.0%}" for share in quality.flagged_by_receptor)
         reason += f", {each} by receptor"
     return [f"{reason} (at most {most:.0%})"]
-
-
-def _holds_delays(casa_subtype: str) -> bool:
-    return casa_subtype.startswith("K")
 
 
 def _scatters(

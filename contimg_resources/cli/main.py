@@ -24,7 +24,6 @@ import typer
 from contimg_resources import __version__
 from contimg_resources.cli import (
     alerts,
-    apply,
     calibrate,
     calibrators,
     catalogue,
@@ -75,7 +74,7 @@ _PANELS: dict[str, dict[str, Any]] = {
     },
     "Calibrate": {
         "calibrate": calibrate.calibrate,
-        "apply": apply.apply,
+        "apply": calibrate.apply,
         "registry": registry.app,
         "calibrators": calibrators.app,
     },

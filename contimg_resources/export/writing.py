@@ -4,8 +4,9 @@ Belongs here: the list of documents, tables and schemas, and the index. Doesn't:
 each, reading the stores.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from contimg_resources.casa import Progress, no_progress
@@ -92,7 +93,8 @@ def write_documents(
     }
     for name, write in files.items():
         directory.put_file(f"tables/{name}", write)
-    _write_schemas(directory)
+    for name, text in schemas().items():
+        directory.put_file(f"{SCHEMAS}/{name}.json", partial(Path.write_text, data=text))
     index = Index(
         generated_mjd=rounded(now_mjd, 6),
         generated_utc=f"{isot_from_mjd(now_mjd)}Z",
@@ -119,12 +121,3 @@ def _write(directory: ExportDirectory, paged: Paged) -> list[tuple[Page, tuple[s
         )
         written.append((page, content.labels))
     return written
-
-
-def _write_schemas(directory: ExportDirectory) -> None:
-    for name, text in schemas().items():
-        directory.put_file(f"{SCHEMAS}/{name}.json", _writes(text))
-
-
-def _writes(text: str) -> Callable[[Path], object]:
-    return lambda place: place.write_text(text)

@@ -187,7 +187,7 @@ def _of_table(tables: Any, channel: int, polarization: int) -> Found | None:
         values = [
             _in(
                 float(data[name][row]),
-                _unit_of_column(columns, name) or default,
+                str(columns[name].unit or "").strip() or default,
                 "deg" if name == "BPA" else "arcsec",
                 f"{hdu.name}.{name}",
             )
@@ -195,10 +195,6 @@ def _of_table(tables: Any, channel: int, polarization: int) -> Found | None:
         ]
         return (values[0], values[1], values[2]), f"table {hdu.name}"
     return None
-
-
-def _unit_of_column(columns: Any, name: str) -> str:
-    return str(columns[name].unit or "").strip()
 
 
 def _of_log(header: Any) -> Found | None:

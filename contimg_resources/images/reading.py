@@ -11,7 +11,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -260,7 +260,7 @@ def _facts(path: Path, hdus: Any) -> tuple[SkyImage | None, list[str]]:
             frame=axes.frame,
             shape=plane.shape,
             unit=str(header.get("BUNIT", "")).strip(),
-            beam=beam if not axes.turned_deg else Beam(*_axes_of(beam), angle_deg),
+            beam=replace(beam, angle_deg=angle_deg) if axes.turned_deg else beam,
             frequency_hz=frequency[0],
             bandwidth_hz=frequency[1],
             observed=observed,
@@ -270,10 +270,6 @@ def _facts(path: Path, hdus: Any) -> tuple[SkyImage | None, list[str]]:
         ),
         wrong,
     )
-
-
-def _axes_of(beam: Beam) -> tuple[float, float]:
-    return beam.major_arcsec, beam.minor_arcsec
 
 
 def _plane(hdus: Any, *, response: bool = False) -> _Plane:

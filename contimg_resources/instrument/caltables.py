@@ -4,7 +4,7 @@ Belongs here: the terms shared by solving, the registry and applying.
 Doesn't: anything that opens a table.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -95,6 +95,12 @@ def type_of_ending(
         if ending in (*kind.suffixes, *endings.get(kind, ())):
             return kind
     return None
+
+
+def known_endings(endings: Mapping[CaltableType, Sequence[str]]) -> Iterator[str]:
+    """Yield all endings of caltables; `endings` are those in addition to contimg's own."""
+    for kind in CaltableType:
+        yield from (*kind.suffixes, *endings.get(kind, ()))
 
 
 def split_ending(

@@ -17,6 +17,7 @@ from contimg_resources.instrument.caltables import (
     CaltableField,
     CaltableInfo,
     CaltableType,
+    known_endings,
     split_ending,
     type_of_ending,
 )
@@ -78,7 +79,7 @@ def tables_under_prefix(prefix: Path, endings: Endings) -> UnderPrefix:
         )
     if not claimed:
         raise RegistrationRefused(
-            f"there are no caltables under {prefix} (looked for {_all_endings(endings)}); "
+            f"there are no caltables under {prefix} (looked for {', '.join(known_endings(endings))}); "
             f"{_near(prefix, endings, not_taken)}",
             prefix=str(prefix),
             not_taken=not_taken,
@@ -132,10 +133,6 @@ def _stated_kind(path: Path) -> tuple[str, str] | None:
     ]
     kind, subtype = ("unknown" if match is None else match.group(1) for match in found)
     return kind, subtype
-
-
-def _all_endings(endings: Endings) -> str:
-    return ", ".join(s for t in CaltableType for s in (*t.suffixes, *endings.get(t, ())))
 
 
 def set_under_prefix(

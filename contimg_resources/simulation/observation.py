@@ -19,8 +19,12 @@ from contimg_resources.observations.settling import done_marker
 from contimg_resources.simulation import measurement_set
 from contimg_resources.simulation.gains import draw_gains
 from contimg_resources.simulation.meridian import meridian_direction_deg
-from contimg_resources.simulation.predict import Baselines, noise, window_visibilities
-from contimg_resources.simulation.rfi import draw_interference
+from contimg_resources.simulation.predict import (
+    Baselines,
+    draw_interference,
+    noise,
+    window_visibilities,
+)
 from contimg_resources.simulation.sky import sources_near
 from contimg_resources.simulation.spec import FileFormat, SimulationSpec
 from contimg_resources.simulation.sub_bands import sub_band_names, write_sub_bands

@@ -107,7 +107,7 @@ def _read(path: Path, table: str, limits: Limits) -> Table:
         raise TableError("it is empty")
     for stated in _UNITS.finditer(content, 0, _PREAMBLE_BYTES):
         refuse_endless(stated[0].decode(errors="replace"))
-    head = _without_mark(head)
+    head = head.removeprefix(b"\xef\xbb\xbf")
     if b"<VOTABLE" in head or b":VOTABLE" in head or head.lstrip()[:5] == b"<?xml":
         return votable.read(path, content, table, limits)
     if head.lstrip()[:1] == b"<" and ending in (".vot", ".votable", ".xml", ".html"):
@@ -125,10 +125,6 @@ def _read(path: Path, table: str, limits: Limits) -> Table:
 def _ending(path: Path) -> str:
     suffixes = [s.lower() for s in path.suffixes if s.lower() not in (".gz", ".bz2", ".xz")]
     return suffixes[-1] if suffixes else ""
-
-
-def _without_mark(head: bytes) -> bytes:
-    return head.removeprefix(b"\xef\xbb\xbf")
 
 
 def _unpacked(path: Path, opener: Callable[..., Any], limits: Limits) -> bytes:

@@ -50,7 +50,7 @@ def read(path: Path, content: bytes, ending: str, limits: Limits) -> Table:
         # Bars at both ends of each line, as in Markdown.
         body = re.sub(rb"(?m)^[ \t]*\||\|[ \t\r]*$", b"", body)
         lines = _first_lines(body)
-    comments = _comments(lines)
+    comments = tuple(line for _, line in lines if line.startswith("#"))
     data = [(at, line) for at, line in lines if line.strip() and not line.startswith("#")]
     if not data:
         header = [c for c in comments if "," in c or len(c.split()) > 2]
@@ -120,10 +120,6 @@ def _first_lines(body: bytes) -> list[tuple[int, str]]:
     return found
 
 
-def _comments(lines: list[tuple[int, str]]) -> tuple[str, ...]:
-    return tuple(line for _, line in lines if line.startswith("#"))
-
-
 def _all_lines(body: bytes) -> tuple[str, ...]:
     return tuple(body.decode().splitlines())
 
@@ -179,7 +175,7 @@ def _header(
     units = [""] * len(names)
     # VizieR: units, and a line of dashes.
     if len(data) > 2 and re.fullmatch(r"[-\s\t;|,]*-[-\s\t;|,]*", data[2]):
-        return names, _padded(_fields(data[1], delimiter), len(names)), 3
+        return names, [*_fields(data[1], delimiter), *[""] * len(names)][: len(names)], 3
     if len(data) > 1 and re.fullmatch(r"[-\s\t;|,]*--[-\s\t;|,]*", data[1]):
         return names, units, 2
     for i, name in enumerate(names):
@@ -202,10 +198,6 @@ def _units_below(header: str, stated: str, names: list[str]) -> list[str]:
             if token.end() in ends:
                 units[ends.index(token.end())] = unit
     return units
-
-
-def _padded(fields: list[str], n: int) -> list[str]:
-    return (fields + [""] * n)[:n]
 
 
 def _without_comments(rows: bytes) -> bytes:

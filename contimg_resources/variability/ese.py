@@ -12,7 +12,7 @@ from contimg_resources.casa import Progress, no_progress
 from contimg_resources.core.arrays import Bools, Floats, Ints
 from contimg_resources.core.statistics import STD_OF_MAD
 from contimg_resources.settings import EseSettings
-from contimg_resources.variability.metrics import errors_with_floor, medians_of
+from contimg_resources.variability.measuring import errors_with_floor, medians_of
 from contimg_resources.variability.model import LightCurves
 from contimg_resources.variability.templates import REACH, bank
 

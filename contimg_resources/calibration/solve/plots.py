@@ -160,11 +160,7 @@ def _against_frequency_or_time(table_type: CaltableType, solutions: Solutions) -
     """Return whether a table is drawn against frequency or time rather than antenna."""
     if table_type in _BANDPASS or table_type is CaltableType.G2:
         return True
-    return table_type is not CaltableType.K and _n_times(solutions) > 1
-
-
-def _n_times(solutions: Solutions) -> int:
-    return int(np.unique(np.round(solutions.times_s)).size)
+    return table_type is not CaltableType.K and len(np.unique(np.round(solutions.times_s))) > 1
 
 
 def _abscissa(
