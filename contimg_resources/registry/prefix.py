@@ -79,8 +79,8 @@ def tables_under_prefix(prefix: Path, endings: Endings) -> UnderPrefix:
         )
     if not claimed:
         raise RegistrationRefused(
-            f"there are no caltables under {prefix} (looked for {', '.join(known_endings(endings))}); "
-            f"{_near(prefix, endings, not_taken)}",
+            f"there are no caltables under {prefix} (looked for "
+            f"{', '.join(known_endings(endings))}); {_near(prefix, endings, not_taken)}",
             prefix=str(prefix),
             not_taken=not_taken,
         )
