@@ -39,7 +39,6 @@ from contimg_resources.cli import (
     registry,
     reprocess,
     simulate,
-    status,
     up,
     uvh5,
     variability,
@@ -68,7 +67,7 @@ app = typer.Typer(
 #: The groups of ``contimg --help`` and their members: functions are commands, others are groups.
 _PANELS: dict[str, dict[str, Any]] = {
     "Observe": {
-        "status": status.status,
+        "status": observation.status,
         "observation": observation.app,
         "uvh5": uvh5.app,
     },

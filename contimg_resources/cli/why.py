@@ -15,7 +15,7 @@ from contimg_resources.core.times import isot_from_mjd
 
 if TYPE_CHECKING:
     from contimg_resources.products.derived import Product
-    from contimg_resources.products.model import Artefact, ObservationRecord
+    from contimg_resources.products.model import Artefact
     from contimg_resources.registry.model import CaltableSet
     from contimg_resources.steps.provenance import Provenance
 
@@ -62,11 +62,12 @@ def _lines(found: "Provenance", problem: str) -> list[str]:
     lines = [f"{found.kind}: {found.path}"]
     if found.observation is not None:
         record = found.observation
+        what = "MS" if record.origin == "measurement_set" else "image made elsewhere"
         lines += [
             f"observation: {record.key}, {isot_from_mjd(record.start_mjd)[:_SECOND]} to "
             f"{isot_from_mjd(record.end_mjd)[:_SECOND]} UTC, declination "
             f"{record.declination_deg:+.2f} deg",
-            f"  {_source_of(record)}: {record.path}, signature {record.signature}",
+            f"  {what}: {record.path}, signature {record.signature}",
             f"  state: {record.state}" + (f": {record.reason}" if record.reason else ""),
         ]
     if found.product is not None:
@@ -82,10 +83,6 @@ def _lines(found: "Provenance", problem: str) -> list[str]:
         now = f"{stale.now} would be applied" if stale.now else "no set is valid"
         lines.append(f"STALE: {now} today; {stale.why}")
     return lines + ([f"STALE: {found.why_stale}"] if found.why_stale else [])
-
-
-def _source_of(record: "ObservationRecord") -> str:
-    return "MS" if record.origin == "measurement_set" else "image made elsewhere"
 
 
 def _value(value: Any) -> str:

@@ -36,11 +36,6 @@ class Caption:
     subtitle: str  #: Lower line.
 
 
-def caption_of(cutout: Cutout) -> Caption:
-    """Return the name of the source and the time."""
-    return Caption(shown_name(cutout.facts.source_id), shown_time(cutout.facts.mid_mjd))
-
-
 def shown_time(mid_mjd: float) -> str:
     """Return a time as shown in a picture."""
     return isot_from_mjd(mid_mjd)[:16].replace("T", " ") + " UTC"
@@ -171,7 +166,11 @@ def write_picture(
     facts = cutout.facts
     used = scale or BrightnessScale.of(facts.rms_jy, float(np.nanmax(cutout.pixels)))
     panel = Panel(cutout.wcs, cutout.pixels.shape, facts.ra_deg, facts.dec_deg, used)
-    drawn = panel.draw(cutout.pixels, facts.beam, caption or caption_of(cutout))
+    drawn = panel.draw(
+        cutout.pixels,
+        facts.beam,
+        caption or Caption(shown_name(facts.source_id), shown_time(facts.mid_mjd)),
+    )
     told = PngInfo()
     told.add_text(_SCALE_TEXT, f"{used.low_jy!r} {used.high_jy!r}")
     # The image has few colours: a palette halves the size without visible loss.

@@ -64,7 +64,8 @@ def keep_within(
     for pair in sorted(pairs, key=lambda p: (p.is_needed, p.mid_mjd, p.epoch, p.directory)):
         if size_bytes <= max_gb * _BYTES_PER_GB:
             break
-        if _is_in_work(pair.directory, pair.epoch):
+        # One that is being written stays.
+        if any(path.name.startswith(f".{pair.epoch}.") for path, _, _ in _files(pair.directory)):
             continue
         removed += pair.files
         size_bytes -= pair.size_bytes
@@ -143,7 +144,3 @@ def _files(directory: Path) -> Iterator[tuple[Path, int, float]]:
                 if entry.is_file(follow_symlinks=False):
                     told = entry.stat(follow_symlinks=False)
                     yield Path(entry.path), told.st_size, told.st_mtime
-
-
-def _is_in_work(directory: Path, epoch: str) -> bool:
-    return any(path.name.startswith(f".{epoch}.") for path, _, _ in _files(directory))

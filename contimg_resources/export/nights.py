@@ -28,8 +28,8 @@ from contimg_resources.export.state import PlatformState
 from contimg_resources.instrument.dsa110 import LONGITUDE_DEG
 from contimg_resources.products.epochs import MosaicRecord
 from contimg_resources.products.model import ObservationRecord
+from contimg_resources.registry.lookup import ActiveSet
 from contimg_resources.registry.model import CaltableSet
-from contimg_resources.registry.snapshot import ActiveSet
 
 #: Longer reasons are truncated.
 LONGEST_TEXT = 1000

@@ -13,8 +13,8 @@ from contimg_resources.core.naming import StateLayout
 from contimg_resources.products.epochs import EpochRecord, MosaicRecord
 from contimg_resources.products.events import CandidateRecord, MarkRecord
 from contimg_resources.products.model import AppliedSet, ImageRecord, ObservationRecord
+from contimg_resources.registry.lookup import ActiveSet
 from contimg_resources.registry.model import CaltableSet
-from contimg_resources.registry.snapshot import ActiveSet
 from contimg_resources.variability.model import (
     LightCurves,
     Variability,
@@ -25,11 +25,6 @@ from contimg_resources.variability.model import (
 
 #: Cutouts of a source by its id: epoch, mid-MJD (days), PNG, FITS.
 CutoutsOf = Callable[[str], tuple[tuple[str, float, Path, Path], ...]]
-
-
-def no_cutouts(source_id: str) -> tuple[tuple[str, float, Path, Path], ...]:
-    """Return an empty list: a source without cutouts."""
-    return ()
 
 
 @dataclass(frozen=True)
@@ -51,7 +46,7 @@ class PlatformState:
     candidates: tuple[CandidateRecord, ...] = ()  #: Candidates by epoch of minimum.
     marks: tuple[MarkRecord, ...] = ()  #: Marks in the order of their creation.
     cards: Path = field(default_factory=Path)  #: Directory of the candidates' cards.
-    cutouts_of: CutoutsOf = no_cutouts  #: Returns the cutouts of a source.
+    cutouts_of: CutoutsOf = field(default=lambda source_id: ())  #: Returns a source's cutouts.
     shortage: str = ""  #: Description of low disk space; empty if there is enough.
     damaged: tuple[str, ...] = ()  #: Descriptions of unreadable files.
     #: Right ascension of the centre of each image that was made elsewhere, by partition key, ICRS

@@ -36,7 +36,7 @@ from contimg_resources.registry.checks import (
     take_signatures,
     with_absolute_paths,
 )
-from contimg_resources.registry.lookup import Wanted
+from contimg_resources.registry.lookup import ActiveSet, ActiveSets, Wanted
 from contimg_resources.registry.model import (
     ActiveCaltables,
     CaltableSet,
@@ -48,7 +48,6 @@ from contimg_resources.registry.model import (
 from contimg_resources.registry.prefix import set_under_prefix, tables_under_prefix
 from contimg_resources.registry.recording import insert_set, next_version, retire_active
 from contimg_resources.registry.rows import Loader, load_events, select_ids
-from contimg_resources.registry.snapshot import ActiveSet, ActiveSets
 from contimg_resources.registry.tables import caltable_sets, caltables, set_events
 
 #: Reads the content of each caltable, in the order of the paths.

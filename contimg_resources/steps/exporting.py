@@ -19,8 +19,8 @@ from contimg_resources.observations.model import ObservationOrigin
 from contimg_resources.products.derived import DerivedKind, Inputs
 from contimg_resources.products.epochs import EpochKind
 from contimg_resources.products.model import ObservationRecord, ObservationState
+from contimg_resources.registry.lookup import ActiveSet
 from contimg_resources.registry.model import CaltableSet
-from contimg_resources.registry.snapshot import ActiveSet
 from contimg_resources.steps.disk_space import shortage, unwritable
 from contimg_resources.steps.looking_up import look_up_all
 from contimg_resources.steps.origin import software

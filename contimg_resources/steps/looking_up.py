@@ -8,9 +8,8 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from contimg_resources.instrument.caltables import ArrayLayout
-from contimg_resources.registry.lookup import Wanted
+from contimg_resources.registry.lookup import ActiveSet, Wanted
 from contimg_resources.registry.model import ActiveCaltables
-from contimg_resources.registry.snapshot import ActiveSet
 
 if TYPE_CHECKING:
     from contimg_resources.steps.workshop import Workshop

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from contimg_resources.calibration.solve.background import REACH_DEG, sources_about
 from contimg_resources.calibration.solve.model import Pointing, SolveRequest, SolveResult
+from contimg_resources.calibration.solve.skymodel import REACH_DEG, sources_about
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.casa.plotms import PlotmsPlot, PlotmsRequest, draw_plotms
 from contimg_resources.catalogues.reading import read_catalogue

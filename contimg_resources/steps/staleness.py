@@ -20,7 +20,7 @@ from contimg_resources.core.keys import parse_mosaic_key
 from contimg_resources.products.derived import DerivedKind, InputKind, Inputs
 from contimg_resources.products.epochs import EpochKind, MosaicState
 from contimg_resources.products.model import AppliedSet
-from contimg_resources.registry.snapshot import ActiveSet
+from contimg_resources.registry.lookup import ActiveSet
 from contimg_resources.steps.looking_up import look_up_all
 from contimg_resources.steps.workshop import Workshop
 

@@ -14,8 +14,8 @@ from contimg_resources.products.dips import DipEvidence, FittedDip
 from contimg_resources.products.epochs import EpochKind, EpochRecord, MosaicRecord, MosaicState
 from contimg_resources.products.events import CandidateRecord, CandidateState
 from contimg_resources.products.model import ImageRecord, ObservationRecord, ObservationState
+from contimg_resources.registry.lookup import ActiveSet
 from contimg_resources.registry.model import CaltableSet, SetStatus
-from contimg_resources.registry.snapshot import ActiveSet
 from contimg_resources.variability.model import LightCurves, Variability, VariabilityFacts
 
 MJD = 61_041.0

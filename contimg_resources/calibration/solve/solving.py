@@ -32,7 +32,6 @@ from contimg_resources.calibration.ms.health import DataHealth, antenna_names, t
 from contimg_resources.calibration.ms.layout import used_descriptions
 from contimg_resources.calibration.quality import check_quality
 from contimg_resources.calibration.solutions import read_solutions
-from contimg_resources.calibration.solve.background import ModelOfField, background_sources
 from contimg_resources.calibration.solve.chain import Chain
 from contimg_resources.calibration.solve.editing import (
     check_prefix,
@@ -51,6 +50,7 @@ from contimg_resources.calibration.solve.model import (
 from contimg_resources.calibration.solve.phasing import read_fields
 from contimg_resources.calibration.solve.plots import PlotContext, plot_summary, plot_table
 from contimg_resources.calibration.solve.refant import AUTO, RefantChoice, choose_refant
+from contimg_resources.calibration.solve.skymodel import ModelOfField, background_sources
 from contimg_resources.calibration.solve.solver_pool import SolverPool
 from contimg_resources.calibration.solve.working import WorkingData, copy_observation
 from contimg_resources.calibration.solve.working_memory import read_into_memory

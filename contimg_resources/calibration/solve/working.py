@@ -16,7 +16,6 @@ from contimg_resources.calibration.flagging.interference import flag_shared_inte
 from contimg_resources.calibration.flagging.rfi import clip_nonsense, flag_interference
 from contimg_resources.calibration.ms.health import DataHealth, measure_health
 from contimg_resources.calibration.ms.orderly import copy_orderly, named_as, orderly
-from contimg_resources.calibration.solve.background import Background, add_background
 from contimg_resources.calibration.solve.model import Pointing, SolveRequest
 from contimg_resources.calibration.solve.phasing import (
     check_in_beam,
@@ -24,7 +23,11 @@ from contimg_resources.calibration.solve.phasing import (
     phase_to,
     read_fields,
 )
-from contimg_resources.calibration.solve.skymodel import write_point_model
+from contimg_resources.calibration.solve.skymodel import (
+    Background,
+    add_background,
+    write_point_model,
+)
 from contimg_resources.casa.tasks import call_task
 from contimg_resources.core.progress import report_progress
 from contimg_resources.core.trees import remove_tree

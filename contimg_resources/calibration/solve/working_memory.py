@@ -23,11 +23,10 @@ from contimg_resources.calibration.ms.callib import TableToApply
 from contimg_resources.calibration.ms.health import About, DataHealth, read_about, sum_up
 from contimg_resources.calibration.ms.layout import read_receptors, to_frame_of_fields
 from contimg_resources.calibration.ms.visibility_loops import average
-from contimg_resources.calibration.solve.background import Background
 from contimg_resources.calibration.solve.editing import snapped
 from contimg_resources.calibration.solve.model import SolveRequest
 from contimg_resources.calibration.solve.phasing import FieldDirections, check_in_beam, read_fields
-from contimg_resources.calibration.solve.skymodel import beam_power
+from contimg_resources.calibration.solve.skymodel import Background, beam_power
 from contimg_resources.calibration.solve.working import AppliedTable, Grain, SolverInput
 from contimg_resources.compiling import n_cores
 from contimg_resources.core.arrays import Complexes, Floats, Ints, Singles
