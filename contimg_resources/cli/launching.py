@@ -11,7 +11,6 @@ from typing import Any
 
 from contimg_resources.cli.graphql import GraphQL
 from contimg_resources.core.errors import PlatformError
-from contimg_resources.steps.reprocessing import REPROCESS_TAG
 
 _REPOSITORIES = """
 query Jobs {
@@ -174,6 +173,8 @@ def launch_backfill(graphql: GraphQL, backfill: Backfill) -> str:
 
 def parameters_of(backfill: Backfill) -> dict[str, Any]:
     """Return a backfill as the parameters of `LAUNCH`."""
+    from contimg_resources.steps.reprocessing import REPROCESS_TAG
+
     return {
         "assetSelection": [{"path": [asset]} for asset in backfill.assets],
         "partitionNames": list(backfill.keys),
