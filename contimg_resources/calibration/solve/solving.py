@@ -2,7 +2,7 @@
 
 Belongs here: the sequence of steps, and CASA's fluxscale. Each other step is a separate module:
 `.working_memory` or `.working` (the engines, which prepare the data), `.refant`, `.chain`,
-`.editing`, `.placing`, `contimg_resources.calibration.quality`, `.plots`.
+`.editing`, `contimg_resources.calibration.quality`, `.plots`.
 
 The chain, each table solved with all before it applied:
 
