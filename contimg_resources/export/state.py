@@ -27,6 +27,11 @@ from contimg_resources.variability.model import (
 CutoutsOf = Callable[[str], tuple[tuple[str, float, Path, Path], ...]]
 
 
+def no_cutouts(source_id: str) -> tuple[tuple[str, float, Path, Path], ...]:
+    """Return an empty list: a source without cutouts."""
+    return ()
+
+
 @dataclass(frozen=True)
 class PlatformState:
     """All data that are exported."""
@@ -46,7 +51,7 @@ class PlatformState:
     candidates: tuple[CandidateRecord, ...] = ()  #: Candidates by epoch of minimum.
     marks: tuple[MarkRecord, ...] = ()  #: Marks in the order of their creation.
     cards: Path = field(default_factory=Path)  #: Directory of the candidates' cards.
-    cutouts_of: CutoutsOf = field(default=lambda source_id: ())  #: Returns a source's cutouts.
+    cutouts_of: CutoutsOf = no_cutouts  #: Returns the cutouts of a source.
     shortage: str = ""  #: Description of low disk space; empty if there is enough.
     damaged: tuple[str, ...] = ()  #: Descriptions of unreadable files.
     #: Right ascension of the centre of each image that was made elsewhere, by partition key, ICRS
