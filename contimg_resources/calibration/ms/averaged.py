@@ -1,6 +1,7 @@
 """A small MS of visibilities divided by their model and averaged. Runs in a CASA process.
 
-Belongs here: its rows and the contents of its subtables. Doesn't: averaging (see `.visibility_loops`).
+Belongs here: its rows and the contents of its subtables. Doesn't: averaging (see
+`.visibility_loops`).
 """
 
 from collections.abc import Mapping, Sequence
