@@ -308,7 +308,7 @@ def fit_gradient(logs: Floats, weight: Floats, terms: Floats, chosen: Bools) -> 
 
     The result is zero with fewer than thirty references, or if an F-test, of all or of all but the
     most influential one, gives a probability of chance of 0.1 % or more. `logs` are the logarithms
-    of the sources' flux ratios, `weight` is one over their variances, `chosen` tells which are
+    of the sources' flux ratios, `weight` is one over their variances, `chosen` marks the
     references, all of shape (n,); `terms`, shape (n, 3), are 1, degrees eastwards and degrees
     northwards.
     """

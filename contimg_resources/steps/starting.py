@@ -100,7 +100,7 @@ def tell_waiting(
     """Make observations wait, with the reason, if no set is valid and none will be solved.
 
     If `solving`, unsolved calibrator observations are about to be solved; these don't wait. `hint`
-    tells how to solve one, and is added to its reason.
+    describes how to solve one, and is added to its reason.
     """
     for observation in undone:
         if not observation.reason or (

@@ -53,7 +53,7 @@ class BandDepth:
     error: float  #: Uncertainty of the depth.
 
     @property
-    def tells(self) -> bool:
+    def is_usable(self) -> bool:
         """Whether enough flux density remains in the dip for its logarithm."""
         return 1.0 - self.depth >= _MIN_SNR_LEFT * self.error
 
@@ -97,7 +97,7 @@ def spectral_evidence(
     change, change_error = spectral_change(depths) or (math.nan, math.nan)
     return replace(
         candidate.evidence,
-        n_bands=sum(d.tells for d in depths) if depths else None,
+        n_bands=sum(d.is_usable for d in depths) if depths else None,
         band_depths=tuple((d.frequency_hz, d.depth, d.error) for d in depths),
         spectral_change=change,
         spectral_change_error=change_error,
@@ -133,12 +133,12 @@ def spectral_change(depths: Sequence[BandDepth]) -> tuple[float, float] | None:
     ``alpha_dip - alpha_base = d ln(1 - a) / d ln nu``: the slope of a straight line through the
     bands, weighted with ``(sigma_a / (1 - a))^-2`` (Bevington & Robinson, Data Reduction, 6.3).
     """
-    telling = [d for d in depths if d.tells]
-    if len(telling) < 2:
+    usable = [d for d in depths if d.is_usable]
+    if len(usable) < 2:
         return None
-    left = np.array([1.0 - d.depth for d in telling])
-    weight = np.square(left / np.array([d.error for d in telling]))
-    x, y = np.log([d.frequency_hz for d in telling]), np.log(left)
+    left = np.array([1.0 - d.depth for d in usable])
+    weight = np.square(left / np.array([d.error for d in usable]))
+    x, y = np.log([d.frequency_hz for d in usable]), np.log(left)
     if np.ptp(x) < _MIN_SPREAD:
         return None
     off = x - np.sum(weight * x) / np.sum(weight)
