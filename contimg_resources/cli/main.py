@@ -39,6 +39,7 @@ from contimg_resources.cli import (
     registry,
     reprocess,
     simulate,
+    status,
     up,
     uvh5,
     variability,
@@ -67,7 +68,7 @@ app = typer.Typer(
 #: The groups of ``contimg --help`` and their members: functions are commands, others are groups.
 _PANELS: dict[str, dict[str, Any]] = {
     "Observe": {
-        "status": observation.status,
+        "status": status.status,
         "observation": observation.app,
         "uvh5": uvh5.app,
     },

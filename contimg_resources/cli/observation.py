@@ -1,29 +1,20 @@
-"""``contimg status`` and ``contimg observation``: the platform's state, an MS, a history.
+"""``contimg observation``: contents of an MS, and history of an observation.
 
-Belongs here: arguments and output. Doesn't: reading an MS, the stores.
+Belongs here: arguments and output. Doesn't: reading an MS, the products store.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from contimg_resources.cli.arguments import AsJson, ProductsAddress, Since, StateDirectory, Until
-from contimg_resources.cli.console import (
-    jsonable,
-    print_json,
-    print_lines,
-    print_table,
-    progress,
-    remark,
-)
-from contimg_resources.cli.given import given_settings, opened_workshop
+from contimg_resources.cli.arguments import AsJson, ProductsAddress
+from contimg_resources.cli.console import jsonable, print_json, print_lines, print_table, progress
+from contimg_resources.cli.given import given_settings
 from contimg_resources.core.times import isot_from_mjd
 
 if TYPE_CHECKING:
     from contimg_resources.observations.model import Observation
-    from contimg_resources.settings import Settings
-    from contimg_resources.steps.staleness import StaleProduct
 
 app = typer.Typer(
     help="Observations: contents of a MeasurementSet, states and history.",
@@ -165,106 +156,3 @@ def _lines(observation: "Observation") -> list[str]:
         *([f"not usable: {observation.unusable}"] if observation.unusable else []),
         *(f"note: {note}" for note in observation.notes),
     ]
-
-
-_SHOWN_FAILURES = 5
-
-
-def status(
-    state: StateDirectory = None,
-    stale: Annotated[
-        bool,
-        typer.Option(
-            "--stale",
-            help="List the observations whose products were made with another caltable set than "
-            "the one that is valid now; count the mosaics and later products that are stale.",
-        ),
-    ] = False,
-    since: Since = None,
-    until: Until = None,
-    as_json: AsJson = False,
-) -> None:
-    """Show whether the platform runs, the states of the observations, and the last failures.
-
-    Works without a running Dagster. Exit code 1 when there is no registry or products store yet.
-
-    Example: `contimg status --json`
-    """
-    if stale:
-        _tell_stale(given_settings(state=state), since, until, as_json=as_json)
-        return
-    if since is not None or until is not None:
-        raise typer.BadParameter("only with --stale", param_hint="--from, --to")
-    from contimg_resources.cli.platform import running_address, watched_directory
-    from contimg_resources.products.model import ObservationState
-    from contimg_resources.products.store import ProductsStore
-    from contimg_resources.registry.store import CalibrationRegistry
-
-    settings = given_settings(state=state)
-    products = ProductsStore(settings.products_address, create=False)
-    registry = CalibrationRegistry(settings.registry_address, create=False)
-    counts = products.counts()
-    sets = {s.value: n for s, n in registry.counts().items()}
-    failed = products.list_observations(state=ObservationState.FAILED, limit=_SHOWN_FAILURES)
-    latest = products.list_observations(limit=1)
-    told: dict[str, Any] = {
-        "state": settings.state,
-        "ms_dir": watched_directory(settings.state) or settings.incoming_dir,
-        "address": running_address(settings.state),
-        "observations": {s.value: counts.get(s, 0) for s in ObservationState},
-        "latest": latest[0] if latest else None,
-        "caltable_sets": sets,
-        "failed": failed,
-    }
-    if as_json:
-        print_json(told)
-        return
-    print_lines(
-        [
-            f"state: {settings.state}",
-            f"platform: {told['address'] or 'not running'}",
-            f"MS directory: {told['ms_dir']}",
-            "observations: " + _counts(told["observations"]),
-            "caltable sets: " + _counts(sets),
-        ]
-    )
-    if latest:
-        print_lines([f"latest: {latest[0].key} {latest[0].state} {latest[0].reason}".rstrip()])
-    if failed:
-        print_table(
-            ("failed", "step", "reason"),
-            [(r.key, r.step, r.reason) for r in failed],
-            title=f"The latest failures ({told['observations']['failed']} in total)",
-        )
-
-
-def _tell_stale(
-    settings: "Settings", since: str | None, until: str | None, *, as_json: bool
-) -> None:
-    from contimg_resources.core.times import parse_span
-    from contimg_resources.steps.staleness import stale_observations, stale_products
-
-    start_mjd, end_mjd = parse_span(since, until)
-    workshop = opened_workshop(settings)
-    found = stale_observations(workshop, start_mjd=start_mjd, end_mjd=end_mjd)
-    if as_json:
-        print_json(found)
-        return
-    if found:
-        print_table(
-            ("observation", "made with", "valid now", "reason"),
-            [(s.key, s.applied, s.now, s.why) for s in found],
-            title=f"{len({s.key for s in found})} observations have stale products",
-        )
-    else:
-        remark("no observation has stale products: all were made with the sets valid now")
-    if start_mjd is None and end_mjd is None:
-        later: dict[str, list[StaleProduct]] = {}
-        for one in stale_products(workshop):
-            later.setdefault(one.kind, []).append(one)
-        for kind, ones in later.items():
-            remark(f"{kind}: {len(ones)} stale, first {ones[0].key}: {ones[0].why}")
-
-
-def _counts(counts: dict[str, int]) -> str:
-    return ", ".join(f"{n} {what}" for what, n in counts.items() if n) or "none"

@@ -28,14 +28,13 @@ from contimg_resources.variability.ese import (
     source_years,
 )
 from contimg_resources.variability.model import LightCurves, Variability
+from contimg_resources.variability.red_noise import Evidence, evidence_for
 from contimg_resources.variability.templates import MIN_POINTS, MOST_OF_SPAN, Shape, bank, fine_bank
 from contimg_resources.variability.vetting import (
     DipFit,
-    Evidence,
     Neighbours,
     Outcome,
     depth_of,
-    evidence_for,
     fit_dip,
     refined_starts,
     vet_sides,

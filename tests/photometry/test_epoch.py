@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from contimg_resources.photometry.epoch import check_epoch, corrected, fit_gradient
+from contimg_resources.photometry.epoch import check_epoch, corrected
+from contimg_resources.photometry.gradient import fit_gradient
 from contimg_resources.photometry.measuring import RawMeasurements
 from contimg_resources.photometry.model import Flag, SourceHistory, SourceList
 from contimg_resources.settings import PhotometrySettings

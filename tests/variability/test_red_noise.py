@@ -8,8 +8,8 @@ from contimg_resources.settings import EseSettings
 from contimg_resources.simulation.light_curves import flare_curve, walk_curve
 from contimg_resources.simulation.season_spec import FlareSpec, WalkSpec
 from contimg_resources.variability.ese_loops import whitened
+from contimg_resources.variability.red_noise import evidence_for
 from contimg_resources.variability.templates import bank, fine_bank
-from contimg_resources.variability.vetting import evidence_for
 
 LEAST = EseSettings().min_over_walk
 RANDOM = np.random.default_rng(4)
