@@ -19,21 +19,11 @@ from contimg_resources.correlator.model import ConversionRequest
 
 @dataclass(frozen=True)
 class PeerConversion:
-    """Request of a conversion by pyuvdata.
+    """Request of a conversion by pyuvdata."""
 
-    Parameters
-    ----------
-    files : tuple of Path
-        The sub-bands, by number.
-    ms : Path
-        Path of the MS; an existing one is removed before.
-    declination_deg : float
-        Apparent declination of the dishes, degrees.
-    """
-
-    files: tuple[Path, ...]
-    ms: Path
-    declination_deg: float
+    files: tuple[Path, ...]  #: The sub-bands, by number.
+    ms: Path  #: Path of the MS; an existing one is removed before.
+    declination_deg: float  #: Apparent declination of the dishes, degrees.
 
 
 def convert(request: ConversionRequest) -> Measured:

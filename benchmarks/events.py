@@ -25,8 +25,7 @@ from contimg_resources.simulation.light_curves import (
     with_variables,
     write_light_curves,
 )
-from contimg_resources.variability.candidates import search_candidates
-from contimg_resources.variability.found import Found
+from contimg_resources.variability.candidates import Found, search_candidates
 from contimg_resources.variability.measuring import measure_variability
 from contimg_resources.variability.model import LightCurves
 from contimg_resources.variability.points import read_points
@@ -48,31 +47,18 @@ _BESIDE = 5
 
 @dataclass(frozen=True)
 class Cell:
-    """Completeness for one kind of event.
+    """Completeness for one kind of event."""
 
-    Parameters
-    ----------
-    depth, width_days, cadence_days, error : float
-        The events, and the cadence and relative error of the observations.
-    n, n_found : int
-        Injected events, and events found within a width of their epoch of minimum.
-    n_in_progress : int
-        Found events whose state is still in progress.
-    n_besides : int
-        Candidates of the same sources that don't match the event.
-    mid_off_days, width_ratio, depth_off : float
-        Medians over the found events: absolute offset of the epoch of minimum, measured over true
-        width, measured less true depth.
-    """
-
-    depth: float
-    width_days: float
-    cadence_days: float
-    error: float
-    n: int
-    n_found: int
-    n_in_progress: int
-    n_besides: int
+    depth: float  #: Depth of the events.
+    width_days: float  #: Width of the events.
+    cadence_days: float  #: Cadence of the observations.
+    error: float  #: Relative error of the observations.
+    n: int  #: Injected events.
+    n_found: int  #: Events found within a width of their epoch of minimum.
+    n_in_progress: int  #: Found events whose state is still in progress.
+    n_besides: int  #: Candidates of the same sources that don't match the event.
+    #: `mid_off_days`, `width_ratio`, `depth_off`: Medians over the found events: absolute offset of
+    #: the epoch of minimum, measured over true width, measured less true depth.
     mid_off_days: float
     width_ratio: float
     depth_off: float
@@ -85,27 +71,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Alarms:
-    """False alarms on sources without an event.
+    """False alarms on sources without an event."""
 
-    Parameters
-    ----------
-    name : str
-        Kind of sources.
-    source_years : float
-        Total observed time of the sources, years.
-    n : int
-        Candidates.
-    n_rejected : int
-        Dips above the threshold that failed the vetting.
-    threshold : float
-        Minimum score of a dip.
-    """
-
-    name: str
-    source_years: float
-    n: int
-    n_rejected: int
-    threshold: float
+    name: str  #: Kind of sources.
+    source_years: float  #: Total observed time of the sources, years.
+    n: int  #: Candidates.
+    n_rejected: int  #: Dips above the threshold that failed the vetting.
+    threshold: float  #: Minimum score of a dip.
 
     @property
     def per_1000_years(self) -> float:
@@ -115,34 +87,18 @@ class Alarms:
 
 @dataclass(frozen=True)
 class EventsReport:
-    """Results of one run.
+    """Results of one run."""
 
-    Parameters
-    ----------
-    cells : tuple of Cell
-        Completeness.
-    alarms : tuple of Alarms
-        False alarms.
-    search_s : float
-        Time of searching `n_sources` light curves of `n_days`, with the threshold; seconds.
-    measures_s : float
-        Time of reading them, one file per day, and computing their variability metrics; seconds.
-    n_sources, n_days : int
-        Number and length of these light curves.
-    machine : str
-        Processor and cores.
-    software : dict of str to str
-        Versions.
-    """
-
-    cells: tuple[Cell, ...]
-    alarms: tuple[Alarms, ...]
+    cells: tuple[Cell, ...]  #: Completeness.
+    alarms: tuple[Alarms, ...]  #: False alarms.
+    #: Time of searching `n_sources` light curves of `n_days`, with the threshold; seconds.
     search_s: float
+    #: Time of reading them, one file per day, and computing their variability metrics; seconds.
     measures_s: float
-    n_sources: int
-    n_days: int
-    machine: str
-    software: dict[str, str]
+    n_sources: int  #: Number of these light curves.
+    n_days: int  #: Length of these light curves.
+    machine: str  #: Processor and cores.
+    software: dict[str, str]  #: Versions.
 
 
 def run_events_bench(
@@ -150,18 +106,8 @@ def run_events_bench(
 ) -> EventsReport:
     """Inject events, search, and count.
 
-    Parameters
-    ----------
-    n_events : int
-        Events of each kind.
-    n_sources : int
-        Steady sources, a year each, for the false alarms and the times.
-    say : callable
-        Called with progress messages.
-    seed : int
-        Seed of the random numbers.
-    clegg_too : bool
-        Search with Clegg's templates as well as Fiedler's.
+    There are `n_events` events of each kind, and `n_sources` steady sources, a year each, for the
+    false alarms and the times. `clegg_too`: search with Clegg's templates as well as Fiedler's.
     """
     random = np.random.default_rng(seed)
     settings = EseSettings(templates=("fiedler", "clegg") if clegg_too else ("fiedler",))

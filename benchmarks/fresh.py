@@ -25,14 +25,9 @@ _GB_PER_KB = 1024 / 1e9
 
 
 def in_fresh_process(function: Callable[[A], R], argument: A) -> R:
-    """Call a function of a module in a new interpreter, and return what it returns.
+    """Call a function of a module in a new interpreter, and return its result.
 
-    Parameters
-    ----------
-    function : callable
-        A function that is imported by its module and name.
-    argument : object
-        Its argument; pickled.
+    The function is imported by its module and name; the argument is pickled.
 
     Raises
     ------

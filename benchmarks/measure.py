@@ -24,18 +24,10 @@ _GB_PER_KIB = 1024 / 1e9
 
 @dataclass(frozen=True)
 class Measured:
-    """Time and memory of a piece of work.
+    """Time and memory of a piece of work."""
 
-    Parameters
-    ----------
-    seconds : float
-        Wall-clock time, seconds.
-    peak_gb : float
-        Peak memory of its process or of one of its children, GB.
-    """
-
-    seconds: float
-    peak_gb: float
+    seconds: float  #: Wall-clock time, seconds.
+    peak_gb: float  #: Peak memory of its process or of one of its children, GB.
 
 
 def make_ready(*arrived: Path) -> None:
@@ -76,46 +68,24 @@ def measured(work: Callable[[], object]) -> Measured:
 
 @dataclass(frozen=True)
 class Contest:
-    """A step and its peer.
+    """A step and its peer."""
 
-    Parameters
-    ----------
-    name : str
-        The step.
-    peer_name : str
-        Name of the peer.
-    goal : float
-        Factor by which it should be faster.
-    ours, peer : callable
-        Do it once, in a separate process.
-    """
-
-    name: str
-    peer_name: str
-    goal: float
-    ours: Callable[[], Measured]
-    peer: Callable[[], Measured]
+    name: str  #: The step.
+    peer_name: str  #: Name of the peer.
+    goal: float  #: Factor by which it should be faster.
+    ours: Callable[[], Measured]  #: Do it once, in a separate process.
+    peer: Callable[[], Measured]  #: Do it once, in a separate process.
 
 
 @dataclass(frozen=True)
 class Result:
-    """The measurements of a comparison.
+    """The measurements of a comparison."""
 
-    Parameters
-    ----------
-    name, peer_name : str
-        The step and its peer.
-    goal : float
-        Factor by which it should be faster.
-    ours, peers : tuple of Measured
-        One for each round.
-    """
-
-    name: str
-    peer_name: str
-    goal: float
-    ours: tuple[Measured, ...]
-    peers: tuple[Measured, ...]
+    name: str  #: The step.
+    peer_name: str  #: Its peer.
+    goal: float  #: Factor by which it should be faster.
+    ours: tuple[Measured, ...]  #: One for each round.
+    peers: tuple[Measured, ...]  #: One for each round.
 
     @property
     def our_s(self) -> float:
@@ -144,17 +114,7 @@ class Result:
 
 
 def take_turns(contests: Iterable[Contest], rounds: int, progress: Progress) -> tuple[Result, ...]:
-    """Run each comparison in the order A B A B.
-
-    Parameters
-    ----------
-    contests : iterable of Contest
-        The comparisons.
-    rounds : int
-        Turns of each.
-    progress : callable
-        Called with progress messages.
-    """
+    """Run each comparison in the order A B A B."""
     results = []
     for contest in contests:
         ours, peers = [], []

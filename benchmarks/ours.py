@@ -22,18 +22,10 @@ from contimg_resources.steps.in_casa import load_engines
 
 @dataclass(frozen=True)
 class Way:
-    """The path from an MS that arrived to an image with its statistics.
+    """The path from an MS that arrived to an image with its statistics."""
 
-    Parameters
-    ----------
-    apply : ApplyRequest
-        Request of the calibration.
-    image : ImageRequest
-        Request of the image.
-    """
-
-    apply: ApplyRequest
-    image: ImageRequest
+    apply: ApplyRequest  #: Request of the calibration.
+    image: ImageRequest  #: Request of the image.
 
 
 def apply_and_image(way: Way) -> Measured:

@@ -54,19 +54,12 @@ query Engines($path: [String!]!) {
 
 @dataclass(frozen=True)
 class Overhead:
-    """Times of runs with one observation each.
+    """Times of runs with one observation each."""
 
-    Parameters
-    ----------
-    run_s : tuple of float
-        From the launch of each run to its end, seconds: its process, Dagster, the stores, and the
-        starts of two CASA processes.
-    engine_s : tuple of float
-        Calibration and imaging alone, seconds.
-    """
-
+    #: From the launch of each run to its end, seconds: its process, Dagster, the stores, and the
+    #: starts of two CASA processes.
     run_s: tuple[float, ...]
-    engine_s: tuple[float, ...]
+    engine_s: tuple[float, ...]  #: Calibration and imaging alone, seconds.
 
     @property
     def overhead_s(self) -> float:
@@ -77,14 +70,8 @@ class Overhead:
 def measure_overhead(directory: Path, casa: Casa, progress: Progress) -> Overhead:
     """Run a tiny night through a separate platform.
 
-    Parameters
-    ----------
-    directory : Path
-        Directory of the night and the platform's state; must not hold a state.
-    casa : Casa
-        Simulates the night before the platform starts.
-    progress : callable
-        Called with progress messages.
+    The directory, for the night and the platform's state, must not hold a state. `casa` simulates
+    the night before the platform starts.
 
     Raises
     ------

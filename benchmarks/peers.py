@@ -19,33 +19,15 @@ N_ITERATIONS = 1000
 
 @dataclass(frozen=True)
 class PeerImage:
-    """Request of an image from a peer.
+    """Request of an image from a peer."""
 
-    Parameters
-    ----------
-    ms : Path
-        The MS that arrived; a copy of it is calibrated.
-    one_center : Path
-        The calibrated MS with one phase centre, for WSClean.
-    tables : tuple of Path
-        Caltables in apply order.
-    size : int
-        Pixels per side.
-    cell_arcsec : float
-        Pixel, arcsec.
-    phase_center_deg : (float, float)
-        Of the image, ICRS degrees.
-    noise_jy : float
-        Expected noise, Jy/beam; CLEAN stops at four times it.
-    """
-
-    ms: Path
-    one_center: Path
-    tables: tuple[Path, ...]
-    size: int
-    cell_arcsec: float
-    phase_center_deg: tuple[float, float]
-    noise_jy: float
+    ms: Path  #: The MS that arrived; a copy of it is calibrated.
+    one_center: Path  #: The calibrated MS with one phase centre, for WSClean.
+    tables: tuple[Path, ...]  #: Caltables in apply order.
+    size: int  #: Pixels per side.
+    cell_arcsec: float  #: Pixel, arcsec.
+    phase_center_deg: tuple[float, float]  #: Of the image, ICRS degrees.
+    noise_jy: float  #: Expected noise, Jy/beam; CLEAN stops at four times it.
 
 
 def casa_applies_and_images(task: PeerImage) -> Measured:
@@ -108,28 +90,14 @@ def casa_flags(ms: Path) -> Measured:
 
 @dataclass(frozen=True)
 class PeerSolve:
-    """A plain solve.
+    """A plain solve."""
 
-    Parameters
-    ----------
-    ms : Path
-        Calibrator observation.
-    calibrator : str
-        Name on the flux scale.
-    ra_deg, dec_deg : float
-        Its position, ICRS degrees.
-    refant : str
-        Reference antenna by name.
-    short_interval_s : float
-        Solution interval of the short gains, seconds.
-    """
-
-    ms: Path
-    calibrator: str
-    ra_deg: float
-    dec_deg: float
-    refant: str
-    short_interval_s: float
+    ms: Path  #: Calibrator observation.
+    calibrator: str  #: Name on the flux scale.
+    ra_deg: float  #: Its position, ICRS degrees.
+    dec_deg: float  #: Its position, ICRS degrees.
+    refant: str  #: Reference antenna by name.
+    short_interval_s: float  #: Solution interval of the short gains, seconds.
 
 
 def casa_solves(task: PeerSolve) -> Measured:

@@ -61,21 +61,11 @@ query Ticks($selector: SensorSelector!) {
 
 @dataclass(frozen=True)
 class Cost:
-    """The cost of a query.
+    """The cost of a query."""
 
-    Parameters
-    ----------
-    name : str
-        The query.
-    seconds : float
-        Median, seconds.
-    goal_s : float or None
-        Goal, seconds; None: no goal.
-    """
-
-    name: str
-    seconds: float
-    goal_s: float | None
+    name: str  #: The query.
+    seconds: float  #: Median, seconds.
+    goal_s: float | None  #: Goal, seconds; None: no goal.
 
 
 def bench_years(
@@ -187,7 +177,7 @@ def _costs_of_platform(settings: "Settings", filled: "Filled") -> list[Cost]:
 
 def _status_s(platform: "Platform", filled: "Filled", assets: tuple[str, ...]) -> float:
     """Return the loading time of the lineage page after a new key, median in seconds."""
-    from contimg_resources.cli.backfills import add_key
+    from contimg_resources.cli.launching import add_key
     from contimg_resources.core.keys import partition_key
 
     keys = [{"path": [asset]} for asset in assets]

@@ -15,81 +15,37 @@ from benchmarks.overhead import GOAL_S, Overhead
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of a step.
+    """A stage of a step."""
 
-    Parameters
-    ----------
-    step : str
-        The step, such as ``image``.
-    name : str
-        Progress message of the stage.
-    seconds : float
-        Its time, seconds.
-    """
-
-    step: str
-    name: str
-    seconds: float
+    step: str  #: The step, such as ``image``.
+    name: str  #: Progress message of the stage.
+    seconds: float  #: Its time, seconds.
 
 
 @dataclass(frozen=True)
 class Growth:
-    """One point of a scaling curve.
+    """One point of a scaling curve."""
 
-    Parameters
-    ----------
-    along : str
-        The variable: ``antennas``, ``channels`` or ``pixels a side``.
-    value : int
-        Its value.
-    n_visibilities : int
-        Visibilities.
-    apply_s, image_s : float
-        Times of the two steps, seconds.
-    """
-
-    along: str
-    value: int
-    n_visibilities: int
-    apply_s: float
-    image_s: float
+    along: str  #: The variable: ``antennas``, ``channels`` or ``pixels a side``.
+    value: int  #: Its value.
+    n_visibilities: int  #: Visibilities.
+    apply_s: float  #: Time of applying, seconds.
+    image_s: float  #: Time of imaging, seconds.
 
 
 @dataclass(frozen=True)
 class BenchReport:
-    """Results of one run of the benchmark.
+    """Results of one run of the benchmark."""
 
-    Parameters
-    ----------
-    size : str
-        Size of the simulation.
-    n_visibilities : int
-        Visibilities of one observation.
-    machine : str
-        Processor architecture and cores.
-    software : dict of str to str
-        Versions.
-    results : tuple of Result
-        The comparisons.
-    overhead : Overhead, optional
-        The platform's overhead for an observation; None: not measured.
-    stages : tuple of Stage
-        Times of the stages within the steps.
-    growth : tuple of Growth
-        Scaling of the cost.
-    notes : tuple of str
-        Omissions, with the reasons.
-    """
-
-    size: str
-    n_visibilities: int
-    machine: str
-    software: dict[str, str]
-    results: tuple[Result, ...]
-    overhead: Overhead | None
-    stages: tuple[Stage, ...]
-    growth: tuple[Growth, ...]
-    notes: tuple[str, ...]
+    size: str  #: Size of the simulation.
+    n_visibilities: int  #: Visibilities of one observation.
+    machine: str  #: Processor architecture and cores.
+    software: dict[str, str]  #: Versions.
+    results: tuple[Result, ...]  #: The comparisons.
+    overhead: Overhead | None  #: The platform's overhead for an observation; None: not measured.
+    stages: tuple[Stage, ...]  #: Times of the stages within the steps.
+    growth: tuple[Growth, ...]  #: Scaling of the cost.
+    notes: tuple[str, ...]  #: Omissions, with the reasons.
 
     def completed(self, before: "BenchReport") -> "BenchReport":
         """Return this report with the results that only an earlier run on the same machine has.

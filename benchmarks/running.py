@@ -42,27 +42,13 @@ OVERHEAD = "overhead"
 
 @dataclass(frozen=True)
 class Bench:
-    """One run of the benchmark.
+    """One run of the benchmark."""
 
-    Parameters
-    ----------
-    casa : Casa
-        The interface to CASA; both sides get its number of threads.
-    directory : Path
-        Directory of all files.
-    scene : Scene
-        The data.
-    calibrated : ApplyResult
-        The target, calibrated, without RFI flags.
-    image : ImageResult
-        Its image.
-    """
-
-    casa: Casa
-    directory: Path
-    scene: Scene
-    calibrated: ApplyResult
-    image: ImageResult
+    casa: Casa  #: The interface to CASA; both sides get its number of threads.
+    directory: Path  #: Directory of all files.
+    scene: Scene  #: The data.
+    calibrated: ApplyResult  #: The target, calibrated, without RFI flags.
+    image: ImageResult  #: Its image.
 
     def contest(self, name: str) -> Contest:
         """Return a comparison of `CONTESTS`."""
@@ -193,22 +179,8 @@ def run_bench(
 ) -> BenchReport:
     """Make the data and measure.
 
-    Parameters
-    ----------
-    size : Size
-        Size of the simulation.
-    directory : Path
-        Directory of all files; simulated MS in it are used again.
-    casa : Casa
-        The interface to CASA.
-    progress : callable
-        Called with progress messages.
-    rounds : int
-        Turns of each comparison.
-    chosen : tuple of str
-        Names of `CONTESTS` and `OVERHEAD`.
-    growth : bool
-        Whether to measure the scaling of the cost, on a quarter, half and all of the size.
+    Simulated MS in the directory are used again. `chosen` holds names of `CONTESTS` and `OVERHEAD`.
+    `growth`: measure the scaling of the cost, on a quarter, half and all of the size.
     """
     notes = []
     if "wsclean" in chosen and shutil.which("wsclean") is None:

@@ -33,33 +33,16 @@ GRIDS = {Size.TINY: (640, 12.0), Size.SMALL: (1600, 8.0), Size.FULL: (2400, 6.0)
 
 @dataclass(frozen=True)
 class Scene:
-    """A calibrator observation, a target and a caltable set.
+    """A calibrator observation, a target and a caltable set."""
 
-    Parameters
-    ----------
-    size : Size
-        Size of the simulation.
-    directory : Path
-        Directory of all files.
-    calibrator, target : Path
-        The two MS.
-    spec : SimulationSpec
-        Specification of the target.
-    tables : tuple of TableToApply
-        Solved from the calibrator.
-    refant : str
-        Reference antenna of the solve.
-    sub_bands : tuple of Path
-        The target as the correlator's files, by number; none until `with_sub_bands` writes them.
-    """
-
-    size: Size
-    directory: Path
-    calibrator: Path
-    target: Path
-    spec: SimulationSpec
-    tables: tuple[TableToApply, ...]
-    refant: str
+    size: Size  #: Size of the simulation.
+    directory: Path  #: Directory of all files.
+    calibrator: Path  #: The MS of the calibrator.
+    target: Path  #: The MS of the target.
+    spec: SimulationSpec  #: Specification of the target.
+    tables: tuple[TableToApply, ...]  #: Solved from the calibrator.
+    refant: str  #: Reference antenna of the solve.
+    #: The target as the correlator's files, by number; none until `with_sub_bands` writes them.
     sub_bands: tuple[Path, ...] = ()
 
     @property
@@ -93,24 +76,8 @@ def make_scene(
 ) -> Scene:
     """Simulate and solve the data that don't exist yet.
 
-    Parameters
-    ----------
-    size : Size
-        Size of the simulation.
-    directory : Path
-        Output directory.
-    casa : Casa
-        The interface to CASA.
-    progress : callable
-        Called with progress messages.
-    antennas : sequence of str, optional
-        Other antennas than those of the size.
-    channels_per_window : int, optional
-        Another number of channels.
-    rfi : bool
-        Whether there is interference.
-    weight_spectrum : bool
-        Whether the MS have a WEIGHT_SPECTRUM, as the instrument's converter writes it.
+    `antennas` and `channels_per_window` replace those of the size. With `weight_spectrum` the MS
+    have a WEIGHT_SPECTRUM, as the instrument's converter writes it.
     """
     night = NightSpec(
         size=size,
@@ -140,17 +107,7 @@ def make_scene(
 
 
 def with_sub_bands(scene: Scene, casa: Casa, progress: Progress) -> Scene:
-    """Return the scene with the target's sub-band files, which are written if they don't exist.
-
-    Parameters
-    ----------
-    scene : Scene
-        The scene.
-    casa : Casa
-        The interface to CASA.
-    progress : callable
-        Called with progress messages.
-    """
+    """Return the scene with the target's sub-band files, which are written if they don't exist."""
     directory = scene.directory / "sub-bands"
     files = tuple(directory / name for name in sub_band_names(scene.spec))
     if not all(file.exists() for file in files):

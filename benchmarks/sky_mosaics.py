@@ -37,21 +37,11 @@ _MARGIN_RA_DEG = 1.7
 
 @dataclass(frozen=True)
 class SkyTiles:
-    """Tiles of a drift scan and their sources.
+    """Tiles of a drift scan and their sources."""
 
-    Parameters
-    ----------
-    directory : Path
-        Directory of their files.
-    tiles : tuple of TileFiles
-        In the order of time.
-    sources : tuple of tuple of float
-        RA, Dec (ICRS degrees) and flux density (Jy) of each source.
-    """
-
-    directory: Path
-    tiles: tuple[TileFiles, ...]
-    sources: tuple[Source, ...]
+    directory: Path  #: Directory of their files.
+    tiles: tuple[TileFiles, ...]  #: In the order of time.
+    sources: tuple[Source, ...]  #: RA, Dec (ICRS degrees) and flux density (Jy) of each source.
 
     def request(self, directory: Path, n_tiles: int | None = None) -> MosaicRequest:
         """Return the request for the mosaic of the first tiles, or of all (None)."""
@@ -67,24 +57,13 @@ class SkyTiles:
 
 @dataclass(frozen=True)
 class TilesToMake:
-    """Number and size of the tiles, and number of sources.
+    """Number and size of the tiles, and number of sources."""
 
-    Parameters
-    ----------
-    directory : Path
-        Output directory.
-    n_tiles : int
-        Tiles, one every five minutes.
-    size : int
-        Pixels per side; the area of a tile on the sky, and the beam in pixels, stay the same.
-    n_sources : int
-        Sources in the strip.
-    """
-
-    directory: Path
-    n_tiles: int
+    directory: Path  #: Output directory.
+    n_tiles: int  #: Tiles, one every five minutes.
+    #: Pixels per side; the area of a tile on the sky, and the beam in pixels, stay the same.
     size: int
-    n_sources: int
+    n_sources: int  #: Sources in the strip.
 
 
 def make_tiles(task: TilesToMake) -> SkyTiles:
@@ -143,21 +122,12 @@ def add_last_tile(request: MosaicRequest) -> Measured:
 
 @dataclass(frozen=True)
 class PlainTask:
-    """Input of the mosaic by reproject.
+    """Input of the mosaic by reproject."""
 
-    Parameters
-    ----------
-    result : MosaicResult
-        Our mosaic: the peer gets its beam, its pixel grid and the tiles' noise for free.
-    tiles : tuple of TileFiles
-        The tiles.
-    output : Path
-        FITS file, overwritten.
-    """
-
+    #: Our mosaic: the peer gets its beam, its pixel grid and the tiles' noise for free.
     result: MosaicResult
-    tiles: Sequence[TileFiles]
-    output: Path
+    tiles: Sequence[TileFiles]  #: The tiles.
+    output: Path  #: FITS file, overwritten.
 
 
 def reproject_coadds(task: PlainTask) -> Measured:

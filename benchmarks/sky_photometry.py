@@ -8,19 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.fresh import timed_alone
 from benchmarks.measure import Measured
 from benchmarks.sky_mosaics import Source
+from contimg_resources.core.arrays import Floats, Singles
 from contimg_resources.core.errors import PhotometryFailed
 from contimg_resources.mosaics.model import MosaicResult
 from contimg_resources.photometry.beams import pixel_of_sky
 from contimg_resources.photometry.measuring import measure
 from contimg_resources.photometry.model import MeasurableImage, SourceList
 from contimg_resources.photometry.reading import read_mosaic
-
-Floats = NDArray[np.float64]
 
 #: Half of a stamp in major axes of the beam, as in our own fit.
 _HALF_BEAMS = 1.5
@@ -30,18 +28,10 @@ _COMPARED_SNR = 20.0
 
 @dataclass(frozen=True)
 class PhotometryTask:
-    """Image and sources to measure.
+    """Image and sources to measure."""
 
-    Parameters
-    ----------
-    mosaic : MosaicResult
-        The image.
-    sources : sequence of tuple of float
-        RA, Dec (ICRS degrees) and flux density (Jy).
-    """
-
-    mosaic: MosaicResult
-    sources: Sequence[Source]
+    mosaic: MosaicResult  #: The image.
+    sources: Sequence[Source]  #: RA, Dec (ICRS degrees) and flux density (Jy).
 
     def opened(self) -> tuple[MeasurableImage, SourceList]:
         """Return the image and the list."""
@@ -53,27 +43,13 @@ class PhotometryTask:
 
 @dataclass(frozen=True)
 class Photometry:
-    """Time and results of our photometry.
+    """Time and results of our photometry."""
 
-    Parameters
-    ----------
-    cold : Measured
-        The first call in its process.
-    warm : Measured
-        The second call.
-    n_measured : int
-        Sources with a flux density.
-    good : tuple of int
-        Sources in the list whose measurement has no flag and a high S/N.
-    ratio : float
-        Median of measured over true flux density of those; NaN without any.
-    """
-
-    cold: Measured
-    warm: Measured
-    n_measured: int
-    good: tuple[int, ...]
-    ratio: float
+    cold: Measured  #: The first call in its process.
+    warm: Measured  #: The second call.
+    n_measured: int  #: Sources with a flux density.
+    good: tuple[int, ...]  #: Sources in the list whose measurement has no flag and a high S/N.
+    ratio: float  #: Median of measured over true flux density of those; NaN without any.
 
 
 def our_photometry(task: PhotometryTask) -> Photometry:
@@ -156,7 +132,7 @@ def _on_pixels(image: MeasurableImage, sources: SourceList) -> tuple[Floats, Flo
     return columns, rows, float(3600 * proj_plane_pixel_scales(image.wcs)[1])
 
 
-def _sigma(image: MeasurableImage) -> NDArray[np.float32]:
+def _sigma(image: MeasurableImage) -> Singles:
     if image.sigma_jy is None:
         raise PhotometryFailed(f"{image.epoch} has no noise map")
     return image.sigma_jy

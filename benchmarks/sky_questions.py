@@ -14,9 +14,8 @@ import numpy as np
 
 from benchmarks.fresh import timed_alone
 from contimg_resources.catalogues.model import CatalogueFacts, CatalogueSources
-from contimg_resources.catalogues.parquet import FORMAT as CATALOGUE_FORMAT
-from contimg_resources.catalogues.parquet import Catalogue
-from contimg_resources.catalogues.store import CatalogueStore
+from contimg_resources.catalogues.store import FORMAT as CATALOGUE_FORMAT
+from contimg_resources.catalogues.store import Catalogue, CatalogueStore
 from contimg_resources.core.errors import CatalogueError, PhotometryFailed
 from contimg_resources.core.keys import mosaic_key
 from contimg_resources.photometry.light_curves import copy_by_source, light_curve
@@ -31,43 +30,22 @@ _SETTLING_S = 0.2
 
 @dataclass(frozen=True)
 class Asked:
-    """Time of a query.
+    """Time of a query."""
 
-    Parameters
-    ----------
-    first_s : float
-        Time of the first query in its process, seconds.
-    median_s : float
-        Median time of the next queries, each for another source or position, seconds.
-    peak_gb : float
-        Peak memory of the process, GB.
-    n_found : float
-        Rows in an answer, median.
-    """
-
-    first_s: float
+    first_s: float  #: Time of the first query in its process, seconds.
+    #: Median time of the next queries, each for another source or position, seconds.
     median_s: float
-    peak_gb: float
-    n_found: float
+    peak_gb: float  #: Peak memory of the process, GB.
+    n_found: float  #: Rows in an answer, median.
 
 
 @dataclass(frozen=True)
 class Year:
-    """Measurements to simulate.
+    """Measurements to simulate."""
 
-    Parameters
-    ----------
-    root : Path
-        Their directory.
-    n_days : int
-        Files, one per day.
-    n_sources : int
-        Rows of a file.
-    """
-
-    root: Path
-    n_days: int
-    n_sources: int
+    root: Path  #: Their directory.
+    n_days: int  #: Files, one per day.
+    n_sources: int  #: Rows of a file.
 
 
 def fill_year(year: Year) -> None:
@@ -130,18 +108,10 @@ def ask_light_curves(year: Year) -> Asked:
 
 @dataclass(frozen=True)
 class Sky:
-    """A catalogue to simulate.
+    """A catalogue to simulate."""
 
-    Parameters
-    ----------
-    root : Path
-        Directory of the store.
-    n_sources : int
-        Sources, evenly spread north of Dec -40 deg as those of NVSS are.
-    """
-
-    root: Path
-    n_sources: int
+    root: Path  #: Directory of the store.
+    n_sources: int  #: Sources, evenly spread north of Dec -40 deg as those of NVSS are.
 
 
 def fill_catalogue(sky: Sky) -> float:

@@ -13,30 +13,14 @@ HEADINGS = ("step", "this (s)", "goal (s)", "peak memory (GB)", "peer", "peer (s
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement.
+    """One measurement."""
 
-    Parameters
-    ----------
-    name : str
-        Name of the work.
-    seconds : float
-        Its time, seconds.
-    goal_s : float or None
-        Goal, seconds; None: no goal.
-    peak_gb : float
-        Peak memory of its process, GB.
-    peer_name : str, optional
-        Name of the peer; empty: no peer.
-    peer_s : float, optional
-        Time of the peer, seconds.
-    """
-
-    name: str
-    seconds: float
-    goal_s: float | None
-    peak_gb: float
-    peer_name: str = ""
-    peer_s: float | None = None
+    name: str  #: Name of the work.
+    seconds: float  #: Its time, seconds.
+    goal_s: float | None  #: Goal, seconds; None: no goal.
+    peak_gb: float  #: Peak memory of its process, GB.
+    peer_name: str = ""  #: Name of the peer; empty: no peer.
+    peer_s: float | None = None  #: Time of the peer, seconds.
 
     @property
     def reached(self) -> bool:
@@ -51,37 +35,17 @@ class Row:
 
 @dataclass(frozen=True)
 class SkyReport:
-    """Results of one run.
+    """Results of one run."""
 
-    Parameters
-    ----------
-    n_tiles, size : int
-        Tiles of the mosaic, and pixels per side of each.
-    n_sources : int
-        Sources that were measured.
-    n_days : int
-        Days of the light curves.
-    n_catalogue : int
-        Sources in the catalogue.
-    machine : str
-        Processor architecture and cores.
-    software : dict of str to str
-        Versions.
-    rows : tuple of Row
-        The measurements.
-    notes : tuple of str
-        Notes on them.
-    """
-
-    n_tiles: int
-    size: int
-    n_sources: int
-    n_days: int
-    n_catalogue: int
-    machine: str
-    software: dict[str, str]
-    rows: tuple[Row, ...]
-    notes: tuple[str, ...]
+    n_tiles: int  #: Tiles of the mosaic.
+    size: int  #: Pixels per side of each tile.
+    n_sources: int  #: Sources that were measured.
+    n_days: int  #: Days of the light curves.
+    n_catalogue: int  #: Sources in the catalogue.
+    machine: str  #: Processor architecture and cores.
+    software: dict[str, str]  #: Versions.
+    rows: tuple[Row, ...]  #: The measurements.
+    notes: tuple[str, ...]  #: Notes on them.
 
 
 def sky_rows(rows: Sequence[Row]) -> list[tuple[str, ...]]:

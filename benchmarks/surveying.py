@@ -39,49 +39,18 @@ _MS = 1e3
 
 @dataclass(frozen=True)
 class SkySize:
-    """Size of the benchmark.
+    """Size of the benchmark."""
 
-    Parameters
-    ----------
-    tiles : int
-        5-minute images in the mosaic.
-    size : int
-        Pixels per side of each.
-    sources : int
-        Sources to measure, and rows of a file of measurements.
-    days : int
-        Files of measurements.
-    catalogue : int
-        Sources in the catalogue.
-    rounds : int
-        Turns of the mosaic and its peer.
-    """
-
-    tiles: int = 12
-    size: int = sky_mosaics.FULL_SIZE
-    sources: int = 10_000
-    days: int = 365
-    catalogue: int = 1_770_000
-    rounds: int = 2
+    tiles: int = 12  #: 5-minute images in the mosaic.
+    size: int = sky_mosaics.FULL_SIZE  #: Pixels per side of each.
+    sources: int = 10_000  #: Sources to measure, and rows of a file of measurements.
+    days: int = 365  #: Files of measurements.
+    catalogue: int = 1_770_000  #: Sources in the catalogue.
+    rounds: int = 2  #: Turns of the mosaic and its peer.
 
 
 def run_sky_bench(size: SkySize, directory: Path, progress: Progress) -> SkyReport:
-    """Simulate the data and measure.
-
-    Parameters
-    ----------
-    size : SkySize
-        Size of the benchmark.
-    directory : Path
-        Empty directory for all files.
-    progress : callable
-        Called with progress messages.
-
-    Returns
-    -------
-    SkyReport
-        The measurements.
-    """
+    """Simulate the data in an empty directory and measure."""
     bench = _Bench(size, directory, progress, [_load_in_words(os.getloadavg()[0])])
     rows = [*bench.mosaics_and_photometry(), *bench.light_curves(), *bench.catalogue()]
     return SkyReport(

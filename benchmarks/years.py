@@ -49,31 +49,17 @@ _REPEATS = 15
 
 @dataclass(frozen=True)
 class Filled:
-    """Contents of the filled stores.
+    """Contents of the filled stores."""
 
-    Parameters
-    ----------
-    keys : tuple of str
-        Partition keys of the observations, in the order of time.
-    n_sets : int
-        Active caltable sets.
-    """
-
-    keys: tuple[str, ...]
-    n_sets: int
+    keys: tuple[str, ...]  #: Partition keys of the observations, in the order of time.
+    n_sets: int  #: Active caltable sets.
 
 
 def fill_stores(workshop: Workshop, n_observations: int, n_sets: int) -> Filled:
     """Fill empty stores: every observation imaged with the set that is nearest to it.
 
-    Parameters
-    ----------
-    workshop : Workshop
-        Its empty stores, and its directories.
-    n_observations : int
-        One every 309 seconds, the last a minute ago.
-    n_sets : int
-        Active sets, four a day, of the present and the past.
+    There is an observation every 309 seconds, the last a minute ago; there are four sets a day, of
+    the present and the past.
     """
     end_mjd = now_mjd() - 0.001
     mids = [end_mjd - _STEP_DAYS * (n_observations - 1 - i) for i in range(n_observations)]

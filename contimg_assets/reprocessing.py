@@ -75,7 +75,7 @@ def _launch(
     context: dg.AssetExecutionContext, assets: tuple[str, ...], keys: list[str], title: str
 ) -> str:
     """Launch a backfill with Dagster's own command, which needs no webserver; return its id."""
-    from contimg_resources.cli.backfills import LAUNCH, Backfill, id_of_launched, parameters_of
+    from contimg_resources.cli.launching import LAUNCH, Backfill, id_of_launched, parameters_of
 
     instance = context.instance
     name = observation_mjd.name or ""

@@ -38,8 +38,7 @@ from urllib.parse import quote
 
 import dagster as dg
 
-from contimg_resources.database.observing import CommitObserver
-from contimg_resources.database.reopening import RowExists, kept_engine, revisions
+from contimg_resources.database.reopening import CommitObserver, RowExists, kept_engine, revisions
 
 try:
     from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager

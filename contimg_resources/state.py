@@ -21,8 +21,8 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.table import QTable
 from astropy.wcs import WCS
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Singles
 from contimg_resources.core.errors import ConfigurationError, ContimgError
 from contimg_resources.core.naming import StateLayout
 from contimg_resources.imaging.model import ImageFiles
@@ -59,7 +59,7 @@ class SkyImage:
         The FITS file.
     """
 
-    pixels: NDArray[np.float32]
+    pixels: Singles
     wcs: WCS
     header: fits.Header
     path: Path

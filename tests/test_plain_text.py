@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from contimg_resources.alerts.mail import Mail
+from contimg_resources.alerts.channels import Mail
 from contimg_resources.cli import console, images
 from contimg_resources.cli.main import run
 from contimg_resources.core.errors import ContimgError, in_words

@@ -26,37 +26,19 @@ _PATIENCE_DAYS = PATIENCE_H / 24
 
 @dataclass(frozen=True)
 class Uncalibrated:
-    """An observation without a valid caltable set.
+    """An observation without a valid caltable set."""
 
-    Parameters
-    ----------
-    key : str
-        Its partition key.
-    mid_mjd : float
-        Mid-time, MJD in days.
-    declination_deg : float
-        Declination of its strip, degrees.
-    """
-
-    key: str
-    mid_mjd: float
-    declination_deg: float
+    key: str  #: Its partition key.
+    mid_mjd: float  #: Mid-time, MJD in days.
+    declination_deg: float  #: Declination of its strip, degrees.
 
 
 @dataclass(frozen=True)
 class SolvedSet:
-    """An active caltable set.
+    """An active caltable set."""
 
-    Parameters
-    ----------
-    mid_mjd : float
-        Mid-time of the calibrator observation, MJD in days.
-    declination_deg : float or None
-        Declination of its strip, degrees; None for any.
-    """
-
-    mid_mjd: float
-    declination_deg: float | None
+    mid_mjd: float  #: Mid-time of the calibrator observation, MJD in days.
+    declination_deg: float | None  #: Declination of its strip, degrees; None for any.
 
 
 def calibration_key(mid_mjd: float) -> str:
@@ -80,18 +62,9 @@ def calibration_alerts(
     """Return the alert if observations have waited too long; otherwise nothing.
 
     An observation before the last solved calibrator of its strip doesn't count: its time has no
-    set, but calibration has continued.
-
-    Parameters
-    ----------
-    uncalibrated : iterable of Uncalibrated
-        Observations without a valid set; those older than 24 h are ignored.
-    solved : iterable of SolvedSet
-        Sets solved since then.
-    strip_tolerance_deg : float
-        Maximum difference in declination between a set and the observations it applies to, degrees.
-    now_mjd : float
-        Present time, MJD in days.
+    set, but calibration has continued. Observations that have waited for more than 24 h are
+    ignored. The declinations of a set and of its observations differ by at most
+    `strip_tolerance_deg`; `now_mjd` is in days.
     """
     sets = tuple(solved)
     waiting = sorted(

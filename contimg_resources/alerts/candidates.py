@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
-from contimg_resources.alerts.words import one_line
+from contimg_resources.alerts.delivery import one_line
 from contimg_resources.core.times import utc_day
 from contimg_resources.products.events import (
     CANDIDATE_KEY,
@@ -30,16 +30,8 @@ def candidate_alerts(
 ) -> tuple[AlertRecord, ...]:
     """Return the alerts about candidates.
 
-    The key of a candidate is permanent: its completion gives no new alert.
-
-    Parameters
-    ----------
-    candidates : iterable of CandidateRecord
-        The candidates.
-    last_marks : mapping of str to MarkRecord
-        Current marks by candidate id.
-    dashboard_url : str, optional
-        Base URL of links in the messages.
+    The key of a candidate is permanent: its completion gives no new alert. `last_marks` holds the
+    current marks by candidate id; `dashboard_url` is the base URL of links.
     """
     return tuple(
         AlertRecord(

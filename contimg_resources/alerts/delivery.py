@@ -1,12 +1,25 @@
-"""The interface of channels, and failures of delivery.
+"""The interface of channels, failures of delivery, and text that is safe in a header.
 
-Belongs here: the parts that all channels share. Doesn't: any protocol.
+Belongs here: the parts that all channels share; removing line breaks and control characters from
+names that others chose. Doesn't: any protocol, the messages themselves.
 """
 
+import unicodedata
 from dataclasses import dataclass
 from typing import Protocol
 
-from contimg_resources.alerts.words import one_line
+from contimg_resources.core.plain_text import plain
+
+_MAX_CHARS = 300
+
+
+def one_line(text: str) -> str:
+    """Return `text` on one line, without control characters, shortened if it is long."""
+    # Also line and paragraph separators: mail programs break lines at them.
+    spaced = "".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in text)
+    line = plain(" ".join(spaced.split()))
+    return line if len(line) <= _MAX_CHARS else f"{line[:_MAX_CHARS]}..."
+
 
 #: Time after which a server without an answer is given up, seconds.
 TIMEOUT_S = 10.0
@@ -16,18 +29,11 @@ _HIDDEN = "***"
 
 @dataclass(frozen=True)
 class Failure:
-    """Reason why a delivery wasn't confirmed.
+    """Reason why a delivery wasn't confirmed."""
 
-    Parameters
-    ----------
-    reason : str
-        One sentence, without secrets.
-    certain : bool
-        Whether the message certainly wasn't delivered. If the connection failed after everything
-        was sent, this is unknown, and the delivery isn't repeated.
-    """
-
-    reason: str
+    reason: str  #: One sentence, without secrets.
+    #: Whether the message certainly wasn't delivered. If the connection failed after everything was
+    #: sent, this is unknown, and the delivery isn't repeated.
     certain: bool = True
 
 
@@ -42,12 +48,7 @@ class Channel(Protocol):
     def deliver(self, subject: str, text: str, *, kind: str, key: str) -> Failure | None:
         """Deliver a message; return the reason for a failure, None after success.
 
-        Parameters
-        ----------
-        subject, text : str
-            The message.
-        kind, key : str
-            Kind and key of the alert.
+        `kind` and `key` are those of the alert.
         """
         ...
 

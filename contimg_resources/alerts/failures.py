@@ -11,7 +11,7 @@ series within the last 24 hours, so a series is reported at once and then once a
 from collections import Counter
 from collections.abc import Sequence
 
-from contimg_resources.alerts.words import one_line
+from contimg_resources.alerts.delivery import one_line
 from contimg_resources.core.keys import day_key
 from contimg_resources.core.times import isot_from_mjd
 from contimg_resources.products.events import AlertRecord
@@ -34,13 +34,8 @@ def failure_alerts(
 ) -> tuple[AlertRecord, ...]:
     """Return the alert if most of the last observations failed; otherwise nothing.
 
-    Parameters
-    ----------
-    records : sequence of ObservationRecord
-        Observations in the order of time; unfinished ones, and those older than 24 hours, are
-        ignored.
-    now_mjd : float
-        Present time, MJD in days.
+    The records are in the order of time; unfinished ones, and those older than 24 hours at
+    `now_mjd` (MJD in days), are ignored.
     """
     lately = [
         r

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Floats
 from contimg_resources.core.keys import day_key
 from contimg_resources.products.events import AlertRecord
 from contimg_resources.products.model import ImageNoise
@@ -29,36 +29,18 @@ HISTORY_DAYS = 2 * BEFORE_DAYS + 2 * LAST_DAYS
 
 @dataclass(frozen=True)
 class Fall:
-    """The increase of the noise.
+    """The increase of the noise."""
 
-    Parameters
-    ----------
-    ratio : float
-        Median of the last images over that of the earlier ones.
-    last, before : float
-        The two medians.
-    relative : bool
-        Whether they are of rms over expected rms; otherwise of the rms, mJy/beam.
-    n_last, n_before : int
-        Numbers of images.
-    """
-
-    ratio: float
-    last: float
-    before: float
-    relative: bool
-    n_last: int
-    n_before: int
+    ratio: float  #: Median of the last images over that of the earlier ones.
+    last: float  #: Median of the last images.
+    before: float  #: Median of the earlier images.
+    relative: bool  #: Whether they are of rms over expected rms; otherwise of the rms, mJy/beam.
+    n_last: int  #: Number of the last images.
+    n_before: int  #: Number of the earlier images.
 
 
 class NoiseSeries:
-    """The noise of good images against time.
-
-    Parameters
-    ----------
-    images : sequence of ImageNoise
-        In the order of time.
-    """
+    """The noise of good images, in the order of time."""
 
     def __init__(self, images: Sequence[ImageNoise]) -> None:
         self._mid_mjd = np.array([image.mid_mjd for image in images])
@@ -68,14 +50,9 @@ class NoiseSeries:
         self._relative = self._rms_mjy / np.where(expected_mjy > 0, expected_mjy, np.nan)
 
     def fall_at(self, at: int, *, start_mjd: float = 0.0) -> Fall | None:
-        """Compare the last images up to one with earlier images; None if there are too few.
+        """Compare the last images up to number `at` with earlier images; None if there are too few.
 
-        Parameters
-        ----------
-        at : int
-            Index of that image.
-        start_mjd : float
-            Earlier images don't count among the last ones, MJD in days.
+        Images before `start_mjd` (MJD in days) don't count among the last ones.
         """
         mids = self._mid_mjd
         earliest_mjd = max(mids[at] - LAST_DAYS, start_mjd)
@@ -92,14 +69,9 @@ class NoiseSeries:
         return None
 
     def present_fall(self, *, rms_factor: float, now_mjd: float) -> Fall | None:
-        """Return the present increase of the noise if it exceeds the limit.
+        """Return the present increase of the noise if it exceeds the factor `rms_factor`.
 
-        Parameters
-        ----------
-        rms_factor : float
-            Limit of the ratio.
-        now_mjd : float
-            Present time, MJD in days; images older than two days give no alert.
+        Images older than two days at `now_mjd` (MJD in days) give no alert.
         """
         if not len(self._mid_mjd):
             return None
@@ -107,13 +79,7 @@ class NoiseSeries:
         return fall if fall is not None and fall.ratio > rms_factor else None
 
     def spell_start(self, rms_factor: float) -> int:
-        """Return the index of the image at which the current degradation began.
-
-        Parameters
-        ----------
-        rms_factor : float
-            Limit of the ratio.
-        """
+        """Return the index of the image at which the current degradation began."""
         start = len(self._mid_mjd) - 1
         for at in range(start, -1, -1):
             fall = self.fall_at(at)
@@ -130,14 +96,8 @@ def quality_alerts(
 ) -> tuple[AlertRecord, ...]:
     """Return the alert if the quality has decreased; otherwise nothing.
 
-    Parameters
-    ----------
-    images : sequence of ImageNoise
-        Good images of the last `HISTORY_DAYS`, in the order of time.
-    rms_factor : float
-        Maximum factor by which the median may grow.
-    now_mjd : float
-        Present time, MJD in days.
+    The images are the good ones of the last `HISTORY_DAYS`, in the order of time; `rms_factor` is
+    the maximum factor by which the median may grow; `now_mjd` is in days.
     """
     up_to_now = [image for image in images if image.mid_mjd <= now_mjd]
     series = NoiseSeries(up_to_now)
@@ -159,5 +119,5 @@ def quality_alerts(
     )
 
 
-def _finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _finite(values: Floats) -> Floats:
     return values[np.isfinite(values)]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from contimg_resources.calibration.quality import measure_quality
 from contimg_resources.calibration.solutions import Solutions
+from contimg_resources.core.arrays import Bools
 from contimg_resources.core.errors import InvalidName, RegistrationRefused, UnreadableObservation
 from contimg_resources.core.times import mjd_from_casa_seconds
 from contimg_resources.instrument.caltables import ArrayLayout, CaltableField, CaltableInfo
@@ -24,17 +25,9 @@ from contimg_resources.observations.phase_centres import phase_centre_deg
 
 
 def inspect_caltables(paths: list[Path]) -> list[CaltableInfo]:
-    """Open each caltable and describe it; call through `contimg_resources.casa.Casa.run`.
+    """Open each caltable and describe it, in order; call through `contimg_resources.casa.Casa.run`.
 
-    Parameters
-    ----------
-    paths : list of Path
-        Table directories of one set: an antenna works when one of them has a solution for it.
-
-    Returns
-    -------
-    list of CaltableInfo
-        Descriptions in the order of `paths`.
+    The tables are of one set: an antenna works when one of them has a solution for it.
 
     Raises
     ------
@@ -45,17 +38,11 @@ def inspect_caltables(paths: list[Path]) -> list[CaltableInfo]:
     return describe_caltables(paths)
 
 
-def describe_caltables(
-    paths: Sequence[Path], working: NDArray[np.bool_] | None = None
-) -> list[CaltableInfo]:
+def describe_caltables(paths: Sequence[Path], working: Bools | None = None) -> list[CaltableInfo]:
     """Describe the caltables of a set; see `inspect_caltables`. Runs in a CASA process.
 
-    Parameters
-    ----------
-    paths : sequence of Path
-        Table directories.
-    working : ndarray of bool, shape (n_antennas,), optional
-        Antennas that have data; None: those that have a solution in one of the tables.
+    `working`, shape (n_antennas,), are the antennas that have data; None: those that have a
+    solution in one of the tables.
     """
     read = [_open(path) for path in paths]
     if working is None:
@@ -84,7 +71,7 @@ class _Read:
     source_ms: str
     refant: str
 
-    def described(self, working: NDArray[np.bool_]) -> CaltableInfo:
+    def described(self, working: Bools) -> CaltableInfo:
         names = self.layout.antenna_names
         # The registry later refuses tables of different antennas.
         known = np.zeros(len(names), np.bool_)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.calibration.solutions import Solutions
+from contimg_resources.core.arrays import Bools, Floats
 from contimg_resources.instrument.caltables import CaltableType, TableQuality
 from contimg_resources.settings import CalibrationSettings
 
@@ -21,8 +22,8 @@ _TRIVIAL = 1e-5
 def measure_quality(
     solutions: Solutions,
     casa_subtype: str,
-    working: NDArray[np.bool_],
-    named: NDArray[np.bool_] | None = None,
+    working: Bools,
+    named: Bools | None = None,
     window_width_hz: float = 0.0,
 ) -> TableQuality:
     """Compute the quality metrics of one caltable over both receptors of the working antennas.
@@ -59,7 +60,7 @@ def measure_quality(
     amplitude: float | None
     phase_deg: float | None
     holds_amplitude = False
-    if _holds_delays(casa_subtype):
+    if casa_subtype.startswith("K"):
         snr, amplitude, shown = None, None, values.real
         phase_deg = _delay_scatter_ns(solutions, good) * 1e-9 * window_width_hz / 2 * 360
     else:
@@ -147,12 +148,8 @@ def _flagged(name: str, quality: TableQuality, most: float) -> list[str]:
     return [f"{reason} (at most {most:.0%})"]
 
 
-def _holds_delays(casa_subtype: str) -> bool:
-    return casa_subtype.startswith("K")
-
-
 def _scatters(
-    solutions: Solutions, casa_subtype: str, good: NDArray[np.bool_]
+    solutions: Solutions, casa_subtype: str, good: Bools
 ) -> tuple[float | None, float | None]:
     ratios = [
         right[both] / left[both]
@@ -169,8 +166,8 @@ def _scatters(
 
 
 def _neighbours(
-    solutions: Solutions, casa_subtype: str, good: NDArray[np.bool_]
-) -> Iterator[tuple[NDArray[np.complex128], NDArray[np.complex128], NDArray[np.bool_]]]:
+    solutions: Solutions, casa_subtype: str, good: Bools
+) -> Iterator[tuple[NDArray[np.complex128], NDArray[np.complex128], Bools]]:
     if casa_subtype.startswith("B"):
         values = solutions.values
         yield values[:, :-1], values[:, 1:], good[:, :-1] & good[:, 1:]
@@ -182,7 +179,7 @@ def _neighbours(
     yield values[..., :-1], values[..., 1:], ok[..., :-1] & ok[..., 1:] & same
 
 
-def _delay_scatter_ns(solutions: Solutions, good: NDArray[np.bool_]) -> float:
+def _delay_scatter_ns(solutions: Solutions, good: Bools) -> float:
     """Return the robust deviation of delays from the median of their receptor, ns."""
     deviations = []
     for antenna in np.unique(solutions.antennas):
@@ -194,7 +191,7 @@ def _delay_scatter_ns(solutions: Solutions, good: NDArray[np.bool_]) -> float:
     return _robust_sigma(np.concatenate(deviations)) if deviations else 0.0
 
 
-def _robust_sigma(values: NDArray[np.float64]) -> float:
+def _robust_sigma(values: Floats) -> float:
     # Not at the top: every run would wait for this import, and only the checks need it.
     from astropy.stats import mad_std
 

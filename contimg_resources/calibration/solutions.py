@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Bools, Floats
+
 
 class Solutions:
     """The solutions of one caltable as arrays.
@@ -31,11 +33,11 @@ class Solutions:
     def __init__(
         self,
         values: NDArray[Any],
-        flags: NDArray[np.bool_],
-        snr: NDArray[np.float64],
+        flags: Bools,
+        snr: Floats,
         antennas: NDArray[Any],
         windows: NDArray[Any],
-        times_s: NDArray[np.float64],
+        times_s: Floats,
     ) -> None:
         self.values = values
         self.flags = flags
@@ -78,7 +80,7 @@ class Solutions:
         return float((good == neutral).mean()) if good.size else 0.0
 
 
-def _rows(tb: Any) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float64]]:
+def _rows(tb: Any) -> tuple[NDArray[Any], NDArray[Any], Floats]:
     """Return antenna, window and time of each row of a caltable."""
     antennas, windows, times_s = (
         np.asarray(tb.getcol(name)) for name in ("ANTENNA1", "SPECTRAL_WINDOW_ID", "TIME")

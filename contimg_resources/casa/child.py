@@ -45,10 +45,8 @@ def _resolve(target: str) -> Callable[..., Any]:
 def main(loads: str | None = None) -> int:
     """Serve requests until there are no more.
 
-    Parameters
-    ----------
-    loads : str, optional
-        ``module:function`` of a generator that loads modules for the requests, one after another.
+    `loads` is ``module:function`` of a generator that loads modules for the requests, one after
+    another.
     """
     # Names in an MS may hold control characters, and the output is read as a log.
     sys.stdout, sys.stderr = PlainStream(sys.stdout), PlainStream(sys.stderr)
@@ -85,12 +83,7 @@ def _load(loads: str, requests: int) -> None:
 def serve(exchange: Path, home: Path) -> None:
     """Serve the request in `exchange`, and write its result to ``result.json``.
 
-    Parameters
-    ----------
-    exchange : Path
-        Directory of the request.
-    home : Path
-        Directory of this process, with the CASA configuration if contimg wrote it.
+    `home` is the directory of this process, with the CASA configuration if contimg wrote it.
     """
     taken = (exchange / REQUEST).rename(exchange / "taken.json")
     request = json.loads(taken.read_text())
@@ -132,14 +125,8 @@ def serve(exchange: Path, home: Path) -> None:
 def _for_users(record: dict[str, Any], argument: Any, directory: str) -> dict[str, Any]:
     """Return an error with the paths and terms that the user knows.
 
-    Parameters
-    ----------
-    record : dict
-        See `ContimgError.as_dict`.
-    argument : object
-        Argument of the failed function; its ``ms`` is the input, where it has one.
-    directory : str
-        Working directory of the function.
+    `record` is that of `ContimgError.as_dict`. The failed function's argument has the input in its
+    ``ms``, where it has one; `directory` was its working directory.
     """
     ms = getattr(argument, "ms", None)
 

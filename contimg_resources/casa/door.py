@@ -63,18 +63,10 @@ _REFUSED_WORDS = tuple(os.strerror(number) for number in REFUSED)
 
 @dataclass(frozen=True)
 class Timed(Generic[R]):
-    """The return value of a function in a CASA process, with its duration.
+    """The return value of a function in a CASA process, with its duration."""
 
-    Parameters
-    ----------
-    value : object
-        Return value.
-    seconds : float
-        Duration of the function, without the start-up of the process, seconds.
-    """
-
-    value: R
-    seconds: float
+    value: R  #: Return value.
+    seconds: float  #: Duration of the function, without the start-up of the process, seconds.
 
 
 class Casa:
@@ -114,13 +106,9 @@ class Casa:
     def open(self, loads: Callable[[], Iterator[None]]) -> None:
         """Start a process for the following calls and keep it between them, until `close`.
 
-        Does nothing if it is already open.
-
-        Parameters
-        ----------
-        loads : callable
-            A module-level generator function that loads modules for the calls, one after another;
-            it runs in the process while no call waits.
+        It does nothing if it is already open. `loads` is a
+        module-level generator function that loads modules for the calls, one after another; it runs
+        in the process while no call waits.
         """
         with self._lock:
             if self._is_open:

@@ -36,40 +36,22 @@ _POLL_S = 0.2
 
 @dataclass(frozen=True)
 class PlotmsPlot:
-    """A plot by casaplotms.
+    """A plot by casaplotms."""
 
-    Parameters
-    ----------
-    vis : Path
-        MS or caltable.
-    png : Path
-        Output file; replaced if it exists.
-    xaxis, yaxis : str
-        Axes as plotms names them, such as ``freq`` and ``amp``.
-    options : dict
-        Further parameters of plotms, such as ``{"coloraxis": "antenna1"}``.
-    """
-
-    vis: Path
-    png: Path
-    xaxis: str
-    yaxis: str
+    vis: Path  #: MS or caltable.
+    png: Path  #: Output file; replaced if it exists.
+    xaxis: str  #: Axes as plotms names them, such as ``freq`` and ``amp``.
+    yaxis: str  #: Axes as plotms names them, such as ``freq`` and ``amp``.
+    #: Further parameters of plotms, such as ``{"coloraxis": "antenna1"}``.
     options: dict[str, str | int | float | bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class PlotmsRequest:
-    """Plots to draw with one plotter: the first takes about 9 s, each further one 1-2 s.
+    """Plots to draw with one plotter: the first takes about 9 s, each further one 1-2 s."""
 
-    Parameters
-    ----------
-    plots : tuple of PlotmsPlot
-        The plots.
-    cache : Path or None
-        Directory to unpack the plotter into; None: ``contimg`` in the user's cache directory.
-    """
-
-    plots: tuple[PlotmsPlot, ...]
+    plots: tuple[PlotmsPlot, ...]  #: The plots.
+    #: Directory to unpack the plotter into; None: ``contimg`` in the user's cache directory.
     cache: Path | None = None
 
 

@@ -87,24 +87,11 @@ class CasaProcess:
         return self._process.poll() is None
 
     def serve(self, exchange: Path, progress: Progress, timeout_s: float, label: str) -> int | None:
-        """Let the process serve one request.
+        """Let the process serve the request in `exchange`, a directory, where the answer goes.
 
-        Parameters
-        ----------
-        exchange : Path
-            Directory with the request; the answer is written there.
-        progress : callable
-            Called with (message, fraction) whenever the process reports.
-        timeout_s : float
-            Maximum duration, seconds.
-        label : str
-            Names the request in an error.
-
-        Returns
-        -------
-        int or None
-            None when the request is done and the process waits for the next; else the status with
-            which the process ended, negative or above 128 for a signal.
+        Returns None when the request is done and the process waits for the next; else the status
+        with which the process ended, negative or above 128 for a signal. `label` names the request
+        in an error.
 
         Raises
         ------

@@ -66,15 +66,8 @@ def _exists(path: Path) -> bool:
 def write_site_config(directory: Path) -> dict[str, str]:
     """Write a site configuration into `directory` and return the environment that names it.
 
-    Parameters
-    ----------
-    directory : Path
-        Directory of the child process; exists.
-
-    Returns
-    -------
-    dict of str to str
-        Environment variables to add; empty when the user has a configuration of their own.
+    The directory is that of the child process. The environment is empty when the user has a
+    configuration of their own.
     """
     if user_has_own_configuration():
         return {}

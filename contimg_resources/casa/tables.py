@@ -17,11 +17,6 @@ from typing import Any
 def opened(path: Path) -> Iterator[Any]:
     """Open a table for reading, without taking a lock, and close it again.
 
-    Parameters
-    ----------
-    path : Path
-        The table.
-
     Raises
     ------
     RuntimeError
@@ -38,14 +33,7 @@ def opened(path: Path) -> Iterator[Any]:
 
 
 def copy_table(source: Path, copy: Path) -> None:
-    """Copy a table with its subtables; use no other way to copy tables.
-
-    Parameters
-    ----------
-    source : Path
-        The table; only read.
-    copy : Path
-        The copy; must not exist.
+    """Copy a table, which is only read, with its subtables; use no other way to copy tables.
 
     Raises
     ------

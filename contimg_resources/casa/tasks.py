@@ -15,21 +15,9 @@ _WORDS = 300
 
 
 def call_task(task: Callable[..., Any], *, product: Path | None = None, **parameters: Any) -> Any:
-    """Call a CASA task inside a CASA process.
+    """Call a CASA task such as ``casatasks.mstransform`` inside a CASA process.
 
-    Parameters
-    ----------
-    task : callable
-        Such as ``casatasks.mstransform``.
-    product : Path, optional
-        File or directory that must exist afterwards.
-    **parameters : Any
-        Parameters of the task.
-
-    Returns
-    -------
-    Any
-        Return value of the task; don't rely on it.
+    The file or directory `product` must exist afterwards. Don't rely on the task's return value.
 
     Raises
     ------

@@ -54,24 +54,14 @@ def load_calibrators(calibrator_list: Path | None) -> CalibratorList:
 def read_calibrator_list(
     path: Path, given: Given | None = None, *, assumed_spectral_index: float | None = None
 ) -> tuple[Calibrator, ...]:
-    """Read a list of calibrators.
+    """Read a list of calibrators, in the order of the file.
 
-    Parameters
-    ----------
-    path : Path
-        A table in any format, with the columns ``name``, ``ra_deg``, ``dec_deg`` (ICRS where it
-        states no other frame), ``flux_jy`` at ``reference_ghz``, ``spectral_index`` (S ~ nu^alpha)
-        and perhaps ``aliases`` (between semicolons), or those of a known survey. Stated units and
-        frames are converted. Other columns are ignored.
-    given : Given, optional
-        The user's description of its columns.
-    assumed_spectral_index : float, optional
-        Spectral index of sources without one in the file; None: every source must have one.
-
-    Returns
-    -------
-    tuple of Calibrator
-        The calibrators in the order of the file.
+    A table in any format, with the columns ``name``, ``ra_deg``, ``dec_deg`` (ICRS where it states
+    no other frame), ``flux_jy`` at ``reference_ghz``, ``spectral_index`` (S ~ nu^alpha) and perhaps
+    ``aliases`` (between semicolons), or those of a known survey. Stated units and frames are
+    converted. Other columns are ignored. `given` is the user's description of the columns,
+    `assumed_spectral_index` that of sources without one in the file; if it is None every source
+    must have one.
 
     Raises
     ------
@@ -117,16 +107,9 @@ def read_calibrator_list(
 
 
 def write_calibrator_list(path: Path, calibrators: Iterable[Calibrator], remark: str) -> None:
-    """Write a list that `read_calibrator_list` can read.
+    """Write a list (CSV) that `read_calibrator_list` can read.
 
-    Parameters
-    ----------
-    path : Path
-        The file, CSV.
-    calibrators : iterable of Calibrator
-        Calibrators with power-law flux models.
-    remark : str
-        Their origin, for the first line.
+    The flux models are power laws; `remark`, their origin, goes into the first line.
     """
     from astropy.table import Table
 

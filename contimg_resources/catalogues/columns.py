@@ -62,24 +62,13 @@ _REQUIRED = ("ra", "dec", "flux", "frequency")
 
 @dataclass(frozen=True)
 class Given:
-    """A user's description of a table that doesn't describe itself.
+    """A user's description of a table that doesn't describe itself."""
 
-    Parameters
-    ----------
-    columns : mapping
-        Column and unit ("": as stated) by role.
-    frequency_ghz : float or None
-        Frequency of all flux densities, GHz.
-    frame : str
-        Frame of the positions, such as ``B1950`` or ``galactic``.
-    table : str
-        Name of the table in a file with several.
-    """
-
+    #: Column and unit ("": as stated) by role.
     columns: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    frequency_ghz: float | None = None
-    frame: str = ""
-    table: str = ""
+    frequency_ghz: float | None = None  #: Frequency of all flux densities, GHz.
+    frame: str = ""  #: Frame of the positions, such as ``B1950`` or ``galactic``.
+    table: str = ""  #: Name of the table in a file with several.
 
     @classmethod
     def parse(
@@ -87,14 +76,8 @@ class Given:
     ) -> "Given":
         """Return the description from the options of a command.
 
-        Parameters
-        ----------
-        columns : iterable of str
-            ``ra=RAJ2000``, ``flux=S1400:mJy``: role, column and unit.
-        frequency : str, optional
-            Frequency with its unit, such as ``1400MHz``.
-        frame, table : str
-            See the class's parameters.
+        `columns` are role, column and unit, such as ``ra=RAJ2000``, ``flux=S1400:mJy``; `frequency`
+        is text with a unit, such as ``1400MHz``.
 
         Raises
         ------
@@ -140,46 +123,22 @@ def frequency_ghz(text: str) -> float | None:
 
 @dataclass(frozen=True)
 class Choice:
-    """A column chosen for a role.
+    """A column chosen for a role."""
 
-    Parameters
-    ----------
-    column : Column
-        The column.
-    unstated : str or None
-        Its unit where the file states none; None: unknown.
-    given : str
-        Its unit from the user; "": not given.
-    """
-
-    column: Column
-    unstated: str | None = None
-    given: str = ""
+    column: Column  #: The column.
+    unstated: str | None = None  #: Its unit where the file states none; None: unknown.
+    given: str = ""  #: Its unit from the user; "": not given.
 
 
 @dataclass(frozen=True)
 class Choices:
-    """The columns of a table by role.
+    """The columns of a table by role."""
 
-    Parameters
-    ----------
-    dialect : Dialect or None
-        The table's dialect; None: only given columns and UCDs.
-    by_role : mapping
-        The chosen columns.
-    frequency_ghz : float or None
-        Frequency of all flux densities without a frequency column, GHz.
-    notes : tuple of str
-        Remarks on the choice for the user.
-    problems : tuple of str
-        All errors and missing columns.
-    """
-
-    dialect: Dialect | None
-    by_role: Mapping[str, Choice]
-    frequency_ghz: float | None
-    notes: tuple[str, ...]
-    problems: tuple[str, ...]
+    dialect: Dialect | None  #: The table's dialect; None: only given columns and UCDs.
+    by_role: Mapping[str, Choice]  #: The chosen columns.
+    frequency_ghz: float | None  #: Frequency of all flux densities without a frequency column, GHz.
+    notes: tuple[str, ...]  #: Remarks on the choice for the user.
+    problems: tuple[str, ...]  #: All errors and missing columns.
 
     @property
     def survey(self) -> str:
@@ -197,20 +156,10 @@ def choose(
 ) -> Choices:
     """Choose the columns of a table.
 
-    Parameters
-    ----------
-    table : Table
-        The table.
-    survey : str
-        Name of a dialect, or ``auto``.
-    given : Given
-        The user's description; it takes precedence over known columns.
-    command : str
-        The command that reads the table, for the error's proposal.
-    also : tuple of str
-        Roles needed in addition to position, flux density and frequency.
-    name : str
-        Name of the catalogue; like the file's name it may identify the survey.
+    `survey` is the name of a dialect, or ``auto``; the user's description takes precedence over
+    known columns. `command` is proposed by errors. `also` holds the roles needed in addition to
+    position, flux density and frequency. The catalogue's name, like the file's, may identify the
+    survey.
 
     Raises
     ------

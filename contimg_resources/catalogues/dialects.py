@@ -13,30 +13,20 @@ from contimg_resources.tables.model import Column, Table
 
 @dataclass(frozen=True)
 class Dialect:
-    """The columns of a survey or of a source finder.
+    """The columns of a survey or of a source finder."""
 
-    Parameters
-    ----------
-    name : str
-        Its name on the command line.
-    columns : mapping
-        By role (see `contimg_resources.catalogues.columns.ROLES`): the column's name and, after a
-        colon, its unit where the file states none; of several names, separated by bars, the first
-        present one is used. An uncertainty without a unit has that of the flux density.
-    marks : tuple of str
-        Columns that distinguish it from other dialects, besides those of position and flux
-        density; one of several names, separated by bars, is enough.
-    reference_ghz : float or None
-        Frequency of the flux densities, GHz; None: the file or the user states it.
-    peak_beam_arcsec : float or None
-        The beam (FWHM) of a table with only peaks and fitted sizes: flux densities are peaks
-        times the source's area in beams.
-    """
-
-    name: str
+    name: str  #: Its name on the command line.
+    #: By role (see `contimg_resources.catalogues.columns.ROLES`): the column's name and, after a
+    #: colon, its unit where the file states none; of several names, separated by bars, the first
+    #: present one is used. An uncertainty without a unit has that of the flux density.
     columns: Mapping[str, str]
+    #: Columns that distinguish it from other dialects, besides those of position and flux density;
+    #: one of several names, separated by bars, is enough.
     marks: tuple[str, ...] = ()
+    #: Frequency of the flux densities, GHz; None: the file or the user states it.
     reference_ghz: float | None = None
+    #: The beam (FWHM) of a table with only peaks and fitted sizes: flux densities are peaks times
+    #: the source's area in beams.
     peak_beam_arcsec: float | None = field(default=None, kw_only=True)
 
     def column(self, table: Table, role: str) -> tuple[Column | None, str | None]:
@@ -237,7 +227,7 @@ DIALECTS = (
         (),
         0.2,
     ),
-    # SUMSS: Mauch et al. 2003, MNRAS 342, 1117; VizieR VIII/81B, HEASARC. See `survey_texts`.
+    # SUMSS: Mauch et al. 2003, MNRAS 342, 1117; VizieR VIII/81B, HEASARC. See `rows`.
     Dialect(
         "sumss",
         {
@@ -327,15 +317,9 @@ NAMES = tuple(dict.fromkeys(d.name for d in DIALECTS))
 def dialect_of(table: Table, wanted: str = "auto", hint: str = "") -> Dialect | None:
     """Return the dialect that matches a table's columns; None if none does.
 
-    Parameters
-    ----------
-    table : Table
-        The table.
-    wanted : str
-        Name of a dialect, whose marks are then not required; ``auto``: any.
-    hint : str
-        Names of the catalogue and of the file: a dialect named there is tried first and, where
-        no other matches, is accepted without its marks too.
+    The marks of a dialect that is `wanted` by name are not required; ``auto`` is any. `hint` holds
+    the names of the catalogue and of the file: a dialect named there is tried first and, where no
+    other matches, is accepted without its marks too.
 
     Raises
     ------

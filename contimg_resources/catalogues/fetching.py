@@ -25,18 +25,10 @@ _MOST_BYTES = 5 << 30
 
 @dataclass(frozen=True)
 class Published:
-    """A survey that can be downloaded.
+    """A survey that can be downloaded."""
 
-    Parameters
-    ----------
-    survey : str
-        The survey's dialect.
-    url : str
-        Its address.
-    """
-
-    survey: str
-    url: str
+    survey: str  #: The survey's dialect.
+    url: str  #: Its address.
 
 
 #: By the name used on the command line.
@@ -56,19 +48,7 @@ PUBLISHED = {
 
 @contextmanager
 def fetched(url: str, progress: Progress = no_progress) -> Iterator[Path]:
-    """Download a file and yield its path; the file is deleted afterwards.
-
-    Parameters
-    ----------
-    url : str
-        Its address, http or https.
-    progress : callable
-        Called with the amount downloaded.
-
-    Yields
-    ------
-    Path
-        The file, with the name of the address.
+    """Download a file and yield its path, with the name of the address; delete it afterwards.
 
     Raises
     ------

@@ -1,6 +1,6 @@
 """Records of a catalogue's sources and of its origin.
 
-Belongs here: frozen records of columns. Doesn't: files.
+Belongs here: frozen records of columns, and neighbours on the sky. Doesn't: files.
 """
 
 from dataclasses import dataclass, fields
@@ -8,66 +8,44 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Bools, Floats
 from contimg_resources.imaging.matching import ReferenceSource
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class CatalogueSources:
     """Sources of a catalogue, one array per column.
 
-    Parameters
-    ----------
-    source_id : ndarray of str, shape (n,)
-        Stable names, unique in the catalogue: its own name and the source's, ``nvss-J0123+4567``.
-    name : ndarray of str, shape (n,)
-        Names as in the catalogue.
-    ra_deg, dec_deg : ndarray, shape (n,)
-        Positions, ICRS degrees.
-    flux_jy : ndarray, shape (n,)
-        Flux densities at `reference_ghz`, Jy.
-    flux_error_jy : ndarray, shape (n,)
-        Their uncertainties, Jy; NaN where unknown.
-    reference_ghz : ndarray, shape (n,)
-        Reference frequencies, GHz.
-    spectral_index : ndarray, shape (n,)
-        ``S ~ nu^spectral_index``; NaN where unknown.
-    major_arcsec, minor_arcsec, angle_deg : ndarray, shape (n,)
-        Size as in the catalogue (FWHM) and position angle; NaN where unknown or an upper limit.
-    variable : ndarray of bool, shape (n,)
-        Whether the source is known to vary.
+    Arrays have the shape (n,).
     """
 
+    #: Stable names, unique in the catalogue: its own name and the source's, ``nvss-J0123+4567``.
     source_id: NDArray[np.str_]
-    name: NDArray[np.str_]
-    ra_deg: Floats
-    dec_deg: Floats
-    flux_jy: Floats
-    flux_error_jy: Floats
-    reference_ghz: Floats
-    spectral_index: Floats
+    name: NDArray[np.str_]  #: Names as in the catalogue.
+    ra_deg: Floats  #: Positions, ICRS degrees.
+    dec_deg: Floats  #: Positions, ICRS degrees.
+    flux_jy: Floats  #: Flux densities at `reference_ghz`, Jy.
+    flux_error_jy: Floats  #: Their uncertainties, Jy; NaN where unknown.
+    reference_ghz: Floats  #: Reference frequencies, GHz.
+    spectral_index: Floats  #: ``S ~ nu^spectral_index``; NaN where unknown.
+    #: `major_arcsec`, `minor_arcsec`, `angle_deg`: Size as in the catalogue (FWHM) and position
+    #: angle; NaN where unknown or an upper limit.
     major_arcsec: Floats
     minor_arcsec: Floats
     angle_deg: Floats
-    variable: NDArray[np.bool_]
+    variable: Bools  #: Whether the source is known to vary.
 
     def __len__(self) -> int:
         return len(self.source_id)
 
-    def select(self, which: NDArray[np.bool_] | NDArray[np.intp]) -> "CatalogueSources":
+    def select(self, which: Bools | NDArray[np.intp]) -> "CatalogueSources":
         """Return a subset of the sources, given by a mask or by indices in order."""
         return CatalogueSources(**{f.name: getattr(self, f.name)[which] for f in fields(self)})
 
     def flux_at(self, frequency_hz: float, default_spectral_index: float) -> Floats:
         """Return flux densities at a frequency, Jy.
 
-        Parameters
-        ----------
-        frequency_hz : float
-            Frequency, Hz.
-        default_spectral_index : float
-            Spectral index of sources without a known one.
+        `default_spectral_index` is for sources without one.
         """
         index = np.where(
             np.isfinite(self.spectral_index), self.spectral_index, default_spectral_index
@@ -94,35 +72,48 @@ class CatalogueSources:
 
 @dataclass(frozen=True)
 class CatalogueFacts:
-    """Description of a stored catalogue.
+    """Description of a stored catalogue."""
 
-    Parameters
-    ----------
-    name : str
-        Its name.
-    survey : str
-        Dialect of its input, such as ``nvss``.
-    origin : str
-        File or address from which it was read.
-    checksum : str
-        Checksum of that file.
-    n_sources : int
-        Number of sources.
-    schema_version : int
-        Version of the file's columns.
-    notes : tuple of str
-        Notes from reading it: rejected rows, and the reasons.
-    """
-
-    name: str
-    survey: str
-    origin: str
-    checksum: str
-    n_sources: int
-    schema_version: int
-    notes: tuple[str, ...] = ()
+    name: str  #: Its name.
+    survey: str  #: Dialect of its input, such as ``nvss``.
+    origin: str  #: File or address from which it was read.
+    checksum: str  #: Checksum of that file.
+    n_sources: int  #: Number of sources.
+    schema_version: int  #: Version of the file's columns.
+    notes: tuple[str, ...] = ()  #: Notes from reading it: rejected rows, and the reasons.
 
     @property
     def release(self) -> str:
         """Return its name and content in short: equal releases hold the same sources."""
         return f"{self.name}@{self.checksum.removeprefix('sha256:')[:12]}"
+
+
+#: Sources closer to each other than this many beams (major axis) affect each other's flux density.
+BLEND_BEAMS = 1.5
+
+
+def unit_vectors(ra_deg: Floats, dec_deg: Floats) -> Floats:
+    """Return directions as unit vectors, shape (n, 3)."""
+    ra, dec = np.radians(ra_deg), np.radians(dec_deg)
+    return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=-1)
+
+
+def neighbour_pairs(ra_deg: Floats, dec_deg: Floats, radius_arcsec: float) -> NDArray[np.intp]:
+    """Return the pairs of sources that are closer to each other than a radius.
+
+    Positions have the shape (n,), the pairs of indices (n_pairs, 2); each pair occurs once.
+    """
+    from scipy.spatial import cKDTree
+
+    if len(ra_deg) < 2:
+        return np.empty((0, 2), np.intp)
+    chord = 2 * np.sin(0.5 * np.radians(radius_arcsec / 3600))
+    pairs = cKDTree(unit_vectors(ra_deg, dec_deg)).query_pairs(chord, output_type="ndarray")
+    return np.asarray(pairs, np.intp)
+
+
+def blended(ra_deg: Floats, dec_deg: Floats, beam_major_arcsec: float) -> Bools:
+    """Return which sources have another within `BLEND_BEAMS` beams, shape (n,)."""
+    found = np.zeros(len(ra_deg), bool)
+    found[neighbour_pairs(ra_deg, dec_deg, BLEND_BEAMS * beam_major_arcsec).ravel()] = True
+    return found

@@ -14,53 +14,30 @@ from numpy.typing import NDArray
 from contimg_resources.catalogues.columns import Given
 from contimg_resources.catalogues.model import CatalogueSources
 from contimg_resources.catalogues.rows import SourceRows, read_rows
+from contimg_resources.core.arrays import Bools, Floats
 from contimg_resources.core.errors import CatalogueError, ConfigurationError
 from contimg_resources.core.naming import plain_name
 from contimg_resources.observations.calibrators import Calibrator, refuse_variable
 from contimg_resources.observations.flux_model import FluxModel
-from contimg_resources.tables.model import Bools, Floats
 
 
 @dataclass(frozen=True)
 class ReadCatalogue:
-    """The content of a catalogue file.
+    """The content of a catalogue file."""
 
-    Parameters
-    ----------
-    sources : CatalogueSources
-        The sources.
-    survey : str
-        The survey's dialect; ``columns`` where columns were given or found by their UCDs.
-    notes : tuple of str
-        Rejected rows and the reasons, and other remarks for the user.
-    """
-
-    sources: CatalogueSources
+    sources: CatalogueSources  #: The sources.
+    #: The survey's dialect; ``columns`` where columns were given or found by their UCDs.
     survey: str
-    notes: tuple[str, ...]
+    notes: tuple[str, ...]  #: Rejected rows and the reasons, and other remarks for the user.
 
 
 def read_catalogue(
     path: Path, name: str, survey: str = "auto", given: Given | None = None
 ) -> ReadCatalogue:
-    """Read a file with a catalogue.
+    """Read a file with a catalogue, in any format of `contimg_resources.tables.reading.read_table`.
 
-    Parameters
-    ----------
-    path : Path
-        The file, in any format that `contimg_resources.tables.reading.read_table` reads.
-    name : str
-        Name of the catalogue; the sources' ids begin with it.
-    survey : str
-        Name of the survey's dialect; see `contimg_resources.catalogues.dialects`.
-    given : Given, optional
-        The user's description of its columns.
-
-    Returns
-    -------
-    ReadCatalogue
-        The sources; rows without a position, a frequency or a flux density above zero are
-        rejected, and the notes report them.
+    The sources' ids begin with `name`. Rows without a position, a frequency or a flux density above
+    zero are rejected, and the notes report them. See `read_rows` for `survey` and `given`.
 
     Raises
     ------

@@ -1,23 +1,25 @@
 """A table of sources in standard units and frame, row by row, with its problems.
 
-Belongs here: values of the chosen columns. Doesn't: choosing the columns (see `columns`), selecting
-rows (see `reading`, `calibrator_lists`).
+Belongs here: values of the chosen columns; SUMSS and VLSSr, published as fixed-column text without
+a usable header. Doesn't: choosing the columns (see `columns`), selecting rows (see `reading`,
+`calibrator_lists`).
 """
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.catalogues.columns import ROLES, Choice, Choices, Given, choose
-from contimg_resources.catalogues.survey_texts import with_columns
+from contimg_resources.core.arrays import Bools, Floats
 from contimg_resources.core.errors import CatalogueError, TableError
-from contimg_resources.tables.model import Bools, Floats, Table
+from contimg_resources.tables.model import Table, column_of
 from contimg_resources.tables.positions import directions, frame_of, with_joined_position
-from contimg_resources.tables.quantities import factor_of
 from contimg_resources.tables.reading import read_table
+from contimg_resources.tables.units import factor_of
 
 #: Frequencies of radio catalogues, GHz; outside this range the unit is wrong.
 _GHZ = (0.01, 1000.0)
@@ -30,54 +32,31 @@ _LARGEST_ARCSEC = 3600.0
 class SourceRows:
     """The rows of a table of sources.
 
-    Parameters
-    ----------
-    survey : str
-        The dialect of its columns; ``columns`` where they were given or found by their UCDs.
-    name, aliases : ndarray of str, shape (n,)
-        Names as in the table; "" where there is none.
-    ra_deg, dec_deg : ndarray, shape (n,)
-        Positions, ICRS degrees; NaN where there is none.
-    flux_jy, flux_error_jy : ndarray, shape (n,)
-        Flux densities and their uncertainties, Jy; NaN where there is none.
-    reference_ghz : ndarray, shape (n,)
-        Frequency of the flux density, GHz; NaN where there is none.
-    spectral_index : ndarray, shape (n,)
-        ``S ~ nu^spectral_index``; NaN where unknown.
-    major_arcsec, minor_arcsec, angle_deg : ndarray, shape (n,)
-        Size (FWHM) and position angle; NaN where unknown or an upper limit.
-    duplicate, quality : ndarray, shape (n,)
-        Flags of the survey; NaN where it has none.
-    absent, wrong : mapping
-        By role (``position`` for both coordinates): rows without a value, and rows with a value of
-        the wrong kind, shape (n,).
-    columns : mapping
-        Names of the columns by role, for messages.
-    notes : tuple of str
-        Remarks for the user.
-    table : Table
-        The original table.
+    Arrays have the shape (n,).
     """
 
+    #: The dialect of its columns; ``columns`` where they were given or found by their UCDs.
     survey: str
-    name: NDArray[np.str_]
-    aliases: NDArray[np.str_]
-    ra_deg: Floats
-    dec_deg: Floats
-    flux_jy: Floats
-    flux_error_jy: Floats
-    reference_ghz: Floats
-    spectral_index: Floats
-    major_arcsec: Floats
-    minor_arcsec: Floats
-    angle_deg: Floats
-    duplicate: Floats
-    quality: Floats
+    name: NDArray[np.str_]  #: Names as in the table; "" where there is none.
+    aliases: NDArray[np.str_]  #: Other names; "" where there is none.
+    ra_deg: Floats  #: Positions, ICRS degrees; NaN where there is none.
+    dec_deg: Floats  #: Positions, ICRS degrees; NaN where there is none.
+    flux_jy: Floats  #: Flux densities, Jy; NaN where there is none.
+    flux_error_jy: Floats  #: Uncertainties of the flux densities, Jy; NaN where there is none.
+    reference_ghz: Floats  #: Frequency of the flux density, GHz; NaN where there is none.
+    spectral_index: Floats  #: ``S ~ nu^spectral_index``; NaN where unknown.
+    major_arcsec: Floats  #: Major axis (FWHM); NaN where unknown or an upper limit.
+    minor_arcsec: Floats  #: Minor axis (FWHM); NaN where unknown or an upper limit.
+    angle_deg: Floats  #: Position angle; NaN where unknown or an upper limit.
+    duplicate: Floats  #: Flags of the survey; NaN where it has none.
+    quality: Floats  #: Flags of the survey; NaN where it has none.
+    #: `absent`, `wrong`: By role (``position`` for both coordinates): rows without a value, and
+    #: rows with a value of the wrong kind, shape (n,).
     absent: Mapping[str, Bools]
     wrong: Mapping[str, Bools]
-    columns: Mapping[str, str]
-    notes: tuple[str, ...]
-    table: Table
+    columns: Mapping[str, str]  #: Names of the columns by role, for messages.
+    notes: tuple[str, ...]  #: Remarks for the user.
+    table: Table  #: The original table.
 
     def __len__(self) -> int:
         return len(self.ra_deg)
@@ -104,22 +83,12 @@ def read_rows(
     also: tuple[str, ...] = (),
     name: str = "",
 ) -> SourceRows:
-    """Read a table of sources.
+    """Read a table of sources, in any format of `contimg_resources.tables.reading.read_table`.
 
-    Parameters
-    ----------
-    path : Path
-        The file, in any format that `contimg_resources.tables.reading.read_table` reads.
-    survey : str
-        Name of the survey's dialect, or ``auto``.
-    given : Given, optional
-        The user's description of its columns.
-    command : str
-        The command that reads it; an error proposes it with the missing options.
-    also : tuple of str
-        Roles needed in addition to position, flux density and frequency.
-    name : str
-        Name of the catalogue, which may identify its survey.
+    `survey` is the name of a dialect, or ``auto``; `given` is the user's description of the
+    columns. An error proposes `command` with the missing options. `also` holds the roles needed in
+    addition to position, flux density and frequency. The catalogue's `name` may identify its
+    survey.
 
     Raises
     ------
@@ -286,3 +255,77 @@ class _Values:
         if choice is None:
             return np.full(self.table.n_rows, "", dtype=np.str_)
         return choice.column.text()
+
+
+#: SUMSS: the columns after the six numbers of the position, with units.
+_SUMSS = (
+    *(("e_RAJ2000", "arcsec"), ("e_DEJ2000", "arcsec"), ("Sp", "mJy/beam"), ("e_Sp", "mJy/beam")),
+    *(("St", "mJy"), ("e_St", "mJy"), ("MajAxis", "arcsec"), ("MinAxis", "arcsec"), ("PA", "deg")),
+    *(("dMajAxis", "arcsec"), ("dMinAxis", "arcsec"), ("dPA", "deg"), ("Mosaic", "")),
+    *(("NMosaic", ""), ("Xpos", ""), ("Ypos", "")),
+)
+_SUMSS_MOSAIC = re.compile(r"J\d{4}[MP]\d{2}[A-Z]?")
+_SUMSS_MOSAIC_AT = 18
+_POSITION = re.compile(r"\s*(\d\d \d\d \d\d\.\d+) ([-+ ]\d\d \d\d \d\d(\.\d*)?)(?=\s)")
+#: VLSSr: columns of a line, counted from the start of the position; so in the error line below.
+_VLSSR = {
+    **{"Si": (30, 36), "l_MajAx": (37, 38), "MajAx": (38, 42)},
+    **{"MinAx": (44, 48), "PA": (49, 54)},
+}
+_VLSSR_UNITS = {"Si": "Jy", "MajAx": "arcsec", "MinAx": "arcsec", "PA": "deg"}
+_N_SHOWN = 200
+
+
+def with_columns(table: Table) -> Table:
+    """Return a headerless text table with the columns of its survey.
+
+    A table that has columns, or belongs to no known survey, is returned unchanged.
+    """
+    if table.columns or not table.lines:
+        return table
+    return _sumss(table) or _vlssr(table) or table
+
+
+def _sumss(table: Table) -> Table | None:
+    rows = [line.split() for line in table.lines if line.strip()]
+    n_fields = 6 + len(_SUMSS)
+    if not rows or any(
+        len(r) != n_fields or not _SUMSS_MOSAIC.fullmatch(r[_SUMSS_MOSAIC_AT])
+        for r in rows[:_N_SHOWN]
+    ):
+        return None
+    rows = [r for r in rows if len(r) == n_fields]
+    columns = [
+        column_of("RAJ2000", [" ".join(r[:3]) for r in rows], unit='"h:m:s"'),
+        column_of("DEJ2000", [" ".join(r[3:6]) for r in rows], unit='"d:m:s"'),
+        *(
+            column_of(name, [r[6 + i] for r in rows], unit=unit)
+            for i, (name, unit) in enumerate(_SUMSS)
+        ),
+    ]
+    return replace(table, format="sumss", columns=tuple(columns), n_rows=len(rows), lines=())
+
+
+def _vlssr(table: Table) -> Table | None:
+    # The same program lists the NVSS, in mJy.
+    head = " ".join(line for line in table.lines[:_N_SHOWN] if not _POSITION.match(line))
+    if "NVSS" in head or "mJy" in head or not ("VLSS" in head or "RA(2000)" in head):
+        return None
+    found: dict[str, list[str]] = {n: [] for n in ("RAJ2000", "DEJ2000", *_VLSSR, "e_Si")}
+    for i, line in enumerate(table.lines):
+        if (position := _POSITION.match(line)) is None:
+            continue
+        at = position.start(1)
+        found["RAJ2000"].append(position[1])
+        found["DEJ2000"].append(position[2].strip())
+        for name, (start, end) in _VLSSR.items():
+            found[name].append(line[at + start : at + end].strip(" *"))
+        below = table.lines[i + 1] if i + 1 < len(table.lines) else ""
+        start, end = _VLSSR["Si"]
+        errors = "" if _POSITION.match(below) else below[at + start : at + end]
+        found["e_Si"].append(errors.strip())
+    if not found["RAJ2000"]:
+        return None
+    units = {"RAJ2000": '"h:m:s"', "DEJ2000": '"d:m:s"', "e_Si": "Jy", **_VLSSR_UNITS}
+    columns = tuple(column_of(n, v, unit=units.get(n, "")) for n, v in found.items())
+    return replace(table, format="vlssr", columns=columns, n_rows=len(found["RAJ2000"]), lines=())

@@ -55,59 +55,30 @@ _LARGEST_BYTES = 50_000_000
 
 @dataclass(frozen=True)
 class VlaBand:
-    """A source in one band.
+    """A source in one band."""
 
-    Parameters
-    ----------
-    band : str
-        Letter of the band.
-    flux_jy : float or None
-        Flux density, Jy; None: not measured.
-    codes : str
-        Quality codes in the configurations A, B, C and D.
-    """
-
-    band: str
-    flux_jy: float | None
-    codes: str
+    band: str  #: Letter of the band.
+    flux_jy: float | None  #: Flux density, Jy; None: not measured.
+    codes: str  #: Quality codes in the configurations A, B, C and D.
 
 
 @dataclass(frozen=True)
 class VlaSource:
-    """A source of the list.
+    """A source of the list."""
 
-    Parameters
-    ----------
-    names : tuple of str
-        J2000 name, B1950 name, and another name, as far as listed.
-    ra_deg, dec_deg : float
-        Position, ICRS degrees.
-    bands : tuple of VlaBand
-        The bands as listed.
-    problem : str
-        Why the entry can't be read; empty if it can.
-    """
-
-    names: tuple[str, ...]
-    ra_deg: float
-    dec_deg: float
-    bands: tuple[VlaBand, ...] = ()
-    problem: str = ""
+    names: tuple[str, ...]  #: J2000 name, B1950 name, and another name, as far as listed.
+    ra_deg: float  #: Position, ICRS degrees.
+    dec_deg: float  #: Position, ICRS degrees.
+    bands: tuple[VlaBand, ...] = ()  #: The bands as listed.
+    problem: str = ""  #: Why the entry can't be read; empty if it can.
 
 
 @dataclass(frozen=True)
 class ImportedCalibrators:
-    """Calibrators from an external list.
+    """Calibrators from an external list."""
 
-    Parameters
-    ----------
-    calibrators : tuple of Calibrator
-        The calibrators in the order of the list.
-    refused : mapping
-        Reasons why other sources were refused, by name.
-    """
-
-    calibrators: tuple[Calibrator, ...]
+    calibrators: tuple[Calibrator, ...]  #: The calibrators in the order of the list.
+    #: Reasons why other sources were refused, by name.
     refused: dict[str, str] = field(default_factory=dict)
 
 
@@ -123,15 +94,7 @@ def is_vla_list(path: Path) -> bool:
 def read_vla_list(path: Path) -> tuple[VlaSource, ...]:
     """Read the VLA calibrator manual's list: its text, or the web page that contains it.
 
-    Parameters
-    ----------
-    path : Path
-        The file; may be compressed.
-
-    Returns
-    -------
-    tuple of VlaSource
-        The sources in the order of the list; positions of J2000, or of B1950 if that is all.
+    The sources have the order of the list, and positions of J2000, or of B1950 if that is all.
 
     Raises
     ------
@@ -176,14 +139,8 @@ def vla_calibrators(
 ) -> ImportedCalibrators:
     """Return the calibrators for our band from the VLA calibrator manual's list.
 
-    Parameters
-    ----------
-    path : Path
-        The list.
-    configuration : str
-        Configuration of the VLA (A, B, C or D) with baselines similar to ours.
-    spectral_index : float, optional
-        Spectral index of sources with one band only; None: they are refused.
+    `configuration` is that of the VLA (A, B, C or D) with baselines similar to ours.
+    `spectral_index` is for sources with one band only; None: they are refused.
 
     Raises
     ------

@@ -12,13 +12,7 @@ from contimg_resources.settings import Settings
 
 
 def setting_help(name: str) -> str:
-    """Return the help of an option that overrides a setting: the meaning of the setting.
-
-    Parameters
-    ----------
-    name : str
-        Name of the setting, such as ``calibration.borrow``.
-    """
+    """Return the help of an option that overrides a setting such as ``calibration.borrow``."""
     section, _, field = name.rpartition(".")
     model = type(Settings.model_fields[section].default) if section else Settings
     meaning = str(model.model_fields[field].description)

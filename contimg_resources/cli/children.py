@@ -33,24 +33,12 @@ _IDLE_SHARE = 0.05
 
 @dataclass(frozen=True)
 class Restart:
-    """A child that was started again.
+    """A child that was started again."""
 
-    Parameters
-    ----------
-    name : str
-        The child.
-    why : str
-        Its fault.
-    number : int
-        Number of recent restarts.
-    hindrance : str
-        Why the restart failed; empty when it didn't. It is tried again.
-    """
-
-    name: str
-    why: str
-    number: int
-    hindrance: str = ""
+    name: str  #: The child.
+    why: str  #: Its fault.
+    number: int  #: Number of recent restarts.
+    hindrance: str = ""  #: Why the restart failed; empty when it didn't. It is tried again.
 
     def __str__(self) -> str:
         done = f"couldn't be started again: {self.hindrance}" if self.hindrance else ""
@@ -60,26 +48,14 @@ class Restart:
 
 @dataclass
 class Child:
-    """A process group that must live as long as the platform.
+    """A process group that must live as long as the platform."""
 
-    Parameters
-    ----------
-    name : str
-        Name in messages.
-    start : callable
-        Starts it.
-    answers : callable, optional
-        Returns whether it answers now.
-    before_restart : callable, optional
-        Called when it has ended, before it is started again.
-    after_restart : callable, optional
-        Called after the restart, with the time at which the restart began, Unix time in seconds.
-    """
-
-    name: str
-    start: Callable[[], SupervisedGroup]
-    answers: Callable[[], bool] | None = None
+    name: str  #: Name in messages.
+    start: Callable[[], SupervisedGroup]  #: Starts it.
+    answers: Callable[[], bool] | None = None  #: Returns whether it answers now.
+    #: Called when it has ended, before it is started again.
     before_restart: Callable[[], None] | None = None
+    #: Called after the restart, with the time at which the restart began, Unix time in seconds.
     after_restart: Callable[[float], None] | None = None
     group: SupervisedGroup = field(init=False)
     _restarts_s: deque[float] = field(init=False, default_factory=deque)

@@ -29,24 +29,13 @@ _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567
 
 @dataclass(frozen=True)
 class CodeServer:
-    """A code server that listens on a private socket.
+    """A code server that listens on a private socket."""
 
-    Parameters
-    ----------
-    home : Path
-        Directory of ``workspace.yaml``, where the server works.
-    directory : Path
-        Its private directory, with the socket and a ``workspace.yaml`` that names it.
-    module : str
-        The module with the definitions.
-    location : str
-        Name of the code location.
-    """
-
-    home: Path
+    home: Path  #: Directory of ``workspace.yaml``, where the server works.
+    #: Its private directory, with the socket and a ``workspace.yaml`` that names it.
     directory: Path
-    module: str
-    location: str
+    module: str  #: The module with the definitions.
+    location: str  #: Name of the code location.
 
     @classmethod
     def of(cls, home: Path) -> Self:

@@ -111,18 +111,8 @@ def print_error(error: BaseException, *, as_json: bool) -> None:
 def progress(what: str) -> Iterator[ReportProgress]:
     """Show the progress of a step on stderr.
 
-    A live bar on a terminal; in a pipe or a log a line for each new message, but not for every
-    step of a counter.
-
-    Parameters
-    ----------
-    what : str
-        Name of the step.
-
-    Yields
-    ------
-    callable
-        Call it with (message, fraction or None), as `Casa.run` does.
+    Yields a function of (message, fraction or None), as `Casa.run` uses it. A live bar on a
+    terminal; in a pipe or a log a line for each new message, but not for every step of a counter.
     """
     console = stderr()
     if not console.is_terminal:

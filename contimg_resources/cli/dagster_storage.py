@@ -18,12 +18,7 @@ _LINK = "(Background on this error at"
 def storage_trouble(state: Path, printed: str) -> str:
     """Return why Dagster's storage can't be opened, naming the damaged file.
 
-    Parameters
-    ----------
-    state : Path
-        The state directory.
-    printed : str
-        Output of the process that tried to open it.
+    `printed` is the output of the process that tried to open it.
     """
     damaged = list(damaged_databases(state))
     if damaged:

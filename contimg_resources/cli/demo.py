@@ -467,8 +467,9 @@ def _hour_cells(hour: "HourRow") -> tuple[object, ...]:
 
 
 def _serve(workshop: "Workshop", platform: "Platform") -> None:
+    exported = (workshop.settings.export_dir / "index.json").is_file()
     try:
-        with dashboard_of(workshop) if _is_exported(workshop) else nullcontext("") as dashboard:
+        with dashboard_of(workshop) if exported else nullcontext("") as dashboard:
             if dashboard:
                 remark(f"the dashboard is at {dashboard}")
             remark("serving until Ctrl-C")
@@ -480,7 +481,3 @@ def _serve(workshop: "Workshop", platform: "Platform") -> None:
     except ContimgError as error:
         remark(error.message)
         raise
-
-
-def _is_exported(workshop: "Workshop") -> bool:
-    return (workshop.settings.export_dir / "index.json").is_file()

@@ -31,20 +31,8 @@ def given_settings(
 ) -> Settings:
     """Return the settings of this process, overridden by the arguments of a command.
 
-    Parameters
-    ----------
-    state : Path, optional
-        State directory.
-    ms_dir : Path, optional
-        Directory in which MS arrive.
-    uvh5_dir : Path, optional
-        Directory in which sub-band files arrive.
-    registry : str, optional
-        Path or URL of the registry.
-    products : str, optional
-        Path or URL of the products store.
-    **sections : mapping
-        By section, the values of settings, by name; None: not given.
+    `registry` and `products` are paths or URLs; `sections` holds by section the values of settings,
+    by name. None: not given.
     """
     given: dict[str, Any] = {
         "state": None if state is None else state.absolute(),

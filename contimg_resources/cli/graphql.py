@@ -17,33 +17,13 @@ _SHOWN = 500
 
 @dataclass(frozen=True)
 class GraphQL:
-    """A client of one webserver.
+    """A client of one webserver."""
 
-    Parameters
-    ----------
-    address : str
-        Address of the webserver, such as ``http://127.0.0.1:3000``.
-    timeout_s : float
-        Time limit of a request, seconds.
-    """
-
-    address: str
-    timeout_s: float = 30.0
+    address: str  #: Address of the webserver, such as ``http://127.0.0.1:3000``.
+    timeout_s: float = 30.0  #: Time limit of a request, seconds.
 
     def query(self, query: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Send a query or a mutation and return its ``data``.
-
-        Parameters
-        ----------
-        query : str
-            The GraphQL text.
-        variables : mapping, optional
-            Its variables, JSON-able.
-
-        Returns
-        -------
-        dict
-            The ``data`` of the answer.
+        """Send a query or a mutation with JSON-able variables, and return its ``data``.
 
         Raises
         ------

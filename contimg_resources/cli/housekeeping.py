@@ -1,9 +1,10 @@
-"""``contimg housekeeping`` and ``contimg partitions``: listing and deleting old data.
+"""``contimg housekeeping``, ``partitions``, ``backup`` and ``restore``: deleting and keeping data.
 
-Belongs here: arguments and output. Doesn't: choosing.
+Belongs here: arguments and output. Doesn't: choosing, copying.
 """
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,6 +19,7 @@ from contimg_resources.cli.console import (
     removed,
 )
 from contimg_resources.cli.given import dagster_instance, given_settings, opened_workshop
+from contimg_resources.core.errors import ConfigurationError
 
 partitions = typer.Typer(no_args_is_help=True, help="Dagster's list of observations.")
 
@@ -103,3 +105,97 @@ def prune(
             title=f"The first {min(_SHOWN, len(keys))} of {len(keys)}",
         )
     remark(f"{removed(dry_run)} {len(keys)} partition keys")
+
+
+def backup(
+    directory: Annotated[Path, typer.Argument(help="Directory for the copies.")],
+    keep: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Number of backups to keep, including this one; the others in `earlier/`."
+        ),
+    ] = 3,
+    replace_fuller: Annotated[
+        bool,
+        typer.Option("--replace-fuller", help="Replace a backup that holds more than the store."),
+    ] = False,
+    state: StateDirectory = None,
+    as_json: AsJson = False,
+) -> None:
+    """Copy both stores, the caltables, added light curves and settings.
+
+    The platform may run meanwhile. Each copy is as of one moment, and is checked; the previous
+    backup is moved to `earlier/` when the new one is complete. A backup that holds more than the
+    store isn't replaced. Never copy the files of the stores directly while the platform runs: the
+    latest changes are in files beside them.
+
+    Example: `contimg backup /backup/contimg --keep 7`
+    """
+    from contimg_resources.steps.backing_up import back_up
+
+    workshop = opened_workshop(given_settings(state=state))
+    with progress("backup") as say:
+        made = back_up(workshop, directory, keep=keep, replace_fuller=replace_fuller, progress=say)
+    if as_json:
+        print_json(made)
+        return
+    for path in (made.products, made.registry, *made.added_light_curves):
+        remark(f"{path}: {path.stat().st_size} bytes")
+    remark(f"{made.registry.with_name('caltables')}: {len(made.caltables)} caltable sets")
+    remark(f"{made.settings}: settings that differ from the defaults")
+    for path in made.outside:
+        remark(f"not copied, since it is outside the state directory: {path}")
+    for path in made.earlier:
+        remark(f"earlier: {path}")
+
+
+def restore(
+    directory: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A backup: its directory, or one of the directories in its `earlier/`."
+        ),
+    ] = None,
+    dagster: Annotated[
+        bool,
+        typer.Option(
+            "--dagster", help="Move Dagster's databases away; the next `contimg up` makes new ones."
+        ),
+    ] = False,
+    state: StateDirectory = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Restore damaged stores from a backup, while no platform runs.
+
+    The copies are checked first. The existing stores are moved to `damaged/` in the state
+    directory; nothing is removed. Existing caltables, lists of light curves and settings stay. With
+    another `--state` the command starts a new state directory, whose images are made again. The
+    platform finds observations that arrived since the backup, as long as their MS exist.
+
+    Example: `contimg restore /backup/contimg`
+    """
+    from contimg_resources.cli.platform import without_platform
+    from contimg_resources.steps import backing_up
+
+    if directory is None and not dagster:
+        raise ConfigurationError("give the directory of a backup, --dagster, or both")
+    settings = given_settings(state=state)
+    with without_platform(settings.state), progress("restore") as say:
+        aside = backing_up.put_dagster_aside(settings, dry_run=dry_run) if dagster else None
+        found = (
+            None
+            if directory is None
+            else backing_up.restore(settings, directory, dry_run=dry_run, progress=say)
+        )
+    if as_json:
+        print_json({"dagster_aside": aside, "stores": found})
+        return
+    if dagster:
+        remark(f"Dagster's databases: {aside or 'there were none'}")
+    if found is not None:
+        for path in found.restored:
+            remark(f"{'would restore' if dry_run else 'restored'} {path}")
+        if found.aside is not None:
+            remark(f"the earlier stores {'would be' if dry_run else 'are'} in {found.aside}")
+        remark("`contimg verify` compares products and caltables with the stores")

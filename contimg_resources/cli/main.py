@@ -24,13 +24,10 @@ import typer
 from contimg_resources import __version__
 from contimg_resources.cli import (
     alerts,
-    apply,
-    backup,
     calibrate,
     calibrators,
     catalogue,
     cutout,
-    dashboard,
     demo,
     export,
     housekeeping,
@@ -42,12 +39,10 @@ from contimg_resources.cli import (
     registry,
     reprocess,
     simulate,
-    simulate_season,
     status,
     up,
     uvh5,
     variability,
-    verify,
     why,
 )
 from contimg_resources.cli.arguments import StateDirectory
@@ -79,7 +74,7 @@ _PANELS: dict[str, dict[str, Any]] = {
     },
     "Calibrate": {
         "calibrate": calibrate.calibrate,
-        "apply": apply.apply,
+        "apply": calibrate.apply,
         "registry": registry.app,
         "calibrators": calibrators.app,
     },
@@ -97,21 +92,21 @@ _PANELS: dict[str, dict[str, Any]] = {
     },
     "Operate": {
         "up": up.up,
-        "dashboard": dashboard.dashboard,
+        "dashboard": export.dashboard,
         "export": export.export,
         "why": why.why,
-        "verify": verify.verify,
+        "verify": why.verify,
         "reprocess": reprocess.reprocess,
         "alerts": alerts.app,
-        "backup": backup.backup,
-        "restore": backup.restore,
+        "backup": housekeeping.backup,
+        "restore": housekeeping.restore,
         "housekeeping": housekeeping.housekeeping,
         "partitions": housekeeping.partitions,
     },
     "Develop": {
         "demo": demo.demo,
         "simulate": simulate.simulate,
-        "simulate-season": simulate_season.simulate_season,
+        "simulate-season": simulate.simulate_season,
     },
 }
 

@@ -188,7 +188,7 @@ def lightcurve(
 
 
 def _rows(curve: "LightCurve") -> list[dict[str, Any]]:
-    from contimg_resources.photometry.flags import Flag, words
+    from contimg_resources.photometry.model import Flag, words
 
     return [
         {

@@ -270,17 +270,7 @@ class Platform:
             time.sleep(_POLL_S)
 
     def start_sensors(self, names: Sequence[str] | None = None) -> tuple[str, ...]:
-        """Turn sensors on.
-
-        Parameters
-        ----------
-        names : sequence of str, optional
-            Names of the sensors; all by default.
-
-        Returns
-        -------
-        tuple of str
-            The sensors that are on now, sorted.
+        """Turn sensors on, by default all; return those that are on now, sorted.
 
         Raises
         ------

@@ -20,18 +20,7 @@ from contimg_resources.core.errors import PlatformError
 class SupervisedGroup:
     """A process in a separate session, under a supervisor, so that it dies with this process.
 
-    Parameters
-    ----------
-    name : str
-        Name in messages.
-    command : sequence of str
-        Program and arguments.
-    cwd : Path
-        Its working directory.
-    environment : mapping
-        Its whole environment.
-    log : Path
-        File to which its output is appended.
+    `name` is for messages, `environment` the whole one; output is appended to `log`.
     """
 
     def __init__(

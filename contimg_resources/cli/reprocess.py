@@ -108,8 +108,8 @@ def reprocess(
 
 def _solved(address: str, backfill_id: str, workshop: "Workshop") -> dict[str, Any]:
     """Wait for the solves, then launch a backfill of the stale observations."""
-    from contimg_resources.cli.backfills import wait_for_backfill
     from contimg_resources.cli.graphql import GraphQL
+    from contimg_resources.cli.launching import wait_for_backfill
     from contimg_resources.steps.reprocessing import Which, choose_observations
 
     remark("waiting for the solves; Ctrl-C leaves the rest to `contimg reprocess --only stale`")
@@ -161,8 +161,8 @@ def _assets(step: str, chosen: Sequence["Chosen"]) -> tuple[str, ...]:
 
 
 def _launch(address: str, assets: tuple[str, ...], keys: tuple[str, ...], what: str) -> str:
-    from contimg_resources.cli.backfills import Backfill, launch_backfill
     from contimg_resources.cli.graphql import GraphQL
+    from contimg_resources.cli.launching import Backfill, launch_backfill
 
     return launch_backfill(
         GraphQL(address),

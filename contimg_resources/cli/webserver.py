@@ -76,12 +76,8 @@ def not_ready(answer: dict[str, Any]) -> str:
 class Heartbeat:
     """The heartbeat of the daemon.
 
-    Only a change of its times counts, not their age: the clock may be set forward.
-
-    Parameters
-    ----------
-    graphql : GraphQL
-        A client of the webserver; while it doesn't answer, the state of the daemon is unknown.
+    Only a change of its times counts, not their age: the clock may be set forward. While the
+    webserver doesn't answer, the state of the daemon is unknown.
     """
 
     def __init__(self, graphql: GraphQL) -> None:
@@ -113,12 +109,7 @@ class Definitions:
     """State of the definitions according to the webserver.
 
     A code server that could not load them, for example because the disk was full, keeps answering
-    with that error.
-
-    Parameters
-    ----------
-    graphql : GraphQL
-        A client of the webserver; while it doesn't answer, their state is unknown.
+    with that error. While the webserver doesn't answer, their state is unknown.
     """
 
     def __init__(self, graphql: GraphQL) -> None:
@@ -181,30 +172,14 @@ query Runs($filter: RunsFilter, $limit: Int) {
 
 @dataclass(frozen=True)
 class DagsterRun:
-    """A run, as Dagster reports it.
+    """A run, as Dagster reports it."""
 
-    Parameters
-    ----------
-    run_id : str
-        Id of the run.
-    job : str
-        Name of its job.
-    status : str
-        Status, such as ``QUEUED``, ``STARTED``, ``SUCCESS``, ``FAILURE``, ``CANCELED``.
-    partition : str
-        Its partition key; empty when it has none.
-    assets : tuple of str
-        The requested assets; empty for all assets of its job.
-    duration_s : float or None
-        From start to end, seconds; None while it isn't over.
-    """
-
-    run_id: str
-    job: str
-    status: str
-    partition: str
-    assets: tuple[str, ...]
-    duration_s: float | None
+    run_id: str  #: Id of the run.
+    job: str  #: Name of its job.
+    status: str  #: Status, such as ``QUEUED``, ``STARTED``, ``SUCCESS``, ``FAILURE``, ``CANCELED``.
+    partition: str  #: Its partition key; empty when it has none.
+    assets: tuple[str, ...]  #: The requested assets; empty for all assets of its job.
+    duration_s: float | None  #: From start to end, seconds; None while it isn't over.
 
     @property
     def over(self) -> bool:

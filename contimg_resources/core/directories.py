@@ -26,19 +26,10 @@ UNFINISHED_VARIABLE = "CONTIMG_UNFINISHED"
 def whole_directory(place: Path) -> Iterator[Path]:
     """Provide a temporary directory beside `place`, and rename it to `place` on success.
 
-    An existing directory at `place` is replaced only when the new one is complete. After an
-    exception it is unchanged, and the new one is removed.
-
-    Parameters
-    ----------
-    place : Path
-        Final path of the directory; its parents are made.
-
-    Yields
-    ------
-    Path
-        A path beside `place` that doesn't exist yet, for tasks that make their own directory; its
-        name ends in ``.partial``, so that it isn't mistaken for a product.
+    Yields a path beside `place` that doesn't exist yet, for tasks that make their own directory;
+    its name ends in ``.partial``, so that it isn't mistaken for a product. Parents are made. An
+    existing directory at `place` is replaced only when the new one is complete. After an exception
+    it is unchanged, and the new one is removed.
     """
     place.parent.mkdir(parents=True, exist_ok=True)
     _sweep(place)
@@ -57,12 +48,7 @@ def whole_directory(place: Path) -> Iterator[Path]:
 def whole_file(place: Path, write: Callable[[Path], object]) -> None:
     """Write a file under a temporary name, and rename it on success.
 
-    Parameters
-    ----------
-    place : Path
-        Final path; its directory exists.
-    write : callable
-        Called with the temporary path, whose name ends in ``.partial``.
+    `write` gets the temporary path, whose name ends in ``.partial``. The directory exists.
     """
     _sweep_files(place.parent)
     # Not `tempfile`, whose files only their owner may read.
@@ -75,15 +61,7 @@ def whole_file(place: Path, write: Callable[[Path], object]) -> None:
 
 
 def replace_directory(new: Path, place: Path) -> None:
-    """Replace the directory `place` by the directory `new`.
-
-    Parameters
-    ----------
-    new : Path
-        A complete directory on the same file system.
-    place : Path
-        Final path; may exist.
-    """
+    """Replace the directory `place`, which may not exist, by `new` on the same file system."""
     try:
         new.rename(place)
     except OSError:
@@ -106,10 +84,7 @@ def replace_directory(new: Path, place: Path) -> None:
 def remove_unfinished(links: Path) -> None:
     """Remove the unfinished `whole_directory` directories of a process that ended.
 
-    Parameters
-    ----------
-    links : Path
-        The directory that `UNFINISHED_VARIABLE` named in its environment.
+    `UNFINISHED_VARIABLE` named the directory `links` in its environment.
     """
     # If all of scratch was removed, so were the links; the daily sweep finds the rest.
     with suppress(FileNotFoundError):

@@ -29,11 +29,6 @@ def what_refuses(directory: Path) -> str:
     """Return the system's reason why a few MB can't be written; empty when they can.
 
     Call it immediately after a failure: a moment later the disk may have free space again.
-
-    Parameters
-    ----------
-    directory : Path
-        Directory to write to.
     """
     try:
         if free_bytes(directory) < NO_ROOM_BYTES:
@@ -46,10 +41,7 @@ def what_refuses(directory: Path) -> str:
 def fullness(path: Path) -> str:
     """Return a message if the file system of a path is full; empty when it isn't.
 
-    Parameters
-    ----------
-    path : Path
-        A file or directory; it needn't exist.
+    The path needn't exist.
     """
     place = _nearest(path)
     try:

@@ -257,14 +257,8 @@ class UnlistedPart(ContimgError):
 def rejecting(rejected: dict[str, str], name: str) -> Iterator[None]:
     """Let one item of a loop fail alone: record its error as the reason, and continue the loop.
 
-    An unavailable store is no fault of the item, nor is an unlisted part: these errors are raised.
-
-    Parameters
-    ----------
-    rejected : dict of str to str
-        Receives the reason, by name.
-    name : str
-        Name of the item.
+    `rejected` receives the reason by name. An unavailable store is no fault of the item, nor is an
+    unlisted part: these errors are raised.
     """
     try:
         yield
@@ -291,10 +285,7 @@ def in_words(error: BaseException) -> str:
 def in_words_of_network(error: BaseException) -> str:
     """Return why a request failed: the system's reason if there is one, else the library's text.
 
-    Parameters
-    ----------
-    error : BaseException
-        Error raised by the library, which wraps the system's in several of its own.
+    The library wraps the system's error in several of its own.
     """
     inner: BaseException | None = error
     while inner is not None and not (isinstance(inner, OSError) and inner.strerror):
@@ -308,13 +299,7 @@ _READER_CHARS = 300
 
 
 def in_words_of_reader(error: BaseException) -> str:
-    """Return why a library can't read a file, or that it is damaged when the error is unclear.
-
-    Parameters
-    ----------
-    error : BaseException
-        Error raised by the reader.
-    """
+    """Return why a library can't read a file, or that it is damaged when the error is unclear."""
     missing = isinstance(error, KeyError) and error.args
     text = plain_line(str(error.args[0] if missing else error))[:_READER_CHARS]
     if missing:

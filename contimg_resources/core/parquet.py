@@ -35,36 +35,20 @@ _NUMPY: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class ParquetFormat:
-    """A kind of Parquet file.
+    """A kind of Parquet file."""
 
-    Parameters
-    ----------
-    lack : str
-        What is wrong with a file of another kind, for messages: ``holds no light curves``.
-    version : int
-        Version of the columns, written into every file; files of a later one are refused.
-    columns : mapping of str to tuple of str
-        Type and description of each column.
-    later : tuple of str
-        Columns that files of earlier releases lack; their values are null.
-    former : mapping of str to str
-        Names of columns in files of earlier releases, by their present names.
-    has_nulls : bool
-        Whether NaN is written as null, which queries and readers ignore.
-    error : type of ContimgError
-        Class of the errors.
-    remedy : str
-        What to do with a file of a newer contimg; empty: nothing.
-    """
-
+    #: What is wrong with a file of another kind, for messages: ``holds no light curves``.
     lack: str
+    #: Version of the columns, written into every file; files of a later one are refused.
     version: int
-    columns: Mapping[str, tuple[str, str]]
+    columns: Mapping[str, tuple[str, str]]  #: Type and description of each column.
+    #: Columns that files of earlier releases lack; their values are null.
     later: tuple[str, ...] = ()
+    #: Names of columns in files of earlier releases, by their present names.
     former: Mapping[str, str] = field(default_factory=dict)
-    has_nulls: bool = True
-    error: type[ContimgError] = UnreadableMeasurements
-    remedy: str = ""
+    has_nulls: bool = True  #: Whether NaN is written as null, which queries and readers ignore.
+    error: type[ContimgError] = UnreadableMeasurements  #: Class of the errors.
+    remedy: str = ""  #: What to do with a file of a newer contimg; empty: nothing.
 
     def schema(self, facts: Mapping[str, Any] | None = None) -> Any:
         """Return the schema (`pyarrow.Schema`) of a file, with JSON-able facts in its metadata."""
@@ -94,18 +78,10 @@ class ParquetFormat:
     def write(
         self, path: Path, values: Mapping[str, Any], facts: Mapping[str, Any], **how: Any
     ) -> None:
-        """Write a file, whole or not at all.
+        """Write a file, whole or not at all; its directory is made.
 
-        Parameters
-        ----------
-        path : Path
-            The file; replaced. Its directory is made.
-        values : mapping of str to array_like
-            Values of each column.
-        facts : mapping
-            JSON-able.
-        **how : Any
-            Options of `write_table`.
+        `values` are those of each column, `facts` are JSON-able, `how` holds options of
+        `write_table`.
         """
         import pyarrow as pa
 
@@ -115,13 +91,6 @@ class ParquetFormat:
 
     def open(self, path: Path, **how: Any) -> tuple[Any, dict[str, Any]]:
         """Open a file; return it (`pyarrow.parquet.ParquetFile`) and its facts.
-
-        Parameters
-        ----------
-        path : Path
-            The file.
-        **how : Any
-            Options of `pyarrow.parquet.ParquetFile`.
 
         Raises
         ------
@@ -206,19 +175,7 @@ class ParquetFormat:
 
 
 def write_table(path: Path, table: Any, *, compression: str = "zstd", **how: Any) -> None:
-    """Write a table (`pyarrow.Table`) as a Parquet file, whole or not at all.
-
-    Parameters
-    ----------
-    path : Path
-        The file; replaced. Its directory is made.
-    table : pyarrow.Table
-        The table.
-    compression : str
-        Compression of the columns.
-    **how : Any
-        Further options of `pyarrow.parquet.write_table`.
-    """
+    """Write a `pyarrow.Table` as a Parquet file, whole or not at all; its directory is made."""
     import pyarrow.parquet as pq
 
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -44,13 +44,7 @@ def _escaped(character: str) -> str:
 
 
 class PlainStream:
-    """A text stream that escapes all control characters except the colours of a terminal.
-
-    Parameters
-    ----------
-    stream : TextIO
-        Stream to write to.
-    """
+    """A text stream that escapes all control characters except the colours of a terminal."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream

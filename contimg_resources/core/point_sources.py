@@ -5,10 +5,8 @@ Doesn't: the choice of sources, and the primary beam.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Complex64s = NDArray[np.complex64]
+from contimg_resources.core.arrays import Complexes, Floats
 
 
 def direction_cosines(
@@ -16,17 +14,7 @@ def direction_cosines(
 ) -> tuple[Floats, Floats, Floats]:
     """Return l (east), m (north) and n - 1 of directions about a phase centre.
 
-    Parameters
-    ----------
-    ra_deg, dec_deg : ndarray of float
-        Directions, degrees.
-    ra0_deg, dec0_deg : float
-        Phase centre, degrees.
-
-    Returns
-    -------
-    tuple of ndarray of float
-        l, m and n - 1, without unit, each of the shape of `ra_deg`.
+    Directions are in degrees; the results, without unit, have the shape of `ra_deg`.
 
     Notes
     -----
@@ -42,7 +30,7 @@ def direction_cosines(
 
 def point_source_visibilities(
     apparent_jy: Floats, cosines: Floats, antenna_uvw_m: Floats, frequencies_hz: Floats
-) -> Complex64s:
+) -> Complexes:
     """Return the visibilities of point sources for perfect antennas at one moment.
 
     Parameters

@@ -23,14 +23,9 @@ def report_done() -> None:
 
 
 def report_progress(message: str, fraction: float | None = None) -> None:
-    """Report progress to the caller; does nothing outside a CASA process.
+    """Report activity and finished fraction (0 to 1) of a step to the caller.
 
-    Parameters
-    ----------
-    message : str
-        Present activity.
-    fraction : float, optional
-        Finished fraction of this step, 0 to 1.
+    It does nothing outside a CASA process.
     """
     _write(json.dumps({"message": message, "fraction": fraction}).encode())
 

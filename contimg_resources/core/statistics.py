@@ -12,10 +12,9 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Bools, Floats, Reals
 from contimg_resources.core.errors import ImagingFailed
 
-Floats = NDArray[np.float64]
-Reals = NDArray[np.floating[Any]]
 Integers = NDArray[np.integer[Any]]
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -37,15 +36,10 @@ def inner_half(image: NDArray[Scalar]) -> NDArray[Scalar]:
     return image[rows // 4 : rows - rows // 4, columns // 4 : columns - columns // 4]
 
 
-def observed_rms(image: Reals, seen: NDArray[np.bool_]) -> float:
+def observed_rms(image: Reals, seen: Bools) -> float:
     """Return `mad_rms` of the inner half of an image, or of the whole when that was mostly unseen.
 
-    Parameters
-    ----------
-    image : ndarray, shape (rows, columns)
-        Pixels of the image.
-    seen : ndarray of bool, shape (rows, columns)
-        Which of them were observed; others are ignored.
+    Pixels that are not `seen` are ignored. Both arrays have the shape (rows, columns).
 
     Raises
     ------
@@ -74,10 +68,7 @@ def mad_rms(values: Reals) -> float:
 def without_slope(values: Reals) -> Reals:
     """Return a block of an image minus a fitted plane: a slope isn't noise.
 
-    Parameters
-    ----------
-    values : ndarray, shape (n_rows, n_columns)
-        The block; not finite where unknown.
+    It is not finite where unknown.
 
     Notes
     -----
@@ -98,14 +89,9 @@ def without_slope(values: Reals) -> Reals:
 
 
 def without_slopes(image: Reals, side: int) -> Reals:
-    """Return an image minus a fitted plane in each of its blocks.
+    """Return an image minus a fitted plane in each of its blocks of `side` pixels.
 
-    Parameters
-    ----------
-    image : ndarray, shape (n_rows, n_columns)
-        Image; not finite where unknown.
-    side : int
-        Side of a block, pixels.
+    It is not finite where unknown.
     """
     left = image.copy()
     for top in range(0, image.shape[0], side):
@@ -119,32 +105,18 @@ def without_slopes(image: Reals, side: int) -> Reals:
 
 @dataclass(frozen=True)
 class LocalNoise:
-    """The noise around each pixel of an image.
+    """The noise around each pixel of an image."""
 
-    Parameters
-    ----------
-    in_blocks_jy : ndarray, shape (n_blocks, n_blocks)
-        Noise in blocks of pixels.
-    between : ndarray, shape (size, n_blocks)
-        Weights of the blocks along a row, or a column, of pixels.
-    least_jy : float
-        Lower limit of the noise.
-    """
-
-    in_blocks_jy: Floats
+    in_blocks_jy: Floats  #: Noise in blocks of pixels. Shape (n_blocks, n_blocks).
+    #: Weights of the blocks along a row, or a column, of pixels. Shape (size, n_blocks).
     between: Floats
-    least_jy: float
+    least_jy: float  #: Lower limit of the noise.
 
     @classmethod
     def of(cls, residual: Reals, beam_area_pixels: float) -> "LocalNoise":
-        """Measure the noise around each pixel.
+        """Measure the noise around each pixel of an image without its sources.
 
-        Parameters
-        ----------
-        residual : ndarray, shape (size, size)
-            Image without its sources.
-        beam_area_pixels : float
-            Solid angle of the beam, pixels; a block holds at least a hundred beams.
+        `beam_area_pixels` is the beam's solid angle; a block holds at least a hundred beams.
 
         Notes
         -----

@@ -38,18 +38,10 @@ _UTF8_VARIABLE = "PYTHONUTF8"
 def ignore_impossible_threads(environment: MutableMapping[str, str]) -> tuple[str, ...]:
     """Remove impossible numbers of threads from an environment, with one warning.
 
-    Libraries handle ``0``, ``-1``, ``abc`` or ``10000`` differently: some crash, some start that
-    many threads. Without the variable each uses its default.
-
-    Parameters
-    ----------
-    environment : mutable mapping of str to str
-        Changed in place: that of this process, before the libraries are imported.
-
-    Returns
-    -------
-    tuple of str
-        Removed variables, as ``NAME=value``.
+    The environment, changed in place, is that of this process before the libraries are imported.
+    Removed variables are returned as ``NAME=value``. Libraries handle ``0``, ``-1``, ``abc`` or
+    ``10000`` differently: some crash, some start that many threads. Without the variable each uses
+    its default.
     """
     limit = max(_LEAST_LIMIT, _MOST_PER_CORE * (os.cpu_count() or 1))
     ignored = []
@@ -80,12 +72,8 @@ def restart_in_utf8(command: Sequence[str] | None = None) -> None:
     """Restart this program in UTF-8 mode if its locale can't represent all characters.
 
     With ``LC_ALL=C`` and ``PYTHONUTF8=0`` Python would read and write files, and name them, in
-    ASCII. Otherwise it does nothing and returns.
-
-    Parameters
-    ----------
-    command : sequence of str, optional
-        Arguments after the interpreter; None: those of this process.
+    ASCII. Otherwise it does nothing and returns. `command` holds the arguments after the
+    interpreter, by default those of this process.
     """
     if sys.flags.utf8_mode or (_is_utf8(sys.getfilesystemencoding()) and _is_utf8(_of_files())):
         return
@@ -131,16 +119,9 @@ def is_writable(directory: Path) -> bool:
 def environment_of_children(home: Path) -> dict[str, str]:
     """Return environment variables that give a child process UTF-8 text and a writable home.
 
-    Parameters
-    ----------
-    home : Path
-        Directory that is made and replaces the user's home where that can't be written: CASA,
-        matplotlib, astropy and numba keep configuration and caches there.
-
-    Returns
-    -------
-    dict of str to str
-        Variables to set in addition to this process's own.
+    These are set in addition to this process's own. `home` is made, and replaces the user's home
+    where that can't be written: CASA, matplotlib, astropy and numba keep configuration and caches
+    there.
     """
     found = {_UTF8_VARIABLE: "1"}
     own = home_directory()
@@ -160,10 +141,7 @@ def environment_of_children(home: Path) -> dict[str, str]:
 def keep_private(umask: str) -> None:
     """Set the permissions of files that this process and its children write.
 
-    Parameters
-    ----------
-    umask : str
-        Octal, such as ``077``.
+    `umask` is octal, such as ``077``.
     """
     os.umask(int(umask, 8))
 

@@ -86,11 +86,8 @@ def utc_day(mjd: float) -> date:
 def parse_span(begin: str | None, end: str | None) -> tuple[float | None, float | None]:
     """Return the MJDs in days of a span given by a user: from the first, up to the last.
 
-    Parameters
-    ----------
-    begin, end : str, optional
-        A UTC date, ``2025-10-06``, or its integer MJD: that whole day; a UTC time,
-        ``2025-10-06T12:30``, or an MJD with a fraction: that moment. None: without a limit.
+    A UTC date, ``2025-10-06``, or its integer MJD means that whole day; a UTC time,
+    ``2025-10-06T12:30``, or an MJD with a fraction that moment; None: without a limit.
 
     Raises
     ------

@@ -21,21 +21,11 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @dataclass(frozen=True)
 class TreeLimits:
-    """Limits of a walk, beyond which a tree is refused.
+    """Limits of a walk, beyond which a tree is refused."""
 
-    Parameters
-    ----------
-    depth : int
-        Maximum depth of nested directories. An MS has two or three levels.
-    entries : int
-        Maximum number of files and directories. An MS has some hundreds.
-    seconds : float
-        Maximum duration of the walk, seconds.
-    """
-
-    depth: int = 32
-    entries: int = 200_000
-    seconds: float = 60.0
+    depth: int = 32  #: Maximum depth of nested directories. An MS has two or three levels.
+    entries: int = 200_000  #: Maximum number of files and directories. An MS has some hundreds.
+    seconds: float = 60.0  #: Maximum duration of the walk, seconds.
 
 
 LIMITS = TreeLimits()
@@ -47,18 +37,10 @@ class TreeRefused(OSError):
 
 @dataclass(frozen=True)
 class TreeFile:
-    """A file, link or special file within a tree.
+    """A file, link or special file within a tree."""
 
-    Parameters
-    ----------
-    name : str
-        Path relative to the tree, with ``/``.
-    entry : os.DirEntry
-        Its entry; a link isn't followed.
-    """
-
-    name: str
-    entry: "os.DirEntry[str]"
+    name: str  #: Path relative to the tree, with ``/``.
+    entry: "os.DirEntry[str]"  #: Its entry; a link isn't followed.
 
     @property
     def path(self) -> Path:
@@ -73,13 +55,6 @@ class TreeFile:
 
 def walk_files(root: Path, limits: TreeLimits = LIMITS) -> Iterator[TreeFile]:
     """Yield all entries of a tree except directories, unordered; links aren't followed.
-
-    Parameters
-    ----------
-    root : Path
-        A directory.
-    limits : TreeLimits
-        Limits of the walk.
 
     Raises
     ------
@@ -137,14 +112,8 @@ def kind_of_special_file(mode: int) -> str:
 def remove_tree(root: Path, *, ignore_errors: bool = False) -> None:
     """Remove a directory and its content, however deep it is; links aren't followed.
 
-    Entries that can't be removed don't stop the removal of the others.
-
-    Parameters
-    ----------
-    root : Path
-        A directory; a link to one is refused.
-    ignore_errors : bool
-        Whether to ignore entries that can't be removed.
+    A link to a directory is refused. Entries that can't be removed don't stop the removal of the
+    others; with `ignore_errors` they are no error.
 
     Raises
     ------

@@ -11,10 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from contimg_resources.core.directories import whole_file
-from contimg_resources.cutouts.common_grid import CommonGrid, one_source
 from contimg_resources.cutouts.drawing import Caption, Panel, shown_time
 from contimg_resources.cutouts.model import BrightnessScale, Cutout, shown_name
-from contimg_resources.cutouts.stacking import read_all
+from contimg_resources.cutouts.stacking import CommonGrid, one_source, read_all
 
 MOST_FRAMES = 120
 _FRAME_MS = 250
@@ -24,16 +23,10 @@ _COLOURS = 160
 
 
 class FluxThen(NamedTuple):
-    """Measurement of a source in an epoch.
+    """Measurement of a source in an epoch."""
 
-    Parameters
-    ----------
-    flux_jy, error_jy : float
-        Flux density and its error, Jy; NaN if it wasn't measured.
-    """
-
-    flux_jy: float
-    error_jy: float
+    flux_jy: float  #: Flux density, Jy; NaN if it wasn't measured.
+    error_jy: float  #: Error of the flux density, Jy; NaN if it wasn't measured.
 
 
 def animate(
@@ -43,26 +36,12 @@ def animate(
     scale: BrightnessScale | None = None,
     most_frames: int = MOST_FRAMES,
 ) -> int:
-    """Write an animation of a source's cutouts, all on one grid and in one brightness scale.
+    """Write an animation (GIF) of a source's cutouts; return its number of frames.
 
-    Parameters
-    ----------
-    cutouts : sequence of Path
-        FITS files in the order of time; if there are more than `most_frames`, that many are chosen
-        evenly, including the first and the last.
-    place : Path
-        GIF to write.
-    fluxes : mapping of str to FluxThen, optional
-        Flux densities by epoch, written into the frames.
-    scale : BrightnessScale, optional
-        None for a scale from the typical noise and the brightest peak of the cutouts.
-    most_frames : int
-        Maximum number of frames; at most `MOST_FRAMES`.
-
-    Returns
-    -------
-    int
-        Number of frames.
+    All frames are on one grid and in one brightness scale: by default one from the typical noise
+    and the brightest peak. The cutouts are in the order of time; if there are more than
+    `most_frames` (at most `MOST_FRAMES`), that many are chosen evenly, including the first and the
+    last. `fluxes` are the flux densities by epoch, written into the frames.
 
     Raises
     ------

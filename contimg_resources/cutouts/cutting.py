@@ -11,21 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from contimg_resources.core.arrays import Singles
 from contimg_resources.core.checksums import content_checksum
 from contimg_resources.core.directories import whole_file
 from contimg_resources.core.errors import CutoutFailed
 from contimg_resources.core.statistics import mad_rms
 from contimg_resources.cutouts.drawing import write_picture
-from contimg_resources.cutouts.header import cutout_header
-from contimg_resources.cutouts.model import (
-    BrightnessScale,
-    Cutout,
-    CutoutFacts,
-    Singles,
-    shown_name,
-)
+from contimg_resources.cutouts.model import BrightnessScale, Cutout, CutoutFacts, shown_name
 from contimg_resources.cutouts.places import png_beside
-from contimg_resources.cutouts.reading import opened_image
+from contimg_resources.cutouts.reading import cutout_header, opened_image
 
 if TYPE_CHECKING:
     from contimg_resources.images.reading import SkyImage
@@ -37,20 +31,11 @@ _TRIES = 3
 
 @dataclass(frozen=True)
 class CutoutOf:
-    """Source and epoch of a cutout.
+    """Source and epoch of a cutout."""
 
-    Parameters
-    ----------
-    source_id : str
-        Name of the source.
-    epoch : str
-        Key of the mosaic or observation.
-    image_checksum : str
-        Checksum of the image; if empty it is computed, which reads the whole image.
-    """
-
-    source_id: str
-    epoch: str
+    source_id: str  #: Name of the source.
+    epoch: str  #: Key of the mosaic or observation.
+    #: Checksum of the image; if empty it is computed, which reads the whole image.
     image_checksum: str = ""
 
 
@@ -65,25 +50,9 @@ def cut(
 ) -> CutoutFacts:
     """Cut the sky around a source out of an image, in the image's own pixels.
 
-    Parameters
-    ----------
-    image_path : Path
-        FITS image or mosaic, Jy/beam.
-    ra_deg, dec_deg : float
-        Position, ICRS degrees.
-    size_arcmin : float
-        Side, arcmin; pixels outside the image are NaN.
-    place : Path
-        FITS file to write; the PNG is written beside it. The directory is made.
-    of : CutoutOf
-        Source and epoch.
-    scale : BrightnessScale, optional
-        Brightness scale of the PNG; None for one that suits this cutout.
-
-    Returns
-    -------
-    CutoutFacts
-        Contents of its header.
+    Image and cutout are in Jy/beam; the position is in ICRS degrees, and pixels outside the image
+    are NaN. The FITS file is written to `place`, whose directory is made, and the PNG beside it;
+    `scale` is the PNG's, by default one that suits this cutout.
 
     Raises
     ------

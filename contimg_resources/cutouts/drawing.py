@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Singles
 from contimg_resources.core.errors import CutoutFailed
 from contimg_resources.core.times import isot_from_mjd
-from contimg_resources.cutouts.model import BrightnessScale, Cutout, Singles, shown_name
+from contimg_resources.cutouts.model import BrightnessScale, Cutout, shown_name
 from contimg_resources.imaging.model import Beam
 
 #: PNG text chunk that holds the brightness scale.
@@ -29,23 +30,10 @@ _MARK = "#6fe8ff"
 
 @dataclass(frozen=True)
 class Caption:
-    """Text above a cutout.
+    """Text above a cutout."""
 
-    Parameters
-    ----------
-    title : str
-        Upper line.
-    subtitle : str
-        Lower line.
-    """
-
-    title: str
-    subtitle: str
-
-
-def caption_of(cutout: Cutout) -> Caption:
-    """Return the name of the source and the time."""
-    return Caption(shown_name(cutout.facts.source_id), shown_time(cutout.facts.mid_mjd))
+    title: str  #: Upper line.
+    subtitle: str  #: Lower line.
 
 
 def shown_time(mid_mjd: float) -> str:
@@ -56,18 +44,8 @@ def shown_time(mid_mjd: float) -> str:
 class Panel:
     """A figure on which cutouts of one grid are drawn, one after the other.
 
-    Parameters
-    ----------
-    wcs : WCS
-        Sky axes of the grid.
-    shape : tuple of int
-        Rows and columns.
-    ra_deg, dec_deg : float
-        Position of the marker, ICRS degrees.
-    scale : BrightnessScale
-        Common brightness scale.
-    dpi : int
-        Resolution of the figure; a side of the sky has four times as many pixels.
+    The marker is at `ra_deg`, `dec_deg` (ICRS degrees). With `dpi` as resolution, a side of the sky
+    has four times as many pixels. `shape` holds rows and columns.
     """
 
     def __init__(
@@ -159,21 +137,10 @@ class Panel:
         )
 
     def draw(self, pixels: Singles, beam: Beam, caption: Caption) -> NDArray[np.uint8]:
-        """Draw a cutout.
+        """Draw a cutout: return red, green and blue, shape (height, width, 3).
 
-        Parameters
-        ----------
-        pixels : ndarray of float32, shape (rows, columns)
-            Jy/beam; NaN is grey.
-        beam : Beam
-            Restoring beam; its angle relative to local north.
-        caption : Caption
-            Text above the cutout.
-
-        Returns
-        -------
-        ndarray of uint8, shape (height, width, 3)
-            Image in red, green, blue.
+        Pixels are in Jy/beam, shape (rows, columns); NaN is grey. The beam's angle is relative to
+        local north.
         """
         self._image.set_data(_stretched(pixels, self._scale))
         self._draw_beam(beam)
@@ -191,16 +158,7 @@ def write_picture(
 ) -> None:
     """Draw a cutout into a PNG.
 
-    Parameters
-    ----------
-    path : Path
-        PNG to write.
-    cutout : Cutout
-        Cutout to draw.
-    scale : BrightnessScale, optional
-        None for a scale from its noise to its peak.
-    caption : Caption, optional
-        None for the name and the time.
+    The default scale is from the noise to the peak; the default caption is the name and the time.
     """
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
@@ -208,7 +166,11 @@ def write_picture(
     facts = cutout.facts
     used = scale or BrightnessScale.of(facts.rms_jy, float(np.nanmax(cutout.pixels)))
     panel = Panel(cutout.wcs, cutout.pixels.shape, facts.ra_deg, facts.dec_deg, used)
-    drawn = panel.draw(cutout.pixels, facts.beam, caption or caption_of(cutout))
+    drawn = panel.draw(
+        cutout.pixels,
+        facts.beam,
+        caption or Caption(shown_name(facts.source_id), shown_time(facts.mid_mjd)),
+    )
     told = PngInfo()
     told.add_text(_SCALE_TEXT, f"{used.low_jy!r} {used.high_jy!r}")
     # The image has few colours: a palette halves the size without visible loss.

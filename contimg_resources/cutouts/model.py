@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Singles
 from contimg_resources.imaging.model import Beam
-
-Singles = NDArray[np.float32]
 
 _SHOWN_CHARS = 34
 _SAME_POSITION_DEG = 0.1 / 3600
@@ -19,37 +17,17 @@ _SAME_POSITION_DEG = 0.1 / 3600
 
 @dataclass(frozen=True)
 class CutoutFacts:
-    """The facts in the header of a cutout.
+    """The facts in the header of a cutout."""
 
-    Parameters
-    ----------
-    source_id : str
-        The source.
-    ra_deg, dec_deg : float
-        Its position, ICRS degrees.
-    epoch : str
-        Key of the mosaic or observation.
-    mid_mjd : float
-        Middle of the data, MJD in days.
-    size_arcmin : float
-        Requested side, arcmin.
-    image_checksum : str
-        Checksum of the image of the cutout.
-    beam : Beam
-        Restoring beam; its angle relative to local north.
-    rms_jy : float
-        Robust noise of its pixels, Jy/beam.
-    """
-
-    source_id: str
-    ra_deg: float
-    dec_deg: float
-    epoch: str
-    mid_mjd: float
-    size_arcmin: float
-    image_checksum: str
-    beam: Beam
-    rms_jy: float
+    source_id: str  #: The source.
+    ra_deg: float  #: Its position, ICRS degrees.
+    dec_deg: float  #: Its position, ICRS degrees.
+    epoch: str  #: Key of the mosaic or observation.
+    mid_mjd: float  #: Middle of the data, MJD in days.
+    size_arcmin: float  #: Requested side, arcmin.
+    image_checksum: str  #: Checksum of the image of the cutout.
+    beam: Beam  #: Restoring beam; its angle relative to local north.
+    rms_jy: float  #: Robust noise of its pixels, Jy/beam.
 
     def is_of(self, checksum: str, ra_deg: float, dec_deg: float, size_arcmin: float) -> bool:
         """Return whether a cutout made now would be the same."""
@@ -64,46 +42,25 @@ class CutoutFacts:
 
 @dataclass(frozen=True)
 class Cutout:
-    """A cutout in memory.
+    """A cutout in memory."""
 
-    Parameters
-    ----------
-    facts : CutoutFacts
-        Facts in its header.
-    pixels : ndarray of float32, shape (rows, columns)
-        Jy/beam; NaN where nothing was observed.
-    wcs : WCS
-        Its two sky axes, ICRS.
-    """
-
-    facts: CutoutFacts
-    pixels: Singles
-    wcs: Any
+    facts: CutoutFacts  #: Facts in its header.
+    pixels: Singles  #: Jy/beam; NaN where nothing was observed. Shape (rows, columns).
+    wcs: Any  #: Its two sky axes, ICRS (astropy.wcs.WCS).
 
 
 @dataclass(frozen=True)
 class BrightnessScale:
-    """The brightness range of a picture.
+    """The brightness range of a picture."""
 
-    Parameters
-    ----------
-    low_jy, high_jy : float
-        Flux densities shown as black and white, Jy/beam.
-    """
-
-    low_jy: float
-    high_jy: float
+    low_jy: float  #: Flux density shown as black, Jy/beam.
+    high_jy: float  #: Flux density shown as white, Jy/beam.
 
     @classmethod
     def of(cls, rms_jy: float, peak_jy: float) -> "BrightnessScale":
         """Choose a scale that shows the noise and doesn't saturate the source.
 
-        Parameters
-        ----------
-        rms_jy : float
-            Noise, Jy/beam.
-        peak_jy : float
-            Maximum brightness of the source, Jy/beam; NaN is ignored.
+        Both in Jy/beam; a peak of NaN is ignored.
         """
         rms = rms_jy if np.isfinite(rms_jy) and rms_jy > 0 else max(1e-3 * abs(peak_jy), 1e-6)
         return cls(-3 * rms, float(np.nanmax([12 * rms, 1.1 * peak_jy])))

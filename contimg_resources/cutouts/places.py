@@ -20,22 +20,12 @@ FITS, PNG = ".fits", ".png"
 
 
 class CutoutFiles(NamedTuple):
-    """An existing cutout.
+    """An existing cutout."""
 
-    Parameters
-    ----------
-    epoch : str
-        Key of the mosaic, or of the observation.
-    mid_mjd : float
-        Time in the key, MJD in days.
-    png, fits : Path
-        Its files.
-    """
-
-    epoch: str
-    mid_mjd: float
-    png: Path
-    fits: Path
+    epoch: str  #: Key of the mosaic, or of the observation.
+    mid_mjd: float  #: Time in the key, MJD in days.
+    png: Path  #: Its picture.
+    fits: Path  #: Its FITS file.
 
 
 def directory_name(source_id: str) -> str:
@@ -46,29 +36,12 @@ def directory_name(source_id: str) -> str:
 
 
 def cutout_directory(root: Path, source_id: str) -> Path:
-    """Return the directory of a source's cutouts.
-
-    Parameters
-    ----------
-    root : Path
-        The directory of all cutouts.
-    source_id : str
-        Any text.
-    """
+    """Return the directory of a source's cutouts; the id may be any text."""
     return root / directory_name(source_id)
 
 
 def cutout_path(root: Path, source_id: str, epoch: str) -> Path:
-    """Return the FITS file of a cutout.
-
-    Parameters
-    ----------
-    root : Path
-        The directory of all cutouts.
-    source_id : str
-        Any text.
-    epoch : str
-        Key of a mosaic or of an observation.
+    """Return the FITS file of a cutout; `epoch` is the key of a mosaic or of an observation.
 
     Raises
     ------
@@ -96,15 +69,7 @@ def animation_path(root: Path, source_id: str) -> Path:
 
 
 def cutouts_of(root: Path, source_id: str) -> tuple[CutoutFiles, ...]:
-    """Return the existing cutouts of a source, in the order of time, without opening files.
-
-    Parameters
-    ----------
-    root : Path
-        The directory of all cutouts.
-    source_id : str
-        Any text.
-    """
+    """Return the existing cutouts of a source, in the order of time, without opening files."""
     directory = cutout_directory(root, source_id)
     if not directory.is_dir():
         return ()

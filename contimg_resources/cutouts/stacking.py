@@ -1,8 +1,9 @@
-"""The weighted mean of a source's cutouts.
+"""The weighted mean of a source's cutouts, on a common grid centred on the source.
 
-Belongs here: weights, the header of a stack. Doesn't: interpolation (see `common_grid`), drawing.
+Belongs here: that grid, interpolation onto it, weights, the header of a stack. Doesn't: drawing.
 """
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,16 +13,15 @@ from typing import Any
 import numpy as np
 
 import contimg_resources
+from contimg_resources.core.arrays import Singles
 from contimg_resources.core.directories import whole_file
 from contimg_resources.core.errors import CutoutFailed
 from contimg_resources.core.statistics import mad_rms
 from contimg_resources.core.times import isot_from_mjd
-from contimg_resources.cutouts.common_grid import CommonGrid, one_source
 from contimg_resources.cutouts.drawing import Caption, write_picture
-from contimg_resources.cutouts.header import as_ascii
 from contimg_resources.cutouts.model import Cutout, CutoutFacts, shown_name
 from contimg_resources.cutouts.places import png_beside
-from contimg_resources.cutouts.reading import read_cutout
+from contimg_resources.cutouts.reading import as_ascii, read_cutout
 from contimg_resources.imaging.model import Beam
 
 #: Restoring beams count as equal if their axes differ by less than this fraction ...
@@ -33,39 +33,21 @@ _ROUND = 1.15
 
 @dataclass(frozen=True)
 class Stack:
-    """A finished stack.
+    """A finished stack."""
 
-    Parameters
-    ----------
-    fits, png : Path
-        Its files.
-    n_epochs : int
-        Number of cutouts in it.
-    rms_jy : float
-        Robust noise, Jy/beam.
-    other_beams : tuple of str
-        Epochs in it whose restoring beam differs much from the other beams.
-    unreadable : tuple of str
-        Unusable cutouts, and the reasons.
-    """
-
-    fits: Path
-    png: Path
-    n_epochs: int
-    rms_jy: float
+    fits: Path  #: Its FITS file.
+    png: Path  #: Its picture.
+    n_epochs: int  #: Number of cutouts in it.
+    rms_jy: float  #: Robust noise, Jy/beam.
+    #: Epochs in it whose restoring beam differs much from the other beams.
     other_beams: tuple[str, ...]
-    unreadable: tuple[str, ...]
+    unreadable: tuple[str, ...]  #: Unusable cutouts, and the reasons.
 
 
 def stack(cutouts: Sequence[Path], place: Path) -> Stack:
     """Write the inverse-variance weighted mean of a source's cutouts.
 
-    Parameters
-    ----------
-    cutouts : sequence of Path
-        FITS files.
-    place : Path
-        FITS file to write; the PNG is written beside it.
+    The FITS file is written to `place`, the PNG beside it.
 
     Raises
     ------
@@ -118,19 +100,10 @@ def stack(cutouts: Sequence[Path], place: Path) -> Stack:
 def read_all(
     paths: Sequence[Path], *, keep_pixels: bool = True
 ) -> tuple[list[tuple[Path, Cutout]], tuple[str, ...]]:
-    """Read cutouts, in the order of time.
+    """Read cutouts, in the order of time, and the reasons why others can't be read.
 
-    Parameters
-    ----------
-    paths : sequence of Path
-        FITS files.
-    keep_pixels : bool
-        If False only their shape is kept: a year of large cutouts of a source is gigabytes.
-
-    Returns
-    -------
-    tuple of (list of (Path, Cutout), tuple of str)
-        The readable cutouts, and the reasons why others can't be read.
+    Without `keep_pixels` only their shape is kept: a year of large cutouts of a source is
+    gigabytes.
 
     Raises
     ------
@@ -225,3 +198,87 @@ def _write(place: Path, made: Cutout, header: Any, caption: Caption) -> None:
 
     place.parent.mkdir(parents=True, exist_ok=True)
     whole_file(place, both)
+
+
+#: Order of the spline: with a beam of three pixels, a lower order reduces peaks between pixels.
+_ORDER = 5
+_LEAST_SHARE = 0.999
+
+
+@dataclass(frozen=True)
+class CommonGrid:
+    """A pixel grid centred on a source, north up."""
+
+    ra_deg: float  #: Position of the centre, ICRS degrees.
+    dec_deg: float  #: Position of the centre, ICRS degrees.
+    cell_deg: float  #: Pixel size, degrees.
+    side: int  #: Pixels per side, odd.
+
+    @classmethod
+    def of(cls, cutouts: Sequence[Cutout]) -> "CommonGrid":
+        """Choose a grid as fine as the finest of some cutouts, and as wide as the widest."""
+        from astropy.wcs.utils import proj_plane_pixel_scales
+
+        cells_deg = [float(np.mean(proj_plane_pixel_scales(c.wcs))) for c in cutouts]
+        width_deg = max(
+            cell * max(c.pixels.shape) for c, cell in zip(cutouts, cells_deg, strict=True)
+        )
+        last = cutouts[-1].facts
+        half = math.ceil(0.5 * (width_deg / min(cells_deg) - 1) - 1e-6)
+        return cls(last.ra_deg, last.dec_deg, min(cells_deg), 2 * half + 1)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of rows and columns."""
+        return self.side, self.side
+
+    @property
+    def wcs(self) -> Any:
+        """Sky axes of the grid."""
+        from astropy.wcs import WCS
+
+        wcs = WCS(naxis=2)
+        wcs.wcs.ctype = ["RA---SIN", "DEC--SIN"]
+        wcs.wcs.crval = [self.ra_deg, self.dec_deg]
+        wcs.wcs.crpix = [self.side // 2 + 1.0, self.side // 2 + 1.0]
+        wcs.wcs.cdelt = [-self.cell_deg, self.cell_deg]
+        wcs.wcs.cunit = ["deg", "deg"]
+        wcs.wcs.radesys = "ICRS"
+        wcs.wcs.set()
+        return wcs
+
+    def resampled(self, cutout: Cutout) -> Singles:
+        """Interpolate a cutout onto this grid; NaN outside the cutout."""
+        from reproject import reproject_interp
+
+        known = np.isfinite(cutout.pixels)
+        # A single NaN would spread through the whole spline.
+        filled = np.where(known, cutout.pixels, 0.0).astype(np.float64)
+        sampled = reproject_interp(
+            (filled, cutout.wcs), self.wcs, self.shape, order=_ORDER, return_footprint=False
+        )
+        share = reproject_interp(
+            (known.astype(np.float64), cutout.wcs),
+            self.wcs,
+            self.shape,
+            order="bilinear",
+            return_footprint=False,
+        )
+        with np.errstate(invalid="ignore"):
+            return np.where(share >= _LEAST_SHARE, sampled, np.nan).astype(np.float32)
+
+
+def one_source(cutouts: Sequence[Cutout], paths: Sequence[Path]) -> str:
+    """Return the source that all cutouts show.
+
+    Raises
+    ------
+    CutoutFailed
+        If there are no cutouts, or they show several sources.
+    """
+    found = {c.facts.source_id for c in cutouts}
+    if len(found) != 1:
+        raise CutoutFailed(
+            f"expected cutouts of one source, but these {len(paths)} show {len(found)} sources"
+        )
+    return found.pop()

@@ -43,23 +43,10 @@ def keep_within(
     needed: Set[str],
     forget: Callable[[Sequence[Path]], object] = lambda _: None,
 ) -> tuple[Path, ...]:
-    """Remove the oldest cutouts until all together are within the limit.
+    """Remove the oldest cutouts until all together are within `max_gb`; return the removed.
 
-    Parameters
-    ----------
-    root : Path
-        The directory of all cutouts.
-    max_gb : float
-        Maximum total size, GB of 10^9 bytes.
-    needed : set of str
-        Ids of sources whose cutouts are removed last.
-    forget : callable
-        Called with the files before they are removed, to delete their records.
-
-    Returns
-    -------
-    tuple of Path
-        Removed files.
+    GB are 10^9 bytes. Cutouts of sources in `needed` are removed last. `forget` is called with the
+    files before they are removed, to delete their records.
 
     Notes
     -----
@@ -77,7 +64,8 @@ def keep_within(
     for pair in sorted(pairs, key=lambda p: (p.is_needed, p.mid_mjd, p.epoch, p.directory)):
         if size_bytes <= max_gb * _BYTES_PER_GB:
             break
-        if _is_in_work(pair.directory, pair.epoch):
+        # One that is being written stays.
+        if any(path.name.startswith(f".{pair.epoch}.") for path, _, _ in _files(pair.directory)):
             continue
         removed += pair.files
         size_bytes -= pair.size_bytes
@@ -100,21 +88,8 @@ def keep_within(
 def full_since(root: Path, max_gb: float, needed: Set[str]) -> float | None:
     """Return the time before which there is no disk space for cutouts of needed sources.
 
-    Cutouts before it would be made and removed again and again.
-
-    Parameters
-    ----------
-    root : Path
-        The directory of all cutouts.
-    max_gb : float
-        Maximum total size of the cutouts, GB.
-    needed : set of str
-        Ids of sources.
-
-    Returns
-    -------
-    float or None
-        Time of the oldest existing cutout, MJD in days, by its key; None if there is disk space.
+    Cutouts before it would be made and removed again and again. The result is the time of the
+    oldest existing cutout, MJD in days, by its key; None if there is disk space within `max_gb`.
     """
     found = [_look(d, True) for d in (root / directory_name(i) for i in needed) if d.is_dir()]
     pairs = [p for d in found for p in d.pairs]
@@ -169,7 +144,3 @@ def _files(directory: Path) -> Iterator[tuple[Path, int, float]]:
                 if entry.is_file(follow_symlinks=False):
                     told = entry.stat(follow_symlinks=False)
                     yield Path(entry.path), told.st_size, told.st_mtime
-
-
-def _is_in_work(directory: Path, epoch: str) -> bool:
-    return any(path.name.startswith(f".{epoch}.") for path, _, _ in _files(directory))

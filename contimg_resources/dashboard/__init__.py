@@ -1,6 +1,6 @@
 """A dashboard for observers: static files that read the documents of an export, and their server.
 
 Belongs here: the pages in a browser (`static/`), copying them into an export, a small web server.
-Doesn't: the contents of the documents (see `contimg_resources.export`); the dashboard computes
-nothing that isn't in them.
+Doesn't: the contents of the documents (see `contimg_resources.export`); the dashboard shows only
+their numbers.
 """

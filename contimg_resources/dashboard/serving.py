@@ -52,10 +52,7 @@ _HEADERS = {
 def install_dashboard(directory: Path) -> None:
     """Copy the dashboard's files into an export directory; unchanged files stay.
 
-    Parameters
-    ----------
-    directory : Path
-        Directory of ``index.json``, also a future one; made if it doesn't exist.
+    The directory is that of ``index.json``, also a future one; it is made if it doesn't exist.
 
     Raises
     ------
@@ -80,16 +77,8 @@ def install_dashboard(directory: Path) -> None:
 class DashboardServer(uvicorn.Server):
     """A server for the files of an export directory, which answers GET and HEAD.
 
-    The address is in use from the beginning, and free again at the end of the context.
-
-    Parameters
-    ----------
-    directory : Path
-        Export directory.
-    host : str
-        Address to listen on.
-    port : int
-        TCP port; 0 for a free one, which is in `port`.
+    The address is in use from the beginning, and free again at the end of the context. Port 0 is a
+    free one, which is in `port`.
 
     Raises
     ------

@@ -20,18 +20,10 @@ _ENDING = ".made"
 
 @dataclass(frozen=True)
 class StoreMemory:
-    """The record of a store.
+    """The record of a store."""
 
-    Parameters
-    ----------
-    made_mjd : float
-        When it first had rows, MJD in days; NaN if the record is damaged.
-    n_rows : int
-        Largest number of rows that it had, in the tables that only grow.
-    """
-
-    made_mjd: float
-    n_rows: int
+    made_mjd: float  #: When it first had rows, MJD in days; NaN if the record is damaged.
+    n_rows: int  #: Largest number of rows that it had, in the tables that only grow.
 
 
 def memory_path(store: Path) -> Path:

@@ -26,10 +26,7 @@ _ALEMBIC = threading.Lock()
 class Schema:
     """The revisions of one store.
 
-    Parameters
-    ----------
-    migrations : Path
-        Alembic script directory: ``env.py`` and ``versions/``.
+    `migrations` is an Alembic directory: ``env.py`` and ``versions/``.
     """
 
     def __init__(self, migrations: Path) -> None:

@@ -1,7 +1,7 @@
 """A database that many processes read and write at once.
 
-Belongs here: the engine, read and write transactions, and bringing the schema up to date when
-a database is opened. Doesn't: tables and queries.
+Belongs here: the engine, read and write transactions, bringing the schema up to date when a
+database is opened, and the base class of contimg's stores. Doesn't: tables and queries.
 
 On SQLite a write transaction begins with ``BEGIN IMMEDIATE``, on Postgres it takes one advisory
 lock: in both cases writers run one after another, and a transaction reads the state that it
@@ -169,10 +169,7 @@ class Database:
     def back_up(self, target: Path) -> None:
         """Back up a consistent state of the database while others use it; completely or not at all.
 
-        Parameters
-        ----------
-        target : Path
-            SQLite file to write; an existing one is replaced.
+        An existing SQLite file at `target` is replaced.
 
         Raises
         ------
@@ -417,3 +414,44 @@ def _back_up(source: Path, target: Path) -> None:
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
+
+
+class DatabaseStore:
+    """A store in one database, which has the newest schema."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @property
+    def address(self) -> str:
+        """Address of the store, without a password."""
+        return self._database.address
+
+    def back_up(self, target: Path) -> None:
+        """Back up the store into a SQLite file, while others use it; completely or not at all.
+
+        See `Database.back_up` for the errors.
+        """
+        self._database.back_up(target)
+
+    @property
+    def path(self) -> Path | None:
+        """SQLite file of the store; None in Postgres."""
+        return self._database.path
+
+    def size(self) -> int:
+        """Return the number of rows in the tables that only grow."""
+        return self._database.size()
+
+    @property
+    def n_known(self) -> int:
+        """Largest number of rows that it ever had, as counted by `size`."""
+        return self._database.n_known
+
+    def size_of_copy(self, copy: Path) -> int | None:
+        """Return `size` of a copy in a SQLite file; None if that can't be read."""
+        return self._database.size_of_copy(copy)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._database.close()

@@ -86,12 +86,8 @@ DICT = BeforeValidator(lambda v: {} if v is None else v)
 def read_json(of: type[T], stored: Mapping[str, Any]) -> T:
     """Return stored values as a dataclass; names that an earlier release didn't store are unknown.
 
-    Parameters
-    ----------
-    of : type
-        A dataclass whose fields have defaults and the types above.
-    stored : mapping
-        Values as `plain_json` gives them; names that this release doesn't know are left out.
+    `of` is a dataclass whose fields have defaults and the types above; names that this release
+    doesn't know are left out.
 
     Raises
     ------

@@ -11,23 +11,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Ints
 from contimg_resources.core.errors import InvalidName
 from contimg_resources.core.naming import check_name
 from contimg_resources.core.times import isot_from_mjd
 from contimg_resources.export.model import CandidateItem, CutoutItem, MarkItem, Neighbour
 from contimg_resources.export.nights import LONGEST_TEXT
-from contimg_resources.export.numbers import (
+from contimg_resources.export.pages import (
     DEG_DECIMALS,
     MJD_DECIMALS,
     MJY_DECIMALS,
+    Item,
+    Paged,
     decimals,
+    element,
+    elements,
     finite,
     known,
     rounded,
 )
-from contimg_resources.export.pages import Item, Paged, element, elements
 from contimg_resources.export.state import CutoutsOf, PlatformState
 from contimg_resources.observations.calibrators import separation_deg
 from contimg_resources.products.dips import FittedDip
@@ -67,14 +70,8 @@ def candidates_document(
 ) -> Paged:
     """Return the document of candidates, sorted by epoch of minimum.
 
-    Parameters
-    ----------
-    state : PlatformState
-        Candidates, marks, light curves and pictures; the light curves without invalid times.
-    page_of : mapping of str to int
-        Page of the light curves that contains each source.
-    put_picture : callable
-        Copies pictures into the export.
+    `page_of` is the page of the light curves that contains each source; `put_picture` copies
+    pictures into the export.
     """
     return elements("candidates", "candidates", _items(state, page_of, put_picture))
 
@@ -187,7 +184,7 @@ def _about(record: CandidateRecord) -> tuple[float, float]:
     return record.start_mjd - around_days, record.end_mjd + around_days
 
 
-def _evenly(n: int, n_most: int) -> NDArray[np.int64]:
+def _evenly(n: int, n_most: int) -> Ints:
     return np.unique(np.linspace(0, n - 1, min(n, n_most)).round().astype(np.int64))
 
 

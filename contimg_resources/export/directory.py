@@ -42,13 +42,7 @@ _PREVIOUS_NAME = re.compile(r"([0-9]{5}\.[0-9]{5})-[0-9a-f]{12}\.json", re.ASCII
 
 
 class ExportDirectory:
-    """An export directory, held by one writer.
-
-    Parameters
-    ----------
-    root : Path
-        The directory; made by `opened`.
-    """
+    """An export directory, held by one writer and made by `opened`."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -148,17 +142,7 @@ class ExportDirectory:
 def opened(root: Path, *, wait_s: float = 20.0) -> Iterator[ExportDirectory]:
     """Open an export directory as its only writer; make it if it doesn't exist.
 
-    Parameters
-    ----------
-    root : Path
-        The directory.
-    wait_s : float
-        Maximum time to wait for another export, seconds.
-
-    Yields
-    ------
-    ExportDirectory
-        The directory.
+    Another export may take `wait_s` seconds.
 
     Raises
     ------

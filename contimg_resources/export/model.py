@@ -1,15 +1,19 @@
 """Models of the documents for dashboards.
 
-Belongs here: the models, from which the published JSON Schemas are made. Doesn't: filling and
-writing the documents.
+Belongs here: the models, and the published JSON Schemas, which are made from them. Doesn't: filling
+and writing the documents.
 
 Every document has a `schema_version` and its name in `document`. Missing numbers are null. Times
 are MJD in days, UTC, unless a name ends in ``_utc``; units are in the names. Read `Index` first: it
 lists the pages of all other documents. A page's name contains its content's checksum, so a page
 never changes, and a reader with an index can read all of its pages.
+
+Documents may get new names without a new version. Therefore the published schemas, unlike the
+models that documents are made from, allow unknown names.
 """
 
-from typing import Literal
+import json
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -373,3 +377,30 @@ DOCUMENTS: dict[str, type[Document]] = {
     "variables": Variables,
     "candidates": Candidates,
 }
+
+
+#: Path of the schemas, in the export directory and below `docs` in the checkout.
+DIRECTORY = f"schema/v{SCHEMA_VERSION}"
+
+
+def schemas() -> dict[str, str]:
+    """Return the text of each document's schema, by the document's name."""
+    return {name: _schema(name) for name in DOCUMENTS}
+
+
+def _schema(name: str) -> str:
+    found = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **DOCUMENTS[name].model_json_schema(),
+    }
+    return json.dumps(_opened(found), indent=2) + "\n"
+
+
+def _opened(part: Any) -> Any:
+    if isinstance(part, dict):
+        return {
+            key: _opened(value)
+            for key, value in part.items()
+            if not (key == "additionalProperties" and value is False)
+        }
+    return [_opened(value) for value in part] if isinstance(part, list) else part

@@ -7,19 +7,29 @@ Doesn't: making or measuring products, nor the rule for the validity of a set.
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Floats
 from contimg_resources.core.keys import parse_partition_key
 from contimg_resources.core.times import SIDEREAL_DEG_PER_DAY
 from contimg_resources.export.model import CaltableSetItem, Gap, MosaicItem, ObservationItem
-from contimg_resources.export.numbers import DEG_DECIMALS, MJD_DECIMALS, decimals, finite, rounded
-from contimg_resources.export.pages import Item, Paged, columns, element, elements
+from contimg_resources.export.pages import (
+    DEG_DECIMALS,
+    MJD_DECIMALS,
+    Item,
+    Paged,
+    columns,
+    decimals,
+    element,
+    elements,
+    finite,
+    rounded,
+)
 from contimg_resources.export.state import PlatformState
 from contimg_resources.instrument.dsa110 import LONGITUDE_DEG
 from contimg_resources.products.epochs import MosaicRecord
 from contimg_resources.products.model import ObservationRecord
+from contimg_resources.registry.lookup import ActiveSet
 from contimg_resources.registry.model import CaltableSet
-from contimg_resources.registry.snapshot import ActiveSet
 
 #: Longer reasons are truncated.
 LONGEST_TEXT = 1000
@@ -150,12 +160,7 @@ def find_gaps(
 ) -> list[Gap]:
     """Return the spans of observed time without a valid set, by time.
 
-    Parameters
-    ----------
-    observations : sequence of ObservationRecord
-        By time.
-    answers : sequence of ActiveSet or None
-        The set whose window contains each observation.
+    `answers` holds for each observation the set whose window contains it.
     """
     found: list[list[ObservationRecord]] = []
     before: ObservationRecord | None = None
@@ -203,15 +208,10 @@ _MJD_ZERO = 2_400_000.5
 _TT_MINUS_UTC_DAYS = 69.184 / 86_400
 
 
-def meridian_ra_deg(dec_deg: NDArray[np.float64], mjd: NDArray[np.float64]) -> NDArray[np.float64]:
+def meridian_ra_deg(dec_deg: Floats, mjd: Floats) -> Floats:
     """Return the ICRS right ascension on the meridian, degrees.
 
-    Parameters
-    ----------
-    dec_deg : ndarray, shape (n,)
-        Declinations of the strips, degrees.
-    mjd : ndarray, shape (n,)
-        Times, MJD in days (UTC).
+    Declinations are those of the strips, times are MJD in days (UTC); all have the shape (n,).
 
     Notes
     -----

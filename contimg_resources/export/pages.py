@@ -1,20 +1,64 @@
-"""Splitting of documents into pages.
+"""Splitting of documents into pages, and rounding of their numbers.
 
-Belongs here: the borders of pages, and the bytes of each page. Doesn't: the contents, files.
+Belongs here: the borders of pages, the bytes of each page, rounding columns and single numbers.
+Doesn't: the contents, files, units, the choice of numbers.
 
 A page ends before an item whose key marks a border, not after a fixed number of items: an added or
 removed item changes only its own page, and the others keep their content and name.
+
+NaN and infinity stay in the lists of `decimals` and `significant`; they become null when the page
+is encoded.
 """
 
+import math
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 from pydantic_core import to_json
 
+from contimg_resources.core.arrays import Floats
 from contimg_resources.core.errors import ExportFailed
 from contimg_resources.export.model import SCHEMA_VERSION
+
+#: 0.09 s.
+MJD_DECIMALS = 6
+#: 4 milliarcsec.
+DEG_DECIMALS = 6
+#: 0.1 uJy.
+MJY_DECIMALS = 4
+#: Significant digits of quantities without a typical size.
+DIGITS = 6
+
+
+def decimals(values: Floats, places: int) -> list[float]:
+    """Return a column rounded to `places` decimals."""
+    return np.round(np.asarray(values, np.float64), places).tolist()  # type: ignore[no-any-return]
+
+
+def significant(values: Floats, digits: int = DIGITS) -> list[float]:
+    """Return a column rounded to `digits` significant digits."""
+    return [float(f"{v:.{digits}g}") for v in np.asarray(values, np.float64).tolist()]
+
+
+def finite(value: Any, digits: int = DIGITS) -> float | None:
+    """Return a number rounded to `digits` significant digits; None if it isn't finite."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
+        return None
+    return float(f"{float(value):.{digits}g}") if math.isfinite(value) else None
+
+
+def known(value: float, places: int) -> float | None:
+    """Return a number rounded to `places` decimals; None if it isn't finite."""
+    return round(float(value), places) if math.isfinite(value) else None
+
+
+def rounded(value: float, places: int) -> float:
+    """Return a required number rounded to `places` decimals."""
+    return round(float(value), places)
+
 
 #: Maximum size of a JSON file.
 LIMIT_BYTES = 1_000_000
@@ -25,65 +69,32 @@ _LEAST_SHARE = 0.25
 
 
 class Item(NamedTuple):
-    """The unit of splitting: an element of a list, or a row of columns.
+    """The unit of splitting: an element of a list, or a row of columns."""
 
-    Parameters
-    ----------
-    key : str
-        Determines the borders of pages.
-    label : str or float
-        Source id or MJD (days), for the index.
-    body : bytes or tuple
-        The element as JSON, or the row's values.
-    size_bytes : int
-        Its contribution to the size of a page.
-    """
-
-    key: str
-    label: str | float
-    body: Any
-    size_bytes: int
+    key: str  #: Determines the borders of pages.
+    label: str | float  #: Source id or MJD (days), for the index.
+    body: Any  #: The element as JSON (bytes), or the row's values (tuple).
+    size_bytes: int  #: Its contribution to the size of a page.
 
 
 @dataclass(frozen=True)
 class Paged:
-    """A document to be split.
+    """A document to be split."""
 
-    Parameters
-    ----------
-    document : str
-        Its name.
-    items : iterable of Item
-        Items in order.
-    typical_bytes : float
-        Approximate size of an item.
-    encode : callable
-        Encodes bodies as a page; its second argument is whether the page is the first.
-    """
-
-    document: str
-    items: Iterable[Item]
-    typical_bytes: float
+    document: str  #: Its name.
+    items: Iterable[Item]  #: Items in order.
+    typical_bytes: float  #: Approximate size of an item.
+    #: Encodes bodies as a page; its second argument is whether the page is the first.
     encode: Callable[[Sequence[Any], bool], bytes]
 
 
 @dataclass(frozen=True)
 class PageContent:
-    """A page that isn't written yet.
+    """A page that isn't written yet."""
 
-    Parameters
-    ----------
-    number : int
-        Number of the page, from 0.
-    data : bytes
-        JSON in UTF-8.
-    labels : tuple
-        Labels of its items.
-    """
-
-    number: int
-    data: bytes
-    labels: tuple[str | float, ...]
+    number: int  #: Number of the page, from 0.
+    data: bytes  #: JSON in UTF-8.
+    labels: tuple[str | float, ...]  #: Labels of its items.
 
 
 def encoded(value: Any) -> bytes:
@@ -102,20 +113,9 @@ def elements(
 ) -> Paged:
     """Return a document that consists of a list of elements.
 
-    Parameters
-    ----------
-    document : str
-        Its name.
-    field : str
-        Name of its list.
-    items : iterable of Item
-        Their bodies are JSON.
-    typical_bytes : float, optional
-        Approximate size of an item; if None it is measured, which needs all items in memory.
-    head : dict, optional
-        Values at the start of every page.
-    first : dict, optional
-        Additional values of the first page.
+    The list is in `field`; the items' bodies are JSON. Without `typical_bytes`, the approximate
+    size of an item is measured, which needs all items in memory. `head` are values at the start of
+    every page, `first` those of the first page only.
     """
     if typical_bytes is None:
         items = list(items)

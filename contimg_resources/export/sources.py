@@ -13,16 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.export.model import VariableItem
-from contimg_resources.export.numbers import (
+from contimg_resources.export.pages import (
     DEG_DECIMALS,
     MJD_DECIMALS,
     MJY_DECIMALS,
+    Item,
+    Paged,
+    columns,
     decimals,
+    element,
+    elements,
     finite,
     known,
     significant,
 )
-from contimg_resources.export.pages import Item, Paged, columns, element, elements
 from contimg_resources.variability.model import (
     OF_POINTS,
     LightCurves,
@@ -39,12 +43,7 @@ Columns = dict[str, NDArray[Any]]
 def source_columns(points: LightCurves, variability: Variability | None) -> Columns:
     """Combine all sources with measurements or metrics, by id; NaN where there is no metric.
 
-    Parameters
-    ----------
-    points : LightCurves
-        Light curves without invalid times (see `sound_points`).
-    variability : Variability or None
-        Metrics; None if there are none yet.
+    The light curves are without invalid times (see `sound_points`).
     """
     found = _of_points(points)
     if variability is None or not len(variability):
@@ -65,15 +64,7 @@ def source_columns(points: LightCurves, variability: Variability | None) -> Colu
 
 
 def sources_document(sources: Columns, page_of: Mapping[str, int]) -> Paged:
-    """Return the document of sources.
-
-    Parameters
-    ----------
-    sources : dict of str to ndarray
-        See `source_columns`.
-    page_of : mapping of str to int
-        Page of the light curves that contains each source.
-    """
+    """Return the document of sources; `page_of` is the page of the light curves of each source."""
     names = sources["source_id"].tolist()
     values = {
         "source_id": names,
@@ -135,10 +126,7 @@ def sound_points(points: LightCurves) -> LightCurves:
 def light_curves_document(points: LightCurves) -> Paged:
     """Return the document of light curves by source id, with the newest measurements of each.
 
-    Parameters
-    ----------
-    points : LightCurves
-        Light curves without invalid times, see `sound_points`.
+    Invalid times are removed before (see `sound_points`).
     """
     n_most = min(MAX_POINTS, max(1, _MAX_POINTS_OF_ALL // max(len(points), 1)))
     n_points = np.minimum(np.diff(points.offsets), n_most)

@@ -1,19 +1,27 @@
 """Input of the documents, as read at one moment.
 
-Belongs here: the record that all builders share. Doesn't: reading it (see
-`contimg_resources.steps.exporting`), any document.
+Belongs here: the record that all builders share; reading light curves and variability metrics.
+Doesn't: reading the stores (see `contimg_resources.steps.exporting`), any document.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from contimg_resources.core.errors import ContimgError, rejecting
+from contimg_resources.core.naming import StateLayout
 from contimg_resources.products.epochs import EpochRecord, MosaicRecord
 from contimg_resources.products.events import CandidateRecord, MarkRecord
 from contimg_resources.products.model import AppliedSet, ImageRecord, ObservationRecord
+from contimg_resources.registry.lookup import ActiveSet
 from contimg_resources.registry.model import CaltableSet
-from contimg_resources.registry.snapshot import ActiveSet
-from contimg_resources.variability.model import LightCurves, Variability
+from contimg_resources.variability.model import (
+    LightCurves,
+    Variability,
+    VariabilityFacts,
+    joined_curves,
+    joined_metrics,
+)
 
 #: Cutouts of a source by its id: epoch, mid-MJD (days), PNG, FITS.
 CutoutsOf = Callable[[str], tuple[tuple[str, float, Path, Path], ...]]
@@ -26,64 +34,83 @@ def no_cutouts(source_id: str) -> tuple[tuple[str, float, Path, Path], ...]:
 
 @dataclass(frozen=True)
 class PlatformState:
-    """All data that are exported.
+    """All data that are exported."""
 
-    Parameters
-    ----------
-    observations : tuple of ObservationRecord
-        By time.
-    answers : tuple of ActiveSet or None
-        The set whose window contains each observation; None if there is no such set.
-    applied : dict of str to AppliedSet
-        Set applied to the products of an observation, by partition key.
-    stale : frozenset of str
-        Partition keys of observations with stale products.
-    images : dict of str to ImageRecord
-        By partition key.
-    sets : tuple of CaltableSet
-        By time.
-    mosaics : tuple of MosaicRecord
-        By time.
-    epochs : dict of str to EpochRecord
-        Photometry of mosaics, by partition key.
-    points : LightCurves
-        Light curves.
-    variability : Variability or None
-        Metrics of the last day; None if there are none.
-    candidates : tuple of CandidateRecord
-        Candidates by epoch of minimum.
-    marks : tuple of MarkRecord
-        Marks in the order of their creation.
-    cards : Path
-        Directory of the candidates' cards.
-    cutouts_of : callable
-        Returns the cutouts of a source.
-    shortage : str
-        Description of low disk space; empty if there is enough.
-    damaged : tuple of str
-        Descriptions of unreadable files.
-    elsewhere_ra_deg : dict of str to float
-        Right ascension of the centre of each image that was made elsewhere, by partition key, ICRS
-        degrees: that telescope may not have observed on the meridian.
-    missing_sub_bands : dict of str to tuple of int
-        Numbers of missing sub-bands of the observations that lack some, by partition key.
-    """
-
-    observations: tuple[ObservationRecord, ...]
+    observations: tuple[ObservationRecord, ...]  #: By time.
+    #: The set whose window contains each observation; None if there is no such set.
     answers: tuple[ActiveSet | None, ...]
+    #: Set applied to the products of an observation, by partition key.
     applied: dict[str, AppliedSet]
-    stale: frozenset[str]
-    images: dict[str, ImageRecord]
-    sets: tuple[CaltableSet, ...]
-    mosaics: tuple[MosaicRecord, ...]
-    epochs: dict[str, EpochRecord]
-    points: LightCurves
-    variability: Variability | None
-    candidates: tuple[CandidateRecord, ...] = ()
-    marks: tuple[MarkRecord, ...] = ()
-    cards: Path = field(default_factory=Path)
-    cutouts_of: CutoutsOf = no_cutouts
-    shortage: str = ""
-    damaged: tuple[str, ...] = ()
+    stale: frozenset[str]  #: Partition keys of observations with stale products.
+    images: dict[str, ImageRecord]  #: By partition key.
+    sets: tuple[CaltableSet, ...]  #: By time.
+    mosaics: tuple[MosaicRecord, ...]  #: By time.
+    epochs: dict[str, EpochRecord]  #: Photometry of mosaics, by partition key.
+    points: LightCurves  #: Light curves.
+    variability: Variability | None  #: Metrics of the last day; None if there are none.
+    candidates: tuple[CandidateRecord, ...] = ()  #: Candidates by epoch of minimum.
+    marks: tuple[MarkRecord, ...] = ()  #: Marks in the order of their creation.
+    cards: Path = field(default_factory=Path)  #: Directory of the candidates' cards.
+    cutouts_of: CutoutsOf = no_cutouts  #: Returns the cutouts of a source.
+    shortage: str = ""  #: Description of low disk space; empty if there is enough.
+    damaged: tuple[str, ...] = ()  #: Descriptions of unreadable files.
+    #: Right ascension of the centre of each image that was made elsewhere, by partition key, ICRS
+    #: degrees: that telescope may not have observed on the meridian.
     elsewhere_ra_deg: dict[str, float] = field(default_factory=dict)
+    #: Numbers of missing sub-bands of the observations that lack some, by partition key.
     missing_sub_bands: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+
+def read_measures(
+    layout: StateLayout,
+) -> tuple[LightCurves, Variability | None, tuple[str, ...]]:
+    """Read all light curves, and the metrics of the last day (None if there are none).
+
+    The third value holds the reasons for unreadable files, which don't stop the others.
+    """
+    # Imported here: these load pyarrow.
+    from contimg_resources.variability.points import (
+        read_points,
+    )
+    from contimg_resources.variability.tables import (
+        latest_variability,
+        read_variability,
+    )
+
+    latest = latest_variability(layout.variability)
+    damaged: dict[str, str] = {}
+    points = read_points(layout.light_curves, damaged=damaged)
+    measures = None
+    if latest is not None:
+        with rejecting(damaged, latest.name):
+            measures = read_variability(latest)
+    return points, measures, tuple(damaged.values())
+
+
+def with_added(
+    layout: StateLayout,
+    points: LightCurves,
+    variability: Variability | None,
+    unreadable: tuple[str, ...] = (),
+) -> tuple[LightCurves, Variability | None, tuple[str, ...]]:
+    """Add the light curves and metrics of the users' lists to those of the platform.
+
+    The result holds the combined data, and the reasons for unreadable files, which don't stop the
+    others; those given as `unreadable` precede those of lists.
+    """
+    from contimg_resources.variability.added import added_names, read_added
+    from contimg_resources.variability.tables import added_variability_path, read_variability
+
+    curves, tables = [points], [] if variability is None else [variability]
+    damaged = list(unreadable)
+    for name in added_names(layout.added_light_curves):
+        try:
+            curves.append(read_added(layout.added_light_curves, name)[0])
+            path = added_variability_path(layout.variability, name)
+            if path.is_file():
+                tables.append(read_variability(path))
+        except ContimgError as error:
+            damaged.append(error.message)
+    facts = VariabilityFacts() if variability is None else variability.facts
+    metrics = replace(joined_metrics(tables), facts=facts) if tables else None
+    return joined_curves(curves), metrics, tuple(damaged)

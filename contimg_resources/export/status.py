@@ -15,7 +15,7 @@ import numpy as np
 
 from contimg_resources.export.candidates import is_complete
 from contimg_resources.export.model import Count, Status
-from contimg_resources.export.numbers import MJD_DECIMALS, finite, rounded
+from contimg_resources.export.pages import MJD_DECIMALS, finite, rounded
 from contimg_resources.export.state import PlatformState
 from contimg_resources.products.epochs import EpochRecord, MosaicRecord, MosaicState
 from contimg_resources.products.events import CandidateState

@@ -24,21 +24,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class About:
-    """Metadata of a column.
+    """Metadata of a column."""
 
-    Parameters
-    ----------
-    description : str
-        Description.
-    unit : str
-        Unit in VOUnits; empty if there is none.
-    ucd : str
-        Unified Content Descriptor; empty if none fits.
-    """
-
-    description: str
-    unit: str = ""
-    ucd: str = ""
+    description: str  #: Description.
+    unit: str = ""  #: Unit in VOUnits; empty if there is none.
+    ucd: str = ""  #: Unified Content Descriptor; empty if none fits.
 
 
 _POSITION = {

@@ -4,8 +4,9 @@ Belongs here: the list of documents, tables and schemas, and the index. Doesn't:
 each, reading the stores.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from contimg_resources.casa import Progress, no_progress
@@ -13,17 +14,15 @@ from contimg_resources.core.times import isot_from_mjd
 from contimg_resources.export import tables
 from contimg_resources.export.candidates import candidates_document
 from contimg_resources.export.directory import ExportDirectory
-from contimg_resources.export.model import Index, Page
+from contimg_resources.export.model import DIRECTORY as SCHEMAS
+from contimg_resources.export.model import Index, Page, schemas
 from contimg_resources.export.nights import (
     calibration_document,
     mosaics_document,
     observations_document,
     quality_document,
 )
-from contimg_resources.export.numbers import rounded
-from contimg_resources.export.pages import Paged, encoded, split
-from contimg_resources.export.schemas import DIRECTORY as SCHEMAS
-from contimg_resources.export.schemas import schemas
+from contimg_resources.export.pages import Paged, encoded, rounded, split
 from contimg_resources.export.sources import (
     light_curves_document,
     sound_points,
@@ -39,18 +38,10 @@ TELESCOPE = "DSA-110"
 
 @dataclass(frozen=True)
 class Written:
-    """Written files.
+    """Written files."""
 
-    Parameters
-    ----------
-    index : Path
-        The index.
-    pages : dict of str to tuple of Page
-        Pages by document.
-    """
-
-    index: Path
-    pages: dict[str, tuple[Page, ...]]
+    index: Path  #: The index.
+    pages: dict[str, tuple[Page, ...]]  #: Pages by document.
 
 
 def write_documents(
@@ -64,20 +55,7 @@ def write_documents(
 ) -> Written:
     """Write all documents, tables and schemas, and finally the index.
 
-    Parameters
-    ----------
-    directory : ExportDirectory
-        Directory held by the caller.
-    state : PlatformState
-        Data of the documents.
-    now_mjd : float
-        Present time, MJD in days.
-    software : mapping of str to str
-        Versions, for the index.
-    run_id : str
-        Run that requested the export, for the index.
-    progress : callable
-        Receives the progress.
+    The caller holds the directory; `now_mjd` is in days; `software` and `run_id` go into the index.
 
     Raises
     ------
@@ -115,7 +93,8 @@ def write_documents(
     }
     for name, write in files.items():
         directory.put_file(f"tables/{name}", write)
-    _write_schemas(directory)
+    for name, text in schemas().items():
+        directory.put_file(f"{SCHEMAS}/{name}.json", partial(Path.write_text, data=text))
     index = Index(
         generated_mjd=rounded(now_mjd, 6),
         generated_utc=f"{isot_from_mjd(now_mjd)}Z",
@@ -142,12 +121,3 @@ def _write(directory: ExportDirectory, paged: Paged) -> list[tuple[Page, tuple[s
         )
         written.append((page, content.labels))
     return written
-
-
-def _write_schemas(directory: ExportDirectory) -> None:
-    for name, text in schemas().items():
-        directory.put_file(f"{SCHEMAS}/{name}.json", _writes(text))
-
-
-def _writes(text: str) -> Callable[[Path], object]:
-    return lambda place: place.write_text(text)

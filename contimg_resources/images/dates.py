@@ -39,29 +39,16 @@ _CARD_UNIT = re.compile(r"\s*\[([^\]]+)\]")
 
 @dataclass(frozen=True)
 class Observed:
-    """The time of observation of an image.
+    """The time of observation of an image."""
 
-    Parameters
-    ----------
-    start_mjd, mid_mjd, end_mjd : float
-        MJD in days, UTC; equal when the header names one moment only.
-    notes : tuple of str
-        Assumptions.
-    """
-
-    start_mjd: float
-    mid_mjd: float
-    end_mjd: float
-    notes: tuple[str, ...] = ()
+    start_mjd: float  #: MJD in days, UTC; equal when the header names one moment only.
+    mid_mjd: float  #: MJD in days, UTC; equal when the header names one moment only.
+    end_mjd: float  #: MJD in days, UTC; equal when the header names one moment only.
+    notes: tuple[str, ...] = ()  #: Assumptions.
 
 
 def observed_time(header: Any) -> Observed:
-    """Return the time at which an image was observed.
-
-    Parameters
-    ----------
-    header : Header
-        FITS header.
+    """Return the time at which an image was observed, from its FITS header.
 
     Raises
     ------

@@ -12,9 +12,8 @@ from astropy import units as u
 from astropy.coordinates import FK4, FK5, ICRS, FK4NoETerms, Galactic, SkyCoord
 from astropy.time import Time
 from astropy.wcs import WCS
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from contimg_resources.core.arrays import Floats
 
 #: From here on an equinox without a frame means FK5 (FITS paper II, 3.1).
 _FK5_SINCE = 1984.0
@@ -27,37 +26,20 @@ _PLACES = 5
 
 @dataclass(frozen=True)
 class IcrsAxes:
-    """Sky axes in ICRS.
+    """Sky axes in ICRS."""
 
-    Parameters
-    ----------
-    wcs : WCS
-        Right ascension and declination, with the original projection and pixels.
-    frame : str
-        The original frame, such as ``FK5 J2000``.
-    turned_deg : float
-        Position angle in ICRS, at the image centre, of the original frame's north: added to
-        position angles.
-    """
-
-    wcs: WCS
-    frame: str
+    wcs: WCS  #: Right ascension and declination, with the original projection and pixels.
+    frame: str  #: The original frame, such as ``FK5 J2000``.
+    #: Position angle in ICRS, at the image centre, of the original frame's north: added to position
+    #: angles.
     turned_deg: float
 
 
 def icrs_axes(sky: WCS, radesys: str, equinox: float | None, shape: tuple[int, int]) -> IcrsAxes:
     """Rotate the sky axes of an image to ICRS, in the same projection.
 
-    Parameters
-    ----------
-    sky : WCS
-        The image's two sky axes, longitude first.
-    radesys : str
-        The header's ``RADESYS``; empty if it has none.
-    equinox : float, optional
-        The header's ``EQUINOX``, years.
-    shape : tuple of int
-        Numbers of rows and columns.
+    `sky` has the longitude first; `radesys` is empty if the header has none; `equinox` is in years;
+    `shape` holds the numbers of rows and columns.
 
     Raises
     ------

@@ -11,29 +11,32 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS, WCSSUB_LATITUDE, WCSSUB_LONGITUDE
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Singles
 from contimg_resources.core.errors import (
     ContimgError,
     InvalidName,
     UnreadableImage,
     in_words_of_reader,
 )
-from contimg_resources.images.beams import restoring_beam
 from contimg_resources.images.dates import Observed, observed_time
 from contimg_resources.images.frames import IcrsAxes, icrs_axes
-from contimg_resources.images.spectrum import band_of, refuse_other_stokes
-from contimg_resources.images.units import brightness_factor, response_factor
+from contimg_resources.images.header import (
+    band_of,
+    brightness_factor,
+    refuse_other_stokes,
+    response_factor,
+    restoring_beam,
+)
 from contimg_resources.imaging.model import Beam
 
-Singles = NDArray[np.float32]
 T = TypeVar("T")
 
 #: A block of this many zeros a side isn't noise.
@@ -44,21 +47,11 @@ _WHOLE = slice(None)
 
 @dataclass(frozen=True)
 class PlaneOfFile:
-    """The one plane of sky in an array of a file.
+    """The one plane of sky in an array of a file."""
 
-    Parameters
-    ----------
-    section : Section
-        The array with all its axes.
-    index : tuple of slice or None
-        The part of each axis that is read; None for a sky axis.
-    transposed : bool
-        Whether declination is the later of the two sky axes.
-    """
-
-    section: Any
-    index: tuple[slice | None, ...]
-    transposed: bool
+    section: Any  #: The array with all its axes.
+    index: tuple[slice | None, ...]  #: The part of each axis that is read; None for a sky axis.
+    transposed: bool  #: Whether declination is the later of the two sky axes.
 
     def piece(self, rows: slice = _WHOLE, columns: slice = _WHOLE, factor: float = 1.0) -> Singles:
         """Read some rows and columns, multiplied by a factor, and nothing else of the file."""
@@ -76,51 +69,21 @@ class PlaneOfFile:
 
 @dataclass(frozen=True)
 class SkyImage:
-    """An open image.
+    """An open image."""
 
-    Parameters
-    ----------
-    path : Path
-        The image's file.
-    header : Header
-        The image's header within the file.
-    wcs : WCS
-        Right ascension and declination, ICRS.
-    frame : str
-        Frame of the header's axes.
-    shape : tuple of int
-        Rows (of declination) and columns (of right ascension).
-    unit : str
-        The image's ``BUNIT``.
-    beam : Beam
-        Restoring beam; its position angle is east of ICRS north, at the image centre.
-    frequency_hz : float
-        Effective frequency, Hz.
-    bandwidth_hz : float
-        Width of the band, Hz; NaN where the header doesn't give it.
-    observed : Observed
-        Time of observation.
-    notes : tuple of str
-        Assumptions.
-    plane : PlaneOfFile
-        The image's pixels, in `unit`.
-    factor : float
-        Factor that converts the pixels to Jy/beam.
-    """
-
-    path: Path
-    header: Any
-    wcs: WCS
-    frame: str
-    shape: tuple[int, int]
-    unit: str
-    beam: Beam
-    frequency_hz: float
-    bandwidth_hz: float
-    observed: Observed
-    notes: tuple[str, ...]
-    plane: PlaneOfFile
-    factor: float
+    path: Path  #: The image's file.
+    header: Any  #: The image's header within the file (astropy.io.fits.Header).
+    wcs: WCS  #: Right ascension and declination, ICRS.
+    frame: str  #: Frame of the header's axes.
+    shape: tuple[int, int]  #: Rows (of declination) and columns (of right ascension).
+    unit: str  #: The image's ``BUNIT``.
+    beam: Beam  #: Restoring beam; its position angle is east of ICRS north, at the image centre.
+    frequency_hz: float  #: Effective frequency, Hz.
+    bandwidth_hz: float  #: Width of the band, Hz; NaN where the header doesn't give it.
+    observed: Observed  #: Time of observation.
+    notes: tuple[str, ...]  #: Assumptions.
+    plane: PlaneOfFile  #: The image's pixels, in `unit`.
+    factor: float  #: Factor that converts the pixels to Jy/beam.
 
     def piece(self, rows: slice, columns: slice) -> Singles:
         """Read some rows and columns, in Jy/beam, and nothing else of the file."""
@@ -139,17 +102,7 @@ class SkyImage:
 
 @contextmanager
 def opened_image(path: Path) -> Iterator[SkyImage]:
-    """Open an image to read its pixels.
-
-    Parameters
-    ----------
-    path : Path
-        FITS file, also compressed (fpack, gzip).
-
-    Yields
-    ------
-    SkyImage
-        The image.
+    """Open a FITS image, also a compressed one (fpack, gzip), to read its pixels.
 
     Raises
     ------
@@ -182,14 +135,7 @@ def read_raw(path: Path) -> Singles:
 def read_map(path: Path, image: SkyImage, *, response: bool = False) -> Singles:
     """Return the pixels of an image's companion: its noise map (Jy/beam) or its primary beam.
 
-    Parameters
-    ----------
-    path : Path
-        FITS file with the image's pixel grid.
-    image : SkyImage
-        The image.
-    response : bool
-        Whether it is a primary beam.
+    The FITS file has the pixel grid of `image`; `response` is for a primary beam.
 
     Raises
     ------
@@ -314,7 +260,7 @@ def _facts(path: Path, hdus: Any) -> tuple[SkyImage | None, list[str]]:
             frame=axes.frame,
             shape=plane.shape,
             unit=str(header.get("BUNIT", "")).strip(),
-            beam=beam if not axes.turned_deg else Beam(*_axes_of(beam), angle_deg),
+            beam=replace(beam, angle_deg=angle_deg) if axes.turned_deg else beam,
             frequency_hz=frequency[0],
             bandwidth_hz=frequency[1],
             observed=observed,
@@ -324,10 +270,6 @@ def _facts(path: Path, hdus: Any) -> tuple[SkyImage | None, list[str]]:
         ),
         wrong,
     )
-
-
-def _axes_of(beam: Beam) -> tuple[float, float]:
-    return beam.major_arcsec, beam.minor_arcsec
 
 
 def _plane(hdus: Any, *, response: bool = False) -> _Plane:

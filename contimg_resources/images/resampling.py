@@ -21,28 +21,19 @@ _COARSE = 64
 
 @dataclass(frozen=True)
 class Places:
-    """Positions in a tile of the pixels of a box of the mosaic.
+    """Positions in a tile of the pixels of a box of the mosaic."""
 
-    Parameters
-    ----------
-    rows, columns : ndarray of float32, shape (box rows, box columns)
-        Positions in pixels of the tile, counted from 0.
-    """
-
+    #: `rows`, `columns`: Positions in pixels of the tile, counted from 0. Shape (box rows, box
+    #: columns).
     rows: Pixels
     columns: Pixels
 
     def sample(self, pixels: Pixels, order: Literal[1, 3, 5]) -> Pixels:
         """Return a tile's pixels at these positions; NaN outside the tile.
 
-        Parameters
-        ----------
-        pixels : ndarray of float32
-            The tile.
-        order : int
-            Order of the spline: 5 for an image. For a beam of 7 x 3 pixels it loses at most 0.1 %
-            of a peak between pixels, a cubic spline 0.5 %, linear interpolation 9 %; use linear
-            interpolation for smooth arrays, which may hold NaN.
+        `order` is that of the spline: 5 for an image. For a beam of 7 x 3 pixels it loses at most
+        0.1 % of a peak between pixels, a cubic spline 0.5 %, linear interpolation 9 %; use linear
+        interpolation for smooth arrays, which may hold NaN.
         """
         from scipy.ndimage import map_coordinates
 
@@ -60,16 +51,8 @@ def places(tile: SkyGrid, mosaic: SkyGrid, box: tuple[slice, slice], step: int =
 def places_between(image: Any, other: Any, box: tuple[slice, slice], step: int = 1) -> Places:
     """Return the positions in one image of the pixels of a box of another.
 
-    Parameters
-    ----------
-    image : WCS
-        Two sky axes of the image that is sampled.
-    other : WCS
-        The two sky axes, in the same frame, of the image whose pixels are asked for.
-    box : tuple of slice
-        Rows and columns of `other`.
-    step : int
-        Only every `step`-th pixel is projected exactly.
+    Both have their two sky axes in the same frame; `box` holds rows and columns of `other`. Only
+    every `step`-th pixel is projected exactly.
     """
     from scipy.interpolate import RectBivariateSpline
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 from astropy.wcs.utils import proj_plane_pixel_scales
-from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from contimg_resources.casa import Progress, no_progress
+from contimg_resources.core.arrays import Bools, Floats, Singles
 from contimg_resources.core.directories import whole_directory
 from contimg_resources.core.errors import UnreadableImage
 from contimg_resources.core.statistics import LocalNoise, mad_rms, observed_rms
@@ -34,9 +34,6 @@ from contimg_resources.imaging.model import (
 )
 from contimg_resources.imaging.png import celestial_wcs, thumbnail_png, write_png
 from contimg_resources.imaging.sources import find_sources
-
-Singles = NDArray[np.float32]
-Floats = NDArray[np.float64]
 
 #: Value of `ImageResult.engine` for an image that was made elsewhere.
 ENGINE = "elsewhere"
@@ -58,47 +55,25 @@ _LEAST_SEEN = 0.98
 
 @dataclass(frozen=True)
 class ForeignFiles:
-    """An image made elsewhere and its companions.
+    """An image made elsewhere and its companions."""
 
-    Parameters
-    ----------
-    image : Path
-        FITS, corrected for the primary beam.
-    primary_beam, rms : Path, optional
-        Primary beam and map of the noise on the same pixels, FITS.
-    """
-
-    image: Path
-    primary_beam: Path | None = None
-    rms: Path | None = None
+    image: Path  #: FITS, corrected for the primary beam.
+    primary_beam: Path | None = None  #: Primary beam on the same pixels, FITS.
+    rms: Path | None = None  #: Map of the noise on the same pixels, FITS.
 
 
 @dataclass(frozen=True)
 class StandardForm:
-    """An image made elsewhere, on pixels of our standard form.
+    """An image made elsewhere, on pixels of our standard form."""
 
-    Parameters
-    ----------
-    grid : ImageGrid
-        Square grid, SIN projection, ICRS.
-    corrected : ndarray of float32, shape (size, size)
-        PB-corrected, Jy/beam; NaN where nothing was observed.
-    response : ndarray of float32, shape (size, size)
-        Factor that gives the image the same noise everywhere; NaN below the cut.
-    beam : Beam
-        Restoring beam.
-    copied : bool
-        Whether the pixels were copied from the file; otherwise they were interpolated.
-    response_from : str
-        Description of the response's origin.
-    """
-
-    grid: ImageGrid
+    grid: ImageGrid  #: Square grid, SIN projection, ICRS.
+    #: PB-corrected, Jy/beam; NaN where nothing was observed. Shape (size, size).
     corrected: Singles
+    #: Factor that gives the image the same noise everywhere; NaN below the cut. Shape (size, size).
     response: Singles
-    beam: Beam
-    copied: bool
-    response_from: str
+    beam: Beam  #: Restoring beam.
+    copied: bool  #: Whether the pixels were copied from the file; otherwise they were interpolated.
+    response_from: str  #: Description of the response's origin.
 
 
 def standard_form(
@@ -106,14 +81,8 @@ def standard_form(
 ) -> StandardForm:
     """Bring an open image to our standard pixels.
 
-    Parameters
-    ----------
-    image : SkyImage
-        The image.
-    primary_beam, rms : Path, optional
-        The image's companions; without either, its noise is measured.
-    beam_cut : float
-        Pixels with a lower response are ignored.
+    Without a primary beam or an rms map, the noise is measured. Pixels with a lower response than
+    `beam_cut` are ignored.
 
     Raises
     ------
@@ -152,27 +121,10 @@ def write_standard_form(
 ) -> ImageResult:
     """Write an image made elsewhere in the form of our own images.
 
-    Parameters
-    ----------
-    files : ForeignFiles
-        The image and its companions.
-    directory : Path
-        Directory for the products; replaced as a whole when it exists.
-    stem : str
-        First part of the products' file names.
-    beam_cut : float
-        Pixels with a lower response are ignored.
-    min_snr : float
-        Signal-to-noise ratio (local rms) above which sources are listed.
-    provenance : mapping of str to str
-        Entries for the FITS headers.
-    progress : callable
-        Called with the current step and the completed fraction.
-
-    Returns
-    -------
-    ImageResult
-        The products, all but the PSF; the expected noise is NaN.
+    The result holds the products, all but the PSF; the expected noise is NaN. The directory is
+    replaced as a whole when it exists; files' names begin with `stem`. Pixels with a lower response
+    than `beam_cut` are ignored; sources are listed above the signal-to-noise ratio `min_snr` (local
+    rms). `provenance` holds entries for the FITS headers.
 
     Raises
     ------
@@ -304,7 +256,7 @@ def _grid(image: SkyImage, pixels: Singles) -> tuple[ImageGrid, bool]:
     return ImageGrid(2 * half, cell_arcsec, ra_deg % 360, dec_deg), copied
 
 
-def _lattice(seen: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+def _lattice(seen: Bools) -> tuple[Floats, Floats]:
     """Return rows and columns over the observed pixels, including the outermost ones."""
     rows, columns = (np.flatnonzero(seen.any(axis=axis)) for axis in (1, 0))
     y, x = np.meshgrid(

@@ -2,7 +2,7 @@
 
 Belongs here: the two rounds of such a solve, and the choice of the image's sources for its model.
 Runs in a CASA process. Doesn't: solving, applying, imaging, or the effect of a model on the
-solutions (see `contimg_resources.calibration.solve.background`).
+solutions (see `contimg_resources.calibration.solve.skymodel`).
 
 Gains solved with the calibrator alone show the other sources fainter by 2/N with N antennas, and
 ghosts of 2/N of their flux density. So a first image finds nearly all the sources missing from the
@@ -18,8 +18,8 @@ from tempfile import TemporaryDirectory
 
 from contimg_resources.calibration.apply.model import ApplyRequest
 from contimg_resources.calibration.ms.callib import TableToApply
-from contimg_resources.calibration.solve.background import sources_about
 from contimg_resources.calibration.solve.model import Pointing, SolveRequest, SolveResult
+from contimg_resources.calibration.solve.skymodel import sources_about
 from contimg_resources.calibration.solve.solving import solve_caltables
 from contimg_resources.core.errors import CasaError, ConfigurationError, ImagingFailed
 from contimg_resources.core.progress import report_progress

@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.calibration.ms.layout import field_directions
+from contimg_resources.calibration.ms.layout import field_directions, read_origin
 from contimg_resources.calibration.ms.main_table import rows_once
-from contimg_resources.calibration.ms.origin import read_origin
 from contimg_resources.casa.tables import opened
 from contimg_resources.core.errors import ImagingFailed, UnreadableObservation
 from contimg_resources.observations.counting import distinct

@@ -4,7 +4,7 @@ Belongs here: the terms shared by solving, the registry and applying.
 Doesn't: anything that opens a table.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -87,14 +87,9 @@ def caltable_path(prefix: Path, table_type: CaltableType) -> Path:
 def type_of_ending(
     ending: str, endings: Mapping[CaltableType, Sequence[str]]
 ) -> CaltableType | None:
-    """Return the caltable type of an ending, None when it has none.
+    """Return the caltable type of an ending such as ``_kcal`` or ``.b``, None when it has none.
 
-    Parameters
-    ----------
-    ending : str
-        The part after a prefix, such as ``_kcal`` or ``.b``; case matters.
-    endings : mapping of CaltableType to sequence of str
-        Endings in addition to contimg's own.
+    Case matters; `endings` are those in addition to contimg's own.
     """
     for kind in CaltableType:
         if ending in (*kind.suffixes, *endings.get(kind, ())):
@@ -102,22 +97,19 @@ def type_of_ending(
     return None
 
 
+def known_endings(endings: Mapping[CaltableType, Sequence[str]]) -> Iterator[str]:
+    """Yield all endings of caltables; `endings` are those in addition to contimg's own."""
+    for kind in CaltableType:
+        yield from (*kind.suffixes, *endings.get(kind, ()))
+
+
 def split_ending(
     name: str, endings: Mapping[CaltableType, Sequence[str]]
 ) -> tuple[str, CaltableType] | None:
     """Split a table's name into its prefix and the type of its longest known ending.
 
-    Parameters
-    ----------
-    name : str
-        Name of the table's directory.
-    endings : mapping of CaltableType to sequence of str
-        Endings in addition to contimg's own.
-
-    Returns
-    -------
-    (str, CaltableType) or None
-        None when it has no known ending, or nothing before it.
+    None when it has no known ending, or nothing before it. `endings` are those in addition to
+    contimg's own.
     """
     for start in range(1, len(name)):
         if kind := type_of_ending(name[start:], endings):
@@ -143,17 +135,11 @@ class ArrayLayout:
     CASA matches antennas by id, so the names must be the same in the same order. Antennas without
     data are ignored and have no name here. CASA also matches spectral windows by id, but contimg
     maps them by frequency: their order is free.
-
-    Parameters
-    ----------
-    antenna_names : tuple of str
-        Names by antenna id; empty for an antenna without data.
-    spectral_windows_hz : tuple of (float, float, int)
-        First and last channel centre (Hz, ascending) and number of channels of each spectral
-        window, sorted by frequency.
     """
 
-    antenna_names: tuple[str, ...]
+    antenna_names: tuple[str, ...]  #: Names by antenna id; empty for an antenna without data.
+    #: First and last channel centre (Hz, ascending) and number of channels of each spectral window,
+    #: sorted by frequency.
     spectral_windows_hz: tuple[tuple[float, float, int], ...]
 
     @property
@@ -208,102 +194,57 @@ def _describe(windows: tuple[tuple[float, float, int], ...]) -> str:
 
 @dataclass(frozen=True)
 class TableQuality:
-    """Quality metrics of one caltable, over both receptors of every working antenna.
+    """Quality metrics of one caltable, over both receptors of every working antenna."""
 
-    Parameters
-    ----------
-    n_solutions : int
-        Number of solutions of working antennas.
-    flagged_fraction : float
-        Share of these solutions that is flagged.
-    flagged_by_receptor : tuple of float
-        The same for each receptor: a feed that is dead on every antenna is half of the solutions.
-    median_snr : float or None
-        Median signal-to-noise ratio of the unflagged solutions, 0 when there are none; None for
-        delays, whose solver gives none. For a bandpass it is the ratio per channel.
-    amplitude_scatter : float or None
-        Relative scatter of the amplitudes about their smooth trend, from the differences of
-        neighbours in frequency (bandpass) or time (gains); None where a receptor has one solution
-        or the table holds only phases.
-    phase_scatter_deg : float or None
-        The same for phases, degrees; for delays the phase at the edge of a window that corresponds
-        to their scatter between the spectral windows. None where the table holds only amplitudes.
-    holds_amplitude : bool
-        Whether it changes amplitudes.
-    minimum, maximum : float
-        Range of the table's values: delays in ns, amplitudes, or phases in degrees.
-    n_dead_antennas : int
-        Working antennas without any solution in this table.
-    n_antennas_solved, n_antennas : int
-        Numbers of antennas with a solution in this table, and of all antennas in it.
-    """
-
-    n_solutions: int
-    flagged_fraction: float
+    n_solutions: int  #: Number of solutions of working antennas.
+    flagged_fraction: float  #: Share of these solutions that is flagged.
+    #: The same for each receptor: a feed that is dead on every antenna is half of the solutions.
     flagged_by_receptor: tuple[float, ...]
+    #: Median signal-to-noise ratio of the unflagged solutions, 0 when there are none; None for
+    #: delays, whose solver gives none. For a bandpass it is the ratio per channel.
     median_snr: float | None
+    #: Relative scatter of the amplitudes about their smooth trend, from the differences of
+    #: neighbours in frequency (bandpass) or time (gains); None where a receptor has one solution or
+    #: the table holds only phases.
     amplitude_scatter: float | None
+    #: The same for phases, degrees; for delays the phase at the edge of a window that corresponds
+    #: to their scatter between the spectral windows. None where the table holds only amplitudes.
     phase_scatter_deg: float | None
-    holds_amplitude: bool
+    holds_amplitude: bool  #: Whether it changes amplitudes.
+    #: Minimum of the table's values: delays in ns, amplitudes, or phases in degrees.
     minimum: float
-    maximum: float
-    n_dead_antennas: int
+    maximum: float  #: Maximum of the table's values, likewise.
+    n_dead_antennas: int  #: Working antennas without any solution in this table.
+    #: `n_antennas_solved`, `n_antennas`: Numbers of antennas with a solution in this table, and of
+    #: all antennas in it.
     n_antennas_solved: int
     n_antennas: int
 
 
 @dataclass(frozen=True)
 class CaltableField:
-    """A field for which a caltable has solutions.
+    """A field for which a caltable has solutions."""
 
-    Parameters
-    ----------
-    name : str
-        Its name.
-    dec_deg : float or None
-        Declination of its phase centre, ICRS degrees; None where the table doesn't give it.
-    problem : str
-        Why the declination is missing; empty otherwise.
-    """
-
-    name: str
+    name: str  #: Its name.
+    #: Declination of its phase centre, ICRS degrees; None where the table doesn't give it.
     dec_deg: float | None
-    problem: str = ""
+    problem: str = ""  #: Why the declination is missing; empty otherwise.
 
 
 @dataclass(frozen=True)
 class CaltableInfo:
-    """The contents of one caltable, as read from the table itself.
+    """The contents of one caltable, as read from the table itself."""
 
-    Parameters
-    ----------
-    path : Path
-        The table's directory.
-    casa_subtype : str
-        ``VisCal`` keyword of the table, such as ``B Jones``.
-    quality : TableQuality
-        Its metrics. An antenna works when any of the tables inspected together solves it.
-    identity_fraction : float
-        Share of the unflagged solutions that are exactly 1 (or 0 for delays).
-    layout : ArrayLayout
-        Antennas of the table, and the spectral windows with solutions.
-    start_mjd, end_mjd : float
-        Times of the first and last solution, MJD in days.
-    fields : tuple of CaltableField
-        Fields for which there are solutions.
-    source_ms : str
-        Name of the MeasurementSet from which the table records it was solved; may be empty.
-    refant : str
-        Name of the reference antenna of most solutions; empty when there is none.
-    """
-
-    path: Path
-    casa_subtype: str
+    path: Path  #: The table's directory.
+    casa_subtype: str  #: ``VisCal`` keyword of the table, such as ``B Jones``.
+    #: Its metrics. An antenna works when any of the tables inspected together solves it.
     quality: TableQuality
+    #: Share of the unflagged solutions that are exactly 1 (or 0 for delays).
     identity_fraction: float
-    layout: ArrayLayout
-    start_mjd: float
-    end_mjd: float
-    fields: tuple[CaltableField, ...]
+    layout: ArrayLayout  #: Antennas of the table, and the spectral windows with solutions.
+    start_mjd: float  #: Time of the first solution, MJD in days.
+    end_mjd: float  #: Time of the last solution, MJD in days.
+    fields: tuple[CaltableField, ...]  #: Fields for which there are solutions.
+    #: Name of the MeasurementSet from which the table records it was solved; may be empty.
     source_ms: str
-    refant: str
+    refant: str  #: Name of the reference antenna of most solutions; empty when there is none.

@@ -36,23 +36,13 @@ INTEGRATION_S = 12.884902
 
 @dataclass(frozen=True)
 class Station:
-    """One pad of the array.
+    """One pad of the array."""
 
-    Parameters
-    ----------
-    name : str
-        ``"1"`` to ``"117"``; antenna ids count from 0: never mix the two.
-    east_m, north_m, up_m : float
-        Offset from the array centre, metres.
-    active : bool
-        Whether an antenna operates on it.
-    """
-
-    name: str
-    east_m: float
-    north_m: float
-    up_m: float
-    active: bool
+    name: str  #: ``"1"`` to ``"117"``; antenna ids count from 0: never mix the two.
+    east_m: float  #: Offset from the array centre, metres.
+    north_m: float  #: Offset from the array centre, metres.
+    up_m: float  #: Offset from the array centre, metres.
+    active: bool  #: Whether an antenna operates on it.
 
 
 @cache

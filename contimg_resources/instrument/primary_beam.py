@@ -7,11 +7,9 @@ Doesn't: its mean over a drift, grids and images (see `contimg_resources.imaging
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Floats
 from contimg_resources.instrument.dsa110 import BLOCKAGE_DIAMETER_M, DISH_DIAMETER_M
-
-Floats = NDArray[np.float64]
 
 
 def airy_power(

@@ -13,15 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Floats
 from contimg_resources.core.errors import CalibratorNotFound, ConfigurationError
 from contimg_resources.instrument.dsa110 import BLOCKAGE_DIAMETER_M, DISH_DIAMETER_M
 from contimg_resources.instrument.primary_beam import airy_power
 from contimg_resources.observations.flux_model import PERLEY_BUTLER_2017, FluxModel
 from contimg_resources.observations.model import CalibratorTransit, ObservedField
-
-Floats = NDArray[np.float64]
 
 #: A variable source that must never set the flux scale; known by name and by position.
 _VARIABLE_NAMES = ("3C454.3", "J2253+1608", "2251+158", "2253+161")
@@ -35,25 +33,13 @@ _SAME_SOURCE_DEG = 0.01
 
 @dataclass(frozen=True)
 class Calibrator:
-    """A compact source of known position and flux density.
+    """A compact source of known position and flux density."""
 
-    Parameters
-    ----------
-    name : str
-        Its common name.
-    aliases : tuple of str
-        Other names.
-    ra_deg, dec_deg : float
-        Position, ICRS (J2000), degrees.
-    model : FluxModel
-        Flux density as a function of frequency.
-    """
-
-    name: str
-    aliases: tuple[str, ...]
-    ra_deg: float
-    dec_deg: float
-    model: FluxModel
+    name: str  #: Its common name.
+    aliases: tuple[str, ...]  #: Other names.
+    ra_deg: float  #: Position, ICRS (J2000), degrees.
+    dec_deg: float  #: Position, ICRS (J2000), degrees.
+    model: FluxModel  #: Flux density as a function of frequency.
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -114,10 +100,7 @@ FLUX_SCALE_SOURCES = (
 def separation_deg(ra_deg: Any, dec_deg: Any, other_ra_deg: Any, other_dec_deg: Any) -> Floats:
     """Return angles between directions, degrees, accurate at all distances.
 
-    Parameters
-    ----------
-    ra_deg, dec_deg, other_ra_deg, other_dec_deg : array_like
-        Directions in one frame, degrees; broadcast together.
+    All are in one frame, degrees, and broadcast together.
     """
     # Not at the top: the command line would wait for this import in every command.
     from astropy.coordinates import angular_separation
@@ -149,12 +132,7 @@ def _plain(name: str) -> str:
 
 
 class CalibratorList:
-    """Calibrators by name and by position.
-
-    Parameters
-    ----------
-    extra : iterable of Calibrator
-        The user's calibrators, in addition to the sources of the flux scale.
+    """Calibrators by name and by position: those of the flux scale, and the user's own.
 
     Raises
     ------
@@ -201,14 +179,7 @@ class CalibratorList:
         raise CalibratorNotFound(f"no calibrator is called {name!r}; {hint}", near=names)
 
     def nearest(self, ra_deg: float, dec_deg: float, within_deg: float) -> Calibrator:
-        """Return the calibrator nearest to a direction.
-
-        Parameters
-        ----------
-        ra_deg, dec_deg : float
-            Direction, ICRS, degrees.
-        within_deg : float
-            Maximum distance, degrees.
+        """Return the calibrator nearest to a direction (ICRS), at most `within_deg` away.
 
         Raises
         ------

@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Ints
 from contimg_resources.core.errors import UnreadableObservation
 from contimg_resources.core.progress import Progress, no_progress, report_progress
 
@@ -31,16 +31,8 @@ class OpenTable:
     """One table of a MeasurementSet, open for reading.
 
     Takes no locks and modifies no existing file, not even ``table.lock``. If that is missing,
-    casacore creates an empty one where it has permission.
-
-    Parameters
-    ----------
-    path : Path
-        The table.
-    ms : Path
-        The MeasurementSet that it belongs to.
-    quiet : bool
-        Whether reading it is left out of the progress reports.
+    casacore creates an empty one where it has permission. If `quiet`, reading it is left out of the
+    progress reports.
 
     Raises
     ------
@@ -137,7 +129,7 @@ class OpenTable:
             raise self.unreadable(f"column {name} doesn't hold one number in each row")
         return values
 
-    def filled_rows(self, name: str) -> NDArray[np.int64]:
+    def filled_rows(self, name: str) -> Ints:
         """Return the rows in which a column has a value that isn't empty; none if it is missing."""
         if name not in self.columns:
             return np.empty(0, np.int64)
@@ -148,7 +140,7 @@ class OpenTable:
             self._break()
             raise self.unreadable(f"column {name} {_failed(error)}") from error
 
-    def rows_to_check(self, name: str) -> NDArray[np.int64]:
+    def rows_to_check(self, name: str) -> Ints:
         """Return all rows in which a column has a value that isn't finite and above zero.
 
         Others may be included: those of a column that CASA can't compute with.
@@ -162,7 +154,7 @@ class OpenTable:
         except RuntimeError:
             return self.filled_rows(name)
 
-    def _selected(self, condition: str) -> NDArray[np.int64]:
+    def _selected(self, condition: str) -> Ints:
         selection = self._tool.query(condition)
         found = np.asarray(selection.rownumbers(), np.int64)
         selection.close()

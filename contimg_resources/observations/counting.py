@@ -8,9 +8,7 @@ Doesn't: reading columns, counting flags (see `contimg_resources.observations.fl
 import numpy as np
 from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
+from contimg_resources.core.arrays import Bools, Floats, Ints
 
 #: Times closer than this belong to one integration, s.
 SAME_TIME_S = 1e-3
@@ -19,18 +17,9 @@ SAME_TIME_S = 1e-3
 def has_weight(weight: NDArray[np.floating]) -> Bools:
     """Return which weights are valid; a visibility with any other weight counts as flagged.
 
-    Writers mark missing measurements by a weight of zero, below zero, NaN or infinity. SIGMA
-    is ignored: some writers leave it at 0, -1 or NaN beside a good weight.
-
-    Parameters
-    ----------
-    weight : ndarray of float
-        WEIGHT, or WEIGHT_SPECTRUM where the row has one; any shape.
-
-    Returns
-    -------
-    ndarray of bool
-        Of the same shape: True where the weight is finite and above zero.
+    Writers mark missing measurements by a weight of zero, below zero, NaN or infinity. SIGMA is
+    ignored: some writers leave it at 0, -1 or NaN beside a good weight. `weight` holds WEIGHT, or
+    WEIGHT_SPECTRUM where the row has one, in any shape.
     """
     # NaN fails the first comparison, infinity the second.
     return np.asarray((weight > 0) & (weight < np.inf), dtype=np.bool_)
@@ -39,12 +28,8 @@ def has_weight(weight: NDArray[np.floating]) -> Bools:
 def distinct(*columns: NDArray[np.integer]) -> Ints:
     """Return the distinct values of columns of small integers, such as indices; ascending.
 
-    Ten times as fast as `numpy.unique` for the millions of rows of a main table.
-
-    Parameters
-    ----------
-    *columns : ndarray of int, shape (n_rows,)
-        Integers; columns with negative or widely spread values are sorted.
+    Ten times as fast as `numpy.unique` for the millions of rows of a main table. Columns with
+    negative or widely spread values are sorted.
     """
     found = [np.zeros(0, np.int64)]
     for column in map(np.asarray, columns):
@@ -57,11 +42,6 @@ def in_order(values: Floats) -> tuple[Floats, Ints]:
     """Return the distinct values, ascending, and the index of each element among them.
 
     Same result as `numpy.unique`, without sorting a column that is already sorted, as times are.
-
-    Parameters
-    ----------
-    values : ndarray of float, shape (n_rows,)
-        The column.
     """
     steps = np.diff(values)
     if not values.size or not (steps >= 0).all():
@@ -72,13 +52,7 @@ def in_order(values: Floats) -> tuple[Floats, Ints]:
 
 
 def number_integrations(time_s: Floats) -> Ints:
-    """Return the integration number of each row, from 0, in order of time.
-
-    Parameters
-    ----------
-    time_s : ndarray of float, shape (n_rows,)
-        TIME, seconds; finite.
-    """
+    """Return the integration number of each row, from 0, in order of time (seconds; finite)."""
     times, inverse = in_order(time_s)
     steps = np.concatenate(([0], np.cumsum(np.diff(times) > SAME_TIME_S)))
     return np.asarray(steps[inverse], dtype=np.int64)

@@ -13,11 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Bools, Floats, Ints
 from contimg_resources.observations.counting import has_weight, number_integrations, repeated_rows
-
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
 
 
 class VisibilityTable(Protocol):
@@ -38,29 +35,17 @@ class VisibilityTable(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class MainColumns:
-    """Scalar columns of the main table, each of shape (n_rows,).
+    """Scalar columns of the main table, each of shape (n_rows,)."""
 
-    Parameters
-    ----------
-    time_s, interval_s : ndarray of float
-        Middle and length of the row's integration, seconds.
-    antenna1, antenna2, field_id, data_desc_id : ndarray of int
-        Rows of the sub-tables.
-    flag_row : ndarray of bool
-        True where the whole row is flagged.
-    feed1, feed2 : ndarray of int, optional
-        Feeds of the two antennas; None where the MS doesn't state them.
-    """
-
-    time_s: Floats
-    interval_s: Floats
-    antenna1: Ints
-    antenna2: Ints
-    field_id: Ints
-    data_desc_id: Ints
-    flag_row: Bools
-    feed1: Ints | None = None
-    feed2: Ints | None = None
+    time_s: Floats  #: Middle of the row's integration, seconds.
+    interval_s: Floats  #: Length of the row's integration, seconds.
+    antenna1: Ints  #: Rows of the sub-tables.
+    antenna2: Ints  #: Rows of the sub-tables.
+    field_id: Ints  #: Rows of the sub-tables.
+    data_desc_id: Ints  #: Rows of the sub-tables.
+    flag_row: Bools  #: True where the whole row is flagged.
+    feed1: Ints | None = None  #: Feeds of the two antennas; None where the MS doesn't state them.
+    feed2: Ints | None = None  #: Feeds of the two antennas; None where the MS doesn't state them.
 
     @cached_property
     def cross(self) -> Bools:
@@ -80,30 +65,21 @@ class MainColumns:
 
 @dataclass(frozen=True, eq=False)
 class FlagCounts:
-    """Results of the flag counts.
+    """Results of the flag counts."""
 
-    Parameters
-    ----------
-    repeated : ndarray of bool, shape (n_rows,)
-        True for rows whose visibilities are already counted in another row.
-    working : ndarray of bool, shape (n_antennas,)
-        Whether the antenna has an unflagged, finite, non-zero cross-correlation.
-    antenna_flagged_fraction : ndarray of float, shape (n_antennas,)
-        Flagged share of each antenna's cross-correlations; 1 for an antenna without rows.
-    flagged_fraction : float
-        Flagged share of the cross-correlations between working antennas; 1 if there are none.
-    unflagged_fraction : float
-        Share of all cross-correlations flagged by neither FLAG nor FLAG_ROW, regardless of
-        weights.
-    weighted_fraction : float
-        Share of all cross-correlations that are unflagged and have a valid weight.
-    """
-
+    #: True for rows whose visibilities are already counted in another row. Shape (n_rows,).
     repeated: Bools
+    #: Whether the antenna has an unflagged, finite, non-zero cross-correlation. Shape
+    #: (n_antennas,).
     working: Bools
+    #: Flagged share of each antenna's cross-correlations; 1 for an antenna without rows. Shape
+    #: (n_antennas,).
     antenna_flagged_fraction: Floats
+    #: Flagged share of the cross-correlations between working antennas; 1 if there are none.
     flagged_fraction: float
+    #: Share of all cross-correlations flagged by neither FLAG nor FLAG_ROW, regardless of weights.
     unflagged_fraction: float
+    #: Share of all cross-correlations that are unflagged and have a valid weight.
     weighted_fraction: float
 
 

@@ -10,32 +10,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from contimg_resources.core.arrays import Floats
 
 PERLEY_BUTLER_2017 = "Perley-Butler 2017"
 
 
 @dataclass(frozen=True)
 class FluxModel:
-    """A flux density as a function of frequency.
+    """A flux density as a function of frequency."""
 
-    Parameters
-    ----------
-    coefficients : tuple of float
-        a_0, a_1, ... of ``log10 S[Jy] = sum a_k (log10(nu / reference))^k``.
-    reference_ghz : float
-        Reference frequency, GHz.
-    scale : str
-        Source of the coefficients.
-    valid_ghz : tuple of float, optional
-        Lowest and highest frequency of the model's validity, GHz; None: not stated.
-    """
-
+    #: a_0, a_1, ... of ``log10 S[Jy] = sum a_k (log10(nu / reference))^k``.
     coefficients: tuple[float, ...]
-    reference_ghz: float
-    scale: str
+    reference_ghz: float  #: Reference frequency, GHz.
+    scale: str  #: Source of the coefficients.
+    #: Lowest and highest frequency of the model's validity, GHz; None: not stated.
     valid_ghz: tuple[float, float] | None = None
 
     @classmethod

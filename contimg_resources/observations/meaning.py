@@ -11,26 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Singles
 from contimg_resources.core.errors import TableError, UnreadableObservation
 from contimg_resources.observations.counting import has_weight
 from contimg_resources.tables.units import refuse_endless
 
-Singles = NDArray[np.float32]
-
 
 def jansky_in(unit: str | Sequence[str]) -> float | None:
-    """Return the factor that converts values of a unit to Jy.
+    """Return the factor that converts values of a unit (``QuantumUnits`` of a column) to Jy.
 
-    Parameters
-    ----------
-    unit : str or sequence of str
-        ``QuantumUnits`` of a column.
-
-    Returns
-    -------
-    float or None
-        1 where no unit is stated: it is empty, or not a unit, such as ``uncalib``. None for a unit
-        of another quantity than flux density, such as ``K``.
+    It is 1 where no unit is stated: it is empty, or not a unit, such as ``uncalib``. None is for a
+    unit of another quantity than flux density, such as ``K``.
     """
     from astropy import units
 
@@ -55,14 +46,7 @@ def stated_unit(keywords: dict[str, Any]) -> str:
 
 
 def flux_scale(keywords: dict[str, Any], ms: object) -> float:
-    """Return the factor that converts calibrated visibilities to Jy.
-
-    Parameters
-    ----------
-    keywords : dict
-        The column's keywords.
-    ms : object
-        The MS, for the message.
+    """Return the factor that converts calibrated visibilities to Jy, from a column's keywords.
 
     Raises
     ------
@@ -105,17 +89,7 @@ def spectrum_column(columns: Collection[str]) -> str | None:
 def weights_of_channels(column: str, values: NDArray[Any]) -> Singles:
     """Return the weights from cells of a column of `spectrum_column`, of the same shape.
 
-    Parameters
-    ----------
-    column : str
-        Its name.
-    values : ndarray of float
-        Its cells.
-
-    Returns
-    -------
-    ndarray of float32
-        Weights, 1/Jy^2; 0 for a visibility that isn't to be used.
+    They are in 1/Jy^2; 0 for a visibility that isn't to be used.
     """
     if column == "SIGMA_SPECTRUM":
         return _inverse_squares(values)
@@ -125,16 +99,8 @@ def weights_of_channels(column: str, values: NDArray[Any]) -> Singles:
 def weights_of_rows(weight: NDArray[Any], sigma: NDArray[Any]) -> Singles:
     """Return the weights of rows without weights per channel.
 
-    Parameters
-    ----------
-    weight, sigma : ndarray of float, any shape
-        WEIGHT and SIGMA.
-
-    Returns
-    -------
-    ndarray of float32, same shape
-        ``1 / SIGMA^2``, which belongs to DATA even after caltables were applied to the MS; WEIGHT
-        where SIGMA is 0, negative or not finite; 0 where WEIGHT marks missing data.
+    These are ``1 / SIGMA^2``, which belongs to DATA even after caltables were applied to the MS;
+    WEIGHT where SIGMA is 0, negative or not finite; 0 where WEIGHT marks missing data.
     """
     from_sigma = _inverse_squares(sigma)
     chosen = np.where(from_sigma > 0, from_sigma, weight)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Floats, Ints
 from contimg_resources.core.errors import UnreadableObservation
 from contimg_resources.core.progress import report_progress
 from contimg_resources.core.times import SECONDS_PER_DAY
@@ -20,8 +20,6 @@ from contimg_resources.observations.casa_table import OpenTable
 from contimg_resources.observations.flag_counts import FlagCounts, MainColumns, count_flags
 from contimg_resources.observations.model import Antenna, ObservedField, SpectralWindow
 from contimg_resources.observations.phase_centres import observed_fields, utc_mjd
-
-Floats = NDArray[np.float64]
 
 SUBTABLES = (
     "ANTENNA",
@@ -52,73 +50,39 @@ PARALLEL_HANDS = frozenset(("I", "RR", "LL", "XX", "YY"))
 
 @dataclass(frozen=True)
 class ReadRequest:
-    """A request to read an MS.
+    """A request to read an MS."""
 
-    Parameters
-    ----------
-    path : Path
-        The MS, absolute.
-    sampled_integrations : int
-        Maximum number of integrations searched for data of an antenna (see
-        `contimg_resources.observations.flag_counts`).
-    chunk_bytes : int
-        Approximate size of the pieces in which visibility columns are read, bytes.
-    """
-
-    path: Path
+    path: Path  #: The MS, absolute.
+    #: Maximum number of integrations searched for data of an antenna (see
+    #: `contimg_resources.observations.flag_counts`).
     sampled_integrations: int = 6
+    #: Approximate size of the pieces in which visibility columns are read, bytes.
     chunk_bytes: int = 64_000_000
 
 
 @dataclass(frozen=True)
 class MeasurementSetContent:
-    """Content of a MeasurementSet; see `contimg_resources.observations.model.Observation`.
+    """Content of a MeasurementSet; see `contimg_resources.observations.model.Observation`."""
 
-    Parameters
-    ----------
-    telescope : str
-        Telescope name.
-    dish_diameter_m : float
-        Median dish diameter of the ANTENNA table, metres; 0 where the MS doesn't state it.
-    start_mjd, end_mjd : float
-        Start of the first and end of the last integration, MJD in days (UTC).
-    integration_s : float
-        Median of INTERVAL, seconds.
-    n_integrations, n_rows : int
-        Numbers of distinct times, and of rows of the main table that repeat no other.
-    fields : tuple of ObservedField
-        Fields with data, by time.
-    antennas : tuple of Antenna
-        Antennas with data, by id.
-    spectral_windows : tuple of SpectralWindow
-        Spectral windows with data, by frequency.
-    correlations : tuple of str
-        Names of the correlations, such as ``("XX", "YY")``.
-    flagged_fraction : float
-        Flagged share of the cross-correlations of working antennas; 1 when none works.
-    n_repeated_rows : int
-        Number of rows that repeat another.
-    unusable : str
-        Why the data can't be used; empty where they can.
-    notes : tuple of str
-        Oddities that don't prevent its use.
-    """
-
-    telescope: str
+    telescope: str  #: Telescope name.
+    #: Median dish diameter of the ANTENNA table, metres; 0 where the MS doesn't state it.
     dish_diameter_m: float
-    start_mjd: float
-    end_mjd: float
-    integration_s: float
+    start_mjd: float  #: Start of the first integration, MJD in days (UTC).
+    end_mjd: float  #: End of the last integration, MJD in days (UTC).
+    integration_s: float  #: Median of INTERVAL, seconds.
+    #: `n_integrations`, `n_rows`: Numbers of distinct times, and of rows of the main table that
+    #: repeat no other.
     n_integrations: int
     n_rows: int
-    fields: tuple[ObservedField, ...]
-    antennas: tuple[Antenna, ...]
-    spectral_windows: tuple[SpectralWindow, ...]
-    correlations: tuple[str, ...]
+    fields: tuple[ObservedField, ...]  #: Fields with data, by time.
+    antennas: tuple[Antenna, ...]  #: Antennas with data, by id.
+    spectral_windows: tuple[SpectralWindow, ...]  #: Spectral windows with data, by frequency.
+    correlations: tuple[str, ...]  #: Names of the correlations, such as ``("XX", "YY")``.
+    #: Flagged share of the cross-correlations of working antennas; 1 when none works.
     flagged_fraction: float
-    n_repeated_rows: int
-    unusable: str
-    notes: tuple[str, ...]
+    n_repeated_rows: int  #: Number of rows that repeat another.
+    unusable: str  #: Why the data can't be used; empty where they can.
+    notes: tuple[str, ...]  #: Oddities that don't prevent its use.
 
 
 @dataclass(frozen=True)
@@ -126,7 +90,7 @@ class _Setup:
     windows: tuple[SpectralWindow, ...]
     n_windows: int
     correlations: tuple[str, ...]
-    shapes: NDArray[np.int64]
+    shapes: Ints
 
 
 def read_measurement_set(request: ReadRequest) -> MeasurementSetContent:
@@ -343,7 +307,7 @@ def _window(table: OpenTable, row: int) -> SpectralWindow:
     )
 
 
-def _read_last_cells(main: OpenTable, columns: MainColumns, shapes: NDArray[np.int64]) -> None:
+def _read_last_cells(main: OpenTable, columns: MainColumns, shapes: Ints) -> None:
     """Read the last cell of each kind: CASA opens a truncated column without complaint."""
     for data_desc_id in np.unique(columns.data_desc_id):
         last = int(np.flatnonzero(columns.data_desc_id == data_desc_id)[-1])

@@ -36,17 +36,7 @@ def utc_mjd(path: Path, seconds: float) -> float:
 
 
 def observed_fields(path: Path, columns: MainColumns, offset_s: float) -> tuple[ObservedField, ...]:
-    """Return the fields with data, by time.
-
-    Parameters
-    ----------
-    path : Path
-        The MS.
-    columns : MainColumns
-        Scalar columns of its main table.
-    offset_s : float
-        Offset from TIME to UTC, seconds.
-    """
+    """Return the fields with data, by time. `offset_s` is that from TIME to UTC, seconds."""
     fields = []
     with OpenTable(path / "FIELD", path) as table:
         table.check_ids("FIELD_ID", columns.field_id)

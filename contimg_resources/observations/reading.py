@@ -62,25 +62,9 @@ def read_observation(
 ) -> Observation:
     """Read a MeasurementSet and describe it, without changing it.
 
-    Parameters
-    ----------
-    path : Path
-        The MS.
-    casa : Casa
-        The CASA interface.
-    calibrators : CalibratorList
-        Known calibrators.
-    settings : ArrivalSettings
-        Distance from a phase centre and apparent flux density at which a calibrator is listed.
-    timeout_s : float
-        Time limit for reading, seconds.
-
-    Returns
-    -------
-    Observation
-        The observation. Times are from the MS's TIME and INTERVAL columns, never from the clock or
-        the file name. A completely flagged MS can be read: flagged fraction 1, no working antenna,
-        and the reason in `Observation.unusable`.
+    Times are from the MS's TIME and INTERVAL columns, never from the clock or the file name. A
+    completely flagged MS can be read: flagged fraction 1, no working antenna, and the reason in
+    `Observation.unusable`.
 
     Raises
     ------

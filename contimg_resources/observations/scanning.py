@@ -19,21 +19,11 @@ from contimg_resources.settings import ArrivalSettings
 
 @dataclass(frozen=True)
 class Candidate:
-    """A directory with the name of an observation.
+    """A directory with the name of an observation."""
 
-    Parameters
-    ----------
-    location : str
-        Absolute path of the MS.
-    stem : str
-        Its name without ``.ms``, checked.
-    done_marker : bool
-        Whether its done-marker exists beside it.
-    """
-
-    location: str
-    stem: str
-    done_marker: bool
+    location: str  #: Absolute path of the MS.
+    stem: str  #: Its name without ``.ms``, checked.
+    done_marker: bool  #: Whether its done-marker exists beside it.
 
     @property
     def name(self) -> str:
@@ -48,21 +38,11 @@ class Candidate:
 
 @dataclass(frozen=True)
 class PassedOver:
-    """An entry of the MS directory that isn't a candidate.
+    """An entry of the MS directory that isn't a candidate."""
 
-    Parameters
-    ----------
-    name : str
-        Its name in the directory.
-    kind : str
-        One of `KINDS`: a few words, the same for all entries of the kind.
-    reason : str
-        Why it is passed over, without its name.
-    """
-
-    name: str
-    kind: str
-    reason: str
+    name: str  #: Its name in the directory.
+    kind: str  #: One of `KINDS`: a few words, the same for all entries of the kind.
+    reason: str  #: Why it is passed over, without its name.
 
 
 #: Kinds of entries that are passed over, with the default reason.
@@ -84,17 +64,11 @@ UVH5_ENDINGS = (".uvh5", ".hdf5")
 
 @dataclass(frozen=True)
 class Scan:
-    """Result of one scan; iterates over its candidates.
+    """Result of one scan; iterates over its candidates."""
 
-    Parameters
-    ----------
-    candidates : tuple of Candidate
-        Sorted by name, which is by time where names are UTC start times.
-    passed_over : tuple of PassedOver
-        All other entries but done-markers, sorted by kind and name.
-    """
-
+    #: Sorted by name, which is by time where names are UTC start times.
     candidates: tuple[Candidate, ...]
+    #: All other entries but done-markers, sorted by kind and name.
     passed_over: tuple[PassedOver, ...]
 
     def __iter__(self) -> Iterator[Candidate]:
@@ -109,13 +83,6 @@ def scan(ms_dir: Path, settings: ArrivalSettings | None = None) -> Scan:
 
     A recursive search would also find intermediate products and half-written ones. A link is
     treated as its target, wherever that is, but under the link's own name.
-
-    Parameters
-    ----------
-    ms_dir : Path
-        Directory in which observations arrive.
-    settings : ArrivalSettings, optional
-        Ending of the done-markers; None: the default.
 
     Raises
     ------
@@ -201,14 +168,9 @@ def _why_not(entry: "os.DirEntry[str]") -> PassedOver | None:
 
 
 def say_passed_over(passed_over: Iterable[PassedOver], per_kind: int = 20) -> list[str]:
-    """List the entries that were passed over with the reasons, up to a maximum of each kind.
+    """List the entries of a `Scan` that were passed over with the reasons.
 
-    Parameters
-    ----------
-    passed_over : iterable of PassedOver
-        Entries from a `Scan`.
-    per_kind : int
-        Maximum number listed per kind; the rest is only counted.
+    At most `per_kind` are listed of each kind; the rest is only counted.
     """
     told: Counter[str] = Counter()
     lines = []

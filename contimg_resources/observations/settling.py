@@ -28,51 +28,28 @@ _LOCK_FILE = "table.lock"
 
 @dataclass(frozen=True)
 class Signature:
-    """The state of a directory's content at one moment.
+    """The state of a directory's content at one moment."""
 
-    Parameters
-    ----------
-    newest_mtime_ns : int
-        Latest modification of any file inside, ns since 1970; 0 without files.
-    total_bytes : int
-        Sum of the files' sizes, bytes.
-    n_files : int
-        Number of files.
-    digest : str
-        SHA-256 over every file's relative path, size and modification time, hexadecimal.
-    """
-
-    newest_mtime_ns: int
-    total_bytes: int
-    n_files: int
+    newest_mtime_ns: int  #: Latest modification of any file inside, ns since 1970; 0 without files.
+    total_bytes: int  #: Sum of the files' sizes, bytes.
+    n_files: int  #: Number of files.
+    #: SHA-256 over every file's relative path, size and modification time, hexadecimal.
     digest: str
 
 
 @dataclass(frozen=True)
 class SettleDecision:
-    """Whether an MS may be processed, and why.
+    """Whether an MS may be processed, and why."""
 
-    Parameters
-    ----------
-    settled : bool
-        True when it is complete.
-    reason : str
-        Reason for the log.
-    """
-
-    settled: bool
-    reason: str
+    settled: bool  #: True when it is complete.
+    reason: str  #: Reason for the log.
 
 
 def content_signature(path: Path, limits: TreeLimits = LIMITS) -> Signature:
     """Return the signature of a directory's files without opening any.
 
-    Parameters
-    ----------
-    path : Path
-        The MS. CASA's ``table.lock`` files are left out: they change even when the MS is only read.
-    limits : TreeLimits
-        Limits of depth and size; a larger tree isn't an MS.
+    CASA's ``table.lock`` files are left out: they change even when the MS is only read. A tree
+    larger than the limits isn't an MS.
 
     Raises
     ------

@@ -7,16 +7,13 @@ shifted positions. Doesn't: positions of single sources (see `positions`).
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Floats
 from contimg_resources.core.statistics import STD_OF_MAD
 from contimg_resources.imaging.model import Beam
-from contimg_resources.photometry.flags import NO_FLUX, Flag
 from contimg_resources.photometry.measuring import RawMeasurements, measure
-from contimg_resources.photometry.model import MeasurableImage, SourceList
+from contimg_resources.photometry.model import NO_FLUX, Flag, MeasurableImage, SourceList
 from contimg_resources.settings import PhotometrySettings
-
-Floats = NDArray[np.float64]
 
 #: Ratio of the errors of a median and of a mean of normally distributed numbers.
 _MEDIAN = 1.2533
@@ -30,44 +27,21 @@ _LEAST_EXPECTED = 5
 
 @dataclass(frozen=True)
 class ListOffset:
-    """Median offset (measured less listed) of the bright sources of an image.
+    """Median offset (measured less listed) of the bright sources of an image."""
 
-    Parameters
-    ----------
-    east_arcsec, north_arcsec : float
-        Medians, arcsec; NaN without any position.
-    east_error_arcsec, north_error_arcsec : float
-        Their uncertainties, arcsec.
-    scatter_arcsec : float
-        Robust scatter (the larger of the two directions), arcsec.
-    n_positions : int
-        Number of sources with measured positions.
-    n_expected : int
-        Number of sources that should be bright enough, by the list's flux densities.
-    n_missing : int
-        Number of these that aren't within half a beam of their position.
-    """
-
-    east_arcsec: float
-    north_arcsec: float
-    east_error_arcsec: float
-    north_error_arcsec: float
-    scatter_arcsec: float
-    n_positions: int
+    east_arcsec: float  #: Medians, arcsec; NaN without any position.
+    north_arcsec: float  #: Medians, arcsec; NaN without any position.
+    east_error_arcsec: float  #: Their uncertainties, arcsec.
+    north_error_arcsec: float  #: Their uncertainties, arcsec.
+    scatter_arcsec: float  #: Robust scatter (the larger of the two directions), arcsec.
+    n_positions: int  #: Number of sources with measured positions.
+    #: Number of sources that should be bright enough, by the list's flux densities.
     n_expected: int
-    n_missing: int
+    n_missing: int  #: Number of these that aren't within half a beam of their position.
 
     @classmethod
     def of(cls, raw: RawMeasurements, sources: SourceList) -> "ListOffset":
-        """Return the offset for an image's measurements.
-
-        Parameters
-        ----------
-        raw : RawMeasurements
-            Measurements of the sources, in the order of the list.
-        sources : SourceList
-            List of sources.
-        """
+        """Return the offset for an image's measurements, which have the order of the list."""
         told = np.isfinite(raw.east_arcsec)
         east, north = raw.east_arcsec[told], raw.north_arcsec[told]
         plain = (raw.flags & int(NO_FLUX | Flag.BLEND)) == 0
@@ -106,11 +80,6 @@ class ListOffset:
     def lost(self, beam: Beam) -> float:
         """Return the fraction of each flux density that is lost by measuring off the source.
 
-        Parameters
-        ----------
-        beam : Beam
-            Restoring beam.
-
         Notes
         -----
         For a matched filter ``1 - exp(-2 ln 2 d^2)``, with the offset d in beams along it.
@@ -130,21 +99,7 @@ def measure_moved(
 ) -> RawMeasurements:
     """Measure a list with all positions shifted by its offset.
 
-    Parameters
-    ----------
-    image : MeasurableImage
-        The image.
-    sources : SourceList
-        List of sources.
-    offset : ListOffset
-        Offset of the list on the image.
-    limits : PhotometrySettings, optional
-        As in `contimg_resources.photometry.measuring.measure`.
-
-    Returns
-    -------
-    RawMeasurements
-        Measurements; the positions are relative to the list's own positions.
+    The positions in the result are relative to the list's own positions.
     """
     dec = np.clip(sources.dec_deg + offset.north_arcsec / 3600, -90.0, 90.0)
     ra = sources.ra_deg + offset.east_arcsec / 3600 / np.maximum(np.cos(np.radians(dec)), 1e-9)

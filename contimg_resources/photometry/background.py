@@ -11,14 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Bools, Floats, Ints, Singles
 from contimg_resources.core.errors import PhotometryFailed
 from contimg_resources.photometry.background_loops import compare_levels, fit_blocks, surfaces_at
-
-Floats = NDArray[np.float64]
-Singles = NDArray[np.float32]
-Integers = NDArray[np.int64]
 
 #: Side of a block in beams (major axis): about a hundred independent numbers. If structure remains,
 #: blocks of half that side are used.
@@ -36,39 +32,25 @@ _EXCESS, _SIGNIFICANT = 1.1, 2.0
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Background and noise of blocks of pixels.
+    """Background and noise of blocks of pixels."""
 
-    Parameters
-    ----------
-    row_edges, column_edges : ndarray of int, shape (n_down + 1,), (n_across + 1,)
-        Edges of the blocks, pixels.
-    surfaces : ndarray, shape (n_down, n_across, 6)
-        Background of each block, see `contimg_resources.photometry.background_loops.fit_blocks`.
-    noise : ndarray, shape (n_down, n_across)
-        1.4826 times the median absolute deviation from the background, sources clipped.
-    known : ndarray, shape (n_down, n_across)
-        1 for a block with its own surface, nearly 0 for one with its neighbour's.
-    counts : ndarray of int, shape (n_down, n_across)
-        Number of pixels in the fit.
-    step : int
-        Spacing of these pixels in rows and columns.
-    n_terms : int
-        Number of terms of the polynomial: 1 is a constant, 3 a plane, 6 a quadratic surface.
-    share : ndarray, shape (n_down, n_across)
-        Weight of `finer` in each block.
-    finer : Surroundings, optional
-        Smaller blocks, used where these leave structure; on the grid of `share`.
-    """
-
-    row_edges: Integers
-    column_edges: Integers
+    row_edges: Ints  #: Edges of the blocks, pixels. Shape (n_down + 1,).
+    column_edges: Ints  #: Edges of the blocks, pixels. Shape (n_across + 1,).
+    #: Background of each block, see `contimg_resources.photometry.background_loops.fit_blocks`.
+    #: Shape (n_down, n_across, 6).
     surfaces: Floats
+    #: 1.4826 times the median absolute deviation from the background, sources clipped. Shape
+    #: (n_down, n_across).
     noise: Floats
+    #: 1 for a block with its own surface, nearly 0 for one with its neighbour's. Shape (n_down,
+    #: n_across).
     known: Floats
-    counts: Integers
-    step: int
+    counts: Ints  #: Number of pixels in the fit. Shape (n_down, n_across).
+    step: int  #: Spacing of these pixels in rows and columns.
+    #: Number of terms of the polynomial: 1 is a constant, 3 a plane, 6 a quadratic surface.
     n_terms: int
-    share: Floats | None = None
+    share: Floats | None = None  #: Weight of `finer` in each block. Shape (n_down, n_across).
+    #: Smaller blocks, used where these leave structure; on the grid of `share`.
     finer: "Surroundings | None" = None
 
     @classmethod
@@ -131,12 +113,8 @@ class Surroundings:
     ) -> "Surroundings":
         """Measure an image with surfaces as flexible as its background requires.
 
-        Parameters
-        ----------
-        sky, weights, beam_major_pixels, beam_minor_pixels
-            As in `of`.
-        alike : callable
-            Returns the number of correlated pixels, given surfaces that leave only noise.
+        `alike` returns the number of correlated pixels, given surfaces that leave only noise; for
+        the others see `of`.
 
         Notes
         -----
@@ -190,10 +168,7 @@ class Surroundings:
     def followed(self, alike: float) -> float:
         """Return the average fraction of the noise's variance that the surfaces absorb.
 
-        Parameters
-        ----------
-        alike : float
-            Number of correlated pixels.
+        `alike` is the number of correlated pixels.
         """
         own = self._independent(alike)[self.known == 1].mean()
         return min(0.5, float(self.n_terms / own))
@@ -210,17 +185,8 @@ class Surroundings:
     def planes_at(self, row: Floats, column: Floats, reach: float) -> tuple[Floats, Floats]:
         """Return the background around positions as planes, and the noise.
 
-        Parameters
-        ----------
-        row, column : ndarray, shape (n,)
-            Positions, pixels.
-        reach : float
-            Half of the distance over which the slope is measured, pixels.
-
-        Returns
-        -------
-        tuple of (ndarray, shape (n, 3); ndarray, shape (n,))
-            Background, and its change per row and per column; and the noise.
+        Positions are in pixels, shape (n,); the slope is measured over twice `reach` pixels. The
+        planes, shape (n, 3), hold the background, and its change per row and per column.
         """
         level, noise = self.at(row, column)
         slopes = [
@@ -256,12 +222,7 @@ class Surroundings:
     def normalized(self, sky: Singles, weights: Singles, part: tuple[slice, slice]) -> Floats:
         """Return a section of the image less its background, over its noise.
 
-        Parameters
-        ----------
-        sky, weights : ndarray of float32
-            As in `of`.
-        part : tuple of slice
-            Rows and columns, with a start and a stop.
+        `part` holds rows and columns, with a start and a stop; for the others see `of`.
         """
         rows, columns = np.mgrid[part].astype(np.float64)
         level, noise = (v.reshape(rows.shape) for v in self.at(rows.ravel(), columns.ravel()))
@@ -270,16 +231,16 @@ class Surroundings:
             return np.asarray((sky[part] - level) / (noise * expected))
 
 
-def _is_structure(gain: Floats, terms: Floats) -> NDArray[np.bool_]:
+def _is_structure(gain: Floats, terms: Floats) -> Bools:
     """Return whether an improvement justifies the additional terms."""
     return np.asarray(gain > _EXCESS * terms + _SIGNIFICANT * np.sqrt(2 * terms))
 
 
-def _edges(n: int, wanted: float) -> Integers:
+def _edges(n: int, wanted: float) -> Ints:
     return np.linspace(0, n, max(1, round(n / wanted)) + 1).astype(np.int64)
 
 
-def _filled(blocks: Floats, known: NDArray[np.bool_]) -> Floats:
+def _filled(blocks: Floats, known: Bools) -> Floats:
     """Fill blocks without sky with the nearest block; only the constant term of its surface."""
     from scipy.ndimage import distance_transform_edt
 

@@ -4,13 +4,9 @@ Belongs here: loops over the pixels of blocks. Doesn't: choosing blocks (see `ba
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
 from contimg_resources.compiling import compiled, spread
-
-Floats = NDArray[np.float64]
-Singles = NDArray[np.float32]
-Integers = NDArray[np.int64]
+from contimg_resources.core.arrays import Floats, Ints, Singles
 
 #: Standard deviation of a normal distribution over its median absolute deviation.
 _STD_OF_MAD = 1.482602218505602
@@ -59,12 +55,12 @@ def _solved(normal: Floats, data: Floats, n: int) -> Floats:
 def fit_blocks(
     pixels: Singles,
     weights: Singles,
-    row_edges: Integers,
-    column_edges: Integers,
+    row_edges: Ints,
+    column_edges: Ints,
     step: int,
     n_terms: int,
     least: int,
-) -> tuple[Floats, Floats, Integers]:
+) -> tuple[Floats, Floats, Ints]:
     """Fit a polynomial to the sky in each block, sources clipped.
 
     Parameters
@@ -200,8 +196,8 @@ def fit_blocks(
 def surfaces_at(
     rows: Floats,
     columns: Floats,
-    row_edges: Integers,
-    column_edges: Integers,
+    row_edges: Ints,
+    column_edges: Ints,
     surfaces: Floats,
     noises: Floats,
     known: Floats,
@@ -253,7 +249,7 @@ def surfaces_at(
 
 
 @compiled()
-def _before(edges: Integers, place: float) -> int:
+def _before(edges: Ints, place: float) -> int:
     """Return the last block whose centre is at or before a position; -1 before the first."""
     n = len(edges) - 1
     size = (edges[n] - edges[0]) / n
@@ -269,11 +265,11 @@ def _before(edges: Integers, place: float) -> int:
 def compare_levels(
     residuals: Floats,
     finer: Floats,
-    row_edges: Integers,
-    column_edges: Integers,
+    row_edges: Ints,
+    column_edges: Ints,
     noises: Floats,
     step: int,
-) -> tuple[Floats, Integers]:
+) -> tuple[Floats, Ints]:
     """Compare the residuals of two backgrounds in each block.
 
     Parameters

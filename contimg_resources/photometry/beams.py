@@ -5,12 +5,10 @@ Belongs here: from a beam on the sky to a quadratic form in pixels. Doesn't: mea
 
 import numpy as np
 from astropy.wcs import WCS
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Floats
 from contimg_resources.imaging.model import Beam
 from contimg_resources.photometry.model import MeasurableImage
-
-Floats = NDArray[np.float64]
 
 _FOUR_LN2 = 4.0 * np.log(2.0)
 _STEP_DEG = 1e-5
@@ -29,20 +27,11 @@ def pixel_of_sky(image: MeasurableImage, ra_deg: Floats, dec_deg: Floats) -> tup
 
 
 def axes_in_pixels(image: MeasurableImage, ra_deg: Floats, dec_deg: Floats) -> Floats:
-    """Return the directions of north and east, in pixels per arcsec.
+    """Return the directions of north and east, in pixels per arcsec, shape (n, 2, 2).
 
-    Parameters
-    ----------
-    image : MeasurableImage
-        The image.
-    ra_deg, dec_deg : ndarray, shape (n,)
-        Directions, ICRS degrees.
-
-    Returns
-    -------
-    ndarray, shape (n, 2, 2)
-        ``[:, :, 0]``: column and row per arcsec eastwards; ``[:, :, 1]``: northwards. In an image,
-        whose beam is constant in pixels, they are the same everywhere; in a mosaic they are local.
+    ``[:, :, 0]``: column and row per arcsec eastwards; ``[:, :, 1]``: northwards. Directions are
+    ICRS degrees. In an image, whose beam is constant in pixels, they are the same everywhere; in a
+    mosaic they are local.
     """
     if image.kind == "image":
         ra0, dec0 = image.middle_deg
@@ -65,17 +54,8 @@ def _axes(wcs: WCS, ra_deg: Floats, dec_deg: Floats) -> Floats:
 def quadratic_forms(beam: Beam, axes: Floats) -> Floats:
     """Return the beam as ``exp(-(a dx^2 + 2 b dx dy + c dy^2))`` in pixels.
 
-    Parameters
-    ----------
-    beam : Beam
-        Axes (FWHM) and position angle east of north.
-    axes : ndarray, shape (n, 2, 2)
-        See `axes_in_pixels`.
-
-    Returns
-    -------
-    ndarray, shape (n, 3)
-        a, b and c, per square pixel.
+    The result, shape (n, 3), holds a, b and c, per square pixel. The beam's position angle is east
+    of north; for `axes` see `axes_in_pixels`.
     """
     angle = np.radians(beam.angle_deg)
     # Rows: along the major axis, across it; columns: east, north.

@@ -37,14 +37,7 @@ _SETTLED_NS = 50_000_000
 def copy_by_source(root: Path, kind: Kind, progress: Progress = no_progress) -> tuple[Path, ...]:
     """Update the copies sorted by source; return those that were written.
 
-    Parameters
-    ----------
-    root : Path
-        The directory with measurements.
-    kind : {'image', 'mosaic'}
-        Kind of epochs.
-    progress : callable
-        Receives the progress.
+    `kind` is that of epochs.
     """
     import pyarrow as pa
 
@@ -95,17 +88,7 @@ MEASUREMENTS = (
 def query(directory: Path) -> Iterator[Any]:
     """Yield a cursor for a query over measurements; its errors name the unreadable files.
 
-    A query reads from `MEASUREMENTS`.
-
-    Parameters
-    ----------
-    directory : Path
-        Directory of the query's files.
-
-    Yields
-    ------
-    duckdb.DuckDBPyConnection
-        Cursor for the query.
+    A query reads from `MEASUREMENTS`. The files of the query are in `directory`.
 
     Raises
     ------
@@ -136,14 +119,8 @@ def _database(pid: int) -> Any:
 def epoch_files(root: Path, kind: str, start_mjd: float | None, end_mjd: float | None) -> list[str]:
     """Return files that together contain every epoch once, with copies where they are current.
 
-    Parameters
-    ----------
-    root : Path
-        The directory with measurements.
-    kind : str
-        Subdirectory, with one directory for each day: that of a kind of epochs, or of a sub-band.
-    start_mjd, end_mjd : float, optional
-        Limits to days that overlap [start, end), MJD in days.
+    `kind` is the subdirectory of a kind of epochs, or of a sub-band, with one directory for each
+    day. Days overlap [start, end), MJD in days.
     """
     found: list[Path] = []
     for period, days in sorted(_periods(root / kind).items()):

@@ -11,11 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Floats, Singles
 from contimg_resources.core.errors import PhotometryFailed
 from contimg_resources.photometry.background import Surroundings
-
-Floats = NDArray[np.float64]
-Singles = NDArray[np.float32]
 
 _BLOCK = 512
 _MOST_BLOCKS, _FEW_BLOCKS = 24, 4
@@ -29,20 +27,13 @@ _LEAST_BEAMS = 30.0
 
 @dataclass(frozen=True)
 class FilterErrors:
-    """Covariances of matched filters in an image's noise.
+    """Covariances of matched filters in an image's noise."""
 
-    Parameters
-    ----------
-    reach : int
-        Lags extend from -reach to reach pixels.
-    overlap : ndarray, shape (2 reach + 1, 2 reach + 1)
-        ``H = sum K K'`` of two beams by lag (rows, columns).
-    noise : ndarray, shape (2 reach + 1, 2 reach + 1)
-        ``G = sum K C K'`` with the noise's autocorrelation C, which is 1 at lag 0.
-    """
-
-    reach: int
+    reach: int  #: Lags extend from -reach to reach pixels.
+    #: ``H = sum K K'`` of two beams by lag (rows, columns). Shape (2 reach + 1, 2 reach + 1).
     overlap: Floats
+    #: ``G = sum K C K'`` with the noise's autocorrelation C, which is 1 at lag 0. Shape (2 reach +
+    #: 1, 2 reach + 1).
     noise: Floats
 
     @property
@@ -60,10 +51,7 @@ class FilterErrors:
     def of_first(self, rows: Floats, columns: Floats) -> float:
         """Return the error of the first of jointly fitted sources, in units of the noise.
 
-        Parameters
-        ----------
-        rows, columns : ndarray, shape (n,)
-            Positions of the sources, pixels.
+        Positions are in pixels, shape (n,).
 
         Notes
         -----
@@ -85,16 +73,9 @@ class FilterErrors:
     ) -> "FilterErrors":
         """Calculate the covariances of the filters.
 
-        Parameters
-        ----------
-        correlation : NoiseCorrelation
-            Correlation of the image's noise, to twice `reach`.
-        form : ndarray, shape (3,)
-            The beam, see `contimg_resources.photometry.beams.quadratic_forms`.
-        half : float
-            Half side of a stamp, pixels.
-        reach : int
-            Largest lag, pixels.
+        The noise's correlation reaches to twice `reach`. `form`, shape (3,), is the beam (see
+        `contimg_resources.photometry.beams.quadratic_forms`), `half` half the side of a stamp,
+        `reach` the largest lag; both in pixels.
         """
         from scipy.signal import fftconvolve
 
@@ -116,17 +97,11 @@ class FilterErrors:
 
 @dataclass(frozen=True)
 class NoiseCorrelation:
-    """The autocorrelation of an image's noise.
+    """The autocorrelation of an image's noise."""
 
-    Parameters
-    ----------
-    reach : int
-        Lags extend from -reach to reach pixels.
-    by_lag : ndarray, shape (2 reach + 1, 2 reach + 1)
-        Mean product of pixels by lag (rows, columns), without sources; 1 at lag 0.
-    """
-
-    reach: int
+    reach: int  #: Lags extend from -reach to reach pixels.
+    #: Mean product of pixels by lag (rows, columns), without sources; 1 at lag 0. Shape (2 reach +
+    #: 1, 2 reach + 1).
     by_lag: Floats
 
     @classmethod
@@ -142,18 +117,9 @@ class NoiseCorrelation:
     ) -> "NoiseCorrelation":
         """Measure the correlation of an image's noise after subtraction of its background.
 
-        Parameters
-        ----------
-        sky, weights : ndarray of float32
-            Image and expected noise, see `contimg_resources.photometry.background.Surroundings.of`.
-        around : Surroundings
-            Background and noise.
-        reach : int
-            Largest lag, pixels.
-        beam_pixels : float
-            The beam's area, pixels.
-        most_blocks : int
-            Maximum number of sections of sky, 512 pixels a side.
+        `sky`, `weights`: see `contimg_resources.photometry.background.Surroundings.of`. `reach` is
+        the largest lag in pixels, `beam_pixels` the beam's area, and `most_blocks` the maximum
+        number of sections of sky, 512 pixels a side.
 
         Raises
         ------
@@ -223,14 +189,9 @@ def noise_of(
 ) -> tuple[Surroundings, NoiseCorrelation]:
     """Measure an image's background, its noise, and the correlation of the noise.
 
-    Parameters
-    ----------
-    sky, weights : ndarray of float32
-        Image and expected noise, see `contimg_resources.photometry.background.Surroundings.of`.
-    major, minor : float
-        Restoring beam (FWHM), pixels.
-    reach : int
-        Largest lag of the correlation, pixels.
+    `sky`, `weights`: see `contimg_resources.photometry.background.Surroundings.of`. `major` and
+    `minor` are the restoring beam (FWHM), `reach` is the largest lag of the correlation; all in
+    pixels.
 
     Raises
     ------

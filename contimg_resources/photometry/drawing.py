@@ -30,16 +30,7 @@ def draw_epoch(
 ) -> None:
     """Draw flux ratios against S/N and on the sky, and offsets from the catalogue positions.
 
-    Parameters
-    ----------
-    path : Path
-        PNG to write.
-    raw, sources, scale : RawMeasurements, SourceList, EpochScale
-        The epoch.
-    beam : Beam
-        Restoring beam, drawn among the offsets.
-    title : str
-        Title of the plot.
+    The restoring beam is drawn among the offsets.
     """
     from matplotlib.figure import Figure
     from matplotlib.patches import Ellipse
@@ -119,19 +110,7 @@ def draw_epoch(
 def draw_sources(
     path: Path, image: MeasurableImage, raw: RawMeasurements, sources: SourceList, title: str
 ) -> None:
-    """Draw an image with the measured sources marked.
-
-    Parameters
-    ----------
-    path : Path
-        PNG to write.
-    image : MeasurableImage
-        The image.
-    raw, sources : RawMeasurements, SourceList
-        Measurements and sources.
-    title : str
-        Title of the plot.
-    """
+    """Draw an image with the measured sources marked."""
     from matplotlib.figure import Figure
 
     rows, columns = image.pixels.shape
@@ -176,15 +155,7 @@ def draw_sources(
 
 
 def draw_light_curve(path: Path, curve: LightCurve) -> None:
-    """Draw flux density against time, with upper limits for non-detections and bad epochs in grey.
-
-    Parameters
-    ----------
-    path : Path
-        PNG to write.
-    curve : LightCurve
-        Light curve of one source.
-    """
+    """Draw flux density against time, with upper limits for non-detections; bad epochs grey."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10.0, 4.2), dpi=110, layout="constrained")

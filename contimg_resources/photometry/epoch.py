@@ -6,18 +6,14 @@ Belongs here: choosing references, their ratios, the checks of an epoch. Doesn't
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Bools, Floats
 from contimg_resources.core.statistics import STD_OF_MAD
 from contimg_resources.photometry.astrometry import ListOffset
-from contimg_resources.photometry.flags import NO_FLUX, Flag
 from contimg_resources.photometry.gradient import fit_gradient
 from contimg_resources.photometry.measuring import RawMeasurements
-from contimg_resources.photometry.model import SourceHistory, SourceList
+from contimg_resources.photometry.model import NO_FLUX, Flag, SourceHistory, SourceList
 from contimg_resources.settings import PhotometrySettings
-
-Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 #: Ratio of the errors of a median and of a mean of normally distributed numbers.
 _MEDIAN = 1.2533
@@ -36,56 +32,36 @@ _MIN_PRIMARY_BEAM = 0.4
 class EpochScale:
     """Flux scale and astrometry of an epoch.
 
-    Parameters
-    ----------
-    ok : bool
-        Whether the epoch passed its checks.
-    reason : str
-        Reason for a failed check; otherwise empty.
-    scale, error : float
-        Measured over true flux density at the centre of the image, and its uncertainty; NaN if
-        there are too few references.
-    scatter : float
-        Robust scatter of the references' ratios.
-    n_references : int
-        Number of references.
-    gradient : tuple of float
-        Change of the scale's logarithm per degree eastwards and northwards; zeros unless
-        significant.
-    at_source, error_at_source : ndarray, shape (n,)
-        Scale at each source, without the source itself where it is a reference.
-    is_reference : ndarray of bool, shape (n,)
-        Which sources are references.
-    ratio : ndarray, shape (n,)
-        Measured over reference flux density; NaN where there is none.
-    east_arcsec, north_arcsec : float
-        Median offset of bright sources from their places, arcsec; NaN without any.
-    offset_scatter_arcsec : float
-        Robust scatter of the offsets (the larger of the two directions), arcsec.
-    n_positions : int
-        Number of sources with measured positions.
-    offset : ListOffset, optional
-        The same with errors, and the number of missing bright sources.
-    moved_arcsec : tuple of float
-        East and north: shift of the list's positions before the flux densities were measured.
+    Arrays have the shape (n,).
     """
 
-    ok: bool
-    reason: str
+    ok: bool  #: Whether the epoch passed its checks.
+    reason: str  #: Reason for a failed check; otherwise empty.
+    #: `scale`, `error`: Measured over true flux density at the centre of the image, and its
+    #: uncertainty; NaN if there are too few references.
     scale: float
     error: float
-    scatter: float
-    n_references: int
+    scatter: float  #: Robust scatter of the references' ratios.
+    n_references: int  #: Number of references.
+    #: Change of the scale's logarithm per degree eastwards and northwards; zeros unless
+    #: significant.
     gradient: tuple[float, float]
+    #: `at_source`, `error_at_source`: Scale at each source, without the source itself where it is a
+    #: reference.
     at_source: Floats
     error_at_source: Floats
-    is_reference: Mask
-    ratio: Floats
+    is_reference: Bools  #: Which sources are references.
+    ratio: Floats  #: Measured over reference flux density; NaN where there is none.
+    #: `east_arcsec`, `north_arcsec`: Median offset of bright sources from their places, arcsec; NaN
+    #: without any.
     east_arcsec: float
     north_arcsec: float
+    #: Robust scatter of the offsets (the larger of the two directions), arcsec.
     offset_scatter_arcsec: float
-    n_positions: int
+    n_positions: int  #: Number of sources with measured positions.
+    #: The same with errors, and the number of missing bright sources.
     offset: ListOffset | None = None
+    #: East and north: shift of the list's positions before the flux densities were measured.
     moved_arcsec: tuple[float, float] = (0.0, 0.0)
 
 
@@ -97,23 +73,16 @@ def check_epoch(
 ) -> EpochScale:
     """Compare an epoch's flux densities with those of its reference sources.
 
-    Parameters
-    ----------
-    raw : RawMeasurements
-        Measurements of the sources, in the order of the list.
-    sources : SourceList
-        Positions and expected flux densities.
-    limits : PhotometrySettings
-        Limits: minimum number of references, maximum scatter and offset.
-    history : SourceHistory, optional
-        Medians of earlier epochs, used as reference flux densities where there are any.
+    `sources` has the order of `raw`, and expected flux densities. `limits` holds the minimum number
+    of references, maximum scatter and offset. `history` holds medians of earlier epochs, used as
+    reference flux densities where there are any.
 
     Notes
     -----
     ``g = weighted median of S_i / S_i,ref`` and ``sigma_g = 1.2533 MAD-std / sqrt(N)``; a reference
     source isn't used for its own scale. If at least thirty references have a significant gradient
     over the image (F-test), ``log S / S_ref`` is fitted linearly, and g is the median of the
-    residuals (see `contimg_resources.photometry.gradient`).
+    residuals (see `contimg_resources.photometry.epoch`).
     """
     reference_jy = _reference_fluxes(sources, history)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -172,12 +141,7 @@ def corrected(raw: RawMeasurements, scale: EpochScale) -> tuple[Floats, Floats]:
 def on_scale(flux_jy: Floats, error_jy: Floats, scale: EpochScale) -> tuple[Floats, Floats]:
     """Correct any flux densities of an epoch's sources, and uncertainties, like `corrected`.
 
-    Parameters
-    ----------
-    flux_jy, error_jy : ndarray, shape (n,)
-        As measured, Jy.
-    scale : EpochScale
-        Flux scale of the epoch.
+    Both in Jy as measured, shape (n,).
     """
     if not np.isfinite(scale.scale):
         return flux_jy, error_jy
@@ -203,7 +167,7 @@ def _references(
     snr: Floats,
     ratio: Floats,
     history: SourceHistory | None,
-) -> Mask:
+) -> Bools:
     plain = (raw.flags & int(NO_FLUX | Flag.BLEND | Flag.POOR_FIT | Flag.EXTENDED)) == 0
     with np.errstate(invalid="ignore"):
         bright = (snr >= _MIN_SNR) & (ratio > 0)
@@ -215,7 +179,7 @@ def _references(
     return np.asarray(chosen)
 
 
-def _weights(snr: Floats, ratio: Floats, chosen: Mask) -> Floats:
+def _weights(snr: Floats, ratio: Floats, chosen: Bools) -> Floats:
     """Return the inverse variance of ratios: that of noise, and the excess scatter of references.
 
     Notes
@@ -239,7 +203,7 @@ def _weights(snr: Floats, ratio: Floats, chosen: Mask) -> Floats:
     return np.asarray(1.0 / (noise + high))
 
 
-def _offsets_deg(sources: SourceList, chosen: Mask) -> tuple[Floats, Floats]:
+def _offsets_deg(sources: SourceList, chosen: Bools) -> tuple[Floats, Floats]:
     """Return offsets from the centre of the references, degrees."""
     if not chosen.any():
         return np.zeros(len(sources)), np.zeros(len(sources))

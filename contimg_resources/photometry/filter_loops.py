@@ -4,13 +4,9 @@ Belongs here: loops over pixels. Doesn't: choosing sources, errors.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
 from contimg_resources.compiling import compiled, spread
-
-Floats = NDArray[np.float64]
-Singles = NDArray[np.float32]
-Integers = NDArray[np.int64]
+from contimg_resources.core.arrays import Floats, Ints, Singles
 
 #: Results of the check of a stamp.
 WHOLE, HAS_NAN, OVER_EDGE, OUT = 0, 1, 2, 3
@@ -18,7 +14,7 @@ _MOST = 12
 
 
 @compiled(parallel=True)
-def check_stamps(pixels: Singles, rows: Floats, columns: Floats, half: float) -> Integers:
+def check_stamps(pixels: Singles, rows: Floats, columns: Floats, half: float) -> Ints:
     """Check which stamps are complete.
 
     Parameters
@@ -113,9 +109,9 @@ def fit_stamps(
     forms: Floats,
     backgrounds: Floats,
     noises: Floats,
-    neighbours: Integers,
+    neighbours: Ints,
     half: float,
-) -> tuple[Floats, Floats, Integers, Integers, Floats]:
+) -> tuple[Floats, Floats, Ints, Ints, Floats]:
     """Fit the flux density of each source jointly with those of its neighbours.
 
     Parameters

@@ -7,12 +7,9 @@ references (see `epoch`).
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Bools, Floats
 from contimg_resources.core.statistics import STD_OF_MAD
-
-Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 #: Number of terms (a constant and two slopes), and of references required for each.
 _TERMS = 3
@@ -25,26 +22,17 @@ _CLIP = 4.0
 
 @dataclass(frozen=True)
 class Gradient:
-    """A gradient of the flux scale; zero if there is none.
+    """A gradient of the flux scale; zero if there is none."""
 
-    Parameters
-    ----------
-    coefficients : ndarray, shape (3,)
-        Of 1, degrees eastwards and degrees northwards in the logarithm of the scale; zeros without
-        a gradient.
-    covariance : ndarray, shape (3, 3)
-        Covariance of the coefficients.
-    residual, leverage : ndarray, shape (n,)
-        Residual and leverage of each source's logarithm, 0 for those that aren't in the fit.
-    pull : ndarray, shape (n, 3)
-        Change of the coefficients with each source's residual.
-    """
-
+    #: Of 1, degrees eastwards and degrees northwards in the logarithm of the scale; zeros without a
+    #: gradient. Shape (3,).
     coefficients: Floats
-    covariance: Floats
+    covariance: Floats  #: Covariance of the coefficients. Shape (3, 3).
+    #: `residual`, `leverage`: Residual and leverage of each source's logarithm, 0 for those that
+    #: aren't in the fit. Shape (n,).
     residual: Floats
     leverage: Floats
-    pull: Floats
+    pull: Floats  #: Change of the coefficients with each source's residual. Shape (n, 3).
 
     @property
     def slopes(self) -> tuple[float, float]:
@@ -75,25 +63,14 @@ class Gradient:
         return Gradient(moved, self.covariance, self.residual, self.leverage, self.pull)
 
 
-def fit_gradient(logs: Floats, weight: Floats, terms: Floats, chosen: Mask) -> Gradient:
+def fit_gradient(logs: Floats, weight: Floats, terms: Floats, chosen: Bools) -> Gradient:
     """Fit a gradient to the references where it is significantly better than a constant.
 
-    Parameters
-    ----------
-    logs : ndarray, shape (n,)
-        Logarithms of the sources' flux ratios.
-    weight : ndarray, shape (n,)
-        One over their variances.
-    terms : ndarray, shape (n, 3)
-        1, degrees eastwards and degrees northwards.
-    chosen : ndarray of bool, shape (n,)
-        Which sources are references.
-
-    Returns
-    -------
-    Gradient
-        Zeros with fewer than thirty references, or if an F-test, of all or of all but the most
-        influential one, gives a probability of chance of 0.1 % or more.
+    The result is zero with fewer than thirty references, or if an F-test, of all or of all but the
+    most influential one, gives a probability of chance of 0.1 % or more. `logs` are the logarithms
+    of the sources' flux ratios, `weight` is one over their variances, `chosen` marks the
+    references, all of shape (n,); `terms`, shape (n, 3), are 1, degrees eastwards and degrees
+    northwards.
     """
     n = len(logs)
     none = Gradient(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Bools, Floats, Ints
 from contimg_resources.core.errors import PhotometryFailed
 from contimg_resources.photometry.copies import (
     MEASUREMENTS,
@@ -23,7 +24,6 @@ from contimg_resources.photometry.model import Kind, SourceHistory, SourceList
 
 __all__ = ["LightCurve", "copy_by_source", "epoch_files", "light_curve", "read_history"]
 
-Floats = NDArray[np.float64]
 
 #: Columns of a light curve.
 _SHOWN = (
@@ -50,50 +50,27 @@ _TEXTS = ("epoch", "kind")
 class LightCurve:
     """The measurements of one source, in the order of time.
 
-    Parameters
-    ----------
-    source_id : str
-        The source.
-    epoch : ndarray of str, shape (n,)
-        Partition keys.
-    kind : ndarray of str, shape (n,)
-        image or mosaic.
-    mid_mjd : ndarray, shape (n,)
-        MJD in days.
-    frequency_hz : ndarray, shape (n,)
-        Hz.
-    flux_jy, flux_error_jy : ndarray, shape (n,)
-        On the scale of the reference sources, Jy; NaN where there is none.
-    integrated_flux_jy, integrated_error_jy : ndarray, shape (n,)
-        Integrated flux densities on that scale, Jy; NaN where the shape wasn't measured.
-    raw_flux_jy, raw_error_jy : ndarray, shape (n,)
-        As measured, Jy.
-    rms_jy : ndarray, shape (n,)
-        Local noise, Jy/beam.
-    flags : ndarray of int, shape (n,)
-        See `contimg_resources.photometry.flags`.
-    epoch_ok : ndarray of bool, shape (n,)
-        Whether the epoch passed its checks.
-    ra_deg, dec_deg : ndarray, shape (n,)
-        Position in the catalogue, ICRS degrees.
+    Arrays have the shape (n,).
     """
 
-    source_id: str
-    epoch: NDArray[np.str_]
-    kind: NDArray[np.str_]
-    mid_mjd: Floats
-    frequency_hz: Floats
-    flux_jy: Floats
-    flux_error_jy: Floats
+    source_id: str  #: The source.
+    epoch: NDArray[np.str_]  #: Partition keys.
+    kind: NDArray[np.str_]  #: image or mosaic.
+    mid_mjd: Floats  #: MJD in days.
+    frequency_hz: Floats  #: Hz.
+    flux_jy: Floats  #: On the scale of the reference sources, Jy; NaN where there is none.
+    flux_error_jy: Floats  #: On the scale of the reference sources, Jy; NaN where there is none.
+    #: `integrated_flux_jy`, `integrated_error_jy`: Integrated flux densities on that scale, Jy; NaN
+    #: where the shape wasn't measured.
     integrated_flux_jy: Floats
     integrated_error_jy: Floats
-    raw_flux_jy: Floats
-    raw_error_jy: Floats
-    rms_jy: Floats
-    flags: NDArray[np.int64]
-    epoch_ok: NDArray[np.bool_]
-    ra_deg: Floats
-    dec_deg: Floats
+    raw_flux_jy: Floats  #: As measured, Jy.
+    raw_error_jy: Floats  #: As measured, Jy.
+    rms_jy: Floats  #: Local noise, Jy/beam.
+    flags: Ints  #: See `contimg_resources.photometry.model`.
+    epoch_ok: Bools  #: Whether the epoch passed its checks.
+    ra_deg: Floats  #: Position in the catalogue, ICRS degrees.
+    dec_deg: Floats  #: Position in the catalogue, ICRS degrees.
 
     def __len__(self) -> int:
         return len(self.epoch)
@@ -109,16 +86,9 @@ def light_curve(
 ) -> LightCurve:
     """Return the measurements of a source.
 
-    Parameters
-    ----------
-    root : Path
-        The directory with measurements, which has a directory for each kind, with one for each day.
-    source_id : str
-        The source, as in the catalogue; any text: it is never part of a query or a path.
-    kind : {'image', 'mosaic'}
-        Kind of the measured images.
-    start_mjd, end_mjd : float, optional
-        Limits to epochs in [start, end), MJD in days.
+    The directory with measurements, `root`, has a directory for each kind, with one for each day.
+    `source_id` is as in the catalogue; any text: it is never part of a query or a path. Epochs are
+    in [start, end), MJD in days.
 
     Raises
     ------
@@ -164,20 +134,9 @@ def light_curve(
 def read_history(
     root: Path, sources: SourceList, kind: str, before_mjd: float, days: float = 30.0
 ) -> SourceHistory:
-    """Return the history of sources from the good epochs of some days.
+    """Return the history of sources from the good epochs in `days` days before a time.
 
-    Parameters
-    ----------
-    root : Path
-        The directory with measurements.
-    sources : SourceList
-        The sources.
-    kind : str
-        Subdirectory: image, mosaic, or that of a sub-band.
-    before_mjd : float
-        Only earlier epochs are used, MJD in days.
-    days : float
-        Time before `before_mjd` that is used.
+    `kind` is the subdirectory: image, mosaic, or that of a sub-band. `before_mjd` is MJD in days.
 
     Notes
     -----

@@ -34,7 +34,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "rms_jy": ("float", "local noise of a pixel, Jy/beam"),
     "chi2": ("float", "squared residuals over the stamp, in units of the noise"),
     "dof": ("int32", "pixels of the stamp less one"),
-    "flags": ("int32", "sum of contimg_resources.photometry.flags.Flag; 0 if there are none"),
+    "flags": ("int32", "sum of contimg_resources.photometry.model.Flag; 0 if there are none"),
     "primary_beam": ("float", "primary beam at the source; 1 in a mosaic"),
     "east_arcsec": ("float", "measured less catalogue position, arcsec; null if not measured"),
     "north_arcsec": ("float", "measured less catalogue position, arcsec; null if not measured"),
@@ -57,21 +57,11 @@ FORMAT = ParquetFormat(
 
 @dataclass(frozen=True)
 class Written:
-    """A file of measurements.
+    """A file of measurements."""
 
-    Parameters
-    ----------
-    path : Path
-        The file.
-    n_sources : int
-        Number of sources in the image.
-    n_measured : int
-        Number of those with a flux density.
-    """
-
-    path: Path
-    n_sources: int
-    n_measured: int
+    path: Path  #: The file.
+    n_sources: int  #: Number of sources in the image.
+    n_measured: int  #: Number of those with a flux density.
 
 
 def write_measurements(
@@ -84,20 +74,8 @@ def write_measurements(
 ) -> Written:
     """Write the measurements of one image, whole or not at all.
 
-    Parameters
-    ----------
-    path : Path
-        The file; replaced.
-    image : MeasurableImage
-        The measured image.
-    sources : SourceList
-        The sources.
-    raw : RawMeasurements
-        Measurements in the order of the list; sources outside the image aren't written.
-    scale : EpochScale
-        The epoch's flux scale.
-    facts : dict, optional
-        JSON-able provenance.
+    `raw` has the order of the list; sources outside the image aren't written. `facts` is JSON-able
+    provenance.
     """
     flux, error = corrected(raw, scale)
     integrated, integrated_error = on_scale(raw.integrated_jy, raw.integrated_error_jy, scale)
@@ -105,6 +83,7 @@ def write_measurements(
     kept = kept[np.argsort(sources.source_id[kept])]
     n = len(kept)
     columns: dict[str, Any] = {
+        **{name: getattr(raw, name) for name in COLUMNS if hasattr(raw, name)},
         "source_id": sources.source_id,
         "ra_deg": sources.ra_deg,
         "dec_deg": sources.dec_deg,
@@ -113,31 +92,15 @@ def write_measurements(
         "flux_error_jy": error,
         "raw_flux_jy": raw.flux_jy,
         "raw_error_jy": raw.error_jy,
-        "background_jy": raw.background_jy,
-        "rms_jy": raw.rms_jy,
-        "chi2": raw.chi2,
-        "dof": raw.dof,
-        "flags": raw.flags,
-        "primary_beam": raw.primary_beam,
-        "east_arcsec": raw.east_arcsec,
-        "north_arcsec": raw.north_arcsec,
         "integrated_flux_jy": integrated,
         "integrated_error_jy": integrated_error,
-        "width": raw.width,
-        "width_error": raw.width_error,
         "scale": scale.at_source,
         "scale_error": scale.error_at_source,
         "is_reference": scale.is_reference,
     }
-    same = {
-        "epoch": image.epoch,
-        "kind": image.kind,
-        "mid_mjd": image.mid_mjd,
-        "frequency_hz": image.frequency_hz,
-        "epoch_ok": scale.ok,
-    }
+    same = {name: getattr(image, name) for name in ("epoch", "kind", "mid_mjd", "frequency_hz")}
     values = {name: column[kept] for name, column in columns.items()}
-    values |= {name: np.full(n, value) for name, value in same.items()}
+    values |= {name: np.full(n, value) for name, value in {**same, "epoch_ok": scale.ok}.items()}
     FORMAT.write(path, values, {"epoch": image.epoch, "kind": image.kind, **(facts or {})})
     return Written(path, n, int(np.isfinite(flux[kept]).sum()))
 

@@ -5,12 +5,12 @@ the flux scale of the epoch (see `.epoch`).
 """
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.catalogues.blends import blended, neighbour_pairs
+from contimg_resources.catalogues.model import blended, neighbour_pairs
+from contimg_resources.core.arrays import Bools, Floats, Ints, Reals, Singles
 from contimg_resources.core.errors import PhotometryFailed
 from contimg_resources.core.statistics import STD_OF_MAD
 from contimg_resources.imaging.beam import separation_rad
@@ -25,8 +25,7 @@ from contimg_resources.photometry.filter_loops import (
     check_stamps,
     fit_stamps,
 )
-from contimg_resources.photometry.flags import NO_FLUX, Flag
-from contimg_resources.photometry.model import MeasurableImage, Singles, SourceList
+from contimg_resources.photometry.model import NO_FLUX, Flag, MeasurableImage, SourceList
 from contimg_resources.photometry.shapes import (
     SHAPE_SNR,
     WidthAllowance,
@@ -34,9 +33,6 @@ from contimg_resources.photometry.shapes import (
     smearing_arcsec,
 )
 from contimg_resources.settings import PhotometrySettings
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 #: Half of a stamp, in major axes of the beam.
 _HALF_BEAMS = 1.5
@@ -61,47 +57,32 @@ def _unknown() -> Floats:
 class RawMeasurements:
     """Measurements before the flux scale is applied, in the order of the list.
 
-    Parameters
-    ----------
-    flux_jy, error_jy : ndarray, shape (n,)
-        Flux densities and their uncertainties, Jy; NaN where a flag excludes a flux density.
-    background_jy, rms_jy : ndarray, shape (n,)
-        Background, and noise of a pixel, around each, Jy/beam, PB-corrected.
-    chi2 : ndarray, shape (n,)
-        Sum of squared residuals over the stamp in units of the noise.
-    dof : ndarray of int, shape (n,)
-        Pixels of the stamp less one; neighbouring pixels are correlated.
-    flags : ndarray of int, shape (n,)
-        Sums of `contimg_resources.photometry.flags.Flag`.
-    primary_beam : ndarray, shape (n,)
-        Primary beam at each source; 1 in an image that is corrected for it.
-    east_arcsec, north_arcsec : ndarray, shape (n,)
-        Measured less known position, arcsec; NaN below an S/N of 10 and in blends.
-    east_error_arcsec, north_error_arcsec : ndarray, shape (n,)
-        Their uncertainties, arcsec.
-    in_image : ndarray of bool, shape (n,)
-        Whether a source lies on the observed sky.
-    integrated_jy, integrated_error_jy : ndarray, shape (n,)
-        Integrated flux densities and their uncertainties, Jy; NaN below an S/N of 10 and in blends.
-    width, width_error : ndarray, shape (n,)
-        Largest width over that of the beam along the same direction; NaN in the same cases.
+    Arrays have the shape (n,).
     """
 
+    #: `flux_jy`, `error_jy`: Flux densities and their uncertainties, Jy; NaN where a flag excludes
+    #: a flux density.
     flux_jy: Floats
     error_jy: Floats
-    background_jy: Floats
-    rms_jy: Floats
-    chi2: Floats
-    dof: Integers
-    flags: Integers
-    primary_beam: Floats
+    background_jy: Floats  #: Background around each, Jy/beam, PB-corrected.
+    rms_jy: Floats  #: Noise of a pixel around each, Jy/beam, PB-corrected.
+    chi2: Floats  #: Sum of squared residuals over the stamp in units of the noise.
+    dof: Ints  #: Pixels of the stamp less one; neighbouring pixels are correlated.
+    flags: Ints  #: Sums of `contimg_resources.photometry.model.Flag`.
+    primary_beam: Floats  #: Primary beam at each source; 1 in an image that is corrected for it.
+    #: `east_arcsec`, `north_arcsec`: Measured less known position, arcsec; NaN below an S/N of 10
+    #: and in blends.
     east_arcsec: Floats
     north_arcsec: Floats
-    east_error_arcsec: Floats
-    north_error_arcsec: Floats
-    in_image: NDArray[np.bool_]
+    east_error_arcsec: Floats  #: Their uncertainties, arcsec.
+    north_error_arcsec: Floats  #: Their uncertainties, arcsec.
+    in_image: Bools  #: Whether a source lies on the observed sky.
+    #: `integrated_jy`, `integrated_error_jy`: Integrated flux densities and their uncertainties,
+    #: Jy; NaN below an S/N of 10 and in blends.
     integrated_jy: Floats = field(default_factory=_unknown)
     integrated_error_jy: Floats = field(default_factory=_unknown)
+    #: `width`, `width_error`: Largest width over that of the beam along the same direction; NaN in
+    #: the same cases.
     width: Floats = field(default_factory=_unknown)
     width_error: Floats = field(default_factory=_unknown)
 
@@ -119,21 +100,10 @@ class RawMeasurements:
 def measure(
     image: MeasurableImage, sources: SourceList, limits: PhotometrySettings | None = None
 ) -> RawMeasurements:
-    """Measure sources at their known positions.
+    """Measure sources, anywhere on the sky, at their known positions.
 
-    Parameters
-    ----------
-    image : MeasurableImage
-        The image.
-    sources : SourceList
-        Sources anywhere on the sky.
-    limits : PhotometrySettings, optional
-        Contains the tolerance of a point source's width; None for the default.
-
-    Returns
-    -------
-    RawMeasurements
-        In the order of the list; sources outside the image are flagged.
+    The result has the order of the list; sources outside the image are flagged. `limits` contain
+    the tolerance of a point source's width.
 
     Raises
     ------
@@ -265,7 +235,7 @@ class _Full:
     def __init__(self, n: int, good: NDArray[np.intp], correction: Floats) -> None:
         self._n, self._good, self._correction = n, good, correction
 
-    def __call__(self, values: NDArray[np.floating[Any]], *, scaled: bool = True) -> Floats:
+    def __call__(self, values: Reals, *, scaled: bool = True) -> Floats:
         column = np.full(self._n, np.nan)
         column[self._good] = values
         return column * self._correction if scaled else column
@@ -292,7 +262,7 @@ def _middle_axes(image: MeasurableImage) -> Floats:
 
 def _stamps(
     image: MeasurableImage, normalized: Singles, rows: Floats, columns: Floats, half: float
-) -> tuple[Integers, Floats, NDArray[np.bool_]]:
+) -> tuple[Ints, Floats, Bools]:
     """Return the state of each stamp, the primary beam at each source, and who is in the image."""
     verdict = check_stamps(normalized, rows, columns, float(half))
     flags = np.zeros(len(rows), np.int64)
@@ -363,22 +333,12 @@ MOST_MEMBERS = 12
 _SAME_BEAMS = 0.1
 
 
-def joint_members(ra_deg: Floats, dec_deg: Floats, n: int, major_arcsec: float) -> Integers:
-    """Return each of the first sources with its jointly fitted neighbours, nearest first.
+def joint_members(ra_deg: Floats, dec_deg: Floats, n: int, major_arcsec: float) -> Ints:
+    """Return each of the first `n` sources with its jointly fitted neighbours, nearest first.
 
-    Parameters
-    ----------
-    ra_deg, dec_deg : ndarray, shape (n_all,)
-        Sources visible in the image, ICRS degrees.
-    n : int
-        Number of sources with members; the others are only neighbours.
-    major_arcsec : float
-        Major axis of the beam, arcsec.
-
-    Returns
-    -------
-    ndarray of int, shape (n, 12)
-        Indices of the sources; -1 where there is none.
+    The result, shape (n, 12), holds indices of the sources; -1 where there is none. Positions,
+    shape (n_all,), are of the sources visible in the image, ICRS degrees; `major_arcsec` is the
+    beam's major axis.
     """
     found = np.full((n, MOST_MEMBERS), -1, np.int64)
     found[:, 0] = np.arange(n)
@@ -424,7 +384,7 @@ def offsets_arcsec(
     axes: Floats,
     image: MeasurableImage,
     snr: Floats,
-    flags: Integers,
+    flags: Ints,
 ) -> tuple[Floats, Floats, Floats, Floats]:
     """Return measured less known positions and their uncertainties, arcsec.
 

@@ -1,21 +1,67 @@
 """Input of photometry: an image, a list of sources, and their history.
 
-Belongs here: frozen records and their checks. Doesn't: reading files (see `reading`).
+Belongs here: frozen records and their checks; the flags of measurements and their descriptions.
+Doesn't: reading files (see `reading`), setting flags.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntFlag
 from typing import Any, Literal
 
 import numpy as np
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Bools, Floats, Ints, Singles
 from contimg_resources.core.errors import PhotometryFailed
 from contimg_resources.imaging.model import Beam
 
-Floats = NDArray[np.float64]
-Singles = NDArray[np.float32]
+
+class Flag(IntFlag):
+    """Flags of a measurement; 0 if there are none.
+
+    With `NAN`, `EDGE`, `OUTSIDE`, `DEGENERATE` or `NO_NOISE` there is no flux.
+    """
+
+    NAN = 1
+    EDGE = 2
+    OUTSIDE = 4
+    BLEND = 8
+    POOR_FIT = 16
+    DEGENERATE = 32
+    NO_NOISE = 64
+    EXTENDED = 128
+
+
+_WORDS = {
+    Flag.NAN: "blank pixels in the stamp",
+    Flag.EDGE: "stamp over the edge of the image",
+    Flag.OUTSIDE: "outside the observed sky",
+    Flag.BLEND: "solved jointly with neighbours",
+    Flag.POOR_FIT: "not a point source with the image's beam",
+    Flag.DEGENERATE: "too close to a neighbour to be separated",
+    Flag.NO_NOISE: "too few pixels around it to measure the noise",
+    Flag.EXTENDED: "wider than the beam; see its integrated flux density",
+}
+
+#: Flags of measurements without a flux.
+NO_FLUX = Flag.NAN | Flag.EDGE | Flag.OUTSIDE | Flag.DEGENERATE | Flag.NO_NOISE
+
+
+def words(flags: int) -> tuple[str, ...]:
+    """Return the descriptions of flags, one phrase for each; `flags` is a sum of `Flag` values.
+
+    Raises
+    ------
+    ValueError
+        If a bit is undefined.
+    """
+    if flags < 0 or flags & ~int(sum(Flag)):
+        raise ValueError(f"{flags} contains bits that are not flags of measurements")
+    return tuple(_WORDS[flag] for flag in Flag if flags & flag)
+
+
 Kind = Literal["image", "mosaic"]
 
 
@@ -23,41 +69,25 @@ Kind = Literal["image", "mosaic"]
 class MeasurableImage:
     """An image on which sources can be measured.
 
-    Parameters
-    ----------
-    kind : {'image', 'mosaic'}
-        In an image the restoring beam is constant in pixels, as the gridder made it; in a mosaic
-        its position angle is relative to local north.
-    epoch : str
-        Partition key.
-    pixels : ndarray of float32, shape (n_rows, n_columns)
-        Jy/beam; NaN where nothing was observed.
-    sigma_jy : ndarray of float32, shape (n_rows, n_columns), optional
-        Expected noise of each pixel, Jy/beam; None if the noise varies slowly.
-    primary_beam : ndarray of float32, shape (n_rows, n_columns), optional
-        Divisor of flux densities; sources where it is NaN, below the image's cut, count as outside
-        the observed sky. None if `pixels` are already corrected.
-    wcs : WCS
-        The two sky axes, ICRS.
-    beam : Beam
-        Restoring beam.
-    frequency_hz : float
-        Effective frequency, Hz.
-    start_mjd, mid_mjd, end_mjd : float
-        Time of the data, MJD in days, UTC.
+    Arrays have the shape (n_rows, n_columns).
     """
 
+    #: In an image the restoring beam is constant in pixels, as the gridder made it; in a mosaic its
+    #: position angle is relative to local north.
     kind: Kind
-    epoch: str
-    pixels: Singles
+    epoch: str  #: Partition key.
+    pixels: Singles  #: Jy/beam; NaN where nothing was observed.
+    #: Expected noise of each pixel, Jy/beam; None if the noise varies slowly.
     sigma_jy: Singles | None
+    #: Divisor of flux densities; sources where it is NaN, below the image's cut, count as outside
+    #: the observed sky. None if `pixels` are already corrected.
     primary_beam: Singles | None
-    wcs: WCS
-    beam: Beam
-    frequency_hz: float
-    start_mjd: float
-    mid_mjd: float
-    end_mjd: float
+    wcs: WCS  #: The two sky axes, ICRS.
+    beam: Beam  #: Restoring beam.
+    frequency_hz: float  #: Effective frequency, Hz.
+    start_mjd: float  #: Start of the data, MJD in days, UTC.
+    mid_mjd: float  #: Middle of the data, MJD in days, UTC.
+    end_mjd: float  #: End of the data, MJD in days, UTC.
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 2 or not self.pixels.size:
@@ -91,23 +121,14 @@ class MeasurableImage:
 class SourceList:
     """Sources to be measured.
 
-    Parameters
-    ----------
-    source_id : ndarray of str, shape (n_sources,)
-        Permanent, unique names.
-    ra_deg, dec_deg : ndarray, shape (n_sources,)
-        Positions, ICRS degrees.
-    flux_jy : ndarray, shape (n_sources,)
-        Expected flux densities at the image's frequency, Jy; NaN where unknown.
-    compact : ndarray of bool, shape (n_sources,)
-        Whether a source is assumed to be a point source.
+    Arrays have the shape (n_sources,).
     """
 
-    source_id: NDArray[np.str_]
-    ra_deg: Floats
-    dec_deg: Floats
-    flux_jy: Floats
-    compact: NDArray[np.bool_]
+    source_id: NDArray[np.str_]  #: Permanent, unique names.
+    ra_deg: Floats  #: Positions, ICRS degrees.
+    dec_deg: Floats  #: Positions, ICRS degrees.
+    flux_jy: Floats  #: Expected flux densities at the image's frequency, Jy; NaN where unknown.
+    compact: Bools  #: Whether a source is assumed to be a point source.
 
     @classmethod
     def of(
@@ -120,21 +141,8 @@ class SourceList:
     ) -> "SourceList":
         """Make a list from columns and check it.
 
-        Parameters
-        ----------
-        source_id : sequence of str
-            Names.
-        ra_deg, dec_deg : array_like, shape (n_sources,)
-            Positions, ICRS degrees.
-        flux_jy : array_like, shape (n_sources,), optional
-            Expected flux densities, Jy; None if unknown.
-        compact : array_like of bool, shape (n_sources,), optional
-            None if all are.
-
-        Returns
-        -------
-        SourceList
-            The list.
+        Columns have the shape (n_sources,): ICRS degrees; expected flux densities in Jy, None if
+        unknown; `compact` of None means that all sources are.
 
         Raises
         ------
@@ -172,16 +180,9 @@ class SourceList:
 class SourceHistory:
     """History of sources in earlier epochs, in the order of their list.
 
-    Parameters
-    ----------
-    median_flux_jy : ndarray, shape (n_sources,)
-        Median of good epochs, Jy; NaN if there are none.
-    n_epochs : ndarray of int, shape (n_sources,)
-        Number of good epochs.
-    eta : ndarray, shape (n_sources,)
-        Weighted variance over its expectation; NaN with fewer than two epochs.
+    Arrays have the shape (n_sources,).
     """
 
-    median_flux_jy: Floats
-    n_epochs: NDArray[np.int64]
-    eta: Floats
+    median_flux_jy: Floats  #: Median of good epochs, Jy; NaN if there are none.
+    n_epochs: Ints  #: Number of good epochs.
+    eta: Floats  #: Weighted variance over its expectation; NaN with fewer than two epochs.

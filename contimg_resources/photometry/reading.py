@@ -15,21 +15,9 @@ from contimg_resources.photometry.model import Kind, MeasurableImage
 
 
 def read_image(directory: Path, stem: str, *, epoch: str | None = None) -> MeasurableImage:
-    """Read a 5-minute image and its primary beam.
+    """Read a 5-minute image, of uniform noise, and its primary beam.
 
-    Parameters
-    ----------
-    directory : Path
-        Directory of the image's products.
-    stem : str
-        First part of their names.
-    epoch : str, optional
-        Partition key; None for `stem`.
-
-    Returns
-    -------
-    MeasurableImage
-        Image with uniform noise and a primary beam.
+    `stem` is the first part of the products' names, and the default of the partition key `epoch`.
 
     Raises
     ------
@@ -41,21 +29,10 @@ def read_image(directory: Path, stem: str, *, epoch: str | None = None) -> Measu
 
 
 def read_mosaic(image: Path, sigma: Path | None, *, epoch: str) -> MeasurableImage:
-    """Read a mosaic and its noise map.
+    """Read a mosaic and its noise map; None if the noise varies slowly.
 
-    Parameters
-    ----------
-    image : Path
-        PB-corrected, in any unit of flux density per beam, projection and frame.
-    sigma : Path or None
-        Noise of each pixel, likewise; None if it varies slowly.
-    epoch : str
-        Partition key.
-
-    Returns
-    -------
-    MeasurableImage
-        The mosaic.
+    The mosaic is PB-corrected; both may have any unit of flux density per beam, projection and
+    frame.
 
     Raises
     ------

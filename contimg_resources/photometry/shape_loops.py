@@ -4,13 +4,9 @@ Belongs here: loops over pixels. Doesn't: choosing sources, errors (see `shapes`
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
 from contimg_resources.compiling import compiled, spread
-
-Floats = NDArray[np.float64]
-Singles = NDArray[np.float32]
-Integers = NDArray[np.int64]
+from contimg_resources.core.arrays import Floats, Ints, Singles
 
 _MOST = 12
 _OWN = 6
@@ -29,7 +25,7 @@ def fit_shapes(
     columns: Floats,
     forms: Floats,
     backgrounds: Floats,
-    neighbours: Integers,
+    neighbours: Ints,
     starts: Floats,
     half: float,
     turns: int,
@@ -155,17 +151,9 @@ def fit_shapes(
 
 
 def whitening(form: Floats) -> Floats:
-    """Return the matrix that makes a Gaussian round with width 1.
+    """Return the matrix, for (column, row), that makes a Gaussian round with width 1.
 
-    Parameters
-    ----------
-    form : ndarray, shape (3,)
-        Form of the Gaussian, per square pixel.
-
-    Returns
-    -------
-    ndarray, shape (2, 2)
-        Matrix for (column, row).
+    `form`, shape (3,), is the Gaussian's, per square pixel; the matrix has the shape (2, 2).
     """
     a, b, c = form
     return np.asarray(np.linalg.cholesky(2 * np.array([[a, b], [b, c]])).T)

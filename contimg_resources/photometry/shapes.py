@@ -7,14 +7,10 @@ Belongs here: widths, their errors, flagging of extended sources. Doesn't: loops
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Bools, Floats, Ints, Singles
 from contimg_resources.photometry.correlation import NoiseCorrelation
 from contimg_resources.photometry.shape_loops import fit_shapes, whitening
-
-Floats = NDArray[np.float64]
-Singles = NDArray[np.float32]
-Integers = NDArray[np.int64]
 
 #: Minimum S/N of measured shapes.
 SHAPE_SNR = 10.0
@@ -31,17 +27,11 @@ _INTEGRAL = np.array([1.0, 0.5, 0.5, 0.0, 0.0, 0.0])
 
 @dataclass(frozen=True)
 class WidthAllowance:
-    """Tolerance for the width of a point source.
+    """Tolerance for the width of a point source."""
 
-    Parameters
-    ----------
-    share : float
-        Fraction of the width, for errors of the header's beam, the pixels and the deconvolution.
-    smearing_arcsec : ndarray, shape (n,)
-        Smearing (FWHM) by bandwidth and integration time at each source, arcsec.
-    """
-
+    #: Fraction of the width, for errors of the header's beam, the pixels and the deconvolution.
     share: float
+    #: Smearing (FWHM) by bandwidth and integration time at each source, arcsec. Shape (n,).
     smearing_arcsec: Floats
 
     def squared(self, minor_arcsec: float) -> Floats:
@@ -82,21 +72,14 @@ def smearing_arcsec(
 class Shapes:
     """Fitted shapes of some sources.
 
-    Parameters
-    ----------
-    integrated_jy, integrated_error_jy : ndarray, shape (n,)
-        Integrated flux densities, Jy; NaN without a fit.
-    width, width_error : ndarray, shape (n,)
-        Largest width over that of the beam along the same direction.
-    extended : ndarray of bool, shape (n,)
-        Whether the width exceeds that of a point source.
+    Arrays have the shape (n,).
     """
 
-    integrated_jy: Floats
-    integrated_error_jy: Floats
-    width: Floats
-    width_error: Floats
-    extended: NDArray[np.bool_]
+    integrated_jy: Floats  #: Integrated flux densities, Jy; NaN without a fit.
+    integrated_error_jy: Floats  #: Their uncertainties, Jy; NaN without a fit.
+    width: Floats  #: Largest width over that of the beam along the same direction.
+    width_error: Floats  #: Its uncertainty.
+    extended: Bools  #: Whether the width exceeds that of a point source.
 
 
 def measure_shapes(
@@ -107,7 +90,7 @@ def measure_shapes(
     forms: Floats,
     planes: Floats,
     rms: Floats,
-    members: Integers,
+    members: Ints,
     starts: Floats,
     half: float,
     correlation: NoiseCorrelation,
@@ -223,18 +206,9 @@ class _ErrorsOfShapes:
     def of(self, form: Floats, grown: float = 1.0) -> Floats:
         """Return the covariance of peak, three changes times the peak, and two moves times it.
 
-        Parameters
-        ----------
-        form : ndarray, shape (3,)
-            Form of the Gaussian, per square pixel.
-        grown : float
-            Enlargement of its stamp.
-
-        Returns
-        -------
-        ndarray, shape (6, 6)
-            ``H^-1 G H^-1`` with ``H = T T'``, ``G = T C T'`` of the templates T, in squares of the
-            noise of a pixel.
+        It is ``H^-1 G H^-1`` with ``H = T T'``, ``G = T C T'`` of the templates T, in squares of
+        the noise of a pixel, shape (6, 6). `form`, shape (3,), is the Gaussian's, per square pixel;
+        `grown` is the enlargement of its stamp.
         """
         values, axes = np.linalg.eigh([[form[0], form[1]], [form[1], form[2]]])
         angle = np.arctan2(axes[1, 0], axes[0, 0]) % np.pi

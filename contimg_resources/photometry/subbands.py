@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Floats
 from contimg_resources.core.errors import InvalidName, PhotometryFailed, UnreadableMeasurements
 from contimg_resources.core.keys import day_name
 from contimg_resources.core.naming import check_name
@@ -23,8 +23,6 @@ from contimg_resources.instrument.dsa110 import FREQUENCY_MAX_HZ, FREQUENCY_MIN_
 from contimg_resources.photometry.copies import as_patterns, epoch_files, query
 from contimg_resources.photometry.measurements import read_measurements
 from contimg_resources.photometry.model import MeasurableImage
-
-Floats = NDArray[np.float64]
 
 _SUBBANDS = "subbands"
 #: Name of the directory of copies sorted by source.
@@ -40,26 +38,14 @@ _MARGIN_DAYS = 0.2
 
 @dataclass(frozen=True)
 class BandFluxes:
-    """Flux densities of a source in one sub-band, in the order of time.
+    """Flux densities of a source in one sub-band, in the order of time."""
 
-    Parameters
-    ----------
-    band : str
-        Its name.
-    frequency_hz : float
-        Median effective frequency, Hz; NaN without a measurement.
-    ra_deg : float
-        The source's right ascension, ICRS, degrees; NaN without a measurement.
-    mid_mjd : ndarray, shape (n,)
-        MJD in days.
-    flux_jy, error_jy : ndarray, shape (n,)
-        On the scale of the reference sources in that band, Jy; finite, errors above 0.
-    """
-
-    band: str
-    frequency_hz: float
-    ra_deg: float
-    mid_mjd: Floats
+    band: str  #: Its name.
+    frequency_hz: float  #: Median effective frequency, Hz; NaN without a measurement.
+    ra_deg: float  #: The source's right ascension, ICRS, degrees; NaN without a measurement.
+    mid_mjd: Floats  #: MJD in days. Shape (n,).
+    #: `flux_jy`, `error_jy`: On the scale of the reference sources in that band, Jy; finite, errors
+    #: above 0. Shape (n,).
     flux_jy: Floats
     error_jy: Floats
 
@@ -85,16 +71,8 @@ def bands_root(root: Path) -> Path:
 def band_path(root: Path, band: str, day_mjd: int, mosaic_key: str) -> Path:
     """Return the file of a sub-band's epoch.
 
-    Parameters
-    ----------
-    root : Path
-        The directory with measurements.
-    band : str
-        The sub-band.
-    day_mjd : int
-        UTC day of the middle of the mosaic's window, integer MJD.
-    mosaic_key : str
-        Partition key of the mosaic of the whole band.
+    `day_mjd` is the UTC day of the middle of the mosaic's window, integer MJD; the mosaic is that
+    of the whole band.
 
     Raises
     ------
@@ -122,16 +100,8 @@ def band_fluxes(
 ) -> BandFluxes:
     """Return the flux densities of a source in a sub-band from good epochs.
 
-    Parameters
-    ----------
-    root : Path
-        The directory with measurements.
-    band : str
-        The sub-band.
-    source_id : str
-        The source; any text: it is never part of a query or a path.
-    start_mjd, end_mjd : float
-        Limits to data with mid-times in [start, end), MJD in days.
+    The source's id may be any text: it is never part of a query or a path. Data have mid-times in
+    [start, end), MJD in days.
 
     Raises
     ------
@@ -182,18 +152,9 @@ def band_fluxes(
 
 
 def check_subband(root: Path, band: str, image: MeasurableImage, mosaic: MeasurableImage) -> None:
-    """Check that an image can be a sub-band of a mosaic.
+    """Check that an image, made elsewhere, can be a sub-band of a mosaic of the whole band.
 
-    Parameters
-    ----------
-    root : Path
-        The directory with measurements; the band's earlier epochs determine its frequency.
-    band : str
-        The sub-band.
-    image : MeasurableImage
-        The image, made elsewhere.
-    mosaic : MeasurableImage
-        The mosaic of the whole band.
+    The band's earlier epochs, below `root`, determine its frequency.
 
     Raises
     ------

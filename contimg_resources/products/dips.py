@@ -66,7 +66,7 @@ class DipEvidence:
         Median depth of the same dip in them, and its error.
     over_walk, over_walk_without_maxima : float
         Likelihood gain over intrinsic variability alone, and the same without the maxima beside
-        the dip (see `contimg_resources.variability.red_noise.Evidence`).
+        the dip (see `contimg_resources.variability.vetting.Evidence`).
     n_bands : int or None
         Sub-bands with enough remaining flux density; None without usable sub-bands.
     band_depths : tuple of tuple of float

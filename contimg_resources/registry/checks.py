@@ -1,7 +1,8 @@
-"""Check whether a caltable set may be registered.
+"""Check whether a caltable set may be registered, and whether its tables are unchanged since.
 
-Belongs here: checks of the description of a set and the content of its tables, and one refusal
-that lists all problems. Doesn't: opening tables, SQL.
+Belongs here: checks of the description of a set and the content of its tables, one refusal that
+lists all problems, and comparing files with checksums. Doesn't: opening tables, SQL, what to do
+about a difference.
 """
 
 import math
@@ -9,8 +10,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from contimg_resources.calibration.quality import check_quality
+from contimg_resources.core.checksums import StatSignature, content_checksum, stat_signature
 from contimg_resources.core.errors import InvalidName, RegistrationRefused
 from contimg_resources.core.naming import check_name
 from contimg_resources.core.times import check_mjd
@@ -20,7 +23,13 @@ from contimg_resources.instrument.caltables import (
     CaltableType,
     names_fit,
 )
-from contimg_resources.registry.model import NewCaltable, NewCaltableSet
+from contimg_resources.registry.model import (
+    CaltableSet,
+    NewCaltable,
+    NewCaltableSet,
+    RegisteredCaltable,
+    TableProblem,
+)
 from contimg_resources.settings import CalibrationSettings
 
 _TOLERANCE_HZ = 1e3
@@ -29,21 +38,14 @@ _MAX_TEXT = 128
 
 @dataclass(frozen=True)
 class RegistrationLimits:
-    """Limits that a table must satisfy to be registered.
+    """Limits that a table must satisfy to be registered."""
 
-    Parameters
-    ----------
-    gates : CalibrationSettings
-        Limits for a solve, which also apply to tables from elsewhere.
-    max_identity_fraction : float
-        Maximum fraction of solutions that are exactly 1 (0 for delays). Those of the reference
-        antenna always are; those of a whole table only when nothing was solved.
-    max_offset_days : float
-        Maximum distance of a table's solutions from the set's mid-MJD, days.
-    """
-
+    #: Limits for a solve, which also apply to tables from elsewhere.
     gates: CalibrationSettings = field(default_factory=CalibrationSettings)
+    #: Maximum fraction of solutions that are exactly 1 (0 for delays). Those of the reference
+    #: antenna always are; those of a whole table only when nothing was solved.
     max_identity_fraction: float = 0.9
+    #: Maximum distance of a table's solutions from the set's mid-MJD, days.
     max_offset_days: float = 1.0
 
 
@@ -213,3 +215,85 @@ def refuse(new: NewCaltableSet, problems: Sequence[str]) -> None:
 def with_absolute_paths(new: NewCaltableSet) -> NewCaltableSet:
     """Return a set with absolute paths of its tables."""
     return replace(new, tables=tuple(replace(t, path=t.path.absolute()) for t in new.tables))
+
+
+class TableChecker:
+    """Compares tables with their checksums, and remembers the files already read."""
+
+    def __init__(self) -> None:
+        self._verified: dict[tuple[Path, str], StatSignature] = {}
+
+    def problems(self, chosen: CaltableSet, *, thorough: bool) -> list[TableProblem]:
+        """Return the problems of the tables of a set.
+
+        If `thorough` every byte is read; else only files that changed since they were last read.
+        """
+        return [
+            TableProblem(chosen.name, chosen.version, table.type, table.path, problem)
+            for table in chosen.tables
+            if (problem := self._problem(table, thorough))
+        ]
+
+    def _problem(self, table: RegisteredCaltable, thorough: bool) -> str:
+        known = (table.path, table.checksum)
+        try:
+            if not table.path.is_dir():
+                return "is gone"
+            signature = stat_signature(table.path)
+            if not thorough and self._verified.get(known) == signature:
+                return ""
+            if content_checksum(table.path) != table.checksum:
+                return "was changed after it was registered"
+        except OSError as error:
+            return f"can't be read: {error.strerror}"
+        self._verified[known] = signature
+        return ""
+
+
+def take_signatures(tables: Sequence[NewCaltable]) -> dict[Path, StatSignature]:
+    """Return the signature of each table.
+
+    Raises
+    ------
+    RegistrationRefused
+        Naming every path that is not a directory with readable files.
+    """
+    if problems := [problem for t in tables if (problem := _missing(t.path))]:
+        raise RegistrationRefused("; ".join(problems), reasons=problems)
+    return {t.path: stat_signature(t.path) for t in tables}
+
+
+def take_checksums(signatures: dict[Path, StatSignature]) -> dict[Path, str]:
+    """Return the checksum of each table; the signatures were taken before the tables were opened.
+
+    Raises
+    ------
+    RegistrationRefused
+        Naming every table that was written since.
+    """
+    try:
+        checksums = {path: content_checksum(path) for path in signatures}
+        changed = [path for path, before in signatures.items() if stat_signature(path) != before]
+    except OSError as error:
+        raise RegistrationRefused(
+            f"{error.filename} can't be read: {error.strerror}", reasons=[str(error)]
+        ) from error
+    if changed:
+        problems = [f"{path} changed while it was being registered" for path in changed]
+        raise RegistrationRefused("; ".join(problems), reasons=problems)
+    return checksums
+
+
+def _missing(path: Path) -> str:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return f"{str(path)!r} is no UTF-8 path"
+    if not path.exists():
+        return f"{path} does not exist"
+    if not path.is_dir():
+        return f"{path} is no directory, so no caltable"
+    try:
+        return "" if stat_signature(path) else f"{path} is an empty directory"
+    except OSError as error:
+        return f"{path} can't be read: {error.strerror}"

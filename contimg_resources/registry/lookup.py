@@ -1,14 +1,16 @@
 """Look up the caltable set that is valid for an observation.
 
-Belongs here: the queries of a look-up, and the error message when no set fits.
-Doesn't: writing, checksums.
+Belongs here: the queries of a look-up, and the error message when no set fits; the same rule in
+memory for thousands of look-ups, in the time of a few queries.
+Doesn't: writing, loading complete sets, checksums.
 
 The nearest set is found with two searches of one index (the nearest at or before, the nearest
 after), bounded by the longest reach of any window, so the cost doesn't grow with the registry.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,6 +23,9 @@ from contimg_resources.registry.recording import REPLACED
 from contimg_resources.registry.rows import load_layouts, load_sets
 from contimg_resources.registry.tables import caltable_sets
 
+#: A millisecond: the reach of a window was rounded when it was stored.
+_SLACK_DAYS = 1e-8
+
 _NEAR = 3
 _LISTED = 2
 _SEARCHED = 20
@@ -28,24 +33,12 @@ _SEARCHED = 20
 
 @dataclass(frozen=True)
 class Wanted:
-    """The observation that a caltable set must fit.
+    """The observation that a caltable set must fit."""
 
-    Parameters
-    ----------
-    mjd : float
-        mid-MJD of the observation, days.
-    layout : ArrayLayout or None
-        Its antennas and spectral windows; None: any layout fits.
-    declination_deg : float or None
-        Its strip, degrees; None: any strip fits.
-    strip_tolerance_deg : float
-        Maximum difference in declination, degrees.
-    """
-
-    mjd: float
-    layout: ArrayLayout | None
-    declination_deg: float | None
-    strip_tolerance_deg: float
+    mjd: float  #: mid-MJD of the observation, days.
+    layout: ArrayLayout | None  #: Its antennas and spectral windows; None: any layout fits.
+    declination_deg: float | None  #: Its strip, degrees; None: any strip fits.
+    strip_tolerance_deg: float  #: Maximum difference in declination, degrees.
 
     def __post_init__(self) -> None:
         check_mjd(self.mjd)
@@ -101,10 +94,8 @@ def _make_query(window: bool, strip: bool, layout: bool) -> sa.CompoundSelect[An
             .where(longest.c.status == SetStatus.ACTIVE.value)
             .scalar_subquery()
         )
-        # A millisecond of slack: the reach was rounded when it was stored.
-        slack = 1e-8
-        before.append(columns.mid_mjd >= mjd - reach - slack)
-        after.append(columns.mid_mjd <= mjd + reach + slack)
+        before.append(columns.mid_mjd >= mjd - reach - _SLACK_DAYS)
+        after.append(columns.mid_mjd <= mjd + reach + _SLACK_DAYS)
         both += [columns.start_mjd <= mjd, columns.end_mjd >= mjd]
     if strip:
         difference = sa.func.abs(columns.declination_deg - sa.bindparam("dec", type_=sa.Double))
@@ -129,16 +120,8 @@ def nearest_id(
 ) -> int | None:
     """Return the row of the fitting active set nearest in time; of two equally near, the newer.
 
-    Parameters
-    ----------
-    connection : Connection
-        Open for reading.
-    wanted : Wanted
-        The observation.
-    layout_ids : sequence of int or None
-        Layouts that fit; None: any.
-    window : bool
-        Whether the MJD must be inside the set's window, ends included.
+    Layouts of None mean any; `window` requires that the MJD is inside the set's window, ends
+    included.
     """
     query = _QUERIES[window, wanted.declination_deg is not None, layout_ids is not None]
     values: dict[str, Any] = {"mjd": wanted.mjd}
@@ -246,3 +229,74 @@ def _in_words(near: Sequence[dict[str, Any]]) -> str:
 
 def _span(days: float) -> str:
     return f"{days:.1f} d" if days >= 2 else f"{days * 24:.2f} h"
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveSet:
+    """The columns that decide whether an active set applies to an observation."""
+
+    id: int  #: Row number; larger for a later registration.
+    name: str  #: Its name.
+    version: int  #: Its version.
+    mid_mjd: float  #: Mid-MJD of its calibrator observation, days.
+    start_mjd: float  #: Start of its window, MJD in days.
+    end_mjd: float  #: End of its window, MJD in days.
+    declination_deg: float | None  #: Its strip, degrees; None fits any.
+    layout_id: int  #: Row of its antennas and spectral windows.
+
+    def fits(self, wanted: Wanted, layout_ids: Container[int] | None, *, window: bool) -> bool:
+        """Return whether the set applies; see `lookup.nearest_id`."""
+        if window and not self.start_mjd <= wanted.mjd <= self.end_mjd:
+            return False
+        if layout_ids is not None and self.layout_id not in layout_ids:
+            return False
+        return (
+            wanted.declination_deg is None
+            or self.declination_deg is None
+            or abs(self.declination_deg - wanted.declination_deg) <= wanted.strip_tolerance_deg
+        )
+
+
+class ActiveSets:
+    """All active sets, ordered by time."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        columns = caltable_sets.c
+        query = (
+            sa.select(*(columns[f.name] for f in fields(ActiveSet)))
+            .where(columns.status == SetStatus.ACTIVE.value)
+            .order_by(columns.mid_mjd, columns.id)
+        )
+        self._sets = [ActiveSet(*row) for row in connection.execute(query)]
+        self._mids = [s.mid_mjd for s in self._sets]
+        self._reach_days = max(
+            (max(s.mid_mjd - s.start_mjd, s.end_mjd - s.mid_mjd) for s in self._sets), default=0.0
+        )
+
+    def nearest(
+        self, wanted: Wanted, layout_ids: Container[int] | None, *, window: bool
+    ) -> ActiveSet | None:
+        """Return the fitting set nearest in time; of two equally near, the one registered later.
+
+        The observation's own layout is ignored; `layout_ids` of None means any. `window` requires
+        that the MJD is inside the set's window, ends included.
+        """
+        after = bisect_right(self._mids, wanted.mjd)
+        furthest_days = self._reach_days + _SLACK_DAYS if window else float("inf")
+        best: ActiveSet | None = None
+        # First the sets before, nearest first, then those after. Among sets of one mid-MJD the
+        # later registration comes first before and last after, so ties are settled by comparing.
+        for places in (range(after - 1, -1, -1), range(after, len(self._sets))):
+            for place in places:
+                candidate = self._sets[place]
+                away_days = abs(candidate.mid_mjd - wanted.mjd)
+                if away_days > furthest_days or (
+                    best is not None and away_days > abs(best.mid_mjd - wanted.mjd)
+                ):
+                    break
+                if candidate.fits(wanted, layout_ids, window=window) and (
+                    best is None
+                    or (away_days, -candidate.id) < (abs(best.mid_mjd - wanted.mjd), -best.id)
+                ):
+                    best = candidate
+        return best

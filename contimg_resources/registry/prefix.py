@@ -11,12 +11,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from contimg_resources.calibration.solve.placing import check_prefix
+from contimg_resources.calibration.solve.editing import check_prefix
 from contimg_resources.core.errors import RegistrationRefused
 from contimg_resources.instrument.caltables import (
     CaltableField,
     CaltableInfo,
     CaltableType,
+    known_endings,
     split_ending,
     type_of_ending,
 )
@@ -35,29 +36,17 @@ Endings = Mapping[CaltableType, Sequence[str]]
 
 @dataclass(frozen=True)
 class UnderPrefix:
-    """The files with a common prefix.
+    """The files with a common prefix."""
 
-    Parameters
-    ----------
-    tables : tuple of NewCaltable
-        The caltables, in apply order.
-    not_taken : dict of str to str
-        Names of all other files with the prefix, each with the reason why it was not taken.
-    """
-
-    tables: tuple[NewCaltable, ...]
+    tables: tuple[NewCaltable, ...]  #: The caltables, in apply order.
+    #: Names of all other files with the prefix, each with the reason why it was not taken.
     not_taken: dict[str, str]
 
 
 def tables_under_prefix(prefix: Path, endings: Endings) -> UnderPrefix:
     """Find the caltables with a prefix, recognised by their endings.
 
-    Parameters
-    ----------
-    prefix : Path
-        Directory and first part of the name of the tables.
-    endings : mapping of CaltableType to sequence of str
-        Endings in addition to contimg's own.
+    `endings` are those in addition to contimg's own.
 
     Raises
     ------
@@ -90,8 +79,8 @@ def tables_under_prefix(prefix: Path, endings: Endings) -> UnderPrefix:
         )
     if not claimed:
         raise RegistrationRefused(
-            f"there are no caltables under {prefix} (looked for {_all_endings(endings)}); "
-            f"{_near(prefix, endings, not_taken)}",
+            f"there are no caltables under {prefix} (looked for "
+            f"{', '.join(known_endings(endings))}); {_near(prefix, endings, not_taken)}",
             prefix=str(prefix),
             not_taken=not_taken,
         )
@@ -144,10 +133,6 @@ def _stated_kind(path: Path) -> tuple[str, str] | None:
     ]
     kind, subtype = ("unknown" if match is None else match.group(1) for match in found)
     return kind, subtype
-
-
-def _all_endings(endings: Endings) -> str:
-    return ", ".join(s for t in CaltableType for s in (*t.suffixes, *endings.get(t, ())))
 
 
 def set_under_prefix(

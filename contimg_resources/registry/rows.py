@@ -1,17 +1,21 @@
-"""Convert rows to records.
+"""Convert rows to records, and load caltable sets.
 
-Belongs here: reading sets, layouts and events into the model. Doesn't: choosing which.
+Belongs here: reading sets, layouts and events into the model; the cache of layouts of a process,
+and finding a version of a set. Doesn't: which set applies (see `lookup`).
 """
 
 import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
+from contimg_resources.core.errors import SetNotFound
 from contimg_resources.instrument.caltables import ArrayLayout, CaltableType
 from contimg_resources.registry.model import (
     CaltableSet,
@@ -74,24 +78,14 @@ def load_sets(
         for row in connection.execute(
             sa.select(caltable_sets).where(caltable_sets.c.id.in_(chunk))
         ):
-            found[row.id] = CaltableSet(
-                id=row.id,
-                name=row.name,
-                version=row.version,
-                calibrator=row.calibrator,
-                refant=row.refant,
-                mid_mjd=row.mid_mjd,
-                start_mjd=row.start_mjd,
-                end_mjd=row.end_mjd,
-                declination_deg=row.declination_deg,
-                layout=known[row.layout_id],
-                status=SetStatus(row.status),
-                reasons=tuple(row.reasons),
-                quality=row.quality,
-                origin=row.origin,
-                registered_mjd=row.registered_mjd,
-                tables=tuple(tables[row.id]),
-            )
+            columns = {
+                **row._mapping,
+                "layout": known[row.layout_id],
+                "status": SetStatus(row.status),
+                "reasons": tuple(row.reasons),
+                "tables": tuple(tables[row.id]),
+            }
+            found[row.id] = CaltableSet(**{f.name: columns[f.name] for f in fields(CaltableSet)})
     return [found[i] for i in ids if i in found]
 
 
@@ -127,7 +121,7 @@ def load_events(
 ) -> list[SetEvent]:
     """Return the events after an event, oldest first."""
     query = (
-        sa.select(set_events, caltable_sets.c.name, caltable_sets.c.version)
+        sa.select(set_events, caltable_sets.c.name.label("set_name"), caltable_sets.c.version)
         .join(caltable_sets, caltable_sets.c.id == set_events.c.set_id)
         .where(set_events.c.id > after_id)
         .order_by(set_events.c.id)
@@ -135,17 +129,71 @@ def load_events(
     )
     if name is not None:
         query = query.where(caltable_sets.c.name == name)
-    return [
-        SetEvent(
-            id=row.id,
-            set_name=row.name,
-            version=row.version,
-            event=row.event,
-            at_mjd=row.at_mjd,
-            reason=row.reason,
-            host=row.host,
-            pid=row.pid,
-            user=row.user,
+    names = [f.name for f in fields(SetEvent)]
+    return [SetEvent(**{n: row[n] for n in names}) for row in connection.execute(query).mappings()]
+
+
+class Loader:
+    """Loads sets from one registry; layouts never change, so each is read once."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._layouts: dict[int, ArrayLayout] = {}
+        self._fitting: dict[ArrayLayout, dict[int, bool]] = {}
+
+    def fitting_layouts(self, connection: sa.Connection, layout: ArrayLayout) -> list[int]:
+        """Return the rows of the layouts that match an observation's layout."""
+        ids = connection.scalars(sa.select(layouts.c.id)).all()
+        self._learn_layouts(connection, ids)
+        fits = self._fitting.setdefault(layout, {})
+        for i in ids:
+            if i not in fits:
+                fits[i] = not self._layouts[i].differences(layout)
+        return [i for i in ids if fits[i]]
+
+    def load(self, connection: sa.Connection, ids: Sequence[int]) -> list[CaltableSet]:
+        """Return sets by row, in the order of `ids`."""
+        try:
+            return load_sets(connection, ids, self._layouts)
+        except KeyError:
+            # Another process added this layout.
+            self._learn_layouts(connection, connection.scalars(sa.select(layouts.c.id)).all())
+            return load_sets(connection, ids, self._layouts)
+
+    def find(self, connection: sa.Connection, name: str, version: int | None) -> CaltableSet:
+        """Return a version of a set; None: the active one, else the newest.
+
+        Raises
+        ------
+        SetNotFound
+            Naming sets of similar names, or the existing versions.
+        """
+        columns = caltable_sets.c
+        rows = connection.execute(
+            sa.select(columns.id, columns.version, columns.status)
+            .where(columns.name == name)
+            .order_by(columns.version.desc())
+        ).all()
+        if not rows:
+            names = connection.scalars(sa.select(columns.name).distinct()).all()
+            near = get_close_matches(name, names, n=5, cutoff=0.5)
+            raise SetNotFound(
+                f"there is no caltable set {name!r} in {self._address}"
+                + (f"; near it: {', '.join(near)}" if near else f"; it holds {len(names)} names"),
+                name=name,
+                near=near,
+            )
+        if version is None:
+            active = [r for r in rows if r.status == SetStatus.ACTIVE.value]
+            return self.load(connection, [(active or rows)[0].id])[0]
+        for row in rows:
+            if row.version == version:
+                return self.load(connection, [row.id])[0]
+        versions = ", ".join(str(r.version) for r in reversed(rows))
+        raise SetNotFound(
+            f"caltable set {name} has no version {version}; it has {versions}", name=name
         )
-        for row in connection.execute(query)
-    ]
+
+    def _learn_layouts(self, connection: sa.Connection, ids: Sequence[int]) -> None:
+        if unknown := [i for i in ids if i not in self._layouts]:
+            self._layouts |= load_layouts(connection, unknown)

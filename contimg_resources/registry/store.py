@@ -26,16 +26,17 @@ from contimg_resources.instrument.caltables import ArrayLayout, CaltableInfo
 from contimg_resources.registry import lookup
 from contimg_resources.registry.checks import (
     RegistrationLimits,
+    TableChecker,
     layout_of,
     of_set,
     problems_of_statement,
     problems_of_tables,
     refuse,
+    take_checksums,
+    take_signatures,
     with_absolute_paths,
 )
-from contimg_resources.registry.integrity import TableChecker, take_checksums, take_signatures
-from contimg_resources.registry.loading import Loader
-from contimg_resources.registry.lookup import Wanted
+from contimg_resources.registry.lookup import ActiveSet, ActiveSets, Wanted
 from contimg_resources.registry.model import (
     ActiveCaltables,
     CaltableSet,
@@ -46,8 +47,7 @@ from contimg_resources.registry.model import (
 )
 from contimg_resources.registry.prefix import set_under_prefix, tables_under_prefix
 from contimg_resources.registry.recording import insert_set, next_version, retire_active
-from contimg_resources.registry.rows import load_events, select_ids
-from contimg_resources.registry.snapshot import ActiveSet, ActiveSets
+from contimg_resources.registry.rows import Loader, load_events, select_ids
 from contimg_resources.registry.tables import caltable_sets, caltables, set_events
 
 #: Reads the content of each caltable, in the order of the paths.

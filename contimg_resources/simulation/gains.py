@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Floats
 from contimg_resources.core.times import SECONDS_PER_DAY
 from contimg_resources.instrument.dsa110 import FREQUENCY_MAX_HZ, FREQUENCY_MIN_HZ
 from contimg_resources.simulation.spec import GainSpec
 
-Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
 
 #: Delays rotate the phase about the middle of the band.
@@ -32,22 +32,6 @@ _N_FAST = 3
 class GainModel:
     """Gains of all receptors; axes (antenna, receptor X and Y, term).
 
-    Parameters
-    ----------
-    antenna_names : tuple of str
-        Names by antenna id.
-    delay_s : ndarray of float, shape (antennas, 2)
-        Delays, seconds.
-    ripple_amplitude, ripple_phase_rad : ndarray of float, shape (antennas, 2, 6)
-        Bandpass: coefficients of cos and sin of 1, 2, 3 half turns across the band, of the
-        logarithm of the amplitude and of the phase in radians.
-    amplitude, phase_rad : ndarray of float, shape (antennas, 2)
-        Constant part.
-    drift_period_s, drift_offset_rad : ndarray of float, shape (antennas, 2, 5)
-        Sinusoids of the drift: periods in seconds, phases at MJD 0 in radians.
-    drift_amplitude, drift_phase_rad : ndarray of float, shape (antennas, 2, 5)
-        Amplitude of each sinusoid in the logarithm of the amplitude, and in the phase in radians.
-
     Notes
     -----
     With x = (nu - nu_0) / band, the gain is ``exp(2 pi i tau (nu - nu_0)) B(nu) G(t)`` where
@@ -55,14 +39,21 @@ class GainModel:
     and it corrupts as ``V_ij = g_i conj(g_j) V_true``.
     """
 
-    antenna_names: tuple[str, ...]
-    delay_s: Floats
+    antenna_names: tuple[str, ...]  #: Names by antenna id.
+    delay_s: Floats  #: Delays, seconds. Shape (antennas, 2).
+    #: `ripple_amplitude`, `ripple_phase_rad`: Bandpass: coefficients of cos and sin of 1, 2, 3 half
+    #: turns across the band, of the logarithm of the amplitude and of the phase in radians. Shape
+    #: (antennas, 2, 6).
     ripple_amplitude: Floats
     ripple_phase_rad: Floats
-    amplitude: Floats
-    phase_rad: Floats
+    amplitude: Floats  #: Constant part of the amplitude. Shape (antennas, 2).
+    phase_rad: Floats  #: Constant part of the phase. Shape (antennas, 2).
+    #: `drift_period_s`, `drift_offset_rad`: Sinusoids of the drift: periods in seconds, phases at
+    #: MJD 0 in radians. Shape (antennas, 2, 5).
     drift_period_s: Floats
     drift_offset_rad: Floats
+    #: `drift_amplitude`, `drift_phase_rad`: Amplitude of each sinusoid in the logarithm of the
+    #: amplitude, and in the phase in radians. Shape (antennas, 2, 5).
     drift_amplitude: Floats
     drift_phase_rad: Floats
 
@@ -119,22 +110,10 @@ class GainModel:
 
 
 def draw_gains(spec: GainSpec, seed: int, antennas: Sequence[str]) -> GainModel:
-    """Draw the gains of an array.
+    """Draw the gains of an array, continuous in time and frequency.
 
-    Parameters
-    ----------
-    spec : GainSpec
-        Standard deviations from a gain of 1.
-    seed : int
-        Random seed. A station's gains don't depend on which other stations there are,
-        nor on the start time: a night's observations share one instrument.
-    antennas : sequence of str
-        Station names by antenna id.
-
-    Returns
-    -------
-    GainModel
-        Continuous in time and frequency.
+    A station's gains don't depend on which other stations there are, nor on the start time: a
+    night's observations share one instrument.
     """
     drawn = [_draw_station(spec, np.random.default_rng([seed, 2, int(name)])) for name in antennas]
     stacked = {key: np.stack([d[key] for d in drawn]) for key in drawn[0]}

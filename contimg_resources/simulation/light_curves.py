@@ -1,24 +1,21 @@
 """Simulated light curves with the properties of real ones: gaps, epoch errors, variables, events.
 
-Belongs here: measurements with known truth, without images. Doesn't: searching them; seasons with
-images (see `season`).
+Belongs here: measurements with known truth, without images; shapes of variation over time.
+Doesn't: searching them; seasons with images (see `season`).
 """
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Bools, Floats
 from contimg_resources.core.keys import mosaic_key
-from contimg_resources.simulation.season_spec import FlareSpec, WalkSpec
-from contimg_resources.simulation.variables import flare_curve, walk_curve
+from contimg_resources.simulation.season_spec import EventSpec, FlareSpec, WalkSpec
 from contimg_resources.variability.model import LightCurves
 from contimg_resources.variability.points import write_points
-from contimg_resources.variability.templates import Shape
+from contimg_resources.variability.templates import Shape, fiedler
 from contimg_resources.variability.transits import DayPoints
-
-Floats = NDArray[np.float64]
 
 _START_MJD = 60_676.0
 #: Sources per square degree: those above some 40 mJy.
@@ -32,68 +29,32 @@ _GAP_EVERY_DAYS, _GAP_DAYS = 110.0, 6.0
 
 @dataclass(frozen=True)
 class Watch:
-    """The observing pattern of the sources.
+    """The observing pattern of the sources."""
 
-    Parameters
-    ----------
-    n_days : int
-        Length of the observations, days.
-    cadence_days : float
-        Interval between epochs, days.
-    error : float
-        Relative error of one flux density.
-    lost : float
-        Share of the epochs that are lost at random, in addition to a gap of six days every 110.
-    epoch_scatter : float
-        Relative error common to all sources of an epoch.
-    own_scatter : float
-        Relative error of each measurement that isn't included in its uncertainty.
-    """
-
-    n_days: int = 365
-    cadence_days: float = 1.0
-    error: float = 0.05
+    n_days: int = 365  #: Length of the observations, days.
+    cadence_days: float = 1.0  #: Interval between epochs, days.
+    error: float = 0.05  #: Relative error of one flux density.
+    #: Share of the epochs that are lost at random, in addition to a gap of six days every 110.
     lost: float = 0.08
-    epoch_scatter: float = 0.02
+    epoch_scatter: float = 0.02  #: Relative error common to all sources of an epoch.
+    #: Relative error of each measurement that isn't included in its uncertainty.
     own_scatter: float = 0.015
 
 
 @dataclass(frozen=True)
 class Event:
-    """An event that is added to a light curve.
+    """An event that is added to a light curve."""
 
-    Parameters
-    ----------
-    shape : Shape
-        Its shape.
-    mid_mjd, width_days : float
-        Epoch of minimum and full width at half depth.
-    depth : float
-        Share of the flux density that is missing at minimum.
-    """
-
-    shape: Shape
-    mid_mjd: float
-    width_days: float
-    depth: float
+    shape: Shape  #: Its shape.
+    mid_mjd: float  #: Epoch of minimum.
+    width_days: float  #: Full width at half depth.
+    depth: float  #: Share of the flux density that is missing at minimum.
 
 
 def steady_light_curves(
     n_sources: int, watch: Watch, random: np.random.Generator, *, prefix: str = "steady"
 ) -> LightCurves:
-    """Simulate light curves of constant sources along a strip of sky.
-
-    Parameters
-    ----------
-    n_sources : int
-        Number of sources.
-    watch : Watch
-        Epochs and errors.
-    random : numpy.random.Generator
-        Random number generator.
-    prefix : str
-        Prefix of their names.
-    """
+    """Simulate light curves of constant sources along a strip of sky; names begin with `prefix`."""
     times = _START_MJD + np.arange(0.0, watch.n_days, watch.cadence_days)
     kept = random.random(len(times)) >= watch.lost
     offset = random.uniform(0, _GAP_EVERY_DAYS)
@@ -134,22 +95,10 @@ def with_events(curves: LightCurves, events: dict[int, Event]) -> LightCurves:
 
 def with_variables(
     curves: LightCurves, share: float, random: np.random.Generator
-) -> tuple[LightCurves, NDArray[np.bool_]]:
+) -> tuple[LightCurves, Bools]:
     """Make some sources intrinsically variable: slow and irregular, or with flares.
 
-    Parameters
-    ----------
-    curves : LightCurves
-        Constant sources.
-    share : float
-        Share of variable sources.
-    random : numpy.random.Generator
-        Random number generator.
-
-    Returns
-    -------
-    tuple of (LightCurves, ndarray of bool)
-        The light curves, and which sources vary.
+    Returned with them is which sources vary, a fraction `share` of all.
     """
     varying = random.random(len(curves)) < share
     flux = curves.flux_jy.copy()
@@ -172,15 +121,7 @@ def with_variables(
 
 
 def write_light_curves(root: Path, curves: LightCurves) -> None:
-    """Write light curves in the platform's format: a file of measurements for each day.
-
-    Parameters
-    ----------
-    root : Path
-        The directory of light curves.
-    curves : LightCurves
-        The light curves to write.
-    """
+    """Write light curves in the platform's format: a file of measurements for each day."""
     place = np.repeat(np.arange(len(curves)), np.diff(curves.offsets))
     day_of = np.floor(curves.mid_mjd).astype(np.int64)
     order = np.argsort(day_of, kind="stable")
@@ -199,3 +140,35 @@ def write_light_curves(root: Path, curves: LightCurves) -> None:
             },
         }
         write_points(root, DayPoints(int(day_of[chosen[0]]), columns, len(chosen), ()))
+
+
+def event_curve(mjd: Floats, mid_mjd: float, event: EventSpec) -> Floats:
+    """Return an Extreme Scattering Event of exactly the requested depth and width.
+
+    Times, and its epoch of minimum, are MJD in days.
+    """
+    d = np.linspace(0.0, 4.0 * (event.lens + event.scattering), 40_001)
+    missing = 1.0 - fiedler(d, event.lens, event.scattering)
+    deepest = float(missing.max())
+    # The outermost point where half of the depth is missing.
+    half = float(d[np.flatnonzero(missing >= 0.5 * deepest)[-1]])
+    offset = (mjd - mid_mjd) * 2.0 * half / event.width_days
+    return fiedler(offset, event.lens, event.scattering, event.depth / deepest)
+
+
+def flare_curve(mjd: Floats, peak_mjd: float, flare: FlareSpec) -> Floats:
+    """Return a flare that peaks at an MJD (days)."""
+    after = mjd - peak_mjd
+    efolds = np.where(after < 0, -after / flare.rise_days, after / flare.decay_days)
+    return np.asarray(1.0 + flare.amplitude * np.exp(-efolds))
+
+
+def walk_curve(mjd: Floats, walk: WalkSpec, rng: np.random.Generator) -> Floats:
+    """Return a damped random walk at ascending MJD (days), exact for any spacing."""
+    log = np.empty(len(mjd))
+    kept = np.exp(-np.diff(mjd, prepend=-np.inf) / walk.memory_days)
+    steps = walk.scatter * np.sqrt(1.0 - kept**2) * rng.standard_normal(len(mjd))
+    last = 0.0
+    for i in range(len(mjd)):
+        log[i] = last = kept[i] * last + steps[i]
+    return np.exp(log)

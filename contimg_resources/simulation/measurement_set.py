@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Complexes, Floats
 from contimg_resources.core.errors import CasaError
 from contimg_resources.core.times import casa_seconds_from_mjd
 from contimg_resources.instrument.dsa110 import (
@@ -29,8 +29,6 @@ from contimg_resources.instrument.dsa110 import (
 from contimg_resources.simulation.predict import Baselines
 from contimg_resources.simulation.spec import DeadStyle, SimulationSpec, window_order
 
-Floats = NDArray[np.float64]
-
 #: Rows of a tile of WEIGHT_SPECTRUM.
 _TILE_ROWS = 1024
 _SAME_TIME_S = 1e-3
@@ -42,21 +40,11 @@ def field_name(integration: int) -> str:
 
 
 def write_skeleton(ms: Path, spec: SimulationSpec, pointings_deg: Floats) -> Floats:
-    """Write an MS with all its rows but without data.
+    """Write an MS with all its rows but without data; return the UVW of each antenna.
 
-    Parameters
-    ----------
-    ms : Path
-        Path of the MS; must not exist.
-    spec : SimulationSpec
-        The simulation's parameters.
-    pointings_deg : ndarray of float, shape (integrations, 2)
-        ICRS RA and Dec of each integration's field, degrees.
-
-    Returns
-    -------
-    ndarray of float, shape (integrations, antennas, 3)
-        UVW of each antenna, metres; a row's UVW is its first antenna's minus its second's.
+    `pointings_deg` holds ICRS RA and Dec of each integration's field, shape (integrations, 2). UVW,
+    shape (integrations, antennas, 3), are in metres; a row's UVW is its first antenna's minus its
+    second's.
     """
     _observe(ms, spec, pointings_deg)
     uvw_m = _read_uvw(ms, spec)
@@ -68,22 +56,14 @@ def write_skeleton(ms: Path, spec: SimulationSpec, pointings_deg: Floats) -> Flo
 def fill(
     ms: Path,
     spec: SimulationSpec,
-    window_data: Callable[[int, int], NDArray[np.complex64]],
+    window_data: Callable[[int, int], Complexes],
     done: Callable[[int], None],
 ) -> None:
     """Write DATA, FLAG and optionally WEIGHT_SPECTRUM of all rows, one integration at a time.
 
-    Parameters
-    ----------
-    ms : Path
-        The MS from `write_skeleton`.
-    spec : SimulationSpec
-        The simulation's parameters.
-    window_data : callable
-        Returns, for an integration and a spectral window id, the visibilities of shape (baselines,
-        frequencies, 2).
-    done : callable
-        Called with the number of integrations written.
+    The MS is that of `write_skeleton`. `window_data` returns, for an integration and a spectral
+    window id, the visibilities of shape (baselines, frequencies, 2); `done` is called with the
+    number of integrations written.
     """
     import casatools
 

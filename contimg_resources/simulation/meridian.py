@@ -36,12 +36,7 @@ def apparent_direction_deg(ra_deg: float, dec_deg: float, mjd: float) -> tuple[f
 def meridian_direction_deg(apparent_declination_deg: float, mjd: float) -> tuple[float, float]:
     """Return the ICRS direction (RA, Dec in degrees) of a point on the meridian.
 
-    Parameters
-    ----------
-    apparent_declination_deg : float
-        Its apparent declination of date, degrees.
-    mjd : float
-        Time, MJD in days (UTC).
+    Its apparent declination is that of date; the time is MJD in days (UTC).
     """
     tt = mjd + _TT_MINUS_UTC_DAYS
     origins = erfa.eo06a(_MJD_ZERO, tt)

@@ -55,36 +55,6 @@ _BAND_HZ = np.array([FREQUENCY_MIN_HZ, FREQUENCY_MAX_HZ])
 class NightSpec:
     """A night on the declination strip of a calibrator.
 
-    Parameters
-    ----------
-    size : Size
-        Size of each observation.
-    seed : int
-        Random seed.
-    calibrator : str
-        Name of a flux-scale source; it transits at the middle of its observation.
-    after_mjd : float
-        The night starts with the first transit after this, MJD in days. The default with 3C48 is a
-        transit at local midnight, 2025-10-06.
-    n_targets : int
-        Observations after the calibrator's, in successive slots of 309.24 s.
-    n_targets_before : int
-        Observations before it, which have to wait for its calibration.
-    sky : SkySpec
-        Contents of the sky.
-    gains : GainSpec
-        The antennas' imperfections.
-    rfi : RfiSpec, optional
-        Interference; None: none.
-    dead_antennas : tuple of str
-        Names of antennas without signal.
-    dead_style : DeadStyle
-        Their data in the MS.
-    sefd_jy : float, optional
-        See `SimulationSpec`; None: the instrument's.
-    weight_spectrum : bool
-        See `SimulationSpec`.
-
     Notes
     -----
     Targets begin in the first slot whose pointings are all more than ``sky.radius_deg`` from the
@@ -92,19 +62,22 @@ class NightSpec:
     noise. This leaves a gap of some slots between calibrator and targets.
     """
 
-    size: Size = Size.TINY
-    seed: int = 1
+    size: Size = Size.TINY  #: Size of each observation.
+    seed: int = 1  #: Random seed.
+    #: Name of a flux-scale source; it transits at the middle of its observation.
     calibrator: str = "3C48"
+    #: The night starts with the first transit after this, MJD in days. The default with 3C48 is a
+    #: transit at local midnight, 2025-10-06.
     after_mjd: float = 60_954.0
-    n_targets: int = 4
-    n_targets_before: int = 0
-    sky: SkySpec = field(default_factory=SkySpec)
-    gains: GainSpec = field(default_factory=GainSpec)
-    rfi: RfiSpec | None = None
-    dead_antennas: tuple[str, ...] = ()
-    dead_style: DeadStyle = DeadStyle.ZERO
-    sefd_jy: float | None = None
-    weight_spectrum: bool = False
+    n_targets: int = 4  #: Observations after the calibrator's, in successive slots of 309.24 s.
+    n_targets_before: int = 0  #: Observations before it, which have to wait for its calibration.
+    sky: SkySpec = field(default_factory=SkySpec)  #: Contents of the sky.
+    gains: GainSpec = field(default_factory=GainSpec)  #: The antennas' imperfections.
+    rfi: RfiSpec | None = None  #: Interference; None: none.
+    dead_antennas: tuple[str, ...] = ()  #: Names of antennas without signal.
+    dead_style: DeadStyle = DeadStyle.ZERO  #: Their data in the MS.
+    sefd_jy: float | None = None  #: See `SimulationSpec`; None: the instrument's.
+    weight_spectrum: bool = False  #: See `SimulationSpec`.
 
     def __post_init__(self) -> None:
         check_mjd(self.after_mjd)
@@ -114,21 +87,11 @@ class NightSpec:
 
 @dataclass(frozen=True)
 class NightObservation:
-    """One planned observation of a night.
+    """One planned observation of a night."""
 
-    Parameters
-    ----------
-    kind : str
-        ``calibrator`` or ``target``.
-    slot : int
-        Number of slots of 309.24 s after the calibrator's observation, which is slot 0.
-    spec : SimulationSpec
-        The observation.
-    """
-
-    kind: str
-    slot: int
-    spec: SimulationSpec
+    kind: str  #: ``calibrator`` or ``target``.
+    slot: int  #: Number of slots of 309.24 s after the calibrator's observation, which is slot 0.
+    spec: SimulationSpec  #: The observation.
 
 
 def plan_night(night: NightSpec) -> tuple[NightObservation, ...]:
@@ -191,31 +154,11 @@ def simulate_night(
     file_format: FileFormat = FileFormat.MS,
     selected: Callable[[NightObservation], bool] = lambda _: True,
 ) -> Iterator[tuple[NightObservation, SimulatedObservation]]:
-    """Make the observations of a night, yielding each as soon as it is complete.
+    """Make the observations of a night, yielding each as soon as it is complete, by time.
 
-    Parameters
-    ----------
-    night : NightSpec
-        The night.
-    directory : Path
-        Directory for the MS, such as the directory of incoming observations.
-    casa : Casa
-        The CASA interface.
-    progress : callable, optional
-        Called with (message, fraction of the night).
-    done_markers : bool
-        Whether ``<stem>.ms.done`` marks a complete MS.
-    overwrite : bool
-        Whether existing MS or sub-band files are replaced.
-    file_format : FileFormat
-        Whether to write MS or sub-band files; these have no done-markers.
-    selected : callable, optional
-        Selects the planned observations to make; all by default.
-
-    Yields
-    ------
-    tuple of (NightObservation, SimulatedObservation)
-        The observations in order of time.
+    `done_markers`: ``<stem>.ms.done`` marks a complete MS; sub-band files have none. `overwrite`:
+    existing MS or sub-band files are replaced. `selected` chooses the planned observations to make;
+    all by default. `progress` is called with (message, fraction of the night).
     """
     planned = [o for o in plan_night(night) if selected(o)]
     for number, planned_one in enumerate(planned):
@@ -235,13 +178,8 @@ def simulate_night(
 def write_sky_list(night: NightSpec, path: Path) -> None:
     """Write all sources of a night as a list (CSV) for ``contimg catalogue add``.
 
-    Parameters
-    ----------
-    night : NightSpec
-        The night.
-    path : Path
-        File to write: name, position (ICRS, degrees), flux density (Jy) at a frequency (GHz) and
-        spectral index over the band.
+    It holds name, position (ICRS, degrees), flux density (Jy) at a frequency (GHz) and spectral
+    index over the band.
     """
     known = {}
     for planned in plan_night(night):

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Complexes, Floats
 from contimg_resources.core.errors import ConfigurationError
 from contimg_resources.core.progress import report_progress
 from contimg_resources.core.times import datetime_from_mjd
@@ -19,8 +19,12 @@ from contimg_resources.observations.settling import done_marker
 from contimg_resources.simulation import measurement_set
 from contimg_resources.simulation.gains import draw_gains
 from contimg_resources.simulation.meridian import meridian_direction_deg
-from contimg_resources.simulation.predict import Baselines, noise, window_visibilities
-from contimg_resources.simulation.rfi import draw_interference
+from contimg_resources.simulation.predict import (
+    Baselines,
+    draw_interference,
+    noise,
+    window_visibilities,
+)
 from contimg_resources.simulation.sky import sources_near
 from contimg_resources.simulation.spec import FileFormat, SimulationSpec
 from contimg_resources.simulation.sub_bands import sub_band_names, write_sub_bands
@@ -31,54 +35,30 @@ _NOISE_STREAM = 4
 
 @dataclass(frozen=True)
 class SimulationRequest:
-    """A request to simulate an observation.
+    """A request to simulate an observation."""
 
-    Parameters
-    ----------
-    spec : SimulationSpec
-        The observation.
-    directory : Path
-        Directory for the MS and its truth; created if missing.
-    done_marker : bool
-        Whether an empty file ``<stem>.ms.done`` marks the complete MS.
-    overwrite : bool
-        Whether an existing MS or sub-band file of that name may be replaced.
-    file_format : FileFormat
-        Whether to write an MS or sub-band files.
-    """
-
-    spec: SimulationSpec
-    directory: Path
-    done_marker: bool = False
+    spec: SimulationSpec  #: The observation.
+    directory: Path  #: Directory for the MS and its truth; created if missing.
+    done_marker: bool = False  #: Whether an empty file ``<stem>.ms.done`` marks the complete MS.
+    #: Whether an existing MS or sub-band file of that name may be replaced.
     overwrite: bool = False
-    file_format: FileFormat = FileFormat.MS
+    file_format: FileFormat = FileFormat.MS  #: Whether to write an MS or sub-band files.
 
 
 @dataclass(frozen=True)
 class SimulatedObservation:
-    """The files of a simulated observation.
+    """The files of a simulated observation."""
 
-    Parameters
-    ----------
-    ms, truth, gains : Path
-        The MS, its truth (JSON) and its gains (npz). Of sub-bands no MS is written: it is the one
-        that the platform would make of them.
-    mid_mjd : float
-        Middle of the observation, MJD in days.
-    n_visibilities : int
-        Number of visibilities written, over cross-correlations and polarisations.
-    elapsed_s : float
-        Elapsed time, seconds.
-    sub_bands : tuple of Path
-        The sub-band files, by number; none where an MS was written.
-    """
-
+    #: `ms`, `truth`, `gains`: The MS, its truth (JSON) and its gains (npz). Of sub-bands no MS is
+    #: written: it is the one that the platform would make of them.
     ms: Path
     truth: Path
     gains: Path
-    mid_mjd: float
+    mid_mjd: float  #: Middle of the observation, MJD in days.
+    #: Number of visibilities written, over cross-correlations and polarisations.
     n_visibilities: int
-    elapsed_s: float
+    elapsed_s: float  #: Elapsed time, seconds.
+    #: The sub-band files, by number; none where an MS was written.
     sub_bands: tuple[Path, ...] = ()
 
 
@@ -87,7 +67,7 @@ def observation_name(start_mjd: float) -> str:
     return datetime_from_mjd(start_mjd).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def pointings_deg(spec: SimulationSpec) -> NDArray[np.float64]:
+def pointings_deg(spec: SimulationSpec) -> Floats:
     """Return ICRS RA and Dec of each integration's field, degrees, shape (integrations, 2)."""
     declination = spec.apparent_declination_deg
     return np.array([meridian_direction_deg(declination, float(t)) for t in spec.integration_mjd])
@@ -96,16 +76,8 @@ def pointings_deg(spec: SimulationSpec) -> NDArray[np.float64]:
 def simulate_observation(request: SimulationRequest) -> SimulatedObservation:
     """Simulate one observation; runs in a CASA process.
 
-    Parameters
-    ----------
-    request : SimulationRequest
-        The request.
-
-    Returns
-    -------
-    SimulatedObservation
-        The files: ``<stem>.ms`` or 16 ``*_sbNN.hdf5``, ``<stem>.truth.json`` and
-        ``<stem>.gains.npz``.
+    The files are ``<stem>.ms`` or 16 ``*_sbNN.hdf5``, ``<stem>.truth.json`` and
+    ``<stem>.gains.npz``.
 
     Raises
     ------
@@ -186,7 +158,7 @@ def _simulate_into(
     alone = baselines.first == baselines.second
     silent = dead[baselines.first] | dead[baselines.second]
 
-    def window_data(integration: int, window: int) -> NDArray[np.complex64]:
+    def window_data(integration: int, window: int) -> Complexes:
         pointing = pointings[integration]
         seen = window_visibilities(
             sources,

@@ -1,7 +1,8 @@
 """Compute visibilities of a drift scan from first principles.
 
 Belongs here: the measurement equation of point sources attenuated by the primary beam, gains,
-noise and interference, one integration at a time.
+noise, and interference (persistent lines, broadband bursts and a satellite, as received by each
+antenna), one integration at a time.
 Doesn't: reading or writing a MeasurementSet.
 """
 
@@ -9,33 +10,85 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Complexes, Floats, Ints
 from contimg_resources.core.point_sources import direction_cosines, point_source_visibilities
 from contimg_resources.instrument.primary_beam import airy_power
 from contimg_resources.observations.calibrators import separation_deg
 from contimg_resources.observations.flux_model import flux_densities_jy
 from contimg_resources.simulation.gains import GainModel
-from contimg_resources.simulation.rfi import Interference
 from contimg_resources.simulation.sky import Source
+from contimg_resources.simulation.spec import RfiSpec
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-Complex64s = NDArray[np.complex64]
+_SATELLITE_HALF_WIDTH_HZ = 1.5e6
+_SATELLITE_SWEEP_HZ = 6e6
+
+
+@dataclass(frozen=True)
+class Interference:
+    """The emitters of one observation."""
+
+    #: Strength on a baseline, Jy; frequencies ascending. Shape (emitters, integrations,
+    #: frequencies).
+    strength_jy: Floats
+    #: Delay of each emitter at each antenna, seconds, which causes different fringe rates. Shape
+    #: (emitters, antennas).
+    delay_s: Floats
+
+    def heard(self, integration: int, frequencies_hz: Floats) -> Complexes:
+        """Return sqrt(Jy) at each antenna, shape (emitters, frequencies, antennas).
+
+        The product of one antenna's value with the conjugate of another's, summed over emitters, is
+        the signal of their baseline.
+        """
+        turns = frequencies_hz[None, :, None] * self.delay_s[:, None, :]
+        amplitude = np.sqrt(self.strength_jy[:, integration, :, None])
+        return np.asarray(amplitude * np.exp(2j * np.pi * turns), dtype=np.complex64)
+
+
+def draw_interference(
+    spec: RfiSpec,
+    seed: tuple[int, ...],
+    frequencies_hz: Floats,
+    n_integrations: int,
+    n_antennas: int,
+) -> Interference:
+    """Draw the interference of one observation: one emitter per line, burst and satellite.
+
+    All channel centres ascend, Hz; `seed` is for times, directions and frequencies.
+    """
+    rng = np.random.default_rng([*seed, 3])
+    times = np.arange(n_integrations)[:, None]
+    quiet = np.zeros((n_integrations, frequencies_hz.size))
+    half_channel_hz = 0.5 * float(np.diff(frequencies_hz).min())
+    emitters: list[Floats] = []
+    for low_mhz, high_mhz in spec.lines_mhz:
+        inside = (frequencies_hz >= low_mhz * 1e6 - half_channel_hz) & (
+            frequencies_hz <= high_mhz * 1e6 + half_channel_hz
+        )
+        flicker = rng.uniform(0.3, 1.0, (n_integrations, 1))
+        emitters.append(quiet + spec.line_jy * flicker * inside)
+    for _ in range(spec.n_bursts):
+        when = int(rng.integers(n_integrations))
+        slope = (frequencies_hz / frequencies_hz.mean()) ** rng.normal(0.0, 2.0)
+        emitters.append(quiet + spec.burst_jy * (times == when) * slope)
+    if spec.satellite:
+        middle = rng.uniform(0.3, 0.7) * n_integrations
+        transit = np.exp(-0.5 * ((times - middle) / max(1.0, 0.1 * n_integrations)) ** 2)
+        carrier = rng.uniform(frequencies_hz[0], frequencies_hz[-1])
+        carrier = carrier + _SATELLITE_SWEEP_HZ * (times - middle) / n_integrations
+        width = max(_SATELLITE_HALF_WIDTH_HZ, half_channel_hz)
+        emitters.append(spec.satellite_jy * transit * (np.abs(frequencies_hz - carrier) <= width))
+    delays = rng.uniform(-3e-6, 3e-6, (len(emitters), n_antennas))
+    return Interference(np.array(emitters).reshape(-1, *quiet.shape), delays)
 
 
 @dataclass(frozen=True)
 class Baselines:
-    """Pairs of antenna ids, in the order of rows.
+    """Pairs of antenna ids, in the order of rows."""
 
-    Parameters
-    ----------
-    first, second : ndarray of int, shape (baselines,)
-        ANTENNA1 and ANTENNA2.
-    """
-
-    first: Integers
-    second: Integers
+    first: Ints  #: ANTENNA1. Shape (baselines,).
+    second: Ints  #: ANTENNA2. Shape (baselines,).
 
     @classmethod
     def of(cls, n_antennas: int, autocorrelations: bool) -> "Baselines":
@@ -60,24 +113,12 @@ def true_visibilities(
     dec0_deg: float,
     antenna_uvw_m: Floats,
     frequencies_hz: Floats,
-) -> Complex64s:
-    """Return the visibilities of perfect antennas in one integration.
+) -> Complexes:
+    """Return the visibilities of perfect antennas in one integration, Jy.
 
-    Parameters
-    ----------
-    sources : sequence of Source
-        The sky.
-    ra0_deg, dec0_deg : float
-        Phase and pointing centre, ICRS, degrees.
-    antenna_uvw_m : ndarray of float, shape (antennas, 3)
-        UVW of each antenna, metres (see `contimg_resources.core.point_sources`).
-    frequencies_hz : ndarray of float
-        Channel centres, Hz.
-
-    Returns
-    -------
-    ndarray of complex, shape (frequencies, antennas, antennas)
-        Visibilities, Jy; the same in both polarisations.
+    They have the shape (frequencies, antennas, antennas), and are the same in both polarisations.
+    `ra0_deg`, `dec0_deg` are the phase and pointing centre, ICRS; `antenna_uvw_m`, shape (antennas,
+    3), see `contimg_resources.core.point_sources`.
 
     Notes
     -----
@@ -90,34 +131,18 @@ def true_visibilities(
 
 
 def corrupted_visibilities(
-    true: Complex64s,
+    true: Complexes,
     baselines: Baselines,
     gains: GainModel,
     frequencies_hz: Floats,
     mjd: float,
-    heard: Complex64s | None,
-) -> Complex64s:
-    """Return the visibilities of the real antennas, before noise.
+    heard: Complexes | None,
+) -> Complexes:
+    """Return XX and YY of the real antennas before noise, Jy, shape (baselines, frequencies, 2).
 
-    Parameters
-    ----------
-    true : ndarray of complex, shape (frequencies, antennas, antennas)
-        Visibilities of perfect antennas, Jy.
-    baselines : Baselines
-        Recorded pairs of antennas.
-    gains : GainModel
-        ``V_ij = g_i conj(g_j) V_true`` per receptor.
-    frequencies_hz : ndarray of float
-        Channel centres, Hz.
-    mjd : float
-        Middle of the integration, MJD in days.
-    heard : ndarray of complex, shape (emitters, frequencies, antennas), optional
-        Interference received by each antenna (see `Interference.heard`).
-
-    Returns
-    -------
-    ndarray of complex, shape (baselines, frequencies, 2)
-        XX and YY, Jy.
+    ``V_ij = g_i conj(g_j) V_true`` per receptor. `true` has the shape (frequencies, antennas,
+    antennas); `mjd` is the middle of the integration, days; `heard` is the interference received by
+    each antenna, shape (emitters, frequencies, antennas), see `Interference.heard`.
     """
     if heard is not None:
         true = true + np.einsum("efi,efj->fij", heard, heard.conj())
@@ -138,8 +163,8 @@ def window_visibilities(
     gains: GainModel,
     frequencies_hz: Floats,
     mjd: float,
-    interference: tuple[Interference, int, Integers] | None,
-) -> Complex64s:
+    interference: tuple[Interference, int, Ints] | None,
+) -> Complexes:
     """Return one integration of one spectral window without noise.
 
     Parameters
@@ -176,7 +201,7 @@ def window_visibilities(
     return corrupted_visibilities(true, baselines, gains, frequencies_hz, mjd, heard)
 
 
-def noise(rng: np.random.Generator, shape: tuple[int, ...], sigma_jy: float) -> Complex64s:
+def noise(rng: np.random.Generator, shape: tuple[int, ...], sigma_jy: float) -> Complexes:
     """Return complex Gaussian noise, `sigma_jy` in the real and in the imaginary part."""
     drawn = rng.standard_normal((*shape, 2), dtype=np.float32)
     drawn *= np.float32(sigma_jy)

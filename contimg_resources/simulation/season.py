@@ -1,32 +1,45 @@
 """A simulated season of mosaics, measured as real ones are.
 
 Belongs here: writing a season into a state directory, as input of light curves, the event search
-and cutouts. Doesn't: drawing the sky (see `season_sky`), pixels (see
-`season_mosaics`).
+and cutouts; pixels and FITS files of each epoch: a known sky in noise correlated by the beam.
+Doesn't: drawing the sky (see `season_sky`).
 """
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.catalogues.model import CatalogueFacts, CatalogueSources
-from contimg_resources.catalogues.parquet import FORMAT
+from contimg_resources.catalogues.store import FORMAT
+from contimg_resources.core.arrays import Singles
 from contimg_resources.core.checksums import content_checksum
+from contimg_resources.core.directories import whole_directory
 from contimg_resources.core.errors import ConfigurationError, PhotometryFailed
-from contimg_resources.mosaics.model import MosaicFiles, MosaicStatistics
+from contimg_resources.core.point_sources import direction_cosines
+from contimg_resources.imaging.fits import HeaderFacts, write_fits
+from contimg_resources.imaging.png import celestial_wcs
+from contimg_resources.mosaics.measuring import measure
+from contimg_resources.mosaics.model import MosaicFiles, MosaicGrid, MosaicStatistics
 from contimg_resources.mosaics.windows import WindowGrid
 from contimg_resources.products.epochs import MosaicRecord, MosaicState
-from contimg_resources.simulation.season_mosaics import FieldShapes, write_mosaic
-from contimg_resources.simulation.season_sky import draw_epochs, draw_sources, true_season
+from contimg_resources.simulation.season_sky import (
+    draw_epochs,
+    draw_sources,
+    season_grid,
+    true_season,
+)
 from contimg_resources.simulation.season_spec import (
     SeasonSpec,
     SeasonTruth,
     TrueEpoch,
     season_truth_path,
 )
+from contimg_resources.simulation.sky import REFERENCE_GHZ
+from contimg_resources.simulation.tiles import beam_shape, correlated_noise
 from contimg_resources.steps.mosaicking import quality_of
 from contimg_resources.steps.photometry import Unmeasured, measure_mosaic
 from contimg_resources.steps.workshop import Workshop
@@ -38,20 +51,7 @@ def write_season(
     """Write a season's mosaics and measure them, in order of time.
 
     Each mosaic is recorded as made of no tile, so nothing requests its images or makes it again.
-
-    Parameters
-    ----------
-    workshop : Workshop
-        The state to write to.
-    spec : SeasonSpec
-        The season.
-    progress : callable
-        Called with the current step and the completed fraction.
-
-    Returns
-    -------
-    SeasonTruth
-        The truth of the season; also stored in the state (see `season_spec.season_truth_path`).
+    The truth is also stored in the state (see `season_spec.season_truth_path`).
 
     Raises
     ------
@@ -122,3 +122,73 @@ def _facts(spec: SeasonSpec, sources: CatalogueSources) -> CatalogueFacts:
         n_sources=len(sources),
         schema_version=FORMAT.version,
     )
+
+
+_BANDWIDTH_HZ = 1.87e8
+#: Number of epochs with independent noise.
+_SEEDS = 1_000_000
+
+
+@dataclass(frozen=True)
+class FieldShapes:
+    """Properties shared by all epochs of a field."""
+
+    spec: SeasonSpec  #: The season.
+    grid: MosaicGrid  #: Pixels of the mosaic.
+    of_source: Singles  #: Image of each source at 1 Jy. Shape (n_sources, rows, columns).
+
+    @classmethod
+    def of(cls, spec: SeasonSpec, sources: CatalogueSources) -> "FieldShapes":
+        """Draw each source once; the beam's position angle is from local north, as in mosaics."""
+        grid = season_grid(spec)
+        rows, columns = np.mgrid[: grid.rows, : grid.columns]
+        ra, dec = celestial_wcs(grid).all_pix2world(columns.ravel(), rows.ravel(), 0)
+        shapes = np.empty((len(sources), grid.rows, grid.columns), np.float32)
+        for i in range(len(sources)):
+            east, north, _ = direction_cosines(
+                ra, dec, float(sources.ra_deg[i]), float(sources.dec_deg[i])
+            )
+            shape = beam_shape(3600 * np.degrees(east), 3600 * np.degrees(north), spec.beam)
+            shapes[i] = shape.reshape(rows.shape)
+        return cls(spec, grid, shapes)
+
+
+def write_mosaic(
+    directory: Path, shapes: FieldShapes, epoch: TrueEpoch, number: int, flux_jy: Singles
+) -> MosaicStatistics:
+    """Write image and expected noise of an epoch, as the mosaic of its window, without tiles.
+
+    The directory is replaced as a whole. `number` is that of the epoch in the season: its noise is
+    independent of others. True flux densities are in Jy, shape (n_sources,).
+    """
+    spec, grid = shapes.spec, shapes.grid
+    noise = correlated_noise(grid.columns, grid.cell_arcsec, spec.beam, spec.seed * _SEEDS + number)
+    sky = np.tensordot(flux_jy, shapes.of_source, 1)
+    # Gain errors affect noise and sources alike.
+    image = (epoch.scale * (sky + spec.rms_jy * noise)).astype(np.float32)
+    sigma = np.full(image.shape, epoch.scale * spec.rms_jy, np.float32)
+    told = measure(image, sigma, np.ones(image.shape, np.float32), grid, spec.beam, 0)
+    facts = HeaderFacts(
+        grid=grid,
+        beam=spec.beam,
+        frequency_hz=1e9 * REFERENCE_GHZ,
+        bandwidth_hz=_BANDWIDTH_HZ,
+        telescope="DSA110",
+        object_name=epoch.key,
+        start_mjd=epoch.start_mjd,
+        end_mjd=epoch.end_mjd,
+        cards={
+            "NTILES": (0, "images in the mosaic"),
+            "RMS": (told.rms_jy, "[Jy/beam] in the deepest quarter"),
+            "EXPRMS": (told.expected_rms_jy, "[Jy/beam] expected there"),
+            "WINSTART": (epoch.start_mjd, "[d] begin of the window"),
+            "WINEND": (epoch.end_mjd, "[d] end of the window"),
+        },
+        provenance={"mosaic": epoch.key, "simulated": f"{spec.name}, seed {spec.seed}"},
+    )
+    with whole_directory(directory) as partial:
+        partial.mkdir()
+        files = MosaicFiles.in_directory(partial, epoch.key)
+        write_fits(files.image, image, "Intensity", "Jy/beam", facts)
+        write_fits(files.sigma, sigma, "Sigma", "Jy/beam", facts)
+    return told

@@ -1,7 +1,7 @@
 """Draw the sky of a simulated season and its epochs from a seed.
 
 Belongs here: positions of sources and their flux densities at each epoch; the observed transits,
-and their mosaic windows. Doesn't: images (see `season_mosaics`), files.
+and their mosaic windows. Doesn't: images and files (see `season`).
 """
 
 from itertools import pairwise
@@ -9,13 +9,14 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.catalogues.blends import unit_vectors
-from contimg_resources.catalogues.model import CatalogueSources
+from contimg_resources.catalogues.model import CatalogueSources, unit_vectors
+from contimg_resources.core.arrays import Floats
 from contimg_resources.core.errors import ConfigurationError
 from contimg_resources.core.keys import mosaic_key
 from contimg_resources.imaging.png import celestial_wcs
 from contimg_resources.mosaics.model import MosaicGrid
 from contimg_resources.mosaics.windows import WindowGrid
+from contimg_resources.simulation.light_curves import event_curve, flare_curve, walk_curve
 from contimg_resources.simulation.season_spec import (
     SeasonSpec,
     SeasonTruth,
@@ -23,10 +24,7 @@ from contimg_resources.simulation.season_spec import (
     TrueEvent,
 )
 from contimg_resources.simulation.sky import REFERENCE_GHZ
-from contimg_resources.simulation.variables import event_curve, flare_curve, walk_curve
 from contimg_resources.variability.transits import transit_mjd, transit_number
-
-Floats = NDArray[np.float64]
 
 #: Distance of sources from the field's edge, in beams (major axis), so that stamps are complete.
 _EDGE_BEAMS = 2.5

@@ -22,144 +22,76 @@ _LEAST_SOURCES = 16
 
 @dataclass(frozen=True)
 class EventSpec:
-    """An Extreme Scattering Event of Fiedler's family.
+    """An Extreme Scattering Event of Fiedler's family."""
 
-    Parameters
-    ----------
-    mid_share : float
-        Time of its minimum: 0 at the start of the season, 1 at its end.
-    width_days : float
-        Full width at half depth, days.
-    depth : float
-        Share of the flux density that is missing at minimum.
-    lens, scattering : float
-        Its shape (see `contimg_resources.variability.templates.fiedler`).
-    """
-
-    mid_share: float
-    width_days: float
-    depth: float
-    lens: float
-    scattering: float
+    mid_share: float  #: Time of its minimum: 0 at the start of the season, 1 at its end.
+    width_days: float  #: Full width at half depth, days.
+    depth: float  #: Share of the flux density that is missing at minimum.
+    lens: float  #: Its shape (see `contimg_resources.variability.templates.fiedler`).
+    scattering: float  #: Its shape (see `contimg_resources.variability.templates.fiedler`).
 
 
 @dataclass(frozen=True)
 class FlareSpec:
-    """A flare with exponential rise and decay.
+    """A flare with exponential rise and decay."""
 
-    Parameters
-    ----------
-    peak_share : float
-        Time of its peak: 0 at the start of the season, 1 at its end.
-    amplitude : float
-        Peak flux density divided by the quiescent one, minus 1.
-    rise_days, decay_days : float
-        E-folding times, days.
-    """
-
-    peak_share: float
-    amplitude: float
-    rise_days: float
-    decay_days: float
+    peak_share: float  #: Time of its peak: 0 at the start of the season, 1 at its end.
+    amplitude: float  #: Peak flux density divided by the quiescent one, minus 1.
+    rise_days: float  #: E-folding time of the rise, days.
+    decay_days: float  #: E-folding time of the decay, days.
 
 
 @dataclass(frozen=True)
 class WalkSpec:
-    """Slow, irregular variation: a damped random walk of the flux density's logarithm.
+    """Slow, irregular variation: a damped random walk of the flux density's logarithm."""
 
-    Parameters
-    ----------
-    scatter : float
-        Its long-term standard deviation.
-    memory_days : float
-        Time after which its correlation is 1/e, days.
-    """
-
-    scatter: float
-    memory_days: float
+    scatter: float  #: Its long-term standard deviation.
+    memory_days: float  #: Time after which its correlation is 1/e, days.
 
 
 @dataclass(frozen=True)
 class SeasonSpec:
-    """A season of one field, which transits once a sidereal day.
+    """A season of one field, which transits once a sidereal day."""
 
-    Parameters
-    ----------
-    name : str
-        Name of its catalogue, and first part of its sources' ids.
-    seed : int
-        Random seed.
-    start_day_mjd : int
-        First UTC day, integer MJD.
-    n_days : int
-        Number of UTC days.
-    ra_deg, dec_deg : float
-        Centre of the field, ICRS degrees. The default transits in the evening of the first day and
-        in the morning of the last, UTC, so that all sources have the same UTC day as the field.
-    size_deg, cell_arcsec : float
-        Side of the field, degrees, and its pixels, arcsec.
-    beam : Beam
-        Restoring beam, which sets the correlation of the noise.
-    rms_jy : float
-        Noise, Jy/beam.
-    n_sources : int
-        Number of point sources.
-    min_separation_arcmin : float
-        Minimum distance between them, arcmin.
-    flux_jy : tuple of float
-        Lowest and highest flux density, Jy.
-    varying_flux_jy : tuple of float
-        Range of flux densities of variable sources, Jy.
-    events : tuple of EventSpec
-        Extreme Scattering Events, each of a different source.
-    flares : tuple of FlareSpec
-        Flares, each of a different source.
-    walks : tuple of WalkSpec
-        Damped random walks, each of a different source.
-    scale_error : float
-        Scatter of the epochs' flux scales.
-    n_bad : int
-        Number of epochs whose scale is off by `bad_scale_error`.
-    bad_scale_error : float
-        Relative error of their scale, up or down.
-    lost_share : float
-        Share of transits that are lost, on single days.
-    maintenance_share : float
-        Start of maintenance: 0 at the start of the season, 1 at its end.
-    maintenance_days : int
-        Duration of maintenance, days.
-    """
-
-    name: str = "season"
-    seed: int = 1
-    start_day_mjd: int = 61_100
-    n_days: int = 240
+    name: str = "season"  #: Name of its catalogue, and first part of its sources' ids.
+    seed: int = 1  #: Random seed.
+    start_day_mjd: int = 61_100  #: First UTC day, integer MJD.
+    n_days: int = 240  #: Number of UTC days.
+    #: `ra_deg`, `dec_deg`: Centre of the field, ICRS degrees. The default transits in the evening
+    #: of the first day and in the morning of the last, UTC, so that all sources have the same UTC
+    #: day as the field.
     ra_deg: float = 30.0
     dec_deg: float = 54.6
-    size_deg: float = 0.6
-    cell_arcsec: float = 10.0
+    size_deg: float = 0.6  #: Side of the field, degrees.
+    cell_arcsec: float = 10.0  #: Side of a pixel, arcsec.
+    #: Restoring beam, which sets the correlation of the noise.
     beam: Beam = field(default_factory=lambda: Beam(47.0, 20.4, 15.0))
-    rms_jy: float = 1e-3
-    n_sources: int = 45
-    min_separation_arcmin: float = 2.0
-    flux_jy: tuple[float, float] = (0.015, 1.0)
+    rms_jy: float = 1e-3  #: Noise, Jy/beam.
+    n_sources: int = 45  #: Number of point sources.
+    min_separation_arcmin: float = 2.0  #: Minimum distance between them, arcmin.
+    flux_jy: tuple[float, float] = (0.015, 1.0)  #: Lowest and highest flux density, Jy.
+    #: Range of flux densities of variable sources, Jy.
     varying_flux_jy: tuple[float, float] = (0.1, 0.6)
+    #: Extreme Scattering Events, each of a different source.
     events: tuple[EventSpec, ...] = (
         EventSpec(mid_share=0.35, width_days=30.0, depth=0.45, lens=2.0, scattering=4.0),
         # Still in progress when the season ends.
         EventSpec(mid_share=0.94, width_days=55.0, depth=0.38, lens=1.0, scattering=4.0),
     )
+    #: Flares, each of a different source.
     flares: tuple[FlareSpec, ...] = (
         FlareSpec(peak_share=0.3, amplitude=1.2, rise_days=1.0, decay_days=8.0),
         FlareSpec(peak_share=0.7, amplitude=0.7, rise_days=2.0, decay_days=20.0),
     )
+    #: Damped random walks, each of a different source.
     walks: tuple[WalkSpec, ...] = (WalkSpec(0.15, 40.0), WalkSpec(0.2, 80.0))
-    scale_error: float = 0.03
-    n_bad: int = 4
-    bad_scale_error: float = 0.3
-    lost_share: float = 0.08
+    scale_error: float = 0.03  #: Scatter of the epochs' flux scales.
+    n_bad: int = 4  #: Number of epochs whose scale is off by `bad_scale_error`.
+    bad_scale_error: float = 0.3  #: Relative error of their scale, up or down.
+    lost_share: float = 0.08  #: Share of transits that are lost, on single days.
+    #: Start of maintenance: 0 at the start of the season, 1 at its end.
     maintenance_share: float = 0.6
-    maintenance_days: int = 7
+    maintenance_days: int = 7  #: Duration of maintenance, days.
 
     def __post_init__(self) -> None:
         check_name(self.name, "catalogue name")
@@ -191,52 +123,31 @@ class SeasonSpec:
 
 @dataclass(frozen=True)
 class TrueEvent:
-    """An Extreme Scattering Event added to a source.
+    """An Extreme Scattering Event added to a source."""
 
-    Parameters
-    ----------
-    source_id : str
-        The source.
-    mid_mjd, width_days, depth : float
-        Epoch of minimum, MJD in days; full width at half depth, days; share missing at minimum.
-    in_progress : bool
-        Whether it lasts until after the season's end.
-    """
-
-    source_id: str
+    source_id: str  #: The source.
+    #: `mid_mjd`, `width_days`, `depth`: Epoch of minimum, MJD in days; full width at half depth,
+    #: days; share missing at minimum.
     mid_mjd: float
     width_days: float
     depth: float
-    in_progress: bool
+    in_progress: bool  #: Whether it lasts until after the season's end.
 
 
 @dataclass(frozen=True)
 class TrueEpoch:
-    """An observed transit.
+    """An observed transit."""
 
-    Parameters
-    ----------
-    key : str
-        Partition key of its mosaic.
-    start_mjd, end_mjd : float
-        The mosaic's window, MJD in days.
-    transit_mjd : float
-        Time of the transit of the field's centre, MJD in days.
-    scale : float
-        Ratio of measured to true flux densities.
-    bad : bool
-        Whether the scale error is so large that the checks must reject the epoch.
-    """
-
-    key: str
-    start_mjd: float
-    end_mjd: float
+    key: str  #: Partition key of its mosaic.
+    start_mjd: float  #: Start of the mosaic's window, MJD in days.
+    end_mjd: float  #: End of the mosaic's window, MJD in days.
     # Truths of earlier releases name it otherwise.
+    #: Time of the transit of the field's centre, MJD in days.
     transit_mjd: Annotated[
         float, Field(validation_alias=AliasChoices("transit_mjd", "passage_mjd"))
     ]
-    scale: float
-    bad: bool
+    scale: float  #: Ratio of measured to true flux densities.
+    bad: bool  #: Whether the scale error is so large that the checks must reject the epoch.
 
     @property
     def mid_mjd(self) -> float:
@@ -251,29 +162,15 @@ class TrueEpoch:
 
 @dataclass(frozen=True)
 class SeasonTruth:
-    """The truth of a simulated season.
+    """The truth of a simulated season."""
 
-    Parameters
-    ----------
-    spec : SeasonSpec
-        The specification.
-    events : tuple of TrueEvent
-        Extreme Scattering Events.
-    flaring, slow, steady : tuple of str
-        Ids of the sources that flare, vary slowly, and are constant.
-    epochs : tuple of TrueEpoch
-        Epochs in order of time.
-    flux_jy : dict of str to tuple of float
-        True flux densities at the epochs, by source, Jy.
-    """
-
-    spec: SeasonSpec
-    events: tuple[TrueEvent, ...]
-    flaring: tuple[str, ...]
-    slow: tuple[str, ...]
-    steady: tuple[str, ...]
-    epochs: tuple[TrueEpoch, ...]
-    flux_jy: dict[str, tuple[float, ...]]
+    spec: SeasonSpec  #: The specification.
+    events: tuple[TrueEvent, ...]  #: Extreme Scattering Events.
+    flaring: tuple[str, ...]  #: Ids of the sources that flare.
+    slow: tuple[str, ...]  #: Ids of the sources that vary slowly.
+    steady: tuple[str, ...]  #: Ids of the constant sources.
+    epochs: tuple[TrueEpoch, ...]  #: Epochs in order of time.
+    flux_jy: dict[str, tuple[float, ...]]  #: True flux densities at the epochs, by source, Jy.
 
     @property
     def varying(self) -> tuple[str, ...]:

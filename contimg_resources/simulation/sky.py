@@ -8,13 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Floats
 from contimg_resources.observations.calibrators import FLUX_SCALE_SOURCES, separation_deg
 from contimg_resources.observations.flux_model import FluxModel
 from contimg_resources.simulation.spec import SkySpec
-
-Floats = NDArray[np.float64]
 
 #: Frequency at which the catalogue's flux densities are drawn, GHz.
 REFERENCE_GHZ = 1.405
@@ -32,43 +30,20 @@ _CLEAR_OF_CALIBRATOR_DEG = 0.1
 
 @dataclass(frozen=True)
 class Source:
-    """A point source.
+    """A point source."""
 
-    Parameters
-    ----------
-    name : str
-        Its name.
-    ra_deg, dec_deg : float
-        Position, ICRS, degrees.
-    model : FluxModel
-        Flux density as a function of frequency.
-    calibrator : bool
-        Whether it is a source of the flux scale.
-    """
-
-    name: str
-    ra_deg: float
-    dec_deg: float
-    model: FluxModel
-    calibrator: bool = False
+    name: str  #: Its name.
+    ra_deg: float  #: Position, ICRS, degrees.
+    dec_deg: float  #: Position, ICRS, degrees.
+    model: FluxModel  #: Flux density as a function of frequency.
+    calibrator: bool = False  #: Whether it is a source of the flux scale.
 
 
 def sources_near(sky: SkySpec, seed: int, ra_deg: Floats, dec_deg: Floats) -> tuple[Source, ...]:
-    """Return the sources within ``sky.radius_deg`` of any pointing.
+    """Return the sources within ``sky.radius_deg`` of any pointing (ICRS degrees).
 
-    Parameters
-    ----------
-    sky : SkySpec
-        Contents of the sky.
-    seed : int
-        Random seed of the catalogue, which doesn't depend on the selected part.
-    ra_deg, dec_deg : ndarray of float
-        Pointings, ICRS, degrees.
-
-    Returns
-    -------
-    tuple of Source
-        Calibrators and added sources first, then the catalogue.
+    Calibrators and added sources come first, then the catalogue, which depends on `seed` and not on
+    the selected part.
     """
     found: list[Source] = []
     if sky.calibrators:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Floats, Ints
 from contimg_resources.core.errors import ConfigurationError
 from contimg_resources.core.times import SECONDS_PER_DAY, check_mjd
 from contimg_resources.instrument.dsa110 import (
@@ -24,8 +24,6 @@ from contimg_resources.instrument.dsa110 import (
     active_stations,
     stations,
 )
-
-Floats = NDArray[np.float64]
 
 _EAST_WEST = tuple(s.name for s in active_stations() if int(s.name) <= 51)
 _NORTH_SOUTH = tuple(s.name for s in active_stations() if 68 <= int(s.name) <= 102)
@@ -47,35 +45,16 @@ class Size(StrEnum):
 
 @dataclass(frozen=True)
 class GainSpec:
-    """Imperfections of the antennas; every value is a standard deviation.
+    """Imperfections of the antennas; every value is a standard deviation."""
 
-    Parameters
-    ----------
-    delay_ns : float
-        Delays, nanoseconds.
-    bandpass_amplitude : float
-        Relative ripple of the amplitude over the band.
-    bandpass_phase_deg : float
-        Ripple of the phase over the band, degrees.
-    amplitude : float
-        Relative spread of the amplitudes between antennas.
-    random_phase : bool
-        Whether each receptor has an arbitrary constant phase.
-    drift_amplitude : float
-        Relative slow drift of the amplitudes (periods of 6 to 24 h).
-    drift_phase_deg : float
-        Slow drift of the phases, degrees (periods of 6 to 24 h).
-    wander_phase_deg : float
-        Fast fluctuation of the phases, degrees (periods of 150 to 900 s).
-    """
-
-    delay_ns: float = 8.0
-    bandpass_amplitude: float = 0.08
-    bandpass_phase_deg: float = 8.0
-    amplitude: float = 0.15
-    random_phase: bool = True
-    drift_amplitude: float = 0.01
-    drift_phase_deg: float = 6.0
+    delay_ns: float = 8.0  #: Delays, nanoseconds.
+    bandpass_amplitude: float = 0.08  #: Relative ripple of the amplitude over the band.
+    bandpass_phase_deg: float = 8.0  #: Ripple of the phase over the band, degrees.
+    amplitude: float = 0.15  #: Relative spread of the amplitudes between antennas.
+    random_phase: bool = True  #: Whether each receptor has an arbitrary constant phase.
+    drift_amplitude: float = 0.01  #: Relative slow drift of the amplitudes (periods of 6 to 24 h).
+    drift_phase_deg: float = 6.0  #: Slow drift of the phases, degrees (periods of 6 to 24 h).
+    #: Fast fluctuation of the phases, degrees (periods of 150 to 900 s).
     wander_phase_deg: float = 1.0
 
     @classmethod
@@ -86,86 +65,42 @@ class GainSpec:
 
 @dataclass(frozen=True)
 class RfiSpec:
-    """Interference, in Jy on a baseline.
+    """Interference, in Jy on a baseline."""
 
-    Parameters
-    ----------
-    lines_mhz : tuple of (float, float)
-        Lowest and highest frequency of each persistent emitter, MHz.
-    line_jy : float
-        Strength of the persistent lines.
-    n_bursts : int
-        Number of broadband bursts, each in one integration.
-    burst_jy : float
-        Strength of a burst.
-    satellite : bool
-        Whether a satellite passes, its carrier sweeping slowly in frequency.
-    satellite_jy : float
-        Strength of the satellite at its culmination.
-    """
-
+    #: Lowest and highest frequency of each persistent emitter, MHz.
     lines_mhz: tuple[tuple[float, float], ...] = ((1378.5, 1379.5), (1487.0, 1499.0))
-    line_jy: float = 300.0
-    n_bursts: int = 2
-    burst_jy: float = 200.0
-    satellite: bool = True
-    satellite_jy: float = 500.0
+    line_jy: float = 300.0  #: Strength of the persistent lines.
+    n_bursts: int = 2  #: Number of broadband bursts, each in one integration.
+    burst_jy: float = 200.0  #: Strength of a burst.
+    satellite: bool = True  #: Whether a satellite passes, its carrier sweeping slowly in frequency.
+    satellite_jy: float = 500.0  #: Strength of the satellite at its culmination.
 
 
 @dataclass(frozen=True)
 class AddedSource:
-    """A point source added to the sky.
+    """A point source added to the sky."""
 
-    Parameters
-    ----------
-    name : str
-        Its name.
-    ra_deg, dec_deg : float
-        Position, ICRS, degrees.
-    flux_jy : float
-        Flux density at `reference_ghz`, Jy.
-    spectral_index : float
-        ``S ~ nu^spectral_index``.
-    reference_ghz : float
-        Reference frequency, GHz.
-    """
-
-    name: str
-    ra_deg: float
-    dec_deg: float
-    flux_jy: float
-    spectral_index: float = 0.0
-    reference_ghz: float = 1.405
+    name: str  #: Its name.
+    ra_deg: float  #: Position, ICRS, degrees.
+    dec_deg: float  #: Position, ICRS, degrees.
+    flux_jy: float  #: Flux density at `reference_ghz`, Jy.
+    spectral_index: float = 0.0  #: ``S ~ nu^spectral_index``.
+    reference_ghz: float = 1.405  #: Reference frequency, GHz.
 
 
 @dataclass(frozen=True)
 class SkySpec:
-    """Contents of the sky.
+    """Contents of the sky."""
 
-    Parameters
-    ----------
-    catalogue : bool
-        Whether to include the random catalogue.
-    minimum_jy, maximum_jy : float
-        Flux density limits of the random catalogue at 1.405 GHz, Jy.
-    separation_deg : float
-        Catalogue sources with a brighter one closer than this are left out, so that each remaining
-        source can be measured separately; 0 keeps the blends.
-    calibrators : bool
-        Whether to include the flux-scale sources.
-    added : tuple of AddedSource
-        Further sources.
-    radius_deg : float
-        Sources farther than this from every pointing are left out.
-    """
-
-    catalogue: bool = True
-    minimum_jy: float = 0.03
-    maximum_jy: float = 0.5
+    catalogue: bool = True  #: Whether to include the random catalogue.
+    minimum_jy: float = 0.03  #: Lower limit of the random catalogue at 1.405 GHz, Jy.
+    maximum_jy: float = 0.5  #: Upper limit of the random catalogue at 1.405 GHz, Jy.
+    #: Catalogue sources with a brighter one closer than this are left out, so that each remaining
+    #: source can be measured separately; 0 keeps the blends.
     separation_deg: float = 0.05
-    calibrators: bool = True
-    added: tuple[AddedSource, ...] = ()
-    radius_deg: float = 4.0
+    calibrators: bool = True  #: Whether to include the flux-scale sources.
+    added: tuple[AddedSource, ...] = ()  #: Further sources.
+    radius_deg: float = 4.0  #: Sources farther than this from every pointing are left out.
 
 
 class FileFormat(StrEnum):
@@ -188,54 +123,26 @@ class DeadStyle(StrEnum):
 
 @dataclass(frozen=True)
 class SimulationSpec:
-    """One observation to simulate.
+    """One observation to simulate."""
 
-    Parameters
-    ----------
-    start_mjd : float
-        Start of the first integration, MJD in days (UTC).
-    apparent_declination_deg : float
-        Pointing of the dishes on the meridian: apparent declination of date, degrees.
-    antennas : tuple of str
-        Station names, in the order of the ANTENNA table.
-    channels_per_window : int
-        Channels of each of the 16 spectral windows; they always cover the whole band.
-    seed : int
-        Random seed of the sky, the gains and the order of the windows; with the start time also of
-        the noise and the interference.
-    n_integrations : int
-        Integrations of 12.884902 s, one field each.
-    sefd_jy : float
-        System equivalent flux density of an antenna, Jy; 0: no noise.
-    autocorrelations : bool
-        Whether autocorrelation rows are written.
-    gains : GainSpec
-        The antennas' imperfections.
-    sky : SkySpec
-        The sky.
-    rfi : RfiSpec, optional
-        Interference; None: none.
-    dead_antennas : tuple of str
-        Names of antennas without signal.
-    dead_style : DeadStyle
-        Their data in the MS.
-    weight_spectrum : bool
-        Whether to write a WEIGHT_SPECTRUM, as the instrument's converter does.
-    """
-
-    start_mjd: float
+    start_mjd: float  #: Start of the first integration, MJD in days (UTC).
+    #: Pointing of the dishes on the meridian: apparent declination of date, degrees.
     apparent_declination_deg: float
-    antennas: tuple[str, ...]
+    antennas: tuple[str, ...]  #: Station names, in the order of the ANTENNA table.
+    #: Channels of each of the 16 spectral windows; they always cover the whole band.
     channels_per_window: int
+    #: Random seed of the sky, the gains and the order of the windows; with the start time also of
+    #: the noise and the interference.
     seed: int = 1
-    n_integrations: int = N_INTEGRATIONS
-    sefd_jy: float = SEFD_JY
-    autocorrelations: bool = False
-    gains: GainSpec = field(default_factory=GainSpec)
-    sky: SkySpec = field(default_factory=SkySpec)
-    rfi: RfiSpec | None = None
-    dead_antennas: tuple[str, ...] = ()
-    dead_style: DeadStyle = DeadStyle.ZERO
+    n_integrations: int = N_INTEGRATIONS  #: Integrations of 12.884902 s, one field each.
+    sefd_jy: float = SEFD_JY  #: System equivalent flux density of an antenna, Jy; 0: no noise.
+    autocorrelations: bool = False  #: Whether autocorrelation rows are written.
+    gains: GainSpec = field(default_factory=GainSpec)  #: The antennas' imperfections.
+    sky: SkySpec = field(default_factory=SkySpec)  #: The sky.
+    rfi: RfiSpec | None = None  #: Interference; None: none.
+    dead_antennas: tuple[str, ...] = ()  #: Names of antennas without signal.
+    dead_style: DeadStyle = DeadStyle.ZERO  #: Their data in the MS.
+    #: Whether to write a WEIGHT_SPECTRUM, as the instrument's converter does.
     weight_spectrum: bool = False
 
     def __post_init__(self) -> None:
@@ -334,7 +241,7 @@ def check_antennas(antennas: tuple[str, ...], dead: tuple[str, ...]) -> None:
         raise ConfigurationError(f"dead antennas that aren't in the array: {', '.join(strangers)}")
 
 
-def window_order(seed: int) -> NDArray[np.int64]:
+def window_order(seed: int) -> Ints:
     """Return for each spectral window id its index in ascending frequency; never sorted."""
     rng = np.random.default_rng([seed, 16])
     while True:

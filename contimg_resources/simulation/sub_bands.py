@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Bools, Complexes, Floats
 from contimg_resources.core.times import SECONDS_PER_DAY, datetime_from_mjd
 from contimg_resources.correlator.phasing import Sky
 from contimg_resources.instrument.dsa110 import (
@@ -31,8 +32,6 @@ from contimg_resources.instrument.dsa110 import (
 )
 from contimg_resources.simulation.predict import Baselines
 from contimg_resources.simulation.spec import DeadStyle, SimulationSpec, window_order
-
-Floats = NDArray[np.float64]
 
 _LIGHT_M_PER_S = 299_792_458.0
 _JD_OF_MJD_ZERO = 2_400_000.5
@@ -56,24 +55,15 @@ def write_sub_bands(
     directory: Path,
     spec: SimulationSpec,
     pointings_deg: Floats,
-    window_data: Callable[[int, int], NDArray[np.complex64]],
+    window_data: Callable[[int, int], Complexes],
     done: Callable[[int], None],
 ) -> None:
     """Write the 16 files of an observation.
 
-    Parameters
-    ----------
-    directory : Path
-        Directory of the files.
-    spec : SimulationSpec
-        The simulation's parameters.
-    pointings_deg : ndarray of float, shape (integrations, 2)
-        ICRS RA and Dec of the phase centres of `window_data`, degrees.
-    window_data : callable
-        Returns, for an integration and a spectral window id, the visibilities as an MS holds them,
-        of shape (baselines, frequencies, 2).
-    done : callable
-        Called with the number of integrations written.
+    `pointings_deg` holds ICRS RA and Dec of the phase centres of `window_data`, shape
+    (integrations, 2). This returns, for an integration and a spectral window id, the visibilities
+    as an MS holds them, of shape (baselines, frequencies, 2). `done` is called with the number of
+    integrations written.
     """
     baselines = Baselines.of(len(spec.antennas), spec.autocorrelations)
     jd = spec.integration_mjd + _JD_OF_MJD_ZERO
@@ -160,7 +150,7 @@ def _write_header(
 
 
 def _append(
-    file: h5py.File, visibilities: NDArray[Any], flagged: NDArray[np.bool_], rows: tuple[Any, ...]
+    file: h5py.File, visibilities: NDArray[Any], flagged: Bools, rows: tuple[Any, ...]
 ) -> None:
     """Append an integration."""
     jd, uvw_m, (first, second) = rows

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Floats
 from contimg_resources.core.checksums import content_checksum
 from contimg_resources.core.keys import partition_key
 from contimg_resources.core.times import SIDEREAL_DEG_PER_DAY
@@ -20,46 +20,22 @@ from contimg_resources.imaging.model import Beam, ImageFiles, ImageGrid
 from contimg_resources.imaging.png import celestial_wcs
 from contimg_resources.mosaics.model import TileFiles
 
-Floats = NDArray[np.float64]
-
 _FOUR_LN2 = 4.0 * np.log(2.0)
 
 
 @dataclass(frozen=True)
 class MadeUpTile:
-    """The parameters of a simulated tile.
+    """The parameters of a simulated tile."""
 
-    Parameters
-    ----------
-    key : str
-        Partition key.
-    grid : ImageGrid
-        Its pixels.
-    mid_mjd : float
-        Middle of its five minutes, MJD in days.
-    beam : Beam
-        Restoring beam.
-    rms_jy : float
-        Noise before primary-beam correction, Jy/beam.
-    fwhm_deg : float
-        Primary beam (a Gaussian), degrees.
-    sky_jy : float
-        Uniform sky brightness, Jy/beam.
-    cut : float
-        Level below which the primary beam's file holds NaN.
-    seed : int
-        Random seed of the noise.
-    """
-
-    key: str
-    grid: ImageGrid
-    mid_mjd: float
-    beam: Beam
-    rms_jy: float = 1e-3
-    fwhm_deg: float = 2.8
-    sky_jy: float = 0.0
-    cut: float = 0.2
-    seed: int = 0
+    key: str  #: Partition key.
+    grid: ImageGrid  #: Its pixels.
+    mid_mjd: float  #: Middle of its five minutes, MJD in days.
+    beam: Beam  #: Restoring beam.
+    rms_jy: float = 1e-3  #: Noise before primary-beam correction, Jy/beam.
+    fwhm_deg: float = 2.8  #: Primary beam (a Gaussian), degrees.
+    sky_jy: float = 0.0  #: Uniform sky brightness, Jy/beam.
+    cut: float = 0.2  #: Level below which the primary beam's file holds NaN.
+    seed: int = 0  #: Random seed of the noise.
 
 
 def drifting_tiles(
@@ -100,16 +76,9 @@ def drifting_tiles(
 def write_tile(
     tile: MadeUpTile, directory: Path, sources: Sequence[tuple[float, float, float]] = ()
 ) -> TileFiles:
-    """Write the files of a tile.
+    """Write the files of a tile into a directory, which is created.
 
-    Parameters
-    ----------
-    tile : MadeUpTile
-        The tile's parameters.
-    directory : Path
-        Directory for the files; created.
-    sources : sequence of tuple of float
-        RA, Dec (ICRS degrees) and flux density (Jy) of point sources.
+    `sources` are RA, Dec (ICRS degrees) and flux density (Jy) of point sources.
     """
     directory.mkdir(parents=True, exist_ok=True)
     files = ImageFiles.in_directory(directory, tile.key)
@@ -148,23 +117,9 @@ def write_tile(
 
 
 def correlated_noise(size: int, cell_arcsec: float, beam: Beam, seed: int) -> Floats:
-    """Return noise of standard deviation 1, correlated by a restoring beam.
+    """Return white noise convolved with a restoring beam, of standard deviation 1.
 
-    Parameters
-    ----------
-    size : int
-        Pixels a side.
-    cell_arcsec : float
-        Pixel size, arcsec.
-    beam : Beam
-        The beam.
-    seed : int
-        Random seed.
-
-    Returns
-    -------
-    ndarray, shape (size, size)
-        White noise convolved with the beam.
+    It has `size` pixels of `cell_arcsec` a side.
     """
     from scipy.fft import irfft2, rfft2
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
+from contimg_resources.core.arrays import Floats
 from contimg_resources.core.errors import ContimgError, UnreadableObservation
 from contimg_resources.core.naming import without_ms
 from contimg_resources.instrument.dsa110 import N_SPECTRAL_WINDOWS
@@ -21,95 +22,50 @@ from contimg_resources.simulation.predict import apparent_flux_jy
 from contimg_resources.simulation.sky import REFERENCE_GHZ, Source
 from contimg_resources.simulation.spec import SimulationSpec
 
-Floats = NDArray[np.float64]
-
 
 @dataclass(frozen=True)
 class TrueSource:
-    """A source on the simulated sky.
+    """A source on the simulated sky."""
 
-    Parameters
-    ----------
-    name : str
-        Its name.
-    ra_deg, dec_deg : float
-        Position, ICRS, degrees.
-    flux_jy : float
-        Flux density at `reference_ghz`, Jy, without the primary beam.
-    reference_ghz : float
-        Reference frequency, GHz.
-    spectral_index : float
-        Slope of log S against log nu at `reference_ghz`.
-    apparent_flux_jy : float
-        Flux density times primary beam, averaged over integrations and channels with equal
-        weight, Jy: the flux density in a naturally weighted image of perfect data.
-    mean_beam : float
-        Primary beam at the band's centre, averaged over the integrations.
-    calibrator : bool
-        Whether it is a source of the flux scale.
-    """
-
-    name: str
-    ra_deg: float
-    dec_deg: float
-    flux_jy: float
-    reference_ghz: float
-    spectral_index: float
+    name: str  #: Its name.
+    ra_deg: float  #: Position, ICRS, degrees.
+    dec_deg: float  #: Position, ICRS, degrees.
+    flux_jy: float  #: Flux density at `reference_ghz`, Jy, without the primary beam.
+    reference_ghz: float  #: Reference frequency, GHz.
+    spectral_index: float  #: Slope of log S against log nu at `reference_ghz`.
+    #: Flux density times primary beam, averaged over integrations and channels with equal weight,
+    #: Jy: the flux density in a naturally weighted image of perfect data.
     apparent_flux_jy: float
-    mean_beam: float
-    calibrator: bool
+    mean_beam: float  #: Primary beam at the band's centre, averaged over the integrations.
+    calibrator: bool  #: Whether it is a source of the flux scale.
 
 
 @dataclass(frozen=True)
 class TruthRecord:
-    """The content of the JSON file.
+    """The content of the JSON file."""
 
-    Parameters
-    ----------
-    ms : str
-        Name of the MS.
-    spec : SimulationSpec
-        The specification.
-    mid_mjd : float
-        Middle of the observation, MJD in days.
-    field_ra_deg, field_dec_deg, field_mjd : tuple of float
-        Pointing of each integration, ICRS degrees, and its middle, MJD in days.
-    window_frequencies_hz : tuple of tuple of float
-        Channel centres by spectral window id, Hz.
-    noise_jy : float
-        Noise of the real and of the imaginary part of one visibility of one polarisation, Jy.
-    expected_rms_jy : float
-        Thermal noise of a naturally weighted Stokes I image, Jy/beam.
-    sources : tuple of TrueSource
-        Sources by decreasing apparent flux.
-    """
-
-    ms: str
-    spec: SimulationSpec
-    mid_mjd: float
+    ms: str  #: Name of the MS.
+    spec: SimulationSpec  #: The specification.
+    mid_mjd: float  #: Middle of the observation, MJD in days.
+    #: `field_ra_deg`, `field_dec_deg`, `field_mjd`: Pointing of each integration, ICRS degrees, and
+    #: its middle, MJD in days.
     field_ra_deg: tuple[float, ...]
     field_dec_deg: tuple[float, ...]
     field_mjd: tuple[float, ...]
+    #: Channel centres by spectral window id, Hz.
     window_frequencies_hz: tuple[tuple[float, ...], ...]
+    #: Noise of the real and of the imaginary part of one visibility of one polarisation, Jy.
     noise_jy: float
-    expected_rms_jy: float
-    sources: tuple[TrueSource, ...]
+    expected_rms_jy: float  #: Thermal noise of a naturally weighted Stokes I image, Jy/beam.
+    sources: tuple[TrueSource, ...]  #: Sources by decreasing apparent flux.
 
 
 @dataclass(frozen=True)
 class Truth:
-    """The truth of a simulated MS.
+    """The truth of a simulated MS."""
 
-    Parameters
-    ----------
-    record : TruthRecord
-        Sky, pointings, frequencies, noise.
-    gains : GainModel
-        The antennas' gains, by antenna id.
-    """
-
-    record: TruthRecord
-    gains: GainModel
+    record: TruthRecord  #: Sky, pointings, frequencies, noise.
+    gains: GainModel  #: The antennas' gains, by antenna id.
 
     @property
     def spec(self) -> SimulationSpec:
@@ -140,19 +96,8 @@ class Truth:
     ) -> NDArray[np.complex128]:
         """Return the total corrupting gain, ``V_ij = g_i conj(g_j) V_true``.
 
-        Parameters
-        ----------
-        antennas : sequence of int
-            Antenna ids.
-        frequencies_hz : array_like
-            Frequencies, Hz, in any order.
-        mjd : float
-            Time, MJD in days.
-
-        Returns
-        -------
-        ndarray of complex, shape (antennas, 2, frequencies)
-            Gains of receptors X and Y.
+        Receptors are X and Y, shape (antennas, 2, frequencies). Frequencies are in Hz, in any
+        order; the time is MJD in days.
         """
         return np.asarray(self.gains.total(frequencies_hz, mjd)[np.asarray(antennas, dtype=int)])
 
@@ -198,18 +143,7 @@ def describe_truth(
 ) -> Truth:
     """Collect the truth of one observation.
 
-    Parameters
-    ----------
-    ms_name : str
-        Name of the MS.
-    spec : SimulationSpec
-        The specification.
-    pointings_deg : ndarray of float, shape (integrations, 2)
-        ICRS RA and Dec of each integration's pointing, degrees.
-    sources : sequence of Source
-        The sky.
-    gains : GainModel
-        The gains.
+    `pointings_deg` holds ICRS RA and Dec of each integration's pointing, shape (integrations, 2).
     """
     frequencies_hz = spec.window_frequencies_hz
     # The beam is smooth: the middle of each window represents the window.

@@ -28,31 +28,20 @@ from contimg_resources.steps.workshop import Workshop
 
 if TYPE_CHECKING:
     from contimg_resources.variability.added import AddedFacts
+    from contimg_resources.variability.candidates import Found
     from contimg_resources.variability.foreign_columns import GivenColumn
-    from contimg_resources.variability.found import Found
     from contimg_resources.variability.model import Variability
 
 
 @dataclass(frozen=True)
 class AddedSearch:
-    """The variability metrics of a list, and the result of the search in it.
+    """The variability metrics of a list, and the result of the search in it."""
 
-    Parameters
-    ----------
-    facts : AddedFacts
-        The list.
-    table : Variability
-        Metrics of its sources.
-    found : Found
-        Candidates with their ids, rejected dips, sources that can't be searched.
-    new, withdrawn : tuple of str
-        Ids of candidates found for the first time, and of earlier ones that this search does not
-        find.
-    """
-
-    facts: "AddedFacts"
-    table: "Variability"
-    found: "Found"
+    facts: "AddedFacts"  #: The list.
+    table: "Variability"  #: Metrics of its sources.
+    found: "Found"  #: Candidates with their ids, rejected dips, sources that can't be searched.
+    #: `new`, `withdrawn`: Ids of candidates found for the first time, and of earlier ones that this
+    #: search does not find.
     new: tuple[str, ...]
     withdrawn: tuple[str, ...]
 
@@ -64,24 +53,12 @@ class AddedSearch:
 
 @dataclass(frozen=True)
 class Added:
-    """The outcome of adding a list.
+    """The outcome of adding a list."""
 
-    Parameters
-    ----------
-    path : Path
-        File of the list.
-    replaced : bool
-        Whether it replaced a list of the same name.
-    searched : AddedSearch
-        Metrics and candidates.
-    refused : dict of str to str
-        Files that couldn't be read, each with its reason.
-    """
-
-    path: Path
-    replaced: bool
-    searched: AddedSearch
-    refused: dict[str, str]
+    path: Path  #: File of the list.
+    replaced: bool  #: Whether it replaced a list of the same name.
+    searched: AddedSearch  #: Metrics and candidates.
+    refused: dict[str, str]  #: Files that couldn't be read, each with its reason.
 
 
 def add_light_curves(
@@ -97,22 +74,9 @@ def add_light_curves(
 ) -> Added:
     """Read files with light curves, store them as a list, and measure and search it.
 
-    A list of the same name is replaced, but only after all files are read.
-
-    Parameters
-    ----------
-    workshop : Workshop
-        Stores and settings.
-    name : str
-        Name of the list.
-    files : sequence of Path
-        At least one file. A file that can't be read doesn't stop the others.
-    columns : mapping of str to GivenColumn, optional
-        Columns that the user named, by role.
-    source, error, table : str
-        See `contimg_resources.variability.foreign.read_rows`.
-    progress : callable
-        Receives progress messages.
+    A list of the same name is replaced, but only after all files are read. A file that can't be
+    read doesn't stop the others. `columns` are those that the user named, by role; for `source`,
+    `error` and `table` see `contimg_resources.variability.foreign.read_rows`.
 
     Raises
     ------
@@ -261,19 +225,7 @@ def search_all_added(
 def remove_light_curves(workshop: Workshop, name: str, *, dry_run: bool = False) -> tuple[str, ...]:
     """Remove a list and its metrics; withdraw its candidates but keep their marks.
 
-    Parameters
-    ----------
-    workshop : Workshop
-        Stores and settings.
-    name : str
-        Name of the list.
-    dry_run : bool
-        Whether only to return the candidates that would be withdrawn.
-
-    Returns
-    -------
-    tuple of str
-        Ids of the withdrawn candidates.
+    Returns the ids of the candidates; a dry run doesn't do more than that.
 
     Raises
     ------

@@ -46,46 +46,24 @@ _NO_MS = "it is an image that was made elsewhere: it has no MeasurementSet to ca
 
 @dataclass(frozen=True)
 class AddedImage:
-    """An image that was added, or was already in the store.
+    """An image that was added, or was already in the store."""
 
-    Parameters
-    ----------
-    path : Path
-        Image file.
-    outcome : ArrivalOutcome
-        Whether it is new, known, a replacement, or a second copy.
-    record : ObservationRecord
-        Its observation.
-    image : ImageRecord or None
-        Image statistics.
-    verdicts : tuple of Verdict
-        One for each check, passed or failed; empty when the image was already in the store.
-    notes : tuple of str
-        Assumptions made, and steps of the conversion to contimg's standard form.
-    """
-
-    path: Path
-    outcome: ArrivalOutcome
-    record: ObservationRecord
-    image: ImageRecord | None
+    path: Path  #: Image file.
+    outcome: ArrivalOutcome  #: Whether it is new, known, a replacement, or a second copy.
+    record: ObservationRecord  #: Its observation.
+    image: ImageRecord | None  #: Image statistics.
+    #: One for each check, passed or failed; empty when the image was already in the store.
     verdicts: tuple[Verdict, ...] = ()
+    #: Assumptions made, and steps of the conversion to contimg's standard form.
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class AddedImages:
-    """The outcome of adding images.
+    """The outcome of adding images."""
 
-    Parameters
-    ----------
-    added : tuple of AddedImage
-        Images that are now observations.
-    failed : dict of str to str
-        Files that could not be added, with the reason.
-    """
-
-    added: tuple[AddedImage, ...]
-    failed: dict[str, str]
+    added: tuple[AddedImage, ...]  #: Images that are now observations.
+    failed: dict[str, str]  #: Files that could not be added, with the reason.
 
 
 def add_images(
@@ -98,18 +76,8 @@ def add_images(
 ) -> AddedImages:
     """Add images; an image that can't be added doesn't stop the others.
 
-    Parameters
-    ----------
-    workshop : Workshop
-        Stores and settings.
-    images : sequence of ForeignFiles
-        FITS files, corrected for the primary beam, and their companions; only read.
-    replace_known : bool
-        Whether an image may replace another one with the same key.
-    run_id : str
-        Run id, for the history.
-    progress : callable
-        Receives progress messages.
+    The FITS files are corrected for the primary beam, and only read; `replace_known`: an image may
+    replace another one with the same key.
     """
     added: list[AddedImage] = []
     failed: dict[str, str] = {}
@@ -130,20 +98,8 @@ def add_image(
 ) -> AddedImage:
     """Convert an image to contimg's standard form, check it and record it as an observation.
 
-    Adding the same image again changes nothing; new content in the same file replaces it.
-
-    Parameters
-    ----------
-    workshop : Workshop
-        Stores and settings.
-    files : ForeignFiles
-        The FITS file and its companions; only read.
-    replace_known : bool
-        Whether it may replace another image with the same key.
-    run_id : str
-        Run id, for the history.
-    progress : callable
-        Receives progress messages.
+    Adding the same image again changes nothing; new content in the same file replaces it. The files
+    are only read; `replace_known`: it may replace another image with the same key.
 
     Raises
     ------

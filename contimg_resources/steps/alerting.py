@@ -65,40 +65,22 @@ _CUT_SHORT = "perhaps delivered: the process ended before the server replied"
 
 @dataclass(frozen=True)
 class Told:
-    """The outcome of one round of alerts.
+    """The outcome of one round of alerts."""
 
-    Parameters
-    ----------
-    new : tuple of AlertRecord
-        Alerts that were recorded.
-    sent : tuple of AlertRecord
-        Alerts that went out on every channel, some perhaps undelivered (`error` gives the reason).
-    failed : tuple of AlertRecord
-        Alerts that couldn't be delivered on some channel, with the reason.
-    """
-
-    new: tuple[AlertRecord, ...] = ()
+    new: tuple[AlertRecord, ...] = ()  #: Alerts that were recorded.
+    #: Alerts that went out on every channel, some perhaps undelivered (`error` gives the reason).
     sent: tuple[AlertRecord, ...] = ()
+    #: Alerts that couldn't be delivered on some channel, with the reason.
     failed: tuple[AlertRecord, ...] = ()
 
 
 @dataclass(frozen=True)
 class Untold:
-    """Alerts that are not delivered yet.
+    """Alerts that are not delivered yet."""
 
-    Parameters
-    ----------
-    new : tuple of AlertRecord
-        Alerts that aren't recorded yet.
-    due : tuple of AlertRecord
-        Recorded alerts that may be sent now.
-    seen : str
-        Digest of the latest images when their noise raises no alert; else empty.
-    """
-
-    new: tuple[AlertRecord, ...]
-    due: tuple[AlertRecord, ...]
-    seen: str = ""
+    new: tuple[AlertRecord, ...]  #: Alerts that aren't recorded yet.
+    due: tuple[AlertRecord, ...]  #: Recorded alerts that may be sent now.
+    seen: str = ""  #: Digest of the latest images when their noise raises no alert; else empty.
 
     @property
     def signature(self) -> str:
@@ -110,16 +92,8 @@ def untold(workshop: Workshop, *, seen: str = "", now_mjd: float | None = None) 
     """Return the alerts that are not delivered yet, without changing anything.
 
     This takes some milliseconds, and a few hundred after a new image, which is compared with the
-    images of the weeks before.
-
-    Parameters
-    ----------
-    workshop : Workshop
-        Stores and settings.
-    seen : str
-        `Untold.seen` of the previous call: the same latest images aren't compared again.
-    now_mjd : float, optional
-        The present, MJD in days; by default the clock's.
+    images of the weeks before. `seen` is `Untold.seen` of the previous call: the same latest images
+    aren't compared again. `now_mjd` is MJD in days, by default the clock's.
     """
     present_mjd = clock_mjd() if now_mjd is None else now_mjd
     last = _last_images(workshop, present_mjd)
@@ -134,16 +108,8 @@ def tell_alerts(
     """Record new alerts, and deliver those that are due.
 
     Without a webhook or e-mail addresses alerts are only recorded. A failed delivery raises no
-    error: the record keeps the reason, and the alert is sent again after growing pauses.
-
-    Parameters
-    ----------
-    workshop : Workshop
-        Stores and settings.
-    now_mjd : float, optional
-        The present, MJD in days; by default the clock's.
-    progress : callable, optional
-        Receives progress messages.
+    error: the record keeps the reason, and the alert is sent again after growing pauses. `now_mjd`
+    is MJD in days, by default the clock's.
     """
     start_mjd, started_s = (clock_mjd() if now_mjd is None else now_mjd), time.monotonic()
     events = workshop.products.events
@@ -162,15 +128,7 @@ def tell_alerts(
 
 
 def tell_platform(workshop: Workshop, what: str) -> None:
-    """Record an alert about the platform's own processes.
-
-    Parameters
-    ----------
-    workshop : Workshop
-        Stores and settings.
-    what : str
-        The problem, in one sentence.
-    """
+    """Record an alert about the platform's own processes; `what` is a sentence on the problem."""
     at_mjd = clock_mjd()
     moment = isot_from_mjd(at_mjd)
     alert = AlertRecord(

@@ -20,8 +20,8 @@ from contimg_resources.casa import Progress, no_progress
 from contimg_resources.core.directories import whole_directory
 from contimg_resources.core.errors import BackupRefused, ConfigurationError, ContimgError
 from contimg_resources.core.trees import remove_tree
-from contimg_resources.database.base import DatabaseStore
 from contimg_resources.database.memory import memory_path
+from contimg_resources.database.store import DatabaseStore
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.registry.model import SetStatus
 from contimg_resources.registry.store import CalibrationRegistry
@@ -40,50 +40,24 @@ _DAGSTER = ("history", "schedules", "runs.db", "runs.db-wal", "runs.db-shm")
 
 @dataclass(frozen=True)
 class Backup:
-    """A completed backup.
+    """A completed backup."""
 
-    Parameters
-    ----------
-    products, registry : Path
-        Copies of the stores.
-    added_light_curves : tuple of Path
-        Copies of lists that users added.
-    caltables : tuple of Path
-        Copies of the directories of caltable sets.
-    settings : Path
-        Settings that differ from the defaults, TOML.
-    outside : tuple of Path
-        Caltables of active sets outside the state directory: not copied.
-    earlier : tuple of Path
-        Directories of earlier backups, newest first.
-    """
-
-    products: Path
-    registry: Path
-    added_light_curves: tuple[Path, ...]
-    caltables: tuple[Path, ...]
-    settings: Path
-    outside: tuple[Path, ...]
-    earlier: tuple[Path, ...]
+    products: Path  #: Copy of the products store.
+    registry: Path  #: Copy of the registry.
+    added_light_curves: tuple[Path, ...]  #: Copies of lists that users added.
+    caltables: tuple[Path, ...]  #: Copies of the directories of caltable sets.
+    settings: Path  #: Settings that differ from the defaults, TOML.
+    outside: tuple[Path, ...]  #: Caltables of active sets outside the state directory: not copied.
+    earlier: tuple[Path, ...]  #: Directories of earlier backups, newest first.
 
 
 @dataclass(frozen=True)
 class Restored:
-    """A restored backup.
+    """A restored backup."""
 
-    Parameters
-    ----------
-    restored : tuple of Path
-        Restored files and directories.
-    aside : Path or None
-        Directory that holds the previous files; None when there were none.
-    n_rows : dict of str to int
-        Rows of each restored store.
-    """
-
-    restored: tuple[Path, ...]
-    aside: Path | None
-    n_rows: dict[str, int]
+    restored: tuple[Path, ...]  #: Restored files and directories.
+    aside: Path | None  #: Directory that holds the previous files; None when there were none.
+    n_rows: dict[str, int]  #: Rows of each restored store.
 
 
 def back_up(
@@ -97,20 +71,9 @@ def back_up(
     """Back up stores, caltables, added light curves and settings, while others use them.
 
     The backup is complete or not made at all. Caltables that the previous backup already holds are
-    linked, not copied.
-
-    Parameters
-    ----------
-    workshop : Workshop
-        Stores and settings.
-    directory : Path
-        Holds the newest backup, and the earlier ones in ``earlier``.
-    keep : int
-        Number of backups to keep, including the new one.
-    replace_fuller : bool
-        Whether a backup may replace one that holds more rows.
-    progress : callable
-        Receives progress messages.
+    linked, not copied. `directory` holds the newest backup, and the earlier ones in ``earlier``;
+    `keep` of them are kept, including the new one. `replace_fuller`: a backup may replace one that
+    holds more rows.
 
     Raises
     ------
@@ -168,19 +131,9 @@ def restore(
 ) -> Restored:
     """Restore the stores from a backup; the present files are moved aside, not removed.
 
-    Call it only while no platform runs on the state directory. Existing caltables, lists of light
-    curves and settings stay.
-
-    Parameters
-    ----------
-    settings : Settings
-        Addresses of the stores.
-    directory : Path
-        A backup: its directory, or an earlier backup in ``earlier``.
-    dry_run : bool
-        Whether only to check the copies of the stores, and return where they would go.
-    progress : callable
-        Receives progress messages.
+    `directory` is that of a backup, or of an earlier one in ``earlier``. Call it only while no
+    platform runs on the state directory. Existing caltables, lists of light curves and settings
+    stay. A dry run only checks the copies of the stores, and returns where they would go.
 
     Raises
     ------
@@ -235,20 +188,9 @@ def restore(
 def put_dagster_aside(settings: Settings, *, dry_run: bool = False) -> Path | None:
     """Move Dagster's databases aside, so that the next start of the platform makes new ones.
 
-    Call it only while no platform runs on the state directory. The stores record which work is
-    done: nothing is made twice or forgotten.
-
-    Parameters
-    ----------
-    settings : Settings
-        The state directory.
-    dry_run : bool
-        Whether only to return where they would go.
-
-    Returns
-    -------
-    Path or None
-        Their new directory; None when there were none.
+    Returns their new directory; None when there were none. A dry run only returns it. Call it only
+    while no platform runs on the state directory. The stores record which work is done: nothing is
+    made twice or forgotten.
     """
     aside = settings.state / "damaged" / f"{datetime.now(tz=UTC):%Y-%m-%dT%H-%M-%S}-dagster"
     there = [name for name in _DAGSTER if (settings.state / name).exists()]

@@ -14,7 +14,7 @@ from contimg_resources.steps.workshop import Workshop
 
 if TYPE_CHECKING:
     from contimg_resources.steps.added_light_curves import AddedSearch
-    from contimg_resources.variability.found import Rejected, Unsearched
+    from contimg_resources.variability.candidates import Rejected, Unsearched
     from contimg_resources.variability.model import LightCurves, Variability
 
 _MOST_NOTES = 3
@@ -22,47 +22,23 @@ _MOST_NOTES = 3
 
 @dataclass(frozen=True)
 class Searched:
-    """The result of a day's search.
+    """The result of a day's search."""
 
-    Parameters
-    ----------
-    day_mjd : int
-        The UTC day, integer MJD.
-    candidates : tuple of CandidateRecord
-        Candidates as recorded, best score first.
-    new : tuple of str
-        Ids of candidates found for the first time.
-    withdrawn : tuple of str
-        Ids of earlier candidates that this search does not find.
-    rejected : tuple of Rejected
-        Dips above the threshold that failed the vetting.
-    unsearched : tuple of Unsearched
-        Sources that couldn't be searched, each with its reason.
-    threshold : float
-        Score threshold of the search.
-    source_years, n_sources : float, int
-        Source-years and sources that were searched.
-    added : tuple of AddedSearch
-        Searched lists of added light curves; all of the above but the threshold includes their
-        results.
-    failed_lists : dict of str to str
-        Lists that couldn't be searched, each with its reason.
-    words : str
-        Summary on one line.
-    """
-
-    day_mjd: int
-    candidates: tuple[CandidateRecord, ...]
-    new: tuple[str, ...]
-    withdrawn: tuple[str, ...]
-    rejected: "tuple[Rejected, ...]"
+    day_mjd: int  #: The UTC day, integer MJD.
+    candidates: tuple[CandidateRecord, ...]  #: Candidates as recorded, best score first.
+    new: tuple[str, ...]  #: Ids of candidates found for the first time.
+    withdrawn: tuple[str, ...]  #: Ids of earlier candidates that this search does not find.
+    rejected: "tuple[Rejected, ...]"  #: Dips above the threshold that failed the vetting.
+    #: Sources that couldn't be searched, each with its reason.
     unsearched: "tuple[Unsearched, ...]"
-    threshold: float
-    source_years: float
-    n_sources: int
+    threshold: float  #: Score threshold of the search.
+    source_years: float  #: Searched source-years.
+    n_sources: int  #: Searched sources.
+    #: Searched lists of added light curves; all of the above but the threshold includes their
+    #: results.
     added: "tuple[AddedSearch, ...]"
-    failed_lists: dict[str, str]
-    words: str
+    failed_lists: dict[str, str]  #: Lists that couldn't be searched, each with its reason.
+    words: str  #: Summary on one line.
 
 
 def find_candidates(

@@ -24,18 +24,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DrawnCards:
-    """Cards after they were drawn.
+    """Cards after they were drawn."""
 
-    Parameters
-    ----------
-    cards : dict of str to Path
-        Cards by the id of the candidate, in the order of the candidates.
-    failed : dict of str to str
-        Candidates without a new card, by id, with the reason.
-    """
-
-    cards: dict[str, Path]
-    failed: dict[str, str]
+    cards: dict[str, Path]  #: Cards by the id of the candidate, in the order of the candidates.
+    failed: dict[str, str]  #: Candidates without a new card, by id, with the reason.
 
 
 def draw_cards(workshop: Workshop, candidates: Iterable[CandidateRecord]) -> DrawnCards:

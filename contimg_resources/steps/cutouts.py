@@ -37,50 +37,27 @@ _UNBOUNDED_SHARE = 0.1
 
 @dataclass(frozen=True)
 class SourceCutouts:
-    """The cutouts of a source after an update.
+    """The cutouts of a source after an update."""
 
-    Parameters
-    ----------
-    source_id : str
-        The source.
-    directory : Path
-        Directory of its cutouts.
-    made, kept : tuple of str
-        Epochs whose cutout was made or remade, and those whose cutout was up to date.
-    gone : tuple of str
-        Epochs without a current cutout whose mosaic is no longer on disk.
-    failed : dict of str to str
-        Epochs without a cutout, with the reason.
-    pngs : dict of (float, str) to Path
-        Pictures by mid-MJD in days, as in the light curve, and epoch; in order of time.
-    """
-
-    source_id: str
-    directory: Path
+    source_id: str  #: The source.
+    directory: Path  #: Directory of its cutouts.
+    #: `made`, `kept`: Epochs whose cutout was made or remade, and those whose cutout was up to
+    #: date.
     made: tuple[str, ...]
     kept: tuple[str, ...]
-    gone: tuple[str, ...]
-    failed: dict[str, str]
+    gone: tuple[str, ...]  #: Epochs without a current cutout whose mosaic is no longer on disk.
+    failed: dict[str, str]  #: Epochs without a cutout, with the reason.
+    #: Pictures by mid-MJD in days, as in the light curve, and epoch; in order of time.
     pngs: dict[tuple[float, str], Path]
 
 
 @dataclass(frozen=True)
 class ManyCutouts:
-    """The cutouts of many sources.
+    """The cutouts of many sources."""
 
-    Parameters
-    ----------
-    sources : tuple of SourceCutouts
-        Sources with cutouts.
-    failed : dict of str to str
-        Sources that failed, with the reason.
-    removed : tuple of Path
-        Files that were removed to stay within the disk space limit.
-    """
-
-    sources: tuple[SourceCutouts, ...]
-    failed: dict[str, str] = field(default_factory=dict)
-    removed: tuple[Path, ...] = ()
+    sources: tuple[SourceCutouts, ...]  #: Sources with cutouts.
+    failed: dict[str, str] = field(default_factory=dict)  #: Sources that failed, with the reason.
+    removed: tuple[Path, ...] = ()  #: Files that were removed to stay within the disk space limit.
 
 
 def cut_source(
@@ -93,16 +70,7 @@ def cut_source(
 ) -> SourceCutouts:
     """Update the cutouts of a source from the mosaics that it was measured on.
 
-    Parameters
-    ----------
-    workshop : Workshop
-        Settings and stores.
-    source_id : str
-        Any text.
-    start_mjd, end_mjd : float, optional
-        Only mosaics with data in [start, end), MJD in days.
-    progress : callable
-        Receives progress messages.
+    Only mosaics with data in [start, end), MJD in days, are used.
 
     Raises
     ------
@@ -135,21 +103,9 @@ def cut_many(
 ) -> ManyCutouts:
     """Update the cutouts of many sources, and remove old ones to stay within the limit.
 
-    Parameters
-    ----------
-    workshop : Workshop
-        Settings and stores.
-    source_ids : iterable of str
-        Sources; a source that fails doesn't stop the others.
-    needed : set of str
-        Further sources whose cutouts are removed last, like those of `source_ids`. When these
-        alone reach the limit, no cutout older than the oldest existing one is made.
-    start_mjd, end_mjd : float, optional
-        Only mosaics with data in [start, end), MJD in days.
-    run_id : str
-        Run id, for the records.
-    progress : callable
-        Receives progress messages.
+    A source that fails doesn't stop the others. `needed` are further sources whose cutouts are
+    removed last, like those of `source_ids`. When these alone reach the limit, no cutout older than
+    the oldest existing one is made. Only mosaics with data in [start, end), MJD in days, are used.
     """
     from contimg_resources.cutouts.model import shown_name
     from contimg_resources.cutouts.storage import full_since, keep_within
@@ -186,16 +142,7 @@ def cut_many(
 def stack_source(
     workshop: Workshop, source_id: str, epochs: Collection[str] | None = None
 ) -> "Stack":
-    """Stack the existing cutouts of a source: their mean.
-
-    Parameters
-    ----------
-    workshop : Workshop
-        Settings and stores.
-    source_id : str
-        Any text.
-    epochs : collection of str, optional
-        Only these, by key.
+    """Stack the existing cutouts of a source: their mean. `epochs` limits them, by key.
 
     Raises
     ------
@@ -216,21 +163,9 @@ def stack_source(
 def animate_source(
     workshop: Workshop, source_id: str, epochs: Collection[str] | None = None
 ) -> tuple[Path, int]:
-    """Animate the existing cutouts of a source.
+    """Animate the existing cutouts of a source; return the GIF and its number of frames.
 
-    Parameters
-    ----------
-    workshop : Workshop
-        Settings and stores.
-    source_id : str
-        Any text.
-    epochs : collection of str, optional
-        Only these, by key.
-
-    Returns
-    -------
-    tuple of (Path, int)
-        The GIF, and its number of frames.
+    `epochs` limits them, by key.
 
     Raises
     ------

@@ -12,16 +12,10 @@ from contimg_resources.steps.workshop import Workshop
 
 @dataclass(frozen=True)
 class Gap:
-    """A gap between observations.
+    """A gap between observations."""
 
-    Parameters
-    ----------
-    start_mjd, end_mjd : float
-        End of one observation and start of the next, MJD in days.
-    """
-
-    start_mjd: float
-    end_mjd: float
+    start_mjd: float  #: End of one observation, MJD in days.
+    end_mjd: float  #: Start of the next, MJD in days.
 
     @property
     def length_s(self) -> float:
@@ -31,33 +25,15 @@ class Gap:
 
 @dataclass(frozen=True)
 class DayLog:
-    """One UTC day.
+    """One UTC day."""
 
-    Parameters
-    ----------
-    day : date
-        The UTC date.
-    mjd_day : int
-        The same as integer MJD.
-    observations : tuple of ObservationRecord
-        Observations of this day, by time.
-    counts : dict of ObservationState to int
-        Number of observations in each state.
-    images : dict of str to ImageRecord
-        Statistics of their images by partition key.
-    caltable_sets : tuple of CaltableSet
-        Sets solved from observations of this day, by time.
-    gaps : tuple of Gap
-        Gaps between two observations longer than `MIN_GAP_S`.
-    """
-
-    day: date
-    mjd_day: int
-    observations: tuple[ObservationRecord, ...]
-    counts: dict[ObservationState, int]
-    images: dict[str, ImageRecord]
-    caltable_sets: tuple[CaltableSet, ...]
-    gaps: tuple[Gap, ...]
+    day: date  #: The UTC date.
+    mjd_day: int  #: The same as integer MJD.
+    observations: tuple[ObservationRecord, ...]  #: Observations of this day, by time.
+    counts: dict[ObservationState, int]  #: Number of observations in each state.
+    images: dict[str, ImageRecord]  #: Statistics of their images by partition key.
+    caltable_sets: tuple[CaltableSet, ...]  #: Sets solved from observations of this day, by time.
+    gaps: tuple[Gap, ...]  #: Gaps between two observations longer than `MIN_GAP_S`.
 
     @property
     def observed_h(self) -> float:

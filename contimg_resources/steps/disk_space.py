@@ -19,13 +19,7 @@ _PLENTY = 10
 
 
 def shortage(settings: Settings) -> str:
-    """Return why no step can start for lack of disk space; empty when there is enough.
-
-    Parameters
-    ----------
-    settings : Settings
-        The state directory and its limit.
-    """
+    """Return why no step can start for lack of disk space; empty when there is enough."""
     least_gb = settings.retention.pause_below_gb
     free_gb = free_bytes(settings.state) / _GB
     if free_gb >= least_gb:
@@ -37,13 +31,7 @@ def shortage(settings: Settings) -> str:
 
 
 def unwritable(settings: Settings) -> str:
-    """Return which directory of products can't be written to; empty when all can.
-
-    Parameters
-    ----------
-    settings : Settings
-        The state directory.
-    """
+    """Return which directory of products can't be written to; empty when all can."""
     layout = settings.layout
     for directory in (layout.root, layout.scratch, layout.logs, layout.caltables,
                       layout.calibrated, layout.images, layout.mosaics):  # fmt: skip
@@ -57,13 +45,6 @@ def unwritable(settings: Settings) -> str:
 
 def wait_for_disk_space(settings: Settings, progress: Progress = no_progress) -> None:
     """Wait until there is enough disk space for a step, and products can be written.
-
-    Parameters
-    ----------
-    settings : Settings
-        The state directory, its limit, and the maximum waiting time.
-    progress : callable
-        Receives progress messages.
 
     Raises
     ------

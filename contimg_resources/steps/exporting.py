@@ -14,14 +14,13 @@ from contimg_resources.core.surroundings import published
 from contimg_resources.dashboard.serving import install_dashboard
 from contimg_resources.database import now_mjd as present_mjd
 from contimg_resources.export.directory import INDEX, ExportDirectory, opened
-from contimg_resources.export.reading import read_measures, with_added
-from contimg_resources.export.state import CutoutsOf, PlatformState
+from contimg_resources.export.state import CutoutsOf, PlatformState, read_measures, with_added
 from contimg_resources.observations.model import ObservationOrigin
 from contimg_resources.products.derived import DerivedKind, Inputs
 from contimg_resources.products.epochs import EpochKind
 from contimg_resources.products.model import ObservationRecord, ObservationState
+from contimg_resources.registry.lookup import ActiveSet
 from contimg_resources.registry.model import CaltableSet
-from contimg_resources.registry.snapshot import ActiveSet
 from contimg_resources.steps.disk_space import shortage, unwritable
 from contimg_resources.steps.looking_up import look_up_all
 from contimg_resources.steps.origin import software
@@ -38,30 +37,14 @@ _SETS_BEFORE_DAYS = 7.0
 
 @dataclass(frozen=True)
 class Exported:
-    """The exported documents.
+    """The exported documents."""
 
-    Parameters
-    ----------
-    directory : Path
-        Directory of the documents.
-    index : Path
-        The index document, which is read first.
-    n_pages : int
-        Number of pages of all documents.
-    n_written : int
-        Number of files written; the others were up to date.
-    size_bytes : int
-        Size of all pages, bytes.
-    counts : dict of str to int
-        Number of items by document.
-    """
-
-    directory: Path
-    index: Path
-    n_pages: int
-    n_written: int
-    size_bytes: int
-    counts: dict[str, int]
+    directory: Path  #: Directory of the documents.
+    index: Path  #: The index document, which is read first.
+    n_pages: int  #: Number of pages of all documents.
+    n_written: int  #: Number of files written; the others were up to date.
+    size_bytes: int  #: Size of all pages, bytes.
+    counts: dict[str, int]  #: Number of items by document.
 
 
 def export_dashboard(
@@ -74,18 +57,7 @@ def export_dashboard(
 ) -> Exported:
     """Write the documents for dashboards; unchanged pages stay as they are.
 
-    Parameters
-    ----------
-    workshop : Workshop
-        Stores and settings.
-    run_id : str
-        Run id, for the index.
-    recorded : bool
-        Whether the products store records the documents.
-    progress : callable
-        Receives progress messages.
-    now_mjd : float, optional
-        The present, MJD in days.
+    If `recorded`, the products store records the documents. `now_mjd` is MJD in days.
 
     Raises
     ------

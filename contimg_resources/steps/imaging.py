@@ -26,7 +26,7 @@ from contimg_resources.steps.origin import software
 from contimg_resources.steps.workshop import Workshop
 
 if TYPE_CHECKING:
-    from contimg_resources.catalogues.parquet import Catalogue
+    from contimg_resources.catalogues.store import Catalogue
 
 STEP = "image_5min"
 

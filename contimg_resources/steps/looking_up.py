@@ -8,9 +8,8 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from contimg_resources.instrument.caltables import ArrayLayout
-from contimg_resources.registry.lookup import Wanted
+from contimg_resources.registry.lookup import ActiveSet, Wanted
 from contimg_resources.registry.model import ActiveCaltables
-from contimg_resources.registry.snapshot import ActiveSet
 
 if TYPE_CHECKING:
     from contimg_resources.steps.workshop import Workshop
@@ -24,20 +23,9 @@ def look_up(
     *,
     verify: bool = True,
 ) -> ActiveCaltables:
-    """Return the caltable set that applies to a mid-MJD, strip and layout.
+    """Return the caltable set that applies to a mid-MJD, strip and layout; None: any layout fits.
 
-    Parameters
-    ----------
-    workshop : Workshop
-        Registry and settings.
-    mid_mjd : float
-        mid-MJD of the observation, days.
-    declination_deg : float
-        Its declination strip, degrees.
-    layout : ArrayLayout or None
-        Its antennas and spectral windows; None: any fits.
-    verify : bool
-        Whether to compare the tables with their checksums.
+    If `verify`, the tables are compared with their checksums.
 
     Raises
     ------
@@ -62,17 +50,9 @@ def look_up_all(
 ) -> Iterator[tuple[ActiveSet, bool] | None]:
     """Look up the sets of many observations from one state of the registry, tables unread.
 
-    Parameters
-    ----------
-    workshop : Workshop
-        Registry and settings.
-    asked : iterable of (float, float, ArrayLayout or None)
-        mid-MJD (days), declination strip (degrees) and layout of each observation.
-
-    Returns
-    -------
-    iterator of (ActiveSet, bool) or None
-        The set of each, and whether it is borrowed; None where no set is valid.
+    `asked` holds mid-MJD (days), declination strip (degrees) and layout of each observation, None
+    where any layout fits. Yields the set of each, and whether it is borrowed; None where no set is
+    valid.
     """
     calibration = workshop.settings.calibration
     return workshop.registry.active_for_all(

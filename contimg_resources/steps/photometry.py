@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.catalogues.model import CatalogueSources
-from contimg_resources.catalogues.parquet import Catalogue
+from contimg_resources.catalogues.store import Catalogue
+from contimg_resources.core.arrays import Bools
 from contimg_resources.core.checksums import content_checksum
 from contimg_resources.core.directories import whole_file
 from contimg_resources.core.errors import PhotometryFailed
@@ -44,43 +44,21 @@ _EDGE = 9
 
 @dataclass(frozen=True)
 class Unmeasured:
-    """An image that was not measured, for a reason that is no error.
+    """An image that was not measured, for a reason that is no error."""
 
-    Parameters
-    ----------
-    reason : str
-        The reason.
-    """
-
-    reason: str
+    reason: str  #: The reason.
 
 
 @dataclass(frozen=True)
 class Measured:
-    """An epoch of measurements.
+    """An epoch of measurements."""
 
-    Parameters
-    ----------
-    record : EpochRecord
-        Its record in the store.
-    scale : EpochScale
-        Its flux scale and astrometry.
-    n_detected : int
-        Number of sources above five times their error.
-    png : Path
-        Plot of flux ratios and offsets; missing when `draw` was False.
-    marked : Path
-        The image with its sources marked; likewise.
-    verdicts : tuple of Verdict
-        Checks of flux scale and astrometry.
-    """
-
-    record: EpochRecord
-    scale: "EpochScale"
-    n_detected: int
-    png: Path
-    marked: Path
-    verdicts: tuple[Verdict, ...]
+    record: EpochRecord  #: Its record in the store.
+    scale: "EpochScale"  #: Its flux scale and astrometry.
+    n_detected: int  #: Number of sources above five times their error.
+    png: Path  #: Plot of flux ratios and offsets; missing when `draw` was False.
+    marked: Path  #: The image with its sources marked; likewise.
+    verdicts: tuple[Verdict, ...]  #: Checks of flux scale and astrometry.
 
 
 def measure_mosaic(
@@ -92,22 +70,7 @@ def measure_mosaic(
     draw: bool = True,
     progress: Progress = no_progress,
 ) -> Measured | Unmeasured:
-    """Measure the catalogue's sources on a mosaic.
-
-    Parameters
-    ----------
-    workshop : Workshop
-        Stores and settings.
-    key : str
-        Partition key of the mosaic.
-    run_id : str
-        Run id, for the record.
-    catalogue : Catalogue, optional
-        The sources; None: the catalogue named in the settings.
-    draw : bool
-        Whether to draw the two pictures.
-    progress : callable
-        Receives progress messages.
+    """Measure the catalogue's sources on a mosaic, by default the catalogue named in the settings.
 
     Raises
     ------
@@ -165,24 +128,12 @@ def measure_image(
 
 @dataclass(frozen=True)
 class MeasuredSubband:
-    """An epoch of measurements in a sub-band; it is not recorded in a store.
+    """An epoch of measurements in a sub-band; it is not recorded in a store."""
 
-    Parameters
-    ----------
-    written : Written
-        The file.
-    frequency_hz : float
-        Effective frequency of the image, Hz.
-    scale : EpochScale
-        Its flux scale and astrometry.
-    verdicts : tuple of Verdict
-        Checks of flux scale and astrometry.
-    """
-
-    written: "Written"
-    frequency_hz: float
-    scale: "EpochScale"
-    verdicts: tuple[Verdict, ...]
+    written: "Written"  #: The file.
+    frequency_hz: float  #: Effective frequency of the image, Hz.
+    scale: "EpochScale"  #: Its flux scale and astrometry.
+    verdicts: tuple[Verdict, ...]  #: Checks of flux scale and astrometry.
 
 
 def measure_subband(
@@ -196,20 +147,8 @@ def measure_subband(
 ) -> MeasuredSubband | Unmeasured:
     """Measure the catalogue's sources on a sub-band mosaic made elsewhere.
 
-    Parameters
-    ----------
-    workshop : Workshop
-        Stores and settings.
-    key : str
-        Partition key of the mosaic of the whole band.
-    band : str
-        Name of the sub-band.
-    image_path : Path
-        FITS, Jy/beam, corrected for the primary beam, written by any program.
-    sigma_path : Path, optional
-        FITS, noise of each pixel, Jy/beam; None: the noise is assumed to vary slowly.
-    progress : callable
-        Receives progress messages.
+    `key` is that of the mosaic of the whole band. The image is in Jy/beam, corrected for the
+    primary beam; so is its noise map: without it, the noise is assumed to vary slowly.
 
     Raises
     ------
@@ -389,7 +328,7 @@ def _sources_about(
     return catalogue.cone(ra_deg, dec_deg, radius_deg, least_jy)
 
 
-def _compact(found: CatalogueSources, image: "MeasurableImage") -> NDArray[np.bool_]:
+def _compact(found: CatalogueSources, image: "MeasurableImage") -> Bools:
     with np.errstate(invalid="ignore"):
         return np.asarray(~(found.major_arcsec > _COMPACT_BEAMS * image.beam.major_arcsec))
 

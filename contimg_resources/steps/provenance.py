@@ -26,42 +26,26 @@ _MOMENT_DAYS = 1e-8
 
 @dataclass(frozen=True)
 class Provenance:
-    """The provenance of a file.
+    """The provenance of a file."""
 
-    Parameters
-    ----------
-    path : Path
-        The recorded file or directory: the given one, or one that contains it.
-    kind : str
-        Its kind: an `ArtefactKind`, a `DerivedKind`, ``mosaic``, ``measurements``,
-        ``measurement_set``, ``sub_band``, ``image_made_elsewhere`` or ``caltable``.
-    observation : ObservationRecord or None
-        The observation that it belongs to, or was made from; None for products of several.
-    product : Artefact or Product or None
-        Its record in the products store: checksum, inputs, parameters, software, run.
-    sets : tuple of CaltableSet
-        The caltable set that was applied; for a caltable, the sets that contain it.
-    made_from : tuple of Path
-        Files of its inputs, for a product made from other products.
-    stale : tuple of Stale
-        Why a product of an observation is stale: another caltable set applies now.
-    why_stale : str
-        Why a product made from other products is stale; empty when it isn't.
-    companion : ProductFile or None
-        The record of the file itself, when it isn't the main file of its product.
-    marks : dict of str to str
-        The present state of a candidate and its marks; empty for other products.
-    """
-
-    path: Path
+    path: Path  #: The recorded file or directory: the given one, or one that contains it.
+    #: Its kind: an `ArtefactKind`, a `DerivedKind`, ``mosaic``, ``measurements``,
+    #: ``measurement_set``, ``sub_band``, ``image_made_elsewhere`` or ``caltable``.
     kind: str
+    #: The observation that it belongs to, or was made from; None for products of several.
     observation: ObservationRecord | None = None
+    #: Its record in the products store: checksum, inputs, parameters, software, run.
     product: Artefact | Product | None = None
+    #: The caltable set that was applied; for a caltable, the sets that contain it.
     sets: tuple[CaltableSet, ...] = ()
+    #: Files of its inputs, for a product made from other products.
     made_from: tuple[Path, ...] = ()
+    #: Why a product of an observation is stale: another caltable set applies now.
     stale: tuple[Stale, ...] = ()
-    why_stale: str = ""
+    why_stale: str = ""  #: Why a product made from other products is stale; empty when it isn't.
+    #: The record of the file itself, when it isn't the main file of its product.
     companion: ProductFile | None = None
+    #: The present state of a candidate and its marks; empty for other products.
     marks: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -79,13 +63,6 @@ class Provenance:
 
 def provenance_of(workshop: Workshop, path: Path) -> Provenance:
     """Return the provenance of a product, of a file inside one, of an MS or of a caltable.
-
-    Parameters
-    ----------
-    workshop : Workshop
-        Stores.
-    path : Path
-        The file.
 
     Raises
     ------

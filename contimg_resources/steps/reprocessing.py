@@ -46,24 +46,12 @@ class Which(StrEnum):
 
 @dataclass(frozen=True)
 class Chosen:
-    """A chosen observation.
+    """A chosen observation."""
 
-    Parameters
-    ----------
-    key : str
-        Its partition key.
-    why : str
-        Why it was chosen.
-    hindrance : str
-        Why it can't be reprocessed now; empty when it can.
-    needs_ms : bool
-        Whether its MS is to be made of its sub-band files first.
-    """
-
-    key: str
-    why: str
-    hindrance: str
-    needs_ms: bool = False
+    key: str  #: Its partition key.
+    why: str  #: Why it was chosen.
+    hindrance: str  #: Why it can't be reprocessed now; empty when it can.
+    needs_ms: bool = False  #: Whether its MS is to be made of its sub-band files first.
 
 
 def steps_from(step: Step, chosen: Iterable[Chosen]) -> tuple[str, ...]:
@@ -86,22 +74,11 @@ def choose_observations(
     end_mjd: float | None = None,
     busy: Collection[str] = (),
 ) -> tuple[Chosen, ...]:
-    """Choose the observations to reprocess, in order of time.
+    """Choose the observations to reprocess from a step on, in order of time.
 
-    Observations whose MS now holds another observation are left out.
-
-    Parameters
-    ----------
-    workshop : Workshop
-        Stores and settings.
-    which : Which
-        Which observations to choose.
-    step : Step
-        The first step to repeat.
-    start_mjd, end_mjd : float, optional
-        Only those whose mid-MJD is in [start, end), days.
-    busy : collection of str
-        Partition keys of runs and backfills that are queued or in progress: these are skipped.
+    Observations whose MS now holds another observation are left out, and those that are `busy`:
+    partition keys of runs and backfills that are queued or in progress. Mid-MJDs are in [start,
+    end), days.
     """
     records = [
         r
@@ -130,14 +107,8 @@ def choose_calibrators(
 ) -> tuple[Chosen, ...]:
     """Choose the observations from which caltable sets can be solved, in order of time.
 
-    Parameters
-    ----------
-    workshop : Workshop
-        Stores.
-    start_mjd, end_mjd : float, optional
-        Only those whose mid-MJD is in [start, end), days.
-    busy : collection of str
-        Partition keys of runs and backfills that are queued or in progress: these are skipped.
+    Mid-MJDs are in [start, end), days; `busy` are partition keys of runs and backfills that are
+    queued or in progress: these are skipped.
     """
     return tuple(
         Chosen(

@@ -112,12 +112,8 @@ def uses(*parts: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
     """Return a decorator for the function of an asset, check, sensor or op that uses these parts.
 
     Dagster sees each part as a resource that the function requires; the function gets them as one
-    `Workshop`, whose other parts are missing. It comes below Dagster's decorator.
-
-    Parameters
-    ----------
-    *parts : str
-        Names of parts of a workshop (`contimg_resources.steps.workshop.PARTS`).
+    `Workshop`, whose other parts are missing. It comes below Dagster's decorator. Parts are in
+    `contimg_resources.steps.workshop.PARTS`.
 
     Raises
     ------

@@ -56,27 +56,13 @@ _DONE = (ObservationState.IMAGED, ObservationState.FAILED)
 
 @dataclass(frozen=True)
 class Removal:
-    """A file or directory to remove.
+    """A file or directory to remove."""
 
-    Parameters
-    ----------
-    path : Path
-        The file or directory.
-    size_bytes : int
-        Its size, bytes.
-    why : str
-        Why it is removed.
-    made : Made or None
-        The product; None for other files.
-    key : str
-        Partition key of the observation of a sub-band file; empty for other files.
-    """
-
-    path: Path
-    size_bytes: int
-    why: str
-    made: Made | None = None
-    key: str = ""
+    path: Path  #: The file or directory.
+    size_bytes: int  #: Its size, bytes.
+    why: str  #: Why it is removed.
+    made: Made | None = None  #: The product; None for other files.
+    key: str = ""  #: Partition key of the observation of a sub-band file; empty for other files.
 
 
 def choose_removals(
@@ -84,14 +70,8 @@ def choose_removals(
 ) -> tuple[Removal, ...]:
     """Choose the files to remove now, starting with products beyond their age limit.
 
-    Parameters
-    ----------
-    workshop : Workshop
-        Products store and settings.
-    busy : collection of str
-        Partition keys of observations in progress: none of their products is removed.
-    at_mjd : float, optional
-        The present, MJD in days.
+    `busy` are partition keys of observations in progress: none of their products is removed.
+    `at_mjd` is the present, MJD in days.
     """
     now = now_mjd() if at_mjd is None else at_mjd
     retention = workshop.settings.retention
@@ -121,15 +101,6 @@ def remove(
     """Remove files, and return the removed ones; the row of a product is removed before its files.
 
     A product that was remade since it was chosen stays.
-
-    Parameters
-    ----------
-    workshop : Workshop
-        Products store.
-    removals : sequence of Removal
-        What `choose_removals` returned.
-    progress : callable
-        Receives progress messages.
     """
     removed = []
     for number, removal in enumerate(removals):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from contimg_resources.calibration.solve.background import REACH_DEG, sources_about
 from contimg_resources.calibration.solve.model import Pointing, SolveRequest, SolveResult
+from contimg_resources.calibration.solve.skymodel import REACH_DEG, sources_about
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.casa.plotms import PlotmsPlot, PlotmsRequest, draw_plotms
 from contimg_resources.catalogues.reading import read_catalogue
@@ -49,30 +49,14 @@ _PLOTMS_AXES = {
 
 @dataclass(frozen=True)
 class Solved:
-    """A caltable set that was solved and registered.
+    """A caltable set that was solved and registered."""
 
-    Parameters
-    ----------
-    observation : Observation
-        The calibrator observation.
-    set : CaltableSet
-        The registered set.
-    result : SolveResult
-        Result of the solve.
-    diagnostics : tuple of Path
-        Plots by casaplotms, PNG.
-    notes : tuple of str
-        Notes for the operator, such as why there are no plots by casaplotms.
-    engine_s : float
-        Solving time in the CASA process, without its start-up, seconds.
-    """
-
-    observation: Observation
-    set: CaltableSet
-    result: SolveResult
-    diagnostics: tuple[Path, ...]
-    notes: tuple[str, ...]
-    engine_s: float
+    observation: Observation  #: The calibrator observation.
+    set: CaltableSet  #: The registered set.
+    result: SolveResult  #: Result of the solve.
+    diagnostics: tuple[Path, ...]  #: Plots by casaplotms, PNG.
+    notes: tuple[str, ...]  #: Notes for the operator, such as why there are no plots by casaplotms.
+    engine_s: float  #: Solving time in the CASA process, without its start-up, seconds.
 
 
 def calibrator_of(workshop: Workshop, observation: Observation, name: str | None) -> Calibrator:
@@ -170,20 +154,7 @@ def solve_observation(
 ) -> Solved:
     """Solve a calibrator observation and register the set, as active or as failed.
 
-    Parameters
-    ----------
-    workshop : Workshop
-        Stores and tools.
-    key : str
-        Partition key of the observation.
-    run_id : str
-        Run id, for the history.
-    progress : callable
-        Receives progress messages.
-    refant : str
-        Name of the reference antenna, or ``auto``.
-    calibrator_name : str, optional
-        Calibrator to solve on; None: the brightest that crossed the beam.
+    `refant` is a name or ``auto``; the default calibrator is the brightest that crossed the beam.
 
     Raises
     ------
@@ -262,12 +233,7 @@ def _diagnostics(
 def caltable_plots(tables: Mapping[CaltableType, Path], directory: Path) -> tuple[PlotmsPlot, ...]:
     """Return the plots of a set for `contimg_resources.casa.plotms.draw_plotms`.
 
-    Parameters
-    ----------
-    tables : mapping of CaltableType to Path
-        The set.
-    directory : Path
-        Directory of the PNG files, ``plotms_<table>_<axis>.png``.
+    The PNG files are ``plotms_<table>_<axis>.png``.
     """
     return tuple(
         PlotmsPlot(

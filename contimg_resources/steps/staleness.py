@@ -20,7 +20,7 @@ from contimg_resources.core.keys import parse_mosaic_key
 from contimg_resources.products.derived import DerivedKind, InputKind, Inputs
 from contimg_resources.products.epochs import EpochKind, MosaicState
 from contimg_resources.products.model import AppliedSet
-from contimg_resources.registry.snapshot import ActiveSet
+from contimg_resources.registry.lookup import ActiveSet
 from contimg_resources.steps.looking_up import look_up_all
 from contimg_resources.steps.workshop import Workshop
 
@@ -30,27 +30,13 @@ Answer = tuple[ActiveSet, bool] | None
 
 @dataclass(frozen=True)
 class Stale:
-    """An observation whose products are stale.
+    """An observation whose products are stale."""
 
-    Parameters
-    ----------
-    key : str
-        Its partition key.
-    products : tuple of str
-        The kinds of its stale products.
-    applied : str
-        The applied set.
-    now : str or None
-        The set that applies now; None when no set is valid.
-    why : str
-        Why the applied set no longer applies.
-    """
-
-    key: str
-    products: tuple[str, ...]
-    applied: str
-    now: str | None
-    why: str
+    key: str  #: Its partition key.
+    products: tuple[str, ...]  #: The kinds of its stale products.
+    applied: str  #: The applied set.
+    now: str | None  #: The set that applies now; None when no set is valid.
+    why: str  #: Why the applied set no longer applies.
 
 
 def stale_observations(
@@ -58,12 +44,7 @@ def stale_observations(
 ) -> tuple[Stale, ...]:
     """Return the observations to which another set applies now, in order of time.
 
-    Parameters
-    ----------
-    workshop : Workshop
-        Stores and settings.
-    start_mjd, end_mjd : float, optional
-        Only those whose mid-MJD is in [start, end), days.
+    Mid-MJDs are in [start, end), days.
     """
     asked = workshop.products.applied_sets(start_mjd=start_mjd, end_mjd=end_mjd)
     # The applied set fits the observation's layout. When it is the nearest of all layouts, it is
@@ -139,19 +120,11 @@ _REACH_DAYS = 0.5
 
 @dataclass(frozen=True)
 class StaleProduct:
-    """A stale product that was made from other products.
+    """A stale product that was made from other products."""
 
-    Parameters
-    ----------
-    kind, key : str
-        Its kind and key.
-    why : str
-        Why it is stale.
-    """
-
-    kind: str
-    key: str
-    why: str
+    kind: str  #: Its kind.
+    key: str  #: Its key.
+    why: str  #: Why it is stale.
 
 
 def stale_products(workshop: Workshop) -> tuple[StaleProduct, ...]:
@@ -168,14 +141,8 @@ def stale_products(workshop: Workshop) -> tuple[StaleProduct, ...]:
 class Lineage:
     """The products and their inputs, as the stores record them at the time of the first look-up.
 
-    A product is stale when one of its inputs was made again, is gone, or is stale.
-
-    Parameters
-    ----------
-    workshop : Workshop
-        Stores and settings.
-    roots : iterable of Name, optional
-        Only these will be asked about, which limits the look-up of caltable sets; None: any.
+    A product is stale when one of its inputs was made again, is gone, or is stale. Only `roots`
+    will be asked about, which limits the look-up of caltable sets; None: any.
     """
 
     def __init__(self, workshop: Workshop, roots: Iterable[Name] | None = None) -> None:

@@ -45,32 +45,16 @@ _MADE = (ObservationState.SOLVED, ObservationState.CALIBRATED, ObservationState.
 
 @dataclass(frozen=True)
 class Open:
-    """An observation that has arrived but isn't imaged yet.
+    """An observation that has arrived but isn't imaged yet."""
 
-    Parameters
-    ----------
-    key : str
-        Its partition key.
-    signature : str
-        Signature of its content; another delivery of the same name has a different one.
-    is_calibrator : bool
-        Whether a caltable set can be solved from it.
-    caltables : str or None
-        The set that applies now, with its version; None when no set is valid.
-    waits : bool
-        Whether it was made to wait until a set is valid.
-    reason : str
-        Why no set is valid; empty when one is, or the reason is already recorded.
-    needs_ms : bool
-        Whether it arrived as sub-band files of which the MS is still to be made.
-    """
-
-    key: str
+    key: str  #: Its partition key.
+    #: Signature of its content; another delivery of the same name has a different one.
     signature: str
-    is_calibrator: bool
-    caltables: str | None
-    waits: bool
-    reason: str = ""
+    is_calibrator: bool  #: Whether a caltable set can be solved from it.
+    caltables: str | None  #: The set that applies now, with its version; None when no set is valid.
+    waits: bool  #: Whether it was made to wait until a set is valid.
+    reason: str = ""  #: Why no set is valid; empty when one is, or the reason is already recorded.
+    #: Whether it arrived as sub-band files of which the MS is still to be made.
     needs_ms: bool = False
 
     @property
@@ -89,17 +73,7 @@ class Open:
 def open_observations(workshop: Workshop) -> tuple[Open, ...]:
     """Return the observations whose image is still to be made, with the set that applies now.
 
-    Observations whose MS now holds another observation are left out.
-
-    Parameters
-    ----------
-    workshop : Workshop
-        Stores and settings.
-
-    Returns
-    -------
-    tuple of Open
-        In order of time.
+    They are in order of time. Observations whose MS now holds another observation are left out.
     """
     records = [
         record
@@ -135,16 +109,8 @@ def tell_waiting(
 ) -> None:
     """Make observations wait, with the reason, if no set is valid and none will be solved.
 
-    Parameters
-    ----------
-    workshop : Workshop
-        Stores.
-    undone : iterable of Open
-        See `open_observations`.
-    solving : bool
-        Whether unsolved calibrator observations are about to be solved; these don't wait.
-    hint : str
-        Added to the reason of a calibrator observation: how to solve it.
+    If `solving`, unsolved calibrator observations are about to be solved; these don't wait. `hint`
+    describes how to solve one, and is added to its reason.
     """
     for observation in undone:
         if not observation.reason or (
@@ -169,24 +135,9 @@ def record_failure(
 ) -> None:
     """Record a failed step in an observation's history, unless the step did so itself.
 
-    A calibrator observation whose solve failed isn't lost: it waits for another set.
-
-    Parameters
-    ----------
-    workshop : Workshop
-        Stores.
-    key : str
-        Partition key of the observation.
-    step : str
-        The step that failed.
-    reason : str
-        Why it failed.
-    run_id : str
-        The run; empty on the command line.
-    ended_mjd : float, optional
-        When the run ended, MJD in days: a state set by a later run is kept.
-    died : bool
-        Whether the run was interrupted, so that the step may succeed another time.
+    A calibrator observation whose solve failed isn't lost: it waits for another set. A state set by
+    a run after `ended_mjd` (MJD in days) is kept. `died`: the run was interrupted, so that the step
+    may succeed another time.
     """
     state = ObservationState.FAILED
     known = workshop.products.get(key)
@@ -230,22 +181,8 @@ def record_interruption(
 ) -> None:
     """Record in an observation's history that a run was interrupted and is restarted.
 
-    Parameters
-    ----------
-    workshop : Workshop
-        Stores.
-    key : str
-        Partition key of the observation.
-    step : str
-        The step in progress, or the first step of the run.
-    reason : str
-        Why the run ended.
-    run_id : str
-        The run.
-    begun : bool
-        Whether any step had begun; if not, the observation keeps its state.
-    ended_mjd : float
-        When the run ended, MJD in days: a state set by a later run is kept.
+    `step` is the one in progress, or the first of the run. Unless any step had `begun`, the
+    observation keeps its state, as it does if a run after `ended_mjd` (MJD in days) set it.
     """
     known = workshop.products.get(key)
     if _is_told_late(known, ended_mjd):

@@ -29,56 +29,26 @@ _BESIDE_DAYS = 0.05
 
 @dataclass(frozen=True)
 class DayOfPoints:
-    """The light-curve measurements of one day.
+    """The light-curve measurements of one day."""
 
-    Parameters
-    ----------
-    day_mjd : int
-        The UTC day, integer MJD.
-    path : Path or None
-        Their file; None when there are none.
-    checksum : str
-        Checksum of the file; empty without a file.
-    n_points : int
-        Number of light-curve measurements: one for each transit of a source.
-    n_measurements : int
-        Number of good mosaic measurements that they were chosen from.
-    n_mosaics : int
-        Number of mosaics with these.
-    """
-
-    day_mjd: int
-    path: Path | None
-    checksum: str
-    n_points: int
-    n_measurements: int
-    n_mosaics: int
+    day_mjd: int  #: The UTC day, integer MJD.
+    path: Path | None  #: Their file; None when there are none.
+    checksum: str  #: Checksum of the file; empty without a file.
+    n_points: int  #: Number of light-curve measurements: one for each transit of a source.
+    n_measurements: int  #: Number of good mosaic measurements that they were chosen from.
+    n_mosaics: int  #: Number of mosaics with these.
 
 
 @dataclass(frozen=True)
 class DayOfVariability:
-    """Variability up to the end of one day.
+    """Variability up to the end of one day."""
 
-    Parameters
-    ----------
-    day_mjd : int
-        The UTC day, integer MJD.
-    path, png : Path
-        Table of variability metrics, and plot of the eta-V plane.
-    checksum : str
-        Checksum of the table.
-    table : Variability
-        The variability metrics.
-    n_points : int
-        Number of measurements that they are computed from.
-    """
-
-    day_mjd: int
-    path: Path
-    png: Path
-    checksum: str
-    table: "Variability"
-    n_points: int
+    day_mjd: int  #: The UTC day, integer MJD.
+    path: Path  #: Table of variability metrics.
+    png: Path  #: Plot of the eta-V plane.
+    checksum: str  #: Checksum of the table.
+    table: "Variability"  #: The variability metrics.
+    n_points: int  #: Number of measurements that they are computed from.
 
 
 def update_light_curves(
@@ -170,7 +140,7 @@ def measure_day(
     A day whose file of measurements can't be read is skipped; `facts.unreadable_days` of the
     table has the reason. Once the file is removed, the next run remakes it.
     """
-    from contimg_resources.variability.drawing import draw_plane
+    from contimg_resources.variability.cards import draw_plane
     from contimg_resources.variability.measuring import measure_variability
     from contimg_resources.variability.points import days_between, points_path, read_points
     from contimg_resources.variability.tables import variability_path, write_variability

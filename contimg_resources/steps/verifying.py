@@ -31,24 +31,13 @@ _RECORDED_BY = {
 
 @dataclass(frozen=True)
 class ProductProblem:
-    """A product that differs from its record.
+    """A product that differs from its record."""
 
-    Parameters
-    ----------
-    key : str
-        Partition key of its observation or mosaic; for other products, the key of their record.
-    kind : str
-        Kind of the product.
-    path : Path
-        Recorded path.
-    problem : str
-        The difference.
-    """
-
+    #: Partition key of its observation or mosaic; for other products, the key of their record.
     key: str
-    kind: str
-    path: Path
-    problem: str
+    kind: str  #: Kind of the product.
+    path: Path  #: Recorded path.
+    problem: str  #: The difference.
 
     def __str__(self) -> str:
         return f"{self.key}: {self.kind} {self.path} {self.problem}"
@@ -56,18 +45,10 @@ class ProductProblem:
 
 @dataclass(frozen=True)
 class Verified:
-    """The result of a comparison.
+    """The result of a comparison."""
 
-    Parameters
-    ----------
-    n_products : int
-        Number of products, and of their further files, that were compared.
-    problems : tuple of ProductProblem
-        Products that differ.
-    """
-
-    n_products: int
-    problems: tuple[ProductProblem, ...]
+    n_products: int  #: Number of products, and of their further files, that were compared.
+    problems: tuple[ProductProblem, ...]  #: Products that differ.
 
 
 def verify_products(
@@ -79,16 +60,8 @@ def verify_products(
 ) -> Verified:
     """Compare every byte of the products with their checksums.
 
-    A calibrated MS is too large for a checksum: only its size is compared.
-
-    Parameters
-    ----------
-    workshop : Workshop
-        Products store.
-    start_mjd, end_mjd : float, optional
-        Only products of observations whose mid-MJD is in [start, end), days.
-    progress : callable
-        Receives progress messages.
+    A calibrated MS is too large for a checksum: only its size is compared. Mid-MJDs of observations
+    are in [start, end), days.
     """
     records = workshop.products.list_observations(start_mjd=start_mjd, end_mjd=end_mjd)
     problems, n_products = [], 0

@@ -10,8 +10,7 @@ from typing import Any
 
 from contimg_resources.casa import Casa
 from contimg_resources.catalogues.calibrator_lists import load_calibrators
-from contimg_resources.catalogues.parquet import Catalogue
-from contimg_resources.catalogues.store import CatalogueStore
+from contimg_resources.catalogues.store import Catalogue, CatalogueStore
 from contimg_resources.core.errors import ConfigurationError, UnlistedPart, UnreadableObservation
 from contimg_resources.core.surroundings import keep_private
 from contimg_resources.observations.calibrators import CalibratorList

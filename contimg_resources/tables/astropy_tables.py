@@ -24,18 +24,7 @@ _HEADER_BYTES = 1 << 20
 
 
 def read_ascii(path: Path, content: bytes, form: str, limits: Limits) -> Table:
-    """Read a text table in a format of astropy.
-
-    Parameters
-    ----------
-    path : Path
-        The file, for the record.
-    content : bytes
-        The complete content, UTF-8.
-    form : str
-        Astropy's name of the format.
-    limits : Limits
-        Largest size.
+    """Read a text table (UTF-8) in a format of astropy; `path` is for the record.
 
     Raises
     ------
@@ -66,18 +55,9 @@ def read_ascii(path: Path, content: bytes, form: str, limits: Limits) -> Table:
 
 
 def read_fits(path: Path, content: bytes | None, table: str, limits: Limits) -> Table:
-    """Read a table of a FITS file.
+    """Read a table of a FITS file; `content` is that of a compressed file.
 
-    Parameters
-    ----------
-    path : Path
-        The file.
-    content : bytes or None
-        Its content if it was compressed; None: the file is read.
-    table : str
-        EXTNAME or number of the table; empty: the only one with rows.
-    limits : Limits
-        Largest size.
+    `table` is its EXTNAME or number; empty: the only one with rows.
 
     Raises
     ------

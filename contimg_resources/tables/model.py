@@ -1,7 +1,7 @@
 """A table with named columns and the properties that its file states.
 
 Belongs here: records of columns, and finding a column. Doesn't: file formats (see `reading`),
-conversion to a wanted unit or frame (see `quantities` and `positions`).
+conversion to a wanted unit or frame (see `units` and `positions`).
 """
 
 import re
@@ -13,10 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Bools, Floats
 from contimg_resources.core.errors import TableError
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 #: Texts that stand for a missing value.
 MISSING = ("", "--", "null", "none", "n/a", "masked")
@@ -26,22 +24,13 @@ MISSING_NUMBERS = (*MISSING, "nan", "na", "-", ".", "...", "<na>")
 
 @dataclass(frozen=True)
 class Frame:
-    """The frame of celestial coordinates, as stated in a file.
+    """The frame of celestial coordinates, as stated in a file."""
 
-    Parameters
-    ----------
-    system : str
-        ``icrs``, ``fk5``, ``fk4``, ``galactic``, ``supergalactic``, ``ecliptic``, or the file's
-        own text, in lower case.
-    equinox : str
-        Such as ``J2000`` or ``B1950``; empty: not stated.
-    epoch : str
-        Epoch of the positions, such as ``J2015.5``; empty: not stated.
-    """
-
+    #: ``icrs``, ``fk5``, ``fk4``, ``galactic``, ``supergalactic``, ``ecliptic``, or the file's own
+    #: text, in lower case.
     system: str
-    equinox: str = ""
-    epoch: str = ""
+    equinox: str = ""  #: Such as ``J2000`` or ``B1950``; empty: not stated.
+    epoch: str = ""  #: Epoch of the positions, such as ``J2015.5``; empty: not stated.
 
     def __str__(self) -> str:
         return " ".join(part for part in (self.system.upper(), self.equinox) if part)
@@ -49,54 +38,29 @@ class Frame:
 
 @dataclass(frozen=True)
 class TimeSystem:
-    """The scale and zero point of times, as stated in a file.
+    """The scale and zero point of times, as stated in a file."""
 
-    Parameters
-    ----------
-    scale : str
-        ``utc``, ``tai``, ``tdb``, ...; empty: not stated.
-    origin_jd : float or None
-        Julian date of zero, days (2400000.5 for MJD); None: not stated.
-    position : str
-        Reference position, such as ``TOPOCENTER`` or ``BARYCENTER``; empty: not stated.
-    """
-
-    scale: str = ""
+    scale: str = ""  #: ``utc``, ``tai``, ``tdb``, ...; empty: not stated.
+    #: Julian date of zero, days (2400000.5 for MJD); None: not stated.
     origin_jd: float | None = None
+    #: Reference position, such as ``TOPOCENTER`` or ``BARYCENTER``; empty: not stated.
     position: str = ""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table.
+    """One column of a table."""
 
-    Parameters
-    ----------
-    name : str
-        Its visible name (in a VOTable ``name``, not ``ID``).
-    data : ndarray or pyarrow.ChunkedArray, length n
-        Values; those of a text file remain text until they are converted to numbers.
-    absent : ndarray of bool, shape (n,)
-        True where the file has no value.
-    unit : str
-        Unit as stated in the file; empty: not stated.
-    ucd : str
-        Unified content descriptor, lower case; empty: not stated.
-    description : str
-        Description from the file.
-    frame : Frame or None
-        Frame of celestial coordinates, where the file states one for this column.
-    times : TimeSystem or None
-        Scale and zero point, where the file states them for this column.
-    """
-
-    name: str
+    name: str  #: Its visible name (in a VOTable ``name``, not ``ID``).
+    #: Values; those of a text file remain text until they are converted to numbers. Length n.
     data: Any
-    absent: Bools
-    unit: str = ""
-    ucd: str = ""
-    description: str = ""
+    absent: Bools  #: True where the file has no value. Shape (n,).
+    unit: str = ""  #: Unit as stated in the file; empty: not stated.
+    ucd: str = ""  #: Unified content descriptor, lower case; empty: not stated.
+    description: str = ""  #: Description from the file.
+    #: Frame of celestial coordinates, where the file states one for this column.
     frame: Frame | None = None
+    #: Scale and zero point, where the file states them for this column.
     times: TimeSystem | None = None
 
     def __len__(self) -> int:
@@ -178,18 +142,10 @@ def _number(text: str) -> float:
 
 
 def column_of(name: str, values: Any, mask: Any = None, **stated: Any) -> Column:
-    """Return a column from the values that a reader provides.
+    """Return a column from the values that a reader provides: n numbers or texts.
 
-    Parameters
-    ----------
-    name : str
-        Its name.
-    values : array_like or pyarrow.ChunkedArray, length n
-        Numbers or text; bytes are decoded, text is stripped.
-    mask : array_like of bool, shape (n,), optional
-        True where there is no value.
-    **stated : Any
-        Other parameters of `Column`.
+    Bytes are decoded, text is stripped. The mask is True where there is no value, shape (n,);
+    `stated` are other parameters of `Column`.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -228,36 +184,19 @@ def _decoded(value: Any) -> str | None:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of a file.
+    """A table of a file."""
 
-    Parameters
-    ----------
-    path : Path
-        The file.
-    format : str
-        Name of the format, such as ``csv``, ``votable``, ``fits``.
-    columns : tuple of Column
-        In the order of the file, all of one length. Empty for a text file without a header.
-    n_rows : int
-        Number of rows.
-    comments : tuple of str
-        Comment and remark lines of the file.
-    keywords : mapping
-        Keywords of a FITS header, of an ECSV's ``meta``, PARAMs of a VOTable; names in upper case.
-    lines : tuple of str
-        The lines of a text file without a header that matches its rows; `columns` is then empty.
-    misfit : str
-        Why the columns of such a file couldn't be found, where there is a header.
-    """
-
-    path: Path
-    format: str
+    path: Path  #: The file.
+    format: str  #: Name of the format, such as ``csv``, ``votable``, ``fits``.
+    #: In the order of the file, all of one length. Empty for a text file without a header.
     columns: tuple[Column, ...]
-    n_rows: int
-    comments: tuple[str, ...] = ()
+    n_rows: int  #: Number of rows.
+    comments: tuple[str, ...] = ()  #: Comment and remark lines of the file.
+    #: Keywords of a FITS header, of an ECSV's ``meta``, PARAMs of a VOTable; names in upper case.
     keywords: Mapping[str, Any] = field(default_factory=dict)
+    #: The lines of a text file without a header that matches its rows; `columns` is then empty.
     lines: tuple[str, ...] = ()
-    misfit: str = ""
+    misfit: str = ""  #: Why the columns of such a file couldn't be found, where there is a header.
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -310,13 +249,8 @@ class Table:
     def with_ucd(self, *words: str, without: Iterable[str] = ()) -> tuple[Column, ...]:
         """Return the columns whose UCD begins with the first word and contains the others.
 
-        Parameters
-        ----------
-        *words : str
-            UCD words such as ``pos.eq.ra``, ``meta.main``; a UCD1 such as ``POS_EQ_RA_MAIN`` is
-            converted to its successor.
-        without : iterable of str
-            Words that the UCD must not contain.
+        UCD words are such as ``pos.eq.ra``, ``meta.main``; a UCD1 such as ``POS_EQ_RA_MAIN`` is
+        converted to its successor. The UCD must contain none of the words `without`.
         """
         banned = set(without)
         return tuple(

@@ -19,16 +19,7 @@ _MJD_OF_1970 = 40587.0
 
 
 def read(path: Path, limits: Limits, content: bytes | None = None) -> Table:
-    """Read a Parquet file.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    limits : Limits
-        Largest size.
-    content : bytes, optional
-        Its content if it was compressed.
+    """Read a Parquet file; `content` is that of a compressed file.
 
     Raises
     ------

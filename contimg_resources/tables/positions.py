@@ -10,16 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from contimg_resources.core.arrays import Bools, Floats
 from contimg_resources.core.errors import TableError
-from contimg_resources.tables.model import (
-    MISSING_NUMBERS,
-    Bools,
-    Column,
-    Floats,
-    Frame,
-    Table,
-    column_of,
-)
+from contimg_resources.tables.model import MISSING_NUMBERS, Column, Frame, Table, column_of
 from contimg_resources.tables.units import factor_between, parse_unit
 
 _SEXAGESIMAL = re.compile(
@@ -33,20 +26,13 @@ _SYSTEMS = ("icrs", "fk5", "fk4", "galactic", "supergalactic", "ecliptic")
 class Directions:
     """Directions of the rows of a table.
 
-    Parameters
-    ----------
-    ra_deg, dec_deg : ndarray, shape (n,)
-        ICRS degrees, right ascension within [0, 360); NaN where there is none.
-    absent : ndarray of bool, shape (n,)
-        True where the file has no position.
-    wrong : ndarray of bool, shape (n,)
-        True where the file's value isn't a direction.
+    Arrays have the shape (n,).
     """
 
-    ra_deg: Floats
-    dec_deg: Floats
-    absent: Bools
-    wrong: Bools
+    ra_deg: Floats  #: ICRS degrees, right ascension within [0, 360); NaN where there is none.
+    dec_deg: Floats  #: ICRS degrees, right ascension within [0, 360); NaN where there is none.
+    absent: Bools  #: True where the file has no position.
+    wrong: Bools  #: True where the file's value isn't a direction.
 
 
 def directions(
@@ -59,14 +45,8 @@ def directions(
 ) -> Directions:
     """Return the directions in two columns.
 
-    Parameters
-    ----------
-    longitude, latitude : Column
-        The columns: numbers, or text with decimals and sexagesimals, mixed.
-    frame : Frame
-        Their frame (see `frame_of`).
-    longitude_unit, latitude_unit : str
-        Units from the user, which take precedence over the file's.
+    The columns hold numbers, or text with decimals and sexagesimals, mixed; for `frame` see
+    `frame_of`. Units from the user take precedence over the file's.
 
     Raises
     ------
@@ -100,10 +80,7 @@ def directions(
 def with_joined_position(table: Table) -> Table:
     """Return a table with RA and DEC made from columns such as RAh, RAm, RAs, DE-, DEd, DEm, DEs.
 
-    Parameters
-    ----------
-    table : Table
-        A table; one without such columns, or that also has a position, is returned unchanged.
+    A table without such columns, or that also has a position, is returned unchanged.
     """
     by_name = {c.name: c for c in table.columns}
     parts = [by_name.get(n) for n in ("RAh", "RAm", "RAs", "DEd", "DEm", "DEs")]
@@ -127,14 +104,7 @@ def with_joined_position(table: Table) -> Table:
 def frame_of(table: Table, longitude: Column, latitude: Column, given: str = "") -> Frame:
     """Return the frame of two columns: given, stated by the file, or in the columns' names.
 
-    Parameters
-    ----------
-    table : Table
-        The table.
-    longitude, latitude : Column
-        The longitude and latitude columns.
-    given : str
-        Frame from the user, such as ``fk4``, ``B1950``, ``galactic``; it takes precedence.
+    The user's frame, such as ``fk4``, ``B1950``, ``galactic``, takes precedence.
 
     Raises
     ------
@@ -193,15 +163,10 @@ def parse_frame(text: str) -> Frame:
 
 
 def to_icrs(longitude_deg: Floats, latitude_deg: Floats, frame: Frame) -> tuple[Floats, Floats]:
-    """Return ICRS degrees of directions in another frame.
+    """Return ICRS degrees of directions (degrees, shape (n,)) in another frame.
 
-    Parameters
-    ----------
-    longitude_deg, latitude_deg : ndarray, shape (n,)
-        Longitudes and latitudes, degrees.
-    frame : Frame
-        Their frame. FK4 without an equinox is B1950, FK5 is J2000; FK4's epoch, where it isn't
-        stated, is its equinox.
+    FK4 without an equinox is B1950, FK5 is J2000; FK4's epoch, where it isn't stated, is its
+    equinox.
 
     Raises
     ------
@@ -254,12 +219,7 @@ def _epoch(text: str, frame: Frame) -> Any:
 def sexagesimal_deg(text: str, *, hours: bool) -> float:
     """Return the degrees of ``01:37:41.3``, ``01h37m41.3s``, ``-17d27'11.8"``; NaN if invalid.
 
-    Parameters
-    ----------
-    text : str
-        The text.
-    hours : bool
-        Whether the whole number is in hours where the text doesn't mark it.
+    With `hours` the whole number is in hours where the text doesn't mark it.
     """
     found = _SEXAGESIMAL.fullmatch(text.strip())
     if found is None:

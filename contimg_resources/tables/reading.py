@@ -1,7 +1,7 @@
 """Read a table of any format, recognised from its content, then from its name.
 
 Belongs here: recognition, decompression, size limits, clear errors. Doesn't: a format itself
-(see `text`, `votable`, `astropy_tables`, `tdat`), the meaning of columns.
+(see `text`, `votable`, `astropy_tables`), the meaning of columns.
 """
 
 import bz2
@@ -36,45 +36,23 @@ _XML_MARKS = (b"<FIELD ", b"<TR")
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits on the size of a table.
+    """Limits on the size of a table."""
 
-    Parameters
-    ----------
-    n_columns, n_rows : int
-        Number of columns and rows.
-    n_bytes : int
-        Bytes of text or XML after decompression.
-    n_cells : int
-        Rows times columns: a few kilobytes of Parquet can hold any number of equal rows.
-    packing : float
-        Maximum compression factor of content above 64 MB: tables compress by a factor of ten
-        or a hundred, endless repetition by a thousand.
-    """
-
-    n_columns: int = 4000
-    n_rows: int = 20_000_000
-    n_bytes: int = 6 << 30
+    n_columns: int = 4000  #: Number of columns.
+    n_rows: int = 20_000_000  #: Number of rows.
+    n_bytes: int = 6 << 30  #: Bytes of text or XML after decompression.
+    #: Rows times columns: a few kilobytes of Parquet can hold any number of equal rows.
     n_cells: int = 1_000_000_000
+    #: Maximum compression factor of content above 64 MB: tables compress by a factor of ten or a
+    #: hundred, endless repetition by a thousand.
     packing: float = 200.0
 
 
 def read_table(path: Path, *, table: str = "", limits: Limits | None = None) -> Table:
     """Read a table: CSV, TSV, ASCII, ECSV, VOTable, FITS, Parquet, tdat, IPAC, MRT; also packed.
 
-    Parameters
-    ----------
-    path : Path
-        The file; may be compressed by gzip, bzip2 or xz.
-    table : str
-        Name (EXTNAME) or number (from 1) of the table in a file that holds several; empty: the
-        only one with rows.
-    limits : Limits, optional
-        Largest size.
-
-    Returns
-    -------
-    Table
-        The columns with units, UCDs, descriptions, frames and masks.
+    The file may be packed by gzip, bzip2 or xz. In a file that holds several tables, `table` is the
+    name (EXTNAME) or number (from 1); empty: the only one with rows.
 
     Raises
     ------
@@ -106,7 +84,7 @@ def read_table(path: Path, *, table: str = "", limits: Limits | None = None) -> 
 
 
 def _read(path: Path, table: str, limits: Limits) -> Table:
-    from contimg_resources.tables import astropy_tables, parquet, tdat, text, votable
+    from contimg_resources.tables import astropy_tables, parquet, text, votable
 
     with path.open("rb") as stream:
         head = stream.read(4096)
@@ -129,13 +107,13 @@ def _read(path: Path, table: str, limits: Limits) -> Table:
         raise TableError("it is empty")
     for stated in _UNITS.finditer(content, 0, _PREAMBLE_BYTES):
         refuse_endless(stated[0].decode(errors="replace"))
-    head = _without_mark(head)
+    head = head.removeprefix(b"\xef\xbb\xbf")
     if b"<VOTABLE" in head or b":VOTABLE" in head or head.lstrip()[:5] == b"<?xml":
         return votable.read(path, content, table, limits)
     if head.lstrip()[:1] == b"<" and ending in (".vot", ".votable", ".xml", ".html"):
         raise TableError("it is no VOTable")
     if ending == ".tdat" or head.lstrip()[:8] == b"<HEADER>":
-        return tdat.read(path, content, limits)
+        return text.read_tdat(path, content, limits)
     if head.count(b"\0") and head[:2] not in (b"\xff\xfe", b"\xfe\xff"):
         raise TableError(
             "it is no table in a known format: CSV, TSV, text with a header, ECSV, VOTable, FITS, "
@@ -147,10 +125,6 @@ def _read(path: Path, table: str, limits: Limits) -> Table:
 def _ending(path: Path) -> str:
     suffixes = [s.lower() for s in path.suffixes if s.lower() not in (".gz", ".bz2", ".xz")]
     return suffixes[-1] if suffixes else ""
-
-
-def _without_mark(head: bytes) -> bytes:
-    return head.removeprefix(b"\xef\xbb\xbf")
 
 
 def _unpacked(path: Path, opener: Callable[..., Any], limits: Limits) -> bytes:
@@ -208,14 +182,7 @@ def check_cells(n_rows: int, n_columns: int, limits: Limits) -> None:
 
 
 def read_text(path: Path, n_bytes: int) -> str:
-    """Return the text of a file that may be compressed.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    n_bytes : int
-        Maximum number of bytes after decompression.
+    """Return the text of a file that may be compressed; `n_bytes` is the limit after decompression.
 
     Raises
     ------

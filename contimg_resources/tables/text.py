@@ -1,7 +1,8 @@
 """Tables in text: CSV, TSV, columns separated by blanks, names after ``#``, units below the names.
 
-Belongs here: finding header, delimiter and units, splitting rows. Doesn't: formats that astropy
-reads (ECSV, IPAC, MRT; see `astropy_tables`), parsing text without a header: its lines are kept.
+Belongs here: finding header, delimiter and units, splitting rows; HEASARC's transportable tables
+(``tdat``). Doesn't: formats that astropy reads (ECSV, IPAC, MRT; see `astropy_tables`), parsing
+text without a header: its lines are kept.
 """
 
 import csv
@@ -26,18 +27,9 @@ _BLANKS = " "
 
 
 def read(path: Path, content: bytes, ending: str, limits: Limits) -> Table:
-    """Read a text table.
+    """Read a text table, its content decompressed.
 
-    Parameters
-    ----------
-    path : Path
-        The file, for the record.
-    content : bytes
-        The complete content, decompressed.
-    ending : str
-        Ending of the file's name, such as ``.csv``.
-    limits : Limits
-        Largest size.
+    `path` is for the record; `ending` is that of the file's name, such as ``.csv``.
 
     Raises
     ------
@@ -58,7 +50,7 @@ def read(path: Path, content: bytes, ending: str, limits: Limits) -> Table:
         # Bars at both ends of each line, as in Markdown.
         body = re.sub(rb"(?m)^[ \t]*\||\|[ \t\r]*$", b"", body)
         lines = _first_lines(body)
-    comments = _comments(lines)
+    comments = tuple(line for _, line in lines if line.startswith("#"))
     data = [(at, line) for at, line in lines if line.strip() and not line.startswith("#")]
     if not data:
         header = [c for c in comments if "," in c or len(c.split()) > 2]
@@ -128,10 +120,6 @@ def _first_lines(body: bytes) -> list[tuple[int, str]]:
     return found
 
 
-def _comments(lines: list[tuple[int, str]]) -> tuple[str, ...]:
-    return tuple(line for _, line in lines if line.startswith("#"))
-
-
 def _all_lines(body: bytes) -> tuple[str, ...]:
     return tuple(body.decode().splitlines())
 
@@ -187,7 +175,7 @@ def _header(
     units = [""] * len(names)
     # VizieR: units, and a line of dashes.
     if len(data) > 2 and re.fullmatch(r"[-\s\t;|,]*-[-\s\t;|,]*", data[2]):
-        return names, _padded(_fields(data[1], delimiter), len(names)), 3
+        return names, [*_fields(data[1], delimiter), *[""] * len(names)][: len(names)], 3
     if len(data) > 1 and re.fullmatch(r"[-\s\t;|,]*--[-\s\t;|,]*", data[1]):
         return names, units, 2
     for i, name in enumerate(names):
@@ -210,10 +198,6 @@ def _units_below(header: str, stated: str, names: list[str]) -> list[str]:
             if token.end() in ends:
                 units[ends.index(token.end())] = unit
     return units
-
-
-def _padded(fields: list[str], n: int) -> list[str]:
-    return (fields + [""] * n)[:n]
 
 
 def _without_comments(rows: bytes) -> bytes:
@@ -292,3 +276,75 @@ def _described_by_vizier(comments: tuple[str, ...]) -> dict[str, dict[str, str]]
                 "ucd": (column["ucd"] or "").casefold(),
             }
     return found
+
+
+_TDAT_FIELD = re.compile(
+    r"^field\[(?P<name>[\w.]+)\]\s*=\s*(?P<type>\w+?)(:(?P<format>[^\s_\[(/]*))?"
+    r"(_(?P<unit>[^\s\[(]+))?\s*(\[(?P<ucd>[^\]]*)\])?\s*(\([^)]*\))?\s*(//\s*(?P<described>.*))?$",
+    re.ASCII,
+)
+_TDAT_LINE = re.compile(r"^line\[\d+\]\s*=\s*(.+)$", re.ASCII)
+_TDAT_KEYWORD = re.compile(r"^(\w+)\s*=\s*\"?(.*?)\"?$")
+
+
+def read_tdat(path: Path, content: bytes, limits: Limits) -> Table:
+    """Read a ``tdat`` file, its content decompressed; `path` is for the record.
+
+    Raises
+    ------
+    TableError
+        If its header or its end is missing, as in a truncated download.
+    """
+    import pyarrow as pa
+    import pyarrow.csv
+
+    head, found, body = content.partition(b"<DATA>")
+    data, ended, _ = body.partition(b"<END>")
+    fields, names, keywords = _tdat_header(head.decode("latin-1"))
+    if not found or not names:
+        raise TableError("it has no header of a tdat file")
+    if not ended:
+        raise TableError("it ends before its <END>: it was cut off")
+    check_columns(len(names), limits)
+    delimiter = str(keywords.get("FIELD_DELIMITER") or "|")[:1]
+    if not data.strip():
+        raise TableError("it holds no rows")
+    # Each row ends with a delimiter and nothing after it.
+    numbered = [str(i) for i in range(len(names) + 1)]
+    try:
+        table = pa.csv.read_csv(
+            io.BytesIO(data.strip() + b"\n"),
+            read_options=pa.csv.ReadOptions(column_names=numbered, encoding="latin-1"),
+            parse_options=pa.csv.ParseOptions(delimiter=delimiter, quote_char=False),
+            convert_options=pa.csv.ConvertOptions(
+                column_types=dict.fromkeys(numbered, pa.string()),
+                include_columns=numbered[:-1],
+                strings_can_be_null=False,
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        raise TableError(" ".join(str(error).split())) from error
+    check_rows(table.num_rows, limits)
+    columns = tuple(
+        column_of(name, table[i], **fields.get(name, {})) for i, name in enumerate(names)
+    )
+    return Table(path, "tdat", columns, table.num_rows, (), keywords)
+
+
+def _tdat_header(text: str) -> tuple[dict[str, dict[str, str]], list[str], dict[str, Any]]:
+    """Return the stated properties of fields, the names of the columns of a row, and keywords."""
+    fields: dict[str, dict[str, str]] = {}
+    names: list[str] = []
+    keywords: dict[str, Any] = {}
+    for line in (raw.strip() for raw in text.splitlines()):
+        if field := _TDAT_FIELD.match(line):
+            fields[field["name"]] = {
+                "unit": field["unit"] or "",
+                "ucd": (field["ucd"] or "").casefold(),
+                "description": (field["described"] or "").strip(),
+            }
+        elif row := _TDAT_LINE.match(line):
+            names += row[1].split()
+        elif keyword := _TDAT_KEYWORD.match(line):
+            keywords[keyword[1].upper()] = keyword[2]
+    return fields, names, keywords

@@ -26,18 +26,9 @@ _ORIGINS_JD = {"mjd-origin": 2_400_000.5, "jd-origin": 0.0}
 
 
 def read(path: Path, content: bytes, table: str, limits: Limits) -> Table:
-    """Read a VOTable.
+    """Read a VOTable, its content decompressed; `path` is for the record.
 
-    Parameters
-    ----------
-    path : Path
-        The file, for the record.
-    content : bytes
-        The complete content, decompressed.
-    table : str
-        Name or number of the table; empty: the only one with rows.
-    limits : Limits
-        Largest size.
+    `table` is its name or number; empty: the only one with rows.
 
     Raises
     ------
@@ -79,12 +70,7 @@ def stated_fields(content: bytes) -> dict[str, dict[str, str]]:
 def chosen_table(tables: list[tuple[str, int]], wanted: str) -> int:
     """Return the index of the wanted table of several, or of the only one with rows.
 
-    Parameters
-    ----------
-    tables : list of (str, int)
-        Names and numbers of rows.
-    wanted : str
-        Name or number (from 1); empty: the only one with rows.
+    Tables are given by name and number of rows; `wanted` is a name or a number (from 1).
 
     Raises
     ------

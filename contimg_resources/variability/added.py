@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Floats, Ints
 from contimg_resources.core.errors import InvalidName, VariabilityFailed
 from contimg_resources.core.naming import StateLayout, check_name, plain_name
 from contimg_resources.core.parquet import ParquetFormat, arrays_of
@@ -23,8 +24,6 @@ from contimg_resources.photometry.light_curves import LightCurve, light_curve
 from contimg_resources.photometry.model import Kind
 from contimg_resources.variability.foreign import ForeignRows, RejectedRows
 from contimg_resources.variability.model import LightCurves
-
-Floats = NDArray[np.float64]
 
 #: Separates the name of a list from that of a source in it.
 SEPARATOR = ":"
@@ -50,57 +49,27 @@ _MOST_REJECTED = 3000
 
 @dataclass(frozen=True)
 class AddedFile:
-    """A file that a list was read from.
+    """A file that a list was read from."""
 
-    Parameters
-    ----------
-    path : str
-        Its path when it was read.
-    checksum : str
-        Checksum of its content.
-    n_rows : int
-        Number of its rows.
-    read_as : dict of str to str
-        How each quantity was read.
-    """
-
-    path: str
-    checksum: str
-    n_rows: int
-    read_as: dict[str, str]
+    path: str  #: Its path when it was read.
+    checksum: str  #: Checksum of its content.
+    n_rows: int  #: Number of its rows.
+    read_as: dict[str, str]  #: How each quantity was read.
 
 
 @dataclass(frozen=True)
 class AddedFacts:
-    """Metadata of a list of light curves.
+    """Metadata of a list of light curves."""
 
-    Parameters
-    ----------
-    name : str
-        Name of the list.
-    added_mjd : float
-        Time of adding, MJD in days.
-    n_sources, n_points : int
-        Numbers of sources and of measurements.
-    first_mjd, last_mjd : float
-        Times of the first and last measurement, MJD in days.
-    files : tuple of AddedFile
-        Files that the list was read from.
-    rejected : tuple of RejectedRows
-        Rejected rows.
-    software : dict
-        Software versions.
-    """
-
-    name: str
-    added_mjd: float
-    n_sources: int
-    n_points: int
-    first_mjd: float
-    last_mjd: float
-    files: tuple[AddedFile, ...]
-    rejected: tuple[RejectedRows, ...]
-    software: dict[str, str]
+    name: str  #: Name of the list.
+    added_mjd: float  #: Time of adding, MJD in days.
+    n_sources: int  #: Number of sources.
+    n_points: int  #: Number of measurements.
+    first_mjd: float  #: Time of the first measurement, MJD in days.
+    last_mjd: float  #: Time of the last measurement, MJD in days.
+    files: tuple[AddedFile, ...]  #: Files that the list was read from.
+    rejected: tuple[RejectedRows, ...]  #: Rejected rows.
+    software: dict[str, str]  #: Software versions.
 
 
 def added_path(root: Path, name: str) -> Path:
@@ -134,13 +103,6 @@ def as_light_curves(
 
     Of several measurements of a source at one time, the one with the smallest error is used; of
     equal errors, the first.
-
-    Parameters
-    ----------
-    name : str
-        Name of the list.
-    parts : sequence of ForeignRows
-        Rows of at least one file.
     """
     texts = np.concatenate([p.source for p in parts])
     file = np.repeat(np.arange(len(parts)), [len(p.source) for p in parts])
@@ -209,9 +171,7 @@ def _ids(name: str, sources: Sequence[str]) -> list[str]:
     return ids
 
 
-def _positions(
-    ra_deg: Floats, dec_deg: Floats, source: NDArray[np.int64], n: int
-) -> tuple[Floats, Floats]:
+def _positions(ra_deg: Floats, dec_deg: Floats, source: Ints, n: int) -> tuple[Floats, Floats]:
     """Return the first position of each source; NaN where it has none."""
     found_ra, found_dec = np.full(n, np.nan), np.full(n, np.nan)
     there = np.flatnonzero(np.isfinite(ra_deg) & np.isfinite(dec_deg))
@@ -223,9 +183,9 @@ def _positions(
 def _rejected(
     parts: Sequence[ForeignRows],
     texts: NDArray[np.str_],
-    file: NDArray[np.int64],
-    row: NDArray[np.int64],
-    which: NDArray[np.int64],
+    file: Ints,
+    row: Ints,
+    which: Ints,
     reason: str,
 ) -> list[RejectedRows]:
     groups: dict[tuple[int, str], list[int]] = {}
@@ -314,14 +274,8 @@ def read_added_facts(root: Path, name: str) -> AddedFacts:
 def light_curve_of(layout: StateLayout, source_id: str, kind: Kind = "mosaic") -> LightCurve:
     """Return the light curve of a source, which the platform measured or somebody added.
 
-    Parameters
-    ----------
-    layout : StateLayout
-        The state directory.
-    source_id : str
-        The source; of an added light curve with the name of its list.
-    kind : str
-        ``mosaic``, or ``image`` for single 5-minute images; added light curves have one kind.
+    The id of an added light curve contains the name of its list. `kind` is ``mosaic``, or ``image``
+    for single 5-minute images; added light curves have one kind.
 
     Raises
     ------
@@ -377,16 +331,7 @@ def added_light_curve(root: Path, source_id: str) -> LightCurve:
 
 
 def remove_added(root: Path, name: str, *, dry_run: bool = False) -> None:
-    """Remove a list.
-
-    Parameters
-    ----------
-    root : Path
-        Directory of the lists.
-    name : str
-        Name of the list.
-    dry_run : bool
-        Whether only to check that it exists.
+    """Remove a list; a dry run only checks that it exists.
 
     Raises
     ------

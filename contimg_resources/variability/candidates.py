@@ -1,18 +1,20 @@
 """Candidates for Extreme Scattering Events, from the light curves of all sources.
 
-Belongs here: the whole search, from light curves to candidates with names. Doesn't: its parts (see
-`ese`, `vetting`), the store, drawing.
+Belongs here: the whole search, from light curves to candidates with names, and its result with
+rejected dips and sources that can't be searched. Doesn't: its parts (see `ese`, `vetting`), the
+store, drawing.
 """
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from contimg_resources.casa import Progress, no_progress
+from contimg_resources.core.arrays import Floats
 from contimg_resources.core.naming import plain_name
 from contimg_resources.observations.calibrators import separation_deg
 from contimg_resources.products.dips import DipEvidence, FittedDip
@@ -25,11 +27,9 @@ from contimg_resources.variability.ese import (
     search,
     source_years,
 )
-from contimg_resources.variability.ese_limits import MIN_POINTS, MOST_OF_SPAN
-from contimg_resources.variability.found import Found, Rejected, Unsearched
 from contimg_resources.variability.model import LightCurves, Variability
 from contimg_resources.variability.red_noise import Evidence, evidence_for
-from contimg_resources.variability.templates import Shape, bank, fine_bank
+from contimg_resources.variability.templates import MIN_POINTS, MOST_OF_SPAN, Shape, bank, fine_bank
 from contimg_resources.variability.vetting import (
     DipFit,
     Neighbours,
@@ -41,7 +41,54 @@ from contimg_resources.variability.vetting import (
     widest_days,
 )
 
-Floats = NDArray[np.float64]
+#: Maximum number of reasons for unsearched sources in the summary, the most common first.
+MOST_REASONS = 3
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A rejected dip above the threshold."""
+
+    source_id: str  #: The source.
+    mid_mjd: float  #: Epoch of minimum, MJD in days.
+    width_days: float  #: Width of the dip, days.
+    score: float  #: Score of the dip.
+    outcome: Outcome  #: Reason for the rejection.
+
+
+@dataclass(frozen=True)
+class Unsearched:
+    """A source that can't be searched."""
+
+    source_id: str  #: The source.
+    reason: str  #: Reason that it can't be searched.
+
+
+@dataclass(frozen=True)
+class Found:
+    """The result of a search."""
+
+    candidates: tuple[CandidateRecord, ...]  #: Candidates with new ids, the best score first.
+    rejected: tuple[Rejected, ...]  #: Rejected dips, the best score first.
+    threshold: float  #: Minimum score of a dip.
+    source_years: float  #: Total time for which the searched sources were observed, years.
+    n_sources: int  #: Number of searched sources.
+    unsearched: tuple[Unsearched, ...] = ()  #: Sources that can't be searched, by id.
+
+    def words(self) -> str:
+        """Return a summary in one line."""
+        why = Counter(r.outcome.value for r in self.rejected)
+        not_searched = Counter(u.reason for u in self.unsearched)
+        return (
+            f"{len(self.candidates)} candidates in {self.n_sources} sources "
+            f"({self.source_years:.0f} source-years), threshold {self.threshold:.1f}"
+            + "".join(f"; {n} dips: {words}" for words, n in sorted(why.items()))
+            + "".join(
+                f"; {n} not searched: {reason}"
+                for reason, n in not_searched.most_common(MOST_REASONS)
+            )
+        )
+
 
 #: Maximum number of events of a source; each is subtracted before the search for the next.
 _MOST_EVENTS = 4
@@ -75,26 +122,10 @@ def search_candidates(
 ) -> Found:
     """Search all light curves for Extreme Scattering Events.
 
-    Parameters
-    ----------
-    curves : LightCurves
-        Light curves up to the end of the day.
-    table : Variability
-        Metrics of the same sources, in the same order.
-    settings : EseSettings
-        Templates, widths, depth, the accepted rate of false alarms.
-    day_mjd : int
-        The UTC day, integer MJD.
-    threshold : float, optional
-        Minimum score of a dip; measured if not given.
-    progress : callable
-        Receives the progress.
-
-    Returns
-    -------
-    Found
-        Candidates, rejected dips, and the sources that can't be searched, each with its reason. A
-        source that fails doesn't stop the search of the others.
+    Returns candidates, rejected dips, and the sources that can't be searched, each with its reason.
+    A source that fails doesn't stop the search of the others. The light curves extend to the end of
+    the day `day_mjd` (UTC, integer MJD); `table` has the same sources in the same order.
+    `threshold` is the minimum score of a dip; it is measured if not given.
 
     Raises
     ------
@@ -401,18 +432,6 @@ def with_known_ids(
 
     Two events are the same if they are of one source and the epoch of minimum of one lies within
     the wider of both dips.
-
-    Parameters
-    ----------
-    found : iterable of CandidateRecord
-        Candidates of this search.
-    known : iterable of CandidateRecord
-        Candidates of earlier searches.
-
-    Returns
-    -------
-    tuple of tuple of CandidateRecord
-        The candidates of this search with their final ids, and the known ones not found again.
     """
     left = list(known)
     named: list[CandidateRecord] = []

@@ -1,6 +1,6 @@
-"""The card of a candidate: its light curve, its neighbours, and cutouts.
+"""Pictures: the plane of eta and V, and the card of a candidate with its neighbours and cutouts.
 
-Belongs here: drawing. Doesn't: finding candidates, cutting images.
+Belongs here: drawing. Doesn't: measuring, finding candidates, cutting images.
 """
 
 import math
@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Floats, Reals
 from contimg_resources.core.times import datetime_from_mjd
 from contimg_resources.products.dips import DipEvidence
 from contimg_resources.products.events import CandidateRecord
-from contimg_resources.variability.model import LightCurves
+from contimg_resources.variability.model import LightCurves, Variability
 
 _MOST_PIECES = 6
 _SHOWN_NEIGHBOURS = 5
@@ -23,34 +23,16 @@ _LEAST_AROUND_DAYS = 60.0
 
 
 class Piece(NamedTuple):
-    """A cutout of one epoch.
+    """A cutout of one epoch."""
 
-    Parameters
-    ----------
-    mid_mjd : float
-        MJD in days.
-    pixels : ndarray, shape (n, n)
-        Jy/beam; NaN where nothing was observed.
-    """
-
-    mid_mjd: float
-    pixels: NDArray[np.floating[Any]]
+    mid_mjd: float  #: MJD in days.
+    pixels: Reals  #: Jy/beam; NaN where nothing was observed. Shape (n, n).
 
 
 def through(candidate: CandidateRecord, mids_mjd: Sequence[float]) -> list[int]:
-    """Choose epochs that show an event: before it, through it, and after it.
+    """Choose at most six epochs that show an event: before it, through it, and after it.
 
-    Parameters
-    ----------
-    candidate : CandidateRecord
-        The event.
-    mids_mjd : sequence of float
-        Available epochs, rising.
-
-    Returns
-    -------
-    list of int
-        Indices of at most six of them, rising.
+    `mids_mjd` are the available epochs, rising; their indices are returned, rising.
     """
     if not mids_mjd:
         return []
@@ -65,17 +47,9 @@ def draw_card(
 ) -> None:
     """Draw a candidate's card.
 
-    Parameters
-    ----------
-    path : Path
-        PNG to write.
-    candidate : CandidateRecord
-        Candidate to draw.
-    curves : LightCurves
-        Light curves that include the source and its neighbours.
-    pieces : sequence of Piece
-        Cutouts through the event; without any, the card has no such row. Added light curves have
-        no cutouts, which the card states.
+    The light curves include the source and its neighbours. Without pieces, which are cutouts
+    through the event, the card has no such row. Added light curves have no cutouts, which the card
+    states.
     """
     from matplotlib.figure import Figure
 
@@ -187,19 +161,90 @@ def _draw_pieces(figure: Any, part: Any, pieces: Sequence[Piece]) -> None:
         axes.set(xticks=[], yticks=[])
 
 
-def _brightest_in_middle(pixels: NDArray[np.floating[Any]]) -> float:
+def _brightest_in_middle(pixels: Reals) -> float:
     rows, columns = pixels.shape
     middle = pixels[rows * 3 // 8 : rows * 5 // 8 + 1, columns * 3 // 8 : columns * 5 // 8 + 1]
     finite = middle[np.isfinite(middle)]
     return float(finite.max()) if finite.size else 0.0
 
 
-def _points(
-    curves: LightCurves, source_id: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def _points(curves: LightCurves, source_id: str) -> tuple[Floats, Floats, Floats]:
     index = int(np.searchsorted(curves.source_id, source_id))
     if index >= len(curves) or curves.source_id[index] != source_id:
         nothing = np.empty(0)
         return nothing, nothing, nothing
     own = curves.of(index)
     return curves.mid_mjd[own], curves.flux_jy[own], curves.error_jy[own]
+
+
+_NAMED = 12
+
+
+def draw_plane(path: Path, table: Variability) -> None:
+    """Draw log V against log eta, both distributions, and the sources flagged as variable."""
+    from matplotlib.colors import LogNorm
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.0, 7.4), dpi=110, layout="constrained")
+    axes = figure.subplot_mosaic(
+        [["top", "none"], ["plane", "side"]],
+        width_ratios=(4, 1),
+        height_ratios=(1, 4),
+        empty_sentinel="none",
+    )
+    plane = axes["plane"]
+    with np.errstate(invalid="ignore"):
+        shown = (table.eta > 0) & (table.v > 0) & (table.median_snr > 0)
+    day = table.facts.day_mjd
+    up_to = "" if day is None else f" up to {datetime_from_mjd(day):%Y-%m-%d}"
+    figure.suptitle(
+        f"Variability{up_to}: {int(table.is_variable.sum())} of "
+        f"{int(shown.sum())} sources are flagged as variable",
+        fontsize=11,
+    )
+    if not shown.any():
+        plane.text(0.5, 0.5, "no source has metrics yet", ha="center", transform=plane.transAxes)
+        figure.savefig(path, format="png")
+        return
+    eta, v, snr = table.eta[shown], table.v[shown], table.median_snr[shown]
+    chosen = table.is_variable[shown]
+    norm = LogNorm(max(snr.min(), 1e-3), max(snr.max(), snr.min() * 1.01, 1e-2))
+    cloud: Any = plane.scatter(
+        eta[~chosen], v[~chosen], c=snr[~chosen], s=9, cmap="viridis", norm=norm, rasterized=True
+    )
+    plane.scatter(
+        eta[chosen], v[chosen], c=snr[chosen], s=46, cmap="viridis", norm=norm, edgecolors="tab:red"
+    )
+    _draw_thresholds(plane, table, norm)
+    for number in np.argsort(-np.where(chosen, eta, -1.0))[: min(_NAMED, int(chosen.sum()))]:
+        plane.annotate(
+            str(table.source_id[shown][number])[-24:],
+            (eta[number], v[number]),
+            textcoords="offset points",
+            xytext=(6, 4),
+            fontsize=7,
+        )
+    plane.set(
+        xscale="log",
+        yscale="log",
+        xlabel="η (reduced χ² about the weighted mean)",
+        ylabel="V (standard deviation / mean)",
+    )
+    figure.colorbar(cloud, ax=plane, location="bottom", shrink=0.6, label="median S/N")
+    bins = min(60, max(10, int(np.sqrt(len(eta)))))
+    axes["top"].hist(np.log10(eta), bins=bins, color="0.6")
+    axes["top"].set_xlabel("log η")
+    axes["side"].hist(np.log10(v), bins=bins, orientation="horizontal", color="0.6")
+    axes["side"].set_ylabel("log V")
+    figure.savefig(path, format="png")
+
+
+def _draw_thresholds(plane: Any, table: Variability, norm: Any) -> None:
+    from matplotlib import colormaps
+
+    facts = table.facts
+    values = list(zip(facts.threshold_snr, facts.threshold_eta, facts.threshold_v, strict=True))
+    # Thresholds depend on the S/N: those of the lowest, the middle and the highest are drawn.
+    for snr, eta, v in {values[i] for i in (0, len(values) // 2, -1)} if values else ():
+        style = {"color": colormaps["viridis"](norm(snr)), "linewidth": 1.2, "alpha": 0.9}
+        plane.plot([eta, eta, plane.get_xlim()[1]], [plane.get_ylim()[1], v, v], **style)

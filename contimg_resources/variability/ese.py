@@ -7,16 +7,14 @@ Doesn't: vetting a dip (see `vetting`), candidates and their names.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from contimg_resources.casa import Progress, no_progress
+from contimg_resources.core.arrays import Bools, Floats, Ints
 from contimg_resources.core.statistics import STD_OF_MAD
 from contimg_resources.settings import EseSettings
-from contimg_resources.variability.metrics import errors_with_floor, medians_of
+from contimg_resources.variability.measuring import errors_with_floor, medians_of
 from contimg_resources.variability.model import LightCurves
 from contimg_resources.variability.templates import REACH, bank
-
-Floats = NDArray[np.float64]
 
 #: Successive widths differ by at most this factor.
 _WIDTH_FACTOR = 1.35
@@ -37,29 +35,17 @@ _TURN = 500
 class Dips:
     """The best dip of each source, as found by `contimg_resources.variability.ese_loops`.
 
-    Parameters
-    ----------
-    score : ndarray, shape (n_sources,)
-        Score; 0 if there is no dip.
-    mid_mjd, width_days : ndarray, shape (n_sources,)
-        Epoch of minimum (MJD in days) and full width at half depth (days).
-    shape : ndarray of int, shape (n_sources,)
-        Index of the shape in the bank.
-    depth : ndarray, shape (n_sources,)
-        Depth as a fraction of the baseline.
-    spread : ndarray, shape (n_sources,)
-        Scatter at the source's other times, in units of the errors; at least 1.
-    n_windows : ndarray of int, shape (n_sources,)
-        Windows with enough measurements; 0 if the source can't be searched.
+    Arrays have the shape (n_sources,).
     """
 
-    score: Floats
-    mid_mjd: Floats
-    width_days: Floats
-    shape: NDArray[np.int64]
-    depth: Floats
-    spread: Floats
-    n_windows: NDArray[np.int64]
+    score: Floats  #: Score; 0 if there is no dip.
+    mid_mjd: Floats  #: Epoch of minimum, MJD in days.
+    width_days: Floats  #: Full width at half depth, days.
+    shape: Ints  #: Index of the shape in the bank.
+    depth: Floats  #: Depth as a fraction of the baseline.
+    spread: Floats  #: Scatter at the source's other times, in units of the errors; at least 1.
+    #: Windows with enough measurements; 0 if the source can't be searched.
+    n_windows: Ints
 
 
 def widths_of(settings: EseSettings) -> Floats:
@@ -72,18 +58,9 @@ def widths_of(settings: EseSettings) -> Floats:
 def prepared(curves: LightCurves, floor: float) -> tuple[Floats, Floats]:
     """Remove flares and scale the errors to the scatter between adjacent measurements.
 
-    Parameters
-    ----------
-    curves : LightCurves
-        Light curves.
-    floor : float
-        Systematic error floor as a fraction of the flux density.
-
-    Returns
-    -------
-    tuple of ndarray, shape (n_points,)
-        Flux densities with flares clipped, and errors with the systematic error floor, enlarged
-        where adjacent measurements of a source differ by more than their errors; Jy.
+    Returns flux densities with flares clipped, and errors with the systematic error floor (a
+    fraction of the flux density), enlarged where adjacent measurements of a source differ by more
+    than their errors; Jy, shape (n_points,).
     """
     level_jy = medians_of(curves.flux_jy, curves)
     error_jy = errors_with_floor(curves, floor, level_jy)
@@ -107,19 +84,7 @@ def search(
     settings: EseSettings,
     progress: Progress = no_progress,
 ) -> Dips:
-    """Find the best dip of each source.
-
-    Parameters
-    ----------
-    curves : LightCurves
-        Sources and times.
-    flux_jy, error_jy : ndarray, shape (n_points,)
-        Output of `prepared`.
-    settings : EseSettings
-        Templates and widths.
-    progress : callable
-        Receives the progress.
-    """
+    """Find the best dip of each source, given the output of `prepared`."""
     from contimg_resources.variability.ese_loops import (
         DEPTH,
         MID,
@@ -183,16 +148,8 @@ def threshold_for(scores: Floats, years: float, false_alarms: float) -> float:
     """Return the score above which steady sources produce a given rate of false alarms.
 
     The tail of the scores (the highest tenth) is assumed to be exponential, as that of a chi2
-    distribution nearly is, and extrapolated to the rate.
-
-    Parameters
-    ----------
-    scores : ndarray, shape (n,)
-        Best score of each light curve without an event.
-    years : float
-        Total time of these light curves, years.
-    false_alarms : float
-        Accepted number of false alarms in 1000 source-years.
+    distribution nearly is, and extrapolated to the rate. The light curves without an event last
+    `years` in total; `false_alarms` is the accepted number in 1000 source-years.
     """
     n_tail = max(2, int(_TAIL * len(scores)))
     if len(scores) < 2 * n_tail or years <= 0:
@@ -209,7 +166,7 @@ def measure_threshold(
     flux_jy: Floats,
     error_jy: Floats,
     dips: Dips,
-    steady: NDArray[np.bool_],
+    steady: Bools,
     settings: EseSettings,
     progress: Progress = no_progress,
 ) -> float:
@@ -217,22 +174,9 @@ def measure_threshold(
 
     The larger of two thresholds is used: that of shuffled light curves, which keep each source's
     distribution of errors but contain no correlated variations; and that of the original light
-    curves, which contain all instrumental effects.
-
-    Parameters
-    ----------
-    curves : LightCurves
-        All sources.
-    flux_jy, error_jy : ndarray, shape (n_points,)
-        Output of `prepared`.
-    dips : Dips
-        Output of the search on the original light curves.
-    steady : ndarray of bool, shape (n_sources,)
-        Sources whose scatter agrees with their errors.
-    settings : EseSettings
-        Contains the accepted rate of false alarms.
-    progress : callable
-        Receives the progress.
+    curves, which contain all instrumental effects. `flux_jy`, `error_jy` are the output of
+    `prepared`, `dips` that of the search on the original light curves; `steady` marks sources whose
+    scatter agrees with their errors, shape (n_sources,).
     """
     if not steady.any():
         return MIN_THRESHOLD

@@ -4,12 +4,10 @@ Belongs here: the loops. Doesn't: the use of their results.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
 from contimg_resources.compiling import compiled, spread
-from contimg_resources.variability.ese_limits import MIN_POINTS, MOST_OF_SPAN
-
-Floats = NDArray[np.float64]
+from contimg_resources.core.arrays import Floats, Ints
+from contimg_resources.variability.templates import MIN_POINTS, MOST_OF_SPAN
 
 #: Columns of the result for the best dip of a source.
 SCORE, MID, WIDTH, SHAPE, DEPTH, SIGNIFICANCE, SPREAD, WINDOWS = range(8)
@@ -30,7 +28,7 @@ _FEWEST_OTHERS = 6
 
 @compiled(parallel=True)
 def best_dips(
-    offsets: NDArray[np.int64],
+    offsets: Ints,
     mjd: Floats,
     flux: Floats,
     error: Floats,
@@ -175,24 +173,12 @@ def best_dips(
 
 
 @compiled(parallel=True)
-def most_significant_pairs(
-    offsets: NDArray[np.int64], flux: Floats, error: Floats
-) -> NDArray[np.int64]:
+def most_significant_pairs(offsets: Ints, flux: Floats, error: Floats) -> Ints:
     """Find the pair of each source whose flux densities differ most, in units of their errors.
 
-    ``Vs = (S_1 - S_2) / hypot(sigma_1, sigma_2)`` (Mooley et al. 2016, ApJ 818, 105).
-
-    Parameters
-    ----------
-    offsets : ndarray of int, shape (n_sources + 1,)
-        Source i has the measurements ``offsets[i]:offsets[i + 1]``.
-    flux, error : ndarray, shape (n_points,)
-        In the same unit.
-
-    Returns
-    -------
-    ndarray of int, shape (n_sources, 2)
-        Indices of the measurements, the earlier first; -1 for sources with fewer than two.
+    ``Vs = (S_1 - S_2) / hypot(sigma_1, sigma_2)`` (Mooley et al. 2016, ApJ 818, 105). Source i has
+    the measurements ``offsets[i]:offsets[i + 1]``. The result, shape (n_sources, 2), holds indices
+    of the measurements, the earlier first; -1 for sources with fewer than two.
     """
     found = np.full((len(offsets) - 1, 2), -1, np.int64)
     for source in spread(len(offsets) - 1):
@@ -217,21 +203,9 @@ def whitened(
     If the data follow such a walk, each whitened column (of the data or of a model of them) has
     variance 1 and no correlation in time, so ordinary least squares is correct. The covariance of
     the walk is ``scatter^2 exp(-dt / memory)``; it is evaluated with the Kalman recursion of Kelly
-    et al. 2009 (ApJ 698, 895, eqs 6-12) in one pass over the measurements.
-
-    Parameters
-    ----------
-    mjd, error : ndarray, shape (n,)
-        Times in days, rising; errors in the unit of the columns.
-    columns : ndarray, shape (m, n)
-        Values.
-    scatter, memory_days : float
-        Standard deviation of the walk in the unit of the columns, and its time scale in days.
-
-    Returns
-    -------
-    tuple of (ndarray, float)
-        The whitened columns, shape (m, n), and the logarithm of the covariance's determinant.
+    et al. 2009 (ApJ 698, 895, eqs 6-12) in one pass over the measurements. Times are in days,
+    rising; columns, shape (m, n), in the unit of `error` and `scatter`. Also returned is the
+    logarithm of the covariance's determinant.
     """
     n_columns, n = columns.shape
     left = np.empty((n_columns, n))

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Bools, Floats, Ints
 from contimg_resources.core.errors import TableError
 from contimg_resources.tables.model import Column, Table
 from contimg_resources.tables.positions import directions, frame_of
@@ -24,8 +25,6 @@ from contimg_resources.variability.foreign_columns import (
 )
 from contimg_resources.variability.foreign_times import times_of
 
-Floats = NDArray[np.float64]
-
 _NAME_KEYWORDS = ("OBJECT", "SOURCE", "TARGET", "SOURCE_NAME", "NAME", "SRCNAME")
 #: Frequencies within this ratio belong to one band.
 _SAME_BAND = 1.1
@@ -37,63 +36,33 @@ _LONGEST_NAME = 80
 
 @dataclass(frozen=True)
 class RejectedRows:
-    """Rejected rows of a source, for one reason.
+    """Rejected rows of a source, for one reason."""
 
-    Parameters
-    ----------
-    source : str
-        The source as the file names it; empty if the row names none.
-    reason : str
-        Reason for the rejection.
-    n : int
-        Number of rows.
-    rows : tuple of int
-        The first of these rows; 1 is the first row of data.
-    file : str
-        The file.
-    """
-
-    source: str
-    reason: str
-    n: int
-    rows: tuple[int, ...]
-    file: str
+    source: str  #: The source as the file names it; empty if the row names none.
+    reason: str  #: Reason for the rejection.
+    n: int  #: Number of rows.
+    rows: tuple[int, ...]  #: The first of these rows; 1 is the first row of data.
+    file: str  #: The file.
 
 
 @dataclass(frozen=True)
 class ForeignRows:
     """Accepted measurements of a file.
 
-    Parameters
-    ----------
-    file : str
-        The file.
-    source : ndarray of str, shape (n,)
-        The source as the file names it.
-    ra_deg, dec_deg : ndarray, shape (n,)
-        ICRS, degrees; NaN where the file has no position.
-    mjd, flux_jy, error_jy : ndarray, shape (n,)
-        MJD in days, UTC; Jy.
-    row : ndarray of int, shape (n,)
-        Row of the file; 1 is the first row of data.
-    n_rows : int
-        Number of rows of the file.
-    rejected : tuple of RejectedRows
-        Rejected rows.
-    read_as : dict of str to str
-        Description of how each quantity was read.
+    Arrays have the shape (n,).
     """
 
-    file: str
-    source: NDArray[np.str_]
-    ra_deg: Floats
-    dec_deg: Floats
-    mjd: Floats
-    flux_jy: Floats
-    error_jy: Floats
-    row: NDArray[np.int64]
-    n_rows: int
-    rejected: tuple[RejectedRows, ...]
+    file: str  #: The file.
+    source: NDArray[np.str_]  #: The source as the file names it.
+    ra_deg: Floats  #: ICRS, degrees; NaN where the file has no position.
+    dec_deg: Floats  #: ICRS, degrees; NaN where the file has no position.
+    mjd: Floats  #: MJD in days, UTC.
+    flux_jy: Floats  #: Flux densities, Jy.
+    error_jy: Floats  #: Their uncertainties, Jy.
+    row: Ints  #: Row of the file; 1 is the first row of data.
+    n_rows: int  #: Number of rows of the file.
+    rejected: tuple[RejectedRows, ...]  #: Rejected rows.
+    #: Description of how each quantity was read.
     read_as: dict[str, str] = field(default_factory=dict)
 
 
@@ -105,21 +74,12 @@ def read_rows(
     error: str = "",
     table: str = "",
 ) -> ForeignRows:
-    """Read the measurements of a file.
+    """Read the measurements of a file: CSV, ECSV, VOTable, FITS, Parquet or another table.
 
-    Parameters
-    ----------
-    path : Path
-        CSV, ECSV, VOTable, FITS, Parquet or another table.
-    given : mapping of str to GivenColumn, optional
-        Columns that the user specified, by role (see `ROLES`).
-    source : str
-        Name of the source in a file without such a column; empty for the file's keyword OBJECT or
-        the file's name.
-    error : str
-        Error of every flux density in a file without such a column: ``5%`` or ``2mJy``.
-    table : str
-        Name or number of the table in a file that holds several.
+    `given` holds columns that the user specified, by role (see `ROLES`). In a file without such a
+    column, `source` is the name of the source, by default the keyword OBJECT or the file's name,
+    and `error` that of every flux density: ``5%`` or ``2mJy``. `table` is the name or number of the
+    table in a file that holds several.
 
     Raises
     ------
@@ -203,7 +163,7 @@ class _Reading:
             read_as=self.words,
         )
 
-    def _flux(self, column: Column) -> tuple[Floats, NDArray[np.bool_], str]:
+    def _flux(self, column: Column) -> tuple[Floats, Bools, str]:
         unit = self._flux_unit("flux", column)
         if not unit:
             raise TableError(
@@ -239,7 +199,7 @@ class _Reading:
             )
         return stated or suffix
 
-    def _error(self, flux: Column, flux_jy: Floats, unit: str) -> tuple[Floats, NDArray[np.bool_]]:
+    def _error(self, flux: Column, flux_jy: Floats, unit: str) -> tuple[Floats, Bools]:
         n = self.table.n_rows
         column = self.columns.error_column(flux)
         if column is None:
@@ -322,7 +282,7 @@ class _Reading:
         )
         return found.ra_deg, found.dec_deg
 
-    def _stated_bad(self, flux: Column) -> list[tuple[NDArray[np.bool_], str]]:
+    def _stated_bad(self, flux: Column) -> list[tuple[Bools, str]]:
         """Return the rows that the file marks as bad or as limits, with the reason."""
         found = []
         for role in ("flag", "good", "limit"):
@@ -343,7 +303,7 @@ class _Reading:
         return found
 
     def _rejected(
-        self, source: NDArray[np.str_], which: NDArray[np.int64], words: list[str]
+        self, source: NDArray[np.str_], which: Ints, words: list[str]
     ) -> tuple[RejectedRows, ...]:
         rejected = []
         bad = np.flatnonzero(which >= 0)
@@ -363,7 +323,7 @@ class _Reading:
         return tuple(rejected)
 
 
-def _says_yes(column: Column) -> NDArray[np.bool_]:
+def _says_yes(column: Column) -> Bools:
     """Return where a flag column is set: a nonzero number, or a word that doesn't mean no."""
     numbers, wrong = column.numbers_and_wrong()
     words = np.char.lower(column.text())

@@ -75,29 +75,17 @@ _BAND_OF_FLUX = re.compile(r"(?:s|f|flux)_?\d+(?:\.\d+)?_?(?:ghz|mhz)?", re.IGNO
 
 @dataclass(frozen=True)
 class GivenColumn:
-    """A column that the user specified.
+    """A column that the user specified."""
 
-    Parameters
-    ----------
-    name : str
-        The column; empty if no column has this role, whatever the columns are called.
-    unit : str
-        Its unit, or for times the format and optionally the scale; empty if not specified.
-    """
-
-    name: str
+    name: str  #: The column; empty if no column has this role, whatever the columns are called.
+    #: Its unit, or for times the format and optionally the scale; empty if not specified.
     unit: str = ""
 
 
 class ColumnChoice:
     """The columns of a table by role, chosen one after the other.
 
-    Parameters
-    ----------
-    table : Table
-        The table.
-    given : mapping of str to GivenColumn
-        Columns that the user specified, by role (see `ROLES`).
+    `given` holds columns that the user specified, by role (see `ROLES`).
     """
 
     def __init__(self, table: Table, given: Mapping[str, GivenColumn]) -> None:

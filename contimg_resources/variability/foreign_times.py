@@ -15,14 +15,12 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Bools, Floats
 from contimg_resources.core.errors import TableError, in_words_of_reader
 from contimg_resources.core.times import MJD_MAX_DAYS, MJD_MIN_DAYS
 from contimg_resources.tables.model import Column, Table, TimeSystem
 from contimg_resources.tables.units import factor_between
-
-Floats = NDArray[np.float64]
 
 _MJD_ORIGIN_JD = 2_400_000.5
 _UNIX_ORIGIN_JD = 2_440_587.5
@@ -51,46 +49,22 @@ _OFFSET = re.compile(
 
 @dataclass(frozen=True)
 class TimeMeaning:
-    """Meaning of the numbers or texts in a column of times.
+    """Meaning of the numbers or texts in a column of times."""
 
-    Parameters
-    ----------
-    format : str
-        ``mjd``, ``jd``, ``iso``, ``unix``, ``year``; empty if unknown.
-    scale : str
-        Name of the scale in astropy; empty if not stated.
-    offset_days : float
-        Days that were subtracted from the dates, such as 2450000.
-    barycentric : bool
-        Whether they are times of arrival at the Sun or the barycentre.
-    rank : int
-        Of several columns, the one with the lowest rank holds the times.
-    """
-
-    format: str = ""
-    scale: str = ""
-    offset_days: float = 0.0
-    barycentric: bool = False
-    rank: int = 9
+    format: str = ""  #: ``mjd``, ``jd``, ``iso``, ``unix``, ``year``; empty if unknown.
+    scale: str = ""  #: Name of the scale in astropy; empty if not stated.
+    offset_days: float = 0.0  #: Days that were subtracted from the dates, such as 2450000.
+    barycentric: bool = False  #: Whether they are times of arrival at the Sun or the barycentre.
+    rank: int = 9  #: Of several columns, the one with the lowest rank holds the times.
 
 
 @dataclass(frozen=True)
 class Times:
-    """Times of the rows of a table.
+    """Times of the rows of a table."""
 
-    Parameters
-    ----------
-    mjd : ndarray, shape (n,)
-        MJD in days, UTC; NaN where there is none.
-    wrong : ndarray of bool, shape (n,)
-        Where the value in the file isn't a time.
-    words : str
-        Description of how the column was read.
-    """
-
-    mjd: Floats
-    wrong: NDArray[np.bool_]
-    words: str
+    mjd: Floats  #: MJD in days, UTC; NaN where there is none. Shape (n,).
+    wrong: Bools  #: Where the value in the file isn't a time. Shape (n,).
+    words: str  #: Description of how the column was read.
 
 
 def time_meaning(name: str) -> TimeMeaning | None:
@@ -147,14 +121,7 @@ def parse_meaning(text: str) -> TimeMeaning:
 def times_of(table: Table, column: Column, given: str = "") -> Times:
     """Return the times in a column as MJD, UTC.
 
-    Parameters
-    ----------
-    table : Table
-        The table, for its keywords.
-    column : Column
-        The column.
-    given : str
-        The user's format and scale of the column (see `parse_meaning`).
+    The table's keywords are used; `given` is the user's format and scale (see `parse_meaning`).
 
     Raises
     ------
@@ -238,7 +205,7 @@ def _refuse_barycentric(
         )
 
 
-def _numbers(column: Column) -> tuple[Floats | None, NDArray[np.bool_]]:
+def _numbers(column: Column) -> tuple[Floats | None, Bools]:
     """Return the values as numbers, and which are invalid; None where most of them are texts."""
     values, wrong = column.numbers_and_wrong()
     there = int((~column.absent).sum())
@@ -384,7 +351,7 @@ def _utc_mjd(jd: Floats, scale: str) -> Floats:
     return np.where(good, found, mjd)
 
 
-def _from_texts(column: Column, scale: str) -> tuple[Floats, NDArray[np.bool_]]:
+def _from_texts(column: Column, scale: str) -> tuple[Floats, Bools]:
     texts, place = np.unique(column.text(), return_inverse=True)
     values, aware = np.full(len(texts), np.nan), np.zeros(len(texts), np.bool_)
     for i, text in enumerate(texts.tolist()):

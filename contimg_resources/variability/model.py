@@ -11,9 +11,8 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Bools, Floats, Ints
 from contimg_resources.database.values import DICT, LIST, Count, Number
-
-Floats = NDArray[np.float64]
 
 #: Columns with one value per measurement.
 OF_POINTS = (
@@ -38,39 +37,26 @@ class LightCurves:
 
     A light curve has one measurement for each transit of the source: overlapping mosaics share half
     of their data, so only the best measurement of a transit is used.
-
-    Parameters
-    ----------
-    source_id : ndarray of str, shape (n_sources,)
-        Names of the sources, sorted.
-    ra_deg, dec_deg : ndarray, shape (n_sources,)
-        ICRS, degrees; NaN of a light curve that was added without a position.
-    offsets : ndarray of int, shape (n_sources + 1,)
-        Source i has the measurements ``offsets[i]:offsets[i + 1]``.
-    mid_mjd : ndarray, shape (n_points,)
-        MJD in days.
-    flux_jy, error_jy : ndarray, shape (n_points,)
-        On the scale of the reference sources, Jy; all finite, errors above 0.
-    flags : ndarray of int, shape (n_points,)
-        See `contimg_resources.photometry.flags`.
-    is_reference : ndarray of bool, shape (n_points,)
-        Whether the source was used as a flux reference of the epoch.
-    epoch : ndarray of str, shape (n_points,)
-        Partition key of the mosaic.
-    integrated_jy, integrated_error_jy : ndarray, shape (n_points,), optional
-        Integrated flux densities where the source is flagged as extended, Jy; else NaN.
     """
 
-    source_id: NDArray[np.str_]
+    source_id: NDArray[np.str_]  #: Names of the sources, sorted. Shape (n_sources,).
+    #: `ra_deg`, `dec_deg`: ICRS, degrees; NaN of a light curve that was added without a position.
+    #: Shape (n_sources,).
     ra_deg: Floats
     dec_deg: Floats
-    offsets: NDArray[np.int64]
-    mid_mjd: Floats
+    #: Source i has the measurements ``offsets[i]:offsets[i + 1]``. Shape (n_sources + 1,).
+    offsets: Ints
+    mid_mjd: Floats  #: MJD in days. Shape (n_points,).
+    #: `flux_jy`, `error_jy`: On the scale of the reference sources, Jy; all finite, errors above 0.
+    #: Shape (n_points,).
     flux_jy: Floats
     error_jy: Floats
-    flags: NDArray[np.int64]
-    is_reference: NDArray[np.bool_]
-    epoch: NDArray[np.str_]
+    flags: Ints  #: See `contimg_resources.photometry.model`. Shape (n_points,).
+    #: Whether the source was used as a flux reference of the epoch. Shape (n_points,).
+    is_reference: Bools
+    epoch: NDArray[np.str_]  #: Partition key of the mosaic. Shape (n_points,).
+    #: `integrated_jy`, `integrated_error_jy`: Integrated flux densities where the source is flagged
+    #: as extended, Jy; else NaN. Shape (n_points,).
     integrated_jy: Floats = field(default_factory=_unknown)
     integrated_error_jy: Floats = field(default_factory=_unknown)
 
@@ -88,7 +74,7 @@ class LightCurves:
         """Return the slice with the measurements of source number `index`."""
         return slice(int(self.offsets[index]), int(self.offsets[index + 1]))
 
-    def sound(self) -> NDArray[np.bool_]:
+    def sound(self) -> Bools:
         """Return which sources have only finite measurements with errors above zero."""
         good = np.isfinite(self.mid_mjd) & np.isfinite(self.flux_jy)
         good &= np.isfinite(self.error_jy) & (self.error_jy > 0)
@@ -96,7 +82,7 @@ class LightCurves:
         bad = np.bincount(np.repeat(np.arange(len(self)), counts)[~good], minlength=len(self))
         return np.asarray((bad == 0) & (counts > 0))
 
-    def only(self, which: NDArray[np.bool_]) -> "LightCurves":
+    def only(self, which: Bools) -> "LightCurves":
         """Return the light curves of some of the sources."""
         counts = np.diff(self.offsets)
         points = np.repeat(which, counts)
@@ -111,49 +97,31 @@ class LightCurves:
 
 @dataclass(frozen=True)
 class VariabilityFacts:
-    """Facts about the metrics of many sources, stored with them; NaN and None: unknown.
+    """Facts about the metrics of many sources, stored with them; NaN and None: unknown."""
 
-    Parameters
-    ----------
-    day_mjd : int or None
-        The UTC day, integer MJD.
-    systematic_floor, systematic_floor_low, systematic_floor_high : float
-        Systematic error floor as a fraction of the flux density, and its range.
-    n_references : int or None
-        Number of reference sources that it was measured with.
-    eta_sigma, v_sigma : float
-        Distance of a variable from the population, standard deviations.
-    threshold_snr, threshold_eta, threshold_v : tuple of float
-        Thresholds of eta and V, by S/N; empty if there are too few sources.
-    threshold_p : float
-        Threshold of the p-value that replaces them in a small list of added light curves.
-    n_points : int or None
-        Number of measurements.
-    added_list : str or None
-        The list of added light curves; None: the platform measured the sources.
-    settings : dict
-        The settings.
-    software : dict of str to str
-        Software versions.
-    unreadable_days : dict of str to str
-        Files of days that couldn't be read, with the reasons.
-    """
-
-    day_mjd: Count = None
+    day_mjd: Count = None  #: The UTC day, integer MJD.
+    #: `systematic_floor`, `systematic_floor_low`, `systematic_floor_high`: Systematic error floor
+    #: as a fraction of the flux density, and its range.
     systematic_floor: Number = math.nan
     systematic_floor_low: Number = math.nan
     systematic_floor_high: Number = math.nan
-    n_references: Count = None
+    n_references: Count = None  #: Number of reference sources that it was measured with.
+    #: `eta_sigma`, `v_sigma`: Distance of a variable from the population, standard deviations.
     eta_sigma: Number = math.nan
     v_sigma: Number = math.nan
+    #: `threshold_snr`, `threshold_eta`, `threshold_v`: Thresholds of eta and V, by S/N; empty if
+    #: there are too few sources.
     threshold_snr: Annotated[tuple[Number, ...], LIST] = ()
     threshold_eta: Annotated[tuple[Number, ...], LIST] = ()
     threshold_v: Annotated[tuple[Number, ...], LIST] = ()
+    #: Threshold of the p-value that replaces them in a small list of added light curves.
     threshold_p: Number = math.nan
-    n_points: Count = None
+    n_points: Count = None  #: Number of measurements.
+    #: The list of added light curves; None: the platform measured the sources.
     added_list: str | None = None
-    settings: Annotated[dict[str, Any], DICT] = field(default_factory=dict)
-    software: Annotated[dict[str, Any], DICT] = field(default_factory=dict)
+    settings: Annotated[dict[str, Any], DICT] = field(default_factory=dict)  #: The settings.
+    software: Annotated[dict[str, Any], DICT] = field(default_factory=dict)  #: Software versions.
+    #: Files of days that couldn't be read, with the reasons.
     unreadable_days: Annotated[dict[str, str], DICT] = field(default_factory=dict)
 
 
@@ -161,76 +129,41 @@ class VariabilityFacts:
 class Variability:
     """Variability metrics of many sources; NaN where a source has too few epochs for a metric.
 
-    Parameters
-    ----------
-    source_id : ndarray of str, shape (n,)
-        Names of the sources, sorted.
-    ra_deg, dec_deg : ndarray, shape (n,)
-        ICRS, degrees.
-    n_epochs : ndarray of int, shape (n,)
-        Number of measurements.
-    mean_flux_jy : ndarray, shape (n,)
-        Weighted mean, Jy.
-    median_snr : ndarray, shape (n,)
-        Median S/N of the measurements, without the systematic error floor.
-    eta : ndarray, shape (n,)
-        Reduced chi2 about the weighted mean.
-    v : ndarray, shape (n,)
-        Standard deviation over mean.
-    modulation_index : ndarray, shape (n,)
-        Debiased; negative when the scatter is below the errors.
-    p_value : ndarray, shape (n,)
-        Probability of so large an eta for a steady source.
-    pair_vs, pair_m : ndarray, shape (n,)
-        Significance and modulation of the most significant pair of epochs.
-    pair_first_mjd, pair_second_mjd : ndarray, shape (n,)
-        Times of that pair, MJD in days.
-    is_reference : ndarray of bool, shape (n,)
-        Whether the source was a flux reference in most of its epochs.
-    is_pair_variable : ndarray of bool, shape (n,)
-        Whether the source is variable by that pair.
-    is_variable : ndarray of bool, shape (n,)
-        Whether the source is flagged as variable in the plane of eta and V.
-    facts : VariabilityFacts
-        Facts about all of them.
+    Arrays have the shape (n,).
     """
 
-    source_id: NDArray[np.str_]
-    ra_deg: Floats
-    dec_deg: Floats
-    n_epochs: NDArray[np.int64]
-    mean_flux_jy: Floats
-    median_snr: Floats
-    eta: Floats
-    v: Floats
-    modulation_index: Floats
-    p_value: Floats
-    pair_vs: Floats
-    pair_m: Floats
-    pair_first_mjd: Floats
-    pair_second_mjd: Floats
-    is_reference: NDArray[np.bool_]
-    is_pair_variable: NDArray[np.bool_]
-    is_variable: NDArray[np.bool_]
-    facts: VariabilityFacts = field(default_factory=VariabilityFacts)
+    source_id: NDArray[np.str_]  #: Names of the sources, sorted.
+    ra_deg: Floats  #: ICRS, degrees.
+    dec_deg: Floats  #: ICRS, degrees.
+    n_epochs: Ints  #: Number of measurements.
+    mean_flux_jy: Floats  #: Weighted mean, Jy.
+    median_snr: Floats  #: Median S/N of the measurements, without the systematic error floor.
+    eta: Floats  #: Reduced chi2 about the weighted mean.
+    v: Floats  #: Standard deviation over mean.
+    modulation_index: Floats  #: Debiased; negative when the scatter is below the errors.
+    p_value: Floats  #: Probability of so large an eta for a steady source.
+    pair_vs: Floats  #: Significance of the most significant pair of epochs.
+    pair_m: Floats  #: Modulation of the most significant pair of epochs.
+    pair_first_mjd: Floats  #: Time of the first epoch of that pair, MJD in days.
+    pair_second_mjd: Floats  #: Time of the second epoch of that pair, MJD in days.
+    #: Whether the source was a flux reference in most of its epochs.
+    is_reference: Bools
+    is_pair_variable: Bools  #: Whether the source is variable by that pair.
+    #: Whether the source is flagged as variable in the plane of eta and V.
+    is_variable: Bools
+    facts: VariabilityFacts = field(default_factory=VariabilityFacts)  #: Facts about all of them.
 
     def __len__(self) -> int:
         return len(self.source_id)
 
-    def only(self, which: NDArray[np.bool_]) -> "Variability":
+    def only(self, which: Bools) -> "Variability":
         """Return the metrics of some of the sources."""
         columns = {f.name: getattr(self, f.name)[which] for f in fields(self) if f.name != "facts"}
         return replace(self, **columns)
 
 
 def joined_curves(parts: Sequence[LightCurves]) -> LightCurves:
-    """Combine light curves; for a source in several parts the first part is used.
-
-    Parameters
-    ----------
-    parts : sequence of LightCurves
-        Light curves; at least one part.
-    """
+    """Combine light curves; for a source in several parts the first part is used."""
     if len(parts) == 1:
         return parts[0]
     together = {
@@ -252,10 +185,7 @@ def joined_curves(parts: Sequence[LightCurves]) -> LightCurves:
 def joined_metrics(parts: Sequence[Variability]) -> Variability:
     """Combine variability metrics, with the facts of the first part.
 
-    Parameters
-    ----------
-    parts : sequence of Variability
-        Metrics; at least one part. For a source in several parts the first part is used.
+    For a source in several parts the first part is used.
     """
     if len(parts) == 1:
         return parts[0]

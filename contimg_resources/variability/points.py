@@ -11,10 +11,11 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Ints
 from contimg_resources.core.errors import rejecting
 from contimg_resources.core.keys import day_name, is_day_name, parse_day_name
 from contimg_resources.core.parquet import ParquetFormat
-from contimg_resources.database.values import DICT, LIST, read_json
+from contimg_resources.database.values import DICT, LIST
 from contimg_resources.variability.model import LightCurves
 from contimg_resources.variability.transits import DayPoints
 
@@ -34,7 +35,7 @@ FORMAT = ParquetFormat(
             "integrated, of a source flagged as extended, Jy; else null",
         ),
         "integrated_error_jy": ("float", "its uncertainty with that of the scale, Jy"),
-        "flags": ("int32", "sum of contimg_resources.photometry.flags.Flag"),
+        "flags": ("int32", "sum of contimg_resources.photometry.model.Flag"),
         "is_reference": ("bool", "whether it was used as a flux reference"),
         "n_mosaics": ("int32", "mosaics of the transit with a good measurement; this is the best"),
         "epoch": ("string", "partition key of the mosaic"),
@@ -47,21 +48,11 @@ _CODED = ("source_id", "epoch")
 
 @dataclass(frozen=True)
 class PointFacts:
-    """Facts about the light curves of a day, stored with them.
+    """Facts about the light curves of a day, stored with them."""
 
-    Parameters
-    ----------
-    day_mjd : int
-        The UTC day, integer MJD.
-    epochs : tuple of str
-        Partition keys of the mosaics.
-    software : dict of str to str
-        Software versions.
-    """
-
-    day_mjd: int
-    epochs: Annotated[tuple[str, ...], LIST] = ()
-    software: Annotated[dict[str, str], DICT] = field(default_factory=dict)
+    day_mjd: int  #: The UTC day, integer MJD.
+    epochs: Annotated[tuple[str, ...], LIST] = ()  #: Partition keys of the mosaics.
+    software: Annotated[dict[str, str], DICT] = field(default_factory=dict)  #: Software versions.
 
 
 def points_path(root: Path, day_mjd: int) -> Path:
@@ -74,19 +65,7 @@ def write_points(
 ) -> Path | None:
     """Write a day's light curves, whole or not at all. A day without measurements has no file.
 
-    Parameters
-    ----------
-    root : Path
-        The directory of light curves.
-    points : DayPoints
-        Measurements of the day.
-    software : dict of str to str, optional
-        Software versions.
-
-    Returns
-    -------
-    Path or None
-        The file; None when there is none.
+    None is returned then.
     """
     path = points_path(root, points.day_mjd)
     if not len(points):
@@ -118,14 +97,8 @@ def read_points(
 ) -> LightCurves:
     """Read the light curves of all days in [start, end), MJD in days.
 
-    Parameters
-    ----------
-    root : Path
-        The directory of light curves.
-    start_mjd, end_mjd : float, optional
-        First day, and the day after the last.
-    damaged : dict of str to str, optional
-        Receives the reason for each unreadable file, by its name; the other days are read.
+    `damaged` receives the reason for each unreadable file, by its name; the other days are read.
+    Without it such a file is an error.
 
     Raises
     ------
@@ -164,21 +137,8 @@ def read_points(
     return _as_curves(columns, source[order], np.sort(names))
 
 
-def read_point_facts(path: Path) -> PointFacts:
-    """Read the provenance in a day's file without its measurements.
-
-    Raises
-    ------
-    UnreadableMeasurements
-        If the file is damaged or was written by a newer contimg.
-    """
-    told = FORMAT.read_facts(path)
-    with FORMAT.refusing(path):
-        return read_json(PointFacts, told)
-
-
 def _as_curves(
-    columns: dict[str, NDArray[Any]], source: NDArray[np.int64], names: NDArray[np.str_]
+    columns: dict[str, NDArray[Any]], source: Ints, names: NDArray[np.str_]
 ) -> LightCurves:
     offsets = np.searchsorted(source, np.arange(len(names) + 1)).astype(np.int64)
     last = offsets[1:] - 1

@@ -7,9 +7,8 @@ Belongs here: comparing both explanations of a light curve. Doesn't: the recursi
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from contimg_resources.core.arrays import Floats
 
 #: Trial damped random walks: standard deviation as a fraction of the flux density, and time scale
 #: in days. Without a walk the time scale has no effect.
@@ -22,26 +21,16 @@ _RISE = 0.03
 
 
 class Evidence(NamedTuple):
-    """Likelihood gain by adding an event to a model of the source's intrinsic variability.
+    """Likelihood gain by adding an event to a model of the source's intrinsic variability."""
 
-    Parameters
-    ----------
-    whole : float
-        Twice the difference of the logarithms of the maximum likelihoods; at least 0.
-    without_maxima : float
-        The same without the measurements in the maxima beside the dip, which resemble a flare.
-    """
-
-    whole: float
+    whole: float  #: Twice the difference of the logarithms of the maximum likelihoods; at least 0.
+    #: The same without the measurements in the maxima beside the dip, which resemble a flare.
     without_maxima: float
 
     def reaches(self, least: float) -> bool:
         """Return whether the dip is an event rather than intrinsic variability.
 
-        Parameters
-        ----------
-        least : float
-            Minimum evidence of the whole event; the dip alone needs 40 % of it.
+        `least` is the minimum evidence of the whole event; the dip alone needs 40 % of it.
         """
         return self.whole >= least and self.without_maxima >= _SHARE_OF_DIP * least
 
@@ -52,14 +41,8 @@ def evidence_for(event_jy: Floats, mjd: Floats, flux_jy: Floats, error_jy: Float
     The intrinsic variability of sources on these time scales is well described by a damped random
     walk (Kelly, Bechtold & Siemiginowska 2009, ApJ 698, 895). Level, scatter and time scale are
     fitted for both explanations, so the source's variability at other times limits the part of the
-    dip that it may explain.
-
-    Parameters
-    ----------
-    event_jy : ndarray, shape (n,)
-        Change of the baseline by the event, Jy; its amplitude, at least 0, is fitted.
-    mjd, flux_jy, error_jy : ndarray, shape (n,)
-        Measurements of the source, in the order of time.
+    dip that it may explain. `event_jy` is the change of the baseline by the event, whose amplitude,
+    at least 0, is fitted; measurements are in the order of time. All have the shape (n,).
     """
     dip = event_jy <= _RISE * float(np.max(np.abs(event_jy), initial=0.0))
     return Evidence(

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Floats, Ints
 from contimg_resources.core.errors import ContimgError
 from contimg_resources.photometry.subbands import (
     BandFluxes,
@@ -30,8 +30,6 @@ from contimg_resources.variability.templates import Shape
 from contimg_resources.variability.transits import transit_number
 from contimg_resources.variability.vetting import REACH_WIDTHS, depth_of
 
-Floats = NDArray[np.float64]
-
 #: Below this remaining flux density in a dip, in its errors, the logarithm is biased by noise.
 _MIN_SNR_LEFT = 4.0
 #: Bands closer than this in ln(frequency) are one band.
@@ -40,38 +38,22 @@ _LONGEST_NOTE = 1000
 
 
 class Dip(NamedTuple):
-    """Epoch and width of a dip.
+    """Epoch and width of a dip."""
 
-    Parameters
-    ----------
-    mid_mjd : float
-        Epoch of minimum, MJD in days.
-    width_days : float
-        Full width at half depth.
-    """
-
-    mid_mjd: float
-    width_days: float
+    mid_mjd: float  #: Epoch of minimum, MJD in days.
+    width_days: float  #: Full width at half depth.
 
 
 @dataclass(frozen=True)
 class BandDepth:
-    """The depth of a dip in one sub-band.
+    """The depth of a dip in one sub-band."""
 
-    Parameters
-    ----------
-    frequency_hz : float
-        Effective frequency, Hz.
-    depth, error : float
-        Fraction of the band's own baseline.
-    """
-
-    frequency_hz: float
-    depth: float
-    error: float
+    frequency_hz: float  #: Effective frequency, Hz.
+    depth: float  #: Fraction of the band's own baseline.
+    error: float  #: Uncertainty of the depth.
 
     @property
-    def tells(self) -> bool:
+    def is_usable(self) -> bool:
         """Whether enough flux density remains in the dip for its logarithm."""
         return 1.0 - self.depth >= _MIN_SNR_LEFT * self.error
 
@@ -81,22 +63,10 @@ def spectral_evidence(
 ) -> DipEvidence:
     """Return the evidence for a candidate with that from its sub-bands.
 
-    Parameters
-    ----------
-    root : Path
-        The directory with measurements.
-    candidate : CandidateRecord
-        The candidate; its epoch of minimum, width and template stay fixed.
-    shapes : callable
-        Returns the bank of shapes of the search; called only if there are sub-bands.
-    end_mjd : float
-        Later measurements are not used, MJD in days.
-
-    Returns
-    -------
-    DipEvidence
-        The candidate's own if no sub-band is usable. A change of the spectral index takes two or
-        more bands with enough remaining flux density.
+    Epoch of minimum, width and template stay fixed. Without a usable sub-band the evidence is the
+    candidate's own; a change of the spectral index takes two or more bands with enough remaining
+    flux density. `shapes` returns the bank of shapes of the search; it is called only if there are
+    sub-bands. Measurements after `end_mjd` (MJD in days) are not used.
     """
     # Most platforms have no sub-bands: skip the query then.
     if not bands_root(root).is_dir():
@@ -127,7 +97,7 @@ def spectral_evidence(
     change, change_error = spectral_change(depths) or (math.nan, math.nan)
     return replace(
         candidate.evidence,
-        n_bands=sum(d.tells for d in depths) if depths else None,
+        n_bands=sum(d.is_usable for d in depths) if depths else None,
         band_depths=tuple((d.frequency_hz, d.depth, d.error) for d in depths),
         spectral_change=change,
         spectral_change_error=change_error,
@@ -138,14 +108,7 @@ def spectral_evidence(
 def band_depth(dip: Dip, shape: Shape, fluxes: BandFluxes) -> BandDepth | None:
     """Fit the depth of a dip in one sub-band; return None if the data don't constrain it.
 
-    Parameters
-    ----------
-    dip : Dip
-        Epoch of minimum and width, both fixed.
-    shape : Shape
-        Its shape, fixed.
-    fluxes : BandFluxes
-        Flux densities of the source in that band.
+    Epoch of minimum, width and shape are fixed.
 
     Notes
     -----
@@ -162,15 +125,7 @@ def band_depth(dip: Dip, shape: Shape, fluxes: BandFluxes) -> BandDepth | None:
 def spectral_change(depths: Sequence[BandDepth]) -> tuple[float, float] | None:
     """Return the spectral index at the minimum of a dip less that of the baseline, and its error.
 
-    Parameters
-    ----------
-    depths : sequence of BandDepth
-        One for each band; at least two usable ones are needed.
-
-    Returns
-    -------
-    tuple of float, or None
-        Change and error.
+    At least two usable bands are needed.
 
     Notes
     -----
@@ -178,12 +133,12 @@ def spectral_change(depths: Sequence[BandDepth]) -> tuple[float, float] | None:
     ``alpha_dip - alpha_base = d ln(1 - a) / d ln nu``: the slope of a straight line through the
     bands, weighted with ``(sigma_a / (1 - a))^-2`` (Bevington & Robinson, Data Reduction, 6.3).
     """
-    telling = [d for d in depths if d.tells]
-    if len(telling) < 2:
+    usable = [d for d in depths if d.is_usable]
+    if len(usable) < 2:
         return None
-    left = np.array([1.0 - d.depth for d in telling])
-    weight = np.square(left / np.array([d.error for d in telling]))
-    x, y = np.log([d.frequency_hz for d in telling]), np.log(left)
+    left = np.array([1.0 - d.depth for d in usable])
+    weight = np.square(left / np.array([d.error for d in usable]))
+    x, y = np.log([d.frequency_hz for d in usable]), np.log(left)
     if np.ptp(x) < _MIN_SPREAD:
         return None
     off = x - np.sum(weight * x) / np.sum(weight)
@@ -191,7 +146,7 @@ def spectral_change(depths: Sequence[BandDepth]) -> tuple[float, float] | None:
     return float(np.sum(weight * off * y) / spread), float(1.0 / np.sqrt(spread))
 
 
-def _best_of_transits(fluxes: BandFluxes) -> NDArray[np.int64]:
+def _best_of_transits(fluxes: BandFluxes) -> Ints:
     """Choose the measurement with the least error of each transit: rolling mosaics share data."""
     number = transit_number(fluxes.mid_mjd, np.full(len(fluxes.mid_mjd), fluxes.ra_deg))
     order = np.lexsort((fluxes.error_jy, number))

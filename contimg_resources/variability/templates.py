@@ -13,11 +13,15 @@ from functools import cache
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from contimg_resources.core.arrays import Floats
+
 Family = Literal["fiedler", "clegg"]
 
+#: Maximum width of a dip as a fraction of the observed time: its baseline is twice as long.
+MOST_OF_SPAN = 0.35
+#: Minimum number of measurements in the window of a fit.
+MIN_POINTS = 8
 #: Shapes are tabulated to this many widths from the epoch of minimum; farther out they are 0.
 REACH = 4.0
 #: Number of steps of the tables of shapes.
@@ -43,17 +47,11 @@ _FWHM_OF_STD = float(np.sqrt(8.0 * np.log(2.0)))
 
 @dataclass(frozen=True)
 class Shape:
-    """A normalised shape: minimum -1 at u = 0, full width 1 at half its depth.
+    """A normalised shape: minimum -1 at u = 0, full width 1 at half its depth."""
 
-    Parameters
-    ----------
-    name : str
-        Family and parameters.
-    table : ndarray, shape (N_STEPS,)
-        Values at u from -`REACH` to `REACH`, evenly; u is time from the minimum over the width.
-    """
-
-    name: str
+    name: str  #: Family and parameters.
+    #: Values at u from -`REACH` to `REACH`, evenly; u is time from the minimum over the width.
+    #: Shape (N_STEPS,).
     table: Floats
 
     def at(self, u: Floats) -> Floats:
@@ -65,18 +63,11 @@ class Shape:
 def fiedler(d: Floats, lens: float, scattering: float, fraction: float = 1.0) -> Floats:
     """Return the relative flux density behind a scattering lens.
 
-    ``F = f {P[c(d - tl/2)/q, c(d + tl/2)/q] + P[c(tl/2 - d), inf] + P[-inf, -c(tl/2 + d)]}
-    + 1 - f`` with ``P(a, b) = [erf(b/sqrt2) - erf(a/sqrt2)]/2``, ``q = sqrt(1 + tb^2)``,
-    ``c = sqrt(8 ln 2)`` (Fiedler et al. 1994, ApJ 430, 581).
-
-    Parameters
-    ----------
-    d : ndarray
-        Offset of the source from the lens's centre, in full widths of the source.
-    lens, scattering : float
-        tl and tb, the same unit.
-    fraction : float
-        f, the lensed fraction of the flux density.
+    ``F = f {P[c(d - tl/2)/q, c(d + tl/2)/q] + P[c(tl/2 - d), inf] + P[-inf, -c(tl/2 + d)]} + 1 -
+    f`` with ``P(a, b) = [erf(b/sqrt2) - erf(a/sqrt2)]/2``, ``q = sqrt(1 + tb^2)``, ``c = sqrt(8 ln
+    2)`` (Fiedler et al. 1994, ApJ 430, 581). `d` is the offset of the source from the lens's centre
+    in full widths of the source; `lens` and `scattering` are tl and tb in the same unit; `fraction`
+    is f, the lensed fraction of the flux density.
     """
     from scipy.special import ndtr
 
@@ -91,16 +82,9 @@ def clegg(d: Floats, strength: float, source: float) -> Floats:
 
     A ray that passes at u (in lens widths) arrives at ``u (1 + alpha exp(-u^2))``; the density of
     arriving rays, over the source's Gaussian, is the flux density (Clegg et al. 1998, eqs 14, 18).
-    Rays are counted, so caustics need no special treatment.
-
-    Parameters
-    ----------
-    d : ndarray
-        Offset from the lens's centre, in lens widths; evenly spaced.
-    strength : float
-        alpha.
-    source : float
-        Full width of the source in lens widths.
+    Rays are counted, so caustics need no special treatment. `d` is the offset from the lens's
+    centre, evenly spaced, and `source` the full width of the source, both in lens widths;
+    `strength` is alpha.
     """
     from scipy.ndimage import gaussian_filter1d
 
@@ -143,14 +127,8 @@ def _shapes(family: Family, parameters: Iterable[tuple[float, float]]) -> tuple[
 def normalised(name: str, d: Floats, flux: Floats) -> Shape:
     """Normalise a relative flux density to a shape of depth 1 and width 1.
 
-    Parameters
-    ----------
-    name : str
-        Name of the shape.
-    d : ndarray, shape (n,)
-        Offsets, evenly spaced, with zero in the middle.
-    flux : ndarray, shape (n,)
-        Relative flux density, symmetric, 1 far away.
+    Offsets are evenly spaced, with zero in the middle; the flux density is symmetric and 1 far
+    away. Both have the shape (n,).
     """
     middle = len(d) // 2
     relative = (flux - 1.0) / (1.0 - flux.min())

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Floats, Ints
 from contimg_resources.core.errors import UnreadableMeasurements, rejecting
 from contimg_resources.core.times import SIDEREAL_DEG_PER_DAY
 from contimg_resources.instrument.dsa110 import LONGITUDE_DEG
@@ -23,9 +24,7 @@ from contimg_resources.photometry.copies import (
     epoch_files,
     query,
 )
-from contimg_resources.photometry.flags import Flag
-
-Floats = NDArray[np.float64]
+from contimg_resources.photometry.model import Flag
 
 #: Greenwich mean sidereal time at 2000-01-01 12:00, degrees (Meeus, Astronomical Algorithms, 12.4).
 _GMST_2000_DEG = 280.460_618_37
@@ -51,46 +50,30 @@ _INTEGRATED = ("integrated_flux_jy", "integrated_error_jy")
 
 @dataclass(frozen=True)
 class DayPoints:
-    """The measurements of the transits of one UTC day, sorted by source.
+    """The measurements of the transits of one UTC day, sorted by source."""
 
-    Parameters
-    ----------
-    day_mjd : int
-        UTC day of the transits, integer MJD.
-    columns : dict of str to ndarray
-        See `contimg_resources.variability.points.FORMAT`.
-    n_measurements : int
-        Number of good measurements that these were chosen from.
-    epochs : tuple of str
-        Mosaics of these measurements.
-    damaged : dict of str to str
-        Unreadable files of measurements, with the reason; these files are left out.
-    """
-
-    day_mjd: int
-    columns: dict[str, NDArray[Any]]
-    n_measurements: int
-    epochs: tuple[str, ...]
+    day_mjd: int  #: UTC day of the transits, integer MJD.
+    columns: dict[str, NDArray[Any]]  #: See `contimg_resources.variability.points.FORMAT`.
+    n_measurements: int  #: Number of good measurements that these were chosen from.
+    epochs: tuple[str, ...]  #: Mosaics of these measurements.
+    #: Unreadable files of measurements, with the reason; these files are left out.
     damaged: dict[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.columns["source_id"])
 
 
-def transit_number(mid_mjd: Floats, ra_deg: Floats) -> NDArray[np.int64]:
+def transit_number(mid_mjd: Floats, ra_deg: Floats) -> Ints:
     """Return the number of the transit nearest to each time, counting from an arbitrary one.
 
-    Parameters
-    ----------
-    mid_mjd, ra_deg : ndarray, shape (n,)
-        MJD in days, degrees. Precession moves a transit by less than two minutes, which is
-        negligible compared with half a day.
+    Times are MJD in days, right ascensions degrees, both of shape (n,). Precession moves a transit
+    by less than two minutes, which is negligible compared with half a day.
     """
     sidereal_deg = _GMST_2000_DEG + LONGITUDE_DEG + SIDEREAL_DEG_PER_DAY * (mid_mjd - _MJD_2000)
     return np.rint((sidereal_deg - ra_deg) / 360.0).astype(np.int64)
 
 
-def transit_mjd(number: NDArray[np.int64], ra_deg: Floats) -> Floats:
+def transit_mjd(number: Ints, ra_deg: Floats) -> Floats:
     """Return the times of transits, MJD in days; the inverse of `transit_number`."""
     sidereal_deg = 360.0 * number + ra_deg - _GMST_2000_DEG - LONGITUDE_DEG
     return np.asarray(_MJD_2000 + sidereal_deg / SIDEREAL_DEG_PER_DAY)
@@ -101,14 +84,7 @@ def gather_day(root: Path, day_mjd: int) -> DayPoints:
 
     Of several mosaics of a transit, the one with the least error is used; of equal ones the first.
     Epochs with failed checks aren't published, so they give no measurement. An unreadable file is
-    left out, with the reason.
-
-    Parameters
-    ----------
-    root : Path
-        The directory with measurements.
-    day_mjd : int
-        Integer MJD.
+    left out, with the reason. `day_mjd` is an integer MJD.
     """
     start_mjd, end_mjd = day_mjd - _MARGIN_DAYS, day_mjd + 1 + _MARGIN_DAYS
     files = epoch_files(root, "mosaic", start_mjd, end_mjd)

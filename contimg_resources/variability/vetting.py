@@ -9,12 +9,9 @@ from enum import StrEnum
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from contimg_resources.variability.ese_limits import MOST_OF_SPAN
-from contimg_resources.variability.templates import Shape
-
-Floats = NDArray[np.float64]
+from contimg_resources.core.arrays import Bools, Floats
+from contimg_resources.variability.templates import MOST_OF_SPAN, Shape
 
 #: Range of the baseline on one side of a dip, in widths from the epoch of minimum.
 _SIDE_FROM, _SIDE_TO = 0.75, 2.0
@@ -62,39 +59,20 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class DipFit:
-    """The fit of a dip.
+    """The fit of a dip."""
 
-    Parameters
-    ----------
-    mid_mjd, mid_error_days : float
-        Epoch of minimum, MJD in days, and its error.
-    width_days, width_error_days : float
-        Full width at half depth.
-    depth, depth_error : float
-        Depth as a fraction of the baseline, and its error.
-    baseline_jy, baseline_error_jy : float
-        Baseline at the epoch of minimum, Jy, and its error.
-    slope_jy_per_day : float
-        Slope of the baseline.
-    reduced_chi2 : float
-        Reduced chi2 of the measurements within two widths.
-    n_in_dip : int
-        Measurements within half a width.
-    largest_share : float
-        Fraction of the gain in chi2 that is due to the most important measurement.
-    """
-
-    mid_mjd: float
-    mid_error_days: float
-    width_days: float
-    width_error_days: float
-    depth: float
-    depth_error: float
-    baseline_jy: float
-    baseline_error_jy: float
-    slope_jy_per_day: float
-    reduced_chi2: float
-    n_in_dip: int
+    mid_mjd: float  #: Epoch of minimum, MJD in days.
+    mid_error_days: float  #: Uncertainty of the epoch.
+    width_days: float  #: Full width at half depth.
+    width_error_days: float  #: Uncertainty of the width.
+    depth: float  #: Depth as a fraction of the baseline.
+    depth_error: float  #: Uncertainty of the depth.
+    baseline_jy: float  #: Baseline at the epoch of minimum, Jy.
+    baseline_error_jy: float  #: Uncertainty of the baseline, Jy.
+    slope_jy_per_day: float  #: Slope of the baseline.
+    reduced_chi2: float  #: Reduced chi2 of the measurements within two widths.
+    n_in_dip: int  #: Measurements within half a width.
+    #: Fraction of the gain in chi2 that is due to the most important measurement.
     largest_share: float
 
     @property
@@ -198,24 +176,9 @@ def refined_starts(
     """Refine epoch of minimum and width for each shape on a finer grid, all on the same data.
 
     The search compares widths by the chi2 that each explains in its own window; for an event in
-    progress, a dip that is far too wide explains nearly as much as the true one.
-
-    Parameters
-    ----------
-    mjd, flux_jy, error_jy : ndarray, shape (n,)
-        Measurements of the source.
-    shapes : sequence of Shape
-        Shapes of the bank.
-    mid_mjd, width_days : float
-        Result of the search.
-    limits_days : tuple of float
-        Minimum and maximum width.
-
-    Returns
-    -------
-    list of tuple of (int, float, float)
-        Index of the shape, epoch of minimum (MJD) and width (days) with the least chi2; the best
-        shape first.
+    progress, a dip that is far too wide explains nearly as much as the true one. `mid_mjd` and
+    `width_days` are its result. Returns the index of the shape, epoch of minimum (MJD) and width
+    (days) with the least chi2, between both limits; the best shape first.
     """
     near = np.abs(mjd - mid_mjd) <= REACH_WIDTHS * width_days
     t, f, w = mjd[near], flux_jy[near], 1.0 / error_jy[near]
@@ -279,14 +242,7 @@ def widest_days(mjd: Floats, max_width_days: float) -> float:
 def vet_sides(fit: DipFit, shape: Shape, mjd: Floats, flux_jy: Floats, error_jy: Floats) -> Outcome:
     """Check that the source was at its baseline before the dip and returned, or may still return.
 
-    Parameters
-    ----------
-    fit : DipFit
-        The dip.
-    shape : Shape
-        Its shape: a side may be above the baseline there, never below.
-    mjd, flux_jy, error_jy : ndarray, shape (n,)
-        Measurements of the source.
+    A side may be above the baseline of `shape` there, never below.
     """
     if not _has_lens_shape(fit, shape, mjd, flux_jy, error_jy):
         return Outcome.NO_LENS
@@ -327,7 +283,7 @@ def _is_back(
     u: Floats,
     flux_jy: Floats,
     error_jy: Floats,
-    side: NDArray[np.bool_],
+    side: Bools,
     *,
     by_others: bool = False,
 ) -> bool:
@@ -347,20 +303,13 @@ def _is_back(
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The behaviour of a candidate's neighbours at the same time.
+    """The behaviour of a candidate's neighbours at the same time."""
 
-    Parameters
-    ----------
-    source_ids : tuple of str
-        Neighbours that are bright enough to show the dip, the nearest first.
-    separations_deg : tuple of float
-        Their distances.
-    depth, depth_error : float
-        Median depth of the same dip in them, as a fraction of their baselines; NaN without any.
-    """
-
+    #: Neighbours that are bright enough to show the dip, the nearest first.
     source_ids: tuple[str, ...]
-    separations_deg: tuple[float, ...]
+    separations_deg: tuple[float, ...]  #: Their distances.
+    #: `depth`, `depth_error`: Median depth of the same dip in them, as a fraction of their
+    #: baselines; NaN without any.
     depth: float
     depth_error: float
 

@@ -8,11 +8,9 @@ from email.policy import default
 import pytest
 from pydantic import SecretStr
 
-from contimg_resources.alerts import webhook
-from contimg_resources.alerts.channels import channels_of
+from contimg_resources.alerts import channels
+from contimg_resources.alerts.channels import Mail, Webhook, channels_of
 from contimg_resources.alerts.delivery import Failure
-from contimg_resources.alerts.mail import Mail
-from contimg_resources.alerts.webhook import Webhook
 from contimg_resources.settings import AlertSettings
 from tests.alerts.servers import Hook, MailServer
 
@@ -57,7 +55,7 @@ def test_whether_a_silent_webhook_took_it_is_not_known(
 ) -> None:
     hook.answers = [0]
     broken_off = post(hook.url)
-    monkeypatch.setattr(webhook, "TIMEOUT_S", 0.2)
+    monkeypatch.setattr(channels, "TIMEOUT_S", 0.2)
     hook.delay_s = 0.6
     silent = post(hook.url)
     assert broken_off is not None

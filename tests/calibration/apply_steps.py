@@ -158,8 +158,7 @@ def describe(ms: Path) -> Facts:
     """Say what is in a calibrated MS; `hit` and `lost` are of `spoil`'s interference."""
     import casatools
 
-    from contimg_resources.calibration.ms.layout import field_directions
-    from contimg_resources.calibration.ms.origin import read_origin
+    from contimg_resources.calibration.ms.layout import field_directions, read_origin
 
     table = casatools.table()
     table.open(str(ms))

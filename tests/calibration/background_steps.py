@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from contimg_resources.calibration.solve.background import (
+from contimg_resources.calibration.solve.phasing import phase_to, read_fields
+from contimg_resources.calibration.solve.skymodel import (
     Background,
     add_background,
     background_sources,
+    write_point_model,
 )
-from contimg_resources.calibration.solve.phasing import phase_to, read_fields
-from contimg_resources.calibration.solve.skymodel import write_point_model
 from contimg_resources.observations.calibrators import Calibrator
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from contimg_resources.calibration.solve.background import sources_about
+from contimg_resources.calibration.solve.skymodel import sources_about
 from contimg_resources.casa import Casa
 from contimg_resources.observations.calibrators import CalibratorList
 from contimg_resources.simulation.night import NightSpec, plan_night

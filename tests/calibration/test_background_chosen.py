@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from contimg_resources.calibration.solve.background import (
+from contimg_resources.calibration.solve.phasing import FieldDirections
+from contimg_resources.calibration.solve.skymodel import (
     ModelOfField,
     background_sources,
     most_apparent_jy,
 )
-from contimg_resources.calibration.solve.phasing import FieldDirections
 from contimg_resources.instrument.primary_beam import airy_power
 from contimg_resources.observations.calibrators import Calibrator, CalibratorList
 from contimg_resources.observations.flux_model import FluxModel

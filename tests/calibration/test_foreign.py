@@ -10,9 +10,9 @@ import pytest
 
 from contimg_resources.calibration.apply.calibrated_ms import write_calibrated_ms
 from contimg_resources.calibration.apply.model import ApplyRequest, ApplyResult
-from contimg_resources.calibration.ms.averaging import average
 from contimg_resources.calibration.ms.callib import TableToApply
-from contimg_resources.calibration.ms.origin import read_origin
+from contimg_resources.calibration.ms.layout import read_origin
+from contimg_resources.calibration.ms.visibility_loops import average
 from contimg_resources.calibration.solve.model import SolveRequest, SolveResult
 from contimg_resources.calibration.solve.solving import solve_caltables
 from contimg_resources.casa import Casa

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from contimg_resources.calibration.solve.placing import place_tables
+from contimg_resources.calibration.solve.editing import place_tables
 from contimg_resources.core.errors import InvalidName
 from contimg_resources.instrument.caltables import CaltableType
 

@@ -10,8 +10,8 @@ import pytest
 from contimg_resources.calibration.apply.calibrated_ms import write_calibrated_ms
 from contimg_resources.calibration.apply.model import ApplyRequest
 from contimg_resources.calibration.ms.callib import TableToApply
-from contimg_resources.calibration.solve.background import sources_about
 from contimg_resources.calibration.solve.model import SolveRequest, SolveResult
+from contimg_resources.calibration.solve.skymodel import sources_about
 from contimg_resources.calibration.solve.solving import solve_caltables
 from contimg_resources.casa import Casa
 from contimg_resources.core.errors import CalibrationFailed, UnreadableObservation

@@ -13,11 +13,9 @@ from astropy import units as u
 from astropy.coordinates import SkyCoord
 from astropy.table import MaskedColumn, Table
 
-from contimg_resources.catalogues.blends import blended
-from contimg_resources.catalogues.model import CatalogueFacts, CatalogueSources
-from contimg_resources.catalogues.parquet import FORMAT
+from contimg_resources.catalogues.model import CatalogueFacts, CatalogueSources, blended
 from contimg_resources.catalogues.reading import read_catalogue
-from contimg_resources.catalogues.store import CatalogueStore
+from contimg_resources.catalogues.store import FORMAT, CatalogueStore
 from contimg_resources.core.errors import CatalogueError, InvalidName
 
 RA = np.array([24.4221, 187.70593, 359.9999, 0.0003])

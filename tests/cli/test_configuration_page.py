@@ -1,7 +1,6 @@
 from pathlib import Path
 
-from contimg_resources.cli.commands_page import commands_page
-from contimg_resources.cli.configuration_page import configuration_page
+from contimg_resources.cli.docs_pages import commands_page, configuration_page
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 

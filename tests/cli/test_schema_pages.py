@@ -1,9 +1,8 @@
 import json
 from pathlib import Path
 
-from contimg_resources.cli.schema_pages import write_schema_pages
-from contimg_resources.export.model import DOCUMENTS
-from contimg_resources.export.schemas import DIRECTORY, schemas
+from contimg_resources.cli.docs_pages import write_schema_pages
+from contimg_resources.export.model import DIRECTORY, DOCUMENTS, schemas
 
 PAGES = Path(__file__).parents[2] / "docs" / DIRECTORY
 

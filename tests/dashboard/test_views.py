@@ -16,7 +16,7 @@ from urllib.parse import quote
 import pytest
 
 from contimg_resources.export import model
-from contimg_resources.photometry.flags import Flag, words
+from contimg_resources.photometry.model import Flag, words
 from tests.dashboard.conftest import WIDTHS, needs_browser, serving
 from tests.dashboard.made_up_export import (
     CANDIDATES,

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from contimg_resources.cli.backfills import add_key
+from contimg_resources.cli.launching import add_key
 from contimg_resources.cli.platform import Platform
 from contimg_resources.cli.webserver import DagsterRun
 from tests.e2e.conftest import ENVIRONMENT, Night, needs_browser

@@ -11,7 +11,7 @@ import pytest
 from astropy.coordinates import SkyCoord
 from numpy.typing import NDArray
 
-from contimg_resources.calibration.ms.origin import read_origin
+from contimg_resources.calibration.ms.layout import read_origin
 from contimg_resources.casa import Casa
 from contimg_resources.catalogues.store import CatalogueStore
 from contimg_resources.cli.platform import Platform

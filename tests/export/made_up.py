@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from contimg_resources.export.model import DOCUMENTS, Document
-from contimg_resources.export.schemas import schemas
+from contimg_resources.export.model import DOCUMENTS, Document, schemas
 from contimg_resources.export.state import PlatformState
 from contimg_resources.instrument.caltables import ArrayLayout
 from contimg_resources.products.dips import DipEvidence, FittedDip
@@ -21,8 +20,8 @@ from contimg_resources.products.epochs import (
 )
 from contimg_resources.products.events import CandidateRecord, CandidateState
 from contimg_resources.products.model import ImageRecord, ObservationRecord, ObservationState
+from contimg_resources.registry.lookup import ActiveSet
 from contimg_resources.registry.model import CaltableSet, SetStatus
-from contimg_resources.registry.snapshot import ActiveSet
 from contimg_resources.variability.model import LightCurves, Variability, VariabilityFacts
 
 MJD = 61_041.0

@@ -9,8 +9,7 @@ import pytest
 
 from contimg_resources.export import tables
 from contimg_resources.export.model import Sources, Variables
-from contimg_resources.export.numbers import decimals, finite, significant
-from contimg_resources.export.pages import split
+from contimg_resources.export.pages import decimals, finite, significant, split
 from contimg_resources.export.sources import (
     light_curves_document,
     sound_points,

@@ -16,8 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from contimg_resources.catalogues.parquet import Catalogue
-from contimg_resources.catalogues.store import CatalogueStore
+from contimg_resources.catalogues.store import Catalogue, CatalogueStore
 from contimg_resources.core.errors import (
     CatalogueError,
     ImagingFailed,

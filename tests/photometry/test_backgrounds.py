@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from contimg_resources.core.errors import PhotometryFailed
-from contimg_resources.photometry.flags import Flag
 from contimg_resources.photometry.measuring import measure
+from contimg_resources.photometry.model import Flag
 from tests.photometry.hand_made import RMS_JY, HandMade
 
 ERROR_JY = np.sqrt(2) * RMS_JY

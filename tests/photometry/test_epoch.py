@@ -8,10 +8,9 @@ import pytest
 from numpy.typing import NDArray
 
 from contimg_resources.photometry.epoch import check_epoch, corrected
-from contimg_resources.photometry.flags import Flag
 from contimg_resources.photometry.gradient import fit_gradient
 from contimg_resources.photometry.measuring import RawMeasurements
-from contimg_resources.photometry.model import SourceHistory, SourceList
+from contimg_resources.photometry.model import Flag, SourceHistory, SourceList
 from contimg_resources.settings import PhotometrySettings
 
 LIMITS = PhotometrySettings()

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from contimg_resources.imaging.model import Beam
-from contimg_resources.photometry.flags import Flag, words
 from contimg_resources.photometry.measuring import RawMeasurements, measure
+from contimg_resources.photometry.model import Flag, words
 from contimg_resources.photometry.shapes import smearing_arcsec
 from contimg_resources.settings import PhotometrySettings
 from tests.photometry.hand_made import HandMade

@@ -14,10 +14,10 @@ from contimg_resources.export.model import LightCurves as Document
 from contimg_resources.export.pages import split
 from contimg_resources.export.sources import light_curves_document
 from contimg_resources.export.tables import write_points_parquet
-from contimg_resources.photometry.flags import Flag
 from contimg_resources.photometry.light_curves import light_curve
 from contimg_resources.photometry.measurements import write_measurements
 from contimg_resources.photometry.measuring import measure
+from contimg_resources.photometry.model import Flag
 from contimg_resources.settings import Settings
 from contimg_resources.simulation.meridian import next_transit_mjd
 from contimg_resources.variability.model import LightCurves

@@ -17,13 +17,13 @@ import pytest
 
 from contimg_resources.core.directories import whole_file
 from contimg_resources.core.errors import UnreadableMeasurements
-from contimg_resources.photometry.flags import Flag
 from contimg_resources.photometry.measurements import (
     COLUMNS,
     FORMAT,
     read_measurements,
     write_measurements,
 )
+from contimg_resources.photometry.model import Flag
 from tests.photometry.epochs import image, raw, scale, sources, write
 
 DAY = 61_041.5

@@ -14,9 +14,8 @@ from photutils.psf import GaussianPSF, PSFPhotometry
 from contimg_resources.imaging.model import Beam
 from contimg_resources.mosaics.make import make_mosaic
 from contimg_resources.mosaics.model import MosaicRequest
-from contimg_resources.photometry.flags import Flag
 from contimg_resources.photometry.measuring import RawMeasurements, measure
-from contimg_resources.photometry.model import SourceList
+from contimg_resources.photometry.model import Flag, SourceList
 from contimg_resources.photometry.reading import read_mosaic
 from contimg_resources.simulation.tiles import MadeUpTile, drifting_tiles, write_tile
 from tests.photometry.skies import (

@@ -11,9 +11,8 @@ from astropy.wcs import WCS
 
 from contimg_resources.core.errors import PhotometryFailed
 from contimg_resources.imaging.model import Beam
-from contimg_resources.photometry.flags import Flag, words
 from contimg_resources.photometry.measuring import measure
-from contimg_resources.photometry.model import MeasurableImage, SourceList
+from contimg_resources.photometry.model import Flag, MeasurableImage, SourceList, words
 from tests.photometry.skies import (
     BEAM,
     MAJOR_PIXELS,

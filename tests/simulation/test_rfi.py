@@ -2,7 +2,7 @@ from typing import Any
 
 import numpy as np
 
-from contimg_resources.simulation.rfi import Interference, draw_interference
+from contimg_resources.simulation.predict import Interference, draw_interference
 from contimg_resources.simulation.spec import RfiSpec
 
 CHANNELS = np.linspace(1311.372e6, 1498.628e6, 768)

@@ -18,6 +18,7 @@ from contimg_resources.products.dips import FittedDip
 from contimg_resources.products.epochs import EpochKind, MosaicState
 from contimg_resources.products.events import CandidateRecord, CandidateState
 from contimg_resources.settings import Settings
+from contimg_resources.simulation.light_curves import event_curve
 from contimg_resources.simulation.season import write_season
 from contimg_resources.simulation.season_sky import (
     draw_epochs,
@@ -31,7 +32,6 @@ from contimg_resources.simulation.season_spec import (
     SeasonTruth,
     season_truth_path,
 )
-from contimg_resources.simulation.variables import event_curve
 from contimg_resources.steps import Workshop
 from contimg_resources.steps.mosaicking import open_mosaics
 from contimg_resources.steps.retention import choose_removals

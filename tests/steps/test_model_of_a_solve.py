@@ -8,7 +8,7 @@ import pytest
 
 from contimg_resources.calibration.solve.model import SolveRequest
 from contimg_resources.catalogues.model import CatalogueFacts, CatalogueSources
-from contimg_resources.catalogues.parquet import FORMAT
+from contimg_resources.catalogues.store import FORMAT
 from contimg_resources.core.errors import CatalogueError
 from contimg_resources.settings import CalibrationSettings, CatalogueSettings, Settings
 from contimg_resources.steps import Workshop

@@ -10,7 +10,7 @@ from astropy.time import Time
 from contimg_resources.core.errors import TableError
 from contimg_resources.tables.model import Column, Frame, Table, column_of
 from contimg_resources.tables.positions import directions, frame_of, parse_frame, sexagesimal_deg
-from contimg_resources.tables.quantities import numbers_in
+from contimg_resources.tables.units import numbers_in
 
 ICRS = Frame("icrs")
 

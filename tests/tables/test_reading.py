@@ -23,9 +23,8 @@ from astropy.time import Time
 from contimg_resources.core.errors import TableError
 from contimg_resources.tables import reading
 from contimg_resources.tables.model import Frame
-from contimg_resources.tables.quantities import numbers_in
 from contimg_resources.tables.reading import Limits, read_table
-from contimg_resources.tables.units import parse_unit
+from contimg_resources.tables.units import numbers_in, parse_unit
 
 
 def written(tmp_path: Path, name: str, content: str | bytes) -> Path:

@@ -22,13 +22,14 @@ from contimg_resources.simulation.light_curves import (
 )
 from contimg_resources.variability import candidates
 from contimg_resources.variability.candidates import (
+    Found,
+    Rejected,
     candidate_id,
     search_candidates,
     with_known_ids,
 )
 from contimg_resources.variability.cards import Piece, draw_card, through
 from contimg_resources.variability.ese import MIN_THRESHOLD, Dips, threshold_for, widths_of
-from contimg_resources.variability.found import Found, Rejected
 from contimg_resources.variability.measuring import measure_variability
 from contimg_resources.variability.model import LightCurves
 from contimg_resources.variability.templates import bank, clegg, normalised

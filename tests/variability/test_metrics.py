@@ -8,10 +8,14 @@ from scipy.stats import chi2, kstest
 
 from contimg_resources.settings import VariabilitySettings
 from contimg_resources.variability.ese_loops import most_significant_pairs
-from contimg_resources.variability.floor import measure_floor
-from contimg_resources.variability.measuring import measure_variability
-from contimg_resources.variability.metrics import errors_with_floor, medians, scatter_of
-from contimg_resources.variability.selection import population_thresholds
+from contimg_resources.variability.measuring import (
+    errors_with_floor,
+    measure_floor,
+    measure_variability,
+    medians,
+    population_thresholds,
+    scatter_of,
+)
 from tests.variability.curves import light_curves
 
 SETTINGS = VariabilitySettings()

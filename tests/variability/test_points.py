@@ -12,13 +12,11 @@ import pytest
 from contimg_resources.core.errors import UnreadableMeasurements
 from contimg_resources.settings import VariabilitySettings
 from contimg_resources.simulation.meridian import next_transit_mjd
-from contimg_resources.variability.drawing import draw_plane
+from contimg_resources.variability.cards import draw_plane
 from contimg_resources.variability.measuring import measure_variability
 from contimg_resources.variability.model import joined_curves
 from contimg_resources.variability.points import (
-    PointFacts,
     points_path,
-    read_point_facts,
     read_points,
     write_points,
 )
@@ -154,7 +152,6 @@ def test_a_day_of_an_earlier_release_is_read_beside_others(tmp_path: Path) -> No
     again = read_points(tmp_path / "l")
     assert again.mid_mjd.tolist() == now.mid_mjd.tolist()
     assert again.flux_jy.tolist() == now.flux_jy.tolist()
-    assert read_point_facts(path) == PointFacts(61_041, ("61041.02083+54.0",), {})
 
 
 def test_damaged_and_newer_files_are_named(tmp_path: Path) -> None:

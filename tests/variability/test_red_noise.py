@@ -5,8 +5,8 @@ import pytest
 from scipy.linalg import cholesky, solve_triangular
 
 from contimg_resources.settings import EseSettings
+from contimg_resources.simulation.light_curves import flare_curve, walk_curve
 from contimg_resources.simulation.season_spec import FlareSpec, WalkSpec
-from contimg_resources.simulation.variables import flare_curve, walk_curve
 from contimg_resources.variability.ese_loops import whitened
 from contimg_resources.variability.red_noise import evidence_for
 from contimg_resources.variability.templates import bank, fine_bank

@@ -12,8 +12,7 @@ from contimg_resources.calibration.apply.correcting import why_not
 from contimg_resources.calibration.apply.in_memory import apply_in_memory
 from contimg_resources.calibration.apply.memory import Also
 from contimg_resources.calibration.apply.model import ApplyRequest, ApplyResult, Written
-from contimg_resources.calibration.ms.layout import antenna_names_of, check_antennas
-from contimg_resources.calibration.ms.origin import write_origin
+from contimg_resources.calibration.ms.layout import antenna_names_of, check_antennas, write_origin
 from contimg_resources.casa.tables import opened
 from contimg_resources.core.checksums import stat_signature
 from contimg_resources.core.directories import whole_directory

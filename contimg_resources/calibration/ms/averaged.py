@@ -1,6 +1,7 @@
 """A small MS of visibilities divided by their model and averaged. Runs in a CASA process.
 
-Belongs here: its rows and the contents of its subtables. Doesn't: averaging (see `.averaging`).
+Belongs here: its rows and the contents of its subtables. Doesn't: averaging (see
+`.visibility_loops`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,52 +13,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.calibration.ms.new import create_like
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from contimg_resources.core.arrays import Complexes, Floats, Ints, Singles
 
 _TILE_ROWS = 1024
 
 
 @dataclass(frozen=True)
 class Averaged:
-    """The averages of one spectral window.
+    """The averages of one spectral window."""
 
-    Parameters
-    ----------
-    channels_hz, widths_hz : ndarray of float, shape (n_cells,)
-        Centres and widths of the averaged channels, Hz.
-    data : ndarray of complex64, shape (n_intervals, n_baselines, n_cells, n_correlations)
-        Visibilities divided by their model: 1 where everything is known.
-    weight : ndarray of float32, same shape
-        Their weights; 0: there are no data.
-    model : ndarray of complex64, same shape, optional
-        The model of `data`; None: 1 everywhere.
-    """
-
-    channels_hz: Floats
-    widths_hz: Floats
-    data: NDArray[np.complex64]
-    weight: NDArray[np.float32]
-    model: NDArray[np.complex64] | None
+    channels_hz: Floats  #: Centres of the averaged channels, Hz. Shape (n_cells,).
+    widths_hz: Floats  #: Widths of the averaged channels, Hz. Shape (n_cells,).
+    #: Visibilities divided by their model: 1 where everything is known. Shape (n_intervals,
+    #: n_baselines, n_cells, n_correlations).
+    data: Complexes
+    weight: Singles  #: Their weights; 0: there are no data. Same shape.
+    model: Complexes | None  #: The model of `data`; None: 1 everywhere. Same shape.
 
 
 @dataclass(frozen=True)
 class AveragedRows:
-    """Properties that the rows of all windows share.
+    """Properties that the rows of all windows share."""
 
-    Parameters
-    ----------
-    first, second : ndarray of int, shape (n_baselines,)
-        Antenna ids.
-    times_s, lengths_s : ndarray of float, shape (n_intervals,)
-        Middle (MJD in seconds) and length of the intervals.
-    """
-
-    first: Ints
-    second: Ints
-    times_s: Floats
-    lengths_s: Floats
+    first: Ints  #: First antenna ids. Shape (n_baselines,).
+    second: Ints  #: Second antenna ids. Shape (n_baselines,).
+    times_s: Floats  #: Middle of the intervals, MJD in seconds. Shape (n_intervals,).
+    lengths_s: Floats  #: Length of the intervals, seconds. Shape (n_intervals,).
 
 
 def write_averaged_ms(

@@ -14,48 +14,26 @@ from contimg_resources.instrument.caltables import CaltableType
 
 @dataclass(frozen=True)
 class TableToApply:
-    """One caltable and how it is interpolated.
+    """One caltable and how it is interpolated."""
 
-    Parameters
-    ----------
-    path : Path
-        The table's directory.
-    type : CaltableType
-        Its type.
-    order : int
-        Position in the apply list; see `CaltableType.apply_order`.
-    interpolation_time : str
-        CASA's ``tinterp``: ``linear`` or ``nearest``.
-    interpolation_frequency : str
-        CASA's ``finterp``, used by tables with channels; ``...flag`` flags data in channels with
-        flagged solutions instead of interpolating the solutions.
-    gain_field : str
-        Name of the field whose solutions are used, or ``nearest`` on the sky; empty: all.
-    """
-
-    path: Path
-    type: CaltableType
-    order: int
-    interpolation_time: str = "linear"
+    path: Path  #: The table's directory.
+    type: CaltableType  #: Its type.
+    order: int  #: Position in the apply list; see `CaltableType.apply_order`.
+    interpolation_time: str = "linear"  #: CASA's ``tinterp``: ``linear`` or ``nearest``.
+    #: CASA's ``finterp``, used by tables with channels; ``...flag`` flags data in channels with
+    #: flagged solutions instead of interpolating the solutions.
     interpolation_frequency: str = "linearflag"
+    #: Name of the field whose solutions are used, or ``nearest`` on the sky; empty: all.
     gain_field: str = ""
 
 
 @dataclass(frozen=True)
 class Band:
-    """The frequencies that one spectral window covers.
+    """The frequencies that one spectral window covers."""
 
-    Parameters
-    ----------
-    id : int
-        Its row in the SPECTRAL_WINDOW table.
-    low_hz, high_hz : float
-        Lower edge of the lowest, upper edge of the highest channel, Hz.
-    """
-
-    id: int
-    low_hz: float
-    high_hz: float
+    id: int  #: Its row in the SPECTRAL_WINDOW table.
+    low_hz: float  #: Lower edge of the lowest channel, Hz.
+    high_hz: float  #: Upper edge of the highest channel, Hz.
 
     @property
     def center_hz(self) -> float:
@@ -66,23 +44,11 @@ class Band:
 def map_windows(target: Sequence[Band], table: Sequence[Band], path: Path) -> list[int]:
     """Return for each spectral window of an MS the window of a caltable that applies to it.
 
-    CASA maps them by their number, but DSA-110 writes windows in a scrambled order that may
-    differ between two observations, so the map is made by frequency.
-
-    Parameters
-    ----------
-    target : sequence of Band
-        Windows of the MS that data refer to.
-    table : sequence of Band
-        Windows of the caltable that have solutions.
-    path : Path
-        The caltable, for the message.
-
-    Returns
-    -------
-    list of int
-        CASA's ``spwmap``: for each window of the MS by id the id of the caltable's nearest window
-        among those that cover its middle. Entries of windows without data have no meaning.
+    CASA maps them by their number, but DSA-110 writes windows in a scrambled order that may differ
+    between two observations, so the map is made by frequency. It is CASA's ``spwmap``: for each
+    window of the MS by id the id of the caltable's nearest window among those that cover its
+    middle. Entries of windows without data have no meaning. `target` holds the windows that data
+    refer to, `table` those that have solutions.
 
     Raises
     ------

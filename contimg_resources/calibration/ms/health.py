@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from contimg_resources.calibration.ms.layout import channels_of_windows_hz, used_descriptions
 from contimg_resources.casa.tables import opened
+from contimg_resources.core.arrays import Bools, Floats, Ints
 from contimg_resources.core.errors import CalibrationFailed, UnreadableObservation
 from contimg_resources.core.times import mjd_from_casa_seconds
 from contimg_resources.instrument.caltables import ArrayLayout
@@ -27,24 +27,12 @@ MAX_FLAGGED_FRACTION = 0.5
 
 @dataclass(frozen=True)
 class AntennaHealth:
-    """The state of one antenna after flagging.
+    """The state of one antenna after flagging."""
 
-    Parameters
-    ----------
-    id : int
-        Row of the ANTENNA table.
-    name : str
-        Its name.
-    distance_m : float
-        Distance from the median position of the array, metres.
-    flagged_fraction : float
-        Flagged share of its cross-correlations; 1 when it has none.
-    """
-
-    id: int
-    name: str
-    distance_m: float
-    flagged_fraction: float
+    id: int  #: Row of the ANTENNA table.
+    name: str  #: Its name.
+    distance_m: float  #: Distance from the median position of the array, metres.
+    flagged_fraction: float  #: Flagged share of its cross-correlations; 1 when it has none.
 
     @property
     def working(self) -> bool:
@@ -59,40 +47,22 @@ class AntennaHealth:
 
 @dataclass(frozen=True)
 class DataHealth:
-    """Flags, times and layout of the selected data.
+    """Flags, times and layout of the selected data."""
 
-    Parameters
-    ----------
-    antennas : tuple of AntennaHealth
-        States of the antennas by id.
-    working_receptors : ndarray of bool, shape (n_antennas, n_receptors)
-        True where a receptor has unflagged cross-correlations.
-    flagged_fraction : float
-        Flagged share of all cross-correlations of working antennas.
-    start_mjd, end_mjd : float
-        Start of the first and end of the last integration, MJD in days.
-    layout : ArrayLayout
-        Antennas and spectral windows.
-    frequencies_hz : tuple of ndarray of float
-        Channel centres of each spectral window by id, Hz; empty for a window without data.
-    windows : tuple of int
-        Spectral window ids that have rows.
-    receptors : tuple of str
-        Names of the two receptors: X and Y, or R and L.
-    """
-
-    antennas: tuple[AntennaHealth, ...]
-    working_receptors: NDArray[np.bool_]
-    flagged_fraction: float
-    start_mjd: float
-    end_mjd: float
-    layout: ArrayLayout
-    frequencies_hz: tuple[NDArray[np.float64], ...]
-    windows: tuple[int, ...]
-    receptors: tuple[str, str]
+    antennas: tuple[AntennaHealth, ...]  #: States of the antennas by id.
+    #: True where a receptor has unflagged cross-correlations. Shape (n_antennas, n_receptors).
+    working_receptors: Bools
+    flagged_fraction: float  #: Flagged share of all cross-correlations of working antennas.
+    start_mjd: float  #: Start of the first integration, MJD in days.
+    end_mjd: float  #: End of the last integration, MJD in days.
+    layout: ArrayLayout  #: Antennas and spectral windows.
+    #: Channel centres of each spectral window by id, Hz; empty for a window without data.
+    frequencies_hz: tuple[Floats, ...]
+    windows: tuple[int, ...]  #: Spectral window ids that have rows.
+    receptors: tuple[str, str]  #: Names of the two receptors: X and Y, or R and L.
 
     @property
-    def working_antennas(self) -> NDArray[np.bool_]:
+    def working_antennas(self) -> Bools:
         """Return True for antennas with unflagged data, shape (n_antennas,)."""
         return np.asarray(self.working_receptors.any(axis=1))
 
@@ -105,16 +75,10 @@ class DataHealth:
 def measure_health(
     ms: Path, field_ids: tuple[int, ...] = (), *, copy_of: Path | None = None
 ) -> DataHealth:
-    """Read flags, times and layout of an MS.
+    """Read flags, times and layout of an MS, which is flagged also where no weight is valid.
 
-    Parameters
-    ----------
-    ms : Path
-        MeasurementSet, flagged also where there is no valid weight.
-    field_ids : tuple of int
-        Only these fields; empty: all.
-    copy_of : Path, optional
-        The user's MS of which it is a working copy, for messages.
+    Without `field_ids` all fields are read. `copy_of` is the user's MS of which it is a working
+    copy, for messages.
 
     Raises
     ------
@@ -165,36 +129,17 @@ def measure_health(
 
 @dataclass(frozen=True)
 class About:
-    """Content of the subtables of an MS.
+    """Content of the subtables of an MS."""
 
-    Parameters
-    ----------
-    ms : Path
-        The MS, under the name known to the user.
-    names : tuple of str
-        Names of the antennas, by id.
-    positions_m : ndarray of float, shape (n_antennas, 3)
-        Their positions, metres.
-    correlations : tuple of str
-        Names of the correlations, such as ``("XX", "YY")``.
-    parallel : list of int
-        Positions of the parallel hands along the correlation axis.
-    receptors : tuple of str
-        Names of the two receptors.
-    frequencies_hz : tuple of ndarray of float
-        Channel centres of each spectral window by id, Hz; empty for a window without data.
-    window_ids : list of int
-        Spectral window id of each data description.
-    """
-
-    ms: Path
-    names: tuple[str, ...]
-    positions_m: NDArray[np.float64]
-    correlations: tuple[str, ...]
-    parallel: list[int]
-    receptors: tuple[str, str]
-    frequencies_hz: tuple[NDArray[np.float64], ...]
-    window_ids: list[int]
+    ms: Path  #: The MS, under the name known to the user.
+    names: tuple[str, ...]  #: Names of the antennas, by id.
+    positions_m: Floats  #: Their positions, metres. Shape (n_antennas, 3).
+    correlations: tuple[str, ...]  #: Names of the correlations, such as ``("XX", "YY")``.
+    parallel: list[int]  #: Positions of the parallel hands along the correlation axis.
+    receptors: tuple[str, str]  #: Names of the two receptors.
+    #: Channel centres of each spectral window by id, Hz; empty for a window without data.
+    frequencies_hz: tuple[Floats, ...]
+    window_ids: list[int]  #: Spectral window id of each data description.
 
 
 def read_about(ms: Path) -> About:
@@ -222,8 +167,8 @@ def read_about(ms: Path) -> About:
 
 def sum_up(
     about: About,
-    flagged: NDArray[np.int64],
-    total: NDArray[np.int64],
+    flagged: Ints,
+    total: Ints,
     span_s: tuple[float, float],
     windows: Collection[int],
 ) -> DataHealth:
@@ -332,7 +277,7 @@ def _text_column(ms: Path, subtable: str, column: str) -> tuple[str, ...]:
         ) from error
 
 
-def channel_frequencies_hz(ms: Path) -> dict[int, NDArray[np.float64]]:
+def channel_frequencies_hz(ms: Path) -> dict[int, Floats]:
     """Return the channel centres (Hz) of each DATA_DESC_ID whose window has any."""
     channels_hz = channels_of_windows_hz(ms)
     described = enumerate(_described_windows(ms))
@@ -345,7 +290,7 @@ def _described_windows(ms: Path) -> list[int]:
         return [int(w) for w in table.getcol("SPECTRAL_WINDOW_ID")]
 
 
-def _antennas(ms: Path) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+def _antennas(ms: Path) -> tuple[tuple[str, ...], Floats]:
     with opened(ms / "ANTENNA") as table:
         names = tuple(str(n).strip() for n in table.getcol("NAME"))
         return names, np.asarray(table.getcol("POSITION"), np.float64).T

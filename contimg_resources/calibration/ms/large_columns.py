@@ -19,9 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.compiling import n_cores
+from contimg_resources.core.arrays import Bools, Ints
 from contimg_resources.core.errors import CasaError, UnreadableObservation
-
-Ints = NDArray[np.int64]
 
 #: Bytes moved at once: the next processing step then finds them in the cache.
 _CHUNK_BYTES = 4_000_000
@@ -45,30 +44,14 @@ Each = Callable[[int, NDArray[Any]], None]
 
 @dataclass(frozen=True)
 class Tiles:
-    """The positions of a column's cells in its file.
+    """The positions of a column's cells in its file."""
 
-    Parameters
-    ----------
-    file : Path
-        The file of its hypercube.
-    dtype : numpy.dtype
-        ``complex64``, ``float32`` or ``bool``; the last are stored as bits.
-    shape : (int, int)
-        Numbers of channels and correlations of a cell.
-    rows : int
-        Number of rows of a tile.
-    tile_bytes : int
-        Number of bytes of a tile.
-    n_rows : int
-        Number of rows of the column.
-    """
-
-    file: Path
-    dtype: np.dtype[Any]
-    shape: tuple[int, int]
-    rows: int
-    tile_bytes: int
-    n_rows: int
+    file: Path  #: The file of its hypercube.
+    dtype: np.dtype[Any]  #: ``complex64``, ``float32`` or ``bool``; the last are stored as bits.
+    shape: tuple[int, int]  #: Numbers of channels and correlations of a cell.
+    rows: int  #: Number of rows of a tile.
+    tile_bytes: int  #: Number of bytes of a tile.
+    n_rows: int  #: Number of rows of the column.
 
     @property
     def rows_at_once(self) -> int:
@@ -104,14 +87,7 @@ class Tiles:
 def tiles_of(table: Any, path: Path, column: str) -> Tiles | None:
     """Return the positions of a column's cells, or None if they aren't stored simply.
 
-    Parameters
-    ----------
-    table : casatools.table
-        The MS, open.
-    path : Path
-        The MS.
-    column : str
-        ``DATA``, ``FLAG`` or a column of weights.
+    The column is ``DATA``, ``FLAG`` or one of weights.
     """
     manager = next(m for m in table.getdminfo().values() if column in m["COLUMNS"])
     cubes = list(manager["SPEC"].get("HYPERCUBES", {}).values())
@@ -137,22 +113,10 @@ def tiles_of(table: Any, path: Path, column: str) -> Tiles | None:
 def read_large(
     table: Any, path: Path, column: str, rows: Ints, shape: tuple[int, int], each: Each
 ) -> None:
-    """Read some rows of a large column in parts.
+    """Read some rows of a large column (``DATA``, ``FLAG``, or one of weights) in parts.
 
-    Parameters
-    ----------
-    table : casatools.table
-        The MS, open.
-    path : Path
-        The MS.
-    column : str
-        ``DATA``, ``FLAG`` or a column of weights; all cells defined.
-    rows : ndarray of int
-        Row numbers, ascending.
-    shape : (int, int)
-        Numbers of channels and correlations that their cells must have.
-    each : callable
-        Called once with every part: complex64, float32 or bool.
+    All cells are defined and have `shape`, numbers of channels and correlations; row numbers
+    ascend. `each` is called once with every part: complex64, float32 or bool.
 
     Raises
     ------
@@ -180,15 +144,11 @@ def read_large(
     _at_once(read, tiles)
 
 
-def write_flags(path: Path, flag: NDArray[np.bool_]) -> None:
+def write_flags(path: Path, flag: Bools) -> None:
     """Write the column FLAG of an MS of `contimg_resources.calibration.ms.new`.
 
-    Parameters
-    ----------
-    path : Path
-        The MS; not open anywhere.
-    flag : ndarray of bool, shape (n_rows, n_channels, n_correlations)
-        Flags of all its rows.
+    The MS is not open anywhere; the flags, of all its rows, have the shape (n_rows, n_channels,
+    n_correlations).
 
     Raises
     ------
@@ -212,12 +172,7 @@ def write_flags(path: Path, flag: NDArray[np.bool_]) -> None:
 class NewColumn:
     """A numeric column of an MS of `contimg_resources.calibration.ms.new`, being written.
 
-    Parameters
-    ----------
-    path : Path
-        The MS; not open anywhere.
-    column : str
-        ``DATA`` or ``WEIGHT_SPECTRUM``.
+    The MS is not open anywhere.
     """
 
     def __init__(self, path: Path, column: str) -> None:

@@ -1,10 +1,11 @@
 """Properties of an MS and of caltables that are needed to apply one to the other.
 
-Belongs here: spectral windows, antennas and directions, read from subtables. Needs CASA.
-Doesn't: visibilities, solutions.
+Belongs here: spectral windows, antennas and directions, read from subtables; the keyword with the
+origin of a calibrated MS. Needs CASA. Doesn't: visibilities, solutions.
 """
 
-from collections.abc import Collection, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,14 +77,7 @@ def _has_channels(windows: Any, row: int) -> bool:
 def check_antennas(ms: Path, ours: Sequence[str], caltable: Path) -> None:
     """Refuse a caltable of other antennas than those with data in an MS.
 
-    Parameters
-    ----------
-    ms : Path
-        The MS.
-    ours : sequence of str
-        Names of its antennas by id; empty for those without data.
-    caltable : Path
-        The caltable.
+    `ours` holds the names of the MS's antennas by id; empty for those without data.
 
     Raises
     ------
@@ -130,20 +124,10 @@ def count_rows(ms: Path) -> int:
 
 
 def field_directions(ms: Path, column: str = "PHASE_DIR") -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Return the directions of the fields of an MS. Needs CASA.
+    """Return the directions of the fields of an MS, ICRS degrees, shape (n_fields, 2).
 
-    Parameters
-    ----------
-    ms : Path
-        The MS.
-    column : str
-        ``PHASE_DIR``, or ``REFERENCE_DIR``, which still records the pointing direction after
-        the phase centres were shifted.
-
-    Returns
-    -------
-    ndarray of float, shape (n_fields, 2)
-        Right ascension and declination, ICRS degrees.
+    The column is ``PHASE_DIR``, or ``REFERENCE_DIR``, which still records the pointing direction
+    after the phase centres were shifted. Needs CASA.
     """
     import casatools
 
@@ -160,15 +144,7 @@ def field_directions(ms: Path, column: str = "PHASE_DIR") -> np.ndarray[Any, np.
 
 
 def middle_of_fields(ms: Path, field_ids: Collection[int] | None = None) -> tuple[float, float]:
-    """Return the middle of the phase centres of an MS that have data, ICRS degrees. Needs CASA.
-
-    Parameters
-    ----------
-    ms : Path
-        The MS.
-    field_ids : collection of int, optional
-        Only these fields are used.
-    """
+    """Return the middle of the phase centres of an MS that have data, ICRS degrees. Needs CASA."""
     with opened(ms) as table:
         used = distinct(table.getcol("FIELD_ID"))
     if field_ids is not None:
@@ -220,3 +196,26 @@ def read_receptors(
         }
     except KeyError as code:
         raise CasaError(f"{ms} has a correlation of code {code}: no pair of receptors") from code
+
+
+#: Keyword of the calibrated MS that holds its origin as JSON.
+ORIGIN_KEYWORD = "CONTIMG_ORIGIN"
+
+
+def write_origin(ms: Path, origin: Mapping[str, Any]) -> None:
+    """Record in an MS where it came from."""
+    import casatools
+
+    table = casatools.table()
+    table.open(str(ms), nomodify=False)
+    try:
+        table.putkeyword(ORIGIN_KEYWORD, json.dumps(origin))
+    finally:
+        table.close()
+
+
+def read_origin(ms: Path) -> dict[str, Any]:
+    """Return the record of `write_origin` in an MS; empty for any other."""
+    with opened(ms) as table:
+        known = ORIGIN_KEYWORD in table.keywordnames()
+        return dict(json.loads(table.getkeyword(ORIGIN_KEYWORD))) if known else {}

@@ -12,16 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.calibration.ms.large_columns import read_large, tiles_of
+from contimg_resources.core.arrays import Bools, Ints, Singles
 from contimg_resources.observations.counting import number_integrations, repeated_rows
 from contimg_resources.observations.meaning import (
     spectrum_column,
     weights_of_channels,
     weights_of_rows,
 )
-
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
-Singles = NDArray[np.float32]
 
 #: Number of rows whose weights are checked for variation along the channels.
 _LOOKED_AT = 64
@@ -32,15 +29,8 @@ _CHUNK = 20_000_000
 def rows_once(table: Any) -> Bools:
     """Return which rows don't repeat the visibilities of an earlier row.
 
-    Parameters
-    ----------
-    table : casatools.table
-        The MS, open.
-
-    Returns
-    -------
-    ndarray of bool, shape (n_rows,)
-        Among rows that repeat one another, True for the first that isn't completely flagged.
+    Among rows that repeat one another, it is the first that isn't completely flagged. The result
+    has the shape (n_rows,).
     """
     time_s, first, second, description = (
         np.asarray(table.getcol(name)) for name in ("TIME", "ANTENNA1", "ANTENNA2", "DATA_DESC_ID")
@@ -89,14 +79,7 @@ def row_weights(table: Any, rows: Ints) -> Singles:
 def rows_with_spectrum(table: Any, path: Path, rows: Ints) -> tuple[str, Bools]:
     """Return the column with weights per channel, and whether each of some rows has them there.
 
-    Parameters
-    ----------
-    table : casatools.table
-        The MS, open.
-    path : Path
-        The MS.
-    rows : ndarray of int
-        Row numbers, ascending.
+    Row numbers ascend.
     """
     column = spectrum_column(table.colnames())
     if column is None:

@@ -37,16 +37,9 @@ _BUCKET = 32768
 def create_like(source: Any, output: Path, tiles: Mapping[str, Sequence[int]]) -> None:
     """Make an MS without rows; copy its subtables, and create missing ones.
 
-    Parameters
-    ----------
-    source : casatools.table
-        The MS, open.
-    output : Path
-        Path of the new MS; must not exist.
-    tiles : mapping of str to sequence of int
-        Shapes of the tiles of columns with large tiles: their cells all have that shape, without
-        the rows. Added rows exist before they are written, and the file is one array.
-        WEIGHT_SPECTRUM is included when it is among them.
+    `tiles` holds the shapes of the tiles of columns with large tiles: their cells all have that
+    shape, without the rows. Added rows exist before they are written, and the file is one array.
+    WEIGHT_SPECTRUM is included when it is among them.
 
     Notes
     -----
@@ -131,15 +124,7 @@ def _columns_like(source: Any, with_spectrum: bool) -> dict[str, dict[str, Any]]
 
 
 def supply_subtables(ms: Path, names: Sequence[str]) -> None:
-    """Add empty subtables of these names to our own MS, without registering them in it.
-
-    Parameters
-    ----------
-    ms : Path
-        The directory of the MS.
-    names : sequence of str
-        Names among `SUBTABLES`.
-    """
+    """Add empty subtables of these names to our own MS, without registering them in it."""
     if not names:
         return
     import casatools
@@ -157,13 +142,7 @@ def supply_subtables(ms: Path, names: Sequence[str]) -> None:
 
 
 def supply_feeds(ms: Path) -> None:
-    """Add a feed per antenna to our own MS when it has none: CASA's solvers need them.
-
-    Parameters
-    ----------
-    ms : Path
-        The MS, not open anywhere.
-    """
+    """Add a feed per antenna to our own MS when it has none: CASA's solvers need them."""
     import casatools
 
     with opened(ms / "FEED") as table:
@@ -194,13 +173,7 @@ def supply_feeds(ms: Path) -> None:
 
 
 def fill_windows(ms: Path) -> None:
-    """Fill windows without channels, which have no data, like another window: CASA reads all.
-
-    Parameters
-    ----------
-    ms : Path
-        Our own MS, not open anywhere.
-    """
+    """Fill windows without channels, which have no data, like another window: CASA reads all."""
     import casatools
 
     with opened(ms / "SPECTRAL_WINDOW") as table:
@@ -221,14 +194,8 @@ def fill_windows(ms: Path) -> None:
 def add_rows(output: Path, n_rows: int, vast: Sequence[str]) -> None:
     """Add empty rows to an MS of `create_like`.
 
-    Parameters
-    ----------
-    output : Path
-        The MS, not open anywhere.
-    n_rows : int
-        Number of rows.
-    vast : sequence of str
-        Numeric columns with large tiles: their files are sparse until they are written.
+    The MS is not open anywhere; `vast` are numeric columns with large tiles, whose files are sparse
+    until they are written.
 
     Raises
     ------

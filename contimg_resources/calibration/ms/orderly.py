@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from contimg_resources.calibration.ms.main_table import Weights, rows_once
 from contimg_resources.calibration.ms.new import (
@@ -22,12 +21,11 @@ from contimg_resources.calibration.ms.new import (
     supply_subtables,
 )
 from contimg_resources.casa.tables import copy_table, opened
+from contimg_resources.core.arrays import Floats, Ints, Singles
 from contimg_resources.core.errors import ContimgError
 from contimg_resources.core.progress import report_progress
 from contimg_resources.core.trees import remove_tree
 from contimg_resources.observations.meaning import raw_scale, stated_unit
-
-Ints = NDArray[np.int64]
 
 #: Number of visibilities changed at once.
 _CHUNK = 8_000_000
@@ -36,19 +34,9 @@ _CHUNK = 8_000_000
 def orderly(ms: Path, directory: Path) -> Path:
     """Return an MS with the same data that CASA's tasks interpret correctly.
 
-    Parameters
-    ----------
-    ms : Path
-        The incoming MS; only read.
-    directory : Path
-        Directory for a copy.
-
-    Returns
-    -------
-    Path
-        `ms` itself; or a copy of it where rows repeat one another, weights are missing or not in
-        the columns that CASA uses, DATA is in a unit that CASA doesn't know or not in Jy, or
-        subtables are missing.
+    It is `ms` itself, which is only read; or a copy in `directory` where rows repeat one another,
+    weights are missing or not in the columns that CASA uses, DATA is in a unit that CASA doesn't
+    know or not in Jy, or subtables are missing.
     """
     if not _disorders(ms):
         return ms
@@ -59,15 +47,7 @@ def orderly(ms: Path, directory: Path) -> Path:
 
 
 def copy_orderly(ms: Path, copy: Path) -> None:
-    """Copy an MS, correcting everything that `orderly` lists.
-
-    Parameters
-    ----------
-    ms : Path
-        The incoming MS; only read.
-    copy : Path
-        Path of the copy.
-    """
+    """Copy an MS, correcting everything that `orderly` lists."""
     missing = [name for name in SUBTABLES if not (ms / name / "table.dat").is_file()]
     if missing:
         view = Path(tempfile.mkdtemp(dir=".")).resolve()
@@ -216,9 +196,7 @@ def _chunks(n_rows: int, shape: tuple[int, int]) -> list[Ints]:
     return [np.arange(first, min(first + size, n_rows)) for first in range(0, n_rows, size)]
 
 
-def _put_right_rows(
-    table: Any, rows: Ints, weight: NDArray[np.float32], scale: float, *, vary: bool
-) -> None:
+def _put_right_rows(table: Any, rows: Ints, weight: Singles, scale: float, *, vary: bool) -> None:
     part = table.selectrows(rows.tolist())
     try:
         flag = np.asarray(part.getcol("FLAG")).T | (weight <= 0)
@@ -238,6 +216,6 @@ def _put_right_rows(
         part.close()
 
 
-def _sigma(weight: NDArray[np.float64]) -> NDArray[np.float64]:
+def _sigma(weight: Floats) -> Floats:
     """Return the standard deviations of weights; 1 for flagged visibilities."""
     return 1 / np.sqrt(np.where(weight > 0, weight, 1))

@@ -1,21 +1,16 @@
 """Compiled loops over visibilities in memory.
 
-Belongs here: dividing by Jones factors while shifting to another phase centre; sums over flags
-and weights.
-Doesn't: computing the factors (see `contimg_resources.calibration.apply.jones`), reading and
-writing.
+Belongs here: dividing by Jones factors while shifting to another phase centre; averaging the
+visibilities of a known source; sums over flags and weights.
+Doesn't: computing the factors (see `contimg_resources.calibration.apply.jones`), using the averages
+(see `contimg_resources.calibration.solve.working_memory`), reading and writing.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.compiling import compiled, spread
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
-Complexes = NDArray[np.complex64]
-Float32s = NDArray[np.float32]
+from contimg_resources.core.arrays import Bools, Complexes, Floats, Ints, Singles
 
 
 @compiled()
@@ -87,10 +82,7 @@ def correct(
 def count_flagged(flag: Bools) -> Ints:
     """Return the number of flagged visibilities of each row.
 
-    Parameters
-    ----------
-    flag : ndarray of bool, shape (n_rows, n_channels, n_correlations)
-        Flags.
+    Flags have the shape (n_rows, n_channels, n_correlations).
     """
     found = np.empty(flag.shape[0], np.int64)
     for row in spread(flag.shape[0]):
@@ -102,10 +94,7 @@ def count_flagged(flag: Bools) -> Ints:
 def all_flagged(flag: Bools) -> Bools:
     """Return which rows are completely flagged; on one core.
 
-    Parameters
-    ----------
-    flag : ndarray of bool, shape (n_rows, n_channels, n_correlations)
-        Flags.
+    Flags have the shape (n_rows, n_channels, n_correlations).
     """
     found = np.empty(flag.shape[0], np.bool_)
     for row in range(flag.shape[0]):
@@ -117,12 +106,7 @@ def all_flagged(flag: Bools) -> Bools:
 def any_good(data: Complexes, flag: Bools) -> Bools:
     """Return which rows hold any unflagged, finite, non-zero visibility; on one core.
 
-    Parameters
-    ----------
-    data : ndarray of complex64, shape (n_rows, n_channels, n_correlations)
-        Visibilities.
-    flag : ndarray of bool, same shape
-        Flags.
+    Both arrays have the shape (n_rows, n_channels, n_correlations).
     """
     found = np.zeros(flag.shape[0], np.bool_)
     for row in range(flag.shape[0]):
@@ -139,15 +123,11 @@ def any_good(data: Complexes, flag: Bools) -> Bools:
 
 
 @compiled(parallel=True)
-def scale_weights(weight: Float32s, factor: Float32s) -> None:
+def scale_weights(weight: Singles, factor: Singles) -> None:
     """Multiply weights, in place.
 
-    Parameters
-    ----------
-    weight : ndarray of float32, shape (n_rows, 1 or n_channels, n_correlations)
-        Weights.
-    factor : ndarray of float32, shape (n_rows, n_correlations)
-        Factors, the same for all channels.
+    Weights have the shape (n_rows, 1 or n_channels, n_correlations), factors (n_rows,
+    n_correlations).
     """
     for row in spread(weight.shape[0]):
         for channel in range(weight.shape[1]):
@@ -156,13 +136,10 @@ def scale_weights(weight: Float32s, factor: Float32s) -> None:
 
 
 @compiled()
-def mean_weights(weight: Float32s) -> Float32s:
+def mean_weights(weight: Singles) -> Singles:
     """Return the weights of rows: the mean over channels with weights; on one core.
 
-    Parameters
-    ----------
-    weight : ndarray of float32, shape (n_rows, 1 or n_channels, n_correlations)
-        Weights.
+    Weights have the shape (n_rows, 1 or n_channels, n_correlations).
     """
     found = np.zeros((weight.shape[0], weight.shape[2]), np.float32)
     for row in range(weight.shape[0]):
@@ -175,3 +152,99 @@ def mean_weights(weight: Float32s) -> Float32s:
             if n:
                 found[row, p] = total / n
     return found
+
+
+@compiled(parallel=True)
+def average(
+    data: Complexes,
+    flag: Bools,
+    weight: Singles,
+    order: Ints,
+    starts: Ints,
+    first: Ints,
+    second: Ints,
+    time: Ints,
+    field: Ints,
+    interval: Ints,
+    cell: Ints,
+    receptors: Ints,
+    inverse: Complexes,
+    missing: Bools,
+    gain_weight: Singles,
+    model: Singles,
+    others: Complexes,
+    sums: NDArray[np.complex128],
+    other_sums: NDArray[np.complex128],
+    weights: Floats,
+) -> None:
+    """Average visibilities divided by a model and by the gains of their antennas.
+
+    Parameters
+    ----------
+    data : ndarray of complex64, shape (n_rows, n_channels, n_correlations)
+        Visibilities, the source at the phase centre.
+    flag : ndarray of bool, same shape
+        Flags.
+    weight : ndarray of float32, shape (n_rows, 1 or n_channels, n_correlations)
+        Weights.
+    order : ndarray of int, shape (n_rows,)
+        Rows sorted by baseline.
+    starts : ndarray of int, shape (n_baselines + 1,)
+        Index in `order` at which each baseline begins.
+    first, second, time : ndarray of int, shape (n_rows,)
+        Antennas, and index of the integration.
+    field : ndarray of int, shape (n_rows,)
+        Index of the field: the model differs between them.
+    interval : ndarray of int, shape (n_times,)
+        Index of the interval that an integration belongs to.
+    cell : ndarray of int, shape (n_channels,)
+        Index of the average that a channel belongs to.
+    receptors : ndarray of int, shape (n_correlations, 2)
+        Receptors of first and second antenna.
+    inverse : ndarray of complex64, shape (n_times, n_antennas, 2, n_channels)
+        Inverse of the gains.
+    missing : ndarray of bool, same shape
+        True where there are no gains: such data are left out.
+    gain_weight : ndarray of float32, shape (n_times, n_antennas, 2)
+        Factor by which dividing by the gains changes weights.
+    model : ndarray of float32, shape (n_fields, n_channels)
+        Model, Jy; its square is used as a weight.
+    others : ndarray of complex64, shape (n_rows, n_channels) or (0, 0)
+        Contribution of other sources to `model`, Jy; empty: there are none.
+    sums : ndarray of complex128, shape (n_intervals, n_baselines, n_cells, n_correlations)
+        Output: weighted sums.
+    other_sums : ndarray of complex128, same shape, or empty like `others`
+        Output: sums of `others` divided by `model`, in the parallel hands.
+    weights : ndarray of float, same shape
+        Output: sums of the weights.
+    """
+    n_channels, n_correlations = data.shape[1], data.shape[2]
+    by_channel = weight.shape[1] > 1
+    for baseline in spread(starts.size - 1):
+        for k in range(starts[baseline], starts[baseline + 1]):
+            row = order[k]
+            i, j, t = first[row], second[row], time[row]
+            into = interval[t]
+            for p in range(n_correlations):
+                a, b = receptors[p, 0], receptors[p, 1]
+                grown = gain_weight[t, i, a] * gain_weight[t, j, b]
+                cell_weight = weight[row, 0, p] * grown
+                for channel in range(n_channels):
+                    if (
+                        flag[row, channel, p]
+                        or missing[t, i, a, channel]
+                        or missing[t, j, b, channel]
+                    ):
+                        continue
+                    gain = inverse[t, i, a, channel] * np.conj(inverse[t, j, b, channel])
+                    expected = model[field[row], channel]
+                    if by_channel:
+                        cell_weight = weight[row, channel, p] * grown
+                    share = cell_weight * expected
+                    value = data[row, channel, p] * gain
+                    c = cell[channel]
+                    # share * expected is the weight of value / expected.
+                    sums[into, baseline, c, p] += share * value
+                    weights[into, baseline, c, p] += share * expected
+                    if others.size and a == b:
+                        other_sums[into, baseline, c, p] += share * others[row, channel]

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from contimg_resources.calibration.inspection import inspect_caltable
-from contimg_resources.calibration.solve.completing import complete_windows
+from contimg_resources.calibration.solve.editing import complete_windows, snap_solutions
 from contimg_resources.calibration.solve.refant import RefantChoice
-from contimg_resources.calibration.solve.solution_times import snap_solutions
 from contimg_resources.calibration.solve.solver_pool import SolverCall, SolverPool
 from contimg_resources.calibration.solve.working import (
     NEAREST_FLAGGING,
@@ -23,19 +22,7 @@ from contimg_resources.settings import CalibrationSettings
 
 
 class Chain:
-    """Solves tables one after the other, each on top of those before.
-
-    Parameters
-    ----------
-    data : WorkingData
-        The calibrator's data; the tables are created in their directory.
-    solvers : SolverPool
-        Processes in which the solver tasks run.
-    refant : RefantChoice
-        Reference antenna.
-    settings : CalibrationSettings
-        Intervals and the SNR below which a solution is flagged.
-    """
+    """Solves tables one after the other in the directory of the data, each on those before."""
 
     def __init__(
         self,
@@ -59,11 +46,8 @@ class Chain:
     def bandpass(self, *, through_short_phases: bool) -> Path:
         """Solve one bandpass, of unit mean amplitude in each spectral window.
 
-        Parameters
-        ----------
-        through_short_phases : bool
-            Solve short-interval phases first and apply them in this solve only; needed unless the
-            gains are already applied.
+        Solving through short-interval phases, which are applied in this solve only, is needed
+        unless the gains are already applied.
         """
         table = self._scratch / "bandpass"
         applied = list(self.applied)

@@ -26,184 +26,92 @@ class Pointing(StrEnum):
 
 @dataclass(frozen=True)
 class SolveRecipe:
-    """The tables to solve and their data; the defaults are for DSA-110.
+    """The tables to solve and their data; the defaults are for DSA-110."""
 
-    Parameters
-    ----------
-    delays : bool
-        Solve K.
-    bandpass : bool
-        Solve BA and BP.
-    short_gains : bool
-        Solve 2G.
-    gains_first : bool
-        Solve the gains before the bandpass, from plain averages over the band, and the bandpass
-        on top of them, instead of the reverse. In both cases the product of all tables includes
-        each effect once. The observatory's published results for NGC5921 use this order.
-    gain_channels : str
-        Channels used for the gains, such as ``6~56``; empty: all.
-    flag_rfi : bool
-        Run tfcrop and rflag before solving; clipping and autocorrelations are always flagged.
-    """
-
-    delays: bool = True
-    bandpass: bool = True
-    short_gains: bool = True
+    delays: bool = True  #: Solve K.
+    bandpass: bool = True  #: Solve BA and BP.
+    short_gains: bool = True  #: Solve 2G.
+    #: Solve the gains before the bandpass, from plain averages over the band, and the bandpass on
+    #: top of them, instead of the reverse. In both cases the product of all tables includes each
+    #: effect once. The observatory's published results for NGC5921 use this order.
     gains_first: bool = False
-    gain_channels: str = ""
+    gain_channels: str = ""  #: Channels used for the gains, such as ``6~56``; empty: all.
+    #: Run tfcrop and rflag before solving; clipping and autocorrelations are always flagged.
     flag_rfi: bool = True
 
 
 @dataclass(frozen=True)
 class SolveRequest:
-    """A request to solve one observation.
+    """A request to solve one observation."""
 
-    Parameters
-    ----------
-    ms : Path
-        Calibrator observation; only read.
-    calibrator : Calibrator
-        The calibrator's position and flux density.
-    prefix : Path
-        Prefix of the tables' names, before the suffix of their type.
-    pointing : Pointing
-        Drift scan or tracking.
-    refant : str
-        Name of the reference antenna, or ``auto``.
-    calibrator_fields : tuple of str
-        Tracking only: names of the fields that hold the calibrator.
-    transfer_fields : tuple of str
-        Tracking only: names of fields with a secondary calibrator of unknown flux density; with
-        any, a FLUX table is made.
-    settings : CalibrationSettings
-        Preferred reference antennas, intervals and quality limits.
-    recipe : SolveRecipe
-        The tables to solve.
-    background : tuple of Calibrator
-        Drift scan only: other sources near the calibrator; those in the beam enter the model.
-    background_origin : str
-        Catalogue or list of these sources; empty: there was none.
-    catalogue : CatalogueSettings
-        Spectral index of sources for which none is known.
-    plots : Path or None
-        Directory for PNG plots of the solutions; None: no plots.
-    """
-
-    ms: Path
-    calibrator: Calibrator
-    prefix: Path
-    pointing: Pointing = Pointing.DRIFT
-    refant: str = "auto"
+    ms: Path  #: Calibrator observation; only read.
+    calibrator: Calibrator  #: The calibrator's position and flux density.
+    prefix: Path  #: Prefix of the tables' names, before the suffix of their type.
+    pointing: Pointing = Pointing.DRIFT  #: Drift scan or tracking.
+    refant: str = "auto"  #: Name of the reference antenna, or ``auto``.
+    #: Tracking only: names of the fields that hold the calibrator.
     calibrator_fields: tuple[str, ...] = ()
+    #: Tracking only: names of fields with a secondary calibrator of unknown flux density; with any,
+    #: a FLUX table is made.
     transfer_fields: tuple[str, ...] = ()
+    #: Preferred reference antennas, intervals and quality limits.
     settings: CalibrationSettings = field(default_factory=CalibrationSettings)
-    recipe: SolveRecipe = SolveRecipe()
+    recipe: SolveRecipe = SolveRecipe()  #: The tables to solve.
+    #: Drift scan only: other sources near the calibrator; those in the beam enter the model.
     background: tuple[Calibrator, ...] = ()
-    background_origin: str = ""
+    background_origin: str = ""  #: Catalogue or list of these sources; empty: there was none.
+    #: Spectral index of sources for which none is known.
     catalogue: CatalogueSettings = field(default_factory=CatalogueSettings)
-    plots: Path | None = None
+    plots: Path | None = None  #: Directory for PNG plots of the solutions; None: no plots.
 
 
 @dataclass(frozen=True)
 class SolvedCaltable:
-    """A solved caltable in its final location.
+    """A solved caltable in its final location."""
 
-    Parameters
-    ----------
-    type : CaltableType
-        Its type.
-    path : Path
-        Its directory.
-    quality : TableQuality
-        Its quality metrics.
-    """
-
-    type: CaltableType
-    path: Path
-    quality: TableQuality
+    type: CaltableType  #: Its type.
+    path: Path  #: Its directory.
+    quality: TableQuality  #: Its quality metrics.
 
 
 @dataclass(frozen=True)
 class FluxTransfer:
-    """Flux density of a secondary calibrator, on the scale of the first.
+    """Flux density of a secondary calibrator, on the scale of the first."""
 
-    Parameters
-    ----------
-    field : str
-        Name of its field.
-    flux_jy, error_jy : float
-        Flux density and its error, Jy, weighted mean over spectral windows.
-    ratio : float
-        Ratio to the first calibrator's flux density at the same frequency.
-    ratio_error : float
-        Error of `ratio`.
-    frequency_hz : float
-        Frequency, Hz.
-    n_solutions : int
-        Number of antenna gains used.
-    """
-
-    field: str
-    flux_jy: float
-    error_jy: float
-    ratio: float
-    ratio_error: float
-    frequency_hz: float
-    n_solutions: int
+    field: str  #: Name of its field.
+    flux_jy: float  #: Flux density, Jy, weighted mean over spectral windows.
+    error_jy: float  #: Error of the flux density, Jy.
+    ratio: float  #: Ratio to the first calibrator's flux density at the same frequency.
+    ratio_error: float  #: Error of `ratio`.
+    frequency_hz: float  #: Frequency, Hz.
+    n_solutions: int  #: Number of antenna gains used.
 
 
 @dataclass(frozen=True)
 class SolveResult:
-    """Result of a solve: tables in place, their quality, and the reasons of a failure.
+    """Result of a solve: tables in place, their quality, and the reasons of a failure."""
 
-    Parameters
-    ----------
-    calibrator : str
-        Name of the calibrator.
-    refant, refant_reason : str
-        Name of the reference antenna and the reason for its choice.
-    tables : tuple of SolvedCaltable
-        Tables in apply order, each solved with all earlier ones applied. FLUX replaces GA: the list
-        holds both, of which only one is to be applied.
-    start_mjd, end_mjd, mid_mjd : float
-        Start, end and middle of the calibrator's data, MJD in days.
-    declination_deg : float or None
-        Declination strip of a drift scan, ICRS degrees; None when tracking.
-    layout : ArrayLayout
-        Antennas and spectral windows of the data.
-    flagged_fraction : float
-        Flagged share of all cross-correlations of working antennas, after flagging.
-    working_antennas : int
-        Number of antennas with unflagged data.
-    reasons : tuple of str
-        Why the tables must not be applied; empty when they are good.
-    flux : tuple of FluxTransfer
-        Flux densities of the transfer fields.
-    plots : tuple of Path
-        PNG plots of the solutions.
-    notes : tuple of str
-        Remarks for the operator, such as a plot that can't be drawn.
-    parameters, versions : dict
-        Provenance that can be stored as JSON.
-    """
-
-    calibrator: str
-    refant: str
-    refant_reason: str
+    calibrator: str  #: Name of the calibrator.
+    refant: str  #: Name of the reference antenna.
+    refant_reason: str  #: Reason for its choice.
+    #: Tables in apply order, each solved with all earlier ones applied. FLUX replaces GA: the list
+    #: holds both, of which only one is to be applied.
     tables: tuple[SolvedCaltable, ...]
-    start_mjd: float
-    end_mjd: float
-    mid_mjd: float
+    start_mjd: float  #: Start of the calibrator's data, MJD in days.
+    end_mjd: float  #: End of the calibrator's data, MJD in days.
+    mid_mjd: float  #: Middle of the calibrator's data, MJD in days.
+    #: Declination strip of a drift scan, ICRS degrees; None when tracking.
     declination_deg: float | None
-    layout: ArrayLayout
+    layout: ArrayLayout  #: Antennas and spectral windows of the data.
+    #: Flagged share of all cross-correlations of working antennas, after flagging.
     flagged_fraction: float
-    working_antennas: int
-    reasons: tuple[str, ...]
-    flux: tuple[FluxTransfer, ...]
-    plots: tuple[Path, ...]
-    notes: tuple[str, ...]
-    parameters: dict[str, Any]
-    versions: dict[str, str]
+    working_antennas: int  #: Number of antennas with unflagged data.
+    reasons: tuple[str, ...]  #: Why the tables must not be applied; empty when they are good.
+    flux: tuple[FluxTransfer, ...]  #: Flux densities of the transfer fields.
+    plots: tuple[Path, ...]  #: PNG plots of the solutions.
+    notes: tuple[str, ...]  #: Remarks for the operator, such as a plot that can't be drawn.
+    parameters: dict[str, Any]  #: Provenance that can be stored as JSON.
+    versions: dict[str, str]  #: Provenance that can be stored as JSON.
 
     @property
     def failed(self) -> bool:

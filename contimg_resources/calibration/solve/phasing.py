@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contimg_resources.core.arrays import Floats, Ints
 from contimg_resources.core.errors import CalibrationFailed, UnreadableObservation
 from contimg_resources.instrument.primary_beam import airy_power
 from contimg_resources.observations.calibrators import Calibrator, separation_deg
@@ -24,26 +24,14 @@ _SKY_FRAMES = ("ICRS", "J2000", "FK5")
 
 @dataclass(frozen=True)
 class FieldDirections:
-    """Names and phase centres of the fields of an MS.
+    """Names and phase centres of the fields of an MS."""
 
-    Parameters
-    ----------
-    names : tuple of str
-        Names by field id.
-    ra_rad, dec_rad : ndarray of float, shape (n_fields,)
-        Phase centres, radians.
-    frame : str
-        ``J2000`` or ``ICRS``.
-    """
+    names: tuple[str, ...]  #: Names by field id.
+    ra_rad: Floats  #: Phase centres, radians. Shape (n_fields,).
+    dec_rad: Floats  #: Phase centres, radians. Shape (n_fields,).
+    frame: str  #: ``J2000`` or ``ICRS``.
 
-    names: tuple[str, ...]
-    ra_rad: NDArray[np.float64]
-    dec_rad: NDArray[np.float64]
-    frame: str
-
-    def separations_rad(
-        self, ra_deg: float | NDArray[np.float64], dec_deg: float | NDArray[np.float64]
-    ) -> NDArray[np.float64]:
+    def separations_rad(self, ra_deg: float | Floats, dec_deg: float | Floats) -> Floats:
         """Return the angle of each phase centre from a position (ICRS degrees), radians.
 
         Positions of shape (n, 1) give angles of shape (n, n_fields).
@@ -79,7 +67,7 @@ class FieldDirections:
         return tuple(self.names.index(n) for n in names)
 
 
-def check_in_beam(ms: Path, fields: FieldDirections, calibrator: Calibrator) -> NDArray[np.float64]:
+def check_in_beam(ms: Path, fields: FieldDirections, calibrator: Calibrator) -> Floats:
     """Return the angle of a calibrator from each phase centre of a drift scan, radians.
 
     Raises
@@ -115,22 +103,10 @@ def read_fields(ms: Path) -> FieldDirections:
     return FieldDirections(names, directions[:, 0, 0], directions[:, 1, 0], frame)
 
 
-def phase_to(ms: Path, output: Path, ra_deg: float, dec_deg: float) -> NDArray[np.int64]:
-    """Write a copy of `ms` whose fields all have the same phase centre.
+def phase_to(ms: Path, output: Path, ra_deg: float, dec_deg: float) -> Ints:
+    """Write a copy of `ms` whose fields all have the same phase centre (ICRS degrees).
 
-    Parameters
-    ----------
-    ms : Path
-        Input; only read.
-    output : Path
-        Path of the copy.
-    ra_deg, dec_deg : float
-        New phase centre, ICRS degrees.
-
-    Returns
-    -------
-    ndarray of int, shape (n_rows,)
-        Field id of each row of the copy, the same ids as in the input.
+    Returns the field id of each row of the copy, the same ids as in the input, shape (n_rows,).
 
     Raises
     ------
@@ -175,13 +151,6 @@ def merge_fields(ms: Path, name: str) -> None:
 
     A drift scan has one field per integration; CASA would begin a new solution with each, and
     tfcrop and rflag would have no time axis.
-
-    Parameters
-    ----------
-    ms : Path
-        Working copy whose fields have one phase centre; changed in place.
-    name : str
-        New name of field 0.
     """
     from casatools import table
 

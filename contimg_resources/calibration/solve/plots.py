@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from contimg_resources.calibration.solutions import Solutions
+from contimg_resources.core.arrays import Floats
 from contimg_resources.instrument.caltables import CaltableType
 
 _COLOURS = ("#1f5f99", "#d1661b")
@@ -33,47 +33,19 @@ _WRAPPED_DEG = 180.0
 
 @dataclass(frozen=True)
 class PlotContext:
-    """Information for a plot besides the solutions.
+    """Information for a plot besides the solutions."""
 
-    Parameters
-    ----------
-    title : str
-        Description of the set: calibrator, date, reference antenna.
-    antenna_names : tuple of str
-        Names of the antennas by id.
-    frequencies_hz : sequence of ndarray of float
-        Channel centres of each spectral window by id, Hz.
-    receptors : tuple of str
-        Names of the two receptors, such as X and Y.
-    """
-
-    title: str
-    antenna_names: tuple[str, ...]
-    frequencies_hz: Sequence[NDArray[np.float64]]
-    receptors: tuple[str, str] = ("X", "Y")
+    title: str  #: Description of the set: calibrator, date, reference antenna.
+    antenna_names: tuple[str, ...]  #: Names of the antennas by id.
+    #: Channel centres of each spectral window by id, Hz.
+    frequencies_hz: Sequence[Floats]
+    receptors: tuple[str, str] = ("X", "Y")  #: Names of the two receptors, such as X and Y.
 
 
 def plot_table(
     table_type: CaltableType, solutions: Solutions, context: PlotContext, png: Path
 ) -> Path:
-    """Draw one caltable, a panel for each receptor; amplitudes and phases of 2G.
-
-    Parameters
-    ----------
-    table_type : CaltableType
-        Its type, which determines the axes.
-    solutions : Solutions
-        Its solutions.
-    context : PlotContext
-        Names and frequencies.
-    png : Path
-        Path of the plot; replaced when it exists.
-
-    Returns
-    -------
-    Path
-        `png`.
-    """
+    """Draw one caltable into `png`, a panel for each receptor; amplitudes and phases of 2G."""
     phases: tuple[bool, ...] = (table_type in _PHASES,)
     if table_type is CaltableType.G2:
         phases = (False, True)
@@ -89,23 +61,9 @@ def plot_table(
 def plot_summary(
     tables: Mapping[CaltableType, Solutions], context: PlotContext, png: Path, dpi: int = 80
 ) -> Path:
-    """Draw the whole set in one compact figure, both receptors together; for 2G the phases.
+    """Draw the whole set into `png`, compactly, both receptors together; for 2G the phases.
 
-    Parameters
-    ----------
-    tables : mapping of CaltableType to Solutions
-        The set.
-    context : PlotContext
-        Names and frequencies.
-    png : Path
-        Path of the plot; replaced when it exists.
-    dpi : int
-        Pixels per inch; the figure is 11 inches wide.
-
-    Returns
-    -------
-    Path
-        `png`.
+    The figure is 11 inches wide.
     """
     rows = -(-len(tables) // 3)
     figure, axes = _figure(rows, 3, (11.0, 2.7 * rows))
@@ -185,7 +143,7 @@ def _draw(
     ax.title.set_size(9)
 
 
-def _limits(ax: Any, values: NDArray[np.float64], *, phase: bool) -> None:
+def _limits(ax: Any, values: Floats, *, phase: bool) -> None:
     """Scale to the bulk of the values, so that one bad solution does not flatten the others."""
     if not values.size:
         return
@@ -202,16 +160,12 @@ def _against_frequency_or_time(table_type: CaltableType, solutions: Solutions) -
     """Return whether a table is drawn against frequency or time rather than antenna."""
     if table_type in _BANDPASS or table_type is CaltableType.G2:
         return True
-    return table_type is not CaltableType.K and _n_times(solutions) > 1
-
-
-def _n_times(solutions: Solutions) -> int:
-    return int(np.unique(np.round(solutions.times_s)).size)
+    return table_type is not CaltableType.K and len(np.unique(np.round(solutions.times_s))) > 1
 
 
 def _abscissa(
     table_type: CaltableType, solutions: Solutions, context: PlotContext
-) -> tuple[NDArray[np.float64], str]:
+) -> tuple[Floats, str]:
     shape = solutions.values.shape[1:]
     if table_type in _BANDPASS:
         x = np.full(shape, np.nan)

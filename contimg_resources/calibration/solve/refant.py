@@ -35,16 +35,9 @@ class RefantChoice:
 def choose_refant(
     antennas: Sequence[AntennaHealth], requested: str, preferred: Sequence[str]
 ) -> RefantChoice:
-    """Return the reference antenna.
+    """Return the reference antenna: the requested, or for ``auto`` the best of all.
 
-    Parameters
-    ----------
-    antennas : sequence of AntennaHealth
-        All antennas of the observation.
-    requested : str
-        A name, or ``auto``.
-    preferred : sequence of str
-        Names for ``auto``, best first.
+    `preferred` holds names for ``auto``, best first.
 
     Raises
     ------

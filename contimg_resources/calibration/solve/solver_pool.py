@@ -23,27 +23,16 @@ from contimg_resources.core.errors import CasaCrashed, CasaError
 
 @dataclass(frozen=True)
 class SolverCall:
-    """One call of a solver task.
+    """One call of a solver task."""
 
-    Parameters
-    ----------
-    task : str
-        ``gaincal`` or ``bandpass``.
-    parameters : dict
-        All its parameters but ``vis`` and ``caltable``.
-    """
-
-    task: str
-    parameters: dict[str, Any]
+    task: str  #: ``gaincal`` or ``bandpass``.
+    parameters: dict[str, Any]  #: All its parameters but ``vis`` and ``caltable``.
 
 
 class SolverPool:
     """Solves parts in parallel; a context manager that ends its processes.
 
-    Parameters
-    ----------
-    n_processes : int
-        Number of processes; with one, tasks run in this process.
+    With one process, tasks run in this process.
     """
 
     def __init__(self, n_processes: int) -> None:
@@ -70,14 +59,8 @@ class SolverPool:
     def solve(self, call: SolverCall, parts: Sequence[Path], table: Path) -> None:
         """Solve all parts and join their solutions in one table.
 
-        Parameters
-        ----------
-        call : SolverCall
-            The task and its parameters.
-        parts : sequence of Path
-            MS of different spectral windows, with the same subtables.
-        table : Path
-            Path of the table; it doesn't exist afterwards when no part has a solution.
+        The parts are MS of different spectral windows, with the same subtables. The table doesn't
+        exist afterwards when no part has a solution.
 
         Raises
         ------

@@ -1,8 +1,8 @@
 """Solve a caltable set from one calibrator observation. Runs in a CASA process.
 
-Belongs here: the sequence of steps. Each step is a separate module: `.working_memory` or
-`.working_copy` (the engines, which prepare the data), `.refant`, `.chain`, `.split`, `.fluxscale`,
-`.placing`, `contimg_resources.calibration.quality`, `.plots`.
+Belongs here: the sequence of steps, and CASA's fluxscale. Each other step is a separate module:
+`.working_memory` or `.working` (the engines, which prepare the data), `.refant`, `.chain`,
+`.editing`, `contimg_resources.calibration.quality`, `.plots`.
 
 The chain, each table solved with all before it applied:
 
@@ -24,15 +24,22 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from contimg_resources.calibration.apply.correcting import why_not
 from contimg_resources.calibration.inspection import describe_caltables
 from contimg_resources.calibration.ms.health import DataHealth, antenna_names, telescope_name
 from contimg_resources.calibration.ms.layout import used_descriptions
 from contimg_resources.calibration.quality import check_quality
 from contimg_resources.calibration.solutions import read_solutions
-from contimg_resources.calibration.solve.background import ModelOfField, background_sources
 from contimg_resources.calibration.solve.chain import Chain
-from contimg_resources.calibration.solve.fluxscale import transfer_flux
+from contimg_resources.calibration.solve.editing import (
+    check_prefix,
+    place_tables,
+    rewrite_gains,
+    split_amplitude_phase,
+    state_source,
+)
 from contimg_resources.calibration.solve.model import (
     FluxTransfer,
     Pointing,
@@ -41,13 +48,11 @@ from contimg_resources.calibration.solve.model import (
     SolveResult,
 )
 from contimg_resources.calibration.solve.phasing import read_fields
-from contimg_resources.calibration.solve.placing import check_prefix, place_tables, state_source
 from contimg_resources.calibration.solve.plots import PlotContext, plot_summary, plot_table
 from contimg_resources.calibration.solve.refant import AUTO, RefantChoice, choose_refant
+from contimg_resources.calibration.solve.skymodel import ModelOfField, background_sources
 from contimg_resources.calibration.solve.solver_pool import SolverPool
-from contimg_resources.calibration.solve.split import split_amplitude_phase
-from contimg_resources.calibration.solve.working import WorkingData
-from contimg_resources.calibration.solve.working_copy import copy_observation
+from contimg_resources.calibration.solve.working import WorkingData, copy_observation
 from contimg_resources.calibration.solve.working_memory import read_into_memory
 from contimg_resources.compiling import n_cores
 from contimg_resources.core.errors import (
@@ -57,8 +62,10 @@ from contimg_resources.core.errors import (
 )
 from contimg_resources.core.progress import report_progress
 from contimg_resources.core.times import isot_from_mjd
+from contimg_resources.core.trees import remove_tree
 from contimg_resources.instrument.caltables import CaltableType
 from contimg_resources.instrument.dsa110 import TELESCOPE_NAMES
+from contimg_resources.observations.calibrators import Calibrator
 
 #: The engines that prepare the data, by name.
 _ENGINES: dict[str, Callable[[SolveRequest, Path], WorkingData]] = {
@@ -71,18 +78,8 @@ def solve_caltables(request: SolveRequest) -> SolveResult:
     """Solve a caltable set; call through `contimg_resources.casa.Casa.run`.
 
     The input is only read: all work is done on a copy in the process's scratch directory, and the
-    tables are put in place when all of them are there.
-
-    Parameters
-    ----------
-    request : SolveRequest
-        The request.
-
-    Returns
-    -------
-    SolveResult
-        Tables in place with their quality metrics. If `SolveResult.failed`, a quality limit was
-        missed: such tables are kept for inspection, never to be applied.
+    tables are put in place when all of them are there. If `SolveResult.failed`, a quality limit was
+    missed: such tables are kept for inspection, never to be applied.
 
     Raises
     ------
@@ -288,3 +285,80 @@ def _versions() -> dict[str, str]:
     except PackageNotFoundError:
         own = "not installed as a package"
     return {"contimg": own, "casatools": str(tools.version_string())}
+
+
+def transfer_flux(
+    ms: Path,
+    gains: Path,
+    flux_table: Path,
+    calibrator: Calibrator,
+    reference_fields: tuple[int, ...],
+    transfer_fields: tuple[tuple[int, str], ...],
+) -> tuple[FluxTransfer, ...]:
+    """Scale gains of fields of unknown flux density to those of the flux calibrator.
+
+    Antenna gains do not depend on the source, so the ratio of the gains solved with a model of 1 Jy
+    to those of the flux calibrator is the square root of the flux density. `gains` has solutions of
+    all fields; the FLUX table, which is written, holds the amplitudes of the scaled gains.
+    `transfer_fields` are field ids and names of the secondary calibrators, which the result
+    follows.
+
+    Raises
+    ------
+    CalibrationFailed
+        If a flux density could not be derived.
+    """
+    from casatasks import fluxscale
+
+    task: Any = fluxscale
+    remove_tree(flux_table, ignore_errors=True)
+    answer = task(
+        vis=str(ms),
+        caltable=str(gains),
+        fluxtable=str(flux_table),
+        reference=[str(f) for f in reference_fields],
+        transfer=[str(f) for f, _ in transfer_fields],
+    )
+    if not isinstance(answer, dict) or not flux_table.is_dir():
+        raise CalibrationFailed(
+            f"no flux density could be transferred from {calibrator.name}: fluxscale left no table",
+            reasons=["flux transfer failed"],
+        )
+    found = []
+    for field_id, name in transfer_fields:
+        record = answer.get(str(field_id))
+        if record is None:
+            raise CalibrationFailed(
+                f"no flux density was found for field {name}", reasons=["flux transfer failed"]
+            )
+        found.append(_weighted(name, record, np.asarray(answer["freq"]), calibrator))
+    rewrite_gains(flux_table, "amplitude")
+    return tuple(found)
+
+
+def _weighted(
+    name: str, record: dict[str, Any], frequencies_hz: Any, calibrator: Calibrator
+) -> FluxTransfer:
+    windows = [int(k) for k in record if str(k).isdigit()]
+    flux = np.array([record[str(w)]["fluxd"][0] for w in windows], np.float64)
+    error = np.array([record[str(w)]["fluxdErr"][0] for w in windows], np.float64)
+    count = np.array([record[str(w)]["numSol"][0] for w in windows], np.float64)
+    hz = np.array([frequencies_hz[w] for w in windows], np.float64)
+    good = (flux > 0) & (count > 0)
+    if not good.any():
+        raise CalibrationFailed(
+            f"no flux density was found for field {name}", reasons=["flux transfer failed"]
+        )
+    flux, error, count, hz = (v[good] for v in (flux, error, count, hz))
+    weight = 1 / np.maximum(error, 1e-6 * flux) ** 2
+    mean_hz = float(np.average(hz, weights=weight))
+    ratios = flux / calibrator.flux_jy(hz)
+    return FluxTransfer(
+        field=name,
+        flux_jy=float(np.average(flux, weights=weight)),
+        error_jy=float(1 / np.sqrt(weight.sum())),
+        ratio=float(np.average(ratios, weights=weight)),
+        ratio_error=float(1 / np.sqrt((weight * (flux / ratios) ** 2).sum())),
+        frequency_hz=mean_hz,
+        n_solutions=int(count.sum()),
+    )

@@ -14,29 +14,25 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from contimg_resources.calibration.apply.correcting import read_calibrated
 from contimg_resources.calibration.apply.jones import Jones, combine, read_table
 from contimg_resources.calibration.apply.memory import Observed, flag_rfi_in_memory
 from contimg_resources.calibration.ms.averaged import Averaged, AveragedRows, write_averaged_ms
-from contimg_resources.calibration.ms.averaging import average
 from contimg_resources.calibration.ms.callib import TableToApply
 from contimg_resources.calibration.ms.health import About, DataHealth, read_about, sum_up
 from contimg_resources.calibration.ms.layout import read_receptors, to_frame_of_fields
-from contimg_resources.calibration.solve.background import Background
+from contimg_resources.calibration.ms.visibility_loops import average
+from contimg_resources.calibration.solve.editing import snapped
 from contimg_resources.calibration.solve.model import SolveRequest
 from contimg_resources.calibration.solve.phasing import FieldDirections, check_in_beam, read_fields
-from contimg_resources.calibration.solve.skymodel import beam_power
-from contimg_resources.calibration.solve.solution_times import snapped
+from contimg_resources.calibration.solve.skymodel import Background, beam_power
 from contimg_resources.calibration.solve.working import AppliedTable, Grain, SolverInput
 from contimg_resources.compiling import n_cores
+from contimg_resources.core.arrays import Complexes, Floats, Ints, Singles
 from contimg_resources.core.errors import CalibrationFailed
 from contimg_resources.core.progress import report_progress
 from contimg_resources.instrument.caltables import CaltableType
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 
 class WorkingMemory:
@@ -67,8 +63,8 @@ class WorkingMemory:
     def __init__(
         self,
         observed: Observed,
-        model_jy: dict[int, NDArray[np.float32]],
-        others_jy: NDArray[np.complex64],
+        model_jy: dict[int, Singles],
+        others_jy: Complexes,
         name: str,
         center_rad: tuple[float, float],
         declination_deg: float | None,
@@ -189,12 +185,7 @@ class WorkingMemory:
 def read_into_memory(request: SolveRequest, directory: Path) -> WorkingMemory:
     """Read a drift scan over the calibrator, shift it to the calibrator, flag it.
 
-    Parameters
-    ----------
-    request : SolveRequest
-        The request.
-    directory : Path
-        Directory for averages and tables.
+    Averages and tables are written to `directory`.
 
     Raises
     ------
@@ -229,9 +220,7 @@ def read_into_memory(request: SolveRequest, directory: Path) -> WorkingMemory:
     )
 
 
-def _others_jy(
-    request: SolveRequest, observed: Observed, fields: FieldDirections
-) -> NDArray[np.complex64]:
+def _others_jy(request: SolveRequest, observed: Observed, fields: FieldDirections) -> Complexes:
     """Return the visibilities of the known sources besides the calibrator; empty without any."""
     others = request.background
     if not others:
@@ -263,14 +252,8 @@ def _others_jy(
 def solution_intervals(times_s: Floats, length_s: float, interval_s: float | None) -> Ints:
     """Return the index of the solution interval of each integration.
 
-    Parameters
-    ----------
-    times_s : ndarray of float, shape (n_times,)
-        Middles of the integrations, ascending, seconds.
-    length_s : float
-        Length of an integration, seconds.
-    interval_s : float, optional
-        Length of a solution interval, seconds; None: one for all.
+    `times_s` holds the middles of the integrations, ascending, shape (n_times,); `length_s` is
+    their length. Without `interval_s` there is one interval. All in seconds.
     """
     if interval_s is None:
         return np.zeros(times_s.size, np.int64)

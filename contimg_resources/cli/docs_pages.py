@@ -1,8 +1,9 @@
-"""Write docs/configuration.md from the settings, so that the two always agree.
+"""Write the pages of the documentation that the code determines, so that the two always agree.
 
-Belongs here: the page's text. Doesn't: defaults and meanings, which are in
-`contimg_resources.settings`. Run by ``make docs``; a test fails while the page in the checkout
-isn't up to date.
+Belongs here: docs/configuration.md from the settings, docs/commands.md from the help texts,
+docs/schema from the models of the documents. Doesn't: defaults and meanings (see
+`contimg_resources.settings`), help texts, schemas (see `contimg_resources.export.model`). Run by
+``make docs``; a test fails while a page in the checkout isn't up to date.
 """
 
 import sys
@@ -10,10 +11,14 @@ import types
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
+import typer
+import typer.cli
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from contimg_resources.cli.main import app
+from contimg_resources.export.model import DIRECTORY, schemas
 from contimg_resources.settings import Settings
 
 _HEAD = """\
@@ -102,5 +107,40 @@ def _default(name: str, field: FieldInfo) -> str:
     return f"`{field.default}`"
 
 
+_COMMANDS_HEAD = """# Commands
+
+Every command takes `--state` and `--help`, prints JSON with `--json` unless it runs until it is
+stopped, and ends with an exit code for scripts: 0 done; 1 the answer is no, or the work failed; 2
+wrong usage or configuration; 3 CASA isn't installed; 130 interrupted, 143 terminated. Commands that
+remove or replace something can be tried with `--dry-run`. `make docs` generates this page from the
+help texts.
+"""
+
+
+def commands_page() -> str:
+    """Return the page as Markdown."""
+    command = typer.main.get_command(app)
+    page = typer.cli.get_docs_for_click(
+        obj=command, ctx=typer.Context(command), name="contimg", title="contimg"
+    )
+    # The site itself lists the commands, which is what stands before the first of them.
+    return f"{_COMMANDS_HEAD}\n{page[page.index('## `contimg ') :]}"
+
+
+def write_schema_pages(docs: Path) -> None:
+    """Write the schemas below the documentation's directory, and remove obsolete ones."""
+    directory = docs / DIRECTORY
+    directory.mkdir(parents=True, exist_ok=True)
+    current = {f"{name}.json": text for name, text in schemas().items()}
+    for name, text in current.items():
+        (directory / name).write_text(text)
+    for file in directory.glob("*.json"):
+        if file.name not in current:
+            file.unlink()
+
+
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(configuration_page())
+    _DOCS = Path(sys.argv[1])
+    (_DOCS / "configuration.md").write_text(configuration_page())
+    (_DOCS / "commands.md").write_text(commands_page())
+    write_schema_pages(_DOCS)
