@@ -193,7 +193,7 @@ def select_antennas(request: NamesRequest) -> list[list[int]]:
     """Rename antennas and return the ids that CASA selects by each name, as a refant's is given."""
     from casatools import ms, table
 
-    from contimg_resources.calibration.solve.refant import RefantChoice
+    from contimg_resources.calibration.solve.chain import RefantChoice
 
     tb = table()
     tb.open(str(request.ms / "ANTENNA"), nomodify=False)

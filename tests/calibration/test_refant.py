@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from contimg_resources.calibration.ms.health import AntennaHealth
-from contimg_resources.calibration.solve.refant import choose_refant
+from contimg_resources.calibration.solve.chain import choose_refant
 from contimg_resources.casa import Casa
 from contimg_resources.core.errors import CalibrationFailed
 from tests.calibration.casa_steps import NamesRequest, select_antennas

@@ -1,8 +1,8 @@
 """Solve a caltable set from one calibrator observation. Runs in a CASA process.
 
 Belongs here: the sequence of steps, and CASA's fluxscale. Each other step is a separate module:
-`.working_memory` or `.working` (the engines, which prepare the data), `.refant`, `.chain`,
-`.editing`, `contimg_resources.calibration.quality`, `.plots`.
+`.working_memory` or `.working` (the engines, which prepare the data), `.chain`, `.editing`,
+`contimg_resources.calibration.quality`, `.plots`.
 
 The chain, each table solved with all before it applied:
 
@@ -32,7 +32,7 @@ from contimg_resources.calibration.ms.health import DataHealth, antenna_names, t
 from contimg_resources.calibration.ms.layout import used_descriptions
 from contimg_resources.calibration.quality import check_quality
 from contimg_resources.calibration.solutions import read_solutions
-from contimg_resources.calibration.solve.chain import Chain
+from contimg_resources.calibration.solve.chain import AUTO, Chain, RefantChoice, choose_refant
 from contimg_resources.calibration.solve.editing import (
     check_prefix,
     place_tables,
@@ -49,7 +49,6 @@ from contimg_resources.calibration.solve.model import (
 )
 from contimg_resources.calibration.solve.phasing import read_fields
 from contimg_resources.calibration.solve.plots import PlotContext, plot_summary, plot_table
-from contimg_resources.calibration.solve.refant import AUTO, RefantChoice, choose_refant
 from contimg_resources.calibration.solve.skymodel import ModelOfField, background_sources
 from contimg_resources.calibration.solve.solver_pool import SolverPool
 from contimg_resources.calibration.solve.working import WorkingData, copy_observation
