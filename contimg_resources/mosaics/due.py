@@ -76,11 +76,6 @@ class Waiting:
     settle_s: float
 
     @property
-    def slot_s(self) -> float:
-        """Approximate time from one observation to the next, seconds."""
-        return self.mosaics.slot_s
-
-    @property
     def window_days(self) -> float:
         """Length of a window, days; an observation later than this proves no gap."""
         return self.mosaics.width * self.mosaics.slot_s / SECONDS_PER_DAY
@@ -93,7 +88,7 @@ class Waiting:
     @property
     def quiet_days(self) -> float:
         """Time without changes before a mosaic is remade, days: a slot."""
-        return min(self.slot_s / SECONDS_PER_DAY, self.longest_days)
+        return min(self.mosaics.slot_s / SECONDS_PER_DAY, self.longest_days)
 
 
 def find_open(
@@ -134,9 +129,7 @@ def find_open(
         tiles = {key: c for key in one.observations if (c := by_key[key].checksum)}
         if len(tiles) >= waiting.mosaics.min_tiles and existing.get(one.key) != tiles:
             due.append((one, tiles))
-    if not due:
-        return ()
-    near = _Near(sources, arrivals, due[0][0].start_mjd, max(p.end_mjd for p, _ in due), waiting)
+    near = _Near(sources, arrivals, waiting)
     return tuple(
         OpenMosaic(
             one.key,
@@ -156,12 +149,10 @@ def find_open(
 
 @dataclass(frozen=True)
 class _Near:
-    """Observations of all strips from the first open window to a window after the last."""
+    """Observations of all strips, by time, and when they arrived."""
 
     sources: Sequence[TileSource]
     arrivals: Callable[[float, float], Mapping[str, float]]
-    start_mjd: float
-    end_mjd: float
     waiting: Waiting
 
     def between(self, start_mjd: float, end_mjd: float) -> Sequence[TileSource]:
@@ -170,26 +161,20 @@ class _Near:
 
     def proven_mjd(self, start_mjd: float, end_mjd: float, gap_end_mjd: float) -> float | None:
         """Return when the last gap of a window is proven; None if no later one has arrived."""
-        before = max(
-            (self._arrived_mjd(s) for s in self.between(start_mjd, gap_end_mjd)), default=0.0
-        )
-        later = (
-            self._arrived_mjd(s)
-            for s in self.between(gap_end_mjd, end_mjd + self.waiting.window_days)
-        )
+        until_mjd = end_mjd + self.waiting.window_days
+        known_mjd = self.arrivals(start_mjd, until_mjd)
+
+        def arrived_mjd(start_mjd: float, end_mjd: float) -> list[float]:
+            return [known_mjd.get(s.key, s.updated_mjd) for s in self.between(start_mjd, end_mjd)]
+
+        before = max(arrived_mjd(start_mjd, gap_end_mjd), default=0.0)
+        later = arrived_mjd(gap_end_mjd, until_mjd)
         first = min((mjd for mjd in later if mjd > before), default=None)
         return None if first is None else first + self.waiting.settle_s / SECONDS_PER_DAY
-
-    def _arrived_mjd(self, source: TileSource) -> float:
-        return self._arrived.get(source.key, source.updated_mjd)
 
     @cached_property
     def _mids_mjd(self) -> list[float]:
         return [s.mid_mjd for s in self.sources]
-
-    @cached_property
-    def _arrived(self) -> Mapping[str, float]:
-        return self.arrivals(self.start_mjd, self.end_mjd + self.waiting.window_days)
 
 
 def _waits_for(
@@ -218,7 +203,7 @@ def _waits_for(
         return ""
     # Where the strip changes, one begins in the other's gap.
     observed = [s.mid_mjd for s in near.between(start_mjd, end_mjd)]
-    gap_end_mjd = end_of_last_gap(observed, start_mjd, end_mjd, waiting.slot_s)
+    gap_end_mjd = end_of_last_gap(observed, start_mjd, end_mjd, waiting.mosaics.slot_s)
     if gap_end_mjd is None:
         return ""
     proven_mjd = near.proven_mjd(start_mjd, end_mjd, gap_end_mjd)

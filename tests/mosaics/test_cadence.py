@@ -42,7 +42,7 @@ def mjd(s: float) -> float:
 
 @dataclass(frozen=True)
 class Logged:
-    """An observation in the log; times in seconds, infinite for what never happens."""
+    """An observation in the log; times in seconds since the first began."""
 
     key: str
     mid_s: float
