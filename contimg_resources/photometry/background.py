@@ -84,7 +84,10 @@ class Surroundings:
             If no block has enough sky, or all noise is zero.
         """
         step = max(1, round(_STEP_BEAMS * np.sqrt(beam_major_pixels * beam_minor_pixels)))
-        row_edges, column_edges = (_edges(n, beams * beam_major_pixels) for n in sky.shape)
+        side = beams * beam_major_pixels
+        row_edges, column_edges = (
+            np.linspace(0, n, max(1, round(n / side)) + 1).astype(np.int64) for n in sky.shape
+        )
         surfaces, noise, counts = fit_blocks(
             sky, weights, row_edges, column_edges, step, n_terms, _LEAST_PIXELS
         )
@@ -234,10 +237,6 @@ class Surroundings:
 def _is_structure(gain: Floats, terms: Floats) -> Bools:
     """Return whether an improvement justifies the additional terms."""
     return np.asarray(gain > _EXCESS * terms + _SIGNIFICANT * np.sqrt(2 * terms))
-
-
-def _edges(n: int, wanted: float) -> Ints:
-    return np.linspace(0, n, max(1, round(n / wanted)) + 1).astype(np.int64)
 
 
 def _filled(blocks: Floats, known: Bools) -> Floats:

@@ -174,8 +174,8 @@ def animate_source(
     PhotometryFailed
         If it was never measured on a mosaic.
     """
-    from contimg_resources.cutouts.animating import FluxThen, animate
     from contimg_resources.cutouts.places import animation_path
+    from contimg_resources.cutouts.stacking import FluxThen, animate
     from contimg_resources.photometry.light_curves import light_curve
 
     layout = workshop.settings.layout

@@ -50,9 +50,8 @@ def look_up_all(
 ) -> Iterator[tuple[ActiveSet, bool] | None]:
     """Look up the sets of many observations from one state of the registry, tables unread.
 
-    `asked` holds mid-MJD (days), declination strip (degrees) and layout of each observation, None
-    where any layout fits. Yields the set of each, and whether it is borrowed; None where no set is
-    valid.
+    `asked` holds mid-MJD (days), declination strip (degrees) and layout (None: any fits) of each
+    observation. Yields the set of each, and whether it is borrowed; None where no set is valid.
     """
     calibration = workshop.settings.calibration
     return workshop.registry.active_for_all(

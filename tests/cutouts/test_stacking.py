@@ -9,10 +9,9 @@ from astropy.wcs import WCS
 from PIL import Image
 
 from contimg_resources.core.errors import CutoutFailed
-from contimg_resources.cutouts.animating import FluxThen, animate, chosen
 from contimg_resources.cutouts.cutting import CutoutOf, cut
 from contimg_resources.cutouts.places import cutout_path
-from contimg_resources.cutouts.stacking import stack
+from contimg_resources.cutouts.stacking import FluxThen, animate, chosen, stack
 from contimg_resources.imaging.model import Beam
 from tests.cutouts.mosaics import BEAM, RMS_JY, grid, sky, write
 
