@@ -118,6 +118,6 @@ def build_defs(
 
 refuse_dry_runs()
 defs = build_defs()
-# Definitions and modules stay until the process ends. Garbage collection would scan their objects
-# again and again: a sixth of a run's own CPU time.
+# Definitions and the modules that they need stay, too: scanning their objects again and again would
+# be a sixth of a run's own CPU time.
 gc.freeze()
