@@ -231,7 +231,7 @@ class Night:
         return [run for run in self.platform.runs() if run.job != "export_dashboard"]
 
     def wait_for(
-        self, what: str, condition: Callable[[], bool], timeout_s: float, poll_s: float = 1.0
+        self, what: str, condition: Callable[[], bool], timeout_s: float, poll_s: float = 2.0
     ) -> None:
         """Wait until a condition holds; fail with the tale of the night when it never does."""
         deadline = time.monotonic() + timeout_s
