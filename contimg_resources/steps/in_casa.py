@@ -32,6 +32,22 @@ def image(request: ImageRequest) -> ImageResult:
     return make_image(request)
 
 
+def load_solver() -> Iterator[None]:
+    """Load the modules for solving a calibrator observation, for `Casa.open`.
+
+    Yields
+    ------
+    None
+        After each module.
+    """
+    import casatools  # noqa: F401
+
+    yield
+    import contimg_resources.imaging.field_of_calibrator  # noqa: F401
+
+    yield
+
+
 def load_engines() -> Iterator[None]:
     """Load the modules for calibrating and imaging an observation, for `Casa.open`.
 
