@@ -8,7 +8,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env demo up test quick soak fuzz bench bench-sky bench-ese lint format lock audit docs site clean
+.PHONY: help env demo up test quick soak fuzz bench bench-sky bench-ese lint style format lock audit docs site clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -51,12 +51,15 @@ bench-sky: env ## Measure mosaics, photometry and catalogues (some minutes); wri
 bench-ese: env ## Measure what the search for events finds, and false alarms; writes its page.
 	$(BIN)/contimg bench-ese --page docs/ese-benchmarks.md $(ARGS)
 
-lint: env ## Format, lint, types, which folder may import which, docstrings.
+lint: style ## Format, lint, types, which folder may import which, docstrings.
+	$(BIN)/python -m pytest -q tests/test_docstrings.py
+
+# Docstrings are a part of the tests, too.
+style: env ## The same without docstrings.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/python -m pytest -q tests/test_docstrings.py
 
 format: env ## Format the code and mend what ruff can mend.
 	$(BIN)/ruff format .

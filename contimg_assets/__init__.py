@@ -6,6 +6,7 @@ Belongs here: partitions, assets, asset checks, sensors, jobs, schedules.
 Doesn't: arithmetic, SQL, CASA.
 """
 
+import gc
 import warnings
 
 import dagster as dg
@@ -17,3 +18,7 @@ keep_logs_plain()
 
 # Partitioned asset checks work, but Dagster warns about a preview once for each check at startup.
 warnings.filterwarnings("ignore", ".*partitions_def on an AssetCheckSpec", dg.PreviewWarning)
+
+# Dagster's modules stay until the process ends: garbage collection would scan their objects again
+# and again while ours are loaded.
+gc.freeze()

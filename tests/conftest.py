@@ -1,6 +1,7 @@
 """Fixtures that every folder of tests may use."""
 
 import fcntl
+import gc
 import json
 import os
 import shutil
@@ -106,6 +107,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     place = {here / name: n for n, name in enumerate(LONG_FILES)}
     items.sort(key=lambda item: place.get(item.path, len(place)))
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was loaded for the tests out of garbage collection, which would scan it often."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -10,13 +10,24 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("contimg_assets", "contimg_resources")
 
 
-@pytest.mark.parametrize("module", ["contimg_assets.definitions", "contimg_resources.settings"])
-def test_what_every_process_loads_loads_nothing_heavy(module: str) -> None:
-    """Code servers and run workers load them, again and again: CASA and numba take seconds."""
+@pytest.mark.parametrize(
+    ("module", "others"),
+    [
+        ("contimg_assets.definitions", set()),
+        ("contimg_resources.settings", {"sqlalchemy"}),
+        ("contimg_resources.steps.in_casa", {"sqlalchemy"}),
+    ],
+)
+def test_what_every_process_loads_loads_nothing_heavy(module: str, others: set[str]) -> None:
+    """Code servers, run workers and CASA processes load them, again and again.
+
+    CASA and numba take seconds, a web server and the stores a tenth of a second.
+    """
     code = (
         f"import sys, {module};"
         "heavy = {'casatools', 'casatasks', 'casaplotms', 'casacore', 'casaviewer', 'numba',"
-        " 'scipy', 'astropy', 'matplotlib', 'pyarrow', 'duckdb'};"
+        " 'scipy', 'astropy', 'matplotlib', 'pyarrow', 'duckdb', 'uvicorn', 'starlette'};"
+        f"heavy |= {others!r};"
         "print(*sorted(heavy & {m.partition('.')[0] for m in sys.modules}))"
     )
     result = subprocess.run(

@@ -92,6 +92,7 @@ def demo(
         if not as_json:
             _print_real(reals, foreign)
         rows = _night(workshop, platform, timeout_s)
+        workshop.casa.close()
         hours = _hours(workshop, platform, timeout_s)
         season = _season(workshop, platform, timeout_s)
         took_s = time.monotonic() - began
@@ -153,7 +154,10 @@ def _real(workshop: "Workshop", directory: Path) -> "dict[str, RealDataResult]":
     """Run the first act with the MS that CASA imports, and with the MS that pyuvdata rewrites."""
     from contimg_resources.demo.foreign import has_pyuvdata
     from contimg_resources.demo.real import run_ngc5921
+    from contimg_resources.steps.in_casa import load_engines
 
+    # One CASA process for all calls of this process instead of one each.
+    workshop.casa.open(load_engines)
     with progress("NGC5921") as say:
         reals = {"imported by CASA": run_ngc5921(workshop, directory, say)}
     if has_pyuvdata():

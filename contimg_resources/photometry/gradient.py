@@ -107,7 +107,7 @@ def fit_gradient(logs: Floats, weight: Floats, terms: Floats, chosen: Bools) -> 
 
 def _is_better(design: Floats, data: Floats) -> bool:
     """Return whether a gradient fits significantly better than a constant (F-test)."""
-    from scipy.stats import f as f_distribution
+    from scipy.special import fdtrc
 
     dof = len(data) - _TERMS
     if dof < 1:
@@ -119,4 +119,4 @@ def _is_better(design: Floats, data: Floats) -> bool:
     if rest <= 0:
         return simple > 0
     ratio = ((simple - rest) / (_TERMS - 1)) / (rest / dof)
-    return bool(f_distribution.sf(ratio, _TERMS - 1, dof) < _SIGNIFICANT)
+    return bool(fdtrc(_TERMS - 1, dof, ratio) < _SIGNIFICANT)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from contimg_resources.core.arrays import Bools, Floats, Ints, Singles
-from contimg_resources.photometry.correlation import NoiseCorrelation
+from contimg_resources.photometry.correlation import NoiseCorrelation, convolved
 from contimg_resources.photometry.shape_loops import fit_shapes, whitening
 
 #: Minimum S/N of measured shapes.
@@ -219,8 +219,6 @@ class _ErrorsOfShapes:
         return self._known[name]
 
     def _worked_out(self, form: Floats, grown: float) -> Floats:
-        from scipy.signal import fftconvolve
-
         h = round(self._half * grown)
         row, column = np.mgrid[-h : h + 1, -h : h + 1].astype(float)
         root = whitening(form)
@@ -228,7 +226,7 @@ class _ErrorsOfShapes:
         w = root[1, 1] * row
         height = np.exp(-0.5 * (u * u + w * w))
         templates = height * np.stack([np.ones_like(u), u * u / 2, w * w / 2, u * w, u, w])
-        blurred = fftconvolve(templates, self._correlation.by_lag[None], mode="same", axes=(1, 2))
+        blurred = convolved(templates, self._correlation.by_lag[None], same=True)
         flat = templates.reshape(6, -1)
         inverse = np.linalg.inv(flat @ flat.T)
         return np.asarray(inverse @ (flat @ blurred.reshape(6, -1).T) @ inverse)

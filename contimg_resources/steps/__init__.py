@@ -5,23 +5,27 @@ the science code, recording the outcome. Doesn't: Dagster (except in ``resource.
 SQL, CASA.
 """
 
-from contimg_resources.steps.adding_images import AddedImage, AddedImages, add_images
-from contimg_resources.steps.arriving import Arrived, arrive
-from contimg_resources.steps.calibrating import Calibrated, calibrate_observation
-from contimg_resources.steps.converting import MeasurementSetMade, make_measurement_set
-from contimg_resources.steps.day import DayLog, day_log
-from contimg_resources.steps.imaging import Imaged, image_observation
-from contimg_resources.steps.mosaicking import Mosaicked, mosaic_observations
-from contimg_resources.steps.photometry import (
-    Measured,
-    MeasuredSubband,
-    Unmeasured,
-    measure_image,
-    measure_mosaic,
-    measure_subband,
-)
-from contimg_resources.steps.solving import Solved, solve_observation
-from contimg_resources.steps.workshop import Workshop
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from contimg_resources.steps.adding_images import AddedImage, AddedImages, add_images
+    from contimg_resources.steps.arriving import Arrived, arrive
+    from contimg_resources.steps.calibrating import Calibrated, calibrate_observation
+    from contimg_resources.steps.converting import MeasurementSetMade, make_measurement_set
+    from contimg_resources.steps.day import DayLog, day_log
+    from contimg_resources.steps.imaging import Imaged, image_observation
+    from contimg_resources.steps.mosaicking import Mosaicked, mosaic_observations
+    from contimg_resources.steps.photometry import (
+        Measured,
+        MeasuredSubband,
+        Unmeasured,
+        measure_image,
+        measure_mosaic,
+        measure_subband,
+    )
+    from contimg_resources.steps.solving import Solved, solve_observation
+    from contimg_resources.steps.workshop import Workshop
 
 __all__ = [
     "AddedImage",
@@ -49,3 +53,32 @@ __all__ = [
     "mosaic_observations",
     "solve_observation",
 ]
+
+#: The public names by the module that defines them.
+_NAMES = {
+    "adding_images": ("AddedImage", "AddedImages", "add_images"),
+    "arriving": ("Arrived", "arrive"),
+    "calibrating": ("Calibrated", "calibrate_observation"),
+    "converting": ("MeasurementSetMade", "make_measurement_set"),
+    "day": ("DayLog", "day_log"),
+    "imaging": ("Imaged", "image_observation"),
+    "mosaicking": ("Mosaicked", "mosaic_observations"),
+    "photometry": (
+        "Measured",
+        "MeasuredSubband",
+        "Unmeasured",
+        "measure_image",
+        "measure_mosaic",
+        "measure_subband",
+    ),
+    "solving": ("Solved", "solve_observation"),
+    "workshop": ("Workshop",),
+}
+_MODULES = {name: module for module, names in _NAMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded on first use: a CASA process imports only what it calls, and none of the stores.
+    if name in _MODULES:
+        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.core.errors import ExportFailed
 from contimg_resources.core.surroundings import published
-from contimg_resources.dashboard.serving import install_dashboard
 from contimg_resources.database import now_mjd as present_mjd
 from contimg_resources.export.directory import INDEX, ExportDirectory, opened
 from contimg_resources.export.state import CutoutsOf, PlatformState, read_measures, with_added
@@ -66,7 +65,8 @@ def export_dashboard(
     UnreadableMeasurements
         If the light curves or variability metrics are damaged.
     """
-    # It loads pyarrow when it writes tables, which callers that only read don't need.
+    # They load a web server, and pyarrow, which callers that only read don't need.
+    from contimg_resources.dashboard.serving import install_dashboard
     from contimg_resources.export.writing import write_documents
 
     directory = workshop.settings.export_dir

@@ -71,6 +71,22 @@ def load_converter() -> Iterator[None]:
     yield from load_engines()
 
 
+def load_solver() -> Iterator[None]:
+    """Load the modules for solving a calibrator observation, for `Casa.open`.
+
+    Yields
+    ------
+    None
+        After each module.
+    """
+    import casatools  # noqa: F401
+
+    yield
+    import contimg_resources.imaging.field_of_calibrator  # noqa: F401
+
+    yield
+
+
 def load_engines() -> Iterator[None]:
     """Load the modules for calibrating and imaging an observation, for `Casa.open`.
 

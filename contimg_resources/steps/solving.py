@@ -27,7 +27,7 @@ from contimg_resources.observations.model import Observation
 from contimg_resources.products.model import ObservationState
 from contimg_resources.registry.model import CaltableSet, NewCaltable, NewCaltableSet
 from contimg_resources.steps.disk_space import wait_for_disk_space
-from contimg_resources.steps.in_casa import solve
+from contimg_resources.steps.in_casa import load_solver, solve
 from contimg_resources.steps.workshop import Workshop
 
 STEP = "caltable_set"
@@ -168,6 +168,8 @@ def solve_observation(
         If the MS is missing or changed, or its data can't be used.
     """
     wait_for_disk_space(workshop.settings, progress)
+    # The registry reads the new tables in the process that solved them.
+    workshop.casa.open(load_solver)
     observation = workshop.unchanged(key)
     observation.refuse_unusable()
     calibrator = calibrator_of(workshop, observation, calibrator_name)

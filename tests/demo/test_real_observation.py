@@ -13,6 +13,7 @@ from contimg_resources.instrument.caltables import CaltableType
 from contimg_resources.products.model import ObservationState
 from contimg_resources.settings import CatalogueSettings, Settings
 from contimg_resources.steps import Workshop
+from contimg_resources.steps.in_casa import load_engines
 
 pytestmark = [pytest.mark.realdata, pytest.mark.slow]
 
@@ -26,7 +27,13 @@ def _workshop(root: Path) -> Workshop:
 def real(tmp_path_factory: pytest.TempPathFactory) -> RealDataResult:
     """Return what became of it as pyuvdata writes it; as CASA imports it, `make demo` compares."""
     root = tmp_path_factory.mktemp("real")
-    return run_ngc5921(_workshop(root), root / "ngc5921", by_pyuvdata=True)
+    workshop = _workshop(root)
+    # As the demo: one CASA process for all steps.
+    workshop.casa.open(load_engines)
+    try:
+        return run_ngc5921(workshop, root / "ngc5921", by_pyuvdata=True)
+    finally:
+        workshop.casa.close()
 
 
 def test_the_flux_ratio_is_the_published_one(real: RealDataResult) -> None:

@@ -16,8 +16,9 @@ from contimg_resources.cli.webserver import DagsterRun
 from contimg_resources.products.model import ObservationState
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.settings import Settings
-from contimg_resources.simulation.night import NightSpec, simulate_night, write_sky_list
-from tests.conftest import BROWSER_TIMEOUT_MS, CHROMIUM
+from contimg_resources.simulation.night import NightSpec, plan_night, write_sky_list
+from contimg_resources.simulation.observation import SimulationRequest, simulate_observation
+from tests.conftest import BROWSER_TIMEOUT_MS, CHROMIUM, shortened
 
 
 def needs_browser(test: Callable[..., None]) -> Callable[..., None]:
@@ -230,7 +231,7 @@ class Night:
         return [run for run in self.platform.runs() if run.job != "export_dashboard"]
 
     def wait_for(
-        self, what: str, condition: Callable[[], bool], timeout_s: float, poll_s: float = 1.0
+        self, what: str, condition: Callable[[], bool], timeout_s: float, poll_s: float = 2.0
     ) -> None:
         """Wait until a condition holds; fail with the tale of the night when it never does."""
         deadline = time.monotonic() + timeout_s
@@ -252,12 +253,17 @@ SIMULATED = NightSpec(n_targets=1, n_targets_before=1)
 
 @pytest.fixture(scope="session")
 def simulated(casa: Casa, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, Path, str]]:
-    """Kind, MS and key of a target, a calibrator transit and another target."""
+    """Kind, MS and key of a target, a calibrator transit and another target, all in short."""
     root = tmp_path_factory.mktemp("sky")
-    return [
-        (planned.kind, made.ms, f"{made.mid_mjd:.5f}")
-        for planned, made in simulate_night(SIMULATED, root / "ms", casa, done_markers=False)
+    requests = [
+        (planned.kind, SimulationRequest(shortened(planned.spec), root / "ms", False))
+        for planned in plan_night(SIMULATED)
     ]
+    made = [
+        (kind, casa.run(simulate_observation, request, label="simulate"))
+        for kind, request in requests
+    ]
+    return [(kind, one.ms, f"{one.mid_mjd:.5f}") for kind, one in made]
 
 
 @pytest.fixture(scope="module")

@@ -58,6 +58,7 @@ def mishaps(
     shutil.copytree(short_night.calibrator, calibrator)
     key = arrive(workshop, calibrator).observation.key
     solve_observation(workshop, key)
+    workshop.casa.close()
     flagged, other = short_night.targets
     spoiled = root / flagged.name
     shutil.copytree(flagged, spoiled)

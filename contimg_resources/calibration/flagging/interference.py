@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from astropy.stats import mad_std
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
 from contimg_resources.calibration.ms.health import channel_frequencies_hz
+from contimg_resources.core.statistics import STD_OF_MAD
 
 Floats = NDArray[np.float64]
 
@@ -198,7 +198,8 @@ def _runs_stand_out(
         return found
     # In units of the scatter of a cell of typical weight.
     scaled = (residual - np.median(residual[known & usual])) * weight
-    sigma = float(mad_std(scaled[known & usual]))
+    within = scaled[known & usual]
+    sigma = float(STD_OF_MAD * np.median(np.abs(within - np.median(within))))
     alone = np.maximum(SIGMA * sigma, np.log1p(min_excess) * weight)
     for run in runs:
         threshold = alone / _RUN_FACTOR ** np.log2(run)
