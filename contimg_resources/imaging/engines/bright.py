@@ -201,7 +201,7 @@ def _with(
     changed = np.flatnonzero(dominant)
     if len(changed):
         change = better.table_jy(band)[:, :, changed] - together.table_jy(band)[:, :, changed]
-        take_out(values, seen, band, better.cosines[changed], np.ascontiguousarray(change))
+        take_out(values, seen, band, better.cosines[changed], change)
     return BrightSources(better, values)
 
 
