@@ -55,25 +55,25 @@ class Gridder:
         self, blocks: Sequence[Block], weights: Sequence[Singles], *, together: bool = False
     ) -> None:
         self.accuracy = EXACT
+        baselines = [
+            np.column_stack([-b.uvw_m[:, 1], b.uvw_m[:, 0], b.uvw_m[:, 2]]) for b in blocks
+        ]
+        masks = [(weight > 0).view(np.uint8) for weight in weights]
         self._parts = [
-            {
-                "uvw": np.column_stack([-b.uvw_m[:, 1], b.uvw_m[:, 0], b.uvw_m[:, 2]]),
-                "freq": b.channels_hz,
-                "mask": (weight > 0).view(np.uint8),
-            }
-            for b, weight in zip(blocks, weights, strict=True)
+            {"uvw": uvw, "freq": b.channels_hz, "mask": mask}
+            for uvw, b, mask in zip(baselines, blocks, masks, strict=True)
         ]
         self._weights = tuple(weights)
         self._joined = (
             {
-                "uvw": np.concatenate([part["uvw"] for part in self._parts]),
+                "uvw": np.concatenate(baselines),
                 "freqlist_id": np.repeat(
-                    np.arange(len(blocks), dtype=np.uint64), [len(w) for w in weights]
+                    np.arange(len(blocks), dtype=np.uint64), [len(uvw) for uvw in baselines]
                 ),
-                "freqlist_nfreqs": np.array([w.shape[1] for w in weights], np.uint64),
+                "freqlist_nfreqs": np.array([len(b.channels_hz) for b in blocks], np.uint64),
                 "freqlist_freqs": np.concatenate([b.channels_hz for b in blocks]),
                 "wgt": _flat(weights),
-                "mask": _flat([part["mask"] for part in self._parts]),
+                "mask": _flat(masks),
             }
             if together
             else None

@@ -7,6 +7,8 @@ The innermost loops run over the channels of a baseline, which are more than the
 they are vectorised even for a single source.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -75,7 +77,7 @@ def _turn(
     imaginary: Singles,
     first: Singles,
     second: Singles,
-) -> tuple[float, float]:
+) -> tuple[Any, Any]:
     """Return sums over channels of visibilities phase-rotated to a source, times two factors."""
     one, other = np.float32(0.0), np.float32(0.0)
     for k in range(per_m.size):
