@@ -150,13 +150,3 @@ def load_noise(connection: sa.Connection, *, start_mjd: float, end_mjd: float) -
         .order_by(mine.mid_mjd)
     )
     return [ImageNoise(*row) for row in connection.execute(query)]
-
-
-def count_states(connection: sa.Connection, day: int | None) -> dict[ObservationState, int]:
-    """Return the number of observations in each state, on one UTC day (integer MJD) or in total."""
-    columns = observations.c
-    query = sa.select(columns.state, sa.func.count()).group_by(columns.state)
-    if day is not None:
-        query = query.where(columns.mid_mjd >= day, columns.mid_mjd < day + 1)
-    found = {str(state): int(count) for state, count in connection.execute(query)}
-    return {state: found.get(state.value, 0) for state in ObservationState}

@@ -26,7 +26,6 @@ from contimg_resources.products.model import (
 )
 from contimg_resources.products.mosaics import MosaicProducts
 from contimg_resources.products.queries import (
-    count_states,
     load_arrivals,
     select_records,
 )
@@ -250,8 +249,13 @@ class ProductsStore(ArtefactStore):
 
     def counts(self, *, day: int | None = None) -> dict[ObservationState, int]:
         """Return the number of observations in each state, on one UTC day or in total."""
+        columns = observations.c
+        query = sa.select(columns.state, sa.func.count()).group_by(columns.state)
+        if day is not None:
+            query = query.where(columns.mid_mjd >= day, columns.mid_mjd < day + 1)
         with self._database.read() as connection:
-            return count_states(connection, day)
+            found = {str(state): int(count) for state, count in connection.execute(query)}
+        return {state: found.get(state.value, 0) for state in ObservationState}
 
     # History ---------------------------------------------------------------------------------
 
