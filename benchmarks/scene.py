@@ -154,9 +154,9 @@ def with_sub_bands(scene: Scene, casa: Casa, progress: Progress) -> Scene:
     directory = scene.directory / "sub-bands"
     files = tuple(directory / name for name in sub_band_names(scene.spec))
     if not all(file.exists() for file in files):
-        request = SimulationRequest(
-            scene.spec, directory, overwrite=True, file_format=FileFormat.UVH5
-        )
+        # The correlator also writes autocorrelations.
+        spec = replace(scene.spec, autocorrelations=True)
+        request = SimulationRequest(spec, directory, overwrite=True, file_format=FileFormat.UVH5)
         casa.run(simulate_observation, request, label="bench-simulate", progress=progress)
     return replace(scene, sub_bands=files)
 
