@@ -13,7 +13,8 @@ import numpy as np
 from benchmarks.fresh import timed_alone
 from benchmarks.measure import Measured, measured
 from benchmarks.ours import load
-from contimg_resources.correlator.convert import ConversionRequest, convert_sub_bands
+from contimg_resources.correlator.convert import convert_sub_bands
+from contimg_resources.correlator.model import ConversionRequest
 
 
 @dataclass(frozen=True)

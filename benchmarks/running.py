@@ -25,7 +25,7 @@ from contimg_resources.calibration.apply.calibrated_ms import write_calibrated_m
 from contimg_resources.calibration.apply.model import ApplyRequest, ApplyResult
 from contimg_resources.casa import Casa, Progress
 from contimg_resources.core.trees import remove_tree
-from contimg_resources.correlator.convert import ConversionRequest
+from contimg_resources.correlator.model import ConversionRequest
 from contimg_resources.imaging.make import make_image
 from contimg_resources.imaging.model import ImageResult
 from contimg_resources.observations.calibrators import CalibratorList

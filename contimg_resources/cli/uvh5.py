@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from contimg_resources.casa import Progress
-from contimg_resources.cli.arguments import AsJson
+from contimg_resources.cli.arguments import AsJson, setting_help
 from contimg_resources.cli.console import (
     jsonable,
     print_json,
@@ -37,13 +37,7 @@ app = typer.Typer(
 )
 
 MinSubbands = Annotated[
-    int,
-    typer.Option(
-        min=1,
-        max=16,
-        help="Minimum number of sub-bands of an observation; the windows of missing ones are "
-        "written flagged.",
-    ),
+    int | None, typer.Option(min=1, max=16, help=setting_help("uvh5.min_subbands"))
 ]
 
 
@@ -89,7 +83,7 @@ def group(
 
     Files are grouped by the times that they hold, not by their names. Headers are read once: a
     cache in the scratch space keeps them until a file changes. Files that are still being written
-    (`*_incomplete.hdf5`, open in another process, or changed within `arrival.settle_age_s`) aren't
+    (`*_incomplete.hdf5`, open in another process, or changed within `uvh5.settle_age_s`) aren't
     touched.
 
     Example: `contimg uvh5 group /data/incoming`
@@ -129,7 +123,7 @@ def convert(
         typer.Argument(metavar="FILE...|DIR", help="Sub-band files, or one directory of them."),
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Directory of the MS.")],
-    min_subbands: MinSubbands = 12,
+    min_subbands: MinSubbands = None,
     dec: Annotated[
         float | None,
         typer.Option(
@@ -151,10 +145,11 @@ def convert(
     Example: `contimg uvh5 convert /data/incoming --out /data/ms/5min`
     """
     from contimg_resources.correlator.arrival import read_group_of
-    from contimg_resources.correlator.convert import ConversionRequest, convert_sub_bands
+    from contimg_resources.correlator.convert import convert_sub_bands
+    from contimg_resources.correlator.model import ConversionRequest
     from contimg_resources.steps.workshop import open_casa
 
-    settings = given_settings()
+    settings = given_settings(uvh5={"min_subbands": min_subbands})
     casa = open_casa(settings)
     converted, failed, kept = [], {}, []
     with progress("uvh5 convert") as say:
@@ -170,7 +165,7 @@ def convert(
             request = ConversionRequest(
                 files=tuple(p.absolute() for p in found.files),
                 ms=ms,
-                min_subbands=min_subbands,
+                settings=settings.uvh5,
                 declination_deg=dec,
                 overwrite=overwrite,
             )
@@ -219,7 +214,7 @@ def _scanned(directory: Path, say: Progress) -> "SubBandScan":
         directory,
         cache,
         now_s=time.time(),
-        settle_age_s=settings.arrival.settle_age_s,
+        settle_age_s=settings.uvh5.settle_age_s,
         say=say,
     )
     if scan.n_read:

@@ -121,6 +121,16 @@ class StateLayout:
         return self.root / "incoming"
 
     @property
+    def incoming_uvh5(self) -> Path:
+        """Directory of incoming sub-band files unless a setting names another."""
+        return self.root / "incoming_uvh5"
+
+    @property
+    def measurement_sets(self) -> Path:
+        """MS made of sub-band files, one directory for each day."""
+        return self.root / "measurement_sets"
+
+    @property
     def scratch(self) -> Path:
         """Working directories of running steps; may be emptied while no step runs."""
         return self.root / "scratch"
@@ -206,6 +216,10 @@ class StateLayout:
     def mosaic_dir(self, key: str, mid_mjd: float) -> Path:
         """Directory of a mosaic and its companions."""
         return self.mosaics / day_name(mid_mjd) / check_name(key, "mosaic key")
+
+    def measurement_set(self, key: str) -> Path:
+        """MS made of the sub-band files of an observation."""
+        return self._day(self.measurement_sets, key) / f"{key}.ms"
 
     def calibrated_ms(self, key: str) -> Path:
         """Calibrated MS of an observation."""

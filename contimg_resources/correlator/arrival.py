@@ -8,8 +8,11 @@ each node names its file by its own clock. So only the contents are compared. A 
 as long as a file has the same size and modification time, the cache answers.
 """
 
+import errno
 import json
+import math
 import os
+import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
@@ -27,11 +30,14 @@ from contimg_resources.core.times import SECONDS_PER_DAY, datetime_from_mjd
 from contimg_resources.correlator.agreement import agreeing
 from contimg_resources.correlator.sub_band import SubBand, read_sub_band
 from contimg_resources.instrument.dsa110 import N_SPECTRAL_WINDOWS
+from contimg_resources.observations.model import SubBandFile
 from contimg_resources.observations.scanning import UVH5_ENDINGS
 
 #: What the correlator adds to the names of files that it is still writing.
 _INCOMPLETE = "_incomplete"
 _CACHE_VERSION = 1
+#: Errors of the system that are no fault of the file: it is read again.
+_OF_ITS_PLACE = (errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE)
 
 #: Size, modification time (ns), and header or the reason why there is none, by file name.
 Known = dict[str, tuple[int, int, SubBand | str]]
@@ -91,12 +97,15 @@ class SubBandScan:
         Why files weren't touched yet, by path.
     n_read : int
         Number of headers that were read and not taken from the cache.
+    n_left : int
+        Number of files whose headers this scan had no time for; observations may lack them.
     """
 
     groups: tuple[SubBandGroup, ...]
     rejected: dict[str, str]
     unsettled: dict[str, str]
     n_read: int
+    n_left: int = 0
 
 
 class HeaderCache:
@@ -139,6 +148,12 @@ class HeaderCache:
             self._grouped = groups, rejected | unlike
         groups, rejected = self._grouped
         return groups, dict(rejected)
+
+    def files_of(self, group: SubBandGroup) -> tuple[SubBandFile, ...]:
+        """Return the files of a group with size and modification time, by number."""
+        return tuple(
+            SubBandFile(s.number, s.path, *self.known[s.path.name][:2]) for s in group.sub_bands
+        )
 
     @classmethod
     def load(cls, file: Path, directory: Path) -> "HeaderCache":
@@ -187,6 +202,7 @@ def scan_sub_bands(
     *,
     now_s: float,
     settle_age_s: float,
+    deadline_s: float = math.inf,
     read: Callable[[Path], SubBand] = read_sub_band,
     say: Progress = no_progress,
 ) -> SubBandScan:
@@ -202,6 +218,8 @@ def scan_sub_bands(
         Time of this scan, seconds since 1970 (UTC).
     settle_age_s : float
         Time since the last modification after which a file counts as complete, seconds.
+    deadline_s : float
+        No header is read after this time of `time.monotonic`, seconds; the next scan continues.
     read : callable, optional
         Reads a header.
     say : callable, optional
@@ -231,7 +249,10 @@ def scan_sub_bands(
         else:
             fresh.append((name, size, mtime_ns))
     n_read = 0
-    for name, size, mtime_ns in fresh:
+    # By name, which is about by time: few observations are left in parts.
+    for name, size, mtime_ns in sorted(fresh):
+        if time.monotonic() > deadline_s:
+            break
         if n_read % 100 == 0:
             say(f"reading header {n_read + 1} of {len(fresh)}", n_read / len(fresh))
         path = directory / name
@@ -240,11 +261,13 @@ def scan_sub_bands(
         except ObservationNotSettled as error:
             unsettled[str(path)] = error.message.removeprefix(f"{path} ")
         except UnreadableSubBand as error:
-            if path.exists():
+            if getattr(error.__cause__, "errno", None) in _OF_ITS_PLACE:
+                unsettled[str(path)] = error.message.removeprefix(f"{path} ")
+            elif path.exists():
                 known[name] = (size, mtime_ns, error.message)
         n_read += 1
-    groups, rejected = cache.replace(known, changed=bool(fresh))
-    return SubBandScan(groups, rejected, unsettled, n_read)
+    groups, rejected = cache.replace(known, changed=n_read > 0)
+    return SubBandScan(groups, rejected, unsettled, n_read, len(fresh) - n_read)
 
 
 def read_group_of(files: Sequence[Path]) -> SubBandScan:

@@ -32,6 +32,7 @@ from contimg_resources.correlator.agreement import agreeing
 from contimg_resources.correlator.chunks import FileBytes, read_dataset
 from contimg_resources.correlator.layout import Layout, layout_of
 from contimg_resources.correlator.loops import as_complex, turn_visibilities
+from contimg_resources.correlator.model import Conversion, ConversionRequest
 from contimg_resources.correlator.phasing import Sky
 from contimg_resources.correlator.sub_band import SUB_BAND_HZ, SubBand, header_of
 from contimg_resources.correlator.tables import CODES, MsPlan, create_ms, write_weights
@@ -44,69 +45,6 @@ _Data = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
 
 #: Deviation of a channel from equal steps that doesn't show in a phase, Hz.
 _EVEN_HZ = 0.01
-
-
-@dataclass(frozen=True)
-class ConversionRequest:
-    """A request to convert the sub-bands of one observation.
-
-    Parameters
-    ----------
-    files : tuple of Path
-        Its sub-band files, in any order.
-    ms : Path
-        Path of the MS.
-    min_subbands : int
-        Minimum number of usable sub-bands; the windows of the others are written flagged.
-    declination_deg : float, optional
-        Apparent declination of the dishes, degrees, where the headers don't state it.
-    overwrite : bool
-        Whether an existing MS may be replaced.
-    """
-
-    files: tuple[Path, ...]
-    ms: Path
-    min_subbands: int = 12
-    declination_deg: float | None = None
-    overwrite: bool = False
-
-
-@dataclass(frozen=True)
-class Conversion:
-    """A converted observation.
-
-    Parameters
-    ----------
-    ms : Path
-        The MS.
-    begin_mjd, end_mjd : float
-        Start of the first and end of the last integration, MJD in days (UTC).
-    declination_deg : float
-        Apparent declination of the dishes, degrees.
-    n_rows : int
-        Number of rows of the MS.
-    sub_bands : tuple of int
-        Numbers of the sub-bands with data.
-    missing : tuple of int
-        Numbers of the sub-bands without; their windows are flagged.
-    rejected : dict of str to str
-        Why files weren't used, by path.
-    flagged_fraction : float
-        Flagged fraction of all visibilities.
-    notes : tuple of str
-        Oddities that don't prevent its use.
-    """
-
-    ms: Path
-    begin_mjd: float
-    end_mjd: float
-    declination_deg: float
-    n_rows: int
-    sub_bands: tuple[int, ...]
-    missing: tuple[int, ...]
-    rejected: dict[str, str]
-    flagged_fraction: float
-    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -138,6 +76,11 @@ class _Signs:
             same = np.full(first.shape, every)
             return cls(same, np.zeros_like(same))
         return cls(ascending, ascending)
+
+
+def load_tables() -> None:
+    """Load the tables of the Earth's orientation, which takes a second, before they are needed."""
+    Sky.at(np.array([2_460_955.0]), (0.0, 0.0, 0.0))
 
 
 def convert_sub_bands(request: ConversionRequest) -> Conversion:
@@ -250,11 +193,11 @@ def _mark(layout: Layout) -> tuple[object, ...]:
 def _check_enough(
     request: ConversionRequest, parts: Sequence[_Part], rejected: dict[str, str]
 ) -> None:
-    if len(parts) < request.min_subbands or not parts:
+    if len(parts) < request.settings.min_subbands or not parts:
         reasons = "; ".join(rejected.values()) or "no other files were given"
         raise UnreadableObservation(
             f"{request.ms.name}: {len(parts)} of {N_SPECTRAL_WINDOWS} sub-bands are usable, "
-            f"at least {request.min_subbands} are required: {reasons}",
+            f"at least {request.settings.min_subbands} are required: {reasons}",
             path=str(request.ms),
         )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from contimg_resources.core.errors import UnreadableObservation
 from contimg_resources.core.keys import partition_key
 from contimg_resources.instrument.caltables import ArrayLayout
+from contimg_resources.instrument.dsa110 import N_SPECTRAL_WINDOWS
 
 
 @dataclass(frozen=True)
@@ -121,18 +122,51 @@ class ObservationOrigin(StrEnum):
 
     MEASUREMENT_SET = "measurement_set"
     """A MeasurementSet: it is calibrated and imaged here."""
+    SUB_BANDS = "sub_bands"
+    """The correlator's sub-band files, of which an MS is made here."""
     IMAGE = "image"
     """An image made elsewhere: it needs no calibration."""
 
 
 @dataclass(frozen=True)
+class SubBandFile:
+    """A sub-band file of an observation, as it was when it arrived.
+
+    Parameters
+    ----------
+    number : int
+        Number of the sub-band, 0 (highest frequencies) to 15.
+    path : Path
+        The file.
+    size_bytes : int
+        Its size, bytes.
+    modified_ns : int
+        Time of its last modification, ns since 1970.
+    """
+
+    number: int
+    path: Path
+    size_bytes: int
+    modified_ns: int
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether the file is there with the same size and modification time."""
+        try:
+            now = self.path.stat()
+        except OSError:
+            return False
+        return (now.st_size, now.st_mtime_ns) == (self.size_bytes, self.modified_ns)
+
+
+@dataclass(frozen=True)
 class Observation:
-    """One MeasurementSet and its description; or an image that was made elsewhere.
+    """One observation and its description: an MS, sub-band files, or an image made elsewhere.
 
     Parameters
     ----------
     path : Path
-        The MS.
+        The MS; for sub-band files, the place of the MS that is made of them.
     telescope : str
         Telescope name of the OBSERVATION table.
     start_mjd, end_mjd, mid_mjd : float
@@ -167,7 +201,10 @@ class Observation:
         Oddities found while reading, such as repeated rows.
     origin : ObservationOrigin
         Source of the data. For an image, `path` is its file, `fields` its centre, and it has no
-        antennas.
+        antennas. Of sub-band files only the headers are read on arrival: until the MS is made, all
+        antennas with data count as working, and only missing sub-bands as flagged.
+    sub_bands : tuple of SubBandFile
+        Its sub-band files by number; empty for an MS or image.
     """
 
     path: Path
@@ -190,6 +227,15 @@ class Observation:
     unusable: str = ""
     notes: tuple[str, ...] = ()
     origin: ObservationOrigin = ObservationOrigin.MEASUREMENT_SET
+    sub_bands: tuple[SubBandFile, ...] = ()
+
+    @property
+    def missing_sub_bands(self) -> tuple[int, ...]:
+        """Numbers of the sub-bands without a file; empty for an MS or image."""
+        if not self.sub_bands:
+            return ()
+        there = {s.number for s in self.sub_bands}
+        return tuple(number for number in range(N_SPECTRAL_WINDOWS) if number not in there)
 
     @property
     def key(self) -> str:

@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 from contimg_resources.casa import Casa
@@ -32,7 +33,13 @@ from contimg_resources.observations.measurement_set import (
     ReadRequest,
     read_measurement_set,
 )
-from contimg_resources.observations.model import CalibratorTransit, Observation, band_of
+from contimg_resources.observations.model import (
+    CalibratorTransit,
+    Observation,
+    ObservedField,
+    SpectralWindow,
+    band_of,
+)
 from contimg_resources.observations.scanning import UVH5_ENDINGS
 from contimg_resources.observations.settling import content_signature
 from contimg_resources.settings import ArrivalSettings
@@ -90,11 +97,13 @@ def read_observation(
     content = _read(path, casa, timeout_s)
     if content_signature(path) != before:
         raise ObservationNotSettled(f"{path} changed while it was read", path=str(path))
-    transits = _crossing(
-        content,
+    transits = calibrators_in_beam(
+        content.fields,
+        content.spectral_windows,
         calibrators,
-        settings.calibrator_radius_deg,
-        0.5 * sum(band_of(content.spectral_windows)),
+        settings,
+        telescope=content.telescope,
+        dish_diameter_m=content.dish_diameter_m,
     )
     return Observation(
         path=path,
@@ -111,9 +120,7 @@ def read_observation(
         n_integrations=content.n_integrations,
         n_rows=content.n_rows,
         flagged_fraction=content.flagged_fraction,
-        calibrators=tuple(
-            t for t in transits if t.apparent_flux_jy >= settings.calibrator_min_flux_jy
-        ),
+        calibrators=transits,
         signature=before.digest,
         n_repeated_rows=content.n_repeated_rows,
         unusable=content.unusable,
@@ -149,23 +156,43 @@ def _read(path: Path, casa: Casa, timeout_s: float) -> MeasurementSetContent:
         ) from error
 
 
-def _crossing(
-    content: MeasurementSetContent,
+def calibrators_in_beam(
+    fields: Sequence[ObservedField],
+    spectral_windows: Sequence[SpectralWindow],
     calibrators: CalibratorList,
-    radius_deg: float,
-    frequency_hz: float,
+    settings: ArrivalSettings,
+    *,
+    telescope: str,
+    dish_diameter_m: float,
 ) -> tuple[CalibratorTransit, ...]:
-    """Find calibrators in the beam of the observing dishes."""
+    """Return the calibrators that crossed the beam of the observing dishes, brightest first.
+
+    Parameters
+    ----------
+    fields : sequence of ObservedField
+        Phase centres.
+    spectral_windows : sequence of SpectralWindow
+        The band.
+    calibrators : CalibratorList
+        Known calibrators.
+    settings : ArrivalSettings
+        Distance from a phase centre and apparent flux density at which a calibrator is listed.
+    telescope : str
+        Telescope name; the DSA-110's dishes are known.
+    dish_diameter_m : float
+        Diameter of the dishes of another telescope, metres; 0 if not stated.
+    """
     dish_m, blockage_m = DISH_DIAMETER_M, BLOCKAGE_DIAMETER_M
-    if content.telescope not in TELESCOPE_NAMES and content.dish_diameter_m > 0:
-        dish_m, blockage_m = content.dish_diameter_m, 0.0
-    return calibrators.crossing(
-        content.fields,
-        radius_deg,
-        frequency_hz,
+    if telescope not in TELESCOPE_NAMES and dish_diameter_m > 0:
+        dish_m, blockage_m = dish_diameter_m, 0.0
+    transits = calibrators.crossing(
+        fields,
+        settings.calibrator_radius_deg,
+        0.5 * sum(band_of(spectral_windows)),
         dish_diameter_m=dish_m,
         blockage_diameter_m=blockage_m,
     )
+    return tuple(t for t in transits if t.apparent_flux_jy >= settings.calibrator_min_flux_jy)
 
 
 def check_is_measurement_set(path: Path) -> None:

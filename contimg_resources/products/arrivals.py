@@ -17,6 +17,28 @@ _KINDS = {
     ObservationOrigin.MEASUREMENT_SET: "MeasurementSets",
     ObservationOrigin.IMAGE: "images",
 }
+_ONE = {
+    ObservationOrigin.MEASUREMENT_SET: "a MeasurementSet",
+    ObservationOrigin.SUB_BANDS: "made of the correlator's sub-band files",
+    ObservationOrigin.IMAGE: "an image made elsewhere",
+}
+
+
+def refuse_other_origin(known: ObservationRecord, path: Path, origin: ObservationOrigin) -> None:
+    """Refuse an arrival if the known observation of its key is of another kind.
+
+    Raises
+    ------
+    ProductsError
+        If it is.
+    """
+    if known.origin is not origin:
+        raise ProductsError(
+            f"{path} and {known.path} have the same mid-MJD {known.key}: one is {_ONE[origin]}, "
+            f"the other {_ONE[known.origin]}; only one of them can be that observation",
+            key=known.key,
+            paths=[str(known.path), str(path)],
+        )
 
 
 def check_arrival(
@@ -58,13 +80,7 @@ def check_arrival(
         return ArrivalOutcome.NEW, f"arrived as {path}"
     if known.superseded_by:
         return ArrivalOutcome.REPLACED, f"arrived again as {path}"
-    if known.origin is not origin:
-        raise ProductsError(
-            f"{path} and {known.path} have the same mid-MJD {known.key}: one is an image made "
-            "elsewhere, the other a MeasurementSet; only one of them can be that observation",
-            key=known.key,
-            paths=[str(known.path), str(path)],
-        )
+    refuse_other_origin(known, path, origin)
     if known.path == path:
         if known.signature == signature:
             return ArrivalOutcome.SAME, ""

@@ -6,7 +6,7 @@ Belongs here: the text. Doesn't: queries.
 from collections.abc import Sequence
 
 from contimg_resources.core.times import isot_from_mjd
-from contimg_resources.observations.model import ObservationOrigin
+from contimg_resources.observations.model import Observation, ObservationOrigin
 from contimg_resources.products.model import (
     Artefact,
     ImageRecord,
@@ -14,7 +14,11 @@ from contimg_resources.products.model import (
     ObservationRecord,
 )
 
-_LABELS = {ObservationOrigin.MEASUREMENT_SET: "MS", ObservationOrigin.IMAGE: "from"}
+_LABELS = {
+    ObservationOrigin.MEASUREMENT_SET: "MS",
+    ObservationOrigin.SUB_BANDS: "MS",
+    ObservationOrigin.IMAGE: "from",
+}
 _SECOND = 19  # characters of an ISO time up to the second
 
 
@@ -23,6 +27,7 @@ def explain(
     events: Sequence[ObservationEvent],
     artefacts: Sequence[Artefact],
     image: ImageRecord | None,
+    observation: Observation,
 ) -> str:
     """Describe an observation, its state and its history in a few lines."""
     calibrator = f", calibrator {record.calibrator}" if record.calibrator else ""
@@ -34,6 +39,9 @@ def explain(
         + (f" (now observation {record.superseded_by})" if record.superseded_by else ""),
         f"  state  {record.state} since {_utc(record.updated_mjd)} UTC ({record.step}){reason}",
     ]
+    if files := observation.sub_bands:
+        lines.insert(1, f"  from   {len(files)} sub-band files in {files[0].path.parent}")
+        lines += [f"  note   {note}" for note in observation.notes]
     for words in sorted({_set_in_words(a) for a in artefacts if a.set_name}):
         lines.append(f"  set    {words}")
     if image is not None:

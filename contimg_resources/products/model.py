@@ -33,6 +33,8 @@ class ObservationState(StrEnum):
 class ArtefactKind(StrEnum):
     """The kind of a product of an observation."""
 
+    MEASUREMENT_SET = "measurement_set"
+    """The MS that was made of sub-band files; an MS that arrived is none of ours."""
     CALIBRATED_MS = "calibrated_ms"
     IMAGE = "image"
     IMAGE_PBCOR = "image_pbcor"
@@ -67,9 +69,9 @@ class ObservationRecord:
     key : str
         Partition key.
     path : Path
-        The MeasurementSet.
+        The MeasurementSet; for sub-band files, the place of the MS that is made of them.
     signature : str
-        Signature of its content when it was read.
+        Signature of the content of the MS, or of the sub-band files, when it was read.
     start_mjd : float
         Start of its first integration, MJD in days.
     mid_mjd : float
@@ -91,7 +93,7 @@ class ObservationRecord:
     superseded_by : str
         Partition key of another observation that its MS holds now; empty when it is unchanged.
     origin : ObservationOrigin
-        Whether `path` is an MS or an image made elsewhere.
+        Whether it arrived as an MS or as sub-band files, or is an image made elsewhere.
     """
 
     key: str
@@ -238,14 +240,14 @@ class Made:
         The artefact.
     state : ObservationState
         State of its observation.
-    ms : Path
-        The MeasurementSet that it was made from.
+    inputs : tuple of Path
+        The MeasurementSet or the sub-band files that arrived: with them it can be made again.
     """
 
     key: str
     artefact: Artefact
     state: ObservationState
-    ms: Path
+    inputs: tuple[Path, ...]
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from contimg_resources.products.model import (
     ObservationState,
 )
 from contimg_resources.products.rows import RECORD_COLUMNS, as_artefact, as_event
+from contimg_resources.products.sub_bands import files_of
 from contimg_resources.products.tables import artefacts, images, observation_events, observations
 
 
@@ -122,8 +123,13 @@ def load_made_before(
         .order_by(artefacts.c.created_mjd, artefacts.c.key)
     )
     return [
-        Made(row.key, as_artefact(row), ObservationState(row.state), Path(row.ms))
-        for row in connection.execute(query)
+        Made(
+            row.key,
+            as_artefact(row),
+            ObservationState(row.state),
+            tuple(f.path for f in files_of(connection, row.key)) or (Path(row.ms),),
+        )
+        for row in connection.execute(query).all()
     ]
 
 

@@ -3,7 +3,7 @@
 Belongs here: the conversion. Doesn't: selecting rows.
 """
 
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,8 @@ def observation_values(observation: Observation, path: Path) -> dict[str, Any]:
         "calibrator": observation.calibrators[0].name if observation.calibrators else "",
         "superseded_by": "",
         "origin": observation.origin.value,
-        "observation": OBSERVATION.dump_json(observation).decode(),
+        # The files have rows of their own.
+        "observation": OBSERVATION.dump_json(replace(observation, sub_bands=())).decode(),
     }
 
 

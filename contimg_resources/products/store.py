@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from contimg_resources.core.errors import ProductsError, ProductsUnavailable
 from contimg_resources.core.keys import parse_partition_key
 from contimg_resources.database import Database, DatabaseStore, now_mjd
-from contimg_resources.observations.model import Observation
+from contimg_resources.observations.model import Observation, ObservationOrigin
 from contimg_resources.products import history
 from contimg_resources.products.arrivals import check_arrival
 from contimg_resources.products.derived import DerivedProducts
@@ -58,6 +58,12 @@ from contimg_resources.products.rows import (
     as_image,
     as_record,
     observation_values,
+)
+from contimg_resources.products.sub_bands import (
+    SubBandProducts,
+    check_sub_bands,
+    files_of,
+    replace_files,
 )
 from contimg_resources.products.tables import artefacts, images, observation_events, observations
 
@@ -118,6 +124,11 @@ class ProductsStore(DatabaseStore):
         return ImageProducts(self._database)
 
     @property
+    def sub_bands(self) -> SubBandProducts:
+        """Observations that arrived as sub-band files."""
+        return SubBandProducts(self._database)
+
+    @property
     def events(self) -> EventProducts:
         """Candidates, marks and alerts."""
         return EventProducts(self._database)
@@ -141,15 +152,19 @@ class ProductsStore(DatabaseStore):
         with self._database.write() as connection:
             supersede(connection, path, key, run_id)
             known = find_record(connection, key)
-            outcome, message = check_arrival(
-                known,
-                path,
-                observation.signature,
-                unusable=observation.unusable,
-                known_unusable=self._read(connection, key).unusable
-                if known and known.path != path
-                else "",
-            )
+            if observation.origin is ObservationOrigin.SUB_BANDS:
+                before = files_of(connection, key)
+                outcome, message = check_sub_bands(known, before, observation)
+            else:
+                outcome, message = check_arrival(
+                    known,
+                    path,
+                    observation.signature,
+                    unusable=observation.unusable,
+                    known_unusable=self._read(connection, key).unusable
+                    if known and known.path != path
+                    else "",
+                )
             if outcome is ArrivalOutcome.SAME:
                 assert known is not None
                 return Arrival(outcome, known)
@@ -172,6 +187,8 @@ class ProductsStore(DatabaseStore):
                 connection.execute(
                     sa.update(observations).where(observations.c.key == key).values(**values)
                 )
+            if observation.sub_bands:
+                replace_files(connection, key, observation.sub_bands)
             add_event(connection, key, state, "arrival", message, run_id)
             return Arrival(outcome, self._found(connection, key))
 
@@ -250,7 +267,11 @@ class ProductsStore(DatabaseStore):
         ).one()
         try:
             # The state directory may have been moved since.
-            return replace(OBSERVATION.validate_json(row.observation), path=Path(row.path))
+            return replace(
+                OBSERVATION.validate_json(row.observation),
+                path=Path(row.path),
+                sub_bands=files_of(connection, key),
+            )
         except ValidationError as error:
             raise ProductsError(
                 f"observation {key} in {self.address} was recorded by another contimg: {error}",
@@ -486,7 +507,11 @@ class ProductsStore(DatabaseStore):
     def explain(self, key: str) -> str:
         """Describe an observation and its history in words."""
         return history.explain(
-            self.get(key), self.history(key), self.artefacts(key), self.image(key)
+            self.get(key),
+            self.history(key),
+            self.artefacts(key),
+            self.image(key),
+            self.observation(key),
         )
 
     # Private ---------------------------------------------------------------------------------

@@ -35,6 +35,18 @@ observations = sa.Table(
     sa.Index("ix_observations_updated", "updated_mjd", "mid_mjd"),
 )
 
+#: Sub-band files of the observations that the correlator delivered: one row for each.
+sub_bands = sa.Table(
+    "sub_bands",
+    metadata,
+    sa.Column("key", sa.ForeignKey("observations.key"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("path", StoredPath, nullable=False),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("modified_ns", sa.BigInteger, nullable=False),
+    sa.Index("ix_sub_bands_path", "path"),
+)
+
 #: History of the observations; rows are only ever added.
 observation_events = sa.Table(
     "observation_events",

@@ -12,6 +12,7 @@ from contimg_resources.settings.observations import (
     CalibrationSettings,
     CasaSettings,
     ImagingSettings,
+    SubBandSettings,
 )
 from contimg_resources.settings.platform import (
     AlertSettings,
@@ -44,6 +45,7 @@ __all__ = [
     "RetentionSettings",
     "SensorSettings",
     "Settings",
+    "SubBandSettings",
     "VariabilitySettings",
     "load_settings",
 ]

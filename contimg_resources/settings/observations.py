@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from contimg_resources.instrument.caltables import CaltableType
+from contimg_resources.instrument.dsa110 import N_SPECTRAL_WINDOWS
 from contimg_resources.settings.section import Section
 
 
@@ -51,6 +52,42 @@ class ArrivalSettings(Section):
         ge=0,
         description="Minimum apparent flux density of a calibrator: fainter ones don't start a "
         "solve.",
+    )
+
+
+class SubBandSettings(Section):
+    """Sub-band files of the correlator (UVH5)."""
+
+    settle_age_s: float = Field(
+        30.0,
+        ge=0,
+        description="A sub-band file is complete when it hasn't changed for this long, and no "
+        "process has it open for writing.",
+    )
+    min_subbands: int = Field(
+        12,
+        ge=1,
+        le=N_SPECTRAL_WINDOWS,
+        description="Minimum number of sub-bands of an observation; the windows of missing ones "
+        "are flagged.",
+    )
+    wait_min: float = Field(
+        15.0,
+        ge=0,
+        description="An observation that lacks sub-bands waits this long after its last file "
+        "came, minutes; then it is processed without them. Sub-bands that come later are added, "
+        "and its products are made again.",
+    )
+    keep_ms: bool = Field(
+        False,
+        description="Write an MS also of observations that can be calibrated straight from their "
+        "sub-band files.",
+    )
+    retention_days: float | None = Field(
+        None,
+        gt=0,
+        description="Sub-band files are removed from the watched directory this long after "
+        "their observation was imaged; None: never.",
     )
 
 

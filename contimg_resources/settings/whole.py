@@ -25,6 +25,7 @@ from contimg_resources.settings.observations import (
     CalibrationSettings,
     CasaSettings,
     ImagingSettings,
+    SubBandSettings,
 )
 from contimg_resources.settings.platform import (
     AlertSettings,
@@ -58,6 +59,11 @@ class Settings(BaseSettings):
     ms_dir: Path | None = Field(
         None, description="Directory of incoming MS; None: `incoming` in the state directory."
     )
+    uvh5_dir: Path | None = Field(
+        None,
+        description="Directory of incoming sub-band files of the correlator (UVH5); None: "
+        "`incoming_uvh5` in the state directory.",
+    )
     registry_url: str | None = Field(
         None,
         description="The registry: a SQLite file or an SQLAlchemy URL; None: `registry.sqlite3` in "
@@ -77,6 +83,7 @@ class Settings(BaseSettings):
     )
     casa: CasaSettings = CasaSettings()
     arrival: ArrivalSettings = ArrivalSettings()
+    uvh5: SubBandSettings = SubBandSettings()
     calibration: CalibrationSettings = CalibrationSettings()
     imaging: ImagingSettings = ImagingSettings()
     catalogue: CatalogueSettings = CatalogueSettings()
@@ -118,6 +125,7 @@ class Settings(BaseSettings):
         for name, path in (
             ("state", self.state),
             ("ms_dir", self.ms_dir),
+            ("uvh5_dir", self.uvh5_dir),
             ("arrival.calibrator_list", self.arrival.calibrator_list),
             ("calibration.sky_model", self.calibration.sky_model),
             ("export.directory", self.export.directory),
@@ -139,6 +147,11 @@ class Settings(BaseSettings):
     def incoming_dir(self) -> Path:
         """Directory of incoming MS."""
         return self.ms_dir or self.layout.incoming
+
+    @property
+    def incoming_uvh5_dir(self) -> Path:
+        """Directory of incoming sub-band files."""
+        return self.uvh5_dir or self.layout.incoming_uvh5
 
     @property
     def export_dir(self) -> Path:

@@ -8,6 +8,7 @@ SQL, CASA.
 from contimg_resources.steps.adding_images import AddedImage, AddedImages, add_images
 from contimg_resources.steps.arriving import Arrived, arrive
 from contimg_resources.steps.calibrating import Calibrated, calibrate_observation
+from contimg_resources.steps.converting import MeasurementSetMade, make_measurement_set
 from contimg_resources.steps.day import DayLog, day_log
 from contimg_resources.steps.imaging import Imaged, image_observation
 from contimg_resources.steps.mosaicking import Mosaicked, mosaic_observations
@@ -31,6 +32,7 @@ __all__ = [
     "Imaged",
     "Measured",
     "MeasuredSubband",
+    "MeasurementSetMade",
     "Mosaicked",
     "Solved",
     "Unmeasured",
@@ -40,6 +42,7 @@ __all__ = [
     "calibrate_observation",
     "day_log",
     "image_observation",
+    "make_measurement_set",
     "measure_image",
     "measure_mosaic",
     "measure_subband",

@@ -58,7 +58,26 @@ def arrive(workshop: Workshop, path: Path, *, run_id: str | None = None) -> Arri
     ProductsError
         If another MS has the same mid-MJD.
     """
-    observation = workshop.read(path)
+    return register(workshop, workshop.read(path), run_id=run_id)
+
+
+def register(workshop: Workshop, observation: Observation, *, run_id: str | None = None) -> Arrived:
+    """Register an observation that was read; without a valid caltable set it waits.
+
+    Parameters
+    ----------
+    workshop : Workshop
+        Stores and tools.
+    observation : Observation
+        The observation.
+    run_id : str, optional
+        Run id, for the history.
+
+    Raises
+    ------
+    ProductsError
+        If another MS has the same mid-MJD.
+    """
     arrival = workshop.products.arrive(observation, run_id=run_id or "")
     try:
         observation.refuse_unusable()

@@ -8,7 +8,27 @@ from collections.abc import Iterator
 
 from contimg_resources.calibration.apply.model import ApplyRequest, ApplyResult
 from contimg_resources.calibration.solve.model import SolveRequest, SolveResult
+from contimg_resources.correlator.model import (
+    ComparisonRequest,
+    Conversion,
+    ConversionRequest,
+    HeaderComparison,
+)
 from contimg_resources.imaging.model import ImageRequest, ImageResult
+
+
+def convert(request: ConversionRequest) -> Conversion:
+    """See `contimg_resources.correlator.convert.convert_sub_bands`."""
+    from contimg_resources.correlator.convert import convert_sub_bands
+
+    return convert_sub_bands(request)
+
+
+def compare(request: ComparisonRequest) -> HeaderComparison:
+    """See `contimg_resources.correlator.comparing.compare_with_headers`."""
+    from contimg_resources.correlator.comparing import compare_with_headers
+
+    return compare_with_headers(request)
 
 
 def solve(request: SolveRequest) -> SolveResult:
@@ -30,6 +50,25 @@ def image(request: ImageRequest) -> ImageResult:
     from contimg_resources.imaging.make import make_image
 
     return make_image(request)
+
+
+def load_converter() -> Iterator[None]:
+    """Load the modules for converting sub-bands and then for the engines, for `Casa.open`.
+
+    Yields
+    ------
+    None
+        After each module.
+    """
+    import casatools  # noqa: F401
+
+    yield
+    from contimg_resources.correlator.convert import load_tables
+
+    yield
+    load_tables()
+    yield
+    yield from load_engines()
 
 
 def load_engines() -> Iterator[None]:

@@ -15,9 +15,10 @@ from contimg_resources.catalogues.store import CatalogueStore
 from contimg_resources.core.errors import ConfigurationError, UnlistedPart, UnreadableObservation
 from contimg_resources.core.surroundings import keep_private
 from contimg_resources.observations.calibrators import CalibratorList
-from contimg_resources.observations.model import Observation
+from contimg_resources.observations.model import Observation, ObservationOrigin
 from contimg_resources.observations.reading import read_observation
 from contimg_resources.observations.settling import content_signature
+from contimg_resources.products.model import Artefact, ArtefactKind
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.registry.checks import RegistrationLimits
 from contimg_resources.registry.model import ActiveCaltables
@@ -40,7 +41,10 @@ def prepared(settings: Settings) -> Settings:
     layout = settings.layout
     keep_private(settings.umask)
     try:
-        for directory in (settings.state, settings.incoming_dir, layout.scratch, layout.logs):
+        directories = [settings.state, settings.incoming_dir, layout.scratch, layout.logs]
+        if settings.uvh5_dir is None:
+            directories.append(layout.incoming_uvh5)
+        for directory in directories:
             directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigurationError(
@@ -201,18 +205,41 @@ class Workshop:
             settings=self.settings.arrival,
         )
 
+    def made_ms(self, observation: Observation) -> Artefact | None:
+        """Return the MS that was made of an observation's present sub-band files, if it is there.
+
+        None also for an observation that didn't arrive as sub-band files.
+        """
+        if observation.origin is not ObservationOrigin.SUB_BANDS:
+            return None
+        for made in self.products.artefacts(observation.key):
+            if made.kind == ArtefactKind.MEASUREMENT_SET and made.path.is_dir():
+                is_present = made.parameters.get("made_from") == observation.signature
+                return made if is_present else None
+        return None
+
     def unchanged(self, key: str) -> Observation:
         """Return a known observation after checking that its MS is unchanged since arrival.
 
         Raises
         ------
         UnreadableObservation
-            If its MS is missing or its content has changed.
+            If its MS is missing, its content has changed, or it isn't made of its present
+            sub-band files.
         ProductsError
             If there is no observation with this key.
         """
         observation = self.products.observation(key)
         observation.refuse_unusable()
+        if observation.origin is ObservationOrigin.SUB_BANDS:
+            if self.made_ms(observation) is None:
+                raise UnreadableObservation(
+                    f"the MS {observation.path} isn't there, or not of the present sub-band files "
+                    f"of observation {key}: materialize measurement_set",
+                    path=str(observation.path),
+                    key=key,
+                )
+            return observation
         if content_signature(observation.path).digest != observation.signature:
             raise UnreadableObservation(
                 f"the content of {observation.path} has changed since it arrived as observation "

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from contimg_resources.casa import Casa
-from contimg_resources.correlator.convert import Conversion, ConversionRequest, convert_sub_bands
+from contimg_resources.correlator.convert import convert_sub_bands
+from contimg_resources.correlator.model import Conversion, ConversionRequest
 from tests.correlator.files import Written, as_the_correlator, write
 
 

@@ -115,7 +115,7 @@ def test_files_that_have_just_come_wait_unless_they_needn_t(
     code, _, said = contimg("uvh5", "convert", arrived, "--out", tmp_path / "ms")
     assert code == 0
     assert "no observation was found yet: 16 files wait" in said
-    monkeypatch.setenv("CONTIMG_ARRIVAL__SETTLE_AGE_S", "0")
+    monkeypatch.setenv("CONTIMG_UVH5__SETTLE_AGE_S", "0")
     code, text, _ = contimg("uvh5", "convert", arrived, "--out", tmp_path / "ms")
     assert code == 0
     assert [Path(line).suffix for line in text.split()] == [".ms"]

@@ -13,10 +13,10 @@ import pytest
 
 from contimg_resources.casa import Casa
 from contimg_resources.core.errors import ConfigurationError, UnreadableObservation
-from contimg_resources.correlator.convert import Conversion, ConversionRequest
+from contimg_resources.correlator.model import Conversion, ConversionRequest
 from contimg_resources.observations.calibrators import CalibratorList
 from contimg_resources.observations.reading import read_observation
-from contimg_resources.settings import ArrivalSettings
+from contimg_resources.settings import ArrivalSettings, SubBandSettings
 from tests.correlator.files import (
     NAMES,
     Written,
@@ -142,7 +142,9 @@ def test_variants_are_converted_as_pyuvdata_does(
     if by_correlator:
         for path in paths:
             as_the_correlator(path, how.declination_deg)
-    done = convert(ConversionRequest(tuple(paths), tmp_path / "a.ms", min_subbands=1))
+    done = convert(
+        ConversionRequest(tuple(paths), tmp_path / "a.ms", settings=SubBandSettings(min_subbands=1))
+    )
     assert done.sub_bands == how.sub_bands
     compare(how, paths, done.ms, tmp_path / "judged.ms")
     # The windows of missing sub-bands are there, where they belong, and flagged.
@@ -167,7 +169,11 @@ def test_each_unlike_file_is_named_and_the_others_go_on(
     with h5py.File(files[7], "r+") as file:
         file["Header/antenna_positions"][0] += 1.0
     repeated = shutil.copy(files[0], tmp_path / "zz.hdf5")
-    done = convert(ConversionRequest((*files, Path(repeated)), tmp_path / "a.ms", min_subbands=12))
+    done = convert(
+        ConversionRequest(
+            (*files, Path(repeated)), tmp_path / "a.ms", settings=SubBandSettings(min_subbands=12)
+        )
+    )
     reasons = {Path(path).name: reason for path, reason in done.rejected.items()}
     assert "is truncated" in reasons[files[3].name]
     assert "in its time grid; 15 others" in reasons[files[5].name]
@@ -192,7 +198,9 @@ def test_nan_and_visibilities_without_samples_are_flagged(
         data["nsamples"][1, 0, 1, 1] = 0
         data["nsamples"][2, 0, :, 0] = -1.2e12
         data["nsamples"][3, 0, 2, 0] = float("nan")
-    done = convert(ConversionRequest(tuple(files), tmp_path / "a.ms", min_subbands=2))
+    done = convert(
+        ConversionRequest(tuple(files), tmp_path / "a.ms", settings=SubBandSettings(min_subbands=2))
+    )
     assert done.notes == (
         f"{files[1].name}: 1 visibilities are NaN or infinite, and flagged",
         f"{files[1].name}: 6 visibilities have no samples, and are flagged",
@@ -233,8 +241,12 @@ def test_an_ms_is_replaced_only_on_request(
     ms = tmp_path / "a.ms"
     ms.mkdir()
     with pytest.raises(ConfigurationError, match="is already there"):
-        convert(ConversionRequest(tuple(paths[:1]), ms, min_subbands=1))
-    done = convert(ConversionRequest(tuple(paths[:1]), ms, min_subbands=1, overwrite=True))
+        convert(ConversionRequest(tuple(paths[:1]), ms, settings=SubBandSettings(min_subbands=1)))
+    done = convert(
+        ConversionRequest(
+            tuple(paths[:1]), ms, settings=SubBandSettings(min_subbands=1), overwrite=True
+        )
+    )
     assert done.sub_bands == (0,)
     assert (ms / "table.dat").is_file()
 
@@ -246,7 +258,9 @@ def test_antennas_named_from_0_are_named_as_stations(convert: Convert, tmp_path:
     with h5py.File(path, "r+") as file:
         names = file["Header/antenna_names"]
         names[...] = [str(int(n) - 1).encode() for n in names[()]]
-    done = convert(ConversionRequest((path,), tmp_path / "a.ms", min_subbands=1))
+    done = convert(
+        ConversionRequest((path,), tmp_path / "a.ms", settings=SubBandSettings(min_subbands=1))
+    )
     assert done.notes == (
         "antennas are named from 0 in the files; they are named as stations, from 1",
     )
@@ -262,7 +276,9 @@ def test_the_declination_is_stated_where_the_header_has_none(
     (path,) = write(tmp_path / "in", how)
     with h5py.File(path, "r+") as file:
         del file["Header/extra_keywords/phase_center_dec"]
-    request = ConversionRequest((path,), tmp_path / "a.ms", min_subbands=1)
+    request = ConversionRequest(
+        (path,), tmp_path / "a.ms", settings=SubBandSettings(min_subbands=1)
+    )
     with pytest.raises(ConfigurationError, match="doesn't state where the dishes pointed"):
         convert(request)
     done = convert(replace(request, declination_deg=how.declination_deg))
@@ -297,5 +313,7 @@ def test_visibilities_of_other_types_are_read(
             other = np.empty(values.shape, kind)
             other["r"], other["i"] = values.real, values.imag
         file["Data/visdata"] = other
-    done = convert(ConversionRequest((path,), tmp_path / "a.ms", min_subbands=1))
+    done = convert(
+        ConversionRequest((path,), tmp_path / "a.ms", settings=SubBandSettings(min_subbands=1))
+    )
     compare(how, [path], done.ms, tmp_path / "judged.ms")

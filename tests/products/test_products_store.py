@@ -245,6 +245,7 @@ def test_absolute_paths_of_an_earlier_release_become_relative(
         store.close()
     with sqlite3.connect(file) as connection:
         for later in (
+            "DROP TABLE sub_bands",
             "DROP TABLE product_files",
             "DROP TABLE products",
             "ALTER TABLE mosaics DROP COLUMN software",

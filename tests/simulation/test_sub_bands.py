@@ -11,7 +11,8 @@ from pyuvdata import UVData
 
 from contimg_resources.casa import Casa
 from contimg_resources.core.errors import ConfigurationError
-from contimg_resources.correlator.convert import ConversionRequest, convert_sub_bands
+from contimg_resources.correlator.convert import convert_sub_bands
+from contimg_resources.correlator.model import ConversionRequest
 from contimg_resources.correlator.phasing import Sky
 from contimg_resources.correlator.sub_band import read_sub_band
 from contimg_resources.simulation.observation import (

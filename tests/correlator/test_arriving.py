@@ -1,0 +1,283 @@
+"""Sub-band files that arrive in the watched directory become observations, and an MS."""
+
+import os
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from contimg_resources.casa import Casa
+from contimg_resources.core.checksums import content_checksum
+from contimg_resources.core.errors import UnreadableObservation
+from contimg_resources.correlator.model import HeaderComparison
+from contimg_resources.observations.model import ObservationOrigin
+from contimg_resources.products.model import ArrivalOutcome, ArtefactKind, ObservationState
+from contimg_resources.settings import Settings, SubBandSettings
+from contimg_resources.steps import Workshop, make_measurement_set
+from contimg_resources.steps.converting import check_headers
+from contimg_resources.steps.watching_sub_bands import (
+    SubBandCursor,
+    SubBandScanResult,
+    cache_file,
+    scan_uvh5_directory,
+)
+from tests.correlator.files import Written, columns
+
+Files = tuple[Written, list[Path]]
+
+
+class Correlator:
+    """A platform that watches a directory, and the files of one observation to put there."""
+
+    def __init__(self, root: Path, files: list[Path], **settings: Any) -> None:
+        self.files = {int(p.stem[-2:]): p for p in files}
+        self.directory = root / "correlator"
+        self.directory.mkdir(parents=True)
+        uvh5 = SubBandSettings(settle_age_s=0, **settings)
+        self.workshop = Workshop.from_settings(
+            Settings(state=root / "state", uvh5_dir=self.directory, uvh5=uvh5)
+        )
+        self.memory = SubBandCursor()
+
+    def put(self, *numbers: int) -> list[Path]:
+        there = [self.directory / self.files[n].name for n in numbers]
+        for number, path in zip(numbers, there, strict=True):
+            shutil.copy(self.files[number], path)
+        return there
+
+    def scan(self, **options: Any) -> SubBandScanResult:
+        found = scan_uvh5_directory(self.workshop, self.memory, **options)
+        # As it travels in a sensor's cursor.
+        self.memory = SubBandCursor.from_record(vars(found.memory))
+        return found
+
+    @property
+    def key(self) -> str:
+        (record,) = self.workshop.products.list_observations()
+        return record.key
+
+
+@pytest.fixture
+def correlator(observation: Files, tmp_path: Path) -> Correlator:
+    return Correlator(tmp_path, observation[1])
+
+
+def test_sixteen_files_are_an_observation(correlator: Correlator) -> None:
+    correlator.put(*range(16))
+    found = correlator.scan()
+    assert found.words == "sub-bands: 1 new"
+    (arrived,) = found.arrivals
+    known = correlator.workshop.products.observation(correlator.key)
+    assert known == arrived.observation
+    assert known.origin is ObservationOrigin.SUB_BANDS
+    assert [f.number for f in known.sub_bands] == list(range(16))
+    assert all(f.is_unchanged for f in known.sub_bands)
+    assert known.path.is_relative_to(correlator.workshop.settings.layout.measurement_sets)
+    # Nothing is registered or reported twice.
+    again = correlator.scan()
+    assert again.words == "sub-bands: 1 known"
+    assert len(correlator.workshop.products.history(correlator.key)) == 1
+
+
+def test_an_observation_that_lacks_sub_bands_waits_and_goes_on(correlator: Correlator) -> None:
+    correlator.put(*range(13))
+    found = correlator.scan()
+    assert not found.arrivals
+    assert "has 13 of 16 sub-bands; it waits 15 min" in next(iter(found.waiting.values()))
+    (arrived,) = correlator.scan(now_s=time.time() + 901).arrivals
+    assert arrived.observation.missing_sub_bands == (13, 14, 15)
+    assert arrived.observation.flagged_fraction == pytest.approx(3 / 16)
+    (note,) = arrived.observation.notes
+    assert note.startswith("3 of 16 sub-bands are missing (13, 14, 15)")
+    assert note in correlator.workshop.products.explain(correlator.key)
+    # All windows are in the layout, as those of the MS will be.
+    correlator.put(13)
+    assert not correlator.scan().arrivals
+    correlator.put(14, 15)
+    busy = correlator.scan(busy=lambda: {correlator.key})
+    assert "a run of observation" in next(iter(busy.waiting.values()))
+    (late,) = correlator.scan().arrivals
+    assert late.outcome is ArrivalOutcome.REPLACED
+    for one, other in zip(
+        late.observation.spectral_windows, arrived.observation.spectral_windows, strict=True
+    ):
+        assert vars(one) == pytest.approx(vars(other), rel=1e-9)
+
+
+def test_too_few_sub_bands_are_rejected_until_others_come(correlator: Correlator) -> None:
+    correlator.put(*range(5))
+    late_s = time.time() + 901
+    (rejected,) = correlator.scan(now_s=late_s).rejected
+    assert "has 5 of 16 sub-bands, at least 12 are required" in rejected.reason
+    again = correlator.scan(now_s=late_s)
+    assert (again.rejected, again.n_aside) == ((), 1)
+    correlator.put(*range(5, 16))
+    assert len(correlator.scan().arrivals) == 1
+
+
+def test_each_bad_file_has_one_reason_and_the_others_go_on(correlator: Correlator) -> None:
+    paths = correlator.put(*range(16))
+    shutil.copy(paths[3], correlator.directory / "zz-again.hdf5")
+    with paths[5].open("r+b") as file:
+        file.truncate(20_000)
+    with h5py.File(paths[6], "r+") as file:
+        file["Header/time_array"][0] = np.nan
+    (correlator.directory / "now_incomplete.hdf5").write_bytes(b"")
+    found = correlator.scan(now_s=time.time() + 901)
+    reasons = {r.path.name: r.reason for r in found.rejected}
+    assert set(reasons) == {"zz-again.hdf5", paths[5].name, paths[6].name}
+    for name, words in (
+        ("zz-again.hdf5", "repeats sub-band 3"),
+        (paths[5].name, "truncated"),
+        (paths[6].name, "time_array: nan is no observing date"),
+    ):
+        assert words in reasons[name]
+        assert str(correlator.directory / name) in reasons[name]
+    assert found.waiting == {
+        "now_incomplete.hdf5": "is still being written: its name says so",
+    }
+    (arrived,) = found.arrivals
+    assert arrived.observation.missing_sub_bands == (5, 6)
+    assert correlator.scan().rejected == ()
+
+
+def test_files_that_are_removed_change_nothing(correlator: Correlator, tmp_path: Path) -> None:
+    paths = correlator.put(*range(16))
+    correlator.scan()
+    paths[0].unlink()
+    found = correlator.scan(now_s=time.time() + 901)
+    assert (found.n_known, found.arrivals) == (1, ())
+    # The whole directory may be moved.
+    shutil.copy2(correlator.files[0], paths[0])
+    correlator.directory.rename(tmp_path / "archive")
+    moved = replace(
+        correlator.workshop,
+        settings=correlator.workshop.settings.model_copy(update={"uvh5_dir": tmp_path / "archive"}),
+    )
+    os.utime(tmp_path / "archive" / paths[0].name, ns=_times(moved, correlator.key))
+    (arrived,) = scan_uvh5_directory(moved, SubBandCursor()).arrivals
+    assert arrived.outcome is ArrivalOutcome.MOVED
+    assert moved.products.sub_bands.files(correlator.key)[0].path.parent == tmp_path / "archive"
+
+
+def _times(workshop: Workshop, key: str) -> tuple[int, int]:
+    first_ns = workshop.products.sub_bands.files(key)[0].modified_ns
+    return first_ns, first_ns
+
+
+def test_an_ms_of_the_same_time_keeps_sub_bands_out(correlator: Correlator) -> None:
+    correlator.put(*range(16))
+    (arrived,) = correlator.scan().arrivals
+    other = Correlator(correlator.directory.parent / "site", list(correlator.files.values()))
+    ms = replace(
+        arrived.observation, origin=ObservationOrigin.MEASUREMENT_SET, sub_bands=(), notes=()
+    )
+    other.workshop.products.arrive(ms)
+    other.put(*range(16))
+    (rejected,) = other.scan().rejected
+    assert f"came as the MeasurementSet {ms.path}" in rejected.reason
+    assert other.scan().n_aside == 1
+
+
+def test_work_is_bounded_and_goes_on_in_the_next_scan(
+    correlator: Correlator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    correlator.put(*range(16))
+    none = correlator.scan(budget_s=-1.0)
+    assert (none.n_left, none.arrivals) == (16, ())
+    assert len(correlator.scan(max_arrivals=0).arrivals) == 0
+    assert len(correlator.scan().arrivals) == 1
+
+
+def test_a_missing_directory_is_an_error_only_if_it_is_named(tmp_path: Path) -> None:
+    workshop = Workshop.from_settings(Settings(state=tmp_path / "state"))
+    assert workshop.settings.incoming_uvh5_dir == tmp_path / "state" / "incoming_uvh5"
+    assert scan_uvh5_directory(workshop, SubBandCursor()).words == ""
+    assert SubBandCursor.from_record(["x"]) == SubBandCursor()
+    assert SubBandCursor.from_record({"reported": 3}) == SubBandCursor()
+
+
+def test_the_ms_is_a_product_made_once(observation: Files, casa: Casa, tmp_path: Path) -> None:
+    correlator = Correlator(tmp_path, observation[1])
+    workshop = correlator.workshop = replace(correlator.workshop, casa=casa)
+    correlator.put(*range(1, 16))
+    correlator.scan(now_s=time.time() + 901)
+    key = correlator.key
+    with pytest.raises(UnreadableObservation, match="materialize measurement_set"):
+        workshop.unchanged(key)
+    done = make_measurement_set(workshop, key, run_id="r1")
+    assert done.verdict.passed
+    assert 0 <= done.verdict.measures["baseline_difference_m"] < 1e-3
+    (made,) = [
+        a for a in workshop.products.artefacts(key) if a.kind == ArtefactKind.MEASUREMENT_SET
+    ]
+    assert done.made == replace(made, created_mjd=0.0)
+    assert made.checksum == content_checksum(made.path)
+    assert set(made.parameters["inputs"]) == {str(n) for n in range(1, 16)}
+    assert made.parameters["missing"] == [0]
+    assert made.run_id == "r1"
+    assert "casatools" in made.software
+    known = workshop.unchanged(key)
+    assert known.origin is ObservationOrigin.SUB_BANDS
+    assert known.flagged_fraction > 1 / 16
+    assert known.n_rows == columns(made.path)["TIME"].size
+    assert any("sub-bands are missing (0)" in note for note in known.notes)
+    # It is there: nothing is made again.
+    assert make_measurement_set(workshop, key).conversion is None
+    # A late sub-band starts it again.
+    correlator.put(0)
+    correlator.scan()
+    assert workshop.products.get(key).state is ObservationState.ARRIVED
+    assert workshop.products.get(key).step == "arrival"
+    with pytest.raises(UnreadableObservation, match="not of the present sub-band files"):
+        workshop.unchanged(key)
+    again = make_measurement_set(workshop, key)
+    assert again.conversion is not None
+    assert again.conversion.missing == ()
+    assert workshop.unchanged(key).notes == ()
+
+
+def test_changed_files_are_not_converted(correlator: Correlator) -> None:
+    paths = correlator.put(*range(16))
+    correlator.scan()
+    paths[4].unlink()
+    with pytest.raises(UnreadableObservation, match="missing or have changed") as raised:
+        make_measurement_set(correlator.workshop, correlator.key)
+    assert str(paths[4]) in raised.value.message
+
+
+def test_headers_that_differ_are_named() -> None:
+    good = HeaderComparison(10, 10, 0, 0.0, 0.0, 1e-4)
+    assert check_headers(good).passed
+    assert check_headers(replace(good, length_m=float("nan"))).passed
+    for change, words in (
+        ({"n_rows": 9}, "9 rows"),
+        ({"n_other_baselines": 2}, "2 baselines that only one"),
+        ({"time_s": float("inf")}, "times differ"),
+        ({"frequency_hz": 1e3}, "channels differ by 1e"),
+        ({"length_m": 0.5}, "baselines differ by 0.5 m"),
+    ):
+        verdict = check_headers(replace(good, **change))
+        assert not verdict.passed
+        assert words in verdict.words
+
+
+def test_headers_are_kept_for_the_next_process(
+    correlator: Correlator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from contimg_resources.steps import watching_sub_bands
+
+    monkeypatch.setattr(watching_sub_bands, "_SAVED_AFTER_FILES", 1)
+    correlator.put(*range(16))
+    correlator.scan()
+    assert cache_file(correlator.workshop.settings, correlator.directory).is_file()
+    monkeypatch.setattr(watching_sub_bands, "_seen", {})
+    monkeypatch.setattr(
+        "contimg_resources.correlator.arrival.read_sub_band", lambda path: pytest.fail(str(path))
+    )
+    assert correlator.scan().words == "sub-bands: 1 known"
