@@ -23,6 +23,7 @@ from contimg_resources.core.times import check_mjd
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 #: Above it a number in a header is damaged, and its arrays would fill the memory.
 MOST_SAMPLES = 1_000_000_000

@@ -63,7 +63,7 @@ def load_converter() -> Iterator[None]:
     import casatools  # noqa: F401
 
     yield
-    from contimg_resources.correlator.convert import load_tables
+    from contimg_resources.correlator.plan import load_tables
 
     yield
     load_tables()

@@ -295,7 +295,9 @@ def test_compressed_files_are_read(how: Any, convert: Convert, tmp_path: Path) -
             values = file["Data"][name][()]
             del file["Data"][name]
             file["Data"].create_dataset(name, data=values, chunks=(16, 1, 2, 1), compression=how)
-    done = convert(ConversionRequest((path,), tmp_path / "a.ms", min_subbands=1))
+    done = convert(
+        ConversionRequest((path,), tmp_path / "a.ms", settings=SubBandSettings(min_subbands=1))
+    )
     compare(written, [path], done.ms, tmp_path / "judged.ms")
 
 

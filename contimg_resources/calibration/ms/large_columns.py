@@ -223,7 +223,7 @@ class NewColumn:
     def __init__(self, path: Path, column: str) -> None:
         self._path = path
         self._column = column
-        tiles = _tiles_of_new(path, column)
+        self._tiles = tiles = _tiles_of_new(path, column)
         shape = (tiles.n_rows, *tiles.shape)
         # A memory map accepts the cells of several threads at once, which a file's lock prevents.
         mapped: NDArray[Any] = np.memmap(tiles.file, tiles.dtype, "r+", shape=shape)
@@ -232,6 +232,18 @@ class NewColumn:
     def place(self, rows: slice) -> NDArray[Any]:
         """Return the array into which the cells of some rows are to be written."""
         return self._cells[rows]
+
+    def put(self, first: int, cells: NDArray[Any]) -> None:
+        """Write the cells of consecutive rows at once; from several threads one after the other.
+
+        Parameters
+        ----------
+        first : int
+            The first of the rows.
+        cells : ndarray, shape (n, n_channels, n_correlations)
+            Their cells. The file takes them faster than the map, whose new pages are zeroed.
+        """
+        _put(self._tiles, first * self._cells[0].nbytes, self._tiles.encoded(cells))
 
     def array(self) -> NDArray[Any]:
         """Return the written cells, mapped from the file; not to be changed.
