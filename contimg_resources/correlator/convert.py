@@ -6,6 +6,7 @@ Doesn't: what differs between UVH5 and MS (`contimg_resources.correlator.plan`),
 (`contimg_resources.correlator.arrival`).
 """
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -49,6 +50,34 @@ def convert_sub_bands(request: ConversionRequest) -> Conversion:
     with whole_directory(request.ms) as partial:
         flag, lost = _write(partial, request, plan, rejected, done)
         check_enough(request, len(done), rejected)
+    return conversion_of(request, plan, done, rejected, flag, lost)
+
+
+def conversion_of(
+    request: ConversionRequest,
+    plan: Plan,
+    done: Sequence[int],
+    rejected: dict[str, str],
+    flagged_fraction: float,
+    losses: dict[str, tuple[int, int]],
+) -> Conversion:
+    """Describe a conversion.
+
+    Parameters
+    ----------
+    request : ConversionRequest
+        The request.
+    plan : Plan
+        Plan of the observation.
+    done : sequence of int
+        Numbers of the sub-bands that were read.
+    rejected : dict of str to str
+        Why files weren't used, by path.
+    flagged_fraction : float
+        Flagged fraction of all visibilities.
+    losses : dict of str to (int, int)
+        Number of visibilities that aren't finite, and that have no samples, by file.
+    """
     head = plan.parts[0].header
     return Conversion(
         ms=request.ms,
@@ -59,8 +88,8 @@ def convert_sub_bands(request: ConversionRequest) -> Conversion:
         sub_bands=tuple(sorted(done)),
         missing=tuple(sorted(set(range(N_SPECTRAL_WINDOWS)) - set(done))),
         rejected=rejected,
-        flagged_fraction=flag,
-        notes=notes_of(plan, lost),
+        flagged_fraction=flagged_fraction,
+        notes=_notes(plan, losses),
     )
 
 
@@ -77,7 +106,8 @@ def _write(
         # What isn't written below is missing.
         flag = np.ones((*plan.shape, *plan.cell), np.bool_)
         weight = np.zeros((*plan.shape, plan.cell[1]), np.float32)
-        rooms = Rooms((plan.shape[2], *plan.cell), (np.complex64, np.float32))
+        cells = (plan.shape[2], *plan.cell)
+        rooms = Rooms((cells, np.complex64), (cells, np.float32))
         for n, sub_band in enumerate(sub_bands):
             number = sub_band.part.header.number
             report_progress(f"{request.ms.name}: sub-band {number}", n / len(plan.parts))
@@ -102,16 +132,7 @@ def _write(
     return float(np.count_nonzero(flag) / flag.size), losses
 
 
-def notes_of(plan: Plan, losses: dict[str, tuple[int, int]]) -> tuple[str, ...]:
-    """Return the oddities of an observation that don't prevent its use.
-
-    Parameters
-    ----------
-    plan : Plan
-        Plan of the observation.
-    losses : dict of str to (int, int)
-        Number of visibilities that aren't finite, and that have no samples, by file.
-    """
+def _notes(plan: Plan, losses: dict[str, tuple[int, int]]) -> tuple[str, ...]:
     found = []
     for name, (n_infinite, n_empty) in losses.items():
         if n_infinite:

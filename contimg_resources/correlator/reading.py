@@ -6,7 +6,7 @@ Belongs here: reading one file while another is being turned. Doesn't: their des
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -111,21 +111,19 @@ class Rooms:
 
     Parameters
     ----------
-    shape : tuple of int
-        Their shape.
-    kinds : sequence of type
-        Their types.
+    *arrays : (tuple of int, type)
+        Shape and type of each.
     """
 
-    def __init__(self, shape: tuple[int, ...], kinds: Sequence[type]) -> None:
-        self._shape, self._kinds = shape, kinds
+    def __init__(self, *arrays: tuple[tuple[int, ...], type]) -> None:
+        self._arrays = arrays
         self._local = threading.local()
 
     @property
     def mine(self) -> list[NDArray[Any]]:
         """Arrays of this thread, with what it left there."""
         if not hasattr(self._local, "arrays"):
-            self._local.arrays = [np.empty(self._shape, kind) for kind in self._kinds]
+            self._local.arrays = [np.empty(*array) for array in self._arrays]
         found: list[NDArray[Any]] = self._local.arrays
         return found
 
