@@ -1,4 +1,4 @@
-"""Arrivals that Dagster has no materialization of `incoming_ms` for, from the products store.
+"""Arrivals that Dagster has no materialization of, from the products store.
 
 Belongs here: finding them. Doesn't: reading or recording arrivals.
 
@@ -15,15 +15,22 @@ import dagster as dg
 
 from contimg_resources.core.errors import ContimgError
 from contimg_resources.core.times import datetime_from_mjd
+from contimg_resources.observations.model import ObservationOrigin
 from contimg_resources.products.model import ArrivalOutcome, ObservationEvent
 from contimg_resources.steps.arriving import Arrived
+from contimg_resources.steps.watching_sub_bands import SubBandCursor
 from contimg_resources.steps.workshop import Workshop
 
 #: Maximum number of arrivals checked in a tick; without a cursor, the latest ones.
 WINDOW = 200
 
-_ASSET = dg.AssetKey("incoming_ms")
+#: The asset of which an arrival is a materialization.
+ASSETS = {
+    ObservationOrigin.MEASUREMENT_SET: "incoming_ms",
+    ObservationOrigin.SUB_BANDS: "incoming_sub_bands",
+}
 _NAME = "told"
+_SUB_BANDS = "uvh5"
 #: No event has such a number.
 _NO_ROW = 1 << 63
 #: Maximum number of events in one answer of Dagster.
@@ -84,9 +91,18 @@ def untold_arrivals(
     return Untold(tuple(arrivals), tuple(errors), max((e.id for e in events), default=last))
 
 
-def with_last(memory: str, untold: Untold) -> str:
-    """Return a cursor with the cursor of the scan and the last arrival that was reported."""
-    return json.dumps({**json.loads(memory), _NAME: untold.last})
+def with_last(memory: str, untold: Untold, sub_bands: SubBandCursor | None = None) -> str:
+    """Return a cursor with those of the scans and the last arrival that was reported."""
+    told = {_SUB_BANDS: vars(sub_bands or SubBandCursor()), _NAME: untold.last}
+    return json.dumps({**json.loads(memory), **told})
+
+
+def sub_band_cursor(cursor: str | None) -> SubBandCursor:
+    """Return the cursor of the scan for sub-band files in a cursor of the sensor."""
+    try:
+        return SubBandCursor.from_record(json.loads(cursor or "{}")[_SUB_BANDS])
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return SubBandCursor()
 
 
 def _last_of(cursor: str | None) -> int | None:
@@ -105,14 +121,19 @@ def _known(
     if not events:
         return {}
     first_s = min(datetime_from_mjd(event.at_mjd).timestamp() for event in events.values())
-    told = instance.fetch_materializations(
-        dg.AssetRecordsFilter(
-            asset_key=_ASSET, asset_partitions=list(events), after_timestamp=first_s - 1.0
-        ),
-        limit=_PAGE,
-        ascending=True,
-    )
-    return {str(record.partition_key): record.timestamp for record in told.records}
+    known: dict[str, float] = {}
+    for asset in ASSETS.values():
+        told = instance.fetch_materializations(
+            dg.AssetRecordsFilter(
+                asset_key=dg.AssetKey(asset),
+                asset_partitions=list(events),
+                after_timestamp=first_s - 1.0,
+            ),
+            limit=_PAGE,
+            ascending=True,
+        )
+        known |= {str(record.partition_key): record.timestamp for record in told.records}
+    return known
 
 
 def _arrived(workshop: Workshop, event: ObservationEvent) -> Arrived:

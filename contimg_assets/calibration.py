@@ -16,7 +16,10 @@ from contimg_resources.steps.workshop import Workshop
 
 @dg.asset(
     partitions_def=calibration_mjd,
-    deps=[dg.AssetDep("incoming_ms", partition_mapping=dg.AllPartitionMapping())],
+    deps=[
+        dg.AssetDep("incoming_ms", partition_mapping=dg.AllPartitionMapping()),
+        dg.AssetDep("measurement_set", partition_mapping=dg.AllPartitionMapping()),
+    ],
     check_specs=[
         dg.AssetCheckSpec(
             "solve_quality",
@@ -71,6 +74,7 @@ def caltable_set(
     partitions_def=observation_mjd,
     deps=[
         "incoming_ms",
+        "measurement_set",
         dg.AssetDep(caltable_set, partition_mapping=dg.AllPartitionMapping()),
     ],
     group_name="calibration",

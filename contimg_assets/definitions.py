@@ -17,6 +17,7 @@ from contimg_assets.housekeeping import daily_housekeeping, housekeeping_job
 from contimg_assets.image_sensor import build_image_sensor
 from contimg_assets.imaging import image_5min
 from contimg_assets.jobs import (
+    convert_job,
     executor,
     image_job,
     log_job,
@@ -25,6 +26,7 @@ from contimg_assets.jobs import (
     photometry_job,
     solve_job,
 )
+from contimg_assets.measurement_sets import incoming_sub_bands, measurement_set
 from contimg_assets.mosaic_sensor import build_mosaic_sensor
 from contimg_assets.mosaics import mosaic_60min
 from contimg_assets.observations import incoming_ms, observation_log
@@ -67,6 +69,8 @@ def build_defs(
     return dg.Definitions(
         assets=[
             incoming_ms,
+            incoming_sub_bands,
+            measurement_set,
             caltable_set,
             calibrated_ms,
             image_5min,
@@ -84,6 +88,7 @@ def build_defs(
         ],
         asset_checks=[caltables_current],
         jobs=[
+            convert_job,
             solve_job,
             image_job,
             photometry_job,

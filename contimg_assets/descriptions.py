@@ -26,6 +26,7 @@ from contimg_resources.steps import (
     DayLog,
     Imaged,
     Measured,
+    MeasurementSetMade,
     Mosaicked,
     Solved,
 )
@@ -41,12 +42,14 @@ _MAX_STALE = 50
 
 
 def describe_arrival(arrived: Arrived) -> Metadata:
-    """Describe an MS that arrived."""
+    """Describe an MS, or sub-band files, that arrived."""
     observation = arrived.observation
+    files = observation.sub_bands
     low_hz, high_hz = observation.band_hz
     return _tidy(
         {
-            "path": dg.MetadataValue.path(observation.path),
+            "path": dg.MetadataValue.path(files[0].path.parent if files else observation.path),
+            **({"n_sub_bands": len(files)} if files else {}),
             "outcome": arrived.outcome.value,
             "start_utc": isot_from_mjd(observation.start_mjd),
             "end_utc": isot_from_mjd(observation.end_mjd),
@@ -63,6 +66,33 @@ def describe_arrival(arrived: Arrived) -> Metadata:
             or "none",
             "caltables": arrived.reason,
             "n_repeated_rows": observation.n_repeated_rows,
+            **({"notes": "; ".join(observation.notes)} if observation.notes else {}),
+        }
+    )
+
+
+def describe_measurement_set(made: MeasurementSetMade) -> Metadata:
+    """Describe the MS of an observation, and the sub-band files that it was made of."""
+    observation, conversion = made.observation, made.conversion
+    missing = ", ".join(map(str, observation.missing_sub_bands))
+    return _tidy(
+        {
+            "path": dg.MetadataValue.path(observation.path),
+            "origin": "made of sub-band files" if made.made else "arrived as an MS",
+            "mid_mjd": observation.mid_mjd,
+            "n_rows": observation.n_rows,
+            "flag_fraction": observation.flagged_fraction,
+            "n_antennas_working": len(observation.working_antennas),
+            **(
+                {
+                    "n_sub_bands": len(observation.sub_bands),
+                    "missing_sub_bands": missing or "none",
+                    "size_bytes": made.made.size_bytes,
+                }
+                if made.made
+                else {}
+            ),
+            **({"engine_s": made.engine_s} if conversion else {}),
             **({"notes": "; ".join(observation.notes)} if observation.notes else {}),
         }
     )

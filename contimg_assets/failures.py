@@ -21,7 +21,8 @@ from contimg_resources.core.errors import ContimgError
 #: The steps of the jobs of observations, in their order.
 _STEPS_OF_JOBS = {
     "solve_calibration": ("caltable_set",),
-    "image_observation": ("calibrated_ms", "image_5min", "image_photometry"),
+    "make_measurement_set": ("measurement_set",),
+    "image_observation": ("measurement_set", "calibrated_ms", "image_5min", "image_photometry"),
     "measure_image": ("image_photometry",),
 }
 

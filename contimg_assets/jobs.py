@@ -4,6 +4,7 @@ import dagster as dg
 
 from contimg_assets.calibration import calibrated_ms, caltable_set
 from contimg_assets.imaging import image_5min
+from contimg_assets.measurement_sets import measurement_set
 from contimg_assets.mosaics import mosaic_60min
 from contimg_assets.observations import observation_log
 from contimg_assets.photometry import forced_photometry, image_photometry
@@ -31,12 +32,25 @@ solve_job = dg.define_asset_job(
     description="Solves and registers the caltable set of one calibrator observation.",
 )
 
+convert_job = dg.define_asset_job(
+    "make_measurement_set",
+    selection=dg.AssetSelection.assets(measurement_set),
+    executor_def=executor,
+    description="Makes the MS of a calibrator observation that arrived as sub-band files.",
+)
+
 image_job = dg.define_asset_job(
     "image_observation",
-    selection=dg.AssetSelection.assets(calibrated_ms, image_5min, image_photometry),
+    selection=dg.AssetSelection.assets(
+        measurement_set, calibrated_ms, image_5min, image_photometry
+    ),
     executor_def=executor,
-    description="Calibrates and images one observation, and measures its sources.",
+    description="Calibrates and images one observation, and measures its sources. The MS is made "
+    "first if the observation arrived as sub-band files.",
 )
+
+#: Assets of `image_job` for an observation whose MS is there.
+IMAGE_ASSETS = (calibrated_ms.key, image_5min.key, image_photometry.key)
 
 photometry_job = dg.define_asset_job(
     "measure_image",

@@ -5,6 +5,7 @@ import dagster as dg
 from contimg_assets.descriptions import describe_day
 from contimg_assets.failures import told_to_dagster
 from contimg_assets.imaging import image_5min
+from contimg_assets.measurement_sets import incoming_sub_bands
 from contimg_assets.partitions import observation_mjd, utc_day
 from contimg_assets.telling import content_version
 from contimg_resources import steps
@@ -28,6 +29,7 @@ incoming_ms = dg.AssetSpec(
     partitions_def=utc_day,
     deps=[
         dg.AssetDep(incoming_ms, partition_mapping=dg.AllPartitionMapping()),
+        dg.AssetDep(incoming_sub_bands, partition_mapping=dg.AllPartitionMapping()),
         dg.AssetDep(image_5min, partition_mapping=dg.AllPartitionMapping()),
     ],
     group_name="log",

@@ -19,7 +19,7 @@ from contimg_assets.retention import keys_in_backfills
 from contimg_assets.runs import keys_in_progress
 from contimg_resources.core.errors import PlatformError
 from contimg_resources.core.times import mjd_from_datetime
-from contimg_resources.steps.reprocessing import Step, Which, choose_observations
+from contimg_resources.steps.reprocessing import Step, Which, choose_observations, steps_from
 from contimg_resources.steps.resource import uses
 from contimg_resources.steps.workshop import Workshop
 
@@ -66,11 +66,14 @@ def reprocessed_day(
         )
         keys = [c.key for c in chosen if not c.hindrance]
         title = f"{config.only} of {day}, observations: {len(keys)}"
-        backfill_id = _launch(context, config.step, keys, title) if keys else None
+        assets = steps_from(config.step, chosen)
+        backfill_id = _launch(context, assets, keys, title) if keys else None
         return dg.MaterializeResult(metadata=describe_reprocessed(chosen, backfill_id))
 
 
-def _launch(context: dg.AssetExecutionContext, step: Step, keys: list[str], title: str) -> str:
+def _launch(
+    context: dg.AssetExecutionContext, assets: tuple[str, ...], keys: list[str], title: str
+) -> str:
     """Launch a backfill with Dagster's own command, which needs no webserver; return its id."""
     from contimg_resources.cli.backfills import LAUNCH, Backfill, id_of_launched, parameters_of
 
@@ -79,9 +82,8 @@ def _launch(context: dg.AssetExecutionContext, step: Step, keys: list[str], titl
     missing = sorted(set(keys) - set(instance.get_dynamic_partitions(name)))
     for some in in_chunks(missing):
         instance.add_dynamic_partitions(name, some)
-    steps = list(Step)
     backfill = Backfill(
-        tuple(s.value for s in steps[steps.index(step) :]),
+        assets,
         name,
         tuple(keys),
         title=title,

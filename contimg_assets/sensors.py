@@ -14,15 +14,17 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from contimg_assets.arrivals import untold_arrivals, with_last
+from contimg_assets.arrivals import ASSETS, sub_band_cursor, untold_arrivals, with_last
 from contimg_assets.descriptions import describe_arrival
 from contimg_assets.failures import Cause, failed_steps, interrupted_step
 from contimg_assets.housekeeping import housekeeping_job
 from contimg_assets.jobs import (
     DAY_TAG,
+    IMAGE_ASSETS,
     LIVE_PRIORITY,
     PRIORITY_TAG,
     SOLVE_PRIORITY,
+    convert_job,
     image_job,
     log_job,
     mosaic_job,
@@ -42,7 +44,7 @@ from contimg_assets.runs import (
     may_be_asked_again,
     was_retried,
 )
-from contimg_resources.core.errors import ContimgError
+from contimg_resources.core.errors import ConfigurationError, ContimgError
 from contimg_resources.core.keys import is_partition_key
 from contimg_resources.core.times import mjd_from_datetime
 from contimg_resources.settings import SensorSettings
@@ -58,6 +60,7 @@ from contimg_resources.steps.starting import (
     tell_waiting,
 )
 from contimg_resources.steps.watching import ScanCursor, scan_directory
+from contimg_resources.steps.watching_sub_bands import SubBandScanResult, scan_uvh5_directory
 from contimg_resources.steps.workshop import Workshop
 
 #: Reading an MS takes seconds; a tick must end well within a minute.
@@ -75,11 +78,12 @@ def build_observation_sensor(pace: SensorSettings) -> dg.SensorDefinition:
 
     @dg.sensor(
         name="observation_sensor",
-        jobs=[solve_job, image_job, housekeeping_job],
+        jobs=[convert_job, solve_job, image_job, housekeeping_job],
         minimum_interval_seconds=pace.interval_s,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Registers complete MeasurementSets. Solves calibrators first, and images "
-        "observations with valid caltables; the others wait.",
+        description="Registers complete MeasurementSets, and sub-band files that form an "
+        "observation. Solves calibrators first, and images observations with valid caltables; the "
+        "others wait.",
     )
     @uses("settings", "registry", "products", "casa", "calibrators")
     def observation_sensor(
@@ -88,9 +92,11 @@ def build_observation_sensor(pace: SensorSettings) -> dg.SensorDefinition:
         seen = scan_directory(
             workshop, ScanCursor.from_text(context.cursor), budget_s=LOOK_BUDGET_S
         )
-        for aside in seen.rejected:
+        sub_bands = _scan_sub_bands(context, workshop)
+        for aside in (*seen.rejected, *sub_bands.rejected):
             context.log.error(aside.reason)
-        for arrived in seen.arrivals:
+        arrivals = (*seen.arrivals, *sub_bands.arrivals)
+        for arrived in arrivals:
             if not arrived.usable:
                 context.log.error(f"{arrived.observation.key}: {arrived.reason}")
         undone = open_observations(workshop)
@@ -101,16 +107,27 @@ def build_observation_sensor(pace: SensorSettings) -> dg.SensorDefinition:
             (_free_disk_space(context.instance) if short else ())
             if paused
             else (
+                *_convert_requests(context.instance, undone),
                 *_solve_requests(context.instance, undone),
                 *_image_requests(context.instance, [o for o in undone if _is_fresh(o)]),
             )[: pace.max_runs_per_tick]
         )
-        untold = untold_arrivals(workshop, context.instance, context.cursor, seen.arrivals)
+        untold = untold_arrivals(workshop, context.instance, context.cursor, arrivals)
         for error in untold.errors:
             context.log.error(error)
-        context.update_cursor(with_last(seen.memory.to_text(), untold))
+        context.update_cursor(with_last(seen.memory.to_text(), untold, sub_bands.memory))
         without = sum(o.caltables is None for o in undone)
-        words = "; ".join((seen.words, f"{without} wait for calibration", *seen.not_taken))
+        words = "; ".join(
+            words
+            for words in (
+                seen.words,
+                sub_bands.words,
+                f"{without} wait for calibration",
+                *seen.not_taken,
+                *sub_bands.not_taken,
+            )
+            if words
+        )
         skip = dg.SkipReason(f"paused: {paused}; {words}" if paused else words)
         if not requests and not untold.arrivals:
             return skip
@@ -121,7 +138,9 @@ def build_observation_sensor(pace: SensorSettings) -> dg.SensorDefinition:
             dynamic_partitions_requests=_partitions(context.instance, keys, requests),
             asset_events=[
                 dg.AssetMaterialization(
-                    "incoming_ms", partition=a.observation.key, metadata=describe_arrival(a)
+                    ASSETS[a.observation.origin],
+                    partition=a.observation.key,
+                    metadata=describe_arrival(a),
                 )
                 for a in untold.arrivals
             ],
@@ -245,6 +264,21 @@ def _untold_if_unknown(context: dg.RunStatusSensorContext) -> Iterator[None]:
         context.log.error(error.message)
 
 
+def _scan_sub_bands(context: dg.SensorEvaluationContext, workshop: Workshop) -> SubBandScanResult:
+    """Scan for sub-band files; MS arrive also while that directory can't be listed."""
+    memory = sub_band_cursor(context.cursor)
+    try:
+        return scan_uvh5_directory(
+            workshop,
+            memory,
+            budget_s=LOOK_BUDGET_S,
+            busy=lambda: keys_in_progress(context.instance),
+        )
+    except ConfigurationError as error:
+        context.log.error(error.message)
+        return SubBandScanResult(memory=memory)
+
+
 def _is_fresh(observation: Open) -> bool:
     """Return whether `observation_sensor` starts its image, rather than `waiting_sensor`.
 
@@ -253,6 +287,10 @@ def _is_fresh(observation: Open) -> bool:
     `waiting_sensor` always starts its image.
     """
     return not observation.waits and not observation.is_calibrator
+
+
+def _convert_key(observation: Open) -> str:
+    return f"convert:{observation.key}:{observation.signature}"
 
 
 def _solve_key(observation: Open) -> str:
@@ -265,10 +303,27 @@ def _image_key(observation: Open) -> str:
     return f"image:{observation.key}:{observation.signature}:{observation.caltables}"
 
 
+def _convert_requests(
+    instance: dg.DagsterInstance, undone: Iterable[Open]
+) -> tuple[dg.RunRequest, ...]:
+    """Request the MS of calibrator observations; that of others is made in the run of the image."""
+    wanted = {
+        _convert_key(o): o
+        for o in undone
+        if o.is_calibrator and o.needs_ms and not o.waits and not o.is_solved
+    }
+    due = keys_to_ask(asked_before(instance, wanted), wanted, still_open=wanted)
+    return tuple(
+        _request(convert_job.name, due[run_key], observation, SOLVE_PRIORITY)
+        for run_key, observation in wanted.items()
+        if run_key in due
+    )
+
+
 def _solve_requests(
     instance: dg.DagsterInstance, undone: Iterable[Open]
 ) -> tuple[dg.RunRequest, ...]:
-    wanted = {_solve_key(o): o for o in undone if o.is_calibrator}
+    wanted = {_solve_key(o): o for o in undone if o.is_calibrator and not o.needs_ms}
     # A solved observation may be interrupted later, when it is calibrated or imaged.
     unsolved = {run_key for run_key, o in wanted.items() if not o.waits and not o.is_solved}
     due = keys_to_ask(asked_before(instance, wanted), wanted, still_open=unsolved)
@@ -312,10 +367,12 @@ def _free_disk_space(instance: dg.DagsterInstance) -> tuple[dg.RunRequest, ...]:
 
 
 def _request(job_name: str, run_key: str, observation: Open, priority: str) -> dg.RunRequest:
+    without_ms = job_name == image_job.name and not observation.needs_ms
     return dg.RunRequest(
         run_key=run_key,
         job_name=job_name,
         partition_key=observation.key,
+        asset_selection=IMAGE_ASSETS if without_ms else None,
         tags={DAY_TAG: str(observation.day), PRIORITY_TAG: priority},
     )
 
@@ -328,7 +385,14 @@ def _partitions(
     for definition, keys in (
         (
             observation_mjd,
-            {*arrived, *(str(r.partition_key) for r in requests if r.job_name == image_job.name)},
+            {
+                *arrived,
+                *(
+                    str(r.partition_key)
+                    for r in requests
+                    if r.job_name in (convert_job.name, image_job.name)
+                ),
+            },
         ),
         (
             calibration_mjd,

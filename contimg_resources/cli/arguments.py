@@ -60,6 +60,10 @@ MsDirectory = Annotated[
     Path | None, typer.Option("--ms-dir", metavar="DIR", help=setting_help("ms_dir"))
 ]
 
+SubBandDirectory = Annotated[
+    Path | None, typer.Option("--uvh5-dir", metavar="DIR", help=setting_help("uvh5_dir"))
+]
+
 Borrow = Annotated[
     bool | None, typer.Option("--borrow/--no-borrow", help=setting_help("calibration.borrow"))
 ]

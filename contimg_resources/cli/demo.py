@@ -66,12 +66,12 @@ def demo(
     """Show the platform at work: real VLA data, a simulated DSA-110 night, a simulated season.
 
     First, NGC5921 from casadata is imported, solved, registered, looked up, applied and imaged, and
-    compared with the observatory's published values. Then a night is simulated into the MS
-    directory of a fresh platform, until every observation is imaged, the hour is mosaicked and
-    every source in the mosaic is measured. Last, a season of mosaics of one field is simulated, and
-    the platform searches its light curves for Extreme Scattering Events. On a terminal the platform
-    and the dashboard run until Ctrl-C; otherwise everything is stopped. Exit code 1 when a step
-    failed.
+    compared with the observatory's published values. Then a night of the correlator's sub-band
+    files is simulated into the watched directory of a fresh platform, until every observation is
+    imaged, the hour is mosaicked and every source in the mosaic is measured. Last, a season of
+    mosaics of one field is simulated, and the platform searches its light curves for Extreme
+    Scattering Events. On a terminal the platform and the dashboard run until Ctrl-C; otherwise
+    everything is stopped. Exit code 1 when a step failed.
 
     Example: `contimg demo --port 3000`
     """
@@ -141,6 +141,8 @@ def _settings_of_a_demo(directory: Path) -> "Settings":
         "CONTIMG_SENSORS__INTERVAL_S": "5",
         "CONTIMG_CATALOGUE__REFERENCE": "simulated",
         "CONTIMG_CALIBRATION__PLOTMS": "false",
+        # Files are renamed when they are complete.
+        "CONTIMG_UVH5__SETTLE_AGE_S": "1",
         # No observation of this night is late.
         "CONTIMG_MOSAICS__WAIT_MIN": "0",
     }
@@ -176,7 +178,7 @@ def _foreign(
 
 
 def _night(workshop: "Workshop", platform: "Platform", timeout_s: float) -> "tuple[NightRow, ...]":
-    """Simulate the night into the MS directory and follow it until it is over."""
+    """Simulate the night as the correlator's files and follow it until it is over."""
     from contimg_resources.demo.night import (
         DEMO_NIGHT,
         expected_names,
@@ -185,7 +187,7 @@ def _night(workshop: "Workshop", platform: "Platform", timeout_s: float) -> "tup
         of_the_night,
     )
 
-    incoming = workshop.settings.incoming_dir
+    incoming = workshop.settings.incoming_uvh5_dir
     expected = len(expected_names(DEMO_NIGHT))
     with progress("night") as say:
         say("waiting for Dagster", None)
@@ -242,11 +244,17 @@ def _simulating(workshop: "Workshop", say: Progress) -> "Iterator[Future[None]]"
     """
     from contimg_resources.demo.night import DEMO_NIGHT
     from contimg_resources.simulation.night import simulate_night
+    from contimg_resources.simulation.spec import FileFormat
 
     stop = threading.Event()
 
     def simulate() -> None:
-        for _ in simulate_night(DEMO_NIGHT, workshop.settings.incoming_dir, workshop.casa):
+        for _ in simulate_night(
+            DEMO_NIGHT,
+            workshop.settings.incoming_uvh5_dir,
+            workshop.casa,
+            file_format=FileFormat.UVH5,
+        ):
             if stop.is_set():
                 return
 

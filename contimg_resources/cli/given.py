@@ -24,6 +24,7 @@ def given_settings(
     *,
     state: Path | None = None,
     ms_dir: Path | None = None,
+    uvh5_dir: Path | None = None,
     registry: str | None = None,
     products: str | None = None,
     **sections: Mapping[str, Any],
@@ -36,6 +37,8 @@ def given_settings(
         State directory.
     ms_dir : Path, optional
         Directory in which MS arrive.
+    uvh5_dir : Path, optional
+        Directory in which sub-band files arrive.
     registry : str, optional
         Path or URL of the registry.
     products : str, optional
@@ -46,6 +49,7 @@ def given_settings(
     given: dict[str, Any] = {
         "state": None if state is None else state.absolute(),
         "ms_dir": None if ms_dir is None else ms_dir.absolute(),
+        "uvh5_dir": None if uvh5_dir is None else uvh5_dir.absolute(),
         "registry_url": registry,
         "products_url": products,
     }
@@ -106,6 +110,8 @@ def environment_of(settings: Settings) -> dict[str, str]:
     if (config := os.environ.get("CONTIMG_CONFIG")) and not Path(config).is_file():
         raise ConfigurationError(f"CONTIMG_CONFIG names {config}, which is not a file")
     found = {"CONTIMG_STATE": str(settings.state), "CONTIMG_MS_DIR": str(settings.incoming_dir)}
+    if settings.uvh5_dir is not None:
+        found["CONTIMG_UVH5_DIR"] = str(settings.uvh5_dir)
     if config:
         # The children work in another directory.
         found["CONTIMG_CONFIG"] = str(Path(config).absolute())

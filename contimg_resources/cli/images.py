@@ -16,6 +16,7 @@ from contimg_resources.cli.arguments import (
     ProductsAddress,
     RegistryAddress,
     StateDirectory,
+    SubBandDirectory,
     setting_help,
 )
 from contimg_resources.cli.console import print_json, print_table, progress, remark
@@ -23,12 +24,15 @@ from contimg_resources.cli.given import given_settings
 from contimg_resources.core.errors import ConfigurationError, in_words
 
 if TYPE_CHECKING:
-    from contimg_resources.steps import AddedImages, Workshop
+    from collections.abc import Sequence
+
+    from contimg_resources.steps import AddedImages, Arrived, Workshop
     from contimg_resources.steps.starting import Open
     from contimg_resources.steps.watching import ScanCursor, ScanResult
+    from contimg_resources.steps.watching_sub_bands import SubBandCursor, SubBandScanResult
 
 app = typer.Typer(
-    help="5-minute images of the MS in a directory.",
+    help="5-minute images of the MS, or of the correlator's sub-band files, in a directory.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
@@ -60,6 +64,7 @@ Solve = Annotated[
 @app.command()
 def scan(
     ms_dir: MsDirectory = None,
+    uvh5_dir: SubBandDirectory = None,
     out_dir: OutDir = None,
     db: RegistryAddress = None,
     products_db: ProductsAddress = None,
@@ -68,8 +73,9 @@ def scan(
 ) -> None:
     """Calibrate and image every complete observation once, then stop.
 
-    An observation is complete when its done-marker exists, or when it hasn't changed for
-    `arrival.settle_age_s`. An observation without a valid caltable set waits for the next scan. The
+    An MS is complete when its done-marker exists, or when it hasn't changed for
+    `arrival.settle_age_s`; sub-band files in `--uvh5-dir` likewise (`uvh5.settle_age_s`), and their
+    MS is made first. An observation without a valid caltable set waits for the next scan. The
     command lists MS that it doesn't process, with the reason. Exit code 1 when any step failed.
 
     Example: `contimg images scan --ms-dir /data/ms/5min --out-dir /data/images/5min --registry-db
@@ -77,8 +83,9 @@ def scan(
     """
     from contimg_resources.observations.scanning import say_passed_over
     from contimg_resources.steps.watching import ScanCursor
+    from contimg_resources.steps.watching_sub_bands import SubBandCursor
 
-    workshop = _workshop(ms_dir, out_dir, db, products_db)
+    workshop = _workshop(ms_dir, uvh5_dir, out_dir, db, products_db)
     with progress("images scan") as say:
         say(f"scanning {workshop.settings.incoming_dir}", None)
         seen = _look(workshop, ScanCursor())
@@ -93,10 +100,13 @@ def scan(
             remark(f"{name} is left for the next scan: {reason}")
         for line in say_passed_over(seen.passed_over):
             remark(f"skipped: {line}")
+        bands = _look_for_sub_bands(workshop, SubBandCursor())
+        for name, reason in bands.waiting.items():
+            remark(f"{name} is left for the next scan: {reason}")
         failed = _work_off(workshop, solve, say, set())
     not_taken = {
-        "rejected": {one.path.name: one.reason for one in rejected},
-        "growing": seen.growing,
+        "rejected": {one.path.name: one.reason for one in (*rejected, *bands.rejected)},
+        "growing": {**seen.growing, **bands.waiting},
         "passed_over": seen.passed_over,
     }
     _report(workshop, failed, not_taken, as_json)
@@ -105,6 +115,7 @@ def scan(
 @app.command()
 def watch(
     ms_dir: MsDirectory = None,
+    uvh5_dir: SubBandDirectory = None,
     out_dir: OutDir = None,
     db: RegistryAddress = None,
     products_db: ProductsAddress = None,
@@ -123,9 +134,11 @@ def watch(
     """
     from contimg_resources.observations.scanning import say_passed_over
     from contimg_resources.steps.watching import ScanCursor
+    from contimg_resources.steps.watching_sub_bands import SubBandCursor
 
-    workshop = _workshop(ms_dir, out_dir, db, products_db)
+    workshop = _workshop(ms_dir, uvh5_dir, out_dir, db, products_db)
     memory, said, named, unsolved = ScanCursor(), "", set[str](), set[str]()
+    of_sub_bands, said_of_sub_bands = SubBandCursor(), ""
     try:
         with progress("images watch") as say:
             say(f"scanning {workshop.settings.incoming_dir}", None)
@@ -136,6 +149,8 @@ def watch(
                     # A watch runs for months: it logs only changes.
                     remark(seen.words)
                 said = seen.words
+                bands = _look_for_sub_bands(workshop, of_sub_bands, said_of_sub_bands)
+                of_sub_bands, said_of_sub_bands = bands.memory, bands.words
                 for line in say_passed_over(seen.passed_over):
                     if line not in named:
                         remark(f"skipped: {line}")
@@ -258,14 +273,25 @@ def _tell_added(found: "AddedImages") -> None:
 
 
 def _workshop(
-    ms_dir: Path | None, out_dir: Path | None, registry: str | None, products: str | None
+    ms_dir: Path | None,
+    uvh5_dir: Path | None,
+    out_dir: Path | None,
+    registry: str | None,
+    products: str | None,
 ) -> "Workshop":
     from contimg_resources.steps import Workshop
 
-    if ms_dir is not None and not ms_dir.is_dir():
-        raise ConfigurationError(f"--ms-dir: {ms_dir} is not a directory", path=str(ms_dir))
+    for option, given in (("--ms-dir", ms_dir), ("--uvh5-dir", uvh5_dir)):
+        if given is not None and not given.is_dir():
+            raise ConfigurationError(f"{option}: {given} is not a directory", path=str(given))
     return Workshop.from_settings(
-        given_settings(state=out_dir, ms_dir=ms_dir, registry=registry, products=products)
+        given_settings(
+            state=out_dir,
+            ms_dir=ms_dir,
+            uvh5_dir=uvh5_dir,
+            registry=registry,
+            products=products,
+        )
     )
 
 
@@ -276,8 +302,30 @@ def _look(workshop: "Workshop", memory: "ScanCursor") -> "ScanResult":
     seen = scan_directory(workshop, memory, budget_s=float("inf"), max_arrivals=10**9)
     for aside in seen.rejected:
         remark(f"rejected: {aside.reason}")
-    for arrived in seen.arrivals:
+    _tell_arrivals(seen.arrivals)
+    return seen
+
+
+def _look_for_sub_bands(
+    workshop: "Workshop", memory: "SubBandCursor", said: str = ""
+) -> "SubBandScanResult":
+    """Scan once for sub-band files, and report each new observation, and the counts if new."""
+    from contimg_resources.steps.watching_sub_bands import scan_uvh5_directory
+
+    seen = scan_uvh5_directory(workshop, memory, budget_s=float("inf"), max_arrivals=10**9)
+    if seen.words and seen.words != said:
+        remark(seen.words)
+    for aside in seen.rejected:
+        remark(f"rejected: {aside.reason}")
+    _tell_arrivals(seen.arrivals)
+    return seen
+
+
+def _tell_arrivals(arrivals: "Sequence[Arrived]") -> None:
+    for arrived in arrivals:
         key, ms = arrived.observation.key, arrived.observation.path.name
+        if files := arrived.observation.sub_bands:
+            ms = f"{len(files)} sub-bands"
         for note in arrived.observation.notes:
             remark(f"{key} ({ms}): {note}")
         if not arrived.usable:
@@ -289,7 +337,6 @@ def _look(workshop: "Workshop", memory: "ScanCursor") -> "ScanResult":
             remark(f"{key} arrived ({ms}): caltable set {arrived.reason}")
         else:
             remark(f"{key} arrived ({ms}) and waits: {arrived.reason}")
-    return seen
 
 
 def _work_off(
@@ -316,8 +363,9 @@ def _work_off(
             signature, key = observation.signature, observation.key
             if not observation.is_calibrator or signature in unsolved:
                 continue
-            if not _is_solved(workshop, observation) and not _attempt(
-                workshop, key, "caltable_set", steps.solve_observation, say, failed
+            if not _is_solved(workshop, observation) and not (
+                _has_ms(workshop, observation, say, failed)
+                and _attempt(workshop, key, "caltable_set", steps.solve_observation, say, failed)
             ):
                 unsolved.add(signature)
     undone = open_observations(workshop)
@@ -325,8 +373,10 @@ def _work_off(
     tell_waiting(workshop, undone, solving=False, hint=hint)
     for observation in undone:
         key = observation.key
-        if observation.caltables is not None and _attempt(
-            workshop, key, "calibrated_ms", steps.calibrate_observation, say, failed
+        if (
+            observation.caltables is not None
+            and _has_ms(workshop, observation, say, failed)
+            and _attempt(workshop, key, "calibrated_ms", steps.calibrate_observation, say, failed)
         ):
             _attempt(workshop, key, "image_5min", steps.image_observation, say, failed)
             record = workshop.products.get(key)
@@ -340,6 +390,17 @@ def _work_off(
     # The next work may come in hours: no process keeps its memory until then.
     workshop.casa.close()
     return failed
+
+
+def _has_ms(
+    workshop: "Workshop", observation: "Open", say: Progress, failed: dict[str, str]
+) -> bool:
+    """Return whether an observation has its MS, which is made here of sub-band files."""
+    from contimg_resources import steps
+
+    return not observation.needs_ms or _attempt(
+        workshop, observation.key, "measurement_set", steps.make_measurement_set, say, failed
+    )
 
 
 def _is_solved(workshop: "Workshop", observation: "Open") -> bool:

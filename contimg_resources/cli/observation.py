@@ -1,4 +1,4 @@
-"""``contimg observation``: contents of an MS, and history of an observation.
+"""``contimg observation``: contents of an MS or sub-band file, and history of an observation.
 
 Belongs here: arguments and output. Doesn't: reading an MS, the products store.
 """
@@ -15,6 +15,7 @@ from contimg_resources.core.times import isot_from_mjd
 
 if TYPE_CHECKING:
     from contimg_resources.observations.model import Observation
+    from contimg_resources.settings import Settings
 
 app = typer.Typer(
     help="Observations: contents of a MeasurementSet, states and history.",
@@ -25,16 +26,25 @@ app = typer.Typer(
 
 @app.command()
 def show(
-    ms: Annotated[Path, typer.Argument(metavar="MS", help="The MeasurementSet.")],
+    ms: Annotated[
+        Path,
+        typer.Argument(metavar="MS|FILE", help="A MeasurementSet, or a sub-band file."),
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Read an MS and describe it; the MS isn't changed.
 
+    For a sub-band file of the correlator, describe the file and the observation that it belongs to.
+
     Example: `contimg observation show /data/ms/2025-10-06T12:36:09.ms --json`
     """
+    from contimg_resources.observations.scanning import UVH5_ENDINGS
     from contimg_resources.steps.workshop import Workshop, open_calibrators, open_casa
 
     settings = given_settings()
+    if ms.is_file() and ms.name.lower().endswith(UVH5_ENDINGS):
+        _show_sub_band(settings, ms.absolute(), as_json=as_json)
+        return
     workshop = Workshop.with_parts(
         "contimg observation show",
         settings=settings,
@@ -47,6 +57,32 @@ def show(
         print_json({"key": observation.key, **jsonable(observation)})
     else:
         print_lines(_lines(observation))
+
+
+def _show_sub_band(settings: "Settings", path: Path, *, as_json: bool) -> None:
+    """Describe a sub-band file, and the observation of the products store that has it."""
+    from contimg_resources.cli.uvh5 import described, lines_of
+    from contimg_resources.correlator.sub_band import read_sub_band
+    from contimg_resources.products.store import ProductsStore
+
+    header = read_sub_band(path)
+    record = None
+    if Path(settings.products_address).is_file() or "://" in settings.products_address:
+        store = ProductsStore(settings.products_address, create=False, read_only=True)
+        record = store.sub_bands.find(path)
+    if as_json:
+        print_json({"sub_band": described(header), "observation": record})
+        return
+    print_lines(lines_of(header))
+    if record is None:
+        print_lines(
+            [
+                "observation: none yet; `contimg uvh5 group` lists the observations that the files "
+                "of its directory form"
+            ]
+        )
+    else:
+        print_lines(store.explain(record.key).splitlines())
 
 
 @app.command("list")
@@ -122,6 +158,8 @@ def history(
                 "observation": store.get(key),
                 "history": store.history(key),
                 "artefacts": store.artefacts(key),
+                "sub_bands": store.sub_bands.files(key),
+                "notes": store.observation(key).notes,
                 "image": store.image(key),
             }
         )

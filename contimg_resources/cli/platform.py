@@ -40,6 +40,9 @@ from contimg_resources.core.naming import StateLayout
 from contimg_resources.core.surroundings import environment_of_children
 
 _POLL_S = 0.25
+
+#: Settings of the directories that a platform watches.
+WATCHED = ("ms_dir", "uvh5_dir")
 #: Time for a process group to end after SIGTERM before it's killed, seconds: run workers record in
 #: this time that their runs were interrupted.
 _GRACE_S = 15.0
@@ -182,8 +185,10 @@ class Platform:
                 "pid": os.getpid(),
                 "sockets": str(self._code_server.directory),
             }
-            if ms_dir := self._child_environment().get("CONTIMG_MS_DIR"):
-                note["ms_dir"] = ms_dir
+            environment = self._child_environment()
+            for setting in WATCHED:
+                if directory := environment.get(f"CONTIMG_{setting.upper()}"):
+                    note[setting] = directory
             self._note.write_text(json.dumps(note))
             self._start_children(self._code_server, servers)
         except BaseException:
@@ -452,9 +457,17 @@ def running_address(state: Path) -> str | None:
     return _running_note(state).get("address")
 
 
-def watched_directory(state: Path) -> Path | None:
-    """Return the MS directory of the platform that runs on a state directory, if it is known."""
-    told = _running_note(state).get("ms_dir")
+def watched_directory(state: Path, setting: str = "ms_dir") -> Path | None:
+    """Return a directory that the platform on a state directory watches, if it is known.
+
+    Parameters
+    ----------
+    state : Path
+        The state directory.
+    setting : str
+        One of `WATCHED`.
+    """
+    told = _running_note(state).get(setting)
     return None if told is None else Path(told)
 
 

@@ -33,7 +33,7 @@ def reprocess(
     step: Annotated[
         str,
         typer.Option(
-            metavar="caltable_set|calibrated_ms|image_5min",
+            metavar="caltable_set|measurement_set|calibrated_ms|image_5min",
             help="First step to repeat; all later steps follow.",
         ),
     ] = "calibrated_ms",
@@ -91,7 +91,7 @@ def reprocess(
     if keys and not dry_run:
         told["address"] = _address(settings)
         told["backfill_id"] = _launch(
-            told["address"], step, keys, f"{'solve' if solving else only}{span}"
+            told["address"], _assets(step, chosen), keys, f"{'solve' if solving else only}{span}"
         )
     if not as_json:
         _tell(chosen, told)
@@ -121,7 +121,9 @@ def _solved(address: str, backfill_id: str, workshop: "Workshop") -> dict[str, A
     keys = _keys(stale)
     return {
         "stale": stale,
-        "second_backfill_id": _launch(address, "calibrated_ms", keys, f"stale after {backfill_id}")
+        "second_backfill_id": _launch(
+            address, _assets("calibrated_ms", stale), keys, f"stale after {backfill_id}"
+        )
         if keys
         else None,
     }
@@ -152,20 +154,24 @@ def _address(settings: "Settings") -> str:
     return address
 
 
-def _launch(address: str, step: str, keys: tuple[str, ...], what: str) -> str:
+def _assets(step: str, chosen: Sequence["Chosen"]) -> tuple[str, ...]:
+    from contimg_resources.steps.reprocessing import Step, steps_from
+
+    return (_CALTABLE_SET,) if step == _CALTABLE_SET else steps_from(Step(step), chosen)
+
+
+def _launch(address: str, assets: tuple[str, ...], keys: tuple[str, ...], what: str) -> str:
     from contimg_resources.cli.backfills import Backfill, launch_backfill
     from contimg_resources.cli.graphql import GraphQL
-    from contimg_resources.steps.reprocessing import Step
 
-    solving = step == _CALTABLE_SET
     return launch_backfill(
         GraphQL(address),
         Backfill(
-            (_CALTABLE_SET,) if solving else tuple(Step)[list(Step).index(Step(step)) :],
-            "calibration_mjd" if solving else "observation_mjd",
+            assets,
+            "calibration_mjd" if assets == (_CALTABLE_SET,) else "observation_mjd",
             keys,
             title=f"{what}, observations: {len(keys)}",
-            description=f"contimg reprocess --step {step}: {what}",
+            description=f"contimg reprocess --step {assets[0]}: {what}",
         ),
     )
 

@@ -59,6 +59,7 @@ def status(
     told: dict[str, Any] = {
         "state": settings.state,
         "ms_dir": watched_directory(settings.state) or settings.incoming_dir,
+        "uvh5_dir": watched_directory(settings.state, "uvh5_dir") or settings.incoming_uvh5_dir,
         "address": running_address(settings.state),
         "observations": {s.value: counts.get(s, 0) for s in ObservationState},
         "latest": latest[0] if latest else None,
@@ -73,6 +74,7 @@ def status(
             f"state: {settings.state}",
             f"platform: {told['address'] or 'not running'}",
             f"MS directory: {told['ms_dir']}",
+            f"directory of sub-band files: {told['uvh5_dir']}",
             "observations: " + _counts(told["observations"]),
             "caltable sets: " + _counts(sets),
         ]

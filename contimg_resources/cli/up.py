@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from contimg_resources.cli.arguments import MsDirectory, StateDirectory
+from contimg_resources.cli.arguments import MsDirectory, StateDirectory, SubBandDirectory
 from contimg_resources.cli.console import progress, remark
 from contimg_resources.cli.given import environment_of, given_settings
 from contimg_resources.core.errors import PlatformError
@@ -24,6 +24,7 @@ _LOOK_S = 2.0
 def up(
     state: StateDirectory = None,
     ms_dir: MsDirectory = None,
+    uvh5_dir: SubBandDirectory = None,
     port: Annotated[
         int, typer.Option(min=1, max=65535, help="Port of the web interface on 127.0.0.1.")
     ] = 3000,
@@ -47,7 +48,9 @@ def up(
     again with the next platform. A Dagster process that dies or hangs is started again, at most
     five times within ten minutes; then the command ends with exit code 1.
 
-    Example: `contimg up --state /data/contimg --ms-dir /data/ms/5min`
+    MS that arrive in `--ms-dir` are processed, and the correlator's sub-band files in `--uvh5-dir`.
+
+    Example: `contimg up --state /data/contimg --ms-dir /data/ms/5min --uvh5-dir /data/incoming`
     """
     from contimg_resources.cli.platform import Platform
     from contimg_resources.steps.disk_space import keep_reserve
@@ -56,7 +59,7 @@ def up(
 
     # A service manager's stop is as good an end as Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    settings = given_settings(state=state, ms_dir=ms_dir)
+    settings = given_settings(state=state, ms_dir=ms_dir, uvh5_dir=uvh5_dir)
     settings.state.mkdir(parents=True, exist_ok=True)
     for removal in free_without_stores(settings):
         remark(f"the disk was full: removed {removal.path}, {removal.why}")
@@ -65,7 +68,8 @@ def up(
     stores = Workshop.from_settings(settings)
     stores.products.close()
     stores.registry.close()
-    settings.incoming_dir.mkdir(parents=True, exist_ok=True)
+    for incoming in (settings.incoming_dir, settings.incoming_uvh5_dir):
+        incoming.mkdir(parents=True, exist_ok=True)
     platform = Platform(
         settings.state,
         port=port,
@@ -83,6 +87,7 @@ def up(
         if onlookers is not None:
             remark(f"for onlookers: http://127.0.0.1:{onlookers}")
         remark(f"MS directory {settings.incoming_dir}; state {settings.state}; Ctrl-C stops it")
+        remark(f"directory of sub-band files {settings.incoming_uvh5_dir}")
         say("serving", None)
         try:
             while True:

@@ -3,7 +3,6 @@
 Belongs here: arguments, the order of work, output. Doesn't: reading, grouping, converting.
 """
 
-import hashlib
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -62,10 +61,10 @@ def show(
         except Exception as error:
             refused[str(path)] = in_words(error)
     if as_json:
-        print_json({"sub_bands": [_described(s) for s in found], "rejected": refused})
+        print_json({"sub_bands": [described(s) for s in found], "rejected": refused})
     else:
         for s in found:
-            print_lines(_lines(s))
+            print_lines(lines_of(s))
         for reason in refused.values():
             remark(reason)
     if refused:
@@ -204,11 +203,11 @@ def convert(
 def _scanned(directory: Path, say: Progress) -> "SubBandScan":
     """Scan a directory with the cache that the scratch space keeps of it."""
     from contimg_resources.correlator.arrival import HeaderCache, scan_sub_bands
+    from contimg_resources.steps.watching_sub_bands import cache_file
 
     settings = given_settings()
     directory = directory.absolute()
-    name = hashlib.sha256(str(directory).encode(errors="surrogateescape")).hexdigest()[:16]
-    file = settings.layout.scratch / "uvh5" / f"{name}.json"
+    file = cache_file(settings, directory)
     cache = HeaderCache.load(file, directory)
     scan = scan_sub_bands(
         directory,
@@ -254,11 +253,13 @@ def _summary(found: "SubBandGroup") -> dict[str, Any]:
     }
 
 
-def _described(s: "SubBand") -> dict[str, Any]:
+def described(s: "SubBand") -> dict[str, Any]:
+    """Return the header of a sub-band file for JSON."""
     return {**jsonable(s), "begin_mjd": s.begin_mjd, "end_mjd": s.end_mjd}
 
 
-def _lines(s: "SubBand") -> list[str]:
+def lines_of(s: "SubBand") -> list[str]:
+    """Describe the header of a sub-band file in lines."""
     return [
         f"sub-band {s.number}: {s.path}",
         f"  telescope: {s.telescope or 'not stated'}",

@@ -28,9 +28,9 @@ def why(
         Path,
         typer.Argument(
             metavar="PRODUCT",
-            help="An image, a calibrated MS, an MS that arrived, a caltable, a mosaic, "
-            "measurements, a cutout, light curves, variability metrics, a candidate's card or a "
-            "document of the export.",
+            help="An image, a calibrated MS, an MS or sub-band file that arrived, a caltable, a "
+            "mosaic, measurements, a cutout, light curves, variability metrics, a candidate's card "
+            "or a document of the export.",
         ),
     ],
     state: StateDirectory = None,
@@ -66,7 +66,7 @@ def _lines(found: "Provenance", problem: str) -> list[str]:
             f"observation: {record.key}, {isot_from_mjd(record.start_mjd)[:_SECOND]} to "
             f"{isot_from_mjd(record.end_mjd)[:_SECOND]} UTC, declination "
             f"{record.declination_deg:+.2f} deg",
-            f"  {_source_of(record)}: {record.path}, signature {record.signature}",
+            *_source_of(record),
             f"  state: {record.state}" + (f": {record.reason}" if record.reason else ""),
         ]
     if found.product is not None:
@@ -84,8 +84,11 @@ def _lines(found: "Provenance", problem: str) -> list[str]:
     return lines + ([f"STALE: {found.why_stale}"] if found.why_stale else [])
 
 
-def _source_of(record: "ObservationRecord") -> str:
-    return "MS" if record.origin == "measurement_set" else "image made elsewhere"
+def _source_of(record: "ObservationRecord") -> list[str]:
+    kind = "image made elsewhere" if record.origin == "image" else "MS"
+    if record.origin == "sub_bands":
+        return [f"  MS, made of sub-band files: {record.path}"]
+    return [f"  {kind}: {record.path}, signature {record.signature}"]
 
 
 def _value(value: Any) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from contimg_resources.core.naming import without_ms
+from contimg_resources.core.keys import KEY_RESOLUTION_DAYS
 from contimg_resources.demo.ngc5921 import (
     PHASE_CALIBRATOR,
     PHASE_CALIBRATOR_DEG,
@@ -48,7 +48,7 @@ class NightRow:
     Parameters
     ----------
     name : str
-        Its MS without ``.ms``.
+        Its start in UTC, which names its truth.
     record : ObservationRecord or None
         The observation in the products store; None when it never arrived.
     caltables : str
@@ -72,7 +72,7 @@ class NightRow:
 
 
 def expected_names(night: NightSpec) -> tuple[str, ...]:
-    """Return the names of the MS of a night, without ``.ms``, by time."""
+    """Return the names of the observations of a night, their starts in UTC, by time."""
     return tuple(observation_name(o.spec.start_mjd) for o in plan_night(night))
 
 
@@ -87,8 +87,18 @@ def write_known_sources(night: NightSpec, path: Path) -> None:
 
 
 def look_back(products: ProductsStore, night: NightSpec, incoming: Path) -> tuple[NightRow, ...]:
-    """Return the outcome of each observation of a night so far, by time."""
-    records = {without_ms(r.path.name): r for r in products.list_observations()}
+    """Return the outcome of each observation of a night so far, by time.
+
+    Parameters
+    ----------
+    products : ProductsStore
+        The products store.
+    night : NightSpec
+        The night.
+    incoming : Path
+        Directory of its sub-band files, and of its truth.
+    """
+    records = _by_name(products.list_observations(), night)
     return tuple(
         _row(products, name, records.get(name), incoming) for name in expected_names(night)
     )
@@ -98,8 +108,20 @@ def of_the_night(
     records: Sequence[ObservationRecord], night: NightSpec
 ) -> tuple[ObservationRecord, ...]:
     """Return only the observations of a night, without the image of the first act."""
-    names = expected_names(night)
-    return tuple(r for r in records if without_ms(r.path.name) in names)
+    return tuple(_by_name(records, night).values())
+
+
+def _by_name(
+    records: Sequence[ObservationRecord], night: NightSpec
+) -> dict[str, ObservationRecord]:
+    """Return the observations of a night by name: those of the planned times."""
+    names = {o.spec.mid_mjd: observation_name(o.spec.start_mjd) for o in plan_night(night)}
+    return {
+        name: record
+        for record in records
+        for mid_mjd, name in names.items()
+        if abs(record.mid_mjd - mid_mjd) < KEY_RESOLUTION_DAYS
+    }
 
 
 def is_over(records: Sequence[ObservationRecord], night: NightSpec) -> bool:

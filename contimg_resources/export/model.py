@@ -105,6 +105,9 @@ class ObservationItem(Part):
     set_version: int | None = None
     borrowed: bool = False
     stale: bool = False
+    missing_sub_bands: tuple[int, ...] = Field(
+        (), description="Numbers of the missing sub-bands, whose data are flagged."
+    )
 
 
 class Observations(Document):

@@ -50,6 +50,7 @@ def _observations(state: PlatformState) -> Iterator[Item]:
             set_version=applied.set_version if applied else None,
             borrowed=bool(applied and applied.borrowed),
             stale=record.key in state.stale,
+            missing_sub_bands=state.missing_sub_bands.get(record.key, ()),
         )
         yield element(record.key, item.mid_mjd, item)
 

@@ -65,6 +65,8 @@ class PlatformState:
     elsewhere_ra_deg : dict of str to float
         Right ascension of the centre of each image that was made elsewhere, by partition key, ICRS
         degrees: that telescope may not have observed on the meridian.
+    missing_sub_bands : dict of str to tuple of int
+        Numbers of missing sub-bands of the observations that lack some, by partition key.
     """
 
     observations: tuple[ObservationRecord, ...]
@@ -84,3 +86,4 @@ class PlatformState:
     shortage: str = ""
     damaged: tuple[str, ...] = ()
     elsewhere_ra_deg: dict[str, float] = field(default_factory=dict)
+    missing_sub_bands: dict[str, tuple[int, ...]] = field(default_factory=dict)

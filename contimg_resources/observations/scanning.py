@@ -73,7 +73,7 @@ KINDS = {
     "bad names": "has a name that can't be shown or quoted",
     "broken links": "is a link that leads nowhere",
     "unreadable": "can't be read",
-    "UVH5": "is of UVH5 sub-bands from the correlator: convert them with `contimg uvh5`",
+    "UVH5": "is a sub-band file of the correlator: it belongs in the directory CONTIMG_UVH5_DIR",
     "files named as MS": "is a file; a MeasurementSet is a directory",
     "other files": "is a file",
 }

@@ -14,10 +14,18 @@ from contimg_resources.database import Database
 from contimg_resources.instrument.dsa110 import N_SPECTRAL_WINDOWS
 from contimg_resources.observations.model import Observation, ObservationOrigin, SubBandFile
 from contimg_resources.products.arrivals import MOVED, refuse_other_origin
-from contimg_resources.products.model import ArrivalOutcome, ObservationRecord
-from contimg_resources.products.recording import find_record
+from contimg_resources.products.model import (
+    ArrivalOutcome,
+    ArtefactKind,
+    ObservationRecord,
+    ObservationState,
+)
+from contimg_resources.products.recording import add_event, find_record
 from contimg_resources.products.rows import observation_values
-from contimg_resources.products.tables import observations, sub_bands
+from contimg_resources.products.tables import artefacts, observations, sub_bands
+
+#: Limit of the variables of a statement in SQLite is above it.
+_PATHS_PER_QUERY = 500
 
 
 def files_of(connection: sa.Connection, key: str) -> tuple[SubBandFile, ...]:
@@ -130,12 +138,94 @@ class SubBandProducts:
         with self._database.read() as connection:
             return files_of(connection, key)
 
+    def missing(self, *, start_mjd: float) -> dict[str, tuple[int, ...]]:
+        """Return the numbers of missing sub-bands of the observations that lack some, by key.
+
+        Parameters
+        ----------
+        start_mjd : float
+            Only observations whose mid-MJD isn't before this, days.
+        """
+        mine = sub_bands.c
+        lacking = (
+            sa.select(mine.key)
+            .join(observations, observations.c.key == mine.key)
+            .where(observations.c.mid_mjd >= start_mjd)
+            .group_by(mine.key)
+            .having(sa.func.count() < N_SPECTRAL_WINDOWS)
+        )
+        query = sa.select(mine.key, mine.number).where(mine.key.in_(lacking))
+        there: dict[str, set[int]] = {}
+        with self._database.read() as connection:
+            for row in connection.execute(query):
+                there.setdefault(row.key, set()).add(row.number)
+        every = set(range(N_SPECTRAL_WINDOWS))
+        return {key: tuple(sorted(every - numbers)) for key, numbers in sorted(there.items())}
+
     def find(self, path: Path) -> ObservationRecord | None:
         """Return the observation of a sub-band file; None if none has it."""
         query = sa.select(sub_bands.c.key).where(sub_bands.c.path == str(path.absolute()))
         with self._database.read() as connection:
             key = connection.scalar(query)
             return None if key is None else find_record(connection, key)
+
+    def imaged(
+        self, paths: Sequence[Path], *, before_mjd: float
+    ) -> list[tuple[str, SubBandFile, Path]]:
+        """Return those of some files whose observation was imaged before a time.
+
+        Parameters
+        ----------
+        paths : sequence of Path
+            Sub-band files; others are left out.
+        before_mjd : float
+            The time, MJD in days.
+
+        Returns
+        -------
+        list of tuple of (str, SubBandFile, Path)
+            Partition key, file and image, by file.
+        """
+        mine, image = sub_bands.c, artefacts.c
+        query = (
+            sa.select(sub_bands, image.path.label("image"))
+            .join(observations, observations.c.key == mine.key)
+            .join(artefacts, image.key == mine.key)
+            .where(
+                observations.c.state == ObservationState.IMAGED.value,
+                image.kind == ArtefactKind.IMAGE.value,
+                image.version == 1,
+                image.created_mjd < before_mjd,
+            )
+            .order_by(mine.path)
+        )
+        found = []
+        with self._database.read() as connection:
+            for start in range(0, len(paths), _PATHS_PER_QUERY):
+                some = [str(p) for p in paths[start : start + _PATHS_PER_QUERY]]
+                for row in connection.execute(query.where(mine.path.in_(some))):
+                    file = SubBandFile(row.number, Path(row.path), row.size_bytes, row.modified_ns)
+                    found.append((row.key, file, Path(row.image)))
+        return found
+
+    def note(self, key: str, step: str, message: str, *, run_id: str = "") -> None:
+        """Add an entry to the history of an observation, whose state stays.
+
+        Parameters
+        ----------
+        key : str
+            Partition key of the observation.
+        step : str
+            The step that makes the entry.
+        message : str
+            Description.
+        run_id : str
+            The run that makes it; empty on the command line.
+        """
+        with self._database.write() as connection:
+            record = find_record(connection, key)
+            if record is not None:
+                add_event(connection, key, record.state, step, message, run_id)
 
     def describe(self, observation: Observation) -> None:
         """Replace the description of an observation by one that was read from its data.

@@ -80,8 +80,9 @@ class RetentionSettings(Section):
     calibrated_ms_days: float | None = Field(
         7.0,
         gt=0,
-        description="A calibrated MS is removed after this long if it is imaged and can be remade "
-        "because its MS still exists; None: only when disk space is low.",
+        description="A calibrated MS, and an MS made of sub-band files, is removed after this long "
+        "if it is imaged and can be remade because the MS or the files that arrived still exist; "
+        "None: only when disk space is low.",
     )
     companion_days: float | None = Field(
         30.0,

@@ -139,15 +139,12 @@ def make_measurement_set(
             f"the MS {conversion.ms} differs from the headers: {verdict.words}", key=key
         )
     workshop.products.put_artefacts(key, [made])
-    record = workshop.products.get(key)
-    # The observation waits or arrives as before; the history has the MS.
-    workshop.products.set_state(
-        key,
-        ObservationState.FAILED if read.unusable else record.state,
-        step=STEP,
-        reason=read.unusable or record.reason or None,
-        run_id=run_id,
-    )
+    words = f"MS made of {len(used)} sub-band files"
+    workshop.products.sub_bands.note(key, STEP, words, run_id=run_id)
+    if read.unusable:
+        workshop.products.set_state(
+            key, ObservationState.FAILED, step=STEP, reason=read.unusable, run_id=run_id
+        )
     read.refuse_unusable()
     return MeasurementSetMade(read, made, conversion, verdict, timed.seconds)
 

@@ -200,6 +200,7 @@ def read_state(workshop: Workshop) -> PlatformState:
             for o in observations
             if o.origin is ObservationOrigin.IMAGE
         },
+        missing_sub_bands=products.sub_bands.missing(start_mjd=start_mjd),
     )
 
 

@@ -12,7 +12,7 @@ from contimg_resources.mosaics.model import MosaicFiles
 from contimg_resources.observations.model import ObservationOrigin
 from contimg_resources.products.derived import DerivedKind, InputKind, Product, ProductFile
 from contimg_resources.products.epochs import EpochKind
-from contimg_resources.products.model import Artefact, ObservationRecord
+from contimg_resources.products.model import Artefact, ObservationRecord, ObservationState
 from contimg_resources.products.store import ProductsStore
 from contimg_resources.registry.model import CaltableSet
 from contimg_resources.steps.recording import epoch_product, mosaic_product
@@ -34,7 +34,7 @@ class Provenance:
         The recorded file or directory: the given one, or one that contains it.
     kind : str
         Its kind: an `ArtefactKind`, a `DerivedKind`, ``mosaic``, ``measurements``,
-        ``measurement_set``, ``image_made_elsewhere`` or ``caltable``.
+        ``measurement_set``, ``sub_band``, ``image_made_elsewhere`` or ``caltable``.
     observation : ObservationRecord or None
         The observation that it belongs to, or was made from; None for products of several.
     product : Artefact or Product or None
@@ -122,7 +122,8 @@ def _of_artefact(workshop: Workshop, path: Path) -> Provenance | None:
     if found is None:
         return None
     key, artefact = found
-    record = workshop.products.get(key)
+    store = workshop.products
+    record = store.get(key)
     stale = stale_observations(
         workshop, start_mjd=record.mid_mjd, end_mjd=record.mid_mjd + _MOMENT_DAYS
     )
@@ -132,8 +133,24 @@ def _of_artefact(workshop: Workshop, path: Path) -> Provenance | None:
         observation=record,
         product=artefact,
         sets=_applied(workshop, artefact),
+        made_from=tuple(f.path for f in store.sub_bands.files(key)),
+        why_stale=_why_stale(workshop, record, artefact),
         stale=tuple(s for s in stale if s.key == key and artefact.kind in s.products),
     )
+
+
+def _why_stale(workshop: Workshop, record: ObservationRecord, artefact: Artefact) -> str:
+    """Return why products of sub-band files are stale: others have arrived since."""
+    if record.origin is not ObservationOrigin.SUB_BANDS:
+        return ""
+    last = [
+        e
+        for e in workshop.products.history(record.key)
+        if e.step == "arrival" and e.state is ObservationState.ARRIVED
+    ]
+    if not last or artefact.created_mjd > last[-1].at_mjd:
+        return ""
+    return f"made before the present sub-band files came ({last[-1].message})"
 
 
 def _of_product(workshop: Workshop, path: Path) -> Provenance | None:
@@ -209,6 +226,8 @@ def _applied(workshop: Workshop, artefact: Artefact) -> tuple[CaltableSet, ...]:
 
 def _of_ms(workshop: Workshop, path: Path) -> Provenance | None:
     record = workshop.products.find_by_path(path)
+    if record is None and (record := workshop.products.sub_bands.find(path)) is not None:
+        return Provenance(path, "sub_band", observation=record)
     return None if record is None else Provenance(path, _kind_of(record), observation=record)
 
 

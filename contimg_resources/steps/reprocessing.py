@@ -3,7 +3,7 @@
 Belongs here: choosing, with a reason for each. Doesn't: starting anything.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -11,8 +11,9 @@ from contimg_resources.core.errors import NoValidCaltables, StoreUnavailable, in
 from contimg_resources.observations.model import ObservationOrigin
 from contimg_resources.products.model import ArtefactKind, ObservationRecord, ObservationState
 from contimg_resources.steps.looking_up import look_up
+from contimg_resources.steps.solving import STEP as SOLVE_STEP
 from contimg_resources.steps.staleness import stale_observations
-from contimg_resources.steps.starting import solve_command
+from contimg_resources.steps.starting import needs_ms, solve_command
 from contimg_resources.steps.workshop import Workshop
 
 #: Tag that names the backfill of a run: Dagster's web interface shows no titles.
@@ -22,6 +23,8 @@ REPROCESS_TAG = "contimg/reprocess"
 class Step(StrEnum):
     """The first step to repeat; all later steps follow."""
 
+    MEASUREMENT_SET = "measurement_set"
+    """Making the MS of sub-band files that lack it, calibrating and imaging."""
     CALIBRATED_MS = "calibrated_ms"
     """Calibrating and imaging."""
     IMAGE_5MIN = "image_5min"
@@ -53,11 +56,25 @@ class Chosen:
         Why it was chosen.
     hindrance : str
         Why it can't be reprocessed now; empty when it can.
+    needs_ms : bool
+        Whether its MS is to be made of its sub-band files first.
     """
 
     key: str
     why: str
     hindrance: str
+    needs_ms: bool = False
+
+
+def steps_from(step: Step, chosen: Iterable[Chosen]) -> tuple[str, ...]:
+    """Return the assets to materialize, from the first step to repeat.
+
+    The MS of observations that lack theirs are made first; those that are there stay.
+    """
+    if step is Step.CALIBRATED_MS and any(c.needs_ms for c in chosen if not c.hindrance):
+        step = Step.MEASUREMENT_SET
+    steps = list(Step)
+    return tuple(s.value for s in steps[steps.index(step) :])
 
 
 def choose_observations(
@@ -93,7 +110,12 @@ def choose_observations(
     ]
     reasons = dict(_reasons(workshop, which, records, start_mjd, end_mjd))
     return tuple(
-        Chosen(r.key, reasons[r.key], _busy(r, busy) or _hindrance(workshop, r, step))
+        Chosen(
+            r.key,
+            reasons[r.key],
+            _busy(r, busy) or _hindrance(workshop, r, step),
+            needs_ms=needs_ms(workshop, r),
+        )
         for r in records
         if r.key in reasons
     )
@@ -121,8 +143,7 @@ def choose_calibrators(
         Chosen(
             record.key,
             f"{record.calibrator} crossed the beam",
-            _busy(record, busy)
-            or ("" if record.path.is_dir() else f"its MS {record.path} is gone"),
+            _busy(record, busy) or _without_ms(workshop, record),
         )
         for record in workshop.products.list_observations(start_mjd=start_mjd, end_mjd=end_mjd)
         if record.calibrator and not record.superseded_by
@@ -150,6 +171,23 @@ def _reasons(
             yield record.key, f"{record.state}" + (f": {record.reason}" if record.reason else "")
 
 
+def _without_ms(workshop: Workshop, record: ObservationRecord) -> str:
+    """Return why an observation has no MS to solve; empty when it has."""
+    if not needs_ms(workshop, record):
+        return _gone(workshop, record)
+    cure = solve_command(record).replace(SOLVE_STEP, Step.MEASUREMENT_SET)
+    return _gone(workshop, record) or f"its MS is still to be made: {cure}"
+
+
+def _gone(workshop: Workshop, record: ObservationRecord) -> str:
+    """Return why neither the MS nor the sub-band files of an observation are there."""
+    if not needs_ms(workshop, record):
+        return "" if record.path.is_dir() else f"its MS {record.path} is gone"
+    files = workshop.products.sub_bands.files(record.key)
+    gone = [f.path for f in files if not f.is_unchanged]
+    return f"{len(gone)} of its sub-band files are gone, such as {gone[0]}" if gone else ""
+
+
 def _busy(record: ObservationRecord, busy: Collection[str]) -> str:
     return "a run of it is queued or in progress" if record.key in busy else ""
 
@@ -161,8 +199,8 @@ def _hindrance(workshop: Workshop, record: ObservationRecord, step: Step) -> str
         made = {a.kind: a.path for a in workshop.products.artefacts(record.key)}
         calibrated = made.get(ArtefactKind.CALIBRATED_MS)
         return "" if calibrated is not None and calibrated.is_dir() else "it has no calibrated MS"
-    if not record.path.is_dir():
-        return f"its MS {record.path} is gone"
+    if gone := _gone(workshop, record):
+        return gone
     try:
         layout = workshop.products.observation(record.key).layout
         look_up(workshop, record.mid_mjd, record.declination_deg, layout, verify=False)

@@ -33,7 +33,8 @@ _GB = 1e9
 _HOUR_S = 3600.0
 _DAY_S = 86_400.0
 
-_CALIBRATED = (ArtefactKind.CALIBRATED_MS,)
+#: MS that can be made again from what arrived.
+_CALIBRATED = (ArtefactKind.CALIBRATED_MS, ArtefactKind.MEASUREMENT_SET)
 _COMPANIONS = (ArtefactKind.RESIDUAL, ArtefactKind.PSF, ArtefactKind.PRIMARY_BEAM)
 _IMAGES = (
     ArtefactKind.IMAGE,
@@ -43,6 +44,11 @@ _IMAGES = (
 )
 #: Name of the directory of a set solved by the platform; other directories belong to users.
 _SOLVED_HERE = re.compile(r"[^.].*_\d{5}\.\d{5}\.v\d+", re.ASCII)
+
+_WORDS = {
+    ArtefactKind.CALIBRATED_MS: "calibrated MS",
+    ArtefactKind.MEASUREMENT_SET: "MS made of sub-bands",
+}
 
 #: In these states an observation no longer needs its calibrated MS.
 _DONE = (ObservationState.IMAGED, ObservationState.FAILED)
@@ -61,13 +67,16 @@ class Removal:
     why : str
         Why it is removed.
     made : Made or None
-        The product; None for files that no store names.
+        The product; None for other files.
+    key : str
+        Partition key of the observation of a sub-band file; empty for other files.
     """
 
     path: Path
     size_bytes: int
     why: str
     made: Made | None = None
+    key: str = ""
 
 
 def choose_removals(
@@ -88,6 +97,7 @@ def choose_removals(
     retention = workshop.settings.retention
     chosen = [r for r in _old(workshop, retention, now) if _of(r).key not in busy]
     chosen += _left_behind(workshop, retention)
+    chosen += [r for r in _sub_bands(workshop, now) if r.key not in busy]
     missing_bytes = (
         retention.free_gb * _GB
         - free_bytes(workshop.settings.state)
@@ -133,7 +143,25 @@ def remove(
             # Files that can't be removed are found again the next day.
             _delete(removal.path)
             removed.append(removal)
+    for key, why in {r.key: r.why for r in removed if r.key}.items():
+        n = sum(r.key == key for r in removed)
+        workshop.products.sub_bands.note(key, STEP, f"{n} sub-band files removed: {why}")
     return tuple(removed)
+
+
+def _sub_bands(workshop: Workshop, now: float) -> Iterator[Removal]:
+    """Find the sub-band files of observations that were imaged long ago, if they are to go.
+
+    Only files in the watched directory itself, as they arrived, while the image is there.
+    """
+    days, directory = workshop.settings.uvh5.retention_days, workshop.settings.incoming_uvh5_dir
+    if days is None or not directory.is_dir():
+        return
+    paths = [p for p in directory.absolute().iterdir() if p.is_file() and not p.is_symlink()]
+    for key, file, image in workshop.products.sub_bands.imaged(paths, before_mjd=now - days):
+        if file.is_unchanged and image.is_file():
+            why = f"its observation was imaged more than {days:g} d ago (uvh5.retention_days)"
+            yield Removal(file.path, file.size_bytes, why, key=key)
 
 
 def _old(workshop: Workshop, retention: RetentionSettings, now: float) -> Iterator[Removal]:
@@ -161,8 +189,8 @@ def _may_go(made: Made, state: Path) -> bool:
     # of the next step, stay.
     if not made.artefact.path.is_relative_to(state):
         return False
-    return made.artefact.kind != ArtefactKind.CALIBRATED_MS or (
-        made.state in _DONE and made.ms.is_dir()
+    return made.artefact.kind not in _CALIBRATED or (
+        made.state in _DONE and all(path.exists() for path in made.inputs)
     )
 
 
@@ -222,9 +250,9 @@ def _left_behind(workshop: Workshop, retention: RetentionSettings) -> Iterator[R
     sums_days = workshop.settings.mosaics.sums_days
     for path in _older(layout.mosaics, "*/*/*.sums.npy", sums_days * _DAY_S):
         yield Removal(path, _size(path), f"running sums of a mosaic, older than {sums_days:g} d")
-    for root in (layout.calibrated, layout.images, layout.caltables, layout.mosaics,
-                 layout.light_curves, layout.added_light_curves, layout.variability,
-                 layout.candidates, layout.cutouts):  # fmt: skip
+    for root in (layout.measurement_sets, layout.calibrated, layout.images, layout.caltables,
+                 layout.mosaics, layout.light_curves, layout.added_light_curves,
+                 layout.variability, layout.candidates, layout.cutouts):  # fmt: skip
         for pattern in (".*.partial", "*/.*.partial", ".*.old", "*/.*.old"):
             for path in _older(root, pattern, _DAY_S):
                 yield Removal(path, _size(path), "unfinished for more than a day")
@@ -235,10 +263,14 @@ def _left_behind(workshop: Workshop, retention: RetentionSettings) -> Iterator[R
     for path in _older(layout.caltables, "*", _DAY_S):
         if _SOLVED_HERE.fullmatch(path.name) and path not in registered:
             yield Removal(path, _size(path), "caltables that were never registered")
-    known = workshop.products.known_paths(ArtefactKind.CALIBRATED_MS)
-    for path in _older(layout.calibrated, "*/*_cal.ms", _DAY_S):
-        if path not in known:
-            yield Removal(path, _size(path), "calibrated MS without an observation")
+    for kind, root, pattern in (
+        (ArtefactKind.CALIBRATED_MS, layout.calibrated, "*/*_cal.ms"),
+        (ArtefactKind.MEASUREMENT_SET, layout.measurement_sets, "*/*.ms"),
+    ):
+        known = workshop.products.known_paths(kind)
+        for path in _older(root, pattern, _DAY_S):
+            if path not in known:
+                yield Removal(path, _size(path), f"{_WORDS[kind]} without an observation")
 
 
 def _older(root: Path, pattern: str, seconds: float) -> list[Path]:

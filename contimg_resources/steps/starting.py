@@ -61,6 +61,8 @@ class Open:
         Whether it was made to wait until a set is valid.
     reason : str
         Why no set is valid; empty when one is, or the reason is already recorded.
+    needs_ms : bool
+        Whether it arrived as sub-band files of which the MS is still to be made.
     """
 
     key: str
@@ -69,6 +71,7 @@ class Open:
     caltables: str | None
     waits: bool
     reason: str = ""
+    needs_ms: bool = False
 
     @property
     def day(self) -> int:
@@ -116,7 +119,15 @@ def _open(workshop: Workshop, record: ObservationRecord) -> Open:
         caltables=caltables,
         waits=record.state not in (ObservationState.ARRIVED, ObservationState.INTERRUPTED),
         reason="" if record.state is ObservationState.WAITING else reason,
+        needs_ms=needs_ms(workshop, record),
     )
+
+
+def needs_ms(workshop: Workshop, record: ObservationRecord) -> bool:
+    """Return whether an observation arrived as sub-band files of which no MS is made yet."""
+    if record.origin is not ObservationOrigin.SUB_BANDS:
+        return False
+    return workshop.made_ms(workshop.products.observation(record.key)) is None
 
 
 def tell_waiting(

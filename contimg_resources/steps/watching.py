@@ -40,7 +40,7 @@ MAX_REMEMBERED = 500
 _REASONS_REMEMBERED = 20
 
 #: Maximum number of names of each kind in one line.
-_SAID_EACH = 5
+SAID_EACH = 5
 
 #: Errors that are no fault of the MS: the next scan tries it again.
 _NOT_ITS_FAULT = (ObservationNotSettled, CasaUnavailable, MemoryError)
@@ -175,7 +175,7 @@ class ScanResult:
     def not_taken(self) -> list[str]:
         """Rejected and ignored entries with reasons: the first few of each kind."""
         earlier = [f"{name} rejected: {why}" for name, why in self.memory.reasons.items()]
-        return [*earlier[:_SAID_EACH], *say_passed_over(self.passed_over, _SAID_EACH)]
+        return [*earlier[:SAID_EACH], *say_passed_over(self.passed_over, SAID_EACH)]
 
 
 def scan_directory(

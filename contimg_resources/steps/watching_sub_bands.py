@@ -30,7 +30,12 @@ from contimg_resources.instrument.dsa110 import N_SPECTRAL_WINDOWS
 from contimg_resources.observations.model import SubBandFile
 from contimg_resources.settings import Settings
 from contimg_resources.steps.arriving import Arrived, register
-from contimg_resources.steps.watching import MAX_REMEMBERED, RECHECK_S, RejectedDelivery
+from contimg_resources.steps.watching import (
+    MAX_REMEMBERED,
+    RECHECK_S,
+    SAID_EACH,
+    RejectedDelivery,
+)
 from contimg_resources.steps.workshop import Workshop
 
 #: Headers are written to disk after this many new ones, or after this time, seconds.
@@ -82,8 +87,8 @@ class SubBandScanResult:
         Observations that this scan registered.
     rejected : tuple of RejectedDelivery
         Files and observations that this scan rejected.
-    n_aside : int
-        Number of rejected ones that were reported before.
+    refused : dict of str to str
+        Why, by name, also of those that earlier scans rejected.
     n_known : int
         Number of known observations.
     waiting : dict of str to str
@@ -96,7 +101,7 @@ class SubBandScanResult:
 
     arrivals: tuple[Arrived, ...] = ()
     rejected: tuple[RejectedDelivery, ...] = ()
-    n_aside: int = 0
+    refused: Mapping[str, str] = field(default_factory=dict)
     n_known: int = 0
     waiting: Mapping[str, str] = field(default_factory=dict)
     n_left: int = 0
@@ -107,13 +112,20 @@ class SubBandScanResult:
         """The counts in one line: ``sub-bands: 1 new, 2 waiting, 8 known``; empty without any."""
         counts = {
             "new": len(self.arrivals),
-            "rejected": len(self.rejected) + self.n_aside,
+            "rejected": len(self.refused),
             "waiting": len(self.waiting),
             "left for the next scan": self.n_left,
             "known": self.n_known,
         }
         said = ", ".join(f"{n} {what}" for what, n in counts.items() if n)
         return f"sub-bands: {said}" if said else ""
+
+    @property
+    def not_taken(self) -> list[str]:
+        """Observations that wait or were rejected, with reasons: the first few of each."""
+        refused = [f"{name} rejected: {why}" for name, why in self.refused.items()]
+        waiting = [f"{name} {why}" for name, why in self.waiting.items()]
+        return [*refused[:SAID_EACH], *waiting[:SAID_EACH]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -392,7 +404,7 @@ class _Scan:
         return SubBandScanResult(
             arrivals=tuple(self.arrivals),
             rejected=tuple(RejectedDelivery(*self.refused[name]) for name in told),
-            n_aside=len(digests) - len(told),
+            refused={name: why for name, (_, why) in self.refused.items()},
             n_known=self.n_known,
             waiting=self.waiting,
             n_left=self.n_left,

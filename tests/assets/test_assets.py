@@ -9,9 +9,18 @@ import dagster as dg
 import pytest
 from PIL import Image
 
-from contimg_assets import calibration, failures, imaging, mosaics, photometry, telling
+from contimg_assets import (
+    calibration,
+    failures,
+    imaging,
+    measurement_sets,
+    mosaics,
+    photometry,
+    telling,
+)
 from contimg_assets.definitions import build_defs
 from contimg_assets.failures import Cause, FailedStep, failed_steps
+from contimg_assets.jobs import IMAGE_ASSETS
 from contimg_assets.sensors import run_failures
 from contimg_resources import steps
 from contimg_resources.core.errors import CalibrationFailed, CasaCrashed, NoValidCaltables
@@ -64,6 +73,12 @@ class Steps:
         calibrated = SimpleNamespace(
             active=SimpleNamespace(set=caltables), observation=SimpleNamespace(signature="1234")
         )
+        ms = SimpleNamespace(
+            observation=SimpleNamespace(signature="5678", notes=("a note",)),
+            verdict=Verdict("matches_headers", True, "as it should be"),
+        )
+        patch.setattr(steps, "make_measurement_set", self._step("measurement_set", ms))
+        patch.setattr(measurement_sets, "describe_measurement_set", lambda _: {"n_rows": 9})
         patch.setattr(steps, "solve_observation", self._step("solve", solved))
         patch.setattr(steps, "calibrate_observation", self._step("calibrate", calibrated))
         patch.setattr(
@@ -95,13 +110,19 @@ def instance() -> Iterator[dg.DagsterInstance]:
         yield ephemeral
 
 
-def execute(instance: dg.DagsterInstance, job: str, key: str = KEY) -> dg.ExecuteInProcessResult:
+def execute(
+    instance: dg.DagsterInstance, job: str, key: str = KEY, *, of_sub_bands: bool = False
+) -> dg.ExecuteInProcessResult:
+    """Execute a job, that of an image as the sensor requests it."""
     instance.add_dynamic_partitions("observation_mjd", [key])
     instance.add_dynamic_partitions("calibration_mjd", [key])
     instance.add_dynamic_partitions("mosaic_mjd", [key])
     definitions = build_defs(parts_of(SimpleNamespace()))
     return definitions.resolve_job_def(job).execute_in_process(
-        partition_key=key, instance=instance, raise_on_error=False
+        partition_key=key,
+        instance=instance,
+        raise_on_error=False,
+        asset_selection=None if job != "image_observation" or of_sub_bands else [*IMAGE_ASSETS],
     )
 
 
@@ -129,6 +150,22 @@ def test_an_observation_is_calibrated_then_imaged(
     assert materialization.partition == KEY
     assert materialization.metadata["rms_mjy"].value == 2.0
     assert (materialization.tags or {})["dagster/data_version"]
+
+
+def test_the_ms_of_sub_bands_is_made_first(stand_in: Steps, instance: dg.DagsterInstance) -> None:
+    result = execute(instance, "image_observation", of_sub_bands=True)
+    assert result.success
+    assert [name for name, _ in stand_in.calls] == [
+        *("measurement_set", "calibrate", "image", "measure_image"),
+    ]
+    assert latest(instance, "measurement_set").metadata["n_rows"].value == 9
+    (check,) = [
+        e.asset_check_evaluation_data
+        for e in result.all_events
+        if e.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION
+        and e.asset_check_evaluation_data.check_name == "matches_headers"
+    ]
+    assert check.passed
 
 
 def test_the_same_caltables_and_content_give_the_same_data_version(

@@ -53,6 +53,8 @@ def test_the_night_goes_from_arrival_to_log(definitions: dg.Definitions) -> None
     found = specs(definitions)
     assert {name: s.group_name for name, s in found.items()} == {
         "incoming_ms": "arrival",
+        "incoming_sub_bands": "arrival",
+        "measurement_set": "arrival",
         "caltable_set": "calibration",
         "calibrated_ms": "calibration",
         "image_5min": "imaging",
@@ -70,8 +72,11 @@ def test_the_night_goes_from_arrival_to_log(definitions: dg.Definitions) -> None
     }
     upstream = {n: {d.asset_key.to_user_string() for d in s.deps} for n, s in found.items()}
     assert upstream["incoming_ms"] == set()
-    assert upstream["caltable_set"] == {"incoming_ms"}
-    assert upstream["calibrated_ms"] == {"incoming_ms", "caltable_set"}
+    assert upstream["incoming_sub_bands"] == set()
+    assert upstream["measurement_set"] == {"incoming_sub_bands"}
+    # An MS arrives, or is made of sub-bands.
+    assert upstream["caltable_set"] == {"incoming_ms", "measurement_set"}
+    assert upstream["calibrated_ms"] == {"incoming_ms", "measurement_set", "caltable_set"}
     assert upstream["image_5min"] == {"calibrated_ms"}
     assert upstream["image_photometry"] == {"image_5min"}
     assert upstream["mosaic_60min"] == {"image_5min"}
@@ -87,7 +92,7 @@ def test_the_night_goes_from_arrival_to_log(definitions: dg.Definitions) -> None
         "cutouts",
         "candidate_cards",
     }
-    assert upstream["observation_log"] == {"incoming_ms", "image_5min"}
+    assert upstream["observation_log"] == {"incoming_ms", "incoming_sub_bands", "image_5min"}
 
 
 def test_every_asset_tells_who_owns_it_and_what_it_is(definitions: dg.Definitions) -> None:
@@ -96,7 +101,7 @@ def test_every_asset_tells_who_owns_it_and_what_it_is(definitions: dg.Definition
         assert all(owner.startswith("team:") for owner in spec.owners), name
         assert len(spec.description or "") > 60, name
         assert 1 <= len(spec.kinds) <= 3, name
-        if name != "incoming_ms":
+        if not name.startswith("incoming_"):
             assert spec.code_version, name
 
 
@@ -112,6 +117,7 @@ def test_every_check_of_a_product_is_partitioned_and_blocking(definitions: dg.De
         assert not checks.pop(name).blocking
     assert (overall.asset_key.to_user_string(), overall.blocking) == ("caltable_set", False)
     assert set(checks) == {
+        "matches_headers",
         "solve_quality",
         "image_rms",
         "beam_sane",

@@ -14,7 +14,7 @@ from dagster_shared.error import SerializableErrorInfo
 
 from contimg_assets import sensors
 from contimg_assets.failures import told_to_dagster
-from contimg_assets.jobs import DAY_TAG, photometry_job
+from contimg_assets.jobs import DAY_TAG, IMAGE_ASSETS, photometry_job
 from contimg_assets.runs import (
     MAX_ATTEMPTS,
     MAX_CUT_OFF,
@@ -58,6 +58,8 @@ def submit(
         job_name=job,
         run_id=str(uuid.uuid4()),
         status=dg.DagsterRunStatus.STARTING,
+        # As the sensor requests the image of an MS that arrived.
+        asset_selection=frozenset(IMAGE_ASSETS) if job == "image_observation" else None,
         tags={"dagster/run_key": run_key, **{f"dagster/{k}": v for k, v in tags.items()}},
     )
     instance.add_run(run)

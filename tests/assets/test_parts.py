@@ -52,6 +52,7 @@ def test_only_what_reads_or_solves_or_images_an_ms_asks_for_casa(
     required: dict[str, set[str]],
 ) -> None:
     assert {name for name, keys in required.items() if "casa" in keys} == {
+        "measurement_set",
         "caltable_set",
         "calibrated_ms",
         "image_5min",

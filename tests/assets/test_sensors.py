@@ -3,6 +3,7 @@
 import time
 import uuid
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,12 +11,14 @@ import dagster as dg
 import pytest
 
 from contimg_assets import runs, sensors
-from contimg_assets.arrivals import Untold
-from contimg_assets.jobs import image_job, solve_job
+from contimg_assets.arrivals import Untold, sub_band_cursor
+from contimg_assets.jobs import convert_job, image_job, solve_job
+from contimg_resources.core.errors import ConfigurationError
 from contimg_resources.observations.scanning import PassedOver
 from contimg_resources.settings import SensorSettings
 from contimg_resources.steps.starting import Open
 from contimg_resources.steps.watching import RejectedDelivery, ScanCursor, ScanResult
+from contimg_resources.steps.watching_sub_bands import SubBandCursor, SubBandScanResult
 from tests.assets.parts import parts_of
 
 TARGET = Open("61041.00347", "aaaa", is_calibrator=False, caltables="3C286_61041.v1", waits=False)
@@ -41,11 +44,13 @@ def night(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     """What the stores would answer; a test changes it."""
     answers: dict[str, object] = {
         "look": NOTHING_NEW,
+        "sub_bands": SubBandScanResult(),
         "open": (),
         "shortage": "",
         "unwritable": "",
     }
     monkeypatch.setattr(sensors, "scan_directory", lambda *_, **__: answers["look"])
+    monkeypatch.setattr(sensors, "scan_uvh5_directory", lambda *_, **__: answers["sub_bands"])
     monkeypatch.setattr(sensors, "open_observations", lambda _: answers["open"])
     monkeypatch.setattr(sensors, "shortage", lambda _: answers["shortage"])
     monkeypatch.setattr(sensors, "unwritable", lambda _: answers["unwritable"])
@@ -154,6 +159,65 @@ def test_a_calibrator_goes_first_and_is_imaged_after_its_own_solve(
 
     submit(instance, solve, dg.DagsterRunStatus.FAILURE)
     assert keys(waiting_tick(instance)) == {image_job.name: [CALIBRATOR.key]}
+
+
+def test_the_ms_of_a_calibrator_is_made_before_its_solve_and_of_a_target_with_its_image(
+    night: dict[str, object], instance: dg.DagsterInstance
+) -> None:
+    calibrator = Open("61041.01064", "cccc", True, "3C286_61040.v1", waits=False, needs_ms=True)
+    target = replace(TARGET, needs_ms=True)
+    night["open"] = (target, calibrator)
+    result = observation_tick(instance)
+    assert keys(result) == {convert_job.name: [calibrator.key], image_job.name: [target.key]}
+    convert, image = requests(result)
+    assert image.asset_selection is None
+    assert isinstance(result, dg.SensorResult)
+    (added,) = result.dynamic_partitions_requests or ()
+    assert set(added.partition_keys) == {calibrator.key, target.key}
+    submit(instance, convert, dg.DagsterRunStatus.SUCCESS)
+    submit(instance, image, dg.DagsterRunStatus.SUCCESS)
+    # Its MS is there.
+    night["open"] = (replace(calibrator, needs_ms=False),)
+    assert keys(observation_tick(instance)) == {solve_job.name: [calibrator.key]}
+
+
+def test_an_ms_that_arrived_is_not_made(
+    night: dict[str, object], instance: dg.DagsterInstance
+) -> None:
+    night["open"] = (TARGET,)
+    (image,) = requests(observation_tick(instance))
+    assert {key.to_user_string() for key in image.asset_selection or ()} == {
+        "calibrated_ms",
+        "image_5min",
+        "image_photometry",
+    }
+
+
+def test_sub_bands_that_cannot_be_listed_do_not_stop_the_ms(
+    night: dict[str, object], instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise ConfigurationError("the directory /mnt/correlator can't be listed")
+
+    monkeypatch.setattr(sensors, "scan_uvh5_directory", refuse)
+    night["open"] = (TARGET,)
+    assert keys(observation_tick(instance)) == {image_job.name: [TARGET.key]}
+
+
+def test_the_state_of_the_scan_for_sub_bands_travels_in_the_cursor(
+    night: dict[str, object], instance: dg.DagsterInstance
+) -> None:
+    memory = SubBandCursor({"a.hdf5": "12345678"}, {TARGET.key: "aaaa"}, {TARGET.key: "no"})
+    night["sub_bands"] = SubBandScanResult(
+        waiting={"2026-01-01T00:05:00": "has 14 of 16 sub-bands"}, memory=memory
+    )
+    result, cursor = tick(sensors.build_observation_sensor(SensorSettings()), instance)
+    assert isinstance(result, dg.SkipReason)
+    assert "sub-bands: 1 waiting" in str(result.skip_message)
+    assert "2026-01-01T00:05:00 has 14 of 16 sub-bands" in str(result.skip_message)
+    assert sub_band_cursor(cursor) == memory
+    for broken in (None, "", "[]", '{"uvh5": 3}', '{"uvh5": {"reported": []}}', "[" * 100_000):
+        assert sub_band_cursor(broken) == SubBandCursor()
 
 
 @pytest.mark.parametrize(

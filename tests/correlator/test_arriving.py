@@ -12,14 +12,22 @@ import numpy as np
 import pytest
 
 from contimg_resources.casa import Casa
+from contimg_resources.cli.main import run
 from contimg_resources.core.checksums import content_checksum
 from contimg_resources.core.errors import UnreadableObservation
 from contimg_resources.correlator.model import HeaderComparison
+from contimg_resources.database import now_mjd
 from contimg_resources.observations.model import ObservationOrigin
-from contimg_resources.products.model import ArrivalOutcome, ArtefactKind, ObservationState
+from contimg_resources.products.model import (
+    ArrivalOutcome,
+    Artefact,
+    ArtefactKind,
+    ObservationState,
+)
 from contimg_resources.settings import Settings, SubBandSettings
 from contimg_resources.steps import Workshop, make_measurement_set
 from contimg_resources.steps.converting import check_headers
+from contimg_resources.steps.retention import choose_removals, remove
 from contimg_resources.steps.watching_sub_bands import (
     SubBandCursor,
     SubBandScanResult,
@@ -115,7 +123,8 @@ def test_too_few_sub_bands_are_rejected_until_others_come(correlator: Correlator
     (rejected,) = correlator.scan(now_s=late_s).rejected
     assert "has 5 of 16 sub-bands, at least 12 are required" in rejected.reason
     again = correlator.scan(now_s=late_s)
-    assert (again.rejected, again.n_aside) == ((), 1)
+    assert (again.rejected, list(again.refused.values())) == ((), [rejected.reason])
+    assert again.not_taken[0].endswith(rejected.reason)
     correlator.put(*range(5, 16))
     assert len(correlator.scan().arrivals) == 1
 
@@ -181,7 +190,7 @@ def test_an_ms_of_the_same_time_keeps_sub_bands_out(correlator: Correlator) -> N
     other.put(*range(16))
     (rejected,) = other.scan().rejected
     assert f"came as the MeasurementSet {ms.path}" in rejected.reason
-    assert other.scan().n_aside == 1
+    assert other.scan().words == "sub-bands: 1 rejected"
 
 
 def test_work_is_bounded_and_goes_on_in_the_next_scan(
@@ -281,3 +290,91 @@ def test_headers_are_kept_for_the_next_process(
         "contimg_resources.correlator.arrival.read_sub_band", lambda path: pytest.fail(str(path))
     )
     assert correlator.scan().words == "sub-bands: 1 known"
+
+
+def test_sub_bands_are_removed_only_when_asked_and_long_after_their_image(
+    correlator: Correlator, tmp_path: Path
+) -> None:
+    paths = correlator.put(*range(16))
+    others = correlator.directory / "notes.txt"
+    others.write_text("of a user")
+    correlator.scan()
+    products, key = correlator.workshop.products, correlator.key
+    asked = replace(
+        correlator.workshop,
+        settings=correlator.workshop.settings.model_copy(
+            update={"uvh5": SubBandSettings(retention_days=10)}
+        ),
+    )
+    later_mjd = now_mjd() + 11
+
+    def chosen(workshop: Workshop, at_mjd: float, *busy: str) -> set[Path]:
+        found = choose_removals(workshop, busy=busy, at_mjd=at_mjd)
+        return {r.path for r in found if r.path.suffix == ".hdf5"}
+
+    # Not before there is an image.
+    products.set_state(key, ObservationState.IMAGED, step="image_5min")
+    assert chosen(asked, later_mjd) == set()
+    image = correlator.workshop.settings.state / "image.fits"
+    image.write_bytes(b"pixels")
+    products.put_artefacts(key, [Artefact(ArtefactKind.IMAGE, image, size_bytes=6)])
+    assert chosen(asked, later_mjd) == set(paths)
+    assert chosen(asked, later_mjd, key) == set()
+    assert chosen(asked, now_mjd() + 9) == set()
+    assert chosen(correlator.workshop, later_mjd) == set()
+    # Only as they arrived, in the watched directory, and no links.
+    paths[1].write_bytes(b"another file")
+    paths[2].rename(tmp_path / "elsewhere.hdf5")
+    paths[2].symlink_to(tmp_path / "elsewhere.hdf5")
+    assert chosen(asked, later_mjd) == {paths[0], *paths[3:]}
+    image.unlink()
+    assert chosen(asked, later_mjd) == set()
+    image.write_bytes(b"pixels")
+    removed = remove(asked, choose_removals(asked, at_mjd=later_mjd))
+    assert len(removed) == 14
+    assert {p.name for p in correlator.directory.iterdir()} == {
+        "notes.txt", paths[1].name, paths[2].name
+    }  # fmt: skip
+    assert "14 sub-band files removed" in products.history(key)[-1].message
+    assert products.get(key).state is ObservationState.IMAGED
+
+
+def test_an_ms_of_sub_bands_goes_like_a_calibrated_one_while_it_can_be_made_again(
+    correlator: Correlator,
+) -> None:
+    paths = correlator.put(*range(16))
+    correlator.scan()
+    workshop, key = correlator.workshop, correlator.key
+    ms = workshop.settings.layout.measurement_set(key)
+    ms.mkdir(parents=True)
+    made = Artefact(ArtefactKind.MEASUREMENT_SET, ms, size_bytes=0)
+    workshop.products.put_artefacts(key, [made])
+    later_mjd = now_mjd() + 8
+
+    def chosen() -> set[Path]:
+        return {r.path for r in choose_removals(workshop, at_mjd=later_mjd) if r.made}
+
+    assert chosen() == set()
+    workshop.products.set_state(key, ObservationState.IMAGED, step="image_5min")
+    assert chosen() == {ms}
+    paths[7].unlink()
+    assert chosen() == set()
+
+
+def test_the_command_explains_a_sub_band(
+    correlator: Correlator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, *_ = correlator.put(*range(1, 16))
+    monkeypatch.setenv("CONTIMG_STATE", str(correlator.workshop.settings.state))
+    assert run(["observation", "show", str(path)]) == 0
+    assert "observation: none yet" in capsys.readouterr().out
+    correlator.scan(now_s=time.time() + 901)
+    assert run(["observation", "show", str(path)]) == 0
+    told = capsys.readouterr().out
+    assert "sub-band 1:" in told
+    assert f"Observation {correlator.key}" in told
+    assert "1 of 16 sub-bands are missing (0)" in told
+    assert run(["why", str(path)]) == 0
+    assert f"sub_band: {path}" in capsys.readouterr().out
+    missing = correlator.workshop.products.sub_bands.missing(start_mjd=0)
+    assert missing == {correlator.key: (0,)}

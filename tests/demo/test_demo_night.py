@@ -45,9 +45,13 @@ def test_a_night_of_which_nothing_has_arrived_is_not_over(tmp_path: Path) -> Non
 
 def test_the_image_of_the_first_act_is_no_observation_of_the_night(tmp_path: Path) -> None:
     products = ProductsStore(str(tmp_path / "products.sqlite3"))
-    for number, name in enumerate((*expected_names(DEMO_NIGHT), "1445+099_casa")):
-        ms = tmp_path / f"{name}.ms"
-        products.arrive(make_observation(ms, 60_954.3 + number / 288, signature=name))
+    planned = [o.spec.mid_mjd for o in plan_night(DEMO_NIGHT)]
+    for number, mid_mjd in enumerate((*planned, planned[-1] + 0.1)):
+        ms = tmp_path / f"{number}.ms"
+        # JD are exact to 40 microseconds.
+        products.arrive(make_observation(ms, mid_mjd + 4e-10, signature=str(number)))
     found = of_the_night(products.list_observations(), DEMO_NIGHT)
     assert len(products.list_observations()) == len(found) + 1
-    assert {r.path.stem for r in found} == set(expected_names(DEMO_NIGHT))
+    assert [r.path.stem for r in found] == ["0", "1", "2", "3"]
+    rows = look_back(products, DEMO_NIGHT, tmp_path)
+    assert [r.record for r in rows] == list(found)

@@ -1,8 +1,9 @@
-"""A drift scan that pyuvdata wrote, through the platform: its image shows its sky."""
+"""Sub-band files that pyuvdata wrote, through the platform: their image shows their sky."""
 
 import csv
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import astropy.units as u
 import numpy as np
@@ -39,12 +40,18 @@ class Scan:
         Key of the observation, by ``calibrator`` and ``target``.
     images : dict of str to ImageResult
         Its image.
+    lineage : dict of str to set of str
+        Keys that Dagster has a materialization of, by asset.
+    checks : dict of str to list of dict
+        Evaluations of ``matches_headers``, by key.
     """
 
     sky: drift_scan.Sky
     store: ProductsStore
     keys: dict[str, str]
     images: dict[str, ImageResult]
+    lineage: dict[str, set[str]]
+    checks: dict[str, list[dict[str, Any]]]
 
 
 @pytest.fixture(scope="module")
@@ -52,31 +59,40 @@ def scan(tmp_path_factory: pytest.TempPathFactory) -> Scan:
     """Let a platform find what pyuvdata wrote, the target before its calibrator."""
     state = tmp_path_factory.mktemp("scan") / "state"
     settings = Settings(state=state)
-    settings.incoming_dir.mkdir(parents=True)
+    settings.incoming_uvh5_dir.mkdir(parents=True)
     sky = drift_scan.draw_sky(np.random.default_rng(1))
     _write_survey(state / "known.csv", sky)
     CatalogueStore(settings.layout.catalogues).add("known", state / "known.csv")
     environment = {
         **ENVIRONMENT,
         "CONTIMG_CATALOGUE__REFERENCE": "known",
+        "CONTIMG_UVH5__SETTLE_AGE_S": "0",
         # An image ends where hardly any source is seen.
         "CONTIMG_IMAGING__CELL_ARCSEC": "8",
         "CONTIMG_IMAGING__IMAGE_SIZE": "2000",
     }
     rng = np.random.default_rng(3)
     array = drift_scan.Array(rng)
-    made = [drift_scan.observe(array, sky, start, rng) for start in drift_scan.STARTS]
+    made = [drift_scan.observe(array, sky, start, rng, phased=False) for start in drift_scan.STARTS]
     with Platform(state, environment=environment) as platform:
         platform.wait_until_ready()
         store = ProductsStore(settings.products_address)
         night = Night(platform, store, settings.incoming_dir)
         for start, data in reversed(list(zip(drift_scan.STARTS, made, strict=True))):
-            drift_scan.write_ms(data, state / f"{start}.ms")
-            (state / f"{start}.ms").rename(night.incoming / f"{start}.ms")
+            for path in drift_scan.write_sub_bands(data, start, state / start):
+                path.rename(settings.incoming_uvh5_dir / path.name)
         night.wait_for("both images", lambda: _imaged(store), 1200)
-    keys = {"calibrator" if o.calibrator else "target": o.key for o in store.list_observations()}
+        known = store.list_observations()
+        lineage = {
+            asset: set(night.materializations(asset))
+            for asset in ("incoming_ms", "incoming_sub_bands", "measurement_set")
+        }
+        checks = {
+            o.key: night.evaluations("measurement_set", "matches_headers", o.key) for o in known
+        }
+    keys = {"calibrator" if o.calibrator else "target": o.key for o in known}
     images = {kind: _image(store, key) for kind, key in keys.items()}
-    return Scan(sky, store, keys, images)
+    return Scan(sky, store, keys, images, lineage, checks)
 
 
 def _write_survey(path: Path, sky: drift_scan.Sky) -> None:
@@ -140,6 +156,21 @@ def test_a_drift_scan_by_other_hands_shows_its_sky(scan: Scan, kind: str) -> Non
     near, listed, _, _ = found.search_around_sky(places, beam.major_arcsec * u.arcsec)
     there_jy = np.bincount(listed, true_jy[near], found.size)
     assert np.mean(there_jy < 0.5 * flux_jy) <= 0.01
+
+
+def test_the_ms_of_sub_bands_is_a_product_and_agrees_with_their_headers(scan: Scan) -> None:
+    keys = set(scan.keys.values())
+    assert scan.lineage == {
+        "incoming_ms": set(),
+        "incoming_sub_bands": keys,
+        "measurement_set": keys,
+    }
+    for key in keys:
+        assert [(c["success"], c["severity"]) for c in scan.checks[key]] == [(True, "ERROR")]
+        (ms,) = [a for a in scan.store.artefacts(key) if a.kind == ArtefactKind.MEASUREMENT_SET]
+        assert len(ms.parameters["inputs"]) == 16
+        assert ms.run_id
+        assert ms.checksum.startswith("sha256:")
 
 
 def test_a_drift_scan_by_other_hands_is_solved_and_calibrated_in_memory(

@@ -1,6 +1,7 @@
 """A drift scan as the instrument's own converter delivers it, made without the project's code.
 
-Belongs here: a sky, an array with unknown gains, and the MS that pyuvdata writes of them. Apparent
+Belongs here: a sky, an array with unknown gains, and the MS and UVH5 files that pyuvdata writes
+of them. Apparent
 places and the meridian are astropy's; UVW, phase centres, names and columns are pyuvdata's; the
 visibilities are a plain sum over point sources. Nothing of contimg is imported, so that what it
 makes of such a file is judged by somebody else.
@@ -182,14 +183,16 @@ def observe(
     *,
     n_channels: int = 8,
     n_integrations: int = 24,
+    phased: bool = True,
 ) -> UVData:
     """Observe what crosses the meridian at the apparent declination `DEC_DEG`.
 
     Returns
     -------
     UVData
-        16 windows in scrambled order, XX and YY, each integration with its own phase centre
-        ``meridian_icrs_tN``, as the instrument's converter makes it.
+        16 windows in scrambled order, XX and YY; if `phased`, each integration with its own phase
+        centre ``meridian_icrs_tN``, as the instrument's converter makes it, and without a phase
+        centre else, as the correlator does.
     """
     after = (np.arange(n_integrations) + 0.5) * INTEGRATION_S
     times = Time(start, scale="utc") + TimeDelta(after, format="sec")
@@ -254,6 +257,9 @@ def observe(
     data.data_array = vis.reshape(-1, channels_hz.size, 2)
     data.flag_array = np.zeros(data.data_array.shape, bool)
     data.nsample_array = np.ones(data.data_array.shape, np.float32)
+    if not phased:
+        data.extra_keywords["phase_center_dec"] = float(np.deg2rad(DEC_DEG))
+        return data
     meridian = SkyCoord(
         AltAz(alt=altitude * u.rad, az=np.pi * u.rad, obstime=times, location=SITE)
     ).icrs
@@ -276,3 +282,25 @@ def write_ms(data: UVData, path: Path) -> Path:
         warnings.simplefilter("ignore")
         data.write_ms(str(path), clobber=True)
     return path
+
+
+def write_sub_bands(data: UVData, start: str, directory: Path) -> list[Path]:
+    """Write a file for each window of an observation without phase centres, channels descending.
+
+    Each node of the correlator names its file by its own clock, up to a minute off.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for window in range(N_WINDOWS):
+        part = data.select(spws=[window], inplace=False)
+        part.reorder_freqs(channel_order="-freq")
+        part.spw_array, part.flex_spw_id_array = np.array([0]), np.zeros(part.Nfreqs, int)
+        below_hz = LOWEST_HZ + N_WINDOWS * WINDOW_HZ - part.freq_array.mean()
+        number = int(below_hz // WINDOW_HZ)
+        late = Time(start, scale="utc") + TimeDelta(7 * number % 23, format="sec")
+        path = directory / f"{late.isot[:19]}_sb{number:02d}.hdf5"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            part.write_uvh5(str(path), clobber=True)
+        paths.append(path)
+    return paths

@@ -87,6 +87,7 @@ class Life(MadeUpSite):
             str(request.job_name or "image_observation"),
             {"dagster/run_key": str(request.run_key)},
             str(request.partition_key),
+            frozenset(request.asset_selection) if request.asset_selection else None,
         )
 
     def _start(

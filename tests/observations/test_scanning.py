@@ -71,10 +71,10 @@ def test_sub_bands_from_the_correlator_are_named_as_such(tmp_path: Path) -> None
     for name in ("2025-10-06T08:28:42.uvh5", "2025-10-06T08:28:42_sb00.hdf5", "notes.txt"):
         (tmp_path / name).touch()
     assert say_passed_over(scan(tmp_path).passed_over) == [
-        "2025-10-06T08:28:42.uvh5 is of UVH5 sub-bands from the correlator: convert them with "
-        "`contimg uvh5`",
-        "2025-10-06T08:28:42_sb00.hdf5 is of UVH5 sub-bands from the correlator: convert them with "
-        "`contimg uvh5`",
+        "2025-10-06T08:28:42.uvh5 is a sub-band file of the correlator: it belongs in the "
+        "directory CONTIMG_UVH5_DIR",
+        "2025-10-06T08:28:42_sb00.hdf5 is a sub-band file of the correlator: it belongs in the "
+        "directory CONTIMG_UVH5_DIR",
         "notes.txt is a file",
     ]
 

@@ -185,7 +185,8 @@ def test_what_is_passed_over_is_named_with_the_reason(incoming: Incoming) -> Non
     found = incoming.look()
     assert found.words == "1 MS: 1 new (ignored: 1 UVH5)"
     assert found.not_taken == [
-        "night.uvh5 is of UVH5 sub-bands from the correlator: convert them with `contimg uvh5`"
+        "night.uvh5 is a sub-band file of the correlator: it belongs in the directory "
+        "CONTIMG_UVH5_DIR"
     ]
 
 

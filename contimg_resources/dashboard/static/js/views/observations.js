@@ -10,11 +10,14 @@ import { utcText } from "../times.js";
 export const title = "Observations";
 export const needs = ["observations"];
 
+/** Which sub-bands lack, in words. */
+const lacking = (o) => (o.missing_sub_bands?.length ? `without sub-bands ${o.missing_sub_bands.join(", ")}` : "");
+
 const COLUMNS = [
   { name: "Observation", of: (o) => o.key, show: (o) => el("span", { class: "id" }, o.key) },
   { name: "Mid-time (UTC)", of: (o) => o.mid_mjd, show: (o) => utcText(o.mid_mjd) },
   { name: "State", of: (o) => o.state, show: (o) => el("span", { class: `state ${o.state}` }, o.state) },
-  { name: "Reason", of: (o) => o.reason, show: (o) => el("span", { class: "prose" }, o.reason) },
+  { name: "Reason", of: (o) => o.reason, show: (o) => el("span", { class: "prose" }, [o.reason, lacking(o)].filter(Boolean).join("; ")) },
   { name: "Caltable set", of: (o) => o.set_name, show: (o) => (o.set_name ? el("span", { class: "id" }, o.set_name, o.borrowed ? " (borrowed)" : "", o.stale ? " (stale)" : "") : "–") },
   { name: "Calibrator", of: (o) => o.calibrator },
   { name: "RA, Dec on the meridian", of: (o) => o.ra_deg, show: (o) => position(o.ra_deg, o.dec_deg) },
@@ -31,7 +34,7 @@ export async function show(index) {
   const text = el("input", { type: "search", id: "observations-text", value: chosen.text, input: () => { chosen.text = text.value; draw(); } });
   function draw() {
     const word = chosen.text.trim().toLowerCase();
-    const rows = all.filter((o) => (!chosen.state || o.state === chosen.state || (chosen.state === "stale" && o.stale)) && (!word || [o.key, o.reason, o.calibrator, o.set_name].some((t) => t?.toLowerCase().includes(word))));
+    const rows = all.filter((o) => (!chosen.state || o.state === chosen.state || (chosen.state === "stale" && o.stale)) && (!word || [o.key, o.reason, lacking(o), o.calibrator, o.set_name].some((t) => t?.toLowerCase().includes(word))));
     said.textContent = `${counted(rows.length, "observations")} of ${all.length.toLocaleString("en")}`;
     place.replaceChildren(table({ id: "observations", caption: "Observations", columns: COLUMNS, rows, sort: "-Mid-time (UTC)", none: "No observation matches." }));
   }
