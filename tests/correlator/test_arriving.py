@@ -1,5 +1,6 @@
 """Sub-band files that arrive in the watched directory become observations, and an MS."""
 
+import json
 import os
 import shutil
 import time
@@ -27,6 +28,13 @@ from contimg_resources.products.model import (
 from contimg_resources.settings import Settings, SubBandSettings
 from contimg_resources.steps import Workshop, make_measurement_set
 from contimg_resources.steps.converting import check_headers
+from contimg_resources.steps.reprocessing import (
+    Step,
+    Which,
+    choose_calibrators,
+    choose_observations,
+    steps_from,
+)
 from contimg_resources.steps.retention import choose_removals, remove
 from contimg_resources.steps.watching_sub_bands import (
     SubBandCursor,
@@ -378,3 +386,43 @@ def test_the_command_explains_a_sub_band(
     assert f"sub_band: {path}" in capsys.readouterr().out
     missing = correlator.workshop.products.sub_bands.missing(start_mjd=0)
     assert missing == {correlator.key: (0,)}
+
+
+def test_what_is_made_again_begins_with_the_ms_where_that_is_gone(correlator: Correlator) -> None:
+    paths = correlator.put(*range(16))
+    correlator.scan()
+    workshop = correlator.workshop
+    (chosen,) = choose_observations(workshop, Which.ALL)
+    assert chosen.needs_ms
+    assert chosen.hindrance.startswith("no caltable set is valid")
+    able = replace(chosen, hindrance="")
+    assert steps_from(Step.CALIBRATED_MS, [able]) == (
+        "measurement_set", "calibrated_ms", "image_5min"
+    )  # fmt: skip
+    assert steps_from(Step.CALIBRATED_MS, [chosen]) == ("calibrated_ms", "image_5min")
+    assert steps_from(Step.IMAGE_5MIN, [able]) == ("image_5min",)
+    (calibrator,) = choose_calibrators(workshop)
+    assert "its MS is still to be made: `contimg reprocess --step measurement_set" in (
+        calibrator.hindrance
+    )
+    paths[3].unlink()
+    (chosen,) = choose_observations(workshop, Which.ALL)
+    assert chosen.hindrance == f"1 of its sub-band files are gone, such as {paths[3]}"
+
+
+def test_sub_bands_are_found_without_a_platform(
+    correlator: Correlator, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    paths = correlator.put(*range(16))
+    paths[0].write_bytes(b"no HDF5")
+    monkeypatch.setenv("CONTIMG_UVH5__SETTLE_AGE_S", "0")
+    monkeypatch.setenv("CONTIMG_UVH5__WAIT_MIN", "0")
+    out = correlator.directory.parent / "out"
+    asked = ["images", "scan", "--uvh5-dir", correlator.directory, "--out-dir", out, "--json"]
+    assert run([str(a) for a in asked]) == 0
+    told, said = capfd.readouterr()
+    (observation,) = json.loads(told)["observations"]
+    assert (observation["state"], observation["origin"]) == ("waiting", "sub_bands")
+    assert list(json.loads(told)["rejected"]) == [paths[0].name]
+    assert "arrived (15 sub-bands): calibrator 3C286" in said
+    assert run(["images", "scan", "--uvh5-dir", str(out / "none"), "--out-dir", str(out)]) == 2
