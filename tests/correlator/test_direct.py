@@ -13,7 +13,7 @@ from astropy.io import fits
 from contimg_resources.calibration.apply.model import ApplyRequest, ApplyResult
 from contimg_resources.calibration.ms.callib import TableToApply
 from contimg_resources.casa import Casa
-from contimg_resources.core.errors import UnreadableObservation
+from contimg_resources.core.errors import NoValidCaltables, UnreadableObservation
 from contimg_resources.correlator.model import (
     CalibratedSubBands,
     Conversion,
@@ -22,13 +22,24 @@ from contimg_resources.correlator.model import (
 )
 from contimg_resources.imaging.averaged_visibilities import NAME as AVERAGED
 from contimg_resources.imaging.model import ImageRequest
-from contimg_resources.instrument.caltables import CaltableType
-from contimg_resources.settings import ImagingSettings
+from contimg_resources.instrument.caltables import (
+    ArrayLayout,
+    CaltableField,
+    CaltableInfo,
+    CaltableType,
+)
+from contimg_resources.products.model import ArtefactKind, ObservationState
+from contimg_resources.registry import CalibrationRegistry, NewCaltable, NewCaltableSet
+from contimg_resources.settings import ImagingSettings, Settings, SubBandSettings
 from contimg_resources.simulation.observation import SimulationRequest, simulate_observation
 from contimg_resources.simulation.spec import FileFormat, RfiSpec, SimulationSpec, Size
+from contimg_resources.steps import Workshop, calibrate_observation, make_measurement_set
 from contimg_resources.steps.in_casa import calibrate, calibrate_directly, convert, image
+from contimg_resources.steps.provenance import provenance_of
+from contimg_resources.steps.watching_sub_bands import SubBandCursor, scan_uvh5_directory
 from tests.calibration.apply_steps import Corruption, write_tables
 from tests.correlator.files import columns
+from tests.registry.conftest import GOOD
 
 SPEC = replace(
     SimulationSpec.of_size(Size.TINY, 60954.6, 33.0, seed=4),
@@ -145,3 +156,91 @@ def test_too_few_sub_bands_leave_nothing(casa: Casa, given: Given, tmp_path: Pat
     with pytest.raises(UnreadableObservation, match=r"x\.ms: 11 of 16 .* 12 are required"):
         casa.run(calibrate_directly, request, label="calibrate")
     assert not output.parent.exists() or not list(output.parent.iterdir())
+
+
+def made_up_info(table: TableToApply, mid_mjd: float, layout: ArrayLayout) -> CaltableInfo:
+    return CaltableInfo(
+        path=table.path,
+        casa_subtype=table.type.casa_subtypes[0],
+        quality=GOOD,
+        identity_fraction=0.25,
+        layout=layout,
+        start_mjd=mid_mjd - 0.001,
+        end_mjd=mid_mjd + 0.001,
+        fields=(CaltableField("3C48", 33.0),),
+        source_ms="x.ms",
+        refant="104",
+    )
+
+
+def test_an_observation_whose_set_is_known_needs_no_ms(
+    casa: Casa, given: Given, tmp_path: Path
+) -> None:
+    incoming = tmp_path / "correlator"
+    incoming.mkdir()
+    for path in given.files:
+        shutil.copy(path, incoming)
+    settings = Settings(
+        state=tmp_path / "state",
+        uvh5_dir=incoming,
+        uvh5=SubBandSettings(settle_age_s=0),
+        imaging=IMAGING,
+    )
+    workshop = replace(Workshop.from_settings(settings), casa=casa)
+    (arrived,) = scan_uvh5_directory(workshop, SubBandCursor()).arrivals
+    key, observation = arrived.observation.key, arrived.observation
+    assert not observation.calibrators
+    with pytest.raises(NoValidCaltables):
+        calibrate_observation(workshop, key)
+    assert workshop.products.get(key).state is ObservationState.WAITING
+    # The tables are made up, and would not pass the quality gates.
+    layout = observation.layout
+    infos = {t.path: made_up_info(t, observation.mid_mjd, layout) for t in given.tables}
+    registry = CalibrationRegistry(
+        settings.registry_address, inspect=lambda paths: [infos[p] for p in paths]
+    )
+    registry.register(
+        NewCaltableSet(
+            name="known",
+            calibrator="3C48",
+            refant="104",
+            mid_mjd=observation.mid_mjd,
+            start_mjd=observation.mid_mjd - 1,
+            end_mjd=observation.mid_mjd + 1,
+            declination_deg=observation.declination_deg,
+            layout=layout,
+            tables=tuple(NewCaltable(t.type, t.path) for t in given.tables),
+        )
+    )
+    made = make_measurement_set(workshop, key)
+    assert (made.made, made.conversion) == (None, None)
+    assert "calibrated directly" in made.verdict.words
+    done = calibrate_observation(workshop, key)
+    assert done.conversion is not None
+    assert done.conversion.sub_bands == tuple(range(16))
+    assert not observation.path.exists()
+    (product,) = workshop.products.artefacts(key)
+    assert product.kind == ArtefactKind.CALIBRATED_MS
+    assert set(product.parameters["inputs"].values()) == {
+        str(incoming / p.name) for p in given.files
+    }
+    found = provenance_of(workshop, product.path)
+    assert found.made_from == tuple(f.path for f in observation.sub_bands)
+    assert found.why_stale == ""
+    known = workshop.products.observation(key)
+    assert known.flagged_fraction == done.result.input_flagged_fraction
+    assert {a.name for a in known.working_antennas} == set(done.result.working_antennas)
+    # With uvh5.keep_ms the MS is made as well.
+    keeping = replace(
+        workshop,
+        settings=settings.model_copy(
+            update={"uvh5": SubBandSettings(settle_age_s=0, keep_ms=True)}
+        ),
+    )
+    assert make_measurement_set(keeping, key).made is not None
+    assert calibrate_observation(keeping, key).conversion is None
+    for artefact in workshop.products.artefacts(key):
+        workshop.products.forget_artefact(key, artefact, step="test", reason="made again")
+    (incoming / given.files[3].name).touch()
+    with pytest.raises(UnreadableObservation, match="have changed since they arrived"):
+        calibrate_observation(workshop, key)
