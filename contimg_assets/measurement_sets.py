@@ -9,6 +9,7 @@ from contimg_assets.failures import told_to_dagster
 from contimg_assets.partitions import observation_key, observation_mjd
 from contimg_assets.telling import check_result, content_version, log_progress
 from contimg_resources import steps
+from contimg_resources.core.errors import UnreadableObservation
 from contimg_resources.steps.resource import uses
 from contimg_resources.steps.workshop import Workshop
 
@@ -47,7 +48,7 @@ incoming_sub_bands = dg.AssetSpec(
 @uses("settings", "products", "casa", "calibrators")
 def measurement_set(
     context: dg.AssetExecutionContext, workshop: Workshop
-) -> Iterator[dg.MaterializeResult[None]]:
+) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     """Make the MS of an observation that arrived as sub-band files.
 
     Each integration gets its own phase centre on the meridian. The windows of missing sub-bands are
@@ -57,9 +58,16 @@ def measurement_set(
     """
     key = observation_key(context)
     with told_to_dagster():
-        made = steps.make_measurement_set(
-            workshop, key, run_id=context.run.run_id, progress=log_progress(context)
-        )
+        try:
+            made = steps.make_measurement_set(
+                workshop, key, run_id=context.run.run_id, progress=log_progress(context)
+            )
+        except UnreadableObservation as error:
+            if "check" in error.details:
+                yield dg.AssetCheckResult(
+                    check_name="matches_headers", passed=False, description=error.message
+                )
+            raise
         for note in made.observation.notes:
             context.log.warning(note)
         yield dg.MaterializeResult(

@@ -30,8 +30,9 @@ def housekeeping(
     """Delete data older than the retention limits, or earlier when disk space is low.
 
     The limits are the settings `retention.*`. They apply to Dagster's partition keys and runs,
-    calibrated MS, companions of images, logs, and orphaned files of killed steps. The platform does
-    the same once a day, and when its disk is nearly full.
+    calibrated MS, companions of images, logs, and orphaned files of killed steps. The correlator's
+    sub-band files are removed only if `uvh5.retention_days` is set. The platform does the same once
+    a day, and when its disk is nearly full.
 
     On a full disk, where no store can be opened, orphaned files go first, then the reserve
     (`retention.reserve_mb`), which is restored when there is disk space again.

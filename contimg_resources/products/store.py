@@ -5,25 +5,22 @@ Doesn't: making anything, deleting files, and which caltable set applies (see th
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import sqlalchemy as sa
-from pydantic import ValidationError
 
 from contimg_resources.core.errors import ProductsError, ProductsUnavailable
 from contimg_resources.core.keys import parse_partition_key
 from contimg_resources.database import Database, DatabaseStore, now_mjd
-from contimg_resources.observations.model import Observation, ObservationOrigin
+from contimg_resources.observations.model import Observation
 from contimg_resources.products import history
-from contimg_resources.products.arrivals import check_arrival
+from contimg_resources.products.arriving import read_description, record_arrival
 from contimg_resources.products.derived import DerivedProducts
 from contimg_resources.products.event_store import EventProducts
 from contimg_resources.products.foreign_images import ImageProducts
 from contimg_resources.products.model import (
     AppliedSet,
     Arrival,
-    ArrivalOutcome,
     Artefact,
     ArtefactKind,
     ImageNoise,
@@ -35,35 +32,32 @@ from contimg_resources.products.model import (
 )
 from contimg_resources.products.mosaics import MosaicProducts
 from contimg_resources.products.queries import (
+    count_states,
     load_applied_sets,
     load_arrivals,
+    load_images,
     load_made_before,
     load_noise,
     select_records,
 )
 from contimg_resources.products.recording import (
     add_event,
+    delete_artefact,
     events_of,
     find_record,
     last_event,
     paths_of,
     product_rows,
     replace_products,
-    supersede,
 )
 from contimg_resources.products.rows import (
-    OBSERVATION,
     RECORD_COLUMNS,
     as_artefact,
     as_image,
     as_record,
-    observation_values,
 )
 from contimg_resources.products.sub_bands import (
     SubBandProducts,
-    check_sub_bands,
-    files_of,
-    replace_files,
 )
 from contimg_resources.products.tables import artefacts, images, observation_events, observations
 
@@ -147,50 +141,8 @@ class ProductsStore(DatabaseStore):
             If another MS has the same mid-MJD but different content, unless only the data of that
             one can't be used.
         """
-        key = observation.key
-        path = observation.path.absolute()
         with self._database.write() as connection:
-            supersede(connection, path, key, run_id)
-            known = find_record(connection, key)
-            if observation.origin is ObservationOrigin.SUB_BANDS:
-                before = files_of(connection, key)
-                outcome, message = check_sub_bands(known, before, observation)
-            else:
-                outcome, message = check_arrival(
-                    known,
-                    path,
-                    observation.signature,
-                    unusable=observation.unusable,
-                    known_unusable=self._read(connection, key).unusable
-                    if known and known.path != path
-                    else "",
-                )
-            if outcome is ArrivalOutcome.SAME:
-                assert known is not None
-                return Arrival(outcome, known)
-            if outcome in (ArrivalOutcome.NEW, ArrivalOutcome.REPLACED):
-                message = "; ".join((message, *observation.notes))
-            values = observation_values(observation, path)
-            state = known.state if known else ObservationState.ARRIVED
-            if outcome in (ArrivalOutcome.NEW, ArrivalOutcome.REPLACED):
-                state = ObservationState.ARRIVED
-                values |= {"state": state.value, "step": "arrival", "reason": ""}
-                values["updated_mjd"] = now_mjd()
-            if outcome is ArrivalOutcome.NEW:
-                connection.execute(sa.insert(observations).values(key=key, **values))
-            elif outcome is ArrivalOutcome.DUPLICATE:
-                assert known is not None
-                told = (e.message for e in events_of(connection, key))
-                if message in told:
-                    return Arrival(outcome, known)
-            else:
-                connection.execute(
-                    sa.update(observations).where(observations.c.key == key).values(**values)
-                )
-            if observation.sub_bands:
-                replace_files(connection, key, observation.sub_bands)
-            add_event(connection, key, state, "arrival", message, run_id)
-            return Arrival(outcome, self._found(connection, key))
+            return record_arrival(connection, observation, run_id)
 
     def set_state(
         self,
@@ -257,26 +209,7 @@ class ProductsStore(DatabaseStore):
         """Return an observation as it was read from its MS on arrival."""
         with self._database.read() as connection:
             self._found(connection, key)
-            return self._read(connection, key)
-
-    def _read(self, connection: sa.Connection, key: str) -> Observation:
-        row = connection.execute(
-            sa.select(observations.c.observation, observations.c.path).where(
-                observations.c.key == key
-            )
-        ).one()
-        try:
-            # The state directory may have been moved since.
-            return replace(
-                OBSERVATION.validate_json(row.observation),
-                path=Path(row.path),
-                sub_bands=files_of(connection, key),
-            )
-        except ValidationError as error:
-            raise ProductsError(
-                f"observation {key} in {self.address} was recorded by another contimg: {error}",
-                key=key,
-            ) from error
+            return read_description(connection, key)
 
     def list_observations(
         self,
@@ -335,13 +268,8 @@ class ProductsStore(DatabaseStore):
 
     def counts(self, *, day: int | None = None) -> dict[ObservationState, int]:
         """Return the number of observations in each state, on one UTC day or in total."""
-        columns = observations.c
-        query = sa.select(columns.state, sa.func.count()).group_by(columns.state)
-        if day is not None:
-            query = query.where(columns.mid_mjd >= day, columns.mid_mjd < day + 1)
         with self._database.read() as connection:
-            found = {str(state): int(count) for state, count in connection.execute(query)}
-        return {state: found.get(state.value, 0) for state in ObservationState}
+            return count_states(connection, day)
 
     # Products --------------------------------------------------------------------------------
 
@@ -420,17 +348,9 @@ class ProductsStore(DatabaseStore):
         bool
             False if it was remade since, or is gone: then nothing changes.
         """
-        columns = artefacts.c
-        same = (
-            columns.key == key,
-            columns.kind == made.kind,
-            columns.version == made.version,
-            columns.path == str(made.path),
-            columns.created_mjd == made.created_mjd,
-        )
         with self._database.write() as connection:
             record = self._found(connection, key)
-            if connection.execute(sa.delete(artefacts).where(*same)).rowcount == 0:
+            if not delete_artefact(connection, key, made):
                 return False
             message = f"{made.kind} removed: {reason}"
             add_event(connection, key, record.state, step, message, "")
@@ -470,15 +390,8 @@ class ProductsStore(DatabaseStore):
         self, *, start_mjd: float | None = None, end_mjd: float | None = None, version: int = 1
     ) -> dict[str, ImageRecord]:
         """Return image statistics by partition key, in order of time."""
-        mid = observations.c.mid_mjd
-        query = sa.select(images).join(observations).where(images.c.version == version)
-        if start_mjd is not None:
-            query = query.where(mid >= start_mjd)
-        if end_mjd is not None:
-            query = query.where(mid < end_mjd)
         with self._database.read() as connection:
-            rows = connection.execute(query.order_by(mid)).all()
-        return {row.key: as_image(row) for row in rows}
+            return load_images(connection, start_mjd=start_mjd, end_mjd=end_mjd, version=version)
 
     def image_noise(self, *, start_mjd: float, end_mjd: float) -> list[ImageNoise]:
         """Return the noise of the images that passed their checks, in order of time.

@@ -144,7 +144,9 @@ def make_measurement_set(
     )
     if not verdict.passed:
         raise UnreadableObservation(
-            f"the MS {conversion.ms} differs from the headers: {verdict.words}", key=key
+            f"the MS {conversion.ms} differs from the headers: {verdict.words}",
+            key=key,
+            check=verdict.name,
         )
     workshop.products.put_artefacts(key, [made])
     words = f"MS made of {len(used)} sub-band files"

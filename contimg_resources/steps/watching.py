@@ -252,7 +252,7 @@ def scan_directory(
         except Exception as error:
             if isinstance(error, _CUT_OFF):
                 cut_off[name] = memory.cut_off.get(name, 0) + 1
-            if _may_pass(error) or 0 < cut_off.get(name, 0) < MAX_READS:
+            if may_pass(error) or 0 < cut_off.get(name, 0) < MAX_READS:
                 growing[name] = in_words(error)
                 continue
             # An error of one delivery must not affect the others.
@@ -330,7 +330,7 @@ def _is_kept_out(holder: str | None, known: Mapping[str, str]) -> bool:
     return holder is None or (known.get(path) == signature and Path(path).exists())
 
 
-def _may_pass(error: Exception) -> bool:
+def may_pass(error: Exception) -> bool:
     """Return whether an error is no fault of the MS."""
     of_surroundings = isinstance(error, ContimgError) and error.of_surroundings
     return of_surroundings or isinstance(error, _NOT_ITS_FAULT)

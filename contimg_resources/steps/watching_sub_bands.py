@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from contimg_resources.casa import Progress, no_progress
-from contimg_resources.core.errors import ContimgError, in_words
+from contimg_resources.core.errors import in_words
 from contimg_resources.core.keys import KEY_RESOLUTION_DAYS, partition_key
 from contimg_resources.correlator.arrival import (
     HeaderCache,
@@ -35,6 +35,7 @@ from contimg_resources.steps.watching import (
     RECHECK_S,
     SAID_EACH,
     RejectedDelivery,
+    may_pass,
 )
 from contimg_resources.steps.workshop import Workshop
 
@@ -355,9 +356,7 @@ class _Scan:
             self.arrivals.append(arrived)
         except Exception as error:
             # An error of one observation must not affect the others.
-            if isinstance(error, MemoryError) or (
-                isinstance(error, ContimgError) and error.of_surroundings
-            ):
+            if may_pass(error):
                 self.waiting[group.name] = in_words(error)
             else:
                 self._reject(signed, in_words(error))

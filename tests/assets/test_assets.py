@@ -23,7 +23,12 @@ from contimg_assets.failures import Cause, FailedStep, failed_steps
 from contimg_assets.jobs import IMAGE_ASSETS
 from contimg_assets.sensors import run_failures
 from contimg_resources import steps
-from contimg_resources.core.errors import CalibrationFailed, CasaCrashed, NoValidCaltables
+from contimg_resources.core.errors import (
+    CalibrationFailed,
+    CasaCrashed,
+    NoValidCaltables,
+    UnreadableObservation,
+)
 from contimg_resources.imaging.acceptance import Verdict
 from contimg_resources.observations.model import ObservationOrigin
 from contimg_resources.products.model import ObservationState
@@ -166,6 +171,22 @@ def test_the_ms_of_sub_bands_is_made_first(stand_in: Steps, instance: dg.Dagster
         and e.asset_check_evaluation_data.check_name == "matches_headers"
     ]
     assert check.passed
+
+
+def test_an_ms_that_differs_from_its_headers_fails_its_check_and_stops_the_run(
+    stand_in: Steps, instance: dg.DagsterInstance
+) -> None:
+    differs = UnreadableObservation("it differs from the headers", check="matches_headers")
+    stand_in.failures["measurement_set"] = [differs]
+    result = execute(instance, "image_observation", of_sub_bands=True)
+    assert failure(result) == "it differs from the headers"
+    assert [name for name, _ in stand_in.calls] == ["measurement_set"]
+    (check,) = [
+        e.asset_check_evaluation_data
+        for e in result.all_events
+        if e.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION
+    ]
+    assert (check.check_name, check.passed) == ("matches_headers", False)
 
 
 def test_the_same_caltables_and_content_give_the_same_data_version(

@@ -15,7 +15,8 @@ import pytest
 from contimg_resources.casa import Casa
 from contimg_resources.cli.main import run
 from contimg_resources.core.checksums import content_checksum
-from contimg_resources.core.errors import UnreadableObservation
+from contimg_resources.core.errors import ObservationNotSettled, UnreadableObservation
+from contimg_resources.correlator import description
 from contimg_resources.correlator.model import HeaderComparison
 from contimg_resources.database import now_mjd
 from contimg_resources.observations.model import ObservationOrigin
@@ -426,3 +427,33 @@ def test_sub_bands_are_found_without_a_platform(
     assert list(json.loads(told)["rejected"]) == [paths[0].name]
     assert "arrived (15 sub-bands): calibrator 3C286" in said
     assert run(["images", "scan", "--uvh5-dir", str(out / "none"), "--out-dir", str(out)]) == 2
+
+
+def test_an_observation_that_cannot_be_described_is_rejected_until_its_files_change(
+    correlator: Correlator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = correlator.put(*range(16))
+    with h5py.File(paths[0], "r+") as file:
+        file["Header/ant_1_array"][:3] = 60
+    read: list[Path] = []
+    layout_of = description.layout_of
+
+    def counted(file: h5py.File, path: Path) -> Any:
+        read.append(path)
+        return layout_of(file, path)
+
+    monkeypatch.setattr(description, "layout_of", counted)
+    (rejected,) = correlator.scan().rejected
+    assert rejected.reason.startswith(f"{paths[0]} ")
+    assert (correlator.scan().rejected, len(read)) == ((), 1)
+    # A file that is locked for a moment isn't rejected.
+    monkeypatch.setattr(description, "layout_of", lambda *_: _raise_unsettled())
+    shutil.copy(correlator.files[0], paths[0])
+    found = correlator.scan()
+    assert list(found.waiting.values()) == ["is open"]
+    monkeypatch.undo()
+    assert len(correlator.scan().arrivals) == 1
+
+
+def _raise_unsettled() -> None:
+    raise ObservationNotSettled("is open")

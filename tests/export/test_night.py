@@ -46,13 +46,15 @@ def test_an_observation_says_which_set_its_products_carry() -> None:
     state = platform_state()
     second = state.observations[1]
     carried = AppliedSet(second.key, second.mid_mjd, 16.3, "cal", 3, True, ("image",))
-    page = only_page(observations_document(replace(state, applied={second.key: carried})))
+    state = replace(state, applied={second.key: carried}, missing_sub_bands={second.key: (3, 7)})
+    page = only_page(observations_document(state))
     found = Observations.model_validate_json(page).observations
     assert [o.key for o in found] == [o.key for o in state.observations]
     assert [(o.set_name, o.set_version, o.borrowed, o.stale) for o in found[:2]] == [
         (None, None, False, False),
         ("cal", 3, True, True),
     ]
+    assert [o.missing_sub_bands for o in found[:2]] == [(), (3, 7)]
     assert [o.state for o in found[2:]] == ["imaged", "failed", "waiting"]
 
 

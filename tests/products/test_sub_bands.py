@@ -51,9 +51,13 @@ def test_late_sub_bands_start_an_observation_again(store: ProductsStore, tmp_pat
 
 
 def test_moved_sub_bands_keep_the_state(store: ProductsStore, tmp_path: Path) -> None:
-    store.arrive(of_sub_bands(tmp_path, Path("/correlator"), *range(16)))
+    observation = of_sub_bands(tmp_path, Path("/correlator"), *range(16))
+    store.arrive(observation)
+    store.sub_bands.describe(replace(observation, flagged_fraction=0.25))
     store.set_state(KEY, ObservationState.IMAGED, step="image_5min")
     arrival = store.arrive(of_sub_bands(tmp_path, Path("/archive"), *range(16)))
+    # As it was read from its MS.
+    assert store.observation(KEY).flagged_fraction == 0.25
     assert arrival.outcome is ArrivalOutcome.MOVED
     assert arrival.record.state is ObservationState.IMAGED
     assert store.sub_bands.files(KEY)[0].path == Path("/archive/a_sb00.hdf5")
