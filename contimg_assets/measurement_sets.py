@@ -45,7 +45,7 @@ incoming_sub_bands = dg.AssetSpec(
     code_version="1",
     pool="casa",
 )
-@uses("settings", "products", "casa", "calibrators")
+@uses("settings", "registry", "products", "casa", "calibrators")
 def measurement_set(
     context: dg.AssetExecutionContext, workshop: Workshop
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:

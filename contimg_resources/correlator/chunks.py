@@ -133,7 +133,8 @@ def places_of(
         return None
     # The axis of windows has one element.
     axes = [0, *range(dataset.ndim - 2, dataset.ndim)]
-    chunk = tuple(int(dataset.chunks[a]) for a in axes)
+    n_rows, n_channels, n_products = (int(dataset.chunks[a]) for a in axes)
+    chunk = n_rows, n_channels, n_products
     numbers = tuple(-(-size // part) for size, part in zip(shape, chunk, strict=True))
     if dataset.id.get_num_chunks() != np.prod(numbers):
         # Chunks that were never written hold the fill value.

@@ -120,7 +120,7 @@ def _write(
                 spectrum.put(first, weights)
                 return lost
 
-            lost = sum(pool.map(turn, range(plan.shape[0])))
+            lost = np.sum(list(pool.map(turn, range(plan.shape[0]))), axis=0)
             done.append(number)
             if lost.any():
                 losses[sub_band.part.header.path.name] = (int(lost[0]), int(lost[1]))

@@ -70,8 +70,8 @@ def calibrate_sub_bands(
         request.apply,
         provenance={"input_ms": str(request.apply.ms), **request.apply.provenance},
     )
-    headers = Path(f"headers-{apply.ms.name}").resolve()
-    remove_tree(headers, ignore_errors=True)
+    # Of the same name, which progress messages show.
+    headers = _empty_directory("headers") / apply.ms.name
     create_headers(headers, plan.tables)
     try:
         with named_as(apply.ms, headers):
@@ -82,7 +82,7 @@ def calibrate_sub_bands(
             source = _Source(request, plan, rejected)
             applied = write_calibrated_ms(given, also=also, incoming=source.incoming(headers))
     finally:
-        remove_tree(headers, ignore_errors=True)
+        remove_tree(headers.parent, ignore_errors=True)
     return CalibratedSubBands(source.conversion(), applied)
 
 
@@ -97,14 +97,21 @@ def _why_an_ms(given: ApplyRequest) -> str:
 def _through_ms(
     request: SubBandsToCalibrate, apply: ApplyRequest, also: Also | None
 ) -> CalibratedSubBands:
-    ms = Path(f"converted-{apply.ms.name}").resolve()
+    ms = _empty_directory("converted") / apply.ms.name
     try:
         conversion = convert_sub_bands(replace(request.conversion, ms=ms, overwrite=True))
         with named_as(apply.ms, ms):
             applied = write_calibrated_ms(replace(apply, ms=ms), also=also)
     finally:
-        remove_tree(ms, ignore_errors=True)
+        remove_tree(ms.parent, ignore_errors=True)
     return CalibratedSubBands(replace(conversion, ms=request.conversion.ms), applied)
+
+
+def _empty_directory(name: str) -> Path:
+    directory = Path(name).resolve()
+    remove_tree(directory, ignore_errors=True)
+    directory.mkdir()
+    return directory
 
 
 class _Source:

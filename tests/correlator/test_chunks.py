@@ -24,16 +24,23 @@ def places(path: Path, name: str = "x", kind: type = np.float32) -> Places | Non
 def turned(stored: list[Chunks], descending: bool) -> list[NDArray[Any]]:
     """Turn all rows by nothing: as they are stored, but for the order of the channels."""
     found: list[NDArray[Any]] = [np.empty(SHAPE, kind) for kind in KINDS.values()]
+    visibilities, flags, samples = stored
+    data, flag, spectrum = found
     turn_visibilities(
-        *stored,
+        visibilities,
+        flags,
+        samples,
         np.arange(SHAPE[0]),
         np.zeros(SHAPE[0]),
         np.zeros(SHAPE[0], np.bool_),
         descending,
         np.linspace(1.3e9, 1.4e9, SHAPE[1]),
         True,
-        *(np.arange(2), np.arange(2)),
-        *found,
+        np.arange(2),
+        np.arange(2),
+        data,
+        flag,
+        spectrum,
         np.empty((SHAPE[0], 2), np.float32),
         np.empty((SHAPE[0], 2), np.int64),
     )
