@@ -114,13 +114,13 @@ def _write(
 
             def turn(k: int, sub_band: SubBandData = sub_band, number: int = number) -> Ints:
                 turned, weights = rooms.mine
-                lost = sub_band.turn(k, turned, flag[k, number], weights, weight[k, number])
+                counts = sub_band.turn(k, turned, flag[k, number], weights, weight[k, number])
                 first = (k * plan.shape[1] + number) * plan.shape[2]
                 data.put(first, turned)
                 spectrum.put(first, weights)
-                return lost
+                return counts.sum(axis=0)
 
-            lost = np.sum(list(pool.map(turn, range(plan.shape[0]))), axis=0)
+            lost = np.sum(list(pool.map(turn, range(plan.shape[0]))), axis=0)[:2]
             done.append(number)
             if lost.any():
                 losses[sub_band.part.header.path.name] = (int(lost[0]), int(lost[1]))

@@ -16,7 +16,7 @@ from contimg_resources.calibration.apply.calibrated_ms import (
     why_not_in_memory,
     write_calibrated_ms,
 )
-from contimg_resources.calibration.apply.incoming import Incoming, Receive
+from contimg_resources.calibration.apply.incoming import Cells, Incoming, Receive
 from contimg_resources.calibration.apply.memory import Also
 from contimg_resources.calibration.apply.model import ApplyRequest
 from contimg_resources.calibration.ms.orderly import named_as
@@ -162,24 +162,23 @@ class _Source:
             for sub_band in sub_bands:
                 number = sub_band.part.header.number
 
-                def take(
-                    k: int, sub_band: SubBandData = sub_band, number: int = number
-                ) -> tuple[Ints, int]:
+                def take(k: int, sub_band: SubBandData = sub_band, number: int = number) -> Ints:
                     data, flag, spectrum, weight = rooms.mine
-                    lost = sub_band.turn(k, data, flag, spectrum, weight)
-                    n_flagged = int(np.count_nonzero(flag))
+                    counts = sub_band.turn(k, data, flag, spectrum, weight)
                     first = (k * n_windows + number) * n
-                    receive(slice(first, first + n), data, flag, spectrum)
-                    return lost, n_flagged
+                    vary = bool(counts[:, 3].any())
+                    receive(
+                        slice(first, first + n),
+                        Cells(data, flag, spectrum if vary else weight[:, None], counts[:, 2]),
+                    )
+                    return counts.sum(axis=0)
 
-                lost = np.zeros(2, np.int64)
-                for lost_there, n_flagged in pool.map(take, range(n_times)):
-                    lost += lost_there
-                    self._n_flagged += n_flagged
+                counts = np.sum(list(pool.map(take, range(n_times))), axis=0)
+                self._n_flagged += int(counts[2])
                 self._done.append(number)
-                if lost.any():
+                if counts[:2].any():
                     name = sub_band.part.header.path.name
-                    self._losses[name] = (int(lost[0]), int(lost[1]))
+                    self._losses[name] = (int(counts[0]), int(counts[1]))
         check_enough(self._request, len(self._done), self._rejected)
         for path, state in self._state().items():
             if state != self._before[path]:

@@ -30,7 +30,7 @@ def turn_visibilities(  # type: ignore[no-untyped-def]  # numba: types follow th
     flag,
     spectrum,
     weight,
-    lost,
+    counts,
 ):
     """Turn the visibilities of an integration to its phase centre, on one core.
 
@@ -66,8 +66,9 @@ def turn_visibilities(  # type: ignore[no-untyped-def]  # numba: types follow th
         Receives the weights: the number of samples; 0 where it isn't positive and finite.
     weight : ndarray of float32, shape (baselines, polarisations)
         Receives the median weight of the channels.
-    lost : ndarray of int, shape (baselines, 2)
-        Receives how many visibilities without a flag aren't finite, and have no samples.
+    counts : ndarray of int, shape (baselines, 4)
+        Receives how many visibilities without a flag aren't finite, and have no samples; how many
+        `flag` flags; and whether the weights vary along the channels.
     """
     n_channels, n_products = data.shape[1], data.shape[2]
     values = np.empty(n_channels, visibilities.items.dtype)
@@ -81,6 +82,8 @@ def turn_visibilities(  # type: ignore[no-untyped-def]  # numba: types follow th
         sign = np.float32(-1.0 if conjugated[b] else 1.0)
         n_infinite = 0
         n_empty = 0
+        n_flagged = 0
+        vary = 0
         for p in range(n_products):
             q = products_conjugated[p] if conjugated[b] else products[p]
             _take(visibilities, rows[b], q, values)
@@ -91,7 +94,9 @@ def turn_visibilities(  # type: ignore[no-untyped-def]  # numba: types follow th
                 for c in range(n_channels):
                     turned = values[abs(first - c)] * turns[c]
                     into[c] = complex(turned.real, sign * turned.imag)
-                    into_flag[c] = flagged[abs(first - c)]
+                    known = flagged[abs(first - c)]
+                    into_flag[c] = known
+                    n_flagged += known
                     into_spectrum[c] = numbers[0]
                 weight[b, p] = numbers[0]
                 continue
@@ -107,11 +112,16 @@ def turn_visibilities(  # type: ignore[no-untyped-def]  # numba: types follow th
                         n_empty += 1
                 turned = value * turns[c] if finite else np.complex64(0.0)
                 into[c] = complex(turned.real, sign * turned.imag)
-                into_flag[c] = known or not finite or not counted
+                bad = known or not finite or not counted
+                into_flag[c] = bad
+                n_flagged += bad
                 into_spectrum[c] = number if counted else 0.0
+                vary |= into_spectrum[c] != into_spectrum[0]
             weight[b, p] = np.median(into_spectrum.copy())
-        lost[b, 0] = n_infinite
-        lost[b, 1] = n_empty
+        counts[b, 0] = n_infinite
+        counts[b, 1] = n_empty
+        counts[b, 2] = n_flagged
+        counts[b, 3] = vary
 
 
 @compiled()

@@ -86,10 +86,10 @@ class SubBandData:
 
         Returns
         -------
-        ndarray of int, shape (2,)
-            Number of visibilities without a flag that aren't finite, and that have no samples.
+        ndarray of int, shape (baselines, 4)
+            Counts of `contimg_resources.correlator.loops.turn_visibilities`.
         """
-        lost = np.empty((self.rows.shape[1], 2), np.int64)
+        counts = np.empty((self.rows.shape[1], 4), np.int64)
         given_hz = self.part.layout.frequencies_hz
         turn_visibilities(
             *self.stored,
@@ -101,9 +101,9 @@ class SubBandData:
             _are_even(self.frequencies_hz),
             self.products,
             self.products_conjugated,
-            *(data, flag, spectrum, weight, lost),
+            *(data, flag, spectrum, weight, counts),
         )
-        return np.asarray(lost.sum(axis=0))
+        return counts
 
 
 class Rooms:

@@ -42,7 +42,7 @@ def turned(stored: list[Chunks], descending: bool) -> list[NDArray[Any]]:
         flag,
         spectrum,
         np.empty((SHAPE[0], 2), np.float32),
-        np.empty((SHAPE[0], 2), np.int64),
+        np.empty((SHAPE[0], 4), np.int64),
     )
     return found
 

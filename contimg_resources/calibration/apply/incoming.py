@@ -22,9 +22,32 @@ from contimg_resources.observations.meaning import raw_scale
 
 Ints = NDArray[np.int64]
 
-#: Called with the places of some rows, all their visibilities, flags and weights (of each channel);
-#: they may be changed, and are invalid after it returns. Called by several threads.
-Receive = Callable[[slice, NDArray[np.complex64], NDArray[np.bool_], NDArray[np.float32]], None]
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Visibilities of some rows.
+
+    Parameters
+    ----------
+    data : ndarray of complex64, shape (n, n_channels, n_correlations)
+        Visibilities; they may be changed.
+    flag : ndarray of bool, same shape
+        Flags; visibilities without a weight are flagged.
+    weight : ndarray of float32, shape (n, 1 or n_channels, n_correlations)
+        Weights: of each channel where they vary along the channels of any of the rows.
+    n_flagged : ndarray of int, shape (n,)
+        Number of flagged visibilities of each row.
+    """
+
+    data: NDArray[np.complex64]
+    flag: NDArray[np.bool_]
+    weight: NDArray[np.float32]
+    n_flagged: Ints
+
+
+#: Called with the places of some rows and their cells, which are invalid after it returns. Called
+#: by several threads.
+Receive = Callable[[slice, Cells], None]
 
 
 class WeightsVary(Exception):
@@ -137,24 +160,16 @@ def _take(
     flagged = np.full(n_rows, n_channels * n_correlations, np.int64)
     received = np.zeros(n_rows, np.bool_)
 
-    def receive(
-        rows: slice,
-        cells: NDArray[np.complex64],
-        flag: NDArray[np.bool_],
-        weight: NDArray[np.float32],
-    ) -> None:
-        if not vary:
-            if (weight != weight[:, :1]).any():
-                raise WeightsVary
-            weight = weight[:, :1]
+    def receive(rows: slice, cells: Cells) -> None:
+        if cells.weight.shape[1] > 1 and not vary:
+            raise WeightsVary
         received[rows] = True
+        flagged[rows] = cells.n_flagged
+        observed.weight[rows] *= cells.weight if scale == 1 else cells.weight / scale**2
+        observed.flag[rows] = cells.flag
         if scale != 1:
-            cells *= scale
-            weight = weight / scale**2
-        flagged[rows] = np.count_nonzero(flag, axis=(1, 2))
-        observed.weight[rows] *= weight
-        observed.flag[rows] = flag
-        change(rows, cells, data.place(rows))
+            np.multiply(cells.data, scale, out=cells.data)
+        change(rows, cells.data, data.place(rows))
 
     incoming.read(receive)
     observed.weight[~received] = 0.0
