@@ -14,12 +14,11 @@ from contimg_resources.products.model import (
     AppliedSet,
     ArtefactKind,
     ImageNoise,
-    ImageRecord,
     Made,
     ObservationEvent,
     ObservationState,
 )
-from contimg_resources.products.rows import RECORD_COLUMNS, as_artefact, as_event, as_image
+from contimg_resources.products.rows import RECORD_COLUMNS, as_artefact, as_event
 from contimg_resources.products.sub_bands import files_of
 from contimg_resources.products.tables import artefacts, images, observation_events, observations
 
@@ -151,26 +150,3 @@ def load_noise(connection: sa.Connection, *, start_mjd: float, end_mjd: float) -
         .order_by(mine.mid_mjd)
     )
     return [ImageNoise(*row) for row in connection.execute(query)]
-
-
-def count_states(connection: sa.Connection, day: int | None) -> dict[ObservationState, int]:
-    """Return the number of observations in each state, on one UTC day (integer MJD) or in total."""
-    columns = observations.c
-    query = sa.select(columns.state, sa.func.count()).group_by(columns.state)
-    if day is not None:
-        query = query.where(columns.mid_mjd >= day, columns.mid_mjd < day + 1)
-    found = {str(state): int(count) for state, count in connection.execute(query)}
-    return {state: found.get(state.value, 0) for state in ObservationState}
-
-
-def load_images(
-    connection: sa.Connection, *, start_mjd: float | None, end_mjd: float | None, version: int
-) -> dict[str, ImageRecord]:
-    """Return image statistics in [start, end), MJD in days, by partition key, in order of time."""
-    mid = observations.c.mid_mjd
-    query = sa.select(images).join(observations).where(images.c.version == version)
-    if start_mjd is not None:
-        query = query.where(mid >= start_mjd)
-    if end_mjd is not None:
-        query = query.where(mid < end_mjd)
-    return {row.key: as_image(row) for row in connection.execute(query.order_by(mid))}

@@ -142,16 +142,3 @@ def replace_products(
             sa.delete(images).where(images.c.key == key, images.c.version == numbers["version"])
         )
         connection.execute(sa.insert(images).values(**numbers))
-
-
-def delete_artefact(connection: sa.Connection, key: str, made: Artefact) -> bool:
-    """Delete the row of an artefact; False if it was remade since, or is gone."""
-    columns = artefacts.c
-    same = (
-        columns.key == key,
-        columns.kind == made.kind,
-        columns.version == made.version,
-        columns.path == str(made.path),
-        columns.created_mjd == made.created_mjd,
-    )
-    return connection.execute(sa.delete(artefacts).where(*same)).rowcount > 0

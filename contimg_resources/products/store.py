@@ -32,17 +32,14 @@ from contimg_resources.products.model import (
 )
 from contimg_resources.products.mosaics import MosaicProducts
 from contimg_resources.products.queries import (
-    count_states,
     load_applied_sets,
     load_arrivals,
-    load_images,
     load_made_before,
     load_noise,
     select_records,
 )
 from contimg_resources.products.recording import (
     add_event,
-    delete_artefact,
     events_of,
     find_record,
     last_event,
@@ -268,8 +265,13 @@ class ProductsStore(DatabaseStore):
 
     def counts(self, *, day: int | None = None) -> dict[ObservationState, int]:
         """Return the number of observations in each state, on one UTC day or in total."""
+        columns = observations.c
+        query = sa.select(columns.state, sa.func.count()).group_by(columns.state)
+        if day is not None:
+            query = query.where(columns.mid_mjd >= day, columns.mid_mjd < day + 1)
         with self._database.read() as connection:
-            return count_states(connection, day)
+            found = {str(state): int(count) for state, count in connection.execute(query)}
+        return {state: found.get(state.value, 0) for state in ObservationState}
 
     # Products --------------------------------------------------------------------------------
 
@@ -348,9 +350,17 @@ class ProductsStore(DatabaseStore):
         bool
             False if it was remade since, or is gone: then nothing changes.
         """
+        columns = artefacts.c
+        same = (
+            columns.key == key,
+            columns.kind == made.kind,
+            columns.version == made.version,
+            columns.path == str(made.path),
+            columns.created_mjd == made.created_mjd,
+        )
         with self._database.write() as connection:
             record = self._found(connection, key)
-            if not delete_artefact(connection, key, made):
+            if connection.execute(sa.delete(artefacts).where(*same)).rowcount == 0:
                 return False
             message = f"{made.kind} removed: {reason}"
             add_event(connection, key, record.state, step, message, "")
@@ -390,8 +400,15 @@ class ProductsStore(DatabaseStore):
         self, *, start_mjd: float | None = None, end_mjd: float | None = None, version: int = 1
     ) -> dict[str, ImageRecord]:
         """Return image statistics by partition key, in order of time."""
+        mid = observations.c.mid_mjd
+        query = sa.select(images).join(observations).where(images.c.version == version)
+        if start_mjd is not None:
+            query = query.where(mid >= start_mjd)
+        if end_mjd is not None:
+            query = query.where(mid < end_mjd)
         with self._database.read() as connection:
-            return load_images(connection, start_mjd=start_mjd, end_mjd=end_mjd, version=version)
+            rows = connection.execute(query.order_by(mid)).all()
+        return {row.key: as_image(row) for row in rows}
 
     def image_noise(self, *, start_mjd: float, end_mjd: float) -> list[ImageNoise]:
         """Return the noise of the images that passed their checks, in order of time.

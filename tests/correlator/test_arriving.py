@@ -16,7 +16,7 @@ from contimg_resources.casa import Casa
 from contimg_resources.cli.main import run
 from contimg_resources.core.checksums import content_checksum
 from contimg_resources.core.errors import ObservationNotSettled, UnreadableObservation
-from contimg_resources.correlator import description
+from contimg_resources.correlator import description, layout
 from contimg_resources.correlator.model import HeaderComparison
 from contimg_resources.database import now_mjd
 from contimg_resources.observations.model import ObservationOrigin
@@ -436,7 +436,7 @@ def test_an_observation_that_cannot_be_described_is_rejected_until_its_files_cha
     with h5py.File(paths[0], "r+") as file:
         file["Header/ant_1_array"][:3] = 60
     read: list[Path] = []
-    layout_of = description.layout_of
+    layout_of = layout.layout_of
 
     def counted(file: h5py.File, path: Path) -> Any:
         read.append(path)

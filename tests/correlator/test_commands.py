@@ -64,7 +64,11 @@ def test_files_are_described(contimg: Command, observation: Observation, tmp_pat
 def test_reading_a_sub_band_as_an_ms_explains_what_it_is(
     contimg: Command, observation: Observation
 ) -> None:
-    code, _, err = contimg("observation", "show", observation[1][0])
+    code, out, _ = contimg("observation", "show", observation[1][0])
+    assert code == 0
+    assert "observation: none yet" in out
+    # As an MS it can't be calibrated.
+    code, _, err = contimg("calibrate", "--ms", observation[1][0], "--field", "3C286")
     assert code == 1
     assert "is a sub-band file of the correlator, no MeasurementSet: `contimg uvh5 show`" in err
 
