@@ -4,7 +4,6 @@ Belongs here: starting that process, its peak memory. Doesn't: the work.
 """
 
 import os
-import re
 import signal
 import time
 from collections.abc import Callable
@@ -12,16 +11,13 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from multiprocessing import get_context
-from pathlib import Path
 from typing import TypeVar
 
-from benchmarks.measure import Measured
+from benchmarks.measure import Measured, peak_bytes
 from contimg_resources.core.errors import BenchFailed
 
 A = TypeVar("A")
 R = TypeVar("R")
-
-_GB_PER_KB = 1024 / 1e9
 
 
 def in_fresh_process(function: Callable[[A], R], argument: A) -> R:
@@ -56,16 +52,8 @@ def in_fresh_process(function: Callable[[A], R], argument: A) -> R:
 
 
 def timed_alone(work: Callable[[], R]) -> tuple[R, Measured]:
-    """Do a piece of work and return its result, with its time and the memory of this process.
-
-    Notes
-    -----
-    ``ru_maxrss`` starts at the peak of the parent process, so the peak is read from the kernel's
-    record of this program alone.
-    """
+    """Do a piece of work and return its result, with its time and the memory of this process."""
     began_s = time.perf_counter()
     result = work()
     seconds = time.perf_counter() - began_s
-    status = Path("/proc/self/status").read_text()
-    peak = re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)
-    return result, Measured(seconds, int(peak[1]) * _GB_PER_KB if peak else float("nan"))
+    return result, Measured(seconds, peak_bytes() / 1e9)

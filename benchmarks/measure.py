@@ -3,23 +3,25 @@
 Belongs here: measuring in a process, records, taking turns. Doesn't: the measured work.
 """
 
+import mmap
 import os
+import re
 import resource
+import tempfile
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-import numpy as np
-
 from contimg_resources.casa import Progress
+from contimg_resources.core.errors import BenchFailed
 
 #: Free memory that the machine must have when a turn begins: as much as a step may take.
 _AT_HAND_BYTES = 6_000_000_000
+#: The same for what a step writes to files: more would be written to disk meanwhile.
+_FILES_AT_HAND_BYTES = 2_000_000_000
 _PIECE_BYTES = 1 << 24
-#: `ru_maxrss` counts KiB on Linux.
-_GB_PER_KIB = 1024 / 1e9
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,7 @@ def make_ready(*arrived: Path) -> None:
 
     Earlier writes must not be flushed to disk during this turn. In a night an MS that has just
     arrived is still in the page cache, but the machine may have dropped it during the turn before.
-    And a virtual machine may have returned its free memory to the host: to get it back takes
-    seconds per GB, by chance, so it is allocated beforehand, at the very end, since it is returned
-    within seconds.
+    Memory is made ready in the process that is measured, right before its clock starts.
 
     Parameters
     ----------
@@ -57,21 +57,48 @@ def make_ready(*arrived: Path) -> None:
         with file.open("rb") as stream:
             while stream.read(_PIECE_BYTES):
                 pass
+
+
+def have_memory_at_hand() -> None:
+    """Get back the memory that a virtual machine returned to its host, which takes seconds per GB.
+
+    Free memory is returned again within seconds: so this comes after all else, in the process that
+    is measured; it doesn't count in its peak memory, and the process itself doesn't keep it. The
+    kernel takes the memory of files from other, larger pieces than that of processes: so both are
+    used here, the files in the working directory and never written to disk.
+    """
     free_bytes = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    held = np.ones(min(_AT_HAND_BYTES, free_bytes // 2), np.uint8)
-    del held
+    n_bytes = max(mmap.PAGESIZE, min(_AT_HAND_BYTES, free_bytes // 2))
+    with mmap.mmap(-1, n_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+        for start in range(0, n_bytes, mmap.PAGESIZE):
+            memory[start] = 1
+    with tempfile.TemporaryFile(dir=".", buffering=0) as file:
+        for _ in range(min(_FILES_AT_HAND_BYTES, free_bytes // 4) // _PIECE_BYTES):
+            file.write(bytes(_PIECE_BYTES))
+    # Linux: the peak memory so far is forgotten.
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_bytes() -> int:
+    """Return the peak memory of this process since `have_memory_at_hand`, or since its start.
+
+    ``ru_maxrss`` starts at the peak of the parent process, so the kernel's record of this program
+    alone is read.
+    """
+    found = re.search(r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+    if found is None:
+        raise BenchFailed("/proc/self/status has no peak memory (VmHWM)")
+    return int(found[1]) * 1024
 
 
 def measured(work: Callable[[], object]) -> Measured:
     """Do a piece of work in this process and return its time and memory."""
+    have_memory_at_hand()
     began_s = time.perf_counter()
     work()
     seconds = time.perf_counter() - began_s
-    peak = max(
-        resource.getrusage(who).ru_maxrss
-        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
-    return Measured(seconds, peak * _GB_PER_KIB)
+    of_children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    return Measured(seconds, max(peak_bytes(), of_children) / 1e9)
 
 
 @dataclass(frozen=True)

@@ -206,10 +206,10 @@ def page(report: BenchReport, picture: str) -> str:
         f"{report.machine}; "
         f"{versions}. Step and peer took turns in one run; times are medians, memory the peak of "
         "any turn. Before each turn the machine is brought into the same state: all data are "
-        "flushed to disk, and memory that a virtual machine returned to its host is allocated "
-        "again, which otherwise takes seconds per GB, by chance. Both sides have loaded their "
-        "programs when the clock starts, as in a run of the platform, which loads them while "
-        "Dagster starts.",
+        "flushed to disk. Right before the clock starts, memory that a virtual machine returned to "
+        "its host is allocated again and freed, which otherwise takes seconds per GB, by chance. "
+        "Both sides have loaded their programs by then, as in a run of the platform, which loads "
+        "them while Dagster starts.",
         "",
         *markdown_table(HEADINGS, table_rows(report.results)),
         "",

@@ -89,7 +89,7 @@ class Bench:
         return Contest(
             "MS to image",
             "applycal + tclean (standard gridder)",
-            10,
+            12,
             self._our_way,
             lambda: self._plain(peers.casa_applies_and_images, self._peer_image()),
         )
@@ -98,7 +98,7 @@ class Bench:
         return Contest(
             "MS to image",
             "applycal + WSClean",
-            4,
+            8,
             self._our_way,
             lambda: self._plain(peers.casa_applies_and_wsclean_images, self._peer_image()),
         )

@@ -55,8 +55,13 @@ class DriftBeam:
     def at(self, ra_deg: Floats, dec_deg: Floats) -> Floats:
         """Return the beam in directions (ICRS degrees, any shape); 1 at the common pointing."""
         total = np.zeros(np.shape(ra_deg))
-        for (ra, dec), profile in zip(self.pointings_deg, self.profiles, strict=True):
-            angle = separation_rad(ra, dec, ra_deg, dec_deg)
+        there = _unit_vectors(ra_deg, dec_deg)
+        for pointing, profile in zip(
+            _unit_vectors(*self.pointings_deg.T), self.profiles, strict=True
+        ):
+            # An arc cosine is exact to 1e-8, where a beam is flat, and takes a third of the time of
+            # a formula for small angles.
+            angle = np.arccos(np.clip(there @ pointing, -1.0, 1.0))
             total += np.interp(angle, self.radii_rad, profile, right=0.0)
         return total
 
@@ -72,6 +77,12 @@ class DriftBeam:
         coarse = self.at(*sky_of_sin(x, y, grid.ra_deg, grid.dec_deg))
         pixels = np.arange(grid.size) - half
         return np.asarray(RectBivariateSpline(points, points, coarse)(pixels, pixels))
+
+
+def _unit_vectors(ra_deg: Floats, dec_deg: Floats) -> Floats:
+    """Return directions as unit vectors, along a further last axis."""
+    ra, dec = np.deg2rad(ra_deg), np.deg2rad(dec_deg)
+    return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=-1)
 
 
 def drift_beam(

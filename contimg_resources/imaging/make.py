@@ -127,29 +127,40 @@ def make_image(request: ImageRequest) -> ImageResult:
     )
     _check_images(raw, request)
     report_progress(f"{raw.n_iterations} iterations done; finding sources", 0.8)
-    kept_beam = np.where(beam >= settings.beam_cut, beam, np.nan)
-    noise = LocalNoise.of(raw.residual, raw.beam.area_pixels(grid.cell_arcsec))
-    found = real_sources(raw.image, noise, kept_beam, raw.beam, grid, request.min_snr)
-    sources = found.sources
-    statistics = _statistics(raw, grid, weighting, found)
+    visible = beam >= settings.beam_cut
+    rms_jy = mad_rms(inner_half(raw.image))
     with whole_directory(request.directory) as partial:
         partial.mkdir()
-        result = ImageResult(
-            directory=request.directory,
-            files=ImageFiles.in_directory(request.directory, request.stem),
-            grid=grid,
-            statistics=statistics,
-            sources=sources,
-            frequency_hz=weighting.frequency_hz,
-            start_mjd=seen.start_mjd,
-            end_mjd=seen.end_mjd,
-            mid_mjd=0.5 * (seen.start_mjd + seen.end_mjd),
-            n_iterations=raw.n_iterations,
-            threshold_jy=threshold_jy,
-            engine=engine.name,
-        )
-        report_progress("writing FITS and PNG", 0.9)
-        _write(ImageFiles.in_directory(partial, request.stem), request, result, seen, raw, beam)
+        files = ImageFiles.in_directory(partial, request.stem)
+        facts = _facts(request, seen, grid, weighting, raw, rms_jy, threshold_jy)
+        shown = np.where(visible, raw.image, np.nan)
+        # The files are written while sources are fitted and the picture is drawn.
+        with ThreadPoolExecutor(1) as other:
+            written = other.submit(_write_all_fits, files, facts, raw, beam, visible)
+            thumbnail = other.submit(thumbnail_png, shown, rms_jy)
+            noise = LocalNoise.of(raw.residual, raw.beam.area_pixels(grid.cell_arcsec))
+            kept_beam = np.where(visible, beam, np.nan)
+            found = real_sources(raw.image, noise, kept_beam, raw.beam, grid, request.min_snr)
+            result = ImageResult(
+                directory=request.directory,
+                files=ImageFiles.in_directory(request.directory, request.stem),
+                grid=grid,
+                statistics=_statistics(raw, grid, weighting, found, rms_jy),
+                sources=found.sources,
+                frequency_hz=weighting.frequency_hz,
+                start_mjd=seen.start_mjd,
+                end_mjd=seen.end_mjd,
+                mid_mjd=0.5 * (seen.start_mjd + seen.end_mjd),
+                n_iterations=raw.n_iterations,
+                threshold_jy=threshold_jy,
+                engine=engine.name,
+            )
+            report_progress("writing FITS and PNG", 0.9)
+            title = f"{request.stem}   rms {1e3 * rms_jy:.2f} mJy/beam"
+            write_png(files.png, shown, grid, raw.beam, rms_jy, title)
+            written.result()
+            files.thumbnail.write_bytes(thumbnail.result())
+        files.summary.write_bytes(TypeAdapter(ImageResult).dump_json(result, indent=1))
     return result
 
 
@@ -224,12 +235,11 @@ def _check_images(raw: RawImages, request: ImageRequest) -> None:
 
 
 def _statistics(
-    raw: RawImages, grid: ImageGrid, weighting: Weighting, found: Reliable
+    raw: RawImages, grid: ImageGrid, weighting: Weighting, found: Reliable, rms_jy: float
 ) -> ImageStatistics:
     row, column = np.unravel_index(int(np.argmax(raw.image)), raw.image.shape)
     ra_deg, dec_deg = sky_of_pixel(grid, float(column), float(row))
     peak_jy = float(raw.image[row, column])
-    rms_jy = mad_rms(inner_half(raw.image))
     return ImageStatistics(
         rms_jy=rms_jy,
         residual_rms_jy=mad_rms(inner_half(raw.residual)),
@@ -255,63 +265,49 @@ def sky_of_pixel(grid: ImageGrid, column: float, row: float) -> tuple[float, flo
     return float(ra), float(dec)
 
 
-def _write(
+def _write_all_fits(
     files: ImageFiles,
-    request: ImageRequest,
-    result: ImageResult,
-    seen: Visibilities,
+    facts: HeaderFacts,
     raw: RawImages,
     beam: Floats,
+    visible: NDArray[np.bool_],
 ) -> None:
-    facts = _facts(request, result, seen)
-    cut = beam < request.settings.beam_cut
-    corrected = np.where(cut, np.nan, raw.image / np.where(cut, 1.0, beam))
+    corrected = np.full(beam.shape, np.nan, np.float32)
+    np.divide(raw.image, beam, out=corrected, where=visible)
     pixels: Mapping[str, Any] = {
         "image": raw.image,
         "pbcor": corrected,
         "residual": raw.residual,
         "psf": raw.psf,
-        "primary_beam": np.where(cut, np.nan, beam),
+        "primary_beam": np.where(visible, beam, np.nan),
     }
-    statistics = result.statistics
-    shown = np.where(cut, np.nan, raw.image)
-    # Files are written while another thread draws.
-    with ThreadPoolExecutor(1) as other:
-        written = [
-            other.submit(write_fits, getattr(files, name), pixels[name], kind, unit, facts)
-            for name, (kind, unit) in _BTYPES.items()
-        ]
-        thumbnail = other.submit(thumbnail_png, shown, statistics.rms_jy)
-        write_png(
-            files.png,
-            shown,
-            result.grid,
-            statistics.beam,
-            statistics.rms_jy,
-            f"{request.stem}   rms {1e3 * statistics.rms_jy:.2f} mJy/beam",
-        )
-        for file in written:
-            file.result()
-        files.thumbnail.write_bytes(thumbnail.result())
-    files.summary.write_bytes(TypeAdapter(ImageResult).dump_json(result, indent=1))
+    for name, (kind, unit) in _BTYPES.items():
+        write_fits(getattr(files, name), pixels[name], kind, unit, facts)
 
 
-def _facts(request: ImageRequest, result: ImageResult, seen: Visibilities) -> HeaderFacts:
-    statistics = result.statistics
+def _facts(
+    request: ImageRequest,
+    seen: Visibilities,
+    grid: ImageGrid,
+    weighting: Weighting,
+    raw: RawImages,
+    rms_jy: float,
+    threshold_jy: float,
+) -> HeaderFacts:
     cards = {
         "ROBUST": (request.settings.robust, "Briggs robust"),
-        "NITER": (result.n_iterations, "CLEAN iterations done"),
-        "THRESH": (result.threshold_jy, "[Jy/beam] CLEAN threshold"),
-        "ENGINE": (result.engine, "imaging engine"),
+        "NITER": (raw.n_iterations, "CLEAN iterations done"),
+        "THRESH": (threshold_jy, "[Jy/beam] CLEAN threshold"),
+        "ENGINE": (request.settings.engine, "imaging engine"),
         "PBCUT": (request.settings.beam_cut, "primary-beam cut"),
-        "RMS": (statistics.rms_jy, "[Jy/beam] 1.4826 MAD of the inner half"),
-        "EXPRMS": (statistics.expected_rms_jy, "[Jy/beam] expected from the noise of the data"),
+        "RMS": (rms_jy, "[Jy/beam] 1.4826 MAD of the inner half"),
+        "EXPRMS": (weighting.noise_jy, "[Jy/beam] expected from the noise of the data"),
     }
     origin = {f"ms {name}": str(value) for name, value in seen.origin.items()}
     return HeaderFacts(
-        grid=result.grid,
-        beam=statistics.beam,
-        frequency_hz=result.frequency_hz,
+        grid=grid,
+        beam=raw.beam,
+        frequency_hz=weighting.frequency_hz,
         bandwidth_hz=seen.bandwidth_hz,
         telescope=seen.telescope,
         object_name=request.provenance.get("observation", request.stem),

@@ -39,6 +39,7 @@ from contimg_resources.calibration.ms.visibility_loops import (
     correct,
     count_flagged,
     scale_weights,
+    turn_baselines,
 )
 from contimg_resources.casa.tables import opened
 from contimg_resources.compiling import n_cores
@@ -156,11 +157,9 @@ def read_calibrated(
         flagged = count_flagged(observed.flag)
         correction = _Correction.of(observed, tables, maps, center_rad)
 
-        def change(
-            part: slice, data: NDArray[np.complex64], corrected: NDArray[np.complex64]
-        ) -> None:
+        def change(part: slice, data: NDArray[np.complex64]) -> None:
             good[part] = any_good(data, observed.flag[part])
-            correction.apply(part, data, corrected, observed.flag[part])
+            correction.apply(part, data, observed.flag[part])
 
         return change
 
@@ -212,7 +211,7 @@ class _Correction:
         shape = (len(numbers), times_s.size, n_antennas, 2, n_channels)
         inverse, missing = np.empty(shape, np.complex64), np.empty(shape, np.bool_)
         window = np.empty(observed.rows.size, np.int64)
-        grown = np.empty((observed.rows.size, n_correlations), np.float32)
+        power = np.empty(shape[:4], np.float32)
         with ThreadPoolExecutor(n_cores()) as pool:
             products = pool.map(combined, numbers)
             for i, (number, jones) in enumerate(zip(numbers, products, strict=True)):
@@ -223,38 +222,26 @@ class _Correction:
                         f"its data {n_correlations}",
                         path=str(observed.ms),
                     )
-                inverse[i], missing[i] = 1 / jones.factor, jones.flag
-                mine = observed.rows_of(number)
-                window[mine] = i
-                first, second, time = observed.first[mine], observed.second[mine], when[mine]
-                for p, (a, b) in enumerate(pairs):
-                    grown[mine, p] = jones.weight[time, first, a] * jones.weight[time, second, b]
-        scale_weights(observed.weight, grown)
+                inverse[i], missing[i], power[i] = 1 / jones.factor, jones.flag, jones.weight
+                window[observed.rows_of(number)] = i
+        receptors_of = np.array([receptors[n] for n in numbers], np.int64).reshape(
+            -1, n_correlations, 2
+        )
+        rows = (observed.first, observed.second, when.astype(np.int64, copy=False), window)
+        scale_weights(observed.weight, *rows, receptors_of, power)
         return cls(
-            first=observed.first,
-            second=observed.second,
-            time=when.astype(np.int64, copy=False),
-            window=window,
+            *rows,
             path_s=_turn(observed, center_rad),
             channels_hz=np.array(list(observed.channels_hz.values())).reshape(-1, n_channels),
-            receptors=np.array([receptors[n] for n in numbers], np.int64).reshape(
-                -1, n_correlations, 2
-            ),
+            receptors=receptors_of,
             inverse=inverse,
             missing=missing,
         )
 
-    def apply(
-        self,
-        part: slice,
-        data: NDArray[np.complex64],
-        corrected: NDArray[np.complex64],
-        flag: Bools,
-    ) -> None:
-        """Calibrate and phase-rotate some rows, and add to their flags."""
+    def apply(self, part: slice, data: NDArray[np.complex64], flag: Bools) -> None:
+        """Calibrate and phase-rotate some rows, and add to their flags, in place."""
         correct(
             data,
-            corrected,
             flag,
             self.first[part],
             self.second[part],
@@ -271,16 +258,11 @@ class _Correction:
 def _turn(observed: Observed, center_rad: tuple[float, float] | None) -> Floats:
     """Rotate the baselines; return the increase of the path to the phase centre, seconds."""
     path_s = np.zeros(observed.rows.size)
-    if center_rad is None:
-        return path_s
-    directions_rad = phase_centers_rad(observed.ms)
-    order = np.argsort(observed.field, kind="stable")
-    edges = np.flatnonzero(np.diff(observed.field[order])) + 1
-    for mine in np.split(order, edges):
-        field = observed.field[mine[0]]
-        old = float(directions_rad[field, 0]), float(directions_rad[field, 1])
-        observed.uvw_m[mine], path_m = rotate_uvw(observed.uvw_m[mine], old, center_rad)
-        path_s[mine] = path_m / speed_of_light
+    if center_rad is not None:
+        directions_rad = phase_centers_rad(observed.ms)
+        turns = np.array([rotation((ra, dec), center_rad) for ra, dec in directions_rad.tolist()])
+        turn_baselines(observed.uvw_m, observed.field, turns, path_s)
+        path_s /= speed_of_light
     return path_s
 
 
@@ -302,29 +284,18 @@ def _axes(ra_rad: float, dec_rad: float) -> Floats:
     )
 
 
-def rotate_uvw(
-    uvw_m: Floats, old_rad: tuple[float, float], new_rad: tuple[float, float]
-) -> tuple[Floats, Floats]:
-    """Return baselines about a new phase centre, and the increase of their paths.
+def rotation(old_rad: tuple[float, float], new_rad: tuple[float, float]) -> Floats:
+    """Return the matrix that rotates baselines from one phase centre to another, shape (3, 3).
 
     Parameters
     ----------
-    uvw_m : ndarray of float, shape (n_rows, 3)
-        Baselines about the old phase centre, metres.
     old_rad, new_rad : (float, float)
         Right ascension and declination of the two centres, radians, in one frame.
-
-    Returns
-    -------
-    uvw_m : ndarray of float, shape (n_rows, 3)
-        Baselines about the new phase centre, metres.
-    path_m : ndarray of float, shape (n_rows,)
-        Old minus new w: visibilities are multiplied by ``exp(2 pi i nu path / c)``.
 
     Notes
     -----
     The baseline b stays, the axes rotate: ``uvw = R b``. About the centre s0 a source at s has the
-    phase ``2 pi nu / c (b.s - b.s0)``, and b.s0 is w (Thompson, Moran & Swenson, 3rd ed., 3.1).
+    phase ``2 pi nu / c (b.s - b.s0)``, and b.s0 is w (Thompson, Moran & Swenson, 3rd ed., 3.1): so
+    visibilities are multiplied by ``exp(2 pi i nu path / c)``, with path the old minus the new w.
     """
-    turned = uvw_m @ (_axes(*new_rad) @ _axes(*old_rad).T).T
-    return turned, uvw_m[:, 2] - turned[:, 2]
+    return _axes(*new_rad) @ _axes(*old_rad).T

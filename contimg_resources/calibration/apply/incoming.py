@@ -169,7 +169,8 @@ def _take(
         observed.flag[rows] = cells.flag
         if scale != 1:
             np.multiply(cells.data, scale, out=cells.data)
-        change(rows, cells.data, data.place(rows))
+        change(rows, cells.data)
+        data.put(rows.start, cells.data)
 
     incoming.read(receive)
     observed.weight[~received] = 0.0

@@ -139,17 +139,22 @@ def combine(
     tau (ns) rotates the phase by ``2 pi tau (nu - nu0)``, nu0 the middle of the window.
     """
     shape = (times_s.size, n_antennas, 2, channels_hz.size)
-    factor = np.ones(shape, np.complex128)
-    flag = np.zeros(shape, np.bool_)
-    weight = np.ones(shape[:3])
+    # An axis has length 1 until a table varies along it: most don't vary in time, or in frequency.
+    factor = np.ones((1, 1, 1, 1), np.complex128)
+    flag = np.zeros(factor.shape, np.bool_)
+    weight = np.ones(factor.shape[:3])
     for table, window in tables:
         found, missing = _table_factor(table, window, n_antennas, times_s, channels_hz)
-        factor *= found
+        factor = factor * found
         # Avoid a division by 0.
-        flag |= missing | (found == 0)
-        weight *= _mean_power(found, missing)
-    factor[flag] = 1.0
-    return Jones(factor.astype(np.complex64), flag, weight.astype(np.float32))
+        flag = flag | missing | (found == 0)
+        weight = weight * _mean_power(found, missing)
+    factor = np.where(flag, 1.0, factor)
+    return Jones(
+        np.broadcast_to(factor.astype(np.complex64), shape).copy(),
+        np.broadcast_to(flag, shape).copy(),
+        np.broadcast_to(weight.astype(np.float32), shape[:3]).copy(),
+    )
 
 
 def _table_factor(
@@ -173,6 +178,8 @@ def _table_factor(
         2, 0, 1
     )
     nearest = table.table.interpolation_time.startswith("nearest")
+    if moments.size == 1:
+        times_s = times_s[:1]
     found = np.ones((times_s.size, *values.shape[1:]), np.complex128)
     missing = np.ones(found.shape, np.bool_)
     # Antennas share a pattern of rows: mostly there is one, "all". A row that an antenna lacks is

@@ -109,9 +109,9 @@ class Observed:
         return FlagCount(int(both.sum()) * n_cells, int(flagged[both].sum()))
 
 
-#: Given the row indices of some visibilities, those just read, shape (n, n_channels,
-#: n_correlations), and their destination: writes them there, changed. Called by several threads.
-Change = Callable[[slice, NDArray[np.complex64], NDArray[np.complex64]], None]
+#: Given the row indices of some visibilities, and those just read, shape (n, n_channels,
+#: n_correlations): changes them in place. Called by several threads.
+Change = Callable[[slice, NDArray[np.complex64]], None]
 
 
 #: Called with an engine's data in memory and its MS, which has its data, flags and subtables and
@@ -207,13 +207,14 @@ def read_observed(
 
         def put_data(place: int, cells: NDArray[np.complex64]) -> None:
             part = slice(place, place + len(cells))
-            there = data[part] if new is None else new.place(part)
             if scale != 1:
                 cells = cells * np.float32(scale)
-            if change is None:
-                there[...] = cells
+            if change is not None:
+                change(part, cells)
+            if new is None:
+                data[part] = cells
             else:
-                change(part, cells, there)
+                new.put(place, cells)
 
         read_large(tb, ms, "DATA", kept, shape, put_data)
         if new is not None:

@@ -11,6 +11,7 @@ but interference remains.
 
 import warnings
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ from contimg_resources.calibration.flagging import loops as flagging_loops
 from contimg_resources.calibration.flagging.interference import MIN_EXCESS, find_interference
 from contimg_resources.calibration.flagging.loops import Kind
 from contimg_resources.calibration.flagging.single_loops import flag_single
+from contimg_resources.compiling import n_cores
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -255,8 +257,8 @@ def _rough_power(windows: Sequence[WindowInMemory]) -> Float32s:
     """Return the median power of each kind of difference over the band, (kinds, correlations)."""
     _, n_baselines, _, n_correlations = windows[0].shape
     step = max(1, n_baselines // _SAMPLED_BASELINES)
-    found: list[list[Floats]] = []
-    for window in windows:
+
+    def of_kinds(window: WindowInMemory) -> list[Floats]:
         some = window.some(step)
         kinds = {
             Kind.AMPLITUDE: some,
@@ -264,7 +266,10 @@ def _rough_power(windows: Sequence[WindowInMemory]) -> Float32s:
             Kind.TIMES: some[1:] - some[:-1],
             Kind.POLARISATION: np.repeat(some[..., :1] - some[..., -1:], n_correlations, axis=-1),
         }
-        found.append([_median_power(kinds[kind]) for kind in Kind])
+        return [_median_power(kinds[kind]) for kind in Kind]
+
+    with ThreadPoolExecutor(n_cores()) as pool:
+        found = list(pool.map(of_kinds, windows))
     # A window full of interference must not set the scale of the band.
     known = np.array(found)
     power = np.ones(known.shape[1:])

@@ -43,6 +43,25 @@ def _lesser_powers(a: Float32s, b: Float32s, lesser: Float32s) -> None:
 
 
 @compiled()
+def _n_below(bits: Any, limit: Any) -> Any:
+    """Return how many are up to a limit: counted in single precision, as wide as the values."""
+    n = np.float32(0.0)
+    for i in range(bits.size):
+        n += np.float32(1.0) if bits[i] <= limit else np.float32(0.0)
+    return n
+
+
+@compiled()
+def _next_above(bits: Any, limit: Any) -> Any:
+    """Return the lowest above a limit."""
+    above = np.int32(0x7F800000)
+    for i in range(bits.size):
+        x = bits[i] if bits[i] > limit else np.int32(0x7F800000)
+        above = x if x < above else above
+    return above
+
+
+@compiled()
 def _median(values: Float32s) -> Any:
     """Return the median of non-negative values.
 
@@ -51,25 +70,18 @@ def _median(values: Float32s) -> Any:
     """
     bits = values.view(np.int32)
     low, high = 0, 0x7F800000
-    n_below = 0
     while low < high:
         middle = (low + high) // 2
-        n_below = 0
-        for i in range(bits.size):
-            n_below += bits[i] <= middle
-        if 2 * n_below >= bits.size:
+        if 2 * _n_below(bits, np.int32(middle)) >= bits.size:
             high = middle
         else:
             low = middle + 1
-    n_below, above = 0, 0x7F800000
-    for i in range(bits.size):
-        n_below += bits[i] <= low
-        if bits[i] > low:
-            above = min(above, bits[i])
+    n_below = _n_below(bits, np.int32(low))
+    above = low if 2 * n_below != bits.size else _next_above(bits, np.int32(low))
     both = np.empty(2, np.int32)
     both[0] = low
     # For an even number, the middle value of both halves.
-    both[1] = above if 2 * n_below == bits.size else low
+    both[1] = above
     halves = both.view(np.float32)
     return np.float32(0.5) * (halves[0] + halves[1])
 
@@ -82,36 +94,38 @@ def _mean_power(power: Float32s, n_corr: int, p: int) -> Any:
     kept = np.empty(flat.size // n_corr // step + 1, np.float32)
     size = 0
     for i in range(p, flat.size, step * n_corr):
-        x = flat[i]
-        if x != UNKNOWN:
-            kept[size] = x
-            size += 1
+        # Without a branch, which would often be mispredicted.
+        kept[size] = flat[i]
+        size += flat[i] != UNKNOWN
     if size < 4:
         return np.float32(0.0)
     return _median(kept[:size]) * _MEAN_BY_MEDIAN
 
 
 @compiled()
-def _largest_mean(n: Any) -> Any:
-    """Return the mean of n powers, of mean 1, that noise practically never reaches.
+def _largest_sums(most: int) -> Float32s:
+    """Return the sums of 0 ... `most` powers, of mean 1, that noise practically never reaches.
 
-    Wilson & Hilferty 1931, PNAS 17, 684: the cube root of a chi-squared is nearly Gaussian.
+    Infinite for fewer than 4. Wilson & Hilferty 1931, PNAS 17, 684: the cube root of a chi-squared
+    is nearly Gaussian.
     """
-    k = n * _INDEPENDENT
-    return (1.0 - 1.0 / (9.0 * k) + _MEAN_SIGMA / (3.0 * np.sqrt(k))) ** 3
+    sums = np.full(most + 1, np.float32(np.inf), np.float32)
+    for n in range(4, most + 1):
+        k = n * _INDEPENDENT
+        sums[n] = n * (1.0 - 1.0 / (9.0 * k) + _MEAN_SIGMA / (3.0 * np.sqrt(k))) ** 3
+    return sums
 
 
 @compiled()
-def _capped(power: Float32s, highest: Float32s, capped: Float32s, known: Float32s) -> int:
+def _capped(power: Float32s, highest: Float32s, capped: Float32s, known: Float32s) -> Any:
     """Write powers, 0 where unknown and limited to `highest`; return the number above the limit."""
-    n_high = 0
+    n_high = np.float32(0.0)
     for j in range(power.size):
         x = power[j]
-        capped[j] = np.float32(0.0) if x == UNKNOWN else min(x, highest[j])
-    for j in range(power.size):
-        known[j] = np.float32(0.0) if power[j] == UNKNOWN else np.float32(1.0)
-    for j in range(power.size):
-        n_high += (power[j] > highest[j]) & (power[j] != UNKNOWN)
+        is_known = x != UNKNOWN
+        capped[j] = min(x, highest[j]) if is_known else np.float32(0.0)
+        known[j] = np.float32(1.0) if is_known else np.float32(0.0)
+        n_high += np.float32(1.0) if is_known & (x > highest[j]) else np.float32(0.0)
     return n_high
 
 
@@ -130,18 +144,18 @@ def _sum_of(values: Float32s, share: Float32s) -> Any:
 
 
 @compiled()
-def _mark(power: Float32s, mean: Float32s, mark: Bools) -> None:
+def _mark(power: Float32s, mean: Float32s, largest: Float32s, mark: Bools) -> None:
     """Mark cells, channels and integrations with excessive power, in all correlations.
 
-    `mean` holds the mean power of each correlation; 0: unknown.
+    `mean` holds the mean power of each correlation; 0: unknown. `largest`: see `_largest_sums`.
     """
     n_times, n = power.shape
     n_corr = mean.size
     highest = np.empty(n, np.float32)
     own = np.zeros((n_corr, n), np.float32)
-    for j in range(n):
-        highest[j] = _CLIP * mean[j % n_corr]
-        own[j % n_corr, j] = np.float32(1.0)
+    for p in range(n_corr):
+        highest[p::n_corr] = _CLIP * mean[p]
+        own[p, p::n_corr] = np.float32(1.0)
     per_channel = np.zeros(n, np.float32)
     n_per_channel = np.zeros(n, np.float32)
     capped = np.empty(n, np.float32)
@@ -155,14 +169,15 @@ def _mark(power: Float32s, mean: Float32s, mark: Bools) -> None:
                 if known[j] > 0 and highest[j] > 0 and power[t, j] > highest[j]:
                     mark[t, j // n_corr] = True
         for p in range(n_corr):
-            m = _sum_of(known, own[p])
-            highest_sum = mean[p] * m * _largest_mean(m)
-            if m >= 4 and mean[p] > 0 and _sum_of(capped, own[p]) > highest_sum:
+            most = mean[p] * largest[int(_sum_of(known, own[p]))]
+            if mean[p] > 0 and _sum_of(capped, own[p]) > most:
                 mark[t] = True
-    for j in range(n):
-        m, typical = n_per_channel[j], mean[j % n_corr]
-        if m >= 4 and typical > 0 and per_channel[j] > typical * m * _largest_mean(m):
-            mark[:, j // n_corr] = True
+    for channel in range(n // n_corr):
+        for p in range(n_corr):
+            j = channel * n_corr + p
+            most = mean[p] * largest[int(n_per_channel[j])]
+            if mean[p] > 0 and per_channel[j] > most:
+                mark[:, channel] = True
 
 
 @compiled(parallel=True)
@@ -187,6 +202,7 @@ def flag_single(data: Complex64s, flag: Bools, place: Ints, n_corr: int) -> Floa
     """
     (n_times, n_baselines), n = place.shape, data.shape[1]
     noise = np.full((n_baselines, n_corr), np.float32(np.nan), np.float32)
+    largest = _largest_sums(max(n_times, n))
     for b in spread(n_baselines):
         over_channels = np.full((n_times, n), UNKNOWN, np.float32)
         over_times = np.full((n_times, n), UNKNOWN, np.float32)
@@ -212,10 +228,10 @@ def flag_single(data: Complex64s, flag: Bools, place: Ints, n_corr: int) -> Floa
             mean[p] = _mean_power(over_channels, n_corr, p)
             if mean[p] > 0:
                 noise[b, p] = mean[p]
-        _mark(over_channels, mean, mark)
+        _mark(over_channels, mean, largest, mark)
         for p in range(n_corr):
             mean[p] = _mean_power(over_times, n_corr, p)
-        _mark(over_times, mean, mark)
+        _mark(over_times, mean, largest, mark)
         if mark.any():
             for t in range(n_times):
                 if place[t, b] >= 0:

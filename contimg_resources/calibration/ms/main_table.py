@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.calibration.ms.large_columns import read_large, tiles_of
+from contimg_resources.calibration.ms.visibility_loops import alike_along_channels
 from contimg_resources.observations.counting import number_integrations, repeated_rows
 from contimg_resources.observations.meaning import (
     spectrum_column,
@@ -186,9 +187,11 @@ class Weights:
         varying: list[bool] = []
 
         def put(place: int, cells: NDArray[Any]) -> None:
-            weight = weights_of_channels(self._column, cells)
+            # Cells that are alike have weights that are alike, which needn't be computed.
+            same = alike_along_channels(cells)
+            weight = weights_of_channels(self._column, cells[:, :1] if same else cells)
             found[place : place + len(cells)] = weight[:, 0]
-            if _varies(weight):
+            if not same and _varies(weight):
                 varying.append(True)
 
         self._read_spectrum(self._rows, put)

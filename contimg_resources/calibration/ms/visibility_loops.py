@@ -21,7 +21,6 @@ Float32s = NDArray[np.float32]
 @compiled()
 def correct(
     data: Complexes,
-    corrected: Complexes,
     flag: Bools,
     first: Ints,
     second: Ints,
@@ -33,14 +32,12 @@ def correct(
     inverse: Complexes,
     missing: Bools,
 ) -> None:
-    """Calibrate and phase-rotate visibilities, on one core.
+    """Calibrate and phase-rotate visibilities, in place, on one core.
 
     Parameters
     ----------
     data : ndarray of complex64, shape (n_rows, n_channels, n_correlations)
         Visibilities.
-    corrected : ndarray of complex64, same shape
-        Output; may be the same array.
     flag : ndarray of bool, same shape
         Flags are added where a table has no solution, and where a value is zero or not finite.
     first, second, time, window : ndarray of int, shape (n_rows,)
@@ -76,11 +73,34 @@ def correct(
                 if bad or seen == 0 or absent:
                     flag[row, channel, p] = True
                 if bad:
-                    corrected[row, channel, p] = 0
+                    data[row, channel, p] = 0
                 else:
                     gain = inverse[w, t, i, a, channel] * np.conj(inverse[w, t, j, b, channel])
-                    corrected[row, channel, p] = seen * gain * turn
+                    data[row, channel, p] = seen * gain * turn
             turn *= step
+
+
+@compiled(parallel=True)
+def turn_baselines(uvw_m: Floats, field: Ints, turns: Floats, path_m: Floats) -> None:
+    """Rotate baselines to another phase centre, in place.
+
+    Parameters
+    ----------
+    uvw_m : ndarray of float, shape (n_rows, 3)
+        Baselines, metres.
+    field : ndarray of int, shape (n_rows,)
+        Field of each row.
+    turns : ndarray of float, shape (n_fields, 3, 3)
+        The rotation of each field.
+    path_m : ndarray of float, shape (n_rows,)
+        Output: old minus new w, metres.
+    """
+    for row in spread(len(uvw_m)):
+        turn = turns[field[row]]
+        u, v, w = uvw_m[row]
+        for axis in range(3):
+            uvw_m[row, axis] = turn[axis, 0] * u + turn[axis, 1] * v + turn[axis, 2] * w
+        path_m[row] = w - uvw_m[row, 2]
 
 
 @compiled(parallel=True)
@@ -139,20 +159,53 @@ def any_good(data: Complexes, flag: Bools) -> Bools:
 
 
 @compiled(parallel=True)
-def scale_weights(weight: Float32s, factor: Float32s) -> None:
-    """Multiply weights, in place.
+def scale_weights(
+    weight: Float32s,
+    first: Ints,
+    second: Ints,
+    time: Ints,
+    window: Ints,
+    receptors: Ints,
+    power: Float32s,
+) -> None:
+    """Multiply weights by the factors of both antennas, in place.
 
     Parameters
     ----------
     weight : ndarray of float32, shape (n_rows, 1 or n_channels, n_correlations)
         Weights.
-    factor : ndarray of float32, shape (n_rows, n_correlations)
+    first, second, time, window, receptors : ndarray of int
+        See `correct`.
+    power : ndarray of float32, shape (n_windows, n_times, n_antennas, 2)
         Factors, the same for all channels.
     """
-    for row in spread(weight.shape[0]):
-        for channel in range(weight.shape[1]):
-            for p in range(weight.shape[2]):
-                weight[row, channel, p] *= factor[row, p]
+    n_rows, n_channels, n_correlations = weight.shape
+    for row in spread(n_rows):
+        i, j, w, t = first[row], second[row], window[row], time[row]
+        for p in range(n_correlations):
+            factor = power[w, t, i, receptors[w, p, 0]] * power[w, t, j, receptors[w, p, 1]]
+            for channel in range(n_channels):
+                weight[row, channel, p] *= factor
+
+
+@compiled()
+def alike_along_channels(cells: Float32s) -> bool:
+    """Return whether no row's numbers differ between channels; on one core.
+
+    Parameters
+    ----------
+    cells : ndarray of float32, shape (n_rows, n_channels, n_correlations)
+        Numbers; NaN differs from everything.
+    """
+    n_rows, n_channels, n_correlations = cells.shape
+    for row in range(n_rows):
+        n_differ = 0
+        for channel in range(n_channels):
+            for p in range(n_correlations):
+                n_differ += cells[row, channel, p] != cells[row, 0, p]
+        if n_differ:
+            return False
+    return True
 
 
 @compiled()

@@ -29,6 +29,8 @@ from contimg_resources.imaging.geometry import beam_extent_rad, fft_friendly
 from contimg_resources.imaging.model import ImageGrid, Source
 from contimg_resources.imaging.sources import find_sources
 
+Floats = NDArray[np.float64]
+
 #: Lowest signal-to-noise ratio of the sources that are subtracted, with their drift through the
 #: beam, before the final CLEAN.
 BRIGHT_SIGMA = 15.0
@@ -127,6 +129,8 @@ class _Part:
     rows: tuple[NDArray[np.bool_], ...]
     gridder: Gridder
     grid: ImageGrid
+    beam: Floats
+    """Primary beam on this grid; NaN where no sources are searched for."""
     point: PointSpread
     band: Band
     noise_share: float
@@ -142,12 +146,16 @@ class _Part:
         gridder = Gridder(
             [replace(b, uvw_m=b.uvw_m[some]) for b, some in zip(blocks, rows, strict=True)],
             [w[some] for w, some in zip(task.weighting.weight, rows, strict=True)],
+            together=True,
         )
-        gridder.accuracy = ROUGH
         share = float(np.sqrt(band.share[used].sum() / band.share.sum()))
         grid = rough_grid(task.grid, task.beam)
+        beam = task.beam.on_grid(grid)
+        beam[beam < _LOWEST_BEAM] = np.nan
+        gridder.accuracy = FAINT
         point = PointSpread.of(gridder, grid, wide=True)
-        return cls(rows, gridder, grid, point, band.of_fields(used), share)
+        gridder.accuracy = ROUGH
+        return cls(rows, gridder, grid, beam, point, band.of_fields(used), share)
 
 
 def _found(
@@ -158,10 +166,8 @@ def _found(
     some = tuple(v[rows] for v, rows in zip(values, part.rows, strict=True))
     raw = _rough(task, part, some, least_sigma)
     noise = LocalNoise.of(raw.residual, raw.beam.area_pixels(grid.cell_arcsec))
-    beam = task.beam.on_grid(grid)
-    seen_beam = np.where(beam >= _LOWEST_BEAM, beam, np.nan)
     least = least_sigma * part.noise_share
-    found = find_sources(raw.image, noise, seen_beam, raw.beam, grid, least, shapes=False)
+    found = find_sources(raw.image, noise, part.beam, raw.beam, grid, least, shapes=False)
     peak_jy = max((s.peak_jy for s in found), default=0.0)
     hidden_jy = part.point.hidden_below_jy(float(np.abs(raw.residual).max()))
     if peak_jy > _GLARING_SIGMA * task.noise_jy:
@@ -195,7 +201,7 @@ def _with(
     changed = np.flatnonzero(dominant)
     if len(changed):
         change = better.table_jy(band)[:, :, changed] - together.table_jy(band)[:, :, changed]
-        take_out(values, seen, band, better.cosines[changed], np.ascontiguousarray(change))
+        take_out(values, seen, band, better.cosines[changed], change)
     return BrightSources(better, values)
 
 

@@ -19,9 +19,9 @@ from contimg_resources.casa.tables import copy_table
 from contimg_resources.core.errors import ImagingFailed
 from contimg_resources.core.point_sources import direction_cosines
 from contimg_resources.imaging.beam import separation_rad
-from contimg_resources.imaging.engines.point_loops import Turns, subtract_points, turn_to_points
+from contimg_resources.imaging.engines.point_loops import subtract_points, turn_to_points
 from contimg_resources.imaging.model import Source
-from contimg_resources.imaging.visibilities import Visibilities
+from contimg_resources.imaging.visibilities import Block, Visibilities
 from contimg_resources.imaging.weighting import Weighting
 from contimg_resources.instrument.primary_beam import airy_power
 
@@ -261,13 +261,12 @@ def with_spectra(
         sums = turn_to_points(
             known,
             block.uvw_m,
-            Turns.of(block.channels_hz).per_m,
+            _wavelengths_per_m(block),
             weight,
             block.field_ids,
-            bins,
             np.ascontiguousarray(variation.cosines[measured].T),
-            np.ascontiguousarray(table),
-            slope,
+            _of_columns(table, bins),
+            _of_columns(slope, bins),
         )
         brighter += sums[0]
         steeper += sums[1]
@@ -306,13 +305,21 @@ def take_out(
         subtract_points(
             known,
             block.uvw_m,
-            *Turns.of(block.channels_hz),
+            _wavelengths_per_m(block),
             block.weight,
             block.field_ids,
-            bins,
             np.ascontiguousarray(cosines.T),
-            table_jy,
+            _of_columns(table_jy, bins),
         )
+
+
+def _wavelengths_per_m(block: Block) -> Singles:
+    return (block.channels_hz / speed_of_light).astype(np.float32)
+
+
+def _of_columns(table: Singles, bins: NDArray[np.int16]) -> Singles:
+    """Return a table of bins, shape (n_fields, n_bins, n_sources), with columns, those last."""
+    return np.ascontiguousarray(table[:, bins].transpose(0, 2, 1))
 
 
 def write_steady_copy(ms: Path, copy: Path, variation: Variation) -> None:

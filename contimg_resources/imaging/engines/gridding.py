@@ -34,6 +34,9 @@ class Gridder:
         Baselines and frequencies of the visibilities.
     weights : sequence of ndarray of float32, shape (n_rows, n_columns)
         Imaging weights of each block; a visibility without weight is ignored.
+    together : bool
+        Whether dirty images are made of all blocks at once: that copies the visibilities, and saves
+        the Fourier transforms of all blocks but one, which take most of the time for few data.
 
     Attributes
     ----------
@@ -48,17 +51,33 @@ class Gridder:
     divides by n: a pixel of a dirty image is the flux density of a point source there.
     """
 
-    def __init__(self, blocks: Sequence[Block], weights: Sequence[Singles]) -> None:
+    def __init__(
+        self, blocks: Sequence[Block], weights: Sequence[Singles], *, together: bool = False
+    ) -> None:
         self.accuracy = EXACT
+        baselines = [
+            np.column_stack([-b.uvw_m[:, 1], b.uvw_m[:, 0], b.uvw_m[:, 2]]) for b in blocks
+        ]
+        masks = [(weight > 0).view(np.uint8) for weight in weights]
         self._parts = [
-            {
-                "uvw": np.column_stack([-b.uvw_m[:, 1], b.uvw_m[:, 0], b.uvw_m[:, 2]]),
-                "freq": b.channels_hz,
-                "mask": (weight > 0).view(np.uint8),
-            }
-            for b, weight in zip(blocks, weights, strict=True)
+            {"uvw": uvw, "freq": b.channels_hz, "mask": mask}
+            for uvw, b, mask in zip(baselines, blocks, masks, strict=True)
         ]
         self._weights = tuple(weights)
+        self._joined = (
+            {
+                "uvw": np.concatenate(baselines),
+                "freqlist_id": np.repeat(
+                    np.arange(len(blocks), dtype=np.uint64), [len(uvw) for uvw in baselines]
+                ),
+                "freqlist_nfreqs": np.array([len(b.channels_hz) for b in blocks], np.uint64),
+                "freqlist_freqs": np.concatenate([b.channels_hz for b in blocks]),
+                "wgt": _flat(weights),
+                "mask": _flat(masks),
+            }
+            if together
+            else None
+        )
         self._total = sum(float(w.sum(dtype=np.float64)) for w in weights)
 
     def dirty(self, values: Values, grid: ImageGrid) -> Singles:
@@ -87,17 +106,17 @@ class Gridder:
         import ducc0
 
         image = np.zeros((grid.size, grid.size), np.float32)
-        for known, weight, part in zip(values, self._weights, self._parts, strict=True):
-            image += ducc0.wgridder.vis2dirty(
-                **part,
-                **self._how(grid),
-                vis=known,
-                wgt=weight,
-                npix_x=grid.size,
-                npix_y=grid.size,
-                do_wgridding=w,
+        how = self._how(grid) | {"npix_x": grid.size, "npix_y": grid.size, "do_wgridding": w}
+        if self._joined is not None:
+            # Of visibilities with different channels, which are one after the other.
+            ducc0.wgridder.experimental.vis2dirty_bda(
+                **self._joined, **how, vis=_flat(values), dirty=image
             )
-        return image / np.float32(self._total)
+        else:
+            for known, weight, part in zip(values, self._weights, self._parts, strict=True):
+                image += ducc0.wgridder.vis2dirty(**part, **how, vis=known, wgt=weight)
+        image /= np.float32(self._total)
+        return image
 
     def _how(self, grid: ImageGrid) -> dict[str, Any]:
         cell_rad = np.deg2rad(grid.cell_arcsec / 3600)
@@ -108,3 +127,7 @@ class Gridder:
             "divide_by_n": False,
             "nthreads": n_cores(),
         }
+
+
+def _flat(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    return np.concatenate([array.ravel() for array in arrays])

@@ -3,64 +3,24 @@
 Belongs here: the visibilities of a few dozen point sources, and sums over visibilities.
 Doesn't: the flux of the sources (see `drift`), thousands of sources (see `gridding`).
 
-From one channel to the next the phase of a source on a baseline rotates by the same angle, so where
-sources are subtracted a complex product replaces a cosine and a sine. Rounding errors accumulate,
-so every few channels, and wherever the channels' spacing changes, phases are recomputed.
+The innermost loops run over the channels of a baseline, which are more than the sources, so that
+they are vectorised even for a single source.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.constants import speed_of_light
 
 from contimg_resources.compiling import compiled, spread
 
-Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Shorts = NDArray[np.int16]
 Complexes = NDArray[np.complex64]
 
-#: Phases are recomputed after this many channels: they are accurate to 2e-6 then.
-_MOST_TURNS = 32
-#: Channels are evenly spaced to this share of their frequency: 1e-5 turns over a kilometre.
-_EVEN = 1e-8
-#: Number of partial sums over visibilities computed in parallel.
-_HEAPS = 16
-
-
-class Turns(NamedTuple):
-    """The change of phases from channel to channel.
-
-    Parameters
-    ----------
-    per_m : ndarray of float32, shape (n_columns,)
-        Wavelengths per metre in each channel.
-    more_per_m : ndarray of float32, shape (n_columns,)
-        Its difference from the previous channel, as long as those are evenly spaced; at a
-        recomputed channel, from there to the next.
-    anew : ndarray of bool, shape (n_columns,)
-        Where phases are recomputed.
-    """
-
-    per_m: Singles
-    more_per_m: Singles
-    anew: Bools
-
-    @classmethod
-    def of(cls, channels_hz: Floats) -> "Turns":
-        """Return the turns of channels at these frequencies, Hz."""
-        per_m = channels_hz / speed_of_light
-        steps = np.diff(per_m, append=per_m[-1:])
-        anew = np.ones(len(per_m), np.bool_)
-        begin = 0
-        for k in range(1, len(per_m)):
-            even = abs(steps[k - 1] - steps[begin]) < _EVEN * per_m[k]
-            anew[k] = not even or k - begin >= _MOST_TURNS
-            begin = k if anew[k] else begin
-        return cls(per_m.astype(np.float32), steps.astype(np.float32), anew)
-
+#: Number of parts of the visibilities that are processed in parallel.
+_PARTS = 64
 
 # cos(2 pi x) and sin(2 pi x) / x as polynomials in x^2 for |x| <= 1/2, to single precision.
 _NODES = 0.25 * (1.0 - np.cos(np.pi * (np.arange(64) + 0.5) / 64)) / 2.0
@@ -99,29 +59,35 @@ def _cosine_and_sine(q: float) -> tuple[float, float]:
 
 
 @compiled()
-def _phases(path_m: Singles, per_m: float, c: Singles, s: Singles) -> None:
-    """Write cosine and sine of each source's phase."""
-    for j in range(path_m.size):
-        turns = path_m[j] * per_m
+def _see(path_m: float, per_m: Singles, flux: Singles, real: Singles, imaginary: Singles) -> None:
+    """Add the visibilities of a source in each channel."""
+    for k in range(per_m.size):
+        turns = path_m * per_m[k]
         x = turns - np.rint(turns)
         cosine, sine_by_x = _cosine_and_sine(x * x)
-        c[j] = cosine
-        s[j] = x * sine_by_x
+        real[k] += flux[k] * cosine
+        imaginary[k] += flux[k] * (x * sine_by_x)
 
 
 @compiled()
-def _see_and_turn_on(
-    c: Singles, s: Singles, by_c: Singles, by_s: Singles, flux: Singles
+def _turn(
+    path_m: float,
+    per_m: Singles,
+    real: Singles,
+    imaginary: Singles,
+    first: Singles,
+    second: Singles,
 ) -> tuple[Any, Any]:
-    """Return the sum over sources, and rotate their phases by some angles, in place."""
-    real, imaginary = np.float32(0.0), np.float32(0.0)
-    for j in range(flux.size):
-        cosine, sine = c[j], s[j]
-        real += flux[j] * cosine
-        imaginary += flux[j] * sine
-        c[j] = cosine * by_c[j] - sine * by_s[j]
-        s[j] = cosine * by_s[j] + sine * by_c[j]
-    return real, imaginary
+    """Return sums over channels of visibilities phase-rotated to a source, times two factors."""
+    one, other = np.float32(0.0), np.float32(0.0)
+    for k in range(per_m.size):
+        turns = path_m * per_m[k]
+        x = turns - np.rint(turns)
+        cosine, sine_by_x = _cosine_and_sine(x * x)
+        toward_us = real[k] * cosine + imaginary[k] * (x * sine_by_x)
+        one += first[k] * toward_us
+        other += second[k] * toward_us
+    return one, other
 
 
 @compiled()
@@ -136,11 +102,8 @@ def subtract_points(
     values: Complexes,
     uvw_m: Floats,
     per_m: Singles,
-    more_per_m: Singles,
-    anew: Bools,
     weight: Singles,
     field_ids: Shorts,
-    bins: Shorts,
     cosines: Floats,
     table_jy: Singles,
 ) -> None:
@@ -152,32 +115,29 @@ def subtract_points(
         Visibilities, Jy.
     uvw_m : ndarray, shape (n_rows, 3)
         Baselines, metres.
-    per_m, more_per_m, anew : ndarray, shape (n_columns,)
-        See `Turns`.
+    per_m : ndarray of float32, shape (n_columns,)
+        Wavelengths per metre in each column.
     weight : ndarray of float32, shape (n_rows, n_columns)
         Weights; where they are 0 nothing is subtracted.
     field_ids : ndarray of int16, shape (n_rows,)
         Fields.
-    bins : ndarray of int16, shape (n_columns,)
-        Bin of each column.
     cosines : ndarray, shape (3, n_sources)
         l (east), m (north) and n - 1 of each source.
-    table_jy : ndarray of float32, shape (n_fields, n_bins, n_sources)
+    table_jy : ndarray of float32, shape (n_fields, n_sources, n_columns)
         Apparent fluxes, Jy.
     """
-    n_sources = cosines.shape[1]
-    for i in spread(len(values)):
+    n, n_sources, n_columns = len(values), cosines.shape[1], len(per_m)
+    for part in spread(_PARTS):
         path = np.empty(n_sources, np.float32)
-        c, s = np.empty(n_sources, np.float32), np.empty(n_sources, np.float32)
-        by_c, by_s = np.empty(n_sources, np.float32), np.empty(n_sources, np.float32)
-        _paths(uvw_m[i], cosines, path)
-        for k in range(len(per_m)):
-            if anew[k]:
-                _phases(path, per_m[k], c, s)
-                _phases(path, more_per_m[k], by_c, by_s)
-            real, imaginary = _see_and_turn_on(c, s, by_c, by_s, table_jy[field_ids[i], bins[k]])
-            if weight[i, k] != 0:
-                values[i, k] -= np.complex64(complex(real, imaginary))
+        real, imaginary = np.empty(n_columns, np.float32), np.empty(n_columns, np.float32)
+        for i in range(part * n // _PARTS, (part + 1) * n // _PARTS):
+            _paths(uvw_m[i], cosines, path)
+            real[:], imaginary[:] = np.float32(0.0), np.float32(0.0)
+            for s in range(n_sources):
+                _see(path[s], per_m, table_jy[field_ids[i], s], real, imaginary)
+            for k in range(n_columns):
+                if weight[i, k] != 0:
+                    values[i, k] -= np.complex64(complex(real[k], imaginary[k]))
 
 
 @compiled(parallel=True)
@@ -187,7 +147,6 @@ def turn_to_points(
     per_m: Singles,
     weight: Singles,
     field_ids: Shorts,
-    bins: Shorts,
     cosines: Floats,
     first: Singles,
     second: Singles,
@@ -206,11 +165,9 @@ def turn_to_points(
         Weights of the visibilities.
     field_ids : ndarray of int16, shape (n_rows,)
         Fields.
-    bins : ndarray of int16, shape (n_columns,)
-        Bin of each column.
     cosines : ndarray, shape (3, n_sources)
         l (east), m (north) and n - 1 of each source.
-    first, second : ndarray of float32, shape (n_fields, n_bins, n_sources)
+    first, second : ndarray of float32, shape (n_fields, n_sources, n_columns)
         Factors of the two sums.
 
     Returns
@@ -218,22 +175,19 @@ def turn_to_points(
     ndarray, shape (2, n_sources)
         For each source the sums of weight times factor times the rotated visibility's real part.
     """
-    n, n_sources = len(values), cosines.shape[1]
-    sums = np.zeros((_HEAPS, 2, n_sources), np.float64)
-    for heap in spread(_HEAPS):
+    n, n_sources, n_columns = len(values), cosines.shape[1], len(per_m)
+    sums = np.zeros((_PARTS, 2, n_sources), np.float64)
+    for part in spread(_PARTS):
         path = np.empty(n_sources, np.float32)
-        for i in range(heap * n // _HEAPS, (heap + 1) * n // _HEAPS):
+        real, imaginary = np.empty(n_columns, np.float32), np.empty(n_columns, np.float32)
+        for i in range(part * n // _PARTS, (part + 1) * n // _PARTS):
             _paths(uvw_m[i], cosines, path)
-            for k in range(len(per_m)):
-                if weight[i, k] == 0:
-                    continue
-                real, imaginary = weight[i, k] * values[i, k].real, weight[i, k] * values[i, k].imag
-                f, g = first[field_ids[i], bins[k]], second[field_ids[i], bins[k]]
-                for s in range(n_sources):
-                    turns = path[s] * per_m[k]
-                    x = turns - np.rint(turns)
-                    c, d = _cosine_and_sine(x * x)
-                    toward_us = real * c + imaginary * (x * d)
-                    sums[heap, 0, s] += f[s] * toward_us
-                    sums[heap, 1, s] += g[s] * toward_us
+            for k in range(n_columns):
+                real[k] = weight[i, k] * values[i, k].real
+                imaginary[k] = weight[i, k] * values[i, k].imag
+            for s in range(n_sources):
+                f, g = first[field_ids[i], s], second[field_ids[i], s]
+                one, other = _turn(path[s], per_m, real, imaginary, f, g)
+                sums[part, 0, s] += one
+                sums[part, 1, s] += other
     return np.asarray(sums.sum(axis=0))
