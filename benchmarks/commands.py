@@ -28,7 +28,8 @@ def bench(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            help="path, flagging, wsclean, solve, uvh5 or overhead; repeatable. Default: all."
+            help="path, flagging, wsclean, solve, uvh5, direct or overhead; repeatable. "
+            "Default: all."
         ),
     ] = None,
     growth: Annotated[

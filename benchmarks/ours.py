@@ -14,10 +14,11 @@ from contimg_resources.calibration.apply.model import ApplyRequest
 from contimg_resources.calibration.solve.model import SolveRequest
 from contimg_resources.calibration.solve.phasing import read_fields
 from contimg_resources.calibration.solve.solving import solve_caltables
+from contimg_resources.correlator.model import SubBandsToCalibrate
 from contimg_resources.imaging.averaged_visibilities import calibrate_for_imaging
 from contimg_resources.imaging.make import make_image
 from contimg_resources.imaging.model import ImageRequest
-from contimg_resources.steps.in_casa import load_engines
+from contimg_resources.steps.in_casa import calibrate_directly, load_converter, load_engines
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,34 @@ def apply_and_image(way: Way) -> Measured:
         make_image(way.image)
 
     load()
+    return measured(work)
+
+
+@dataclass(frozen=True)
+class DirectWay:
+    """The path from the correlator's files to an image.
+
+    Parameters
+    ----------
+    calibrate : SubBandsToCalibrate
+        Request of the calibration.
+    image : ImageRequest
+        Request of the image.
+    """
+
+    calibrate: SubBandsToCalibrate
+    image: ImageRequest
+
+
+def calibrate_directly_and_image(way: DirectWay) -> Measured:
+    """Time calibration without an MS, and imaging, one after the other."""
+
+    def work() -> None:
+        calibrate_directly(way.calibrate)
+        make_image(way.image)
+
+    for _ in load_converter():
+        pass
     return measured(work)
 
 

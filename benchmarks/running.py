@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
@@ -20,12 +21,13 @@ from benchmarks.fresh import in_fresh_process
 from benchmarks.measure import Contest, Measured, make_ready, take_turns
 from benchmarks.overhead import measure_overhead
 from benchmarks.report import BenchReport, Growth, Stage, describe_machine
-from benchmarks.scene import CALIBRATOR, GRIDS, Scene, make_scene, with_sub_bands
+from benchmarks.scene import CALIBRATOR, GRIDS, Scene, make_scene, with_converted, with_sub_bands
 from contimg_resources.calibration.apply.calibrated_ms import write_calibrated_ms
 from contimg_resources.calibration.apply.model import ApplyRequest, ApplyResult
 from contimg_resources.casa import Casa, Progress
+from contimg_resources.core.errors import ConfigurationError
 from contimg_resources.core.trees import remove_tree
-from contimg_resources.correlator.model import ConversionRequest
+from contimg_resources.correlator.model import ConversionRequest, SubBandsToCalibrate
 from contimg_resources.imaging.make import make_image
 from contimg_resources.imaging.model import ImageResult
 from contimg_resources.observations.calibrators import CalibratorList
@@ -35,9 +37,10 @@ from contimg_resources.simulation.spec import PRESETS, Size
 A = TypeVar("A")
 
 #: Names of the comparisons.
-CONTESTS = ("path", "flagging", "wsclean", "solve", "uvh5")
+CONTESTS = ("path", "flagging", "wsclean", "solve", "uvh5", "direct")
 #: Name of the platform's overhead.
 OVERHEAD = "overhead"
+_OF_SUB_BANDS = {"uvh5", "direct"}
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,19 @@ class Bench:
     casa: Casa  #: The interface to CASA; both sides get its number of threads.
     directory: Path  #: Directory of all files.
     scene: Scene  #: The data.
-    calibrated: ApplyResult  #: The target, calibrated, without RFI flags.
-    image: ImageResult  #: Its image.
+
+    @cached_property
+    def calibrated(self) -> ApplyResult:
+        """The target, calibrated, without RFI flags."""
+        unflagged = replace(_way(self.scene, self.directory).apply, flag_rfi=False)
+        request = replace(unflagged, output=self.directory / "unflagged_cal.ms")
+        return self.casa.run(write_calibrated_ms, request, label="bench")
+
+    @cached_property
+    def image(self) -> ImageResult:
+        """Its image."""
+        request = self.scene.image_request(self.calibrated.ms, self.directory / "image")
+        return self.casa.run(make_image, request, label="bench")
 
     def contest(self, name: str) -> Contest:
         """Return a comparison of `CONTESTS`."""
@@ -58,6 +72,7 @@ class Bench:
             "wsclean": self._wsclean,
             "solve": self._solve,
             "uvh5": self._uvh5,
+            "direct": self._direct,
         }[name]()
 
     def _path(self) -> Contest:
@@ -131,6 +146,24 @@ class Bench:
             "sub-bands to MS", "pyuvdata: read, phase, write_ms", 8, convert, pyuvdata_converts
         )
 
+    def _direct(self) -> Contest:
+        through, direct = ways_of_sub_bands(self.scene, self.directory)
+
+        def time(function: Callable[[A], Measured], way: A, *arrived: Path) -> Measured:
+            for product in (through.apply.output, direct.calibrate.apply.output):
+                remove_tree(product, ignore_errors=True)
+            make_ready(*arrived)
+            return self.casa.run(function, way, label="bench")
+
+        files = self.scene.sub_bands[0].parent
+        return Contest(
+            "sub-bands to image",
+            "MS to image, the MS being there",
+            0.8,
+            lambda: time(ours.calibrate_directly_and_image, direct, files),
+            lambda: time(ours.apply_and_image, through, through.apply.ms),
+        )
+
     def _our_way(self) -> Measured:
         way = _way(self.scene, self.directory)
         # Removing the products of an earlier turn doesn't count.
@@ -192,23 +225,19 @@ def run_bench(
     way = _way(warm, directory / "warm")
     casa.run(ours.apply_and_image, way, label="bench-warm", progress=progress)
     scene = make_scene(size, directory / size.value, casa, progress)
-    if "uvh5" in chosen:
-        few = with_sub_bands(warm, casa, progress).sub_bands
-        compiled = ConversionRequest(few, directory / "warm" / "converted.ms", overwrite=True)
+    if _OF_SUB_BANDS & set(chosen):
+        few = with_converted(with_sub_bands(warm, casa, progress), casa, progress)
+        compiled = ConversionRequest(
+            few.sub_bands, directory / "warm" / "converted.ms", overwrite=True
+        )
         casa.run(converting.convert, compiled, label="bench-warm", progress=progress)
+        _, direct = ways_of_sub_bands(few, directory / "warm")
+        casa.run(ours.calibrate_directly_and_image, direct, label="bench-warm", progress=progress)
         scene = with_sub_bands(scene, casa, progress)
-    stages = list(_stages(scene, directory, casa, progress))
-    unflagged = replace(_way(scene, directory).apply, flag_rfi=False)
-    calibrated = casa.run(
-        write_calibrated_ms,
-        replace(unflagged, output=directory / "unflagged_cal.ms"),
-        label="bench",
-        progress=progress,
-    )
-    image = casa.run(
-        make_image, scene.image_request(calibrated.ms, directory / "image"), label="bench"
-    )
-    bench = Bench(casa, directory, scene, calibrated, image)
+    if "direct" in chosen:
+        scene = with_converted(scene, casa, progress)
+    stages = [] if set(chosen) <= _OF_SUB_BANDS else list(_stages(scene, directory, casa, progress))
+    bench = Bench(casa, directory, scene)
     contests = [bench.contest(name) for name in CONTESTS if name in chosen]
     results = take_turns(contests, rounds, progress)
     overhead = None
@@ -234,6 +263,23 @@ def _way(scene: Scene, directory: Path) -> ours.Way:
         ApplyRequest(scene.target, scene.tables, output),
         scene.image_request(output, directory / "bench_image"),
     )
+
+
+def ways_of_sub_bands(scene: Scene, directory: Path) -> tuple[ours.Way, ours.DirectWay]:
+    """Return the ways to the image of a scene's sub-bands: through their MS, and without it."""
+    if scene.converted is None:
+        raise ConfigurationError("the scene has no MS of its sub-bands")
+    output = directory / "through_cal.ms"
+    apply = ApplyRequest(scene.converted, scene.tables_of_sub_bands, output)
+    through = ours.Way(apply, scene.image_request(output, directory / "through_image"))
+    output = directory / "direct_cal.ms"
+    direct = ours.DirectWay(
+        SubBandsToCalibrate(
+            ConversionRequest(scene.sub_bands, scene.converted), replace(apply, output=output)
+        ),
+        scene.image_request(output, directory / "direct_image"),
+    )
+    return through, direct
 
 
 def _stages(scene: Scene, directory: Path, casa: Casa, progress: Progress) -> Iterator[Stage]:

@@ -14,6 +14,8 @@ from contimg_resources.calibration.ms.callib import TableToApply
 from contimg_resources.calibration.solve.model import SolveRequest, SolveResult
 from contimg_resources.calibration.solve.solving import solve_caltables
 from contimg_resources.casa import Casa, Progress
+from contimg_resources.correlator.convert import convert_sub_bands
+from contimg_resources.correlator.model import ConversionRequest
 from contimg_resources.imaging.model import ImageRequest
 from contimg_resources.observations.calibrators import CalibratorList
 from contimg_resources.settings import ImagingSettings
@@ -44,6 +46,9 @@ class Scene:
     refant: str  #: Reference antenna of the solve.
     #: The target as the correlator's files, by number; none until `with_sub_bands` writes them.
     sub_bands: tuple[Path, ...] = ()
+    converted: Path | None = None  #: The MS of these files; none until `with_converted`.
+    #: Solved from the calibrator's files; none until `with_converted`.
+    tables_of_sub_bands: tuple[TableToApply, ...] = ()
 
     @property
     def n_visibilities(self) -> int:
@@ -107,25 +112,69 @@ def make_scene(
 
 
 def with_sub_bands(scene: Scene, casa: Casa, progress: Progress) -> Scene:
-    """Return the scene with the target's sub-band files, which are written if they don't exist."""
-    directory = scene.directory / "sub-bands"
-    files = tuple(directory / name for name in sub_band_names(scene.spec))
+    """Return the scene with the target's sub-band files, which are written if they don't exist.
+
+    Parameters
+    ----------
+    scene : Scene
+        The scene.
+    casa : Casa
+        The interface to CASA.
+    progress : callable
+        Called with progress messages.
+    """
+    return replace(scene, sub_bands=_sub_bands(scene, "target", scene.spec, casa, progress))
+
+
+def with_converted(scene: Scene, casa: Casa, progress: Progress) -> Scene:
+    """Return the scene with the MS of its sub-bands, and caltables solved from such files.
+
+    Parameters
+    ----------
+    scene : Scene
+        The scene of `with_sub_bands`.
+    casa : Casa
+        The interface to CASA.
+    progress : callable
+        Called with progress messages.
+    """
+    night = NightSpec(size=scene.size, calibrator=CALIBRATOR, n_targets=1, rfi=scene.spec.rfi)
+    first = next(o.spec for o in plan_night(night) if o.kind == "calibrator")
+    calibrator = replace(scene.spec, start_mjd=first.start_mjd)
+    made = []
+    for spec, kind in ((calibrator, "calibrator"), (scene.spec, "target")):
+        files = _sub_bands(scene, kind, spec, casa, progress)
+        ms = scene.directory / f"{kind}-of-sub-bands.ms"
+        if not ms.exists():
+            request = ConversionRequest(files, ms)
+            casa.run(convert_sub_bands, request, label="bench-convert", progress=progress)
+        made.append(ms)
+    solved = _solved(replace(scene, calibrator=made[0]), casa, progress, "sub-bands-solved")
+    tables = tuple(TableToApply(t.path, t.type, t.type.apply_order) for t in solved.tables)
+    return replace(scene, converted=made[1], tables_of_sub_bands=tables)
+
+
+def _sub_bands(
+    scene: Scene, kind: str, spec: SimulationSpec, casa: Casa, progress: Progress
+) -> tuple[Path, ...]:
+    directory = scene.directory / f"{kind}-sub-bands"
+    files = tuple(directory / name for name in sub_band_names(spec))
     if not all(file.exists() for file in files):
-        request = SimulationRequest(
-            scene.spec, directory, overwrite=True, file_format=FileFormat.UVH5
-        )
+        # The correlator also writes autocorrelations.
+        spec = replace(spec, autocorrelations=True)
+        request = SimulationRequest(spec, directory, overwrite=True, file_format=FileFormat.UVH5)
         casa.run(simulate_observation, request, label="bench-simulate", progress=progress)
-    return replace(scene, sub_bands=files)
+    return files
 
 
-def _solved(scene: Scene, casa: Casa, progress: Progress) -> SolveResult:
+def _solved(scene: Scene, casa: Casa, progress: Progress, name: str = "solved") -> SolveResult:
     """Solve the scene's caltables, or return the earlier solve."""
-    known = scene.directory / "solved.json"
+    known = scene.directory / f"{name}.json"
     as_json = TypeAdapter(SolveResult)
     if known.exists():
         return as_json.validate_json(known.read_bytes())
     progress("solving a caltable set", None)
-    request = scene.solve_request(scene.directory / "tables" / "bench")
+    request = scene.solve_request(scene.directory / f"tables-{name}" / "bench")
     request.prefix.parent.mkdir(exist_ok=True)
     solved = casa.run(solve_caltables, request, label="bench-solve", progress=progress)
     known.write_bytes(as_json.dump_json(solved))

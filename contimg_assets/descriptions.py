@@ -78,7 +78,7 @@ def describe_measurement_set(made: MeasurementSetMade) -> Metadata:
     return _tidy(
         {
             "path": dg.MetadataValue.path(observation.path),
-            "origin": "made of sub-band files" if made.made else "arrived as an MS",
+            "origin": _origin_of_ms(made),
             "mid_mjd": observation.mid_mjd,
             "n_rows": observation.n_rows,
             "flag_fraction": observation.flagged_fraction,
@@ -96,6 +96,12 @@ def describe_measurement_set(made: MeasurementSetMade) -> Metadata:
             **({"notes": "; ".join(observation.notes)} if observation.notes else {}),
         }
     )
+
+
+def _origin_of_ms(made: MeasurementSetMade) -> str:
+    if made.made is not None:
+        return "made of sub-band files"
+    return "not written" if made.observation.sub_bands else "arrived as an MS"
 
 
 def describe_set(solved: Solved) -> Metadata:
@@ -132,10 +138,12 @@ def describe_set(solved: Solved) -> Metadata:
 
 def describe_calibrated(calibrated: Calibrated) -> Metadata:
     """Describe the applied set, with version and checksums, and the flagged fractions."""
-    result = calibrated.result
+    result, conversion = calibrated.result, calibrated.conversion
+    read = {} if conversion is None else {"n_sub_bands": len(conversion.sub_bands)}
     return _tidy(
         {
             "ms": dg.MetadataValue.path(result.ms),
+            **read,
             **_describe_active(calibrated.active),
             "flag_fraction": result.flagged_fraction,
             "flag_fraction_arrived": result.input_flagged_fraction,

@@ -45,15 +45,16 @@ incoming_sub_bands = dg.AssetSpec(
     code_version="1",
     pool="casa",
 )
-@uses("settings", "products", "casa", "calibrators")
+@uses("settings", "registry", "products", "casa", "calibrators")
 def measurement_set(
     context: dg.AssetExecutionContext, workshop: Workshop
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     """Make the MS of an observation that arrived as sub-band files.
 
     Each integration gets its own phase centre on the meridian. The windows of missing sub-bands are
-    flagged; sub-bands that come later have the MS made again. For an observation that arrived as an
-    MS, nothing is made: sensors materialize this asset only for sub-band files.
+    flagged; sub-bands that come later have the MS made again. Nothing is made for an observation
+    that arrived as an MS, nor, without `uvh5.keep_ms`, for one whose caltable set is known and that
+    is no calibrator's: its sub-bands are calibrated directly.
     """
     key = observation_key(context)
     with told_to_dagster():

@@ -1,21 +1,49 @@
-"""Read the small chunks of a sub-band file without HDF5's own copying.
+"""The datasets of a sub-band file in memory, as chunks that compiled loops read in place.
 
-Belongs here: finding the chunks, and putting their cells in place. Doesn't: opening files.
+Belongs here: finding the chunks of a dataset among the bytes of its file. Doesn't: opening files,
+the loops (`contimg_resources.correlator.loops`).
 
 The correlator's chunks hold one polarisation and a part of the channels, so HDF5 copies single
-numbers, at a hundred times the cost. Chunks that aren't compressed are parts of the file: it is
-read at once, and a compiled loop copies them. All other datasets are read by HDF5.
+numbers, at a hundred times the cost. Chunks that aren't compressed are parts of the file, which is
+read at once. All other datasets are read by HDF5, and are one chunk.
 """
 
+from array import array
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.compiling import compiled
 from contimg_resources.correlator.uvh5 import Ints
+
+#: Alignment of memory and of the largest numbers, bytes.
+_ALIGNED = 16
+
+
+class Chunks(NamedTuple):
+    """A dataset of shape (rows, channels, polarisations), in parts.
+
+    Parameters
+    ----------
+    items : ndarray, one axis
+        Numbers, among them those of all chunks.
+    starts : ndarray of int, three axes
+        First item of each chunk, by its place among the chunks along each axis.
+    shape : ndarray of int, shape (3,)
+        Shape of a chunk. Those at the end of an axis have unused cells.
+    """
+
+    items: NDArray[Any]
+    starts: Ints
+    shape: Ints
+
+    @classmethod
+    def of_array(cls, values: NDArray[Any]) -> "Chunks":
+        """Return an array of three axes as one chunk."""
+        items = np.ascontiguousarray(values).reshape(-1)
+        return cls(items, np.zeros((1, 1, 1), np.int64), np.array(values.shape, np.int64))
 
 
 class FileBytes:
@@ -24,93 +52,103 @@ class FileBytes:
     def __init__(self) -> None:
         self._room = np.empty(0, np.uint8)
 
-    def read(self, path: Path) -> NDArray[np.uint8]:
-        """Return the bytes of a file; valid until the next call."""
+    def read(self, path: Path, aligned: int = 0) -> NDArray[np.uint8]:
+        """Return the bytes of a file; valid until the next call.
+
+        Parameters
+        ----------
+        path : Path
+            The file.
+        aligned : int
+            A byte whose address shall be aligned for numbers.
+        """
         size = path.stat().st_size
-        if self._room.size < size:
-            self._room = np.empty(size, np.uint8)
+        if self._room.size < size + _ALIGNED:
+            self._room = np.empty(size + _ALIGNED, np.uint8)
+        first = -(self._room.ctypes.data + aligned) % _ALIGNED
         with path.open("rb", buffering=0) as file:
-            n, left = 0, self._room[:size].data
+            n, left = 0, self._room[first : first + size].data
             while n < size and (n_read := file.readinto(left[n:])):
                 n += n_read
-        return self._room[:n]
+        return self._room[first : first + n]
 
 
-def read_dataset(dataset: h5py.Dataset, content: NDArray[np.uint8], place: NDArray[Any]) -> bool:
-    """Read a dataset from the bytes of its file, if it is stored simply.
+class Places(NamedTuple):
+    """Where the chunks of a dataset are in its file.
+
+    Parameters
+    ----------
+    starts : ndarray of int, three axes
+        First byte of each chunk.
+    shape : (int, int, int)
+        Shape of a chunk.
+    dtype : numpy.dtype
+        Type of the numbers.
+    """
+
+    starts: Ints
+    shape: tuple[int, int, int]
+    dtype: "np.dtype[Any]"
+
+    def found_in(self, content: NDArray[np.uint8]) -> Chunks | None:
+        """Return the chunks among the bytes of the file; None if it is shorter, or unaligned."""
+        itemsize = self.dtype.itemsize
+        first = int(self.starts.min()) % itemsize
+        end = int(self.starts.max()) + int(np.prod(self.shape)) * itemsize
+        if end > content.size or np.any((self.starts - first) % itemsize):
+            return None
+        items = content[first : first + (content.size - first) // itemsize * itemsize]
+        if items.ctypes.data % itemsize:
+            return None
+        starts = (self.starts - first) // itemsize
+        return Chunks(items.view(self.dtype), starts, np.array(self.shape, np.int64))
+
+
+def places_of(
+    dataset: h5py.Dataset, shape: tuple[int, int, int], dtype: "np.dtype[Any]"
+) -> Places | None:
+    """Return where a dataset's chunks are, if it is stored simply.
 
     Parameters
     ----------
     dataset : h5py.Dataset
         The dataset, with an axis for windows or without.
-    content : ndarray of uint8
-        The bytes of the file.
-    place : ndarray, shape (rows, channels, polarisations)
-        Receives the values.
+    shape : (int, int, int)
+        Its numbers of rows, channels and polarisations.
+    dtype : numpy.dtype
+        Type that its numbers must have.
 
     Returns
     -------
-    bool
-        Whether it was read; otherwise HDF5 must read it.
+    Places or None
+        None if HDF5 must read it: it is compressed, of another type, not in chunks, or incomplete.
     """
     stored = dataset.id.get_create_plist()
-    simple = (
-        dataset.chunks is not None
-        and not stored.get_nfilters()
-        and dataset.dtype == place.dtype
-        and dataset.file.userblock_size == 0
-    )
-    if not simple:
-        return False
+    if (
+        dataset.chunks is None
+        or stored.get_nfilters()
+        or dataset.dtype != dtype
+        or dataset.file.userblock_size
+    ):
+        return None
     # The axis of windows has one element.
     axes = [0, *range(dataset.ndim - 2, dataset.ndim)]
-    chunk = tuple(dataset.chunks[a] for a in axes)
-    n = dataset.id.get_num_chunks()
-    if n != np.prod([-(-size // part) for size, part in zip(place.shape, chunk, strict=True)]):
+    n_rows, n_channels, n_products = (int(dataset.chunks[a]) for a in axes)
+    chunk = n_rows, n_channels, n_products
+    numbers = tuple(-(-size // part) for size, part in zip(shape, chunk, strict=True))
+    if dataset.id.get_num_chunks() != np.prod(numbers):
         # Chunks that were never written hold the fill value.
-        return False
-    found: list[Any] = []
-    dataset.id.chunk_iter(found.append)
-    corners = np.array([info.chunk_offset for info in found], np.int64)[:, axes]
-    starts = np.array([info.byte_offset for info in found], np.int64)
-    n_bytes = int(np.prod(dataset.chunks)) * place.itemsize
-    inside = starts.min() >= 0 and starts.max() + n_bytes <= content.size
-    within = np.all(corners >= 0) and np.all(corners < place.shape)
-    whole = np.unique(corners, axis=0).shape[0] == n and not np.any(corners % chunk)
-    if {info.size for info in found} != {n_bytes} or not inside or not within or not whole:
-        return False
-    if np.any(starts % place.itemsize):
-        return False
-    items = content[: content.size // place.itemsize * place.itemsize].view(place.dtype)
-    put_chunks(items, starts // place.itemsize, corners, np.array(chunk, np.int64), place)
-    return True
-
-
-@compiled()
-def put_chunks(  # type: ignore[no-untyped-def]  # numba: types follow the arguments
-    items, starts: Ints, corners: Ints, chunk: Ints, place
-):
-    """Copy chunks to their places.
-
-    Parameters
-    ----------
-    items : ndarray
-        The file, as items.
-    starts : ndarray of int, shape (chunks,)
-        First item of each chunk.
-    corners : ndarray of int, shape (chunks, 3)
-        Place of its first item.
-    chunk : ndarray of int, shape (3,)
-        Shape of a chunk.
-    place : ndarray, shape (rows, channels, polarisations)
-        Receives the values.
-    """
-    for k in range(starts.size):
-        row, channel, product = corners[k, 0], corners[k, 1], corners[k, 2]
-        n_channels = min(chunk[1], place.shape[1] - channel)
-        n_products = min(chunk[2], place.shape[2] - product)
-        for r in range(min(chunk[0], place.shape[0] - row)):
-            first = starts[k] + r * chunk[1] * chunk[2]
-            for p in range(n_products):
-                for c in range(n_channels):
-                    place[row + r, channel + c, product + p] = items[first + c * chunk[2] + p]
+        return None
+    # Plain numbers: thousands of objects would set off garbage collection.
+    noted = array("q")
+    dataset.id.chunk_iter(lambda i: noted.extend((*i.chunk_offset, i.byte_offset, i.size)))
+    found = np.frombuffer(noted, np.int64).reshape(-1, dataset.ndim + 2)
+    corners, starts_at, sizes = found[:, axes], found[:, -2], found[:, -1]
+    if np.any(corners % chunk) or np.any(sizes != np.prod(chunk) * dtype.itemsize):
+        return None
+    starts = np.full(numbers, -1, np.int64)
+    place = corners // chunk
+    if np.any(place < 0) or np.any(place >= numbers):
+        return None
+    starts[tuple(place.T)] = starts_at
+    return Places(starts, chunk, dtype) if starts.min() >= 0 else None

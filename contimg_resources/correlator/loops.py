@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.compiling import compiled, spread
+from contimg_resources.compiling import compiled
 
 _LIGHT_M_PER_S = 299_792_458.0
 
 
-@compiled(parallel=True)
+@compiled()
 def turn_visibilities(  # type: ignore[no-untyped-def]  # numba: types follow the arguments
     visibilities,
     flags,
@@ -21,7 +21,7 @@ def turn_visibilities(  # type: ignore[no-untyped-def]  # numba: types follow th
     rows,
     w_m,
     conjugated,
-    channels,
+    descending,
     frequencies_hz,
     evenly_spaced,
     products,
@@ -30,17 +30,17 @@ def turn_visibilities(  # type: ignore[no-untyped-def]  # numba: types follow th
     flag,
     spectrum,
     weight,
-    lost,
+    counts,
 ):
-    """Turn the visibilities of an integration to its phase centre.
+    """Turn the visibilities of an integration to its phase centre, on one core.
 
     Parameters
     ----------
-    visibilities : ndarray of complex, shape (rows, channels, polarisations)
-        Visibilities without a phase centre, in the order of the file.
-    flags : ndarray of bool, same shape
+    visibilities : Chunks of complex
+        Visibilities without a phase centre, as stored: (rows, channels, polarisations).
+    flags : Chunks of bool
         Flags.
-    samples : ndarray of float, same shape
+    samples : Chunks of float
         Numbers of samples.
     rows : ndarray of int, shape (baselines,)
         Row of each baseline.
@@ -48,10 +48,10 @@ def turn_visibilities(  # type: ignore[no-untyped-def]  # numba: types follow th
         w of each baseline towards the phase centre, as UVH5 counts it, metres.
     conjugated : ndarray of bool, shape (baselines,)
         Whether the MS holds the conjugate.
-    channels : ndarray of int, shape (channels,)
-        Channel of the file for each channel of the MS.
+    descending : bool
+        Whether the file's channels are in the opposite order.
     frequencies_hz : ndarray of float, shape (channels,)
-        Their frequencies, in the order of the MS, Hz.
+        Frequencies of the channels of the MS, Hz.
     evenly_spaced : bool
         Whether a channel's turn follows from the one before.
     products, products_conjugated : ndarray of int, shape (polarisations,)
@@ -66,54 +66,112 @@ def turn_visibilities(  # type: ignore[no-untyped-def]  # numba: types follow th
         Receives the weights: the number of samples; 0 where it isn't positive and finite.
     weight : ndarray of float32, shape (baselines, polarisations)
         Receives the median weight of the channels.
-    lost : ndarray of int, shape (baselines, 2)
-        Receives how many visibilities without a flag aren't finite, and have no samples.
+    counts : ndarray of int, shape (baselines, 4)
+        Receives how many visibilities without a flag aren't finite, and have no samples; how many
+        `flag` flags; and whether the weights vary along the channels.
     """
     n_channels, n_products = data.shape[1], data.shape[2]
-    for b in spread(rows.size):
-        row = rows[b]
-        delay = -2.0 * np.pi * w_m[b] / _LIGHT_M_PER_S
-        angle = delay * frequencies_hz[0]
-        turn = complex(np.cos(angle), np.sin(angle))
-        step = 1.0 + 0.0j
-        if n_channels > 1:
-            angle = delay * (frequencies_hz[n_channels - 1] - frequencies_hz[0])
-            angle = angle / (n_channels - 1)
-            step = complex(np.cos(angle), np.sin(angle))
+    values = np.empty(n_channels, visibilities.items.dtype)
+    flagged = np.empty(n_channels, flags.items.dtype)
+    numbers = np.empty(n_channels, samples.items.dtype)
+    turns = np.empty(n_channels, np.complex64)
+    # Distance from it: the channel of the file for each channel of the MS.
+    first = n_channels - 1 if descending else 0
+    for b in range(rows.size):
+        _turns(-2.0 * np.pi * w_m[b] / _LIGHT_M_PER_S, frequencies_hz, evenly_spaced, turns)
+        sign = np.float32(-1.0 if conjugated[b] else 1.0)
         n_infinite = 0
         n_empty = 0
-        for c in range(n_channels):
-            source = channels[c]
-            if not evenly_spaced:
-                angle = delay * frequencies_hz[c]
-                turn = complex(np.cos(angle), np.sin(angle))
-            for p in range(n_products):
-                q = products_conjugated[p] if conjugated[b] else products[p]
-                value = visibilities[row, source, q]
-                number = samples[row, source, q]
+        n_flagged = 0
+        vary = 0
+        for p in range(n_products):
+            q = products_conjugated[p] if conjugated[b] else products[p]
+            _take(visibilities, rows[b], q, values)
+            _take(flags, rows[b], q, flagged)
+            _take(samples, rows[b], q, numbers)
+            into, into_flag, into_spectrum = data[b, :, p], flag[b, :, p], spectrum[b, :, p]
+            if _is_plain(values, numbers):
+                for c in range(n_channels):
+                    turned = values[abs(first - c)] * turns[c]
+                    into[c] = complex(turned.real, sign * turned.imag)
+                    known = flagged[abs(first - c)]
+                    into_flag[c] = known
+                    n_flagged += known
+                    into_spectrum[c] = numbers[0]
+                weight[b, p] = numbers[0]
+                continue
+            for c in range(n_channels):
+                value, number = values[abs(first - c)], numbers[abs(first - c)]
                 finite = np.isfinite(value.real) and np.isfinite(value.imag)
                 counted = number > 0 and np.isfinite(number)
-                flagged = flags[row, source, q]
-                if not flagged:
+                known = flagged[abs(first - c)]
+                if not known:
                     if not finite:
                         n_infinite += 1
                     elif not counted:
                         n_empty += 1
-                turned = turn * value if finite else 0.0j
-                data[b, c, p] = turned.conjugate() if conjugated[b] else turned
-                flag[b, c, p] = flagged or not finite or not counted
-                spectrum[b, c, p] = number if counted else 0.0
-            turn *= step
-        for p in range(n_products):
-            first = spectrum[b, 0, p]
-            same = True
-            for c in range(1, n_channels):
-                if spectrum[b, c, p] != first:
-                    same = False
-                    break
-            weight[b, p] = first if same else np.median(spectrum[b, :, p].copy())
-        lost[b, 0] = n_infinite
-        lost[b, 1] = n_empty
+                turned = value * turns[c] if finite else np.complex64(0.0)
+                into[c] = complex(turned.real, sign * turned.imag)
+                bad = known or not finite or not counted
+                into_flag[c] = bad
+                n_flagged += bad
+                into_spectrum[c] = number if counted else 0.0
+                vary |= into_spectrum[c] != into_spectrum[0]
+            weight[b, p] = np.median(into_spectrum.copy())
+        counts[b, 0] = n_infinite
+        counts[b, 1] = n_empty
+        counts[b, 2] = n_flagged
+        counts[b, 3] = vary
+
+
+@compiled()
+def _is_plain(values, numbers):  # type: ignore[no-untyped-def]
+    """Return whether all values are finite, and all numbers of samples the same."""
+    usual = numbers[0]
+    same = usual > 0 and np.isfinite(usual)
+    # Products with 0 sum to 0, unless one of them isn't finite.
+    total = np.float32(0.0)
+    for c in range(values.size):
+        same &= numbers[c] == usual
+        total += values[c].real * np.float32(0.0) + values[c].imag * np.float32(0.0)
+    return same and total == 0
+
+
+@compiled()
+def _turns(delay, frequencies_hz, evenly_spaced, turns):  # type: ignore[no-untyped-def]
+    """Compute the turn of each channel for a delay, radians per Hz."""
+    n_channels = turns.size
+    angle = delay * frequencies_hz[0]
+    turn = complex(np.cos(angle), np.sin(angle))
+    step = 1.0 + 0.0j
+    if n_channels > 1:
+        angle = delay * (frequencies_hz[n_channels - 1] - frequencies_hz[0]) / (n_channels - 1)
+        step = complex(np.cos(angle), np.sin(angle))
+    for c in range(n_channels):
+        if not evenly_spaced:
+            angle = delay * frequencies_hz[c]
+            turn = complex(np.cos(angle), np.sin(angle))
+        turns[c] = turn
+        turn *= step
+
+
+@compiled()
+def _take(chunks, row, product, values):  # type: ignore[no-untyped-def]
+    """Take a row of one polarisation from the chunks of a dataset."""
+    n_rows, n_channels, n_products = chunks.shape[0], chunks.shape[1], chunks.shape[2]
+    within = (row % n_rows) * n_channels * n_products + product % n_products
+    for k in range(chunks.starts.shape[1]):
+        first = k * n_channels
+        n = min(n_channels, values.size - first)
+        source = chunks.starts[row // n_rows, k, product // n_products] + within
+        # Slices: the compiler knows then that no index is negative.
+        cells, taken = chunks.items[source:], values[first : first + n]
+        if n_products == 1:
+            for c in range(n):
+                taken[c] = cells[c]
+        else:
+            for c in range(n):
+                taken[c] = cells[c * n_products]
 
 
 def as_complex(values: NDArray[Any]) -> NDArray[Any]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from contimg_resources.calibration.apply.model import ApplyRequest, ApplyResult
 from contimg_resources.instrument.dsa110 import N_SPECTRAL_WINDOWS
 from contimg_resources.settings import SubBandSettings
 
@@ -73,6 +74,38 @@ class Conversion:
     rejected: dict[str, str]
     flagged_fraction: float
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SubBandsToCalibrate:
+    """A request to calibrate an observation without writing its MS.
+
+    Parameters
+    ----------
+    conversion : ConversionRequest
+        The conversion to the MS that isn't written; its path names the observation.
+    apply : ApplyRequest
+        The calibration of that MS.
+    """
+
+    conversion: ConversionRequest
+    apply: ApplyRequest
+
+
+@dataclass(frozen=True)
+class CalibratedSubBands:
+    """An observation that was calibrated without its MS.
+
+    Parameters
+    ----------
+    conversion : Conversion
+        The MS that wasn't written. Its flagged fraction is that of the cross-correlations.
+    applied : ApplyResult
+        The calibrated MS.
+    """
+
+    conversion: Conversion
+    applied: ApplyResult
 
 
 @dataclass(frozen=True)

@@ -98,11 +98,7 @@ def create_ms(ms: Path, plan: MsPlan) -> None:
 
     blank = Path("blank.ms").resolve()
     remove_tree(blank, ignore_errors=True)
-    simulator = casatools.simulator()
-    # The simulator knows best how to make an MS.
-    simulator.open(str(blank))
-    simulator.close()
-    _fill_subtables(blank, plan)
+    _make_subtables(blank, plan)
     table = casatools.table()
     table.open(str(blank))
     n_channels, n_products = plan.frequencies_hz.shape[1], len(plan.polarisations)
@@ -117,6 +113,53 @@ def create_ms(ms: Path, plan: MsPlan) -> None:
     remove_tree(blank, ignore_errors=True)
     add_rows(ms, plan.n_rows, ("DATA", "WEIGHT_SPECTRUM"))
     _fill_rows(ms, plan)
+
+
+def create_headers(ms: Path, plan: MsPlan) -> None:
+    """Make the subtables of an MS, and a few rows: with each antenna, integration and window.
+
+    Parameters
+    ----------
+    ms : Path
+        Path of the MS, which holds no visibilities; must not exist.
+    plan : MsPlan
+        Its contents.
+    """
+    _make_subtables(ms, plan)
+    n_times, n_baselines = plan.time_s.size, plan.first.size
+    n = np.arange(max(n_times * N_SPECTRAL_WINDOWS, n_baselines))
+    index = n % n_times, n // n_times % N_SPECTRAL_WINDOWS, n % n_baselines
+    columns = columns_of_rows(plan, *index)
+    _put(ms, n.size, columns | {"UVW": plan.uvw_m[index[0], index[2]].T})
+    _state_unit(ms, plan.unit)
+
+
+def columns_of_rows(plan: MsPlan, time: Ints, window: Ints, baseline: Ints) -> dict[str, Any]:
+    """Return the columns of rows that hold one number in each.
+
+    Parameters
+    ----------
+    plan : MsPlan
+        Contents of the tables.
+    time, window, baseline : ndarray of int, shape (rows,)
+        Integration, window and baseline of each row.
+    """
+    time_s, interval_s = plan.time_s[time], plan.interval_s[time]
+    columns: dict[str, Any] = {
+        "TIME": time_s,
+        "TIME_CENTROID": time_s,
+        "INTERVAL": interval_s,
+        "EXPOSURE": interval_s,
+        "ANTENNA1": plan.first[baseline].astype(np.int32),
+        "ANTENNA2": plan.second[baseline].astype(np.int32),
+        "DATA_DESC_ID": window.astype(np.int32),
+        "FIELD_ID": time.astype(np.int32),
+        # One scan, so that a solution over the scan is one over the observation.
+        "SCAN_NUMBER": np.ones(time.size, np.int32),
+    }
+    none = np.zeros(time.size, np.int32)
+    columns |= dict.fromkeys(("FEED1", "FEED2", "ARRAY_ID", "OBSERVATION_ID"), none)
+    return columns | dict.fromkeys(("PROCESSOR_ID", "STATE_ID"), none - 1)
 
 
 def write_weights(ms: Path, weight: np.ndarray[Any, Any]) -> None:
@@ -135,42 +178,35 @@ def write_weights(ms: Path, weight: np.ndarray[Any, Any]) -> None:
 
 
 def _fill_rows(ms: Path, plan: MsPlan) -> None:
+    shape = (plan.time_s.size, N_SPECTRAL_WINDOWS, plan.first.size)
+    time, window, baseline = (i.ravel() for i in np.indices(shape, np.int32))
+    uvw_m = np.broadcast_to(plan.uvw_m[:, None], (*shape, 3)).reshape(-1, 3)
+    _put(ms, 0, columns_of_rows(plan, time, window, baseline) | {"UVW": uvw_m.T})
+    _state_unit(ms, plan.unit)
+
+
+def _state_unit(ms: Path, unit: str) -> None:
     import casatools
 
-    n_times, n_baselines = plan.time_s.size, plan.first.size
-    per_time = N_SPECTRAL_WINDOWS * n_baselines
-    rows = n_times * per_time
-    time_s, interval_s = np.repeat(plan.time_s, per_time), np.repeat(plan.interval_s, per_time)
-    windows = np.repeat(np.arange(N_SPECTRAL_WINDOWS), n_baselines)
-    uvw_m = np.broadcast_to(
-        plan.uvw_m[:, None], (n_times, N_SPECTRAL_WINDOWS, n_baselines, 3)
-    ).reshape(rows, 3)
-    columns: dict[str, Any] = {
-        "TIME": time_s,
-        "TIME_CENTROID": time_s,
-        "INTERVAL": interval_s,
-        "EXPOSURE": interval_s,
-        "ANTENNA1": np.tile(plan.first, n_times * N_SPECTRAL_WINDOWS),
-        "ANTENNA2": np.tile(plan.second, n_times * N_SPECTRAL_WINDOWS),
-        "DATA_DESC_ID": np.tile(windows, n_times),
-        "FIELD_ID": np.repeat(np.arange(n_times), per_time),
-        # One scan, so that a solution over the scan is one over the observation.
-        "SCAN_NUMBER": np.ones(rows, np.int32),
-        "UVW": uvw_m.T,
-    }
-    columns |= dict.fromkeys(("FEED1", "FEED2", "ARRAY_ID", "OBSERVATION_ID"), np.zeros(rows))
-    columns |= dict.fromkeys(("PROCESSOR_ID", "STATE_ID"), np.full(rows, -1))
-    real = ("TIME", "TIME_CENTROID", "INTERVAL", "EXPOSURE", "UVW")
-    _put(ms, 0, {k: v if k in real else v.astype(np.int32) for k, v in columns.items()})
     table, units = casatools.table(), casatools.quanta()
     table.open(str(ms), nomodify=False)
     try:
-        if plan.unit and units.check(plan.unit):
-            table.putcolkeyword("DATA", "QuantumUnits", [plan.unit])
-        else:
+        if unit and units.check(unit):
+            table.putcolkeyword("DATA", "QuantumUnits", [unit])
+        elif "QuantumUnits" in table.getcolkeywords("DATA"):
             table.removecolkeyword("DATA", "QuantumUnits")
     finally:
         table.close()
+
+
+def _make_subtables(ms: Path, plan: MsPlan) -> None:
+    import casatools
+
+    simulator = casatools.simulator()
+    # The simulator knows best how to make an MS.
+    simulator.open(str(ms))
+    simulator.close()
+    _fill_subtables(ms, plan)
 
 
 def _fill_subtables(ms: Path, plan: MsPlan) -> None:

@@ -23,6 +23,7 @@ from contimg_resources.core.times import check_mjd
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 #: Above it a number in a header is damaged, and its arrays would fill the memory.
 MOST_SAMPLES = 1_000_000_000
@@ -73,8 +74,6 @@ def _damage(path: Path, error: BaseException) -> str:
         return "is no HDF5 file" if path.stat().st_size else "is empty"
     if "truncated file" in text:
         return "is truncated: it is shorter than its HDF5 header states"
-    if "filter" in text and ("not available" in text or "not registered" in text):
-        return "is compressed with a filter that this HDF5 library doesn't have"
     return f"can't be read: {in_words_of_reader(error)}"
 
 
@@ -86,7 +85,13 @@ def refused(path: Path, reason: str) -> UnreadableSubBand:
 def dataset(
     path: Path, group: h5py.Group, name: str, shape: tuple[int, ...] | None = None
 ) -> h5py.Dataset:
-    """Return a dataset that the file itself holds, of the given shape if one is given."""
+    """Return a dataset that the file itself holds, of the given shape if one is given.
+
+    Raises
+    ------
+    UnreadableSubBand
+        If it is missing, in another file, of another shape, or compressed with an unknown filter.
+    """
     found = group.get(name)
     if not isinstance(found, h5py.Dataset):
         raise refused(path, f"is no UVH5: it lacks {group.name}/{name}")
@@ -95,7 +100,26 @@ def dataset(
         raise refused(path, f"keeps {group.name}/{name} in another file")
     if shape is not None and found.shape != shape:
         raise refused(path, f"has {group.name}/{name} of shape {found.shape}, expected {shape}")
+    stored = found.id.get_create_plist()
+    for position in range(stored.get_nfilters()):
+        code, _, _, called = stored.get_filter(position)
+        if not _is_available(code):
+            raise refused(
+                path,
+                f"has {group.name}/{name} compressed with the filter "
+                f"{called.decode(errors='replace').split(';')[0] or 'without a name'!r} "
+                f"(number {code}), which neither HDF5 nor hdf5plugin has",
+            )
     return found
+
+
+def _is_available(code: int) -> bool:
+    """Return whether HDF5 can undo a filter, with those of hdf5plugin, which registers its own."""
+    if h5py.h5z.filter_avail(code):
+        return True
+    import hdf5plugin  # noqa: F401
+
+    return bool(h5py.h5z.filter_avail(code))
 
 
 def count(path: Path, header: h5py.Group, name: str) -> int:

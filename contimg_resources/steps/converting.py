@@ -2,10 +2,16 @@
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 from contimg_resources.casa import Progress, no_progress
 from contimg_resources.core.checksums import content_checksum, content_size_bytes
-from contimg_resources.core.errors import ProductsError, UnreadableObservation
+from contimg_resources.core.errors import (
+    CaltableAltered,
+    NoValidCaltables,
+    ProductsError,
+    UnreadableObservation,
+)
 from contimg_resources.correlator.model import (
     ComparisonRequest,
     Conversion,
@@ -36,7 +42,8 @@ class MeasurementSetMade:
     observation : Observation
         The observation, as read from its MS.
     made : Artefact or None
-        The MS that was made of sub-band files; None for one that arrived.
+        The MS that was made of sub-band files; None for one that arrived, and where none is
+        written.
     conversion : Conversion or None
         How it was made; None if it was there already.
     verdict : Verdict
@@ -57,7 +64,8 @@ def make_measurement_set(
 ) -> MeasurementSetMade:
     """Make the MS of an observation of its sub-band files, unless it is there.
 
-    An MS that arrived is left as it is.
+    An MS that arrived is left as it is. None is written where `is_direct`, once a caltable set is
+    valid.
 
     Parameters
     ----------
@@ -93,8 +101,12 @@ def make_measurement_set(
     if (made := workshop.made_ms(observation)) is not None:
         there = Verdict("matches_headers", True, "it was made and compared before")
         return MeasurementSetMade(observation, made, None, there)
+    refuse_changed(observation)
+    if is_direct(workshop, observation) and _has_caltables(workshop, observation):
+        words = "no MS is written: its sub-bands are calibrated directly (uvh5.keep_ms)"
+        unwritten = Verdict("matches_headers", True, words, evaluated=False)
+        return MeasurementSetMade(observation, None, None, unwritten)
     wait_for_disk_space(workshop.settings, progress)
-    _refuse_changed(observation)
     workshop.casa.open(load_converter)
     request = ConversionRequest(
         files=tuple(f.path for f in observation.sub_bands),
@@ -115,7 +127,7 @@ def make_measurement_set(
     progress("reading the MS", None)
     read = _as_arrived(workshop.read(conversion.ms), observation, conversion)
     # Files that arrive or change meanwhile start the observation again.
-    _refuse_changed(observation)
+    refuse_changed(observation)
     workshop.products.sub_bands.describe(read)
     made = Artefact(
         kind=ArtefactKind.MEASUREMENT_SET,
@@ -123,13 +135,9 @@ def make_measurement_set(
         checksum=content_checksum(conversion.ms),
         size_bytes=content_size_bytes(conversion.ms),
         parameters={
-            "made_from": observation.signature,
-            "inputs": {str(f.number): str(f.path) for f in observation.sub_bands},
-            "missing": list(conversion.missing),
-            "not_used": list(conversion.rejected.values()),
+            **inputs_of(observation, conversion),
             "min_subbands": request.settings.min_subbands,
             "flagged_fraction": conversion.flagged_fraction,
-            "declination_deg": conversion.declination_deg,
         },
         software=software(),
         run_id=run_id,
@@ -191,7 +199,54 @@ def check_headers(compared: HeaderComparison) -> Verdict:
     )
 
 
-def _refuse_changed(observation: Observation) -> None:
+def is_direct(workshop: Workshop, observation: Observation) -> bool:
+    """Return whether an observation is calibrated from its sub-band files, without its MS.
+
+    It is unless `uvh5.keep_ms` is set, its MS is there, or a calibrator crossed the beam, whose MS
+    is solved. It waits until a caltable set is valid.
+    """
+    return (
+        observation.origin is ObservationOrigin.SUB_BANDS
+        and not workshop.settings.uvh5.keep_ms
+        and not observation.calibrators
+        and workshop.made_ms(observation) is None
+    )
+
+
+def _has_caltables(workshop: Workshop, observation: Observation) -> bool:
+    try:
+        workshop.active_caltables(observation)
+    except (NoValidCaltables, CaltableAltered):
+        return False
+    return True
+
+
+def notes_of(observation: Observation, conversion: Conversion) -> tuple[str, ...]:
+    """Return the notes on an observation of which the sub-bands were read."""
+    missing = (missing_in_words(conversion.missing),) if conversion.missing else ()
+    notes = (*missing, *conversion.rejected.values(), *conversion.notes, *observation.notes)
+    return tuple(dict.fromkeys(notes))
+
+
+def inputs_of(observation: Observation, conversion: Conversion) -> dict[str, Any]:
+    """Return the parameters of a product that name the sub-band files it was made of."""
+    return {
+        "made_from": observation.signature,
+        "inputs": {str(f.number): str(f.path) for f in observation.sub_bands},
+        "missing": list(conversion.missing),
+        "not_used": list(conversion.rejected.values()),
+        "declination_deg": conversion.declination_deg,
+    }
+
+
+def refuse_changed(observation: Observation) -> None:
+    """Refuse an observation whose sub-band files are missing or have changed.
+
+    Raises
+    ------
+    UnreadableObservation
+        If any has; the message names some.
+    """
     changed = [str(f.path) for f in observation.sub_bands if not f.is_unchanged]
     if changed:
         some = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if changed[3:] else "")
@@ -210,8 +265,6 @@ def _as_arrived(read: Observation, arrived: Observation, conversion: Conversion)
             f"{arrived.mid_mjd:.6f}",
             key=arrived.key,
         )
-    missing = (missing_in_words(conversion.missing),) if conversion.missing else ()
-    notes = (*missing, *conversion.rejected.values(), *conversion.notes, *read.notes)
     return replace(
         read,
         start_mjd=arrived.start_mjd,
@@ -220,5 +273,5 @@ def _as_arrived(read: Observation, arrived: Observation, conversion: Conversion)
         signature=arrived.signature,
         origin=ObservationOrigin.SUB_BANDS,
         sub_bands=arrived.sub_bands,
-        notes=tuple(dict.fromkeys(notes)),
+        notes=notes_of(read, conversion),
     )

@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from contimg_resources.calibration.apply.model import ApplyRequest, ApplyResult
 from contimg_resources.calibration.solve.model import SolveRequest, SolveResult
 from contimg_resources.correlator.model import (
+    CalibratedSubBands,
     ComparisonRequest,
     Conversion,
     ConversionRequest,
     HeaderComparison,
+    SubBandsToCalibrate,
 )
 from contimg_resources.imaging.model import ImageRequest, ImageResult
 
@@ -45,6 +47,17 @@ def calibrate(request: ApplyRequest) -> ApplyResult:
     return calibrate_for_imaging(request)
 
 
+def calibrate_directly(request: SubBandsToCalibrate) -> CalibratedSubBands:
+    """See `contimg_resources.correlator.direct.calibrate_sub_bands`; averages for the image too."""
+    from functools import partial
+
+    from contimg_resources.correlator.direct import calibrate_sub_bands
+    from contimg_resources.imaging.averaged_visibilities import average_for_imaging
+
+    also = partial(average_for_imaging, beam_cut=request.apply.imaging.beam_cut)
+    return calibrate_sub_bands(request, also=also)
+
+
 def image(request: ImageRequest) -> ImageResult:
     """See `contimg_resources.imaging.make.make_image`."""
     from contimg_resources.imaging.make import make_image
@@ -63,7 +76,7 @@ def load_converter() -> Iterator[None]:
     import casatools  # noqa: F401
 
     yield
-    from contimg_resources.correlator.convert import load_tables
+    from contimg_resources.correlator.plan import load_tables
 
     yield
     load_tables()

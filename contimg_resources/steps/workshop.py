@@ -226,7 +226,8 @@ class Workshop:
             if self.made_ms(observation) is None:
                 raise UnreadableObservation(
                     f"the MS {observation.path} isn't there, or not of the present sub-band files "
-                    f"of observation {key}: materialize measurement_set",
+                    f"of observation {key}: materialize measurement_set (with uvh5.keep_ms, if a "
+                    "caltable set is valid)",
                     path=str(observation.path),
                     key=key,
                 )

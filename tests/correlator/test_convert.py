@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import hdf5plugin
 import numpy as np
 import pytest
 
@@ -282,6 +283,22 @@ def test_the_declination_is_stated_where_the_header_has_none(
         convert(request)
     done = convert(replace(request, declination_deg=how.declination_deg))
     compare(how, [path], done.ms, tmp_path / "judged.ms")
+
+
+@pytest.mark.parametrize("how", [hdf5plugin.Bitshuffle(cname="lz4"), hdf5plugin.Zstd()])
+def test_compressed_files_are_read(how: Any, convert: Convert, tmp_path: Path) -> None:
+    written = replace(FEW, sub_bands=(4,))
+    (path,) = write(tmp_path / "in", written)
+    as_the_correlator(path, written.declination_deg)
+    with h5py.File(path, "r+") as file:
+        for name in ("visdata", "flags", "nsamples"):
+            values = file["Data"][name][()]
+            del file["Data"][name]
+            file["Data"].create_dataset(name, data=values, chunks=(16, 1, 2, 1), compression=how)
+    done = convert(
+        ConversionRequest((path,), tmp_path / "a.ms", settings=SubBandSettings(min_subbands=1))
+    )
+    compare(written, [path], done.ms, tmp_path / "judged.ms")
 
 
 @pytest.mark.parametrize("kind", [np.dtype([("r", "<i4"), ("i", "<i4")]), np.dtype("c16")])

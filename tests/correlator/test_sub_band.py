@@ -91,6 +91,18 @@ def _linked(file: h5py.File) -> None:
     file["Data/visdata"] = h5py.ExternalLink(str(other), "visdata")
 
 
+def _filtered(file: h5py.File) -> None:
+    """Name a filter of nobody: HDF5 leaves out an optional one when it writes."""
+    values = file["Data/flags"][()]
+    del file["Data/flags"]
+    stored = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    stored.set_chunk(values.shape)
+    stored.set_filter(511, h5py.h5z.FLAG_OPTIONAL, ())
+    space, kind = h5py.h5s.create_simple(values.shape), h5py.h5t.py_create(values.dtype)
+    made = h5py.h5d.create(file["Data"].id, b"flags", kind, space, dcpl=stored)
+    h5py.Dataset(made)[...] = values
+
+
 REFUSED = {
     "no header": (_delete("Header"), "lacks the group Header or Data"),
     "no visibilities": (_delete("Data/visdata"), "lacks /Data/visdata"),
@@ -124,6 +136,7 @@ REFUSED = {
     "polarisations": (_set("Header/polarization_array", [-5, -5]), "implausible polarisations"),
     "data of another file": (_elsewhere, "in another file"),
     "a link to another file": (_linked, "in another file"),
+    "an unknown filter": (_filtered, r"/Data/flags compressed with the filter .* \(number 511\)"),
 }
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from contimg_resources.calibration.apply.by_casa import apply_with_casa
 from contimg_resources.calibration.apply.correcting import why_not
 from contimg_resources.calibration.apply.in_memory import apply_in_memory
+from contimg_resources.calibration.apply.incoming import Incoming
 from contimg_resources.calibration.apply.memory import Also
 from contimg_resources.calibration.apply.model import ApplyRequest, ApplyResult, Written
 from contimg_resources.calibration.ms.layout import antenna_names_of, check_antennas, write_origin
@@ -26,7 +27,9 @@ Engine = Callable[[ApplyRequest, Path, Sequence[int], frozenset[int], Also | Non
 ENGINES: dict[str, Engine] = {"casa": apply_with_casa, "fast": apply_in_memory}
 
 
-def write_calibrated_ms(request: ApplyRequest, *, also: Also | None = None) -> ApplyResult:
+def write_calibrated_ms(
+    request: ApplyRequest, *, also: Also | None = None, incoming: Incoming | None = None
+) -> ApplyResult:
     """Write a calibrated MS; call through `contimg_resources.casa.Casa.run`.
 
     Parameters
@@ -35,6 +38,8 @@ def write_calibrated_ms(request: ApplyRequest, *, also: Also | None = None) -> A
         The request.
     also : callable, optional
         Further processing of the data, by engines that have them in memory.
+    incoming : Incoming, optional
+        The visibilities, where the MS holds none; `why_not_in_memory` must be empty.
 
     Returns
     -------
@@ -60,8 +65,11 @@ def write_calibrated_ms(request: ApplyRequest, *, also: Also | None = None) -> A
     before = stat_signature(request.ms)
     named = _named(request, names)
     with whole_directory(request.output) as partial:
-        engine = _engine(request)
-        written = ENGINES[engine](request, partial, fields, named, also)
+        engine = "fast" if incoming is not None else _engine(request)
+        if incoming is not None:
+            written = apply_in_memory(request, partial, fields, named, also, incoming)
+        else:
+            written = ENGINES[engine](request, partial, fields, named, also)
         _note_origin(partial, request, engine, written.phase_center_deg)
         if written.rest is not None:
             written.rest()
@@ -138,17 +146,29 @@ def _named(request: ApplyRequest, names: Sequence[str]) -> frozenset[int]:
 
 def _engine(request: ApplyRequest) -> str:
     """Return the engine to use: "fast" falls back to CASA where it can't be used."""
+    if request.settings.engine != "fast":
+        return request.settings.engine
+    if reason := why_not_in_memory(request):
+        report_progress(f"{reason}: CASA applies the caltables", 0.01)
+        return "casa"
+    return "fast"
+
+
+def why_not_in_memory(request: ApplyRequest) -> str:
+    """Return why an observation can't be calibrated in memory; empty when it can.
+
+    Raises
+    ------
+    UnreadableObservation
+        If the MS can't be read.
+    """
     try:
-        reason = why_not(request.ms, request.tables) if request.settings.engine == "fast" else ""
+        return why_not(request.ms, request.tables)
     except RuntimeError as error:
         said = " ".join(str(error).split())
         raise UnreadableObservation(
             f"{request.ms} can't be read: {said}", path=str(request.ms)
         ) from error
-    if reason:
-        report_progress(f"{reason}: CASA applies the caltables", 0.01)
-        return "casa"
-    return request.settings.engine
 
 
 def _note_origin(
@@ -157,8 +177,8 @@ def _note_origin(
     write_origin(
         ms,
         {
-            **request.provenance,
             "input_ms": str(request.ms),
+            **request.provenance,
             "caltables": [str(t.path) for t in sorted(request.tables, key=lambda t: t.order)],
             "phase_center_deg": center,
             "flag_rfi": request.flag_rfi,

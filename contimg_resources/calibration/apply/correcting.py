@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.constants import speed_of_light
 
+from contimg_resources.calibration.apply.incoming import Incoming, take_incoming
 from contimg_resources.calibration.apply.jones import (
     Jones,
     TableSolutions,
@@ -116,6 +117,7 @@ def read_calibrated(
     maps: Sequence[Sequence[int]],
     center_rad: tuple[float, float] | None,
     output: Path | None = None,
+    incoming: Incoming | None = None,
 ) -> Arrived:
     """Read an observation, apply tables and shift all fields to one phase centre. Needs CASA.
 
@@ -133,6 +135,8 @@ def read_calibrated(
         The new phase centre, in the frame of the fields; None: unchanged.
     output : Path, optional
         A new MS for the calibrated data; see `.memory`.
+    incoming : Incoming, optional
+        The visibilities, where `ms` holds none; needs `output`, and all fields.
 
     Raises
     ------
@@ -159,7 +163,10 @@ def read_calibrated(
 
         return change
 
-    observed = read_observed(ms, field_ids, prepare, output)
+    if incoming is not None and output is not None:
+        observed, flagged = take_incoming(incoming, prepare, output)
+    else:
+        observed = read_observed(ms, field_ids, prepare, output)
     return Arrived(observed, good, flagged)
 
 

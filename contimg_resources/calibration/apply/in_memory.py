@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from contimg_resources.calibration.apply.correcting import read_calibrated
+from contimg_resources.calibration.apply.incoming import Incoming
 from contimg_resources.calibration.apply.memory import (
     Also,
     flag_rfi_in_memory,
@@ -38,6 +39,7 @@ def apply_in_memory(
     field_ids: Sequence[int],
     named: frozenset[int],
     also: Also | None = None,
+    incoming: Incoming | None = None,
 ) -> Written:
     """Write the calibrated MS to `partial`.
 
@@ -53,6 +55,8 @@ def apply_in_memory(
         Antennas over which flags are counted; empty: those with data.
     also : callable, optional
         Further processing of the data.
+    incoming : Incoming, optional
+        The visibilities, where the MS holds none.
 
     Raises
     ------
@@ -71,7 +75,9 @@ def apply_in_memory(
         f"reading {request.ms.name} and applying {len(request.tables)} caltables to it", 0.05
     )
     try:
-        before = read_calibrated(request.ms, field_ids, request.tables, maps, new_center, partial)
+        before = read_calibrated(
+            request.ms, field_ids, request.tables, maps, new_center, partial, incoming
+        )
     except RuntimeError as error:
         said = " ".join(str(error).split())
         raise UnreadableObservation(

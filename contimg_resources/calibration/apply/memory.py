@@ -5,10 +5,11 @@ Doesn't: calibrating them (see `.correcting`), detecting interference (see
 `contimg_resources.calibration.flagging.in_memory`).
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +70,8 @@ class Observed:
         Flags; visibilities without a weight are flagged.
     weight : ndarray of float32, shape (n_rows, 1 or n_channels, n_correlations)
         Weights: of each channel where they vary along the channels of any row.
+    columns : mapping of str to ndarray, optional
+        The other columns of the rows; None: those of `ms`.
     """
 
     ms: Path
@@ -84,6 +87,7 @@ class Observed:
     data: NDArray[np.complex64]
     flag: NDArray[np.bool_]
     weight: NDArray[np.float32]
+    columns: Mapping[str, NDArray[Any]] | None = None
 
     @cached_property
     def moments(self) -> tuple[NDArray[np.float64], Ints]:
@@ -181,7 +185,7 @@ def read_observed(
         observed.flag[np.asarray(tb.getcol("FLAG_ROW"))[kept]] = True
         weights = Weights(tb, ms, kept, shape)
         if output is not None:
-            tiles = _tiles(shape)
+            tiles = tiles_of_columns(shape)
             if not weights.vary:
                 del tiles["WEIGHT_SPECTRUM"]
             create_like(tb, output, tiles)
@@ -303,6 +307,8 @@ def write_observed(observed: Observed, output: Path) -> None:
         for name in target.colnames():
             if name in known:
                 target.putcol(name, known[name])
+            elif observed.columns is not None and name in observed.columns:
+                target.putcol(name, observed.columns[name])
             elif name not in _OWN:
                 column = source.getcol(name)
                 target.putcol(name, column if everything else column[..., observed.rows])
@@ -320,7 +326,14 @@ def write_observed(observed: Observed, output: Path) -> None:
         target.close()
 
 
-def _tiles(shape: tuple[int, int]) -> dict[str, list[int]]:
+def tiles_of_columns(shape: tuple[int, int]) -> dict[str, list[int]]:
+    """Return the tiles of a calibrated MS, for `contimg_resources.calibration.ms.new`.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Numbers of channels and correlations of a row.
+    """
     n_channels, n_correlations = shape
     large = [n_correlations, n_channels, _TILE_ROWS]
     small = [n_correlations, _TILE_ROWS * n_channels]
