@@ -6,7 +6,7 @@ bundle that is passed to steps, whole or in part. Doesn't: Dagster (see `resourc
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from contimg_resources.casa import Casa
 from contimg_resources.catalogues.calibrator_lists import load_calibrators
@@ -90,13 +90,18 @@ def open_catalogues(settings: Settings) -> CatalogueStore:
     return CatalogueStore(settings.layout.catalogues)
 
 
-@dataclass(frozen=True)
 class _Unlisted:
-    """Takes the place of a part that wasn't listed."""
+    """Takes the place of a part that wasn't listed, and refuses whoever asks it for anything."""
 
-    part: str
-    user: str
-    listed: tuple[str, ...]
+    def __init__(self, part: str, user: str, listed: tuple[str, ...]) -> None:
+        self._refusal = (
+            f"{user} uses {part}, but lists only {', '.join(listed) or 'nothing'}: add {part!r} "
+            "to its parts"
+        )
+        self._names = {"part": part, "user": user}
+
+    def __getattr__(self, name: str) -> Any:
+        raise UnlistedPart(self._refusal, **self._names)
 
 
 @dataclass(frozen=True, repr=False)
@@ -127,21 +132,8 @@ class Workshop:
     catalogues: CatalogueStore = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        if vars(self)["catalogues"] is None:
+        if self.catalogues is None:
             object.__setattr__(self, "catalogues", open_catalogues(self.settings))
-
-    if not TYPE_CHECKING:
-
-        def __getattribute__(self, name: str) -> Any:
-            value = super().__getattribute__(name)
-            if isinstance(value, _Unlisted):
-                raise UnlistedPart(
-                    f"{value.user} uses {value.part}, but lists only "
-                    f"{', '.join(value.listed) or 'nothing'}: add {value.part!r} to its parts",
-                    part=value.part,
-                    user=value.user,
-                )
-            return value
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Workshop":
