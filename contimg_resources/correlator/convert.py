@@ -118,8 +118,7 @@ def _write(
                 first = (k * plan.shape[1] + number) * plan.shape[2]
                 data.put(first, turned)
                 spectrum.put(first, weights)
-                total: Ints = counts.sum(axis=0)
-                return total
+                return np.asarray(counts.sum(axis=0))
 
             lost = np.sum(list(pool.map(turn, range(plan.shape[0]))), axis=0)[:2]
             done.append(number)

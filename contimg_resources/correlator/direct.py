@@ -171,8 +171,7 @@ class _Source:
                         slice(first, first + n),
                         Cells(data, flag, spectrum if vary else weight[:, None], counts[:, 2]),
                     )
-                    total: Ints = counts.sum(axis=0)
-                    return total
+                    return np.asarray(counts.sum(axis=0))
 
                 counts = np.sum(list(pool.map(take, range(n_times))), axis=0)
                 self._n_flagged += int(counts[2])
