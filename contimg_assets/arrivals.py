@@ -39,21 +39,11 @@ _PAGE = 1000
 
 @dataclass(frozen=True)
 class Untold:
-    """Arrivals that aren't yet reported to Dagster.
+    """Arrivals that aren't yet reported to Dagster."""
 
-    Parameters
-    ----------
-    arrivals : tuple of Arrived
-        The arrivals.
-    errors : tuple of str
-        Reasons why the store can't describe some of them.
-    last : int or None
-        Id of the last event that was read; None: there was none yet.
-    """
-
-    arrivals: tuple[Arrived, ...]
-    errors: tuple[str, ...]
-    last: int | None
+    arrivals: tuple[Arrived, ...]  #: The arrivals.
+    errors: tuple[str, ...]  #: Reasons why the store can't describe some of them.
+    last: int | None  #: Id of the last event that was read; None: there was none yet.
 
 
 def untold_arrivals(

@@ -53,19 +53,12 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True)
 class FailedStep:
-    """A step that failed.
+    """A step that failed."""
 
-    Parameters
-    ----------
-    step, reason : str
-        Its name, and the reason of the failure.
-    cause : Cause
-        Cause of the failure.
-    """
-
+    #: `step`, `reason`: Its name, and the reason of the failure.
     step: str
     reason: str
-    cause: Cause
+    cause: Cause  #: Cause of the failure.
 
 
 #: How often, and after how many seconds, a step is tried again after a transient error.

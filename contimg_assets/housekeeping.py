@@ -36,21 +36,11 @@ _MAX_LISTED = 100
 
 @dataclass(frozen=True)
 class Swept:
-    """Data that housekeeping would remove, or has removed.
+    """Data that housekeeping would remove, or has removed."""
 
-    Parameters
-    ----------
-    keys : tuple of OldKey
-        Partition keys.
-    runs : tuple of str
-        Dagster's runs, by id.
-    files : tuple of Removal
-        Products, and orphaned files of killed steps.
-    """
-
-    keys: tuple[OldKey, ...]
-    runs: tuple[str, ...]
-    files: tuple[Removal, ...]
+    keys: tuple[OldKey, ...]  #: Partition keys.
+    runs: tuple[str, ...]  #: Dagster's runs, by id.
+    files: tuple[Removal, ...]  #: Products, and orphaned files of killed steps.
 
     @property
     def size_bytes(self) -> int:

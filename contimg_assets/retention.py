@@ -35,18 +35,10 @@ _FREQUENT_DAYS = 1.0
 
 @dataclass(frozen=True)
 class OldKey:
-    """A partition key that leaves Dagster's list.
+    """A partition key that leaves Dagster's list."""
 
-    Parameters
-    ----------
-    definition : str
-        Name of its dynamic partitions.
-    key : str
-        The key.
-    """
-
-    definition: str
-    key: str
+    definition: str  #: Name of its dynamic partitions.
+    key: str  #: The key.
 
 
 def backfill_in_progress(instance: dg.DagsterInstance) -> bool:

@@ -59,24 +59,12 @@ class Fate(Enum):
 
 @dataclass(frozen=True)
 class Asked:
-    """The newest request with one run key.
+    """The newest request with one run key."""
 
-    Parameters
-    ----------
-    fate : Fate
-        What happens next with the run.
-    attempt : int
-        Number of the newest attempt, from 1.
-    ended_s : float
-        When it ended, Unix time in seconds; 0 while it is open.
-    cancelled : bool
-        Whether somebody cancelled it.
-    """
-
-    fate: Fate
-    attempt: int
-    ended_s: float
-    cancelled: bool = False
+    fate: Fate  #: What happens next with the run.
+    attempt: int  #: Number of the newest attempt, from 1.
+    ended_s: float  #: When it ended, Unix time in seconds; 0 while it is open.
+    cancelled: bool = False  #: Whether somebody cancelled it.
 
     @property
     def over(self) -> bool:

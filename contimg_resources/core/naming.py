@@ -105,15 +105,9 @@ def check_ms_name(name: str) -> None:
 
 @dataclass(frozen=True)
 class StateLayout:
-    """Paths of everything under a state directory.
+    """Paths of everything under a state directory."""
 
-    Parameters
-    ----------
-    root : Path
-        The state directory; never inside a source checkout.
-    """
-
-    root: Path
+    root: Path  #: The state directory; never inside a source checkout.
 
     @property
     def incoming(self) -> Path:

@@ -45,15 +45,9 @@ Known = dict[str, tuple[int, int, SubBand | str]]
 
 @dataclass(frozen=True)
 class SubBandGroup:
-    """The sub-bands of one observation.
+    """The sub-bands of one observation."""
 
-    Parameters
-    ----------
-    sub_bands : tuple of SubBand
-        By number; at least one, each number at most once.
-    """
-
-    sub_bands: tuple[SubBand, ...]
+    sub_bands: tuple[SubBand, ...]  #: By number; at least one, each number at most once.
 
     @property
     def name(self) -> str:
@@ -85,26 +79,13 @@ class SubBandGroup:
 
 @dataclass(frozen=True)
 class SubBandScan:
-    """Result of a scan for sub-band files.
+    """Result of a scan for sub-band files."""
 
-    Parameters
-    ----------
-    groups : tuple of SubBandGroup
-        Observations by time.
-    rejected : dict of str to str
-        Why files belong to no observation, by path.
-    unsettled : dict of str to str
-        Why files weren't touched yet, by path.
-    n_read : int
-        Number of headers that were read and not taken from the cache.
-    n_left : int
-        Number of files whose headers this scan had no time for; observations may lack them.
-    """
-
-    groups: tuple[SubBandGroup, ...]
-    rejected: dict[str, str]
-    unsettled: dict[str, str]
-    n_read: int
+    groups: tuple[SubBandGroup, ...]  #: Observations by time.
+    rejected: dict[str, str]  #: Why files belong to no observation, by path.
+    unsettled: dict[str, str]  #: Why files weren't touched yet, by path.
+    n_read: int  #: Number of headers that were read and not taken from the cache.
+    #: Number of files whose headers this scan had no time for; observations may lack them.
     n_left: int = 0
 
 

@@ -23,21 +23,12 @@ _ALIGNED = 16
 
 
 class Chunks(NamedTuple):
-    """A dataset of shape (rows, channels, polarisations), in parts.
+    """A dataset of shape (rows, channels, polarisations), in parts."""
 
-    Parameters
-    ----------
-    items : ndarray, one axis
-        Numbers, among them those of all chunks.
-    starts : ndarray of int, three axes
-        First item of each chunk, by its place among the chunks along each axis.
-    shape : ndarray of int, shape (3,)
-        Shape of a chunk. Those at the end of an axis have unused cells.
-    """
-
-    items: NDArray[Any]
+    items: NDArray[Any]  #: Numbers, among them those of all chunks. One axis.
+    #: First item of each chunk, by its place among the chunks along each axis. Three axes.
     starts: Ints
-    shape: Ints
+    shape: Ints  #: Shape of a chunk. Those at the end of an axis have unused cells. Shape (3,).
 
     @classmethod
     def of_array(cls, values: NDArray[Any]) -> "Chunks":
@@ -74,21 +65,11 @@ class FileBytes:
 
 
 class Places(NamedTuple):
-    """Where the chunks of a dataset are in its file.
+    """Where the chunks of a dataset are in its file."""
 
-    Parameters
-    ----------
-    starts : ndarray of int, three axes
-        First byte of each chunk.
-    shape : (int, int, int)
-        Shape of a chunk.
-    dtype : numpy.dtype
-        Type of the numbers.
-    """
-
-    starts: Ints
-    shape: tuple[int, int, int]
-    dtype: "np.dtype[Any]"
+    starts: Ints  #: First byte of each chunk. Three axes.
+    shape: tuple[int, int, int]  #: Shape of a chunk.
+    dtype: "np.dtype[Any]"  #: Type of the numbers.
 
     def found_in(self, content: NDArray[np.uint8]) -> Chunks | None:
         """Return the chunks among the bytes of the file; None if it is shorter, or unaligned."""

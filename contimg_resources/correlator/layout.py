@@ -31,51 +31,26 @@ _LARGEST_ARRAY_M = 100_000.0
 
 @dataclass(frozen=True)
 class Layout:
-    """The rows and antennas of a sub-band file.
+    """The rows and antennas of a sub-band file."""
 
-    Parameters
-    ----------
-    time_mjd : ndarray of float, shape (integrations,)
-        Middles of the integrations, MJD in days (UTC).
-    time_jd : ndarray of float, shape (integrations,)
-        The same as the file states them, JD.
-    interval_s : ndarray of float, shape (integrations,)
-        Durations, seconds.
-    first, second : ndarray of int, shape (baselines,)
-        Antenna numbers of each baseline.
-    rows : ndarray of int, shape (integrations, baselines)
-        Row of the file of each integration and baseline.
-    numbers : ndarray of int, shape (antennas,)
-        Antenna numbers of the whole array.
-    names : tuple of str
-        Names of the antennas; empty where the file states none.
-    positions_m : ndarray of float, shape (antennas, 3)
-        ITRF positions relative to the array centre, metres.
-    diameters_m : ndarray of float, shape (antennas,)
-        Dish diameters, metres; 0 where the file states none.
-    site : tuple of float
-        Geodetic longitude and latitude, degrees, and height, metres, of the array centre.
-    frequencies_hz : ndarray of float, shape (channels,)
-        Channel centres in the order of the file, Hz.
-    unit : str
-        Unit of the visibilities; empty where the file states none.
-    renamed : bool
-        Whether the file names its antennas from 0, and `names` are those of the stations.
-    """
-
-    time_mjd: Floats
-    time_jd: Floats
-    interval_s: Floats
+    time_mjd: Floats  #: Middles of the integrations, MJD in days (UTC). Shape (integrations,).
+    time_jd: Floats  #: The same as the file states them, JD. Shape (integrations,).
+    interval_s: Floats  #: Durations, seconds. Shape (integrations,).
+    #: `first`, `second`: Antenna numbers of each baseline. Shape (baselines,).
     first: Ints
     second: Ints
+    #: Row of the file of each integration and baseline. Shape (integrations, baselines).
     rows: Ints
-    numbers: Ints
-    names: tuple[str, ...]
+    numbers: Ints  #: Antenna numbers of the whole array. Shape (antennas,).
+    names: tuple[str, ...]  #: Names of the antennas; empty where the file states none.
+    #: ITRF positions relative to the array centre, metres. Shape (antennas, 3).
     positions_m: Floats
-    diameters_m: Floats
+    diameters_m: Floats  #: Dish diameters, metres; 0 where the file states none. Shape (antennas,).
+    #: Geodetic longitude and latitude, degrees, and height, metres, of the array centre.
     site: tuple[float, float, float]
-    frequencies_hz: Floats
-    unit: str
+    frequencies_hz: Floats  #: Channel centres in the order of the file, Hz. Shape (channels,).
+    unit: str  #: Unit of the visibilities; empty where the file states none.
+    #: Whether the file names its antennas from 0, and `names` are those of the stations.
     renamed: bool
 
 

@@ -15,139 +15,74 @@ from contimg_resources.settings import SubBandSettings
 
 @dataclass(frozen=True)
 class ConversionRequest:
-    """A request to convert the sub-bands of one observation.
+    """A request to convert the sub-bands of one observation."""
 
-    Parameters
-    ----------
-    files : tuple of Path
-        Its sub-band files, in any order.
-    ms : Path
-        Path of the MS.
-    settings : SubBandSettings
-        Minimum number of usable sub-bands; the windows of the others are written flagged.
-    declination_deg : float, optional
-        Apparent declination of the dishes, degrees, where the headers don't state it.
-    overwrite : bool
-        Whether an existing MS may be replaced.
-    """
-
-    files: tuple[Path, ...]
-    ms: Path
+    files: tuple[Path, ...]  #: Its sub-band files, in any order.
+    ms: Path  #: Path of the MS.
+    #: Minimum number of usable sub-bands; the windows of the others are written flagged.
     settings: SubBandSettings = field(default_factory=SubBandSettings)
+    #: Apparent declination of the dishes, degrees, where the headers don't state it.
     declination_deg: float | None = None
-    overwrite: bool = False
+    overwrite: bool = False  #: Whether an existing MS may be replaced.
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """A converted observation.
+    """A converted observation."""
 
-    Parameters
-    ----------
-    ms : Path
-        The MS.
-    begin_mjd, end_mjd : float
-        Start of the first and end of the last integration, MJD in days (UTC).
-    declination_deg : float
-        Apparent declination of the dishes, degrees.
-    n_rows : int
-        Number of rows of the MS.
-    sub_bands : tuple of int
-        Numbers of the sub-bands with data.
-    missing : tuple of int
-        Numbers of the sub-bands without; their windows are flagged.
-    rejected : dict of str to str
-        Why files weren't used, by path.
-    flagged_fraction : float
-        Flagged fraction of all visibilities.
-    notes : tuple of str
-        Oddities that don't prevent its use.
-    """
-
-    ms: Path
+    ms: Path  #: The MS.
+    #: `begin_mjd`, `end_mjd`: Start of the first and end of the last integration, MJD in days
+    #: (UTC).
     begin_mjd: float
     end_mjd: float
-    declination_deg: float
-    n_rows: int
-    sub_bands: tuple[int, ...]
-    missing: tuple[int, ...]
-    rejected: dict[str, str]
-    flagged_fraction: float
-    notes: tuple[str, ...]
+    declination_deg: float  #: Apparent declination of the dishes, degrees.
+    n_rows: int  #: Number of rows of the MS.
+    sub_bands: tuple[int, ...]  #: Numbers of the sub-bands with data.
+    missing: tuple[int, ...]  #: Numbers of the sub-bands without; their windows are flagged.
+    rejected: dict[str, str]  #: Why files weren't used, by path.
+    flagged_fraction: float  #: Flagged fraction of all visibilities.
+    notes: tuple[str, ...]  #: Oddities that don't prevent its use.
 
 
 @dataclass(frozen=True)
 class SubBandsToCalibrate:
-    """A request to calibrate an observation without writing its MS.
+    """A request to calibrate an observation without writing its MS."""
 
-    Parameters
-    ----------
-    conversion : ConversionRequest
-        The conversion to the MS that isn't written; its path names the observation.
-    apply : ApplyRequest
-        The calibration of that MS.
-    """
-
+    #: The conversion to the MS that isn't written; its path names the observation.
     conversion: ConversionRequest
-    apply: ApplyRequest
+    apply: ApplyRequest  #: The calibration of that MS.
 
 
 @dataclass(frozen=True)
 class CalibratedSubBands:
-    """An observation that was calibrated without its MS.
+    """An observation that was calibrated without its MS."""
 
-    Parameters
-    ----------
-    conversion : Conversion
-        The MS that wasn't written. Its flagged fraction is that of the cross-correlations.
-    applied : ApplyResult
-        The calibrated MS.
-    """
-
+    #: The MS that wasn't written. Its flagged fraction is that of the cross-correlations.
     conversion: Conversion
-    applied: ApplyResult
+    applied: ApplyResult  #: The calibrated MS.
 
 
 @dataclass(frozen=True)
 class ComparisonRequest:
-    """A request to compare an MS with the sub-band files that it was made of.
+    """A request to compare an MS with the sub-band files that it was made of."""
 
-    Parameters
-    ----------
-    ms : Path
-        The MS.
-    files : tuple of Path
-        The files whose data it holds; at least one.
-    """
-
-    ms: Path
-    files: tuple[Path, ...]
+    ms: Path  #: The MS.
+    files: tuple[Path, ...]  #: The files whose data it holds; at least one.
 
 
 @dataclass(frozen=True)
 class HeaderComparison:
-    """How far an MS differs from the headers.
+    """How far an MS differs from the headers."""
 
-    Parameters
-    ----------
-    n_rows, n_rows_stated : int
-        Number of rows, and the number that the headers imply for all windows.
-    n_other_baselines : int
-        Number of baselines that only one of them has.
-    time_s : float
-        Largest difference of a time, seconds.
-    frequency_hz : float
-        Largest difference of a channel, Hz.
-    length_m : float
-        Largest difference of a baseline's length in UVW, metres: the length doesn't depend on the
-        direction for which UVW were computed. NaN where the headers hold no UVW.
-    """
-
+    #: `n_rows`, `n_rows_stated`: Number of rows, and the number that the headers imply for all
+    #: windows.
     n_rows: int
     n_rows_stated: int
-    n_other_baselines: int
-    time_s: float
-    frequency_hz: float
+    n_other_baselines: int  #: Number of baselines that only one of them has.
+    time_s: float  #: Largest difference of a time, seconds.
+    frequency_hz: float  #: Largest difference of a channel, Hz.
+    #: Largest difference of a baseline's length in UVW, metres: the length doesn't depend on the
+    #: direction for which UVW were computed. NaN where the headers hold no UVW.
     length_m: float
 
 

@@ -24,26 +24,18 @@ _NORTH_RAD = np.pi / 360.0
 class Sky:
     """The orientation of the Earth at some times, seen from a site.
 
-    Parameters
-    ----------
-    utc, tt, ut1 : tuple of ndarray of float, shape (times,)
-        The times as two-part JD.
-    ut1_minus_utc_s : ndarray of float, shape (times,)
-        UT1 - UTC, seconds.
-    pole_rad : tuple of ndarray of float, shape (times,)
-        Coordinates of the pole, radians.
-    site : tuple of float
-        Geodetic longitude and latitude, radians, and height, metres.
-    predicted : bool
-        Whether the IERS tables don't reach one of the times: UT1 and pole are the nearest known.
+    Arrays have the shape (times,).
     """
 
+    #: `utc`, `tt`, `ut1`: The times as two-part JD.
     utc: tuple[Floats, Floats]
     tt: tuple[Floats, Floats]
     ut1: tuple[Floats, Floats]
-    ut1_minus_utc_s: Floats
-    pole_rad: tuple[Floats, Floats]
+    ut1_minus_utc_s: Floats  #: UT1 - UTC, seconds.
+    pole_rad: tuple[Floats, Floats]  #: Coordinates of the pole, radians.
+    #: Geodetic longitude and latitude, radians, and height, metres.
     site: tuple[float, float, float]
+    #: Whether the IERS tables don't reach one of the times: UT1 and pole are the nearest known.
     predicted: bool
 
     @classmethod

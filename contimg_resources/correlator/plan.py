@@ -35,20 +35,12 @@ from contimg_resources.instrument.dsa110 import N_SPECTRAL_WINDOWS
 
 @dataclass(frozen=True)
 class Part:
-    """A usable sub-band.
+    """A usable sub-band."""
 
-    Parameters
-    ----------
-    header : SubBand
-        Its header.
-    layout : Layout
-        Its rows and antennas.
-    rows : ndarray of int, shape (integrations, baselines)
-        Rows of the file, in the order of the observation's baselines.
-    """
-
-    header: SubBand
-    layout: Layout
+    header: SubBand  #: Its header.
+    layout: Layout  #: Its rows and antennas.
+    #: Rows of the file, in the order of the observation's baselines. Shape (integrations,
+    #: baselines).
     rows: Ints
 
 
@@ -59,13 +51,10 @@ class Signs:
     UVH5's phase has the sign opposite to that of an MS. If the first antenna is always the one with
     the lower number, the conjugates are written. If it is always the higher one, nothing changes.
     If both occur, antennas are exchanged until it is always the higher one.
-
-    Parameters
-    ----------
-    conjugated, exchanged : ndarray of bool, shape (baselines,)
-        Whether the MS holds the conjugate of a baseline, and its antennas in the other order.
     """
 
+    #: `conjugated`, `exchanged`: Whether the MS holds the conjugate of a baseline, and its antennas
+    #: in the other order. Shape (baselines,).
     conjugated: NDArray[np.bool_]
     exchanged: NDArray[np.bool_]
 
@@ -82,30 +71,14 @@ class Signs:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """The plan of an observation's MS.
+    """The plan of an observation's MS."""
 
-    Parameters
-    ----------
-    parts : tuple of Part
-        The usable sub-bands; the first gives the order of the baselines.
-    tables : MsPlan
-        Contents of the tables.
-    w_m : ndarray of float, shape (integrations, baselines)
-        w of each baseline as UVH5 counts it, metres.
-    signs : Signs
-        What is conjugated.
-    declination_deg : float
-        Apparent declination of the dishes, degrees.
-    predicted : bool
-        Whether the IERS tables don't reach its date.
-    """
-
-    parts: tuple[Part, ...]
-    tables: MsPlan
-    w_m: Floats
-    signs: Signs
-    declination_deg: float
-    predicted: bool
+    parts: tuple[Part, ...]  #: The usable sub-bands; the first gives the order of the baselines.
+    tables: MsPlan  #: Contents of the tables.
+    w_m: Floats  #: w of each baseline as UVH5 counts it, metres. Shape (integrations, baselines).
+    signs: Signs  #: What is conjugated.
+    declination_deg: float  #: Apparent declination of the dishes, degrees.
+    predicted: bool  #: Whether the IERS tables don't reach its date.
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -34,33 +34,17 @@ _EVEN_HZ = 0.01
 
 @dataclass(frozen=True, eq=False)
 class SubBandData:
-    """The visibilities of a sub-band.
+    """The visibilities of a sub-band."""
 
-    Parameters
-    ----------
-    part : Part
-        The sub-band.
-    stored : tuple of Chunks
-        Visibilities, flags and samples as stored.
-    rows : ndarray of int, shape (integrations, baselines)
-        Rows of the file to turn.
-    w_m : ndarray of float, shape (integrations, baselines)
-        w of these baselines, as UVH5 counts it, metres.
-    conjugated : ndarray of bool, shape (baselines,)
-        Whether the MS holds the conjugate.
-    frequencies_hz : ndarray of float, shape (channels,)
-        Channel centres, ascending, Hz.
-    products, products_conjugated : ndarray of int, shape (polarisations,)
-        Polarisation of the file for each one of the MS, of baselines as they are and of conjugated
-        ones.
-    """
-
-    part: Part
-    stored: tuple[Chunks, Chunks, Chunks]
-    rows: Ints
+    part: Part  #: The sub-band.
+    stored: tuple[Chunks, Chunks, Chunks]  #: Visibilities, flags and samples as stored.
+    rows: Ints  #: Rows of the file to turn. Shape (integrations, baselines).
+    #: w of these baselines, as UVH5 counts it, metres. Shape (integrations, baselines).
     w_m: Floats
-    conjugated: Bools
-    frequencies_hz: Floats
+    conjugated: Bools  #: Whether the MS holds the conjugate. Shape (baselines,).
+    frequencies_hz: Floats  #: Channel centres, ascending, Hz. Shape (channels,).
+    #: `products`, `products_conjugated`: Polarisation of the file for each one of the MS, of
+    #: baselines as they are and of conjugated ones. Shape (polarisations,).
     products: Ints
     products_conjugated: Ints
 

@@ -50,49 +50,27 @@ POLARISATIONS = {-5: "XX", -6: "YY", -7: "XY", -8: "YX", -1: "RR", -2: "LL", -3:
 
 @dataclass(frozen=True, slots=True)
 class SubBand:
-    """The header of a sub-band file, as far as it decides to which observation it belongs.
+    """The header of a sub-band file, as far as it decides to which observation it belongs."""
 
-    Parameters
-    ----------
-    path : Path
-        The file.
-    number : int
-        Sub-band number, 0 (highest frequencies) to 15, from its frequencies.
-    first_mjd : float
-        Middle of the first integration, MJD in days (UTC).
-    last_mjd : float
-        Middle of the last integration, MJD in days (UTC).
-    integration_s : float
-        Duration of an integration, seconds.
-    n_integrations, n_baselines, n_antennas, n_channels : int
-        Numbers of integrations, of baselines with data, of antennas with data, of channels.
-    low_hz, high_hz : float
-        Centres of the lowest and the highest channel, Hz.
-    channel_width_hz : float
-        Width of a channel, Hz.
-    polarisations : tuple of str
-        Names of the polarisations, in the file's order.
-    declination_deg : float
-        Apparent declination of the dishes, degrees; NaN where the header doesn't state it.
-    telescope : str
-        Telescope name.
-    """
-
-    path: Path
-    number: int
-    first_mjd: float
-    last_mjd: float
-    integration_s: float
+    path: Path  #: The file.
+    number: int  #: Sub-band number, 0 (highest frequencies) to 15, from its frequencies.
+    first_mjd: float  #: Middle of the first integration, MJD in days (UTC).
+    last_mjd: float  #: Middle of the last integration, MJD in days (UTC).
+    integration_s: float  #: Duration of an integration, seconds.
+    #: `n_integrations`, `n_baselines`, `n_antennas`, `n_channels`: Numbers of integrations, of
+    #: baselines with data, of antennas with data, of channels.
     n_integrations: int
     n_baselines: int
     n_antennas: int
     n_channels: int
+    #: `low_hz`, `high_hz`: Centres of the lowest and the highest channel, Hz.
     low_hz: float
     high_hz: float
-    channel_width_hz: float
-    polarisations: tuple[str, ...]
+    channel_width_hz: float  #: Width of a channel, Hz.
+    polarisations: tuple[str, ...]  #: Names of the polarisations, in the file's order.
+    #: Apparent declination of the dishes, degrees; NaN where the header doesn't state it.
     declination_deg: float
-    telescope: str
+    telescope: str  #: Telescope name.
 
     @property
     def begin_mjd(self) -> float:

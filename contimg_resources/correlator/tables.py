@@ -26,57 +26,31 @@ _TOPOCENTRIC = 5
 
 @dataclass(frozen=True)
 class MsPlan:
-    """What the tables of the MS hold.
+    """What the tables of the MS hold."""
 
-    Parameters
-    ----------
-    telescope : str
-        Telescope name.
-    antenna_names : tuple of str
-        Name of each row of ANTENNA; empty for numbers that no antenna has.
-    antenna_positions_m : ndarray of float, shape (antennas, 3)
-        ITRF positions, metres.
-    diameters_m : ndarray of float, shape (antennas,)
-        Dish diameters, metres.
-    field_names : tuple of str
-        Name of the field of each integration.
-    field_ra_rad, field_dec_rad : ndarray of float, shape (integrations,)
-        ICRS phase centres, radians.
-    time_s, interval_s : ndarray of float, shape (integrations,)
-        TIME and INTERVAL of the integrations, seconds.
-    frequencies_hz : ndarray of float, shape (windows, channels)
-        Channel centres of all windows, ascending in each, Hz.
-    channel_width_hz : float
-        Width of a channel, Hz.
-    polarisations : tuple of str
-        Names of the correlations.
-    first, second : ndarray of int, shape (baselines,)
-        ANTENNA1 and ANTENNA2 of the baselines.
-    uvw_m : ndarray of float, shape (integrations, baselines, 3)
-        UVW, metres.
-    unit : str
-        Unit of the visibilities; empty if unknown.
-    origin : str
-        Line of the HISTORY.
-    """
-
-    telescope: str
+    telescope: str  #: Telescope name.
+    #: Name of each row of ANTENNA; empty for numbers that no antenna has.
     antenna_names: tuple[str, ...]
-    antenna_positions_m: Floats
-    diameters_m: Floats
-    field_names: tuple[str, ...]
+    antenna_positions_m: Floats  #: ITRF positions, metres. Shape (antennas, 3).
+    diameters_m: Floats  #: Dish diameters, metres. Shape (antennas,).
+    field_names: tuple[str, ...]  #: Name of the field of each integration.
+    #: `field_ra_rad`, `field_dec_rad`: ICRS phase centres, radians. Shape (integrations,).
     field_ra_rad: Floats
     field_dec_rad: Floats
+    #: `time_s`, `interval_s`: TIME and INTERVAL of the integrations, seconds. Shape
+    #: (integrations,).
     time_s: Floats
     interval_s: Floats
+    #: Channel centres of all windows, ascending in each, Hz. Shape (windows, channels).
     frequencies_hz: Floats
-    channel_width_hz: float
-    polarisations: tuple[str, ...]
+    channel_width_hz: float  #: Width of a channel, Hz.
+    polarisations: tuple[str, ...]  #: Names of the correlations.
+    #: `first`, `second`: ANTENNA1 and ANTENNA2 of the baselines. Shape (baselines,).
     first: Ints
     second: Ints
-    uvw_m: Floats
-    unit: str
-    origin: str
+    uvw_m: Floats  #: UVW, metres. Shape (integrations, baselines, 3).
+    unit: str  #: Unit of the visibilities; empty if unknown.
+    origin: str  #: Line of the HISTORY.
 
     @property
     def n_rows(self) -> int:

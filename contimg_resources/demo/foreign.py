@@ -29,20 +29,11 @@ from contimg_resources.steps.photometry import Unmeasured, measure_image
 
 @dataclass(frozen=True)
 class MeasuredImage:
-    """An image made elsewhere as an epoch of forced photometry.
+    """An image made elsewhere as an epoch of forced photometry."""
 
-    Parameters
-    ----------
-    fits : Path
-        The image, as CASA exported it.
-    key : str
-        Its observation key in the platform.
-    flux_jy, error_jy : float
-        1445+099 by forced photometry, Jy.
-    """
-
-    fits: Path
-    key: str
+    fits: Path  #: The image, as CASA exported it.
+    key: str  #: Its observation key in the platform.
+    #: `flux_jy`, `error_jy`: 1445+099 by forced photometry, Jy.
     flux_jy: float
     error_jy: float
 
@@ -105,27 +96,13 @@ def rewrite_by_pyuvdata(ms: Path, output: Path) -> Path:
 
 @dataclass(frozen=True)
 class CasaImageRequest:
-    """A request for an image from CASA.
+    """A request for an image from CASA."""
 
-    Parameters
-    ----------
-    ms : Path
-        A calibrated MS.
-    output : Path
-        The FITS file, replaced when it exists.
-    channels : str
-        CASA's selection.
-    size : int
-        Pixels a side.
-    cell_arcsec : float
-        Pixel size, arcsec.
-    """
-
-    ms: Path
-    output: Path
-    channels: str
-    size: int
-    cell_arcsec: float
+    ms: Path  #: A calibrated MS.
+    output: Path  #: The FITS file, replaced when it exists.
+    channels: str  #: CASA's selection.
+    size: int  #: Pixels a side.
+    cell_arcsec: float  #: Pixel size, arcsec.
 
 
 def image_with_casa(request: CasaImageRequest) -> Path:

@@ -20,27 +20,14 @@ _MIN_SNR = 10.0
 
 @dataclass(frozen=True)
 class HourRow:
-    """The outcome of one mosaic.
+    """The outcome of one mosaic."""
 
-    Parameters
-    ----------
-    mosaic : MosaicRecord
-        The mosaic in the products store.
-    epoch : EpochRecord or None
-        Its photometry, if any.
-    n_compared : int
-        Unflagged sources above ten sigma.
-    median_ratio : float
-        Median of measured over true flux density of those; NaN without any.
-    pull : float
-        Robust spread of the differences in units of their errors, of all unflagged sources: 1 when
-        the errors are right.
-    """
-
-    mosaic: MosaicRecord
-    epoch: EpochRecord | None
-    n_compared: int
-    median_ratio: float
+    mosaic: MosaicRecord  #: The mosaic in the products store.
+    epoch: EpochRecord | None  #: Its photometry, if any.
+    n_compared: int  #: Unflagged sources above ten sigma.
+    median_ratio: float  #: Median of measured over true flux density of those; NaN without any.
+    #: Robust spread of the differences in units of their errors, of all unflagged sources: 1 when
+    #: the errors are right.
     pull: float
 
 

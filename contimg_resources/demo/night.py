@@ -43,27 +43,14 @@ DEMO_NIGHT = NightSpec(
 
 @dataclass(frozen=True)
 class NightRow:
-    """The outcome of one observation of the night.
+    """The outcome of one observation of the night."""
 
-    Parameters
-    ----------
-    name : str
-        Its start in UTC, which names its truth.
-    record : ObservationRecord or None
-        The observation in the products store; None when it never arrived.
-    caltables : str
-        The applied set and its version; empty when no set was applied.
-    image : ImageResult or None
-        Its image, if any.
-    recovered : MatchReport or None
-        Comparison of its sources with the truth.
-    """
-
-    name: str
+    name: str  #: Its start in UTC, which names its truth.
+    #: The observation in the products store; None when it never arrived.
     record: ObservationRecord | None
-    caltables: str
-    image: ImageResult | None
-    recovered: MatchReport | None
+    caltables: str  #: The applied set and its version; empty when no set was applied.
+    image: ImageResult | None  #: Its image, if any.
+    recovered: MatchReport | None  #: Comparison of its sources with the truth.
 
     @property
     def imaged(self) -> bool:

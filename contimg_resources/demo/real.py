@@ -44,37 +44,20 @@ _TABLES_OF_ONE_FIELD = (CaltableType.K, CaltableType.BA, CaltableType.BP)
 
 @dataclass(frozen=True)
 class RealDataResult:
-    """Results of NGC5921.
+    """Results of NGC5921."""
 
-    Parameters
-    ----------
-    ratio : float
-        Flux density of 1445+099 over that of 3C286, from the solved gains.
-    flux_jy, flux_error_jy : float
-        1445+099 on the scale of Perley & Butler (2017), from the solved gains, Jy.
-    image_peak_jy : float
-        Peak of the image of 1445+099, Jy/beam, on the same scale.
-    image_peak_pt99_jy : float
-        The same on the scale of Perley & Taylor (1999), on which the observatory publishes, Jy.
-    image_rms_jy : float
-        rms of that image, Jy/beam.
-    active : ActiveCaltables
-        The valid set in the registry.
-    calibrated : Path
-        The calibrated MS.
-    image : ImageResult
-        The image.
-    """
-
-    ratio: float
+    ratio: float  #: Flux density of 1445+099 over that of 3C286, from the solved gains.
+    #: `flux_jy`, `flux_error_jy`: 1445+099 on the scale of Perley & Butler (2017), from the solved
+    #: gains, Jy.
     flux_jy: float
     flux_error_jy: float
-    image_peak_jy: float
+    image_peak_jy: float  #: Peak of the image of 1445+099, Jy/beam, on the same scale.
+    #: The same on the scale of Perley & Taylor (1999), on which the observatory publishes, Jy.
     image_peak_pt99_jy: float
-    image_rms_jy: float
-    active: ActiveCaltables
-    calibrated: Path
-    image: ImageResult
+    image_rms_jy: float  #: rms of that image, Jy/beam.
+    active: ActiveCaltables  #: The valid set in the registry.
+    calibrated: Path  #: The calibrated MS.
+    image: ImageResult  #: The image.
 
     @property
     def to_pt99(self) -> float:

@@ -29,37 +29,20 @@ _WRITING = 0.7
 
 @dataclass(frozen=True)
 class FinishedSeason:
-    """Results of the search of a season's measurements.
+    """Results of the search of a season's measurements."""
 
-    Parameters
-    ----------
-    n_points : int
-        Light curve measurements.
-    variables : tuple of str
-        Ids of the sources flagged as variable.
-    candidates : tuple of CandidateRecord
-        Candidates for Extreme Scattering Events, without withdrawn ones.
-    """
-
-    n_points: int
-    variables: tuple[str, ...]
+    n_points: int  #: Light curve measurements.
+    variables: tuple[str, ...]  #: Ids of the sources flagged as variable.
+    #: Candidates for Extreme Scattering Events, without withdrawn ones.
     candidates: tuple[CandidateRecord, ...]
 
 
 @dataclass(frozen=True)
 class EventOutcome:
-    """The outcome of an injected event.
+    """The outcome of an injected event."""
 
-    Parameters
-    ----------
-    event : TrueEvent
-        The event.
-    candidate : CandidateRecord or None
-        Its candidate; None when it wasn't found.
-    """
-
-    event: TrueEvent
-    candidate: CandidateRecord | None
+    event: TrueEvent  #: The event.
+    candidate: CandidateRecord | None  #: Its candidate; None when it wasn't found.
 
     @property
     def found(self) -> bool:
@@ -88,39 +71,24 @@ class EventOutcome:
 
 @dataclass(frozen=True)
 class SeasonResult:
-    """Results of a season, compared with the truth.
+    """Results of a season, compared with the truth."""
 
-    Parameters
-    ----------
-    truth : SeasonTruth
-        The truth.
-    n_published, n_refused : int
-        Epochs that passed the epoch checks, and that didn't.
-    bad_published, good_refused : tuple of str
-        Keys of bad epochs that passed the checks, and of good epochs that failed.
-    n_points : int
-        Light curve measurements.
-    events : tuple of EventOutcome
-        Each injected Extreme Scattering Event.
-    false_candidates : tuple of CandidateRecord
-        Candidates that match no injected event.
-    variables_found, variables_missed : tuple of str
-        Ids of the variable sources that were flagged as variable, and that weren't.
-    false_variables : tuple of str
-        Ids of steady sources that were flagged as variable.
-    """
-
-    truth: SeasonTruth
+    truth: SeasonTruth  #: The truth.
+    #: `n_published`, `n_refused`: Epochs that passed the epoch checks, and that didn't.
     n_published: int
     n_refused: int
+    #: `bad_published`, `good_refused`: Keys of bad epochs that passed the checks, and of good
+    #: epochs that failed.
     bad_published: tuple[str, ...]
     good_refused: tuple[str, ...]
-    n_points: int
-    events: tuple[EventOutcome, ...]
-    false_candidates: tuple[CandidateRecord, ...]
+    n_points: int  #: Light curve measurements.
+    events: tuple[EventOutcome, ...]  #: Each injected Extreme Scattering Event.
+    false_candidates: tuple[CandidateRecord, ...]  #: Candidates that match no injected event.
+    #: `variables_found`, `variables_missed`: Ids of the variable sources that were flagged as
+    #: variable, and that weren't.
     variables_found: tuple[str, ...]
     variables_missed: tuple[str, ...]
-    false_variables: tuple[str, ...]
+    false_variables: tuple[str, ...]  #: Ids of steady sources that were flagged as variable.
 
 
 def finish_season(

@@ -17,26 +17,14 @@ _LEAST_FOUND = 0.5
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome of one check.
+    """The outcome of one check."""
 
-    Parameters
-    ----------
-    name : str
-        Name of the check.
-    passed : bool
-        False when the product must not be used.
-    words : str
-        Values found and allowed, in one sentence.
-    evaluated : bool
-        False when there was nothing to compare with: the check passes, but is marked as unknown.
-    measures : dict of str to float
-        The underlying numbers; names end with their units.
-    """
-
-    name: str
-    passed: bool
-    words: str
+    name: str  #: Name of the check.
+    passed: bool  #: False when the product must not be used.
+    words: str  #: Values found and allowed, in one sentence.
+    #: False when there was nothing to compare with: the check passes, but is marked as unknown.
     evaluated: bool = True
+    #: The underlying numbers; names end with their units.
     measures: dict[str, float] = field(default_factory=dict)
 
 

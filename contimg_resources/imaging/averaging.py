@@ -30,24 +30,12 @@ _FACTORS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 48)
 
 @dataclass(frozen=True)
 class Averaging:
-    """The rows of a block, and the channels averaged into each column.
+    """The rows of a block, and the channels averaged into each column."""
 
-    Parameters
-    ----------
-    rows : ndarray of int, shape (n,)
-        The rows, ascending.
-    columns_hz : ndarray, shape (n_columns,)
-        Mean frequencies of the columns, Hz, ascending.
-    parts : ndarray of int, shape (n_setups,)
-        Number of columns of each setup.
-    columns : ndarray of int, shape (n_setups, most)
-        Indices of these columns.
-    """
-
-    rows: Integers
-    columns_hz: Floats
-    parts: Integers
-    columns: Integers
+    rows: Integers  #: The rows, ascending. Shape (n,).
+    columns_hz: Floats  #: Mean frequencies of the columns, Hz, ascending. Shape (n_columns,).
+    parts: Integers  #: Number of columns of each setup. Shape (n_setups,).
+    columns: Integers  #: Indices of these columns. Shape (n_setups, most).
 
 
 def plan_averaging(layout: Layout, uvw_m: Floats, half_width_rad: float) -> tuple[Averaging, ...]:

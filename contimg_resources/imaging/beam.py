@@ -36,21 +36,13 @@ _COARSE = 257
 
 @dataclass(frozen=True)
 class DriftBeam:
-    """The mean primary beam of weighted visibilities.
+    """The mean primary beam of weighted visibilities."""
 
-    Parameters
-    ----------
-    pointings_deg : ndarray, shape (n_pointings, 2)
-        Pointing directions, ICRS degrees.
-    profiles : ndarray, shape (n_pointings, n_points)
-        Power times share of the weight, for each pointing at `radii_rad`.
-    radii_rad : ndarray, shape (n_points,)
-        Angles from the pointing, radians, ascending from 0.
-    """
-
-    pointings_deg: Floats
+    pointings_deg: Floats  #: Pointing directions, ICRS degrees. Shape (n_pointings, 2).
+    #: Power times share of the weight, for each pointing at `radii_rad`. Shape (n_pointings,
+    #: n_points).
     profiles: Floats
-    radii_rad: Floats
+    radii_rad: Floats  #: Angles from the pointing, radians, ascending from 0. Shape (n_points,).
 
     def at(self, ra_deg: Floats, dec_deg: Floats) -> Floats:
         """Return the beam in directions (ICRS degrees, any shape); 1 at the common pointing."""

@@ -28,38 +28,24 @@ _KEYWORDS = {
 
 @dataclass(frozen=True)
 class HeaderFacts:
-    """Header values shared by all products of one image.
+    """Header values shared by all products of one image."""
 
-    Parameters
-    ----------
-    grid : SkyGrid
-        Pixels of the image.
-    beam : Beam
-        Restoring beam.
-    frequency_hz, bandwidth_hz : float
-        Effective frequency and width of the band, Hz; the width is NaN if unknown.
-    telescope, object_name : str
-        Name of the telescope, and of the observed object.
-    start_mjd, end_mjd : float
-        Time covered, MJD in days, UTC.
-    cards : dict
-        Further keywords of up to eight letters: value, or value and comment.
-    provenance : dict of str to str
-        Origin of the image.
-    mid_mjd : float, optional
-        Middle time of the data, MJD in days, UTC; None: that of `start_mjd` and `end_mjd`.
-    """
-
-    grid: SkyGrid
-    beam: Beam
+    grid: SkyGrid  #: Pixels of the image.
+    beam: Beam  #: Restoring beam.
+    #: `frequency_hz`, `bandwidth_hz`: Effective frequency and width of the band, Hz; the width is
+    #: NaN if unknown.
     frequency_hz: float
     bandwidth_hz: float
+    #: `telescope`, `object_name`: Name of the telescope, and of the observed object.
     telescope: str
     object_name: str
+    #: `start_mjd`, `end_mjd`: Time covered, MJD in days, UTC.
     start_mjd: float
     end_mjd: float
+    #: Further keywords of up to eight letters: value, or value and comment.
     cards: Mapping[str, Any]
-    provenance: Mapping[str, str]
+    provenance: Mapping[str, str]  #: Origin of the image.
+    #: Middle time of the data, MJD in days, UTC; None: that of `start_mjd` and `end_mjd`.
     mid_mjd: float | None = None
 
 

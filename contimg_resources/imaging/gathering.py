@@ -38,21 +38,11 @@ def in_memory(name: str, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
 
 @dataclass(frozen=True)
 class Moments:
-    """Rows of an MS that are the same integration of the same baseline, in different windows.
+    """Rows of an MS that are the same integration of the same baseline, in different windows."""
 
-    Parameters
-    ----------
-    row : ndarray of int, shape (n,)
-        For each selected row of the MS, its row here.
-    uvw_m : ndarray, shape (n_rows, 3)
-        Baselines, metres.
-    field_ids : ndarray of int16, shape (n_rows,)
-        Fields.
-    """
-
-    row: Integers
-    uvw_m: Floats
-    field_ids: NDArray[np.int16]
+    row: Integers  #: For each selected row of the MS, its row here. Shape (n,).
+    uvw_m: Floats  #: Baselines, metres. Shape (n_rows, 3).
+    field_ids: NDArray[np.int16]  #: Fields. Shape (n_rows,).
 
     @classmethod
     def of(
@@ -94,24 +84,14 @@ class Moments:
 
 @dataclass(frozen=True)
 class Cells:
-    """Some rows of an MS.
+    """Some rows of an MS."""
 
-    Parameters
-    ----------
-    data, flag : ndarray, shape (n, n_channels, n_correlations)
-        Visibilities, Jy, and their flags.
-    flag_row : ndarray of bool, shape (n,)
-        Flags of whole rows.
-    weight : ndarray of float32, shape (n, 1 or n_channels, n_correlations)
-        Weights.
-    time_s, interval_s : ndarray, shape (n,)
-        Middle (MJD in seconds) and length of the integrations.
-    """
-
+    #: `data`, `flag`: Visibilities, Jy, and their flags. Shape (n, n_channels, n_correlations).
     data: NDArray[np.complex64]
     flag: NDArray[np.bool_]
-    flag_row: NDArray[np.bool_]
-    weight: Singles
+    flag_row: NDArray[np.bool_]  #: Flags of whole rows. Shape (n,).
+    weight: Singles  #: Weights. Shape (n, 1 or n_channels, n_correlations).
+    #: `time_s`, `interval_s`: Middle (MJD in seconds) and length of the integrations. Shape (n,).
     time_s: Floats
     interval_s: Floats
 

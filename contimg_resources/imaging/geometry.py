@@ -33,14 +33,9 @@ _NEAR_PIXELS = 48
 
 @dataclass(frozen=True)
 class BeamForm:
-    """A beam as ``exp(-(xx x^2 + xy x y + yy y^2))``, x along columns, y along rows.
+    """A beam as ``exp(-(xx x^2 + xy x y + yy y^2))``, x along columns, y along rows."""
 
-    Parameters
-    ----------
-    xx, xy, yy : float
-        Coefficients per square pixel.
-    """
-
+    #: `xx`, `xy`, `yy`: Coefficients per square pixel.
     xx: float
     xy: float
     yy: float

@@ -30,31 +30,16 @@ _PARALLEL = ((9, 12), (5, 8), (1,))
 class Setup:
     """One data description: a spectral window and its correlations.
 
-    Parameters
-    ----------
-    id : int
-        Value of DATA_DESC_ID.
-    channels : ndarray of int, shape (n_channels,)
-        The selected channels, ascending.
-    channels_hz : ndarray, shape (n_channels,)
-        Their centres, Hz.
-    widths_hz : ndarray, shape (n_channels,)
-        Their widths, Hz.
-    n_window_channels : int
-        Number of all channels of the window.
-    n_correlations : int
-        Number of all its correlations.
-    hands : tuple of int
-        The correlations whose mean is Stokes I.
+    Arrays have the shape (n_channels,).
     """
 
-    id: int
-    channels: Integers
-    channels_hz: Floats
-    widths_hz: Floats
-    n_window_channels: int
-    n_correlations: int
-    hands: tuple[int, ...]
+    id: int  #: Value of DATA_DESC_ID.
+    channels: Integers  #: The selected channels, ascending.
+    channels_hz: Floats  #: Their centres, Hz.
+    widths_hz: Floats  #: Their widths, Hz.
+    n_window_channels: int  #: Number of all channels of the window.
+    n_correlations: int  #: Number of all its correlations.
+    hands: tuple[int, ...]  #: The correlations whose mean is Stokes I.
 
     @property
     def even(self) -> bool:
@@ -65,37 +50,19 @@ class Setup:
 
 @dataclass(frozen=True)
 class Layout:
-    """The selected part of a calibrated MS.
+    """The selected part of a calibrated MS."""
 
-    Parameters
-    ----------
-    ms : Path
-        The MS.
-    rows : ndarray of int, shape (n_rows,)
-        Selected rows of cross-correlations, ascending.
-    setup_ids, field_ids : ndarray of int, shape (n_rows,)
-        DATA_DESC_ID and FIELD_ID of those rows.
-    setups : tuple of Setup
-        The data descriptions of those rows.
-    telescope : str
-        Telescope name.
-    phase_center_deg : (float, float)
-        The one phase centre, ICRS degrees.
-    pointings_deg : ndarray, shape (n_fields, 2)
-        Pointing direction of the telescope in each field, ICRS degrees.
-    origin : dict
-        Origin recorded in the calibrated MS.
-    """
-
-    ms: Path
-    rows: Integers
+    ms: Path  #: The MS.
+    rows: Integers  #: Selected rows of cross-correlations, ascending. Shape (n_rows,).
+    #: `setup_ids`, `field_ids`: DATA_DESC_ID and FIELD_ID of those rows. Shape (n_rows,).
     setup_ids: Integers
     field_ids: Integers
-    setups: tuple[Setup, ...]
-    telescope: str
-    phase_center_deg: tuple[float, float]
+    setups: tuple[Setup, ...]  #: The data descriptions of those rows.
+    telescope: str  #: Telescope name.
+    phase_center_deg: tuple[float, float]  #: The one phase centre, ICRS degrees.
+    #: Pointing direction of the telescope in each field, ICRS degrees. Shape (n_fields, 2).
     pointings_deg: Floats
-    origin: dict[str, Any]
+    origin: dict[str, Any]  #: Origin recorded in the calibrated MS.
 
     @property
     def channels_hz(self) -> Floats:

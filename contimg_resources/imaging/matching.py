@@ -22,28 +22,15 @@ _COMPANION_BEAMS = 2.0
 
 @dataclass(frozen=True)
 class ReferenceSource:
-    """A source of known position and flux density.
+    """A source of known position and flux density."""
 
-    Parameters
-    ----------
-    name : str
-        Its name.
-    ra_deg, dec_deg : float
-        Position, ICRS degrees.
-    flux_jy : float
-        Flux density at `reference_ghz`, Jy.
-    reference_ghz : float
-        Reference frequency, GHz.
-    spectral_index : float
-        ``S ~ nu^spectral_index``.
-    """
-
-    name: str
+    name: str  #: Its name.
+    #: `ra_deg`, `dec_deg`: Position, ICRS degrees.
     ra_deg: float
     dec_deg: float
-    flux_jy: float
-    reference_ghz: float
-    spectral_index: float
+    flux_jy: float  #: Flux density at `reference_ghz`, Jy.
+    reference_ghz: float  #: Reference frequency, GHz.
+    spectral_index: float  #: ``S ~ nu^spectral_index``.
 
     def flux_at(self, frequency_hz: float) -> float:
         """Return the flux density at a frequency (Hz), Jy."""
@@ -53,51 +40,26 @@ class ReferenceSource:
 
 @dataclass(frozen=True)
 class Match:
-    """A known source and its detection.
+    """A known source and its detection."""
 
-    Parameters
-    ----------
-    reference : ReferenceSource
-        The known source.
-    source : Source
-        The detected source.
-    flux_ratio : float
-        PB-corrected over known flux density, at the image's effective frequency.
-    pull : float
-        Difference of the two divided by the measurement's error.
-    offset_arcsec : float
-        Distance between the two, arcsec.
-    isolated : bool
-        Whether no other known source is close enough to affect the flux density.
-    """
-
-    reference: ReferenceSource
-    source: Source
-    flux_ratio: float
-    pull: float
-    offset_arcsec: float
-    isolated: bool
+    reference: ReferenceSource  #: The known source.
+    source: Source  #: The detected source.
+    flux_ratio: float  #: PB-corrected over known flux density, at the image's effective frequency.
+    pull: float  #: Difference of the two divided by the measurement's error.
+    offset_arcsec: float  #: Distance between the two, arcsec.
+    isolated: bool  #: Whether no other known source is close enough to affect the flux density.
 
 
 @dataclass(frozen=True)
 class MatchReport:
-    """The known sources within one image.
+    """The known sources within one image."""
 
-    Parameters
-    ----------
-    matches : tuple of Match
-        Known sources that were detected.
-    missed : tuple of ReferenceSource
-        Known sources inside the primary beam's cut that are bright enough but weren't detected.
-    n_expected : int
-        Number of both together.
-    median_flux_ratio, median_offset_arcsec : float
-        Medians over the matches, over isolated ones when there are any; NaN without matches.
-    """
-
-    matches: tuple[Match, ...]
+    matches: tuple[Match, ...]  #: Known sources that were detected.
+    #: Known sources inside the primary beam's cut that are bright enough but weren't detected.
     missed: tuple[ReferenceSource, ...]
-    n_expected: int
+    n_expected: int  #: Number of both together.
+    #: `median_flux_ratio`, `median_offset_arcsec`: Medians over the matches, over isolated ones
+    #: when there are any; NaN without matches.
     median_flux_ratio: float
     median_offset_arcsec: float
 

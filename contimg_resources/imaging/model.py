@@ -12,40 +12,22 @@ from contimg_resources.settings import ImagingSettings
 
 @dataclass(frozen=True)
 class ImageRequest:
-    """An image to make.
+    """An image to make."""
 
-    Parameters
-    ----------
-    ms : Path
-        A calibrated MS; its column DATA is imaged and it is only read.
-    directory : Path
-        Directory for the products; replaced as a whole when it exists.
-    stem : str
-        First part of the products' file names.
-    settings : ImagingSettings
-        Engine, pixels, weights, CLEAN and the cut of the primary beam.
-    field_selection : str
-        CASA field selection; empty: all fields.
-    spw_selection : str
-        CASA spectral-window selection; empty: all channels.
-    dish_diameter_m, blockage_diameter_m : float, optional
-        Diameters of dish and blockage, metres; None: known from the telescope's name.
-    min_snr : float
-        Signal-to-noise ratio (local rms) above which sources are listed.
-    provenance : dict of str to str
-        Entries for the FITS headers: ``caltable_set``, ``caltable_version`` and ``observation``
-        have dedicated keywords, everything else becomes HISTORY.
-    """
-
-    ms: Path
-    directory: Path
-    stem: str
+    ms: Path  #: A calibrated MS; its column DATA is imaged and it is only read.
+    directory: Path  #: Directory for the products; replaced as a whole when it exists.
+    stem: str  #: First part of the products' file names.
+    #: Engine, pixels, weights, CLEAN and the cut of the primary beam.
     settings: ImagingSettings = field(default_factory=ImagingSettings)
-    field_selection: str = ""
-    spw_selection: str = ""
+    field_selection: str = ""  #: CASA field selection; empty: all fields.
+    spw_selection: str = ""  #: CASA spectral-window selection; empty: all channels.
+    #: `dish_diameter_m`, `blockage_diameter_m`: Diameters of dish and blockage, metres; None: known
+    #: from the telescope's name.
     dish_diameter_m: float | None = None
     blockage_diameter_m: float | None = None
-    min_snr: float = 6.0
+    min_snr: float = 6.0  #: Signal-to-noise ratio (local rms) above which sources are listed.
+    #: Entries for the FITS headers: ``caltable_set``, ``caltable_version`` and ``observation`` have
+    #: dedicated keywords, everything else becomes HISTORY.
     provenance: dict[str, str] = field(default_factory=dict)
 
 
@@ -83,20 +65,11 @@ class SkyGrid(Protocol):
 
 @dataclass(frozen=True)
 class ImageGrid:
-    """The pixels of an image.
+    """The pixels of an image."""
 
-    Parameters
-    ----------
-    size : int
-        Pixels a side, even.
-    cell_arcsec : float
-        Pixel size, arcsec.
-    ra_deg, dec_deg : float
-        Direction of the pixel at (size/2, size/2) counted from 0, ICRS degrees.
-    """
-
-    size: int
-    cell_arcsec: float
+    size: int  #: Pixels a side, even.
+    cell_arcsec: float  #: Pixel size, arcsec.
+    #: `ra_deg`, `dec_deg`: Direction of the pixel at (size/2, size/2) counted from 0, ICRS degrees.
     ra_deg: float
     dec_deg: float
 
@@ -118,19 +91,12 @@ class ImageGrid:
 
 @dataclass(frozen=True)
 class Beam:
-    """A restoring beam.
+    """A restoring beam."""
 
-    Parameters
-    ----------
-    major_arcsec, minor_arcsec : float
-        Axes, full width at half maximum, arcsec.
-    angle_deg : float
-        Position angle of the major axis, east of north, degrees.
-    """
-
+    #: `major_arcsec`, `minor_arcsec`: Axes, full width at half maximum, arcsec.
     major_arcsec: float
     minor_arcsec: float
-    angle_deg: float
+    angle_deg: float  #: Position angle of the major axis, east of north, degrees.
 
     def area_pixels(self, cell_arcsec: float) -> float:
         """Return the solid angle in pixels: ``pi bmaj bmin / (4 ln 2 cell^2)``."""
@@ -139,39 +105,22 @@ class Beam:
 
 @dataclass(frozen=True)
 class Source:
-    """A source found in an image, fitted with an elliptical Gaussian.
+    """A source found in an image, fitted with an elliptical Gaussian."""
 
-    Parameters
-    ----------
-    ra_deg, dec_deg : float
-        Position, ICRS degrees.
-    peak_jy : float
-        Fitted peak before primary-beam correction, Jy/beam: the apparent flux of a point source.
-    flux_jy : float
-        The same divided by the primary beam: the flux density of a point source, Jy.
-    flux_error_jy : float
-        Its uncertainty from the local rms, Jy.
-    integrated_jy : float
-        PB-corrected integral of the fitted Gaussian, Jy; exceeds `flux_jy` for an extended source.
-    snr : float
-        Fitted peak over local rms.
-    local_rms_jy : float
-        Local rms, before primary-beam correction, Jy/beam.
-    primary_beam : float
-        Primary beam at its position.
-    major_arcsec, minor_arcsec, angle_deg : float
-        Fitted axes (FWHM, not deconvolved) and position angle.
-    """
-
+    #: `ra_deg`, `dec_deg`: Position, ICRS degrees.
     ra_deg: float
     dec_deg: float
+    #: Fitted peak before primary-beam correction, Jy/beam: the apparent flux of a point source.
     peak_jy: float
-    flux_jy: float
-    flux_error_jy: float
+    flux_jy: float  #: The same divided by the primary beam: the flux density of a point source, Jy.
+    flux_error_jy: float  #: Its uncertainty from the local rms, Jy.
+    #: PB-corrected integral of the fitted Gaussian, Jy; exceeds `flux_jy` for an extended source.
     integrated_jy: float
-    snr: float
-    local_rms_jy: float
-    primary_beam: float
+    snr: float  #: Fitted peak over local rms.
+    local_rms_jy: float  #: Local rms, before primary-beam correction, Jy/beam.
+    primary_beam: float  #: Primary beam at its position.
+    #: `major_arcsec`, `minor_arcsec`, `angle_deg`: Fitted axes (FWHM, not deconvolved) and position
+    #: angle.
     major_arcsec: float
     minor_arcsec: float
     angle_deg: float
@@ -179,77 +128,48 @@ class Source:
 
 @dataclass(frozen=True)
 class ImageStatistics:
-    """Statistics of an image.
-
-    Parameters
-    ----------
-    rms_jy : float
-        1.4826 MAD of the residual-and-sources image in its inner half, before primary-beam
-        correction, Jy/beam.
-    residual_rms_jy : float
-        The same of the residual image.
-    expected_rms_jy : float
-        Prediction from the noise of the unflagged visibilities and their weights, Jy/beam; NaN if
-        unknown.
-    peak_jy : float
-        Highest pixel before primary-beam correction, Jy/beam.
-    peak_ra_deg, peak_dec_deg : float
-        Position of this pixel, ICRS degrees.
-    dynamic_range : float
-        `peak_jy` over `rms_jy`.
-    beam : Beam
-        Restoring beam.
-    n_sources : int
-        Number of sources listed.
-    n_rejected : int
-        Number of detections that aren't listed, because negative peaks are as high there (see
-        `contimg_resources.imaging.reliability`).
-    detection_snr : float, optional
-        Signal-to-noise ratio that a detection needed; None: not recorded.
-    """
+    """Statistics of an image."""
 
     #: In JSON, non-finite values are preserved.
     __pydantic_config__: ClassVar[dict[str, str]] = {"ser_json_inf_nan": "constants"}
 
+    #: 1.4826 MAD of the residual-and-sources image in its inner half, before primary-beam
+    #: correction, Jy/beam.
     rms_jy: float
-    residual_rms_jy: float
+    residual_rms_jy: float  #: The same of the residual image.
+    #: Prediction from the noise of the unflagged visibilities and their weights, Jy/beam; NaN if
+    #: unknown.
     expected_rms_jy: float
-    peak_jy: float
+    peak_jy: float  #: Highest pixel before primary-beam correction, Jy/beam.
+    #: `peak_ra_deg`, `peak_dec_deg`: Position of this pixel, ICRS degrees.
     peak_ra_deg: float
     peak_dec_deg: float
-    dynamic_range: float
-    beam: Beam
-    n_sources: int
+    dynamic_range: float  #: `peak_jy` over `rms_jy`.
+    beam: Beam  #: Restoring beam.
+    n_sources: int  #: Number of sources listed.
+    #: Number of detections that aren't listed, because negative peaks are as high there (see
+    #: `contimg_resources.imaging.reliability`).
     n_rejected: int = 0
+    #: Signal-to-noise ratio that a detection needed; None: not recorded.
     detection_snr: float | None = None
 
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """The products of one image, all in one directory.
+    """The products of one image, all in one directory."""
 
-    Parameters
-    ----------
-    image : Path
-        Restored image, not corrected for the primary beam, FITS.
-    pbcor : Path
-        PB-corrected image, NaN below the cut, FITS.
-    residual, psf, primary_beam : Path
-        Residual image, point-spread function and time-averaged primary beam, FITS.
-    png, thumbnail : Path
-        Picture with axes, and one small enough to show inline (up to 10 kB), PNG.
-    summary : Path
-        This result as JSON.
-    """
-
-    image: Path
-    pbcor: Path
+    image: Path  #: Restored image, not corrected for the primary beam, FITS.
+    pbcor: Path  #: PB-corrected image, NaN below the cut, FITS.
+    #: `residual`, `psf`, `primary_beam`: Residual image, point-spread function and time-averaged
+    #: primary beam, FITS.
     residual: Path
     psf: Path
     primary_beam: Path
+    #: `png`, `thumbnail`: Picture with axes, and one small enough to show inline (up to 10 kB),
+    #: PNG.
     png: Path
     thumbnail: Path
-    summary: Path
+    summary: Path  #: This result as JSON.
 
     @classmethod
     def in_directory(cls, directory: Path, stem: str) -> "ImageFiles":
@@ -268,41 +188,18 @@ class ImageFiles:
 
 @dataclass(frozen=True)
 class ImageResult:
-    """An image and its companions.
+    """An image and its companions."""
 
-    Parameters
-    ----------
-    directory : Path
-        Directory of the products.
-    files : ImageFiles
-        The products.
-    grid : ImageGrid
-        Pixels of the image.
-    statistics : ImageStatistics
-        Statistics of the image.
-    sources : tuple of Source
-        Sources by decreasing apparent flux.
-    frequency_hz : float
-        Effective frequency: mean over the imaging weights, Hz.
-    start_mjd, end_mjd, mid_mjd : float
-        Time covered by unflagged data, MJD in days.
-    n_iterations : int
-        Number of CLEAN iterations done.
-    threshold_jy : float
-        CLEAN threshold, Jy/beam.
-    engine : str
-        Imaging engine that made it.
-    """
-
-    directory: Path
-    files: ImageFiles
-    grid: ImageGrid
-    statistics: ImageStatistics
-    sources: tuple[Source, ...]
-    frequency_hz: float
+    directory: Path  #: Directory of the products.
+    files: ImageFiles  #: The products.
+    grid: ImageGrid  #: Pixels of the image.
+    statistics: ImageStatistics  #: Statistics of the image.
+    sources: tuple[Source, ...]  #: Sources by decreasing apparent flux.
+    frequency_hz: float  #: Effective frequency: mean over the imaging weights, Hz.
+    #: `start_mjd`, `end_mjd`, `mid_mjd`: Time covered by unflagged data, MJD in days.
     start_mjd: float
     end_mjd: float
     mid_mjd: float
-    n_iterations: int
-    threshold_jy: float
-    engine: str
+    n_iterations: int  #: Number of CLEAN iterations done.
+    threshold_jy: float  #: CLEAN threshold, Jy/beam.
+    engine: str  #: Imaging engine that made it.

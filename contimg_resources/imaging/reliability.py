@@ -37,21 +37,11 @@ _FALSE_SHARE = 0.01
 
 @dataclass(frozen=True)
 class Reliable:
-    """The detections that are accepted as real.
+    """The detections that are accepted as real."""
 
-    Parameters
-    ----------
-    sources : tuple of Source
-        Accepted sources, in the order given.
-    n_rejected : int
-        Number of rejected detections.
-    min_snr : float
-        Signal-to-noise ratio that a detection needs in this image.
-    """
-
-    sources: tuple[Source, ...]
-    n_rejected: int
-    min_snr: float
+    sources: tuple[Source, ...]  #: Accepted sources, in the order given.
+    n_rejected: int  #: Number of rejected detections.
+    min_snr: float  #: Signal-to-noise ratio that a detection needs in this image.
 
 
 def real_sources(

@@ -16,67 +16,40 @@ Singles = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Block:
-    """Visibilities of some baselines, all at the same frequencies.
+    """Visibilities of some baselines, all at the same frequencies."""
 
-    Parameters
-    ----------
-    uvw_m : ndarray, shape (n_rows, 3)
-        Baselines, metres: one for each integration and pair of antennas.
-    field_ids : ndarray of int16, shape (n_rows,)
-        Row of the FIELD table.
-    channels_hz : ndarray, shape (n_columns,)
-        Mean frequencies of averaged channels, Hz, ascending.
-    values : ndarray of complex64, shape (n_rows, n_columns)
-        Stokes I, Jy; 0 without weight.
-    weight : ndarray of float32, shape (n_rows, n_columns)
-        Natural weight: sum over the averaged channels of the mean weight of the parallel hands
-        (1/Jy^2 as in the MS); 0: there are no data.
-    variance : ndarray of float32, shape (n_rows,)
-        Variance of the real or imaginary part times weight, according to the weights: 1/2 for two
-        hands of equal weight.
-    """
-
+    #: Baselines, metres: one for each integration and pair of antennas. Shape (n_rows, 3).
     uvw_m: Floats
-    field_ids: NDArray[np.int16]
+    field_ids: NDArray[np.int16]  #: Row of the FIELD table. Shape (n_rows,).
+    #: Mean frequencies of averaged channels, Hz, ascending. Shape (n_columns,).
     channels_hz: Floats
-    values: NDArray[np.complex64]
+    values: NDArray[np.complex64]  #: Stokes I, Jy; 0 without weight. Shape (n_rows, n_columns).
+    #: Natural weight: sum over the averaged channels of the mean weight of the parallel hands
+    #: (1/Jy^2 as in the MS); 0: there are no data. Shape (n_rows, n_columns).
     weight: Singles
+    #: Variance of the real or imaginary part times weight, according to the weights: 1/2 for two
+    #: hands of equal weight. Shape (n_rows,).
     variance: Singles
 
 
 @dataclass(frozen=True)
 class Visibilities:
-    """The selected visibilities of a calibrated MS in memory.
+    """The selected visibilities of a calibrated MS in memory."""
 
-    Parameters
-    ----------
-    blocks : tuple of Block
-        Long and short baselines, averaged over fewer and more channels.
-    bandwidth_hz : float
-        Bandwidth from the lower edge of the lowest channel to the upper edge of the highest, Hz.
-    noise_scale : float
-        Ratio of the noise measured in the data to that implied by the weights: 1 if they are right.
-    telescope : str
-        Telescope name.
-    phase_center_deg : (float, float)
-        The one phase centre, ICRS degrees.
-    pointings_deg : ndarray, shape (n_fields, 2)
-        Pointing direction of the telescope in each field, ICRS degrees.
-    start_mjd, end_mjd : float
-        Start of the first and end of the last integration with unflagged data, MJD in days.
-    origin : dict
-        Origin recorded in the calibrated MS.
-    """
-
-    blocks: tuple[Block, ...]
+    blocks: tuple[Block, ...]  #: Long and short baselines, averaged over fewer and more channels.
+    #: Bandwidth from the lower edge of the lowest channel to the upper edge of the highest, Hz.
     bandwidth_hz: float
+    #: Ratio of the noise measured in the data to that implied by the weights: 1 if they are right.
     noise_scale: float
-    telescope: str
-    phase_center_deg: tuple[float, float]
+    telescope: str  #: Telescope name.
+    phase_center_deg: tuple[float, float]  #: The one phase centre, ICRS degrees.
+    #: Pointing direction of the telescope in each field, ICRS degrees. Shape (n_fields, 2).
     pointings_deg: Floats
+    #: `start_mjd`, `end_mjd`: Start of the first and end of the last integration with unflagged
+    #: data, MJD in days.
     start_mjd: float
     end_mjd: float
-    origin: dict[str, Any]
+    origin: dict[str, Any]  #: Origin recorded in the calibrated MS.
 
     @property
     def values(self) -> tuple[NDArray[np.complex64], ...]:

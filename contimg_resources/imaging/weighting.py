@@ -24,23 +24,14 @@ _MOST_HEAPS = 4
 
 @dataclass(frozen=True)
 class Weighting:
-    """The result of Briggs weighting.
+    """The result of Briggs weighting."""
 
-    Parameters
-    ----------
-    weight : tuple of ndarray of float32, shape (n_rows, n_columns)
-        Imaging weight of each visibility of each block.
-    noise_jy : float
-        Thermal noise of the dirty image (Stokes I), Jy/beam.
-    field_channel_weight : ndarray, shape (n_fields, n_channels)
-        Sum of the imaging weights for each field and channel.
-    channels_hz : ndarray, shape (n_channels,)
-        Frequencies of the columns of all blocks one after the other, Hz.
-    """
-
+    #: Imaging weight of each visibility of each block. Shape (n_rows, n_columns).
     weight: tuple[Singles, ...]
-    noise_jy: float
+    noise_jy: float  #: Thermal noise of the dirty image (Stokes I), Jy/beam.
+    #: Sum of the imaging weights for each field and channel. Shape (n_fields, n_channels).
     field_channel_weight: Floats
+    #: Frequencies of the columns of all blocks one after the other, Hz. Shape (n_channels,).
     channels_hz: Floats
 
     @property

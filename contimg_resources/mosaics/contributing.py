@@ -20,24 +20,12 @@ from contimg_resources.mosaics.tiles import Tile, read_pixels
 
 @dataclass(frozen=True)
 class Contribution:
-    """A tile on the pixels of the mosaic.
+    """A tile on the pixels of the mosaic."""
 
-    Parameters
-    ----------
-    tile : TileInMosaic
-        The tile and its noise.
-    box : tuple of slice
-        Rows and columns of the mosaic.
-    image : ndarray of float32, shape of the box
-        At the common beam, before primary-beam correction, Jy/beam.
-    beam : ndarray of float32, shape of the box
-        Primary beam; NaN below its cut.
-    """
-
-    tile: TileInMosaic
-    box: tuple[slice, slice]
-    image: Pixels
-    beam: Pixels
+    tile: TileInMosaic  #: The tile and its noise.
+    box: tuple[slice, slice]  #: Rows and columns of the mosaic.
+    image: Pixels  #: At the common beam, before primary-beam correction, Jy/beam. Shape of the box.
+    beam: Pixels  #: Primary beam; NaN below its cut. Shape of the box.
 
 
 def reach_of(tile: Tile, cut: float) -> float:

@@ -34,24 +34,12 @@ Tiles = Mapping[str, str]
 
 @dataclass(frozen=True)
 class OpenMosaic:
-    """A mosaic that is missing, or was made from other images than now exist.
+    """A mosaic that is missing, or was made from other images than now exist."""
 
-    Parameters
-    ----------
-    key : str
-        Its partition key.
-    planned : PlannedMosaic
-        Its window and observations.
-    tiles : dict of str to str
-        Checksums of the existing images, by observation.
-    waits_for : str
-        What it waits for; empty when it can be made.
-    """
-
-    key: str
-    planned: PlannedMosaic
-    tiles: dict[str, str]
-    waits_for: str
+    key: str  #: Its partition key.
+    planned: PlannedMosaic  #: Its window and observations.
+    tiles: dict[str, str]  #: Checksums of the existing images, by observation.
+    waits_for: str  #: What it waits for; empty when it can be made.
 
     @property
     def signature(self) -> str:
@@ -62,17 +50,10 @@ class OpenMosaic:
 
 @dataclass(frozen=True)
 class Waiting:
-    """How long mosaics wait.
+    """How long mosaics wait."""
 
-    Parameters
-    ----------
-    mosaics : MosaicSettings
-        Windows, and the longest wait.
-    settle_s : float
-        Time after the arrival of a later observation until a gap counts as proven, seconds.
-    """
-
-    mosaics: MosaicSettings
+    mosaics: MosaicSettings  #: Windows, and the longest wait.
+    #: Time after the arrival of a later observation until a gap counts as proven, seconds.
     settle_s: float
 
     @property

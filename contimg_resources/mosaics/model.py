@@ -12,76 +12,37 @@ from contimg_resources.settings import ImagingSettings
 
 @dataclass(frozen=True)
 class TileFiles:
-    """A 5-minute image that is part of a mosaic.
+    """A 5-minute image that is part of a mosaic."""
 
-    Parameters
-    ----------
-    key : str
-        Partition key of its observation.
-    image : Path
-        Restored image, not corrected for the primary beam, FITS.
-    primary_beam : Path
-        Time-averaged primary beam, NaN below its cut, FITS.
-    residual : Path
-        Residual image, FITS; its noise determines the weight of the tile.
-    checksum : str
-        Checksum of the image, to recognise a replaced one.
-    """
-
-    key: str
-    image: Path
-    primary_beam: Path
-    residual: Path
-    checksum: str
+    key: str  #: Partition key of its observation.
+    image: Path  #: Restored image, not corrected for the primary beam, FITS.
+    primary_beam: Path  #: Time-averaged primary beam, NaN below its cut, FITS.
+    residual: Path  #: Residual image, FITS; its noise determines the weight of the tile.
+    checksum: str  #: Checksum of the image, to recognise a replaced one.
 
 
 @dataclass(frozen=True)
 class MosaicRequest:
-    """A request for a mosaic.
+    """A request for a mosaic."""
 
-    Parameters
-    ----------
-    key : str
-        Partition key, and first part of the products' file names.
-    directory : Path
-        Directory of the products; replaced as a whole. Existing running sums in it are used.
-    start_mjd, end_mjd : float
-        Its window, MJD in days.
-    declination_deg : float
-        Declination of its strip, degrees.
-    tiles : tuple of TileFiles
-        Tiles of the mosaic; the order has no effect.
-    imaging : ImagingSettings
-        The cut of the tiles: they contribute where their primary beam is higher.
-    keep_sums : bool
-        Whether the running sums are kept, so that a late tile needs no rebuild.
-    provenance : dict of str to str
-        Provenance for the FITS headers.
-    """
-
-    key: str
+    key: str  #: Partition key, and first part of the products' file names.
+    #: Directory of the products; replaced as a whole. Existing running sums in it are used.
     directory: Path
+    #: `start_mjd`, `end_mjd`: Its window, MJD in days.
     start_mjd: float
     end_mjd: float
-    declination_deg: float
-    tiles: tuple[TileFiles, ...]
+    declination_deg: float  #: Declination of its strip, degrees.
+    tiles: tuple[TileFiles, ...]  #: Tiles of the mosaic; the order has no effect.
+    #: The cut of the tiles: they contribute where their primary beam is higher.
     imaging: ImagingSettings = field(default_factory=ImagingSettings)
+    #: Whether the running sums are kept, so that a late tile needs no rebuild.
     keep_sums: bool = True
-    provenance: dict[str, str] = field(default_factory=dict)
+    provenance: dict[str, str] = field(default_factory=dict)  #: Provenance for the FITS headers.
 
 
 @dataclass(frozen=True)
 class MosaicGrid:
     """The pixel grid of a mosaic, of equal area on the sky.
-
-    Parameters
-    ----------
-    columns, rows : int
-        Pixels along right ascension and declination, even.
-    cell_arcsec : float
-        Pixel size, arcsec.
-    ra_deg, dec_deg : float
-        Direction of the pixel (columns/2, rows/2) counted from 0, ICRS degrees.
 
     Notes
     -----
@@ -89,9 +50,11 @@ class MosaicGrid:
     seam at 0 h and is regular at the pole; 8 deg from its centre shapes are distorted by 0.5 %.
     """
 
+    #: `columns`, `rows`: Pixels along right ascension and declination, even.
     columns: int
     rows: int
-    cell_arcsec: float
+    cell_arcsec: float  #: Pixel size, arcsec.
+    #: `ra_deg`, `dec_deg`: Direction of the pixel (columns/2, rows/2) counted from 0, ICRS degrees.
     ra_deg: float
     dec_deg: float
 
@@ -103,54 +66,29 @@ class MosaicGrid:
 
 @dataclass(frozen=True)
 class TileInMosaic:
-    """A tile in a mosaic, and its properties.
+    """A tile in a mosaic, and its properties."""
 
-    Parameters
-    ----------
-    key : str
-        Partition key of its observation.
-    checksum : str
-        Checksum of its image.
-    beam : Beam
-        Its own restoring beam.
-    rms_jy : float
-        Its noise at the common beam, before primary-beam correction, Jy/beam.
-    ra_deg, dec_deg : float
-        Direction of its centre, ICRS degrees.
-    start_mjd, end_mjd : float
-        Time that it covers, MJD in days.
-    frequency_hz : float
-        Its effective frequency, Hz.
-    """
-
-    key: str
-    checksum: str
-    beam: Beam
-    rms_jy: float
+    key: str  #: Partition key of its observation.
+    checksum: str  #: Checksum of its image.
+    beam: Beam  #: Its own restoring beam.
+    rms_jy: float  #: Its noise at the common beam, before primary-beam correction, Jy/beam.
+    #: `ra_deg`, `dec_deg`: Direction of its centre, ICRS degrees.
     ra_deg: float
     dec_deg: float
+    #: `start_mjd`, `end_mjd`: Time that it covers, MJD in days.
     start_mjd: float
     end_mjd: float
-    frequency_hz: float
+    frequency_hz: float  #: Its effective frequency, Hz.
 
 
 @dataclass(frozen=True)
 class Seam:
-    """The step at the edge of a tile.
+    """The step at the edge of a tile."""
 
-    Parameters
-    ----------
-    key : str
-        Partition key of the tile.
-    step_jy : float
-        Mean just inside less mean just outside its edge, on sky without sources, Jy/beam.
-    error_jy : float
-        Its uncertainty, Jy/beam.
-    """
-
-    key: str
+    key: str  #: Partition key of the tile.
+    #: Mean just inside less mean just outside its edge, on sky without sources, Jy/beam.
     step_jy: float
-    error_jy: float
+    error_jy: float  #: Its uncertainty, Jy/beam.
 
     @property
     def sigma(self) -> float:
@@ -160,58 +98,33 @@ class Seam:
 
 @dataclass(frozen=True)
 class MosaicStatistics:
-    """Quality measures of a mosaic.
+    """Quality measures of a mosaic."""
 
-    Parameters
-    ----------
-    rms_jy : float
-        1.4826 MAD of the mosaic where its expected noise is in the lowest quarter, Jy/beam.
-    expected_rms_jy : float
-        Median of the expected noise there, Jy/beam.
-    rms_ratio : float
-        1.4826 MAD of image over sigma map, everywhere: 1 if the noise is as expected.
-    peak_jy : float
-        Highest pixel, Jy/beam.
-    observed_deg2 : float
-        Observed sky, square degrees.
-    n_tiles : int
-        Number of tiles.
-    deepest_tiles : int
-        Maximum number of tiles on one pixel.
-    """
-
+    #: 1.4826 MAD of the mosaic where its expected noise is in the lowest quarter, Jy/beam.
     rms_jy: float
-    expected_rms_jy: float
+    expected_rms_jy: float  #: Median of the expected noise there, Jy/beam.
+    #: 1.4826 MAD of image over sigma map, everywhere: 1 if the noise is as expected.
     rms_ratio: float
-    peak_jy: float
-    observed_deg2: float
-    n_tiles: int
-    deepest_tiles: int
+    peak_jy: float  #: Highest pixel, Jy/beam.
+    observed_deg2: float  #: Observed sky, square degrees.
+    n_tiles: int  #: Number of tiles.
+    deepest_tiles: int  #: Maximum number of tiles on one pixel.
 
 
 @dataclass(frozen=True)
 class MosaicFiles:
-    """The products of one mosaic, all in one directory.
+    """The products of one mosaic, all in one directory."""
 
-    Parameters
-    ----------
-    image, sigma, coverage : Path
-        Mosaic (Jy/beam), its expected noise (Jy/beam) and the number of tiles at each pixel, FITS.
-    png, thumbnail : Path
-        Picture with axes, and a small one for the web interface.
-    summary : Path
-        The `MosaicResult` as JSON.
-    sums : Path
-        Running sums, for later tiles.
-    """
-
+    #: `image`, `sigma`, `coverage`: Mosaic (Jy/beam), its expected noise (Jy/beam) and the number
+    #: of tiles at each pixel, FITS.
     image: Path
     sigma: Path
     coverage: Path
+    #: `png`, `thumbnail`: Picture with axes, and a small one for the web interface.
     png: Path
     thumbnail: Path
-    summary: Path
-    sums: Path
+    summary: Path  #: The `MosaicResult` as JSON.
+    sums: Path  #: Running sums, for later tiles.
 
     @classmethod
     def in_directory(cls, directory: Path, stem: str) -> "MosaicFiles":
@@ -229,53 +142,22 @@ class MosaicFiles:
 
 @dataclass(frozen=True)
 class MosaicResult:
-    """A finished mosaic.
+    """A finished mosaic."""
 
-    Parameters
-    ----------
-    key : str
-        Partition key.
-    directory : Path
-        Directory of the products.
-    files : MosaicFiles
-        The products.
-    grid : MosaicGrid
-        Pixel grid.
-    beam : Beam
-        Restoring beam common to all tiles; position angle as at each tile's centre.
-    statistics : MosaicStatistics
-        Quality measures.
-    seams : tuple of Seam
-        One for each tile whose edge overlaps other tiles.
-    tiles : tuple of TileInMosaic
-        Tiles in the order of time.
-    refused : dict of str to str
-        Unusable tiles, with the reasons.
-    frequency_hz : float
-        Mean effective frequency, weighted like the tiles, Hz.
-    start_mjd, mid_mjd, end_mjd : float
-        Time covered by its tiles, and its middle, MJD in days.
-    added : tuple of str
-        Tiles added to the running sums; all tiles after a rebuild.
-    rebuilt : bool
-        Whether it was rebuilt.
-    beam_cut : float
-        Tiles contribute where their primary beam is higher.
-    """
-
-    key: str
-    directory: Path
-    files: MosaicFiles
-    grid: MosaicGrid
-    beam: Beam
-    statistics: MosaicStatistics
-    seams: tuple[Seam, ...]
-    tiles: tuple[TileInMosaic, ...]
-    refused: dict[str, str]
-    frequency_hz: float
+    key: str  #: Partition key.
+    directory: Path  #: Directory of the products.
+    files: MosaicFiles  #: The products.
+    grid: MosaicGrid  #: Pixel grid.
+    beam: Beam  #: Restoring beam common to all tiles; position angle as at each tile's centre.
+    statistics: MosaicStatistics  #: Quality measures.
+    seams: tuple[Seam, ...]  #: One for each tile whose edge overlaps other tiles.
+    tiles: tuple[TileInMosaic, ...]  #: Tiles in the order of time.
+    refused: dict[str, str]  #: Unusable tiles, with the reasons.
+    frequency_hz: float  #: Mean effective frequency, weighted like the tiles, Hz.
+    #: `start_mjd`, `mid_mjd`, `end_mjd`: Time covered by its tiles, and its middle, MJD in days.
     start_mjd: float
     mid_mjd: float
     end_mjd: float
-    added: tuple[str, ...]
-    rebuilt: bool
-    beam_cut: float
+    added: tuple[str, ...]  #: Tiles added to the running sums; all tiles after a rebuild.
+    rebuilt: bool  #: Whether it was rebuilt.
+    beam_cut: float  #: Tiles contribute where their primary beam is higher.

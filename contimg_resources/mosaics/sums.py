@@ -21,11 +21,6 @@ _LAYERS = 3
 class Sums:
     """Sums over tiles for each pixel of a mosaic.
 
-    Parameters
-    ----------
-    layers : ndarray of float32, shape (3, rows, columns)
-        ``sum(w I)``, ``sum(w)`` and the number of tiles; mapped from a file.
-
     Notes
     -----
     With PB-corrected tiles ``I_i = F_i / B_i`` and weights ``w_i = B_i^2 / sigma_i^2`` the mosaic
@@ -34,6 +29,8 @@ class Sums:
     by a small B. The order of additions affects at most the seventh digit.
     """
 
+    #: ``sum(w I)``, ``sum(w)`` and the number of tiles; mapped from a file. Shape (3, rows,
+    #: columns).
     layers: Pixels
 
     @classmethod

@@ -20,32 +20,19 @@ Pixels = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Tile:
-    """Header of a tile.
+    """Header of a tile."""
 
-    Parameters
-    ----------
-    files : TileFiles
-        Its files.
-    grid : ImageGrid
-        Its pixel grid.
-    beam : Beam
-        Its restoring beam.
-    frequency_hz, bandwidth_hz : float
-        Effective frequency and bandwidth, Hz; the latter NaN if it isn't known.
-    start_mjd, end_mjd : float
-        Time covered, MJD in days.
-    telescope : str
-        Telescope.
-    """
-
-    files: TileFiles
-    grid: ImageGrid
-    beam: Beam
+    files: TileFiles  #: Its files.
+    grid: ImageGrid  #: Its pixel grid.
+    beam: Beam  #: Its restoring beam.
+    #: `frequency_hz`, `bandwidth_hz`: Effective frequency and bandwidth, Hz; the latter NaN if it
+    #: isn't known.
     frequency_hz: float
     bandwidth_hz: float
+    #: `start_mjd`, `end_mjd`: Time covered, MJD in days.
     start_mjd: float
     end_mjd: float
-    telescope: str
+    telescope: str  #: Telescope.
 
     @property
     def key(self) -> str:

@@ -40,17 +40,13 @@ class Observed(Protocol):
 class WindowGrid:
     """The time grid of windows.
 
-    Parameters
-    ----------
-    settings : MosaicSettings
-        Length of a slot, number of slots in a window and from one window to the next.
-
     Raises
     ------
     ConfigurationError
         If a day isn't a whole number of slots, or windows would leave gaps.
     """
 
+    #: Length of a slot, number of slots in a window and from one window to the next.
     settings: MosaicSettings = field(default_factory=MosaicSettings)
 
     def __post_init__(self) -> None:
@@ -84,25 +80,14 @@ class WindowGrid:
 
 @dataclass(frozen=True)
 class PlannedMosaic:
-    """A planned mosaic.
+    """A planned mosaic."""
 
-    Parameters
-    ----------
-    key : str
-        Partition key.
-    start_mjd, end_mjd : float
-        Its window, MJD in days.
-    declination_deg : float
-        Declination of its strip: the median of its observations, degrees.
-    observations : tuple of str
-        Partition keys of its observations, in the order of time.
-    """
-
-    key: str
+    key: str  #: Partition key.
+    #: `start_mjd`, `end_mjd`: Its window, MJD in days.
     start_mjd: float
     end_mjd: float
-    declination_deg: float
-    observations: tuple[str, ...]
+    declination_deg: float  #: Declination of its strip: the median of its observations, degrees.
+    observations: tuple[str, ...]  #: Partition keys of its observations, in the order of time.
 
     @property
     def mid_mjd(self) -> float:

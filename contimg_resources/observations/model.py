@@ -16,70 +16,36 @@ from contimg_resources.instrument.dsa110 import N_SPECTRAL_WINDOWS
 
 @dataclass(frozen=True)
 class ObservedField:
-    """One phase centre of an observation; a drift scan has one per integration.
+    """One phase centre of an observation; a drift scan has one per integration."""
 
-    Parameters
-    ----------
-    id : int
-        Row of the FIELD table.
-    name : str
-        Its name, such as ``meridian_icrs_t0``.
-    ra_deg, dec_deg : float
-        Phase centre, ICRS, degrees.
-    mid_mjd : float
-        Middle time of its data, MJD in days.
-    """
-
-    id: int
-    name: str
+    id: int  #: Row of the FIELD table.
+    name: str  #: Its name, such as ``meridian_icrs_t0``.
+    #: `ra_deg`, `dec_deg`: Phase centre, ICRS, degrees.
     ra_deg: float
     dec_deg: float
-    mid_mjd: float
+    mid_mjd: float  #: Middle time of its data, MJD in days.
 
 
 @dataclass(frozen=True)
 class Antenna:
-    """One antenna that data refer to.
+    """One antenna that data refer to."""
 
-    Parameters
-    ----------
-    id : int
-        0-based row of the ANTENNA table, the value in CASA's columns.
-    name : str
-        Its name, ``"1"`` to ``"117"``; never mix it with the id.
-    working : bool
-        Whether it has any unflagged non-zero cross-correlation.
-    flagged_fraction : float
-        Share of its cross-correlations that is flagged.
-    """
-
-    id: int
-    name: str
-    working: bool
-    flagged_fraction: float
+    id: int  #: 0-based row of the ANTENNA table, the value in CASA's columns.
+    name: str  #: Its name, ``"1"`` to ``"117"``; never mix it with the id.
+    working: bool  #: Whether it has any unflagged non-zero cross-correlation.
+    flagged_fraction: float  #: Share of its cross-correlations that is flagged.
 
 
 @dataclass(frozen=True)
 class SpectralWindow:
-    """One spectral window.
+    """One spectral window."""
 
-    Parameters
-    ----------
-    id : int
-        Row of the SPECTRAL_WINDOW table; unrelated to the frequency order.
-    first_hz, last_hz : float
-        Lowest and highest channel centre, Hz.
-    channel_width_hz : float
-        Width of a channel, Hz, positive.
-    n_channels : int
-        Number of channels.
-    """
-
-    id: int
+    id: int  #: Row of the SPECTRAL_WINDOW table; unrelated to the frequency order.
+    #: `first_hz`, `last_hz`: Lowest and highest channel centre, Hz.
     first_hz: float
     last_hz: float
-    channel_width_hz: float
-    n_channels: int
+    channel_width_hz: float  #: Width of a channel, Hz, positive.
+    n_channels: int  #: Number of channels.
 
     @property
     def edges_hz(self) -> tuple[float, float]:
@@ -90,31 +56,16 @@ class SpectralWindow:
 
 @dataclass(frozen=True)
 class CalibratorTransit:
-    """A known calibrator that crossed the beam.
+    """A known calibrator that crossed the beam."""
 
-    Parameters
-    ----------
-    name : str
-        Its name in the list of calibrators.
-    ra_deg, dec_deg : float
-        Position, ICRS, degrees.
-    separation_deg : float
-        Smallest distance to a phase centre, degrees.
-    mid_mjd : float
-        Time of that closest approach, MJD in days.
-    flux_jy : float
-        Flux density at the centre of the band, Jy, without the primary beam.
-    apparent_flux_jy : float
-        The same times the primary beam at closest approach, Jy.
-    """
-
-    name: str
+    name: str  #: Its name in the list of calibrators.
+    #: `ra_deg`, `dec_deg`: Position, ICRS, degrees.
     ra_deg: float
     dec_deg: float
-    separation_deg: float
-    mid_mjd: float
-    flux_jy: float
-    apparent_flux_jy: float
+    separation_deg: float  #: Smallest distance to a phase centre, degrees.
+    mid_mjd: float  #: Time of that closest approach, MJD in days.
+    flux_jy: float  #: Flux density at the centre of the band, Jy, without the primary beam.
+    apparent_flux_jy: float  #: The same times the primary beam at closest approach, Jy.
 
 
 class ObservationOrigin(StrEnum):
@@ -130,24 +81,12 @@ class ObservationOrigin(StrEnum):
 
 @dataclass(frozen=True)
 class SubBandFile:
-    """A sub-band file of an observation, as it was when it arrived.
+    """A sub-band file of an observation, as it was when it arrived."""
 
-    Parameters
-    ----------
-    number : int
-        Number of the sub-band, 0 (highest frequencies) to 15.
-    path : Path
-        The file.
-    size_bytes : int
-        Its size, bytes.
-    modified_ns : int
-        Time of its last modification, ns since 1970.
-    """
-
-    number: int
-    path: Path
-    size_bytes: int
-    modified_ns: int
+    number: int  #: Number of the sub-band, 0 (highest frequencies) to 15.
+    path: Path  #: The file.
+    size_bytes: int  #: Its size, bytes.
+    modified_ns: int  #: Time of its last modification, ns since 1970.
 
     @property
     def is_unchanged(self) -> bool:
@@ -161,72 +100,43 @@ class SubBandFile:
 
 @dataclass(frozen=True)
 class Observation:
-    """One observation and its description: an MS, sub-band files, or an image made elsewhere.
+    """One observation and its description: an MS, sub-band files, or an image made elsewhere."""
 
-    Parameters
-    ----------
-    path : Path
-        The MS; for sub-band files, the place of the MS that is made of them.
-    telescope : str
-        Telescope name of the OBSERVATION table.
-    start_mjd, end_mjd, mid_mjd : float
-        Start of the first and end of the last integration, and the midpoint, MJD in days (UTC),
-        from the TIME and INTERVAL columns.
-    fields : tuple of ObservedField
-        Phase centres by time.
-    declination_deg : float
-        Mean declination of the phase centres, ICRS degrees: the strip.
-    antennas : tuple of Antenna
-        Antennas with data, by id; rows of the ANTENNA table without data are ignored.
-    spectral_windows : tuple of SpectralWindow
-        Spectral windows with data, sorted by frequency; they may overlap.
-    correlations : tuple of str
-        Names of the correlations, such as ``("XX", "YY")``.
-    integration_s : float
-        Median integration time, seconds.
-    n_integrations, n_rows : int
-        Numbers of distinct times, and of rows of the main table that repeat no other.
-    flagged_fraction : float
-        Flagged share of all cross-correlations of working antennas, each counted once. A
-        visibility without a weight above zero counts as flagged.
-    calibrators : tuple of CalibratorTransit
-        Calibrators by decreasing apparent flux; empty when none crossed the beam.
-    signature : str
-        Signature of the content when it was read (see `contimg_resources.observations.settling`).
-    n_repeated_rows : int
-        Number of rows of the main table that repeat the visibilities of another row.
-    unusable : str
-        Why it can't be calibrated or imaged; empty where it can.
-    notes : tuple of str
-        Oddities found while reading, such as repeated rows.
-    origin : ObservationOrigin
-        Source of the data. For an image, `path` is its file, `fields` its centre, and it has no
-        antennas. Of sub-band files only the headers are read on arrival: until the MS is made, all
-        antennas with data count as working, and only missing sub-bands as flagged.
-    sub_bands : tuple of SubBandFile
-        Its sub-band files by number; empty for an MS or image.
-    """
-
-    path: Path
-    telescope: str
+    path: Path  #: The MS; for sub-band files, the place of the MS that is made of them.
+    telescope: str  #: Telescope name of the OBSERVATION table.
+    #: `start_mjd`, `end_mjd`, `mid_mjd`: Start of the first and end of the last integration, and
+    #: the midpoint, MJD in days (UTC), from the TIME and INTERVAL columns.
     start_mjd: float
     end_mjd: float
     mid_mjd: float
-    fields: tuple[ObservedField, ...]
-    declination_deg: float
+    fields: tuple[ObservedField, ...]  #: Phase centres by time.
+    declination_deg: float  #: Mean declination of the phase centres, ICRS degrees: the strip.
+    #: Antennas with data, by id; rows of the ANTENNA table without data are ignored.
     antennas: tuple[Antenna, ...]
+    #: Spectral windows with data, sorted by frequency; they may overlap.
     spectral_windows: tuple[SpectralWindow, ...]
-    correlations: tuple[str, ...]
-    integration_s: float
+    correlations: tuple[str, ...]  #: Names of the correlations, such as ``("XX", "YY")``.
+    integration_s: float  #: Median integration time, seconds.
+    #: `n_integrations`, `n_rows`: Numbers of distinct times, and of rows of the main table that
+    #: repeat no other.
     n_integrations: int
     n_rows: int
+    #: Flagged share of all cross-correlations of working antennas, each counted once. A visibility
+    #: without a weight above zero counts as flagged.
     flagged_fraction: float
+    #: Calibrators by decreasing apparent flux; empty when none crossed the beam.
     calibrators: tuple[CalibratorTransit, ...]
+    #: Signature of the content when it was read (see `contimg_resources.observations.settling`).
     signature: str
+    #: Number of rows of the main table that repeat the visibilities of another row.
     n_repeated_rows: int = 0
-    unusable: str = ""
-    notes: tuple[str, ...] = ()
+    unusable: str = ""  #: Why it can't be calibrated or imaged; empty where it can.
+    notes: tuple[str, ...] = ()  #: Oddities found while reading, such as repeated rows.
+    #: Source of the data. For an image, `path` is its file, `fields` its centre, and it has no
+    #: antennas. Of sub-band files only the headers are read on arrival: until the MS is made, all
+    #: antennas with data count as working, and only missing sub-bands as flagged.
     origin: ObservationOrigin = ObservationOrigin.MEASUREMENT_SET
+    #: Its sub-band files by number; empty for an MS or image.
     sub_bands: tuple[SubBandFile, ...] = ()
 
     @property

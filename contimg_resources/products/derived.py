@@ -63,63 +63,33 @@ class InputKind(StrEnum):
 
 @dataclass(frozen=True)
 class ProductFile:
-    """A file of a product, as it was recorded.
+    """A file of a product, as it was recorded."""
 
-    Parameters
-    ----------
-    path : Path
-        The file.
-    checksum : str
-        ``sha256:...``; empty if it is too large for one.
-    size_bytes : int
-        Its size, bytes.
-    """
-
-    path: Path
-    checksum: str
-    size_bytes: int
+    path: Path  #: The file.
+    checksum: str  #: ``sha256:...``; empty if it is too large for one.
+    size_bytes: int  #: Its size, bytes.
 
 
 @dataclass(frozen=True)
 class Product:
-    """The record of a product.
+    """The record of a product."""
 
-    Parameters
-    ----------
-    kind, key : str
-        Its kind, mostly a `DerivedKind`, and its key; one product of each kind and key.
-    path : Path
-        Its main file.
-    checksum : str
-        ``sha256:...`` of that file.
-    size_bytes : int
-        Size of that file, bytes.
-    mid_mjd : float or None
-        Its time, MJD in days; None: it belongs to no time.
-    inputs : dict of str to dict of str to str
-        Checksums of the products and files that it was made from, by kind and key.
-    parameters, software : dict
-        JSON-able parameters of the step, and versions of the software.
-    run_id : str
-        The run that made it; empty on the command line.
-    created_mjd : float
-        When it was recorded, MJD in days; set by the store.
-    companions : tuple of ProductFile
-        Its further files, such as the picture of a cutout.
-    """
-
+    #: `kind`, `key`: Its kind, mostly a `DerivedKind`, and its key; one product of each kind and
+    #: key.
     kind: str
     key: str
-    path: Path
-    checksum: str
-    size_bytes: int
-    mid_mjd: float | None = None
+    path: Path  #: Its main file.
+    checksum: str  #: ``sha256:...`` of that file.
+    size_bytes: int  #: Size of that file, bytes.
+    mid_mjd: float | None = None  #: Its time, MJD in days; None: it belongs to no time.
+    #: Checksums of the products and files that it was made from, by kind and key.
     inputs: Inputs = field(default_factory=dict)
+    #: `parameters`, `software`: JSON-able parameters of the step, and versions of the software.
     parameters: dict[str, Any] = field(default_factory=dict)
     software: dict[str, Any] = field(default_factory=dict)
-    run_id: str = ""
-    created_mjd: float = 0.0
-    companions: tuple[ProductFile, ...] = ()
+    run_id: str = ""  #: The run that made it; empty on the command line.
+    created_mjd: float = 0.0  #: When it was recorded, MJD in days; set by the store.
+    companions: tuple[ProductFile, ...] = ()  #: Its further files, such as the picture of a cutout.
 
     @property
     def files(self) -> tuple[ProductFile, ...]:

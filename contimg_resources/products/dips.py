@@ -13,84 +13,52 @@ from contimg_resources.database.values import LIST, Count, Number, Text
 
 @dataclass(frozen=True)
 class FittedDip:
-    """The fitted dip of a candidate; NaN where a number isn't known.
+    """The fitted dip of a candidate; NaN where a number isn't known."""
 
-    Parameters
-    ----------
-    depth, depth_error : float
-        Depth as a fraction of the baseline, and its error.
-    width_days, width_error_days : float
-        Full width at half depth, and its error.
-    mid_error_days : float
-        Error of the epoch of minimum.
-    baseline_jy, baseline_error_jy : float
-        Baseline at the epoch of minimum, Jy, and its error.
-    template : str
-        Name of the fitted shape; empty if not known.
-    threshold : float
-        Minimum score of the search.
-    reduced_chi2 : float
-        Reduced chi2 of the measurements within two widths.
-    n_in_dip : int or None
-        Measurements within half a width; None if not known.
-    template_mjd, template_jy : tuple of float
-        The fitted curve: MJD in days, and Jy.
-    """
-
+    #: `depth`, `depth_error`: Depth as a fraction of the baseline, and its error.
     depth: Number = math.nan
     depth_error: Number = math.nan
+    #: `width_days`, `width_error_days`: Full width at half depth, and its error.
     width_days: Number = math.nan
     width_error_days: Number = math.nan
-    mid_error_days: Number = math.nan
+    mid_error_days: Number = math.nan  #: Error of the epoch of minimum.
+    #: `baseline_jy`, `baseline_error_jy`: Baseline at the epoch of minimum, Jy, and its error.
     baseline_jy: Number = math.nan
     baseline_error_jy: Number = math.nan
-    template: Text = ""
-    threshold: Number = math.nan
-    reduced_chi2: Number = math.nan
-    n_in_dip: Count = None
+    template: Text = ""  #: Name of the fitted shape; empty if not known.
+    threshold: Number = math.nan  #: Minimum score of the search.
+    reduced_chi2: Number = math.nan  #: Reduced chi2 of the measurements within two widths.
+    n_in_dip: Count = None  #: Measurements within half a width; None if not known.
+    #: `template_mjd`, `template_jy`: The fitted curve: MJD in days, and Jy.
     template_mjd: Annotated[tuple[Number, ...], LIST] = ()
     template_jy: Annotated[tuple[Number, ...], LIST] = ()
 
 
 @dataclass(frozen=True)
 class DipEvidence:
-    """The evidence for an event; NaN where a number isn't known.
+    """The evidence for an event; NaN where a number isn't known."""
 
-    Parameters
-    ----------
-    neighbours : tuple of str
-        Ids of the neighbours that are bright enough to show the dip, the nearest first.
-    separations_deg : tuple of float
-        Their distances.
-    neighbour_depth, neighbour_depth_error : float
-        Median depth of the same dip in them, and its error.
-    over_walk, over_walk_without_maxima : float
-        Likelihood gain over intrinsic variability alone, and the same without the maxima beside
-        the dip (see `contimg_resources.variability.vetting.Evidence`).
-    n_bands : int or None
-        Sub-bands with enough remaining flux density; None without usable sub-bands.
-    band_depths : tuple of tuple of float
-        Frequency in Hz, depth and its error in each usable sub-band.
-    spectral_change, spectral_change_error : float
-        Spectral index at the minimum less that of the baseline, and its error.
-    spectral_note : str
-        Reasons for unreadable sub-bands; empty without any.
-    added_list : str or None
-        List of the added light curve; None: the platform measured the source.
-    added_from : str
-        Files of that list.
-    """
-
+    #: Ids of the neighbours that are bright enough to show the dip, the nearest first.
     neighbours: Annotated[tuple[str, ...], LIST] = ()
-    separations_deg: Annotated[tuple[Number, ...], LIST] = ()
+    separations_deg: Annotated[tuple[Number, ...], LIST] = ()  #: Their distances.
+    #: `neighbour_depth`, `neighbour_depth_error`: Median depth of the same dip in them, and its
+    #: error.
     neighbour_depth: Number = math.nan
     neighbour_depth_error: Number = math.nan
+    #: `over_walk`, `over_walk_without_maxima`: Likelihood gain over intrinsic variability alone,
+    #: and the same without the maxima beside the dip (see
+    #: `contimg_resources.variability.vetting.Evidence`).
     over_walk: Number = math.nan
     over_walk_without_maxima: Number = math.nan
+    #: Sub-bands with enough remaining flux density; None without usable sub-bands.
     n_bands: Count = None
+    #: Frequency in Hz, depth and its error in each usable sub-band.
     band_depths: Annotated[tuple[tuple[Number, Number, Number], ...], LIST] = ()
+    #: `spectral_change`, `spectral_change_error`: Spectral index at the minimum less that of the
+    #: baseline, and its error.
     spectral_change: Number = math.nan
     spectral_change_error: Number = math.nan
-    spectral_note: Text = ""
+    spectral_note: Text = ""  #: Reasons for unreadable sub-bands; empty without any.
+    #: List of the added light curve; None: the platform measured the source.
     added_list: str | None = None
-    added_from: Text = ""
+    added_from: Text = ""  #: Files of that list.

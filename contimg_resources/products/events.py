@@ -35,51 +35,27 @@ class Mark(StrEnum):
 
 @dataclass(frozen=True)
 class CandidateRecord:
-    """A candidate for an Extreme Scattering Event.
+    """A candidate for an Extreme Scattering Event."""
 
-    Parameters
-    ----------
-    id : str
-        Its permanent name; safe as a file name.
-    source_id : str
-        The source, as in the catalogue.
-    ra_deg, dec_deg : float
-        ICRS, degrees; NaN: an added light curve without a position.
-    state : CandidateState
-        State of the event.
-    start_mjd, mid_mjd, end_mjd : float
-        Epoch of minimum of the dip, and half depth on both sides, MJD in days.
-    score : float
-        chi2 without the dip minus chi2 with it, in units of the source's own scatter.
-    parameters : FittedDip
-        The fitted dip.
-    evidence : DipEvidence
-        Its neighbours, sub-bands and origin.
-    searched_day : int
-        Last UTC day, integer MJD, of the latest search that found it.
-    first_day : int
-        Last UTC day, integer MJD, of the first search that found it.
-    run_id : str
-        The latest run that found it; empty on the command line.
-    created_mjd : float
-        When it was first recorded, MJD in days; set by the store.
-    """
-
-    id: str
-    source_id: str
+    id: str  #: Its permanent name; safe as a file name.
+    source_id: str  #: The source, as in the catalogue.
+    #: `ra_deg`, `dec_deg`: ICRS, degrees; NaN: an added light curve without a position.
     ra_deg: float
     dec_deg: float
-    state: CandidateState
+    state: CandidateState  #: State of the event.
+    #: `start_mjd`, `mid_mjd`, `end_mjd`: Epoch of minimum of the dip, and half depth on both sides,
+    #: MJD in days.
     start_mjd: float
     mid_mjd: float
     end_mjd: float
-    score: float
-    parameters: FittedDip = field(default_factory=FittedDip)
+    score: float  #: chi2 without the dip minus chi2 with it, in units of the source's own scatter.
+    parameters: FittedDip = field(default_factory=FittedDip)  #: The fitted dip.
+    #: Its neighbours, sub-bands and origin.
     evidence: DipEvidence = field(default_factory=DipEvidence)
-    searched_day: int = 0
-    first_day: int = 0
-    run_id: str = ""
-    created_mjd: float = 0.0
+    searched_day: int = 0  #: Last UTC day, integer MJD, of the latest search that found it.
+    first_day: int = 0  #: Last UTC day, integer MJD, of the first search that found it.
+    run_id: str = ""  #: The latest run that found it; empty on the command line.
+    created_mjd: float = 0.0  #: When it was first recorded, MJD in days; set by the store.
 
     @property
     def added_list(self) -> str | None:
@@ -89,66 +65,30 @@ class CandidateRecord:
 
 @dataclass(frozen=True)
 class MarkRecord:
-    """A mark; the last mark of a candidate counts, the others are its history.
+    """A mark; the last mark of a candidate counts, the others are its history."""
 
-    Parameters
-    ----------
-    candidate_id : str
-        The candidate.
-    mark : Mark
-        The classification.
-    note : str
-        The person's note.
-    by : str
-        Name of the person.
-    created_mjd : float
-        When it was made, MJD in days; set by the store.
-    """
-
-    candidate_id: str
-    mark: Mark
-    note: str
-    by: str
-    created_mjd: float = 0.0
+    candidate_id: str  #: The candidate.
+    mark: Mark  #: The classification.
+    note: str  #: The person's note.
+    by: str  #: Name of the person.
+    created_mjd: float = 0.0  #: When it was made, MJD in days; set by the store.
 
 
 @dataclass(frozen=True)
 class AlertRecord:
-    """An alert about one event.
+    """An alert about one event."""
 
-    Parameters
-    ----------
-    key : str
-        Identifies the event: an event has one key, and is reported once.
-    kind : str
-        `candidate`, `calibration` or `quality`.
-    subject, text : str
-        Subject and text.
-    created_mjd : float
-        When it was due, MJD in days; set by the store.
-    sent_mjd : float or None
-        When it was delivered.
-    n_tries : int
-        Number of attempts.
-    error : str
-        Why the last attempt failed; else empty.
-    channels : dict of str to str
-        `begun` or `delivered` for each channel that it went out on. A delivery that is only `begun`
-        was interrupted: the alert was perhaps delivered, and it isn't repeated.
-    next_try_mjd : float or None
-        When it is sent next, MJD in days; None: never again.
-    claimed_until_mjd : float or None
-        When the claim of a process ends, MJD in days.
-    """
-
-    key: str
-    kind: str
+    key: str  #: Identifies the event: an event has one key, and is reported once.
+    kind: str  #: `candidate`, `calibration` or `quality`.
+    #: `subject`, `text`: Subject and text.
     subject: str
     text: str
-    created_mjd: float = 0.0
-    sent_mjd: float | None = None
-    n_tries: int = 0
-    error: str = ""
+    created_mjd: float = 0.0  #: When it was due, MJD in days; set by the store.
+    sent_mjd: float | None = None  #: When it was delivered.
+    n_tries: int = 0  #: Number of attempts.
+    error: str = ""  #: Why the last attempt failed; else empty.
+    #: `begun` or `delivered` for each channel that it went out on. A delivery that is only `begun`
+    #: was interrupted: the alert was perhaps delivered, and it isn't repeated.
     channels: dict[str, str] = field(default_factory=dict)
-    next_try_mjd: float | None = None
-    claimed_until_mjd: float | None = None
+    next_try_mjd: float | None = None  #: When it is sent next, MJD in days; None: never again.
+    claimed_until_mjd: float | None = None  #: When the claim of a process ends, MJD in days.

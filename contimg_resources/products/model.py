@@ -62,53 +62,24 @@ class ArrivalOutcome(StrEnum):
 
 @dataclass(frozen=True)
 class ObservationRecord:
-    """The record of an observation.
+    """The record of an observation."""
 
-    Parameters
-    ----------
-    key : str
-        Partition key.
-    path : Path
-        The MeasurementSet; for sub-band files, the place of the MS that is made of them.
-    signature : str
-        Signature of the content of the MS, or of the sub-band files, when it was read.
-    start_mjd : float
-        Start of its first integration, MJD in days.
-    mid_mjd : float
-        Its middle, MJD in days.
-    end_mjd : float
-        End of its last integration, MJD in days.
-    declination_deg : float
-        Declination strip, degrees.
-    calibrator : str
-        Brightest known calibrator that crossed the beam; empty when none did.
-    state : ObservationState
-        Processing state.
-    step : str
-        The step that set the state.
-    reason : str
-        Why it waits or failed; else empty.
-    updated_mjd : float
-        When the state was set, MJD in days.
-    superseded_by : str
-        Partition key of another observation that its MS holds now; empty when it is unchanged.
-    origin : ObservationOrigin
-        Whether it arrived as an MS or as sub-band files, or is an image made elsewhere.
-    """
-
-    key: str
-    path: Path
+    key: str  #: Partition key.
+    path: Path  #: The MeasurementSet; for sub-band files, the place of the MS that is made of them.
+    #: Signature of the content of the MS, or of the sub-band files, when it was read.
     signature: str
-    start_mjd: float
-    mid_mjd: float
-    end_mjd: float
-    declination_deg: float
-    calibrator: str
-    state: ObservationState
-    step: str
-    reason: str
-    updated_mjd: float
+    start_mjd: float  #: Start of its first integration, MJD in days.
+    mid_mjd: float  #: Its middle, MJD in days.
+    end_mjd: float  #: End of its last integration, MJD in days.
+    declination_deg: float  #: Declination strip, degrees.
+    calibrator: str  #: Brightest known calibrator that crossed the beam; empty when none did.
+    state: ObservationState  #: Processing state.
+    step: str  #: The step that set the state.
+    reason: str  #: Why it waits or failed; else empty.
+    updated_mjd: float  #: When the state was set, MJD in days.
+    #: Partition key of another observation that its MS holds now; empty when it is unchanged.
     superseded_by: str
+    #: Whether it arrived as an MS or as sub-band files, or is an image made elsewhere.
     origin: ObservationOrigin = ObservationOrigin.MEASUREMENT_SET
 
 
@@ -122,201 +93,87 @@ class Arrival:
 
 @dataclass(frozen=True)
 class ObservationEvent:
-    """An entry in the history of an observation.
+    """An entry in the history of an observation."""
 
-    Parameters
-    ----------
-    id : int
-        Row number; grows with time.
-    key : str
-        Partition key of the observation.
-    at_mjd : float
-        Time of the entry, MJD in days.
-    state : ObservationState
-        State of the observation afterwards.
-    step : str
-        The step that made the entry, such as ``arrival`` or ``image_5min``.
-    message : str
-        Description or reason.
-    run_id : str
-        The run that made the entry; empty on the command line.
-    """
-
-    id: int
-    key: str
-    at_mjd: float
-    state: ObservationState
-    step: str
-    message: str
-    run_id: str
+    id: int  #: Row number; grows with time.
+    key: str  #: Partition key of the observation.
+    at_mjd: float  #: Time of the entry, MJD in days.
+    state: ObservationState  #: State of the observation afterwards.
+    step: str  #: The step that made the entry, such as ``arrival`` or ``image_5min``.
+    message: str  #: Description or reason.
+    run_id: str  #: The run that made the entry; empty on the command line.
 
 
 @dataclass(frozen=True)
 class Artefact:
-    """A file or directory made from an observation.
+    """A file or directory made from an observation."""
 
-    Parameters
-    ----------
-    kind : str
-        Its kind, mostly an `ArtefactKind`; one of each kind and version for an observation.
-    path : Path
-        Path of the file or directory.
-    version : int
-        Distinguishes artefacts of one kind; a re-run replaces the same version.
-    checksum : str
-        ``sha256:...``, or empty if too large to hash (a calibrated MS).
-    size_bytes : int
-        Its size, bytes.
-    set_name : str
-        Caltable set that was applied; empty when none was.
-    set_version : int or None
-        Version of that set.
-    borrowed : bool
-        Whether the set was applied outside its window.
-    parameters : dict
-        JSON-able parameters of the step.
-    software : dict
-        JSON-able versions of the software.
-    run_id : str
-        The run that made it; empty on the command line.
-    created_mjd : float
-        When it was recorded, MJD in days; set by the store.
-    """
-
+    #: Its kind, mostly an `ArtefactKind`; one of each kind and version for an observation.
     kind: str
-    path: Path
-    version: int = 1
-    checksum: str = ""
-    size_bytes: int = 0
-    set_name: str = ""
-    set_version: int | None = None
-    borrowed: bool = False
-    parameters: dict[str, Any] = field(default_factory=dict)
-    software: dict[str, Any] = field(default_factory=dict)
-    run_id: str = ""
-    created_mjd: float = 0.0
+    path: Path  #: Path of the file or directory.
+    version: int = 1  #: Distinguishes artefacts of one kind; a re-run replaces the same version.
+    checksum: str = ""  #: ``sha256:...``, or empty if too large to hash (a calibrated MS).
+    size_bytes: int = 0  #: Its size, bytes.
+    set_name: str = ""  #: Caltable set that was applied; empty when none was.
+    set_version: int | None = None  #: Version of that set.
+    borrowed: bool = False  #: Whether the set was applied outside its window.
+    parameters: dict[str, Any] = field(default_factory=dict)  #: JSON-able parameters of the step.
+    software: dict[str, Any] = field(default_factory=dict)  #: JSON-able versions of the software.
+    run_id: str = ""  #: The run that made it; empty on the command line.
+    created_mjd: float = 0.0  #: When it was recorded, MJD in days; set by the store.
 
 
 @dataclass(frozen=True)
 class AppliedSet:
-    """A caltable set that was applied to products of an observation.
+    """A caltable set that was applied to products of an observation."""
 
-    Parameters
-    ----------
-    key : str
-        Partition key of the observation.
-    mid_mjd : float
-        Its middle, MJD in days.
-    declination_deg : float
-        Its declination strip, degrees.
-    set_name : str
-        Name of the set.
-    set_version : int
-        Version of the set.
-    borrowed : bool
-        Whether it was applied outside its window.
-    products : tuple of str
-        Kinds of these products.
-    """
-
-    key: str
-    mid_mjd: float
-    declination_deg: float
-    set_name: str
-    set_version: int
-    borrowed: bool
-    products: tuple[str, ...]
+    key: str  #: Partition key of the observation.
+    mid_mjd: float  #: Its middle, MJD in days.
+    declination_deg: float  #: Its declination strip, degrees.
+    set_name: str  #: Name of the set.
+    set_version: int  #: Version of the set.
+    borrowed: bool  #: Whether it was applied outside its window.
+    products: tuple[str, ...]  #: Kinds of these products.
 
 
 @dataclass(frozen=True)
 class Made:
-    """An artefact with the information for its removal.
+    """An artefact with the information for its removal."""
 
-    Parameters
-    ----------
-    key : str
-        Partition key of its observation.
-    artefact : Artefact
-        The artefact.
-    state : ObservationState
-        State of its observation.
-    inputs : tuple of Path
-        The MeasurementSet or the sub-band files that arrived: with them it can be made again.
-    """
-
-    key: str
-    artefact: Artefact
-    state: ObservationState
+    key: str  #: Partition key of its observation.
+    artefact: Artefact  #: The artefact.
+    state: ObservationState  #: State of its observation.
+    #: The MeasurementSet or the sub-band files that arrived: with them it can be made again.
     inputs: tuple[Path, ...]
 
 
 @dataclass(frozen=True)
 class ImageRecord:
-    """Statistics of one image; None where not measured.
+    """Statistics of one image; None where not measured."""
 
-    Parameters
-    ----------
-    rms_mjy : float
-        rms noise, mJy/beam.
-    expected_rms_mjy : float or None
-        Expected thermal noise, mJy/beam.
-    peak_jy : float or None
-        Brightest pixel, Jy/beam.
-    dynamic_range : float or None
-        Peak over rms.
-    bmaj_arcsec, bmin_arcsec : float or None
-        Axes (FWHM) of the restoring beam, arcsec.
-    bpa_deg : float or None
-        Its position angle, degrees east of north.
-    n_sources : int or None
-        Number of sources found.
-    n_matched : int or None
-        Number of these that are known.
-    flux_ratio : float or None
-        Median ratio of measured to known flux density.
-    offset_arcsec : float or None
-        Median distance between measured and known positions, arcsec.
-    flag_fraction : float or None
-        Flagged fraction of the data of working antennas.
-    version : int
-        Version of the image; a re-run replaces the same version.
-    extra : dict
-        JSON-able further statistics.
-    """
-
-    rms_mjy: float | None
-    expected_rms_mjy: float | None = None
-    peak_jy: float | None = None
-    dynamic_range: float | None = None
+    rms_mjy: float | None  #: rms noise, mJy/beam.
+    expected_rms_mjy: float | None = None  #: Expected thermal noise, mJy/beam.
+    peak_jy: float | None = None  #: Brightest pixel, Jy/beam.
+    dynamic_range: float | None = None  #: Peak over rms.
+    #: `bmaj_arcsec`, `bmin_arcsec`: Axes (FWHM) of the restoring beam, arcsec.
     bmaj_arcsec: float | None = None
     bmin_arcsec: float | None = None
-    bpa_deg: float | None = None
-    n_sources: int | None = None
-    n_matched: int | None = None
-    flux_ratio: float | None = None
+    bpa_deg: float | None = None  #: Its position angle, degrees east of north.
+    n_sources: int | None = None  #: Number of sources found.
+    n_matched: int | None = None  #: Number of these that are known.
+    flux_ratio: float | None = None  #: Median ratio of measured to known flux density.
+    #: Median distance between measured and known positions, arcsec.
     offset_arcsec: float | None = None
-    flag_fraction: float | None = None
-    version: int = 1
-    extra: dict[str, Any] = field(default_factory=dict)
+    flag_fraction: float | None = None  #: Flagged fraction of the data of working antennas.
+    version: int = 1  #: Version of the image; a re-run replaces the same version.
+    extra: dict[str, Any] = field(default_factory=dict)  #: JSON-able further statistics.
 
 
 @dataclass(frozen=True)
 class ImageNoise:
-    """The noise of one image that passed its checks.
+    """The noise of one image that passed its checks."""
 
-    Parameters
-    ----------
-    key : str
-        Partition key of its observation.
-    mid_mjd : float
-        Mid-time of the observation, MJD in days.
-    rms_mjy : float
-        rms noise, mJy/beam.
-    expected_rms_mjy : float or None
-        Expected thermal noise, mJy/beam.
-    """
-
-    key: str
-    mid_mjd: float
-    rms_mjy: float
-    expected_rms_mjy: float | None
+    key: str  #: Partition key of its observation.
+    mid_mjd: float  #: Mid-time of the observation, MJD in days.
+    rms_mjy: float  #: rms noise, mJy/beam.
+    expected_rms_mjy: float | None  #: Expected thermal noise, mJy/beam.

@@ -11,30 +11,14 @@ from contimg_resources.steps.workshop import Workshop
 
 @dataclass(frozen=True)
 class Arrived:
-    """An observation that arrived.
+    """An observation that arrived."""
 
-    Parameters
-    ----------
-    observation : Observation
-        The observation as read from its MS.
-    outcome : ArrivalOutcome
-        Whether it is new, known, replaced, or a second delivery.
-    is_calibrator : bool
-        Whether a caltable set can be solved from it.
-    ready : bool
-        Whether a caltable set is valid for it.
-    reason : str
-        The set, or why none is valid, or why the MS can't be used at all.
-    usable : bool
-        Whether its data can be used.
-    """
-
-    observation: Observation
-    outcome: ArrivalOutcome
-    is_calibrator: bool
-    ready: bool
-    reason: str
-    usable: bool = True
+    observation: Observation  #: The observation as read from its MS.
+    outcome: ArrivalOutcome  #: Whether it is new, known, replaced, or a second delivery.
+    is_calibrator: bool  #: Whether a caltable set can be solved from it.
+    ready: bool  #: Whether a caltable set is valid for it.
+    reason: str  #: The set, or why none is valid, or why the MS can't be used at all.
+    usable: bool = True  #: Whether its data can be used.
 
 
 def arrive(workshop: Workshop, path: Path, *, run_id: str | None = None) -> Arrived:

@@ -32,26 +32,13 @@ STEP = "calibrated_ms"
 
 @dataclass(frozen=True)
 class Calibrated:
-    """A calibrated observation.
+    """A calibrated observation."""
 
-    Parameters
-    ----------
-    observation : Observation
-        The observation.
-    active : ActiveCaltables
-        The applied set.
-    result : ApplyResult
-        The calibrated MS and its flags.
-    engine_s : float
-        Time in the CASA process, without its start-up, seconds.
-    conversion : Conversion or None
-        What was read, where the sub-bands were calibrated without their MS; None otherwise.
-    """
-
-    observation: Observation
-    active: ActiveCaltables
-    result: ApplyResult
-    engine_s: float
+    observation: Observation  #: The observation.
+    active: ActiveCaltables  #: The applied set.
+    result: ApplyResult  #: The calibrated MS and its flags.
+    engine_s: float  #: Time in the CASA process, without its start-up, seconds.
+    #: What was read, where the sub-bands were calibrated without their MS; None otherwise.
     conversion: Conversion | None = None
 
 

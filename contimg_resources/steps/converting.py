@@ -35,27 +35,14 @@ _MOST_S, _MOST_HZ, _MOST_M = 1e-3, 1.0, 0.1
 
 @dataclass(frozen=True)
 class MeasurementSetMade:
-    """The MS of an observation.
+    """The MS of an observation."""
 
-    Parameters
-    ----------
-    observation : Observation
-        The observation, as read from its MS.
-    made : Artefact or None
-        The MS that was made of sub-band files; None for one that arrived, and where none is
-        written.
-    conversion : Conversion or None
-        How it was made; None if it was there already.
-    verdict : Verdict
-        Result of the comparison with the headers.
-    engine_s : float
-        Time of the conversion in the CASA process, without its start-up, seconds.
-    """
-
-    observation: Observation
+    observation: Observation  #: The observation, as read from its MS.
+    #: The MS that was made of sub-band files; None for one that arrived, and where none is written.
     made: Artefact | None
-    conversion: Conversion | None
-    verdict: Verdict
+    conversion: Conversion | None  #: How it was made; None if it was there already.
+    verdict: Verdict  #: Result of the comparison with the headers.
+    #: Time of the conversion in the CASA process, without its start-up, seconds.
     engine_s: float = 0.0
 
 

@@ -33,33 +33,17 @@ STEP = "image_5min"
 
 @dataclass(frozen=True)
 class Imaged:
-    """An image and its checks.
+    """An image and its checks."""
 
-    Parameters
-    ----------
-    observation : Observation
-        The observation.
-    calibrated : Artefact
-        The calibrated MS that was imaged, with the caltable set that it carries.
-    result : ImageResult
-        The image.
-    known : MatchReport
-        Known sources matched with those of the image; empty without a reference catalogue.
-    verdicts : tuple of Verdict
-        One for each check, passed or failed.
-    checksums : tuple of str
-        Checksums of the image, the PB-corrected image and the residual.
-    engine_s : float
-        Imaging time in the CASA process, without its start-up, seconds.
-    """
-
-    observation: Observation
+    observation: Observation  #: The observation.
+    #: The calibrated MS that was imaged, with the caltable set that it carries.
     calibrated: Artefact
-    result: ImageResult
+    result: ImageResult  #: The image.
+    #: Known sources matched with those of the image; empty without a reference catalogue.
     known: MatchReport
-    verdicts: tuple[Verdict, ...]
-    checksums: tuple[str, ...]
-    engine_s: float
+    verdicts: tuple[Verdict, ...]  #: One for each check, passed or failed.
+    checksums: tuple[str, ...]  #: Checksums of the image, the PB-corrected image and the residual.
+    engine_s: float  #: Imaging time in the CASA process, without its start-up, seconds.
 
     @property
     def thumbnail(self) -> bytes:

@@ -47,21 +47,11 @@ _LEAST_RMS_RATIO = 0.7
 
 @dataclass(frozen=True)
 class Mosaicked:
-    """A mosaic and its checks.
+    """A mosaic and its checks."""
 
-    Parameters
-    ----------
-    record : MosaicRecord
-        Its record in the store.
-    result : MosaicResult
-        The mosaic.
-    verdicts : tuple of Verdict
-        One for each check, passed or failed.
-    """
-
-    record: MosaicRecord
-    result: MosaicResult
-    verdicts: tuple[Verdict, ...]
+    record: MosaicRecord  #: Its record in the store.
+    result: MosaicResult  #: The mosaic.
+    verdicts: tuple[Verdict, ...]  #: One for each check, passed or failed.
 
 
 def open_mosaics(

@@ -54,46 +54,27 @@ RECHECK_S = 0.2
 
 @dataclass(frozen=True)
 class RejectedDelivery:
-    """A rejected MS: it is complete, but can't be read or was delivered before.
+    """A rejected MS: it is complete, but can't be read or was delivered before."""
 
-    Parameters
-    ----------
-    path : Path
-        The MS.
-    reason : str
-        One sentence.
-    """
-
-    path: Path
-    reason: str
+    path: Path  #: The MS.
+    reason: str  #: One sentence.
 
 
 @dataclass(frozen=True)
 class ScanCursor:
-    """The state that one scan passes to the next; small, because it is kept in a sensor's cursor.
+    """The state that one scan passes to the next; small, for a sensor keeps it in its cursor."""
 
-    Parameters
-    ----------
-    growing : dict of str to Signature
-        Signature of each incomplete MS, by name.
-    aside : dict of str to str
-        Content digest of each rejected MS, by name: it isn't read again until it changes.
-    checked : str
-        Name of the known MS that was last checked for replacement.
-    reasons : dict of str to str
-        Reasons for rejecting the first few MS, by name.
-    kept_out : dict of str to str
-        Content and path of the registered MS that a rejected MS conflicts with, by name: once that
-        is gone or replaced, the rejected MS is read again.
-    cut_off : dict of str to int
-        How often CASA crashed while it read an MS, by name.
-    """
-
+    #: Signature of each incomplete MS, by name.
     growing: dict[str, Signature] = field(default_factory=dict)
+    #: Content digest of each rejected MS, by name: it isn't read again until it changes.
     aside: dict[str, str] = field(default_factory=dict)
-    checked: str = ""
+    checked: str = ""  #: Name of the known MS that was last checked for replacement.
+    #: Reasons for rejecting the first few MS, by name.
     reasons: dict[str, str] = field(default_factory=dict)
+    #: Content and path of the registered MS that a rejected MS conflicts with, by name: once that
+    #: is gone or replaced, the rejected MS is read again.
     kept_out: dict[str, str] = field(default_factory=dict)
+    #: How often CASA crashed while it read an MS, by name.
     cut_off: dict[str, int] = field(default_factory=dict)
 
     def to_text(self) -> str:
@@ -122,36 +103,17 @@ class ScanCursor:
 
 @dataclass(frozen=True)
 class ScanResult:
-    """The result of one scan.
+    """The result of one scan."""
 
-    Parameters
-    ----------
-    arrivals : tuple of Arrived
-        Observations that this scan read and registered.
-    rejected : tuple of RejectedDelivery
-        MS that this scan rejected.
-    n_aside : int
-        Number of MS that an earlier scan rejected and that haven't changed since.
-    n_known : int
-        Number of MS that are registered observations.
-    growing : dict of str to str
-        Why an MS isn't complete yet, by name.
-    n_left : int
-        Number of MS that this scan had no time for.
-    passed_over : tuple of PassedOver
-        Ignored entries that are not observations, by name, with the reason.
-    memory : ScanCursor
-        State for the next scan.
-    """
-
-    arrivals: tuple[Arrived, ...]
-    rejected: tuple[RejectedDelivery, ...]
-    n_aside: int
-    n_known: int
-    growing: dict[str, str]
-    n_left: int
+    arrivals: tuple[Arrived, ...]  #: Observations that this scan read and registered.
+    rejected: tuple[RejectedDelivery, ...]  #: MS that this scan rejected.
+    n_aside: int  #: Number of MS that an earlier scan rejected and that haven't changed since.
+    n_known: int  #: Number of MS that are registered observations.
+    growing: dict[str, str]  #: Why an MS isn't complete yet, by name.
+    n_left: int  #: Number of MS that this scan had no time for.
+    #: Ignored entries that are not observations, by name, with the reason.
     passed_over: tuple[PassedOver, ...]
-    memory: ScanCursor
+    memory: ScanCursor  #: State for the next scan.
 
     @property
     def words(self) -> str:

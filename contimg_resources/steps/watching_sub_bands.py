@@ -48,23 +48,15 @@ _MOST_REPORTED = 100
 
 @dataclass(frozen=True)
 class SubBandCursor:
-    """The state that one scan passes to the next; small, because it is kept in a sensor's cursor.
+    """The state that one scan passes to the next; small, for a sensor keeps it in its cursor."""
 
-    Parameters
-    ----------
-    reported : dict of str to str
-        Digest of the reason with which each file or observation was rejected, by name: it is
-        reported once.
-    aside : dict of str to str
-        Signature of each observation that can't be registered, by key: it isn't read again until
-        its files change.
-    reasons : dict of str to str
-        Why, by key.
-    """
-
+    #: Digest of the reason with which each file or observation was rejected, by name: it is
+    #: reported once.
     reported: dict[str, str] = field(default_factory=dict)
+    #: Signature of each observation that can't be registered, by key: it isn't read again until its
+    #: files change.
     aside: dict[str, str] = field(default_factory=dict)
-    reasons: dict[str, str] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)  #: Why, by key.
 
     @classmethod
     def from_record(cls, record: Any) -> "SubBandCursor":
@@ -80,33 +72,17 @@ _FIELDS = ("reported", "aside", "reasons")
 
 @dataclass(frozen=True)
 class SubBandScanResult:
-    """The result of one scan.
+    """The result of one scan."""
 
-    Parameters
-    ----------
-    arrivals : tuple of Arrived
-        Observations that this scan registered.
-    rejected : tuple of RejectedDelivery
-        Files and observations that this scan rejected.
-    refused : dict of str to str
-        Why, by name, also of those that earlier scans rejected.
-    n_known : int
-        Number of known observations.
-    waiting : dict of str to str
-        Why an observation or file isn't processed yet, by name.
-    n_left : int
-        Number of observations and headers that this scan had no time for.
-    memory : SubBandCursor
-        State for the next scan.
-    """
-
-    arrivals: tuple[Arrived, ...] = ()
-    rejected: tuple[RejectedDelivery, ...] = ()
+    arrivals: tuple[Arrived, ...] = ()  #: Observations that this scan registered.
+    rejected: tuple[RejectedDelivery, ...] = ()  #: Files and observations that this scan rejected.
+    #: Why, by name, also of those that earlier scans rejected.
     refused: Mapping[str, str] = field(default_factory=dict)
-    n_known: int = 0
+    n_known: int = 0  #: Number of known observations.
+    #: Why an observation or file isn't processed yet, by name.
     waiting: Mapping[str, str] = field(default_factory=dict)
-    n_left: int = 0
-    memory: SubBandCursor = field(default_factory=SubBandCursor)
+    n_left: int = 0  #: Number of observations and headers that this scan had no time for.
+    memory: SubBandCursor = field(default_factory=SubBandCursor)  #: State for the next scan.
 
     @property
     def words(self) -> str:

@@ -109,29 +109,14 @@ class _Unlisted:
 
 @dataclass(frozen=True, repr=False)
 class Workshop:
-    """Settings, stores and tools of one process.
+    """Settings, stores and tools of one process."""
 
-    Parameters
-    ----------
-    settings : Settings
-        Settings of this site.
-    registry : CalibrationRegistry
-        Caltable sets.
-    products : ProductsStore
-        Observations and their products.
-    casa : Casa
-        Runs functions in CASA processes.
-    calibrators : CalibratorList
-        Known calibrators.
-    catalogues : CatalogueStore
-        Catalogues of sources; by default those of the state directory.
-    """
-
-    settings: Settings
-    registry: CalibrationRegistry
-    products: ProductsStore
-    casa: Casa
-    calibrators: CalibratorList
+    settings: Settings  #: Settings of this site.
+    registry: CalibrationRegistry  #: Caltable sets.
+    products: ProductsStore  #: Observations and their products.
+    casa: Casa  #: Runs functions in CASA processes.
+    calibrators: CalibratorList  #: Known calibrators.
+    #: Catalogues of sources; by default those of the state directory.
     catalogues: CatalogueStore = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:

@@ -84,20 +84,11 @@ def _why_not_table(
 
 @dataclass(frozen=True)
 class Arrived:
-    """The data and flags of an MS before and after calibration.
+    """The data and flags of an MS before and after calibration."""
 
-    Parameters
-    ----------
-    observed : Observed
-        The data after calibration.
-    good : ndarray of bool, shape (n_rows,)
-        Whether a row had any unflagged, finite, non-zero visibility.
-    flagged : ndarray of int, shape (n_rows,)
-        Number of flagged visibilities of each row before calibration.
-    """
-
-    observed: Observed
-    good: Bools
+    observed: Observed  #: The data after calibration.
+    good: Bools  #: Whether a row had any unflagged, finite, non-zero visibility. Shape (n_rows,).
+    #: Number of flagged visibilities of each row before calibration. Shape (n_rows,).
     flagged: Ints
 
     def working_antenna_ids(self) -> frozenset[int]:

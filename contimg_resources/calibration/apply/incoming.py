@@ -25,24 +25,15 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """Visibilities of some rows.
+    """Visibilities of some rows."""
 
-    Parameters
-    ----------
-    data : ndarray of complex64, shape (n, n_channels, n_correlations)
-        Visibilities; they may be changed.
-    flag : ndarray of bool, same shape
-        Flags; visibilities without a weight are flagged.
-    weight : ndarray of float32, shape (n, 1 or n_channels, n_correlations)
-        Weights: of each channel where they vary along the channels of any of the rows.
-    n_flagged : ndarray of int, shape (n,)
-        Number of flagged visibilities of each row.
-    """
-
+    #: Visibilities; they may be changed. Shape (n, n_channels, n_correlations).
     data: NDArray[np.complex64]
-    flag: NDArray[np.bool_]
+    flag: NDArray[np.bool_]  #: Flags; visibilities without a weight are flagged. Same shape.
+    #: Weights: of each channel where they vary along the channels of any of the rows. Shape (n, 1
+    #: or n_channels, n_correlations).
     weight: NDArray[np.float32]
-    n_flagged: Ints
+    n_flagged: Ints  #: Number of flagged visibilities of each row. Shape (n,).
 
 
 #: Called with the places of some rows and their cells, which are invalid after it returns. Called
@@ -56,24 +47,15 @@ class WeightsVary(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Incoming:
-    """An observation whose visibilities aren't in an MS.
+    """An observation whose visibilities aren't in an MS."""
 
-    Parameters
-    ----------
-    ms : Path
-        An MS with the subtables of the observation, and a few rows: together they have every
-        antenna, field and data description that the observation has.
-    columns : mapping of str to ndarray
-        All columns of its cross-correlations but the visibilities, flags and weights.
-    shape : (int, int)
-        Numbers of channels and correlations of a row.
-    read : callable
-        Reads all visibilities that there are, once, and passes them on.
-    """
-
+    #: An MS with the subtables of the observation, and a few rows: together they have every
+    #: antenna, field and data description that the observation has.
     ms: Path
+    #: All columns of its cross-correlations but the visibilities, flags and weights.
     columns: Mapping[str, NDArray[Any]]
-    shape: tuple[int, int]
+    shape: tuple[int, int]  #: Numbers of channels and correlations of a row.
+    #: Reads all visibilities that there are, once, and passes them on.
     read: Callable[[Receive], None]
 
 

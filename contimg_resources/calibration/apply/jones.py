@@ -24,44 +24,26 @@ _SAME_CHANNEL = 0.01
 
 @dataclass(frozen=True)
 class Jones:
-    """The product of all tables in one spectral window.
+    """The product of all tables in one spectral window."""
 
-    Parameters
-    ----------
-    factor : ndarray of complex64, shape (n_times, n_antennas, 2, n_channels)
-        Factor of each receptor's voltage; 1 where flagged.
-    flag : ndarray of bool, same shape
-        True where a table has no solution.
-    weight : ndarray of float32, shape (n_times, n_antennas, 2)
-        Product over the tables of the mean of ``abs(factor)**2`` over each table's unflagged
-        channels: weights of a baseline scale with the product of its two, as with CASA's ``calwt``.
-    """
-
+    #: Factor of each receptor's voltage; 1 where flagged. Shape (n_times, n_antennas, 2,
+    #: n_channels).
     factor: NDArray[np.complex64]
-    flag: NDArray[np.bool_]
+    flag: NDArray[np.bool_]  #: True where a table has no solution. Same shape.
+    #: Product over the tables of the mean of ``abs(factor)**2`` over each table's unflagged
+    #: channels: weights of a baseline scale with the product of its two, as with CASA's ``calwt``.
+    #: Shape (n_times, n_antennas, 2).
     weight: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class TableSolutions:
-    """A table with its solutions and its channels.
+    """A table with its solutions and its channels."""
 
-    Parameters
-    ----------
-    table : TableToApply
-        The table and its interpolation.
-    solutions : Solutions
-        Its solutions.
-    channels_hz : dict of int to ndarray
-        Channel centres of its windows by id, Hz.
-    subtype : str
-        ``VisCal`` of the table, such as ``K Jones``.
-    """
-
-    table: TableToApply
-    solutions: Solutions
-    channels_hz: dict[int, Floats]
-    subtype: str
+    table: TableToApply  #: The table and its interpolation.
+    solutions: Solutions  #: Its solutions.
+    channels_hz: dict[int, Floats]  #: Channel centres of its windows by id, Hz.
+    subtype: str  #: ``VisCal`` of the table, such as ``K Jones``.
 
 
 def read_table(table: TableToApply) -> TableSolutions:

@@ -46,47 +46,29 @@ _OWN = ("DATA", "FLAG", "WEIGHT", "WEIGHT_SPECTRUM", "SIGMA", "FLAG_ROW", "FLAG_
 
 @dataclass(eq=False)
 class Observed:
-    """The cross-correlations of an MS in memory, each once, all of one shape.
+    """The cross-correlations of an MS in memory, each once, all of one shape."""
 
-    Parameters
-    ----------
-    ms : Path
-        The original MS.
-    rows : ndarray of int, shape (n_rows,)
-        Row numbers of the selected rows, ascending.
-    first, second, field, description : ndarray of int, shape (n_rows,)
-        ANTENNA1, ANTENNA2, FIELD_ID and DATA_DESC_ID of these rows.
-    time_s : ndarray of float, shape (n_rows,)
-        TIME, MJD in seconds.
-    interval_s : ndarray of float, shape (n_rows,)
-        INTERVAL, seconds.
-    uvw_m : ndarray of float, shape (n_rows, 3)
-        UVW, metres.
-    channels_hz : dict of int to ndarray of float, shape (n_channels,)
-        Channel centres of each data description, Hz.
-    data : ndarray of complex64, shape (n_rows, n_channels, n_correlations)
-        Visibilities; may be mapped from a file, and must not be changed.
-    flag : ndarray of bool, same shape
-        Flags; visibilities without a weight are flagged.
-    weight : ndarray of float32, shape (n_rows, 1 or n_channels, n_correlations)
-        Weights: of each channel where they vary along the channels of any row.
-    columns : mapping of str to ndarray, optional
-        The other columns of the rows; None: those of `ms`.
-    """
-
-    ms: Path
-    rows: Ints
+    ms: Path  #: The original MS.
+    rows: Ints  #: Row numbers of the selected rows, ascending. Shape (n_rows,).
+    #: `first`, `second`, `field`, `description`: ANTENNA1, ANTENNA2, FIELD_ID and DATA_DESC_ID of
+    #: these rows. Shape (n_rows,).
     first: Ints
     second: Ints
     field: Ints
     description: Ints
-    time_s: NDArray[np.float64]
-    interval_s: NDArray[np.float64]
-    uvw_m: NDArray[np.float64]
+    time_s: NDArray[np.float64]  #: TIME, MJD in seconds. Shape (n_rows,).
+    interval_s: NDArray[np.float64]  #: INTERVAL, seconds. Shape (n_rows,).
+    uvw_m: NDArray[np.float64]  #: UVW, metres. Shape (n_rows, 3).
+    #: Channel centres of each data description, Hz. Shape (n_channels,).
     channels_hz: dict[int, Floats]
+    #: Visibilities; may be mapped from a file, and must not be changed. Shape (n_rows, n_channels,
+    #: n_correlations).
     data: NDArray[np.complex64]
-    flag: NDArray[np.bool_]
+    flag: NDArray[np.bool_]  #: Flags; visibilities without a weight are flagged. Same shape.
+    #: Weights: of each channel where they vary along the channels of any row. Shape (n_rows, 1 or
+    #: n_channels, n_correlations).
     weight: NDArray[np.float32]
+    #: The other columns of the rows; None: those of `ms`.
     columns: Mapping[str, NDArray[Any]] | None = None
 
     @cached_property

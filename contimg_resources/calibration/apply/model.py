@@ -15,76 +15,40 @@ from contimg_resources.settings import CalibrationSettings, ImagingSettings
 
 @dataclass(frozen=True)
 class ApplyRequest:
-    """A request to calibrate an MS: the input, the caltables, the output.
+    """A request to calibrate an MS: the input, the caltables, the output."""
 
-    Parameters
-    ----------
-    ms : Path
-        The incoming MS; only read.
-    tables : tuple of TableToApply
-        The caltables; applied in the order of their ``order``.
-    output : Path
-        The calibrated MS to write; replaced when it exists.
-    working_antennas : tuple of str
-        Names of the antennas over which flags are counted; empty: those with data in `ms`.
-    field_selection : str
-        CASA field selection; empty: all fields.
-    shift : bool
-        Shift all fields to one phase centre; otherwise they are unchanged.
-    phase_center_deg : (float, float), optional
-        Its right ascension and declination, ICRS degrees; None: the middle of the fields, which
-        for a drift scan is the meridian in the middle of the observation.
-    flag_rfi : bool
-        Flag radio interference after calibrating.
-    provenance : dict of str to str
-        Provenance recorded in the calibrated MS.
-    settings : CalibrationSettings
-        The engine: in memory, or with CASA where that isn't possible, or always CASA's tasks.
-    imaging : ImagingSettings
-        The image that will be made: more flagged data than it may have are an error.
-    """
-
-    ms: Path
-    tables: tuple[TableToApply, ...]
-    output: Path
+    ms: Path  #: The incoming MS; only read.
+    tables: tuple[TableToApply, ...]  #: The caltables; applied in the order of their ``order``.
+    output: Path  #: The calibrated MS to write; replaced when it exists.
+    #: Names of the antennas over which flags are counted; empty: those with data in `ms`.
     working_antennas: tuple[str, ...] = ()
-    field_selection: str = ""
-    shift: bool = True
+    field_selection: str = ""  #: CASA field selection; empty: all fields.
+    shift: bool = True  #: Shift all fields to one phase centre; otherwise they are unchanged.
+    #: Its right ascension and declination, ICRS degrees; None: the middle of the fields, which for
+    #: a drift scan is the meridian in the middle of the observation.
     phase_center_deg: tuple[float, float] | None = None
-    flag_rfi: bool = True
+    flag_rfi: bool = True  #: Flag radio interference after calibrating.
+    #: Provenance recorded in the calibrated MS.
     provenance: dict[str, str] = field(default_factory=dict)
+    #: The engine: in memory, or with CASA where that isn't possible, or always CASA's tasks.
     settings: CalibrationSettings = field(default_factory=CalibrationSettings)
+    #: The image that will be made: more flagged data than it may have are an error.
     imaging: ImagingSettings = field(default_factory=ImagingSettings)
 
 
 @dataclass(frozen=True)
 class ApplyResult:
-    """A calibrated MS.
+    """A calibrated MS."""
 
-    Parameters
-    ----------
-    ms : Path
-        The calibrated MS.
-    phase_center_deg : (float, float), optional
-        Its phase centre, ICRS degrees; None when the fields were not shifted.
-    working_antennas : tuple of str
-        Names of the antennas over which flags were counted.
-    n_rows : int
-        Number of its rows; autocorrelations are left out.
-    input_flagged_fraction : float
-        Flagged fraction of the input.
-    applied_flagged_fraction : float
-        After applying: with zeros, non-finite values, and antennas without solutions.
-    flagged_fraction : float
-        After flagging interference. All three are of cross-correlations of working antennas.
-    """
-
-    ms: Path
+    ms: Path  #: The calibrated MS.
+    #: Its phase centre, ICRS degrees; None when the fields were not shifted.
     phase_center_deg: tuple[float, float] | None
-    working_antennas: tuple[str, ...]
-    n_rows: int
-    input_flagged_fraction: float
+    working_antennas: tuple[str, ...]  #: Names of the antennas over which flags were counted.
+    n_rows: int  #: Number of its rows; autocorrelations are left out.
+    input_flagged_fraction: float  #: Flagged fraction of the input.
+    #: After applying: with zeros, non-finite values, and antennas without solutions.
     applied_flagged_fraction: float
+    #: After flagging interference. All three are of cross-correlations of working antennas.
     flagged_fraction: float
 
     @property
@@ -95,28 +59,16 @@ class ApplyResult:
 
 @dataclass(frozen=True)
 class Written:
-    """An engine's output.
+    """An engine's output."""
 
-    Parameters
-    ----------
-    phase_center_deg : (float, float), optional
-        See `ApplyResult`.
-    working : frozenset of int
-        Ids of the antennas over which flags were counted.
-    n_rows : int
-        Number of rows of the MS.
-    arrived, applied, final : FlagCount
-        Flags of the input, after applying, and finally.
-    rest : callable, optional
-        To be called when the MS is complete; see `contimg_resources.calibration.apply.memory.Also`.
-    """
-
-    phase_center_deg: tuple[float, float] | None
-    working: frozenset[int]
-    n_rows: int
+    phase_center_deg: tuple[float, float] | None  #: See `ApplyResult`.
+    working: frozenset[int]  #: Ids of the antennas over which flags were counted.
+    n_rows: int  #: Number of rows of the MS.
+    #: `arrived`, `applied`, `final`: Flags of the input, after applying, and finally.
     arrived: FlagCount
     applied: FlagCount
     final: FlagCount
+    #: To be called when the MS is complete; see `contimg_resources.calibration.apply.memory.Also`.
     rest: Callable[[], None] | None = None
 
 

@@ -53,24 +53,15 @@ _NOISY_SIGMA = 7.0
 
 @dataclass(frozen=True)
 class WindowInMemory:
-    """One spectral window of an observation: calibrated, all fields at one phase centre.
+    """One spectral window of an observation: calibrated, all fields at one phase centre."""
 
-    Parameters
-    ----------
-    frequencies_hz : ndarray of float, shape (n_channels,)
-        Channel centres, ascending or descending, Hz.
-    data : ndarray of complex64, shape (n_rows, n_channels, n_correlations)
-        Visibilities, Jy, C-contiguous, of this window and possibly of others; no autocorrelations.
-        The first and the last correlation are the parallel hands. Not changed.
-    flag : ndarray of bool, same shape
-        True: not to be used. C-contiguous; changed in place.
-    place : ndarray of int, shape (n_times, n_baselines)
-        The row of each time (ascending) and baseline; -1: none.
-    """
-
-    frequencies_hz: Floats
+    frequencies_hz: Floats  #: Channel centres, ascending or descending, Hz. Shape (n_channels,).
+    #: Visibilities, Jy, C-contiguous, of this window and possibly of others; no autocorrelations.
+    #: The first and the last correlation are the parallel hands. Not changed. Shape (n_rows,
+    #: n_channels, n_correlations).
     data: NDArray[np.complex64]
-    flag: Bools
+    flag: Bools  #: True: not to be used. C-contiguous; changed in place. Same shape.
+    #: The row of each time (ascending) and baseline; -1: none. Shape (n_times, n_baselines).
     place: NDArray[np.int64]
 
     @classmethod
@@ -97,27 +88,13 @@ class WindowInMemory:
 
 @dataclass(frozen=True)
 class FlaggedInMemory:
-    """Numbers of flagged visibilities, by cause.
+    """Numbers of flagged visibilities, by cause."""
 
-    Parameters
-    ----------
-    n_total : int
-        Number of visibilities; each channel and correlation counts.
-    n_before : int
-        Flagged in the input.
-    n_nonsense : int
-        Added: zero or not finite.
-    n_shared : int
-        Added: interference common to all baselines.
-    n_single : int
-        Added: interference in single baselines.
-    """
-
-    n_total: int
-    n_before: int
-    n_nonsense: int
-    n_shared: int
-    n_single: int
+    n_total: int  #: Number of visibilities; each channel and correlation counts.
+    n_before: int  #: Flagged in the input.
+    n_nonsense: int  #: Added: zero or not finite.
+    n_shared: int  #: Added: interference common to all baselines.
+    n_single: int  #: Added: interference in single baselines.
 
     @property
     def flagged_fraction(self) -> float:

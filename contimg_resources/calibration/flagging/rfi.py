@@ -40,14 +40,10 @@ _RFLAG: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class FlagCount:
-    """Numbers of visibilities and of flagged ones.
+    """Numbers of visibilities and of flagged ones."""
 
-    Parameters
-    ----------
-    total, flagged : int
-        Cross-correlations of working antennas; each channel and polarisation counts.
-    """
-
+    #: `total`, `flagged`: Cross-correlations of working antennas; each channel and polarisation
+    #: counts.
     total: int
     flagged: int
 

@@ -24,40 +24,21 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class ImagingTask:
-    """The task of an engine, with all parameters decided.
+    """The task of an engine, with all parameters decided."""
 
-    Parameters
-    ----------
-    ms : Path
-        Calibrated MS, all selected fields at one phase centre; DATA is imaged.
-    seen : Visibilities
-        The same data in memory: Stokes I, averaged.
-    weighting : Weighting
-        Their imaging weights.
-    grid : ImageGrid
-        Pixels of the image.
-    beam : DriftBeam
-        The mean primary beam.
-    dish_m : (float, float)
-        Diameters of dish and blockage, metres.
-    field_selection, spw_selection : str
-        CASA selections, already applied in `seen` (as is `settings.uvrange`); empty: everything.
-    settings : ImagingSettings
-        Weights and CLEAN, which also stops at `threshold_sigma` times the rms of the residual.
-    threshold_jy : float
-        CLEAN threshold, Jy/beam.
-    """
-
-    ms: Path
-    seen: Visibilities
-    weighting: Weighting
-    grid: ImageGrid
-    beam: DriftBeam
-    dish_m: tuple[float, float]
+    ms: Path  #: Calibrated MS, all selected fields at one phase centre; DATA is imaged.
+    seen: Visibilities  #: The same data in memory: Stokes I, averaged.
+    weighting: Weighting  #: Their imaging weights.
+    grid: ImageGrid  #: Pixels of the image.
+    beam: DriftBeam  #: The mean primary beam.
+    dish_m: tuple[float, float]  #: Diameters of dish and blockage, metres.
+    #: `field_selection`, `spw_selection`: CASA selections, already applied in `seen` (as is
+    #: `settings.uvrange`); empty: everything.
     field_selection: str
     spw_selection: str
+    #: Weights and CLEAN, which also stops at `threshold_sigma` times the rms of the residual.
     settings: ImagingSettings
-    threshold_jy: float
+    threshold_jy: float  #: CLEAN threshold, Jy/beam.
 
     @property
     def noise_jy(self) -> float:
@@ -67,24 +48,16 @@ class ImagingTask:
 
 @dataclass(frozen=True)
 class RawImages:
-    """The images from an engine, without primary-beam correction.
+    """The images from an engine, without primary-beam correction."""
 
-    Parameters
-    ----------
-    image, residual, psf : ndarray of float32, shape (size, size)
-        Restored image and residual in Jy/beam, and the point-spread function; declination
-        increases with rows, right ascension decreases with columns, as in FITS.
-    beam : Beam
-        Restoring beam.
-    n_iterations : int
-        Number of iterations done.
-    """
-
+    #: `image`, `residual`, `psf`: Restored image and residual in Jy/beam, and the point-spread
+    #: function; declination increases with rows, right ascension decreases with columns, as in
+    #: FITS. Shape (size, size).
     image: Floats
     residual: Floats
     psf: Floats
-    beam: Beam
-    n_iterations: int
+    beam: Beam  #: Restoring beam.
+    n_iterations: int  #: Number of iterations done.
 
 
 class ImagingEngine(Protocol):

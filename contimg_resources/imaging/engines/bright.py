@@ -57,17 +57,10 @@ _LEAST_FIELDS = 4
 
 @dataclass(frozen=True)
 class BrightSources:
-    """Bright sources, and the visibilities without them.
+    """Bright sources, and the visibilities without them."""
 
-    Parameters
-    ----------
-    variation : Variation
-        The sources.
-    values : tuple of ndarray of complex64, shape (n_rows, n_columns)
-        Visibilities of each block after subtracting the sources, Jy.
-    """
-
-    variation: Variation
+    variation: Variation  #: The sources.
+    #: Visibilities of each block after subtracting the sources, Jy. Shape (n_rows, n_columns).
     values: Values
 
 

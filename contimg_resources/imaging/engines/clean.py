@@ -26,22 +26,13 @@ _FAINTEST = 1e-7
 
 @dataclass(frozen=True)
 class MinorCycle:
-    """Result of a minor cycle.
+    """Result of a minor cycle."""
 
-    Parameters
-    ----------
-    rows, columns : ndarray of int, shape (n,)
-        Pixels with components.
-    flux_jy : ndarray of float32, shape (n,)
-        Flux of each, Jy.
-    n_iterations : int
-        Number of iterations.
-    """
-
+    #: `rows`, `columns`: Pixels with components. Shape (n,).
     rows: NDArray[np.int32]
     columns: NDArray[np.int32]
-    flux_jy: Singles
-    n_iterations: int
+    flux_jy: Singles  #: Flux of each, Jy. Shape (n,).
+    n_iterations: int  #: Number of iterations.
 
 
 def highest_sidelobe(psf: Singles, main_lobe_pixels: float) -> float:

@@ -58,24 +58,12 @@ _DIVERGED = 2.0
 
 @dataclass(frozen=True)
 class PointSpread:
-    """A point-spread function and its measured properties.
+    """A point-spread function and its measured properties."""
 
-    Parameters
-    ----------
-    psf : ndarray of float32, shape (extent, extent)
-        Peak 1 at (extent/2, extent/2).
-    beam : Beam
-        Restoring beam.
-    form : BeamForm
-        The restoring beam in pixels.
-    sidelobe : float
-        Highest abs(psf) outside the main lobe.
-    """
-
-    psf: Singles
-    beam: Beam
-    form: BeamForm
-    sidelobe: float
+    psf: Singles  #: Peak 1 at (extent/2, extent/2). Shape (extent, extent).
+    beam: Beam  #: Restoring beam.
+    form: BeamForm  #: The restoring beam in pixels.
+    sidelobe: float  #: Highest abs(psf) outside the main lobe.
 
     @classmethod
     def of(cls, gridder: Gridder, grid: ImageGrid, *, wide: bool) -> "PointSpread":
@@ -112,21 +100,11 @@ class PointSpread:
 
 @dataclass(frozen=True)
 class Cleaned:
-    """Result of CLEAN.
+    """Result of CLEAN."""
 
-    Parameters
-    ----------
-    model : ndarray of float32, shape (size, size)
-        Components, Jy/pixel.
-    residual : ndarray of float32, shape (size, size)
-        Residual, Jy/beam.
-    n_iterations : int
-        Number of iterations done.
-    """
-
-    model: Singles
-    residual: Singles
-    n_iterations: int
+    model: Singles  #: Components, Jy/pixel. Shape (size, size).
+    residual: Singles  #: Residual, Jy/beam. Shape (size, size).
+    n_iterations: int  #: Number of iterations done.
 
 
 def clean(

@@ -38,24 +38,13 @@ _STEEPEST = 3.0
 
 @dataclass(frozen=True)
 class Band:
-    """The band divided into bins, and the share of the imaging weight in each.
+    """The band divided into bins, and the share of the imaging weight in each."""
 
-    Parameters
-    ----------
-    bins_hz : ndarray, shape (n_bins,)
-        Mean frequencies, Hz.
-    bin_of_channel : tuple of ndarray of int16, shape (n_columns,)
-        The bin of each averaged channel of each block.
-    share : ndarray, shape (n_fields, n_bins)
-        Share of the imaging weight; its sum is 1.
-    frequency_hz : float
-        Effective frequency of the image, Hz.
-    """
-
-    bins_hz: Floats
+    bins_hz: Floats  #: Mean frequencies, Hz. Shape (n_bins,).
+    #: The bin of each averaged channel of each block. Shape (n_columns,).
     bin_of_channel: tuple[NDArray[np.int16], ...]
-    share: Floats
-    frequency_hz: float
+    share: Floats  #: Share of the imaging weight; its sum is 1. Shape (n_fields, n_bins).
+    frequency_hz: float  #: Effective frequency of the image, Hz.
 
     def of_fields(self, used: NDArray[np.bool_]) -> "Band":
         """Return the band when only some fields, mask of shape (n_fields,), are used."""
@@ -86,38 +75,22 @@ def band_of(weighting: Weighting) -> Band:
 
 @dataclass(frozen=True)
 class Variation:
-    """The variation of sources over the integrations and channels of one observation.
+    """The variation of sources over the integrations and channels of one observation."""
 
-    Parameters
-    ----------
-    flux_jy : ndarray, shape (n_sources,)
-        Flux densities without the primary beam at the band's effective frequency, Jy.
-    spectral_index : ndarray, shape (n_sources,)
-        ``S ~ nu^spectral_index``; 0 where unknown.
-    cosines : ndarray, shape (n_sources, 3)
-        l (east), m (north) and n - 1 about the phase centre.
-    ra_deg, dec_deg : ndarray, shape (n_sources,)
-        Positions, ICRS degrees.
-    mean_response : ndarray, shape (n_sources,)
-        Response of each in the image: beam times relative spectrum, averaged with the
-        imaging weights.
-    pointings_deg : ndarray, shape (n_fields, 2)
-        Pointing directions, ICRS degrees.
-    dish_m : (float, float)
-        Diameters of dish and blockage, metres.
-    reference_hz : float
-        Effective frequency, Hz.
-    """
-
+    #: Flux densities without the primary beam at the band's effective frequency, Jy. Shape
+    #: (n_sources,).
     flux_jy: Floats
-    spectral_index: Floats
-    cosines: Floats
+    spectral_index: Floats  #: ``S ~ nu^spectral_index``; 0 where unknown. Shape (n_sources,).
+    cosines: Floats  #: l (east), m (north) and n - 1 about the phase centre. Shape (n_sources, 3).
+    #: `ra_deg`, `dec_deg`: Positions, ICRS degrees. Shape (n_sources,).
     ra_deg: Floats
     dec_deg: Floats
+    #: Response of each in the image: beam times relative spectrum, averaged with the imaging
+    #: weights. Shape (n_sources,).
     mean_response: Floats
-    pointings_deg: Floats
-    dish_m: tuple[float, float]
-    reference_hz: float
+    pointings_deg: Floats  #: Pointing directions, ICRS degrees. Shape (n_fields, 2).
+    dish_m: tuple[float, float]  #: Diameters of dish and blockage, metres.
+    reference_hz: float  #: Effective frequency, Hz.
 
     def response(self, field: int, frequency_hz: Floats) -> Floats:
         """Return beam times relative spectrum, shape (n_channels, n_sources)."""

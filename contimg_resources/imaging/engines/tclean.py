@@ -26,21 +26,11 @@ _PLANES = (8, 256)
 
 @dataclass(frozen=True)
 class _Pace:
-    """How aggressively CLEAN proceeds.
+    """How aggressively CLEAN proceeds."""
 
-    Parameters
-    ----------
-    gain : float
-        Loop gain.
-    cycle_factor : float
-        tclean's ``cyclefactor``: how early a minor cycle ends.
-    cycles : int
-        Major cycles, relative to the maximum of the task.
-    """
-
-    gain: float
-    cycle_factor: float
-    cycles: int
+    gain: float  #: Loop gain.
+    cycle_factor: float  #: tclean's ``cyclefactor``: how early a minor cycle ends.
+    cycles: int  #: Major cycles, relative to the maximum of the task.
 
 
 #: Point sources alone tolerate a larger gain than tclean's 0.1, and deeper minor cycles than its

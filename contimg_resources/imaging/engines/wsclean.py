@@ -164,18 +164,11 @@ def _selected(ms: Path, task: ImagingTask) -> Path:
 
 @dataclass(frozen=True)
 class _Pixels:
-    """One of WSClean's images.
+    """One of WSClean's images."""
 
-    Parameters
-    ----------
-    values : ndarray of float32, shape (size, size)
-        Declination increases with rows, right ascension decreases with columns.
-    header : fits.Header
-        Its header.
-    """
-
+    #: Declination increases with rows, right ascension decreases with columns. Shape (size, size).
     values: Floats
-    header: fits.Header
+    header: fits.Header  #: Its header.
 
 
 def _images(task: ImagingTask) -> RawImages:
