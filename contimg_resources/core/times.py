@@ -11,6 +11,10 @@ from datetime import UTC, date, datetime, timedelta
 from contimg_resources.core.errors import InvalidName
 
 SECONDS_PER_DAY = 86_400.0
+#: Julian date of MJD 0.
+MJD_ZERO_JD = 2_400_000.5
+#: TT - UTC since 2017: 37 leap seconds and 32.184 s.
+TT_MINUS_UTC_DAYS = 69.184 / SECONDS_PER_DAY
 
 #: Degrees of right ascension that transit in a day of UT.
 SIDEREAL_DEG_PER_DAY = 360.985_647_4

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.constants import speed_of_light
 
 from contimg_resources.compiling import compiled
-
-_LIGHT_M_PER_S = 299_792_458.0
 
 
 @compiled()
@@ -78,7 +77,7 @@ def turn_visibilities(  # type: ignore[no-untyped-def]  # numba: types follow th
     # Distance from it: the channel of the file for each channel of the MS.
     first = n_channels - 1 if descending else 0
     for b in range(rows.size):
-        _turns(-2.0 * np.pi * w_m[b] / _LIGHT_M_PER_S, frequencies_hz, evenly_spaced, turns)
+        _turns(-2.0 * np.pi * w_m[b] / speed_of_light, frequencies_hz, evenly_spaced, turns)
         sign = np.float32(-1.0 if conjugated[b] else 1.0)
         n_infinite = 0
         n_empty = 0

@@ -19,7 +19,7 @@ from contimg_resources.core.errors import (
     UnreadableSubBand,
     in_words_of_reader,
 )
-from contimg_resources.core.times import check_mjd
+from contimg_resources.core.times import MJD_ZERO_JD, check_mjd
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -29,7 +29,6 @@ Bools = NDArray[np.bool_]
 MOST_SAMPLES = 1_000_000_000
 _MOST_NUMBERS = 50_000_000
 
-_JD_OF_MJD_ZERO = 2_400_000.5
 
 #: HDF5's message when another process has the file open for writing.
 _LOCKED = re.compile(r"unable to lock file|resource temporarily unavailable", re.IGNORECASE)
@@ -169,6 +168,6 @@ def one_number(path: Path, group: h5py.Group, name: str) -> float:
 def mjd_from_jd(path: Path, jd: float) -> float:
     """Return a time of the header, JD, as MJD in days."""
     try:
-        return check_mjd(jd - _JD_OF_MJD_ZERO)
+        return check_mjd(jd - MJD_ZERO_JD)
     except InvalidName as error:
         raise refused(path, f"has an implausible time_array: {error.message}") from error

@@ -10,7 +10,7 @@ import numpy as np
 
 from contimg_resources.core.arrays import Floats
 from contimg_resources.core.keys import parse_partition_key
-from contimg_resources.core.times import SIDEREAL_DEG_PER_DAY
+from contimg_resources.core.times import MJD_ZERO_JD, SIDEREAL_DEG_PER_DAY, TT_MINUS_UTC_DAYS
 from contimg_resources.export.model import CaltableSetItem, Gap, MosaicItem, ObservationItem
 from contimg_resources.export.pages import (
     DEG_DECIMALS,
@@ -203,11 +203,6 @@ def _caltable_set(one: CaltableSet) -> Item:
     return element(f"{one.name} v{one.version}", item.mid_mjd, item)
 
 
-_MJD_ZERO = 2_400_000.5
-#: TT - UTC since 2017, days.
-_TT_MINUS_UTC_DAYS = 69.184 / 86_400
-
-
 def meridian_ra_deg(dec_deg: Floats, mjd: Floats) -> Floats:
     """Return the ICRS right ascension on the meridian, degrees.
 
@@ -224,7 +219,7 @@ def meridian_ra_deg(dec_deg: Floats, mjd: Floats) -> Floats:
     import erfa  # type: ignore[import-untyped]
 
     days, day = np.unique(np.floor(mjd), return_inverse=True)
-    of_days, _ = erfa.apci13(_MJD_ZERO, days + 0.5 + _TT_MINUS_UTC_DAYS)
-    on_meridian_rad = erfa.era00(_MJD_ZERO, mjd) + np.radians(LONGITUDE_DEG)
+    of_days, _ = erfa.apci13(MJD_ZERO_JD, days + 0.5 + TT_MINUS_UTC_DAYS)
+    on_meridian_rad = erfa.era00(MJD_ZERO_JD, mjd) + np.radians(LONGITUDE_DEG)
     ra_rad, _ = erfa.aticq(on_meridian_rad, np.radians(dec_deg), of_days[day])
     return np.asarray(np.degrees(ra_rad) % 360.0, np.float64)

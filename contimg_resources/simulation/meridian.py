@@ -10,25 +10,26 @@ beam of 2.8 deg. Phase centres stay exact, because they are written as computed.
 import erfa  # type: ignore[import-untyped]
 import numpy as np
 
-from contimg_resources.core.times import SECONDS_PER_DAY, SIDEREAL_DEG_PER_DAY, check_mjd
+from contimg_resources.core.times import (
+    MJD_ZERO_JD,
+    SIDEREAL_DEG_PER_DAY,
+    TT_MINUS_UTC_DAYS,
+    check_mjd,
+)
 from contimg_resources.instrument.dsa110 import LONGITUDE_DEG
-
-_MJD_ZERO = 2_400_000.5
-#: TT - UTC since 2017: 37 leap seconds and 32.184 s.
-_TT_MINUS_UTC_DAYS = 69.184 / SECONDS_PER_DAY
 
 
 def sidereal_time_deg(mjd: float) -> float:
     """Return the apparent local sidereal time at the array, degrees from 0 to 360."""
     check_mjd(mjd)
-    greenwich = erfa.gst06a(_MJD_ZERO, mjd, _MJD_ZERO, mjd + _TT_MINUS_UTC_DAYS)
+    greenwich = erfa.gst06a(MJD_ZERO_JD, mjd, MJD_ZERO_JD, mjd + TT_MINUS_UTC_DAYS)
     return float((np.degrees(greenwich) + LONGITUDE_DEG) % 360.0)
 
 
 def apparent_direction_deg(ra_deg: float, dec_deg: float, mjd: float) -> tuple[float, float]:
     """Return apparent right ascension and declination of date of an ICRS direction, degrees."""
     ra, dec, origins = erfa.atci13(
-        np.radians(ra_deg), np.radians(dec_deg), 0, 0, 0, 0, _MJD_ZERO, mjd + _TT_MINUS_UTC_DAYS
+        np.radians(ra_deg), np.radians(dec_deg), 0, 0, 0, 0, MJD_ZERO_JD, mjd + TT_MINUS_UTC_DAYS
     )
     return float(np.degrees(ra - origins) % 360.0), float(np.degrees(dec))
 
@@ -38,12 +39,12 @@ def meridian_direction_deg(apparent_declination_deg: float, mjd: float) -> tuple
 
     Its apparent declination is that of date; the time is MJD in days (UTC).
     """
-    tt = mjd + _TT_MINUS_UTC_DAYS
-    origins = erfa.eo06a(_MJD_ZERO, tt)
+    tt = mjd + TT_MINUS_UTC_DAYS
+    origins = erfa.eo06a(MJD_ZERO_JD, tt)
     ra, dec, _ = erfa.atic13(
         np.radians(sidereal_time_deg(mjd)) + origins,
         np.radians(apparent_declination_deg),
-        _MJD_ZERO,
+        MJD_ZERO_JD,
         tt,
     )
     return float(np.degrees(ra) % 360.0), float(np.degrees(dec))

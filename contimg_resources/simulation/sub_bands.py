@@ -16,9 +16,10 @@ import erfa  # type: ignore[import-untyped]
 import h5py
 import numpy as np
 from numpy.typing import NDArray
+from scipy.constants import speed_of_light
 
 from contimg_resources.core.arrays import Bools, Complexes, Floats
-from contimg_resources.core.times import SECONDS_PER_DAY, datetime_from_mjd
+from contimg_resources.core.times import MJD_ZERO_JD, SECONDS_PER_DAY, datetime_from_mjd
 from contimg_resources.correlator.phasing import Sky
 from contimg_resources.instrument.dsa110 import (
     CASA_TELESCOPE,
@@ -33,8 +34,6 @@ from contimg_resources.instrument.dsa110 import (
 from contimg_resources.simulation.predict import Baselines
 from contimg_resources.simulation.spec import DeadStyle, SimulationSpec, window_order
 
-_LIGHT_M_PER_S = 299_792_458.0
-_JD_OF_MJD_ZERO = 2_400_000.5
 _NAME_STREAM = 9
 #: UVH5's codes of XX and YY.
 _POLARISATIONS = (-5, -6)
@@ -66,7 +65,7 @@ def write_sub_bands(
     integrations written.
     """
     baselines = Baselines.of(len(spec.antennas), spec.autocorrelations)
-    jd = spec.integration_mjd + _JD_OF_MJD_ZERO
+    jd = spec.integration_mjd + MJD_ZERO_JD
     sky = Sky.at(jd, (LONGITUDE_DEG, LATITUDE_DEG, HEIGHT_M))
     numbers = np.array([int(name) - 1 for name in spec.antennas])
     positions_m = _positions_m()
@@ -89,7 +88,7 @@ def write_sub_bands(
                 if spec.dead_style is DeadStyle.ZERO:
                     block[dead_rows] = 0
                 waves = uvw_m[k, :, 2, None] * spec.window_frequencies_hz[places[number]]
-                turn = np.exp(2j * np.pi / _LIGHT_M_PER_S * waves)
+                turn = np.exp(2j * np.pi / speed_of_light * waves)
                 # The signs of UVH5 and of an MS are opposite.
                 drifting = (np.conj(block) * turn[:, :, None]).astype(np.complex64)
                 flagged = dead_rows & (spec.dead_style is DeadStyle.FLAGGED)

@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 
 from contimg_resources.core.errors import TableError
+from contimg_resources.core.times import MJD_ZERO_JD
 from contimg_resources.tables.model import Column, Frame, Table, TimeSystem, column_of
 from contimg_resources.tables.reading import Limits, check_columns, check_rows
 from contimg_resources.tables.units import refuse_endless
 from contimg_resources.tables.votable import chosen_table
-
-_MJD_ORIGIN_JD = 2_400_000.5
 
 #: Upper limit of a text table's header length.
 _HEADER_BYTES = 1 << 20
@@ -134,7 +133,7 @@ def _expanded(name: str, column: Any, stated: dict[str, str], taken: set[str]) -
             for part in ("ra", "dec")
         ]
     if isinstance(column, Time):
-        system = TimeSystem(str(column.scale), _MJD_ORIGIN_JD)
+        system = TimeSystem(str(column.scale), MJD_ZERO_JD)
         mask = np.ma.getmaskarray(column.mjd) if column.masked else None
         return [
             column_of(

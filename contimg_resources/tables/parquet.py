@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from contimg_resources.core.times import MJD_ZERO_JD
 from contimg_resources.tables.model import Column, Table, TimeSystem, column_of
 from contimg_resources.tables.reading import Limits, check_cells, check_columns, check_rows
 
@@ -65,7 +66,7 @@ def _column(field: Any, values: Any, stated: dict[str, str]) -> Column:
         since = pc.cast(values, pa.timestamp("us")).cast(pa.int64()).fill_null(0).to_numpy()
         told["unit"] = "d"
         days = _MJD_OF_1970 + since / 86_400e6
-        return column_of(field.name, days, mask, times=TimeSystem("utc", 2_400_000.5), **told)
+        return column_of(field.name, days, mask, times=TimeSystem("utc", MJD_ZERO_JD), **told)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_binary(kind):
         return column_of(field.name, values.cast(pa.string()), **told)
     if pa.types.is_decimal(kind):

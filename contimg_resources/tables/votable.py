@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from contimg_resources.core.errors import TableError
+from contimg_resources.core.times import MJD_ZERO_JD
 from contimg_resources.tables.model import Column, Frame, Table, TimeSystem, column_of
 from contimg_resources.tables.reading import Limits, check_columns, check_rows
 
@@ -22,7 +23,7 @@ _SYSTEMS = {
     "ecl_fk5": "ecliptic",
     "galactic_ii": "galactic",
 }
-_ORIGINS_JD = {"mjd-origin": 2_400_000.5, "jd-origin": 0.0}
+_ORIGINS_JD = {"mjd-origin": MJD_ZERO_JD, "jd-origin": 0.0}
 
 
 def read(path: Path, content: bytes, table: str, limits: Limits) -> Table:

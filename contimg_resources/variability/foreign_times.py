@@ -18,11 +18,10 @@ import numpy as np
 
 from contimg_resources.core.arrays import Bools, Floats
 from contimg_resources.core.errors import TableError, in_words_of_reader
-from contimg_resources.core.times import MJD_MAX_DAYS, MJD_MIN_DAYS
+from contimg_resources.core.times import MJD_MAX_DAYS, MJD_MIN_DAYS, MJD_ZERO_JD
 from contimg_resources.tables.model import Column, Table, TimeSystem
 from contimg_resources.tables.units import factor_between
 
-_MJD_ORIGIN_JD = 2_400_000.5
 _UNIX_ORIGIN_JD = 2_440_587.5
 #: Scales that astropy converts, by their names in files.
 _SCALES = {
@@ -243,7 +242,7 @@ def _julian_dates(
             )
         return _of_years(numbers), "decimal years"
     days = numbers * (_in_days(column, unit) if unit else 1.0) + offset
-    zero = _MJD_ORIGIN_JD if form == "mjd" else 0.0
+    zero = MJD_ZERO_JD if form == "mjd" else 0.0
     _check_range(column, form, days, zero)
     words = form.upper() + (f"-{offset:.10g}" if offset else "") + (f" in {unit}" if unit else "")
     return zero + days, words
@@ -271,7 +270,7 @@ def _fits_reference_jd(table: Table, column: Column) -> float | None:
         ) from error
     if "JDREF" in keywords:
         return float(keywords["JDREF"]) + zero_days
-    return mjd + _MJD_ORIGIN_JD + zero_days
+    return mjd + MJD_ZERO_JD + zero_days
 
 
 def _in_days(column: Column, unit: str) -> float:
@@ -289,7 +288,7 @@ def _by_range(column: Column, numbers: Floats, unit: str) -> str:
     if known.size:
         if _share_within(known, 0.0) > 0.5:
             return "mjd"
-        if _share_within(known - _MJD_ORIGIN_JD, 0.0) > 0.5:
+        if _share_within(known - MJD_ZERO_JD, 0.0) > 0.5:
             return "jd"
     example = f"{known[0]:.10g}" if known.size else "nothing"
     raise TableError(
@@ -303,11 +302,11 @@ def _by_range(column: Column, numbers: Floats, unit: str) -> str:
 
 def _check_range(column: Column, form: str, days: Floats, zero: float) -> None:
     known = days[np.isfinite(days)]
-    if not known.size or _share_within(known + zero - _MJD_ORIGIN_JD, 0.0) > 0.0:
+    if not known.size or _share_within(known + zero - MJD_ZERO_JD, 0.0) > 0.0:
         return
     other = "jd" if form == "mjd" else "mjd"
-    other_zero = 0.0 if other == "jd" else _MJD_ORIGIN_JD
-    fits = _share_within(known + other_zero - _MJD_ORIGIN_JD, 0.0) > 0.5
+    other_zero = 0.0 if other == "jd" else MJD_ZERO_JD
+    fits = _share_within(known + other_zero - MJD_ZERO_JD, 0.0) > 0.5
     hint = f", but not as {other.upper()}" if fits else ""
     raise TableError(
         f"column {column.name} holds {known[0]:.10g}, which as {form.upper()} is outside 1960 "
@@ -333,10 +332,10 @@ def _of_years(years: Floats) -> Floats:
 
 def _utc_mjd(jd: Floats, scale: str) -> Floats:
     if scale == "utc":
-        return jd - _MJD_ORIGIN_JD
+        return jd - MJD_ZERO_JD
     from astropy.time import Time
 
-    mjd = jd - _MJD_ORIGIN_JD
+    mjd = jd - MJD_ZERO_JD
     good = np.isfinite(mjd) & (mjd > MJD_MIN_DAYS - 1) & (mjd < MJD_MAX_DAYS + 1)
     found = np.full(len(mjd), np.nan)
     with warnings.catch_warnings():
@@ -358,7 +357,7 @@ def _from_texts(column: Column, scale: str) -> tuple[Floats, Bools]:
         if text:
             values[i], aware[i] = _of_text(text)
     # A time with a zone is in UTC, whatever the scale of the column.
-    with_scale = np.where(aware, values, _utc_mjd(values + _MJD_ORIGIN_JD, scale))
+    with_scale = np.where(aware, values, _utc_mjd(values + MJD_ZERO_JD, scale))
     inside = (with_scale >= MJD_MIN_DAYS) & (with_scale <= MJD_MAX_DAYS)
     mjd = np.where(inside, with_scale, np.nan)[place]
     return mjd, np.asarray(~np.isfinite(mjd) & ~column.absent)
