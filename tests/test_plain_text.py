@@ -68,6 +68,7 @@ def test_a_scan_shows_names_from_an_ms(capsys: Any, monkeypatch: pytest.MonkeyPa
         key="61041.00347",
         path=Path("/in/a.ms"),
         notes=(f"telescope {HOSTILE} isn't known",),
+        sub_bands=(),
         calibrators=(SimpleNamespace(name=HOSTILE),),
     )
     arrived = SimpleNamespace(observation=observation, usable=True, is_calibrator=True)

@@ -165,12 +165,19 @@ def test_the_ms_of_sub_bands_is_a_product_and_agrees_with_their_headers(scan: Sc
         "incoming_sub_bands": keys,
         "measurement_set": keys,
     }
-    for key in keys:
-        assert [(c["success"], c["severity"]) for c in scan.checks[key]] == [(True, "ERROR")]
-        (ms,) = [a for a in scan.store.artefacts(key) if a.kind == ArtefactKind.MEASUREMENT_SET]
-        assert len(ms.parameters["inputs"]) == 16
-        assert ms.run_id
-        assert ms.checksum.startswith("sha256:")
+    made = scan.keys["calibrator"]
+    assert [(c["success"], c["severity"]) for c in scan.checks[made]] == [(True, "ERROR")]
+    (ms,) = [a for a in scan.store.artefacts(made) if a.kind == ArtefactKind.MEASUREMENT_SET]
+    assert len(ms.parameters["inputs"]) == 16
+    assert ms.run_id
+    assert ms.checksum.startswith("sha256:")
+    # A set was valid for the target, so that it needed no MS.
+    (check,) = scan.checks[scan.keys["target"]]
+    assert (check["success"], check["severity"]) == (True, "WARN")
+    assert check["description"].startswith("no MS is written")
+    kinds = {a.kind: a for a in scan.store.artefacts(scan.keys["target"])}
+    assert ArtefactKind.MEASUREMENT_SET not in kinds
+    assert len(kinds[ArtefactKind.CALIBRATED_MS].parameters["inputs"]) == 16
 
 
 def test_a_drift_scan_by_other_hands_is_solved_and_calibrated_in_memory(
