@@ -41,6 +41,17 @@ def n_cores() -> int:
     return int(numba.get_num_threads())
 
 
+@contextmanager
+def on_one_core() -> Iterator[None]:
+    """Run compiled loops on one core: waiting threads would use up the others."""
+    before = numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
+
+
 def compiled(*, parallel: bool = False) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
     """Compile a function when it is first called.
 

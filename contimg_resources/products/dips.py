@@ -66,8 +66,8 @@ class DipEvidence:
     neighbour_depth, neighbour_depth_error : float
         Median depth of the same dip in them, and its error.
     over_walk, over_walk_without_maxima : float
-        Likelihood gain over intrinsic variability alone, and the same without the maxima beside
-        the dip (see `contimg_resources.variability.red_noise.Evidence`).
+        Evidence for the fitted dip over intrinsic variability alone, and the same without the
+        maxima beside the dip (see `contimg_resources.variability.candidates.Evidence`).
     n_bands : int or None
         Sub-bands with enough remaining flux density; None without usable sub-bands.
     band_depths : tuple of tuple of float

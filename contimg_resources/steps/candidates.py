@@ -83,7 +83,7 @@ def find_candidates(
     from contimg_resources.variability.candidates import search_candidates, with_known_ids
     from contimg_resources.variability.points import read_points
     from contimg_resources.variability.spectra import spectral_evidence
-    from contimg_resources.variability.templates import bank
+    from contimg_resources.variability.templates import bank, fine_bank
 
     settings, events = workshop.settings, workshop.products.events
     progress("reading light curves", 0.0)
@@ -114,7 +114,9 @@ def find_candidates(
         evidence = candidate.evidence
         failed: dict[str, str] = {}
         with rejecting(failed, candidate.id):
-            evidence = spectral_evidence(root, candidate, lambda: bank(families), day_mjd + 1)
+            evidence = spectral_evidence(
+                root, candidate, lambda: (*bank(families), *fine_bank()), day_mjd + 1
+            )
         if failed:
             evidence = replace(evidence, spectral_note=failed[candidate.id])
         return replace(candidate, run_id=run_id, evidence=evidence)

@@ -1,65 +1,71 @@
 """The search for Extreme Scattering Events in many light curves.
 
-Belongs here: preparing light curves, calling the search, the threshold for a rate of false alarms.
-Doesn't: vetting a dip (see `vetting`), candidates and their names.
+Belongs here: templates matched in the noise of each source, and the threshold for a rate of false
+alarms. Doesn't: the noise (see `noise`), the fit and vetting of a dip (see `vetting`), candidates.
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contimg_resources.casa import Progress, no_progress
-from contimg_resources.core.statistics import STD_OF_MAD
 from contimg_resources.settings import EseSettings
-from contimg_resources.variability.metrics import errors_with_floor, medians_of
 from contimg_resources.variability.model import LightCurves
-from contimg_resources.variability.templates import REACH, bank
+from contimg_resources.variability.noise import LogCurves, Noises, drawn
+from contimg_resources.variability.templates import REACH, Family, Shape, bank
 
 Floats = NDArray[np.float64]
 
 #: Successive widths differ by at most this factor.
 _WIDTH_FACTOR = 1.35
-#: A measurement is a flare if it exceeds this multiple of the median by this many standard
-#: deviations. Flares mustn't raise the baseline of adjacent times. The maxima beside a dip stay.
-_FLARE_SIGMA, _FLARE_RATIO = 4.0, 1.4
-#: Source-years of shuffled light curves on which the threshold is measured.
-_SHUFFLED_YEARS = 3000.0
-_MOST_SHUFFLES = 40
+#: Maximum width of a dip as a fraction of the observed time: its baseline is twice as long.
+MOST_OF_SPAN = 0.35
+#: Minimum number of measurements of a source.
+MIN_POINTS = 8
+#: The templates of ln S are those of lenses with this depth.
+_TYPICAL_DEPTH = 0.3
+_TABLE_STEPS = 1601
+#: Dips of each source whose evidence is computed, for each of two noises.
+_N_BEST = 3
+#: Source-years of drawn light curves on which the threshold is measured, and the maximum number of
+#: draws of a source.
+_DRAWN_YEARS, _MOST_DRAWS = 2500.0, 20
 _TAIL = 0.1
-#: Minimum threshold: four standard deviations.
-MIN_THRESHOLD = 16.0
+#: Minimum threshold.
+MIN_THRESHOLD = 10.0
 _DAYS_OF_YEAR = 365.25
 _TURN = 500
 
 
 @dataclass(frozen=True)
 class Dips:
-    """The best dip of each source, as found by `contimg_resources.variability.ese_loops`.
+    """The best dip of each source.
 
     Parameters
     ----------
     score : ndarray, shape (n_sources,)
-        Score; 0 if there is no dip.
+        Evidence, see `contimg_resources.variability.noise.Noises.evidence`; 0 if there is no dip.
     mid_mjd, width_days : ndarray, shape (n_sources,)
         Epoch of minimum (MJD in days) and full width at half depth (days).
     shape : ndarray of int, shape (n_sources,)
         Index of the shape in the bank.
-    depth : ndarray, shape (n_sources,)
-        Depth as a fraction of the baseline.
-    spread : ndarray, shape (n_sources,)
-        Scatter at the source's other times, in units of the errors; at least 1.
-    n_windows : ndarray of int, shape (n_sources,)
-        Windows with enough measurements; 0 if the source can't be searched.
+    noise : ndarray of int, shape (n_sources,)
+        Index of the most probable noise with the dip.
+    largest : ndarray, shape (n_sources,)
+        Largest innovation in its standard deviations, with the most probable noise without the dip.
+    gains : ndarray, shape (n_sources, n_noises)
+        ln of the likelihood that the dip adds to each noise.
     """
 
     score: Floats
     mid_mjd: Floats
     width_days: Floats
     shape: NDArray[np.int64]
-    depth: Floats
-    spread: Floats
-    n_windows: NDArray[np.int64]
+    noise: NDArray[np.int64]
+    largest: Floats
+    gains: Floats
 
 
 def widths_of(settings: EseSettings) -> Floats:
@@ -69,118 +75,126 @@ def widths_of(settings: EseSettings) -> Floats:
     return np.asarray(settings.min_width_days * ratio ** (np.arange(steps + 1) / steps))
 
 
-def prepared(curves: LightCurves, floor: float) -> tuple[Floats, Floats]:
-    """Remove flares and scale the errors to the scatter between adjacent measurements.
+def change_of(shape: Shape, u: Floats) -> Floats:
+    """Return the change of ln S by a typical lens, in units of that at its minimum."""
+    change = np.log1p(_TYPICAL_DEPTH * shape.at(u))
+    return np.asarray(change / -np.log1p(-_TYPICAL_DEPTH))
+
+
+@cache
+def _tables(families: tuple[Family, ...]) -> Floats:
+    u = np.linspace(-REACH, REACH, _TABLE_STEPS)
+    return np.ascontiguousarray(np.array([change_of(shape, u) for shape in bank(families)]).T)
+
+
+def min_amplitude(settings: EseSettings) -> float:
+    """Return the amplitude of ln S of the shallowest dip."""
+    return float(-np.log1p(-settings.min_depth))
+
+
+def search(curves: LogCurves, noises: Noises, log_posterior: Floats, settings: EseSettings) -> Dips:
+    """Find the dip of each source with the largest evidence.
+
+    Templates are matched twice: in the most probable noise of the source, and in the noise that is
+    most probable with the best dip of the first time, since a dip resembles noise.
 
     Parameters
     ----------
-    curves : LightCurves
+    curves : LogCurves
         Light curves.
-    floor : float
-        Systematic error floor as a fraction of the flux density.
-
-    Returns
-    -------
-    tuple of ndarray, shape (n_points,)
-        Flux densities with flares clipped, and errors with the systematic error floor, enlarged
-        where adjacent measurements of a source differ by more than their errors; Jy.
+    noises : Noises
+        Distribution of the noises.
+    log_posterior : ndarray, shape (n_sources, n)
+        Output of `Noises.log_posterior` for the light curves.
+    settings : EseSettings
+        Templates, widths and minimum depth.
     """
-    level_jy = medians_of(curves.flux_jy, curves)
-    error_jy = errors_with_floor(curves, floor, level_jy)
-    flux_jy = curves.flux_jy.copy()
-    for i in range(len(curves)):
-        own = curves.of(i)
-        flux, error = flux_jy[own], error_jy[own]
-        if len(flux) > 2:
-            steps = np.abs(np.diff(flux)) / np.hypot(error[1:], error[:-1])
-            error = error * max(1.0, STD_OF_MAD * float(np.median(steps)))
-            error_jy[own] = error
-        highest = _FLARE_RATIO * abs(level_jy[i]) + _FLARE_SIGMA * error
-        flux_jy[own] = np.minimum(flux, highest)
-    return flux_jy, error_jy
+    from contimg_resources.variability.ese_loops import (
+        LARGEST,
+        MID,
+        SCORE,
+        SHAPE,
+        WIDTH,
+        best_matches,
+    )
+
+    tables, widths = _tables(settings.templates), widths_of(settings)
+
+    def matched(noise: NDArray[np.int64]) -> tuple[Floats, ...]:
+        found = best_matches(
+            curves.offsets,
+            curves.mjd,
+            curves.values,
+            curves.error,
+            noises.grid[noise],
+            tables,
+            REACH,
+            widths,
+            MOST_OF_SPAN,
+            _N_BEST,
+        )
+        each = np.repeat(found, np.diff(curves.offsets), axis=0)
+        u = (curves.mjd[:, None] - each[..., MID]) / np.where(
+            each[..., WIDTH] > 0, each[..., WIDTH], np.inf
+        )
+        cell = np.rint((np.clip(u, -REACH, REACH) + REACH) * (_TABLE_STEPS - 1) / (2 * REACH))
+        columns = tables[cell.astype(np.int64), each[..., SHAPE].astype(np.int64)]
+        columns *= (np.abs(u) <= REACH) & (each[..., SCORE] > 0)
+        return found, *noises.evidence(curves, log_posterior, columns, min_amplitude(settings))
+
+    if not len(log_posterior):
+        nothing = np.empty(0)
+        return Dips(*(nothing,) * 3, *(np.empty(0, np.int64),) * 2, nothing, log_posterior)
+    rows = np.arange(len(log_posterior))
+    first = matched(log_posterior.argmax(axis=1))
+    likely = first[2][rows, first[1].argmax(axis=1)]
+    again = matched(likely)
+    found, evidence, with_dip, gains = (
+        np.concatenate(pair, axis=1) for pair in zip(first, again, strict=True)
+    )
+    best = evidence.argmax(axis=1)
+    dips = found[rows, best]
+    return Dips(
+        score=evidence[rows, best],
+        mid_mjd=dips[:, MID],
+        width_days=dips[:, WIDTH],
+        shape=dips[:, SHAPE].astype(np.int64),
+        noise=with_dip[rows, best],
+        largest=found[:, 0, LARGEST],
+        gains=gains[rows, best],
+    )
 
 
-def search(
-    curves: LightCurves,
-    flux_jy: Floats,
-    error_jy: Floats,
+def search_all(
+    curves: LogCurves,
+    noises: Noises,
+    log_posterior: Floats,
     settings: EseSettings,
     progress: Progress = no_progress,
 ) -> Dips:
-    """Find the best dip of each source.
-
-    Parameters
-    ----------
-    curves : LightCurves
-        Sources and times.
-    flux_jy, error_jy : ndarray, shape (n_points,)
-        Output of `prepared`.
-    settings : EseSettings
-        Templates and widths.
-    progress : callable
-        Receives the progress.
-    """
-    from contimg_resources.variability.ese_loops import (
-        DEPTH,
-        MID,
-        N_SAID,
-        SCORE,
-        SHAPE,
-        SPREAD,
-        WIDTH,
-        WINDOWS,
-        best_dips,
-    )
-
-    shapes = np.array([shape.table for shape in bank(settings.templates)])
-    said = [np.zeros((0, N_SAID))]
-    for begin in range(0, len(curves), _TURN):
-        progress(f"source {begin} of {len(curves)}", begin / len(curves))
-        offsets = curves.offsets[begin : begin + _TURN + 1]
-        points = slice(int(offsets[0]), int(offsets[-1]))
-        said.append(
-            best_dips(
-                offsets - offsets[0],
-                curves.mid_mjd[points],
-                flux_jy[points],
-                error_jy[points],
-                shapes,
-                REACH,
-                widths_of(settings),
-                settings.min_depth,
-            )
+    """Call `search` for some sources at a time, to limit the memory; see there."""
+    parts = []
+    n = len(log_posterior)
+    for first in range(0, max(n, 1), _TURN):
+        progress(f"source {first} of {n}", first / max(n, 1))
+        some = slice(first, min(first + _TURN, n))
+        parts.append(
+            search(curves.some(some.start, some.stop), noises, log_posterior[some], settings)
         )
-    table = np.concatenate(said)
-    return Dips(
-        score=table[:, SCORE],
-        mid_mjd=table[:, MID],
-        width_days=table[:, WIDTH],
-        shape=table[:, SHAPE].astype(np.int64),
-        depth=table[:, DEPTH],
-        spread=table[:, SPREAD],
-        n_windows=table[:, WINDOWS].astype(np.int64),
-    )
+    return Dips(*(np.concatenate([getattr(p, f) for p in parts]) for f in Dips.__annotations__))
 
 
-def source_years(curves: LightCurves) -> float:
+def source_years(curves: LightCurves | LogCurves) -> float:
     """Return the total time for which the sources were observed, source-years."""
-    if not len(curves):
+    mjd = curves.mid_mjd if isinstance(curves, LightCurves) else curves.mjd
+    if len(curves.offsets) < 2:
         return 0.0
-    last, first = curves.mid_mjd[curves.offsets[1:] - 1], curves.mid_mjd[curves.offsets[:-1]]
+    last, first = mjd[curves.offsets[1:] - 1], mjd[curves.offsets[:-1]]
     return float(np.sum(last - first) / _DAYS_OF_YEAR)
 
 
-def shuffled(
-    curves: LightCurves, flux_jy: Floats, error_jy: Floats, random: np.random.Generator
-) -> tuple[Floats, Floats]:
-    """Return the measurements of each source in random order, at the same times."""
-    source = np.repeat(np.arange(len(curves)), np.diff(curves.offsets))
-    order = np.lexsort((random.random(len(flux_jy)), source))
-    return flux_jy[order], error_jy[order]
-
-
 def threshold_for(scores: Floats, years: float, false_alarms: float) -> float:
-    """Return the score above which steady sources produce a given rate of false alarms.
+    """Return the score above which light curves without events give a rate of false alarms.
 
     The tail of the scores (the highest tenth) is assumed to be exponential, as that of a chi2
     distribution nearly is, and extrapolated to the rate.
@@ -205,48 +219,58 @@ def threshold_for(scores: Floats, years: float, false_alarms: float) -> float:
 
 
 def measure_threshold(
-    curves: LightCurves,
-    flux_jy: Floats,
-    error_jy: Floats,
-    dips: Dips,
-    steady: NDArray[np.bool_],
+    curves: LogCurves,
+    noises: Noises,
+    log_posterior: Floats,
     settings: EseSettings,
     progress: Progress = no_progress,
 ) -> float:
-    """Measure the threshold on the platform's own light curves of steady sources.
+    """Measure the threshold on light curves that are drawn from the noises of the sources.
 
-    The larger of two thresholds is used: that of shuffled light curves, which keep each source's
-    distribution of errors but contain no correlated variations; and that of the original light
-    curves, which contain all instrumental effects.
+    Sources are drawn in proportion to the probability that they vary intrinsically: steady ones
+    have fewer false alarms. Each draw has the times and errors of a source and a noise that its
+    light curve allows, and is searched like a light curve; so the number of trials and the
+    uncertainty of the noises count.
 
     Parameters
     ----------
-    curves : LightCurves
-        All sources.
-    flux_jy, error_jy : ndarray, shape (n_points,)
-        Output of `prepared`.
-    dips : Dips
-        Output of the search on the original light curves.
-    steady : ndarray of bool, shape (n_sources,)
-        Sources whose scatter agrees with their errors.
+    curves : LogCurves
+        Light curves of the platform's sources.
+    noises : Noises
+        Distribution of their noises.
+    log_posterior : ndarray, shape (n_sources, n)
+        Output of `Noises.log_posterior` for them.
     settings : EseSettings
         Contains the accepted rate of false alarms.
     progress : callable
         Receives the progress.
     """
-    if not steady.any():
+    from scipy.special import logsumexp
+
+    from contimg_resources.variability.ese_loops import SIGMA
+
+    n, years = len(log_posterior), source_years(curves)
+    if years <= 0:
         return MIN_THRESHOLD
-    points = np.repeat(steady, np.diff(curves.offsets))
-    chosen, flux_jy, error_jy = curves.only(steady), flux_jy[points], error_jy[points]
-    years = source_years(chosen)
-    as_they_are = threshold_for(dips.score[steady], years, settings.false_alarms)
     # The seed is fixed, so the same light curves give the same threshold.
-    random = np.random.default_rng(len(chosen.mid_mjd))
-    turns = int(np.clip(np.ceil(_SHUFFLED_YEARS / max(years, 1e-3)), 1, _MOST_SHUFFLES))
-    scores = []
-    for turn in range(turns):
-        progress(f"shuffled light curves, {turn + 1} of {turns}", turn / turns)
-        flux, error = shuffled(chosen, flux_jy, error_jy, random)
-        scores.append(search(chosen, flux, error, settings).score)
-    in_noise = threshold_for(np.concatenate(scores), years * turns, settings.false_alarms)
-    return max(as_they_are, in_noise)
+    random = np.random.default_rng(len(curves.mjd))
+    n_drawn = int(np.clip(np.ceil(_DRAWN_YEARS / years * n), 1, _MOST_DRAWS * n))
+    varies = np.where(noises.grid[:, SIGMA] > 0, log_posterior, -np.inf)
+    probability = np.exp(logsumexp(varies, axis=1) - logsumexp(log_posterior, axis=1))
+    order = random.choice(n, n_drawn, p=probability / probability.sum())
+    scores, drawn_years = [], 0.0
+    for first in range(0, n_drawn, _TURN):
+        progress(f"drawn light curves, {first} of {n_drawn}", first / n_drawn)
+        chosen = order[first : first + _TURN]
+        # The noise with the largest of log posterior plus Gumbel deviate is a draw of it.
+        own = varies[chosen]
+        noise = noises.grid[(own + random.gumbel(size=own.shape)).argmax(axis=1)]
+        parts = [curves.of(int(i)) for i in chosen]
+        together = LogCurves(
+            np.concatenate([[0], np.cumsum([len(p.mjd) for p in parts])]),
+            *(np.concatenate([getattr(p, f) for p in parts]) for f in ("mjd", "values", "error")),
+        )
+        made = drawn(together, noise, random)
+        scores.append(search(made, noises, noises.log_posterior(made), settings).score)
+        drawn_years += source_years(made)
+    return threshold_for(np.concatenate(scores), drawn_years, settings.false_alarms)

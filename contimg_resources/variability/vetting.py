@@ -1,48 +1,44 @@
-"""Vetting of a dip: its fit, its two sides, and its neighbours.
+"""Fit and vetting of a dip: its parameters, its state, and its neighbours.
 
 Belongs here: one dip of one source. Doesn't: the search (see `ese`), names and records.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_resources.variability.ese_limits import MOST_OF_SPAN
+from contimg_resources.variability.noise import log_curves
 from contimg_resources.variability.templates import Shape
 
 Floats = NDArray[np.float64]
 
-#: Range of the baseline on one side of a dip, in widths from the epoch of minimum.
-_SIDE_FROM, _SIDE_TO = 0.75, 2.0
-#: The grid on which a dip is fitted again, in widths found by the search.
-_WIDTH_RATIOS = 1.2 ** np.arange(-8.0, 3.0)
-_MIDS_BEFORE, _MIDS_AFTER, _N_MIDS = 0.8, 0.5, 53
+#: The source is back at its baseline this many widths after the epoch of minimum.
+_SIDE_FROM = 0.75
 _MIN_ON_SIDE = 3
-#: A side has returned to the baseline if at most this fraction of the depth is missing there.
-_MISSING = 0.4
-#: A fitted width may exceed the maximum of the search by this factor.
-_TOLERANCE = 1.1
-#: With a reduced chi2 above this, the residuals must be below this fraction of the depth.
-_POOR_FIT, _LEFT_OVER = 3.0, 0.1
-_FREE_PARAMETERS = 5
-#: Range of the maxima beside a dip, in widths from its epoch of minimum.
-_MAXIMA_FROM, _MAXIMA_TO = 0.55, 1.6
-#: One epoch alone, or the errors of one week, are not an event.
-_MOST_OF_ONE_POINT = 0.5
-#: A dip is fitted to the measurements within this many widths of its epoch of minimum.
+#: The measurements within this many widths of the epoch of minimum show the quality of a fit.
 REACH_WIDTHS = 2.0
+#: The fitted epoch stays within this many widths of the start, the width within this factor.
+_NEAR_WIDTHS, _WIDTH_FACTOR = 0.5, 1.6
+_DEEPEST = 0.98
+#: The lowest relative flux density behind a lens.
+_LEAST_LENSED = 0.02
+_ROUNDS, _EVALUATIONS = 2, 12
+_FREE_PARAMETERS = 5
 #: Neighbours share a dip if their median depth exceeds this fraction of its depth.
 _SHARED = 0.4
 _SHARED_SIGMA = 3.0
 MIN_NEIGHBOURS = 3
-#: Other times are farther than this from the epoch of minimum, in widths; the minimum number of
-#: measurements at other times.
-_ELSEWHERE_WIDTHS = 1.0
-_MIN_ELSEWHERE = 10
+#: Parameters with their errors.
+_WITH_ERRORS = {
+    "mid_mjd": "mid_error_days",
+    "width_days": "width_error_days",
+    "depth": "depth_error",
+    "baseline": "baseline_error",
+}
 
 
 class Outcome(StrEnum):
@@ -50,14 +46,10 @@ class Outcome(StrEnum):
 
     COMPLETE = "complete"
     IN_PROGRESS = "in progress"
-    NO_RETURN = "doesn't return to its baseline"
-    NO_BASELINE = "has no baseline before it"
     ONE_EPOCH = "depends on a single epoch"
     SHARED = "is shared by its neighbours"
-    NO_LENS = "doesn't have the shape of a lens"
-    SHALLOW = "is too shallow, or its depth is too uncertain"
-    NO_FIT = "can't be fitted: it has no valid baseline"
-    LIKE_OTHERS = "is consistent with the source's intrinsic variability"
+    BETWEEN_FLARES = "is the trough between flares"
+    NO_FIT = "can't be fitted"
 
 
 @dataclass(frozen=True)
@@ -66,283 +58,207 @@ class DipFit:
 
     Parameters
     ----------
+    shape : Shape
+        Its shape.
     mid_mjd, mid_error_days : float
         Epoch of minimum, MJD in days, and its error.
     width_days, width_error_days : float
         Full width at half depth.
     depth, depth_error : float
         Depth as a fraction of the baseline, and its error.
-    baseline_jy, baseline_error_jy : float
-        Baseline at the epoch of minimum, Jy, and its error.
-    slope_jy_per_day : float
-        Slope of the baseline.
+    baseline, baseline_error : float
+        Baseline at the epoch of minimum relative to the source's level, and its error.
     reduced_chi2 : float
-        Reduced chi2 of the measurements within two widths.
+        Reduced chi2 of the whitened measurements within two widths.
     n_in_dip : int
         Measurements within half a width.
-    largest_share : float
-        Fraction of the gain in chi2 that is due to the most important measurement.
+    noise : tuple of float
+        Sigma and tau (days) of the walk, jitter.
     """
 
+    shape: Shape
     mid_mjd: float
     mid_error_days: float
     width_days: float
     width_error_days: float
     depth: float
     depth_error: float
-    baseline_jy: float
-    baseline_error_jy: float
-    slope_jy_per_day: float
+    baseline: float
+    baseline_error: float
     reduced_chi2: float
     n_in_dip: int
-    largest_share: float
+    noise: tuple[float, float, float]
 
     @property
     def is_finite(self) -> bool:
-        """Whether the measurements determine the dip: a positive baseline and finite errors."""
-        numbers = (self.mid_mjd, self.width_days, self.depth, self.depth_error, self.baseline_jy)
+        """Whether the measurements determine the dip."""
+        numbers = (self.mid_mjd, self.width_days, self.depth, self.depth_error, self.baseline)
         return bool(np.isfinite(numbers).all())
 
-    def model(self, mjd: Floats, shape: Shape) -> Floats:
-        """Return the fitted flux density, Jy, at times in MJD."""
-        off = mjd - self.mid_mjd
-        dip = self.depth * self.baseline_jy * shape.at(off / self.width_days)
-        return np.asarray(self.baseline_jy + self.slope_jy_per_day * off + dip)
+    def change(self, mjd: Floats) -> Floats:
+        """Return the change of ln S in units of that at the minimum, at times in MJD."""
+        change = np.log(self.lensed(mjd))
+        return np.asarray(change / max(float(-change.min(initial=0.0)), 1e-9))
+
+    def lensed(self, mjd: Floats) -> Floats:
+        """Return the flux density relative to the baseline, at times in MJD."""
+        return _lensed(self.shape, mjd, (self.mid_mjd, self.width_days, self.depth))
+
+
+def _lensed(shape: Shape, mjd: Floats, x: Floats | tuple[float, float, float]) -> Floats:
+    return np.maximum(1.0 + x[2] * shape.at((mjd - x[0]) / x[1]), _LEAST_LENSED)
 
 
 def fit_dip(
     mjd: Floats,
-    flux_jy: Floats,
-    error_jy: Floats,
+    flux: Floats,
+    error: Floats,
     shape: Shape,
-    mid_mjd: float,
-    width_days: float,
-    max_width_days: float,
+    start: tuple[float, float, float],
+    noise: Floats,
+    widest_days: float,
 ) -> DipFit:
-    """Fit epoch of minimum, width, depth and a straight baseline to the data within two widths.
+    """Fit epoch of minimum, width and depth in the noise of the source.
+
+    Least squares of the whitened logarithms of the flux density, which are linearised about the
+    fitted light curve (see `contimg_resources.variability.noise.log_curves`); two rounds.
 
     Parameters
     ----------
-    mjd, flux_jy, error_jy : ndarray, shape (n,)
-        Measurements of the source, in the order of time.
+    mjd, flux, error : ndarray, shape (n,)
+        Measurements of the source, in the order of time, relative to its level.
     shape : Shape
         Shape to fit.
-    mid_mjd, width_days : float
-        Result of the search; the fitted epoch stays within half a width of it, and the fitted width
-        within a factor of 1.5.
-    max_width_days : float
+    start : tuple of float
+        Epoch of minimum (MJD), width (days) and depth of the search.
+    noise : ndarray, shape (3,)
+        Sigma and tau (days) of the walk, jitter.
+    widest_days : float
         Maximum width.
 
     Returns
     -------
     DipFit
-        Errors are those of the fit, from its covariance, times the root of the reduced chi2 where
-        that is above 1. Depth and its error are NaN where the baseline isn't above zero.
+        Errors are those of the fit, from its covariance.
     """
     from scipy.optimize import least_squares
 
-    near = np.abs(mjd - mid_mjd) <= REACH_WIDTHS * width_days
-    t, f, e = mjd[near], flux_jy[near], error_jy[near]
+    from contimg_resources.variability.ese_loops import whitened
 
-    def linear(middle: float, width: float) -> tuple[Floats, Floats]:
-        design = np.array([np.ones_like(t), t - middle, shape.at((t - middle) / width)]).T
-        solved = np.linalg.lstsq(design / e[:, None], f / e, rcond=None)[0]
-        return np.asarray(solved, np.float64), design
+    sigma, tau_days, jitter = (float(v) for v in noise)
+    offsets = np.array([0, len(mjd)])
+    middle, width, depth = start
+    low = np.array([middle - _NEAR_WIDTHS * width, width / _WIDTH_FACTOR, 0.0])
+    high = np.array([middle + _NEAR_WIDTHS * width, max(width * _WIDTH_FACTOR, 1.0), _DEEPEST])
+    high[1] = max(min(high[1], 1.05 * widest_days), low[1] * 1.01)
+    x = np.clip([middle, width, depth], low + 1e-6, high - 1e-6)
+
+    def white(columns: Floats) -> Floats:
+        return whitened(mjd, np.hypot(curve.error, jitter), columns, sigma, tau_days)[0]
 
     def residuals(x: Floats) -> Floats:
-        coefficients, design = linear(x[0], x[1])
-        return np.asarray((f - design @ coefficients) / e)
+        left, level = white(
+            np.array([curve.values - np.log(_lensed(shape, mjd, x)), np.ones_like(mjd)])
+        )
+        return np.asarray(left - level * (left @ level) / (level @ level))
 
-    low = np.array([mid_mjd - width_days / 2, width_days / 1.5])
-    high = np.array([mid_mjd + width_days / 2, min(width_days * 1.5, max_width_days * 1.05)])
-    start = np.clip([mid_mjd, width_days], low + 1e-6, high - 1e-6)
-    found = least_squares(residuals, start, bounds=(low, high), x_scale=width_days)
-    middle, width = (float(v) for v in found.x)
-    (base, slope, amount), design = linear(middle, width)
-    left = f - design @ np.array([base, slope, amount])
-    dof = max(1, len(t) - 5)
-    reduced = float(np.sum(np.square(left / e)) / dof)
-    covariance = _covariance(t, e, shape, base, slope, amount, middle, width) * max(1.0, reduced)
-    errors = np.sqrt(np.abs(np.diag(covariance)))
-    depth = amount / base if base > 0 else np.nan
-    relative = np.array([-depth / base, 1.0 / base])
-    depth_error = float(np.sqrt(np.abs(relative @ covariance[np.ix_([0, 2], [0, 2])] @ relative)))
-    flat = np.array([np.ones_like(t), t - middle]).T
-    without = f - flat @ np.linalg.lstsq(flat / e[:, None], f / e, rcond=None)[0]
-    gains = np.square(without / e) - np.square(left / e)
+    for _ in range(_ROUNDS):
+        curve = log_curves(offsets, mjd, flux, error, _lensed(shape, mjd, x))
+        x = least_squares(
+            residuals,
+            x,
+            bounds=(low, high),
+            x_scale=(width, width, 0.5),
+            diff_step=1e-3,
+            max_nfev=_EVALUATIONS,
+        ).x
+    steps = np.array([0.01 * x[1], 0.01 * x[1], 0.01])
+    change = [
+        (np.log(_lensed(shape, mjd, x + s)) - np.log(_lensed(shape, mjd, x - s))) / (2 * s.max())
+        for s in np.diag(steps)
+    ]
+    # The walk at the epoch of minimum is predicted from all measurements.
+    walk = sigma**2 * np.exp(-np.abs(mjd - x[0]) / tau_days)
+    left = curve.values - np.log(_lensed(shape, mjd, x))
+    columns = white(np.array([np.ones_like(mjd), *change, walk, left]))
+    design, walk, left = columns[:4].T, columns[4], columns[5]
+    covariance = np.linalg.pinv(design.T @ design)
+    level = float(covariance[0] @ (design.T @ left))
+    gradient = np.array([1.0, 0.0, 0.0, 0.0]) - design.T @ walk
+    baseline = np.exp(level + float(walk @ (left - level * design[:, 0])))
+    variance = sigma**2 - walk @ walk + gradient @ covariance @ gradient
+    errors = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+    near = np.abs(mjd - x[0]) <= REACH_WIDTHS * x[1]
+    left = left - level * design[:, 0]
     return DipFit(
-        mid_mjd=middle,
-        mid_error_days=float(errors[3]),
-        width_days=width,
-        width_error_days=float(errors[4]),
-        depth=float(depth),
-        depth_error=depth_error,
-        baseline_jy=float(base),
-        baseline_error_jy=float(errors[0]),
-        slope_jy_per_day=float(slope),
-        reduced_chi2=reduced,
-        n_in_dip=int(np.sum(np.abs(t - middle) <= width / 2)),
-        largest_share=float(gains.max() / max(gains.sum(), 1e-9)),
+        shape=shape,
+        mid_mjd=float(x[0]),
+        mid_error_days=float(errors[1]),
+        width_days=float(x[1]),
+        width_error_days=float(errors[2]),
+        depth=float(x[2]),
+        depth_error=float(errors[3]),
+        baseline=float(baseline),
+        baseline_error=float(baseline * np.sqrt(max(variance, 0.0))),
+        reduced_chi2=float(np.sum(np.square(left[near])) / max(1, near.sum() - _FREE_PARAMETERS)),
+        n_in_dip=int(np.sum(np.abs(mjd - x[0]) <= x[1] / 2)),
+        noise=(sigma, tau_days, jitter),
     )
 
 
-def refined_starts(
-    mjd: Floats,
-    flux_jy: Floats,
-    error_jy: Floats,
-    shapes: Sequence[Shape],
-    mid_mjd: float,
-    width_days: float,
-    limits_days: tuple[float, float],
-) -> list[tuple[int, float, float]]:
-    """Refine epoch of minimum and width for each shape on a finer grid, all on the same data.
+def with_errors_of_shape(fits: Sequence[DipFit], evidence: Floats) -> DipFit:
+    """Return the best of several fits, its errors with the spread of all, weighted by evidence.
 
-    The search compares widths by the chi2 that each explains in its own window; for an event in
-    progress, a dip that is far too wide explains nearly as much as the true one.
-
-    Parameters
-    ----------
-    mjd, flux_jy, error_jy : ndarray, shape (n,)
-        Measurements of the source.
-    shapes : sequence of Shape
-        Shapes of the bank.
-    mid_mjd, width_days : float
-        Result of the search.
-    limits_days : tuple of float
-        Minimum and maximum width.
-
-    Returns
-    -------
-    list of tuple of (int, float, float)
-        Index of the shape, epoch of minimum (MJD) and width (days) with the least chi2; the best
-        shape first.
+    No bank contains all shapes of lenses, so the shape is an uncertainty of every parameter.
     """
-    near = np.abs(mjd - mid_mjd) <= REACH_WIDTHS * width_days
-    t, f, w = mjd[near], flux_jy[near], 1.0 / error_jy[near]
-    flat = np.array([w, w * (t - mid_mjd)])
-    # The baseline is projected out of the data and of every shape once.
-    basis = np.linalg.qr(flat.T)[0]
-    left = f * w - basis @ (basis.T @ (f * w))
-    best = [(-np.inf, number, mid_mjd, width_days) for number in range(len(shapes))]
-    mids = mid_mjd + width_days * np.linspace(-_MIDS_BEFORE, _MIDS_AFTER, _N_MIDS)
-    for width in width_days * _WIDTH_RATIOS:
-        if width != width_days and not limits_days[0] <= width <= limits_days[1]:
-            continue
-        u = (t[None, :] - mids[:, None]) / width
-        enough = np.sum(np.abs(u) <= 0.5, axis=1) >= _MIN_ON_SIDE
-        for number, shape in enumerate(shapes):
-            dips = shape.at(u) * w
-            dips = dips - (dips @ basis) @ basis.T
-            own = np.sum(np.square(dips), axis=1)
-            product = dips @ left
-            good = enough & (product > 0) & (own > 0)
-            gain = np.where(good, np.square(product) / np.where(own > 0, own, 1.0), -np.inf)
-            most = int(np.argmax(gain))
-            if gain[most] > best[number][0]:
-                best[number] = (float(gain[most]), number, float(mids[most]), float(width))
-    return [(number, mid, width) for _, number, mid, width in sorted(best, reverse=True)]
+    best = fits[int(np.argmax(evidence))]
+    weights = np.exp(0.5 * (evidence - evidence.max()))
+    errors = {}
+    for name, error_name in _WITH_ERRORS.items():
+        apart = np.array([getattr(f, name) - getattr(best, name) for f in fits])
+        squares = np.square([getattr(f, error_name) for f in fits]) + np.square(apart)
+        errors[error_name] = float(np.sqrt(np.average(squares, weights=weights)))
+    return replace(best, **errors)
 
 
-def _covariance(
-    t: Floats,
-    e: Floats,
-    shape: Shape,
-    base: float,
-    slope: float,
-    amount: float,
-    middle: float,
-    width: float,
-) -> Floats:
-    """Return the covariance of baseline, slope, amount, minimum and width, by differences."""
-    values = np.array([base, slope, amount, middle, width])
-
-    def model(x: Floats) -> Floats:
-        return np.asarray(x[0] + x[1] * (t - x[3]) + x[2] * shape.at((t - x[3]) / x[4]))
-
-    steps = np.array([1e-4 * abs(base), 1e-4 * abs(base) / width, 1e-4 * abs(base), 0.0, 0.0])
-    steps[3:] = 0.02 * width
-    columns = []
-    for i, step in enumerate(np.maximum(steps, 1e-12)):
-        beside = np.zeros(5)
-        beside[i] = step
-        columns.append((model(values + beside) - model(values - beside)) / (2 * step) / e)
-    jacobian = np.array(columns).T
-    # A parameter that the data don't constrain has no finite error; the pseudo-inverse gives 0.
-    return np.asarray(np.linalg.inv(jacobian.T @ jacobian + 1e-12 * np.eye(5)))
-
-
-def widest_days(mjd: Floats, max_width_days: float) -> float:
-    """Return the maximum width of a dip with a baseline twice as long, days."""
-    return min(max_width_days, _TOLERANCE * MOST_OF_SPAN * float(mjd[-1] - mjd[0]))
-
-
-def vet_sides(fit: DipFit, shape: Shape, mjd: Floats, flux_jy: Floats, error_jy: Floats) -> Outcome:
-    """Check that the source was at its baseline before the dip and returned, or may still return.
+def baseline_at(fit: DipFit, mjd: Floats, flux: Floats, error: Floats, at_mjd: Floats) -> Floats:
+    """Return the baseline of a dip, predicted from all measurements in the noise of the source.
 
     Parameters
     ----------
     fit : DipFit
         The dip.
-    shape : Shape
-        Its shape: a side may be above the baseline there, never below.
-    mjd, flux_jy, error_jy : ndarray, shape (n,)
-        Measurements of the source.
+    mjd, flux, error : ndarray, shape (n,)
+        The measurements that it was fitted to.
+    at_mjd : ndarray, shape (m,)
+        Times, MJD in days.
     """
-    if not _has_lens_shape(fit, shape, mjd, flux_jy, error_jy):
-        return Outcome.NO_LENS
-    if fit.largest_share > _MOST_OF_ONE_POINT:
-        return Outcome.ONE_EPOCH
-    u = (mjd - fit.mid_mjd) / fit.width_days
-    before = (u >= -_SIDE_TO) & (u <= -_SIDE_FROM)
-    after = (u >= _SIDE_FROM) & (u <= _SIDE_TO)
-    ended = after.sum() >= _MIN_ON_SIDE
-    if before.sum() < _MIN_ON_SIDE or not _is_back(
-        fit, shape, u, flux_jy, error_jy, before, by_others=not ended
-    ):
-        return Outcome.NO_BASELINE
-    if ended:
-        back = _is_back(fit, shape, u, flux_jy, error_jy, after)
-        return Outcome.COMPLETE if back else Outcome.NO_RETURN
-    # Too few measurements after the dip: they are not yet taken, or were lost in a gap.
-    return Outcome.IN_PROGRESS if u[-1] < _SIDE_TO else Outcome.NO_RETURN
+    from contimg_resources.variability.ese_loops import whitened
+
+    sigma, tau_days, jitter = fit.noise
+    lensed = fit.lensed(mjd)
+    curve = log_curves(np.array([0, len(mjd)]), mjd, flux, error, lensed)
+    walk = sigma**2 * np.exp(-np.abs(mjd - at_mjd[:, None]) / tau_days)
+    columns = np.array([curve.values - np.log(lensed), np.ones_like(mjd), *walk])
+    white, _ = whitened(mjd, np.hypot(curve.error, jitter), columns, sigma, tau_days)
+    level = (white[0] @ white[1]) / (white[1] @ white[1])
+    return np.asarray(np.exp(level + white[2:] @ (white[0] - level * white[1])))
 
 
-def _has_lens_shape(
-    fit: DipFit, shape: Shape, mjd: Floats, flux_jy: Floats, error_jy: Floats
-) -> bool:
-    # Without the maxima beside the dip: no bank contains all shapes that lenses produce there.
-    u = np.abs(mjd - fit.mid_mjd) / fit.width_days
-    told = (u <= _MAXIMA_FROM) | ((u >= _MAXIMA_TO) & (u <= REACH_WIDTHS))
-    if told.sum() <= _FREE_PARAMETERS:
-        return True
-    left = (flux_jy - fit.model(mjd, shape))[told] / error_jy[told]
-    reduced = float(np.sum(np.square(left)) / (told.sum() - _FREE_PARAMETERS))
-    left_jy = np.sqrt(max(reduced - 1.0, 0.0)) * float(np.median(error_jy[told]))
-    return reduced <= _POOR_FIT or left_jy <= _LEFT_OVER * fit.depth * fit.baseline_jy
+def vet(fit: DipFit, mjd: Floats) -> Outcome:
+    """Return the state of an event, or the reason to reject a dip, from its own light curve.
 
-
-def _is_back(
-    fit: DipFit,
-    shape: Shape,
-    u: Floats,
-    flux_jy: Floats,
-    error_jy: Floats,
-    side: NDArray[np.bool_],
-    *,
-    by_others: bool = False,
-) -> bool:
-    weight = 1.0 / np.square(error_jy[side])
-    shoulders = fit.depth * fit.baseline_jy * np.maximum(shape.at(u[side]), 0.0)
-    there = np.sum(weight * flux_jy[side]) / np.sum(weight)
-    error = 1.0 / np.sqrt(np.sum(weight))
-    # The fit's own level, without its slope, which would follow a step; or the source's at all
-    # other times: for an event in progress, a slope and the maximum before it are degenerate.
-    levels = [float(np.sum(weight * (fit.baseline_jy + shoulders)) / np.sum(weight))]
-    far = np.abs(u) > _ELSEWHERE_WIDTHS
-    if by_others and far.sum() >= _MIN_ELSEWHERE:
-        levels.append(float(np.median(flux_jy[far])))
-    allowed = _MISSING * fit.depth * fit.baseline_jy + 2.0 * error
-    return bool(min(levels) - there <= allowed)
+    Parameters
+    ----------
+    fit : DipFit
+        The dip.
+    mjd : ndarray, shape (n,)
+        Times of the measurements.
+    """
+    if not fit.is_finite:
+        return Outcome.NO_FIT
+    after = np.sum(mjd >= fit.mid_mjd + _SIDE_FROM * fit.width_days)
+    return Outcome.COMPLETE if after >= _MIN_ON_SIDE else Outcome.IN_PROGRESS
 
 
 @dataclass(frozen=True)
