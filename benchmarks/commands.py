@@ -177,8 +177,10 @@ def bench_ese(
     from benchmarks.events import run_events_bench
     from benchmarks.events_report import (
         ALARM_HEADINGS,
+        BESIDE_HEADINGS,
         CELL_HEADINGS,
         alarm_rows,
+        beside_rows,
         cell_rows,
         events_page,
         in_words,
@@ -193,6 +195,7 @@ def bench_ese(
         print_json(report)
         return
     print_table(CELL_HEADINGS, cell_rows(report.cells))
+    print_table(BESIDE_HEADINGS, beside_rows(report.beside))
     print_table(ALARM_HEADINGS, alarm_rows(report.alarms))
     for words in in_words(report):
         remark(words)

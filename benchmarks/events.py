@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from benchmarks.ideal import DAY, Beside, any_shape, measure_beside
 from benchmarks.report import describe_machine
 from contimg_resources.casa import Progress
 from contimg_resources.products.events import CandidateRecord
@@ -30,7 +31,6 @@ from contimg_resources.variability.found import Found
 from contimg_resources.variability.measuring import measure_variability
 from contimg_resources.variability.model import LightCurves
 from contimg_resources.variability.points import read_points
-from contimg_resources.variability.templates import Shape, clegg, fiedler, normalised
 
 DEPTHS = (0.1, 0.15, 0.2, 0.3, 0.5)
 WIDTHS_DAYS = (10.0, 20.0, 40.0, 80.0, 120.0, 180.0)
@@ -41,7 +41,6 @@ GOAL_WIDTHS_DAYS = (20.0, 40.0, 80.0, 120.0)
 GOAL_DEPTH, GOAL_COMPLETENESS, GOAL_FALSE_ALARMS, GOAL_S = 0.3, 0.9, 1.0, 300.0
 GOAL_MEASURES_S = 10.0
 _OTHER_WIDTHS_DAYS = (20.0, 60.0, 120.0)
-_DAY = 61_040
 #: Sources for each source with an event.
 _BESIDE = 5
 
@@ -123,6 +122,8 @@ class EventsReport:
         Completeness.
     alarms : tuple of Alarms
         False alarms.
+    beside : tuple of Beside
+        The search beside an ideal observer, on sources like real AGN.
     search_s : float
         Time of searching `n_sources` light curves of `n_days`, with the threshold; seconds.
     measures_s : float
@@ -137,6 +138,7 @@ class EventsReport:
 
     cells: tuple[Cell, ...]
     alarms: tuple[Alarms, ...]
+    beside: tuple[Beside, ...]
     search_s: float
     measures_s: float
     n_sources: int
@@ -175,10 +177,10 @@ def run_events_bench(
         write_light_curves(root, steady)
         began_s = time.perf_counter()
         steady = read_points(root)
-        table = measure_variability(steady, VariabilitySettings(), _DAY)
+        table = measure_variability(steady, VariabilitySettings(), DAY)
         measures_s = time.perf_counter() - began_s
     began_s = time.perf_counter()
-    found = search_candidates(steady, table, settings, _DAY)
+    found = search_candidates(steady, table, settings, DAY)
     search_s = time.perf_counter() - began_s
     alarms = [_alarms("steady", found)]
     threshold = found.threshold
@@ -207,6 +209,10 @@ def run_events_bench(
             threshold,
         )
     )
+    say("sources like real AGN", 0.35)
+    alone, agn_cells = measure_beside(n_events, max(100, n_sources // 5), settings, random)
+    alarms.append(_alarms("like real AGN, two years", alone))
+    beside = tuple(agn_cells)
     kinds = _kinds()
     thresholds: dict[tuple[float, float], float] = {(1.0, 0.05): threshold}
     cells = []
@@ -222,6 +228,7 @@ def run_events_bench(
     return EventsReport(
         tuple(cells),
         tuple(alarms),
+        beside,
         search_s,
         measures_s,
         n_sources,
@@ -239,8 +246,8 @@ def _kinds() -> list[tuple[float, float, float, float]]:
 
 
 def _search(curves: LightCurves, settings: EseSettings, threshold: float | None = None) -> Found:
-    table = measure_variability(curves, VariabilitySettings(), _DAY)
-    return search_candidates(curves, table, settings, _DAY, threshold=threshold)
+    table = measure_variability(curves, VariabilitySettings(), DAY)
+    return search_candidates(curves, table, settings, DAY, threshold=threshold)
 
 
 def _alarms(name: str, found: Found) -> Alarms:
@@ -263,7 +270,7 @@ def _inject(
     first, last = curves.mid_mjd[0], curves.mid_mjd[-1]
     events = {
         _BESIDE * index: Event(
-            _any_shape(random),
+            any_shape(random),
             # Its ingress lies within the observed time, with a baseline before it.
             random.uniform(first + width_days, last - width_days / 2),
             width_days,
@@ -296,20 +303,6 @@ def _inject(
         _median([c.parameters.width_days / width_days for _, c in told]),
         _median([c.parameters.depth - depth for _, c in told]),
     )
-
-
-def _any_shape(random: np.random.Generator) -> Shape:
-    """Return a shape that isn't in the template bank: a random lens of either kind."""
-    while True:
-        if random.random() < 0.7:
-            d = np.linspace(-40.0, 40.0, 16_001)
-            flux = fiedler(d, random.uniform(0.8, 5.0), random.uniform(3.0, 15.0))
-        else:
-            d = np.linspace(-15.0, 15.0, 1_501)
-            flux = clegg(d, random.uniform(0.7, 10.0), random.uniform(0.5, 1.5))
-        # Some lenses are bright at the centre: their width isn't that of a dip.
-        if flux[len(d) // 2] < flux.min() + 0.05 * (1 - flux.min()):
-            return normalised("drawn", d, flux)
 
 
 def _median(values: Sequence[float]) -> float:

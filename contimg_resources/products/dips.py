@@ -76,6 +76,8 @@ class DipEvidence:
         Spectral index at the minimum less that of the baseline, and its error.
     spectral_note : str
         Reasons for unreadable sub-bands; empty without any.
+    withdrawn : str
+        Reason that the latest search doesn't find it any more; empty if it does.
     added_list : str or None
         List of the added light curve; None: the platform measured the source.
     added_from : str
@@ -93,6 +95,7 @@ class DipEvidence:
     spectral_change: Number = math.nan
     spectral_change_error: Number = math.nan
     spectral_note: Text = ""
+    withdrawn: Text = ""
     added_list: str | None = None
     added_from: Text = ""
 

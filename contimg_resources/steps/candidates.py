@@ -80,7 +80,11 @@ def find_candidates(
         If the day's variability metrics aren't there, or are of other light curves: they are
         measured first (`contimg_resources.steps.variability.measure_day`).
     """
-    from contimg_resources.variability.candidates import search_candidates, with_known_ids
+    from contimg_resources.variability.candidates import (
+        reason_for,
+        search_candidates,
+        with_known_ids,
+    )
     from contimg_resources.variability.points import read_points
     from contimg_resources.variability.spectra import spectral_evidence
     from contimg_resources.variability.templates import bank, fine_bank
@@ -95,14 +99,23 @@ def find_candidates(
         damaged=damaged,
     )
     table = _variability_of(workshop, day_mjd, curves)
-    found = search_candidates(curves, table, settings.ese, day_mjd, progress=progress)
     known = tuple(c for c in events.list_candidates() if c.added_list is None)
+    current = [c for c in known if c.state is not CandidateState.WITHDRAWN]
+    found = search_candidates(
+        curves, table, settings.ese, day_mjd, known=current, progress=progress
+    )
     named, gone = with_known_ids(found.candidates, known)
     later = {c.id for c in known if c.searched_day > day_mjd}
     # Candidates before the searched days were neither found nor missed.
     first_mjd = day_mjd + 1 - settings.variability.days
     withdrawn = tuple(
-        replace(c, state=CandidateState.WITHDRAWN, searched_day=day_mjd, run_id=run_id)
+        replace(
+            c,
+            state=CandidateState.WITHDRAWN,
+            searched_day=day_mjd,
+            run_id=run_id,
+            evidence=replace(c.evidence, withdrawn=reason_for(c, found)),
+        )
         for c in gone
         if c.id not in later
         and c.state is not CandidateState.WITHDRAWN

@@ -6,6 +6,7 @@ Belongs here: the whole search, from light curves to candidates with names. Does
 
 import hashlib
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -23,7 +24,6 @@ from contimg_resources.settings import EseSettings
 from contimg_resources.variability.ese import (
     MIN_POINTS,
     MOST_OF_SPAN,
-    Dips,
     change_of,
     measure_threshold,
     min_amplitude,
@@ -66,6 +66,8 @@ _MOST_SHAPES = 6
 _START_DEPTH = 0.3
 #: A dip is fitted twice; this many shapes are left after each time.
 _BEST_SHAPES = (3, 3)
+#: A known event keeps at least this fraction of the threshold.
+_LEAST_KNOWN = 0.5
 #: Measurements within this many widths of a dip aren't searched for others: no template is exactly
 #: a lens, and what a dip leaves of itself isn't a further dip.
 _OWN_WIDTHS = 1.5
@@ -98,6 +100,7 @@ def search_candidates(
     settings: EseSettings,
     day_mjd: int,
     *,
+    known: Iterable[CandidateRecord] = (),
     threshold: float | None = None,
     progress: Progress = no_progress,
 ) -> Found:
@@ -113,6 +116,9 @@ def search_candidates(
         Templates, widths, depth, the accepted rate of false alarms.
     day_mjd : int
         The UTC day, integer MJD.
+    known : iterable of CandidateRecord
+        Candidates of earlier searches. One that this search doesn't find again is fitted at its
+        place; for lack of trials it needs only half of the threshold.
     threshold : float, optional
         Minimum score of a dip; measured if not given.
     progress : callable
@@ -155,15 +161,19 @@ def search_candidates(
             lambda say, done: progress(say, 0.4 + 0.4 * (done or 0.0)),
         )
     progress("vetting dips", 0.8)
+    places: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for c in known:
+        places[c.source_id].append((c.mid_mjd, c.end_mjd - c.start_mjd))
     sky = _Sky(curves, level_jy, flux, error, noises, settings, day_mjd, threshold)
     candidates: list[CandidateRecord] = []
     rejected: list[Rejected] = []
     # Beside a step or a flare a dip has less evidence than it will have without.
-    for index in np.flatnonzero((score >= threshold) | (dips.largest > _OUTLYING)):
+    is_known = np.isin(curves.source_id, list(places))
+    for index in np.flatnonzero(is_known | (score >= threshold) | (dips.largest > _OUTLYING)):
         source_id = str(curves.source_id[index])
         try:
             with on_one_core():
-                events = list(sky.events_of(int(index)))
+                events = list(sky.events_of(int(index), places[source_id]))
         except Exception as failure:  # an error in one source must not stop the others
             said = " ".join(str(failure).split())[:_LONGEST_REASON]
             why[source_id] = f"{type(failure).__name__}: {said}"
@@ -232,8 +242,10 @@ class Evidence(NamedTuple):
 
 @dataclass(frozen=True)
 class _Dip:
+    """A dip: its fit, and its score; None if it is known, and this search didn't find it."""
+
     fit: DipFit
-    score: float
+    score: float | None
 
 
 @dataclass(frozen=True)
@@ -277,9 +289,29 @@ class _Source:
                     continue
             if score < threshold or len(self.dips) == _MOST_EVENTS:
                 break
-            self.dips.append(_Dip(self._best_fit(logs, log_posterior, dips, flux, error), score))
-            if not self.dips[-1].fit.is_finite:
+            place, noise = (float(dips.mid_mjd[0]), float(dips.width_days[0])), int(dips.noise[0])
+            fit = self._best_fit(logs, log_posterior, place, noise, (flux, error))
+            self.dips.append(_Dip(fit, score))
+            if not fit.is_finite:
                 break
+
+    def fit_known(self, place: tuple[float, float]) -> None:
+        """Fit a known dip (epoch of minimum, MJD; width, days) unless it was found."""
+        middle, width = place
+        if any(
+            abs(dip.fit.mid_mjd - middle) <= max(dip.fit.width_days, width) for dip in self.dips
+        ):
+            return
+        flux, error = self.without()
+        logs = log_curves(np.array([0, len(self.mjd)]), self.mjd, flux, error, 1.0)
+        log_posterior = self.noises.log_posterior(logs)
+        shape = bank(self.settings.templates)[0]
+        column = change_of(shape, (self.mjd - middle) / width)[:, None]
+        _, with_dip, _ = self.noises.evidence(
+            logs, log_posterior, column, min_amplitude(self.settings)
+        )
+        fit = self._best_fit(logs, log_posterior, place, int(with_dip[0, 0]), (flux, error))
+        self.dips.append(_Dip(fit, None))
 
     def _jump(self, logs: LogCurves, log_posterior: Floats) -> tuple[float, Floats]:
         """Return the step or flare at the largest innovation: its evidence, and its factor."""
@@ -301,19 +333,24 @@ class _Source:
         return float(evidence[0, best]), np.exp(amplitude * _jumps(self.mjd - start_mjd)[:, best])
 
     def _best_fit(
-        self, logs: LogCurves, log_posterior: Floats, dips: Dips, flux: Floats, error: Floats
+        self,
+        logs: LogCurves,
+        log_posterior: Floats,
+        place: tuple[float, float],
+        noise_with_dip: int,
+        points: tuple[Floats, Floats],
     ) -> DipFit:
-        """Fit the dip of the search with the shapes of the search and the likely finer ones."""
-        middle, width = float(dips.mid_mjd[0]), float(dips.width_days[0])
+        """Fit a dip with the shapes of the search and the likely finer ones."""
+        (middle, width), (flux, error) = place, points
         span_days = float(logs.mjd[-1] - logs.mjd[0])
         widest_days = min(self.settings.max_width_days, MOST_OF_SPAN * span_days)
-        shapes = fine_bank()
+        finer = fine_bank()
         u = (logs.mjd - middle) / width
-        columns = np.array([change_of(shape, u) for shape in shapes]).T.copy()
+        columns = np.array([change_of(shape, u) for shape in finer]).T.copy()
         least = min_amplitude(self.settings)
         evidence, _, _ = self.noises.evidence(logs, log_posterior, columns, least)
-        likely = [shapes[i] for i in np.argsort(-evidence[0])[:_MOST_SHAPES]]
-        shapes, noise = [*bank(self.settings.templates), *likely], [int(dips.noise[0])]
+        likely = [finer[i] for i in np.argsort(-evidence[0])[:_MOST_SHAPES]]
+        shapes, noise = [*bank(self.settings.templates), *likely], [noise_with_dip]
         start = (middle, width, _START_DEPTH)
         for best_of in _BEST_SHAPES:
             fits = [
@@ -370,26 +407,33 @@ class _Sky:
     day_mjd: int
     threshold: float
 
-    def events_of(self, index: int) -> Iterator[CandidateRecord | Rejected]:
+    def events_of(
+        self, index: int, known: Iterable[tuple[float, float]]
+    ) -> Iterator[CandidateRecord | Rejected]:
         """Yield the events and the rejected dips of a source."""
         own = self.curves.of(index)
         source = _Source(
             self.curves.mid_mjd[own], self.flux[own], self.error[own], self.noises, self.settings
         )
         source.find(self.threshold)
+        for place in known:
+            source.fit_known(place)
         for dip in source.dips:
             fit, outcome = dip.fit, vet(dip.fit, source.mjd)
+            score = dip.score or 0.0
             if outcome in _EVENTS:
                 evidence = source.evidence_for(dip)
-                outcome = evidence.outcome(self.threshold) or outcome
+                least = self.threshold * (1.0 if dip.score else _LEAST_KNOWN)
+                outcome = evidence.outcome(least) or outcome
+                score = dip.score or evidence.whole
             if outcome in _EVENTS:
                 neighbours = self._neighbours(index, fit)
                 if not neighbours.share(fit.depth):
-                    yield self._candidate(index, source, dip, outcome, evidence, neighbours)
+                    yield self._candidate(index, source, dip, score, outcome, evidence, neighbours)
                     continue
                 outcome = Outcome.SHARED
             yield Rejected(
-                str(self.curves.source_id[index]), fit.mid_mjd, fit.width_days, dip.score, outcome
+                str(self.curves.source_id[index]), fit.mid_mjd, fit.width_days, score, outcome
             )
 
     def _neighbours(self, index: int, fit: DipFit) -> Neighbours:
@@ -430,6 +474,7 @@ class _Sky:
         index: int,
         source: _Source,
         dip: _Dip,
+        score: float,
         outcome: Outcome,
         evidence: Evidence,
         neighbours: Neighbours,
@@ -454,7 +499,7 @@ class _Sky:
             start_mjd=fit.mid_mjd - half,
             mid_mjd=fit.mid_mjd,
             end_mjd=fit.mid_mjd + half,
-            score=dip.score,
+            score=score,
             parameters=FittedDip(
                 depth=fit.depth,
                 depth_error=fit.depth_error,
@@ -534,3 +579,16 @@ def with_known_ids(
         taken.add(name)
         named.append(replace(candidate, id=name))
     return tuple(named), tuple(left)
+
+
+def reason_for(gone: CandidateRecord, found: Found) -> str:
+    """Return the reason that a search doesn't find a known candidate any more."""
+    width_days = gone.end_mjd - gone.start_mjd
+    for dip in found.rejected:
+        near = abs(dip.mid_mjd - gone.mid_mjd) <= max(width_days, dip.width_days)
+        if dip.source_id == gone.source_id and near:
+            return f"the dip {dip.outcome.value} (evidence {dip.score:.1f})"
+    for source in found.unsearched:
+        if source.source_id == gone.source_id:
+            return f"the source can't be searched: {source.reason}"
+    return "the source has no measurements at that time any more"

@@ -92,6 +92,39 @@ def min_amplitude(settings: EseSettings) -> float:
     return float(-np.log1p(-settings.min_depth))
 
 
+def templates_in(curves: LogCurves, noise: Floats, settings: EseSettings) -> Floats:
+    """Return the templates that match each source best in a known noise.
+
+    Parameters
+    ----------
+    curves : LogCurves
+        Light curves.
+    noise : ndarray, shape (n_sources, 3)
+        Sigma and tau (days) of the walk, jitter.
+    settings : EseSettings
+        Templates and widths.
+
+    Returns
+    -------
+    ndarray
+        See `contimg_resources.variability.ese_loops.best_matches`.
+    """
+    from contimg_resources.variability.ese_loops import best_matches
+
+    return best_matches(
+        curves.offsets,
+        curves.mjd,
+        curves.values,
+        curves.error,
+        noise,
+        _tables(settings.templates),
+        REACH,
+        widths_of(settings),
+        MOST_OF_SPAN,
+        _N_BEST,
+    )
+
+
 def search(curves: LogCurves, noises: Noises, log_posterior: Floats, settings: EseSettings) -> Dips:
     """Find the dip of each source with the largest evidence.
 
@@ -115,24 +148,12 @@ def search(curves: LogCurves, noises: Noises, log_posterior: Floats, settings: E
         SCORE,
         SHAPE,
         WIDTH,
-        best_matches,
     )
 
-    tables, widths = _tables(settings.templates), widths_of(settings)
+    tables = _tables(settings.templates)
 
-    def matched(noise: NDArray[np.int64]) -> tuple[Floats, ...]:
-        found = best_matches(
-            curves.offsets,
-            curves.mjd,
-            curves.values,
-            curves.error,
-            noises.grid[noise],
-            tables,
-            REACH,
-            widths,
-            MOST_OF_SPAN,
-            _N_BEST,
-        )
+    def matched(noise: NDArray[np.int64]) -> tuple[Floats, Floats, NDArray[np.int64], Floats]:
+        found = templates_in(curves, noises.grid[noise], settings)
         each = np.repeat(found, np.diff(curves.offsets), axis=0)
         u = (curves.mjd[:, None] - each[..., MID]) / np.where(
             each[..., WIDTH] > 0, each[..., WIDTH], np.inf

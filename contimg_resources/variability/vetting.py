@@ -6,7 +6,7 @@ Belongs here: one dip of one source. Doesn't: the search (see `ese`), names and 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +49,7 @@ class Outcome(StrEnum):
     ONE_EPOCH = "depends on a single epoch"
     SHARED = "is shared by its neighbours"
     BETWEEN_FLARES = "is the trough between flares"
-    NO_FIT = "can't be fitted"
+    NO_FIT = "has too little evidence for its fit"
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ def fit_dip(
             x,
             bounds=(low, high),
             x_scale=(width, width, 0.5),
-            diff_step=1e-3,
+            diff_step=(1e-3,),
             max_nfev=_EVALUATIONS,
         ).x
     steps = np.array([0.01 * x[1], 0.01 * x[1], 0.01])
@@ -213,7 +213,7 @@ def with_errors_of_shape(fits: Sequence[DipFit], evidence: Floats) -> DipFit:
     """
     best = fits[int(np.argmax(evidence))]
     weights = np.exp(0.5 * (evidence - evidence.max()))
-    errors = {}
+    errors: dict[str, Any] = {}
     for name, error_name in _WITH_ERRORS.items():
         apart = np.array([getattr(f, name) - getattr(best, name) for f in fits])
         squares = np.square([getattr(f, error_name) for f in fits]) + np.square(apart)

@@ -52,7 +52,7 @@ def projected(noise: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("noise", NOISES)
 def test_the_recursions_are_the_covariances_own(noise: np.ndarray) -> None:
-    values = multivariate_normal(cov=covariance(noise)).rvs(random_state=3) + 0.7
+    values = np.asarray(multivariate_normal(cov=covariance(noise)).rvs(random_state=3)) + 0.7
     columns = np.array([values, np.ones(MJD.size), DIP])
     root = cholesky(covariance(noise), lower=True)
     left, log_determinant = whitened(MJD, np.hypot(ERROR, noise[2]), columns, *noise[:2])
@@ -73,7 +73,7 @@ def test_the_recursions_are_the_covariances_own(noise: np.ndarray) -> None:
 
 @pytest.mark.parametrize("noise", NOISES)
 def test_a_match_has_the_score_of_its_template(noise: np.ndarray) -> None:
-    values = multivariate_normal(cov=covariance(noise)).rvs(random_state=5)
+    values = np.asarray(multivariate_normal(cov=covariance(noise)).rvs(random_state=5))
     shapes = bank(("fiedler",))
     u = np.linspace(-4.0, 4.0, 1601)
     tables = np.array([change_of(s, u) for s in shapes]).T.copy()
