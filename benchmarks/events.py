@@ -210,7 +210,7 @@ def run_events_bench(
         )
     )
     say("sources like real AGN", 0.35)
-    alone, agn_cells = measure_beside(n_events, max(100, n_sources // 5), settings, random)
+    alone, agn_cells = measure_beside(n_events, max(24, n_sources // 5), settings, random)
     alarms.append(_alarms("like real AGN, two years", alone))
     beside = tuple(agn_cells)
     kinds = _kinds()
