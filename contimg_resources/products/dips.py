@@ -67,7 +67,7 @@ class DipEvidence:
         Median depth of the same dip in them, and its error.
     over_walk, over_walk_without_maxima : float
         Evidence for the fitted dip over intrinsic variability alone, and the same without the
-        maxima beside the dip (see `contimg_resources.variability.candidates.Evidence`).
+        maxima beside the dip (see `contimg_resources.variability.changes.Evidence`).
     n_bands : int or None
         Sub-bands with enough remaining flux density; None without usable sub-bands.
     band_depths : tuple of tuple of float

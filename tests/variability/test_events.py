@@ -20,6 +20,8 @@ from contimg_resources.simulation.light_curves import (
     with_events,
     with_variables,
 )
+from contimg_resources.simulation.season_spec import FlareSpec, WalkSpec
+from contimg_resources.simulation.variables import flare_curve, walk_curve
 from contimg_resources.variability import candidates
 from contimg_resources.variability.candidates import (
     candidate_id,
@@ -78,6 +80,43 @@ def test_an_event_of_which_only_the_ingress_was_seen_is_in_progress() -> None:
     (event,) = found_in(curves).candidates
     assert event.state is CandidateState.IN_PROGRESS
     assert event.parameters.width_error_days > 1
+
+
+def test_a_deep_dip_is_found_beside_a_stronger_step_and_beside_a_flare() -> None:
+    curves = with_events(sky(15), {i: Event(SHAPE, MIDDLE, 15.0, 0.45) for i in (4, 5)})
+    flux = curves.flux_jy.copy()
+    since = curves.mid_mjd[curves.of(4)] - (MIDDLE + 80)
+    flux[curves.of(4)] *= np.where(since > 0, 2.0, 1.0)
+    flux[curves.of(5)] *= 1 + 2.0 * (since > 0) * np.exp(-np.clip(since, 0, None) / 10)
+    found = found_in(replace(curves, flux_jy=flux)).candidates
+    assert {c.source_id for c in found} == set(curves.source_id[4:6])
+    assert [c.mid_mjd for c in found] == pytest.approx([MIDDLE, MIDDLE], abs=1)
+    assert [c.parameters.depth for c in found] == pytest.approx([0.45, 0.45], abs=0.06)
+
+
+def test_a_deep_dip_over_five_per_cent_of_intrinsic_scatter_is_found() -> None:
+    curves = with_events(sky(16), {4: Event(SHAPE, MIDDLE, 15.0, 0.45)})
+    own = curves.of(4)
+    walk = WalkSpec(scatter=0.05, memory_days=30.0)
+    flux = curves.flux_jy.copy()
+    flux[own] *= walk_curve(curves.mid_mjd[own], walk, np.random.default_rng(16))
+    (event,) = found_in(replace(curves, flux_jy=flux)).candidates
+    assert event.mid_mjd == pytest.approx(MIDDLE, abs=1)
+    assert event.parameters.depth == pytest.approx(0.45, abs=0.06)
+
+
+def test_hardly_any_trough_between_flares_is_an_event() -> None:
+    curves, random = sky(17, n=30), np.random.default_rng(17)
+    flux = curves.flux_jy.copy()
+    for index in range(30):
+        own = curves.of(index)
+        for share in random.uniform(0, 1, 3):
+            peak_mjd = curves.mid_mjd[own][0] + 365 * share
+            flare = FlareSpec(share, random.uniform(0.5, 2), 5.0, random.uniform(5, 40))
+            flux[own] *= flare_curve(curves.mid_mjd[own], peak_mjd, flare)
+    found = found_in(replace(curves, flux_jy=flux))
+    troughs = [r for r in found.rejected if r.outcome is Outcome.BETWEEN_FLARES]
+    assert len(troughs) > 2 * len(found.candidates)
 
 
 def test_a_known_event_stays_listed_until_the_data_deny_it() -> None:
