@@ -421,6 +421,8 @@ def _attempt(
     def tell(message: str, fraction: float | None) -> None:
         say(f"{key} {step}: {message}", fraction)
 
+    # However fast the steps follow one another, each has its line.
+    say(f"{key} {step}", None)
     try:
         function(workshop, key, progress=tell)
     except Exception as error:
