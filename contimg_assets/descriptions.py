@@ -75,9 +75,10 @@ def describe_measurement_set(made: MeasurementSetMade) -> Metadata:
     """Describe the MS of an observation, and the sub-band files that it was made of."""
     observation, conversion = made.observation, made.conversion
     missing = ", ".join(map(str, observation.missing_sub_bands))
+    is_there = made.made is not None or not observation.sub_bands
     return _tidy(
         {
-            "path": dg.MetadataValue.path(observation.path),
+            **({"path": dg.MetadataValue.path(observation.path)} if is_there else {}),
             "origin": _origin_of_ms(made),
             "mid_mjd": observation.mid_mjd,
             "n_rows": observation.n_rows,
@@ -101,7 +102,9 @@ def describe_measurement_set(made: MeasurementSetMade) -> Metadata:
 def _origin_of_ms(made: MeasurementSetMade) -> str:
     if made.made is not None:
         return "made of sub-band files"
-    return "not written" if made.observation.sub_bands else "arrived as an MS"
+    return (
+        "no MS: sub-bands calibrated directly" if made.observation.sub_bands else "arrived as an MS"
+    )
 
 
 def describe_set(solved: Solved) -> Metadata:

@@ -19,6 +19,7 @@ from contimg_assets import (
     telling,
 )
 from contimg_assets.definitions import build_defs
+from contimg_assets.descriptions import describe_measurement_set
 from contimg_assets.failures import Cause, FailedStep, failed_steps
 from contimg_assets.jobs import IMAGE_ASSETS
 from contimg_assets.sensors import run_failures
@@ -30,9 +31,11 @@ from contimg_resources.core.errors import (
     UnreadableObservation,
 )
 from contimg_resources.imaging.acceptance import Verdict
-from contimg_resources.observations.model import ObservationOrigin
+from contimg_resources.observations.model import ObservationOrigin, SubBandFile
 from contimg_resources.products.model import ObservationState
+from contimg_resources.steps.converting import MeasurementSetMade
 from tests.assets.parts import parts_of
+from tests.products.conftest import make_observation
 
 KEY = "61041.00347"
 GOOD = tuple(
@@ -361,3 +364,20 @@ def test_without_a_catalogue_nothing_is_measured_and_nothing_fails(
     assert "the settings name no catalogue" in (said[0].description or "")
     assert instance.get_latest_materialization_event(dg.AssetKey("forced_photometry")) is None
     assert instance.get_latest_materialization_event(dg.AssetKey("mosaic_60min")) is not None
+
+
+def test_an_observation_that_needs_no_ms_shows_no_path_of_one(tmp_path: Path) -> None:
+    files = tuple(SubBandFile(n, tmp_path / f"sb{n:02d}.hdf5", 1, 1) for n in range(16))
+    arrived = make_observation(tmp_path / "a.ms")
+    direct = make_observation(tmp_path / "b.ms", sub_bands=files)
+    verdict = Verdict("matches_headers", True, "nothing to compare", evaluated=False)
+    shown = [
+        describe_measurement_set(MeasurementSetMade(observation, None, None, verdict))
+        for observation in (arrived, direct)
+    ]
+    assert [s["origin"] for s in shown] == [
+        "arrived as an MS",
+        "no MS: sub-bands calibrated directly",
+    ]
+    assert shown[0]["path"] == dg.MetadataValue.path(arrived.path)
+    assert "path" not in shown[1]
