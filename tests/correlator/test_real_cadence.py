@@ -27,7 +27,7 @@ from tests import cadence
 from tests.correlator.files import Written
 
 N_GROUPS = 7000
-#: One group in so many lacks a sub-band.
+#: Number of groups of which one lacks a sub-band.
 LACKING = 120
 #: Long after the files were written.
 LATER_S = 4e9
