@@ -148,13 +148,12 @@ def record_failure(
         words = f"not measured: {reason}" if step == IMAGE_STEP else reason
         workshop.products.set_state(key, known.state, step=step, reason=words, run_id=run_id)
         return
+    if step == SOLVE_STEP and known.state in _MADE:
+        # It went on with another set before this was reported.
+        words = f"not solved: {reason}"
+        workshop.products.set_state(key, known.state, step=step, reason=words, run_id=run_id)
+        return
     if step == SOLVE_STEP:
-        if known.state not in (
-            ObservationState.ARRIVED,
-            ObservationState.INTERRUPTED,
-            *_PUT_ASIDE,
-        ):
-            return
         state = ObservationState.WAITING
         cure = f"; to solve it again: {solve_command(known)}" if died else ""
         reason = f"waits for another set: {reason}{cure}"
@@ -213,7 +212,8 @@ def record_cancellation(workshop: Workshop, key: str, *, step: str, run_id: str)
 
     An observation that is imaged or failed keeps its state: a cancelled run replaces nothing.
     """
-    if workshop.products.get(key).state in (ObservationState.IMAGED, ObservationState.FAILED):
+    kept = (ObservationState.FAILED, *([] if step == SOLVE_STEP else [ObservationState.IMAGED]))
+    if workshop.products.get(key).state in kept:
         return
     reason = "cancelled by hand; materialize it to start it again"
     record_failure(workshop, key, step=step, reason=reason, run_id=run_id)

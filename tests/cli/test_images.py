@@ -160,7 +160,7 @@ def test_a_watch_images_what_arrives_and_after_an_interrupt_what_was_left(
     said = read_until(watching, "waiting for observations")
     assert "0 MS" in said
     site.deliver(short_night.targets[0])
-    said = read_until(watching, f"{key} calibrated_ms:")
+    said = read_until(watching, f"{key} calibrated_ms")
     assert f"{key} arrived" in said
     calibrated = site.settings.layout.calibrated_ms(key)
     deadline = time.monotonic() + 60

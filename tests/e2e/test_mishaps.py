@@ -86,12 +86,15 @@ def mishaps(
         night.seen["registry"] = workshop.registry
         # The sensor starts the calibrator's own solve.
         night.seen["solve"] = _end_inside(night, "solve_calibration", "solve", "gaincal")
-        night.wait_for("its history", lambda: _state(night, key) == "waiting", 180)
-        # It goes on with the older set.
+        # It goes on with the older set, perhaps before its history says why.
         night.seen["calibration"] = _end_inside(
             night, "image_observation", "calibrate", "phaseshift"
         )
-        night.wait_for("its history", lambda: _state(night, key) == "failed", 180)
+        night.wait_for(
+            "its history",
+            lambda: _state(night, key) == "failed" and len(_told(night)) == 2,
+            180,
+        )
         night.seen["cancelled"] = night.store.get(key)
         night.launch("image_observation", key)
         night.wait_for(
@@ -165,7 +168,7 @@ def test_a_cancelled_observation_says_so_and_waits_for_somebody(mishaps: Night) 
     record = mishaps.seen["cancelled"]
     assert (record.state, record.step) == (ObservationState.FAILED, "calibrated_ms")
     assert record.reason == "cancelled by hand; materialize it to start it again"
-    told = {e.run_id: e.message for e in mishaps.store.history(mishaps.calibrator) if e.message}
+    told = _told(mishaps)
     assert told[mishaps.seen["calibration"].run.run_id] == record.reason
     assert told[mishaps.seen["solve"].run.run_id] == f"waits for another set: {record.reason}"
 
@@ -203,6 +206,12 @@ def test_the_checks_page_shows_which_check_failed(
 
 def _state(night: Night, key: str) -> str | None:
     return next((o.state for o in night.store.list_observations() if o.key == key), None)
+
+
+def _told(night: Night) -> dict[str, str]:
+    """What the calibrator's history says of each run that was terminated."""
+    history = night.store.history(night.calibrator)
+    return {e.run_id: e.message for e in history if "cancelled by hand" in e.message}
 
 
 def _failed(night: Night, key: str) -> bool:

@@ -172,6 +172,19 @@ def test_a_cancelled_run_is_told_of_what_was_still_to_come_only(
     assert key not in {o.key for o in open_observations(workshop)}
 
 
+@pytest.mark.parametrize("made", [ObservationState.CALIBRATED, ObservationState.IMAGED])
+def test_a_cancelled_solve_is_told_also_when_another_set_was_used_before(
+    workshop: Any, made: ObservationState
+) -> None:
+    workshop.products.arrive(observation(calibrator=True))
+    key = observation().key
+    workshop.products.set_state(key, made, step="earlier", run_id="r2")
+    record_cancellation(workshop, key, step="caltable_set", run_id="r1")
+    record = workshop.products.get(key)
+    assert record.state is made
+    assert record.reason == "not solved: cancelled by hand; materialize it to start it again"
+
+
 def test_a_calibrator_observation_whose_solve_failed_waits_for_another_set(workshop: Any) -> None:
     workshop.products.arrive(observation(calibrator=True))
     key = observation().key
