@@ -248,7 +248,7 @@ def test_a_read_only_file_gives_one_clear_error(public_dir: Path, migrations: Pa
     results = APART.Queue()
     process = APART.Process(target=_write_as_nobody, args=(path, copied, results), daemon=True)
     process.start()
-    said = results.get(timeout=30)
+    said = results.get(timeout=120)
     process.join()
     assert said.startswith(f"RegistryError: the toy store {path} can't be "), said
     assert "read-only" in said
