@@ -250,7 +250,7 @@ def test_a_candidate_that_was_called_an_artefact_before_it_could_be_told_is_not_
 def _tell(root: Path, url: str, barrier: Any, results: Any) -> None:
     try:
         workshop = make_workshop(root, webhook=url)
-        barrier.wait(30)
+        barrier.wait(300)
         told = tell_alerts(workshop, now_mjd=NOW)
         results.put((len(told.new), len(told.sent), len(told.failed)))
     except BaseException as error:

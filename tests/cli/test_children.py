@@ -139,7 +139,7 @@ def test_it_is_not_started_again_at_once_when_it_died_at_once(
 ) -> None:
     child = child_of(started, tmp_path, FAILS)
     assert restarted(child).number == 1
-    started[-1].process.wait(20)
+    started[-1].process.wait(300)
     assert child.keep_alive(look()) is None
 
 
@@ -156,4 +156,4 @@ def test_any_process_below_that_somebody_stopped_is_killed_at_last(
             processes.look()
             killed = processes.kill_stopped()
         assert killed == (worker.pid,)
-        assert worker.wait(20) == -signal.SIGKILL
+        assert worker.wait(300) == -signal.SIGKILL

@@ -116,7 +116,7 @@ def test_what_is_known_of_one_survives_a_memory_that_was_cut_off(
 
 def _open_together(path: Path, migrations: Path, barrier: Any, results: Any) -> None:
     try:
-        barrier.wait(30)
+        barrier.wait(300)
         with open_toy(path, migrations).write() as connection:
             connection.execute(sa.text("insert into t1 default values"))
         results.put("")
