@@ -321,9 +321,14 @@ def _of_runs(facts: Facts) -> Iterator[Finding]:
             yield Finding(
                 Kind.BY_HAND, f"{run.job} {run.partition}".strip(), f"its run is {run.status}"
             )
-    done = Counter(r.request for r in facts.runs if r.request and r.status == "SUCCESS")
-    for request, n in done.items():
-        if n > 1:
+    done = Counter(
+        (r.request, r.partition) for r in facts.runs if r.request and r.status == "SUCCESS"
+    )
+    # What somebody asked to be made again and wasn't, since its set was spoiled just then, waits,
+    # and is made again by a sensor.
+    again = Counter(r.partition for r in facts.runs if not r.request and r.status == "FAILURE")
+    for (request, partition), n in done.items():
+        if n > 1 + again[partition]:
             yield Finding(Kind.DOUBLED, request, f"{n} runs did it")
 
 

@@ -60,6 +60,9 @@ WELL = Facts(
 def test_a_platform_that_settled_has_no_findings() -> None:
     assert judge(WELL) == ()
     assert figure((), 12) == "12 / 0 / 0 / 0"
+    # Somebody's request failed, and a sensor did it when that was possible again.
+    by_hand = Ran("__ASSET_JOB", "FAILURE", KEY)
+    assert judge(replace(WELL, runs=(WELL.runs[0], by_hand, WELL.runs[0]))) == ()
 
 
 def known(key: str, **changes: Any) -> Facts:
