@@ -76,7 +76,7 @@ def load_converter() -> Iterator[None]:
     import casatools  # noqa: F401
 
     yield
-    import astropy.time
+    import astropy.time  # noqa: F401
 
     import contimg_resources.correlator.plan  # noqa: F401
 

@@ -250,9 +250,7 @@ def soft_sums(
     return total, count, edge_total, edge_count, end_total, end_count
 
 
-def forget_cells(
-    found: Bools, count: Float32s, edge_count: Float32s, end_count: Float32s
-) -> None:
+def forget_cells(found: Bools, count: Float32s, edge_count: Float32s, end_count: Float32s) -> None:
     """Leave cells out of the steps of `soft_sums`, as if they had been flagged in all baselines.
 
     Parameters

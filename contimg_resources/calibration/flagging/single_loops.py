@@ -181,9 +181,7 @@ def _mark(power: Float32s, mean: Float32s, largest: Float32s, mark: Bools) -> No
 
 
 @compiled(parallel=True)
-def flag_single(
-    data: Complex64s, flag: Bools, place: Ints, n_corr: int
-) -> tuple[Float32s, int]:
+def flag_single(data: Complex64s, flag: Bools, place: Ints, n_corr: int) -> tuple[Float32s, int]:
     """Flag outliers from the noise of each baseline.
 
     Parameters
