@@ -179,7 +179,7 @@ def _highest(values: Singles) -> Any:
 
 @compiled()
 def _subtract_flat(
-    values: Singles, places: NDArray[np.int32], flat: Singles, shift: int, step: float
+    values: Singles, places: NDArray[np.int32], flat: Singles, shift: Any, step: Any
 ) -> None:
     for i in range(len(values)):
         values[i] -= step * flat[places[i] + shift]
