@@ -20,7 +20,7 @@ from contimg_resources.core.progress import report_progress
 from contimg_resources.correlator.model import Conversion, ConversionRequest
 from contimg_resources.correlator.plan import Plan, check_enough, plan_observation
 from contimg_resources.correlator.reading import Rooms, SubBandData, reading
-from contimg_resources.correlator.tables import create_ms, write_weights
+from contimg_resources.correlator.tables import create_ms, fill_rows, write_weights
 from contimg_resources.correlator.uvh5 import Ints
 from contimg_resources.instrument.dsa110 import N_SPECTRAL_WINDOWS
 
@@ -103,6 +103,7 @@ def _write(
         report_progress(f"{request.ms.name}: writing subtables", 0.0)
         create_ms(ms, plan.tables)
         data, spectrum = (NewColumn(ms, name) for name in ("DATA", "WEIGHT_SPECTRUM"))
+        rows = pool.submit(fill_rows, ms, plan.tables)
         # What isn't written below is missing.
         flag = np.ones((*plan.shape, *plan.cell), np.bool_)
         weight = np.zeros((*plan.shape, plan.cell[1]), np.float32)
@@ -124,6 +125,7 @@ def _write(
             done.append(number)
             if lost.any():
                 losses[sub_band.part.header.path.name] = (int(lost[0]), int(lost[1]))
+        rows.result()
     report_progress(f"{request.ms.name}: writing flags", 1.0)
     for column in (data, spectrum):
         column.array()

@@ -9,6 +9,7 @@ bundles; nothing is downloaded. The steps are those of pyuvdata, so that UVW agr
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import erfa  # type: ignore[import-untyped]
@@ -50,24 +51,19 @@ class Sky:
             Geodetic longitude and latitude, degrees, and height, metres.
         """
         from astropy.time import Time
-        from astropy.utils import iers
 
-        with iers.conf.set_temp("auto_download", False), iers.conf.set_temp("auto_max_age", None):
-            times = Time(time_jd, format="jd", scale="utc")
-            table = iers.earth_orientation_table.get()
-            ut1, status = table.ut1_utc(times, return_status=True)
-            x, y, _ = table.pm_xy(times, return_status=True)
-            times.delta_ut1_utc = ut1.to_value("s")
-            outside = np.isin(status, (iers.TIME_BEFORE_IERS_RANGE, iers.TIME_BEYOND_IERS_RANGE))
-            return cls(
-                utc=(times.utc.jd1, times.utc.jd2),
-                tt=(times.tt.jd1, times.tt.jd2),
-                ut1=(times.ut1.jd1, times.ut1.jd2),
-                ut1_minus_utc_s=ut1.to_value("s"),
-                pole_rad=(x.to_value("rad"), y.to_value("rad")),
-                site=(float(np.radians(site[0])), float(np.radians(site[1])), site[2]),
-                predicted=bool(np.any(outside)),
-            )
+        times = Time(time_jd, format="jd", scale="utc")
+        orientation, predicted = _orientation(times.mjd)
+        times.delta_ut1_utc = orientation[2]
+        return cls(
+            utc=(times.utc.jd1, times.utc.jd2),
+            tt=(times.tt.jd1, times.tt.jd2),
+            ut1=(times.ut1.jd1, times.ut1.jd2),
+            ut1_minus_utc_s=orientation[2],
+            pole_rad=(np.radians(orientation[0] / 3600), np.radians(orientation[1] / 3600)),
+            site=(float(np.radians(site[0])), float(np.radians(site[1])), site[2]),
+            predicted=predicted,
+        )
 
     def meridian_rad(self, declination_rad: float) -> tuple[Floats, Floats]:
         """Return ICRS RA and Dec of an apparent declination on the meridian, radians."""
@@ -122,6 +118,51 @@ class Sky:
     def _observer(self) -> tuple[Any, ...]:
         # Without refraction: no pressure.
         return (*self.utc, self.ut1_minus_utc_s, *self.site, *self.pole_rad, 0.0, 0.0, 0.0, 0.0)
+
+
+def _orientation(mjd: Floats) -> tuple[Floats, bool]:
+    """Interpolate between the days of the IERS tables, as astropy does.
+
+    Parameters
+    ----------
+    mjd : ndarray of float, shape (times,)
+        Times, MJD in days (UTC).
+
+    Returns
+    -------
+    ndarray of float, shape (3, times)
+        x and y of the pole, arcsec, and UT1 - UTC, seconds: from Bulletin B where it is known, else
+        from Bulletin A.
+    bool
+        Whether a time is outside the tables: the values are the nearest known.
+
+    Notes
+    -----
+    astropy reads 43,000 days, which takes most of a second; here only those needed are.
+    """
+    from astropy.utils import iers
+
+    # finals2000A, with columns of fixed width: a flag in column 17 where a day has values.
+    lines = Path(iers.IERS_A_FILE).read_text().splitlines()
+    lines = [line for line in lines if line[16:17].strip()]
+    days = np.array([float(line[7:15]) for line in lines])
+    last = np.clip(np.searchsorted(days, mjd, side="right"), 1, days.size - 1)
+    first_day, last_day = days[last.min() - 1], days[last.max()]
+    # eopc04: Bulletin B itself, which Bulletin A repeats with fewer digits in columns 135 to 165.
+    with Path(iers.IERS_B_FILE).open() as file:
+        rows = (line for line in file if not line.startswith("#"))
+        rows = (line for line in rows if first_day <= float(line[16:26]) <= last_day)
+        final = {float(row[16:26]): row[26:].split()[:3] for row in rows}
+    values = np.empty((3, days.size))
+    for k in range(last.min() - 1, last.max() + 1):
+        rough = lines[k][18:27], lines[k][37:46], lines[k][58:68]
+        values[:, k] = final.get(days[k], rough) if lines[k][134:165].strip() else rough
+    before = values[:, last - 1]
+    change = values[:, last] - before
+    # A leap second is no change of the Earth's rotation.
+    change[2] -= np.round(change[2])
+    share = np.clip((mjd - days[last - 1]) / (days[last] - days[last - 1]), 0.0, 1.0)
+    return before + share * change, bool(np.any((mjd < days[0]) | (mjd >= days[-1])))
 
 
 def _axes(hour_angle: Floats, dec: Floats) -> tuple[Floats, Floats, Floats]:

@@ -91,11 +91,6 @@ class Plan:
         return (self.tables.frequencies_hz.shape[1], len(self.tables.polarisations))
 
 
-def load_tables() -> None:
-    """Load the tables of the Earth's orientation, which takes a second, before they are needed."""
-    Sky.at(np.array([2_460_955.0]), (0.0, 0.0, 0.0))
-
-
 def plan_observation(request: ConversionRequest, rejected: dict[str, str]) -> Plan:
     """Plan the MS of an observation.
 

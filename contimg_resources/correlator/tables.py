@@ -59,7 +59,7 @@ class MsPlan:
 
 
 def create_ms(ms: Path, plan: MsPlan) -> None:
-    """Make an MS with all rows; visibilities, flags and weights are still to be written.
+    """Make an MS with all rows, which are still to be filled.
 
     Parameters
     ----------
@@ -86,7 +86,6 @@ def create_ms(ms: Path, plan: MsPlan) -> None:
         table.close()
     remove_tree(blank, ignore_errors=True)
     add_rows(ms, plan.n_rows, ("DATA", "WEIGHT_SPECTRUM"))
-    _fill_rows(ms, plan)
 
 
 def create_headers(ms: Path, plan: MsPlan) -> None:
@@ -151,7 +150,16 @@ def write_weights(ms: Path, weight: np.ndarray[Any, Any]) -> None:
     _put(ms, 0, {"WEIGHT": weight.T, "SIGMA": sigma.T})
 
 
-def _fill_rows(ms: Path, plan: MsPlan) -> None:
+def fill_rows(ms: Path, plan: MsPlan) -> None:
+    """Write all columns but visibilities, flags and weights, which others may write meanwhile.
+
+    Parameters
+    ----------
+    ms : Path
+        The MS of `create_ms`.
+    plan : MsPlan
+        Its contents.
+    """
     shape = (plan.time_s.size, N_SPECTRAL_WINDOWS, plan.first.size)
     time, window, baseline = (i.ravel() for i in np.indices(shape, np.int32))
     uvw_m = np.broadcast_to(plan.uvw_m[:, None], (*shape, 3)).reshape(-1, 3)

@@ -76,10 +76,10 @@ def load_converter() -> Iterator[None]:
     import casatools  # noqa: F401
 
     yield
-    from contimg_resources.correlator.plan import load_tables
+    import astropy.time  # noqa: F401
 
-    yield
-    load_tables()
+    import contimg_resources.correlator.plan  # noqa: F401
+
     yield
     yield from load_engines()
 

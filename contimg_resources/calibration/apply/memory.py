@@ -137,8 +137,10 @@ def read_observed(
             np.asarray(tb.getcol(name), np.int64)
             for name in ("ANTENNA1", "ANTENNA2", "FIELD_ID", "DATA_DESC_ID")
         )
+        time_s = np.asarray(tb.getcol("TIME"))
+        known = {"TIME": time_s, "ANTENNA1": first, "ANTENNA2": second, "DATA_DESC_ID": description}
         wanted = (first != second) & np.isin(field, list(field_ids))
-        kept = np.flatnonzero(wanted & rows_once(tb))
+        kept = np.flatnonzero(wanted & rows_once(tb, known))
         numbers = distinct(description[kept]).tolist()
         n_correlations = np.size(tb.getcell("WEIGHT", int(kept[0]))) if kept.size else 0
         shape = (max((frequencies[n].size for n in numbers), default=0), n_correlations)
@@ -149,7 +151,7 @@ def read_observed(
             second=second[kept],
             field=field[kept],
             description=description[kept],
-            time_s=np.asarray(tb.getcol("TIME"))[kept],
+            time_s=time_s[kept],
             interval_s=np.asarray(tb.getcol("INTERVAL"))[kept],
             uvw_m=np.ascontiguousarray(np.asarray(tb.getcol("UVW")).T[kept]),
             channels_hz={n: frequencies[n] for n in numbers},

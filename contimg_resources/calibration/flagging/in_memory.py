@@ -140,21 +140,13 @@ def flag_interference_in_memory(windows: Sequence[WindowInMemory]) -> FlaggedInM
     _check(windows)
     if not windows or not windows[0].place.size:
         return FlaggedInMemory(0, 0, 0, 0, 0)
-    counts = [_n_flagged(windows)]
-    for window in windows:
-        flagging_loops.flag_nonsense(*_flat(window))
-    counts.append(_n_flagged(windows))
-    _flag_shared(windows)
-    counts.append(_n_flagged(windows))
-    _flag_single(windows)
-    counts.append(_n_flagged(windows))
-    before, nonsense, shared, single = counts
+    before, nonsense = zip(*(flagging_loops.flag_nonsense(*_flat(w)) for w in windows), strict=True)
     return FlaggedInMemory(
         n_total=sum(int(np.count_nonzero(w.place >= 0)) * w.data[0].size for w in windows),
-        n_before=before,
-        n_nonsense=nonsense - before,
-        n_shared=shared - nonsense,
-        n_single=single - shared,
+        n_before=sum(before),
+        n_nonsense=sum(nonsense),
+        n_shared=_flag_shared(windows),
+        n_single=_flag_single(windows),
     )
 
 
@@ -185,28 +177,34 @@ def _flat(window: WindowInMemory) -> tuple[NDArray[np.complex64], Bools, NDArray
     return window.data.reshape(rows, -1), window.flag.reshape(rows, -1), window.place
 
 
-def _n_flagged(windows: Sequence[WindowInMemory]) -> int:
-    return sum(flagging_loops.count_flagged(*_flat(w)[1:]) for w in windows)
-
-
-def _flag_shared(windows: Sequence[WindowInMemory]) -> None:
+def _flag_shared(windows: Sequence[WindowInMemory]) -> int:
     scale = _rough_power(windows)
-    # Strong interference is flagged first, so that it doesn't affect its neighbours' differences.
-    _flag_what_stands_out(
-        windows, (Kind.AMPLITUDE, Kind.POLARISATION), [_cells(w, scale) for w in windows]
+    sums = [flagging_loops.soft_sums(*_flat(w), scale) for w in windows]
+    # Strong interference is found first, so that it doesn't affect its neighbours' differences.
+    strong = _what_stands_out(
+        windows,
+        (Kind.AMPLITUDE, Kind.POLARISATION),
+        [_cells(w, s, scale) for w, s in zip(windows, sums, strict=True)],
     )
-    steps = [_steps(w, scale) for w in windows]
+    for found, (_, count, _, edge_count, _, end_count) in zip(strong, sums, strict=True):
+        flagging_loops.forget_cells(found, count, edge_count, end_count)
+    steps = [_steps(w, s, scale) for w, s in zip(windows, sums, strict=True)]
     lesser = [_lesser_of_both([s[i] for s in steps], axis) for i, axis in ((0, 1), (1, 0))]
     measured = [
         {Kind.CHANNELS: channels, Kind.TIMES: times}
         for channels, times in zip(*lesser, strict=True)
     ]
-    _flag_what_stands_out(windows, (Kind.CHANNELS, Kind.TIMES), measured)
+    weak = _what_stands_out(windows, (Kind.CHANNELS, Kind.TIMES), measured)
+    return sum(
+        flagging_loops.flag_everywhere(*_flat(window)[1:], some | others)
+        for window, some, others in zip(windows, strong, weak, strict=True)
+    )
 
 
-def _flag_what_stands_out(
+def _what_stands_out(
     windows: Sequence[WindowInMemory], kinds: Sequence[Kind], measured: Sequence[Measured]
-) -> None:
+) -> list[Bools]:
+    """Return the cells of each window, shape (n_times, n_channels * n_correlations)."""
     order = np.argsort(np.concatenate([w.frequencies_hz for w in windows]), kind="stable")
     found = np.zeros((len(windows[0].place), order.size), np.bool_)
     for kind in kinds:
@@ -221,13 +219,11 @@ def _flag_what_stands_out(
                 counts=count[:, order, correlation],
                 faint=kind is not Kind.AMPLITUDE,
             )
-    first = 0
-    for window in windows:
-        last = first + window.frequencies_hz.size
-        if found[:, first:last].any():
-            mine = np.repeat(found[:, first:last], window.data.shape[2], axis=1)
-            flagging_loops.flag_everywhere(*_flat(window)[1:], mine)
-        first = last
+    ends = np.cumsum([w.frequencies_hz.size for w in windows])
+    return [
+        np.repeat(mine, windows[0].data.shape[2], axis=1)
+        for mine in np.split(found, ends[:-1], axis=1)
+    ]
 
 
 def _rough_power(windows: Sequence[WindowInMemory]) -> Float32s:
@@ -264,15 +260,15 @@ def _median_power(values: NDArray[np.complex64]) -> Floats:
     return np.array([float(np.median(k)) if k.size else 0.0 for k in known])
 
 
-def _cells(window: WindowInMemory, scale: Float32s) -> Measured:
-    total, count = flagging_loops.soft_sums(*_flat(window), scale)
+def _cells(window: WindowInMemory, sums: Sequence[Float32s], scale: Float32s) -> Measured:
+    total, count = sums[:2]
     shape = _shape(window)
     return {
         kind: (
-            _size(total[i].reshape(shape), count[i].reshape(shape), scale[kind]),
-            count[i].reshape(shape).astype(np.float64),
+            _size(total[kind].reshape(shape), count[kind].reshape(shape), scale[kind]),
+            count[kind].reshape(shape).astype(np.float64),
         )
-        for i, kind in enumerate((Kind.AMPLITUDE, Kind.POLARISATION))
+        for kind in (Kind.AMPLITUDE, Kind.POLARISATION)
     }
 
 
@@ -290,11 +286,11 @@ class _Steps:
     n_two: Floats
 
 
-def _steps(window: WindowInMemory, scale: Float32s) -> tuple[_Steps, _Steps]:
+def _steps(
+    window: WindowInMemory, sums: Sequence[Float32s], scale: Float32s
+) -> tuple[_Steps, _Steps]:
     """Return the steps over channels and over times."""
-    total, count, edge_total, edge_count, end_total, end_count = flagging_loops.soft_sums_of_steps(
-        *_flat(window), scale
-    )
+    total, count, edge_total, edge_count, end_total, end_count = sums
     shape = _shape(window)
     outer = (
         (edge_total[:, :, None], edge_count[:, :, None]),
@@ -302,8 +298,8 @@ def _steps(window: WindowInMemory, scale: Float32s) -> tuple[_Steps, _Steps]:
     )
     over_channels, over_times = (
         _Steps(
-            _size(total[i].reshape(shape), count[i].reshape(shape), scale[kind]),
-            count[i].reshape(shape).astype(np.float64),
+            _size(total[kind].reshape(shape), count[kind].reshape(shape), scale[kind]),
+            count[kind].reshape(shape).astype(np.float64),
             _size(*outer[i], scale[kind]),
             outer[i][1].astype(np.float64),
         )
@@ -355,13 +351,17 @@ def _size(total: NDArray[Any], count: NDArray[Any], scale: Float32s) -> Floats:
     return np.asarray(np.sqrt(power * scale), np.float64)
 
 
-def _flag_single(windows: Sequence[WindowInMemory]) -> None:
+def _flag_single(windows: Sequence[WindowInMemory]) -> int:
     n_correlations = windows[0].data.shape[2]
-    noise = np.array([flag_single(*_flat(w), n_correlations) for w in windows])
-    noisy = _noisy_windows(noise.astype(np.float64))
+    noise, added = zip(*(flag_single(*_flat(w), n_correlations) for w in windows), strict=True)
+    noisy = _noisy_windows(np.array(noise, np.float64))
+    n_added = sum(added)
     for window, baselines in zip(windows, noisy, strict=True):
         rows = window.place[:, baselines]
-        window.flag[rows[rows >= 0]] = True
+        rows = rows[rows >= 0]
+        n_added += int(np.count_nonzero(~window.flag[rows]))
+        window.flag[rows] = True
+    return n_added
 
 
 def _noisy_windows(noise: Floats) -> Bools:

@@ -41,7 +41,7 @@ class Kind(IntEnum):
 
 
 @compiled(parallel=True)
-def flag_nonsense(data: Complex64s, flag: Bools, place: Ints) -> None:
+def flag_nonsense(data: Complex64s, flag: Bools, place: Ints) -> tuple[int, int]:
     """Flag zeros and values that aren't finite, or too large to be squared.
 
     Parameters
@@ -52,43 +52,33 @@ def flag_nonsense(data: Complex64s, flag: Bools, place: Ints) -> None:
         Changed in place.
     place : ndarray of int, shape (n_times, n_baselines)
         Rows.
+
+    Returns
+    -------
+    int, int
+        Number of visibilities that were flagged before, and that were flagged here.
     """
     n_times, n_baselines = place.shape
+    n_before, n_after = 0, 0
     for t in spread(n_times):
         for b in range(n_baselines):
             row = place[t, b]
             if row < 0:
                 continue
+            n_before += flag[row].sum()
             for j in range(data.shape[1]):
                 v = data[row, j]
                 power = v.real * v.real + v.imag * v.imag
                 # Not "power >= largest": that is false for NaN.
                 if not (power < _LARGEST_POWER) or power == 0.0:
                     flag[row, j] = True
+            n_after += flag[row].sum()
+    return n_before, n_after - n_before
 
 
 @compiled(parallel=True)
-def count_flagged(flag: Bools, place: Ints) -> int:
-    """Return the number of flagged visibilities.
-
-    Parameters
-    ----------
-    flag : ndarray of bool, shape (n_rows, n)
-        Flags.
-    place : ndarray of int, shape (n_times, n_baselines)
-        Rows.
-    """
-    total = 0
-    for t in spread(place.shape[0]):
-        for b in range(place.shape[1]):
-            if place[t, b] >= 0:
-                total += flag[place[t, b]].sum()
-    return total
-
-
-@compiled(parallel=True)
-def flag_everywhere(flag: Bools, place: Ints, found: Bools) -> None:
-    """Flag cells in all baselines.
+def flag_everywhere(flag: Bools, place: Ints, found: Bools) -> int:
+    """Flag cells in all baselines; return the number of visibilities that weren't flagged before.
 
     Parameters
     ----------
@@ -99,12 +89,15 @@ def flag_everywhere(flag: Bools, place: Ints, found: Bools) -> None:
     found : ndarray of bool, shape (n_times, n)
         Cells to flag.
     """
+    added = 0
     for t in spread(place.shape[0]):
         if not found[t].any():
             continue
         for b in range(place.shape[1]):
             if place[t, b] >= 0:
+                added += (found[t] & ~flag[place[t, b]]).sum()
                 flag[place[t, b]] |= found[t]
+    return added
 
 
 @compiled()
@@ -164,8 +157,8 @@ def _along_rows(scale: Float32s, n: int) -> Float32s:
 @compiled(parallel=True)
 def soft_sums(
     data: Complex64s, flag: Bools, place: Ints, scale: Float32s
-) -> tuple[Float32s, Float32s]:
-    """Sum powers over baselines with a limit of 1 each.
+) -> tuple[Float32s, Float32s, Float32s, Float32s, Float32s, Float32s]:
+    """Sum powers over baselines with a limit of 1 each, in one pass.
 
     Parameters
     ----------
@@ -180,9 +173,15 @@ def soft_sums(
 
     Returns
     -------
-    total, count : ndarray of float32, shape (2, n_times, n_channels * n_correlations)
-        Sums and numbers of baselines: of `Kind.AMPLITUDE`, and of `Kind.POLARISATION`, which is
-        stored at the first correlation.
+    total, count : ndarray of float32, shape (4, n_times, n_channels * n_correlations)
+        Sums and numbers of baselines, by `Kind`. Of `Kind.CHANNELS` and `Kind.TIMES`: between a
+        cell and the next, the last one empty. `Kind.POLARISATION` is stored at the first
+        correlation.
+    edge_total, edge_count : ndarray of float32, shape (2, n_times, n_correlations)
+        Between the first channel and the next but one, and for the last.
+    end_total, end_count : ndarray of float32, shape (5, n_channels * n_correlations)
+        Between the first integration and the next but one, for the last, and, for comparison, for
+        three between them.
 
     Notes
     -----
@@ -193,77 +192,17 @@ def soft_sums(
     n_corr = scale.shape[1]
     # From the first correlation to the last.
     hands = n_corr - 1
-    total = np.zeros((2, n_times, n), np.float32)
-    count = np.zeros((2, n_times, n), np.float32)
-    nothing = np.zeros(n, np.complex64)
-    never = np.zeros(n, np.bool_)
-    scales = _along_rows(scale, n)
-    scales[3] = scale[3, 0]
-    for t in spread(n_times):
-        power = np.empty(n, np.float32)
-        for b in range(n_baselines):
-            row = place[t, b]
-            if row < 0:
-                continue
-            v, f = data[row], flag[row]
-            _add_differences(v, f, nothing, never, scales[0], total[0, t], count[0, t], power)
-            if hands:
-                some, others = v[: n - hands], v[hands:]
-                _add_differences(
-                    some,
-                    f[: n - hands],
-                    others,
-                    f[hands:],
-                    scales[3],
-                    total[1, t],
-                    count[1, t],
-                    power,
-                )
-        # Pairs other than those of one channel were included.
-        for j in range(n):
-            if j % n_corr or not hands:
-                total[1, t, j], count[1, t, j] = np.float32(0.0), np.float32(0.0)
-    return total, count
-
-
-@compiled(parallel=True)
-def soft_sums_of_steps(
-    data: Complex64s, flag: Bools, place: Ints, scale: Float32s
-) -> tuple[Float32s, Float32s, Float32s, Float32s, Float32s, Float32s]:
-    """Sum the power of differences between neighbours over baselines, as `soft_sums` does.
-
-    Parameters
-    ----------
-    data : ndarray of complex64, shape (n_rows, n_channels * n_correlations)
-        Visibilities.
-    flag : ndarray of bool, same shape
-        True: left out.
-    place : ndarray of int, shape (n_times, n_baselines)
-        Rows.
-    scale : ndarray of float32, shape (4, n_correlations)
-        See `soft_sums`.
-
-    Returns
-    -------
-    total, count : ndarray of float32, shape (2, n_times, n_channels * n_correlations)
-        Sums and numbers of baselines, of `Kind.CHANNELS` and `Kind.TIMES`: between a cell and the
-        next, the last one empty.
-    edge_total, edge_count : ndarray of float32, shape (2, n_times, n_correlations)
-        Between the first channel and the next but one, and for the last.
-    end_total, end_count : ndarray of float32, shape (5, n_channels * n_correlations)
-        Between the first integration and the next but one, for the last, and, for comparison, for
-        three between them.
-    """
-    (n_times, n_baselines), n = place.shape, data.shape[1]
-    n_corr = scale.shape[1]
-    total = np.zeros((2, n_times, n), np.float32)
-    count = np.zeros((2, n_times, n), np.float32)
+    total = np.zeros((4, n_times, n), np.float32)
+    count = np.zeros((4, n_times, n), np.float32)
     edge_total = np.zeros((2, n_times, n_corr), np.float32)
     edge_count = np.zeros((2, n_times, n_corr), np.float32)
     end_total = np.zeros((5, n), np.float32)
     end_count = np.zeros((5, n), np.float32)
+    nothing = np.zeros(n, np.complex64)
+    never = np.zeros(n, np.bool_)
     one, two, last = n_corr, 2 * n_corr, n - n_corr
     scales = _along_rows(scale, n)
+    scales[3] = scale[3, 0]
     channels, times = scales[1], scales[2]
     for t in spread(n_times):
         x = np.empty(n, np.float32)
@@ -272,8 +211,14 @@ def soft_sums_of_steps(
             if row < 0:
                 continue
             v, f = data[row], flag[row]
+            _add_differences(v, f, nothing, never, scales[0], total[0, t], count[0, t], x)
+            if hands:
+                some, others, g = v[: n - hands], v[hands:], f[hands:]
+                _add_differences(
+                    some, f[: n - hands], others, g, scales[3], total[3, t], count[3, t], x
+                )
             _add_differences(
-                v[:last], f[:last], v[one:], f[one:], channels, total[0, t], count[0, t], x
+                v[:last], f[:last], v[one:], f[one:], channels, total[1, t], count[1, t], x
             )
             if n >= 3 * n_corr:
                 w, g = v[two : two + one], f[two : two + one]
@@ -286,17 +231,44 @@ def soft_sums_of_steps(
                 )
             if t + 1 < n_times and place[t + 1, b] >= 0:
                 w, g = data[place[t + 1, b]], flag[place[t + 1, b]]
-                _add_differences(v, f, w, g, times, total[1, t], count[1, t], x)
-            if t == 0 and n_times >= 3 and place[2, b] >= 0:
-                w, g = data[place[2, b]], flag[place[2, b]]
-                _add_differences(v, f, w, g, times, end_total[0], end_count[0], x)
+                _add_differences(v, f, w, g, times, total[2, t], count[2, t], x)
             if t == n_times - 1 and n_times >= 3 and place[t - 2, b] >= 0:
                 w, g = data[place[t - 2, b]], flag[place[t - 2, b]]
                 _add_differences(v, f, w, g, times, end_total[1], end_count[1], x)
-            for quarter in range(1, 4):
-                there = t + 2 < n_times and place[t + 2, b] >= 0
-                if t == quarter * n_times // 4 and there:
-                    w, g = data[place[t + 2, b]], flag[place[t + 2, b]]
-                    end = 1 + quarter
-                    _add_differences(v, f, w, g, times, end_total[end], end_count[end], x)
+            if t + 2 < n_times and place[t + 2, b] >= 0:
+                w, g = data[place[t + 2, b]], flag[place[t + 2, b]]
+                if t == 0:
+                    _add_differences(v, f, w, g, times, end_total[0], end_count[0], x)
+                for quarter in range(1, 4):
+                    if t == quarter * n_times // 4:
+                        end = 1 + quarter
+                        _add_differences(v, f, w, g, times, end_total[end], end_count[end], x)
+        # Pairs other than those of one channel were included.
+        for j in range(n):
+            if j % n_corr or not hands:
+                total[3, t, j], count[3, t, j] = np.float32(0.0), np.float32(0.0)
     return total, count, edge_total, edge_count, end_total, end_count
+
+
+def forget_cells(found: Bools, count: Float32s, edge_count: Float32s, end_count: Float32s) -> None:
+    """Leave cells out of the steps of `soft_sums`, as if they had been flagged in all baselines.
+
+    Parameters
+    ----------
+    found : ndarray of bool, shape (n_times, n_channels * n_correlations)
+        The cells, in all correlations.
+    count, edge_count, end_count : ndarray of float32
+        Numbers of baselines from `soft_sums`; changed in place.
+    """
+    n_times, one = len(found), edge_count.shape[2]
+    count[Kind.CHANNELS, :, :-one][found[:, :-one] | found[:, one:]] = 0.0
+    count[Kind.TIMES, :-1][found[:-1] | found[1:]] = 0.0
+    cells = found.reshape(n_times, -1, one)
+    if cells.shape[1] >= 3:
+        edge_count[0][cells[:, 0] | cells[:, 2]] = 0.0
+        edge_count[1][cells[:, -1] | cells[:, -3]] = 0.0
+    if n_times >= 3:
+        firsts = [0, n_times - 3, *(quarter * n_times // 4 for quarter in range(1, 4))]
+        for end, first in enumerate(firsts):
+            if first + 2 < n_times:
+                end_count[end][found[first] | found[first + 2]] = 0.0

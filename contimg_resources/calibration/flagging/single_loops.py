@@ -181,7 +181,7 @@ def _mark(power: Float32s, mean: Float32s, largest: Float32s, mark: Bools) -> No
 
 
 @compiled(parallel=True)
-def flag_single(data: Complex64s, flag: Bools, place: Ints, n_corr: int) -> Float32s:
+def flag_single(data: Complex64s, flag: Bools, place: Ints, n_corr: int) -> tuple[Float32s, int]:
     """Flag outliers from the noise of each baseline.
 
     Parameters
@@ -199,10 +199,13 @@ def flag_single(data: Complex64s, flag: Bools, place: Ints, n_corr: int) -> Floa
     -------
     ndarray of float32, shape (n_baselines, n_corr)
         Power of the differences between channels; NaN where unknown.
+    int
+        Number of visibilities that weren't flagged before.
     """
     (n_times, n_baselines), n = place.shape, data.shape[1]
     noise = np.full((n_baselines, n_corr), np.float32(np.nan), np.float32)
     largest = _largest_sums(max(n_times, n))
+    added = np.zeros(n_baselines, np.int64)
     for b in spread(n_baselines):
         over_channels = np.full((n_times, n), UNKNOWN, np.float32)
         over_times = np.full((n_times, n), UNKNOWN, np.float32)
@@ -236,6 +239,7 @@ def flag_single(data: Complex64s, flag: Bools, place: Ints, n_corr: int) -> Floa
             for t in range(n_times):
                 if place[t, b] >= 0:
                     for j in range(n):
-                        if mark[t, j // n_corr]:
+                        if mark[t, j // n_corr] and not flag[place[t, b], j]:
                             flag[place[t, b], j] = True
-    return noise
+                            added[b] += 1
+    return noise, added.sum()

@@ -174,7 +174,7 @@ def write_flags(path: Path, flag: Bools) -> None:
 class NewColumn:
     """A numeric column of an MS of `contimg_resources.calibration.ms.new`, being written.
 
-    The MS is not open anywhere.
+    Meanwhile nobody reads or writes the column through casatools.
     """
 
     def __init__(self, path: Path, column: str) -> None:

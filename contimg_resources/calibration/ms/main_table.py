@@ -4,7 +4,7 @@ Belongs here: reading the columns of the main table that `contimg_resources.obse
 and `.meaning` need. Doesn't: deciding, or reading visibilities.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +27,16 @@ _LOOKED_AT = 64
 _CHUNK = 20_000_000
 
 
-def rows_once(table: Any) -> Bools:
+def rows_once(table: Any, known: Mapping[str, NDArray[Any]] | None = None) -> Bools:
     """Return which rows don't repeat the visibilities of an earlier row.
 
-    Among rows that repeat one another, it is the first that isn't completely flagged. The result
-    has the shape (n_rows,).
+    Among rows that repeat one another, it is the first that isn't completely flagged. `known` are
+    columns that have been read. The result has the shape (n_rows,).
     """
+    known = known or {}
     time_s, first, second, description = (
-        np.asarray(table.getcol(name)) for name in ("TIME", "ANTENNA1", "ANTENNA2", "DATA_DESC_ID")
+        np.asarray(known[name] if name in known else table.getcol(name))
+        for name in ("TIME", "ANTENNA1", "ANTENNA2", "DATA_DESC_ID")
     )
     feeds = [
         np.asarray(table.getcol(name)) if name in table.colnames() else None

@@ -4,6 +4,7 @@ Belongs here: pixels. Doesn't: visibilities (see `gridding`) or the sequence of 
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,29 +137,52 @@ def _clean(
     down_to_jy: float,
     most_iterations: int,
 ) -> int:
-    size, half, n = len(psf), len(psf) // 2, len(values)
-    best = -1
-    highest = np.float32(0.0)
-    for i in range(n):
-        if abs(values[i]) > highest:
-            best, highest = i, abs(values[i])
+    if not len(values):
+        return 0
+    size, half = len(psf), len(psf) // 2
+    # Where it reaches from each pixel to each other one, indices needn't be checked.
+    reaches = max(np.ptp(rows), np.ptp(columns)) < half
+    places, flat = rows * np.int32(size) + columns, psf.ravel()
+    highest = _highest(values)
     lowest, last_progress = highest, 0
     for iteration in range(most_iterations):
         if highest < _PROGRESS * lowest:
             lowest, last_progress = highest, iteration
-        if best < 0 or highest < down_to_jy or iteration - last_progress > _PATIENCE:
+        if highest == 0 or highest < down_to_jy or iteration - last_progress > _PATIENCE:
             return iteration
+        best = 0
+        while best < len(values) - 1 and abs(values[best]) != highest:
+            best += 1
         step = np.float32(gain * values[best])
         flux[best] += step
         row, column = half - rows[best], half - columns[best]
-        best, highest = -1, np.float32(0.0)
-        for i in range(n):
-            r, c = rows[i] + row, columns[i] + column
-            if 0 <= r < size and 0 <= c < size:
-                values[i] -= step * psf[r, c]
-            if abs(values[i]) > highest:
-                best, highest = i, abs(values[i])
+        if reaches:
+            _subtract_flat(values, places, flat, np.int32(row * size + column), step)
+        else:
+            for i in range(len(values)):
+                r, c = rows[i] + row, columns[i] + column
+                if 0 <= r < size and 0 <= c < size:
+                    values[i] -= step * psf[r, c]
+        highest = _highest(values)
     return most_iterations
+
+
+@compiled()
+def _highest(values: Singles) -> Any:
+    """Return the largest absolute value: a loop without its place is vectorised."""
+    highest = np.float32(0.0)
+    for i in range(len(values)):
+        x = abs(values[i])
+        highest = x if x > highest else highest
+    return highest
+
+
+@compiled()
+def _subtract_flat(
+    values: Singles, places: NDArray[np.int32], flat: Singles, shift: Any, step: Any
+) -> None:
+    for i in range(len(values)):
+        values[i] -= step * flat[places[i] + shift]
 
 
 @compiled()
