@@ -11,10 +11,10 @@ changes.
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event, exc
@@ -29,6 +29,8 @@ from contimg_resources.core.errors import (
 from contimg_resources.database.memory import memory_path, recall, remember
 from contimg_resources.database.migrate import Schema
 from contimg_resources.database.paths import remember_directory
+
+R = TypeVar("R")
 
 _BUSY_TIMEOUT_S = 30.0
 _WRITE = "contimg_write"
@@ -161,6 +163,17 @@ class Database:
             if not self._is_sqlite:
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(self._schema.lock_key)))
             yield connection
+
+    def all(self, query: sa.Select[Any], read: Callable[[Any], R]) -> list[R]:
+        """Return what `read` makes of each row of a query."""
+        with self.read() as connection:
+            return [read(row) for row in connection.execute(query)]
+
+    def first(self, query: sa.Select[Any], read: Callable[[Any], R]) -> R | None:
+        """Return what `read` makes of the first row of a query; None if there is none."""
+        with self.read() as connection:
+            row = connection.execute(query.limit(1)).first()
+        return None if row is None else read(row)
 
     def close(self) -> None:
         """Close the connections."""

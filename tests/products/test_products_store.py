@@ -65,9 +65,9 @@ def test_a_moved_ms_keeps_its_state(store: ProductsStore, tmp_path: Path) -> Non
     assert arrival.outcome is ArrivalOutcome.MOVED
     assert arrival.record.state is ObservationState.CALIBRATED
     assert store.find_by_path(tmp_path / "a.ms") is None
-    found = store.find_by_signature("s1")
+    found = store.find_by_path(tmp_path / "b.ms")
     assert found is not None
-    assert found.path == tmp_path / "b.ms"
+    assert found.signature == "s1"
 
 
 def test_two_different_ms_of_one_time_are_an_error_that_names_both(
