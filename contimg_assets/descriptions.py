@@ -13,7 +13,7 @@ from typing import Any
 
 import dagster as dg
 
-from contimg_assets.telling import drawing, picture, preview
+from contimg_assets.telling import drawing, listed, picture, preview
 from contimg_resources.calibration.solve.model import SolvedCaltable
 from contimg_resources.core.times import isot_from_mjd
 from contimg_resources.imaging.model import ImageFiles, Source
@@ -129,7 +129,7 @@ def describe_set(solved: Solved) -> Metadata:
                 f"flag_fraction_{t.type.value.lower()}": t.quality.flagged_fraction
                 for t in result.tables
             },
-            "quality": dg.MetadataValue.table([_quality(t) for t in result.tables]),
+            "quality": listed(_quality(t) for t in result.tables),
             **({"solutions": drawing(result.plots[0], solved.set.name)} if result.plots else {}),
             "plots": dg.MetadataValue.md(
                 "\n".join(f"- `{plot}`" for plot in (*result.plots, *solved.diagnostics)) or "none"
@@ -185,9 +185,7 @@ def describe_image(imaged: Imaged) -> Metadata:
             "cell_arcsec": result.grid.cell_arcsec,
             "frequency_mhz": result.frequency_hz / 1e6,
             **_direction("center", (result.grid.ra_deg, result.grid.dec_deg)),
-            "sources": dg.MetadataValue.table([_source(s) for s in result.sources[:_MAX_SOURCES]])
-            if result.sources
-            else "none",
+            "sources": listed(_source(s) for s in result.sources[:_MAX_SOURCES]),
             "files": dg.MetadataValue.path(result.directory),
         }
     )
@@ -237,15 +235,8 @@ def describe_mosaic(made: Mosaicked) -> Metadata:
             "built_anew": result.rebuilt,
             "n_added": len(result.added),
             **_direction("center", (result.grid.ra_deg, result.grid.dec_deg)),
-            "tiles": dg.MetadataValue.table([_tile(t) for t in result.tiles]),
-            "refused": dg.MetadataValue.table(
-                [
-                    dg.TableRecord({"observation": key, "why": why})
-                    for key, why in result.refused.items()
-                ]
-            )
-            if result.refused
-            else "none",
+            "tiles": listed(_tile(t) for t in result.tiles),
+            "refused": listed({"observation": k, "why": why} for k, why in result.refused.items()),
             "files": dg.MetadataValue.path(result.directory),
         }
     )
@@ -293,9 +284,7 @@ def describe_day(log: DayLog) -> Metadata:
             "n_caltable_sets": len(log.caltable_sets),
             "n_gaps": len(log.gaps),
             "largest_gap_s": max((gap.length_s for gap in log.gaps), default=0.0),
-            "observations": dg.MetadataValue.table([_line(o, log) for o in log.observations])
-            if log.observations
-            else "none",
+            "observations": listed(_line(o, log) for o in log.observations),
         }
     )
 
@@ -309,11 +298,7 @@ def describe_reprocessed(chosen: Sequence[Chosen], backfill_id: str | None) -> M
         "backfill": dg.MetadataValue.md(f"[{backfill_id}](/runs/b/{backfill_id})")
         if backfill_id
         else "none",
-        "left_out": dg.MetadataValue.table(
-            [dg.TableRecord({"observation": c.key, "why": c.hindrance}) for c in left_out]
-        )
-        if left_out
-        else "none",
+        "left_out": listed({"observation": c.key, "why": c.hindrance} for c in left_out),
     }
 
 
@@ -321,21 +306,15 @@ def describe_stale(stale: Sequence[Stale]) -> Metadata:
     """List the observations whose products are stale."""
     return {
         "n_stale": len({s.key for s in stale}),
-        "stale": dg.MetadataValue.table(
-            [
-                dg.TableRecord(
-                    {
-                        "observation": s.key,
-                        "made with": s.applied,
-                        "would get now": s.now or "none",
-                        "why": s.why,
-                    }
-                )
-                for s in stale[:_MAX_STALE]
-            ]
-        )
-        if stale
-        else "none",
+        "stale": listed(
+            {
+                "observation": s.key,
+                "made with": s.applied,
+                "would get now": s.now or "none",
+                "why": s.why,
+            }
+            for s in stale[:_MAX_STALE]
+        ),
     }
 
 
@@ -365,72 +344,60 @@ def _describe_registered(caltables: CaltableSet) -> Metadata:
         "caltable_set": caltables.name,
         "caltable_version": caltables.version,
         "n_caltables": len(caltables.tables),
-        "caltables": dg.MetadataValue.table(
-            [
-                dg.TableRecord(
-                    {
-                        "order": table.apply_order,
-                        "type": table.type.value,
-                        "path": str(table.path),
-                        "checksum": table.checksum,
-                    }
-                )
-                for table in caltables.tables
-            ]
+        "caltables": listed(
+            {
+                "order": table.apply_order,
+                "type": table.type.value,
+                "path": str(table.path),
+                "checksum": table.checksum,
+            }
+            for table in caltables.tables
         ),
     }
 
 
-def _quality(table: SolvedCaltable) -> dg.TableRecord:
+def _quality(table: SolvedCaltable) -> Metadata:
     quality = table.quality
-    return dg.TableRecord(
-        {
-            "type": table.type.value,
-            "median_snr": _rounded(quality.median_snr),
-            "flag_fraction": round(quality.flagged_fraction, 4),
-            "amplitude_scatter": _rounded(quality.amplitude_scatter),
-            "phase_scatter_deg": _rounded(quality.phase_scatter_deg),
-            "solutions": quality.n_solutions,
-            "dead_antennas": quality.n_dead_antennas,
-        }
-    )
+    return {
+        "type": table.type.value,
+        "median_snr": _rounded(quality.median_snr),
+        "flag_fraction": round(quality.flagged_fraction, 4),
+        "amplitude_scatter": _rounded(quality.amplitude_scatter),
+        "phase_scatter_deg": _rounded(quality.phase_scatter_deg),
+        "solutions": quality.n_solutions,
+        "dead_antennas": quality.n_dead_antennas,
+    }
 
 
-def _source(source: Source) -> dg.TableRecord:
-    return dg.TableRecord(
-        {
-            "ra_deg": round(source.ra_deg, 5),
-            "dec_deg": round(source.dec_deg, 5),
-            "flux_jy": round(source.flux_jy, 5),
-            "error_jy": round(source.flux_error_jy, 5),
-            "snr": round(source.snr, 1),
-            "primary_beam": round(source.primary_beam, 3),
-        }
-    )
+def _source(source: Source) -> Metadata:
+    return {
+        "ra_deg": round(source.ra_deg, 5),
+        "dec_deg": round(source.dec_deg, 5),
+        "flux_jy": round(source.flux_jy, 5),
+        "error_jy": round(source.flux_error_jy, 5),
+        "snr": round(source.snr, 1),
+        "primary_beam": round(source.primary_beam, 3),
+    }
 
 
-def _tile(tile: TileInMosaic) -> dg.TableRecord:
-    return dg.TableRecord(
-        {
-            "observation": tile.key,
-            "rms_mjy": _rounded(1e3 * tile.rms_jy),
-            "bmaj_arcsec": round(tile.beam.major_arcsec, 2),
-            "bmin_arcsec": round(tile.beam.minor_arcsec, 2),
-        }
-    )
+def _tile(tile: TileInMosaic) -> Metadata:
+    return {
+        "observation": tile.key,
+        "rms_mjy": _rounded(1e3 * tile.rms_jy),
+        "bmaj_arcsec": round(tile.beam.major_arcsec, 2),
+        "bmin_arcsec": round(tile.beam.minor_arcsec, 2),
+    }
 
 
-def _line(observation: ObservationRecord, log: DayLog) -> dg.TableRecord:
+def _line(observation: ObservationRecord, log: DayLog) -> Metadata:
     image = log.images.get(observation.key)
-    return dg.TableRecord(
-        {
-            "key": observation.key,
-            "state": observation.state.value,
-            "calibrator": observation.calibrator,
-            "rms_mjy": _rounded(image.rms_mjy if image else None),
-            "reason": observation.reason,
-        }
-    )
+    return {
+        "key": observation.key,
+        "state": observation.state.value,
+        "calibrator": observation.calibrator,
+        "rms_mjy": _rounded(image.rms_mjy if image else None),
+        "reason": observation.reason,
+    }
 
 
 def _direction(name: str, ra_dec_deg: tuple[float, float] | None) -> Metadata:

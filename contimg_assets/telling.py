@@ -7,7 +7,9 @@ Doesn't: deciding or measuring anything.
 import base64
 import hashlib
 import math
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -81,6 +83,12 @@ def drawing(png: Path, caption: str) -> dg.MarkdownMetadataValue:
     frame = len(f"![{caption}]()")
     address = preview_address(png, max_chars=MAX_PICTURE_BYTES - frame, shown_pixels=720)
     return dg.MetadataValue.md(f"![{caption}]({address})" if address else f"`{png}`")
+
+
+def listed(rows: Iterable[Mapping[str, Any]]) -> dg.TableMetadataValue | str:
+    """Return rows as a table; "none" where there are none, which Dagster can't show as a table."""
+    records = [dg.TableRecord(dict(row)) for row in rows]
+    return dg.MetadataValue.table(records) if records else "none"
 
 
 def content_version(*parts: str) -> dg.DataVersion:
