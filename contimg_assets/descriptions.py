@@ -20,17 +20,15 @@ from contimg_resources.imaging.model import ImageFiles, Source
 from contimg_resources.mosaics.model import TileInMosaic
 from contimg_resources.products.model import ImageRecord, ObservationRecord
 from contimg_resources.registry.model import ActiveCaltables, CaltableSet
-from contimg_resources.steps import (
-    Arrived,
-    Calibrated,
-    DayLog,
-    Imaged,
-    Measured,
-    MeasurementSetMade,
-    Mosaicked,
-    Solved,
-)
+from contimg_resources.steps.arriving import Arrived
+from contimg_resources.steps.calibrating import Calibrated
+from contimg_resources.steps.converting import MeasurementSetMade
+from contimg_resources.steps.day import DayLog
+from contimg_resources.steps.imaging import Imaged
+from contimg_resources.steps.mosaicking import Mosaicked
+from contimg_resources.steps.photometry import Measured
 from contimg_resources.steps.reprocessing import Chosen
+from contimg_resources.steps.solving import Solved
 from contimg_resources.steps.staleness import Stale
 
 Metadata = dict[str, Any]

@@ -14,7 +14,7 @@ from contimg_resources.cli.given import given_settings, opened_workshop
 from contimg_resources.core.errors import MosaicFailed
 
 if TYPE_CHECKING:
-    from contimg_resources.steps import Workshop
+    from contimg_resources.steps.workshop import Workshop
 
 
 def mosaic(
@@ -37,8 +37,7 @@ def mosaic(
 
     Example: `contimg mosaic 61041.02083+54.6`
     """
-    from contimg_resources.steps import mosaic_observations
-    from contimg_resources.steps.mosaicking import open_mosaics
+    from contimg_resources.steps.mosaicking import mosaic_observations, open_mosaics
 
     workshop = opened_workshop(given_settings(state=state))
     if key is None and not everything:

@@ -16,7 +16,7 @@ from contimg_resources.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from contimg_resources.photometry.light_curves import LightCurve
-    from contimg_resources.steps import Workshop
+    from contimg_resources.steps.workshop import Workshop
 
 _SHOWN = 40
 _KINDS: tuple[Literal["image", "mosaic"], ...] = ("mosaic", "image")
@@ -64,7 +64,7 @@ def photometry(
     `contimg photometry 61041.02083+54.6 --subband low --image low.fits --sigma low.sigma.fits`
     """
     from contimg_resources.core.keys import is_partition_key
-    from contimg_resources.steps import Unmeasured, measure_image, measure_mosaic
+    from contimg_resources.steps.photometry import Unmeasured, measure_image, measure_mosaic
 
     workshop = opened_workshop(given_settings(state=state))
     if (subband, image, sigma) != (None, None, None):
@@ -112,7 +112,7 @@ def photometry(
 def _photometry_of_subband(
     workshop: "Workshop", key: str, band: str, image: Path, sigma: Path | None, *, as_json: bool
 ) -> None:
-    from contimg_resources.steps import Unmeasured, measure_subband
+    from contimg_resources.steps.photometry import Unmeasured, measure_subband
 
     with progress(f"photometry {key} {band}") as say:
         measured = measure_subband(workshop, key, band, image, sigma, progress=say)

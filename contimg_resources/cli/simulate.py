@@ -138,7 +138,7 @@ def simulate_season(
     """
     from contimg_resources.simulation.season import write_season
     from contimg_resources.simulation.season_spec import SeasonSpec, season_truth_path
-    from contimg_resources.steps import Workshop
+    from contimg_resources.steps.workshop import Workshop
 
     workshop = Workshop.from_settings(given_settings(state=state))
     with progress("season") as say:

@@ -13,11 +13,11 @@ from contimg_resources.demo.season import SeasonResult, run_season
 from contimg_resources.products.events import Mark
 from contimg_resources.settings import Settings
 from contimg_resources.simulation.season_spec import SeasonSpec
-from contimg_resources.steps import Workshop
 from contimg_resources.steps.candidates import mark_candidate, watched_sources
 from contimg_resources.steps.cards import card_path, draw_cards
 from contimg_resources.steps.cutouts import cut_many
 from contimg_resources.steps.exporting import export_dashboard
+from contimg_resources.steps.workshop import Workshop
 from tests.dashboard.conftest import WIDTHS, needs_browser, serving
 from tests.dashboard.test_views import go
 

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from contimg_resources.core.errors import InvalidName, ProductsError
-from contimg_resources.products import (
+from contimg_resources.products.model import (
     ArrivalOutcome,
     Artefact,
     ArtefactKind,
     ImageRecord,
     ObservationState,
-    ProductsStore,
 )
+from contimg_resources.products.store import ProductsStore
 from tests.products.conftest import MJD, TRANSIT, make_observation
 
 KEY = "61041.00347"

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from contimg_resources.core.errors import CaltableAltered, InvalidName, NoValidCaltables
 from contimg_resources.instrument.caltables import ArrayLayout, CaltableType
-from contimg_resources.registry import CalibrationRegistry
 from contimg_resources.registry.lookup import Wanted
+from contimg_resources.registry.store import CalibrationRegistry
 from contimg_resources.registry.tables import caltable_sets, caltables, layouts, metadata
 from tests.registry.conftest import LAYOUT, MJD, Maker, read_made_up_tables
 

@@ -9,7 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from contimg_resources.instrument.caltables import CaltableType
-from contimg_resources.registry import CalibrationRegistry, NewCaltableSet, SetStatus
+from contimg_resources.registry.model import NewCaltableSet, SetStatus
+from contimg_resources.registry.store import CalibrationRegistry
 from contimg_resources.registry.tables import metadata
 from tests.processes import APART
 from tests.registry.conftest import MJD, Maker, read_made_up_tables

@@ -32,11 +32,11 @@ from contimg_resources.simulation.season_spec import (
     SeasonTruth,
     season_truth_path,
 )
-from contimg_resources.steps import Workshop
 from contimg_resources.steps.mosaicking import open_mosaics
 from contimg_resources.steps.retention import choose_removals
 from contimg_resources.steps.variability import update_light_curves
 from contimg_resources.steps.verifying import verify_products
+from contimg_resources.steps.workshop import Workshop
 from contimg_resources.variability.transits import transit_mjd, transit_number
 
 #: Twelve days, one of maintenance, with two bad epochs.
