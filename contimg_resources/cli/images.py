@@ -15,7 +15,6 @@ from contimg_resources.cli.arguments import (
     MsDirectory,
     ProductsAddress,
     RegistryAddress,
-    StateDirectory,
     SubBandDirectory,
     setting_help,
 )
@@ -191,7 +190,6 @@ def add(
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace another image of the same time.")
     ] = False,
-    state: StateDirectory = None,
     as_json: AsJson = False,
 ) -> None:
     """Add images that were made elsewhere as observations.
@@ -216,7 +214,7 @@ def add(
             strict=True,
         )
     ]
-    workshop = Workshop.from_settings(given_settings(state=state))
+    workshop = Workshop.from_settings(given_settings())
     with progress("images add") as say:
         found = add_images(workshop, asked, replace_known=replace, progress=say)
     if as_json:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from contimg_resources.cli.arguments import AsJson, StateDirectory
+from contimg_resources.cli.arguments import AsJson
 from contimg_resources.cli.console import print_json, print_table, progress, remark
 from contimg_resources.cli.given import given_settings, opened_workshop
 from contimg_resources.core.errors import MosaicFailed
@@ -28,7 +28,6 @@ def mosaic(
     everything: Annotated[
         bool, typer.Option("--all", help="Make every mosaic that can be made now.")
     ] = False,
-    state: StateDirectory = None,
     as_json: AsJson = False,
 ) -> None:
     """Make the mosaic of an hour, or list mosaics and what they wait for.
@@ -39,7 +38,7 @@ def mosaic(
     """
     from contimg_resources.steps.mosaicking import mosaic_observations, open_mosaics
 
-    workshop = opened_workshop(given_settings(state=state))
+    workshop = opened_workshop(given_settings())
     if key is None and not everything:
         _list(workshop, as_json=as_json)
         return

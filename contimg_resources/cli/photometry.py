@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from contimg_resources.cli.arguments import AsJson, StateDirectory
+from contimg_resources.cli.arguments import AsJson
 from contimg_resources.cli.console import print_json, print_table, progress, remark
 from contimg_resources.cli.given import given_settings, opened_workshop
 from contimg_resources.core.errors import ConfigurationError
@@ -53,7 +53,6 @@ def photometry(
             help="Its noise map, Jy/beam. Default: a slowly varying noise is assumed.",
         ),
     ] = None,
-    state: StateDirectory = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure every catalogue source on a mosaic or a 5-minute image.
@@ -66,7 +65,7 @@ def photometry(
     from contimg_resources.core.keys import is_partition_key
     from contimg_resources.steps.photometry import Unmeasured, measure_image, measure_mosaic
 
-    workshop = opened_workshop(given_settings(state=state))
+    workshop = opened_workshop(given_settings())
     if (subband, image, sigma) != (None, None, None):
         if key is None or subband is None or image is None:
             raise ConfigurationError("a sub-band needs all of MOSAIC, --subband and --image")
@@ -138,7 +137,6 @@ def lightcurve(
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Plot the light curve as PNG.")
     ] = None,
-    state: StateDirectory = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the flux densities of a source over all epochs, also for an added light curve.
@@ -150,7 +148,7 @@ def lightcurve(
     kinds = {k: k for k in _KINDS}
     if kind not in kinds:
         raise ConfigurationError(f"--kind: {kind!r} is neither mosaic nor image")
-    curve = light_curve_of(given_settings(state=state).layout, source, kinds[kind])
+    curve = light_curve_of(given_settings().layout, source, kinds[kind])
     if plot is not None:
         from contimg_resources.photometry.drawing import draw_light_curve
 
