@@ -18,8 +18,6 @@ from dataclasses import dataclass, replace
 from contimg_resources.alerts.calibration import (
     LOOK_BACK_DAYS,
     PATIENCE_H,
-    SolvedSet,
-    Uncalibrated,
     calibration_alerts,
     possible_calibration_keys,
 )
@@ -202,11 +200,8 @@ def _new_calibration(workshop: Workshop, now_mjd: float) -> tuple[AlertRecord, .
         status=SetStatus.ACTIVE, start_mjd=waiting[0].mid_mjd, end_mjd=now_mjd
     )
     return calibration_alerts(
-        [
-            Uncalibrated(record.key, record.mid_mjd, record.declination_deg)
-            for record in _without_set(workshop, waiting)
-        ],
-        [SolvedSet(s.mid_mjd, s.declination_deg) for s in sets],
+        _without_set(workshop, waiting),
+        [(s.mid_mjd, s.declination_deg) for s in sets],
         strip_tolerance_deg=workshop.settings.calibration.strip_tolerance_deg,
         now_mjd=now_mjd,
     )

@@ -52,7 +52,7 @@ def test_what_was_put_in_is_found_and_nothing_else(season: SeasonResult) -> None
     assert first.candidate is not None
     assert second.candidate is not None
     assert abs(first.mid_offset_days or 99) < 1
-    assert abs(first.depth_offset or 99) < 0.04
+    assert abs(first.candidate.parameters.depth - first.event.depth) < 0.04
     assert first.candidate.state.value == "complete"
     assert second.candidate.state.value == "in progress"
     assert season.false_candidates == ()
