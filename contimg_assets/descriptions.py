@@ -47,7 +47,7 @@ def describe_arrival(arrived: Arrived) -> Metadata:
     return _tidy(
         {
             "path": dg.MetadataValue.path(files[0].path.parent if files else observation.path),
-            **({"n_sub_bands": len(files)} if files else {}),
+            "n_sub_bands": len(files) or None,
             "outcome": arrived.outcome.value,
             "start_utc": isot_from_mjd(observation.start_mjd),
             "end_utc": isot_from_mjd(observation.end_mjd),
@@ -64,7 +64,7 @@ def describe_arrival(arrived: Arrived) -> Metadata:
             or "none",
             "caltables": arrived.reason,
             "n_repeated_rows": observation.n_repeated_rows,
-            **({"notes": "; ".join(observation.notes)} if observation.notes else {}),
+            "notes": "; ".join(observation.notes) or None,
         }
     )
 
@@ -76,23 +76,17 @@ def describe_measurement_set(made: MeasurementSetMade) -> Metadata:
     is_there = made.made is not None or not observation.sub_bands
     return _tidy(
         {
-            **({"path": dg.MetadataValue.path(observation.path)} if is_there else {}),
+            "path": dg.MetadataValue.path(observation.path) if is_there else None,
             "origin": _origin_of_ms(made),
             "mid_mjd": observation.mid_mjd,
             "n_rows": observation.n_rows,
             "flag_fraction": observation.flagged_fraction,
             "n_antennas_working": len(observation.working_antennas),
-            **(
-                {
-                    "n_sub_bands": len(observation.sub_bands),
-                    "missing_sub_bands": missing or "none",
-                    "size_bytes": made.made.size_bytes,
-                }
-                if made.made
-                else {}
-            ),
-            **({"engine_s": made.engine_s} if conversion else {}),
-            **({"notes": "; ".join(observation.notes)} if observation.notes else {}),
+            "n_sub_bands": len(observation.sub_bands) if made.made else None,
+            "missing_sub_bands": (missing or "none") if made.made else None,
+            "size_bytes": made.made.size_bytes if made.made else None,
+            "engine_s": made.engine_s if conversion else None,
+            "notes": "; ".join(observation.notes) or None,
         }
     )
 
@@ -118,21 +112,17 @@ def describe_set(solved: Solved) -> Metadata:
             "flag_fraction": result.flagged_fraction,
             "n_antennas_working": result.working_antennas,
             "engine_s": solved.engine_s,
-            **{
-                f"median_snr_{t.type.value.lower()}": t.quality.median_snr
-                for t in result.tables
-                if t.quality.median_snr is not None
-            },
+            **{f"median_snr_{t.type.value.lower()}": t.quality.median_snr for t in result.tables},
             **{
                 f"flag_fraction_{t.type.value.lower()}": t.quality.flagged_fraction
                 for t in result.tables
             },
             "quality": listed(_quality(t) for t in result.tables),
-            **({"solutions": drawing(result.plots[0], solved.set.name)} if result.plots else {}),
+            "solutions": drawing(result.plots[0], solved.set.name) if result.plots else None,
             "plots": dg.MetadataValue.md(
                 "\n".join(f"- `{plot}`" for plot in (*result.plots, *solved.diagnostics)) or "none"
             ),
-            **({"notes": "; ".join(solved.notes)} if solved.notes else {}),
+            "notes": "; ".join(solved.notes) or None,
         }
     )
 
@@ -140,11 +130,10 @@ def describe_set(solved: Solved) -> Metadata:
 def describe_calibrated(calibrated: Calibrated) -> Metadata:
     """Describe the applied set, with version and checksums, and the flagged fractions."""
     result, conversion = calibrated.result, calibrated.conversion
-    read = {} if conversion is None else {"n_sub_bands": len(conversion.sub_bands)}
     return _tidy(
         {
             "ms": dg.MetadataValue.path(result.ms),
-            **read,
+            "n_sub_bands": None if conversion is None else len(conversion.sub_bands),
             **_describe_active(calibrated.active),
             "flag_fraction": result.flagged_fraction,
             "flag_fraction_arrived": result.input_flagged_fraction,
@@ -195,16 +184,15 @@ def describe_added(record: ObservationRecord, image: ImageRecord | None, files: 
     numbers = {} if image is None else asdict(image)
     return _tidy(
         {
-            **({"image": preview(thumbnail, record.key)} if thumbnail.is_file() else {}),
+            "image": preview(thumbnail, record.key) if thumbnail.is_file() else None,
             "made_elsewhere": dg.MetadataValue.path(record.path),
             "declination_deg": record.declination_deg,
             **{
-                name: numbers[name]
+                name: numbers.get(name)
                 for name in (
                     *("rms_mjy", "peak_jy", "dynamic_range"),
                     *("bmaj_arcsec", "bmin_arcsec", "bpa_deg", "n_sources"),
                 )
-                if numbers.get(name) is not None
             },
             "files": dg.MetadataValue.path(files),
         }
@@ -317,10 +305,11 @@ def describe_stale(stale: Sequence[Stale]) -> Metadata:
 
 
 def _tidy(metadata: Metadata) -> Metadata:
-    """Return the metadata with rounded floats, which are easier to read on a page."""
+    """Return the metadata that isn't None, with floats rounded, which is easier to read."""
     return {
         name: _shortened(name, value) if isinstance(value, float) else value
         for name, value in metadata.items()
+        if value is not None
     }
 
 

@@ -8,7 +8,7 @@ repeats a request that was lost with a tick, and doesn't repeat one that was sub
 """
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -312,12 +312,7 @@ def _convert_requests(
         for o in undone
         if o.is_calibrator and o.needs_ms and not o.waits and not o.is_solved
     }
-    due = keys_to_ask(asked_before(instance, wanted), wanted, still_open=wanted)
-    return tuple(
-        _request(convert_job.name, due[run_key], observation, SOLVE_PRIORITY)
-        for run_key, observation in wanted.items()
-        if run_key in due
-    )
+    return _due_requests(instance, convert_job.name, wanted, wanted, SOLVE_PRIORITY)
 
 
 def _solve_requests(
@@ -326,12 +321,7 @@ def _solve_requests(
     wanted = {_solve_key(o): o for o in undone if o.is_calibrator and not o.needs_ms}
     # A solved observation may be interrupted later, when it is calibrated or imaged.
     unsolved = {run_key for run_key, o in wanted.items() if not o.waits and not o.is_solved}
-    due = keys_to_ask(asked_before(instance, wanted), wanted, still_open=unsolved)
-    return tuple(
-        _request(solve_job.name, due[run_key], observation, SOLVE_PRIORITY)
-        for run_key, observation in wanted.items()
-        if run_key in due
-    )
+    return _due_requests(instance, solve_job.name, wanted, unsolved, SOLVE_PRIORITY)
 
 
 def _image_requests(
@@ -345,13 +335,20 @@ def _image_requests(
         _image_key(o): o for o in candidates if not o.is_calibrator or _solve_key(o) in solved
     }
     # No image and no failure: a caltable was restored, or nobody recorded the end.
-    due = keys_to_ask(asked_before(instance, wanted), wanted, still_open=wanted)
     running = keys_in_progress(instance, image_job.name) if wanted else frozenset()
-    return tuple(
-        _request(image_job.name, due[run_key], observation, LIVE_PRIORITY)
-        for run_key, observation in wanted.items()
-        if run_key in due and observation.key not in running
-    )
+    free = {run_key: o for run_key, o in wanted.items() if o.key not in running}
+    return _due_requests(instance, image_job.name, free, free, LIVE_PRIORITY)
+
+
+def _due_requests(
+    instance: dg.DagsterInstance,
+    job_name: str,
+    wanted: dict[str, Open],
+    still_open: Collection[str],
+    priority: str,
+) -> tuple[dg.RunRequest, ...]:
+    due = keys_to_ask(asked_before(instance, wanted), wanted, still_open=still_open)
+    return tuple(_request(job_name, due[k], o, priority) for k, o in wanted.items() if k in due)
 
 
 def _free_disk_space(instance: dg.DagsterInstance) -> tuple[dg.RunRequest, ...]:

@@ -132,7 +132,9 @@ def _fill(panels: dict[str, dict[str, Any]]) -> None:
     for panel, commands in panels.items():
         for name, command in commands.items():
             if isinstance(command, typer.Typer):
-                of_group = [command.registered_callback] if command.registered_callback else []
+                of_group: list[Any] = (
+                    [command.registered_callback] if command.registered_callback else []
+                )
                 for inner in (*of_group, *command.registered_commands):
                     inner.callback = _with_state(inner.callback)
                 app.add_typer(command, name=name, rich_help_panel=panel)

@@ -429,11 +429,15 @@ def _back_up(source: Path, target: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
-class DatabaseStore:
-    """A store in one database, which has the newest schema."""
+class PartOfStore:
+    """A part of a store in a database, which has the newest schema."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+
+class DatabaseStore(PartOfStore):
+    """A store in one database."""
 
     @property
     def address(self) -> str:

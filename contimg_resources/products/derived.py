@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from contimg_resources.database import Database, now_mjd, plain_json
+from contimg_resources.database import PartOfStore, now_mjd, plain_json
 from contimg_resources.database.paths import StoredPath
 from contimg_resources.database.records import between
 from contimg_resources.products.tables import product_files, products
@@ -98,17 +98,8 @@ class Product:
         return (ProductFile(self.path, self.checksum, self.size_bytes), *self.companions)
 
 
-class DerivedProducts:
-    """The products of the store that were made from other products.
-
-    Parameters
-    ----------
-    database : Database
-        The store's database.
-    """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
+class DerivedProducts(PartOfStore):
+    """The products of the store that were made from other products."""
 
     def put(self, made: Sequence[Product]) -> None:
         """Record products, replacing those of the same kind and key; all or none.

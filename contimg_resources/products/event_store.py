@@ -9,7 +9,7 @@ from dataclasses import replace
 import sqlalchemy as sa
 
 from contimg_resources.core.errors import VariabilityFailed
-from contimg_resources.database import Database, now_mjd
+from contimg_resources.database import PartOfStore, now_mjd
 from contimg_resources.database.records import replace_row, values_of
 from contimg_resources.products.events import (
     BEGUN,
@@ -29,17 +29,8 @@ _NEAR = 3
 _LONGEST_PAUSE_DAYS, _LONGEST_CLAIM_DAYS = 0.5, 0.5 / 24
 
 
-class EventProducts:
-    """The candidates, marks and alerts of the products store.
-
-    Parameters
-    ----------
-    database : Database
-        The store's database.
-    """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
+class EventProducts(PartOfStore):
+    """The candidates, marks and alerts of the products store."""
 
     def put_candidates(self, records: Iterable[CandidateRecord]) -> None:
         """Record candidates, each replacing the record of the same id; all or none.

@@ -10,7 +10,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from contimg_resources.core.errors import ProductsError
-from contimg_resources.database import Database, now_mjd
+from contimg_resources.database import PartOfStore, now_mjd
 from contimg_resources.observations.model import Observation, ObservationOrigin
 from contimg_resources.products.arrivals import check_arrival
 from contimg_resources.products.model import (
@@ -35,17 +35,8 @@ from contimg_resources.products.tables import artefacts, images, observation_eve
 STEP = "images_add"
 
 
-class ImageProducts:
-    """The images made elsewhere of the products store.
-
-    Parameters
-    ----------
-    database : Database
-        The store's database.
-    """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
+class ImageProducts(PartOfStore):
+    """The images made elsewhere of the products store."""
 
     def check_arrival(
         self, key: str, path: Path, signature: str, *, replace: bool = False

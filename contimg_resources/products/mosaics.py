@@ -9,7 +9,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from contimg_resources.core.errors import ProductsError
-from contimg_resources.database import Database, now_mjd
+from contimg_resources.database import PartOfStore, now_mjd
 from contimg_resources.database.records import between, replace_row, values_of
 from contimg_resources.products.epochs import (
     EpochKind,
@@ -37,17 +37,8 @@ _IN_PROGRESS = (
 )
 
 
-class MosaicProducts:
-    """The mosaics and epochs of the products store.
-
-    Parameters
-    ----------
-    database : Database
-        The store's database.
-    """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
+class MosaicProducts(PartOfStore):
+    """The mosaics and epochs of the products store."""
 
     def put(self, mosaic: MosaicRecord) -> MosaicRecord:
         """Record a mosaic, replacing the record of the same key."""

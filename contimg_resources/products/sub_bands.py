@@ -10,7 +10,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from contimg_resources.core.errors import ProductsError
-from contimg_resources.database import Database
+from contimg_resources.database import PartOfStore
 from contimg_resources.instrument.dsa110 import N_SPECTRAL_WINDOWS
 from contimg_resources.observations.model import Observation, ObservationOrigin, SubBandFile
 from contimg_resources.products.model import ArtefactKind, ObservationRecord, ObservationState
@@ -22,17 +22,8 @@ from contimg_resources.products.tables import artefacts, observations, sub_bands
 _PATHS_PER_QUERY = 500
 
 
-class SubBandProducts:
-    """The observations of the products store that arrived as sub-band files.
-
-    Parameters
-    ----------
-    database : Database
-        The store's database.
-    """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
+class SubBandProducts(PartOfStore):
+    """The observations of the products store that arrived as sub-band files."""
 
     def known(self) -> dict[str, tuple[str, str]]:
         """Return signature and path of the first file of every observation, by partition key."""
