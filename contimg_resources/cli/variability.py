@@ -268,12 +268,10 @@ def metrics_line(table: "Variability", i: int) -> dict[str, Any]:
         "source_id": str(table.source_id[i]),
         "n_epochs": int(table.n_epochs[i]),
         "mean_flux_mjy": _number(1e3 * table.mean_flux_jy[i]),
-        "eta": _number(table.eta[i]),
-        "v": _number(table.v[i]),
-        "modulation_index": _number(table.modulation_index[i]),
-        "p_value": _number(table.p_value[i]),
-        "pair_vs": _number(table.pair_vs[i]),
-        "pair_m": _number(table.pair_m[i]),
+        **{
+            name: _number(getattr(table, name)[i])
+            for name in ("eta", "v", "modulation_index", "p_value", "pair_vs", "pair_m")
+        },
         "is_variable": bool(table.is_variable[i]),
         "is_pair_variable": bool(table.is_pair_variable[i]),
     }

@@ -112,17 +112,14 @@ class DerivedProducts(PartOfStore):
         if not made:
             return
         created_mjd = now_mjd()
-        files = [{**_identity(p), "path": f.path} | _content(f) for p in made for f in p.companions]
+        files = [{"kind": str(p.kind), "key": p.key, **vars(f)} for p in made for f in p.companions]
         with self._database.write() as connection:
             rows = [
                 {
-                    **_identity(p),
-                    **_content(p),
-                    "mid_mjd": p.mid_mjd,
-                    "path": p.path,
+                    **{column.name: getattr(p, column.name) for column in products.c},
+                    "kind": str(p.kind),
                     "parameters": plain_json(p.parameters),
                     "software": plain_json(p.software),
-                    "run_id": p.run_id,
                     "created_mjd": created_mjd,
                     "inputs": _inputs_to_store(p.inputs, connection.dialect),
                 }
@@ -225,14 +222,6 @@ class DerivedProducts(PartOfStore):
             between(query, both.c.mid_mjd, start_mjd, end_mjd),
             lambda row: (row.kind, row.key, ProductFile(row.path, row.checksum, row.size_bytes)),
         )
-
-
-def _identity(product: Product) -> dict[str, str]:
-    return {"kind": str(product.kind), "key": product.key}
-
-
-def _content(file: Product | ProductFile) -> dict[str, Any]:
-    return {"checksum": file.checksum, "size_bytes": file.size_bytes}
 
 
 def _delete(connection: sa.Connection, names: Sequence[tuple[str, str]]) -> None:

@@ -202,13 +202,14 @@ def why_not(candidate: CaltableSet, wanted: Wanted) -> list[str]:
     return found
 
 
+_SHOWN = ("name", "version", "mid_mjd", "start_mjd", "end_mjd")
+
+
 def _as_near(candidate: CaltableSet, wanted: Wanted) -> dict[str, Any]:
     return {
-        "name": candidate.name,
-        "version": candidate.version,
-        "mid_mjd": candidate.mid_mjd,
-        "start_mjd": candidate.start_mjd,
-        "end_mjd": candidate.end_mjd,
+        **{
+            n: getattr(candidate, n) for n in ("name", "version", "mid_mjd", "start_mjd", "end_mjd")
+        },
         "why_not": why_not(candidate, wanted),
     }
 

@@ -142,10 +142,10 @@ def test_a_change_years_ago_is_found_without_reading_the_years_between(
     monkeypatch.setattr("contimg_resources.products.store.now_mjd", lambda: now)
     for days in range(0, 3600, 60):
         arrived = partial(float, began + days)
-        monkeypatch.setattr("contimg_resources.products.arriving.now_mjd", arrived)
+        monkeypatch.setattr("contimg_resources.products.recording.now_mjd", arrived)
         path = sky.workshop.settings.incoming_dir / f"{days}.ms"
         store.arrive(make_observation(path, began + days, signature=f"old{days}"))
-    monkeypatch.setattr("contimg_resources.products.arriving.now_mjd", lambda: now)
+    monkeypatch.setattr("contimg_resources.products.recording.now_mjd", lambda: now)
     for number in range(4):
         sky.image(number)
     store.set_state(f"{began + 600:.5f}", ObservationState.FAILED, step="image_5min", reason="rms")
