@@ -130,7 +130,8 @@ def list_catalogues(as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-@app.command()
+# A negative declination isn't an option.
+@app.command(context_settings={"ignore_unknown_options": True})
 def cone(
     name: Name,
     ra_deg: Annotated[float, typer.Argument(help="ICRS, degrees.")],

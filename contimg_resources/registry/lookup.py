@@ -207,9 +207,7 @@ _SHOWN = ("name", "version", "mid_mjd", "start_mjd", "end_mjd")
 
 def _as_near(candidate: CaltableSet, wanted: Wanted) -> dict[str, Any]:
     return {
-        **{
-            n: getattr(candidate, n) for n in ("name", "version", "mid_mjd", "start_mjd", "end_mjd")
-        },
+        **{name: getattr(candidate, name) for name in _SHOWN},
         "why_not": why_not(candidate, wanted),
     }
 
