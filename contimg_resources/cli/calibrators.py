@@ -20,11 +20,7 @@ from contimg_resources.cli.console import print_json, print_table, remark
 from contimg_resources.cli.given import given_settings
 from contimg_resources.core.errors import ConfigurationError
 
-app = typer.Typer(
-    help="Calibrators: list the known ones, and import lists.",
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-)
+app = typer.Typer(help="Calibrators: list the known ones, and import lists.")
 
 _SHOWN = 40
 _LIST = "calibrators.csv"

@@ -26,9 +26,7 @@ if TYPE_CHECKING:
     from contimg_resources.settings import Settings
 
 app = typer.Typer(
-    help="Catalogues of sources: surveys, lists of source finders, and lists of your own.",
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
+    help="Catalogues of sources: surveys, lists of source finders, and lists of your own."
 )
 
 _SHOWN = 40

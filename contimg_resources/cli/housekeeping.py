@@ -21,7 +21,7 @@ from contimg_resources.cli.console import (
 from contimg_resources.cli.given import dagster_instance, given_settings, opened_workshop
 from contimg_resources.core.errors import ConfigurationError
 
-partitions = typer.Typer(no_args_is_help=True, help="Dagster's list of observations.")
+partitions = typer.Typer(help="Dagster's list of observations.")
 
 _SHOWN = 20
 

@@ -33,9 +33,7 @@ if TYPE_CHECKING:
     from contimg_resources.steps.workshop import Workshop
 
 app = typer.Typer(
-    help="5-minute images of the MS, or of the correlator's sub-band files, in a directory.",
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
+    help="5-minute images of the MS, or of the correlator's sub-band files, in a directory."
 )
 
 #: Seconds between the two passes of a scan: an MS without a done-marker must be the same in both.

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Light curves of your own: they get variability metrics, the search for events, cards and "
     "dashboard pages, like those of the platform.",
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
 )
 
 _SHOWN_REJECTED = 20

@@ -135,7 +135,8 @@ def _fill(panels: dict[str, dict[str, Any]]) -> None:
                 )
                 for inner in (*of_group, *command.registered_commands):
                     inner.callback = _with_state(inner.callback)
-                app.add_typer(command, name=name, rich_help_panel=panel)
+                shows_help = command.registered_callback is None
+                app.add_typer(command, name=name, rich_help_panel=panel, no_args_is_help=shows_help)
             else:
                 app.command(name, rich_help_panel=panel)(_with_state(command))
 

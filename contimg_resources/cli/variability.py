@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from contimg_resources.products.events import CandidateRecord
     from contimg_resources.variability.model import Variability
 
-candidates = typer.Typer(
-    no_args_is_help=True, help="Candidates for Extreme Scattering Events: list, show and mark them."
-)
+candidates = typer.Typer(help="Candidates for Extreme Scattering Events: list, show and mark them.")
 
 _SHOWN = 40
 CandidateId = Annotated[str, typer.Argument(help="Id of a candidate (`contimg candidates list`).")]

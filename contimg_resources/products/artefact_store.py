@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from contimg_resources.core.errors import ProductsError
 from contimg_resources.core.keys import parse_partition_key
-from contimg_resources.database import DatabaseStore
+from contimg_resources.database import Database
 from contimg_resources.database.records import between
 from contimg_resources.products.model import (
     AppliedSet,
@@ -37,14 +37,8 @@ from contimg_resources.products.tables import artefacts, images, observations
 _NEAR = 3
 
 
-class ArtefactStore(DatabaseStore):
-    """The products of single observations, in the database of the products store.
-
-    Parameters
-    ----------
-    database : Database
-        Its database, with the newest schema.
-    """
+class ArtefactStore(Database):
+    """The products of single observations, in the database of the products store."""
 
     def put_artefacts(
         self, key: str, made: Sequence[Artefact], *, image: ImageRecord | None = None
@@ -66,7 +60,7 @@ class ArtefactStore(DatabaseStore):
             Paths that no artefact of this observation uses any more: the caller may delete them.
         """
         rows, numbers = product_rows(key, made, image)
-        with self._database.write() as connection:
+        with self.write() as connection:
             self._found(connection, key)
             before = paths_of(connection, key)
             replace_products(connection, rows, numbers)
@@ -76,7 +70,7 @@ class ArtefactStore(DatabaseStore):
         """Return the products of an observation, by kind and version."""
         columns = artefacts.c
         query = ARTEFACTS.query.where(columns.key == key).order_by(columns.kind, columns.version)
-        with self._database.read() as connection:
+        with self.read() as connection:
             self._found(connection, key)
             return [ARTEFACTS.read(row) for row in connection.execute(query)]
 
@@ -98,7 +92,7 @@ class ArtefactStore(DatabaseStore):
             .where(columns.created_mjd < created_mjd, columns.kind.in_(list(kinds)))
             .order_by(columns.created_mjd, columns.key)
         )
-        with self._database.read() as connection:
+        with self.read() as connection:
             return [
                 Made(
                     key,
@@ -112,7 +106,7 @@ class ArtefactStore(DatabaseStore):
     def known_paths(self, kind: ArtefactKind) -> frozenset[Path]:
         """Return the paths of all artefacts of a kind."""
         query = sa.select(artefacts.c.path).where(artefacts.c.kind == kind)
-        return frozenset(self._database.all(query, lambda row: row.path))
+        return frozenset(self.all(query, lambda row: row.path))
 
     def forget_artefact(self, key: str, made: Artefact, *, step: str, reason: str) -> bool:
         """Delete the record of an artefact before its files; the history records the reason.
@@ -141,7 +135,7 @@ class ArtefactStore(DatabaseStore):
             columns.path == made.path,
             columns.created_mjd == made.created_mjd,
         )
-        with self._database.write() as connection:
+        with self.write() as connection:
             record = self._found(connection, key)
             if connection.execute(sa.delete(artefacts).where(*same)).rowcount == 0:
                 return False
@@ -153,7 +147,7 @@ class ArtefactStore(DatabaseStore):
         """Return the artefact of a path, with the partition key of its observation."""
         columns = artefacts.c
         query = ARTEFACTS.query.add_columns(columns.key).where(columns.path == path)
-        return self._database.first(
+        return self.first(
             query.order_by(columns.created_mjd.desc()),
             lambda row: (row.key, ARTEFACTS.read(row[:-1])),
         )
@@ -188,7 +182,7 @@ class ArtefactStore(DatabaseStore):
             .group_by(*carried)
             .order_by(theirs.mid_mjd, mine.set_name, mine.set_version, mine.borrowed)
         )
-        return self._database.all(
+        return self.all(
             between(query, theirs.mid_mjd, start_mjd, end_mjd),
             lambda row: AppliedSet(*(*row[:-1], tuple(sorted(row[-1].split(","))))),
         )
@@ -196,7 +190,7 @@ class ArtefactStore(DatabaseStore):
     def image(self, key: str, version: int = 1) -> ImageRecord | None:
         """Return the statistics of an observation's image; None if there is none."""
         query = IMAGES.query.where(images.c.key == key, images.c.version == version)
-        return self._database.first(query, IMAGES.read)
+        return self.first(query, IMAGES.read)
 
     def images(
         self, *, start_mjd: float | None = None, end_mjd: float | None = None, version: int = 1
@@ -205,7 +199,7 @@ class ArtefactStore(DatabaseStore):
         mid = observations.c.mid_mjd
         query = IMAGES.query.add_columns(images.c.key).join(observations).order_by(mid)
         query = between(query.where(images.c.version == version), mid, start_mjd, end_mjd)
-        return dict(self._database.all(query, lambda row: (row.key, IMAGES.read(row[:-1]))))
+        return dict(self.all(query, lambda row: (row.key, IMAGES.read(row[:-1]))))
 
     def image_noise(self, *, start_mjd: float, end_mjd: float) -> list[ImageNoise]:
         """Return the noise of the images that passed their checks, in order of time.
@@ -227,7 +221,7 @@ class ArtefactStore(DatabaseStore):
             )
             .order_by(mine.mid_mjd)
         )
-        return self._database.all(
+        return self.all(
             between(query, mine.mid_mjd, start_mjd, end_mjd), lambda row: ImageNoise(*row)
         )
 

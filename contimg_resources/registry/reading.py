@@ -6,11 +6,12 @@ how the nearest set is found (see `lookup`).
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
 from contimg_resources.core.errors import CaltableAltered
-from contimg_resources.database import Database, DatabaseStore
+from contimg_resources.database import Database
 from contimg_resources.database.records import between
 from contimg_resources.instrument.caltables import ArrayLayout
 from contimg_resources.registry import lookup
@@ -28,19 +29,21 @@ from contimg_resources.registry.rows import Loader
 from contimg_resources.registry.tables import caltable_sets, caltables, set_events
 
 
-class RegistryReader(DatabaseStore):
+class RegistryReader(Database):
     """The look-ups of a calibration registry.
 
     Parameters
     ----------
-    database : Database
-        Its database, with the newest schema.
+    url : str
+        Its address, see `Database`.
     limits : RegistrationLimits
         Limits of this site.
+    **how : Any
+        Other arguments of `Database`.
     """
 
-    def __init__(self, database: Database, limits: RegistrationLimits) -> None:
-        super().__init__(database)
+    def __init__(self, url: str, limits: RegistrationLimits, **how: Any) -> None:
+        super().__init__(url, **how)
         self._limits = limits
         self._loader = Loader(self.address)
         self._sets: dict[int, CaltableSet] = {}
@@ -86,7 +89,7 @@ class RegistryReader(DatabaseStore):
         if strip_tolerance_deg is None:
             strip_tolerance_deg = self._limits.gates.strip_tolerance_deg
         wanted = lookup.Wanted(mjd, layout, declination_deg, strip_tolerance_deg)
-        with self._database.read() as connection:
+        with self.read() as connection:
             fitting = None if layout is None else self._loader.fitting_layouts(connection, layout)
             found = lookup.nearest_id(connection, wanted, fitting, window=True)
             borrowed = False
@@ -129,7 +132,7 @@ class RegistryReader(DatabaseStore):
         (ActiveSet, bool) or None
             The set, and whether it is borrowed; None where no set is valid.
         """
-        with self._database.read() as connection:
+        with self.read() as connection:
             sets = ActiveSets(connection)
             fitting: dict[ArrayLayout, list[int]] = {}
             for one in wanted:
@@ -151,19 +154,19 @@ class RegistryReader(DatabaseStore):
         SetNotFound
             Naming sets of similar names.
         """
-        with self._database.read() as connection:
+        with self.read() as connection:
             return self._loader.find(connection, name, version)
 
     def sets_with(self, table: Path) -> list[CaltableSet]:
         """Return the sets that contain a caltable, oldest first; empty if there is none."""
         query = sa.select(caltables.c.set_id).where(caltables.c.path == table)
-        with self._database.read() as connection:
+        with self.read() as connection:
             ids = connection.scalars(query.order_by(caltables.c.set_id)).all()
             return self._loader.load(connection, ids)
 
     def next_version(self, name: str) -> int:
         """Return the version of the next registration of a name, if no other comes first."""
-        with self._database.read() as connection:
+        with self.read() as connection:
             return next_version(connection, name)
 
     def list_sets(
@@ -197,14 +200,14 @@ class RegistryReader(DatabaseStore):
             query = query.where(columns.name == name)
         if limit is not None:
             query = query.limit(limit)
-        with self._database.read() as connection:
+        with self.read() as connection:
             return self._loader.load(connection, connection.scalars(query).all())
 
     def counts(self) -> dict[SetStatus, int]:
         """Return the number of sets in each status."""
         columns = caltable_sets.c
         query = sa.select(columns.status, sa.func.count()).group_by(columns.status)
-        return {**dict.fromkeys(SetStatus, 0), **dict(self._database.all(query, tuple))}
+        return {**dict.fromkeys(SetStatus, 0), **dict(self.all(query, tuple))}
 
     def events(
         self, *, name: str | None = None, after_id: int = 0, limit: int = 1000
@@ -233,11 +236,11 @@ class RegistryReader(DatabaseStore):
         )
         if name is not None:
             query = query.where(sets.name == name)
-        return self._database.all(query, lambda row: SetEvent(*row))
+        return self.all(query, lambda row: SetEvent(*row))
 
     def last_event_id(self) -> int:
         """Return the id of the latest event, 0 if there is none; it grows with every change."""
-        with self._database.read() as connection:
+        with self.read() as connection:
             return int(connection.scalar(sa.select(sa.func.max(set_events.c.id))) or 0)
 
     def verify(self, name: str | None = None, version: int | None = None) -> list[TableProblem]:

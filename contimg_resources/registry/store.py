@@ -13,7 +13,7 @@ from contimg_resources.casa import Casa
 from contimg_resources.core.checksums import StatSignature, stat_signature
 from contimg_resources.core.errors import RegistrationRefused, RegistryError, RegistryUnavailable
 from contimg_resources.core.naming import check_name
-from contimg_resources.database import Database, plain_json
+from contimg_resources.database import plain_json
 from contimg_resources.instrument.caltables import ArrayLayout, CaltableInfo
 from contimg_resources.registry.checks import (
     RegistrationLimits,
@@ -70,17 +70,15 @@ class CalibrationRegistry(RegistryReader):
         read_only: bool = False,
     ) -> None:
         super().__init__(
-            Database(
-                url,
-                what="calibration registry",
-                migrations=_MIGRATIONS,
-                error=RegistryError,
-                create=create,
-                read_only=read_only,
-                unavailable=RegistryUnavailable,
-                size_sql="SELECT count(*) FROM caltable_sets",
-            ),
+            url,
             limits or RegistrationLimits(),
+            what="calibration registry",
+            migrations=_MIGRATIONS,
+            error=RegistryError,
+            create=create,
+            read_only=read_only,
+            unavailable=RegistryUnavailable,
+            size_sql="SELECT count(*) FROM caltable_sets",
         )
         self._inspect = inspect
 
@@ -241,7 +239,7 @@ class CalibrationRegistry(RegistryReader):
             new = replace(new, quality=plain_json(new.quality), origin=plain_json(new.origin))
         except TypeError as error:
             raise RegistrationRefused(f"caltable set {new.name}: {error}") from error
-        with self._database.write() as connection:
+        with self.write() as connection:
             set_id = insert_set(connection, new, layout, checksums, status, reasons)
             return self._loader.load(connection, [set_id])[0]
 
@@ -272,7 +270,7 @@ class CalibrationRegistry(RegistryReader):
         """
         if not reason.strip():
             raise RegistryError(f"caltable set {name}: retiring needs a reason")
-        with self._database.write() as connection:
+        with self.write() as connection:
             found = self._loader.find(connection, name, version)
             if found.status is not SetStatus.ACTIVE:
                 raise RegistryError(

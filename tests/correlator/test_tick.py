@@ -72,7 +72,7 @@ def season(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Workshop, l
                 **{"reason": "", "updated_mjd": 0.0, "origin": "sub_bands", "observation": "{}"},
             }
         )
-    with workshop.products._database.write() as connection:
+    with workshop.products.write() as connection:
         connection.execute(sa.insert(observations), rows)
         connection.execute(sa.insert(sub_bands), files)
     return workshop, listed

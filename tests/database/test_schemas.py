@@ -31,7 +31,7 @@ def test_the_migrations_make_the_tables_that_the_code_uses(
     version_table: str,
 ) -> None:
     opened = store(str(tmp_path / "x.sqlite3"))
-    with opened._database.read() as connection:
+    with opened.read() as connection:
         context = MigrationContext.configure(
             connection, opts={"compare_type": True, "version_table": version_table}
         )

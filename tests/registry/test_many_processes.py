@@ -112,13 +112,13 @@ def _register_and_die(path: Path, new: NewCaltableSet, statement: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     registry = _open(path)
-    sa.event.listen(registry._database._writer, "after_cursor_execute", die)
+    sa.event.listen(registry._writer, "after_cursor_execute", die)
     registry.register(new)
     os._exit(0)
 
 
 def _rows(path: Path) -> dict[str, int]:
-    with _open(path)._database.read() as connection:
+    with _open(path).read() as connection:
         return {
             t.name: connection.scalar(sa.select(sa.func.count()).select_from(t)) or 0
             for t in metadata.sorted_tables
