@@ -250,7 +250,8 @@ def test_absolute_paths_of_an_earlier_release_become_relative(
             "DROP TABLE products",
             "ALTER TABLE mosaics DROP COLUMN software",
             "ALTER TABLE epochs DROP COLUMN software",
-            "UPDATE products_schema SET version_num = 'products_0005'",
+            "ALTER TABLE observations DROP COLUMN origin",
+            "UPDATE products_schema SET version_num = 'products_0003'",
         ):
             connection.execute(later)
     connection.close()
