@@ -8,7 +8,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env demo up test quick soak fuzz bench bench-sky bench-ese lint style format lock audit docs site clean
+.PHONY: help env demo up test coverage quick soak fuzz bench bench-sky bench-ese lint style format lock audit docs site clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,14 @@ up: env ## Serve the platform on your own directories until Ctrl-C.
 
 test: env ## The whole test suite.
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -rs --durations=15 $(ARGS)
+
+# Run workers, CASA's processes and servers count too; what is killed doesn't.
+coverage: env ## The whole test suite, and the lines of code that it runs, in build/coverage.
+	rm -rf build/coverage
+	$(BIN)/coverage run -m pytest -n 3 --dist loadfile --no-loadscope-reorder -q $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage html --quiet --directory build/coverage/html
+	$(BIN)/coverage report --sort cover | tail -n 1
 
 # Another Python has another CASA and other compiled libraries; no platform is started.
 QUICK := alerts casa database export images instrument mosaics observations photometry products \

@@ -73,7 +73,7 @@ class Up:
             Processes on the same state that may go on, with all that they started.
         """
         self.process.kill()
-        self.process.wait(20)
+        self.process.wait(300)
         wait(lambda: all(is_below(pid, beside) for pid in pids_of(self.state)), 60)
 
     def cut_power(self) -> None:
@@ -87,13 +87,13 @@ class Up:
             return processes_of(self.state) == []
 
         wait(all_gone, 60)
-        self.process.wait(20)
+        self.process.wait(300)
 
     def stop(self) -> None:
         """End it as somebody does with Ctrl-C."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
-            self.process.wait(60)
+            self.process.wait(300)
 
 
 def kill(pid: int, number: signal.Signals) -> None:

@@ -250,7 +250,7 @@ def test_a_candidate_that_was_called_an_artefact_before_it_could_be_told_is_not_
 def _tell(root: Path, url: str, barrier: Any, results: Any) -> None:
     try:
         workshop = make_workshop(root, webhook=url)
-        barrier.wait(30)
+        barrier.wait(300)
         told = tell_alerts(workshop, now_mjd=NOW)
         results.put((len(told.new), len(told.sent), len(told.failed)))
     except BaseException as error:
@@ -289,7 +289,7 @@ def test_a_process_that_is_killed_while_it_tells_leaves_nothing_to_be_told_twice
     barrier, results = APART.Barrier(1), APART.Queue()
     process = APART.Process(target=_tell, args=(tmp_path, hook.url, barrier, results), daemon=True)
     process.start()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not any(a.channels for a in alerts_of(workshop).values()):
         time.sleep(0.02)
     time.sleep(0.3)
@@ -300,7 +300,7 @@ def test_a_process_that_is_killed_while_it_tells_leaves_nothing_to_be_told_twice
     # The one in hand stays so until the claim lapses; the other is free.
     tell_alerts(workshop, now_mjd=NOW + MINUTE)
     tell_alerts(workshop, now_mjd=NOW + 11 * MINUTE)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline and len(hook.bodies) < 2:
         time.sleep(0.02)
     assert sorted(told_keys(hook)) == sorted(f"candidate:{c.id}" for c in (first, second))

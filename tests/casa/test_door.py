@@ -109,7 +109,7 @@ def test_kill_minus_nine_of_the_caller_leaves_nothing_running(tmp_path: Path) ->
         f".run(steps.linger, Path({str(pid_file)!r}), label='linger')"
     )
     caller = subprocess.Popen([sys.executable, "-c", program])
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not (pid_file.exists() and len(pid_file.read_text().split()) == 2):
         assert time.monotonic() < deadline, "the step did not start"
         time.sleep(0.05)

@@ -86,7 +86,7 @@ def read_until(watching: "subprocess.Popen[str]", words: str) -> str:
 
 def interrupt(watching: "subprocess.Popen[str]", number: int) -> str:
     watching.send_signal(number)
-    out, rest = watching.communicate(timeout=30)
+    out, rest = watching.communicate(timeout=120)
     assert out == ""
     assert "Traceback" not in rest
     return rest
@@ -192,7 +192,7 @@ def test_a_watch_images_what_arrives_and_after_an_interrupt_what_was_left(
 def test_a_scan_says_why_an_ms_has_to_wait(site: Site) -> None:
     (site.incoming / "2025-10-06T08:28:42.ms").mkdir()
     scanning = site.start("scan")
-    _, err = scanning.communicate(timeout=60)
+    _, err = scanning.communicate(timeout=300)
     assert scanning.returncode == 0
     assert "2025-10-06T08:28:42.ms is left for the next scan: it holds no files yet" in err
 

@@ -43,7 +43,7 @@ def wait_for(path: Path, timeout_s: float = 90.0) -> str:
 
 def left_after_a_moment(state: Path) -> list[str]:
     """Processes of a state directory; those that were killed may take a moment to end."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while (left := processes_of(state)) and time.monotonic() < deadline:
         time.sleep(0.1)
     return left
@@ -175,9 +175,13 @@ def test_up_of_an_installed_wheel_serves_the_real_definitions_until_it_is_asked_
     assert "dagster-daemon ended with status 137" in said
     (alert,) = ProductsStore(str(state / "products.sqlite3")).events.list_alerts()
     assert (alert.kind, alert.subject) == ("platform", "dagster-daemon ended with status 137")
-    assert pids_of(state, "dagster._daemon") not in ([], [daemon])
+    deadline = time.monotonic() + 120
+    # A process that has only just begun doesn't have its command line yet.
+    while pids_of(state, "dagster._daemon") in ([], [daemon]):
+        assert time.monotonic() < deadline, "no other daemon appeared"
+        time.sleep(0.1)
     serving.send_signal(signal.SIGTERM)
-    _, rest = serving.communicate(timeout=60)
+    _, rest = serving.communicate(timeout=300)
     assert serving.returncode == 0
     assert "contimg is down" in rest
     assert "Traceback" not in said + rest

@@ -275,7 +275,7 @@ def proxy(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield made
     finally:
         serving.terminate()
-        serving.wait(20)
+        serving.wait(300)
 
 
 def _wait_for(proxy: Proxy) -> None:

@@ -101,7 +101,7 @@ def test_the_dashboard_shows_the_season(
             for image in view.locator("img").all():
                 image.scroll_into_view_if_needed()
             # Not `wait_for_function`, which the page's own policy forbids.
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + 120
             while not page.evaluate(loaded):
                 assert time.monotonic() < deadline
                 time.sleep(0.05)

@@ -116,7 +116,7 @@ def test_what_is_known_of_one_survives_a_memory_that_was_cut_off(
 
 def _open_together(path: Path, migrations: Path, barrier: Any, results: Any) -> None:
     try:
-        barrier.wait(30)
+        barrier.wait(300)
         with open_toy(path, migrations).write() as connection:
             connection.execute(sa.text("insert into t1 default values"))
         results.put("")
@@ -248,7 +248,7 @@ def test_a_read_only_file_gives_one_clear_error(public_dir: Path, migrations: Pa
     results = APART.Queue()
     process = APART.Process(target=_write_as_nobody, args=(path, copied, results), daemon=True)
     process.start()
-    said = results.get(timeout=30)
+    said = results.get(timeout=120)
     process.join()
     assert said.startswith(f"RegistryError: the toy store {path} can't be "), said
     assert "read-only" in said

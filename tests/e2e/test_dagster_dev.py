@@ -49,7 +49,7 @@ def test_dagster_dev_serves_the_platform_with_its_sensors_on(tmp_path: Path) -> 
     finally:
         os.killpg(serving.pid, signal.SIGINT)
         try:
-            serving.wait(60)
+            serving.wait(300)
         finally:
             if serving.poll() is None:
                 os.killpg(serving.pid, signal.SIGKILL)

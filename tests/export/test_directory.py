@@ -131,7 +131,7 @@ def test_a_second_export_at_once_is_refused_until_the_first_is_gone(tmp_path: Pa
     other = context.Process(target=_hold, args=(tmp_path, held))
     other.start()
     try:
-        assert held.wait(30)
+        assert held.wait(300)
         with pytest.raises(ExportFailed, match="another export"), opened(tmp_path, wait_s=0.3):
             pass
     finally:

@@ -5,6 +5,7 @@ import logging
 import re
 import socket
 import threading
+import urllib.request
 from collections.abc import Iterator
 from urllib.parse import quote
 
@@ -59,6 +60,10 @@ def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, l
     with DashboardServer(directory, "127.0.0.1", 0) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
+        # What it imports at its first answer is compiled here: in a test, Hypothesis changes the
+        # limit of recursion meanwhile, and CPython 3.11 refuses to compile ("depth mismatch").
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/index.json") as answer:
+            assert answer.read() == b"{}"
         yield server.port, raised
         server.stop()
         thread.join()

@@ -190,7 +190,7 @@ def test_wsclean_ends_with_its_step(
     with pytest.raises(KeyboardInterrupt):
         casa_afresh.run(make_image, tracked, label="wsclean", progress=stop)
     pid = int(pid_file.read_text())
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while is_running(pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not is_running(pid)

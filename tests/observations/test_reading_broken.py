@@ -147,7 +147,7 @@ def writer(casa: Casa, copy: Path) -> Iterator[int]:
             timeout_s=60,
         )
         try:
-            yield int(held.get(timeout=30))
+            yield int(held.get(timeout=120))
         finally:
             copy.with_suffix(".enough").touch()
 

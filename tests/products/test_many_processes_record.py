@@ -14,7 +14,7 @@ EACH = 5
 
 def _record(root: Path, number: int, barrier: Any, results: Any) -> None:
     try:
-        barrier.wait(30)
+        barrier.wait(300)
         store = ProductsStore(str(root / "p.sqlite3"))
         shared = make_observation(root / "shared.ms")
         store.arrive(shared)

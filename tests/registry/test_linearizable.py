@@ -47,7 +47,7 @@ def _work(
 ) -> None:
     try:
         registry = CalibrationRegistry(str(path), inspect=read_made_up_tables)
-        barrier.wait(60)
+        barrier.wait(300)
         done = []
         for kind, name in operations:
             began = time.monotonic()

@@ -24,7 +24,7 @@ def _open(path: Path) -> CalibrationRegistry:
 
 def _register(path: Path, new: NewCaltableSet, barrier: Any, results: Any) -> None:
     try:
-        barrier.wait(30)
+        barrier.wait(300)
         registry = _open(path)
         for _ in range(EACH):
             registry.register(new)
@@ -35,7 +35,7 @@ def _register(path: Path, new: NewCaltableSet, barrier: Any, results: Any) -> No
 
 def _look_up(path: Path, barrier: Any, results: Any) -> None:
     try:
-        barrier.wait(30)
+        barrier.wait(300)
         registry = _open(path)
         last = 0
         for _ in range(60):
@@ -50,7 +50,7 @@ def _look_up(path: Path, barrier: Any, results: Any) -> None:
 
 def _retire_and_register(path: Path, new: NewCaltableSet, barrier: Any, results: Any) -> None:
     try:
-        barrier.wait(30)
+        barrier.wait(300)
         registry = _open(path)
         for i in range(EACH):
             registry.register(new)

@@ -20,7 +20,7 @@ from contimg_resources.core.errors import PlatformError, StoreUnavailable
 from tests.cli.live_processes import processes_of
 from tests.soak.faults import FAULTS, Done, Fault, solve_again
 from tests.soak.looking import facts_of, unrecorded
-from tests.soak.settled import Facts, Finding, Kind, figure, judge
+from tests.soak.settled import OF_ANOTHER_SET, Facts, Finding, Kind, figure, judge
 from tests.soak.site import Site, a_site
 
 #: The platform itself starts a child again five times within ten minutes, then it ends.
@@ -29,6 +29,8 @@ _OF_A_CHILD, _WITHIN_S = 4, 600.0
 _MOST_LIMITS = 6
 #: Characters of a finding that is shown on the way.
 _SHOWN = 100
+#: After so long without a change nothing is in progress any more.
+_NOTHING_HAPPENS_S = 20.0
 #: The first faults come when there is something to hit.
 _QUIET_S = 5.0
 
@@ -114,6 +116,12 @@ class Soaked:
         )
 
 
+def _was_left_out(found: tuple[Finding, ...], changed_s: float) -> bool:
+    """Return whether nothing happens any more, and only stale products are left."""
+    over = time.monotonic() - changed_s > _NOTHING_HAPPENS_S
+    return over and bool(found) and all(OF_ANOTHER_SET in one.words for one in found)
+
+
 @dataclass
 class Soak:
     """A soak in progress.
@@ -153,7 +161,7 @@ class Soak:
             self._do(one)
         self._wait_until(float("inf"))
         for retired in [b for b in self.site.beside if b.arguments[:2] == ("registry", "retire")]:
-            retired.process.wait(120)
+            retired.process.wait(300)
 
     def settle(self, limit_s: float) -> tuple[float, Facts, tuple[Finding, ...]]:
         """Wait until it has settled by itself; return how long that took.
@@ -164,7 +172,7 @@ class Soak:
         since_s = changed_s = time.monotonic()
         said: tuple[Finding, ...] = ()
         facts = Facts()
-        solved_again = False
+        solved_again = made_again = False
         while True:
             took_s = time.monotonic() - since_s
             found: tuple[Finding, ...]
@@ -185,6 +193,11 @@ class Soak:
                 # Who retires the only set solves again; that its command met a fault was ours.
                 solved_again = True
                 solve_again(self.site)
+                continue
+            elif not made_again and self._was_retired() and _was_left_out(found, changed_s):
+                # A run of the calibrator was in progress when it was to be solved again.
+                made_again = True
+                self.site.run_beside("reprocess", "--only", "stale")
                 continue
             if found != said:
                 changed_s = time.monotonic()

@@ -29,6 +29,10 @@ class Kind(StrEnum):
     BY_HAND = "needing a hand"
 
 
+#: What a finding of a stale product says.
+OF_ANOTHER_SET = "the registry gives"
+
+
 @dataclass(frozen=True)
 class Delivery:
     """An MS that was put into the incoming directory.
@@ -269,7 +273,7 @@ def _of_image(facts: Facts, key: str, known: Known) -> Iterator[Finding]:
     applied = {caltables for kind, _, caltables in known.artefacts if kind in _PRODUCTS}
     if applied - {given}:
         yield Finding(
-            Kind.LOST, key, f"was made with {', '.join(sorted(applied))}, the registry gives "
+            Kind.LOST, key, f"was made with {', '.join(sorted(applied))}, {OF_ANOTHER_SET} "
             f"{given or 'none'}",
         )  # fmt: skip
     for asset in _OF_OBSERVATIONS:
