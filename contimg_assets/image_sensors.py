@@ -49,7 +49,6 @@ def build_image_sensor(pace: SensorSettings) -> dg.SensorDefinition:
         again = lost_requests(context.instance, photometry_job.name, (DAY_TAG, PRIORITY_TAG))
         if not added and not again:
             return dg.SkipReason("no image was added")
-        known = set(context.instance.get_dynamic_partitions(observation_mjd.name or ""))
         wanted = _is_measured(workshop.settings)
         return dg.SensorResult(
             asset_events=[_materialized(workshop, record) for record in added],
@@ -62,7 +61,7 @@ def build_image_sensor(pace: SensorSettings) -> dg.SensorDefinition:
                 ),
             ],
             dynamic_partitions_requests=add_requests(
-                observation_mjd, sorted({r.key for r in added} - known)
+                context.instance, observation_mjd, {r.key for r in added}
             ),
             cursor=str(last),
         )
@@ -139,10 +138,9 @@ def build_mosaic_sensor(pace: SensorSettings) -> dg.SensorDefinition:
             told = f"; {waiting[0].key} waits for {waiting[0].waits_for}" if waiting else ""
             return dg.SkipReason(f"{len(waiting)} mosaics wait{told}")
         keys = {mosaic.key for _, mosaic in chosen}
-        there = set(context.instance.get_dynamic_partitions(mosaic_mjd.name or ""))
         return dg.SensorResult(
             run_requests=[_request_mosaic(run_key, mosaic) for run_key, mosaic in chosen],
-            dynamic_partitions_requests=add_requests(mosaic_mjd, sorted(keys - there)),
+            dynamic_partitions_requests=add_requests(context.instance, mosaic_mjd, keys),
         )
 
     return mosaic_sensor

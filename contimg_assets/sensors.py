@@ -375,27 +375,15 @@ def _request(job_name: str, run_key: str, observation: Open, priority: str) -> d
 
 
 def _partitions(
-    instance: dg.DagsterInstance, arrived: Iterable[str], requests: Iterable[dg.RunRequest]
+    instance: dg.DagsterInstance, arrived: Iterable[str], requests: Collection[dg.RunRequest]
 ) -> list[dg.AddDynamicPartitionsRequest]:
     """Return the keys that Dagster must have before it can run the requests."""
-    added = []
-    for definition, keys in (
-        (
-            observation_mjd,
-            {
-                *arrived,
-                *(
-                    str(r.partition_key)
-                    for r in requests
-                    if r.job_name in (convert_job.name, image_job.name)
-                ),
-            },
-        ),
-        (
-            calibration_mjd,
-            {str(r.partition_key) for r in requests if r.job_name == solve_job.name},
-        ),
-    ):
-        there = set(instance.get_dynamic_partitions(definition.name or "")) if keys else set()
-        added.extend(add_requests(definition, sorted(keys - there)))
-    return added
+
+    def keys_of(*jobs: str) -> set[str]:
+        return {str(r.partition_key) for r in requests if r.job_name in jobs}
+
+    observed = {*arrived, *keys_of(convert_job.name, image_job.name)}
+    return [
+        *add_requests(instance, observation_mjd, observed),
+        *add_requests(instance, calibration_mjd, keys_of(solve_job.name)),
+    ]
