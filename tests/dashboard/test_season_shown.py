@@ -18,8 +18,7 @@ from contimg_resources.steps.cards import card_path, draw_cards
 from contimg_resources.steps.cutouts import cut_many
 from contimg_resources.steps.exporting import export_dashboard
 from contimg_resources.steps.workshop import Workshop
-from tests.dashboard.conftest import WIDTHS, needs_browser, serving
-from tests.dashboard.test_views import go
+from tests.dashboard.conftest import WIDTHS, go, needs_browser, serving
 
 SPEC = SeasonSpec(n_days=150, size_deg=0.45, n_sources=30)
 #: A picture takes a quarter of a second: of the last days only.
