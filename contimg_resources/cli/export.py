@@ -80,7 +80,7 @@ def dashboard(
         raise typer.BadParameter("give only one of the two", param_hint="--state, --dir")
     # A service manager's stop is as good an end as Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    shown = directory.absolute() if directory else given_settings().export_dir
+    shown = directory.absolute() if directory else given_settings(state=state).export_dir
     with suppress(KeyboardInterrupt), DashboardServer(shown, host, port) as server:
         install_dashboard(shown)
         named = f"[{host}]" if ":" in host else host
